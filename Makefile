@@ -3,49 +3,35 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 DIST ?= dist
 PACKAGE = $(VENV)-package
+PIP = -m pip install --quiet --disable-pip-version-check
+PYTEST = $(BIN)/pytest -n 2 --dist worksteal
 STUDY = $(filter-out %/setting.py %_network.py,$(wildcard examples/study/*.py))
 
 ENVIRONMENTS ?= main sinabs spikingjelly-0.0.0.0.14
 ENVIRONMENT = $(VENV)-frameworks-
-GPU = $(VENV)-gpu
-OFFLINE = $(GPU)/bin/python -m pip install --quiet --disable-pip-version-check --no-index --find-links "$(abspath $(WHEELS))"
 
-.PHONY: demo test test-all test-processors test-faults test-frameworks test-device zoo-check bench gpu-check check docs package examples examples-alone examples-study notebooks clean
+.PHONY: demo test test-all test-processors test-frameworks test-gpu check docs package wheel examples notebooks clean
 
 demo: $(VENV)/.installed
 	$(BIN)/art-snn demo
 
 test: $(VENV)/.test
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(PYTEST) $(ARGS)
 
-# Also what is marked slow.
+# Also what is marked slow: trainings, processes, browsers.
 test-all: $(VENV)/.test
-	$(BIN)/pytest -n 2 --dist worksteal -m "slow or not slow"
+	$(PYTEST) -m "slow or not slow" $(ARGS)
 
+# As a processor with other instructions runs them, on other networks.
 test-processors: $(VENV)/.test
-	$(BIN)/python tests/processors.py $(ARGS)
+	ONEDNN_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default ART_SNN_TEST_SEED=1 $(PYTEST) $(ARGS)
 
-test-faults: $(VENV)/.test
-	$(BIN)/python -m tests.faults $(ARGS)
-
-# What is installed there comes before these sources, which append puts behind it.
 test-frameworks: $(ENVIRONMENTS:%=$(ENVIRONMENT)%/.installed)
-	@set -e; for name in $(ENVIRONMENTS); do \
-		echo "$$name"; $(ENVIRONMENT)$$name/bin/pytest --import-mode=append -n 2 --dist worksteal tests/frameworks $(ARGS); done
+	@set -e; for name in $(ENVIRONMENTS); do echo "$$name"; \
+		$(ENVIRONMENT)$$name/bin/pytest -n 2 --dist worksteal -m "slow or not slow" tests/frameworks $(ARGS); done
 
-# Every network of the zoo: its files, its hashes and its accuracy.
-zoo-check: $(VENV)/.test
-	$(BIN)/pytest tests/zoo/test_shipped.py $(ARGS)
-
-# On a stand-in for CUDA, where g++ can build it; otherwise says why not.
-test-device: $(VENV)/.test
-	$(BIN)/python -m tests.device $(ARGS)
-
-bench: $(VENV)/.test
-	$(BIN)/python -m tests.bench $(ARGS)
-
-gpu-check: $(GPU)/.installed
-	$(GPU)/bin/python -m tests.gpu_check $(ARGS)
+test-gpu: $(VENV)/.test
+	$(BIN)/pytest -m gpu $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -56,22 +42,29 @@ check: $(VENV)/.dev
 docs: $(VENV)/.dev
 	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
-package: $(DIST)/.built
+# The sdist, and the wheel of what lies in the sdist.
+package: $(PACKAGE)/.installed
+	rm -f $(DIST)/art_snn-*
+	$(PACKAGE)/bin/python -m build --outdir $(DIST)
+	$(PACKAGE)/bin/twine check --strict $(DIST)/art_snn-*
 
-examples: examples-alone examples-study
+# What users install runs outside of the checkout.
+wheel: $(VENV)/.dev
+	@set -e; folder="$$(mktemp -d)"; python="$$(realpath -s $(BIN)/python)"; \
+		"$$python" -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation --wheel-dir "$$folder" .; \
+		"$$python" $(PIP) --no-deps --target "$$folder/site" "$$folder"/art_snn-*.whl; \
+		cd "$$folder"; PYTHONPATH=site "$$python" -m art_snn --version; \
+		PYTHONPATH=site "$$python" -m art_snn evaluate --help > /dev/null
 
-examples-alone: $(VENV)/.dev
-	@set -e; for script in examples/*.py examples/frameworks/attack_plain.py; do echo "$$script"; $(BIN)/python $$script --small; done
+# One after the other: those of the study share the networks that they train.
+examples: $(VENV)/.dev
+	@set -e; for script in examples/*.py examples/frameworks/attack_plain.py $(STUDY); do echo "$$script"; $(BIN)/python $$script --small; done
 	$(BIN)/python -m nbconvert --to notebook --execute --output-dir "$$(mktemp -d)" \
 		examples/tutorial.ipynb examples/events.ipynb
 
-# One after the other: they share the networks that they train.
-examples-study: $(VENV)/.dev
-	@set -e; for script in $(STUDY); do echo "$$script"; $(BIN)/python $$script --small; done
-
 # Writes their outputs, without torch's word about Triton; make test-frameworks runs the one of SpikingJelly.
 notebooks: $(ENVIRONMENT)main/.installed
-	$(ENVIRONMENT)main/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[notebook]'
+	$(ENVIRONMENT)main/bin/python $(PIP) --editable '.[notebook]'
 	TORCH_LOGS=-torch $(ENVIRONMENT)main/bin/python -m nbconvert --to notebook --execute --inplace \
 		--ExecutePreprocessor.record_timing=False examples/*.ipynb
 
@@ -79,56 +72,29 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	$(BIN)/python $(PIP) --editable .
 	touch $@
 
 $(VENV)/.test: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[test]'
+	$(BIN)/python $(PIP) --editable '.[test]'
 	touch $@ $(VENV)/.installed
 
 $(VENV)/.dev: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python $(PIP) --editable '.[dev]'
 	touch $@ $(VENV)/.test $(VENV)/.installed
 
 $(PACKAGE)/.installed:
 	$(PYTHON) -m venv $(PACKAGE)
-	echo '*' > $(PACKAGE)/.gitignore
-	$(PACKAGE)/bin/python -m pip install --quiet --disable-pip-version-check build twine
+	$(PACKAGE)/bin/python $(PIP) build twine
 	touch $@
-
-# The sdist, and the wheel of what lies in the sdist.
-$(DIST)/.built: pyproject.toml hatch_build.py README.md $(shell find art_snn -type f ! -name '*.pyc') | $(PACKAGE)/.installed
-	rm -f $(DIST)/art_snn-*
-	$(PACKAGE)/bin/python -m build --outdir $(DIST)
-	$(PACKAGE)/bin/twine check --strict $(DIST)/art_snn-*
-	touch $@
-
-# The frameworks run on these sources, or with INSTALL=wheel on what users install.
-ifeq ($(INSTALL),wheel)
-INSTALLED = "$$(ls $(DIST)/art_snn-*.whl)[test]"
-$(ENVIRONMENTS:%=$(ENVIRONMENT)%/.installed): $(DIST)/.built
-else
-INSTALLED = --editable '.[test]'
-endif
 
 # Most of the frameworks' dependencies no test imports: the files name those that one does.
 $(ENVIRONMENT)%/.installed: tests/frameworks/environments/%.txt pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	echo '*' > $(@D)/.gitignore
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check $(INSTALLED)
-	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
-	touch $@
-
-# Without a network: every wheel, those of the build included, lies in the folder WHEELS. The
-# frameworks, which art-snn cost also measures, are installed where it has them.
-$(GPU)/.installed: pyproject.toml
-	@test -d "$(WHEELS)" || { echo "Name the folder of the wheels: make gpu-check WHEELS=folder" >&2; exit 2; }
-	$(PYTHON) -m venv $(GPU)
-	echo '*' > $(GPU)/.gitignore
-	$(OFFLINE) --editable '.[test]'
-	if ls "$(WHEELS)"/spikingjelly-*.whl > /dev/null 2>&1; then \
-		$(OFFLINE) --no-deps --requirement tests/frameworks/environments/main.txt; fi
+	$(@D)/bin/python $(PIP) --editable '.[test]'
+	$(@D)/bin/python $(PIP) --no-deps --requirement $<
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(ENVIRONMENT)* $(PACKAGE) $(GPU) docs/_build docs/_api build dist .device
+	rm -rf $(VENV) $(ENVIRONMENT)* $(PACKAGE) docs/_build docs/_api build dist

@@ -18,7 +18,7 @@ from art_snn.checks import FILE, ArgumentError, expand_path, first_line, require
 from art_snn.files import atomic_write, corruption, digest
 from art_snn.interop import AdaptedNetwork
 from art_snn.network import SpikingNetwork
-from art_snn.transfers import fetched
+from art_snn.state import to_cpu
 
 _ENDING = ".safetensors"
 _KEY = "art_snn"
@@ -44,7 +44,7 @@ def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
     expected, remedy = "a name that ends in .safetensors", "Weights are kept in files of that kind."
     require(Path(path).suffix == _ENDING, "path", expected, path, remedy)
     state, (names, sound) = network.state_dict(), _soundness(network)
-    values = fetched([*state.values(), *sound])
+    values = to_cpu([*state.values(), *sound])
     _require_sound("network", names, values[len(state) :])
     # No two share memory, which safetensors refuses.
     weights = {n: v.clone().contiguous() for n, v in zip(state, values, strict=False)}
@@ -161,7 +161,7 @@ def _unreadable(path: str | Path, why: str, remedy: str) -> CheckpointError:
 def check_weights(network: SpikingNetwork, argument: str) -> None:
     """ValueError for parameters that are not finite, and buffers that hold NaN."""
     names, sound = _soundness(network)
-    _require_sound(argument, names, fetched(sound))
+    _require_sound(argument, names, to_cpu(sound))
 
 
 def _soundness(network: SpikingNetwork) -> tuple[list[str], list[Tensor]]:

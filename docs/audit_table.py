@@ -1,4 +1,4 @@
-"""Write the tables of `tests/audit.py` and `tests/toolbox` as a page of the documentation, in MyST.
+"""Write the tables of `tests/audit.py` and `tests/toolbox.py` as a page of the docs, in MyST.
 
 Usage: python docs/audit_table.py [FILE]; FILE is docs/_generated/audit_table.md unless given.
 """
@@ -12,12 +12,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.audit import ELSEWHERE, OURS, ROWS, Row  # noqa: E402 (found by the line above)
-from tests.toolbox import promises  # noqa: E402 (the same)
-from tests.toolbox.promises import Promise  # noqa: E402 (the same)
+from tests import audit, toolbox  # noqa: E402 (found by the line above)
+from tests.audit import ELSEWHERE, OURS, ROWS  # noqa: E402 (the same)
+from tests.toolbox import Row  # noqa: E402 (the same)
 
 PAGE = ROOT / "docs" / "_generated" / "audit_table.md"
-VOID = (promises.NOTHING, promises.NO_GRADIENT)
 
 
 def table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> list[str]:
@@ -30,7 +29,7 @@ def quoted(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def attack(row: Row) -> str:
+def attack(row: audit.Row) -> str:
     return f"`{row.attack}`" + (f", {row.setting}" if row.setting else "")
 
 
@@ -48,53 +47,34 @@ def evasion() -> list[str]:
     return ["## Evasion", *tables]
 
 
-def joined(cells: Iterable[str]) -> str:
-    """What stands in several lists, once each; "none" only where nothing else does."""
-    words = dict.fromkeys(word for cell in cells for word in cell.split(", "))
-    return ", ".join(word for word in words if word not in VOID or len(words) == 1)
+def kind(name: str, rows: list[Row]) -> list[str]:
+    """The classes of one kind; settings of one class with the same promise share a row."""
+    cells: dict[tuple[str, str, str], list[str]] = {}
+    for row in rows:
+        names = cells.setdefault((row.uses, row.rule, row.remark), [])
+        names.extend(one for one in row.names if one not in names)
+    lines = [(quoted(names), *several) for several, names in cells.items()]
+    return [f"## {name}", *table(("class", "uses", "gradient", "remark"), lines)]
 
 
-def asserted(several: list[Promise]) -> str:
-    """What runs, and then what does not."""
-    runs, fails = (
-        "; ".join(dict.fromkeys(one.words for one in several if one.error == error))
-        for error in (False, True)
-    )
-    if not runs:
-        return f"cannot run: {fails}"
-    return f"{runs}. Limits: {fails}" if fails else runs
-
-
-def kind(name: str, collected: list[Promise]) -> list[str]:
-    """What is asserted of the classes of one kind; those with the same promises share a row."""
-    rows: dict[tuple[str, str, str], list[str]] = {}
-    for one in sorted(promises.exported(name)):
-        several = [promise for promise in collected if one in promise.names]
-        if several:
-            uses = joined(promise.uses for promise in several)
-            rule = joined(promise.rule for promise in several)
-            rows.setdefault((uses, rule, asserted(several)), []).append(one)
-    header = ("class", "uses", "gradient", "what the test asserts")
-    lines = [(quoted(names), *cells) for cells, names in rows.items()]
-    return [f"## {name}", *table(header, lines)]
-
-
-def others() -> list[str]:
-    """What is not for PyTorch image classifiers."""
-    names: dict[str, list[str]] = {reason.reason: [*reason.attacks] for reason in ELSEWHERE}
-    for reason, several in promises.ELSEWHERE.items():
-        names.setdefault(reason, []).extend(several)
-    rows = [(quoted(sorted(several)), reason) for reason, several in names.items()]
-    return ["## Not for PyTorch image classifiers", *table(("class", "made for"), rows)]
+def refused() -> list[str]:
+    """What cannot run, and why; what is not for PyTorch image classifiers."""
+    rows = [(quoted(one.names), one.reason) for one in toolbox.REFUSALS]
+    others = [(quoted(sorted(reason.attacks)), reason.reason) for reason in ELSEWHERE]
+    return [
+        "## What cannot run",
+        *table(("class", "takes no spiking classifier, or refuses"), rows),
+        "## Attacks for other domains",
+        *table(("class", "made for"), others),
+    ]
 
 
 def page() -> str:
     """The whole page."""
-    collected = promises.collected()
     lines = ["<!-- Written by docs/audit_table.py from the tests. Do not edit. -->", "", *evasion()]
-    for name in promises.KINDS:
-        lines += kind(name, collected)
-    return "\n".join([*lines, *others()]).strip() + "\n"
+    for name, rows in toolbox.KINDS.items():
+        lines += kind(name, rows)
+    return "\n".join([*lines, *refused()]).strip() + "\n"
 
 
 if __name__ == "__main__":

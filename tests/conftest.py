@@ -13,10 +13,9 @@ import torch
 from torch import nn
 
 from art_snn import PyTorchSpikingClassifier
-from art_snn.attacks import Attack
+from art_snn.app.attack import Attack
 from art_snn.data import Dataset, digits
 from tests.networks import build
-from tests.processors import CASES, drawn
 
 # What holds for one network must hold for its sisters: `make test-processors` draws others.
 SEED = int(os.environ.get("ART_SNN_TEST_SEED", "0"))
@@ -34,16 +33,6 @@ def seed_everything() -> None:
     random.seed(varied())
     np.random.seed(varied())  # noqa: NPY002 (ART draws from numpy's global state)
     torch.manual_seed(varied())
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out the cases that ``python -m tests.processors --rounded`` does not run."""
-    if CASES not in os.environ:
-        return
-    names = drawn((item.nodeid for item in items), int(os.environ[CASES]))
-    left = [item for item in items if item.nodeid not in names]
-    config.hook.pytest_deselected(items=left)
-    items[:] = [item for item in items if item.nodeid in names]
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +76,7 @@ def classifier(trained_layers: nn.Sequential) -> PyTorchSpikingClassifier:
 
 @pytest.fixture
 def crafted(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
-    """All adversarial samples that art_snn.attacks.Attack crafts during the test, in order."""
+    """All adversarial samples that Attack crafts during the test, in order."""
     kept: list[np.ndarray] = []
     craft = Attack.craft
 

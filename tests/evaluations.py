@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from jsonschema import Draft202012Validator
 
-from art_snn.app.evaluate import Evaluated
-from art_snn.app.evaluate.figure import draw
+from art_snn.app.evaluate import EvaluationResult
 from art_snn.app.evaluation import Bounds, Evaluation, Examples, Provenance, Trial
 from art_snn.app.resume import write_result
 from art_snn.attacks import Outcome
@@ -62,13 +61,12 @@ def trial(
 
 def write(evaluation: Evaluation, folder: Path) -> None:
     """Write all files of an evaluation into the folder."""
-    result = Evaluated(evaluation)
-    result.write(folder, draw(result))
+    EvaluationResult(evaluation).save(folder)
 
 
 def save(evaluation: Evaluation, folder: Path) -> None:
     """Write the JSON of an evaluation alone, which takes no time."""
-    write_result(folder / "evaluation.json", Evaluated(evaluation).as_dict())
+    write_result(folder / "evaluation.json", EvaluationResult(evaluation).as_dict())
 
 
 def comparable(folder: Path) -> dict[str, Any]:

@@ -1,20 +1,15 @@
 """What all experiments share: where they write, what they run on, and what a result is."""
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import wraps
-from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
 from art_snn.app.annotations import Folder, Open
-from art_snn.app.folder import locked
-from art_snn.app.resume import as_json, write_result
-from art_snn.app.tables import Form, Part, render
+from art_snn.app.results import Result as Result, hold_folder
 from art_snn.checks import FILE, cuts_gradients, invalid, path_kind, require
 from art_snn.classifier.inputs import check_device_type
-from art_snn.files import atomic_write, write_text
 from art_snn.measuring.machine import Device, require_threads, set_threads
 from art_snn.progress import silenced
 from art_snn.team import Team, join
@@ -69,7 +64,7 @@ class Experiment:
         """
         set_threads(self.threads)
         with join() if self.together else nullcontext(Team()) as team, ExitStack() as stack:
-            team.on_leader(lambda: stack.enter_context(locked(self.output)))
+            team.on_leader(lambda: stack.enter_context(hold_folder(self.output)))
             with _uncut(), silenced(self.quiet or not team.leads):
                 yield team
 
@@ -96,40 +91,3 @@ def at_work(run: "Callable[[Any], Outcome]") -> "Callable[[Any], Outcome]":
             return run(settings)
 
     return held_run
-
-
-class Result(ABC):
-    """What an experiment found: paragraphs, tables, and all figures as JSON."""
-
-    name: ClassVar[str]
-    """Of its files: name.json, name.md, name.png."""
-
-    @abstractmethod
-    def parts(self) -> Sequence[Part]:
-        """Paragraphs and tables, in the order of reading."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """All figures, for JSON."""
-        return as_json(self)  # type: ignore[no-any-return]
-
-    @property
-    def drawings(self) -> Sequence[str]:
-        """Names of its pictures: those of their files without the suffix."""
-        return [self.name]
-
-    @property
-    def files(self) -> list[str]:
-        """Names of the files that :meth:`write` writes."""
-        return [f"{self.name}.json", f"{self.name}.md", *(f"{n}.png" for n in self.drawings)]
-
-    def render(self, form: Form = "text") -> str:
-        """Paragraphs and tables as one text."""
-        return render(self.parts(), form)
-
-    def write(self, folder: Path, *pictures: Any) -> None:
-        """Write all files into the folder; of figures of matplotlib there is one per drawing."""
-        write_result(folder / f"{self.name}.json", self.as_dict())
-        write_text(folder / f"{self.name}.md", self.render("markdown"))
-        for name, picture in zip(self.drawings, pictures, strict=True):
-            with atomic_write(folder / f"{name}.png") as partial:
-                picture.savefig(partial, format="png", dpi=150)

@@ -1,70 +1,97 @@
-"""The command line: art-snn NAME, with options that are made from the settings of a command."""
+"""The command line: art-snn COMMAND, with options that tyro makes from its settings."""
 
 import contextlib
 import io
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, make_dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, get_args, get_origin
 
-from art_snn.app.usage import commands, completion, help_of, joined_words, options, overview
+import tyro
+from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
+
 from art_snn.checks import ArgumentError, WriteFailed, abridge, shown
 from art_snn.progress import INTERRUPTED, TERMINATED, Terminated, lines_written, stoppable
 
-COMMANDS = list(commands())
-ARGUMENTS = {
-    "adversarial_share": ("share",),
-    "batch_size": ("samples",),
-    "checkpoint": ("path",),
-    "data": ("x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"),
-    "decays": ("decay",),
-    "model": ("zoo",),
-    "models": ("model",),
-    "output": ("resume",),
-    "rule": ("gradient",),
-    "rules": ("gradient", "rule"),
-}
-"""What the library calls that which an option gives, where the two have different names."""
-ANSWERS = ("-h", "--help", "--version", "--print-completion")
+OLD = [
+    "check",
+    "compare",
+    "cost",
+    "curves",
+    "demo",
+    "harden",
+    "inspect",
+    "leaderboard",
+    "scaling",
+    "sweep",
+    "train",
+    "zoo",
+]
+COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "evaluate": ("evaluate.settings", "evaluate.run"),
+        "report": ("report.settings", "report.run"),
+        "train": ("settings", "train"),
+        "compare": ("settings", "compare"),
+        "cost": ("settings", "cost"),
+        "inspect": ("settings", "inspect"),
+        "zoo": ("settings", "zoo"),
+    }
+    | {name: (f"{name}.settings", f"{name}.run") for name in OLD}
+)
+"""Where the settings of a command are, in a class of its name, and where its function run is."""
+
+ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "adversarial_share": ("share",),
+        "batch_size": ("samples",),
+        "checkpoint": ("path",),
+        "data": ("x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"),
+        "model": ("zoo", "network"),
+        "output": ("resume",),
+        "rule": ("gradient",),
+        "rules": ("gradient", "rule"),
+    }
+)
+"""Names that the library has for what an option gives, where they differ from the option's."""
+NUMBERS = {int: "a whole number such as 8", float: "a number such as 0.03 or 8/255"}
+METAVARS = {int: "INT", float: "NUMBER"}
+CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
+REGISTRY = ConstructorRegistry()
 CANNOT_WRITE = 74
 
 
 def run_command(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status.
 
-    2: an argument is refused. 3 or 4: art-snn evaluate was asked for it. 3: art-snn check failed.
-    74: a file cannot be written. 130 or 143: Ctrl-C or SIGTERM stopped the command. Otherwise 0."""
+    2: an argument is refused. 3 or 4: art-snn evaluate, or 3: art-snn report --verify, was asked
+    for it. 74: a file cannot be written. 130 or 143: Ctrl-C or SIGTERM stopped the command.
+    Otherwise 0."""
     try:
-        return _run((sys.argv[1:] if arguments is None else list(arguments)) or ["--help"])
+        words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+        if words[0] == "--version":
+            sys.stdout.write(f"{import_module('art_snn').__version__}\n")
+            return 0
+        return _run(words)
     except BrokenPipeError:
         sys.stdout = None  # Nobody reads it, and flushing it at the end would fail again.
         return CANNOT_WRITE
 
 
-def _run(arguments: Sequence[str]) -> int:
-    name, *words = arguments
-    if name not in (*COMMANDS, *ANSWERS):
-        return _refused("art-snn", f"expected one of {', '.join(COMMANDS)}, got {shown(name)}.")
-    try:
-        text = _answer(name, words)
-        words = [] if text is not None else joined_words(name, words)
-    except ArgumentError as error:
-        return _refused(f"art-snn {name}" if name in COMMANDS else "art-snn", str(error))
-    if text is not None:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-        return 0
+def _run(words: Sequence[str]) -> int:
     # Torch says while it is imported that it has no Triton, which no network here needs.
     logging.getLogger("torch._library.triton").setLevel(logging.ERROR)
-    room = import_module(f"art_snn.app.{name}")
-    output: Any = None
+    name, output, settings = words[0], None, None
     try:
-        settings = _settings(room.Settings, f"art-snn {name}", words)
-        output = settings.output
+        settings = parse_settings(words)
+        output = getattr(settings, "output", None)
+        run = import_module(f"art_snn.app.{COMMANDS[name][1]}").run
         with stoppable(), lines_written():
-            result = room.run(settings)
+            result = run(settings)
         if result is None:  # Another process prints it.
             return 0
         files = f": {', '.join(result.files)}" if result.files else ""
@@ -73,78 +100,134 @@ def _run(arguments: Sequence[str]) -> int:
         sys.stdout.flush()
     except KeyboardInterrupt as stop:
         if isinstance(stop, Terminated):
-            return _left(name, "stopped by SIGTERM", output, TERMINATED)
-        return _left(name, "stopped by Ctrl-C", output, INTERRUPTED)
+            return _stopped(name, "stopped by SIGTERM", output, TERMINATED)
+        return _stopped(name, "stopped by Ctrl-C", output, INTERRUPTED)
     except WriteFailed as error:
-        return _left(name, f"error: {error}", output, CANNOT_WRITE)
+        return _stopped(name, f"error: {error}", output, CANNOT_WRITE)
     except (ArgumentError, FileNotFoundError) as error:
         file = None if isinstance(error, ArgumentError) else error.filename
         if output is not None and file is not None and Path(file).is_relative_to(output):
-            return _left(name, f"error: {file} is gone: something removed it", output, CANNOT_WRITE)
-        return _refused(f"art-snn {name}", _by_option(error, name, words))
-    for line in getattr(settings, "failure", lambda _: "")(result).splitlines():
+            why = f"error: {file} was deleted during the run"
+            return _stopped(name, why, output, CANNOT_WRITE)
+        complaint = _by_option(error, name, words[1:])
+        sys.stderr.write(f"art-snn {name}: error: {complaint}\n")
+        sys.stderr.write(f"art-snn {name} --help shows the usage.\n")
+        return 2
+    if hasattr(settings, "status"):  # Until all rooms ask the result.
+        for line in settings.failure(result).splitlines():
+            sys.stderr.write(f"art-snn {name}: {line}\n")
+        return int(settings.status(result))
+    for line in result.failure().splitlines() if hasattr(result, "failure") else ():
         sys.stderr.write(f"art-snn {name}: {line}\n")
-    return int(getattr(settings, "status", lambda _: 0)(result))
+    return int(result.status()) if hasattr(result, "status") else 0
 
 
-def _answer(name: str, words: Sequence[str]) -> str | None:
-    """The text that was asked for in place of work; None where there is work to do."""
-    if name in ("-h", "--help"):
-        return overview()
-    if name == "--version":
-        return f"{import_module('art_snn').__version__}\n"
-    if name == "--print-completion":
-        return completion(words[0] if words else "")
-    return help_of(name) if {"-h", "--help"} & set(words) else None
+def settings_class(name: str) -> Any:
+    """The settings of a command, from their module, which imports no torch."""
+    module = import_module(f"art_snn.app.{COMMANDS[name][0]}")
+    return getattr(module, name.capitalize(), None) or module.Settings
 
 
-def _settings(kind: Any, program: str, words: Sequence[str]) -> Any:
-    """The settings that the words describe, which :func:`joined_words` gave."""
-    import tyro
+def parse_settings(words: Sequence[str]) -> Any:
+    """The settings that the words describe, of the command that is the first of them.
 
-    from art_snn.app.typed import CONFIG, REGISTRY
-
+    :raises ArgumentError: where the settings refuse a value.
+    :raises SystemExit: after help, of status 0, or after a complaint of tyro's, of status 2."""
+    # One command needs the settings of no other.
+    names = [words[0]] if words[0] in COMMANDS else list(COMMANDS)
+    commands = {name: settings_class(name) for name in names}
+    if words[0] in ("-h", "--help"):  # The list of all commands has one sentence for each.
+        sentences = {name: kind.__doc__.partition("\n\n")[0] for name, kind in commands.items()}
+        commands = {
+            k: make_dataclass(k, [], namespace={"__doc__": v}) for k, v in sentences.items()
+        }
+    registry = REGISTRY
+    if any(settings_class(name).__name__ == "Settings" for name in commands):
+        registry = import_module("art_snn.app.typed").REGISTRY
+    errors = io.StringIO()
     try:
-        with contextlib.redirect_stderr(io.StringIO()) as errors:
-            return tyro.cli(kind, prog=program, args=words, config=CONFIG, registry=REGISTRY)
+        with contextlib.redirect_stderr(errors):
+            return tyro.extras.subcommand_cli_from_dict(
+                commands,
+                prog="art-snn",
+                description="Attack, train and evaluate spiking neural networks.",
+                args=words,
+                config=CONFIG,
+                registry=registry,
+            )
     except SystemExit as leaving:
-        cause = _cause(leaving)
+        cause: BaseException | None = leaving
+        while cause is not None and not isinstance(cause, ArgumentError):
+            cause = cause.__context__
         if cause is not None:
             raise cause from None
         sys.stderr.write(abridge(errors.getvalue()))
         raise
 
 
-def _cause(leaving: BaseException) -> BaseException | None:
-    """The complaint that made tyro leave, about the option that it names; None for its own."""
-    cause: BaseException | None = leaving
-    while cause is not None and not isinstance(cause, ArgumentError):
-        option = getattr(getattr(cause, "arg", None), "field", None)
-        cause = cause.__context__
-        named = getattr(cause, "argument", "") if isinstance(cause, ValueError) else "no error"
-        if option is not None and not named:
-            return ArgumentError(option.extern_name, getattr(cause, "complaint", str(cause)))
-    return cause
-
-
 def _by_option(error: Any, command: str, words: Sequence[str]) -> str:
     """The complaint, about the option as it was typed where one gives its argument."""
     typed = {word.partition("=")[0].replace("_", "-"): word.partition("=")[0] for word in words}
-    argument, flags = getattr(error, "argument", ""), options(command)
+    flags = {f"--{field.name.replace('_', '-')}" for field in fields(settings_class(command))}
+    argument = getattr(error, "argument", "")
+    if settings_class(command).__name__ == "Settings":  # Until all rooms have flat settings.
+        flags |= {*typed, f"--{argument.replace('_', '-')}"}
     names = [argument, *(name for name, others in ARGUMENTS.items() if argument in others)]
-    given_by = [o for o in (f"--{name.replace('_', '-')}" for name in names) if o in flags]
-    option = min(given_by, key=lambda option: option not in typed, default=None)
-    return f"{typed.get(option, option)}: {error.complaint}" if option else str(error)
+    given_by = [flag for name in names if (flag := f"--{name.replace('_', '-')}") in flags]
+    if not given_by:
+        return str(error)
+    flag = min(given_by, key=lambda flag: flag not in typed)
+    return f"{typed.get(flag, flag)}: {error.complaint}"
 
 
-def _refused(program: str, why: str) -> int:
-    sys.stderr.write(f"{program}: error: {why}\n{program} --help shows the usage.\n")
-    return 2
-
-
-def _left(name: str, why: str, output: Any, status: int) -> int:
+def _stopped(name: str, why: str, output: Path | None, status: int) -> int:
     files = output.rglob("*") if output is not None and output.is_dir() else ()
     there = any(path.is_file() for path in files)
     where = f" Results so far are in {output}; the same command continues." if there else ""
     sys.stderr.write(f"\nart-snn {name}: {why}.{where}\n")
     return status
+
+
+@REGISTRY.primitive_rule
+def _number_rule(info: Any) -> PrimitiveConstructorSpec[Any] | None:
+    """How tyro reads numbers, and several of them in one word: 0.03, 8/255, or 8/255,16/255."""
+    kind, inner = info.type, get_args(info.type)
+    several = get_origin(kind) is tuple and inner[0] in NUMBERS
+    if kind not in NUMBERS and not several:
+        return None
+    one = inner[0] if several else kind
+    metavar = METAVARS[one]
+    if several:
+        metavar = f"{metavar}[,{metavar} ...]" if ... in inner else ",".join([metavar] * len(inner))
+
+    def read(words: list[str]) -> Any:
+        if not several:
+            return read_number(one, words[0])
+        values = tuple(read_number(one, part.strip()) for part in words[0].split(","))
+        if ... not in inner and len(values) != len(inner):
+            raise ValueError(f"expected {len(inner)} numbers, as {metavar}, got {shown(words[0])}.")
+        return values
+
+    def write(value: Any) -> list[str]:
+        return [",".join(map(write_number, value)) if several else write_number(value)]
+
+    return PrimitiveConstructorSpec(
+        1, metavar, read, lambda value: not isinstance(value, str), write
+    )
+
+
+def read_number(kind: type, text: str) -> Any:
+    """The text as an int, or as a float, where fractions are numbers too.
+
+    :raises ValueError: for another text."""
+    # Python would take 1_000 and the digits of every script, too.
+    with contextlib.suppress(ValueError, ZeroDivisionError):
+        if text.isascii() and "_" not in text:
+            top, slash, bottom = text.partition("/")
+            return int(text) if kind is int else float(top) / float(bottom if slash else 1)
+    raise ValueError(f"expected {NUMBERS[kind]}, got {shown(text)}.")
+
+
+def write_number(value: float) -> str:
+    """A number as one would type it: 32, 0.1 or 8/255."""
+    return f"{value:g}" if float(f"{value:g}") == value else f"{255 * value:g}/255"

@@ -8,9 +8,9 @@ import torch
 
 from art_snn import checkpoint
 from art_snn.app.annotations import Open
+from art_snn.app.attack import Attack
 from art_snn.app.base import Experiment
 from art_snn.app.catalogue import from_zoo
-from art_snn.attacks import Attack
 from art_snn.checks import require, require_seed, set_counts, set_fields
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.data import Dataset, Source
@@ -18,7 +18,7 @@ from art_snn.files import digest
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.own import is_own
 from art_snn.network import SpikingNetwork
-from art_snn.precision import TrainDtype, require_train_dtype
+from art_snn.precision import require_train_dtype
 from art_snn.training import Recipe, train
 
 EPOCHS = 10
@@ -44,7 +44,7 @@ class Trained:
     architecture: Architecture = field(default_factory=Architecture)
     checkpoint: Open[Path] = None
     epochs: Open[int] = None
-    train_dtype: TrainDtype = None
+    train_dtype: str | None = None
 
     def __post_init__(self) -> None:
         set_counts(self, "epochs")
@@ -144,7 +144,7 @@ class Trained:
             expected, got = f"a network of {wanted}", f"one of {noted} in {path}"
             remedy = "Choose another folder, or delete that file to train anew."
             if noted | {"layers": wanted["layers"]} == wanted != noted:
-                got += ", which has other layers or neurons, or comes from another file"
+                got += ", which has other layers, neurons or code"
             if noted != wanted:
                 raise checkpoint.CheckpointError.of("output", expected, got, remedy)
             checkpoint.load(network, path)

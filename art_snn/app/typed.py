@@ -26,9 +26,9 @@ def _read(kind: Any, text: str) -> Any:
     origin: Any = get_origin(kind)
     inner = [one for one in get_args(kind) if one is not NoneType]
     if kind is rules.Gradient:
-        return rules.rule_named(text)
+        return rules.parse_rule(text)
     if origin is Mapping:
-        return rules.rules_named(text)
+        return rules.parse_rules(text)
     if origin is tuple:
         return tuple(_read(inner[0], part.strip()) for part in text.split(","))
     if origin in UNIONS:

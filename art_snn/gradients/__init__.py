@@ -15,10 +15,12 @@ from art_snn.gradients.names import (
     engine_of as engine_of,
     name_of as name_of,
     objection as objection,
+    parse_call as parse_call,
+    parse_rule as parse_rule,
+    parse_rules as parse_rules,
     resolve as resolve,
-    rule_named as rule_named,
-    rules_named as rules_named,
     short_name as short_name,
+    split_calls as split_calls,
 )
 from art_snn.gradients.rate import RateGradient as RateGradient, Trace as Trace
 from art_snn.gradients.rules import *  # noqa: F403

@@ -42,25 +42,25 @@ def numbers(rule: object) -> dict[str, Number]:
     return by_name
 
 
-def hyperparameter(rule: object, name: str) -> Number:
+def hyperparameter(rule: object, name: str, argument: str = "field") -> Number:
     """The field of that dotted name; a ValueError lists the fields where there is none."""
     by_name = numbers(rule)
     if name not in by_name:
         expected = f"one of {', '.join(by_name)}" if by_name else "a rule with a number in a field"
-        raise invalid("field", expected, repr(name), f"The rule is {rule}.")
+        raise invalid(argument, expected, repr(name), f"The rule is {rule}.")
     return by_name[name]
 
 
-def accepted(rule: object, name: str, value: object) -> float:
+def accepted(rule: object, name: str, value: object, argument: str | None = None) -> float:
     """The value in the kind of that field; a ValueError where the rule refuses it."""
-    field = hyperparameter(rule, name)
+    field = hyperparameter(rule, name, argument or "field")
     try:
         converted = field.converted(value)
         replaced(rule, name, converted)
     except ValueError as error:
         expected = f"values that {name} of {type(rule).__name__} can have"
         got = f"{value} ({str(error).rstrip('.')})"
-        raise invalid("values", expected, got, "Leave that value out.") from error
+        raise invalid(argument or "values", expected, got, "Leave that value out.") from error
     return converted
 
 

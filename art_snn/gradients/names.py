@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import MISSING, fields, is_dataclass
+from typing import Any
 
-from art_snn.checks import invalid, shown
+from art_snn.checks import invalid, require, shown
 from art_snn.dynamics import MOST_STEPS
 from art_snn.gradients.base import Gradient, Site
+from art_snn.gradients.hyperparameters import accepted, replaced
 from art_snn.gradients.rate import RateGradient
 from art_snn.gradients.rules import EOT, GRADIENTS, VARIANTS, Extended, Mean
 from art_snn.gradients.rules.eot import MOST_DRAWS
@@ -24,16 +26,64 @@ GRAMMAR = (
 )
 
 
-def rule_named(name: str, argument: str = "gradient") -> Gradient:
-    """The rule of that name: ``rga``, ``pdsg-per-sample``, ``eot-rga``, ``mean-rga-stbp``, ...
+CALL = re.compile(r"\s*([^\s()=,][^()=,]*?)\s*(?:\((.*)\))?\s*", re.DOTALL)
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf", re.IGNORECASE)
+
+
+def split_calls(text: str) -> list[str]:
+    """The parts of a text between the commas outside of parentheses, without empty ones."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += {"(": 1, ")": -1}.get(letter, 0)
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
+
+
+def parse_call(text: str, argument: str = "call") -> tuple[str, dict[str, Any]]:
+    """Name and options of ``name`` or ``name(option=value, ...)``.
+
+    A value is a whole number, a number, a fraction such as 8/255, true or false; anything else,
+    such as another call, remains text.
+
+    :param argument: named in complaints.
+    :raises ValueError: for a text of another form, or an option that occurs twice."""
+    call, options = CALL.fullmatch(text), dict[str, Any]()
+    expected, remedy = "name or name(option=value, ...)", "Separate the options by commas."
+    require(call and text.count("(") == text.count(")"), argument, expected, shown(text), remedy)
+    assert call is not None
+    for part in split_calls(call[2] or ""):
+        option, equals, value = (word.strip() for word in part.partition("="))
+        fits = equals and option and value and option not in options
+        require(fits, argument, expected, f"{shown(text)} (at {part!r})", remedy)
+        options[option] = _parse_value(value)
+    return call[1], options
+
+
+def _parse_value(text: str) -> Any:
+    """A number, a truth value, or the text as it is."""
+    top, slash, bottom = text.partition("/")
+    if NUMBER.fullmatch(top) and (NUMBER.fullmatch(bottom) if slash else True):
+        if slash:
+            return float(top) / float(bottom) if float(bottom) else text
+        return int(top) if top.lstrip("+-").isdigit() else float(top)
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def parse_rule(text: str, argument: str = "gradient") -> Gradient:
+    """The rule of a text: ``rga``, ``eot-rga``, ``rga(beta=3)``, ``stbp(surrogate.width=0.5)``, ...
 
     A name of :data:`GRADIENTS` or :data:`VARIANTS` is a rule with its defaults. ``eot-NAME``
     averages a rule over draws, ``extended-NAME`` crafts over more time steps, ``NAME-16-steps``
-    over that many, and ``mean-NAME-NAME`` averages several rules.
+    over that many, and ``mean-NAME-NAME`` averages several rules. Parentheses set the fields of
+    the rule that hold numbers, with a dot for one inside another.
 
     :param argument: named in complaints.
-    :raises ValueError: for an unknown name, and for one of more than 80 letters, 10,000 draws or
-        100,000 steps; the message lists the known names."""
+    :raises ValueError: for an unknown name or field, a value that the rule refuses, and for a name
+        of more than 80 letters, 10,000 draws or 100,000 steps; the message lists what is known."""
+    name, options = parse_call(text, argument) if "(" in text else (text, {})
     if not _readable(name):
         limits = f"{LONGEST} letters, {MOST_DRAWS} draws and {MOST_STEPS} steps"
         raise invalid(argument, f"a rule of at most {limits}", shown(name), "Take a shorter one.")
@@ -41,6 +91,8 @@ def rule_named(name: str, argument: str = "gradient") -> Gradient:
     if rule is None:
         names = ", ".join(map(repr, (*GRADIENTS, *VARIANTS)))
         raise invalid(argument, f"one of {names}", shown(name), GRAMMAR)
+    for option, value in options.items():
+        rule = replaced(rule, option, accepted(rule, option, value, argument))
     return rule
 
 
@@ -77,14 +129,13 @@ def _rules(words: Sequence[str]) -> list[Gradient]:
     return []
 
 
-def rules_named(names: str) -> dict[str, Gradient]:
-    """Rules by their names, with commas between; a ValueError for an unknown name."""
-    words = map(str.strip, names.split(","))
-    return {word: rule_named(word, "rules") for word in words if word}
+def parse_rules(text: str) -> dict[str, Gradient]:
+    """Rules by their texts, with commas between; a ValueError for an unknown one."""
+    return {part: parse_rule(part, "rules") for part in split_calls(text)}
 
 
 def name_of(rule: Gradient) -> str:
-    """The name by which :func:`rule_named` gives the rule; its repr where there is none."""
+    """The name by which :func:`parse_rule` gives the rule; its repr where there is none."""
     for name in (*GRADIENTS, *VARIANTS):
         if _rule(name) == rule:
             return name
@@ -121,13 +172,13 @@ def engine_of(rule: Gradient) -> str:
 
 
 def resolve(gradient: Gradient | str, argument: str = "gradient") -> Gradient:
-    """A rule from an instance, or from a name as :func:`rule_named` takes it.
+    """A rule from an instance, or from a name as :func:`parse_rule` takes it.
 
     :raises TypeError, ValueError: for neither of them, or an unknown name."""
     if isinstance(gradient, Gradient):
         return gradient
     if isinstance(gradient, str):
-        return rule_named(gradient, argument)
+        return parse_rule(gradient, argument)
     raise TypeError(
         f"{argument}: expected a gradient rule such as RGA() or one of "
         f"{', '.join(map(repr, GRADIENTS))}, got {gradient!r}. Pass an instance, not a class."

@@ -1,29 +1,107 @@
-"""What is known of the neurons of other frameworks, and of the user's own.
+"""What is known of the neurons of other frameworks, and of classes that users register.
 
 No framework is imported. A class is recognised by its qualified name, or by that of a class that
 it inherits from. Its equations are known unless it overrides a method that holds them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import KW_ONLY, dataclass, fields
+from functools import cache
+from types import MappingProxyType
+from typing import Any, ClassVar, Literal, get_args
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from art_snn.checks import require, require_choice
-from art_snn.dynamics import Dynamics
-from art_snn.interop.dynamics import Unreadable
+from art_snn.dynamics import Dynamics, Setting, plus_scaled, setting
 
 Layout = Literal["steps", "step", "merged", "samples first", "samples merged", "time last"]
 """What a call of a neuron takes, as :func:`register_neuron` describes it."""
 Returned = Literal["before reset", "after reset"]
-Read = Callable[[nn.Module], Dynamics]
+"""Which potential a neuron returns with its spikes."""
+
+# How frameworks compute u from x and v, with a factor f, a gain g and a leak towards l. All are
+# ``decay v + gain x + constant``, but they round differently, and spikes are equal bit for bit in
+# one order only.
+_ORDERS: Mapping[str, Callable[["ReadOff", Tensor, Tensor], Tensor]] = MappingProxyType(
+    {
+        "v + x": lambda d, x, v: v + x,
+        "f v + x": lambda d, x, v: (v * d.factor).add_(x),
+        "f v + g x": lambda d, x, v: (v * d.factor).add_(x * d.gain),
+        "v + (x - (v - l)) / f": lambda d, x, v: (x - d.beyond(v)).div_(d.factor).add_(v),
+        "v + (x - (v - l)) f": lambda d, x, v: (x - d.beyond(v)).mul_(d.factor).add_(v),
+        "v - (v - l) / f + x": lambda d, x, v: torch.sub(v, d.beyond(v) / d.factor).add_(x),
+        "v - (v - l) f + x": lambda d, x, v: torch.sub(v, d.beyond(v) * d.factor).add_(x),
+        "v + f ((x + l) - v)": lambda d, x, v: (x + d.leak).sub_(v).mul_(d.factor).add_(v),
+    }
+)
+
+
+@dataclass(frozen=True, repr=False)
+class ReadOff(Dynamics):
+    """Dynamics of a module of another framework, computed in that framework's order.
+
+    :param order: how u follows from x and v, with its f and l, such as "f v + x"; None to compute
+        as our own neurons do.
+    :param late: whether a soft reset is subtracted in the next step, after the decay."""
+
+    foreign: ClassVar[bool] = True
+    _: KW_ONLY
+    order: str | None = None
+    factor: Setting = 1.0
+    leak: Setting = 0.0
+    late: bool = False
+
+    def beyond(self, v: Tensor) -> Tensor:
+        """v - l."""
+        return v if self.leak == 0 else v - self.leak
+
+    def _charge(self, x: Tensor, v: Tensor, before: Tensor | None, u: Tensor) -> None:
+        if self.order is None:
+            super()._charge(x, v, before, u)
+            return
+        u.copy_(_ORDERS[self.order](self, x, v))
+        if self.late and before is not None:
+            plus_scaled(u, before, -self.threshold, out=u)
+
+    def _discharge(self, u: Tensor, spikes: Tensor, v: Tensor) -> None:
+        if not self.late:
+            super()._discharge(u, spikes, v)
+        elif v is not u:
+            v.copy_(u)
+
+
+@dataclass(frozen=True, repr=False)
+class Unknown(Dynamics):
+    """Stands for the dynamics of a neuron that no rule of ours may use, and says why."""
+
+    foreign: ClassVar[bool] = True
+    reason: str = ""
+
+    @property
+    def unknown(self) -> str:  # type: ignore[override]
+        return self.reason
+
+    def __repr__(self) -> str:
+        return "unknown dynamics"
+
+
+class Unreadable(Exception):
+    """A neuron's equations are not those that the rules know; the message says why."""
+
+
+def setting_of(value: Any) -> Setting:
+    """A setting of a layer: one number, or one for every neuron."""
+    return setting(value) if isinstance(value, Tensor) else float(value)
 
 
 @dataclass(frozen=True)
 class NeuronKind:
     """What is known of a class of neurons.
 
-    :param read: dynamics of such a module at present; raises Unreadable where they are others.
+    :param read: returns the dynamics of such a module at present, and raises Unreadable where they
+        are others; a text says why no rule knows the equations of any of them.
+    :param layout: what a call takes, or a function that reads it off a module.
     :param equations: names of the methods that say how it fires; overridden, they say otherwise.
     :param refresh: puts a module back to the start of a run of so many time steps, if known.
     :param gated: whether it cuts its gradient in evaluation mode.
@@ -32,30 +110,69 @@ class NeuronKind:
     :param copied: whether it may write into the tensors and lists that hold its state.
     :param handed: whether its state is handed from call to call, as an argument and an answer."""
 
-    read: Read
-    layout: Callable[[nn.Module], Layout]
+    read: Callable[[nn.Module], Dynamics] | str
+    layout: Layout | Callable[[nn.Module], Layout]
     equations: tuple[str, ...] = ("forward",)
     refresh: Callable[[nn.Module, int | None], None] = lambda module, steps: None
     gated: bool = False
     spikes: Callable[[nn.Module], bool] = lambda module: True
-    returns: Callable[[nn.Module], "Returned | None"] = lambda module: None
+    returns: Returned | Callable[[nn.Module], Returned] | None = None
     copied: bool = False
     handed: bool = False
 
+    def dynamics(self, module: nn.Module) -> Dynamics:
+        """The dynamics at present; :class:`Unknown`, with the reason, where they cannot be read."""
+        if isinstance(self.read, str):
+            return Unknown(reason=self.read)
+        try:
+            dynamics = self.read(module)
+        except Unreadable as error:
+            return Unknown(reason=str(error))
+        except ValueError as error:
+            return Unknown(reason=f"its settings are outside of what the rules know ({error})")
+        except AttributeError as error:
+            return Unknown(reason=f"it is not as in the versions that are known ({error})")
+        if not isinstance(dynamics, Dynamics):
+            raise TypeError(
+                "dynamics: expected a function that returns art_snn.dynamics.Dynamics, got one "
+                f"that returns {dynamics!r} for a {type(module).__name__}. "
+                "Return Dynamics(decay=..., ...)."
+            )
+        if dynamics.foreign:
+            return dynamics
+        kind: Any = type(dynamics)
+        kind = ReadOff if kind is Dynamics else _foreign(kind)
+        return kind(**{f.name: getattr(dynamics, f.name) for f in fields(dynamics)})  # type: ignore[no-any-return]
 
-Recognised = tuple[NeuronKind, type]
+    def overridden(self, module: nn.Module, cls: type) -> str | None:
+        """Why equations of a module may be others than those of the class it is known by."""
+        order = type(module).__mro__
+        for other in order[: order.index(cls)]:
+            names = [name for name in self.equations if name in vars(other)]
+            if names:
+                return f"its class {other.__qualname__} has a {names[0]} of its own"
+        return None
+
+
+@cache
+def _foreign(cls: Any) -> type[Dynamics]:
+    """The same dynamics, known to be those of another framework's module."""
+    return type(cls.__name__, (cls,), {"foreign": True, "__module__": cls.__module__})
+
+
 _REGISTERED: dict[type[nn.Module], NeuronKind] = {}
+_FOUND: dict[type[nn.Module], tuple[NeuronKind, type] | None] = {}
 
 
 def register_neuron(
     cls: type[nn.Module],
     *,
-    dynamics: Read,
+    dynamics: Callable[[nn.Module], Dynamics],
     layout: Layout = "steps",
     returns: Returned | None = None,
     gated: bool = False,
 ) -> type[nn.Module]:
-    """Make a class of spiking neurons of your own known, for all networks adapted later::
+    """Make your class of spiking neurons known, for all networks adapted later::
 
         class LIFSpike(nn.Module): ...           # T steps of [T * N, ...] in one call
 
@@ -90,33 +207,10 @@ def register_neuron(
     of_torch = cls.__module__.split(".")[0] == "torch"
     require(not of_torch, "cls", "a class of neurons", f"torch's {cls.__name__}", "Pass your own.")
     _REGISTERED[cls] = NeuronKind(
-        dynamics,
-        always(layout),
-        refresh=_reset_by_itself,
-        returns=always(returns),
-        gated=gated,
-        copied=True,
+        dynamics, layout, refresh=_reset_by_itself, returns=returns, gated=gated, copied=True
     )
+    _FOUND.clear()
     return cls
-
-
-def neuron_kind(module: nn.Module, table: Mapping[str, NeuronKind]) -> "Recognised | None":
-    """What is known of a module, and the class that it is known of; None for no neuron."""
-    for cls in type(module).__mro__:
-        kind = _REGISTERED.get(cls) or table.get(f"{cls.__module__}.{cls.__qualname__}")
-        if kind is not None:
-            return kind, cls
-    return None
-
-
-def overridden(module: nn.Module, kind: NeuronKind, cls: type) -> str | None:
-    """Why the equations of a module may be others than those of the class it is known by."""
-    order = type(module).__mro__
-    for other in order[: order.index(cls)]:
-        names = [name for name in kind.equations if name in vars(other)]
-        if names:
-            return f"its class {other.__qualname__} has a {names[0]} of its own"
-    return None
 
 
 def _reset_by_itself(module: nn.Module, steps: int | None) -> None:
@@ -125,20 +219,15 @@ def _reset_by_itself(module: nn.Module, steps: int | None) -> None:
         reset()
 
 
-def always(value: Any) -> Callable[[nn.Module], Any]:
-    """A function that gives the same value for every module of a class."""
-    return lambda module: value
+def find_kind(cls: type[nn.Module], table: Mapping[str, NeuronKind]) -> Any:
+    """The kind of a class of modules and the class that it is known by; None for no neuron.
+
+    :param table: kinds by qualified name, next to those that are registered."""
+    if cls not in _FOUND:
+        kinds = ((_REGISTERED.get(c) or table.get(_name(c)), c) for c in cls.__mro__)
+        _FOUND[cls] = next(((kind, c) for kind, c in kinds if kind is not None), None)
+    return _FOUND[cls]
 
 
-def unreadable(reason: str) -> Read:
-    """The `read` of neurons whose equations no rule knows, for that reason."""
-
-    def read(module: nn.Module) -> Dynamics:
-        raise Unreadable(reason)
-
-    return read
-
-
-def other_than(names: str) -> Read:
-    """The `read` of neurons that are not the ones of these names."""
-    return unreadable(f"its equations are not those of {names}; register_neuron describes others")
+def _name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"

@@ -1,21 +1,28 @@
-"""The modules of a model that take part in a pass: its neurons, and others that have a state."""
+"""The modules of a model that take part in a pass: its neurons, and others that have a state.
 
-from collections.abc import Mapping
+Modules are shared by threads and belong to the user, so a pass changes only their `forward`. The
+new one asks for the pass of the thread or task that calls, and goes after the last pass. Where a
+module runs by itself, a twin of it does, whose state is that of the pass."""
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from types import MethodType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
 from art_snn.checks import invalid
 from art_snn.gradients.base import Site
-from art_snn.interop.dynamics import Unknown, read_off
 from art_snn.interop.frameworks import KNOWN
-from art_snn.interop.kinds import Layout, NeuronKind, neuron_kind, overridden
+from art_snn.interop.kinds import Layout, NeuronKind, Returned, Unknown, find_kind
+from art_snn.passes import within
 
-COPIED = ("_memories", "_memories_rv", "_buffers")
-"""Where modules keep what a pass changes, next to plain attributes."""
+_COPIED = ("_memories", "_memories_rv", "_buffers")
+# Where modules keep what a pass changes, next to plain attributes.
 
 
 @dataclass(frozen=True)
@@ -36,17 +43,30 @@ class Member:
     @property
     def layout(self) -> Layout:
         """What its calls take at present."""
-        layout = self.kind.layout(self.module)
+        layout = self.kind.layout
+        layout = layout(self.module) if callable(layout) else layout
         return "merged" if self.merged and layout == "steps" else layout
+
+    @property
+    def returned(self) -> Returned | None:
+        """Which potential it returns with its spikes at present, if any."""
+        returns = self.kind.returns
+        return returns(self.module) if callable(returns) else returns
+
+    @property
+    def exchanged(self) -> Any:
+        """The forward that someone has exchanged on the module; None where nobody has."""
+        forward = vars(self.module).get("forward")
+        return forward.earlier if isinstance(forward, _Answer) else forward
 
     @property
     def site(self) -> Site:
         """The neuron as engines see it, with its dynamics at present."""
-        reason = overridden(self.module, self.kind, self.cls)
-        if reason is None and earlier_forward(self.module) is not None:
+        reason = self.kind.overridden(self.module, self.cls)
+        if reason is None and self.exchanged is not None:
             reason = "its forward was exchanged on the module"
         if reason is None:
-            return Site(self.name, read_off(self.kind.read, self.module))
+            return Site(self.name, self.kind.dynamics(self.module))
         remedy = f"art_snn.interop.register_neuron({type(self.module).__name__}, ...)"
         reason = f"{reason}, so its equations are not known: {remedy}"
         return Site(self.name, Unknown(reason=reason))
@@ -55,20 +75,75 @@ class Member:
         """The module with a state of its own, at its start; settings and weights are the same."""
         twin = object.__new__(type(self.module))
         attributes = dict(vars(self.module))  # At once, since other threads may add to it.
-        state = {k: dict(v) if k in COPIED else v for k, v in attributes.items()}
+        state = {k: dict(v) if k in _COPIED else v for k, v in attributes.items()}
         state.pop("forward", None)
         for name, value in state.items():
             if isinstance(value, MethodType) and value.__self__ is self.module:
                 state[name] = MethodType(value.__func__, twin)
         vars(twin).update(state)
         if self.kind.copied:
-            vars(twin).update(copied_state(twin))
+            _copy_state(twin)
         self.kind.refresh(twin, steps)
         if training:
             vars(twin)["training"] = True
             children = twin._modules.items()
             vars(twin)["_modules"] = {name: _in_training(child) for name, child in children}
         return twin
+
+    def to_steps(self, x: Tensor, steps: int | None) -> Tensor:
+        """What it was given, as [T, N, ...]; `steps` is T, where the layout has it not."""
+        layout, module = self.layout, self.module
+        if layout == "steps":
+            return x
+        if layout == "samples first":
+            return x.transpose(0, 1)
+        if layout == "time last":
+            return x.movedim(-1, 0)
+        if layout == "samples merged" and getattr(module, "num_timesteps", -1) != -1:
+            steps = int(module.num_timesteps)  # type: ignore[arg-type]
+        if steps is None:
+            expected = f"the number of time steps T, since {type(module).__name__} takes T * N rows"
+            remedy = "Pass steps to adapt, with encoder=None too."
+            raise invalid("steps", expected, "None", remedy)
+        if x.shape[0] % steps:
+            got = f"{steps}, and {type(module).__name__} was given {x.shape[0]} rows"
+            raise invalid("steps", "the model's own number of time steps", got, "Check both.")
+        if layout == "samples merged":
+            return x.reshape(-1, steps, *x.shape[1:]).transpose(0, 1)
+        return x.reshape(steps, x.shape[0] // steps, *x.shape[1:])
+
+    def from_steps(self, y: Tensor) -> Tensor:
+        """Spikes [T, N, ...] as the neuron returns them."""
+        layout = self.layout
+        if layout == "merged":
+            return y.flatten(0, 1)
+        if layout == "time last":
+            return y.movedim(0, -1)
+        if layout in ("samples first", "samples merged"):
+            y = y.transpose(0, 1)
+            return y.flatten(0, 1) if layout == "samples merged" else y
+        return y
+
+
+Members = Mapping[nn.Module, Member]
+
+
+def members_of(model: nn.Module, *, merged: bool = False) -> dict[nn.Module, Member]:
+    """Every module of the model that is recognised, by module."""
+    members: dict[nn.Module, Member] = {}
+    whole: tuple[str, ...] = ()
+    for name, module in model.named_modules():
+        found = find_kind(type(module), KNOWN)
+        if found is None:
+            continue
+        kind, cls = found
+        if name.startswith(whole):
+            # Part of a registered neuron, which fires as a whole.
+            kind = replace(kind, spikes=lambda module: False)
+        elif kind.copied:
+            whole = (*whole, f"{name}." if name else "")
+        members[module] = Member(name, module, kind, cls, merged)
+    return members
 
 
 def _in_training(module: nn.Module | None) -> nn.Module | None:
@@ -80,27 +155,67 @@ def _in_training(module: nn.Module | None) -> nn.Module | None:
     return twin
 
 
-def copied_state(module: nn.Module) -> dict[str, Any]:
-    """What a module keeps, in tensors, lists and mappings of its own; its weights are shared."""
+def _copy_state(module: nn.Module) -> None:
+    """Let a module keep its tensors, lists and mappings in copies; its weights stay shared."""
     shared = ("_parameters", "_modules", "forward", "training")
     attributes = dict(vars(module))
-    return {name: _copied(value) for name, value in attributes.items() if name not in shared}
+    vars(module).update({n: _copy(value) for n, value in attributes.items() if n not in shared})
 
 
-def _copied(value: Any) -> Any:
-    """Tensors, lists and mappings that may be written into, anew; anything else as it is."""
+def _copy(value: Any) -> Any:
+    """A copy of tensors, lists and mappings that may be written into; anything else as it is."""
     if isinstance(value, Tensor) and not isinstance(value, nn.Parameter):
         return value.detach().clone()
     if isinstance(value, dict):
-        return {key: _copied(entry) for key, entry in value.items()}
-    return list(map(_copied, value)) if type(value) is list else value
+        return {key: _copy(entry) for key, entry in value.items()}
+    return list(map(_copy, value)) if type(value) is list else value
 
 
-RUNNING: ContextVar[Any] = ContextVar("running", default=None)
-"""The pass that runs in this thread or task."""
+_RESTORING = threading.RLock()
 
 
-class Answer:
+@contextmanager
+def restoring(model: nn.Module, members: Members, written: set[tuple[type, str]]) -> Iterator[None]:
+    """Put back what modules keep after the block; `written` gains what the block has changed."""
+    with _RESTORING:
+        before = [(module, _kept(module)) for module in model.modules()]
+        buffers = [(buffer, buffer.clone(), buffer._version) for buffer in model.buffers()]
+        try:
+            for member in members.values():
+                if member.kind.copied:
+                    _copy_state(member.module)
+            yield
+        finally:
+            for buffer, value, version in buffers:
+                if buffer._version != version:
+                    buffer.copy_(value)
+            for module, kept in before:
+                for name in set(_kept(module)) - set(kept):
+                    written.add((type(module), name))
+                    vars(module).pop(name, None)
+                for name, value in kept.items():
+                    if name in _COPIED:
+                        # The same mapping, which others may hold.
+                        mapping = vars(module)[name]
+                        mapping.clear()
+                        mapping.update(value)
+                    elif vars(module).get(name) is not value:
+                        written.add((type(module), name))
+                        vars(module)[name] = value
+
+
+def _kept(module: nn.Module) -> dict[str, Any]:
+    attributes = dict(vars(module))
+    names = attributes.keys() - {"forward", "training"}
+    return {n: dict(attributes[n]) if n in _COPIED else attributes[n] for n in names}
+
+
+_RUNNING: ContextVar[Any] = ContextVar("running", default=None)
+_LOCK = threading.Lock()
+_USERS: WeakKeyDictionary[nn.Module, set[int]] = WeakKeyDictionary()
+
+
+class _Answer:
     """Stands for the forward of a module while a pass runs in any thread, and asks for its own.
 
     A deep copy of the module has one that knows the copy; that of a shallow copy knows the
@@ -110,7 +225,7 @@ class Answer:
         self.module, self.earlier = module, earlier
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        this = RUNNING.get()
+        this = _RUNNING.get()
         member = None if this is None else this.members.get(self.module)
         if member is not None:
             return this.call(member, *args, **kwargs)
@@ -119,61 +234,30 @@ class Answer:
         return type(self.module).forward(self.module, *args, **kwargs)
 
 
-Members = Mapping[nn.Module, Member]
+@contextmanager
+def running(this: Any) -> Iterator[None]:
+    """Within the block, and for the present thread or task, calls of members go to the pass."""
+    try:
+        for module, member in this.members.items():
+            with _LOCK:
+                users = _USERS.setdefault(module, set())
+                users.add(id(this))
+                if _answer_of(module) is None:
+                    vars(module)["forward"] = _Answer(module, member.exchanged)
+        with within(_RUNNING, this):
+            yield
+    finally:
+        for module in this.members:
+            with _LOCK:
+                users = _USERS.get(module, set())
+                users.discard(id(this))
+                answer = _answer_of(module)
+                if not users and answer is not None:
+                    del vars(module)["forward"]
+                    if answer.earlier is not None:
+                        vars(module)["forward"] = answer.earlier
 
 
-def earlier_forward(module: nn.Module) -> Any:
-    """The forward that somebody has exchanged on the module; None where nobody has."""
-    forward = vars(module).get("forward")
-    return forward.earlier if isinstance(forward, Answer) else forward
-
-
-def members_of(model: nn.Module, *, merged: bool = False) -> dict[nn.Module, Member]:
-    """Every module of the model that is recognised, by module."""
-    members: dict[nn.Module, Member] = {}
-    whole: tuple[str, ...] = ()
-    for name, module in model.named_modules():
-        recognised = neuron_kind(module, KNOWN)
-        if recognised is None:
-            continue
-        kind, cls = recognised
-        if name.startswith(whole):
-            # Part of a neuron of the user's own, which fires as a whole.
-            kind = replace(kind, spikes=lambda module: False)
-        elif kind.copied:
-            whole = (*whole, f"{name}." if name else "")
-        members[module] = Member(name, module, kind, cls, merged)
-    return members
-
-
-def to_steps(x: Tensor, layout: Layout, module: Any, steps: int | None) -> Tensor:
-    """What a neuron was given, as [T, N, ...]; `steps` is T, where the layout has it not."""
-    if layout == "steps":
-        return x
-    if layout == "samples first":
-        return x.transpose(0, 1)
-    if layout == "time last":
-        return x.movedim(-1, 0)
-    if layout == "samples merged" and getattr(module, "num_timesteps", -1) != -1:
-        steps = int(module.num_timesteps)
-    if steps is None:
-        expected = f"the number of time steps T, since {type(module).__name__} takes T * N rows"
-        raise invalid("steps", expected, "None", "Pass steps to adapt, with encoder=None too.")
-    if x.shape[0] % steps:
-        got = f"{steps}, and {type(module).__name__} was given {x.shape[0]} rows"
-        raise invalid("steps", "the model's own number of time steps", got, "Check both.")
-    if layout == "samples merged":
-        return x.reshape(-1, steps, *x.shape[1:]).transpose(0, 1)
-    return x.reshape(steps, x.shape[0] // steps, *x.shape[1:])
-
-
-def from_steps(y: Tensor, layout: Layout) -> Tensor:
-    """Spikes [T, N, ...] as the neuron returns them."""
-    if layout == "merged":
-        return y.flatten(0, 1)
-    if layout == "time last":
-        return y.movedim(0, -1)
-    if layout in ("samples first", "samples merged"):
-        y = y.transpose(0, 1)
-        return y.flatten(0, 1) if layout == "samples merged" else y
-    return y
+def _answer_of(module: nn.Module) -> _Answer | None:
+    answer = vars(module).get("forward")
+    return answer if isinstance(answer, _Answer) and answer.module is module else None

@@ -6,20 +6,19 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from art_snn.activations import Call, NeuronLayer, calls_of
-from art_snn.checks import invalid, require, require_count
-from art_snn.context import PerContext, within
+from art_snn.checks import invalid, require, require_count, shown
 from art_snn.encoders import Direct, Encoder
 from art_snn.gradients import RGA, Composite, Conversion, Firing, Gradient, Native, Site
 from art_snn.gradients.names import check_applicable, objection
-from art_snn.interop.dynamics import Unknown
+from art_snn.interop.kinds import Unknown
 from art_snn.interop.members import Member, members_of
-from art_snn.interop.runner import Form, OwnTime, Readout, Runner, Traits, require_readout
+from art_snn.interop.runner import READOUTS, Options, OwnTime, Readout, Runner, Traits
 from art_snn.interop.verify import Watch, settle, verify
 from art_snn.layers import hooked_everywhere, is_plain
-from art_snn.network import SpikingNetwork
+from art_snn.network import NeuronLayer, SpikingNetwork
 from art_snn.neurons import Neuron
-from art_snn.state import value
+from art_snn.passes import Call, PerContext, calls_of, within
+from art_snn.state import comparable
 
 
 class AdaptedNetwork(SpikingNetwork):
@@ -34,10 +33,28 @@ class AdaptedNetwork(SpikingNetwork):
     length: PerContext[int] = PerContext(lambda: 1)
     """Time steps of the last input that was encoded."""
 
-    def _take(self, layers: Any) -> None:
-        self.layers, self.readout, self.taken = layers
-        self.traits, self.watch = Traits(), Watch()
+    def __init__(
+        self,
+        model: nn.Module,
+        encoder: Encoder,
+        gradient: Gradient | str | None,
+        training_gradient: Gradient | str,
+        *,
+        readout: Readout,
+        options: Options,
+        input_shape: tuple[int | None, ...] | None,
+    ) -> None:
+        self.options, self.traits, self.watch = options, Traits(), Watch()
         self.verified: dict[Hashable, Any] = {}
+        self.readout: Readout = None
+        super().__init__(model, encoder, Native(), training_gradient, input_shape=input_shape)
+        self.readout = readout  # A module is registered, and trained with the model.
+        if gradient is None:
+            gradient = Native() if objection(RGA(), self.sites(), self.encoder) else RGA()
+        self.gradient = gradient
+
+    def _take(self, layers: Any) -> None:
+        self.layers = layers
 
     @property
     def model(self) -> nn.Module:
@@ -51,12 +68,10 @@ class AdaptedNetwork(SpikingNetwork):
     def _ready(self) -> Runner:
         """What runs the model at present."""
         if self.runner is None:
-            return Runner(self, self.readout, self.taken, self.traits, self.verified, self.length)
+            known = self.traits, self.verified, self.length
+            return Runner(self, self.readout, self.options, *known)
         self.runner.length = self.length
         return self.runner
-
-    def _neurons(self) -> list[Member]:
-        return [member for member in self._ready().members.values() if member.fires]
 
     def sites(self) -> list[Site]:
         """Every neuron that rules differentiate, by its name, with its dynamics at present.
@@ -67,7 +82,7 @@ class AdaptedNetwork(SpikingNetwork):
             reason = "no neuron of the model is recognised; register_neuron makes one known"
             reason = next(iter(runner.natives.values()), reason)
             return [Site("of the model", Unknown(reason=reason))]
-        read_out = {m.name for m in runner.members.values() if m.kind.returns(m.module)}
+        read_out = {m.name for m in runner.members.values() if m.returned}
         sites = runner.ruled.values()
         return [s for s in sites if s.dynamics.reset != "none" or s.name not in read_out]
 
@@ -79,7 +94,7 @@ class AdaptedNetwork(SpikingNetwork):
         return {"draws at random": "yes" if self.traits.random else "no"} | gradients
 
     def neuron_layers(self) -> list[NeuronLayer]:
-        return [NeuronLayer(_path(m), m.module, m.layout, m.site) for m in self._neurons()]
+        return [NeuronLayer(_path(m), m.module, m.layout, m.site) for m in self._ready().neurons]
 
     def in_time(self, layer: NeuronLayer, calls: Sequence[Call]) -> tuple[Tensor, Tensor]:
         return self._ready().in_time(layer, calls)
@@ -113,13 +128,13 @@ class AdaptedNetwork(SpikingNetwork):
     @property
     def form(self) -> tuple[Any, ...]:
         # Modules of other frameworks need not show their equations in their repr.
-        members = [(m.name, m.layout, m.site) for m in self._neurons()]
+        members = [(m.name, m.layout, m.site) for m in self._ready().neurons]
         return (self.encoder, self.layers, self.readout, members)
 
     @property
     def layer_names(self) -> list[str]:
         """Names of all neurons of the model, and of the other modules that hold none."""
-        neurons = list(map(_path, self._neurons()))
+        neurons = list(map(_path, self._ready().neurons))
         inside = tuple(f"{name}." for name in neurons)
         modules = self.layers.named_modules(prefix="layers")
         names = [name for name, m in modules if name in neurons or not list(m.children())]
@@ -141,9 +156,9 @@ class AdaptedNetwork(SpikingNetwork):
 
     def _verify(self, rule: Gradient | None, x: Tensor) -> None:
         runner = self._ready()
-        form = settle(runner, x)
+        setup = settle(runner, x)
         self.traits = runner.traits
-        verify(runner, rule, x, form)
+        verify(runner, rule, x, setup)
 
     def _compare(self, x: Tensor, checked: Tensor, logits: Tensor) -> None:
         """Refuse logits of a gradient pass that are not those of the model."""
@@ -164,21 +179,16 @@ class AdaptedNetwork(SpikingNetwork):
         return [member.name for member in self._ready().members.values()]
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy verifies its weights anew."""
+        """A copy verifies its weights again."""
         return super().__getstate__() | {"verified": {}}
 
     def _form_key(self) -> Hashable:
         # Dynamics may be read off what is no setting of the neuron.
-        return super()._form_key(), tuple(self._ready().ruled.values()), value(self.readout)
+        return super()._form_key(), tuple(self._ready().ruled.values()), comparable(self.readout)
 
     def check(self, rule: Gradient, x: Tensor) -> None:
         super().check(rule, x)
         self._verify(rule, x)
-
-    def _resolved(self, rule: Gradient | str | None, argument: str) -> Gradient:
-        if rule is None:
-            rule = Native() if objection(RGA(), self.sites(), self.encoder) else RGA()
-        return super()._resolved(rule, argument)
 
     def _require_applicable(self, rule: Gradient, argument: str) -> None:
         runner = self._ready()
@@ -303,11 +313,28 @@ def adapt(
     made = _encoder(encoder, steps)
     if isinstance(readout, str) and readout == "default":
         readout = None if encoder is None else "mean"
-    require_readout(readout)
-    form = Form(steps if encoder is None else None, merged, harmless, elsewhere)
-    layers: Any = (model, readout, form)
-    rules: tuple[Any, Any] = (gradient, training_gradient)
-    return AdaptedNetwork(layers, made, *rules, input_shape=input_shape)
+    fits = readout is None or callable(readout) or readout in READOUTS
+    expected = f"{', '.join(map(repr, READOUTS))}, None or a function"
+    remedy = "A function gets what the model returns, and gives [N, K]."
+    require(fits, "readout", expected, repr(readout), remedy)
+    fits = isinstance(merged, bool)
+    require(fits, "merged", "True or False", repr(merged), "Leave it out.")
+    functions: tuple[Any, ...] = tuple(harmless) if isinstance(harmless, Iterable) else (harmless,)
+    fits = all(isinstance(f, type) and issubclass(f, torch.autograd.Function) for f in functions)
+    remedy = "For example harmless=[RoundSTE]."
+    require(fits, "harmless", "classes of autograd functions", repr(harmless), remedy)
+    remedy = "'native' lets neurons that no rule knows keep their own gradient."
+    fits = elsewhere in (None, "native")
+    require(fits, "elsewhere", "'native' or None", shown(elsewhere), remedy)
+    return AdaptedNetwork(
+        model,
+        made,
+        gradient,
+        training_gradient,
+        readout=readout,
+        options=Options(steps if encoder is None else None, merged, functions, elsewhere),
+        input_shape=input_shape,
+    )
 
 
 def _encoder(encoder: Encoder | str | None, steps: int | None) -> Encoder:

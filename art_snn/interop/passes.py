@@ -1,10 +1,5 @@
-"""One pass of a model: while it runs, calls of its neurons are answered by the pass.
+"""One pass of a model: while it runs, calls of its neurons are answered by the pass."""
 
-Modules are shared by threads and belong to the user, so a pass changes only their `forward`. The
-new one asks for the pass of the thread or task that calls, and goes after the last pass. Where a
-module runs by itself, a twin of it does, whose state is that of the pass."""
-
-import threading
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Iterator
@@ -12,26 +7,15 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from art_snn.checks import ArgumentError, invalid
-from art_snn.context import within
 from art_snn.gradients.base import Firing, Site
-from art_snn.interop.members import (
-    RUNNING,
-    Answer,
-    Member,
-    Members,
-    earlier_forward,
-    from_steps,
-    to_steps,
-)
-
-Sites = dict[str, Site]
+from art_snn.interop.members import Member, Members
+from art_snn.passes import within
 
 
 class ModelPass:
@@ -59,15 +43,15 @@ class ModelPass:
 
     def answer_alone(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         """What the module itself answers."""
-        module, earlier = member.module, earlier_forward(member.module)
+        module, exchanged = member.module, member.exchanged
         if module not in self.twins:
             training = self.trains(member) and member.kind.gated
             self.twins[module] = member.twin(self.steps, training=training)
-            if earlier is not None:
+            if exchanged is not None:
                 member.kind.refresh(module, self.steps)
-        if earlier is not None:
+        if exchanged is not None:
             # The user's, which knows the module and no twin.
-            return earlier(*args, **kwargs)
+            return exchanged(*args, **kwargs)
         return type(module).forward(self.twins[module], *args, **kwargs)
 
     def trains(self, member: Member) -> bool:
@@ -93,7 +77,12 @@ class FiringPass(ModelPass):
     :param sites: the neurons that fire so, as engines see them; others keep their own gradient."""
 
     def __init__(
-        self, members: Members, sites: Sites, steps: int | None, firing: Firing, preludes: int = 0
+        self,
+        members: Members,
+        sites: dict[str, Site],
+        steps: int | None,
+        firing: Firing,
+        preludes: int = 0,
     ) -> None:
         super().__init__(members, steps, preludes=preludes)
         self.sites, self.firing = sites, firing
@@ -131,7 +120,7 @@ class FiringPass(ModelPass):
                 "They are not used, or called in a way that passes by __call__ and forward: by "
                 "functions, or in a compiled copy. Call the modules."
             )
-            raise refused("neurons that take part in a pass", got, remedy)
+            raise refusal("neurons that take part in a pass", got, remedy)
 
 
 class Exchange(FiringPass):
@@ -140,18 +129,20 @@ class Exchange(FiringPass):
     def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if self.calls[member.name] > 1 and not member.kind.copied:
             got = f"{member.name}, which was called twice in one pass"
-            remedy = f"It keeps its state from one place to the next. {ONE_PLACE}"
-            raise refused("neurons that are called once in a pass", got, remedy)
+            remedy = (
+                "It keeps its state from one place to the next. One neuron cannot be at two "
+                "places: give every place one of its own."
+            )
+            raise refusal("neurons that are called once in a pass", got, remedy)
         if any(value is not None for value in (*args, *kwargs.values())):
             got = f"{member.name}, which is given more than that"
             remedy = "A potential to start from, or a mask, is none of the dynamics."
-            raise refused("neurons that are given their current alone", got, remedy)
-        layout = member.layout
-        x = to_steps(current, layout, member.module, self.steps)
+            raise refusal("neurons that are given their current alone", got, remedy)
+        x = member.to_steps(current, self.steps)
         self.steps = x.shape[0] if self.steps is None else self.steps
         if x.shape[0] != self.steps:
             raise wrong_steps(member.name, x.shape[0], self.steps)
-        return from_steps(self.answer(member, x, current), layout)
+        return member.from_steps(self.answer(member, x, current))
 
     def answer(self, member: Member, x: Tensor, current: Tensor) -> Tensor:
         """Spikes [T, N, ...] for a current x [T, N, ...], which came as `current`."""
@@ -161,16 +152,14 @@ class Exchange(FiringPass):
         return self.firing(site, x)
 
 
-ONE_PLACE = "One neuron cannot be at two places: give every place one of its own."
-
-Trace = list[tuple[list[Any], list[Any]]]
-_TRACE: ContextVar[Trace | None] = ContextVar("trace", default=None)
+_Trace = list[tuple[list[Any], list[Any]]]
+_TRACE: ContextVar[_Trace | None] = ContextVar("trace", default=None)
 
 
 @contextmanager
-def tracing() -> Iterator[Trace]:
+def natives_traced() -> Iterator[_Trace]:
     """Outputs and inputs of neurons that keep their own gradient, as nodes of the graph."""
-    trace: Trace = []
+    trace: _Trace = []
     with within(_TRACE, trace):
         yield trace
 
@@ -181,7 +170,7 @@ def _nodes(value: Any) -> list[Any]:
 
 
 def other_equations(name: str, spikes: Tensor, ours: Tensor) -> ArgumentError:
-    """The complaint about a neuron whose spikes [T, N, ...] are not those of its dynamics."""
+    """An error about a neuron whose spikes [T, N, ...] are not those of its dynamics."""
     different = (spikes != ours).flatten(1).float()
     step = int(different.any(1).nonzero()[0])
     got = f"{name}, of whose spikes {different.mean():.2%} differ, first at step {step}"
@@ -190,7 +179,7 @@ def other_equations(name: str, spikes: Tensor, ours: Tensor) -> ArgumentError:
         "another one (layout='time last'); or it is at two places of a loop, or "
         "its state is changed from outside or kept from call to call."
     )
-    return refused("neurons that fire by the dynamics read off them", got, remedy)
+    return refusal("neurons that fire by the dynamics read off them", got, remedy)
 
 
 def _hidden(member: Member) -> ArgumentError:
@@ -200,51 +189,18 @@ def _hidden(member: Member) -> ArgumentError:
 
 
 def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:
-    """The complaint about a neuron that fired another number of times than it should."""
+    """An error about a neuron that fired another number of times than it should."""
     remedy = (
         "Is the model of another number of steps, does its input lack the time axis, or does one "
         "neuron have two places?"
     )
     fired = f"{name}, which fired {got} times where {expected} were expected"
-    return refused(f"neurons that all fire {expected} times", fired, remedy)
+    return refusal(f"neurons that all fire {expected} times", fired, remedy)
 
 
-def refused(expected: str, got: str, remedy: str) -> ArgumentError:
-    """The complaint about a model that rules of ours cannot differentiate, but its own can."""
+def refusal(expected: str, got: str, remedy: str) -> ArgumentError:
+    """An error about a model that rules of ours cannot differentiate, but its own can."""
     return invalid("model", expected, got, f"{remedy} Or differentiate it by the rule 'native'.")
-
-
-_LOCK = threading.Lock()
-_USERS: WeakKeyDictionary[nn.Module, set[int]] = WeakKeyDictionary()
-
-
-@contextmanager
-def running(this: ModelPass) -> Iterator[None]:
-    """Within the block, and for the present thread or task, calls of members go to the pass."""
-    try:
-        for module in this.members:
-            with _LOCK:
-                users = _USERS.setdefault(module, set())
-                users.add(id(this))
-                if _exchanged(module) is None:
-                    vars(module)["forward"] = Answer(module, earlier_forward(module))
-        with within(RUNNING, this):
-            yield
-    finally:
-        for module in this.members:
-            with _LOCK:
-                users = _USERS.get(module, set())
-                users.discard(id(this))
-                answer = _exchanged(module)
-                if not users and answer is not None:
-                    del vars(module)["forward"]
-                    if answer.earlier is not None:
-                        vars(module)["forward"] = answer.earlier
-
-
-def _exchanged(module: nn.Module) -> Answer | None:
-    answer = vars(module).get("forward")
-    return answer if isinstance(answer, Answer) and answer.module is module else None
 
 
 def _saving() -> object:

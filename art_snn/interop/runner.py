@@ -1,26 +1,28 @@
 """How a model is run: what it takes, who loops over time, and how its output is read."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from art_snn.activations import Call, NeuronLayer
-from art_snn.checks import invalid, require, set_fields, shown
+from art_snn.checks import invalid, require
 from art_snn.gradients.again import weights_of
 from art_snn.gradients.base import Firing, Site, native_firing, simulation
 from art_snn.gradients.fixed import unhandled, weights_fixed, weights_held
 from art_snn.interop.frameworks.norse import SEQUENTIAL
-from art_snn.interop.members import Members, members_of, to_steps
-from art_snn.interop.passes import Exchange, FiringPass, ModelPass, running
+from art_snn.interop.members import Member, Members, members_of, restoring, running
+from art_snn.interop.passes import Exchange, FiringPass, ModelPass
 from art_snn.interop.steps import StepPass, by_steps
-from art_snn.network import SpikingNetwork
+from art_snn.network import NeuronLayer, SpikingNetwork
+from art_snn.passes import Call
 
-Readout = Literal["mean", "sum", "spikes", "potential"] | Callable[[Any], Tensor] | None
 READOUTS = ("mean", "sum", "spikes", "potential")
-Firings = TypeVar("Firings", bound=FiringPass)
+Readout = Literal["mean", "sum", "spikes", "potential"] | Callable[[Any], Tensor] | None
+_Firings = TypeVar("_Firings", bound=FiringPass)
 
 
 class OwnTime:
@@ -34,32 +36,18 @@ class OwnTime:
 
 
 @dataclass(frozen=True)
-class Form:
+class Options:
     """How a model is taken, as :func:`~art_snn.interop.adapt` says; `steps` are the model's own."""
 
     steps: int | None
     merged: bool
-    harmless: Iterable[type]
+    harmless: tuple[type, ...]
     elsewhere: Literal["native"] | None
-
-    def __post_init__(self) -> None:
-        merged = repr(self.merged)
-        require(isinstance(self.merged, bool), "merged", "True or False", merged, "Leave it out.")
-        several = isinstance(self.harmless, Iterable)
-        functions: tuple[Any, ...] = tuple(self.harmless) if several else (self.harmless,)
-        kind = torch.autograd.Function
-        fits = all(isinstance(f, type) and issubclass(f, kind) for f in functions)
-        expected, remedy = "classes of autograd functions", "For example harmless=[RoundSTE]."
-        require(fits, "harmless", expected, repr(self.harmless), remedy)
-        set_fields(self, harmless=functions)
-        remedy = "'native' lets neurons that no rule knows keep their own gradient."
-        fits, got = self.elsewhere in (None, "native"), shown(self.elsewhere)
-        require(fits, "elsewhere", "'native' or None", got, remedy)
 
 
 @dataclass
 class Traits:
-    """What the first passes have shown of a model.
+    """Traits of a model that the first passes have shown.
 
     :param single: whether a call computes one time step, so that the loop over them is ours.
     :param writes: whether it writes into its input.
@@ -75,38 +63,53 @@ class Traits:
     silent: list[str] = field(default_factory=list)
 
 
-@dataclass
 class Runner:
     """A model as it is at present, with its neurons, ready to run.
 
     :param network: around the model.
-    :param length: time steps of the last input that was encoded.
+    :param verified: what is known of the model, by what it depends on.
+    :param length: time steps of the last input that was encoded."""
 
-    Of its `members`, modules that are recognised, rules of ours differentiate the `ruled` neurons,
-    and the `natives` keep their own gradient, for a reason."""
+    def __init__(
+        self,
+        network: SpikingNetwork,
+        readout: Readout,
+        options: Options,
+        traits: Traits,
+        verified: dict[Hashable, Any],
+        length: int,
+    ) -> None:
+        self.network, self.readout, self.options = network, readout, options
+        self.traits, self.verified, self.length = traits, verified, length
+        self.members: Members = members_of(self.model, merged=options.merged)
 
-    network: SpikingNetwork
-    readout: Readout
-    form: Form
-    traits: Traits
-    verified: dict[Hashable, Any]
-    length: int = 1
-    members: Members = field(init=False)
-    ruled: dict[str, Site] = field(init=False)
-    natives: dict[str, str] = field(init=False)
+    @cached_property
+    def _sites(self) -> dict[str, Site]:
+        return {member.name: member.site for member in self.neurons}
 
-    def __post_init__(self) -> None:
-        self.members = members_of(self.model, merged=self.form.merged)
-        neurons = [member for member in self.members.values() if member.fires]
-        sites, self.natives = {m.name: m.site for m in neurons}, {}
-        if self.form.elsewhere == "native":
-            self.natives = {n: s.dynamics.unknown for n, s in sites.items() if s.dynamics.unknown}
-            layouts = {m.name: m.layout for m in neurons if m.name not in self.natives}
-            if len({layout == "step" for layout in layouts.values()}) > 1:
-                reason = "it takes one time step in a call, and others take all of them"
-                steps = [name for name, layout in layouts.items() if layout == "step"]
-                self.natives |= dict.fromkeys(steps, reason)
-        self.ruled = {name: site for name, site in sites.items() if name not in self.natives}
+    @cached_property
+    def natives(self) -> dict[str, str]:
+        """Neurons that keep their own gradient under rules of ours, each with the reason."""
+        if self.options.elsewhere is None:
+            return {}
+        sites = self._sites.items()
+        natives = {name: s.dynamics.unknown for name, s in sites if s.dynamics.unknown}
+        layouts = {m.name: m.layout for m in self.neurons if m.name not in natives}
+        if len({layout == "step" for layout in layouts.values()}) > 1:
+            reason = "it takes one time step in a call, and others take all of them"
+            steps = [name for name, layout in layouts.items() if layout == "step"]
+            natives |= dict.fromkeys(steps, reason)
+        return natives
+
+    @cached_property
+    def ruled(self) -> dict[str, Site]:
+        """Neurons that rules of ours differentiate, with their dynamics at present."""
+        return {name: site for name, site in self._sites.items() if name not in self.natives}
+
+    @property
+    def neurons(self) -> list[Member]:
+        """The members that fire."""
+        return [member for member in self.members.values() if member.fires]
 
     @property
     def model(self) -> nn.Module:
@@ -121,8 +124,8 @@ class Runner:
     @property
     def steps_alone(self) -> bool:
         """Whether the model calls its neurons once per time step."""
-        names = self.ruled or [m.name for m in self.members.values() if m.fires]
-        return any(m.layout == "step" for m in self.members.values() if m.name in names)
+        names = self.ruled or [m.name for m in self.neurons]
+        return any(m.layout == "step" for m in self.neurons if m.name in names)
 
     def encode(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> [T, N, ...], or [1, N, ...] where the model makes its time steps."""
@@ -132,14 +135,18 @@ class Runner:
 
     def steps_of(self, encoded: Tensor) -> int | None:
         """Time steps T that every neuron has; None where the model alone knows."""
-        return self.form.steps if self.makes_own_time else len(encoded)
+        return self.options.steps if self.makes_own_time else len(encoded)
+
+    def restoring(self) -> AbstractContextManager[None]:
+        """A block after which modules keep what they kept before."""
+        return restoring(self.model, self.members, self.network.written)
 
     def refresh(self, encoded: Tensor) -> None:
         """Put the modules' own states back to the start of a pass."""
         for member in self.members.values():
             member.kind.refresh(member.module, self.steps_of(encoded))
 
-    def firing_pass(self, kind: type[Firings], encoded: Tensor, firing: Firing) -> Firings:
+    def firing_pass(self, kind: type[_Firings], encoded: Tensor, firing: Firing) -> _Firings:
         """A pass of a kind in which neurons fire, or are differentiated, by the firing."""
         steps = self.steps_of(encoded)
         return kind(self.members, self.ruled, steps, unhandled(firing), self.traits.preludes)
@@ -179,15 +186,27 @@ class Runner:
         """Encoded input -> logits [N, K], the model running as the present pass has it."""
         steps = self.steps_of(encoded)
         length = None if self.makes_own_time else self.length
-        return read_logits(self.readout, self._output(encoded), encoded.shape[1], steps, length)
+        return _read_logits(self.readout, self._output(encoded), encoded.shape[1], steps, length)
 
     def _output(self, encoded: Tensor) -> Any:
-        """Whatever the model returns."""
+        """The answer of the model, whatever it is."""
         x = encoded[0] if self.makes_own_time else encoded
         if self.makes_own_time or self.traits.writes:
             x = x.clone()
         with weights_fixed():
-            return looped(self.model, x) if self.traits.single else self.model(x)
+            return self.loop(x) if self.traits.single else self.model(x)
+
+    def loop(self, encoded: Tensor) -> list[Any]:
+        """What a model of one time step returns for an input [T, N, ...], step by step."""
+        mro = type(self.model).__mro__
+        if all(f"{cls.__module__}.{cls.__qualname__}" != SEQUENTIAL for cls in mro):
+            return [self.model(x) for x in encoded]
+        # It returns its states, and takes them at the next step.
+        outputs, states = [], None
+        for x in encoded:
+            output, states = self.model(x, states)
+            outputs.append(output)
+        return outputs
 
     def in_time(self, layer: NeuronLayer, calls: Sequence[Call]) -> tuple[Tensor, Tensor]:
         """Currents and spikes [T, N, ...] of a layer of neurons in one pass."""
@@ -195,18 +214,17 @@ class Runner:
         if layer.layout == "step":
             currents, spikes = zip(*pairs, strict=True)
             return torch.stack(currents), torch.stack(spikes)
-        layout, steps = self.members[layer.module].layout, self.steps_in(layer, calls)
-        x, y = (to_steps(part, layout, layer.module, steps) for part in pairs[0])
+        steps = self.steps_in(layer, calls)
+        x, y = (self.members[layer.module].to_steps(part, steps) for part in pairs[0])
         return x, y
 
     def steps_in(self, layer: NeuronLayer, calls: Sequence[Call]) -> int | None:
         """Time steps T of the pass that called a layer of neurons; None where nobody knows."""
         if not self.makes_own_time:
             return self.length
-        if self.form.steps is not None or layer.layout in ("step", "merged") or not calls:
-            return self.form.steps
-        layout = self.members[layer.module].layout
-        return len(to_steps(calls[-1][0], layout, layer.module, None))
+        if self.options.steps is not None or layer.layout in ("step", "merged") or not calls:
+            return self.options.steps
+        return len(self.members[layer.module].to_steps(calls[-1][0], None))
 
     def average(self, name: str, calls: Sequence[Call], samples: int, steps: int | None) -> Tensor:
         """Output [N, ...] of a layer, averaged over the time steps T of the last pass in calls."""
@@ -241,24 +259,12 @@ class Runner:
         return output if len(output) == samples else None
 
 
-def looped(model: nn.Module, encoded: Tensor) -> list[Any]:
-    """What a model of one time step returns for an input [T, N, ...], step by step."""
-    if all(f"{cls.__module__}.{cls.__qualname__}" != SEQUENTIAL for cls in type(model).__mro__):
-        return [model(x) for x in encoded]
-    # It returns its states, and takes them at the next step.
-    outputs, states = [], None
-    for x in encoded:
-        output, states = model(x, states)
-        outputs.append(output)
-    return outputs
-
-
-def read_logits(
+def _read_logits(
     readout: Readout, output: Any, batch: int, steps: int | None, length: int | None = None
 ) -> Tensor:
     """Logits [N, K] of what a model has returned.
 
-    :param output: whatever it returned; a list with an entry for every step of a looped model.
+    :param output: whatever it returned; a list with an entry for every step of a model of one.
     :param steps: time steps T; None where the model alone knows.
     :param length: time steps that those of the output stand for, as one does in a replay."""
     if callable(readout):
@@ -269,7 +275,7 @@ def read_logits(
         )
         expected = f"logits [{batch}, K] from the readout"
         right = isinstance(reduced, Tensor) and reduced.ndim == 2 and len(reduced) == batch
-        require(right, "readout", expected, shape_of(reduced), remedy)
+        require(right, "readout", expected, _describe(reduced), remedy)
         return reduced
     if isinstance(output, list):
         parts = [_part(readout, step) for step in output]
@@ -295,7 +301,7 @@ def _part(readout: Readout, output: Any) -> Any:
     several = isinstance(output, tuple | list) and len(output) > 1
     remedy = "Where it returns a single tensor, take 'mean' or 'sum'."
     expected = "one that returns (spikes, potential)"
-    require(several, "model", expected, shape_of(output), remedy)
+    require(several, "model", expected, _describe(output), remedy)
     return output[0 if readout == "spikes" else -1]
 
 
@@ -310,19 +316,11 @@ def _require_shape(output: object, shape: tuple[int | str, ...], where: str = ""
         "function of yours. encoder=None is for models that make their time steps themselves."
     )
     expected = f"one that returns [{', '.join(map(str, shape))}]{where}"
-    require(right, "model", expected, shape_of(output), remedy)
+    require(right, "model", expected, _describe(output), remedy)
 
 
-def require_readout(readout: object) -> None:
-    """Refuse what is none of the readouts."""
-    right = readout is None or callable(readout) or readout in READOUTS
-    expected = f"{', '.join(map(repr, READOUTS))}, None or a function"
-    remedy = "A function gets what the model returns, and gives [N, K]."
-    require(right, "readout", expected, repr(readout), remedy)
-
-
-def shape_of(output: object) -> str:
-    """What a model has returned, in words."""
+def _describe(output: object) -> str:
+    """The type and the shape of what a model has returned."""
     if isinstance(output, Tensor):
         return f"a tensor {list(output.shape)}"
     if isinstance(output, tuple | list):

@@ -22,16 +22,14 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
+from art_snn.dynamics import operand
 from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.shared import anchored, once, runs
-from art_snn.interop.members import Member
-from art_snn.interop.passes import FiringPass, other_equations, refused, running, wrong_steps
-from art_snn.values import operand
-
-Model = Callable[[Tensor], Tensor]
+from art_snn.interop.members import Member, running
+from art_snn.interop.passes import FiringPass, other_equations, refusal, wrong_steps
 
 
-class Calls:
+class _Calls:
     """What the calls of one neuron leave: currents with a graph, and leaves for its answers."""
 
     stacked: Tensor
@@ -59,7 +57,7 @@ class Calls:
             if spikes.any() or (at != at[0]).any():
                 got = f"{self.member.name}, which is called before it with other currents"
                 remedy = "Charge it with one number, or start it from there: Dynamics(start=...)."
-                raise refused("neurons that start alike at the first time step", got, remedy)
+                raise refusal("neurons that start alike at the first time step", got, remedy)
         start = float(at[0])
         self.site = replace(self.site, dynamics=replace(self.site.dynamics, start=start))
         for kept in (self.currents, self.spikes, self.potentials):
@@ -85,9 +83,25 @@ class Calls:
             through = others if through is None else through + others
         return through
 
+    def compare_potentials(self) -> None:
+        """Refuse potentials that the neuron returns and its dynamics do not."""
+        if not self.potentials:
+            return
+        given = torch.stack(self.potentials).detach()
+        potential = torch.empty_like(self.stacked)
+        dynamics = self.site.dynamics
+        spikes = dynamics.simulate(self.stacked.detach(), potential)
+        if self.member.returned == "after reset":
+            for u, s in zip(potential, spikes, strict=True):
+                dynamics._discharge(u, s, u)
+        if not torch.allclose(given.to(potential.dtype), potential, rtol=1e-4, atol=1e-4):
+            got = f"{self.member.name}, whose potentials are not those {self.member.returned}"
+            remedy = "register_neuron(..., returns=...) says which they are."
+            raise refusal("neurons that return the potential that they are said to", got, remedy)
+
     def _through_potentials(self, potentials: Sequence[Any]) -> Tensor:
         dynamics = self.site.dynamics
-        after = self.member.kind.returns(self.member.module) == "after reset"
+        after = self.member.returned == "after reset"
         d, later = torch.zeros_like(self.stacked), None
         for t in reversed(range(len(d))):
             kept = 1 - self.spikes[t].detach() if dynamics.reset == "hard" else 1
@@ -103,7 +117,7 @@ class StepPass(FiringPass):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.made: dict[str, Calls] = {}
+        self.made: dict[str, _Calls] = {}
 
     def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Any:
         if member.layout != "step":
@@ -112,9 +126,9 @@ class StepPass(FiringPass):
                 "Set one step mode for all of them. Where one feeds its spikes back to itself, "
                 "adapt(..., elsewhere='native') differentiates it by its own gradient."
             )
-            raise refused("neurons of one layout", got, remedy)
+            raise refusal("neurons of one layout", got, remedy)
         if member.name not in self.made:
-            self.made[member.name] = Calls(member, self.sites[member.name])
+            self.made[member.name] = _Calls(member, self.sites[member.name])
         calls = self.made[member.name]
         calls.currents.append(current)
         with torch.no_grad():
@@ -124,12 +138,12 @@ class StepPass(FiringPass):
         state: Any
         spikes, state = answer if both and len(answer) == 2 else (answer, None)
         potential: Any = getattr(state, "v", state)
-        returned = member.kind.returns(member.module) if both else None
+        returned = member.returned if both else None
         fits = isinstance(spikes, Tensor) and spikes.shape == current.shape
         if not fits or both != isinstance(potential, Tensor) or both != (returned is not None):
             got = f"{member.name}, which returns something else"
             remedy = "register_neuron(..., returns='before reset' or 'after reset') says which."
-            raise refused("neurons that return spikes, or (spikes, potential)", got, remedy)
+            raise refusal("neurons that return spikes, or (spikes, potential)", got, remedy)
         calls.spikes.append(spikes.detach().requires_grad_())
         # Copies, since the model may write into what it is given.
         if not both:
@@ -166,7 +180,9 @@ class StepPass(FiringPass):
                 raise other_equations(calls.member.name, spikes, calls.fired)
 
 
-def by_steps(this: StepPass, model: Model, weights: Sequence[Tensor], x: Tensor) -> Tensor:
+def by_steps(
+    this: StepPass, model: Callable[[Tensor], Tensor], weights: Sequence[Tensor], x: Tensor
+) -> Tensor:
     """What the model makes of x, differentiable by the firing of the pass at x and the weights."""
     # Views, whose nodes show in the backward pass whether their gradients are asked for.
     links = [tensor.view_as(tensor) for tensor in (x, *weights)]
@@ -179,7 +195,9 @@ def by_steps(this: StepPass, model: Model, weights: Sequence[Tensor], x: Tensor)
 class _Pieces:
     """The graph of one pass in pieces."""
 
-    def __init__(self, this: StepPass, model: Model, weights: Sequence[Tensor]) -> None:
+    def __init__(
+        self, this: StepPass, model: Callable[[Tensor], Tensor], weights: Sequence[Tensor]
+    ) -> None:
         self.this, self.model, self.weights = this, model, weights
 
     def forward(self, x: Tensor) -> Tensor:
@@ -230,13 +248,13 @@ class _Pieces:
             self._refuse_recurrence(calls, neurons[place:], sums)
         return [None if root is None else sums.get(id(root)) for root in roots]
 
-    def _refuse_recurrence(self, calls: Calls, behind: list[Calls], sums: Any) -> None:
+    def _refuse_recurrence(self, calls: _Calls, behind: list[_Calls], sums: Any) -> None:
         for later in behind:
             if any(id(leaf) in sums for leaf in (*later.spikes, *later.potentials)):
                 reads, read = calls.member.name, later.member.name
                 got = f"{reads}, which reads what {read} gave at an earlier step"
                 remedy = "Rules that need all steps of a layer at once cannot go back through that."
-                raise refused("layers without recurrent connections", got, remedy)
+                raise refusal("layers without recurrent connections", got, remedy)
 
 
 class _BySteps(torch.autograd.Function):

@@ -18,14 +18,14 @@ from matplotlib.figure import Figure
 from setting import ratio
 
 from art_snn.app import evaluate, harden, tables, train
+from art_snn.app.attack import Attack
 from art_snn.app.colours import GREY, SERIES
 from art_snn.app.evaluation import Evaluation, bound, verdicts
 from art_snn.app.resume import as_json, structured, write_result
 from art_snn.app.trained import Trained
-from art_snn.attacks import Attack
 from art_snn.data import Source
 from art_snn.files import write_text
-from art_snn.gradients import rule_named
+from art_snn.gradients import parse_rule
 from art_snn.models import Architecture
 from art_snn.training import Recipe
 from art_snn.training.defences import DEFENCES
@@ -74,7 +74,7 @@ class Study:
                 iterations=2,
                 attack_dtype=chosen.train_dtype,
             )
-            known |= {"attack": attack, "rule": rule_named("stbp"), "defence": kind}
+            known |= {"attack": attack, "rule": parse_rule("stbp"), "defence": kind}
             harden.run(harden.Settings(**known))
         (folder / "training.pt").unlink()
         return folder / "network.safetensors"

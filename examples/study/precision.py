@@ -19,12 +19,13 @@ from setting import Study, parse
 
 from art_snn import PyTorchSpikingClassifier, SpikingNetwork
 from art_snn.app import tables
+from art_snn.app.attack import crafted
 from art_snn.app.colours import GREY, SERIES
 from art_snn.app.resume import bit_string, booleans, earlier, fingerprint, write_result
 from art_snn.app.trained import Trained, folder_of
-from art_snn.attacks import batches, crafted, predictions
+from art_snn.attacks import batches, predict_logits
 from art_snn.files import write_text
-from art_snn.gradients import rule_named
+from art_snn.gradients import parse_rule
 from art_snn.measuring.machine import describe_machine
 from art_snn.metrics import Robustness, Share, against, paired_difference
 from art_snn.precision import DTYPES
@@ -52,7 +53,7 @@ def gradients(
     with classifier.model.crafting(dtype):
         for batch in batches(len(x), BATCH, 0, f"gradients by {rule}, {dtype or 'single'}"):
             classifier.model.forget()
-            parts.append(classifier.loss_gradient(x[batch], y[batch], gradient=rule_named(rule)))
+            parts.append(classifier.loss_gradient(x[batch], y[batch], gradient=parse_rule(rule)))
     classifier.model.forget()
     return np.concatenate(parts).reshape(len(x), -1)
 
@@ -93,12 +94,12 @@ def run(study: Study, decay: float, classifier: PyTorchSpikingClassifier, rule: 
         with classifier.model.crafting(dtype):
             words = f"decay {decay:g}, {rule}, {dtype or 'single'}"
             return crafted(
-                attack, rule_named(rule), classifier, x, y, batch_size=BATCH, seed=0, words=words
+                attack, parse_rule(rule), classifier, x, y, batch_size=BATCH, seed=0, words=words
             )
 
     exact = adversarial(None)
     direction = gradients(classifier, rule, None, x, y)
-    correct, robust = (predictions(classifier, s, BATCH, 0).argmax(1) == y for s in (x, exact))
+    correct, robust = (predict_logits(classifier, s, BATCH, 0).argmax(1) == y for s in (x, exact))
     single = Robustness(correct, robust)
     found = {
         "decay": decay,
@@ -109,7 +110,7 @@ def run(study: Study, decay: float, classifier: PyTorchSpikingClassifier, rule: 
     found = known.setdefault(key, found)
     for dtype in missing:
         rounded = adversarial(dtype)
-        robust = predictions(classifier, rounded, BATCH, 0).argmax(1) == y
+        robust = predict_logits(classifier, rounded, BATCH, 0).argmax(1) == y
         half = classifier.model.lowered(DTYPES[dtype])
         ends = [classes(half, s, classifier.device) == y for s in (x, exact, rounded)]
         found[dtype] = {

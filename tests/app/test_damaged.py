@@ -11,7 +11,7 @@ import pytest
 
 from art_snn.app.base import Result
 from art_snn.app.compare import Comparison, Row
-from art_snn.app.evaluate import Evaluated
+from art_snn.app.evaluate import EvaluationResult
 from art_snn.app.evaluation import Evaluation
 from art_snn.app.resume import as_json, earlier, write_result
 from art_snn.app.scaling import Cell, Growth
@@ -54,7 +54,7 @@ def growth() -> Growth:
 
 def told(found: Any) -> str:
     if isinstance(found, Evaluation):
-        return Evaluated(found).render()
+        return EvaluationResult(found).render()
     if not isinstance(found, Content):
         assert isinstance(found, Result)
         return found.render()

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from art_snn.app.base import Experiment
-from art_snn.app.folder import locked
+from art_snn.app.results import hold_folder
 from art_snn.team import Team
 from tests.jobs import Job
 
@@ -20,7 +20,7 @@ class Together(Experiment):
     together = True
 
 with Together(output=Path("out")).at_work() as team:
-    told = Path("out/.running").exists()
+    told = Path("out/.lock").exists()
     found = team.on_leader(lambda: [team.rank])
     team.leader_first(lambda: Path("made").touch(exist_ok=not team.leads))
     Path(f"told-{team.rank}").write_text(f"{told} {found} {team.size}")
@@ -47,7 +47,7 @@ def test_one_process_holds_the_output_and_what_it_does_is_told_to_all(tmp_path):
 
 
 def test_where_the_output_is_held_by_another_run_one_process_says_so(tmp_path):
-    with locked(tmp_path / "out"):
+    with hold_folder(tmp_path / "out"):
         well, _, errors = Job(JOB, tmp_path).ended()
     assert not well
     assert errors.count("Error: output: expected a folder that no other run is writing into") == 1

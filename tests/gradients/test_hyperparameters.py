@@ -26,14 +26,14 @@ from art_snn.gradients import (
     Mean,
     StaticCurve,
     Triangle,
-    rule_named,
+    parse_rule,
 )
 from art_snn.gradients.hyperparameters import Number, accepted, hyperparameter, numbers, replaced
 
 
 @pytest.mark.parametrize("name", [*GRADIENTS, "pdsg-per-sample", "eot-rga", "hart-16-steps"])
 def test_every_number_of_a_rule_can_be_put_back(name):
-    rule = rule_named(name)
+    rule = parse_rule(name)
     for dotted, number in numbers(rule).items():
         assert replaced(rule, dotted, number.value) == rule
         assert accepted(rule, dotted, number.value) == number.value

@@ -29,11 +29,13 @@ from art_snn.gradients import (
     Mean,
     RectifiedANN,
     StaticCurve,
+    Triangle,
     engine_of,
     name_of,
+    parse_call,
+    parse_rule,
+    parse_rules,
     resolve,
-    rule_named,
-    rules_named,
 )
 from art_snn.gradients.rules import VARIANTS
 from tests.command import call
@@ -76,18 +78,18 @@ LONGER = {
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_gives_its_rule_and_the_rule_its_name(name):
-    assert rule_named(name) == NAMES[name]
+    assert parse_rule(name) == NAMES[name]
     assert name_of(NAMES[name]) == name
     assert resolve(name, "here") == NAMES[name]
 
 
 @pytest.mark.parametrize("name", LONGER)
 def test_a_rule_of_more_steps_is_told_with_its_steps(name):
-    assert rule_named(name) == LONGER[name]
+    assert parse_rule(name) == LONGER[name]
     longer = name_of(LONGER[name])
     assert "extended" not in longer
     assert "-32-steps" in longer
-    assert rule_named(longer) == LONGER[name]
+    assert parse_rule(longer) == LONGER[name]
 
 
 @pytest.mark.parametrize(
@@ -133,7 +135,7 @@ RULES = st.recursive(
 @given(RULES)
 def test_the_name_of_a_rule_never_gives_another_one(rule):
     name = name_of(rule)
-    assert name == repr(rule) or rule_named(name) == rule
+    assert name == repr(rule) or parse_rule(name) == rule
 
 
 @pytest.mark.parametrize(
@@ -157,7 +159,7 @@ def test_the_name_of_a_rule_never_gives_another_one(rule):
 def test_an_unknown_name_is_refused_with_the_known_ones_and_the_grammar(name):
     names = ", ".join(map(repr, (*GRADIENTS, *VARIANTS)))
     with pytest.raises(ValueError, match=f"^here: expected one of {names}, got '{name}'.*eot-NAME"):
-        rule_named(name, "here")
+        parse_rule(name, "here")
 
 
 @pytest.mark.parametrize("wrong", [STBP, None, 3])
@@ -170,19 +172,19 @@ def test_anything_but_a_rule_or_a_name_is_refused(wrong):
     "names", ["rga,eot-stbp", " rga , eot-stbp ", ",rga,, eot-stbp,", "rga\t,\neot-stbp"]
 )
 def test_rules_stand_with_commas_between_and_blanks_and_empty_parts_count_for_nothing(names):
-    assert list(rules_named(names).items()) == [("rga", RGA()), ("eot-stbp", EOT(STBP()))]
+    assert list(parse_rules(names).items()) == [("rga", RGA()), ("eot-stbp", EOT(STBP()))]
 
 
 def test_of_equal_names_one_is_chosen_and_of_none_none():
-    assert rules_named("rga,stbp,rga") == {"rga": RGA(), "stbp": STBP()}
-    assert rules_named("") == rules_named(" , ,") == {}
+    assert parse_rules("rga,stbp,rga") == {"rga": RGA(), "stbp": STBP()}
+    assert parse_rules("") == parse_rules(" , ,") == {}
 
 
 def test_an_unknown_rule_among_those_chosen_is_refused():
     with pytest.raises(
         ArgumentError, match=r"^rules: expected one of .* got 'eot-sgd'\."
     ) as caught:
-        rules_named("rga, eot-sgd")
+        parse_rules("rga, eot-sgd")
     assert caught.value.argument == "rules"
 
 
@@ -237,7 +239,7 @@ TAKERS: dict[str, tuple[str, Callable[[str], Gradient]]] = {
     "a block": ("gradient", used),
     "a twin": ("gradient", lambda name: small(decay=1.0).model.with_gradient(name).gradient),
     "a sweep": ("rule", lambda name: Sweep(rule=name, field=FIELDS[name], values=(1,)).base),
-    "the choice": ("rules", lambda name: rules_named(name)[name]),
+    "the choice": ("rules", lambda name: parse_rules(name)[name]),
 }
 FIELDS = {
     "pdsg-per-sample": "per_sample",
@@ -326,13 +328,66 @@ def test_every_command_refuses_the_same_names_by_the_flag(words, tmp_path):
 def test_names_of_endless_rules_are_refused_at_once(name):
     message = r"^here: expected a rule of at most 80 letters, 10000 draws and 100000 steps, got '"
     with pytest.raises(ValueError, match=message) as caught:
-        rule_named(name, "here")
+        parse_rule(name, "here")
     assert len(str(caught.value)) < 250
 
 
 def test_names_at_the_limits_are_rules():
-    assert rule_named("rga-100000-steps") == Extended(RGA(), steps=100_000)
-    assert rule_named("eot-eot-eot-eot-rga") == EOT(EOT(EOT(EOT(RGA()))))
-    assert rule_named("mean" + "-stbp" * 15) == Mean(*[STBP()] * 15)
+    assert parse_rule("rga-100000-steps") == Extended(RGA(), steps=100_000)
+    assert parse_rule("eot-eot-eot-eot-rga") == EOT(EOT(EOT(EOT(RGA()))))
+    assert parse_rule("mean" + "-stbp" * 15) == Mean(*[STBP()] * 15)
     refused = Mean(*[STBP()] * 16)
     assert name_of(refused) == repr(refused)
+
+
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [
+        ("pgd", ("pgd", {})),
+        (" pgd ( ) ", ("pgd", {})),
+        ("pgd(max_iter=20, eps=8/255)", ("pgd", {"max_iter": 20, "eps": 8 / 255})),
+        (
+            "a(x=true,y=False,z=-1e-3,w=inf)",
+            ("a", {"x": True, "y": False, "z": -1e-3, "w": np.inf}),
+        ),
+        (
+            "a(loss=ce, rule=b(c=1, d=2), e=1/0)",
+            ("a", {"loss": "ce", "rule": "b(c=1, d=2)", "e": "1/0"}),
+        ),
+    ],
+)
+def test_a_call_has_a_name_and_options_with_values(text, call):
+    assert parse_call(text) == call
+    assert [type(v) for v in parse_call(text)[1].values()] == [type(v) for v in call[1].values()]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "()", "a(", "a)", "a(b)", "a(=1)", "a(b=)", "a(b=1,b=2)", "a=1"]
+)
+def test_anything_but_a_call_is_refused(text):
+    with pytest.raises(ValueError, match=r"^here: expected name or name\(option=value, \.\.\.\)"):
+        parse_call(text, "here")
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("rga(beta=3)", RGA(beta=3.0)),
+        ("eot-rga(samples=3, rule.gamma=1/10)", EOT(RGA(gamma=0.1), samples=3)),
+        (
+            "stbp(detach_reset=true,surrogate.width=2)",
+            STBP(surrogate=Triangle(2.0), detach_reset=True),
+        ),
+    ],
+)
+def test_a_rule_takes_its_hyperparameters_in_parentheses(text, rule):
+    assert parse_rule(text) == rule
+    assert parse_rules(f"{text}, rga") == {text: rule, "rga": RGA()}
+
+
+@pytest.mark.parametrize(
+    "text", ["rga(width=1)", "rga(beta=0)", "rga(beta=x)", "sgd(beta=1)", "rga(beta=1"]
+)
+def test_a_hyperparameter_that_a_rule_refuses_is_refused_by_the_name_of_the_argument(text):
+    with pytest.raises(ValueError, match=r"^here: expected "):
+        parse_rule(text, "here")

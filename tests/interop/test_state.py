@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from art_snn.interop import adapt
-from art_snn.interop.members import RUNNING
+from art_snn.interop.members import _RUNNING
 from tests.interop.promises import EVERY, gradients, inputs
 from tests.interop.stacks import STEPS, Loop, SamplesFirst, Stack, StateLoop
 from tests.standins import sinabs, snntorch, spikingjelly as sj, spikingjelly_old
@@ -47,7 +47,7 @@ def test_threads_and_rules_do_not_mix(maker):
 
 
 def clean(model: nn.Module) -> bool:
-    return RUNNING.get() is None and not any("forward" in vars(m) for m in model.modules())
+    return _RUNNING.get() is None and not any("forward" in vars(m) for m in model.modules())
 
 
 class Stopped(BaseException):

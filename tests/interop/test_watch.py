@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from art_snn import Frames
 from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt, register_neuron
-from art_snn.interop.verify import EVERY, FIRST
+from art_snn.interop.verify import _EVERY, _FIRST
 from tests.adapted import Leaky, Spike
 from tests.interop.test_forms import CLASSES, gradient, images, lively
 
@@ -94,11 +94,11 @@ def test_without_a_prediction_they_are_noticed_on_a_schedule():
     network = adapt(model(Floored()), encoder=Frames(4))
     gradient(network, "stbp", steady(8))
     others = falling(8)
-    for _ in range(FIRST[0] - 2):
+    for _ in range(_FIRST[0] - 2):
         gradient(network, "stbp", others)
     with pytest.raises(ValueError, match=r"logits under STBP.* differ from its predictions by"):
         gradient(network, "stbp", others)
-    network.watch.passes = EVERY - 1
+    network.watch.passes = _EVERY - 1
     with pytest.raises(ValueError, match=r"logits under STBP.* differ from its predictions by"):
         gradient(network, "stbp", others)
 

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from art_snn import LIF, RGA, STBP, PyTorchSpikingClassifier, SpikingNetwork
-from art_snn.attacks import Attack
-from art_snn.gradients import rule_named
+from art_snn.app.attack import Attack
+from art_snn.gradients import parse_rule
 from art_snn.measuring import workload as module
 from art_snn.measuring.peers import mirrored
 from art_snn.measuring.workload import (
@@ -36,7 +36,7 @@ TINY = Architecture(model="vgg5", width=0.05, steps=2)
 SPIKINGJELLY, SNNTORCH = (
     CostRow("peer", name) for name in ("SpikingJelly 2.0.0", "snnTorch 1.0.0")
 )
-SGD = Recipe(learning_rate=0.1).optimizer_of
+SGD = Recipe(learning_rate=0.1).build_optimizer
 ROWS = [CostRow.read(text) for text in ("inference", "rga", "stbp", "stock rga", "stock stbp")]
 
 
@@ -60,9 +60,9 @@ def test_a_row_uses_the_rule_that_it_names(row):
 
 
 def test_a_row_uses_the_rule_that_it_is_given_under_a_name_of_one_s_own():
-    work = load(rules={"mine": STBP(), "rga": rule_named("hart")})
+    work = load(rules={"mine": STBP(), "rga": parse_rule("hart")})
     rules = [work.rule(name) for name in ("mine", "rga", "stbp")]
-    assert rules == [STBP(), rule_named("hart"), STBP()]
+    assert rules == [STBP(), parse_rule("hart"), STBP()]
     network = work.network()
     work.operation(CostRow("rule", "mine"), network)()
     assert network.execution.kind == "through time"
@@ -148,7 +148,9 @@ def attacked(tmp_path: Path) -> Workload:
     """PGD over ten images, four at a time, on a network whose neurons do spike."""
     architecture = Architecture(model=own(tmp_path, (1, 4, 4), 10))
     x, y = random_samples(architecture, 10)
-    return Workload(architecture=architecture, x=x, y=y, rules={}, batch_size=4, attack=PGD)
+    return Workload(
+        architecture=architecture, x=x, y=y, rules={}, batch_size=4, attack=PGD.stage, eps=PGD.eps
+    )
 
 
 @pytest.mark.parametrize("wrong", [False, True])
@@ -183,7 +185,7 @@ def test_the_attack_ends_where_pgd_written_by_hand_does(row, rule, attacked):
     work = replace(attacked, batch_size=10)
     network = work.network()
     adversarial = work.operation(CostRow("rule", row), network)()
-    expected = pgd_by_hand(network, rule, PGD, work.x, work.y.argmax(1))
+    expected = pgd_by_hand(network, rule, PGD.eps, 2 / 255, 5, work.x, work.y.argmax(1))
     assert np.abs(adversarial - work.x).max() > 0.009
     np.testing.assert_allclose(adversarial, expected, atol=1e-6)
 
@@ -271,7 +273,7 @@ def test_a_training_step_of_a_framework_lowers_its_own_loss_and_leaves_the_netwo
     row, monkeypatch
 ):
     mirrors.installed(monkeypatch, spikingjelly="2.0.0", snntorch="1.0.0")
-    work = load(replace(TINY, width=0.5), samples=8, optimizer=Recipe(momentum=0).optimizer_of)
+    work = load(replace(TINY, width=0.5), samples=8, optimizer=Recipe(momentum=0).build_optimizer)
     network = work.network()
     before = [weight.clone() for weight in network.parameters()]
     step = work.operation(row, network)

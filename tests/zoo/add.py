@@ -17,7 +17,7 @@ import numpy as np
 import tyro
 
 from art_snn import checkpoint
-from art_snn.app.evaluate.provenance import weights
+from art_snn.app.evaluate.result import weights_digest
 from art_snn.app.evaluation import Evaluation, read_evaluation, verdicts
 from art_snn.app.resume import read_result
 from art_snn.checks import require
@@ -222,7 +222,7 @@ def _standard(addition: Addition, data: Dataset, entry: ZooEntry) -> tuple[Stand
     checkpoint.load(network, addition.output / entry.file)
     classifier = wrapped(network.eval(), data.input_shape, data.classes, data.value_range, "cpu")
     remedy = f"Evaluate it: art-snn evaluate --model zoo:{entry.name}."
-    same = evaluation.provenance.weights == weights(classifier)
+    same = evaluation.provenance.weights == weights_digest(classifier)
     require(same, "evaluation", f"one of {entry.name}", "one of other weights", remedy)
     count = len(evaluation.samples)
     samples = digest("samples", data.x_test[:count], data.y_test[:count])[:16]

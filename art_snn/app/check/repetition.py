@@ -10,8 +10,12 @@ from numpy.typing import NDArray
 
 from art_snn.app.check.result import Check
 from art_snn.app.evaluate.adversarials import in_range, least_budgets
-from art_snn.app.evaluate.first import COUNT, FIRST, First
-from art_snn.app.evaluate.provenance import weights
+from art_snn.app.evaluate.result import (
+    EXCERPT as FIRST,
+    EXCERPT_COUNT as COUNT,
+    SampleExcerpt as First,
+    weights_digest as weights,
+)
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import predicted_classes
 from art_snn.app.evaluation import Evaluation

@@ -21,7 +21,7 @@ def run(settings: Settings) -> Checked:
         earlier(settings.output / "check.json", "kind", dict, lambda content: "checks" in content)
         evaluation = read_evaluation(settings.folder, "folder").evaluation
         data = settings.source.load()
-        target = Target.obtained(as_evaluated(evaluation, settings), data, team)
+        target = Target.obtain(as_evaluated(evaluation, settings), data, team)
         path = expand_path("folder", settings.folder)
         folder = path if path_kind("folder", path) == FOLDER else path.parent
         checks = [*Repetition(evaluation, target, folder).checks()]

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
+from art_snn.app.attack import attacked
 from art_snn.app.base import at_work
 from art_snn.app.compare.figure import draw
 from art_snn.app.compare.result import Comparison, Row
 from art_snn.app.compare.settings import RULES, Settings
 from art_snn.app.resume import earlier, fingerprint, write_result
-from art_snn.attacks import attacked, batches, predictions
+from art_snn.attacks import batches, predict_logits
 from art_snn.checks import require_some
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import STBP, Gradient, Native, engine_of
@@ -75,7 +76,7 @@ def compared(
         if comparison is None:
             comparison = Comparison(title, key, str(settings.attack), settings.as_dict())
             bench.time(comparison, timed)
-        clean = predictions(classifier, x, settings.batch_size, settings.seed)
+        clean = predict_logits(classifier, x, settings.batch_size, settings.seed)
         reference: np.ndarray | None = None
         for name in (name for name in rules if name not in comparison.rows):
             rule = settings.rule(name)

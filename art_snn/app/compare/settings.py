@@ -7,11 +7,11 @@ from typing import Any
 from art_snn.app.annotations import Folder
 from art_snn.app.trained import Attacking
 from art_snn.checks import require_some, set_counts
-from art_snn.gradients import EOT, GRADIENTS, Gradient, rule_named
+from art_snn.gradients import EOT, GRADIENTS, Gradient, parse_rule
 from art_snn.gradients.rules.eot import MOST_DRAWS
 
 _NAMES = (*GRADIENTS, "pdsg-per-sample", "rga-32-steps", "mean-rga-stbp")
-RULES: Mapping[str, Gradient] = MappingProxyType({name: rule_named(name) for name in _NAMES})
+RULES: Mapping[str, Gradient] = MappingProxyType({name: parse_rule(name) for name in _NAMES})
 """The rules that are compared unless others are asked for."""
 
 

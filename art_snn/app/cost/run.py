@@ -16,7 +16,7 @@ from art_snn.measuring.machine import describe_machine, torch_device
 from art_snn.measuring.peers import PEERS, installed, peer_objection, without
 from art_snn.measuring.workload import INFERENCE, CostRow, Workload, peak_of, seconds_of
 from art_snn.network import SpikingNetwork
-from art_snn.precision import taken
+from art_snn.precision import compute_dtype
 from art_snn.progress import progress_over
 
 SMALL_STEPS = (
@@ -77,12 +77,14 @@ def _precision(settings: Settings, peers: bool) -> list[str]:
     """In what gradients or training steps were computed, where another precision was asked for."""
     device, remarks = torch_device(settings.device), []
     if settings.attack_dtype is not None:
-        remarks.append(f"Gradients at the input: {taken(settings.attack_dtype, device)[1]}.")
+        remarks.append(
+            f"Gradients at the input: {compute_dtype(settings.attack_dtype, device)[1]}."
+        )
         if peers:
             remarks.append("The other frameworks compute in single precision.")
     if settings.train_dtype is not None:
         whose = "Training steps, of every row" if peers else "Training steps"
-        remarks.append(f"{whose}: {taken(settings.train_dtype, device)[1]}.")
+        remarks.append(f"{whose}: {compute_dtype(settings.train_dtype, device)[1]}.")
     return remarks
 
 

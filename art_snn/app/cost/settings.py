@@ -6,12 +6,12 @@ from typing import Any
 from art_snn.app.annotations import Folder, Open
 from art_snn.app.base import Experiment
 from art_snn.checks import LONGEST_SIDE, require, require_some, set_counts, set_fields
-from art_snn.gradients import Gradient, check_applicable, rules_named
+from art_snn.gradients import Gradient, check_applicable, parse_rules
 from art_snn.measuring.machine import Device, require_device
 from art_snn.measuring.workload import Workload, random_samples
 from art_snn.models import Architecture
 from art_snn.models.options import MOST_CHANNELS
-from art_snn.precision import AttackDtype, TrainDtype, require_attack_dtype, require_train_dtype
+from art_snn.precision import require_attack_dtype, require_train_dtype
 from art_snn.training import Recipe
 
 TRAINED_BY = Recipe(learning_rate=1e-8)
@@ -49,8 +49,8 @@ class Settings(Experiment):
     batch_size: int = 32
     channels: Open[int] = None
     image_size: Open[int] = None
-    attack_dtype: AttackDtype = None
-    train_dtype: TrainDtype = None
+    attack_dtype: str | None = None
+    train_dtype: str | None = None
     repeats: int = 7
     keep_memory: bool = False
 
@@ -64,7 +64,7 @@ class Settings(Experiment):
         require_attack_dtype(self.attack_dtype)
         require_train_dtype(self.train_dtype)
         if self.rules is None:
-            set_fields(self, rules=rules_named("stbp" if self.training else "rga,stbp"))
+            set_fields(self, rules=parse_rules("stbp" if self.training else "rga,stbp"))
         require_some("rules", self.rules or {})
         expected = "one of our own models, which can be built in other frameworks"
         remedy = "Leave peers out. The rule native is the gradient of a model of a framework."
@@ -90,7 +90,7 @@ class Settings(Experiment):
         names = ("architecture", "batch_size", *PROCESS)
         same: dict[str, Any] = {name: getattr(self, name) for name in names}
         rules = dict(self.rules or {})
-        optimizer = TRAINED_BY.optimizer_of if self.training else None
+        optimizer = TRAINED_BY.build_optimizer if self.training else None
         load = Workload(x=x, y=y, rules=rules, optimizer=optimizer, **same)
         network = load.network()
         for rule in rules.values():

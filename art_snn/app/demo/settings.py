@@ -6,9 +6,9 @@ from tyro.conf import arg
 
 from art_snn.app.annotations import Folder, Open
 from art_snn.app.base import Experiment
-from art_snn.attacks.attack import BUDGETS
+from art_snn.attacks.crafting import BUDGETS
 from art_snn.checks import require_count, require_number, require_seed, set_fields
-from art_snn.precision import AttackDtype, require_attack_dtype
+from art_snn.precision import require_attack_dtype
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class Settings(Experiment):
     train_eps: float = 0.1
     eps: tuple[float, ...] = (0.02, 0.05, 0.1, 0.15, 0.2)
     test_images: Open[int] = None
-    attack_dtype: AttackDtype = None
+    attack_dtype: str | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

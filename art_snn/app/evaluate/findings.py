@@ -12,7 +12,6 @@ from art_snn.app.evaluate.attacks import attack_errors, with_rules
 from art_snn.app.evaluate.target import Target, build_attack
 from art_snn.app.evaluation import Trial
 from art_snn.attacks import FLIPS, SHIFT, Outcome, Plan
-from art_snn.attacks.work import LIVING, Work
 from art_snn.findings import (
     Finding,
     Subject,
@@ -29,22 +28,18 @@ from art_snn.gradients import Gradient, short_name
 from art_snn.seeding import seeded
 
 
-def examinations(target: Target) -> Mapping[str, tuple[Work, Callable[[], list[Finding]]]]:
-    """What is examined before the attacks, by what it is about, in the order of reading.
-
-    Each with its work on a sample, as `examine` and `examine_strength` describe it."""
+def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
+    """What is examined before the attacks, by what it is about, in the order of reading."""
     settings = target.settings
     if not settings.examined:
         return {}
-    works = {"network": (Work(110, 1), partial(_examine_network, target))}
+    parts = {"network": partial(_examine_network, target)}
     by_steps = settings.measure not in (FLIPS, SHIFT)
     for name, rule in examined_rules(target) if by_steps else ():
-        strength = Work(500, 100 * (4 + len(target.sources)), LIVING)
-        works[f"{name} gradients"] = strength, partial(_examine_gradients, target, rule)
+        parts[f"{name} gradients"] = partial(_examine_gradients, target, rule)
     for plan in examined_attacks(target):
-        watched = target.work_of(plan.stages[0])
-        works[plan.name] = watched, partial(_examine_attack, target, plan)
-    return works
+        parts[plan.name] = partial(_examine_attack, target, plan)
+    return parts
 
 
 def _examine_network(target: Target) -> list[Finding]:
@@ -84,7 +79,7 @@ def examined_rules(target: Target) -> list[tuple[str, Gradient]]:
 
     An attack alone that takes no gradient has none."""
     settings = target.settings
-    if not settings.decides:
+    if not settings.deciding_plan:
         (alone,) = settings.attack_plan(settings.budgets[0]).stages
         return list(settings.attack_rules.items()) if alone.by_gradients else []
     stages = target.suited(settings.plans(settings.budgets[0])[-1]).stages

@@ -1,23 +1,66 @@
-from dataclasses import dataclass
+"""An evaluation made of its blocks, with all files that are written next to it."""
+
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+import art_snn
 from art_snn.app.base import Result
-from art_snn.app.evaluation import Evaluation, ReportItem, render_page
+from art_snn.app.colours import titled
+from art_snn.app.evaluate.findings import find_searches, trial_findings
+from art_snn.app.evaluate.store import Store
+from art_snn.app.evaluate.target import Target
+from art_snn.app.evaluate.units import block_name, examination_units, read_bounds
+from art_snn.app.evaluation import Evaluation, Examples, Provenance, ReportItem, Trial, render_page
+from art_snn.app.evaluation.figures import accuracy_figure
+from art_snn.app.evaluation.items import EXAMPLES, RESULT
 from art_snn.app.evaluation.page import PAGE
 from art_snn.app.evaluation.rows import sections
 from art_snn.app.evaluation.words import count_words, short_budget
-from art_snn.app.resume import as_json
+from art_snn.app.resume import as_json, earlier, fingerprint, structured
 from art_snn.app.tables import Form, Notes, Part, render_narrow
-from art_snn.files import write_text
+from art_snn.attacks import Outcome
+from art_snn.checks import FILE, ArgumentError, invalid, require, require_kind
+from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.encoders import describe_encoder
+from art_snn.files import corruption, digest, write_arrays, write_json, write_text
+from art_snn.findings import Finding
+from art_snn.measuring.machine import describe_machine, device_type
+from art_snn.metrics import Certificate
+from art_snn.seeding import seeded
 from art_snn.zoo.entry import Standard
+
+TIMES = "times.json"
+EXAMPLE_COUNT = 8
+"""Samples that the report shows."""
+EXCERPT, EXCERPT_COUNT = "first.npz", 20
+"""The file of an excerpt, and how many samples it holds at most."""
+_EXPECTED = "the first samples with their adversarials, as art-snn evaluate writes them"
+_REMEDY = "Evaluate again in a new folder."
+PACKAGES = ("torch", "numpy", "scipy", "adversarial-robustness-toolbox")
+"""Distributions that all numbers depend on."""
+FRAMEWORKS = ("torchvision", "spikingjelly", "snntorch", "norse", "sinabs")
+"""Distributions, each with a module of the same name, that classes of a network may come from."""
 
 
 @dataclass(frozen=True)
-class Evaluated(Result):
+class EvaluationResult(Result):
     """The result of art-snn evaluate: tables, a picture and a page of an evaluation.
 
-    :param others: names of files that the evaluation has written before.
+    :param others: names of files that were written before.
     :param records: of the network in the zoo, to compare with on the terminal."""
 
     evaluation: Evaluation
@@ -36,30 +79,263 @@ class Evaluated(Result):
 
     @property
     def files(self) -> list[str]:
-        """Names of all files of the evaluation, those that were written before last."""
+        """Names of all files of the evaluation."""
         return [*super().files, PAGE, *self.others]
 
     def render(self, form: Form = "text") -> str:
         """Paragraphs and tables as one text, that for a terminal in lines of 80 characters."""
         if form != "text":
             return super().render(form)
-        lines = [_words(record) for record in self.records if self._concerns(record)]
+        budgets = {trial.eps for trial in self.evaluation.trials}
+        lines = [
+            _describe_record(record)
+            for record in self.records
+            if record.norm == self.evaluation.norm and record.eps in budgets
+        ]
         return render_narrow([*self.parts(), *([Notes(lines)] if lines else [])])
 
-    def _concerns(self, record: Standard) -> bool:
-        budgets = {trial.eps for trial in self.evaluation.trials}
-        return record.norm == self.evaluation.norm and record.eps in budgets
-
-    def write(self, folder: Path, *pictures: Any) -> None:
+    def save(self, folder: Path) -> None:
         """Write all files into the folder; the page shows the examples that lie in it."""
-        super().write(folder, *pictures)
+        figure = accuracy_figure(self.evaluation, width=6.5)
+        titled(figure, self.evaluation.name, self.evaluation.title)
+        self.write(folder, figure)
         item = ReportItem.of("", self.evaluation, folder)
         write_text(folder / PAGE, render_page([item]))
 
 
-def _words(record: Standard) -> str:
-    """What was left of the network in the zoo."""
+def _describe_record(record: Standard) -> str:
     share, at = record.robust, short_budget(record.norm, record.eps)
     left = f"{'at most ' if record.at_most else ''}{100 * share.value:.1f} % ({share.count})"
     samples = f"the first {count_words(share.total, 'test sample')}"
     return f"The zoo's record {at}: standard leaves {left} of {samples}."
+
+
+@dataclass(frozen=True)
+class SampleExcerpt:
+    """The first n samples of an evaluation with their adversarials, by which others verify it.
+
+    :param eps: the B budgets.
+    :param x, y: samples ``(n, *shape)`` and their classes (n,).
+    :param adversarial: ``(B, n, *shape)``; the sample itself where nothing broke it.
+    :param broken: which are adversarial, bool (B, n)."""
+
+    eps: NDArray[np.float64]
+    x: np.ndarray
+    y: NDArray[np.int64]
+    adversarial: np.ndarray
+    broken: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        shape = (len(self.eps), len(self.x))
+        fits = self.adversarial.shape == (len(self.eps), *self.x.shape)
+        fits = fits and self.broken.shape == shape and self.y.shape == shape[1:]
+        fits = fits and self.broken.dtype == bool
+        got = f"arrays of shape {self.x.shape} and {self.adversarial.shape}"
+        require(fits, "first", _EXPECTED, got, _REMEDY)
+
+    @classmethod
+    def collect(cls, target: Target, trials: Sequence[Trial], store: Store) -> "SampleExcerpt":
+        """That of an evaluation, from its blocks; the first attack that broke a sample counts."""
+        count, budgets = min(EXCERPT_COUNT, len(target.x)), target.settings.budgets
+        x, y = target.x[:count], target.y[:count]
+        adversarial, broken = np.stack([x] * len(budgets)), np.zeros((len(budgets), count), bool)
+        blocks = [rows for rows in target.slices if rows.start < count]
+        for place, trial in enumerate(trials):
+            names = [block_name(f"attack-{place}", rows) for rows in blocks]
+            arrays = np.concatenate([store.array(name, "adversarials") for name in names])
+            row = budgets.index(trial.eps)
+            new = (trial.outcome.stage[:count] >= 0) & ~broken[row]
+            adversarial[row][new], broken[row][new] = arrays[:count][new], True
+        return cls(np.array(budgets, dtype=float), x, y, adversarial, broken)
+
+    @classmethod
+    def read(cls, folder: Path) -> "SampleExcerpt":
+        """That in the folder of an evaluation.
+
+        :raises FileNotFoundError: when there is none.
+        :raises ValueError: when the file is damaged or holds something else."""
+        path = folder / EXCERPT
+        require_kind("first", path, FILE, _EXPECTED)
+        try:
+            spoilt = corruption(path)
+            if spoilt is not None:
+                raise invalid("first", _EXPECTED, f"{path}, which {spoilt}", _REMEDY)
+            with np.load(path, allow_pickle=False) as file:
+                return cls(**{name: file[name] for name in file.files})
+        except ArgumentError:
+            raise
+        except Exception as error:
+            # What is no such archive fails in any way its bytes happen to lead to.
+            got = f"{path}, which cannot be read ({type(error).__name__})"
+            raise invalid("first", _EXPECTED, got, _REMEDY) from error
+
+
+def assemble(target: Target, title: str, store: Store, seconds: float) -> Evaluation:
+    """Join all blocks to the evaluation, and write the arrays next to it.
+
+    :param seconds: that all blocks took together."""
+    settings, clean, trials, times = target.settings, [], [], []
+    for place, (eps, plan) in enumerate(target.plans):
+        names = [block_name(f"attack-{place}", rows) for rows in target.slices]
+        blocks = [store.read(name) for name in names]
+        outcome = Outcome.joined([structured(block["outcome"], Outcome) for block in blocks])
+        trials.append(Trial(plan.name, eps, outcome))
+        took: dict[str, float] = {}
+        for block in blocks:
+            for words, part in zip(block["outcome"]["stages"], block["seconds"], strict=True):
+                took[words] = took.get(words, 0) + part
+        times.append({"name": plan.name, "eps": eps, "stages": took})
+        clean += [predicted for block in blocks for predicted in block.get("clean", ())]
+        if settings.save_adversarials or place == _shown(target):
+            array = np.concatenate([store.array(name, "adversarials") for name in names])
+            _write_adversarials(target, trials[-1], array, place == _shown(target))
+    excerpt = SampleExcerpt.collect(target, trials, store)
+    write_arrays(settings.output / EXCERPT, **vars(excerpt))
+    write_json(settings.output / TIMES, {"seconds": times})
+    contents = [store.read(unit.name)["findings"] for unit in examination_units(target)]
+    findings = [structured(finding, Finding) for findings in contents for finding in findings]
+    names = [block_name("certificates", rows) for rows in target.slices if settings.certify]
+    parts = [structured(store.read(name)["certificate"], Certificate) for name in names]
+    searches = find_searches(plan for _, plan in target.plans)
+    proven = [read_bounds(target, store, rows) for rows in target.slices]
+    return Evaluation(
+        name=settings.label,
+        title=title,
+        key=target.key,
+        norm=str(settings.norm),
+        plan=settings.deciding_plan,
+        samples=tuple(digest("", sample)[:16] for sample in target.x),
+        labels=tuple(target.y.tolist()),
+        clean=tuple(clean),
+        trials=tuple(trials),
+        findings=(*findings, *trial_findings(trials, searches)),
+        provenance=_provenance(target, seconds),
+        date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        certificate=Certificate.joined(parts) if parts else None,
+        bounds=tuple(
+            replace(first, margin=np.concatenate([part[eps].margin for part in proven]))
+            for eps, first in proven[0].items()
+        ),
+    )
+
+
+def finished(target: Target, key: str, title: str) -> Evaluation | None:
+    """The evaluation, where it lies in the folder with all its files, with the present names."""
+    settings = target.settings
+    file = settings.output / RESULT
+    evaluation = earlier(file, "evaluation", Evaluation, lambda content: content.key == key)
+    if evaluation is None:
+        return None
+    paths = [settings.output / name for name in _arrays_of(target, evaluation)]
+    if not all(path.is_file() and corruption(path) is None for path in paths):
+        return None
+    provenance = replace(evaluation.provenance, training=settings.training_words)
+    return replace(evaluation, name=settings.label, title=title, provenance=provenance)
+
+
+def files_of(target: Target, evaluation: Evaluation) -> list[str]:
+    """Names of the files next to evaluation.json, its report and its table: arrays and times."""
+    weights = ["network.safetensors"] if target.settings.network.trained_here else []
+    names = [*_arrays_of(target, evaluation), TIMES, *weights]
+    return [name for name in names if (target.settings.output / name).exists()]
+
+
+def _arrays_of(target: Target, evaluation: Evaluation) -> list[str]:
+    """The examples, where the report shows some, the excerpt, and adversarials, where they stay."""
+    broken = max(evaluation.trials[_shown(target)].outcome.stage) >= 0
+    kept = evaluation.trials if target.settings.save_adversarials else ()
+    return [EXAMPLES] * bool(broken) + [EXCERPT] + [_file_of(trial) for trial in kept]
+
+
+def _shown(target: Target) -> int:
+    """Place of what the report shows: the deciding plan, or the first, at its largest budget."""
+    plans = target.plans
+    name = target.settings.deciding_plan or plans[0][1].name
+    places = (place for place, (_, plan) in enumerate(plans) if plan.name == name)
+    return max(places, key=lambda place: plans[place][0])
+
+
+def _file_of(trial: Trial) -> str:
+    """Name of the file of adversarials, with all digits of the budget."""
+    words = re.sub(r"[^A-Za-z0-9.=]+", "-", trial.name).strip("-")
+    return f"adversarials-{words}-{float(trial.eps)!r}.npz".replace(".0.npz", ".npz")
+
+
+def _write_adversarials(
+    target: Target, trial: Trial, adversarials: np.ndarray, shown: bool
+) -> None:
+    """Write all adversarials where they are wanted, and the first ones that the report shows."""
+    output, stage = target.settings.output, trial.outcome.stage
+    if target.settings.save_adversarials:
+        arrays = {"x": target.x, "y": target.y, "adversarial": adversarials, "stage": stage}
+        write_arrays(output / _file_of(trial), **arrays)
+    rows = np.flatnonzero(stage >= 0)[:EXAMPLE_COUNT]
+    if shown and len(rows):
+        broken = adversarials[rows]
+        with seeded(target.settings.seed):
+            predicted = target.classifier.predict(broken, batch_size=len(rows)).argmax(1)
+        Examples(trial.name, trial.eps, rows, target.x[rows], broken, predicted).write(output)
+    elif shown:
+        # Where nothing was broken, no earlier examples stay.
+        (output / EXAMPLES).unlink(missing_ok=True)
+
+
+def _provenance(target: Target, seconds: float) -> Provenance:
+    settings, classifier, x, y = target.settings, target.classifier, target.x, target.y
+    return Provenance(
+        command=typed_command(),
+        versions=versions(classifier, *target.sources),
+        commit=_commit(),
+        seed=settings.seed,
+        block=settings.block,
+        batch_size=settings.batch_size,
+        rules={name: repr(rule) for name, rule in settings.attack_rules.items()},
+        weights=weights_digest(classifier),
+        data=digest("samples", x, y)[:16],
+        device=describe_machine(device_type(classifier.device)),
+        threads=torch.get_num_threads(),
+        examined=min(settings.examined, len(x)),
+        sources=tuple(map(weights_digest, target.sources)),
+        seconds=round(seconds, 1),
+        steps=classifier.model.time_steps(),
+        encoder=describe_encoder(classifier.model.encoder),
+        shape=tuple(x.shape[1:]),
+        dataset=target.dataset,
+        parameters=sum(weight.numel() for weight in classifier.model.parameters()),
+        training=settings.training_words,
+        attack_dtype=settings.attack_dtype,
+    )
+
+
+def weights_digest(classifier: PyTorchSpikingClassifier) -> str:
+    """Digest of a network's form and weights, 16 hexadecimal digits."""
+    nothing = np.zeros((0, *classifier.input_shape), np.float32), np.zeros(0, np.int64)
+    return fingerprint("weights", classifier, *nothing)[:16]
+
+
+def typed_command() -> str:
+    """The command as it was typed: art-snn, or the script that called this package."""
+    program, *arguments = sys.argv
+    package = Path(program).stem == "art-snn" or Path(program).parent == Path(art_snn.__path__[0])
+    return shlex.join([*(["art-snn"] if package else ["python", program]), *arguments])
+
+
+def versions(*classifiers: PyTorchSpikingClassifier) -> dict[str, str]:
+    """Versions of all that the numbers depend on, and of the frameworks of the networks."""
+    bases = {"art_snn": art_snn.__version__, "Python": platform.python_version()}
+    kinds = {type(module) for one in classifiers for module in one.model.modules()}
+    used = {base.__module__.partition(".")[0] for kind in kinds for base in kind.__mro__}
+    for name in (*PACKAGES, *(name for name in FRAMEWORKS if name in used)):
+        bases[name] = "not installed"  # One that is used from its sources has no version.
+        with suppress(PackageNotFoundError):
+            bases[name] = version(name)
+    return bases
+
+
+def _commit() -> str:
+    """The commit of the working folder; "" where it is under no version control."""
+    with suppress(OSError, subprocess.SubprocessError):
+        words = ["git", "-C", str(Path.cwd()), "rev-parse", "HEAD"]
+        git = subprocess.run(words, capture_output=True, text=True, timeout=10, check=True)
+        return git.stdout.strip()
+    return ""

@@ -1,93 +1,129 @@
-"""An evaluation: dealt out in blocks, written block by block, put together at the end."""
+"""An evaluation: handed out in units, written block by block, put together at the end."""
 
-from dataclasses import replace
+from collections.abc import Collection, Sequence
 from functools import partial
 from time import monotonic
 
-from art_snn.app.evaluate.assemble import assemble, files_missing, files_of
-from art_snn.app.evaluate.estimate import announce
-from art_snn.app.evaluate.figure import draw
-from art_snn.app.evaluate.progress import Course
-from art_snn.app.evaluate.result import Evaluated
+import numpy as np
+
+from art_snn.app.evaluate.result import EvaluationResult, assemble, files_of, finished
 from art_snn.app.evaluate.settings import Settings
-from art_snn.app.evaluate.store import TOOK, Store
+from art_snn.app.evaluate.store import Content, Store
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluate.units import (
-    Unit,
-    attack_units,
-    bounds_units,
-    certificate_units,
-    examination_units,
-)
-from art_snn.app.evaluation import Evaluation
-from art_snn.app.evaluation.items import RESULT
-from art_snn.app.resume import earlier
+from art_snn.app.evaluate.units import Unit, all_units, require_bounds
+from art_snn.attacks import Outcome
+from art_snn.checks import require
+from art_snn.progress import Progress, duration, log_line
 from art_snn.team import Team
 
+TOOK = "took"
+"""What the seconds that a block took are called in it."""
 
-def run(settings: Settings) -> Evaluated | None:
-    """Train or load the network, attack it, look for findings, and write the results.
 
-    Started by torchrun, processes deal the blocks out among themselves, and the leading one writes;
+def run(settings: Settings) -> EvaluationResult | None:
+    """Load the network, attack it, look for findings, and write the results.
+
+    Started by torchrun, processes hand the units out among themselves, and the leading one writes;
     the others return None. A run that was interrupted, or killed, goes on after its last whole
     block, with the same result, bit for bit. A finished one is not repeated, unless a file of it is
     damaged or gone, or adversarials are asked for that were not kept."""
     with settings.at_work() as team:
         data = team.leader_first(settings.load)
-        target = Target.obtained(settings, data, team)
-        key = team.on_leader(lambda: target.key)
+        target = Target.obtain(settings, data, team)
+        key = team.leader_first(lambda: target.key)
+        same, remedy = {*team.gather(key)} == {key}, "Start them all from one state of the code."
+        team.on_leader(
+            lambda: require(same, "model", "the same in every process", "several", remedy)
+        )
         store = Store(settings.output / "blocks", key)
         title = settings.network.words(data, target.classifier.model)
         evaluation = team.on_leader(partial(finished, target, key, title))
         if evaluation is None:
             team.on_leader(target.check)
-            units = [*bounds_units(target), *examination_units(target)]
-            units += [*attack_units(target, store), *certificate_units(target)]
-            compute(units, store, team, target)
-            seconds = store.seconds([unit.name for unit in units]) if team.leads else 0.0
-            evaluation = team.on_leader(partial(assemble, target, title, store, seconds))
-        result = Evaluated(evaluation, tuple(files_of(target, evaluation)), settings.records)
-        team.on_leader(lambda: result.write(settings.output, draw(result)))
+            team.on_leader(partial(require_bounds, target))
+            units = all_units(target, store)
+            compute(units, store, team)
+            took = [store.read(unit.name).get(TOOK, 0.0) for unit in units if team.leads]
+            evaluation = team.on_leader(partial(assemble, target, title, store, sum(took)))
+        result = EvaluationResult(evaluation, tuple(files_of(target, evaluation)), settings.records)
+        team.on_leader(lambda: result.save(settings.output))
         store.clear()
         return result if team.leads else None
 
 
-def finished(target: Target, key: str, title: str) -> Evaluation | None:
-    """The evaluation, where it lies in the folder with all its files, with the present names."""
-    file = target.settings.output / RESULT
-    evaluation = earlier(file, "evaluation", Evaluation, lambda content: content.key == key)
-    if evaluation is None or files_missing(target, evaluation):
-        return None
-    settings = target.settings
-    # Earlier versions named no data, by which their files are known.
-    dataset = evaluation.provenance.dataset and target.dataset
-    words = settings.training_words
-    provenance = replace(evaluation.provenance, training=words, dataset=dataset)
-    return replace(evaluation, name=settings.label, title=title, provenance=provenance)
-
-
-def compute(units: list[Unit], store: Store, team: Team, target: Target) -> None:
+def compute(units: Sequence[Unit], store: Store, team: Team) -> None:
     """Compute the units that are not done; each free process takes the next one.
 
     Those whose blocks others read come first, in a round of their own."""
+    units = sorted(units, key=lambda unit: -unit.length)
     names = [unit.name for unit in units]
     team.on_leader(lambda: store.done(names))  # Complains in one process, if at all.
     done = set().union(*team.gather(store.done(names)))
-    units = sorted(units, key=lambda unit: -unit.length)
     missing = [unit for unit in units if unit.name not in done]
     team.on_leader(lambda: store.discard(unit.name for unit in missing))
-    course = Course(units, done, store, team)
-    with course.bar:
+    progress = EvaluationProgress(units, done, store, team)
+    with progress.bar:
         for early in (True, False):
             some = [unit for unit in missing if unit.early == early]
-            if team.leads and some:
-                announce(target, some, team.size, resumed=bool(done))
             for unit in team.next_items(some, "bounds" if early else "units"):
                 start = monotonic()
-                content, arrays = course.result_of(unit, target.classifier.model)
+                progress.begin(unit)
+                content, arrays = unit.compute(progress.bar.note)
                 store.put(unit.name, content | {TOOK: monotonic() - start}, arrays)
-                course.end()
-            if early and target.settings.bounds:
+                progress.end()
+            if early and any(unit.early for unit in units):
                 store.share([unit.name for unit in units if unit.early], team)
         store.collect(names, team)
-        course.say_steps()
+        progress.end(0)
+
+
+class EvaluationProgress:
+    """What an evaluation shows while it runs: a bar over its units, and a line per step.
+
+    :param units: all, in the order of their steps.
+    :param done: names of those that were done before."""
+
+    def __init__(
+        self, units: Sequence[Unit], done: Collection[str], store: Store, team: Team
+    ) -> None:
+        self.store, self.team = store, team
+        self.steps: dict[str, list[str]] = {}
+        for unit in units:
+            self.steps.setdefault(unit.step, []).append(unit.name)
+        self.ended = {step for step, names in self.steps.items() if {*names} <= {*done}}
+        self.finished = 0
+        self.bar = Progress("Evaluation", len(units), done=len(done), unit="parts", summary=False)
+
+    def begin(self, unit: Unit) -> None:
+        """A unit is computed next."""
+        self.bar.describe(f"{self._number(unit.step)} {unit.step}")
+
+    def end(self, units: int = 1) -> None:
+        """So many units are done here, and others in other processes; a step may be with them."""
+        total = self.team.add_count("done", units) if self.team.size > 1 else self.finished + units
+        self.bar.update(total - self.finished)
+        self.finished = total
+        for step, names in self.steps.items() if self.team.leads else ():
+            files = map(self.store.file, names)
+            if step not in self.ended and all(file.exists() for file in files):
+                self.ended.add(step)
+                achieved = describe_step([self.store.read(name) for name in names])
+                log_line(f"{self._number(step)} {step}: {achieved}")
+
+    def _number(self, step: str) -> str:
+        return f"[{[*self.steps].index(step) + 1}/{len(self.steps)}]"
+
+
+def describe_step(contents: Sequence[Content]) -> str:
+    """What a step achieved, by the contents of its blocks, and how long it took."""
+    took = duration(sum(content.get(TOOK, 0.0) for content in contents))
+    if "findings" in contents[0]:
+        return f"{sum(len(content['findings']) for content in contents)}, {took}"
+    if "bounds" in contents[0]:
+        margin = np.concatenate([content["bounds"]["margin"] for content in contents])
+        return f"{int((margin > 0).sum())} of {len(margin)} certified, {took}"
+    if "outcome" not in contents[0]:
+        return took
+    stage = np.concatenate([content["outcome"]["stage"] for content in contents])
+    correct, left = (int(n.sum()) for n in (stage >= Outcome.STANDING, stage == Outcome.STANDING))
+    return f"{correct} of {len(stage)} correct, {left} left after the attack, {took}"

@@ -14,7 +14,15 @@ from art_snn.app.evaluation import Verdict, verdicts
 from art_snn.app.evaluation.evaluation import NAME, is_name, name_from
 from art_snn.app.evaluation.words import join_words, short_budget
 from art_snn.app.trained import Trained
-from art_snn.attacks import ATTACKS, FLIPS, SHIFT, Plan, planned, require_budget, require_measure
+from art_snn.attacks import (
+    FLIPS,
+    SHIFT,
+    SHORT_NAMES,
+    Plan,
+    planned,
+    require_budget,
+    require_measure,
+)
 from art_snn.checks import (
     FILE,
     MissingFile,
@@ -33,15 +41,13 @@ from art_snn.checks import (
 )
 from art_snn.data import Dataset, Source
 from art_snn.gradients import STBP, Gradient
-from art_snn.precision import AttackDtype, require_attack_dtype
+from art_snn.precision import require_attack_dtype
 from art_snn.zoo.entry import Standard
 from art_snn.zoo.networks import data_set, not_held
 
 STANDARD = "standard"
 USUAL: Mapping[str, Gradient] = MappingProxyType({"stbp": STBP()})
 DRAWS = 1000
-BOUNDED = "counts"
-"""The method that bounds spikes: of those there are, none is tighter."""
 BELOW, OPEN = 3, 4
 """Exit statuses: less robust than was asked for, and findings where none may be."""
 
@@ -78,8 +84,7 @@ class Settings(Experiment):
     :param certify: also certify each sample, of networks with Poisson encoding.
     :param draws: random draws of each sample for its certificate [1000].
     :param bounds: also prove at each budget which samples no attack can break, and attack only the
-        others; in the norms inf, 2 and 0.
-    :param check_bounds: attack all samples nevertheless, as a test of the bounds.
+        others; in the norms inf and 2.
     :param seed: of all that is drawn.
     :param name: of the network, by which results are told apart [that of the checkpoint or the
         folder].
@@ -96,12 +101,12 @@ class Settings(Experiment):
     norm: Open[Literal["inf", "2", "0", "shift"]] = None
     eps: Open[tuple[float, ...]] = None
     plan: Open[Literal["standard", "fast", "ensemble-19"]] = None
-    attack: Annotated[Open[str], arg(metavar=f"{choices(ATTACKS)}|CLASS")] = None
+    attack: Annotated[Open[str], arg(metavar=f"{choices(SHORT_NAMES)}|CLASS")] = None
     attack_options: Open[str] = None
     rules: Open[Mapping[str, Gradient]] = None
     sources: UseAppendAction[tuple[Path, ...]] = ()
     adversarials: UseAppendAction[tuple[Path, ...]] = ()
-    attack_dtype: AttackDtype = None
+    attack_dtype: str | None = None
     samples: int = 500
     block: int = 64
     batch_size: int = 64
@@ -109,7 +114,6 @@ class Settings(Experiment):
     certify: bool = False
     draws: Open[int] = None
     bounds: bool = False
-    check_bounds: bool = False
     seed: int = 0
     name: Open[str] = None
     training: Open[str] = None
@@ -131,11 +135,9 @@ class Settings(Experiment):
         require(self.draws is None or self.certify, "draws", expected, self.draws, remedy)
         if self.certify and self.draws is None:
             set_fields(self, draws=DRAWS)
-        remedy = "Shifts of spikes have no bounds yet: leave it out, or take another norm."
-        fits = not self.bounds or self.measure != SHIFT
-        require(fits, "bounds", "the norm inf, 2 or 0", self.norm, remedy)
-        expected, remedy = "bounds to check", "Add --bounds, or leave it out."
-        require(self.bounds or not self.check_bounds, "check_bounds", expected, "none", remedy)
+        remedy = "Flips and shifts of spikes have no bounds: leave it out, or take another norm."
+        fits = not self.bounds or self.measure not in (FLIPS, SHIFT)
+        require(fits, "bounds", "the norm inf or 2", self.norm, remedy)
         remedy = "With 0 the number remains an upper bound."
         set_fields(self, examined=require_whole("examined", self.examined, remedy=remedy))
         set_fields(self, seed=require_seed("seed", self.seed))
@@ -160,10 +162,10 @@ class Settings(Experiment):
         fits, name = stage.kind.budget(self.measure, 1) is not None, stage.attack.__name__
         require(fits, "attack", expected, name, remedy)
         expected, remedy = "a plan that decides", "Add one: what it leaves is an upper bound."
-        fits = bool(self.decides) or not self.strict
+        fits = bool(self.deciding_plan) or not self.strict
         require(fits, "strict", expected, f"{name} alone", remedy)
         remedy = "Add --plan standard, or leave them out."
-        fits = bool(self.decides) or not self.adversarials
+        fits = bool(self.deciding_plan) or not self.adversarials
         require(fits, "adversarials", "a plan before which they run", f"{name} alone", remedy)
         expected, remedy = "findings that are looked for", "Examine some samples: 100 are usual."
         require(self.examined or not self.strict, "strict", expected, "0 examined", remedy)
@@ -222,7 +224,7 @@ class Settings(Experiment):
         return require_measure(self.norm or "inf")
 
     @property
-    def decides(self) -> str:
+    def deciding_plan(self) -> str:
         """Name of the plan, or "" where an attack alone was asked for."""
         return self.plan or ("" if self.attack else STANDARD)
 
@@ -239,7 +241,7 @@ class Settings(Experiment):
 
     def plans(self, eps: float) -> list[Plan]:
         """What is run at a budget: the attack with each rule first, the plan last."""
-        plan = [planned(self.decides, self.measure)] if self.decides else []
+        plan = [planned(self.deciding_plan, self.measure)] if self.deciding_plan else []
         return [*with_rules(self.attack_plan(eps), self.attack_rules), *plan]
 
     @property
@@ -254,7 +256,7 @@ class Settings(Experiment):
         content |= {"plans": plans, "rules": rules}
         content |= {"draws": self.draws} if self.certify else {}
         content |= {"attack_dtype": self.attack_dtype} if self.attack_dtype else {}
-        return content | ({"bounds": BOUNDED, "checked": self.check_bounds} if self.bounds else {})
+        return content | ({"bounds": self.bounds} if self.bounds else {})
 
     def source_networks(self) -> list[Trained]:
         """The networks to transfer from, each of its own checkpoint."""

@@ -13,8 +13,6 @@ from art_snn.files import atomic_write, corruption, digest, read_json, write_arr
 from art_snn.team import Team
 
 Content = dict[str, Any]
-TOOK = "took"
-"""What the seconds that a block took are called in it."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +65,6 @@ class Store:
         """The content of a block."""
         content: Content = read_json(self.file(name))
         return content
-
-    def seconds(self, names: Sequence[str]) -> float:
-        """What the blocks took together; one without its time counts as 0."""
-        return sum((self.read(name).get(TOOK, 0.0) for name in names), 0.0)
 
     def array(self, name: str, which: str) -> np.ndarray:
         """An array of a block."""

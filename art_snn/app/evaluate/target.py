@@ -11,7 +11,6 @@ from torch import Tensor
 
 from art_snn.app.evaluate.adversarials import Submission, read_submission
 from art_snn.app.evaluate.attacks import failed, with_rules
-from art_snn.app.evaluate.bounds import require_bounds
 from art_snn.app.evaluate.settings import Settings
 from art_snn.app.resume import fingerprint
 from art_snn.app.trained import Trained
@@ -20,12 +19,10 @@ from art_snn.attacks.candidates import Candidates
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.plan import Suited, suited
 from art_snn.attacks.randomness import random
-from art_snn.attacks.work import Work, work_of
-from art_snn.checkpoint import CheckpointError, network_identity
+from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError, invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
-from art_snn.files import digest
 from art_snn.gradients import Native
 from art_snn.metrics import certify
 from art_snn.network import SpikingNetwork
@@ -49,16 +46,10 @@ class Target:
     submissions: tuple[Submission, ...] = ()
 
     @classmethod
-    def obtained(cls, settings: Settings, data: Dataset, team: Team) -> "Target":
+    def obtain(cls, settings: Settings, data: Dataset, team: Team) -> "Target":
         """The networks with their weights; where these must be trained, one process does it."""
         x, y = data.x_test[: settings.samples], data.y_test[: settings.samples]
         classifier = settings.network.classifier(data, settings.device, settings.seed)
-        codes = team.gather(digest(network_identity(classifier.model)))
-        expected, remedy = "the same code in every process", "Start them all from one state of it."
-        team.on_leader(lambda: require(len({*codes}) == 1, "model", expected, "several", remedy))
-        team.on_leader(cls(settings, classifier, x, y).check_attack)
-        if settings.bounds:
-            team.on_leader(lambda: require_bounds(settings, classifier, x, y))
         read = partial(read_submission, settings=settings, classifier=classifier, x=x)
         submissions = team.on_leader(lambda: tuple(map(read, settings.adversarials)))
         _obtain(classifier.model, settings, settings.network, data, team)
@@ -71,9 +62,9 @@ class Target:
             raise CheckpointError("sources", error.complaint) from error
         for one in (classifier, *sources) if settings.attack_dtype else ():
             one.attack_dtype = settings.attack_dtype
-        return cls(settings, classifier, x, y, tuple(sources), data.name, submissions).ruled()
+        return cls(settings, classifier, x, y, tuple(sources), data.name, submissions).with_rules()
 
-    def ruled(self) -> "Target":
+    def with_rules(self) -> "Target":
         """The same with rules for the attack: what was asked for, or one that suits the network."""
         settings = self.settings
         if settings.rules is not None:
@@ -107,7 +98,7 @@ class Target:
 
     def candidates(self, plan: Plan, eps: float) -> list[Candidates]:
         """The adversarials of others that come before a plan at a budget, of all samples."""
-        submissions = self.submissions if plan.name == self.settings.decides else ()
+        submissions = self.submissions if plan.name == self.settings.deciding_plan else ()
         return [submission.within(eps) for submission in submissions]
 
     @cached_property
@@ -119,11 +110,6 @@ class Target:
                 predictions.append(self.classifier.predict(x, batch_size=SOME))
         return random(predictions, y)
 
-    def work_of(self, stage: Stage) -> Work:
-        """The work of a stage on a sample that nothing breaks."""
-        rule = self.classifier.model.rule
-        return work_of(stage, rule, random=self.random, sources=len(self.sources))
-
     def suited(self, plan: Plan) -> Suited:
         """What becomes of a plan on the network."""
         some = torch.as_tensor(self.x, device="cpu")
@@ -133,7 +119,7 @@ class Target:
         """Complain about what cannot be run on this network."""
         settings = self.settings
         for plan in settings.plans(settings.budgets[0]):
-            suited, decides = self.suited(plan), plan.name == settings.decides
+            suited, decides = self.suited(plan), plan.name == settings.deciding_plan
             reasons = [*suited.skipped.values(), *suited.native.values()]
             argument = "plan" if decides else "attack" if plan.stages[0].rule is None else "rules"
             remedy = "Choose another, or another norm; art-snn inspect lists the rules that apply."
@@ -142,13 +128,14 @@ class Target:
             expected = f"one that suits the network and the norm {settings.norm}"
             fits = bool(suited.stages) and (decides or not suited.native)
             require(fits, argument, expected, f"{plan.name} ({''.join(reasons[:1])})", remedy)
+        self._check_attack()
         if settings.certify:
             try:
                 certify(self.classifier, self.x, self.y, selection=1, draws=1)
             except ArgumentError as error:
                 raise ArgumentError("certify", error.complaint) from error
 
-    def check_attack(self) -> None:
+    def _check_attack(self) -> None:
         """Complain about an attack that cannot be made, whatever weights the network has, about
         its options, and about samples that it refuses."""
         plan = self.settings.attack_plan(self.settings.budgets[0])

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 from tyro.conf import arg
 
 from art_snn.app.annotations import Folder
+from art_snn.app.attack import Attack
 from art_snn.app.train.settings import Settings as Train
-from art_snn.attacks import Attack
 from art_snn.checks import choices
 from art_snn.data import Dataset
 from art_snn.gradients import RGA, Gradient
@@ -43,7 +43,9 @@ class Settings(Train):
 
     def _adversary(self, value_range: tuple[float, float]) -> AdversarialTraining:
         return AdversarialTraining(
-            attack=self.attack,
+            attack=self.attack.text,
+            eps=self.attack.eps,
+            attack_dtype=self.attack.attack_dtype,
             rule=self.rule,
             share=self.adversarial_share,
             value_range=value_range,

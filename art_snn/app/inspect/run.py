@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from art_snn import checkpoint
-from art_snn.activations import calls_of
 from art_snn.app.base import at_work
 from art_snn.app.inspect.result import Inspection, Neurons, Tried
 from art_snn.app.inspect.settings import Settings
@@ -19,7 +18,7 @@ from art_snn.layers import device_of
 from art_snn.measuring.machine import torch_device
 from art_snn.metrics import Share
 from art_snn.network import SpikingNetwork
-from art_snn.passes import modes_kept
+from art_snn.passes import calls_of, modes_kept
 from art_snn.progress import progress_over
 from art_snn.seeding import seeded
 

@@ -9,13 +9,13 @@ from art_snn.app.base import Experiment
 from art_snn.app.trained import Trained
 from art_snn.checks import require_some, set_counts, set_fields
 from art_snn.data import RANDOM, Dataset, Source
-from art_snn.gradients import GRADIENTS, Gradient, rule_named
+from art_snn.gradients import GRADIENTS, Gradient, parse_rule
 from art_snn.measuring.workload import random_samples
 from art_snn.models import Architecture
 from art_snn.models.options import MOST_CHANNELS
 
 RULES: Mapping[str, Gradient] = MappingProxyType(
-    {name: rule_named(name) for name in (*GRADIENTS, "native")}
+    {name: parse_rule(name) for name in (*GRADIENTS, "native")}
 )
 """The rules that are tried unless others are asked for."""
 

@@ -7,14 +7,14 @@ import numpy as np
 import torch
 
 from art_snn.app.annotations import Folder, Open
+from art_snn.app.attack import Attack
 from art_snn.app.base import Experiment
 from art_snn.app.resume import converter, expect
-from art_snn.attacks import Attack
 from art_snn.checks import require, require_count, require_distinct, set_counts
 from art_snn.data import RANDOM, Dataset, Source
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Frames
-from art_snn.gradients import Gradient, check_applicable, rules_named
+from art_snn.gradients import Gradient, check_applicable, parse_rules
 from art_snn.measuring.machine import Device, require_device
 from art_snn.measuring.workload import INFERENCE, CostRow, Workload, network_of, random_samples
 from art_snn.models import DEFAULTS, Architecture
@@ -49,7 +49,7 @@ class Settings(Experiment):
     device: Device = "cpu"
     models: tuple[str, ...] = ("vgg11", "vgg16", "resnet17")
     steps: tuple[int, ...] = (4, 8, 16, 32)
-    rules: Mapping[str, Gradient] = field(default_factory=lambda: rules_named("rga,stbp"))
+    rules: Mapping[str, Gradient] = field(default_factory=lambda: parse_rules("rga,stbp"))
     width: Open[float] = None
     decay: Open[float] = None
     attack: Attack = PGD
@@ -88,9 +88,10 @@ class Settings(Experiment):
 
     def workload(self, images: "Images", model: str, steps: int, threads: int) -> Workload:
         """One model at one T under attack."""
-        names = ("batch_size", "attack", "device", "keep_memory")
+        names = ("batch_size", "device", "keep_memory")
         same: dict[str, Any] = {name: getattr(self, name) for name in names}
         same |= {"steps": steps, "threads": threads, "rules": dict(self.rules)}
+        same |= {"attack": self.attack.stage, "eps": self.attack.eps}
         return Workload(architecture=self.architecture(model), x=images.x, y=images.y, **same)
 
     def _try(self, model: str) -> None:

@@ -4,10 +4,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from art_snn.app.attack import Attack
 from art_snn.app.base import Result
 from art_snn.app.resume import as_json, expect
 from art_snn.app.tables import Notes, Part, Table
-from art_snn.attacks import Attack
 from art_snn.metrics import SIGNIFICANT, Robustness, Share, against, paired_difference, union
 
 CAUTION = (

@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from art_snn.app.attack import attacked
 from art_snn.app.base import at_work
 from art_snn.app.resume import as_json, earlier, fingerprint, write_result
 from art_snn.app.sweep.figure import draw
 from art_snn.app.sweep.result import Content, Entry, Line, Panel, Swept, Value
 from art_snn.app.sweep.settings import Settings, Sweep
 from art_snn.app.trained import Trained, decay_label, folder_of
-from art_snn.attacks import attacked, predictions
+from art_snn.attacks import predict_logits
 from art_snn.checks import require, require_some
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.metrics import Robustness
@@ -74,7 +75,9 @@ def check(sweep: Sweep, classifier: PyTorchSpikingClassifier, x: np.ndarray) -> 
     :param x: samples ``(N, *input_shape)``, one or more.
     :raises ValueError: naming the value, with the rule's reason; or when there is no sample."""
     require_some("x", x, "at least one sample", "Give test samples.")
-    predictions(classifier, x[:1], 1, sweep.seed)  # Complains about the sample, if anything does.
+    predict_logits(
+        classifier, x[:1], 1, sweep.seed
+    )  # Complains about the sample, if anything does.
     network, remedy = classifier.model, "Leave that value or network out."
     expected = f"values of {sweep.name} that suit the network"
     for value in sweep.values:
@@ -124,7 +127,7 @@ def swept(
     content = earlier(file, "sweep", Content, fits) or Content({})
     options: dict[str, Any] = {"batch_size": sweep.batch_size, "seed": sweep.seed}
     if place not in content.lines:
-        correct = predictions(classifier, x, **options).argmax(1) == y
+        correct = predict_logits(classifier, x, **options).argmax(1) == y
         content.lines[place] = Entry(
             title=title,
             key=key,

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from art_snn.app.annotations import Folder, Open
+from art_snn.app.attack import Attack
 from art_snn.app.trained import Attacking
-from art_snn.attacks import Attack
 from art_snn.checks import require, require_some, set_counts, set_fields
 from art_snn.gradients import Gradient, resolve
 from art_snn.gradients.hyperparameters import accepted, hyperparameter, replaced
@@ -16,7 +16,7 @@ from art_snn.gradients.hyperparameters import accepted, hyperparameter, replaced
 class Sweep:
     """One field of one rule over some values, under one attack.
 
-    :param rule: a name as :func:`art_snn.gradients.rule_named` takes it, or an instance.
+    :param rule: a name as :func:`art_snn.gradients.parse_rule` takes it, or an instance.
     :param field: its hyperparameter, with a dot for one inside another: "surrogate.width".
     :param values: in the order of the table; whole numbers where the field holds such, and 0 or 1
         for a truth value.

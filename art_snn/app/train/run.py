@@ -12,7 +12,7 @@ from art_snn.checks import require
 from art_snn.classifier import wrapped
 from art_snn.data import Dataset
 from art_snn.metrics import Share
-from art_snn.precision import taken
+from art_snn.precision import compute_dtype
 from art_snn.seeding import seeded
 from art_snn.team import ALONE, Team
 from art_snn.training import Validation, train
@@ -37,11 +37,11 @@ def fitted(settings: Settings, data: Dataset, team: Team = ALONE) -> Fitted:
     :raises ValueError: as :func:`run`, and when rule or defence of the adversary do not suit the
         network or the recipe, or the data have no value range."""
     architecture, output = settings.architecture.on(data), settings.output
-    recipe = settings.recipe.on(data.input_shape, data.mirrored)
+    recipe = settings.recipe.fit_to(data.input_shape, data.mirrored)
     adversary = settings.adversary(data)
     recipe.check_samples(data.input_shape)
     if adversary is not None:
-        recipe = adversary.defence.fitted(recipe)
+        recipe = adversary.defence.fit_recipe(recipe)
     split = data.held_out(settings.validation, recipe.seed, "validation")
     network = architecture.build(data, recipe.seed)
     if adversary is not None:
@@ -69,9 +69,9 @@ def fitted(settings: Settings, data: Dataset, team: Team = ALONE) -> Fitted:
     notes |= {"adversary": repr(adversary) if adversary else "", "validation": settings.validation}
     title, against = f"{architecture.words(network)} on {data.name}", ""
     if adversary is not None:
-        against, defence = adversary.words(), adversary.defence.words()
+        against, defence = adversary.describe(), adversary.defence.describe()
         title += f", hardened by {defence}" if defence else ""
-    _, precision = taken(recipe.train_dtype, classifier.device)
+    _, precision = compute_dtype(recipe.train_dtype, classifier.device)
     title += f", trained in {precision}" if precision else ""
     result = Fitted(tuple(history), correct, title, against, recipe, notes)
     if team.leads:

@@ -3,8 +3,7 @@
 from typing import Any
 
 from art_snn.dynamics import Dynamics
-from art_snn.interop.dynamics import ReadOff, Unreadable, setting_of
-from art_snn.interop.kinds import NeuronKind, always, other_than, unreadable
+from art_snn.interop.kinds import NeuronKind, ReadOff, Unreadable, setting_of
 
 SEQUENTIAL = "norse.torch.module.sequential.SequentialState"
 """A container whose states are handed on from call to call."""
@@ -38,28 +37,22 @@ def _iaf_cell(module: Any) -> Dynamics:
     return ReadOff(1.0, setting_of(module.p.v_th), rest=rest, strict=True, order="v + x")
 
 
-def _kinds() -> dict[str, NeuronKind]:
-    step, steps = always("step"), always("steps")
-    other = other_than("LIFBoxCell or IAFCell")
-    recurrent = unreadable("it feeds its spikes back into its own current")
-    synaptic = unreadable("it has a synaptic current next to its potential; LIFBoxCell has none")
-    # Leaky integrators do not fire, and are differentiated as any layer.
-    silent = NeuronKind(other, step, (), spikes=always(False))
-    after = always("after reset")
-    kinds = {
-        "lif_box.LIFBoxCell": NeuronKind(_lif_box, step, returns=after, handed=True),
-        "iaf.IAFCell": NeuronKind(_iaf_cell, step, returns=after, handed=True),
-        "snn.SNNCell": NeuronKind(other, step, ()),
-        "snn.SNN": NeuronKind(other, steps, ()),
-        "snn.SNNRecurrentCell": NeuronKind(recurrent, step, ()),
-        "snn.SNNRecurrent": NeuronKind(recurrent, steps, ()),
-        "lif.LIFCell": NeuronKind(synaptic, step, ()),
-        "lif.LIF": NeuronKind(synaptic, steps, ()),
-        "leaky_integrator.LICell": silent,
-        "leaky_integrator.LI": silent,
-        "leaky_integrator_box.LIBoxCell": silent,
-    }
-    return {f"norse.torch.module.{path}": kind for path, kind in kinds.items()}
-
-
-KINDS = _kinds()
+_OTHER = "its equations are not those of LIFBoxCell or IAFCell; register_neuron describes others"
+_RECURRENT = "it feeds its spikes back into its own current"
+_SYNAPTIC = "it has a synaptic current next to its potential; LIFBoxCell has none"
+# Leaky integrators do not fire, and are differentiated as any layer.
+_SILENT = NeuronKind(_OTHER, "step", (), spikes=lambda module: False)
+_PATHS = {
+    "lif_box.LIFBoxCell": NeuronKind(_lif_box, "step", returns="after reset", handed=True),
+    "iaf.IAFCell": NeuronKind(_iaf_cell, "step", returns="after reset", handed=True),
+    "snn.SNNCell": NeuronKind(_OTHER, "step", ()),
+    "snn.SNN": NeuronKind(_OTHER, "steps", ()),
+    "snn.SNNRecurrentCell": NeuronKind(_RECURRENT, "step", ()),
+    "snn.SNNRecurrent": NeuronKind(_RECURRENT, "steps", ()),
+    "lif.LIFCell": NeuronKind(_SYNAPTIC, "step", ()),
+    "lif.LIF": NeuronKind(_SYNAPTIC, "steps", ()),
+    "leaky_integrator.LICell": _SILENT,
+    "leaky_integrator.LI": _SILENT,
+    "leaky_integrator_box.LIBoxCell": _SILENT,
+}
+KINDS = {f"norse.torch.module.{path}": kind for path, kind in _PATHS.items()}

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from art_snn.dynamics import Dynamics
-from art_snn.interop.dynamics import ReadOff, Unreadable, setting_of
-from art_snn.interop.kinds import Layout, NeuronKind, other_than, unreadable
+from art_snn.interop.kinds import Layout, NeuronKind, ReadOff, Unreadable, setting_of
 
 
 def _neuron(module: Any) -> Dynamics:
@@ -34,7 +33,7 @@ def _neuron(module: Any) -> Dynamics:
     raise Unreadable(f"its reset_fn is {reset!r}")
 
 
-def _states_anew(module: Any, steps: int | None) -> None:
+def _clear_states(module: Any, steps: int | None) -> None:
     if getattr(module, "num_timesteps", steps) == -1 and steps is not None:
         # It has the size of its batch, and would mix samples and steps of another one.
         module.batch_size, module.num_timesteps = -1, steps
@@ -51,16 +50,22 @@ def _spikes(module: Any) -> bool:
     return getattr(module, "spike_fn", None) is not None
 
 
-def _kinds() -> dict[str, NeuronKind]:
-    equations = ("forward", "alpha_mem_calculated")
-    neuron = NeuronKind(_neuron, _layout, equations, _states_anew, spikes=_spikes)
-    other = replace(neuron, read=other_than("LIF or IAF"), equations=())
-    fed_back = unreadable("it feeds its spikes back into its own current")
-    recurrent = replace(other, read=fed_back)
-    kinds = dict.fromkeys(("lif.LIF", "lif.LIFSqueeze", "iaf.IAF", "iaf.IAFSqueeze"), neuron)
-    kinds |= {"stateful_layer.StatefulLayer": other}
-    kinds |= {"lif.LIFRecurrent": recurrent, "iaf.IAFRecurrent": recurrent}
-    return {f"sinabs.layers.{path}": kind for path, kind in kinds.items()}
-
-
-KINDS = _kinds()
+_NEURON = NeuronKind(
+    _neuron, _layout, ("forward", "alpha_mem_calculated"), _clear_states, spikes=_spikes
+)
+_OTHER = replace(
+    _NEURON,
+    read="its equations are not those of LIF or IAF; register_neuron describes others",
+    equations=(),
+)
+_RECURRENT = replace(_OTHER, read="it feeds its spikes back into its own current")
+_PATHS = {
+    "lif.LIF": _NEURON,
+    "lif.LIFSqueeze": _NEURON,
+    "lif.LIFRecurrent": _RECURRENT,
+    "iaf.IAF": _NEURON,
+    "iaf.IAFSqueeze": _NEURON,
+    "iaf.IAFRecurrent": _RECURRENT,
+    "stateful_layer.StatefulLayer": _OTHER,
+}
+KINDS = {f"sinabs.layers.{path}": kind for path, kind in _PATHS.items()}

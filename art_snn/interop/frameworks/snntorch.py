@@ -4,12 +4,10 @@ from typing import Any
 
 import torch
 
-from art_snn.dynamics import Dynamics
-from art_snn.interop.dynamics import ReadOff, Unreadable, setting_of
-from art_snn.interop.kinds import NeuronKind, Returned, always, other_than, unreadable
-from art_snn.values import clamp, least
+from art_snn.dynamics import Dynamics, clamp, least
+from art_snn.interop.kinds import NeuronKind, ReadOff, Returned, Unreadable, setting_of
 
-EQUATIONS = (
+_EQUATIONS = (
     "forward",
     "fire",
     "mem_reset",
@@ -52,33 +50,32 @@ def _returned(module: Any) -> Returned:
     return "before reset" if module.reset_delay else "after reset"
 
 
-def _states_anew(module: Any, steps: int | None) -> None:
+def _clear_states(module: Any, steps: int | None) -> None:
     for name in ("mem", "syn", "spk", "a", "b"):
         state = module._buffers.get(name)
         if isinstance(state, torch.Tensor):
             module._buffers[name] = torch.zeros(0, dtype=state.dtype, device=state.device)
 
 
-def _kinds() -> dict[str, NeuronKind]:
-    step = always("step")
-    kinds = {"leaky.Leaky": NeuronKind(_leaky, step, EQUATIONS, _states_anew, returns=_returned)}
-    recurrent = unreadable("it feeds its spikes back into its own current")
-    synaptic = unreadable("it has a synaptic current next to its potential")
-    parallel = unreadable("it computes all time steps at once, without a reset")
-    for path, read in {
-        "neurons.SpikingNeuron": other_than("Leaky"),
-        "synaptic.Synaptic": synaptic,
-        "rsynaptic.RSynaptic": recurrent,
-        "rleaky.RLeaky": recurrent,
-        "alpha.Alpha": synaptic,
-        "leakyparallel.LeakyParallel": parallel,
-        "leakykernel.LeakyKernel": parallel,
-        "stateleaky.StateLeaky": parallel,
-        "associative.AssociativeLeaky": parallel,
-        "deltaleaky.DeltaLeaky": unreadable("it fires on changes of its potential"),
-    }.items():
-        kinds[path] = NeuronKind(read, step, (), _states_anew)
-    return {f"snntorch._neurons.{path}": kind for path, kind in kinds.items()}
-
-
-KINDS = _kinds()
+_RECURRENT = "it feeds its spikes back into its own current"
+_SYNAPTIC = "it has a synaptic current next to its potential"
+_PARALLEL = "it computes all time steps at once, without a reset"
+_REFUSED = {
+    "neurons.SpikingNeuron": (
+        "its equations are not those of Leaky; register_neuron describes others"
+    ),
+    "synaptic.Synaptic": _SYNAPTIC,
+    "rsynaptic.RSynaptic": _RECURRENT,
+    "rleaky.RLeaky": _RECURRENT,
+    "alpha.Alpha": _SYNAPTIC,
+    "leakyparallel.LeakyParallel": _PARALLEL,
+    "leakykernel.LeakyKernel": _PARALLEL,
+    "stateleaky.StateLeaky": _PARALLEL,
+    "associative.AssociativeLeaky": _PARALLEL,
+    "deltaleaky.DeltaLeaky": "it fires on changes of its potential",
+}
+_LEAKY = NeuronKind(_leaky, "step", _EQUATIONS, _clear_states, returns=_returned)
+KINDS = {"snntorch._neurons.leaky.Leaky": _LEAKY} | {
+    f"snntorch._neurons.{path}": NeuronKind(reason, "step", (), _clear_states)
+    for path, reason in _REFUSED.items()
+}

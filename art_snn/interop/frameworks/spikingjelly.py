@@ -8,10 +8,9 @@ from typing import Any
 from torch import nn
 
 from art_snn.dynamics import Dynamics
-from art_snn.interop.dynamics import ReadOff, Unreadable, setting_of
-from art_snn.interop.kinds import Layout, NeuronKind, Read, always, other_than
+from art_snn.interop.kinds import Layout, NeuronKind, ReadOff, Unreadable, setting_of
 
-EQUATIONS = (
+_EQUATIONS = (
     "forward",
     "single_step_forward",
     "multi_step_forward",
@@ -79,44 +78,46 @@ def _step_mode(module: Any) -> Layout:
     return "steps" if getattr(module, "step_mode", "m") == "m" else "step"
 
 
-def _memories_anew(module: Any, steps: int | None) -> None:
+def _clear_memories(module: Any, steps: int | None) -> None:
     """What `reset` of SpikingJelly does, without writing into tensors that others may hold."""
     for name, value in getattr(module, "_memories_rv", {}).items():
         module._memories[name] = copy.deepcopy(value)
     module.reset()
 
 
+_OTHER = (
+    "its equations are not those of IFNode, LIFNode or ParametricLIFNode; "
+    "register_neuron describes others"
+)
+# Nodes of 2.0 that read their mode.
+_GATED = (
+    "lif_variants.ComplementaryLIFNode",
+    "online_learning._OnlineLIFNode",
+    "online_learning.OTTTLIFNode",
+    "online_learning.SLTTLIFNode",
+)
+
+
 def _kinds() -> dict[str, NeuronKind]:
-    kinds: dict[str, NeuronKind] = {}
-    other = other_than("IFNode, LIFNode or ParametricLIFNode")
-    memory = NeuronKind(other, _step_mode, (), _memories_anew, spikes=always(False))
-    for package in ("activation_based", "clock_driven"):
-        kinds[f"spikingjelly.{package}.base.MemoryModule"] = memory
-    read: Read
-    for name, file, read in (
-        ("IFNode", "integrate_and_fire", _if_node),
-        ("LIFNode", "lif", _lif_node),
-        ("ParametricLIFNode", "plif", _parametric_node),
-        ("PLIFNode", "plif", _parametric_node),
+    new, old = "spikingjelly.activation_based", "spikingjelly.clock_driven"
+    other = NeuronKind(_OTHER, _step_mode, (), _clear_memories)
+    memory = replace(other, spikes=lambda module: False)
+    kinds = {f"{package}.base.MemoryModule": memory for package in (new, old)}
+    kinds |= {f"{new}.neuron.{path}": replace(other, gated=True) for path in _GATED}
+    known = NeuronKind(_OTHER, _step_mode, _EQUATIONS, _clear_memories)
+    for name, file, kind in (
+        ("IFNode", "integrate_and_fire", replace(known, read=_if_node)),
+        ("LIFNode", "lif", replace(known, read=_lif_node)),
+        ("ParametricLIFNode", "plif", replace(known, read=_parametric_node)),
+        ("PLIFNode", "plif", replace(known, read=_parametric_node)),
         ("BaseNode", "base_node", other),
         ("SimpleBaseNode", "base_node", other),
     ):
-        equations = () if read is other else EQUATIONS
-        kind = NeuronKind(read, _step_mode, equations, _memories_anew)
         gated = replace(kind, gated=True)
-        kinds[f"spikingjelly.activation_based.neuron.{file}.{name}"] = kind
-        kinds[f"spikingjelly.activation_based.neuron.{name}"] = gated
-        kinds[f"spikingjelly.clock_driven.neuron.{name}"] = replace(gated, layout=always("step"))
-        kinds[f"spikingjelly.clock_driven.neuron.MultiStep{name}"] = gated
-    # Nodes of 2.0 that read their mode.
-    for path in (
-        "lif_variants.ComplementaryLIFNode",
-        "online_learning._OnlineLIFNode",
-        "online_learning.OTTTLIFNode",
-        "online_learning.SLTTLIFNode",
-    ):
-        kind = NeuronKind(other, _step_mode, (), _memories_anew, gated=True)
-        kinds[f"spikingjelly.activation_based.neuron.{path}"] = kind
+        kinds[f"{new}.neuron.{file}.{name}"] = kind
+        kinds[f"{new}.neuron.{name}"] = gated
+        kinds[f"{old}.neuron.{name}"] = replace(gated, layout="step")
+        kinds[f"{old}.neuron.MultiStep{name}"] = gated
     return kinds
 
 

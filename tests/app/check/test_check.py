@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn.app.evaluate.first import First
+from art_snn.app.evaluate.result import SampleExcerpt as First
 from art_snn.app.evaluation import Evaluation
 from art_snn.app.resume import read_result
-from art_snn.attacks import SpikingAutoAttack
 from art_snn.files import read_json, write_arrays, write_json
-from tests.command import call, forbidden
+from tests.command import call
 from tests.records import NETWORK, evaluate, train_into
 
 EPS = "0.1,0.3"
@@ -57,20 +56,6 @@ def test_the_evaluation_notes_what_a_row_of_the_leaderboard_needs(evaluated):
     noted = read_result(evaluated / "record" / "evaluation.json", Evaluation).provenance
     assert (noted.dataset, noted.training, noted.steps) == ("digits", "60 steps", 4)
     assert noted.parameters == 64 * 32 + 32 + 32 * 10 + 10
-
-
-def test_an_evaluation_of_an_earlier_version_is_read_and_not_repeated(folder, monkeypatch):
-    file = folder / "record" / "evaluation.json"
-    content = read_json(file)
-    for name in ("dataset", "parameters", "training"):
-        del content["provenance"][name]
-    write_json(file, content)
-    (folder / "record" / "first.npz").unlink()
-    monkeypatch.setattr(SpikingAutoAttack, "generate", forbidden)
-    done = evaluate(monkeypatch, folder, "--eps", EPS, "--output", "record")
-    assert (done.status, done.stderr) == (0, "")
-    noted = read_result(file, Evaluation).provenance
-    assert (noted.dataset, noted.parameters) == ("", None)
 
 
 def swap(folder, **changes):

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from art_snn.app.attack import Attack
 from art_snn.app.compare import RULES, Settings
-from art_snn.attacks import Attack
-from art_snn.gradients import EOT, GRADIENTS, RGA, STBP, Extended, Mean, rules_named
+from art_snn.gradients import EOT, GRADIENTS, RGA, STBP, Extended, Mean, parse_rules
 
 ATTACK = Attack(eps=0.03, iterations=5)
 
@@ -27,8 +27,8 @@ def test_the_rules_are_all_that_have_a_name_and_three_made_of_them():
 
 
 def test_rules_are_chosen_by_their_names():
-    assert rules_named("rga, mean-rga-stbp,") == {n: RULES[n] for n in ("rga", "mean-rga-stbp")}
-    assert rules_named("") == {}
+    assert parse_rules("rga, mean-rga-stbp,") == {n: RULES[n] for n in ("rga", "mean-rga-stbp")}
+    assert parse_rules("") == {}
 
 
 @pytest.mark.parametrize("names", ["stbp,sgd", "STBP"])
@@ -39,7 +39,7 @@ def test_an_unknown_rule_is_refused_and_the_known_ones_are_named(names):
         r"Any of them may stand in eot-NAME, .*mean-NAME-NAME"
     )
     with pytest.raises(ValueError, match=message):
-        rules_named(names)
+        parse_rules(names)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from art_snn.app.cost import Cost, Settings, run
 from art_snn.app.cost.figure import draw
 from art_snn.app.cost.settings import TRAINED_BY
 from art_snn.app.resume import read_result, structured
-from art_snn.gradients import rules_named
+from art_snn.gradients import parse_rules
 from art_snn.measuring import process
 from art_snn.measuring.workload import INFERENCE, CostRow
 from art_snn.models import Architecture
@@ -79,7 +79,7 @@ def test_every_row_is_measured_in_time_and_memory_and_written(tmp_path):
 
 
 def test_the_rules_decide_which_rows_there_are(tmp_path):
-    cost = run(settings(tmp_path, rules=rules_named("hart,pdsg")))
+    cost = run(settings(tmp_path, rules=parse_rules("hart,pdsg")))
     assert [*map(str, cost.seconds)] == ["inference", "hart", "pdsg", "stock rga", "stock stbp"]
     assert [row[0] for row in cells(cost)[2:]] == [
         *("inference, no gradient", "gradient by HART", "gradient by PDSG"),
@@ -88,7 +88,7 @@ def test_the_rules_decide_which_rows_there_are(tmp_path):
 
 
 def test_a_rule_of_several_and_one_under_a_name_of_one_s_own_are_rows(tmp_path):
-    rules = rules_named("mean-rga-stbp") | {"mine": rules_named("rga")["rga"]}
+    rules = parse_rules("mean-rga-stbp") | {"mine": parse_rules("rga")["rga"]}
     cost = run(settings(tmp_path, rules=rules))
     assert [*map(str, cost.seconds)][:3] == ["inference", "mean-rga-stbp", "mine"]
 
@@ -275,7 +275,7 @@ def test_the_picture_names_the_frameworks_in_colours_of_their_own():
 @pytest.mark.parametrize("model", ["vgg-dvs", "resnet17"])
 def test_models_of_images_and_of_event_frames_are_measured(model, tmp_path):
     architecture = Architecture(model=model, width=0.05, steps=3)
-    cost = run(settings(tmp_path, architecture=architecture, rules=rules_named("rga")))
+    cost = run(settings(tmp_path, architecture=architecture, rules=parse_rules("rga")))
     assert ("3x1x8x8" if model == "vgg-dvs" else "batch 2, 1x8x8") in cost.title
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate import Settings, bounds
+from art_snn.app.evaluate import Settings, units
 from art_snn.app.evaluate.adversarials import in_range, least_budgets, read_submission
 from art_snn.app.evaluation import Evaluation, verdicts
 from art_snn.app.resume import read_result
@@ -211,7 +211,7 @@ def test_a_refused_file_names_the_option_as_it_was_typed(evaluated, monkeypatch)
 
 
 def test_a_certified_sample_that_an_adversarial_breaks_stops_the_run(evaluated, monkeypatch):
-    certify = bounds.certify_bounds
+    certify = units.certify_bounds
 
     def lying(*arguments, **options):
         certificate = certify(*arguments, **options)
@@ -219,10 +219,9 @@ def test_a_certified_sample_that_an_adversarial_breaks_stops_the_run(evaluated, 
         right = classifier.predict(x).argmax(1) == y
         return replace(certificate, margin=np.where(right, 1.0, -1.0))
 
-    monkeypatch.setattr(bounds, "certify_bounds", lying)
+    monkeypatch.setattr(units, "certify_bounds", lying)
     words = ("--eps", "1", "--adversarials", "ann.npz", "--bounds", "--output", "lying")
     done = evaluate(monkeypatch, evaluated, *words)
     assert done.status == 2
     assert "--bounds: expected certificates that hold, got sample" in done.complaint
     assert "and broken at eps 1 by adversarials Ann" in done.complaint
-    assert (evaluated / "lying" / "bounds-failure.npz").exists()

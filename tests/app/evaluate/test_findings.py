@@ -1,18 +1,13 @@
 """Findings about an evaluation: what is examined, and what the attacks' own results say."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 
 from art_snn.app.evaluate import Settings
-from art_snn.app.evaluate.applied import without_applied
 from art_snn.app.evaluate.findings import examinations, find_searches, trial_findings
 from art_snn.app.evaluate.target import Target
 from art_snn.attacks import Outcome, planned
-from art_snn.findings import Finding, remedies
-from art_snn.findings.predictions import RANDOM
 from art_snn.gradients import RGA, STBP, Native
 from tests import adapted
 from tests.attacks.classifiers import around
@@ -95,68 +90,18 @@ def test_no_gradient_is_examined_of_an_attack_that_takes_none(attack):
 
 
 def test_the_native_gradient_is_examined_where_the_plan_begins_with_it():
-    subject = target(Settings(plan="fast")).ruled()
+    subject = target(Settings(plan="fast")).with_rules()
     assert subject.settings.rules == {"native": Native()}
     assert list(examinations(subject)) == ["network", "native gradients", "PGD-7 by native"]
 
 
 def test_every_budget_must_fit_the_range_and_the_finding_names_it():
     subject = target(Settings(plan="fast", eps=(0.1, 8, 1e-4), examined=2), "steps")
-    _, examine = examinations(subject)["network"]
+    examine = examinations(subject)["network"]
     findings = [one for one in examine() if one.name.startswith("budget")]
     assert [one.eps for one in findings] == [8, 1e-4]
     assert [one.severity for one in findings] == ["error", "error"]
     assert findings[0].sentence.startswith("eps 8 is 8 times the range's width")
-    _, examine = examinations(target(Settings(eps=(8,), examined=2), "steps"))["network"]
+    examine = examinations(target(Settings(eps=(8,), examined=2), "steps"))["network"]
     (alone,) = examine()[:1]
     assert alone.eps == 8
-
-
-OTHERS, SEARCH_TOO, UPPER = remedies.OTHER_RULES, remedies.SEARCH, remedies.UPPER
-MANY = "The plan already used several gradient rules"
-
-
-@pytest.mark.parametrize(
-    ("kind", "plan", "remedy", "expected"),
-    [
-        ("steps", "fast", OTHERS, f"{MANY}. {UPPER}"),
-        ("steps", "fast", f"{OTHERS} {SEARCH_TOO}", f"{MANY} and ran SquareSearch. {UPPER}"),
-        ("steps", "fast", f"{OTHERS} Look there.", f"{MANY}. Look there. {UPPER}"),
-        ("steps", "fast", f"{OTHERS} {UPPER}", f"{MANY}. {UPPER}"),
-        # SquareAttack suits no images as small as these.
-        ("steps", "standard", SEARCH_TOO, f"The plan already ran SquareSearch. {UPPER}"),
-        ("steps", "fast", remedies.STEPS, f"The plan already ran further attacks. {UPPER}"),
-        # No sources were given, and there is no search among the nineteen.
-        ("steps", "fast", remedies.SOURCES, remedies.SOURCES),
-        ("steps", "ensemble-19", SEARCH_TOO, SEARCH_TOO),
-        ("steps", "fast", "Scale the samples.", "Scale the samples."),
-        # All stages follow one gradient there.
-        ("inline", "fast", OTHERS, OTHERS),
-        (
-            "inline",
-            "fast",
-            remedies.NATIVE,
-            f"The plan already used the network's own gradient. {UPPER}",
-        ),
-        ("steps", "", f"{OTHERS} {SEARCH_TOO}", f"{OTHERS} {SEARCH_TOO}"),
-    ],
-)
-def test_what_the_plan_has_done_is_not_recommended(kind, plan, remedy, expected):
-    settings = Settings(plan=plan) if plan else Settings(attack="AutoPGD")
-    finding = Finding("vanished gradients", {}, "if one is 0", remedy)
-    (one,) = without_applied(target(settings, kind), [finding])
-    assert one == replace(finding, remedy=expected)
-
-
-def test_sources_that_were_given_are_not_asked_for():
-    subject = target(Settings(plan="fast"), "steps")
-    subject = replace(subject, sources=(subject.classifier,))
-    (one,) = without_applied(subject, [Finding("noise", {}, "if", remedies.SOURCES)])
-    assert one.remedy == f"The plan already attacked the sources. {UPPER}"
-
-
-def test_chance_which_a_plan_handles_makes_no_upper_bound():
-    finding = Finding(RANDOM, {}, "if draws differ", remedies.DRAWS)
-    (one,) = without_applied(target(Settings(plan="fast"), "steps"), [finding])
-    words = "averaged gradients over draws and let a majority decide."
-    assert one.remedy == f"The plan already {words}"

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 import art_snn
-from art_snn.app.evaluate import provenance
-from art_snn.app.evaluate.provenance import typed_command, versions
+from art_snn.app.evaluate import result
+from art_snn.app.evaluate.result import typed_command, versions
 from tests.small import classifier
 
 PACKAGE = Path(art_snn.__file__).parent
@@ -32,7 +32,7 @@ def test_versions_are_those_of_what_the_classes_of_the_network_come_from(monkeyp
             raise PackageNotFoundError
         return f"of {name}"
 
-    monkeypatch.setattr(provenance, "version", version)
+    monkeypatch.setattr(result, "version", version)
     numbers = versions(bare)
     assert (numbers["norse"], numbers["scipy"]) == ("not installed", "of scipy")
     assert "snntorch" not in numbers

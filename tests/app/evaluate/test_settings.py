@@ -29,7 +29,7 @@ def names(settings):
 )
 def test_a_plan_decides_unless_an_attack_is_named_alone(options, decides, plans):
     settings = Settings(**options)
-    assert (settings.decides, names(settings)) == (decides, plans)
+    assert (settings.deciding_plan, names(settings)) == (decides, plans)
 
 
 @pytest.mark.parametrize(
@@ -64,8 +64,8 @@ def test_each_norm_has_its_plans_and_its_usual_attack(norm, measure, attack):
         ({"fail_under": 30.0}, "fail_under: .*30.0"),
         ({"draws": 9}, "draws: .*without certify"),
         ({"draws": 0, "certify": True}, "draws: .*0"),
-        ({"bounds": True, "norm": "shift", "eps": (1.0,)}, "bounds: .*norm inf, 2 or 0, got shift"),
-        ({"check_bounds": True}, "check_bounds: expected bounds to check"),
+        ({"bounds": True, "norm": "shift", "eps": (1.0,)}, "bounds: .*norm inf or 2, got shift"),
+        ({"bounds": True, "norm": "0", "eps": (1.0,)}, "bounds: .*norm inf or 2, got 0"),
         ({"seed": -1}, "seed: .*-1"),
         ({"name": ""}, "name: expected a name in one line, of 1 to 80 characters, got ''"),
         ({"name": " "}, "name: .*one line"),
@@ -99,8 +99,6 @@ def test_numbers_depend_on_every_setting_but_on_those_of_the_run():
     others = [{"eps": (0.1,)}, {"norm": "2"}, {"plan": "fast"}, {"attack": "AutoPGD"}]
     others += [{"rules": {"rga": RGA()}}, {"block": 32}, {"batch_size": 32}, {"seed": 1}]
     others += [{"examined": 50}, {"bounds": True}]
-    checked = Settings(bounds=True, check_bounds=True).identity
-    assert checked != Settings(bounds=True).identity
     assert all(Settings(**other).identity != usual for other in others)
     same = Settings(
         name="plain", fail_under=0.3, strict=True, save_adversarials=True, threads=2, device="cpu"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate.store import TOOK, Store
+from art_snn.app.evaluate.store import Store
 from art_snn.team import Team
 
 
@@ -56,13 +56,6 @@ def test_blocks_of_something_else_are_refused_and_stay(store):
 def test_what_is_discarded_is_gone_whether_it_was_there_or_not(store):
     store.discard(["one", "two"])
     assert not store.file("one").exists()
-
-
-def test_the_time_of_blocks_is_summed_and_a_block_without_its_time_counts_as_nothing(store):
-    store.put("two", {TOOK: 1.5}, {})
-    store.put("three", {TOOK: 2.0}, {})
-    assert store.seconds(["one", "two"]) == 1.5
-    assert store.seconds(["one", "two", "three"]) == 3.5
 
 
 def test_a_cleared_store_leaves_no_folder(store):

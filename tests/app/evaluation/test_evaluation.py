@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate import Evaluated
+from art_snn.app.evaluate import EvaluationResult
 from art_snn.app.evaluation import Evaluation, Trial
 from art_snn.app.resume import as_json, read_result, structured
 from art_snn.attacks import Outcome
@@ -36,7 +36,7 @@ def test_an_evaluation_is_the_same_after_json(whole, tmp_path):
     assert as_json(read) == as_json(whole)
     assert read.trials[0].outcome.stage.dtype == np.int64
     assert read.trials[0].outcome.distance.dtype == np.float64
-    assert Evaluated(read).render() == Evaluated(whole).render()
+    assert EvaluationResult(read).render() == EvaluationResult(whole).render()
 
 
 def test_evidence_that_is_no_finite_number_is_read_back(tmp_path):
@@ -45,14 +45,14 @@ def test_evidence_that_is_no_finite_number_is_read_back(tmp_path):
     read = read_result(tmp_path / "evaluation.json", Evaluation)
     assert read.findings[0].evidence["change"] == math.inf
     assert math.isnan(read.findings[0].evidence["mean"])
-    assert "change\u00a0inf, mean\u00a0nan" in Evaluated(read).render()
+    assert "change\u00a0inf, mean\u00a0nan" in EvaluationResult(read).render()
 
 
 def test_it_writes_the_files_that_it_names_and_the_page_shows_the_examples(tmp_path):
     images(2).write(tmp_path)
     write(large(20), tmp_path)
     names = ["evaluation.json", "evaluation.md", "evaluation.png", "report.html"]
-    assert Evaluated(large(20)).files == names
+    assert EvaluationResult(large(20)).files == names
     assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*names, "examples.npz"])
     assert (tmp_path / "report.html").read_text("utf-8").count("data:image/png") == 6
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from art_snn.app.evaluate import Evaluated
+from art_snn.app.evaluate import EvaluationResult
 from art_snn.app.evaluation import rows
 from art_snn.attacks import Outcome
 from tests.evaluations import (
@@ -72,12 +72,12 @@ def test_a_finding_is_one_line_with_its_remedy_at_all_budgets_that_it_concerns()
 
 def test_a_terminal_of_80_columns_has_room_for_all_lines_but_the_command():
     names = {"name": "a" * 80, "findings": (VANISHED, RISES, WEAK)}
-    text = Evaluated(large(40, **names)).render()
+    text = EvaluationResult(large(40, **names)).render()
     assert max(map(len, text.partition("Reproduce:")[0].splitlines())) <= 80
     assert text.endswith(f"Reproduce:\n\n{large(2).provenance.command}\n")
     # What does not fit is in Markdown.
     assert "attack success" not in text
-    assert "attack success" in Evaluated(large(40)).render("markdown")
+    assert "attack success" in EvaluationResult(large(40)).render("markdown")
 
 
 def test_stages_are_counted_by_trial_and_budget():

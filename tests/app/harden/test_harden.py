@@ -10,14 +10,14 @@ import pytest
 
 from art_snn import RGA, STBP, checkpoint
 from art_snn.app import train
+from art_snn.app.attack import Attack
 from art_snn.app.harden import Settings
 from art_snn.app.resume import read_result
 from art_snn.app.train import Fitted, fitted
 from art_snn.app.train.figure import draw
-from art_snn.attacks import Attack
 from art_snn.checkpoint import CheckpointError
 from art_snn.data import Dataset
-from art_snn.gradients import rule_named
+from art_snn.gradients import parse_rule
 from art_snn.metrics import Share
 from art_snn.models import Architecture
 from art_snn.training import TRADES, AdversarialTraining, Epoch, Recipe
@@ -70,15 +70,15 @@ def test_it_tells_attack_and_rule_with_the_best_epoch(tmp_path):
 
 
 def test_the_rule_is_noted_with_all_that_it_consists_of(tmp_path):
-    hardened(settings(tmp_path, rule=rule_named("mean-rga-stbp")), halves())
+    hardened(settings(tmp_path, rule=parse_rule("mean-rga-stbp")), halves())
     noted = checkpoint.notes(tmp_path / "network.safetensors")["adversary"]
-    assert repr(rule_named("mean-rga-stbp")) in noted
+    assert repr(parse_rule("mean-rga-stbp")) in noted
     assert "Mean(" in noted
 
 
 def test_the_title_of_the_picture_fits_into_it():
     architecture = Architecture(model="resnet17", width=0.125, reset="soft", threshold=1.5, steps=2)
-    words = AdversarialTraining(attack=Attack(eps=8 / 255, eps_step=2 / 255)).words()
+    words = AdversarialTraining(attack=Attack(eps=8 / 255, eps_step=2 / 255)).describe()
     title = f"{architecture.words()} on fashion-mnist"
     result = Fitted((Epoch(1, 1.0, 0.5),), Share(1, 2), title, words)
     figure = draw(result)

@@ -142,7 +142,7 @@ def test_what_an_evaluation_lacks_is_said_below_the_table():
     assert column(table, "findings") == ["not examined", "0", "1"]
     assert table.rankings[0].notes == [
         "Its evaluation notes no date: old.",
-        "Evaluated with an earlier version of art_snn, which noted neither parameters nor "
+        "EvaluationResult with an earlier version of art_snn, which noted neither parameters nor "
         "training: old.",
         "How it was trained is not said (--training of art-snn evaluate says it): quick.",
         "Attacked with the plan fast, which may leave more than standard: quick.",

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from art_snn.app.attack import Attack
 from art_snn.app.scaling import PGD
-from art_snn.attacks import Attack
-from art_snn.gradients import rules_named
+from art_snn.gradients import parse_rules
 from art_snn.measuring import process
 from art_snn.measuring.workload import CostRow, Workload
 from tests.app.scaling.standins import MIB, names
@@ -64,7 +64,7 @@ def test_the_command_s_options_reach_the_load(tmp_path, loads):
     assert done.status == 0, done.stderr
     load = loads[0]
     assert load.attack == Attack(eps=8 / 255, eps_step=0.01, iterations=7)
-    assert load.rules == rules_named("hart,stbp")
+    assert load.rules == parse_rules("hart,stbp")
     network = load.architecture
     assert (network.model, network.width, network.decay) == ("vgg5", 0.1, 1.0)
     assert (load.keep_memory, load.threads, load.batch_size) == (True, 1, 4)
@@ -87,4 +87,4 @@ def test_the_command_attacks_in_the_folder_scaling_as_the_paper_does(tmp_path, m
     assert Attack(name="pgd", eps=2.55 / 255, eps_step=2 / 255, iterations=5) == PGD
     assert {load.steps for load in loads} == {4, 8, 16, 32}
     assert {load.x.shape for load in loads} == {(32, 3, 32, 32)}
-    assert loads[0].rules == rules_named("rga,stbp")
+    assert loads[0].rules == parse_rules("rga,stbp")

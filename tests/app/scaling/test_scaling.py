@@ -10,12 +10,12 @@ import pytest
 import torch
 from hypothesis import given, settings as laws, strategies as st
 
+from art_snn.app.attack import Attack
 from art_snn.app.scaling import PGD, Cell, Growth, Settings, Trend, run
 from art_snn.app.scaling.result import cells, slopes
 from art_snn.app.scaling.settings import Protocol
-from art_snn.attacks import Attack
 from art_snn.data import Source
-from art_snn.gradients import RGA, STBP, rules_named
+from art_snn.gradients import RGA, STBP, parse_rules
 from art_snn.measuring import machine, process
 from art_snn.measuring.process import ProcessFailed
 from art_snn.measuring.workload import Workload
@@ -107,7 +107,7 @@ def test_what_is_measured_is_the_attack_by_the_rules_on_the_models_of_the_settin
     loads: list[Workload] = []
     spoilt(monkeypatch, lambda _, load, __: loads.append(load))
     attack = replace(PGD, iterations=7)
-    rules = rules_named("hart,mean-rga-stbp")
+    rules = parse_rules("hart,mean-rga-stbp")
     run(settings(tmp_path, rules=rules, attack=attack, decay=1.0, keep_memory=True))
     first = loads[0]
     assert first.architecture == Architecture(model="vgg5", width=0.05, decay=1.0)
@@ -170,7 +170,7 @@ def test_the_table_sets_every_rule_against_stbp():
     )
     assert table.rows[0] == ("vgg5", "2", "1.000", "3.000", "4.000", "0.75", "8", "2", "4.00")
     only = replace(
-        figures(rules=rules_named("rga")), cells=(Cell("vgg5", 2, {"rga": 1.0}, {"rga": MIB}),)
+        figures(rules=parse_rules("rga")), cells=(Cell("vgg5", 2, {"rga": 1.0}, {"rga": MIB}),)
     )
     assert tuple(cells(only).titles) == ("model", "T", "inference s", "RGA s", "RGA MiB")
 

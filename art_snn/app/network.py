@@ -1,0 +1,178 @@
+"""The network with weights, and the data, that a command line names."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from art_snn import checkpoint, zoo
+from art_snn.app.settings import Data, Network
+from art_snn.checks import MissingFile, require
+from art_snn.classifier import PyTorchSpikingClassifier, wrapped
+from art_snn.data import Dataset, Source
+from art_snn.models import DEFAULTS, Architecture
+from art_snn.models.own import ZOO, is_own
+from art_snn.network import SpikingNetwork
+from art_snn.zoo.entry import ZooEntry
+from art_snn.zoo.manifest import MANIFEST, from_text
+from art_snn.zoo.networks import data_set, not_held, source_of
+from art_snn.zoo.places import local_file
+
+NONE_GIVEN = (
+    "Take --model zoo:digits-plain, another network that art-snn zoo lists, or --checkpoint with "
+    "weights that art-snn train wrote."
+)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network and its data, as the settings of a command name them.
+
+    :param architecture: what the command line says of the network; the rest is open.
+    :param checkpoint: its weights; None for those that a function of the user gives.
+    :param source: its data.
+    :param entry: of the zoo, where it is a network of the zoo on its own data."""
+
+    architecture: Architecture
+    checkpoint: Path | None
+    source: Source
+    entry: ZooEntry | None = None
+
+    def with_checkpoint(self, path: Path) -> "Subject":
+        """The same network with other weights."""
+        return replace(self, checkpoint=path, entry=None)
+
+    def load_data(self) -> Dataset:
+        """The data, under their name in the zoo where they are those of a network of the zoo.
+
+        :raises FileNotFoundError: when they are not there.
+        :raises ArgumentError: for an unknown name, or an option that the data have no use for."""
+        try:
+            data = self.source.load()
+        except MissingFile as error:
+            if self.entry is None:
+                raise
+            raise not_held(data_set(self.entry.data), error, "data") from error
+        return data if self.entry is None else replace(data, name=self.entry.data)
+
+    @property
+    def notes(self) -> Mapping[str, Any]:
+        """The notes of the checkpoint; none without one."""
+        return {} if self.checkpoint is None else checkpoint.notes(self.checkpoint)
+
+    def settle(self, data: Dataset) -> Architecture:
+        """The architecture, with nothing left open.
+
+        :raises CheckpointError: when the checkpoint notes a network that cannot be built.
+        :raises ArgumentError: where steps or encoder do not suit the data."""
+        return self.architecture.filled(self._noted()).on(data)
+
+    def build(self, data: Dataset, seed: int = 0) -> SpikingNetwork:
+        """The network for the data, with its weights, in evaluation mode on the CPU.
+
+        :param seed: of weights that are drawn, where there are no others.
+        :raises FileNotFoundError: when there is no such checkpoint.
+        :raises CheckpointError: when the weights do not fit.
+        :raises ArgumentError: when weights that a function gives are not finite."""
+        network = self.settle(data).build(data, seed)
+        if self.checkpoint is not None:
+            checkpoint.load(network, self.checkpoint)
+        elif self.architecture.is_own:
+            checkpoint.check_weights(network, "model")
+        return network.eval()
+
+    def classifier(
+        self, data: Dataset, device_type: str = "gpu", seed: int = 0
+    ) -> PyTorchSpikingClassifier:
+        """The network of :meth:`build` as ART sees it, with the value range of the data.
+
+        :raises ArgumentError: for data without a value range, or of one class."""
+        remedy = "A network of one class cannot be wrong: add samples of another."
+        require(data.classes > 1, "data", "samples of two classes or more", "one", remedy)
+        network, limits = self.build(data, seed), data.clip_values()
+        return wrapped(network, data.input_shape, data.classes, limits, device_type)  # type: ignore[no-any-return]
+
+    @property
+    def training(self) -> str:
+        """How the network was trained, in words; "" where neither zoo nor checkpoint says it."""
+        if self.entry is not None:
+            return self.entry.training
+        noted, subject = self.notes.get("training"), self.notes.get("subject")
+        epochs = subject.get("epochs") if isinstance(subject, dict) else None
+        passes = f"{epochs} epoch{'' if epochs == 1 else 's'}" if epochs else ""
+        return str(noted) if noted else passes
+
+    def describe(self, data: Dataset, network: SpikingNetwork | None = None) -> str:
+        """Network and data in words, with settings that differ from those of the training."""
+        noted, given = self._noted(), self.architecture.given
+        other = [f"{k} {noted[k]}" for k, v in given.items() if noted.get(k, v) != v]
+        trained = f"; its weights were trained with {', '.join(other)}" if other else ""
+        dtype = noted.get("train_dtype")
+        dtype = "bfloat16 where the device multiplies it natively" if dtype == "auto" else dtype
+        how = "" if dtype is None else f", trained in {dtype}"
+        return f"{self.settle(data).words(network)} on {data.name}{how}{trained}"
+
+    def _noted(self) -> dict[str, Any]:
+        """Settings of the network that the checkpoint notes."""
+        noted = self.notes.get("subject")
+        noted = noted if isinstance(noted, dict) else {}
+        settings = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
+        try:
+            if not is_own(settings.get("model")):
+                with torch.device("meta"):
+                    Architecture(**settings).made()
+        except (ValueError, TypeError, RuntimeError) as error:
+            expected = "a checkpoint that notes a network which can be built"
+            got = f"{self.checkpoint} ({str(error).rstrip('.')})"
+            remedy = "Save it again, with the settings that its network has."
+            raise checkpoint.CheckpointError.of("path", expected, got, remedy) from error
+        return noted
+
+
+def resolve_source(settings: Data) -> Source:
+    """The data that settings name."""
+    names = ("data", "root", "download", "image_size", "value_range", "frames")
+    return Source(**{name: getattr(settings, name) for name in names})
+
+
+def resolve_network(settings: Network, *, drawn: bool = False) -> Subject:
+    """The network that settings name, with the weights and the data of the zoo for zoo:NAME.
+
+    :param drawn: whether weights of a model of art_snn are drawn where there is no checkpoint.
+    :raises ArgumentError: without a network or weights, and for an unknown name."""
+    model, path, source = settings.model, settings.checkpoint, resolve_source(settings)
+    require(model or path, "model", "a network with weights", "none", NONE_GIVEN)
+    if model is not None and model.startswith(ZOO):
+        expected, remedy = f"None next to {model}, which has weights", "Leave one of them out."
+        require(path is None, "checkpoint", expected, path, remedy)
+        about = zoo.entry(model.removeprefix(ZOO), "model")
+        if source.data is None:
+            held = source_of(data_set(about.data))
+            names = ("data", "image_size", "value_range", "frames", "axes", "test_share")
+            given = {name: getattr(held, name) for name in names}
+            source = replace(source, **{k: v for k, v in given.items() if v is not None})
+        model, path = None, local_file(about)
+    weights = path is not None or is_own(model) or drawn
+    got = f"{model} without weights"
+    require(weights, "checkpoint", "the weights of the network", got, NONE_GIVEN)
+    architecture = Architecture(
+        model=model, steps=settings.steps, readout=settings.readout, encoder=settings.encoder
+    )
+    return Subject(architecture, path, source, _entry_of(path, source))
+
+
+def _entry_of(path: Path | None, source: Source) -> ZooEntry | None:
+    """The entry of a network of the zoo, whose weights lie next to its manifest, on its own data;
+    None for other weights, or on other data."""
+    if path is None or not (manifest := path.parent / MANIFEST).is_file():
+        return None
+    with suppress(ValueError, OSError):  # Another tool's file of that name.
+        shelf = from_text(manifest.read_text("utf-8"), manifest)
+        about = next(one for one in shelf.networks if one.file == path.name)
+        data = next(one for one in shelf.data if one.name == about.data)
+        own = str(path.parent / data.file) if data.sha256 else data.source.data
+        return about if source.data == own else None
+    return None

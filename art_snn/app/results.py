@@ -1,0 +1,320 @@
+"""Results of commands: how they are shown, written, read again, and whose folder they are in."""
+
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
+
+import cattrs
+import numpy as np
+from filelock import FileLock, Timeout
+
+from art_snn.app.machine import set_threads
+from art_snn.app.settings import Run
+from art_snn.app.tables import Form, Part, render
+from art_snn.checkpoint import network_identity
+from art_snn.checks import cuts_gradients, invalid, require, truncate
+from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.dynamics import Values
+from art_snn.files import UNFINISHED, atomic_write, digest, read_json, write_json, write_text
+from art_snn.metrics import Robustness, Share
+from art_snn.progress import silenced
+from art_snn.seeding import seeded
+from art_snn.team import Team, join
+
+Found = TypeVar("Found")
+Fits = Callable[[Found], bool]
+
+LOCK = ".lock"
+SCHEMA = 1
+"""Number of the form that results have as JSON: a new form has a new number."""
+
+PREDICTED, BATCH = 32, 8
+"""Samples whose classes tell networks apart, and how many of them at a time."""
+
+
+def bit_string(values: np.ndarray) -> str:
+    """Booleans (N,) as one digit each."""
+    return "".join("1" if value else "0" for value in values)
+
+
+def booleans(text: str) -> np.ndarray:
+    """The inverse of :func:`bit_string`."""
+    return np.array([digit == "1" for digit in text], dtype=bool)
+
+
+converter = cattrs.Converter()
+"""What turns results into JSON and back."""
+
+Positive = Annotated[float, "above 0"]
+"""A time, a size: whatever others are divided by."""
+
+Measured = Annotated[float, "NaN and infinities among them"]
+"""What a measurement gave, even where that is no finite number."""
+
+
+def expect(holds: object, expected: str, value: object) -> None:
+    """Raise a ValueError, to which :func:`structured` adds the field, unless something holds."""
+    if not holds:
+        raise ValueError(f"expected {expected}, got {truncate(json.dumps(value, default=repr))}")
+
+
+def _is_whole(value: Any) -> bool:
+    return type(value) is int and abs(value) < 2**63
+
+
+def _number(value: Any, kind: Any) -> float:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    expect(number and (kind == Measured or math.isfinite(value)), "a number", value)
+    expect(kind != Positive or value > 0, "a number above 0", value)
+    return float(value)
+
+
+def _share(value: Any, _: object) -> Share:
+    fields: dict[str, Any] = value if isinstance(value, dict) else {}
+    count, total = fields.get("count", ""), fields.get("total", "")
+    whole = _is_whole(count) and _is_whole(total)
+    expect(whole and 0 <= count <= total, "a count and its total", value)
+    return Share(count, total)
+
+
+def _checked(fits: Callable[[Any], bool], expected: str) -> Callable[[Any, object], Any]:
+    """A function that returns a value that fits, and complains about any other."""
+
+    def structure(value: Any, _: object) -> Any:
+        expect(fits(value), expected, value)
+        return value
+
+    return structure
+
+
+def _robustness(outcome: Robustness) -> dict[str, Any]:
+    bits = {name: bit_string(getattr(outcome, name)) for name in ("correct", "robust")}
+    return outcome.as_dict() | bits
+
+
+def _array(content: Any, kind: Any) -> np.ndarray:
+    """An array of the dtype that its annotation names, booleans where it names none."""
+    dtype = next((get_args(part)[0] for part in get_args(kind)[1:]), np.bool_)
+    if dtype is np.bool_:
+        digits = isinstance(content, str) and set(content) <= {"0", "1"}
+        expect(digits, "digits 0 and 1", content)
+        return booleans(content)
+    expect(isinstance(content, list), "a list of numbers", content)
+    kind = list[int] if dtype is np.int64 else list[float]
+    return np.array(converter.structure(content, kind), dtype=dtype)
+
+
+def _is_array(kind: Any) -> bool:
+    return np.ndarray in (kind, get_origin(kind))
+
+
+converter.register_structure_hook(float, _number)
+converter.register_structure_hook_func(lambda kind: kind in (Positive, Measured), _number)
+converter.register_structure_hook(int, _checked(_is_whole, "a whole number"))
+converter.register_structure_hook(bool, _checked(lambda it: isinstance(it, bool), "true or false"))
+converter.register_structure_hook(str, _checked(lambda it: isinstance(it, str), "a text"))
+converter.register_unstructure_hook(Share, Share.as_dict)
+converter.register_structure_hook(Share, _share)
+converter.register_unstructure_hook(Robustness, _robustness)
+converter.register_unstructure_hook_func(
+    _is_array, lambda array: bit_string(array) if array.dtype == bool else array.tolist()
+)
+converter.register_structure_hook_func(_is_array, _array)
+converter.register_unstructure_hook(Values, Values.tolist)
+
+
+def as_json(content: object) -> Any:
+    """The content as JSON gives it back: dicts, lists, strings and numbers."""
+    plain = converter.unstructure(content)
+    if isinstance(plain, dict):
+        return {str(name): as_json(value) for name, value in plain.items()}
+    return [as_json(value) for value in plain] if isinstance(plain, list | tuple) else plain
+
+
+def fingerprint(
+    settings: object, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
+) -> str:
+    """A key that changes with settings (their repr), network, weights, clip values and samples.
+
+    Of a network with code of the user it also changes with the file that built it, and with the
+    predicted classes of the first samples. Logits do not count: their last bits depend on processor
+    and threads."""
+    network, limits = classifier.model, classifier.clip_values
+    ends = None if limits is None else [np.asarray(limit).tolist() for limit in limits]
+    parts = [*network.state_dict().values(), x, y]
+    packages = {type(module).__module__.partition(".")[0] for module in network.modules()}
+    if len(x) and (network.origin or packages - {"art_snn", "torch"}):
+        with seeded(0):
+            parts.append(classifier.predict(x[:PREDICTED], batch_size=BATCH).argmax(1))
+    return digest((settings, *network_identity(network), ends), *parts)
+
+
+def write_result(file: Path, content: Mapping[str, Any]) -> None:
+    """Write results as JSON, with the number of their schema."""
+    write_json(file, {"schema": SCHEMA, **content})
+
+
+def read_result(file: Path, kind: Any = dict) -> Any:
+    """The results in a JSON file as an object of that kind; dict leaves them as they are.
+
+    :raises ValueError: for another schema or none, and as :func:`structured`."""
+    content = read_json(file)
+    schema = content.pop("schema", None) if isinstance(content, dict) else SCHEMA
+    if schema != SCHEMA:
+        number = "no number" if schema is None else f"the number {truncate(repr(schema))}"
+        raise ValueError(f"has {number} as its schema; this version reads {SCHEMA}")
+    return structured(content, kind)
+
+
+def structured(content: object, kind: Any) -> Any:
+    """The content of a JSON file as an object of that kind.
+
+    :raises ValueError: naming the first field that is missing or holds something else."""
+    try:
+        expect(isinstance(content, dict), "an object of named fields", content)
+        return converter.structure(content, kind)
+    except Exception as error:
+        # cattrs collects whatever the fields raise, and tells where each of them lies.
+        first = cattrs.transform_error(error, "", _reason)[0]
+        reason, _, place = first.rpartition(" @ ")
+        field = f"its field {place.lstrip('.')}: " if place else ""
+        raise ValueError(f"cannot be read ({field}{reason})") from error
+
+
+def _reason(error: BaseException, _: object) -> str:
+    if isinstance(error, KeyError):
+        return "missing"
+    ours = isinstance(error, ValueError) and str(error).startswith("expected")
+    return str(error) if ours else "expected another kind of value"
+
+
+def earlier(file: Path | None, what: str, kind: type[Found], fits: Fits[Found]) -> Found | None:
+    """Earlier results as an object of that kind, None where there are none.
+
+    :param what: the kind of results, for the complaint.
+    :param fits: whether they are of the same settings, weights and samples.
+    :raises ValueError: when the file is damaged, naming the field, or holds anything else."""
+    if file is None or not file.exists():
+        return None
+    expected = f"a folder without results, or with results of the same {what}"
+    remedy = "Choose another folder, or delete that file."
+    try:
+        result: Found = read_result(file, kind)
+    except (ValueError, OSError) as error:
+        raise invalid("output", expected, f"{file}, which {error}", remedy) from error
+    got = f"{file} of other settings, code, weights or samples"
+    require(fits(result), "output", expected, got, remedy)
+    return result
+
+
+class Result(ABC):
+    """Results of a command: paragraphs, tables, and all figures as JSON."""
+
+    name: ClassVar[str]
+    """Of its files: name.json, name.md, name.png."""
+
+    @abstractmethod
+    def parts(self) -> Sequence[Part]:
+        """Paragraphs and tables, in the order of reading."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures, for JSON."""
+        return as_json(self)  # type: ignore[no-any-return]
+
+    @property
+    def drawings(self) -> Sequence[str]:
+        """Names of its pictures: those of their files without the suffix."""
+        return [self.name]
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the files that :meth:`write` writes."""
+        return [f"{self.name}.json", f"{self.name}.md", *(f"{n}.png" for n in self.drawings)]
+
+    def status(self) -> int:
+        """The exit status of the command."""
+        return 0
+
+    def failure(self) -> str:
+        """Why that status is not 0, in lines; "" where it is."""
+        return ""
+
+    def render(self, form: Form = "text") -> str:
+        """Paragraphs and tables as one text."""
+        return render(self.parts(), form)
+
+    def write(self, folder: Path, *pictures: Any) -> None:
+        """Write all files into the folder; of figures of matplotlib there is one per drawing."""
+        write_result(folder / f"{self.name}.json", self.as_dict())
+        write_text(folder / f"{self.name}.md", self.render("markdown"))
+        for name, picture in zip(self.drawings, pictures, strict=True):
+            with atomic_write(folder / f"{name}.png") as partial:
+                picture.savefig(partial, format="png", dpi=150)
+
+
+@contextmanager
+def working(settings: Run, together: bool = False) -> Iterator[Team]:
+    """This process is set up as the settings ask, and holds the output within the block.
+
+    :param together: whether several processes, as torchrun starts them, do it together. The leading
+        one holds the output for all; where it cannot, the others leave.
+    :raises ArgumentError: when the folder cannot be written into, another run holds it, or a
+        gradient does not reach the input."""
+    set_threads(settings.threads)
+    with join() if together else nullcontext(Team()) as team, ExitStack() as stack:
+        team.on_leader(lambda: stack.enter_context(hold_folder(settings.output)))
+        stack.enter_context(silenced(settings.quiet or not team.leads))
+        try:
+            yield team
+        except RuntimeError as error:
+            if not cuts_gradients(error):
+                raise
+            expected = "a network through which gradients pass"
+            remedy = "Look for detach, rounding or numpy between its input and its output."
+            got = f"one that cuts them ({error})"
+            raise invalid("model", expected, got, remedy) from error
+
+
+@contextmanager
+def hold_folder(folder: Path) -> Iterator[None]:
+    """The folder is there, can be written into, and belongs to this run within the block.
+
+    Unfinished files of a killed run are removed. A block that writes nothing leaves no folder."""
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    lock = FileLock(folder / LOCK)
+    expected, remedy = "a folder that no other run is writing into", "Wait, or choose another."
+    held = invalid("output", expected, f"{folder}, which another run holds", remedy)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+        if not (folder / LOCK).exists():  # Its last holder has just removed it.
+            raise held
+        for left in (*folder.glob("*.part"), *folder.glob("blocks/*.part")):
+            if UNFINISHED.search(left.name):
+                left.unlink(missing_ok=True)
+    except Timeout as error:
+        raise held from error
+    except OSError as error:
+        lock.release()
+        _remove_empty(missing)
+        expected, got = "a folder that can be written into", f"{folder} ({error.strerror or error})"
+        remedy = "Choose another folder, or make room in it."
+        raise invalid("output", expected, got, remedy) from error
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            (folder / LOCK).unlink()
+        lock.release()
+        _remove_empty(missing)
+
+
+def _remove_empty(folders: list[Path]) -> None:
+    """Remove folders that were made and stayed empty, the innermost first."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()

@@ -1,0 +1,330 @@
+"""Settings of commands: plain data, each field an option. They are resolved when a command runs.
+
+The base classes hold the options that commands share. Nothing here imports torch, so that help is
+fast; what only the library can judge is refused by it when the command runs."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import tyro
+from tyro.conf import arg
+
+from art_snn.checks import (
+    FILE,
+    LONGEST_SIDE,
+    path_kind,
+    require,
+    require_count,
+    require_number,
+    require_seed,
+    require_some,
+    require_whole,
+)
+
+Value = TypeVar("Value")
+Open = Annotated[Value | None, arg(help_behavior_hint="")]
+"""A setting that may be None, of which its description says what that means, in brackets."""
+Folder = Annotated[Path, arg(metavar="FOLDER")]
+Rules = Annotated[Open[str], arg(metavar="RULE[,RULE ...]")]
+Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
+"""A switch that is off unless its option is there."""
+AttackDtype = Literal["bfloat16", "float16", "auto"]
+TrainDtype = Literal["bfloat16", "auto"]
+RANDOM = "random"
+"""The name of random samples, where a command takes them in place of a data set."""
+MOST_THREADS, MOST_CHANNELS = 1024, 4096
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Where a command writes, and what it runs on.
+
+    :param output: folder for all results, made when missing.
+    :param threads: threads of torch on the CPU [torch's own choice].
+    :param device: gpu, which is cpu where there is none; or cpu.
+    :param quiet: show no progress on stderr; errors and warnings remain.
+    :raises ArgumentError: for a count below 1, or an output that is a file."""
+
+    output: Folder
+    threads: Open[int] = None
+    device: Literal["gpu", "cpu"] = "gpu"
+    quiet: Flag = False
+
+    def __post_init__(self) -> None:
+        self.check_counts("threads", up_to=MOST_THREADS)
+        places = (self.output, *self.output.parents)
+        file = next((path for path in places if path_kind("output", path) == FILE), None)
+        got = f"{file}, which is a file" if file else str(self.output)
+        remedy = "Give the name of a folder: results are written into it."
+        folder = file is None and self.output.suffix != ".json"
+        require(folder, "output", "a folder, for tables, pictures and figures", got, remedy)
+
+    def check_counts(self, *names: str, up_to: int = 2**31 - 1) -> None:
+        """Refuse fields that are neither None nor whole numbers from 1."""
+        for name in names:
+            if (value := getattr(self, name)) is not None:
+                require_count(name, value, up_to=up_to, remedy="Use a whole number from 1.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data(Run):
+    """A data set by its name, or from a .npz file or a folder.
+
+    :param data: digits, mnist, cifar10, nmnist, ...; a .npz file; or a folder of pictures. A name
+        comes before a folder of that name: write ./digits [digits; of a network of the zoo its
+        own].
+    :param root: folder of the data sets that are kept on disk.
+    :param download: fetch a data set that is not there; without it nothing is fetched.
+    :param image_size: side of images, pictures and event frames, or HEIGHT,WIDTH [theirs;
+        cifar10-dvs: 48].
+    :param value_range: LOW,HIGH: values that samples of a .npz file or events may have.
+    :param frames: frames T of event recordings [10]."""
+
+    data: Annotated[Open[str], arg(metavar="NAME|FILE|FOLDER")] = None
+    root: Folder = Path("data")
+    download: Flag = False
+    image_size: Open[int | tuple[int, int]] = None
+    value_range: Open[tuple[float, float]] = None
+    frames: Open[int] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network(Data):
+    """A network with weights, and its data.
+
+    :param model: zoo:NAME (art-snn zoo lists them); or a function of yours that returns a network,
+        or a model of another framework: file.py:function or package.module:function; or a model of
+        art_snn for a checkpoint that does not note its own.
+    :param checkpoint: weights of the network, as art-snn train writes them; none next to zoo:NAME.
+        A function of yours may return a network with its weights.
+    :param steps: time steps T [those of its training; events: their frames].
+    :param readout: of a model of another framework: mean or sum over time, or the mean of the
+        spikes or of the potential of one that returns both [mean].
+    :param encoder: direct or poisson for images, frames for events [that of its training]."""
+
+    model: Annotated[Open[str], arg(metavar="zoo:NAME|FILE.py:FUNCTION|MODEL")] = None
+    checkpoint: Open[Path] = None
+    steps: Open[int] = None
+    readout: Open[Literal["mean", "sum", "spikes", "potential"]] = None
+    encoder: Open[Literal["direct", "poisson", "frames"]] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Data):
+    """Train a network, plainly or against an attack, and say how good it is.
+
+    By default as in table S1 of Bu et al. (CVPR 2023, supplement). With an attack or a defence the
+    samples of every step are attacked first. Started by torchrun, several processes train together.
+
+    :param model: name of a model, or a function of yours that returns a network, or a model of
+        another framework: file.py:function or package.module:function [vgg5].
+    :param width: factor of the layers' widths, 64 at most [1].
+    :param steps: time steps T [8; events: their frames].
+    :param readout: of a model of another framework: mean or sum over time, or the mean of the
+        spikes or of the potential of one that returns both [mean].
+    :param decay: decay of the neurons, 1e-6 to 1; 1 makes IF neurons [0.5].
+    :param threshold: of the neurons, 1e-4 to 1e4 [1].
+    :param reset: of the neurons, hard or soft [hard].
+    :param encoder: direct or poisson for images, frames for events [direct; events: frames].
+    :param epochs: passes over the samples.
+    :param batch_size: samples per step.
+    :param optimizer: sgd, as in the papers, or adam.
+    :param learning_rate: of the first step, 100 at most [sgd: 0.1; adam: 0.001].
+    :param momentum: of SGD, in [0, 1) [0.9].
+    :param weight_decay: of all parameters, 1 at most [sgd: 5e-4; adam: 0].
+    :param crop_padding: pixels of zeros around an image before it is cropped to its size, or 0 [4
+        around 32 pixels, and the same share of other images].
+    :param flip: mirror half of the samples left to right [unless the data are numerals or gestures
+        of an arm].
+    :param cutout: side in pixels of the hole that is filled with zeros; 0 is none [16 of 32, and
+        the same share].
+    :param seed: of the weights, the order of the samples and all that is drawn.
+    :param train_dtype: precision in which layers compute: bfloat16, or auto, which is bfloat16
+        where the device multiplies it natively [the network's own].
+    :param validation: share of the training samples that chooses the best epoch, in (0, 0.9].
+    :param attack: attack against which the network is trained, in the maximum norm: pgd, fgsm,
+        pgd(max_iter=7), ... [none; of a defence that attacks: pgd].
+    :param eps: budget of the attack or of the certified training, in the unit of the samples
+        [8/255].
+    :param rule: gradient rule of the attack: rga, stbp, mean-rga-stbp, ... [rga]. Weights learn by
+        STBP.
+    :param adversarial_share: share of the samples of each step that are attacked, in (0, 1].
+    :param defence: use of the adversarial samples: at (trains on them), trades(beta=6),
+        rat(orthogonality=0.004) or sr(sparsity=0.002); or ibp(ramp=0.6), which trains on bounds
+        within eps and runs no attack [at, next to an attack].
+    :param attack_dtype: precision of the attack: bfloat16, float16, or auto, which is bfloat16
+        where the device multiplies it natively [the network's own]."""
+
+    output: Folder = Path("trained")
+    model: Annotated[Open[str], arg(metavar="MODEL|FILE.py:FUNCTION")] = None
+    width: Open[float] = None
+    steps: Open[int] = None
+    readout: Open[Literal["mean", "sum", "spikes", "potential"]] = None
+    decay: Open[float] = None
+    threshold: Open[float] = None
+    reset: Open[Literal["hard", "soft"]] = None
+    encoder: Open[Literal["direct", "poisson", "frames"]] = None
+    epochs: int = 200
+    batch_size: int = 64
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    learning_rate: Open[float] = None
+    momentum: Open[float] = None
+    weight_decay: Open[float] = None
+    crop_padding: Open[int] = None
+    flip: Open[bool] = None
+    cutout: Open[int] = None
+    seed: int = 0
+    train_dtype: Open[TrainDtype] = None
+    validation: float = 0.1
+    attack: Annotated[Open[str], arg(metavar="ATTACK")] = None
+    eps: Open[float] = None
+    rule: Annotated[Open[str], arg(metavar="RULE")] = None
+    adversarial_share: float = 1.0
+    defence: Annotated[Open[str], arg(metavar="DEFENCE")] = None
+    attack_dtype: Open[AttackDtype] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        remedy = "Test samples never choose the best epoch; 0.1 is usual."
+        require_number("validation", self.validation, above=0, up_to=0.9, remedy=remedy)
+        expected, remedy = "None without an attack", "Add --attack pgd, or leave it out."
+        usual = {"eps": None, "rule": None, "adversarial_share": 1.0, "attack_dtype": None}
+        for name, value in usual.items() if self.attack is self.defence is None else ():
+            require(getattr(self, name) == value, name, expected, getattr(self, name), remedy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compare(Network):
+    """Attack one network with every gradient rule: success, cost and direction.
+
+    :param rules: rules with their settings, separated by commas: rga(beta=1),rga(beta=2),eot-rga
+        [all]. Where none of the default ones applies, native is added.
+    :param attack: attack that runs with every rule, in the maximum norm: pgd, fgsm, apgd,
+        pgd(max_iter=20, eps_step=0.01), ...
+    :param eps: budget of the attack, in the unit of the samples, such as 0.1 or 8/255.
+    :param attack_dtype: precision of its gradients: bfloat16, float16, or auto, which is bfloat16
+        where the device multiplies it natively [the network's own].
+    :param samples: number of test samples to attack, the first ones.
+    :param batch_size: samples per gradient; batches have one size where it divides the samples.
+    :param seed: of the attack, which starts from it in each batch.
+    :param eot: draws over which each rule is averaged; 1 averages nothing.
+    :param repeats: rounds of which each time is the median."""
+
+    output: Folder = Path("comparison")
+    rules: Rules = None
+    attack: Annotated[str, arg(metavar="ATTACK")] = "pgd"
+    eps: float = 8 / 255
+    attack_dtype: Open[AttackDtype] = None
+    samples: int = 500
+    batch_size: int = 50
+    seed: int = 0
+    eot: int = 1
+    repeats: int = 5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_counts("samples", "batch_size", "repeats")
+        self.check_counts("eot", up_to=1000)
+        require_seed("seed", self.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost(Run):
+    """Measure time and peak memory of one input gradient, training step or attack on this machine.
+
+    Weights are drawn and samples random, since neither matters. Several models or time steps give a
+    table of how the cost grows.
+
+    :param device: what is measured: cpu, or gpu, which has to be there.
+    :param model: names of models, or functions of yours that return a network (file.py:function),
+        separated by commas.
+    :param width: factor of the layers' widths [1].
+    :param steps: time steps T, separated by commas: 4,8,16,32 [8, or those of the model].
+    :param decay: decay of the neurons; 1 makes IF neurons [0.5].
+    :param encoder: direct, poisson or frames [direct].
+    :param rules: rules with their settings, separated by commas [rga,stbp; of a training step:
+        stbp].
+    :param training: measure one training step in place of one input gradient.
+    :param attack: measure this attack in place of one gradient: pgd(max_iter=5, eps_step=2/255).
+    :param eps: budget of the attack, in the unit of the samples.
+    :param batch_size: samples per gradient, step or attack.
+    :param channels: of the random input [3; of a network of yours: its own].
+    :param image_size: side of the random input [32; of a network of yours: its own].
+    :param attack_dtype: precision of the gradients: bfloat16, float16, or auto, which is bfloat16
+        where the device multiplies it natively [the network's own].
+    :param train_dtype: precision of training steps: bfloat16, or auto, which is bfloat16 where the
+        device multiplies it natively [the network's own].
+    :param repeats: rounds of which each time is the median.
+    :param keep_memory: keep freed memory in the measuring processes (glibc)."""
+
+    output: Folder = Path("cost")
+    device: Literal["gpu", "cpu"] = "cpu"
+    model: Annotated[tuple[str, ...], arg(metavar="MODEL|FILE.py:FUNCTION[, ...]")] = ("vgg11",)
+    width: Open[float] = None
+    steps: Open[tuple[int, ...]] = None
+    decay: Open[float] = None
+    encoder: Open[Literal["direct", "poisson", "frames"]] = None
+    rules: Rules = None
+    training: Flag = False
+    attack: Annotated[Open[str], arg(metavar="ATTACK")] = None
+    eps: float = 2.55 / 255
+    batch_size: int = 32
+    channels: Open[int] = None
+    image_size: Open[int] = None
+    attack_dtype: Open[AttackDtype] = None
+    train_dtype: Open[TrainDtype] = None
+    repeats: int = 7
+    keep_memory: Flag = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_counts("batch_size", "repeats")
+        self.check_counts("channels", up_to=MOST_CHANNELS)
+        self.check_counts("image_size", up_to=LONGEST_SIDE)
+        require_some("model", self.model)
+        for steps in self.steps or ():
+            require_whole("steps", steps, least=1, remedy="The paper uses T = 8.")
+        expected = "None with training, which has no gradients at the input"
+        for name in ("attack", "attack_dtype") if self.training else ():
+            value, remedy = getattr(self, name), "Leave it out; --train-dtype is for training."
+            require(value is None, name, expected, value, remedy)
+        enough = self.batch_size > 1 or not self.training
+        expected, remedy = "at least 2 for a training step", "Batch norm needs several samples."
+        require(enough, "batch_size", expected, self.batch_size, remedy)
+        expected = "None without training, since it is the precision of training steps"
+        remedy = "Take --attack-dtype for gradients at the input, or --training."
+        fits = self.training or self.train_dtype is None
+        require(fits, "train_dtype", expected, self.train_dtype, remedy)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inspect(Network):
+    """List the neurons of a network, and the engine with which every rule runs on it.
+
+    Every rule takes one gradient of one batch; a rule that is refused is listed with the reason.
+    Without a checkpoint the weights of a model of art_snn are drawn.
+
+    :param data: random, or a data set whose test samples are taken [random; of a network of the zoo
+        its own].
+    :param rules: rules, separated by commas [all].
+    :param batch_size: samples of the batch.
+    :param channels: of random samples [3; of a network of yours: its own]."""
+
+    output: Folder = Path("inspection")
+    rules: Rules = None
+    batch_size: int = 8
+    channels: Open[int] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_counts("batch_size")
+        self.check_counts("channels", up_to=MOST_CHANNELS)
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """List the trained networks of the zoo.
+
+    Their accuracy is that of all test samples, and that under the plan standard by budget. Commands
+    with --checkpoint take one as --model zoo:NAME."""
