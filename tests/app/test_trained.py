@@ -261,7 +261,7 @@ def test_notes_of_a_network_that_there_cannot_be_are_refused_with_the_reason(nam
     path = tmp_path / "network.safetensors"
     checkpoint.save(SMALL.build(images()), path, subject={name: noted})
     message = r"^path: expected a checkpoint that notes a network which can be built, got .*network"
-    with pytest.raises(CheckpointError, match=rf"{message}\.pt \(.*{name}"):
+    with pytest.raises(CheckpointError, match=rf"{message}\.safetensors \(.*{name}"):
         Trained(checkpoint=path).on(images())
 
 

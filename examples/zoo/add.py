@@ -1,4 +1,4 @@
-"""Makes an entry of the zoo from a training of ours: python -m tests.zoo.add --help.
+"""Make an entry of the zoo from a training of ours: python examples/zoo/add.py --help.
 
 The same call writes the same bytes again."""
 
@@ -27,10 +27,9 @@ from art_snn.files import atomic_write, digest, write_arrays, write_text
 from art_snn.metrics import Share
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.seeding import seeded
-from art_snn.zoo.entry import FIRST, Standard, Zoo, ZooData, ZooEntry
-from art_snn.zoo.manifest import MANIFEST, as_text, from_text
+from art_snn.zoo.entry import FIRST, MANIFEST, Standard, Zoo, ZooData, ZooEntry, as_text, from_text
 
-ZOO = Path(__file__).parents[2] / "examples" / "zoo"
+ZOO = Path(__file__).parent
 LARGEST = 20_000_000
 """Bytes of all weights and samples of the zoo together."""
 TRAINING = 50
