@@ -19,7 +19,7 @@ from torch import nn
 from art_snn import LIF, SpikingNetwork, TimeDistributed as Timed
 from art_snn.checkpoint import CheckpointError, load, network_identity, notes, save
 from art_snn.checks import ArgumentError
-from tests.faults.flips import flipped, flips
+from tests.faults.damage import flipped, flips
 from tests.networks import FORMS, layers
 from tests.tiny import same, weights
 

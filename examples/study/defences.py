@@ -20,7 +20,8 @@ from setting import ratio
 from art_snn.app import evaluate, harden, tables, train
 from art_snn.app.attack import Attack
 from art_snn.app.colours import GREY, SERIES
-from art_snn.app.evaluation import Evaluation, bound, verdicts
+from art_snn.app.report.evaluation import Evaluation
+from art_snn.app.report.verdict import describe_trial, verdicts
 from art_snn.app.resume import as_json, structured, write_result
 from art_snn.app.trained import Trained
 from art_snn.data import Source
@@ -103,7 +104,11 @@ def row(kind: str, found: Evaluation) -> tuple[str, ...]:
     (verdict,) = verdicts(found)
     paper = found.trials[0]
     points = 100 * (paper.robustness.robust_accuracy.value - verdict.robust)
-    shares = str(verdict.outcome.clean_accuracy), bound(found, paper, verdict), verdict.share
+    shares = (
+        str(verdict.outcome.clean_accuracy),
+        describe_trial(found, paper, verdict),
+        verdict.share,
+    )
     return kind, *shares, f"{points:.1f}", str(len(doubts(found)))
 
 

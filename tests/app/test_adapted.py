@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from art_snn import checkpoint
-from art_snn.app.evaluation import Evaluation
+from art_snn.app.report.evaluation import Evaluation
 from art_snn.app.resume import fingerprint, read_result, structured
 from art_snn.checkpoint import CheckpointError
 from art_snn.curves import find_layer, record
@@ -154,8 +154,9 @@ def test_the_steps_of_a_bare_model_are_an_option(tmp_path):
 @pytest.mark.parametrize("command", ["inspect", "evaluate", "train"])
 def test_a_model_of_one_step_is_refused_until_the_steps_are_told(command, tmp_path):
     (tmp_path / "mine.py").write_text(
-        "from tests.interop.test_forms import OfOneStep, leaky\n\n\n"
-        "def build():\n    return OfOneStep(leaky(output=True), 16)\n"
+        "from tests.interop.neurons import Output, Step\n"
+        "from tests.interop.stacks import OfOneStep\n\n\n"
+        "def build():\n    return OfOneStep(Step(), Output(), 16)\n"
     )
     words = (command, "--model", "mine.py:build", "--data", "images.npz", "--output", "out")
     words += {"inspect": ("--rules", "rga,native")}.get(command, WORDS.get(command, ()))

@@ -17,7 +17,7 @@ from art_snn.checkpoint import CheckpointError
 from art_snn.data import Dataset
 from art_snn.models import DEFAULTS, Architecture
 from tests.command import forbidden
-from tests.faults.flips import flipped
+from tests.faults.damage import flipped
 from tests.own import own
 from tests.tiny import frames, images, same, weights
 

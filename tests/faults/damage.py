@@ -1,0 +1,65 @@
+"""Damage to files: single bits that flip, and disks that take nothing more."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
+Place = tuple[int, int]
+"""A byte of a file, and a bit of it."""
+
+
+def flipped(content: bytes, place: int, bit: int) -> bytes:
+    """The content with one bit of one byte flipped."""
+    changed = bytearray(content)
+    changed[place] ^= 1 << bit
+    return bytes(changed)
+
+
+def spread(content: bytes, every: int = 97) -> list[Place]:
+    """Every 97th byte of a file, and the bits in turn."""
+    return [(place, turn % 8) for turn, place in enumerate(range(0, len(content), every))]
+
+
+def unseen_flips(
+    file: Path, content: bytes, unseen: Callable[[], bool], places: Iterable[Place]
+) -> list[Place]:
+    """Flip one bit after the other: those that go unseen.
+
+    :param content: of the whole file, which is left damaged.
+    :param unseen: whether nothing is complained about."""
+    missed = []
+    for place in places:
+        file.write_bytes(flipped(content, *place))
+        if unseen():
+            missed.append(place)
+    return missed
+
+
+def flips(file: Path, content: bytes, unseen: Callable[[], bool], every: int = 97) -> list[Place]:
+    """Flip bits that are spread over the file: those that go unseen."""
+    return unseen_flips(file, content, unseen, spread(content, every))
+
+
+@contextlib.contextmanager
+def small_files_only(limit: int = 1000) -> Iterator[None]:
+    """No file of this process grows beyond so many bytes within the block, as on a full disk."""
+    if resource is None:
+        import pytest
+
+        pytest.skip("files cannot be limited here")
+    previous = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, previous[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, previous)
+        signal.signal(signal.SIGXFSZ, handler)
