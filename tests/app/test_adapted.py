@@ -104,7 +104,7 @@ def test_a_plan_of_which_one_stage_has_a_gradient_is_an_open_finding(tmp_path):
     data = ("--data", "frames.npz", "--model", model)
     done = call(*EVALUATE, *words, *data, "--plan", "ensemble-19")
     assert done.status == 4, done.stderr
-    found = [(one.about, one.name) for one in evaluated("out").findings]
+    found = [(one.about, one.title) for one in evaluated("out").findings]
     assert ("ensemble-19", "too few attacks with a gradient") in found
 
 
