@@ -95,7 +95,7 @@ def test_an_evaluation_that_was_stopped_does_not_go_on_with_an_edited_file(monke
 
 
 def test_processes_that_have_different_code_do_not_work_on_one_evaluation(monkeypatch):
-    monkeypatch.setattr(Team, "gathered", lambda self, thing: [thing, "that of another"])
+    monkeypatch.setattr(Team, "gather", lambda self, thing: [thing, "that of another"])
     done = run("evaluate")
     assert (done.status, done.stdout) == (2, "")
     assert "--model: expected the same in every process, got several." in done.complaint

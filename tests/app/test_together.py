@@ -17,12 +17,12 @@ from art_snn.checks import ArgumentError
 
 with working(Run(output=Path("out")), together=True) as team:
     held = Path("out/.lock").exists()
-    found = team.led(lambda: [team.rank])
-    team.first(lambda: Path("made").touch(exist_ok=not team.leads))
+    found = team.on_leader(lambda: [team.rank])
+    team.leader_first(lambda: Path("made").touch(exist_ok=not team.leads))
     Path(f"told-{team.rank}").write_text(f"{held} {found} {team.size}")
-    team.gathered(None)
+    team.gather(None)
     try:
-        team.led(lambda: {}["nothing"])
+        team.on_leader(lambda: {}["nothing"])
     except KeyError:
         assert team.leads
         print("it raised here", flush=True)

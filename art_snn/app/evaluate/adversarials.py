@@ -14,10 +14,9 @@ from art_snn.attacks import FLIPS, require_measure
 from art_snn.attacks.balls import ROUNDING, distances, rounding_of
 from art_snn.attacks.outcome import Candidates
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
-from art_snn.checks import ArgumentError, require, shown
+from art_snn.checks import ArgumentError, expand_path, require, shown
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.files import digest
-from art_snn.paths import expand_path
 
 _OPTION = "adversarials"
 """The option that names the files, as complaints call it."""

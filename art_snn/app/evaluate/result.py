@@ -51,11 +51,11 @@ from art_snn.attacks import Outcome
 from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.encoders import describe_encoder
-from art_snn.files import damage, digest, write_arrays, write_json, write_text
+from art_snn.files import corruption, digest, write_arrays, write_json, write_text
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
 from art_snn.seeding import seeded
-from art_snn.zoo.entry import Standard
+from art_snn.zoo import Standard
 
 _BELOW, _OPEN = 3, 4
 """Exit statuses: less robust than was asked for, and findings where none may be."""
@@ -263,7 +263,7 @@ def finished(target: Target, key: str, title: str) -> Evaluation | None:
     if evaluation is None:
         return None
     paths = [settings.output / name for name in _arrays_of(target, evaluation)]
-    if not all(path.is_file() and damage(path) is None for path in paths):
+    if not all(path.is_file() and corruption(path) is None for path in paths):
         return None
     provenance = replace(evaluation.provenance, training=_training(target))
     return replace(evaluation, name=_label(target), title=title, provenance=provenance)

@@ -7,8 +7,16 @@ from typing import Annotated, Literal
 from tyro.conf import Fixed, Suppress, UseAppendAction, arg
 
 from art_snn.app.settings import AttackDtype, Flag, Folder, Network, Open, Rules
-from art_snn.checks import require, require_distinct, require_number, require_seed, require_whole
-from art_snn.paths import FILE, expand_path, require_kind
+from art_snn.checks import (
+    FILE,
+    expand_path,
+    require,
+    require_distinct,
+    require_kind,
+    require_number,
+    require_seed,
+    require_whole,
+)
 
 _STANDARD = "standard"
 

@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from art_snn.checks import invalid, require
-from art_snn.files import damage, digest, read_json, whole, write_arrays, write_json
-from art_snn.paths import FILE, require_kind
+from art_snn.checks import FILE, invalid, require, require_kind
+from art_snn.files import atomic_write, corruption, digest, read_json, write_arrays, write_json
 from art_snn.team import Team
 
 Content = dict[str, Any]
@@ -22,7 +21,7 @@ def read_arrays(path: Path, argument: str, expected: str, remedy: str) -> dict[s
     :raises FileNotFoundError: when it is not there.
     :raises ValueError: when it is damaged or something else."""
     require_kind(argument, path, FILE, expected)
-    spoilt = damage(path)
+    spoilt = corruption(path)
     require(spoilt is None, argument, expected, f"{path}, which {spoilt}", remedy)
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -64,7 +63,7 @@ class Store:
     def _arrays(self, name: str) -> str | None:
         """Digest of the arrays of a block; None where they are gone or damaged."""
         path = self.file(name, "npz")
-        if not path.exists() or damage(path) is not None:
+        if not path.exists() or corruption(path) is not None:
             return None
         with np.load(path) as file:
             return _digest(dict(file))
@@ -94,14 +93,14 @@ class Store:
     def collect(self, names: Sequence[str], team: Team) -> None:
         """Bring all blocks to the leading process, whose folder may be on another machine."""
         missing = team.broadcast(self._missing(names))
-        for parcel in team.gathered({} if team.leads else self._parcel(missing)):
+        for parcel in team.gather({} if team.leads else self._parcel(missing)):
             self._unpack(parcel if team.leads else {})
 
     def share(self, names: Sequence[str], team: Team) -> None:
         """Bring all blocks to every process."""
         mine = self._missing(names)
-        missing = sorted(set().union(*team.gathered(mine)))
-        for parcel in team.gathered(self._parcel(missing)):
+        missing = sorted(set().union(*team.gather(mine)))
+        for parcel in team.gather(self._parcel(missing)):
             self._unpack({n: part for n, part in parcel.items() if Path(n).stem in mine})
 
     def _missing(self, names: Sequence[str]) -> list[str]:
@@ -115,7 +114,7 @@ class Store:
 
     def _unpack(self, parcel: dict[str, bytes]) -> None:
         for name, content in parcel.items():
-            with whole(self.folder / name) as partial:
+            with atomic_write(self.folder / name) as partial:
                 partial.write_bytes(content)
 
     def clear(self) -> None:

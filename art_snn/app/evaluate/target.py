@@ -65,7 +65,7 @@ class Target:
         :raises FileNotFoundError: when data or weights are not there.
         :raises CheckpointError: when weights do not fit.
         :raises ArgumentError: when settings, network and data do not suit each other."""
-        subject = team.first(partial(resolve_network, settings))
+        subject = team.leader_first(partial(resolve_network, settings))
         records = () if subject.entry is None else subject.entry.standard
         norm: Any = settings.norm or next((one.norm for one in records), "inf")
         usual = tuple(one.eps for one in records if one.norm == norm) or (8 / 255,)
@@ -76,12 +76,12 @@ class Target:
             for eps in settings.eps or usual
         ]
         settings = replace(settings, norm=norm, eps=tuple(budgets))
-        data = team.first(subject.load_data)
+        data = team.leader_first(subject.load_data)
         how = (data, settings.device, settings.seed)
-        classifier = team.first(partial(subject.classifier, *how))
+        classifier = team.leader_first(partial(subject.classifier, *how))
         try:
             networks = [
-                team.first(partial(subject.with_checkpoint(path).classifier, *how))
+                team.leader_first(partial(subject.with_checkpoint(path).classifier, *how))
                 for path in settings.sources
             ]
         except CheckpointError as error:
@@ -91,7 +91,7 @@ class Target:
         target = cls(settings, subject, data, classifier, sources=tuple(networks)).with_rules()
         against = (classifier, target.x, norm, max(budgets))
         files = settings.adversarials
-        read = team.led(lambda: tuple(read_submission(file, *against) for file in files))
+        read = team.on_leader(lambda: tuple(read_submission(file, *against) for file in files))
         return replace(target, submissions=read)
 
     def with_rules(self) -> "Target":
