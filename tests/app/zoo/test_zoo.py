@@ -17,7 +17,7 @@ from art_snn.data import RANDOM, Source
 from art_snn.metrics import Share
 from art_snn.models import Architecture
 from art_snn.team import Team
-from art_snn.zoo import Standard, Zoo
+from art_snn.zoo import Manifest, Standard
 from art_snn.zoo.entry import MANIFEST, as_text, from_text
 from art_snn.zoo.networks import CACHE, FETCHED, VARIABLE
 from tests.command import call
@@ -108,7 +108,7 @@ def recorded(shelf) -> Path:
     file = shelf / MANIFEST
     zoo = from_text(file.read_text("utf-8"), file)
     records = (STANDARD, replace(STANDARD, eps=0.2), replace(STANDARD, eps=1.5, norm="2"))
-    changed = Zoo((replace(zoo.networks[0], standard=records),), zoo.data)
+    changed = Manifest((replace(zoo.networks[0], standard=records),), zoo.data)
     file.write_text(as_text(changed), encoding="utf-8")
     return shelf
 
