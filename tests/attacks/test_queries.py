@@ -155,8 +155,8 @@ def test_predictions_of_several_draws_are_averaged_and_counted():
 
 def test_what_asks_for_some_of_the_samples_counts_for_these():
     whole = Queries(linear([[1, 2], [3, 4]]), 5, batch_size=2)
-    some = whole.of(torch.tensor([1, 3, 4]))
-    fewer = some.of(torch.tensor([0, 2]))
+    some = whole.select(torch.tensor([1, 3, 4]))
+    fewer = some.select(torch.tensor([0, 2]))
     assert fewer.rows.tolist() == [1, 4]
     fewer.logits(torch.ones(3, 2), torch.tensor([1, 1, 0]))
     some.gradients(torch.ones(1, 2).double(), torch.tensor([0]), margin, torch.tensor([1]))
@@ -167,7 +167,7 @@ def test_what_asks_for_some_of_the_samples_counts_for_these():
 def test_what_is_changed_for_some_of_the_samples_is_changed_there_alone():
     one, other = linear([[1, 0], [0, 1]]), linear([[2, 0], [0, 2]])
     whole = Queries(one, 2, batch_size=2)
-    inner = whole.of(torch.tensor([1]), estimator=other, draws=2, reports=False)
+    inner = whole.select(torch.tensor([1]), estimator=other, draws=2, reports=False)
     x = torch.ones(1, 2).double()
     assert inner.logits(x, torch.tensor([0])).tolist() == [[2, 2]]
     assert whole.logits(x, torch.tensor([0])).tolist() == [[1, 1]]
@@ -183,9 +183,9 @@ def test_the_bar_is_not_told_who_is_through_where_it_shall_not_be():
             told.append(samples)
 
     queries = Queries(linear([[1, 0], [0, 1]]), 2, 2, progress=Bar())
-    queries.of(torch.arange(2), reports=False).finish(2)
+    queries.select(torch.arange(2), reports=False).finish(2)
     assert told == []
-    queries.of(torch.arange(2)).finish(2)
+    queries.select(torch.arange(2)).finish(2)
     assert told == [2]
 
 

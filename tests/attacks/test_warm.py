@@ -131,7 +131,7 @@ def test_the_furthest_point_is_kept_for_every_sample():
     assert reached.margins.tolist() == [-3, -torch.inf, -1]
     expected = [[1, 1], [7, 7], [4, 4]]
     assert warm.start(torch.arange(3), lambda: cold).tolist() == expected
-    part = reached.of(torch.tensor([1, 2]))
+    part = reached.select(torch.tensor([1, 2]))
     part.take(torch.tensor([0]), torch.ones(1, 2), torch.tensor([-9.0]))
     assert reached.margins[1] == -torch.inf
     reached.put(torch.tensor([1, 2]), part)

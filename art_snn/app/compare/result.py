@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from art_snn.app.base import Result
 from art_snn.app.resume import Positive, expect
 from art_snn.app.tables import Notes, Part, Table
-from art_snn.metrics import Robustness, Share, against, union
+from art_snn.metrics import Robustness, Share, describe_difference, union
 
 REFERENCE = "stbp"
 
@@ -90,7 +90,7 @@ class Comparison(Result):
                 rows.append((name, "does not apply", *blank))
                 continue
             reference = outcomes.get(REFERENCE, row.outcome)
-            p = "" if reference is row.outcome else against(row.outcome, reference)
+            p = "" if reference is row.outcome else describe_difference(row.outcome, reference)
             seconds = self.seconds[name]
             time = f"{seconds / self.inference:.2f}", f"{1000 * seconds:.0f}"
             cosine = "nan" if row.cosine is None else f"{row.cosine:.3f}"

@@ -8,7 +8,14 @@ from art_snn.app.attack import Attack
 from art_snn.app.base import Result
 from art_snn.app.resume import as_json, expect
 from art_snn.app.tables import Notes, Part, Table
-from art_snn.metrics import SIGNIFICANT, Robustness, Share, against, paired_difference, union
+from art_snn.metrics import (
+    SIGNIFICANT,
+    Robustness,
+    Share,
+    describe_difference,
+    paired_difference,
+    union,
+)
 
 CAUTION = (
     "A value that is chosen on the samples under attack overstates the attack; "
@@ -103,7 +110,10 @@ def _rows(name: str, line: Line) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for value, outcome in line.outcomes.items():
         mark = " (default)" if value == line.default else ""
-        p = ["" if o is None or o is outcome else against(outcome, o) for o in (best, default)]
+        p = [
+            "" if o is None or o is outcome else describe_difference(outcome, o)
+            for o in (best, default)
+        ]
         rows.append((name, f"{value:g}{mark}", str(outcome.attack_success), *p))
     if len(rows) > 1:
         rows.append((name, "union of all", str(line.union.attack_success), "", ""))
