@@ -79,7 +79,7 @@ def test_the_ratio_of_logits_by_hand():
     torch.testing.assert_close(scaled, logits_ratio(logits, classes))
 
 
-def test_of_few_classes_the_margin_is_take():
+def test_of_few_classes_the_margin_is_taken():
     two, three = torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 3.0, 2.0]])
     one, zero = torch.tensor([1]), torch.tensor([0])
     assert logits_ratio(two, one).tolist() == [-2]
@@ -98,7 +98,7 @@ def test_the_ratio_of_logits_towards_a_target_by_hand():
     torch.testing.assert_close(logits_ratio_towards(five, aims[:1]), expected[:1])
 
 
-def test_of_fewer_than_four_classes_the_difference_towards_the_target_is_take():
+def test_of_fewer_than_four_classes_the_difference_towards_the_target_is_taken():
     aims = torch.tensor([[1, 0]])
     assert logits_ratio_towards(torch.tensor([[1.0, 3.0]]), aims).tolist() == [-2]
     assert logits_ratio_towards(torch.tensor([[1.0, 3.0, 9.0]]), aims).tolist() == [-2]

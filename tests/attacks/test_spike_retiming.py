@@ -179,16 +179,6 @@ def test_counts_places_mask_range_and_budgets_are_kept_and_no_sample_touches_ano
         np.testing.assert_array_equal(alone[0], found[row])
 
 
-def test_a_target_is_reached_where_it_is_named():
-    weights = np.zeros((3, 3, 1, 1, 1))
-    weights[1, 0], weights[2, 2] = 2, 2
-    classifier = linear(weights, [1, 0, 0])
-    x = np.array([0.0, 1, 0]).reshape(1, 3, 1, 1, 1)
-    for target, step in {1: 0, 2: 2}.items():
-        attack = SpikeRetiming(classifier, targeted=True, verbose=False)
-        assert attack.generate(x, np.eye(3)[[target]]).ravel().argmax() == step
-
-
 def spiking(trained_layers, known, rule):
     x, y = FORMS["binary frames"].present(known[0][:8]), known[1][:8]
     return build(trained_layers, "binary frames", rule), x, y
