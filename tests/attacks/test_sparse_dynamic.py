@@ -49,7 +49,7 @@ def test_what_is_broken_when_flips_are_taken_back_is_found_even_if_that_is_inter
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(attack, "_reduced", interrupted)
+    monkeypatch.setattr(attack, "_reduce", interrupted)
     with pytest.raises(KeyboardInterrupt):
         attack.craft(Queries(attack.estimator, 1, 32), best, torch.tensor([0]), None)
     assert best.broken.tolist() == [flips > 0]

@@ -81,7 +81,7 @@ class Overshooting(nn.Module):
 
 
 def test_moves_beyond_a_budget_are_an_error_and_no_result(monkeypatch):
-    monkeypatch.setattr(Spikes, "retimed", lambda self, scores, *_: scores.argmax(1) * 0 + 1)
+    monkeypatch.setattr(Spikes, "retime", lambda self, scores, *_: scores.argmax(1) * 0 + 1)
     with pytest.raises(RuntimeError, match="above 1"):
         against(100.0, moved=1).generate(X, [0])
 
