@@ -18,20 +18,7 @@ from art_snn.checks import ArgumentError, WriteFailed, abridge, shown
 from art_snn.progress import lines_written
 from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
 
-OLD = [
-    "check",
-    "compare",
-    "cost",
-    "curves",
-    "demo",
-    "harden",
-    "inspect",
-    "leaderboard",
-    "scaling",
-    "sweep",
-    "train",
-    "zoo",
-]
+OLD = ["check", "cost", "curves", "demo", "leaderboard", "scaling", "train"]
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "evaluate": ("evaluate.settings", "evaluate.run"),
