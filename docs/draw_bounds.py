@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from art_snn.bounds.intervals import step_intervals
+from art_snn.bounds.intervals import bound_steps
 from art_snn.dynamics import Dynamics
 
 STEPS = 12
@@ -35,7 +35,7 @@ def draw_currents(ax: Axes, low: Tensor, high: Tensor) -> None:
 
 def draw_spikes(ax: Axes, low: Tensor, high: Tensor) -> None:
     """The spikes of two simulations, and at which steps the others may or must fire."""
-    sure, maybe = (bound[:, 0] for bound in step_intervals(NEURON, low, high))
+    sure, maybe = (bound[:, 0] for bound in bound_steps(NEURON, low, high))
     rows = [(NEURON.simulate(end)[:, 0] > 0, c) for end, c in ((high, ORANGE), (low, BLUE))]
     for y, (steps, colour) in enumerate([*rows, (maybe & ~sure, GREY)]):
         ax.vlines(T[steps], -y - 0.3, -y + 0.3, color=colour, lw=4, alpha=0.4 if y > 1 else 1)
@@ -46,7 +46,7 @@ def draw_spikes(ax: Axes, low: Tensor, high: Tensor) -> None:
 
 def draw_counts(ax: Axes, low: Tensor, high: Tensor) -> None:
     """What the number of spikes so far lies between, by counts and by the sums of steps."""
-    sums = [bound[:, 0].cumsum(0) for bound in step_intervals(NEURON, low, high)]
+    sums = [bound[:, 0].cumsum(0) for bound in bound_steps(NEURON, low, high)]
     counts = [NEURON.simulate(end)[:, 0].cumsum(0) for end in (low, high)]
     label = "bounds by single steps"
     ax.fill_between(T, *sums, step="mid", color=GREY, alpha=0.2, lw=0, label=label)

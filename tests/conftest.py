@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from art_snn import PyTorchSpikingClassifier
-from art_snn.attacks import Attack
+from art_snn.app.attack import Attack
 from art_snn.data import Dataset, digits
 from tests.networks import build
 
@@ -76,7 +76,7 @@ def classifier(trained_layers: nn.Sequential) -> PyTorchSpikingClassifier:
 
 @pytest.fixture
 def crafted(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
-    """All adversarial samples that art_snn.attacks.Attack crafts during the test, in order."""
+    """All adversarial samples that Attack crafts during the test, in order."""
     kept: list[np.ndarray] = []
     craft = Attack.craft
 

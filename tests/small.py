@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from art_snn import LIF, Direct, PyTorchSpikingClassifier, SpikingNetwork, TimeDistributed as Timed
-from art_snn.attacks import Attack
 from art_snn.encoders import Encoder
 from art_snn.gradients import Gradient
 from tests.conftest import varied
@@ -66,19 +65,24 @@ def samples(
 
 
 def pgd_by_hand(
-    network: SpikingNetwork, rule: Gradient, attack: Attack, x: np.ndarray, y: np.ndarray
+    network: SpikingNetwork,
+    rule: Gradient,
+    eps: float,
+    step: float,
+    iterations: int,
+    x: np.ndarray,
+    y: np.ndarray,
 ) -> np.ndarray:
     """PGD in the maximum norm from the samples themselves, by torch alone."""
     clean, labels = torch.as_tensor(x), torch.as_tensor(y)
-    step = attack.eps / 4 if attack.eps_step is None else attack.eps_step
     moved = clean.clone()
-    for _ in range(attack.iterations):
+    for _ in range(iterations):
         leaf = moved.clone().requires_grad_(True)
         with network.using(rule):
             loss = nn.functional.cross_entropy(network(leaf), labels, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, leaf)
         moved = (moved + step * gradient.sign()).clamp(0, 1)
-        moved = clean + (moved - clean).clamp(-attack.eps, attack.eps)
+        moved = clean + (moved - clean).clamp(-eps, eps)
     return moved.numpy()
 
 

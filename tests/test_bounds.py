@@ -11,7 +11,7 @@ import pytest
 
 from art_snn import ASSG, CBA, EOT, IF, LIF, RGA, Direct, Extended, Frames, Poisson, StaticCurve
 from art_snn.app import compare, cost, curves, demo, inspect, scaling, sweep, train
-from art_snn.attacks import Attack
+from art_snn.app.attack import Attack
 from art_snn.gradients import ATan, Exponential, FastSigmoid, Triangle
 from art_snn.models.options import Options
 from art_snn.training import Recipe

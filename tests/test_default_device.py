@@ -14,7 +14,6 @@ import torch
 import art_snn
 from art_snn import STBP, Poisson
 from art_snn.attacks import (
-    Attack,
     AutoPGD,
     Plan,
     SparseDynamicAttack,
@@ -69,7 +68,7 @@ WORKS: dict[str, Callable[[Any, Any, Any], Any]] = {
     ],
     "train": trained,
     "train on adversarial samples": lambda c, x, y: trained(
-        c, x, y, adversary=AdversarialTraining(attack=Attack(name="fgsm", eps=0.1))
+        c, x, y, adversary=AdversarialTraining(attack="fgsm", eps=0.1)
     ),
     "certify": lambda c, x, y: certify(c, x, y, selection=3, draws=5).radius,
     "SparseDynamicAttack": lambda c, x, y: SparseDynamicAttack(c, **SHORT).generate(x, y),

@@ -13,7 +13,7 @@ from art.attacks.evasion import ProjectedGradientDescent
 from torch import nn
 
 from art_snn import EOT, GRADIENTS, Direct, Extended, Mean, PyTorchSpikingClassifier, precision
-from art_snn.attacks import Attack
+from art_snn.app.attack import Attack
 from art_snn.gradients import RGA, STBP
 from art_snn.gradients.affine import tolerance
 from art_snn.gradients.shared import time_mean

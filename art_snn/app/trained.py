@@ -7,9 +7,9 @@ from typing import Any
 import torch
 
 from art_snn import checkpoint
+from art_snn.app.attack import Attack
 from art_snn.app.base import Experiment
 from art_snn.app.catalogue import from_zoo
-from art_snn.attacks import Attack
 from art_snn.checks import Open, require, require_seed, set_counts, set_fields
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.data import Dataset, Source

@@ -1,14 +1,18 @@
-"""Attacks of ART by name and settings, crafting in batches under any rule, and our own attacks."""
+"""Attacks of ART and our own by text, crafting in batches with any rule, and plans of attacks."""
 
-from art_snn.attacks.attack import (
-    ATTACKS as ATTACKS,
-    Attack as Attack,
-    attacked as attacked,
-    batches as batches,
-    crafted as crafted,
-    predictions as predictions,
-)
 from art_snn.attacks.auto_pgd import AutoPGD as AutoPGD
+from art_snn.attacks.crafting import (
+    SHORT_NAMES as SHORT_NAMES,
+    attack_errors as attack_errors,
+    attack_logits as attack_logits,
+    batches as batches,
+    check_stage as check_stage,
+    craft as craft,
+    craft_batch as craft_batch,
+    parse_stage as parse_stage,
+    predict_logits as predict_logits,
+    usual_stage as usual_stage,
+)
 from art_snn.attacks.distances import (
     FLIPS as FLIPS,
     SHIFT as SHIFT,

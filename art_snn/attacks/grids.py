@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from art_snn.attacks.attack import STEP, STEPS
 from art_snn.attacks.auto_pgd import AutoPGD
 from art_snn.attacks.balls import Ball
+from art_snn.attacks.crafting import STEP, STEPS
 from art_snn.attacks.distances import FLIPS, SHIFT
 from art_snn.attacks.iterated import IteratedAttack, Walk
 from art_snn.attacks.plan import Plan, Stage

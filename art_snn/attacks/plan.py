@@ -1,9 +1,10 @@
-"""Plans: which attacks are tried with which rules, in which order, and what runs on a network."""
+"""Stages and plans: which attacks run with which rules, in which order, and on which network."""
 
 import re
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from inspect import signature
 from types import MappingProxyType
 from typing import Any
 
@@ -12,20 +13,88 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.borrowed import Borrowed, art_objection
+from art_snn.attacks.distances import FLIPS, SHIFT
 from art_snn.attacks.iterated import IteratedAttack
-from art_snn.attacks.kinds import ArtAttack, describe, settings_of
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.checks import SEEDS, require, require_number, set_fields, shown
-from art_snn.gradients import Gradient, Native, short_name
+from art_snn.gradients import Gradient, Native, Triangle, short_name
 from art_snn.network import SpikingNetwork
 
 REPEATED = "the same stage already runs"
 """How the reason begins why a stage that would repeat another one is skipped."""
 
+LOSSES = {"cross_entropy": "", "difference_logits_ratio": "DLR"}
+"""Losses in labels; others have their own names."""
 STAGE = re.compile(
     r"(\w+)\((.*?)\)(?: by (.+?))?(?:, warm)?(?:, within [\d.e-]+)?( on source \d+)?"
 )
-LOSSES = {"cross_entropy": "", "difference_logits_ratio": "DLR"}
+
+
+@dataclass(frozen=True)
+class ArtAttack:
+    """Properties of an attack of ART, as :class:`PerSampleAttack` has them.
+
+    :param takes: which of norm and eps it takes; what one without eps returns is brought into the
+        ball."""
+
+    takes: tuple[str, ...] = ()
+    by_gradients: bool = True
+
+    @property
+    def bounded(self) -> bool:
+        return "eps" in self.takes
+
+    def budget(self, norm: float | str, eps: float) -> dict[str, Any] | None:
+        settings = {"norm": norm, "eps": eps}
+        return None if norm in (FLIPS, SHIFT) else {name: settings[name] for name in self.takes}
+
+
+def _rows(takes: str, names: str, by_gradients: bool = True) -> dict[str, ArtAttack]:
+    return dict.fromkeys(names.split(), ArtAttack(tuple(takes.split()), by_gradients))
+
+
+ART: Mapping[str, ArtAttack] = MappingProxyType(
+    _rows(
+        "norm eps",
+        "AutoAttack AutoConjugateGradient AutoProjectedGradientDescent FastGradientMethod "
+        "MomentumIterativeMethod ProjectedGradientDescent ProjectedGradientDescentNumpy "
+        "ProjectedGradientDescentPyTorch RescalingAutoConjugateGradient "
+        "TargetedUniversalPerturbation UniversalPerturbation Wasserstein",
+    )
+    | _rows("eps", "BasicIterativeMethod")
+    | _rows("norm", "BrendelBethgeAttack LowProFool")
+    | _rows(
+        "",
+        "AdversarialPatch AdversarialPatchNumpy AdversarialPatchPyTorch CarliniL0Method "
+        "CarliniL2Method CarliniLInfMethod CompositeAdversarialAttackPyTorch DeepFool ElasticNet "
+        "FeatureAdversariesPyTorch FrameSaliencyAttack GRAPHITEWhiteboxPyTorch NewtonFool "
+        "OverTheAirFlickeringPyTorch SaliencyMapMethod ShadowAttack",
+    )
+    | _rows("norm eps", "SquareAttack", by_gradients=False)
+    | _rows("eps", "VirtualAdversarialMethod", by_gradients=False)
+    | _rows("norm", "GeoDA HopSkipJump", by_gradients=False)
+    | _rows(
+        "",
+        "BoundaryAttack FeatureAdversariesNumpy GRAPHITEBlackbox LaserAttack PixelAttack "
+        "SignOPTAttack SimBA SpatialTransformation ThresholdAttack ZooAttack",
+        by_gradients=False,
+    )
+)
+"""Those that attack image classifiers of torch's, by name."""
+
+
+def kind_of(kind: type[EvasionAttack]) -> type[PerSampleAttack] | ArtAttack:
+    """The class of an attack of ours, or its row of ART, by its bases or else its signature."""
+    if issubclass(kind, PerSampleAttack):
+        return kind
+    rows = (ART[base.__name__] for base in kind.__mro__ if base.__name__ in ART)
+    taken = settings_of(kind)
+    return next(rows, ArtAttack(tuple(name for name in ("norm", "eps") if name in taken)))
+
+
+def settings_of(kind: type[EvasionAttack]) -> set[str]:
+    """The settings that an attack takes. Some of ART's also list others that they inherit."""
+    return signature(kind).parameters.keys() & set(kind.attack_params)
 
 
 @dataclass(frozen=True)
@@ -77,10 +146,16 @@ class Stage:
         settings = {name: run[name] for name in run if name in settings_of(self.attack)}
         return {**settings, **(self.kind.budget(norm, eps) or {}), **self.options}
 
-    def built(
+    def instantiate(
+        self, estimator: PyTorchClassifier, norm: float | str, eps: float, size: int, seed: int
+    ) -> EvasionAttack:
+        """The attack itself on a classifier, in batches of that size."""
+        return self.attack(estimator, **self.settings(norm, eps, size, seed))
+
+    def build(
         self, estimator: PyTorchClassifier, norm: float | str, eps: float, size: int, seed: int
     ) -> PerSampleAttack:
-        """The attack on a classifier, in batches of that size."""
+        """The attack under the rules of a plan: ART's results are projected and counted."""
         settings = self.settings(norm, eps, size, seed)
         if issubclass(self.attack, PerSampleAttack):
             return self.attack(estimator, **settings)
@@ -105,20 +180,69 @@ class Stage:
 
     @property
     def kind(self) -> type[PerSampleAttack] | ArtAttack:
-        """What there is to know of the attack."""
-        return describe(self.attack)
+        """The class of our attack, or the properties of ART's."""
+        return kind_of(self.attack)
 
     @property
     def by_gradients(self) -> bool:
-        """Whether it asks the network under attack for gradients."""
+        """True where it asks the network under attack for gradients."""
         return self.kind.by_gradients and not self.transfer
 
-    def __str__(self) -> str:
+    @property
+    def id(self) -> str:
+        """Words for files and results, which stay the same: "hart-0.5-auto-pgd-20"."""
+        parts = ["" if self.rule is None else rule_label(self.rule), self.attack.__name__]
+        for name, value in self.options.items():
+            short = f"{value:.4g}" if isinstance(value, float) else f"{value}"
+            own = name if value is True else f"{name} {short}"
+            parts.append(short if name in ("max_iter", "loss_type") else own)
+        parts += ["transfer"] * self.transfer + ["warm"] * self.warm
+        parts += [] if self.within is None else [f"within {self.within:g}"]
+        spaced = re.sub(r"(?<=[a-z\d])(?=[A-Z])", "-", " ".join(parts))
+        return re.sub(r"[^a-z\d.]+", "-", spaced.lower()).strip("-")
+
+    @property
+    def label(self) -> str:
+        """A few words: attack, rule in numbers, loss, as in "AutoPGD HART 0.5 DLR"."""
+        rule = "" if self.rule is None else rule_label(self.rule)
+        loss = str(self.options.get("loss_type", ""))
+        return " ".join(filter(None, (self.attack.__name__, rule, LOSSES.get(loss, loss))))
+
+    def describe(self) -> str:
+        """All settings; without a rule as :func:`~art_snn.attacks.parse_stage` reads them."""
         options = ", ".join(f"{name}={value}" for name, value in self.options.items())
         by = "" if self.rule is None else f" by {short_name(self.rule)}"
         warm = ", warm" if self.warm else ""
         within = "" if self.within is None else f", within {self.within:g}"
         return f"{self.attack.__name__}({options}){by}{warm}{within}"
+
+    __str__ = describe
+
+    def __hash__(self) -> int:
+        return hash(self.describe())
+
+
+def rule_label(rule: Gradient) -> str:
+    """A rule without the names of its fields and without the usual surrogate: "HART 0.5"."""
+    name = short_name(rule)
+    if "(" in name:
+        return " ".join(_label_words(rule))
+    return name if name == "native" else name.upper()
+
+
+def _label_words(value: Any) -> list[str]:
+    """Class, and the values that are not the defaults; triangles are the usual surrogates."""
+    if isinstance(value, tuple):
+        return [word for one in value for word in _label_words(one)]
+    if not is_dataclass(value):
+        return [f"{value:.3g}" if isinstance(value, float) else f"{value}"]
+    words = [] if isinstance(value, Triangle) else [type(value).__name__]
+    for one in fields(value):
+        given = getattr(value, one.name)
+        default = one.default if one.default_factory is MISSING else one.default_factory()
+        if given != default or isinstance(value, Triangle):
+            words += _label_words(given)
+    return words
 
 
 def short_stage(words: str) -> str:

@@ -139,7 +139,7 @@ class SpikingAutoAttack(Budgeted):
             for place, source in enumerate(self.sources if stage.transfer else (self.estimator,)):
                 words = f"{stage} on source {place}" if stage.transfer else str(stage)
                 seed = stage.seed(self.seed, again=sum(step.words == words for step in steps))
-                attack = stage.built(source, self.norm, self.eps, self.batch_size, seed)
+                attack = stage.build(source, self.norm, self.eps, self.batch_size, seed)
                 steps.append(Step(stage, words, attack, rule))
         return steps
 

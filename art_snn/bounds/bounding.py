@@ -10,11 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from art_snn.bounds.applicable import REMEDY
-from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded
+from art_snn.bounds.box import Box, Enclosure, EuclideanBudget, Nonlinear, Unbounded
 from art_snn.bounds.firing import Method
-from art_snn.bounds.inputs import Limits, perturbed
-from art_snn.bounds.margins import margins
+from art_snn.bounds.margins import bound_margins
 from art_snn.bounds.operations import Propagation
 from art_snn.bounds.rounding import widening
 from art_snn.checks import invalid
@@ -23,6 +21,14 @@ from art_snn.gradients.shared import repeats_one_step
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.values import least
+
+REMEDY = "docs/bounds.md lists the layers that have bounds; attacks need none."
+_BUDGET_ROUNDING = 2e-6
+"""How much more than the budget counts as within it, in units of the largest value there may be,
+or of 1."""
+
+_Limits = tuple[Any, Any] | None
+"""Lowest and highest values, which broadcast to the samples; None where there are none."""
 
 
 class Bounding:
@@ -36,15 +42,22 @@ class Bounding:
         method: Method,
         eps: float,
         norm: float = np.inf,
-        limits: Limits = None,
+        limits: _Limits = None,
     ) -> None:
         self.network, self.method = network, method
         self.eps, self.norm, self.limits = eps, norm, limits
-        self.averaged = method.averages and norm == np.inf and _integrates(network)
+        dynamics = [site.dynamics for site in network.sites()]
+        integrates = all(one.reset == "soft" and least(one.decay) == 1 for one in dynamics)
+        self.averaged = method.averages and norm == np.inf and integrates
 
     def margin(self, x: Tensor, y: Tensor) -> Tensor:
         """The smallest margin [N] of samples [N, ...] of classes y [N]; -inf where none holds."""
-        with modes_kept(self.network, False), _graphs(), holding(True):
+        with (
+            modes_kept(self.network, False),
+            torch.inference_mode(False),
+            torch.enable_grad(),
+            holding(True),
+        ):
             # Tensors of inference mode take no part in a graph.
             x, y = (part.clone() if part.is_inference() else part for part in (x, y))
             bounds = self.margins(x, y).detach()
@@ -57,11 +70,11 @@ class Bounding:
         :param x: samples [N, ...] within the limits.
         :param y: class indices [N].
         :param differentiable: whether the bounds are to be differentiated by weights."""
-        return margins(self.logits(x), y, differentiable=differentiable)
+        return bound_margins(self.logits(x), y, differentiable=differentiable)
 
     def logits(self, x: Tensor) -> Box:
         """The box of the logits [N, K] of samples [N, ...], with the graph of its centres."""
-        box = perturbed(x, self.eps, self.norm, self.limits)
+        box = enclose_samples(x, self.eps, self.norm, self.limits)
         if self.averaged:
             try:
                 return self._run(box)
@@ -70,61 +83,62 @@ class Bounding:
         return self._run(box)
 
     def _run(self, box: Box) -> Box:
-        with _named(self.network):
+        with _name_refusals(self.network):
             with Propagation():
                 encoded = self.network.encode(box)
             if self.averaged:
-                encoded = _means(encoded)
+                encoded = average_steps(encoded)
             with Propagation():
                 logits = self.network.run(encoded, self.method.fire)
         assert isinstance(logits, Box)
         return logits
 
 
-def _integrates(network: SpikingNetwork) -> bool:
-    """Whether all neurons are IF neurons with soft reset."""
-    dynamics = [site.dynamics for site in network.sites()]
-    return all(one.reset == "soft" and least(one.decay) == 1 for one in dynamics)
+def enclose_samples(x: Tensor, eps: float, norm: float, limits: _Limits) -> Box:
+    """All samples within a budget around x [N, ...], and within the limits.
+
+    :param norm: numpy.inf or 2."""
+    low, high, ends = x - eps, x + eps, []
+    if limits is not None:
+        ends = [torch.as_tensor(end, dtype=x.dtype, device=x.device) for end in limits]
+        low, high = torch.maximum(low, ends[0]), torch.minimum(high, ends[1])
+    if ends and all(end.isfinite().all() for end in ends):
+        # The largest value that an attack may meet, in this batch or in others.
+        largest = torch.stack([end.abs().amax() for end in ends]).amax()
+    else:
+        largest = x.abs().amax() + eps
+    slack = _BUDGET_ROUNDING * largest.clamp_min(1.0)
+    if norm == 2:
+        budget = EuclideanBudget(eps, torch.ones_like(x))
+        return Box.around(x, Enclosure(torch.maximum(high - x, x - low), slack, budget=budget))
+    return Box.around((low + high) / 2, Enclosure((high - low) / 2, slack))
 
 
-def _means(encoded: Any) -> Box:
+def average_steps(encoded: Any) -> Box:
     """Means over the steps up to each one, of time steps [T, N, ...]."""
     assert isinstance(encoded, Box)
-    spread = encoded.spread
+    enclosure, averaged = encoded.enclosure, len(encoded)
     if repeats_one_step(encoded):
-        return Box.around(encoded.centre, replace(spread, averaged=len(encoded), unmixed=True))
-    most, averaged = encoded.most, len(encoded)
-    steps = torch.arange(1, len(encoded) + 1, device=encoded.device, dtype=encoded.dtype)
+        return Box.around(encoded.centre, replace(enclosure, averaged=averaged, unmixed=True))
+    steps = torch.arange(1, averaged + 1, device=encoded.device, dtype=encoded.dtype)
     steps = steps.view(-1, *(1,) * (encoded.ndim - 1))
-    centre, radius = (part.cumsum(0) / steps for part in (encoded.centre, spread.radius))
-    slack = spread.slack.amax() + most * widening(averaged, encoded)
-    return Box.around(centre, Spread(radius, slack, most, averaged))
+    centre, radius = (part.cumsum(0) / steps for part in (encoded.centre, enclosure.radius))
+    slack = enclosure.slack.amax() + encoded.magnitude * widening(averaged, encoded)
+    return Box.around(centre, Enclosure(radius, slack, encoded.magnitude, averaged))
 
 
 @contextmanager
-def _graphs() -> Iterator[None]:
-    """A block whose operations make a graph, wherever the caller is."""
-    with torch.inference_mode(False), torch.enable_grad():
-        yield
-
-
-@contextmanager
-def _named(network: SpikingNetwork) -> Iterator[None]:
-    """Refuse what has no bounds by the name of the module that called for it."""
+def _name_refusals(network: SpikingNetwork) -> Iterator[None]:
+    """Refuse what has no bounds by the name of the innermost module that called for it."""
     try:
         yield
     except Nonlinear:
         raise
     except (Unbounded, OverflowError) as error:
-        where = _place(network, error)
+        modules = network.named_modules()
+        names = {module: f"{name} ({type(module).__name__})" for name, module in modules if name}
+        frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
+        passed = [names[m] for m in frames if isinstance(m, nn.Module) and m in names]
+        got = f"{passed[-1] if passed else 'the network'}, with {error}"
         expected = "a network of layers whose outputs can be bounded"
-        raise invalid("classifier", expected, f"{where}, with {error}", REMEDY) from error
-
-
-def _place(network: SpikingNetwork, error: BaseException) -> str:
-    """The innermost module of the network that an error has passed, in words."""
-    modules = network.named_modules()
-    names = {module: f"{name} ({type(module).__name__})" for name, module in modules if name}
-    frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
-    passed = [names[m] for m in frames if isinstance(m, nn.Module) and m in names]
-    return passed[-1] if passed else "the network"
+        raise invalid("classifier", expected, got, REMEDY) from error

@@ -7,12 +7,12 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
 
-from art_snn.attacks.distances import FLIPS, SHIFT, require_budget, require_measure
-from art_snn.bounds.applicable import check_bounded
-from art_snn.bounds.bounding import Bounding
+from art_snn.attacks.balls import NORMS
+from art_snn.bounds.bounding import REMEDY, Bounding
 from art_snn.bounds.firing import METHODS
-from art_snn.checks import require, require_choice, require_count
+from art_snn.checks import require, require_choice, require_count, require_number, shown
 from art_snn.classifier.inputs import as_array, checked_samples, class_indices, network_behind
+from art_snn.encoders import Poisson
 from art_snn.layers import device_of
 from art_snn.metrics.shares import Share
 from art_snn.network import SpikingNetwork
@@ -21,7 +21,7 @@ from art_snn.progress import Progress
 
 @dataclass(frozen=True)
 class BoundsCertificate:
-    """Which samples no perturbation within a budget can break.
+    """Samples that no perturbation within a budget can break.
 
     :param eps, norm: the budget.
     :param method: that bounded the spikes.
@@ -35,7 +35,7 @@ class BoundsCertificate:
 
     @property
     def certified(self) -> NDArray[np.bool_]:
-        """Whether a sample is classified correctly everywhere within the budget, bool (N,)."""
+        """Samples that are classified correctly everywhere within the budget, bool (N,)."""
         certified: NDArray[np.bool_] = self.margin > 0
         return certified
 
@@ -62,34 +62,47 @@ def certify_bounds(
     """Bound what any attack within a budget can do, sample by sample.
 
     Bounds hold for the network as it is computed, in any order of its sums: rounding is part of
-    them. They cost a few forward passes, behind convolutions up to two dozen in norm 0.
+    them. They cost a few forward passes.
 
     :param classifier: around a :class:`~art_snn.SpikingNetwork` whose encoder draws nothing, of
         convolutions, linear layers, batch norms, pooling, sums, and LIF or IF neurons.
     :param x: samples ``(N, *input_shape)``.
     :param y: true classes, indices (N,) or scores (N, K).
-    :param eps: the budget; in norm 0 a number of values.
-    :param norm: numpy.inf, 2, or 0 of binary event frames.
+    :param eps: the budget.
+    :param norm: numpy.inf or 2.
     :param method: "counts", or "s-ibp", which is never tighter.
     :param batch_size: samples per pass.
     :param verbose: show progress.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for a layer or neuron without bounds, by its name; for preprocessing, half
-        precision, samples outside the clip values or other than binary ones in norm 0, or a bad
-        setting."""
-    network, measure = _network(classifier), require_measure(norm)
-    expected, remedy = "numpy.inf, 2 or 0", "Shifts of spikes have no bounds yet."
-    require(measure != SHIFT, "norm", expected, repr(norm), remedy)
-    assert isinstance(measure, float)
-    eps = require_budget(measure, eps)
+        precision, samples outside the clip values, or a bad setting."""
+    network = network_behind(
+        "classifier",
+        classifier,
+        "Put it into the network: TimeDistributed(Normalize(mean, std), ...).",
+    )
+    changed = bool(getattr(classifier, "postprocessing_defences", None))
+    expected = "a classifier without postprocessing"
+    require(not changed, "classifier", expected, "one with it", "Leave it out.")
+    check_bounded(network)
+    remedy = "Attacks also run in norm 0 and 'shift'; certificates do not."
+    known = isinstance(norm, int | float | str) and norm in NORMS
+    require(known, "norm", "numpy.inf or 2", shown(norm), remedy)
+    norm = NORMS[norm]
+    eps = require_number("eps", eps, above=0, remedy="A usual budget is 8/255.")
     require_choice("method", method, METHODS, remedy="counts is never looser.")
     batch_size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
     samples = as_array(checked_samples(x, classifier.input_shape))
     labels = class_indices(y, len(samples), classifier.nb_classes)
-    _check_range(classifier, samples, measure)
+    limits = classifier.clip_values
+    if limits is not None:
+        inside = bool(((samples >= limits[0]) & (samples <= limits[1])).all())
+        got = "others" if inside else f"values from {samples.min():g} to {samples.max():g}"
+        remedy = "Scale the samples, or make the classifier with other clip_values."
+        require(inside, "x", f"values within clip_values, {limits}", got, remedy)
     if type(network) is not SpikingNetwork:
         classifier.predict(samples[:1])  # Adapted networks verify their model, or refuse it.
-    bounding = Bounding(network, METHODS[method](), eps, measure, classifier.clip_values)
+    bounding = Bounding(network, METHODS[method](), eps, norm, limits)
     device, dtype = device_of(network), network.dtype or torch.get_default_dtype()
     results = [np.zeros(0)]
     with Progress("Bounds", len(samples), unit="samples", verbose=verbose) as progress:
@@ -100,32 +113,29 @@ def certify_bounds(
             margin = bounding.margin(x_batch, y_batch)
             results.append(margin.double().cpu().numpy())
             progress.update(len(margin))
-    return BoundsCertificate(float(eps), measure, method, np.concatenate(results))
+    return BoundsCertificate(eps, norm, method, np.concatenate(results))
 
 
-def _network(classifier: object) -> SpikingNetwork:
-    """The network of a classifier that certificates hold for."""
-    remedy = "Put it into the network: TimeDistributed(Normalize(mean, std), ...)."
-    network = network_behind("classifier", classifier, remedy)
-    expected = "a classifier without postprocessing"
-    changed = bool(getattr(classifier, "postprocessing_defences", None))
-    require(not changed, "classifier", expected, "one with it", "Leave it out.")
-    check_bounded(network)
-    return network
-
-
-def _check_range(classifier: PyTorchClassifier, samples: np.ndarray, norm: float) -> None:
-    """Refuse samples outside of the clip values, and for flips others than of the two."""
-    limits = classifier.clip_values
-    if norm == FLIPS:
-        expected, remedy = "a classifier with clip_values", "Give clip_values=(0, 1)."
-        require(limits is not None, "classifier", expected, "one without", remedy)
-        inside = bool(((samples == limits[0]) | (samples == limits[1])).all())
-        remedy = "Flips are of binary event frames: clip counts at 1."
-        expected = f"values {np.min(limits[0]):g} and {np.max(limits[1]):g} alone in norm 0"
-        require(inside, "x", expected, "others", remedy)
-    elif limits is not None:
-        inside = bool(((samples >= limits[0]) & (samples <= limits[1])).all())
-        got = "others" if inside else f"values from {samples.min():g} to {samples.max():g}"
-        remedy = "Scale the samples, or make the classifier with other clip_values."
-        require(inside, "x", f"values within clip_values, {limits}", got, remedy)
+def check_bounded(network: SpikingNetwork) -> None:
+    """Refuse, by a ValueError, a network whose encoder, precision or neurons have no bounds."""
+    drawn, encoder = isinstance(network.encoder, Poisson), f"{network.encoder}"
+    remedy = "art_snn.metrics.certify is for spikes drawn."
+    require(not drawn, "classifier", "an encoder that draws nothing", encoder, remedy)
+    dtype = network.dtype or torch.get_default_dtype()
+    fits, remedy = dtype in (torch.float32, torch.float64), "Use network.float()."
+    require(fits, "classifier", "a network in single or double precision", f"{dtype}", remedy)
+    lowered = torch.is_autocast_enabled(device_of(network).type)
+    expected, remedy = "a call outside of torch.autocast", "Close its block first."
+    require(not lowered, "classifier", expected, "one within it", remedy)
+    objection = network.bounds_objection()
+    expected = "a network whose neurons take all time steps in one call"
+    require(objection is None, "classifier", expected, str(objection), REMEDY)
+    compiled = [n for n, m in network.named_modules() if isinstance(m, torch.jit.ScriptModule)]
+    expected, remedy = "layers whose operations can be followed", "Leave torch.jit out."
+    got = f"{compiled[0]}, compiled by torch.jit" if compiled else ""
+    require(not compiled, "classifier", expected, got, remedy)
+    for site in network.sites():
+        unknown = site.dynamics.unknown
+        fits = unknown is None and site.dynamics.obeys_equations
+        got = f"{site.name} ({unknown or 'of other equations'})"
+        require(fits, "classifier", "LIF and IF neurons", got, REMEDY)

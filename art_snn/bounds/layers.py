@@ -1,4 +1,4 @@
-"""What layers do to boxes: linear, convolution, batch norm, average_pooling.
+"""What layers do to boxes: linear layers, convolutions, batch norm, pooling.
 
 Affine layers are those of Gowal et al. (ICCV 2019): centre W m + b, radius |W| r."""
 
@@ -12,72 +12,49 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from art_snn.bounds.box import Box, Nonlinear, Spread, Unbounded, has_boxes, nothing
-from art_snn.bounds.gates import bent
+from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, has_boxes
+from art_snn.bounds.margins import mark_nonlinear
 from art_snn.bounds.rounding import widening
-from art_snn.bounds.windows import departure
 from art_snn.gradients.light import lightly
 from art_snn.pooling import Pair, average, pair, tiles
 
 
-def layer(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: Any) -> Box:
+def apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: Any) -> Box:
     """A linear layer or a convolution."""
     if has_boxes((weight, bias)):
         raise Unbounded("a layer whose weights depend on the input")
-    spread, magnitudes = x.spread, weight.abs()
-    if spread.averaged and x.ndim < max(2, weight.ndim):
+    enclosure, magnitudes = x.enclosure, weight.abs()
+    if enclosure.averaged and x.ndim < max(2, weight.ndim):
         raise Nonlinear(f"{func.__name__} of all time steps as one sample")
     centre = lightly(func, x.centre, weight, bias, *rest)
-    as_one = spread.repeats and x.ndim < max(2, weight.ndim)
-    clean, fewer = centre, None
-    if spread.reach is None or as_one:
-        radius = _radius(func, spread.radius, magnitudes, *rest)
+    as_one = enclosure.repeats and x.ndim < max(2, weight.ndim)
+    if enclosure.budget is None or as_one:
+        radius = func(enclosure.radius, magnitudes, None, *rest)
     else:
-        *fewer, (fall, rise) = spread.reach.changes(func, weight, *rest)
-        centre, radius = centre + (rise - fall) / 2, (rise + fall) / 2
+        radius = enclosure.budget.radius(func, weight, *rest)
     with torch.no_grad():
         error, size = widening(weight[0].numel(), x), magnitudes.flatten(1).sum(1)
-        most = x.most * size if bias is None else torch.add(bias.abs(), x.most * size)
-        slack = most * error + spread.slack.amax() * size
-        most = most.amax() + slack.amax()
-        if weight.ndim == 2 and (spread.unmixed or not spread.averaged):
-            slack = torch.minimum(slack, _summed(func, x, magnitudes, bias, error, size))
+        values = x.magnitude * size
+        values = values if bias is None else torch.add(bias.abs(), values)
+        slack = values * error + enclosure.slack.amax() * size
+        magnitude = values.amax() + slack.amax()
+        if weight.ndim == 2 and (enclosure.unmixed or not enclosure.averaged):
+            # Of many terms most are far below the largest one. The sum is itself rounded.
+            largest = x.centre.abs().add_(enclosure.radius)
+            sums = func(largest, magnitudes, None if bias is None else bias.abs())
+            sums.mul_(error).add_(enclosure.slack.amax() * size).mul_(1 + error)
+            slack = torch.minimum(slack, sums)
     if slack.ndim == 1:
-        slack = _channels(slack, weight.ndim - 2) if x.ndim >= weight.ndim else slack.amax()
-    y = Box.around(centre, Spread(radius, slack, most, spread.averaged))
-    away = departure(
-        x, y, (clean, fewer), (func, weight, rest), lambda z: layer(func, z, weight, bias, *rest)
-    )
-    return Box.around(centre, replace(y.spread, away=away))
+        slack = _view_channels(slack, weight.ndim - 2) if x.ndim >= weight.ndim else slack.amax()
+    return Box.around(centre, Enclosure(radius, slack, magnitude, enclosure.averaged))
 
 
-def _radius(func: Any, radius: Tensor, magnitudes: Tensor, *rest: Any) -> Tensor:
-    """|W| r; nothing of nothing."""
-    if not any(radius.stride()) and not radius.any():
-        shape = func(radius.to("meta"), magnitudes.to("meta"), None, *rest).shape
-        return nothing(radius, shape)
-    output: Tensor = func(radius, magnitudes, None, *rest)
-    return output
-
-
-def _summed(
-    func: Any, x: Box, magnitudes: Tensor, bias: Tensor | None, error: float, size: Tensor
-) -> Tensor:
-    """The slack of a linear layer, whose many terms are mostly far below the largest one.
-
-    It is itself computed with rounding."""
-    largest = x.centre.abs().add_(x.spread.radius)
-    sums = func(largest, magnitudes, None if bias is None else bias.abs())
-    slack: Tensor = sums.mul_(error).add_(x.spread.slack.amax() * size).mul_(1 + error)
-    return slack
-
-
-def _channels(values: Tensor, axes: int) -> Tensor:
+def _view_channels(values: Tensor, axes: int) -> Tensor:
     """Values [C] of channels, before so many other axes."""
     return values.view(-1, *(1,) * axes)
 
 
-def norm(
+def apply_batch_norm(
     func: Any,
     x: Box,
     running_mean: Tensor | None,
@@ -91,41 +68,37 @@ def norm(
     """Batch norm in evaluation mode, which multiplies every channel by a number."""
     if training or running_mean is None or running_var is None:
         raise Unbounded("batch norm by the statistics of the batch")
-    settings = (running_mean, running_var, weight, bias, False, momentum, eps)
-    centre = lightly(func, x.centre, *settings)
+    centre = lightly(func, x.centre, running_mean, running_var, weight, bias, False, momentum, eps)
     axes, scale = x.ndim - 2, (running_var + eps).rsqrt()
-    signed = _channels(scale if weight is None else scale * weight, axes)
-    scale = signed.flatten().abs()
-    radius = x.spread.radius * signed.abs()
+    scale = (scale if weight is None else scale * weight).abs()
+    radius = x.enclosure.radius * _view_channels(scale, axes)
     with torch.no_grad():
-        error = scale * (x.most + running_mean.abs()) + (0.0 if bias is None else bias.abs())
-        slack = x.spread.slack * _channels(scale, axes) + _channels(error * widening(8, x), axes)
-        most = error.amax() + slack.amax()
-    away = x.spread.away
-    if away is not None:
-        away = away.scaled(signed, lambda clean: norm(func, clean, *settings))
-    return Box.around(centre, Spread(radius, slack, most, x.spread.averaged, away=away))
+        error = scale * (x.magnitude + running_mean.abs()) + (0.0 if bias is None else bias.abs())
+        slack = x.enclosure.slack * _view_channels(scale, axes)
+        slack = slack + _view_channels(error * widening(8, x), axes)
+        magnitude = error.amax() + slack.amax()
+    return Box.around(centre, Enclosure(radius, slack, magnitude, x.enclosure.averaged))
 
 
-def average_pooling(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -> Box:
+def average_windows(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -> Box:
     """Averages over windows of one size, or sums over them, divided by another number."""
     divisor = rest[4] if len(rest) > 4 else options.get("divisor_override")
-    area = prod(size if isinstance(size, tuple | list) else (size,) * _axes(func))
-    pooled = partial(_pooled, func, size=size, rest=rest, **options)
+    area = prod(size if isinstance(size, tuple | list) else (size,) * _count_axes(func))
+    pool = partial(_pool, func, size=size, rest=rest, **options)
     apart = func is functional.avg_pool2d and not options and tiles(x.shape, *_sides(size, *rest))
-    return _averages(pooled, x, area, apart, area / divisor if divisor else 1)
+    return _average(pool, x, area, apart, area / divisor if divisor else 1)
 
 
-def adaptive(func: Any, x: Box, sides: Any) -> Box:
+def average_adaptively(func: Any, x: Box, sides: Any) -> Box:
     """Averages over as many windows as are asked for."""
-    axes = _axes(func)
+    axes = _count_axes(func)
     pairs = list(zip(x.shape[-axes:], func(x.centre, sides).shape[-axes:], strict=True))
     apart = all(a % b == 0 for a, b in pairs)
     terms = prod(a // b if apart else ceil(a / b) + 1 for a, b in pairs)
-    return _averages(lambda part: func(part, sides), x, terms, apart)
+    return _average(lambda part: func(part, sides), x, terms, apart)
 
 
-def _axes(func: Any) -> int:
+def _count_axes(func: Any) -> int:
     """Axes that a pooling goes over, as its name says: those before are samples and channels."""
     return int(func.__name__.removesuffix("d")[-1])
 
@@ -135,7 +108,7 @@ def _sides(size: Any, stride: Any = None, padding: Any = 0, *rest: Any) -> tuple
     return pair(size), pair(size if stride is None else stride), pair(padding)
 
 
-def _pooled(func: Any, x: Tensor, size: Any, rest: tuple[Any, ...], **options: Any) -> Tensor:
+def _pool(func: Any, x: Tensor, size: Any, rest: tuple[Any, ...], **options: Any) -> Tensor:
     """func(x, size, *rest), in fewer passes over memory where windows tile planes on a CPU."""
     plain = func is functional.avg_pool2d and x.ndim == 4 and x.device.type == "cpu"
     if plain and not options and rest[4:] in ((), (None,)):
@@ -145,39 +118,31 @@ def _pooled(func: Any, x: Tensor, size: Any, rest: tuple[Any, ...], **options: A
     return lightly(func, x, size, *rest, **options)
 
 
-def _averages(
+def _average(
     function: Callable[[Tensor], Tensor], x: Box, terms: int, apart: bool, factor: float = 1
 ) -> Box:
     """Means over windows of so many values at most, each times a factor.
 
     :param apart: whether all windows have as many values, and none is in two of them."""
-    spread = x.spread
-    centre, radius = function(x.centre), spread.radius
-    # Averages of one number are that number.
-    steady = not any(radius.stride()) and apart and factor == 1
-    radius = radius.flatten()[:1].expand(centre.shape) if steady else function(radius)
-    reach = away = None
+    enclosure, budget = x.enclosure, x.enclosure.budget
+    centre, radius = function(x.centre), function(enclosure.radius)
     if factor != 1:
         radius = radius.abs()
-    elif apart:
-        reach = None if spread.reach is None else spread.reach.pooled(function, terms)
-        if spread.away is not None:
-            away = spread.away.pooled(
-                lambda clean: _averages(function, clean, terms, apart), centre.shape
-            )
-    slack = abs(factor) * (spread.slack.amax() + x.most * widening(terms, x))
-    most = abs(factor) * x.most + slack
-    spread = replace(spread, radius=radius, slack=slack, most=most, reach=reach, away=away)
-    return Box.around(centre, replace(spread, unmixed=spread.unmixed and factor > 0))
+    if budget is not None:
+        budget = budget.average(function, terms) if apart and factor == 1 else None
+    slack = abs(factor) * (enclosure.slack.amax() + x.magnitude * widening(terms, x))
+    magnitude = abs(factor) * x.magnitude + slack
+    changed = replace(enclosure, radius=radius, slack=slack, magnitude=magnitude, budget=budget)
+    return Box.around(centre, replace(changed, unmixed=enclosure.unmixed and factor > 0))
 
 
-def monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
+def apply_monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     """A function that never falls where an input rises; its values are some of the input's."""
     if options.get("inplace") or (args and func is functional.relu):
         raise Unbounded(f"{func.__name__} in place")
-    if x.spread.averaged:
+    if x.enclosure.averaged:
         raise Nonlinear(func.__name__)
     low, high = (func(end, *args, **options) for end in x.ends)
     centre = (low + high) / 2
-    slack = 4 * torch.finfo(x.dtype).eps * x.most
-    return Box.around(bent(centre), Spread((high - low) / 2, slack, x.most))
+    slack = 4 * torch.finfo(x.dtype).eps * x.magnitude
+    return Box.around(mark_nonlinear(centre), Enclosure((high - low) / 2, slack, x.magnitude))

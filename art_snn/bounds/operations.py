@@ -4,6 +4,7 @@ The interval around an output contains every output for inputs of their interval
 can make of it."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -12,19 +13,15 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from art_snn.bounds.arithmetic import (
-    mean,
-    minus,
-    negative,
-    plus,
-    product,
-    quotient,
-    reversed_minus,
-    total,
+from art_snn.bounds.box import Box, Enclosure, EuclideanBudget, Nonlinear, Unbounded, has_boxes
+from art_snn.bounds.layers import (
+    apply_affine,
+    apply_batch_norm,
+    apply_monotone,
+    average_adaptively,
+    average_windows,
 )
-from art_snn.bounds.box import Unbounded, has_boxes
-from art_snn.bounds.layers import adaptive, average_pooling, layer, monotone, norm
-from art_snn.bounds.moves import divided, joined, moved, permuted, same, unchanged
+from art_snn.bounds.rounding import widening
 from art_snn.gradients.fixed import LOOKS
 
 
@@ -41,7 +38,7 @@ class Propagation(TorchFunctionMode):
         kwargs, name = kwargs or {}, getattr(func, "__name__", str(func))
         if func in LOOKS:
             return func(*args, **kwargs)
-        if func in DRAWS:
+        if func in _DRAWS:
             raise Unbounded(f"{name}, which draws at random")
         if torch._C._are_functorch_transforms_active():
             raise Unbounded(f"{name} in a transform of torch.func, which hides boxes")
@@ -53,51 +50,278 @@ class Propagation(TorchFunctionMode):
         if kwargs.get("out") is not None:
             raise Unbounded(f"{name} into another tensor")
         if self.with_graph and not torch.is_grad_enabled():
-            # Margins need the slope of every operation, and gradients of one's own are none.
+            # Margins need the slope of every operation; a custom gradient is another slope.
             raise Unbounded(f"{name} without a graph, or in an autograd function of its own")
         return operation(func, *args, **kwargs)
 
 
-Operation = Callable[..., Any]
+def _add(func: Any, a: Any, b: Any, *, alpha: float = 1, out: None = None) -> Box:
+    """a + alpha b, also of a box and a number."""
+    boxes = [part for part in (a, b) if isinstance(part, Box)]
+    box, *others = boxes
+    centre = torch.add(*(_plain(part, box) for part in (a, b)), alpha=alpha)
+    if not others:
+        number = b if box is a else a
+        if not _fits_means(number, box):
+            raise Nonlinear("a sum with what changes over time")
+        factor = abs(alpha) if box is b else 1
+        kept = factor == 1 and box is a and centre.shape == box.shape
+        budget = box.enclosure.budget if kept else None
+        radius = (box.enclosure.radius * factor).expand_as(centre)
+        magnitude = box.magnitude * factor + _size(number) * (abs(alpha) if box is a else 1)
+        slack = box.enclosure.slack.amax() * factor + magnitude * widening(1, box)
+        return Box.around(centre, _replace(box, radius, slack, magnitude, budget))
+    other = others[0]
+    averaged = box.enclosure.averaged
+    if averaged != other.enclosure.averaged:
+        raise Unbounded("a sum of means and steps")
+    factor = abs(alpha)
+    radius = box.enclosure.radius + factor * other.enclosure.radius
+    magnitude = box.magnitude + factor * other.magnitude
+    slack = box.enclosure.slack + factor * other.enclosure.slack + magnitude * widening(1, box)
+    if any(part.enclosure.slack.shape == part.shape for part in boxes):
+        slack = slack.expand_as(centre)
+    return Box.around(centre, Enclosure(radius, slack, magnitude if averaged else None, averaged))
 
 
-def _named(operation: Operation, *names: str) -> dict[Any, Operation]:
+def _subtract(func: Any, a: Any, b: Any, *, alpha: float = 1, out: None = None) -> Box:
+    """a - alpha b."""
+    return _add(func, a, b, alpha=-alpha)
+
+
+def _subtract_from(func: Any, a: Any, b: Any) -> Box:
+    """b - a, of a box a and a number or tensor b."""
+    return _add(func, _scale(a, -1.0), b)
+
+
+def _replace(
+    x: Box, radius: Tensor, slack: Tensor, magnitude: Tensor, budget: EuclideanBudget | None
+) -> Enclosure:
+    """The enclosure after arithmetic with numbers. Intervals of steps give a smaller magnitude."""
+    bound = magnitude if x.enclosure.averaged else None
+    changed = replace(x.enclosure, radius=radius, slack=slack, magnitude=bound, budget=budget)
+    return replace(changed, unmixed=False)
+
+
+def _fits_means(value: Any, x: Box) -> bool:
+    """Whether a value, another box or one that is no box, is the same at every step of means x."""
+    if not x.enclosure.averaged or isinstance(value, Box) or not isinstance(value, Tensor):
+        return True
+    return value.ndim < x.ndim or (value.ndim == x.ndim and len(value) == 1)
+
+
+def _plain(value: Any, like: Box) -> Any:
+    if isinstance(value, Box):
+        return value.centre
+    return value if isinstance(value, Tensor) else like.new_tensor(value)
+
+
+def _size(value: Any) -> Any:
+    return value.detach().abs().amax() if isinstance(value, Tensor) else abs(value)
+
+
+def _multiply(func: Any, a: Any, b: Any, *, out: None = None) -> Box:
+    """A box times numbers."""
+    if isinstance(a, Box) and isinstance(b, Box):
+        raise Unbounded("a product of two values that depend on the input")
+    return _scale(a, b) if isinstance(a, Box) else _scale(b, a)
+
+
+def _divide(func: Any, a: Any, b: Any, *, rounding_mode: None = None, out: None = None) -> Box:
+    """A box divided by numbers."""
+    if not isinstance(a, Box) or isinstance(b, Box) or rounding_mode is not None:
+        raise Unbounded("a division by a value that depends on the input, or with rounding")
+    return _scale(a, 1 / b, a.centre / b)
+
+
+def _negate(func: Any, x: Box) -> Box:
+    """-x."""
+    return _scale(x, -1.0)
+
+
+def _scale(x: Box, factor: Any, centre: Tensor | None = None) -> Box:
+    if not _fits_means(factor, x):
+        raise Nonlinear("a product with what changes over time")
+    centre = x.centre * factor if centre is None else centre
+    enclosure, budget = x.enclosure, x.enclosure.budget
+    radius = (enclosure.radius * abs(factor)).expand_as(centre)
+    magnitude = x.magnitude * _size(factor)
+    slack = _size(factor) * enclosure.slack.amax() + magnitude * widening(2, x)
+    if budget is not None:
+        positive = bool((factor > 0).all()) if isinstance(factor, Tensor) else factor > 0
+        kept = positive and centre.shape == x.shape
+        budget = budget.multiply(factor) if kept else None
+    return Box.around(centre, _replace(x, radius, slack, magnitude, budget))
+
+
+def _reduce(func: Any, x: Box, *args: Any, **options: Any) -> Box:
+    """The mean or the sum over some axes.
+
+    Of means over the steps up to each one the last is that over all."""
+    enclosure, sums = x.enclosure, func in (torch.sum, Tensor.sum)
+    over_time = args == (0,) and not options.get("keepdim")
+    if enclosure.averaged:
+        if not over_time or len(x) != enclosure.averaged:
+            raise Nonlinear(f"{func.__name__} over other axes than time")
+        last = x.rearrange(lambda part: part[-1])
+        # The network adds the steps up.
+        slack = last.enclosure.slack + x.magnitude * widening(len(x), x)
+        last = Box.around(last.centre, replace(last.enclosure, slack=slack, averaged=0))
+        return last if not sums or len(x) == 1 else _scale(last, float(len(x)))
+    centre = func(x.centre, *args, **options)
+    radius = func(enclosure.radius, *args, **options)
+    terms = max(1, x.numel() // max(1, centre.numel()))
+    each = enclosure.slack if over_time else enclosure.slack.amax()
+    if over_time and each.shape == x.shape:
+        each = each.mean(0)
+    slack = each + x.magnitude * widening(terms, x)
+    return Box.around(centre, Enclosure(radius, slack * terms if sums else slack))
+
+
+def _reshape(func: Any, x: Box, *args: Any, **options: Any) -> Box:
+    """Values at other places whose last axes, where they are the same, mean the same."""
+    if any(isinstance(value, torch.dtype) for value in (*args, *options.values())):
+        raise Unbounded(f"{func.__name__} as another dtype")
+    y = x.rearrange(lambda part: func(part, *args, **options))
+    steps = x.enclosure.averaged or x.enclosure.repeats
+    # Rows of one step each stay so in smaller rows, and in those of whole steps.
+    mixes = bool(steps and y.stride(0) and y.shape[0] % len(x) and y.shape[0] % steps)
+    if x.enclosure.averaged and mixes:
+        raise Nonlinear(func.__name__)
+    if y.numel() == x.numel():
+        return _forget_budget(y) if mixes else y
+    if y.shape[1:] == x.shape and not steps:
+        return Box.around(y.centre, replace(y.enclosure, repeats=len(y)))
+    return _forget_budget(y)
+
+
+def _forget_budget(x: Box) -> Box:
+    """The same with all perturbations of the box, as one of a value may now be of several."""
+    return Box.around(x.centre, replace(x.enclosure, budget=None, repeats=0))
+
+
+def _permute(func: Any, x: Box, *args: Any, **options: Any) -> Box:
+    """Values at other places."""
+    enclosure = x.enclosure
+    timed = bool(enclosure.averaged or enclosure.repeats)
+    mixes = timed and not _keeps_time(func, x, *args, **options)
+    if enclosure.averaged and mixes:
+        raise Nonlinear(f"{func.__name__} that moves the axis of time")
+    whole = Box.around(x.centre, replace(enclosure, slack=enclosure.slack.amax()))
+    y = whole.rearrange(lambda part: func(part, *args, **options))
+    index = args[0] if func is Tensor.__getitem__ else None
+    if isinstance(index, int):
+        return Box.around(y.centre, replace(y.enclosure, repeats=0))
+    return _forget_budget(y) if mixes or not _is_slice(index) else y
+
+
+def _keeps_time(func: Any, x: Box, *args: Any, **options: Any) -> bool:
+    """Whether the first axis is what it was, or one of several steps that are all the same."""
+    if func is Tensor.__getitem__:
+        if isinstance(args[0], int):
+            return not x.stride(0)
+        if not _is_slice(args[0]):
+            return False
+    before = torch.empty(x.shape, device="meta")
+    after = func(before, *args, **options)
+    return bool(after.ndim) and (len(after), after.stride(0)) == (len(x), before.stride(0))
+
+
+def _is_slice(index: Any) -> bool:
+    """Whether an index takes every value once at most."""
+    several = index if isinstance(index, tuple) else (index,)
+    return all(i is None or i is Ellipsis or isinstance(i, int | slice) for i in several)
+
+
+def _split(func: Any, x: Box, *args: Any, **options: Any) -> tuple[Box, ...]:
+    """Values in several parts."""
+    if x.enclosure.averaged:
+        raise Nonlinear(func.__name__)
+    count = len(func(x.centre, *args, **options))
+    whole = Box.around(x.centre, replace(x.enclosure, slack=x.enclosure.slack.amax()))
+    return tuple(
+        whole.rearrange(lambda part, i=i: func(part, *args, **options)[i])  # type: ignore[misc]
+        for i in range(count)
+    )
+
+
+def _join(func: Any, boxes: Any, *args: Any, **options: Any) -> Box:
+    """Several tensors in one, of which those that are no boxes are known exactly."""
+    averaged = max(box.enclosure.averaged for box in boxes if isinstance(box, Box))
+    several = [box if isinstance(box, Box) else _exact(box, averaged) for box in boxes]
+    if any(box.enclosure.averaged != averaged for box in several):
+        raise Unbounded(f"{func.__name__} of means and steps")
+    if averaged:
+        axis = int(args[0] if args else options.get("dim", 0))
+        joins_time = axis in (0, -several[0].ndim - (func is torch.stack))
+        if joins_time or not all(_fits_means(part, several[0]) for part in boxes):
+            raise Nonlinear(f"{func.__name__} of what changes over time")
+    centre = func([box.centre for box in several], *args, **options)
+    radius = func([box.enclosure.radius for box in several], *args, **options)
+    slack = torch.stack([box.enclosure.slack.amax() for box in several]).amax()
+    magnitude = torch.stack([box.magnitude for box in several]).amax() if averaged else None
+    return Box.around(centre, Enclosure(radius, slack, magnitude, averaged))
+
+
+def _exact(value: Tensor, averaged: int) -> Box:
+    zeros = torch.zeros_like(value)
+    return Box.around(value, Enclosure(zeros, value.new_zeros(()), averaged=averaged))
+
+
+def _drop_out(
+    func: Any, x: Box, p: float = 0.5, training: bool = True, inplace: bool = False
+) -> Box:
+    """Dropout, which changes nothing in evaluation mode."""
+    if training:
+        raise Unbounded("dropout in training mode")
+    return x
+
+
+def _convert(func: Any, x: Box, *args: Any, **options: Any) -> Box:
+    """A tensor of the same values."""
+    if func(x.centre, *args, **options).dtype != x.dtype:
+        raise Unbounded(f"{func.__name__} to another precision")
+    return x
+
+
+def _named(operation: Callable[..., Any], *names: str) -> dict[Any, Callable[..., Any]]:
     """The operation for functions of torch and methods of tensors of these names."""
     kinds = (torch, Tensor, functional)
     return {getattr(k, name): operation for k in kinds for name in names if hasattr(k, name)}
 
 
-_DRAWS = "rand randn randint randperm rand_like randn_like randint_like normal bernoulli poisson"
-_DRAWS += " multinomial normal_ uniform_ random_ bernoulli_ exponential_ log_normal_ geometric_"
+_NAMES_OF_DRAWS = (
+    "rand randn randint randperm rand_like randn_like randint_like normal bernoulli poisson"
+    " multinomial normal_ uniform_ random_ bernoulli_ exponential_ log_normal_ geometric_"
+)
 
-DRAWS = frozenset(
+_DRAWS = frozenset(
     getattr(kind, name)
     for kind in (torch, Tensor)
-    for name in _DRAWS.split()
+    for name in _NAMES_OF_DRAWS.split()
     if hasattr(kind, name)
 )
 """Functions of which one draw says nothing about the next."""
 
-OPERATIONS: Mapping[Any, Operation] = MappingProxyType(
-    _named(layer, "linear", "conv1d", "conv2d", "conv3d")
-    | {functional.batch_norm: norm}
-    | _named(average_pooling, "avg_pool1d", "avg_pool2d", "avg_pool3d")
-    | _named(adaptive, *(f"adaptive_avg_pool{n}d" for n in (1, 2, 3)))
-    | _named(monotone, *(f"max_pool{n}d" for n in (1, 2, 3)), "relu")
-    | _named(monotone, *(f"adaptive_max_pool{n}d" for n in (1, 2, 3)))
-    | _named(moved, "flatten", "reshape", "view", "unflatten", "expand", "contiguous", "clone")
-    | _named(permuted, "transpose", "permute", "squeeze", "unsqueeze", "movedim", "__getitem__")
-    | _named(divided, "chunk", "split", "unbind")
-    | _named(joined, "cat", "stack")
-    | _named(unchanged, "dropout", *(f"dropout{n}d" for n in (1, 2, 3)))
-    | _named(same, "to", "float", "double", "detach")
-    | _named(plus, "add", "__add__", "__radd__")
-    | _named(minus, "sub", "__sub__")
-    | _named(reversed_minus, "__rsub__", "rsub")
-    | _named(product, "mul", "__mul__", "__rmul__")
-    | _named(quotient, "div", "__truediv__", "true_divide")
-    | _named(negative, "neg", "__neg__")
-    | _named(mean, "mean")
-    | _named(total, "sum")
+OPERATIONS: Mapping[Any, Callable[..., Any]] = MappingProxyType(
+    _named(apply_affine, "linear", "conv1d", "conv2d", "conv3d")
+    | {functional.batch_norm: apply_batch_norm}
+    | _named(average_windows, "avg_pool1d", "avg_pool2d", "avg_pool3d")
+    | _named(average_adaptively, *(f"adaptive_avg_pool{n}d" for n in (1, 2, 3)))
+    | _named(apply_monotone, *(f"max_pool{n}d" for n in (1, 2, 3)), "relu")
+    | _named(apply_monotone, *(f"adaptive_max_pool{n}d" for n in (1, 2, 3)))
+    | _named(_reshape, "flatten", "reshape", "view", "unflatten", "expand", "contiguous", "clone")
+    | _named(_permute, "transpose", "permute", "squeeze", "unsqueeze", "movedim", "__getitem__")
+    | _named(_split, "chunk", "split", "unbind")
+    | _named(_join, "cat", "stack")
+    | _named(_drop_out, "dropout", *(f"dropout{n}d" for n in (1, 2, 3)))
+    | _named(_convert, "to", "float", "double", "detach")
+    | _named(_add, "add", "__add__", "__radd__")
+    | _named(_subtract, "sub", "__sub__")
+    | _named(_subtract_from, "__rsub__", "rsub")
+    | _named(_multiply, "mul", "__mul__", "__rmul__")
+    | _named(_divide, "div", "__truediv__", "true_divide")
+    | _named(_negate, "neg", "__neg__")
+    | _named(_reduce, "mean", "sum")
 )
 """Operations of torch that have bounds, and what they do to boxes."""

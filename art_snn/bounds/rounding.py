@@ -1,17 +1,22 @@
-"""How far sums that a network computes can lie from the exact ones, in any order of their terms.
+"""How far sums and potentials that a network computes can lie from the exact ones.
 
 A sum of n products differs from the exact one by at most gamma(n) sum |a b|, where gamma(n) = n u /
 (1 - n u) and u is the unit roundoff (Higham, Accuracy and Stability of Numerical Algorithms,
-3.1)."""
+3.1), in any order of its terms."""
 
 from typing import Any
 
 import torch
 from torch import Tensor
 
-SAFETY = 4
+from art_snn.dynamics import Dynamics
+from art_snn.values import least, most
+
+_SAFETY = 4
 """Multiple of gamma by which intervals are widened: the error of the network itself, those of the
 centre and of the radius, which are computed in the same precision, and what is of second order."""
+_NEURON_SAFETY = 16
+"""Units of roundoff per term of a potential: of the network's simulation, and of the bounds."""
 
 
 def unit_roundoff(like: Tensor) -> float:
@@ -24,7 +29,7 @@ def unit_roundoff(like: Tensor) -> float:
 
 
 def _precisions(like: Tensor) -> set[str]:
-    """What single precision is rounded to in products, by the names that torch has for it."""
+    """Precisions of products in single precision, by the names that torch has for them."""
     backends: Any = torch.backends
     kinds = (backends.cudnn, backends.cuda) if like.is_cuda else (backends.mkldnn,) * 2
     units = [
@@ -41,7 +46,7 @@ def _precisions(like: Tensor) -> set[str]:
 
 
 def widening(terms: int, like: Tensor) -> float:
-    """SAFETY gamma(terms + 4), by which an interval is widened per unit of sum |a b|.
+    """4 gamma(terms + 4), by which an interval is widened per unit of sum |a b|.
 
     :param terms: products that one value is the sum of.
     :raises OverflowError: where so many cannot be bounded."""
@@ -49,4 +54,25 @@ def widening(terms: int, like: Tensor) -> float:
     n = (terms + 4) * unit
     if n >= 0.5:
         raise OverflowError(f"sums of {terms} products, each rounded by {unit:.1g} of its size")
-    return SAFETY * n / (1 - n)
+    return _SAFETY * n / (1 - n)
+
+
+def potential_rounding(
+    dynamics: Dynamics, magnitude: Tensor, steps: int, dtype: torch.dtype
+) -> Tensor:
+    """The change of a current that does to a potential what rounding does.
+
+    A computed potential is decay v + gain x + constant but for one roundoff per term, and so is
+    that of the exact dynamics at another current. The terms are sums of at most T currents.
+
+    :param magnitude: bound of the absolute values of the currents, a scalar."""
+    decay = most(dynamics.decay)
+    remembered = min(float(steps), 1 / (1 - decay)) if decay < 1 else float(steps)
+    drop = most(dynamics.amount) if dynamics.reset == "soft" else _size(dynamics.rest)
+    each = most(dynamics.gain) * magnitude + _size(dynamics.constant) + drop
+    largest = most(dynamics.threshold) + _size(dynamics.start) + each * remembered
+    return _NEURON_SAFETY * (torch.finfo(dtype).eps / 2) * largest / least(dynamics.gain)
+
+
+def _size(setting: Any) -> float:
+    return max(abs(least(setting)), abs(most(setting)))

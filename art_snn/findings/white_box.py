@@ -79,7 +79,7 @@ class WhiteBox(Subject):
         some = torch.as_tensor(self.x[:1], device="cpu")
         if stage.objection(self.estimator, self.norm, some) is not None:
             return None
-        attack = stage.built(self.estimator, self.norm, self.eps, self.batch_size, self.seed)
+        attack = stage.build(self.estimator, self.norm, self.eps, self.batch_size, self.seed)
         return self._outcome(attack)
 
     @cached_property

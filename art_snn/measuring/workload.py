@@ -12,7 +12,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from art_snn.attacks import Attack
+from art_snn.attacks import Stage
 from art_snn.checks import require, require_memory
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.encoders import Frames
@@ -65,7 +65,8 @@ class Workload:
     :param steps: time steps T; None leaves the architecture's.
     :param x, y: samples ``(N, *input_shape)`` and one-hot labels (N, K).
     :param rules: name -> rule, before those of GRADIENTS.
-    :param attack: what a rule's row runs; None is one gradient of all samples.
+    :param attack: what a rule's row runs, in the maximum norm; None is one gradient of all samples.
+    :param eps: budget of the attack.
     :param optimizer: makes an optimizer of weights; a rule's row is then a training step.
     :param threads: threads of torch on the CPU; None leaves torch's choice."""
 
@@ -75,7 +76,8 @@ class Workload:
     y: np.ndarray
     rules: Mapping[str, Gradient]
     batch_size: int
-    attack: Attack | None = None
+    attack: Stage | None = None
+    eps: float = 8 / 255
     optimizer: Callable[[Iterable[Tensor]], Optimizer] | None = None
     attack_dtype: str | None = None
     train_dtype: str | None = None
@@ -116,12 +118,12 @@ class Workload:
     def _gradient(
         self, classifier: Any, network: SpikingNetwork, rule: Gradient
     ) -> Callable[[], object]:
-        method = None if self.attack is None else self.attack.method(classifier, self.batch_size)
-        dtype = self.attack_dtype or (None if self.attack is None else self.attack.attack_dtype)
+        how, attack = (classifier, np.inf, self.eps, self.batch_size, 0), self.attack
+        method = None if attack is None else attack.instantiate(*how)
 
         def gradient() -> object:
             network.forget()
-            with network.using(rule), network.crafting(dtype):
+            with network.using(rule), network.crafting(self.attack_dtype):
                 if method is None:
                     return classifier.loss_gradient(self.x, self.y)
                 return method.generate(self.x, self.y)

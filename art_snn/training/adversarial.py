@@ -1,5 +1,6 @@
 """Adversarial training through ART: an attack of ART crafts with any rule; a defence trains."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -7,7 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from art_snn.attacks import Attack
+from art_snn.attacks import Stage, craft_batch, parse_stage, require_budget
+from art_snn.attacks.balls import require_norm
 from art_snn.checks import require, require_number, set_fields, shown
 from art_snn.classifier import wrapped
 from art_snn.data.samples import check_values, checked_range
@@ -16,6 +18,7 @@ from art_snn.layers import device_of
 from art_snn.measuring.machine import device_type
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
+from art_snn.precision import require_attack_dtype
 from art_snn.training.defences import AT, Defence
 from art_snn.training.samples import Craft
 
@@ -28,20 +31,26 @@ class AdversarialTraining:
     is, in evaluation mode. Validation is under the same attack, of the same share. This is the
     algorithm of ART's AdversarialTrainer, with augmentation, schedule and resumption.
 
-    :param attack: in the maximum norm.
+    :param attack: a text such as "pgd(max_iter=3)" as :func:`~art_snn.attacks.parse_stage` reads
+        it, or a stage.
+    :param eps: its budget in the norm, in the unit of the samples; norm: numpy.inf or 2.
     :param rule: gradient that the attack uses, an instance or a name of GRADIENTS; weights are
         trained by the training gradient.
     :param share: share of the samples of every step that are attacked, in (0, 1].
     :param value_range: lowest and highest value of a sample, ART's clip_values.
     :param defence: what a step does with the samples; by default it trains on them alone. IBP takes
         the budget of the attack alone, which does not run.
+    :param attack_dtype: precision of the attack's gradients; None: the network's own.
     :raises TypeError, ValueError: for what is no rule or defence, another share or a bad range."""
 
-    attack: Attack = field(default_factory=Attack)
+    attack: Stage | str = "pgd"
+    eps: float = 8 / 255
+    norm: float = np.inf
     rule: Gradient | str = field(default_factory=RGA)
     share: float = 1.0
     value_range: tuple[float, float] = (0.0, 1.0)
     defence: Defence = field(default_factory=AT)
+    attack_dtype: str | None = None
 
     def __post_init__(self) -> None:
         remedy = "1 trains on adversarial samples only."
@@ -51,25 +60,35 @@ class AdversarialTraining:
             got = f"got {shown(self.defence)}. Give an instance, for example TRADES(beta=6)."
             raise TypeError(f"defence: expected a defence such as AT(), {got}")
         set_fields(self, share=share, rule=resolve(self.rule, "rule"), value_range=limits)
-        set_fields(self, defence=self.defence.within(self.attack.eps, limits))
+        norm = require_norm(self.norm)
+        set_fields(self, norm=norm, eps=require_budget(norm, self.eps))
+        set_fields(self, defence=self.defence.within(self.eps, limits))
+        set_fields(self, attack_dtype=require_attack_dtype(self.attack_dtype))
+        self.stage  # noqa: B018 (Complains about the attack, if anything does.)
         if not self.defence.attacks:
             self._refuse_attack()
+
+    @property
+    def stage(self) -> Stage:
+        """The attack, with the steps that its budget gives it."""
+        if isinstance(self.attack, Stage):
+            return self.attack
+        return parse_stage(self.attack, self.norm, self.eps)
 
     def __repr__(self) -> str:
         """All settings; of an attack that does not run the budget alone."""
         values = {one.name: repr(getattr(self, one.name)) for one in fields(self)}
+        values["attack"] = repr(str(self.attack))
         if not self.defence.attacks:
-            values["attack"] = f"Attack(eps={self.attack.eps!r})"
-            del values["rule"], values["share"]
+            for name in ("attack", "rule", "share", "attack_dtype"):
+                del values[name]
         return f"AdversarialTraining({', '.join(f'{k}={v}' for k, v in values.items())})"
 
     def _refuse_attack(self) -> None:
         """Refuse settings of an attack that does not run, but for its budget."""
-        usual, attack = Attack(eps=self.attack.eps), self.attack
-        settings: dict[str, tuple[Any, Any]] = {"attack": (attack.name, usual.name)}
-        for name in (one.name for one in fields(attack) if one.name not in ("name", "eps")):
-            settings[name] = getattr(attack, name), getattr(usual, name)
+        settings: dict[str, tuple[Any, Any]] = {"attack": (str(self.attack), "pgd")}
         settings |= {"rule": (self.rule, RGA()), "share": (self.share, 1.0)}
+        settings |= {"attack_dtype": (self.attack_dtype, None)}
         name = type(self.defence).__name__
         for argument, (got, value) in settings.items():
             expected = f"{value!r} for {name}, which takes eps and runs no attack"
@@ -79,7 +98,8 @@ class AdversarialTraining:
         """Attack and rule, in words."""
         if not self.defence.attacks:
             return f"any attack within {self.defence.budget()}"
-        return f"{self.attack} by {self.rule!r}"
+        how = "" if self.attack_dtype is None else f", crafted in {self.attack_dtype}"
+        return f"{self.attack}, eps {self.eps:.4g}{how} by {self.rule!r}"
 
     def check(self, network: SpikingNetwork) -> None:
         """Refuse a network to which the rule of an attack that runs does not apply."""
@@ -96,6 +116,7 @@ class AdversarialTraining:
         with modes_kept(network):
             device = device_type(device_of(network))
             classifier = wrapped(network, shape, classes, self.value_range, device)
+        stage = self.stage
 
         def craft(x: Tensor, y: Tensor) -> Tensor:
             # Bytes would round what the attack adds.
@@ -105,9 +126,10 @@ class AdversarialTraining:
             if self.share < 1:
                 count = int(np.ceil(self.share * len(samples)))
                 rows = np.random.choice(rows, count, replace=False)  # noqa: NPY002
-            with network.using(self.rule):
+            dtype, budget = self.attack_dtype, {"norm": self.norm, "eps": self.eps}
+            with network.using(self.rule), network.crafting(dtype) if dtype else nullcontext():
                 labels = y.cpu().numpy()[rows]
-                samples[rows] = self.attack.craft(classifier, samples[rows], labels)
+                samples[rows] = craft_batch(stage, classifier, samples[rows], labels, **budget)
             return torch.as_tensor(samples, device=x.device)
 
         return craft

@@ -20,9 +20,10 @@ from matplotlib.figure import Figure
 from setting import Study, parse
 
 from art_snn.app import tables
+from art_snn.app.attack import crafted
 from art_snn.app.colours import COLOURS
 from art_snn.app.resume import bit_string, booleans, earlier, fingerprint, write_result
-from art_snn.attacks import crafted, predictions
+from art_snn.attacks import predict_logits
 from art_snn.files import write_text
 from art_snn.gradients import parse_rule
 from art_snn.metrics import Robustness, against, paired_difference
@@ -57,7 +58,8 @@ def run(study: Study, cell: Cell, rule: str, file: Path) -> None:
         attack, parse_rule(rule), source, x, y, batch_size=BATCH, seed=0, words=f"{cell} {rule}"
     )
     correct, robust = (
-        predictions(target, samples, BATCH, seed=0).argmax(1) == y for samples in (x, adversarial)
+        predict_logits(target, samples, BATCH, seed=0).argmax(1) == y
+        for samples in (x, adversarial)
     )
     known[key] = {
         **dict(zip(FIELDS, cell, strict=True)),

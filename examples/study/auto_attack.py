@@ -28,10 +28,11 @@ from torch import Tensor, nn
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.app import tables
+from art_snn.app.attack import Attack
 from art_snn.app.colours import COLOURS, GREY, SERIES
 from art_snn.app.resume import bit_string, booleans, earlier, fingerprint, write_result
 from art_snn.app.trained import Trained
-from art_snn.attacks import PLANS, Attack, Plan, SpikingAutoAttack, planned, predictions
+from art_snn.attacks import PLANS, Plan, SpikingAutoAttack, planned, predict_logits
 from art_snn.attacks.borrowed import caching_copy, counting, image_shape
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.remembering import attacking
@@ -203,7 +204,7 @@ def measured(subject: Subject, name: str, file: Path) -> None:
     adversarial, queries, told = subject.attacks[name]()
     seconds = time.perf_counter() - began
     correct, robust = (
-        predictions(subject.classifier, s, BATCH, 0).argmax(1) == y for s in (x, adversarial)
+        predict_logits(subject.classifier, s, BATCH, 0).argmax(1) == y for s in (x, adversarial)
     )
     furthest = float(np.abs(adversarial - x).max(initial=0))
     assert furthest <= subject.eps + 1e-5, (name, furthest)

@@ -18,12 +18,12 @@ from matplotlib.figure import Figure
 from setting import ratio
 
 from art_snn.app import evaluate, harden, tables, train
+from art_snn.app.attack import Attack
 from art_snn.app.colours import GREY, SERIES
 from art_snn.app.evaluation import Evaluation, verdicts
 from art_snn.app.evaluation.words import size
 from art_snn.app.resume import as_json, structured, write_result
 from art_snn.app.trained import Trained
-from art_snn.attacks import Attack
 from art_snn.bounds import certify_bounds
 from art_snn.data import Source
 from art_snn.files import write_text
@@ -78,8 +78,7 @@ class Study:
         if defence is None:
             train.run(train.Settings(**settings))
         elif defence == "ibp":
-            strengths = Strengths(**training, flips=options.train_flips or None)
-            settings |= {"attack": Attack(eps=budget), "strengths": strengths}
+            settings |= {"attack": Attack(eps=budget), "strengths": Strengths(**training)}
             harden.run(harden.Settings(defence=defence, **settings))
         else:
             attack = Attack(name="pgd", eps=budget, eps_step=0.75 * budget, iterations=2)
@@ -113,8 +112,8 @@ class Study:
         classifier = trained.classifier(data, options.device)
         trained.obtain(classifier.model, data, options.output)
         x, y = data.x_test[: options.samples], data.y_test[: options.samples]
-        budgets = [int(eps) if options.norm == "0" else eps for eps in options.eps]
-        certificates = [certify_bounds(classifier, x, y, e, options.norm, "s-ibp") for e in budgets]
+        budgets, how = options.eps, (options.norm, "s-ibp")
+        certificates = [certify_bounds(classifier, x, y, eps, *how) for eps in budgets]
         return [int(one.certified.sum()) for one in certificates]
 
     def trained(self, name: str) -> Trained:
@@ -179,7 +178,6 @@ def parse() -> argparse.Namespace:
     add("--epochs", type=int, default=50)
     add("--learning-rate", type=float, default=0.02, help="of Adam")
     add("--train-eps", type=ratio, default=0.075, help="budget in training, in the maximum norm")
-    add("--train-flips", type=int, default=0, help="of ibp on event frames, in place of that")
     add(
         "--no-flip",
         dest="flip",
@@ -187,7 +185,7 @@ def parse() -> argparse.Namespace:
         const=False,
         help="train on no mirrored samples",
     )
-    add("--norm", default="inf", choices=("inf", "2", "0"), help="of the evaluation")
+    add("--norm", default="inf", choices=("inf", "2"), help="of the evaluation")
     add("--eps", type=ratio, nargs="+", default=[0.05, 0.1], help="budgets of the evaluation")
     add("--plan", default="standard", choices=("standard", "fast", "ensemble-19"))
     add("--samples", type=int, default=200, help="test samples")
@@ -211,8 +209,7 @@ def main() -> None:
     first = next(iter(evaluations.values()))
     network = first.title.partition(" on ")[0].rpartition("/")[2]
     training = f"Adam from {options.learning_rate:g} for {options.epochs} epochs"
-    flips = f", ibp within {options.train_flips} flips" if options.train_flips else ""
-    budget = f"at{'' if flips else ' and ibp'} within {size('inf', options.train_eps)}{flips}"
+    budget = f"at and ibp within {size('inf', options.train_eps)}"
     title = f"{network}; {training}, {budget}; {len(first.samples)} test samples."
     content = {
         "evaluations": {name: as_json(one) for name, one in evaluations.items()},

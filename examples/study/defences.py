@@ -18,11 +18,11 @@ from matplotlib.figure import Figure
 from setting import ratio
 
 from art_snn.app import evaluate, harden, tables, train
+from art_snn.app.attack import Attack
 from art_snn.app.colours import GREY, SERIES
 from art_snn.app.evaluation import Evaluation, bound, verdicts
 from art_snn.app.resume import as_json, structured, write_result
 from art_snn.app.trained import Trained
-from art_snn.attacks import Attack
 from art_snn.data import Source
 from art_snn.files import write_text
 from art_snn.gradients import parse_rule

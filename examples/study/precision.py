@@ -19,10 +19,11 @@ from setting import Study, parse
 
 from art_snn import PyTorchSpikingClassifier, SpikingNetwork
 from art_snn.app import tables
+from art_snn.app.attack import crafted
 from art_snn.app.colours import GREY, SERIES
 from art_snn.app.resume import bit_string, booleans, earlier, fingerprint, write_result
 from art_snn.app.trained import Trained, folder_of
-from art_snn.attacks import batches, crafted, predictions
+from art_snn.attacks import batches, predict_logits
 from art_snn.files import write_text
 from art_snn.gradients import parse_rule
 from art_snn.measuring.machine import describe_machine
@@ -98,7 +99,7 @@ def run(study: Study, decay: float, classifier: PyTorchSpikingClassifier, rule: 
 
     exact = adversarial(None)
     direction = gradients(classifier, rule, None, x, y)
-    correct, robust = (predictions(classifier, s, BATCH, 0).argmax(1) == y for s in (x, exact))
+    correct, robust = (predict_logits(classifier, s, BATCH, 0).argmax(1) == y for s in (x, exact))
     single = Robustness(correct, robust)
     found = {
         "decay": decay,
@@ -109,7 +110,7 @@ def run(study: Study, decay: float, classifier: PyTorchSpikingClassifier, rule: 
     found = known.setdefault(key, found)
     for dtype in missing:
         rounded = adversarial(dtype)
-        robust = predictions(classifier, rounded, BATCH, 0).argmax(1) == y
+        robust = predict_logits(classifier, rounded, BATCH, 0).argmax(1) == y
         half = classifier.model.lowered(DTYPES[dtype])
         ends = [classes(half, s, classifier.device) == y for s in (x, exact, rounded)]
         found[dtype] = {

@@ -22,7 +22,7 @@ from art_snn.app import tables
 from art_snn.app.colours import SERIES
 from art_snn.app.resume import write_result
 from art_snn.app.trained import Trained, decay_label
-from art_snn.attacks import predictions
+from art_snn.attacks import predict_logits
 from art_snn.files import write_text
 from art_snn.measuring.machine import describe_machine
 from art_snn.metrics import Share
@@ -39,7 +39,7 @@ def accuracy(study: Study, decay: float, seed: int, precision: str) -> Share:
     classifier = trained.classifier(study.data, study.device, seed)
     folder = study.output / f"trained-{decay_label(decay)}-{precision}-{seed}"
     trained.obtain(classifier.model, study.data, folder, seed)
-    classes = predictions(classifier, study.data.x_test, BATCH, 0).argmax(1)
+    classes = predict_logits(classifier, study.data.x_test, BATCH, 0).argmax(1)
     return Share(int((classes == study.data.y_test).sum()), len(classes))
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from art_snn.attacks import Attack
+from art_snn.app.attack import Attack
 from art_snn.files import read_json, write_json
 from art_snn.measuring import process
 from tests.command import Done, call, forbidden

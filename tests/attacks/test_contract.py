@@ -15,7 +15,7 @@ from art_snn.attacks import (
     SquareSearch,
     StableAdaptivePGD,
 )
-from art_snn.attacks.attack import STEP
+from art_snn.attacks.crafting import STEP
 from art_snn.attacks.grids import PGD
 from tests.attacks.classifiers import linear
 from tests.networks import CLASSES, FORMS, build

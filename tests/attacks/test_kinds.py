@@ -14,7 +14,7 @@ from art_snn.attacks import (
     SquareSearch,
     StableAdaptivePGD,
 )
-from art_snn.attacks.kinds import ART, describe, settings_of
+from art_snn.attacks.plan import ART, kind_of, settings_of
 from tests.audit import ELSEWHERE, OURS, PREDICTIONS, ROWS, exported
 
 
@@ -60,7 +60,7 @@ BOTH = {"norm": np.inf, "eps": 0.1}
     ],
 )
 def test_an_attack_states_the_settings_of_its_budget(kind, norm, eps, budget):
-    assert describe(kind).budget(norm, eps) == budget
+    assert kind_of(kind).budget(norm, eps) == budget
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_an_attack_states_the_settings_of_its_budget(kind, norm, eps, budget):
 def test_an_attack_states_whether_it_asks_for_gradients_and_keeps_to_a_budget(
     kind, by_gradients, bounded
 ):
-    assert (describe(kind).by_gradients, describe(kind).bounded) == (by_gradients, bounded)
+    assert (kind_of(kind).by_gradients, kind_of(kind).bounded) == (by_gradients, bounded)
 
 
 def test_the_table_of_art_has_the_attacks_of_the_audit_with_the_settings_that_they_take():

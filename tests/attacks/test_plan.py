@@ -118,16 +118,16 @@ def test_plans_of_something_else_are_refused(stages):
 
 def test_stages_become_attacks_with_budget_batch_seed_and_options():
     classifier = build()
-    made = Stage(AutoPGD, RGA(), {"max_iter": 3}).built(classifier, 2.0, 0.5, 7, 11)
+    made = Stage(AutoPGD, RGA(), {"max_iter": 3}).build(classifier, 2.0, 0.5, 7, 11)
     assert type(made) is AutoPGD
     assert (made.norm, made.eps, made.batch_size, made.seed) == (2, 0.5, 7, 11)
     assert (made.max_iter, made.verbose) == (3, False)
-    assert Stage(SparseDynamicAttack).built(classifier, FLIPS, 9, 7, 11).eps == 9
-    assert Stage(SpikeRetiming).built(classifier, SHIFT, 2, 7, 0).max_shift == 2
+    assert Stage(SparseDynamicAttack).build(classifier, FLIPS, 9, 7, 11).eps == 9
+    assert Stage(SpikeRetiming).build(classifier, SHIFT, 2, 7, 0).max_shift == 2
 
 
 def test_attacks_of_arts_are_borrowed_with_what_they_know():
-    made = Stage(SquareAttack, None, {"max_iter": 3}).built(build(), np.inf, 0.5, 7, 11)
+    made = Stage(SquareAttack, None, {"max_iter": 3}).build(build(), np.inf, 0.5, 7, 11)
     assert type(made) is Borrowed
     known = {"norm": np.inf, "eps": 0.5, "batch_size": 7, "verbose": False, "max_iter": 3}
     assert made.options == known

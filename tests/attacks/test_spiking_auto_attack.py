@@ -64,7 +64,7 @@ def digits_of(known, count):
 
 def singly(stage, classifier, x, y, norm=np.inf, eps=0.1, seed=0):
     """A stage alone, and what it makes of the samples."""
-    attack = stage.built(classifier, norm, eps, 32, stage.seed(seed))
+    attack = stage.build(classifier, norm, eps, 32, stage.seed(seed))
     with classifier.model.using(stage.rule):
         return attack, attack.generate(x, y)
 

@@ -17,7 +17,7 @@ from art_snn.attacks import (
     Stage,
     planned,
 )
-from art_snn.attacks.attack import STEP, STEPS
+from art_snn.attacks.crafting import STEP, STEPS
 from art_snn.attacks.grids import NATIVE
 from art_snn.attacks.plan import natively, suited
 from art_snn.gradients import CBA, Native

@@ -8,13 +8,12 @@ import torch
 from torch import nn
 
 from art_snn import Direct, SpikingNetwork
-from art_snn.bounds import METHODS, certify_bounds
-from art_snn.bounds.certify import Bounding
+from art_snn.bounds import METHODS, Bounding, certify_bounds
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.fixed import holding
 from art_snn.interop import adapt
 from art_snn.neurons import Neuron
-from tests.bounds.drawn import around
+from tests.bounds.random_networks import around
 from tests.conftest import varied
 from tests.interop.stacks import CLASSES, INPUTS, STEPS
 from tests.interop.test_equations import CASES as ALL

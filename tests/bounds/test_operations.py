@@ -13,9 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from art_snn.bounds.box import Box, Spread, Unbounded
-from art_snn.bounds.inputs import perturbed
+from art_snn.bounds.bounding import enclose_samples
+from art_snn.bounds.box import Box, Enclosure, Unbounded
 from art_snn.bounds.operations import Propagation
+from art_snn.layers import Normalize
+from tests.bounds.random_networks import LIMITS
 from tests.conftest import varied
 
 EPS = 0.1
@@ -143,7 +145,7 @@ def boxed(case: Case, eps: float = EPS) -> tuple[Tensor, Box]:
     generator = torch.Generator().manual_seed(varied())
     x = torch.randn(case.shape, generator=generator)
     with torch.no_grad(), Propagation():
-        return x, case.function(perturbed(x, eps, np.inf, None))
+        return x, case.function(enclose_samples(x, eps, np.inf, None))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -200,11 +202,11 @@ def test_rounding_so_far_is_carried_on_like_any_width(name):
     for slack in (torch.rand(case.shape), torch.rand(()), *channels):
         radius = slack.expand(case.shape).contiguous()
         with Propagation():
-            wide = case.function(Box.around(x, Spread(radius, torch.zeros(()))))
-            rounded = case.function(Box.around(x, Spread(nothing, slack)))
+            wide = case.function(Box.around(x, Enclosure(radius, torch.zeros(()))))
+            rounded = case.function(Box.around(x, Enclosure(nothing, slack)))
         low, high = rounded.ends
-        assert (low <= wide.centre - wide.spread.radius).all()
-        assert (high >= wide.centre + wide.spread.radius).all()
+        assert (low <= wide.centre - wide.enclosure.radius).all()
+        assert (high >= wide.centre + wide.enclosure.radius).all()
 
 
 UNKNOWN = {
@@ -241,7 +243,64 @@ def test_plain_tensors_are_left_alone():
 def test_numbers_are_as_precise_as_the_box():
     x = torch.zeros(3, dtype=torch.float64)
     with Propagation():
-        low, high = (perturbed(x, 1e-9, np.inf, None) * 0 + 0.1).ends
+        low, high = (enclose_samples(x, 1e-9, np.inf, None) * 0 + 0.1).ends
     assert (low <= 0.1).all()
     assert (high >= 0.1).all()
     assert (high - low).max() < 1e-9
+
+
+SHAPE = (2, 1, 4, 4)
+GREY = (0.1, 0.2, 0.3)
+
+
+def rows(x: Tensor) -> Tensor:
+    """[2, 1, 4, 4] over four steps as one row per sample."""
+    return x.expand(4, *x.shape).transpose(0, 1).flatten(1)
+
+
+REPEATED = {
+    "expanded": (lambda x: x.expand(-1, 3, -1, -1), nn.Conv2d(3, 4, 3)),
+    "normalised": (lambda x: Normalize(GREY, (1.0, 1.0, 1.0))(x), nn.Conv2d(3, 4, 3)),
+    "shifted": (lambda x: x - torch.tensor(GREY).view(1, 3, 1, 1), nn.Conv2d(3, 4, 3)),
+    "scaled": (lambda x: x * torch.tensor(GREY).view(1, 3, 1, 1), nn.Conv2d(3, 4, 3)),
+    "chosen twice": (lambda x: x[:, [0, 0, 0]], nn.Conv2d(3, 4, 3)),
+    "joined": (lambda x: torch.cat([x, x], 1), nn.Conv2d(2, 4, 3)),
+    "steps in a row": (rows, nn.Linear(64, 4)),
+    "merged steps": (lambda x: rows(x).view(1, 2, 64), nn.Linear(64, 4)),
+    "steps as channels": (lambda x: x.expand(4, *SHAPE)[:, 0, 0], nn.Conv2d(4, 4, 3)),
+    "steps apart": (lambda x: x.expand(4, *SHAPE).flatten(0, 1), nn.Conv2d(1, 4, 3)),
+    "steps around": (lambda x: x.expand(4, *SHAPE).flatten(2), nn.Linear(16, 4)),
+    "one step": (lambda x: x.expand(4, *SHAPE)[0], nn.Conv2d(1, 4, 3)),
+    "moved": (lambda x: x.transpose(2, 3).flatten(1)[:, :8], nn.Linear(8, 4)),
+}
+
+
+@pytest.mark.parametrize("name", REPEATED)
+def test_the_worst_perturbation_in_the_euclidean_norm_lies_in_the_interval(name):
+    move, layer = REPEATED[name]
+    torch.manual_seed(varied())
+    with torch.no_grad():
+        layer.weight.abs_()  # Repeated values pull in one direction.
+    x = torch.rand(SHAPE) * 0.2 + 0.4
+    with torch.no_grad(), Propagation():
+        low, high = layer(move(enclose_samples(x, EPS, 2, LIMITS))).ends
+    leaf = x.clone().requires_grad_()
+    y = layer(move(leaf))
+    assert low.shape == y.shape
+    for index in np.ndindex(*y.shape):
+        (slope,) = torch.autograd.grad(y[index], leaf, retain_graph=True)
+        for end, side in ((low, -1), (high, 1)):
+            with torch.no_grad():
+                worst = x + EPS * side * slope / slope.norm().clamp_min(1e-12)
+                reached = layer(move(worst))[index]
+            assert side * (end[index] - reached) >= 0
+
+
+@pytest.mark.parametrize("name", ["steps apart", "steps around", "one step", "moved"])
+def test_repeated_steps_that_stay_apart_keep_the_euclidean_budget(name):
+    move, layer = REPEATED[name]
+    x = torch.full(SHAPE, 0.5)
+    with torch.no_grad(), Propagation():
+        low, high = layer(move(enclose_samples(x, EPS, 2, LIMITS))).ends
+        box_low, box_high = layer(move(enclose_samples(x, EPS, np.inf, LIMITS))).ends
+    assert (high - low < 0.9 * (box_high - box_low)).all()

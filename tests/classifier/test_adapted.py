@@ -10,7 +10,7 @@ from art.defences.trainer import AdversarialTrainerMadryPGD
 from torch import nn
 
 from art_snn import RGA, STBP, PyTorchSpikingClassifier
-from art_snn.attacks import Attack
+from art_snn.app.attack import Attack
 from art_snn.gradients import Native
 from tests.adapted import SHAPE, STEPS, network
 from tests.datasets import halves

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from art_snn import PyTorchSpikingClassifier
-from art_snn.attacks import Attack, AutoPGD
+from art_snn.attacks import AutoPGD
 from art_snn.attacks.queries import Queries
 from art_snn.classifier.transfer import card_of
 from art_snn.findings import examine
@@ -167,8 +167,14 @@ def test_a_network_on_the_second_card_is_attacked_and_trained_there(card, work):
     network = build(layers()).model.to(card)
     if work == "training":
         recipe = Recipe.short(epochs=1, batch_size=2)
-        attack = Attack(name="pgd", eps=0.1, iterations=1)
-        train(network, X, Y, recipe, adversary=AdversarialTraining(attack=attack), verbose=False)
+        train(
+            network,
+            X,
+            Y,
+            recipe,
+            adversary=AdversarialTraining(attack="pgd(max_iter=1)", eps=0.1),
+            verbose=False,
+        )
     else:
         loss, shape = nn.CrossEntropyLoss(), (1, 8, 8)
         classifier = PyTorchSpikingClassifier(network, loss, shape, CLASSES, clip_values=(0, 1))

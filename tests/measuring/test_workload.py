@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from art_snn import LIF, RGA, STBP, PyTorchSpikingClassifier, SpikingNetwork
-from art_snn.attacks import Attack
+from art_snn.app.attack import Attack
 from art_snn.gradients import parse_rule
 from art_snn.measuring import workload as module
 from art_snn.measuring.peers import mirrored
@@ -148,7 +148,9 @@ def attacked(tmp_path: Path) -> Workload:
     """PGD over ten images, four at a time, on a network whose neurons do spike."""
     architecture = Architecture(model=own(tmp_path, (1, 4, 4), 10))
     x, y = random_samples(architecture, 10)
-    return Workload(architecture=architecture, x=x, y=y, rules={}, batch_size=4, attack=PGD)
+    return Workload(
+        architecture=architecture, x=x, y=y, rules={}, batch_size=4, attack=PGD.stage, eps=PGD.eps
+    )
 
 
 @pytest.mark.parametrize("wrong", [False, True])
@@ -183,7 +185,7 @@ def test_the_attack_ends_where_pgd_written_by_hand_does(row, rule, attacked):
     work = replace(attacked, batch_size=10)
     network = work.network()
     adversarial = work.operation(CostRow("rule", row), network)()
-    expected = pgd_by_hand(network, rule, PGD, work.x, work.y.argmax(1))
+    expected = pgd_by_hand(network, rule, PGD.eps, 2 / 255, 5, work.x, work.y.argmax(1))
     assert np.abs(adversarial - work.x).max() > 0.009
     np.testing.assert_allclose(adversarial, expected, atol=1e-6)
 

@@ -12,14 +12,22 @@ from art.attacks.evasion import FastGradientMethod
 from art.defences.trainer import AdversarialTrainer
 
 from art_snn import RGA, STBP, Direct, Poisson
-from art_snn.attacks import ATTACKS, Attack
-from art_snn.training import TRADES, AdversarialTraining, Recipe, Validation, loop as module, train
+from art_snn.attacks import SHORT_NAMES, craft_batch, parse_stage
+from art_snn.training import (
+    TRADES,
+    AdversarialTraining,
+    Recipe,
+    Validation,
+    adversarial,
+    loop as module,
+    train,
+)
 from tests.gradients.adaptive import restarts
 from tests.networks import Counted, Tally
 from tests.small import CLASSES, SHAPE, around, classifier, samples
 from tests.training.runs import assert_same_state
 
-PGD = Attack(name="pgd", eps=0.1, iterations=3)
+PGD: dict[str, Any] = {"attack": "pgd(max_iter=3)", "eps": 0.1}
 SETTINGS = Recipe.short(epochs=2, batch_size=4, learning_rate=0.01)
 
 
@@ -33,7 +41,7 @@ def pairs(count: int = 10) -> tuple[np.ndarray, np.ndarray]:
 
 def crafting(network: Any, **options: Any) -> Any:
     """What the training does to clean samples, as numpy arrays."""
-    craft = AdversarialTraining(**{"attack": PGD} | options).against(network, SHAPE, CLASSES)
+    craft = AdversarialTraining(**PGD | options).against(network, SHAPE, CLASSES)
     return lambda x, y: craft(torch.as_tensor(x), torch.as_tensor(y)).numpy()
 
 
@@ -46,14 +54,15 @@ def test_every_step_trains_on_what_the_attack_crafts_against_the_network_as_it_i
         twin = copy.deepcopy(state.network)
         assert state.network.training
         rows = [int(np.abs(x - sample).sum((1, 2, 3)).argmin()) for sample in batch.numpy()]
-        expected = PGD.craft(around(twin), x[rows], labels.numpy())
+        stage, wrapped = parse_stage(PGD["attack"], np.inf, 0.1), around(twin)
+        expected = craft_batch(stage, wrapped, x[rows], labels.numpy(), norm=np.inf, eps=0.1)
         np.testing.assert_array_equal(batch.numpy(), expected)
         assert np.abs(batch.numpy() - x[rows]).max() <= 0.1 + 1e-6
         seen.append(len(batch))
         return step(state, clean, batch, labels, share)
 
     monkeypatch.setattr(module, "_step", checked)
-    train(net, x, y, SETTINGS, adversary=AdversarialTraining(attack=PGD))
+    train(net, x, y, SETTINGS, adversary=AdversarialTraining(**PGD))
     assert seen == [4, 4, 2] * 2
 
 
@@ -61,8 +70,7 @@ def test_one_epoch_gives_the_weights_of_art_s_adversarial_trainer():
     x, y = pairs(8)
     settings = Recipe.short(epochs=1, batch_size=8, learning_rate=0.01)
     ours = network()
-    attack = Attack(name="fgsm", eps=0.1)
-    train(ours, x, y, settings, adversary=AdversarialTraining(attack=attack))
+    train(ours, x, y, settings, adversary=AdversarialTraining(attack="fgsm", eps=0.1))
     theirs = network()
     before, wrapped = copy.deepcopy(theirs.state_dict()), around(theirs, lr=0.01)
     trainer = AdversarialTrainer(wrapped, FastGradientMethod(wrapped, eps=0.1), ratio=1.0)
@@ -76,7 +84,7 @@ def test_the_attack_differentiates_by_its_rule_and_the_weights_by_the_training_g
     crafting, own, training = Tally(), Tally(), Tally()
     net = network()
     net.gradient, net.training_gradient = Counted(STBP(), own), Counted(STBP(), training)
-    adversary = AdversarialTraining(attack=PGD, rule=Counted(RGA(), crafting))
+    adversary = AdversarialTraining(**PGD, rule=Counted(RGA(), crafting))
     train(net, *pairs(8), SETTINGS, adversary=adversary)
     assert (crafting.backwards, own.backwards, training.backwards) == (2 * 2 * 3, 0, 2 * 2)
     assert isinstance(net.gradient, Counted)
@@ -91,11 +99,10 @@ def test_a_share_of_the_samples_is_attacked_and_the_others_are_left():
 
 def test_adversarial_samples_stay_in_the_value_range_and_are_not_rounded_to_bytes():
     x, y = pairs(8)
-    crafted = crafting(network(), attack=Attack(eps=5.0), value_range=(-1.0, 3.0))(x, y)
+    crafted = crafting(network(), attack="pgd", eps=5.0, value_range=(-1.0, 3.0))(x, y)
     assert (crafted.min(), crafted.max()) == (-1, 3)
     numbers = (3 * x).astype(np.uint8)
-    fgsm = Attack(name="fgsm", eps=0.3)
-    crafted = crafting(network(), attack=fgsm, value_range=(0, 255))(numbers, y)
+    crafted = crafting(network(), attack="fgsm", eps=0.3, value_range=(0, 255))(numbers, y)
     assert (crafted - numbers).max() == pytest.approx(0.3, abs=1e-4)
 
 
@@ -115,21 +122,21 @@ def test_modes_and_rule_of_the_network_are_left_as_they_were(training):
 def test_validation_is_under_the_attack():
     x, y = pairs()
     settings = Recipe.short(epochs=1, batch_size=16, learning_rate=1e-9)
-    strong = AdversarialTraining(attack=Attack(eps=0.5, iterations=10))
+    strong = AdversarialTraining(eps=0.5)
     (plain,) = train(network(), x, y, settings, validation=Validation(x, y))
     (under,) = train(network(), x, y, settings, validation=Validation(x, y), adversary=strong)
     assert plain.validation == pytest.approx(0.8)
     assert under.validation < plain.validation
 
 
-@pytest.mark.parametrize("name", ATTACKS)
+@pytest.mark.parametrize("name", SHORT_NAMES)
 @pytest.mark.parametrize("encoder", [Direct(3), Poisson(3)], ids=str)
 def test_every_attack_crafts_within_its_budget_and_a_run_repeats_itself(name, encoder):
     x, y = pairs(6)
-    iterations = None if name in ("fgsm", "pgd-7") else 2
-    adversary = AdversarialTraining(attack=Attack(name=name, eps=0.1, iterations=iterations))
+    text = name if name in ("fgsm", "pgd-7") else f"{name}(max_iter=2)"
+    adversary = AdversarialTraining(attack=text, eps=0.1)
     first, again = (classifier(encoder=encoder).model for _ in range(2))
-    crafted = crafting(first, attack=adversary.attack)(x, y)
+    crafted = crafting(first, attack=text)(x, y)
     assert 0 < np.abs(crafted - x).max() <= 0.1 + 1e-6
     histories = [train(net, x, y, SETTINGS, adversary=adversary) for net in (first, again)]
     assert histories[0] == histories[1]
@@ -144,7 +151,7 @@ def test_the_adversary_knows_classes_that_no_training_sample_has():
             seen.append(classes)
             return super().against(network, shape, classes)
 
-    train(net, x, y * 0, SETTINGS, validation=Validation(x, y), adversary=Watched(attack=PGD))
+    train(net, x, y * 0, SETTINGS, validation=Validation(x, y), adversary=Watched(**PGD))
     assert seen == [CLASSES]
 
 
@@ -152,28 +159,35 @@ def test_samples_outside_the_value_range_are_refused_and_not_clipped():
     x, y = pairs(8)
     net = network()
     with pytest.raises(ValueError, match=r"^x: expected values within value_range, 0 to 1"):
-        train(net, 5 * x, y, SETTINGS, adversary=AdversarialTraining(attack=PGD))
+        train(net, 5 * x, y, SETTINGS, adversary=AdversarialTraining(**PGD))
     assert_same_state(net, network())
 
 
 def test_a_rule_that_does_not_apply_is_refused_before_anything_is_trained(tmp_path):
-    adversary = AdversarialTraining(attack=PGD, rule="cba")
+    adversary = AdversarialTraining(**PGD, rule="cba")
     with pytest.raises(ValueError, match=r"^gradient: .*applies.*CBA\("):
         train(network(), *pairs(4), SETTINGS, tmp_path / "new" / "s.pt", adversary=adversary)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_names_and_numbers_from_numpy_have_the_repr_of_python_s_own():
-    attack = Attack(eps=0.5, eps_step=0.25, iterations=2)
-    expected = AdversarialTraining(attack=attack, rule=RGA(), value_range=(0.0, 2.0))
-    attack = Attack(eps=np.float32(0.5), eps_step=np.float64(0.25), iterations=np.int64(2))
-    numbers = {"value_range": (np.float32(0), np.float32(2)), "share": np.float32(1)}
-    assert repr(AdversarialTraining(attack=attack, rule="rga", **numbers)) == repr(expected)
+    expected = AdversarialTraining(eps=0.5, rule=RGA(), value_range=(0.0, 2.0))
+    numbers = {
+        "eps": np.float32(0.5),
+        "value_range": (np.float32(0), np.float32(2)),
+        "share": np.float32(1),
+    }
+    assert repr(AdversarialTraining(rule="rga", **numbers)) == repr(expected)
 
 
 @pytest.mark.parametrize(
     ("name", "value", "word"),
     [
+        ("attack", "cw", "the class of an evasion attack"),
+        ("attack", 7, "a text"),
+        ("eps", 0, "above 0"),
+        ("norm", 1, "numpy.inf or 2"),
+        ("attack_dtype", "float8", "bfloat16"),
         ("rule", "sgd", "one of"),
         ("rule", RGA, r"a gradient rule such as RGA\(\)"),
         ("value_range", (1, 0), r"\(low, high\)"),
@@ -189,7 +203,9 @@ def test_settings_outside_their_range_are_refused(name, value, word):
 def test_a_share_is_of_different_samples_each_with_its_own_label(monkeypatch):
     x, y = pairs(8)
     given = []
-    monkeypatch.setattr(Attack, "craft", lambda _, __, *batch: given.append(batch) or batch[0])
+    monkeypatch.setattr(
+        adversarial, "craft_batch", lambda _, __, *batch, **___: given.append(batch) or batch[0]
+    )
     craft = crafting(network(), share=0.75)
     for seed in range(5):
         np.random.seed(seed)  # noqa: NPY002

@@ -11,9 +11,15 @@ import torch
 from torch import nn
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
-from art_snn.attacks import Attack
 from art_snn.interop import adapt
-from art_snn.training import AdversarialTraining, Recipe, Validation, loop as module, train
+from art_snn.training import (
+    AdversarialTraining,
+    Recipe,
+    Validation,
+    adversarial,
+    loop as module,
+    train,
+)
 from tests.conftest import varied
 from tests.interop.families import snntorch, spikingjelly
 from tests.interop.stacks import INPUTS
@@ -97,14 +103,14 @@ def test_a_network_of_double_precision_keeps_its_own():
 
 def test_adversarials_are_crafted_in_the_precision_of_the_attack_alone(monkeypatch):
     inside: list[bool] = []
-    craft = Attack.craft
+    craft = adversarial.craft_batch
 
-    def noted(*arguments: Any) -> np.ndarray:
+    def noted(*arguments: Any, **options: Any) -> np.ndarray:
         inside.append(torch.is_autocast_enabled("cpu"))
-        return craft(*arguments)
+        return craft(*arguments, **options)
 
-    monkeypatch.setattr(Attack, "craft", noted)
-    adversary = AdversarialTraining(attack=Attack(name="fgsm", eps=0.1))
+    monkeypatch.setattr(adversarial, "craft_batch", noted)
+    adversary = AdversarialTraining(attack="fgsm", eps=0.1)
     train(convolutional(), *images(), MIXED, adversary=adversary)
     assert inside
     assert not any(inside)

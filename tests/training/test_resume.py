@@ -15,7 +15,6 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import LIF, RGA, STBP, Poisson, SpikingNetwork, TimeDistributed as Timed
-from art_snn.attacks import Attack
 from art_snn.checkpoint import CheckpointError
 from art_snn.training import (
     RAT,
@@ -43,7 +42,7 @@ from tests.training.runs import (
 )
 
 HELD = Validation(*samples(10))
-FGSM = AdversarialTraining(attack=Attack(name="fgsm", eps=0.1), share=0.75)
+FGSM = AdversarialTraining(attack="fgsm", eps=0.1, share=0.75)
 DEFENCES = {"TRADES": TRADES(), "RAT": RAT(orthogonality=0.02), "SR": SR(sparsity=0.1)}
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
@@ -85,8 +84,10 @@ def test_a_run_that_was_killed_gives_the_history_and_the_weights_of_one_that_was
 
 @pytest.mark.parametrize("place", ["crafting", "validation"])
 def test_a_run_killed_while_crafting_resumes_exactly(place, tmp_path):
-    pgd = Attack(name="pgd", eps=0.1, iterations=3)
-    how = {"validation": HELD, "adversary": AdversarialTraining(attack=pgd, share=0.5)}
+    how = {
+        "validation": HELD,
+        "adversary": AdversarialTraining(attack="pgd(max_iter=3)", eps=0.1, share=0.5),
+    }
     unbroken, net, path, calls = build(), build(), tmp_path / "state.pt", []
     history = train(unbroken, *samples(), SETTINGS, **how)
     # An epoch crafts three batches with three gradients each, and two more for validation.

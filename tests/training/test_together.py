@@ -22,7 +22,6 @@ import numpy as np
 import torch
 from torch import nn
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
-from art_snn.attacks import Attack
 from art_snn.team import join
 from art_snn.training import (
     AT, IBP, RAT, SR, TRADES, AdversarialTraining, Recipe, Validation, train
@@ -88,8 +87,8 @@ with join() as team:
     compare_norms(team)
     print("norms", flush=True)
     for defence in (None, AT(), TRADES(), RAT(), SR(sparsity=0.1), IBP(ramp=0.5)):
-        attack = Attack(eps=0.01) if defence == IBP(ramp=0.5) else Attack(name="fgsm", eps=0.1)
-        adversary = AdversarialTraining(attack=attack, defence=defence) if defence else None
+        attack = {"eps": 0.01} if defence == IBP(ramp=0.5) else {"attack": "fgsm", "eps": 0.1}
+        adversary = AdversarialTraining(**attack, defence=defence) if defence else None
         how = {"validation": Validation(x[:7], y[:7]), "adversary": adversary}
         single, net = network(), network()
         if team.rank == 1:

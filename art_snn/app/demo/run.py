@@ -8,11 +8,11 @@ import torch
 from art.defences.trainer import AdversarialTrainerMadryPGD
 from torch import nn
 
+from art_snn.app.attack import Attack
 from art_snn.app.base import at_work
 from art_snn.app.demo.figure import draw_curves, draw_pictures
 from art_snn.app.demo.result import ATTACKS, GRADIENTS, Demonstration
 from art_snn.app.demo.settings import Settings
-from art_snn.attacks import Attack
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset, digits
 from art_snn.metrics import robustness

@@ -9,7 +9,7 @@ from typing import Any
 from art.attacks import EvasionAttack, evasion
 
 from art_snn import attacks as ours
-from art_snn.attacks import ATTACKS, FLIPS, SHIFT, Plan, Stage
+from art_snn.attacks import FLIPS, SHIFT, SHORT_NAMES, Plan, Stage
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.checks import ArgumentError, cuts_gradients, invalid, require, shown
 from art_snn.gradients import Gradient
@@ -25,14 +25,16 @@ def usual_attack(norm: float | str, eps: float) -> Plan:
 
 
 def attack_named(attack: str, options: Mapping[str, Any], norm: float | str, eps: float) -> Plan:
-    """The attack of that name, of ATTACKS, ours or ART's, without a rule."""
-    if attack.lower() in ATTACKS:
-        name, stage = attack.upper(), ATTACKS[attack.lower()](eps)
+    """The attack of that name, of SHORT_NAMES, ours or ART's, without a rule."""
+    if attack.lower() in SHORT_NAMES:
+        name, stage = attack.upper(), SHORT_NAMES[attack.lower()](eps)
     else:
         kind: Any = getattr(ours, attack, None) or getattr(evasion, attack, None)
         fits = isinstance(kind, type) and issubclass(kind, EvasionAttack)
         fits = fits and kind is not ours.SpikingAutoAttack
-        remedy = f"Or one of {', '.join(ATTACKS)}. Classes are those of art.attacks.evasion and of "
+        remedy = (
+            f"Or one of {', '.join(SHORT_NAMES)}. Classes are those of art.attacks.evasion and of "
+        )
         remedy += "art_snn.attacks, such as AutoPGD."
         require(fits, "attack", "the class of an evasion attack", shown(attack), remedy)
         name, stage = attack, Stage(kind)

@@ -13,7 +13,15 @@ from art_snn.app.evaluation import Verdict, verdicts
 from art_snn.app.evaluation.evaluation import NAME, is_name, name_from
 from art_snn.app.evaluation.words import join_words, short_budget
 from art_snn.app.trained import Trained
-from art_snn.attacks import ATTACKS, FLIPS, SHIFT, Plan, planned, require_budget, require_measure
+from art_snn.attacks import (
+    FLIPS,
+    SHIFT,
+    SHORT_NAMES,
+    Plan,
+    planned,
+    require_budget,
+    require_measure,
+)
 from art_snn.checks import (
     Folder,
     MissingFile,
@@ -92,7 +100,7 @@ class Settings(Experiment):
     norm: Open[Literal["inf", "2", "0", "shift"]] = None
     eps: Open[tuple[float, ...]] = None
     plan: Open[Literal["standard", "fast", "ensemble-19"]] = None
-    attack: Annotated[Open[str], arg(metavar=f"{choices(ATTACKS)}|CLASS")] = None
+    attack: Annotated[Open[str], arg(metavar=f"{choices(SHORT_NAMES)}|CLASS")] = None
     attack_options: Open[str] = None
     rules: Open[Mapping[str, Gradient]] = None
     sources: UseAppendAction[tuple[Path, ...]] = ()

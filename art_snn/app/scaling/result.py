@@ -5,11 +5,11 @@ from typing import ClassVar
 
 import numpy as np
 
+from art_snn.app.attack import Attack
 from art_snn.app.base import Result
 from art_snn.app.resume import Positive
 from art_snn.app.scaling.settings import Protocol
 from art_snn.app.tables import Part, Table
-from art_snn.attacks import Attack
 from art_snn.measuring import workload
 
 INFERENCE, REFERENCE = str(workload.INFERENCE), "stbp"

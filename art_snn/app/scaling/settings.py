@@ -6,9 +6,9 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from art_snn.app.attack import Attack
 from art_snn.app.base import Experiment
 from art_snn.app.resume import converter, expect
-from art_snn.attacks import Attack
 from art_snn.checks import Folder, Open, require, require_count, require_distinct, set_counts
 from art_snn.data import RANDOM, Dataset, Source
 from art_snn.dynamics import MOST_STEPS
@@ -88,9 +88,10 @@ class Settings(Experiment):
 
     def workload(self, images: "Images", model: str, steps: int, threads: int) -> Workload:
         """One model at one T under attack."""
-        names = ("batch_size", "attack", "device", "keep_memory")
+        names = ("batch_size", "device", "keep_memory")
         same: dict[str, Any] = {name: getattr(self, name) for name in names}
         same |= {"steps": steps, "threads": threads, "rules": dict(self.rules)}
+        same |= {"attack": self.attack.stage, "eps": self.attack.eps}
         return Workload(architecture=self.architecture(model), x=images.x, y=images.y, **same)
 
     def _try(self, model: str) -> None:

@@ -1,21 +1,12 @@
 from dataclasses import dataclass, field, replace
-from math import inf
 from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from art_snn.attacks.distances import FLIPS
 from art_snn.bounds import METHODS, Bounding, check_bounded
 from art_snn.bounds.firing import Method
-from art_snn.checks import (
-    ArgumentError,
-    require,
-    require_choice,
-    require_number,
-    require_whole,
-    set_fields,
-)
+from art_snn.checks import ArgumentError, require, require_choice, require_number, set_fields
 from art_snn.data.samples import check_values
 from art_snn.gradients.temporal import TemporalGradient
 from art_snn.network import SpikingNetwork
@@ -40,13 +31,11 @@ class IBP(Defence):
 
     :param method: counts or s-ibp, which bounds the spikes.
     :param ramp: share of the steps over which budget and weight rise from 0, in (0, 1].
-    :param bound_weight: weight w of the worst logits after that, in (0, 1].
-    :param flips: of binary event frames, values that may change, in place of eps; 0 for eps."""
+    :param bound_weight: weight w of the worst logits after that, in (0, 1]."""
 
     method: Literal["counts", "s-ibp"] = "counts"
     ramp: float = 0.6
     bound_weight: float = 0.5
-    flips: int = 0
     eps: float | None = field(default=None, init=False, repr=False)
     value_range: tuple[float, float] | None = field(default=None, init=False, repr=False)
     attacks: ClassVar[bool] = False
@@ -56,8 +45,6 @@ class IBP(Defence):
         for name, remedy in {"ramp": "0.6 is usual.", "bound_weight": "0.5 is usual."}.items():
             number = require_number(name, getattr(self, name), above=0, up_to=1, remedy=remedy)
             set_fields(self, **{name: number})
-        remedy = "Leave it out to train within eps."
-        set_fields(self, flips=require_whole("flips", self.flips, remedy=remedy))
 
     def within(self, eps: float, value_range: tuple[float, float]) -> "IBP":
         """The same for that budget, and samples of that range."""
@@ -99,7 +86,7 @@ class IBP(Defence):
 
     def budget(self) -> str:
         """What attacks may do, in words."""
-        return f"{self.flips} flips" if self.flips else f"eps {self.eps:.4g}"
+        return f"eps {self.eps:.4g}"
 
     def words(self) -> str:
         """Name, bounds and schedule."""
@@ -108,17 +95,12 @@ class IBP(Defence):
 
     def _bounding(self, network: SpikingNetwork, method: Method, share: float) -> Bounding:
         """Bounds within that share of the budget."""
-        remedy = "AdversarialTraining(attack=Attack(eps=0.05), defence=IBP()) gives it one."
+        remedy = "AdversarialTraining(eps=0.05, defence=IBP()) gives it one."
         require(self.eps is not None, "defence", "IBP with a budget", "one without", remedy)
-        norm, budget = (FLIPS, self.flips) if self.flips else (inf, self.eps or 0)
-        return Bounding(network, method, share * budget, norm, self.value_range)
+        eps = share * (self.eps or 0)
+        return Bounding(network, method, eps, limits=self.value_range)
 
     def _checked(self, learner: Learner, x: Tensor) -> Tensor:
         """Samples on the device and in the precision of the network; refused out of the range."""
         check_values("x", x.detach().cpu().numpy(), self.value_range)
-        if self.flips and self.value_range is not None:
-            low, high = self.value_range
-            binary = bool(((x == low) | (x == high)).all())
-            expected, remedy = f"values {low:g} and {high:g} alone with flips", "Clip counts at 1."
-            require(binary, "x", expected, "others", remedy)
         return sent(x, learner.device).to(learner.network.dtype or torch.get_default_dtype())

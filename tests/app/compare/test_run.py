@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
+from art_snn.app.attack import Attack
 from art_snn.app.compare import RULES, Settings, compared
-from art_snn.attacks import Attack
 from art_snn.encoders import Poisson
 from art_snn.gradients import (
     ASSG,
@@ -97,7 +97,7 @@ def test_the_success_of_a_rule_is_that_of_an_attack_by_hand_under_it(name):
     wrapped = classifier(seed=1)
     x, y = samples(wrapped)
     outcome = compared(settings({name: RULES[name]}), wrapped, x, y).rows[name].outcome
-    adversarial = pgd_by_hand(wrapped.model, RULES[name], ATTACK, x, y)
+    adversarial = pgd_by_hand(wrapped.model, RULES[name], 0.03, 0.03 / 4, 5, x, y)
     assert np.array_equal(outcome.correct, wrapped.predict(x).argmax(1) == y)
     assert np.array_equal(outcome.robust, wrapped.predict(adversarial).argmax(1) == y)
     assert 0 < outcome.attack_success.value < 1
@@ -236,7 +236,7 @@ def test_a_rule_that_remembers_starts_every_batch_afresh(crafted):
     cosines = []
     for place, batch in enumerate((slice(0, 4), slice(4, 8))):
         fresh = classifier(seed=1)
-        expected = pgd_by_hand(fresh.model, ASSG(), ATTACK, x[batch], y[batch])
+        expected = pgd_by_hand(fresh.model, ASSG(), 0.03, 0.03 / 4, 5, x[batch], y[batch])
         assert np.allclose(crafted[place], expected, atol=1e-6)
         fresh.model.forget()
         pair = [

@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
+from art_snn.app.attack import Attack
 from art_snn.app.compare import RULES, Settings
-from art_snn.attacks import Attack
 from art_snn.gradients import EOT, GRADIENTS, RGA, STBP, Extended, Mean, parse_rules
 
 ATTACK = Attack(eps=0.03, iterations=5)

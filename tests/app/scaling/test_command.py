@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from art_snn.app.attack import Attack
 from art_snn.app.scaling import PGD
-from art_snn.attacks import Attack
 from art_snn.gradients import parse_rules
 from art_snn.measuring import process
 from art_snn.measuring.workload import CostRow, Workload

@@ -10,10 +10,10 @@ import pytest
 import torch
 from hypothesis import given, settings as laws, strategies as st
 
+from art_snn.app.attack import Attack
 from art_snn.app.scaling import PGD, Cell, Growth, Settings, Trend, run
 from art_snn.app.scaling.result import cells, slopes
 from art_snn.app.scaling.settings import Protocol
-from art_snn.attacks import Attack
 from art_snn.data import Source
 from art_snn.gradients import RGA, STBP, parse_rules
 from art_snn.measuring import machine, process

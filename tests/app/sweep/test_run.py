@@ -18,11 +18,11 @@ from art_snn import (
     checkpoint,
 )
 from art_snn.app import compare, trained
+from art_snn.app.attack import Attack
 from art_snn.app.resume import bit_string, read_result
 from art_snn.app.sweep import Line, Settings, Sweep, Swept, check, run, swept
 from art_snn.app.sweep.result import Content
 from art_snn.app.trained import Trained
-from art_snn.attacks import Attack
 from art_snn.data import Source, from_npz
 from art_snn.encoders import Frames, Poisson
 from art_snn.gradients import EOT, RGA, STBP, ATan, StaticCurve
@@ -63,7 +63,7 @@ def test_every_value_is_attacked_as_by_hand(options, rules, crafted):
     assert list(line.outcomes) == list(asked.values)
     clean = wrapped.predict(x)
     for i, (value, rule) in enumerate(zip(asked.values, rules, strict=True)):
-        by_hand = pgd_by_hand(wrapped.model, rule, ATTACK, x, y)
+        by_hand = pgd_by_hand(wrapped.model, rule, 0.03, 0.03 / 4, 5, x, y)
         assert np.allclose(np.concatenate(crafted[3 * i : 3 * i + 3]), by_hand, atol=1e-6)
         expected = robustness(clean, wrapped.predict(by_hand), y)
         assert np.array_equal(line.outcomes[value].correct, expected.correct)

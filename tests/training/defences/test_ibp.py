@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import LIF, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
-from art_snn.attacks import Attack
 from art_snn.bounds import certify_bounds
 from art_snn.classifier import wrapped
 from art_snn.gradients.base import Site
@@ -23,6 +22,7 @@ from art_snn.training import (
     Recipe,
     Validation,
     accuracy,
+    adversarial,
     best,
     train,
 )
@@ -45,7 +45,7 @@ def network(*between: nn.Module, **options: Any) -> SpikingNetwork:
 
 
 def against(eps: float = EPS, **strengths: Any) -> AdversarialTraining:
-    return AdversarialTraining(attack=Attack(eps=eps), defence=IBP(**strengths))
+    return AdversarialTraining(eps=eps, defence=IBP(**strengths))
 
 
 def batch() -> tuple[Tensor, Tensor]:
@@ -121,7 +121,7 @@ def test_in_a_training_in_bfloat16_bounds_keep_the_precision_of_the_network():
 
 
 def test_nothing_is_attacked_and_the_budget_is_whole_after_the_ramp(monkeypatch):
-    monkeypatch.setattr(Attack, "craft", None)
+    monkeypatch.setattr(adversarial, "craft_batch", None)
     seen, loss = [], IBP.loss
     monkeypatch.setattr(IBP, "loss", lambda *given: seen.append(given[1]) or loss(*given))
     train(network(), *samples(), RECIPE, validation=Validation(*samples(10)), adversary=against())
@@ -200,23 +200,22 @@ def test_a_network_in_half_precision_and_a_layer_without_bounds_are_refused():
 @pytest.mark.parametrize(
     "change",
     [
-        *({"attack": Attack(name="fgsm")}, {"attack": Attack(iterations=3)}),
+        *({"attack": "fgsm"}, {"attack": "pgd(max_iter=3)"}, {"attack_dtype": "auto"}),
         *({"rule": "stbp"}, {"share": 0.5}),
     ],
 )
 def test_settings_of_an_attack_that_does_not_run_are_refused(change):
-    (name, value), *_ = change.items()
-    argument = "iterations" if value == Attack(iterations=3) else name
-    message = rf"^{argument}: expected .* for IBP, which takes eps"
+    (name,) = change
+    message = rf"^{name}: expected .* for IBP, which takes eps"
     with pytest.raises(ValueError, match=message):
         AdversarialTraining(defence=IBP(), **change)
 
 
 def test_the_budget_is_that_of_the_attack_and_a_defence_without_one_is_refused():
-    adversary = replace(against(), attack=Attack(eps=0.3), value_range=(0.0, 2.0))
+    adversary = replace(against(), eps=0.3, value_range=(0.0, 2.0))
     assert (adversary.defence.eps, adversary.defence.value_range) == (0.3, (0.0, 2.0))
     assert adversary.words() == "any attack within eps 0.3"
-    words = f"attack=Attack(eps=0.3), value_range=(0.0, 2.0), defence={adversary.defence!r}"
+    words = f"eps=0.3, norm=inf, value_range=(0.0, 2.0), defence={adversary.defence!r}"
     assert repr(adversary) == f"AdversarialTraining({words})"
     with pytest.raises(ValueError, match=r"^defence: expected IBP with a budget, got one without"):
         IBP().loss(Learner(network=network()), *[batch()[0]] * 2, batch()[1])
@@ -226,35 +225,3 @@ def test_samples_outside_the_value_range_are_refused():
     x, y = samples()
     with pytest.raises(ValueError, match=r"^x: expected values within value_range, 0 to 1"):
         train(network(), 5 * x, y, RECIPE, adversary=against())
-
-
-@pytest.mark.parametrize("flips", [1, 2])
-def test_flips_of_binary_samples_take_the_place_of_eps(flips):
-    net, (x, y) = network().train(), batch()
-    x = (x > 0.5).double()
-    first = net.layers[0].module[0]
-    steps = torch.where(x[:, None] == 1, -first.weight, first.weight)
-    rises, falls = ((sign * steps).clamp(min=0).topk(flips).values.sum(-1) for sign in (1, -1))
-    fire, site = net.training_gradient.firing(), Site("", net.layers[1].dynamics)
-    ends = [first(x) - falls, first(x) + rises]
-    fewest, most = (fire(site, end.expand(STEPS, *end.shape)).mean(0) for end in ends)
-    last = net.layers[2].module[0]
-    rows = last.weight[y][:, None] - last.weight
-    least = torch.where(rows > 0, rows * fewest[:, None], rows * most[:, None]).sum(-1)
-    worst = nn.functional.cross_entropy(last.bias - last.bias[y][:, None] - least, y)
-    expected = torch.autograd.grad(worst, [first.weight, last.weight])
-    defence = against(bound_weight=1.0, flips=flips).defence
-    loss = defence.loss(Learner(network=net, progress=1.0), x, x, y)
-    torch.testing.assert_close(loss, worst, rtol=3e-3, atol=0)
-    gradients = torch.autograd.grad(loss, [first.weight, last.weight])
-    for gradient, other in zip(gradients, expected, strict=True):
-        torch.testing.assert_close(gradient, other, rtol=1e-2, atol=1e-3)
-
-
-def test_flips_are_of_binary_samples_and_whole():
-    words = AdversarialTraining(defence=IBP(flips=3)).words()
-    assert words == "any attack within 3 flips"
-    with pytest.raises(ValueError, match=r"^x: expected values 0 and 1 alone with flips"):
-        train(network(), *samples(), RECIPE, adversary=against(flips=1))
-    with pytest.raises(ValueError, match=r"^flips: expected a whole number >= 0, got 0.5"):
-        IBP(flips=0.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,12 +13,11 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
-from art_snn.attacks import Attack
 from art_snn.training import RAT, AdversarialTraining, Recipe, train
 from tests.conftest import varied
 from tests.small import classifier, samples
 
-FGSM = Attack(name="fgsm", eps=0.1)
+FGSM: dict[str, Any] = {"attack": "fgsm", "eps": 0.1}
 SETTINGS = Recipe.short(epochs=1, batch_size=8, learning_rate=0.01)
 
 
@@ -83,7 +83,7 @@ def test_it_follows_every_step_of_the_optimizer():
     defences = RAT(orthogonality=0.05), RAT(orthogonality=1e-12)
     settings = replace(SETTINGS, batch_size=16)
     for net, defence in zip(nets, defences, strict=True):
-        adversary = AdversarialTraining(attack=FGSM, defence=defence)
+        adversary = AdversarialTraining(**FGSM, defence=defence)
         train(net, x, y, settings, adversary=adversary)
     for ours, bare in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         expected = stepped(bare, 0.05) if bare.ndim > 1 else bare.detach()
@@ -127,7 +127,7 @@ def test_a_weight_that_training_would_drive_out_of_range_is_refused_before_anyth
     with torch.no_grad():
         net.layers[2].module[0].weight.mul_(1e3)
     before = copy.deepcopy(net.state_dict())
-    adversary = AdversarialTraining(attack=FGSM, defence=RAT())
+    adversary = AdversarialTraining(**FGSM, defence=RAT())
     with pytest.raises(ValueError, match=r"^orthogonality: expected a strength at which layers\.2"):
         train(net, *samples(given, 8), SETTINGS, adversary=adversary)
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
@@ -156,7 +156,7 @@ def test_a_weight_decay_that_is_asked_for_is_refused(decay):
         with pytest.raises(ValueError, match=message):
             RAT().fitted(recipe)
     given = classifier()
-    adversary = AdversarialTraining(attack=FGSM, defence=RAT())
+    adversary = AdversarialTraining(**FGSM, defence=RAT())
     settings = replace(SETTINGS, weight_decay=decay)
     with pytest.raises(ValueError, match=message):
         train(given.model, *samples(given, 8), settings, adversary=adversary)

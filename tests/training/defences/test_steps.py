@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 
-from art_snn.attacks import Attack
 from art_snn.training import AT, RAT, SR, TRADES, AdversarialTraining, Defence, Recipe, train
 from tests.small import classifier, samples as pairs
 from tests.training.runs import build, samples, watch
@@ -20,7 +19,7 @@ BOTH = pytest.mark.parametrize("dtype", [None, "bfloat16"])
 
 
 def against(defence: Defence) -> AdversarialTraining:
-    return AdversarialTraining(attack=Attack(name="fgsm", eps=0.1), share=0.75, defence=defence)
+    return AdversarialTraining(attack="fgsm", eps=0.1, share=0.75, defence=defence)
 
 
 def settings(dtype: str | None = None) -> Recipe:
@@ -65,7 +64,7 @@ def test_layers_compute_in_bfloat16_and_weights_and_loss_do_not(defence, monkeyp
 def test_the_loss_goes_down(defence):
     given = classifier()
     x, y = pairs(given, 16)
-    adversary = AdversarialTraining(attack=Attack(name="fgsm", eps=0.01), defence=defence)
+    adversary = AdversarialTraining(attack="fgsm", eps=0.01, defence=defence)
     recipe = Recipe.short(epochs=25, batch_size=8, learning_rate=0.03)
     history = train(given.model, x, y, recipe, adversary=adversary)
     assert history[-1].loss < 0.85 * history[0].loss

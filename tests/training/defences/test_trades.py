@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from math import log
 
 import numpy as np
@@ -12,8 +13,7 @@ from art.attacks.evasion import FastGradientMethod
 from art.defences.trainer import AdversarialTrainerTRADESPyTorch
 from torch import nn
 
-from art_snn.attacks import Attack
-from art_snn.training import TRADES, AdversarialTraining, Learner, Recipe, train
+from art_snn.training import AT, TRADES, AdversarialTraining, Learner, Recipe, train
 from tests.small import around, classifier, samples
 from tests.training.defences.affine import Affine, rows
 
@@ -67,11 +67,11 @@ def test_one_epoch_gives_the_weights_of_art_s_trainer():
     x, y = samples(given, 8)
     ours, theirs = given.model, copy.deepcopy(given.model)
     settings = Recipe.short(epochs=1, batch_size=8, learning_rate=0.01)
-    adversary = AdversarialTraining(attack=Attack(name="fgsm", eps=0.1), defence=TRADES(beta=3))
+    adversary = AdversarialTraining(attack="fgsm", eps=0.1, defence=TRADES(beta=3))
     train(ours, x, y, settings, adversary=adversary)
     art_s(theirs, 3.0)._batch_process(x, y)
     plain = classifier().model
-    train(plain, x, y, settings, adversary=AdversarialTraining(attack=adversary.attack))
+    train(plain, x, y, settings, adversary=replace(adversary, defence=AT()))
     for name, tensor in ours.state_dict().items():
         torch.testing.assert_close(tensor, theirs.state_dict()[name], rtol=0, atol=1e-5)
         assert not torch.equal(tensor, plain.state_dict()[name]), name

@@ -1,20 +1,15 @@
 """The attacks that this package's own commands run, by name."""
 
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
-from types import MappingProxyType
 from typing import Annotated, Any
 
 import numpy as np
-from art.attacks import EvasionAttack, evasion
+from art.attacks import EvasionAttack
 from tyro.conf import arg
 
-from art_snn.attacks.iterated import IteratedAttack
-from art_snn.attacks.plan import Stage
-from art_snn.attacks.remembering import attacking
-from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
+from art_snn.attacks import SHORT_NAMES, Stage, batches, craft_batch, predict_logits
+from art_snn.attacks.crafting import BUDGETS, ITERATIONS
 from art_snn.checks import (
-    SEEDS,
     Open,
     choices,
     require,
@@ -26,35 +21,6 @@ from art_snn.checks import (
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import Gradient
 from art_snn.precision import AttackDtype, require_attack_dtype
-from art_snn.progress import Progress
-from art_snn.seeding import seeded
-
-ITERATIONS = 10
-STEPS, STEP = 7, 2.55 / 8
-"""Of PGD as Bu et al. (CVPR 2023) run it from their command line, the step in budgets."""
-ONE_RUN = {"nb_random_init": 1, "loss_type": "cross_entropy"}
-BUDGETS = (1e-6, 1e6)
-"""Budgets and steps that change samples, and leave them finite, in single precision."""
-
-
-def _steps(
-    kind: type[EvasionAttack], iterations: int, step: float, **options: object
-) -> Callable[[float], Stage]:
-    """An attack of that many steps, of a length in budgets."""
-    return lambda eps: Stage(kind, None, {"max_iter": iterations, "eps_step": step * eps} | options)
-
-
-ATTACKS: Mapping[str, Callable[[float], Stage]] = MappingProxyType(
-    {
-        "fgsm": lambda _: Stage(evasion.FastGradientMethod),
-        "pgd": _steps(evasion.ProjectedGradientDescent, ITERATIONS, 1 / 4),
-        "pgd-7": _steps(evasion.ProjectedGradientDescent, STEPS, STEP),
-        "mim": _steps(evasion.MomentumIterativeMethod, ITERATIONS, 1 / 4),
-        "apgd": _steps(evasion.AutoProjectedGradientDescent, ITERATIONS, 2, **ONE_RUN),
-        "sa-pgd": lambda _: Stage(StableAdaptivePGD, None, {"max_iter": ITERATIONS}),
-    }
-)
-"""The attacks with short names, by a budget; pgd has no random start, pgd-7 is that of papers."""
 
 STEPPED, ITERATED = ("pgd", "mim"), ("pgd", "mim", "apgd", "sa-pgd")
 """Those whose step, and those whose number of steps can be chosen."""
@@ -75,7 +41,7 @@ class Attack:
     :raises ValueError: for an unknown name, a number outside its range, or a step or iterations
         of an attack that has none."""
 
-    name: Annotated[str, arg(name="attack", metavar=choices(ATTACKS))] = "pgd"
+    name: Annotated[str, arg(name="attack", metavar=choices(SHORT_NAMES))] = "pgd"
     eps: float = 8 / 255
     eps_step: Open[float] = None
     iterations: Open[int] = None
@@ -85,7 +51,7 @@ class Attack:
         require_attack_dtype(self.attack_dtype)
         name = self.name.lower() if isinstance(self.name, str) else self.name
         remedy = "Every other attack runs in art-snn evaluate, and on the classifier directly."
-        require_choice("attack", name, ATTACKS, remedy=remedy)
+        require_choice("attack", name, SHORT_NAMES, remedy=remedy)
         set_fields(self, name=name)
         for field, words in {"eps": "budget is 8/255", "eps_step": "step is eps / 4"}.items():
             if (value := getattr(self, field)) is not None or field == "eps":
@@ -105,10 +71,18 @@ class Attack:
     @property
     def stage(self) -> Stage:
         """The attack with its settings."""
-        usual = ATTACKS[self.name](self.eps)
+        usual = SHORT_NAMES[self.name](self.eps)
         given = {"eps_step": self.eps_step, "max_iter": self.iterations}
         options = {name: value for name, value in given.items() if value is not None}
         return replace(usual, options={**usual.options, **options})
+
+    @property
+    def text(self) -> str:
+        """The attack as parse_stage reads it, without what is usual."""
+        usual = SHORT_NAMES[self.name](self.eps).options
+        options = {k: v for k, v in self.stage.options.items() if usual.get(k) != v}
+        words = ", ".join(f"{name}={value}" for name, value in options.items())
+        return f"{self.name}({words})" if words else self.name
 
     @property
     def step(self) -> float:
@@ -117,11 +91,7 @@ class Attack:
 
     def method(self, classifier: PyTorchSpikingClassifier, batch_size: int) -> EvasionAttack:
         """The attack as ART's object."""
-        stage, seed = self.stage, 0
-        if issubclass(stage.attack, IteratedAttack):
-            # As ART's attacks draw, from numpy's global state.
-            seed = int(np.random.randint(SEEDS))  # noqa: NPY002
-        return stage.attack(classifier, **stage.settings(np.inf, self.eps, batch_size, seed))
+        return self.stage.instantiate(classifier, np.inf, self.eps, batch_size, 0)
 
     def craft(
         self, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
@@ -130,9 +100,8 @@ class Attack:
 
         Rules such as ASSG remember nothing before it, and nothing after it."""
         dtype = self.attack_dtype or classifier.attack_dtype
-        with classifier.model.crafting(dtype), attacking(classifier, self.eps):
-            adversarial: np.ndarray = self.method(classifier, max(1, len(x))).generate(x, y)
-        return adversarial
+        with classifier.model.crafting(dtype):
+            return craft_batch(self.stage, classifier, x, y, norm=np.inf, eps=self.eps)
 
     def as_dict(self) -> dict[str, Any]:
         """Its fields for JSON, without a precision where none was chosen."""
@@ -150,29 +119,6 @@ class Attack:
         return f"{self.name.upper()}, eps {self.eps:.4g}, {self.iterations} steps{step}{how}"
 
 
-def batches(samples: int, size: int, seed: int, words: str) -> Iterator[slice]:
-    """Slices of the samples, each with the random state of the seed and its position."""
-    with Progress(words, samples, unit="samples", leave=False) as progress:
-        for start in range(0, samples, size):
-            batch = slice(start, min(start + size, samples))
-            with seeded(seed + start):
-                yield batch
-            progress.update(batch.stop - start)
-
-
-def predictions(
-    classifier: PyTorchSpikingClassifier, x: np.ndarray, batch_size: int, seed: int
-) -> np.ndarray:
-    """Logits (N, K), drawn from the seed where the network is random.
-
-    :raises ValueError: when a sample holds NaN or infinity."""
-    got, remedy = "NaN or infinity", "No number that rests on such samples can be believed."
-    require(np.isfinite(x).all(), "x", "finite samples", got, remedy)
-    with seeded(seed):
-        logits: np.ndarray = classifier.predict(x, batch_size=batch_size)
-    return logits
-
-
 def crafted(
     attack: Attack,
     rule: Gradient,
@@ -184,11 +130,7 @@ def crafted(
     seed: int,
     words: str,
 ) -> np.ndarray:
-    """Adversarial samples of x ``(N, *input_shape)``, class indices y (N,), crafted with the rule.
-
-    The network keeps its own rule.
-
-    :param words: for the progress bar."""
+    """Adversarial samples of x ``(N, *input_shape)``, class indices y (N,), by the rule."""
     adversarial = np.empty_like(x)
     with classifier.model.using(rule):
         for batch in batches(len(x), batch_size, seed, words):
@@ -206,4 +148,4 @@ def attacked(
 ) -> np.ndarray:
     """Logits (N, K) of the samples that :func:`crafted` gives with the options."""
     adversarial = crafted(attack, rule, classifier, x, y, **options)
-    return predictions(classifier, adversarial, options["batch_size"], options["seed"])
+    return predict_logits(classifier, adversarial, options["batch_size"], options["seed"])

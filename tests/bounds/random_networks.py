@@ -1,4 +1,4 @@
-"""Random small networks of every kind that has bounds, and points within a budget."""
+"""Random small networks of every kind that has bounds, and attempts to break their bounds."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,8 +21,8 @@ from art_snn import (
     SpikingNetwork,
     TimeDistributed as Timed,
 )
-from art_snn.bounds import METHODS
-from art_snn.bounds.certify import Bounding
+from art_snn.attacks import SpikingAutoAttack
+from art_snn.bounds import METHODS, Bounding
 from art_snn.gradients.fixed import holding
 from art_snn.layers import Normalize
 from tests.architectures import Residual
@@ -67,12 +68,10 @@ class Drawn:
 
 
 def around(
-    network: SpikingNetwork, shape: tuple[int, ...], classes: int = CLASSES
+    network: SpikingNetwork, shape: tuple[int, ...], classes: int = CLASSES, **options: Any
 ) -> PyTorchSpikingClassifier:
-    loss = nn.CrossEntropyLoss()
-    return PyTorchSpikingClassifier(
-        network, loss, shape, classes, clip_values=LIMITS, device_type="cpu"
-    )
+    options |= {"clip_values": LIMITS, "device_type": "cpu"}
+    return PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), shape, classes, **options)
 
 
 def drawn(seed: int, norm: float = np.inf, samples: int = 8) -> Drawn:
@@ -80,25 +79,23 @@ def drawn(seed: int, norm: float = np.inf, samples: int = 8) -> Drawn:
     draw = random.Random(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        encoder, neuron, words = _time(draw, norm)
+        encoder, neuron, words = _time(draw)
         flat = draw.random() < 0.4
         layers = (_flat if flat else _images)(draw, neuron)
         network = SpikingNetwork(layers, encoder).eval()
         steps = (encoder.steps,) if isinstance(encoder, Frames) else ()
         x = torch.rand(samples, *steps, 2, 5, 5)
-        if norm == 0:
-            x = (x > 0.6).to(x)
         dtype = draw.choice([torch.float32, torch.float32, torch.float64])
         network, x = network.to(dtype), x.to(dtype)
         _excite(network, x, draw)
-    budgets = {np.inf: (0.002, 0.01, 0.04), 2: (0.01, 0.05, 0.2), 0: (1, 2, 4)}
+    budgets = {np.inf: (0.002, 0.01, 0.04), 2: (0.01, 0.05, 0.2)}
     return Drawn(network, x, draw.choice(budgets[norm]), norm, f"seed {seed}: {words} {network}")
 
 
-def _time(draw: random.Random, norm: float):
+def _time(draw: random.Random):
     """An encoder, and a maker of neurons."""
     steps = draw.choice([1, 2, 4, 6])
-    encoder = Frames(steps) if norm == 0 or draw.random() < 0.3 else Direct(steps)
+    encoder = Frames(steps) if draw.random() < 0.3 else Direct(steps)
     reset, threshold = draw.choice(["hard", "soft"]), draw.choice([0.25, 1.0, 1.7])
     decay = draw.choice([0.25, 0.5, 0.9, 1.0])
     mixed = draw.random() < 0.2
@@ -165,9 +162,7 @@ def points(case: Drawn, count: int, seed: int) -> Iterator[Tensor]:
     x = case.x
     for index in range(count):
         noise = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-        if case.norm == 0:
-            yield _flipped(x, int(case.eps), noise)
-        elif case.norm == 2:
+        if case.norm == 2:
             length = noise.flatten(1).norm(dim=1).view(-1, *(1,) * (x.ndim - 1))
             share = 1.0 if index % 2 else torch.rand((), generator=generator).item()
             yield (x + share * case.eps * noise / length).clamp(*LIMITS)
@@ -176,8 +171,73 @@ def points(case: Drawn, count: int, seed: int) -> Iterator[Tensor]:
             yield case.inside(x + case.eps * change)
 
 
-def _flipped(x: Tensor, count: int, noise: Tensor) -> Tensor:
-    """As many values of every sample as the budget allows are others."""
-    places = noise.flatten(1).topk(count, 1).indices
-    flat = x.flatten(1)
-    return flat.scatter(1, places, 1 - flat.gather(1, places)).view_as(x)
+@dataclass
+class Tally:
+    """What has been tried: points of samples, certified samples, and of how many."""
+
+    points: int = 0
+    certified: int = 0
+    samples: int = 0
+
+
+def _iterates(case: Drawn, rule: str, steps: int = 4) -> Iterator[Tensor]:
+    """The iterates of PGD by a rule, in the maximum norm or the Euclidean one."""
+    start, y = case.x, case.y
+    moved = start.clone()
+    for _ in range(steps):
+        leaf = moved.clone().requires_grad_()
+        with case.network.using(rule):
+            loss = nn.functional.cross_entropy(case.network(leaf), y, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, leaf)
+        if case.norm == np.inf:
+            moved = case.inside(moved + case.eps / 2 * gradient.sign())
+        else:
+            moved = _in_ball(case, moved + case.eps * _unit(gradient))
+        yield moved
+
+
+def _unit(x: Tensor) -> Tensor:
+    lengths = x.flatten(1).norm(dim=1).clamp_min(1e-12)
+    return x / lengths.view(-1, *(1,) * (x.ndim - 1))
+
+
+def _in_ball(case: Drawn, moved: Tensor) -> Tensor:
+    change = (moved - case.x).flatten(1)
+    shrunk = change * (case.eps / change.norm(dim=1, keepdim=True).clamp_min(case.eps))
+    return (case.x + shrunk.view_as(moved)).clamp(0, 1)
+
+
+def check(
+    case: Drawn, tally: Tally, count: int = 12, rules: tuple[str, ...] = ("stbp", "rga", "static")
+) -> None:
+    """Raise AssertionError at a point that a bound forbids.
+
+    Every point within the budget must keep every logit as far behind that of the true class as the
+    bound says, which asks for more than that no certified sample changes its class."""
+    y = case.y
+    bounds = {method: case.bounds(method, y) for method in METHODS}
+    certified = bounds["counts"].scatter(1, y[:, None], 1.0).amin(1) > 0
+    tally.samples += len(y)
+    tally.certified += int(certified.sum())
+    attacks = [_iterates(case, rule) for rule in rules]
+    candidates = [points(case, count, seed=1), *attacks]
+    for moved in (point for several in candidates for point in several):
+        with torch.no_grad():
+            z = case.network(moved)
+        tally.points += len(z)
+        ahead = z.gather(1, y[:, None]) - z
+        for method, bound in bounds.items():
+            worst = (ahead - bound).amin().item()
+            assert worst >= 0, f"{method} is wrong by {-worst}: {case.words}"
+        assert (z.argmax(1) == y)[certified].all(), case.words
+
+
+def check_strong(case: Drawn, tally: Tally) -> None:
+    """The same against SpikingAutoAttack."""
+    y, classifier = case.y, case.classifier()
+    certified = case.certified()
+    attack = SpikingAutoAttack(classifier, norm=case.norm, eps=case.eps, plan="fast", verbose=False)
+    adversarial = attack.generate(case.x.numpy(), y.numpy())
+    kept = classifier.predict(adversarial).argmax(1) == y.numpy()
+    tally.points += len(y)
+    assert kept[certified.numpy()].all(), case.words

@@ -1,0 +1,233 @@
+"""Attacks by text such as "pgd(max_iter=20)", and adversarial samples in batches with any rule."""
+
+import ast
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from art.attacks import EvasionAttack, evasion
+from art.exceptions import EstimatorError
+
+from art_snn.attacks.auto_pgd import AutoPGD
+from art_snn.attacks.distances import FLIPS, SHIFT, require_budget
+from art_snn.attacks.persample import PerSampleAttack
+from art_snn.attacks.plan import Stage, settings_of
+from art_snn.attacks.remembering import attacking
+from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
+from art_snn.attacks.spike_retiming import SpikeRetiming
+from art_snn.attacks.square_search import SquareSearch
+from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
+from art_snn.checks import SEEDS, cuts_gradients, invalid, require, require_number, shown
+from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.gradients import Gradient, parse_call
+from art_snn.progress import Progress
+from art_snn.seeding import seeded
+
+ITERATIONS = 10
+STEPS, STEP = 7, 2.55 / 8
+"""Of PGD as Bu et al. (CVPR 2023) run it from their command line, the step in budgets."""
+ONE_RUN = {"nb_random_init": 1, "loss_type": "cross_entropy"}
+BUDGETS = (1e-6, 1e6)
+"""Budgets that change samples, and leave them finite, in single precision."""
+RUN = frozenset({"norm", "eps", "batch_size", "verbose", "targeted", "seed"})
+"""Settings of attacks that are given apart from their options, next to those of a budget."""
+OURS = (AutoPGD, SparseDynamicAttack, SpikeRetiming, SquareSearch, StableAdaptivePGD)
+
+
+def _steps(
+    kind: type[EvasionAttack], iterations: int, step: float, **options: object
+) -> Callable[[float], Stage]:
+    """An attack of that many steps, of a length in budgets."""
+    return lambda eps: Stage(kind, None, {"max_iter": iterations, "eps_step": step * eps} | options)
+
+
+SHORT_NAMES: Mapping[str, Callable[[float], Stage]] = MappingProxyType(
+    {
+        "fgsm": lambda _: Stage(evasion.FastGradientMethod),
+        "pgd": _steps(evasion.ProjectedGradientDescent, ITERATIONS, 1 / 4),
+        "pgd-7": _steps(evasion.ProjectedGradientDescent, STEPS, STEP),
+        "mim": _steps(evasion.MomentumIterativeMethod, ITERATIONS, 1 / 4),
+        "apgd": _steps(evasion.AutoProjectedGradientDescent, ITERATIONS, 2, **ONE_RUN),
+        "sa-pgd": lambda _: Stage(StableAdaptivePGD, None, {"max_iter": ITERATIONS}),
+    }
+)
+"""The attacks with short names, by a budget; pgd has no random start, pgd-7 is that of papers."""
+
+
+def parse_stage(text: str, norm: float | str, eps: float) -> Stage:
+    """The attack of a text such as "pgd", "pgd(max_iter=20)" or "SquareAttack(max_iter=1000)".
+
+    A name is one of :data:`SHORT_NAMES`, or a class of art.attacks.evasion or art_snn.attacks; the
+    options replace its own. pgd and mim take 10 steps of eps / 4, pgd-7 takes 7 of 2.55/8 eps.
+
+    :param norm: numpy.inf or 2; of event frames 0 or "shift".
+    :param eps: budget in that norm, on which the steps of short names depend.
+    :return: the stage, without a rule.
+    :raises ValueError: for another text, an unknown name or option, an attack without a budget in
+        that norm, or a budget outside 1e-6 to 1e6."""
+    eps = require_budget(norm, eps)
+    eps = require_number("eps", eps, above=0, within=BUDGETS, remedy="A usual budget is 8/255.")
+    remedy = 'For instance "pgd", or "SquareAttack(max_iter=1000)".'
+    require(isinstance(text, str), "attack", "a text", shown(text), remedy)
+    name, given = parse_call(text, "attack")
+    options = {option: _read_literal(value) for option, value in given.items()}
+    if name.lower() in SHORT_NAMES:
+        stage = SHORT_NAMES[name.lower()](eps)
+    else:
+        ours = {kind.__name__: kind for kind in OURS}
+        kind: Any = ours.get(name, getattr(evasion, name, None))
+        remedy = f"Or one of {', '.join(SHORT_NAMES)}. Classes are those of art.attacks.evasion "
+        remedy += f"and {', '.join(ours)}."
+        fits = isinstance(kind, type) and issubclass(kind, EvasionAttack)
+        require(fits, "attack", "the class of an evasion attack", shown(name), remedy)
+        stage = Stage(kind)
+    budget = stage.kind.budget(norm, eps)
+    remedy = "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in both."
+    require(budget is not None, "attack", f"an attack in the norm {norm}", shown(name), remedy)
+    allowed = sorted(settings_of(stage.attack) - RUN - (budget or {}).keys())
+    odd = [option for option in options if option not in allowed]
+    expected = f"options of {name}: {', '.join(allowed) or 'none'}"
+    remedy = "The budget, the batches and the seed are given apart from the attack."
+    require(not odd, "attack", expected, ", ".join(odd), remedy)
+    return replace(stage, options={**stage.options, **options})
+
+
+def _read_literal(value: Any) -> Any:
+    """A value as Python reads it, such as a tuple or None; other words remain."""
+    with suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+        return ast.literal_eval(value)
+    return value
+
+
+def usual_stage(norm: float | str, eps: float) -> Stage:
+    """The attack that papers report: PGD of seven steps; of event frames that of the norm."""
+    names = {FLIPS: "SparseDynamicAttack", SHIFT: "SpikeRetiming"}
+    return parse_stage(names.get(norm, "pgd-7"), norm, eps)
+
+
+@contextmanager
+def attack_errors(stage: Stage) -> Iterator[None]:
+    """A block in which errors of ART's attacks become a ValueError that names the attack.
+
+    Errors of our own attacks pass, and those of a cut gradient."""
+    try:
+        yield
+    except Exception as error:
+        if issubclass(stage.attack, PerSampleAttack) or cuts_gradients(error):
+            raise
+        raise _failed(stage, error) from error
+
+
+def _failed(stage: Stage, error: Exception) -> ValueError:
+    expected = "an attack that runs on this network and its samples"
+    got = f"{stage.attack.__name__}, which fails ({type(error).__name__}: {error}".rstrip(".") + ")"
+    return invalid("attack", expected, got, "Choose another one, or other options of it.")
+
+
+def check_stage(
+    stage: Stage, classifier: PyTorchSpikingClassifier, x: Any, *, norm: float | str, eps: float
+) -> None:
+    """Raise a ValueError for an attack that cannot be built, or whose samples x do not suit it."""
+    try:
+        attack = stage.instantiate(classifier, norm, eps, max(1, len(x)), 0)
+    except Exception as error:
+        # What constructors of ART's raise for an estimator is a TypeError of its own.
+        if isinstance(error, EstimatorError) or not isinstance(error, TypeError | ValueError):
+            raise _failed(stage, error) from error
+        expected = f"settings that {stage.attack.__name__} takes"
+        got = f"{stage.describe()} ({str(error).rstrip('.')})"
+        raise invalid("attack", expected, got, "Its documentation lists them.") from error
+    if isinstance(attack, PerSampleAttack):
+        # Those on event frames refuse samples of other values.
+        attack._samples(x)
+
+
+def batches(samples: int, size: int, seed: int, progress_label: str) -> Iterator[slice]:
+    """Slices of the samples, each with the random state of the seed and its position."""
+    with Progress(progress_label, samples, unit="samples", leave=False) as progress:
+        for start in range(0, samples, size):
+            batch = slice(start, min(start + size, samples))
+            with seeded(seed + start):
+                yield batch
+            progress.update(batch.stop - start)
+
+
+def predict_logits(
+    classifier: PyTorchSpikingClassifier, x: np.ndarray, batch_size: int, seed: int
+) -> np.ndarray:
+    """Logits (N, K), drawn from the seed where the network is random.
+
+    :raises ValueError: when a sample holds NaN or infinity."""
+    got, remedy = "NaN or infinity", "No number that rests on such samples can be believed."
+    require(np.isfinite(x).all(), "x", "finite samples", got, remedy)
+    with seeded(seed):
+        logits: np.ndarray = classifier.predict(x, batch_size=batch_size)
+    return logits
+
+
+def craft_batch(
+    stage: Stage,
+    classifier: PyTorchSpikingClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    norm: float | str,
+    eps: float,
+) -> np.ndarray:
+    """Adversarial samples of one batch ``(N, *input_shape)`` with labels (N,).
+
+    The network's rule gives the gradients. Rules such as ASSG remember nothing before the batch,
+    and nothing after it. Results of attacks of ART's that take no budget are projected."""
+    seed, radius = 0, None if norm in (FLIPS, SHIFT) else eps
+    if "seed" in settings_of(stage.attack):
+        # As ART's attacks draw, from numpy's global state; numbers above 2**31 on any system.
+        seed = int(np.random.randint(SEEDS, dtype=np.uint32))  # noqa: NPY002
+    make = stage.instantiate if stage.kind.bounded else stage.build
+    with attacking(classifier, radius):
+        attack = make(classifier, norm, eps, max(1, len(x)), seed)
+        adversarial: np.ndarray = attack.generate(x, y)
+    return adversarial
+
+
+def craft(
+    stage: Stage,
+    rule: Gradient,
+    classifier: PyTorchSpikingClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    norm: float | str,
+    eps: float,
+    batch_size: int,
+    seed: int,
+    progress_label: str,
+) -> np.ndarray:
+    """Adversarial samples of x ``(N, *input_shape)``, class indices y (N,), crafted with the rule.
+
+    The network keeps its own rule; a stage's own rule comes first. Every batch has the random state
+    of the seed and its position.
+
+    :param eps: budget in the norm, in the unit of the samples."""
+    adversarial = np.empty_like(x)
+    with classifier.model.using(stage.rule or rule):
+        for batch in batches(len(x), batch_size, seed, progress_label):
+            adversarial[batch] = craft_batch(
+                stage, classifier, x[batch], y[batch], norm=norm, eps=eps
+            )
+    return adversarial
+
+
+def attack_logits(
+    stage: Stage,
+    rule: Gradient,
+    classifier: PyTorchSpikingClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    **options: Any,
+) -> np.ndarray:
+    """Logits (N, K) of the samples that :func:`craft` gives with the options."""
+    adversarial = craft(stage, rule, classifier, x, y, **options)
+    return predict_logits(classifier, adversarial, options["batch_size"], options["seed"])

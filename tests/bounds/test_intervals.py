@@ -1,0 +1,259 @@
+"""Bounds of spikes: sound by samples of currents, and tight where all spikes can be listed.
+
+Counts rest on a theorem: more current never gives fewer spikes up to any step. It is tried on
+exact numbers, by a loop that is written from the equations alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from fractions import Fraction
+from itertools import accumulate, product
+from math import inf
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+
+from art_snn.bounds import intervals as module
+from art_snn.bounds.intervals import bound_steps, list_trains
+from art_snn.dynamics import Dynamics
+from art_snn.values import Values
+from tests.conftest import varied
+
+NEURONS = {
+    "hard": Dynamics(0.5),
+    "soft": Dynamics(0.5, reset="soft"),
+    "none": Dynamics(0.5, reset="none"),
+    "IF": Dynamics(1.0, 0.7),
+    "IF soft": Dynamics(1.0, 0.7, "soft"),
+    "slow": Dynamics(0.9, 1.3, "hard"),
+    "slow soft": Dynamics(0.9, 1.3, "soft"),
+    "fast": Dynamics(0.25, 0.5),
+    "strict": Dynamics(0.5, strict=True),
+    "rest": Dynamics(0.5, rest=-0.5, start=0.25),
+    "rest above": Dynamics(0.5, rest=2.0),
+    "drop": Dynamics(0.5, reset="soft", drop=0.6, gain=0.7, constant=0.1),
+}
+
+
+def boxes(steps: int, count: int, seed: int = 0):
+    """Ends of currents [T, count] around the thresholds."""
+    generator = torch.Generator().manual_seed(varied(seed))
+    middle = torch.randn(steps, count, generator=generator) * 0.8 + 0.5
+    half = torch.rand(steps, count, generator=generator) * 0.4
+    return middle - half, middle + half
+
+
+def truths(bounds):
+    """Spikes, 0 or 1, as truth values."""
+    return tuple(part.bool() for part in bounds)
+
+
+@pytest.mark.parametrize("neuron", NEURONS.values(), ids=NEURONS)
+def test_steps_that_are_sure_are_fired_by_every_current_in_the_box(neuron):
+    low, high = boxes(steps=6, count=400)
+    sure, maybe = truths(bound_steps(neuron, low, high))
+    assert (sure <= maybe).all()
+    assert (maybe & ~sure).float().mean() < 0.9
+    for index in range(60):
+        where = torch.rand(low.shape)
+        where = where.round() if index % 2 else where
+        spikes = neuron.simulate(low + where * (high - low)).bool()
+        assert (sure <= spikes).all()
+        assert (spikes <= maybe).all()
+
+
+@pytest.mark.parametrize("name", [name for name in NEURONS if name != "drop"])
+def test_the_first_step_that_is_not_sure_can_be_either(name):
+    # Bounds are tight at a step whose neuron was sure until then, and later ones not always.
+    neuron = NEURONS[name]
+    low, high = boxes(steps=3, count=200)
+    sure, maybe = truths(bound_steps(neuron, low, high))
+    seen = [torch.zeros_like(sure) for _ in range(2)]
+    for shares in product((0.0, 0.25, 0.5, 0.75, 1.0), repeat=3):
+        where = torch.tensor(shares)[:, None]
+        spikes = neuron.simulate(low + where * (high - low)).bool()
+        seen[0] |= ~spikes
+        seen[1] |= spikes
+    unsure = maybe & ~sure
+    first = unsure & (unsure.cumsum(0) == 1)
+    assert first.any()
+    assert seen[0][first].all()
+    assert seen[1][first].all()
+
+
+def test_every_neuron_of_a_layer_has_its_own_settings():
+    decays, thresholds = (torch.tensor([0.25, 0.5, 0.9]), torch.tensor([0.5, 1.0, 1.5]))
+    whole = Dynamics(Values(decays), Values(thresholds), "soft")
+    low, high = (end.view(6, 8, 3) for end in boxes(steps=6, count=24))
+    sure, maybe = bound_steps(whole, low, high)
+    for index in range(3):
+        one = Dynamics(float(decays[index]), float(thresholds[index]), "soft")
+        alone = bound_steps(one, low[..., index], high[..., index])
+        assert torch.equal(sure[..., index], alone[0])
+        assert torch.equal(maybe[..., index], alone[1])
+
+
+CONSTANT = [
+    Dynamics(decay, threshold, reset)
+    for decay in (0.25, 0.5, 0.9, 1.0)
+    for threshold, reset in ((1.0, "hard"), (0.7, "soft"), (1.0, "none"))
+]
+
+
+def around_ends(trains) -> torch.Tensor:
+    """Currents up to three ulps around the ends of pieces, and dense ones."""
+    spans = [span for step in trains.firing + trains.silent for span in step]
+    ends = torch.tensor(spans).flatten().float()
+    several = [ends[ends.isfinite()]] * 2
+    for _ in range(3):
+        above, below = (
+            torch.nextafter(several[n], torch.tensor(to)) for n, to in ((-1, inf), (-2, -inf))
+        )
+        several += [below, above]
+    return torch.cat([torch.linspace(-0.5, 2.5, 5000), *several])
+
+
+def intervals(current: torch.Tensor, neuron: Dynamics, steps: int, seed: int):
+    """Random intervals of currents, and whether their neurons fire always, and ever."""
+    current = current.sort().values
+    spikes = neuron.simulate(current.expand(steps, -1)).long()
+    generator = torch.Generator().manual_seed(varied(seed))
+    starts = torch.randint(len(current) - 1, (400,), generator=generator)
+    widths = torch.randint(1, len(current) // 4, (400,), generator=generator)
+    stops = (starts + widths).clamp_max(len(current) - 1)
+    sums = torch.nn.functional.pad(spikes.cumsum(1), (1, 0))
+    ones, total = sums[:, stops + 1] - sums[:, starts], stops + 1 - starts
+    return current[starts], current[stops], ones == total, ones > 0
+
+
+@pytest.mark.parametrize("steps", [1, 4, 12])
+@pytest.mark.parametrize("neuron", CONSTANT, ids=str)
+def test_trains_of_constant_currents_are_all_and_nothing_else(neuron, steps):
+    trains = list_trains(neuron, steps, torch.float32)
+    low, high, always, ever = intervals(around_ends(trains), neuron, steps, seed=steps)
+    sure, maybe = truths(trains.bound(low, high))
+    assert (sure <= always).all()
+    assert (ever <= maybe).all()
+    low, high, always, ever = intervals(torch.linspace(-0.5, 2.5, 40_000), neuron, steps, seed=1)
+    sure, maybe = truths(trains.bound(low, high))
+    assert (sure <= always).all()
+    assert (ever <= maybe).all()
+    # At a threshold a soft reset leaves next to nothing, and rounding all trains behind it.
+    few = 0.1 if neuron.reset == "soft" else 0.01
+    assert ((sure != always) | (maybe != ever)).float().mean() < few
+
+
+def test_too_many_trains_are_left_to_steps(monkeypatch):
+    monkeypatch.setattr(module, "MOST_PIECES", 3)
+    list_trains.cache_clear()
+    assert list_trains(Dynamics(0.9, reset="soft"), 12, torch.float32) is None
+    list_trains.cache_clear()
+
+
+def spikes(currents: Sequence[float], dynamics: Any) -> list[int]:
+    """The spikes of one neuron.
+
+    :param dynamics: with the settings of :class:`art_snn.dynamics.Dynamics`, all numbers."""
+    drop = dynamics.threshold if dynamics.drop is None else dynamics.drop
+    decay, gain, constant, rest, drop, v = map(
+        Fraction,
+        (dynamics.decay, dynamics.gain, dynamics.constant, dynamics.rest, drop, dynamics.start),
+    )
+    train = []
+    for x in currents:
+        u = decay * v + gain * Fraction(x) + constant
+        s = u > dynamics.threshold if dynamics.strict else u >= dynamics.threshold
+        train.append(int(s))
+        v = u
+        if s and dynamics.reset == "hard":
+            v = rest
+        elif s and dynamics.reset == "soft":
+            v = u - drop
+    return train
+
+
+def counts(currents: Sequence[float], dynamics: Any) -> list[int]:
+    """How many spikes there are up to each step."""
+    total, so_far = 0, []
+    for s in spikes(currents, dynamics):
+        total += s
+        so_far.append(total)
+    return so_far
+
+
+# Eighths are often at a threshold of eighths.
+eighths = st.integers(-24, 24).map(lambda parts: parts / 8)
+positive = st.integers(1, 16).map(lambda parts: parts / 8)
+decays = st.one_of(st.sampled_from([1e-6, 0.25, 0.5, 0.9, 1.0]), st.floats(1e-6, 1.0))
+
+
+@st.composite
+def dynamics(draw, resets=("hard", "soft", "none")):
+    """Any neurons, also such whose hard reset leads above the threshold."""
+    reset, threshold = draw(st.sampled_from(resets)), draw(positive)
+    rest = draw(eighths) if reset == "hard" else 0.0
+    return Dynamics(
+        draw(decays),
+        threshold,
+        reset,
+        gain=draw(positive),
+        constant=draw(eighths),
+        strict=draw(st.booleans()),
+        rest=rest,
+        start=draw(eighths),
+        drop=draw(st.none() | positive) if reset == "soft" else None,
+    )
+
+
+@st.composite
+def two_currents(draw):
+    """A current of both signs and one that is nowhere lower."""
+    low = draw(st.lists(eighths, min_size=1, max_size=12))
+    more = st.one_of(st.just(0.0), positive)
+    rises = draw(st.lists(more, min_size=len(low), max_size=len(low)))
+    return low, [a + b for a, b in zip(low, rises, strict=True)]
+
+
+@settings(max_examples=400, deadline=None)
+@given(dynamics(), two_currents())
+def test_counts_up_to_every_step_never_fall_where_the_current_rises(neuron, currents):
+    fewest, most = (counts(current, neuron) for current in currents)
+    assert all(a <= b for a, b in zip(fewest, most, strict=True))
+
+
+@settings(max_examples=200, deadline=None)
+@given(dynamics(resets=["soft"]), two_currents())
+def test_counts_without_leak_depend_on_charges_alone_and_never_fall_with_them(neuron, charges):
+    neuron = Dynamics(
+        1.0, neuron.threshold, "soft", gain=neuron.gain, strict=neuron.strict, drop=neuron.drop
+    )
+    fewest, most = (counts(_steps(charge), neuron) for charge in charges)
+    assert all(a <= b for a, b in zip(fewest, most, strict=True))
+
+
+def _steps(charges):
+    """Currents whose sums up to each step are these."""
+    return [b - a for a, b in zip([0.0, *charges], charges, strict=False)]
+
+
+def test_single_steps_and_currents_of_charges_can_fall_where_counts_do_not():
+    # The more the current, the earlier the reset: counts are needed, spikes are not monotone.
+    neuron = Dynamics(0.5, 1.0)
+    assert spikes([0.75, 0.75], neuron) == [0, 1]
+    assert spikes([1.0, 0.75], neuron) == [1, 0]
+    leaky, charges = Dynamics(0.5, 1.0, "soft"), ([0.0, 1.0], [0.75, 1.0])
+    assert counts(_steps(charges[0]), leaky)[-1] > counts(_steps(charges[1]), leaky)[-1]
+
+
+def test_the_loop_is_that_of_the_package():
+    draw = random.Random(1)
+    for reset in ("hard", "soft", "none"):
+        rest = -0.25 if reset == "hard" else 0.0
+        neuron = Dynamics(0.5, 1.0, reset, gain=0.75, constant=0.125, rest=rest, start=0.5)
+        current = [draw.randint(-16, 16) / 8 for _ in range(12)]
+        simulated = neuron.simulate(torch.tensor(current, dtype=torch.float64)[:, None])
+        assert simulated[:, 0].tolist() == spikes(current, neuron)
+        assert counts(current, neuron) == list(accumulate(spikes(current, neuron)))
