@@ -5,7 +5,7 @@ whose gradient vanishes altogether, and measures how far each gradient points aw
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -213,7 +213,7 @@ class Bench:
 
             comparison = earlier(file, "comparison", Comparison, fits)
             if comparison is None:
-                attack = f"{bench.stage}, eps {settings.eps:.4g}"
+                attack = f"{settings.attack}, eps {settings.eps:.4g}"
                 attack += f", crafted in {settings.attack_dtype}" if settings.attack_dtype else ""
                 comparison = Comparison(title, key, attack, content)
                 bench.time(comparison, {name: bench.rules[name] for name in timed})
@@ -240,7 +240,7 @@ class Bench:
         network, rule = self.classifier.model, self.averaged(rule)
         with seeded(self.settings.seed):
             reason = network.objection(rule) or network.objection(rule, self.x)
-        return reason and reason.rstrip(".")
+        return None if reason is None else str(reason).rstrip(".")
 
     def _with_native(self) -> "Bench":
         """The same, with the network's own gradient where none of the default rules applies."""

@@ -216,7 +216,7 @@ def random_samples(
     *,
     steps: int | None = None,
     channels: int | None = None,
-    image_size: int | None = None,
+    image_size: Any = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Random samples ``(samples, *input_shape)`` in [0, 1] and one-hot labels for a network.
 

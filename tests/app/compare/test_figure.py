@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from art_snn.app.compare.figure import draw as drawn, success_bars, time_bars
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.container import BarContainer
@@ -13,7 +14,6 @@ from matplotlib.figure import Figure
 
 from art_snn.app.attack import Attack
 from art_snn.app.compare import RULES, Comparison, Row, Settings, compared
-from art_snn.app.compare.figure import draw as drawn, success_bars, time_bars
 from art_snn.gradients import RGA, STBP, Mean, Triangle, engine_of
 from art_snn.metrics import Robustness
 from tests.outcomes import outcome

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from art_snn.app.harden import Settings
+from art_snn.app.train.figure import draw
 
 from art_snn import RGA, STBP, checkpoint
 from art_snn.app import train
 from art_snn.app.attack import Attack
-from art_snn.app.harden import Settings
 from art_snn.app.resume import read_result
 from art_snn.app.train import Fitted, fitted
-from art_snn.app.train.figure import draw
 from art_snn.checkpoint import CheckpointError
 from art_snn.data import Dataset
 from art_snn.gradients import parse_rule

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from art_snn.app.sweep import Line, Settings, Sweep, Swept, check, run, swept
+from art_snn.app.sweep.result import Content
 from torch import nn
 
 from art_snn import (
@@ -20,8 +22,6 @@ from art_snn import (
 from art_snn.app import compare, trained
 from art_snn.app.attack import Attack
 from art_snn.app.resume import bit_string, read_result
-from art_snn.app.sweep import Line, Settings, Sweep, Swept, check, run, swept
-from art_snn.app.sweep.result import Content
 from art_snn.app.trained import Trained
 from art_snn.data import Source, from_npz
 from art_snn.encoders import Frames, Poisson

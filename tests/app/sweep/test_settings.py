@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from art_snn.app.sweep import Settings, Sweep, Sweeps, paper
 
 from art_snn import checkpoint
 from art_snn.app.attack import Attack
-from art_snn.app.sweep import Settings, Sweep, Sweeps, paper
 from art_snn.app.trained import Trained
 from art_snn.checks import ArgumentError
 from art_snn.gradients import ASSG, RGA
