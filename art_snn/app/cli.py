@@ -18,7 +18,7 @@ from art_snn.checks import ArgumentError, WriteFailed, abridge, shown
 from art_snn.progress import lines_written
 from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
 
-OLD = ("check", "cost", "curves", "demo", "leaderboard", "scaling")
+OLD = ("check", "curves", "demo", "leaderboard")
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "evaluate": ("evaluate.settings", "evaluate.run"),
