@@ -14,8 +14,8 @@ from art_snn.files import damage, write_tensors
 from art_snn.interop import AdaptedNetwork
 from art_snn.network import SpikingNetwork
 from art_snn.paths import FILE, expand_path, require_kind
+from art_snn.state import to_cpu
 from art_snn.tensors import ENDING, read_safetensors, write_safetensors
-from art_snn.transfers import fetched
 
 FORMAT = "art_snn.checkpoint.1"
 
@@ -34,7 +34,7 @@ def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
     :raises ValueError: when a weight is NaN or infinite, before anything is written.
     :raises WriteFailed: when the file cannot be written."""
     state, (names, sound) = network.state_dict(), _soundness(network)
-    values = fetched([*state.values(), *sound])
+    values = to_cpu([*state.values(), *sound])
     _require_sound("network", names, values[len(state) :])
     weights = dict(zip(state, values, strict=False))
     plain = {name: _plain(name, value) for name, value in notes.items()}
@@ -134,7 +134,7 @@ def _unreadable(path: str | Path, why: str, remedy: str) -> CheckpointError:
 def check_weights(network: SpikingNetwork, argument: str) -> None:
     """ValueError for parameters that are not finite, and buffers that hold NaN."""
     names, sound = _soundness(network)
-    _require_sound(argument, names, fetched(sound))
+    _require_sound(argument, names, to_cpu(sound))
 
 
 def _soundness(network: SpikingNetwork) -> tuple[list[str], list[torch.Tensor]]:

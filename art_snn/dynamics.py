@@ -1,14 +1,19 @@
-"""The state equations of a spiking neuron, and the only simulation of them in the package."""
+"""The state equations of a spiking neuron, and the only simulation of them in the package.
 
+A setting of a layer of neurons is a number, or :class:`Values` that differ between neurons."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass, fields
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
 from art_snn import fused
 from art_snn.checks import require, require_number, set_fields
-from art_snn.values import Setting, Values, is_uniform, least, most, operand, plus_scaled, setting
 
 DECAYS = (1e-6, 1.0)
 THRESHOLDS = (1e-4, 1e4)
@@ -16,6 +21,126 @@ THRESHOLDS = (1e-4, 1e4)
 POTENTIALS = (-1e4, 1e4)
 SOFT_AND_HARD = "Hard sets the potential to zero, soft subtracts the threshold."
 MOST_STEPS = 100_000
+
+Operation: TypeAlias = Callable[[Any, Any], Any]
+
+
+def _before(operation: Operation) -> Operation:
+    """The operation of Values with another operand after them."""
+
+    def apply(values: Values, other: Any) -> Any:
+        if isinstance(other, Tensor):
+            return operation(values.at(other), other)
+        return Values(operation(values.numbers, getattr(other, "numbers", other)))
+
+    return apply
+
+
+def _after(operation: Operation) -> Operation:
+    """The operation of Values with a number before them; tensors have their own."""
+    return lambda values, other: Values(operation(getattr(other, "numbers", other), values.numbers))
+
+
+class Values:
+    """Numbers that broadcast to one time step [N, ...] of a layer, in the place of one number.
+
+    They are compared and hashed by value. Arithmetic with a tensor gives a tensor of its dtype and
+    device, otherwise Values again.
+
+    :param numbers: a tensor [C, 1, 1], [K] or of any other shape without the batch axis."""
+
+    def __init__(self, numbers: Tensor) -> None:
+        self.numbers = numbers.detach().to("cpu", torch.float64, copy=True)
+        self._key = (tuple(self.numbers.shape), tuple(self.numbers.flatten().tolist()))
+
+    def at(self, like: Tensor) -> Tensor:
+        """The numbers in the dtype and on the device of another tensor."""
+        return self.numbers.to(like.device, like.dtype)
+
+    def tolist(self) -> Any:
+        """The numbers in nested lists, for JSON."""
+        return self.numbers.tolist()
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        like = next(a for a in (*args, *kwargs.values()) if isinstance(a, Tensor))
+        args = tuple(a.at(like) if isinstance(a, Values) else a for a in args)
+        return func(*args, **kwargs)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Values) and self._key == other._key
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __format__(self, spec: str) -> str:
+        return f"{least(self):{spec}} to {most(self):{spec}}"
+
+    def __repr__(self) -> str:
+        return f"({self:.4g}, {self.numbers.numel()} values)"
+
+    __add__, __radd__ = _before(operator.add), _after(operator.add)
+    __sub__, __rsub__ = _before(operator.sub), _after(operator.sub)
+    __mul__, __rmul__ = _before(operator.mul), _after(operator.mul)
+    __truediv__, __rtruediv__ = _before(operator.truediv), _after(operator.truediv)
+
+    def __neg__(self) -> Values:
+        return Values(-self.numbers)
+
+
+Setting: TypeAlias = Any
+"""A setting of a layer of neurons: a number for all, or Values, which type checkers cannot say."""
+
+
+def setting(value: Any) -> Any:
+    """A tensor or parameter as a number where it has one element, else as Values."""
+    if not isinstance(value, Tensor):
+        return value
+    return value.detach().item() if value.numel() == 1 else Values(value)
+
+
+def least(value: Setting) -> float:
+    """The smallest number of a setting."""
+    return float(value.numbers.min()) if isinstance(value, Values) else value
+
+
+def most(value: Setting) -> float:
+    """The largest number of a setting."""
+    return float(value.numbers.max()) if isinstance(value, Values) else value
+
+
+def clamp(value: Setting, low: float, high: float) -> Setting:
+    """A setting whose numbers are brought into a range."""
+    if isinstance(value, Values):
+        return Values(value.numbers.clamp(low, high))
+    return min(max(value, low), high)
+
+
+def is_uniform(values: Iterable[Any]) -> bool:
+    """Whether none of the settings differs from neuron to neuron."""
+    return not any(isinstance(value, Values) for value in values)
+
+
+def plus_scaled(a: Tensor, x: Tensor, factor: Setting, out: Tensor) -> Tensor:
+    """Write ``a + factor x`` to `out`, which may be any of them."""
+    if isinstance(factor, Values):
+        return torch.addcmul(a, x, factor.at(x), out=out)
+    return torch.add(a, x, alpha=factor, out=out)
+
+
+def plus_product(a: Tensor, x: Tensor, y: Tensor, factor: Setting, out: Tensor) -> Tensor:
+    """Write ``a + factor x y`` to `out`, which may be any of them."""
+    if isinstance(factor, Values):
+        return plus_scaled(a, x * y, factor, out)
+    return torch.addcmul(a, x, y, value=factor, out=out)
+
+
+def operand(value: Setting, like: Tensor) -> Any:
+    """A setting as an operand: a number, or a tensor like the other one."""
+    return value.at(like) if isinstance(value, Values) else value
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,7 +175,7 @@ class Dynamics:
 
     A number may be a tensor of one element. All but `strict` may be tensors that broadcast to one
     step [N, ...], such as [K] behind a linear layer and [C, 1, 1] behind a convolution: each neuron
-    then has its setting, kept as :class:`~art_snn.values.Values`.
+    then has its setting, kept as :class:`Values`.
 
     :raises ValueError: when a parameter is out of its range."""
 
@@ -140,7 +265,7 @@ class Dynamics:
         return self.rest if self.resets_below else 0.0
 
     @property
-    def standard(self) -> "Dynamics":
+    def standard(self) -> Dynamics:
         """The dynamics without further parameters that :meth:`effective` currents drive alike.
 
         They differ in the first steps after another start, and for a potential at the threshold."""
@@ -162,9 +287,9 @@ class Dynamics:
         :param spikes: buffer [T, N, ...] for the result, or None to make one."""
         if spikes is None:
             spikes = empty_steps(current)
-        results = (spikes,) if potential is None else (spikes, potential)
-        loop = _Steps(self, potential is not None)
-        if not (self.uniform and fused.run_fused(loop, (current,), results)):
+        if self.uniform:
+            fused.run(self._simulate, self, (current,), potential, spikes)
+        else:
             self._simulate(current, potential, spikes)
         return spikes
 
@@ -228,59 +353,3 @@ def _checked(name: str, value: Any, **bounds: Any) -> Setting:
     value = setting(value)
     numbers = [require_number(name, extreme, **bounds) for extreme in (least(value), most(value))]
     return value if isinstance(value, Values) else numbers[0]
-
-
-@dataclass(frozen=True)
-class _Steps(fused.Loop):
-    """The same steps for :mod:`art_snn.fused`: x -> s, and u where the potential is asked for."""
-
-    dynamics: Dynamics
-    with_potential: bool
-
-    carries: ClassVar[bool] = True
-
-    def step(
-        self, given: fused.Rows, before: fused.Rows | None, state: Tensor | None
-    ) -> tuple[fused.Rows, Tensor]:
-        (x,), dynamics = given, self.dynamics
-        v = dynamics._at_start(x) if state is None else state
-        u, after = torch.empty_like(x), torch.empty_like(x)
-        dynamics._charge(x, v, None if before is None else before[0], u)
-        s = (u > dynamics.threshold if dynamics.strict else u >= dynamics.threshold).to(u.dtype)
-        dynamics._discharge(u, s, after)
-        return (s, u) if self.with_potential else (s,), after
-
-    def eager(self, given: fused.Rows, results: fused.Rows) -> None:
-        potential = results[1] if self.with_potential else None
-        self.dynamics._simulate(given[0], potential, results[0])
-
-    def witness(self) -> "_Steps | None":
-        """Where spikes agree, potentials may still not, and then other spikes will differ."""
-        return None if self.with_potential else _Steps(self.dynamics, True)
-
-    def trial(self, like: Tensor, generator: torch.Generator) -> fused.Rows:
-        return (currents_around(self.dynamics, like, generator),)
-
-
-def currents_around(dynamics: Dynamics, like: Tensor, generator: torch.Generator) -> Tensor:
-    """Currents [T, M] like `like`: random, next to the threshold, or tiny, huge or not finite."""
-    noise = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
-    span = dynamics.threshold - dynamics.origin
-    x: Tensor = (noise * span + span / 2) / dynamics.gain
-    around, extreme, limits = slice(1, None, 3), slice(2, None, 24), torch.finfo(like.dtype)
-    quarters = torch.randint(-5, 6, like.shape, generator=generator, device=like.device)
-    off = quarters.to(like.dtype) * (limits.eps * abs(dynamics.threshold) / 4)
-    values = (limits.tiny / 4, limits.max, float("inf"), -float("inf"), float("nan"), 0.0)
-    kinds = torch.tensor(values, dtype=like.dtype, device=like.device)
-    kind = torch.randint(len(values), like.shape, generator=generator, device=like.device)
-    x[:, extreme] = torch.where(noise > 1, kinds[kind], x)[:, extreme]
-    v = dynamics._at_start(x[0])
-    u = torch.empty_like(v)
-    fired: Tensor | None = None
-    for t in range(len(x)):
-        missing = dynamics.threshold - dynamics.decay * v - dynamics.constant
-        x[t, around] = (missing.add_(off[t]) / dynamics.gain)[around]
-        dynamics._charge(x[t], v, fired, u)
-        fired = dynamics.silent(u).neg_().add_(1)
-        dynamics._discharge(u, fired, v)
-    return x

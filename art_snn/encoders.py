@@ -21,7 +21,7 @@ class Encoder(Protocol):
         ...
 
 
-def encoding(encoder: object) -> str:
+def describe_encoder(encoder: object) -> str:
     """An encoder in words."""
     words = {Direct: "direct encoding", Poisson: "Poisson encoding", Frames: "event frames"}
     return words.get(type(encoder), repr(encoder))

@@ -3,30 +3,41 @@
 import copy
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from art_snn.activations import Call, NeuronLayer
-from art_snn.blocks import applied
 from art_snn.checks import invalid, require, require_number
-from art_snn.context import PerContext, within
-from art_snn.encoders import Direct, Encoder, encoding
+from art_snn.encoders import Direct, Encoder, describe_encoder
 from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
 from art_snn.gradients.again import Again, random_state, same_draws, weights_of
 from art_snn.gradients.base import kept, simulation
 from art_snn.gradients.fixed import holding, unhandled, weights_fixed
 from art_snn.gradients.names import check_applicable, objection, resolve
 from art_snn.layers import TimeDistributed, device_of, hooked_everywhere, is_plain, varies
-from art_snn.neurons import Neuron
-from art_snn.passes import attached, modes_kept, watched
-from art_snn.precision import HalfPrecision, taken
-from art_snn.state import bits, changed, counted, form, settings
+from art_snn.neurons import Neuron, attached
+from art_snn.passes import Call, PerContext, modes_kept, watched, within
+from art_snn.precision import HalfPrecision, compute_dtype
+from art_snn.state import counted, digest, settings, structure
 
 VERIFIED = 8
 """Samples on which the model of an adapted network is verified at first."""
+
+
+@dataclass(frozen=True)
+class NeuronLayer:
+    """A layer of neurons, by its name in `network.layer_names`.
+
+    :param layout: what its calls take: "steps" [T, N, ...], "step" one of them [N, ...], ...
+    :param site: its dynamics, with the name that complaints use."""
+
+    name: str
+    module: nn.Module
+    layout: str
+    site: Site
 
 
 class SpikingNetwork(HalfPrecision):
@@ -181,7 +192,7 @@ class SpikingNetwork(HalfPrecision):
         fixed = fixed and not getattr(parametrize, "_cache_enabled", 0)
         again = self._again(rule, checked) if fixed and self._fixed is None else None
         with holding(fixed):
-            logits = self.crafted(rule, checked)
+            logits = self.compute_logits(rule, checked)
         # Behind a cut, such as a detach, nothing is to be differentiated.
         return again.linked(checked, logits) if again and logits.requires_grad else logits
 
@@ -204,7 +215,7 @@ class SpikingNetwork(HalfPrecision):
         """Whether logits of a pass differentiated at its input, on that device, are predictions.
 
         Not in half precision, nor by rules whose logits are not those of the network."""
-        lowers = taken(self.attack_dtype, device)[0] is not None
+        lowers = compute_dtype(self.attack_dtype, device)[0] is not None
         half = lowers and self.lowering_objection(self.rule) is None
         return self.rule.exact_logits and not half
 
@@ -331,7 +342,8 @@ class SpikingNetwork(HalfPrecision):
     def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input [T, N, ...] -> output of the last layer at every step [T, N, K]."""
         with attached(self, unhandled(firing), self.plain), weights_fixed():
-            return applied(self.layers, encoded)
+            output: Tensor = self.layers(encoded)
+            return output
 
     def averaging_objection(self) -> str | None:
         """Why the network cannot run on an input averaged over time at present, or None."""
@@ -365,11 +377,11 @@ class SpikingNetwork(HalfPrecision):
         kept = (b for m in self.modules() if not m.training for b in m.buffers(recurse=False))
         tensors = [*self.parameters(), *kept]
         # Nobody else writes the weights of a copy in half precision.
-        return self._form_key(), counted(tensors), bits(tensors) if self.exact is None else None
+        return self._form_key(), counted(tensors), digest(tensors) if self.exact is None else None
 
     def _form_key(self) -> Hashable:
         modules = list(self.layers.named_modules())
-        return form(modules), frozenset(settings(modules, self.written).items())
+        return structure(modules), frozenset(settings(modules, self.written).items())
 
     @contextmanager
     def writing(self) -> Iterator[None]:
@@ -377,8 +389,9 @@ class SpikingNetwork(HalfPrecision):
         modules = dict(self.layers.named_modules())
         before = settings(modules.items(), self.written)
         yield
-        for name, attribute in changed(before, settings(modules.items(), self.written)):
-            self.written.add((type(modules[name]), attribute))
+        for (name, attribute), held in settings(modules.items(), self.written).items():
+            if before.get((name, attribute), ...) != held:
+                self.written.add((type(modules[name]), attribute))
 
     def time_steps(self) -> int | None:
         """Time steps T, where the encoder has a number of them."""
@@ -387,7 +400,7 @@ class SpikingNetwork(HalfPrecision):
     def timing(self) -> str:
         """Time steps and encoder in words, as far as they are known."""
         steps = self.time_steps()
-        return ("" if steps is None else f"T = {steps}, ") + encoding(self.encoder)
+        return ("" if steps is None else f"T = {steps}, ") + describe_encoder(self.encoder)
 
     @property
     def layer_names(self) -> list[str]:

@@ -1,25 +1,92 @@
-"""What holds for one forward pass and not for the modules, which several may share.
+"""What belongs to one pass and not to the modules that passes share.
 
-How neurons fire, which hooks are called, and in which mode modules are: each for the thread or
-task that runs the pass."""
+Every thread and every asynchronous task has its own values (:class:`PerContext`), sees only its own
+calls of a module (:func:`watched`), and relies on a mode of the modules (:func:`modes_kept`)."""
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar, overload
 from weakref import WeakKeyDictionary
 
 from torch import nn
 
-from art_snn.context import within
-from art_snn.gradients.base import Firing
-from art_snn.neurons import PASS, Neuron, Pass
+Value = TypeVar("Value")
+Call = tuple[Any, Any]
+"""What a layer took, and what it returned."""
+
+
+@contextmanager
+def within(variable: "ContextVar[Value] | Attribute[Value]", value: Value) -> Iterator[None]:
+    """Give a ContextVar, or ``Class.attribute.of(object)``, another value within the block."""
+    before = variable.get()
+    variable.set(value)
+    try:
+        yield
+    finally:
+        variable.set(before)
+
+
+class PerContext(Generic[Value]):
+    """An attribute with a value of its own in every context, as :mod:`contextvars` has it.
+
+    A new thread starts with what `make` gives, an asyncio task with the values of the code that
+    starts it. Values are dropped with the object that they belong to."""
+
+    def __init__(self, make: Callable[[], Value]) -> None:
+        self.make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.values: ContextVar[WeakKeyDictionary[Any, Value] | None]
+        self.values = ContextVar(name, default=None)
+
+    def of(self, instance: object) -> "Attribute[Value]":
+        """The attribute of one object, for :func:`within`."""
+        return Attribute(self, instance)
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "PerContext[Value]": ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> Value: ...
+
+    def __get__(self, instance: object | None, owner: type) -> "Value | PerContext[Value]":
+        if instance is None:
+            return self
+        values = self.values.get()
+        if values is None or instance not in values:
+            self.__set__(instance, self.make())
+            values = self.values.get()
+        assert values is not None
+        return values[instance]
+
+    def __set__(self, instance: object, value: Value) -> None:
+        # A new mapping, since contexts that were copied from this one share the old one.
+        values = WeakKeyDictionary(self.values.get() or {})
+        values[instance] = value
+        self.values.set(values)
+
+
+@dataclass(frozen=True)
+class Attribute(Generic[Value]):
+    """An attribute of one object, read and written like a ContextVar."""
+
+    per_context: PerContext[Value]
+    instance: object
+
+    def get(self) -> Value:
+        return self.per_context.__get__(self.instance, type(self.instance))
+
+    def set(self, value: Value) -> None:
+        self.per_context.__set__(self.instance, value)
+
 
 _KEEPING: ContextVar[bool] = ContextVar("keeping", default=False)
 _MODES_LOCK = threading.Lock()
 _MODES: WeakKeyDictionary[nn.Module, tuple[int, bool]] = WeakKeyDictionary()
-"""How many threads rely on the mode of a module at present, and which mode it had before."""
+"""The number of threads that rely on the mode of a module, and its mode before them."""
 
 
 @contextmanager
@@ -48,16 +115,6 @@ def modes_kept(network: nn.Module, mode: bool | None = None) -> Iterator[None]:
                     _MODES[module] = users - 1, first
 
 
-@contextmanager
-def attached(network: nn.Module, firing: Firing, plain: bool = False) -> Iterator[None]:
-    """Let every neuron of the network fire by `firing`, under its own name, within the block.
-
-    :param plain: as in :class:`~art_snn.neurons.Pass`."""
-    names = {module: name for name, module in network.named_modules() if isinstance(module, Neuron)}
-    with within(PASS, Pass(firing, names, plain)):
-        yield
-
-
 _WATCHED: ContextVar[tuple[object, ...]] = ContextVar("watched", default=())
 
 
@@ -77,3 +134,15 @@ def watched(module: nn.Module, hook: Callable[[Any, Any, Any], None]) -> Iterato
 def unwatched() -> AbstractContextManager[None]:
     """Within the block :func:`watched` sees no calls."""
     return within(_WATCHED, ())
+
+
+@contextmanager
+def calls_of(module: nn.Module) -> Iterator[list[Call]]:
+    """The calls of a layer that this thread or task makes within the block."""
+    calls: list[Call] = []
+
+    def keep(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        calls.append((inputs[0] if inputs else None, output))
+
+    with watched(module, keep):
+        yield calls

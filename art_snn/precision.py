@@ -5,29 +5,26 @@ from collections.abc import Collection, Hashable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from tyro.conf import arg
 
-from art_snn.checks import Open, choices, invalid
-from art_snn.context import PerContext, within
+from art_snn.checks import invalid
 from art_snn.gradients import Execution, Gradient
 from art_snn.layers import TimeDistributed, foldable, folded_weights
-from art_snn.state import bits, counted
+from art_snn.passes import PerContext, within
+from art_snn.state import counted, digest
 
 DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
     {"bfloat16": torch.bfloat16, "float16": torch.float16}
 )
-AttackDtype = Annotated[Open[str], arg(metavar=choices((*DTYPES, "auto")))]
-TrainDtype = Annotated[Open[str], arg(metavar=choices(("bfloat16", "auto")))]
 
 
 def require_attack_dtype(value: object, argument: str = "attack_dtype") -> str | None:
     """A name of DTYPES, "auto" or None; anything else is refused."""
     remedy = "None crafts in the network's own precision."
-    return _required(argument, value, tuple(DTYPES), remedy)
+    return _require_dtype(argument, value, tuple(DTYPES), remedy)
 
 
 def require_train_dtype(value: object, argument: str = "train_dtype") -> str | None:
@@ -36,29 +33,29 @@ def require_train_dtype(value: object, argument: str = "train_dtype") -> str | N
         "None trains in the network's own precision. Gradients in float16 vanish unless the loss "
         "is scaled; bfloat16 has the range of single precision."
     )
-    return _required(argument, value, ("bfloat16",), remedy)
+    return _require_dtype(argument, value, ("bfloat16",), remedy)
 
 
-def _required(argument: str, value: object, names: tuple[str, ...], remedy: str) -> str | None:
+def _require_dtype(argument: str, value: object, names: tuple[str, ...], remedy: str) -> str | None:
     name = str(value).removeprefix("torch.") if isinstance(value, torch.dtype) else value
     if name is None or (isinstance(name, str) and name in (*names, "auto")):
         return name
     raise invalid(argument, f"'auto', {', '.join(map(repr, names))} or None", repr(value), remedy)
 
 
-def taken(asked: str | None, device: torch.device) -> tuple[torch.dtype | None, str]:
+def compute_dtype(asked: str | None, device: torch.device) -> tuple[torch.dtype | None, str]:
     """The dtype to compute in, None for the network's own, and why."""
-    if asked is None:
-        return None, ""
-    if asked in DTYPES:
-        return DTYPES[asked], asked
+    if asked is None or asked in DTYPES:
+        return (None, "") if asked is None else (DTYPES[asked], asked)
+    cuda = device.type == "cuda"
+    name = torch.cuda.get_device_name(device) if cuda else "the processor"
     if multiplies_bfloat16(device):
-        return torch.bfloat16, f"bfloat16, which {_named(device)} multiplies natively"
-    return None, f"no bfloat16, which {_named(device)} does not multiply natively"
+        return torch.bfloat16, f"bfloat16, which {name} multiplies natively"
+    return None, f"no bfloat16, which {name} does not multiply natively"
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether products of bfloat16 are native: with AMX, AVX-512 BF16 or CUDA capability 8 on."""
+    """True if products of bfloat16 are native: with AMX, AVX-512 BF16 or CUDA capability 8 on."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     if device.type != "cpu":
@@ -68,14 +65,10 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     return any(supported() for supported in asked if callable(supported))
 
 
-def mixed(train_dtype: str | None, device: torch.device) -> AbstractContextManager[object]:
+def autocast(train_dtype: str | None, device: torch.device) -> AbstractContextManager[object]:
     """A block in which layers with weights compute in half precision, and weights keep theirs."""
-    dtype, _ = taken(train_dtype, device)
+    dtype, _ = compute_dtype(train_dtype, device)
     return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
-
-
-def _named(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else "the processor"
 
 
 class HalfPrecision(nn.Module):
@@ -127,18 +120,18 @@ class HalfPrecision(nn.Module):
         """Names of layers that keep their precision when the others are lowered."""
         return ()
 
-    def crafted(self, rule: Gradient, x: Tensor) -> Tensor:
+    def compute_logits(self, rule: Gradient, x: Tensor) -> Tensor:
         """Logits with the rule in their graph, in the precision of :attr:`attack_dtype`."""
         network: Any = self
         if self.attack_dtype is None:
             return rule.logits(network, x)
-        dtype, words = taken(self.attack_dtype, x.device)
+        dtype, reason = compute_dtype(self.attack_dtype, x.device)
         objection = None if dtype is None else self.lowering_objection(rule)
         if dtype is None or objection is not None:
             logits, execution = rule.logits(network, x), self.execution
-            words = words if objection is None else f"in its own precision, since {objection}"
+            reason = reason if objection is None else f"in its own precision, since {objection}"
         else:
-            earlier, half = self._half.get(dtype), self.lowered(dtype)
+            earlier, half = self._half.get(dtype), self.lower(dtype)
             half.budget = self.budget
             first = earlier is None or half is not earlier[1]
             with half.writing() if first else nullcontext():
@@ -147,17 +140,17 @@ class HalfPrecision(nn.Module):
                 # Without what the pass has written.
                 (_, weights), _ = self._half[dtype]
                 self._half[dtype] = ((self._form_key(), weights), half)
-        self.execution = Execution(execution.kind, f"{execution.reason}; {words}")
+        self.execution = Execution(execution.kind, f"{execution.reason}; {reason}")
         return logits
 
-    def lowered(self, dtype: torch.dtype) -> Any:
+    def lower(self, dtype: torch.dtype) -> Any:
         """This network in half precision, made once for every state of it."""
         tensors = (*self.parameters(), *self.buffers())
-        key = (self._form_key(), (counted(tensors), bits(tensors)))
+        key = (self._form_key(), (counted(tensors), digest(tensors)))
         earlier = self._half.get(dtype)
         if earlier is None or earlier[0] != key:
             half = self.twin()
-            half._modules["layers"] = lowered(self.layers, dtype, self.kept_precise())
+            half._modules["layers"] = lower_layers(self.layers, dtype, self.kept_precise())
             # Not as a submodule, whose weights would also be the half's.
             vars(half)["exact"] = self
             earlier = self._half[dtype] = (key, half)
@@ -169,37 +162,29 @@ class HalfPrecision(nn.Module):
 
 
 @torch.no_grad()
-def lowered(layers: nn.Module, dtype: torch.dtype, kept: Collection[str] = ()) -> nn.Module:
+def lower_layers(layers: nn.Module, dtype: torch.dtype, kept: Collection[str] = ()) -> nn.Module:
     """A copy of the layers that computes in half precision; its weights take no gradient.
 
-    A batch norm behind a convolution is folded into it before its weights are rounded; another
+    A batch norm after a convolution is folded into it before its weights are rounded; another
     keeps its precision, and so do the layers of the names `kept`."""
     copy = deepcopy(layers)
     for module in copy.modules():
         if isinstance(module, TimeDistributed):
-            module.module = nn.Sequential(*_folded(list(module.module)))
+            modules, folded = list(module.module), list[nn.Module]()
+            while modules:
+                folded.append(modules.pop(0))
+                if modules and foldable(folded[-1], modules[0]):
+                    weight, bias = folded_weights(folded[-1], modules.pop(0))
+                    folded[-1].weight, folded[-1].bias = nn.Parameter(weight), nn.Parameter(bias)
+            module.module = nn.Sequential(*folded)
     copy.requires_grad_(False)
     for name, module in copy.named_modules():
-        if not isinstance(module, nn.modules.batchnorm._NormBase) and name not in kept:
-            _cast(module, dtype)
+        if isinstance(module, nn.modules.batchnorm._NormBase) or name in kept:
+            continue
+        for key, weight in module._parameters.items():
+            if weight is not None and weight.is_floating_point():
+                module._parameters[key] = nn.Parameter(weight.detach().to(dtype), False)
+        for key, buffer in module._buffers.items():
+            if buffer is not None and buffer.is_floating_point():
+                module._buffers[key] = buffer.to(dtype)
     return copy
-
-
-def _folded(modules: list[nn.Module]) -> list[nn.Module]:
-    folded = []
-    while modules:
-        module = modules.pop(0)
-        if modules and foldable(module, modules[0]):
-            weight, bias = folded_weights(module, modules.pop(0))
-            module.weight, module.bias = nn.Parameter(weight), nn.Parameter(bias)
-        folded.append(module)
-    return folded
-
-
-def _cast(module: nn.Module, dtype: torch.dtype) -> None:
-    for name, weight in module._parameters.items():
-        if weight is not None and weight.is_floating_point():
-            module._parameters[name] = nn.Parameter(weight.detach().to(dtype), False)
-    for name, buffer in module._buffers.items():
-        if buffer is not None and buffer.is_floating_point():
-            module._buffers[name] = buffer.to(dtype)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from tqdm.auto import tqdm
 
-from art_snn.context import within
+from art_snn.passes import within
 
 Thing = TypeVar("Thing")
 

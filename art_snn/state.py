@@ -1,4 +1,4 @@
-"""What a network is at present: its modules, their settings and hooks, and the bits of its weights.
+"""What a network is at present: its modules, their settings and hooks, its weights.
 
 Whatever depends on a network, such as a copy in half precision, is kept with this. Weights may
 change without a trace in torch's counts: through `.data`, a numpy view, or a new tensor at an old
@@ -18,9 +18,9 @@ Settings = dict[tuple[str, str], Hashable]
 
 DEPTH = 3
 """Levels of objects and containers that are followed inside of a setting."""
-LARGE = 2**14
-"""Tensors of so many values are compared by products of ROW of them with random numbers."""
 ROW = 1024
+"""Values of a large tensor that one product with random numbers stands for."""
+LARGE = 16 * ROW
 HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 INTERNAL = frozenset(vars(nn.Module())) | {"forward"}
 SINGLE = frozenset([int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device])
@@ -28,52 +28,43 @@ WHOLE = (FunctionType, MethodType, BuiltinFunctionType, partial, type, nn.Module
 """Kinds of values that differ exactly when they are different objects."""
 
 
-def form(modules: Modules) -> Hashable:
-    """Types, modes and hooks of modules by name, and forwards that were exchanged on them."""
-    return tuple(
-        (name, type(module), module.training, hooks_of(module), _forward(module))
-        for name, module in modules
-    )
-
-
 def hooks_of(module: nn.Module) -> tuple[int, ...]:
     """The keys of its hooks; torch gives none of them twice."""
     return tuple(key for kind in HOOKS for key in getattr(module, kind))
 
 
-def _forward(module: nn.Module) -> Hashable:
-    exchanged = vars(module).get("forward")
-    # A pass of an adapted network puts its own there, in any thread, and keeps the earlier one.
-    return getattr(exchanged, "earlier", exchanged)
+def structure(modules: Modules) -> Hashable:
+    """Types, modes and hooks of modules by name, and forwards that were exchanged on them."""
+    # A pass of an adapted network puts its own forward there, in any thread, and keeps the earlier.
+    forwards = (vars(module).get("forward") for _, module in modules)
+    return tuple(
+        (name, type(module), module.training, hooks_of(module), getattr(own, "earlier", own))
+        for (name, module), own in zip(modules, forwards, strict=True)
+    )
 
 
 def settings(modules: Modules, without: Container[tuple[type, str]] = ()) -> Settings:
     """Plain attributes of modules by (module, attribute), as values that can be compared."""
     return {
-        (name, attribute): value(vars(module)[attribute])
+        (name, attribute): comparable(vars(module)[attribute])
         for name, module in modules
         for attribute in vars(module).keys() - INTERNAL
         if (type(module), attribute) not in without
     }
 
 
-def changed(before: Settings, after: Settings) -> list[tuple[str, str]]:
-    """Attributes that are new afterwards, or have another value."""
-    return [name for name, held in after.items() if before.get(name, ...) != held]
-
-
-def value(held: Any, depth: int = DEPTH) -> Hashable:
-    """What a setting is at present: equal where the setting is, and hashable."""
+def comparable(held: Any, depth: int = DEPTH) -> Hashable:
+    """A hashable value of a setting at present, equal where the setting is."""
     kind = type(held)
     if kind in SINGLE or isinstance(held, WHOLE):
         return held  # type: ignore[no-any-return]
     if isinstance(held, Tensor):
-        return bits([held])
+        return digest([held])
     if isinstance(held, np.ndarray):
         return held.shape, str(held.dtype), held.tobytes()
     if not depth:
         return str(kind)
-    inner = partial(value, depth=depth - 1)
+    inner = partial(comparable, depth=depth - 1)
     if isinstance(held, Mapping):
         return kind, tuple((inner(key), inner(one)) for key, one in held.items())
     if isinstance(held, list | tuple):
@@ -89,59 +80,55 @@ def counted(tensors: Iterable[Tensor]) -> Hashable:
 
 
 @torch.no_grad()
-def bits(tensors: Iterable[Tensor]) -> Hashable:
+def digest(tensors: Iterable[Tensor]) -> Hashable:
     """The values of tensors in a few bytes, which change when a value does.
 
     In a large tensor changes below 1e-5 of the largest of ROW neighbours are not seen."""
     tensors = [t for t in tensors if t.layout is torch.strided and t.device.type != "meta"]
-    products = _finite([_products(tensor) for tensor in tensors])
-    parts = [part for pair in zip(tensors, products, strict=True) for part in _parts(*pair)]
-    if len({part.device for part in parts}) == 1 and parts[0].is_cuda:
-        parts = [torch.cat(parts)]
-    forms = tuple((t.shape, t.dtype, t.device) for t in tensors)
-    return forms, b"".join(part.cpu().numpy().tobytes() for part in parts)
+    forms = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in tensors)
+    return forms, b"".join(_bytes(tensor.reshape(-1)) for tensor in tensors)
 
 
-def _products(tensor: Tensor) -> Tensor | None:
-    """Of a large tensor products that change with its values; None of a small one."""
-    if tensor.numel() < LARGE or not tensor.is_floating_point():
-        return None
-    rows, _ = _rows(tensor)
-    with torch.autocast(rows.device.type, enabled=False):
-        return rows @ _factors(rows.dtype, rows.device)
-
-
-def _finite(products: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """Products that are all finite, and None for others, read at once where they are on a card.
-
-    A row that is not finite hides what else changes in it."""
-    flags = [product.isfinite().all() for product in products if product is not None]
-    if len({flag.device for flag in flags}) == 1:
-        flags = list(torch.stack(flags).cpu())
-    whole = iter(map(bool, flags))
-    return [None if product is None or not next(whole) else product for product in products]
-
-
-def _parts(tensor: Tensor, products: Tensor | None) -> Sequence[Tensor]:
-    """The products as bytes with what has no place in rows, or without any all values."""
-    if products is None:
-        return [_bytes(tensor.reshape(-1))]
-    return [_bytes(products), _bytes(_rows(tensor)[1])]
-
-
-def _rows(tensor: Tensor) -> tuple[Tensor, Tensor]:
-    """The values, in single precision at least, in rows of ROW, and the rest of them."""
-    flat = tensor.reshape(-1)
-    wide = flat if flat.dtype.itemsize >= 4 else flat.float()
-    end = len(wide) // ROW * ROW
-    return wide[:end].view(-1, ROW), wide[end:]
-
-
-def _bytes(flat: Tensor) -> Tensor:
-    return (torch.view_as_real(flat).reshape(-1) if flat.is_complex() else flat).view(torch.uint8)
+def _bytes(flat: Tensor) -> bytes:
+    """All values of a vector, or of a large one its products with random numbers."""
+    if len(flat) >= LARGE and flat.is_floating_point():
+        wide = flat if flat.dtype.itemsize >= 4 else flat.float()
+        end = len(wide) // ROW * ROW
+        with torch.autocast(wide.device.type, enabled=False):
+            products = wide[:end].view(-1, ROW) @ _factors(wide.dtype, wide.device)
+        # A row that is not finite hides what else changes in it.
+        flat = torch.cat([products, wide[end:]]) if products.isfinite().all() else flat
+    flat = torch.view_as_real(flat).reshape(-1) if flat.is_complex() else flat
+    return flat.view(torch.uint8).cpu().numpy().tobytes()
 
 
 @cache
 def _factors(dtype: torch.dtype, device: torch.device) -> Tensor:
     generator = torch.Generator("cpu").manual_seed(0)
     return torch.randn(ROW, generator=generator, dtype=dtype, device="cpu").to(device)
+
+
+def to_device(x: Tensor, device: torch.device) -> Tensor:
+    """A tensor on a device; to a CUDA one it goes from pinned memory, without a wait."""
+    if device.type != "cuda" or x.device.type != "cpu" or x.requires_grad:
+        return x.to(device)
+    return x.pin_memory().to(device, non_blocking=True)
+
+
+@torch.no_grad()
+def to_cpu(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Tensors on the CPU, without a graph; the contiguous ones of a card in one transfer.
+
+    Others come one by one, since they keep their order of axes."""
+    there = list(map(Tensor.detach, tensors))
+    cards: dict[torch.device, list[int]] = {}
+    for i, x in enumerate(there):
+        if x.is_cuda and x.layout is torch.strided and x.is_contiguous():
+            cards.setdefault(x.device, []).append(i)
+    for places in cards.values():
+        parts = [there[i].reshape(-1).view(torch.uint8) for i in places]
+        values = torch.split(torch.cat(parts).cpu(), [len(part) for part in parts])
+        for i, part in zip(places, values, strict=True):
+            # With memory of its own, as files are made of that.
+            there[i] = part.clone().view(there[i].dtype).view(there[i].shape)
+    return [x.cpu() for x in there]

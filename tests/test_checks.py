@@ -9,6 +9,7 @@ import re
 import numpy as np
 import pytest
 
+from art_snn.app.network import random_samples
 from art_snn.checks import (
     ArgumentError,
     MissingFile,
@@ -26,7 +27,6 @@ from art_snn.checks import (
     require_whole,
     total_memory,
 )
-from art_snn.measuring.workload import random_samples
 from art_snn.models import Architecture
 
 

@@ -13,8 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from art_snn import IF, LIF, STBP, Direct, SpikingNetwork, TimeDistributed
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Site
-from art_snn.neurons import PASS, Neuron
-from art_snn.passes import attached
+from art_snn.neurons import PASS, Neuron, attached
 
 
 @pytest.mark.parametrize(

@@ -89,14 +89,14 @@ def test_predictions_and_gradients_at_the_weights_keep_their_precision(dtype):
 
 
 def test_weights_are_cast_once_for_every_state_of_the_network(monkeypatch):
-    casts, lowered = [], precision.lowered
-    monkeypatch.setattr(precision, "lowered", lambda *a: casts.append(1) or lowered(*a))
+    casts, lower = [], precision.lower_layers
+    monkeypatch.setattr(precision, "lower_layers", lambda *a: casts.append(1) or lower(*a))
     net, x = single(), batch(3, dtype=torch.float32)
     for _ in range(3):
         gradients(net, "rga", x, "bfloat16")
     assert len(casts) == 1
-    half = net.lowered(torch.bfloat16)
-    assert net.lowered(torch.bfloat16) is half
+    half = net.lower(torch.bfloat16)
+    assert net.lower(torch.bfloat16) is half
     assert half.exact is net
     assert {weight.dtype for weight in half.parameters()} == {torch.bfloat16}
     assert [site.name for site in half.sites()] == [site.name for site in net.sites()]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
 from art_snn.interop import adapt
-from art_snn.state import LARGE, ROW, bits
+from art_snn.state import LARGE, ROW, digest
 from tests.adapted import Leaky
 from tests.interop.stacks import Stack
 from tests.standins import spikingjelly
@@ -197,10 +197,10 @@ def test_one_value_more_or_less_has_other_bits_also_beside_what_is_not_finite(dt
     if dtype.is_floating_point:
         broken[0], broken[2] = torch.nan, torch.inf
     for whole, places in ((tensor, (0, size // 2, size - 1)), (broken, (1,))):
-        before = bits([whole])
-        assert bits([whole.clone()]) == before
+        before = digest([whole])
+        assert digest([whole.clone()]) == before
         for place in places:
             other = whole.clone()
             other[place] = -other[place] - 1
-            assert bits([other]) != before
-    assert bits([tensor.flip(0)]) != bits([tensor])
+            assert digest([other]) != before
+    assert digest([tensor.flip(0)]) != digest([tensor])

@@ -10,11 +10,10 @@ import torch
 from torch import nn
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
-from art_snn.dynamics import Dynamics
+from art_snn.dynamics import Dynamics, Values
 from art_snn.gradients import GRADIENTS
 from art_snn.interop import adapt
 from art_snn.neurons import Neuron
-from art_snn.values import Values
 from tests.interop.test_forms import images, lively
 from tests.standins import snntorch
 

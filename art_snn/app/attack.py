@@ -20,7 +20,7 @@ from art_snn.checks import (
 )
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import Gradient
-from art_snn.precision import AttackDtype, require_attack_dtype
+from art_snn.precision import require_attack_dtype
 
 STEPPED, ITERATED = ("pgd", "mim"), ("pgd", "mim", "apgd", "sa-pgd")
 """Those whose step, and those whose number of steps can be chosen."""
@@ -45,7 +45,7 @@ class Attack:
     eps: float = 8 / 255
     eps_step: Open[float] = None
     iterations: Open[int] = None
-    attack_dtype: AttackDtype = None
+    attack_dtype: str | None = None
 
     def __post_init__(self) -> None:
         require_attack_dtype(self.attack_dtype)

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ClassVar, TypeVar
 
+from art_snn.app.machine import set_threads
 from art_snn.app.results import Result as Result, hold_folder
 from art_snn.checks import Folder, Open, cuts_gradients, invalid, require
 from art_snn.classifier.inputs import check_device_type
-from art_snn.measuring.machine import Device, require_threads, set_threads
 from art_snn.paths import FILE, path_kind
 from art_snn.progress import silenced
 from art_snn.team import Team, join
@@ -33,13 +33,12 @@ class Experiment:
 
     output: Folder
     threads: Open[int] = None
-    device: Device = "gpu"
+    device: str = "gpu"
     quiet: bool = False
     together: ClassVar[bool] = False
     """Whether several processes, as torchrun starts them, do it together."""
 
     def __post_init__(self) -> None:
-        require_threads(self.threads)
         check_device_type(self.device, "device")
         places = (self.output, *self.output.parents)
         file = next((path for path in places if path_kind("output", path) == FILE), None)

@@ -43,7 +43,7 @@ from art_snn.gradients import Gradient, check_applicable, parse_rules
 from art_snn.models import Architecture
 from art_snn.models.own import is_own
 from art_snn.network import SpikingNetwork, readout_dtype
-from art_snn.precision import mixed, taken
+from art_snn.precision import autocast, compute_dtype
 from art_snn.progress import over
 from art_snn.training import Recipe
 
@@ -126,13 +126,13 @@ def training_step(
     """A call that takes one step of training on samples x with one-hot labels y."""
     # Gradients of an earlier step would not count as memory of this one.
     network.train().zero_grad()
-    optimizer, like = TRAINED_BY.optimizer_of(network.parameters()), next(network.parameters())
+    optimizer, like = TRAINED_BY.build_optimizer(network.parameters()), next(network.parameters())
 
     def step() -> float:
         samples = torch.tensor(x, device=like.device).to(like)
         labels = torch.tensor(y, device=like.device).argmax(1)
         optimizer.zero_grad()
-        with mixed(train_dtype, like.device):
+        with autocast(train_dtype, like.device):
             logits = network(samples)
         loss = nn.functional.cross_entropy(logits.to(readout_dtype(logits)), labels)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -355,9 +355,11 @@ def _remarks(settings: Cost, cells: Sequence[Cell]) -> list[str]:
             remark = f"A {step} by {_upper(row)} takes {ratio} of the time of one by STBP."
             remarks.append(remark)
     if settings.attack_dtype is not None:
-        remarks.append(f"Gradients at the input: {taken(settings.attack_dtype, device)[1]}.")
+        remarks.append(
+            f"Gradients at the input: {compute_dtype(settings.attack_dtype, device)[1]}."
+        )
     if settings.train_dtype is not None:
-        remarks.append(f"Training steps: {taken(settings.train_dtype, device)[1]}.")
+        remarks.append(f"Training steps: {compute_dtype(settings.train_dtype, device)[1]}.")
     return [*remarks, SMALL_STEPS] if settings.training else remarks
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from art_snn.activations import calls_of
 from art_snn.app.machine import torch_device
 from art_snn.app.network import random_samples, resolve_network
 from art_snn.app.results import Result, as_json, earlier, working
@@ -22,7 +21,7 @@ from art_snn.gradients import GRADIENTS, Gradient, parse_rules
 from art_snn.layers import device_of
 from art_snn.metrics import Share
 from art_snn.network import SpikingNetwork
-from art_snn.passes import modes_kept
+from art_snn.passes import calls_of, modes_kept
 from art_snn.progress import over
 from art_snn.seeding import seeded
 

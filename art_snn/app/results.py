@@ -17,13 +17,13 @@ from art_snn.app.settings import Run
 from art_snn.app.tables import Form, Part, render
 from art_snn.checks import cuts_gradients, invalid, require, truncate
 from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.dynamics import Values
 from art_snn.files import UNFINISHED, digest, read_json, whole, write_json, write_text
 from art_snn.identity import code, values
 from art_snn.metrics import Robustness, Share
 from art_snn.progress import silenced
 from art_snn.seeding import seeded
 from art_snn.team import Team, join
-from art_snn.values import Values
 
 Found = TypeVar("Found")
 Fits = Callable[[Found], bool]

@@ -22,7 +22,7 @@ from art_snn.data import Dataset
 from art_snn.gradients import RGA, parse_rule
 from art_snn.metrics import Share
 from art_snn.models import Architecture
-from art_snn.precision import taken
+from art_snn.precision import compute_dtype
 from art_snn.seeding import seeded
 from art_snn.team import ALONE, Team
 from art_snn.training import AdversarialTraining, Epoch, Recipe, Validation, best, train
@@ -101,11 +101,11 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
         network or the recipe, or the data have no value range."""
     architecture = Architecture(**{name: getattr(settings, name) for name in ARCHITECTURE}).on(data)
     recipe = Recipe(**{name: getattr(settings, name) for name in RECIPE})
-    recipe, output = recipe.on(data.input_shape, data.mirrored), settings.output
+    recipe, output = recipe.fit_to(data.input_shape, data.mirrored), settings.output
     recipe.check_samples(data.input_shape)
     adversary = resolve_adversary(settings, data)
     if adversary is not None:
-        recipe = adversary.defence.fitted(recipe)
+        recipe = adversary.defence.fit_recipe(recipe)
     split = data.held_out(settings.validation, recipe.seed, "validation")
     network = architecture.build(data, recipe.seed)
     if adversary is not None:
@@ -136,9 +136,9 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     notes["training"] = describe_training(recipe, adversary)
     title, against = f"{architecture.words(network)} on {data.name}", ""
     if adversary is not None:
-        against, defence = adversary.words(), adversary.defence.words()
+        against, defence = adversary.describe(), adversary.defence.describe()
         title += f", hardened by {defence}" if defence else ""
-    _, precision = taken(recipe.train_dtype, classifier.device)
+    _, precision = compute_dtype(recipe.train_dtype, classifier.device)
     title += f", trained in {precision}" if precision else ""
     result = Training(tuple(history), correct, title, against, recipe, notes)
     if team.leads:

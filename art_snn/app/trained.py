@@ -18,7 +18,7 @@ from art_snn.identity import identity
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.own import is_own
 from art_snn.network import SpikingNetwork
-from art_snn.precision import TrainDtype, require_train_dtype
+from art_snn.precision import require_train_dtype
 from art_snn.training import Recipe, train
 
 EPOCHS = 10
@@ -44,7 +44,7 @@ class Trained:
     architecture: Architecture = field(default_factory=Architecture)
     checkpoint: Open[Path] = None
     epochs: Open[int] = None
-    train_dtype: TrainDtype = None
+    train_dtype: str | None = None
 
     def __post_init__(self) -> None:
         set_counts(self, "epochs")

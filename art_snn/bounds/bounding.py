@@ -16,11 +16,11 @@ from art_snn.bounds.margins import bound_margins
 from art_snn.bounds.operations import Propagation
 from art_snn.bounds.rounding import widening
 from art_snn.checks import invalid
+from art_snn.dynamics import least
 from art_snn.gradients.fixed import holding
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
-from art_snn.values import least
 
 REMEDY = "docs/bounds.md lists the layers that have bounds; attacks need none."
 _BUDGET_ROUNDING = 2e-6

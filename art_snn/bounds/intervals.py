@@ -12,8 +12,7 @@ from math import inf
 import torch
 from torch import Tensor
 
-from art_snn.dynamics import Dynamics
-from art_snn.values import operand, plus_scaled
+from art_snn.dynamics import Dynamics, operand, plus_scaled
 
 BUFFERS = 16
 """Tensors of one step's size in a block, which should fit into the cache."""

@@ -9,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from art_snn.dynamics import Dynamics
-from art_snn.values import least, most
+from art_snn.dynamics import Dynamics, least, most
 
 _SAFETY = 4
 """Multiple of gamma by which intervals are widened: the error of the network itself, those of the

@@ -6,12 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from art_snn.activations import calls_of
 from art_snn.checks import invalid, require, require_count, require_seed
 from art_snn.classifier.inputs import checked_samples
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
-from art_snn.passes import modes_kept
+from art_snn.passes import calls_of, modes_kept
 from art_snn.progress import over
 from art_snn.seeding import seeded
 

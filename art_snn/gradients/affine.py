@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from art_snn.dynamics import least
 from art_snn.gradients.base import Differentiable, Site
-from art_snn.values import least
 
 RELATIVE_TOLERANCE = 1e-3
 """Largest difference between replayed and recorded current, relative to the sample's largest."""

@@ -4,11 +4,10 @@ from abc import abstractmethod
 
 from torch import Tensor
 
-from art_snn.dynamics import Dynamics
+from art_snn.dynamics import Dynamics, Setting
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
 from art_snn.gradients.rate import curve_objection
 from art_snn.gradients.shared import mean_over_time
-from art_snn.values import Setting
 
 
 class Conversion(Gradient):

@@ -20,9 +20,9 @@ from torch.nn import functional
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
-from art_snn.context import within
 from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.light import LIGHT, by_input_alone, maximum, requires_gradient
+from art_snn.passes import within
 
 
 class Opaque(Exception):

@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from art_snn.dynamics import Dynamics, empty_steps
+from art_snn.dynamics import Dynamics, empty_steps, least, operand
 from art_snn.gradients.affine import (
     OUT_OF_MEMORY,
     Mismatch,
@@ -44,7 +44,6 @@ from art_snn.gradients.shared import (
     time_mean,
     valued,
 )
-from art_snn.values import least, operand
 
 
 @dataclass(frozen=True)

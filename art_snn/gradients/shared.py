@@ -29,22 +29,6 @@ def blocks(x: Tensor, steps: int = 1) -> list[slice]:
     return [slice(start, start + size) for start in range(0, samples, size)]
 
 
-def alike(x: Tensor, y: Tensor) -> bool:
-    """Whether the steps of two tensors [T, N, ...] lie alike in memory, and without gaps."""
-    dense = x[0].is_contiguous() or is_last(x)
-    return dense and x.stride()[1:] == y.stride()[1:] and x.dtype == y.dtype
-
-
-def is_last(x: Tensor) -> bool:
-    """Whether the channels of x [T, N, C, H, W] lie last in memory."""
-    return x.ndim == 5 and x[0].movedim(1, -1).is_contiguous()
-
-
-def flat(x: Tensor) -> Tensor:
-    """A view [T, M] of a tensor [T, N, ...] whose steps have no gaps, in the order of memory."""
-    return (x if x[0].is_contiguous() else x.movedim(2, -1)).flatten(1)
-
-
 def apply(function: type[Function], *arguments: Any) -> Tensor:
     """The output of an autograd function, the first where there are several."""
     output: Tensor | tuple[Tensor, ...]

@@ -13,29 +13,26 @@ u by u - rest and the threshold by `drop`, and dL/dx is gain d."""
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from art_snn import fused
-from art_snn.dynamics import Dynamics, currents_around, empty_steps
+from art_snn.dynamics import Dynamics, empty_steps, operand, plus_product, plus_scaled
 from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
 from art_snn.gradients.shared import (
-    alike,
     anchored,
     apply,
     blocks,
     final,
-    flat,
     has_no_second_derivative,
     is_repeated,
     task,
     valued,
 )
 from art_snn.gradients.twice import Further, current_of, differentiable
-from art_snn.values import operand, plus_product, plus_scaled
 
 THROUGH_TIME = Execution("through time", "a temporal rule needs every time step")
 
@@ -78,13 +75,6 @@ class TemporalGradient(Gradient):
         :param potential: u [T, N, ...]; not to be changed or kept."""
         return None
 
-    @property
-    def recomputable(self) -> bool:
-        """Whether the backward pass may compute potentials again, a part of the batch at a time."""
-        # A rule of the user's gets distances in the shape of the layer.
-        ours = type(self).slope_in_place is not TemporalGradient.slope_in_place
-        return self.elementwise and ours and type(self).prepare is TemporalGradient.prepare
-
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         network.execution = THROUGH_TIME
         return network.run(network.encode(x), self.firing())
@@ -97,19 +87,13 @@ class TemporalGradient(Gradient):
 
     def firing(self) -> Firing:
         """The firing of a neuron under this rule."""
-        return Through(self)
 
+        def fire(site: Site, current: Tensor) -> Tensor:
+            if torch.is_grad_enabled() and current.requires_grad:
+                return apply(_ThroughTime, current, self, site)
+            return site.dynamics.simulate(current)
 
-@dataclass(frozen=True)
-class Through:
-    """The firing of neurons that are differentiated through time by a rule."""
-
-    rule: TemporalGradient
-
-    def __call__(self, site: Site, current: Tensor) -> Tensor:
-        if torch.is_grad_enabled() and current.requires_grad:
-            return apply(_ThroughTime, current, self.rule, site)
-        return site.dynamics.simulate(current)
+        return fire
 
 
 class _ThroughTime(torch.autograd.Function):
@@ -119,15 +103,10 @@ class _ThroughTime(torch.autograd.Function):
     def forward(
         ctx: Any, current: Tensor, rule: TemporalGradient, site: Site
     ) -> tuple[Tensor, Tensor]:
-        # Whether only the sum over time will be read of the gradient at the current.
-        ctx.summed = current.device.type == "cpu" and is_repeated(current)
-        ctx.rule, ctx.site, ctx.at_step, ctx.steps = rule, site, None, len(current)
-        ctx.further = Further()
+        ctx.rule, ctx.site, ctx.further = rule, site, Further()
         ctx.set_materialize_grads(False)
-        # A current that repeats one step is less than the potentials, which follow from it.
-        ctx.again = ctx.summed and rule.recomputable and site.dynamics.uniform
-        if ctx.again:
-            return anchored(ctx, rule, site.dynamics.simulate(current), current[:1])
+        # True if only the sum over time will be read of the gradient at the current.
+        ctx.summed = current.device.type == "cpu" and is_repeated(current)
         potential = empty_steps(current)
         spikes = site.dynamics.simulate(current, potential)
         ctx.at_step = rule.prepare(potential, site)
@@ -141,20 +120,14 @@ class _ThroughTime(torch.autograd.Function):
         if grad_spikes is None:
             return further, None, None
         potential, anchor = ctx.saved_tensors
-        graph = torch.is_grad_enabled()
         with torch.no_grad():
-            if ctx.again:
-                current = potential.expand(ctx.steps, *potential.shape[1:])
-                d = _of_repeated(ctx.rule, ctx.site, grad_spikes, current)
-                potential = _potentials(ctx.site.dynamics, current) if graph else current
-            else:
-                d = _recursion(ctx.rule, ctx.site, ctx.at_step, grad_spikes, potential, ctx.summed)
-        if graph:
-            d = with_graph(ctx, d, grad_spikes, potential, anchor)
+            d = _recursion(ctx.rule, ctx.site, ctx.at_step, grad_spikes, potential, ctx.summed)
+        if torch.is_grad_enabled():
+            d = _with_graph(ctx, d, grad_spikes, potential, anchor)
         return d if further is None else d + further, None, None
 
 
-def with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tensor) -> Tensor:
+def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tensor) -> Tensor:
     """The gradient d at the current, differentiable again or refusing it."""
     rule, site = ctx.rule, ctx.site
     if not rule.second_derivative:
@@ -176,84 +149,45 @@ def _recursion(
     rule: TemporalGradient,
     site: Site,
     at_step: StepSlope | None,
-    grad_spikes: Tensor,
-    potential: Tensor,
+    g: Tensor,
+    u: Tensor,
     summed: bool,
 ) -> Tensor:
     """d [T, N, ...] from g and u [T, N, ...]; if summed a view that repeats its mean over time."""
     dynamics = site.dynamics
-    d = torch.empty_like(potential[:2] if summed else potential)
-    # In single precision at least, since there may be many steps.
-    wide = torch.promote_types(potential.dtype, torch.float32)
-    total = torch.zeros_like(potential[0], dtype=wide) if summed else None
-    fusible = rule.elementwise and at_step is None and not summed and dynamics.uniform
-    if not (fusible and fused.run_fused(_BackSteps(rule, site), (grad_spikes, potential), (d,))):
-        g, u, here, added = grad_spikes, potential, d, total
-        if rule.recomputable and at_step is None and dynamics.uniform and alike(g, u):
-            g, u, here = flat(g), flat(u), flat(d)
-            added = None if total is None else flat(total[None])[0]
+    d = torch.empty_like(u[:2] if summed else u)
+    if rule.elementwise and at_step is None and not summed and dynamics.uniform:
+        loop = partial(_backward_steps, rule, site, _in_place(rule, site))
+        fused.run(loop, (rule, site), (g, u), d, rounds=True)
+    else:
         if at_step is None:
-            at_step = in_place(rule, site) if rule.elementwise else _at_step(rule, site, u)
-        backward_steps(rule, site, at_step, g, u, here, added)
-    if total is not None:
-        d = total.div_(len(potential))
+            at_step = _in_place(rule, site) if rule.elementwise else _at_step(rule, site, u)
+        # In single precision at least, since there may be many steps.
+        wide = torch.promote_types(u.dtype, torch.float32)
+        total = torch.zeros_like(u[0], dtype=wide) if summed else None
+        _backward_steps(rule, site, at_step, g, u, d, total)
+        d = d if total is None else total.div_(len(u))
     if dynamics.gain != 1:
         d.mul_(operand(dynamics.gain, d))
-    return d.to(potential.dtype).expand_as(potential)
+    return d.to(u.dtype).expand_as(u)
 
 
-def _of_repeated(rule: TemporalGradient, site: Site, g: Tensor, current: Tensor) -> Tensor:
-    """The mean over time of d, repeated [T, N, ...], for a current that repeats one step.
-
-    Potentials are computed again, a part of the neurons at a time."""
-    wide = torch.promote_types(current.dtype, torch.float32)
-    total = torch.zeros_like(current[0], dtype=wide)
-    rows, x, added = g, current, total
-    if alike(g, current):
-        rows, x, added = flat(g), flat(current), flat(total[None])[0]
-    size = blocks(rows, TENSORS)[:1]
-    buffers = [torch.empty_like(x[:, part]) for part in 2 * size]
-
-    def potential(part: slice) -> Tensor:
-        u, spikes = (buffer[:, : x[0, part].shape[0]] for buffer in buffers)
-        site.dynamics.simulate(x[:, part], u, spikes)
-        return u
-
-    backward_steps(
-        rule, site, in_place(rule, site), rows, potential, torch.empty_like(x[:2]), added
-    )
-    d = total.div_(len(current))
-    if site.dynamics.gain != 1:
-        d.mul_(operand(site.dynamics.gain, d))
-    return d.to(current.dtype).expand_as(current)
-
-
-def _potentials(dynamics: Dynamics, current: Tensor) -> Tensor:
-    """u [T, n, ...] of neurons with this current."""
-    potential = empty_steps(current)
-    dynamics.simulate(current, potential)
-    return potential
-
-
-def backward_steps(
+def _backward_steps(
     rule: TemporalGradient,
     site: Site,
     at_step: StepSlope,
     grad_spikes: Tensor,
-    potential: Tensor | Callable[[slice], Tensor],
+    potential: Tensor,
     d: Tensor,
     total: Tensor | None = None,
 ) -> None:
-    """Write dL/du [T, N, ...] to d, step by step, or add it up [N, ...] and write the last two.
-
-    :param potential: u [T, N, ...], or what gives that of a part of the batch."""
+    """Write dL/du [T, N, ...] to d, step by step, or add it up [N, ...] and write the last two."""
     parts, steps = blocks(grad_spikes, TENSORS), len(grad_spikes)
     scratch = torch.empty_like(d[0, parts[0]] if parts else d[0])
     for block in parts:
-        us = potential(block) if callable(potential) else potential[:, block]
-        z, later = scratch[: us.shape[1]], None
+        z, later = scratch[: d[0, block].shape[0]], None
         for t in reversed(range(steps)):
-            g, u, here = grad_spikes[t, block], us[t], d[t % len(d), block]
+            g, u, here = grad_spikes[t, block], potential[t, block], d[t % len(d), block]
             torch.sub(u, operand(site.dynamics.threshold, u), out=z)
             h = at_step(z, t, block)
             _one_step(site.dynamics, rule.detach_reset, g, h, u, later, here, z)
@@ -270,7 +204,7 @@ def _at_step(rule: TemporalGradient, site: Site, potential: Tensor) -> StepSlope
     return lambda distance, t, samples: slopes[t, samples]
 
 
-def in_place(rule: TemporalGradient, site: Site) -> StepSlope:
+def _in_place(rule: TemporalGradient, site: Site) -> StepSlope:
     """The slope of a rule that is elementwise, one step at a time, in place of the distance."""
     return lambda distance, t, samples: rule.slope_in_place(distance[None], site)[0]
 
@@ -283,7 +217,7 @@ def _one_step(
     u: Tensor,
     later: Tensor | None,
     here: Tensor,
-    scratch: Tensor | None = None,
+    scratch: Tensor,
 ) -> None:
     """Write d[t] to `here` from g[t], h[t], u[t] and d[t+1], which is None at the last step."""
     if later is None or detach_reset or dynamics.reset == "none":
@@ -299,40 +233,3 @@ def _one_step(
         plus_product(here, later, dynamics.silent(u, scratch), dynamics.decay, out=here)
     else:
         plus_scaled(here, later, dynamics.decay, out=here)
-
-
-@dataclass(frozen=True)
-class _BackSteps(fused.Loop):
-    """The recursion for :mod:`art_snn.fused`, of a rule that is elementwise: g, u -> d."""
-
-    rule: TemporalGradient
-    site: Site
-
-    backwards: ClassVar[bool] = True
-    exact: ClassVar[bool] = False
-
-    def step(
-        self, given: fused.Rows, before: fused.Rows | None, state: Tensor | None
-    ) -> tuple[fused.Rows, None]:
-        (g, u), dynamics, here = given, self.site.dynamics, torch.empty_like(given[1])
-        h = self.rule.slope((u - dynamics.threshold)[None], self.site)[0]
-        later = None if before is None else before[0]
-        _one_step(dynamics, self.rule.detach_reset, g, h, u, later, here)
-        return (here,), None
-
-    def eager(self, given: fused.Rows, results: fused.Rows) -> None:
-        backward_steps(self.rule, self.site, in_place(self.rule, self.site), *given, *results)
-
-    def trial(self, like: Tensor, generator: torch.Generator) -> fused.Rows:
-        u = torch.empty_like(like)
-        dynamics = self.site.dynamics
-        dynamics._simulate(currents_around(dynamics, like, generator), u, torch.empty_like(like))
-        u = u.nan_to_num(0, 0, 0).clamp(-10 * dynamics.threshold, 10 * dynamics.threshold)
-        return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device), u
-
-    def tolerance(self, given: fused.Rows, expected: fused.Rows) -> Tensor:
-        """In units of the last place of the largest terms that are added up in a column."""
-        (g, _), (d,) = given, expected
-        largest = (d[-1] / g[-1]).abs().nan_to_num(0, 0, 0).max()
-        terms = d.abs().amax(0) + largest * g.abs().amax(0)
-        return 64 * torch.finfo(d.dtype).eps * terms

@@ -14,9 +14,8 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.graph import saved_tensors_hooks
 
-from art_snn.dynamics import Dynamics
+from art_snn.dynamics import Dynamics, operand
 from art_snn.gradients.shared import apply, task, valued
-from art_snn.values import operand
 
 Slope = Callable[[Tensor, int], Tensor]
 """(u - threshold [N, ...] at a step, the step) -> slope [N, ...]."""

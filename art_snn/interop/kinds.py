@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.checks import require, require_choice
-from art_snn.dynamics import Dynamics
-from art_snn.values import Setting, plus_scaled, setting
+from art_snn.dynamics import Dynamics, Setting, plus_scaled, setting
 
 Layout = Literal["steps", "step", "merged", "samples first", "samples merged", "time last"]
 """What a call of a neuron takes, as :func:`register_neuron` describes it."""

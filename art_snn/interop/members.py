@@ -16,10 +16,10 @@ from weakref import WeakKeyDictionary
 from torch import Tensor, nn
 
 from art_snn.checks import invalid
-from art_snn.context import within
 from art_snn.gradients.base import Site
 from art_snn.interop.frameworks import KNOWN
 from art_snn.interop.kinds import Layout, NeuronKind, Returned, Unknown, find_kind
+from art_snn.passes import within
 
 _COPIED = ("_memories", "_memories_rv", "_buffers")
 # Where modules keep what a pass changes, next to plain attributes.

@@ -6,9 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from art_snn.activations import Call, NeuronLayer, calls_of
 from art_snn.checks import invalid, require, require_count, shown
-from art_snn.context import PerContext, within
 from art_snn.encoders import Direct, Encoder
 from art_snn.gradients import RGA, Composite, Conversion, Firing, Gradient, Native, Site
 from art_snn.gradients.names import check_applicable, objection
@@ -17,9 +15,10 @@ from art_snn.interop.members import Member, members_of
 from art_snn.interop.runner import READOUTS, Options, OwnTime, Readout, Runner, Traits
 from art_snn.interop.verify import Watch, settle, verify
 from art_snn.layers import hooked_everywhere, is_plain
-from art_snn.network import SpikingNetwork
+from art_snn.network import NeuronLayer, SpikingNetwork
 from art_snn.neurons import Neuron
-from art_snn.state import value
+from art_snn.passes import Call, PerContext, calls_of, within
+from art_snn.state import comparable
 
 
 class AdaptedNetwork(SpikingNetwork):
@@ -185,7 +184,7 @@ class AdaptedNetwork(SpikingNetwork):
 
     def _form_key(self) -> Hashable:
         # Dynamics may be read off what is no setting of the neuron.
-        return super()._form_key(), tuple(self._ready().ruled.values()), value(self.readout)
+        return super()._form_key(), tuple(self._ready().ruled.values()), comparable(self.readout)
 
     def check(self, rule: Gradient, x: Tensor) -> None:
         super().check(rule, x)

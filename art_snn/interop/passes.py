@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from art_snn.checks import ArgumentError, invalid
-from art_snn.context import within
 from art_snn.gradients.base import Firing, Site
 from art_snn.interop.members import Member, Members
+from art_snn.passes import within
 
 
 class ModelPass:

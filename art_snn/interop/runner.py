@@ -9,7 +9,6 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from art_snn.activations import Call, NeuronLayer
 from art_snn.checks import invalid, require
 from art_snn.gradients.again import weights_of
 from art_snn.gradients.base import Firing, Site, native_firing, simulation
@@ -18,7 +17,8 @@ from art_snn.interop.frameworks.norse import SEQUENTIAL
 from art_snn.interop.members import Member, Members, members_of, restoring, running
 from art_snn.interop.passes import Exchange, FiringPass, ModelPass
 from art_snn.interop.steps import StepPass, by_steps
-from art_snn.network import SpikingNetwork
+from art_snn.network import NeuronLayer, SpikingNetwork
+from art_snn.passes import Call
 
 READOUTS = ("mean", "sum", "spikes", "potential")
 Readout = Literal["mean", "sum", "spikes", "potential"] | Callable[[Any], Tensor] | None

@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
+from art_snn.dynamics import operand
 from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.shared import anchored, once, runs
 from art_snn.interop.members import Member, running
 from art_snn.interop.passes import FiringPass, other_equations, refusal, wrong_steps
-from art_snn.values import operand
 
 
 class _Calls:

@@ -1,6 +1,5 @@
 """Training a spiking network by its training gradient, plainly or on adversarial samples."""
 
-from art_snn.training.accuracy import accuracy as accuracy
 from art_snn.training.adversarial import AdversarialTraining as AdversarialTraining
 from art_snn.training.defences import (
     AT as AT,
@@ -10,9 +9,9 @@ from art_snn.training.defences import (
     SR as SR,
     TRADES as TRADES,
     Defence as Defence,
+    Learner as Learner,
 )
-from art_snn.training.learner import Learner as Learner
-from art_snn.training.loop import train as train
+from art_snn.training.loop import accuracy as accuracy, train as train
 from art_snn.training.recipe import Recipe as Recipe
 from art_snn.training.samples import (
     Adversary as Adversary,

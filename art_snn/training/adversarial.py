@@ -15,7 +15,6 @@ from art_snn.classifier import wrapped
 from art_snn.data.samples import check_values, checked_range
 from art_snn.gradients import RGA, Gradient, resolve
 from art_snn.layers import device_of
-from art_snn.measuring.machine import device_type
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.precision import require_attack_dtype
@@ -62,7 +61,7 @@ class AdversarialTraining:
         set_fields(self, share=share, rule=resolve(self.rule, "rule"), value_range=limits)
         norm = require_norm(self.norm)
         set_fields(self, norm=norm, eps=require_budget(norm, self.eps))
-        set_fields(self, defence=self.defence.within(self.eps, limits))
+        set_fields(self, defence=self.defence.with_budget(self.eps, limits))
         set_fields(self, attack_dtype=require_attack_dtype(self.attack_dtype))
         self.stage  # noqa: B018 (Complains about the attack, if anything does.)
         if not self.defence.attacks:
@@ -94,10 +93,10 @@ class AdversarialTraining:
             expected = f"{value!r} for {name}, which takes eps and runs no attack"
             require(got == value, argument, expected, repr(got), "Leave it out.")
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Attack and rule, in words."""
         if not self.defence.attacks:
-            return f"any attack within {self.defence.budget()}"
+            return f"any attack within {self.defence.describe_budget()}"
         how = "" if self.attack_dtype is None else f", crafted in {self.attack_dtype}"
         return f"{self.attack}, eps {self.eps:.4g}{how} by {self.rule!r}"
 
@@ -114,7 +113,7 @@ class AdversarialTraining:
         :raises ValueError: for the rule; when called, for samples outside the value range."""
         self.check(network)
         with modes_kept(network):
-            device = device_type(device_of(network))
+            device = "cpu" if device_of(network).type == "cpu" else "gpu"
             classifier = wrapped(network, shape, classes, self.value_range, device)
         stage = self.stage
 

@@ -14,15 +14,26 @@ from art_snn.checks import require
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
 from art_snn.seeding import seeded
+from art_snn.state import to_device
 from art_snn.team import ALONE, Team
-from art_snn.training.accuracy import accuracy
-from art_snn.training.defences import AT
-from art_snn.training.learner import Learner
+from art_snn.training.defences import AT, Defence, Learner
 from art_snn.training.recipe import Recipe
-from art_snn.training.samples import Adversary, Craft, Validation, check_pairs, classes_of, copied
+from art_snn.training.samples import (
+    Adversary,
+    Craft,
+    Validation,
+    check_pairs,
+    copy_tensor,
+    count_classes,
+)
 from art_snn.training.state import Epoch, State
-from art_snn.training.together import check_team, mine, own_draws, summed, synchronised
-from art_snn.transfers import sent
+from art_snn.training.together import (
+    check_team,
+    own_draws,
+    own_share,
+    sum_gradients,
+    synchronise_norms,
+)
 
 
 def train(
@@ -62,19 +73,19 @@ def train(
         finite; earlier epochs are kept."""
     check_pairs("x, y", x, y)
     defence = AT() if adversary is None else adversary.defence
-    recipe = defence.fitted(recipe.on(x.shape[1:]))
+    recipe = defence.fit_recipe(recipe.fit_to(x.shape[1:]))
     recipe.check_samples(x.shape[1:])
     defence.check(network)
     check_team(team, network, recipe, len(x))
     if validation is not None:
         check_pairs("validation", validation.x, validation.y)
-    classes = classes_of(network, x, y, validation, recipe.seed)
+    classes = count_classes(network, x, y, validation, recipe.seed)
     craft = None
     if adversary is not None and defence.attacks:
         craft = adversary.against(network, x.shape[1:], classes)
     state = State(network, recipe, x, y, validation, adversary, team)
     state.resume(resume)
-    samples, labels = copied(x), copied(y).long()
+    samples, labels = copy_tensor(x), copy_tensor(y).long()
     batches, done = -(-len(x) // recipe.batch_size), len(state.history)
     words = "Training" if craft is None else "Adversarial training"
     shown: dict[str, Any] = {"unit": "batches", "verbose": team.leads and verbose, "summary": False}
@@ -109,7 +120,7 @@ def _pass(
     total, epoch, team, recipe = 0.0, len(state.history), state.team, state.recipe
     batches = torch.split(torch.randperm(len(samples), device="cpu"), recipe.batch_size)
     for number, rows in enumerate(batches):
-        x, y = mine(team, recipe.augmented(samples[rows])), mine(team, labels[rows])
+        x, y = own_share(team, recipe.augment(samples[rows])), own_share(team, labels[rows])
         with own_draws(team, recipe.seed, epoch, number):
             adversarial = x if craft is None else craft(x, y)
             loss = _step(state, x, adversarial, y, len(y) / len(rows))
@@ -130,11 +141,40 @@ def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor, share: float 
     dtype = state.recipe.train_dtype
     learner = Learner(network=network, train_dtype=dtype, progress=state.share(1))
     state.optimizer.zero_grad()
-    with synchronised(network, state.team):
-        loss = share * state.defence.loss(learner, x, adversarial, sent(y, learner.device))
+    with synchronise_norms(network, state.team):
+        loss = share * state.defence.loss(learner, x, adversarial, to_device(y, learner.device))
     loss.backward()  # type: ignore[no-untyped-call]
-    whole = summed(state.team, network.parameters(), loss.item())
+    whole = sum_gradients(state.team, network.parameters(), loss.item())
     state.optimizer.step()
     state.schedule.step()
     state.defence.after_step(network)
     return whole
+
+
+def accuracy(
+    network: SpikingNetwork,
+    samples: Validation,
+    batch_size: int = 64,
+    craft: Craft | None = None,
+    team: Team = ALONE,
+    defence: Defence = AT(),  # noqa: B008
+) -> float:
+    """Share of the samples that are classified correctly, after an attack where one is given.
+
+    A defence may count others: IBP counts those that are certified.
+
+    :param network: in the mode that it has.
+    :param craft: what :meth:`Adversary.against` gives.
+    :param team: processes that classify a share each.
+    :raises ValueError: without any sample, or for labels that are no class indices [N]."""
+    check_pairs("samples", samples.x, samples.y)
+    learner = Learner(network=network)
+    correct: int | Tensor = 0
+    for start in range(0, len(samples.x), batch_size):
+        x = own_share(team, copy_tensor(samples.x[start : start + batch_size]))
+        y = own_share(team, copy_tensor(samples.y[start : start + batch_size])).long()
+        if not len(x):
+            continue
+        x = x if craft is None else craft(x, y)
+        correct += defence.correct(learner, x, to_device(y, learner.device)).sum()
+    return sum(team.gathered(int(correct))) / len(samples.x)

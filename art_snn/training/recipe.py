@@ -20,7 +20,7 @@ from art_snn.checks import (
     set_counts,
     set_fields,
 )
-from art_snn.precision import TrainDtype, require_train_dtype
+from art_snn.precision import require_train_dtype
 
 PUBLISHED_SIDE = 32
 
@@ -77,7 +77,7 @@ class Recipe:
     flip: Open[bool] = None
     cutout: Open[int] = None
     seed: int = 0
-    train_dtype: TrainDtype = None
+    train_dtype: str | None = None
     left_open: ClassVar[frozenset[str]] = frozenset()
     """Names of what this recipe has from its optimizer, which a defence may settle otherwise."""
 
@@ -108,7 +108,7 @@ class Recipe:
         seed = require_seed("seed", self.seed)
         set_fields(self, seed=seed, flip=flip, train_dtype=require_train_dtype(dtype))
 
-    def on(self, shape: tuple[int, ...], mirrored: bool = True) -> "Recipe":
+    def fit_to(self, shape: tuple[int, ...], mirrored: bool = True) -> "Recipe":
         """The same with the augmentation that is left open fitted to samples of that shape.
 
         `mirrored` says whether mirrored samples still are of their class."""
@@ -120,13 +120,13 @@ class Recipe:
         set_fields(fitted, left_open=self.left_open)
         return fitted
 
-    def optimizer_of(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
+    def build_optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
         """The optimizer of the weights."""
         numbers: dict[str, Any] = {k: getattr(self, k) for k in OPTIMIZERS[self.optimizer]}
         kind = torch.optim.SGD if self.optimizer == "sgd" else torch.optim.Adam
         return kind(parameters, lr=numbers.pop("learning_rate"), **numbers)
 
-    def augmented(self, samples: Tensor) -> Tensor:
+    def augment(self, samples: Tensor) -> Tensor:
         """Every sample [C, H, W], or [T, C, H, W], cropped, flipped and cut out for itself."""
         if not (self.crop_padding or self.flip or self.cutout):
             return samples

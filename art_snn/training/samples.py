@@ -59,12 +59,12 @@ def check_pairs(argument: str, x: np.ndarray, y: np.ndarray) -> None:
     require(np.isfinite(x).all(), argument, "finite values", "NaN or infinity", remedy)
 
 
-def classes_of(
+def count_classes(
     network: SpikingNetwork, x: np.ndarray, y: np.ndarray, validation: Validation | None, seed: int
 ) -> int:
     """Number of classes of the network, from a pass of one sample; refuses what does not fit it."""
     with seeded(seed), torch.no_grad(), modes_kept(network):
-        classes = network.eval()(copied(x[:1]).to(device_of(network))).shape[1]
+        classes = network.eval()(copy_tensor(x[:1]).to(device_of(network))).shape[1]
     held = {} if validation is None else {"validation": validation.y}
     expected = f"labels from 0 to {classes - 1}, since the network has {classes} classes"
     for argument, labels in ({"x, y": y} | held).items():
@@ -77,6 +77,6 @@ def classes_of(
     return int(classes)
 
 
-def copied(array: np.ndarray) -> Tensor:
+def copy_tensor(array: np.ndarray) -> Tensor:
     """A copy as a tensor in torch's usual layout; torch itself takes no negative strides."""
     return torch.tensor(as_array(array), device="cpu")

@@ -59,7 +59,7 @@ class State:
     ) -> None:
         self.network, self.recipe, self.team = network, recipe, team
         self.defence = AT() if adversary is None else adversary.defence
-        self.optimizer = recipe.optimizer_of(network.parameters())
+        self.optimizer = recipe.build_optimizer(network.parameters())
         self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
             self.optimizer, recipe.epochs * -(-len(x) // recipe.batch_size)
         )

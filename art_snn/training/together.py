@@ -26,7 +26,7 @@ def check_batches(team: Team, recipe: Recipe, samples: int) -> None:
     require(last >= team.size, "batch_size", expected, got, remedy)
 
 
-def mine(team: Team, batch: Tensor) -> Tensor:
+def own_share(team: Team, batch: Tensor) -> Tensor:
     """The share of this process of a batch [N, ...]: as many as the others have, or one more."""
     return torch.tensor_split(batch, team.size)[team.rank]
 
@@ -43,7 +43,7 @@ def own_draws(team: Team, *place: int) -> Iterator[None]:
         yield
 
 
-def summed(team: Team, weights: Iterable[Tensor], loss: float) -> float:
+def sum_gradients(team: Team, weights: Iterable[Tensor], loss: float) -> float:
     """Sum a loss and the gradients that weights have over the processes; returns the loss.
 
     All processes have the same bits afterwards. DistributedDataParallel would hook the weights
@@ -78,7 +78,7 @@ def check_norms(network: nn.Module) -> None:
 
 
 @contextmanager
-def synchronised(network: nn.Module, team: Team) -> Iterator[None]:
+def synchronise_norms(network: nn.Module, team: Team) -> Iterator[None]:
     """A block in which batch norms in training mode take statistics over all processes.
 
     torch's SyncBatchNorm, which computes the same, runs on CUDA alone."""

@@ -18,8 +18,7 @@ from hypothesis import given, settings, strategies as st
 
 from art_snn.bounds import intervals as module
 from art_snn.bounds.intervals import bound_steps, list_trains
-from art_snn.dynamics import Dynamics
-from art_snn.values import Values
+from art_snn.dynamics import Dynamics, Values
 from tests.conftest import varied
 
 NEURONS = {

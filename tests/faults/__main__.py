@@ -17,7 +17,7 @@ from pathlib import Path
 
 import torch
 
-from art_snn.measuring.machine import describe_machine
+from art_snn.app.machine import describe_machine
 from art_snn.stopping import INTERRUPTED
 from tests.faults.commands import Bench
 from tests.faults.interrupts import interrupts

@@ -80,7 +80,7 @@ def test_read_only_and_reversed_arrays_and_small_integers_are_trained_on():
 
 def test_the_network_is_trained_on_what_the_settings_make_of_the_samples():
     class Doubled(Recipe):
-        def augmented(self, batch: Tensor) -> Tensor:
+        def augment(self, batch: Tensor) -> Tensor:
             return 2 * batch
 
     net, seen = build(), []

@@ -75,12 +75,12 @@ def test_layers_compute_in_bfloat16_and_weights_statistics_and_loss_do_not(monke
         net.layers.get_submodule(name).register_forward_hook(
             lambda layer, _, output, name=name: note(name, layer, output)
         )
-    loss, optimizer_of = nn.functional.cross_entropy, Recipe.optimizer_of
+    loss, build_optimizer = nn.functional.cross_entropy, Recipe.build_optimizer
     monkeypatch.setattr(
         nn.functional, "cross_entropy", lambda *a, **k: logits.append(a[0]) or loss(*a, **k)
     )
     monkeypatch.setattr(
-        Recipe, "optimizer_of", lambda *a: made.append(optimizer_of(*a)) or made[-1]
+        Recipe, "build_optimizer", lambda *a: made.append(build_optimizer(*a)) or made[-1]
     )
     train(net, *images(), MIXED, validation=Validation(*images(3)))
     assert [seen[name, True] for name in layers] == [torch.bfloat16] * 4

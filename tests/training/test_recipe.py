@@ -15,7 +15,7 @@ STILL = {"crop_padding": 0, "flip": False, "cutout": 0}
 def seen(recipe: Recipe, samples: torch.Tensor, seed: int = 0) -> torch.Tensor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return recipe.augmented(samples)
+        return recipe.augment(samples)
 
 
 def test_the_defaults_are_table_s1():
@@ -32,7 +32,7 @@ def test_the_defaults_are_table_s1():
         "seed": 0,
         "train_dtype": None,
     }
-    assert asdict(Recipe().on((3, 32, 32))) == table
+    assert asdict(Recipe().fit_to((3, 32, 32))) == table
 
 
 def test_what_is_left_open_of_the_optimizer_is_what_is_usual_for_it():
@@ -53,7 +53,7 @@ def test_a_short_training_is_by_adam_and_leaves_the_samples_alone():
     usual = {"epochs": 10, "batch_size": 64, "seed": 0, "train_dtype": None}
     assert asdict(Recipe.short()) == short | STILL | usual
     x = torch.rand(3, 1, 8, 8)
-    assert torch.equal(Recipe.short().augmented(x), x)
+    assert torch.equal(Recipe.short().augment(x), x)
     other = Recipe.short(3, 7, batch_size=16, optimizer="sgd", cutout=2)
     holed = STILL | {"cutout": 2}
     assert other == Recipe(epochs=3, seed=7, batch_size=16, optimizer="sgd", **holed)
@@ -65,7 +65,7 @@ def test_a_short_training_is_by_adam_and_leaves_the_samples_alone():
 )
 def test_the_optimizer_has_the_recipe_s_numbers(name, kind, numbers):
     recipe = Recipe(optimizer=name, learning_rate=0.2, weight_decay=1e-3, **numbers)
-    optimizer = recipe.optimizer_of([torch.zeros(2, requires_grad=True)])
+    optimizer = recipe.build_optimizer([torch.zeros(2, requires_grad=True)])
     assert type(optimizer) is kind
     (group,) = optimizer.param_groups
     expected = numbers | {"lr": 0.2, "weight_decay": 1e-3}
@@ -107,7 +107,7 @@ def test_half_of_the_samples_are_mirrored_left_to_right_with_all_their_frames():
 
 def test_every_sample_has_a_draw_of_its_own_and_a_seed_repeats_them_all():
     x = torch.rand(1, 3, 32, 32).expand(16, -1, -1, -1)
-    recipe = Recipe().on((3, 32, 32))
+    recipe = Recipe().fit_to((3, 32, 32))
     once = seen(recipe, x)
     assert torch.equal(once, seen(recipe, x))
     assert not torch.equal(once, seen(recipe, x, seed=1))
@@ -120,19 +120,19 @@ def test_every_sample_has_a_draw_of_its_own_and_a_seed_repeats_them_all():
 )
 def test_padding_and_hole_keep_their_share_of_another_image_size(size, padding, hole):
     for shape in ((3, *size), (10, 2, *size)):
-        fitted = Recipe(epochs=3).on(shape)
+        fitted = Recipe(epochs=3).fit_to(shape)
         assert fitted == Recipe(epochs=3, crop_padding=padding, flip=True, cutout=hole)
-        assert fitted.on((3, 64, 64)) == fitted, "what is fitted is no longer open"
+        assert fitted.fit_to((3, 64, 64)) == fitted, "what is fitted is no longer open"
 
 
 def test_what_is_given_of_the_augmentation_is_not_fitted_and_only_images_are_augmented():
     recipe = Recipe(crop_padding=3, cutout=0)
-    assert recipe.on((1, 8, 8)) == replace(recipe, flip=True)
-    assert recipe.on((1, 8, 8), mirrored=False) == replace(recipe, flip=False)
-    assert replace(recipe, flip=True).on((1, 8, 8), mirrored=False).flip is True
-    assert Recipe(cutout=16).on((1, 8, 8)).cutout == 16
-    assert Recipe().on((64,)) == Recipe(**STILL)
-    assert Recipe(flip=True).on((64,)) == Recipe(**STILL | {"flip": True})
+    assert recipe.fit_to((1, 8, 8)) == replace(recipe, flip=True)
+    assert recipe.fit_to((1, 8, 8), mirrored=False) == replace(recipe, flip=False)
+    assert replace(recipe, flip=True).fit_to((1, 8, 8), mirrored=False).flip is True
+    assert Recipe(cutout=16).fit_to((1, 8, 8)).cutout == 16
+    assert Recipe().fit_to((64,)) == Recipe(**STILL)
+    assert Recipe(flip=True).fit_to((64,)) == Recipe(**STILL | {"flip": True})
 
 
 @pytest.mark.parametrize(

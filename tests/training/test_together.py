@@ -11,7 +11,7 @@ from torch import nn
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.team import Team
 from art_snn.training import Recipe
-from art_snn.training.together import check_batches, check_norms, mine, own_draws
+from art_snn.training.together import check_batches, check_norms, own_draws, own_share
 from tests.jobs import Job
 
 TWO = Team(size=2)
@@ -26,7 +26,7 @@ from art_snn.team import join
 from art_snn.training import (
     AT, IBP, RAT, SR, TRADES, AdversarialTraining, Recipe, Validation, train
 )
-from art_snn.training.together import synchronised
+from art_snn.training.together import synchronise_norms
 from tests.training.runs import build, samples
 
 NORMS = [
@@ -45,7 +45,7 @@ def compare_norms(team):
             mine = x.detach().tensor_split(team.size)[team.rank].clone().requires_grad_()
             y = whole(x)
             (y * slope).sum().backward()
-            with synchronised(nn.Sequential(part), team):
+            with synchronise_norms(nn.Sequential(part), team):
                 z = part(mine)
             assert "forward" not in vars(part)
             (z * slope.tensor_split(team.size)[team.rank]).sum().backward()
@@ -56,10 +56,10 @@ def compare_norms(team):
             torch.testing.assert_close(team.summed(ours.grad), theirs.grad, **near)
         for ours, theirs in zip(part.buffers(), whole.buffers()):
             torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
-        with synchronised(part.eval(), team):
+        with synchronise_norms(part.eval(), team):
             torch.testing.assert_close(part(mine), part.eval()(mine))
     half = nn.BatchNorm1d(3)
-    with synchronised(half, team):
+    with synchronise_norms(half, team):
         assert half(torch.randn(4, 3).bfloat16()).dtype == torch.bfloat16
     assert half.running_mean.dtype == torch.float32
 
@@ -109,6 +109,7 @@ with join() as team:
 """
 
 
+@pytest.mark.slow
 def test_two_processes_compute_what_one_does_and_one_refuses_for_all(tmp_path: Path):
     well, out, errors = Job(SCRIPT, tmp_path).ended()
     assert (out.count("norms"), out.count("training")) == (2, 2), errors
@@ -119,10 +120,10 @@ def test_two_processes_compute_what_one_does_and_one_refuses_for_all(tmp_path: P
 
 def test_shares_are_the_whole_batch_and_differ_by_one_sample_at_most():
     batch = torch.arange(7)
-    shares = [mine(Team(rank=rank, size=3), batch) for rank in range(3)]
+    shares = [own_share(Team(rank=rank, size=3), batch) for rank in range(3)]
     assert torch.equal(torch.cat(shares), batch)
     assert [len(share) for share in shares] == [3, 2, 2]
-    assert torch.equal(mine(Team(), batch), batch)
+    assert torch.equal(own_share(Team(), batch), batch)
 
 
 @pytest.mark.parametrize(("batch", "samples"), [(1, 10), (8, 9), (8, 1), (2, 7)])

@@ -30,15 +30,15 @@ from art_snn.app.evaluation.items import EXAMPLES, RESULT
 from art_snn.app.evaluation.page import PAGE
 from art_snn.app.evaluation.rows import sections
 from art_snn.app.evaluation.words import count_words, short_budget
+from art_snn.app.machine import describe_machine, device_type
 from art_snn.app.resume import as_json, earlier, fingerprint, structured
 from art_snn.app.tables import Form, Notes, Part, render_narrow
 from art_snn.attacks import Outcome
 from art_snn.checks import ArgumentError, invalid, require
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.encoders import encoding
+from art_snn.encoders import describe_encoder
 from art_snn.files import damage, digest, write_arrays, write_json, write_text
 from art_snn.findings import Finding
-from art_snn.measuring.machine import describe_machine, device_type
 from art_snn.metrics import Certificate
 from art_snn.paths import FILE, require_kind
 from art_snn.seeding import seeded
@@ -299,7 +299,7 @@ def _provenance(target: Target, seconds: float) -> Provenance:
         sources=tuple(map(weights_digest, target.sources)),
         seconds=round(seconds, 1),
         steps=classifier.model.time_steps(),
-        encoder=encoding(classifier.model.encoder),
+        encoder=describe_encoder(classifier.model.encoder),
         shape=tuple(x.shape[1:]),
         dataset=target.dataset,
         parameters=sum(weight.numel() for weight in classifier.model.parameters()),

@@ -40,7 +40,7 @@ from art_snn.checks import (
 from art_snn.data import Dataset, Source
 from art_snn.gradients import STBP, Gradient
 from art_snn.paths import FILE, expand_path, require_kind
-from art_snn.precision import AttackDtype, require_attack_dtype
+from art_snn.precision import require_attack_dtype
 from art_snn.zoo.entry import Standard
 from art_snn.zoo.networks import data_set, not_held
 
@@ -105,7 +105,7 @@ class Settings(Experiment):
     rules: Open[Mapping[str, Gradient]] = None
     sources: UseAppendAction[tuple[Path, ...]] = ()
     adversarials: UseAppendAction[tuple[Path, ...]] = ()
-    attack_dtype: AttackDtype = None
+    attack_dtype: str | None = None
     samples: int = 500
     block: int = 64
     batch_size: int = 64

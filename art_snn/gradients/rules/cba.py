@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import require_count
-from art_snn.dynamics import Dynamics
+from art_snn.dynamics import Dynamics, Setting, operand
 from art_snn.gradients.conversion import Conversion
 from art_snn.gradients.shared import apply
-from art_snn.values import Setting, operand
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from art_snn.dynamics import Setting, operand
 from art_snn.gradients.conversion import Conversion
-from art_snn.values import Setting, operand
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,10 +7,9 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import invalid, require_number
-from art_snn.dynamics import Dynamics
+from art_snn.dynamics import Dynamics, Setting, least, most, operand, plus_scaled
 from art_snn.gradients.rate import RateGradient, Trace, curve_objection
 from art_snn.gradients.shared import blocks
-from art_snn.values import Setting, least, most, operand, plus_scaled
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import require_number
-from art_snn.dynamics import Dynamics
+from art_snn.dynamics import Dynamics, most, operand
 from art_snn.gradients.rate import RateGradient, Trace, curve_objection
-from art_snn.values import most, operand
 
 
 @dataclass(frozen=True, kw_only=True)

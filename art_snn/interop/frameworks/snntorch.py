@@ -4,9 +4,8 @@ from typing import Any
 
 import torch
 
-from art_snn.dynamics import Dynamics
+from art_snn.dynamics import Dynamics, clamp, least
 from art_snn.interop.kinds import NeuronKind, ReadOff, Returned, Unreadable, setting_of
-from art_snn.values import clamp, least
 
 _EQUATIONS = (
     "forward",

@@ -5,9 +5,41 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from art_snn.network import SpikingNetwork
-from art_snn.training.learner import Learner
+from art_snn.layers import device_of
+from art_snn.network import SpikingNetwork, readout_dtype
+from art_snn.precision import autocast
+from art_snn.state import to_device
 from art_snn.training.recipe import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learner:
+    """Forward passes of a network with its training gradient, in the precision of a recipe.
+
+    :param progress: share of the steps of the training up to the end of this one, in (0, 1]."""
+
+    network: SpikingNetwork
+    train_dtype: str | None = None
+    progress: float = 1.0
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return device_of(self.network)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Samples [N, ...] on any device -> logits [N, K], of single precision at least."""
+        with autocast(self.train_dtype, self.device):
+            logits: Tensor = self.network(to_device(x, self.device))
+        return logits.to(readout_dtype(logits))
+
+    def at_input(self, x: Tensor) -> Tensor:
+        """The same for samples that require a gradient: one graph of the training gradient alone.
+
+        Samples and weights both take a gradient in it; the precision of attacks does not apply."""
+        rule, network = self.network.training_gradient, self.network
+        with network.using(rule), network.fixed(False), network.crafting(None):
+            return self(x)
 
 
 class Defence(ABC):
@@ -28,11 +60,11 @@ class Defence(ABC):
         :param adversarial: what the attack made of them [N, ...]; x where there is no attack.
         :param y: class indices [N], on the learner's device."""
 
-    def within(self, eps: float, value_range: tuple[float, float]) -> "Defence":
+    def with_budget(self, eps: float, value_range: tuple[float, float]) -> "Defence":
         """The same for the budget eps of the attack, and samples of that range."""
         return self
 
-    def fitted(self, recipe: Recipe) -> Recipe:
+    def fit_recipe(self, recipe: Recipe) -> Recipe:
         """The recipe fitted to the defence; a ValueError where it asks for what that rules out."""
         return recipe
 
@@ -55,11 +87,11 @@ class Defence(ABC):
         """Change the weights after the optimizer has; a ValueError where that no longer works."""
         return
 
-    def budget(self) -> str:
+    def describe_budget(self) -> str:
         """What attacks may do, in words, where none runs."""
         return ""
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Name and strength, or "" for adversarial training alone."""
         return ""
 

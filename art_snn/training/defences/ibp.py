@@ -11,9 +11,8 @@ from art_snn.data.samples import check_values
 from art_snn.gradients.temporal import TemporalGradient
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
-from art_snn.training.defences.base import Defence
-from art_snn.training.learner import Learner
-from art_snn.transfers import sent
+from art_snn.state import to_device
+from art_snn.training.defences.base import Defence, Learner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,7 @@ class IBP(Defence):
             number = require_number(name, getattr(self, name), above=0, up_to=1, remedy=remedy)
             set_fields(self, **{name: number})
 
-    def within(self, eps: float, value_range: tuple[float, float]) -> "IBP":
+    def with_budget(self, eps: float, value_range: tuple[float, float]) -> "IBP":
         """The same for that budget, and samples of that range."""
         bound = replace(self)
         set_fields(bound, eps=eps, value_range=value_range)
@@ -84,11 +83,11 @@ class IBP(Defence):
         """Whether the budget is whole."""
         return progress >= self.ramp
 
-    def budget(self) -> str:
+    def describe_budget(self) -> str:
         """What attacks may do, in words."""
         return f"eps {self.eps:.4g}"
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Name, bounds and schedule."""
         weight = f"weight {self.bound_weight:g}"
         return f"IBP, {self.method}, {weight} after {self.ramp:.0%} of the steps"
@@ -103,4 +102,4 @@ class IBP(Defence):
     def _checked(self, learner: Learner, x: Tensor) -> Tensor:
         """Samples on the device and in the precision of the network; refused out of the range."""
         check_values("x", x.detach().cpu().numpy(), self.value_range)
-        return sent(x, learner.device).to(learner.network.dtype or torch.get_default_dtype())
+        return to_device(x, learner.device).to(learner.network.dtype or torch.get_default_dtype())

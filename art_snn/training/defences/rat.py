@@ -37,7 +37,7 @@ class RAT(AT):
         """Spectral norm from which on a weight grows from step to step."""
         return math.sqrt(2 / self.orthogonality + 1)
 
-    def fitted(self, recipe: Recipe) -> Recipe:
+    def fit_recipe(self, recipe: Recipe) -> Recipe:
         """The recipe without weight decay; one that asks for some is refused."""
         if "weight_decay" in recipe.left_open:
             recipe = replace(recipe, weight_decay=0.0)
@@ -79,7 +79,7 @@ class RAT(AT):
             require(norm < self.limit, "orthogonality", expected, got, remedy)
         return grams
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Name and strength."""
         return f"RAT, orthogonality {self.orthogonality:g}"
 

@@ -4,9 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.checks import require_number, set_fields
-from art_snn.training.defences.base import Defence
-from art_snn.training.learner import Learner
-from art_snn.transfers import sent
+from art_snn.state import to_device
+from art_snn.training.defences.base import Defence, Learner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +35,7 @@ class SR(Defence):
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the adversarial samples and the weighted penalty."""
-        start = sent(adversarial.detach(), learner.device).requires_grad_()
+        start = to_device(adversarial.detach(), learner.device).requires_grad_()
         logits = learner.at_input(start)
         other = logits.detach().scatter(1, y[:, None], -torch.inf).argmax(1)
         here = _ahead(logits, y, other)
@@ -45,7 +44,7 @@ class SR(Defence):
         penalty = ((there - here) / self.step).square().mean()
         return nn.functional.cross_entropy(logits, y) + self.sparsity * penalty
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Name and weight."""
         return f"SR, sparsity {self.sparsity:g}"
 

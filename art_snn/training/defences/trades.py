@@ -3,8 +3,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 from art_snn.checks import require_number, set_fields
-from art_snn.training.defences.base import Defence
-from art_snn.training.learner import Learner
+from art_snn.training.defences.base import Defence, Learner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +32,6 @@ class TRADES(Defence):
         divergence = nn.functional.kl_div(attacked, natural, reduction="batchmean", log_target=True)
         return nn.functional.cross_entropy(clean, y) + self.beta * divergence
 
-    def words(self) -> str:
+    def describe(self) -> str:
         """Name and weight."""
         return f"TRADES, beta {self.beta:g}"

@@ -16,7 +16,7 @@ def test_every_defence_has_its_name_and_its_strength():
     assert defence_named("sr", sparsity=0.5) == SR(sparsity=0.5)
     assert defence_named("ibp", method="s-ibp", ramp=0.5) == IBP(method="s-ibp", ramp=0.5)
     assert {name: type(defence_named(name)) for name in DEFENCES} == dict(DEFENCES)
-    words = [defence_named(name).words() for name in DEFENCES]
+    words = [defence_named(name).describe() for name in DEFENCES]
     ibp = "IBP, counts, weight 0.5 after 60% of the steps"
     assert words == ["", "TRADES, beta 6", "RAT, orthogonality 0.004", "SR, sparsity 0.002", ibp]
 

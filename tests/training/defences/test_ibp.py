@@ -214,7 +214,7 @@ def test_settings_of_an_attack_that_does_not_run_are_refused(change):
 def test_the_budget_is_that_of_the_attack_and_a_defence_without_one_is_refused():
     adversary = replace(against(), eps=0.3, value_range=(0.0, 2.0))
     assert (adversary.defence.eps, adversary.defence.value_range) == (0.3, (0.0, 2.0))
-    assert adversary.words() == "any attack within eps 0.3"
+    assert adversary.describe() == "any attack within eps 0.3"
     words = f"eps=0.3, norm=inf, value_range=(0.0, 2.0), defence={adversary.defence!r}"
     assert repr(adversary) == f"AdversarialTraining({words})"
     with pytest.raises(ValueError, match=r"^defence: expected IBP with a budget, got one without"):

@@ -142,19 +142,19 @@ def test_weights_that_are_computed_from_others_and_a_network_without_any_are_ref
         RAT().check(network().requires_grad_(False))
 
 
-@pytest.mark.parametrize("recipe", [Recipe(), Recipe().on((3, 32, 32)), Recipe(weight_decay=0)])
+@pytest.mark.parametrize("recipe", [Recipe(), Recipe().fit_to((3, 32, 32)), Recipe(weight_decay=0)])
 def test_a_recipe_that_leaves_the_weight_decay_open_has_none(recipe):
     assert Recipe().weight_decay == 5e-4
-    assert RAT().fitted(recipe) == replace(recipe, weight_decay=0)
-    assert RAT().fitted(RAT().fitted(recipe)).weight_decay == 0
+    assert RAT().fit_recipe(recipe) == replace(recipe, weight_decay=0)
+    assert RAT().fit_recipe(RAT().fit_recipe(recipe)).weight_decay == 0
 
 
 @pytest.mark.parametrize("decay", [5e-4, 1e-3])
 def test_a_weight_decay_that_is_asked_for_is_refused(decay):
     message = rf"^weight_decay: expected 0 for RAT.*{decay}"
-    for recipe in (Recipe(weight_decay=decay), Recipe(weight_decay=decay).on((3, 32, 32))):
+    for recipe in (Recipe(weight_decay=decay), Recipe(weight_decay=decay).fit_to((3, 32, 32))):
         with pytest.raises(ValueError, match=message):
-            RAT().fitted(recipe)
+            RAT().fit_recipe(recipe)
     given = classifier()
     adversary = AdversarialTraining(**FGSM, defence=RAT())
     settings = replace(SETTINGS, weight_decay=decay)
