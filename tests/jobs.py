@@ -4,11 +4,13 @@ What holds of forks holds of what torchrun starts: it gives them the same enviro
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,16 @@ from torch.distributed import TCPStore
 from tqdm.auto import tqdm
 
 from tests.command import start
+
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["art_snn.app.cli", "art_snn.app.train", "art_snn.app.evaluate.run"])
+
+
+def fork(target: Callable[..., Any], *arguments: Any) -> Any:
+    """A process that has begun to call the target, a fork of one that has imported everything."""
+    process = FORKS.Process(target=target, args=arguments, daemon=True)
+    process.start()
+    return process
 
 
 def started(*arguments: str, processes: int = 2, cwd: Path) -> subprocess.Popen[str]:
@@ -33,8 +45,6 @@ class Job:
     def __init__(self, text: str, folder: Path) -> None:
         if sys.platform != "linux":
             pytest.skip("forks of a process that has imported torch are safe on Linux")
-        from tests.faults.runs import fork
-
         self._store = TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
         shared = {"MASTER_ADDR": "localhost", "MASTER_PORT": str(self._store.port)}
         shared |= {"WORLD_SIZE": "2", "TORCHELASTIC_RUN_ID": "forks"}

@@ -19,7 +19,7 @@ from torch import nn
 from art_snn import LIF, SpikingNetwork, TimeDistributed as Timed
 from art_snn.checkpoint import FORMAT, CheckpointError, load, notes, save
 from art_snn.checks import ArgumentError
-from tests.faults.flips import flipped
+from tests.faults.damage import flipped
 from tests.networks import FORMS, layers
 from tests.tiny import same, weights
 

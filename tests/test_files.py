@@ -25,8 +25,7 @@ from art_snn.files import (
     write_tensors,
     write_text,
 )
-from tests.faults.disks import small_files_only
-from tests.faults.flips import flipped, flips
+from tests.faults.damage import flipped, flips, small_files_only
 
 BASE = ("settings", 1)
 ARRAY = np.arange(6.0).reshape(2, 3)

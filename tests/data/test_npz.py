@@ -16,7 +16,7 @@ import pytest
 from art_snn.checks import ArgumentError
 from art_snn.data import Dataset, from_npz
 from art_snn.files import write_arrays
-from tests.faults.flips import flips
+from tests.faults.damage import flips
 
 
 def arrays(train: int = 6, test: int = 2, shape: tuple[int, ...] = (1, 4, 5)) -> dict[str, Any]:

@@ -88,13 +88,6 @@ def state(classifier: PyTorchSpikingClassifier) -> tuple[Any, ...]:
     )
 
 
-def interrupts(bench: object, report: Any) -> None:
-    """Every call under every rule, in every place, by every error."""
-    for rule in GRADIENTS:
-        for one in interrupted(rule, report.expect):
-            report.count("exceptions and interrupts", one)
-
-
 def interrupted(rule: str, expect: Callable[[object, str], None]) -> Iterator[int]:
     """Interrupt every call under the rule at every layer by every error; yields 1 for each."""
     for name, call in CALLS.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any
 
 import torch
 from torch import nn
@@ -30,15 +29,6 @@ NAIVE: Mapping[str, NaiveNeuron] = {
 
 Note = Callable[[object, str], None]
 """Takes every expectation: whether it holds, and what it is about."""
-NETWORKS = 450
-
-
-def networks(bench: Any, report: Any) -> None:
-    """So many drawn networks under every rule."""
-    for seed in range(1000 * bench.seed, 1000 * bench.seed + NETWORKS):
-        rules = list(compared(seed, report.expect))
-        report.count("networks", bool(rules))
-        report.count("pairs of network and rule", len(rules))
 
 
 def drawn(seed: int) -> tuple[SpikingNetwork, torch.Tensor]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-
 from art_snn.measuring.peers import PEERS, installed
+
 from tests.frameworks.loading import load
 from tests.measuring import mirrors
 

@@ -29,7 +29,7 @@ def test_a_gradient_of_another_rule_would_be_found_out(monkeypatch):
     assert all("by bptr" in problem for problem in problems)
 
 
-# One rule of every engine; `tests.faults` has them all.
+# One rule of every engine.
 @pytest.mark.parametrize("rule", ["stbp", "assg", "rga", "relu"])
 def test_whatever_interrupts_a_call_anywhere_leaves_the_network_as_it_was(rule):
     problems = []

@@ -264,6 +264,22 @@ def test_gradients_of_a_classifier_take_rules_by_name():
         assert not np.array_equal(got, getattr(wrapped, method)(x, labels))
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("eot-" * 5 + "rga", "eot-extended-" * 5 + "rga", "eot-mean-" * 5 + "rga" + "-stbp" * 9),
+        *("eot-" * 2000 + "rga", "mean-" * 2000 + "rga", "rga" + "-2-steps" * 900, "x" * 5000),
+        *("rga-100001-steps", f"rga-{10**20}-steps", f"rga-{'9' * 60}-steps"),
+    ],
+    ids=lambda name: name[:20],
+)
+def test_names_of_endless_rules_are_refused_at_once(name):
+    message = r"^here: expected a rule of at most 80 letters, 10000 draws and 100000 steps, got '"
+    with pytest.raises(ValueError, match=message) as caught:
+        parse_rule(name, "here")
+    assert len(str(caught.value)) < 250
+
+
 def test_names_at_the_limits_are_rules():
     assert parse_rule("rga-100000-steps") == Extended(RGA(), steps=100_000)
     assert parse_rule("eot-eot-eot-eot-rga") == EOT(EOT(EOT(EOT(RGA()))))

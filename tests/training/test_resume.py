@@ -28,7 +28,7 @@ from art_snn.training import (
 )
 from art_snn.training.state import State
 from tests.conftest import varied
-from tests.faults.flips import flips
+from tests.faults.damage import flips
 from tests.training.runs import (
     SETTINGS,
     STEPS_PER_EPOCH,

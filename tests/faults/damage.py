@@ -1,9 +1,16 @@
-"""Single bits that flip in files."""
+"""Damage to files: single bits that flip, and disks that take nothing more."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+import signal
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
 
 Place = tuple[int, int]
 """A byte of a file, and a bit of it."""
@@ -39,3 +46,20 @@ def unseen_flips(
 def flips(file: Path, content: bytes, unseen: Callable[[], bool], every: int = 97) -> list[Place]:
     """Flip bits that are spread over the file: those that go unseen."""
     return unseen_flips(file, content, unseen, spread(content, every))
+
+
+@contextlib.contextmanager
+def small_files_only(limit: int = 1000) -> Iterator[None]:
+    """No file of this process grows beyond so many bytes within the block, as on a full disk."""
+    if resource is None:
+        import pytest
+
+        pytest.skip("files cannot be limited here")
+    previous = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, previous[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, previous)
+        signal.signal(signal.SIGXFSZ, handler)
