@@ -13,13 +13,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from art_snn.app import tables
-from art_snn.app.compare import Comparison
 from art_snn.app.curves import Curves, Fit
-from art_snn.app.resume import converter, read_result, structured
 from art_snn.app.scaling import Growth
 from art_snn.app.sweep import Swept
 from art_snn.app.sweep.result import Content as Sweeping
+
+from art_snn.app import tables
+from art_snn.app.compare import Comparison
+from art_snn.app.resume import converter, read_result, structured
 from art_snn.files import write_text
 from art_snn.gradients import RGA
 

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from art.attacks.evasion import AutoAttack
 from art.estimators.classification import PyTorchClassifier
+from art_snn.measuring.machine import describe_machine, set_threads
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from setting import ratio
@@ -39,7 +40,6 @@ from art_snn.attacks.remembering import attacking
 from art_snn.data import Dataset, load_data
 from art_snn.files import write_text
 from art_snn.gradients import applicable
-from art_snn.measuring.machine import describe_machine, set_threads
 from art_snn.metrics import Robustness, against, p_words, paired_difference
 from art_snn.models import Architecture
 

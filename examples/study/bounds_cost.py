@@ -12,11 +12,11 @@ from multiprocessing import get_context
 
 import numpy as np
 import torch
+from art_snn.measuring.calls import medians, peak_during
+from art_snn.measuring.machine import set_threads
 
 from art_snn.bounds import certify_bounds
 from art_snn.classifier import wrapped
-from art_snn.measuring.calls import medians, peak_during
-from art_snn.measuring.machine import set_threads
 from art_snn.models import MODELS
 
 SIDE, SAMPLES, REPEATS = 32, 32, 9

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from art_snn.app.sweep import Line, Panel
+from art_snn.app.sweep.result import Content
 from attacks import KINDS, Cell, Outcomes, Tally, outcomes_of, tally
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -17,8 +19,6 @@ from matplotlib.figure import Figure
 from art_snn.app import tables
 from art_snn.app.colours import SERIES
 from art_snn.app.resume import read_result
-from art_snn.app.sweep import Line, Panel
-from art_snn.app.sweep.result import Content
 from art_snn.checks import require
 from art_snn.files import write_text
 from art_snn.metrics import paired_difference

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from art.attacks.evasion import SquareAttack
+from art_snn.measuring.machine import describe_machine, set_threads
 
 from art_snn import zoo
 from art_snn.app import tables
@@ -24,7 +25,6 @@ from art_snn.app.resume import bit_string, booleans, earlier, write_result
 from art_snn.attacks import Plan, SpikingAutoAttack, Stage, planned
 from art_snn.checks import require
 from art_snn.files import digest, write_text
-from art_snn.measuring.machine import describe_machine, set_threads
 from art_snn.metrics import Robustness, p_words, paired_difference
 
 PLAN = "standard"

@@ -3,10 +3,9 @@
 python examples/study/curves.py --data eurosat32_10k.npz --output study/eurosat
 """
 
-from setting import parse
-
 from art_snn.app.curves import Curves, Settings, recorded
 from art_snn.app.curves.figure import draw
+from setting import parse
 
 
 def main() -> None:

@@ -6,12 +6,12 @@ The decays of each panel are those of Bu et al. (CVPR 2023). A run that was inte
 after its last value.
 """
 
-from setting import Study, parse
-
-from art_snn.app.resume import read_result
 from art_snn.app.sweep import Panel, Sweeps, Swept, paper, swept
 from art_snn.app.sweep.figure import draw
 from art_snn.app.sweep.result import Content
+from setting import Study, parse
+
+from art_snn.app.resume import read_result
 
 
 def panel(study: Study, plan: Sweeps) -> Panel:

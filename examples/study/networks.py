@@ -8,12 +8,12 @@ Per decay two networks that differ in their seed alone, and one that is trained 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from art_snn.app.train.figure import training_curves
 from matplotlib.figure import Figure
 from setting import parse
 
 from art_snn.app import tables
 from art_snn.app.resume import read_result, write_result
-from art_snn.app.train.figure import training_curves
 from art_snn.files import write_text
 from art_snn.metrics import Share
 from art_snn.training import Epoch

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from art_snn.measuring.machine import describe_machine
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from setting import Study, parse
@@ -26,7 +27,6 @@ from art_snn.app.trained import Trained, folder_of
 from art_snn.attacks import batches, predict_logits
 from art_snn.files import write_text
 from art_snn.gradients import parse_rule
-from art_snn.measuring.machine import describe_machine
 from art_snn.metrics import Robustness, Share, against, paired_difference
 from art_snn.precision import DTYPES
 

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from art_snn.app.scaling import Settings, run
+
 from art_snn.data import Source
 
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from art_snn.measuring.machine import set_threads
+
 from art_snn import RGA, STBP, Mean, PyTorchSpikingClassifier
 from art_snn.app import harden, train
 from art_snn.app.attack import Attack
 from art_snn.app.trained import Trained
 from art_snn.data import Dataset, load_data
-from art_snn.measuring.machine import set_threads
 from art_snn.models import Architecture
 from art_snn.precision import DTYPES
 from art_snn.training import Recipe

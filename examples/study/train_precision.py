@@ -13,6 +13,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
+from art_snn.measuring.machine import describe_machine
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import ttest_rel
@@ -24,7 +25,6 @@ from art_snn.app.resume import write_result
 from art_snn.app.trained import Trained, decay_label
 from art_snn.attacks import predict_logits
 from art_snn.files import write_text
-from art_snn.measuring.machine import describe_machine
 from art_snn.metrics import Share
 
 SEEDS = (0, 1, 2)

@@ -241,7 +241,7 @@ TAKERS: dict[str, tuple[str, Callable[[str], Gradient]]] = {
 
 @pytest.mark.parametrize("taker", TAKERS)
 @pytest.mark.parametrize(
-    "name", ("pdsg-per-sample", "eot-rga", "mean-pdsg-per-sample-rga-16-steps", "rga-32-steps")
+    "name", ["pdsg-per-sample", "eot-rga", "mean-pdsg-per-sample-rga-16-steps", "rga-32-steps"]
 )
 def test_every_taker_of_a_rule_understands_the_same_names(taker, name):
     assert TAKERS[taker][1](name) == NAMES[name]
