@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 from art.attacks.evasion import SquareAttack
-from art_snn.measuring.machine import describe_machine, set_threads
 
 from art_snn import zoo
 from art_snn.app import tables
 from art_snn.app.evaluation import Trial, read_evaluation
 from art_snn.app.leaderboard.run import evaluation_files
-from art_snn.app.resume import bit_string, booleans, earlier, write_result
+from art_snn.app.machine import describe_machine, set_threads
+from art_snn.app.results import bit_string, booleans, earlier, write_result
 from art_snn.attacks import Plan, SpikingAutoAttack, Stage, planned
 from art_snn.checks import require
 from art_snn.files import digest, write_text

@@ -8,12 +8,12 @@ Per decay two networks that differ in their seed alone, and one that is trained 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from art_snn.app.train.figure import training_curves
 from matplotlib.figure import Figure
 from setting import parse
 
 from art_snn.app import tables
-from art_snn.app.resume import read_result, write_result
+from art_snn.app.results import read_result, write_result
+from art_snn.app.train import draw_epochs
 from art_snn.files import write_text
 from art_snn.metrics import Share
 from art_snn.training import Epoch
@@ -47,7 +47,7 @@ def main() -> None:
         name = f"decay {decay:g}, {kind}"
         contents[name] = read_result(study.folder(decay, kind) / "training.json")
         history = [Epoch(**epoch) for epoch in contents[name]["history"]]
-        training_curves(ax, history).set_title(name, fontsize="medium")
+        draw_epochs(ax, history).set_title(name, fontsize="medium")
     network = study.trained(*runs[0]).on(study.data).architecture
     size = sum(p.numel() for p in network.build(study.data).parameters())
     words = f"{network.model}, width {network.width:g}, T = {network.steps}, {size:,} weights"

@@ -1,8 +1,5 @@
 """The rate of a neuron under a constant current, exactly and as RGA approximates it."""
 
-from collections.abc import Callable
-from functools import partial
-
 import numpy as np
 
 from art_snn.checks import invalid
@@ -11,9 +8,6 @@ from art_snn.gradients import RGA
 
 ROUNDING = 1e-12
 """Share by which currents may differ and be the same to :func:`static_rate`."""
-
-Curve = Callable[[np.ndarray], np.ndarray]
-"""Currents [...] -> rates [...]."""
 
 
 def static_rate(
@@ -71,13 +65,6 @@ def rga_rate(
     neuron = Dynamics(decay, threshold)
     places, rates = zip(*rule.corners(neuron.decay, neuron.threshold), strict=True)
     return np.asarray(np.interp(_currents(current), places, rates))
-
-
-def curves_of(decay: float, threshold: float, rule: RGA) -> dict[str, Curve]:
-    """The three curves to compare recorded rates with, by name: static, static and smooth, RGA."""
-    static = partial(static_rate, decay=decay, threshold=threshold)
-    rga = partial(rga_rate, rule=rule, decay=decay, threshold=threshold)
-    return {"static": static, "static, smooth": partial(static, whole_steps=False), "RGA": rga}
 
 
 def _steps_to_threshold(currents: np.ndarray, neuron: Dynamics, rounding: float) -> np.ndarray:

@@ -1,33 +1,48 @@
-"""Results on disk: taken up where they fit, refused where not."""
+"""Results: written, read again where they fit, and the folder that a run holds."""
 
+import errno
 import json
 import math
+import os
 import re
+import subprocess
+import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, strategies as st
+from matplotlib.figure import Figure
 from torch import nn
 
-from art_snn.app.resume import (
+from art_snn.app import results as module
+from art_snn.app.results import (
     Positive,
+    Result,
     as_json,
     bit_string,
     booleans,
     converter,
     earlier,
     fingerprint,
+    hold_folder,
     read_result,
+    working,
     write_result,
 )
+from art_snn.app.settings import Cost
+from art_snn.app.tables import Notes, Table
 from art_snn.checks import ArgumentError
 from art_snn.encoders import Direct
 from art_snn.files import write_json
 from art_snn.metrics import Robustness, Share
+from art_snn.team import Team
+from tests.command import interrupted
+from tests.jobs import Job
 from tests.outcomes import outcome
 from tests.small import CLASSES, classifier, samples
 
@@ -238,3 +253,181 @@ def test_a_fingerprint_of_the_users_own_network_tells_what_it_answers_and_not_it
     assert fingerprint("settings", one, x, y) == before
     monkeypatch.setitem(FACTOR, "now", -1.0)
     assert fingerprint("settings", one, x, y) != before
+
+
+@dataclass
+class Found(Result):
+    """One figure, one table, two pictures."""
+
+    value: float = 0.5
+    name: ClassVar[str] = "found"
+    drawings = ("found", "pictures")
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"value": self.value, "words": "Grüße"}
+
+    def parts(self) -> list[Any]:
+        return [("a title", "settings"), Table(("rule", "ms"), [("a|b", "5")]), Notes(["Grüße."])]
+
+
+def test_a_result_leaves_all_the_files_that_it_names_and_replaces_earlier_ones(tmp_path):
+    folder = tmp_path / "new" / "deep"
+    for found in (Found(0.75), Found()):
+        found.write(folder, Figure(), Figure())
+    assert Found().files == ["found.json", "found.md", "found.png", "pictures.png"]
+    assert sorted(file.name for file in folder.iterdir()) == Found().files
+    assert read_result(folder / "found.json") == Found().as_dict()
+    assert (folder / "found.md").read_text("utf-8") == Found().render("markdown")
+    assert (folder / "found.png").read_bytes().startswith(b"\x89PNG")
+    assert (Found().status(), Found().failure()) == (0, "")
+
+
+def test_a_picture_that_is_interrupted_leaves_the_earlier_one_whole(tmp_path, monkeypatch):
+    Found().write(tmp_path, Figure(), Figure())
+    before = (tmp_path / "found.png").read_bytes()
+
+    def half(self: Figure, file: Path, **_: Any) -> None:
+        Path(file).write_bytes(b"half")
+        interrupted()
+
+    monkeypatch.setattr(Figure, "savefig", half)
+    with pytest.raises(KeyboardInterrupt):
+        Found().write(tmp_path, Figure(), Figure())
+    assert (tmp_path / "found.png").read_bytes() == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == Found().files
+
+
+def test_a_command_at_work_has_its_threads_and_its_folder(tmp_path):
+    before = torch.get_num_threads()
+    try:
+        with working(Cost(output=tmp_path / "out", threads=before + 1)) as team:
+            assert torch.get_num_threads() == before + 1
+            assert team == Team()
+            with pytest.raises(ArgumentError, match=r"^output: expected a folder that no other"):
+                working(Cost(output=tmp_path / "out")).__enter__()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_gradient_that_does_not_reach_the_input_is_a_complaint_about_the_network(tmp_path):
+    message = r"^model: expected a network through which gradients pass, got .*Look for detach"
+    with pytest.raises(ArgumentError, match=message), working(Cost(output=tmp_path)):
+        torch.zeros(1).sum().backward()
+    with pytest.raises(RuntimeError, match=r"^a bug$"), working(Cost(output=tmp_path)):
+        raise RuntimeError("a bug")
+
+
+def test_a_block_leaves_what_it_writes_and_nothing_else(tmp_path):
+    folder = tmp_path / "new" / "deep"
+    with hold_folder(folder):
+        assert folder.is_dir()
+    assert list(tmp_path.iterdir()) == []
+    with hold_folder(folder):
+        (folder / "result").write_text("done")
+    assert [file.name for file in folder.iterdir()] == ["result"]
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from art_snn.app.results import hold_folder
+with hold_folder(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["close", "kill"])
+def test_a_run_of_another_process_holds_the_folder_until_it_ends_or_is_killed(end, tmp_path):
+    out, root = tmp_path / "out", Path(__file__).parents[2]
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(out)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(root)},
+    )
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(ArgumentError, match="which another run holds"), hold_folder(out):
+        raise AssertionError("both hold it")
+    if end == "kill":
+        other.kill()
+    other.communicate("")
+    with hold_folder(out):
+        pass
+    assert out.exists() == (end == "kill")
+
+
+def test_of_many_threads_that_want_a_folder_one_at_a_time_has_it(tmp_path):
+    inside, seen, refused = [], [], []
+
+    def work() -> None:
+        for _ in range(20):
+            try:
+                with hold_folder(tmp_path / "out"):
+                    inside.append(1)
+                    seen.append(len(inside))
+                    inside.pop()
+            except ArgumentError as error:
+                refused.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(seen) == {1}
+    assert len(seen) + len(refused) == 80
+
+
+def test_unfinished_files_of_a_killed_run_are_removed_and_those_of_others_stay(tmp_path):
+    ours = ("a.json.01234567.part", "blocks/a.89abcdef.part")
+    others = ("film.mkv.part", "holiday/film.part", "run/network.pt.01234567.part", "a.json")
+    for path in map(tmp_path.joinpath, (*ours, *others)):
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text("half")
+    with hold_folder(tmp_path):
+        pass
+    found = {str(f.relative_to(tmp_path)) for f in tmp_path.rglob("*") if f.is_file()}
+    assert found == {*others}
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_folder_that_cannot_be_written_into_is_refused_before_anything_is_done(
+    code, tmp_path, monkeypatch
+):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(module.FileLock, "acquire", full)
+    message = rf"^output: .*can be written into, got .*out \(.*{os.strerror(code)}.*make room in it"
+    with pytest.raises(ArgumentError, match=message), hold_folder(tmp_path / "new" / "out"):
+        raise AssertionError("at work in a folder that takes nothing")
+    assert list(tmp_path.iterdir()) == []
+
+
+JOB = """
+from pathlib import Path
+from art_snn.app.results import working
+from art_snn.app.settings import Cost
+from art_snn.checks import ArgumentError
+
+with working(Cost(output=Path("out")), together=True) as team:
+    found = team.led(lambda: [team.rank])
+    Path(f"told-{team.rank}").write_text(f"{found} {team.size}")
+    team.gathered(None)
+    raise ArgumentError("rank", str(team.rank))
+"""
+
+
+@pytest.mark.slow
+def test_one_process_of_several_holds_the_output_for_all(tmp_path):
+    well, _, errors = Job(JOB, tmp_path).ended()
+    assert [(tmp_path / f"told-{rank}").read_text() for rank in range(2)] == ["[0] 2"] * 2
+    assert not well
+    assert "ArgumentError: rank: 0" in errors
+    with hold_folder(tmp_path / "out"):
+        (tmp_path / "out" / "kept").touch()
+        _, _, errors = Job(JOB, tmp_path).ended()
+    assert errors.count("Error: output: expected a folder that no other run is writing into") == 1
