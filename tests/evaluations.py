@@ -9,8 +9,8 @@ import numpy as np
 from jsonschema import Draft202012Validator
 
 from art_snn.app.evaluate import EvaluationResult
-from art_snn.app.evaluation import Bounds, Evaluation, Examples, Provenance, Trial
-from art_snn.app.resume import write_result
+from art_snn.app.report.evaluation import Bounds, Evaluation, Examples, Provenance, Trial
+from art_snn.app.results import write_result
 from art_snn.attacks import Outcome
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
@@ -100,6 +100,7 @@ def provenance(**changes: Any) -> Provenance:
         weights="ab" * 32,
         data="cd" * 32,
         device="AMD EPYC",
+        sources=(),
         seconds=83.0,
         steps=8,
         encoder="direct",
@@ -107,6 +108,7 @@ def provenance(**changes: Any) -> Provenance:
         dataset="digits",
         parameters=1234,
         training="10 epochs",
+        attack_dtype=None,
         **sizes,
     )
     return replace(usual, **changes)

@@ -18,7 +18,6 @@ from art_snn.checks import ArgumentError, WriteFailed, abridge, shown
 from art_snn.progress import lines_written
 from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
 
-OLD = ("check", "curves", "demo", "leaderboard")
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "evaluate": ("evaluate.settings", "evaluate.run"),
@@ -29,7 +28,6 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "inspect": ("settings", "inspect"),
         "zoo": ("settings", "zoo"),
     }
-    | {name: (f"{name}.settings", f"{name}.run") for name in OLD}
 )
 """Where the settings of a command are, in a class of its name, and where its function run is."""
 
@@ -101,19 +99,14 @@ def _run(words: Sequence[str]) -> int:
         sys.stderr.write(f"art-snn {name}: error: {complaint}\n")
         sys.stderr.write(f"art-snn {name} --help shows the usage.\n")
         return 2
-    if hasattr(settings, "status"):  # Until all rooms ask the result.
-        for line in settings.failure(result).splitlines():
-            sys.stderr.write(f"art-snn {name}: {line}\n")
-        return int(settings.status(result))
-    for line in result.failure().splitlines() if hasattr(result, "failure") else ():
+    for line in result.failure().splitlines():
         sys.stderr.write(f"art-snn {name}: {line}\n")
-    return int(result.status()) if hasattr(result, "status") else 0
+    return int(result.status())
 
 
 def settings_class(name: str) -> Any:
     """The settings of a command, from their module, which imports no torch."""
-    module = import_module(f"art_snn.app.{COMMANDS[name][0]}")
-    return getattr(module, name.capitalize(), None) or module.Settings
+    return getattr(import_module(f"art_snn.app.{COMMANDS[name][0]}"), name.capitalize())
 
 
 def parse_settings(words: Sequence[str]) -> Any:
@@ -129,9 +122,6 @@ def parse_settings(words: Sequence[str]) -> Any:
         commands = {
             k: make_dataclass(k, [], namespace={"__doc__": v}) for k, v in sentences.items()
         }
-    registry = REGISTRY
-    if any(settings_class(name).__name__ == "Settings" for name in commands):
-        registry = import_module("art_snn.app.typed").REGISTRY
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
@@ -141,7 +131,7 @@ def parse_settings(words: Sequence[str]) -> Any:
                 description="Attack, train and evaluate spiking neural networks.",
                 args=words,
                 config=CONFIG,
-                registry=registry,
+                registry=REGISTRY,
             )
     except SystemExit as leaving:
         cause: BaseException | None = leaving
@@ -158,8 +148,6 @@ def _by_option(error: Any, command: str, words: Sequence[str]) -> str:
     typed = {word.partition("=")[0].replace("_", "-"): word.partition("=")[0] for word in words}
     flags = {f"--{field.name.replace('_', '-')}" for field in fields(settings_class(command))}
     argument = getattr(error, "argument", "")
-    if settings_class(command).__name__ == "Settings":  # Until all rooms have flat settings.
-        flags |= {*typed, f"--{argument.replace('_', '-')}"}
     names = [argument, *(name for name, others in ARGUMENTS.items() if argument in others)]
     given_by = [flag for name in names if (flag := f"--{name.replace('_', '-')}") in flags]
     if not given_by:

@@ -20,9 +20,9 @@ from setting import ratio
 from art_snn.app import tables
 from art_snn.app.cli import run_command
 from art_snn.app.colours import GREY, SERIES
-from art_snn.app.evaluation import Evaluation, read_evaluation, verdicts
-from art_snn.app.evaluation.words import size
 from art_snn.app.network import Subject
+from art_snn.app.report.evaluation import Evaluation, read_evaluation
+from art_snn.app.report.verdict import format_eps, verdicts
 from art_snn.app.results import as_json, structured, write_result
 from art_snn.bounds import certify_bounds
 from art_snn.data import Source
@@ -127,7 +127,7 @@ def render(title: str, content: Mapping[str, Any]) -> str:
     rows = []
     for name, evaluation in outcomes(content).items():
         for verdict, steps in zip(verdicts(evaluation), content["steps"][name], strict=True):
-            budget = size(verdict.norm, verdict.eps)
+            budget = format_eps(verdict.norm, verdict.eps)
             shares = [verdict.outcome.clean_accuracy, Share(steps, len(evaluation.samples))]
             ends = [verdict.certified, verdict.outcome.robust_accuracy]
             rows.append((name, budget, *map(str, [*shares, *ends])))
@@ -141,7 +141,7 @@ def draw(ax: Axes, evaluations: Mapping[str, Evaluation]) -> None:
     for name, evaluation in evaluations.items():
         for verdict in verdicts(evaluation):
             place = len(labels)
-            labels.append(f"{name}\n{size(verdict.norm, verdict.eps)}")
+            labels.append(f"{name}\n{format_eps(verdict.norm, verdict.eps)}")
             shares = verdict.outcome.clean_accuracy, verdict.outcome.robust_accuracy
             values = [100 * share.value for share in (*shares, verdict.certified or shares[1])]
             colours = (GREY, SERIES[1], SERIES[0])
@@ -202,7 +202,7 @@ def main() -> None:
     first = next(iter(evaluations.values()))
     network = first.title.partition(" on ")[0].rpartition("/")[2]
     training = f"Adam from {options.learning_rate:g} for {options.epochs} epochs"
-    budget = f"at and ibp within {size('inf', options.train_eps)}"
+    budget = f"at and ibp within {format_eps('inf', options.train_eps)}"
     title = f"{network}; {training}, {budget}; {len(first.samples)} test samples."
     content = {
         "evaluations": {name: as_json(one) for name, one in evaluations.items()},

@@ -18,9 +18,8 @@ from art.attacks.evasion import SquareAttack
 
 from art_snn import zoo
 from art_snn.app import tables
-from art_snn.app.evaluation import Trial, read_evaluation
-from art_snn.app.leaderboard.run import evaluation_files
 from art_snn.app.machine import describe_machine, set_threads
+from art_snn.app.report.evaluation import Trial, find_evaluations, read_evaluation
 from art_snn.app.results import bit_string, booleans, earlier, write_result
 from art_snn.attacks import Plan, SpikingAutoAttack, Stage, planned
 from art_snn.checks import require
@@ -104,7 +103,7 @@ def main() -> None:
     set_threads(chosen.threads)
     output = chosen.output / "small" if chosen.small else chosen.output
     squares = 5 if chosen.small else 2500
-    pairs = trials(evaluation_files(chosen.evaluations))
+    pairs = trials(find_evaluations(chosen.evaluations))
     networks: dict[str, Any] = {}
     for name, trial in pairs[:1] if chosen.small else pairs:
         about = (name, trial.eps, squares, zoo.entry(name).sha256, trial.outcome.stage.tolist())

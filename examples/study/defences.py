@@ -20,7 +20,8 @@ from setting import ratio
 from art_snn.app import tables
 from art_snn.app.cli import run_command
 from art_snn.app.colours import GREY, SERIES
-from art_snn.app.evaluation import Evaluation, bound, read_evaluation, verdicts
+from art_snn.app.report.evaluation import Evaluation, read_evaluation
+from art_snn.app.report.verdict import describe_trial, verdicts
 from art_snn.app.results import as_json, structured, write_result
 from art_snn.files import write_text
 from art_snn.training.defences import DEFENCES
@@ -85,7 +86,8 @@ def row(kind: str, found: Evaluation) -> tuple[str, ...]:
     (verdict,) = verdicts(found)
     paper = found.trials[0]
     points = 100 * (paper.robustness.robust_accuracy.value - verdict.robust)
-    shares = str(verdict.outcome.clean_accuracy), bound(found, paper, verdict), verdict.share
+    left = describe_trial(found, paper, verdict)
+    shares = str(verdict.outcome.clean_accuracy), left, verdict.share
     return kind, *shares, f"{points:.1f}", str(len(doubts(found)))
 
 

@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from art_snn.app.evaluate.settings import Settings
-from art_snn.app.evaluation.evaluation import NAME, is_name, name_from
-from art_snn.app.evaluation.words import budget_words
+from art_snn.app.report.evaluation import NAME, is_name, name_from
+from art_snn.app.report.verdict import describe_budget
 from art_snn.attacks.candidates import Candidates
 from art_snn.attacks.distances import FLIPS, distances
 from art_snn.attacks.persample import ROUNDING
@@ -171,7 +171,7 @@ def _require_within(path: Path, settings: Settings, least: NDArray[np.float64]) 
     """Refuse adversarials outside of the largest budget."""
     eps = max(settings.budgets)
     outside = int((least > eps).sum())
-    budget = budget_words(str(settings.norm), eps)
+    budget = describe_budget(str(settings.norm), eps)
     got = f"{outside} of {len(least)} in {path} farther away, the farthest at {least.max():.4g}"
     remedy = "Project them into that ball, or leave them out. The index says which test sample "
     remedy += "each of them is of; without it they are the first ones, in their order."

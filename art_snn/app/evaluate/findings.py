@@ -10,7 +10,7 @@ from art.attacks.evasion import SquareAttack
 
 from art_snn.app.evaluate.attacks import attack_errors, with_rules
 from art_snn.app.evaluate.target import Target, build_attack
-from art_snn.app.evaluation import Trial
+from art_snn.app.report.evaluation import Trial
 from art_snn.attacks import FLIPS, SHIFT, Outcome, Plan
 from art_snn.findings import (
     Finding,

@@ -24,14 +24,21 @@ from art_snn.app.evaluate.findings import find_searches, trial_findings
 from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import block_name, examination_units, read_bounds
-from art_snn.app.evaluation import Evaluation, Examples, Provenance, ReportItem, Trial, render_page
-from art_snn.app.evaluation.figures import accuracy_figure
-from art_snn.app.evaluation.items import EXAMPLES, RESULT
-from art_snn.app.evaluation.page import PAGE
-from art_snn.app.evaluation.rows import sections
-from art_snn.app.evaluation.words import count_words, short_budget
 from art_snn.app.machine import describe_machine, device_type
-from art_snn.app.resume import as_json, earlier, fingerprint, structured
+from art_snn.app.report.evaluation import (
+    EXAMPLES,
+    RESULT,
+    Evaluation,
+    Examples,
+    Provenance,
+    ReportItem,
+    Trial,
+)
+from art_snn.app.report.figures import accuracy_figure
+from art_snn.app.report.page import PAGE, render_page
+from art_snn.app.report.tables import evaluation_parts
+from art_snn.app.report.verdict import count_words, describe_budgets, evaluation_content
+from art_snn.app.results import earlier, fingerprint, structured
 from art_snn.app.tables import Form, Notes, Part, render_narrow
 from art_snn.attacks import Outcome
 from art_snn.checks import ArgumentError, invalid, require
@@ -71,12 +78,11 @@ class EvaluationResult(Result):
 
     def parts(self) -> list[Part]:
         """The verdict at each budget, what casts doubt on it, and a row per attack and budget."""
-        return sections(self.evaluation)
+        return evaluation_parts(self.evaluation)
 
     def as_dict(self) -> dict[str, Any]:
         """The evaluation, for JSON."""
-        content: dict[str, Any] = as_json(self.evaluation)
-        return content
+        return evaluation_content(self.evaluation)
 
     @property
     def files(self) -> list[str]:
@@ -105,7 +111,7 @@ class EvaluationResult(Result):
 
 
 def _describe_record(record: Standard) -> str:
-    share, at = record.robust, short_budget(record.norm, record.eps)
+    share, at = record.robust, describe_budgets(record.norm, record.eps)
     left = f"{'at most ' if record.at_most else ''}{100 * share.value:.1f} % ({share.count})"
     samples = f"the first {count_words(share.total, 'test sample')}"
     return f"The zoo's record {at}: standard leaves {left} of {samples}."

@@ -9,9 +9,8 @@ from tyro.conf import UseAppendAction, arg
 from art_snn.app.base import Experiment
 from art_snn.app.catalogue import zoo_entry
 from art_snn.app.evaluate.attacks import attack_named, parsed, usual_attack, with_rules
-from art_snn.app.evaluation import Verdict, verdicts
-from art_snn.app.evaluation.evaluation import NAME, is_name, name_from
-from art_snn.app.evaluation.words import join_words, short_budget
+from art_snn.app.report.evaluation import NAME, is_name, name_from
+from art_snn.app.report.verdict import Verdict, describe_budgets, join_words, verdicts
 from art_snn.app.trained import Trained
 from art_snn.attacks import (
     FLIPS,
@@ -273,7 +272,7 @@ class Settings(Experiment):
         lines = [f"{_words(one)} is below {self.fail_under:g} (--fail-under)" for one in below]
         for one in doubted:
             names = join_words(list(dict.fromkeys(str(f.name) for f in one.findings)))
-            at = short_budget(one.norm, one.eps)
+            at = describe_budgets(one.norm, one.eps)
             lines.append(f"findings are open {at} (--strict): {names}")
         return "\n".join(lines)
 
@@ -287,5 +286,5 @@ class Settings(Experiment):
 
 def _words(verdict: Verdict) -> str:
     share = verdict.outcome.robust_accuracy
-    count, at = f"{share.count} of {share.total}", short_budget(verdict.norm, verdict.eps)
+    count, at = f"{share.count} of {share.total}", describe_budgets(verdict.norm, verdict.eps)
     return f"{100 * share.value:.1f} % ({count}) {at}"

@@ -12,7 +12,7 @@ from torch import Tensor
 from art_snn.app.evaluate.adversarials import Submission, read_submission
 from art_snn.app.evaluate.attacks import failed, with_rules
 from art_snn.app.evaluate.settings import Settings
-from art_snn.app.resume import fingerprint
+from art_snn.app.results import fingerprint
 from art_snn.app.trained import Trained
 from art_snn.attacks import Plan, Stage
 from art_snn.attacks.candidates import Candidates

@@ -14,8 +14,8 @@ from art_snn.app.evaluate.attacks import attack_errors
 from art_snn.app.evaluate.findings import examinations
 from art_snn.app.evaluate.store import Content, Store
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluation import Bounds
-from art_snn.app.resume import as_json, structured
+from art_snn.app.report.evaluation import Bounds
+from art_snn.app.results import as_json, structured
 from art_snn.attacks import Outcome, Plan, SpikingAutoAttack
 from art_snn.bounds import certify_bounds
 from art_snn.checks import SEEDS, ArgumentError, require

@@ -17,9 +17,9 @@ import pytest
 
 from art_snn.app.cli import run_command
 from art_snn.app.evaluate import EvaluationResult, Settings
-from art_snn.app.evaluation import Evaluation, page, verdicts
-from art_snn.app.evaluation.drawings import draw_sections
-from art_snn.app.resume import as_json, read_result
+from art_snn.app.report.evaluation import Evaluation
+from art_snn.app.report.verdict import verdicts
+from art_snn.app.results import as_json, read_result
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.files import write_json
 from art_snn.metrics import l1_radius
@@ -38,21 +38,6 @@ EVALUATE = (
 EPS = (0.05, 0.1)
 ATTACKS = 12
 """Two rules, two budgets, three blocks."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _drawings():
-    """What was evaluated in the same way is drawn once."""
-    drawings = {}
-
-    def draw(evaluation, name):
-        if evaluation.key not in drawings:
-            drawings[evaluation.key] = draw_sections(evaluation, name)
-        return drawings[evaluation.key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "draw_sections", draw)
-        yield
 
 
 @pytest.fixture(scope="module")
