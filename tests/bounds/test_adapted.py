@@ -17,8 +17,7 @@ from tests.conftest import varied
 from tests.interop.stacks import CLASSES, INPUTS, STEPS
 from tests.interop.test_equations import CASES as ALL
 
-# Modules of SpikingJelly 2.0 and sinabs; older ones of SpikingJelly are the same neurons.
-CASES = [case for case in ALL if not case.name.startswith(("0.0", "clock"))]
+CASES = [case for case in ALL if case.equations.reset != "none"]
 TOGETHER = [c for c in CASES if adapt(c.make(), **c.options).bounds_objection() is None]
 EPS = 0.02
 

@@ -13,8 +13,8 @@ from art_snn.gradients import Triangle
 from art_snn.interop import adapt
 from tests import adapted
 from tests.findings import broken
-from tests.interop.test_forms import CLASSES, images, lively
-from tests.interop.test_mixed import Multiple
+from tests.interop.stacks import CLASSES, images, lively
+from tests.interop.test_mixed import mixed
 from tests.networks import build
 
 
@@ -238,13 +238,12 @@ def test_a_model_that_mixes_samples_has_findings_and_no_gradient():
 
 
 def test_layers_that_keep_a_gradient_of_their_own_are_a_finding_that_names_them():
-    model = Multiple()
-    classifier = wrapped(adapt(model, steps=6, elsewhere="native"))
+    classifier = wrapped(mixed("steps"))
     x = images(12).numpy()
     y = classifier.predict(x).argmax(1)
     name = "layers that ignore the gradient rule"
     (finding,) = (one for one in examine(classifier, x, y, eps=0.1) if one.name == name)
-    assert finding.evidence == {"layers of neurons": 1, "of": 2}
-    assert "leaves out 1 of 2 layers of neurons, first iaf: " in finding.sentence
+    assert finding.evidence == {"layers of neurons": 1, "of": 3}
+    assert "leaves out 1 of 3 layers of neurons, first unknown: " in finding.sentence
     with classifier.model.using("native"):
         assert name not in names(classifier, (x, y))

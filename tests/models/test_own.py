@@ -202,9 +202,10 @@ def test_steps_beside_a_model_that_makes_its_own_are_refused_when_it_runs(tmp_pa
 def test_a_model_of_one_step_is_called_for_every_step_that_is_told(readout, tmp_path):
     (tmp_path / "mine.py").write_text(
         "from torch import nn\n"
-        "from tests.interop.test_forms import OfOneStep, leaky\n\n\n"
-        "def spiking():\n    return OfOneStep(leaky(output=True))\n\n\n"
-        "def bare():\n    return OfOneStep(nn.Identity())\n"
+        "from tests.interop.neurons import Output, Step\n"
+        "from tests.interop.stacks import OfOneStep\n\n\n"
+        "def spiking():\n    return OfOneStep(Step(), Output())\n\n\n"
+        "def bare():\n    return OfOneStep(Step(), nn.Identity())\n"
     )
     name = "spiking" if readout in ("spikes", "potential") else "bare"
     x = torch.rand(2, 1, 3, 3)

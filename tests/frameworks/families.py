@@ -1,40 +1,17 @@
-"""Every supported neuron in its settings: how it is built, and its equations as its papers say."""
+"""The frameworks' neurons in their settings: how each is built, and its equations."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import torch
 
+from tests.interop.promises import OWN_TIME, Case
 from tests.interop.reference import Equations
 from tests.interop.stacks import STEPS, Loop, SamplesFirst, SamplesMerged, Stack, StateLoop
-
-OWN_TIME = {"encoder": None, "readout": "mean"}
-ALL_STEPS = {"steps": STEPS}
-
-
-@dataclass(frozen=True)
-class Case:
-    """A network of one kind of neurons.
-
-    :param make: builds the model, in float64 and evaluation mode.
-    :param options: of adapt.
-    :param tolerance: of the reference; single precision where a framework has nothing else.
-    :param refused: rules that do not apply."""
-
-    name: str
-    make: Callable[[], Stack]
-    equations: Equations
-    options: dict[str, Any] = field(default_factory=lambda: dict(ALL_STEPS))
-    tolerance: float = 1e-9
-    refused: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        return self.name
 
 
 def spikingjelly(library: Any, version: str) -> list[Case]:
