@@ -32,10 +32,9 @@ from art_snn.app.colours import COLOURS, GREY, SERIES
 from art_snn.app.machine import describe_machine, set_threads
 from art_snn.app.network import Subject as Network
 from art_snn.app.results import bit_string, booleans, earlier, fingerprint, write_result
-from art_snn.attacks import PLANS, Plan, SpikingAutoAttack, planned, predict_logits
+from art_snn.attacks import PLANS, Plan, SpikingAutoAttack, predict_logits, resolve_plan
 from art_snn.attacks.borrowed import caching_copy, counting, image_shape
-from art_snn.attacks.queries import Queries
-from art_snn.attacks.remembering import attacking
+from art_snn.attacks.queries import Queries, attacking
 from art_snn.checks import require
 from art_snn.data import Dataset, Source, load_data
 from art_snn.files import write_text
@@ -74,7 +73,9 @@ class Subject:
         rules = applicable(network.sites(), network.encoder)
         found = {f"{PGD}{rule}": lambda rule=rule: self.pgd(rule) for rule in rules}
         found |= {plan: lambda plan=plan: self.plan(plan) for plan in PLANS}
-        singles = [Plan(str(s), (s,)) for s in planned("standard", np.inf).stages if self.alone]
+        singles = [
+            Plan(str(s), (s,)) for s in resolve_plan("standard", np.inf).stages if self.alone
+        ]
         found |= {f"{ALONE}{one.name}": lambda one=one: self.plan(one) for one in singles}
         return found | {ART: self.auto_attack}
 
@@ -94,7 +95,7 @@ class Subject:
         with (
             self.classifier.model.using("stbp"),
             attacking(self.classifier, self.eps),
-            counting(queries, torch.as_tensor(x).to(self.classifier.device)),
+            counting(queries, len(x)),
         ):
             attack = AutoAttack(
                 caching_copy(queries), eps=self.eps, eps_step=self.eps / 4, batch_size=BATCH
@@ -112,7 +113,7 @@ class Subject:
         began = time.perf_counter()
         with Clock().watching(self.classifier, *self.sources) as clock:
             adversarial, outcome = attack.generate(self.x, self.y), attack.outcome
-        told = {"stages": outcome.broken_by, "skipped": dict(outcome.skipped)}
+        told = {"stages": outcome.broken_by, "skipped": {n.id: n.reason for n in outcome.skipped}}
         told["outside"] = 1 - clock.seconds / (time.perf_counter() - began)
         queries = float((outcome.forwards + outcome.backwards).mean())
         return adversarial, queries, told
@@ -190,7 +191,7 @@ def measured(subject: Subject, name: str, file: Path) -> None:
     samples = subject.art if name == ART else len(subject.x)
     x, y = subject.x[:samples], subject.y[:samples]
     sources = [fingerprint("source", source, x[:0], y[:0]) for source in subject.sources]
-    stages = [str(stage) for stage in planned(name, np.inf).stages] if name in PLANS else []
+    stages = [str(stage) for stage in resolve_plan(name, np.inf).stages] if name in PLANS else []
     key = fingerprint((name, subject.eps, sources, *stages), subject.classifier, x, y)
     content = earlier(file, "study", dict, lambda found: "outcomes" in found) or {}
     known = content.setdefault("outcomes", {})

@@ -94,7 +94,7 @@ def row(kind: str, found: Evaluation) -> tuple[str, ...]:
 def doubts(found: Evaluation) -> list[str]:
     """Names of the findings that say that it may be less robust still."""
     (verdict,) = verdicts(found)
-    return sorted({one.name for one in verdict.findings})
+    return sorted({one.title for one in verdict.findings})
 
 
 def render(title: str, content: Mapping[str, Any]) -> str:

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from art_snn.app.evaluate.settings import Settings
 from art_snn.app.report.evaluation import NAME, is_name, name_from
 from art_snn.app.report.verdict import describe_budget
-from art_snn.attacks.candidates import Candidates
-from art_snn.attacks.distances import FLIPS, distances
-from art_snn.attacks.persample import ROUNDING
+from art_snn.attacks.balls import FLIPS, ROUNDING, distances, rounding_of
+from art_snn.attacks.outcome import Candidates
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.checks import ArgumentError, invalid, require, shown
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -43,7 +42,7 @@ class Submission:
     def digest(self) -> str:
         """A text that changes with the adversarials and their name."""
         content = self.candidates
-        return digest(content.name, content.points[content.there], content.there)
+        return digest(content.name, content.points[content.present], content.present)
 
 
 def read_submission(
@@ -161,9 +160,7 @@ def least_budgets(
     limits = classifier.clip_values
     low = 0.0 if limits is None else torch.as_tensor(limits[0], device="cpu")
     here, there = torch.as_tensor(x, device="cpu"), torch.as_tensor(points, device="cpu")
-    sizes = np.abs(points).max(tuple(range(1, points.ndim))).astype(float)
-    slack = ROUNDING * np.maximum(1, sizes)
-    least: NDArray[np.float64] = distances(measure, here, there, low) - slack
+    least: NDArray[np.float64] = distances(measure, here, there, low) - rounding_of(there)
     return least
 
 

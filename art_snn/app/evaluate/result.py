@@ -185,7 +185,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     for place, (eps, plan) in enumerate(target.plans):
         names = [block_name(f"attack-{place}", rows) for rows in target.slices]
         blocks = [store.read(name) for name in names]
-        outcome = Outcome.joined([structured(block["outcome"], Outcome) for block in blocks])
+        outcome = Outcome.concatenate([structured(block["outcome"], Outcome) for block in blocks])
         trials.append(Trial(plan.name, eps, outcome))
         took: dict[str, float] = {}
         for block in blocks:
@@ -218,7 +218,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         findings=(*findings, *trial_findings(trials, searches)),
         provenance=_provenance(target, seconds),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        certificate=Certificate.joined(parts) if parts else None,
+        certificate=Certificate.concatenate(parts) if parts else None,
         bounds=tuple(
             replace(first, margin=np.concatenate([part[eps].margin for part in proven]))
             for eps, first in proven[0].items()

@@ -17,9 +17,9 @@ from art_snn.attacks import (
     SHIFT,
     SHORT_NAMES,
     Plan,
-    planned,
     require_budget,
     require_measure,
+    resolve_plan,
 )
 from art_snn.checks import (
     Folder,
@@ -239,7 +239,7 @@ class Settings(Experiment):
 
     def plans(self, eps: float) -> list[Plan]:
         """What is run at a budget: the attack with each rule first, the plan last."""
-        plan = [planned(self.deciding_plan, self.measure)] if self.deciding_plan else []
+        plan = [resolve_plan(self.deciding_plan, self.measure)] if self.deciding_plan else []
         return [*with_rules(self.attack_plan(eps), self.attack_rules), *plan]
 
     @property
@@ -271,7 +271,7 @@ class Settings(Experiment):
         below, doubted = self._failures(result)
         lines = [f"{_words(one)} is below {self.fail_under:g} (--fail-under)" for one in below]
         for one in doubted:
-            names = join_words(list(dict.fromkeys(str(f.name) for f in one.findings)))
+            names = join_words(list(dict.fromkeys(str(f.title) for f in one.findings)))
             at = describe_budgets(one.norm, one.eps)
             lines.append(f"findings are open {at} (--strict): {names}")
         return "\n".join(lines)

@@ -351,7 +351,7 @@ def test_a_random_network_is_judged_by_most_of_its_draws(tmp_path):
     assert done.status == 0, done.stderr
     result = evaluation_in(tmp_path / "out")
     assert {trial.outcome.draws for trial in result.trials} == {11}
-    assert "random network" in {one.name for one in result.findings}
+    assert "random-network" in {one.id for one in result.findings}
     certificate = result.certificate
     assert certificate.draws == 20
     assert len(certificate.radius) == 6
@@ -364,8 +364,8 @@ def test_networks_to_transfer_from_are_stages_of_the_plan(folder):
     done = call(*with_plan("--sources", str(source), "--sources", str(source)))
     assert done.status == 0, done.stderr
     stages = evaluation_in(folder / "out").trials[-1].outcome.stages
-    stages = [stage for stage in stages if "on source" in stage]
-    assert [stage[-8:] for stage in stages] == ["source 0", "source 1"]
+    labels = [stage.label[-8:] for stage in stages if "source" in stage.id]
+    assert labels == ["source 0", "source 1"]
 
 
 NO_OPTIONS = ("--attack-options", "")
