@@ -17,7 +17,7 @@ import pytest
 import art_snn
 from art_snn.app import cli
 from art_snn.checks import ArgumentError, MissingFile, MissingPackage, WriteFailed
-from art_snn.stopping import Terminated
+from art_snn.progress import Terminated
 from tests.command import Done, call, python
 
 NAMES = ["evaluate", "report", "train", "compare", "cost", "inspect", "zoo"]
@@ -96,7 +96,7 @@ COMPLAINTS = [
     ("--weight_decay 8/", f"Error parsing --weight-decay: {NUMBER} '8/'."),
     ("--batch_size 1_000", f"Error parsing --batch-size: {COUNT}, got '1_000'."),
     ("--batch-size ٣", f"Error parsing --batch-size: {COUNT}, got '٣'."),
-    ("--value-range 1", "Error parsing --value-range: expected 2 numbers, as NUMBER,NUMBER, got"),
+    ("--value-range 1", "Error parsing --value-range: expected 2 numbers with commas between, got"),
     ("--batch-size", "Missing value for argument '--batch-size'"),
     ("--optimizer rmsprop", "invalid choice 'rmsprop' for argument '--optimizer'. Expected one of"),
     ("--epochz 3", "Perhaps you meant: --epochs INT"),
@@ -124,9 +124,9 @@ def test_a_refused_value_is_told_by_its_flag_as_it_was_typed(flag, tmp_path, mon
 
 def test_numbers_are_read_as_they_are_written():
     for kind, text, value in [(float, "8/255", 8 / 255), (float, "-1e-3", -1e-3), (int, "8", 8)]:
-        assert cli.read_number(kind, text) == value
+        assert cli.read_value(kind, text) == value
     for value in (0.1, 8 / 255, 2.0, 1e-5):
-        assert cli.read_number(float, cli.write_number(value)) == value
+        assert cli.read_value(float, cli.write_value(value)) == value
     settings = cli.parse_settings(["cost", "--steps", "4,8", "--device=cpu"])
     assert (settings.steps, settings.eps) == ((4, 8), 2.55 / 255)
 

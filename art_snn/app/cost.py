@@ -44,7 +44,7 @@ from art_snn.models import Architecture
 from art_snn.models.own import is_own
 from art_snn.network import SpikingNetwork, readout_dtype
 from art_snn.precision import autocast, compute_dtype
-from art_snn.progress import over
+from art_snn.progress import progress_over
 from art_snn.training import Recipe
 
 TRAINED_BY = Recipe(learning_rate=1e-8)
@@ -283,7 +283,7 @@ def run(settings: Cost) -> Costs:
             }
             seconds = measure_medians(operations, settings.repeats, settings.device)
             peak: dict[str, float] = {}
-            for row in over(rows, "Peak memory", unit="rows", leave=False):
+            for row in progress_over(rows, "Peak memory", unit="rows", leave=False):
                 try:
                     peak[row] = _measure_apart(load, row)
                 except BrokenProcessPool:

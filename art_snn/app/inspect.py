@@ -22,7 +22,7 @@ from art_snn.layers import device_of
 from art_snn.metrics import Share
 from art_snn.network import SpikingNetwork
 from art_snn.passes import calls_of, modes_kept
-from art_snn.progress import over
+from art_snn.progress import progress_over
 from art_snn.seeding import seeded
 
 RULES = ",".join((*GRADIENTS, "native"))
@@ -203,7 +203,7 @@ def inspect_network(
         neurons = _find_neurons(network, inputs, rules)
         results = {
             name: _try_rule(network, rule, inputs, labels)
-            for name, rule in over(rules.items(), "Rules", leave=False)
+            for name, rule in progress_over(rules.items(), "Rules", leave=False)
         }
     attributes = {"time": network.timing(), **attributes, **network.remarks()}
     return Inspection(title, attributes, neurons, results)

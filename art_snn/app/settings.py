@@ -11,14 +11,15 @@ import tyro
 from tyro.conf import arg
 
 from art_snn.checks import (
+    FILE,
     LONGEST_SIDE,
+    path_kind,
     require,
     require_count,
     require_number,
     require_seed,
     require_some,
 )
-from art_snn.paths import FILE, path_kind
 
 Value = TypeVar("Value")
 Open = Annotated[Value | None, arg(help_behavior_hint="")]

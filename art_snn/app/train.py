@@ -78,16 +78,16 @@ class Training(Result):
     @property
     def files(self) -> list[str]:
         """Names of the files that are written."""
-        return ["network.pt", *super().files]
+        return ["network.safetensors", *super().files]
 
 
 def run(settings: Train) -> Training | None:
-    """Train; write network.pt, training.json, training.md and training.png.
+    """Train; write network.safetensors, training.json, training.md and training.png.
 
     An interrupted run goes on after its last whole epoch, from training.pt, which is kept: a
     finished run is loaded from it. Of several processes all but the leading one give None."""
     with working(settings, together=True) as team:
-        result = train_network(settings, team.first(resolve_source(settings).load), team)
+        result = train_network(settings, team.leader_first(resolve_source(settings).load), team)
     return result if team.leads else None
 
 
@@ -115,10 +115,10 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     classifier = wrapped(network, data.input_shape, data.classes, limits, settings.device)
     # A network of another command, or one without its state, would be written over.
     state = output / "training.pt"
-    foreign = (output / "network.pt").exists() and not state.exists()
+    foreign = (output / "network.safetensors").exists() and not state.exists()
     expected = "a folder without a network, or with the whole of this run"
-    got = f"{output} with a network.pt and no training.pt"
-    remedy = "Choose another folder, or delete network.pt."
+    got = f"{output} with a network.safetensors and no training.pt"
+    remedy = "Choose another folder, or delete network.safetensors."
     require(not foreign, "output", expected, got, remedy)
     with seeded(recipe.seed):
         classifier.predict(data.x_test[:1])  # Complains before the training, if anything does.
@@ -142,7 +142,9 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     title += f", trained in {precision}" if precision else ""
     result = Training(tuple(history), correct, title, against, recipe, notes)
     if team.leads:
-        checkpoint.save(network, output / "network.pt", **notes, test_accuracy=correct.value)
+        checkpoint.save(
+            network, output / "network.safetensors", **notes, test_accuracy=correct.value
+        )
         result.write(output, draw(result))
     return result
 

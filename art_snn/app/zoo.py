@@ -7,7 +7,7 @@ from art_snn.app.settings import Zoo
 from art_snn.app.tables import Table, render
 from art_snn.metrics import Share
 from art_snn.zoo import ZooEntry
-from art_snn.zoo.places import manifest, place_of
+from art_snn.zoo.networks import manifest, place_of
 
 HEAD = ("network", "data", "training", "T", "parameters", "size", "where", "clean")
 BUDGET = ("budget", "standard", "certified")

@@ -65,7 +65,7 @@ class Study:
         """The weights of a network, from its folder or trained now."""
         options, folder = self.options, self.folder(name)
         if (folder / "training.json").exists():
-            return folder / "network.pt"
+            return folder / "network.safetensors"
         form: dict[str, object] = {"model": options.model}
         if ":" not in str(options.model):
             form |= {"width": options.width, "steps": options.steps}
@@ -79,7 +79,7 @@ class Study:
             form |= {"attack": attack, "rule": "stbp"}
         self.run("train", folder, **form)
         (folder / "training.pt").unlink()
-        return folder / "network.pt"
+        return folder / "network.safetensors"
 
     def evaluate(self, name: str) -> Evaluation:
         """What is certified of it, and what attacks leave."""

@@ -55,7 +55,7 @@ class Study:
         """The weights of a network, from its folder or trained now."""
         chosen, folder = self.chosen, self.chosen.output / kind
         if (folder / "training.json").exists():
-            return folder / "network.pt"
+            return folder / "network.safetensors"
         names = ("model", "width", "steps", "decay", "epochs", "train_dtype")
         options: dict[str, object] = {name: getattr(chosen, name) for name in names}
         if kind != PLAIN:
@@ -64,7 +64,7 @@ class Study:
             options |= {"attack_dtype": chosen.train_dtype, "defence": kind}
         self.run("train", folder, **options)
         (folder / "training.pt").unlink()
-        return folder / "network.pt"
+        return folder / "network.safetensors"
 
     def evaluate(self, kind: str) -> Evaluation:
         """How robust it is."""

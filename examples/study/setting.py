@@ -88,12 +88,12 @@ class Study:
 
     def train(self, folder: Path, decay: float, **options: Any) -> Path:
         """The weights of a network in a folder, trained now where they are missing."""
-        if not (folder / "network.pt").exists():
+        if not (folder / "network.safetensors").exists():
             form = {"model": self.model, "width": self.width, "steps": self.steps, "decay": decay}
             form |= {"output": folder, "device": self.device, "epochs": self.epochs, "cutout": 0}
             train_network(Train(**form | options), self.data)
             (folder / "training.pt").unlink()
-        return folder / "network.pt"
+        return folder / "network.safetensors"
 
     def train_short(self, folder: Path, decay: float, **options: Any) -> PyTorchSpikingClassifier:
         """A network that was trained by Adam on the samples as they are."""

@@ -414,9 +414,9 @@ from art_snn.app.settings import Cost
 from art_snn.checks import ArgumentError
 
 with working(Cost(output=Path("out")), together=True) as team:
-    found = team.led(lambda: [team.rank])
+    found = team.on_leader(lambda: [team.rank])
     Path(f"told-{team.rank}").write_text(f"{found} {team.size}")
-    team.gathered(None)
+    team.gather(None)
     raise ArgumentError("rank", str(team.rank))
 """
 

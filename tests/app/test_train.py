@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from art_snn import RGA, STBP, checkpoint
 from art_snn.app import train as module
@@ -44,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_writes_network_history_text_and_picture(folder):
-    names = {"network.pt", "training.json", "training.md", "training.png", "training.pt"}
+    names = {"network.safetensors", "training.json", "training.md", "training.png", "training.pt"}
     assert {file.name for file in folder.iterdir()} == names
     content = read_result(folder / "training.json")
     assert [epoch["number"] for epoch in content["history"]] == [1, 2]
@@ -56,7 +57,7 @@ def test_it_writes_network_history_text_and_picture(folder):
 
 
 def test_the_checkpoint_says_which_network_it_holds_and_how_it_was_trained(folder):
-    data, path = halves(), folder / "network.pt"
+    data, path = halves(), folder / "network.safetensors"
     subject = Subject(Architecture(), path, Source())
     assert subject.settle(data) == Architecture(steps=2).on(data)
     notes = checkpoint.notes(path)
@@ -102,21 +103,21 @@ def test_validation_samples_are_not_trained_on_and_the_seed_draws_them(monkeypat
 def test_event_frames_are_trained_on_with_and_without_a_value_range(value_range, tmp_path):
     data = halves_in_frames(value_range)
     train_network(settings(tmp_path, steps=None, epochs=1), data)
-    settled = Subject(Architecture(), tmp_path / "network.pt", Source()).settle(data)
+    settled = Subject(Architecture(), tmp_path / "network.safetensors", Source()).settle(data)
     assert (settled.steps, settled.encoder) == (3, "frames")
 
 
 def test_augmentation_that_is_left_open_fits_the_data_and_is_noted(tmp_path):
     open_ones = dict.fromkeys(("crop_padding", "flip", "cutout", "learning_rate"))
     result = train_network(settings(tmp_path, epochs=1, **open_ones), halves(mirrored=False))
-    noted = checkpoint.notes(tmp_path / "network.pt")["recipe"]
+    noted = checkpoint.notes(tmp_path / "network.safetensors")["recipe"]
     assert noted.items() >= {"crop_padding": 0, "flip": False, "cutout": 2}.items()
     assert result.recipe == Recipe(**noted)
 
 
 def test_a_network_of_another_kind_of_run_is_not_written_over(folder, tmp_path):
-    (tmp_path / "network.pt").write_bytes((folder / "network.pt").read_bytes())
-    message = r"^output: .*without a network.*no training\.pt\. Choose .*, or delete network\.pt\."
+    (tmp_path / "network.safetensors").write_bytes((folder / "network.safetensors").read_bytes())
+    message = r"^output: .*without a network.*no training\.pt\. Choose .*, or delete network\.safe"
     with pytest.raises(ArgumentError, match=message):
         train_network(settings(tmp_path), halves())
 
@@ -125,7 +126,7 @@ def test_a_network_of_the_user_is_trained_and_can_be_loaded(tmp_path):
     model, data = own(tmp_path), halves()
     result = train_network(settings(tmp_path / "new", model=model, steps=None), data)
     assert result.title == f"{model}, T = 3, direct encoding on halves"
-    path = tmp_path / "new" / "network.pt"
+    path = tmp_path / "new" / "network.safetensors"
     assert checkpoint.notes(path)["subject"]["model"] == model
     network = Subject(Architecture(model=model), path, Source()).build(data)
     with torch.no_grad():
@@ -205,7 +206,7 @@ def test_it_tells_attack_rule_and_defence_and_refuses_the_folder_of_another(tmp_
     assert f"Best epoch {best.number} of 2: {100 * best.validation:.1f} % of the validation" in text
     assert "under fgsm, eps 0.1 by RGA(beta=2.0, gamma=0.2)." in text
     assert "hardened by TRADES, beta 2" in text
-    notes = checkpoint.notes(tmp_path / "network.pt")
+    notes = checkpoint.notes(tmp_path / "network.safetensors")
     assert "attack='fgsm'" in notes["adversary"]
     assert notes["training"] == "TRADES training, 2 epochs"
     with pytest.raises(CheckpointError, match=r"^resume: expected a run of .* against Adversarial"):
@@ -251,8 +252,5 @@ def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path, monkeypat
     assert (done.status, "the same command continues" in done.stderr) == (130, True)
     monkeypatch.setattr(module, "train", save)
     assert call(*words, "other").status == 0
-    one, other = (
-        torch.load(tmp_path / name / "network.pt", weights_only=True)["network"]
-        for name in ("whole", "other")
-    )
+    one, other = (load_file(tmp_path / name / "network.safetensors") for name in ("whole", "other"))
     assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())

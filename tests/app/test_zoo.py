@@ -13,8 +13,8 @@ from art_snn.app.zoo import run
 from art_snn.checks import ArgumentError
 from art_snn.metrics import Share
 from art_snn.zoo import Standard
-from art_snn.zoo.manifest import MANIFEST, as_text, from_text
-from art_snn.zoo.places import VARIABLE
+from art_snn.zoo.entry import MANIFEST, as_text, from_text
+from art_snn.zoo.networks import VARIABLE
 from tests.command import call
 from tests.zoo.shelf import added
 

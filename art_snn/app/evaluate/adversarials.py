@@ -14,10 +14,9 @@ from art_snn.app.report.verdict import describe_budget
 from art_snn.attacks.balls import FLIPS, ROUNDING, distances, rounding_of
 from art_snn.attacks.outcome import Candidates
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
-from art_snn.checks import ArgumentError, invalid, require, shown
+from art_snn.checks import FILE, ArgumentError, expand_path, invalid, require, require_kind, shown
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.files import damage, digest
-from art_snn.paths import FILE, expand_path, require_kind
+from art_snn.files import corruption, digest
 
 ADVERSARIALS = "adversarials"
 """The option that names the files, as complaints call it."""
@@ -76,7 +75,7 @@ def _arrays(path: Path) -> Mapping[str, np.ndarray]:
     require_kind(ADVERSARIALS, path, FILE, CONTENT)
     remedy = "Write it with numpy.savez(file, x=adversarials, index=rows, name='your name')."
     try:
-        spoilt = damage(path)
+        spoilt = corruption(path)
         if spoilt is not None:
             raise invalid(ADVERSARIALS, CONTENT, f"{path}, which {spoilt}", remedy)
         with np.load(path, allow_pickle=False) as archive:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from tyro.conf import UseAppendAction, arg
 
+from art_snn.app.annotations import Folder, Open
 from art_snn.app.base import Experiment
 from art_snn.app.catalogue import zoo_entry
 from art_snn.app.evaluate.attacks import attack_named, parsed, usual_attack, with_rules
@@ -22,12 +23,13 @@ from art_snn.attacks import (
     resolve_plan,
 )
 from art_snn.checks import (
-    Folder,
+    FILE,
     MissingFile,
-    Open,
     choices,
+    expand_path,
     require,
     require_distinct,
+    require_kind,
     require_number,
     require_seed,
     require_some,
@@ -38,7 +40,6 @@ from art_snn.checks import (
 )
 from art_snn.data import Dataset, Source
 from art_snn.gradients import STBP, Gradient
-from art_snn.paths import FILE, expand_path, require_kind
 from art_snn.precision import require_attack_dtype
 from art_snn.zoo.entry import Standard
 from art_snn.zoo.networks import data_set, not_held
@@ -199,7 +200,7 @@ class Settings(Experiment):
             return self.name
         if checkpoint is None:
             return name_from(self.output.resolve().name)
-        # Networks trained by this package are all called network.pt.
+        # Networks trained by this package are all called network.safetensors.
         bare = checkpoint.stem == "network"
         return name_from(checkpoint.resolve().parent.name if bare else checkpoint.stem)
 

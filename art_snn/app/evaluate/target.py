@@ -51,7 +51,7 @@ class Target:
         x, y = data.x_test[: settings.samples], data.y_test[: settings.samples]
         classifier = settings.network.classifier(data, settings.device, settings.seed)
         read = partial(read_submission, settings=settings, classifier=classifier, x=x)
-        submissions = team.led(lambda: tuple(map(read, settings.adversarials)))
+        submissions = team.on_leader(lambda: tuple(map(read, settings.adversarials)))
         _obtain(classifier.model, settings, settings.network, data, team)
         sources = []
         try:
@@ -166,7 +166,7 @@ def _obtain(
         trained.obtain(network, data, settings.output, settings.seed)
         return {name: tensor.cpu() for name, tensor in network.state_dict().items()}
 
-    network.load_state_dict(team.led(weights))
+    network.load_state_dict(team.on_leader(weights))
     network.eval()
 
 
