@@ -30,7 +30,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file = folder / MANIFEST
     zoo = from_text(file.read_text("utf-8"), file)
     records = (RECORD, replace(RECORD, eps=1.5, norm="2", certified=None))
-    changed = replace(zoo, networks=(replace(zoo.networks[0], standard=records),))
+    changed = zoo._replace(networks=(replace(zoo.networks[0], standard=records),))
     file.write_text(as_text(changed), encoding="utf-8")
     monkeypatch.setenv(VARIABLE, str(folder))
     monkeypatch.chdir(tmp_path)
