@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
+import re
 import shutil
 import subprocess
 import sys
-from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,13 +23,13 @@ from tests.command import Done, call, python
 NAMES = ["evaluate", "report", "train", "compare", "cost", "inspect", "zoo"]
 HEAVY = ("torch", "art", "matplotlib", "sklearn", "scipy", "torchvision")
 MOST = dict(zip(NAMES, (28, 13, 36, 28, 22, 18, 0), strict=True))
-FLAT = [name for name in NAMES if cli.settings_class(name).__name__ != "Settings"]
 COMPARE = ("compare", "--model", "zoo:digits-plain")
 
 
 def test_there_are_seven_commands_with_few_options_each():
     assert list(cli.COMMANDS) == NAMES
-    counts = {name: len(fields(cli.settings_class(name))) for name in NAMES}
+    helps = {name: call(name, "--help").stdout for name in NAMES}
+    counts = {k: len(re.findall(r"^[│| ]+--\w", text, re.MULTILINE)) for k, text in helps.items()}
     assert {name: count for name, count in counts.items() if count > MOST[name]} == {}
     assert sum(counts.values()) <= 180
 
@@ -44,20 +44,20 @@ def test_help_lists_every_command_with_a_sentence(arguments):
         assert f"• {name} {sentence}" in words
 
 
-@pytest.mark.parametrize("name", FLAT)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_help_of_every_command_explains_its_options(name):
     done = call(name, "--help")
     assert (done.status, done.stderr) == (0, "")
     words = " ".join(done.stdout.replace("│", " ").replace("|  ", " ").split())
     assert f"usage: art-snn {name} " in words
     assert [form for form in (":param", "None)", "0.0313", "STR") if form in words] == []
-    for field in fields(cli.settings_class(name)):
-        assert field.name == "files" or f"--{field.name.replace('_', '-')}" in words
+    if name != "zoo":
+        assert "--output" in words
 
 
 def test_what_needs_no_network_imports_neither_torch_nor_art():
-    lines = [["--version"], *([name, option] for name in FLAT for option in ("--help", "--epss"))]
-    lines += [["--help"], ["dmo"], []] if FLAT == NAMES else []
+    lines = [["--version"], *([name, option] for name in NAMES for option in ("--help", "--epss"))]
+    lines += [["--help"], ["dmo"], []]
     called = "\n".join(f"try: run_command({line})\nexcept SystemExit: pass" for line in lines)
     code = f"import sys\nfrom art_snn.app.cli import run_command\n{called}\n"
     done = python("-c", f"{code}print(*[m for m in {HEAVY} if m in sys.modules])")

@@ -100,10 +100,6 @@ def _run(words: Sequence[str]) -> int:
         sys.stderr.write(f"art-snn {name}: error: {complaint}\n")
         sys.stderr.write(f"art-snn {name} --help shows the usage.\n")
         return 2
-    if hasattr(settings, "status"):  # Until evaluate asks the result.
-        for line in settings.failure(result).splitlines():
-            sys.stderr.write(f"art-snn {name}: {line}\n")
-        return int(settings.status(result))
     for line in result.failure().splitlines():
         sys.stderr.write(f"art-snn {name}: {line}\n")
     return int(result.status())
@@ -111,8 +107,7 @@ def _run(words: Sequence[str]) -> int:
 
 def settings_class(name: str) -> Any:
     """The settings of a command, from their module, which imports no torch."""
-    module = import_module(f"art_snn.app.{COMMANDS[name][0]}")
-    return getattr(module, name.capitalize(), None) or module.Settings
+    return getattr(import_module(f"art_snn.app.{COMMANDS[name][0]}"), name.capitalize())
 
 
 def parse_settings(words: Sequence[str]) -> Any:
@@ -128,9 +123,6 @@ def parse_settings(words: Sequence[str]) -> Any:
         commands = {
             k: make_dataclass(k, [], namespace={"__doc__": v}) for k, v in sentences.items()
         }
-    registry = REGISTRY
-    if any(settings_class(name).__name__ == "Settings" for name in commands):
-        registry = import_module("art_snn.app.typed").REGISTRY
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
@@ -140,7 +132,7 @@ def parse_settings(words: Sequence[str]) -> Any:
                 description="Attack, train and evaluate spiking neural networks.",
                 args=words,
                 config=CONFIG,
-                registry=registry,
+                registry=REGISTRY,
             )
     except SystemExit as leaving:
         cause: BaseException | None = leaving
@@ -157,8 +149,6 @@ def _by_option(error: Any, command: str, words: Sequence[str]) -> str:
     typed = {word.partition("=")[0].replace("_", "-"): word.partition("=")[0] for word in words}
     flags = {f"--{field.name.replace('_', '-')}" for field in fields(settings_class(command))}
     argument = getattr(error, "argument", "")
-    if settings_class(command).__name__ == "Settings":  # Until all rooms have flat settings.
-        flags |= {*typed, f"--{argument.replace('_', '-')}"}
     names = [argument, *(name for name, others in ARGUMENTS.items() if argument in others)]
     given_by = [flag for name in names if (flag := f"--{name.replace('_', '-')}") in flags]
     if not given_by:

@@ -93,7 +93,6 @@ class Study:
             eps=",".join(map(str, options.eps)),
             plan="fast" if options.small else options.plan,
             samples=options.samples,
-            examined=min(options.samples, 100),
             bounds=True,
         )
         return read_evaluation(output)

@@ -76,7 +76,6 @@ class Study:
             eps=chosen.eps,
             plan="fast" if chosen.small else DECIDES,
             samples=chosen.samples,
-            examined=min(chosen.samples, 100),
         )
         return read_evaluation(output)
 

@@ -48,7 +48,7 @@ def main() -> None:
         contents[name] = read_result(study.folder(decay, kind) / "training.json")
         history = [Epoch(**epoch) for epoch in contents[name]["history"]]
         draw_epochs(ax, history).set_title(name, fontsize="medium")
-    network = study.trained(*runs[0]).on(study.data).architecture
+    network = study.trained(*runs[0]).settle(study.data)
     size = sum(p.numel() for p in network.build(study.data).parameters())
     words = f"{network.model}, width {network.width:g}, T = {network.steps}, {size:,} weights"
     text = render(

@@ -104,7 +104,7 @@ def run(study: Study, decay: float, classifier: PyTorchSpikingClassifier, rule: 
     for dtype in missing:
         rounded = adversarial(dtype)
         robust = predict_logits(classifier, rounded, BATCH, 0).argmax(1) == y
-        half = classifier.model.lowered(DTYPES[dtype])
+        half = classifier.model.lower(DTYPES[dtype])
         ends = [classes(half, s, classifier.device) == y for s in (x, exact, rounded)]
         found[dtype] = {
             "robust": bit_string(robust),

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from art_snn import Gradient, PyTorchSpikingClassifier
+from art_snn import PyTorchSpikingClassifier
 from art_snn.app.machine import set_threads
 from art_snn.app.network import Subject
 from art_snn.app.settings import Train
 from art_snn.app.train import train_network
 from art_snn.attacks import craft, parse_stage
 from art_snn.data import Dataset, Source, load_data
+from art_snn.gradients import Gradient
 from art_snn.models import Architecture
 from art_snn.precision import DTYPES
 

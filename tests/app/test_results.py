@@ -42,7 +42,6 @@ from art_snn.files import write_json
 from art_snn.metrics import Robustness, Share
 from art_snn.team import Team
 from tests.command import interrupted
-from tests.jobs import Job
 from tests.outcomes import outcome
 from tests.small import CLASSES, classifier, samples
 
@@ -405,29 +404,3 @@ def test_a_folder_that_cannot_be_written_into_is_refused_before_anything_is_done
     with pytest.raises(ArgumentError, match=message), hold_folder(tmp_path / "new" / "out"):
         raise AssertionError("at work in a folder that takes nothing")
     assert list(tmp_path.iterdir()) == []
-
-
-JOB = """
-from pathlib import Path
-from art_snn.app.results import working
-from art_snn.app.settings import Cost
-from art_snn.checks import ArgumentError
-
-with working(Cost(output=Path("out")), together=True) as team:
-    found = team.on_leader(lambda: [team.rank])
-    Path(f"told-{team.rank}").write_text(f"{found} {team.size}")
-    team.gather(None)
-    raise ArgumentError("rank", str(team.rank))
-"""
-
-
-@pytest.mark.slow
-def test_one_process_of_several_holds_the_output_for_all(tmp_path):
-    well, _, errors = Job(JOB, tmp_path).ended()
-    assert [(tmp_path / f"told-{rank}").read_text() for rank in range(2)] == ["[0] 2"] * 2
-    assert not well
-    assert "ArgumentError: rank: 0" in errors
-    with hold_folder(tmp_path / "out"):
-        (tmp_path / "out" / "kept").touch()
-        _, _, errors = Job(JOB, tmp_path).ended()
-    assert errors.count("Error: output: expected a folder that no other run is writing into") == 1

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from art_snn import PyTorchSpikingClassifier
 from art_snn.checks import ArgumentError
 from art_snn.gradients import (
     ASSG,
@@ -36,7 +32,6 @@ from art_snn.gradients import (
     resolve,
 )
 from art_snn.gradients.rules import VARIANTS
-from tests.small import SHAPE, around, classifier as small
 
 NAMES: dict[str, Gradient] = {
     **{name: kind() for name, kind in GRADIENTS.items()},
@@ -203,65 +198,6 @@ class Mine(STBP):
 )
 def test_the_kind_of_a_rule_is_that_of_its_engine(rule, kind):
     assert engine_of(rule) == kind
-
-
-def of_gradient(name: str) -> Gradient:
-    wrapped = PyTorchSpikingClassifier(
-        small(decay=1.0).model, small().loss, SHAPE, 4, device_type="cpu", gradient=name
-    )
-    return wrapped.gradient
-
-
-def set_on(target: str) -> Callable[[str], Gradient]:
-    def take(name: str) -> Gradient:
-        wrapped: Any = small(decay=1.0)
-        owner = wrapped if target == "gradient" else wrapped.model
-        setattr(owner, target, name)
-        return getattr(owner, target)
-
-    return take
-
-
-def used(name: str) -> Gradient:
-    network = small(decay=1.0).model
-    with network.using(name):
-        assert network._override is not None
-        return network._override
-
-
-TAKERS: dict[str, tuple[str, Callable[[str], Gradient]]] = {
-    "the classifier": ("gradient", of_gradient),
-    "the classifier's property": ("gradient", set_on("gradient")),
-    "the network's training": ("training_gradient", set_on("training_gradient")),
-    "a block": ("gradient", used),
-    "a twin": ("gradient", lambda name: small(decay=1.0).model.with_gradient(name).gradient),
-    "the choice": ("rules", lambda name: parse_rules(name)[name]),
-}
-
-
-@pytest.mark.parametrize("taker", TAKERS)
-@pytest.mark.parametrize(
-    "name", ["pdsg-per-sample", "eot-rga", "mean-pdsg-per-sample-rga-16-steps", "rga-32-steps"]
-)
-def test_every_taker_of_a_rule_understands_the_same_names(taker, name):
-    assert TAKERS[taker][1](name) == NAMES[name]
-
-
-@pytest.mark.parametrize("taker", TAKERS)
-def test_every_taker_of_a_rule_refuses_the_same_names_by_the_name_of_its_argument(taker):
-    argument, take = TAKERS[taker]
-    with pytest.raises(ArgumentError, match=rf"^{argument}: expected one of 'stbp', .*got 'sgd'"):
-        take("sgd")
-
-
-def test_gradients_of_a_classifier_take_rules_by_name():
-    wrapped, name = small(), "mean-rga-stbp"
-    x, y = np.random.default_rng(0).random((3, *SHAPE), dtype=np.float32), np.arange(3)
-    named = around(wrapped.model.with_gradient(name))
-    for method, labels in (("loss_gradient", y), ("class_gradient", 1)):
-        got = getattr(wrapped, method)(x, labels, gradient=name)
-        assert np.array_equal(got, getattr(named, method)(x, labels))
-        assert not np.array_equal(got, getattr(wrapped, method)(x, labels))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,207 @@
+"""Networks that a function of the user gives: results belong to their code, errors to the user."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from art_snn.app.evaluate.store import Store
+from art_snn.files import write_arrays
+from art_snn.team import Team
+from tests.command import call, interrupted
+
+NETWORK = """
+import torch
+from torch import nn
+
+from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
+
+
+class Scaled(nn.Module):
+    def forward(self, x):
+        return x * 1.0
+
+
+def build():
+    torch.manual_seed(0)
+    layers = [TimeDistributed(nn.Flatten(), nn.Linear(16, 8)), LIF()]
+    layers += [TimeDistributed(nn.Linear(8, 2)), Scaled()]
+    return SpikingNetwork(layers, Direct(2), input_shape=(1, 4, 4))
+"""
+EDITED = NETWORK.replace("x * 1.0", "x * -1.0")
+SAME = ("--device", "cpu", "--threads", "1", "--output", "out", "--data", "tiny.npz")
+COMMANDS = {
+    "train": ("--epochs", "1", "--batch-size", "4"),
+    "compare": (
+        *("--attack", "pgd(max_iter=1)", "--eps", "0.1", "--batch-size", "4", "--samples", "4"),
+        *("--rules", "stbp", "--repeats", "1"),
+    ),
+    "evaluate": (
+        *("--attack", "AutoPGD(max_iter=1)", "--eps", "0.1,0.2"),
+        *("--samples", "8", "--batch-size", "2"),
+    ),
+}
+
+
+def run(name: str, *more: str):
+    """The command on the network as it lies in the folder."""
+    return call(name, "--model", "mine.py:build", *COMMANDS[name], *SAME, *more)
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    x, y = np.random.default_rng(0).random((24, 1, 4, 4), np.float32), np.arange(24) % 2
+    write_arrays(Path("tiny.npz"), x_train=x[:16], y_train=y[:16], x_test=x[16:], y_test=y[16:])
+    Path("mine.py").write_text(NETWORK)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_results_of_an_edited_file_are_refused_and_kept_and_the_same_file_goes_on(name):
+    assert run(name).status == 0
+    before = {path: path.read_bytes() for path in Path("out").rglob("*") if path.is_file()}
+    Path("mine.py").write_text(EDITED)
+    done = run(name)
+    assert (done.status, done.stdout) == (2, "")
+    assert "--output: expected a" in done.complaint
+    assert {path: path.read_bytes() for path in before} == before
+    Path("mine.py").write_text(NETWORK)
+    assert run(name).status == 0
+
+
+def test_an_evaluation_that_was_stopped_does_not_go_on_with_an_edited_file(monkeypatch):
+    put, written = Store.put, []
+
+    def stopping(self, *given):
+        put(self, *given)
+        written.append(given[0])
+        if len(written) == 2:
+            interrupted()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "put", stopping)
+        assert run("evaluate").status == 130
+    Path("mine.py").write_text(EDITED)
+    done = run("evaluate")
+    assert (done.status, done.stdout) == (2, "")
+    assert "with blocks of other settings, code, weights or samples" in done.complaint
+    Path("mine.py").write_text(NETWORK)
+    assert run("evaluate").status == 0
+
+
+def test_processes_that_have_different_code_do_not_work_on_one_evaluation(monkeypatch):
+    monkeypatch.setattr(Team, "gather", lambda self, thing: [thing, "that of another"])
+    done = run("evaluate")
+    assert (done.status, done.stdout) == (2, "")
+    assert "--model: expected the same in every process, got several." in done.complaint
+
+
+ODD = """
+class Extra(nn.Module):
+    def forward(self, x):
+        return x
+
+    def get_extra_state(self):
+        return {"a": 1}
+
+
+class Cut(Extra):
+    get_extra_state = nn.Module.get_extra_state
+
+    def forward(self, x):
+        return x.detach()
+
+
+def odd(layer):
+    network = build()
+    network.layers.insert(1, layer)
+    return network
+
+
+def extra():
+    return odd(Extra())
+
+
+def cut():
+    return odd(Cut())
+
+
+def lazy():
+    return odd(TimeDistributed(nn.LazyLinear(8)))
+
+
+def sparse():
+    network = build()
+    weight = next(network.parameters())
+    linear = network.layers[0].get_submodule("module.1")
+    linear.weight = nn.Parameter(weight.detach().to_sparse())
+    return network
+
+
+def half():
+    return build().to(torch.bfloat16)
+
+
+def failing():
+    raise KeyError("a bug of the user")
+
+
+def late():
+    class Late(nn.Module):
+        def forward(self, x):
+            raise KeyError("another")
+
+    return odd(Late())
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("extra", "dense tensors, got mine.py:extra, whose layers.1._extra_state"),
+        ("lazy", "dense tensors, got mine.py:lazy, whose layers.1.module.0.weight is without a"),
+        ("sparse", "whose layers.0.module.1.weight is a sparse, quantized or meta tensor"),
+        ("cut", "a network through which gradients pass, got one that cuts them (element 0 of"),
+    ],
+)
+def test_a_network_that_no_command_can_work_with_is_a_complaint_about_the_model(name, complaint):
+    Path("mine.py").write_text(NETWORK + ODD)
+    done = run("evaluate", "--model", f"mine.py:{name}")
+    assert (done.status, done.stdout) == (2, "")
+    assert "error: --model: expected a network" in done.complaint
+    assert complaint in done.complaint
+
+
+def test_a_network_in_bfloat16_is_evaluated_and_known_again():
+    Path("mine.py").write_text(NETWORK + ODD)
+    for _ in range(2):
+        done = run("evaluate", "--model", "mine.py:half")
+        assert done.status == 0, done.stderr
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="exceptions have no notes before 3.11")
+@pytest.mark.parametrize("name", ["failing", "late", "text"])
+def test_an_error_of_the_user_keeps_its_traceback_and_says_whose_code_it_is(name):
+    Path("mine.py").write_text("def text(:" if name == "text" else NETWORK + ODD)
+    with pytest.raises((KeyError, SyntaxError)) as caught:
+        run("evaluate", "--model", f"mine.py:{name}")
+    note = f"It was raised by the code of mine.py:{name}, which --model names."
+    assert caught.value.__notes__ == [note]
+
+
+def test_an_evaluation_whose_folder_is_removed_meanwhile_says_so(monkeypatch):
+    collect = Store.collect
+
+    def removing(self, *given):
+        shutil.rmtree("out")
+        collect(self, *given)
+
+    monkeypatch.setattr(Store, "collect", removing)
+    done = run("evaluate")
+    assert (done.status, done.stdout) == (74, "")
+    assert "was deleted during the run" in done.complaint
