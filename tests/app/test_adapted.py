@@ -68,7 +68,7 @@ def test_every_command_takes_a_bare_model(kind, command, tmp_path):
         refused = {"steps": ["cba"], "step": ["cba", "relu"]}[kind]
         assert [name for name, row in rows.items() if row["objection"]] == refused
     if command == "train":
-        found = checkpoint.load(adapted.network(kind), "out/network.pt")
+        found = checkpoint.load(adapted.network(kind), "out/network.safetensors")
         assert found["subject"]["model"] == model
 
 
@@ -104,7 +104,7 @@ def test_a_plan_of_which_one_stage_has_a_gradient_is_an_open_finding(tmp_path):
     data = ("--data", "frames.npz", "--model", model)
     done = call(*EVALUATE, *words, *data, "--plan", "ensemble-19")
     assert done.status == 4, done.stderr
-    found = [(one.about, one.name) for one in evaluated("out").findings]
+    found = [(one.about, one.title) for one in evaluated("out").findings]
     assert ("ensemble-19", "too few attacks with a gradient") in found
 
 
@@ -223,8 +223,8 @@ def test_the_state_dict_of_the_bare_model_is_a_checkpoint(kind, tmp_path):
     assert checkpoint.load(network, "bare.pt") == {}
     for one, other in zip(bare.parameters(), network.parameters(), strict=True):
         assert torch.equal(one, other)
-    checkpoint.save(network, "ours.pt", word="kept")
-    assert checkpoint.load(adapted.network(kind), "ours.pt") == {"word": "kept"}
+    checkpoint.save(network, "ours.safetensors", word="kept")
+    assert checkpoint.load(adapted.network(kind), "ours.safetensors") == {"word": "kept"}
     torch.save(network.state_dict(), "network.pt")
     assert checkpoint.load(adapted.network(kind), "network.pt") == {}
     words = ("compare", "--data", "images.npz", *WORDS["compare"], "--checkpoint", "bare.pt")

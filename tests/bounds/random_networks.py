@@ -22,7 +22,7 @@ from art_snn import (
     TimeDistributed as Timed,
 )
 from art_snn.bounds import METHODS, Bounding
-from art_snn.gradients.fixed import holding
+from art_snn.gradients.fixed import hold_weights
 from art_snn.layers import Normalize
 from tests.architectures import Residual
 
@@ -48,7 +48,7 @@ class Drawn:
     def bounds(self, method: str = "counts", y: Tensor | None = None) -> Tensor:
         """Lower bounds of z_y - z_j [N, K]."""
         bounding = Bounding(self.network, METHODS[method](), self.eps, self.norm, LIMITS)
-        with torch.enable_grad(), holding(True):
+        with torch.enable_grad(), hold_weights(True):
             return bounding.margins(self.x, self.y if y is None else y).detach()
 
     def inside(self, points: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ def drawn(seed: int, norm: float = np.inf, samples: int = 8) -> Drawn:
         x = torch.rand(samples, *steps, 2, 5, 5)
         dtype = draw.choice([torch.float32, torch.float32, torch.float64])
         network, x = network.to(dtype), x.to(dtype)
-        _excite(network, x, draw)
+        _excite(network, draw)
     budgets = {np.inf: (0.002, 0.01, 0.04), 2: (0.01, 0.05, 0.2)}
     return Drawn(network, x, draw.choice(budgets[norm]), norm, f"seed {seed}: {network}")
 
@@ -100,9 +100,7 @@ def _time(draw: random.Random):
 
     def neuron() -> nn.Module:
         other = draw.choice(["hard", "soft"]) if mixed else reset
-        if decay == 1:
-            return IF(threshold, other)
-        return LIF(decay, threshold, other)
+        return IF(threshold, other) if decay == 1 else LIF(decay, threshold, other)
 
     return encoder, neuron
 
@@ -139,7 +137,7 @@ def _convolution(draw: random.Random, inputs: int, outputs: int, before=()) -> T
     return Timed(*before, conv, *norm)
 
 
-def _excite(network: SpikingNetwork, x: Tensor, draw: random.Random) -> None:
+def _excite(network: SpikingNetwork, draw: random.Random) -> None:
     """Draw weights and statistics of batch norms that let most layers fire, and not always."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):

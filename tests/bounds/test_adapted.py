@@ -51,8 +51,6 @@ def test_models_of_all_steps_in_one_call_have_the_bounds_of_our_layers(case):
 def test_adapted_models_are_certified_as_they_are():
     case = TOGETHER[0]
     network = adapt(case.make(), **case.options)
-    classifier = around(network, (INPUTS,), CLASSES)
-    x = samples().numpy()
+    classifier, x = around(network, (INPUTS,), CLASSES), samples().numpy()
     y = classifier.predict(x).argmax(1)
-    result = certify_bounds(classifier, x, y, 1e-4)
-    assert result.certified.mean() > 0.5
+    assert certify_bounds(classifier, x, y, 1e-4).certified.mean() > 0.5

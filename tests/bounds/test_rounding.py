@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import LIF, STBP, Direct, SpikingNetwork, TimeDistributed as Timed
-from art_snn.bounds import certify_bounds
+from art_snn.bounds import METHODS, certify_bounds
 from art_snn.bounds.bounding import _average_steps, enclose_samples
 from art_snn.bounds.box import Box, Enclosure
 from art_snn.bounds.operations import Propagation
@@ -34,12 +34,9 @@ def edge(threshold: float, weights: torch.Tensor, steps: int = 1) -> SpikingNetw
     return SpikingNetwork(layers, Direct(steps), STBP()).eval()
 
 
-def margins(network: SpikingNetwork, method: str) -> list[float]:
-    x = np.full((1, 2), 0.5, np.float32)
-    classifier = around(network, (2,), 2)
-    return [
-        certify_bounds(classifier, x, np.array([k]), 1e-6, method=method).margin[0] for k in (0, 1)
-    ]
+def margins(network: SpikingNetwork, method: str) -> np.ndarray:
+    x = np.full((2, 2), 0.5, np.float32)
+    return certify_bounds(around(network, (2,), 2), x, np.arange(2), 1e-6, method=method).margin
 
 
 @pytest.mark.parametrize("method", ["counts", "s-ibp"])
@@ -53,9 +50,8 @@ def test_a_current_at_the_threshold_by_the_last_bit_is_not_certified(method):
     assert len(sums) > 1
     for threshold in (min(sums), max(sums)):
         assert max(margins(edge(threshold, weights), method)) <= 0
-    lowest, highest = min(sums) * (1 - 0.01), max(sums) * (1 + 0.01)
-    assert margins(edge(lowest, weights), method)[1] > 0.9
-    assert margins(edge(highest, weights), method)[0] > 0.9
+    assert margins(edge(0.99 * min(sums), weights), method)[1] > 0.9
+    assert margins(edge(1.01 * max(sums), weights), method)[0] > 0.9
 
 
 @pytest.mark.parametrize("method", ["counts", "s-ibp"])
@@ -63,13 +59,21 @@ def test_a_potential_at_the_threshold_by_the_last_bit_is_not_certified(method):
     weights = torch.zeros(WIDE)
     weights[0] = 0.1
     # After four steps 0.1 + 0.05 + 0.025 + 0.0125, which single precision rounds.
-    reached = LIF(0.5, 10.0).dynamics
     potential = torch.empty(4, 1)
-    reached.simulate(torch.full((4, 1), 0.1), potential)
+    LIF(0.5, 10.0).dynamics.simulate(torch.full((4, 1), 0.1), potential)
     for shift in (-1, 0, 1):
         threshold = float(potential[-1]) + shift * 1.5e-8
         assert max(margins(edge(threshold, weights, steps=4), method)) <= 0
     assert margins(edge(float(potential[-1]) * 1.001, weights, steps=4), method)[0] > 0
+
+
+def test_the_rounding_of_a_potential_is_part_of_its_interval():
+    current, potential = torch.full((4, 1), 0.1), torch.empty(4, 1)
+    LIF(0.5, 10.0).dynamics.simulate(current, potential)
+    sure, maybe = torch.empty(2, 4, 1)
+    reached = LIF(0.5, float(potential[-1])).dynamics
+    METHODS["s-ibp"]().write(reached, box(current), sure, maybe)
+    assert (sure[-1], maybe[-1]) == (0, 1)
 
 
 def test_batches_orders_and_precisions_stay_within_the_bounds():

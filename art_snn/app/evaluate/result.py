@@ -40,14 +40,13 @@ from art_snn.app.report.verdict import count_words, describe_budgets, evaluation
 from art_snn.app.resume import earlier, fingerprint, structured
 from art_snn.app.tables import Form, Notes, Part, render_narrow
 from art_snn.attacks import Outcome
-from art_snn.checks import ArgumentError, invalid, require
+from art_snn.checks import FILE, ArgumentError, invalid, require, require_kind
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.encoders import describe_encoder
-from art_snn.files import damage, digest, write_arrays, write_json, write_text
+from art_snn.files import corruption, digest, write_arrays, write_json, write_text
 from art_snn.findings import Finding
 from art_snn.measuring.machine import describe_machine, device_type
 from art_snn.metrics import Certificate
-from art_snn.paths import FILE, require_kind
 from art_snn.seeding import seeded
 from art_snn.zoo.entry import Standard
 
@@ -164,7 +163,7 @@ class SampleExcerpt:
         path = folder / EXCERPT
         require_kind("first", path, FILE, _EXPECTED)
         try:
-            spoilt = damage(path)
+            spoilt = corruption(path)
             if spoilt is not None:
                 raise invalid("first", _EXPECTED, f"{path}, which {spoilt}", _REMEDY)
             with np.load(path, allow_pickle=False) as file:
@@ -185,7 +184,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     for place, (eps, plan) in enumerate(target.plans):
         names = [block_name(f"attack-{place}", rows) for rows in target.slices]
         blocks = [store.read(name) for name in names]
-        outcome = Outcome.joined([structured(block["outcome"], Outcome) for block in blocks])
+        outcome = Outcome.concatenate([structured(block["outcome"], Outcome) for block in blocks])
         trials.append(Trial(plan.name, eps, outcome))
         took: dict[str, float] = {}
         for block in blocks:
@@ -218,7 +217,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         findings=(*findings, *trial_findings(trials, searches)),
         provenance=_provenance(target, seconds),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        certificate=Certificate.joined(parts) if parts else None,
+        certificate=Certificate.concatenate(parts) if parts else None,
         bounds=tuple(
             replace(first, margin=np.concatenate([part[eps].margin for part in proven]))
             for eps, first in proven[0].items()
@@ -234,7 +233,7 @@ def finished(target: Target, key: str, title: str) -> Evaluation | None:
     if evaluation is None:
         return None
     paths = [settings.output / name for name in _arrays_of(target, evaluation)]
-    if not all(path.is_file() and damage(path) is None for path in paths):
+    if not all(path.is_file() and corruption(path) is None for path in paths):
         return None
     provenance = replace(evaluation.provenance, training=settings.training_words)
     return replace(evaluation, name=settings.label, title=title, provenance=provenance)
@@ -242,7 +241,7 @@ def finished(target: Target, key: str, title: str) -> Evaluation | None:
 
 def files_of(target: Target, evaluation: Evaluation) -> list[str]:
     """Names of the files next to evaluation.json, its report and its table: arrays and times."""
-    weights = ["network.pt"] if target.settings.network.trained_here else []
+    weights = ["network.safetensors"] if target.settings.network.trained_here else []
     names = [*_arrays_of(target, evaluation), TIMES, *weights]
     return [name for name in names if (target.settings.output / name).exists()]
 

@@ -20,7 +20,6 @@ from art_snn.app.report.verdict import (
 )
 from art_snn.app.resume import as_json
 from art_snn.app.tables import Notes, Part, Table, render, render_narrow
-from art_snn.attacks.candidates import PREFIX
 from art_snn.checks import invalid
 from art_snn.files import digest
 from art_snn.metrics import Share
@@ -71,8 +70,8 @@ class Entry:
         for trial in sorted(trials, key=order):
             stage = int(trial.outcome.stage[row])
             if stage >= 0:
-                words = trial.outcome.stages[stage]
-                return words if words.startswith(PREFIX) else trial.name
+                one = trial.outcome.stages[stage]
+                return one.label if one.status == "submitted" else trial.name
         return None
 
 
@@ -280,7 +279,7 @@ def _remarks(record: Record, leader: Record, name: str) -> list[str]:
         lines.append(f"Attacked with {plan}, which may leave more than {STANDARD}")
     if evaluation.samples != leader.first.samples:
         lines.append(f"Not on the samples of {name}, so that intervals are compared")
-    findings = dict.fromkeys(str(finding.name) for finding in record.verdict.findings)
+    findings = dict.fromkeys(str(finding.title) for finding in record.verdict.findings)
     return [*lines, *(f"Open finding, {finding}" for finding in findings)]
 
 

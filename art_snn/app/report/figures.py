@@ -32,7 +32,6 @@ from art_snn.app.report.verdict import (
     verdicts,
 )
 from art_snn.attacks import Outcome
-from art_snn.attacks.plan import short_stage
 from art_snn.metrics import Share
 
 WIDTH = 3.6
@@ -344,8 +343,8 @@ def stage_counts(trials: Sequence[Trial]) -> dict[str, list[int]]:
     :param trials: of one plan at several budgets. Stages of the same short name are numbered."""
     counts: dict[str, list[int]] = {}
     names: Counter[str] = Counter()
-    for stage in dict.fromkeys(stage for trial in trials for stage in trial.outcome.stages):
-        name = short_stage(stage)
+    labels = {one.id: one.label for trial in trials for one in trial.outcome.stages}
+    for stage, name in labels.items():
         names[name] += 1
         name = name if names[name] == 1 else f"{name} ({names[name]})"
         counts[name] = [trial.outcome.broken_by.get(stage, 0) for trial in trials]

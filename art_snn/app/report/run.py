@@ -18,11 +18,10 @@ from art_snn.app.report.tables import evaluation_parts, latex_table, side_parts
 from art_snn.app.settings import Network
 from art_snn.app.tables import Part, Table, render, render_narrow
 from art_snn.attacks import require_measure
-from art_snn.attacks.run import FRESH
-from art_snn.checks import SEEDS, ArgumentError
+from art_snn.attacks.spiking_auto_attack import FRESH
+from art_snn.checks import FOLDER, SEEDS, ArgumentError, expand_path, path_kind
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.files import digest, write_text
-from art_snn.paths import FOLDER, expand_path, path_kind
 from art_snn.seeding import seeded
 
 FAILED = 3

@@ -29,7 +29,6 @@ from art_snn.app.report.verdict import (
 )
 from art_snn.app.tables import Command, Notes, Part, Table
 from art_snn.attacks import Outcome
-from art_snn.attacks.plan import REPEATED, short_stage
 from art_snn.metrics import SIGNIFICANT, Robustness, Share, against, p_words, paired_difference
 from art_snn.progress import duration
 
@@ -109,7 +108,8 @@ def stage_table(evaluation: Evaluation) -> Table:
     rows = []
     for trial in evaluation.trials:
         eps, counts = format_eps(evaluation.norm, trial.eps), trial.outcome.broken_by
-        rows += [(trial.name, stage, eps, str(count)) for stage, count in counts.items()]
+        words = {one.id: one.description for one in trial.outcome.stages}
+        rows += [(trial.name, words[one], eps, str(count)) for one, count in counts.items()]
     return Table(("attack", "stage", "eps", "samples broken"), rows, words=2)
 
 
@@ -194,20 +194,20 @@ def remarks(evaluation: Evaluation) -> list[str]:
 
 def _skipped(trial: Trial) -> list[str]:
     """Stages of a trial that ran with the network's own gradient or did not run, and why."""
-    skipped = trial.outcome.skipped
-    repeated = {name: why for name, why in skipped.items() if why.startswith(REPEATED)}
+    outcome, lines = trial.outcome, []
     several = {
-        "ran {} with the network's own gradient": trial.outcome.native,
-        "skipped {} that would repeat another": repeated,
+        "ran {} with the network's own gradient": (outcome.stages, "native"),
+        "skipped {} that would repeat another": (outcome.skipped, "repeated"),
     }
-    lines = []
-    for words, reasons in several.items():
-        count = count_words(len(reasons), "stage")
-        for first, why in list(reasons.items())[:1]:
-            start = f"{trial.name} {words.format(count)}."
-            lines.append(f"{start} The first is {short_stage(first)}: {why.rstrip('.')}.")
-    others = {short_stage(n): why for n, why in skipped.items() if n not in repeated}
-    return lines + [f"{trial.name} skipped {n}: {why.rstrip('.')}." for n, why in others.items()]
+    for words, (stages, status) in several.items():
+        records = [one for one in stages if one.status == status]
+        for one in records[:1]:
+            start = f"{trial.name} {words.format(count_words(len(records), 'stage'))}."
+            label = one.instead_of or one.label
+            lines.append(f"{start} The first is {label}: {one.reason.rstrip('.')}.")
+    others = [one for one in outcome.skipped if one.status == "skipped"]
+    told = dict.fromkeys(f"{one.label}: {one.reason.rstrip('.')}." for one in others)
+    return lines + [f"{trial.name} skipped {line}" for line in told]
 
 
 def sample_results(evaluation: Evaluation, eps: float) -> list[str]:
@@ -227,7 +227,7 @@ def sample_results(evaluation: Evaluation, eps: float) -> list[str]:
             words.append(f"misclassified as {evaluation.clean[sample]}")
         elif breaker is not None:
             stages = breaker.outcome.stages
-            by = f", {stages[breaker.outcome.stage[sample]]}" if len(stages) > 1 else ""
+            by = f", {stages[breaker.outcome.stage[sample]].description}" if len(stages) > 1 else ""
             where = "" if breaker.eps == eps else f" at {format_eps(evaluation.norm, breaker.eps)}"
             words.append(f"broken by {breaker.name}{by}{where}")
         elif trials:

@@ -159,7 +159,7 @@ def decisive_findings(evaluation: Evaluation) -> list[Finding]:
         return list(evaluation.findings)
     others = {*evaluation.names} - {evaluation.plan}
     findings = (one for one in evaluation.findings if one.about not in others)
-    return [finding for finding in findings if finding.name != RANDOM]
+    return [finding for finding in findings if finding.id != RANDOM]
 
 
 def is_upper_bound(evaluation: Evaluation, trial: Trial, verdict: Verdict) -> bool:
@@ -199,7 +199,7 @@ def evaluation_content(evaluation: Evaluation) -> dict[str, Any]:
                 "upper_bound": verdict.open,
                 "certified": None if verdict.certified is None else verdict.certified.value,
                 "exact": verdict.exact,
-                "findings": list(dict.fromkeys(finding.name for finding in verdict.findings)),
+                "findings": list(dict.fromkeys(finding.id for finding in verdict.findings)),
             }
         )
     content = as_json(evaluation) | {"summary": summary}
@@ -286,7 +286,7 @@ def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
     doubts = [finding for finding, is_open in pairs if is_open or finding.severity == "error"]
     groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for finding in evaluation.findings:
-        groups[finding.name, finding.about].append(finding)
+        groups[finding.id, finding.about].append(finding)
     decisive: list[Card] = []
     others: list[Card] = []
     for group in groups.values():
@@ -334,7 +334,7 @@ def _make_card(norm: str, group: Sequence[Finding]) -> Card:
         pairs = [(where(some), text) for text, some in alike.items()]
         sentences = [t if at in t else f"{capital(at)}: {t}" for at, t in pairs]
     return Card(
-        capital(group[0].name),
+        capital(group[0].title),
         "error" if any(one.severity == "error" for one in group) else "warning",
         f"{group[0].about}, {where(group)}",
         tuple(sentences),

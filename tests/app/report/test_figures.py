@@ -29,11 +29,14 @@ from art_snn.app.report.figures import (
     smallest_changes,
     stage_counts,
 )
+from art_snn.attacks import SquareSearch, Stage
 from tests.evaluations import EXACT, STAGES, evaluation, frames, images, large, proven, small, trial
 
 EPS = 8 / 255
-SQUARE = "SquareSearch(max_iter={})"
-NAMES = (*STAGES[:2], SQUARE.format(200), SQUARE.format(600))
+NAMES = (
+    *STAGES[:2],
+    *(Stage(SquareSearch, None, {"max_iter": count}).record() for count in (200, 600)),
+)
 
 
 def content(source):
@@ -132,7 +135,7 @@ def test_stages_are_bars_by_budget_with_words_for_what_is_left_out():
     result = two_budgets()
     assert stage_counts(result.of("plan")) == {
         "AutoPGD HART 0.5": [1, 2],
-        "AutoPGD RGA 2 0.2": [0, 0],
+        "AutoPGD RGA": [0, 0],
         "SquareSearch": [0, 0],
         "SquareSearch (2)": [0, 1],
     }

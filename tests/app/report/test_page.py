@@ -12,6 +12,7 @@ from art_snn.app.report import page
 from art_snn.app.report.evaluation import Evaluation, ReportItem
 from art_snn.app.report.page import MOST_SAMPLES, render_page
 from art_snn.app.report.verdict import describe_verdict, verdicts
+from art_snn.findings import Remedy
 from tests.evaluations import (
     CERTIFICATE,
     EXACT,
@@ -23,6 +24,7 @@ from tests.evaluations import (
     images,
     large,
     provenance,
+    record,
     small,
     trial,
 )
@@ -157,7 +159,14 @@ def test_it_begins_with_the_name_a_sentence_and_a_small_table(undrawn):
 
 
 def test_findings_are_cards_and_those_that_change_no_verdict_come_apart(undrawn):
-    error = replace(VANISHED, name="state kept", severity="error", sentence="It forgets.", eps=EPS)
+    error = replace(
+        VANISHED,
+        id="state-kept",
+        title="state kept",
+        severity="error",
+        sentence="It forgets.",
+        eps=EPS,
+    )
     findings = (VANISHED, error, replace(error, eps=4 / 255), WEAK)
     articles = tree(alone(large(40, findings=findings))).every("article")
     kinds = [one.attributes["class"] for one in articles]
@@ -193,9 +202,9 @@ def test_the_glossary_explains_the_words_and_links_them_where_the_docs_are_known
 
 def test_what_users_write_is_text_and_never_markup():
     evil = "<script>alert(1)</script>&\"'"
-    one = trial(evil, EPS, (0, 1, -1), (evil, "b"), skipped={evil: evil})
-    changes = dict.fromkeys(("about", "name", "limit", "remedy"), evil)
-    finding = replace(VANISHED, evidence={evil: 1.0}, **changes)
+    one = trial(evil, EPS, (0, 1, -1), (evil, "b"), skipped=(record(evil, "skipped", evil),))
+    changes = dict.fromkeys(("about", "id", "title", "limit"), evil)
+    finding = replace(VANISHED, evidence={evil: 1.0}, remedies=(Remedy(evil),), **changes)
     content = replace(small().provenance, command=evil, commit=evil, rules={evil: evil})
     result = evaluation(one, title=evil, provenance=content, findings=(finding,))
     for html in (alone(result), render_page([ReportItem(evil, result)] * 2)):

@@ -22,6 +22,7 @@ from tests.evaluations import (
     large,
     proven,
     provenance,
+    record,
     small,
     trial,
 )
@@ -85,9 +86,9 @@ def test_a_terminal_of_80_columns_has_room_for_all_lines_but_the_command():
 
 def test_stages_are_counted_by_trial_and_budget():
     assert tables.stage_table(small()).rows == [
-        ("standard", STAGES[0], "8/255", "0"),
-        ("standard", STAGES[1], "8/255", "1"),
-        ("PGD-7 by stbp", "PGD", "8/255", "1"),
+        ("standard", STAGES[0].description, "8/255", "0"),
+        ("standard", STAGES[1].description, "8/255", "1"),
+        ("PGD-7 by stbp", "PGD()", "8/255", "1"),
     ]
 
 
@@ -128,9 +129,11 @@ def test_of_a_random_network_the_wrong_draws_are_counted():
 
 
 def test_what_attacks_could_not_do_is_remarked():
-    repeats = dict.fromkeys("de", "the same stage already runs, b. Why.")
-    changes = {"native": {"b": "Why.", "c": "Why."}, "skipped": repeats | {"f": "other"}}
-    assert tables.remarks(evaluation(trial("a", EPS, (-3, -1), draws=11, **changes))) == [
+    why = "the same stage already runs, b. Why."
+    native = [record("native", "native", "Why.", name) for name in "bc"]
+    skipped = [*(record(name, "repeated", why) for name in "de"), record("f", "skipped", "other")]
+    one = trial("a", EPS, (-3, -1), native, draws=11, skipped=tuple(skipped))
+    assert tables.remarks(evaluation(one)) == [
         "a ran 2 stages with the network's own gradient. The first is b: Why.",
         "a skipped 2 stages that would repeat another. The first is d: the same stage already "
         "runs, b. Why.",

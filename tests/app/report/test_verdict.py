@@ -17,7 +17,7 @@ from art_snn.app.report.verdict import (
     make_cards,
     verdicts,
 )
-from art_snn.findings import Finding
+from art_snn.findings import DRAWS, Finding
 from tests.evaluations import (
     EXACT,
     GAP,
@@ -33,7 +33,7 @@ from tests.evaluations import (
 )
 
 EPS = 8 / 255
-RANDOM = Finding("random network", {"most": 3}, "if draws differ", "EOT.")
+RANDOM = Finding("random-network", "random network", {"most": 3}, "if draws differ", (DRAWS,))
 ERROR = replace(VANISHED, severity="error")
 SURE, AT_MOST = "25.0 % [4.6, 69.9]", "at most 25.0 % [4.6, 69.9]"
 NONE, ONE = "No warning casts doubt", "One warning suggests"
@@ -81,10 +81,10 @@ def test_a_summary_has_the_verdict_of_each_budget_in_numbers():
     trials = trial("a", 0.1, (0, -1, -1, -2)), trial("a", 0.2, (-1, 0, -1, -2))
     first, second = summary(evaluation(*trials, findings=(VANISHED, replace(RISES, eps=0.2))))
     assert (first["eps"], first["norm"], first["clean"], first["robust"]) == (0.1, "inf", 0.75, 0.5)
-    assert (first["upper_bound"], first["findings"]) == (True, [VANISHED.name])
+    assert (first["upper_bound"], first["findings"]) == (True, [VANISHED.id])
     # The Wilson interval of two in four.
     assert (first["low"], first["high"]) == (pytest.approx(0.15003899), pytest.approx(0.84996101))
-    assert (second["robust"], second["findings"]) == (0.25, [VANISHED.name, RISES.name])
+    assert (second["robust"], second["findings"]) == (0.25, [VANISHED.id, RISES.id])
 
 
 # One of four survives: one was wrong, each of the two attacks broke another one.

@@ -1,4 +1,4 @@
-"""What a finding is, and what is examined for it."""
+"""Findings with their remedies, and the samples of a classifier that are examined for them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,31 +19,67 @@ Severity = Literal["error", "warning"]
 
 
 @dataclass(frozen=True)
+class Remedy:
+    """A sentence that says what to do.
+
+    :param id: of those that several findings share, and that a plan may have applied already."""
+
+    text: str
+    id: str = ""
+
+
+OTHER_RULES = Remedy(
+    "Use other gradient rules, such as RGA or a wider surrogate, or SpikingAutoAttack.",
+    "other-rules",
+)
+SEARCH = Remedy("Also run SquareAttack, which needs no gradient.", "search")
+SOURCES = Remedy("Also hand the sources to SpikingAutoAttack.", "sources")
+NATIVE = Remedy("Also attack with the rule 'native'.", "native")
+MARGIN = Remedy("Attack the margin of the logits: AutoPGD(loss_type='margin').", "margin")
+STEPS = Remedy("Take more steps, until they break no more samples.", "steps")
+DRAWS = Remedy(
+    "Average gradients over draws (EOT), and let a majority of predictions decide.", "draws"
+)
+UPPER_BOUND = Remedy("Report the number as an upper bound.", "upper-bound")
+
+
+@dataclass(frozen=True)
 class Finding:
     """A reason to doubt a measured robustness.
 
+    :param id: of its kind, such as "random-network"; it stays when the words change.
+    :param title: a few words.
     :param evidence: what was measured, by name.
     :param limit: when it counts as a finding, and who says so: "if ...".
+    :param remedies: what to do about it.
     :param about: "network", "gradients", "plan", or the name of an attack.
     :param sentence: the evidence in words, for people outside of the field.
     :param severity: "error" where predictions, samples or the budget are not what they seem, so
-        that the number means nothing until that is mended; "warning" where the true robustness may
+        that the number means nothing until that is fixed; "warning" where the true robustness may
         be lower.
     :param eps: the budget that it concerns; None for every budget."""
 
-    name: str
+    id: str
+    title: str
     evidence: Mapping[str, float]
     limit: str
-    remedy: str
+    remedies: tuple[Remedy, ...]
     about: str = "network"
     sentence: str = ""
     severity: Severity = "warning"
     eps: float | None = None
 
+    @property
+    def remedy(self) -> str:
+        """All remedies, in words."""
+        return " ".join(one.text for one in self.remedies)
+
     def __str__(self) -> str:
         numbers = (f"{name} {value:.4g}" for name, value in self.evidence.items())
         sentence = self.sentence or f"Measured: {', '.join(numbers)}."
-        return f"{self.severity.capitalize()}: {self.name} ({self.about}). {sentence} {self.remedy}"
+        return (
+            f"{self.severity.capitalize()}: {self.title} ({self.about}). {sentence} {self.remedy}"
+        )
 
 
 @dataclass(frozen=True)
