@@ -53,7 +53,7 @@ def evaluate(patch: pytest.MonkeyPatch, folder: Path, *words: str, plan: Plan = 
     patch.chdir(folder)
     usual = ("evaluate", *NETWORK, "--threads", "1", "--plan", "fast", "--examined", "0")
     arguments = (*usual, "--samples", "30", "--block", "16", *words)
-    patch.setattr(settings, "planned", lambda *_: plan)
+    patch.setattr(settings, "resolve_plan", lambda *_: plan)
     without_charts(patch)
     patch.setattr(sys, "argv", ["art-snn", *arguments])
     return call(*arguments)
