@@ -19,7 +19,7 @@ from art_snn.findings.finding import Finding, Subject
 from art_snn.gradients import Native, short_name
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
-from art_snn.progress import over
+from art_snn.progress import progress_over
 
 AnySubject = TypeVar("AnySubject", bound=Subject)
 
@@ -60,7 +60,7 @@ def run_checks(
 ) -> list[Finding]:
     """The findings of the checks; the network is afterwards what it was."""
     with _restored(subject.estimator.model):
-        shown = over(checks, f"Findings: {about}", unit="checks", verbose=verbose)
+        shown = progress_over(checks, f"Findings: {about}", unit="checks", verbose=verbose)
         findings = [check(subject) for check in shown]
     return [replace(finding, about=about) for finding in findings if finding is not None]
 

@@ -11,7 +11,6 @@ from art_snn.attacks.randomness import DIFFERENCE, logit_spread
 from art_snn.checks import ArgumentError
 from art_snn.files import digest
 from art_snn.findings.finding import DRAWS, MARGIN, Finding, Remedy, Subject
-from art_snn.identity import values
 
 NARROW, LARGE, SMALL = 1 / 16, 0.5, 1e-3
 
@@ -178,7 +177,7 @@ def statistics_changed(subject: Subject) -> Finding | None:
 
 def _digests(network: nn.Module) -> dict[str, str]:
     tensors = (*network.named_parameters(), *network.named_buffers())
-    return {name: digest("", values(tensor)) for name, tensor in tensors}
+    return {name: digest("", tensor) for name, tensor in tensors}
 
 
 def random_network(subject: Subject) -> Finding | None:

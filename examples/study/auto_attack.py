@@ -1,7 +1,7 @@
 """What papers report of one network, PGD-7 by STBP, against attacks that need no choosing.
 
-    python examples/study/auto_attack.py --data cifar10.npz --checkpoint trained/network.pt \
-        --eps 2.55/255 --output auto-attack
+    python examples/study/auto_attack.py --data cifar10.npz --eps 2.55/255 \
+        --checkpoint trained/network.safetensors --output auto-attack
 
 On the first test samples: PGD-7 by every rule that suits the network, ART's AutoAttack by STBP, and
 SpikingAutoAttack by its three plans; with --alone every stage of the plan standard, too, as if it

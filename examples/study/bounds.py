@@ -60,7 +60,7 @@ class Study:
         """The weights of a network, from its folder or trained now."""
         options, folder = self.options, self.folder(name)
         if (folder / "training.json").exists():
-            return folder / "network.pt"
+            return folder / "network.safetensors"
         form = {"model": options.model, "width": options.width, "steps": options.steps}
         form = {"model": options.model} if ":" in str(options.model) else form
         recipe = Recipe(
@@ -85,7 +85,7 @@ class Study:
             settings |= {"attack": attack, "rule": parse_rule("stbp")}
             harden.run(harden.Settings(defence=defence, **settings))
         (folder / "training.pt").unlink()
-        return folder / "network.pt"
+        return folder / "network.safetensors"
 
     def evaluate(self, name: str) -> Evaluation:
         """What is certified of it, and what attacks leave."""

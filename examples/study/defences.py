@@ -53,7 +53,7 @@ class Study:
         """The weights of a network, from its folder or trained now."""
         chosen, folder = self.chosen, self.chosen.output / kind
         if (folder / "training.json").exists():
-            return folder / "network.pt"
+            return folder / "network.safetensors"
         architecture = Architecture(
             model=chosen.model, width=chosen.width, steps=chosen.steps, decay=chosen.decay
         )
@@ -78,7 +78,7 @@ class Study:
             known |= {"attack": attack, "rule": parse_rule("stbp"), "defence": kind}
             harden.run(harden.Settings(**known))
         (folder / "training.pt").unlink()
-        return folder / "network.pt"
+        return folder / "network.safetensors"
 
     def evaluate(self, kind: str) -> Evaluation:
         """How robust it is."""

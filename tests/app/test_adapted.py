@@ -28,8 +28,8 @@ WORDS = {
     "harden": (*TRAIN, "--iterations", "1"),
     "compare": (*ATTACK, "--repeats", "1", "--rules", "stbp,rga,cba,relu,native"),
     "evaluate": (
-        *("--samples", "4", "--batch-size", "4", "--block", "4", "--examined", "4"),
-        *("--attack", "AutoPGD", "--attack-options", "max_iter=1", "--rules", "stbp,rga"),
+        *("--samples", "4", "--batch-size", "4"),
+        *("--attack", "AutoPGD(max_iter=1)", "--rules", "stbp,rga"),
     ),
     "sweep": (*ATTACK, "--field", "beta", "--values", "1,2"),
     "curves": ("--layer", "0", "--pairs", "20"),
@@ -68,11 +68,11 @@ def test_every_command_takes_a_bare_model(kind, command, tmp_path):
         refused = {"steps": ["cba"], "step": ["cba", "relu"]}[kind]
         assert [name for name, row in rows.items() if row["objection"]] == refused
     if command == "train":
-        found = checkpoint.load(adapted.network(kind), "out/network.pt")
+        found = checkpoint.load(adapted.network(kind), "out/network.safetensors")
         assert found["subject"]["model"] == model
 
 
-EVALUATE = ("evaluate", *WORDS["evaluate"][:8], "--output", "out")
+EVALUATE = ("evaluate", *WORDS["evaluate"][:4], "--output", "out")
 
 
 def evaluated(folder):
@@ -81,7 +81,6 @@ def evaluated(folder):
 
 def test_a_network_with_its_own_gradient_alone_is_evaluated_by_it(tmp_path):
     words = (*EVALUATE, "--data", "images.npz", "--model", adapted.own(tmp_path, "inline"))
-    words += ("--examined", "0")
     done = call(*words, "--plan", "fast")
     assert done.status == 0, done.stderr
     assert "fast ran 8 stages with the network's own gradient. The first is" in done.stdout
@@ -160,7 +159,6 @@ def test_a_model_of_one_step_is_refused_until_the_steps_are_told(command, tmp_pa
     )
     words = (command, "--model", "mine.py:build", "--data", "images.npz", "--output", "out")
     words += {"inspect": ("--rules", "rga,native")}.get(command, WORDS.get(command, ()))
-    words += ("--examined", "0") if command == "evaluate" else ()
     done = call(*words, "--readout", "spikes")
     assert done.status == 2
     assert "--steps: expected the number of time steps, since" in done.complaint
@@ -223,8 +221,8 @@ def test_the_state_dict_of_the_bare_model_is_a_checkpoint(kind, tmp_path):
     assert checkpoint.load(network, "bare.pt") == {}
     for one, other in zip(bare.parameters(), network.parameters(), strict=True):
         assert torch.equal(one, other)
-    checkpoint.save(network, "ours.pt", word="kept")
-    assert checkpoint.load(adapted.network(kind), "ours.pt") == {"word": "kept"}
+    checkpoint.save(network, "ours.safetensors", word="kept")
+    assert checkpoint.load(adapted.network(kind), "ours.safetensors") == {"word": "kept"}
     torch.save(network.state_dict(), "network.pt")
     assert checkpoint.load(adapted.network(kind), "network.pt") == {}
     words = ("compare", "--data", "images.npz", *WORDS["compare"], "--checkpoint", "bare.pt")

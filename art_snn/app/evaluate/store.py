@@ -1,26 +1,44 @@
 """A folder of blocks that are done: each is written once, and never computed again."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 from typing import Any
 
 import numpy as np
 
-from art_snn.checks import require
-from art_snn.files import damage, digest, read_json, whole, write_arrays, write_json
+from art_snn.checks import FILE, invalid, require, require_kind
+from art_snn.files import atomic_write, corruption, digest, read_json, write_arrays, write_json
 from art_snn.team import Team
 
 Content = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Store:
-    """A folder of blocks that are done; the key is the fingerprint of what they are about."""
+def read_arrays(path: Path, argument: str, expected: str, remedy: str) -> dict[str, np.ndarray]:
+    """The arrays of a .npz file, by name.
 
-    folder: Path
-    key: str
+    :param argument: named in complaints, with what was expected and the remedy.
+    :raises FileNotFoundError: when it is not there.
+    :raises ValueError: when it is damaged or something else."""
+    require_kind(argument, path, FILE, expected)
+    spoilt = corruption(path)
+    require(spoilt is None, argument, expected, f"{path}, which {spoilt}", remedy)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except Exception as error:
+        # What is no such archive fails in any way its bytes happen to lead to.
+        got = f"{path}, which cannot be read ({type(error).__name__})"
+        raise invalid(argument, expected, got, remedy) from error
+
+
+class Store:
+    """A folder of blocks that are done.
+
+    :param key: fingerprint of what they are about."""
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder, self.key = folder, key
 
     def file(self, name: str, ending: str = "json") -> Path:
         """The JSON of a block, or its arrays."""
@@ -45,7 +63,7 @@ class Store:
     def _arrays(self, name: str) -> str | None:
         """Digest of the arrays of a block; None where they are gone or damaged."""
         path = self.file(name, "npz")
-        if not path.exists() or damage(path) is not None:
+        if not path.exists() or corruption(path) is not None:
             return None
         with np.load(path) as file:
             return _digest(dict(file))
@@ -75,14 +93,14 @@ class Store:
     def collect(self, names: Sequence[str], team: Team) -> None:
         """Bring all blocks to the leading process, whose folder may be on another machine."""
         missing = team.broadcast(self._missing(names))
-        for parcel in team.gathered({} if team.leads else self._parcel(missing)):
+        for parcel in team.gather({} if team.leads else self._parcel(missing)):
             self._unpack(parcel if team.leads else {})
 
     def share(self, names: Sequence[str], team: Team) -> None:
         """Bring all blocks to every process."""
         mine = self._missing(names)
-        missing = sorted(set().union(*team.gathered(mine)))
-        for parcel in team.gathered(self._parcel(missing)):
+        missing = sorted(set().union(*team.gather(mine)))
+        for parcel in team.gather(self._parcel(missing)):
             self._unpack({n: part for n, part in parcel.items() if Path(n).stem in mine})
 
     def _missing(self, names: Sequence[str]) -> list[str]:
@@ -96,7 +114,7 @@ class Store:
 
     def _unpack(self, parcel: dict[str, bytes]) -> None:
         for name, content in parcel.items():
-            with whole(self.folder / name) as partial:
+            with atomic_write(self.folder / name) as partial:
                 partial.write_bytes(content)
 
     def clear(self) -> None:

@@ -11,11 +11,19 @@ from numpy.typing import NDArray
 
 from art_snn.app.resume import Measured, converter, expect, read_result, structured
 from art_snn.attacks import Outcome
-from art_snn.checks import ArgumentError, invalid, require
-from art_snn.files import damage, write_arrays
+from art_snn.checks import (
+    FILE,
+    FOLDER,
+    ArgumentError,
+    expand_path,
+    invalid,
+    path_kind,
+    require,
+    require_kind,
+)
+from art_snn.files import corruption, write_arrays
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate, Robustness
-from art_snn.paths import FILE, FOLDER, expand_path, path_kind, require_kind
 
 NORMS = ("inf", "2", "0", "shift")
 EXAMPLES, RESULT = "examples.npz", "evaluation.json"
@@ -269,7 +277,7 @@ class Examples:
         expected = "samples next to their adversarials"
         remedy = "Rerun the evaluation in the same folder; it resumes."
         try:
-            broken = damage(path)
+            broken = corruption(path)
             if broken:
                 raise invalid("examples", expected, f"{path}, which {broken}", remedy)
             with np.load(path, allow_pickle=False) as file:

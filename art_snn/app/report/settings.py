@@ -7,9 +7,8 @@ from typing import Annotated, Literal
 from tyro.conf import Positional, arg
 
 from art_snn.app.settings import Flag, Folder, Open
-from art_snn.checks import require, require_choice, set_fields
+from art_snn.checks import FILE, path_kind, require, require_choice, set_fields
 from art_snn.files import begins_with
-from art_snn.paths import FILE, path_kind
 
 Format = Literal["html", "md", "tex"]
 FORMATS: tuple[Format, ...] = ("html", "md", "tex")

@@ -92,8 +92,8 @@ def test_weights_and_data_can_be_given(tmp_path):
         for weight in network.parameters():
             weight.fill_(1.0)
     told = {"model": "vgg5", "width": 0.05, "steps": 2, "decay": 0.9}
-    checkpoint.save(network, "network.pt", subject=told)
-    words = ("--checkpoint", "network.pt", "--rules", "rga")
+    checkpoint.save(network, "network.safetensors", subject=told)
+    words = ("--checkpoint", "network.safetensors", "--rules", "rga")
     text, found = looked_at("inspect", "--data", "images.npz", *words)
     assert "on images.npz, batch 4, 1x4x4" in text
     assert {one["dynamics"]["decay"] for one in found["neurons"]} == {0.9}

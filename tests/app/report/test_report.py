@@ -202,7 +202,7 @@ def test_a_report_that_cannot_be_written_has_a_status_of_its_own(folder):
     assert "x.html" in done.complaint
 
 
-@pytest.mark.parametrize("name", ["network.pt", "report.pdf", "report"])
+@pytest.mark.parametrize("name", ["network.safetensors", "report.pdf", "report"])
 def test_an_ending_of_another_kind_of_file_is_refused(name, folder):
     (folder / name).write_bytes(b"weights")
     text = complaint(folder / FILE, "--output", folder / name)

@@ -1,4 +1,4 @@
-"""Makes an entry of the zoo from a training of ours: python -m tests.zoo.add --help.
+"""Make an entry of the zoo from a training of ours: python examples/zoo/add.py --help.
 
 The same call writes the same bytes again."""
 
@@ -24,14 +24,13 @@ from art_snn.app.resume import read_result
 from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.data import Dataset, Source
-from art_snn.files import digest, whole, write_arrays, write_text
+from art_snn.files import atomic_write, digest, write_arrays, write_text
 from art_snn.metrics import Share
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.seeding import seeded
-from art_snn.zoo.entry import FIRST, Standard, Zoo, ZooData, ZooEntry
-from art_snn.zoo.manifest import MANIFEST, as_text, from_text
+from art_snn.zoo.entry import FIRST, MANIFEST, Standard, Zoo, ZooData, ZooEntry, as_text, from_text
 
-ZOO = Path(__file__).parents[2] / "examples" / "zoo"
+ZOO = Path(__file__).parent
 LARGEST = 20_000_000
 """Bytes of all weights and samples of the zoo together."""
 TRAINING = 50
@@ -45,7 +44,7 @@ differently."""
 class Addition:
     """What there is to say about a network.
 
-    :param folder: of the training: network.pt and training.json.
+    :param folder: of the training: network.safetensors and training.json.
     :param name: in the zoo.
     :param training: in words, for the table.
     :param commands: that trained and evaluated it, one each.
@@ -98,7 +97,7 @@ def add(addition: Addition) -> ZooEntry:
         size, remedy = total(zoo), "Take a smaller network, or leave another one out."
         require(size < LARGEST, "zoo", f"less than {LARGEST:,} bytes", f"{size:,}", remedy)
         for path in sorted(Path(folder).iterdir()):
-            with whole(addition.output / path.name) as partial:
+            with atomic_write(addition.output / path.name) as partial:
                 copyfile(path, partial)
     write_text(file, as_text(zoo))
     return entry
@@ -162,10 +161,16 @@ def smallest(x: np.ndarray) -> np.ndarray:
 
 def _network(addition: Addition, data: Dataset) -> ZooEntry:
     """The network without its robustness; its weights are written."""
-    path = addition.folder / "network.pt"
+    path = addition.folder / "network.safetensors"
     noted, trained = checkpoint.notes(path), read_result(addition.folder / "training.json")
     alike = all(noted.get(name) == trained[name] for name in ("subject", "recipe", "adversary"))
-    require(alike, "folder", "network.pt and training.json of one training", path, "Look at it.")
+    require(
+        alike,
+        "folder",
+        "network.safetensors and training.json of one training",
+        path,
+        "Look at it.",
+    )
     classifier, architecture = _classifier(addition, noted["subject"], data)
     network = classifier.model
     checkpoint.load(network, path)
