@@ -1,0 +1,54 @@
+"""What tells how to do an evaluation again."""
+
+import sys
+from importlib.metadata import PackageNotFoundError
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import art_snn
+from art_snn.app.evaluate import result
+from art_snn.app.evaluate.result import _typed_command, _versions
+from tests.small import classifier
+
+PACKAGE = Path(art_snn.__file__).parent
+
+
+def test_versions_are_those_of_what_the_classes_of_the_network_come_from(monkeypatch):
+    monkeypatch.setitem(sys.modules, "snntorch", object())
+    bare = classifier()
+    numbers = _versions(bare)
+    assert list(numbers)[:3] == ["art_snn", "Python", "torch"]
+    assert numbers["torch"] == torch.__version__
+    # What a process has also imported is not what its numbers depend on.
+    assert not {"snntorch", "norse", "torchvision"} & set(numbers)
+    base = type("Base", (nn.Module,), {"__module__": "norse.torch"})
+    bare.model.add_module("inner", type("Inner", (base,), {"__module__": "mine"})())
+
+    def version(name):
+        if name == "norse":  # What is used from its sources is no distribution.
+            raise PackageNotFoundError
+        return f"of {name}"
+
+    monkeypatch.setattr(result, "version", version)
+    numbers = _versions(bare)
+    assert (numbers["norse"], numbers["scipy"]) == ("not installed", "of scipy")
+    assert "snntorch" not in numbers
+
+
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        ("/usr/bin/art-snn", "art-snn"),
+        ("art-snn", "art-snn"),
+        (str(PACKAGE / "__main__.py"), "art-snn"),
+        ("examples/study/defences.py", "python examples/study/defences.py"),
+        ("other/__main__.py", "python other/__main__.py"),
+    ],
+    ids=["installed", "bare", "module", "script", "module of others"],
+)
+def test_the_command_is_the_one_that_was_typed(program, words, monkeypatch):
+    monkeypatch.setattr("sys.argv", [program, "--data", "my data.npz"])
+    assert _typed_command() == f"{words} --data 'my data.npz'"
