@@ -73,7 +73,7 @@ def run(
 
 def _try(entry: _Compiled, loop: Loop, given: Rows, results: Rows, rounds: bool) -> None:
     """Compile the loop, and compare it with the results of the eager one."""
-    copies = [None if result is None else torch.empty_like(result) for result in results]
+    copies: Rows = [None if result is None else torch.empty_like(result) for result in results]
     try:
         function = torch.compile(loop, fullgraph=True, dynamic=True)
         function(*given, *copies)
@@ -93,9 +93,9 @@ def _try(entry: _Compiled, loop: Loop, given: Rows, results: Rows, rounds: bool)
 def report() -> list[str]:
     """A sentence for each loop that was asked for: compiled, or eager and why."""
     with _lock:
+        entries = _compiled.items()
         return [
-            f"{key}: {'compiled' if entry.reason is None else f'eager, since {entry.reason}'}"
-            for key, entry in _compiled.items()
+            f"{k}: {f'eager, since {e.reason}' if e.reason else 'compiled'}" for k, e in entries
         ]
 
 
