@@ -20,9 +20,8 @@ from matplotlib.figure import Figure
 from setting import Study, parse
 
 from art_snn.app import tables
-from art_snn.app.attack import crafted
 from art_snn.app.colours import COLOURS
-from art_snn.app.resume import bit_string, booleans, earlier, fingerprint, write_result
+from art_snn.app.results import bit_string, booleans, earlier, fingerprint, write_result
 from art_snn.attacks import predict_logits
 from art_snn.files import write_text
 from art_snn.gradients import parse_rule
@@ -54,9 +53,7 @@ def run(study: Study, cell: Cell, rule: str, file: Path) -> None:
     known = content.setdefault("outcomes", {})
     if key in known:
         return
-    adversarial = crafted(
-        attack, parse_rule(rule), source, x, y, batch_size=BATCH, seed=0, words=f"{cell} {rule}"
-    )
+    adversarial = attack.craft(parse_rule(rule), source, x, y, f"{cell} {rule}")
     correct, robust = (
         predict_logits(target, samples, BATCH, seed=0).argmax(1) == y
         for samples in (x, adversarial)

@@ -18,12 +18,12 @@ from art.attacks.evasion import SquareAttack
 
 from art_snn import zoo
 from art_snn.app import tables
+from art_snn.app.machine import describe_machine, set_threads
 from art_snn.app.report.evaluation import Trial, find_evaluations, read_evaluation
-from art_snn.app.resume import bit_string, booleans, earlier, write_result
+from art_snn.app.results import bit_string, booleans, earlier, write_result
 from art_snn.attacks import Plan, SpikingAutoAttack, Stage, resolve_plan
 from art_snn.checks import require
 from art_snn.files import digest, write_text
-from art_snn.measuring.machine import describe_machine, set_threads
 from art_snn.metrics import Robustness, p_words, paired_difference
 
 PLAN = "standard"
