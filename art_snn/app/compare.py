@@ -32,7 +32,7 @@ from art_snn.attacks import Stage, attack_logits, batches, parse_stage, predict_
 from art_snn.checks import require_some
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, GRADIENTS, STBP, Gradient, Native, engine_of, parse_rules
-from art_snn.metrics import Robustness, Share, against, robustness, union
+from art_snn.metrics import Robustness, Share, describe_difference, robustness, union
 from art_snn.seeding import seeded
 
 RULES = ",".join((*GRADIENTS, "pdsg-per-sample", "rga-32-steps", "mean-rga-stbp"))
@@ -132,7 +132,7 @@ class Comparison(Result):
                 rows.append((name, "does not apply", *blank))
                 continue
             reference = outcomes[self.reference]
-            p = "" if reference is row.outcome else against(row.outcome, reference)
+            p = "" if reference is row.outcome else describe_difference(row.outcome, reference)
             seconds = self.seconds[name]
             time = f"{seconds / self.inference:.2f}", f"{1000 * seconds:.0f}"
             cosine = "nan" if row.cosine is None else f"{row.cosine:.3f}"

@@ -25,7 +25,7 @@ from art_snn.app.results import bit_string, booleans, earlier, fingerprint, writ
 from art_snn.attacks import predict_logits
 from art_snn.files import write_text
 from art_snn.gradients import parse_rule
-from art_snn.metrics import Robustness, against, paired_difference
+from art_snn.metrics import Robustness, describe_difference, paired_difference
 
 Cell = tuple[float, str, str, str]
 Outcomes = dict[tuple[Cell, str], Robustness]
@@ -127,7 +127,7 @@ def render(title: str, content: Mapping[str, Any]) -> str:
         by_stbp, by_rga = outcomes[cell, "stbp"], outcomes[cell, "rga"]
         shares = (by_stbp.clean_accuracy, by_stbp.attack_success, by_rga.attack_success)
         names = (f"{cell[0]:g}", *cell[1:3], cell[3].upper())
-        rows.append((*names, *map(str, shares), against(by_rga, by_stbp)))
+        rows.append((*names, *map(str, shares), describe_difference(by_rga, by_stbp)))
     table = tables.Table((*FIELDS, "accuracy", "STBP", "RGA", "RGA against STBP"), rows)
     notes = tables.Notes([verdict(outcomes, kinds) for kinds in KINDS])
     return tables.render([title, table, notes], "markdown")

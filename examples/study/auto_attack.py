@@ -39,7 +39,7 @@ from art_snn.checks import require
 from art_snn.data import Dataset, Source, load_data
 from art_snn.files import write_text
 from art_snn.gradients import applicable, parse_rule
-from art_snn.metrics import Robustness, against, p_words, paired_difference
+from art_snn.metrics import Robustness, describe_difference, format_p, paired_difference
 from art_snn.models import Architecture
 
 BATCH, PAPER, ART = 50, "PGD-7 by stbp", "AutoAttack of ART by stbp"
@@ -268,7 +268,7 @@ def render(title: str, content: Mapping[str, Any]) -> str:
                 str(outcome.robust_accuracy),
                 f"{cell['queries']:,.0f}",
                 f"{cell['seconds'] / samples:.2g}",
-                *(against(outcome, other) for other in others),
+                *(describe_difference(outcome, other) for other in others),
             )
         )
     parts = [title, tables.Table(titles, rows), tables.Notes(list(notes(content)))]
@@ -282,7 +282,7 @@ def notes(content: Mapping[str, Any]) -> Iterator[str]:
     ours, theirs, p = paired_difference(standard, art)
     yield (
         f"On the {len(art.correct)} samples of ART's AutoAttack standard flips {ours} that it does "
-        f"not, and it {theirs} that standard does not ({p_words(p)})."
+        f"not, and it {theirs} that standard does not ({format_p(p)})."
     )
     cells = {cell["name"]: cell for cell in content["outcomes"].values()}
     counts = [f"{stage}: {count}" for stage, count in cells["standard"]["stages"].items() if count]

@@ -30,7 +30,7 @@ from art_snn.app.tables import Part, Table, render as render_parts
 from art_snn.attacks import predict_logits
 from art_snn.files import write_text
 from art_snn.gradients import parse_rule
-from art_snn.metrics import SIGNIFICANT, Robustness, against, paired_difference
+from art_snn.metrics import SIGNIFICANT, Robustness, describe_difference, paired_difference
 
 GRIDS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "beta": ((1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0), (1.0, 0.5)),
@@ -114,7 +114,7 @@ def rows(line: Line) -> list[tuple[str, ...]]:
     found = []
     for value, outcome in line.outcomes.items():
         mark = " (default)" if value == line.default else ""
-        p = ["" if one is outcome else against(outcome, one) for one in (best, default)]
+        p = ["" if one is outcome else describe_difference(outcome, one) for one in (best, default)]
         found.append((f"{line.decay:g}", f"{value:g}{mark}", str(outcome.attack_success), *p))
     return found
 

@@ -25,7 +25,7 @@ from art_snn.app.results import bit_string, booleans, earlier, fingerprint, writ
 from art_snn.attacks import batches, predict_logits
 from art_snn.files import write_text
 from art_snn.gradients import parse_rule
-from art_snn.metrics import Robustness, Share, against, paired_difference
+from art_snn.metrics import Robustness, Share, describe_difference, paired_difference
 from art_snn.precision import DTYPES
 
 RULES = ("rga", "stbp", "hart", "assg")
@@ -176,7 +176,7 @@ def render(title: str, content: Mapping[str, Any]) -> str:
                     str(single.attack_success),
                     str(half.attack_success),
                     f"{points:+.1f} [{points - reach:+.1f}, {points + reach:+.1f}]",
-                    against(half, single),
+                    describe_difference(half, single),
                     f"{found[dtype]['cosine']:.3f}",
                     *(str(Share(end["count"], end["total"])) for end in ends),
                 )

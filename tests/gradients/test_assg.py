@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import math
-import pickle
 
 import numpy as np
 import pytest
@@ -143,13 +141,6 @@ def test_the_reset_is_detached_as_published_unless_told_otherwise():
     assert_different(ascend(build(rule=ASSG(detach_reset=False)), x), detached)
 
 
-def test_a_neuron_layer_that_is_called_twice_has_moments_for_each_call():
-    net = build(repeated)
-    ascend(net, batch())
-    (attack,) = net.memory.values()
-    assert [tuple(m.mean.shape) for m in attack.moments] == [(4, 3, 10), (4, 3, 8)]
-
-
 def test_earlier_passes_keep_their_slopes_when_later_ones_go_on():
     x = batch().requires_grad_()
     net = build()
@@ -159,24 +150,6 @@ def test_earlier_passes_keep_their_slopes_when_later_ones_go_on():
     fresh = torch.autograd.grad(build()(x).sum(), x)[0]
     assert_equal(early, fresh)
     assert_different(late, fresh)
-
-
-def test_moments_are_updated_in_place_unless_a_graph_still_reads_them():
-    net, x = build(), batch()
-
-    def places():
-        (attack,) = net.memory.values()
-        return [m.mean.data_ptr() for m in attack.moments]
-
-    ascend(net, x)
-    first = places()
-    ascend(net, x)
-    assert places() == first
-    held = net(x.clone().requires_grad_())
-    assert places() == first
-    ascend(net, x)
-    assert not set(places()) & set(first)
-    assert held.requires_grad
 
 
 def test_a_sample_that_moved_by_more_than_a_half_starts_afresh_and_the_others_go_on():
@@ -241,14 +214,6 @@ def test_a_sample_that_is_no_number_starts_afresh_and_its_neighbours_go_on():
     got, expected = ascend(net, x), ascend(undisturbed, x)
     assert_equal(got[[0, 2]], expected[[0, 2]])
     assert_equal(got[1], ascend(build(), x)[1])
-
-
-def test_the_distance_that_starts_afresh_is_a_parameter():
-    x = batch()
-    rule = ASSG(restart=0.05)
-    fresh = ascend(build(), x + 0.06)
-    assert_equal(ascend(warm(x, rule=rule), x + 0.06), fresh)
-    assert_different(ascend(warm(x, rule=rule), x + 0.04), ascend(build(), x + 0.04))
 
 
 def test_the_span_of_the_input_scales_the_distance():
@@ -351,16 +316,6 @@ def test_other_weights_a_rule_that_is_set_and_an_interrupted_pass_start_afresh(a
     got = ascend(net, x)
     assert_equal(got, ascend(fresh, x))
     assert_different(ascend(net, x), got)
-
-
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
-def test_copies_carry_no_memory_and_take_none_away(duplicate):
-    x = batch()
-    net = warm(x)
-    twin = duplicate(net)
-    assert twin.memory == {}
-    assert_equal(ascend(twin, x), ascend(build(), x))
-    assert_equal(ascend(net, x), ascend(warm(x), x))
 
 
 QUIET = {"max_iter": 8, "batch_size": 3, "verbose": False}

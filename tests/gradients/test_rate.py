@@ -72,42 +72,6 @@ def refuse(x):
         raise RuntimeError("I need my four steps")
 
 
-class PerStep(nn.Module):
-    """A layer with a weight for every step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.tensor([0.5, 1.0, 2.0]).view(3, 1, 1, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.weight
-
-
-class Stacked(nn.Module):
-    """A layer that gives fewer features for one time step."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x if x.shape[0] > 1 else x[..., :2]
-
-
-ALONE = {
-    "chain": (chain(IF), "collapsed: the layers between neurons are affine"),
-    "weights": ([PerStep(), IF()], "time-resolved: the layers before neuron layers.1 are not"),
-    "shape": (
-        [Stacked(), IF()],
-        "time-resolved: the replay failed (ValueError: shape [1, 3, 2, 6, 2] instead of [1, 3, 2",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", ALONE)
-def test_the_execution_says_what_ran_and_why(case):
-    layers, text = ALONE[case]
-    net = SpikingNetwork(layers, Direct(3))
-    net(batch(dtype=torch.float32).requires_grad_())
-    assert str(net.execution).startswith(text)
-
-
 @pytest.mark.parametrize(
     ("steps", "samples", "reason"),
     [(1, 3, "with one time step there is nothing to average"), (4, 0, "the batch is empty")],
@@ -177,19 +141,6 @@ def test_layers_in_training_mode_run_time_resolved_and_once(training):
     assert net.execution.kind == "collapsed"
 
 
-def test_the_trace_holds_mean_current_and_mean_rate():
-    rule = Watched()
-    net = SpikingNetwork(IF(), ENCODERS["frames"](4), rule)
-    frames = torch.tensor([0.6, 0.9, 1.2, 0.35]).view(1, 4, 1)
-    net(frames.requires_grad_())
-    for trace in rule.traces:
-        assert trace.current.flatten().tolist() == pytest.approx([0.7625])
-        assert trace.rate.flatten().tolist() == [0.5]
-        assert trace.potential is None
-        assert trace.dynamics == IF().dynamics
-    assert rule.traces
-
-
 @pytest.mark.parametrize(
     ("layer", "expected"),
     [(nn.ReLU(), [0.25, 0.5]), (nn.MaxPool1d(2), [0.25, 0.25])],
@@ -254,15 +205,6 @@ def test_the_probe_leaves_the_random_state_alone_and_runs_once_per_shape():
     assert torch.equal(torch.get_rng_state(), state)
     net(batch(2).requires_grad_())
     assert list(net.obstacles.values()) == [None]
-
-
-def test_a_network_keeps_a_bounded_number_of_answers():
-    net = network(chain)
-    for _ in range(100):
-        with torch.no_grad():
-            net.layers[0].module[1].weight.mul_(1.0)
-        net(batch(1).requires_grad_())
-    assert 1 <= len(net.obstacles) <= 64
 
 
 def test_an_error_of_the_rule_is_raised_and_not_held_against_the_layers():
