@@ -273,7 +273,7 @@ def _remarks(record: Record, leader: Record, name: str) -> list[str]:
         left = percent(entry.verdict.outcome.robust_accuracy)
         lines.append(f"{entry.file} is on other samples, leaves {left} and does not count")
     if not evaluation.provenance.training:
-        lines.append("Its training is not stated (--training of art-snn evaluate states it)")
+        lines.append("Its training is not stated (training of Evaluate states it)")
     if evaluation.plan != STANDARD:
         plan = f"the plan {evaluation.plan}" if evaluation.plan else "single attacks alone"
         lines.append(f"Attacked with {plan}, which may leave more than {STANDARD}")
