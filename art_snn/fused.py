@@ -5,8 +5,7 @@ global memory. torch.compile makes one kernel of all steps. No card has shown a 
 loops are the default: ``ART_SNN_FUSED=cuda`` asks for compiled ones.
 
 A compiled loop is trusted only if it gives, at its first call, what the eager loop gives: bit for
-bit, or to rounding where the loop allows it. Otherwise the eager loop runs, and :func:`report` says
-why."""
+bit, or to rounding where allowed. If not, the eager loop runs, and :func:`report` says why."""
 
 import os
 import threading

@@ -9,7 +9,8 @@ KINDS = {"temporal": COLOURS["stbp"], "rate": COLOURS["rga"]}
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 GREY = "#999999"
 INK, GRID = "#1b1f24", "#d3d7dc"
-"""Text and axes, and the lines behind them."""
+"""Text and axes, and the grid."""
+
 LINE = 0.2
 """Height of a line of a title, in inches."""
 
