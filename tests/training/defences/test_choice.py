@@ -1,42 +1,52 @@
-"""Defences by name: each with its own strength, and without that of another one."""
+"""Defences by their texts."""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
-from art_snn.training import AT, DEFENCES, IBP, RAT, SR, TRADES
-from art_snn.training.defences import defence_named
-
-
-def test_every_defence_has_its_name_and_its_strength():
-    assert defence_named("at") == AT()
-    assert defence_named("trades", beta=1.0) == TRADES(beta=1)
-    assert defence_named("rat", orthogonality=0.1, beta=None) == RAT(orthogonality=0.1)
-    assert defence_named("sr", sparsity=0.5) == SR(sparsity=0.5)
-    assert defence_named("ibp", method="s-ibp", ramp=0.5) == IBP(method="s-ibp", ramp=0.5)
-    assert {name: type(defence_named(name)) for name in DEFENCES} == dict(DEFENCES)
-    words = [defence_named(name).describe() for name in DEFENCES]
-    ibp = "IBP, counts, weight 0.5 after 60% of the steps"
-    assert words == ["", "TRADES, beta 6", "RAT, orthogonality 0.004", "SR, sparsity 0.002", ibp]
+from art_snn.checks import ArgumentError
+from art_snn.training import AT, IBP, RAT, SR, TRADES
+from art_snn.training.defences import DEFENCES, parse_defence
 
 
 @pytest.mark.parametrize(
-    ("name", "strength", "message"),
+    ("text", "defence"),
     [
-        ("at", {"beta": 0.5}, "beta: expected None for at.*trades"),
-        ("sr", {"beta": 0.5}, "beta: expected None for sr.*trades"),
-        ("trades", {"orthogonality": 0.5}, "orthogonality: expected None for trades.*rat"),
-        ("rat", {"sparsity": 0.5}, "sparsity: expected None for rat.*sr"),
-        ("at", {"ramp": 0.5}, "ramp: expected None for at.*ibp"),
-        ("ibp", {"eps": 0.5}, "eps: expected None for ibp"),
-        ("ibp", {"method": "crown"}, "method: expected one of counts, s-ibp, got 'crown'"),
-        ("mart", {}, "defence: expected one of at, trades, rat, sr, ibp"),
+        ("at", AT()),
+        ("trades", TRADES()),
+        ("trades(beta=1)", TRADES(beta=1)),
+        ("rat(orthogonality=0.1)", RAT(orthogonality=0.1)),
+        ("sr(sparsity=1/2, step=0.02)", SR(sparsity=0.5, step=0.02)),
+        ("ibp(method=s-ibp, ramp=0.5)", IBP(method="s-ibp", ramp=0.5)),
     ],
 )
-def test_another_name_and_a_strength_of_another_defence_are_refused(name, strength, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
-        defence_named(name, **strength)
+def test_a_defence_is_read_with_its_fields(text, defence):
+    assert parse_defence(text) == defence
+
+
+def test_every_defence_has_a_name_and_its_own_words():
+    assert {name: type(parse_defence(name)) for name in DEFENCES} == dict(DEFENCES)
+    words = [parse_defence(name).describe() for name in DEFENCES]
+    assert len(set(words)) == len(words)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("trade", "^defence: expected one of at, trades, rat, sr, ibp, got 'trade'"),
+        ("", "^defence: expected "),
+        ("trades(beta=6", "^defence: expected name or name"),
+        ("trades(gamma=1)", "^defence: expected options of trades: beta, got gamma"),
+        ("at(beta=1)", "^defence: expected options of at: none, got beta"),
+        ("ibp(eps=0.1)", "^defence: expected options of ibp: .*, got eps"),
+        ("trades(beta=0)", "^defence: beta: expected a number above 0, got 0"),
+        ("rat(orthogonality=x)", "^defence: orthogonality: expected a number"),
+        ("ibp(method=exact)", "^defence: method: expected one of "),
+    ],
+)
+def test_what_is_no_defence_is_refused_by_what_is_wrong_with_it(text, message):
+    with pytest.raises(ArgumentError, match=message):
+        parse_defence(text)
 
 
 @pytest.mark.parametrize(
@@ -54,9 +64,3 @@ def test_another_strength_is_refused(defence, name, values, word):
     for value in values:
         with pytest.raises(ValueError, match=rf"^{name}: expected a number {word}"):
             defence(**{name: value})
-
-
-def test_numbers_from_numpy_have_the_repr_of_python_s_own():
-    assert repr(TRADES(beta=np.float64(2))) == "TRADES(beta=2.0)"
-    assert repr(RAT(orthogonality=np.float64(0.5))) == "RAT(orthogonality=0.5)"
-    assert repr(SR(sparsity=np.float64(2), step=np.float64(0.5))) == "SR(sparsity=2.0, step=0.5)"
