@@ -259,7 +259,7 @@ def _label(target: Target) -> str:
         return target.settings.name
     if path is None:
         return name_from(target.settings.output.resolve().name)
-    # Networks trained by this package are all called network.pt.
+    # Networks trained by this package are all called network.safetensors.
     return name_from(path.resolve().parent.name if path.stem == "network" else path.stem)
 
 

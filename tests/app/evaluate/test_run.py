@@ -124,7 +124,7 @@ def test_what_it_writes_is_of_the_published_schema(whole):
 @pytest.mark.parametrize(
     ("checkpoint", "fields", "name"),
     [
-        ("network.pt", {}, "trained"),
+        ("network.safetensors", {}, "trained"),
         ("weights.pt", {}, "weights"),
         ("weights.pt", {"name": "a/<b>$x_1$</b>"}, "a/<b>$x_1$</b>"),
     ],
