@@ -122,10 +122,10 @@ def test_notes_of_a_network_that_there_cannot_be_are_refused_with_the_reason(
     [
         ({}, "^model: expected a network with weights, got none. Take --model zoo:digits-plain"),
         ({"model": "vgg5"}, "^checkpoint: expected the weights of the network, got vgg5 without"),
-        ({"model": "nope", "checkpoint": Path("n.pt")}, "^model: expected one of vgg5"),
+        ({"model": "nope", "checkpoint": Path("n.safetensors")}, "^model: expected one of vgg5"),
         ({"model": "a.py:b", "encoder": "direct"}, "^encoder: expected None next to a.py:b"),
         (
-            {"model": "vgg5", "checkpoint": Path("n.pt"), "readout": "sum"},
+            {"model": "vgg5", "checkpoint": Path("n.safetensors"), "readout": "sum"},
             "^readout: expected None",
         ),
     ],
