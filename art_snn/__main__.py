@@ -2,7 +2,7 @@
 
 import sys
 
-from art_snn.stopping import leave_at_once
+from art_snn.progress import leave_at_once
 
 
 def main() -> int:

@@ -1,4 +1,6 @@
-"""Weights on disk: saved with notes about the network, loaded without running foreign code."""
+"""Weights in files of safetensors, saved with notes about the network.
+
+Loading runs no code. Weights of other programs are also read from files of torch.save."""
 
 import json
 from collections.abc import Mapping
@@ -7,17 +9,20 @@ from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
-from art_snn.checks import ArgumentError, first_line, require
-from art_snn.files import damage, write_tensors
+from art_snn.checks import FILE, ArgumentError, expand_path, first_line, require, require_kind
+from art_snn.files import atomic_write, corruption, digest
 from art_snn.interop import AdaptedNetwork
 from art_snn.network import SpikingNetwork
-from art_snn.paths import FILE, expand_path, require_kind
 from art_snn.state import to_cpu
-from art_snn.tensors import ENDING, read_safetensors, write_safetensors
 
-FORMAT = "art_snn.checkpoint.1"
+_ENDING = ".safetensors"
+_KEY = "art_snn"
+"""Where a file keeps notes and checksum; others' files have nothing there."""
 
 
 class CheckpointError(ArgumentError):
@@ -27,40 +32,43 @@ class CheckpointError(ArgumentError):
 def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
     """Write the parameters and buffers; an interrupted save leaves an earlier file whole.
 
-    :param path: a name that ends in .safetensors makes a file of that library.
+    The same weights and notes always give the same bytes.
+
+    :param path: a name that ends in .safetensors.
     :param notes: numbers, strings, lists and dicts to keep with the weights, such as accuracy;
         numpy numbers and arrays become plain ones.
     :raises TypeError: for a note of another type, before anything is written.
-    :raises ValueError: when a weight is NaN or infinite, before anything is written.
+    :raises ValueError: for another name, or when a weight is NaN or infinite, before anything is
+        written.
     :raises WriteFailed: when the file cannot be written."""
+    expected, remedy = "a name that ends in .safetensors", "Weights are kept in files of that kind."
+    require(Path(path).suffix == _ENDING, "path", expected, path, remedy)
     state, (names, sound) = network.state_dict(), _soundness(network)
     values = to_cpu([*state.values(), *sound])
     _require_sound("network", names, values[len(state) :])
-    weights = dict(zip(state, values, strict=False))
+    # No two share memory, which safetensors refuses.
+    weights = {n: v.clone().contiguous() for n, v in zip(state, values, strict=False)}
     plain = {name: _plain(name, value) for name, value in notes.items()}
-    if Path(path).suffix == ENDING:
-        write_safetensors(Path(path), weights, plain)
-    else:
-        write_tensors(Path(path), {"format": FORMAT, "network": weights, "notes": plain})
+    content = {"notes": plain, "notes_sha256": _sum_notes(plain), "sha256": _sum(weights)}
+    text = json.dumps(content, sort_keys=True)
+    with atomic_write(path) as partial:
+        partial.write_bytes(safetensors.torch.save(weights, {_KEY: text}))
 
 
 def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
     """Read weights into the network, on whatever device it is; returns the notes.
 
-    The file is opened with weights_only=True, or by safetensors: it can hold tensors and plain
-    values, no code. Its checksum must match. When anything is wrong the network is left as it was.
+    The file is read by safetensors, or opened with weights_only=True: it can hold tensors and plain
+    values, no code. Its checksums must match. When anything is wrong the network is left as it was.
 
-    :param path: file written by :func:`save`, or a plain state dict of this network, or of the
-        model that an adapted network is around; a name that ends in .safetensors is read as such.
+    :param path: file written by :func:`save`; or a plain state dict of this network, or of the
+        model that an adapted network is around, as safetensors or torch.save writes it.
     :raises FileNotFoundError: when there is no such file.
     :raises CheckpointError: when the file is damaged, is no checkpoint, does not fit, or holds NaN,
         infinity, or tensors without values."""
-    content = _read(Path(path))
-    weights = content.get("network") if content.get("format") == FORMAT else content
-    if not isinstance(weights, Mapping):
-        raise _unreadable(path, "holds no weights", "Save it again.")
+    weights, noted = _read(Path(path))
     expected = network.state_dict()
-    if isinstance(network, AdaptedNetwork) and weights is content:
+    if isinstance(network, AdaptedNetwork) and noted is None:
         # Of the model itself, as its own framework saves it.
         inner = {f"layers.{name}": weight for name, weight in weights.items()}
         bare = len(inner.keys() & expected.keys()) >= len(weights.keys() & expected.keys())
@@ -71,9 +79,8 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
         got = f"a file that differs in {named}: {path}"
         remedy = "Build the network with the options it was saved with."
         raise CheckpointError.of("path", "weights of this network", got, remedy)
-    noted = _notes(path, content)
     network.load_state_dict(weights)
-    return noted
+    return noted or {}
 
 
 def notes(path: str | Path) -> dict[str, Any]:
@@ -81,28 +88,23 @@ def notes(path: str | Path) -> dict[str, Any]:
 
     :raises FileNotFoundError: when there is no such file.
     :raises CheckpointError: when the file is damaged, no checkpoint, or has unreadable notes."""
-    return _notes(path, _read(Path(path)))
+    return _read(Path(path))[1] or {}
 
 
-def _notes(path: str | Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    if content.get("format") != FORMAT:
-        return {}
-    noted = content.get("notes", {})
-    try:
-        if not isinstance(noted, dict):
-            raise TypeError(f"a {type(noted).__name__} in the place of notes")
-        return {name: _plain(name, value) for name, value in noted.items()}
-    except (TypeError, ValueError, RecursionError) as error:
-        remedy = "Save it again with art_snn.checkpoint.save."
-        raise _unreadable(path, f"holds notes that cannot be read ({error})", remedy) from error
+def network_identity(network: SpikingNetwork) -> tuple[Any, ...]:
+    """For digests: what distinguishes a network, apart from its weights.
+
+    Its form, and the digest of the file that built it, where a function of the user's did."""
+    return (*network.form, network.origin) if network.origin else network.form
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
+    """Weights and notes; None for a file that art_snn did not write."""
     require_kind("path", expand_path("path", path), FILE, "a checkpoint file")
-    if path.suffix == ENDING:
-        return _read_safe(path)
+    if path.suffix == _ENDING:
+        return _read_safetensors(path)
     try:
-        spoilt = damage(path)
+        spoilt = corruption(path)
         content = None if spoilt else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # A damaged file fails in any way; of a pickle torch advises to run its code.
@@ -115,15 +117,40 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         remedy = "Save the network's weights, not an object."
         raise _unreadable(path, f"holds a {type(content).__name__}", remedy)
-    return content
+    return content, None
 
 
-def _read_safe(path: Path) -> dict[str, Any]:
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
+    remedy = "Take another copy of it, or save it again."
     try:
-        weights, noted = read_safetensors(path)
-    except ValueError as error:
-        raise _unreadable(path, str(error), "Take another copy of it, or save it again.") from error
-    return weights if noted is None else {"format": FORMAT, "network": weights, "notes": noted}
+        with safe_open(path, "pt") as file:
+            names, texts = file.keys(), file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in names}
+        # A file of ours in which a bit of that key flipped is no file of others.
+        if not any(key == _KEY or "notes_sha256" in text for key, text in texts.items()):
+            return weights, None
+        content = json.loads(texts[_KEY])
+        noted, of_notes = content["notes"], content.get("notes_sha256")
+        if not isinstance(noted, dict):
+            raise TypeError(f"a {type(noted).__name__} in place of notes")
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        why = f"holds no tensors and notes that can be read ({error})"
+        raise _unreadable(path, why, remedy) from error
+    # Networks of the zoo have none of their notes: the manifest has one of the file.
+    if content.get("sha256") != _sum(weights) or of_notes not in (None, _sum_notes(noted)):
+        why = "is damaged: its checksum does not match its content"
+        raise _unreadable(path, why, remedy)
+    return weights, noted
+
+
+def _sum(weights: Mapping[str, Tensor]) -> str:
+    names = sorted(weights)
+    forms = [(name, str(weights[name].dtype), list(weights[name].shape)) for name in names]
+    return digest(forms, *(weights[name] for name in names))
+
+
+def _sum_notes(notes: Mapping[str, Any]) -> str:
+    return digest(json.dumps(notes, sort_keys=True))
 
 
 def _unreadable(path: str | Path, why: str, remedy: str) -> CheckpointError:
@@ -137,14 +164,14 @@ def check_weights(network: SpikingNetwork, argument: str) -> None:
     _require_sound(argument, names, to_cpu(sound))
 
 
-def _soundness(network: SpikingNetwork) -> tuple[list[str], list[torch.Tensor]]:
+def _soundness(network: SpikingNetwork) -> tuple[list[str], list[Tensor]]:
     """Names of parameters and buffers, and whether they are finite, or no NaN, where they are."""
     sound = {name: weight.isfinite().all() for name, weight in network.named_parameters()}
     sound |= {name: ~buffer.isnan().any() for name, buffer in network.named_buffers()}
     return list(sound), list(sound.values())
 
 
-def _require_sound(argument: str, names: list[str], sound: list[torch.Tensor]) -> None:
+def _require_sound(argument: str, names: list[str], sound: list[Tensor]) -> None:
     bad = [name for name, fine in zip(names, sound, strict=True) if not fine]
     got, remedy = f"NaN or infinity in {', '.join(bad[:3])}", "Train it at a lower learning rate."
     require(not bad, argument, "a network of finite weights", got, remedy)
@@ -156,7 +183,7 @@ def misfits(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> list[str
     problems += [f"{name} (unknown)" for name in weights if name not in expected]
     for name, here in expected.items():
         there = weights.get(name)
-        if isinstance(there, torch.Tensor):
+        if isinstance(there, Tensor):
             if there.shape != here.shape:
                 problems.append(f"{name} (shape {list(there.shape)})")
             elif not torch.can_cast(there.dtype, here.dtype):

@@ -1,35 +1,34 @@
-"""One form for every complaint about an argument: name, expectation, what came, remedy."""
+"""Checks of arguments. Every complaint says: name, what was expected, what came, remedy."""
 
 import math
 import operator
 import os
 import re
+import stat
 from collections.abc import Collection, Iterable, Sequence, Sized
 from contextlib import suppress
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
-from typing_extensions import Self
-from tyro.conf import arg
+_Failure = TypeVar("_Failure", bound="ArgumentError")
 
-Value = TypeVar("Value")
-Open = Annotated[Value | None, arg(help_behavior_hint="")]
-"""A setting that may be None, which means what the description of its field says."""
-Folder = Annotated[Path, arg(metavar="FOLDER")]
-"""A path that help calls a folder."""
 MOST = 2**31 - 1
 """The largest count where nothing smaller is stated."""
 SEEDS = 2**32 - 1
 """The largest seed: numpy and scikit-learn take no larger one."""
 LONGEST_SIDE = 2**15
-LONG = re.compile(r"\S{200,}")
+"""The longest side of an image, in pixels."""
+FILE, FOLDER = "a file", "a folder"
+
+_KINDS = {"-": FILE, "d": FOLDER, "p": "a named pipe", "s": "a socket"}
+_KINDS |= dict.fromkeys("cb", "a device")
 
 
 def abridge(text: str) -> str:
     """The text without the middle of words of 200 letters and more, 2,000 letters at most."""
-    words = LONG.sub(lambda word: truncate(word[0]), text)
+    words = re.sub(r"\S{200,}", lambda word: truncate(word[0]), text)
     return words if len(words) <= 2000 else f"{words[:1000]} ... {words[-500:]}"
 
 
@@ -51,7 +50,7 @@ class ArgumentError(ValueError):
         self.argument, self.complaint = argument, abridge(complaint)
 
     @classmethod
-    def of(cls, argument: str, expected: str, got: object, remedy: str) -> Self:
+    def of(cls: type[_Failure], argument: str, expected: str, got: object, remedy: str) -> _Failure:
         """The complaint in its usual form; the remedy is a full sentence that says what to do."""
         return cls(argument, f"expected {expected}, got {got}. {remedy}")
 
@@ -170,22 +169,40 @@ def require_distinct(argument: str, values: Collection[object]) -> None:
     """ValueError where there are no values, or where one of them occurs twice."""
     require_some(argument, values)
     got = ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
-    require(len(set(values)) == len(values), argument, "each once", got, "Leave out doubles.")
+    distinct = len(set(values)) == len(values)
+    require(distinct, argument, "distinct values", got, "Remove the duplicates.")
 
 
-def total_memory() -> int:
-    """Bytes of memory that this machine has."""
+def memory_limit(root: Path = Path("/")) -> int:
+    """Bytes of memory that this process may take: the machine's, or less in a container.
+
+    :param root: under which /proc and /sys lie; the limits of control groups, versions 1 and 2."""
     if hasattr(os, "sysconf"):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    import psutil  # Windows
+        limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    else:
+        import psutil  # Windows
 
-    return int(psutil.virtual_memory().total)
+        limits = [int(psutil.virtual_memory().total)]
+    groups: list[str] = []
+    with suppress(OSError):
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    for controllers, place in (group.split(":", 2)[1:] for group in groups if group.count(":") > 1):
+        if controllers not in ("", "memory"):
+            continue
+        top = root / "sys/fs/cgroup" / controllers
+        name = "memory.limit_in_bytes" if controllers else "memory.max"
+        inner = Path(place.strip("/"))
+        # A container may see its own group at the top, whatever its place is called outside.
+        for folder in (inner, *inner.parents):
+            with suppress(OSError, ValueError):  # "max" is no number.
+                limits.append(int((top / folder / name).read_text()))
+    return min(limits)
 
 
 def require_memory(argument: str, value: object, what: str, needed: int, *, remedy: str) -> None:
     """ValueError when `what`, of so many bytes, needs more memory than there is."""
-    there = total_memory()
-    expected = f"{what} that fit into the {there / 2**30:,.1f} GiB of memory of this machine"
+    there = memory_limit()
+    expected = f"{what} that fit into the {there / 2**30:,.1f} GiB of memory that there are"
     got = f"{value}, which makes {what} of {needed / 2**30:,.1f} GiB"
     require(needed <= there, argument, expected, got, remedy)
 
@@ -223,3 +240,53 @@ def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[
     remedy = "Give the side of a square image, or (height, width), in pixels."
     check = partial(require_count, "image_size", up_to=LONGEST_SIDE, remedy=remedy)
     return check(both[0]), check(both[1])
+
+
+def expand_path(argument: str, path: str | Path) -> Path:
+    """The path with its ~ expanded; ValueError where it cannot be looked up."""
+    require(str(path), argument, "a path", "an empty string", "Check the spelling and the path.")
+    try:
+        expanded = Path(path).expanduser()
+    except (RuntimeError, ValueError) as error:
+        raise _unknown(argument, path, error) from error
+    path_kind(argument, expanded)
+    return expanded
+
+
+def path_kind(argument: str, path: Path) -> str | None:
+    """FILE, FOLDER, or in words what else is there; None for nothing."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, ValueError) as error:
+        raise _unknown(argument, path, error) from error
+    return _KINDS.get(stat.filemode(mode)[0], "no file")
+
+
+def require_kind(argument: str, path: Path, kind: str, expected: str) -> None:
+    """Refuse anything but a file, or a folder, that is there and may be read."""
+    there = path_kind(argument, path)
+    if there is None:
+        link = f", a link to {os.readlink(path)}," if path.is_symlink() else ""
+        raise MissingFile(argument, f"expected {expected}, but {path}{link} does not exist.")
+    require(there == kind, argument, expected, f"{path}, {there}", f"Give {kind} instead.")
+    may = os.access(path, os.R_OK | os.X_OK if kind == FOLDER else os.R_OK)
+    got = f"{path}, which may not be read"
+    require(may, argument, expected, got, "Change its permissions, or take a copy.")
+
+
+def require_root(root: str | Path) -> Path:
+    """The folder of the sets that are kept on disk, with its ~ expanded; it may be missing."""
+    path = expand_path("root", root)
+    if path_kind("root", path) is not None:
+        require_kind("root", path, FOLDER, "a folder of data sets")
+    return path
+
+
+def _unknown(argument: str, path: str | Path, error: Exception) -> ArgumentError:
+    # str of an OSError repeats the whole path, which may be what is too long.
+    got = f"{shown(str(path))} ({getattr(error, 'strerror', None) or error})"
+    return invalid(
+        argument, "a path that can be looked up", got, "Check the spelling and the path."
+    )

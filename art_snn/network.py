@@ -357,7 +357,7 @@ class SpikingNetwork(HalfPrecision):
         return None
 
     origin = ""
-    """Digest of the source and the values of a network that a function of the user's built."""
+    """Digest of the file of the function that built it; empty where none did."""
 
     @property
     def form(self) -> tuple[Any, ...]:

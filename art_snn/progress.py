@@ -1,12 +1,18 @@
-"""What work shows while it lasts: a bar on a terminal, otherwise one line per step of work."""
+"""Progress of work, and stopping it by Ctrl-C or SIGTERM.
+
+A terminal shows a bar; elsewhere there is one line per step of work. A command that is stopped
+leaves quietly, with its signal's exit status."""
 
 import logging
-import re
+import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stderr
+from contextlib import contextmanager
 from contextvars import ContextVar
+from types import FrameType
 from typing import Any, TypeVar
 
 from tqdm.auto import tqdm
@@ -19,11 +25,13 @@ LOGGER = logging.getLogger("art_snn")
 LOGGER.addHandler(logging.NullHandler())
 SILENT: ContextVar[bool] = ContextVar("silent", default=False)
 """Whether nothing is shown, for `--quiet` and in processes that do not lead."""
-FORM = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
-LONGEST = 28
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit status after Ctrl-C, and after SIGTERM."""
+
+_FORM = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+_LONGEST = 28
 """Letters of a description, which leave room for a bar on a terminal of 80 columns."""
-BAR = re.compile(r"\r.*|\n+|(\x1b\[A)+", re.DOTALL)
-"""What tqdm writes: a bar, and moves down and up to the place of another one."""
+_SIGNALS = {signal.SIGINT: INTERRUPTED, signal.SIGTERM: TERMINATED}
 
 
 class Progress:
@@ -54,7 +62,7 @@ class Progress:
         self.began = self.last = time.monotonic()
         self.bar: Any = None
         if verbose and not SILENT.get() and shows_bars():
-            form = {"bar_format": FORM, "dynamic_ncols": True, "smoothing": 0.05}
+            form = {"bar_format": _FORM, "dynamic_ncols": True, "smoothing": 0.05}
             form |= {"unit_scale": total >= 100_000, "miniters": 0, "leave": leave}
             self.bar = tqdm(total=total, initial=done, desc=_short(words), **form)
 
@@ -81,7 +89,7 @@ class Progress:
 
     def _say(self, words: str, since: float) -> None:
         took = duration(time.monotonic() - since)
-        say(f"{words}, {took}", verbose=self.verbose, shown=self.bar is not None)
+        log_line(f"{words}, {took}", verbose=self.verbose, shown=self.bar is not None)
 
     def __enter__(self) -> "Progress":
         return self
@@ -93,7 +101,7 @@ class Progress:
             self._say(f"{self.words}: {self.done} {self.unit}".rstrip(), self.began)
 
 
-def over(
+def progress_over(
     things: Collection[Thing],
     words: str,
     *,
@@ -112,7 +120,7 @@ def over(
                 progress.step(each(thing))
 
 
-def say(words: str, *, verbose: bool = True, shown: bool = False) -> None:
+def log_line(words: str, *, verbose: bool = True, shown: bool = False) -> None:
     """Log a line for the program, on stderr where no program listens to the logger "art_snn".
 
     :param verbose: with False it is a detail, for a program alone.
@@ -130,7 +138,7 @@ def write_line(words: str) -> None:
         tqdm.write(words, file=sys.stderr)
 
 
-class Lines(logging.Handler):
+class _LineHandler(logging.Handler):
     """Writes to stderr what is logged, but for what a bar has shown."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -141,7 +149,7 @@ class Lines(logging.Handler):
 @contextmanager
 def lines_written() -> Iterator[None]:
     """Within the block all lines are written to stderr, as commands do."""
-    handler, level = Lines(logging.INFO), LOGGER.level
+    handler, level = _LineHandler(logging.INFO), LOGGER.level
     LOGGER.addHandler(handler)
     LOGGER.setLevel(logging.INFO)
     try:
@@ -151,35 +159,10 @@ def lines_written() -> Iterator[None]:
         LOGGER.setLevel(level)
 
 
-class _WithoutBars:
-    """A stream that takes all but the bars of tqdm, and empty lines."""
-
-    def __init__(self, stream: Any) -> None:
-        self.stream, self.in_line = stream, False
-
-    def write(self, text: str) -> int:
-        ends_line = self.in_line and text.startswith("\n")
-        if not text or (BAR.fullmatch(text) and not ends_line):
-            return len(text)
-        self.in_line = not text.endswith("\n")
-        return self.stream.write(text)  # type: ignore[no-any-return]
-
-    def isatty(self) -> bool:
-        return False
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
-
-
 @contextmanager
 def silenced(silent: bool) -> Iterator[None]:
-    """Within the block nothing is shown where that is asked for.
-
-    Bars of other libraries are shown only where ours are: they ignore whether there is a terminal.
-    """
-    with within(SILENT, silent or SILENT.get()), ExitStack() as stack:
-        if sys.stderr is not None and (SILENT.get() or not shows_bars()):
-            stack.enter_context(redirect_stderr(_WithoutBars(sys.stderr)))
+    """Within the block nothing is shown where that is asked for."""
+    with within(SILENT, silent or SILENT.get()):
         yield
 
 
@@ -203,4 +186,56 @@ def duration(seconds: float) -> str:
 
 
 def _short(words: str) -> str:
-    return words if len(words) <= LONGEST else f"{words[: LONGEST - 3]}..."
+    return words if len(words) <= _LONGEST else f"{words[: _LONGEST - 3]}..."
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM came: it unwinds as Ctrl-C does."""
+
+
+def leave_at_once() -> None:
+    """Let signals end the process silently while libraries are imported, which would hide them."""
+    for number, status in _SIGNALS.items():
+        signal.signal(number, lambda *_, status=status: os._exit(status))
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Within the block signals raise KeyboardInterrupt, so that everything is put away."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    raising = {signal.SIGINT: signal.default_int_handler, signal.SIGTERM: _terminate}
+    before = {number: signal.signal(number, handler) for number, handler in raising.items()}
+    try:
+        with _raised_again():
+            yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def _raised_again() -> Iterator[None]:
+    """Within the block Python drops no signal that comes while a destructor runs."""
+    hook, timers = sys.unraisablehook, list[threading.Timer]()
+
+    def repeat(dropped: Any) -> None:
+        if not isinstance(dropped.exc_value, KeyboardInterrupt):
+            hook(dropped)
+            return
+        number = signal.SIGTERM if isinstance(dropped.exc_value, Terminated) else signal.SIGINT
+        timers.append(threading.Timer(0.01, signal.raise_signal, [number]))
+        timers[-1].start()
+
+    sys.unraisablehook = repeat
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+        for timer in timers:
+            timer.cancel()
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise Terminated

@@ -20,9 +20,10 @@ PATIENCE = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Team:
-    """The processes of one job; one that was started by itself is a team of one.
+    """The processes of one job; one that was started alone is a team of one.
 
-    All processes of a team call its methods together, except :meth:`counted` and :meth:`dealt`.
+    All processes of a team call its methods together, except :meth:`add_count` and
+    :meth:`next_items`.
 
     :param store: what torchrun has them share; None in a team of one."""
 
@@ -43,7 +44,7 @@ class Team:
         distributed.broadcast_object_list(things, src=0)
         return things[0]
 
-    def gathered(self, thing: Thing) -> list[Thing]:
+    def gather(self, thing: Thing) -> list[Thing]:
         """What every process has, by rank, in every process."""
         if self.size == 1:
             return [thing]
@@ -51,17 +52,17 @@ class Team:
         distributed.all_gather_object(things, thing)
         return things
 
-    def counted(self, name: str, more: int) -> int:
+    def add_count(self, name: str, more: int) -> int:
         """The sum of what all processes have counted under that name, after adding `more`."""
         return more if self.store is None else self.store.add(name, more)
 
-    def summed(self, tensor: Tensor) -> Tensor:
+    def all_reduce(self, tensor: Tensor) -> Tensor:
         """The sum of tensors of one shape, with the same bits in every process, in place."""
         if self.size > 1:
             distributed.all_reduce(tensor)
         return tensor
 
-    def led(self, action: Callable[[], Thing]) -> Thing:
+    def on_leader(self, action: Callable[[], Thing]) -> Thing:
         """What the action gives in the leading process, in every process; no other one does it.
 
         Where it raises, the leading process raises that, and the others leave by a SystemExit of
@@ -77,15 +78,15 @@ class Team:
                 raise SystemExit(0)
         return thing  # type: ignore[return-value]
 
-    def first(self, action: Callable[[], Thing]) -> Thing:
+    def leader_first(self, action: Callable[[], Thing]) -> Thing:
         """What the action gives in this process; the leading one does it before the others.
 
-        For what the first call writes and the others read. Errors are those of :meth:`led`."""
+        For what the first call writes and the others read. Errors: as :meth:`on_leader`."""
         things: list[Thing] = []
-        self.led(lambda: things.append(action()))
+        self.on_leader(lambda: things.append(action()))
         return things[0] if things else action()
 
-    def dealt(self, things: Sequence[Thing], name: str) -> Iterator[Thing]:
+    def next_items(self, things: Sequence[Thing], name: str) -> Iterator[Thing]:
         """The things that this process gets: a free one takes the next. The name is a new one."""
         taken = -1
         while True:

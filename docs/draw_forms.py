@@ -46,8 +46,10 @@ def arrow(ax: Axes, start: float, end: float, y: float, text: str) -> None:
     ax.text((start + end) / 2, y + 0.07, text, ha="center", va="bottom", fontsize=9, color=GREY)
 
 
-def form(ax: Axes, title: str, usual: str, words: tuple[str, ...], call: str, calls: int) -> None:
-    given, model, answer = words
+def draw_form(
+    ax: Axes, title: str, usual: str, shapes: tuple[str, ...], call: str, calls: int
+) -> None:
+    given, model, answer = shapes
     for row in range(calls):
         y = 0.85 - 0.5 * row if calls > 1 else 0.35
         arrow(ax, 0.0, 0.75, y, given)
@@ -68,7 +70,7 @@ def form(ax: Axes, title: str, usual: str, words: tuple[str, ...], call: str, ca
 def main() -> None:
     figure = Figure(figsize=(9.6, 3.0), layout="constrained")
     for ax, row in zip(figure.subplots(1, len(FORMS)), FORMS, strict=True):
-        form(ax, *row)
+        draw_form(ax, *row)
     figure.savefig(Path(__file__).parent / "_static" / "forms.png", dpi=150)
 
 

@@ -49,5 +49,5 @@ if __name__ == "__main__":
     torch.manual_seed(0)
     small = "--small" in sys.argv
     with tempfile.TemporaryDirectory() as folder:
-        train(Path(folder) / "network.pt", epochs=1 if small else 15)
-        evaluate(Path(folder) / "network.pt", count=32 if small else 360)
+        train(Path(folder) / "network.safetensors", epochs=1 if small else 15)
+        evaluate(Path(folder) / "network.safetensors", count=32 if small else 360)

@@ -1,18 +1,21 @@
 """Evaluations written by hand: what a report is made of, without a network."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from art.attacks.evasion import SquareAttack
 from jsonschema import Draft202012Validator
 
 from art_snn.app.evaluate import EvaluationResult
-from art_snn.app.evaluation import Bounds, Evaluation, Examples, Provenance, Trial
+from art_snn.app.report.evaluation import Bounds, Evaluation, Examples, Provenance, Trial
 from art_snn.app.resume import write_result
-from art_snn.attacks import Outcome
-from art_snn.findings import Finding
+from art_snn.attacks import AutoPGD, Outcome, StableAdaptivePGD, Stage, StageRecord
+from art_snn.findings import Finding, Remedy
+from art_snn.gradients import ASSG, HART, RGA, STBP, Triangle
 from art_snn.metrics import Certificate
 
 SCHEMA = json.loads(
@@ -20,33 +23,39 @@ SCHEMA = json.loads(
 )
 VALIDATOR = Draft202012Validator(SCHEMA)
 STAGES = (
-    "AutoPGD(max_iter=20) by HART(surrogate=Triangle(width=0.5))",
-    "AutoPGD(max_iter=20) by RGA(beta=2.0, gamma=0.2)",
-    "StableAdaptivePGD(max_iter=100) by ASSG(omega=4.21)",
-    "AutoPGD(loss='difference_logits_ratio') by STBP(surrogate=Triangle(width=1.0))",
-    "SquareAttack(max_iter=2500)",
+    Stage(AutoPGD, HART(surrogate=Triangle(0.5)), {"max_iter": 20}).record(),
+    Stage(AutoPGD, RGA(), {"max_iter": 20}).record(),
+    Stage(StableAdaptivePGD, ASSG(omega=4.21), {"max_iter": 100}).record(),
+    Stage(AutoPGD, STBP(), {"loss_type": "difference_logits_ratio"}).record(),
+    Stage(SquareAttack, None, {"max_iter": 2500}).record(),
 )
+PGD = StageRecord("pgd", "PGD", "PGD()", gradient=True)
 VANISHED = Finding(
+    "vanished-gradients",
     "vanished gradients",
     {"zero": 0.12, "not finite": 0.0},
     "if one is 0 throughout or not finite (AutoAttack)",
-    "Take another rule: a rate rule such as RGA has a slope that is nowhere 0.",
+    (Remedy("Take another rule: a rate rule such as RGA has a slope that is nowhere 0."),),
     about="stbp gradients",
 )
 RISES = Finding(
+    "more-steps",
     "success still rises with steps",
     {"broken": 612.0, "with twice the steps": 633.0, "p": 1.2e-05},
     "above one point at p < 0.05 (ours, after Carlini et al., 2019)",
-    "Give the attack more steps.",
+    (Remedy("Give the attack more steps."),),
     about="standard",
 )
 WEAK = replace(RISES, about="PGD-7 by stbp", evidence={"broken": 402.0})
 
 
 def trial(
-    name: str, eps: float, stage: Any, stages: tuple[str, ...] = ("PGD",), **changes: Any
+    name: str, eps: float, stage: Any, stages: Sequence[Any] = (PGD,), **changes: Any
 ) -> Trial:
-    """A trial in which each sample took as many queries as its row says, from 2 on."""
+    """A trial in which each sample took as many queries as its row says, from 2 on.
+
+    A text among the stages is one with a gradient, or adversarials from elsewhere."""
+    records = tuple(one if isinstance(one, StageRecord) else record(one) for one in stages)
     stage = np.array(stage, dtype=np.int64)
     rows = np.arange(len(stage))
     columns: dict[str, Any] = {
@@ -55,8 +64,15 @@ def trial(
         "distance": np.where(stage >= 0, eps, 0.0),
         "votes": ((stage >= 0) | (stage == Outcome.WRONG)).astype(int),
     }
-    usual = {"skipped": {}, "draws": 1, "stage": stage, **columns}
-    return Trial(name, eps, Outcome(stages, **(usual | changes)))
+    usual = {"skipped": (), "draws": 1, "stage": stage, **columns}
+    return Trial(name, eps, Outcome(records, **(usual | changes)))
+
+
+def record(words: str, status: Any = None, reason: str = "", instead_of: str = "") -> StageRecord:
+    """A stage with a gradient, or adversarials from elsewhere."""
+    submitted = words.startswith("adversarials ")
+    status = status or ("submitted" if submitted else "ran")
+    return StageRecord(words, words, words, not submitted, status, instead_of, reason)
 
 
 def write(evaluation: Evaluation, folder: Path) -> None:
@@ -100,6 +116,7 @@ def provenance(**changes: Any) -> Provenance:
         weights="ab" * 32,
         data="cd" * 32,
         device="AMD EPYC",
+        sources=(),
         seconds=83.0,
         steps=8,
         encoder="direct",
@@ -107,6 +124,7 @@ def provenance(**changes: Any) -> Provenance:
         dataset="digits",
         parameters=1234,
         training="10 epochs",
+        attack_dtype=None,
         **sizes,
     )
     return replace(usual, **changes)

@@ -7,6 +7,10 @@ from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any
 
+import pytest
+
+from art_snn.app.report import figures
+
 VOID = {"meta", "link", "img", "br", "wbr"}
 
 
@@ -85,3 +89,8 @@ def colours(page: str) -> list[dict[str, tuple[int, ...]]]:
         for name, digits in re.findall(r"--([\w-]+): #([0-9a-f]{6})", block):
             schemes[bool(dark)][name] = tuple(bytes.fromhex(digits))
     return schemes
+
+
+def without_charts(patch: pytest.MonkeyPatch) -> None:
+    """Pages have no charts, which take most of their time."""
+    patch.setattr(figures, "_chart", lambda *_: figures.Drawing("", "", ()))

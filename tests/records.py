@@ -11,11 +11,11 @@ from torch import nn
 
 from art_snn import LIF, STBP, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.app.evaluate import settings
-from art_snn.app.evaluation import page
 from art_snn.attacks import AutoPGD, Plan, Stage
 from art_snn.data import digits
 from tests.command import Done, call
 from tests.conftest import varied
+from tests.pages import without_charts
 
 MODEL = """
 from torch import nn
@@ -54,6 +54,6 @@ def evaluate(patch: pytest.MonkeyPatch, folder: Path, *words: str, plan: Plan = 
     usual = ("evaluate", *NETWORK, "--threads", "1", "--plan", "fast", "--examined", "0")
     arguments = (*usual, "--samples", "30", "--block", "16", *words)
     patch.setattr(settings, "planned", lambda *_: plan)
-    patch.setattr(page, "draw_sections", lambda *_: {"attacks": [], "stages": []})
+    without_charts(patch)
     patch.setattr(sys, "argv", ["art-snn", *arguments])
     return call(*arguments)

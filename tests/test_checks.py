@@ -1,20 +1,26 @@
-"""Checks of arguments: what passes, and the one form of every complaint."""
+"""Checks of arguments and paths: what passes, and the one form of every complaint."""
 
 from __future__ import annotations
 
 import math
+import os
 import pickle
 import re
+import socket
+from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from art_snn.checkpoint import load
 from art_snn.checks import (
     ArgumentError,
     MissingFile,
     MissingPackage,
     first_line,
     invalid,
+    memory_limit,
     require_choice,
     require_count,
     require_distinct,
@@ -24,10 +30,12 @@ from art_snn.checks import (
     require_sides,
     require_some,
     require_whole,
-    total_memory,
 )
+from art_snn.data import Source, events, from_folder, from_npz, images
 from art_snn.measuring.workload import random_samples
 from art_snn.models import Architecture
+from tests import small
+from tests.data.test_npz import saved
 
 
 def test_a_complaint_names_argument_expectation_what_came_and_remedy():
@@ -147,18 +155,44 @@ def test_no_values_and_values_that_occur_twice_are_refused():
         require_some("x", np.zeros((0, 3)), "at least one sample", "Give some.")
     with pytest.raises(ArgumentError, match=r"^eps: expected at least one, got none"):
         require_distinct("eps", ())
-    with pytest.raises(ArgumentError, match=r"^eps: expected each once, got 0\.1, 0\.25, 0\.1"):
+    with pytest.raises(
+        ArgumentError, match=r"^eps: expected distinct values, got 0\.1, 0\.25, 0\.1"
+    ):
         require_distinct("eps", (0.1, 0.25, 0.1))
 
 
 def test_what_fits_into_memory_passes_and_what_does_not_is_refused_with_both_sizes():
-    there = total_memory()
+    there = memory_limit()
     assert there > 2**28
     require_memory("width", 1, "weights", there, remedy="")
     with pytest.raises(ValueError, match=r"^width: expected weights that fit into the .* GiB of m"):
         require_memory("width", 9, "weights", there + 1, remedy="")
     with pytest.raises(ValueError, match=r"got 9, which makes weights of 1,048,576\.0 GiB\. Less"):
         require_memory("width", 9, "weights", 2**50, remedy="Less.")
+
+
+@pytest.mark.parametrize(
+    ("groups", "limits", "expected"),
+    [
+        ("0::/job/7", {"job/memory.max": "4096", "job/7/memory.max": "max"}, 4096),
+        ("0::/outside/7", {"memory.max": "8192\n"}, 8192),
+        ("4:memory:/job\n0::/", {"memory/job/memory.limit_in_bytes": "2048"}, 2048),
+        ("4:memory:/job", {"memory/memory.limit_in_bytes": f"{2**63 - 4096}"}, None),
+        ("3:cpuset:/", {"memory.max": "16"}, None),
+        ("", {}, None),
+    ],
+    ids=["version 2", "inside", "version 1", "no limit", "another controller", "no groups"],
+)
+def test_memory_is_that_of_the_container(groups, limits, expected, tmp_path):
+    (tmp_path / "proc/self").mkdir(parents=True)
+    (tmp_path / "proc/self/cgroup").write_text(groups)
+    for name, text in limits.items():
+        file = tmp_path / "sys/fs/cgroup" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    machine = memory_limit(tmp_path / "nothing")
+    assert machine > 2**28
+    assert memory_limit(tmp_path) == (expected or machine)
 
 
 @pytest.mark.parametrize(
@@ -172,3 +206,139 @@ def test_networks_and_samples_that_do_not_fit_are_refused_without_being_made(
         Architecture(**options).made(**sizes)
     with pytest.raises(ValueError, match=r"^samples: .*got 2147483647, which makes samples of "):
         random_samples(Architecture(width=0.01), 2**31 - 1, channels=3, image_size=2**10)
+
+
+READERS: dict[str, tuple[str, Callable[[str], object]]] = {
+    "Source(data)": ("data", lambda path: Source(data=path).load()),
+    "from_npz": ("data", from_npz),
+    "from_folder": ("data", from_folder),
+    "images(root)": ("root", lambda path: images("mnist", path)),
+    "events(root)": ("root", lambda path: events("nmnist", path)),
+    "load(path)": ("path", lambda path: load(small.classifier().model, path)),
+    "Source(root)": ("root", lambda path: Source(data="cifar10", root=Path(path)).load()),
+}
+"""Whatever takes a path, with the name of the argument."""
+
+
+@pytest.fixture
+def shut(monkeypatch: pytest.MonkeyPatch) -> Callable[[Path], None]:
+    """Takes the right to read away; root has it all the same, and is told otherwise."""
+
+    def shut(path: Path) -> None:
+        path.chmod(0)
+        if os.geteuid() == 0:
+            monkeypatch.setattr(os, "access", lambda other, mode: Path(other) != path)
+
+    return shut
+
+
+def pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def listening(path: Path) -> None:
+    # By a relative name, since a socket's may have a hundred letters only.
+    here = Path.cwd()
+    os.chdir(path.parent)
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(path.name)
+    os.chdir(here)
+
+
+def device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+OTHERS = {"a named pipe": pipe, "a socket": listening, "a device": device, "a folder": Path.mkdir}
+
+
+@pytest.mark.parametrize(
+    ("path", "got"),
+    [
+        ("x" * 5_000, r"'x{39}\.\.\.x{19}' \(File name too long\)"),
+        ("a\0b.npz", r"'a\\x00b\.npz' \(.*embedded null .*\)"),
+        ("~nobody-of-this-name/x", r"'~nobody-of-this-name/x' \(.+\)"),
+    ],
+    ids=["too long", "a NUL byte", "no such home"],
+)
+@pytest.mark.parametrize("reader", READERS)
+def test_a_path_that_no_file_can_have_is_refused_by_its_argument(reader, path, got):
+    argument, read = READERS[reader]
+    message = rf"^{argument}: expected a path that can be looked up, got {got}\. Check the spelling"
+    with pytest.raises(ArgumentError, match=message) as caught:
+        read(path)
+    assert len(str(caught.value)) < 250
+
+
+@pytest.mark.parametrize("reader", READERS)
+def test_what_lies_in_a_folder_that_may_not_be_entered_is_refused(reader, tmp_path):
+    if os.geteuid() == 0:
+        pytest.skip("root may enter every folder")
+    folder = tmp_path / "shut"
+    folder.mkdir(mode=0)
+    argument, read = READERS[reader]
+    message = rf"^{argument}: expected a path that .*shut/x\.npz' \(Permission denied\)\. Check"
+    with pytest.raises(ArgumentError, match=message):
+        read(str(folder / "x.npz"))
+
+
+@pytest.mark.parametrize(
+    "reader", ["Source(data)", "from_folder", "images(root)", "events(root)", "from_npz"]
+)
+def test_what_may_not_be_read_is_refused(reader, tmp_path, shut):
+    if reader == "from_npz":
+        path, expected = saved(tmp_path), r"a \.npz file"
+    else:
+        path, expected = tmp_path / "sets", "a folder of .*"
+        path.mkdir()
+    shut(path)
+    argument, read = READERS[reader]
+    message = (
+        rf"^{argument}: expected {expected}, got .*{path.name}, which may not be read\. Change"
+    )
+    with pytest.raises(ArgumentError, match=message):
+        read(str(path))
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+@pytest.mark.parametrize("reader", ["from_npz", "load(path)", "Source(data)"])
+def test_what_is_no_file_is_not_waited_for_under_the_name_of_one(reader, kind, tmp_path):
+    if (reader, kind) == ("Source(data)", "a folder"):
+        pytest.skip("it is read as a folder of pictures")
+    path = tmp_path / "x.npz"
+    OTHERS[kind](path)
+    argument, read = READERS[reader]
+    message = rf"^{argument}: expected a .* file, got .*x\.npz, {kind}\. Give a file instead\."
+    with pytest.raises(ArgumentError, match=message):
+        read(str(path))
+
+
+def test_an_empty_word_or_a_pipe_of_another_name_is_none_of_the_data_sets(tmp_path):
+    os.mkfifo(tmp_path / "x")
+    with pytest.raises(ArgumentError, match=r"^data: expected one of .*, got '.*x', a named pipe"):
+        Source(data=str(tmp_path / "x")).load()
+    with pytest.raises(ArgumentError, match=r"^data: expected a path, got an empty string\. Check"):
+        Source(data="").load()
+
+
+@pytest.mark.parametrize("reader", ["Source(data)", "from_npz"])
+def test_a_link_to_nothing_is_named_with_what_it_leads_to(reader, tmp_path):
+    (tmp_path / "x.npz").symlink_to("gone")
+    message = r"^data: .* but .*x\.npz, a link to gone, does not"
+    with pytest.raises(MissingFile, match=message):
+        READERS[reader][1](str(tmp_path / "x.npz"))
+
+
+@pytest.mark.parametrize("reader", ["images(root)", "events(root)", "Source(root)"])
+def test_a_root_that_is_a_file_is_refused(reader, tmp_path):
+    (tmp_path / "sets").write_text("just words")
+    message = r"^root: expected a folder of data sets, got .*sets, a file\. Give a folder instead\."
+    with pytest.raises(ArgumentError, match=message):
+        READERS[reader][1](str(tmp_path / "sets"))
+
+
+def test_an_empty_file_of_any_name_is_no_file_of_arrays(tmp_path):
+    (tmp_path / "x").touch()
+    message = r"^data: expected a \.npz file of arrays, got .*, which cannot be read \(.+\)\. Take"
+    with pytest.raises(ArgumentError, match=message):
+        Source(data=str(tmp_path / "x")).load()

@@ -20,8 +20,8 @@ from art_snn.gradients.shared import time_mean
 from art_snn.interop import adapt
 from art_snn.precision import DTYPES, multiplies_bfloat16
 from tests.architectures import CLASSES, SHAPE, batch, chain, max_pooled, network, residual
+from tests.interop.neurons import Step, Steps
 from tests.interop.stacks import Loop, Stack
-from tests.standins import spikingjelly
 from tests.tiny import same, weights
 
 every_rule = pytest.mark.parametrize("rule", [name for name in GRADIENTS if name != "cba"])
@@ -192,9 +192,8 @@ def test_an_attack_by_its_settings_crafts_in_it_and_leaves_the_network_alone():
 
 
 def test_adapted_networks_craft_in_it_where_their_neurons_fire_by_our_engines():
-    multiple, one = (partial(spikingjelly.LIFNode, step_mode=mode) for mode in "ms")
-    whole, x = adapt(Stack(multiple, 2.0).float(), steps=4), torch.rand(5, 1, 3, 3)
-    loop = adapt(Loop(one, 2.0).float(), encoder=None, readout="mean")
+    whole, x = adapt(Stack(Steps).float(), steps=4), torch.rand(5, 1, 3, 3)
+    loop = adapt(Loop(Step).float(), encoder=None, readout="mean")
     exact, half = gradients(whole, "rga", x), gradients(whole, "rga", x, "bfloat16")
     assert cosine(half[1], exact[1]) > 0.5
     assert not torch.equal(half[1], exact[1])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import pytest
@@ -14,8 +13,8 @@ from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
 from art_snn.interop import adapt
 from art_snn.state import LARGE, ROW, digest
 from tests.adapted import Leaky
+from tests.interop.neurons import Learned
 from tests.interop.stacks import Stack
-from tests.standins import spikingjelly
 
 SHAPE = (2, 6, 6)
 
@@ -61,8 +60,8 @@ def inferred() -> SpikingNetwork:
         return ours()
 
 
-def of_spikingjelly(neuron: Callable[..., nn.Module]) -> SpikingNetwork:
-    return adapt(Stack(partial(neuron, step_mode="m", decay_input=False), 2.0).float(), steps=4)
+def learned() -> SpikingNetwork:
+    return adapt(Stack(Learned).float(), steps=4)
 
 
 def registered() -> SpikingNetwork:
@@ -112,8 +111,6 @@ def exchanged(net: SpikingNetwork) -> None:
 
 LAYER = (lambda net: net.layers[2], lambda net: net.layers[3].module[0])
 NEURON = lambda net: net.layers.neuron1  # noqa: E731
-JELLY = partial(of_spikingjelly, spikingjelly.LIFNode)
-PARAMETRIC = partial(of_spikingjelly, spikingjelly.ParametricLIFNode)
 EDITS: dict[str, tuple[Callable[[], SpikingNetwork], Callable[[Any], object]]] = {
     "data.mul_": (ours, lambda net: weight(net).data.mul_(-1)),
     "data.copy_": (ours, lambda net: weight(net).data.copy_(weight(net).data.flip(0))),
@@ -133,9 +130,7 @@ EDITS: dict[str, tuple[Callable[[], SpikingNetwork], Callable[[Any], object]]] =
     "backward hook": (ours, lambda net: LAYER[0](net).register_full_backward_hook(doubled_input)),
     "threshold": (registered, put(NEURON, "threshold", 0.3)),
     "decay": (registered, put(NEURON, "decay", 0.95)),
-    "decay_input": (JELLY, put(NEURON, "decay_input", True)),
-    "decay_input of a parametric neuron": (PARAMETRIC, put(NEURON, "decay_input", True)),
-    "data of a parametric neuron": (PARAMETRIC, lambda net: net.layers.neuron1.w.data.add_(2)),
+    "data of a learned decay": (learned, lambda net: net.layers.neuron1.decay.data.add_(0.3)),
     "readout": (registered, put(lambda net: net, "readout", "sum")),
 }
 REPEATED = ("address", "another hook")

@@ -23,13 +23,13 @@ def slowly(things):
 
 with join() as team:
     seen = {"rank": team.rank, "size": team.size, "leads": team.leads}
-    seen |= {"told": team.broadcast(f"of {team.rank}"), "gathered": team.gathered(team.rank)}
-    seen["dealt"] = list(slowly(team.dealt(range(9), "things")))
-    seen["again"] = list(team.dealt("ab", "letters"))
+    seen |= {"told": team.broadcast(f"of {team.rank}"), "gathered": team.gather(team.rank)}
+    seen["dealt"] = list(slowly(team.next_items(range(9), "things")))
+    seen["again"] = list(team.next_items("ab", "letters"))
     for name, count in (("counted", 2), ("all counted", 0)):
-        team.gathered(None)
-        seen[name] = team.counted("things done", count)
-    team.gathered(None)
+        team.gather(None)
+        seen[name] = team.add_count("things done", count)
+    team.gather(None)
     with open(f"{team.rank}.json", "w") as file:
         json.dump(seen, file)
 """
@@ -58,9 +58,9 @@ def test_a_process_by_itself_is_a_team_of_one():
         assert team == Team()
         assert team.leads
         assert team.broadcast("this") == "this"
-        assert team.gathered("this") == ["this"]
-        assert list(team.dealt("abc", "letters")) == ["a", "b", "c"]
-        assert team.counted("things", 3) == 3
+        assert team.gather("this") == ["this"]
+        assert list(team.next_items("abc", "letters")) == ["a", "b", "c"]
+        assert team.add_count("things", 3) == 3
 
 
 def test_on_cuda_every_process_has_a_device_of_its_own(monkeypatch):

@@ -14,8 +14,8 @@ from art_snn.dynamics import Dynamics, Values
 from art_snn.gradients import GRADIENTS
 from art_snn.interop import adapt
 from art_snn.neurons import Neuron
-from tests.interop.test_forms import images, lively
-from tests.standins import snntorch
+from tests.interop.neurons import Learned
+from tests.interop.stacks import images, lively
 
 STEPS, WIDTH = 6, 5
 VARIED = {
@@ -108,10 +108,10 @@ def test_every_number_must_be_within_range(name, values, message):
 
 
 @pytest.mark.parametrize("rule", ["rga", "stbp", "hart", "static", "bptr"])
-def test_a_learned_beta_of_snntorch_is_known_neuron_by_neuron(rule):
+def test_decays_of_a_registered_neuron_are_known_neuron_by_neuron(rule):
     beta = torch.tensor([0.2, 0.5, 0.9])
-    model = lively(nn.Sequential(nn.Flatten(), nn.Linear(9, 3)), 0.2)
-    model.append(snntorch.Leaky(beta, init_hidden=True, learn_beta=True))
+    model = lively(nn.Sequential(nn.Flatten(2), nn.Linear(9, 3)), 0.2)
+    model.append(Learned(beta))
     network = adapt(model, steps=STEPS)
     x = images().requires_grad_()
     with network.using(rule):

@@ -7,10 +7,10 @@ import numpy as np
 from art.attacks import EvasionAttack
 from tyro.conf import arg
 
+from art_snn.app.annotations import Open
 from art_snn.attacks import SHORT_NAMES, Stage, batches, craft_batch, predict_logits
 from art_snn.attacks.crafting import BUDGETS, ITERATIONS
 from art_snn.checks import (
-    Open,
     choices,
     require,
     require_choice,

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, ClassVar, TypeVar
 
+from art_snn.app.annotations import Folder, Open
 from art_snn.app.results import Result as Result, hold_folder
-from art_snn.checks import Folder, Open, cuts_gradients, invalid, require
+from art_snn.checks import FILE, cuts_gradients, invalid, path_kind, require
 from art_snn.classifier.inputs import check_device_type
 from art_snn.measuring.machine import Device, require_threads, set_threads
-from art_snn.paths import FILE, path_kind
 from art_snn.progress import silenced
 from art_snn.team import Team, join
 
@@ -64,7 +64,7 @@ class Experiment:
         """
         set_threads(self.threads)
         with join() if self.together else nullcontext(Team()) as team, ExitStack() as stack:
-            team.led(lambda: stack.enter_context(hold_folder(self.output)))
+            team.on_leader(lambda: stack.enter_context(hold_folder(self.output)))
             with _uncut(), silenced(self.quiet or not team.leads):
                 yield team
 

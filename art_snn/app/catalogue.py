@@ -10,10 +10,8 @@ from art_snn.checks import require
 from art_snn.data import RANDOM, Source
 from art_snn.models import Architecture
 from art_snn.models.own import ZOO
-from art_snn.zoo.entry import ZooEntry
-from art_snn.zoo.manifest import MANIFEST, from_text
-from art_snn.zoo.networks import data_set, source_of
-from art_snn.zoo.places import local_file
+from art_snn.zoo.entry import MANIFEST, ZooEntry, from_text
+from art_snn.zoo.networks import data_set, local_file, source_of
 
 Network = tuple[Architecture, Sequence[Path], Source]
 

@@ -15,23 +15,9 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
 
 from art_snn.checks import ArgumentError, WriteFailed, abridge, shown
-from art_snn.progress import lines_written
-from art_snn.stopping import INTERRUPTED, TERMINATED, Terminated, stoppable
+from art_snn.progress import INTERRUPTED, TERMINATED, Terminated, lines_written, stoppable
 
-OLD = [
-    "check",
-    "compare",
-    "cost",
-    "curves",
-    "demo",
-    "harden",
-    "inspect",
-    "leaderboard",
-    "scaling",
-    "sweep",
-    "train",
-    "zoo",
-]
+OLD = ["compare", "cost", "curves", "demo", "harden", "inspect", "scaling", "sweep", "train", "zoo"]
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "evaluate": ("evaluate.settings", "evaluate.run"),

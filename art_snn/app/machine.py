@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from art_snn.checks import require
-from art_snn.progress import over
+from art_snn.progress import progress_over
 
 try:
     import resource
@@ -70,7 +70,7 @@ def medians(
 
     So a slow spell of the machine falls on all. One round runs beforehand and is not counted."""
     seconds: dict[str, list[float]] = {name: [] for name in operations}
-    for round_ in over(range(repeats + 1), "Timing", unit="rounds"):
+    for round_ in progress_over(range(repeats + 1), "Timing", unit="rounds"):
         for name, operate in operations.items():
             _synchronise(device)
             start = time.perf_counter()

@@ -16,10 +16,8 @@ from art_snn.data import Dataset, Source
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.own import ZOO, is_own
 from art_snn.network import SpikingNetwork
-from art_snn.zoo.entry import ZooEntry
-from art_snn.zoo.manifest import MANIFEST, from_text
-from art_snn.zoo.networks import data_set, not_held, source_of
-from art_snn.zoo.places import local_file
+from art_snn.zoo.entry import MANIFEST, ZooEntry, from_text
+from art_snn.zoo.networks import data_set, local_file, not_held, source_of
 
 NONE_GIVEN = (
     "Take --model zoo:digits-plain, another network that art-snn zoo lists, or --checkpoint with "

@@ -15,11 +15,11 @@ from filelock import FileLock, Timeout
 from art_snn.app.machine import set_threads
 from art_snn.app.settings import Run
 from art_snn.app.tables import Form, Part, render
+from art_snn.checkpoint import network_identity
 from art_snn.checks import cuts_gradients, invalid, require, truncate
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.dynamics import Values
-from art_snn.files import UNFINISHED, digest, read_json, whole, write_json, write_text
-from art_snn.identity import code, values
+from art_snn.files import UNFINISHED, atomic_write, digest, read_json, write_json, write_text
 from art_snn.metrics import Robustness, Share
 from art_snn.progress import silenced
 from art_snn.seeding import seeded
@@ -140,16 +140,17 @@ def fingerprint(
 ) -> str:
     """A key that changes with settings (their repr), network, weights, clip values and samples.
 
-    With code of the user's own it also changes with that code and the predicted classes of the
-    first samples. Logits do not count: their last bits depend on processor and threads."""
+    Of a network with code of the user it also changes with the file that built it, and with the
+    predicted classes of the first samples. Logits do not count: their last bits depend on processor
+    and threads."""
     network, limits = classifier.model, classifier.clip_values
-    sources = code(network)
     ends = None if limits is None else [np.asarray(limit).tolist() for limit in limits]
-    parts = [*map(values, network.state_dict().values()), x, y]
-    if sources and len(x):
+    parts = [*network.state_dict().values(), x, y]
+    packages = {type(module).__module__.partition(".")[0] for module in network.modules()}
+    if len(x) and (network.origin or packages - {"art_snn", "torch"}):
         with seeded(0):
             parts.append(classifier.predict(x[:PREDICTED], batch_size=BATCH).argmax(1))
-    return digest((settings, *network.form, *sources, ends), *parts)
+    return digest((settings, *network_identity(network), ends), *parts)
 
 
 def write_result(file: Path, content: Mapping[str, Any]) -> None:
@@ -251,7 +252,7 @@ class Result(ABC):
         write_result(folder / f"{self.name}.json", self.as_dict())
         write_text(folder / f"{self.name}.md", self.render("markdown"))
         for name, picture in zip(self.drawings, pictures, strict=True):
-            with whole(folder / f"{name}.png") as partial:
+            with atomic_write(folder / f"{name}.png") as partial:
                 picture.savefig(partial, format="png", dpi=150)
 
 
@@ -265,7 +266,7 @@ def working(settings: Run, together: bool = False) -> Iterator[Team]:
         gradient does not reach the input."""
     set_threads(settings.threads)
     with join() if together else nullcontext(Team()) as team, ExitStack() as stack:
-        team.led(lambda: stack.enter_context(hold_folder(settings.output)))
+        team.on_leader(lambda: stack.enter_context(hold_folder(settings.output)))
         stack.enter_context(silenced(settings.quiet or not team.leads))
         try:
             yield team

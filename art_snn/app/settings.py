@@ -11,7 +11,9 @@ import tyro
 from tyro.conf import arg
 
 from art_snn.checks import (
+    FILE,
     LONGEST_SIDE,
+    path_kind,
     require,
     require_count,
     require_number,
@@ -19,7 +21,6 @@ from art_snn.checks import (
     require_some,
     require_whole,
 )
-from art_snn.paths import FILE, path_kind
 
 Value = TypeVar("Value")
 Open = Annotated[Value | None, arg(help_behavior_hint="")]

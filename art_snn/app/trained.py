@@ -7,14 +7,14 @@ from typing import Any
 import torch
 
 from art_snn import checkpoint
+from art_snn.app.annotations import Open
 from art_snn.app.attack import Attack
 from art_snn.app.base import Experiment
 from art_snn.app.catalogue import from_zoo
-from art_snn.checks import Open, require, require_seed, set_counts, set_fields
+from art_snn.checks import require, require_seed, set_counts, set_fields
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.data import Dataset, Source
 from art_snn.files import digest
-from art_snn.identity import identity
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.own import is_own
 from art_snn.network import SpikingNetwork
@@ -115,7 +115,7 @@ class Trained:
     ) -> None:
         """Give the network its weights.
 
-        Weights that are trained here are kept in `folder`/network.pt and found there again; a
+        Weights trained here are kept in `folder`/network.safetensors and found there again; a
         training that was interrupted goes on after its last whole epoch.
 
         :param network: as :meth:`build` made it, on any device.
@@ -134,10 +134,10 @@ class Trained:
     def _train(
         self, network: SpikingNetwork, data: Dataset, folder: Path, seed: int, verbose: bool
     ) -> None:
-        path, state = folder / "network.pt", folder / "training.pt"
+        path, state = folder / "network.safetensors", folder / "training.pt"
         wanted = {"subject": self.as_dict(seed), "data": data.name, "recipe": None}
         wanted["samples"] = digest("", data.x_train, data.y_train)[:16]
-        wanted["layers"] = digest(identity(network))[:16]
+        wanted["layers"] = digest(checkpoint.network_identity(network))[:16]
         if path.exists():
             notes = _notes_of_kept(path)
             noted = {name: notes.get(name) for name in wanted}

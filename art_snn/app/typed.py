@@ -10,8 +10,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec as Spec
 
-from art_snn.checks import choices, shown
-from art_snn.paths import path_kind
+from art_snn.checks import choices, path_kind, shown
 
 NUMBERS = {int: "a whole number such as 8", float: "a number such as 0.03 or 8/255"}
 NAMES = {int: "INT", float: "NUMBER", str: "TEXT", Path: "FILE"}

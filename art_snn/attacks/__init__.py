@@ -1,6 +1,14 @@
 """Attacks of ART and our own by text, crafting in batches with any rule, and plans of attacks."""
 
 from art_snn.attacks.auto_pgd import AutoPGD as AutoPGD
+from art_snn.attacks.balls import (
+    FLIPS as FLIPS,
+    SHIFT as SHIFT,
+    Shifts as Shifts,
+    require_budget as require_budget,
+    require_measure as require_measure,
+    shifts as shifts,
+)
 from art_snn.attacks.crafting import (
     SHORT_NAMES as SHORT_NAMES,
     attack_errors as attack_errors,
@@ -13,17 +21,18 @@ from art_snn.attacks.crafting import (
     predict_logits as predict_logits,
     usual_stage as usual_stage,
 )
-from art_snn.attacks.distances import (
-    FLIPS as FLIPS,
-    SHIFT as SHIFT,
-    Shifts as Shifts,
-    require_budget as require_budget,
-    require_measure as require_measure,
-    shifts as shifts,
+from art_snn.attacks.grids import PLANS as PLANS, resolve_plan as resolve_plan
+from art_snn.attacks.outcome import (
+    Candidates as Candidates,
+    Outcome as Outcome,
+    StageRecord as StageRecord,
 )
-from art_snn.attacks.grids import PLANS as PLANS, planned as planned
-from art_snn.attacks.outcome import Outcome as Outcome
-from art_snn.attacks.plan import Plan as Plan, Stage as Stage
+from art_snn.attacks.plan import (
+    Plan as Plan,
+    Stage as Stage,
+    StageSelection as StageSelection,
+    select_stages as select_stages,
+)
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack as SparseDynamicAttack
 from art_snn.attacks.spike_retiming import SpikeRetiming as SpikeRetiming
 from art_snn.attacks.spiking_auto_attack import SpikingAutoAttack as SpikingAutoAttack

@@ -1,7 +1,8 @@
-"""The adversarial samples that an attack has found so far."""
+"""The points that an attack has reached so far, and the samples that remain."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,11 +21,11 @@ class Best:
     samples: Tensor
     values: Tensor
     broken: Tensor
-    reached: "Reached | None" = None
+    reached: "BestMargin | None" = None
     warm: bool = False
 
     @classmethod
-    def none(cls, x: Tensor, reached: "Reached | None" = None, warm: bool = False) -> "Best":
+    def none(cls, x: Tensor, reached: "BestMargin | None" = None, warm: bool = False) -> "Best":
         """The samples themselves, below any other point."""
         lowest = x.new_full((len(x),), -torch.inf)
         return cls(x.clone(), lowest, torch.zeros_like(lowest, dtype=torch.bool), reached, warm)
@@ -48,7 +49,7 @@ class Best:
 
 
 @dataclass
-class Reached:
+class BestMargin:
     """The point of every sample with the largest margin that attacks have reached.
 
     :param margins: there [n], in the same unit for all attacks; -inf where nothing was asked for.
@@ -59,15 +60,15 @@ class Reached:
     heights: Tensor
 
     @classmethod
-    def none(cls, x: Tensor) -> "Reached":
+    def none(cls, x: Tensor) -> "BestMargin":
         """Before any attack."""
         return cls(x.clone(), x.new_full((len(x),), -torch.inf), x.new_zeros(len(x)))
 
-    def of(self, rows: Tensor) -> "Reached":
+    def of(self, rows: Tensor) -> "BestMargin":
         """A copy for some samples [m]."""
-        return Reached(self.points[rows], self.margins[rows], self.heights[rows])
+        return BestMargin(self.points[rows], self.margins[rows], self.heights[rows])
 
-    def put(self, rows: Tensor, others: "Reached") -> None:
+    def put(self, rows: Tensor, others: "BestMargin") -> None:
         """Replace those of some samples [m]."""
         self.points[rows], self.margins[rows] = others.points, others.margins
 
@@ -86,3 +87,26 @@ class Reached:
 def put(kept: Tensor, rows: Tensor, others: Tensor, which: Tensor) -> None:
     """Replace rows [m] of what is kept where a mask [m] says so, without a wait for the device."""
     kept[rows] = torch.where(wide(which, others), others.to(kept), kept[rows])
+
+
+@dataclass(frozen=True)
+class Remaining:
+    """Rows of samples [n] on the device, and on the CPU, where they are counted without a wait."""
+
+    rows: Tensor
+    here: Tensor
+
+    @classmethod
+    def all_of(cls, like: Tensor) -> "Remaining":
+        """All samples [N, ...] of a tensor."""
+        return cls(*(torch.arange(len(like), device=place) for place in (like.device, "cpu")))
+
+    def of(self, stay: Tensor, *others: Any) -> tuple[Any, ...]:
+        """Those that a mask [n] on the CPU names, and the same rows of what belongs to them.
+
+        :param others: tensors [n, ...], or what takes rows by a method `of`."""
+        if stay.all():
+            return self, *others
+        which = stay.nonzero()[:, 0].to(self.rows.device)
+        rows = (other.of(which) if hasattr(other, "of") else other[which] for other in others)
+        return Remaining(self.rows[which], self.here[stay]), *rows

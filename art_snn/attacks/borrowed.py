@@ -1,9 +1,8 @@
-"""ART's own attacks as part of a plan: what they ask is counted, and nothing is computed twice."""
+"""ART's own attacks as part of a plan: they generate, and results are projected and predicted."""
 
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,8 +30,8 @@ FIRST = 0.8
 class Borrowed(PerSampleAttack):
     """An attack of ART's under the rules of ours.
 
-    Its results are projected to the ball before they count; no prediction is computed twice. One
-    seed serves all samples. After an interruption, adversarials count that it asked predictions of.
+    Its results are projected to the ball before they count. One seed serves all samples, and they
+    share the passes that it makes.
 
     :param options: its settings, those of the budget and the batch among them."""
 
@@ -57,72 +56,31 @@ class Borrowed(PerSampleAttack):
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
         x = best.samples.clone()
         ball = Ball(self.norm, self.eps, x, *self.clip_range(x), mask)
-        seen = _Seen(self, classes)
-        estimator = caching_copy(queries, seen.take)
+        estimator = caching_copy(queries)
         if issubclass(self.kind, SquareAttack):
             estimator._input_shape = image_shape(estimator.input_shape)
         attack = self.kind(estimator, **self.options)
         quiet = np.errstate(divide="ignore", invalid="ignore")
+        samples = x.cpu().numpy().reshape(len(x), *estimator.input_shape)
+        with quiet, seeded(self.seed), counting(queries, len(x)):
+            array = attack.generate(samples, classes.cpu().numpy())
+        points = torch.as_tensor(array, device=x.device).to(x).view_as(x)
+        points = ball.project(torch.where(points.isfinite(), points, x))
         rows = torch.arange(len(x), device="cpu")
-        try:
-            with quiet, seeded(self.seed), counting(queries, x, seen.nearest):
-                array = attack.generate(
-                    x.cpu().numpy().reshape(len(x), *estimator.input_shape), classes.cpu().numpy()
-                )
-            points = torch.as_tensor(array, device=x.device).to(x).view_as(x)
-            points = ball.project(torch.where(points.isfinite(), points, x))
-            logits = queries.logits(points, rows)
-        except BaseException:
-            seen.put(best, ball)
-            raise
+        logits = queries.logits(points, rows)
         values, broken = margin(logits, classes), self.succeeded(logits, classes)
         best.take(rows.to(x.device), points, values, broken)
 
 
-@dataclass
-class _Seen:
-    """The first adversarial of every row that an attack of ART's asked predictions of.
-
-    :param nearest: rows of the passes since the last predictions."""
-
-    attack: PerSampleAttack
-    classes: Tensor
-    nearest: list[Tensor] = field(default_factory=list)
-    samples: dict[int, np.ndarray] = field(default_factory=dict)
-
-    def take(self, samples: np.ndarray, predictions: np.ndarray) -> None:
-        """Keep those of the samples [m] that are adversarial by their predictions (m, K)."""
-        if not self.nearest:  # Asked for while the attack is built, of no sample.
-            return
-        rows = torch.cat(self.nearest)[-len(samples) :].to(self.classes.device)
-        self.nearest.clear()
-        logits = torch.as_tensor(predictions, device=rows.device)
-        for place in self.attack.succeeded(logits, self.classes[rows]).nonzero()[:, 0].tolist():
-            self.samples.setdefault(int(rows[place]), samples[place])
-
-    def put(self, best: Best, ball: Ball) -> None:
-        """Put them into the best points, projected to the ball."""
-        for row, sample in self.samples.items():
-            best.samples[row] = torch.as_tensor(sample, device=best.samples.device)
-            best.broken[row] = True
-        best.samples.copy_(ball.project(best.samples))
-
-
 @contextmanager
-def counting(queries: Queries, x: Tensor, nearest: list[Tensor] | None = None) -> Iterator[None]:
-    """Whatever runs through the network in the block counts for the nearest of the samples x.
-
-    Distances are those of the network's inputs, after preprocessing.
-
-    :param nearest: takes in the rows [m] of every pass."""
-    given, _ = queries.estimator._apply_preprocessing(x.cpu().numpy(), y=None, fit=False)
-    centres = torch.as_tensor(given, device=x.device).to(x).flatten(1)
+def counting(queries: Queries, samples: int) -> Iterator[None]:
+    """A block whose passes through the network count for so many samples in equal shares."""
+    place = 0
 
     def count(inputs: Tensor, logits: Tensor) -> None:
-        rows = torch.cdist(inputs.flatten(1).to(centres), centres).argmin(1)
-        queries.count_pass(rows, logits)
-        if nearest is not None:
-            nearest.append(rows)
+        nonlocal place
+        queries.count_pass((place + torch.arange(len(inputs), device="cpu")) % samples, logits)
+        place += len(inputs)
 
     with watching(queries.estimator, count):
         yield
@@ -145,14 +103,10 @@ def watching(
         yield
 
 
-def caching_copy(
-    queries: Queries, on_new: Callable[[np.ndarray, np.ndarray], None] | None = None
-) -> PyTorchClassifier:
+def caching_copy(queries: Queries) -> PyTorchClassifier:
     """A copy of the classifier, of the same network, that keeps its last predictions.
 
-    Those of samples that are not finite are NaN: SquareAttack asks for such where it divides by 0.
-
-    :param on_new: gets samples that were computed, and their predictions (m, K)."""
+    Those of samples that are not finite are NaN: SquareAttack asks for such, dividing by 0."""
     estimator = queries.estimator
     copied = object.__new__(type(estimator))
     vars(copied).update(vars(estimator))
@@ -171,10 +125,7 @@ def caching_copy(
             else:
                 rows[row] = np.nan
         if new:
-            samples = x[new].reshape(-1, *estimator.input_shape)
-            rows[new] = queries.predict(samples)
-            if on_new is not None:
-                on_new(samples, rows[new])
+            rows[new] = queries.predict(x[new].reshape(-1, *estimator.input_shape))
         pages.appendleft(dict(zip(keys, rows, strict=True)))
         return rows
 

@@ -12,10 +12,10 @@ from art.attacks import EvasionAttack, evasion
 from art.exceptions import EstimatorError
 
 from art_snn.attacks.auto_pgd import AutoPGD
-from art_snn.attacks.distances import FLIPS, SHIFT, require_budget
+from art_snn.attacks.balls import FLIPS, SHIFT, require_budget
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.plan import Stage, settings_of
-from art_snn.attacks.remembering import attacking
+from art_snn.attacks.queries import attacking
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.attacks.spike_retiming import SpikeRetiming
 from art_snn.attacks.square_search import SquareSearch

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from art_snn.attacks.auto_pgd import AutoPGD
-from art_snn.attacks.balls import Ball
+from art_snn.attacks.balls import FLIPS, SHIFT, Ball
 from art_snn.attacks.crafting import STEP, STEPS
-from art_snn.attacks.distances import FLIPS, SHIFT
 from art_snn.attacks.iterated import IteratedAttack, Walk
 from art_snn.attacks.plan import Plan, Stage
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
@@ -166,7 +165,7 @@ NATIVE = (Stage(PGD, Native(), {"max_iter": STEPS, "num_random_init": 0}),)
 """What papers report of a network with a gradient of its own: no plan breaks less than that."""
 
 
-def planned(plan: object, norm: float | str) -> Plan:
+def resolve_plan(plan: object, norm: float | str) -> Plan:
     """A plan as it is, or the one of that name for a norm; ValueError for an unknown name."""
     if isinstance(plan, Plan):
         return plan

@@ -11,15 +11,12 @@ import numpy as np
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import Ball, require_norm
-from art_snn.attacks.best import Best
-from art_snn.attacks.distances import FLIPS, SHIFT
-from art_snn.attacks.left import Left
+from art_snn.attacks.balls import FLIPS, SHIFT, Ball, require_norm
+from art_snn.attacks.best import Best, Remaining
 from art_snn.attacks.objectives import Objective, cross_entropy, margin, towards
 from art_snn.attacks.persample import PerSampleAttack
-from art_snn.attacks.queries import Queries
+from art_snn.attacks.queries import Queries, forget, keep
 from art_snn.attacks.randomness import uniform_noise
-from art_snn.attacks.remembering import forget, keep
 from art_snn.checks import require_count, require_number, require_seed, require_whole
 
 AnyWalk = TypeVar("AnyWalk", bound="Walk")
@@ -108,7 +105,7 @@ class IteratedAttack(PerSampleAttack):
             cold = partial(self._cold, around, draw)
             start = cold() if draw else best.start(left, cold)
             walk = self.walk(around, start)
-            self._run(queries, best, Left(left, left.cpu()), walk, aims[left])
+            self._run(queries, best, Remaining(left, left.cpu()), walk, aims[left])
 
     def _cold(self, around: Ball, draw: int) -> Tensor:
         """Where a run begins that is not warm: at the samples, or at random points of the ball."""
@@ -124,7 +121,7 @@ class IteratedAttack(PerSampleAttack):
         """Predictions [n, K] and the gradient of the objective, at points of the samples rows."""
         return queries.gradients(x, aims, self.objective, rows, self.succeeded)
 
-    def _run(self, queries: Queries, best: Best, left: Left, walk: Walk, aims: Tensor) -> None:
+    def _run(self, queries: Queries, best: Best, left: Remaining, walk: Walk, aims: Tensor) -> None:
         """One run over the samples [m] that are left."""
         for _ in range(self.max_iter):
             logits, gradient = self.ask(queries, walk.points, aims, left.here)

@@ -1,43 +1,79 @@
-"""What a plan of attacks did to each sample."""
+"""The result of a plan for each sample, its stages as results keep them, and tried candidates."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
+import torch
+from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
+from torch import Tensor
 
+from art_snn.attacks.best import Best
+from art_snn.attacks.persample import PerSampleAttack
+from art_snn.attacks.queries import Queries
+from art_snn.checks import require, shown
 from art_snn.metrics import Robustness
+
+Status = Literal["ran", "native", "submitted", "repeated", "skipped"]
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """A stage as results keep it.
+
+    :param id: the same in every result of the stage, such as "hart-0.5-auto-pgd-20".
+    :param label: a few words, such as "AutoPGD HART 0.5".
+    :param description: all settings.
+    :param gradient: True where it asks the network under attack for gradients.
+    :param status: "ran"; "native": ran under the network's own gradient; "submitted": tried
+        adversarials from elsewhere; "repeated": left out, since it would repeat another; "skipped":
+        does not suit the network.
+    :param instead_of: label of the planned stage where the status is "native".
+    :param reason: for every status but "ran" and "submitted"."""
+
+    id: str
+    label: str
+    description: str
+    gradient: bool = False
+    status: Status = "ran"
+    instead_of: str = ""
+    reason: str = ""
+
+
+def slug(words: str) -> str:
+    """Words in lower case with hyphens between, as ids have them."""
+    spaced = re.sub(r"(?<=[a-z\d])(?=[A-Z])", "-", words)
+    return re.sub(r"[^a-z\d.]+", "-", spaced.lower()).strip("-")
 
 
 @dataclass
 class Outcome:
     """Which stage broke which sample, and at what cost; arrays have one row per sample.
 
-    :param stages: the stages, in order, in words.
+    :param stages: the stages that ran, in order.
     :param skipped: stages of the plan that did not run, with the reason.
     :param draws: predictions whose majority decides: 1, or more of random networks.
     :param stage: index of the stage that broke a sample [N]; STANDING where none has, WRONG where
-        it was misclassified already, UNANSWERED where its logits are NaN or nobody has asked yet.
+        it was misclassified already, UNANSWERED where its logits are NaN or it was not asked yet.
     :param forwards: forward passes [N], also of gradients; `backwards`: backward passes [N].
     :param distance: of the adversarial, in the norm of the attack [N]; 0 where there is none.
     :param votes: how many of `draws` predictions of the adversarial, or else the sample, are wrong.
-    :param native: stages that ran with the network's own gradient, with the reason.
-    :param gradients: stages of the plan that ask the network for gradients, skipped ones too.
     :param adversarials: first adversarial of each broken sample, others as they came ``(N, ...)``.
     :param seconds: time that each stage took."""
 
-    stages: tuple[str, ...]
-    skipped: Mapping[str, str]
+    stages: tuple[StageRecord, ...]
+    skipped: tuple[StageRecord, ...]
     draws: int
     stage: NDArray[np.int64]
     forwards: NDArray[np.int64]
     backwards: NDArray[np.int64]
     distance: NDArray[np.float64]
     votes: NDArray[np.int64]
-    native: Mapping[str, str] = field(default_factory=dict)
-    gradients: tuple[str, ...] = ()
     adversarials: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
     seconds: list[float] = field(default_factory=list)
 
@@ -46,34 +82,32 @@ class Outcome:
     UNANSWERED: ClassVar[int] = -3
 
     @classmethod
-    def joined(cls, parts: "Sequence[Outcome]") -> "Outcome":
+    def concatenate(cls, parts: "Sequence[Outcome]") -> "Outcome":
         """The outcome of an attack on all parts in turn, without adversarials and seconds.
 
         A stage is skipped where it suits the samples of no part."""
-        stages = dict.fromkeys(stage for part in parts for stage in part._numbered)
-        places = {stage: place for place, stage in enumerate(stages)}
+        stages = {key: one for part in parts for key, one in _number(part.stages)}
+        places = {key: place for place, key in enumerate(stages)}
         columns: dict[str, Any] = {
             name: np.concatenate([getattr(part, name) for part in parts])
             for name in ("forwards", "backwards", "distance", "votes")
         }
         stage: list[int] = []
         for part in parts:
-            names = part._numbered
-            stage += [n if n < 0 else places[names[n]] for n in part.stage.tolist()]
-        native = {name: why for part in parts for name, why in part.native.items()}
-        skipped = {name: why for part in parts for name, why in part.skipped.items()}
-        words = tuple(words for words, _ in stages)
+            keys = [key for key, _ in _number(part.stages)]
+            stage += [n if n < 0 else places[keys[n]] for n in part.stage.tolist()]
+        skipped = {key: one for part in parts for key, one in _number(part.skipped)}
+        ran = {one.id for one in stages.values()}
+        ran |= {one.instead_of for one in stages.values() if one.status == "native"}
         return cls(
-            words,
-            {name: why for name, why in skipped.items() if name not in {*native, *words}},
+            tuple(stages.values()),
+            tuple(one for one in skipped.values() if ran.isdisjoint((one.id, one.label))),
             max(part.draws for part in parts),
             np.array(stage, dtype=np.int64),
-            native=native,
-            gradients=max((part.gradients for part in parts), key=len),
             **columns,
         )
 
-    def among(self, attacked: NDArray[np.bool_], samples: np.ndarray) -> "Outcome":
+    def expand(self, attacked: NDArray[np.bool_], samples: np.ndarray) -> "Outcome":
         """The outcome on all samples, of which some were attacked; the others stand unqueried.
 
         :param attacked: which samples it is about, bool (N,); samples: all of them ``(N, ...)``."""
@@ -88,26 +122,17 @@ class Outcome:
         return replace(self, adversarials=adversarials, **columns)
 
     @property
-    def _numbered(self) -> list[tuple[str, int]]:
-        """The stages, those of the same words, which differ by their seeds, numbered."""
-        return [(stage, self.stages[:i].count(stage)) for i, stage in enumerate(self.stages)]
-
-    @property
     def robustness(self) -> Robustness:
         """Shares with their intervals. A sample without logits counts as not correct."""
         return Robustness(self.stage >= self.STANDING, self.stage < 0)
 
     @property
     def broken_by(self) -> dict[str, int]:
-        """How many samples each stage broke first; stages of the same words count together."""
-        counts = dict.fromkeys(self.stages, 0)
-        for stage, count in zip(self.stages, self._counts, strict=True):
-            counts[stage] += count
+        """How many samples each stage broke first, by its id."""
+        counts = dict.fromkeys((one.id for one in self.stages), 0)
+        for place in self.stage[self.stage >= 0].tolist():
+            counts[self.stages[place].id] += 1
         return counts
-
-    @property
-    def _counts(self) -> list[int]:
-        return [int((self.stage == place).sum()) for place in range(len(self.stages))]
 
     @property
     def queries(self) -> float:
@@ -120,7 +145,75 @@ class Outcome:
             f"attack success {self.robustness.attack_success}, robust accuracy "
             f"{self.robustness.robust_accuracy}, {self.queries:.0f} queries per sample"
         ]
-        rows = zip_longest(self.stages, self._counts, self.seconds, fillvalue=float("nan"))
-        lines += [f"{count:6} broken in {seconds:.1f} s: {stage}" for stage, count, seconds in rows]
-        lines += [f"by native instead: {name}: {why}" for name, why in self.native.items()]
-        return "\n".join(lines + [f"skipped {name}: {why}" for name, why in self.skipped.items()])
+        broken = Counter(self.stage.tolist())
+        for place, (one, seconds) in enumerate(zip_longest(self.stages, self.seconds)):
+            took = "" if seconds is None else f" in {seconds:.1f} s"
+            why = f" (instead of {one.instead_of}: {one.reason})" if one.instead_of else ""
+            lines.append(f"{broken[place]:6} broken{took}: {one.description}{why}")
+        return "\n".join(lines + [f"skipped {n.description}: {n.reason}" for n in self.skipped])
+
+
+def _number(stages: Iterable[StageRecord]) -> list[tuple[tuple[str, int], StageRecord]]:
+    """The stages by id and by how many of the same id, which differ by their seeds, come before."""
+    seen: Counter[str] = Counter()
+    numbered = []
+    for one in stages:
+        numbered.append(((one.id, seen[one.id]), one))
+        seen[one.id] += 1
+    return numbered
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Points that are claimed to be adversarials of some samples.
+
+    :param name: of who made them.
+    :param points: one for each sample ``(N, *shape)``.
+    :param present: for which samples there is one, bool (N,); other points are never tried."""
+
+    name: str
+    points: np.ndarray
+    present: NDArray[np.bool_]
+
+    def select(self, rows: Any) -> "Candidates":
+        """Those of some samples, a slice, or a mask (N,)."""
+        return Candidates(self.name, self.points[rows], self.present[rows])
+
+    @property
+    def record(self) -> StageRecord:
+        """The stage that tries them."""
+        label = f"adversarials {self.name}"
+        return StageRecord(slug(label), label, label, status="submitted")
+
+
+class CandidateAttack(PerSampleAttack):
+    """Puts each candidate in the place of its sample; the plan measures and predicts them.
+
+    :param candidates: of all samples that are attacked."""
+
+    by_gradients: ClassVar[bool] = False
+
+    def __init__(
+        self, estimator: PyTorchClassifier, candidates: Candidates, batch_size: int = 32
+    ) -> None:
+        super().__init__(estimator, targeted=False, batch_size=batch_size, verbose=False)
+        self.candidates = candidates
+
+    def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
+        rows = queries.rows.numpy()
+        device = best.samples.device
+        points = torch.as_tensor(self.candidates.points[rows], device=device).to(best.samples)
+        points = points if mask is None else torch.where(mask, points, best.samples)
+        present = torch.as_tensor(self.candidates.present[rows], device=device)
+        local = torch.arange(len(rows), device=device)[present]
+        # They claim to be adversarial, at any margin.
+        best.take(local, points[present], best.values[local], present[present])
+
+
+def require_candidates(candidates: object) -> tuple[Candidates, ...]:
+    """A list of candidates; ValueError for anything else."""
+    fits = isinstance(candidates, Sequence)
+    fits = fits and all(isinstance(one, Candidates) for one in candidates)  # type: ignore[attr-defined]
+    remedy = "Wrap arrays: Candidates(name, points, present)."
+    require(fits, "candidates", "a list of Candidates", shown(candidates), remedy)
+    return tuple(candidates)  # type: ignore[arg-type]

@@ -10,17 +10,15 @@ from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
+from art_snn.attacks.balls import ROUNDING
 from art_snn.attacks.best import Best
-from art_snn.attacks.queries import Queries
-from art_snn.attacks.remembering import attacking, remembers
+from art_snn.attacks.queries import Queries, attacking, remembers
 from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import as_array, as_tensor, checked_samples, class_indices
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
 
 SINGLE = 4  # Bytes of a number in single precision.
-ROUNDING = 1e-6
-"""How far samples may lie outside the clip range, in its width: that much is clipped silently."""
 
 
 class CountedAttack(EvasionAttack):  # type: ignore[misc]

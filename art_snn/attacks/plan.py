@@ -1,6 +1,5 @@
 """Stages and plans: which attacks run with which rules, in which order, and on which network."""
 
-import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
@@ -12,22 +11,17 @@ from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
+from art_snn.attacks.balls import FLIPS, SHIFT
 from art_snn.attacks.borrowed import Borrowed, art_objection
-from art_snn.attacks.distances import FLIPS, SHIFT
 from art_snn.attacks.iterated import IteratedAttack
+from art_snn.attacks.outcome import StageRecord, Status, slug
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.checks import SEEDS, require, require_number, set_fields, shown
 from art_snn.gradients import Gradient, Native, Triangle, short_name
 from art_snn.network import SpikingNetwork
 
-REPEATED = "the same stage already runs"
-"""How the reason begins why a stage that would repeat another one is skipped."""
-
 LOSSES = {"cross_entropy": "", "difference_logits_ratio": "DLR"}
 """Losses in labels; others have their own names."""
-STAGE = re.compile(
-    r"(\w+)\((.*?)\)(?: by (.+?))?(?:, warm)?(?:, within [\d.e-]+)?( on source \d+)?"
-)
 
 
 @dataclass(frozen=True)
@@ -170,7 +164,7 @@ class Stage:
     def objection(self, estimator: PyTorchClassifier, norm: float | str, x: Tensor) -> str | None:
         """Why the attack does not suit the classifier, or some of its samples, or None."""
         if self.kind.budget(norm, 1) is None:
-            return f"it knows no budget in the norm {norm}"
+            return f"it does not support norm {norm}"
         ours = issubclass(self.attack, PerSampleAttack)
         objection = None if ours else art_objection(self.attack, estimator, float(norm))
         if objection is not None or self.rule is None:
@@ -198,8 +192,7 @@ class Stage:
             parts.append(short if name in ("max_iter", "loss_type") else own)
         parts += ["transfer"] * self.transfer + ["warm"] * self.warm
         parts += [] if self.within is None else [f"within {self.within:g}"]
-        spaced = re.sub(r"(?<=[a-z\d])(?=[A-Z])", "-", " ".join(parts))
-        return re.sub(r"[^a-z\d.]+", "-", spaced.lower()).strip("-")
+        return slug(" ".join(parts))
 
     @property
     def label(self) -> str:
@@ -207,6 +200,11 @@ class Stage:
         rule = "" if self.rule is None else rule_label(self.rule)
         loss = str(self.options.get("loss_type", ""))
         return " ".join(filter(None, (self.attack.__name__, rule, LOSSES.get(loss, loss))))
+
+    def record(self, status: Status = "ran", instead_of: str = "", reason: str = "") -> StageRecord:
+        """The stage as results keep it."""
+        words = self.id, self.label, self.describe()
+        return StageRecord(*words, self.by_gradients, status, instead_of, reason)
 
     def describe(self) -> str:
         """All settings; without a rule as :func:`~art_snn.attacks.parse_stage` reads them."""
@@ -245,29 +243,6 @@ def _label_words(value: Any) -> list[str]:
     return words
 
 
-def short_stage(words: str) -> str:
-    """A stage as results have it, in a few words: its attack, its rule in numbers, and its loss.
-
-    "AutoPGD HART 0.5" is AutoPGD(max_iter=20) by HART(surrogate=Triangle(width=0.5)). What is no
-    stage stays as it is. Stages of a plan may have the same short name."""
-    match = STAGE.fullmatch(words)
-    if match is None:
-        return words
-    attack, options, rule, source = match.groups("")
-    loss = re.search(r"loss(?:_type)?='?(\w+)", options)
-    short = LOSSES.get(loss[1], loss[1]) if loss else ""
-    return " ".join(filter(None, (attack, _short_rule(rule), short))) + source
-
-
-def _short_rule(rule: str) -> str:
-    """A rule without the names of its fields, and without the usual surrogate."""
-    if re.fullmatch(r"[a-z\d-]+", rule):
-        return rule if rule == "native" else rule.upper()
-    rule = re.sub(r"surrogate=Triangle\b|\w+=", "", rule)
-    rule = re.sub(r"\d+\.\d+(?:e[+-]?\d+)?", lambda number: f"{float(number[0]):.3g}", rule)
-    return " ".join(re.findall(r"[\w.+-]+", rule))
-
-
 @dataclass(frozen=True)
 class Plan:
     """Stages in order, the cheap ones first: a stage skips what those before it have broken.
@@ -291,17 +266,23 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Suited:
-    """The stages of a plan that run on a network, and what :class:`Outcome` says of the others."""
+class StageSelection:
+    """The stages of a plan that run on a network, with a record of each, and of the others."""
 
-    stages: list[Stage]
-    skipped: dict[str, str]
-    native: dict[str, str]
-    gradients: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    records: tuple[StageRecord, ...]
+    skipped: tuple[StageRecord, ...]
+
+    @property
+    def native(self) -> tuple[StageRecord, ...]:
+        """Records of those that run under the network's own gradient instead of a rule."""
+        return tuple(one for one in self.records if one.status == "native")
 
 
-def suited(plan: Plan, estimator: PyTorchClassifier, norm: float | str, some: Tensor) -> Suited:
-    """The stages of a plan on a spiking network and some of its samples.
+def select_stages(
+    plan: Plan, estimator: PyTorchClassifier, norm: float | str, some: Tensor
+) -> StageSelection:
+    """The stages of a plan that run on a spiking network and some of its samples.
 
     A stage whose rule does not suit runs under the network's own gradient, where it has one, unless
     the same stage runs under it already."""
@@ -309,24 +290,26 @@ def suited(plan: Plan, estimator: PyTorchClassifier, norm: float | str, some: Te
     judged = list(zip(plan.stages, objections, strict=True))
     suiting = [stage for stage, why in judged if why is None and not stage.transfer]
     rule = estimator.model.rule
-    running = {str(natively(one)) for one in suiting if (one.rule or rule) == Native()}
-    stages: list[Stage] = []
-    skipped, native = {}, {}
+    running = {with_native_gradient(one) for one in suiting if (one.rule or rule) == Native()}
+    stages: list[tuple[Stage, StageRecord]] = []
+    skipped = []
     for stage, why in judged:
         if why is None:
-            stages.append(stage)
+            stages.append((stage, stage.record()))
         elif (objection := _objection(stage, why, estimator, norm, some)) is not None:
-            skipped[str(stage)] = objection
-        elif str(other := natively(stage)) in running:
-            skipped[str(stage)] = f"{REPEATED}, {other}. {why}"
+            skipped.append(stage.record("skipped", reason=objection))
+        elif (other := with_native_gradient(stage)) in running:
+            reason = f"the same stage already runs, {other}. {why}"
+            skipped.append(stage.record("repeated", reason=reason))
         else:
-            running.add(str(other))
-            stages.append(other)
-            native[str(stage)] = why
-    alone = native and all(stage.rule in (None, Native()) for stage in suiting)
-    first = plan.native if alone else ()
-    gradients = tuple(str(one) for one in (*first, *plan.stages) if one.by_gradients)
-    return Suited([*first, *stages], skipped, native, gradients)
+            running.add(other)
+            stages.append((other, other.record("native", stage.label, why)))
+    native = any(record.status == "native" for _, record in stages)
+    if native and all(stage.rule in (None, Native()) for stage in suiting):
+        stages = [*((one, one.record()) for one in plan.native), *stages]
+    return StageSelection(
+        tuple(one for one, _ in stages), tuple(one for _, one in stages), tuple(skipped)
+    )
 
 
 def _objection(
@@ -335,13 +318,13 @@ def _objection(
     """Why a stage suits the network no better under its own gradient; None where it does."""
     if stage.rule is None:
         return why
-    objection = natively(stage).objection(estimator, norm, some)
+    objection = with_native_gradient(stage).objection(estimator, norm, some)
     if objection in (None, why) or estimator.model.objection(Native()) is not None:
         return objection and why
     return f"{why} Nor does the network's own gradient: {objection}"
 
 
-def natively(stage: Stage) -> Stage:
+def with_native_gradient(stage: Stage) -> Stage:
     """The stage under the network's own gradient."""
     return replace(stage, rule=Native())
 
@@ -357,7 +340,7 @@ def require_sources(sources: object, estimator: PyTorchClassifier) -> tuple[PyTo
         fits = isinstance(source, PyTorchClassifier)
         require(fits, "sources", "classifiers of torch's", shown(source), remedy)
         same, expected = source.input_shape == shape, f"classifiers of samples of shape {shape}"
-        other = "Adversarials of other samples are none of these."
+        other = "Sources must use samples of the same shape."
         require(same, "sources", expected, f"one of {source.input_shape}", other)
         same, expected = source.nb_classes == classes, f"classifiers of {classes} classes"
         require(same, "sources", expected, f"one of {source.nb_classes}", other)

@@ -1,7 +1,8 @@
-"""What an attack asks of a classifier, and how often for every sample."""
+"""Logits and gradients that attacks ask for, counted per sample, and the memory of rules."""
 
 import copy
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,8 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.objectives import Objective
-from art_snn.attacks.remembering import passes, predicts, rounds
+from art_snn.classifier.inputs import reaches_as_it_is
+from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.progress import Progress
 
@@ -166,3 +168,52 @@ def logits_and_gradient(
         array = estimator._apply_preprocessing_gradient(x.cpu().numpy(), gradient.cpu().numpy())
         gradient = torch.as_tensor(array, device=x.device).to(x)
     return logits.detach(), gradient
+
+
+def attacking(estimator: PyTorchClassifier, radius: float | None) -> AbstractContextManager[object]:
+    """A block for one batch, in which a network knows how far the attack goes.
+
+    Behind preprocessing a radius has another unit, and the network learns none."""
+    if not isinstance(estimator.model, SpikingNetwork):
+        return nullcontext()
+    return estimator.model.attacking(radius if reaches_as_it_is(estimator) else None)
+
+
+def forget(model: Any) -> None:
+    """Let a network forget an earlier run on the same samples."""
+    if isinstance(model, SpikingNetwork):
+        model.forget()
+
+
+def keep(model: Any, samples: Tensor) -> None:
+    """Tell a network which samples of the last batch the next one holds, bool [N] on the CPU."""
+    if isinstance(model, SpikingNetwork) and not bool(samples.all()):
+        model.keep(samples)
+
+
+def remembers(model: Any) -> bool:
+    """Whether the rule takes something from one gradient to the next."""
+    return isinstance(model, SpikingNetwork) and model.rule.remembers
+
+
+def passes(model: Any) -> tuple[int, int]:
+    """Forward and backward passes of one gradient."""
+    if not isinstance(model, SpikingNetwork):
+        return 1, 1
+    return model.rule.passes + model.rule.plain_passes, model.rule.passes
+
+
+def predicts(estimator: PyTorchClassifier) -> bool:
+    """Whether the logits in the graph of a gradient are those of a prediction."""
+    if estimator.postprocessing_defences:
+        return False
+    model = estimator.model
+    return not isinstance(model, SpikingNetwork) or model.predicts(estimator.device)
+
+
+def rounds(estimator: PyTorchClassifier) -> bool:
+    """Whether the logits of a gradient are those of a prediction but for their precision."""
+    if estimator.postprocessing_defences:
+        return False
+    model = estimator.model
+    return not isinstance(model, SpikingNetwork) or model.rule.exact_logits

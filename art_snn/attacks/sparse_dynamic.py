@@ -1,6 +1,7 @@
 """SDA: binary event frames with as few flipped bits as it takes."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,19 +9,73 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.best import Best
-from art_snn.attacks.distances import FLIPS
-from art_snn.attacks.flips import Flips
-from art_snn.attacks.left import Left
+from art_snn.attacks.balls import FLIPS, ROUNDING
+from art_snn.attacks.best import Best, Remaining
 from art_snn.attacks.objectives import margin
-from art_snn.attacks.persample import ROUNDING, PerSampleAttack
-from art_snn.attacks.queries import Queries
+from art_snn.attacks.persample import PerSampleAttack
+from art_snn.attacks.queries import Queries, keep
 from art_snn.attacks.randomness import uniform_noise
-from art_snn.attacks.remembering import keep
 from art_snn.checks import require, require_count, require_seed
 
 NOISE = 1e-5
 """Differences of logits up to that share of the largest one are rounding."""
+
+
+@dataclass
+class Flips:
+    """Samples ``[n, *shape]`` of two levels, and `other`, their values with every bit flipped.
+
+    :param untried: bool [n, P], the bits of a sample in a row.
+    :param difference: what the flip of a bit did to the loss [n, P]; infinite without a flip."""
+
+    samples: Tensor
+    other: Tensor
+    untried: Tensor
+    difference: Tensor
+
+    @classmethod
+    def none(cls, samples: Tensor, low: Tensor, high: Tensor, mask: Tensor | None) -> "Flips":
+        """Of samples as they came; the mask says which bits may be flipped."""
+        other = torch.where(samples > (low + high) / 2, low, high)
+        untried = torch.ones_like(samples, dtype=torch.bool) if mask is None else mask.clone()
+        difference = torch.full_like(samples, torch.inf)
+        return cls(samples, other, untried.flatten(1), difference.flatten(1))
+
+    def flipped(self, rows: Tensor) -> Tensor:
+        """Which bits of samples [m] are flipped, bool [m, P]."""
+        return self.difference[rows].isfinite()
+
+    def showing(self, rows: Tensor, flipped: Tensor) -> Tensor:
+        """Samples [m] with those bits flipped, bool [m, P]."""
+        x = self.samples[rows]
+        return torch.where(flipped.view_as(x), self.other[rows], x)
+
+    def with_one_more(self, rows: Tensor, bits: Tensor) -> Tensor:
+        """Samples [k], with repeats, with what is flipped and one more bit each."""
+        flipped = self.flipped(rows)
+        flipped[torch.arange(len(rows), device=rows.device), bits] = True
+        return self.showing(rows, flipped)
+
+    def candidates(
+        self, rows: Tensor, gradient: Tensor, noise: Tensor, count: int
+    ) -> tuple[Tensor, Tensor]:
+        """Samples [k] and bits [k]: untried bits of largest gradient whose flip lowers the loss.
+
+        At most `count` per sample; zeros come last, in the order of the noise ``[m, *shape]``."""
+        rise = (self.other - self.samples)[rows].sign() * gradient
+        size = torch.where(gradient == 0, -noise.abs(), gradient.abs())
+        usable = self.untried[rows] & (rise <= 0).flatten(1)
+        size = size.flatten(1).masked_fill(~usable, -torch.inf)
+        ranked = size.sort(dim=1, descending=True, stable=True)
+        which, place = (ranked.values[:, :count] > -torch.inf).nonzero(as_tuple=True)
+        return rows[which], ranked.indices[which, place]
+
+    def keep(self, rows: Tensor, bits: Tensor, difference: Tensor) -> None:
+        """Note those that were tried, and flip those that do not raise the loss."""
+        self.untried[rows, bits] = False
+        kept = difference <= 0
+        before = self.difference[rows, bits]
+        self.difference[rows, bits] = torch.where(kept, difference.to(before), before)
 
 
 class SparseDynamicAttack(PerSampleAttack):
@@ -94,7 +149,7 @@ class SparseDynamicAttack(PerSampleAttack):
 
     def _generated(self, queries: Queries, flips: Flips, best: Best, classes: Tensor) -> Tensor:
         """Flip bits round by round; which samples that breaks [m]."""
-        left = Left.all_of(classes)
+        left = Remaining.all_of(classes)
         broken, samples = [left.rows[:0]], flips.samples.cpu()
         asked = left
         for turn in range(self.max_iter):
@@ -115,7 +170,9 @@ class SparseDynamicAttack(PerSampleAttack):
             if not len(rows):
                 return torch.cat(broken)
             here, before = rows.cpu(), logits[torch.searchsorted(left.rows, rows)]
-            losses = torch.cat([*self._losses(queries, flips, classes, Left(rows, here), bits)])
+            losses = torch.cat(
+                [*self._losses(queries, flips, classes, Remaining(rows, here), bits)]
+            )
             difference = losses - self.loss(before, classes[rows])
             rounding = difference.abs() <= NOISE * before.abs().amax(1)
             flips.keep(rows, bits, torch.where(rounding, 0, difference))
@@ -124,7 +181,7 @@ class SparseDynamicAttack(PerSampleAttack):
         return torch.cat([*broken, left.rows[self.succeeded(logits, classes[left.rows])]])
 
     def _losses(
-        self, queries: Queries, flips: Flips, classes: Tensor, tried: Left, bits: Tensor
+        self, queries: Queries, flips: Flips, classes: Tensor, tried: Remaining, bits: Tensor
     ) -> Iterator[Tensor]:
         """The losses of single flips of samples [k], batch by batch."""
         parts = (torch.split(values, self.batch_size) for values in (tried.rows, tried.here, bits))

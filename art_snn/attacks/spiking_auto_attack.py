@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,25 +11,155 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.best import Reached
-from art_snn.attacks.candidates import CandidateAttack, Candidates, require_candidates
-from art_snn.attacks.distances import FLIPS, require_budget, require_measure
-from art_snn.attacks.grids import planned
-from art_snn.attacks.outcome import Outcome
-from art_snn.attacks.plan import Plan, Stage, Suited, require_sources, short_stage, suited
-from art_snn.attacks.queries import Queries
+from art_snn.attacks.balls import FLIPS, distances, require_budget, require_measure, rounding_of
+from art_snn.attacks.best import Best, BestMargin
+from art_snn.attacks.grids import resolve_plan
+from art_snn.attacks.outcome import (
+    CandidateAttack,
+    Candidates,
+    Outcome,
+    StageRecord,
+    require_candidates,
+)
+from art_snn.attacks.persample import CountedAttack, PerSampleAttack
+from art_snn.attacks.plan import Plan, Stage, StageSelection, require_sources, select_stages
+from art_snn.attacks.queries import Queries, attacking
 from art_snn.attacks.randomness import EVALUATIONS, random
-from art_snn.attacks.run import GRADIENTS, Budgeted, Run, Step
 from art_snn.checks import require, require_seed, shown
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.gradients import EOT
+from art_snn.gradients import EOT, Gradient
+from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
 
 DRAWS = 11
 """Fresh predictions of a random network, of which most decide."""
+FRESH = 1000
+"""From which seed on, after that of the attack, the predictions that decide are drawn."""
+GRADIENTS = 10
+"""Draws that the gradient of a random network is averaged over, and its logits on the way."""
 
 
-class SpikingAutoAttack(Budgeted):
+@dataclass(frozen=True)
+class Step:
+    """A stage on the network under attack, or on a source.
+
+    :param rule: of the gradients; None: the network's own."""
+
+    stage: Stage
+    record: StageRecord
+    attack: PerSampleAttack
+    rule: Gradient | None
+
+    def using_rule(self) -> AbstractContextManager[object]:
+        """A block in which the rule gives the gradients."""
+        if self.rule is None:
+            return nullcontext()
+        network: SpikingNetwork = self.attack.estimator.model
+        return network.using(self.rule)
+
+
+class BoundedAttack(CountedAttack):
+    """An attack with a budget, and a seed of all that it draws."""
+
+    norm: float | str
+    eps: float
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockAttack:
+    """The attack on one block of samples, which adversarials replace.
+
+    Outcome, samples, classes and mask are of all N samples, queries and reached of the block.
+
+    :param first: row of all samples that the block begins with."""
+
+    attack: BoundedAttack
+    outcome: Outcome
+    queries: Queries
+    samples: Tensor
+    classes: Tensor
+    mask: Tensor | None
+    first: int
+    reached: BestMargin
+
+    def correct(self, rows: Tensor) -> Tensor:
+        """Which of the samples are classified correctly, [m] of rows [n]."""
+        votes, unanswered, logits = self._votes(self.samples[rows], rows)
+        true = logits.gather(1, self.classes[rows, None])[:, 0]
+        self.reached.heights[rows - self.first] = (true - logits.mean(1)).to(self.reached.heights)
+        index, answered = rows.cpu().numpy(), ~unanswered.cpu().numpy()
+        self.outcome.votes[index] = votes.cpu().numpy()
+        stage = np.where(self._most(votes).cpu().numpy(), Outcome.WRONG, Outcome.STANDING)
+        self.outcome.stage[index[answered]] = stage[answered]
+        left = self.standing(rows)
+        self.queries.finish(len(rows) - len(left))
+        return left
+
+    def standing(self, rows: Tensor) -> Tensor:
+        """Which of the samples nothing has broken, [m] of rows [n]."""
+        stands = self.outcome.stage[rows.cpu().numpy()] == Outcome.STANDING
+        return rows[torch.as_tensor(stands, device=rows.device)]
+
+    def near(self, rows: Tensor, within: float | None) -> Tensor:
+        """The samples of rows [n] that a stage attacks: all, or those near the boundary [m]."""
+        return rows if within is None else rows[self.reached.near(rows - self.first, within)]
+
+    def run_stage(self, number: int, step: Step, rows: Tensor) -> None:
+        """Let a stage attack samples [n], and put what it breaks in their place."""
+        estimator, transfer = step.attack.estimator, step.stage.transfer
+        local = rows - self.first
+        # Margins of another network say nothing about this one.
+        reached = None if transfer else self.reached.of(local)
+        best = Best.none(self.samples[rows], reached, step.stage.warm)
+        draws = GRADIENTS if self.outcome.draws > 1 else 1
+        queries = self.queries.of(local, estimator=estimator, reports=False, draws=draws)
+        mask = None if self.mask is None else self.mask[rows]
+        try:
+            with attacking(estimator, step.attack.radius):
+                step.attack.craft(queries, best, self.classes[rows], mask)
+        finally:
+            if reached is not None:
+                self.reached.put(local, reached)
+            claimed = best.broken | transfer
+            self._take(number, rows[claimed], best.samples[claimed])
+
+    def _take(self, number: int, rows: Tensor, adversarial: Tensor) -> None:
+        """Put adversarial samples [m] in the place of samples, where they are such."""
+        if not len(rows):
+            return
+        low, high = self.attack.clip_range(adversarial)
+        adversarial = adversarial.clamp(low, high)
+        distance = distances(self.attack.norm, self.samples[rows], adversarial, low)
+        slack = rounding_of(adversarial)
+        votes, _, _ = self._votes(adversarial, rows)
+        broken = self._most(votes).cpu().numpy() & (distance <= self.attack.eps + slack)
+        which = torch.as_tensor(broken, device="cpu")
+        taken, index = rows[which], rows.cpu().numpy()[broken]
+        self.samples[taken] = adversarial[which]
+        self.outcome.adversarials[index] = self.samples[taken].cpu().numpy()
+        self.outcome.stage[index] = number
+        self.outcome.distance[index] = distance[broken]
+        self.outcome.votes[index] = votes.cpu().numpy()[broken]
+        self.queries.finish(len(index))
+
+    def _votes(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """How many predictions of samples [n] are wrong, whether any is NaN [n]; the last ones."""
+        votes, unanswered = torch.zeros_like(rows), torch.zeros_like(rows, dtype=torch.bool)
+        draws = self.outcome.draws
+        for draw in range(draws):
+            with seeded(self.attack.seed + FRESH + draw) if draws > 1 else nullcontext():
+                logits = self.queries.logits(x, rows - self.first)
+            votes += self.attack.succeeded(logits, self.classes[rows])
+            unanswered |= logits.isnan().any(1)
+        return votes, unanswered, logits
+
+    def _most(self, votes: Tensor) -> Tensor:
+        """Whether votes [n] are a majority of the predictions."""
+        return 2 * votes > self.outcome.draws
+
+
+class SpikingAutoAttack(BoundedAttack):
     """Attacks every sample with one stage of a plan after another, until one breaks it.
 
     There is nothing to tune: rules, losses and steps are a fixed grid. A sample that nothing breaks
@@ -52,7 +184,7 @@ class SpikingAutoAttack(Budgeted):
         may carry over; with norm inf or 2.
     :param candidates: adversarials that were made elsewhere, which are tried before the plan.
     :param seed: of all that is drawn.
-    :param on_stage: called after every stage of a block with its name, the number of samples it
+    :param on_stage: called after every stage of a block with its record, the number of samples it
         attacked, and the number in the block that nothing has broken yet.
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`CountedAttack`."""
@@ -69,7 +201,7 @@ class SpikingAutoAttack(Budgeted):
         batch_size: int = 32,
         seed: int = 0,
         verbose: bool = True,
-        on_stage: Callable[[str, int, int], None] | None = None,
+        on_stage: Callable[[StageRecord, int, int], None] | None = None,
         candidates: Sequence[Candidates] = (),
     ) -> None:
         super().__init__(estimator, targeted=False, batch_size=batch_size, verbose=verbose)
@@ -85,17 +217,16 @@ class SpikingAutoAttack(Budgeted):
 
     def _prepare(self, samples: Tensor, classes: Tensor) -> None:
         random = self._random(samples, classes)
-        plan = suited(planned(self.plan, self.norm), self.estimator, self.norm, samples)
-        self._steps = [*self._tries(len(samples)), *self._steps_of(plan, random)]
+        plan = select_stages(resolve_plan(self.plan, self.norm), self.estimator, self.norm, samples)
+        steps, unused = self._steps_of(plan, random)
+        self._steps = [*self._tries(len(samples)), *steps]
         attacks = [step.attack for step in self._steps if not step.stage.transfer]
         # Those on event frames refuse samples of other values.
         for attack in {type(attack)._samples: attack for attack in attacks}.values():
             attack._samples(samples)
         self.outcome = Outcome(
-            stages=tuple(step.words for step in self._steps),
-            skipped=plan.skipped,
-            native=plan.native,
-            gradients=plan.gradients,
+            stages=tuple(step.record for step in self._steps),
+            skipped=(*plan.skipped, *unused),
             draws=DRAWS if random else 1,
             adversarials=samples.cpu().numpy().copy(),
             stage=np.full(len(samples), Outcome.UNANSWERED),
@@ -119,35 +250,43 @@ class SpikingAutoAttack(Budgeted):
     def _tries(self, samples: int) -> list[Step]:
         """The stages that try candidates."""
         counts = [len(one.points) for one in self.candidates]
-        remedy = "Give points in the place of all samples, and say for which there is one."
+        remedy = "Give a point for each sample, and say which of them are present."
         fits, got = {*counts} <= {samples}, ", ".join(map(str, counts))
         require(fits, "candidates", f"as many points as samples, {samples}", got, remedy)
         attacks = [CandidateAttack(self.estimator, n, self.batch_size) for n in self.candidates]
         stage = Stage(CandidateAttack)
-        return [Step(stage, str(attack.candidates), attack, None) for attack in attacks]
+        return [Step(stage, attack.candidates.record, attack, None) for attack in attacks]
 
-    def _steps_of(self, plan: Suited, random: bool) -> list[Step]:
-        """The stages that run, on every source where they transfer."""
+    def _steps_of(self, plan: StageSelection, random: bool) -> tuple[list[Step], list[StageRecord]]:
+        """The stages that run, on every source where they transfer, and those that have none."""
         steps: list[Step] = []
-        for stage in plan.stages:
+        unused = []
+        for stage, record in zip(plan.stages, plan.records, strict=True):
             if stage.transfer and not self.sources:
-                plan.skipped[str(stage)] = "no networks to transfer from (sources) were given"
+                why = "no networks to transfer from (sources) were given"
+                unused.append(stage.record("skipped", reason=why))
             rule = stage.rule
             if random and not stage.transfer:
                 rule = rule or self.estimator.model.rule
                 rule = rule if isinstance(rule, EOT) else EOT(rule, samples=GRADIENTS)
             for place, source in enumerate(self.sources if stage.transfer else (self.estimator,)):
-                words = f"{stage} on source {place}" if stage.transfer else str(stage)
-                seed = stage.seed(self.seed, again=sum(step.words == words for step in steps))
+                one = record
+                if stage.transfer:
+                    label, words = (f"{text} on source {place}" for text in (stage.label, stage))
+                    name = f"{stage.id}-source-{place}"
+                    one = replace(record, id=name, label=label, description=words)
+                seed = stage.seed(
+                    self.seed, again=sum(s.record.description == one.description for s in steps)
+                )
                 attack = stage.build(source, self.norm, self.eps, self.batch_size, seed)
-                steps.append(Step(stage, words, attack, rule))
-        return steps
+                steps.append(Step(stage, one, attack, rule))
+        return steps, unused
 
     def _attack(
         self, queries: Queries, samples: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
     ) -> None:
         assert self.outcome is not None
-        run = Run(
+        run = BlockAttack(
             attack=self,
             outcome=self.outcome,
             queries=queries,
@@ -155,7 +294,7 @@ class SpikingAutoAttack(Budgeted):
             classes=classes,
             mask=mask,
             first=int(rows[0]),
-            reached=Reached.none(samples[rows]),
+            reached=BestMargin.none(samples[rows]),
         )
         left = run.correct(rows)
         for number, step in enumerate(self._steps):
@@ -164,7 +303,7 @@ class SpikingAutoAttack(Budgeted):
                 continue
             began = time.perf_counter()
             if queries.progress is not None:
-                words = f"{number + 1}/{len(self._steps)} {short_stage(step.words)}"
+                words = f"{number + 1}/{len(self._steps)} {step.record.label}"
                 queries.progress.describe(words)
             try:
                 with step.using_rule():
@@ -174,7 +313,7 @@ class SpikingAutoAttack(Budgeted):
                 self.outcome.seconds[number] += time.perf_counter() - began
             left = run.standing(left)
             if self.on_stage is not None:
-                self.on_stage(step.words, len(near), len(left))
+                self.on_stage(step.record, len(near), len(left))
 
     def _together(self, x: Tensor) -> int:
         # Stages split their samples themselves, each for its own rule.
@@ -184,7 +323,7 @@ class SpikingAutoAttack(Budgeted):
         super()._check_params()
         self.norm = require_measure(self.norm)
         self.eps = require_budget(self.norm, self.eps)
-        planned(self.plan, self.norm)
+        resolve_plan(self.plan, self.norm)
         self.sources = require_sources(self.sources, self.estimator)
         fits = not self.sources or (isinstance(self.norm, float) and self.norm != FLIPS)
         remedy = "Leave them out, or attack in the maximum norm or the Euclidean one."

@@ -87,7 +87,7 @@ class Bounding:
             with Propagation():
                 encoded = self.network.encode(box)
             if self.averaged:
-                encoded = average_steps(encoded)
+                encoded = _average_steps(encoded)
             with Propagation():
                 logits = self.network.run(encoded, self.method.fire)
         assert isinstance(logits, Box)
@@ -114,7 +114,7 @@ def enclose_samples(x: Tensor, eps: float, norm: float, limits: _Limits) -> Box:
     return Box.around((low + high) / 2, Enclosure((high - low) / 2, slack))
 
 
-def average_steps(encoded: Any) -> Box:
+def _average_steps(encoded: Any) -> Box:
     """Means over the steps up to each one, of time steps [T, N, ...]."""
     assert isinstance(encoded, Box)
     enclosure, averaged = encoded.enclosure, len(encoded)

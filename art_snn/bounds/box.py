@@ -138,6 +138,6 @@ class Box(Tensor):
 
 
 def has_boxes(values: Any) -> bool:
-    """Whether there is a box among the values, or in lists and tuples of them."""
+    """True where a box is among the values, or in lists and tuples of them."""
     several = (tuple, list)
     return any(isinstance(v, Box) or (isinstance(v, several) and has_boxes(v)) for v in values)

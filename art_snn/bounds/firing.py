@@ -23,22 +23,22 @@ class Method(ABC):
     :param firing: simulates neurons, with the gradient that it has."""
 
     averages = False
-    """Whether IF neurons with soft reset are bounded from means over time alone."""
+    """IF neurons with soft reset are bounded from means over time alone."""
     counts = False
-    """Whether spikes are also counted over all steps."""
+    """Spikes are also counted over all steps."""
 
     def __init__(self, firing: Firing = simulation) -> None:
         self.firing = firing
 
     @abstractmethod
     def write(self, dynamics: Dynamics, current: Box, sure: Tensor, maybe: Tensor) -> None:
-        """Write whether neurons surely fire, and whether they may, 0 or 1.
+        """Write sure and possible spikes, 0 or 1.
 
         :param current: [T, N, ...].
         :param sure, maybe: buffers [T, N, ...]."""
 
     def fire(self, site: Site, current: Tensor) -> Tensor:
-        """The firing of a neuron in a pass of boxes."""
+        """The box of the spikes of a neuron, from that of its current."""
         assert isinstance(current, Box)
         dynamics, averaged = site.dynamics, current.enclosure.averaged
         if not dynamics.obeys_equations:
@@ -100,7 +100,7 @@ class Method(ABC):
         return SpikeBounds((low + high) / 2, (high - low) / 2)
 
 
-class StepIntervals(Method):
+class _StepIntervals(Method):
     """S-IBP (Liang et al., NeurIPS 2022): intervals of the potential, step by step."""
 
     def write(self, dynamics: Dynamics, current: Box, sure: Tensor, maybe: Tensor) -> None:
@@ -108,7 +108,7 @@ class StepIntervals(Method):
         bound_steps(dynamics, low, high, (sure, maybe))
 
 
-class SpikeCounts(StepIntervals):
+class _SpikeCounts(_StepIntervals):
     """S-IBP, tightened by the number of spikes, which more current never lowers.
 
     A neuron fires at least as often as a simulation at its lowest current, and at most as often as
@@ -128,7 +128,7 @@ class SpikeCounts(StepIntervals):
 
 
 METHODS: Mapping[str, type[Method]] = MappingProxyType(
-    {"counts": SpikeCounts, "s-ibp": StepIntervals}
+    {"counts": _SpikeCounts, "s-ibp": _StepIntervals}
 )
 """Methods by name."""
 

@@ -16,7 +16,7 @@ from art_snn.dynamics import Dynamics, operand, plus_scaled
 
 BUFFERS = 16
 """Tensors of one step's size in a block, which should fit into the cache."""
-MOST_PIECES = 4096
+_MOST_PIECES = 4096
 _MOST_SPANS = 1024
 """With more pieces, or spans in all, the potential's intervals are used instead."""
 
@@ -28,7 +28,7 @@ _Span = tuple[float, float]
 def bound_steps(
     dynamics: Dynamics, low: Tensor, high: Tensor, out: _Pair | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Whether neurons surely fire, and whether they may, at every step, 0 or 1 [T, N, ...] each.
+    """Sure spikes and possible ones at every step, 0 or 1 [T, N, ...] each.
 
     The intervals of the potential go from step to step. A neuron that may or may not fire has the
     potential after either.
@@ -90,7 +90,7 @@ class Trains:
 
     @torch.no_grad()
     def bound(self, low: Tensor, high: Tensor, out: _Pair | None = None) -> tuple[Tensor, Tensor]:
-        """Whether neurons surely fire, and whether they may, 0 or 1 at every step [T, N, ...].
+        """Sure spikes and possible ones at every step, 0 or 1 [T, N, ...] each.
 
         :param low, high: ends of the current [N, ...].
         :param out: buffers for the results; None to make them."""
@@ -150,7 +150,7 @@ def list_trains(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> Trains | 
         pieces = [
             after for piece in pieces for after in _next_pieces(dynamics, piece, steps, dtype)
         ]
-        if len(pieces) > MOST_PIECES:
+        if len(pieces) > _MOST_PIECES:
             return None
     firing, silent = (
         tuple(_join([p for p in pieces if p.train[t] == fires]) for t in range(steps))

@@ -44,7 +44,7 @@ class Propagation(TorchFunctionMode):
             raise Unbounded(f"{name} in a transform of torch.func, which hides boxes")
         if not has_boxes((*args, *kwargs.values())):
             return func(*args, **kwargs)
-        operation = OPERATIONS.get(func)
+        operation = _OPERATIONS.get(func)
         if operation is None:
             raise Unbounded(name)
         if kwargs.get("out") is not None:
@@ -70,7 +70,7 @@ def _add(func: Any, a: Any, b: Any, *, alpha: float = 1, out: None = None) -> Bo
         radius = (box.enclosure.radius * factor).expand_as(centre)
         magnitude = box.magnitude * factor + _size(number) * (abs(alpha) if box is a else 1)
         slack = box.enclosure.slack.amax() * factor + magnitude * widening(1, box)
-        return Box.around(centre, _replace(box, radius, slack, magnitude, budget))
+        return Box.around(centre, _after_numbers(box, radius, slack, magnitude, budget))
     other = others[0]
     averaged = box.enclosure.averaged
     if averaged != other.enclosure.averaged:
@@ -94,7 +94,7 @@ def _subtract_from(func: Any, a: Any, b: Any) -> Box:
     return _add(func, _scale(a, -1.0), b)
 
 
-def _replace(
+def _after_numbers(
     x: Box, radius: Tensor, slack: Tensor, magnitude: Tensor, budget: EuclideanBudget | None
 ) -> Enclosure:
     """The enclosure after arithmetic with numbers. Intervals of steps give a smaller magnitude."""
@@ -104,7 +104,7 @@ def _replace(
 
 
 def _fits_means(value: Any, x: Box) -> bool:
-    """Whether a value, another box or one that is no box, is the same at every step of means x."""
+    """True where a value, a box or not, is the same at every step of means x."""
     if not x.enclosure.averaged or isinstance(value, Box) or not isinstance(value, Tensor):
         return True
     return value.ndim < x.ndim or (value.ndim == x.ndim and len(value) == 1)
@@ -151,7 +151,7 @@ def _scale(x: Box, factor: Any, centre: Tensor | None = None) -> Box:
         positive = bool((factor > 0).all()) if isinstance(factor, Tensor) else factor > 0
         kept = positive and centre.shape == x.shape
         budget = budget.multiply(factor) if kept else None
-    return Box.around(centre, _replace(x, radius, slack, magnitude, budget))
+    return Box.around(centre, _after_numbers(x, radius, slack, magnitude, budget))
 
 
 def _reduce(func: Any, x: Box, *args: Any, **options: Any) -> Box:
@@ -216,7 +216,7 @@ def _permute(func: Any, x: Box, *args: Any, **options: Any) -> Box:
 
 
 def _keeps_time(func: Any, x: Box, *args: Any, **options: Any) -> bool:
-    """Whether the first axis is what it was, or one of several steps that are all the same."""
+    """True where the first axis is what it was, or one of several steps that are all equal."""
     if func is Tensor.__getitem__:
         if isinstance(args[0], int):
             return not x.stride(0)
@@ -228,7 +228,7 @@ def _keeps_time(func: Any, x: Box, *args: Any, **options: Any) -> bool:
 
 
 def _is_slice(index: Any) -> bool:
-    """Whether an index takes every value once at most."""
+    """True where an index takes every value once at most."""
     several = index if isinstance(index, tuple) else (index,)
     return all(i is None or i is Ellipsis or isinstance(i, int | slice) for i in several)
 
@@ -303,7 +303,7 @@ _DRAWS = frozenset(
 )
 """Functions of which one draw says nothing about the next."""
 
-OPERATIONS: Mapping[Any, Callable[..., Any]] = MappingProxyType(
+_OPERATIONS: Mapping[Any, Callable[..., Any]] = MappingProxyType(
     _named(apply_affine, "linear", "conv1d", "conv2d", "conv3d")
     | {functional.batch_norm: apply_batch_norm}
     | _named(average_windows, "avg_pool1d", "avg_pool2d", "avg_pool3d")

@@ -18,7 +18,7 @@ _NEURON_SAFETY = 16
 """Units of roundoff per term of a potential: of the network's simulation, and of the bounds."""
 
 
-def unit_roundoff(like: Tensor) -> float:
+def _unit_roundoff(like: Tensor) -> float:
     """Largest relative error of a product in the tensor's dtype, as torch is set up at present."""
     precisions = {"tf32": 2.0**-11, "bf16": 2.0**-8}
     exact = torch.finfo(like.dtype).eps / 2
@@ -49,7 +49,7 @@ def widening(terms: int, like: Tensor) -> float:
 
     :param terms: products that one value is the sum of.
     :raises OverflowError: where so many cannot be bounded."""
-    unit = unit_roundoff(like)
+    unit = _unit_roundoff(like)
     n = (terms + 4) * unit
     if n >= 0.5:
         raise OverflowError(f"sums of {terms} products, each rounded by {unit:.1g} of its size")

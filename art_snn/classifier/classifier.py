@@ -17,8 +17,7 @@ from torch import Tensor, nn
 
 from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import (
-    Facts,
-    answerable,
+    InputFacts,
     as_array,
     as_tensor,
     check_device_type,
@@ -29,12 +28,13 @@ from art_snn.classifier.inputs import (
     filled,
     reaches_as_it_is,
     refuse_masked,
+    with_finite_rows,
 )
 from art_snn.classifier.transfer import card_of, defaults_of, move_all, rebuild_optimizer
 from art_snn.gradients import Gradient
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
-from art_snn.progress import over
+from art_snn.progress import progress_over
 
 PRECISE = ("float32", "float64")
 """Types of numbers that ART's default preprocessing leaves as they are."""
@@ -206,7 +206,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :param reduction: "none", "mean" or "sum".
         :return: losses (N,) or a scalar, of x's library and device; NaN as in :meth:`predict`.
         :raises ValueError: for bad samples or labels."""
-        facts = Facts.of(x, y)
+        facts = InputFacts.of(x, y)
         x, missing = self._answerable(x, facts)
         y = self._scores(y, x, facts)
         inputs, labels = self._apply_preprocessing(self._moved(x), y, fit=False, no_grad=False)
@@ -237,7 +237,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :return: gradient of x's shape, library and device; 0 for samples that hold NaN or infinity,
             with a warning.
         :raises ValueError: for bad samples or labels, or an unknown rule."""
-        facts = Facts.of(x, y)
+        facts = InputFacts.of(x, y)
         x, missing = self._answerable(x, facts)
         y = self._scores(y, x, facts)
         with self._mode(training_mode, gradient), self.model.fixed(), torch.enable_grad():
@@ -340,7 +340,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         remedy = "Wrap a torch DataLoader in art.data_generators.PyTorchDataGenerator."
         require(isinstance(generator, DataGenerator), "generator", expected, got, remedy)
         scheduler = kwargs.pop("scheduler", None)
-        for _ in over(range(nb_epochs), "Training", unit="epochs", verbose=verbose):
+        for _ in progress_over(range(nb_epochs), "Training", unit="epochs", verbose=verbose):
             for x, y in _one_pass(generator):
                 self.fit(x, y, batch_size=len(x), nb_epochs=1, **kwargs)
             if scheduler is not None:
@@ -423,9 +423,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         with rule, modes_kept(self._model, training):
             yield
 
-    def _answerable(self, x: Any, facts: Facts | None = None) -> tuple[Any, Tensor | None]:
+    def _answerable(self, x: Any, facts: InputFacts | None = None) -> tuple[Any, Tensor | None]:
         """The samples with zeros in place of those that are not finite, and which these are."""
-        x, missing = answerable(x, self.input_shape, None if facts is None else facts.missing)
+        x, missing = with_finite_rows(x, self.input_shape, None if facts is None else facts.missing)
         if missing is not None and not self._warned:
             self._warned = True
             text = "some samples hold NaN or infinity: their logits and losses are NaN, their "
@@ -484,7 +484,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         inputs, labels = self._apply_preprocessing(leaf, y=labels, fit=False, no_grad=False)
         return leaf, inputs, labels
 
-    def _scores(self, y: Any, x: Any, facts: Facts | None = None) -> Any:
+    def _scores(self, y: Any, x: Any, facts: InputFacts | None = None) -> Any:
         """Labels as one row of scores per sample, in the library that x is of."""
         check_labels(y, len(x), self.nb_classes, facts)
         rows = y if isinstance(y, Tensor) and y.ndim == 2 and y.shape[1] > 1 else as_array(y)
@@ -503,7 +503,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         fits = not isinstance(x, Tensor) or self.all_framework_preprocessing
         require(fits, "x", expected, "a torch tensor", remedy)
 
-    def _targets(self, labels: Any, logits: Tensor, facts: Facts | None = None) -> Tensor:
+    def _targets(self, labels: Any, logits: Tensor, facts: InputFacts | None = None) -> Tensor:
         """Labels as the loss takes them, on the device of the logits."""
         whole = facts is not None and facts.whole and self._unprocessed
         if whole and self._reduce_labels and self._int_labels and self.nb_classes > 1:

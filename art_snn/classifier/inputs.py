@@ -24,7 +24,7 @@ def checked_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
     return x
 
 
-class Facts(NamedTuple):
+class InputFacts(NamedTuple):
     """What checks want to know of samples and labels on one device, read in one transfer.
 
     :param missing: which samples are not finite, bool [N].
@@ -36,7 +36,7 @@ class Facts(NamedTuple):
     whole: bool
 
     @classmethod
-    def of(cls, x: Any, y: Any) -> "Facts | None":
+    def of(cls, x: Any, y: Any) -> "InputFacts | None":
         """Of tensors; None where one is none, is empty, or has numbers without an order."""
         tensors = [value for value in (x, y) if isinstance(value, torch.Tensor)]
         if len(tensors) < 2 or x.device != y.device or any(t.is_complex() for t in tensors):
@@ -57,7 +57,7 @@ def is_rows(y: Any) -> bool:
     return bool(y.ndim == 2 and y.shape[1] > 1)
 
 
-def answerable(
+def with_finite_rows(
     x: Any, input_shape: tuple[int, ...], missing: torch.Tensor | None = None
 ) -> tuple[Any, torch.Tensor | None]:
     """Samples as torch can take them, zeros where one is not finite; which these are, bool [N].
@@ -175,7 +175,7 @@ def check_device_type(device_type: object, argument: str = "device_type") -> Non
     require(device_type in ("gpu", "cpu"), argument, "'gpu' or 'cpu'", repr(device_type), remedy)
 
 
-def check_labels(y: Any, samples: int, classes: int, facts: Facts | None = None) -> None:
+def check_labels(y: Any, samples: int, classes: int, facts: InputFacts | None = None) -> None:
     """TypeError or ValueError unless y holds class indices (N,) or (N, 1), or scores (N, K).
 
     :param facts: of these labels, where they are known."""

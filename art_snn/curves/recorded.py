@@ -11,7 +11,7 @@ from art_snn.classifier.inputs import checked_samples
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.passes import calls_of, modes_kept
-from art_snn.progress import over
+from art_snn.progress import progress_over
 from art_snn.seeding import seeded
 
 
@@ -72,7 +72,7 @@ def record(
     with hooked as calls, seeded(seed), modes_kept(network), torch.no_grad():
         network.eval()
         starts = range(0, len(x), batch_size)
-        for start in over(starts, f"Recording {name}", unit="batches", leave=False):
+        for start in progress_over(starts, f"Recording {name}", unit="batches", leave=False):
             calls.clear()
             network(torch.as_tensor(x[start : start + batch_size], device=device))
             require(calls, "layer", expected, got, "Choose another layer.")

@@ -3,7 +3,7 @@
 from art_snn.data.dataset import Dataset as Dataset
 from art_snn.data.events import events as events
 from art_snn.data.folder import from_folder as from_folder
-from art_snn.data.images import images as images
+from art_snn.data.images import digits as digits, images as images
 from art_snn.data.load import (
     NAMES as NAMES,
     RANDOM as RANDOM,
@@ -11,4 +11,3 @@ from art_snn.data.load import (
     load_data as load_data,
 )
 from art_snn.data.npz import from_npz as from_npz
-from art_snn.data.packaged import digits as digits

@@ -1,24 +1,49 @@
 """Recordings of event cameras as frames."""
 
 import sys
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
-from art_snn.checks import require, require_count
-from art_snn.data.dataset import Dataset
+import numpy as np
+import torch
+from torch.nn import functional
+
+from art_snn.checks import (
+    MissingFile,
+    MissingPackage,
+    require,
+    require_count,
+    require_root,
+    require_sides,
+)
+from art_snn.data.dataset import Dataset, ImageSize, checked_range, sized_name, stratified
 from art_snn.data.npz import from_npz
-from art_snn.data.recordings import Recordings, convert
-from art_snn.data.samples import checked_range
-from art_snn.data.sizes import ImageSize, sides, sized_name
-from art_snn.paths import require_root
+from art_snn.files import write_arrays
+from art_snn.progress import progress_over
 
-EVENTS: Mapping[str, Recordings] = MappingProxyType(
+
+@dataclass(frozen=True)
+class _Recordings:
+    """A set of tonic: the name of its class, which is also its folder below root.
+
+    Without a split it comes in one part; reading it takes the packages."""
+
+    kind: str
+    split: bool = True
+    image_size: int | None = None
+    packages: tuple[str, ...] = ("tonic",)
+    mirrored: bool = True
+
+
+EVENTS: Mapping[str, _Recordings] = MappingProxyType(
     {
-        "nmnist": Recordings("NMNIST", mirrored=False),
-        "dvs128-gesture": Recordings("DVSGesture", mirrored=False),
-        "cifar10-dvs": Recordings(
+        "nmnist": _Recordings("NMNIST", mirrored=False),
+        "dvs128-gesture": _Recordings("DVSGesture", mirrored=False),
+        "cifar10-dvs": _Recordings(
             "CIFAR10DVS", split=False, image_size=48, packages=("tonic", "aedat")
         ),
     }
@@ -60,10 +85,89 @@ def events(
     if value_range is not None:
         checked_range(value_range)
     source, root = EVENTS[name], require_root(root)
-    size = source.image_size if image_size is None else sides(image_size)
+    size = source.image_size if image_size is None else image_size
     cache = root / f"{sized_name(name, size).replace(' ', '-')}-{frames}-frames.npz"
     if not cache.exists():
-        convert(source, root, download, frames, size, cache)
+        _convert(source, root, download, frames, size, cache)
     # We wrote it, perhaps in hours: no size is refused.
     data = from_npz(cache, value_range, largest=sys.maxsize)
     return replace(data, name=sized_name(name, size), mirrored=source.mirrored)
+
+
+def _convert(
+    source: _Recordings,
+    root: Path,
+    download: bool,
+    frames: int,
+    size: ImageSize | None,
+    cache: Path,
+) -> None:
+    """Write the frames of all recordings to the file, which appears only once it is whole."""
+    kind = _kind(source, root, download)
+    to_frame = import_module("tonic.transforms").ToFrame(kind.sensor_size, n_event_bins=frames)
+
+    def frame(recording: Any) -> np.ndarray:
+        # tonic gives floating point for a recording without events.
+        counts = to_frame(recording).astype(np.int16, copy=False)
+        if size is None:
+            return counts  # type: ignore[no-any-return]
+        sides = require_sides(size, channels="Channels are not resized.")
+        # [T, C, H, W] -> means of areas.
+        means = functional.interpolate(
+            torch.from_numpy(counts.astype(np.float32)), sides, mode="area"
+        )
+        return means.numpy()
+
+    if source.split:
+        x_train, y_train = _part(kind(str(root), train=True), frame, "training")
+        x_test, y_test = _part(kind(str(root), train=False), frame, "test")
+    else:
+        x, y = _part(kind(str(root)), frame, "all")
+        train, test = stratified(y, 0.1, 0, "test_share")
+        x_train, y_train, x_test, y_test = x[train], y[train], x[test], y[test]
+    write_arrays(cache, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
+
+
+def _part(
+    recordings: Any, frame: Callable[[Any], np.ndarray], words: str
+) -> tuple[np.ndarray, np.ndarray]:
+    # By name, since tonic lists some sets in the order of the file system.
+    order = np.argsort(np.array([str(file) for file in recordings.data]))
+    x: np.ndarray | None = None
+    y = np.empty(len(order), np.int64)
+    for row, index in enumerate(progress_over(order, f"Frames, {words} part", unit="recordings")):
+        counts, y[row] = frame(recordings[int(index)][0]), recordings.targets[int(index)]
+        x = np.empty((len(order), *counts.shape), counts.dtype) if x is None else x
+        x[row] = counts
+    assert x is not None, "tonic found the set whole"
+    small = x.dtype == np.int16 and x.max() <= np.iinfo(np.uint8).max
+    return x.astype(np.uint8) if small else x, y
+
+
+def _kind(source: _Recordings, root: Path, download: bool) -> Any:
+    """The class in tonic, which fetches by itself: one that says what is missing instead."""
+    for package in source.packages:
+        try:
+            import_module(package)
+        except ModuleNotFoundError as error:
+            expected = f"expected the package {package}, to read {source.kind}, but there is none"
+            remedy = "Install it by pip install 'art_snn[events]'."
+            raise MissingPackage("data", f"{expected} ({error}). {remedy}") from error
+    kind = getattr(import_module("tonic.datasets"), source.kind)
+    folder = root / source.kind
+
+    def fetch(self: Any) -> None:
+        try:
+            if download:
+                kind.download(self)
+                return
+            reason = "nothing is fetched unless asked for"
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+        files = f"{getattr(self, 'filename', 'recordings')} and what it holds in {folder}"
+        remedy = "Pass download=True, --download in commands: it unpacks an archive that is there, "
+        remedy += "and fetches it otherwise."
+        raise MissingFile("data", f"expected {files}, which are not all there ({reason}). {remedy}")
+
+    # tonic names the folder after the class.
+    return type(source.kind, (kind,), {"download": fetch})

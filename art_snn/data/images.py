@@ -1,65 +1,42 @@
-"""The image sets of torchvision."""
+"""The image sets of torchvision, and the digits that come with scikit-learn."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch.nn import functional
 from torchvision import datasets
 
-from art_snn.checks import ArgumentError, MissingFile, require
-from art_snn.data import packaged as debian, pictures
-from art_snn.data.dataset import Dataset
-from art_snn.data.sizes import ImageSize, resized, sides, sized_name
-from art_snn.data.split import stratified
-from art_snn.paths import expand_path, require_root
+from art_snn.checks import ArgumentError, MissingFile, require, require_root, require_sides
+from art_snn.data.dataset import Dataset, ImageSize, sized_name, stratified
+from art_snn.data.folder import read_pictures
 
-Part = tuple[np.ndarray, np.ndarray]
+_Part = tuple[np.ndarray, np.ndarray]
 """Images [N, C, H, W] uint8 with their class indices [N] int64."""
 
-
-@dataclass(frozen=True)
-class _Source:
-    """A set of torchvision: what reads its training and test part, and where it lies below root."""
-
-    parts: Callable[[Path, bool, ImageSize | None], tuple[Part, Part]]
-    place: str
-    mirrored: bool = True
-
-
-def _torchvision(kind: Callable[..., Any], place: str, mirrored: bool = True) -> _Source:
-    def parts(root: Path, download: bool, image_size: ImageSize | None) -> tuple[Part, Part]:
-        train, test = (_arrays(kind(root, train, download=download)) for train in (True, False))
-        return train, test
-
-    return _Source(parts, place, mirrored)
+IMAGES = {
+    "mnist": "MNIST/raw",
+    "fashion-mnist": "FashionMNIST/raw",
+    "cifar10": "cifar-10-batches-py",
+    "cifar100": "cifar-100-python",
+    "svhn": "train_32x32.mat and test_32x32.mat",
+    "eurosat": "eurosat/2750",
+}
+"""The sets by name, each with the place of its files below the root."""
 
 
-def _svhn(root: Path, train: bool, download: bool) -> datasets.SVHN:
-    return datasets.SVHN(root, "train" if train else "test", download=download)
+def digits(test_share: float = 0.2, seed: int = 0) -> Dataset:
+    """scikit-learn's handwritten digits: 1,797 real images of 8x8 pixels, ten classes.
 
-
-def _eurosat(root: Path, download: bool, image_size: ImageSize | None) -> tuple[Part, Part]:
-    samples = datasets.EuroSAT(root, download=download).samples
-    x = pictures.read_pictures([file for file, _ in samples], image_size)
-    y = np.array([label for _, label in samples], dtype=np.int64)
-    train, test = stratified(y, 0.2, 0, "test_share")
-    return (x[train], y[train]), (x[test], y[test])
-
-
-IMAGES: Mapping[str, _Source] = MappingProxyType(
-    {
-        "mnist": _torchvision(datasets.MNIST, "MNIST/raw", mirrored=False),
-        "fashion-mnist": _torchvision(datasets.FashionMNIST, "FashionMNIST/raw"),
-        "cifar10": _torchvision(datasets.CIFAR10, "cifar-10-batches-py"),
-        "cifar100": _torchvision(datasets.CIFAR100, "cifar-100-python"),
-        "svhn": _torchvision(_svhn, "train_32x32.mat and test_32x32.mat", mirrored=False),
-        "eurosat": _Source(_eurosat, "eurosat/2750"),
-    }
-)
-"""The sets by name."""
+    :param test_share: share of the images for testing, between 0 and 1.
+    :param seed: of the split, which keeps the classes' proportions."""
+    bunch = load_digits()
+    x = (bunch.images / 16).astype(np.float32)[:, None]
+    y = bunch.target.astype(np.int64)
+    train, test = stratified(y, test_share, seed, "test_share")
+    return Dataset("digits", x[train], y[train], x[test], y[test], mirrored=False)
 
 
 def images(
@@ -68,7 +45,6 @@ def images(
     *,
     download: bool = False,
     image_size: ImageSize | None = None,
-    packaged: str | Path = debian.PACKAGED,
 ) -> Dataset:
     """An image set of torchvision, as shares of 255 with channels first.
 
@@ -79,43 +55,67 @@ def images(
     :param root: folder in which torchvision keeps its sets.
     :param download: fetch the set where it is missing; without it nothing is fetched.
     :param image_size: side or (height, width), by bilinear interpolation; None keeps theirs.
-    :param packaged: folder of Debian's dataset-fashion-mnist, where root has none.
     :raises FileNotFoundError: when the set is not there, damaged, or cannot be fetched.
     :raises ValueError: for another name, a bad size, or a root that is no readable folder."""
     remedy = "Images of your own come from from_npz or from_folder."
     require(name in IMAGES, "name", f"one of {', '.join(IMAGES)}", repr(name), remedy)
-    if image_size is not None:
-        sides(image_size)
-    root, packaged, source = require_root(root), expand_path("packaged", packaged), IMAGES[name]
-    missing = name == "fashion-mnist" and not (root / source.place).is_dir()
+    full_name, root = sized_name(name, image_size), require_root(root)
     try:
-        if missing and debian.is_there(packaged):
-            train, test = debian.read_parts(packaged)
-        else:
-            train, test = source.parts(root, download, image_size)
+        train, test = _parts(name, root, download, image_size)
     except ArgumentError:
         raise
     except Exception as error:
         # Missing files, damaged bytes and networks make torchvision fail in any way.
         reason = " ".join(str(error).split()) or type(error).__name__
         advice = "Look at that folder" if download else "Pass download=True, --download in commands"
-        advice += ", or put torchvision's files there."
-        if name == "fashion-mnist":
-            advice += f" On Debian, install dataset-fashion-mnist, which puts it in {packaged}."
         why = f"which is missing, damaged or cannot be fetched ({reason}). {advice}"
-        raise MissingFile("data", f"expected {name} in {root / source.place}, {why}") from error
-    parts = zip(("x_train", "x_test"), (train[0], test[0]), strict=True)
-    x = {n: np.divide(resized(part, image_size), 255, dtype=np.float32) for n, part in parts}
-    y = {"y_train": train[1], "y_test": test[1]}
-    return Dataset(sized_name(name, image_size), **x, **y, mirrored=source.mirrored)  # type: ignore[arg-type]
+        place = root / IMAGES[name]
+        complaint = f"expected {name} in {place}, {why}, or put torchvision's files there."
+        raise MissingFile("data", complaint) from error
+    (x_train, y_train), (x_test, y_test) = train, test
+    x_train, x_test = (
+        np.divide(_resize(x, image_size), 255, dtype=np.float32) for x in (x_train, x_test)
+    )
+    # A mirrored numeral is no numeral.
+    mirrored = name not in ("mnist", "svhn")
+    return Dataset(full_name, x_train, y_train, x_test, y_test, mirrored=mirrored)
 
 
-def _arrays(part: Any) -> Part:
-    """Arrays of a set of torchvision, whose axes differ."""
-    x = np.asarray(part.data)
-    y = np.asarray(part.labels if isinstance(part, datasets.SVHN) else part.targets)
-    if x.ndim == 3:
-        x = x[:, None]
-    elif not isinstance(part, datasets.SVHN):
-        x = x.transpose(0, 3, 1, 2)
-    return x, y.astype(np.int64)
+def _parts(
+    name: str, root: Path, download: bool, image_size: ImageSize | None
+) -> tuple[_Part, _Part]:
+    """Training and test part, as torchvision reads them."""
+    if name == "eurosat":
+        samples = datasets.EuroSAT(root, download=download).samples
+        x = read_pictures([file for file, _ in samples], image_size)
+        y = np.array([label for _, label in samples], dtype=np.int64)
+        train, test = stratified(y, 0.2, 0, "test_share")
+        return (x[train], y[train]), (x[test], y[test])
+    if name == "svhn":
+        sets = [datasets.SVHN(root, part, download=download) for part in ("train", "test")]
+        return tuple((part.data, part.labels.astype(np.int64)) for part in sets)  # type: ignore[return-value]
+    kinds: dict[str, Any] = {
+        "mnist": datasets.MNIST,
+        "fashion-mnist": datasets.FashionMNIST,
+        "cifar10": datasets.CIFAR10,
+        "cifar100": datasets.CIFAR100,
+    }
+    parts = []
+    for part in (kinds[name](root, train, download=download) for train in (True, False)):
+        x = np.asarray(part.data)
+        x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
+        parts.append((x, np.asarray(part.targets).astype(np.int64)))
+    return parts[0], parts[1]
+
+
+def _resize(x: np.ndarray, image_size: ImageSize | None) -> np.ndarray:
+    """Images [N, C, H, W] uint8 by bilinear interpolation, with antialiasing where they shrink."""
+    if image_size is None:
+        return x
+    size = require_sides(image_size, channels="Channels are not resized.")
+    if x.shape[2:] == size:
+        return x
+    # By parts, since the interpolation needs more memory than bytes do.
+    parts = (torch.tensor(x[i : i + 1024], device="cpu") for i in range(0, len(x), 1024))
+    how: Any = {"size": size, "mode": "bilinear", "antialias": True}
+    return np.concatenate([functional.interpolate(part, **how).numpy() for part in parts])

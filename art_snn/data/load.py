@@ -1,47 +1,51 @@
-"""One word, file or folder for every data set."""
+"""A data set by one word: its name, file or folder."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from tyro.conf import arg
-
-from art_snn.checks import LONGEST_SIDE, Folder, Open, invalid, require, require_count
-from art_snn.data.dataset import Dataset
+from art_snn.checks import (
+    FILE,
+    FOLDER,
+    LONGEST_SIDE,
+    expand_path,
+    invalid,
+    path_kind,
+    require,
+    require_count,
+)
+from art_snn.data.dataset import Dataset, ImageSize
 from art_snn.data.events import EVENTS, events
 from art_snn.data.folder import from_folder
-from art_snn.data.images import IMAGES, images
+from art_snn.data.images import IMAGES, digits, images
 from art_snn.data.npz import from_npz
-from art_snn.data.packaged import digits
-from art_snn.data.sizes import ImageSize
-from art_snn.paths import FILE, FOLDER, expand_path, path_kind
 
+_Loader = tuple[Callable[..., Dataset], tuple[str, ...]]
+"""What makes a data set, and the fields of :class:`Source` that it takes."""
 
-@dataclass(frozen=True)
-class SourceKind:
-    """What makes a data set, and the fields of :class:`Source` that it understands."""
-
-    make: Callable[..., Dataset]
-    options: tuple[str, ...] = ()
-
-
-_KEPT = ("root", "download", "image_size")
-_EVENTS = (*_KEPT, "value_range", "frames")
-NAMES: Mapping[str, SourceKind] = MappingProxyType(
-    {"digits": SourceKind(digits, ("test_share",))}
-    | {name: SourceKind(partial(images, name), _KEPT) for name in IMAGES}
-    | {name: SourceKind(partial(events, name), _EVENTS) for name in EVENTS}
+NAMES: Mapping[str, _Loader] = MappingProxyType(
+    {"digits": (digits, ("test_share",))}
+    | {name: (partial(images, name), ("root", "download", "image_size")) for name in IMAGES}
+    | {
+        name: (partial(events, name), ("root", "download", "image_size", "value_range", "frames"))
+        for name in EVENTS
+    }
 )
 """The data sets that have a name."""
 
-DEFAULT = "digits"
-"""The data set where none is named."""
-
 RANDOM = "random"
-"""In the place of a data set, where a command takes it: uniform random samples."""
+"""In place of a data set, where a command takes it: uniform random samples."""
+
+_REASONS = {
+    "image_size": "whose images have the size they have",
+    "value_range": "whose values are shares from 0 to 1",
+    "frames": "which are no event recordings",
+    "axes": "whose axes are known",
+    "test_share": "which has training and test samples of its own",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,19 +63,19 @@ class Source:
     :param axes: NCHW or NHWC, of a .npz file whose images can be read both ways.
     :param test_share: share for testing where a file or folder has no split of its own [0.2]."""
 
-    data: Annotated[Open[str], arg(metavar="NAME|FILE|FOLDER")] = None
-    root: Folder = Path("data")
+    data: str | None = None
+    root: Path = Path("data")
     download: bool = False
-    image_size: Open[ImageSize] = None
-    value_range: Open[tuple[float, float]] = None
-    frames: Open[int] = None
-    axes: Open[Literal["NCHW", "NHWC"]] = None
-    test_share: Open[float] = None
+    image_size: ImageSize | None = None
+    value_range: tuple[float, float] | None = None
+    frames: int | None = None
+    axes: Literal["NCHW", "NHWC"] | None = None
+    test_share: float | None = None
 
     @property
     def name(self) -> str:
         """Name, file or folder of the data set."""
-        return DEFAULT if self.data is None else self.data
+        return "digits" if self.data is None else self.data
 
     @property
     def random(self) -> bool:
@@ -96,22 +100,22 @@ class Source:
 
         :raises FileNotFoundError: when the set, file or folder is not there.
         :raises ValueError: for an unknown name, or an option that the data have no use for."""
-        kind = NAMES.get(self.name) or self._of_path()
+        make, names = NAMES.get(self.name) or self._of_path()
         for option, reason in _REASONS.items():
             value = getattr(self, option)
             expected = f"None for {self.name}, {reason}"
             remedy = "Leave it out, or save the data as you want them for from_npz."
-            require(value is None or option in kind.options, option, expected, repr(value), remedy)
-        options = {name: getattr(self, name) for name in kind.options}
-        return kind.make(**{name: value for name, value in options.items() if value is not None})
+            require(value is None or option in names, option, expected, repr(value), remedy)
+        options = {name: getattr(self, name) for name in names}
+        return make(**{name: value for name, value in options.items() if value is not None})
 
-    def _of_path(self) -> SourceKind:
+    def _of_path(self) -> _Loader:
         path = expand_path("data", self.name)
         kind = path_kind("data", path)
         if kind == FOLDER:
-            return SourceKind(partial(from_folder, path), ("image_size", "test_share"))
+            return partial(from_folder, path), ("image_size", "test_share")
         if kind == FILE or path.suffix == ".npz":
-            return SourceKind(partial(from_npz, path), ("value_range", "axes", "test_share"))
+            return partial(from_npz, path), ("value_range", "axes", "test_share")
         expected = f"one of {', '.join(NAMES)}, a .npz file or a folder of pictures"
         got = f"{self.name!r}, {kind}" if kind else repr(self.name)
         raise invalid("data", expected, got, "Check the spelling and the path.")
@@ -120,12 +124,3 @@ class Source:
 def load_data(name: str, **options: Any) -> Dataset:
     """The data set of that name, file or folder; the options are fields of :class:`Source`."""
     return Source(data=name, **options).load()
-
-
-_REASONS = {
-    "image_size": "whose images have the size they have",
-    "value_range": "whose values are shares from 0 to 1",
-    "frames": "which are no event recordings",
-    "axes": "whose axes are known",
-    "test_share": "which has training and test samples of its own",
-}

@@ -1,14 +1,24 @@
-"""Whether a measured robustness can be believed: what speaks against it, with the evidence."""
+"""Reasons to doubt a measured robustness, with the evidence and what to do."""
 
 from art_snn.findings.attack import (
     CHECKS_OF_ATTACKS as CHECKS_OF_ATTACKS,
-    examine_attack as examine_attack,
-)
-from art_snn.findings.base import Finding as Finding, Subject as Subject
-from art_snn.findings.examine import CHECKS as CHECKS, examine as examine
-from art_snn.findings.outcome import (
     CHECKS_OF_OUTCOMES as CHECKS_OF_OUTCOMES,
+    examine_attack as examine_attack,
     examine_outcome as examine_outcome,
+)
+from art_snn.findings.examination import CHECKS as CHECKS, examine as examine
+from art_snn.findings.finding import (
+    DRAWS as DRAWS,
+    MARGIN as MARGIN,
+    NATIVE as NATIVE,
+    OTHER_RULES as OTHER_RULES,
+    SEARCH as SEARCH,
+    SOURCES as SOURCES,
+    STEPS as STEPS,
+    UPPER_BOUND as UPPER_BOUND,
+    Finding as Finding,
+    Remedy as Remedy,
+    Subject as Subject,
 )
 from art_snn.findings.strength import (
     CHECKS_OF_STRENGTH as CHECKS_OF_STRENGTH,

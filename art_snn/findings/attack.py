@@ -1,18 +1,116 @@
-"""Findings about what an attack returns, and about what it held on its way."""
+"""Findings about an attack that runs once and is watched, and about the outcome of a plan."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
+from torch import Tensor
 
-from art_snn.attacks.distances import SHIFT, distances, require_measure
+from art_snn.attacks.balls import ROUNDING, SHIFT, distances, require_measure, rounding_of
+from art_snn.attacks.borrowed import watching
+from art_snn.attacks.objectives import margin
+from art_snn.attacks.outcome import Outcome, StageRecord
 from art_snn.checks import require, shown
 from art_snn.classifier.inputs import reaches_as_it_is
-from art_snn.findings.attacked import Attacked
-from art_snn.findings.base import Finding
 from art_snn.findings.examination import make_subject, run_checks
+from art_snn.findings.finding import UPPER_BOUND, Finding, Remedy, Subject
+from art_snn.seeding import seeded
 
 ATTACK_BENCH = "AttackBench: Cinà et al., AAAI 2025"
+FEWEST = 2
+
+
+@dataclass
+class Path:
+    """The points of each sample's ball and range that were misclassified by the widest margin.
+
+    A point in the balls of several samples is left out: nothing says for which of them the network
+    computed it.
+
+    :param centres: the samples [N, D] in double precision, with their true classes [N].
+    :param points: the points [N, D], the samples where there is none.
+    :param margins: there, best other logit minus that of the true class [N]; 0 where none."""
+
+    centres: Tensor
+    classes: Tensor
+    points: Tensor
+    margins: Tensor
+    norm: float
+    eps: float
+    low: np.ndarray
+    high: np.ndarray
+
+    def take(self, inputs: Tensor, logits: Tensor) -> None:
+        """Take in what the network computed: inputs ``[n, *shape]`` and logits [n, K]."""
+        with torch.no_grad():
+            points = inputs.to(self.centres).flatten(1)
+            low, high = (self.centres.new_tensor(end) for end in (self.low, self.high))
+            within = ((inputs >= low) & (inputs <= high)).flatten(1).all(1)
+            exact = "donot_use_mm_for_euclid_dist"
+            gaps = torch.cdist(points, self.centres, p=self.norm, compute_mode=exact)
+            slack = torch.as_tensor(rounding_of(points), device=gaps.device)
+            inside = gaps <= self.eps + slack[:, None]
+            single = within & (inside.sum(1) == 1)
+            rows = inside[single].int().argmax(1)
+            values = margin(logits.detach()[single], self.classes[rows]).to(self.centres)
+            self._keep(rows, points[single], values)
+
+    def _keep(self, rows: Tensor, points: Tensor, values: Tensor) -> None:
+        # One by one, since a sample may have several points in a batch; few are misclassified.
+        for index in (values > self.margins[rows]).nonzero()[:, 0]:
+            row = rows[index]
+            if values[index] > self.margins[row]:
+                self.points[row], self.margins[row] = points[index], values[index]
+
+    @property
+    def held(self) -> np.ndarray:
+        """Which samples it held an adversarial of, bool (N,)."""
+        return np.asarray((self.margins > 0).cpu().numpy())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attacked(Subject):
+    """Samples with an untargeted attack on them, which runs once."""
+
+    attack: EvasionAttack
+
+    @cached_property
+    def run(self) -> tuple[np.ndarray, Path]:
+        """What the attack returns ``(N, *input_shape)``, and what it computed on its way."""
+        device = self.estimator.device
+        x = torch.as_tensor(self.x, dtype=torch.float64, device=device).flatten(1)
+        classes, margins = torch.as_tensor(self.y, device=device), x.new_zeros(len(x))
+        path = Path(x, classes, x.clone(), margins, float(self.norm), self.eps, *self.limits)
+        with seeded(self.seed), watching(self.estimator, path.take):
+            returned = self.attack.generate(self.x.copy(), self.y.copy())
+        array = isinstance(returned, np.ndarray)
+        got = f"shape {returned.shape}" if array else shown(returned)
+        fits = array and returned.shape == self.x.shape
+        remedy = "Patches are no changes of samples within a ball."
+        require(fits, "attack", "one that returns samples of x's shape", got, remedy)
+        return returned, path
+
+    @property
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest values, rounding included; infinite without clip_values."""
+        values, slack = self.estimator.clip_values, ROUNDING * self.span
+        low, high = (-np.inf, np.inf) if values is None else values
+        return np.asarray(low) - slack, np.asarray(high) + slack
+
+    @cached_property
+    def finite(self) -> np.ndarray:
+        """Which of the returned samples are numbers throughout, bool (N,)."""
+        rows = self.run[0].reshape(len(self.x), -1)
+        return np.asarray(np.isfinite(rows).all(1))
+
+    @cached_property
+    def returned(self) -> np.ndarray:
+        """The returned samples; where one is not finite, the original."""
+        which = self.finite.reshape(-1, *(1,) * (self.x.ndim - 1))
+        return np.where(which, self.run[0], self.x).astype(self.x.dtype)
 
 
 def not_numbers(subject: Attacked) -> Finding | None:
@@ -21,11 +119,16 @@ def not_numbers(subject: Attacked) -> Finding | None:
     if not count:
         return None
     return Finding(
+        "returned-nan",
         "returned samples that are not numbers",
         {"samples": count, "of": len(subject.x)},
         "if any returned value is NaN or infinite (ours)",
-        "Look for a gradient of length 0 that is divided by its length. Count such samples as not "
-        "broken.",
+        (
+            Remedy(
+                "Look for a gradient of length 0 that is divided by its length. Count such samples "
+                "as not broken."
+            ),
+        ),
         sentence=f"The attack returned NaN or infinite values in {count} of {len(subject.x)} "
         "samples.",
         severity="error",
@@ -36,16 +139,21 @@ def out_of_ball(subject: Attacked) -> Finding | None:
     """Some returned samples are farther than the budget from the originals."""
     x, returned = (torch.as_tensor(a, device="cpu").double() for a in (subject.x, subject.returned))
     far = distances(subject.norm, x, returned, 0)
-    out = far > subject.eps + subject.slack
+    out = far > subject.eps + rounding_of(returned)
     if not out.any():
         return None
     count, largest = int(out.sum()), float(far.max())
     return Finding(
+        "returned-beyond-budget",
         "returned samples beyond the budget",
         {"samples": count, "of": len(x), "largest": largest, "eps": subject.eps},
         f"if any change is longer than eps, by more than rounding ({ATTACK_BENCH})",
-        "Project the returned samples, or do not count them. Give the attack the norm and the "
-        "budget.",
+        (
+            Remedy(
+                "Project the returned samples, or do not count them. Give the attack the norm and "
+                "the budget."
+            ),
+        ),
         sentence=f"The attack changed {count} of {len(x)} samples by more than eps "
         f"{subject.eps:.4g} allows, by up to {largest:.4g}.",
         severity="error",
@@ -61,10 +169,11 @@ def out_of_range(subject: Attacked) -> Finding | None:
     count = int(out.reshape(len(out), -1).any(1).sum())
     lowest, highest = float(subject.returned.min()), float(subject.returned.max())
     return Finding(
+        "returned-outside-range",
         "returned samples outside the range",
         {"samples": count, "of": len(out), "lowest value": lowest, "highest value": highest},
         f"if any value is outside clip_values, by more than rounding ({ATTACK_BENCH})",
-        "Clip the returned samples, and check again whether they are misclassified.",
+        (Remedy("Clip the returned samples, and check again whether they are misclassified."),),
         sentence=f"The attack gave {count} of {len(out)} samples values that none can have; "
         f"returned values reach from {lowest:.4g} to {highest:.4g}.",
         severity="error",
@@ -82,11 +191,12 @@ def silent_successes(subject: Attacked) -> Finding | None:
     if not silent:
         return None
     return Finding(
+        "silent-success",
         "successes that are not returned",
         {"samples": silent, "that are right": correct},
         "if the attack found a valid adversarial example but returned something else (Pintor et "
         "al., NeurIPS 2022)",
-        "Return the first adversarial of the path, as art_snn.attacks.AutoPGD does.",
+        (Remedy("Return the first adversarial of the path, as art_snn.attacks.AutoPGD does."),),
         sentence=f"Within eps {subject.eps:.4g} the attack came across a misclassified version of "
         f"{silent} of {correct} samples, but returned one that is classified correctly.",
     )
@@ -145,3 +255,67 @@ def _examinable(attack: EvasionAttack) -> PyTorchClassifier:
     expected, got = "one on a classifier without preprocessing", "one with it"
     require(reaches_as_it_is(attack.estimator), "attack", expected, got, remedy)
     return attack.estimator
+
+
+def few_gradients(outcome: Outcome) -> Finding | None:
+    """Hardly a stage followed a gradient of the network."""
+    ran, total = (sum(one.gradient for one in stages) for stages in _planned(outcome))
+    # Plans of a single stage, as for some norms, ask for one.
+    if not total or ran >= min(FEWEST, len(_planned(outcome)[1])):
+        return None
+    return Finding(
+        "few-gradients",
+        "too few attacks with a gradient",
+        {"stages with a gradient": ran, "that were planned": total},
+        f"if fewer than {FEWEST} stages have one, or the only stage of a plan has none (ours)",
+        (
+            Remedy(
+                "To survive random search is no robustness. art-snn inspect lists the rules that "
+                "suit the network. Where its own gradient is cut, look for detach, no_grad or "
+                "rounding."
+            ),
+        ),
+        sentence=f"{ran} of {total} planned attacks that follow a gradient ran on this network.",
+    )
+
+
+def _planned(outcome: Outcome) -> tuple[list[StageRecord], list[StageRecord]]:
+    """The stages of the plan that ran, and all of them."""
+    ran = [one for one in outcome.stages if one.status != "submitted"]
+    return ran, [*ran, *outcome.skipped]
+
+
+def stages_skipped(outcome: Outcome) -> Finding | None:
+    """Stages that follow a gradient did not run; those that would repeat another do not count."""
+    skipped = [one for one in outcome.skipped if one.gradient and one.status == "skipped"]
+    if not skipped:
+        return None
+    first, total = skipped[0], sum(one.gradient for one in _planned(outcome)[1])
+    return Finding(
+        "stages-skipped",
+        "attacks skipped",
+        {"stages skipped": len(skipped), "of": total},
+        "if any stage with a gradient does not run (ours)",
+        (
+            Remedy(
+                f"The first is {first.description}: {first.reason.rstrip('.')}. Where neurons are "
+                "not recognised, art_snn.interop.register_neuron makes them known."
+            ),
+            UPPER_BOUND,
+        ),
+        sentence=f"{len(skipped)} of {total} planned attacks that follow a gradient did not run "
+        "on this network.",
+    )
+
+
+CHECKS_OF_OUTCOMES = (few_gradients, stages_skipped)
+"""Every check of an outcome, one kind of finding each."""
+
+
+def examine_outcome(outcome: Outcome) -> list[Finding]:
+    """Look for reasons to doubt the robustness that a plan of attacks leaves.
+
+    :param outcome: of :class:`~art_snn.attacks.SpikingAutoAttack`.
+    :return: the findings, in the order of CHECKS_OF_OUTCOMES."""
+    findings = (check(outcome) for check in CHECKS_OF_OUTCOMES)
+    return [replace(finding, about="plan") for finding in findings if finding is not None]

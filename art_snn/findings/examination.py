@@ -1,4 +1,4 @@
-"""How each examination begins and ends: arguments are checked, and the network is put back."""
+"""All checks before any attack, and what every examination begins and ends with."""
 
 import warnings
 from collections.abc import Callable, Collection, Iterator
@@ -14,11 +14,12 @@ from torch import nn
 from art_snn.attacks import require_budget, require_measure
 from art_snn.checks import require, require_count, require_seed
 from art_snn.classifier.inputs import as_array, checked_samples, class_indices
-from art_snn.findings.base import Finding, Subject
+from art_snn.findings import gradients, predictions
+from art_snn.findings.finding import Finding, Subject
 from art_snn.gradients import Native, short_name
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
-from art_snn.progress import over
+from art_snn.progress import progress_over
 
 AnySubject = TypeVar("AnySubject", bound=Subject)
 
@@ -59,7 +60,7 @@ def run_checks(
 ) -> list[Finding]:
     """The findings of the checks; the network is afterwards what it was."""
     with _restored(subject.estimator.model):
-        shown = over(checks, f"Findings: {about}", unit="checks", verbose=verbose)
+        shown = progress_over(checks, f"Findings: {about}", unit="checks", verbose=verbose)
         findings = [check(subject) for check in shown]
     return [replace(finding, about=about) for finding in findings if finding is not None]
 
@@ -100,3 +101,53 @@ def _restored(network: nn.Module) -> Iterator[None]:
         for module, registered in zip(modules, buffers, strict=True):
             module._buffers.clear()
             module._buffers.update(registered)
+
+
+CHECKS: tuple[Callable[[Subject], Finding | None], ...] = (
+    predictions.range_unknown,
+    predictions.range_left,
+    predictions.odd_budget,
+    predictions.statistics_changed,
+    predictions.state_kept,
+    predictions.batch_dependent,
+    predictions.random_network,
+    predictions.unanswered,
+    predictions.probabilities,
+    predictions.saturated,
+    gradients.gradients_cut,
+    gradients.gradients_vanish,
+    gradients.mixed_gradients,
+    gradients.unstable_loss,
+)
+"""Every check, one kind of finding each."""
+
+
+def examine(
+    estimator: PyTorchClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    eps: float,
+    norm: float | str = np.inf,
+    batch_size: int = 32,
+    seed: int = 0,
+    verbose: bool = False,
+) -> list[Finding]:
+    """Look for reasons to doubt a robustness measured on these samples, before any attack.
+
+    This costs some 110 forward passes and a gradient per sample, and some more of a few. The loss
+    around the samples takes a hundred of them. Weights and buffers are afterwards what they were.
+
+    :param estimator: any classifier of torch's. A spiking one is differentiated with its rule, or,
+        with a warning, with its own gradient where that alone suits it.
+    :param x: samples ``(N, *input_shape)``; a hundred are enough.
+    :param y: true classes, indices (N,) or scores (N, K).
+    :param eps: budget of the attacks, in the unit of the samples.
+    :param norm: numpy.inf or 2; of event frames 0 or "shift", about whose budgets nothing is said.
+    :param batch_size: samples per pass; seed: of what is drawn; verbose: show progress.
+    :return: the findings, in the order of CHECKS; having none is no proof of a sound evaluation.
+    :raises TypeError: when x or y is no array of real numbers.
+    :raises ValueError: for no sample, another shape, or a bad setting."""
+    subject = make_subject(Subject, estimator, x, y, eps, norm, batch_size, seed)
+    with native_gradient(subject):
+        return run_checks(CHECKS, subject, verbose=verbose)

@@ -3,12 +3,11 @@
 import numpy as np
 import torch
 
-from art_snn.attacks import FLIPS, SHIFT
+from art_snn.attacks.balls import FLIPS, SHIFT
 from art_snn.attacks.objectives import margin
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import ArgumentError
-from art_snn.findings.base import Finding, Subject
-from art_snn.findings.remedies import NATIVE, OTHER_RULES, SEARCH
+from art_snn.findings.finding import NATIVE, OTHER_RULES, SEARCH, Finding, Remedy, Subject
 from art_snn.gradients import Native
 from art_snn.network import SpikingNetwork
 
@@ -27,19 +26,21 @@ def gradients_cut(subject: Subject) -> Finding | None:
     evidence = {"samples with a gradient": 0, "samples": int(subject.correct.sum())}
     if isinstance(gradients, ArgumentError):
         return Finding(
+            "gradients-refused",
             "gradients refused",
             evidence,
             "if the network refuses them (ours)",
-            f"Change the network as it says: {gradients}",
+            (Remedy(f"Change the network as it says: {gradients}"),),
             sentence=f"The network refuses a gradient for any of the {subject.correct.sum()} "
             "correctly classified samples, so no gradient attack runs on it.",
         )
     return Finding(
+        "no-gradient",
         "no gradient reaches the input",
         evidence,
         "if autograd sees no loss that depends on its input: unavailable gradients (Pintor et "
         "al., NeurIPS 2022)",
-        f"Look for detach, rounding or numpy between the input and the loss. {OTHER_RULES}",
+        (Remedy("Look for detach, rounding or numpy between the input and the loss."), OTHER_RULES),
         sentence=f"None of the {subject.correct.sum()} correctly classified samples has a gradient "
         "that is not 0: gradient attacks have no direction to follow.",
     )
@@ -57,10 +58,11 @@ def gradients_vanish(subject: Subject) -> Finding | None:
         return None
     zeros, odd = int(zero.sum()), int((~finite).sum())
     return Finding(
+        "vanished-gradients",
         "vanished gradients",
         {"share that are 0": float(zero.mean()), "share not finite": float((~finite).mean())},
         "if any correctly classified sample has none (AutoAttack: Croce and Hein, ICML 2020)",
-        f"{OTHER_RULES} The network may be fine.",
+        (OTHER_RULES, Remedy("The network may be fine.")),
         sentence=f"The gradient is 0 for {zeros} and not finite for {odd} of {len(rows)} correctly "
         "classified samples: gradient attacks have no direction there.",
     )
@@ -75,11 +77,14 @@ def mixed_gradients(subject: Subject) -> Finding | None:
     if not natives:
         return None
     return Finding(
+        "mixed-gradients",
         "layers that ignore the gradient rule",
         {"layers of neurons": len(natives), "of": layers},
         "if the rule does not differentiate a layer (ours)",
-        f"Register the neurons of {', '.join(natives)} with art_snn.interop.register_neuron. "
-        f"{NATIVE}",
+        (
+            Remedy(f"Register the neurons of {', '.join(natives)} with interop.register_neuron."),
+            NATIVE,
+        ),
         sentence=f"The gradient rule leaves out {len(natives)} of {layers} layers of neurons, "
         f"first {next(iter(natives))}: a gradient of their own takes its place.",
     )
@@ -107,11 +112,12 @@ def unstable_loss(subject: Subject) -> Finding | None:
     if change <= UNSTABLE:
         return None
     return Finding(
+        "unstable-outputs",
         "unstable outputs",
         {"median relative change of the margin": change, "radius": radius},
         f"if it is above {UNSTABLE:g} over {DIRECTIONS} random directions (after the second "
         "indicator of Pintor et al., NeurIPS 2022, whose limit of 0.1 spikes exceed by themselves)",
-        f"Average gradients over noise of that radius. {SEARCH}",
+        (Remedy("Average gradients over noise of that radius."), SEARCH),
         sentence=f"Random changes of at most {radius:.3g} alter the lead of the true class by "
         f"{100 * change:.0f} % (median). A gradient then says little about the surroundings.",
     )

@@ -1,4 +1,4 @@
-"""Findings about what a classifier predicts, and what one call does to the next."""
+"""Findings about samples and their range, and about what a classifier predicts."""
 
 from contextlib import suppress
 
@@ -6,20 +6,93 @@ import numpy as np
 from scipy.special import log_softmax
 from torch import nn
 
+from art_snn.attacks.balls import ROUNDING
 from art_snn.attacks.randomness import DIFFERENCE, logit_spread
 from art_snn.checks import ArgumentError
 from art_snn.files import digest
-from art_snn.findings.base import Finding, Subject
-from art_snn.findings.remedies import DRAWS, MARGIN
-from art_snn.identity import values
+from art_snn.findings.finding import DRAWS, MARGIN, Finding, Remedy, Subject
 
-RANDOM = "random network"
+NARROW, LARGE, SMALL = 1 / 16, 0.5, 1e-3
+
+RANDOM = "random-network"
 ALONE = 1e-3
 """Relative change of logits between a sample alone and in a batch."""
 CALLED = 8
 """Samples that are predicted one by one."""
 OF_ONE = 1e-5
 SATURATED = 0.1
+
+
+def range_unknown(subject: Subject) -> Finding | None:
+    """Nothing says which values a sample may have."""
+    if subject.estimator.clip_values is not None:
+        return None
+    low, high = float(subject.x.min()), float(subject.x.max())
+    return Finding(
+        "range-unknown",
+        "range of values unknown",
+        {"lowest value": low, "highest value": high},
+        "if there are no clip_values (ours)",
+        (Remedy("Give the classifier the range of its samples as clip_values."),),
+        sentence=f"The samples lie between {low:.4g} and {high:.4g}. The classifier has no "
+        "clip_values, so attacks may return values that no sample can have.",
+    )
+
+
+def range_left(subject: Subject) -> Finding | None:
+    """Samples have values that the range excludes, or use next to none of it."""
+    values = subject.estimator.clip_values
+    if values is None:
+        return None
+    low, high = values
+    slack = ROUNDING * subject.span
+    outside = float(((subject.x < low - slack) | (subject.x > high + slack)).mean())
+    used = float(np.ptp(subject.x)) / subject.span
+    if outside == 0 and used >= NARROW:
+        return None
+    extent = f"the range of clip_values, {np.min(low):.4g} to {np.max(high):.4g}"
+    words = f"{100 * outside:.3g} % of the values lie outside" if outside else ""
+    words = words or f"The samples use {100 * used:.2g} % of"
+    return Finding(
+        "range-left",
+        "samples that do not fit their range",
+        {
+            "share of values outside": outside,
+            "share of the range in use": used,
+            "highest value": float(subject.x.max()),
+        },
+        f"if any value lies outside clip_values, or less than {NARROW:g} of the range is in use, "
+        "as of images of 0..1 in a range of 0..255 (ours)",
+        (Remedy("Scale the samples or correct clip_values. Normalise inside the network."),),
+        sentence=f"{words} {extent}.",
+        severity="error",
+    )
+
+
+def odd_budget(subject: Subject) -> Finding | None:
+    """The budget is as wide as the range, or too small to matter."""
+    if subject.norm not in (np.inf, 2) or not subject.span:
+        return None
+    share = subject.eps / subject.reach
+    if SMALL <= share < LARGE:
+        return None
+    extent = "diagonal" if subject.norm == 2 else "width"
+    meaning = "too little to matter" if share < SMALL else "every image may become plain grey"
+    return Finding(
+        "odd-budget",
+        "budget that does not fit the range",
+        {"eps": subject.eps, f"{extent} of the range": subject.reach, "share": share},
+        f"if eps is {LARGE:g} of the range or more, where all images can become grey, or less "
+        f"than {SMALL:g} (ours)",
+        (
+            Remedy(
+                "Budgets are in the unit of the samples: 8/255 for images in [0, 1], 8 for 0..255."
+            ),
+        ),
+        sentence=f"eps {subject.eps:.4g} is {share:.3g} times the range's {extent}: {meaning}.",
+        severity="error",
+        eps=subject.eps,
+    )
 
 
 def state_kept(subject: Subject) -> Finding | None:
@@ -30,6 +103,7 @@ def state_kept(subject: Subject) -> Finding | None:
     change = float(np.abs(np.nan_to_num(again) - np.nan_to_num(first)).max())
     classes = again.argmax(1) != first.argmax(1)
     return Finding(
+        "state-kept",
         "state kept between calls",
         {
             "largest change of a logit": change,
@@ -37,8 +111,13 @@ def state_kept(subject: Subject) -> Finding | None:
         },
         "if the same samples get other logits from the same seed, once others were predicted in "
         "between (ours)",
-        "Reset the neurons before each call, or wrap the network with art_snn.interop.adapt. Let "
-        "the network draw from the generators of torch or numpy, which attacks seed.",
+        (
+            Remedy(
+                "Reset the neurons before each call, or wrap the network with "
+                "art_snn.interop.adapt. Let the network draw from the generators of torch or "
+                "numpy, which attacks seed."
+            ),
+        ),
         sentence=f"Predicted again after others, the same samples gave outputs that differ by up "
         f"to {change:.3g}, and another class for {classes.sum()} of {len(classes)}.",
         severity="error",
@@ -58,11 +137,12 @@ def batch_dependent(subject: Subject) -> Finding | None:
     if median <= ALONE:
         return None
     return Finding(
+        "batch-dependent",
         "predictions depend on the batch",
         {"median relative change of the logits": median, "samples": len(x)},
         f"if the median change between a sample alone and in a batch is above {ALONE:g} (ours; "
         "rounding changes a few spikes)",
-        "Put batch norm into evaluation mode, and look for means over the batch.",
+        (Remedy("Put batch norm into evaluation mode, and look for means over the batch."),),
         sentence=f"The outputs for a sample alone and in a batch of {len(x)} differ by "
         f"{100 * median:.2g} % of their length (median).",
         severity="error",
@@ -80,10 +160,15 @@ def statistics_changed(subject: Subject) -> Finding | None:
     if not changed:
         return None
     return Finding(
+        "network-changed",
         "predictions change the network",
         {"tensors of the network that changed": len(changed), "of": len(after)},
         "if a prediction or a gradient changes a weight or buffer (ours)",
-        "Evaluate in evaluation mode: in training mode batch norm learns from adversarials.",
+        (
+            Remedy(
+                "Evaluate in evaluation mode: in training mode batch norm learns from adversarials."
+            ),
+        ),
         sentence=f"A prediction and a gradient changed {len(changed)} of {len(after)} weights and "
         f"buffers of the network, first {changed[0]}.",
         severity="error",
@@ -92,7 +177,7 @@ def statistics_changed(subject: Subject) -> Finding | None:
 
 def _digests(network: nn.Module) -> dict[str, str]:
     tensors = (*network.named_parameters(), *network.named_buffers())
-    return {name: digest("", values(tensor)) for name, tensor in tensors}
+    return {name: digest("", tensor) for name, tensor in tensors}
 
 
 def random_network(subject: Subject) -> Finding | None:
@@ -105,6 +190,7 @@ def random_network(subject: Subject) -> Finding | None:
     fewest, most = min(counts), max(counts)
     return Finding(
         RANDOM,
+        "random network",
         {
             "largest difference of logits": logit_spread(evaluations),
             "fewest right": fewest,
@@ -112,7 +198,7 @@ def random_network(subject: Subject) -> Finding | None:
         },
         f"if five evaluations differ by more than {DIFFERENCE:g} of the length of the logits, or "
         "in how many samples are right (AutoAttack: Croce and Hein, ICML 2020)",
-        DRAWS,
+        (DRAWS,),
         sentence=f"Five predictions of the same {len(subject.y)} samples have different outputs; "
         f"{fewest if fewest == most else f'{fewest} to {most}'} of them are right each time.",
     )
@@ -121,10 +207,11 @@ def random_network(subject: Subject) -> Finding | None:
 def without_answer(count: int, of: int) -> Finding:
     """Some samples have logits that are no numbers."""
     return Finding(
+        "unanswered",
         "predictions that are not numbers",
         {"samples": count, "of": of},
         "if the logits of any sample are NaN (ours)",
-        "Look for a division by 0 or an overflow in the network.",
+        (Remedy("Look for a division by 0 or an overflow in the network."),),
         sentence=f"The outputs for {count} of {of} samples are not numbers (NaN). They count as "
         "classified wrongly.",
         severity="error",
@@ -145,10 +232,11 @@ def probabilities(subject: Subject) -> Finding | None:
     if not (len(clean) and inside and off < OF_ONE):
         return None
     return Finding(
+        "probabilities",
         "probabilities instead of logits",
         {"largest distance of their sum from 1": off},
         f"if all outputs lie in [0, 1] and sum to 1 within {OF_ONE:g} (AutoAttack)",
-        "Take the softmax out of the network, or attack before it.",
+        (Remedy("Take the softmax out of the network, or attack before it."),),
         sentence="All outputs lie between 0 and 1 and sum to 1. Such probabilities hardly change "
         "where the network is sure, so gradients are lost.",
     )
@@ -164,11 +252,12 @@ def saturated(subject: Subject) -> Finding | None:
     if share <= SATURATED:
         return None
     return Finding(
+        "saturated-loss",
         "loss that rounds to 0",
         {"share of samples whose cross entropy is 0": share},
         f"if it is 0 in single precision for more than {SATURATED:g} of the samples that are right "
         "(ours, after defensive distillation: Carlini and Wagner, 2017)",
-        MARGIN,
+        (MARGIN,),
         sentence=f"The loss (cross entropy) rounds to 0 for {zero.sum()} of {len(zero)} correctly "
         "classified samples, so its gradient gives no direction.",
     )

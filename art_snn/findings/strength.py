@@ -1,27 +1,295 @@
-"""Whether the white box behaves as an attack should: all checks of it."""
+"""Findings about the white box: something weaker, or only longer, breaks what it leaves."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
+import torch
+from art.attacks.evasion import SquareAttack
 from art.estimators.classification import PyTorchClassifier
+from torch import Tensor
 
-from art_snn.attacks.balls import require_norm
-from art_snn.attacks.plan import require_sources
+from art_snn.attacks.auto_pgd import AutoPGD
+from art_snn.attacks.balls import Ball, require_norm
+from art_snn.attacks.best import Best
+from art_snn.attacks.grids import OnwardPGD
+from art_snn.attacks.persample import PerSampleAttack
+from art_snn.attacks.plan import Stage, require_sources
+from art_snn.attacks.queries import Queries
+from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require_count, require_whole
-from art_snn.findings import controls
-from art_snn.findings.base import Finding
 from art_snn.findings.examination import make_subject, native_gradient, run_checks
+from art_snn.findings.finding import OTHER_RULES, SEARCH, SOURCES, STEPS, Finding, Remedy, Subject
 from art_snn.findings.gradients import gradients_cut
-from art_snn.findings.white_box import WINDOW, WhiteBox
+from art_snn.metrics import SIGNIFICANT, Robustness, paired_difference, union
+from art_snn.seeding import seeded
+
+DRAWS = 10
+"""Random points at the rim of the ball."""
+WINDOW = 10
+"""Steps at the end of the white box."""
+BEYOND = 0.002
+CERTAIN, POINT, FALLING = 0.99, 0.01, 0.05
+LIMIT = (
+    f"more than {BEYOND:g} of all samples that the gradient attack leaves (AutoAttack: Croce and "
+    "Hein, ICML 2020), and the gradient attack does not break more at "
+    f"p < {SIGNIFICANT:g} (McNemar)"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhiteBox(Subject):
+    """Samples with AutoPGD on them: cross entropy, one random start, the network's rule."""
+
+    sources: tuple[PyTorchClassifier, ...] = ()
+    max_iter: int = 100
+    square_iter: int = 500
+
+    @cached_property
+    def traced(self) -> tuple[Robustness, np.ndarray]:
+        """The white box, and how much the best loss of every sample that it leaves rose at last."""
+        attack = _Traced(self.estimator, **self._settings())
+        return self._outcome(attack), np.concatenate([np.zeros(0), *attack.rises])
+
+    @property
+    def white(self) -> Robustness:
+        """The white box."""
+        return self.traced[0]
+
+    @cached_property
+    def longer(self) -> Robustness:
+        """The white box with twice as many steps."""
+        return self._auto_pgd(max_iter=2 * self.max_iter)
+
+    @cached_property
+    def one_step(self) -> Robustness:
+        """FGSM: AutoPGD's first step is 2 eps long, and projected."""
+        return self._auto_pgd(max_iter=1, num_random_init=0)
+
+    @cached_property
+    def unbounded(self) -> Robustness:
+        """The white box with a ball around every sample that holds the whole range."""
+        return self._auto_pgd(eps=self.reach)
+
+    @cached_property
+    def noise(self) -> Robustness:
+        """Whichever of several random points at the rim of the ball is misclassified."""
+        x = torch.as_tensor(self.x, device="cpu")
+        limits = AutoPGD(self.estimator, **self._settings()).clip_range(x)
+        ball = Ball(float(self.norm), self.eps, x, *(end.to(x) for end in limits))
+        # The white box begins at draw 0.
+        points = (ball.start(uniform_noise(x, self.seed, draw)) for draw in range(1, DRAWS + 1))
+        return union([self._judged(point.numpy()) for point in points])
+
+    @cached_property
+    def square(self) -> Robustness | None:
+        """SquareAttack; None where it does not suit the samples."""
+        stage = Stage(SquareAttack, None, {"max_iter": self.square_iter})
+        some = torch.as_tensor(self.x[:1], device="cpu")
+        if stage.objection(self.estimator, self.norm, some) is not None:
+            return None
+        attack = stage.build(self.estimator, self.norm, self.eps, self.batch_size, self.seed)
+        return self._outcome(attack)
+
+    @cached_property
+    def transfers(self) -> list[Robustness]:
+        """What is crafted on every source, and shown to the network at the end."""
+        attacks = [OnwardPGD(source, **self._settings()) for source in self.sources]
+        return [self._outcome(attack) for attack in attacks]
+
+    def _auto_pgd(self, **others: Any) -> Robustness:
+        return self._outcome(AutoPGD(self.estimator, **self._settings(**others)))
+
+    def _settings(self, **others: Any) -> dict[str, Any]:
+        usual = {"norm": self.norm, "eps": self.eps, "max_iter": self.max_iter, "seed": self.seed}
+        return usual | {"batch_size": self.batch_size, "verbose": False} | others
+
+    def _outcome(self, attack: PerSampleAttack) -> Robustness:
+        with seeded(self.seed):
+            adversarial: np.ndarray = attack.generate(self.x, self.y)
+        return self._judged(adversarial)
+
+    def _judged(self, adversarial: np.ndarray) -> Robustness:
+        return Robustness(self.correct, ~self.wrong(adversarial))
+
+
+class _Traced(AutoPGD):
+    """AutoPGD that keeps how much the best loss of unbroken samples rose over its last steps."""
+
+    def __init__(self, estimator: PyTorchClassifier, **options: Any) -> None:
+        super().__init__(estimator, **options)
+        self.rises: list[np.ndarray] = []
+
+    def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
+        history = _History(best.samples, best.values, best.broken)
+        super().craft(queries, history, classes, mask)
+        left = ~best.broken
+        if left.any():
+            # Fewer steps than that where the last samples leave because they have no answer.
+            rise = history.best[-1] - history.best[max(-1 - WINDOW, -len(history.best))]
+            self.rises.append(rise[left].double().cpu().numpy())
+
+
+@dataclass
+class _History(Best):
+    """The tensors of another Best, and the best values [n] of each step."""
+
+    best: list[Tensor] = field(default_factory=list)
+
+    def take(self, rows: Tensor, points: Tensor, values: Tensor, broken: Tensor) -> None:
+        super().take(rows, points, values, broken)
+        self.best.append(self.values.clone())
+
+
+def whole_range_survived(subject: WhiteBox) -> Finding | None:
+    """Samples survive although the attack may turn them into any other."""
+    success = subject.unbounded.attack_success
+    if not success.total or success.value >= CERTAIN:
+        return None
+    left = success.total - success.count
+    return Finding(
+        "unlimited-budget",
+        "samples survive an unlimited budget",
+        {"attack success": success.value, "samples": left},
+        f"if success is below {CERTAIN:g} in a ball that holds the whole range: failure at an "
+        "unbounded budget (Pintor et al., NeurIPS 2022; Athalye et al., ICML 2018)",
+        (OTHER_RULES,),
+        sentence=f"Even where any change is allowed, the gradient attack missed {left} of "
+        f"{success.total} samples. A working attack breaks all of them.",
+    )
+
+
+def one_step_as_strong(subject: WhiteBox) -> Finding | None:
+    """One step breaks other samples than all steps, and as many."""
+    only_white, only_control, _ = paired_difference(subject.white, subject.one_step)
+    if not only_control or only_control < only_white:
+        return None
+    return Finding(
+        "one-step-as-strong",
+        "one step is as strong as many",
+        _evidence("FGSM", subject, subject.one_step),
+        "if FGSM breaks samples that the attack of all steps leaves, and at least as many (after "
+        "Athalye et al., ICML 2018)",
+        (OTHER_RULES,),
+        sentence=_sentence("A single step (FGSM)", subject, subject.one_step),
+    )
+
+
+def noise_as_strong(subject: WhiteBox) -> Finding | None:
+    """Random points of the ball are misclassified that the white box does not find."""
+    names = "noise-as-strong", "noise is as strong as the gradient", "noise"
+    words = f"Random noise, best of {DRAWS} draws,", f"{DRAWS} points at the rim of the ball break"
+    return _as_strong(subject, subject.noise, *names, *words)
+
+
+def search_as_strong(subject: WhiteBox) -> Finding | None:
+    """A search that asks for no gradient finds what the white box does not."""
+    if subject.square is None:
+        return None
+    names = "search-as-strong", "a search without gradients is as strong", "SquareAttack"
+    words = "SquareAttack, which needs no gradient,", "SquareAttack breaks"
+    return _as_strong(subject, subject.square, *names, *words, SEARCH)
+
+
+def transfer_as_strong(subject: WhiteBox) -> Finding | None:
+    """What is crafted on another network breaks what the white box does not."""
+    names = "transfer-as-strong", "an attack on another network is as strong", "transfer"
+    words = "An attack on another network", "AutoPGD on one of the sources breaks"
+    controls = sorted(subject.transfers, key=lambda outcome: -outcome.flipped.sum())
+    findings = (_as_strong(subject, one, *names, *words, SOURCES) for one in controls)
+    return next(filter(None, findings), None)
+
+
+def _as_strong(
+    subject: WhiteBox,
+    control: Robustness,
+    kind: str,
+    title: str,
+    by: str,
+    words: str,
+    limit: str,
+    *remedies: Remedy,
+) -> Finding | None:
+    """The finding of that kind where a control breaks what the white box leaves.
+
+    :param by: the control in the evidence; words: in the sentence; limit: in the limit."""
+    only_white, only_control, p = paired_difference(subject.white, control)
+    weaker = only_control < only_white and p < SIGNIFICANT
+    if weaker or only_control <= BEYOND * len(subject.x):
+        return None
+    evidence, sentence = _evidence(by, subject, control), _sentence(words, subject, control)
+    told = (OTHER_RULES, *remedies)
+    return Finding(kind, title, evidence, f"if {limit} {LIMIT}", told, sentence=sentence)
+
+
+def _sentence(words: str, subject: WhiteBox, control: Robustness) -> str:
+    """What a control, in words, broke, and the white box did not."""
+    _, missed, _ = paired_difference(subject.white, control)
+    broke = f"{control.flipped.sum()} of {subject.correct.sum()} samples at eps {subject.eps:.4g}"
+    white = f"the gradient attack broke {subject.white.flipped.sum()}, but missed {missed} of these"
+    return f"{words} broke {broke}; {white}."
+
+
+def _evidence(by: str, subject: WhiteBox, control: Robustness) -> dict[str, float]:
+    _, only_control, p = paired_difference(subject.white, control)
+    return {
+        f"broken by {by}": int(control.flipped.sum()),
+        f"by {by} alone": only_control,
+        "by the gradient attack": int(subject.white.flipped.sum()),
+        "of": int(subject.correct.sum()),
+        "p": p,
+    }
+
+
+def steps_still_help(subject: WhiteBox) -> Finding | None:
+    """Twice as many steps break more samples."""
+    only_longer, only_white, p = paired_difference(subject.longer, subject.white)
+    right, steps = int(subject.correct.sum()), 2 * subject.max_iter
+    gain = (only_longer - only_white) / max(1, right)
+    if gain <= POINT or p >= SIGNIFICANT:
+        return None
+    return Finding(
+        "more-steps",
+        "more steps break more samples",
+        {"gain of attack success": gain, "steps": steps, "p": p},
+        f"if twice the steps gain more than {POINT:g}, at p < {SIGNIFICANT:g} (McNemar; ours, "
+        "after Carlini et al., 2019)",
+        (STEPS,),
+        sentence=f"The gradient attack broke {subject.white.flipped.sum()} of {right} samples at "
+        f"eps {subject.eps:.4g}, and {subject.longer.flipped.sum()} with {steps} steps instead of "
+        f"{subject.max_iter}.",
+    )
+
+
+def loss_still_rises(subject: WhiteBox) -> Finding | None:
+    """The attack ends while its loss still rises."""
+    _, rises = subject.traced
+    rises = rises[np.isfinite(rises)]
+    median = float(np.median(rises)) if len(rises) else 0.0
+    if median <= FALLING:
+        return None
+    return Finding(
+        "still-rising",
+        "the attack stops too early",
+        {"median rise of the cross entropy": median, "samples": len(rises)},
+        f"if the best loss of unbroken samples rises by more than {FALLING:g} over the last "
+        f"{WINDOW} steps: incomplete optimisation (Pintor et al., NeurIPS 2022)",
+        (STEPS,),
+        sentence=f"After {subject.max_iter} steps at eps {subject.eps:.4g} the loss still rises, "
+        f"by {median:.3g} over the last {WINDOW} (median of the {len(rises)} that survive).",
+    )
+
 
 CHECKS_OF_STRENGTH: tuple[Callable[[WhiteBox], Finding | None], ...] = (
-    controls.whole_range_survived,
-    controls.noise_as_strong,
-    controls.one_step_as_strong,
-    controls.search_as_strong,
-    controls.transfer_as_strong,
-    controls.steps_still_help,
-    controls.loss_still_rises,
+    whole_range_survived,
+    noise_as_strong,
+    one_step_as_strong,
+    search_as_strong,
+    transfer_as_strong,
+    steps_still_help,
+    loss_still_rises,
 )
 """Every check of the white box, one kind of finding each."""
 

@@ -195,10 +195,10 @@ def restoring(model: nn.Module, members: Members, written: set[tuple[type, str]]
                     vars(module).pop(name, None)
                 for name, value in kept.items():
                     if name in _COPIED:
-                        # The same mapping, which others may hold.
-                        mapping = vars(module)[name]
+                        mapping, entries = value  # The same mapping, which others may hold.
                         mapping.clear()
-                        mapping.update(value)
+                        mapping.update(entries)
+                        vars(module)[name] = mapping
                     elif vars(module).get(name) is not value:
                         written.add((type(module), name))
                         vars(module)[name] = value
@@ -207,7 +207,7 @@ def restoring(model: nn.Module, members: Members, written: set[tuple[type, str]]
 def _kept(module: nn.Module) -> dict[str, Any]:
     attributes = dict(vars(module))
     names = attributes.keys() - {"forward", "training"}
-    return {n: dict(attributes[n]) if n in _COPIED else attributes[n] for n in names}
+    return {n: (v := attributes[n], dict(v)) if n in _COPIED else attributes[n] for n in names}
 
 
 _RUNNING: ContextVar[Any] = ContextVar("running", default=None)

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 
 from art_snn.checks import require_count
-from art_snn.progress import over
+from art_snn.progress import progress_over
 
 try:
     import resource
@@ -31,7 +31,7 @@ def medians(
     So a slow spell of the machine falls on all. One round runs beforehand and is not counted."""
     require_count("repeats", repeats, remedy="Medians need at least one round, better five.")
     seconds: dict[str, list[float]] = {name: [] for name in operations}
-    for round_ in over(range(repeats + 1), "Timing", unit="rounds"):
+    for round_ in progress_over(range(repeats + 1), "Timing", unit="rounds"):
         for name, operate in operations.items():
             _synchronise(device)
             start = time.perf_counter()

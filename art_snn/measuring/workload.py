@@ -22,7 +22,7 @@ from art_snn.measuring.calls import keep_freed_memory, medians, peak_during
 from art_snn.measuring.machine import set_threads, torch_device
 from art_snn.measuring.peers import mirrored
 from art_snn.models import DEFAULTS, Architecture
-from art_snn.models.trial import samples_fit
+from art_snn.models.own import samples_fit
 from art_snn.network import SpikingNetwork, readout_dtype
 from art_snn.precision import autocast
 

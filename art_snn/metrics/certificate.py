@@ -63,7 +63,7 @@ class Certificate:
     alpha: float
 
     @classmethod
-    def joined(cls, parts: "Sequence[Certificate]") -> "Certificate":
+    def concatenate(cls, parts: "Sequence[Certificate]") -> "Certificate":
         """The certificates of all parts, of as many draws, one after another."""
         first, *_ = parts
         names = ("predicted", "radius", "correct")

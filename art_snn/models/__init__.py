@@ -6,9 +6,7 @@ from art_snn.models.architecture import (
     MODELS as MODELS,
     Architecture as Architecture,
 )
-from art_snn.models.cnn import cnn4 as cnn4
-from art_snn.models.options import Options as Options
-from art_snn.models.parts import kaiming as kaiming
+from art_snn.models.options import Options as Options, kaiming as kaiming
 from art_snn.models.resnet import (
     Residual as Residual,
     resnet17 as resnet17,
@@ -16,6 +14,7 @@ from art_snn.models.resnet import (
 )
 from art_snn.models.vgg import (
     Widths as Widths,
+    cnn4 as cnn4,
     vgg as vgg,
     vgg5 as vgg5,
     vgg11 as vgg11,

@@ -1,31 +1,25 @@
-"""A model by its name, or a function of the user's own, with its neurons and its encoder."""
+"""A model by its name, or a function of the user, with its neurons and its encoder."""
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from tyro.conf import arg
 
-from art_snn.checks import Open, require, require_choice, require_count, require_memory, set_fields
+from art_snn.checks import require, require_choice, require_count, require_memory, set_fields
 from art_snn.data import Dataset
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
-from art_snn.files import digest
-from art_snn.identity import attributes
 from art_snn.interop import AdaptedNetwork
 from art_snn.interop.runner import READOUTS
 from art_snn.layers import device_of
-from art_snn.models.cnn import cnn4
-from art_snn.models.own import built, is_own
+from art_snn.models.own import build_own, check_state, is_own, noted, samples_fit
 from art_snn.models.resnet import resnet17, sew_resnet17
-from art_snn.models.sources import sources
-from art_snn.models.trial import check_state, noted, samples_fit
-from art_snn.models.vgg import vgg5, vgg11, vgg16, vgg_dvs
+from art_snn.models.vgg import cnn4, vgg5, vgg11, vgg16, vgg_dvs
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.seeding import seeded
@@ -82,14 +76,14 @@ class Architecture:
     :raises ValueError: for an unknown model or encoder, and for settings of a network that a
         function builds, which has its own."""
 
-    model: Annotated[Open[str], arg(metavar="MODEL|FILE.py:FUNCTION")] = None
-    width: Open[float] = None
-    steps: Open[int] = None
-    readout: Open[Literal["mean", "sum", "spikes", "potential"]] = None
-    decay: Open[float] = None
-    threshold: Open[float] = None
-    reset: Open[Literal["hard", "soft"]] = None
-    encoder: Open[Literal["direct", "poisson", "frames"]] = None
+    model: str | None = None
+    width: float | None = None
+    steps: int | None = None
+    readout: Literal["mean", "sum", "spikes", "potential"] | None = None
+    decay: float | None = None
+    threshold: float | None = None
+    reset: Literal["hard", "soft"] | None = None
+    encoder: Literal["direct", "poisson", "frames"] | None = None
 
     def __post_init__(self) -> None:
         for field in fields(self):
@@ -183,9 +177,8 @@ class Architecture:
         with seeded(seed):
             # The encoder of a SpikingNetwork says whether it takes frames.
             encoder, steps = (Frames(data.steps), None) if data.events else (None, self.steps)
-            network = built(model, encoder=encoder, steps=steps, readout=self.readout)
+            network = build_own(model, encoder=encoder, steps=steps, readout=self.readout)
         check_state(network, model)
-        values = attributes(network)
         # A model of another framework may hold what cannot be copied, and is left as it was.
         tried = network if isinstance(network, AdaptedNetwork) else deepcopy(network).float()
         expected = f"a network for samples of shape {data.input_shape}"
@@ -198,7 +191,6 @@ class Architecture:
             modes_kept(tried, False),
         ):
             tried(torch.as_tensor(data.x_test[:1], device=device_of(tried)).float())
-        network.origin = digest((values, sources(model)))
         return network
 
     def made(self, seed: int = 0, **options: Any) -> SpikingNetwork:
@@ -220,7 +212,7 @@ class Architecture:
 
     def _make(self, options: Mapping[str, Any]) -> Callable[[], SpikingNetwork]:
         if self.is_own:
-            return partial(built, str(self.model), steps=self.steps, readout=self.readout)
+            return partial(build_own, str(self.model), steps=self.steps, readout=self.readout)
         usual = {"model": DEFAULTS["model"], "steps": DEFAULTS["steps"]}
         settings: dict[str, Any] = {**usual, **self.given, **options}
         if isinstance(settings.get("encoder"), str):

@@ -1,4 +1,4 @@
-"""Networks that a function of the user's own builds."""
+"""Networks that a function of the user builds, from a file or a package."""
 
 import importlib
 import importlib.util
@@ -10,31 +10,32 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
-from art_snn.checks import ArgumentError, MissingFile, require
+from art_snn.checks import ArgumentError, MissingFile, expand_path, first_line, invalid, require
 from art_snn.encoders import Direct, Encoder
+from art_snn.files import digest
 from art_snn.interop import adapt
 from art_snn.interop.members import members_of
 from art_snn.interop.runner import Readout
-from art_snn.models.sources import CODE, module_name
-from art_snn.models.trial import noted
 from art_snn.network import SpikingNetwork
-from art_snn.paths import expand_path
 
-FORM = "file.py:function or package.module:function"
 ZOO = "zoo:"
 """What the name of a network of the zoo begins with, where commands take it as a model."""
-STEPS = 8
+
+_FORM = "file.py:function or package.module:function"
+_STEPS = 8
 """Time steps of a bare model where no other number is given."""
 
 
 def is_own(model: object) -> bool:
-    """Whether it names a function of the user's own, and not one of MODELS."""
+    """True for the name of a function, False for one of MODELS."""
     return isinstance(model, str) and ":" in model
 
 
-def built(
+def build_own(
     model: str,
     argument: str = "model",
     *,
@@ -44,7 +45,7 @@ def built(
 ) -> SpikingNetwork:
     """The network that the function returns, or one around the bare model that it returns.
 
-    **Its module is run.**
+    **Its module is run.** The digest of its file is the network's `origin`.
 
     :param model: ``file.py:function`` or ``package.module:function``, without required arguments.
         It returns a SpikingNetwork, or a model of another framework, which is adapted.
@@ -53,11 +54,40 @@ def built(
     expected, got = "a model to build", f"{model}, which names a trained network of the zoo"
     remedy = "Commands with --checkpoint take it, and art_snn.zoo.load; art-snn zoo says its model."
     require(not model.startswith(ZOO), argument, expected, got, remedy)
-    file = expand_path(argument, model.rpartition(":")[0] or ".")
+    # The last colon: drives of Windows have one too.
+    place = model.rpartition(":")[0]
+    file = expand_path(argument, place or ".")
     # Modules and functions may import what lies in their folder.
-    folder = file.resolve().parent if file.suffix == ".py" else Path.cwd()
-    with _importable(folder), noted(model, argument):
-        made = _function(model, file, argument)()
+    folder = str(file.resolve().parent if place.endswith(".py") else Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        with noted(model, argument):
+            module = _run_file(file, argument) if file.suffix == ".py" else _module(place, argument)
+            made = _function(module, model, argument)()
+    finally:
+        sys.path.remove(folder)
+    network = _adapted(made, model, argument, steps, encoder, readout)
+    network.origin = source_digest(model)
+    return network
+
+
+def source_digest(model: str) -> str:
+    """Digest of the file in which the function of that name is, which has been called."""
+    place = model.rpartition(":")[0]
+    file = place if place.endswith(".py") else getattr(sys.modules[place], "__file__", None)
+    path = Path(file or "").expanduser()
+    return digest(path.read_bytes() if path.is_file() else b"")
+
+
+def _adapted(
+    made: Any,
+    model: str,
+    argument: str,
+    steps: int | None,
+    encoder: Encoder | None,
+    readout: Readout,
+) -> SpikingNetwork:
+    """What the function returned, as a SpikingNetwork."""
     if isinstance(made, SpikingNetwork):
         remedy = "Leave it out, and set it in that function."
         expected = f"None next to {model}, which builds its network itself"
@@ -79,16 +109,14 @@ def built(
     if encoder is None and steps is None and "step" in layouts:
         # With a loop of its own; a model of one step will ask for steps.
         return adapt(made, encoder=None, **how)
-    return adapt(made, encoder=encoder or Direct(STEPS if steps is None else steps), **how)
+    return adapt(made, encoder=encoder or Direct(_STEPS if steps is None else steps), **how)
 
 
-def _function(model: str, file: Path, argument: str) -> Callable[[], Any]:
-    # The last colon: drives of Windows have one too.
+def _function(module: ModuleType, model: str, argument: str) -> Callable[[], Any]:
     place, _, name = model.rpartition(":")
-    module = _of_file(file, argument) if place.endswith(".py") else _module(place, argument)
     function: Any = getattr(module, name, None)
     got = f"{model}, and there is no function {name!r} in {place}"
-    require(callable(function), argument, FORM, got, "Check its spelling.")
+    require(callable(function), argument, _FORM, got, "Check its spelling.")
     optional = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
     parameters = inspect.signature(function).parameters.values()
     needed = [p.name for p in parameters if p.default is p.empty and p.kind not in optional]
@@ -98,20 +126,18 @@ def _function(model: str, file: Path, argument: str) -> Callable[[], Any]:
     return function  # type: ignore[no-any-return]
 
 
-def _of_file(file: Path, argument: str) -> ModuleType:
+def _run_file(file: Path, argument: str) -> ModuleType:
     path = file.resolve()
     if not path.is_file():
-        raise MissingFile(argument, f"expected {FORM}, but there is no file {file}.")
-    name = module_name(path)
+        raise MissingFile(argument, f"expected {_FORM}, but there is no file {file}.")
+    name = f"art_snn_own_{path.stem}"
     spec: Any = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
     # Dataclasses and pickle look their module up.
     sys.modules[name] = module
     try:
         # Its loader may run what was compiled from an earlier text.
-        source = path.read_bytes()
-        vars(spec)[CODE] = source
-        exec(spec.loader.source_to_code(source, str(path)), vars(module))
+        exec(spec.loader.source_to_code(path.read_bytes(), str(path)), vars(module))
     except BaseException:
         del sys.modules[name]
         raise
@@ -120,7 +146,8 @@ def _of_file(file: Path, argument: str) -> ModuleType:
 
 def _module(name: str, argument: str) -> ModuleType:
     relative = not name or name.startswith(".")
-    require(not relative, argument, FORM, f"{name!r} as the module", "Name it from its package on.")
+    remedy = "Name it from its package on."
+    require(not relative, argument, _FORM, f"{name!r} as the module", remedy)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -128,13 +155,44 @@ def _module(name: str, argument: str) -> ModuleType:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         missing = f"but there is no module {error.name} ({error})"
-        raise ArgumentError(argument, f"expected {FORM}, {missing}.") from error
+        raise ArgumentError(argument, f"expected {_FORM}, {missing}.") from error
+
+
+def check_state(network: SpikingNetwork, model: str) -> None:
+    """Refuse a network whose state no checkpoint can hold: anything but dense tensors."""
+    remedy = "Run lazy layers once in that function, and keep state in dense buffers."
+    expected = "a network whose state consists of dense tensors"
+    for name, value in network.state_dict().items():
+        reason = ""
+        if not isinstance(value, Tensor):
+            reason = f"a {type(value).__name__}"
+        elif is_lazy(value):
+            reason = "without a shape so far"
+        elif value.layout != torch.strided or value.is_quantized or value.is_meta:
+            reason = "a sparse, quantized or meta tensor"
+        require(not reason, "model", expected, f"{model}, whose {name} is {reason}", remedy)
 
 
 @contextmanager
-def _importable(folder: Path) -> Iterator[None]:
-    sys.path.insert(0, str(folder))
+def samples_fit(argument: str, expected: str, got: str, remedy: str) -> Iterator[None]:
+    """A block in which errors of a network that its samples do not fit become a complaint."""
     try:
         yield
-    finally:
-        sys.path.remove(str(folder))
+    except ArgumentError:
+        raise
+    except (RuntimeError, ValueError, IndexError) as error:
+        raise invalid(argument, expected, f"{got} ({first_line(error)})", remedy) from error
+
+
+@contextmanager
+def noted(model: str, argument: str = "model") -> Iterator[None]:
+    """A block in which errors name the user's code as their source, from Python 3.11 on."""
+    try:
+        yield
+    except ArgumentError:
+        raise
+    except Exception as error:
+        note: Any = getattr(error, "add_note", None)
+        if callable(note):
+            note(f"It was raised by the code of {model}, which --{argument} names.")
+        raise

@@ -6,16 +6,15 @@ from typing import Any
 from torch import Tensor, nn
 
 from art_snn.layers import TimeDistributed
-from art_snn.models.options import Options
-from art_snn.models.parts import convolution, halved, pooling
+from art_snn.models.options import Options, convolution, halved, pooling
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
 
-STEM = 64
-STAGES = ((64, 3), (128, 4))
-HIDDEN = 256
+_STEM = 64
+_STAGES = ((64, 3), (128, 4))
+_HIDDEN = 256
 
-Block = Callable[[int, int, int, Callable[[], Neuron]], list[nn.Module]]
+_Block = Callable[[int, int, int, Callable[[], Neuron]], list[nn.Module]]
 """(input channels, output channels, stride, maker of neurons) -> layers."""
 
 
@@ -81,18 +80,18 @@ def _downsampling(inputs: int, outputs: int, stride: int) -> list[nn.Module]:
     return [convolution(inputs, outputs, kernel=1, stride=stride)]
 
 
-def _resnet17(block: Block, settings: Options) -> SpikingNetwork:
-    channels, sides = settings.scaled(STEM), settings.sides
+def _resnet17(block: _Block, settings: Options) -> SpikingNetwork:
+    channels, sides = settings.scaled(_STEM), settings.sides
     stem = convolution(settings.in_channels, channels, before=settings.normalisation())
     layers: list[nn.Module] = [stem, settings.neuron()]
-    for unscaled, blocks in STAGES:
+    for unscaled, blocks in _STAGES:
         outputs = settings.scaled(unscaled)
         for index in range(blocks):
             layers += block(channels, outputs, 2 if index == 0 else 1, settings.neuron)
             channels = outputs
         sides = halved(sides)
     height, width = halved(sides)
-    hidden = settings.scaled(HIDDEN)
+    hidden = settings.scaled(_HIDDEN)
     # Batch norm has a bias of its own.
     linear = nn.Linear(channels * height * width, hidden, bias=False)
     layers += [

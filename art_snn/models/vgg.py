@@ -1,4 +1,4 @@
-"""VGG networks of the spiking-robustness papers, with average pooling."""
+"""VGG networks of the spiking-robustness papers, with average pooling, and a small network."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,8 +7,7 @@ from torch import nn
 
 from art_snn.encoders import Frames
 from art_snn.layers import TimeDistributed
-from art_snn.models.options import Options
-from art_snn.models.parts import convolution, halved, pooling
+from art_snn.models.options import Options, convolution, halved, pooling
 from art_snn.network import SpikingNetwork
 
 
@@ -23,12 +22,12 @@ class Widths:
     last_pool: bool = True
 
 
-VGG5 = Widths(((64,), (128, 128)), (1024,))
-VGG11 = Widths(((64,), (128, 256), (512, 512, 512), (512, 512)), (4096, 4096), last_pool=False)
-VGG16 = Widths(
+_VGG5 = Widths(((64,), (128, 128)), (1024,))
+_VGG11 = Widths(((64,), (128, 256), (512, 512, 512), (512, 512)), (4096, 4096), last_pool=False)
+_VGG16 = Widths(
     ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)), (4096, 4096)
 )
-VGG_DVS = Widths(((64, 128), (256, 256), (512, 512), (512, 512)), ())
+_VGG_DVS = Widths(((64, 128), (256, 256), (512, 512), (512, 512)), ())
 
 
 def vgg(widths: Widths, **options: Any) -> SpikingNetwork:
@@ -57,21 +56,21 @@ def vgg(widths: Widths, **options: Any) -> SpikingNetwork:
 
 def vgg5(**options: Any) -> SpikingNetwork:
     """VGG-5: [64 A][128 128 A], linear 1024, readout. Options as in :func:`vgg`."""
-    return vgg(VGG5, **options)
+    return vgg(_VGG5, **options)
 
 
 def vgg11(**options: Any) -> SpikingNetwork:
     """VGG-11: [64 A][128 256 A][512 512 512 A][512 512], linear 4096 twice, readout.
 
     The network of Bu et al. (CVPR 2023). Options as in :func:`vgg`."""
-    return vgg(VGG11, **options)
+    return vgg(_VGG11, **options)
 
 
 def vgg16(**options: Any) -> SpikingNetwork:
     """VGG-16: thirteen convolutions in five pooled stages, linear 4096 twice, readout.
 
     The network of Bu et al. (CVPR 2023). Options as in :func:`vgg`."""
-    return vgg(VGG16, **options)
+    return vgg(_VGG16, **options)
 
 
 def vgg_dvs(**options: Any) -> SpikingNetwork:
@@ -82,4 +81,29 @@ def vgg_dvs(**options: Any) -> SpikingNetwork:
     options = {"in_channels": 2, "image_size": 48, "steps": 10} | options
     if options.get("encoder") is None:
         options["encoder"] = Frames(options["steps"])
-    return vgg(VGG_DVS, **options)
+    return vgg(_VGG_DVS, **options)
+
+
+def cnn4(**options: Any) -> SpikingNetwork:
+    """CNN-4: two convolutions of 32 channels, the second of stride 2, linear 128, readout.
+
+    All four layers have a bias and no batch norm. A side that cannot be halved is rounded up.
+    Options as in :func:`vgg`.
+
+    :return: network from [N, in_channels, height, width] to [N, classes]."""
+    settings = Options(**options)
+    channels, hidden = settings.scaled(32), settings.scaled(128)
+    height, width = halved(settings.sides)
+    first = nn.Conv2d(settings.in_channels, channels, 3, padding=1)
+    second = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+    linear = nn.Linear(channels * height * width, hidden)
+    layers: list[nn.Module] = [
+        TimeDistributed(*settings.normalisation(), first),
+        settings.neuron(),
+        TimeDistributed(second),
+        settings.neuron(),
+        TimeDistributed(nn.Flatten(), linear),
+        settings.neuron(),
+        TimeDistributed(nn.Linear(hidden, settings.classes)),
+    ]
+    return settings.network(layers)

@@ -12,7 +12,7 @@ from art_snn.attacks import Stage, craft_batch, parse_stage, require_budget
 from art_snn.attacks.balls import require_norm
 from art_snn.checks import require, require_number, set_fields, shown
 from art_snn.classifier import wrapped
-from art_snn.data.samples import check_values, checked_range
+from art_snn.data.dataset import check_values, checked_range
 from art_snn.gradients import RGA, Gradient, resolve
 from art_snn.layers import device_of
 from art_snn.measuring.machine import device_type

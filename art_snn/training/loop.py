@@ -100,7 +100,7 @@ def train(
                         batch = recipe.batch_size
                         score = accuracy(network, validation, batch, craft, team, defence)
             state.finish(Epoch(epoch + 1, loss, score))
-            team.led(partial(state.save, resume))
+            team.on_leader(partial(state.save, resume))
             progress.step(_words(state.history[-1], recipe.epochs))
     state.restore_best()
     network.eval()
@@ -177,4 +177,4 @@ def accuracy(
             continue
         x = x if craft is None else craft(x, y)
         correct += defence.correct(learner, x, to_device(y, learner.device)).sum()
-    return sum(team.gathered(int(correct))) / len(samples.x)
+    return sum(team.gather(int(correct))) / len(samples.x)

@@ -11,7 +11,6 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from art_snn.checks import (
-    Open,
     require,
     require_choice,
     require_number,
@@ -70,12 +69,12 @@ class Recipe:
     epochs: int = 200
     batch_size: int = 64
     optimizer: Literal["sgd", "adam"] = "sgd"
-    learning_rate: Open[float] = None
-    momentum: Open[float] = None
-    weight_decay: Open[float] = None
-    crop_padding: Open[int] = None
-    flip: Open[bool] = None
-    cutout: Open[int] = None
+    learning_rate: float | None = None
+    momentum: float | None = None
+    weight_decay: float | None = None
+    crop_padding: int | None = None
+    flip: bool | None = None
+    cutout: int | None = None
     seed: int = 0
     train_dtype: str | None = None
     left_open: ClassVar[frozenset[str]] = frozenset()

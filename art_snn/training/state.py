@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from art_snn.checkpoint import CheckpointError, misfits
+from art_snn.checkpoint import CheckpointError, misfits, network_identity
 from art_snn.checks import first_line
-from art_snn.files import damage, digest, write_tensors
-from art_snn.identity import identity
+from art_snn.files import corruption, digest, write_tensors
 from art_snn.network import SpikingNetwork
 from art_snn.team import ALONE, Team
 from art_snn.training.defences import AT
@@ -72,7 +71,7 @@ class State:
         held = () if validation is None else (validation.x, validation.y)
         self.samples = digest([a.shape for a in (x, y, *held)], x, y, *held)
         # Weights do not show decay, threshold, reset, encoding and code.
-        self.form = digest((*identity(network), network.training_gradient))
+        self.form = digest((*network_identity(network), network.training_gradient))
 
     def share(self, more: int = 0) -> float:
         """Share of the steps of the training that are done after so many more."""
@@ -119,7 +118,7 @@ class State:
                 torch.save(self.progress(), content)
             return content.getvalue()
 
-        content = io.BytesIO(self.team.led(packed))
+        content = io.BytesIO(self.team.on_leader(packed))
         if not self.team.leads:
             self._go_on(torch.load(content, map_location="cpu", weights_only=True))
 
@@ -127,7 +126,7 @@ class State:
         if file is None or not Path(file).exists():
             return
         try:
-            if spoilt := damage(Path(file)):
+            if spoilt := corruption(Path(file)):
                 raise _other("the state of this training run", f"{file}, which {spoilt}", file)
             progress: Progress = torch.load(file, map_location="cpu", weights_only=True)
             if progress["run"] != self.run:

@@ -55,18 +55,18 @@ def sum_gradients(team: Team, weights: Iterable[Tensor], loss: float) -> float:
         if weight.grad is not None:
             kinds.setdefault(weight.grad.dtype, []).append(weight.grad)
     for gradients in kinds.values():
-        flat = team.summed(torch.cat([gradient.flatten() for gradient in gradients]))
+        flat = team.all_reduce(torch.cat([gradient.flatten() for gradient in gradients]))
         sums = torch.split(flat, [gradient.numel() for gradient in gradients])
         for gradient, whole in zip(gradients, sums, strict=True):
             gradient.copy_(whole.view_as(gradient))
-    return float(team.summed(torch.tensor(loss, dtype=torch.float64, device="cpu")))
+    return float(team.all_reduce(torch.tensor(loss, dtype=torch.float64, device="cpu")))
 
 
 def check_team(team: Team, network: nn.Module, recipe: Recipe, samples: int) -> None:
     """Refuse, in all processes, what several of them cannot train."""
     if team.size > 1:
-        team.led(lambda: check_batches(team, recipe, samples))
-        team.led(lambda: check_norms(network))
+        team.on_leader(lambda: check_batches(team, recipe, samples))
+        team.on_leader(lambda: check_norms(network))
 
 
 def check_norms(network: nn.Module) -> None:
@@ -96,11 +96,11 @@ class _Summed(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, team: Team, part: Tensor) -> Tensor:
         ctx.team = team
-        return team.summed(part.clone())
+        return team.all_reduce(part.clone())
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[None, Tensor]:
-        return None, ctx.team.summed(gradients[0].clone(memory_format=torch.contiguous_format))
+        return None, ctx.team.all_reduce(gradients[0].clone(memory_format=torch.contiguous_format))
 
 
 def _normalised(norm: _BatchNorm, team: Team, x: Tensor) -> Tensor:

@@ -1,19 +1,22 @@
-"""What the manifest says of every network and every data set."""
+"""The manifest of the zoo: what it says of every network and every data set, and its JSON."""
 
+import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
 
-from art_snn.checks import require, require_distinct
+from art_snn.checks import first_line, invalid, require, require_distinct
 from art_snn.data import Source
 from art_snn.metrics import Share
 from art_snn.models import MODELS, Architecture
 
-NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
-SHA256 = re.compile(r"[0-9a-f]{64}")
+MANIFEST = "manifest.json"
 FIRST = 200
 """Test samples that lie in the zoo, the first ones."""
+
+_SCHEMA = 1
+"""Number of the form of the manifest: a new form has a new number."""
 
 
 @dataclass(frozen=True)
@@ -121,24 +124,98 @@ class ZooEntry:
         return f"{self.name}.safetensors"
 
 
-@dataclass(frozen=True)
-class Zoo:
-    """All networks and data sets, each in the order of their names."""
+class Zoo(NamedTuple):
+    """All networks and data sets."""
 
     networks: tuple[ZooEntry, ...] = ()
     data: tuple[ZooData, ...] = ()
 
-    def __post_init__(self) -> None:
-        for parts in (self.networks, self.data):
-            if parts:
-                require_distinct("name", [part.name for part in parts])
-        there = {data.name for data in self.data}
-        missing = sorted({network.data for network in self.networks} - there)
+
+def as_text(zoo: Zoo) -> str:
+    """The manifest as JSON, networks and data sets in the order of their names."""
+    networks = []
+    for network in sorted(zoo.networks, key=lambda network: network.name):
+        networks.append(asdict(network) | {"architecture": network.architecture.given})
+    data = [asdict(data_set) for data_set in sorted(zoo.data, key=lambda data_set: data_set.name)]
+    content = {"schema": _SCHEMA, "networks": networks, "data": data}
+    return json.dumps(content, indent=1) + "\n"
+
+
+def from_text(text: str, source: object) -> Zoo:
+    """The zoo that JSON describes.
+
+    :param source: where the text comes from, for the complaint.
+    :raises ArgumentError: when it is no manifest, or one of another schema."""
+    try:
+        content = json.loads(text)
+        if content["schema"] != _SCHEMA:
+            raise ValueError(f"schema {content['schema']!r}")
+        networks = tuple(map(_entry, content.get("networks", ())))
+        data = tuple(map(_data, content.get("data", ())))
+        for names in ([one.name for one in networks], [one.name for one in data]):
+            if names:
+                require_distinct("name", names)
+        missing = sorted({one.data for one in networks} - {one.name for one in data})
         require(not missing, "data", "data sets of the manifest", missing, "Add them.")
+    except Exception as error:
+        # It may come from the network: bad content fails in any way.
+        reason = f"missing {error}" if isinstance(error, KeyError) else first_line(error)
+        expected = f"a manifest of the zoo, of schema {_SCHEMA}"
+        remedy = "Take another copy of it, or another version of art_snn."
+        raise invalid("zoo", expected, f"{source} ({reason})", remedy) from error
+    return Zoo(networks, data)
+
+
+def _entry(content: Mapping[str, Any]) -> ZooEntry:
+    given = dict(content)
+    for name in ("bytes", "classes", "parameters"):
+        given[name] = _number(name, given[name])
+    standard = [
+        one
+        | {"robust": _share("robust", one["robust"])}
+        | {"certified": None if one["certified"] is None else _share("certified", one["certified"])}
+        for one in given.get("standard", ())
+    ]
+    return ZooEntry(
+        **given
+        | {
+            "architecture": Architecture(**given["architecture"]),
+            "input_shape": tuple(_number("input_shape", side) for side in given["input_shape"]),
+            "commands": tuple(given["commands"]),
+            "clean": _share("clean", given["clean"]),
+            "clean_first": _share("clean_first", given["clean_first"]),
+            "standard": tuple(Standard(**one) for one in standard),
+        }
+    )
+
+
+def _data(content: Mapping[str, Any]) -> ZooData:
+    limits = content["value_range"]
+    checked = {
+        "bytes": _number("bytes", content["bytes"]),
+        "value_range": None if limits is None else (float(limits[0]), float(limits[1])),
+    }
+    return ZooData(**{**content, **checked})
+
+
+def _share(name: str, content: Any) -> Share:
+    require(isinstance(content, dict), name, "a count and its total", content, "Correct it.")
+    return Share(*(_number(name, content[key]) for key in ("count", "total")))
+
+
+def _number(name: str, value: Any) -> int:
+    require(type(value) is int, name, "a whole number", value, "Correct it.")
+    return int(value)
 
 
 def _check(name: str, sha256: str) -> None:
     remedy = "Use small letters, digits and single dashes."
-    require(NAME.fullmatch(name), "name", "a short name such as digits-plain", name, remedy)
-    remedy = "Run python -m tests.zoo.add, which computes it."
-    require(SHA256.fullmatch(sha256), "sha256", "64 digits", repr(sha256), remedy)
+    require(
+        re.fullmatch(r"[a-z0-9]+(?:-[a-z0-9]+)*", name),
+        "name",
+        "a short name such as digits-plain",
+        name,
+        remedy,
+    )
+    remedy = "Run examples/zoo/add.py, which computes it."
+    require(re.fullmatch(r"[0-9a-f]{64}", sha256), "sha256", "64 digits", repr(sha256), remedy)

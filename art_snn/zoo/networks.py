@@ -1,21 +1,42 @@
-"""Networks, classifiers and samples of the zoo."""
+"""Networks, classifiers and samples of the zoo, and the files that they come from.
 
-from collections.abc import Callable
+Files lie in the folder that ART_SNN_ZOO names, otherwise in examples/zoo of a checkout, otherwise
+in the cache of the user. What is missing there is fetched."""
+
+import logging
+import os
 from contextlib import suppress
 from difflib import get_close_matches
+from hashlib import sha256
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, metadata
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 
+import art_snn
 from art_snn import checkpoint
-from art_snn.checks import ArgumentError, MissingFile, WriteFailed, invalid, shown
+from art_snn.checks import (
+    FILE,
+    MissingFile,
+    WriteFailed,
+    expand_path,
+    invalid,
+    require,
+    require_kind,
+    shown,
+)
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.data import Source
 from art_snn.network import SpikingNetwork
-from art_snn.zoo.entry import FIRST, Zoo, ZooData, ZooEntry
-from art_snn.zoo.places import local_file, manifest
+from art_snn.zoo.entry import FIRST, MANIFEST, Zoo, ZooData, ZooEntry, from_text
 
-Part = TypeVar("Part", ZooEntry, ZooData)
+VARIABLE = "ART_SNN_ZOO"
+CHECKOUT, CACHE, FETCHED = "checkout", "cache", "to fetch"
+"""Where files are, next to the folder that the variable names."""
+
+_Part = TypeVar("_Part", ZooEntry, ZooData)
 
 
 def names() -> list[str]:
@@ -30,7 +51,7 @@ def entry(name: str, argument: str = "name") -> ZooEntry:
 
     :param argument: named in complaints.
     :raises ArgumentError: for another name, with those that are near; and as :func:`names`."""
-    return _named(name, argument, lambda zoo: zoo.networks)
+    return _find(name, argument, manifest().networks)
 
 
 def load(name: str) -> SpikingNetwork:
@@ -85,7 +106,7 @@ def not_held(about: ZooData, error: MissingFile, argument: str = "name") -> Miss
 
 def data_set(name: str, argument: str = "name") -> ZooData:
     """What is known of a data set of the zoo; errors as those of :func:`entry`."""
-    return _named(name, argument, lambda zoo: zoo.data)
+    return _find(name, argument, manifest().data)
 
 
 def source_of(about: ZooData) -> Source:
@@ -95,12 +116,102 @@ def source_of(about: ZooData) -> Source:
     return Source(data=str(local_file(about)), value_range=about.source.value_range)
 
 
-def _named(name: str, argument: str, parts: Callable[[Zoo], tuple[Part, ...]]) -> Part:
-    """The part of that name; a manifest that lacks it may be an old one, and is fetched anew."""
-    there = {part.name: part for part in parts(manifest())}
-    if name not in there:
-        with suppress(ArgumentError, WriteFailed):
-            there = {part.name: part for part in parts(manifest(anew=True))}
+def manifest() -> Zoo:
+    """All networks and data sets.
+
+    :raises FileNotFoundError: when ART_SNN_ZOO names a folder without a manifest.
+    :raises ArgumentError: when it can neither be read nor fetched.
+    :raises WriteFailed: when it cannot be written into the cache."""
+    place, folder = _folder()
+    file = folder / MANIFEST
+    if place == CACHE and not file.is_file():
+        fetched = _fetch(MANIFEST, folder, None)
+        try:
+            return from_text(fetched.read_text("utf-8"), f"{MANIFEST} from {_address()}")
+        except BaseException:
+            fetched.unlink()  # What is no manifest is not kept.
+            raise
+    return from_text(file.read_text("utf-8"), file)
+
+
+def place_of(part: ZooEntry | ZooData) -> str:
+    """Where the file of a network or a data set is: ART_SNN_ZOO, checkout, cache or to fetch."""
+    place, folder = _folder()
+    return place if _has_bytes(folder / part.file, part.sha256) else FETCHED
+
+
+def local_file(part: ZooEntry | ZooData) -> Path:
+    """The file of a network or a data set, which is fetched where it is missing.
+
+    :raises ArgumentError: when it is damaged in a folder of the user, or cannot be fetched.
+    :raises WriteFailed: when it cannot be written."""
+    place, folder = _folder()
+    file = folder / part.file
+    right = _has_bytes(file, part.sha256)
+    expected = f"the file of the manifest, of SHA-256 {part.sha256}"
+    remedy = "Take another copy of it."
+    own = place != CACHE and file.exists() and not right
+    require(not own, "zoo", expected, f"{file} with other bytes", remedy)
+    return file if right else _fetch(part.file, folder, part.sha256)
+
+
+def _folder() -> tuple[str, Path]:
+    """The folder of the manifest and of all files, and what it is called."""
+    if os.environ.get(VARIABLE):
+        folder = expand_path(VARIABLE, os.environ[VARIABLE])
+        require_kind(VARIABLE, folder / MANIFEST, FILE, "the manifest of a zoo")
+        return VARIABLE, folder
+    root = Path(art_snn.__path__[0]).parent
+    # Something else may be called examples next to an installed package.
+    if (root / "pyproject.toml").is_file() and (root / "examples" / "zoo" / MANIFEST).is_file():
+        return CHECKOUT, root / "examples" / "zoo"
+    return CACHE, Path(_pooch().os_cache("art_snn")) / "zoo" / art_snn.__version__
+
+
+def _fetch(file: str, folder: Path, digest: str | None) -> Path:
+    """Fetch a file into the folder, where it appears once all its bytes are there and right."""
+    options = {"base_url": f"{_address()}/", "registry": {file: digest}, "retry_if_failed": 1}
+    try:
+        return Path(_pooch().create(path=folder, **options).fetch(file))
+    except Exception as error:
+        # Failures of a connection are OSErrors as well, but without a number of the system.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise WriteFailed(folder / file, error) from error
+        remedy = f"Try again, or name a folder with the files by {VARIABLE}."
+        got = f"none ({str(error).rstrip('.')})"
+        raise invalid("zoo", f"{file} from {_address()}", got, remedy) from error
+
+
+def _address() -> str:
+    """The address of the zoo: Zoo among the URLs of pyproject.toml, as it is installed.
+
+    :raises ArgumentError: when it is not installed with one, or with a placeholder."""
+    lines: list[str] = []
+    with suppress(PackageNotFoundError):
+        lines = metadata("art-snn").get_all("Project-URL") or []
+    address = dict(line.split(", ", 1) for line in lines).get("Zoo", "nothing")
+    # Anybody may register the account of that name.
+    real = address.startswith("http") and "/OWNER/" not in address
+    got = f"{address}, which is no address of ours"
+    remedy = f"Name the folder examples/zoo of the repository by {VARIABLE}."
+    require(real, "zoo", "the address of the zoo", got, remedy)
+    return address
+
+
+def _has_bytes(file: Path, digest: str) -> bool:
+    """True for a file of that SHA-256."""
+    return file.is_file() and sha256(file.read_bytes()).hexdigest() == digest
+
+
+def _pooch() -> Any:
+    """The library that fetches: it takes a tenth of a second, and few commands need it."""
+    pooch = import_module("pooch")
+    pooch.get_logger().setLevel(logging.WARNING)
+    return pooch
+
+
+def _find(name: str, argument: str, parts: tuple[_Part, ...]) -> _Part:
+    there = {part.name: part for part in parts}
     if name in there:
         return there[name]
     near = get_close_matches(str(name), there, n=3, cutoff=0.4)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from art_snn.app import evaluate, report
-from art_snn.app.evaluation import verdicts
+from art_snn.app.report.verdict import verdicts
 from art_snn.app.trained import Trained
 from art_snn.data import digits
 from art_snn.models import Architecture

@@ -1,7 +1,7 @@
 """What papers report of one network, PGD-7 by STBP, against attacks that need no choosing.
 
-    python examples/study/auto_attack.py --data cifar10.npz --checkpoint trained/network.pt \
-        --eps 2.55/255 --output auto-attack
+    python examples/study/auto_attack.py --data cifar10.npz --eps 2.55/255 \
+        --checkpoint trained/network.safetensors --output auto-attack
 
 On the first test samples: PGD-7 by every rule that suits the network, ART's AutoAttack by STBP, and
 SpikingAutoAttack by its three plans; with --alone every stage of the plan standard, too, as if it
@@ -32,10 +32,9 @@ from art_snn.app.attack import Attack
 from art_snn.app.colours import COLOURS, GREY, SERIES
 from art_snn.app.resume import bit_string, booleans, earlier, fingerprint, write_result
 from art_snn.app.trained import Trained
-from art_snn.attacks import PLANS, Plan, SpikingAutoAttack, planned, predict_logits
+from art_snn.attacks import PLANS, Plan, SpikingAutoAttack, predict_logits, resolve_plan
 from art_snn.attacks.borrowed import caching_copy, counting, image_shape
-from art_snn.attacks.queries import Queries
-from art_snn.attacks.remembering import attacking
+from art_snn.attacks.queries import Queries, attacking
 from art_snn.data import Dataset, load_data
 from art_snn.files import write_text
 from art_snn.gradients import applicable
@@ -74,7 +73,9 @@ class Subject:
         rules = applicable(network.sites(), network.encoder)
         found = {f"{PGD}{rule}": lambda rule=rule: self.pgd(rule) for rule in rules}
         found |= {plan: lambda plan=plan: self.plan(plan) for plan in PLANS}
-        singles = [Plan(str(s), (s,)) for s in planned("standard", np.inf).stages if self.alone]
+        singles = [
+            Plan(str(s), (s,)) for s in resolve_plan("standard", np.inf).stages if self.alone
+        ]
         found |= {f"{ALONE}{one.name}": lambda one=one: self.plan(one) for one in singles}
         return found | {ART: self.auto_attack}
 
@@ -98,7 +99,7 @@ class Subject:
         with (
             self.classifier.model.using("stbp"),
             attacking(self.classifier, self.eps),
-            counting(queries, torch.as_tensor(x).to(self.classifier.device)),
+            counting(queries, len(x)),
         ):
             attack = AutoAttack(
                 caching_copy(queries), eps=self.eps, eps_step=self.eps / 4, batch_size=BATCH
@@ -116,7 +117,7 @@ class Subject:
         began = time.perf_counter()
         with Clock().watching(self.classifier, *self.sources) as clock:
             adversarial, outcome = attack.generate(self.x, self.y), attack.outcome
-        told = {"stages": outcome.broken_by, "skipped": dict(outcome.skipped)}
+        told = {"stages": outcome.broken_by, "skipped": {n.id: n.reason for n in outcome.skipped}}
         told["outside"] = 1 - clock.seconds / (time.perf_counter() - began)
         queries = float((outcome.forwards + outcome.backwards).mean())
         return adversarial, queries, told
@@ -194,7 +195,7 @@ def measured(subject: Subject, name: str, file: Path) -> None:
     samples = subject.art if name == ART else len(subject.x)
     x, y = subject.x[:samples], subject.y[:samples]
     sources = [fingerprint("source", source, x[:0], y[:0]) for source in subject.sources]
-    stages = [str(stage) for stage in planned(name, np.inf).stages] if name in PLANS else []
+    stages = [str(stage) for stage in resolve_plan(name, np.inf).stages] if name in PLANS else []
     key = fingerprint((name, subject.eps, sources, *stages), subject.classifier, x, y)
     content = earlier(file, "study", dict, lambda found: "outcomes" in found) or {}
     known = content.setdefault("outcomes", {})

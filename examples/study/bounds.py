@@ -20,8 +20,8 @@ from setting import ratio
 from art_snn.app import evaluate, harden, tables, train
 from art_snn.app.attack import Attack
 from art_snn.app.colours import GREY, SERIES
-from art_snn.app.evaluation import Evaluation, verdicts
-from art_snn.app.evaluation.words import size
+from art_snn.app.report.evaluation import Evaluation
+from art_snn.app.report.verdict import format_eps, verdicts
 from art_snn.app.resume import as_json, structured, write_result
 from art_snn.app.trained import Trained
 from art_snn.bounds import certify_bounds
@@ -60,7 +60,7 @@ class Study:
         """The weights of a network, from its folder or trained now."""
         options, folder = self.options, self.folder(name)
         if (folder / "training.json").exists():
-            return folder / "network.pt"
+            return folder / "network.safetensors"
         form = {"model": options.model, "width": options.width, "steps": options.steps}
         form = {"model": options.model} if ":" in str(options.model) else form
         recipe = Recipe(
@@ -85,7 +85,7 @@ class Study:
             settings |= {"attack": attack, "rule": parse_rule("stbp")}
             harden.run(harden.Settings(defence=defence, **settings))
         (folder / "training.pt").unlink()
-        return folder / "network.pt"
+        return folder / "network.safetensors"
 
     def evaluate(self, name: str) -> Evaluation:
         """What is certified of it, and what attacks leave."""
@@ -134,7 +134,7 @@ def render(title: str, content: Mapping[str, Any]) -> str:
     rows = []
     for name, evaluation in outcomes(content).items():
         for verdict, steps in zip(verdicts(evaluation), content["steps"][name], strict=True):
-            budget = size(verdict.norm, verdict.eps)
+            budget = format_eps(verdict.norm, verdict.eps)
             shares = [verdict.outcome.clean_accuracy, Share(steps, len(evaluation.samples))]
             ends = [verdict.certified, verdict.outcome.robust_accuracy]
             rows.append((name, budget, *map(str, [*shares, *ends])))
@@ -148,7 +148,7 @@ def draw(ax: Axes, evaluations: Mapping[str, Evaluation]) -> None:
     for name, evaluation in evaluations.items():
         for verdict in verdicts(evaluation):
             place = len(labels)
-            labels.append(f"{name}\n{size(verdict.norm, verdict.eps)}")
+            labels.append(f"{name}\n{format_eps(verdict.norm, verdict.eps)}")
             shares = verdict.outcome.clean_accuracy, verdict.outcome.robust_accuracy
             values = [100 * share.value for share in (*shares, verdict.certified or shares[1])]
             colours = (GREY, SERIES[1], SERIES[0])
@@ -209,7 +209,7 @@ def main() -> None:
     first = next(iter(evaluations.values()))
     network = first.title.partition(" on ")[0].rpartition("/")[2]
     training = f"Adam from {options.learning_rate:g} for {options.epochs} epochs"
-    budget = f"at and ibp within {size('inf', options.train_eps)}"
+    budget = f"at and ibp within {format_eps('inf', options.train_eps)}"
     title = f"{network}; {training}, {budget}; {len(first.samples)} test samples."
     content = {
         "evaluations": {name: as_json(one) for name, one in evaluations.items()},

@@ -18,10 +18,9 @@ from art.attacks.evasion import SquareAttack
 
 from art_snn import zoo
 from art_snn.app import tables
-from art_snn.app.evaluation import Trial, read_evaluation
-from art_snn.app.leaderboard.run import evaluation_files
+from art_snn.app.report.evaluation import Trial, find_evaluations, read_evaluation
 from art_snn.app.resume import bit_string, booleans, earlier, write_result
-from art_snn.attacks import Plan, SpikingAutoAttack, Stage, planned
+from art_snn.attacks import Plan, SpikingAutoAttack, Stage, resolve_plan
 from art_snn.checks import require
 from art_snn.files import digest, write_text
 from art_snn.measuring.machine import describe_machine, set_threads
@@ -34,11 +33,15 @@ def trials(files: Iterable[Path]) -> list[tuple[str, Trial]]:
     """Network and outcome of each evaluation by the plan with the search, at its largest budget.
 
     Networks whose samples are not there are named and left out."""
-    control = str(planned(PLAN, np.inf).stages[-1])
+    control = str(resolve_plan(PLAN, np.inf).stages[-1])
     found = []
     for file in files:
         evaluation = read_evaluation(file).evaluation
-        ours = [one for one in evaluation.trials if control in one.outcome.stages]
+        ours = [
+            one
+            for one in evaluation.trials
+            if any(control == stage.description for stage in one.outcome.stages)
+        ]
         if ours and there(evaluation.name):
             found.append((evaluation.name, max(ours, key=lambda trial: trial.eps)))
     remedy = "Evaluate a network anew, in the maximum norm."
@@ -104,7 +107,7 @@ def main() -> None:
     set_threads(chosen.threads)
     output = chosen.output / "small" if chosen.small else chosen.output
     squares = 5 if chosen.small else 2500
-    pairs = trials(evaluation_files(chosen.evaluations))
+    pairs = trials(find_evaluations(chosen.evaluations))
     networks: dict[str, Any] = {}
     for name, trial in pairs[:1] if chosen.small else pairs:
         about = (name, trial.eps, squares, zoo.entry(name).sha256, trial.outcome.stage.tolist())

@@ -20,7 +20,8 @@ from setting import ratio
 from art_snn.app import evaluate, harden, tables, train
 from art_snn.app.attack import Attack
 from art_snn.app.colours import GREY, SERIES
-from art_snn.app.evaluation import Evaluation, bound, verdicts
+from art_snn.app.report.evaluation import Evaluation
+from art_snn.app.report.verdict import describe_trial, verdicts
 from art_snn.app.resume import as_json, structured, write_result
 from art_snn.app.trained import Trained
 from art_snn.data import Source
@@ -52,7 +53,7 @@ class Study:
         """The weights of a network, from its folder or trained now."""
         chosen, folder = self.chosen, self.chosen.output / kind
         if (folder / "training.json").exists():
-            return folder / "network.pt"
+            return folder / "network.safetensors"
         architecture = Architecture(
             model=chosen.model, width=chosen.width, steps=chosen.steps, decay=chosen.decay
         )
@@ -77,7 +78,7 @@ class Study:
             known |= {"attack": attack, "rule": parse_rule("stbp"), "defence": kind}
             harden.run(harden.Settings(**known))
         (folder / "training.pt").unlink()
-        return folder / "network.pt"
+        return folder / "network.safetensors"
 
     def evaluate(self, kind: str) -> Evaluation:
         """How robust it is."""
@@ -103,14 +104,18 @@ def row(kind: str, found: Evaluation) -> tuple[str, ...]:
     (verdict,) = verdicts(found)
     paper = found.trials[0]
     points = 100 * (paper.robustness.robust_accuracy.value - verdict.robust)
-    shares = str(verdict.outcome.clean_accuracy), bound(found, paper, verdict), verdict.share
+    shares = (
+        str(verdict.outcome.clean_accuracy),
+        describe_trial(found, paper, verdict),
+        verdict.share,
+    )
     return kind, *shares, f"{points:.1f}", str(len(doubts(found)))
 
 
 def doubts(found: Evaluation) -> list[str]:
     """Names of the findings that say that it may be less robust still."""
     (verdict,) = verdicts(found)
-    return sorted({one.name for one in verdict.findings})
+    return sorted({one.title for one in verdict.findings})
 
 
 def render(title: str, content: Mapping[str, Any]) -> str:

@@ -84,7 +84,7 @@ class Study:
 
     def trained(self, decay: float, kind: str) -> Trained:
         """The network with its weights, from its folder or trained now."""
-        file = self.folder(decay, kind) / "network.pt"
+        file = self.folder(decay, kind) / "network.safetensors"
         if not file.exists():
             self.train(decay, kind)
         return Trained(architecture=self.architecture(decay), checkpoint=file)

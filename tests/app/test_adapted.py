@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from art_snn import checkpoint
-from art_snn.app.evaluation import Evaluation
+from art_snn.app.report.evaluation import Evaluation
 from art_snn.app.resume import fingerprint, read_result, structured
 from art_snn.checkpoint import CheckpointError
 from art_snn.curves import find_layer, record
@@ -68,7 +68,7 @@ def test_every_command_takes_a_bare_model(kind, command, tmp_path):
         refused = {"steps": ["cba"], "step": ["cba", "relu"]}[kind]
         assert [name for name, row in rows.items() if row["objection"]] == refused
     if command == "train":
-        found = checkpoint.load(adapted.network(kind), "out/network.pt")
+        found = checkpoint.load(adapted.network(kind), "out/network.safetensors")
         assert found["subject"]["model"] == model
 
 
@@ -104,7 +104,7 @@ def test_a_plan_of_which_one_stage_has_a_gradient_is_an_open_finding(tmp_path):
     data = ("--data", "frames.npz", "--model", model)
     done = call(*EVALUATE, *words, *data, "--plan", "ensemble-19")
     assert done.status == 4, done.stderr
-    found = [(one.about, one.name) for one in evaluated("out").findings]
+    found = [(one.about, one.title) for one in evaluated("out").findings]
     assert ("ensemble-19", "too few attacks with a gradient") in found
 
 
@@ -154,8 +154,9 @@ def test_the_steps_of_a_bare_model_are_an_option(tmp_path):
 @pytest.mark.parametrize("command", ["inspect", "evaluate", "train"])
 def test_a_model_of_one_step_is_refused_until_the_steps_are_told(command, tmp_path):
     (tmp_path / "mine.py").write_text(
-        "from tests.interop.test_forms import OfOneStep, leaky\n\n\n"
-        "def build():\n    return OfOneStep(leaky(output=True), 16)\n"
+        "from tests.interop.neurons import Output, Step\n"
+        "from tests.interop.stacks import OfOneStep\n\n\n"
+        "def build():\n    return OfOneStep(Step(), Output(), 16)\n"
     )
     words = (command, "--model", "mine.py:build", "--data", "images.npz", "--output", "out")
     words += {"inspect": ("--rules", "rga,native")}.get(command, WORDS.get(command, ()))
@@ -222,8 +223,8 @@ def test_the_state_dict_of_the_bare_model_is_a_checkpoint(kind, tmp_path):
     assert checkpoint.load(network, "bare.pt") == {}
     for one, other in zip(bare.parameters(), network.parameters(), strict=True):
         assert torch.equal(one, other)
-    checkpoint.save(network, "ours.pt", word="kept")
-    assert checkpoint.load(adapted.network(kind), "ours.pt") == {"word": "kept"}
+    checkpoint.save(network, "ours.safetensors", word="kept")
+    assert checkpoint.load(adapted.network(kind), "ours.safetensors") == {"word": "kept"}
     torch.save(network.state_dict(), "network.pt")
     assert checkpoint.load(adapted.network(kind), "network.pt") == {}
     words = ("compare", "--data", "images.npz", *WORDS["compare"], "--checkpoint", "bare.pt")

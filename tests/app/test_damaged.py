@@ -12,7 +12,7 @@ import pytest
 from art_snn.app.base import Result
 from art_snn.app.compare import Comparison, Row
 from art_snn.app.evaluate import EvaluationResult
-from art_snn.app.evaluation import Evaluation
+from art_snn.app.report.evaluation import Evaluation
 from art_snn.app.resume import as_json, earlier, write_result
 from art_snn.app.scaling import Cell, Growth
 from art_snn.app.scaling.settings import Images, Protocol, Settings

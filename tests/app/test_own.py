@@ -74,15 +74,19 @@ def test_a_network_has_the_weights_that_its_function_gives_unless_epochs_are_ask
     untrained = COMMANDS[name][2 * (name == "curves") :]  # It is the only one that has epochs.
     monkeypatch.setitem(COMMANDS, name, untrained)
     assert run(name, "--epochs", "1", "--output", "trained").status == 0
-    (weights,) = Path("trained").rglob("network.pt")
+    (weights,) = Path("trained").rglob("network.safetensors")
     monkeypatch.setattr(torch.optim.Adam, "step", forbidden)
     done = run(name)
     assert done.status == 0, done.stderr
     assert "mine.py:build, T = 2, direct encoding on tiny" in done.stdout
-    assert not list(Path("out").rglob("*.pt"))
+    assert not list(Path("out").rglob("network*"))
     assert run(name, "--checkpoint", str(weights), "--output", "loaded").status == 0
     expected = results(Path("trained"))
-    wanted = {file: content for file, content in expected.items() if not file.endswith(".pt")}
+    wanted = {
+        file: content
+        for file, content in expected.items()
+        if not file.endswith((".pt", ".safetensors"))
+    }
     assert differences(results(Path("loaded")), wanted) == ""
 
 
@@ -131,7 +135,7 @@ def test_a_network_that_was_trained_first_is_not_taken_up_by_another_code(name):
     edited("mine.py")
     done = run(name, "--epochs", "1")
     assert (done.status, done.stdout) == (2, "")
-    assert "network.pt, which has other layers, neurons or code" in done.stderr
+    assert "network.safetensors, which has other layers, neurons or code" in done.stderr
 
 
 def test_what_the_file_imports_from_its_folder_is_code_of_it():
@@ -163,7 +167,7 @@ def test_an_evaluation_that_was_stopped_does_not_go_on_with_another_code(monkeyp
 
 
 def test_processes_that_have_different_code_do_not_work_on_one_evaluation(monkeypatch):
-    monkeypatch.setattr(Team, "gathered", lambda self, thing: [thing, "that of another"])
+    monkeypatch.setattr(Team, "gather", lambda self, thing: [thing, "that of another"])
     done = run("evaluate")
     assert (done.status, done.stdout) == (2, "")
     assert "--model: expected the same code in every process, got several." in done.stderr

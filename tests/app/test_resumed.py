@@ -66,7 +66,7 @@ CASES = {
     ),
     "compare": Case(
         ("compare", *DATA, *ATTACK, "--rules", "stbp,cba,rga", "--repeats", "1"),
-        *(CRAFT, 4, 2, ("compare.json", "network.pt")),
+        *(CRAFT, 4, 2, ("compare.json", "network.safetensors")),
         (*NETWORK, *ATTACKED, ("--rules", "stbp"), ("--eot", "2")),
         "compare.json",
     ),
@@ -75,13 +75,18 @@ CASES = {
     ),
     "sweep": Case(
         ("sweep", *DATA, *ATTACK, "--field", "beta", "--values", "1,2", "--decays", "1,0.5"),
-        *(CRAFT, 4, 6, ("decay-0.5/network.pt", "decay-1/network.pt", "sweep.json")),
+        *(
+            CRAFT,
+            4,
+            6,
+            ("decay-0.5/network.safetensors", "decay-1/network.safetensors", "sweep.json"),
+        ),
         (*NETWORK[1:], *ATTACKED),
         "sweep.json",
     ),
     "curves": Case(
         ("curves", *DATA, "--epochs", "2", "--pairs", "9", "--threshold", "0.25"),
-        *(ADAM, 4, 1, ("decay-0.5/training.pt", "decay-1/network.pt")),
+        *(ADAM, 4, 1, ("decay-0.5/training.pt", "decay-1/network.safetensors")),
         (("--epochs", "3"), ("--seed", "1"), ("--threshold", "0.5")),
     ),
     "scaling": Case(

@@ -21,12 +21,12 @@ class Together(Experiment):
 
 with Together(output=Path("out")).at_work() as team:
     told = Path("out/.lock").exists()
-    found = team.led(lambda: [team.rank])
-    team.first(lambda: Path("made").touch(exist_ok=not team.leads))
+    found = team.on_leader(lambda: [team.rank])
+    team.leader_first(lambda: Path("made").touch(exist_ok=not team.leads))
     Path(f"told-{team.rank}").write_text(f"{told} {found} {team.size}")
-    team.gathered(None)
+    team.gather(None)
     try:
-        team.led(lambda: {}["nothing"])
+        team.on_leader(lambda: {}["nothing"])
     except KeyError:
         assert team.leads
         print("it raised here", flush=True)
@@ -59,9 +59,9 @@ def test_a_process_by_itself_holds_the_output_as_a_team_of_one(tmp_path):
         assert team == Team()
         with pytest.raises(ValueError, match=r"^output: expected a folder that no other run"):
             Experiment(output=tmp_path / "out").at_work().__enter__()
-    assert team.led(lambda: 3) == team.first(lambda: 3) == 3
+    assert team.on_leader(lambda: 3) == team.leader_first(lambda: 3) == 3
     with pytest.raises(ZeroDivisionError):
-        team.led(lambda: 1 // 0)
+        team.on_leader(lambda: 1 // 0)
 
 
 def test_an_experiment_is_not_done_together_unless_it_says_so(monkeypatch, tmp_path):

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from safetensors.torch import save_file
 
 from art_snn import checkpoint
 from art_snn.app import trained as module
@@ -22,7 +22,7 @@ from tests.own import own
 from tests.tiny import frames, images, same, weights
 
 SMALL = Trained(architecture=Architecture(steps=2), epochs=2)
-FILE, MINE = Path("network.pt"), Architecture(model="mine.py:build")
+FILE, MINE = Path("network.safetensors"), Architecture(model="mine.py:build")
 
 
 def small(*, epochs: int | None = 2, **options: Any) -> Trained:
@@ -45,9 +45,9 @@ def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_training_leaves_the_network_and_its_notes_and_nothing_else(trained):
-    assert [file.name for file in trained.iterdir()] == ["network.pt"]
+    assert [file.name for file in trained.iterdir()] == ["network.safetensors"]
     wanted = dict(DEFAULTS) | {"steps": 2, "epochs": 2, "seed": 0, "train_dtype": None}
-    notes = checkpoint.notes(trained / "network.pt")
+    notes = checkpoint.notes(trained / "network.safetensors")
     assert {"subject": wanted, "data": "tiny", "recipe": None}.items() <= notes.items()
     assert set(notes) == {"subject", "data", "recipe", "samples", "layers"}
 
@@ -62,9 +62,11 @@ def test_a_network_of_other_training_samples_or_layers_is_not_taken_up(trained, 
     other.layers[1].dynamics = replace(other.layers[1].dynamics, decay=0.75)
     with pytest.raises(CheckpointError, match=r"'layers': .* got one of "):
         SMALL.obtain(other, data, trained)
-    notes = checkpoint.notes(trained / "network.pt")
+    notes = checkpoint.notes(trained / "network.safetensors")
     # A recipe that is noted is not the plain one.
-    checkpoint.save(network, tmp_path / "network.pt", **notes | {"recipe": "Recipe(epochs=2)"})
+    checkpoint.save(
+        network, tmp_path / "network.safetensors", **notes | {"recipe": "Recipe(epochs=2)"}
+    )
     with pytest.raises(CheckpointError, match=r"'recipe': None.* got one of .*Recipe\(epochs=2\)"):
         SMALL.obtain(network, data, tmp_path)
 
@@ -90,7 +92,7 @@ def test_training_uses_the_training_samples_the_epochs_and_the_seed(
     assert y is data.y_train
     assert (recipe.epochs, recipe.seed, recipe.optimizer) == (passes, 5, "adam")
     assert state == tmp_path / "training.pt"
-    assert checkpoint.notes(tmp_path / "network.pt")["subject"]["epochs"] == passes
+    assert checkpoint.notes(tmp_path / "network.safetensors")["subject"]["epochs"] == passes
 
 
 @pytest.mark.usefixtures("untrained")
@@ -100,7 +102,7 @@ def test_a_network_that_was_kept_is_loaded_and_not_trained_again(trained):
     SMALL.obtain(network, images(), trained)
     assert not same(initial, weights(network))
     kept = SMALL.build(images())
-    checkpoint.load(kept, trained / "network.pt")
+    checkpoint.load(kept, trained / "network.safetensors")
     assert same(weights(kept), weights(network))
 
 
@@ -129,9 +131,9 @@ def test_an_interrupted_training_goes_on_after_its_last_epoch(trained, tmp_path)
     resumed.register_forward_pre_hook(lambda module, _: epochs.extend([1] * module.training))
     SMALL.obtain(resumed, images(), tmp_path)
     assert epochs == [1]
-    assert [file.name for file in tmp_path.iterdir()] == ["network.pt"]
+    assert [file.name for file in tmp_path.iterdir()] == ["network.safetensors"]
     whole = SMALL.build(images())
-    checkpoint.load(whole, trained / "network.pt")
+    checkpoint.load(whole, trained / "network.safetensors")
     assert same(weights(whole), weights(resumed))
 
 
@@ -151,7 +153,7 @@ def test_a_folder_with_a_network_of_other_settings_is_refused(change, seed, data
     before = weights(network)
     message = (
         r"^output: expected a network of \{'subject': .*, got one of \{'subject': .*"
-        r"in .*network\.pt\. Choose another folder, or delete that file to train anew"
+        r"in .*network\.safetensors\. Choose another folder, or delete that file to train anew"
     )
     with pytest.raises(CheckpointError, match=message):
         wanted.obtain(network, images(data), trained, seed)
@@ -166,9 +168,9 @@ def test_the_precision_of_a_training_is_noted_told_and_refused_where_another_is_
     mixed.obtain(network, data, tmp_path)
     SMALL.obtain(exact, data, trained)
     assert not same(weights(network), weights(exact))
-    subject = checkpoint.notes(tmp_path / "network.pt")["subject"]
+    subject = checkpoint.notes(tmp_path / "network.safetensors")["subject"]
     assert (subject["epochs"], subject["train_dtype"]) == (2, "bfloat16")
-    loaded = Trained(checkpoint=tmp_path / "network.pt")
+    loaded = Trained(checkpoint=tmp_path / "network.safetensors")
     assert loaded.as_dict(0)["train_dtype"] == "bfloat16"
     for one in (mixed, loaded):
         assert one.words(data).endswith("on tiny, trained in bfloat16")
@@ -180,7 +182,7 @@ def test_the_precision_of_a_training_is_noted_told_and_refused_where_another_is_
 
 def test_a_folder_with_weights_of_unknown_origin_is_refused(tmp_path):
     network = SMALL.build(images())
-    torch.save(network.state_dict(), tmp_path / "network.pt")
+    save_file(network.state_dict(), tmp_path / "network.safetensors")
     with pytest.raises(CheckpointError, match=r"got one of \{'subject': None, 'data': None, "):
         SMALL.obtain(network, images(), tmp_path)
 
@@ -188,23 +190,21 @@ def test_a_folder_with_weights_of_unknown_origin_is_refused(tmp_path):
 @pytest.mark.usefixtures("untrained")
 def test_weights_of_a_file_are_loaded_for_evaluation_and_nothing_is_written(trained, tmp_path):
     network = SMALL.build(images()).train()
-    Trained(checkpoint=trained / "network.pt").obtain(network, images(), tmp_path / "new")
+    Trained(checkpoint=trained / "network.safetensors").obtain(network, images(), tmp_path / "new")
     kept = SMALL.build(images())
-    checkpoint.load(kept, trained / "network.pt")
+    checkpoint.load(kept, trained / "network.safetensors")
     assert same(weights(kept), weights(network))
     assert not network.training
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_kept_network_that_is_damaged_is_told_as_one_of_the_folder_and_left(trained, tmp_path):
-    content = flipped((trained / "network.pt").read_bytes(), 3000, 2)
-    (tmp_path / "network.pt").write_bytes(content)
-    message = (
-        r"^output: expected .*network\.pt, which is damaged.*Without it the network is trained"
-    )
+    content = flipped((trained / "network.safetensors").read_bytes(), 3000, 2)
+    (tmp_path / "network.safetensors").write_bytes(content)
+    message = r"^output: .*network\.safetensors, which is damaged.*Without it the network is tr"
     with pytest.raises(CheckpointError, match=message):
         SMALL.obtain(SMALL.build(images()), images(), tmp_path)
-    assert (tmp_path / "network.pt").read_bytes() == content
+    assert (tmp_path / "network.safetensors").read_bytes() == content
 
 
 def test_weights_that_do_not_fit_are_refused(trained, tmp_path):
@@ -212,7 +212,9 @@ def test_weights_that_do_not_fit_are_refused(trained, tmp_path):
     before = weights(network)
     message = r"^path: expected weights of this network, got a file that differs in .*shape \[3"
     with pytest.raises(CheckpointError, match=message):
-        Trained(checkpoint=trained / "network.pt").obtain(network, images(classes=4), tmp_path)
+        Trained(checkpoint=trained / "network.safetensors").obtain(
+            network, images(classes=4), tmp_path
+        )
     assert same(before, weights(network))
 
 
@@ -223,7 +225,7 @@ def test_without_a_checkpoint_the_options_decide():
 
 
 def test_a_checkpoint_says_which_network_it_holds_and_options_overrule_it(trained):
-    path = trained / "network.pt"
+    path = trained / "network.safetensors"
     loaded = Trained(checkpoint=path)
     assert loaded.on(images()).architecture == SMALL.on(images()).architecture
     other = replace(loaded, architecture=Architecture(decay=0.9))
@@ -238,8 +240,10 @@ def test_a_checkpoint_says_which_network_it_holds_and_options_overrule_it(traine
 @pytest.mark.parametrize("noted", [None, "a string", {"colour": "red"}], ids=repr)
 def test_notes_that_name_no_subject_leave_the_defaults(noted, tmp_path):
     notes = {} if noted is None else {"subject": noted}
-    checkpoint.save(SMALL.build(images()), tmp_path / "network.pt", **notes)
-    loaded = Trained(architecture=Architecture(steps=4), checkpoint=tmp_path / "network.pt")
+    checkpoint.save(SMALL.build(images()), tmp_path / "network.safetensors", **notes)
+    loaded = Trained(
+        architecture=Architecture(steps=4), checkpoint=tmp_path / "network.safetensors"
+    )
     wanted = Architecture(**dict(DEFAULTS) | {"steps": 4})
     assert loaded.on(images()).architecture == wanted
 
@@ -254,10 +258,10 @@ def test_notes_that_name_no_subject_leave_the_defaults(noted, tmp_path):
     ids=repr,
 )
 def test_notes_of_a_network_that_there_cannot_be_are_refused_with_the_reason(name, noted, tmp_path):
-    path = tmp_path / "network.pt"
+    path = tmp_path / "network.safetensors"
     checkpoint.save(SMALL.build(images()), path, subject={name: noted})
     message = r"^path: expected a checkpoint that notes a network which can be built, got .*network"
-    with pytest.raises(CheckpointError, match=rf"{message}\.pt \(.*{name}"):
+    with pytest.raises(CheckpointError, match=rf"{message}\.safetensors \(.*{name}"):
         Trained(checkpoint=path).on(images())
 
 
@@ -280,7 +284,7 @@ def test_a_network_on_event_frames_is_trained_noted_and_loaded(tmp_path, monkeyp
     wanted = Trained(epochs=1)
     network = wanted.build(frames())
     wanted.obtain(network, frames(), tmp_path)
-    loaded = Trained(checkpoint=tmp_path / "network.pt").on(frames()).architecture
+    loaded = Trained(checkpoint=tmp_path / "network.safetensors").on(frames()).architecture
     assert loaded == Architecture(**dict(DEFAULTS) | {"steps": 3, "encoder": "frames"})
     monkeypatch.setattr(module, "train", forbidden)
     again = wanted.build(frames())
@@ -345,16 +349,16 @@ def test_a_network_of_one_s_own_is_trained_where_epochs_are_told_noted_and_loade
     before = weights(network)
     wanted.obtain(network, images(), folder)
     assert not same(before, weights(network))
-    noted = checkpoint.notes(folder / "network.pt")["subject"]
+    noted = checkpoint.notes(folder / "network.safetensors")["subject"]
     assert (noted["model"], noted["epochs"], noted["width"]) == (mine.model, 2, None)
     monkeypatch.setattr(module, "train", forbidden)
-    for again in (wanted, Trained(architecture=mine, checkpoint=folder / "network.pt")):
+    for again in (wanted, Trained(architecture=mine, checkpoint=folder / "network.safetensors")):
         other = again.build(images())
         again.obtain(other, images(), folder)
         assert same(weights(other), weights(network))
         assert again.words(images()) == f"{mine.model} on tiny"
     with pytest.raises(ValueError, match=r"^model: .* no checkpoint runs code, got None, for"):
-        Trained(checkpoint=folder / "network.pt").on(images())
+        Trained(checkpoint=folder / "network.safetensors").on(images())
 
 
 @pytest.mark.parametrize(

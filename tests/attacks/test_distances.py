@@ -8,8 +8,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from art_snn.attacks import FLIPS, SHIFT, require_budget, require_measure, shifts
-from art_snn.attacks.balls import require_norm
-from art_snn.attacks.distances import distances
+from art_snn.attacks.balls import distances, require_norm
 
 STEPS = 6
 

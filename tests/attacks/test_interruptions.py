@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-from art.attacks.evasion import SquareAttack
 
 from art_snn import RGA, STBP
 from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage, queries
 from art_snn.attacks.persample import CountedAttack
-from art_snn.attacks.randomness import EVALUATIONS
 from tests import small
 from tests.attacks.classifiers import Stops
 
@@ -80,28 +78,6 @@ def test_what_the_interrupted_stage_had_found_counts(monkeypatch):
         assert (sum(broken) > 0) == (at > 1)
         assert_true(attack, classifier, x, y)
         assert classifier.model.training
-
-
-def test_what_an_interrupted_attack_of_arts_had_found_counts():
-    classifier = small.classifier()
-    x, y = small.samples(classifier, 8, wrong=0)
-    square = Plan("one", (Stage(SquareAttack, None, {"max_iter": 30}),))
-    attack, predict = attacking(classifier, square, eps=0.4), classifier.predict
-    classifier.predict = counting = Stops(predict, None)
-    attack.generate(x, y)
-    whole = int((attack.outcome.stage == 0).sum())
-    found = []
-    for at in range(EVALUATIONS + 2, counting.times + 1):
-        classifier.predict = Stops(predict, at)
-        with small.untouched(classifier), pytest.raises(KeyboardInterrupt):
-            attack.generate(x, y)
-        classifier.predict = predict
-        assert_true(attack, classifier, x, y)
-        found.append(int((attack.outcome.stage == 0).sum()))
-    # The last call is the one that judges what has been found.
-    assert found[:-1] == sorted(found[:-1])
-    assert found[0] == 0
-    assert found[-2] == whole > 0
 
 
 def test_samples_that_nobody_asked_about_count_as_no_robust_ones(monkeypatch):

@@ -1,4 +1,4 @@
-"""Stages, plans and their budgets, and what is refused by name."""
+"""Stages and plans: names, budgets, what runs on a network, and what is refused."""
 
 import copy
 import dataclasses
@@ -6,73 +6,127 @@ import pickle
 
 import numpy as np
 import pytest
-from art.attacks.evasion import SquareAttack
-
-from art_snn import RGA, Mean
-from art_snn.attacks import PLANS, AutoPGD, Plan, SparseDynamicAttack, SpikeRetiming, Stage, planned
-from art_snn.attacks.borrowed import Borrowed
-from art_snn.attacks.distances import FLIPS, SHIFT
-from art_snn.attacks.plan import short_stage
-from tests.networks import build
-
-NORMS = (np.inf, 2.0, FLIPS, SHIFT)
-MARGIN = {"max_iter": 3, "loss_type": "margin"}
-
-
-@pytest.mark.parametrize(
-    ("stage", "words"),
-    [
-        (Stage(AutoPGD), "AutoPGD()"),
-        (Stage(AutoPGD, RGA(), MARGIN), "AutoPGD(max_iter=3, loss_type=margin) by rga"),
-        (Stage(SquareAttack, None, {"max_iter": 7}), "SquareAttack(max_iter=7)"),
-        (Stage(AutoPGD, RGA(), warm=True), "AutoPGD() by rga, warm"),
-        (Stage(AutoPGD, None, within=0.1), "AutoPGD(), within 0.1"),
-    ],
+import torch
+from art.attacks import evasion
+from art.attacks.evasion import (
+    DeepFool,
+    DPatch,
+    HopSkipJump,
+    ProjectedGradientDescent as ArtPGD,
+    SquareAttack,
 )
-def test_a_stage_has_words(stage, words):
-    assert str(stage) == words
-    assert "normalise=False" in str(Stage(AutoPGD, Mean(RGA(gamma=0.3), RGA(), normalise=False)))
+from torch import nn
+
+from art_snn import RGA, STBP, Poisson
+from art_snn.attacks import (
+    PLANS,
+    AutoPGD,
+    Outcome,
+    Plan,
+    SparseDynamicAttack,
+    SpikeRetiming,
+    SpikingAutoAttack,
+    SquareSearch,
+    StableAdaptivePGD,
+    Stage,
+    resolve_plan,
+    select_stages,
+)
+from art_snn.attacks.balls import FLIPS, SHIFT
+from art_snn.attacks.borrowed import Borrowed
+from art_snn.attacks.crafting import STEP, STEPS
+from art_snn.attacks.grids import DLR, NATIVE, PGD, OnwardPGD
+from art_snn.attacks.plan import ART, kind_of, settings_of, with_native_gradient
+from art_snn.gradients import ASSG, CBA, EOT, HART, ATan, Native, Triangle
+from art_snn.interop import adapt
+from tests import adapted
+from tests.attacks.classifiers import around
+from tests.audit import ELSEWHERE, OURS, PREDICTIONS, ROWS, exported
+from tests.conftest import seed_everything
+from tests.networks import CLASSES, build
+
+QUIET = {"verbose": False}
+NORMS = (np.inf, 2.0, FLIPS, SHIFT)
+SHORT = {"max_iter": 3}
+NARROW = HART(surrogate=Triangle(0.5))
 
 
 @pytest.mark.parametrize(
-    ("words", "short"),
+    ("stage", "words", "label", "name"),
     [
-        ("AutoPGD(max_iter=20) by HART(surrogate=Triangle(width=0.5))", "AutoPGD HART 0.5"),
+        (Stage(AutoPGD), "AutoPGD()", "AutoPGD", "auto-pgd"),
         (
+            Stage(AutoPGD, NARROW, {"max_iter": 20}),
+            "AutoPGD(max_iter=20) by HART(surrogate=Triangle(width=0.5))",
+            "AutoPGD HART 0.5",
+            "hart-0.5-auto-pgd-20",
+        ),
+        (
+            Stage(StableAdaptivePGD, ASSG(omega=8.089), {"max_iter": 60}, warm=True),
             "StableAdaptivePGD(max_iter=60) by ASSG(omega=8.089), warm",
             "StableAdaptivePGD ASSG 8.09",
+            "assg-8.09-stable-adaptive-pgd-60-warm",
         ),
-        ("AutoPGD() by RGA(beta=2.0, gamma=1e-05), warm, within 0.15", "AutoPGD RGA 2 1e-05"),
-        ("AutoPGD(loss_type=margin) by eot-rga, within 1e-05", "AutoPGD EOT-RGA margin"),
-        ("AutoPGD(loss_type=difference_logits_ratio, targets=9) by stbp", "AutoPGD STBP DLR"),
-        ("PGD(max_iter=7, num_random_init=0) by native", "PGD native"),
-        ("PGD() by STBP(surrogate=ArcTan(alpha=2.0))", "PGD STBP ArcTan 2"),
-        ("OnwardPGD(shape=(1, 2)), within 0.08", "OnwardPGD"),
-        ("OnwardPGD(max_iter=20), within 0.08 on source 1", "OnwardPGD on source 1"),
-        ("SquareAttack(max_iter=2500)", "SquareAttack"),
-        ("PGD-7 by stbp", "PGD-7 by stbp"),
-        ("", ""),
+        (
+            Stage(AutoPGD, EOT(RGA()), {"loss_type": "margin"}, within=1e-5),
+            "AutoPGD(loss_type=margin) by eot-rga, within 1e-05",
+            "AutoPGD EOT-RGA margin",
+            "eot-rga-auto-pgd-margin-within-1e-05",
+        ),
+        (
+            Stage(AutoPGD, STBP(surrogate=ATan(alpha=3.0)), {"loss_type": DLR, "targets": 9}),
+            "AutoPGD(loss_type=difference_logits_ratio, targets=9) by "
+            "STBP(surrogate=ATan(alpha=3.0))",
+            "AutoPGD STBP ATan 3 DLR",
+            "stbp-atan-3-auto-pgd-difference-logits-ratio-targets-9",
+        ),
+        (
+            Stage(PGD, Native(), {"max_iter": 7, "num_random_init": 0}),
+            "PGD(max_iter=7, num_random_init=0) by native",
+            "PGD native",
+            "native-pgd-7-num-random-init-0",
+        ),
+        (
+            Stage(OnwardPGD, None, {"max_iter": 20}, transfer=True, within=0.08),
+            "OnwardPGD(max_iter=20), within 0.08",
+            "OnwardPGD",
+            "onward-pgd-20-transfer-within-0.08",
+        ),
+        (
+            Stage(SquareSearch, None, {"share": 0.8, "halving": True}),
+            "SquareSearch(share=0.8, halving=True)",
+            "SquareSearch",
+            "square-search-share-0.8-halving",
+        ),
     ],
 )
-def test_a_stage_has_a_short_name_made_of_its_words(words, short):
-    assert short_stage(words) == short
+def test_a_stage_has_a_description_a_label_and_an_id(stage, words, label, name):
+    assert (str(stage), stage.label, stage.id) == (words, label, name)
 
 
-def test_the_stages_of_the_plans_have_names_of_a_few_words():
-    plans = [plan() for plans in PLANS.values() for plan in plans.values()]
-    names = [short_stage(str(stage)) for plan in plans for stage in plan]
-    assert max(map(len, names)) < 45
-    assert not [name for name in names if set(name) & set("()=,")]
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("name", PLANS)
+def test_a_named_plan_has_stages_that_take_the_norm_with_short_labels_and_ids_of_their_own(
+    name, norm
+):
+    plan = resolve_plan(name, norm)
+    assert plan.name == name
+    assert all(stage.kind.budget(norm, 1) for stage in plan.stages)
+    assert max(len(stage.label) for stage in plan.stages) < 45
+    assert len({stage.id for stage in plan.stages}) == len({str(one) for one in plan.stages})
+
+
+def test_standard_begins_with_fast_and_goes_on():
+    fast, standard = (resolve_plan(name, np.inf).stages for name in ("fast", "standard"))
+    assert standard[: len(fast)] == fast
+    assert len(standard) > len(fast)
 
 
 @pytest.mark.parametrize("carried", [copy.deepcopy, lambda plan: pickle.loads(pickle.dumps(plan))])
-@pytest.mark.parametrize("name", sorted(PLANS))
-def test_plans_carry_over_to_other_processes(name, carried):
-    plan = planned(name, np.inf)
-    for stage, other in zip(plan.stages, carried(plan).stages, strict=True):
-        assert (stage, str(stage)) == (other, str(other))
-        with pytest.raises(TypeError):
-            other.options["eps"] = 1
+def test_plans_carry_over_to_other_processes(carried):
+    plan = resolve_plan("standard", np.inf)
+    assert [*map(str, carried(plan).stages)] == [*map(str, plan.stages)]
+    assert carried(plan).stages == plan.stages
 
 
 def test_stages_and_plans_do_not_change():
@@ -80,14 +134,13 @@ def test_stages_and_plans_do_not_change():
     stage = Stage(AutoPGD, RGA(), given)
     given["max_iter"] = 4
     assert stage.options["max_iter"] == 3
+    plan = Plan("mine", [stage])
+    assert resolve_plan(plan, 2.0) is plan
     with pytest.raises(TypeError):
         stage.options["max_iter"] = 5
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        stage.rule = None
-    plan = Plan("mine", [stage])
-    assert plan.stages == (stage,)
-    with pytest.raises(dataclasses.FrozenInstanceError):
-        plan.stages = ()
+    for thing, name in ((stage, "rule"), (plan, "stages")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(thing, name, None)
 
 
 @pytest.mark.parametrize(
@@ -100,6 +153,7 @@ def test_stages_and_plans_do_not_change():
         (r"^rule:.*transfer=True, got RGA", (AutoPGD, RGA(), {}, True)),
         (r"^warm:.*that attack, .*, got True", (AutoPGD, None, {}, True, True)),
         (r"^warm:.*that attack, ", (SquareAttack, None, {}, False, True)),
+        (r"^within:.*above 0", (AutoPGD, None, {}, False, False, 0)),
     ],
 )
 def test_stages_of_something_else_are_refused(match, given):
@@ -116,38 +170,235 @@ def test_plans_of_something_else_are_refused(stages):
             Plan("mine", (Stage(AutoPGD),), stages)
 
 
+@pytest.mark.parametrize("plan", ["slow", 3, None, ["fast"], Stage(AutoPGD)])
+def test_unknown_plans_are_refused(plan):
+    with pytest.raises(ValueError, match=r"^plan: expected one of standard, fast, ensemble-19, "):
+        resolve_plan(plan, np.inf)
+
+
 def test_stages_become_attacks_with_budget_batch_seed_and_options():
     classifier = build()
-    made = Stage(AutoPGD, RGA(), {"max_iter": 3}).build(classifier, 2.0, 0.5, 7, 11)
+    made = Stage(AutoPGD, RGA(), SHORT).build(classifier, 2.0, 0.5, 7, 11)
     assert type(made) is AutoPGD
     assert (made.norm, made.eps, made.batch_size, made.seed) == (2, 0.5, 7, 11)
     assert (made.max_iter, made.verbose) == (3, False)
-    assert Stage(SparseDynamicAttack).build(classifier, FLIPS, 9, 7, 11).eps == 9
-    assert Stage(SpikeRetiming).build(classifier, SHIFT, 2, 7, 0).max_shift == 2
-
-
-def test_attacks_of_arts_are_borrowed_with_what_they_know():
-    made = Stage(SquareAttack, None, {"max_iter": 3}).build(build(), np.inf, 0.5, 7, 11)
+    made = Stage(SquareAttack, None, SHORT).build(classifier, np.inf, 0.5, 7, 11)
     assert type(made) is Borrowed
     known = {"norm": np.inf, "eps": 0.5, "batch_size": 7, "verbose": False, "max_iter": 3}
     assert made.options == known
     assert (made.norm, made.eps, made.batch_size, made.seed) == (np.inf, 0.5, 7, 11)
 
 
+class Mine(SquareAttack):
+    """Derived from one of ART's."""
+
+
+class Foreign(DPatch):
+    """An attack that the table lacks."""
+
+    attack_params = DPatch.attack_params + ["eps"]  # noqa: RUF005
+
+    def __init__(self, estimator, eps):
+        super().__init__(estimator)
+        self.eps = eps
+
+
+BOTH = {"norm": np.inf, "eps": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "norm", "eps", "budget"),
+    [
+        (AutoPGD, np.inf, 0.1, BOTH),
+        (StableAdaptivePGD, 2.0, 0.1, {"norm": 2, "eps": 0.1}),
+        (SquareSearch, np.inf, 0.1, BOTH),
+        (AutoPGD, FLIPS, 5, None),
+        (AutoPGD, SHIFT, 5, None),
+        (SparseDynamicAttack, FLIPS, 3, {"eps": 3}),
+        (SparseDynamicAttack, SHIFT, 3, None),
+        (SparseDynamicAttack, np.inf, 0.1, None),
+        (SpikeRetiming, SHIFT, 3, {"max_shift": 3}),
+        # Every spike that is moved changes two values.
+        (SpikeRetiming, FLIPS, 5, {"moved": 2, "max_shift": None}),
+        (SpikeRetiming, FLIPS, 1, {"moved": 1, "max_shift": None}),
+        (SpikeRetiming, 2.0, 3, None),
+        (SquareAttack, np.inf, 0.1, BOTH),
+        (SquareAttack, FLIPS, 3, None),
+        (HopSkipJump, np.inf, 0.1, {"norm": np.inf}),
+        (DeepFool, np.inf, 0.1, {}),
+        (Mine, np.inf, 0.1, BOTH),
+        (Foreign, np.inf, 0.1, {"eps": 0.1}),
+    ],
+)
+def test_an_attack_takes_the_budgets_that_it_knows(kind, norm, eps, budget):
+    assert kind_of(kind).budget(norm, eps) == budget
+
+
+@pytest.mark.parametrize(
+    ("kind", "by_gradients", "bounded"),
+    [
+        (AutoPGD, True, True),
+        (SquareSearch, False, True),
+        (SparseDynamicAttack, True, True),
+        (ArtPGD, True, True),
+        (SquareAttack, False, True),
+        (Mine, False, True),
+        (HopSkipJump, False, False),
+        (DeepFool, True, False),
+        (Foreign, True, True),
+    ],
+)
+def test_an_attack_says_whether_it_asks_for_gradients_and_keeps_to_a_budget(
+    kind, by_gradients, bounded
+):
+    assert (kind_of(kind).by_gradients, kind_of(kind).bounded) == (by_gradients, bounded)
+
+
+def test_the_table_of_art_has_the_attacks_of_the_audit_with_the_settings_that_they_take():
+    elsewhere = {name for reason in ELSEWHERE for name in reason.attacks}
+    assert {row.attack for row in ROWS} <= ART.keys() <= exported(evasion) - elsewhere
+    for name, row in ART.items():
+        taken = settings_of(getattr(evasion, name))
+        assert row.takes == tuple(setting for setting in ("norm", "eps") if setting in taken)
+
+
+def test_those_without_gradients_are_the_ones_that_the_audit_sees_ask_for_predictions_alone():
+    searches = {row.attack for row in (*ROWS, *OURS) if row.reach == PREDICTIONS}
+    stated = {name for name in ART if not ART[name].by_gradients} | {"SquareSearch"}
+    assert stated == searches
+
+
+@pytest.fixture(scope="module")
+def native(data):
+    """A classifier of digits with neurons written into its forward, which nobody recognises.
+
+    In double precision, where no batch rounds a potential over its threshold."""
+    seed_everything()
+    model = adapted.Inline(64, CLASSES, hidden=24)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.02)
+    x, y = torch.as_tensor(data.x_train), torch.as_tensor(data.y_train)
+    for _ in range(40):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+    return around(adapt(model.double(), encoder=None, gradient="native"), (1, 8, 8), CLASSES)
+
+
+@pytest.mark.parametrize(("norm", "eps"), [(np.inf, 0.1), (2, 0.4)])
+def test_what_pgd_of_seven_steps_breaks_the_plan_breaks_by_the_same_steps(norm, eps, native, data):
+    x, y = data.x_test.astype(np.float64), data.y_test
+    rows = np.flatnonzero(native.predict(x).argmax(1) == y)[:24]
+    x, y = x[rows], y[rows]
+    options = {"eps_step": STEP * eps, "max_iter": STEPS, "batch_size": len(x), **QUIET}
+    pgd = ArtPGD(native, norm=norm, eps=eps, **options).generate(x, y)
+    broken = native.predict(pgd).argmax(1) != y
+    assert 4 < broken.sum() < len(x)
+    attack = SpikingAutoAttack(native, norm, eps, "fast", **QUIET)
+    attack.generate(x, y)
+    assert attack.outcome.stages[0].id == "native-pgd-7-num-random-init-0"
+    assert (attack.outcome.stage[broken] == 0).all()
+
+
 @pytest.mark.parametrize("norm", NORMS)
-def test_the_named_plans_have_stages_for_every_norm_that_know_its_budget(norm):
+@pytest.mark.parametrize("name", PLANS)
+def test_every_attack_of_a_plan_runs_once_under_the_native_gradient(name, norm, native):
+    plan, some = resolve_plan(name, norm), torch.rand(2, 1, 8, 8, dtype=torch.float64)
+    found = select_stages(plan, native, norm, some)
+    asking = [stage for stage in plan.stages if stage.by_gradients]
+    first = [] if norm in (FLIPS, SHIFT) else [str(stage) for stage in NATIVE]
+    expected = dict.fromkeys(str(with_native_gradient(stage)) for stage in asking)
+    assert [str(one) for one in found.stages if one.by_gradients] == [*first, *expected]
+    assert [one.record() for one in found.stages] == [
+        dataclasses.replace(one, status="ran", instead_of="", reason="") for one in found.records
+    ]
+    repeats = [one for one in found.skipped if one.status == "repeated"]
+    assert len(found.native) + len(repeats) == len(asking)
+    assert all(one.reason.startswith("the same stage already runs, ") for one in repeats)
+    assert all("does not apply" in one.reason for one in (*found.native, *repeats))
+    assert {one.instead_of for one in found.native} <= {one.label for one in asking}
+
+
+@pytest.mark.parametrize(("norm", "eps"), [(0, 30), ("shift", 2)])
+def test_event_frames_are_attacked_under_the_native_gradient(norm, eps):
+    torch.manual_seed(0)
+    shape = (3, 2, 4, 4)
+    classifier = around(adapted.network("inline", shape=shape), shape, 3)
+    x = (np.random.default_rng(0).random((8, *shape)) < 0.3).astype(np.float32)
+    attack = SpikingAutoAttack(classifier, norm, eps, "fast", **QUIET)
+    attack.generate(x)
+    (stage,) = attack.outcome.stages
+    assert (stage.status, stage.id[:6]) == ("native", "native")
+    assert attack.backwards.sum() > 0
+
+
+def test_networks_of_art_snn_keep_their_stages_and_skip_what_does_not_suit(trained_layers, known):
+    classifier, some = build(trained_layers), torch.as_tensor(known[0][:2])
     for name in PLANS:
-        plan = planned(name, norm)
-        assert plan.name == name
-        assert all(stage.kind.budget(norm, 1) for stage in plan.stages)
+        found = select_stages(resolve_plan(name, np.inf), classifier, np.inf, some)
+        assert found.stages == resolve_plan(name, np.inf).stages
+        assert (found.skipped, found.native) == ((), ())
+    plan = Plan("mine", (Stage(AutoPGD, CBA(), SHORT), Stage(AutoPGD, RGA(), SHORT)), NATIVE)
+    found = select_stages(plan, classifier, np.inf, some)
+    assert (found.stages, found.native) == (plan.stages[1:], ())
+    (skipped,) = found.skipped
+    assert (skipped.id, skipped.status) == (plan.stages[0].id, "skipped")
+    assert "native" not in skipped.reason
 
 
-def test_a_plan_of_ones_own_is_taken_as_it_is():
-    plan = Plan("mine", (Stage(AutoPGD),))
-    assert planned(plan, 2.0) is plan
+def test_where_other_rules_suit_one_that_does_not_is_replaced_once():
+    classifier = around(adapted.network(), adapted.SHAPE, 3)
+    refused, suits = Stage(AutoPGD, CBA(), SHORT), Stage(AutoPGD, RGA(), SHORT)
+    longer = Stage(AutoPGD, CBA(), {"max_iter": 5})
+    plan = Plan("mine", (refused, suits, Stage(SquareSearch), refused, longer), NATIVE)
+    found = select_stages(plan, classifier, np.inf, torch.rand(4, *adapted.SHAPE))
+    kept = with_native_gradient(refused), suits, Stage(SquareSearch), with_native_gradient(longer)
+    assert found.stages == kept
+    assert [one.instead_of for one in found.records] == ["AutoPGD CBA", "", "", "AutoPGD CBA"]
+    (repeated,) = found.skipped
+    assert (repeated.id, repeated.status) == (refused.id, "repeated")
+    start = "the same stage already runs, AutoPGD(max_iter=3) by native. gradient: "
+    assert repeated.reason.startswith(start)
 
 
-@pytest.mark.parametrize("plan", ["slow", 3, None, ["fast"], Stage(AutoPGD)])
-def test_unknown_plans_are_refused(plan):
-    with pytest.raises(ValueError, match=r"^plan: expected one of standard, fast, ensemble-19, "):
-        planned(plan, np.inf)
+@pytest.mark.parametrize("rule", [Native(), None], ids=["native", "the network's rule"])
+def test_stages_that_ask_for_the_native_gradient_themselves_stay_as_they_are(rule):
+    classifier = around(adapted.network("inline"), adapted.SHAPE, 3)
+    given = Stage(AutoPGD, rule, SHORT)
+    plan = Plan("mine", (Stage(AutoPGD, STBP(), SHORT), given, given))
+    x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
+    attack = SpikingAutoAttack(classifier, eps=0.01, plan=plan, **QUIET)
+    attack.generate(x)
+    assert attack.outcome.stages == (given.record(),) * 2
+    assert "the same stage already runs" in str(attack.outcome)
+
+
+def test_a_network_that_cuts_its_own_gradient_too_is_told_so():
+    class Cut(adapted.Inline):
+        def forward(self, x):
+            return super().forward(x.detach())
+
+    network = adapt(Cut(16, 3), encoder=None, gradient="native")
+    classifier, some = around(network, adapted.SHAPE, 3), torch.rand(4, *adapted.SHAPE)
+    attack = SpikingAutoAttack(classifier, plan=Plan("mine", (Stage(AutoPGD, RGA()),), NATIVE))
+    attack.set_params(**QUIET)
+    attack.generate(some.numpy())
+    assert attack.outcome.stages == ()
+    (skipped,) = attack.outcome.skipped
+    why = "Nor does the network's own gradient: model: expected one that the gradient"
+    assert why in skipped.reason
+    assert attack.outcome.stage.tolist() == [Outcome.STANDING] * 4
+
+
+def test_a_random_network_is_attacked_by_draws_of_the_native_gradient():
+    class Frame(adapted.Inline):
+        def forward(self, x):
+            return super().forward(x.flatten(0, 1)).unflatten(0, (len(x), -1))
+
+    torch.manual_seed(0)
+    network = adapt(Frame(16, 3), encoder=Poisson(4), gradient="native", readout="mean")
+    classifier = around(network, adapted.SHAPE, 3)
+    plan = Plan("mine", (Stage(AutoPGD, STBP(), SHORT),))
+    attack = SpikingAutoAttack(classifier, eps=0.3, plan=plan, **QUIET)
+    attack.generate(np.random.default_rng(0).random((3, *adapted.SHAPE), dtype=np.float32))
+    assert attack.outcome.draws > 1
+    assert [one.id for one in attack.outcome.stages] == ["native-auto-pgd-3"]

@@ -7,9 +7,9 @@ from art.defences.preprocessor import SpatialSmoothing, SpatialSmoothingPyTorch
 from torch import nn
 
 from art_snn import EOT, RGA, STBP
+from art_snn.attacks import AutoPGD, SquareSearch, StableAdaptivePGD
 from art_snn.attacks.objectives import cross_entropy, margin, towards
-from art_snn.attacks.queries import Queries, close, logits_and_gradient
-from art_snn.attacks.remembering import passes
+from art_snn.attacks.queries import Queries, close, logits_and_gradient, passes
 from art_snn.gradients import Extended, Mean
 from tests.attacks.classifiers import linear, stock
 from tests.networks import Probabilities, build
@@ -218,3 +218,13 @@ def test_passes_that_somebody_else_made_count_as_the_rule_takes_them(rule, forwa
 def test_a_classifier_of_no_spiking_network_takes_one_pass():
     queries = Queries(linear([[1, 0], [0, 1]]), 1, 1)
     assert passes(queries.estimator.model) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "attack", [AutoPGD, StableAdaptivePGD, SquareSearch], ids=lambda one: one.__name__
+)
+def test_attacks_run_on_other_models_whose_outputs_are_postprocessed(attack):
+    classifier = linear([[1, 0], [0, 1]], postprocessing_defences=Probabilities())
+    x = np.array([[0.6, 0.5], [0.9, 0.1]])
+    found = attack(classifier, eps=0.1, max_iter=4, verbose=False).generate(x, np.array([0, 0]))
+    assert classifier.predict(found).argmax(1).tolist() == [1, 0]

@@ -8,9 +8,9 @@ from torch import nn
 
 from art_snn.attacks import SparseDynamicAttack
 from art_snn.attacks.best import Best
-from art_snn.attacks.flips import Flips
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import uniform_noise
+from art_snn.attacks.sparse_dynamic import Flips
 from tests.attacks.classifiers import linear, stock
 from tests.networks import FORMS, build
 

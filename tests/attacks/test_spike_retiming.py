@@ -8,7 +8,7 @@ from torch import nn
 
 from art_snn.attacks import SpikeRetiming, shifts
 from art_snn.attacks.objectives import margin
-from art_snn.attacks.spikes import Spikes
+from art_snn.attacks.spike_retiming import Spikes
 from tests.attacks.classifiers import linear, stock
 from tests.networks import FORMS, build
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from art_snn.attacks.spikes import Spikes, offsets, running_sums
+from art_snn.attacks.spike_retiming import Spikes, offsets, running_sums
 
 
 def spikes_of(counts, most=1, furthest=1, free=None):

@@ -46,7 +46,10 @@ def test_what_is_crafted_on_a_source_counts_where_it_breaks_the_network(trained_
     with watched(modules[0]) as own, watched(modules[1]) as first, watched(modules[2]) as second:
         found = crafting.generate(x, y)
     outcome = crafting.outcome
-    assert outcome.stages == tuple(f"OnwardPGD(max_iter=6) on source {i}" for i in (0, 1))
+    assert [one.id for one in outcome.stages] == [
+        f"onward-pgd-6-transfer-source-{i}" for i in (0, 1)
+    ]
+    assert outcome.stages[1].label == "OnwardPGD on source 1"
     assert (outcome.stage == 1).any()
     wrong = crafting.estimator.predict(found).argmax(1) != y
     np.testing.assert_array_equal(wrong, outcome.stage != Outcome.STANDING)
@@ -101,7 +104,9 @@ def test_without_sources_nothing_is_crafted_on_any(trained_layers, known):
     plan = Plan("plan", (Stage(AutoPGD, RGA(), {"max_iter": 1}), TRANSFER))
     crafting = attack(trained_layers, [], plan)
     crafting.generate(known[0][:2], known[1][:2])
-    assert crafting.outcome.stages == ("AutoPGD(max_iter=1) by rga",)
+    assert crafting.outcome.stages == (plan.stages[0].record(),)
+    (skipped,) = crafting.outcome.skipped
+    assert "no networks to transfer from" in skipped.reason
 
 
 def test_what_goes_on_is_adversarial_on_its_source_most_of_all(trained_layers, known):
@@ -142,6 +147,5 @@ def test_without_sources_the_outcome_says_that_nothing_was_transferred(trained_l
     crafting = attack(trained_layers, ())
     crafting.generate(known[0][:2], known[1][:2])
     assert crafting.outcome.stages == ()
-    assert crafting.outcome.skipped == {
-        str(TRANSFER): "no networks to transfer from (sources) were given"
-    }
+    why = "no networks to transfer from (sources) were given"
+    assert crafting.outcome.skipped == (TRANSFER.record("skipped", reason=why),)

@@ -9,7 +9,7 @@ import torch
 from art_snn import RGA, STBP
 from art_snn.attacks import AutoPGD, Plan, SpikingAutoAttack, StableAdaptivePGD, Stage
 from art_snn.attacks.balls import Ball
-from art_snn.attacks.best import Best, Reached
+from art_snn.attacks.best import Best, BestMargin
 from art_snn.attacks.grids import DLR, OnwardPGD
 from art_snn.attacks.objectives import margin
 from art_snn.attacks.randomness import uniform_noise
@@ -63,7 +63,7 @@ def test_a_warm_stage_begins_at_the_largest_margin_of_all_points_before(
     warm = Stage(AutoPGD, STBP(), {"max_iter": 2}, warm=True)
     attack = attacking(trained_layers, *stages, warm)
     passes = asked(attack.estimator.model, attack, x, y)
-    assert attack.outcome.broken_by == dict.fromkeys(map(str, (*stages, warm)), 0)
+    assert attack.outcome.broken_by == dict.fromkeys((one.id for one in (*stages, warm)), 0)
     points, logits = (torch.stack(every) for every in zip(*passes["RGA"], strict=True))
     margins = torch.stack([margin(each, torch.as_tensor(y)) for each in logits])
     expected = points[margins.argmax(0), torch.arange(len(y))]
@@ -122,7 +122,7 @@ def test_how_far_it_came_on_a_source_is_no_start(trained_layers, known):
 
 
 def test_the_furthest_point_is_kept_for_every_sample():
-    reached = Reached.none(torch.zeros(3, 2))
+    reached = BestMargin.none(torch.zeros(3, 2))
     warm, cold = Best.none(torch.zeros(3, 2), reached, warm=True), torch.full((3, 2), 7.0)
     torch.testing.assert_close(warm.start(torch.arange(3), lambda: cold), cold)
     rows, points = torch.tensor([0, 2]), torch.tensor([[1.0, 1.0], [2.0, 2.0]])
@@ -142,7 +142,7 @@ def test_the_furthest_point_is_kept_for_every_sample():
 @pytest.mark.parametrize("in_a_plan", [False, True])
 def test_cold_attacks_begin_at_their_own_start_and_warm_ones_draw_none(in_a_plan):
     rows, cold, x = torch.arange(2), torch.ones(2, 3), torch.ones(2, 3)
-    reached = Reached(torch.zeros(2, 3), torch.zeros(2), torch.ones(2)) if in_a_plan else None
+    reached = BestMargin(torch.zeros(2, 3), torch.zeros(2), torch.ones(2)) if in_a_plan else None
     assert Best.none(x, reached).start(rows, lambda: cold) is cold
     if in_a_plan:
         assert Best.none(x, reached, warm=True).start(rows, forbidden).sum() == 0
@@ -159,7 +159,7 @@ def test_the_best_point_is_the_broken_one_or_that_of_the_highest_value():
 
 def test_near_are_those_that_lack_little_of_what_they_stood_above_the_others():
     margins = torch.tensor([-0.1, -0.5, -0.5, -torch.inf])
-    reached = Reached(torch.zeros(4, 1), margins, torch.tensor([1.0, 1.0, 4.0, 1.0]))
+    reached = BestMargin(torch.zeros(4, 1), margins, torch.tensor([1.0, 1.0, 4.0, 1.0]))
     assert reached.near(torch.arange(4), 0.2).tolist() == [True, False, True, True]
     assert reached.near(torch.tensor([1, 2]), 0.1).tolist() == [False, False]
 

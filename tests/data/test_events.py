@@ -16,7 +16,6 @@ import pytest
 
 from art_snn.checks import MissingPackage
 from art_snn.data import events, from_npz
-from art_snn.data.sizes import pooled
 
 Event = tuple[int, int, int]
 """x, y, polarity; every event is one microsecond later."""
@@ -166,15 +165,6 @@ def test_smaller_frames_hold_mean_counts(root):
     blocks = whole.x_train.reshape(3, 2, 2, 17, 2, 17, 2).mean(axis=(4, 6))
     assert np.allclose(data.x_train, blocks)
     assert (root / "nmnist-17x17-2-frames.npz").is_file()
-
-
-@pytest.mark.parametrize("size", [48, 128, (5, 7)])
-def test_pooled_frames_stay_within_the_range_of_the_counts(size):
-    frames = np.random.default_rng(0).integers(0, 9, (3, 2, 128, 128)).astype(np.int16)
-    small = pooled(frames, size)
-    assert small.shape[2:] == (size if isinstance(size, tuple) else (size, size))
-    assert 0 <= small.min() <= small.max() <= 8
-    assert np.allclose(small.mean(), frames.mean(), rtol=0.02)
 
 
 def test_an_interrupted_conversion_leaves_no_file_that_passes_for_whole(root, monkeypatch):

@@ -1,13 +1,16 @@
-"""Folders of pictures."""
+"""Folders of pictures, some of which take more memory than their files do."""
 
 from __future__ import annotations
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from art_snn.checks import ArgumentError
 from art_snn.data import from_folder
 from tests.datasets import picture
 
@@ -56,9 +59,6 @@ def test_pictures_without_a_split_are_split_by_class_and_seed(folder):
     assert len(half.x_test) == 10
     with pytest.raises(ValueError, match=r"^test_share: expected a share between 0 and 1, got 0\."):
         from_folder(folder / "train", test_share=0)
-
-
-def test_a_share_beside_a_split_is_refused(folder):
     with pytest.raises(ValueError, match=r"^test_share: expected None, since the folder .*pets"):
         from_folder(folder, test_share=0.5)
 
@@ -111,3 +111,28 @@ def test_a_file_that_does_not_belong_to_the_others_is_named(name, write, message
     write(folder / "test" / name)
     with pytest.raises(ValueError, match=f"^data: .*{message}"):
         from_folder(folder)
+
+
+def vast(path: Path, width: int, height: int) -> None:
+    """A grey PNG whose header states that size; its rows are missing but for one."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    with path.open("wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(width + 1)))):
+            file.write(struct.pack(">I", len(data)) + kind + data)
+            file.write(struct.pack(">I", zlib.crc32(kind + data)))
+
+
+@pytest.mark.parametrize("side", [8_193, 10_000, 30_000], ids=["silent", "warns", "raises"])
+def test_a_picture_of_too_many_pixels_is_refused_before_it_is_unpacked(side, folder, traced):
+    vast(folder / "train" / "dog" / "x.png", side, 8_192)
+    limit = Image.MAX_IMAGE_PIXELS
+    with pytest.raises(ArgumentError, match=r"^data: .*at most 67,108,864 pixels, .*x\.png"):
+        from_folder(folder)
+    assert traced() < 5_000_000
+    assert limit == Image.MAX_IMAGE_PIXELS
+
+
+def test_pictures_below_the_class_are_of_that_class(folder):
+    picture(folder / "train" / "dog" / "small" / "x.png", 12)
+    assert np.bincount(from_folder(folder).y_train).tolist() == [2, 3]

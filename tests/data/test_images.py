@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import pickle
 import struct
@@ -17,7 +16,7 @@ from PIL import Image
 from scipy.io import savemat
 from torchvision import datasets
 
-from art_snn.data import images
+from art_snn.data import digits, images
 
 DRAW = np.random.default_rng(0)
 BYTES = {
@@ -35,12 +34,11 @@ def idx(array: np.ndarray) -> bytes:
     return head + array.astype(np.uint8).tobytes()
 
 
-def write_idx(folder: Path, packed: bool) -> None:
+def write_idx(folder: Path) -> None:
     folder.mkdir(parents=True)
     for part, word in (("train", "train"), ("test", "t10k")):
         for kind, array in (("images-idx3", BYTES[1][part][:, 0]), ("labels-idx1", LABELS[part])):
-            content = gzip.compress(idx(array)) if packed else idx(array)
-            (folder / f"{word}-{kind}-ubyte{'.gz' * packed}").write_bytes(content)
+            (folder / f"{word}-{kind}-ubyte").write_bytes(idx(array))
 
 
 def md5(path: Path) -> str:
@@ -72,8 +70,8 @@ def write_svhn(root: Path, patch: pytest.MonkeyPatch) -> None:
 
 
 WRITE: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
-    "mnist": lambda root, patch: write_idx(root / "MNIST/raw", packed=False),
-    "fashion-mnist": lambda root, patch: write_idx(root / "FashionMNIST/raw", packed=False),
+    "mnist": lambda root, patch: write_idx(root / "MNIST/raw"),
+    "fashion-mnist": lambda root, patch: write_idx(root / "FashionMNIST/raw"),
     "cifar10": lambda root, patch: write_cifar(root, patch, datasets.CIFAR10, "labels"),
     "cifar100": lambda root, patch: write_cifar(root, patch, datasets.CIFAR100, "fine_labels"),
     "svhn": write_svhn,
@@ -83,7 +81,7 @@ WRITE: dict[str, Callable[[Path, pytest.MonkeyPatch], None]] = {
 @pytest.mark.parametrize("name", WRITE)
 def test_a_set_is_read_as_shares_with_channels_first(name, tmp_path, monkeypatch):
     WRITE[name](tmp_path, monkeypatch)
-    data = images(name, tmp_path, packaged=tmp_path / "none")
+    data = images(name, tmp_path)
     expected = BYTES[1 if "mnist" in name else 3]
     for part in ("train", "test"):
         x, y = getattr(data, f"x_{part}"), getattr(data, f"y_{part}")
@@ -91,7 +89,7 @@ def test_a_set_is_read_as_shares_with_channels_first(name, tmp_path, monkeypatch
         assert np.allclose(x, expected[part] / 255, atol=1e-7)
         assert np.array_equal(y, LABELS[part])
     assert (data.name, data.value_range, data.classes) == (name, (0, 1), 10)
-    small = images(name, tmp_path, image_size=16, packaged=tmp_path / "none")
+    small = images(name, tmp_path, image_size=16)
     assert data.mirrored is small.mirrored is (name not in ("mnist", "svhn"))
 
 
@@ -105,34 +103,6 @@ def test_another_size_is_reached_by_averaging_and_becomes_part_of_the_name(tmp_p
     assert np.array_equal(
         images("cifar10", tmp_path, image_size=32).x_test, images("cifar10", tmp_path).x_test
     )
-
-
-def test_fashion_mnist_is_found_where_the_package_puts_it(tmp_path):
-    write_idx(tmp_path / "packaged", packed=True)
-    for download in (False, True):
-        data = images("fashion-mnist", tmp_path, download=download, packaged=tmp_path / "packaged")
-        assert np.allclose(data.x_test, BYTES[1]["test"] / 255, atol=1e-7)
-        assert np.array_equal(data.y_train, LABELS["train"])
-    small = images("fashion-mnist", tmp_path, image_size=8, packaged=tmp_path / "packaged")
-    assert small.input_shape == (1, 8, 8)
-
-
-@pytest.mark.parametrize(
-    "damage",
-    [
-        lambda content: content[:20],
-        lambda content: b"just words",
-        lambda content: gzip.compress(gzip.decompress(content)[:-1]),
-        lambda content: gzip.compress(b"\0\0\x0d" + gzip.decompress(content)[3:]),
-        lambda content: gzip.compress(b"\0\0"),
-    ],
-)
-def test_a_damaged_file_of_the_package_is_named(damage, tmp_path):
-    write_idx(tmp_path / "packaged", packed=True)
-    path = tmp_path / "packaged" / "t10k-labels-idx1-ubyte.gz"
-    path.write_bytes(damage(path.read_bytes()))
-    with pytest.raises(ValueError, match=r"^data: expected a gzip-compressed .*t10k-labels"):
-        images("fashion-mnist", tmp_path, packaged=tmp_path / "packaged")
 
 
 def write_eurosat(root: Path) -> None:
@@ -160,10 +130,8 @@ def test_eurosat_is_split_by_class_and_can_be_made_smaller(tmp_path):
 @pytest.mark.parametrize("name", [*WRITE, "eurosat"])
 def test_a_missing_set_says_where_it_was_looked_for_and_what_to_do(name, tmp_path):
     message = rf"^data: expected {name} in .*{tmp_path.name}.*missing.*--download in commands"
-    with pytest.raises(FileNotFoundError, match=message) as caught:
-        images(name, tmp_path, packaged=tmp_path / "debian")
-    debian = f"On Debian, install dataset-fashion-mnist, which puts it in {tmp_path}/debian."
-    assert (debian in str(caught.value)) == (name == "fashion-mnist")
+    with pytest.raises(FileNotFoundError, match=message):
+        images(name, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -171,7 +139,7 @@ def test_a_set_that_cannot_be_fetched_or_is_damaged_is_named(tmp_path, monkeypat
     monkeypatch.setattr(datasets.SVHN, "download", Mock(side_effect=OSError("no network")))
     with pytest.raises(FileNotFoundError, match=r"^data: .*svhn .*\(no network\)\. Look at"):
         images("svhn", tmp_path, download=True)
-    write_idx(tmp_path / "MNIST/raw", packed=False)
+    write_idx(tmp_path / "MNIST/raw")
     (tmp_path / "MNIST/raw/t10k-images-idx3-ubyte").write_bytes(b"words")
     with pytest.raises(FileNotFoundError, match=r"^data: expected mnist in .*MNIST/raw, which is"):
         images("mnist", tmp_path)
@@ -183,3 +151,30 @@ def test_a_set_that_cannot_be_fetched_or_is_damaged_is_named(tmp_path, monkeypat
 def test_what_makes_no_sense_is_refused(argument, value, tmp_path):
     with pytest.raises(ValueError, match=rf"^{argument}: expected "):
         images(**{"name": "mnist", argument: value}, root=tmp_path)
+
+
+def test_digits_are_split_by_class_into_images_between_0_and_1():
+    data = digits()
+    assert data.x_train.shape == (1437, 1, 8, 8)
+    assert data.x_test.shape == (360, 1, 8, 8)
+    assert data.x_train.dtype == np.float32
+    assert (data.x_train.min(), data.x_train.max()) == (0, 1)
+    assert (data.input_shape, data.classes) == ((1, 8, 8), 10)
+    assert np.bincount(data.y_test).min() >= 34
+    assert data.value_range == (0, 1)
+    assert not data.mirrored
+
+
+def test_the_split_follows_from_the_seed_and_shares_no_image():
+    assert np.array_equal(digits(seed=3).x_test, digits(seed=3).x_test)
+    assert not np.array_equal(digits(seed=3).x_test, digits(seed=4).x_test)
+    data = digits()
+    assert len(data.x_train) + len(data.x_test) == 1797
+
+
+@pytest.mark.parametrize(
+    ("share", "word"), [*((share, "between") for share in (0, 1, -0.2)), (0.001, "each part")]
+)
+def test_a_share_that_leaves_too_little_is_refused(share, word):
+    with pytest.raises(ValueError, match=rf"^test_share: expected a share .*{word}"):
+        digits(test_share=share)

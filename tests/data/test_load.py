@@ -9,8 +9,6 @@ import pytest
 
 from art_snn.checks import MissingFile
 from art_snn.data import NAMES, RANDOM, Source, digits, load_data
-from art_snn.data.load import SourceKind
-from tests.command import call
 from tests.datasets import images, picture
 
 
@@ -42,8 +40,7 @@ def test_the_options_reach_the_sets(monkeypatch, tmp_path):
     module = sys.modules["art_snn.data.load"]
     calls = []
     replaced = {
-        name: SourceKind(lambda **given: calls.append(given), kind.options)
-        for name, kind in NAMES.items()
+        name: (lambda **given: calls.append(given), options) for name, (_, options) in NAMES.items()
     }
     monkeypatch.setattr(module, "NAMES", replaced)
     load_data("nmnist", root=tmp_path, download=True, image_size=17, value_range=(0, 9), frames=4)
@@ -56,12 +53,6 @@ def test_the_options_reach_the_sets(monkeypatch, tmp_path):
         {},
         {"test_share": 0.5},
     ]
-
-
-def test_a_source_tells_where_its_samples_come_from_and_loads_them():
-    source = Source(data="digits", test_share=0.5)
-    assert len(source.load().x_test) == 899
-    assert np.array_equal(source.load().x_test, load_data("digits", test_share=0.5).x_test)
 
 
 def test_a_file_or_folder_is_split_by_the_share_and_read_by_the_axes_that_are_asked_for(tmp_path):
@@ -103,31 +94,6 @@ def test_an_option_without_use_is_refused(name, option, value, reason, tmp_path,
     pets(tmp_path)
     with pytest.raises(ValueError, match=rf"^{option}: expected None.* {name}.*{reason}"):
         load_data(name, **{option: value})
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        ("--data mnist --root sets", "--data: expected mnist in "),
-        ("--data mine.npz --test-share 0.5", "--test-share: expected None, since mine.npz has tr"),
-        ("--data empty", "--data: expected pictures in one folder per class, but not so in empty"),
-        ("--data both.npz", "--axes: expected NCHW or NHWC, since both suit x of shape"),
-        ("--data both.npz --axes NHWC --test-share 0", "--test-share: expected a share between"),
-        *((f"--image-size {v}", "--image-size: expected a whole number") for v in ("x", "3,x")),
-        ("--image-size 3,4", "--image-size: expected None for digits"),
-        ("--frames 3", "--frames: expected None for digits"),
-        ("--value-range 0;1", "--value-range: expected a number such as 0.03 or 8/255"),
-    ],
-)
-def test_what_is_missing_or_has_no_use_is_a_usage_error(words, message, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    images(tmp_path / "mine.npz")
-    np.savez("both.npz", x=np.zeros((10, 3, 4, 3), np.uint8), y=np.arange(10) % 2)
-    (tmp_path / "empty").mkdir()
-    done = call("train", *words.split(), "--output", "out")
-    assert done.status == 2
-    assert f"art-snn train: error: {message}" in done.complaint
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
-from art_snn.files import damage, read_json
+from art_snn.files import corruption, read_json
 
 MACHINE = ("machine", "seconds", "date", "commit", "inference", "peak", "command")
 """Fields that differ from run to run, and the command line, which names the folder."""
@@ -48,10 +49,12 @@ def _content(file: Path) -> str:
     if not file.stat().st_size:
         return "is empty"
     try:
-        if why := file.suffix in (".pt", ".npz") and damage(file):
+        if why := file.suffix in (".pt", ".npz") and corruption(file):
             return why
         if file.suffix == ".pt":
             return _sum(torch.load(file, weights_only=True))
+        if file.suffix == ".safetensors":
+            return _sum(load_file(file))
         if file.suffix == ".npz":
             with np.load(file) as arrays:
                 return _sum(dict(arrays))

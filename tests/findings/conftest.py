@@ -29,7 +29,7 @@ def require_plain(finding: Finding) -> None:
     assert all(len(words.split()) <= 25 for words in sentences), finding
     assert re.fullmatch(r"(?s)(eps |[A-Z0-9]).*\d.*\.", finding.sentence), finding
     assert not re.search(r"white box|flipped|\bp [<=]", finding.sentence), finding
-    assert finding.severity == SEVERITY[finding.name], finding
+    assert finding.severity == SEVERITY[finding.title], finding
     assert finding.limit.startswith("if "), finding
     assert finding.remedy.endswith("."), finding
 

@@ -52,10 +52,10 @@ WORDS = {
 )
 def test_what_lay_on_the_path_must_be_returned_as_numbers(returned, path, expected):
     findings = of(returned, path)
-    assert [(one.name, one.evidence) for one in findings] == expected
+    assert [(one.title, one.evidence) for one in findings] == expected
     assert {one.about for one in findings} <= {"Scripted"}
     for one in findings:
-        assert WORDS[one.name].format(one.evidence["samples"]) in one.sentence
+        assert WORDS[one.title].format(one.evidence["samples"]) in one.sentence
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_what_is_no_success_on_the_path_may_be_lost(x, y, path):
 )
 def test_what_is_returned_beyond_the_budget_is_out_of_the_ball(norm, eps, largest):
     (finding,) = of(ADVERSARIAL, norm=norm, eps=eps)
-    assert finding.name == BEYOND
+    assert finding.title == BEYOND
     assert f"1 of 2 samples by more than eps {eps} allows, by up to {largest:.4g}." in str(finding)
     expected = {"samples": 1, "of": 2, "largest": largest, "eps": eps}
     assert finding.evidence == pytest.approx(expected)
@@ -88,7 +88,7 @@ def test_what_is_returned_beyond_the_budget_is_out_of_the_ball(norm, eps, larges
 
 def test_values_that_no_sample_can_have_are_out_of_the_range():
     (finding,) = of(np.array([[0, 0], [0, 0.14]]))
-    assert finding.name == OUTSIDE
+    assert finding.title == OUTSIDE
     assert "gave 1 of 2 samples values that none can have" in finding.sentence
     assert finding.sentence.endswith("reach from 0.3 to 1.04.")
     expected = {"samples": 1, "of": 2, "lowest value": 0.3, "highest value": 1.04}
@@ -103,7 +103,7 @@ def samples(known):
 
 
 def names(attack, samples, **options):
-    return [f.name for f in examine_attack(attack, *samples, **{"eps": 0.15} | options)]
+    return [f.title for f in examine_attack(attack, *samples, **{"eps": 0.15} | options)]
 
 
 def attacks(classifier):
@@ -170,7 +170,7 @@ def test_a_random_network_is_judged_by_most_of_five_predictions(trained_layers, 
     classifier.set_params(model=network)
     attack = forgetful(AutoPGD(classifier, eps=0.3, max_iter=10, verbose=False))
     first = examine_attack(attack, *samples, eps=0.3)
-    assert [finding.name for finding in first] == [SILENT[0]]
+    assert [finding.title for finding in first] == [SILENT[0]]
     torch.rand(1)
     assert examine_attack(attack, *samples, eps=0.3) == first
 

@@ -13,8 +13,8 @@ from art_snn.gradients import Triangle
 from art_snn.interop import adapt
 from tests import adapted
 from tests.findings import broken
-from tests.interop.test_forms import CLASSES, images, lively
-from tests.interop.test_mixed import Multiple
+from tests.interop.stacks import CLASSES, images, lively
+from tests.interop.test_mixed import mixed
 from tests.networks import build
 
 
@@ -26,7 +26,7 @@ def samples(known):
 def names(estimator, samples, **options):
     findings = examine(estimator, *samples, **{"eps": 0.1} | options)
     assert all(isinstance(finding, Finding) for finding in findings)
-    return [finding.name for finding in findings]
+    return [finding.title for finding in findings]
 
 
 def spiking(trained_layers, kind=None, *arguments, **options):
@@ -67,7 +67,7 @@ def test_a_network_that_is_broken_in_one_way_has_that_finding(name, trained_laye
     classifier = spiking(trained_layers, kind)
     # Of most samples its own classes, since some of these networks are right about few.
     findings = examine(classifier, x, classifier.predict(x).argmax(1), eps=0.1)
-    (sentence,) = (finding.sentence for finding in findings if finding.name == name)
+    (sentence,) = (finding.sentence for finding in findings if finding.title == name)
     assert re.search(words, sentence)
 
 
@@ -102,14 +102,14 @@ def test_one_sample_without_an_answer_is_that_finding_and_no_other(label, traine
     y = classifier.predict(x).argmax(1)
     y[3] = label
     (finding,) = examine(classifier, x, y, eps=0.1)
-    assert finding.name == "predictions that are not numbers"
+    assert finding.title == "predictions that are not numbers"
     assert finding.evidence == {"samples": 1, "of": len(x)}
     assert finding.sentence.startswith("The outputs for 1 of 24 samples are not numbers")
 
 
 def test_gradients_that_are_not_finite_or_too_narrow_are_found(trained_layers, samples):
     classifier = spiking(trained_layers, broken.Infinite, gradient=RGA())
-    findings = {one.name: one.evidence for one in examine(classifier, *samples, eps=0.1)}
+    findings = {one.title: one.evidence for one in examine(classifier, *samples, eps=0.1)}
     assert findings["vanished gradients"] == {"share that are 0": 0, "share not finite": 1}
     narrow = build(trained_layers, gradient=STBP(surrogate=Triangle(width=0.001)))
     assert names(narrow, samples) in (["no gradient reaches the input"], ["vanished gradients"])
@@ -139,7 +139,7 @@ def test_ranges_and_budgets_that_do_not_fit_are_found(
     x, y = samples
     classifier = broken.around(build(trained_layers).model, **options)
     findings = examine(classifier, x * np.float32(scale), y, eps=eps)
-    (finding,) = (one for one in findings if one.name == name)
+    (finding,) = (one for one in findings if one.title == name)
     assert re.search(words, finding.sentence)
     assert finding.eps == (eps if name == BUDGET else None)
 
@@ -163,7 +163,7 @@ def wrapped(network, shape=(1, 3, 3)):
     return PyTorchSpikingClassifier(network, loss, shape, CLASSES, **options)
 
 
-def natively(kind="inline"):
+def with_native_gradient(kind="inline"):
     """A classifier of which nothing but its own gradient suits, and samples of its classes."""
     torch.manual_seed(0)
     network = adapted.network(kind)
@@ -178,8 +178,8 @@ def natively(kind="inline"):
 
 @pytest.mark.parametrize("look", [examine, examine_strength])
 def test_a_network_with_its_own_gradient_alone_is_examined_by_it(look):
-    classifier, (x, y) = natively()
-    findings = {one.name: one.evidence for one in look(classifier, x, y, eps=0.2)}
+    classifier, (x, y) = with_native_gradient()
+    findings = {one.title: one.evidence for one in look(classifier, x, y, eps=0.2)}
     if look is examine:
         assert findings["vanished gradients"] == {"share that are 0": 0.5, "share not finite": 0}
     assert classifier.model.execution.kind == "native"
@@ -187,7 +187,7 @@ def test_a_network_with_its_own_gradient_alone_is_examined_by_it(look):
 
 @pytest.mark.parametrize("look", [examine, examine_strength])
 def test_a_rule_that_does_not_suit_gives_way_to_the_native_gradient_with_a_warning(look):
-    classifier, (x, y) = natively("odd")
+    classifier, (x, y) = with_native_gradient("odd")
     assert classifier.model.rule == RGA()
     with pytest.warns(UserWarning, match=r"^rga does not suit .* is examined\. model: "):
         look(classifier, x, y, eps=0.2)
@@ -231,20 +231,19 @@ def test_a_model_that_mixes_samples_has_findings_and_no_gradient():
     classifier = wrapped(adapt(lively(Mixed(), 0.5), steps=4))
     x = images(12).numpy()
     y = classifier.predict(x).argmax(1)
-    findings = {finding.name: finding for finding in examine(classifier, x, y, eps=0.1)}
+    findings = {finding.title: finding for finding in examine(classifier, x, y, eps=0.1)}
     assert {"predictions depend on the batch", "gradients refused"} <= {*findings}
     assert "for any of the 12 correctly classified" in findings["gradients refused"].sentence
     assert "Change the network as it says: " in findings["gradients refused"].remedy
 
 
 def test_layers_that_keep_a_gradient_of_their_own_are_a_finding_that_names_them():
-    model = Multiple()
-    classifier = wrapped(adapt(model, steps=6, elsewhere="native"))
+    classifier = wrapped(mixed("steps"))
     x = images(12).numpy()
     y = classifier.predict(x).argmax(1)
     name = "layers that ignore the gradient rule"
-    (finding,) = (one for one in examine(classifier, x, y, eps=0.1) if one.name == name)
-    assert finding.evidence == {"layers of neurons": 1, "of": 2}
-    assert "leaves out 1 of 2 layers of neurons, first iaf: " in finding.sentence
+    (finding,) = (one for one in examine(classifier, x, y, eps=0.1) if one.title == name)
+    assert finding.evidence == {"layers of neurons": 1, "of": 3}
+    assert "leaves out 1 of 3 layers of neurons, first unknown: " in finding.sentence
     with classifier.model.using("native"):
         assert name not in names(classifier, (x, y))

@@ -10,14 +10,15 @@ import torch
 from art_snn import HART, RGA, Poisson, SpikingNetwork
 from art_snn.attacks import AutoPGD
 from art_snn.findings import CHECKS_OF_STRENGTH, examine_strength
-from art_snn.findings.controls import (
+from art_snn.findings.strength import (
+    WhiteBox,
+    _Traced,
     loss_still_rises,
     noise_as_strong,
     one_step_as_strong,
     steps_still_help,
     whole_range_survived,
 )
-from art_snn.findings.white_box import WhiteBox, _Traced
 from art_snn.metrics import Robustness
 from tests.attacks.classifiers import stock
 from tests.findings import broken
@@ -32,7 +33,7 @@ def samples(known):
 
 
 def names(estimator, samples, **options):
-    return [f.name for f in examine_strength(estimator, *samples, **QUICK | options)]
+    return [f.title for f in examine_strength(estimator, *samples, **QUICK | options)]
 
 
 @pytest.mark.parametrize("rule", [RGA(), HART()], ids=["rga", "hart"])
@@ -51,7 +52,7 @@ ASTRAY = {
 }
 GRIDDED = {"one step is as strong as many": r"^A single step \(FGSM\)" + COMPARED.format(0.1)}
 QUEUED = {
-    "more steps break more samples": r"of 24 .* 0\.25, and \d+ with 40 steps in place of 20",
+    "more steps break more samples": r"of 24 .* 0\.25, and \d+ with 40 steps instead of 20",
     "the attack stops too early": r"^After 20 steps at eps .* by [\d.]+ .* the \d+ that survive",
 }
 
@@ -71,7 +72,7 @@ def test_a_gradient_that_leads_nowhere_has_these_findings(
 
 def said(expected, findings):
     """Those findings are there, with these words."""
-    sentences = {finding.name: finding.sentence for finding in findings}
+    sentences = {finding.title: finding.sentence for finding in findings}
     assert expected.keys() <= sentences.keys()
     for name, words in expected.items():
         assert re.search(words, sentences[name])

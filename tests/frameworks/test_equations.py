@@ -1,13 +1,13 @@
-"""The real neurons keep the promises that their stand-ins keep."""
+"""The neurons of the frameworks that are installed keep the promises of adapt."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from tests.frameworks import families
 from tests.frameworks.loading import cases
-from tests.interop import families
-from tests.interop.families import Case
 from tests.interop.promises import *  # noqa: F403 (the tests of CASES)
+from tests.interop.promises import Case
 
 
 def norse(real: Any) -> list[Case]:

@@ -100,3 +100,44 @@ class StateLoop(Loop):
     def fire(self, neuron: nn.Module, current: Tensor) -> Tensor:
         spikes, self.states[neuron] = neuron(current, self.states.get(neuron))
         return spikes.to(current.dtype)
+
+
+class OfOneStep(nn.Sequential):
+    """[N, ...] -> one step [N, K], as tutorials build it: the loop stands in the user's script."""
+
+    def __init__(self, neuron: nn.Module, last: nn.Module, inputs: int = INPUTS) -> None:
+        super().__init__(nn.Flatten(), nn.Linear(inputs, 12), neuron, nn.Linear(12, CLASSES), last)
+        lively(self)
+
+
+class Looping(nn.Module):
+    """A model of one step with that loop inside; part of what it returns is averaged."""
+
+    def __init__(self, model: nn.Module, part: int | None = None) -> None:
+        super().__init__()
+        self.model, self.part = model, part
+
+    def forward(self, x: Tensor) -> Tensor:
+        outputs = [self.model(x) for _ in range(STEPS)]
+        return torch.stack([o if self.part is None else o[self.part] for o in outputs]).mean(0)
+
+
+def chain(neuron: nn.Module, gain: float = 2.0, *, last: nn.Module | None = None) -> nn.Sequential:
+    """[T, N, ...] -> [T, N, K] through one layer of neurons that take all steps."""
+    ends = () if last is None else (last,)
+    layers = nn.Flatten(2), nn.Linear(INPUTS, 12), neuron, nn.Linear(12, CLASSES), *ends
+    return lively(nn.Sequential(*layers), gain)
+
+
+def lively(model: nn.Module, gain: float = 2.0) -> nn.Module:
+    """The model with weights under which its neurons fire, in evaluation mode."""
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for weight in model.parameters():
+            if weight.ndim:
+                weight.normal_(0.2, 0.6, generator=generator).mul_(gain if weight.ndim > 1 else 0.1)
+    return model.eval()
+
+
+def images(samples: int = 5) -> Tensor:
+    return torch.rand(samples, 1, 3, 3, generator=torch.Generator().manual_seed(4))

@@ -1,16 +1,42 @@
-"""Stand-ins of every supported neuron against equations by hand, as the real ones are elsewhere."""
+"""Registered neurons of every layout against equations by hand, as those of frameworks are too."""
 
 from __future__ import annotations
 
-from tests.interop import families
-from tests.interop.promises import *  # noqa: F403 (the tests of CASES)
-from tests.standins import clock_driven, norse, sinabs, snntorch, spikingjelly, spikingjelly_old
+from functools import partial
 
+from tests.interop import neurons, stacks
+from tests.interop.promises import *  # noqa: F403 (the tests of CASES)
+from tests.interop.promises import ALL_STEPS, OWN_TIME, Case
+from tests.interop.reference import Equations
+
+HALF = Equations(0.5)
+SOFT = Equations(0.5, 0.75, reset="soft", drop=0.75)
 CASES = [
-    *families.spikingjelly(spikingjelly, "2.0"),
-    *families.spikingjelly(spikingjelly_old, "0.0.0.0.14"),
-    *families.clock_driven(clock_driven),
-    *families.snntorch(snntorch.Leaky),
-    *families.norse(norse, norse.LIFBoxParameters, norse.IAFParameters, norse.reset_subtract),
-    *families.sinabs(sinabs, sinabs.SingleSpike, sinabs.MembraneSubtract, sinabs.MembraneReset),
+    Case("steps", partial(stacks.Stack, neurons.Steps), HALF),
+    Case("soft", partial(stacks.Stack, partial(neurons.Steps, 0.5, 0.75, reset="soft")), SOFT),
+    Case("gated", partial(stacks.Stack, neurons.Gated), HALF),
+    Case("merged", partial(stacks.Merged, neurons.Merged), HALF),
+    Case(
+        "merged by option",
+        partial(stacks.Merged, neurons.again(neurons.Merged)),
+        HALF,
+        ALL_STEPS | {"merged": True},
+    ),
+    Case("merged inside", partial(stacks.OwnMerged, neurons.Merged), HALF, ALL_STEPS | OWN_TIME),
+    Case("samples first", partial(stacks.SamplesFirst, neurons.SamplesFirst), HALF),
+    Case("samples merged", partial(stacks.SamplesMerged, neurons.SamplesMerged), HALF),
+    Case("step", partial(stacks.Loop, neurons.Step), HALF, OWN_TIME),
+    Case(
+        "step soft",
+        partial(stacks.Loop, partial(neurons.Step, 0.5, 0.75, reset="soft")),
+        SOFT,
+        OWN_TIME,
+    ),
+    Case("handed", partial(stacks.StateLoop, neurons.Handed), HALF, OWN_TIME),
+    Case(
+        "no reset",
+        partial(stacks.Stack, partial(neurons.Steps, reset="none")),
+        Equations(0.5, reset="none"),
+        refused=("rga", "static"),
+    ),
 ]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import pytest
 import torch
 
 from art_snn.interop import adapt
-from tests.interop.promises import inputs
+from tests.interop.neurons import Step, Steps
+from tests.interop.promises import OWN_TIME, inputs
 from tests.interop.stacks import STEPS, Loop, Stack
-from tests.standins import spikingjelly
 
 pytestmark = pytest.mark.gpu
 CUDA = pytest.param(
@@ -23,11 +21,10 @@ CUDA = pytest.param(
 @pytest.mark.parametrize("layout", ["all steps", "loop"])
 def test_gradients_are_those_of_the_cpu(layout, rule, device):
     whole = layout == "all steps"
-    neuron = partial(spikingjelly.LIFNode, step_mode="m" if whole else "s")
-    options = {"steps": STEPS} if whole else {"encoder": None, "readout": "mean"}
     gradients = []
     for place in ("cpu", device):
-        network = adapt((Stack if whole else Loop)(neuron, 2.0), **options).to(place)
+        model = Stack(Steps) if whole else Loop(Step)
+        network = adapt(model, **({"steps": STEPS} if whole else OWN_TIME)).to(place)
         x = inputs().to(place).requires_grad_()
         with network.using(rule):
             (gradient,) = torch.autograd.grad(network(x)[:, 0].sum(), x)

@@ -13,56 +13,26 @@ from torch.utils.checkpoint import checkpoint
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import ASSG, RGA, Native
 from art_snn.interop import adapt, register_neuron
-from tests.adapted import Folded, Leaky
-from tests.interop.promises import gradients, inputs
-from tests.interop.stacks import (
-    STEPS,
-    Loop,
-    OwnMerged,
-    SamplesFirst,
-    SamplesMerged,
-    Stack,
-    StateLoop,
-)
-from tests.standins import norse, sinabs, snntorch, spikingjelly as sj, spikingjelly_old
+from tests.interop.neurons import Gated, Merged, Step, Steps, Synaptic, SynapticSteps, again
+from tests.interop.promises import ALL_STEPS, OWN_TIME, gradients, inputs
+from tests.interop.stacks import STEPS, Loop, OwnMerged, Stack
 
-ALL_STEPS = {"steps": STEPS}
-OWN_TIME = {"encoder": None, "readout": "mean"}
+IF = partial(Steps, 1.0)
 NATIVE = r"Or differentiate it by the rule 'native'\.$"
-multi = partial(sj.IFNode, step_mode="m")
-single = partial(sj.IFNode, step_mode="s")
 
 
-class Drifting(sj.IFNode):
-    def single_step_functional_forward(self, inputs, states, **kwargs):
-        (spikes,), (v,) = super().single_step_functional_forward(inputs, states, **kwargs)
-        return (spikes,), (v + 0.05,)
+def test_a_neuron_that_fires_otherwise_in_training_mode_has_no_native_gradient():
+    class Otherwise(Gated):
+        def fire(self, distance):
+            return super().fire(distance + 0.5 * self.training)
 
-
-class Older(spikingjelly_old.LIFNode):
-    def neuronal_charge(self, x):
-        self.v = self.v + x
-
-
-class Named(sj.IFNode):
-    def __init__(self, **options):
-        super().__init__(v_threshold=0.5, **options)
-
-
-def test_a_subclass_that_fires_otherwise_in_training_mode_has_no_native_gradient():
-    # Version 0.0.0.0.14 has one in training mode alone, where it asks for other methods.
-    network = adapt(Stack(partial(Older, step_mode="m"), 2.0), steps=STEPS)
+    network = adapt(Stack(Otherwise), steps=STEPS)
     with pytest.raises(ValueError, match="logits then differ"):
         gradients(network, "native", inputs())
 
 
-def test_a_subclass_with_a_constructor_of_its_own_counts_as_the_same():
-    model = Stack(partial(Named, step_mode="m"))
-    assert [s.dynamics.threshold for s in adapt(model, steps=STEPS).sites()] == [0.5, 0.5]
-
-
 def test_a_forward_exchanged_on_a_module_is_refused_and_left_there():
-    model = Stack(multi)
+    model = Stack(Steps)
     forward = model.neuron2.forward
     model.neuron2.forward = exchanged = lambda x: forward(x)
     network = adapt(model, steps=STEPS, gradient="native")
@@ -87,8 +57,7 @@ class Blind(Stack):
 
 class ByFunction(Stack):
     def layers(self, x):
-        start = (torch.zeros_like(self.fc1(x)[0]),)
-        (spikes,), _ = self.neuron1.multi_step_functional_forward((self.fc1(x),), start)
+        spikes = Steps.forward(self.neuron1, self.fc1(x))
         return self.fc3(self.neuron2(self.fc2(spikes)))
 
 
@@ -127,13 +96,12 @@ class Counting(Stack):
         return super().forward(x) + self.calls
 
 
-class Reading(Stack):
+class Reading(Loop):
     def forward(self, x):
-        outputs = super().forward(x)
-        return outputs + torch.as_tensor(self.neuron2.v).sum()
+        return super().forward(x) + torch.as_tensor(self.neuron2.v).sum()
 
 
-class Step(torch.autograd.Function):
+class Leap(torch.autograd.Function):
     """A spike that no class of neurons announces."""
 
     @staticmethod
@@ -147,7 +115,7 @@ class Step(torch.autograd.Function):
 
 class Hidden(Stack):
     def layers(self, x):
-        return self.fc3(self.neuron2(self.fc2(Step.apply(self.neuron1(self.fc1(x)) - 0.5))))
+        return self.fc3(self.neuron2(self.fc2(Leap.apply(self.neuron1(self.fc1(x)) - 0.5))))
 
 
 class HiddenLoop(Loop):
@@ -184,51 +152,35 @@ for _cls in (Double, Late):
     register_neuron(_cls, dynamics=lambda module: Dynamics(1.0))
 
 
-def sharing():
-    model = Stack(multi)
-    model.neuron2 = model.neuron1
-    return model
-
-
-def mixed():
-    model = Loop(single, 2.0)
-    model.neuron2 = spikingjelly_old.IFNode(step_mode="m")
-    return model
-
-
-FUNCTION = r"got tests\.interop\.test_refusals\.Step in its graph.*harmless=\[Step\]"
-MULTI_SPIKE = partial(sinabs.IAF, spike_fn=sinabs.MultiSpike)
+FUNCTION = r"got tests\.interop\.test_refusals\.Leap in its graph.*harmless=\[Leap\]"
 KEEPS = r"logits then differ by .* keeps a state from call"
 DARK = "got neuron1, which is called without a graph"
 # The first of these keep a native gradient.
 REFUSED = {
-    "two places of a loop": (partial(Twice, single), "rga", "neuron1.*fired 8 .* two places"),
+    "two places of a loop": (partial(Twice, Step), "rga", "neuron1.*fired 8 .* two places"),
     "functions": (
-        partial(ByFunction, multi, 2.0),
+        partial(ByFunction, Steps),
         "rga",
-        rf"_Spike in its graph. neuron1 was not called: .*{NATIVE}",
+        rf"Spike in its graph. neuron1 was not called: .*{NATIVE}",
     ),
-    "not called": (partial(Idle, multi), "rga", rf"neuron1, neuron2, .* none was called.*{NATIVE}"),
-    "longer": (partial(Longer, multi, 2.0), "rga", "neuron1, which fired 8 times where 4 were exp"),
-    "uneven": (partial(Uneven, single, 2.0), "rga", "neuron2, which fired 4 times where 5 were ex"),
-    "recurrent": (partial(Recurrent, single), "rga", "neuron1, which reads what neuron2 gave at a"),
-    "several spikes": (partial(SamplesFirst, MULTI_SPIKE), "rga", "'neuron1'.*MultiSpike.*Single"),
-    "function rga": (partial(Hidden, multi), "rga", FUNCTION),
-    "function stbp": (partial(Hidden, multi), "stbp", FUNCTION),
-    "function loop rga": (partial(HiddenLoop, single), "rga", FUNCTION),
-    "function loop stbp": (partial(HiddenLoop, single), "stbp", FUNCTION),
-    "outsider": (partial(Outside, single, 2.0), "rga", r"a tensor \[12\] that is none of its para"),
-    "two places": (sharing, "rga", "neuron1, which was called twice in .* keeps .*one of its own"),
-    "no_grad": (partial(Blind, multi), "rga", DARK),
-    "step modes": (mixed, "rga", r"in its batch.*\(in another step mode\?\)"),
+    "not called": (partial(Idle, Steps), "rga", rf"neuron1, neuron2, .* none was called.*{NATIVE}"),
+    "longer": (partial(Longer, Steps), "rga", "neuron1, which fired 8 times where 4 were exp"),
+    "uneven": (partial(Uneven, Step), "rga", "neuron2, which fired 4 times where 5 were ex"),
+    "recurrent": (partial(Recurrent, Step), "rga", "neuron1, which reads what neuron2 gave at a"),
+    "function rga": (partial(Hidden, Steps), "rga", FUNCTION),
+    "function stbp": (partial(Hidden, Steps), "stbp", FUNCTION),
+    "function loop rga": (partial(HiddenLoop, Step), "rga", FUNCTION),
+    "function loop stbp": (partial(HiddenLoop, Step), "stbp", FUNCTION),
+    "outsider": (partial(Outside, Step), "rga", r"a tensor \[12\] that is none of its para"),
+    "no_grad": (partial(Blind, Steps), "rga", DARK),
     "2": (partial(Stack, Double, 3.0), "rga", r"neuron1, which gave 2\. .*spike_fn=SingleSpike"),
     "other spikes": (partial(Stack, Late, 2.0), "rga", "neuron1, .* spikes .*differ.* at step 1"),
-    "counter rga": (partial(Counting, multi), "rga", KEEPS),
-    "counter native": (partial(Counting, multi), "native", KEEPS),
-    "potential": (partial(Reading, multi), "native", "reads that of a neuron from outside"),
-    "prediction": (partial(Reading, multi), None, "reads that of a neuron from outside"),
+    "counter rga": (partial(Counting, Steps), "rga", KEEPS),
+    "counter native": (partial(Counting, Steps), "native", KEEPS),
+    "potential": (partial(Reading, Step), "native", "reads that of a neuron from outside"),
+    "prediction": (partial(Reading, Step), None, "reads that of a neuron from outside"),
 }
-HAVE_NATIVE = list(REFUSED)[:12]
+HAVE_NATIVE = list(REFUSED)[:11]
 
 
 @pytest.mark.parametrize("name", REFUSED)
@@ -237,7 +189,7 @@ def test_models_that_would_give_a_wrong_gradient_are_refused(name):
     model = make()
     options = OWN_TIME if isinstance(model, Loop) else ALL_STEPS
     if name == "two places of a loop":
-        options = {**OWN_TIME, **ALL_STEPS}
+        options = OWN_TIME | ALL_STEPS
     network = adapt(model, gradient="native", **options)
     with pytest.raises(ValueError, match=message), torch.set_grad_enabled(rule is not None):
         network(inputs()) if rule is None else gradients(network, rule, inputs())
@@ -254,7 +206,7 @@ def test_activation_checkpointing_is_refused(reentrant, rule):
         def layers(self, x):
             return checkpoint(super().layers, x, use_reentrant=reentrant) + 0
 
-    network = adapt(Checkpointed(multi, 2.0), steps=STEPS)
+    network = adapt(Checkpointed(Steps), steps=STEPS)
     message = "one with activation checkpointing|without a graph or with one that is made later"
     with pytest.raises(ValueError, match=message):
         gradients(network, rule, inputs())
@@ -262,9 +214,9 @@ def test_activation_checkpointing_is_refused(reentrant, rule):
 
 @pytest.mark.parametrize("rule", ["rga", "stbp", "cba"])
 def test_neurons_that_are_not_used_change_nothing(rule):
-    plain = gradients(adapt(Stack(multi, 2.0), steps=STEPS), rule, inputs())
-    model = Stack(multi, 2.0)
-    model.spare, model.other = multi(), multi()
+    plain = gradients(adapt(Stack(IF), steps=STEPS), rule, inputs())
+    model = Stack(IF)
+    model.spare, model.other = IF(), IF()
     logits, grad, _ = gradients(adapt(model, steps=STEPS), rule, inputs())
     assert torch.equal(logits, plain[0])
     assert torch.equal(grad, plain[1])
@@ -277,77 +229,115 @@ def test_a_gradient_of_zero_is_refused(rule, cut):
         def forward(self, x):
             return super().forward(cut(x))
 
-    network = adapt(Cut(multi, 3.0), steps=STEPS)
+    network = adapt(Cut(Steps), steps=STEPS)
     how = "none" if cut is torch.Tensor.detach and rule == "native" else "(none|zero)"
     with pytest.raises(ValueError, match=rf"is {how} for all of 5 samples.*Something cuts it"):
         gradients(network, rule, inputs())
 
 
 def test_an_objection_with_samples_verifies_the_model_and_leaves_nothing():
-    network = adapt(Hidden(multi), steps=STEPS, gradient="native").train()
+    network = adapt(Hidden(Steps), steps=STEPS, gradient="native").train()
     state = torch.get_rng_state()
     for rule, samples in ((RGA(), None), (Native(), inputs()), (Native(), inputs().numpy())):
         assert network.objection(rule, samples) is None
-    assert "Step in its graph" in network.objection(ASSG(), inputs(20).numpy())
+    assert "Leap in its graph" in network.objection(ASSG(), inputs(20).numpy())
     assert network.training
     assert network.memory == {}
     assert torch.equal(torch.get_rng_state(), state)
 
 
 def test_autograd_functions_are_taken_for_harmless_where_that_was_said():
-    network = adapt(Hidden(multi), steps=STEPS, harmless=[Step])
+    network = adapt(Hidden(Steps), steps=STEPS, harmless=[Leap])
     assert gradients(network, "rga", inputs())[1].any()
 
 
 ALL_RULES = ("stbp", "rga", "bptr", "hart", "pdsg", "assg", "static", "cba", "relu")
 ELSEWHERE = r".* 'native'\. .*elsewhere='native'"
-EQUATIONS = {
-    "recurrent": (partial(snntorch.RLeaky, 0.9, all_to_all=False), "it feeds its spikes back into"),
-    "synaptic": (partial(snntorch.Synaptic, 0.9, 0.8), "it has a synaptic current next to its po"),
-    "reset delay": (partial(snntorch.Leaky, 0.9, reset_delay=False), "twice its threshold is rese"),
-    "inhibition": (partial(snntorch.Leaky, 0.9, inhibition=True), "its neurons inhibit one anoth"),
-    "graded": (partial(snntorch.Leaky, 0.9, graded_spikes_factor=0.5), "its spikes are graded: i"),
-    "current": (norse.LIFCell, "it has a synaptic current next to its potential; LIFBoxCell has"),
+
+
+class Overriding(Steps):
+    def forward(self, x):
+        return super().forward(x)
+
+
+class Older(nn.Module):
+    forward = Steps.forward
+
+
+register_neuron(Older, dynamics=lambda module: Dynamics(module.leak))
+UNKNOWN = {
+    "step": (Loop, Step, Synaptic, r"settings are outside of .*know \(it has a synaptic current"),
+    "steps": (Stack, Steps, SynapticSteps, "it has a synaptic current"),
+    "forward": (Stack, Steps, Overriding, r"its class Overriding has a forward of .*register_neur"),
+    "attribute": (Stack, Steps, Older, r"not as in the versions that are known \('Older' .*leak"),
+    "threshold": (Stack, Steps, partial(Steps, 0.5, 1e5), r"outside of .* know \(threshold"),
 }
 
 
-SETTINGS = {
-    "2.0": (partial(Drifting, step_mode="m"), "Drifting has a single_step_functional_forward of"),
-    "0.0.0.0.14": (partial(Older, step_mode="m"), "Older has a neuronal_charge of .*register_neur"),
-    "threshold": (partial(multi, v_threshold=1e5), r"settings are outside of .*know \(threshold"),
-    "surrogate": (partial(multi, surrogate_function=sj.Sigmoid(spiking=False)), "are not 0 or 1"),
-    "sibling": (sj.QIFNode, "equations are not those of IFNode, LIFNode or ParametricLIFNode"),
-}
-
-
-@pytest.mark.parametrize("name", EQUATIONS | SETTINGS)
-@pytest.mark.filterwarnings("ignore:Inhibition is an unstable feature")
+@pytest.mark.parametrize("name", UNKNOWN)
 def test_neurons_that_rules_do_not_know_are_refused_by_name_and_reason(name):
-    model, options = (
-        (Stack(multi), ALL_STEPS) if name in SETTINGS else (StateLoop(single), OWN_TIME)
-    )
-    neuron, reason = (EQUATIONS | SETTINGS)[name]
-    model.neuron1 = neuron()
-    network = adapt(model, **options)
+    make, known, unknown, reason = UNKNOWN[name]
+    model = make(known)
+    model.neuron1 = unknown()
+    network = adapt(model, **(OWN_TIME if make is Loop else ALL_STEPS))
     assert str(network.gradient) == "Native()"
     for rule in ALL_RULES:
         with pytest.raises(ValueError, match=rf"neuron 'neuron1'.*{reason}{ELSEWHERE}"):
             network.gradient = rule
 
 
-class FourFolded(Folded):
-    def forward(self, x):
-        return Leaky.forward(self, x.unflatten(0, (STEPS, -1))).flatten(0, 1)
-
-
-register_neuron(
-    FourFolded, dynamics=lambda module: Dynamics(module.decay, module.threshold), layout="merged"
-)
-
-
 def test_merged_neurons_ask_for_the_number_of_steps():
-    network = adapt(OwnMerged(FourFolded).float(), encoder=None, readout="mean")
+    network = adapt(OwnMerged(Merged), **OWN_TIME)
     with pytest.raises(ValueError, match=r"^steps: expected the number of time steps T, since"):
+        network(inputs().requires_grad_())
+
+
+@pytest.mark.parametrize("rule", ["stbp", "rga"])
+def test_silence_proves_nothing(rule):
+    wrong = again(Steps, dynamics=lambda module: Dynamics(0.9))
+    network = adapt(Stack(wrong, 2.0), steps=STEPS)
+    with torch.no_grad():
+        for weight in (network.model.fc1, network.model.fc2):
+            weight.bias.fill_(-0.1)
+    dark = torch.zeros_like(inputs())
+    with pytest.warns(UserWarning, match="is zero for the first 5"):
+        gradients(network, rule, dark)
+    with pytest.raises(ValueError, match="got neuron1, of whose spikes"):
+        gradients(network, rule, inputs())
+
+
+@pytest.mark.parametrize("rule", ["native", "stbp", "rga"])
+@pytest.mark.parametrize("make", [Stack, Loop])
+def test_weights_are_trained_after_an_input_that_no_gradient_reaches(rule, make):
+    class Binary(make):
+        def layers(self, x):
+            return super().layers((x > 0.5).to(x.dtype))
+
+    whole = make is Stack
+    network = adapt(Binary(Steps if whole else Step), **(ALL_STEPS if whole else OWN_TIME))
+    with network.using(rule):
+        network(inputs()).sum().backward()
+        assert network.model.fc1.weight.grad.any()
+        with pytest.raises(ValueError, match="gradient at the input is"):
+            network(inputs().requires_grad_())
+
+
+def test_a_zero_gradient_under_native_is_not_explained_by_other_rules():
+    class Cut(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return (x > 0.5).to(x.dtype)
+
+        @staticmethod
+        def backward(ctx, grad):
+            return torch.zeros_like(grad)
+
+    class Plain(nn.Linear):
+        def forward(self, x):
+            return super().forward(Cut.apply(x.flatten(1)))
+
+    network = adapt(Plain(9, 3), encoder=None, gradient="native")
+    with pytest.raises(ValueError, match=r"gradient at the input is zero for all of 5.*Native"):
         network(inputs().float().requires_grad_())
 
 
@@ -360,7 +350,7 @@ def test_native_alone_is_refused_for_networks_of_our_own():
 
 @pytest.mark.parametrize("rule", ["native", "rga"])
 def test_a_loop_of_another_length_than_was_told_is_refused(rule):
-    network = adapt(Loop(single), steps=3, encoder=None, readout=lambda out: out.mean(0))
+    network = adapt(Loop(Step), steps=3, encoder=None, readout=lambda out: out.mean(0))
     message = r"got neuron1, which was called 4 times\. It takes one time step in a call"
     with pytest.raises(ValueError, match=message), torch.no_grad():
         network(inputs())
@@ -370,7 +360,7 @@ def test_a_loop_of_another_length_than_was_told_is_refused(rule):
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="errors take notes from Python 3.11 on")
 def test_an_error_of_the_model_says_what_it_was_given():
-    model = nn.Sequential(nn.Conv2d(1, 2, 3), sj.IFNode(step_mode="m"), nn.Flatten(2))
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), Steps(), nn.Flatten(2))
     network = adapt(model.eval(), steps=STEPS)
     with pytest.raises(RuntimeError, match="conv2d") as caught:
         network(torch.rand(2, 1, 5, 5))
@@ -378,7 +368,7 @@ def test_an_error_of_the_model_says_what_it_was_given():
 
 
 def test_a_slope_that_is_zero_everywhere_is_told_and_not_refused():
-    network = adapt(Stack(multi, 1e-3), steps=STEPS, gradient="bptr")
+    network = adapt(Stack(Steps, 1e-3), steps=STEPS, gradient="bptr")
     x = inputs().requires_grad_()
     with pytest.warns(UserWarning, match=r"the gradient under BPTR\(\) is zero for the first 5"):
         logits = network(x)
@@ -388,7 +378,7 @@ def test_a_slope_that_is_zero_everywhere_is_told_and_not_refused():
 
 
 def test_conversion_is_refused_in_a_loop_over_time():
-    network = adapt(Loop(single, 2.0), encoder=None, readout="mean")
+    network = adapt(Loop(partial(Step, 1.0)), **OWN_TIME)
     for rule in ("cba", "eot-cba", "mean-rga-cba", "relu", "eot-relu"):
         with pytest.raises(ValueError, match="whose ANN fires no spikes, and the model's own loop"):
             network.gradient = rule
@@ -397,7 +387,7 @@ def test_conversion_is_refused_in_a_loop_over_time():
 def test_models_without_a_known_neuron_have_their_own_gradient_where_that_is_asked_for():
     class Unknown(nn.Module):
         def forward(self, x):
-            return Step.apply(x - 0.5)
+            return Leap.apply(x - 0.5)
 
     with pytest.raises(ValueError, match=r"adapt\(\.\.\., gradient='native'\)"):
         adapt(Stack(Unknown), steps=STEPS)
@@ -406,31 +396,6 @@ def test_models_without_a_known_neuron_have_their_own_gradient_where_that_is_ask
     assert grad.any()
     with pytest.raises(ValueError, match="no neuron of the model is recognised; register_neuron"):
         network.gradient = "bptr"
-
-
-def test_a_size_of_the_batch_that_sinabs_was_told_holds_for_every_batch():
-    def squeezed(**lengths):
-        model = SamplesMerged(partial(sinabs.IAFSqueeze, spike_fn=sinabs.SingleSpike, **lengths))
-        return adapt(model, steps=STEPS)
-
-    wanted = gradients(squeezed(num_timesteps=STEPS), "rga", inputs(6))
-    network = squeezed(batch_size=6)
-    logits, grad, _ = gradients(network, "rga", inputs(6))
-    torch.testing.assert_close(logits, wanted[0])
-    torch.testing.assert_close(grad, wanted[1])
-    assert network.model.neuron1.batch_size == 6
-    with torch.no_grad():
-        part = network(inputs(6)[:3])
-    torch.testing.assert_close(part, logits[:3], rtol=0, atol=1e-6)
-
-
-def test_decays_that_sinabs_learns_are_read_off():
-    model = SamplesFirst(
-        partial(sinabs.LIF, tau_mem=3.0, train_alphas=True, spike_fn=sinabs.SingleSpike), 2.0
-    )
-    network = adapt(model, steps=STEPS)
-    assert network.sites()[0].dynamics.decay == pytest.approx(0.7165, abs=1e-4)
-    gradients(network, "rga", inputs())
 
 
 class Odd(Double):
@@ -447,12 +412,12 @@ def test_functions_that_return_no_dynamics_are_refused():
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_layers_that_torch_compiled_and_weights_without_values_are_refused():
-    compiled = Stack(multi)
+    compiled = Stack(Steps)
     compiled.fc2 = torch.jit.script(compiled.fc2)
     for model, message in (
         (compiled, "modules of Python, got fc2 compiled"),
         (torch.jit.script(nn.Linear(2, 2)), r"got the model compiled by torch\.jit\. Give the mo"),
-        (Stack(multi).to("meta"), r"weights that have values, got .* meta"),
+        (Stack(Steps).to("meta"), r"weights that have values, got .* meta"),
     ):
         with pytest.raises(ValueError, match=rf"^model: expected .*{message}"):
             adapt(model, steps=STEPS, gradient="native")

@@ -10,27 +10,38 @@ from torch import Tensor, nn
 
 from art_snn.interop import adapt
 from tests.interop import reference
-from tests.interop.promises import close, gradients, inputs, weighed
+from tests.interop.neurons import Handed, Output, Step, Steps, again
+from tests.interop.promises import OWN_TIME, close, gradients, inputs, weighed
 from tests.interop.reference import RULES, Equations
-from tests.interop.stacks import STEPS, Loop, StateLoop
-from tests.standins import norse, snntorch, spikingjelly as sj
-
-OWN = {"encoder": None, "readout": "mean"}
-BETA = float(torch.tensor(0.8))
+from tests.interop.stacks import STEPS, Loop, Stack, StateLoop
 
 
-class Read(StateLoop):
-    """The potentials of a last layer of neurons are the outputs."""
+class Read(Loop):
+    """The potentials of a last layer of neurons are the outputs.
 
-    def __init__(self, neuron, last, gain=1.0):
+    :param spikes, potential: how much of both is read."""
+
+    def __init__(self, neuron, last, gain=1.0, spikes=0.0, potential=1.0):
         super().__init__(neuron, gain)
-        self.last = last()
+        self.last, self.share, self.rest = last(), spikes, potential
+
+    def begin(self) -> None:
+        self.states = {}
 
     def layers(self, x: Tensor) -> Tensor:
-        current = super().layers(x)
-        _, state = self.states[self.last] = self.last(current, self.states.get(self.last))
-        self.states[self.last] = state
-        return state if isinstance(state, Tensor) else state.v
+        current, state = super().layers(x), self.states.get(self.last)
+        spikes, state = self.last(current) if state is None else self.last(current, state)
+        if not isinstance(self.last, Output):
+            self.states[self.last] = state
+        potential = state if isinstance(state, Tensor) else state.v
+        output = self.rest * potential
+        return output + self.share * spikes if self.share else output
+
+
+class ReadHanded(Read):
+    """The same around neurons whose state the loop hands on."""
+
+    fire = StateLoop.fire
 
 
 def read_out(
@@ -51,71 +62,56 @@ def read_out(
     return sum(outputs) / STEPS
 
 
+def assert_read_out(model, hidden, last, rule, *, after, tolerance=1e-12):
+    x = inputs()
+    logits, grad, of_weights = gradients(adapt(model, **OWN_TIME), rule, x)
+    wanted = read_out(model.weights, hidden, last, x.requires_grad_(), rule, after)
+    by_hand = torch.autograd.grad(weighed(wanted), (x, *model.weights))
+    close((logits, grad, *of_weights), (wanted.detach(), *by_hand), tolerance)
+
+
 LAST = {
-    "subtract": (
-        partial(snntorch.Leaky, 0.8, threshold=0.3),
-        Equations(
-            BETA, float(torch.tensor(0.3)), reset="soft", drop=float(torch.tensor(0.3)) / BETA
-        ),
+    "hard": (partial(Output, 0.8, 0.25), Equations(0.8, 0.25)),
+    "soft": (
+        partial(Output, 0.8, 0.25, reset="soft"),
+        Equations(0.8, 0.25, reset="soft", drop=0.25),
     ),
-    "zero": (
-        partial(snntorch.Leaky, 0.8, threshold=0.25, reset_mechanism="zero"),
-        Equations(BETA, 0.25),
-    ),
-    "none": (partial(snntorch.Leaky, 0.8, reset_mechanism="none"), Equations(BETA, reset="none")),
+    "none": (partial(Output, 0.8, reset="none"), Equations(0.8, reset="none")),
+    "after the reset": (partial(Handed, 0.8, 0.25), Equations(0.8, 0.25)),
 }
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("last", LAST)
-def test_potentials_of_snntorch_are_read_out_before_the_reset(last, rule):
-    hidden = Equations(BETA)
-    make = partial(snntorch.Leaky, 0.8, reset_mechanism="zero")
-    assert_read_out(Read(make, LAST[last][0]), hidden, LAST[last][1], rule, after=False)
+def test_potentials_are_read_out_before_or_after_the_reset(last, rule):
+    make, equations = LAST[last]
+    after = last == "after the reset"
+    assert_read_out(Read(Step, make), Equations(0.5), equations, rule, after=after)
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_potentials_of_norse_are_read_out_behind_the_reset(rule):
-    share = float(0.001 * torch.tensor(300.0))
-    p = norse.LIFBoxParameters(tau_mem_inv=torch.tensor(300.0), v_th=torch.tensor(0.25))
-    equations = Equations(1 - share, 0.25, gain=share)
-    model = Read(norse.IAFCell, partial(norse.LIFBoxCell, p))
-    assert_read_out(model, Equations(1.0), equations, rule, after=True)
-
-
-def assert_read_out(model, hidden, last, rule, after):
-    x = inputs()
-    logits, grad, of_weights = gradients(adapt(model, **OWN), rule, x)
-    wanted = read_out(model.weights, hidden, last, x.requires_grad_(), rule, after)
-    by_hand = torch.autograd.grad(weighed(wanted), (x, *model.weights))
-    # Spikes of snnTorch are single precision.
-    close((logits, grad, *of_weights), (wanted.detach(), *by_hand), 1e-6)
+@pytest.mark.parametrize("returns", ["before reset", None])
+def test_potentials_that_are_not_those_that_were_said_are_refused(returns):
+    message = r"neuron1, whose potentials are not those before reset"
+    if returns is None:
+        message = r"got neuron1, which returns something else\. register_neuron\(\.\.\., returns="
+    with pytest.raises(ValueError, match=message):
+        gradients(
+            adapt(StateLoop(again(Handed, layout="step", returns=returns)), **OWN_TIME),
+            "rga",
+            inputs(),
+        )
 
 
 def test_spikes_and_potentials_may_both_be_read():
-    class Both(Read):
-        def layers(self, x):
-            current = super(Read, self).layers(x)
-            spikes, state = self.last(current, self.states.get(self.last))
-            self.states[self.last] = state
-            return spikes.to(current.dtype) * 0.5 + state
-
-    make = partial(snntorch.Leaky, 0.8, reset_mechanism="zero")
-    both = gradients(adapt(Both(make, make), **OWN), "rga", inputs())
-    potentials = gradients(adapt(Read(make, make), **OWN), "rga", inputs())
-
-    class Spikes(Both):
-        def layers(self, x):
-            current = super(Read, self).layers(x)
-            spikes, self.states[self.last] = self.last(current, self.states.get(self.last))
-            return spikes.to(current.dtype) * 0.5
-
-    spikes = gradients(adapt(Spikes(make, make), **OWN), "rga", inputs())
-    torch.testing.assert_close(both[1], potentials[1] + spikes[1], rtol=0, atol=1e-6)
+    both, potentials, spikes = (
+        gradients(adapt(Read(Step, Output, spikes=s, potential=p), **OWN_TIME), "rga", inputs())
+        for s, p in ((0.5, 1.0), (0.0, 1.0), (0.5, 0.0))
+    )
+    torch.testing.assert_close(both[1], potentials[1] + spikes[1], rtol=0, atol=1e-12)
 
 
 def test_backward_asks_for_weights_only_where_they_are_wanted(monkeypatch):
-    network = adapt(Loop(partial(sj.IFNode, step_mode="s"), 2.0), **OWN)
+    network = adapt(Loop(Step), **OWN_TIME)
     x = inputs().requires_grad_()
     asked = []
     grad = torch.autograd.grad
@@ -136,19 +132,19 @@ def test_backward_asks_for_weights_only_where_they_are_wanted(monkeypatch):
     assert all(weight.grad is not None for weight in network.model.weights)
 
 
-def test_a_graph_may_be_gone_back_through_twice():
-    network = adapt(Loop(partial(sj.IFNode, step_mode="s"), 2.0), **OWN)
+@pytest.mark.parametrize("rule", ["rga", "stbp", "hart"])
+def test_a_graph_may_be_gone_back_through_twice(rule):
+    network = adapt(Loop(Step), **OWN_TIME)
     x = inputs().requires_grad_()
-    for rule in ("rga", "stbp", "hart"):
-        with network.using(rule):
-            logits = network(x)
-        one, two = (torch.autograd.grad(logits[:, k].sum(), x, retain_graph=True) for k in (0, 1))
-        (both,) = torch.autograd.grad(logits[:, :2].sum(), x)
-        torch.testing.assert_close(one[0] + two[0], both)
+    with network.using(rule):
+        logits = network(x)
+    one, two = (torch.autograd.grad(logits[:, k].sum(), x, retain_graph=True) for k in (0, 1))
+    (both,) = torch.autograd.grad(logits[:, :2].sum(), x)
+    torch.testing.assert_close(one[0] + two[0], both)
 
 
 def test_two_graphs_that_live_at_once_do_not_mix():
-    network = adapt(Loop(partial(sj.IFNode, step_mode="s"), 2.0), **OWN)
+    network = adapt(Loop(Step), **OWN_TIME)
     one, two = inputs()[:2], inputs()[2:]
     wanted = [gradients(network, "hart", x)[1] for x in (one, two)]
     given = [x.clone().requires_grad_() for x in (one, two)]
@@ -165,10 +161,10 @@ def test_skip_connections_add_up():
             first = self.neuron1(self.fc1(x))
             return self.fc3(self.neuron2(self.fc2(first)) + 0.5 * first[:, :8])
 
-    model = Skipping(partial(sj.IFNode, step_mode="s"), 2.0)
+    model = Skipping(Step)
     x = inputs()
-    _, grad, _ = gradients(adapt(model, **OWN), "rga", x)
-    weights, equations = model.weights, Equations(1.0)
+    _, grad, _ = gradients(adapt(model, **OWN_TIME), "rga", x)
+    weights, equations = model.weights, Equations(0.5)
     one, two, three = zip(weights[::2], weights[1::2], strict=True)
     linear, x = nn.functional.linear, x.requires_grad_()
     first = reference.rga(equations, [linear(x.flatten(1), *one) for _ in range(STEPS)])
@@ -176,3 +172,19 @@ def test_skip_connections_add_up():
     outputs = [linear(b + 0.5 * a[:, :8], *three) for a, b in zip(first, second, strict=True)]
     (wanted,) = torch.autograd.grad(weighed(sum(outputs) / STEPS), x)
     torch.testing.assert_close(grad, wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("rule", ["stbp", "rga", "hart"])
+def test_spikes_may_be_written_into(rule):
+    class Adding(Loop):
+        def layers(self, x):
+            spikes = self.neuron1(self.fc1(x))
+            spikes += 0.25
+            return self.fc3(self.neuron2(self.fc2(spikes)))
+
+    class AddingStack(Stack):
+        def layers(self, x):
+            return self.fc3(self.neuron2(self.fc2(self.neuron1(self.fc1(x)) + 0.25)))
+
+    wanted = gradients(adapt(AddingStack(Steps), steps=STEPS), rule, inputs())
+    close(gradients(adapt(Adding(Step), **OWN_TIME), rule, inputs())[:2], wanted[:2])

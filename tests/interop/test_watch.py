@@ -1,4 +1,4 @@
-"""What changes after the first pass, or shows beyond the first samples, is noticed all the same."""
+"""Changes after the first pass, and differences beyond the first samples, are noticed."""
 
 from __future__ import annotations
 
@@ -7,43 +7,28 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import Frames
-from art_snn.dynamics import Dynamics
-from art_snn.interop import adapt, register_neuron
+from art_snn.interop import adapt
 from art_snn.interop.verify import _EVERY, _FIRST
-from tests.adapted import Leaky, Spike
-from tests.interop.test_forms import CLASSES, gradient, images, lively
+from tests.interop.neurons import Step, Steps
+from tests.interop.promises import gradient
+from tests.interop.stacks import CLASSES, images, lively
 
 
-class Floored(Leaky):
+class Floored(Steps):
     """Its potential has a floor, which its dynamics do not know, and a gain."""
 
-    gain = 1.0
-    floor = -2.0
+    gain, floor = 1.0, -2.0
 
-    def forward(self, x: Tensor) -> Tensor:
-        v, spikes = torch.zeros_like(x[0]), []
-        for current in x:
-            u = torch.add(self.gain * current, v, alpha=self.decay).clamp(min=self.floor)
-            spikes.append(Spike.apply(u - self.threshold))
-            v = u - u * spikes[-1]
-        return torch.stack(spikes)
+    def step(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        u = torch.add(self.gain * x, v, alpha=self.decay).clamp(min=self.floor)
+        s = self.fire(u - self.threshold)
+        return s, u, u - u * s
 
 
-class FlooredSteps(Floored):
+class FlooredStep(Step):
     """The same, step by step."""
 
-    def reset(self) -> None:
-        self.v = torch.zeros(1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        u = torch.add(self.gain * x, self.v, alpha=self.decay).clamp(min=self.floor)
-        spikes = Spike.apply(u - self.threshold)
-        self.v = u - u * spikes
-        return spikes
-
-
-for _cls, _layout in ((Floored, "steps"), (FlooredSteps, "step")):
-    register_neuron(_cls, dynamics=lambda m: Dynamics(m.decay, m.threshold), layout=_layout)
+    gain, floor, step = 1.0, -2.0, Floored.step
 
 
 def model(neuron: nn.Module) -> nn.Module:
@@ -54,7 +39,7 @@ def model(neuron: nn.Module) -> nn.Module:
     return made
 
 
-neurons = pytest.mark.parametrize("neuron", [Floored, FlooredSteps])
+neurons = pytest.mark.parametrize("neuron", [Floored, FlooredStep])
 
 
 def steady(samples: int) -> Tensor:
@@ -128,7 +113,7 @@ def test_a_flag_that_turns_on_a_function_of_the_model_s_own_is_noticed():
 
         def __init__(self) -> None:
             super().__init__()
-            self.body = model(Leaky())
+            self.body = model(Steps())
 
         def forward(self, x: Tensor) -> Tensor:
             return self.body(Round.apply(x) if self.quantise else x)
@@ -146,7 +131,7 @@ def test_what_a_pass_changes_by_itself_is_not_verified_over_and_over():
 
         def __init__(self) -> None:
             super().__init__()
-            self.body = model(Leaky())
+            self.body = model(Steps())
 
         def forward(self, x: Tensor) -> Tensor:
             self.calls += 1
@@ -163,7 +148,7 @@ def test_what_a_pass_changes_by_itself_is_not_verified_over_and_over():
 
 @pytest.mark.parametrize("rule", ["rga", "stbp", "native"])
 def test_edits_of_weights_are_no_reason_to_refuse(rule):
-    network = adapt(model(Leaky()), steps=4)
+    network = adapt(model(Steps()), steps=4)
     for factor in (1.0, 0.5, 2.0):
         network.model[3].weight.data.mul_(factor)
         logits, _ = gradient(network, rule, images())

@@ -11,7 +11,7 @@ import torch
 from art_snn import Direct, Frames, SpikingNetwork
 from art_snn.checks import ArgumentError, MissingFile
 from art_snn.interop import AdaptedNetwork
-from art_snn.models.own import built, is_own
+from art_snn.models.own import build_own, is_own
 from tests import adapted
 from tests.own import own
 
@@ -53,7 +53,7 @@ def test_a_function_of_a_file_or_module_is_found_by_any_path(place, below, tmp_p
         monkeypatch.setenv(name, str(tmp_path))
     (tmp_path / "deep").mkdir()
     own(tmp_path / below, (1, 8, 8), 10)
-    network = built(f"{place.format(folder=tmp_path)}:build")
+    network = build_own(f"{place.format(folder=tmp_path)}:build")
     assert isinstance(network, SpikingNetwork)
     assert network.encoder == Direct(3)
 
@@ -77,11 +77,11 @@ def test_a_file_may_import_what_lies_next_to_it_and_is_read_anew_every_time(sour
     own(folder)
     file = folder / "network.py"
     file.write_text(source)
-    assert isinstance(built(f"{file}:f"), SpikingNetwork)
+    assert isinstance(build_own(f"{file}:f"), SpikingNetwork)
     file.write_text("from mine import build\n\nrenamed = build\n")
-    assert isinstance(built(f"{file}:renamed"), SpikingNetwork)
+    assert isinstance(build_own(f"{file}:renamed"), SpikingNetwork)
     with pytest.raises(ArgumentError, match=r"there is no function 'f'"):
-        built(f"{file}:f")
+        build_own(f"{file}:f")
 
 
 NO_SUCH = "there is no function"
@@ -103,14 +103,14 @@ LAYER = "from torch import nn\n\ndef f():\n    return nn.Linear(3, 3)\n"
 def test_a_function_that_gives_no_network_is_refused(source, model, message, tmp_path):
     (tmp_path / "mine.py").write_text(source)
     with pytest.raises(ArgumentError, match=rf"^model: expected .*{message}"):
-        built(model)
+        build_own(model)
 
 
 @pytest.mark.parametrize("place", ["none.py", "folder.py"])
 def test_a_file_that_is_not_there_is_a_missing_file(place, tmp_path):
     (tmp_path / "folder.py").mkdir()
     with pytest.raises(MissingFile, match=rf"^model: expected {FORM}.*no file {place}"):
-        built(f"{place}:f")
+        build_own(f"{place}:f")
 
 
 @pytest.mark.parametrize(
@@ -124,19 +124,19 @@ def test_a_file_that_is_not_there_is_a_missing_file(place, tmp_path):
 )
 def test_what_is_no_path_is_refused(place, reason):
     with pytest.raises(ArgumentError, match=rf"^model: expected a path that .*{reason}"):
-        built(f"{place}:f")
+        build_own(f"{place}:f")
 
 
 @pytest.mark.parametrize("place", ["none_of_mine", "none_of_mine.deep", "art_snn.none_of_mine"])
 def test_a_module_that_is_not_there_is_refused(place):
     with pytest.raises(ArgumentError, match=rf"^model: expected {FORM}.*no module .*none_of_mine"):
-        built(f"{place}:f")
+        build_own(f"{place}:f")
 
 
 @pytest.mark.parametrize("place", ["", ".relative", "a folder/mine"])
 def test_what_is_no_name_of_a_module_is_refused_as_the_caller_calls_it(place):
     with pytest.raises(ArgumentError, match=rf"^network: expected {FORM}") as caught:
-        built(f"{place}:f", argument="network")
+        build_own(f"{place}:f", argument="network")
     assert caught.value.argument == "network"
 
 
@@ -155,7 +155,7 @@ def test_what_is_no_name_of_a_module_is_refused_as_the_caller_calls_it(place):
 def test_errors_of_the_user_s_own_code_keep_their_traceback(place, source, error, tmp_path):
     (tmp_path / "mine.py").write_text(source)
     with pytest.raises(error) as caught:
-        built(f"{place}:f")
+        build_own(f"{place}:f")
     assert not isinstance(caught.value, ArgumentError)
     assert source[:3] == "def" or "art_snn_own_mine" not in sys.modules, "no half module is left"
     assert "mine.py" in [Path(str(frame.path)).name for frame in caught.traceback]
@@ -164,15 +164,15 @@ def test_errors_of_the_user_s_own_code_keep_their_traceback(place, source, error
 @pytest.mark.parametrize("kind", ["steps", "merged", "spiking"])
 def test_a_bare_model_whose_neurons_take_all_steps_is_adapted_over_the_steps(kind, tmp_path):
     name = adapted.own(tmp_path, kind)
-    network = built(name)
+    network = build_own(name)
     assert isinstance(network, AdaptedNetwork)
     assert network.encoder == Direct(8)
-    assert built(name, steps=3).encoder == Direct(3)
-    assert built(name, encoder=Frames(5)).encoder == Frames(5)
+    assert build_own(name, steps=3).encoder == Direct(3)
+    assert build_own(name, encoder=Frames(5)).encoder == Frames(5)
 
 
 def test_a_bare_model_that_calls_its_neurons_by_steps_keeps_its_own_time(tmp_path):
-    network = built(adapted.own(tmp_path, "step"))
+    network = build_own(adapted.own(tmp_path, "step"))
     assert network.makes_own_time
     assert network(torch.rand(2, *adapted.SHAPE)).shape == (2, 3)
 
@@ -181,18 +181,18 @@ def test_an_adapted_network_is_taken_as_it_is(tmp_path):
     (tmp_path / "mine.py").write_text(
         "from tests.adapted import network\n\n\ndef f():\n    return network('merged')\n"
     )
-    assert built("mine.py:f").encoder == Direct(adapted.STEPS)
+    assert build_own("mine.py:f").encoder == Direct(adapted.STEPS)
 
 
 @pytest.mark.parametrize("option", [{"steps": 4}, {"readout": "sum"}])
 def test_settings_beside_a_network_that_has_its_own_are_refused(option, tmp_path):
     ((name, value),) = option.items()
     with pytest.raises(ArgumentError, match=rf"^{name}: expected None .*itself, got {value}"):
-        built(own(tmp_path), **option)
+        build_own(own(tmp_path), **option)
 
 
 def test_steps_beside_a_model_that_makes_its_own_are_refused_when_it_runs(tmp_path):
-    network = built(adapted.own(tmp_path, "step"), steps=4)
+    network = build_own(adapted.own(tmp_path, "step"), steps=4)
     message = r"^model: .* called 3 times whatever .*leave out --steps"
     with pytest.raises(ArgumentError, match=message):
         network(torch.rand(2, *adapted.SHAPE))
@@ -202,17 +202,18 @@ def test_steps_beside_a_model_that_makes_its_own_are_refused_when_it_runs(tmp_pa
 def test_a_model_of_one_step_is_called_for_every_step_that_is_told(readout, tmp_path):
     (tmp_path / "mine.py").write_text(
         "from torch import nn\n"
-        "from tests.interop.test_forms import OfOneStep, leaky\n\n\n"
-        "def spiking():\n    return OfOneStep(leaky(output=True))\n\n\n"
-        "def bare():\n    return OfOneStep(nn.Identity())\n"
+        "from tests.interop.neurons import Output, Step\n"
+        "from tests.interop.stacks import OfOneStep\n\n\n"
+        "def spiking():\n    return OfOneStep(Step(), Output())\n\n\n"
+        "def bare():\n    return OfOneStep(Step(), nn.Identity())\n"
     )
     name = "spiking" if readout in ("spikes", "potential") else "bare"
     x = torch.rand(2, 1, 3, 3)
-    network = built(f"mine.py:{name}", steps=5, readout=readout)
+    network = build_own(f"mine.py:{name}", steps=5, readout=readout)
     assert network(x).shape == (2, 3)
     assert network.timing() == "T = 5, direct encoding, one step in a call"
-    assert built(f"mine.py:{name}", encoder=Frames(4), readout=readout)(
+    assert build_own(f"mine.py:{name}", encoder=Frames(4), readout=readout)(
         torch.rand(2, 4, 1, 3, 3)
     ).shape == (2, 3)
     with pytest.raises(ArgumentError, match=r"^steps: .*--steps 25"):
-        built("mine.py:bare")(x)
+        build_own("mine.py:bare")(x)

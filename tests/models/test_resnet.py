@@ -295,11 +295,11 @@ def test_event_frames_differ_from_step_to_step(build):
 
 
 def test_weights_of_the_one_do_not_pass_for_weights_of_the_other(tmp_path):
-    checkpoint.save(resnet17(**TINY | {"width": 1 / 8}), tmp_path / "network.pt")
+    checkpoint.save(resnet17(**TINY | {"width": 1 / 8}), tmp_path / "network.safetensors")
     with pytest.raises(checkpoint.CheckpointError, match=r"^path: expected weights .*shape"):
-        checkpoint.load(resnet17(**TINY), tmp_path / "network.pt")
+        checkpoint.load(resnet17(**TINY), tmp_path / "network.safetensors")
     with pytest.raises(checkpoint.CheckpointError, match=r"missing\).*Build the network with"):
-        checkpoint.load(sew_resnet17(**TINY | {"width": 1 / 8}), tmp_path / "network.pt")
+        checkpoint.load(sew_resnet17(**TINY | {"width": 1 / 8}), tmp_path / "network.safetensors")
 
 
 @both

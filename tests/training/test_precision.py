@@ -21,10 +21,8 @@ from art_snn.training import (
     train,
 )
 from tests.conftest import varied
-from tests.interop.families import snntorch, spikingjelly
 from tests.interop.stacks import INPUTS
-from tests.standins import spikingjelly as nodes
-from tests.standins.snntorch import Leaky
+from tests.interop.test_equations import CASES
 from tests.training.runs import SETTINGS, Killed, assert_same_state
 
 MIXED = replace(SETTINGS, train_dtype="bfloat16")
@@ -117,7 +115,7 @@ def test_adversarials_are_crafted_in_the_precision_of_the_attack_alone(monkeypat
 
 
 @pytest.mark.parametrize("rule", ["native", "stbp"])
-@pytest.mark.parametrize("case", spikingjelly(nodes, "new") + snntorch(Leaky), ids=str)
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_adapted_networks_are_trained_in_it_by_any_rule_and_verified_in_their_own(case, rule):
     rng = np.random.default_rng(varied())
     data = rng.random((12, INPUTS), np.float32), np.arange(12) % 3

@@ -53,7 +53,7 @@ def compare_norms(team):
             torch.testing.assert_close(z, y.tensor_split(team.size)[team.rank], **near)
             torch.testing.assert_close(mine.grad, x.grad.tensor_split(team.size)[team.rank], **near)
         for ours, theirs in zip(part.parameters(), whole.parameters()):
-            torch.testing.assert_close(team.summed(ours.grad), theirs.grad, **near)
+            torch.testing.assert_close(team.all_reduce(ours.grad), theirs.grad, **near)
         for ours, theirs in zip(part.buffers(), whole.buffers()):
             torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-12)
         with synchronise_norms(part.eval(), team):
@@ -103,7 +103,7 @@ with join() as team:
         for ours, theirs in zip(net.state_dict().values(), single.state_dict().values()):
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-7)
         bits = [tensor.numpy().tobytes() for tensor in net.state_dict().values()]
-        assert team.gathered(bits)[0] == bits
+        assert team.gather(bits)[0] == bits
     print("training", flush=True)
     train(build(), *samples(), Recipe.short(epochs=1, batch_size=19), "state.pt", team=team)
 """

@@ -1,8 +1,10 @@
-"""A small zoo in a folder of its own, as python -m tests.zoo.add makes it."""
+"""A small zoo in a folder of its own, as examples/zoo/add.py makes it."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,14 @@ from art_snn.metrics import Share
 from art_snn.models import Architecture
 from art_snn.training import Recipe
 from art_snn.zoo import ZooEntry
-from tests.zoo.add import Addition, add
+
+_SPEC: Any = spec_from_file_location(
+    "zoo_add", Path(__file__).parents[2] / "examples" / "zoo" / "add.py"
+)
+tool: Any = module_from_spec(_SPEC)
+"""The tool that adds networks."""
+sys.modules["zoo_add"] = tool
+_SPEC.loader.exec_module(tool)
 
 SMALL = Architecture(model="cnn4", width=0.1)
 WORDS = {"licence": "CC0", "attribution": "drawn here"}
@@ -40,7 +49,7 @@ def training(folder: Path, source: Source, seed: int = 0) -> Path:
     notes: dict[str, Any] = {"subject": describe_training(SMALL, 1, seed), "data": data.name}
     notes |= {"recipe": asdict(recipe), "adversary": ""}
     accuracy = Share(correct(network, data.x_test, data.y_test), len(data.y_test))
-    checkpoint.save(network, folder / "network.pt", **notes)
+    checkpoint.save(network, folder / "network.safetensors", **notes)
     write_result(folder / "training.json", {**notes, "test_accuracy": accuracy.as_dict()})
     return folder
 
@@ -65,4 +74,4 @@ def added(tmp_path: Path, name: str = "small-plain", seed: int = 0, **changes: A
         "hold": True,
         "output": tmp_path / "zoo",
     }
-    return add(Addition(**(usual | WORDS | changes)))
+    return tool.add(tool.Addition(**(usual | WORDS | changes)))

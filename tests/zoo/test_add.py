@@ -11,11 +11,9 @@ from art_snn.classifier import wrapped
 from art_snn.data import Source
 from art_snn.files import digest
 from art_snn.metrics import Share
-from art_snn.zoo.manifest import MANIFEST, as_text, from_text
+from art_snn.zoo.entry import MANIFEST, as_text, from_text
 from tests.evaluations import evaluation, proven, provenance, save, trial
-from tests.zoo import add as tool
-from tests.zoo.add import smallest
-from tests.zoo.shelf import SMALL, added, correct, pictures
+from tests.zoo.shelf import SMALL, added, correct, pictures, tool
 
 
 def files(folder):
@@ -128,4 +126,4 @@ def test_a_zoo_that_grows_too_large_and_data_of_other_arrays_are_refused(tmp_pat
     ],
 )
 def test_samples_are_kept_as_bytes_where_no_value_changes(x, kind):
-    assert smallest(x).dtype == kind
+    assert tool.smallest(x).dtype == kind

@@ -1,32 +1,32 @@
-"""What is not there is fetched from one address: whole or not at all."""
+"""Files that are not there are fetched from one address: whole or not at all."""
 
 from __future__ import annotations
 
 import errno
-import threading
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
+import pooch
 import pytest
 import torch
 
 from art_snn import zoo
 from art_snn.checks import ArgumentError, WriteFailed
-from art_snn.zoo import fetch as fetching, places
-from art_snn.zoo.manifest import MANIFEST
-from tests.command import start
+from art_snn.zoo import networks
+from art_snn.zoo.entry import MANIFEST
 from tests.zoo.server import Server, serving
 from tests.zoo.shelf import added
 
 NAME = "small-plain"
 FILE = f"{NAME}.safetensors"
+NOWHERE = "http://127.0.0.1:1/zoo"
 
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch) -> Path:
     """An empty cache, the only place on this machine that is looked into."""
     folder = tmp_path / "cache"
-    monkeypatch.setattr(places, "folders", lambda: {places.CACHE: folder})
+    monkeypatch.setattr(networks, "_folder", lambda: (networks.CACHE, folder))
     monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return folder
@@ -37,20 +37,20 @@ def server(tmp_path, cache, monkeypatch):
     """A zoo of one network, at the address."""
     added(tmp_path)
     with serving({file.name: file.read_bytes() for file in (tmp_path / "zoo").iterdir()}) as it:
-        monkeypatch.setattr(fetching, "address", lambda: it.address)
+        monkeypatch.setattr(networks, "_address", lambda: it.address)
         yield it
 
 
-def test_a_network_is_fetched_once_and_found_in_the_cache_without_a_network(
+def test_a_network_is_fetched_once_and_found_in_the_cache_without_a_connection(
     server: Server, cache, monkeypatch
 ):
     assert zoo.names() == [NAME]
     entry = zoo.entry(NAME)
-    assert places.place_of(entry) == places.FETCHED
+    assert networks.place_of(entry) == networks.FETCHED
     network, (x, _) = zoo.load(NAME), zoo.samples("pictures")
-    assert places.place_of(entry) == places.CACHE
+    assert networks.place_of(entry) == networks.CACHE
     assert {file.name: file.read_bytes() for file in cache.iterdir()} == server.files
-    monkeypatch.setattr(fetching, "address", lambda: "http://127.0.0.1:1")
+    monkeypatch.setattr(networks, "_address", lambda: NOWHERE)
     again = zoo.load(NAME)
     with torch.no_grad():
         assert torch.equal(network(torch.as_tensor(x)), again(torch.as_tensor(x)))
@@ -58,16 +58,9 @@ def test_a_network_is_fetched_once_and_found_in_the_cache_without_a_network(
 
 
 @pytest.mark.parametrize("file", [MANIFEST, FILE])
-def test_a_connection_that_breaks_once_is_tried_again(file, server: Server, cache):
-    if file == FILE:
-        zoo.names()
-    server.cut = 1
-    zoo.load(NAME)
-    assert server.asked[file] == 2
-
-
-@pytest.mark.parametrize("file", [MANIFEST, FILE])
-def test_a_connection_that_breaks_again_leaves_nothing_in_the_cache(file, server: Server, cache):
+def test_a_connection_that_breaks_is_tried_again_once_and_leaves_nothing(
+    file, server: Server, cache
+):
     if file == FILE:
         zoo.names()
     before = [*cache.glob("*")]
@@ -75,16 +68,16 @@ def test_a_connection_that_breaks_again_leaves_nothing_in_the_cache(file, server
     with pytest.raises(ArgumentError, match=rf"^zoo: expected {file} from http.* by ART_SNN_ZOO"):
         zoo.load(NAME)
     assert [*cache.glob("*")] == before
+    server.cut = 1
     zoo.load(NAME)
+    assert server.asked[file] == 4
 
 
-@pytest.mark.parametrize("content", [b"<html>", b"{}", b'{"schema": 2}', b'{"schema": 1}'])
+@pytest.mark.parametrize("content", [b"<html>", b"{}", b'{"schema": 2}'])
 def test_what_is_no_manifest_is_not_kept(content, server: Server, cache):
     whole, server.files[MANIFEST] = server.files[MANIFEST], content
-    if content == b'{"schema": 1}':
-        assert zoo.names() == []
-        return
-    with pytest.raises(ArgumentError, match=r"^zoo: expected manifest\.json from .*of schema 1"):
+    message = r"^zoo: expected a manifest of the zoo, of schema 1, got manifest\.json from http"
+    with pytest.raises(ArgumentError, match=message):
         zoo.names()
     assert not (cache / MANIFEST).exists()
     server.files[MANIFEST] = whole
@@ -110,85 +103,66 @@ def test_no_space_left_is_no_complaint_about_the_server(server: Server, cache, m
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with monkeypatch.context() as patch:
-        patch.setattr("pooch.core.shutil.move", full)
-        with pytest.raises(WriteFailed, match=rf"{FILE} could not be written \(No space left"):
-            zoo.load(NAME)
+    monkeypatch.setattr("pooch.core.shutil.move", full)
+    with pytest.raises(WriteFailed, match=rf"{FILE} could not be written \(No space left"):
+        zoo.load(NAME)
     assert [file.name for file in cache.iterdir()] == [MANIFEST]
 
 
-CODE = """
-import sys
-from pathlib import Path
-from types import ModuleType
-# Without torch and the modules that need it: they take seconds.
-sys.modules["torch"] = ModuleType("torch")
-package = sys.modules["art_snn.zoo"] = ModuleType("art_snn.zoo")
-package.__path__ = [{package!r}]
-from art_snn.zoo import fetch
-fetch.address = lambda: {address!r}
-print("ready", flush=True)
-fetch.fetch({file!r}, Path({cache!r}), {sha256!r})
-"""
-
-
-def test_two_processes_fetch_one_network_at_once(server: Server, cache):
-    fields = {"package": zoo.__path__[0], "address": server.address, "cache": str(cache)}
-    code = CODE.format(**fields, file=FILE, sha256=zoo.entry(NAME).sha256)
-    other = start("-c", code)
-    assert other.stdout is not None
-    assert other.stdout.readline() == "ready\n"
-    server.barrier = threading.Barrier(2)
-    zoo.load(NAME)
-    assert other.communicate(timeout=60) == ("", "")
-    assert server.asked[FILE] == 2
-    assert (cache / FILE).read_bytes() == server.files[FILE]
-    assert {file.name for file in cache.iterdir()} == {MANIFEST, FILE}
-
-
-def test_a_name_that_the_cache_lacks_may_be_new(server: Server, cache, tmp_path, monkeypatch):
-    zoo.names()
-    added(tmp_path, "newer", seed=1)
-    server.files |= {file.name: file.read_bytes() for file in (tmp_path / "zoo").iterdir()}
-    assert zoo.entry("newer").training == "none"
-    with pytest.raises(ArgumentError, match=r"^name: expected one of newer, small-plain, got 'no'"):
-        zoo.entry("no")
-    monkeypatch.setattr(fetching, "address", lambda: "http://127.0.0.1:1/zoo")
-    with pytest.raises(ArgumentError, match=r"^name: .* got 'newest'\. Did you mean newer\?"):
-        zoo.entry("newest")
-
-
-@pytest.mark.parametrize("there", ["manifest", "nothing"])
-def test_without_a_network_the_complaint_says_what_to_do(there, server: Server, cache, monkeypatch):
-    if there == "manifest":
-        zoo.names()
-    monkeypatch.setattr(fetching, "address", lambda: "http://127.0.0.1:1/zoo")
+def test_without_a_connection_the_complaint_says_what_to_do(server: Server, monkeypatch):
+    monkeypatch.setattr(networks, "_address", lambda: NOWHERE)
     with pytest.raises(ArgumentError, match=r"^zoo: expected .* from http://127.*by ART_SNN_ZOO"):
         zoo.load(NAME)
 
 
-def installed(lines: list[str] | None):
+@pytest.mark.parametrize(
+    ("lines", "address"),
+    [
+        (["Issues, https://h/i", "Zoo, https://h/a,b"], "https://h/a,b"),
+        (["Zoo, https://github.com/OWNER/art_snn/raw/main/examples/zoo"], None),
+        (["Issues, https://h/i"], None),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_the_address_is_that_of_the_installed_package_and_no_placeholder(
+    lines, address, monkeypatch
+):
     class Metadata:
         def get_all(self, name: str) -> list[str] | None:
-            return lines
+            return lines or None
 
-    return lambda name: Metadata()
+    def metadata(name: str) -> Metadata:
+        if lines is None:
+            raise PackageNotFoundError(name)
+        return Metadata()
 
-
-def missing(name: str):
-    raise PackageNotFoundError(name)
-
-
-def test_the_address_is_that_of_the_installed_package(monkeypatch):
-    lines = ["Issues, https://h/i", "Zoo, https://h/a,b"]
-    monkeypatch.setattr(fetching, "metadata", installed(lines))
-    assert fetching.address() == "https://h/a,b"
-    for without in (installed(None), installed(lines[:1]), missing):
-        monkeypatch.setattr(fetching, "metadata", without)
-        with pytest.raises(ArgumentError, match=r"^zoo: expected the address of the zoo, got no"):
-            fetching.address()
+    monkeypatch.setattr(networks, "metadata", metadata)
+    if address is not None:
+        assert networks._address() == address
+        return
+    message = r"^zoo: expected the address of the zoo, got .* no address of ours\. Name the folder"
+    with pytest.raises(ArgumentError, match=message):
+        networks._address()
 
 
-def test_the_cache_belongs_to_the_version():
-    assert fetching.cache().parts[-2] == "zoo"
-    assert "art_snn" in fetching.cache().parts
+def test_nothing_is_fetched_from_a_placeholder(cache, monkeypatch):
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("it was asked for")
+
+    class Metadata:
+        def get_all(self, name: str) -> list[str]:
+            return ["Zoo, https://github.com/OWNER/art_snn/raw/main/examples/zoo"]
+
+    monkeypatch.setattr(networks, "metadata", lambda name: Metadata())
+    monkeypatch.setattr(pooch, "create", forbidden)
+    with pytest.raises(ArgumentError, match=r"got https://github.com/OWNER/.* no address of ours"):
+        zoo.names()
+
+
+def test_the_cache_belongs_to_the_version(monkeypatch, tmp_path):
+    monkeypatch.delenv(networks.VARIABLE, raising=False)
+    monkeypatch.setattr("art_snn.__path__", [str(tmp_path / "site" / "art_snn")])
+    place, folder = networks._folder()
+    assert (place, folder.parts[-2]) == (networks.CACHE, "zoo")
+    assert "art_snn" in folder.parts

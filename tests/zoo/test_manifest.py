@@ -14,7 +14,7 @@ from art_snn.checks import ArgumentError
 from art_snn.metrics import Share
 from art_snn.models import Architecture
 from art_snn.zoo import Standard, Zoo, ZooData, ZooEntry
-from art_snn.zoo.manifest import as_text, from_text
+from art_snn.zoo.entry import as_text, from_text
 
 DOCS = Path(__file__).parents[2] / "docs"
 VALIDATOR = Draft202012Validator(json.loads((DOCS / "zoo.schema.json").read_text("utf-8")))
@@ -64,7 +64,7 @@ def changed(**fields: Any) -> str:
         ({"architecture": {"model": "mine.py:net"}}, "a model of art_snn, got 'mine.py:net'"),
         ({"architecture": {"model": "art_snn.zoo:x"}}, "a model of art_snn, got 'art_snn.zoo:x'"),
         ({"name": "../../etc"}, "a short name"),
-        ({"name": "b-plain"}, "each once"),
+        ({"name": "b-plain"}, "distinct"),
         ({"sha256": ""}, "64 digits"),
         ({"data": "none"}, r"data sets of the manifest, got \['none'\]"),
         ({"clean": 0.9}, "clean"),

@@ -13,8 +13,8 @@ import torch
 from art_snn import checkpoint, zoo
 from art_snn.checks import ArgumentError, MissingFile
 from art_snn.data import Source
-from art_snn.zoo import places
-from art_snn.zoo.manifest import MANIFEST
+from art_snn.zoo import networks as places
+from art_snn.zoo.entry import MANIFEST
 from tests.zoo.shelf import SMALL, added, pictures, training
 
 NAME = "small-plain"
@@ -108,10 +108,10 @@ def test_a_folder_that_is_no_zoo_is_refused(tmp_path, monkeypatch):
         zoo.names()
 
 
-def test_the_folder_that_is_named_comes_before_the_checkout_and_the_cache(shelf, monkeypatch):
-    assert list(places.folders()) == [places.VARIABLE, places.CHECKOUT, places.CACHE]
+def test_the_folder_that_is_named_comes_before_the_checkout(shelf, monkeypatch):
     monkeypatch.delenv(places.VARIABLE)
-    assert list(places.folders()) == [places.CHECKOUT, places.CACHE]
+    assert "digits-at" in zoo.names()
+    assert places.place_of(zoo.entry("digits-at")) == places.CHECKOUT
 
 
 def test_the_file_of_a_network_is_a_checkpoint_that_describes_itself(shelf, tmp_path):

@@ -9,11 +9,12 @@ import pytest
 
 from art_snn import zoo
 from art_snn.seeding import seeded
-from art_snn.zoo.manifest import MANIFEST, as_text, from_text
-from art_snn.zoo.places import local_file
-from tests.zoo.add import LARGEST, OFF, ZOO, total
+from art_snn.zoo.entry import MANIFEST, as_text, from_text
+from art_snn.zoo.networks import local_file
+from tests.zoo.shelf import tool
 from tests.zoo.test_manifest import complaints
 
+ZOO = tool.ZOO
 TEXT = (ZOO / MANIFEST).read_text("utf-8")
 SHIPPED = from_text(TEXT, MANIFEST)
 EVALUATIONS = "evaluations"
@@ -35,10 +36,10 @@ def test_the_manifest_is_as_its_maker_writes_it_and_fits_the_schema():
 
 def test_the_folder_holds_what_the_manifest_names_and_is_small():
     files = [part.file for part in (*SHIPPED.networks, *HELD)]
-    assert {path.name for path in ZOO.iterdir()} == {MANIFEST, EVALUATIONS, *files}
+    assert {path.name for path in ZOO.iterdir()} == {MANIFEST, EVALUATIONS, "add.py", *files}
     evaluated = {path.name for path in (ZOO / EVALUATIONS).iterdir()}
     assert evaluated <= {entry.name for entry in SHIPPED.networks}
-    assert total(SHIPPED) == sum((ZOO / file).stat().st_size for file in files) < LARGEST
+    assert tool.total(SHIPPED) == sum((ZOO / file).stat().st_size for file in files) < tool.LARGEST
 
 
 def sampled(entry: zoo.ZooEntry) -> bool:
@@ -46,6 +47,7 @@ def sampled(entry: zoo.ZooEntry) -> bool:
     return entry.data == "digits" or entry.data in {data.name for data in HELD}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", SHIPPED.networks, ids=lambda entry: entry.name)
 def test_a_network_loads_and_is_as_accurate_as_the_manifest_says(entry):
     network = zoo.load(entry.name)
@@ -58,4 +60,4 @@ def test_a_network_loads_and_is_as_accurate_as_the_manifest_says(entry):
         right = zoo.classifier(entry.name, device="cpu").predict(x).argmax(1) == y
     assert x.shape[1:] == entry.input_shape
     assert len(x) == entry.clean_first.total
-    assert abs(int(np.sum(right)) - entry.clean_first.count) <= OFF * len(x)
+    assert abs(int(np.sum(right)) - entry.clean_first.count) <= tool.OFF * len(x)

@@ -4,8 +4,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from art_snn.app.annotations import Folder
 from art_snn.app.trained import Attacking
-from art_snn.checks import Folder, require_some, set_counts
+from art_snn.checks import require_some, set_counts
 from art_snn.gradients import EOT, GRADIENTS, Gradient, parse_rule
 from art_snn.gradients.rules.eot import MOST_DRAWS
 

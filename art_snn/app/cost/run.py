@@ -17,7 +17,7 @@ from art_snn.measuring.peers import PEERS, installed, peer_objection, without
 from art_snn.measuring.workload import INFERENCE, CostRow, Workload, peak_of, seconds_of
 from art_snn.network import SpikingNetwork
 from art_snn.precision import compute_dtype
-from art_snn.progress import over
+from art_snn.progress import progress_over
 
 SMALL_STEPS = (
     f"Steps are those of SGD with momentum {TRAINED_BY.momentum:g} and weight decay "
@@ -54,7 +54,7 @@ def run(settings: Settings) -> Cost:
         machine=describe_machine(settings.device),
         repeats=settings.repeats,
         seconds={row: medians[str(row)] for row in rows},
-        peak={row: _peak(row, load) for row in over(rows, "Peak memory", unit="rows")},
+        peak={row: _peak(row, load) for row in progress_over(rows, "Peak memory", unit="rows")},
         remarks=remarks,
     )
     cost.write(settings.output, draw(cost))

@@ -3,8 +3,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from art_snn.app.annotations import Folder, Open
 from art_snn.app.base import Experiment
-from art_snn.checks import LONGEST_SIDE, Folder, Open, require, require_some, set_counts, set_fields
+from art_snn.checks import LONGEST_SIDE, require, require_some, set_counts, set_fields
 from art_snn.gradients import Gradient, check_applicable, parse_rules
 from art_snn.measuring.machine import Device, require_device
 from art_snn.measuring.workload import Workload, random_samples

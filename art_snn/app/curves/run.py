@@ -19,7 +19,7 @@ from art_snn.gradients import STBP
 from art_snn.layers import device_of
 from art_snn.measuring.machine import torch_device
 from art_snn.network import VERIFIED, SpikingNetwork
-from art_snn.progress import over
+from art_snn.progress import progress_over
 
 
 @at_work
@@ -27,7 +27,7 @@ def run(settings: Settings) -> Curves:
     """Train or load every network, record it on the test samples, and compare with the curves.
 
     Writes curves.json, curves.md, curves.png and pairs.npz. An interrupted training goes on after
-    its last whole epoch; trained networks lie in decay-<decay>/network.pt."""
+    its last whole epoch; trained networks lie in decay-<decay>/network.safetensors."""
     data, device, seed = settings.source.load(), torch_device(settings.device), settings.seed
     trained = [network.on(data) for network in settings.networks()]
     networks = [one.build(data, seed) for one in trained]
@@ -36,7 +36,7 @@ def run(settings: Settings) -> Curves:
     once, remedy = len(set(decays)) == len(decays), "One network of every decay is recorded."
     require(once, "decays", "one or more different ones", ", ".join(decays), remedy)
     recordings = []
-    shown = over(networks, "Networks", leave=False)
+    shown = progress_over(networks, "Networks", leave=False)
     for one, network, dynamics in zip(trained, shown, kinds, strict=True):
         folder = folder_of(settings.output, dynamics.decay)
         one.obtain(network.to(device), data, folder, seed)

@@ -4,10 +4,11 @@ from typing import Any
 
 from tyro.conf import UseAppendAction
 
+from art_snn.app.annotations import Folder, Open
 from art_snn.app.base import Experiment
 from art_snn.app.catalogue import from_zoo
 from art_snn.app.trained import Trained, decay_label
-from art_snn.checks import Folder, Open, require, require_seed, set_counts, set_fields
+from art_snn.checks import require, require_seed, set_counts, set_fields
 from art_snn.data import Source
 from art_snn.gradients import RGA
 from art_snn.models import Architecture

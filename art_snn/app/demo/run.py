@@ -17,7 +17,7 @@ from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset, digits
 from art_snn.metrics import robustness
 from art_snn.models import Architecture, Widths, vgg
-from art_snn.progress import duration, over, say, shows_bars
+from art_snn.progress import duration, log_line, progress_over, shows_bars
 
 
 @at_work
@@ -28,7 +28,7 @@ def run(settings: Settings) -> Demonstration:
     data = digits(seed=settings.seed)
     outcome = Demonstration(settings)
     plain = build(data, settings)
-    for _ in over(range(1, settings.epochs + 1), "Training", each="epoch {}".format):
+    for _ in progress_over(range(1, settings.epochs + 1), "Training", each="epoch {}".format):
         plain.fit(data.x_train, data.y_train, batch_size=64, nb_epochs=1)
     _attack_all("plain", plain, data, outcome)
     hardened = plain.clone_for_refitting()
@@ -37,7 +37,7 @@ def run(settings: Settings) -> Demonstration:
     began = time.monotonic()
     trainer.fit(data.x_train, data.y_train)  # With a bar of ART's.
     took = duration(time.monotonic() - began)
-    say(f"Adversarial training: {settings.epochs} epochs, {took}", shown=shows_bars())
+    log_line(f"Adversarial training: {settings.epochs} epochs, {took}", shown=shows_bars())
     _attack_all("adversarially trained", hardened, data, outcome)
     outcome.write(settings.output, draw_curves(outcome), draw_pictures(outcome))
     return outcome
@@ -74,7 +74,7 @@ def _attack_all(
     shown = (ATTACKS[-1], settings.eps[len(settings.eps) // 2])
     cells = list(product(ATTACKS, GRADIENTS, settings.eps))
     each = "{0[0]} with {0[1]}, eps {0[2]:g}".format
-    for attack, gradient, eps in over(cells, f"Attacks, {name}", each=each):
+    for attack, gradient, eps in progress_over(cells, f"Attacks, {name}", each=each):
         classifier.set_params(gradient=gradient)
         method = Attack(name=attack.partition("-")[0].lower(), eps=eps).method(classifier, 128)
         adversarial = method.generate(x, y)

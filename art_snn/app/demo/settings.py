@@ -4,9 +4,10 @@ from typing import Annotated
 
 from tyro.conf import arg
 
+from art_snn.app.annotations import Folder, Open
 from art_snn.app.base import Experiment
 from art_snn.attacks.crafting import BUDGETS
-from art_snn.checks import Folder, Open, require_count, require_number, require_seed, set_fields
+from art_snn.checks import require_count, require_number, require_seed, set_fields
 from art_snn.precision import require_attack_dtype
 
 

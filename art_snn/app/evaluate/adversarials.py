@@ -9,16 +9,14 @@ import torch
 from numpy.typing import NDArray
 
 from art_snn.app.evaluate.settings import Settings
-from art_snn.app.evaluation.evaluation import NAME, is_name, name_from
-from art_snn.app.evaluation.words import budget_words
-from art_snn.attacks.candidates import Candidates
-from art_snn.attacks.distances import FLIPS, distances
-from art_snn.attacks.persample import ROUNDING
+from art_snn.app.report.evaluation import NAME, is_name, name_from
+from art_snn.app.report.verdict import describe_budget
+from art_snn.attacks.balls import FLIPS, ROUNDING, distances, rounding_of
+from art_snn.attacks.outcome import Candidates
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
-from art_snn.checks import ArgumentError, invalid, require, shown
+from art_snn.checks import FILE, ArgumentError, expand_path, invalid, require, require_kind, shown
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.files import damage, digest
-from art_snn.paths import FILE, expand_path, require_kind
+from art_snn.files import corruption, digest
 
 ADVERSARIALS = "adversarials"
 """The option that names the files, as complaints call it."""
@@ -43,7 +41,7 @@ class Submission:
     def digest(self) -> str:
         """A text that changes with the adversarials and their name."""
         content = self.candidates
-        return digest(content.name, content.points[content.there], content.there)
+        return digest(content.name, content.points[content.present], content.present)
 
 
 def read_submission(
@@ -77,7 +75,7 @@ def _arrays(path: Path) -> Mapping[str, np.ndarray]:
     require_kind(ADVERSARIALS, path, FILE, CONTENT)
     remedy = "Write it with numpy.savez(file, x=adversarials, index=rows, name='your name')."
     try:
-        spoilt = damage(path)
+        spoilt = corruption(path)
         if spoilt is not None:
             raise invalid(ADVERSARIALS, CONTENT, f"{path}, which {spoilt}", remedy)
         with np.load(path, allow_pickle=False) as archive:
@@ -161,9 +159,7 @@ def least_budgets(
     limits = classifier.clip_values
     low = 0.0 if limits is None else torch.as_tensor(limits[0], device="cpu")
     here, there = torch.as_tensor(x, device="cpu"), torch.as_tensor(points, device="cpu")
-    sizes = np.abs(points).max(tuple(range(1, points.ndim))).astype(float)
-    slack = ROUNDING * np.maximum(1, sizes)
-    least: NDArray[np.float64] = distances(measure, here, there, low) - slack
+    least: NDArray[np.float64] = distances(measure, here, there, low) - rounding_of(there)
     return least
 
 
@@ -171,7 +167,7 @@ def _require_within(path: Path, settings: Settings, least: NDArray[np.float64]) 
     """Refuse adversarials outside of the largest budget."""
     eps = max(settings.budgets)
     outside = int((least > eps).sum())
-    budget = budget_words(str(settings.norm), eps)
+    budget = describe_budget(str(settings.norm), eps)
     got = f"{outside} of {len(least)} in {path} farther away, the farthest at {least.max():.4g}"
     remedy = "Project them into that ball, or leave them out. The index says which test sample "
     remedy += "each of them is of; without it they are the first ones, in their order."

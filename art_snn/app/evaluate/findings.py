@@ -10,20 +10,21 @@ from art.attacks.evasion import SquareAttack
 
 from art_snn.app.evaluate.attacks import attack_errors, with_rules
 from art_snn.app.evaluate.target import Target, build_attack
-from art_snn.app.evaluation import Trial
+from art_snn.app.report.evaluation import Trial
 from art_snn.attacks import FLIPS, SHIFT, Outcome, Plan
 from art_snn.findings import (
+    OTHER_RULES,
+    UPPER_BOUND,
     Finding,
+    Remedy,
     Subject,
     examine,
     examine_attack,
     examine_outcome,
     examine_strength,
-    remedies,
 )
-from art_snn.findings.controls import BEYOND
-from art_snn.findings.predictions import without_answer
-from art_snn.findings.samples import odd_budget
+from art_snn.findings.predictions import odd_budget, without_answer
+from art_snn.findings.strength import BEYOND
 from art_snn.gradients import Gradient, short_name
 from art_snn.seeding import seeded
 
@@ -82,7 +83,7 @@ def examined_rules(target: Target) -> list[tuple[str, Gradient]]:
     if not settings.deciding_plan:
         (alone,) = settings.attack_plan(settings.budgets[0]).stages
         return list(settings.attack_rules.items()) if alone.by_gradients else []
-    stages = target.suited(settings.plans(settings.budgets[0])[-1]).stages
+    stages = target.select_stages(settings.plans(settings.budgets[0])[-1]).stages
     return [(short_name(stage.rule), stage.rule) for stage in stages if stage.rule][:1]
 
 
@@ -97,14 +98,14 @@ def examined_attacks(target: Target) -> list[Plan]:
 
 
 def find_searches(plans: Iterable[Plan]) -> set[str]:
-    """The stages that ask no network for gradients, in words."""
-    return {str(one) for plan in plans for one in plan.stages if not one.kind.by_gradients}
+    """The ids of the stages that ask no network for gradients."""
+    return {one.id for plan in plans for one in plan.stages if not one.kind.by_gradients}
 
 
 def trial_findings(trials: Sequence[Trial], searches: Collection[str]) -> Iterator[Finding]:
     """Reasons to doubt the attacks that their own results give.
 
-    :param searches: stages that ask for no gradient, in words."""
+    :param searches: ids of the stages that ask for no gradient."""
     for trial in trials:
         findings = [*_unanswered(trial), *_searched(trial, searches)]
         yield from (replace(one, about=trial.name, eps=trial.eps) for one in findings)
@@ -128,11 +129,12 @@ def _searched(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
     samples, count = len(trial.outcome.stage), sum(counts.values())
     if len(trial.outcome.stages) > len(counts) and count > BEYOND * samples:
         yield Finding(
+            "search-found-more",
             "a search found more than the gradients",
             {"samples": count, "of": samples},
             f"if it breaks more than {BEYOND:g} of all samples (AutoAttack: Croce and Hein, ICML "
             "2020)",
-            f"{remedies.OTHER_RULES} {remedies.UPPER}",
+            (OTHER_RULES, UPPER_BOUND),
             sentence=f"A search without gradients broke {count} of {samples} samples at eps "
             f"{trial.eps:.4g} that the gradient attacks before it had missed.",
         )
@@ -145,12 +147,17 @@ def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
         if more - fewer > BEYOND * len(small.outcome.stage):
             broke = f"{fewer} at eps {large.eps:.4g}, but {more} at eps {small.eps:.4g}"
             yield Finding(
+                "larger-budget-breaks-less",
                 "a larger budget breaks less",
                 {"eps": small.eps, "broken": more, "larger eps": large.eps, "broken then": fewer},
                 f"if the difference is above {BEYOND:g} of all samples (ours): a larger ball holds "
                 "the smaller one",
-                "The verdict counts what a smaller budget broke. Give the attack more or other "
-                "steps at the larger one.",
+                (
+                    Remedy(
+                        "The verdict counts what a smaller budget broke. Give the attack more or "
+                        "other steps at the larger one."
+                    ),
+                ),
                 sentence=f"Of {len(small.outcome.stage)} samples the attack broke {broke}, which "
                 "allows smaller changes only.",
                 eps=large.eps,

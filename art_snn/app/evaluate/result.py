@@ -24,23 +24,29 @@ from art_snn.app.evaluate.findings import find_searches, trial_findings
 from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import block_name, examination_units, read_bounds
-from art_snn.app.evaluation import Evaluation, Examples, Provenance, ReportItem, Trial, render_page
-from art_snn.app.evaluation.figures import accuracy_figure
-from art_snn.app.evaluation.items import EXAMPLES, RESULT
-from art_snn.app.evaluation.page import PAGE
-from art_snn.app.evaluation.rows import sections
-from art_snn.app.evaluation.words import count_words, short_budget
-from art_snn.app.resume import as_json, earlier, fingerprint, structured
+from art_snn.app.report.evaluation import (
+    EXAMPLES,
+    RESULT,
+    Evaluation,
+    Examples,
+    Provenance,
+    ReportItem,
+    Trial,
+)
+from art_snn.app.report.figures import accuracy_figure
+from art_snn.app.report.page import PAGE, render_page
+from art_snn.app.report.tables import evaluation_parts
+from art_snn.app.report.verdict import count_words, describe_budgets, evaluation_content
+from art_snn.app.resume import earlier, fingerprint, structured
 from art_snn.app.tables import Form, Notes, Part, render_narrow
 from art_snn.attacks import Outcome
-from art_snn.checks import ArgumentError, invalid, require
+from art_snn.checks import FILE, ArgumentError, invalid, require, require_kind
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.encoders import describe_encoder
-from art_snn.files import damage, digest, write_arrays, write_json, write_text
+from art_snn.files import corruption, digest, write_arrays, write_json, write_text
 from art_snn.findings import Finding
 from art_snn.measuring.machine import describe_machine, device_type
 from art_snn.metrics import Certificate
-from art_snn.paths import FILE, require_kind
 from art_snn.seeding import seeded
 from art_snn.zoo.entry import Standard
 
@@ -71,12 +77,11 @@ class EvaluationResult(Result):
 
     def parts(self) -> list[Part]:
         """The verdict at each budget, what casts doubt on it, and a row per attack and budget."""
-        return sections(self.evaluation)
+        return evaluation_parts(self.evaluation)
 
     def as_dict(self) -> dict[str, Any]:
         """The evaluation, for JSON."""
-        content: dict[str, Any] = as_json(self.evaluation)
-        return content
+        return evaluation_content(self.evaluation)
 
     @property
     def files(self) -> list[str]:
@@ -105,7 +110,7 @@ class EvaluationResult(Result):
 
 
 def _describe_record(record: Standard) -> str:
-    share, at = record.robust, short_budget(record.norm, record.eps)
+    share, at = record.robust, describe_budgets(record.norm, record.eps)
     left = f"{'at most ' if record.at_most else ''}{100 * share.value:.1f} % ({share.count})"
     samples = f"the first {count_words(share.total, 'test sample')}"
     return f"The zoo's record {at}: standard leaves {left} of {samples}."
@@ -158,7 +163,7 @@ class SampleExcerpt:
         path = folder / EXCERPT
         require_kind("first", path, FILE, _EXPECTED)
         try:
-            spoilt = damage(path)
+            spoilt = corruption(path)
             if spoilt is not None:
                 raise invalid("first", _EXPECTED, f"{path}, which {spoilt}", _REMEDY)
             with np.load(path, allow_pickle=False) as file:
@@ -179,7 +184,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     for place, (eps, plan) in enumerate(target.plans):
         names = [block_name(f"attack-{place}", rows) for rows in target.slices]
         blocks = [store.read(name) for name in names]
-        outcome = Outcome.joined([structured(block["outcome"], Outcome) for block in blocks])
+        outcome = Outcome.concatenate([structured(block["outcome"], Outcome) for block in blocks])
         trials.append(Trial(plan.name, eps, outcome))
         took: dict[str, float] = {}
         for block in blocks:
@@ -212,7 +217,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         findings=(*findings, *trial_findings(trials, searches)),
         provenance=_provenance(target, seconds),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        certificate=Certificate.joined(parts) if parts else None,
+        certificate=Certificate.concatenate(parts) if parts else None,
         bounds=tuple(
             replace(first, margin=np.concatenate([part[eps].margin for part in proven]))
             for eps, first in proven[0].items()
@@ -228,7 +233,7 @@ def finished(target: Target, key: str, title: str) -> Evaluation | None:
     if evaluation is None:
         return None
     paths = [settings.output / name for name in _arrays_of(target, evaluation)]
-    if not all(path.is_file() and damage(path) is None for path in paths):
+    if not all(path.is_file() and corruption(path) is None for path in paths):
         return None
     provenance = replace(evaluation.provenance, training=settings.training_words)
     return replace(evaluation, name=settings.label, title=title, provenance=provenance)
@@ -236,7 +241,7 @@ def finished(target: Target, key: str, title: str) -> Evaluation | None:
 
 def files_of(target: Target, evaluation: Evaluation) -> list[str]:
     """Names of the files next to evaluation.json, its report and its table: arrays and times."""
-    weights = ["network.pt"] if target.settings.network.trained_here else []
+    weights = ["network.safetensors"] if target.settings.network.trained_here else []
     names = [*_arrays_of(target, evaluation), TIMES, *weights]
     return [name for name in names if (target.settings.output / name).exists()]
 

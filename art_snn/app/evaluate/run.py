@@ -13,7 +13,7 @@ from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import Unit, all_units, require_bounds
 from art_snn.attacks import Outcome
 from art_snn.checks import require
-from art_snn.progress import Progress, duration, say
+from art_snn.progress import Progress, duration, log_line
 from art_snn.team import Team
 
 TOOK = "took"
@@ -28,23 +28,25 @@ def run(settings: Settings) -> EvaluationResult | None:
     block, with the same result, bit for bit. A finished one is not repeated, unless a file of it is
     damaged or gone, or adversarials are asked for that were not kept."""
     with settings.at_work() as team:
-        data = team.first(settings.load)
+        data = team.leader_first(settings.load)
         target = Target.obtain(settings, data, team)
-        key = team.first(lambda: target.key)
-        same, remedy = {*team.gathered(key)} == {key}, "Start them all from one state of the code."
-        team.led(lambda: require(same, "model", "the same in every process", "several", remedy))
+        key = team.leader_first(lambda: target.key)
+        same, remedy = {*team.gather(key)} == {key}, "Start them all from one state of the code."
+        team.on_leader(
+            lambda: require(same, "model", "the same in every process", "several", remedy)
+        )
         store = Store(settings.output / "blocks", key)
         title = settings.network.words(data, target.classifier.model)
-        evaluation = team.led(partial(finished, target, key, title))
+        evaluation = team.on_leader(partial(finished, target, key, title))
         if evaluation is None:
-            team.led(target.check)
-            team.led(partial(require_bounds, target))
+            team.on_leader(target.check)
+            team.on_leader(partial(require_bounds, target))
             units = all_units(target, store)
             compute(units, store, team)
             took = [store.read(unit.name).get(TOOK, 0.0) for unit in units if team.leads]
-            evaluation = team.led(partial(assemble, target, title, store, sum(took)))
+            evaluation = team.on_leader(partial(assemble, target, title, store, sum(took)))
         result = EvaluationResult(evaluation, tuple(files_of(target, evaluation)), settings.records)
-        team.led(lambda: result.save(settings.output))
+        team.on_leader(lambda: result.save(settings.output))
         store.clear()
         return result if team.leads else None
 
@@ -55,15 +57,15 @@ def compute(units: Sequence[Unit], store: Store, team: Team) -> None:
     Those whose blocks others read come first, in a round of their own."""
     units = sorted(units, key=lambda unit: -unit.length)
     names = [unit.name for unit in units]
-    team.led(lambda: store.done(names))  # Complains in one process, if at all.
-    done = set().union(*team.gathered(store.done(names)))
+    team.on_leader(lambda: store.done(names))  # Complains in one process, if at all.
+    done = set().union(*team.gather(store.done(names)))
     missing = [unit for unit in units if unit.name not in done]
-    team.led(lambda: store.discard(unit.name for unit in missing))
+    team.on_leader(lambda: store.discard(unit.name for unit in missing))
     progress = EvaluationProgress(units, done, store, team)
     with progress.bar:
         for early in (True, False):
             some = [unit for unit in missing if unit.early == early]
-            for unit in team.dealt(some, "bounds" if early else "units"):
+            for unit in team.next_items(some, "bounds" if early else "units"):
                 start = monotonic()
                 progress.begin(unit)
                 content, arrays = unit.compute(progress.bar.note)
@@ -98,7 +100,7 @@ class EvaluationProgress:
 
     def end(self, units: int = 1) -> None:
         """So many units are done here, and others in other processes; a step may be with them."""
-        total = self.team.counted("done", units) if self.team.size > 1 else self.finished + units
+        total = self.team.add_count("done", units) if self.team.size > 1 else self.finished + units
         self.bar.update(total - self.finished)
         self.finished = total
         for step, names in self.steps.items() if self.team.leads else ():
@@ -106,7 +108,7 @@ class EvaluationProgress:
             if step not in self.ended and all(file.exists() for file in files):
                 self.ended.add(step)
                 achieved = describe_step([self.store.read(name) for name in names])
-                say(f"{self._number(step)} {step}: {achieved}")
+                log_line(f"{self._number(step)} {step}: {achieved}")
 
     def _number(self, step: str) -> str:
         return f"[{[*self.steps].index(step) + 1}/{len(self.steps)}]"

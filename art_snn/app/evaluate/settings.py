@@ -6,29 +6,30 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from tyro.conf import UseAppendAction, arg
 
+from art_snn.app.annotations import Folder, Open
 from art_snn.app.base import Experiment
 from art_snn.app.catalogue import zoo_entry
 from art_snn.app.evaluate.attacks import attack_named, parsed, usual_attack, with_rules
-from art_snn.app.evaluation import Verdict, verdicts
-from art_snn.app.evaluation.evaluation import NAME, is_name, name_from
-from art_snn.app.evaluation.words import join_words, short_budget
+from art_snn.app.report.evaluation import NAME, is_name, name_from
+from art_snn.app.report.verdict import Verdict, describe_budgets, join_words, verdicts
 from art_snn.app.trained import Trained
 from art_snn.attacks import (
     FLIPS,
     SHIFT,
     SHORT_NAMES,
     Plan,
-    planned,
     require_budget,
     require_measure,
+    resolve_plan,
 )
 from art_snn.checks import (
-    Folder,
+    FILE,
     MissingFile,
-    Open,
     choices,
+    expand_path,
     require,
     require_distinct,
+    require_kind,
     require_number,
     require_seed,
     require_some,
@@ -39,7 +40,6 @@ from art_snn.checks import (
 )
 from art_snn.data import Dataset, Source
 from art_snn.gradients import STBP, Gradient
-from art_snn.paths import FILE, expand_path, require_kind
 from art_snn.precision import require_attack_dtype
 from art_snn.zoo.entry import Standard
 from art_snn.zoo.networks import data_set, not_held
@@ -200,7 +200,7 @@ class Settings(Experiment):
             return self.name
         if checkpoint is None:
             return name_from(self.output.resolve().name)
-        # Networks trained by this package are all called network.pt.
+        # Networks trained by this package are all called network.safetensors.
         bare = checkpoint.stem == "network"
         return name_from(checkpoint.resolve().parent.name if bare else checkpoint.stem)
 
@@ -240,7 +240,7 @@ class Settings(Experiment):
 
     def plans(self, eps: float) -> list[Plan]:
         """What is run at a budget: the attack with each rule first, the plan last."""
-        plan = [planned(self.deciding_plan, self.measure)] if self.deciding_plan else []
+        plan = [resolve_plan(self.deciding_plan, self.measure)] if self.deciding_plan else []
         return [*with_rules(self.attack_plan(eps), self.attack_rules), *plan]
 
     @property
@@ -272,8 +272,8 @@ class Settings(Experiment):
         below, doubted = self._failures(result)
         lines = [f"{_words(one)} is below {self.fail_under:g} (--fail-under)" for one in below]
         for one in doubted:
-            names = join_words(list(dict.fromkeys(str(f.name) for f in one.findings)))
-            at = short_budget(one.norm, one.eps)
+            names = join_words(list(dict.fromkeys(str(f.title) for f in one.findings)))
+            at = describe_budgets(one.norm, one.eps)
             lines.append(f"findings are open {at} (--strict): {names}")
         return "\n".join(lines)
 
@@ -287,5 +287,5 @@ class Settings(Experiment):
 
 def _words(verdict: Verdict) -> str:
     share = verdict.outcome.robust_accuracy
-    count, at = f"{share.count} of {share.total}", short_budget(verdict.norm, verdict.eps)
+    count, at = f"{share.count} of {share.total}", describe_budgets(verdict.norm, verdict.eps)
     return f"{100 * share.value:.1f} % ({count}) {at}"

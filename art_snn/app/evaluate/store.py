@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from art_snn.checks import require
-from art_snn.files import damage, digest, read_json, whole, write_arrays, write_json
+from art_snn.files import atomic_write, corruption, digest, read_json, write_arrays, write_json
 from art_snn.team import Team
 
 Content = dict[str, Any]
@@ -45,7 +45,7 @@ class Store:
     def _arrays(self, name: str) -> str | None:
         """Digest of the arrays of a block; None where they are gone or damaged."""
         path = self.file(name, "npz")
-        if not path.exists() or damage(path) is not None:
+        if not path.exists() or corruption(path) is not None:
             return None
         with np.load(path) as file:
             return _digest(dict(file))
@@ -75,14 +75,14 @@ class Store:
     def collect(self, names: Sequence[str], team: Team) -> None:
         """Bring all blocks to the leading process, whose folder may be on another machine."""
         missing = team.broadcast(self._missing(names))
-        for parcel in team.gathered({} if team.leads else self._parcel(missing)):
+        for parcel in team.gather({} if team.leads else self._parcel(missing)):
             self._unpack(parcel if team.leads else {})
 
     def share(self, names: Sequence[str], team: Team) -> None:
         """Bring all blocks to every process."""
         mine = self._missing(names)
-        missing = sorted(set().union(*team.gathered(mine)))
-        for parcel in team.gathered(self._parcel(missing)):
+        missing = sorted(set().union(*team.gather(mine)))
+        for parcel in team.gather(self._parcel(missing)):
             self._unpack({n: part for n, part in parcel.items() if Path(n).stem in mine})
 
     def _missing(self, names: Sequence[str]) -> list[str]:
@@ -96,7 +96,7 @@ class Store:
 
     def _unpack(self, parcel: dict[str, bytes]) -> None:
         for name, content in parcel.items():
-            with whole(self.folder / name) as partial:
+            with atomic_write(self.folder / name) as partial:
                 partial.write_bytes(content)
 
     def clear(self) -> None:

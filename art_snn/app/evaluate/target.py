@@ -15,9 +15,9 @@ from art_snn.app.evaluate.settings import Settings
 from art_snn.app.resume import fingerprint
 from art_snn.app.trained import Trained
 from art_snn.attacks import Plan, Stage
-from art_snn.attacks.candidates import Candidates
+from art_snn.attacks.outcome import Candidates
 from art_snn.attacks.persample import PerSampleAttack
-from art_snn.attacks.plan import Suited, suited
+from art_snn.attacks.plan import StageSelection, select_stages
 from art_snn.attacks.randomness import random
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError, invalid, require
@@ -51,7 +51,7 @@ class Target:
         x, y = data.x_test[: settings.samples], data.y_test[: settings.samples]
         classifier = settings.network.classifier(data, settings.device, settings.seed)
         read = partial(read_submission, settings=settings, classifier=classifier, x=x)
-        submissions = team.led(lambda: tuple(map(read, settings.adversarials)))
+        submissions = team.on_leader(lambda: tuple(map(read, settings.adversarials)))
         _obtain(classifier.model, settings, settings.network, data, team)
         sources = []
         try:
@@ -70,7 +70,7 @@ class Target:
         if settings.rules is not None:
             return self
         (plan,) = with_rules(settings.attack_plan(settings.budgets[0]), settings.attack_rules)
-        rules = {"native": Native()} if self.suited(plan).native else settings.attack_rules
+        rules = {"native": Native()} if self.select_stages(plan).native else settings.attack_rules
         return replace(self, settings=replace(settings, rules=rules))
 
     @property
@@ -91,7 +91,7 @@ class Target:
         # Another kind of device rounds otherwise.
         content = [self.settings.identity, self.classifier.device.type, sources]
         # So do stages with the network's own gradient in the place of others.
-        plans = map(self.suited, self.settings.plans(self.settings.budgets[0]))
+        plans = map(self.select_stages, self.settings.plans(self.settings.budgets[0]))
         content += [str(stage) for plan in plans if plan.native for stage in plan.stages]
         content += [submission.digest for submission in self.submissions]
         return fingerprint(tuple(content), self.classifier, self.x, self.y)
@@ -110,23 +110,23 @@ class Target:
                 predictions.append(self.classifier.predict(x, batch_size=SOME))
         return random(predictions, y)
 
-    def suited(self, plan: Plan) -> Suited:
-        """What becomes of a plan on the network."""
+    def select_stages(self, plan: Plan) -> StageSelection:
+        """The stages of a plan that run on the network."""
         some = torch.as_tensor(self.x, device="cpu")
-        return suited(plan, self.classifier, self.settings.measure, some)
+        return select_stages(plan, self.classifier, self.settings.measure, some)
 
     def check(self) -> None:
         """Complain about what cannot be run on this network."""
         settings = self.settings
         for plan in settings.plans(settings.budgets[0]):
-            suited, decides = self.suited(plan), plan.name == settings.deciding_plan
-            reasons = [*suited.skipped.values(), *suited.native.values()]
+            chosen, decides = self.select_stages(plan), plan.name == settings.deciding_plan
+            reasons = [one.reason for one in (*chosen.skipped, *chosen.native)]
             argument = "plan" if decides else "attack" if plan.stages[0].rule is None else "rules"
             remedy = "Choose another, or another norm; art-snn inspect lists the rules that apply."
-            if suited.native:
+            if chosen.native:
                 remedy = "Take --rules native: the network has its own gradient."
             expected = f"one that suits the network and the norm {settings.norm}"
-            fits = bool(suited.stages) and (decides or not suited.native)
+            fits = bool(chosen.stages) and (decides or not chosen.native)
             require(fits, argument, expected, f"{plan.name} ({''.join(reasons[:1])})", remedy)
         self._check_attack()
         if settings.certify:
@@ -166,7 +166,7 @@ def _obtain(
         trained.obtain(network, data, settings.output, settings.seed)
         return {name: tensor.cpu() for name, tensor in network.state_dict().items()}
 
-    network.load_state_dict(team.led(weights))
+    network.load_state_dict(team.on_leader(weights))
     network.eval()
 
 

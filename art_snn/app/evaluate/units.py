@@ -14,7 +14,7 @@ from art_snn.app.evaluate.attacks import attack_errors
 from art_snn.app.evaluate.findings import examinations
 from art_snn.app.evaluate.store import Content, Store
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluation import Bounds
+from art_snn.app.report.evaluation import Bounds
 from art_snn.app.resume import as_json, structured
 from art_snn.attacks import Outcome, Plan, SpikingAutoAttack
 from art_snn.bounds import certify_bounds
@@ -153,7 +153,7 @@ def _attack(
     proven = read_bounds(target, store, rows)
     larger = [bounds for bounds in proven.values() if bounds.eps >= eps]
     left = np.ones(len(x), dtype=bool) if eps not in proven else ~proven[eps].certified
-    candidates = [one.of(rows) for one in target.candidates(plan, eps)]
+    candidates = [one.select(rows) for one in target.candidates(plan, eps)]
     attack = SpikingAutoAttack(
         target.classifier,
         norm=settings.measure,
@@ -164,20 +164,20 @@ def _attack(
         seed=_seed(target, rows),
         verbose=False,
         on_stage=lambda _, __, standing: note(f"{standing} left"),
-        candidates=[one.of(left) for one in candidates],
+        candidates=[one.select(left) for one in candidates],
     )
     decides = plan.name == settings.deciding_plan
     with nullcontext() if decides else attack_errors(plan.stages[0].attack):
         attack.generate(x[left], y[left])
     assert attack.outcome is not None
-    outcome = attack.outcome.among(left, x)
+    outcome = attack.outcome.expand(left, x)
     for bounds in larger:
         wrong = outcome.stage != Outcome.STANDING
         _require_sound(bounds, rows, wrong, f"broken at eps {eps:g} by {plan.name}")
         for one in candidates:
             logits = target.classifier.predict(one.points, settings.batch_size)
-            wrong = one.there & (logits.argmax(1) != y)
-            _require_sound(bounds, rows, wrong, f"broken at eps {eps:g} by {one}")
+            wrong = one.present & (logits.argmax(1) != y)
+            _require_sound(bounds, rows, wrong, f"broken at eps {eps:g} by {one.name}")
     content = {"outcome": as_json(outcome), "seconds": outcome.seconds}
     content |= {"clean": predicted_classes(target, rows)} if clean else {}
     return content, {"adversarials": outcome.adversarials}

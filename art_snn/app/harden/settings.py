@@ -4,9 +4,10 @@ from typing import Annotated, Any
 
 from tyro.conf import arg
 
+from art_snn.app.annotations import Folder
 from art_snn.app.attack import Attack
 from art_snn.app.train.settings import Settings as Train
-from art_snn.checks import Folder, choices
+from art_snn.checks import choices
 from art_snn.data import Dataset
 from art_snn.gradients import RGA, Gradient
 from art_snn.training import AdversarialTraining

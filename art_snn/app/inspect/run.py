@@ -19,7 +19,7 @@ from art_snn.measuring.machine import torch_device
 from art_snn.metrics import Share
 from art_snn.network import SpikingNetwork
 from art_snn.passes import calls_of, modes_kept
-from art_snn.progress import over
+from art_snn.progress import progress_over
 from art_snn.seeding import seeded
 
 
@@ -57,7 +57,7 @@ def inspected(
         neurons = _neurons(network, inputs, rules)
         results = {
             name: _tried(network, rule, inputs, labels)
-            for name, rule in over(rules.items(), "Rules", leave=False)
+            for name, rule in progress_over(rules.items(), "Rules", leave=False)
         }
     attributes = {"time": network.timing(), **attributes, **network.remarks()}
     return Inspection(title, attributes, neurons, results)

@@ -4,9 +4,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from art_snn.app.annotations import Folder, Open
 from art_snn.app.base import Experiment
 from art_snn.app.trained import Trained
-from art_snn.checks import Folder, Open, require_some, set_counts, set_fields
+from art_snn.checks import require_some, set_counts, set_fields
 from art_snn.data import RANDOM, Dataset, Source
 from art_snn.gradients import GRADIENTS, Gradient, parse_rule
 from art_snn.measuring.workload import random_samples

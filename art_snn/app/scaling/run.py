@@ -12,7 +12,7 @@ from art_snn.app.scaling.settings import Protocol, Settings
 from art_snn.measuring import process
 from art_snn.measuring.machine import describe_machine
 from art_snn.measuring.workload import Workload, peak_of, seconds_of
-from art_snn.progress import over
+from art_snn.progress import progress_over
 
 
 @at_work
@@ -31,7 +31,7 @@ def run(settings: Settings) -> Growth:
     cells = {(cell.model, cell.steps): cell for cell in before.cells} if before else {}
     pairs = list(product(settings.models, settings.steps))
     each = "{0[0]}, T = {0[1]}".format
-    for model, steps in over(pairs, "Models and time steps", each=each):
+    for model, steps in progress_over(pairs, "Models and time steps", each=each):
         cell = cells.get((model, steps))
         if cell is None or not cell.whole(map(str, settings.rows)):
             load = settings.workload(images, model, steps, threads)
@@ -47,7 +47,7 @@ def _measured(load: Workload, cell: Cell, settings: Settings) -> Cell:
     """The cell with its figures, whatever fails."""
     one_batch, rows = load.of(settings.batch_size), []
     words = f"Memory, {cell.model}, T = {cell.steps}"
-    for row in over(settings.rows, words, unit="rows", leave=False):
+    for row in progress_over(settings.rows, words, unit="rows", leave=False):
         try:
             cell.peak[str(row)] = int(process.in_fresh_process(peak_of, one_batch, row))
             rows.append(row)

@@ -6,10 +6,11 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from art_snn.app.annotations import Folder, Open
 from art_snn.app.attack import Attack
 from art_snn.app.base import Experiment
 from art_snn.app.resume import converter, expect
-from art_snn.checks import Folder, Open, require, require_count, require_distinct, set_counts
+from art_snn.checks import require, require_count, require_distinct, set_counts
 from art_snn.data import RANDOM, Dataset, Source
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Frames
@@ -18,8 +19,7 @@ from art_snn.measuring.machine import Device, require_device
 from art_snn.measuring.workload import INFERENCE, CostRow, Workload, network_of, random_samples
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.options import MOST_CHANNELS
-from art_snn.models.own import is_own
-from art_snn.models.sources import sources
+from art_snn.models.own import is_own, source_digest
 
 PGD = Attack(eps=2.55 / 255, eps_step=2 / 255, iterations=5)
 """PGD at the settings of the paper."""
@@ -179,7 +179,7 @@ class Protocol:
             models=list(settings.models),
             steps=list(settings.steps),
             rules=list(settings.rules),
-            sources=[sources(model)[:16] for model in settings.models if is_own(model)],
+            sources=[source_digest(model)[:16] for model in settings.models if is_own(model)],
             samples=len(images.x),
             attack=settings.attack.as_dict(),
             data=images.name,

@@ -28,8 +28,8 @@ def run(settings: Settings) -> Swept:
     """Train or load a network per decay, sweep, write sweep.json, sweep.md and sweep.png.
 
     Every value is checked on every network before the first training. An interrupted run goes on
-    after its last whole epoch or value. Trained networks lie in decay-<decay>/network.pt, one of
-    the user's own in network.pt."""
+    after its last whole epoch or value. Networks lie in decay-<decay>/network.safetensors, one of
+    the user's own in network.safetensors."""
     data, file = settings.source.load(), settings.output / "sweep.json"
     network = settings.network.on(data)
     plans = [(plan.sweep, _networks(network, plan.decays)) for plan in settings.plans()]

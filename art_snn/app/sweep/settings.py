@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from art_snn.app.annotations import Folder, Open
 from art_snn.app.attack import Attack
 from art_snn.app.trained import Attacking
-from art_snn.checks import Folder, Open, require, require_some, set_counts, set_fields
+from art_snn.checks import require, require_some, set_counts, set_fields
 from art_snn.gradients import Gradient, resolve
 from art_snn.gradients.hyperparameters import accepted, hyperparameter, replaced
 

@@ -51,7 +51,7 @@ class Fitted(Result):
     @property
     def files(self) -> list[str]:
         """Names of the files that are written."""
-        return ["network.pt", *super().files]
+        return ["network.safetensors", *super().files]
 
 
 def _percent(share: float | None) -> str:

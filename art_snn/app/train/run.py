@@ -19,12 +19,12 @@ from art_snn.training import Validation, train
 
 
 def run(settings: Settings) -> Fitted | None:
-    """Train; write network.pt, training.json, training.md and training.png.
+    """Train; write network.safetensors, training.json, training.md and training.png.
 
     An interrupted run goes on after its last whole epoch, from training.pt, which is kept: a
     finished run is loaded from it. Of several processes all but the leading one give None."""
     with settings.at_work() as team:
-        result = fitted(settings, team.first(settings.source.load), team)
+        result = fitted(settings, team.leader_first(settings.source.load), team)
     return result if team.leads else None
 
 
@@ -51,10 +51,10 @@ def fitted(settings: Settings, data: Dataset, team: Team = ALONE) -> Fitted:
     classifier = wrapped(network, data.input_shape, data.classes, limits, settings.device)
     # A network of art-snn compare, or one without its state, would be written over.
     state = output / "training.pt"
-    foreign = (output / "network.pt").exists() and not state.exists()
+    foreign = (output / "network.safetensors").exists() and not state.exists()
     expected = "a folder without a network, or with the whole of this run"
-    got = f"{output} with a network.pt and no training.pt"
-    remedy = "Choose another folder, or delete network.pt."
+    got = f"{output} with a network.safetensors and no training.pt"
+    remedy = "Choose another folder, or delete network.safetensors."
     require(not foreign, "output", expected, got, remedy)
     with seeded(recipe.seed):
         classifier.predict(data.x_test[:1])  # Complains before the training, if anything does.
@@ -75,6 +75,8 @@ def fitted(settings: Settings, data: Dataset, team: Team = ALONE) -> Fitted:
     title += f", trained in {precision}" if precision else ""
     result = Fitted(tuple(history), correct, title, against, recipe, notes)
     if team.leads:
-        checkpoint.save(network, output / "network.pt", **notes, test_accuracy=correct.value)
+        checkpoint.save(
+            network, output / "network.safetensors", **notes, test_accuracy=correct.value
+        )
         result.write(output, draw(result))
     return result

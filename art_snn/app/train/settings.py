@@ -1,8 +1,9 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from art_snn.app.annotations import Folder
 from art_snn.app.base import Experiment
-from art_snn.checks import Folder, require_number, set_fields
+from art_snn.checks import require_number, set_fields
 from art_snn.data import Dataset, Source
 from art_snn.models import Architecture
 from art_snn.training import AdversarialTraining, Recipe

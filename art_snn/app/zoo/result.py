@@ -1,7 +1,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from art_snn.app.evaluation.words import size
+from art_snn.app.report.verdict import format_eps
 from art_snn.app.tables import Table, render
 from art_snn.metrics import Share
 from art_snn.zoo import Standard, ZooEntry
@@ -43,7 +43,7 @@ class Listed:
 def _cells(one: Standard) -> list[str]:
     robust = f"{'≤ ' if one.at_most else ''}{_percent(one.robust)}"
     proven = "" if one.certified is None else _percent(one.certified)
-    return [f"{size(one.norm, one.eps)} ({one.norm})", robust, proven]
+    return [f"{format_eps(one.norm, one.eps)} ({one.norm})", robust, proven]
 
 
 def _percent(share: Share) -> str:

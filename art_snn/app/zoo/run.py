@@ -2,7 +2,7 @@
 
 from art_snn.app.zoo.result import Listed
 from art_snn.app.zoo.settings import Settings
-from art_snn.zoo.places import manifest, place_of
+from art_snn.zoo.networks import manifest, place_of
 
 
 def run(settings: Settings) -> Listed:

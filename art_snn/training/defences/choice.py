@@ -4,7 +4,7 @@ from inspect import getdoc
 from types import MappingProxyType
 from typing import Any
 
-from art_snn.checks import Open, require, require_choice
+from art_snn.checks import require, require_choice
 from art_snn.training.defences.base import AT, Defence
 from art_snn.training.defences.ibp import IBP
 from art_snn.training.defences.rat import RAT
@@ -24,11 +24,11 @@ def _hyperparameters(kind: type[Defence]) -> list[Field[Any]]:
 def _strengths() -> type[Any]:
     """A dataclass of the fields of all defences, each described as its defence does."""
     options: list[Any] = []
-    given: Any = Open
     lines = ["Hyperparameters of the defences; None leaves the default.\n"]
     for name, kind in DEFENCES.items():
         for one in _hyperparameters(kind):
-            options.append((one.name, given[one.type], None))
+            type_: Any = one.type
+            options.append((one.name, type_ | None, None))
             text = str(getdoc(kind)).partition(f":param {one.name}: ")[2].partition("\n:")[0]
             default = one.default if isinstance(one.default, str) else f"{one.default:g}"
             lines.append(f":param {one.name}: of {name}: {text.rstrip('.')} [{default}].")

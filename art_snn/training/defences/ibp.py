@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from art_snn.bounds import METHODS, Bounding, check_bounded
 from art_snn.bounds.firing import Method
 from art_snn.checks import ArgumentError, require, require_choice, require_number, set_fields
-from art_snn.data.samples import check_values
+from art_snn.data.dataset import check_values
 from art_snn.gradients.temporal import TemporalGradient
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept

@@ -51,7 +51,7 @@ def test_a_comparison_on_digits_prints_its_table_and_writes_its_files(compared):
     assert " ".join(lines[2]) == "cba does not apply"
     assert note.startswith("cba does not apply: conversion to an ANN")
     assert f"Written to {folder}: compare.json, compare.md, compare.png" in text
-    names = {"compare.json", "compare.md", "compare.png", "network.pt"}
+    names = {"compare.json", "compare.md", "compare.png", "network.safetensors"}
     assert {file.name for file in folder.iterdir()} == names
     written = read_result(folder / "compare.json")
     assert list(written["rows"]) == ["stbp", "rga", "cba"]
@@ -64,11 +64,11 @@ def test_a_comparison_on_digits_prints_its_table_and_writes_its_files(compared):
 def test_a_checkpoint_is_attacked_as_its_notes_describe_it(compared, tmp_path, monkeypatch):
     folder, _ = compared
     monkeypatch.setattr(trained, "train", forbidden)
-    arguments = (*OPEN, "--checkpoint", str(folder / "network.pt"))
+    arguments = (*OPEN, "--checkpoint", str(folder / "network.safetensors"))
     done = call(*arguments, "--output", str(tmp_path))
     assert done.status == 0, done.stderr
     assert "vgg5, T = 2, decay 0.5, direct encoding on digits" in done.stdout
-    assert not (tmp_path / "network.pt").exists()
+    assert not (tmp_path / "network.safetensors").exists()
     ours, theirs = (read_result(place / "compare.json") for place in (tmp_path, folder))
     assert ours["key"] == theirs["key"]
     assert ours["rows"]["rga"]["outcome"]["robust"] == theirs["rows"]["rga"]["outcome"]["robust"]
@@ -84,7 +84,7 @@ def test_a_narrow_network_is_compared_and_its_checkpoint_knows_its_width(tmp_pat
     assert done.status == 0, done.stderr
     assert "vgg5 of width 0.125, T = 2, decay 0.5, direct encoding on digits" in done.stdout
     monkeypatch.setattr(trained, "train", forbidden)
-    network = ("--checkpoint", str(tmp_path / "narrow" / "network.pt"))
+    network = ("--checkpoint", str(tmp_path / "narrow" / "network.safetensors"))
     again = call(*LOADED, *network, "--output", str(tmp_path / "again"))
     assert again.status == 0, again.stderr
     assert "vgg5 of width 0.125, T = 2" in again.stdout
@@ -108,7 +108,7 @@ def test_images_of_one_s_own_are_compared_on_all_of_them_at_most(tmp_path):
 
 def test_a_checkpoint_of_other_images_is_a_usage_error(compared, tmp_path):
     data = images(tmp_path / "mine.npz")
-    network = ("--checkpoint", str(compared[0] / "network.pt"))
+    network = ("--checkpoint", str(compared[0] / "network.safetensors"))
     done = call(*LOADED, *network, "--data", str(data), "--output", str(tmp_path / "out"))
     assert done.status == 2
     message = "--checkpoint: expected weights of this network, got a file that differs in"
@@ -165,7 +165,7 @@ def test_event_frames_that_cannot_be_attacked_are_refused_before_any_training(
 
 def test_no_code_is_run_out_of_a_checkpoint(tmp_path, monkeypatch):
     model = own(tmp_path, (1, 8, 8), 10)
-    weights = tmp_path / "network.pt"
+    weights = tmp_path / "network.safetensors"
     network = Architecture(model=model).made()
     checkpoint.save(network, weights, subject={"model": model, "epochs": 1, "seed": 0})
     (tmp_path / "mine.py").write_text("raise AssertionError('run although no one asked for it')")

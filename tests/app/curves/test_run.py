@@ -117,11 +117,11 @@ def test_neurons_of_other_equations_are_refused_as_what_they_are(samples):
 def test_every_network_has_its_folder_its_panel_and_its_pairs(both):
     assert {str(file.relative_to(both)) for file in both.rglob("*") if file.is_file()} == {
         *("curves.json", "curves.md", "curves.png", "pairs.npz"),
-        *("decay-0.9/network.pt", "decay-0.5/network.pt"),
+        *("decay-0.9/network.safetensors", "decay-0.5/network.safetensors"),
     }
     assert [panel["title"] for panel in panels(both)] == [TITLE.format(d) for d in (0.9, 0.5)]
     for found, decay in zip(panels(both), (0.9, 0.5), strict=True):
-        noted = checkpoint.notes(both / f"decay-{decay}" / "network.pt")["subject"]
+        noted = checkpoint.notes(both / f"decay-{decay}" / "network.safetensors")["subject"]
         assert found["subject"] == noted
         assert (found["decay"], noted["decay"], noted["epochs"]) == (decay, decay, 1)
 
@@ -130,18 +130,18 @@ def test_what_is_not_told_comes_from_the_notes_of_the_checkpoints(
     both, data, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(trained, "train", forbidden)
-    files = tuple(both / f"decay-{decay}" / "network.pt" for decay in (0.5, 0.9))
+    files = tuple(both / f"decay-{decay}" / "network.safetensors" for decay in (0.5, 0.9))
     source = Source(data=str(data))
     run(Settings(output=tmp_path, source=source, checkpoint=files, pairs=40, device="cpu"))
     assert [found["subject"] for found in panels(tmp_path)] == [
         checkpoint.notes(path)["subject"] for path in files
     ]
     assert sorted(map(str, panels(tmp_path))) == sorted(map(str, panels(both)))
-    assert not list(tmp_path.rglob("network.pt"))
+    assert not list(tmp_path.rglob("network.safetensors"))
 
 
 def test_weights_under_another_decay_than_they_were_trained_with_say_so(both, data, tmp_path):
-    files = tuple(both / f"decay-{decay}" / "network.pt" for decay in (0.9, 0.5))
+    files = tuple(both / f"decay-{decay}" / "network.safetensors" for decay in (0.9, 0.5))
     options: dict[str, Any] = {"epochs": None, "decays": (1.0, 0.5), "checkpoint": files}
     run(asked(tmp_path, data, **options))
     words = f"{TITLE.format(1)}; its weights were trained with decay 0.9"
@@ -151,7 +151,7 @@ def test_weights_under_another_decay_than_they_were_trained_with_say_so(both, da
 
 
 def test_checkpoints_of_one_decay_are_refused_unless_they_are_given_others(both, data, tmp_path):
-    files = (both / "decay-0.9" / "network.pt",) * 2
+    files = (both / "decay-0.9" / "network.safetensors",) * 2
     settings = asked(tmp_path / "out", data, checkpoint=files, epochs=None)
     message = r"^decays: expected one or more different ones, got 0\.9, 0\.9\. One network of"
     with pytest.raises(ValueError, match=message):

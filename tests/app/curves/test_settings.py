@@ -16,7 +16,7 @@ from tests.small import classifier
 
 
 def weights(path: Path, count: int) -> tuple[Path, ...]:
-    paths = tuple(path / f"{i}.pt" for i in range(count))
+    paths = tuple(path / f"{i}.safetensors" for i in range(count))
     for one in paths:
         checkpoint.save(classifier().model, one)
     return paths

@@ -9,7 +9,8 @@ import pytest
 
 from art_snn.app.evaluate import Settings, units
 from art_snn.app.evaluate.adversarials import in_range, least_budgets, read_submission
-from art_snn.app.evaluation import Evaluation, verdicts
+from art_snn.app.report.evaluation import Evaluation
+from art_snn.app.report.verdict import verdicts
 from art_snn.app.resume import read_result
 from art_snn.checks import ArgumentError
 from art_snn.data import Dataset
@@ -49,20 +50,24 @@ def test_adversarials_within_the_ball_are_taken_with_their_samples(x, tmp_path):
     read = submission(tmp_path, x, x=points, index=index, name="A. Turing")
     candidates = read.within(EPS)
     assert candidates.name == "A. Turing"
-    assert np.flatnonzero(candidates.there).tolist() == [3, 7]
+    assert np.flatnonzero(candidates.present).tolist() == [3, 7]
     np.testing.assert_allclose(candidates.points[[7, 3]], points, atol=1e-6)
-    assert not read.within(EPS / 2).there.any()
+    assert not read.within(EPS / 2).present.any()
 
 
 def test_without_index_and_name_they_are_of_the_first_samples_and_of_the_file(x, tmp_path):
     candidates = submission(tmp_path, x, x=moved(x[:4])).within(EPS)
-    assert (candidates.name, candidates.there.sum(), candidates.there[:4].all()) == ("ann", 4, True)
+    assert (candidates.name, candidates.present.sum(), candidates.present[:4].all()) == (
+        "ann",
+        4,
+        True,
+    )
 
 
 def test_rounding_at_the_rim_of_ball_and_range_is_forgiven(x, tmp_path):
     points = np.clip(moved(x), 0, 1)
     points = points + 5e-7 * np.sign(points - x)
-    assert submission(tmp_path, x, x=points.astype(np.float64)).within(EPS).there.all()
+    assert submission(tmp_path, x, x=points.astype(np.float64)).within(EPS).present.all()
     beyond = x[:1].copy()
     beyond.flat[0] = -5e-7
     assert submission(tmp_path, x, x=beyond).candidates.points.min() == 0
@@ -71,7 +76,7 @@ def test_rounding_at_the_rim_of_ball_and_range_is_forgiven(x, tmp_path):
 def test_each_counts_from_the_budget_on_that_allows_it(x, tmp_path):
     points = np.concatenate([moved(x[:2], 0.05), moved(x[2:5], 0.1)])
     read = submission(tmp_path, x, eps=(0.05, 0.1), x=points)
-    assert [int(read.within(eps).there.sum()) for eps in (0.01, 0.05, 0.1)] == [0, 2, 5]
+    assert [int(read.within(eps).present.sum()) for eps in (0.01, 0.05, 0.1)] == [0, 2, 5]
 
 
 def changed(x, value):
@@ -118,7 +123,7 @@ def test_what_does_not_fit_is_refused_with_what_came(arrays, message, x, tmp_pat
 
 def test_in_the_euclidean_norm_the_length_counts(x, tmp_path):
     points = moved(x[:1], 0.1)  # Of length 0.8.
-    assert submission(tmp_path, x, eps=(0.81,), norm="2", x=points).within(0.81).there.any()
+    assert submission(tmp_path, x, eps=(0.81,), norm="2", x=points).within(0.81).present.any()
     with pytest.raises(ArgumentError, match=r"Euclidean norm .* 1 of 1 in .* farthest at 0.8"):
         submission(tmp_path, x, eps=(0.7,), norm="2", x=points)
 
@@ -128,7 +133,7 @@ def test_flips_are_counted_and_values_between_the_two_are_refused(x, tmp_path):
     points = bits[:2].copy()
     points[0].flat[:3] = 1 - points[0].flat[:3]
     read = submission(tmp_path, bits, eps=(3,), norm="0", x=points)
-    assert [int(read.within(eps).there.sum()) for eps in (2, 3)] == [1, 2]
+    assert [int(read.within(eps).present.sum()) for eps in (2, 3)] == [1, 2]
     points[1].flat[0] = 0.5
     with pytest.raises(ArgumentError, match=r"adversarials: .*ann\.npz: .* got values such as 0.5"):
         submission(tmp_path, bits, eps=(3,), norm="0", x=points)
@@ -177,7 +182,7 @@ def test_the_evaluation_names_who_made_what_broke_a_sample(evaluated):
     plain, ours = evaluation_in(evaluated / "plain"), evaluation_in(evaluated / "ann")
     small_eps, large_eps = ours.budgets
     outcome = ours.at(large_eps)["fast"].outcome
-    assert outcome.stages[0] == "adversarials Ann"
+    assert outcome.stages[0].label == "adversarials Ann"
     assert not (outcome.stage[:5] == 0).any()
     assert (outcome.stage[5:] == 0).sum() > 10
     assert verdicts(ours)[1].robust <= verdicts(plain)[1].robust

@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 from art_snn.app.evaluate import units
-from art_snn.app.evaluation import Evaluation, page, verdicts
-from art_snn.app.evaluation.evaluation import fallen
+from art_snn.app.report.evaluation import Evaluation, contradicted
+from art_snn.app.report.verdict import verdicts
 from art_snn.app.resume import read_result
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.bounds import BoundsCertificate
 from tests.command import call, forbidden
 from tests.evaluations import comparable, complaints
 from tests.jobs import Job
+from tests.pages import without_charts
 from tests.records import train_into
 
 EVALUATE = (
@@ -35,7 +36,7 @@ BLOCKS = 3
 def _undrawn():
     """Pages without figures, which take most of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "draw_sections", lambda *_: {"attacks": [], "stages": []})
+        without_charts(patch)
         yield
 
 
@@ -122,8 +123,8 @@ def test_an_interrupted_evaluation_proves_nothing_twice(whole, folder, monkeypat
 
 def test_two_processes_share_what_is_proven_and_have_the_same_result(whole, folder):
     code = "from art_snn.app.cli import run_command\nimport sys\n"
-    code += "from art_snn.app.evaluation import page\n"
-    code += "page.draw_sections = lambda *_: {'attacks': [], 'stages': []}\n"
+    code += "from art_snn.app.report import figures\n"
+    code += "figures._chart = lambda *_: figures.Drawing('', '', ())\n"
     code += f"sys.argv = ['art-snn', *{EVALUATE}]\nraise SystemExit(run_command({EVALUATE}))"
     well, _, errors = Job(code, folder).ended()
     assert well, errors
@@ -177,7 +178,7 @@ def test_a_block_whose_samples_are_all_certified_is_not_attacked(folder, monkeyp
     (verdict,) = verdicts(result)
     assert verdict.exact
     for trial in result.trials:
-        assert not fallen(trial.outcome, result.bounds[0].certified).any()
+        assert not contradicted(trial.outcome, result.bounds[0].certified).any()
         assert not trial.outcome.backwards[result.bounds[0].certified].any()
 
 

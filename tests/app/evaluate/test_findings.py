@@ -7,18 +7,17 @@ import torch
 from art_snn.app.evaluate import Settings
 from art_snn.app.evaluate.findings import examinations, find_searches, trial_findings
 from art_snn.app.evaluate.target import Target
-from art_snn.attacks import Outcome, planned
+from art_snn.attacks import Outcome, StageRecord, resolve_plan
 from art_snn.gradients import RGA, STBP, Native
 from tests import adapted
 from tests.attacks.classifiers import around
-from tests.evaluations import trial
+from tests.evaluations import record, trial
 from tests.findings.conftest import require_plain
 
-APGD = "AutoPGD(max_iter=20) by RGA()"
-SEARCH = "SquareSearch(max_iter=2500, share=0.8, halving=True, stripes=True)"
-LOCAL = "SquareSearch(max_iter=200, share=0.01), warm, within 0.08"
+APGD = StageRecord("auto-pgd", "AutoPGD", "AutoPGD()")
+SEARCH, LOCAL = (StageRecord(name, name, name) for name in ("square-search", "local"))
 STANDS, WRONG, UNANSWERED = Outcome.STANDING, Outcome.WRONG, Outcome.UNANSWERED
-SEARCHED, FALLING = "a search found more than the gradients", "a larger budget breaks less"
+SEARCHED, FALLING = "search-found-more", "larger-budget-breaks-less"
 
 
 def standard(stage, stages=(APGD, SEARCH), eps=0.1, name="standard", **changes):
@@ -26,11 +25,14 @@ def standard(stage, stages=(APGD, SEARCH), eps=0.1, name="standard", **changes):
 
 
 ONCE = [1] + [0] * 199 + [STANDS] * 200
-MISSING = {"gradients": (APGD, "b", "c"), "skipped": {"b": "no", "c": "no"}}
+MISSING = {
+    "stages": (record("auto-pgd"), SEARCH),
+    "skipped": tuple(record(name, "skipped", "no") for name in "bc"),
+}
 SMALL, LARGE = standard([0, 0, STANDS]), standard([0, STANDS, STANDS], eps=0.2)
 FEWER = (FALLING, (0.1, 2, 0.2, 1), 0.2)
-SILENT = ("predictions that are not numbers", (1, 2), 0.1)
-NOT_RUN = [("too few attacks with a gradient", (1, 3), None), ("attacks skipped", (2, 3), None)]
+SILENT = ("unanswered", (1, 2), 0.1)
+NOT_RUN = [("few-gradients", (1, 3), None), ("stages-skipped", (2, 3), None)]
 WORDS = {
     SEARCHED: "broke 1 of 400 samples at eps 0.1 that the gradient attacks before",
     FALLING: "broke 1 at eps 0.2, but 2 at eps 0.1, which allows",
@@ -60,18 +62,19 @@ WORDS = {
     ],
 )
 def test_the_results_of_attacks_are_themselves_reasons_for_doubt(trials, expected):
-    findings = list(trial_findings(trials, {SEARCH, LOCAL}))
-    got = [(one.name, tuple(one.evidence.values()), one.eps) for one in findings]
+    findings = list(trial_findings(trials, {SEARCH.id, LOCAL.id}))
+    got = [(one.id, tuple(one.evidence.values()), one.eps) for one in findings]
     assert got == expected
     for one in findings:
         require_plain(one)
-        assert WORDS.get(one.name, "") in one.sentence
+        assert WORDS.get(one.id, "") in one.sentence
     assert {one.about for one in findings} <= {"standard"}
 
 
 def test_the_stages_that_search_are_those_whose_attack_asks_for_no_gradient():
-    assert find_searches([planned("standard", np.inf)]) >= {SEARCH, LOCAL}
-    assert all(words.startswith("Square") for words in find_searches([planned("standard", 2.0)]))
+    found = find_searches([resolve_plan("standard", np.inf)])
+    assert {"square-search-200-share-0.01-warm-within-0.08"} <= found
+    assert all(name.startswith("square") for name in found)
 
 
 def target(settings, kind="inline"):
@@ -98,7 +101,7 @@ def test_the_native_gradient_is_examined_where_the_plan_begins_with_it():
 def test_every_budget_must_fit_the_range_and_the_finding_names_it():
     subject = target(Settings(plan="fast", eps=(0.1, 8, 1e-4), examined=2), "steps")
     examine = examinations(subject)["network"]
-    findings = [one for one in examine() if one.name.startswith("budget")]
+    findings = [one for one in examine() if one.id == "odd-budget"]
     assert [one.eps for one in findings] == [8, 1e-4]
     assert [one.severity for one in findings] == ["error", "error"]
     assert findings[0].sentence.startswith("eps 8 is 8 times the range's width")

@@ -17,8 +17,8 @@ import pytest
 
 from art_snn.app.cli import run_command
 from art_snn.app.evaluate import EvaluationResult, Settings
-from art_snn.app.evaluation import Evaluation, page, verdicts
-from art_snn.app.evaluation.drawings import draw_sections
+from art_snn.app.report.evaluation import Evaluation
+from art_snn.app.report.verdict import verdicts
 from art_snn.app.resume import as_json, read_result
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.files import write_json
@@ -38,21 +38,6 @@ EVALUATE = (
 EPS = (0.05, 0.1)
 ATTACKS = 12
 """Two rules, two budgets, three blocks."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _drawings():
-    """What was evaluated in the same way is drawn once."""
-    drawings = {}
-
-    def draw(evaluation, name):
-        if evaluation.key not in drawings:
-            drawings[evaluation.key] = draw_sections(evaluation, name)
-        return drawings[evaluation.key]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(page, "draw_sections", draw)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +71,7 @@ def check_lines(shown):
 def folder(whole, tmp_path, monkeypatch):
     """The working folder of a test, with the trained network in its place."""
     (tmp_path / "out").mkdir()
-    shutil.copy(whole[0] / "network.pt", tmp_path / "out")
+    shutil.copy(whole[0] / "network.safetensors", tmp_path / "out")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["art-snn", *EVALUATE])
     return tmp_path
@@ -366,7 +351,7 @@ def test_a_random_network_is_judged_by_most_of_its_draws(tmp_path):
     assert done.status == 0, done.stderr
     result = evaluation_in(tmp_path / "out")
     assert {trial.outcome.draws for trial in result.trials} == {11}
-    assert "random network" in {one.name for one in result.findings}
+    assert "random-network" in {one.id for one in result.findings}
     certificate = result.certificate
     assert certificate.draws == 20
     assert len(certificate.radius) == 6
@@ -374,13 +359,13 @@ def test_a_random_network_is_judged_by_most_of_its_draws(tmp_path):
 
 
 def test_networks_to_transfer_from_are_stages_of_the_plan(folder):
-    source = folder / "source.pt"
-    shutil.copy(folder / "out" / "network.pt", source)
+    source = folder / "source.safetensors"
+    shutil.copy(folder / "out" / "network.safetensors", source)
     done = call(*with_plan("--sources", str(source), "--sources", str(source)))
     assert done.status == 0, done.stderr
     stages = evaluation_in(folder / "out").trials[-1].outcome.stages
-    stages = [stage for stage in stages if "on source" in stage]
-    assert [stage[-8:] for stage in stages] == ["source 0", "source 1"]
+    labels = [stage.label[-8:] for stage in stages if "source" in stage.id]
+    assert labels == ["source 0", "source 1"]
 
 
 NO_OPTIONS = ("--attack-options", "")
@@ -424,7 +409,7 @@ def test_what_does_not_suit_the_network_is_refused_before_anything_is_computed(
     done = call(*EVALUATE, *options)
     assert done.status == 2
     assert complaint in done.complaint
-    assert {file.name for file in (folder / "out").iterdir()} == {"network.pt"}
+    assert {file.name for file in (folder / "out").iterdir()} == {"network.safetensors"}
 
 
 def test_on_a_terminal_of_80_columns_no_line_is_wrapped_and_the_bar_moves(folder):

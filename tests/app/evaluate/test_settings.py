@@ -84,7 +84,7 @@ def test_what_cannot_be_done_is_refused_at_once(options, complaint):
         (None, {"output": Path("out/plain")}, "plain"),
         (None, {"output": Path("/")}, "evaluation"),
         (None, {"output": Path("out/a\tb\udc80  c" + 100 * "d")}, ("a b c" + 75 * "d")),
-        ("trained/network.pt", {}, "trained"),
+        ("trained/network.safetensors", {}, "trained"),
         ("weights.pt", {}, "weights"),
         ("weights.pt", {"name": "a/<b>$x_1$</b>"}, "a/<b>$x_1$</b>"),
     ],

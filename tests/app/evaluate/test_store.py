@@ -67,7 +67,7 @@ def test_a_cleared_store_leaves_no_folder(store):
 class Apart(Team):
     """A process that does not lead, whose folder is not that of the other."""
 
-    def gathered(self, thing):
+    def gather(self, thing):
         if isinstance(thing, list):
             return [[], thing]
         return [{path.name: path.read_bytes() for path in self.store.folder.iterdir()}, thing]
@@ -83,7 +83,7 @@ def test_blocks_that_all_need_come_to_every_process(store, tmp_path):
 class TwoMachines(Team):
     """The leading process of two whose folders are not the same."""
 
-    def gathered(self, thing):
+    def gather(self, thing):
         assert thing == {}
         return [thing, {path.name: path.read_bytes() for path in self.store.folder.iterdir()}]
 

@@ -33,12 +33,12 @@ def test_adversarial_training_is_by_the_attack_and_the_rule_that_are_named(argum
     )
     assert done.status == 0, done.stderr
     assert "validation samples under MIM, eps 0.1, 2 steps of 0.05 by STBP(" in done.stdout
-    notes = checkpoint.notes(tmp_path / "out" / "network.pt")
+    notes = checkpoint.notes(tmp_path / "out" / "network.safetensors")
     assert "Attack(name='mim', eps=0.1, eps_step=0.05, iterations=2)" in notes["adversary"]
     assert "share=0.5, value_range=(0.0, 1.0)" in notes["adversary"]
     assert notes["subject"]["encoder"] == "poisson"
     assert {file.name for file in (tmp_path / "out").iterdir()} == {
-        *("network.pt", "training.json", "training.md", "training.png", "training.pt")
+        *("network.safetensors", "training.json", "training.md", "training.png", "training.pt")
     }
 
 
@@ -54,7 +54,7 @@ def test_a_defence_is_named_with_its_strength_and_noted(options, words, noted, a
     done = call(*arguments, "--attack", "fgsm", "--defence", *options)
     assert done.status == 0, done.stderr
     assert f" on mine.npz, hardened by {words}\n" in done.stdout
-    told = checkpoint.notes(tmp_path / "out" / "network.pt")
+    told = checkpoint.notes(tmp_path / "out" / "network.safetensors")
     assert told["adversary"].endswith(f", value_range=(0.0, 1.0), defence={noted})")
     assert read_result(tmp_path / "out" / "training.json")["adversary"] == told["adversary"]
     decay = 0.0 if options[0] == "rat" else 5e-4

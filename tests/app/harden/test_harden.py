@@ -62,16 +62,16 @@ def test_it_tells_attack_and_rule_with_the_best_epoch(tmp_path):
     assert f"Best epoch {best.number} of 2: {100 * best.validation:.1f} % of the validation" in text
     assert "under FGSM, eps 0.1 by RGA(beta=2.0, gamma=0.2)." in text
     assert f"Test accuracy: {result.test} of 6 samples." in text
-    notes = checkpoint.notes(tmp_path / "network.pt")
+    notes = checkpoint.notes(tmp_path / "network.safetensors")
     assert "attack=Attack(name='fgsm'" in notes["adversary"]
     assert read_result(tmp_path / "training.json")["adversary"] == notes["adversary"]
-    names = {"network.pt", "training.json", "training.md", "training.png", "training.pt"}
+    names = {"network.safetensors", "training.json", "training.md", "training.png", "training.pt"}
     assert {file.name for file in tmp_path.iterdir()} == names
 
 
 def test_the_rule_is_noted_with_all_that_it_consists_of(tmp_path):
     hardened(settings(tmp_path, rule=parse_rule("mean-rga-stbp")), halves())
-    noted = checkpoint.notes(tmp_path / "network.pt")["adversary"]
+    noted = checkpoint.notes(tmp_path / "network.safetensors")["adversary"]
     assert repr(parse_rule("mean-rga-stbp")) in noted
     assert "Mean(" in noted
 

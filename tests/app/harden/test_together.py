@@ -41,10 +41,10 @@ def test_one_of_two_processes_speaks_and_a_run_ends_as_one_that_was_not_stopped(
     (tmp_path / "resumed").mkdir()
     copy = tmp_path / "resumed" / "training.pt"
     out, errors = together("whole", tmp_path, copy)
-    assert out.count("Written to whole: network.pt, training.json") == 1
+    assert out.count("Written to whole: network.safetensors, training.json") == 1
     assert errors.count("Adversarial training: epoch 1 of 2, ") == 1
     assert {file.name for file in (tmp_path / "whole").iterdir()} == {
-        *("network.pt", "training.json", "training.md", "training.png", "training.pt")
+        *("network.safetensors", "training.json", "training.md", "training.png", "training.pt")
     }
     assert torch.load(copy, weights_only=True)["epochs_done"] == 1
     together("resumed", tmp_path)

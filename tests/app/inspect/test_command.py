@@ -92,8 +92,8 @@ def test_weights_and_data_can_be_given(tmp_path):
         for weight in network.parameters():
             weight.fill_(1.0)
     told = {"model": "vgg5", "width": 0.05, "steps": 2, "decay": 0.9}
-    checkpoint.save(network, "network.pt", subject=told)
-    words = ("--checkpoint", "network.pt", "--rules", "rga")
+    checkpoint.save(network, "network.safetensors", subject=told)
+    words = ("--checkpoint", "network.safetensors", "--rules", "rga")
     text, found = looked_at("inspect", "--data", "images.npz", *words)
     assert "on images.npz, batch 4, 1x4x4" in text
     assert {one["dynamics"]["decay"] for one in found["neurons"]} == {0.9}
@@ -144,12 +144,11 @@ def test_settings_of_every_neuron_and_layers_with_their_own_gradient_are_told(tm
         "import torch\n"
         "from torch import nn\n"
         "from art_snn.interop import adapt\n"
-        "from tests.interop.test_forms import lively\n"
-        "from tests.standins import snntorch\n\n\n"
+        "from tests.interop.neurons import Learned, SynapticSteps\n"
+        "from tests.interop.stacks import lively\n\n\n"
         "def build():\n"
-        "    first = snntorch.Leaky(torch.linspace(0.3, 0.9, 12), init_hidden=True)\n"
-        "    second = snntorch.Synaptic(0.5, 0.8, init_hidden=True)\n"
-        "    layers = nn.Flatten(), nn.Linear(16, 12), nn.Linear(12, 3)\n"
+        "    first, second = Learned(torch.linspace(0.3, 0.9, 12)), SynapticSteps()\n"
+        "    layers = nn.Flatten(2), nn.Linear(16, 12), nn.Linear(12, 3)\n"
         "    lively(nn.Sequential(*layers), 0.3)\n"
         "    model = nn.Sequential(*layers[:2], first, layers[2], second)\n"
         "    return adapt(model.eval(), steps=5, elsewhere='native')\n"
@@ -158,6 +157,6 @@ def test_settings_of_every_neuron_and_layers_with_their_own_gradient_are_told(tm
     decays = found["neurons"][0]["dynamics"]["decay"]
     assert decays == pytest.approx(torch.linspace(0.3, 0.9, 12).tolist())
     assert "0.3 to 0.9" in text
-    assert "time: T = 5, direct encoding, one step in a call" in text
-    assert "own gradient of 4: it has a synaptic current next to its potential" in text
+    assert "time: T = 5, direct encoding" in text
+    assert "own gradient of 4: its settings are outside of what the rules know" in text
     assert found["rules"]["rga"]["engine"].startswith("time-resolved")

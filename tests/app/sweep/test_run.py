@@ -322,7 +322,7 @@ def test_rule_field_values_and_decays_are_options(data, tmp_path):
 
 def test_every_decay_has_one_network_and_all_sweeps_one_file(paper):
     assert files(paper) == {
-        *(f"decay-{decay}/network.pt" for decay in ("1", "0.9", "0.5")),
+        *(f"decay-{decay}/network.safetensors" for decay in ("1", "0.9", "0.5")),
         *("sweep.json", "sweep.md", "sweep.png"),
     }
     assert list(content(paper)) == PLACES
@@ -354,7 +354,7 @@ def test_a_default_is_as_strong_as_in_the_comparison_of_rules(paper, data, tmp_p
 
 
 def test_what_is_told_is_what_was_asked_and_the_file_keeps_the_rest(paper, data, tmp_path):
-    for name in ("sweep.json", "decay-0.5/network.pt"):
+    for name in ("sweep.json", "decay-0.5/network.safetensors"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes((paper / name).read_bytes())
     found = run(asked(tmp_path, data, field="beta", values=(2, 1), decays=(0.5,)))
@@ -367,7 +367,7 @@ def test_what_is_told_is_what_was_asked_and_the_file_keeps_the_rest(paper, data,
 
 def test_a_checkpoint_is_attacked_at_its_own_decay(paper, data, tmp_path, monkeypatch):
     monkeypatch.setattr(trained, "train", forbidden)
-    network = Trained(checkpoint=paper / "decay-0.9" / "network.pt")
+    network = Trained(checkpoint=paper / "decay-0.9" / "network.safetensors")
     options: dict[str, Any] = {"network": network, "field": "gamma", "values": VALUES["gamma"]}
     (panel,) = run(asked(tmp_path, data, **options)).panels
     assert list(panel.lines) == ["decay 0.9"]
@@ -376,7 +376,7 @@ def test_a_checkpoint_is_attacked_at_its_own_decay(paper, data, tmp_path, monkey
 
 
 def test_weights_under_another_decay_than_they_were_trained_with_say_so(paper, data, tmp_path):
-    path = paper / "decay-0.9" / "network.pt"
+    path = paper / "decay-0.9" / "network.safetensors"
     other = Trained(checkpoint=path, architecture=Architecture(decay=0.5))
     (panel,) = run(asked(tmp_path, data, network=other, field="gamma", values=(0, 0.2))).panels
     title = "vgg5 of width 0.1, T = 2, decay 0.5, direct encoding on mine.npz"
@@ -391,12 +391,14 @@ def test_two_close_decays_are_two_networks_in_two_folders_and_two_lines(data, tm
     options: dict[str, Any] = {"field": "gamma", "values": (0, 0.1)}
     (panel,) = run(asked(tmp_path, data, decays=(0.1234567, 0.1234568), **options)).panels
     assert list(panel.lines) == ["decay 0.1234567", "decay 0.1234568"]
-    assert files(tmp_path) >= {f"decay-0.123456{last}/network.pt" for last in (7, 8)}
+    assert files(tmp_path) >= {f"decay-0.123456{last}/network.safetensors" for last in (7, 8)}
     assert list(content(tmp_path)) == [f"rga.gamma at decay 0.123456{last}" for last in (7, 8)]
     keys = {entry["key"] for entry in content(tmp_path).values()}
     assert len(keys) == 2
     for last in (7, 8):
-        noted = checkpoint.notes(tmp_path / f"decay-0.123456{last}" / "network.pt")["subject"]
+        noted = checkpoint.notes(tmp_path / f"decay-0.123456{last}" / "network.safetensors")[
+            "subject"
+        ]
         assert noted["decay"] == float(f"0.123456{last}")
 
 
@@ -405,6 +407,6 @@ def test_the_check_of_values_leaves_no_trace_in_the_trained_network(paper, data,
     wanted = Trained(architecture=Architecture(steps=2, width=0.1, decay=0.5), epochs=1)
     alone, kept = wanted.build(mine), wanted.build(mine)
     wanted.obtain(alone, mine, tmp_path)
-    checkpoint.load(kept, paper / "decay-0.5" / "network.pt")
+    checkpoint.load(kept, paper / "decay-0.5" / "network.safetensors")
     ours, theirs = alone.state_dict(), kept.state_dict()
     assert all(np.array_equal(ours[name].numpy(), theirs[name].numpy()) for name in ours)

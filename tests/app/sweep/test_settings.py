@@ -29,7 +29,7 @@ def network(**architecture: Any) -> Trained:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("weights") / "network.pt"
+    path = tmp_path_factory.mktemp("weights") / "network.safetensors"
     checkpoint.save(classifier().model, path)
     return path
 

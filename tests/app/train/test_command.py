@@ -39,10 +39,10 @@ def test_recipe_best_epoch_and_test_accuracy_are_printed_and_five_files_written(
     assert f"Test accuracy: {100 * accuracy['count'] / accuracy['total']:.1f} %" in text
     assert f"of {accuracy['total']} samples.\n" in text
     assert text.endswith(
-        f"\nWritten to {folder}: network.pt, training.json, training.md, training.png\n"
+        f"\nWritten to {folder}: network.safetensors, training.json, training.md, training.png\n"
     )
     assert {file.name for file in folder.iterdir()} == {
-        *("network.pt", "training.json", "training.md", "training.png", "training.pt")
+        *("network.safetensors", "training.json", "training.md", "training.png", "training.pt")
     }
     assert content["data"] == "digits"
     assert content["subject"]["width"] == 0.0625
@@ -52,7 +52,7 @@ def test_recipe_best_epoch_and_test_accuracy_are_printed_and_five_files_written(
 def test_a_comparison_reads_the_trained_network(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(weights, "train", forbidden)
     done = call(
-        *("compare", "--checkpoint", str(trained[0] / "network.pt"), "--samples", "4"),
+        *("compare", "--checkpoint", str(trained[0] / "network.safetensors"), "--samples", "4"),
         *("--rules", "rga", "--iterations", "1", "--repeats", "1", "--device", "cpu"),
         *("--output", str(tmp_path / "out")),
     )

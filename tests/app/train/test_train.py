@@ -39,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_writes_network_history_text_and_picture(folder):
-    names = {"network.pt", "training.json", "training.md", "training.png", "training.pt"}
+    names = {"network.safetensors", "training.json", "training.md", "training.png", "training.pt"}
     assert {file.name for file in folder.iterdir()} == names
     content = read_result(folder / "training.json")
     assert [epoch["number"] for epoch in content["history"]] == [1, 2]
@@ -49,14 +49,14 @@ def test_it_writes_network_history_text_and_picture(folder):
 
 def test_the_checkpoint_tells_its_network_to_whoever_loads_it(folder):
     data = halves()
-    trained = Trained(checkpoint=folder / "network.pt")
+    trained = Trained(checkpoint=folder / "network.safetensors")
     told = trained.on(data).architecture
     assert told == Architecture(steps=2).on(data)
     assert (told.model, told.steps, told.encoder) == ("vgg5", 2, "direct")
     network = trained.build(data)
     trained.obtain(network, data, folder / "none")
     assert not (folder / "none").exists()
-    notes = checkpoint.notes(folder / "network.pt")
+    notes = checkpoint.notes(folder / "network.safetensors")
     assert (notes["subject"]["epochs"], notes["subject"]["seed"]) == (2, 0)
     with torch.no_grad():
         correct = (network(torch.as_tensor(data.x_test)).argmax(1).numpy() == data.y_test).mean()
@@ -101,7 +101,7 @@ def test_it_tells_the_recipe_the_best_epoch_and_the_test_accuracy(tmp_path):
     assert f"Best epoch {best.number} of 2: {100 * best.validation:.1f} % of the validation" in text
     assert " under " not in text
     assert f"Test accuracy: {result.test} of 6 samples." in text
-    assert checkpoint.notes(tmp_path / "network.pt")["adversary"] == ""
+    assert checkpoint.notes(tmp_path / "network.safetensors")["adversary"] == ""
 
 
 def test_the_text_is_written_with_a_row_per_epoch_that_marks_the_best(folder):
@@ -122,7 +122,7 @@ def test_the_text_is_written_with_a_row_per_epoch_that_marks_the_best(folder):
 def test_event_frames_are_trained_on_with_and_without_a_value_range(value_range, tmp_path):
     data = halves_in_frames(value_range)
     fitted(settings(tmp_path, architecture=Architecture()), data)
-    told = Trained(checkpoint=tmp_path / "network.pt").on(data).architecture
+    told = Trained(checkpoint=tmp_path / "network.safetensors").on(data).architecture
     assert (told.steps, told.encoder) == (3, "frames")
 
 
@@ -137,11 +137,13 @@ def test_numbers_from_numpy_are_written_as_plain_ones(folder, tmp_path):
 
 
 def test_a_network_of_another_kind_of_run_is_not_written_over(folder, tmp_path):
-    (tmp_path / "network.pt").write_bytes((folder / "network.pt").read_bytes())
-    message = r"^output: .*without a network.*no training\.pt\. Choose .*, or delete network\.pt\."
+    (tmp_path / "network.safetensors").write_bytes((folder / "network.safetensors").read_bytes())
+    message = r"^output: .*without a network.*no training\.pt\. Choose .*, or delete network\."
     with pytest.raises(ValueError, match=message):
         fitted(settings(tmp_path), halves())
-    assert (tmp_path / "network.pt").read_bytes() == (folder / "network.pt").read_bytes()
+    assert (tmp_path / "network.safetensors").read_bytes() == (
+        folder / "network.safetensors"
+    ).read_bytes()
 
 
 @pytest.mark.parametrize("mirrored", [True, False])
@@ -157,7 +159,7 @@ def test_samples_are_mirrored_where_the_data_allow_it_unless_told_otherwise(
 def test_padding_and_hole_that_are_left_open_are_noted_as_they_were(tmp_path):
     small = settings(tmp_path, recipe=Recipe(epochs=1, batch_size=8))
     result = fitted(small, halves(mirrored=False))
-    noted = checkpoint.notes(tmp_path / "network.pt")["recipe"]
+    noted = checkpoint.notes(tmp_path / "network.safetensors")["recipe"]
     assert noted.items() >= {"crop_padding": 0, "flip": False, "cutout": 2}.items()
     assert result.recipe == Recipe(**noted)
 
@@ -190,9 +192,13 @@ def test_a_network_of_the_user_s_own_is_trained_and_can_be_loaded(tmp_path):
     architecture = Architecture(model=own(tmp_path))
     result = fitted(settings(tmp_path / "new", architecture=architecture), halves())
     assert result.title == f"{architecture.model}, T = 3, direct encoding on halves"
-    assert checkpoint.notes(tmp_path / "new" / "network.pt")["subject"]["model"].endswith(":build")
+    assert checkpoint.notes(tmp_path / "new" / "network.safetensors")["subject"]["model"].endswith(
+        ":build"
+    )
     data = halves()
-    trained = Trained(architecture=architecture, checkpoint=tmp_path / "new" / "network.pt")
+    trained = Trained(
+        architecture=architecture, checkpoint=tmp_path / "new" / "network.safetensors"
+    )
     network = trained.build(data)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     trained.obtain(network, data, tmp_path)

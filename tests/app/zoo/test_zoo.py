@@ -15,8 +15,8 @@ from art_snn.data import RANDOM, Source
 from art_snn.metrics import Share
 from art_snn.models import Architecture
 from art_snn.zoo import Standard, Zoo
-from art_snn.zoo.manifest import MANIFEST, as_text, from_text
-from art_snn.zoo.places import CACHE, FETCHED, VARIABLE
+from art_snn.zoo.entry import MANIFEST, as_text, from_text
+from art_snn.zoo.networks import CACHE, FETCHED, VARIABLE
 from tests.command import call
 from tests.zoo.shelf import added
 from tests.zoo.test_manifest import ENTRY, STANDARD

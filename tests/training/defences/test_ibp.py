@@ -35,7 +35,7 @@ RECIPE = Recipe.short(epochs=4, batch_size=8, learning_rate=0.02, seed=4)
 
 
 def network(*between: nn.Module, **options: Any) -> SpikingNetwork:
-    """Two layers around one of neurons with soft reset, and modules behind the first."""
+    """Two layers around one of neurons with soft reset, and modules after the first."""
     torch.manual_seed(varied())
     layers = [Timed(nn.Linear(6, 12), *between), LIF(reset="soft"), Timed(nn.Linear(12, 3))]
     net = SpikingNetwork(layers, **{"encoder": Direct(STEPS)} | options).double()

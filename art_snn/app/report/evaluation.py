@@ -1,0 +1,371 @@
+"""What an evaluation measured, sample by sample, and the files that hold it: data alone."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+from numpy.typing import NDArray
+
+from art_snn.app.resume import Measured, converter, expect, read_result, structured
+from art_snn.attacks import Outcome
+from art_snn.checks import (
+    FILE,
+    FOLDER,
+    ArgumentError,
+    expand_path,
+    invalid,
+    path_kind,
+    require,
+    require_kind,
+)
+from art_snn.files import corruption, write_arrays
+from art_snn.findings import Finding
+from art_snn.metrics import Certificate, Robustness
+
+NORMS = ("inf", "2", "0", "shift")
+EXAMPLES, RESULT = "examples.npz", "evaluation.json"
+LONGEST_NAME = 80
+"""Characters of the name of an evaluation: it stands in titles and legends."""
+NAME = f"a name in one line, of 1 to {LONGEST_NAME} characters"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One attack, or one plan of attacks, at one budget on all samples of an evaluation.
+
+    :param name: of the plan, or the attack with its rule: "standard", "PGD-7 by stbp".
+    :param eps: budget in the norm of the evaluation.
+    :param outcome: which stage broke which sample; without adversarials and times."""
+
+    name: str
+    eps: float
+    outcome: Outcome
+
+    def __post_init__(self) -> None:
+        outcome = self.outcome
+        columns = (outcome.stage, outcome.forwards, outcome.backwards)
+        sizes = sorted({len(c) for c in (*columns, outcome.distance, outcome.votes)})
+        expect(len(sizes) == 1, "columns of as many samples each", sizes)
+        allowed = range(Outcome.UNANSWERED, len(outcome.stages))
+        odd = [number for number in outcome.stage.tolist() if number not in allowed]
+        expect(not odd, f"stages from {allowed.start} to {allowed.stop - 1}", odd[:1])
+        expect(self.eps > 0, "a budget above 0", self.eps)
+        fewest = min((*outcome.forwards.tolist(), *outcome.backwards.tolist()), default=0)
+        expect(fewest >= 0, "passes of at least 0", fewest)
+
+    @property
+    def robustness(self) -> Robustness:
+        """Shares with their intervals."""
+        return self.outcome.robustness
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What bounds prove of each sample at one budget.
+
+    :param eps: budget in the norm of the evaluation.
+    :param method: that bounded the spikes.
+    :param checked: whether certified samples were attacked, too.
+    :param margin: lower bound of the true class's logit minus the largest other one within the
+        budget (N,); -inf where there is none."""
+
+    eps: float
+    method: str
+    checked: bool
+    margin: NDArray[np.float64]
+
+    @property
+    def certified(self) -> NDArray[np.bool_]:
+        """Samples that are classified correctly everywhere within the budget, bool (N,)."""
+        certified: NDArray[np.bool_] = self.margin > 0
+        return certified
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """All that is needed to reproduce an evaluation.
+
+    :param command: the command as it was typed, art-snn or a script.
+    :param versions: of art_snn, Python and the packages that took part, by name.
+    :param commit: of the folder that the command was typed in, or "".
+    :param seed, block, batch_size, examined: settings of the command.
+    :param rules: the rules of the attacks, by name, with their hyperparameters.
+    :param weights, data: digests of the network's form and weights, of samples and labels.
+    :param device, threads: name of the processor or the card; threads of torch on the CPU.
+    :param sources: digests of the networks to transfer from, in their order.
+    :param seconds: that its parts took together, on however many processes.
+    :param steps: T of the network; None where the model makes its own.
+    :param encoder: in words.
+    :param shape: of a sample.
+    :param dataset: name of the data.
+    :param parameters: number of the network's parameters.
+    :param training: of the weights, in words; "" if unknown.
+    :param attack_dtype: precision of gradients; None: the network's own."""
+
+    command: str
+    versions: dict[str, str]
+    commit: str
+    seed: int
+    block: int
+    batch_size: int
+    rules: dict[str, str]
+    weights: str
+    data: str
+    device: str
+    threads: int
+    examined: int
+    sources: tuple[str, ...]
+    seconds: float
+    steps: int | None
+    encoder: str
+    shape: tuple[int, ...]
+    dataset: str
+    parameters: int
+    training: str
+    attack_dtype: str | None
+
+    def __post_init__(self) -> None:
+        expect(self.examined >= 0, "samples of at least 0", self.examined)
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How robust a network is, sample by sample, and what casts doubt on the number.
+
+    :param name: of the network, by which people tell results apart; see :func:`is_name`.
+    :param title: network and data in words; key: fingerprint of settings, weights and samples.
+    :param norm: "inf", "2", "0" (values that change), or "shift" (time steps).
+    :param plan: name of the plan among the trials that decides, or "" for the union of all.
+    :param samples: digest of each sample, by which results are paired.
+    :param labels, clean: true classes, and predicted ones; -1 without a prediction.
+    :param trials: what each attack achieved at each budget; one trial per name and budget.
+    :param findings: about "network", "RULE gradients", or the name of a trial.
+    :param date: when it was finished, in UTC as ISO 8601 has it.
+    :param certificate: of all samples, where it was asked for.
+    :param bounds: what is proven at each budget; nothing where bounds were not asked for."""
+
+    name: str
+    title: str
+    key: str
+    norm: str
+    plan: str
+    samples: tuple[str, ...]
+    labels: tuple[int, ...]
+    clean: tuple[int, ...]
+    trials: tuple[Trial, ...]
+    findings: tuple[Finding, ...]
+    provenance: Provenance
+    date: str
+    certificate: Certificate | None = None
+    bounds: tuple[Bounds, ...] = ()
+
+    def __post_init__(self) -> None:
+        expect(is_name(self.name), NAME, self.name)
+        sizes = {len(trial.outcome.stage) for trial in self.trials}
+        sizes |= {len(column) for column in (self.samples, self.labels, self.clean)}
+        if (certificate := self.certificate) is not None:
+            columns = (certificate.predicted, certificate.radius, certificate.correct)
+            sizes |= {len(column) for column in columns}
+        sizes |= {len(bounds.margin) for bounds in self.bounds}
+        expect(len(sizes) == 1, "columns of as many samples each", sorted(sizes))
+        expect(self.samples, "one sample or more", [])
+        expect(self.trials, "one trial or more", [])
+        expect(self.norm in NORMS, f"a norm among {', '.join(NORMS)}", self.norm)
+        pairs = [(trial.name, trial.eps) for trial in self.trials]
+        twice = [pair for pair in pairs if pairs.count(pair) > 1]
+        expect(not twice, "one trial of a name at a budget", twice[:1])
+        expect(self.plan in ("", *self.names), "the name of a trial, or nothing", self.plan)
+        if self.bounds:
+            bounded = sorted(bounds.eps for bounds in self.bounds)
+            expect(bounded == [*self.budgets], f"bounds at {[*self.budgets]}", bounded)
+            masks = [(t.eps, contradicted(t.outcome, self.certified(t.eps))) for t in self.trials]
+            broken = [eps for eps, mask in masks if mask.any()]
+            expect(not broken, "certified samples that nothing breaks", broken[:1])
+
+    def certified(self, eps: float) -> NDArray[np.bool_]:
+        """Samples that are certified at that budget or a larger one, bool (N,)."""
+        masks = [bounds.certified for bounds in self.bounds if bounds.eps >= eps]
+        none = np.zeros(len(self.samples), dtype=bool)
+        certified: NDArray[np.bool_] = np.logical_or.reduce([none, *masks])
+        return certified
+
+    @property
+    def budgets(self) -> tuple[float, ...]:
+        """The budgets, from small to large."""
+        return tuple(sorted({trial.eps for trial in self.trials}))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the trials, in their order."""
+        return tuple(dict.fromkeys(trial.name for trial in self.trials))
+
+    @property
+    def single_attack(self) -> str | None:
+        """The name of the first attack next to the plan, usually PGD-7 by stbp; None without."""
+        return next((name for name in self.names if name != self.plan), None)
+
+    def at(self, eps: float) -> dict[str, Trial]:
+        """The trials of one budget, by name."""
+        return {trial.name: trial for trial in self.trials if trial.eps == eps}
+
+    def of(self, name: str) -> list[Trial]:
+        """The trials of one name, from small to large budgets."""
+        trials = (trial for trial in self.trials if trial.name == name)
+        return sorted(trials, key=lambda trial: trial.eps)
+
+
+def contradicted(outcome: Outcome, certified: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Certified samples that an outcome contradicts: wrong without an attack, or broken (N,)."""
+    mask: NDArray[np.bool_] = certified & (outcome.stage != Outcome.STANDING)
+    return mask
+
+
+def is_name(text: str) -> bool:
+    """True for a text that can be the name of an evaluation: short, in one line, not blank."""
+    return text.isprintable() and text == text.strip() and 0 < len(text) <= LONGEST_NAME
+
+
+def name_from(text: str) -> str:
+    """The name of a file or a folder as the name of an evaluation."""
+    letters = "".join(letter if letter.isprintable() else " " for letter in text)
+    return " ".join(letters.split())[:LONGEST_NAME].strip() or "evaluation"
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Samples that one trial broke.
+
+    :param trial: name of the trial; eps: its budget.
+    :param rows: numbers of the samples in the evaluation, from 0 (k,).
+    :param x, adversarial: samples, and what the trial made of them ``(k, *input_shape)``.
+    :param predicted: classes that the network takes the adversarials for (k,)."""
+
+    trial: str
+    eps: float
+    rows: np.ndarray
+    x: np.ndarray
+    adversarial: np.ndarray
+    predicted: np.ndarray
+
+    def __post_init__(self) -> None:
+        sizes = {len(column) for column in (self.rows, self.x, self.adversarial, self.predicted)}
+        alike = len(sizes) == 1 and self.x.shape == self.adversarial.shape
+        expected = "as many samples and adversarials, alike in shape"
+        got = f"arrays of {sorted(sizes)} rows, {self.x.shape} and {self.adversarial.shape}"
+        remedy = "Give each sample its row, its adversarial and its prediction."
+        require(alike, "adversarial", expected, got, remedy)
+        whole = all(column.dtype.kind in "iu" for column in (self.rows, self.predicted))
+        got = f"{self.rows.dtype} and {self.predicted.dtype}"
+        remedy = "Give numbers of samples and of classes."
+        require(whole, "rows", "rows and predicted classes as whole numbers", got, remedy)
+
+    def write(self, folder: Path) -> None:
+        """Write them into the folder of the evaluation."""
+        write_arrays(folder / EXAMPLES, **{name: np.asarray(v) for name, v in vars(self).items()})
+
+    @classmethod
+    def read(cls, folder: Path) -> "Examples | None":
+        """Those of an evaluation's folder, None where there are none.
+
+        :raises ValueError: when the file is damaged or holds something else."""
+        path = folder / EXAMPLES
+        if not path.exists():
+            return None
+        expected = "samples next to their adversarials"
+        remedy = "Rerun the evaluation in the same folder; it resumes."
+        try:
+            broken = corruption(path)
+            if broken:
+                raise invalid("examples", expected, f"{path}, which {broken}", remedy)
+            with np.load(path, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
+            trial, eps = str(arrays.pop("trial")), float(arrays.pop("eps"))
+            return cls(trial, eps, **arrays)
+        except ArgumentError:
+            raise
+        except Exception as error:
+            # What is no such archive fails in any way its bytes happen to lead to.
+            got = f"{path}, which cannot be read ({type(error).__name__})"
+            raise invalid("examples", expected, got, remedy) from error
+
+
+@dataclass(frozen=True)
+class ReportItem:
+    """An evaluation as a report shows it.
+
+    :param name: the path of its file, or "".
+    :param examples: some samples with their adversarials, if there are any.
+    :param objection: why there are none, in a sentence."""
+
+    name: str
+    evaluation: Evaluation
+    examples: Examples | None = None
+    objection: str = ""
+
+    @classmethod
+    def of(cls, name: str, evaluation: Evaluation, folder: Path) -> "ReportItem":
+        """With the examples of that folder, unless they are damaged or of another evaluation."""
+        try:
+            examples = Examples.read(folder)
+        except ArgumentError as error:
+            return cls(name, evaluation, None, f"Left out: {error.complaint}")
+        if examples is None:
+            return cls(name, evaluation, None, "There are no examples next to the evaluation.")
+        trials = {(trial.name, trial.eps) for trial in evaluation.trials}
+        within = all(0 <= row < len(evaluation.samples) for row in examples.rows.tolist())
+        if within and (examples.trial, examples.eps) in trials:
+            return cls(name, evaluation, examples)
+        return cls(name, evaluation, None, "Left out: the examples are of another evaluation.")
+
+
+def read_evaluation(file: str | Path, argument: str = "files") -> ReportItem:
+    """The evaluation in a JSON file, or in a folder, with the examples that lie next to it.
+
+    :param file: evaluation.json, or the folder that holds it.
+    :param argument: as complaints name the file.
+    :raises FileNotFoundError: when it is not there.
+    :raises ValueError: when it is damaged, naming the field, or holds anything else."""
+    path, expected = expand_path(argument, file), "an evaluation, as art-snn evaluate writes it"
+    if path_kind(argument, path) == FOLDER:
+        path /= RESULT
+    require_kind(argument, path, FILE, expected)
+    remedy = "Give evaluation.json from the folder of an evaluation."
+    try:
+        content = read_result(path)
+        if not {"trials", "findings"} & content.keys():
+            raise ValueError("holds another kind of result")
+        evaluation: Evaluation = structured(content, Evaluation)
+    except (ValueError, OSError) as error:
+        raise invalid(argument, expected, f"{path}, which {error}", remedy) from error
+    return ReportItem.of(str(file), evaluation, path.parent)
+
+
+def find_evaluations(places: Iterable[Path]) -> Iterator[Path]:
+    """Each evaluation.json at or below the places, once."""
+    seen = set()
+    for place in places:
+        path = expand_path("files", place)
+        below = path_kind("files", path) == FOLDER
+        files = sorted(path.rglob(RESULT)) if below else [path]
+        remedy = "Name a folder into which art-snn evaluate wrote, or one above."
+        require(files, "files", f"a folder with {RESULT} in it or below", str(place), remedy)
+        for file in files:
+            if file.resolve() not in seen:
+                seen.add(file.resolve())
+                yield file
+
+
+_LEFT_OUT: dict[str, Any] = {name: override(omit=True) for name in ("adversarials", "seconds")}
+converter.register_unstructure_hook(
+    Outcome, make_dict_unstructure_fn(Outcome, converter, **_LEFT_OUT)
+)
+converter.register_structure_hook(Outcome, make_dict_structure_fn(Outcome, converter, **_LEFT_OUT))
+_MARGIN = override(struct_hook=lambda c, _: np.array(converter.structure(c, list[Measured]), float))
+converter.register_structure_hook(Bounds, make_dict_structure_fn(Bounds, converter, margin=_MARGIN))
+_EVIDENCE = override(struct_hook=lambda c, _: converter.structure(c, dict[str, Measured]))
+converter.register_structure_hook(
+    Finding, make_dict_structure_fn(Finding, converter, evidence=_EVIDENCE)
+)

@@ -1,0 +1,344 @@
+"""The verdict of an evaluation in numbers and in words, and the findings that cast doubt on it."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from art_snn.app.report.evaluation import Evaluation, Trial
+from art_snn.app.resume import as_json
+from art_snn.findings import Finding
+from art_snn.findings.predictions import RANDOM
+from art_snn.metrics import Robustness, Share, union
+
+UNION = "union of all"
+CERTIFIED = "certified"
+EXACT = "exact: certified and attacked agree"
+HEAD = ("name", "title", "date", "summary")
+"""Fields that come first in evaluation.json: those that most readers look for."""
+NORMS = {"inf": "the maximum norm", "2": "the Euclidean norm"}
+"""Norms in which a budget is a size; in the others it is a number."""
+MOST_LEVELS = 32
+"""Multiples of 1/255 up to here are budgets of images; 0.2, which is 51/255, is none."""
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def format_eps(norm: str, eps: float) -> str:
+    """A budget as a number; in the maximum norm as a fraction of 255 where it is exactly one."""
+    levels = round(255 * eps)
+    if norm == "inf" and 0 < levels <= MOST_LEVELS and eps == levels / 255:
+        return f"{levels}/255"
+    return f"{eps:.4g}" if norm in NORMS else f"{eps:g}"
+
+
+def describe_budgets(norm: str, *budgets: float) -> str:
+    """One or more budgets in words, without the name of their norm."""
+    sizes = join_words([format_eps(norm, eps) for eps in budgets])
+    plural = "" if budgets == (1,) else "s"
+    kinds = {"0": f"with {sizes} changed value{plural}"}
+    kinds["shift"] = f"with spikes moved by {sizes} step{plural}"
+    return kinds.get(norm, f"at eps {sizes}")
+
+
+def describe_budget(norm: str, eps: float) -> str:
+    """A budget in words, with the name of its norm."""
+    return f"{describe_budgets(norm, eps)}{f' in {NORMS[norm]}' if norm in NORMS else ''}"
+
+
+def count_words(count: int, noun: str) -> str:
+    """A count with what is counted: "1 sample", "2 samples"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def spell(count: int) -> str:
+    """A count in a word where it has a short one."""
+    return NUMBERS[count] if count < len(NUMBERS) else str(count)
+
+
+def join_words(words: Sequence[str]) -> str:
+    """The words with commas between, and an "and" before the last."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def capital(text: str) -> str:
+    """The text with a capital letter at its start, and the others as they are."""
+    return text[:1].upper() + text[1:]
+
+
+def percent(share: Share) -> str:
+    """A share without its interval."""
+    return f"{100 * share.value:.1f} %"
+
+
+def at_most(share: Share, upper: bool) -> str:
+    """A robust accuracy in words, "at most" where it is only an upper bound."""
+    return f"at most {share}" if upper else str(share)
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The result at one budget.
+
+    :param outcome: of all trials together, at this budget or a smaller one.
+    :param findings: those that cast doubt on a number at this budget.
+    :param examined: samples that were examined for findings; 0 for none.
+    :param plan: the plan that decides; "" where only single attacks ran.
+    :param certified: the samples that bounds certify at this budget or a larger one; None where
+        there are no bounds."""
+
+    eps: float
+    norm: str
+    outcome: Robustness
+    findings: tuple[Finding, ...]
+    examined: int
+    plan: str
+    certified: Share | None = None
+
+    @property
+    def robust(self) -> float:
+        """The robust accuracy in [0, 1]; an upper bound wherever :attr:`open` says so."""
+        return self.outcome.robust_accuracy.value
+
+    @property
+    def open(self) -> bool:
+        """True if the number must be reported as an upper bound: 0 and exact ones never are."""
+        doubted = bool(self.findings) or not self.examined or not self.plan
+        return doubted and self.outcome.robust_accuracy.count > 0 and not self.exact
+
+    @property
+    def exact(self) -> bool:
+        """True if bounds certify all that the attacks left, so that no attack can leave less.
+
+        Errors cast doubt on what was certified and attacked, and nothing is exact with them."""
+        wrong = any(finding.severity == "error" for finding in self.findings)
+        return self.certified == self.outcome.robust_accuracy and not wrong
+
+    @property
+    def share(self) -> str:
+        """The robust accuracy in words."""
+        return at_most(self.outcome.robust_accuracy, self.open)
+
+    @property
+    def doubts(self) -> str:
+        """How many findings cast doubt on the number, in the cell of a table."""
+        count = len(self.findings)
+        return str(count) if count or self.examined else "not examined"
+
+    def __str__(self) -> str:
+        share, at_eps = self.outcome.robust_accuracy, describe_budget(self.norm, self.eps)
+        if self.exact:
+            return f"Robust accuracy {share} {at_eps}, {EXACT}"
+        if self.certified is not None:
+            ends = f"between {self.certified} (certified) and {share} (attacked)"
+            return f"Robust accuracy {ends} {at_eps}"
+        return f"Robust accuracy {self.share} {at_eps}"
+
+
+def verdicts(evaluation: Evaluation) -> list[Verdict]:
+    """One per budget, from small to large."""
+    results: list[Verdict] = []
+    trials: list[Robustness] = []
+    decisive = decisive_findings(evaluation)
+    for eps in evaluation.budgets:
+        against = tuple(one for one in decisive if one.eps in (None, eps))
+        trials += [trial.robustness for trial in evaluation.at(eps).values()]
+        examined, certified = evaluation.provenance.examined, evaluation.certified(eps)
+        share = Share(int(certified.sum()), len(certified)) if evaluation.bounds else None
+        how = (against, examined, evaluation.plan, share)
+        results.append(Verdict(eps, evaluation.norm, union(trials), *how))
+    return results
+
+
+def decisive_findings(evaluation: Evaluation) -> list[Finding]:
+    """The findings that cast doubt on the verdict.
+
+    Where a plan decides, findings about other attacks do not, nor does randomness: plans handle it
+    with EOT and a majority of fresh predictions."""
+    if not evaluation.plan:
+        return list(evaluation.findings)
+    others = {*evaluation.names} - {evaluation.plan}
+    findings = (one for one in evaluation.findings if one.about not in others)
+    return [finding for finding in findings if finding.id != RANDOM]
+
+
+def is_upper_bound(evaluation: Evaluation, trial: Trial, verdict: Verdict) -> bool:
+    """True if what one trial leaves is an upper bound, by the verdict at the same budget.
+
+    It is where the verdict is one, where a finding is about the trial, unless the verdict is exact,
+    and where the other trials left less of it; 0 never is."""
+    findings = (one for one in evaluation.findings if one.about == trial.name)
+    about = any(one.eps in (None, trial.eps) for one in findings) and not verdict.exact
+    share = trial.robustness.robust_accuracy
+    less = verdict.outcome.robust_accuracy.count < share.count
+    return (verdict.open or about or less) and share.count > 0
+
+
+def describe_trial(evaluation: Evaluation, trial: Trial, verdict: Verdict) -> str:
+    """The robust accuracy that one trial leaves, in words, with the verdict at the same budget."""
+    upper = is_upper_bound(evaluation, trial, verdict)
+    return at_most(trial.robustness.robust_accuracy, upper)
+
+
+def evaluation_content(evaluation: Evaluation) -> dict[str, Any]:
+    """The content of evaluation.json, where the verdicts stand first: a dict per budget with eps,
+    norm, clean, robust, low, high, upper_bound, certified, exact, findings.
+
+    Shares are numbers in [0, 1], certified is None without bounds, and findings are names."""
+    summary = []
+    for verdict in verdicts(evaluation):
+        low, high = verdict.outcome.robust_accuracy.interval
+        summary.append(
+            {
+                "eps": verdict.eps,
+                "norm": verdict.norm,
+                "clean": verdict.outcome.clean_accuracy.value,
+                "robust": verdict.robust,
+                "low": low,
+                "high": high,
+                "upper_bound": verdict.open,
+                "certified": None if verdict.certified is None else verdict.certified.value,
+                "exact": verdict.exact,
+                "findings": list(dict.fromkeys(finding.id for finding in verdict.findings)),
+            }
+        )
+    content = as_json(evaluation) | {"summary": summary}
+    return {name: content[name] for name in dict.fromkeys((*HEAD, *content))}
+
+
+def describe_verdict(evaluation: Evaluation, verdict: Verdict) -> str:
+    """The verdict at one budget for people outside of the field, in two sentences or three."""
+    norm, clean, robust = evaluation.norm, verdict.outcome.clean_accuracy, verdict.outcome
+    image = len(evaluation.provenance.shape) == 3 and norm in NORMS
+    kind, value = ("image", "pixel") if image else ("sample", "value")
+    eps, plural = format_eps(norm, verdict.eps), "" if verdict.eps == 1 else "s"
+    change = {
+        "inf": f"changes no {value} by more than {eps}",
+        "2": f"moves no {kind} by more than {eps} in the Euclidean norm",
+        "0": f"changes at most {eps} value{plural} of each",
+        "shift": f"moves no spike by more than {eps} time step{plural}",
+    }[norm]
+    left = robust.robust_accuracy.count
+    start = f"Of {count_words(clean.total, kind)}, {clean.count} "
+    start += f"{'is' if clean.total == 1 else 'are'} classified correctly"
+    still = f"{left or 'none'} still {'is' if left == 1 else 'are'}"
+    words = f"{start}, and {still} after an attack that {change}."
+    return " ".join(filter(None, (words, _describe_proof(verdict), _describe_doubt(verdict))))
+
+
+def _describe_proof(verdict: Verdict) -> str:
+    """What bounds prove, in a sentence; "" without them, and where no sample is left."""
+    certified, left = verdict.certified, verdict.outcome.robust_accuracy
+    if certified is None or not left.count:
+        return ""
+    them = "it" if certified.count == 1 else "them"
+    if verdict.exact:
+        return f"Bounds prove that no such attack breaks {them}, so the number is {EXACT}."
+    if not certified.count:
+        return "Bounds prove nothing here."
+    ends = f"{percent(certified)} (certified) and {percent(left)} (attacked)"
+    proof = f"Bounds prove for {certified.count} that no such attack breaks {them}"
+    return f"{proof}: the robust accuracy is between {ends}."
+
+
+def _describe_doubt(verdict: Verdict) -> str:
+    """What the findings mean for the number, in a sentence."""
+    errors = sum(finding.severity == "error" for finding in verdict.findings)
+    if errors:
+        words = f"{spell(errors)} error{'' if errors == 1 else 's'}"
+        return f"{capital(words)} must be fixed before this number means anything."
+    if not verdict.outcome.robust_accuracy.count or verdict.exact:
+        return ""
+    if count := len(verdict.findings):
+        suggest = "warning suggests" if count == 1 else "warnings suggest"
+        return f"{capital(spell(count))} {suggest} that the true number may be lower."
+    if not verdict.examined:
+        return "Nothing was examined for warnings, so the true number may be lower."
+    if not verdict.plan:
+        return "A single attack cannot show what others would break: the true number may be lower."
+    return "No warning casts doubt on this number."
+
+
+@dataclass(frozen=True)
+class Card:
+    """One finding at all budgets at which it was made.
+
+    :param place: what it is about, and where: "standard, at eps 0.05 and 0.1".
+    :param sentences: what it means; one where it means the same at all budgets.
+    :param remedies: what to do.
+    :param figures: the budgets in words, and what was measured there.
+    :param limits: when it counts as a finding, and who says so."""
+
+    name: str
+    severity: str
+    place: str
+    sentences: tuple[str, ...]
+    remedies: tuple[str, ...]
+    figures: tuple[tuple[str, str], ...]
+    limits: tuple[str, ...]
+
+
+def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
+    """Cards of findings that cast doubt on a number, and of the others; errors come first.
+
+    Warnings cast none on 0 nor on exact numbers, errors do."""
+    pairs = [(one, verdict.open) for verdict in verdicts(evaluation) for one in verdict.findings]
+    doubts = [finding for finding, is_open in pairs if is_open or finding.severity == "error"]
+    groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
+    for finding in evaluation.findings:
+        groups[finding.id, finding.about].append(finding)
+    decisive: list[Card] = []
+    others: list[Card] = []
+    for group in groups.values():
+        cards = decisive if any(finding in doubts for finding in group) else others
+        cards.append(_make_card(evaluation.norm, group))
+    for cards in (decisive, others):
+        cards.sort(key=lambda card: card.severity != "error")
+    return decisive, others
+
+
+def describe_doubts(evaluation: Evaluation, decisive: Sequence[Card]) -> str:
+    """Which numbers are wrong or upper bounds, and why, in a sentence."""
+    if any(card.severity == "error" for card in decisive):
+        return "Fix the errors below first; they invalidate these numbers."
+    budgets = [verdict.eps for verdict in verdicts(evaluation) if verdict.open]
+    at = describe_budgets(evaluation.norm, *budgets) if budgets else ""
+    bound = f"the robust accuracy {at} is an upper bound"
+    if decisive:
+        return f"{capital(bound)}: a better attack may break more samples."
+    if not evaluation.provenance.examined:
+        unknown = "No samples were examined for findings"
+        return f"{unknown}, so {bound}." if budgets else f"{unknown}."
+    examined = count_words(evaluation.provenance.examined, "examined sample")
+    if evaluation.findings:
+        return f"No finding on {examined} casts doubt on the verdict."
+    return f"No findings on {examined}."
+
+
+def _make_card(norm: str, group: Sequence[Finding]) -> Card:
+    """A card of the same finding about the same thing at several budgets."""
+
+    def where(some: Sequence[Finding]) -> str:
+        budgets = sorted({one.eps for one in some if one.eps is not None})
+        overall = any(one.eps is None for one in some)
+        return "at every budget" if overall else describe_budgets(norm, *budgets)
+
+    def measured(one: Finding) -> str:
+        return ", ".join(f"{name}\u00a0{value:.4g}" for name, value in one.evidence.items())
+
+    alike: dict[str, list[Finding]] = defaultdict(list)
+    for finding in group:
+        alike[finding.sentence or f"Measured: {measured(finding)}."].append(finding)
+    sentences = list(alike)
+    if len(alike) > 1:  # A sentence that does not name its budgets begins with them.
+        pairs = [(where(some), text) for text, some in alike.items()]
+        sentences = [t if at in t else f"{capital(at)}: {t}" for at, t in pairs]
+    return Card(
+        capital(group[0].title),
+        "error" if any(one.severity == "error" for one in group) else "warning",
+        f"{group[0].about}, {where(group)}",
+        tuple(sentences),
+        tuple(dict.fromkeys(one.remedy for one in group)),
+        tuple((where([one]), measured(one)) for one in group),
+        tuple(dict.fromkeys(one.limit for one in group)),
+    )

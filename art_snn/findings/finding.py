@@ -1,0 +1,189 @@
+"""Findings with their remedies, and the samples of a classifier that are examined for them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+import torch
+from art.estimators.classification import PyTorchClassifier
+
+from art_snn.attacks.objectives import cross_entropy
+from art_snn.attacks.queries import logits_and_gradient
+from art_snn.attacks.randomness import EVALUATIONS, random
+from art_snn.checks import ArgumentError, cuts_gradients
+from art_snn.seeding import seeded
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """A sentence that says what to do.
+
+    :param id: of those that several findings share, and that a plan may have applied already."""
+
+    text: str
+    id: str = ""
+
+
+OTHER_RULES = Remedy(
+    "Use other gradient rules, such as RGA or a wider surrogate, or SpikingAutoAttack.",
+    "other-rules",
+)
+SEARCH = Remedy("Also run SquareAttack, which needs no gradient.", "search")
+SOURCES = Remedy("Also hand the sources to SpikingAutoAttack.", "sources")
+NATIVE = Remedy("Also attack with the rule 'native'.", "native")
+MARGIN = Remedy("Attack the margin of the logits: AutoPGD(loss_type='margin').", "margin")
+STEPS = Remedy("Take more steps, until they break no more samples.", "steps")
+DRAWS = Remedy(
+    "Average gradients over draws (EOT), and let a majority of predictions decide.", "draws"
+)
+UPPER_BOUND = Remedy("Report the number as an upper bound.", "upper-bound")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A reason to doubt a measured robustness.
+
+    :param id: of its kind, such as "random-network"; it stays when the words change.
+    :param title: a few words.
+    :param evidence: what was measured, by name.
+    :param limit: when it counts as a finding, and who says so: "if ...".
+    :param remedies: what to do about it.
+    :param about: "network", "gradients", "plan", or the name of an attack.
+    :param sentence: the evidence in words, for people outside of the field.
+    :param severity: "error" where predictions, samples or the budget are not what they seem, so
+        that the number means nothing until that is fixed; "warning" where the true robustness may
+        be lower.
+    :param eps: the budget that it concerns; None for every budget."""
+
+    id: str
+    title: str
+    evidence: Mapping[str, float]
+    limit: str
+    remedies: tuple[Remedy, ...]
+    about: str = "network"
+    sentence: str = ""
+    severity: Severity = "warning"
+    eps: float | None = None
+
+    @property
+    def remedy(self) -> str:
+        """All remedies, in words."""
+        return " ".join(one.text for one in self.remedies)
+
+    def __str__(self) -> str:
+        numbers = (f"{name} {value:.4g}" for name, value in self.evidence.items())
+        sentence = self.sentence or f"Measured: {', '.join(numbers)}."
+        return (
+            f"{self.severity.capitalize()}: {self.title} ({self.about}). {sentence} {self.remedy}"
+        )
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A classifier with the samples that its robustness is measured on.
+
+    :param x: samples ``(N, *input_shape)``, with their true classes y (N,)."""
+
+    estimator: PyTorchClassifier
+    x: np.ndarray
+    y: np.ndarray
+    eps: float
+    norm: float | str = np.inf
+    batch_size: int = 32
+    seed: int = 0
+
+    def logits(self, x: np.ndarray, draw: int = 0) -> np.ndarray:
+        """Predictions (N, K), from one of several random states."""
+        with seeded(self.seed + draw):
+            logits: np.ndarray = self.estimator.predict(x, batch_size=self.batch_size)
+        return logits
+
+    @cached_property
+    def evaluations(self) -> list[np.ndarray]:
+        """Predictions of the same samples from five random states."""
+        return [self.logits(self.x, draw) for draw in range(EVALUATIONS)]
+
+    @property
+    def clean(self) -> np.ndarray:
+        """Predictions (N, K)."""
+        return self.evaluations[0]
+
+    @cached_property
+    def random(self) -> bool:
+        """Whether predictions of the same samples differ from draw to draw."""
+        return random(self.evaluations, self.y)
+
+    @cached_property
+    def again(self) -> tuple[np.ndarray, np.ndarray]:
+        """Predictions of the same samples from one random state, before and after others."""
+        first = self.logits(self.x)
+        self.logits(self.x[::-1].copy() * 0.5)
+        return first, self.logits(self.x)
+
+    @property
+    def stateful(self) -> bool:
+        """Whether the same samples from the same random state have other predictions."""
+        return not np.array_equal(*self.again, equal_nan=True)
+
+    @cached_property
+    def answered(self) -> np.ndarray:
+        """Which samples have logits that are numbers, bool (N,)."""
+        return np.asarray(~np.isnan(self.clean).any(1))
+
+    @cached_property
+    def correct(self) -> np.ndarray:
+        """Which samples are classified correctly, bool (N,)."""
+        return np.asarray((self.clean.argmax(1) == self.y) & self.answered)
+
+    def wrong(self, x: np.ndarray) -> np.ndarray:
+        """Whether what was made of the samples is misclassified, bool (N,).
+
+        Of random networks the majority of five predictions decides."""
+        votes = np.zeros(len(x))
+        draws = EVALUATIONS if self.random else 1
+        for draw in range(draws):
+            logits = self.logits(x, draw)
+            votes += (logits.argmax(1) != self.y) & ~np.isnan(logits).any(1)
+        return np.asarray(2 * votes > draws)
+
+    @cached_property
+    def gradients(self) -> np.ndarray | ArgumentError | None:
+        """Gradients of the loss at the correctly classified samples.
+
+        The network's own complaint where it refuses them, None where autograd has none."""
+        x, y = self.x[self.correct], self.y[self.correct]
+        batches = []
+        try:
+            for start in range(0, len(x), self.batch_size):
+                rows = slice(start, start + self.batch_size)
+                batches.append(self.gradient(x[rows], y[rows]))
+        except ArgumentError as error:
+            return error
+        except RuntimeError as error:
+            if cuts_gradients(error):
+                return None
+            raise
+        return np.concatenate(batches) if batches else np.zeros_like(x)
+
+    def gradient(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Gradient of the cross entropy at one batch of samples."""
+        device = self.estimator.device
+        samples, classes = (torch.as_tensor(a, device=device) for a in (x, y))
+        _, gradient = logits_and_gradient(self.estimator, samples, classes, cross_entropy)
+        return gradient.cpu().numpy()
+
+    @property
+    def span(self) -> float:
+        """Width of the range of values: of clip_values, or else of the samples."""
+        values = self.estimator.clip_values
+        low, high = (self.x.min(), self.x.max()) if values is None else values
+        return float(np.max(np.subtract(high, low)))
+
+    @property
+    def reach(self) -> float:
+        """How far two samples of that range can be apart: its width, in norm 2 its diagonal."""
+        return self.span * (float(np.sqrt(self.x[0].size)) if self.norm == 2 else 1.0)

@@ -1,0 +1,305 @@
+"""The table of records: what evaluations say together, upper bounds, and who found what."""
+
+from __future__ import annotations
+
+import html
+import re
+import shutil
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from art_snn.app.report.board import (
+    NONE,
+    Board,
+    Record,
+    board_notes,
+    board_rows,
+    describe_group,
+    make_board,
+)
+from art_snn.app.report.evaluation import Evaluation, ReportItem
+from art_snn.checks import ArgumentError
+from art_snn.files import write_json
+from tests.command import call
+from tests.evaluations import RISES, STAGES, VANISHED, evaluation, proven, provenance, save, trial
+from tests.pages import tree
+
+EPS = 8 / 255
+ANN = "adversarials Ann"
+
+
+def network(stage: Any, name: str = "plain", weights: str = "", **changes: Any) -> Evaluation:
+    """One network of the weights of its name, under a plan with that outcome and under PGD-7, which
+    breaks nothing.
+
+    :param changes: of the evaluation; those of its provenance by their names there."""
+    noted = {"dataset", "parameters", "training", "examined", "steps", "data"} & changes.keys()
+    source = {key: changes.pop(key) for key in noted}
+    plan, eps = changes.pop("plan", "standard"), changes.pop("eps", EPS)
+    stages = changes.pop("stages", STAGES[:2])
+    weak = trial("PGD-7 by stbp", eps, [-2 if number == -2 else -1 for number in stage])
+    made = provenance(weights=weights or f"{name}0000000", **source)
+    usual: dict[str, Any] = {"name": name, "plan": plan, "provenance": made, "key": name}
+    return evaluation(trial(plan, eps, stage, stages), weak, **(usual | changes))
+
+
+def certified(made: Evaluation, *margins: float) -> Evaluation:
+    """The same with bounds at its budget."""
+    return replace(made, bounds=(proven(*margins, eps=made.budgets[0]),))
+
+
+def board(*made: Evaluation) -> Board:
+    """The table of evaluations in the files a, b, c and so on."""
+    return make_board(ReportItem(chr(97 + n), one) for n, one in enumerate(made))
+
+
+def column(table: Board, title: str, place: int = 0) -> list[str]:
+    """The cells of a column, from the top."""
+    return [row[title] for row in board_rows([*table.values()][place])]
+
+
+def notes(table: Board) -> list[str]:
+    """The notes below the first table."""
+    return board_notes(next(iter(table.values())))
+
+
+def test_networks_stand_in_one_table_by_data_and_budget_the_most_robust_first():
+    table = board(
+        network((0, 1, -1, -1), "half"),
+        network((-1, -1, -1, -1), "whole"),
+        network((-2, -1, -1, -1), "wrong"),
+        network((0, -1, -1, -1), "other", dataset="mnist"),
+        network((0, -1, -1, -1), "far", eps=0.1),
+        network((0, -1, -1, -1), "euclid", norm="2"),
+    )
+    assert [describe_group(key) for key in table] == [
+        "digits, at eps 8/255 in the maximum norm",
+        "digits, at eps 0.1 in the maximum norm",
+        "digits, at eps 8/255 in the Euclidean norm".replace("8/255", "0.03137"),
+        "mnist, at eps 8/255 in the maximum norm",
+    ]
+    assert column(table, "network") == ["whole", "wrong", "half"]
+    robust = column(table, "robust")
+    assert [cell.partition(" [")[0] for cell in robust] == ["≤ 100.0 %", "≤ 75.0 %", "≤ 50.0 %"]
+
+
+def test_networks_as_robust_as_each_other_are_ordered_by_what_is_certified_and_clean():
+    table = board(
+        network((-2, -1, -1, 0), "a"),
+        network((0, -1, -1, 0), "b"),
+        certified(network((0, -1, -1, 0), "c"), -1, 1, -1, -1),
+    )
+    assert column(table, "network") == ["c", "b", "a"]
+
+
+def test_an_attack_gives_an_upper_bound_and_a_certificate_a_lower_one_until_they_agree():
+    table = board(
+        network((0, -1, -1, -1), "attacked"),
+        certified(network((0, 0, -1, -1), "gap"), -1, -1, -1, 1),
+        certified(network((0, 0, 0, -1), "exact"), -1, -1, -1, 1),
+        network((0, 0, 0, 0), "none"),
+    )
+    shown = [re.sub(r" \[.*?\]", "", cell) for cell in column(table, "robust")]
+    assert shown == ["≤ 75.0 %", "≤ 50.0 %", "25.0 % exact", "0.0 %"]
+    assert column(table, "certified") == [NONE, "≥ 25.0 %", "≥ 25.0 %", NONE]
+    assert set(column(table, "PGD-7 by stbp")) == {"≤ 100.0 %"}
+    assert "[30.1, 95.4]" in column(table, "robust")[0]
+
+
+def test_nothing_is_exact_with_an_error():
+    wrong = replace(VANISHED, severity="error", about="network")
+    made = certified(network((0, 0, 0, -1), "exact", findings=(wrong,)), -1, -1, -1, 1)
+    assert column(board(made), "robust")[0].startswith("≤ 25.0 %")
+
+
+def test_two_evaluations_of_the_same_weights_count_together_and_say_who_found_what():
+    strong = network((0, -1, -1, -1, -2), "plain")
+    weak = network((-1, 1, 0, -1, -2), "again", "plain0000000", stages=(ANN, "AutoPGD"))
+    table = board(strong, weak)
+    assert column(table, "network") == ["again"]  # Of the strongest attack.
+    assert column(table, "robust")[0].startswith("≤ 20.0 %")
+    assert column(table, "attacks") == ["adversarials Ann: 1, standard: 1, standard in a: 1"]
+    assert "2 evaluations of the same weights, in b and a, count together: again." in (notes(table))
+
+
+def test_a_plan_that_broke_all_alone_is_named_without_a_count():
+    assert column(board(network((0, -1))), "attacks") == ["standard"]
+    assert column(board(network((-1, -1))), "attacks") == ["standard"]
+
+
+def test_what_a_smaller_budget_broke_is_credited_too():
+    made = network((-1, -1, -1))
+    small = replace(made.trials[1], eps=EPS / 2, name="PGD-7 by stbp")
+    outcome = replace(small.outcome, stage=np.array([-1, 0, -1]))
+    trials = (*made.trials, replace(small, outcome=outcome), replace(made.trials[0], eps=EPS / 2))
+    table = board(replace(made, trials=trials))
+    assert column(table, "attacks", 1) == ["PGD-7 by stbp: 1"]
+    assert column(table, "robust", 1)[0].startswith("≤ 66.7 %")
+
+
+def test_of_other_samples_the_lower_number_counts_and_the_other_is_noted():
+    more = network((0, -1, -1, -1, -1))
+    less = network((0, 0, -1, -1))
+    table = board(more, replace(less, samples=("x", "y", "z", "w")))
+    assert column(table, "samples") == ["4"]
+    assert column(table, "robust")[0].startswith("≤ 50.0 %")
+    note = "a is on other samples, leaves 80.0 % and does not count: plain."
+    assert note in notes(table)
+
+
+def test_copies_of_one_evaluation_count_once():
+    table = board(network((0, -1)), network((0, -1)))
+    assert not any("count together" in note for note in notes(table))
+
+
+def test_evaluations_that_contradict_each_other_are_refused_with_both_files():
+    proof = certified(network((-1, -1)), 1, 1)
+    message = "files: .* got a, which certifies sample 1, and b, where it is wrong or broken at eps"
+    with pytest.raises(ArgumentError, match=message):
+        board(proof, network((-1, 0)))
+
+
+def test_a_sample_that_another_evaluation_misclassifies_does_not_stand():
+    made = [network(stage, weights=str(n)) for n, stage in enumerate([(-1, -1), (-2, -1)])]
+    ((records,),) = [board(*made).values()]
+    record = Record(tuple(one.entries[0] for one in records))
+    assert record.robust.count == 1
+    assert dict(record.credits()) == {"misclassified": 1}
+
+
+def test_what_a_reader_has_to_know_is_said_below_the_table():
+    table = board(
+        network((-1, -1, -1), "first", training="", examined=0, steps=None),
+        network((0, -1, -1), "quick", plan="fast"),
+        replace(network((0, 0, -1), "far", findings=(RISES,)), samples=("x", "y", "z")),
+    )
+    assert column(table, "T") == [NONE, "8", "8"]
+    assert column(table, "training") == [NONE, "10 epochs", "10 epochs"]
+    assert column(table, "findings") == ["not examined", "0", "1"]
+    assert notes(table) == [
+        "Its training is not stated (--training of art-snn evaluate states it): first.",
+        "Attacked with the plan fast, which may leave more than standard: quick.",
+        "Not on the samples of first, so that intervals are compared: far.",
+        "Open finding, success still rises with steps: far.",
+    ]
+
+
+def test_a_remark_that_concerns_all_networks_does_not_list_them():
+    table = board(network((0, -1), "a", plan="fast"), network((-1, -1), "b", plan="fast"))
+    assert notes(table)[0].endswith("more than standard: all networks.")
+
+
+def test_networks_of_one_name_are_told_apart_by_their_weights():
+    table = board(network((0, -1), weights="aaaaaaaa"), network((-1, -1), weights="bbbbbbbb"))
+    assert column(table, "network") == ["plain (bbbbbb)", "plain (aaaaaa)"]
+
+
+def test_single_attacks_of_several_names_are_named_in_their_cells():
+    other = network((0, -1), "flips")
+    trials = (other.trials[0], replace(other.trials[1], name="PGD-7 by native"))
+    table = board(network((-1, -1)), replace(other, trials=trials))
+    cells = ["≤ 100.0 % (PGD-7 by stbp)", "≤ 100.0 % (PGD-7 by native)"]
+    assert column(table, "one attack") == cells
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A folder with evaluations below it, one with a name that markup would be taken for."""
+    folder = tmp_path_factory.mktemp("records")
+    odd = network((0, -1, -1), "<b>a|b*c", training="IBP training, 20 epochs")
+    save(odd, folder / "zoo" / "odd")
+    save(certified(network((0, 0, -1), "sure"), -1, -1, 1), folder / "zoo" / "deep" / "sure")
+    save(network((0, 0, 0), "far", dataset="mnist", plan="fast"), folder / "more")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def files(written):
+    places = [str(written / name) for name in ("zoo", "more")]
+    done = call("report", *places, "--board", "--output", str(written / "page.html"))
+    assert (done.status, done.stderr) == (0, "")
+    return (written / "page.html").read_text("utf-8"), (written / "page.md").read_text("utf-8")
+
+
+def markdown_cells(text):
+    lines = [line for line in text.splitlines() if line.startswith("|") and ":-" not in line]
+    cells = [re.split(r"(?<!\\)\|", line)[1:-1] for line in lines]
+    return [[re.sub(r"\\(.)", r"\1", cell.strip()) for cell in row] for row in cells]
+
+
+def test_the_table_in_markdown_says_what_the_page_says(files):
+    page, text = files
+    rows = [[cell.text for cell in row.every("th", "td")] for row in tree(page).every("tr")]
+    assert [[" ".join(cell.split()) for cell in row] for row in rows] == markdown_cells(text)
+    assert len(rows) == 5
+    headings = [heading.text for heading in tree(page).every("h2")]
+    assert re.findall(r"^### (.*)", text, re.M) == [" ".join(h.split()) for h in headings]
+    notes = [item.text for one in tree(page).every("ul")[1:] for item in one.every("li")]
+    lines = [re.sub(r"\\(.)", r"\1", line) for line in re.findall(r"^- (.*)", text, re.M)]
+    assert lines == [" ".join(note.split()) for note in notes]
+    assert notes
+
+
+def test_the_page_loads_nothing_and_says_how_columns_are_sorted(files):
+    page, _ = files
+    document = tree(page)
+    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)""", page)
+    assert "http" not in page.replace("http-equiv", "")
+    assert len(document.every("script")) == 1
+    heads = [head for head in document.every("th") if head.attributes.get("scope") == "col"]
+    ordered = [head for head in heads if "aria-sort" in head.attributes]
+    assert {(head.text, head.attributes["aria-sort"]) for head in ordered} == {
+        ("robust", "descending")
+    }
+    assert len(ordered) == 2
+    assert html.escape("<b>a|b*c") in page
+
+
+def test_the_command_names_both_files_and_writes_over_its_own_alone(written, tmp_path):
+    output = tmp_path / "page.html"
+    for _ in range(2):
+        done = call("report", "--board", str(written), "--output", str(output))
+        assert (done.status, done.stderr) == (0, "")
+        assert done.stdout.endswith(f"Written to {output}: page.md\n")
+        assert all(len(line) <= 80 for line in done.stdout.splitlines()[:-1])
+    (tmp_path / "page.md").write_text("mine")
+    done = call("report", "--board", str(written), "--output", str(output))
+    assert done.status == 2
+    assert "--output: expected a new file, or an earlier report, got" in done.complaint
+    assert (tmp_path / "page.md").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ((), "--files: expected one result or more, got none"),
+        (
+            ("none",),
+            "--files: expected an evaluation, as art-snn evaluate writes it, but none does",
+        ),
+        (("empty",), r"--files: expected a folder with evaluation.json in it or below, got empty"),
+        (("more", "--output", "page.pdf"), "--output: expected a file that ends in .html, got"),
+        (("more", "--output", "more"), "--output: expected a file, got more, a folder"),
+    ],
+)
+def test_what_cannot_be_read_or_written_is_refused(words, message, written, tmp_path, monkeypatch):
+    shutil.copytree(written, tmp_path / "all")
+    monkeypatch.chdir(tmp_path / "all")
+    (tmp_path / "all" / "empty").mkdir()
+    done = call("report", "--board", *words)
+    assert done.status == 2
+    assert message in done.complaint
+
+
+def test_one_file_that_is_no_evaluation_is_named(written, tmp_path):
+    shutil.copytree(written / "zoo", tmp_path / "zoo")
+    (tmp_path / "zoo" / "bad").mkdir()
+    content = {"schema": 1, "trials": [], "findings": []}
+    write_json(tmp_path / "zoo" / "bad" / "evaluation.json", content)
+    done = call("report", str(tmp_path / "zoo"), "--board", "--output", str(tmp_path / "page.html"))
+    assert done.status == 2
+    assert f"{tmp_path}/zoo/bad/evaluation.json, which cannot be read" in done.complaint
+    assert not (tmp_path / "page.html").exists()

@@ -1,0 +1,190 @@
+"""Evaluations as data: refused where they do not fit together, the same after JSON."""
+
+import json
+import math
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+
+from art_snn.app.evaluate import EvaluationResult
+from art_snn.app.report.evaluation import (
+    Bounds,
+    Evaluation,
+    Examples,
+    Provenance,
+    ReportItem,
+    Trial,
+    name_from,
+)
+from art_snn.app.resume import as_json, read_result, structured
+from art_snn.attacks import Outcome
+from art_snn.checks import ArgumentError
+from art_snn.findings import Finding
+from art_snn.metrics import Certificate
+from tests.evaluations import (
+    CERTIFICATE,
+    EXACT,
+    SCHEMA,
+    VANISHED,
+    complaints,
+    evaluation,
+    images,
+    large,
+    proven,
+    provenance,
+    save,
+    small,
+    trial,
+    write,
+)
+
+EPS, FILE = 8 / 255, "examples.npz"
+KINDS = {
+    "plan": large(20),
+    "certificate": small(certificate=CERTIFICATE),
+    "counts": evaluation(trial("a", 4, (-3, 0)), norm="0"),
+    "bounds": small(bounds=EXACT),
+}
+
+
+@pytest.mark.parametrize("whole", KINDS.values(), ids=KINDS)
+def test_an_evaluation_is_the_same_after_json_and_keeps_to_the_published_schema(whole, tmp_path):
+    save(whole, tmp_path)
+    read = read_result(tmp_path / "evaluation.json", Evaluation)
+    assert as_json(read) == as_json(whole)
+    assert read.trials[0].outcome.stage.dtype == np.int64
+    assert read.trials[0].outcome.distance.dtype == np.float64
+    assert EvaluationResult(read).render() == EvaluationResult(whole).render()
+    content = json.loads((tmp_path / "evaluation.json").read_text("utf-8"))
+    assert complaints(content) == []
+    assert list(content)[:5] == ["schema", "name", "title", "date", "summary"]
+
+
+def test_evidence_that_is_no_finite_number_is_read_back(tmp_path):
+    odd = replace(VANISHED, evidence={"change": math.inf, "mean": math.nan})
+    save(small(findings=(odd,)), tmp_path)
+    read = read_result(tmp_path / "evaluation.json", Evaluation)
+    assert read.findings[0].evidence["change"] == math.inf
+    assert math.isnan(read.findings[0].evidence["mean"])
+
+
+def test_it_writes_the_files_that_it_names_and_the_page_shows_the_examples(tmp_path):
+    images(2).write(tmp_path)
+    write(large(20), tmp_path)
+    names = ["evaluation.json", "evaluation.md", "evaluation.png", "report.html"]
+    assert EvaluationResult(large(20)).files == names
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted([*names, FILE])
+    assert (tmp_path / "report.html").read_text("utf-8").count("data:image/png") == 6
+
+
+SHORT = replace(CERTIFICATE, radius=np.zeros(3))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: small(labels=(0,)), r"as many samples each, got \[1, 4\]"),
+        (lambda: small(certificate=SHORT), r"as many samples each, got \[3, 4\]"),
+        (lambda: small(bounds=(proven(1),)), r"as many samples each, got \[1, 4\]"),
+        (lambda: small(bounds=(proven(0, 0, 0, 1, eps=9),)), r"bounds at \[0.031.*, got \[9\]"),
+        (lambda: small(bounds=(proven(0, 1, 0, 1),)), "certified samples that nothing breaks"),
+        (lambda: small(bounds=(proven(1, 0, 0, 1),)), "certified samples that nothing breaks"),
+        (lambda: small(trials=()), "one trial or more"),
+        (lambda: small(name=""), 'a name in one line, of 1 to 80 characters, got ""'),
+        (lambda: small(name="a\nb"), "a name in one line"),
+        (lambda: small(name=81 * "a"), "a name in one line"),
+        (lambda: small(norm="1"), 'norm among inf, 2, 0, shift, got "1"'),
+        (lambda: small(plan="fast"), 'name of a trial, or nothing, got "fast"'),
+        (lambda: small(trials=2 * small().trials[:1]), "one trial of a name at a budget"),
+        (lambda: evaluation(trial("a", EPS, ())), "one sample or more"),
+        (lambda: provenance(examined=-1), "at least 0, got -1"),
+        (lambda: trial("a", EPS, (0, -1), votes=np.zeros(1)), r"as many samples each, got \[1, 2"),
+        (lambda: trial("a", EPS, (1, -1)), r"stages from -3 to 0, got \[1\]"),
+        (lambda: trial("a", EPS, (-4, -1)), r"stages from -3 to 0, got \[-4\]"),
+        (lambda: trial("a", 0.0, (0, -1)), r"budget above 0, got 0\.0"),
+        (lambda: trial("a", EPS, (0, -1), backwards=np.array([-1, 3])), "at least 0, got -1"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(make, message):
+    with pytest.raises(ValueError, match=f"^expected .*{message}"):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("stage", [0.5, -1], r"stage\[0\]: expected a whole number"),
+        ("votes", "01", r"votes: expected a list of numbers"),
+        ("distance", [0.0, None], r"distance\[1\]: expected a number"),
+    ],
+)
+def test_a_damaged_outcome_is_refused_by_its_field(field, value, reason):
+    content = as_json(evaluation(trial("a", EPS, (0, -1))))
+    content["trials"][0]["outcome"][field] = value
+    with pytest.raises(ValueError, match=rf"trials\[0\]\.outcome\.{reason}"):
+        structured(content, Evaluation)
+
+
+def test_the_name_of_a_file_becomes_the_name_of_an_evaluation():
+    names = [name_from(text) for text in ("my\nnet", " a  b ", "", 99 * "a")]
+    assert names == ["my net", "a b", "evaluation", 80 * "a"]
+
+
+def test_the_schema_has_the_fields_of_the_classes_and_describes_each():
+    kinds = {"trial": Trial, "outcome": Outcome, "finding": Finding, "provenance": Provenance}
+    for name, kind in (kinds | {"certificate": Certificate, "bounds": Bounds}).items():
+        form = SCHEMA["$defs"][name]
+        left_out = {"adversarials", "seconds"} if kind is Outcome else set()
+        names = {field.name for field in fields(kind)} - left_out
+        assert {*form["required"]} == {*form["properties"]} == names
+        assert form["additionalProperties"] is False
+    assert all(one.keys() & {"description", "$ref"} for one in SCHEMA["properties"].values())
+
+
+def test_examples_are_read_as_they_were_written_and_there_may_be_none(tmp_path):
+    assert Examples.read(tmp_path) is None
+    assert "no examples" in ReportItem.of("", small(), tmp_path).objection
+    written = images(3)
+    written.write(tmp_path)
+    read = Examples.read(tmp_path)
+    assert vars(read).keys() == vars(written).keys()
+    assert all(np.array_equal(getattr(read, name), value) for name, value in vars(written).items())
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ((np.arange(2), np.zeros((2, 3)), np.zeros((2, 4)), np.arange(2)), "adversarial: .*alike"),
+        ((np.zeros(1), np.zeros((1, 3)), np.zeros((1, 3)), np.arange(1)), "rows: .*float64"),
+    ],
+)
+def test_columns_of_examples_that_do_not_fit_are_refused_by_name(columns, message):
+    with pytest.raises(ArgumentError, match=f"^{message}"):
+        Examples("a", 0.1, *columns)
+
+
+@pytest.mark.parametrize("kind", ["flipped", "empty", "text", "short", "x", "eps"])
+def test_damaged_examples_are_refused_by_name_and_the_page_goes_without(kind, tmp_path):
+    images(3).write(tmp_path)
+    content = (tmp_path / FILE).read_bytes()
+    if kind in ("x", "eps"):
+        odd = {"x": np.zeros(3)} if kind == "x" else {"trial": np.array("a"), "eps": np.array("b")}
+        np.savez(tmp_path / FILE, **odd)
+    else:
+        flipped = content[:40] + bytes([content[40] ^ 1]) + content[41:]
+        others = {"flipped": flipped, "empty": b"", "text": b"no archive", "short": content[:-9]}
+        (tmp_path / FILE).write_bytes(others[kind])
+    with pytest.raises(ArgumentError, match=r"^examples: .*examples\.npz, which"):
+        Examples.read(tmp_path)
+    item = ReportItem.of("", large(20), tmp_path)
+    assert item.examples is None
+    assert item.objection.startswith("Left out: expected samples next to")
+
+
+def test_examples_of_another_evaluation_are_left_out(tmp_path):
+    images(6).write(tmp_path)
+    # It has four samples, and the sixth example is of another one.
+    assert "of another evaluation" in ReportItem.of("", small(), tmp_path).objection
+    images(3).write(tmp_path)
+    assert ReportItem.of("", small(), tmp_path).examples is not None

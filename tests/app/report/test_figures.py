@@ -1,0 +1,261 @@
+"""The charts of a page: the numbers behind them, their words, and samples as pictures."""
+
+import base64
+import io
+import re
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from art_snn.app.report import figures
+from art_snn.app.report.evaluation import ReportItem
+from art_snn.app.report.figures import (
+    MOST,
+    OFF,
+    ON,
+    ROOM,
+    accuracy_figure,
+    draw_accuracy,
+    draw_classes,
+    draw_difference,
+    draw_examples,
+    draw_sample,
+    draw_side_by_side,
+    draw_sizes,
+    draw_stages,
+    smallest_changes,
+    stage_counts,
+)
+from art_snn.attacks import SquareSearch, Stage
+from tests.evaluations import EXACT, STAGES, evaluation, frames, images, large, proven, small, trial
+
+EPS = 8 / 255
+NAMES = (
+    *STAGES[:2],
+    *(Stage(SquareSearch, None, {"max_iter": count}).record() for count in (200, 600)),
+)
+
+
+def content(source):
+    """The bytes of a picture on a page."""
+    kind, _, code = source.partition(";base64,")
+    assert kind in ("data:image/svg+xml", "data:image/png")
+    return base64.b64decode(code)
+
+
+def letters(drawing):
+    """All texts of a chart, which is a whole SVG."""
+    ((source, _),) = drawing.pictures
+    root = ElementTree.fromstring(content(source))
+    return [one.text.strip() for one in root.iter("{http://www.w3.org/2000/svg}text") if one.text]
+
+
+@pytest.fixture
+def axes(monkeypatch):
+    """Draws a chart, and gives the axes that it has drawn."""
+
+    def drawn(draw, result):
+        made = []
+        monkeypatch.setattr(figures, "_chart", lambda figure, *_: made.append(figure))
+        draw(result)
+        return made[0].axes[0]
+
+    return drawn
+
+
+def two_budgets(strong=(0, 0, 3, -2)):
+    """A plan whose last stage breaks one sample at the larger budget alone."""
+    trials = trial("plan", 0.1, (0, -1, -1, -2), NAMES), trial("plan", 0.3, strong, NAMES)
+    return evaluation(*trials, trial("PGD", 0.1, (0, 0, 0, -2)))
+
+
+def test_lines_show_the_clean_accuracy_every_budget_the_union_and_what_is_certified():
+    result = large(100)
+    margins = [np.where(result.trials[2].outcome.stage == -1, size, -1) for size in (1, 1, -1)]
+    bounds = [proven(*m, eps=eps) for m, eps in zip(margins, result.budgets, strict=True)]
+    (ax,) = accuracy_figure(replace(result, bounds=tuple(bounds))).axes
+    lines = {one.get_label(): one.lines[0] for one in ax.containers}
+    names = ["standard", "PGD-7 by stbp", "PGD-7 by rga", "union of all", "certified"]
+    assert list(lines) == names
+    assert [text.get_text() for text in ax.figure.legends[0].get_texts()] == names
+    x, y = lines["standard"].get_data()
+    shares = [one.robustness.robust_accuracy.value for one in result.of("standard")]
+    assert np.allclose(x, [0, 2, 4, 8])
+    assert np.allclose(y[1:], 100 * np.array(shares))
+    # The union is a broad light band below the line of the plan, which alone makes it.
+    plan, union = lines["standard"], lines["union of all"]
+    assert np.array_equal(plan.get_ydata(), union.get_ydata())
+    assert union.get_linewidth() > 2 * plan.get_linewidth()
+    assert union.get_zorder() < plan.get_zorder()
+    certified = lines["certified"].get_ydata()
+    assert certified[0] == y[0]
+    assert (certified <= union.get_ydata()).all()
+    assert ax.get_ylabel() == "accuracy, of attacks at most [%]"
+    assert ax.get_xlabel() == "eps in the maximum norm [1/255]"
+
+
+def test_the_smallest_change_of_each_sample_counts_and_the_budgets_are_marked(axes):
+    weak = trial("a", 2 / 255, (0, -1, -1, -2), distance=np.array([1, 0, 0, 0]) / 255)
+    strong = trial("a", 4 / 255, (0, 0, -1, -2), distance=np.array([4, 3, 0, 0]) / 255)
+    correct, sizes = smallest_changes([weak, strong])
+    assert correct == 3
+    assert np.allclose(255 * sizes, [1, 3, np.inf])
+    ax = axes(draw_sizes, evaluation(weak, strong))
+    line, *marks = ax.lines
+    assert np.allclose(line.get_xdata(), [0, 1, 3, 4])
+    assert np.allclose(line.get_ydata(), [0, 100 / 3, 200 / 3, 200 / 3])
+    assert np.allclose([mark.get_xdata()[0] for mark in marks], [2, 4])
+    assert ax.get_xlabel() == "size of the change in the maximum norm [1/255]"
+
+
+@pytest.mark.parametrize(
+    ("norm", "label"),
+    [("0", "changed values"), ("shift", "spikes moved by steps"), ("2", "in the Euclidean norm")],
+)
+def test_sizes_are_counted_in_their_norm(norm, label, axes):
+    one = evaluation(trial("a", 3, (-1, -2)), norm=norm)
+    assert label in axes(draw_sizes, one).get_xlabel()
+
+
+def test_classes_are_bars_that_lie_upon_one_another_at_most_at_three_budgets(axes):
+    budgets = [trial("a", eps, (0, -1)) for eps in (1, 2, 3, 4, 5)]
+    result = evaluation(*budgets, norm="0")
+    ((_, words),) = draw_classes(result).pictures
+    assert "with 1 changed value, with 3 changed values and with 5 changed values" in words
+    assert "class 0 1, 0, 0 and 0 of 1; class 1 1, 1, 1 and 1 of 1." in words
+    ax = axes(draw_classes, result)
+    assert [bar.get_height() for bar in ax.containers[0]] == [100, 100]
+    assert [bar.get_height() for bar in ax.containers[3]] == [0, 100]
+
+
+def test_stages_are_bars_by_budget_with_words_for_what_is_left_out():
+    result = two_budgets()
+    assert stage_counts(result.of("plan")) == {
+        "AutoPGD HART 0.5": [1, 2],
+        "AutoPGD RGA": [0, 0],
+        "SquareSearch": [0, 0],
+        "SquareSearch (2)": [0, 1],
+    }
+    (drawing,) = draw_stages(result)
+    assert drawing.words == (
+        "At eps 0.1: 1 broken, 2 left; at eps 0.3: 3 broken, 0 left. Not correct before the "
+        "attack: 1 of 4. 2 of 4 stages broke nothing at any budget."
+    )
+    assert drawing.pictures[0][1].endswith(
+        "By stage: AutoPGD HART 0.5 1 and 2; SquareSearch (2) 0 and 1."
+    )
+    texts = letters(drawing)
+    assert {"AutoPGD HART 0.5", "SquareSearch (2)", "at eps 0.1: 1 broken, 2 left"} <= {*texts}
+    assert not any("RGA" in text for text in texts)
+    (nothing,) = draw_stages(evaluation(trial("plan", 0.1, (-1, -2), NAMES)))
+    assert nothing.pictures == ()
+    assert "4 of 4 stages broke nothing" in nothing.words
+    assert draw_stages(evaluation(trial("PGD", 0.1, (0, -1)))) == []
+
+
+def test_names_of_any_letters_are_drawn_as_they_are():
+    for name in ("<b>&\"'", "$a_{", "x" * 300, "\\frac", "%"):
+        one = evaluation(trial(name[:80], 0.1, (0, -1, 1), ("first", name)))
+        for drawing in (draw_accuracy(one), *draw_stages(one)):
+            assert name[:9] in "".join(letters(drawing))
+
+
+def test_the_same_evaluation_gives_the_same_chart_without_a_date():
+    one, other = draw_accuracy(small()), draw_accuracy(small())
+    assert one == other
+    assert not re.search(rb"dc:date|Created with|\d{4}-\d\d-\d\dT", content(one.pictures[0][0]))
+
+
+def test_results_side_by_side_are_lines_unless_their_norms_differ():
+    items = [ReportItem("", small(bounds=EXACT)), ReportItem("", small(name="b"))]
+    drawing = draw_side_by_side(items)
+    assert {"1: plain", "1: plain, certified", "2: b"} <= {*letters(drawing)}
+    assert draw_side_by_side([items[0], ReportItem("", small(norm="2"))]) is None
+
+
+POLARITIES = np.array([[[1.0, 0, 1, 0]], [[0, 1.0, 1, 0]]])
+FRAMES = np.stack([np.zeros((1, 1, 2)), np.ones((1, 1, 2))])
+
+
+def pixels(source):
+    return np.asarray(Image.open(io.BytesIO(content(source))))
+
+
+@pytest.mark.parametrize(
+    ("values", "row"),
+    [
+        (np.array([[[0, 0.25, 1.0]]]), [[0] * 3, [64] * 3, [255] * 3]),
+        (np.array([1.0, 0.0, 0.2]).reshape(3, 1, 1), [[255, 0, 51]]),
+        # Two polarities have two colours, and both are white.
+        (POLARITIES, [list(OFF), list(ON), [255] * 3, [0] * 3]),
+        # Frames are side by side with a line between.
+        (FRAMES, [[value] * 3 for value in (0, 0, 128, 255, 255)]),
+    ],
+    ids=["grey", "colours", "polarities", "frames"],
+)
+def test_samples_are_drawn_in_grey_in_colours_or_frame_by_frame(values, row):
+    assert pixels(draw_sample(values))[0].tolist() == row
+
+
+def test_a_difference_is_red_where_more_blue_where_less_on_its_own_scale():
+    less, same, more = pixels(draw_difference(np.array([[[-0.01, 0, 0.01]]])))[0].astype(int)
+    assert less[2] > less[0] + 50
+    assert more[0] > more[2] + 50
+    assert same.min() > 240
+    assert (pixels(draw_difference(np.zeros((1, 2, 2)))) > 240).all()
+
+
+def test_each_example_is_described_in_numbers():
+    x = np.zeros((2, 1, 8, 8))
+    adversarial = x.copy()
+    adversarial[0, 0, 0, :3] = 0.25
+    adversarial[1, 0, 0, 0] = 1
+    examples = replace(images(2), x=x, adversarial=adversarial, predicted=np.array([1, 1]))
+    legend, drawings = draw_examples(large(20), examples)
+    assert "at eps 8/255 in the maximum norm. Black is 0, white 1." in legend
+    assert [one.words for one in drawings] == [
+        "Sample 0, of class 0, taken for 1; 3 of 64 values changed, at most by 0.25.",
+        "Sample 1, of class 1, still taken for 1; 1 of 64 values changed, at most by 1.",
+    ]
+    assert [words for _, words in drawings[0].pictures] == [
+        "Sample 0, of class 0, original",
+        "Sample 0, of class 0, adversarial, taken for 1",
+        "Sample 0, of class 0, difference: largest change 0.25",
+    ]
+
+
+def test_frames_are_strips_and_their_colours_are_explained():
+    legend, drawings = draw_examples(large(20), frames(1, steps=30))
+    assert "Orange are events of the second channel" in legend
+    assert "Frames 1 to 20 of 30, side by side in time." in legend
+    assert pixels(drawings[0].pictures[0][0]).shape[1] == 20 * 24 + 19
+
+
+def test_as_many_examples_are_shown_as_the_page_has_room_for():
+    legend, some = draw_examples(large(20), images(MOST + 2))
+    assert len(some) == MOST
+    assert f"The first {MOST} of {MOST + 2} examples are shown." in legend
+    _, heavy = draw_examples(large(20), images(4, shape=(3, 224, 224)))
+    assert 1 <= len(heavy) < 4
+    assert sum(len(source) for one in heavy[1:] for source, _ in one.pictures) < ROOM
+
+
+NAN = replace(images(1), adversarial=np.full((1, 1, 8, 8), np.nan))
+
+
+@pytest.mark.parametrize(
+    ("examples", "words"),
+    [
+        (images(1, shape=(5, 7, 8)), "Samples of shape (5, 7, 8) are not drawn."),
+        (images(0), "There is none."),
+        (NAN, "They hold values that are not finite, and are not drawn."),
+    ],
+    ids=["shape", "none", "nan"],
+)
+def test_what_cannot_be_drawn_is_left_out_with_a_sentence(examples, words):
+    legend, drawings = draw_examples(large(20), examples)
+    assert drawings == []
+    assert legend.endswith(words)

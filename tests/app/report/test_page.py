@@ -1,0 +1,276 @@
+"""The page of evaluations: whole by itself, in order, told in words, and with colours that show."""
+
+import re
+from dataclasses import replace
+from email.message import Message
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from art_snn.app.report import page
+from art_snn.app.report.evaluation import Evaluation, ReportItem
+from art_snn.app.report.page import MOST_SAMPLES, render_page
+from art_snn.app.report.verdict import describe_verdict, verdicts
+from art_snn.findings import Remedy
+from tests.evaluations import (
+    CERTIFICATE,
+    EXACT,
+    RISES,
+    VANISHED,
+    WEAK,
+    evaluation,
+    frames,
+    images,
+    large,
+    provenance,
+    record,
+    small,
+    trial,
+)
+from tests.pages import colours, contrast, tree, without_charts
+
+EPS = 8 / 255
+DOCS = Path(__file__).parents[3] / "docs"
+
+
+def alone(evaluation: Evaluation) -> str:
+    return render_page([ReportItem("", evaluation, objection="No examples.")])
+
+
+OTHERS = (small(), small(norm="2"))
+PAGES = {
+    "findings": lambda: render_page([ReportItem("", large(60), images(3))]),
+    "certified": lambda: alone(small(certificate=CERTIFICATE, bounds=EXACT, findings=(RISES,))),
+    "three": lambda: render_page(
+        [ReportItem("x", large(20), frames(2)), *(ReportItem("y", one) for one in OTHERS)]
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=PAGES)
+def html(request):
+    return PAGES[request.param]()
+
+
+@pytest.fixture(scope="module")
+def document(html):
+    return tree(html)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Pages have no figures within the test, which take most of their time."""
+    without_charts(monkeypatch)
+
+
+def test_nothing_comes_from_elsewhere_and_one_script_copies(html, document):
+    assert document.every("iframe", "object", "embed") == []
+    (script,) = document.every("script")
+    assert script.attributes == {}
+    assert "clipboard" in script.text
+    buttons = document.every("button")
+    assert all("hidden" in button.attributes for button in buttons)
+    assert len(buttons) == document.text.count("art-snn evaluate --data")
+    for element in document.every():
+        for name, value in element.attributes.items():
+            assert not name.startswith("on")
+            if name in ("src", "href"):
+                assert value.startswith(("#", "data:"))
+    style = "".join(element.text for element in document.every("style"))
+    assert "url(" not in style
+    assert "@import" not in style
+    assert html.endswith("</html>\n")
+
+
+def test_it_is_valid_html(html):
+    html5lib = pytest.importorskip("html5lib")
+    html5lib.HTMLParser(strict=True).parse(html)
+
+
+def test_headings_descend_by_one_below_a_single_first(document):
+    levels = [int(one.name[1]) for one in document.every("h1", "h2", "h3", "h4", "h5", "h6")]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+
+
+def test_names_are_given_once_and_whatever_is_referred_to_is_there(document):
+    elements = document.every()
+    names = [one.attributes["id"] for one in elements if "id" in one.attributes]
+    assert len(names) == len(set(names))
+    kinds = ("aria-labelledby", "aria-describedby")
+    words = [one.attributes.get(kind, "") for one in elements for kind in kinds]
+    referred = set(" ".join(words).split())
+    links = {one.attributes["href"][1:] for one in elements if one.name == "a"}
+    assert referred
+    assert referred | links <= set(names)
+
+
+def test_each_picture_has_words_and_each_chart_its_numbers(document):
+    pictures = document.every("img")
+    assert all(len(one.attributes["alt"]) > 10 for one in pictures)
+    charts = [one for one in pictures if "svg" in one.attributes["src"][:20]]
+    assert charts
+    assert all(re.search(r"\d", one.attributes["alt"]) for one in charts)
+
+
+def test_tables_have_captions_and_heads_and_can_be_moved_by_the_keyboard(document):
+    tables = document.every("table")
+    moved = [one for one in document.every("div") if one.attributes.get("class") == "scroll"]
+    assert len(moved) == len(tables) >= 2
+    for box in moved:
+        assert box.attributes["tabindex"] == "0"
+        assert box.attributes["role"] == "group"
+        (table,) = box.every("table")
+        assert table.every("caption")[0].text
+        heads = table.every("th")
+        assert all(head.attributes["scope"] in ("row", "col") for head in heads)
+        assert all(head.text for head in heads)
+
+
+def test_it_says_its_language_and_fits_phones_in_both_schemes(document):
+    assert document.every("html")[0].attributes["lang"] == "en"
+    metas = {one.attributes.get("name"): one.attributes for one in document.every("meta")}
+    assert metas["viewport"]["content"] == "width=device-width, initial-scale=1"
+    assert metas["color-scheme"]["content"] == "light dark"
+    first = document.every("body")[0].every()[0]
+    assert (first.name, first.attributes["href"]) == ("a", "#main")
+
+
+def test_the_same_evaluations_give_the_same_page():
+    assert PAGES["certified"]() == PAGES["certified"]()
+
+
+def test_it_begins_with_the_name_a_sentence_and_a_small_table(undrawn):
+    for result, kind in ((large(400), "open"), (small(), "closed")):
+        (header,) = tree(alone(result)).every("header")
+        assert header.every()[0].name == "h1"
+        assert header.every("h1")[0].text == "plain"
+        assert "vgg5 on digits" in header.every("p")[0].text
+        (verdict,) = header.every("div")[:1]
+        assert verdict.attributes["class"] == f"verdict {kind}"
+        (sentence,) = verdict.every("p")
+        assert sentence.text == describe_verdict(result, verdicts(result)[-1])
+        assert len(re.findall(r"\d+", sentence.text)) <= 5
+        heads = [head.text for head in verdict.every("thead")[0].every("th")]
+        assert heads == ["eps", "clean accuracy", "robust accuracy", "findings"]
+        assert len(verdict.every("tr")) == 1 + len(result.budgets)
+
+
+def test_findings_are_cards_and_those_that_change_no_verdict_come_apart(undrawn):
+    error = replace(
+        VANISHED,
+        id="state-kept",
+        title="state kept",
+        severity="error",
+        sentence="It forgets.",
+        eps=EPS,
+    )
+    findings = (VANISHED, error, replace(error, eps=4 / 255), WEAK)
+    articles = tree(alone(large(40, findings=findings))).every("article")
+    kinds = [one.attributes["class"] for one in articles]
+    assert kinds == ["finding open error", "finding open warning", "finding other warning"]
+    heads = [one.every("h3")[0].text for one in articles]
+    assert heads[:2] == ["Error: State kept", "Warning: Vanished gradients"]
+    text = articles[0].text
+    for words in ("at eps 4/255 and 8/255", "It forgets.", f"What to do: {VANISHED.remedy}"):
+        assert text.count(words) == 1
+    (details,) = articles[0].every("details")
+    for words in ("zero 0.12", VANISHED.limit):
+        assert words in details.text
+    assert WEAK.about in articles[2].text
+
+
+@pytest.mark.parametrize("address", ["", "https://a.example/docs/index.md"])
+def test_the_glossary_explains_the_words_and_links_them_where_the_docs_are_known(
+    address, undrawn, monkeypatch
+):
+    monkeypatch.setattr(page, "documentation", lambda: address)
+    (words,) = [
+        one for one in tree(alone(small())).every("dl") if one.attributes.get("class") == "glossary"
+    ]
+    terms = {one.text for one in words.every("dt")}
+    assert {"rule", "STBP", "RGA", "HART", "white box", "masked gradient", "norm"} <= terms
+    assert {"plan", "stage", "EOT", "eps, the budget", "confidence interval"} <= terms
+    assert all(one.text.endswith(".") for one in words.every("dd"))
+    links = [one.attributes["href"] for one in words.every("a")]
+    assert len(links) == (len(terms) if address else 0)
+    files = [DOCS / link.removeprefix("https://a.example/docs/") for link in links]
+    assert all(file.is_file() for file in files)
+
+
+def test_what_users_write_is_text_and_never_markup():
+    evil = "<script>alert(1)</script>&\"'"
+    one = trial(evil, EPS, (0, 1, -1), (evil, "b"), skipped=(record(evil, "skipped", evil),))
+    changes = dict.fromkeys(("about", "id", "title", "limit"), evil)
+    finding = replace(VANISHED, evidence={evil: 1.0}, remedies=(Remedy(evil),), **changes)
+    content = replace(small().provenance, command=evil, commit=evil, rules={evil: evil})
+    result = evaluation(one, title=evil, provenance=content, findings=(finding,))
+    for html in (alone(result), render_page([ReportItem(evil, result)] * 2)):
+        assert html.count("<script") == 1
+        assert tree(html).text.count("<script>alert(1)</script>") > 10
+
+
+def test_of_many_samples_the_first_are_listed_and_the_page_stays_small():
+    count = MOST_SAMPLES + 500
+    html = render_page([ReportItem("", large(count), images(12, (3, 32, 32)))])
+    assert len(html) < 2_000_000
+    assert f"Results of the first {MOST_SAMPLES} of {count} samples" in html
+    assert "The others are in the file of the evaluation." in html
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "No findings on 100 examined samples."),
+        ({"provenance": provenance(examined=0)}, "No samples were examined for findings"),
+        ({"provenance": provenance(command="art-snn that")}, "art-snn that"),
+        ({"certificate": CERTIFICATE}, "Certified accuracy"),
+        ({"certificate": CERTIFICATE}, "confidence of 99.9 %"),
+        ({"bounds": EXACT}, "Certified samples are those that no attack can break."),
+        ({"bounds": EXACT}, "so the number is exact: certified and attacked agree."),
+    ],
+)
+def test_what_was_done_and_found_is_said(changes, words, undrawn):
+    assert words in tree(alone(small(**changes))).text
+    assert not changes or words not in tree(alone(small())).text
+
+
+def test_letters_show_on_their_ground_in_the_light_and_in_the_dark(undrawn):
+    for scheme in colours(alone(small())):
+        for ground in ("ground", "raised"):
+            for letters in ("ink", "soft", "link", "open", "closed"):
+                assert contrast(scheme[letters], scheme[ground]) >= 4.5, (letters, ground)
+
+
+@pytest.mark.parametrize(
+    ("urls", "address"),
+    [
+        (["Documentation, https://a.example/docs/", "Issues, b"], "https://a.example/docs/"),
+        (["Issues, https://b.example"], ""),
+        ([f"Documentation, https://a.example{page.UNKNOWN}art_snn"], ""),
+    ],
+)
+def test_the_address_is_that_of_the_package_and_none_while_it_is_a_placeholder(
+    urls, address, monkeypatch
+):
+    message = Message()
+    for url in urls:
+        message["Project-URL"] = url
+    monkeypatch.setattr(page, "metadata", lambda _: message)
+    assert page.documentation() == address
+
+
+@pytest.mark.parametrize(
+    ("address", "other"),
+    [
+        ("https://a.example/blob/HEAD/docs/index.md", "https://a.example/blob/HEAD/docs/rules.md"),
+        ("https://a.example/en/latest/", "https://a.example/en/latest/rules.html"),
+        ("https://a.example/en/latest", "https://a.example/en/latest/rules.html"),
+        ("https://a.example/index.html", "https://a.example/rules.html"),
+    ],
+)
+def test_other_pages_lie_next_to_the_first_one(address, other, monkeypatch):
+    monkeypatch.setattr(page, "documentation", lambda: address)
+    assert page.page_address("rules") == other

@@ -1,0 +1,282 @@
+"""Evaluations as tables and sentences: one, and several side by side."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from art_snn.app.evaluate import EvaluationResult
+from art_snn.app.report import tables
+from art_snn.app.report.evaluation import Evaluation, ReportItem
+from art_snn.app.tables import Notes, render
+from art_snn.attacks import Outcome
+from tests.evaluations import (
+    CERTIFICATE,
+    EXACT,
+    RISES,
+    STAGES,
+    VANISHED,
+    WEAK,
+    evaluation,
+    large,
+    proven,
+    provenance,
+    record,
+    small,
+    trial,
+)
+
+EPS = 8 / 255
+ROBUST = ("robust accuracy", "findings")
+
+
+def lines_of(result):
+    """The notes of an evaluation, its findings first."""
+    return next(part.lines for part in tables.evaluation_parts(result) if isinstance(part, Notes))
+
+
+def test_the_table_of_attacks_has_a_row_per_attack_and_the_union():
+    table = tables.attack_table(small())
+    names, _, _, success, robust, queries, p = zip(*table.rows, strict=True)
+    assert names == ("standard", "PGD-7 by stbp", "union of all")
+    assert table.titles[-1] == "against standard"
+    # Each breaks one of the three that were right, of which neither breaks the other's.
+    assert success == ("33.3 % [6.1, 79.2]", "33.3 % [6.1, 79.2]", "66.7 % [20.8, 93.9]")
+    assert [share.startswith("at most 50.0 %") for share in robust] == [True, True, False]
+    # Queries of the samples that were right: 2 * row + 2 passes of rows 1 to 3.
+    assert queries == ("6", "6", "")
+    assert p == ("", "as strong, p = 1", "")
+
+
+def test_numbers_with_an_open_finding_are_upper_bounds_everywhere():
+    result = large(40)
+    assert all(row[4].startswith("at most ") for row in tables.attack_table(result).rows)
+    assert [row[2][:8] for row in tables.verdict_table(result).rows] == ["at most "] * 3
+
+
+def test_a_finding_is_one_line_with_its_remedy_at_all_budgets_that_it_concerns():
+    (line,) = lines_of(small(findings=(RISES,)))
+    start = "Warning: Success still rises with steps (standard, at every budget). Measured: broken"
+    assert line.startswith(start)
+    assert line.endswith(RISES.remedy)
+    words = [(1 / 255, "It broke 1 of 4."), (8 / 255, "It broke 2 of 4.")]
+    several = [replace(VANISHED, sentence=text, eps=eps) for eps, text in words]
+    weak = replace(WEAK, sentence="More steps break more.", severity="error")
+    vanished, success = lines_of(small(findings=(weak, *several)))
+    assert vanished.startswith(
+        "Warning: Vanished gradients (stbp gradients, at eps 1/255 and 8/255)"
+    )
+    assert vanished.endswith(f"1/255: {words[0][1]} At eps 8/255: {words[1][1]} {VANISHED.remedy}")
+    assert success.startswith("Does not change the verdict: Success still rises with steps (PGD-7")
+    # Without a plan that decides it is about the verdict.
+    (first, *_) = lines_of(small(plan="", findings=(weak,)))
+    assert first.startswith("Error: Success still rises")
+
+
+def test_a_terminal_of_80_columns_has_room_for_all_lines_but_the_command():
+    names = {"name": "a" * 80, "findings": (VANISHED, RISES, WEAK)}
+    text = EvaluationResult(large(40, **names)).render()
+    assert max(map(len, text.partition("Reproduce:")[0].splitlines())) <= 80
+    assert text.endswith(f"Reproduce:\n\n{large(2).provenance.command}\n")
+    # What does not fit is in Markdown.
+    assert "attack success" not in text
+    assert "attack success" in EvaluationResult(large(40)).render("markdown")
+
+
+def test_stages_are_counted_by_trial_and_budget():
+    assert tables.stage_table(small()).rows == [
+        ("standard", STAGES[0].description, "8/255", "0"),
+        ("standard", STAGES[1].description, "8/255", "1"),
+        ("PGD-7 by stbp", "PGD()", "8/255", "1"),
+    ]
+
+
+def test_attacks_that_differ_are_listed_apart_from_those_that_do_not():
+    strong, weak = trial("a", EPS, [0] * 8), trial("b", EPS, [-1] * 8)
+    differ, alike = tables.difference_tables(evaluation(strong, weak, trial("c", EPS, [-1] * 8)))
+    # Eight against none: two of 2^8 outcomes are as extreme, p = 2 / 256.
+    counts = ("8/255", "8", "0", "p = 0.0078")
+    assert differ.rows == [("a", "b", *counts), ("a", "c", *counts)]
+    assert alike.rows == [("b", "c", "8/255", "0", "0", "p = 1")]
+
+
+def test_the_fate_of_a_sample_is_decided_by_the_first_attack_that_broke_it():
+    first = trial("a", 1 / 255, (Outcome.UNANSWERED, -2, -1, -1, 1), ("x", "y"))
+    larger = trial("a", 2 / 255, (-3, -2, 0, -1, 0), ("x", "y"))
+    weak = trial("b", 2 / 255, (-3, -2, 0, 0, 0))
+    result = evaluation(first, larger, weak)
+    clean = ["no prediction", "misclassified as 2"]
+    assert tables.sample_results(result, 0.0) == [*clean, "right", "right", "right"]
+    assert tables.sample_results(result, 1 / 255) == [
+        *clean,
+        "survives",
+        "survives",
+        "broken by a, y",
+    ]
+    last = ["broken by a, x", "broken by b", "broken by a, y at 1/255"]
+    assert tables.sample_results(result, 2 / 255) == [*clean, *last]
+    table = tables.sample_table(result, 2)
+    assert table.titles == ["sample", "label", "predicted", "at 1/255", "at 2/255"]
+    assert table.rows == [("0", "0", "none", *2 * clean[:1]), ("1", "1", "2", *2 * clean[1:])]
+
+
+def test_of_a_random_network_the_wrong_draws_are_counted():
+    one = trial("a", EPS, (-2, -1), draws=11, votes=np.array([7, 0]))
+    # One more draw, which the column of predictions shows, is right by chance.
+    result = evaluation(one, clean=(0, 1))
+    assert tables.sample_results(result, 0.0) == ["misclassified in 7 of 11 draws", "right"]
+
+
+def test_what_attacks_could_not_do_is_remarked():
+    why = "the same stage already runs, b. Why."
+    native = [record("native", "native", "Why.", name) for name in "bc"]
+    skipped = [*(record(name, "repeated", why) for name in "de"), record("f", "skipped", "other")]
+    one = trial("a", EPS, (-3, -1), native, draws=11, skipped=tuple(skipped))
+    assert tables.remarks(evaluation(one)) == [
+        "a ran 2 stages with the network's own gradient. The first is b: Why.",
+        "a skipped 2 stages that would repeat another. The first is d: the same stage already "
+        "runs, b. Why.",
+        "a skipped f: other.",
+        "Samples without a prediction, which count as not correct: 1.",
+        "The network is random: most of 11 predictions decide what is broken.",
+    ]
+    assert tables.remarks(small()) == []
+
+
+def test_bounds_have_a_column_of_verdicts_and_a_row_below_the_union():
+    result = small(bounds=EXACT)
+    table = tables.verdict_table(result)
+    assert table.titles == ["eps", "clean accuracy", "certified accuracy", *ROBUST]
+    assert table.rows[0][2] == table.rows[0][3] == "25.0 % [4.6, 69.9]"
+    union, certified = tables.attack_table(result).rows[-2:]
+    assert (union[0], certified[0]) == ("union of all", "certified")
+    assert certified[4] == "at least 25.0 % [4.6, 69.9]"
+    assert tables.sample_results(result, EPS)[3] == "certified"
+    spared, exact = tables.remarks(result)
+    assert spared.endswith(
+        "Those were not attacked, and stand in the table of attacks without queries."
+    )
+    assert exact == "The robust accuracy at eps 8/255 is exact: certified and attacked agree."
+    (checked,) = tables.remarks(small(bounds=(proven(-1, -1, -1, -1, checked=True),)))
+    assert checked.endswith("Those were also attacked, and none was broken.")
+
+
+def test_certificates_are_shown_against_the_radius():
+    result = small(certificate=CERTIFICATE)
+    shares = [(row[0], row[1].split(" ")[0]) for row in tables.certificate_table(result).rows]
+    assert shares == [("0", "50.0"), ("0.02", "25.0"), ("0.04", "25.0"), ("0.06", "25.0")]
+    words = tables.describe_certificate(result)
+    assert "No class for 25.0 %" in words
+    assert "radius is 0.025 on average" in words
+    assert words in tables.evaluation_parts(result)
+    assert (tables.describe_certificate(small()), tables.certificate_table(small()).rows) == (
+        "",
+        [],
+    )
+    nothing = replace(CERTIFICATE, predicted=np.full(4, -1), radius=np.zeros(4))
+    assert len(tables.certificate_table(small(certificate=nothing)).rows) == 1
+
+
+def test_classes_have_their_counts_without_an_attack_and_at_each_budget():
+    # The smaller budget breaks the first sample, and the fourth was never right.
+    trials = trial("a", 0.1, (0, -1, -1, -2, -1)), trial("a", 0.2, (0, 0, -1, -2, 0))
+    table = tables.class_table(evaluation(*trials, labels=(2, 5, 2, 5, 2)))
+    titles = ("class", "samples", "without an attack", "at eps 0.1", "at eps 0.2")
+    assert table.titles == titles
+    assert table.rows == [["2", "3", "3", "2", "1"], ["5", "2", "1", "1", "0"]]
+
+
+def test_settings_and_digests_say_when_where_and_how_it_was_measured():
+    settings = dict(tables.setting_table(small(date="2026-11-01T00:30:00+02:00")).rows)
+    expected = {"date": "31 October 2026, 22:30 UTC", "time taken": "1 min 23 s", "seed": "0"}
+    expected |= {"device": "AMD EPYC", "time steps (T)": "8", "encoder": "direct"}
+    expected["rule stbp"] = "STBP(surrogate=Triangle(width=1.0))"
+    assert expected.items() <= settings.items()
+    digests = dict(tables.digest_table(small()).rows)
+    expected = {"torch": "2.9.0", "fingerprint": "0123456789abcdef", "commit": "2795f59"}
+    assert expected.items() <= digests.items()
+    bare = small(provenance=provenance(commit="", steps=None))
+    assert "commit" not in dict(tables.digest_table(bare).rows)
+    assert "time steps (T)" not in dict(tables.setting_table(bare).rows)
+
+
+def of(stage: Any, samples: str, labels: Any = None, **changes: Any) -> Evaluation:
+    labels = tuple([0] * len(samples) if labels is None else labels)
+    changes = {"samples": tuple(samples), "labels": labels} | changes
+    return evaluation(trial("a", EPS, stage), **changes)
+
+
+def items(*evaluations: Evaluation) -> list[ReportItem]:
+    return [ReportItem(f"{place}.json", one) for place, one in enumerate(evaluations)]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "labels", "rows"),
+    [
+        ("abc", "cxba", None, [(0, 3), (1, 2), (2, 0)]),
+        # Those that occur several times are paired one by one.
+        ("aaba", "aca", None, [(0, 0), (1, 2)]),
+        ("aca", "aaba", None, [(0, 0), (2, 1)]),
+        # The same sample with another label is another one.
+        ("aa", "aa", ((0, 1), (1, 1)), [(1, 0)]),
+    ],
+)
+def test_samples_are_paired_by_digest_and_label_whatever_their_order(one, other, labels, rows):
+    first, second = labels or (None, None)
+    pair = of((-1,) * len(one), one, first), of((-1,) * len(other), other, second)
+    assert tables.match_samples(*pair) == rows
+
+
+def test_what_differs_is_counted_tested_and_listed():
+    # Of six common samples one is wrong at first in the second; the first breaks a, the second
+    # c to f, of which none stands in the first alone but these.
+    one = of((0, -1, -1, -1, -1, -1), "abcdef", name="plain")
+    other = of((-1, -2, 0, 0, 0, 0, -1), "abcdefg", name="hardened")
+    ((words, counts, differing),) = tables.compare_pairs(items(one, other))
+    assert words == "plain and hardened share 6 samples."
+    assert counts.titles[2:4] == ["in plain alone", "in hardened alone"]
+    # In both survives none, in the first alone b to f, in the second alone a: p = 14 / 64.
+    at = "at eps 8/255 in the maximum norm"
+    assert counts.rows[0] == ("without an attack", "5", "1", "0", "p = 1")
+    assert counts.rows[1] == (at, "0", "5", "1", "p = 0.22")
+    (clean, wrong), (attacked, broken) = differing
+    assert (clean, attacked) == ("without an attack", at)
+    assert [row[0] for row in wrong.rows] == ["1"]
+    assert broken.titles == ["sample in plain", "in hardened", "label", "plain", "hardened"]
+    assert broken.rows[0] == ("0", "0", "0", "broken by a", "survives")
+    assert broken.rows[1] == ("1", "1", "0", "survives", "misclassified as 2")
+
+
+def test_results_without_a_common_sample_or_budget_say_so():
+    both = items(of((-1,), "a"), of((-1,), "b"))
+    ((words, counts, _),) = tables.compare_pairs(both)
+    assert counts is None
+    assert "no sample in common" in words
+    assert words in tables.side_parts(both)
+    for changes in ({"norm": "2"}, {"trials": (trial("a", 0.5, (-1,)),)}):
+        pair = items(of((-1,), "a"), of((-1,), "a", **changes))
+        ((words, counts, _),) = tables.compare_pairs(pair)
+        assert [row[0] for row in counts.rows] == ["without an attack"]
+        assert words == "plain (1) and plain (2) share 1 sample and no budget."
+
+
+def test_all_pairs_are_compared_by_their_names_and_by_numbers_where_these_are_the_same():
+    names = [of((-1,), "a", name=name) for name in ("plain", "hardened", "plain")]
+    assert tables.labels(items(*names)) == ["plain (1)", "hardened", "plain (3)"]
+    starts = [words.partition(" share")[0] for words, _, _ in tables.compare_pairs(items(*names))]
+    assert starts == ["plain (1) and hardened", "plain (1) and plain (3)", "hardened and plain (3)"]
+
+
+def test_verdicts_are_listed_with_their_findings():
+    unexamined = small(provenance=provenance(examined=0))
+    three = items(small(), small(findings=(VANISHED,)), unexamined)
+    share = "25.0 % [4.6, 69.9]"
+    assert [row[-2:] for row in tables.side_table(three).rows] == [
+        (share, "0"),
+        (f"at most {share}", "1"),
+        (f"at most {share}", "not examined"),
+    ]
+    text = render(tables.side_parts(three), "markdown")
+    assert "3 evaluations side by side" in text
+    assert "- plain (2): vgg5 on digits (1.json)" in text

@@ -1,0 +1,282 @@
+"""The verdict in numbers and in plain words, and findings as cards."""
+
+from dataclasses import replace
+
+import pytest
+
+from art_snn.app.report.verdict import (
+    capital,
+    count_words,
+    describe_budgets,
+    describe_doubts,
+    describe_trial,
+    describe_verdict,
+    evaluation_content,
+    format_eps,
+    join_words,
+    make_cards,
+    verdicts,
+)
+from art_snn.findings import DRAWS, Finding
+from tests.evaluations import (
+    EXACT,
+    GAP,
+    RISES,
+    VANISHED,
+    WEAK,
+    evaluation,
+    large,
+    proven,
+    provenance,
+    small,
+    trial,
+)
+
+EPS = 8 / 255
+RANDOM = Finding("random-network", "random network", {"most": 3}, "if draws differ", (DRAWS,))
+ERROR = replace(VANISHED, severity="error")
+SURE, AT_MOST = "25.0 % [4.6, 69.9]", "at most 25.0 % [4.6, 69.9]"
+NONE, ONE = "No warning casts doubt", "One warning suggests"
+LOST = trial("standard", EPS, (-2, 0, 0, 0))
+
+
+def summary(result):
+    return evaluation_content(result)["summary"]
+
+
+@pytest.mark.parametrize(
+    ("norm", "budgets", "words"),
+    [
+        ("inf", [0.05, 0.1, 8 / 255], "at eps 0.05, 0.1 and 8/255"),
+        ("0", [1], "with 1 changed value"),
+        ("0", [1, 2], "with 1 and 2 changed values"),
+        ("shift", [3], "with spikes moved by 3 steps"),
+    ],
+)
+def test_budgets_are_counted_in_their_norm(norm, budgets, words):
+    assert describe_budgets(norm, *budgets) == words
+
+
+@pytest.mark.parametrize(
+    ("norm", "eps", "number"),
+    [
+        ("inf", 8 / 255, "8/255"),
+        ("inf", 0.0313, "0.0313"),
+        ("inf", 0.2, "0.2"),
+        ("2", 8 / 255, "0.03137"),
+        ("0", 12345.0, "12345"),
+    ],
+)
+def test_a_budget_is_a_fraction_only_where_it_is_exactly_that(norm, eps, number):
+    assert format_eps(norm, eps) == number
+
+
+def test_words_are_listed_counted_and_begin_with_a_capital():
+    assert list(map(join_words, (["a"], ["a", "b"], [*"abc"]))) == ["a", "a and b", "a, b and c"]
+    assert [count_words(count, "sample") for count in (0, 1)] == ["0 samples", "1 sample"]
+    assert capital("at eps 8/255 by STBP") == "At eps 8/255 by STBP"
+
+
+def test_a_summary_has_the_verdict_of_each_budget_in_numbers():
+    trials = trial("a", 0.1, (0, -1, -1, -2)), trial("a", 0.2, (-1, 0, -1, -2))
+    first, second = summary(evaluation(*trials, findings=(VANISHED, replace(RISES, eps=0.2))))
+    assert (first["eps"], first["norm"], first["clean"], first["robust"]) == (0.1, "inf", 0.75, 0.5)
+    assert (first["upper_bound"], first["findings"]) == (True, [VANISHED.id])
+    # The Wilson interval of two in four.
+    assert (first["low"], first["high"]) == (pytest.approx(0.15003899), pytest.approx(0.84996101))
+    assert (second["robust"], second["findings"]) == (0.25, [VANISHED.id, RISES.id])
+
+
+# One of four survives: one was wrong, each of the two attacks broke another one.
+@pytest.mark.parametrize(
+    ("changes", "share", "doubt"),
+    [
+        ({}, SURE, NONE),
+        ({"findings": (RISES,)}, AT_MOST, ONE),
+        ({"findings": (RISES, VANISHED)}, AT_MOST, "Two warnings suggest"),
+        ({"provenance": provenance(examined=0)}, AT_MOST, "Nothing was examined"),
+        ({"plan": ""}, AT_MOST, "A single attack cannot show"),
+        ({"findings": (RISES, ERROR)}, AT_MOST, "One error must be fixed"),
+        # A plan handles random networks, and does not depend on other attacks.
+        ({"findings": (RANDOM,)}, SURE, NONE),
+        ({"findings": (RANDOM,), "plan": ""}, AT_MOST, ONE),
+        ({"findings": (WEAK,)}, SURE, NONE),
+        ({"findings": (WEAK,), "plan": ""}, AT_MOST, ONE),
+        # What concerns another budget says nothing about this one.
+        ({"findings": (replace(RISES, eps=4 / 255),)}, SURE, NONE),
+        ({"findings": (replace(RISES, eps=EPS),)}, AT_MOST, ONE),
+    ],
+)
+def test_findings_and_what_was_not_done_make_the_number_an_upper_bound(changes, share, doubt):
+    result = small(**changes)
+    (verdict,) = verdicts(result)
+    assert verdict.share == share
+    start = "Of 4 images, 3 are classified correctly, and 1 still is after an attack that changes"
+    words = describe_verdict(result, verdict)
+    assert words.startswith(f"{start} no pixel by more than 8/255. {doubt}")
+    (content,) = summary(result)
+    assert content["upper_bound"] == (share == AT_MOST)
+    assert (content["clean"], content["robust"], content["eps"]) == (0.75, 0.25, EPS)
+
+
+def test_nothing_is_below_a_robust_accuracy_of_zero():
+    result = evaluation(trial("a", 0.1, (0, 0, -2)), findings=(VANISHED,))
+    (verdict,) = verdicts(result)
+    assert verdict.share.startswith("0.0 %")
+    end = "none still are after an attack that changes no pixel by more than 0.1."
+    assert describe_verdict(result, verdict).endswith(end)
+    assert not summary(result)[0]["upper_bound"]
+    fed_wrongly = replace(result, findings=(ERROR, replace(ERROR, about="network")))
+    words = describe_verdict(fed_wrongly, verdicts(fed_wrongly)[0])
+    assert words.endswith("Two errors must be fixed before this number means anything.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "share", "proof"),
+    [
+        # What is certified is all that stands: no better attack can break more of it.
+        (
+            {},
+            SURE,
+            "no such attack breaks it, so the number is exact: certified and attacked agree.",
+        ),
+        ({"findings": (RISES, VANISHED)}, SURE, "certified and attacked agree."),
+        ({"provenance": provenance(examined=0)}, SURE, "certified and attacked agree."),
+        ({"plan": ""}, SURE, "certified and attacked agree."),
+        # Whoever feeds the network wrongly certifies wrongly, too.
+        ({"findings": (ERROR,)}, AT_MOST, "One error must be fixed before this number means"),
+        ({"bounds": GAP}, SURE, f"Bounds prove nothing here. {NONE}"),
+        ({"bounds": GAP, "findings": (RISES,)}, AT_MOST, f"Bounds prove nothing here. {ONE}"),
+    ],
+)
+def test_a_number_that_bounds_meet_is_exact_whatever_was_found(changes, share, proof):
+    result = small(**({"bounds": EXACT} | changes))
+    (verdict,) = verdicts(result)
+    assert verdict.share == share
+    assert proof in describe_verdict(result, verdict)
+    (content,) = summary(result)
+    assert content["exact"] == verdict.exact == ("agree" in proof)
+    assert content["certified"] == (0 if "bounds" in changes else 0.25)
+    assert content["upper_bound"] == (share == AT_MOST)
+
+
+def test_between_what_is_certified_and_what_was_attacked_lies_the_robust_accuracy():
+    trials = [trial("standard", eps, (-2, 0, -1, -1)) for eps in (0.1, 0.2)]
+    # What is certified within the larger budget is so within the smaller one.
+    several = proven(-1, -1, -1, -1, eps=0.1), proven(-1, -1, -1, 2, eps=0.2)
+    result = evaluation(*trials, plan="standard", bounds=several)
+    words = "Bounds prove for 1 that no such attack breaks it: the robust accuracy is between "
+    words += f"25.0 % (certified) and 50.0 % (attacked). {NONE} on this number."
+    for verdict in verdicts(result):
+        assert words in describe_verdict(result, verdict)
+        assert f"between {SURE} (certified) and 50.0 % [15.0, 85.0] (attacked)" in str(verdict)
+    assert str(verdicts(small(bounds=EXACT))[0]).endswith("exact: certified and attacked agree")
+
+
+def test_no_attack_leaves_an_upper_bound_that_leaves_no_more_than_is_certified():
+    first = small().trials[0]
+    others = {"bounds": (proven(-1, -1, 1, 1),), "findings": (replace(RISES, about="standard"),)}
+    result = evaluation(first, trial("weak", EPS, (-2, -1, -1, -1)), plan="standard", **others)
+    (verdict,) = verdicts(result)
+    assert verdict.exact
+    shares = [describe_trial(result, one, verdict) for one in result.trials]
+    assert [share.startswith("at most") for share in shares] == [False, True]
+    assert describe_doubts(result, make_cards(result)[0]).startswith("No finding on 100 examined")
+
+
+def test_what_breaks_at_a_smaller_budget_is_broken_at_a_larger_one():
+    trials = trial("a", 1 / 255, (0, -1, -1, -1)), trial("a", 2 / 255, (-1, 0, -1, -1))
+    results = verdicts(evaluation(*trials, findings=(VANISHED,)))
+    assert [verdict.outcome.robust_accuracy.count for verdict in results] == [3, 2]
+    assert [verdict.robust for verdict in results] == [0.75, 0.5]
+
+
+def test_an_attack_leaves_an_upper_bound_where_others_left_less_or_a_finding_is_about_it():
+    (first, _), share = small().trials, "50.0 % [15.0, 85.0]"
+    weak = replace(first, name=WEAK.about)
+    for result, expected in (
+        (small(), [f"at most {share}", f"at most {share}"]),
+        (evaluation(first, plan="standard"), [share]),
+        (evaluation(first, weak, plan="standard", findings=(WEAK,)), [share, f"at most {share}"]),
+    ):
+        (verdict,) = verdicts(result)
+        assert [describe_trial(result, one, verdict) for one in result.trials] == expected
+
+
+@pytest.mark.parametrize(
+    ("norm", "eps", "change"),
+    [
+        ("inf", 0.1, "changes no pixel by more than 0.1"),
+        ("2", 0.5, "moves no image by more than 0.5 in the Euclidean norm"),
+        ("0", 1, "changes at most 1 value of each"),
+        ("0", 40, "changes at most 40 values of each"),
+        ("shift", 2, "moves no spike by more than 2 time steps"),
+    ],
+)
+def test_budgets_have_the_words_of_their_norm(norm, eps, change):
+    result = evaluation(trial("a", eps, (0, -1)), norm=norm)
+    assert f"an attack that {change}." in describe_verdict(result, verdicts(result)[0])
+
+
+def rises(eps: float, **changes):
+    return replace(RISES, eps=eps, **changes)
+
+
+def test_the_same_finding_at_several_budgets_is_one_card():
+    findings = [rises(e / 255, sentence="More steps break more.") for e in (4, 8)]
+    (card,), others = make_cards(large(40, findings=tuple(findings)))
+    assert others == []
+    assert card.name == "Success still rises with steps"
+    assert card.place == "standard, at eps 4/255 and 8/255"
+    assert card.sentences == ("More steps break more.",)
+    assert card.remedies == (RISES.remedy,)
+    assert card.limits == (RISES.limit,)
+    numbers = "broken\u00a0612, with twice the steps\u00a0633, p\u00a01.2e-05"
+    assert card.figures == (("at eps 4/255", numbers), ("at eps 8/255", numbers))
+
+
+def test_sentences_that_differ_are_told_by_budget_and_evidence_stands_in_for_none():
+    texts = dict(zip((2, 4, 8), ("One.", "Two.", "One."), strict=True))
+    findings = tuple(rises(e / 255, sentence=text) for e, text in texts.items())
+    ((card,), _) = make_cards(large(40, findings=findings))
+    assert card.sentences == ("At eps 2/255 and 8/255: One.", "At eps 4/255: Two.")
+    ((card,), _) = make_cards(large(40, findings=(VANISHED,)))
+    assert card.sentences == ("Measured: zero\u00a00.12, not finite\u00a00.",)
+    assert card.place == "stbp gradients, at every budget"
+
+
+def test_findings_about_other_things_are_other_cards_and_errors_come_first():
+    error = replace(VANISHED, about="network", severity="error")
+    decisive, others = make_cards(large(40, findings=(VANISHED, error, WEAK)))
+    assert [(card.severity, card.place.split(",")[0]) for card in decisive] == [
+        ("error", "network"),
+        ("warning", "stbp gradients"),
+    ]
+    assert [card.place for card in others] == ["PGD-7 by stbp, at every budget"]
+
+
+def test_where_nothing_survives_no_finding_casts_doubt():
+    result = evaluation(LOST, plan="standard", findings=(rises(EPS),))
+    decisive, others = make_cards(result)
+    assert (decisive, len(others)) == ([], 1)
+    words = "No finding on 100 examined samples casts doubt on the verdict."
+    assert describe_doubts(result, decisive) == words
+    (error,), _ = make_cards(replace(result, findings=(rises(EPS, severity="error"),)))
+    words = "Fix the errors below first; they invalidate these numbers."
+    assert describe_doubts(result, [error]) == words
+
+
+def test_upper_bounds_are_named_by_their_budgets():
+    weaker = trial("standard", 4 / 255, (-2, -1, -1, 0))
+    result = evaluation(weaker, LOST, plan="standard", findings=(VANISHED,))
+    bound = "robust accuracy at eps 4/255 is an upper bound"
+    assert describe_doubts(result, make_cards(result)[0]) == (
+        f"The {bound}: a better attack may break more samples."
+    )
+    blind = replace(result, findings=(), provenance=provenance(examined=0))
+    assert describe_doubts(blind, []) == f"No samples were examined for findings, so the {bound}."
+    lost = evaluation(LOST, plan="standard", provenance=provenance(examined=0))
+    assert describe_doubts(lost, []) == "No samples were examined for findings."
+    assert describe_doubts(small(), []) == "No findings on 100 examined samples."
+    single = small(provenance=provenance(examined=1))
+    assert describe_doubts(single, []) == "No findings on 1 examined sample."

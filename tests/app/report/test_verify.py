@@ -1,0 +1,129 @@
+"""Whoever gets an evaluation checks with one command that it is of these weights and samples."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from art_snn.app.evaluate.result import SampleExcerpt
+from art_snn.files import read_json, write_arrays, write_json
+from tests.command import call
+from tests.records import NETWORK, evaluate, train_into
+
+EPS = "0.1,0.3"
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    """A folder with a network, and an evaluation of it that broke samples at both budgets."""
+    folder = tmp_path_factory.mktemp("evaluated")
+    train_into(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        done = evaluate(patch, folder, "--eps", EPS, "--output", "record", "--training", "60 steps")
+    assert done.status == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def folder(evaluated, tmp_path, monkeypatch):
+    shutil.copytree(evaluated, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def verify(*words):
+    return call("report", "record", "--verify", *NETWORK, *words)
+
+
+def test_an_evaluation_as_it_was_written_passes(folder):
+    excerpt = SampleExcerpt.read(folder / "record")
+    assert (len(excerpt.x), len(excerpt.eps)) == (20, 2)
+    assert excerpt.broken.any(1).all()
+    changed = (excerpt.adversarial != excerpt.x).any((2, 3, 4))
+    np.testing.assert_array_equal(changed, excerpt.broken)
+    done = verify()
+    assert (done.status, done.stderr) == (0, "")
+    assert "All checks pass." in done.stdout
+    for name in ("weights", "samples", "predictions", "broken samples", "ball", "adversarials"):
+        assert f"\n{name} " in done.stdout
+    assert "Written to" not in done.stdout
+
+
+def swap(folder, **changes):
+    excerpt = SampleExcerpt.read(folder / "record")
+    arrays = vars(excerpt) | {name: change(excerpt) for name, change in changes.items()}
+    write_arrays(folder / "record" / "first.npz", **arrays)
+
+
+def other_weights(folder):
+    weights = torch.load(folder / "weights.pt")
+    weights = {name: tensor.flip(0) for name, tensor in weights.items()}
+    torch.save(weights, folder / "weights.pt")
+
+
+def other_classes(folder):
+    file = folder / "record" / "evaluation.json"
+    content = read_json(file)
+    right = content["clean"].index(content["labels"][0])
+    content["clean"][right] = (content["clean"][right] + 1) % 10
+    write_json(file, content)
+
+
+def far(excerpt):
+    return np.where(excerpt.adversarial > 0.5, 0.0, 1.0).astype(np.float32)
+
+
+CASES = {
+    "weights": (other_weights, "weights: digest "),
+    "classes": (other_classes, "predictions: 19 of the first 20 are the same (evaluated on"),
+    "missing": (lambda folder: (folder / "record" / "first.npz").unlink(), "first.npz: expected"),
+    "damaged": (
+        lambda folder: (folder / "record" / "first.npz").write_bytes(b"PK"),
+        "first.npz: expected the first samples with their adversarials",
+    ),
+    "far": (lambda folder: swap(folder, adversarial=far), "ball: "),
+    "harmless": (
+        lambda folder: swap(folder, adversarial=lambda one: np.stack([one.x, one.x])),
+        "fool the network",
+    ),
+    "flags": (lambda folder: swap(folder, broken=lambda one: ~one.broken), "broken samples: "),
+    "others": (
+        lambda folder: swap(folder, x=lambda one: one.x[::-1]),
+        "broken samples: first.npz is of other samples or budgets",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "line"), CASES.values(), ids=CASES)
+def test_what_does_not_repeat_fails_with_status_3_and_is_named(change, line, folder):
+    change(folder)
+    done = verify()
+    assert done.status == 3
+    assert line in done.stderr
+    assert done.stderr.startswith("art-snn report: ")
+    assert "FAIL" in done.stdout
+
+
+def test_other_data_fail(folder, data):
+    arrays = {"x_train": data.x_train, "y_train": data.y_train}
+    np.savez("other.npz", **arrays, x_test=data.x_test[10:25], y_test=data.y_test[10:25])
+    done = verify("--data", "other.npz")
+    assert done.status == 3
+    assert "samples: 0 of the first 15 are the same; 15 test samples, not 30" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("nowhere", "--verify"), "--files: expected an evaluation, as art-snn evaluate writes it"),
+        (("record", "--verify"), "--model: expected a network with weights, got none"),
+        (("record", "record", "--verify"), "--files: expected one result, got 2"),
+        (("record", "--verify", "--output", "a.html"), "--output: expected None with --verify"),
+        (("record", "--model", "zoo:digits-at"), "--model: expected None without --verify"),
+    ],
+)
+def test_what_cannot_be_verified_is_refused(words, message, folder):
+    done = call("report", *words)
+    assert done.status == 2
+    assert message in done.complaint

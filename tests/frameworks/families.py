@@ -1,0 +1,152 @@
+"""The frameworks' neurons in their settings: how each is built, and its equations."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+
+from tests.interop.promises import OWN_TIME, Case
+from tests.interop.reference import Equations
+from tests.interop.stacks import STEPS, Loop, SamplesFirst, SamplesMerged, Stack, StateLoop
+
+
+def spikingjelly(library: Any, version: str) -> list[Case]:
+    """IFNode, LIFNode and ParametricLIFNode, in both step modes."""
+    return [
+        _case(f"{version} {name} {mode}", partial(getattr(library, kind), **how), equations, mode)
+        for name, kind, options, equations in NODES
+        for mode, how in (("m", options | {"step_mode": "m"}), ("s", options | {"step_mode": "s"}))
+    ]
+
+
+def clock_driven(library: Any) -> list[Case]:
+    """The same nodes in version 0.0.0.0.14's older half."""
+    return [
+        _case(f"clock {name} {mode}", partial(getattr(library, cls), **options), equations, mode)
+        for name, kind, options, equations in NODES
+        for mode, cls in (("m", f"MultiStep{kind}"), ("s", kind))
+    ]
+
+
+def _case(name: str, neuron: Callable[[], Any], equations: Equations, mode: str) -> Case:
+    if mode == "m":
+        return Case(name, partial(Stack, neuron, 2.0), equations)
+    return Case(name, partial(Loop, neuron, 2.0), equations, OWN_TIME)
+
+
+SOFT = {"reset": "soft", "drop": 1.0}
+SHARE = float(torch.tensor(-math.log(3.0 - 1)).sigmoid())
+RAW = {"tau": 3.0, "decay_input": False}
+NODES: list[tuple[str, str, dict[str, Any], Equations]] = [
+    ("IF", "IFNode", {}, Equations(1.0)),
+    ("IF soft", "IFNode", {"v_reset": None}, Equations(1.0, **SOFT)),
+    ("IF rest", "IFNode", {"v_reset": 0.25}, Equations(1.0, rest=0.25, start=0.25)),
+    ("LIF", "LIFNode", {}, Equations(0.5, gain=0.5)),
+    ("LIF 3", "LIFNode", RAW | {"v_threshold": 0.75}, Equations(2 / 3, 0.75)),
+    (
+        "LIF rest",
+        "LIFNode",
+        {"tau": 3.0, "v_reset": 0.25},
+        Equations(2 / 3, gain=1 / 3, constant=0.25 / 3, rest=0.25, start=0.25),
+    ),
+    (
+        "LIF undecayed rest",
+        "LIFNode",
+        RAW | {"v_reset": -0.25},
+        Equations(2 / 3, constant=-0.25 / 3, rest=-0.25, start=-0.25),
+    ),
+    ("LIF soft", "LIFNode", {"v_reset": None}, Equations(0.5, gain=0.5, **SOFT)),
+    ("LIF soft undecayed", "LIFNode", RAW | {"v_reset": None}, Equations(2 / 3, **SOFT)),
+    ("PLIF", "ParametricLIFNode", {"init_tau": 3.0}, Equations(1 - SHARE, gain=SHARE)),
+    (
+        "PLIF soft undecayed",
+        "ParametricLIFNode",
+        {"init_tau": 3.0, "v_reset": None, "decay_input": False},
+        Equations(1 - SHARE, **SOFT),
+    ),
+]
+
+
+def snntorch(leaky: Any) -> list[Case]:
+    """Leaky, whose state the loop hands on or hides."""
+    beta = float(torch.tensor(0.8))
+    soft = Equations(beta, reset="soft", drop=1 / beta)
+    settings = [
+        ("subtract", {"reset_mechanism": "subtract"}, soft),
+        ("zero", {"reset_mechanism": "zero"}, Equations(beta)),
+        ("zero at once", {"reset_mechanism": "zero", "reset_delay": False}, Equations(beta)),
+        ("none", {"reset_mechanism": "none"}, Equations(beta, reset="none")),
+        ("threshold", {"threshold": 0.5, "reset_mechanism": "zero"}, Equations(beta, 0.5)),
+    ]
+    cases = []
+    for name, options, equations in settings:
+        for way, stack, hidden in (("", StateLoop, False), (" hidden", Loop, True)):
+            neuron = partial(leaky, beta=0.8, init_hidden=hidden, **options)
+            make = partial(stack, neuron)
+            # Spikes are single precision, and with them the gradients at them.
+            no_rate = ("rga", "static") if equations.reset == "none" else ()
+            cases.append(Case(f"Leaky {name}{way}", make, equations, OWN_TIME, 1e-6, no_rate))
+    return cases
+
+
+def norse(module: Any, box: Any, iaf: Any, reset_subtract: Any) -> list[Case]:
+    """LIFBoxCell and IAFCell.
+
+    :param module: has the cells.
+    :param box: parameters of LIFBoxCell.
+    :param iaf: parameters of IAFCell."""
+    share, leak = float(0.001 * torch.tensor(300.0)), float(torch.tensor(0.1))
+    leaky = Equations(1 - share, gain=share)
+    leaking = Equations(1 - share, gain=share, constant=share * leak, start=leak, rest=-0.25)
+    inverse, at = torch.tensor(300.0), torch.as_tensor
+    settings = [
+        ("box", "LIFBoxCell", lambda: box(tau_mem_inv=inverse), leaky, 3.0),
+        (
+            "box leak",
+            "LIFBoxCell",
+            lambda: box(tau_mem_inv=inverse, v_leak=at(0.1), v_reset=at(-0.25)),
+            leaking,
+            3.0,
+        ),
+        (
+            "box soft",
+            "LIFBoxCell",
+            lambda: box(tau_mem_inv=inverse, reset_method=reset_subtract),
+            Equations(1 - share, gain=share, reset="soft", drop=1.0),
+            3.0,
+        ),
+        ("IAF", "IAFCell", iaf, Equations(1.0), 1.0),
+    ]
+    return [
+        Case(name, partial(StateLoop, _cell(module, cell, p), gain), equations, OWN_TIME)
+        for name, cell, p, equations, gain in settings
+    ]
+
+
+def _cell(module: Any, name: str, parameters: Callable[[], Any]) -> Callable[[], Any]:
+    return lambda: getattr(module, name)(parameters())
+
+
+def sinabs(layers: Any, single: Any, subtract: Any, to_zero: Any) -> list[Case]:
+    """LIF and IAF, and IAFSqueeze; their spikes and states are single precision."""
+    decay = float(torch.exp(-1.0 / torch.tensor(3.0)))
+    plain, less = {"tau_mem": 3.0, "norm_input": False}, Equations(1.0, reset="soft", drop=0.75)
+    settings = [
+        ("LIF", "LIF", {"tau_mem": 3.0}, Equations(decay, gain=1 - decay, **SOFT), 2.0),
+        ("LIF plain", "LIF", plain, Equations(decay, **SOFT), 1.0),
+        ("LIF zero", "LIF", plain | {"reset_fn": to_zero()}, Equations(decay), 1.0),
+        ("IAF", "IAF", {}, Equations(1.0, **SOFT), 1.0),
+        ("IAF drop", "IAF", {"reset_fn": subtract(0.75)}, less, 1.0),
+    ]
+    cases = []
+    for name, kind, options, equations, gain in settings:
+        neuron = partial(getattr(layers, kind), spike_fn=single, **options)
+        make = partial(SamplesFirst, neuron, gain)
+        cases.append(Case(name, make, equations, tolerance=1e-5))
+    neuron = partial(layers.IAFSqueeze, num_timesteps=STEPS, spike_fn=single)
+    make = partial(SamplesMerged, neuron)
+    return [*cases, Case("IAFSqueeze", make, Equations(1.0, **SOFT), tolerance=1e-5)]

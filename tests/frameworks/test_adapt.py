@@ -1,0 +1,344 @@
+"""What adapt must know of the frameworks' own classes: states, settings, potentials, subclasses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from art_snn import STBP
+from art_snn.dynamics import Values
+from art_snn.gradients import ATan
+from art_snn.interop import adapt
+from tests.frameworks.loading import real
+from tests.interop.promises import ALL_STEPS, OWN_TIME, close, gradient, gradients, inputs
+from tests.interop.reference import RULES, Equations
+from tests.interop.stacks import (
+    CLASSES,
+    STEPS,
+    Loop,
+    SamplesFirst,
+    SamplesMerged,
+    Stack,
+    StateLoop,
+    chain,
+    images,
+    lively,
+)
+from tests.interop.test_mixed import Between
+from tests.interop.test_steps import ReadHanded, assert_read_out
+
+ALL_RULES = ("stbp", "rga", "bptr", "hart", "pdsg", "assg", "static", "cba", "relu")
+BETA = float(torch.tensor(0.8))
+
+
+@pytest.fixture
+def jelly() -> SimpleNamespace:
+    return real("spikingjelly")
+
+
+@pytest.fixture
+def snn() -> SimpleNamespace:
+    return real("snntorch")
+
+
+@pytest.fixture
+def norse() -> SimpleNamespace:
+    return real("norse")
+
+
+@pytest.fixture
+def sinabs() -> SimpleNamespace:
+    return real("sinabs")
+
+
+def drifting(library: Any) -> Callable[[], nn.Module]:
+    class Drifting(library.IFNode):
+        def single_step_functional_forward(self, inputs, states, **kwargs):
+            (spikes,), (v,) = super().single_step_functional_forward(inputs, states, **kwargs)
+            return (spikes,), (v + 0.05,)
+
+    return partial(Drifting, step_mode="m")
+
+
+def analog(library: Any) -> Callable[[], nn.Module]:
+    surrogate = type(library.IFNode().surrogate_function)(spiking=False)
+    return partial(library.IFNode, step_mode="m", surrogate_function=surrogate)
+
+
+UNKNOWN: dict[str, tuple[str, Callable[[Any], Callable[[], nn.Module]], str]] = {
+    "overridden": ("spikingjelly", drifting, "Drifting has a single_step_functional_forward of"),
+    "not spiking": ("spikingjelly", analog, "its outputs are not 0 or 1"),
+    "sibling": (
+        "spikingjelly",
+        lambda library: partial(library.QIFNode, step_mode="m"),
+        "equations are not those of IFNode, LIFNode or ParametricLIFNode",
+    ),
+    "recurrent": (
+        "snntorch",
+        lambda library: partial(library.RLeaky, 0.9, all_to_all=False),
+        "it feeds its spikes back into",
+    ),
+    "synaptic": (
+        "snntorch",
+        lambda library: partial(library.Synaptic, 0.9, 0.8),
+        "it has a synaptic current next to its potential",
+    ),
+    "reset delay": (
+        "snntorch",
+        lambda library: partial(library.Leaky, 0.9, reset_delay=False),
+        "twice its threshold is reset twice",
+    ),
+    "inhibition": (
+        "snntorch",
+        lambda library: partial(library.Leaky, 0.9, inhibition=True),
+        "its neurons inhibit one another",
+    ),
+    "graded": (
+        "snntorch",
+        lambda library: partial(library.Leaky, 0.9, graded_spikes_factor=0.5),
+        "its spikes are graded",
+    ),
+    "current": (
+        "norse",
+        lambda library: library.LIFCell,
+        "it has a synaptic current next to its potential; LIFBoxCell has none",
+    ),
+    "several spikes": (
+        "sinabs",
+        lambda library: partial(library.IAF, spike_fn=library.MultiSpike),
+        "MultiSpike emits more than one spike in a step; SingleSpike does not",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+@pytest.mark.filterwarnings("ignore:Inhibition is an unstable feature")
+def test_neurons_that_rules_do_not_know_are_refused_by_name_and_reason(name):
+    framework, make, reason = UNKNOWN[name]
+    network = adapt(Stack(make(real(framework))), steps=STEPS)
+    assert str(network.gradient) == "Native()"
+    for rule in ALL_RULES:
+        with pytest.raises(ValueError, match=rf"neuron 'neuron1'.*{reason}"):
+            network.gradient = rule
+
+
+def test_a_subclass_with_a_constructor_of_its_own_counts_as_the_same(jelly):
+    class Named(jelly.IFNode):
+        def __init__(self, **options):
+            super().__init__(v_threshold=0.5, **options)
+
+    network = adapt(Stack(partial(Named, step_mode="m")), steps=STEPS)
+    assert [site.dynamics.threshold for site in network.sites()] == [0.5, 0.5]
+
+
+def test_a_node_that_keeps_its_state_has_one_place(jelly):
+    model = Stack(partial(jelly.IFNode, step_mode="m"))
+    model.neuron2 = model.neuron1
+    network = adapt(model, steps=STEPS, gradient="native")
+    message = "neuron1, which was called twice in .* keeps .*one of its own"
+    with pytest.raises(ValueError, match=message):
+        gradients(network, "rga", inputs())
+
+
+def test_a_node_of_another_step_mode_mixes_samples(jelly):
+    model = Loop(partial(jelly.IFNode, step_mode="s"), 2.0)
+    model.neuron2 = jelly.IFNode(step_mode="m")
+    network = adapt(model, gradient="native", **OWN_TIME)
+    with pytest.raises(ValueError, match=r"in its batch.*\(in another step mode\?\)"):
+        gradients(network, "rga", inputs())
+
+
+def test_functions_of_a_node_pass_by_its_forward(jelly):
+    class ByFunction(Stack):
+        def layers(self, x):
+            start = (torch.zeros_like(self.fc1(x)[0]),)
+            (spikes,), _ = self.neuron1.multi_step_functional_forward((self.fc1(x),), start)
+            return self.fc3(self.neuron2(self.fc2(spikes)))
+
+    network = adapt(ByFunction(partial(jelly.IFNode, step_mode="m"), 2.0), steps=STEPS)
+    with pytest.raises(ValueError, match=r"in its graph\. neuron1 was not called"):
+        gradients(network, "rga", inputs())
+
+
+def test_settings_of_a_node_are_read_at_every_pass(jelly):
+    results = []
+    for change in ({"decay_input": True}, {"v_threshold": 0.5}):
+        model = Stack(partial(jelly.LIFNode, step_mode="m", decay_input=False))
+        network = adapt(model, steps=STEPS)
+        before = gradients(network, "rga", inputs())[1]
+        vars(model.neuron1).update(change)
+        logits, after, _ = gradients(network, "rga", inputs())
+        with torch.no_grad():
+            assert torch.equal(logits, network(inputs()))
+        results += [before, after]
+    assert torch.equal(results[0], results[2])
+    assert not any(torch.equal(results[0], other) for other in results[1::2])
+
+
+LAST = {
+    "subtract": (
+        {"threshold": 0.3},
+        Equations(
+            BETA, float(torch.tensor(0.3)), reset="soft", drop=float(torch.tensor(0.3)) / BETA
+        ),
+    ),
+    "zero": ({"threshold": 0.25, "reset_mechanism": "zero"}, Equations(BETA, 0.25)),
+    "zero at once": (
+        {"threshold": 0.25, "reset_mechanism": "zero", "reset_delay": False},
+        Equations(BETA, 0.25),
+    ),
+    "none": ({"reset_mechanism": "none"}, Equations(BETA, reset="none")),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("last", LAST)
+def test_potentials_of_snntorch_are_those_before_a_delayed_reset(last, rule, snn):
+    options, equations = LAST[last]
+    hidden = partial(snn.Leaky, 0.8, reset_mechanism="zero")
+    model = ReadHanded(hidden, partial(snn.Leaky, 0.8, **options))
+    after = last == "zero at once"
+    # Spikes of snnTorch are single precision.
+    assert_read_out(model, Equations(BETA), equations, rule, after=after, tolerance=1e-6)
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_potentials_of_norse_are_those_after_the_reset(rule, norse):
+    share = float(0.001 * torch.tensor(300.0))
+    p = norse.LIFBoxParameters(tau_mem_inv=torch.tensor(300.0), v_th=torch.tensor(0.25))
+    equations = Equations(1 - share, 0.25, gain=share)
+    model = ReadHanded(norse.IAFCell, partial(norse.LIFBoxCell, p))
+    assert_read_out(model, Equations(1.0), equations, rule, after=True, tolerance=1e-6)
+
+
+def test_the_state_of_another_network_of_snntorch_is_not_reset(snn):
+    models = [StateLoop(partial(snn.Leaky, 0.8)) for _ in range(2)]
+    models[1](inputs())
+    kept = models[1].neuron1.mem
+    gradients(adapt(models[0], **OWN_TIME), "rga", inputs())
+    assert models[1].neuron1.mem is kept
+
+
+@pytest.mark.parametrize("rule", ["rga", "stbp", "hart", "static", "bptr"])
+def test_a_learned_beta_of_snntorch_is_known_neuron_by_neuron(rule, snn):
+    beta = torch.tensor([0.2, 0.5, 0.9])
+    model = lively(nn.Sequential(nn.Flatten(), nn.Linear(9, CLASSES)), 0.2)
+    model.append(snn.Leaky(beta, init_hidden=True, learn_beta=True))
+    network = adapt(model, steps=STEPS)
+    assert gradient(network, rule, images())[1].any()
+    assert network.sites()[0].dynamics.decay == Values(beta)
+
+
+@pytest.mark.parametrize("rule", [*RULES, "native"])
+def test_states_that_a_sequence_of_norse_hands_on_are_those_of_a_loop(rule, norse):
+    class Sequence(Loop):
+        def __init__(self, neuron):
+            super().__init__(neuron)
+            parts = (self.fc1, self.neuron1, self.fc2, self.neuron2, self.fc3)
+            self.body = norse.SequentialState(*parts)
+
+        def forward(self, x):
+            state, outputs = None, []
+            for _ in range(STEPS):
+                output, state = self.body(x.flatten(1), state)
+                outputs.append(output)
+            return torch.stack(outputs)
+
+    wanted = gradients(adapt(StateLoop(norse.IAFCell), **OWN_TIME), rule, inputs())
+    found = gradients(adapt(Sequence(norse.IAFCell), **OWN_TIME), rule, inputs())
+    close(found[:2], wanted[:2])
+
+
+def test_states_of_norse_that_nobody_hands_on_are_refused(norse):
+    class Forgetful(nn.Linear):
+        def forward(self, x):
+            return self.cell(super().forward(x.flatten(1)))[0]
+
+    model = Forgetful(9, CLASSES)
+    model.cell = norse.LIFBoxCell()
+    network = adapt(lively(model), steps=STEPS, gradient="native")
+    with pytest.raises(ValueError, match="got cell, which was called without the state of the"):
+        network(images())
+
+
+@pytest.mark.parametrize("unknown", ["Synaptic", "RLeaky"])
+def test_a_mixture_under_the_frameworks_own_surrogate_is_plain_autograd(unknown, snn):
+    def build():
+        hidden = {"init_hidden": True}
+        options = {"Synaptic": (0.5, 0.8), "RLeaky": (0.8,)}[unknown]
+        further = {"all_to_all": False} if unknown == "RLeaky" else {}
+        known = partial(snn.Leaky, 0.8, reset_mechanism="zero", **hidden)
+        return Between(known, partial(getattr(snn, unknown), *options, **hidden, **further))
+
+    network = adapt(build(), steps=STEPS, elsewhere="native")
+    # snnTorch's own surrogate and detached reset, as a rule of ours.
+    grad = gradient(network, STBP(surrogate=ATan(2.0), detach_reset=True), images())[1]
+    wanted = gradient(adapt(build(), steps=STEPS, gradient="native"), "native", images())[1]
+    torch.testing.assert_close(grad, wanted, rtol=1e-4, atol=1e-6)
+    assert set(network.natives()) == {"unknown"}
+    logits, grad = gradient(network, "rga", images())
+    with torch.no_grad():
+        assert torch.equal(network(images()), logits)
+    assert not torch.allclose(grad, wanted)
+
+
+def test_another_batch_size_draws_no_state_of_sinabs_at_random(sinabs):
+    model = SamplesFirst(partial(sinabs.IAF, spike_fn=sinabs.SingleSpike))
+    network = adapt(model, **ALL_STEPS)
+    with torch.no_grad():
+        whole = network(inputs(6))
+        parts = torch.cat([network(inputs(6)[:4]), network(inputs(6)[4:])])
+    torch.testing.assert_close(whole, parts)
+    assert model.neuron1.v_mem.shape == (0,)
+
+
+def test_a_size_of_the_batch_that_sinabs_was_told_holds_for_every_batch(sinabs):
+    def squeezed(**lengths):
+        neuron = partial(sinabs.IAFSqueeze, spike_fn=sinabs.SingleSpike, **lengths)
+        return adapt(SamplesMerged(neuron), **ALL_STEPS)
+
+    wanted = gradients(squeezed(num_timesteps=STEPS), "rga", inputs(6))
+    network = squeezed(batch_size=6)
+    logits, grad, _ = gradients(network, "rga", inputs(6))
+    torch.testing.assert_close(logits, wanted[0])
+    torch.testing.assert_close(grad, wanted[1])
+    assert network.model.neuron1.batch_size == 6
+    with torch.no_grad():
+        part = network(inputs(6)[:3])
+    torch.testing.assert_close(part, logits[:3], rtol=0, atol=1e-6)
+
+
+def test_decays_that_sinabs_learns_are_read_off(sinabs):
+    options = {"train_alphas": True, "spike_fn": sinabs.SingleSpike}
+    network = adapt(SamplesFirst(partial(sinabs.LIF, tau_mem=3.0, **options), 2.0), **ALL_STEPS)
+    assert network.sites()[0].dynamics.decay == pytest.approx(0.7165, abs=1e-4)
+    gradients(network, "rga", inputs())
+
+
+def test_a_node_of_0_0_0_0_14_with_equations_of_its_own_is_refused():
+    library = real("spikingjelly old")
+
+    class Older(library.LIFNode):
+        def neuronal_charge(self, x):
+            self.v = self.v + x
+
+    network = adapt(Stack(partial(Older, step_mode="m"), 2.0), steps=STEPS)
+    with pytest.raises(ValueError, match=r"Older has a neuronal_charge of .*register_neuron"):
+        network.gradient = "rga"
+    # It has a gradient in training mode alone, where it asks for other methods.
+    with pytest.raises(ValueError, match="logits then differ"):
+        gradients(network, "native", inputs())
+
+
+def test_layers_of_multi_step_nodes_are_taken_as_they_are(jelly):
+    model = chain(jelly.LIFNode(step_mode="m"))
+    model[1] = jelly.SeqToANNContainer(model[1])
+    network = adapt(model, steps=STEPS)
+    plain = adapt(chain(jelly.LIFNode(step_mode="m")), steps=STEPS)
+    close(gradient(network, "rga", images()), gradient(plain, "rga", images()), 1e-6)

@@ -1,0 +1,171 @@
+"""Small neurons, one class per layout, as users write them: `register_neuron` makes them known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from art_snn.dynamics import Dynamics
+from art_snn.interop import register_neuron
+from tests.adapted import Spike
+from tests.interop.stacks import STEPS
+
+
+class Steps(nn.Module):
+    """Takes all time steps [T, N, ...] in one call, and starts from rest."""
+
+    def __init__(self, decay: float = 0.5, threshold: float = 1.0, *, reset: str = "hard") -> None:
+        super().__init__()
+        self.decay, self.threshold, self.kind = decay, threshold, reset
+
+    def step(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Spikes, and the potential before and after the reset."""
+        u = torch.add(x, v, alpha=self.decay)
+        s = self.fire(u - self.threshold)
+        drop = {"hard": u, "soft": self.threshold, "none": 0.0}[self.kind]
+        return s, u, u - drop * s
+
+    def fire(self, distance: Tensor) -> Tensor:
+        return Spike.apply(distance)
+
+    def forward(self, x: Tensor) -> Tensor:
+        v, spikes = torch.zeros_like(x[0]), []
+        for current in x:
+            s, _, v = self.step(current, v)
+            spikes.append(s)
+        return torch.stack(spikes)
+
+
+class SamplesFirst(Steps):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.transpose(0, 1)).transpose(0, 1)
+
+
+class TimeLast(Steps):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.movedim(-1, 0)).movedim(0, -1)
+
+
+class Merged(Steps):
+    """Takes [T * N, ...]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.unflatten(0, (STEPS, -1))).flatten(0, 1)
+
+
+class SamplesMerged(Steps):
+    """Takes [N * T, ...]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.unflatten(0, (-1, STEPS)).transpose(0, 1)
+        return super().forward(rows).transpose(0, 1).flatten(0, 1)
+
+
+class Gated(Steps):
+    """Has a surrogate gradient in training mode alone."""
+
+    def fire(self, distance: Tensor) -> Tensor:
+        return Spike.apply(distance) if self.training else (distance >= 0).to(distance.dtype)
+
+
+class Learned(Steps):
+    """Its settings are parameters: the decay one number, or [K] of every neuron."""
+
+    def __init__(self, decay: Any = 0.5) -> None:
+        super().__init__()
+        del self.decay, self.threshold
+        self.decay = nn.Parameter(torch.as_tensor(decay))
+        self.threshold = nn.Parameter(torch.tensor(1.0))
+
+    def step(self, x: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        u = x + self.decay * v
+        s = self.fire(u - self.threshold)
+        return s, u, u - u * s
+
+
+class Step(Steps):
+    """Takes one time step [N, ...], and keeps its potential until it is reset."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.v: Tensor | float = 0.0
+
+    def reset(self) -> None:
+        self.v = 0.0
+
+    def forward(self, x: Tensor) -> Any:
+        v = self.v if isinstance(self.v, Tensor) else torch.zeros_like(x)
+        s, _, self.v = self.step(x, v)
+        return s
+
+
+class Output(Step):
+    """Also returns its potential, before the reset."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        v = self.v if isinstance(self.v, Tensor) else torch.zeros_like(x)
+        s, u, self.v = self.step(x, v)
+        return s, u
+
+
+class Handed(Steps):
+    """One step: (spikes, potential after the reset), from the potential that is handed on."""
+
+    def forward(self, x: Tensor, v: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        s, _, after = self.step(x, torch.zeros_like(x) if v is None else v)
+        return s, after
+
+
+class Synaptic(nn.Module):
+    """One step of a neuron that no rule knows: it has a synaptic current."""
+
+    def reset(self) -> None:
+        self.state: tuple[Any, Any] = (0.0, 0.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        current, v = self.state
+        current = 0.5 * current + x
+        u = 0.5 * v + current
+        s = Spike.apply(u - 1)
+        self.state = current, u * (1 - s)
+        return s
+
+
+class SynapticSteps(Synaptic):
+    """The same on [T, N, ...]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.reset()
+        return torch.stack([super(SynapticSteps, self).forward(current) for current in x])
+
+
+def dynamics(module: Any) -> Dynamics:
+    return Dynamics(module.decay, module.threshold, reset=module.kind)
+
+
+def synaptic(module: Any) -> Dynamics:
+    raise ValueError("it has a synaptic current")
+
+
+def again(cls: type[nn.Module], **options: Any) -> type[nn.Module]:
+    """A class of the same forward, registered otherwise."""
+    other = type(f"Another{cls.__name__}", (cls,), {"forward": cls.forward})
+    return register_neuron(other, **{"dynamics": dynamics, **options})
+
+
+for _cls, _layout in (
+    (Steps, "steps"),
+    (SamplesFirst, "samples first"),
+    (TimeLast, "time last"),
+    (Merged, "merged"),
+    (SamplesMerged, "samples merged"),
+    (Step, "step"),
+):
+    register_neuron(_cls, dynamics=dynamics, layout=_layout)
+register_neuron(Gated, dynamics=dynamics, gated=True)
+register_neuron(Output, dynamics=dynamics, layout="step", returns="before reset")
+register_neuron(Handed, dynamics=dynamics, layout="step", returns="after reset")
+register_neuron(Synaptic, dynamics=synaptic, layout="step")
+register_neuron(SynapticSteps, dynamics=synaptic)
