@@ -42,7 +42,7 @@ def _after(operation: Operation) -> Operation:
 
 
 class Values:
-    """Numbers that broadcast to one time step [N, ...] of a layer, in the place of one number.
+    """Numbers that broadcast to one time step [N, ...] of a layer, instead of one number.
 
     They are compared and hashed by value. Arithmetic with a tensor gives a tensor of its dtype and
     device, otherwise Values again.
@@ -120,7 +120,7 @@ def clamp(value: Setting, low: float, high: float) -> Setting:
 
 
 def is_uniform(values: Iterable[Any]) -> bool:
-    """Whether none of the settings differs from neuron to neuron."""
+    """True if none of the settings differs from neuron to neuron."""
     return not any(isinstance(value, Values) for value in values)
 
 
@@ -168,13 +168,13 @@ class Dynamics:
     :param reset: "hard" (to `rest`), "soft" (by subtraction of `drop`) or "none".
     :param gain: factor of the input current, in [1e-4, 1e4].
     :param constant: what is added to the current at every step, in [-1e4, 1e4].
-    :param strict: whether the potential must exceed the threshold to fire.
+    :param strict: True if the potential must exceed the threshold to fire.
     :param rest: potential after a hard reset, in [-1e4, 1e4].
     :param start: potential before the first step, in [-1e4, 1e4]; None is `rest`.
     :param drop: what a soft reset subtracts, in [1e-4, 1e4]; None is the threshold.
 
     A number may be a tensor of one element. All but `strict` may be tensors that broadcast to one
-    step [N, ...], such as [K] behind a linear layer and [C, 1, 1] behind a convolution: each neuron
+    step [N, ...], such as [K] after a linear layer and [C, 1, 1] after a convolution: each neuron
     then has its setting, kept as :class:`Values`.
 
     :raises ValueError: when a parameter is out of its range."""
@@ -183,7 +183,7 @@ class Dynamics:
     threshold: Setting = 1.0
     reset: Literal["hard", "soft", "none"] = "hard"
     foreign: ClassVar[bool] = False
-    """Whether they were read off a module of another framework, which has a gradient of its own."""
+    """True if they were read off a module of another framework, which has a gradient of its own."""
     unknown: ClassVar[str | None] = None
     """Why the equations are not known; None where they are."""
     _: KW_ONLY
@@ -230,27 +230,27 @@ class Dynamics:
 
     @property
     def has_rate_curve(self) -> bool:
-        """Whether the rate is a function of the current: after a reset to below the threshold."""
+        """True if the rate is a function of the current: after a reset to below the threshold."""
         return self.obeys_equations and self.reset != "none" and self.resets_below
 
     @property
     def resets_below(self) -> bool:
-        """Whether a hard reset leads below the threshold."""
+        """True if a hard reset leads below the threshold."""
         return least(self.threshold - self.rest) > 0
 
     @property
     def uniform(self) -> bool:
-        """Whether every setting is one number for the whole layer."""
+        """True if every setting is one number for the whole layer."""
         return is_uniform(getattr(self, f.name) for f in fields(self))
 
     @property
     def obeys_equations(self) -> bool:
-        """Whether neurons obey the equations above, and no subclass simulates in another way."""
+        """True if neurons obey the equations above, and no subclass simulates in another way."""
         return self.unknown is None and type(self).simulate is Dynamics.simulate
 
     @property
     def is_standard(self) -> bool:
-        """Whether the further parameters change nothing."""
+        """True if the further parameters change nothing."""
         further = (self.gain, self.constant, self.strict, self.rest, self.start, self.drop)
         return further == (1, 0, False, 0, 0, None)
 
@@ -272,7 +272,7 @@ class Dynamics:
         return Dynamics(self.decay, self.threshold - self.origin, self.reset)
 
     def effective(self, current: Tensor) -> Tensor:
-        """What a current x is to the :attr:`standard` dynamics: gain * x + constant, from there."""
+        """A current x as the :attr:`standard` dynamics see it: gain * x + constant, from there."""
         shift = self.constant - (1 - self.decay) * self.origin
         return current.mul(operand(self.gain, current)).add(operand(shift, current))
 
@@ -329,7 +329,7 @@ class Dynamics:
 
     @property
     def amount(self) -> Setting:
-        """What a soft reset subtracts."""
+        """The potential that a soft reset subtracts."""
         return self.threshold if self.drop is None else self.drop
 
     def silent(self, potential: Tensor, out: Tensor | None = None) -> Tensor:

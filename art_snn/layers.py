@@ -15,12 +15,12 @@ from art_snn.state import hooks_of
 
 
 def varies(module: nn.Module) -> bool:
-    """Whether the module, in its present mode, changes its output or its buffers at every call."""
+    """True if the module, in its present mode, changes its output or buffers at every call."""
     return module.training and isinstance(module, _DropoutNd | _NormBase)
 
 
 def is_plain(module: nn.Module) -> bool:
-    """Whether it is a module of torch or ours, with its own forward, whose values no hook sees."""
+    """True for a module of torch or ours, with its own forward, whose values no hook sees."""
     hooks = (module._forward_hooks, module._forward_pre_hooks)
     ours = type(module).__module__.startswith(("torch.nn.modules.", "art_snn."))
     return ours and not any(hooks) and "forward" not in vars(module)
@@ -33,13 +33,13 @@ def device_of(module: nn.Module) -> torch.device:
 
 
 def hooked_everywhere() -> bool:
-    """Whether a hook of torch sees the values of all modules."""
+    """True if a hook of torch sees the values of all modules."""
     hooks = ("_global_forward_hooks", "_global_forward_pre_hooks")
     return any(getattr(nn.modules.module, name, None) for name in hooks)
 
 
 def foldable(convolution: nn.Module, norm: nn.Module) -> bool:
-    """Whether the two are a convolution and a batch norm that is affine at present, unhooked."""
+    """True for a convolution and a batch norm that is affine at present, both unhooked."""
     return (
         type(convolution) is nn.Conv2d
         and type(norm) is nn.BatchNorm2d
@@ -48,13 +48,6 @@ def foldable(convolution: nn.Module, norm: nn.Module) -> bool:
         and norm.num_features == convolution.out_channels
         and not any("forward" in vars(m) or hooks_of(m) for m in (convolution, norm))
     )
-
-
-def folded(x: Tensor, convolution: nn.Module, norm: nn.Module) -> Tensor:
-    """norm(convolution(x)) as one convolution; differentiable by x and by all weights."""
-    assert isinstance(convolution, nn.Conv2d)
-    y: Tensor = convolution._conv_forward(x, *folded_weights(convolution, norm))
-    return y
 
 
 def folded_weights(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
@@ -77,7 +70,7 @@ PACKED = 64
 
 
 def packed(x: Tensor, convolution: nn.Module) -> Tensor:
-    """What a convolution of a training step takes: x [N, C, H, W], in the faster order of memory.
+    """x [N, C, H, W] in the order of memory that is faster for a convolution of a training step.
 
     With the channels last oneDNN need not reorder values, forward and backward."""
     last = (
@@ -96,7 +89,7 @@ class TimeDistributed(nn.Module):
     as the Direct encoder makes it, is computed once and repeated afterwards. Dropout in training
     mode draws masks for every step all the same, other random modules once.
 
-    In evaluation mode a convolution and the batch norm behind it are one convolution, which saves
+    In evaluation mode a convolution and the batch norm after it are one convolution, which saves
     memory and time. On a CPU average pooling takes :mod:`art_snn.pooling` where that is possible.
 
     :param modules: applied one after the other to [T * N, ...]; convolution, linear, batch norm,
@@ -119,35 +112,34 @@ class TimeDistributed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[T, N, ...] -> [T, N, ...]."""
         steps, batch = x.shape[:2]
-        modules = list(self.module)
-        if self.computes_once(x):
-            y = self.stateless(x[0], modules)
-            return repeat_step(self._checked(y, batch), steps)
-        y = self.stateless(x.flatten(0, 1), modules)
+        if self._computes_once(x):
+            return repeat_step(self._checked(self._compute(x[0]), batch), steps)
+        y = self._compute(x.flatten(0, 1))
         return self._checked(y, steps * batch).view(steps, batch, *y.shape[1:])
 
-    def computes_once(self, x: Tensor) -> bool:
-        """Whether all steps of x [T, N, ...] give the same."""
-        return repeats_one_step(x) and not self._draws()
+    def _computes_once(self, x: Tensor) -> bool:
+        """True if all steps of x [T, N, ...] give the same."""
+        inner = self.module.modules()
+        draws = any(isinstance(m, _DropoutNd) and m.training for m in inner)
+        return repeats_one_step(x) and not draws
 
-    def stateless(self, x: Tensor, modules: list[nn.Module]) -> Tensor:
-        """[N, ...] -> [N, ...], by some of the modules; the list is used up."""
-        packs = self.training and x.ndim == 4 and x.device.type == "cpu" and self._is_plain()
+    def _compute(self, x: Tensor) -> Tensor:
+        """[N, ...] -> [N, ...]."""
+        modules, packs = list(self.module), self.training and x.ndim == 4
+        packs = packs and x.device.type == "cpu" and not hooked_everywhere()
+        packs = packs and all(map(is_plain, self.module.modules()))
         while modules:
             module = modules.pop(0)
             if modules and foldable(module, modules[0]):
-                x = folded(x, module, modules.pop(0))
+                # One convolution, differentiable by x and by all weights.
+                assert isinstance(module, nn.Conv2d)
+                x = module._conv_forward(x, *folded_weights(module, modules.pop(0)))
             elif pooling.suits(module, x) and is_plain(module):
-                x = pooling.averaged(module, x)
+                assert isinstance(module, nn.AvgPool2d)
+                x = pooling.average(x, pooling.pair(module.kernel_size), module.divisor_override)
             else:
                 x = module(packed(x, module) if packs and type(module) is nn.Conv2d else x)
         return x
-
-    def _draws(self) -> bool:
-        return any(isinstance(m, _DropoutNd) and m.training for m in self.module.modules())
-
-    def _is_plain(self) -> bool:
-        return not hooked_everywhere() and all(map(is_plain, self.module.modules()))
 
     @staticmethod
     def _checked(y: Tensor, rows: int) -> Tensor:
@@ -156,7 +148,7 @@ class TimeDistributed(nn.Module):
         remedy = "Every module must map [N, ...] to [N, ...]."
         require(y.shape[0] == rows, "modules", expected, got, remedy)
         running = PASS.get()
-        # Nobody else's module sees the order of memory.
+        # No other module sees the order of memory.
         plain = running is not None and running.plain and y.ndim == 4
         return y if plain and y.is_contiguous(memory_format=LAST) else y.contiguous()
 

@@ -13,9 +13,9 @@ from torch.nn.utils import parametrize
 from art_snn.checks import invalid, require, require_number
 from art_snn.encoders import Direct, Encoder, describe_encoder
 from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
-from art_snn.gradients.again import Again, random_state, same_draws, weights_of
+from art_snn.gradients.again import Again, weights_of
 from art_snn.gradients.base import kept, simulation
-from art_snn.gradients.fixed import holding, unhandled, weights_fixed
+from art_snn.gradients.fixed import hold_weights, pause_in, weights_fixed
 from art_snn.gradients.names import check_applicable, objection, resolve
 from art_snn.layers import TimeDistributed, device_of, hooked_everywhere, is_plain, varies
 from art_snn.neurons import Neuron, attached
@@ -56,8 +56,8 @@ class SpikingNetwork(HalfPrecision):
     :param encoder: maps the input [N, ...] to [T, N, ...].
     :param gradient: rule for gradients at the input, an instance or a name of GRADIENTS.
     :param training_gradient: rule for gradients at the weights.
-    :param input_shape: shape of one input; calls with another shape are refused. None in place of
-        an axis takes any size there, None in place of the shape any shape.
+    :param input_shape: shape of one input; calls with another shape are refused. None for
+        an axis takes any size there, None for the shape any shape.
     :param initialise: draws the weights of the network, at :meth:`reset`; None: torch's own draws.
     :param attack_dtype: as :attr:`attack_dtype`.
     :raises TypeError: when `layers` are no modules or `encoder` cannot be called.
@@ -190,29 +190,20 @@ class SpikingNetwork(HalfPrecision):
             checked = checked.view_as(checked)
         fixed = not self.training if self._fixed is None else self._fixed
         fixed = fixed and not getattr(parametrize, "_cache_enabled", 0)
-        again = self._again(rule, checked) if fixed and self._fixed is None else None
-        with holding(fixed):
-            logits = self.compute_logits(rule, checked)
-        # Behind a cut, such as a detach, nothing is to be differentiated.
-        return again.linked(checked, logits) if again and logits.requires_grad else logits
-
-    def _again(self, rule: Gradient, x: Tensor) -> Again | None:
-        """How to run the pass again where gradients at weights are asked for; None: there are none.
-
-        In its own precision, and with the same draws."""
-        weights = weights_of(self)
-        if not weights:
-            return None
-        state = random_state(x)
+        weights = weights_of(self) if fixed and self._fixed is None else []
 
         def run(x: Tensor) -> Tensor:
-            with same_draws(x, state), within(SpikingNetwork.execution.of(self), None):
+            with within(SpikingNetwork.execution.of(self), None):
                 return rule.logits(self, x)
 
-        return Again(rule, run, weights)
+        again = Again(rule, run, weights, checked) if weights else None
+        with hold_weights(fixed):
+            logits = self.compute_logits(rule, checked)
+        # After a cut, such as a detach, nothing is to be differentiated.
+        return again.link(logits) if again and logits.requires_grad else logits
 
     def predicts(self, device: torch.device) -> bool:
-        """Whether logits of a pass differentiated at its input, on that device, are predictions.
+        """True if logits of a pass differentiated at its input, on that device, are predictions.
 
         Not in half precision, nor by rules whose logits are not those of the network."""
         lowers = compute_dtype(self.attack_dtype, device)[0] is not None
@@ -221,7 +212,7 @@ class SpikingNetwork(HalfPrecision):
 
     @contextmanager
     def fixed(self, weights: bool = True) -> Iterator[None]:
-        """Within the block, and in the present thread or task, whether weights are constants.
+        """Within the block, and in the present thread or task, weights are constants, or are not.
 
         Attacks do not need the gradient at the weights, which costs memory and time. So weights
         take none where the input requires one, unless the network is in training mode. A backward
@@ -276,12 +267,12 @@ class SpikingNetwork(HalfPrecision):
         return {}
 
     def remarks(self) -> dict[str, str]:
-        """What else is known of how the network runs, in words, by name."""
+        """Further facts of how the network runs, in words, by name."""
         return {}
 
     @property
     def makes_own_time(self) -> bool:
-        """Whether the layers map [N, ...] and keep their time steps to themselves."""
+        """True if the layers map [N, ...] and keep their time steps to themselves."""
         return False
 
     def neuron_layers(self) -> list[NeuronLayer]:
@@ -323,11 +314,11 @@ class SpikingNetwork(HalfPrecision):
 
     @property
     def plain(self) -> bool:
-        """Whether its layers are modules of torch and ours, and no hook sees their values."""
+        """True if its layers are modules of torch and ours, and no hook sees their values."""
         return not hooked_everywhere() and all(map(is_plain, self.layers.modules()))
 
     def reset(self) -> None:
-        """Draw all weights anew: by `initialise` where one was given, else as torch draws them."""
+        """Draw all weights again: by `initialise` where one was given, else as torch draws them."""
         for module in self.layers.modules():
             draw = getattr(module, "reset_parameters", None)
             if callable(draw):
@@ -341,7 +332,7 @@ class SpikingNetwork(HalfPrecision):
 
     def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input [T, N, ...] -> output of the last layer at every step [T, N, K]."""
-        with attached(self, unhandled(firing), self.plain), weights_fixed():
+        with attached(self, pause_in(firing), self.plain), weights_fixed():
             output: Tensor = self.layers(encoded)
             return output
 
@@ -361,7 +352,7 @@ class SpikingNetwork(HalfPrecision):
 
     @property
     def form(self) -> tuple[Any, ...]:
-        """What distinguishes it from others by its repr, apart from weights: for digests."""
+        """Parts whose repr tells it from other networks, apart from weights: for digests."""
         return (self.encoder, self.layers)
 
     def state_key(self) -> Hashable:
@@ -376,7 +367,7 @@ class SpikingNetwork(HalfPrecision):
         Buffers of modules in training mode are left out, since every pass writes them."""
         kept = (b for m in self.modules() if not m.training for b in m.buffers(recurse=False))
         tensors = [*self.parameters(), *kept]
-        # Nobody else writes the weights of a copy in half precision.
+        # No one else writes the weights of a copy in half precision.
         return self._form_key(), counted(tensors), digest(tensors) if self.exact is None else None
 
     def _form_key(self) -> Hashable:
@@ -385,7 +376,7 @@ class SpikingNetwork(HalfPrecision):
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """What a pass within the block writes on modules is no setting from then on."""
+        """Attributes that a pass within the block writes on modules are no settings any more."""
         modules = dict(self.layers.named_modules())
         before = settings(modules.items(), self.written)
         yield
@@ -430,9 +421,13 @@ class SpikingNetwork(HalfPrecision):
     def _checked(self, x: Tensor) -> Tensor:
         if not isinstance(x, Tensor):
             raise TypeError(f"x: expected a torch tensor [N, ...], got {type(x).__name__}.")
-        if self.input_shape is not None and not _fits(tuple(x.shape[1:]), self.input_shape):
+        wanted, shape = self.input_shape, tuple(x.shape[1:])
+        if wanted is not None and (
+            len(shape) != len(wanted)
+            or any(size not in (None, got) for got, size in zip(shape, wanted, strict=True))
+        ):
             remedy = "The axes are batch, time of event frames, channels, height, width."
-            expected = f"shape [N, {', '.join(str(n or 'any') for n in self.input_shape)}]"
+            expected = f"shape [N, {', '.join(str(n or 'any') for n in wanted)}]"
             raise invalid("x", expected, f"{list(x.shape)}", remedy)
         return x.to(self.dtype or torch.get_default_dtype())
 
@@ -462,11 +457,6 @@ class SpikingNetwork(HalfPrecision):
 def readout_dtype(x: Tensor) -> torch.dtype:
     """Precision of the logits: single at least."""
     return torch.promote_types(x.dtype, torch.float32)
-
-
-def _fits(shape: tuple[int, ...], wanted: tuple[int | None, ...]) -> bool:
-    pairs = zip(shape, wanted, strict=True)
-    return len(shape) == len(wanted) and all(size in (None, got) for got, size in pairs)
 
 
 def _module(layers: nn.Module | Sequence[nn.Module]) -> nn.Module:

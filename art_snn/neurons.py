@@ -20,7 +20,7 @@ from art_snn.passes import within
 class Pass:
     """One forward pass of a network: how its neurons fire, and their names.
 
-    :param plain: whether all modules are torch's or ours, and no hook sees a value. Then values
+    :param plain: True if all modules are torch's or ours, and no hook sees a value. Then values
         may lie in memory with the channels last, and need not all exist."""
 
     firing: Firing

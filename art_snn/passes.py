@@ -1,4 +1,4 @@
-"""What belongs to one pass and not to the modules that passes share.
+"""State that belongs to one pass and not to the modules that passes share.
 
 Every thread and every asynchronous task has its own values (:class:`PerContext`), sees only its own
 calls of a module (:func:`watched`), and relies on a mode of the modules (:func:`modes_kept`)."""
@@ -15,7 +15,7 @@ from torch import nn
 
 Value = TypeVar("Value")
 Call = tuple[Any, Any]
-"""What a layer took, and what it returned."""
+"""The first input of a layer, and its output."""
 
 
 @contextmanager

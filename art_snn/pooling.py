@@ -12,33 +12,27 @@ from torch.autograd import forward_ad
 from torch.overrides import handle_torch_function, has_torch_function_unary
 
 Pair = tuple[int, int]
-LAST = torch.channels_last
 
 
 def suits(module: nn.Module, x: Tensor) -> bool:
-    """Whether a module is an average pooling of x [N, C, H, W] that can be computed here."""
+    """True for an average pooling of x [N, C, H, W] that :func:`average` can compute."""
+    last = torch.channels_last
     return (
         type(module) is nn.AvgPool2d
         and type(x) is Tensor
         and x.device.type == "cpu"
         and x.ndim == 4
         and x.is_floating_point()
-        and (x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last))
+        and (x.is_contiguous() or x.is_contiguous(memory_format=last))
         and tiles(x.shape, pair(module.kernel_size), pair(module.stride), pair(module.padding))
         and forward_ad._current_level < 0
     )
 
 
 def tiles(shape: torch.Size, kernel: Pair, stride: Pair, padding: Pair) -> bool:
-    """Whether windows of that kind cover every value once."""
+    """True if windows of that kind cover every value once."""
     whole = all(side % size == 0 for side, size in zip(shape[-2:], kernel, strict=True))
     return kernel == stride and padding == (0, 0) and whole
-
-
-def averaged(module: nn.Module, x: Tensor) -> Tensor:
-    """module(x), for a module that :func:`suits`."""
-    assert isinstance(module, nn.AvgPool2d)
-    return average(x, pair(module.kernel_size), module.divisor_override)
 
 
 def average(x: Tensor, kernel: Pair, divisor: int | None = None) -> Tensor:
@@ -90,8 +84,10 @@ class _Spread(torch.autograd.Function):
             whole = values.reshape(*outer, h, 1, w, 1).expand(*outer, h, height, w, width)
             return whole.reshape(*outer, h * height, w * width)
         if values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last):
-            shape, dtype = (*outer, h * height, w * width), values.dtype
-            spread = torch.empty(shape, dtype=dtype, device=values.device, memory_format=LAST)
+            last, shape = torch.channels_last, (*outer, h * height, w * width)
+            spread = torch.empty(
+                shape, dtype=values.dtype, device=values.device, memory_format=last
+            )
             for i in range(height):
                 for j in range(width):
                     spread[..., i::height, j::width] = values

@@ -1,4 +1,4 @@
-"""What a network is at present: its modules, their settings and hooks, its weights.
+"""The present state of a network: its modules, their settings and hooks, its weights.
 
 Whatever depends on a network, such as a copy in half precision, is kept with this. Weights may
 change without a trace in torch's counts: through `.data`, a numpy view, or a new tensor at an old

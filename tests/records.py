@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
 from art_snn import LIF, STBP, Direct, SpikingNetwork, TimeDistributed as Timed
-from art_snn.app.evaluate import settings
+from art_snn.app.evaluate import result, run as command, target
+from art_snn.app.evaluate.settings import Evaluate
 from art_snn.attacks import AutoPGD, Plan, Stage
 from art_snn.data import digits
 from tests.command import Done, call
 from tests.conftest import varied
-from tests.pages import without_charts
 
 MODEL = """
 from torch import nn
@@ -28,6 +31,9 @@ def load():
 NETWORK = ("--model", "model.py:load", "--checkpoint", "weights.pt", "--device", "cpu")
 WEAK = Plan("fast", (Stage(AutoPGD, STBP(), {"max_iter": 1}),))
 """In the place of the plan of that name: it leaves much, and takes no time."""
+
+
+RUN = command.run
 
 
 def train_into(folder: Path) -> None:
@@ -48,12 +54,29 @@ def train_into(folder: Path) -> None:
     (folder / "model.py").write_text(MODEL, "utf-8")
 
 
-def evaluate(patch: pytest.MonkeyPatch, folder: Path, *words: str, plan: Plan = WEAK) -> Done:
-    """Evaluate that network on 30 samples with a plan of our own, without figures."""
+def evaluate(
+    patch: pytest.MonkeyPatch,
+    folder: Path,
+    *words: str,
+    network: tuple[str, ...] = NETWORK,
+    plan: Plan | None = WEAK,
+    **fields: Any,
+) -> Done:
+    """Evaluate that network on 30 samples, without a page.
+
+    :param plan: in place of the plan that the words name; None leaves that.
+    :param fields: settings that no option gives."""
     patch.chdir(folder)
-    usual = ("evaluate", *NETWORK, "--threads", "1", "--plan", "fast", "--examined", "0")
-    arguments = (*usual, "--samples", "30", "--block", "16", *words)
-    patch.setattr(settings, "planned", lambda *_: plan)
-    without_charts(patch)
+    usual = ("--threads", "1", "--samples", "30", "--batch-size", "16")
+    usual += () if "--attack" in words else ("--plan", "fast")
+    arguments = ("evaluate", *network, *usual, *words)
+    if plan is not None:
+        patch.setattr(target, "resolve_plan", lambda *_: plan)
+    patch.setattr(result, "render_page", lambda _: "")
+    patch.setattr(command, "run", partial(_run, fields={"examined": 0, "block": 16} | fields))
     patch.setattr(sys, "argv", ["art-snn", *arguments])
     return call(*arguments)
+
+
+def _run(settings: Evaluate, fields: dict[str, Any]) -> Any:
+    return RUN(replace(settings, **fields))

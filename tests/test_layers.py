@@ -206,12 +206,3 @@ def test_a_norm_that_would_broadcast_or_is_patched_is_called_as_it_is():
     norm = nn.BatchNorm2d(1)
     norm.forward = lambda z: z * 0
     assert not TimeDistributed(nn.Conv2d(1, 1, 1), norm).eval()(x).any()
-
-
-def test_the_gradient_of_a_leaf_that_repeats_one_step_stays_at_its_own_step():
-    layer = TimeDistributed(nn.Linear(3, 2))
-    x = torch.rand(1, 2, 3).expand(4, 2, 3).requires_grad_()
-    weights = torch.arange(1.0, 5.0).view(4, 1, 1)
-    (grad,) = torch.autograd.grad((layer(x) * weights).sum(), x)
-    expected = weights * layer.module[0].weight.sum(0)
-    torch.testing.assert_close(grad, expected.expand(4, 2, 3))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,9 +37,6 @@ class Counting(Gradient):
     def logits(self, network: Any, x: Tensor) -> Tensor:
         self.calls.append(network)
         return STBP().logits(network, x)
-
-
-COPIES = [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))]
 
 
 def counting_network():
@@ -104,21 +100,6 @@ def test_using_nests_and_ends_with_an_exception():
     net(x)
     assert [len(rule.calls) for rule in (outer, inner, broken)] == [1, 1, 0]
     assert len(attack) == 1
-
-
-@pytest.mark.parametrize("duplicate", COPIES)
-def test_a_copy_made_inside_using_keeps_that_rule_as_its_own(duplicate):
-    net = network(chain, gradient="stbp", training_gradient="stbp")
-    rule = RGA(gamma=0.3)
-    with net.using(rule):
-        twin = duplicate(net)
-    assert (twin.gradient, twin.training_gradient) == (rule, rule)
-    assert (net.gradient, net.training_gradient) == (STBP(), STBP())
-    with twin.using("stbp"):
-        twin(batch().requires_grad_())
-    assert twin.execution.kind == "through time"
-    twin(batch().requires_grad_())
-    assert twin.execution.kind == "collapsed"
 
 
 @pytest.mark.parametrize("mode", [True, False])
@@ -198,22 +179,6 @@ def test_the_logits_are_the_time_mean_of_the_last_layer_at_every_call():
     assert net(x).shape == (3, CLASSES)
 
 
-def test_the_weights_learn():
-    net = SpikingNetwork(chain(), Direct(4))
-    x, y = torch.rand(24, *SHAPE), torch.arange(24) % CLASSES
-    x[y == 1, 0] += 1
-    x[y == 2, 1] += 1
-    optimizer = torch.optim.Adam(net.parameters(), lr=0.03)
-    losses = []
-    for _ in range(100):
-        loss = nn.functional.cross_entropy(net(x), y)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.5 * losses[0]
-
-
 def test_an_input_shape_is_checked_and_an_axis_may_have_any_size():
     net = network(chain, input_shape=[*SHAPE])
     assert net.input_shape == SHAPE
@@ -265,23 +230,6 @@ def test_layers_are_given_as_a_module_or_a_sequence():
         assert list(net.layers) == list(module)
 
 
-def test_an_encoder_may_be_a_function_or_a_module_with_weights():
-    net = SpikingNetwork(IF(), lambda x: torch.stack([x, x + 1]))
-    assert net(torch.zeros(1, 2)).tolist() == [[0.5, 0.5]]
-
-    class Learned(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = nn.Parameter(torch.ones(()))
-
-        def forward(self, x):
-            return Direct(4)(self.scale * x)
-
-    net = SpikingNetwork(IF(), Learned())
-    net(torch.full((1, 2), 0.6)).sum().backward()
-    assert net.encoder.scale.grad != 0
-
-
 def test_layer_names_are_those_with_a_time_axis_in_order_of_definition():
     assert SpikingNetwork(chain()).layer_names == [f"layers.{i}" for i in range(5)]
     net = network(residual, encoder=Poisson(5))
@@ -316,13 +264,6 @@ def test_reset_draws_all_weights_anew_and_ends_with_the_initialisation():
     assert not all((parameter == 1).all() for parameter in net.parameters())
     net.reset()
     assert all((parameter == 1).all() for parameter in net.parameters())
-
-
-def test_its_repr_tells_encoder_and_rules():
-    text = repr(SpikingNetwork(chain(), Direct(4), RGA(gamma=0.1)))
-    rules = "gradient=RGA(beta=2.0, gamma=0.1), training_gradient=STBP(surrogate=Triangle("
-    assert text.startswith(f"SpikingNetwork(\n  encoder=Direct(steps=4), {rules}")
-    assert "LIF(decay=0.5, threshold=1.0, reset='hard')" in text
 
 
 @pytest.mark.parametrize("encoder", [Direct, Poisson])
@@ -369,18 +310,6 @@ def test_a_network_remembers_the_attack_until_it_forgets_or_has_another_gradient
     assert net.memory == {}
 
 
-@pytest.mark.parametrize("duplicate", [*COPIES, lambda net: net.with_gradient(ASSG())])
-def test_copies_and_twins_start_without_a_memory_and_remember_on_their_own(duplicate):
-    net = network(chain, gradient=ASSG())
-    x = batch().requires_grad_()
-    net(x)
-    twin = duplicate(net)
-    assert (twin.memory, set(net.memory)) == ({}, {ASSG()})
-    twin(x)
-    net.forget()
-    assert (net.memory, set(twin.memory)) == ({}, {ASSG()})
-
-
 NEAR = ASSG(restart=0.05)
 
 
@@ -400,44 +329,6 @@ def test_within_an_attack_a_sample_is_new_beyond_twice_its_radius(rule, dtype, m
         ascend(net, x)
         ascend(net, x + 0.0625)
     assert seen == ["all"] * 2 + [[True] * 3] * 2
-
-
-def test_within_an_attack_of_unknown_radius_no_distance_tells_a_new_sample(monkeypatch):
-    net, x = network(chain, gradient=NEAR), batch()
-    seen = restarts(monkeypatch)
-    with net.attacking(None):
-        # A batch of another shape is another batch.
-        for inputs in (x, x + 100, x[:2]):
-            ascend(net, inputs)
-    assert seen == ["all"] * 4
-
-
-def test_what_rounding_adds_to_twice_the_radius_makes_no_new_sample(monkeypatch):
-    net, x = network(chain, gradient=NEAR), batch()
-    seen, (below, above) = restarts(monkeypatch), ((x + d).float().double() for d in (-1e-6, 1e-6))
-    with net.attacking(1e-6):
-        ascend(net, below)
-        ascend(net, above)
-    assert (above - below).max() > 2e-6
-    assert seen == ["all"] * 2
-
-
-def test_an_attack_begins_and_ends_without_a_memory_whatever_happens_in_it():
-    net, x, seen = network(chain, gradient=ASSG()), batch(), []
-
-    def broken():
-        with net.attacking(None):
-            assert net.budget == (None,)
-        seen.append((dict(net.memory), net.budget))
-        ascend(net, x)
-        seen.append(set(net.memory))
-        raise ArithmeticError("in the middle")
-
-    ascend(net, x)
-    with pytest.raises(ArithmeticError, match="in the middle"), net.attacking(0.1):
-        broken()
-    assert seen == [({}, (0.1,)), {ASSG()}]
-    assert (net.memory, net.budget) == ({}, None)
 
 
 @pytest.mark.parametrize("wrong", [-0.1, float("nan"), float("inf"), "8/255", True])

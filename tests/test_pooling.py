@@ -6,8 +6,8 @@ from torch import nn
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 from art_snn import TimeDistributed
-from art_snn.gradients.fixed import FixedWeights, Trail
-from art_snn.pooling import average, averaged, pair, suits, unpool
+from art_snn.gradients.fixed import FixedWeights, OpTrace
+from art_snn.pooling import average, pair, suits, unpool
 
 POOLS = {
     "two by two": nn.AvgPool2d(2),
@@ -51,7 +51,7 @@ def gradients(x, *outputs):
 def test_values_and_gradients_are_those_of_torch(name, layout):
     pool, x = POOLS[name], planes().detach().to(memory_format=layout).requires_grad_()
     assert suits(pool, x)
-    expected, got = pool(x), averaged(pool, x)
+    expected, got = pool(x), average(x, pair(pool.kernel_size), pool.divisor_override)
     for ours, theirs in ((got, expected), gradients(x, got, expected)):
         torch.testing.assert_close(ours, theirs, rtol=1e-14, atol=1e-14)
 
@@ -61,7 +61,7 @@ def test_values_and_gradients_are_those_of_torch(name, layout):
 def test_averages_of_spikes_and_their_gradients_are_the_same_bit_for_bit(name, dtype):
     pool, generator = POOLS[name], torch.Generator().manual_seed(1)
     x = torch.rand(5, 3, 12, 8, generator=generator).ge(0.6).to(dtype).requires_grad_()
-    expected, got = pool(x), averaged(pool, x)
+    expected, got = pool(x), average(x, pair(pool.kernel_size), pool.divisor_override)
     assert torch.equal(got, expected)
     assert torch.equal(*gradients(x, got, expected))
 
@@ -113,11 +113,11 @@ def test_layers_on_time_steps_pool_so_and_a_hook_sees_the_module_still():
 
 @pytest.mark.parametrize("hollow", [False, True])
 def test_where_weights_are_constants_it_has_the_same_gradient_though_it_be_hollow(hollow):
-    x, trail = planes(), Trail(hollow=hollow)
+    x, trace = planes(), OpTrace(shapes_only=hollow)
     expected = average(x, (2, 4), 3)
-    with FixedWeights(trail):
+    with FixedWeights(trace):
         got = average(x, (2, 4), 3)
-    assert trail.transparent
+    assert trace.affine
     assert got.shape == expected.shape
     assert torch.equal(got, expected) is not hollow
     assert not hollow or got.count_nonzero() == 0

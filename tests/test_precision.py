@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import pickle
 from functools import partial
 
 import numpy as np
@@ -132,15 +130,6 @@ def test_the_tolerance_of_a_replay_follows_from_the_dtype():
     assert tolerance(torch.ones(1)) == tolerance(torch.ones(1).double()) == 1e-3
 
 
-def test_twins_copies_and_pickles_keep_the_choice():
-    net = single()
-    net.attack_dtype = torch.bfloat16
-    gradients(net, "rga", batch(2, dtype=torch.float32), "bfloat16")
-    for other in (net.with_gradient("stbp"), copy.deepcopy(net), pickle.loads(pickle.dumps(net))):
-        assert other.attack_dtype == "bfloat16"
-        assert not other._half
-
-
 @pytest.mark.parametrize("value", ["half", "float32", 16, torch.float32, True])
 def test_other_precisions_are_refused(value):
     for choose in (
@@ -174,21 +163,6 @@ def test_a_classifier_takes_it_and_attacks_of_art_run_in_it():
     assert np.array_equal(wrapped.predict(adversarials), predicted)
     wrapped.set_params(attack_dtype="auto")
     assert wrapped.model.attack_dtype == "auto"
-
-
-def test_an_attack_by_its_settings_crafts_in_it_and_leaves_the_network_alone():
-    wrapped, seen = classifier(gradient="rga"), []
-    x, y = batch(6, dtype=torch.float32).numpy(), np.arange(6) % CLASSES
-    wrapped.model.register_forward_pre_hook(lambda net, inputs: seen.append(net.attack_dtype))
-    half, exact = (Attack(eps=0.2, iterations=3, attack_dtype=d) for d in ("bfloat16", None))
-    for attack in (half, exact):
-        seen.clear()
-        attack.craft(wrapped, x, y)
-        assert set(seen) == {attack.attack_dtype}
-        assert wrapped.attack_dtype is None
-    assert str(half).endswith(", crafted in bfloat16")
-    assert half.as_dict()["attack_dtype"] == "bfloat16"
-    assert "attack_dtype" not in exact.as_dict()
 
 
 def test_adapted_networks_craft_in_it_where_their_neurons_fire_by_our_engines():

@@ -6,7 +6,6 @@ import asyncio
 import contextvars
 import copy
 import gc
-import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -102,17 +101,6 @@ def test_moments_of_two_attacks_by_one_rule_do_not_mix(classifier):
             assert all(map(np.array_equal, together, alone))
 
 
-def test_of_two_tasks_that_start_with_the_same_moments_one_goes_on_with_them(classifier):
-    x, y = small.samples(classifier)
-    classifier.gradient = "assg"
-    first = classifier.loss_gradient(x, y)
-    second = contextvars.copy_context().run(classifier.loss_gradient, x, y)
-    assert not np.array_equal(second, first)
-    # The moments are taken: another copy of the context starts afresh, and so does this one.
-    assert np.array_equal(contextvars.copy_context().run(classifier.loss_gradient, x, y), first)
-    assert np.array_equal(classifier.loss_gradient(x, y), first)
-
-
 def test_what_a_network_remembers_is_bounded_and_the_oldest_leave(classifier):
     x, y = small.samples(classifier)
     alone = [ASSG(relax=1 + i / 100) for i in range(20)]
@@ -130,38 +118,6 @@ def test_how_a_gradient_was_computed_is_told_to_whoever_asked_for_it(classifier)
         execution = pool.submit(lambda: classifier.model.execution).result()
     assert execution.kind == "collapsed"
     assert classifier.model.execution.kind == "through time"
-
-
-def test_a_loss_per_sample_in_one_thread_does_not_scale_gradients_in_another(classifier):
-    x, y = small.samples(classifier)
-    expected = classifier.loss_gradient(x, y)
-    done = threading.Event()
-
-    def losses() -> None:
-        while not done.is_set():
-            classifier.compute_loss(x, y, reduction="none")
-
-    thread = threading.Thread(target=losses)
-    thread.start()
-    try:
-        same = [np.array_equal(classifier.loss_gradient(x, y), expected) for _ in range(50)]
-    finally:
-        done.set()
-        thread.join()
-    assert all(same)
-
-
-def test_activations_are_those_of_the_callers_own_samples(classifier):
-    x, _ = small.samples(classifier)
-    layer = classifier.layer_names[1]
-    expected = {part: classifier.get_activations(x[part::2], layer) for part in (0, 1)}
-
-    def activations(part: int) -> bool:
-        calls = (classifier.get_activations(x[part::2], layer) for _ in range(20))
-        return all(np.array_equal(rates, expected[part]) for rates in calls)
-
-    with ThreadPoolExecutor(2) as pool:
-        assert all(pool.map(activations, (0, 1)))
 
 
 @pytest.mark.parametrize("copied", [copy.copy, lambda n: n._replicate_for_data_parallel()])

@@ -17,7 +17,7 @@ from art_snn.bounds.operations import Propagation
 from art_snn.bounds.rounding import widening
 from art_snn.checks import invalid
 from art_snn.dynamics import least
-from art_snn.gradients.fixed import holding
+from art_snn.gradients.fixed import hold_weights
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
@@ -56,7 +56,7 @@ class Bounding:
             modes_kept(self.network, False),
             torch.inference_mode(False),
             torch.enable_grad(),
-            holding(True),
+            hold_weights(True),
         ):
             # Tensors of inference mode take no part in a graph.
             x, y = (part.clone() if part.is_inference() else part for part in (x, y))

@@ -15,7 +15,7 @@ from torch.nn import functional
 from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, has_boxes
 from art_snn.bounds.margins import mark_nonlinear
 from art_snn.bounds.rounding import widening
-from art_snn.gradients.light import lightly
+from art_snn.gradients.fixed import lightly
 from art_snn.pooling import Pair, average, pair, tiles
 
 

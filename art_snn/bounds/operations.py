@@ -22,7 +22,7 @@ from art_snn.bounds.layers import (
     average_windows,
 )
 from art_snn.bounds.rounding import widening
-from art_snn.gradients.fixed import LOOKS
+from art_snn.gradients.fixed import METADATA
 
 
 class Propagation(TorchFunctionMode):
@@ -36,7 +36,7 @@ class Propagation(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs, name = kwargs or {}, getattr(func, "__name__", str(func))
-        if func in LOOKS:
+        if func in METADATA:
             return func(*args, **kwargs)
         if func in _DRAWS:
             raise Unbounded(f"{name}, which draws at random")

@@ -1,4 +1,4 @@
-"""Whether the layers between neurons are affine, so that a rate rule may run on time averages."""
+"""Checks that layers between neurons are affine, so that a rate rule may run on time averages."""
 
 import contextlib
 import math
@@ -70,7 +70,7 @@ def remember(answers: dict[Hashable, Any], key: Hashable, answer: object) -> Non
 
 
 def key_of(network: Differentiable, encoded: Tensor) -> Hashable:
-    """What an answer of the probe depends on."""
+    """A key of all that an answer of the probe depends on."""
     form = (encoded.shape[0], *encoded.shape[2:], encoded.dtype)
     return (*form, tolerance(encoded), network.state_key())
 
@@ -112,7 +112,7 @@ def probe(network: Differentiable, encoded: Tensor) -> str | None:
 
 
 def first_mismatch(excesses: list[Tensor], names: list[str]) -> Mismatch | None:
-    """What the first positive or NaN excess, at a neuron or at last at the logits, shows."""
+    """The mismatch at the first positive or NaN excess, at a neuron or at last at the logits."""
     values = torch.stack(excesses).tolist()
     first = next((i for i, value in enumerate(values) if not value <= 0), None)
     if first is None:
@@ -124,7 +124,7 @@ def first_mismatch(excesses: list[Tensor], names: list[str]) -> Mismatch | None:
 
 
 def failure(stage: str, error: Exception) -> Mismatch:
-    """What an exception of a probe or replay shows."""
+    """The mismatch that an exception of a probe or replay shows."""
     return Mismatch(f"the {stage} failed ({type(error).__name__}: {error})")
 
 
@@ -147,7 +147,7 @@ def tolerance(recorded: Tensor) -> float:
 
 
 def _rounds_to_tf32(x: Tensor) -> bool:
-    """Whether CUDA rounds what convolutions or matrix products of such a tensor multiply."""
+    """True if CUDA rounds what convolutions or matrix products of such a tensor multiply."""
     if not x.is_cuda or x.dtype != torch.float32:
         return False
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul

@@ -1,4 +1,4 @@
-"""A pass with constant weights, run again in its backward pass where somebody asks for more.
+"""A pass with constant weights, run again in its backward pass where more is asked for.
 
 Attacks differentiate by their input alone, and pay for nothing else. Yet an algorithm may ask for
 the gradient at weights (``torch.autograd.grad(loss, weights)``) or for a graph of the gradient
@@ -8,8 +8,7 @@ weights that take a gradient, as activation checkpointing does.
 A backward pass that names no tensors, ``loss.backward()``, leaves weights alone, as attacks mean
 it. Once a graph of the gradient was asked for it reaches them too, since that graph does."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,52 +32,51 @@ def weights_of(module: nn.Module) -> list[Tensor]:
     return list(weights.values())
 
 
-@contextmanager
-def same_draws(x: Tensor, state: tuple[Tensor, ...]) -> Iterator[None]:
-    """A block that draws what was drawn after :func:`random_state` on the device of x."""
-    cards = [x.get_device()] if x.is_cuda else []
-    with torch.random.fork_rng(cards):
-        torch.set_rng_state(state[0])
-        for card, its_state in zip(cards, state[1:], strict=True):
-            torch.cuda.set_rng_state(its_state, card)
-        yield
-
-
-def random_state(x: Tensor) -> tuple[Tensor, ...]:
-    """The random state of the processor, and of the device of x."""
-    cards = (torch.cuda.get_rng_state(x.get_device()),) if x.is_cuda else ()
-    return torch.get_rng_state(), *cards
-
-
 @dataclass
 class Again:
-    """How to run a pass of a network again.
+    """How to run a pass of a network again, with the draws that follow from the present state.
 
     :param rule: by which it was differentiated.
     :param run: the pass, from its input [N, ...] to logits [N, K], its weights not held constant.
-    :param weights: all that take a gradient."""
+    :param weights: all that take a gradient.
+    :param x: the input of the pass."""
 
     rule: Gradient
     run: Callable[[Tensor], Tensor]
     weights: Sequence[Tensor]
+    x: Tensor
     asks_all: bool = False
-    """Whether a graph of the gradient has been asked for, which reaches the weights."""
+    """True once a graph of the gradient has been asked for, which reaches the weights."""
     gradients: dict[int, Sequence[Tensor | None]] = field(default_factory=dict)
     """Of the weights, on their way there, by backward pass."""
 
     def __post_init__(self) -> None:
         self.versions = list(map(_version, self.weights))
+        self.card = self.x.get_device() if self.x.is_cuda else None
+        self.state = torch.get_rng_state()
+        self.card_state = None if self.card is None else torch.cuda.get_rng_state(self.card)
 
-    def linked(self, x: Tensor, logits: Tensor) -> Tensor:
+    def link(self, logits: Tensor) -> Tensor:
         """The logits of the pass with constant weights, that also lead to the weights."""
-        gathered, probe = apply(_Gathered, self, *self.weights), _probe(logits)
-        return apply(_Linked, self, (gathered.grad_fn, probe.grad_fn), logits, x, gathered, probe)
+        # Its node runs only in backward passes that name no tensors.
+        probe = logits.new_zeros(0).requires_grad_().view(0)
+        gathered = apply(_Gathered, self, *self.weights)
+        nodes = (gathered.grad_fn, probe.grad_fn)
+        return apply(_Linked, self, nodes, logits, self.x, gathered, probe)
 
     def differentiate(self, x: Tensor, grad: Tensor, asked: bool) -> Tensor | None:
         """Gradient at x from that at the logits, and those at the weights if asked."""
-        self._check(asked)
+        if asked and self.rule.remembers:
+            expected = "a rule that remembers nothing, where gradients at the weights are asked for"
+            remedy = "Run the forward pass in `with network.fixed(False): ...`, or take 'stbp'."
+            raise invalid("gradient", expected, str(self.rule), remedy)
+        if self.versions != list(map(_version, self.weights)):
+            raise RuntimeError("a weight has changed between the forward and the backward pass")
         graph, targets = torch.is_grad_enabled(), [x, *(self.weights if asked else [])]
-        with torch.enable_grad():
+        with torch.enable_grad(), torch.random.fork_rng([] if self.card is None else [self.card]):
+            torch.set_rng_state(self.state)
+            if self.card is not None and self.card_state is not None:
+                torch.cuda.set_rng_state(self.card_state, self.card)
             logits = self.run(x)
         at_x, *gradients = torch.autograd.grad(
             logits, targets, grad.to(logits.dtype), create_graph=graph, allow_unused=True
@@ -87,26 +85,10 @@ class Again:
             self.gradients[task()] = gradients
         return at_x
 
-    def _check(self, asked: bool) -> None:
-        if asked and self.rule.remembers:
-            expected = "a rule that remembers nothing, where gradients at the weights are asked for"
-            remedy = "Run the forward pass in `with network.fixed(False): ...`, or take 'stbp'."
-            raise invalid("gradient", expected, str(self.rule), remedy)
-        if self.versions != list(map(_version, self.weights)):
-            raise RuntimeError("a weight has changed between the forward and the backward pass")
-
 
 def _version(weight: Tensor) -> int | None:
-    """How often a weight was changed; those of inference mode do not count it."""
-    try:
-        return weight._version
-    except RuntimeError:
-        return None
-
-
-def _probe(like: Tensor) -> Tensor:
-    """A tensor whose node runs in backward passes only that name no tensors."""
-    return like.new_zeros(0).requires_grad_().view(0)
+    """The number of changes of a weight; those of inference mode do not count them."""
+    return None if weight.is_inference() else weight._version
 
 
 class _Gathered(Function):
@@ -128,13 +110,7 @@ class _Linked(Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        again: Again,
-        nodes: tuple[Any, Any],
-        logits: Tensor,
-        x: Tensor,
-        gathered: Tensor,
-        probe: Tensor,
+        ctx: Any, again: Again, nodes: Any, logits: Tensor, x: Tensor, *_: Tensor
     ) -> Tensor:
         ctx.again, ctx.nodes = again, nodes
         ctx.save_for_backward(x)

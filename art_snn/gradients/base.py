@@ -1,4 +1,4 @@
-"""What a gradient rule is, and what it may ask of a network and of a neuron."""
+"""The interface of gradient rules, and what they see of a network and of a neuron."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Mapping
@@ -20,7 +20,7 @@ class Site:
 
 
 Firing = Callable[[Site, Tensor], Tensor]
-"""What a neuron does with its current: (site, current [T, N, ...]) -> spikes [T, N, ...]."""
+"""How a neuron fires: (site, current [T, N, ...]) -> spikes [T, N, ...]."""
 
 
 @dataclass(frozen=True)
@@ -71,22 +71,22 @@ class Gradient(ABC):
 
     @property
     def exact_logits(self) -> bool:
-        """Whether the logits are those of the plain simulation, bit for bit."""
+        """True if the logits are those of the plain simulation, bit for bit."""
         return True
 
     @property
     def mixes_samples(self) -> bool:
-        """Whether the gradient of a sample depends on the other samples of its batch."""
+        """True if the gradient of a sample depends on the other samples of its batch."""
         return False
 
     @property
     def remembers(self) -> bool:
-        """Whether a gradient depends on earlier ones, through the network's `memory`."""
+        """True if a gradient depends on earlier ones, through the network's `memory`."""
         return False
 
     @property
     def second_derivative(self) -> bool:
-        """Whether its gradients can be differentiated again; if not, that is refused."""
+        """True if its gradients can be differentiated again; if not, that is refused."""
         return False
 
     @property

@@ -26,7 +26,7 @@ class Conversion(Gradient):
 
     @abstractmethod
     def activation(self, current: Tensor, threshold: Setting) -> Tensor:
-        """What replaces a neuron: current [1, N, ...] -> activation [1, N, ...]."""
+        """The neuron of the ANN: current [1, N, ...] -> activation [1, N, ...]."""
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         network.execution = Execution("converted", "the gradient is that of an ANN, run once")

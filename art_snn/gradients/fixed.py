@@ -1,11 +1,11 @@
 """Passes that are differentiated by their input alone: weights are constants, and cost nothing.
 
-An attack throws the gradients at the weights away. Where weights are constants, layers keep nothing
-of their input (:mod:`art_snn.gradients.light`).
+An attack throws the gradients at the weights away. Autograd keeps the input of every convolution
+and pooling; where weights are constants, neither needs it, so :data:`LIGHT` layers keep nothing.
 
-Such a pass can also be *hollow*: an affine operation has the same gradient whatever its input is,
-so it need not be computed where its values are known. That is for networks of torch's modules and
-ours only, which do all by functions of torch and keep nothing."""
+Such a pass can also be for *shapes only*: an affine operation has the same gradient whatever its
+input is, so it need not be computed where its values are known. That is for networks of torch's
+modules and ours only, which do all by functions of torch and keep nothing."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -16,63 +16,67 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.autograd import Function, forward_ad
 from torch.nn import functional
 from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from art_snn.gradients.base import Firing, Site
-from art_snn.gradients.light import LIGHT, by_input_alone, maximum, requires_gradient
+from art_snn.gradients.shared import apply
 from art_snn.passes import within
+from art_snn.pooling import Pair, average, pair, tiles, unpool
 
 
-class Opaque(Exception):
-    """An operation in a hollow pass whose gradient may depend on its input."""
+class NonAffine(Exception):
+    """An operation in a pass for shapes only whose gradient may depend on its input."""
 
 
 @dataclass
-class Trail:
-    """What operations show in a pass with fixed weights, if one `followed`.
+class OpTrace:
+    """The operations of a pass with fixed weights.
 
-    `opaque` names one whose gradient may depend on its input; `hollow` leaves affine ones out."""
+    :param shapes_only: affine operations are not computed, and others refused.
+    :param followed: True once a pass has left its trace here.
+    :param other: an operation whose gradient may depend on its input, or None."""
 
-    hollow: bool = False
+    shapes_only: bool = False
     followed: bool = False
-    opaque: str | None = None
+    other: str | None = None
 
     @property
-    def transparent(self) -> bool:
-        """Whether all operations have the same gradient whatever their input is."""
-        return self.followed and self.opaque is None
+    def affine(self) -> bool:
+        """True if all operations have the same gradient whatever their input is."""
+        return self.followed and self.other is None
 
     def follow(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Note an operation that LIGHT does not replace; a hollow pass refuses opaque ones."""
-        if not requires_gradient((*args, *kwargs.values())):
+        """Note an operation that LIGHT does not replace; NonAffine where that is refused."""
+        if not _requires_gradient((*args, *kwargs.values())):
             return
-        is_affine = MOVES.get(func)
+        is_affine = AFFINE.get(func)
         # Without a graph values are on their way out of it.
         if is_affine is None or not torch.is_grad_enabled() or not is_affine(*args, **kwargs):
-            self.opaque = getattr(func, "__name__", str(func))
-            if self.hollow:
-                raise Opaque(self.opaque)
+            self.other = getattr(func, "__name__", str(func))
+            if self.shapes_only:
+                raise NonAffine(self.other)
 
 
-_TRAIL: ContextVar[Trail | None] = ContextVar("trail", default=None)
+_TRACE: ContextVar[OpTrace | None] = ContextVar("trace", default=None)
 _HELD: ContextVar[bool] = ContextVar("held", default=False)
 _RUNNING: ContextVar["FixedWeights | None"] = ContextVar("running", default=None)
 
 
-def on_trail(trail: Trail) -> AbstractContextManager[None]:
+def trace_on(trace: OpTrace) -> AbstractContextManager[None]:
     """Passes with fixed weights within the block leave their traces there."""
-    return within(_TRAIL, trail)
+    return within(_TRACE, trace)
 
 
-def holding(fixed: bool) -> AbstractContextManager[None]:
-    """Whether passes within the block, of whichever network, take weights for constants."""
+def hold_weights(fixed: bool) -> AbstractContextManager[None]:
+    """Within the block passes, of whichever network, take weights for constants, or do not."""
     return within(_HELD, fixed)
 
 
 def weights_held() -> bool:
-    """Whether passes take weights for constants at present."""
+    """True if passes take weights for constants at present."""
     return _HELD.get()
 
 
@@ -82,12 +86,12 @@ def weights_fixed() -> Iterator[None]:
     if not weights_held() or not torch.is_grad_enabled():
         yield
         return
-    mode = FixedWeights(_TRAIL.get())
+    mode = FixedWeights(_TRACE.get())
     with within(_RUNNING, mode), mode:
         yield
 
 
-def unhandled(firing: Firing) -> Firing:
+def pause_in(firing: Firing) -> Firing:
     """The same firing, with operations that :class:`FixedWeights` leaves alone."""
     if not weights_held():
         return firing
@@ -108,38 +112,34 @@ def unhandled(firing: Firing) -> Firing:
 class FixedWeights(TorchFunctionMode):
     """Within the block, and in the present thread, parameters are constants to autograd.
 
-    Results are those of the same operations; a hollow pass gives shapes and graphs alone."""
+    Results are those of the same operations; a pass for shapes only gives shapes and graphs."""
 
-    def __init__(self, trail: Trail | None = None) -> None:
+    def __init__(self, trace: OpTrace | None = None) -> None:
         super().__init__()
-        self.trail, self.paused = trail, False
-        if trail is not None:
-            trail.followed = True
+        self.trace, self.paused = trace, False
+        if trace is not None:
+            trace.followed = True
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
         about_object = getattr(func, "__name__", "") in ABOUT_OBJECTS
-        if self.paused or func in LOOKS or about_object or _checkpointed():
+        if self.paused or func in METADATA or about_object or _is_checkpointed():
             return func(*args, **kwargs)
         args = tuple(map(_constant, args))
         kwargs = {name: _constant(value) for name, value in kwargs.items()}
-        layer, answer = LIGHT.get(func), NotImplemented
-        hollow = self.trail is not None and self.trail.hollow
-        if layer is not None and by_input_alone(args, kwargs):
-            answer = layer(hollow, *args, **kwargs)
-        if answer is NotImplemented and self.trail is not None:
-            self.trail.follow(func, args, kwargs)
-            if hollow and func is Tensor.contiguous and not any(args[0].stride()):
+        shapes_only = self.trace is not None and self.trace.shapes_only
+        answer = _light(func, shapes_only, args, kwargs)
+        if answer is NotImplemented and self.trace is not None:
+            self.trace.follow(func, args, kwargs)
+            if shapes_only and func is Tensor.contiguous and not any(args[0].stride()):
                 return args[0]
-        if func is functional.max_pool2d and by_input_alone(args, kwargs):
-            answer = maximum(*args, **kwargs)
         return func(*args, **kwargs) if answer is NotImplemented else answer
 
 
-def _checkpointed() -> bool:
-    """Whether the backward pass will compute the pass again, and must find it the same."""
+def _is_checkpointed() -> bool:
+    """True if the backward pass will compute the pass again, and must find it the same."""
     top: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
     hooks = None if top is None else top(False)
     return hooks is not None and "checkpoint" in getattr(hooks[0], "__qualname__", "")
@@ -153,7 +153,13 @@ def _constant(value: Any) -> Any:
     return value
 
 
-LOOKS = frozenset(
+def _requires_gradient(values: Any) -> bool:
+    if isinstance(values, list | tuple):
+        return any(map(_requires_gradient, values))
+    return isinstance(values, Tensor) and values.requires_grad
+
+
+METADATA = frozenset(
     getattr(Tensor, name).__get__
     for name in ("shape", "ndim", "dtype", "device", "layout", "requires_grad", "is_leaf", "grad")
 ) | {
@@ -174,11 +180,11 @@ def _is_shape(*args: Any, **kwargs: Any) -> bool:
 
 
 def _has_one_factor(*args: Any, **kwargs: Any) -> bool:
-    return sum(map(requires_gradient, (*args, *kwargs.values()))) == 1
+    return sum(map(_requires_gradient, (*args, *kwargs.values()))) == 1
 
 
 def _is_dividend(x: Any, *others: Any, **kwargs: Any) -> bool:
-    return len(others) == 1 and not kwargs and not requires_gradient(others)
+    return len(others) == 1 and not kwargs and not _requires_gradient(others)
 
 
 def _is_place(x: Any, index: Any) -> bool:
@@ -186,7 +192,7 @@ def _is_place(x: Any, index: Any) -> bool:
     return all(i is None or i is Ellipsis or isinstance(i, int | slice) for i in indices)
 
 
-MOVES: Mapping[Any, Callable[..., bool]] = MappingProxyType(
+AFFINE: Mapping[Any, Callable[..., bool]] = MappingProxyType(
     dict.fromkeys(
         [
             *(Tensor.flatten, torch.flatten, Tensor.reshape, torch.reshape),
@@ -201,4 +207,165 @@ MOVES: Mapping[Any, Callable[..., bool]] = MappingProxyType(
     | {Tensor.view: _is_shape, Tensor.__getitem__: _is_place}
     | {functional.dropout: lambda x, p=0.5, training=True, inplace=False: not training}
 )
-"""Other affine operations, and in which calls they are."""
+"""Affine operations without weights, and in which calls they are."""
+
+
+def lightly(func: Any, *args: Any, **options: Any) -> Tensor:
+    """func(*args, **options), which keeps nothing of its input where only that takes a gradient."""
+    answer = _light(func, False, args, options)
+    output: Tensor = func(*args, **options) if answer is NotImplemented else answer
+    return output
+
+
+def _light(func: Any, shapes_only: bool, args: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
+    """A layer of LIGHT of an input that alone takes a gradient, or NotImplemented."""
+    layer = LIGHT.get(func)
+    x = args[0] if args else options.get("input")
+    if layer is None or type(x) is not Tensor or not x.requires_grad:
+        return NotImplemented
+    kind = x.device.type
+    autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    alone = sum(map(_requires_gradient, (*args, *options.values()))) == 1
+    usual = torch.is_grad_enabled() and not autocast and forward_ad._current_level < 0
+    return layer(shapes_only, *args, **options) if alone and usual else NotImplemented
+
+
+class _Light(Function):
+    """An affine layer (x, *weights) -> y, or zeros; its gradient is (at y, *kept) -> at x."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        shapes_only: bool,
+        layer: Callable[..., Tensor],
+        weights: tuple[Tensor | None, ...],
+        gradient: Callable[..., Tensor],
+        *kept: Tensor,
+    ) -> Tensor:
+        ctx.save_for_backward(*kept)
+        ctx.set_materialize_grads(False)
+        ctx.gradient = gradient
+        if not shapes_only:
+            return layer(x, *weights)
+        shapes = [weight if weight is None else weight.to("meta") for weight in weights]
+        # Zeros in the memory of one.
+        return x.new_zeros(()).expand(layer(x.to("meta"), *shapes).shape)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
+        kept = ctx.saved_tensors
+        d = None if grad is None else ctx.gradient(grad, *kept)
+        return d, *[None] * (4 + len(kept))
+
+
+def _convolution(
+    shapes_only: bool,
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Any:
+    if isinstance(padding, str) or input.ndim != 4:
+        return NotImplemented
+    sides, sizes = input.shape[2:], (pair(stride), pair(padding), pair(dilation), groups)
+
+    def layer(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        return torch.conv2d(x, weight, bias, *sizes)
+
+    def gradient(grad: Tensor, weight: Tensor) -> Tensor:
+        stride, padding, dilation, groups = sizes
+        # Rows and columns at the end that the stride left out.
+        rest = [
+            sides[i]
+            - (grad.shape[2 + i] - 1) * stride[i]
+            + 2 * padding[i]
+            - dilation[i] * (weight.shape[2 + i] - 1)
+            - 1
+            for i in (0, 1)
+        ]
+        return torch.conv_transpose2d(grad, weight, None, stride, padding, rest, groups, dilation)
+
+    return apply(_Light, input, shapes_only, layer, (weight, bias), gradient, weight)
+
+
+def _linear(shapes_only: bool, input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
+    if weight.ndim != 2:
+        return NotImplemented
+    return apply(
+        _Light, input, shapes_only, functional.linear, (weight, bias), torch.matmul, weight
+    )
+
+
+def _norm(
+    shapes_only: bool,
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Any:
+    if training or running_var is None:
+        return NotImplemented
+
+    def layer(x: Tensor, mean: Any, variance: Any, weight: Any, bias: Any) -> Tensor:
+        return functional.batch_norm(x, mean, variance, weight, bias, eps=eps)
+
+    def gradient(grad: Tensor, scale: Tensor) -> Tensor:
+        return (grad * scale.view(-1, *(1,) * (grad.ndim - 2))).to(grad.dtype)
+
+    scale = torch.rsqrt(running_var + eps)
+    scale = scale if weight is None else scale * weight
+    weights = (running_mean, running_var, weight, bias)
+    return apply(_Light, input, shapes_only, layer, weights, gradient, scale)
+
+
+def _average(
+    shapes_only: bool,
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
+    shape, kernel, padding = input.shape, pair(kernel_size), pair(padding)
+    stride = kernel if stride is None else pair(stride)
+    options = (kernel, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+    def layer(x: Tensor) -> Tensor:
+        return functional.avg_pool2d(x, *options)
+
+    def gradient(grad: Tensor) -> Tensor:
+        if tiles(shape, kernel, stride, padding):
+            return unpool(grad / (divisor_override or kernel[0] * kernel[1]), kernel)
+        like = grad.new_empty(1).expand(shape)
+        at_x: Tensor = torch.ops.aten.avg_pool2d_backward(grad, like, *options)
+        return at_x
+
+    return apply(_Light, input, shapes_only, layer, (), gradient)
+
+
+def _tiling(shapes_only: bool, x: Tensor, kernel: Pair, divisor: int | None = None) -> Any:
+    if shapes_only:
+        return _average(True, x, kernel, divisor_override=divisor)
+    return average(x, kernel, divisor)
+
+
+LIGHT: Mapping[Any, Callable[..., Any]] = MappingProxyType(
+    {
+        functional.conv2d: _convolution,
+        functional.linear: _linear,
+        functional.batch_norm: _norm,
+        functional.avg_pool2d: _average,
+        average: _tiling,
+    }
+)
+"""Affine functions of torch, and what replaces them or gives NotImplemented."""

@@ -1,14 +1,14 @@
-"""Rules by name: the grammar of names, and the rules that suit a network."""
+"""Rules by name: the grammar of names and hyperparameters, and the rules that suit a network."""
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass, replace
+from numbers import Integral, Real
 from typing import Any
 
 from art_snn.checks import invalid, require, shown
 from art_snn.dynamics import MOST_STEPS
 from art_snn.gradients.base import Gradient, Site
-from art_snn.gradients.hyperparameters import accepted, replaced
 from art_snn.gradients.rate import RateGradient
 from art_snn.gradients.rules import EOT, GRADIENTS, VARIANTS, Extended, Mean
 from art_snn.gradients.rules.eot import MOST_DRAWS
@@ -92,7 +92,7 @@ def parse_rule(text: str, argument: str = "gradient") -> Gradient:
         names = ", ".join(map(repr, (*GRADIENTS, *VARIANTS)))
         raise invalid(argument, f"one of {names}", shown(name), GRAMMAR)
     for option, value in options.items():
-        rule = replaced(rule, option, accepted(rule, option, value, argument))
+        rule = set_hyperparameter(rule, option, value, argument)
     return rule
 
 
@@ -132,6 +132,49 @@ def _rules(words: Sequence[str]) -> list[Gradient]:
 def parse_rules(text: str) -> dict[str, Gradient]:
     """Rules by their texts, with commas between; a ValueError for an unknown one."""
     return {part: parse_rule(part, "rules") for part in split_calls(text)}
+
+
+def hyperparameters(rule: object) -> dict[str, Any]:
+    """The fields of a rule that hold numbers, and those of dataclasses inside, by dotted name."""
+    numbers = dict[str, Any]()
+    for field in fields(rule) if is_dataclass(rule) else ():
+        value = getattr(rule, field.name)
+        if isinstance(value, Real) and field.init:
+            numbers[field.name] = value
+        elif is_dataclass(value):
+            inner = hyperparameters(value).items()
+            numbers |= {f"{field.name}.{name}": number for name, number in inner}
+    return numbers
+
+
+def set_hyperparameter(rule: Any, name: str, value: object, argument: str = "gradient") -> Any:
+    """The rule with another number in the field of that dotted name, as surrogate.width.
+
+    :param value: a number, in the kind that the field declares; 0 and 1 are also truth values.
+    :raises ValueError: for an unknown field, and for a value that the rule refuses."""
+    known = hyperparameters(rule)
+    expected = f"one of {', '.join(known)}" if known else "a rule with a number in a field"
+    require(name in known, argument, expected, repr(name), f"The rule is {rule}.")
+    try:
+        return _with_number(rule, name, value)
+    except ValueError as error:
+        expected = f"values that {name} of {type(rule).__name__} can have"
+        got = f"{value} ({str(error).rstrip('.')})"
+        raise invalid(argument, expected, got, "Leave that value out.") from error
+
+
+def _with_number(rule: Any, name: str, value: Any) -> Any:
+    outer, _, inner = name.partition(".")
+    if inner:
+        return replace(rule, **{outer: _with_number(getattr(rule, outer), inner, value)})
+    declared = next(str(field.type) for field in fields(rule) if field.name == outer)
+    kind = next((kind for kind in (bool, int) if kind.__name__ in declared), float)
+    whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())
+    fits = {float: isinstance(value, Real), int: whole, bool: value in (0, 1)}[kind]
+    if not fits or (isinstance(value, bool) and kind is not bool):
+        expected = {float: "a number", int: "a whole number", bool: "0 or 1"}[kind]
+        raise ValueError(f"expected {expected}, got {value!r}")
+    return replace(rule, **{outer: kind(value)})
 
 
 def name_of(rule: Gradient) -> str:

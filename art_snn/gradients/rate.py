@@ -12,7 +12,7 @@ current in replay is the recorded mean current, which is measured at each neuron
 Otherwise the same rule runs *time-resolved*: one pass with a graph over all time steps.
 
 Where all operations of a first replay are known to be affine, later ones in the same state of the
-network are *hollow*: the same graph, and nothing computed. That costs 1 + 1/T inferences."""
+network are for *shapes only*: the same graph, and nothing computed, for 1 + 1/T inferences."""
 
 from abc import abstractmethod
 from collections import deque
@@ -34,7 +34,7 @@ from art_snn.gradients.affine import (
     remember,
 )
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
-from art_snn.gradients.fixed import Trail, on_trail, weights_held
+from art_snn.gradients.fixed import OpTrace, trace_on, weights_held
 from art_snn.gradients.shared import (
     anchored,
     apply,
@@ -48,10 +48,10 @@ from art_snn.gradients.shared import (
 
 @dataclass(frozen=True)
 class Trace:
-    """What a neuron leaves behind for a rate rule after one simulation.
+    """The record of a neuron after one simulation, for a rate rule.
 
     :param dynamics: the neuron's state equations; what a rule sees has no further parameters.
-    :param current: mean current over time [1, N, ...] behind the gain, for `uses_current`.
+    :param current: mean current over time [1, N, ...] after the gain, for `uses_current`.
     :param rate: mean of the spikes over time [1, N, ...], for `uses_rate`.
     :param potential: u at every step [T, N, ...], for `uses_potential`."""
 
@@ -103,35 +103,35 @@ def curve_objection(dynamics: Dynamics) -> str | None:
 
 
 def collapse(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor | Mismatch:
-    """Record and replay, hollow where that is known to be the same.
+    """Record and replay, for shapes only where that is known to be the same.
 
     :return: the exact logits [N, K] with the rule in their graph; or why the replay differs."""
     # With the batch size, since a layer may look at it.
     key = encoded.shape[1], key_of(network, encoded)
-    transparent = weights_held() and network.matches.get(key, False) and network.plain
-    if transparent:
-        logits = _collapse_on(Trail(hollow=True), rule, network, encoded)
+    shapes_only = weights_held() and network.matches.get(key, False) and network.plain
+    if shapes_only:
+        logits = _collapse_on(OpTrace(shapes_only=True), rule, network, encoded)
         if isinstance(logits, Tensor):
             return logits
-    trail = Trail()
-    logits = _collapse_on(trail, rule, network, encoded)
+    trace = OpTrace()
+    logits = _collapse_on(trace, rule, network, encoded)
     if isinstance(logits, Tensor):
-        # Not after a hollow one that failed.
-        remember(network.matches, key, trail.transparent and not transparent)
+        # Not after one for shapes only that failed.
+        remember(network.matches, key, trace.affine and not shapes_only)
     return logits
 
 
 def _collapse_on(
-    trail: Trail, rule: RateGradient, network: Differentiable, encoded: Tensor
+    trace: OpTrace, rule: RateGradient, network: Differentiable, encoded: Tensor
 ) -> Tensor | Mismatch:
-    recorder = _Recorder(rule, trail.hollow)
+    recorder = _Recorder(rule, trace.shapes_only)
     with torch.no_grad():
         exact = network.run(encoded.detach(), recorder)
     replayer = _Replayer(rule, recorder.tape)
     try:
-        with on_trail(trail):
+        with trace_on(trace):
             replayed = network.run(mean_over_time(encoded), replayer)
-        if trail.hollow:
+        if trace.shapes_only:
             total = exact.sum() + encoded.detach().sum(dtype=torch.float32)
             mismatch = replayer.mismatch(_check_of(total))
         else:
@@ -180,7 +180,7 @@ def _spikes_and_mean(rule: RateGradient, current: Tensor) -> tuple[Tensor, Tenso
 
 
 def _slope(rule: RateGradient, trace: Trace) -> Tensor:
-    """The rule's slope at the input current, of which it sees what arrives behind the gain."""
+    """The rule's slope at the input current, of which it sees what arrives after the gain."""
     dynamics, potential = trace.dynamics, trace.potential
     if dynamics.is_standard:
         return rule.slope(trace)
@@ -193,9 +193,9 @@ def _slope(rule: RateGradient, trace: Trace) -> Tensor:
 
 @dataclass(frozen=True)
 class _Entry:
-    """What a neuron leaves on the tape: slope, mean rate and mean current, all [1, N, ...].
+    """The entry of a neuron on the tape: slope, mean rate and mean current, all [1, N, ...].
 
-    For a hollow replay the rate is None, and the current a sum [] that is finite where all are."""
+    For shapes only the rate is None, and the current a sum [] that is finite where all are."""
 
     site: Site
     slope: Tensor
@@ -204,14 +204,14 @@ class _Entry:
 
 
 class _Recorder:
-    """Fires by plain simulation and writes one tape entry per call, less for a hollow replay."""
+    """Fires by plain simulation and writes one tape entry per call, less for shapes only."""
 
-    def __init__(self, rule: RateGradient, hollow: bool) -> None:
-        self.rule, self.hollow = rule, hollow
+    def __init__(self, rule: RateGradient, shapes_only: bool) -> None:
+        self.rule, self.shapes_only = rule, shapes_only
         self.tape: list[_Entry] = []
 
     def __call__(self, site: Site, current: Tensor) -> Tensor:
-        rule, full = self.rule, not self.hollow
+        rule, full = self.rule, not self.shapes_only
         spikes, mean = _spikes_and_mean(rule, current)
         rate, slope = torch.empty_like(spikes[:1]), torch.empty_like(spikes[:1])
         # With the potential in blocks that fit the cache.
@@ -221,7 +221,7 @@ class _Recorder:
             slope[:, part] = slopes if slopes.shape[0] == 1 else time_mean(slopes)
             if full:
                 rate[:, part] = trace.rate
-        if self.hollow:
+        if self.shapes_only:
             measured = (mean if rule.uses_current else current[-1]).sum(dtype=torch.float32)
         else:
             measured = mean if rule.uses_current else mean_over_time(current)

@@ -1,4 +1,4 @@
-"""What the engines share: blocks of a batch, repeated steps, and gradients that exist once.
+"""Parts of both engines: blocks of a batch, repeated steps, and gradients that exist once.
 
 The latter refuse to be differentiated again, naming the rule. torch's `once_differentiable` cuts
 them off, so a second derivative at an input would miss a part in silence. Here the gradient of a
@@ -37,7 +37,7 @@ def apply(function: type[Function], *arguments: Any) -> Tensor:
 
 
 def runs(node: Any) -> bool:
-    """Whether the backward pass that runs needs the gradient at a node."""
+    """True if the backward pass that runs needs the gradient at a node."""
     asks: Any = getattr(torch._C, "_will_engine_execute_node", None)
     return asks is None or node is None or bool(asks(node))
 
@@ -72,12 +72,12 @@ def repeat_step(x: Tensor, steps: int) -> Tensor:
 
 
 def is_repeated(x: Tensor) -> bool:
-    """Whether the tensor is what :func:`repeat_step` has made."""
+    """True if the tensor is what :func:`repeat_step` has made."""
     return type(x.grad_fn).__name__ == "_RepeatBackward"
 
 
 def repeats_one_step(x: Tensor) -> bool:
-    """Whether x [T, ...] is a view that repeats one step, and not itself what is differentiated."""
+    """True if x [T, ...] is a view that repeats one step, and not itself what is differentiated."""
     return x.shape[0] > 1 and x.stride(0) == 0 and not (x.is_leaf and x.requires_grad)
 
 
@@ -151,16 +151,11 @@ def final(grad: Tensor, anchor: Tensor, rule: object) -> Tensor:
 def has_no_second_derivative(rule: object) -> ValueError:
     """The error for a rule whose gradient is to be differentiated again."""
     expected, got = "a rule with a second derivative", f"{rule}, which has none"
-    names = f"{', '.join(map(repr, TWICE[:-1]))} and {TWICE[-1]!r}"
     remedy = (
-        f"The rules {names} have one where a layer of neurons gets all time steps in one call, and "
-        "'native' has that of the model. Or take differences between the gradients of two inputs."
+        "Take a rule whose second_derivative is True, such as STBP(), where neurons get all "
+        "time steps in one call. Or take differences between the gradients of two inputs."
     )
     return invalid("gradient", expected, got, remedy)
-
-
-TWICE = ("stbp", "pdsg", "assg", "cba", "relu")
-"""Names of the rules of ours that have a second derivative, for the message."""
 
 
 class _Final(Function):

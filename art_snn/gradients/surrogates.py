@@ -23,7 +23,7 @@ class Surrogate(ABC):
     Its derivative, of second derivatives, is that of torch's autograd."""
 
     flat: ClassVar[bool] = False
-    """Whether it is constant between jumps, where its derivative is 0."""
+    """True if it is constant between jumps, where its derivative is 0."""
 
     def __post_init__(self) -> None:
         remedy = "The shape of a surrogate is a positive, finite number."

@@ -9,7 +9,13 @@ Wu et al. (2018), from t = T - 1 down with d[T] = 0, g = dL/ds and d = dL/dx::
     no reset:   d[t] = g[t] h[t] + decay d[t+1]
 
 A detached reset drops the u h or the threshold h term. Further parameters of the dynamics replace
-u by u - rest and the threshold by `drop`, and dL/dx is gain d."""
+u by u - rest and the threshold by `drop`, and dL/dx is gain d.
+
+Where a graph of the gradient is asked for (`create_graph=True`), the recursion gives the values,
+and a loop in plain autograd their graph. A spike has the slope h(z), z = u - threshold, and that
+slope the derivative h'(z) by torch's autograd. So the second derivative is that of the network in
+which a function with derivative h replaces the step. Where a slope also depends on statistics of
+other potentials, these are held fixed, as in the first one."""
 
 from abc import abstractmethod
 from collections.abc import Callable
@@ -18,6 +24,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
 
 from art_snn import fused
 from art_snn.dynamics import Dynamics, empty_steps, operand, plus_product, plus_scaled
@@ -32,7 +39,6 @@ from art_snn.gradients.shared import (
     task,
     valued,
 )
-from art_snn.gradients.twice import Further, current_of, differentiable
 
 THROUGH_TIME = Execution("through time", "a temporal rule needs every time step")
 
@@ -44,7 +50,7 @@ StepSlope = Callable[[Tensor, int, slice], Tensor]
 
 
 class TemporalGradient(Gradient):
-    """A rule that back-propagates through time with a slope h in place of the spike's derivative.
+    """A rule that back-propagates through time with a slope h instead of the spike's derivative.
 
     A new rule overrides :meth:`slope`, and sets `detach_reset` where its paper does so. Where the
     slope depends on the distance alone it sets `elementwise`, and gets one time step at a time.
@@ -66,11 +72,11 @@ class TemporalGradient(Gradient):
 
     @property
     def flat(self) -> bool:
-        """Whether the slope is constant between jumps, so that it has the derivative 0 there."""
+        """True if the slope is constant between jumps, so that it has the derivative 0 there."""
         return False
 
     def prepare(self, potential: Tensor, site: Site) -> StepSlope | None:
-        """What gives the slope of a forward pass in place of :meth:`slope`, or None.
+        """A function that gives the slope of a forward pass instead of :meth:`slope`, or None.
 
         :param potential: u [T, N, ...]; not to be changed or kept."""
         return None
@@ -103,7 +109,7 @@ class _ThroughTime(torch.autograd.Function):
     def forward(
         ctx: Any, current: Tensor, rule: TemporalGradient, site: Site
     ) -> tuple[Tensor, Tensor]:
-        ctx.rule, ctx.site, ctx.further = rule, site, Further()
+        ctx.rule, ctx.site, ctx.further = rule, site, _Further()
         ctx.set_materialize_grads(False)
         # True if only the sum over time will be read of the gradient at the current.
         ctx.summed = current.device.type == "cpu" and is_repeated(current)
@@ -140,8 +146,8 @@ def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tenso
             raise has_no_second_derivative(rule)
         return h
 
-    current = current_of(anchor, potential, ctx.further)
-    graph = differentiable(site.dynamics, slope, rule.detach_reset, g, potential, current)
+    current = _current_of(anchor, potential, ctx.further)
+    graph = _differentiable(site.dynamics, slope, rule.detach_reset, g, potential, current)
     return valued(d, graph)
 
 
@@ -233,3 +239,87 @@ def _one_step(
         plus_product(here, later, dynamics.silent(u, scratch), dynamics.decay, out=here)
     else:
         plus_scaled(here, later, dynamics.decay, out=here)
+
+
+_Slope = Callable[[Tensor, int], Tensor]
+"""(u - threshold [N, ...] at a step, the step) -> slope [N, ...]."""
+
+
+def _differentiable(
+    dynamics: Dynamics,
+    slope: _Slope,
+    detach_reset: bool,
+    grad_spikes: Tensor,
+    potential: Tensor,
+    current: Tensor,
+) -> Tensor:
+    """The gradient at the current from that at the spikes, differentiable by both.
+
+    :param potential: u of the simulation [T, N, ...].
+    :param current: a tensor [T, N, ...] with the graph of the current; its values are not read."""
+    with torch.enable_grad():
+        spikes = _spikes(dynamics, slope, detach_reset, potential, current)
+        (d,) = torch.autograd.grad(spikes, current, grad_spikes, create_graph=True)
+    return d
+
+
+def _spikes(
+    dynamics: Dynamics, slope: _Slope, detach_reset: bool, potential: Tensor, current: Tensor
+) -> Tensor:
+    """Spikes [T, N, ...] of the state equations, with their graph."""
+    settings = (dynamics.threshold, dynamics.rest, dynamics.decay, dynamics.gain)
+    threshold, rest, decay, gain = (operand(value, potential) for value in settings)
+    soft = dynamics.reset == "soft"
+    drop = operand(dynamics.amount, potential) if soft else 0
+    spikes, v = list[Tensor](), None
+    for t, (value, x) in enumerate(zip(potential, current, strict=True)):
+        u = valued(value, gain * x if v is None else gain * x + decay * v)
+        fired = 1 - dynamics.silent(value)
+        spikes.append(apply(_Spike, u - threshold, fired, slope, t))
+        s = fired if detach_reset else spikes[-1]
+        v = u * (1 - s) + rest * s if dynamics.reset == "hard" else u - drop * s
+    return torch.stack(spikes)
+
+
+_Further = dict[int, Tensor]
+"""Gradients [T, N, ...] at a current from graphs of its gradient, by backward pass."""
+
+
+def _current_of(anchor: Tensor, potential: Tensor, further: _Further) -> Tensor:
+    """A tensor [T, N, ...] with the graph of the current, which is not kept.
+
+    :param anchor: leads to the function of the layer, which adds what `further` has got."""
+    return apply(_Current, anchor, potential, further)
+
+
+class _Current(torch.autograd.Function):
+    """Zeros in the memory of one; their gradient takes a way of its own to the anchor."""
+
+    @staticmethod
+    def forward(ctx: Any, anchor: Tensor, like: Tensor, further: _Further) -> Tensor:
+        ctx.further = further
+        return like.new_zeros(()).expand(like.shape)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        earlier = ctx.further.get(task())
+        ctx.further[task()] = grad if earlier is None else earlier + grad
+        return grad.new_empty(0), None, None
+
+
+class _Spike(torch.autograd.Function):
+    """Given spikes forward; backward the gradient times the slope at z, with its graph."""
+
+    @staticmethod
+    def forward(ctx: Any, z: Tensor, fired: Tensor, slope: _Slope, t: int) -> Tensor:
+        ctx.save_for_backward(z)
+        ctx.slope, ctx.t = slope, t
+        return fired.view_as(fired)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
+        (z,) = ctx.saved_tensors
+        # Slopes write into what they have made; the graph keeps copies.
+        with saved_tensors_hooks(lambda x: x.detach().clone(), lambda x: x):
+            h = ctx.slope(z, ctx.t)
+        return grad * h, None, None, None

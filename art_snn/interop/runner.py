@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from art_snn.checks import invalid, require
 from art_snn.gradients.again import weights_of
 from art_snn.gradients.base import Firing, Site, native_firing, simulation
-from art_snn.gradients.fixed import unhandled, weights_fixed, weights_held
+from art_snn.gradients.fixed import pause_in, weights_fixed, weights_held
 from art_snn.interop.frameworks.norse import SEQUENTIAL
 from art_snn.interop.members import Member, Members, members_of, restoring, running
 from art_snn.interop.passes import Exchange, FiringPass, ModelPass
@@ -149,7 +149,7 @@ class Runner:
     def firing_pass(self, kind: type[_Firings], encoded: Tensor, firing: Firing) -> _Firings:
         """A pass of a kind in which neurons fire, or are differentiated, by the firing."""
         steps = self.steps_of(encoded)
-        return kind(self.members, self.ruled, steps, unhandled(firing), self.traits.preludes)
+        return kind(self.members, self.ruled, steps, pause_in(firing), self.traits.preludes)
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input -> logits [N, K], neurons firing by the firing."""

@@ -28,8 +28,8 @@ WORDS = {
     "harden": (*TRAIN, "--iterations", "1"),
     "compare": (*ATTACK, "--repeats", "1", "--rules", "stbp,rga,cba,relu,native"),
     "evaluate": (
-        *("--samples", "4", "--batch-size", "4", "--block", "4", "--examined", "4"),
-        *("--attack", "AutoPGD", "--attack-options", "max_iter=1", "--rules", "stbp,rga"),
+        *("--samples", "4", "--batch-size", "4"),
+        *("--attack", "AutoPGD(max_iter=1)", "--rules", "stbp,rga"),
     ),
     "sweep": (*ATTACK, "--field", "beta", "--values", "1,2"),
     "curves": ("--layer", "0", "--pairs", "20"),
@@ -72,7 +72,7 @@ def test_every_command_takes_a_bare_model(kind, command, tmp_path):
         assert found["subject"]["model"] == model
 
 
-EVALUATE = ("evaluate", *WORDS["evaluate"][:8], "--output", "out")
+EVALUATE = ("evaluate", *WORDS["evaluate"][:4], "--output", "out")
 
 
 def evaluated(folder):
@@ -81,7 +81,6 @@ def evaluated(folder):
 
 def test_a_network_with_its_own_gradient_alone_is_evaluated_by_it(tmp_path):
     words = (*EVALUATE, "--data", "images.npz", "--model", adapted.own(tmp_path, "inline"))
-    words += ("--examined", "0")
     done = call(*words, "--plan", "fast")
     assert done.status == 0, done.stderr
     assert "fast ran 8 stages with the network's own gradient. The first is" in done.stdout
@@ -160,7 +159,6 @@ def test_a_model_of_one_step_is_refused_until_the_steps_are_told(command, tmp_pa
     )
     words = (command, "--model", "mine.py:build", "--data", "images.npz", "--output", "out")
     words += {"inspect": ("--rules", "rga,native")}.get(command, WORDS.get(command, ()))
-    words += ("--examined", "0") if command == "evaluate" else ()
     done = call(*words, "--readout", "spikes")
     assert done.status == 2
     assert "--steps: expected the number of time steps, since" in done.complaint

@@ -1,29 +1,25 @@
-"""Experiments that several processes do together: one holds the output and speaks for all."""
+"""Commands that several processes do together: one holds the output and speaks for all."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from art_snn.app.base import Experiment
-from art_snn.app.results import hold_folder
+from art_snn.app.results import hold_folder, working
+from art_snn.app.settings import Run
 from art_snn.team import Team
 from tests.jobs import Job
 
 JOB = """
 from pathlib import Path
-from art_snn.app.base import Experiment
+from art_snn.app.results import working
+from art_snn.app.settings import Run
 from art_snn.checks import ArgumentError
 
-class Together(Experiment):
-    together = True
-
-with Together(output=Path("out")).at_work() as team:
-    told = Path("out/.lock").exists()
+with working(Run(output=Path("out")), together=True) as team:
+    held = Path("out/.lock").exists()
     found = team.on_leader(lambda: [team.rank])
     team.leader_first(lambda: Path("made").touch(exist_ok=not team.leads))
-    Path(f"told-{team.rank}").write_text(f"{told} {found} {team.size}")
+    Path(f"told-{team.rank}").write_text(f"{held} {found} {team.size}")
     team.gather(None)
     try:
         team.on_leader(lambda: {}["nothing"])
@@ -54,17 +50,11 @@ def test_where_the_output_is_held_by_another_run_one_process_says_so(tmp_path):
     assert not (tmp_path / "told-0").exists()
 
 
-def test_a_process_by_itself_holds_the_output_as_a_team_of_one(tmp_path):
-    with Experiment(output=tmp_path / "out").at_work() as team:
+@pytest.mark.parametrize("together", [True, False])
+def test_a_process_by_itself_is_a_team_of_one(together, tmp_path, monkeypatch):
+    if not together:  # As torchrun would start it.
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
+    with working(Run(output=tmp_path / "out"), together) as team:
         assert team == Team()
         with pytest.raises(ValueError, match=r"^output: expected a folder that no other run"):
-            Experiment(output=tmp_path / "out").at_work().__enter__()
-    assert team.on_leader(lambda: 3) == team.leader_first(lambda: 3) == 3
-    with pytest.raises(ZeroDivisionError):
-        team.on_leader(lambda: 1 // 0)
-
-
-def test_an_experiment_is_not_done_together_unless_it_says_so(monkeypatch, tmp_path):
-    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    with Experiment(output=Path(tmp_path)).at_work() as team:
-        assert team.size == 1
+            working(Run(output=tmp_path / "out")).__enter__()

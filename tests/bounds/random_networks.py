@@ -22,7 +22,7 @@ from art_snn import (
     TimeDistributed as Timed,
 )
 from art_snn.bounds import METHODS, Bounding
-from art_snn.gradients.fixed import holding
+from art_snn.gradients.fixed import hold_weights
 from art_snn.layers import Normalize
 from tests.architectures import Residual
 
@@ -48,7 +48,7 @@ class Drawn:
     def bounds(self, method: str = "counts", y: Tensor | None = None) -> Tensor:
         """Lower bounds of z_y - z_j [N, K]."""
         bounding = Bounding(self.network, METHODS[method](), self.eps, self.norm, LIMITS)
-        with torch.enable_grad(), holding(True):
+        with torch.enable_grad(), hold_weights(True):
             return bounding.margins(self.x, self.y if y is None else y).detach()
 
     def inside(self, points: Tensor) -> Tensor:

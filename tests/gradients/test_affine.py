@@ -5,8 +5,6 @@ Torch keeps the settings of CUDA on machines without a card, too; a tensor there
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from itertools import product
 from types import SimpleNamespace
 from typing import Any
@@ -50,49 +48,6 @@ def test_either_flag_or_precision_widens_the_tolerance(convolutions, matrices, m
     rounds = {id(FLAGS[0]), id(PRECISIONS[0])}
     widened = not rounds.isdisjoint({id(convolutions), id(matrices)})
     assert tolerance(ON_CARD) == (TF32_TOLERANCE if widened else RELATIVE_TOLERANCE)
-
-
-SETTINGS = """
-import torch
-from types import SimpleNamespace
-from art_snn.gradients.affine import tolerance
-
-def widened():
-    return tolerance(SimpleNamespace(is_cuda=True, dtype=torch.float32)) > 1e-3
-
-cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-assert widened(), "convolutions round by default"
-cudnn.allow_tf32 = False
-assert not widened()
-for precision in ("high", "medium"):
-    torch.set_float32_matmul_precision(precision)
-    assert widened(), precision
-    torch.set_float32_matmul_precision("highest")
-    assert not widened(), precision
-matmul.allow_tf32 = True
-assert widened()
-matmul.allow_tf32 = False
-cudnn.allow_tf32 = True
-assert widened()
-if hasattr(torch.backends, "fp32_precision"):
-    cudnn.conv.fp32_precision = "ieee"
-    assert not widened()
-    matmul.fp32_precision = "tf32"
-    assert widened()
-    matmul.fp32_precision = "ieee"
-    assert not widened()
-    matmul.fp32_precision = cudnn.conv.fp32_precision = "none"
-    for place in (torch.backends, cudnn):
-        for precision in ("tf32", "ieee"):
-            place.fp32_precision = precision
-            assert widened() == (precision == "tf32"), (place, precision)
-"""
-
-
-def test_the_settings_of_the_installed_torch_are_read_however_they_are_made():
-    # In a process of their own: what both interfaces have set cannot be put back in every torch.
-    done = subprocess.run([sys.executable, "-c", SETTINGS], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
 
 
 def test_only_single_precision_on_a_card_is_rounded_so(monkeypatch):

@@ -29,14 +29,3 @@ def test_blocks_cover_the_batch_in_order_and_fill_the_cache_without_overflowing(
         assert len(part) == 1 or len(part) * of_one <= CACHED_ELEMENTS
     for part in parts[:-1]:
         assert (len(part) + 1) * of_one > CACHED_ELEMENTS
-
-
-def test_blocks_of_few_samples_of_none_and_of_another_device():
-    x = layer(4, CACHED_ELEMENTS // 2)
-    assert blocks(x) == blocks(x, steps=1) == [slice(0, 2), slice(2, 4)]
-    assert len(blocks(x, steps=2)) == 4
-    assert blocks(layer(0, 5)) == blocks(layer(0, 0)) == []
-    (block,) = blocks(layer(3, 0))
-    assert list(range(3))[block] == [0, 1, 2]
-    # Only a processor has a cache to fit.
-    assert blocks(torch.empty(2, 5, CACHED_ELEMENTS, device="meta"), steps=2) == [slice(0, 5)]

@@ -36,7 +36,7 @@ from art_snn import (
     TimeDistributed,
 )
 from art_snn.dynamics import DECAYS, THRESHOLDS, Dynamics
-from art_snn.gradients import Gradient, Surrogate, Triangle
+from art_snn.gradients import Gradient, Surrogate
 from art_snn.gradients.base import simulation
 from art_snn.gradients.rules.assg import SHARP
 from art_snn.gradients.surrogates import SHAPES
@@ -118,13 +118,6 @@ def test_logits_are_exact_bit_for_bit_or_declared_not_to_be_and_gradients_finite
     coder = ENCODERS[encoder](4)
     net = signed(name, ARCHITECTURES[architecture], encoder=coder)
     assert_exact_and_alive(net, batch(16, coder))
-
-
-@every_rule
-@every_architecture
-def test_so_they_are_in_single_precision(name, architecture):
-    net = signed(name, ARCHITECTURES[architecture], encoder=Poisson(4)).float()
-    assert_exact_and_alive(net, batch(16, dtype=torch.float32))
 
 
 @every_architecture
@@ -304,25 +297,6 @@ def test_a_rule_is_a_value_that_shows_its_settings(rule):
             setattr(rule, attribute, getattr(rule, attribute, None))
 
 
-def test_every_rule_of_the_table_shows_its_defaults():
-    assert len(TEXTS) == 15
-    assert {*map(type, TEXTS), ASSG} >= {*GRADIENTS.values()}
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        *((STBP, Triangle()), (PDSG, True), (ASSG, 2.0), (RGA, 2.0), (StaticCurve, 2.0), (BPTR, 1)),
-        *((HART, Triangle()), (CBA, 8), (RectifiedANN, 1), (EOT, RGA(), 3), (Extended, RGA(), 32)),
-    ],
-    ids=lambda words: words[0].__name__,
-)
-def test_hyperparameters_are_given_by_name(words):
-    kind, *values = words
-    with pytest.raises(TypeError, match="positional"):
-        kind(*values)
-
-
 REFUSED = [
     *((RGA, "beta", value, "above 0") for value in (0, -1.0, math.nan, math.inf, "2")),
     *((RGA, "gamma", value, "at least 0") for value in (-0.1, math.nan)),
@@ -367,13 +341,6 @@ def test_declarations_of_a_rule_around_others_follow_from_theirs(wrap):
     assert (wrap(STBP()).remembers, wrap(EOT(ASSG())).remembers) == (False, True)
     with pytest.raises(ValueError, match=r"neuron 'layers\.1' .*CBA: conversion to an ANN"):
         network(gradient=wrap(CBA()))
-
-
-def test_the_table_of_rules_is_read_only():
-    assert GRADIENTS["stbp"] is STBP
-    assert GRADIENTS["rga"] is RGA
-    with pytest.raises(TypeError, match="item assignment"):
-        GRADIENTS["mine"] = STBP
 
 
 def ascents(rule, dtype, decay=0.5, threshold=1.0, reset="hard", passes=3):

@@ -42,10 +42,6 @@ def test_the_surrogates_have_the_published_shapes(kind, shapes):
     assert [s for s in SURROGATES if isinstance(s, kind)] == [kind(*shape) for shape in shapes]
 
 
-def test_all_differentiate_through_the_reset():
-    assert not any(rule.detach_reset for rule in ENSEMBLE_19 if isinstance(rule, STBP))
-
-
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 @pytest.mark.parametrize("decay", [1.0, 0.9, 0.5])
 def test_all_apply_to_leaky_and_perfect_integrators_and_no_two_give_the_same_gradient(decay, reset):

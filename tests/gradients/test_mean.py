@@ -5,15 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from art_snn import RGA, STBP, PyTorchSpikingClassifier
-from art_snn.gradients import ASSG, CBA, EOT, HART, Execution, Extended, Gradient, Mean, Triangle
-from tests.architectures import AFFINE, CLASSES, SHAPE, batch, network
-from tests.gradients.adaptive import Naive, moments_of
+from art_snn import RGA, STBP
+from art_snn.gradients import CBA, EOT, HART, Execution, Extended, Gradient, Mean, Triangle
+from tests.architectures import AFFINE, batch, network
 from tests.oracles import relative
 
 RULES = (STBP(), RGA(), STBP(surrogate=Triangle(0.5)))
@@ -80,32 +78,6 @@ def test_rules_around_rules_compose(rule):
     net, x = network(gradient=rule), batch()
     grads = [ascend(net.with_gradient(part), x) for part in NESTED[rule]]
     assert relative(ascend(net, x), combined(grads)) < 1e-12
-
-
-def test_normalised_and_not_the_signs_differ_somewhere():
-    rules = (STBP(surrogate=Triangle(0.5)), RGA())
-    net, x = network(gradient=Mean(*rules)), batch(16)
-    raw = net.with_gradient(Mean(*rules, normalise=False))
-    equal = (ascend(net, x).sign() == ascend(raw, x).sign()).flatten(1).double().mean(1)
-    assert (equal < 1).any()
-    assert equal.mean() > 0.5
-
-
-def test_two_rules_of_unlike_length_weigh_the_same():
-    @dataclass(frozen=True)
-    class Loud(Gradient):
-        factor: float
-
-        def logits(self, network: Any, x: Tensor) -> Tensor:
-            y = STBP().logits(network, x)
-            return y.detach() + self.factor * (y - y.detach())
-
-    net = network(gradient=Mean(Loud(1000.0), RGA()))
-    x = batch()
-    grads = [ascend(net.with_gradient(rule), x) for rule in (STBP(), RGA())]
-    got, balanced = ascend(net, x).flatten(1), combined(grads).flatten(1)
-    cosine = nn.functional.cosine_similarity(got, balanced)
-    torch.testing.assert_close(cosine, torch.ones_like(cosine), atol=1e-12, rtol=0)
 
 
 @pytest.mark.parametrize("graph", [True, False])
@@ -180,40 +152,6 @@ def test_the_gradient_of_a_conversion_inside_is_taken_at_the_exact_logits():
     assert relative(ascend(net, x), combined(grads)) < 1e-12
 
 
-def test_logits_are_those_of_the_first_rule_where_none_are_exact():
-    rule = Mean(CBA(), CBA(levels=2))
-    assert not rule.exact_logits
-    net = network(decay=1.0, gradient=rule)
-    x = batch().requires_grad_()
-    assert torch.equal(net(x), net.with_gradient(CBA())(x))
-    assert not torch.equal(net(x), net.with_gradient(CBA(levels=2))(x))
-
-
-@pytest.mark.parametrize(
-    ("rules", "draws"),
-    [
-        ((EOT(ASSG(), samples=3), STBP()), (3, 0)),
-        ((ASSG(), ASSG()), (1, 1)),
-        ((EOT(ASSG(), samples=2), STBP(), ASSG()), (2, 0, 1)),
-        ((ASSG(), STBP()), (1, 0)),
-    ],
-    ids=["draws", "twice", "draws and once more", "once"],
-)
-def test_moments_advance_at_every_draw_and_at_every_turn_of_the_rule(rules, draws):
-    net, x = network(gradient=Mean(*rules)), batch()
-    naive = Naive(net, net.sites()[0].dynamics)
-
-    def of_part(count):
-        if not count:
-            return ascend(net.with_gradient(STBP()), x)
-        return sum(ascend(lambda y: naive.logits(y, 4), x) for _ in range(count)) / count
-
-    for _ in range(2):
-        assert relative(ascend(net, x), combined([of_part(count) for count in draws])) < 1e-10
-        for ours, expected in zip(moments_of(net), naive.remembered(4), strict=True):
-            assert relative(ours, expected) < 1e-12
-
-
 def test_its_execution_tells_the_ways_of_its_rules():
     net = network(gradient=Mean(STBP(), RGA()))
     net(batch().requires_grad_())
@@ -222,21 +160,3 @@ def test_its_execution_tells_the_ways_of_its_rules():
         "STBP through time: a temporal rule needs every time step; "
         "RGA collapsed: the layers between neurons are affine",
     )
-
-
-def classifier(net):
-    return PyTorchSpikingClassifier(
-        net, nn.CrossEntropyLoss(), SHAPE, CLASSES, clip_values=(0.0, 1.0), device_type="cpu"
-    )
-
-
-def test_class_gradients_are_normalised_class_by_class():
-    net = network(gradient=Mean(STBP(), RGA()))
-    wrapped = classifier(net)
-    x = batch()
-    got = torch.as_tensor(wrapped.class_gradient(x.numpy()))
-    for k in range(CLASSES):
-        grads = [ascend(net.with_gradient(r), x, lambda y: y[:, k].sum()) for r in RULES[:2]]  # noqa: B023
-        assert relative(got[:, k], combined(grads)) < 1e-12
-    one = wrapped.class_gradient(x.numpy(), label=1)
-    np.testing.assert_allclose(one[:, 0], got[:, 1].numpy(), rtol=1e-12)

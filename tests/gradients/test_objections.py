@@ -24,7 +24,6 @@ from art_snn import (
     Extended,
     Frames,
     Mean,
-    Poisson,
     PyTorchSpikingClassifier,
     RectifiedANN,
     SpikingNetwork,
@@ -50,10 +49,6 @@ class Refractory(Dynamics):
 @dataclass(frozen=True)
 class Renamed(Dynamics):
     """The equations of LIF under another name."""
-
-
-def build(dynamics, **options):
-    return SpikingNetwork(chain(lambda: Neuron(dynamics)), Direct(4), **options)
 
 
 LIF_ALONE, ANY = [RGA(), StaticCurve(), STBP(), CBA(), RectifiedANN()], [BPTR(), HART()]
@@ -83,12 +78,6 @@ LONGER = {
 def test_rules_of_more_steps_object_to_an_encoder_that_cannot_give_them(rule, encoder):
     objection = f"{LONGER[rule]}{encoder} cannot give another number of time steps"
     assert rule.objection(Dynamics(), encoder) == objection
-
-
-@pytest.mark.parametrize("rule", [*(kind() for kind in GRADIENTS.values()), *LONGER], ids=repr)
-def test_no_rule_objects_to_other_encoders(rule):
-    for encoder in (None, Direct(4), Poisson(4), *([] if rule in LONGER else [Frames(4)])):
-        assert rule.objection(Dynamics(1.0), encoder) is None
 
 
 def test_the_objection_to_a_network_is_that_to_any_of_its_neurons_or_to_its_encoder():
@@ -205,17 +194,3 @@ def test_where_no_rule_of_the_table_applies_the_error_says_none(monkeypatch):
     monkeypatch.setattr("art_snn.gradients.names.GRADIENTS", {"rga": RGA})
     with pytest.raises(ValueError, match=r"The rules that do apply: none\.$"):
         check_applicable(RGA(), [Site("here", Refractory())])
-
-
-@pytest.mark.parametrize("name", ["bptr", "hart"])
-def test_the_rules_that_apply_differentiate_the_neurons_own_simulation(name):
-    net = build(Refractory(threshold=0.3), gradient=name, training_gradient=name).eval()
-    x = batch(dtype=torch.float32).requires_grad_()
-    logits = net(x)
-    with torch.no_grad():
-        assert torch.equal(net(x), logits)
-    lif = build(Dynamics(threshold=0.3), gradient=name)
-    lif.load_state_dict(net.state_dict())
-    assert not torch.equal(lif(x), logits)
-    (grad,) = torch.autograd.grad(logits.sum(), x)
-    assert grad.abs().max() > 0

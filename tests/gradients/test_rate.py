@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass, field
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from art_snn import IF, LIF, RGA, Direct, Poisson, SpikingNetwork, TimeDistributed
+from art_snn import IF, LIF, RGA, Direct, SpikingNetwork, TimeDistributed
 from art_snn.gradients import RateGradient, Trace, Triangle
-from art_snn.gradients.affine import Mismatch
-from art_snn.gradients.rate import collapse
-from art_snn.gradients.shared import mean_over_time
 from art_snn.neurons import PASS
 from tests.architectures import AFFINE, ENCODERS, Switch, batch, chain, max_pooled, network
 from tests.conftest import varied
 from tests.gradients.ways import by_collapse, by_steps
-from tests.oracles import (
-    assert_close,
-    assert_same_spikes,
-    clearance,
-    naive,
-    relative,
-    result,
-    rga_neuron,
-)
+from tests.oracles import assert_close, assert_same_spikes, naive, relative, result, rga_neuron
 
 # Neurons that fire now and then: a pool of neurons that all fire or all rest passes for affine.
 VARIED = {"decay": 0.9, "threshold": 0.75}
@@ -53,29 +41,6 @@ class MeanSlope(RateGradient):
     def slope(self, trace: Trace) -> Tensor:
         assert trace.potential is not None
         return Triangle()(trace.potential - trace.dynamics.threshold).mean(0, keepdim=True)
-
-
-def clear_batch(net: SpikingNetwork, encoder: object) -> Tensor:
-    """Inputs at which single and double precision cannot but see the same spikes."""
-    batches = (batch(6, encoder, torch.float32) for _ in range(100))
-    return next(x for x in batches if clearance(net, x) > 2e-6)
-
-
-@pytest.mark.parametrize("encoder", ENCODERS)
-@pytest.mark.parametrize("reset", ["hard", "soft"])
-@pytest.mark.parametrize("architecture", AFFINE)
-def test_in_single_precision_both_ways_equal_a_naive_loop_in_double(architecture, reset, encoder):
-    coder = ENCODERS[encoder](4)
-    # The same numbers in both precisions, so that only the arithmetic differs.
-    net = network(AFFINE[architecture], encoder=coder, decay=0.9, reset=reset).float()
-    x = clear_batch(net, coder)
-    double = copy.deepcopy(net).double()
-    expected = naive(double, x.double(), rga_neuron, draws=torch.float32)
-    replayed, resolved = (result(net, x, way(net)) for way in (by_collapse, by_steps))
-    for got in (replayed, resolved):
-        assert_same_spikes(got, expected)
-        assert_close(got, expected, 1e-5)
-    assert_close(replayed, resolved, 1e-5)
 
 
 @pytest.mark.parametrize(
@@ -212,72 +177,6 @@ def test_layers_in_training_mode_run_time_resolved_and_once(training):
     assert net.execution.kind == "collapsed"
 
 
-def test_an_obstacle_is_remembered_for_its_input_shape_only():
-    pooled = TimeDistributed(nn.MaxPool2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-    layers = [LIF(threshold=0.5), pooled, LIF(threshold=0.5)]
-    net = SpikingNetwork(layers, Poisson(4))
-    net(torch.rand(2, 1, 6, 6).requires_grad_())
-    assert [key[:4] for key in net.obstacles] == [(4, 1, 6, 6)]
-    net(torch.rand(2, 1, 2, 2).requires_grad_())
-    assert [key[:4] for key in net.obstacles] == [(4, 1, 6, 6), (4, 1, 2, 2)]
-
-
-def refused_alone(net: SpikingNetwork) -> Tensor:
-    """A sample at which the layers show that they are not affine: not every one does."""
-    return next(
-        x
-        for x in batch(64)
-        if isinstance(collapse(RGA(), copy.deepcopy(net), net.encoder(x[None])), Mismatch)
-    )
-
-
-@pytest.mark.parametrize("position", [0, 2])
-def test_one_sample_that_does_not_match_is_enough_to_refuse(position):
-    net = network(max_pooled, **VARIED)
-    x = torch.zeros(3, 2, 6, 6, dtype=torch.float64)
-    x[position] = refused_alone(net)
-    got = result(net, x)
-    assert net.execution.kind == "time-resolved"
-    assert_close(got, naive(net, x, rga_neuron), 1e-12)
-
-
-class Longer(nn.Module):
-    """A neuron that is called once for one time step, and `calls` times for more."""
-
-    def __init__(self, once: int, more: int) -> None:
-        super().__init__()
-        self.neuron, self.once, self.more = IF(), once, more
-
-    def forward(self, x: Tensor) -> Tensor:
-        calls = self.once if x.shape[0] == 1 else self.more
-        return sum(self.neuron(x) for _ in range(calls))
-
-
-@pytest.mark.parametrize(
-    ("once", "more", "reason"),
-    [
-        (1, 2, r"^the replay called fewer neurons than the recording$"),
-        (2, 1, r"^the replay failed \(ValueError: more neurons are called"),
-    ],
-)
-def test_a_replay_that_calls_other_neurons_is_refused(once, more, reason):
-    net = SpikingNetwork(Longer(once, more), Direct(4))
-    x = torch.tensor([[0.6, 1.5]], requires_grad=True)
-    logits = net(x)
-    assert net.execution.kind == "time-resolved"
-    with pytest.raises(ValueError, match=reason):
-        raise ValueError(net.execution.reason)
-    assert torch.autograd.grad(logits.sum(), x)[0].flatten().tolist() == [0.5 * more] * 2
-
-
-def test_a_replayed_backward_pass_runs_on_one_time_step():
-    net = network(chain, encoder=Poisson(8))
-    linear, shapes = net.layers[2].module[0], []
-    linear.register_full_backward_hook(lambda _m, _i, out: shapes.append(tuple(out[0].shape)))
-    net(batch(3).requires_grad_()).sum().backward()
-    assert shapes == [(3, 8)]
-
-
 def test_the_trace_holds_mean_current_and_mean_rate():
     rule = Watched()
     net = SpikingNetwork(IF(), ENCODERS["frames"](4), rule)
@@ -289,13 +188,6 @@ def test_the_trace_holds_mean_current_and_mean_rate():
         assert trace.potential is None
         assert trace.dynamics == IF().dynamics
     assert rule.traces
-
-
-def test_the_mean_over_time_of_a_repeated_step_is_the_step_itself():
-    x = torch.rand(2, 3)
-    assert mean_over_time(Direct(5)(x)).data_ptr() == x.data_ptr()
-    steps = torch.rand(5, 2, 3)
-    assert torch.equal(mean_over_time(steps), steps.mean(0, keepdim=True))
 
 
 @pytest.mark.parametrize(
@@ -310,17 +202,6 @@ def test_a_layer_that_changes_no_spike_but_cuts_gradients_is_refused(layer, expe
     (grad,) = torch.autograd.grad(net(x).sum(), x)
     assert net.execution.kind == "time-resolved"
     assert grad.flatten().tolist() == pytest.approx(expected)
-
-
-def test_values_that_are_not_finite_are_not_held_against_the_layers():
-    net = network(chain)
-    bad = batch()
-    bad[0, 0, 0, 0] = float("nan")
-    net(bad.requires_grad_())
-    assert net.execution.kind == "time-resolved"
-    assert "not finite" in net.execution.reason
-    net(batch().requires_grad_())
-    assert net.execution.kind == "collapsed"
 
 
 class Branch(nn.Module):

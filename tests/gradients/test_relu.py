@@ -9,10 +9,8 @@ from torch import nn
 from art_snn import IF, LIF, Direct, RectifiedANN, SpikingNetwork, TimeDistributed
 from art_snn.dynamics import Dynamics
 from art_snn.neurons import Neuron
-from tests.architectures import AFFINE, batch, chain, max_pooled, network, repeated
+from tests.architectures import batch, chain, network
 from tests.oracles import relative, result
-
-ARCHITECTURES = {**AFFINE, "max pool": max_pooled, "repeated": repeated}
 
 
 @pytest.mark.parametrize("decay", [1.0, 0.5])
@@ -63,17 +61,6 @@ def test_neither_leak_nor_reset_nor_time_steps_matter_to_an_ann():
             net.layers[layer].dynamics = dynamics
         assert torch.equal(result(net, x).input, expected)
     assert torch.equal(result(net.with_steps(16), x).input, expected)
-
-
-def test_predictions_stay_those_of_the_spiking_network():
-    net = network(chain, gradient="relu")
-    x = batch()
-    with torch.no_grad():
-        spiking = net(x)
-        with net.using("stbp"):
-            assert torch.equal(net(x), spiking)
-    assert not net.gradient.exact_logits
-    assert not torch.equal(net(x.requires_grad_()), spiking)
 
 
 def test_the_current_that_counts_is_the_one_behind_the_gain():

@@ -6,7 +6,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings, strategies as st
 
-from art_snn import LIF, RGA
+from art_snn import RGA
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Trace
 from tests.architectures import chain, network
@@ -82,10 +82,6 @@ def test_the_integral_of_the_slope_up_to_beta_thresholds_is_one(beta, gamma, dec
     assert sum(slopes) * width == pytest.approx(1, abs=1e-9 + width * max(*slopes, gamma))
 
 
-def test_gamma_may_be_zero():
-    assert slope_at([0.0, 0.25, 1.0], RGA(gamma=0), 0.5) == pytest.approx([0, 0, 1 / 1.5])
-
-
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
@@ -104,9 +100,3 @@ def test_gamma_may_be_zero():
 def test_hyperparameters_that_do_not_fit_the_neuron_are_refused_with_the_remedy(rule, message):
     with pytest.raises(ValueError, match=rf"^gradient: .* does not apply to neuron .*: {message}"):
         network(chain, gradient=rule, threshold=2.0, decay=0.5)
-
-
-def test_hyperparameters_that_do_not_fit_are_refused_with_one_time_step_too():
-    trace = Trace(LIF(decay=0.25).dynamics, torch.ones(1, 1), torch.ones(1, 1), None)
-    with pytest.raises(ValueError, match="Raise beta"):
-        RGA(beta=0.75).slope(trace)

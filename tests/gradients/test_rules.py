@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from art_snn import PyTorchSpikingClassifier
-from art_snn.app import compare, cost, harden, sweep
-from art_snn.app.sweep import Sweep
 from art_snn.checks import ArgumentError
 from art_snn.gradients import (
     ASSG,
@@ -38,8 +32,6 @@ from art_snn.gradients import (
     resolve,
 )
 from art_snn.gradients.rules import VARIANTS
-from tests.command import call
-from tests.small import SHAPE, around, classifier as small
 
 NAMES: dict[str, Gradient] = {
     **{name: kind() for name, kind in GRADIENTS.items()},
@@ -208,112 +200,7 @@ def test_the_kind_of_a_rule_is_that_of_its_engine(rule, kind):
     assert engine_of(rule) == kind
 
 
-def of_gradient(name: str) -> Gradient:
-    wrapped = PyTorchSpikingClassifier(
-        small(decay=1.0).model, small().loss, SHAPE, 4, device_type="cpu", gradient=name
-    )
-    return wrapped.gradient
-
-
-def set_on(target: str) -> Callable[[str], Gradient]:
-    def take(name: str) -> Gradient:
-        wrapped: Any = small(decay=1.0)
-        owner = wrapped if target == "gradient" else wrapped.model
-        setattr(owner, target, name)
-        return getattr(owner, target)
-
-    return take
-
-
-def used(name: str) -> Gradient:
-    network = small(decay=1.0).model
-    with network.using(name):
-        assert network._override is not None
-        return network._override
-
-
-TAKERS: dict[str, tuple[str, Callable[[str], Gradient]]] = {
-    "the classifier": ("gradient", of_gradient),
-    "the classifier's property": ("gradient", set_on("gradient")),
-    "the network's training": ("training_gradient", set_on("training_gradient")),
-    "a block": ("gradient", used),
-    "a twin": ("gradient", lambda name: small(decay=1.0).model.with_gradient(name).gradient),
-    "a sweep": ("rule", lambda name: Sweep(rule=name, field=FIELDS[name], values=(1,)).base),
-    "the choice": ("rules", lambda name: parse_rules(name)[name]),
-}
-FIELDS = {
-    "pdsg-per-sample": "per_sample",
-    "eot-rga": "samples",
-    "mean-pdsg-per-sample-rga-16-steps": "steps",
-    "rga-32-steps": "steps",
-    "sgd": "beta",
-}
-
-
-@pytest.mark.parametrize("taker", TAKERS)
-@pytest.mark.parametrize("name", list(FIELDS)[:4])
-def test_every_taker_of_a_rule_understands_the_same_names(taker, name):
-    assert TAKERS[taker][1](name) == NAMES[name]
-
-
-@pytest.mark.parametrize("taker", TAKERS)
-def test_every_taker_of_a_rule_refuses_the_same_names_by_the_name_of_its_argument(taker):
-    argument, take = TAKERS[taker]
-    with pytest.raises(ArgumentError, match=rf"^{argument}: expected one of 'stbp', .*got 'sgd'"):
-        take("sgd")
-
-
-def test_gradients_of_a_classifier_take_rules_by_name():
-    wrapped, name = small(), "mean-rga-stbp"
-    x, y = np.random.default_rng(0).random((3, *SHAPE), dtype=np.float32), np.arange(3)
-    named = around(wrapped.model.with_gradient(name))
-    for method, labels in (("loss_gradient", y), ("class_gradient", 1)):
-        got = getattr(wrapped, method)(x, labels, gradient=name)
-        assert np.array_equal(got, getattr(named, method)(x, labels))
-        assert not np.array_equal(got, getattr(wrapped, method)(x, labels))
-
-
-ROOMS = {compare: "--rules", cost: "--rules", harden: "--rule", sweep: "--rule"}
 # A mean has no number to sweep over.
-ASKED = {"mean-rga-stbp": "", "eot-pdsg-per-sample": "samples", "rga-16-steps": "steps"}
-
-
-@pytest.mark.parametrize(
-    ("room", "name"),
-    [(room, name) for room in ROOMS for name, field in ASKED.items() if field or room != sweep],
-)
-def test_every_command_takes_rules_by_the_same_names(room, name, tmp_path, monkeypatch):
-    asked = []
-
-    def kept(settings: Any) -> None:
-        asked.append(settings)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(room, "run", kept)
-    command = room.__name__.rpartition(".")[2]
-    more = ("--field", ASKED[name], "--values", "1") if room is sweep else ()
-    assert call(command, ROOMS[room], name, *more, "--output", str(tmp_path)).status == 130
-    (settings,) = asked
-    rules = {"harden": lambda: settings.rule, "sweep": lambda: settings.plans()[0].sweep.base}
-    assert rules.get(command, lambda: settings.rules[name])() == NAMES[name]
-
-
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("compare", "--rules", "rga,sgd"),
-        ("cost", "--rules", "sgd"),
-        ("harden", "--rule", "sgd"),
-        ("sweep", "--rule", "sgd", "--field", "beta", "--values", "1"),
-    ],
-    ids=lambda words: words[0],
-)
-def test_every_command_refuses_the_same_names_by_the_flag(words, tmp_path):
-    done = call(*words, "--output", str(tmp_path / "out"))
-    assert done.status == 2
-    assert f"{words[1]}: expected one of 'stbp', 'pdsg', " in done.complaint
-    assert "'native', got 'sgd'. Any of them" in done.complaint
-    assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.parametrize(

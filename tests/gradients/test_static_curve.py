@@ -86,24 +86,6 @@ def test_the_limit_cuts_the_slope_in_units_of_the_mean_slope(decay, threshold, l
     assert cut == pytest.approx([min(slope, top) for slope in uncut], rel=1e-12)
 
 
-@pytest.mark.parametrize(("decay", "share"), [(0.5, 0.024), (0.9, 0.047)])
-def test_the_default_limit_cuts_a_few_per_cent_above_the_knee(decay, share):
-    knee = 1 - decay
-    inside, beyond = doubles(knee * (1 + share - 5e-4)), doubles(knee * (1 + share + 5e-4))
-    top = 2 / decay
-    assert slope_at(inside, StaticCurve(), decay) == [top]
-    assert slope_at(inside, UNCUT, decay)[0] > top
-    assert slope_at(beyond, StaticCurve(), decay) == slope_at(beyond, UNCUT, decay)
-    assert slope_at(beyond, UNCUT, decay)[0] < top
-
-
-@law
-@given(decay=st.floats(0.01, 0.999), threshold=st.floats(0.1, 5))
-def test_at_the_threshold_the_slope_is_below_the_mean_slope(decay, threshold):
-    (slope,) = slope_at(doubles(threshold), UNCUT, decay, threshold)
-    assert 0 < slope < 1 / (decay * threshold)
-
-
 @pytest.mark.parametrize("rule", [StaticCurve(), StaticCurve(limit=1), UNCUT], ids=repr)
 @pytest.mark.parametrize("threshold", [1.0, 0.5])
 def test_without_a_leak_the_slope_is_that_of_a_line(threshold, rule):

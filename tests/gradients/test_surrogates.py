@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
-from itertools import product
 
 import pytest
 import torch
@@ -22,7 +21,6 @@ from art_snn.gradients import (
     Surrogate,
     Triangle,
 )
-from art_snn.gradients.surrogates import SHAPES
 
 Z = [-0.6, -0.25, 0.0, 0.1, 0.5, 1.0]
 
@@ -65,18 +63,6 @@ def test_the_defaults_are_those_of_the_table():
 
 
 @pytest.mark.parametrize("surrogate", ALL)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_shape_and_dtype_are_kept_and_the_distance_is_not_changed(surrogate, dtype):
-    distance = torch.randn(4, 2, 3, dtype=dtype)
-    before = distance.clone()
-    slope = surrogate()(distance)
-    assert slope.shape == distance.shape
-    assert slope.dtype == dtype
-    assert torch.equal(distance, before)
-    assert slope.data_ptr() != distance.data_ptr()
-
-
-@pytest.mark.parametrize("surrogate", ALL)
 @settings(deadline=None, derandomize=True, database=None, max_examples=40)
 @given(shape=st.floats(0.1, 20), z=st.floats(-5, 5))
 def test_slopes_are_even_never_negative_and_largest_at_the_threshold(surrogate, shape, z):
@@ -103,15 +89,6 @@ def test_the_area_under_an_exponential_is_twice_its_height_over_gamma(gamma, hei
     z = torch.linspace(-60, 60, 240_001, dtype=torch.float64)
     integral = torch.trapezoid(Exponential(gamma, height)(z), z).item()
     assert integral == pytest.approx(2 * height / gamma, rel=1e-5)
-
-
-@pytest.mark.parametrize("surrogate", ALL)
-def test_slopes_are_finite_at_the_ends_of_the_range_and_far_from_the_threshold(surrogate):
-    z = torch.tensor([-3e38, -1e4, -1e-3, 0, 1e-3, 1e4, 3e38], dtype=torch.float32)
-    for ends in product(SHAPES, repeat=len(fields(surrogate))):
-        slopes = surrogate(*ends)(z)
-        assert slopes.isfinite().all()
-        assert slopes.max() > 0
 
 
 @pytest.mark.parametrize("value", [0, -1.0, math.nan, math.inf, True, "1"])

@@ -12,7 +12,6 @@ from torch import Tensor
 from art_snn import STBP
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Site, TemporalGradient, Triangle
-from tests.architectures import chain, network
 
 DYNAMICS = [Dynamics(decay, 1.0, reset) for decay in (1.0, 0.5) for reset in ("hard", "soft")]
 
@@ -68,14 +67,6 @@ def test_a_rule_sees_all_distances_and_the_site_or_step_by_step_from_the_last_to
     assert {site for _, site in rule.asked} == {Site("here", dynamics)}
 
 
-def test_a_rule_sees_the_name_of_every_neuron_of_the_network():
-    rule = Whole()
-    net = network(chain, gradient=rule)
-    net(torch.rand(2, 2, 6, 6).requires_grad_()).sum().backward()
-    assert [site.name for _, site in rule.asked] == ["layers.3", "layers.1"]
-    assert {site.dynamics for _, site in rule.asked} == {net.layers[1].dynamics}
-
-
 def test_the_forward_pass_keeps_one_tensor_of_the_size_of_the_layer():
     kept = []
 
@@ -87,14 +78,6 @@ def test_the_forward_pass_keeps_one_tensor_of_the_size_of_the_layer():
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         STBP().firing()(Site("", Dynamics()), current)
     assert [tuple(tensor.shape) for tensor in kept if tensor.numel()] == [(5, 3, 4)]
-
-
-def test_nothing_is_kept_where_no_gradient_is_needed():
-    fire = STBP().firing()
-    current = torch.rand(5, 3, 4) + 0.5
-    assert not fire(Site("", Dynamics()), current).requires_grad
-    with torch.no_grad():
-        assert not fire(Site("", Dynamics()), current.requires_grad_()).requires_grad
 
 
 @pytest.mark.parametrize("dynamics", DYNAMICS, ids=str)

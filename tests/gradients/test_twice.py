@@ -10,19 +10,7 @@ from typing import ClassVar
 import pytest
 import torch
 
-from art_snn import (
-    ASSG,
-    EOT,
-    GRADIENTS,
-    LIF,
-    PDSG,
-    STBP,
-    Extended,
-    Frames,
-    Mean,
-    Poisson,
-    TimeDistributed as Timed,
-)
+from art_snn import ASSG, EOT, GRADIENTS, PDSG, STBP, Extended, Mean, Poisson
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import (
     RGA,
@@ -40,9 +28,8 @@ from art_snn.gradients import (
     Triangle,
 )
 from art_snn.gradients.base import Site
-from art_snn.gradients.shared import TWICE
 from tests import adapted
-from tests.architectures import batch, chain, max_pooled, network, residual, tiny_vgg
+from tests.architectures import batch, chain, network
 from tests.networks import Counted
 from tests.oracles import _Scaled, deviation, encode, stbp_neuron, walk
 
@@ -131,16 +118,6 @@ def test_that_of_stbp_is_the_one_of_a_naive_loop(surrogate, detach_reset):
     assert_second_of_a_naive_loop(net, x, neuron)
 
 
-@pytest.mark.parametrize("reset", ["hard", "soft"])
-@pytest.mark.parametrize("layers", [residual, max_pooled, tiny_vgg])
-def test_so_it_is_in_other_networks_and_on_frames(layers, reset):
-    options = {"reset": reset, "decay": 0.8, "threshold": 0.75, "encoder": Frames(3)}
-    net = network(layers, gradient=STBP(surrogate=ATan()), **options)
-    x = batch(2, net.encoder).requires_grad_()
-    assert_second_of_a_naive_loop(net, x, surrogate_neuron(SURROGATES[ATan()]), 1e-9)
-
-
-TRIANGLE = surrogate_neuron(lambda z: (1 - z.abs()).clamp(min=0))
 RULES = {
     "pdsg": (PDSG(), partial(by_potentials, per_sample=False)),
     "pdsg-per-sample": (PDSG(per_sample=True), partial(by_potentials, per_sample=True)),
@@ -160,55 +137,6 @@ def test_those_of_further_rules_are_too(name):
     net, x = network(chain, gradient=rule), batch().requires_grad_()
     with net.fixed(False):
         assert_second_of_a_naive_loop(net, x, neuron)
-
-
-class Anchored:
-    """The network in which a smooth function replaces the step: equal to it at one input.
-
-    At other inputs a spike is ``H(z0) + A(z) - A(z0)``, with A' = h and z0 = z at that input."""
-
-    def __init__(self, net, x, antiderivative):
-        self.net, self.smooth, self.places = net, antiderivative, []
-        self(x, self.at_first)
-
-    def at_first(self, z):
-        self.places.append(z.detach())
-        return (z >= 0).to(z.dtype)
-
-    def __call__(self, x, fire=None):
-        places = iter(self.places)
-
-        def smooth(z):
-            place = next(places)
-            return (place >= 0).to(z.dtype) + self.smooth(z) - self.smooth(place)
-
-        neuron = partial(stbp_neuron, fire=fire or smooth)
-        outputs = walk(self.net.layers, encode(self.net.encoder, x, x.dtype), neuron, [])
-        return sum(outputs) / len(outputs)
-
-
-@pytest.mark.parametrize("reset", ["hard", "soft"])
-def test_it_is_the_slope_of_the_gradient_of_a_network_with_the_surrogate_in_place_of_spikes(reset):
-    net = network(chain, gradient=STBP(surrogate=ATan()), reset=reset)
-    x, step = batch().requires_grad_(), 1e-5
-    smooth = Anchored(net, x.detach(), lambda z: torch.atan(math.pi * z) / math.pi)
-    weights = list(net.parameters())
-    tensors = [x, *weights]
-
-    def gradients(at):
-        at = at.detach().requires_grad_()
-        return torch.autograd.grad(loss_of(smooth(at)), [at, *weights])
-
-    grads = torch.autograd.grad(loss_of(net(x)), tensors, create_graph=True)
-    for ours, theirs in zip(grads, gradients(x), strict=True):
-        torch.testing.assert_close(ours, theirs)
-    direction = torch.randn_like(x)
-    ahead, behind = (gradients(x + sign * step * direction) for sign in (1, -1))
-    for ours, after, before in zip(grads, ahead, behind, strict=True):
-        weight = torch.randn_like(ours)
-        (second,) = torch.autograd.grad((ours * weight).sum(), x, retain_graph=True)
-        slope = ((after - before) * weight).sum() / (2 * step)
-        torch.testing.assert_close((second * direction).sum(), slope, rtol=1e-5, atol=1e-7)
 
 
 DYNAMICS = {
@@ -253,16 +181,6 @@ def test_a_layer_of_any_state_equations_has_it_outside_of_a_network(name):
     torch.testing.assert_close(*seconds)
 
 
-def test_neurons_alone_have_a_third_derivative_too():
-    current = torch.rand(4, 2, 3, dtype=torch.float64, requires_grad=True)
-    results = []
-    for fired in (LIF()(current), torch.stack(TRIANGLE(Dynamics(), list(current)))):
-        (first,) = torch.autograd.grad(fired.square().sum(), current, create_graph=True)
-        (second,) = torch.autograd.grad(first.square().sum(), current, create_graph=True)
-        results.append(torch.autograd.grad(second.square().sum(), current))
-    torch.testing.assert_close(*results)
-
-
 @pytest.mark.parametrize("layout", ["steps", "merged"])
 def test_native_has_the_one_of_the_model_itself(layout):
     net = adapted.network(layout)
@@ -294,50 +212,6 @@ def test_weights_have_their_gradient_where_a_backward_pass_names_them(rule, enco
     loss_of(net(x)).backward(inputs=weights[:1])
     assert weights[0].grad is not None
     assert weights[1].grad is None
-
-
-class Product(torch.autograd.Function):
-    """x W^T by a function that no mode of torch sees."""
-
-    @staticmethod
-    def forward(ctx, x, weight):
-        ctx.save_for_backward(x, weight)
-        return x @ weight.T
-
-    @staticmethod
-    def backward(ctx, grad):
-        x, weight = ctx.saved_tensors
-        return grad @ weight, grad.T @ x
-
-
-class Linear(torch.nn.Linear):
-    """A layer that cannot be held constant."""
-
-    def forward(self, x):
-        return Product.apply(x, self.weight)
-
-
-def test_weights_that_were_no_constants_count_once():
-    layers = Linear(72, 10), LIF(), Linear(10, 3)
-    layers = [Timed(torch.nn.Flatten(), layers[0]), layers[1], Timed(layers[2])]
-    net, x = network(lambda neuron: torch.nn.Sequential(*layers), gradient="stbp"), batch()
-    results = []
-    for fixed in (None, False):
-        leaf = x.clone().requires_grad_()
-        with net.fixed(fixed) if fixed is False else torch.enable_grad():
-            loss = loss_of(net(leaf))
-        results.append(torch.autograd.grad(loss, [layers[0].module[1].weight, leaf]))
-    torch.testing.assert_close(*results)
-
-
-def test_draws_after_the_backward_pass_are_those_that_would_have_come():
-    net, x = network(gradient="stbp", encoder=Poisson(4)), batch().requires_grad_()
-    draws = []
-    for asked in ([x], [x, *net.parameters()]):
-        torch.manual_seed(1)
-        torch.autograd.grad(loss_of(net(x)), asked)
-        draws.append(torch.rand(3))
-    assert torch.equal(*draws)
 
 
 def test_the_network_runs_again_only_where_more_than_the_gradient_at_the_input_is_asked_for():
@@ -408,8 +282,9 @@ def test_a_slope_that_torch_cannot_differentiate_is_refused(rule):
         derivatives(net(x), [x])
 
 
-def test_the_message_names_the_rules_that_have_one():
-    assert {name for name, rule in GRADIENTS.items() if rule().second_derivative} == set(TWICE)
+def test_rules_say_that_they_have_one():
+    twice = {name for name, rule in GRADIENTS.items() if rule().second_derivative}
+    assert twice == {"stbp", "pdsg", "assg", "cba", "relu"}
     assert Native().second_derivative
     assert not RGA().second_derivative
     assert not Mean(STBP(), STBP()).second_derivative

@@ -1,6 +1,5 @@
 """Adversarials that anybody made, from a file: checked before a network is asked about them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,34 +7,35 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from art_snn.app.evaluate.settings import Settings
+from art_snn.app.evaluate.store import read_arrays
 from art_snn.app.report.evaluation import NAME, is_name, name_from
 from art_snn.app.report.verdict import describe_budget
-from art_snn.attacks.balls import FLIPS, ROUNDING, distances, rounding_of
+from art_snn.attacks import FLIPS, require_measure
+from art_snn.attacks.balls import ROUNDING, distances, rounding_of
 from art_snn.attacks.outcome import Candidates
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
-from art_snn.checks import FILE, ArgumentError, expand_path, invalid, require, require_kind, shown
+from art_snn.checks import ArgumentError, expand_path, require, shown
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.files import corruption, digest
+from art_snn.files import digest
 
-ADVERSARIALS = "adversarials"
+_OPTION = "adversarials"
 """The option that names the files, as complaints call it."""
-CONTENT = "a .npz file with the array x, and index and name where they are needed"
+_CONTENT = "a .npz file with the array x, and index and name where they are needed"
 
 
 @dataclass(frozen=True)
 class Submission:
     """The adversarials of one file.
 
-    :param candidates: one in the place of each sample, where there is one.
-    :param least: the smallest budget that allows each, float (N,); infinite where there is none."""
+    :param candidates: for each sample one, or the sample itself.
+    :param min_budget: the smallest budget that allows each, float (N,); infinite where none is."""
 
     candidates: Candidates
-    least: NDArray[np.float64]
+    min_budget: NDArray[np.float64]
 
     def within(self, eps: float) -> Candidates:
         """Those that a budget allows."""
-        return Candidates(self.candidates.name, self.candidates.points, self.least <= eps)
+        return Candidates(self.candidates.name, self.candidates.points, self.min_budget <= eps)
 
     @property
     def digest(self) -> str:
@@ -45,14 +45,17 @@ class Submission:
 
 
 def read_submission(
-    file: Path, settings: Settings, classifier: PyTorchSpikingClassifier, x: np.ndarray
+    file: Path, classifier: PyTorchSpikingClassifier, x: np.ndarray, norm: str, eps: float
 ) -> Submission:
-    """The adversarials of samples x ``(N, *shape)`` in a file, none outside of the largest budget.
+    """The adversarials of samples x ``(N, *shape)`` in a file, none outside of the budget eps.
 
+    :param norm: "inf", "2", "0" or "shift".
     :raises FileNotFoundError: when there is no such file.
     :raises ValueError: for a file, a shape, an index or values that do not fit."""
-    path = expand_path(ADVERSARIALS, file)
-    arrays = _arrays(path)
+    path, measure = expand_path(_OPTION, file), require_measure(norm)
+    remedy = "Write it with numpy.savez(file, x=adversarials, index=rows, name='your name')."
+    arrays = read_arrays(path, _OPTION, _CONTENT, remedy)
+    require("x" in arrays, _OPTION, _CONTENT, f"{path}, without x", remedy)
     given = _points(path, arrays["x"], classifier)
     index = _index(path, arrays.get("index"), len(given), len(x))
     points, there = x.copy(), np.zeros(len(x), dtype=bool)
@@ -61,33 +64,24 @@ def read_submission(
     points[index], there[index] = _clipped(path, given, classifier), True
     least = np.full(len(x), np.inf)
     try:
-        if settings.measure == FLIPS:  # Between the two values no flip leads.
+        if measure == FLIPS:  # Between the two values no flip leads.
             SparseDynamicAttack(classifier, verbose=False)._samples(points)
-        least[there] = least_budgets(settings.measure, classifier, x[there], points[there])
+        least[there] = min_budgets(measure, classifier, x[there], points[there])
     except ArgumentError as error:
-        raise ArgumentError(ADVERSARIALS, f"{path}: {error.complaint}") from error
-    _require_within(path, settings, least[there])
-    return Submission(Candidates(_name(path, arrays.get("name")), points, there), least)
-
-
-def _arrays(path: Path) -> Mapping[str, np.ndarray]:
-    """The arrays of a file, x among them."""
-    require_kind(ADVERSARIALS, path, FILE, CONTENT)
-    remedy = "Write it with numpy.savez(file, x=adversarials, index=rows, name='your name')."
-    try:
-        spoilt = corruption(path)
-        if spoilt is not None:
-            raise invalid(ADVERSARIALS, CONTENT, f"{path}, which {spoilt}", remedy)
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in ("x", "index", "name") if name in archive}
-    except ArgumentError:
-        raise
-    except Exception as error:
-        # What is no such archive fails in any way its bytes happen to lead to.
-        got = f"{path}, which cannot be read ({type(error).__name__})"
-        raise invalid(ADVERSARIALS, CONTENT, got, remedy) from error
-    require("x" in arrays, ADVERSARIALS, CONTENT, f"{path}, without x", remedy)
-    return arrays
+        raise ArgumentError(_OPTION, f"{path}: {error.complaint}") from error
+    outside = int((least[there] > eps).sum())
+    got = f"{outside} of {int(there.sum())} in {path} farther away, the farthest at "
+    got += f"{least[there].max():.4g}"
+    expected = f"adversarials {describe_budget(norm, eps)} of their samples"
+    remedy = "Project them into that ball, or leave them out. The index says which test sample "
+    remedy += "each of them is of; without it they are the first ones, in their order."
+    require(not outside, _OPTION, expected, got, remedy)
+    name = name_from(path.stem) if "name" not in arrays else str(arrays["name"])
+    fits = is_name(name) and ("name" not in arrays or arrays["name"].dtype.kind == "U")
+    fits = fits and ("name" not in arrays or arrays["name"].ndim == 0)
+    remedy = "It says who made the adversarials, such as 'A. Turing'."
+    require(fits, _OPTION, NAME, f"{shown(name)} in {path}", remedy)
+    return Submission(Candidates(name, points, there), least)
 
 
 def _points(path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifier) -> np.ndarray:
@@ -96,13 +90,13 @@ def _points(path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifier
     fits = points.ndim > 0 and len(points) > 0 and points.shape[1:] == shape
     expected = f"x of shape (N, {', '.join(map(str, shape))})"
     remedy = "Give the adversarials in the shape that the network takes, one or more."
-    require(fits, ADVERSARIALS, expected, f"{points.shape} in {path}", remedy)
+    require(fits, _OPTION, expected, f"{points.shape} in {path}", remedy)
     remedy = "Give floating point numbers in the unit of the samples."
     real = points.dtype.kind in "fiu"
-    require(real, ADVERSARIALS, "x of real numbers", f"{points.dtype} in {path}", remedy)
+    require(real, _OPTION, "x of real numbers", f"{points.dtype} in {path}", remedy)
     odd = int((~np.isfinite(points)).reshape(len(points), -1).any(1).sum())
     got = f"{odd} of {len(points)} in {path} with NaN or infinity"
-    require(not odd, ADVERSARIALS, "x of finite values", got, "Leave these out.")
+    require(not odd, _OPTION, "x of finite values", got, "Leave these out.")
     return points
 
 
@@ -112,16 +106,16 @@ def _index(path: Path, index: np.ndarray | None, count: int, samples: int) -> np
     fits = rows.dtype.kind in "iu" and rows.shape == (count,)
     expected = f"index as {count} whole numbers, one for each adversarial"
     got = f"{rows.dtype} of shape {rows.shape} in {path}"
-    require(fits, ADVERSARIALS, expected, got, "Count test samples from 0.")
+    require(fits, _OPTION, expected, got, "Count test samples from 0.")
     lowest, highest = int(rows.min()), int(rows.max())
     expected = f"adversarials of test samples 0 to {samples - 1}"
     remedy = "Give the index of each, and leave out the others; --samples evaluates more."
     got = f"{lowest} to {highest} in {path}"
-    require(lowest >= 0 and highest < samples, ADVERSARIALS, expected, got, remedy)
+    require(lowest >= 0 and highest < samples, _OPTION, expected, got, remedy)
     twice = count - len(np.unique(rows))
     remedy = "Write further ones into another file: the option may be given several times."
     got = f"{twice} more in {path}"
-    require(not twice, ADVERSARIALS, "one adversarial of each sample", got, remedy)
+    require(not twice, _OPTION, "one adversarial of each sample", got, remedy)
     return rows
 
 
@@ -134,7 +128,7 @@ def _clipped(path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifie
     expected = f"values from {low.min():g} to {high.max():g}, as the samples have"
     got = f"{points.min():g} to {points.max():g} in {path}, outside in {count} of {len(points)}"
     remedy = "Clip them to that range, or scale them as the samples are."
-    require(not count, ADVERSARIALS, expected, got, remedy)
+    require(not count, _OPTION, expected, got, remedy)
     clipped: np.ndarray = np.clip(points, low, high)
     return clipped
 
@@ -150,7 +144,7 @@ def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> NDArra
     return whole
 
 
-def least_budgets(
+def min_budgets(
     measure: float | str, classifier: PyTorchSpikingClassifier, x: np.ndarray, points: np.ndarray
 ) -> NDArray[np.float64]:
     """The smallest budget that allows each point (n,), with the slack that all attacks have.
@@ -161,25 +155,3 @@ def least_budgets(
     here, there = torch.as_tensor(x, device="cpu"), torch.as_tensor(points, device="cpu")
     least: NDArray[np.float64] = distances(measure, here, there, low) - rounding_of(there)
     return least
-
-
-def _require_within(path: Path, settings: Settings, least: NDArray[np.float64]) -> None:
-    """Refuse adversarials outside of the largest budget."""
-    eps = max(settings.budgets)
-    outside = int((least > eps).sum())
-    budget = describe_budget(str(settings.norm), eps)
-    got = f"{outside} of {len(least)} in {path} farther away, the farthest at {least.max():.4g}"
-    remedy = "Project them into that ball, or leave them out. The index says which test sample "
-    remedy += "each of them is of; without it they are the first ones, in their order."
-    require(not outside, ADVERSARIALS, f"adversarials {budget} of their samples", got, remedy)
-
-
-def _name(path: Path, name: np.ndarray | None) -> str:
-    """The name in the file, or that of the file."""
-    if name is None:
-        return name_from(path.stem)
-    text = str(name)
-    fits = name.ndim == 0 and name.dtype.kind == "U" and is_name(text)
-    remedy = "It says who made the adversarials, such as 'A. Turing'."
-    require(fits, ADVERSARIALS, NAME, f"{shown(text)} in {path}", remedy)
-    return text

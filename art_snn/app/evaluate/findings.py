@@ -8,12 +8,18 @@ from typing import Any
 
 from art.attacks.evasion import SquareAttack
 
-from art_snn.app.evaluate.attacks import attack_errors, with_rules
-from art_snn.app.evaluate.target import Target, build_attack
+from art_snn.app.evaluate.target import Target
 from art_snn.app.report.evaluation import Trial
-from art_snn.attacks import FLIPS, SHIFT, Outcome, Plan
+from art_snn.app.report.verdict import join_words
+from art_snn.attacks import FLIPS, SHIFT, Outcome, Plan, attack_errors
 from art_snn.findings import (
+    DRAWS,
+    MARGIN,
+    NATIVE,
     OTHER_RULES,
+    SEARCH,
+    SOURCES,
+    STEPS,
     UPPER_BOUND,
     Finding,
     Remedy,
@@ -23,9 +29,9 @@ from art_snn.findings import (
     examine_outcome,
     examine_strength,
 )
-from art_snn.findings.predictions import odd_budget, without_answer
+from art_snn.findings.predictions import RANDOM, odd_budget, without_answer
 from art_snn.findings.strength import BEYOND
-from art_snn.gradients import Gradient, short_name
+from art_snn.gradients import Gradient, Native, short_name
 from art_snn.seeding import seeded
 
 
@@ -35,10 +41,10 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     if not settings.examined:
         return {}
     parts = {"network": partial(_examine_network, target)}
-    by_steps = settings.measure not in (FLIPS, SHIFT)
-    for name, rule in examined_rules(target) if by_steps else ():
+    by_steps = target.measure not in (FLIPS, SHIFT)
+    for name, rule in _examined_rules(target) if by_steps else ():
         parts[f"{name} gradients"] = partial(_examine_gradients, target, rule)
-    for plan in examined_attacks(target):
+    for plan in _examined_attacks(target):
         parts[plan.name] = partial(_examine_attack, target, plan)
     return parts
 
@@ -46,9 +52,9 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
 def _examine_network(target: Target) -> list[Finding]:
     """All of it at the first budget, and at every other one whether it fits the range."""
     model, arguments = target.classifier.model, _arguments(target)
-    rule = next((rule for _, rule in examined_rules(target)), model.rule)
+    rule = next((rule for _, rule in _examined_rules(target)), model.rule)
     subject = Subject(target.classifier, **arguments)
-    others = [odd_budget(replace(subject, eps=eps)) for eps in target.settings.budgets[1:]]
+    others = [odd_budget(replace(subject, eps=eps)) for eps in target.budgets[1:]]
     with model.using(rule):
         findings = examine(target.classifier, **arguments)
     return [*findings, *(finding for finding in others if finding is not None)]
@@ -63,38 +69,38 @@ def _examine_gradients(target: Target, rule: Gradient) -> list[Finding]:
 def _examine_attack(target: Target, plan: Plan) -> list[Finding]:
     """The attack runs once more, and is watched."""
     (stage,), model, seed = plan.stages, target.classifier.model, target.settings.seed
-    with model.using(stage.rule or model.rule), seeded(seed), attack_errors(stage.attack):
-        return examine_attack(build_attack(target, stage), **_arguments(target))
+    size = target.settings.batch_size
+    with model.using(stage.rule or model.rule), seeded(seed), attack_errors(stage):
+        how = (target.measure, target.budgets[0], size, seed)
+        attack = stage.instantiate(target.classifier, *how)
+        return examine_attack(attack, **_arguments(target))
 
 
 def _arguments(target: Target) -> dict[str, Any]:
     """The first samples at the first budget."""
     settings, count = target.settings, target.settings.examined
     samples = {"x": target.x[:count], "y": target.y[:count]}
-    budget = {"norm": settings.measure, "eps": settings.budgets[0]}
+    budget = {"norm": target.measure, "eps": target.budgets[0]}
     return samples | budget | {"batch_size": settings.batch_size, "seed": settings.seed}
 
 
-def examined_rules(target: Target) -> list[tuple[str, Gradient]]:
+def _examined_rules(target: Target) -> list[tuple[str, Gradient]]:
     """Rules whose gradients are examined: the first one of the plan, or those of the attack.
 
     An attack alone that takes no gradient has none."""
-    settings = target.settings
-    if not settings.deciding_plan:
-        (alone,) = settings.attack_plan(settings.budgets[0]).stages
-        return list(settings.attack_rules.items()) if alone.by_gradients else []
-    stages = target.select_stages(settings.plans(settings.budgets[0])[-1]).stages
+    if target.deciding is None:
+        by_gradients = target.single_stage(target.budgets[0]).by_gradients
+        return list(target.rules.items()) if by_gradients else []
+    stages = target.select_stages(target.deciding).stages
     return [(short_name(stage.rule), stage.rule) for stage in stages if stage.rule][:1]
 
 
-def examined_attacks(target: Target) -> list[Plan]:
+def _examined_attacks(target: Target) -> list[Plan]:
     """The attack next to the plan, with each rule, where it takes a budget and the samples."""
-    settings = target.settings
-    plan = settings.attack_plan(settings.budgets[0])
-    (stage,) = plan.stages
+    stage = target.single_stage(target.budgets[0])
     images = target.x.ndim == 4 or not issubclass(stage.attack, SquareAttack)
-    fits = settings.measure != SHIFT and stage.kind.bounded and images
-    return list(with_rules(plan, settings.attack_rules)) if fits else []
+    fits = target.measure != SHIFT and stage.kind.bounded and images
+    return list(target.single_plans(target.budgets[0])) if fits else []
 
 
 def find_searches(plans: Iterable[Plan]) -> set[str]:
@@ -162,3 +168,41 @@ def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
                 "allows smaller changes only.",
                 eps=large.eps,
             )
+
+
+def without_applied(target: Target, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings, whose remedies say what the deciding plan has done instead of advising it."""
+    work = {} if target.deciding is None else _applied(target, target.deciding)
+    return tuple(_without_applied(finding, work) for finding in findings)
+
+
+def _without_applied(finding: Finding, work: Mapping[str, str]) -> Finding:
+    done = [work[one.id] for one in finding.remedies if one.id in work]
+    if not done:
+        return finding
+    others = [one for one in finding.remedies if one.id not in work]
+    # Plans handle chance: it makes their number no upper bound.
+    if finding.id != RANDOM and UPPER_BOUND not in others:
+        others.append(UPPER_BOUND)
+    applied = Remedy(f"The plan already {join_words(done)}.", "applied")
+    return replace(finding, remedies=(applied, *others))
+
+
+def _applied(target: Target, plan: Plan) -> dict[str, str]:
+    """The remedies that the plan has applied to the network, by their ids, and what it did."""
+    stages = target.select_stages(plan).stages
+    rules = {stage.rule for stage in stages if stage.rule}
+    searches = [stage.attack.__name__ for stage in stages if not stage.kind.by_gradients]
+    transfers = target.sources and any(stage.transfer for stage in stages)
+    work = {
+        OTHER_RULES: "used several gradient rules" if len(rules) > 1 else "",
+        SEARCH: f"ran {searches[-1]}" if searches else "",
+        SOURCES: "attacked the sources" if transfers else "",
+        NATIVE: "used the network's own gradient" if Native() in rules else "",
+        MARGIN: "attacked the margin of the logits"
+        if any(stage.options.get("loss_type") == "margin" for stage in stages)
+        else "",
+        STEPS: "ran further attacks" if len(stages) > 1 else "",
+        DRAWS: "averaged gradients over draws and let a majority decide",
+    }
+    return {remedy.id: words for remedy, words in work.items() if words}

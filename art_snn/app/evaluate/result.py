@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -18,12 +18,12 @@ import torch
 from numpy.typing import NDArray
 
 import art_snn
-from art_snn.app.base import Result
 from art_snn.app.colours import titled
-from art_snn.app.evaluate.findings import find_searches, trial_findings
-from art_snn.app.evaluate.store import Store
+from art_snn.app.evaluate.findings import find_searches, trial_findings, without_applied
+from art_snn.app.evaluate.store import Store, read_arrays
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import block_name, examination_units, read_bounds
+from art_snn.app.machine import describe_machine, device_type
 from art_snn.app.report.evaluation import (
     EXAMPLES,
     RESULT,
@@ -32,34 +32,43 @@ from art_snn.app.report.evaluation import (
     Provenance,
     ReportItem,
     Trial,
+    name_from,
 )
 from art_snn.app.report.figures import accuracy_figure
 from art_snn.app.report.page import PAGE, render_page
 from art_snn.app.report.tables import evaluation_parts
-from art_snn.app.report.verdict import count_words, describe_budgets, evaluation_content
-from art_snn.app.resume import earlier, fingerprint, structured
+from art_snn.app.report.verdict import (
+    Verdict,
+    count_words,
+    describe_budgets,
+    evaluation_content,
+    join_words,
+    verdicts,
+)
+from art_snn.app.results import Result, earlier, fingerprint, structured
 from art_snn.app.tables import Form, Notes, Part, render_narrow
 from art_snn.attacks import Outcome
-from art_snn.checks import FILE, ArgumentError, invalid, require, require_kind
+from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.encoders import describe_encoder
 from art_snn.files import corruption, digest, write_arrays, write_json, write_text
 from art_snn.findings import Finding
-from art_snn.measuring.machine import describe_machine, device_type
 from art_snn.metrics import Certificate
 from art_snn.seeding import seeded
-from art_snn.zoo.entry import Standard
+from art_snn.zoo import Standard
 
-TIMES = "times.json"
-EXAMPLE_COUNT = 8
+_BELOW, _OPEN = 3, 4
+"""Exit statuses: less robust than was asked for, and findings where none may be."""
+_TIMES = "times.json"
+_EXAMPLE_COUNT = 8
 """Samples that the report shows."""
 EXCERPT, EXCERPT_COUNT = "first.npz", 20
 """The file of an excerpt, and how many samples it holds at most."""
 _EXPECTED = "the first samples with their adversarials, as art-snn evaluate writes them"
 _REMEDY = "Evaluate again in a new folder."
-PACKAGES = ("torch", "numpy", "scipy", "adversarial-robustness-toolbox")
+_PACKAGES = ("torch", "numpy", "scipy", "adversarial-robustness-toolbox")
 """Distributions that all numbers depend on."""
-FRAMEWORKS = ("torchvision", "spikingjelly", "snntorch", "norse", "sinabs")
+_FRAMEWORKS = ("torchvision", "spikingjelly", "snntorch", "norse", "sinabs")
 """Distributions, each with a module of the same name, that classes of a network may come from."""
 
 
@@ -68,11 +77,15 @@ class EvaluationResult(Result):
     """The result of art-snn evaluate: tables, a picture and a page of an evaluation.
 
     :param others: names of files that were written before.
-    :param records: of the network in the zoo, to compare with on the terminal."""
+    :param records: of the network in the zoo, to compare with on the terminal.
+    :param fail_under: robust accuracy below which the command fails.
+    :param strict: whether it fails where findings are open."""
 
     evaluation: Evaluation
     others: tuple[str, ...] = ()
     records: tuple[Standard, ...] = ()
+    fail_under: float = 0.0
+    strict: bool = False
     name: ClassVar[str] = "evaluation"
 
     def parts(self) -> list[Part]:
@@ -99,6 +112,32 @@ class EvaluationResult(Result):
             if record.norm == self.evaluation.norm and record.eps in budgets
         ]
         return render_narrow([*self.parts(), *([Notes(lines)] if lines else [])])
+
+    def status(self) -> int:
+        """3 where the network is less robust than was asked for, 4 where findings are open."""
+        return _BELOW if self._below else _OPEN if self._doubted else 0
+
+    def failure(self) -> str:
+        """The reasons for that status, a line per budget; "" where nothing failed."""
+        lines = []
+        for one in self._below:
+            share, at = one.outcome.robust_accuracy, describe_budgets(one.norm, one.eps)
+            accuracy = f"{100 * share.value:.1f} % ({share.count} of {share.total})"
+            lines.append(f"{accuracy} {at} is below {self.fail_under:g} (--fail-under)")
+        for one in self._doubted:
+            names = join_words(list(dict.fromkeys(finding.title for finding in one.findings)))
+            at = describe_budgets(one.norm, one.eps)
+            lines.append(f"findings are open {at} (--strict): {names}")
+        return "\n".join(lines)
+
+    @property
+    def _below(self) -> list[Verdict]:
+        return [one for one in verdicts(self.evaluation) if one.robust < self.fail_under]
+
+    @property
+    def _doubted(self) -> list[Verdict]:
+        """Verdicts with findings, even of 0 %: a network that is fed wrongly has that, too."""
+        return [one for one in verdicts(self.evaluation) if self.strict and one.findings]
 
     def save(self, folder: Path) -> None:
         """Write all files into the folder; the page shows the examples that lie in it."""
@@ -142,7 +181,7 @@ class SampleExcerpt:
     @classmethod
     def collect(cls, target: Target, trials: Sequence[Trial], store: Store) -> "SampleExcerpt":
         """That of an evaluation, from its blocks; the first attack that broke a sample counts."""
-        count, budgets = min(EXCERPT_COUNT, len(target.x)), target.settings.budgets
+        count, budgets = min(EXCERPT_COUNT, len(target.x)), target.budgets
         x, y = target.x[:count], target.y[:count]
         adversarial, broken = np.stack([x] * len(budgets)), np.zeros((len(budgets), count), bool)
         blocks = [rows for rows in target.slices if rows.start < count]
@@ -160,20 +199,11 @@ class SampleExcerpt:
 
         :raises FileNotFoundError: when there is none.
         :raises ValueError: when the file is damaged or holds something else."""
-        path = folder / EXCERPT
-        require_kind("first", path, FILE, _EXPECTED)
-        try:
-            spoilt = corruption(path)
-            if spoilt is not None:
-                raise invalid("first", _EXPECTED, f"{path}, which {spoilt}", _REMEDY)
-            with np.load(path, allow_pickle=False) as file:
-                return cls(**{name: file[name] for name in file.files})
-        except ArgumentError:
-            raise
-        except Exception as error:
-            # What is no such archive fails in any way its bytes happen to lead to.
-            got = f"{path}, which cannot be read ({type(error).__name__})"
-            raise invalid("first", _EXPECTED, got, _REMEDY) from error
+        arrays = read_arrays(folder / EXCERPT, "first", _EXPECTED, _REMEDY)
+        names = {one.name for one in fields(cls)}
+        got = f"arrays {', '.join(arrays)}"
+        require(arrays.keys() == names, "first", _EXPECTED, got, _REMEDY)
+        return cls(**arrays)
 
 
 def assemble(target: Target, title: str, store: Store, seconds: float) -> Evaluation:
@@ -188,8 +218,8 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         trials.append(Trial(plan.name, eps, outcome))
         took: dict[str, float] = {}
         for block in blocks:
-            for words, part in zip(block["outcome"]["stages"], block["seconds"], strict=True):
-                took[words] = took.get(words, 0) + part
+            for stage, part in zip(block["outcome"]["stages"], block["seconds"], strict=True):
+                took[stage["id"]] = took.get(stage["id"], 0) + part
         times.append({"name": plan.name, "eps": eps, "stages": took})
         clean += [predicted for block in blocks for predicted in block.get("clean", ())]
         if settings.save_adversarials or place == _shown(target):
@@ -197,15 +227,15 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
             _write_adversarials(target, trials[-1], array, place == _shown(target))
     excerpt = SampleExcerpt.collect(target, trials, store)
     write_arrays(settings.output / EXCERPT, **vars(excerpt))
-    write_json(settings.output / TIMES, {"seconds": times})
+    write_json(settings.output / _TIMES, {"seconds": times})
     contents = [store.read(unit.name)["findings"] for unit in examination_units(target)]
     findings = [structured(finding, Finding) for findings in contents for finding in findings]
-    names = [block_name("certificates", rows) for rows in target.slices if settings.certify]
+    names = [block_name("certificates", rows) for rows in target.slices if target.smoothed]
     parts = [structured(store.read(name)["certificate"], Certificate) for name in names]
     searches = find_searches(plan for _, plan in target.plans)
     proven = [read_bounds(target, store, rows) for rows in target.slices]
     return Evaluation(
-        name=settings.label,
+        name=_label(target),
         title=title,
         key=target.key,
         norm=str(settings.norm),
@@ -214,7 +244,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         labels=tuple(target.y.tolist()),
         clean=tuple(clean),
         trials=tuple(trials),
-        findings=(*findings, *trial_findings(trials, searches)),
+        findings=without_applied(target, [*findings, *trial_findings(trials, searches)]),
         provenance=_provenance(target, seconds),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         certificate=Certificate.concatenate(parts) if parts else None,
@@ -235,15 +265,31 @@ def finished(target: Target, key: str, title: str) -> Evaluation | None:
     paths = [settings.output / name for name in _arrays_of(target, evaluation)]
     if not all(path.is_file() and corruption(path) is None for path in paths):
         return None
-    provenance = replace(evaluation.provenance, training=settings.training_words)
-    return replace(evaluation, name=settings.label, title=title, provenance=provenance)
+    provenance = replace(evaluation.provenance, training=_training(target))
+    return replace(evaluation, name=_label(target), title=title, provenance=provenance)
 
 
-def files_of(target: Target, evaluation: Evaluation) -> list[str]:
+def _label(target: Target) -> str:
+    """The name of the network: the one given, or that of the checkpoint or the folder."""
+    path = target.subject.checkpoint
+    if target.settings.name is not None:
+        return target.settings.name
+    if path is None:
+        return name_from(target.settings.output.resolve().name)
+    # Networks trained by this package are all called network.pt.
+    return name_from(path.resolve().parent.name if path.stem == "network" else path.stem)
+
+
+def _training(target: Target) -> str:
+    """How the network was trained, in words."""
+    given = target.settings.training
+    return target.subject.training if given is None else given
+
+
+def files_of(target: Target, evaluation: Evaluation) -> tuple[str, ...]:
     """Names of the files next to evaluation.json, its report and its table: arrays and times."""
-    weights = ["network.safetensors"] if target.settings.network.trained_here else []
-    names = [*_arrays_of(target, evaluation), TIMES, *weights]
-    return [name for name in names if (target.settings.output / name).exists()]
+    names = [*_arrays_of(target, evaluation), _TIMES]
+    return tuple(name for name in names if (target.settings.output / name).exists())
 
 
 def _arrays_of(target: Target, evaluation: Evaluation) -> list[str]:
@@ -275,7 +321,7 @@ def _write_adversarials(
     if target.settings.save_adversarials:
         arrays = {"x": target.x, "y": target.y, "adversarial": adversarials, "stage": stage}
         write_arrays(output / _file_of(trial), **arrays)
-    rows = np.flatnonzero(stage >= 0)[:EXAMPLE_COUNT]
+    rows = np.flatnonzero(stage >= 0)[:_EXAMPLE_COUNT]
     if shown and len(rows):
         broken = adversarials[rows]
         with seeded(target.settings.seed):
@@ -289,13 +335,13 @@ def _write_adversarials(
 def _provenance(target: Target, seconds: float) -> Provenance:
     settings, classifier, x, y = target.settings, target.classifier, target.x, target.y
     return Provenance(
-        command=typed_command(),
-        versions=versions(classifier, *target.sources),
+        command=_typed_command(),
+        versions=_versions(classifier, *target.sources),
         commit=_commit(),
         seed=settings.seed,
-        block=settings.block,
+        block=max(settings.block, settings.batch_size),
         batch_size=settings.batch_size,
-        rules={name: repr(rule) for name, rule in settings.attack_rules.items()},
+        rules={name: repr(rule) for name, rule in target.rules.items()},
         weights=weights_digest(classifier),
         data=digest("samples", x, y)[:16],
         device=describe_machine(device_type(classifier.device)),
@@ -306,9 +352,9 @@ def _provenance(target: Target, seconds: float) -> Provenance:
         steps=classifier.model.time_steps(),
         encoder=describe_encoder(classifier.model.encoder),
         shape=tuple(x.shape[1:]),
-        dataset=target.dataset,
+        dataset=target.data.name,
         parameters=sum(weight.numel() for weight in classifier.model.parameters()),
-        training=settings.training_words,
+        training=_training(target),
         attack_dtype=settings.attack_dtype,
     )
 
@@ -319,19 +365,19 @@ def weights_digest(classifier: PyTorchSpikingClassifier) -> str:
     return fingerprint("weights", classifier, *nothing)[:16]
 
 
-def typed_command() -> str:
+def _typed_command() -> str:
     """The command as it was typed: art-snn, or the script that called this package."""
     program, *arguments = sys.argv
     package = Path(program).stem == "art-snn" or Path(program).parent == Path(art_snn.__path__[0])
     return shlex.join([*(["art-snn"] if package else ["python", program]), *arguments])
 
 
-def versions(*classifiers: PyTorchSpikingClassifier) -> dict[str, str]:
+def _versions(*classifiers: PyTorchSpikingClassifier) -> dict[str, str]:
     """Versions of all that the numbers depend on, and of the frameworks of the networks."""
     bases = {"art_snn": art_snn.__version__, "Python": platform.python_version()}
     kinds = {type(module) for one in classifiers for module in one.model.modules()}
     used = {base.__module__.partition(".")[0] for kind in kinds for base in kind.__mro__}
-    for name in (*PACKAGES, *(name for name in FRAMEWORKS if name in used)):
+    for name in (*_PACKAGES, *(name for name in _FRAMEWORKS if name in used)):
         bases[name] = "not installed"  # One that is used from its sources has no version.
         with suppress(PackageNotFoundError):
             bases[name] = version(name)

@@ -7,51 +7,58 @@ from time import monotonic
 import numpy as np
 
 from art_snn.app.evaluate.result import EvaluationResult, assemble, files_of, finished
-from art_snn.app.evaluate.settings import Settings
+from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.store import Content, Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import Unit, all_units, require_bounds
+from art_snn.app.results import working
 from art_snn.attacks import Outcome
 from art_snn.checks import require
 from art_snn.progress import Progress, duration, log_line
 from art_snn.team import Team
 
-TOOK = "took"
+_TOOK = "took"
 """What the seconds that a block took are called in it."""
 
 
-def run(settings: Settings) -> EvaluationResult | None:
+def run(settings: Evaluate) -> EvaluationResult | None:
     """Load the network, attack it, look for findings, and write the results.
 
     Started by torchrun, processes hand the units out among themselves, and the leading one writes;
     the others return None. A run that was interrupted, or killed, goes on after its last whole
     block, with the same result, bit for bit. A finished one is not repeated, unless a file of it is
     damaged or gone, or adversarials are asked for that were not kept."""
-    with settings.at_work() as team:
-        data = team.leader_first(settings.load)
-        target = Target.obtain(settings, data, team)
+    with working(settings, together=True) as team:
+        target = Target.resolve(settings, team)
         key = team.leader_first(lambda: target.key)
         same, remedy = {*team.gather(key)} == {key}, "Start them all from one state of the code."
         team.on_leader(
             lambda: require(same, "model", "the same in every process", "several", remedy)
         )
         store = Store(settings.output / "blocks", key)
-        title = settings.network.words(data, target.classifier.model)
+        title = target.subject.describe(target.data, target.classifier.model)
         evaluation = team.on_leader(partial(finished, target, key, title))
         if evaluation is None:
             team.on_leader(target.check)
             team.on_leader(partial(require_bounds, target))
             units = all_units(target, store)
-            compute(units, store, team)
-            took = [store.read(unit.name).get(TOOK, 0.0) for unit in units if team.leads]
+            _compute(units, store, team)
+            took = [store.read(unit.name).get(_TOOK, 0.0) for unit in units if team.leads]
             evaluation = team.on_leader(partial(assemble, target, title, store, sum(took)))
-        result = EvaluationResult(evaluation, tuple(files_of(target, evaluation)), settings.records)
+        entry = target.subject.entry
+        result = EvaluationResult(
+            evaluation,
+            files_of(target, evaluation),
+            () if entry is None else entry.standard,
+            settings.fail_under or 0.0,
+            settings.strict,
+        )
         team.on_leader(lambda: result.save(settings.output))
         store.clear()
         return result if team.leads else None
 
 
-def compute(units: Sequence[Unit], store: Store, team: Team) -> None:
+def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
     """Compute the units that are not done; each free process takes the next one.
 
     Those whose blocks others read come first, in a round of their own."""
@@ -69,7 +76,7 @@ def compute(units: Sequence[Unit], store: Store, team: Team) -> None:
                 start = monotonic()
                 progress.begin(unit)
                 content, arrays = unit.compute(progress.bar.note)
-                store.put(unit.name, content | {TOOK: monotonic() - start}, arrays)
+                store.put(unit.name, content | {_TOOK: monotonic() - start}, arrays)
                 progress.end()
             if early and any(unit.early for unit in units):
                 store.share([unit.name for unit in units if unit.early], team)
@@ -107,16 +114,16 @@ class EvaluationProgress:
             files = map(self.store.file, names)
             if step not in self.ended and all(file.exists() for file in files):
                 self.ended.add(step)
-                achieved = describe_step([self.store.read(name) for name in names])
+                achieved = _describe_step([self.store.read(name) for name in names])
                 log_line(f"{self._number(step)} {step}: {achieved}")
 
     def _number(self, step: str) -> str:
         return f"[{[*self.steps].index(step) + 1}/{len(self.steps)}]"
 
 
-def describe_step(contents: Sequence[Content]) -> str:
+def _describe_step(contents: Sequence[Content]) -> str:
     """What a step achieved, by the contents of its blocks, and how long it took."""
-    took = duration(sum(content.get(TOOK, 0.0) for content in contents))
+    took = duration(sum(content.get(_TOOK, 0.0) for content in contents))
     if "findings" in contents[0]:
         return f"{sum(len(content['findings']) for content in contents)}, {took}"
     if "bounds" in contents[0]:

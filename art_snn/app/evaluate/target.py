@@ -1,98 +1,187 @@
-"""What is evaluated, and what has to fit before anything is computed."""
+"""What is evaluated, what is run on it, and what has to fit before anything is computed."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import torch
-from art.attacks import EvasionAttack
-from art.exceptions import EstimatorError
-from torch import Tensor
 
 from art_snn.app.evaluate.adversarials import Submission, read_submission
-from art_snn.app.evaluate.attacks import failed, with_rules
-from art_snn.app.evaluate.settings import Settings
-from art_snn.app.resume import fingerprint
-from art_snn.app.trained import Trained
-from art_snn.attacks import Plan, Stage
+from art_snn.app.evaluate.settings import Evaluate
+from art_snn.app.network import Subject, resolve_network
+from art_snn.app.results import fingerprint
+from art_snn.attacks import (
+    SHORT_NAMES,
+    Plan,
+    Stage,
+    check_stage,
+    parse_stage,
+    require_budget,
+    require_measure,
+    resolve_plan,
+    usual_stage,
+)
 from art_snn.attacks.outcome import Candidates
-from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.plan import StageSelection, select_stages
 from art_snn.attacks.randomness import random
 from art_snn.checkpoint import CheckpointError
-from art_snn.checks import ArgumentError, invalid, require
+from art_snn.checks import ArgumentError, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
-from art_snn.gradients import Native
+from art_snn.encoders import Poisson
+from art_snn.gradients import STBP, Gradient, Native, parse_call, parse_rules
 from art_snn.metrics import certify
-from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
 from art_snn.team import Team
 
-SOME = 8
+_USUAL_RULES: Mapping[str, Gradient] = MappingProxyType({"stbp": STBP()})
+_PROBED = 8
 """Samples that show whether a network draws at random."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A network, the samples that it is attacked on, and the networks to transfer from."""
+    """A network, the samples that it is attacked on, and the networks to transfer from.
 
-    settings: Settings
+    :param settings: with norm and budgets, nothing left open but the rules.
+    :param rules: of the single attack, by their names.
+    :param submissions: adversarials that were made elsewhere."""
+
+    settings: Evaluate
+    subject: Subject
+    data: Dataset
     classifier: PyTorchSpikingClassifier
-    x: np.ndarray
-    y: np.ndarray
+    rules: Mapping[str, Gradient] = field(default_factory=lambda: _USUAL_RULES)
     sources: tuple[PyTorchSpikingClassifier, ...] = ()
-    dataset: str = ""
     submissions: tuple[Submission, ...] = ()
 
     @classmethod
-    def obtain(cls, settings: Settings, data: Dataset, team: Team) -> "Target":
-        """The networks with their weights; where these must be trained, one process does it."""
-        x, y = data.x_test[: settings.samples], data.y_test[: settings.samples]
-        classifier = settings.network.classifier(data, settings.device, settings.seed)
-        read = partial(read_submission, settings=settings, classifier=classifier, x=x)
-        submissions = team.on_leader(lambda: tuple(map(read, settings.adversarials)))
-        _obtain(classifier.model, settings, settings.network, data, team)
-        sources = []
+    def resolve(cls, settings: Evaluate, team: Team) -> "Target":
+        """The networks with their weights, the data and the adversarials that settings name.
+
+        :raises FileNotFoundError: when data or weights are not there.
+        :raises CheckpointError: when weights do not fit.
+        :raises ArgumentError: when settings, network and data do not suit each other."""
+        subject = team.leader_first(partial(resolve_network, settings))
+        records = () if subject.entry is None else subject.entry.standard
+        norm: Any = settings.norm or next((one.norm for one in records), "inf")
+        usual = tuple(one.eps for one in records if one.norm == norm) or (8 / 255,)
+        measure = require_measure(norm)
+        counted = measure not in (np.inf, 2.0)
+        budgets = [
+            require_budget(measure, int(eps) if counted and float(eps).is_integer() else eps)
+            for eps in settings.eps or usual
+        ]
+        settings = replace(settings, norm=norm, eps=tuple(budgets))
+        data = team.leader_first(subject.load_data)
+        how = (data, settings.device, settings.seed)
+        classifier = team.leader_first(partial(subject.classifier, *how))
         try:
-            for trained in settings.source_networks():
-                sources.append(trained.classifier(data, settings.device, settings.seed))
-                _obtain(sources[-1].model, settings, trained, data, team)
+            networks = [
+                team.leader_first(partial(subject.with_checkpoint(path).classifier, *how))
+                for path in settings.sources
+            ]
         except CheckpointError as error:
             raise CheckpointError("sources", error.complaint) from error
-        for one in (classifier, *sources) if settings.attack_dtype else ():
+        for one in (classifier, *networks):
             one.attack_dtype = settings.attack_dtype
-        return cls(settings, classifier, x, y, tuple(sources), data.name, submissions).with_rules()
+        target = cls(settings, subject, data, classifier, sources=tuple(networks)).with_rules()
+        against = (classifier, target.x, norm, max(budgets))
+        files = settings.adversarials
+        read = team.on_leader(lambda: tuple(read_submission(file, *against) for file in files))
+        return replace(target, submissions=read)
 
     def with_rules(self) -> "Target":
-        """The same with rules for the attack: what was asked for, or one that suits the network."""
-        settings = self.settings
-        if settings.rules is not None:
-            return self
-        (plan,) = with_rules(settings.attack_plan(settings.budgets[0]), settings.attack_rules)
-        rules = {"native": Native()} if self.select_stages(plan).native else settings.attack_rules
-        return replace(self, settings=replace(settings, rules=rules))
+        """The same with the rules that were asked for, or with one that suits the network."""
+        if self.settings.rules is not None:
+            return replace(self, rules=parse_rules(self.settings.rules))
+        (plan,) = self.single_plans(self.budgets[0])
+        native = self.select_stages(plan).native
+        return replace(self, rules={"native": Native()} if native else _USUAL_RULES)
 
     @property
-    def plans(self) -> list[tuple[float, Plan]]:
-        """What is run, budget by budget."""
-        return [(eps, plan) for eps in self.settings.budgets for plan in self.settings.plans(eps)]
+    def x(self) -> np.ndarray:
+        """The samples under attack ``(N, *shape)``."""
+        return self.data.x_test[: self.settings.samples]
+
+    @property
+    def y(self) -> np.ndarray:
+        """Their classes (N,)."""
+        return self.data.y_test[: self.settings.samples]
+
+    @property
+    def measure(self) -> float | str:
+        """The norm as attacks know it."""
+        return require_measure(self.settings.norm)
+
+    @property
+    def budgets(self) -> tuple[float, ...]:
+        """The budgets, in the order in which they were given."""
+        assert self.settings.eps is not None
+        return self.settings.eps
+
+    @property
+    def bounded(self) -> bool:
+        """True where bounds are asked for, and the network draws nothing."""
+        return self.settings.bounds and not isinstance(self.classifier.model.encoder, Poisson)
+
+    @property
+    def smoothed(self) -> bool:
+        """True where bounds are asked for, and draws of Poisson encoding certify the network."""
+        return self.settings.bounds and not self.bounded
 
     @property
     def slices(self) -> list[slice]:
         """The samples of each block."""
-        count, block = len(self.x), self.settings.block
+        count, block = len(self.x), max(self.settings.block, self.settings.batch_size)
         return [slice(start, min(start + block, count)) for start in range(0, count, block)]
+
+    def single_stage(self, eps: float) -> Stage:
+        """The attack that runs with each rule, next to the plan or alone."""
+        text, measure = self.settings.attack, self.measure
+        return usual_stage(measure, eps) if text is None else parse_stage(text, measure, eps)
+
+    def single_plans(self, eps: float) -> Iterator[Plan]:
+        """The single attack with every rule, or as it is where it takes no gradient."""
+        stage, name = self.single_stage(eps), _name_attack(self.settings.attack, self.measure)
+        if not stage.by_gradients:
+            yield Plan(name, (stage,))
+            return
+        for rule_name, rule in self.rules.items():
+            yield Plan(f"{name} by {rule_name}", (replace(stage, rule=rule),))
+
+    @property
+    def deciding(self) -> Plan | None:
+        """The plan that decides; None where an attack alone was asked for."""
+        name = self.settings.deciding_plan
+        return resolve_plan(name, self.measure) if name else None
+
+    def plans_at(self, eps: float) -> list[Plan]:
+        """What is run at a budget: the attack with each rule first, the plan last."""
+        return [*self.single_plans(eps), *([] if self.deciding is None else [self.deciding])]
+
+    @property
+    def plans(self) -> list[tuple[float, Plan]]:
+        """What is run, budget by budget."""
+        return [(eps, plan) for eps in self.budgets for plan in self.plans_at(eps)]
 
     @cached_property
     def key(self) -> str:
         """Fingerprint of all that the numbers depend on."""
-        sources = [fingerprint("source", one, self.x[:0], self.y[:0]) for one in self.sources]
+        settings = self.settings
+        names = ("norm", "eps", "seed", "block", "batch_size", "examined", "bounds", "attack_dtype")
+        content: list[object] = [getattr(settings, name) for name in names]
+        content += [(plan.name, *map(str, plan.stages)) for _, plan in self.plans]
         # Another kind of device rounds otherwise.
-        content = [self.settings.identity, self.classifier.device.type, sources]
-        # So do stages with the network's own gradient in the place of others.
-        plans = map(self.select_stages, self.settings.plans(self.settings.budgets[0]))
-        content += [str(stage) for plan in plans if plan.native for stage in plan.stages]
+        content += [dict(self.rules), self.classifier.device.type]
+        content += [fingerprint("source", one, self.x[:0], self.y[:0]) for one in self.sources]
+        # So do stages with the network's own gradient instead of others.
+        for plan in self.plans_at(self.budgets[0]):
+            selection = self.select_stages(plan)
+            content += [*map(str, selection.stages)] if selection.native else []
         content += [submission.digest for submission in self.submissions]
         return fingerprint(tuple(content), self.classifier, self.x, self.y)
 
@@ -103,75 +192,45 @@ class Target:
 
     @cached_property
     def random(self) -> bool:
-        """Whether predictions of the first samples differ from draw to draw."""
-        x, y, predictions = self.x[:SOME], self.y[:SOME], []
+        """True where predictions of the first samples differ from draw to draw."""
+        x, y, predictions = self.x[:_PROBED], self.y[:_PROBED], []
         for seed in (0, 1):
             with seeded(seed):
-                predictions.append(self.classifier.predict(x, batch_size=SOME))
+                predictions.append(self.classifier.predict(x, batch_size=_PROBED))
         return random(predictions, y)
 
     def select_stages(self, plan: Plan) -> StageSelection:
         """The stages of a plan that run on the network."""
         some = torch.as_tensor(self.x, device="cpu")
-        return select_stages(plan, self.classifier, self.settings.measure, some)
+        return select_stages(plan, self.classifier, self.measure, some)
 
     def check(self) -> None:
-        """Complain about what cannot be run on this network."""
-        settings = self.settings
-        for plan in settings.plans(settings.budgets[0]):
-            chosen, decides = self.select_stages(plan), plan.name == settings.deciding_plan
-            reasons = [one.reason for one in (*chosen.skipped, *chosen.native)]
+        """Complain about what cannot be run on this network, with these samples."""
+        settings, eps = self.settings, self.budgets[0]
+        for plan in self.plans_at(eps):
+            selection, decides = self.select_stages(plan), plan.name == settings.deciding_plan
+            reasons = [one.reason for one in (*selection.skipped, *selection.native)]
             argument = "plan" if decides else "attack" if plan.stages[0].rule is None else "rules"
             remedy = "Choose another, or another norm; art-snn inspect lists the rules that apply."
-            if chosen.native:
+            if selection.native:
                 remedy = "Take --rules native: the network has its own gradient."
             expected = f"one that suits the network and the norm {settings.norm}"
-            fits = bool(chosen.stages) and (decides or not chosen.native)
+            fits = bool(selection.stages) and (decides or not selection.native)
             require(fits, argument, expected, f"{plan.name} ({''.join(reasons[:1])})", remedy)
-        self._check_attack()
-        if settings.certify:
+        for plan in self.single_plans(eps):
+            check_stage(plan.stages[0], self.classifier, self.x, norm=self.measure, eps=eps)
+        if self.smoothed:
             try:
                 certify(self.classifier, self.x, self.y, selection=1, draws=1)
             except ArgumentError as error:
-                raise ArgumentError("certify", error.complaint) from error
-
-    def _check_attack(self) -> None:
-        """Complain about an attack that cannot be made, whatever weights the network has, about
-        its options, and about samples that it refuses."""
-        plan = self.settings.attack_plan(self.settings.budgets[0])
-        kind = plan.stages[0].attack
-        try:
-            plans = with_rules(plan, self.settings.attack_rules)
-            attacks = [build_attack(self, plan.stages[0]) for plan in plans]
-        except Exception as error:
-            # What constructors of ART's raise for an estimator is a TypeError of its own.
-            if isinstance(error, EstimatorError) or not isinstance(error, TypeError | ValueError):
-                raise failed(kind, error) from error
-            expected = f"settings that {kind.__name__} takes"
-            got = f"{self.settings.attack_options or 'none'} ({str(error).rstrip('.')})"
-            remedy = "Its documentation lists them."
-            raise invalid("attack_options", expected, got, remedy) from error
-        for attack in attacks:
-            if isinstance(attack, PerSampleAttack):
-                # Those on event frames refuse samples of other values.
-                attack._samples(self.x)
+                raise ArgumentError("bounds", error.complaint) from error
 
 
-def _obtain(
-    network: SpikingNetwork, settings: Settings, trained: Trained, data: Dataset, team: Team
-) -> None:
-    """Give a network the weights that the leading process has trained or loaded."""
-
-    def weights() -> dict[str, Tensor]:
-        trained.obtain(network, data, settings.output, settings.seed)
-        return {name: tensor.cpu() for name, tensor in network.state_dict().items()}
-
-    network.load_state_dict(team.on_leader(weights))
-    network.eval()
-
-
-def build_attack(target: Target, stage: Stage) -> EvasionAttack:
-    """The attack of a stage at the first budget: ART's own without what a plan adds to it."""
-    settings = target.settings
-    how = (settings.measure, settings.budgets[0], settings.batch_size, settings.seed)
-    return stage.attack(target.classifier, **stage.settings(*how))
+def _name_attack(text: str | None, measure: float | str) -> str:
+    """How results call an attack: PGD-7, SquareAttack(max_iter=1000)."""
+    if text is None:
+        return "PGD-7" if measure in (np.inf, 2.0) else usual_stage(measure, 1).attack.__name__
+    name, options = parse_call(text, "attack")
+    name = name.upper() if name.lower() in SHORT_NAMES else name
+    words = ", ".join(f"{option}={value}" for option, value in options.items())
+    return f"{name}({words})" if words else name

@@ -10,25 +10,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from art_snn.app.evaluate.attacks import attack_errors
 from art_snn.app.evaluate.findings import examinations
 from art_snn.app.evaluate.store import Content, Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.report.evaluation import Bounds
-from art_snn.app.resume import as_json, structured
-from art_snn.attacks import Outcome, Plan, SpikingAutoAttack
+from art_snn.app.results import as_json, structured
+from art_snn.attacks import Outcome, Plan, SpikingAutoAttack, attack_errors
 from art_snn.bounds import certify_bounds
 from art_snn.checks import SEEDS, ArgumentError, require
 from art_snn.findings import Finding
 from art_snn.metrics import certify
 from art_snn.seeding import seeded
 
-METHOD = "counts"
+_METHOD = "counts"
 """The method that bounds spikes: of those there are, none is tighter."""
-ALPHA = 0.001
-"""Probability that the certificate of a sample is wrong, at most."""
+_DRAWS, _ALPHA = 1000, 0.001
+"""Of a certificate: draws per sample, and the probability that it is wrong, at most."""
 
-Block = tuple[Content, dict[str, np.ndarray]]
+_Block = tuple[Content, dict[str, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -42,7 +41,7 @@ class Unit:
 
     name: str
     step: str
-    compute: Callable[[Callable[[str], None]], Block]
+    compute: Callable[[Callable[[str], None]], _Block]
     length: float = 1.0
     early: bool = False
 
@@ -60,7 +59,7 @@ def all_units(target: Target, store: Store) -> list[Unit]:
             compute = partial(_attack, target, store, eps, plan, rows, clean=place == 0)
             name, step = block_name(f"attack-{place}", rows), f"{plan.name}, eps {eps:.4g}"
             units.append(Unit(name, step, compute, len(plan.stages)))
-    for rows in target.slices if target.settings.certify else ():
+    for rows in target.slices if target.smoothed else ():
         compute = partial(_certify, target, rows)
         units.append(Unit(block_name("certificates", rows), "certificates", compute))
     return units
@@ -74,30 +73,30 @@ def examination_units(target: Target) -> list[Unit]:
     return units
 
 
-def _examine(about: str, examine: Callable[[], list[Finding]], _: Any) -> Block:
+def _examine(about: str, examine: Callable[[], list[Finding]], _: Any) -> _Block:
     return {"findings": as_json([replace(one, about=about) for one in examine()])}, {}
 
 
 def _bounds_units(target: Target) -> Iterator[Unit]:
-    for place, eps in enumerate(target.settings.budgets if target.settings.bounds else ()):
+    for place, eps in enumerate(target.budgets if target.bounded else ()):
         for rows in target.slices:
             compute = partial(_bound, target, eps, rows)
             name, step = block_name(f"bounds-{place}", rows), f"bounds, eps {eps:.4g}"
             yield Unit(name, step, compute, inf, early=True)
 
 
-def _bound(target: Target, eps: float, rows: slice, _: Any) -> Block:
-    bounds = bounds_of(target, target.x[rows], target.y[rows], eps)
+def _bound(target: Target, eps: float, rows: slice, _: Any) -> _Block:
+    bounds = _bounds_of(target, target.x[rows], target.y[rows], eps)
     wrong = np.array(predicted_classes(target, rows)) != target.y[rows]
     _require_sound(bounds, rows, wrong, "misclassified without an attack")
     return {"bounds": as_json(bounds)}, {}
 
 
-def bounds_of(target: Target, x: np.ndarray, y: np.ndarray, eps: float) -> Bounds:
+def _bounds_of(target: Target, x: np.ndarray, y: np.ndarray, eps: float) -> Bounds:
     """What is proven of samples x ``(N, *shape)`` of classes y at a budget."""
-    how, size = (target.settings.measure, METHOD), target.settings.batch_size
+    how, size = (target.measure, _METHOD), target.settings.batch_size
     certificate = certify_bounds(target.classifier, x, y, eps, *how, batch_size=size)
-    return Bounds(eps, METHOD, False, certificate.margin)
+    return Bounds(eps, _METHOD, False, certificate.margin)
 
 
 def require_bounds(target: Target) -> None:
@@ -105,14 +104,14 @@ def require_bounds(target: Target) -> None:
 
     A few of these are tried: the first, and those of the lowest value, of the highest one, and of
     most values in between."""
-    if not target.settings.bounds:
+    if not target.bounded:
         return
     flat = target.x.reshape(len(target.x), -1)
     lows, highs = flat.min(1), flat.max(1)
     between = ((flat > lows.min()) & (flat < highs.max())).sum(1)
     rows = np.unique([0, lows.argmin(), highs.argmax(), between.argmax()])
     try:
-        bounds_of(target, target.x[rows], target.y[rows], target.settings.budgets[0])
+        _bounds_of(target, target.x[rows], target.y[rows], target.budgets[0])
     except ArgumentError as error:
         argument = "bounds" if error.argument == "classifier" else error.argument
         raise ArgumentError(argument, error.complaint) from error
@@ -120,7 +119,7 @@ def require_bounds(target: Target) -> None:
 
 def read_bounds(target: Target, store: Store, rows: slice) -> dict[float, Bounds]:
     """What is proven of a block at each budget; nothing where bounds were not asked for."""
-    budgets = target.settings.budgets if target.settings.bounds else ()
+    budgets = target.budgets if target.bounded else ()
     names = [block_name(f"bounds-{place}", rows) for place, _ in enumerate(budgets)]
     several = (structured(store.read(name)["bounds"], Bounds) for name in names)
     return {bounds.eps: bounds for bounds in several}
@@ -145,7 +144,7 @@ def _attack(
     rows: slice,
     note: Callable[[str], None],
     clean: bool,
-) -> Block:
+) -> _Block:
     """The outcome of a plan on a block; `clean` adds the predictions of the samples.
 
     Samples that bounds certify are not attacked."""
@@ -156,7 +155,7 @@ def _attack(
     candidates = [one.select(rows) for one in target.candidates(plan, eps)]
     attack = SpikingAutoAttack(
         target.classifier,
-        norm=settings.measure,
+        norm=target.measure,
         eps=eps,
         plan=plan,
         sources=target.sources if any(stage.transfer for stage in plan.stages) else (),
@@ -167,7 +166,7 @@ def _attack(
         candidates=[one.select(left) for one in candidates],
     )
     decides = plan.name == settings.deciding_plan
-    with nullcontext() if decides else attack_errors(plan.stages[0].attack):
+    with nullcontext() if decides else attack_errors(plan.stages[0]):
         attack.generate(x[left], y[left])
     assert attack.outcome is not None
     outcome = attack.outcome.expand(left, x)
@@ -177,17 +176,15 @@ def _attack(
         for one in candidates:
             logits = target.classifier.predict(one.points, settings.batch_size)
             wrong = one.present & (logits.argmax(1) != y)
-            _require_sound(bounds, rows, wrong, f"broken at eps {eps:g} by {one.name}")
+            _require_sound(bounds, rows, wrong, f"broken at eps {eps:g} by adversarials {one.name}")
     content = {"outcome": as_json(outcome), "seconds": outcome.seconds}
     content |= {"clean": predicted_classes(target, rows)} if clean else {}
     return content, {"adversarials": outcome.adversarials}
 
 
-def _certify(target: Target, rows: slice, _: Any) -> Block:
-    settings = target.settings
-    assert settings.draws is not None
-    how: dict[str, Any] = {"batch_size": settings.batch_size, "seed": _seed(target, rows)}
-    how |= {"draws": settings.draws, "alpha": ALPHA}
+def _certify(target: Target, rows: slice, _: Any) -> _Block:
+    how: dict[str, Any] = {"batch_size": target.settings.batch_size, "seed": _seed(target, rows)}
+    how |= {"draws": _DRAWS, "alpha": _ALPHA}
     certificate = certify(target.classifier, target.x[rows], target.y[rows], **how)
     return {"certificate": as_json(certificate)}, {}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from art_snn import zoo
-from art_snn.app.evaluate.adversarials import in_range, least_budgets
+from art_snn.app.evaluate.adversarials import in_range, min_budgets
 from art_snn.app.evaluate.result import EXCERPT, EXCERPT_COUNT, SampleExcerpt, weights_digest
 from art_snn.app.network import resolve_network
 from art_snn.app.report.board import make_board, render_board, render_board_page
@@ -206,7 +206,7 @@ def _check_ball(
         if fits.any():
             pair = x[which][fits], points[which][fits]
             try:
-                least = least_budgets(require_measure(evaluation.norm), classifier, *pair)
+                least = min_budgets(require_measure(evaluation.norm), classifier, *pair)
             except ArgumentError as error:
                 return "ball", False, error.complaint
             outside += int((least > eps).sum())

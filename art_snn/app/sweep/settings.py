@@ -8,8 +8,7 @@ from art_snn.app.annotations import Folder, Open
 from art_snn.app.attack import Attack
 from art_snn.app.trained import Attacking
 from art_snn.checks import require, require_some, set_counts, set_fields
-from art_snn.gradients import Gradient, resolve
-from art_snn.gradients.hyperparameters import accepted, hyperparameter, replaced
+from art_snn.gradients import Gradient, hyperparameters, resolve, set_hyperparameter
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +38,8 @@ class Sweep:
     def __post_init__(self) -> None:
         set_counts(self, "samples", "batch_size")
         require_some("values", self.values)
-        values = tuple(accepted(self.base, self.field, value) for value in self.values)
+        rules = [set_hyperparameter(self.base, self.field, v, "values") for v in self.values]
+        values = tuple(hyperparameters(rule)[self.field] for rule in rules)
         once = len(set(values)) == len(values)
         require(once, "values", "each one once", str(values), "Leave out doubles.")
         set_fields(self, values=values)
@@ -52,7 +52,8 @@ class Sweep:
     @property
     def default(self) -> float:
         """The rule's own value of the field."""
-        return hyperparameter(self.base, self.field).value
+        value: float = hyperparameters(self.base)[self.field]
+        return value
 
     @property
     def name(self) -> str:
@@ -62,7 +63,7 @@ class Sweep:
 
     def with_value(self, value: float) -> Gradient:
         """The rule with that value of the field."""
-        rule: Gradient = replaced(self.base, self.field, value)
+        rule: Gradient = set_hyperparameter(self.base, self.field, value)
         return rule
 
 

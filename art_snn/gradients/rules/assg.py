@@ -17,7 +17,7 @@ from art_snn.gradients.surrogates import ATan, Surrogate
 from art_snn.gradients.temporal import THROUGH_TIME, StepSlope, TemporalGradient
 
 SMALLEST = 1e-4
-"""What keeps the sharpness finite where a neuron always sits at its threshold."""
+"""Keeps the sharpness finite where a neuron always sits at its threshold."""
 ROUNDING = 4
 """Units in the last place of single precision by which an attack may round two inputs apart."""
 SHARP = (1e-3, 10.0)
@@ -134,7 +134,7 @@ class ASSG(TemporalGradient):
 
 
 def _key(network: Differentiable, encoded: Tensor) -> tuple[Any, ...]:
-    """What remains the same in one attack."""
+    """A key that remains the same in one attack."""
     return encoded.shape, encoded.dtype, encoded.device, network.attack_key()
 
 
@@ -173,7 +173,7 @@ class PotentialMoments:
 
 @dataclass
 class _Attack:
-    """What the network remembers of an attack: first inputs, and moments in order of calls."""
+    """The memory of an attack: first inputs, and moments in order of calls."""
 
     key: tuple[Any, ...]
     first: Tensor
@@ -181,7 +181,7 @@ class _Attack:
     fresh: list[bool] = field(default_factory=lambda: [True])
 
     def of(self, samples: Tensor) -> "_Attack":
-        """What is remembered of some of the samples, bool [N]."""
+        """The memory of some of the samples, bool [N]."""
         # Rows, since a mask on the CPU would be sent to the device for every layer.
         samples = samples.nonzero()[:, 0].to(self.first.device)
         first, ((steps, _, *shape), *others) = self.first[samples], self.key

@@ -26,7 +26,7 @@ class Mean(Composite):
     averaged as they are. The cost is the sum of that of the rules.
 
     :param rules: two or more rules.
-    :param normalise: whether all rules count the same in the direction.
+    :param normalise: True if all rules count the same in the direction.
     :raises TypeError, ValueError: for what is no rule or truth value, or fewer than two rules."""
 
     rules: tuple[Gradient, ...]

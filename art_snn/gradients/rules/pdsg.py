@@ -24,7 +24,7 @@ class PDSG(TemporalGradient):
     As published, the gradient of a sample depends on the others of its batch.
 
     :param per_sample: take the deviation over time and space of each sample alone. Then batches do
-        not matter, but sigma rests on fewer values: behind a linear layer on t of them.
+        not matter, but sigma rests on fewer values: after a linear layer on t of them.
     :param detach_reset: cut the gradient through the reset."""
 
     per_sample: bool = False

@@ -1,5 +1,6 @@
-"""An evaluation with bounds: certified samples need no attack, and an attack that breaks one anyway
-has found a bug."""
+"""An evaluation with bounds: certified samples need no attack, and one that breaks is a bug."""
+
+from __future__ import annotations
 
 import json
 import shutil
@@ -10,34 +11,20 @@ import numpy as np
 import pytest
 
 from art_snn.app.evaluate import units
-from art_snn.app.report.evaluation import Evaluation, contradicted
+from art_snn.app.report.evaluation import Evaluation
 from art_snn.app.report.verdict import verdicts
-from art_snn.app.resume import read_result
+from art_snn.app.results import read_result
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.bounds import BoundsCertificate
 from tests.command import call, forbidden
 from tests.evaluations import comparable, complaints
 from tests.jobs import Job
-from tests.pages import without_charts
-from tests.records import train_into
+from tests.records import NETWORK, evaluate, train_into
 
-EVALUATE = (
-    *("evaluate", "--model", "model.py:load", "--checkpoint", "weights.pt", "--device", "cpu"),
-    *("--threads", "1", "--attack", "AutoPGD", "--attack-options", "max_iter=3", "--rules", "stbp"),
-    *("--eps", "0.02,0.05", "--samples", "20", "--block", "8", "--batch-size", "8"),
-    *("--examined", "0", "--output", "out", "--bounds"),
-)
-ATTACKED = (*EVALUATE[:-2], "attacked")
-EPS = (0.02, 0.05)
+ATTACK = ("--attack", "AutoPGD(max_iter=3)", "--rules", "stbp", "--eps", "0.02,0.05")
+WORDS = (*ATTACK, "--samples", "20", "--batch-size", "8", "--output", "out")
+FIELDS = {"block": 8}
 BLOCKS = 3
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _undrawn():
-    """Pages without figures, which take most of the time."""
-    with pytest.MonkeyPatch.context() as patch:
-        without_charts(patch)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -52,21 +39,16 @@ def trained(tmp_path_factory):
 def whole(trained):
     """Runs that nothing stopped: with bounds, which spare certified samples, and without."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(trained)
-        results = []
-        for words in (EVALUATE, ATTACKED):
-            patch.setattr("sys.argv", ["art-snn", *EVALUATE])
-            results.append(call(*words))
-    assert [done.status for done in results] == [0, 0], [done.stderr for done in results]
-    return trained, results
+        spared = evaluate(patch, trained, *WORDS, "--bounds", **FIELDS)
+        attacked = evaluate(patch, trained, *WORDS, "--output", "attacked", **FIELDS)
+    assert (spared.status, attacked.status) == (0, 0), spared.stderr + attacked.stderr
+    return trained, spared
 
 
 @pytest.fixture
-def folder(trained, tmp_path, monkeypatch):
+def folder(trained, tmp_path):
     for name in ("weights.pt", "model.py"):
         shutil.copy(trained / name, tmp_path)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["art-snn", *EVALUATE])
     return tmp_path
 
 
@@ -90,23 +72,20 @@ def test_certified_samples_reach_no_attack_and_the_others_fare_as_without_bounds
 
 
 def test_what_is_certified_is_told_and_written(whole):
-    folder, (done, _) = whole
+    folder, done = whole
     content = json.loads((folder / "out" / "evaluation.json").read_text("utf-8"))
     assert not complaints(content)
-    verdict = verdicts(evaluation_in(folder / "out"))[-1]
-    count = verdict.certified.count
+    count = verdicts(evaluation_in(folder / "out"))[-1].certified.count
     assert content["summary"][-1]["certified"] == count / 20
     first, second, *_ = done.stderr.splitlines()
     assert first.startswith("[1/4] bounds, eps 0.02: ")
     assert second.startswith(f"[2/4] bounds, eps 0.05: {count} of 20 certified, ")
-    assert f"Bounds prove for {count} that no such" in " ".join(done.stdout.split())
-    assert "certified accuracy" in (folder / "out" / "evaluation.md").read_text("utf-8")
 
 
 def test_an_interrupted_evaluation_proves_nothing_twice(whole, folder, monkeypatch):
     generate = SpikingAutoAttack.generate
     monkeypatch.setattr(SpikingAutoAttack, "generate", lambda *_: sys.exit(9))
-    assert call(*EVALUATE).status == 9
+    assert evaluate(monkeypatch, folder, *WORDS, "--bounds", **FIELDS).status == 9
     assert len(list((folder / "out" / "blocks").glob("bounds-*.json"))) == 2 * BLOCKS
     monkeypatch.setattr(SpikingAutoAttack, "generate", generate)
     certify = units.certify_bounds
@@ -116,23 +95,24 @@ def test_an_interrupted_evaluation_proves_nothing_twice(whole, folder, monkeypat
         return certify(classifier, x, *rest, **options)
 
     monkeypatch.setattr(units, "certify_bounds", once)
-    done = call(*EVALUATE)
+    done = evaluate(monkeypatch, folder, *WORDS, "--bounds", **FIELDS)
     assert done.status == 0, done.stderr
     assert comparable(folder / "out") == comparable(whole[0] / "out")
 
 
+@pytest.mark.slow
 def test_two_processes_share_what_is_proven_and_have_the_same_result(whole, folder):
-    code = "from art_snn.app.cli import run_command\nimport sys\n"
-    code += "from art_snn.app.report import figures\n"
-    code += "figures._chart = lambda *_: figures.Drawing('', '', ())\n"
-    code += f"sys.argv = ['art-snn', *{EVALUATE}]\nraise SystemExit(run_command({EVALUATE}))"
-    well, _, errors = Job(code, folder).ended()
-    assert well, errors
+    code = "import pytest\nfrom pathlib import Path\nfrom tests.records import evaluate\n"
+    code += "with pytest.MonkeyPatch.context() as patch:\n"
+    code += f"    done = evaluate(patch, Path(), *{WORDS}, '--bounds', **{FIELDS})\n"
+    code += "print(done.stdout, done.stderr)\nraise SystemExit(done.status)"
+    well, printed, errors = Job(code, folder).ended()
+    assert well, printed + errors
     assert comparable(folder / "out") == comparable(whole[0] / "out")
 
 
-def wrong(change, monkeypatch):
-    """Certificates whose margins are changed, at every budget but the first trial."""
+def change_margins(change, monkeypatch):
+    """Certificates whose margins are changed."""
     certify = units.certify_bounds
 
     def lying(classifier, x, y, eps, *rest, **options):
@@ -149,8 +129,8 @@ def test_a_sample_that_is_certified_and_broken_at_a_smaller_budget_stops_the_run
         correct = classifier.predict(x).argmax(1) == y
         return np.where(correct, 0.5, -1.0) if at == 0.08 else np.minimum(margin, -1)
 
-    wrong(right, monkeypatch)
-    done = call(*EVALUATE, "--eps", "0.05,0.08")
+    change_margins(right, monkeypatch)
+    done = evaluate(monkeypatch, folder, *WORDS, "--bounds", "--eps", "0.05,0.08", **FIELDS)
     assert done.status == 2
     assert "--bounds: expected certificates that hold, got sample" in done.complaint
     assert "certified at eps 0.08 with a margin of 0.5, and broken at eps 0.05" in done.complaint
@@ -160,9 +140,9 @@ def test_a_sample_that_is_certified_and_broken_at_a_smaller_budget_stops_the_run
 
 
 def test_a_certified_sample_that_is_misclassified_as_it_is_stops_the_run(folder, monkeypatch):
-    wrong(lambda margin, *_: np.ones_like(margin), monkeypatch)
+    change_margins(lambda margin, *_: np.ones_like(margin), monkeypatch)
     monkeypatch.setattr(SpikingAutoAttack, "generate", forbidden)
-    done = call(*EVALUATE, "--samples", "60", "--block", "60")
+    done = evaluate(monkeypatch, folder, *WORDS, "--bounds", "--samples", "60", block=60)
     assert done.status == 2
     assert "a margin of 1, and misclassified without an attack. This is a bug" in done.complaint
 
@@ -171,41 +151,34 @@ def test_a_block_whose_samples_are_all_certified_is_not_attacked(folder, monkeyp
     def right(margin, classifier, x, y, *_):
         return np.where(classifier.predict(x).argmax(1) == y, 1.0, -1.0)
 
-    wrong(right, monkeypatch)
-    done = call(*EVALUATE, "--eps", "0.3", "--plan", "fast", "--samples", "6")
+    change_margins(right, monkeypatch)
+    words = ("--bounds", "--eps", "0.3", "--plan", "fast", "--samples", "6")
+    done = evaluate(monkeypatch, folder, *WORDS, *words)
     assert done.status == 0, done.stderr
     result = evaluation_in(folder / "out")
-    (verdict,) = verdicts(result)
-    assert verdict.exact
+    assert verdicts(result)[0].exact
+    certified = result.bounds[0].certified
     for trial in result.trials:
-        assert not contradicted(trial.outcome, result.bounds[0].certified).any()
-        assert not trial.outcome.backwards[result.bounds[0].certified].any()
+        assert (trial.outcome.stage[certified] == Outcome.STANDING).all()
+        assert not trial.outcome.backwards[certified].any()
 
 
-@pytest.mark.parametrize(
-    ("words", "complaint"),
-    [
-        (("--encoder", "poisson"), "--bounds: expected an encoder that draws nothing"),
-        (("--norm", "shift", "--eps", "1"), "--bounds: expected the norm inf or 2, got shift"),
-        (("--norm", "0", "--eps", "1"), "--bounds: expected the norm inf or 2, got 0"),
-    ],
-)
-def test_what_has_no_bounds_is_refused_before_anything_is_computed(
-    words, complaint, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    small = (
-        "--epochs",
-        "1",
-        "--width",
-        "0.0625",
-        "--steps",
-        "2",
-        "--device",
-        "cpu",
-        "--samples",
-        "4",
-    )
-    done = call("evaluate", *small, "--bounds", "--examined", "0", *words)
+def test_a_network_with_poisson_encoding_is_certified_by_draws(folder, monkeypatch):
+    monkeypatch.setattr(units, "_DRAWS", 20)
+    text = (folder / "model.py").read_text("utf-8")
+    text = text.replace("Direct", "Poisson")
+    (folder / "model.py").write_text(text, "utf-8")
+    words = ("--bounds", "--eps", "0.2", "--plan", "fast", "--samples", "6", "--output", "out")
+    done = evaluate(monkeypatch, folder, *words, examined=3)
+    assert done.status == 0, done.stderr
+    result = evaluation_in(folder / "out")
+    # Most of eleven draws decide on every sample.
+    assert {trial.outcome.draws for trial in result.trials} == {11}
+    assert (result.certificate.draws, len(result.certificate.radius)) == (20, 6)
+    assert result.bounds == ()
+
+
+def test_bounds_of_flips_are_refused_as_they_were_typed(tmp_path):
+    done = call("evaluate", *NETWORK, "--norm", "0", "--bounds", "--output", str(tmp_path / "out"))
     assert done.status == 2
-    assert complaint in done.complaint
+    assert "--bounds: expected the norm inf or 2, got 0" in done.complaint

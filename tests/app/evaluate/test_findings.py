@@ -1,13 +1,24 @@
 """Findings about an evaluation: what is examined, and what the attacks' own results say."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
-from art_snn.app.evaluate import Settings
-from art_snn.app.evaluate.findings import examinations, find_searches, trial_findings
+from art_snn import findings
+from art_snn.app.evaluate.findings import (
+    examinations,
+    find_searches,
+    trial_findings,
+    without_applied,
+)
+from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
 from art_snn.attacks import Outcome, StageRecord, resolve_plan
+from art_snn.findings import Finding, Remedy
+from art_snn.findings.predictions import RANDOM
 from art_snn.gradients import RGA, STBP, Native
 from tests import adapted
 from tests.attacks.classifiers import around
@@ -62,49 +73,89 @@ WORDS = {
     ],
 )
 def test_the_results_of_attacks_are_themselves_reasons_for_doubt(trials, expected):
-    findings = list(trial_findings(trials, {SEARCH.id, LOCAL.id}))
-    got = [(one.id, tuple(one.evidence.values()), one.eps) for one in findings]
+    found = list(trial_findings(trials, {SEARCH.id, LOCAL.id}))
+    got = [(one.id, tuple(one.evidence.values()), one.eps) for one in found]
     assert got == expected
-    for one in findings:
+    for one in found:
         require_plain(one)
         assert WORDS.get(one.id, "") in one.sentence
-    assert {one.about for one in findings} <= {"standard"}
+    assert {one.about for one in found} <= {"standard"}
 
 
 def test_the_stages_that_search_are_those_whose_attack_asks_for_no_gradient():
-    found = find_searches([resolve_plan("standard", np.inf)])
-    assert {"square-search-200-share-0.01-warm-within-0.08"} <= found
-    assert all(name.startswith("square") for name in found)
+    assert len(find_searches([resolve_plan("standard", np.inf)])) > 1
+    assert all(
+        words.startswith("square") for words in find_searches([resolve_plan("standard", 2.0)])
+    )
 
 
-def target(settings, kind="inline"):
+def target(kind="inline", rules=None, **settings):
     torch.manual_seed(0)
     classifier = around(adapted.network(kind), adapted.SHAPE, 3)
     x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
-    return Target(settings, classifier, x, np.zeros(4, int))
+    data = SimpleNamespace(x_test=x, y_test=np.zeros(4, int))
+    settings = Evaluate(**{"norm": "inf", "eps": (8 / 255,)} | settings)
+    subject = Target(settings, None, data, classifier)
+    return subject.with_rules() if rules is None else replace(subject, rules=rules)
 
 
 @pytest.mark.parametrize("attack", ["SquareSearch", "SquareAttack"])
 def test_no_gradient_is_examined_of_an_attack_that_takes_none(attack):
-    settings = Settings(attack=attack, rules={"stbp": STBP(), "rga": RGA()})
-    subject = target(settings, "steps")
+    subject = target("steps", {"stbp": STBP(), "rga": RGA()}, attack=attack)
     assert [plan.name for _, plan in subject.plans] == [attack]
     assert list(examinations(subject)) == ["network", attack]
 
 
 def test_the_native_gradient_is_examined_where_the_plan_begins_with_it():
-    subject = target(Settings(plan="fast")).with_rules()
-    assert subject.settings.rules == {"native": Native()}
+    subject = target(plan="fast")
+    assert subject.rules == {"native": Native()}
     assert list(examinations(subject)) == ["network", "native gradients", "PGD-7 by native"]
 
 
 def test_every_budget_must_fit_the_range_and_the_finding_names_it():
-    subject = target(Settings(plan="fast", eps=(0.1, 8, 1e-4), examined=2), "steps")
+    subject = target("steps", plan="fast", eps=(0.1, 8, 1e-4), examined=2)
     examine = examinations(subject)["network"]
     findings = [one for one in examine() if one.id == "odd-budget"]
     assert [one.eps for one in findings] == [8, 1e-4]
     assert [one.severity for one in findings] == ["error", "error"]
     assert findings[0].sentence.startswith("eps 8 is 8 times the range's width")
-    examine = examinations(target(Settings(eps=(8,), examined=2), "steps"))["network"]
+    examine = examinations(target("steps", eps=(8,), examined=2))["network"]
     (alone,) = examine()[:1]
     assert alone.eps == 8
+
+
+UPPER = findings.UPPER_BOUND.text
+OTHERS, SOURCES = findings.OTHER_RULES, findings.SOURCES
+MANY = "The plan already used several gradient rules"
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "remedies", "expected"),
+    [
+        ("steps", {"plan": "fast"}, (OTHERS,), f"{MANY}. {UPPER}"),
+        (
+            "steps",
+            {"plan": "fast"},
+            (OTHERS, findings.SEARCH, Remedy("Look there.")),
+            f"{MANY} and ran SquareSearch. Look there. {UPPER}",
+        ),
+        ("steps", {"plan": "fast"}, (OTHERS, findings.UPPER_BOUND), f"{MANY}. {UPPER}"),
+        # No sources were given.
+        ("steps", {"plan": "fast"}, (SOURCES,), SOURCES.text),
+        ("steps", {"plan": "ensemble-19"}, (findings.SEARCH,), findings.SEARCH.text),
+        # All stages follow one gradient there.
+        ("inline", {"plan": "fast"}, (OTHERS,), OTHERS.text),
+        ("steps", {"attack": "AutoPGD"}, (OTHERS,), OTHERS.text),
+    ],
+)
+def test_what_the_plan_has_done_is_not_recommended(kind, settings, remedies, expected):
+    finding = Finding("vanished", "vanished gradients", {}, "if one is 0", remedies)
+    (one,) = without_applied(target(kind, **settings), [finding])
+    assert one.remedy == expected
+
+
+def test_chance_which_a_plan_handles_makes_no_upper_bound():
+    finding = Finding(RANDOM, "random network", {}, "if draws differ", (findings.DRAWS,))
+    (one,) = without_applied(target("steps", plan="fast"), [finding])
+    words = "averaged gradients over draws and let a majority decide."
+    assert one.remedy == f"The plan already {words}"

@@ -1,12 +1,12 @@
-"""An evaluation comes to the same however often it is stopped, and says what it found."""
+"""An evaluation has the same result however often it is stopped, and says what it found."""
+
+from __future__ import annotations
 
 import contextlib
 import io
 import json
-import os
 import re
 import shutil
-import signal
 import sys
 import time
 from dataclasses import replace
@@ -16,92 +16,78 @@ import numpy as np
 import pytest
 
 from art_snn.app.cli import run_command
-from art_snn.app.evaluate import EvaluationResult, Settings
+from art_snn.app.evaluate import result as results, target
+from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.report.evaluation import Evaluation
 from art_snn.app.report.verdict import verdicts
-from art_snn.app.resume import as_json, read_result
+from art_snn.app.results import as_json, read_result
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.files import write_json
-from art_snn.metrics import l1_radius
-from tests.command import call, forbidden, interrupted
+from tests.command import call, forbidden
 from tests.evaluations import RISES, VANISHED, comparable, complaints, evaluation, trial
 from tests.jobs import Job, started
+from tests.records import NETWORK, WEAK, evaluate, train_into
 from tests.terminal import pseudo_terminal
 
-NETWORK = ("--width", "0.0625", "--steps", "2", "--epochs", "2", "--device", "cpu")
-EVALUATE = (
-    *("evaluate", *NETWORK, "--threads", "1", "--attack", "AutoPGD"),
-    *("--attack-options", "max_iter=3", "--rules", "stbp,rga", "--eps", "0.05,0.1"),
-    *("--samples", "20", "--block", "8", "--batch-size", "8", "--examined", "0"),
-    *("--output", "out"),
-)
+ATTACK = ("--attack", "AutoPGD(max_iter=3)", "--rules", "stbp,rga", "--eps", "0.05,0.1")
+WORDS = (*ATTACK, "--samples", "20", "--batch-size", "8", "--output", "out")
 EPS = (0.05, 0.1)
 ATTACKS = 12
 """Two rules, two budgets, three blocks."""
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
+def trained(tmp_path_factory):
+    """A folder with a model and weights, after some steps on the digits."""
+    folder = tmp_path_factory.mktemp("trained")
+    train_into(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def whole(trained):
     """A run that nothing stopped: its folder, all files, and what was printed."""
-    folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr("sys.argv", ["art-snn", *EVALUATE])
-        done = call(*EVALUATE)
+        done = evaluate(patch, trained, *WORDS, block=8)
     assert done.status == 0, done.stderr
-    check_lines(done.stderr)
-    return folder / "out", comparable(folder / "out"), done.stdout
-
-
-def check_lines(shown):
-    """Without a terminal there is one line for each epoch, and for each attack and budget."""
-    assert "\r" not in shown
-    *epochs, a, b, c, d = shown.splitlines()
-    assert [line[:24] for line in epochs] == [f"Training: epoch {n} of 2, " for n in (1, 2)]
-    steps = [f"AutoPGD(max_iter=3) by {rule}, eps {eps}" for eps in EPS for rule in ("stbp", "rga")]
-    for number, (line, step) in enumerate(zip((a, b, c, d), steps, strict=True), 1):
-        words = rf"[{number}/4] {step}: "
-        assert line.startswith(words)
-        assert re.fullmatch(
-            r"\d+ of 20 correct, \d+ left after the attack, \d s", line[len(words) :]
-        )
+    return trained / "out", comparable(trained / "out"), done
 
 
 @pytest.fixture
-def folder(whole, tmp_path, monkeypatch):
-    """The working folder of a test, with the trained network in its place."""
-    (tmp_path / "out").mkdir()
-    shutil.copy(whole[0] / "network.safetensors", tmp_path / "out")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("sys.argv", ["art-snn", *EVALUATE])
+def folder(trained, tmp_path):
+    """The working folder of a test, with the network."""
+    for name in ("weights.pt", "model.py"):
+        shutil.copy(trained / name, tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def finished(whole, folder):
-    """The working folder of a test, with all files of such a run."""
-    shutil.copytree(whole[0], folder / "out", dirs_exist_ok=True)
+    """The folder of such a run that is done, in the working folder of a test."""
+    shutil.copytree(whole[0], folder / "out")
     return folder / "out"
+
+
+@pytest.fixture
+def run(folder, monkeypatch):
+    """Runs the command in that folder."""
+    return lambda *words, **fields: evaluate(
+        monkeypatch, folder, *WORDS, *words, **{"block": 8} | fields
+    )
 
 
 def evaluation_in(folder):
     return read_result(folder / "evaluation.json", Evaluation)
 
 
-def contents(folder):
-    """Of each file by its name."""
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
-
-
 def test_it_prints_the_verdict_and_writes_all_that_is_needed_to_reproduce_it(whole):
-    folder, _, printed = whole
+    folder, _, done = whole
     result = evaluation_in(folder)
     assert [(trial.name, trial.eps) for trial in result.trials] == [
-        (f"AutoPGD(max_iter=3) by {rule}", eps) for eps in (0.05, 0.1) for rule in ("stbp", "rga")
+        (f"AutoPGD(max_iter=3) by {rule}", eps) for eps in EPS for rule in ("stbp", "rga")
     ]
     assert len(result.samples) == len(set(result.samples)) == len(result.labels) == 20
-    assert result.plan == ""
-    assert result.provenance.command == " ".join(["art-snn", *EVALUATE])
+    assert result.provenance.command.endswith(f"'AutoPGD(max_iter=3)' {' '.join(WORDS[2:])}")
     assert (result.provenance.block, result.provenance.batch_size) == (8, 8)
     assert result.provenance.rules.keys() == {"stbp", "rga"}
     for one in result.trials:
@@ -111,49 +97,110 @@ def test_it_prints_the_verdict_and_writes_all_that_is_needed_to_reproduce_it(who
         assert (distance[stage >= 0] <= one.eps + 1e-6).all()
         assert (distance[stage < 0] == 0).all()
         assert (one.outcome.backwards[wrong] == 0).all()
-    words = " ".join(printed.split())
-    assert "are classified correctly, and" in words
-    assert "not examined" in words
-    assert max(map(len, printed.partition("Reproduce:")[0].splitlines())) <= 80
-    files = printed.splitlines()[-1].removeprefix("Written to out: ").split(", ")
+    assert "are classified correctly, and" in " ".join(done.stdout.split())
+    assert max(map(len, done.stdout.partition("Reproduce:")[0].splitlines())) <= 80
+    files = done.stdout.splitlines()[-1].removeprefix("Written to out: ").split(", ")
     assert sorted(files) == sorted(path.name for path in folder.iterdir())
+
+
+def test_without_a_terminal_there_is_a_line_for_each_attack_and_budget(whole):
+    lines = whole[2].stderr.splitlines()
+    steps = [f"AutoPGD(max_iter=3) by {rule}, eps {eps}" for eps in EPS for rule in ("stbp", "rga")]
+    for number, (line, step) in enumerate(zip(lines, steps, strict=True), 1):
+        start, end = f"[{number}/4] {step}: ", r"\d+ of 20 correct, \d+ left after the attack, \d s"
+        assert line.startswith(start)
+        assert re.fullmatch(end, line[len(start) :])
 
 
 def test_what_it_writes_is_of_the_published_schema(whole):
     content = json.loads((whole[0] / "evaluation.json").read_text("utf-8"))
     assert not complaints(content)
     assert list(content)[:5] == ["schema", "name", "title", "date", "summary"]
-    assert content["name"] == "out"
+    assert content["name"] == "weights"
     assert [one["eps"] for one in content["summary"]] == list(EPS)
     assert datetime.now(timezone.utc) >= datetime.fromisoformat(content["date"])
 
 
-def test_a_finished_evaluation_is_not_done_again(finished, whole, monkeypatch):
-    monkeypatch.setattr(SpikingAutoAttack, "generate", forbidden)
-    done = call(*EVALUATE)
+@pytest.mark.parametrize(
+    ("checkpoint", "fields", "name"),
+    [
+        ("network.pt", {}, "trained"),
+        ("weights.pt", {}, "weights"),
+        ("weights.pt", {"name": "a/<b>$x_1$</b>"}, "a/<b>$x_1$</b>"),
+    ],
+)
+def test_the_name_is_that_of_the_checkpoint_unless_one_is_given(
+    checkpoint, fields, name, trained, tmp_path, monkeypatch
+):
+    path = tmp_path / "trained" / checkpoint
+    path.parent.mkdir()
+    shutil.copy(trained / "weights.pt", path)
+    shutil.copy(trained / "model.py", path.parent)
+    words = (*WORDS, "--samples", "2", "--eps", "0.1", "--checkpoint", str(path))
+    done = evaluate(monkeypatch, tmp_path / "trained", *words, **fields)
     assert done.status == 0, done.stderr
-    assert contents(finished) == contents(whole[0])
+    assert evaluation_in(tmp_path / "trained" / "out").name == name
+
+
+def test_a_finished_evaluation_is_not_done_again(finished, whole, run, monkeypatch):
+    monkeypatch.setattr(SpikingAutoAttack, "generate", forbidden)
+    before = {path.name: path.read_bytes() for path in finished.iterdir()}
+    assert run().status == 0
+    assert {path.name: path.read_bytes() for path in finished.iterdir()} == before
     # Another name changes nothing but itself.
-    assert call(*EVALUATE, "--name", "renamed").status == 0
+    assert run(name="renamed").status == 0
     result, first = evaluation_in(finished), evaluation_in(whole[0])
-    assert (result.name, first.name) == ("renamed", "out")
-    assert as_json(replace(result, name="out")) == as_json(first)
-    title = "<title>Robustness: renamed</title>"
-    assert title in (finished / "report.html").read_text("utf-8")
+    assert result.name == "renamed"
+    assert as_json(replace(result, name=first.name)) == as_json(first)
 
 
-def test_a_summary_that_does_not_follow_from_the_samples_is_refused(finished):
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (("--seed", "1"), "evaluation.json of other settings, code, weights or samples"),
+        (("--attack", "AutoPGD(max_iter=2)"), "evaluation.json of other settings"),
+        (("--rules", "stbp"), "evaluation.json of other settings"),
+        (("--eps", "0.1"), "evaluation.json of other settings"),
+        (("--norm", "2"), "evaluation.json of other settings"),
+        (("--batch-size", "4"), "evaluation.json of other settings"),
+        (("--samples", "19"), "evaluation.json of other settings"),
+        (("--bounds",), "evaluation.json of other settings"),
+        (("--plan", "fast"), "evaluation.json of other settings"),
+    ],
+)
+def test_numbers_of_other_settings_are_refused_and_kept(change, complaint, finished, run):
+    before = (finished / "evaluation.json").read_bytes()
+    done = run(*change)
+    assert (done.status, done.stdout) == (2, "")
+    assert complaint in done.complaint
+    assert (finished / "evaluation.json").read_bytes() == before
+
+
+def flip_bit(path, place):
+    content = bytearray(path.read_bytes())
+    content[place % len(content)] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_bit_that_flips_in_weights_or_results_is_noticed(finished, run):
     content = json.loads((finished / "evaluation.json").read_text("utf-8"))
-    content["summary"][0]["robust"] += 0.05
-    content.pop("sha256")
-    write_json(finished / "evaluation.json", content)
-    done = call(*EVALUATE)
+    content["trials"][0]["outcome"]["stage"][0] += 1
+    whole = (finished / "evaluation.json").read_bytes()
+    (finished / "evaluation.json").write_text(json.dumps(content), "utf-8")
+    assert "is damaged: its checksum does not match its content" in run().complaint
+    content["trials"][0]["outcome"].pop("votes")
+    write_json(finished / "evaluation.json", {k: v for k, v in content.items() if k != "sha256"})
+    assert "(its field trials[0].outcome.votes: missing)" in run().complaint
+    (finished / "evaluation.json").write_bytes(whole)
+    weights = finished.parent / "weights.pt"
+    flip_bit(weights, weights.stat().st_size // 2)
+    done = run()
     assert done.status == 2
-    assert "evaluation.json, which cannot be read (expected a summary that follows" in done.stderr
+    assert "--checkpoint" in done.complaint or "evaluation.json of other" in done.complaint
 
 
-def test_adversarials_that_are_asked_for_afterwards_are_made(finished, whole):
-    done = call(*EVALUATE, "--save-adversarials")
+def test_adversarials_that_are_asked_for_afterwards_are_made(finished, whole, run):
+    done = run(save_adversarials=True)
     assert done.status == 0, done.stderr
     files = comparable(finished)
     names = {
@@ -162,27 +209,33 @@ def test_adversarials_that_are_asked_for_afterwards_are_made(finished, whole):
     assert files.keys() - whole[1].keys() == names
     assert {name: files[name] for name in whole[1]} == whole[1]
     assert all(name in done.stdout.splitlines()[-1] for name in names)
+    with np.load(finished / "adversarials-AutoPGD-max-iter=3-by-rga-0.1.npz") as file:
+        assert np.abs(file["adversarial"] - file["x"]).max() <= 0.1 + 1e-6
+        changed = (file["adversarial"] != file["x"]).reshape(20, -1).any(1)
+        np.testing.assert_array_equal(changed, file["stage"] >= 0)
 
 
 @pytest.mark.parametrize("kept", [None, 100])
-def test_examples_that_were_lost_or_damaged_since_are_made_again(kept, finished, whole):
+def test_examples_that_were_lost_or_damaged_since_are_made_again(kept, finished, whole, run):
     path = finished / "examples.npz"
     path.unlink()
     if kept:
         path.write_bytes(whole[1][path.name][:kept])
-    assert call(*EVALUATE).status == 0
+    assert run().status == 0
     assert comparable(finished) == whole[1]
 
 
-def test_where_nothing_is_broken_no_examples_of_an_earlier_evaluation_stay(folder):
+def test_where_nothing_is_broken_no_examples_of_an_earlier_evaluation_stay(folder, run):
+    (folder / "out").mkdir()
     (folder / "out" / "examples.npz").write_bytes(b"earlier")
-    done = call(*EVALUATE, "--eps", "1e-9")
-    assert done.status == 0, done.stderr
+    assert run("--eps", "2e-6").status == 0
     assert not (folder / "out" / "examples.npz").exists()
 
 
 @pytest.mark.parametrize("stop", [5, ATTACKS])
-def test_an_interrupted_evaluation_goes_on_after_its_last_block(folder, whole, stop, monkeypatch):
+def test_an_interrupted_evaluation_goes_on_after_its_last_block(
+    folder, whole, stop, run, monkeypatch
+):
     kept, count = SpikingAutoAttack.generate, iter(range(1, 100))
 
     def generate(*arguments):
@@ -191,84 +244,75 @@ def test_an_interrupted_evaluation_goes_on_after_its_last_block(folder, whole, s
         return kept(*arguments)
 
     monkeypatch.setattr(SpikingAutoAttack, "generate", generate)
-    assert call(*EVALUATE).status == 130
+    assert run().status == 130
     assert not (folder / "out" / "evaluation.json").exists()
-    done = call(*EVALUATE)
+    done = run()
     assert done.status == 0, done.stderr
     assert next(count) == ATTACKS + 2
     assert not (folder / "out" / "blocks").exists()
     assert comparable(folder / "out") == whole[1]
 
 
-def test_blocks_of_another_evaluation_are_refused_and_kept(folder, monkeypatch):
-    monkeypatch.setattr(sys.modules["art_snn.app.evaluate.run"], "assemble", interrupted)
-    assert call(*EVALUATE).status == 130
-    there = sorted(path.name for path in (folder / "out" / "blocks").iterdir())
-    done = call(*EVALUATE, "--seed", "1")
+def test_blocks_of_other_settings_are_refused(folder, run, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr("art_snn.app.evaluate.run.assemble", lambda *_: sys.exit(9))
+        assert run().status == 9
+    done = run("--seed", "1")
     assert done.status == 2
-    assert "--output: expected" in done.complaint
-    assert sorted(path.name for path in (folder / "out" / "blocks").iterdir()) == there
+    assert "with blocks of other settings, code, weights or samples" in done.complaint
+    assert (folder / "out" / "blocks").exists()
 
 
-def test_several_processes_have_the_same_result(folder, whole):
-    job = started("-m", "art_snn", *EVALUATE, processes=3, cwd=folder)
-    printed, errors = job.communicate(timeout=300)
-    assert job.returncode == 0, errors
-    assert comparable(folder / "out") == whole[1]
-    assert printed.count("Written to") == 1
+SCRIPT = f"""
+import pytest, sys
+from pathlib import Path
+from tests.records import evaluate
+
+with pytest.MonkeyPatch.context() as patch:
+    done = evaluate(patch, Path(), *{WORDS}, block=8)
+print(done.stdout)
+sys.stderr.write(done.stderr)
+raise SystemExit(done.status)
+"""
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-def test_a_job_of_which_a_process_was_killed_ends_and_leaves_its_blocks(folder):
-    job = started("-m", "art_snn", *EVALUATE, cwd=folder)
+def kill_after_a_block(job, folder):
     blocks, until = folder / "out" / "blocks", time.monotonic() + 200
     while not list(blocks.glob("*.json")):
-        assert job.poll() is None
+        assert job.running(), job.ended()
         assert time.monotonic() < until
         time.sleep(0.01)
-    pid = int((folder / "out" / ".running").read_text().split()[1])
-    os.kill(pid, signal.SIGKILL)
-    job.communicate(timeout=200)
-    assert job.returncode != 0
-    assert list(blocks.glob("*.json"))
+    job.kill()
     assert not (folder / "out" / "evaluation.json").exists()
 
 
 def test_a_job_that_was_killed_is_taken_up_by_two_processes_with_the_same_result(folder, whole):
-    code = "import sys; from art_snn.app.cli import run_command\n"
-    code += f"sys.argv = ['art-snn', *{EVALUATE}]\nraise SystemExit(run_command({EVALUATE}))"
-    job, blocks = Job(code, folder), folder / "out" / "blocks"
-    while not list(blocks.glob("*.json")):
-        assert job.running(), job.ended()
-        time.sleep(0.01)
-    job.kill()
-    assert not (folder / "out" / "evaluation.json").exists()
-    well, printed, errors = Job(code, folder).ended()
+    kill_after_a_block(Job(SCRIPT, folder), folder)
+    well, printed, errors = Job(SCRIPT, folder).ended()
     assert well, errors
     assert comparable(folder / "out") == whole[1]
     assert printed.count("Written to") == 1
 
 
-def with_plan(*options):
-    """The words of the command with a plan in the place of the attack."""
-    start = EVALUATE.index("--attack")
-    plan = ("--plan", "fast", "--rules", "stbp")
-    return *EVALUATE[:start], *EVALUATE[start + 4 :], *plan, *options
+@pytest.mark.slow
+@pytest.mark.parametrize("processes", [1, 3])
+def test_processes_that_torchrun_starts_have_the_same_result(processes, folder, whole):
+    (folder / "script.py").write_text(SCRIPT, "utf-8")
+    job = started("script.py", processes=processes, cwd=folder)
+    printed, errors = job.communicate(timeout=200)
+    assert job.returncode == 0, errors
+    assert printed.count("Written to") == 1
+    assert comparable(folder / "out") == whole[1]
 
 
-def test_a_plan_decides_and_findings_are_looked_for(folder):
-    words = with_plan("--eps", "0.1", "--examined", "12", "--strict", "--save-adversarials")
-    done = call(*words)
+def test_a_plan_decides_and_findings_are_looked_for(folder, monkeypatch):
+    words = ("--eps", "0.1", "--samples", "20", "--strict", "--output", "out")
+    done = evaluate(monkeypatch, folder, *words, examined=12)
     result = evaluation_in(folder / "out")
     assert [trial.name for trial in result.trials] == ["PGD-7 by stbp", "fast"]
-    assert result.plan == "fast"
-    assert result.provenance.examined == 12
+    assert (result.plan, result.provenance.examined) == ("fast", 12)
     assert done.status == (4 if verdicts(result)[0].findings else 0)
-    with np.load(folder / "out" / "adversarials-fast-0.1.npz") as file:
-        assert np.abs(file["adversarial"] - file["x"]).max() <= 0.1 + 1e-6
-        np.testing.assert_array_equal(file["stage"], result.trials[1].outcome.stage)
-        changed = (file["adversarial"] != file["x"]).reshape(20, -1).any(1)
-        np.testing.assert_array_equal(changed, file["stage"] >= 0)
+    assert done.stderr.startswith("[1/3] findings: ")
 
 
 # Half of twenty samples survive, or one less.
@@ -276,110 +320,87 @@ HALF, LESS = [0] * 10 + [-1] * 10, [0] * 10 + [-1] * 9 + [-2]
 BELOW = "{1}.0 % ({0} of 20) at eps 0.1 is below {2} (--fail-under)"
 OPEN = "findings are open at eps 0.1 (--strict): vanished gradients and success still rises "
 OPEN += "with steps"
+BOTH = (VANISHED, replace(RISES, about="PGD"))
 
 
 @pytest.mark.parametrize(
-    ("options", "stages", "findings", "status", "failure"),
+    ("fail_under", "strict", "stages", "findings", "status", "failure"),
     [
-        ({}, {0.1: HALF}, (VANISHED,), 0, []),
-        ({"fail_under": 0.5}, {0.1: HALF, 0.05: [-1] * 20}, (), 0, []),
-        (
-            {"fail_under": 0.5},
-            {0.1: LESS, 0.05: [-1] * 19 + [-2]},
-            (),
-            3,
-            [BELOW.format(9, 45, 0.5)],
-        ),
-        ({"strict": True}, {0.1: HALF}, (), 0, []),
-        ({"strict": True}, {0.1: HALF}, (VANISHED, RISES), 4, [OPEN]),
-        ({"strict": True}, {0.1: [0] * 20}, (VANISHED, RISES), 4, [OPEN]),
-        (
-            {"strict": True, "fail_under": 0.9},
-            {0.1: HALF},
-            (VANISHED, replace(RISES, about="PGD")),
-            3,
-            [BELOW.format(10, 50, 0.9), OPEN],
-        ),
+        (0.0, False, {0.1: HALF}, (VANISHED,), 0, []),
+        (0.5, False, {0.1: HALF, 0.05: [-1] * 20}, (), 0, []),
+        (0.5, False, {0.1: LESS, 0.05: [-1] * 19 + [-2]}, (), 3, [BELOW.format(9, 45, 0.5)]),
+        (0.0, True, {0.1: HALF}, (), 0, []),
+        (0.0, True, {0.1: HALF}, (VANISHED, RISES), 4, [OPEN]),
+        (0.0, True, {0.1: [0] * 20}, (VANISHED, RISES), 4, [OPEN]),
+        (0.9, True, {0.1: HALF}, BOTH, 3, [BELOW.format(10, 50, 0.9), OPEN]),
     ],
 )
 def test_less_robustness_than_asked_for_and_open_findings_have_a_status_and_words(
-    options, stages, findings, status, failure, tmp_path, monkeypatch
+    fail_under, strict, stages, findings, status, failure
 ):
     trials = [trial("PGD", eps, stage) for eps, stage in stages.items()]
-    result = EvaluationResult(evaluation(*trials, plan="PGD", findings=findings))
-    assert Settings(output=tmp_path, **options).status(result) == status
-    monkeypatch.setattr("art_snn.app.evaluate.run", lambda settings: result)
-    words = [f"--{name.replace('_', '-')}" for name in options]
-    words += [str(options["fail_under"])] if "fail_under" in options else []
-    done = call("evaluate", "--output", str(tmp_path), *words)
-    assert done.status == status
-    assert done.stderr.splitlines() == [f"art-snn evaluate: {line}" for line in failure]
+    made = evaluation(*trials, plan="PGD", findings=findings)
+    result = EvaluationResult(made, fail_under=fail_under, strict=strict)
+    assert (result.status(), result.failure().splitlines()) == (status, failure)
 
 
-FRAMES = ("evaluate", "--width", "0.0625", "--epochs", "1", "--device", "cpu", "--threads", "1")
-FRAMES += ("--samples", "6", "--block", "6", "--examined", "3", "--plan", "fast")
+def test_the_command_exits_with_that_status_and_says_why(folder, run):
+    done = run("--fail-under", "1")
+    assert done.status == 3
+    lines = done.stderr.splitlines()[-2:]
+    assert all(line.startswith("art-snn evaluate: ") for line in lines)
+    assert all(line.endswith("is below 1 (--fail-under)") for line in lines)
+
+
+EVENTS = """
+from torch import nn
+from art_snn import LIF, Frames, SpikingNetwork, TimeDistributed as Timed
+
+def load():
+    layers = [Timed(nn.Flatten(), nn.Linear(128, 16)), LIF(), Timed(nn.Linear(16, 2))]
+    return SpikingNetwork(layers, Frames(), input_shape=(3, 2, 8, 8))
+"""
 
 
 # What is examined in the last norm is what is examined of images, and takes seconds.
 @pytest.mark.parametrize(
-    ("norm", "eps", "examined"), [("0", "4", "3"), ("shift", "1", "3"), ("inf", "0.1", "0")]
+    ("norm", "eps", "examined"), [("0", "4", 3), ("shift", "1", 3), ("inf", "0.1", 0)]
 )
-def test_event_frames_are_attacked_in_every_norm(norm, eps, examined, tmp_path):
-    draw = np.random.default_rng(0)
-    content = {}
-    for part, count in (("train", 24), ("test", 6)):
-        content[f"y_{part}"] = np.arange(count) % 2
-        frames = draw.random((count, 3, 2, 8, 8)) < 0.1
-        frames[content[f"y_{part}"] == 1, ..., :4] |= True
-        content[f"x_{part}"] = frames.astype(np.float32)
-    np.savez(tmp_path / "frames.npz", **content)
-    data = ("--data", str(tmp_path / "frames.npz"), "--value-range", "0,1")
-    output = tmp_path / "out"
-    words = ("--norm", norm, "--eps", eps, "--examined", examined, "--output", str(output))
-    done = call(*FRAMES, *data, *words)
+def test_event_frames_are_attacked_in_every_norm(norm, eps, examined, tmp_path, monkeypatch):
+    draw, y = np.random.default_rng(0), np.arange(6) % 2
+    x = (draw.random((6, 3, 2, 8, 8)) < 0.2).astype(np.float32)
+    np.savez(tmp_path / "frames.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    (tmp_path / "model.py").write_text(EVENTS, "utf-8")
+    monkeypatch.chdir(tmp_path)
+    words = ("--model", "model.py:load", "--data", "frames.npz", "--value-range", "0,1")
+    words += ("--norm", norm, "--eps", eps, "--plan", "fast", "--output", "out")
+    fields = {"examined": examined}
+    done = evaluate(monkeypatch, tmp_path, *words, network=(), plan=None, **fields)
     assert done.status == 0, done.stderr
-    result = evaluation_in(output)
+    result = evaluation_in(tmp_path / "out")
     assert result.norm == norm
     assert {trial.eps for trial in result.trials} == {float(eps)}
     assert max(trial.outcome.distance.max() for trial in result.trials) <= float(eps) + 1e-6
 
 
-def test_a_random_network_is_judged_by_most_of_its_draws(tmp_path):
-    network = ("--encoder", "poisson", "--steps", "4", "--width", "0.125")
-    options = ("--eps", "0.2", "--certify", "--draws", "20", "--output", str(tmp_path / "out"))
-    done = call(*FRAMES, *network, *options)
-    assert done.status == 0, done.stderr
-    result = evaluation_in(tmp_path / "out")
-    assert {trial.outcome.draws for trial in result.trials} == {11}
-    assert "random-network" in {one.id for one in result.findings}
-    certificate = result.certificate
-    assert certificate.draws == 20
-    assert len(certificate.radius) == 6
-    assert (certificate.radius < l1_radius(0.001 ** (1 / 20), 8) + 1e-9).all()
-
-
-def test_networks_to_transfer_from_are_stages_of_the_plan(folder):
-    source = folder / "source.safetensors"
-    shutil.copy(folder / "out" / "network.safetensors", source)
-    done = call(*with_plan("--sources", str(source), "--sources", str(source)))
+def test_networks_to_transfer_from_are_stages_of_the_plan(folder, monkeypatch):
+    words = ("--sources", "weights.pt", "--sources", "weights.pt", "--eps", "0.1")
+    words += ("--samples", "8", "--output", "out")
+    done = evaluate(monkeypatch, folder, *words, plan=None)
     assert done.status == 0, done.stderr
     stages = evaluation_in(folder / "out").trials[-1].outcome.stages
-    labels = [stage.label[-8:] for stage in stages if "source" in stage.id]
-    assert labels == ["source 0", "source 1"]
+    assert [stage.label[-8:] for stage in stages if "source" in stage.id] == [
+        "source 0",
+        "source 1",
+    ]
 
 
-NO_OPTIONS = ("--attack-options", "")
-RETIMING = ("--attack", "SpikeRetiming", *NO_OPTIONS)
-
-
-def test_an_attack_of_art_that_takes_no_norm_runs_and_one_that_fails_is_named(folder):
+def test_an_attack_of_art_that_takes_no_norm_runs_and_one_that_fails_is_named(run, folder):
     few = ("--eps", "0.1", "--samples", "8", "--rules", "stbp")
-    done = call(*EVALUATE, "--attack", "BasicIterativeMethod", *few)
+    done = run("--attack", "BasicIterativeMethod(max_iter=2)", *few)
     assert done.status == 0, done.stderr
-    (folder / "out" / "evaluation.json").unlink()
-    options = ("--attack-options", "patch_shape=(1,4,4),max_iter=1")
-    patch = ("--attack", "AdversarialPatchPyTorch", *options)
-    done = call(*EVALUATE, *patch, *few)
+    shutil.rmtree(folder / "out")
+    done = run("--attack", "AdversarialPatchPyTorch(patch_shape=(1,4,4),max_iter=1)", *few)
     assert done.status == 2
     assert "--attack: expected an attack that runs" in done.complaint
 
@@ -388,46 +409,53 @@ def test_an_attack_of_art_that_takes_no_norm_runs_and_one_that_fails_is_named(fo
     ("options", "complaint"),
     [
         (("--rules", "native"), "--rules: expected one that suits"),
-        (("--attack-options", "max_iter=-3"), "--attack-options: expected settings"),
-        (("--attack", "DPatch", *NO_OPTIONS), "--attack: expected an attack that runs"),
-        (("--attack", "AdversarialPatchNumpy", *NO_OPTIONS), "--attack: expected an attack"),
+        (("--rules", "none"), "--rules: expected"),
+        (("--attack", "AutoPGD(max_iter=-3)"), "--attack: expected settings that AutoPGD takes"),
+        (("--attack", "AutoPGD(eps=1)"), "--attack: expected options of AutoPGD"),
+        (("--attack", "DPatch"), "--attack: expected an attack that runs"),
         (("--attack", "SparseDynamicAttack"), "--attack: expected an attack in the norm inf"),
         (("--norm", "0", "--eps", "1"), "--attack: expected an attack in the norm 0"),
-        (("--norm", "shift", "--eps", "1", *RETIMING, "--examined", "4"), "--data: expected event"),
-        (("--sources", "none.pt"), "--sources"),
-        (("--strict", "--examined", "4"), "--strict: expected a plan"),
-        (("--strict", "--plan", "fast"), "--strict: expected findings"),
-        (("--certify",), "--certify: expected a network with Poisson"),
-        (("--eps", "8/0"), "--eps: expected a number"),
-        (("--norm", "1"), "--norm: expected one of"),
+        (("--norm", "shift", "--eps", "1", "--attack", "SpikeRetiming"), "--data: expected event"),
+        (("--norm", "0", "--eps", "1.5"), "--eps: expected a whole number"),
+        (("--eps", "8/0"), "--eps"),
+        (("--eps", "0"), "--eps: expected a number above 0"),
+        (("--sources", "model.py"), "--sources: expected"),
+        (("--norm", "1"), "--norm"),
     ],
 )
 def test_what_does_not_suit_the_network_is_refused_before_anything_is_computed(
-    options, complaint, folder, monkeypatch
+    options, complaint, folder, run, monkeypatch
 ):
     monkeypatch.setattr(SpikingAutoAttack, "generate", forbidden)
-    done = call(*EVALUATE, *options)
+    done = run(*options)
     assert done.status == 2
     assert complaint in done.complaint
-    assert {file.name for file in (folder / "out").iterdir()} == {"network.safetensors"}
+    assert not (folder / "out").exists()
 
 
-def test_on_a_terminal_of_80_columns_no_line_is_wrapped_and_the_bar_moves(folder):
+def test_a_network_without_weights_is_refused(tmp_path):
+    done = call("evaluate", "--output", str(tmp_path / "out"))
+    assert done.status == 2
+    assert "--model: expected a network with weights" in done.complaint
+
+
+def test_on_a_terminal_of_80_columns_no_line_is_wrapped_and_the_bar_moves(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(results, "render_page", lambda _: "")
+    monkeypatch.setattr(target, "resolve_plan", lambda *_: WEAK)
+    words = (*NETWORK, "--plan", "fast", "--eps", "0.1", "--samples", "6")
     stdout = io.StringIO()
-    words = with_plan("--eps", "0.1", "--samples", "6", "--examined", "3")
     with pseudo_terminal(80) as pieces, contextlib.redirect_stdout(stdout):
-        assert run_command(words) == 0
+        assert run_command(("evaluate", *words)) == 0
     assert max(map(len, pieces)) <= 80
     bars = [piece for piece in pieces if "%|" in piece]
     shares = [int(re.search(r"(\d+)%", bar)[1]) for bar in bars]
     assert (shares[0], shares[-1], sorted(shares)) == (0, 100, shares)
     assert set(shares) - {0, 100}
-    assert bars[-1].startswith("[3/3] PGD-7 by stbp, eps 0.1: 100%|█████")
-    assert any(re.search(r"\d left\]", bar) for bar in bars)
-    assert any(re.match(r"\[1/3\] findings: \d, ", piece) for piece in pieces)
+    assert any(piece.startswith("[1/") for piece in bars)
 
 
-def test_a_quiet_command_prints_its_result_and_nothing_else(folder):
-    done = call(*EVALUATE, "--quiet", "--eps", "0.1", "--samples", "4", "--rules", "stbp")
+def test_a_quiet_command_prints_its_result_and_nothing_else(run):
+    done = run("--quiet", "--eps", "0.1", "--samples", "4", "--rules", "stbp")
     assert (done.status, done.stderr) == (0, "")
     assert "Of 4 images" in done.stdout

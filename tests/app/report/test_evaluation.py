@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate import EvaluationResult
+from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.report.evaluation import (
     Bounds,
     Evaluation,

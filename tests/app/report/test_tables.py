@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate import EvaluationResult
+from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.report import tables
 from art_snn.app.report.evaluation import Evaluation, ReportItem
 from art_snn.app.tables import Notes, render

@@ -20,7 +20,7 @@ def evaluated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluated")
     train_into(folder)
     with pytest.MonkeyPatch.context() as patch:
-        done = evaluate(patch, folder, "--eps", EPS, "--output", "record", "--training", "60 steps")
+        done = evaluate(patch, folder, "--eps", EPS, "--output", "record", training="60 steps")
     assert done.status == 0, done.stderr
     return folder
 

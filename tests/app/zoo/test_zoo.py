@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from art_snn.app import compare, curves, evaluate, inspect, sweep
+from art_snn.app import compare, curves, inspect, sweep
+from art_snn.app.evaluate.settings import Evaluate
+from art_snn.app.evaluate.target import Target
 from art_snn.app.trained import Trained
 from art_snn.app.zoo import Listed
 from art_snn.checks import ArgumentError
 from art_snn.data import RANDOM, Source
 from art_snn.metrics import Share
 from art_snn.models import Architecture
+from art_snn.team import Team
 from art_snn.zoo import Standard, Zoo
 from art_snn.zoo.entry import MANIFEST, as_text, from_text
 from art_snn.zoo.networks import CACHE, FETCHED, VARIABLE
@@ -60,7 +63,7 @@ def test_a_budget_has_its_bound_and_what_is_certified():
     assert [row[6] for row in rows] == [CACHE, "", FETCHED]
 
 
-COMMANDS = {"compare": compare, "curves": curves, "evaluate": evaluate}
+COMMANDS = {"compare": compare, "curves": curves}
 COMMANDS |= {"inspect": inspect, "sweep": sweep}
 
 
@@ -110,33 +113,27 @@ def recorded(shelf) -> Path:
     return shelf
 
 
+def target(tmp_path: Path, model: str | None = NAME, **options) -> Target:
+    """What an evaluation of the network is about."""
+    return Target.resolve(Evaluate(output=tmp_path / "out", model=model, **options), Team())
+
+
 def test_the_budgets_of_its_record_are_taken_where_none_are_given(recorded, tmp_path):
-    one = settings("evaluate", tmp_path)
-    assert (one.norm, one.eps, one.records[0]) == ("inf", (0.1, 0.2), STANDARD)
-    assert replace(one, seed=1).eps == (0.1, 0.2)
-    assert settings("evaluate", tmp_path, norm="2").eps == (1.5,)
-    assert settings("evaluate", tmp_path, eps=(0.3,)).eps == (0.3,)
-    file = recorded / "small-plain.safetensors"
-    assert settings("evaluate", tmp_path, model=None, checkpoint=file).records == ()
-    other = settings("evaluate", tmp_path, source=Source(data=str(tmp_path / "pictures.npz")))
-    assert (other.norm, other.eps, other.records) == ("inf", (8 / 255,), ())
+    one = target(tmp_path)
+    assert (one.settings.norm, one.budgets) == ("inf", (0.1, 0.2))
+    assert target(tmp_path, norm="2").budgets == (1.5,)
+    assert target(tmp_path, eps=(0.3,)).budgets == (0.3,)
+    other = target(tmp_path, data=str(tmp_path / "pictures.npz"))
+    assert (other.settings.norm, other.budgets) == ("inf", (8 / 255,))
 
 
 def test_a_network_without_a_record_has_the_usual_budget(shelf, tmp_path):
-    one = settings("evaluate", tmp_path)
-    assert (one.norm, one.eps, one.records) == ("inf", (8 / 255,), ())
-
-
-def test_a_manifest_of_another_tool_next_to_weights_is_left_alone(recorded, tmp_path):
-    (tmp_path / "other").mkdir()
-    weights = (recorded / "small-plain.safetensors").rename(tmp_path / "other" / "weights.pt")
-    (tmp_path / "other" / MANIFEST).write_text("[]", encoding="utf-8")
-    one = settings("evaluate", tmp_path, model=None, checkpoint=weights)
-    assert (one.eps, one.records) == ((8 / 255,), ())
+    one = target(tmp_path)
+    assert (one.settings.norm, one.budgets) == ("inf", (8 / 255,))
 
 
 def test_the_record_stands_below_the_result(recorded):
-    given = ("--eps", "0.1", "--attack", "fgsm", "--samples", "6", "--examined", "0")
+    given = ("--eps", "0.1", "--attack", "fgsm", "--samples", "6")
     done = call("evaluate", "--model", NAME, *given, "--device", "cpu", "--quiet")
     assert done.status == 0
     _, line = " ".join(done.stdout.split()).split("The zoo's ")
@@ -161,8 +158,6 @@ def test_the_command_line_runs_it_and_names_the_option_in_complaints(shelf):
     done = call("inspect", "--model", "zoo:smal-plain")
     assert done.status == 2
     assert "error: --model: expected one of small-plain, got 'smal-plain'. Did you" in done.stderr
-    done = call("evaluate", "--model", NAME, "--epochs", "2")
-    assert (done.status, "--epochs: expected None next to a checkpoint" in done.stderr) == (2, True)
     (shelf / "small-plain.safetensors").write_bytes(b"")
     done = call("inspect", "--model", NAME)
     assert (done.status, "error: --model: expected the file of the" in done.stderr) == (2, True)

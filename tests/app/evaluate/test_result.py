@@ -10,7 +10,7 @@ from torch import nn
 
 import art_snn
 from art_snn.app.evaluate import result
-from art_snn.app.evaluate.result import typed_command, versions
+from art_snn.app.evaluate.result import _typed_command, _versions
 from tests.small import classifier
 
 PACKAGE = Path(art_snn.__file__).parent
@@ -19,7 +19,7 @@ PACKAGE = Path(art_snn.__file__).parent
 def test_versions_are_those_of_what_the_classes_of_the_network_come_from(monkeypatch):
     monkeypatch.setitem(sys.modules, "snntorch", object())
     bare = classifier()
-    numbers = versions(bare)
+    numbers = _versions(bare)
     assert list(numbers)[:3] == ["art_snn", "Python", "torch"]
     assert numbers["torch"] == torch.__version__
     # What a process has also imported is not what its numbers depend on.
@@ -33,7 +33,7 @@ def test_versions_are_those_of_what_the_classes_of_the_network_come_from(monkeyp
         return f"of {name}"
 
     monkeypatch.setattr(result, "version", version)
-    numbers = versions(bare)
+    numbers = _versions(bare)
     assert (numbers["norse"], numbers["scipy"]) == ("not installed", "of scipy")
     assert "snntorch" not in numbers
 
@@ -51,4 +51,4 @@ def test_versions_are_those_of_what_the_classes_of_the_network_come_from(monkeyp
 )
 def test_the_command_is_the_one_that_was_typed(program, words, monkeypatch):
     monkeypatch.setattr("sys.argv", [program, "--data", "my data.npz"])
-    assert typed_command() == f"{words} --data 'my data.npz'"
+    assert _typed_command() == f"{words} --data 'my data.npz'"
