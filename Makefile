@@ -13,7 +13,7 @@ ENVIRONMENT = $(VENV)-frameworks-
 .PHONY: demo test test-all test-processors test-frameworks test-gpu check docs package wheel examples notebooks clean
 
 demo: $(VENV)/.installed
-	$(BIN)/art-snn demo
+	$(BIN)/python examples/demo.py
 
 test: $(VENV)/.test
 	$(PYTEST) $(ARGS)

@@ -5,7 +5,7 @@ A setting of a layer of neurons is a number, or :class:`Values` that differ betw
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -18,7 +18,7 @@ from art_snn.checks import require, require_number, set_fields
 DECAYS = (1e-6, 1.0)
 THRESHOLDS = (1e-4, 1e4)
 """With these all rules have finite gradients over eight steps, in single and double precision."""
-POTENTIALS = (-1e4, 1e4)
+_POTENTIALS = (-1e4, 1e4)
 SOFT_AND_HARD = "Hard sets the potential to zero, soft subtracts the threshold."
 MOST_STEPS = 100_000
 
@@ -119,11 +119,6 @@ def clamp(value: Setting, low: float, high: float) -> Setting:
     return min(max(value, low), high)
 
 
-def is_uniform(values: Iterable[Any]) -> bool:
-    """True if none of the settings differs from neuron to neuron."""
-    return not any(isinstance(value, Values) for value in values)
-
-
 def plus_scaled(a: Tensor, x: Tensor, factor: Setting, out: Tensor) -> Tensor:
     """Write ``a + factor x`` to `out`, which may be any of them."""
     if isinstance(factor, Values):
@@ -203,7 +198,7 @@ class Dynamics:
         remedy = "Use 0.0, the neurons of the papers have none."
         for name in ("constant", "rest", "start"):
             value = self.rest if getattr(self, name) is None else getattr(self, name)
-            set_fields(self, **{name: _checked(name, value, within=POTENTIALS, remedy=remedy)})
+            set_fields(self, **{name: _checked(name, value, within=_POTENTIALS, remedy=remedy)})
         expected, hard = "0 where the reset is not hard", self.reset == "hard"
         require(hard or self.rest == 0, "rest", expected, self.rest, "Leave it out.")
         remedy = "The neurons of the papers use 1.0."
@@ -241,7 +236,7 @@ class Dynamics:
     @property
     def uniform(self) -> bool:
         """True if every setting is one number for the whole layer."""
-        return is_uniform(getattr(self, f.name) for f in fields(self))
+        return not any(isinstance(getattr(self, f.name), Values) for f in fields(self))
 
     @property
     def obeys_equations(self) -> bool:

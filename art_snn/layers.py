@@ -64,22 +64,22 @@ def folded_weights(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Ten
     return convolution.weight * scale.view(-1, 1, 1, 1), shift
 
 
-LAST = torch.channels_last
-PACKED = 64
+_LAST = torch.channels_last
+_PACKED = 64
 """Pixels of an image from which convolutions are faster with the channels last."""
 
 
-def packed(x: Tensor, convolution: nn.Module) -> Tensor:
+def _packed(x: Tensor, convolution: nn.Module) -> Tensor:
     """x [N, C, H, W] in the order of memory that is faster for a convolution of a training step.
 
     With the channels last oneDNN need not reorder values, forward and backward."""
     last = (
-        x.shape[-1] * x.shape[-2] >= PACKED
+        x.shape[-1] * x.shape[-2] >= _PACKED
         and getattr(convolution, "groups", 1) == 1
         and x.dtype in (torch.float32, torch.bfloat16)
         and torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     )
-    return x.contiguous(memory_format=LAST if last else torch.contiguous_format)
+    return x.contiguous(memory_format=_LAST if last else torch.contiguous_format)
 
 
 class TimeDistributed(nn.Module):
@@ -138,7 +138,7 @@ class TimeDistributed(nn.Module):
                 assert isinstance(module, nn.AvgPool2d)
                 x = pooling.average(x, pooling.pair(module.kernel_size), module.divisor_override)
             else:
-                x = module(packed(x, module) if packs and type(module) is nn.Conv2d else x)
+                x = module(_packed(x, module) if packs and type(module) is nn.Conv2d else x)
         return x
 
     @staticmethod
@@ -150,7 +150,7 @@ class TimeDistributed(nn.Module):
         running = PASS.get()
         # No other module sees the order of memory.
         plain = running is not None and running.plain and y.ndim == 4
-        return y if plain and y.is_contiguous(memory_format=LAST) else y.contiguous()
+        return y if plain and y.is_contiguous(memory_format=_LAST) else y.contiguous()
 
 
 class Normalize(nn.Module):

@@ -84,7 +84,7 @@ class SpikingNetwork(HalfPrecision):
     ) -> None:
         super().__init__()
         self._take(layers)
-        self.encoder = require_encoder(encoder)
+        self.encoder = _require_encoder(encoder)
         self.input_span = 1.0
         self.attack_dtype = attack_dtype
         self.gradient = gradient
@@ -472,7 +472,7 @@ def _module(layers: nn.Module | Sequence[nn.Module]) -> nn.Module:
     raise invalid("layers", "at least one spiking neuron", "none", remedy)
 
 
-def require_encoder(encoder: Encoder) -> Encoder:
+def _require_encoder(encoder: Encoder) -> Encoder:
     """Refuse what cannot be called."""
     if isinstance(encoder, type) or not callable(encoder):
         raise TypeError(

@@ -17,8 +17,6 @@ from typing import Any, TypeVar
 
 from tqdm.auto import tqdm
 
-from art_snn.passes import within
-
 Thing = TypeVar("Thing")
 
 LOGGER = logging.getLogger("art_snn")
@@ -162,8 +160,11 @@ def lines_written() -> Iterator[None]:
 @contextmanager
 def silenced(silent: bool) -> Iterator[None]:
     """Within the block nothing is shown where that is asked for."""
-    with within(SILENT, silent or SILENT.get()):
+    before = SILENT.set(silent or SILENT.get())
+    try:
         yield
+    finally:
+        SILENT.reset(before)
 
 
 def shows_bars() -> bool:

@@ -16,21 +16,21 @@ from torch import Tensor, nn
 Modules = Iterable[tuple[str, nn.Module]]
 Settings = dict[tuple[str, str], Hashable]
 
-DEPTH = 3
+_DEPTH = 3
 """Levels of objects and containers that are followed inside of a setting."""
 ROW = 1024
 """Values of a large tensor that one product with random numbers stands for."""
 LARGE = 16 * ROW
-HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
-INTERNAL = frozenset(vars(nn.Module())) | {"forward"}
-SINGLE = frozenset([int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device])
+_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+_INTERNAL = frozenset(vars(nn.Module())) | {"forward"}
+_SINGLE = frozenset([int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device])
 WHOLE = (FunctionType, MethodType, BuiltinFunctionType, partial, type, nn.Module)
 """Kinds of values that differ exactly when they are different objects."""
 
 
 def hooks_of(module: nn.Module) -> tuple[int, ...]:
     """The keys of its hooks; torch gives none of them twice."""
-    return tuple(key for kind in HOOKS for key in getattr(module, kind))
+    return tuple(key for kind in _HOOKS for key in getattr(module, kind))
 
 
 def structure(modules: Modules) -> Hashable:
@@ -48,15 +48,15 @@ def settings(modules: Modules, without: Container[tuple[type, str]] = ()) -> Set
     return {
         (name, attribute): comparable(vars(module)[attribute])
         for name, module in modules
-        for attribute in vars(module).keys() - INTERNAL
+        for attribute in vars(module).keys() - _INTERNAL
         if (type(module), attribute) not in without
     }
 
 
-def comparable(held: Any, depth: int = DEPTH) -> Hashable:
+def comparable(held: Any, depth: int = _DEPTH) -> Hashable:
     """A hashable value of a setting at present, equal where the setting is."""
     kind = type(held)
-    if kind in SINGLE or isinstance(held, WHOLE):
+    if kind in _SINGLE or isinstance(held, WHOLE):
         return held  # type: ignore[no-any-return]
     if isinstance(held, Tensor):
         return digest([held])

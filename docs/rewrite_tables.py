@@ -10,18 +10,12 @@ import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from art_snn.app import tables
 from art_snn.app.compare import Comparison
-from art_snn.app.curves import Curves, Fit
-from art_snn.app.resume import converter, read_result, structured
-from art_snn.app.scaling import Growth
-from art_snn.app.sweep import Swept
-from art_snn.app.sweep.result import Content as Sweeping
+from art_snn.app.results import read_result, structured
 from art_snn.files import write_text
-from art_snn.gradients import RGA
 
 DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent / "examples" / "study"))
@@ -30,7 +24,9 @@ import attacks  # noqa: E402 (found by the line above)
 import auto_attack  # noqa: E402
 import bounds  # noqa: E402
 import claims  # noqa: E402
+import curves  # noqa: E402
 import defences  # noqa: E402
+import hyperparameters  # noqa: E402
 import networks  # noqa: E402
 import precision  # noqa: E402
 import train_precision  # noqa: E402
@@ -42,34 +38,16 @@ def compare(content: Content) -> str:
     return structured(content, Comparison).render("markdown")
 
 
-def sweep(content: Content) -> str:
-    return Swept(structured(content, Sweeping).panels()).render("markdown")
-
-
-def curves(content: Content) -> str:
-    panels = [converter.structure(panel, Fit) for panel in content["panels"]]
-    recordings: Any = [SimpleNamespace(panel=panel) for panel in panels]
-    settings = content["settings"]
-    return Curves(settings, RGA(**settings["rule"]), recordings).render("markdown")
-
-
-def scaling(content: Content) -> str:
-    return structured(content, Growth).render("markdown")
-
-
-RESULTS: Mapping[str, Callable[[Content], str]] = {
-    "compare": compare,
-    "sweep": sweep,
-    "curves": curves,
-    "scaling": scaling,
-}
+RESULTS: Mapping[str, Callable[[Content], str]] = {"compare": compare}
 SCRIPTS: Mapping[str, Callable[[str, Any], str]] = {
     "attacks": attacks.render,
     "auto_attack": auto_attack.render,
     "bounds": bounds.render,
+    "curves": curves.render,
     "defences": defences.render,
     "networks": networks.render,
     "precision": precision.render,
+    "sweep": hyperparameters.render,
     "train_precision": train_precision.render,
 }
 FILES = sorted(

@@ -27,7 +27,8 @@ class Done:
     @property
     def complaint(self) -> str:
         """What went to stderr in one line, without the frames that are drawn around it."""
-        return " ".join(self.stderr.replace("│", " ").split())
+        lines = (line.strip("│| ") for line in self.stderr.splitlines())
+        return " ".join(" ".join(lines).split())
 
 
 def call(*arguments: str) -> Done:

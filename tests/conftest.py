@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import os
 import random
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ import torch
 from torch import nn
 
 from art_snn import PyTorchSpikingClassifier
-from art_snn.app.attack import Attack
 from art_snn.data import Dataset, digits
 from tests.networks import build
 
@@ -72,17 +70,3 @@ def known(data: Dataset, trained_layers: nn.Sequential) -> tuple[np.ndarray, np.
 def classifier(trained_layers: nn.Sequential) -> PyTorchSpikingClassifier:
     """A trained classifier of its own for every test."""
     return build(copy.deepcopy(trained_layers))
-
-
-@pytest.fixture
-def crafted(monkeypatch: pytest.MonkeyPatch) -> list[np.ndarray]:
-    """All adversarial samples that Attack crafts during the test, in order."""
-    kept: list[np.ndarray] = []
-    craft = Attack.craft
-
-    def keep(self: Attack, *given: Any) -> np.ndarray:
-        kept.append(craft(self, *given))
-        return kept[-1]
-
-    monkeypatch.setattr(Attack, "craft", keep)
-    return kept

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.report.evaluation import Bounds, Evaluation, Examples, Provenance, Trial
-from art_snn.app.resume import write_result
+from art_snn.app.results import write_result
 from art_snn.attacks import AutoPGD, Outcome, StableAdaptivePGD, Stage, StageRecord
 from art_snn.findings import Finding, Remedy
 from art_snn.gradients import ASSG, HART, RGA, STBP, Triangle

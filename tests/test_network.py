@@ -148,21 +148,6 @@ def test_what_is_no_rule_is_refused_with_the_known_ones(argument, wrong):
     assert (net.gradient, net.training_gradient) == (RGA(), STBP())
 
 
-@pytest.mark.parametrize(
-    "dtype", [torch.uint8, torch.int64, torch.float16, torch.bfloat16, torch.float64]
-)
-def test_inputs_are_cast_to_the_dtype_of_the_weights_and_gradients_back(dtype):
-    net = network(chain).float()
-    x = (4 * batch()).to(dtype)
-    assert torch.equal(net(x), net(x.float()))
-    assert net(x).dtype == torch.float32
-    if dtype.is_floating_point:
-        (grad,) = torch.autograd.grad(net(x.requires_grad_()).sum(), x)
-        assert grad.dtype == dtype
-        assert grad.any()
-    assert net.double()(x).dtype == torch.float64
-
-
 def test_the_dtype_is_that_of_the_weights_or_none():
     assert network(chain).dtype == torch.float64
     assert network(chain).float().dtype == torch.float32
@@ -220,14 +205,6 @@ def test_layers_and_encoders_that_are_none_are_refused(arguments, message):
 def test_an_input_that_is_no_tensor_is_refused(x):
     with pytest.raises(TypeError, match=rf"^x: expected a torch tensor.* got {type(x).__name__}"):
         network(chain)(x)
-
-
-def test_layers_are_given_as_a_module_or_a_sequence():
-    module = chain()
-    assert SpikingNetwork(module).layers is module
-    for sequence in (list(module), tuple(module)):
-        net = SpikingNetwork(sequence)
-        assert list(net.layers) == list(module)
 
 
 def test_layer_names_are_those_with_a_time_axis_in_order_of_definition():
@@ -341,22 +318,6 @@ def test_a_radius_that_is_none_is_refused_before_anything_is_forgotten(wrong):
     assert (set(net.memory), net.budget) == ({ASSG()}, None)
 
 
-@pytest.mark.parametrize("argument", ["gradient", "training_gradient"])
-def test_a_rule_that_does_not_apply_to_a_neuron_is_refused(argument):
-    layers = nn.Sequential(IF(), LIF(decay=0.75), LIF())
-    message = rf"^{argument}: .*CBA\(levels=8\).*'layers\.1'.*decay=0\.75.*ANN .* do apply: 'stbp'"
-    net = SpikingNetwork(layers, Direct(4))
-    refused = [
-        lambda: SpikingNetwork(layers, Direct(4), **{argument: CBA()}),
-        lambda: setattr(net, argument, "cba"),
-    ]
-    if argument == "gradient":
-        refused += [lambda: net.using("cba").__enter__(), lambda: net.with_gradient("cba")]
-    for call in refused:
-        with pytest.raises(ValueError, match=message):
-            call()
-
-
 def test_an_objection_is_the_reason_and_with_samples_the_whole_complaint():
     net = network(chain).train()
     for samples in (None, batch(), batch().numpy()):
@@ -366,13 +327,3 @@ def test_an_objection_is_the_reason_and_with_samples_the_whole_complaint():
     assert complaint.startswith("gradient: expected a rule that applies")
     assert reason in complaint
     assert net.training
-
-
-def test_a_neuron_that_changes_afterwards_is_noticed_at_the_next_gradient():
-    net = SpikingNetwork([IF(), TimeDistributed(nn.Linear(3, 3))], Direct(4), CBA())
-    x = torch.rand(2, 3, requires_grad=True)
-    assert net(x).shape == (2, 3)
-    net.layers[0].dynamics = LIF().dynamics
-    with pytest.raises(ValueError, match=r"^gradient: expected a rule that applies .*CBA"):
-        net(x)
-    assert net(x.detach()).shape == (2, 3)

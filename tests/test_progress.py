@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 import art_snn
-from art_snn.app.base import Experiment
+from art_snn.app.results import working
+from art_snn.app.settings import Cost
 from art_snn.progress import (
     SILENT,
     Progress,
@@ -94,7 +95,7 @@ def test_a_command_writes_what_no_bar_has_shown(capsys):
 
 def test_an_experiment_is_quiet_where_that_is_asked_for(tmp_path, capsys):
     for quiet in (True, False):
-        with Experiment(output=tmp_path, quiet=quiet).at_work():
+        with working(Cost(output=tmp_path, quiet=quiet)):
             work()
     assert capsys.readouterr().err == "Counting: 3 sheep, 0 s\n"
 

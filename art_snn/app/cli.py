@@ -6,10 +6,11 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, make_dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, get_args, get_origin
+from types import MappingProxyType, NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
 
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
@@ -17,7 +18,6 @@ from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
 from art_snn.checks import ArgumentError, WriteFailed, abridge, shown
 from art_snn.progress import INTERRUPTED, TERMINATED, Terminated, lines_written, stoppable
 
-OLD = ["compare", "cost", "curves", "demo", "harden", "inspect", "scaling", "sweep", "train", "zoo"]
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "evaluate": ("evaluate.settings", "evaluate.run"),
@@ -28,7 +28,6 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
         "inspect": ("settings", "inspect"),
         "zoo": ("settings", "zoo"),
     }
-    | {name: (f"{name}.settings", f"{name}.run") for name in OLD}
 )
 """Where the settings of a command are, in a class of its name, and where its function run is."""
 
@@ -47,6 +46,7 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Names that the library has for what an option gives, where they differ from the option's."""
 NUMBERS = {int: "a whole number such as 8", float: "a number such as 0.03 or 8/255"}
 METAVARS = {int: "INT", float: "NUMBER"}
+UNIONS = (Union, UnionType)
 CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
 REGISTRY = ConstructorRegistry()
 CANNOT_WRITE = 74
@@ -100,19 +100,14 @@ def _run(words: Sequence[str]) -> int:
         sys.stderr.write(f"art-snn {name}: error: {complaint}\n")
         sys.stderr.write(f"art-snn {name} --help shows the usage.\n")
         return 2
-    if hasattr(settings, "status"):  # Until all rooms ask the result.
-        for line in settings.failure(result).splitlines():
-            sys.stderr.write(f"art-snn {name}: {line}\n")
-        return int(settings.status(result))
-    for line in result.failure().splitlines() if hasattr(result, "failure") else ():
+    for line in result.failure().splitlines():
         sys.stderr.write(f"art-snn {name}: {line}\n")
-    return int(result.status()) if hasattr(result, "status") else 0
+    return int(result.status())
 
 
 def settings_class(name: str) -> Any:
     """The settings of a command, from their module, which imports no torch."""
-    module = import_module(f"art_snn.app.{COMMANDS[name][0]}")
-    return getattr(module, name.capitalize(), None) or module.Settings
+    return getattr(import_module(f"art_snn.app.{COMMANDS[name][0]}"), name.capitalize())
 
 
 def parse_settings(words: Sequence[str]) -> Any:
@@ -128,9 +123,6 @@ def parse_settings(words: Sequence[str]) -> Any:
         commands = {
             k: make_dataclass(k, [], namespace={"__doc__": v}) for k, v in sentences.items()
         }
-    registry = REGISTRY
-    if any(settings_class(name).__name__ == "Settings" for name in commands):
-        registry = import_module("art_snn.app.typed").REGISTRY
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
@@ -140,7 +132,7 @@ def parse_settings(words: Sequence[str]) -> Any:
                 description="Attack, train and evaluate spiking neural networks.",
                 args=words,
                 config=CONFIG,
-                registry=registry,
+                registry=REGISTRY,
             )
     except SystemExit as leaving:
         cause: BaseException | None = leaving
@@ -157,8 +149,6 @@ def _by_option(error: Any, command: str, words: Sequence[str]) -> str:
     typed = {word.partition("=")[0].replace("_", "-"): word.partition("=")[0] for word in words}
     flags = {f"--{field.name.replace('_', '-')}" for field in fields(settings_class(command))}
     argument = getattr(error, "argument", "")
-    if settings_class(command).__name__ == "Settings":  # Until all rooms have flat settings.
-        flags |= {*typed, f"--{argument.replace('_', '-')}"}
     names = [argument, *(name for name, others in ARGUMENTS.items() if argument in others)]
     given_by = [flag for name in names if (flag := f"--{name.replace('_', '-')}") in flags]
     if not given_by:
@@ -178,35 +168,46 @@ def _stopped(name: str, why: str, output: Path | None, status: int) -> int:
 @REGISTRY.primitive_rule
 def _number_rule(info: Any) -> PrimitiveConstructorSpec[Any] | None:
     """How tyro reads numbers, and several of them in one word: 0.03, 8/255, or 8/255,16/255."""
-    kind, inner = info.type, get_args(info.type)
-    several = get_origin(kind) is tuple and inner[0] in NUMBERS
-    if kind not in NUMBERS and not several:
+    kind = info.type
+    metavar = _metavar(kind)
+    if metavar is None:
         return None
-    one = inner[0] if several else kind
-    metavar = METAVARS[one]
-    if several:
-        metavar = f"{metavar}[,{metavar} ...]" if ... in inner else ",".join([metavar] * len(inner))
-
-    def read(words: list[str]) -> Any:
-        if not several:
-            return read_number(one, words[0])
-        values = tuple(read_number(one, part.strip()) for part in words[0].split(","))
-        if ... not in inner and len(values) != len(inner):
-            raise ValueError(f"expected {len(inner)} numbers, as {metavar}, got {shown(words[0])}.")
-        return values
-
-    def write(value: Any) -> list[str]:
-        return [",".join(map(write_number, value)) if several else write_number(value)]
-
+    read = partial(read_value, kind)
     return PrimitiveConstructorSpec(
-        1, metavar, read, lambda value: not isinstance(value, str), write
+        1, metavar, lambda words: read(words[0]), lambda _: True, lambda value: [write_value(value)]
     )
 
 
-def read_number(kind: type, text: str) -> Any:
-    """The text as an int, or as a float, where fractions are numbers too.
+def _metavar(kind: Any) -> str | None:
+    """The name of a value in help: INT, NUMBER[,NUMBER ...]; None for what is not of numbers."""
+    inner = [one for one in get_args(kind) if one is not NoneType]
+    if kind in METAVARS or not inner:
+        return METAVARS.get(kind)
+    if get_origin(kind) is tuple and inner[0] in METAVARS:
+        one = METAVARS[inner[0]]
+        return f"{one}[,{one} ...]" if ... in inner else ",".join([one] * len(inner))
+    names = [_metavar(one) for one in inner] if get_origin(kind) in UNIONS else [None]
+    return None if None in names else "|".join(map(str, names))
 
+
+def read_value(kind: Any, text: str) -> Any:
+    """The text as a number, where fractions are numbers too, or as several in a tuple.
+
+    :param kind: int, float, a tuple of them, or a union of such types and None.
     :raises ValueError: for another text."""
+    inner = [one for one in get_args(kind) if one is not NoneType]
+    if get_origin(kind) in UNIONS:
+        for one in inner[:-1]:
+            with contextlib.suppress(ValueError):
+                return read_value(one, text)
+        return read_value(inner[-1], text)
+    if get_origin(kind) is tuple:
+        values = tuple(read_value(inner[0], part.strip()) for part in text.split(","))
+        if ... not in inner and len(values) != len(inner):
+            raise ValueError(
+                f"expected {len(inner)} numbers with commas between, got {shown(text)}."
+            )
+        return values
     # Python would take 1_000 and the digits of every script, too.
     with contextlib.suppress(ValueError, ZeroDivisionError):
         if text.isascii() and "_" not in text:
@@ -215,6 +216,10 @@ def read_number(kind: type, text: str) -> Any:
     raise ValueError(f"expected {NUMBERS[kind]}, got {shown(text)}.")
 
 
-def write_number(value: float) -> str:
-    """A number as one would type it: 32, 0.1 or 8/255."""
+def write_value(value: Any) -> str:
+    """A number as one would type it, 32, 0.1 or 8/255, or several with commas between."""
+    if isinstance(value, tuple):
+        return ",".join(map(write_value, value))
+    if not isinstance(value, float):
+        return str(value)
     return f"{value:g}" if float(f"{value:g}") == value else f"{255 * value:g}/255"

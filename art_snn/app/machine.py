@@ -63,7 +63,7 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def medians(
+def measure_medians(
     operations: dict[str, Callable[[], object]], repeats: int, device: str = "cpu"
 ) -> dict[str, float]:
     """Median seconds of each operation over `repeats` rounds, one after the other in turn.
@@ -97,7 +97,7 @@ def keep_freed_memory() -> bool:
     return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
 
 
-def peak_during(operate: Callable[[], object], device: str) -> int:
+def measure_peak(operate: Callable[[], object], device: str) -> int:
     """Bytes by which memory rises at most while `operate` runs, on "gpu" or "cpu".
 
     On a GPU the allocator's peak; on Linux the peak of the process's resident memory, reset

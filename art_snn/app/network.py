@@ -1,20 +1,24 @@
 """The network with weights, and the data, that a command line names."""
 
 from collections.abc import Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from art_snn import checkpoint, zoo
 from art_snn.app.settings import Data, Network
-from art_snn.checks import MissingFile, require
+from art_snn.checks import MissingFile, require, require_memory
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.data import Dataset, Source
+from art_snn.encoders import Frames
+from art_snn.layers import device_of
 from art_snn.models import DEFAULTS, Architecture
-from art_snn.models.own import ZOO, is_own
+from art_snn.models.own import ZOO, is_own, samples_fit
 from art_snn.network import SpikingNetwork
 from art_snn.zoo.entry import MANIFEST, ZooEntry, from_text
 from art_snn.zoo.networks import data_set, local_file, not_held, source_of
@@ -61,12 +65,17 @@ class Subject:
         """The notes of the checkpoint; none without one."""
         return {} if self.checkpoint is None else checkpoint.notes(self.checkpoint)
 
+    @property
+    def noted_architecture(self) -> Architecture:
+        """The architecture, with what the checkpoint notes of it."""
+        return self.architecture.filled(self._noted())
+
     def settle(self, data: Dataset) -> Architecture:
         """The architecture, with nothing left open.
 
         :raises CheckpointError: when the checkpoint notes a network that cannot be built.
         :raises ArgumentError: where steps or encoder do not suit the data."""
-        return self.architecture.filled(self._noted()).on(data)
+        return self.noted_architecture.on(data)
 
     def build(self, data: Dataset, seed: int = 0) -> SpikingNetwork:
         """The network for the data, with its weights, in evaluation mode on the CPU.
@@ -174,3 +183,63 @@ def _entry_of(path: Path | None, source: Source) -> ZooEntry | None:
         own = str(path.parent / data.file) if data.sha256 else data.source.data
         return about if source.data == own else None
     return None
+
+
+def build_unloaded(
+    architecture: Architecture,
+    steps: int | None = None,
+    shape: tuple[int, ...] = (3, 32, 32),
+    classes: int = 10,
+) -> SpikingNetwork:
+    """The network in evaluation mode, weights drawn from seed 0; a user's has its own form."""
+    if architecture.is_own:
+        network = architecture.made()
+        if steps is None:
+            return network.eval()
+        got = f"{architecture.model}, whose model makes its time steps itself"
+        remedy = "art-snn cost takes it as it is."
+        expected = "a network over any number of time steps"
+        require(not network.makes_own_time, "model", expected, got, remedy)
+        return network.with_steps(steps).eval()
+    settled = architecture if steps is None else replace(architecture, steps=steps)
+    channels, *sides = shape[-3:]
+    made = settled.made(in_channels=channels, image_size=tuple(sides), classes=classes)
+    return made.eval()
+
+
+def random_samples(
+    architecture: Architecture,
+    samples: int,
+    *,
+    steps: int | None = None,
+    channels: int | None = None,
+    image_size: Any = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Random samples ``(samples, *input_shape)`` in [0, 1] and one-hot labels for a network.
+
+    None is 3 channels of 32 x 32 pixels, or what a network of the user's own takes. What it does
+    not take, or what does not fit into memory, is refused."""
+    image, classes = (channels or 3, *(image_size or 32,) * 2), 10
+    with nullcontext() if architecture.is_own else torch.device("meta"):
+        network = build_unloaded(architecture, steps, image)
+    shape: tuple[int, ...] = image
+    if isinstance(network.encoder, Frames):
+        shape = (network.encoder.steps or steps or DEFAULTS["steps"], *image)
+    if architecture.is_own:
+        model, form = architecture.model, network.input_shape or shape
+        got, remedy = f"{model}, which takes samples of shape {form}", "Images are [C, H, W]."
+        require(len(form) == len(shape), "image_size", "a network of images", got, remedy)
+        shape = tuple(b if a is None else a for a, b in zip(form, shape, strict=True))
+        remedy = "Leave it out, or have that function build another network."
+        for name, size, axis in (("channels", channels, -3), ("image_size", image_size, -1)):
+            expected = f"{shape[axis]}, which {model} takes"
+            require(size in (None, shape[axis]), name, expected, size, remedy)
+        got, expected = "x".join(map(str, shape)), f"a size that {model} takes"
+        remedy = "Give channels and image_size, or let it have an input_shape."
+        with samples_fit("image_size", expected, got, remedy), torch.no_grad():
+            classes = network(torch.zeros(1, *shape, device=device_of(network))).shape[1]
+    needed = 4 * samples * prod(shape)
+    require_memory("samples", samples, "samples", needed, remedy="Take fewer or smaller ones.")
+    generator = np.random.default_rng(0)
+    x = generator.random((samples, *shape), dtype=np.float32)
+    return x, np.eye(classes, dtype=np.float32)[generator.integers(0, classes, samples)]

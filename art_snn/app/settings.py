@@ -19,7 +19,6 @@ from art_snn.checks import (
     require_number,
     require_seed,
     require_some,
-    require_whole,
 )
 
 Value = TypeVar("Value")
@@ -33,7 +32,7 @@ AttackDtype = Literal["bfloat16", "float16", "auto"]
 TrainDtype = Literal["bfloat16", "auto"]
 RANDOM = "random"
 """The name of random samples, where a command takes them in place of a data set."""
-MOST_THREADS, MOST_CHANNELS = 1024, 4096
+MOST_THREADS, MOST_CHANNELS, MOST_STEPS, MOST_DRAWS = 1024, 2**16, 100_000, 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,7 +224,7 @@ class Compare(Network):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_counts("samples", "batch_size", "repeats")
-        self.check_counts("eot", up_to=1000)
+        self.check_counts("eot", up_to=MOST_DRAWS)
         require_seed("seed", self.seed)
 
 
@@ -284,7 +283,7 @@ class Cost(Run):
         self.check_counts("image_size", up_to=LONGEST_SIDE)
         require_some("model", self.model)
         for steps in self.steps or ():
-            require_whole("steps", steps, least=1, remedy="The paper uses T = 8.")
+            require_count("steps", steps, up_to=MOST_STEPS, remedy="The paper uses T = 8.")
         expected = "None with training, which has no gradients at the input"
         for name in ("attack", "attack_dtype") if self.training else ():
             value, remedy = getattr(self, name), "Leave it out; --train-dtype is for training."

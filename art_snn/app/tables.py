@@ -13,8 +13,16 @@ Form = Literal["text", "markdown", "html"]
 FORMATS = {"text": "plain", "markdown": "pipe", "html": "html"}
 WIDTH = 80
 """Characters in a line of a terminal."""
-MARKUP = re.compile(r"[`*]|<(?=[A-Za-z/!?])")
-"""What Markdown would take for a command in a paragraph or a cell."""
+MARKUP = re.compile(
+    r"[\\`*|~$]"
+    r"|\[(?!-?[\d.]+, -?[\d.]+\])"  # Intervals are no links.
+    r"|(?<!\w)_|_(?!\w)"
+    r"|<(?=[A-Za-z/!?])"
+    r"|&(?=#?\w+;)"
+)
+"""Characters that Markdown, with the extensions of MyST, would take for markup."""
+CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+"""Newlines and control characters, which would end a cell or a paragraph."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +90,7 @@ def _narrow_part(part: Part) -> str:
 def _table(content: Table, form: Form) -> str:
     cells, sides = [list(content.titles), *map(list, content.rows)], content.sides
     if form == "markdown":
-        cells = [[markdown(cell).replace("|", r"\|") for cell in row] for row in cells]
+        cells = [[escape_markdown(cell) for cell in row] for row in cells]
     how = {"colalign": sides if content.rows else None, "disable_numparse": True}
     text = tabulate(cells[1:], cells[0], FORMATS[form], **how)
     return "\n".join(line.rstrip() for line in text.splitlines())
@@ -97,7 +105,7 @@ def _render_part(part: Part, form: Form) -> str:
     if form == "markdown" and isinstance(part, Command):
         return f"```bash\n{part}\n```"
     if form == "markdown":
-        lines = [markdown(line) for line in lines]
+        lines = [escape_markdown(line) for line in lines]
     if form == "text" or isinstance(part, str):
         return "\n".join(lines)
     if not isinstance(part, Notes):
@@ -110,6 +118,6 @@ def _lines(part: str | Notes | Sequence[str]) -> Sequence[str]:
     return [part] if isinstance(part, str) else part.lines if isinstance(part, Notes) else part
 
 
-def markdown(text: str) -> str:
-    """The text with all that Markdown would take for a command escaped."""
-    return MARKUP.sub(r"\\\g<0>", text)
+def escape_markdown(text: str) -> str:
+    """The text with a backslash before whatever Markdown would take for markup, in one line."""
+    return MARKUP.sub(r"\\\g<0>", CONTROL.sub(" ", text))

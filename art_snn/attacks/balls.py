@@ -44,7 +44,7 @@ class Ball:
     high: Tensor
     mask: Tensor | None = None
 
-    def of(self, which: Tensor) -> "Ball":
+    def select(self, which: Tensor) -> "Ball":
         """The set around some of the samples, rows [m]."""
         mask = None if self.mask is None else self.mask[which]
         return replace(self, centre=self.centre[which], mask=mask)
@@ -53,7 +53,7 @@ class Ball:
         """The nearest points of the ball, clipped to the range, which is no farther."""
         if self.norm == np.inf:
             return x.clamp(*self._limits)
-        moved = scale_to(self._free(x - self.centre), self.eps).add_(self.centre)
+        moved = _scale_to(self._free(x - self.centre), self.eps).add_(self.centre)
         return moved.clamp_(self.low, self.high)
 
     def start(self, direction: Tensor) -> Tensor:
@@ -65,7 +65,7 @@ class Ball:
         """Changes that are no longer than that, in every value or in their Euclidean length."""
         if self.norm == np.inf:
             return change.clamp(-longest, longest)
-        return scale_to(change, longest)
+        return _scale_to(change, longest)
 
     def length(self, change: Tensor) -> Tensor:
         """Length of changes ``[n, *shape]`` in the norm of the ball, [n, 1, ...]."""
@@ -97,7 +97,7 @@ def length(change: Tensor, norm: float) -> Tensor:
     return lengths
 
 
-def scale_to(change: Tensor, longest: float) -> Tensor:
+def _scale_to(change: Tensor, longest: float) -> Tensor:
     """Changes whose Euclidean length is at most that."""
     return change * (longest / length(change, 2.0).clamp_min(SMALLEST)).clamp_max(1)
 
@@ -132,8 +132,8 @@ def shifts(clean: Any, adversarial: Any, low: Any = 0.0) -> Shifts:
     require(before.shape == after.shape, "adversarial", expected, got, remedy)
     same, got = before.sum(1).equal(after.sum(1)), "another number of spikes at some place"
     require(same, "adversarial", "as many spikes as clean at every place", got, remedy)
-    owner, times = spike_times(before)
-    distance = (spike_times(after)[1] - times).abs()
+    owner, times = _spike_times(before)
+    distance = (_spike_times(after)[1] - times).abs()
     none = owner.new_zeros(len(before))
     largest = none.scatter_reduce(0, owner, distance, "amax")
     total = none.index_add(0, owner, distance)
@@ -154,7 +154,7 @@ def counts(frames: Any, low: Any, argument: str = "x") -> Tensor:
     return whole.long().flatten(2)
 
 
-def spike_times(spikes: Tensor) -> tuple[Tensor, Tensor]:
+def _spike_times(spikes: Tensor) -> tuple[Tensor, Tensor]:
     """Sample and time of every spike [S] of counts [N, T, P]: place by place, in order of time."""
     by_place = spikes.transpose(1, 2)
     owner, _, time = by_place.nonzero(as_tuple=True)
@@ -183,7 +183,7 @@ def require_budget(norm: float | str, eps: object) -> float:
 
 
 def distances(norm: float | str, x: Any, adversarial: Any, low: Any) -> np.ndarray:
-    """How far adversarial samples [n, ...] are from samples, in that norm [n]."""
+    """Distances of adversarial samples [n, ...] from samples, in that norm [n]."""
     if norm == SHIFT:
         return shifts(x, adversarial, low).largest.astype(float)
     change = adversarial - x
@@ -193,8 +193,8 @@ def distances(norm: float | str, x: Any, adversarial: Any, low: Any) -> np.ndarr
 
 
 def rounding_of(samples: Tensor) -> np.ndarray:
-    """How far rounding may take samples [n, ...] beyond a ball [n]: 1e-6 of their largest value.
+    """The length by which rounding may take samples [n, ...] out of a ball [n].
 
-    Values below 1 count as 1."""
+    It is 1e-6 of the largest value of each; values below 1 count as 1."""
     largest = samples.abs().flatten(1).amax(1).double().clamp_min(1)
     return np.asarray(ROUNDING * largest.cpu().numpy())

@@ -64,7 +64,7 @@ class BestMargin:
         """Before any attack."""
         return cls(x.clone(), x.new_full((len(x),), -torch.inf), x.new_zeros(len(x)))
 
-    def of(self, rows: Tensor) -> "BestMargin":
+    def select(self, rows: Tensor) -> "BestMargin":
         """A copy for some samples [m]."""
         return BestMargin(self.points[rows], self.margins[rows], self.heights[rows])
 
@@ -101,12 +101,12 @@ class Remaining:
         """All samples [N, ...] of a tensor."""
         return cls(*(torch.arange(len(like), device=place) for place in (like.device, "cpu")))
 
-    def of(self, stay: Tensor, *others: Any) -> tuple[Any, ...]:
+    def select(self, stay: Tensor, *others: Any) -> tuple[Any, ...]:
         """Those that a mask [n] on the CPU names, and the same rows of what belongs to them.
 
-        :param others: tensors [n, ...], or what takes rows by a method `of`."""
+        :param others: tensors [n, ...], or what takes rows by a method `select`."""
         if stay.all():
             return self, *others
         which = stay.nonzero()[:, 0].to(self.rows.device)
-        rows = (other.of(which) if hasattr(other, "of") else other[which] for other in others)
-        return Remaining(self.rows[which], self.here[stay]), *rows
+        chosen = (o[which] if isinstance(o, Tensor) else o.select(which) for o in others)
+        return Remaining(self.rows[which], self.here[stay]), *chosen

@@ -34,10 +34,10 @@ from art_snn.gradients import (
 )
 
 DLR = "difference_logits_ratio"
-SQUARE_ATTACK = {"max_iter": 2500, "share": 0.8, "halving": True, "stripes": True}
+_SQUARE_ATTACK = {"max_iter": 2500, "share": 0.8, "halving": True, "stripes": True}
 """SquareAttack (Andriushchenko et al., ECCV 2020) as a search of ours, for the control."""
 FAR, NEAR, NEXT = 0.15, 0.08, 0.04
-"""How far from the boundary samples may be for the stages of `fast`: the costlier, the nearer."""
+"""Largest distances from the boundary for stages of `fast`: the more expensive, the nearer."""
 
 
 def hart(width: float) -> Gradient:
@@ -109,7 +109,7 @@ def _fast() -> tuple[Stage, ...]:
 
 
 def _standard() -> tuple[Stage, ...]:
-    """After those of `fast` a grid whose stages begin anew."""
+    """After those of `fast` a grid of stages with new starts."""
     grid = (hart(1.0), hart(2.0), RGA(), stbp(0.5), stbp(1.0), stbp(2.0), BPTR())
     slow = (assg(0.95), assg(0.85), assg(0.7), stbp(0.5))
     return (
@@ -120,7 +120,7 @@ def _standard() -> tuple[Stage, ...]:
         Stage(AutoPGD, assg(0.95), {"max_iter": 50, "loss_type": DLR}),
         Stage(AutoPGD, assg(0.95), {"max_iter": 20, "loss_type": DLR, "targets": 9}),
         Stage(AutoPGD, assg(0.9), {"max_iter": 100, "loss_type": "margin"}),
-        Stage(SquareSearch, None, SQUARE_ATTACK),
+        Stage(SquareSearch, None, _SQUARE_ATTACK),
     )
 
 
@@ -129,7 +129,7 @@ def _each(attack: type, rules: Iterable[Gradient], **options: Any) -> tuple[Stag
 
 
 FEW = (hart(1.0), stbp(1.0))
-TEMPORAL = (stbp(1.0), stbp(0.5), stbp(2.0), assg(0.85), assg(0.95))
+_TEMPORAL = (stbp(1.0), stbp(0.5), stbp(2.0), assg(0.85), assg(0.95))
 
 PLANS: Mapping[str, Mapping[float | str, Callable[[], tuple[Stage, ...]]]] = MappingProxyType(
     {
@@ -137,16 +137,16 @@ PLANS: Mapping[str, Mapping[float | str, Callable[[], tuple[Stage, ...]]]] = Map
             np.inf: _standard,
             2.0: _standard,
             FLIPS: lambda: (
-                *_each(SparseDynamicAttack, (*FEW, hart(2.0), *TEMPORAL[1:], RGA())),
-                *_each(SpikeRetiming, TEMPORAL, max_iter=40),
+                *_each(SparseDynamicAttack, (*FEW, hart(2.0), *_TEMPORAL[1:], RGA())),
+                *_each(SpikeRetiming, _TEMPORAL, max_iter=40),
             ),
-            SHIFT: lambda: _each(SpikeRetiming, TEMPORAL, max_iter=40),
+            SHIFT: lambda: _each(SpikeRetiming, _TEMPORAL, max_iter=40),
         },
         "fast": {
             np.inf: _fast,
             2.0: _fast,
             FLIPS: lambda: _each(SparseDynamicAttack, FEW[:1]),
-            SHIFT: lambda: _each(SpikeRetiming, TEMPORAL[:1], max_iter=20),
+            SHIFT: lambda: _each(SpikeRetiming, _TEMPORAL[:1], max_iter=20),
         },
         "ensemble-19": {
             np.inf: lambda: _each(AutoPGD, ENSEMBLE_19, max_iter=50),
@@ -162,7 +162,7 @@ PLANS: Mapping[str, Mapping[float | str, Callable[[], tuple[Stage, ...]]]] = Map
 
 
 NATIVE = (Stage(PGD, Native(), {"max_iter": STEPS, "num_random_init": 0}),)
-"""What papers report of a network with a gradient of its own: no plan breaks less than that."""
+"""The attack that papers report of a network with its own gradient: no plan breaks less."""
 
 
 def resolve_plan(plan: object, norm: float | str) -> Plan:

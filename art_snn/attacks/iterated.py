@@ -1,4 +1,4 @@
-"""What attacks share that walk through a ball by gradients."""
+"""The base of attacks that walk through a ball by gradients."""
 
 import itertools
 from abc import ABC, abstractmethod
@@ -24,7 +24,7 @@ AnyWalk = TypeVar("AnyWalk", bound="Walk")
 
 @dataclass
 class Walk(ABC):
-    """How far an attack is with samples, the rows of its tensors; it asks next at the points."""
+    """The state of an attack on samples, the rows of its tensors; it asks next at the points."""
 
     ball: Ball
     points: Tensor
@@ -33,14 +33,14 @@ class Walk(ABC):
     def advance(self, values: Tensor, gradient: Tensor) -> None:
         """Go on to other points, by values [n] and gradient of the objective at these."""
 
-    def of(self: AnyWalk, which: Tensor) -> AnyWalk:
+    def select(self: AnyWalk, which: Tensor) -> AnyWalk:
         """The walk of some of the samples, rows [m]."""
         rows: dict[str, Any] = {}
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
                 rows[name] = value[which]
-            elif hasattr(value, "of"):
-                rows[name] = value.of(which)
+            elif hasattr(value, "select"):
+                rows[name] = value.select(which)
         return replace(self, **rows)
 
 
@@ -85,7 +85,7 @@ class IteratedAttack(PerSampleAttack):
 
     @property
     def objective(self) -> Objective:
-        """What is raised: cross entropy, or its negative towards a target."""
+        """The function that is raised: cross entropy, or its negative towards a target."""
         return towards if self.targeted else cross_entropy
 
     @property
@@ -101,7 +101,7 @@ class IteratedAttack(PerSampleAttack):
             if not len(left):
                 return
             forget(self.estimator.model)
-            around = ball.of(left)
+            around = ball.select(left)
             cold = partial(self._cold, around, draw)
             start = cold() if draw else best.start(left, cold)
             walk = self.walk(around, start)
@@ -125,19 +125,19 @@ class IteratedAttack(PerSampleAttack):
         """One run over the samples [m] that are left."""
         for _ in range(self.max_iter):
             logits, gradient = self.ask(queries, walk.points, aims, left.here)
-            values, broken = self._taken(best, left.rows, walk.points, logits, aims)
+            values, broken = self._take(best, left.rows, walk.points, logits, aims)
             # The only wait of a step.
             stay = (~broken & ~logits.isnan().any(1)).cpu()
             queries.finish(int((~stay).sum()))
-            left, walk, aims, values, gradient = left.of(stay, walk, aims, values, gradient)
+            left, walk, aims, values, gradient = left.select(stay, walk, aims, values, gradient)
             if not len(left.here):
                 return
             keep(self.estimator.model, stay)
             walk.advance(values, gradient)
         logits = queries.logits(walk.points, left.here)
-        self._taken(best, left.rows, walk.points, logits, aims)
+        self._take(best, left.rows, walk.points, logits, aims)
 
-    def _taken(
+    def _take(
         self, best: Best, rows: Tensor, points: Tensor, logits: Tensor, aims: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The objective at the points [m], and whether they are broken [m]."""

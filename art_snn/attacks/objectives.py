@@ -1,4 +1,4 @@
-"""What attacks raise: functions of logits [n, K] and classes [n], one value per sample [n]."""
+"""Objectives that attacks raise: functions of logits [n, K] and classes [n], with values [n]."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
@@ -54,4 +54,4 @@ def logits_ratio_towards(logits: Tensor, aims: Tensor) -> Tensor:
 LOSSES: Mapping[str, Objective] = MappingProxyType(
     {"cross_entropy": cross_entropy, "difference_logits_ratio": logits_ratio, "margin": margin}
 )
-"""What leads away from the true class, by the names of ART."""
+"""Objectives that lead away from the true class, by the names of ART."""

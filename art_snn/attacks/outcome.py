@@ -128,7 +128,7 @@ class Outcome:
 
     @property
     def broken_by(self) -> dict[str, int]:
-        """How many samples each stage broke first, by its id."""
+        """The number of samples that each stage broke first, by its id."""
         counts = dict.fromkeys((one.id for one in self.stages), 0)
         for place in self.stage[self.stage >= 0].tolist():
             counts[self.stages[place].id] += 1
@@ -187,7 +187,7 @@ class Candidates:
 
 
 class CandidateAttack(PerSampleAttack):
-    """Puts each candidate in the place of its sample; the plan measures and predicts them.
+    """Replaces samples by their candidates; the plan measures and predicts them.
 
     :param candidates: of all samples that are attacked."""
 

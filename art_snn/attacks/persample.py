@@ -1,4 +1,4 @@
-"""What our attacks share: every sample is attacked for itself, until it is broken."""
+"""The base of our attacks: every sample is attacked for itself, until it is broken."""
 
 from abc import abstractmethod
 from inspect import signature
@@ -18,7 +18,7 @@ from art_snn.classifier.inputs import as_array, as_tensor, checked_samples, clas
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
 
-SINGLE = 4  # Bytes of a number in single precision.
+_SINGLE = 4  # Bytes of a number in single precision.
 
 
 class CountedAttack(EvasionAttack):  # type: ignore[misc]
@@ -38,7 +38,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     """Bytes of samples that are attacked at a time."""
 
     def __init_subclass__(cls) -> None:
-        """What the constructor takes can be set later."""
+        """Let set_params take the arguments of the constructor."""
         super().__init_subclass__()
         taken = list(signature(cls).parameters)[1:]
         inherited = [name for name in cls.attack_params if name in taken]
@@ -77,7 +77,9 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
             rows = torch.arange(len(samples), device="cpu")
             for block in torch.split(rows, self._together(samples)) if len(samples) else ():
                 before = progress.done
-                self._attack(queries.of(block), samples, classes, mask, block.to(samples.device))
+                self._attack(
+                    queries.select(block), samples, classes, mask, block.to(samples.device)
+                )
                 progress.update(before + len(block) - progress.done)
         return _like(samples, x)
 
@@ -85,7 +87,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         """Called before the first of the samples ``[N, *input_shape]`` is attacked."""
 
     def succeeded(self, logits: Tensor, classes: Tensor) -> Tensor:
-        """Whether samples [n] count as broken: misclassified, or classified as the target."""
+        """True for samples [n] that are broken: misclassified, or classified as the target."""
         same = logits.argmax(1) == classes
         return (same if self.targeted else ~same) & ~logits.isnan().any(1)
 
@@ -93,16 +95,16 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     def _attack(
         self, queries: Queries, samples: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
     ) -> None:
-        """Put adversarials in the place of the samples rows [n], about which the queries are."""
+        """Replace samples rows [n], about which the queries are, by adversarials."""
 
     def _together(self, x: Tensor) -> int:
-        """How many samples are attacked at a time: one batch where the rule remembers it.
+        """The number of samples attacked at a time: one batch where the rule remembers it.
 
         Otherwise more, so that batches remain full when samples leave."""
         return self.batch_size if remembers(self.estimator.model) else self._room(x)
 
     def _room(self, x: Tensor) -> int:
-        """How many samples of the size of x's fit, where nothing is remembered."""
+        """The number of samples of the size of x's that fit, where nothing is remembered."""
         return max(self.batch_size, self.together // max(1, x[0].numel() * x.element_size()))
 
     def _samples(self, x: Any) -> Tensor:
@@ -162,11 +164,11 @@ class PerSampleAttack(CountedAttack):
     """An attack that leaves alone what is misclassified already, and stops where it succeeds."""
 
     radius: ClassVar[Any] = None
-    """How far, in the maximum norm, the attack goes from a sample; None where it can be any way."""
+    """The largest change of a value that the attack makes; None where any may be made."""
     by_gradients: ClassVar[bool] = True
-    """Whether it asks the classifier for gradients."""
+    """True where it asks the classifier for gradients."""
     bounded: ClassVar[bool] = True
-    """Whether it takes a budget, and looks for adversarials within it."""
+    """True where it takes a budget, and looks for adversarials within it."""
 
     @classmethod
     def budget(cls, norm: float | str, eps: float) -> dict[str, Any] | None:
@@ -175,7 +177,7 @@ class PerSampleAttack(CountedAttack):
 
     @abstractmethod
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
-        """Put adversarial samples in the place of samples that are neither broken nor left alone.
+        """Replace the samples by adversarials, those that are neither broken nor left alone.
 
         :param queries: about the samples, which are rows 0 to n - 1.
         :param best: the samples ``[n, *input_shape]``, and what takes in better ones.
@@ -192,7 +194,7 @@ class PerSampleAttack(CountedAttack):
             best = Best.none(samples[rows])
             masked = None if mask is None else mask[rows]
             with attacking(self.estimator, self.radius):
-                self.craft(queries.of(left.nonzero()[:, 0]), best, classes[rows], masked)
+                self.craft(queries.select(left.nonzero()[:, 0]), best, classes[rows], masked)
             samples[rows] = best.samples
 
 
@@ -211,7 +213,7 @@ def _mask(mask: Any, x: Tensor) -> Tensor | None:
 def _like(samples: Tensor, x: Any) -> Any:
     """Samples in x's library and dtype, but for those whose rounding would leave the budget."""
     if isinstance(x, Tensor):
-        kept = x.is_floating_point() and x.element_size() >= SINGLE
+        kept = x.is_floating_point() and x.element_size() >= _SINGLE
         return samples.to(x.device, x.dtype if kept else samples.dtype)
-    precise = x.dtype.kind == "f" and x.dtype.itemsize >= SINGLE
+    precise = x.dtype.kind == "f" and x.dtype.itemsize >= _SINGLE
     return samples.cpu().numpy().astype(x.dtype if precise else np.float32)

@@ -25,7 +25,7 @@ LOSSES = {"cross_entropy": "", "difference_logits_ratio": "DLR"}
 
 
 @dataclass(frozen=True)
-class ArtAttack:
+class _ArtAttack:
     """Properties of an attack of ART, as :class:`PerSampleAttack` has them.
 
     :param takes: which of norm and eps it takes; what one without eps returns is brought into the
@@ -43,11 +43,11 @@ class ArtAttack:
         return None if norm in (FLIPS, SHIFT) else {name: settings[name] for name in self.takes}
 
 
-def _rows(takes: str, names: str, by_gradients: bool = True) -> dict[str, ArtAttack]:
-    return dict.fromkeys(names.split(), ArtAttack(tuple(takes.split()), by_gradients))
+def _rows(takes: str, names: str, by_gradients: bool = True) -> dict[str, _ArtAttack]:
+    return dict.fromkeys(names.split(), _ArtAttack(tuple(takes.split()), by_gradients))
 
 
-ART: Mapping[str, ArtAttack] = MappingProxyType(
+ART: Mapping[str, _ArtAttack] = MappingProxyType(
     _rows(
         "norm eps",
         "AutoAttack AutoConjugateGradient AutoProjectedGradientDescent FastGradientMethod "
@@ -77,13 +77,13 @@ ART: Mapping[str, ArtAttack] = MappingProxyType(
 """Those that attack image classifiers of torch's, by name."""
 
 
-def kind_of(kind: type[EvasionAttack]) -> type[PerSampleAttack] | ArtAttack:
+def kind_of(kind: type[EvasionAttack]) -> type[PerSampleAttack] | _ArtAttack:
     """The class of an attack of ours, or its row of ART, by its bases or else its signature."""
     if issubclass(kind, PerSampleAttack):
         return kind
     rows = (ART[base.__name__] for base in kind.__mro__ if base.__name__ in ART)
     taken = settings_of(kind)
-    return next(rows, ArtAttack(tuple(name for name in ("norm", "eps") if name in taken)))
+    return next(rows, _ArtAttack(tuple(name for name in ("norm", "eps") if name in taken)))
 
 
 def settings_of(kind: type[EvasionAttack]) -> set[str]:
@@ -173,7 +173,7 @@ class Stage:
         return network.objection(self.rule, x)
 
     @property
-    def kind(self) -> type[PerSampleAttack] | ArtAttack:
+    def kind(self) -> type[PerSampleAttack] | _ArtAttack:
         """The class of our attack, or the properties of ART's."""
         return kind_of(self.attack)
 
@@ -185,7 +185,7 @@ class Stage:
     @property
     def id(self) -> str:
         """Words for files and results, which stay the same: "hart-0.5-auto-pgd-20"."""
-        parts = ["" if self.rule is None else rule_label(self.rule), self.attack.__name__]
+        parts = ["" if self.rule is None else _rule_label(self.rule), self.attack.__name__]
         for name, value in self.options.items():
             short = f"{value:.4g}" if isinstance(value, float) else f"{value}"
             own = name if value is True else f"{name} {short}"
@@ -197,7 +197,7 @@ class Stage:
     @property
     def label(self) -> str:
         """A few words: attack, rule in numbers, loss, as in "AutoPGD HART 0.5 DLR"."""
-        rule = "" if self.rule is None else rule_label(self.rule)
+        rule = "" if self.rule is None else _rule_label(self.rule)
         loss = str(self.options.get("loss_type", ""))
         return " ".join(filter(None, (self.attack.__name__, rule, LOSSES.get(loss, loss))))
 
@@ -220,7 +220,7 @@ class Stage:
         return hash(self.describe())
 
 
-def rule_label(rule: Gradient) -> str:
+def _rule_label(rule: Gradient) -> str:
     """A rule without the names of its fields and without the usual surrogate: "HART 0.5"."""
     name = short_name(rule)
     if "(" in name:

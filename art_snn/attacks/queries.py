@@ -16,11 +16,11 @@ from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.progress import Progress
 
-Claims = Callable[[Tensor, Tensor], Tensor]
+_Claims = Callable[[Tensor, Tensor], Tensor]
 """(logits [n, K], aims [n, ...]) -> which samples count as broken [n]."""
-CLOSE = 0.1
-"""How near the second logit may be to the first for half precision to decide between them: a share
-of how far the first is above the mean of the others."""
+_CLOSE = 0.1
+"""The gap between two logits within which half precision cannot decide: a share of the distance of
+the first from the mean of the others."""
 
 
 class Queries:
@@ -48,7 +48,7 @@ class Queries:
         self.backwards = torch.zeros(samples, dtype=torch.long, device="cpu")
         self.rows = torch.arange(samples, device="cpu")
 
-    def of(self, rows: Tensor, **changes: Any) -> "Queries":
+    def select(self, rows: Tensor, **changes: Any) -> "Queries":
         """Queries about samples [n], there rows 0 to n - 1, which count here.
 
         :param changes: attributes that differ: `estimator`, `draws`, or `reports`, whether the
@@ -78,7 +78,7 @@ class Queries:
         aims: Tensor,
         objective: Objective,
         rows: Tensor,
-        claims: Claims | None = None,
+        claims: _Claims | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Predictions [n, K] and the gradient of the objective at points of the samples rows [n].
 
@@ -98,9 +98,9 @@ class Queries:
         return logits, gradient.nan_to_num_(0, 0, 0)
 
     def _predicted(
-        self, logits: Tensor, x: Tensor, aims: Tensor, rows: Tensor, claims: Claims | None
+        self, logits: Tensor, x: Tensor, aims: Tensor, rows: Tensor, claims: _Claims | None
     ) -> Tensor:
-        """Predictions in the place of logits of a gradient [n, K], or of some of these."""
+        """Predictions instead of the logits of a gradient [n, K], or of some of these."""
         if claims is None or self.draws > 1 or not rounds(self.estimator):
             return self.logits(x, rows)
         asked = (claims(logits, aims) | close(logits)).cpu()
@@ -110,7 +110,7 @@ class Queries:
         return logits
 
     def count_pass(self, rows: Tensor, logits: Tensor) -> None:
-        """Count a pass that somebody else made, and every backward pass from its logits."""
+        """Count a pass that was made elsewhere, and every backward pass from its logits."""
         forwards, backwards = passes(self.estimator.model)
         self._forward(rows, forwards if logits.requires_grad else 1)
 
@@ -137,13 +137,13 @@ class Queries:
 
 
 def close(logits: Tensor) -> Tensor:
-    """Whether rounding of logits [n, K] may exchange the two largest [n]: always of two classes."""
+    """True where rounding of logits [n, K] may exchange the two largest [n], always of two."""
     first, second, *others = logits.sort(1, descending=True).values.unbind(1)
     if not others:
         return torch.ones_like(first, dtype=torch.bool)
     spread = first - torch.stack(others, 1).mean(1)
     # Also where there are logits that are not finite.
-    return ~(first - second > CLOSE * spread)
+    return ~(first - second > _CLOSE * spread)
 
 
 def logits_and_gradient(
@@ -192,7 +192,7 @@ def keep(model: Any, samples: Tensor) -> None:
 
 
 def remembers(model: Any) -> bool:
-    """Whether the rule takes something from one gradient to the next."""
+    """True where the rule takes something from one gradient to the next."""
     return isinstance(model, SpikingNetwork) and model.rule.remembers
 
 
@@ -204,7 +204,7 @@ def passes(model: Any) -> tuple[int, int]:
 
 
 def predicts(estimator: PyTorchClassifier) -> bool:
-    """Whether the logits in the graph of a gradient are those of a prediction."""
+    """True where the logits in the graph of a gradient are those of a prediction."""
     if estimator.postprocessing_defences:
         return False
     model = estimator.model
@@ -212,7 +212,7 @@ def predicts(estimator: PyTorchClassifier) -> bool:
 
 
 def rounds(estimator: PyTorchClassifier) -> bool:
-    """Whether the logits of a gradient are those of a prediction but for their precision."""
+    """True where the logits of a gradient are those of a prediction but for their precision."""
     if estimator.postprocessing_defences:
         return False
     model = estimator.model

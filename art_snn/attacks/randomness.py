@@ -45,6 +45,6 @@ def logit_spread(predictions: Sequence[np.ndarray]) -> float:
 
 
 def random(predictions: Sequence[np.ndarray], y: np.ndarray) -> bool:
-    """Whether predictions [N, K] differ by more than rounding, or in how many are right."""
+    """True where predictions [N, K] differ by more than rounding, or in how many are right."""
     counts = {int((logits.argmax(1) == y).sum()) for logits in predictions}
     return logit_spread(predictions) > DIFFERENCE or len(counts) > 1

@@ -17,7 +17,7 @@ from art_snn.attacks.queries import Queries, keep
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require, require_count, require_seed
 
-NOISE = 1e-5
+_NOISE = 1e-5
 """Differences of logits up to that share of the largest one are rounding."""
 
 
@@ -45,16 +45,16 @@ class Flips:
         """Which bits of samples [m] are flipped, bool [m, P]."""
         return self.difference[rows].isfinite()
 
-    def showing(self, rows: Tensor, flipped: Tensor) -> Tensor:
+    def show(self, rows: Tensor, flipped: Tensor) -> Tensor:
         """Samples [m] with those bits flipped, bool [m, P]."""
         x = self.samples[rows]
         return torch.where(flipped.view_as(x), self.other[rows], x)
 
-    def with_one_more(self, rows: Tensor, bits: Tensor) -> Tensor:
+    def show_one_more(self, rows: Tensor, bits: Tensor) -> Tensor:
         """Samples [k], with repeats, with what is flipped and one more bit each."""
         flipped = self.flipped(rows)
         flipped[torch.arange(len(rows), device=rows.device), bits] = True
-        return self.showing(rows, flipped)
+        return self.show(rows, flipped)
 
     def candidates(
         self, rows: Tensor, gradient: Tensor, noise: Tensor, count: int
@@ -85,7 +85,7 @@ class SparseDynamicAttack(PerSampleAttack):
     max(max of the other z - z_y, 0). In round n, from 0:
 
     * Gradients g that can act on a bit x are those with (1 - 2x) g <= 0. Zeros among them are
-      ranked at random behind all others. Bits of earlier rounds are left out.
+      ranked at random after all others. Bits of earlier rounds are left out.
     * The 10 (n + 1) largest in magnitude are tried. Each bit is flipped alone, and is kept if its
       finite difference, the loss with the flip minus the loss without, is <= 0.
     * Every bit that was ever kept is flipped. The search ends where that is misclassified.
@@ -133,21 +133,21 @@ class SparseDynamicAttack(PerSampleAttack):
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
         x = best.samples.clone()
         flips = Flips.none(x, *self.clip_range(x), mask)
-        broken = self._generated(queries, flips, best, classes)
-        self._take(best, flips, broken, self._reduced(queries, flips, broken, classes[broken]))
+        broken = self._flip(queries, flips, best, classes)
+        self._take(best, flips, broken, self._reduce(queries, flips, broken, classes[broken]))
 
     def _take(self, best: Best, flips: Flips, rows: Tensor, bits: Tensor) -> None:
         """Take in broken samples [m] with these bits flipped, bool [m, P], where eps allows it."""
         if len(rows):
             fits = bits.sum(1) <= (bits.shape[1] if self.eps is None else self.eps)
-            best.take(rows, flips.showing(rows, bits), best.values[rows], fits)
+            best.take(rows, flips.show(rows, bits), best.values[rows], fits)
 
     def loss(self, logits: Tensor, classes: Tensor) -> Tensor:
-        """How far samples [n] are from being broken, in logits [n, K]."""
+        """Distance of samples [n] from being broken, in logits [n, K]."""
         ahead = margin(logits, classes)
         return (ahead if self.targeted else -ahead).clamp_min(0)
 
-    def _generated(self, queries: Queries, flips: Flips, best: Best, classes: Tensor) -> Tensor:
+    def _flip(self, queries: Queries, flips: Flips, best: Best, classes: Tensor) -> Tensor:
         """Flip bits round by round; which samples that breaks [m]."""
         left = Remaining.all_of(classes)
         broken, samples = [left.rows[:0]], flips.samples.cpu()
@@ -155,16 +155,16 @@ class SparseDynamicAttack(PerSampleAttack):
         for turn in range(self.max_iter):
             keep(self.estimator.model, torch.isin(asked.here, left.here))
             asked, true = left, classes[left.rows]
-            points = flips.showing(left.rows, flips.flipped(left.rows))
+            points = flips.show(left.rows, flips.flipped(left.rows))
             logits, gradient = queries.gradients(points, true, self.loss, left.here)
             done = self.succeeded(logits, true)
             done, stay = torch.stack([done, ~done & ~logits.isnan().any(1)]).cpu()
             if done.any():
-                rows = left.of(done)[0].rows
+                rows = left.select(done)[0].rows
                 broken.append(rows)
                 self._take(best, flips, rows, flips.flipped(rows))
             queries.finish(int((~stay).sum()))
-            left, logits, gradient = left.of(stay, logits, gradient)
+            left, logits, gradient = left.select(stay, logits, gradient)
             noise = uniform_noise(samples[left.here], self.seed, turn).to(gradient.device)
             rows, bits = flips.candidates(left.rows, gradient, noise, self.candidates * (turn + 1))
             if not len(rows):
@@ -174,10 +174,10 @@ class SparseDynamicAttack(PerSampleAttack):
                 [*self._losses(queries, flips, classes, Remaining(rows, here), bits)]
             )
             difference = losses - self.loss(before, classes[rows])
-            rounding = difference.abs() <= NOISE * before.abs().amax(1)
+            rounding = difference.abs() <= _NOISE * before.abs().amax(1)
             flips.keep(rows, bits, torch.where(rounding, 0, difference))
-            (left,) = left.of(torch.isin(left.here, here))
-        logits = queries.logits(flips.showing(left.rows, flips.flipped(left.rows)), left.here)
+            (left,) = left.select(torch.isin(left.here, here))
+        logits = queries.logits(flips.show(left.rows, flips.flipped(left.rows)), left.here)
         return torch.cat([*broken, left.rows[self.succeeded(logits, classes[left.rows])]])
 
     def _losses(
@@ -186,10 +186,10 @@ class SparseDynamicAttack(PerSampleAttack):
         """The losses of single flips of samples [k], batch by batch."""
         parts = (torch.split(values, self.batch_size) for values in (tried.rows, tried.here, bits))
         for rows, here, bit in zip(*parts, strict=True):
-            logits = queries.logits(flips.with_one_more(rows, bit), here)
+            logits = queries.logits(flips.show_one_more(rows, bit), here)
             yield self.loss(logits, classes[rows])
 
-    def _reduced(self, queries: Queries, flips: Flips, rows: Tensor, classes: Tensor) -> Tensor:
+    def _reduce(self, queries: Queries, flips: Flips, rows: Tensor, classes: Tensor) -> Tensor:
         """Which bits of broken samples [m] stay flipped, bool [m, P]."""
         flipped = flips.flipped(rows)
         rank = flips.difference[rows].abs().argsort(dim=1, stable=True).argsort(1)
@@ -197,7 +197,7 @@ class SparseDynamicAttack(PerSampleAttack):
         most, too_many = torch.zeros_like(rows), flipped.sum(1)
         while len(at := (too_many - most > 1).nonzero()[:, 0]):
             middle = (most[at] + too_many[at]) // 2
-            points = flips.showing(rows[at], flipped[at] & (rank[at] >= middle[:, None]))
+            points = flips.show(rows[at], flipped[at] & (rank[at] >= middle[:, None]))
             holds = self.succeeded(queries.logits(points, rows[at].cpu()), classes[at])
             most[at] = torch.where(holds, middle, most[at])
             too_many[at] = torch.where(holds, too_many[at], middle)

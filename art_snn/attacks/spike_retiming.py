@@ -16,11 +16,11 @@ from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.queries import Queries, keep
 from art_snn.checks import require, require_count, require_number
 
-LARGEST = 2**31 - 1
+_LARGEST = 2**31 - 1
 """The most spikes of a cell where clip_values set no bound."""
 BUDGETS = ("max_shift", "total_shift", "moved")
 
-TIMELESS = (
+_TIMELESS = (
     "The gradient is the same at all time steps, so that no spike is moved. Rate rules such as RGA "
     "know no order of spikes: choose a temporal rule, as by classifier.gradient = 'stbp'."
 )
@@ -62,7 +62,7 @@ class Spikes:
         sample = home // (steps * places)
         return cls(samples, sample, cells, is_open, room, shifts.abs())
 
-    def of(self, which: Tensor) -> "Spikes":
+    def select(self, which: Tensor) -> "Spikes":
         """Some of them, by rows [k]."""
         sample, cells, is_open = self.sample[which], self.cells[which], self.open[which]
         return replace(self, sample=sample, cells=cells, open=is_open)
@@ -76,12 +76,12 @@ class Spikes:
         most = most.scatter_reduce(0, self.sample, slope.abs().amax(1), "amax")[self.sample]
         return torch.where(most[:, None] > 0, slope / most[:, None], 0)
 
-    def retimed(self, gain: Tensor, moved: int | None, total: int | None) -> Tensor:
+    def retime(self, gain: Tensor, moved: int | None, total: int | None) -> Tensor:
         """Which shift every spike takes [S], where all would take the one that gains most.
 
         In rounds every spike that has not moved asks for the best cell that has room. A cell takes
         those that gain most, a sample those that gain most until its budget is spent, and whoever
-        moves leaves room behind. Where the sum of shifts is limited, gains count per step.
+        moves leaves room. Where the sum of shifts is limited, gains count per step.
 
         :param gain: what every shift gains over staying [S, 2D + 1]; a spike moves for more than 0.
         :param moved: how many spikes of a sample may move; None: any.
@@ -113,13 +113,13 @@ class Spikes:
             steps.index_add_(0, owner, -one * length)
 
     def _budget(self, most: int | None) -> Tensor:
-        """What every sample may spend [n]."""
+        """The budget of every sample [n]."""
         spikes, reach = self.cells.shape
         free = spikes * reach if most is None else most
         return torch.full((self.samples,), free, device=self.room.device)
 
     def change(self, taken: Tensor) -> Tensor:
-        """How many spikes every cell gains by those shifts [n * T * P]."""
+        """The number of spikes that every cell gains by those shifts [n * T * P]."""
         one, none = torch.ones_like(taken), torch.zeros_like(self.room)
         gained = none.index_add(0, self.cells.gather(1, taken[:, None])[:, 0], one)
         return gained.index_add_(0, self.cells[:, 0], -one)
@@ -223,42 +223,42 @@ class SpikeRetiming(PerSampleAttack):
             )
             if not turn:
                 _warn_of_rates(gradient)
-            stay = self._kept(best, left.rows, points, true, logits).cpu()
+            stay = self._keep(best, left.rows, points, true, logits).cpu()
             queries.finish(int((~stay).sum()))
-            left, gradient = left.of(stay, gradient)
+            left, gradient = left.select(stay, gradient)
             keep(self.estimator.model, stay)
             if not stay.all():
                 going = torch.isin(spikes.sample, left.rows).nonzero()[:, 0]
-                spikes, scores = spikes.of(going), scores[going]
+                spikes, scores = spikes.select(going), scores[going]
             slopes = torch.zeros_like(x).index_copy_(0, left.rows, gradient)
             scores = scores + self.eta * spikes.ascent(scores, slopes)
             change = self._change(spikes, scores).view_as(x)
             frames = torch.where(change == 0, x, (values + change).to(x).minimum(high))
         if len(left.here):
             logits = queries.logits(frames[left.rows], left.here)
-            self._kept(best, left.rows, frames[left.rows], classes[left.rows], logits)
+            self._keep(best, left.rows, frames[left.rows], classes[left.rows], logits)
 
     def objective(self, logits: Tensor, classes: Tensor) -> Tensor:
-        """What is raised: the margin [n] of logits [n, K], above 0 where a sample is broken."""
+        """The objective: the margin [n] of logits [n, K], above 0 where a sample is broken."""
         ahead = margin(logits, classes)
         return -ahead if self.targeted else ahead
 
     def _spikes(self, held: Tensor, span: Tensor, mask: Tensor | None) -> Spikes:
         """The spikes of counts [n, T, P], and where they may go; cells ``[n, T, *place]`` span."""
-        most = (span + WHOLE).clamp_max(LARGEST).long()
+        most = (span + WHOLE).clamp_max(_LARGEST).long()
         free = torch.ones_like(most, dtype=torch.bool) if mask is None else mask
         furthest = held.shape[1] if self.max_shift is None else self.max_shift
         return Spikes.among(held, most.flatten(2), free.flatten(2), furthest)
 
-    def _kept(self, best: Best, rows: Tensor, x: Tensor, classes: Tensor, logits: Tensor) -> Tensor:
+    def _keep(self, best: Best, rows: Tensor, x: Tensor, classes: Tensor, logits: Tensor) -> Tensor:
         """Take in points of samples [m]; which of these the attack goes on with."""
         broken = self.succeeded(logits, classes)
         best.take(rows, x, self.objective(logits, classes), broken)
         return ~broken & ~logits.isnan().any(1)
 
     def _change(self, spikes: Spikes, scores: Tensor) -> Tensor:
-        """How many spikes every cell gains where spikes take their best shifts."""
-        return spikes.change(spikes.retimed(scores - scores[:, :1], self.moved, self.total_shift))
+        """The number of spikes that cells gain where spikes take their best shifts."""
+        return spikes.change(spikes.retime(scores - scores[:, :1], self.moved, self.total_shift))
 
     def _samples(self, x: Any) -> Tensor:
         expected, remedy = "event frames [N, T, ...]", "The time axis comes second."
@@ -284,4 +284,4 @@ def _warn_of_rates(gradient: Tensor) -> None:
     """Warn where the gradients [n, T, ...] of all samples are the same at all time steps."""
     largest, between = gradient.abs().max(), (gradient - gradient[:, :1]).abs().max()
     if gradient.shape[1] > 1 and largest > 0 and between <= ROUNDING * largest:
-        warnings.warn(TIMELESS, RuntimeWarning, stacklevel=6)
+        warnings.warn(_TIMELESS, RuntimeWarning, stacklevel=6)

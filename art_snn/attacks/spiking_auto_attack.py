@@ -40,7 +40,7 @@ GRADIENTS = 10
 
 
 @dataclass(frozen=True)
-class Step:
+class _Step:
     """A stage on the network under attack, or on a source.
 
     :param rule: of the gradients; None: the network's own."""
@@ -58,7 +58,7 @@ class Step:
         return network.using(self.rule)
 
 
-class BoundedAttack(CountedAttack):
+class _BoundedAttack(CountedAttack):
     """An attack with a budget, and a seed of all that it draws."""
 
     norm: float | str
@@ -67,14 +67,14 @@ class BoundedAttack(CountedAttack):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BlockAttack:
+class _BlockAttack:
     """The attack on one block of samples, which adversarials replace.
 
     Outcome, samples, classes and mask are of all N samples, queries and reached of the block.
 
     :param first: row of all samples that the block begins with."""
 
-    attack: BoundedAttack
+    attack: _BoundedAttack
     outcome: Outcome
     queries: Queries
     samples: Tensor
@@ -105,15 +105,15 @@ class BlockAttack:
         """The samples of rows [n] that a stage attacks: all, or those near the boundary [m]."""
         return rows if within is None else rows[self.reached.near(rows - self.first, within)]
 
-    def run_stage(self, number: int, step: Step, rows: Tensor) -> None:
+    def run_stage(self, number: int, step: _Step, rows: Tensor) -> None:
         """Let a stage attack samples [n], and put what it breaks in their place."""
         estimator, transfer = step.attack.estimator, step.stage.transfer
         local = rows - self.first
         # Margins of another network say nothing about this one.
-        reached = None if transfer else self.reached.of(local)
+        reached = None if transfer else self.reached.select(local)
         best = Best.none(self.samples[rows], reached, step.stage.warm)
         draws = GRADIENTS if self.outcome.draws > 1 else 1
-        queries = self.queries.of(local, estimator=estimator, reports=False, draws=draws)
+        queries = self.queries.select(local, estimator=estimator, reports=False, draws=draws)
         mask = None if self.mask is None else self.mask[rows]
         try:
             with attacking(estimator, step.attack.radius):
@@ -125,7 +125,7 @@ class BlockAttack:
             self._take(number, rows[claimed], best.samples[claimed])
 
     def _take(self, number: int, rows: Tensor, adversarial: Tensor) -> None:
-        """Put adversarial samples [m] in the place of samples, where they are such."""
+        """Replace samples by adversarial ones [m], where they are such."""
         if not len(rows):
             return
         low, high = self.attack.clip_range(adversarial)
@@ -144,7 +144,7 @@ class BlockAttack:
         self.queries.finish(len(index))
 
     def _votes(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """How many predictions of samples [n] are wrong, whether any is NaN [n]; the last ones."""
+        """Wrong predictions of samples [n], and whether any is NaN [n]; the last predictions."""
         votes, unanswered = torch.zeros_like(rows), torch.zeros_like(rows, dtype=torch.bool)
         draws = self.outcome.draws
         for draw in range(draws):
@@ -155,11 +155,11 @@ class BlockAttack:
         return votes, unanswered, logits
 
     def _most(self, votes: Tensor) -> Tensor:
-        """Whether votes [n] are a majority of the predictions."""
+        """True where votes [n] are a majority of the predictions."""
         return 2 * votes > self.outcome.draws
 
 
-class SpikingAutoAttack(BoundedAttack):
+class SpikingAutoAttack(_BoundedAttack):
     """Attacks every sample with one stage of a plan after another, until one breaks it.
 
     There is nothing to tune: rules, losses and steps are a fixed grid. A sample that nothing breaks
@@ -238,7 +238,7 @@ class SpikingAutoAttack(BoundedAttack):
         )
 
     def _random(self, samples: Tensor, classes: Tensor) -> bool:
-        """Whether predictions of the first batch differ from draw to draw."""
+        """True where predictions of the first batch differ from draw to draw."""
         batch = samples[: self.batch_size].cpu().numpy()
         predictions = []
         for draw in range(EVALUATIONS if len(batch) else 0):
@@ -247,7 +247,7 @@ class SpikingAutoAttack(BoundedAttack):
         self.forwards[: len(batch)] += EVALUATIONS
         return bool(predictions) and random(predictions, classes[: len(batch)].cpu().numpy())
 
-    def _tries(self, samples: int) -> list[Step]:
+    def _tries(self, samples: int) -> list[_Step]:
         """The stages that try candidates."""
         counts = [len(one.points) for one in self.candidates]
         remedy = "Give a point for each sample, and say which of them are present."
@@ -255,11 +255,13 @@ class SpikingAutoAttack(BoundedAttack):
         require(fits, "candidates", f"as many points as samples, {samples}", got, remedy)
         attacks = [CandidateAttack(self.estimator, n, self.batch_size) for n in self.candidates]
         stage = Stage(CandidateAttack)
-        return [Step(stage, attack.candidates.record, attack, None) for attack in attacks]
+        return [_Step(stage, attack.candidates.record, attack, None) for attack in attacks]
 
-    def _steps_of(self, plan: StageSelection, random: bool) -> tuple[list[Step], list[StageRecord]]:
+    def _steps_of(
+        self, plan: StageSelection, random: bool
+    ) -> tuple[list[_Step], list[StageRecord]]:
         """The stages that run, on every source where they transfer, and those that have none."""
-        steps: list[Step] = []
+        steps: list[_Step] = []
         unused = []
         for stage, record in zip(plan.stages, plan.records, strict=True):
             if stage.transfer and not self.sources:
@@ -279,14 +281,14 @@ class SpikingAutoAttack(BoundedAttack):
                     self.seed, again=sum(s.record.description == one.description for s in steps)
                 )
                 attack = stage.build(source, self.norm, self.eps, self.batch_size, seed)
-                steps.append(Step(stage, one, attack, rule))
+                steps.append(_Step(stage, one, attack, rule))
         return steps, unused
 
     def _attack(
         self, queries: Queries, samples: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
     ) -> None:
         assert self.outcome is not None
-        run = BlockAttack(
+        run = _BlockAttack(
             attack=self,
             outcome=self.outcome,
             queries=queries,

@@ -15,9 +15,9 @@ from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require, require_number
 
-IMAGES = 4  # Axes of a batch of images.
-HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
-"""Shares of a run behind which SquareAttack halves the area of its squares."""
+_IMAGES = 4  # Axes of a batch of images.
+_HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
+"""Shares of a run after which SquareAttack halves the area of its squares."""
 SQUARES = -1
 """The draw of the squares, which is none of those of random starts."""
 
@@ -69,11 +69,12 @@ class SquareSearch(IteratedAttack):
         area = int(np.prod(start.shape[1:][-3:-1] if last else start.shape[1:][-2:]))
         channels = int(np.prod(start.shape[1:])) // area
         shape = self.max_iter, 2 + channels
-        draws = Draws.all_of(uniform_noise(ball.centre, self.seed, SQUARES, shape))
+        draws = uniform_noise(ball.centre, self.seed, SQUARES, shape)
+        rows = torch.arange(len(draws), device=draws.device)
         shares = [share_at(step / self.max_iter, self.halving) for step in range(self.max_iter)]
         areas = [self.share * area * share for share in shares]
         lowest = start.new_full((len(start),), -torch.inf)
-        return _Search(ball, start, start, lowest, draws, areas, last)
+        return _Search(ball, start, start, lowest, rows, (draws,), areas, last)
 
     def _cold(self, around: Ball, draw: int) -> Tensor:
         if not (self.stripes and self.num_random_init):
@@ -85,8 +86,8 @@ class SquareSearch(IteratedAttack):
         return around.start(torch.where(noise < 0, -1, 1).to(noise).expand_as(around.centre))
 
     def _last(self, x: Tensor) -> bool:
-        """Whether the channels of samples come last."""
-        return not self.estimator.channels_first and x.ndim >= IMAGES
+        """True where the channels of samples come last."""
+        return not self.estimator.channels_first and x.ndim >= _IMAGES
 
     @property
     def objective(self) -> Objective:
@@ -107,29 +108,7 @@ class SquareSearch(IteratedAttack):
 
 def share_at(done: float, halving: bool) -> float:
     """Which share of the first area the squares fill when that share of the run is done."""
-    return 0.5 ** bisect_left(HALVINGS, done) if halving else 1 - done
-
-
-@dataclass(frozen=True)
-class Draws:
-    """Numbers in (-1, 1) of N samples for every step, of which rows [n] are left.
-
-    :param numbers: two of the place and one per channel ``[N, steps, 2 + channels]``."""
-
-    numbers: Tensor
-    rows: Tensor
-
-    @classmethod
-    def all_of(cls, numbers: Tensor) -> "Draws":
-        return cls(numbers, torch.arange(len(numbers), device=numbers.device))
-
-    def of(self, which: Tensor) -> "Draws":
-        """Those of some samples, rows [m], which are not copied."""
-        return Draws(self.numbers, self.rows[which])
-
-    def at(self, step: int) -> Tensor:
-        """Those of a step [n, 2 + channels]."""
-        return self.numbers[self.rows, step]
+    return 0.5 ** bisect_left(_HALVINGS, done) if halving else 1 - done
 
 
 @dataclass
@@ -137,12 +116,15 @@ class _Search(Walk):
     """The steps of the class.
 
     :param current: the point that is kept, with the objective `value` there [n].
+    :param draws: numbers in (-1, 1) of all samples ``[N, steps, 2 + channels]``, two of the place
+        and one per channel; not copied when samples leave, of which rows [n] remain.
     :param areas: values of a channel that the square of every step fills; `last`: channels come
         last."""
 
     current: Tensor
     value: Tensor
-    draws: Draws
+    rows: Tensor
+    draws: tuple[Tensor]
     areas: list[float]
     last: bool = False
     done: int = 0
@@ -151,7 +133,9 @@ class _Search(Walk):
         better = values > self.value
         self.value = torch.where(better, values, self.value)
         self.current = torch.where(wide(better, self.points), self.points, self.current)
-        self.points = self.ball.project(self.current + self._square(self.draws.at(self.done)))
+        self.points = self.ball.project(
+            self.current + self._square(self.draws[0][self.rows, self.done])
+        )
         self.done += 1
 
     def _square(self, draws: Tensor) -> Tensor:

@@ -27,59 +27,42 @@ class StableAdaptivePGD(IteratedAttack):
     The parameters are those of :class:`IteratedAttack`."""
 
     def walk(self, ball: Ball, start: Tensor) -> Walk:
-        moments = GradientMoments.none(start)
-        return _Adaptive(ball, start, moments, self.eps, checkpoints(self.max_iter))
+        none = torch.zeros_like(start)
+        return _Adaptive(ball, start, none, none, self.eps, checkpoints(self.max_iter))
 
 
 @dataclass
 class _Adaptive(Walk):
-    """The equations of the class, eta being `step`; it is halved after some of the steps."""
+    """The equations of the class, eta being `step`; it is halved after some of the steps.
 
-    moments: "GradientMoments"
+    `mean` and `square` are the moments of the gradient, normalised per sample ``[n, *shape]``."""
+
+    mean: Tensor
+    square: Tensor
     step: float
     halvings: list[int]
     done: int = 0
 
     def advance(self, values: Tensor, gradient: Tensor) -> None:
-        self.moments = self.moments.after(gradient)
-        change = self.ball.step(self.moments.direction() * self.step, self.step)
-        self.points = self.ball.project(self.points + change)
+        self.mean, self.square = update_moments(self.mean, self.square, gradient)
+        direction = self.mean / self.square.sqrt().add_(SMALLEST)
+        self.points = self.ball.project(
+            self.points + self.ball.step(direction * self.step, self.step)
+        )
         self.done += 1
         if self.done in self.halvings:
             self.step /= 2
 
 
-@dataclass
-class GradientMoments:
-    """Moments of the gradient, normalised per sample ``[n, *shape]``."""
-
-    mean: Tensor
-    square: Tensor
-
-    @classmethod
-    def none(cls, like: Tensor) -> "GradientMoments":
-        """Before the first step."""
-        return cls(torch.zeros_like(like), torch.zeros_like(like))
-
-    def of(self, which: Tensor) -> "GradientMoments":
-        """Those of some samples, rows [m]."""
-        return GradientMoments(self.mean[which], self.square[which])
-
-    def after(self, gradient: Tensor) -> "GradientMoments":
-        """With another gradient ``[n, *shape]``."""
-        # Scaled first, so that squares of small gradients do not underflow.
-        dims = tuple(range(1, gradient.ndim))
-        largest = gradient.abs().amax(dims, keepdim=True)
-        scaled = gradient / _divisor(largest)
-        square = scaled.square()
-        mean, mean_square = (g.mean(dims, keepdim=True) for g in (scaled.abs(), square))
-        first, second = scaled.div_(_divisor(mean)), square.div_(_divisor(mean_square))
-        first.add_(self.mean, alpha=KEPT)
-        return GradientMoments(first, second.add_(self.square, alpha=KEPT_SQUARES))
-
-    def direction(self) -> Tensor:
-        """``m / (sqrt v + 1e-12)``."""
-        return self.mean / self.square.sqrt().add_(SMALLEST)
+def update_moments(mean: Tensor, square: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+    """m and v with another gradient ``[n, *shape]``; where that is 0 its terms are."""
+    # Scaled first, so that squares of small gradients do not underflow.
+    dims = tuple(range(1, gradient.ndim))
+    scaled = gradient / _divisor(gradient.abs().amax(dims, keepdim=True))
+    squared = scaled.square()
+    means = (g.mean(dims, keepdim=True) for g in (scaled.abs(), squared))
+    first, second = (g.div_(_divisor(m)) for g, m in zip((scaled, squared), means, strict=True))
+    return first.add_(mean, alpha=KEPT), second.add_(square, alpha=KEPT_SQUARES)
 
 
 def _divisor(scale: Tensor) -> Tensor:

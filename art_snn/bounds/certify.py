@@ -14,7 +14,7 @@ from art_snn.checks import require, require_choice, require_count, require_numbe
 from art_snn.classifier.inputs import as_array, checked_samples, class_indices, network_behind
 from art_snn.encoders import Poisson
 from art_snn.layers import device_of
-from art_snn.metrics.shares import Share
+from art_snn.metrics.robust import Share
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
 

@@ -19,8 +19,8 @@ from art_snn.findings.examination import make_subject, run_checks
 from art_snn.findings.finding import UPPER_BOUND, Finding, Remedy, Subject
 from art_snn.seeding import seeded
 
-ATTACK_BENCH = "AttackBench: Cinà et al., AAAI 2025"
-FEWEST = 2
+_ATTACK_BENCH = "AttackBench: Cinà et al., AAAI 2025"
+_FEWEST = 2
 
 
 @dataclass
@@ -72,14 +72,14 @@ class Path:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Attacked(Subject):
+class _Attacked(Subject):
     """Samples with an untargeted attack on them, which runs once."""
 
     attack: EvasionAttack
 
     @cached_property
     def run(self) -> tuple[np.ndarray, Path]:
-        """What the attack returns ``(N, *input_shape)``, and what it computed on its way."""
+        """Samples that the attack returns ``(N, *input_shape)``, and points on its way."""
         device = self.estimator.device
         x = torch.as_tensor(self.x, dtype=torch.float64, device=device).flatten(1)
         classes, margins = torch.as_tensor(self.y, device=device), x.new_zeros(len(x))
@@ -113,7 +113,7 @@ class Attacked(Subject):
         return np.where(which, self.run[0], self.x).astype(self.x.dtype)
 
 
-def not_numbers(subject: Attacked) -> Finding | None:
+def _not_numbers(subject: _Attacked) -> Finding | None:
     """Some returned samples are NaN or infinite."""
     count = int((~subject.finite).sum())
     if not count:
@@ -135,7 +135,7 @@ def not_numbers(subject: Attacked) -> Finding | None:
     )
 
 
-def out_of_ball(subject: Attacked) -> Finding | None:
+def _out_of_ball(subject: _Attacked) -> Finding | None:
     """Some returned samples are farther than the budget from the originals."""
     x, returned = (torch.as_tensor(a, device="cpu").double() for a in (subject.x, subject.returned))
     far = distances(subject.norm, x, returned, 0)
@@ -147,7 +147,7 @@ def out_of_ball(subject: Attacked) -> Finding | None:
         "returned-beyond-budget",
         "returned samples beyond the budget",
         {"samples": count, "of": len(x), "largest": largest, "eps": subject.eps},
-        f"if any change is longer than eps, by more than rounding ({ATTACK_BENCH})",
+        f"if any change is longer than eps, by more than rounding ({_ATTACK_BENCH})",
         (
             Remedy(
                 "Project the returned samples, or do not count them. Give the attack the norm and "
@@ -160,7 +160,7 @@ def out_of_ball(subject: Attacked) -> Finding | None:
     )
 
 
-def out_of_range(subject: Attacked) -> Finding | None:
+def _out_of_range(subject: _Attacked) -> Finding | None:
     """Some returned samples have values that no sample can have."""
     low, high = subject.limits
     out = (subject.returned < low) | (subject.returned > high)
@@ -172,7 +172,7 @@ def out_of_range(subject: Attacked) -> Finding | None:
         "returned-outside-range",
         "returned samples outside the range",
         {"samples": count, "of": len(out), "lowest value": lowest, "highest value": highest},
-        f"if any value is outside clip_values, by more than rounding ({ATTACK_BENCH})",
+        f"if any value is outside clip_values, by more than rounding ({_ATTACK_BENCH})",
         (Remedy("Clip the returned samples, and check again whether they are misclassified."),),
         sentence=f"The attack gave {count} of {len(out)} samples values that none can have; "
         f"returned values reach from {lowest:.4g} to {highest:.4g}.",
@@ -180,7 +180,7 @@ def out_of_range(subject: Attacked) -> Finding | None:
     )
 
 
-def silent_successes(subject: Attacked) -> Finding | None:
+def _silent_successes(subject: _Attacked) -> Finding | None:
     """The attack computed an adversarial of a sample, and returned something else."""
     _, path = subject.run
     points = path.points.view(subject.x.shape).cpu().numpy().astype(subject.x.dtype)
@@ -202,7 +202,7 @@ def silent_successes(subject: Attacked) -> Finding | None:
     )
 
 
-CHECKS_OF_ATTACKS = (not_numbers, out_of_ball, out_of_range, silent_successes)
+CHECKS_OF_ATTACKS = (_not_numbers, _out_of_ball, _out_of_range, _silent_successes)
 """Every check of an attack, one kind of finding each."""
 
 
@@ -231,12 +231,12 @@ def examine_attack(
     :return: the findings, in the order of CHECKS_OF_ATTACKS.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, a bad setting, a targeted attack, one on
-        another classifier or behind preprocessing, or one that returns no such samples."""
+        another classifier or after preprocessing, or one that returns no such samples."""
     estimator = _examinable(attack)
     remedy = "SpikeRetiming keeps its shifts by construction; art_snn.attacks.shifts measures them."
     fits = require_measure(norm) != SHIFT
     require(fits, "norm", "numpy.inf, 2 or 0", shown(norm), remedy)
-    subject = make_subject(Attacked, estimator, x, y, eps, norm, batch_size, seed, attack=attack)
+    subject = make_subject(_Attacked, estimator, x, y, eps, norm, batch_size, seed, attack=attack)
     return run_checks(CHECKS_OF_ATTACKS, subject, type(attack).__name__)
 
 
@@ -251,23 +251,23 @@ def _examinable(attack: EvasionAttack) -> PyTorchClassifier:
     require(fits, "attack", "one on a classifier of torch's", f"one on {kind.__name__}", remedy)
     remedy = "Any class but the true one counts here: build it with targeted=False."
     require(not attack.targeted, "attack", "an untargeted one", "a targeted one", remedy)
-    remedy = "Put it into the network; behind it, budget and range have another unit."
+    remedy = "Put it into the network; after it, budget and range have another unit."
     expected, got = "one on a classifier without preprocessing", "one with it"
     require(reaches_as_it_is(attack.estimator), "attack", expected, got, remedy)
     return attack.estimator
 
 
-def few_gradients(outcome: Outcome) -> Finding | None:
+def _few_gradients(outcome: Outcome) -> Finding | None:
     """Hardly a stage followed a gradient of the network."""
     ran, total = (sum(one.gradient for one in stages) for stages in _planned(outcome))
     # Plans of a single stage, as for some norms, ask for one.
-    if not total or ran >= min(FEWEST, len(_planned(outcome)[1])):
+    if not total or ran >= min(_FEWEST, len(_planned(outcome)[1])):
         return None
     return Finding(
         "few-gradients",
         "too few attacks with a gradient",
         {"stages with a gradient": ran, "that were planned": total},
-        f"if fewer than {FEWEST} stages have one, or the only stage of a plan has none (ours)",
+        f"if fewer than {_FEWEST} stages have one, or the only stage of a plan has none (ours)",
         (
             Remedy(
                 "To survive random search is no robustness. art-snn inspect lists the rules that "
@@ -285,7 +285,7 @@ def _planned(outcome: Outcome) -> tuple[list[StageRecord], list[StageRecord]]:
     return ran, [*ran, *outcome.skipped]
 
 
-def stages_skipped(outcome: Outcome) -> Finding | None:
+def _stages_skipped(outcome: Outcome) -> Finding | None:
     """Stages that follow a gradient did not run; those that would repeat another do not count."""
     skipped = [one for one in outcome.skipped if one.gradient and one.status == "skipped"]
     if not skipped:
@@ -308,7 +308,7 @@ def stages_skipped(outcome: Outcome) -> Finding | None:
     )
 
 
-CHECKS_OF_OUTCOMES = (few_gradients, stages_skipped)
+CHECKS_OF_OUTCOMES = (_few_gradients, _stages_skipped)
 """Every check of an outcome, one kind of finding each."""
 
 

@@ -15,7 +15,7 @@ from art_snn.attacks.randomness import EVALUATIONS, random
 from art_snn.checks import ArgumentError, cuts_gradients
 from art_snn.seeding import seeded
 
-Severity = Literal["error", "warning"]
+_Severity = Literal["error", "warning"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Finding:
     remedies: tuple[Remedy, ...]
     about: str = "network"
     sentence: str = ""
-    severity: Severity = "warning"
+    severity: _Severity = "warning"
     eps: float | None = None
 
     @property
@@ -114,7 +114,7 @@ class Subject:
 
     @cached_property
     def random(self) -> bool:
-        """Whether predictions of the same samples differ from draw to draw."""
+        """True where predictions of the same samples differ from draw to draw."""
         return random(self.evaluations, self.y)
 
     @cached_property
@@ -126,7 +126,7 @@ class Subject:
 
     @property
     def stateful(self) -> bool:
-        """Whether the same samples from the same random state have other predictions."""
+        """True where the same samples from the same random state have other predictions."""
         return not np.array_equal(*self.again, equal_nan=True)
 
     @cached_property
@@ -140,7 +140,7 @@ class Subject:
         return np.asarray((self.clean.argmax(1) == self.y) & self.answered)
 
     def wrong(self, x: np.ndarray) -> np.ndarray:
-        """Whether what was made of the samples is misclassified, bool (N,).
+        """True where what was made of the samples is misclassified, bool (N,).
 
         Of random networks the majority of five predictions decides."""
         votes = np.zeros(len(x))
@@ -185,5 +185,5 @@ class Subject:
 
     @property
     def reach(self) -> float:
-        """How far two samples of that range can be apart: its width, in norm 2 its diagonal."""
+        """The largest distance of two samples of that range: its width, in norm 2 its diagonal."""
         return self.span * (float(np.sqrt(self.x[0].size)) if self.norm == 2 else 1.0)

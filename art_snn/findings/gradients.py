@@ -11,11 +11,11 @@ from art_snn.findings.finding import NATIVE, OTHER_RULES, SEARCH, Finding, Remed
 from art_snn.gradients import Native
 from art_snn.network import SpikingNetwork
 
-UNSTABLE = 0.5
-DIRECTIONS = 100
-RADIUS = 8 / 255
+_UNSTABLE = 0.5
+_DIRECTIONS = 100
+_RADIUS = 8 / 255
 """In the width of the range of the samples."""
-TINY = 1e-6
+_TINY = 1e-6
 
 
 def gradients_cut(subject: Subject) -> Finding | None:
@@ -91,31 +91,31 @@ def mixed_gradients(subject: Subject) -> Finding | None:
 
 
 def unstable_loss(subject: Subject) -> Finding | None:
-    """What the gradient says holds nowhere near the sample."""
+    """The outputs change near the sample by far more than the gradient says."""
     x, y = subject.x[subject.correct], subject.y[subject.correct]
     if not len(x):
         return None
     here = _margins(subject, x, y)
-    radius = RADIUS * subject.span
+    radius = _RADIUS * subject.span
     if subject.norm not in (FLIPS, SHIFT):
         radius = min(radius, subject.eps)
     values = subject.estimator.clip_values
     changes = []
-    for draw in range(DIRECTIONS):
+    for draw in range(_DIRECTIONS):
         noise = uniform_noise(torch.as_tensor(x, device="cpu"), subject.seed, draw).numpy()
         near = x + radius * noise
         near = near if values is None else np.clip(near, *values)
         there = _margins(subject, near.astype(x.dtype), y)
-        relative = np.abs(there - here) / np.maximum(np.abs(here), TINY)
+        relative = np.abs(there - here) / np.maximum(np.abs(here), _TINY)
         changes.append(np.nan_to_num(relative, nan=1.0))
     change = float(np.median(np.minimum(np.mean(changes, axis=0), 1)))
-    if change <= UNSTABLE:
+    if change <= _UNSTABLE:
         return None
     return Finding(
         "unstable-outputs",
         "unstable outputs",
         {"median relative change of the margin": change, "radius": radius},
-        f"if it is above {UNSTABLE:g} over {DIRECTIONS} random directions (after the second "
+        f"if it is above {_UNSTABLE:g} over {_DIRECTIONS} random directions (after the second "
         "indicator of Pintor et al., NeurIPS 2022, whose limit of 0.1 spikes exceed by themselves)",
         (Remedy("Average gradients over noise of that radius."), SEARCH),
         sentence=f"Random changes of at most {radius:.3g} alter the lead of the true class by "

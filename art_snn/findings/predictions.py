@@ -15,12 +15,12 @@ from art_snn.findings.finding import DRAWS, MARGIN, Finding, Remedy, Subject
 NARROW, LARGE, SMALL = 1 / 16, 0.5, 1e-3
 
 RANDOM = "random-network"
-ALONE = 1e-3
+_ALONE = 1e-3
 """Relative change of logits between a sample alone and in a batch."""
-CALLED = 8
+_CALLED = 8
 """Samples that are predicted one by one."""
-OF_ONE = 1e-5
-SATURATED = 0.1
+_OF_ONE = 1e-5
+_SATURATED = 0.1
 
 
 def range_unknown(subject: Subject) -> Finding | None:
@@ -128,19 +128,19 @@ def batch_dependent(subject: Subject) -> Finding | None:
     """A prediction depends on what else is in the batch."""
     if subject.random or subject.stateful:
         return None
-    x = subject.x[:CALLED]
+    x = subject.x[:_CALLED]
     single = np.concatenate([subject.logits(x[i : i + 1]) for i in range(len(x))])
     together, alone = (np.nan_to_num(logits) for logits in (subject.logits(x), single))
     lengths = np.linalg.norm(together, axis=1)
     change = np.linalg.norm(alone - together, axis=1) / np.where(lengths > 0, lengths, 1)
     median = float(np.median(change))
-    if median <= ALONE:
+    if median <= _ALONE:
         return None
     return Finding(
         "batch-dependent",
         "predictions depend on the batch",
         {"median relative change of the logits": median, "samples": len(x)},
-        f"if the median change between a sample alone and in a batch is above {ALONE:g} (ours; "
+        f"if the median change between a sample alone and in a batch is above {_ALONE:g} (ours; "
         "rounding changes a few spikes)",
         (Remedy("Put batch norm into evaluation mode, and look for means over the batch."),),
         sentence=f"The outputs for a sample alone and in a batch of {len(x)} differ by "
@@ -182,7 +182,7 @@ def _digests(network: nn.Module) -> dict[str, str]:
 
 def random_network(subject: Subject) -> Finding | None:
     """Predictions of the same samples differ from draw to draw."""
-    # A network that nobody resets differs from call to call as well, and not by chance.
+    # A network that is not reset differs from call to call as well, and not by chance.
     if not subject.random or subject.stateful:
         return None
     evaluations = subject.evaluations
@@ -228,14 +228,14 @@ def probabilities(subject: Subject) -> Finding | None:
     """The classifier returns probabilities, whose logarithms saturate, instead of logits."""
     clean = subject.clean[subject.answered]
     off = float(np.abs(clean.sum(1) - 1).max(initial=0))
-    inside = clean.min(initial=0) > -OF_ONE and clean.max(initial=0) < 1 + OF_ONE
-    if not (len(clean) and inside and off < OF_ONE):
+    inside = clean.min(initial=0) > -_OF_ONE and clean.max(initial=0) < 1 + _OF_ONE
+    if not (len(clean) and inside and off < _OF_ONE):
         return None
     return Finding(
         "probabilities",
         "probabilities instead of logits",
         {"largest distance of their sum from 1": off},
-        f"if all outputs lie in [0, 1] and sum to 1 within {OF_ONE:g} (AutoAttack)",
+        f"if all outputs lie in [0, 1] and sum to 1 within {_OF_ONE:g} (AutoAttack)",
         (Remedy("Take the softmax out of the network, or attack before it."),),
         sentence="All outputs lie between 0 and 1 and sum to 1. Such probabilities hardly change "
         "where the network is sure, so gradients are lost.",
@@ -249,14 +249,14 @@ def saturated(subject: Subject) -> Finding | None:
     losses = -np.asarray(log_softmax(clean, axis=1))[rows, subject.y][subject.correct]
     zero = losses <= np.finfo(np.float32).eps
     share = float(zero.mean()) if len(zero) else 0.0
-    if share <= SATURATED:
+    if share <= _SATURATED:
         return None
     return Finding(
         "saturated-loss",
         "loss that rounds to 0",
         {"share of samples whose cross entropy is 0": share},
-        f"if it is 0 in single precision for more than {SATURATED:g} of the samples that are right "
-        "(ours, after defensive distillation: Carlini and Wagner, 2017)",
+        f"if it is 0 in single precision for more than {_SATURATED:g} of the samples that are "
+        "right (ours, after defensive distillation: Carlini and Wagner, 2017)",
         (MARGIN,),
         sentence=f"The loss (cross entropy) rounds to 0 for {zero.sum()} of {len(zero)} correctly "
         "classified samples, so its gradient gives no direction.",

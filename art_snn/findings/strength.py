@@ -28,11 +28,11 @@ from art_snn.seeding import seeded
 
 DRAWS = 10
 """Random points at the rim of the ball."""
-WINDOW = 10
+_WINDOW = 10
 """Steps at the end of the white box."""
 BEYOND = 0.002
 CERTAIN, POINT, FALLING = 0.99, 0.01, 0.05
-LIMIT = (
+_LIMIT = (
     f"more than {BEYOND:g} of all samples that the gradient attack leaves (AutoAttack: Croce and "
     "Hein, ICML 2020), and the gradient attack does not break more at "
     f"p < {SIGNIFICANT:g} (McNemar)"
@@ -95,7 +95,7 @@ class WhiteBox(Subject):
 
     @cached_property
     def transfers(self) -> list[Robustness]:
-        """What is crafted on every source, and shown to the network at the end."""
+        """Adversarials crafted on every source, and shown to the network at the end."""
         attacks = [OnwardPGD(source, **self._settings()) for source in self.sources]
         return [self._outcome(attack) for attack in attacks]
 
@@ -128,7 +128,7 @@ class _Traced(AutoPGD):
         left = ~best.broken
         if left.any():
             # Fewer steps than that where the last samples leave because they have no answer.
-            rise = history.best[-1] - history.best[max(-1 - WINDOW, -len(history.best))]
+            rise = history.best[-1] - history.best[max(-1 - _WINDOW, -len(history.best))]
             self.rises.append(rise[left].double().cpu().numpy())
 
 
@@ -184,7 +184,7 @@ def noise_as_strong(subject: WhiteBox) -> Finding | None:
     return _as_strong(subject, subject.noise, *names, *words)
 
 
-def search_as_strong(subject: WhiteBox) -> Finding | None:
+def _search_as_strong(subject: WhiteBox) -> Finding | None:
     """A search that asks for no gradient finds what the white box does not."""
     if subject.square is None:
         return None
@@ -193,8 +193,8 @@ def search_as_strong(subject: WhiteBox) -> Finding | None:
     return _as_strong(subject, subject.square, *names, *words, SEARCH)
 
 
-def transfer_as_strong(subject: WhiteBox) -> Finding | None:
-    """What is crafted on another network breaks what the white box does not."""
+def _transfer_as_strong(subject: WhiteBox) -> Finding | None:
+    """Adversarials of another network break samples that the white box does not."""
     names = "transfer-as-strong", "an attack on another network is as strong", "transfer"
     words = "An attack on another network", "AutoPGD on one of the sources breaks"
     controls = sorted(subject.transfers, key=lambda outcome: -outcome.flipped.sum())
@@ -221,11 +221,11 @@ def _as_strong(
         return None
     evidence, sentence = _evidence(by, subject, control), _sentence(words, subject, control)
     told = (OTHER_RULES, *remedies)
-    return Finding(kind, title, evidence, f"if {limit} {LIMIT}", told, sentence=sentence)
+    return Finding(kind, title, evidence, f"if {limit} {_LIMIT}", told, sentence=sentence)
 
 
 def _sentence(words: str, subject: WhiteBox, control: Robustness) -> str:
-    """What a control, in words, broke, and the white box did not."""
+    """A sentence on the samples that a control broke, and the white box did not."""
     _, missed, _ = paired_difference(subject.white, control)
     broke = f"{control.flipped.sum()} of {subject.correct.sum()} samples at eps {subject.eps:.4g}"
     white = f"the gradient attack broke {subject.white.flipped.sum()}, but missed {missed} of these"
@@ -275,10 +275,10 @@ def loss_still_rises(subject: WhiteBox) -> Finding | None:
         "the attack stops too early",
         {"median rise of the cross entropy": median, "samples": len(rises)},
         f"if the best loss of unbroken samples rises by more than {FALLING:g} over the last "
-        f"{WINDOW} steps: incomplete optimisation (Pintor et al., NeurIPS 2022)",
+        f"{_WINDOW} steps: incomplete optimisation (Pintor et al., NeurIPS 2022)",
         (STEPS,),
         sentence=f"After {subject.max_iter} steps at eps {subject.eps:.4g} the loss still rises, "
-        f"by {median:.3g} over the last {WINDOW} (median of the {len(rises)} that survive).",
+        f"by {median:.3g} over the last {_WINDOW} (median of the {len(rises)} that survive).",
     )
 
 
@@ -286,8 +286,8 @@ CHECKS_OF_STRENGTH: tuple[Callable[[WhiteBox], Finding | None], ...] = (
     whole_range_survived,
     noise_as_strong,
     one_step_as_strong,
-    search_as_strong,
-    transfer_as_strong,
+    _search_as_strong,
+    _transfer_as_strong,
     steps_still_help,
     loss_still_rises,
 )
@@ -323,7 +323,7 @@ def examine_strength(
     :param square_iter: iterations of SquareAttack, which is left out where there are no clip_values
         or samples are no images.
     :return: the findings, in the order of CHECKS_OF_STRENGTH."""
-    least, remedy = 2 * WINDOW, "A hundred steps are usual."
+    least, remedy = 2 * _WINDOW, "A hundred steps are usual."
     settings = {
         "sources": require_sources(sources, estimator),
         "max_iter": require_whole("max_iter", max_iter, least=least, remedy=remedy),

@@ -16,14 +16,14 @@ RELATIVE_TOLERANCE = 1e-3
 """Largest difference between replayed and recorded current, relative to the sample's largest."""
 TF32_TOLERANCE = 1e-2
 """The same where CUDA rounds single precision to ten bits, as convolutions do by default."""
-HALF_TOLERANCE = 8
+_HALF_TOLERANCE = 8
 """The same in half precision, in units of the last place of 1."""
-ABSOLUTE_TOLERANCE = 1e-6
+_ABSOLUTE_TOLERANCE = 1e-6
 """Difference that always passes, in thresholds: rounding around a current of zero."""
 
 OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
 
-REMEMBERED = 64
+_REMEMBERED = 64
 """Answers of the probe that a network keeps: one for each input shape and state of its weights."""
 
 
@@ -64,7 +64,7 @@ def collapse_objection(network: Differentiable, encoded: Tensor) -> str | None:
 
 def remember(answers: dict[Hashable, Any], key: Hashable, answer: object) -> None:
     """Keep one answer more, and not too many."""
-    if len(answers) >= REMEMBERED and key not in answers:
+    if len(answers) >= _REMEMBERED and key not in answers:
         answers.clear()
     answers[key] = answer
 
@@ -136,13 +136,13 @@ def excess_of(replayed: Tensor, recorded: Tensor, threshold: float) -> Tensor:
     wide = torch.promote_types(recorded.dtype, torch.float32)
     difference = torch.sub(replayed.detach(), recorded).abs_().amax(dims).to(wide)
     allowed = recorded.abs().amax(dims).to(wide) * tolerance(recorded)
-    return (difference - allowed - ABSOLUTE_TOLERANCE * threshold).amax()
+    return (difference - allowed - _ABSOLUTE_TOLERANCE * threshold).amax()
 
 
 def tolerance(recorded: Tensor) -> float:
     """Largest relative difference that rounding may cause between a replay and its recording."""
     if recorded.dtype.itemsize < 4:
-        return max(HALF_TOLERANCE * torch.finfo(recorded.dtype).eps, RELATIVE_TOLERANCE)
+        return max(_HALF_TOLERANCE * torch.finfo(recorded.dtype).eps, RELATIVE_TOLERANCE)
     return TF32_TOLERANCE if _rounds_to_tf32(recorded) else RELATIVE_TOLERANCE
 
 

@@ -155,7 +155,7 @@ def require_rule(argument: str, rule: object) -> None:
         )
 
 
-REMEMBERED_RULES = 8
+_REMEMBERED_RULES = 8
 """Rules whose memory a network keeps, in one thread or task; the oldest leave."""
 
 
@@ -173,7 +173,7 @@ def kept(memory: Mapping[Gradient, Any], samples: Tensor) -> dict[Gradient, Any]
 def with_memory(memory: Mapping[Gradient, Any], rule: Gradient, value: Any) -> dict[Gradient, Any]:
     """A new memory with the value of a rule as its newest entry; tasks may share the old one."""
     others = {other: memory[other] for other in memory if other != rule}
-    return dict([*others.items(), (rule, value)][-REMEMBERED_RULES:])
+    return dict([*others.items(), (rule, value)][-_REMEMBERED_RULES:])
 
 
 def simulation(site: Site, current: Tensor) -> Tensor:

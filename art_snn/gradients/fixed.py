@@ -124,7 +124,7 @@ class FixedWeights(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        about_object = getattr(func, "__name__", "") in ABOUT_OBJECTS
+        about_object = getattr(func, "__name__", "") in _ABOUT_OBJECTS
         if self.paused or func in METADATA or about_object or _is_checkpointed():
             return func(*args, **kwargs)
         args = tuple(map(_constant, args))
@@ -168,7 +168,7 @@ METADATA = frozenset(
 }
 """Questions to a tensor whose answers do not depend on its values."""
 
-ABOUT_OBJECTS = {
+_ABOUT_OBJECTS = {
     *("__set__", "__delete__", "requires_grad_", "retain_grad"),
     *("register_hook", "register_post_accumulate_grad_hook"),
 }

@@ -14,20 +14,20 @@ from art_snn.gradients.rules import EOT, GRADIENTS, VARIANTS, Extended, Mean
 from art_snn.gradients.rules.eot import MOST_DRAWS
 from art_snn.gradients.temporal import TemporalGradient
 
-WRAPPERS: dict[str, type[EOT] | type[Extended]] = {"eot": EOT, "extended": Extended}
-LONGER = re.compile(r"(.+)-([0-9]+)-steps")
-LONGEST = 80
+_WRAPPERS: dict[str, type[EOT] | type[Extended]] = {"eot": EOT, "extended": Extended}
+_LONGER = re.compile(r"(.+)-([0-9]+)-steps")
+_LONGEST = 80
 """Letters of the longest name of a rule."""
-DEEP = re.compile(r"(eot-(extended-|mean-)*){5}|-(?!0*100000-)0*[1-9][0-9]{5,}-steps")
+_DEEP = re.compile(r"(eot-(extended-|mean-)*){5}|-(?!0*100000-)0*[1-9][0-9]{5,}-steps")
 """Ten draws of ten draws of ... that are more than MOST_DRAWS, and more than MOST_STEPS."""
-GRAMMAR = (
+_GRAMMAR = (
     "Any of them may stand in eot-NAME, extended-NAME, NAME-32-steps and mean-NAME-NAME; a rule "
     "of your own is passed as an instance."
 )
 
 
-CALL = re.compile(r"\s*([^\s()=,][^()=,]*?)\s*(?:\((.*)\))?\s*", re.DOTALL)
-NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf", re.IGNORECASE)
+_CALL = re.compile(r"\s*([^\s()=,][^()=,]*?)\s*(?:\((.*)\))?\s*", re.DOTALL)
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf", re.IGNORECASE)
 
 
 def split_calls(text: str) -> list[str]:
@@ -50,7 +50,7 @@ def parse_call(text: str, argument: str = "call") -> tuple[str, dict[str, Any]]:
 
     :param argument: named in complaints.
     :raises ValueError: for a text of another form, or an option that occurs twice."""
-    call, options = CALL.fullmatch(text), dict[str, Any]()
+    call, options = _CALL.fullmatch(text), dict[str, Any]()
     expected, remedy = "name or name(option=value, ...)", "Separate the options by commas."
     require(call and text.count("(") == text.count(")"), argument, expected, shown(text), remedy)
     assert call is not None
@@ -65,7 +65,7 @@ def parse_call(text: str, argument: str = "call") -> tuple[str, dict[str, Any]]:
 def _parse_value(text: str) -> Any:
     """A number, a truth value, or the text as it is."""
     top, slash, bottom = text.partition("/")
-    if NUMBER.fullmatch(top) and (NUMBER.fullmatch(bottom) if slash else True):
+    if _NUMBER.fullmatch(top) and (_NUMBER.fullmatch(bottom) if slash else True):
         if slash:
             return float(top) / float(bottom) if float(bottom) else text
         return int(top) if top.lstrip("+-").isdigit() else float(top)
@@ -85,19 +85,19 @@ def parse_rule(text: str, argument: str = "gradient") -> Gradient:
         of more than 80 letters, 10,000 draws or 100,000 steps; the message lists what is known."""
     name, options = parse_call(text, argument) if "(" in text else (text, {})
     if not _readable(name):
-        limits = f"{LONGEST} letters, {MOST_DRAWS} draws and {MOST_STEPS} steps"
+        limits = f"{_LONGEST} letters, {MOST_DRAWS} draws and {MOST_STEPS} steps"
         raise invalid(argument, f"a rule of at most {limits}", shown(name), "Take a shorter one.")
     rule = _rule(name)
     if rule is None:
         names = ", ".join(map(repr, (*GRADIENTS, *VARIANTS)))
-        raise invalid(argument, f"one of {names}", shown(name), GRAMMAR)
+        raise invalid(argument, f"one of {names}", shown(name), _GRAMMAR)
     for option, value in options.items():
         rule = set_hyperparameter(rule, option, value, argument)
     return rule
 
 
 def _readable(name: str) -> bool:
-    return len(name) <= LONGEST and not DEEP.search(name)
+    return len(name) <= _LONGEST and not _DEEP.search(name)
 
 
 def _rule(name: str) -> Gradient | None:
@@ -105,14 +105,14 @@ def _rule(name: str) -> Gradient | None:
         return GRADIENTS[name]()
     if name in VARIANTS:
         return VARIANTS[name]
-    longer = LONGER.fullmatch(name)
+    longer = _LONGER.fullmatch(name)
     if longer is not None:
         inner, steps = _rule(longer[1]), int(longer[2])
         return None if inner is None or steps < 1 else Extended(inner, steps=steps)
     outer, _, rest = name.partition("-")
-    if outer in WRAPPERS:
+    if outer in _WRAPPERS:
         inner = _rule(rest)
-        return None if inner is None else WRAPPERS[outer](inner)
+        return None if inner is None else _WRAPPERS[outer](inner)
     several = _rules(rest.split("-")) if outer == "mean" else []
     return Mean(*several) if len(several) > 1 else None
 

@@ -101,19 +101,16 @@ class AdaptedNetwork(SpikingNetwork):
 
     def averages(self, name: str, batches: Sequence[Tensor]) -> list[Tensor]:
         first, runner = self.neuron_layers()[0], self._ready()
-        by_steps = torch.is_grad_enabled() and runner.steps_alone
-        remedy = 'Set gradient="native", or take the activations without a graph.'
+        fits = not (torch.is_grad_enabled() and runner.steps_alone)
         expected = "an x without a graph, since the model calls its neurons step by step"
-        fits = not by_steps or isinstance(self.rule, Native)
+        remedy = "Take the activations without a graph."
         require(fits, "x", expected, "one that requires a gradient", remedy)
         averages = []
         with calls_of(self.get_submodule(name)) as calls, calls_of(first.module) as clock:
             for batch in batches:
-                # The first pass with a graph verifies the model, by passes of its own.
-                for _ in range(2 if by_steps else 1):
-                    calls.clear()
-                    clock.clear()
-                    self(batch)
+                calls.clear()
+                clock.clear()
+                self(batch)
                 runner = self._ready()
                 steps = runner.steps_in(first, clock)
                 averages.append(runner.average(name, calls, len(batch), steps))
@@ -197,36 +194,20 @@ class AdaptedNetwork(SpikingNetwork):
         hint = " adapt(..., elsewhere='native') leaves that neuron its own gradient."
         where = (self.sites(), argument, self.encoder)
         check_applicable(rule, *where, excluded=excluded, hint=hint if some else "")
-        if excluded:
-            self._refuse_conversion(rule, argument)
-
-    def _refuse_conversion(self, rule: Gradient, argument: str) -> None:
-        """Refuse a rule whose ANN fires no spikes, which the model needs."""
-        runner = self._ready()
-        if isinstance(rule, Composite):
-            for part in rule.parts:
-                self._refuse_conversion(part, argument)
-        elif isinstance(rule, Conversion):
+        conversion = _find_conversion(rule) if excluded else None
+        if conversion is not None:
             needs = "the model's own loop needs them"
             expected = "a rule for models that call their neurons step by step"
             if not runner.steps_alone:
                 needs = f"{next(iter(runner.natives))} does"
                 expected = "a rule for models of which neurons keep their own gradient"
-            got = f"{rule}, whose ANN fires no spikes, and {needs}"
+            got = f"{conversion}, whose ANN fires no spikes, and {needs}"
             remedy = "All other rules are, where their neurons suit them."
             raise invalid(argument, expected, got, remedy)
 
     def averaging_objection(self) -> str | None:
-        reason, runner = super().averaging_objection(), self._ready()
-        if reason is not None:
-            return reason
-        if runner.steps_alone:
-            return "the model calls its neurons step by step"
-        if runner.natives:
-            return f"{next(iter(runner.natives))} is differentiated by its own gradient"
-        if self.makes_own_time:
-            return "the model makes its time steps itself"
-        return "the readout is a function" if callable(self.readout) else None
+        reason = super().averaging_objection() or self.bounds_objection()
+        return reason or ("the readout is a function" if callable(self.readout) else None)
 
     def bounds_objection(self) -> str | None:
         runner = self._ready()
@@ -253,6 +234,12 @@ class AdaptedNetwork(SpikingNetwork):
 
     def timing(self) -> str:
         return super().timing() + (", one step in a call" if self.traits.single else "")
+
+
+def _find_conversion(rule: Gradient) -> Conversion | None:
+    if isinstance(rule, Composite):
+        return next(filter(None, map(_find_conversion, rule.parts)), None)
+    return rule if isinstance(rule, Conversion) else None
 
 
 def _path(member: Member) -> str:
@@ -362,8 +349,8 @@ def _check_model(model: object, *, native: bool) -> None:
     ours = [name for name, module in model.named_modules() if isinstance(module, Neuron)]
     remedy = "Build a SpikingNetwork of it."
     require(not ours, "model", "neurons of one framework", f"art_snn's {ours[:1]}", remedy)
-    kind = torch.jit.ScriptModule
-    names = [name or "the model" for name, m in model.named_modules() if isinstance(m, kind)]
+    modules = list(model.named_modules())
+    names = [name or "the model" for name, m in modules if isinstance(m, torch.jit.ScriptModule)]
     got = f"{', '.join(names)} compiled by torch.jit"
     remedy = "Give the model as it was before torch.jit.script or torch.jit.trace."
     require(not names, "model", "modules of Python", got, remedy)

@@ -46,9 +46,6 @@ _TRIES = 8
 _FIRST, _EVERY = (4, 8, 16), 32
 # Gradient passes after which the model is run once more.
 
-_Check = tuple[Hashable, Callable[[], object]]
-# What an answer depends on, and what finds it: False where it is not known yet.
-
 
 def settle(runner: Runner, x: Tensor) -> Hashable:
     """Find out the traits of the model once for every setup of it; returns that setup."""
@@ -76,45 +73,33 @@ def verify(runner: Runner, rule: Gradient | None, x: Tensor, setup: Hashable) ->
         return
     if not len(x) or _changes(runner.model):
         return
-    checks = _checks(runner, rule, x, setup)
-    missing = [(key, check) for key, check in checks if key not in runner.verified]
-    if missing:
-        with _unnoticed(x):
-            for key, check in missing:
+
+    def once(depends: Hashable, check: Callable[[], object]) -> None:
+        """Check what depends on the setup and this; an answer of False is not known yet."""
+        if (setup, depends) not in runner.verified:
+            with _unnoticed(x):
                 if check() is not False:
-                    _remember(runner, key, True)
+                    _remember(runner, (setup, depends), True)
 
-
-def _checks(runner: Runner, rule: Gradient | None, x: Tensor, setup: Hashable) -> Iterator[_Check]:
-    """What must be known before a pass, in this order."""
     inputs, native = x.detach(), isinstance(rule, Native)
     kind = "none" if rule is None else "native" if native else "ours"
-    yield (setup, kind), lambda: compare_logits(runner, inputs, native=native)
+    once(kind, lambda: compare_logits(runner, inputs, native=native))
     if rule is None:
         return
     if len(x) > 1:
-        yield (setup, "rows"), lambda: compare_rows(runner, inputs)
+        once("rows", lambda: compare_rows(runner, inputs))
     if not native:
-        spikes = (setup, "spikes")
-        first = spikes not in runner.verified
-        yield spikes, lambda: _compare_spikes(runner, setup, inputs)
-        if x.requires_grad:
-            weights = (setup, tuple(runner.ruled.values()), runner.network.state_key())
-            yield (
-                weights,
-                lambda: (
-                    spikes in runner.verified if first else _compare_spikes(runner, setup, x[:1])
-                ),
-            )
-    yield (
-        (setup, repr(rule), x.requires_grad),
-        lambda: _require_gradient(runner, rule, x[:VERIFIED]),
-    )
+        later = (setup, "spikes") in runner.verified
+        once("spikes", lambda: _compare_spikes(runner, setup, inputs))
+        if x.requires_grad and (later or (setup, "spikes") in runner.verified):
+            weights = (tuple(runner.ruled.values()), runner.network.state_key())
+            once(weights, lambda: not later or _compare_spikes(runner, setup, inputs[:1]))
+    once((repr(rule), x.requires_grad), lambda: _require_gradient(runner, rule, x[:VERIFIED]))
 
 
 def _compare_spikes(runner: Runner, setup: Hashable, x: Tensor) -> bool:
     """Whether spikes were compared where they show something: what never fired obeys anything."""
-    lively = compare_spikes(runner, x.detach())
+    lively = compare_spikes(runner, x)
     tries = runner.verified.get((setup, "tries"), 0) + 1
     runner.verified[setup, "tries"] = tries
     return lively or tries >= _TRIES
@@ -149,11 +134,8 @@ def _setup(runner: Runner, x: Tensor) -> Hashable:
     """A key that changes with the input's shape and the model's modules and settings."""
     modules = list(runner.model.named_modules())
     kinds = tuple((name, type(module), module.training) for name, module in modules)
-    equations = tuple(
-        (m.name, m.layout, type(d := runner.ruled[m.name].dynamics), d.reset)
-        for m in runner.members.values()
-        if m.name in runner.ruled
-    )
+    sites = [(m, runner.ruled[m.name]) for m in runner.neurons if m.name in runner.ruled]
+    equations = tuple((m.name, m.layout, type(s.dynamics), s.dynamics.reset) for m, s in sites)
     network = runner.network
     passed = (tuple(x.shape[1:]), x.dtype, x.device, str(network.encoder))
     return *passed, kinds, equations, frozenset(settings(modules, network.written).items())

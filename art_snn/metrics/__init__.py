@@ -1,14 +1,15 @@
-"""How robust a classifier is: under an attack, with intervals, and by a certificate."""
+"""Robustness of a classifier: under an attack, with intervals, and by a certificate."""
 
 from art_snn.metrics.certificate import Certificate as Certificate, l1_radius as l1_radius
 from art_snn.metrics.robust import (
+    CONFIDENCE as CONFIDENCE,
     SIGNIFICANT as SIGNIFICANT,
     Robustness as Robustness,
-    against as against,
-    p_words as p_words,
+    Share as Share,
+    describe_difference as describe_difference,
+    format_p as format_p,
     paired_difference as paired_difference,
     robustness as robustness,
     union as union,
 )
-from art_snn.metrics.shares import CONFIDENCE as CONFIDENCE, Share as Share
 from art_snn.metrics.smoothing import certify as certify

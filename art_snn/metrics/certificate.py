@@ -1,4 +1,4 @@
-"""What Poisson encoding certifies: a class, and the l1 radius within which it is the answer."""
+"""Certificates of Poisson encoding: a class, and the l1 radius within which it is the answer."""
 
 import math
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from scipy.stats import binomtest
 
 from art_snn.checks import require_count, require_number
 from art_snn.dynamics import MOST_STEPS
-from art_snn.metrics.shares import Share
+from art_snn.metrics.robust import Share
 
 ABSTAINED = -1
-"""In the place of a class that nothing certifies."""
+"""Instead of a class that is not certified."""
 
 
 def l1_radius(probability: float, steps: int) -> float:
@@ -48,7 +48,7 @@ def lower_bound(count: int, draws: int, alpha: float) -> float:
 
 @dataclass(frozen=True)
 class Certificate:
-    """What is certified of each sample; each certificate holds with probability 1 - alpha.
+    """Certified classes and radii of samples; each holds with probability 1 - alpha.
 
     :param predicted: class that most draws give, where it is certified, int (N,); otherwise -1.
     :param radius: perturbations of a smaller l1 norm, in the unit of the samples, leave the class

@@ -1,4 +1,4 @@
-"""How robust a classifier is under an attack, with intervals."""
+"""Robustness under an attack: shares of samples with intervals, and paired differences."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -7,12 +7,46 @@ import numpy as np
 from scipy.stats import binomtest
 
 from art_snn.checks import require
-from art_snn.metrics.shares import Share
 
+CONFIDENCE = 0.95
 SIGNIFICANT = 0.05
 """A p-value of McNemar's test below it tells two attacks apart."""
-SMALLEST = 0.001
+_SMALLEST = 0.001
 """Smaller p-values are not told apart: some hundred samples do not carry their digits."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """The share of `count` in `total` samples, with its 95 % Wilson interval."""
+
+    count: int
+    total: int
+
+    @property
+    def value(self) -> float:
+        """count / total; NaN when there is nothing to count."""
+        return self.count / self.total if self.total else float("nan")
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Ends of the Wilson score interval at 95 %; (0, 1) when there is nothing to count."""
+        if not self.total:
+            return 0.0, 1.0
+        bounds = binomtest(self.count, self.total).proportion_ci(CONFIDENCE, method="wilson")
+        return float(bounds.low), float(bounds.high)
+
+    def as_dict(self) -> dict[str, float | int | None]:
+        """For JSON: count, total, value (None when there is nothing to count), low, high."""
+        low, high = self.interval
+        value = self.value if self.total else None
+        counts: dict[str, float | int | None] = {"count": self.count, "total": self.total}
+        return counts | {"value": value, "low": low, "high": high}
+
+    def __str__(self) -> str:
+        if not self.total:
+            return "none to count"
+        low, high = self.interval
+        return f"{100 * self.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 @dataclass(frozen=True)
@@ -66,7 +100,7 @@ def robustness(clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray) -
 
 
 def paired_difference(a: Robustness, b: Robustness) -> tuple[int, int, float]:
-    """Whether attack a flips other samples than attack b: the exact McNemar test.
+    """Samples that attacks a and b do not both flip, with the exact McNemar test.
 
     :param a, b: two attacks on the same samples of the same network.
     :return: samples that only a flipped, samples that only b flipped, two-sided p-value."""
@@ -82,13 +116,13 @@ def union(outcomes: Collection[Robustness]) -> Robustness:
     return Robustness(first.correct, np.logical_and.reduce([one.robust for one in outcomes]))
 
 
-def against(outcome: Robustness, reference: Robustness) -> str:
-    """Whether an attack flips more samples than another, with McNemar's p: "weaker, p = 0.03"."""
+def describe_difference(outcome: Robustness, reference: Robustness) -> str:
+    """The strength of an attack next to another, with McNemar's p: "weaker, p = 0.03"."""
     more, fewer, p = paired_difference(outcome, reference)
     strength = "stronger" if more > fewer else "weaker" if more < fewer else "as strong"
-    return f"{strength}, {p_words(p)}"
+    return f"{strength}, {format_p(p)}"
 
 
-def p_words(p: float) -> str:
+def format_p(p: float) -> str:
     """A p-value in at most two digits: "p = 0.03"; "p < 0.001" wherever it is smaller."""
-    return f"p < {SMALLEST:g}" if p < SMALLEST else f"p = {p:.2g}"
+    return f"p < {_SMALLEST:g}" if p < _SMALLEST else f"p = {p:.2g}"

@@ -11,7 +11,7 @@ from art_snn.metrics.certificate import ABSTAINED, Certificate, l1_radius, lower
 from art_snn.progress import Progress
 from art_snn.seeding import seeded
 
-SELECTION = 100
+_SELECTION = 100
 """Draws that choose the class of a sample."""
 
 
@@ -20,7 +20,7 @@ def certify(
     x: np.ndarray,
     y: np.ndarray,
     *,
-    selection: int = SELECTION,
+    selection: int = _SELECTION,
     draws: int = 1000,
     alpha: float = 0.001,
     batch_size: int = 32,
@@ -96,7 +96,7 @@ def _samples(estimator: PyTorchClassifier, x: np.ndarray) -> np.ndarray:
 
 def _steps(estimator: PyTorchClassifier) -> int:
     """Time steps of a network with nothing but a Poisson encoder between samples and layers."""
-    remedy = "Put it into the network, behind the encoder; before it, radii have another unit."
+    remedy = "Put it into the network, after the encoder; before it, radii have another unit."
     network = network_behind("estimator", estimator, remedy)
     encoder = network.encoder
     # A class derived from it may draw with other probabilities.

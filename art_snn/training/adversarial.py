@@ -15,7 +15,6 @@ from art_snn.classifier import wrapped
 from art_snn.data.dataset import check_values, checked_range
 from art_snn.gradients import RGA, Gradient, resolve
 from art_snn.layers import device_of
-from art_snn.measuring.machine import device_type
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.precision import require_attack_dtype
@@ -114,7 +113,7 @@ class AdversarialTraining:
         :raises ValueError: for the rule; when called, for samples outside the value range."""
         self.check(network)
         with modes_kept(network):
-            device = device_type(device_of(network))
+            device = "cpu" if device_of(network).type == "cpu" else "gpu"
             classifier = wrapped(network, shape, classes, self.value_range, device)
         stage = self.stage
 

@@ -7,11 +7,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from art_snn.app import evaluate, report
-from art_snn.app.report.verdict import verdicts
-from art_snn.app.trained import Trained
+from art_snn.app.cli import run_command
 from art_snn.data import digits
-from art_snn.models import Architecture
 
 try:
     import snntorch as snn
@@ -44,14 +41,20 @@ def main(small: bool) -> None:
     torch.manual_seed(0)
     folder = Path(tempfile.mkdtemp(prefix="evaluated-", dir="."))
     torch.save(trained(epochs=2 if small else 15).state_dict(), folder / "weights.pt")
-    model = Architecture(model=f"{__file__}:load", steps=8, readout="potential")
-    network = Trained(architecture=model, checkpoint=folder / "weights.pt")
-    few = {"attack": "pgd-7", "samples": 16, "examined": 0}  # no plan, no findings
-    options = few if small else {"plan": "fast", "samples": 200}
-    settings = evaluate.Settings(network=network, eps=(0.1,), output=folder, **options)
-    result = evaluate.run(settings)
-    print(*verdicts(result.evaluation), sep="\n")
-    report.run(report.Settings(files=(folder,), output=folder / "table.tex"))
+    network = (
+        "--model",
+        f"{__file__}:load",
+        "--checkpoint",
+        str(folder / "weights.pt"),
+        "--steps",
+        "8",
+        "--readout",
+        "potential",
+    )
+    few = ("--attack", "pgd-7", "--samples", "16")
+    options = few if small else ("--plan", "fast", "--samples", "200")
+    run_command(["evaluate", *network, "--eps", "0.1", "--output", str(folder), *options])
+    run_command(["report", str(folder), "--output", str(folder / "table.tex")])
     print(f"Written to {folder}: report.html, and table.tex for a paper.")
 
 

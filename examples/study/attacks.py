@@ -20,13 +20,12 @@ from matplotlib.figure import Figure
 from setting import Study, parse
 
 from art_snn.app import tables
-from art_snn.app.attack import crafted
 from art_snn.app.colours import COLOURS
-from art_snn.app.resume import bit_string, booleans, earlier, fingerprint, write_result
+from art_snn.app.results import bit_string, booleans, earlier, fingerprint, write_result
 from art_snn.attacks import predict_logits
 from art_snn.files import write_text
 from art_snn.gradients import parse_rule
-from art_snn.metrics import Robustness, against, paired_difference
+from art_snn.metrics import Robustness, describe_difference, paired_difference
 
 Cell = tuple[float, str, str, str]
 Outcomes = dict[tuple[Cell, str], Robustness]
@@ -54,9 +53,7 @@ def run(study: Study, cell: Cell, rule: str, file: Path) -> None:
     known = content.setdefault("outcomes", {})
     if key in known:
         return
-    adversarial = crafted(
-        attack, parse_rule(rule), source, x, y, batch_size=BATCH, seed=0, words=f"{cell} {rule}"
-    )
+    adversarial = attack.craft(parse_rule(rule), source, x, y, f"{cell} {rule}")
     correct, robust = (
         predict_logits(target, samples, BATCH, seed=0).argmax(1) == y
         for samples in (x, adversarial)
@@ -130,7 +127,7 @@ def render(title: str, content: Mapping[str, Any]) -> str:
         by_stbp, by_rga = outcomes[cell, "stbp"], outcomes[cell, "rga"]
         shares = (by_stbp.clean_accuracy, by_stbp.attack_success, by_rga.attack_success)
         names = (f"{cell[0]:g}", *cell[1:3], cell[3].upper())
-        rows.append((*names, *map(str, shares), against(by_rga, by_stbp)))
+        rows.append((*names, *map(str, shares), describe_difference(by_rga, by_stbp)))
     table = tables.Table((*FIELDS, "accuracy", "STBP", "RGA", "RGA against STBP"), rows)
     notes = tables.Notes([verdict(outcomes, kinds) for kinds in KINDS])
     return tables.render([title, table, notes], "markdown")

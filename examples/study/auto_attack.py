@@ -23,23 +23,23 @@ from art.attacks.evasion import AutoAttack
 from art.estimators.classification import PyTorchClassifier
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from setting import ratio
+from setting import Attack, ratio
 from torch import Tensor, nn
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.app import tables
-from art_snn.app.attack import Attack
 from art_snn.app.colours import COLOURS, GREY, SERIES
-from art_snn.app.resume import bit_string, booleans, earlier, fingerprint, write_result
-from art_snn.app.trained import Trained
+from art_snn.app.machine import describe_machine, set_threads
+from art_snn.app.network import Subject as Network
+from art_snn.app.results import bit_string, booleans, earlier, fingerprint, write_result
 from art_snn.attacks import PLANS, Plan, SpikingAutoAttack, predict_logits, resolve_plan
 from art_snn.attacks.borrowed import caching_copy, counting, image_shape
 from art_snn.attacks.queries import Queries, attacking
-from art_snn.data import Dataset, load_data
+from art_snn.checks import require
+from art_snn.data import Dataset, Source, load_data
 from art_snn.files import write_text
-from art_snn.gradients import applicable
-from art_snn.measuring.machine import describe_machine, set_threads
-from art_snn.metrics import Robustness, against, p_words, paired_difference
+from art_snn.gradients import applicable, parse_rule
+from art_snn.metrics import Robustness, describe_difference, format_p, paired_difference
 from art_snn.models import Architecture
 
 BATCH, PAPER, ART = 50, "PGD-7 by stbp", "AutoAttack of ART by stbp"
@@ -81,12 +81,8 @@ class Subject:
 
     def pgd(self, rule: str) -> tuple[np.ndarray, float, Any]:
         """Seven steps of the length that Bu et al. (CVPR 2023) take, in shares of the budget."""
-        attack = Attack(name="pgd", eps=self.eps, eps_step=self.eps * 2.55 / 8, iterations=7)
-        adversarial = np.empty_like(self.x)
-        with self.classifier.model.using(rule):
-            for start in range(0, len(self.x), BATCH):
-                batch = slice(start, start + BATCH)
-                adversarial[batch] = attack.craft(self.classifier, self.x[batch], self.y[batch])
+        attack = Attack("pgd-7", self.eps)
+        adversarial = attack.craft(parse_rule(rule), self.classifier, self.x, self.y, rule)
         return adversarial, 2 * 7, {}
 
     def auto_attack(self) -> tuple[np.ndarray, float, Any]:
@@ -272,7 +268,7 @@ def render(title: str, content: Mapping[str, Any]) -> str:
                 str(outcome.robust_accuracy),
                 f"{cell['queries']:,.0f}",
                 f"{cell['seconds'] / samples:.2g}",
-                *(against(outcome, other) for other in others),
+                *(describe_difference(outcome, other) for other in others),
             )
         )
     parts = [title, tables.Table(titles, rows), tables.Notes(list(notes(content)))]
@@ -286,7 +282,7 @@ def notes(content: Mapping[str, Any]) -> Iterator[str]:
     ours, theirs, p = paired_difference(standard, art)
     yield (
         f"On the {len(art.correct)} samples of ART's AutoAttack standard flips {ours} that it does "
-        f"not, and it {theirs} that standard does not ({p_words(p)})."
+        f"not, and it {theirs} that standard does not ({format_p(p)})."
     )
     cells = {cell["name"]: cell for cell in content["outcomes"].values()}
     counts = [f"{stage}: {count}" for stage, count in cells["standard"]["stages"].items() if count]
@@ -316,7 +312,7 @@ def parse() -> argparse.Namespace:
     add("--data", default="digits", help="as in art-snn train")
     add("--root", default="data")
     add("--value-range", type=float, nargs=2, help="of event frames")
-    add("--checkpoint", type=Path, help="a trained network; without it one is trained here")
+    add("--checkpoint", type=Path, help="a trained network; --small draws weights")
     add("--sources", type=Path, nargs="*", default=[], help="networks to transfer from")
     add("--eps", type=ratio, default=8 / 255, help="budget in the maximum norm, such as 8/255")
     add("--samples", type=int, default=200, help="test samples under attack")
@@ -329,35 +325,31 @@ def parse() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def obtained(data: Dataset, chosen: argparse.Namespace, checkpoint: Path | None) -> tuple[Any, str]:
+def load_network(data: Dataset, chosen: argparse.Namespace, path: Path | None) -> tuple[Any, str]:
     """A network as ART sees it, and what it is."""
     small = Architecture(width=1 / 16, steps=2)
-    trained = Trained(
-        architecture=small if chosen.small else Architecture(),
-        checkpoint=checkpoint,
-        epochs=1 if chosen.small else None,
-    )
-    classifier = trained.classifier(data, chosen.device)
-    trained.obtain(classifier.model, data, chosen.output)
-    made = trained.on(data).architecture
+    subject = Network(small if chosen.small else Architecture(), path, Source())
+    classifier = subject.classifier(data, chosen.device)
+    made = subject.settle(data)
     return classifier, f"{made.model}, width {made.width:g}, T = {made.steps}, decay {made.decay:g}"
 
 
 def main() -> None:
     chosen = parse()
+    require(chosen.small or chosen.checkpoint, "--checkpoint", "weights", "none", "art-snn train.")
     set_threads(chosen.threads)
     limits = None if chosen.value_range is None else tuple(chosen.value_range)
     data = load_data(chosen.data, root=chosen.root, value_range=limits)
     if chosen.small:
         data, chosen.output = data.subset(train=200, test=8), chosen.output / "small"
-    classifier, words = obtained(data, chosen, chosen.checkpoint)
+    classifier, words = load_network(data, chosen, chosen.checkpoint)
     samples = min(chosen.samples, len(data.x_test))
     subject = Subject(
         classifier,
         data.x_test[:samples],
         data.y_test[:samples],
         chosen.eps,
-        tuple(obtained(data, chosen, source)[0] for source in chosen.sources),
+        tuple(load_network(data, chosen, source)[0] for source in chosen.sources),
         min(samples, 2 if chosen.small else chosen.art_samples or samples),
         chosen.alone,
     )

@@ -17,29 +17,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from setting import ratio
 
-from art_snn.app import evaluate, harden, tables, train
-from art_snn.app.attack import Attack
+from art_snn.app import tables
+from art_snn.app.cli import run_command
 from art_snn.app.colours import GREY, SERIES
-from art_snn.app.report.evaluation import Evaluation
+from art_snn.app.network import Subject
+from art_snn.app.report.evaluation import Evaluation, read_evaluation
 from art_snn.app.report.verdict import format_eps, verdicts
-from art_snn.app.resume import as_json, structured, write_result
-from art_snn.app.trained import Trained
+from art_snn.app.results import as_json, structured, write_result
 from art_snn.bounds import certify_bounds
 from art_snn.data import Source
 from art_snn.files import write_text
-from art_snn.gradients import parse_rule
 from art_snn.metrics import Share
 from art_snn.models import Architecture
-from art_snn.training import Recipe
-from art_snn.training.defences import Strengths
 
-TRAININGS: Mapping[str, Mapping[str, Any]] = {
-    "plain": {},
-    "at": {"defence": "at"},
-    "ibp, s-ibp": {"defence": "ibp", "method": "s-ibp"},
-    "ibp, counts": {"defence": "ibp", "method": "counts"},
+TRAININGS: Mapping[str, str | None] = {
+    "plain": None,
+    "at": "at",
+    "ibp, s-ibp": "ibp(method=s-ibp)",
+    "ibp, counts": "ibp(method=counts)",
 }
-"""What each network is trained by: the defence, and the method of its bounds."""
+"""The defence that each network is trained by."""
 
 
 @dataclass(frozen=True)
@@ -48,80 +45,75 @@ class Study:
 
     options: argparse.Namespace
 
-    @property
-    def common(self) -> dict[str, Any]:
-        """Settings that all commands take."""
-        options = self.options
-        limits = None if options.value_range is None else tuple(options.value_range)
-        source = Source(data=options.data, root=options.root, value_range=limits)
-        return {"threads": options.threads, "device": options.device, "source": source}
+    def run(self, command: str, output: Path, **options: object) -> None:
+        """Run a command of art-snn on the data of the study; options that are None are left out."""
+        given = vars(self.options)
+        options |= {name: given[name] for name in ("data", "root", "threads", "device")}
+        if given["value_range"] is not None:
+            options["value_range"] = ",".join(map(str, given["value_range"]))
+        words = [command, "--output", str(output)]
+        for name, value in options.items():
+            flag = f"--{'no-' * (value is False)}{name}"
+            words += (
+                [] if value is None else [flag] if isinstance(value, bool) else [flag, str(value)]
+            )
+        status = run_command(words)
+        if status:
+            raise SystemExit(status)
 
     def train(self, name: str) -> Path:
         """The weights of a network, from its folder or trained now."""
         options, folder = self.options, self.folder(name)
         if (folder / "training.json").exists():
             return folder / "network.safetensors"
-        form = {"model": options.model, "width": options.width, "steps": options.steps}
-        form = {"model": options.model} if ":" in str(options.model) else form
-        recipe = Recipe(
-            epochs=options.epochs,
-            optimizer="adam",
-            learning_rate=options.learning_rate,
-            crop_padding=0,
-            cutout=0,
-            flip=options.flip,
-        )
-        settings = self.common | {"output": folder, "recipe": recipe}
-        settings["architecture"] = Architecture(**form)
-        training = dict(TRAININGS[name])
-        defence, budget = training.pop("defence", None), options.train_eps
-        if defence is None:
-            train.run(train.Settings(**settings))
-        elif defence == "ibp":
-            settings |= {"attack": Attack(eps=budget), "strengths": Strengths(**training)}
-            harden.run(harden.Settings(defence=defence, **settings))
-        else:
-            attack = Attack(name="pgd", eps=budget, eps_step=0.75 * budget, iterations=2)
-            settings |= {"attack": attack, "rule": parse_rule("stbp")}
-            harden.run(harden.Settings(defence=defence, **settings))
+        form: dict[str, object] = {"model": options.model}
+        if ":" not in str(options.model):
+            form |= {"width": options.width, "steps": options.steps}
+        form |= {"epochs": options.epochs, "optimizer": "adam", "flip": options.flip}
+        form |= {"learning_rate": options.learning_rate, "crop_padding": 0, "cutout": 0}
+        defence = TRAININGS[name]
+        if defence is not None:
+            form |= {"defence": defence, "eps": options.train_eps}
+        if defence == "at":
+            attack = f"pgd(max_iter=2, eps_step={0.75 * options.train_eps})"
+            form |= {"attack": attack, "rule": "stbp"}
+        self.run("train", folder, **form)
         (folder / "training.pt").unlink()
         return folder / "network.safetensors"
 
     def evaluate(self, name: str) -> Evaluation:
         """What is certified of it, and what attacks leave."""
-        options = self.options
-        settings = evaluate.Settings(
-            output=self.folder(name) / "evaluation",
-            network=self.trained(name),
+        options, output = self.options, self.folder(name) / "evaluation"
+        self.run(
+            "evaluate",
+            output,
+            model=self.own_model,
+            checkpoint=self.train(name),
             norm=options.norm,
-            eps=tuple(options.eps),
+            eps=",".join(map(str, options.eps)),
             plan="fast" if options.small else options.plan,
             samples=options.samples,
-            examined=min(options.samples, 100),
             bounds=True,
-            **self.common,
         )
-        result = evaluate.run(settings)
-        assert result is not None
-        return result.evaluation
+        return read_evaluation(output)
+
+    @property
+    def own_model(self) -> str | None:
+        """The model, where a function of the user builds it."""
+        return self.options.model if ":" in str(self.options.model) else None
 
     def steps_alone(self, name: str) -> list[int]:
         """How many of the same samples S-IBP certifies, budget by budget."""
-        options, trained = self.options, self.trained(name)
-        data = self.common["source"].load()
-        classifier = trained.classifier(data, options.device)
-        trained.obtain(classifier.model, data, options.output)
+        options, limits = self.options, self.options.value_range
+        limits = None if limits is None else tuple(limits)
+        source = Source(data=options.data, root=options.root, value_range=limits)
+        subject = Subject(Architecture(model=self.own_model), self.train(name), source)
+        data = subject.load_data()
+        classifier = subject.classifier(data, options.device)
         x, y = data.x_test[: options.samples], data.y_test[: options.samples]
         budgets, how = options.eps, (options.norm, "s-ibp")
         certificates = [certify_bounds(classifier, x, y, eps, *how) for eps in budgets]
         return [int(one.certified.sum()) for one in certificates]
-
-    def trained(self, name: str) -> Trained:
-        """The network with its weights."""
-        checkpoint, model = self.train(name), self.options.model
-        if ":" in str(model):
-            return Trained(architecture=Architecture(model=model), checkpoint=checkpoint)
-        return Trained(checkpoint=checkpoint)
 
     def folder(self, name: str) -> Path:
         """Where a network is kept."""

@@ -13,10 +13,9 @@ from multiprocessing import get_context
 import numpy as np
 import torch
 
+from art_snn.app.machine import measure_medians, measure_peak, set_threads
 from art_snn.bounds import certify_bounds
 from art_snn.classifier import wrapped
-from art_snn.measuring.calls import medians, peak_during
-from art_snn.measuring.machine import set_threads
 from art_snn.models import MODELS
 
 SIDE, SAMPLES, REPEATS = 32, 32, 9
@@ -42,7 +41,7 @@ def peak(name: str, threads: int, *form: str | float) -> int:
     """Bytes that one of the calls takes, after a first time that loads what is needed."""
     set_threads(threads)
     calls(*form, count=1)[name]()
-    return peak_during(calls(*form)[name], "cpu")
+    return measure_peak(calls(*form)[name], "cpu")
 
 
 def main() -> None:
@@ -58,7 +57,7 @@ def main() -> None:
         vars(options).update(width=1 / 16, steps=2)
     set_threads(options.threads)
     form = (options.model, options.width, options.steps)
-    time = medians(calls(*form), REPEATS)
+    time = measure_medians(calls(*form), REPEATS)
     memory = {}
     for name in time:
         with ProcessPoolExecutor(1, get_context("spawn")) as fresh:

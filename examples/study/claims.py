@@ -11,20 +11,19 @@ from pathlib import Path
 
 import numpy as np
 from attacks import KINDS, Cell, Outcomes, Tally, outcomes_of, tally
+from hyperparameters import Line, read_lines
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from art_snn.app import tables
 from art_snn.app.colours import SERIES
-from art_snn.app.resume import read_result
-from art_snn.app.sweep import Line, Panel
-from art_snn.app.sweep.result import Content
+from art_snn.app.results import read_result
 from art_snn.checks import require
 from art_snn.files import write_text
 from art_snn.metrics import paired_difference
 
 Attacks = Mapping[str, Outcomes]
-Sweeps = Mapping[str, Sequence[Panel]]
+Sweeps = Mapping[str, Sequence[Line]]
 MARKERS = {"fgsm": "o", "pgd": "s"}
 ALL = "all"
 
@@ -49,7 +48,7 @@ def read_studies(folders: Sequence[Path]) -> tuple[Attacks, Sweeps]:
             require(whole == set(outcomes), "--studies", expected, got, remedy)
             attacks[folder.name] = outcomes
         if files[1].exists():
-            sweeps[folder.name] = read_result(files[1], Content).panels()
+            sweeps[folder.name] = read_lines(read_result(files[1]))
     return attacks, sweeps
 
 
@@ -93,10 +92,9 @@ def extremes(attacks: Attacks) -> Iterator[str]:
 def lines_of(sweeps: Sweeps) -> list[tuple[str, str, str, Line]]:
     """Field, study, network and line; those in which the default is missing tell nothing of it."""
     lines = [
-        (panel.field, name, network, line)
-        for name, panels in sweeps.items()
-        for panel in panels
-        for network, line in panel.lines.items()
+        (line.field, name, f"decay {line.decay:g}", line)
+        for name, some in sweeps.items()
+        for line in some
         if line.default in line.outcomes
     ]
     fields = list(dict.fromkeys(field for field, *_ in lines))

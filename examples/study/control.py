@@ -18,13 +18,13 @@ from art.attacks.evasion import SquareAttack
 
 from art_snn import zoo
 from art_snn.app import tables
+from art_snn.app.machine import describe_machine, set_threads
 from art_snn.app.report.evaluation import Trial, find_evaluations, read_evaluation
-from art_snn.app.resume import bit_string, booleans, earlier, write_result
+from art_snn.app.results import bit_string, booleans, earlier, write_result
 from art_snn.attacks import Plan, SpikingAutoAttack, Stage, resolve_plan
 from art_snn.checks import require
 from art_snn.files import digest, write_text
-from art_snn.measuring.machine import describe_machine, set_threads
-from art_snn.metrics import Robustness, p_words, paired_difference
+from art_snn.metrics import Robustness, format_p, paired_difference
 
 PLAN = "standard"
 
@@ -91,7 +91,7 @@ def counts(ours: np.ndarray, theirs: np.ndarray) -> tuple[str, ...]:
     right = np.ones(len(ours), dtype=bool)
     more, fewer, p = paired_difference(Robustness(right, ~ours), Robustness(right, ~theirs))
     numbers = (len(ours), ours.sum(), theirs.sum(), more, fewer)
-    return *map(str, numbers), p_words(p)
+    return *map(str, numbers), format_p(p)
 
 
 def main() -> None:

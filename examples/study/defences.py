@@ -2,7 +2,7 @@
 
     python examples/study/defences.py --data eurosat32_10k.npz --eps 4/255 --output defences
 
-Trains one network plainly and one by every defence of art-snn harden, against the same attack, and
+Trains one network plainly and one by every defence of art-snn train, against the same attack, and
 evaluates them all as art-snn evaluate does. A run that was interrupted goes on where it stopped.
 """
 
@@ -17,18 +17,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from setting import ratio
 
-from art_snn.app import evaluate, harden, tables, train
-from art_snn.app.attack import Attack
+from art_snn.app import tables
+from art_snn.app.cli import run_command
 from art_snn.app.colours import GREY, SERIES
-from art_snn.app.report.evaluation import Evaluation
+from art_snn.app.report.evaluation import Evaluation, read_evaluation
 from art_snn.app.report.verdict import describe_trial, verdicts
-from art_snn.app.resume import as_json, structured, write_result
-from art_snn.app.trained import Trained
-from art_snn.data import Source
+from art_snn.app.results import as_json, structured, write_result
 from art_snn.files import write_text
-from art_snn.gradients import parse_rule
-from art_snn.models import Architecture
-from art_snn.training import Recipe
 from art_snn.training.defences import DEFENCES
 
 PLAIN = "plain"
@@ -44,59 +39,45 @@ class Study:
 
     chosen: argparse.Namespace
 
-    @property
-    def source(self) -> Source:
-        """The data."""
-        return Source(data=self.chosen.data, root=self.chosen.root)
+    def run(self, command: str, output: Path, **options: object) -> None:
+        """Run a command of art-snn on the data of the study; options that are None are left out."""
+        options |= {
+            name: getattr(self.chosen, name) for name in ("data", "root", "threads", "device")
+        }
+        words = [command, "--output", str(output)]
+        for name, value in options.items():
+            words += [] if value is None else [f"--{name}", str(value)]
+        status = run_command(words)
+        if status:
+            raise SystemExit(status)
 
     def train(self, kind: str) -> Path:
         """The weights of a network, from its folder or trained now."""
         chosen, folder = self.chosen, self.chosen.output / kind
         if (folder / "training.json").exists():
             return folder / "network.safetensors"
-        architecture = Architecture(
-            model=chosen.model, width=chosen.width, steps=chosen.steps, decay=chosen.decay
-        )
-        known: dict[str, Any] = {
-            "output": folder,
-            "threads": chosen.threads,
-            "device": chosen.device,
-            "source": self.source,
-            "architecture": architecture,
-            "recipe": Recipe(epochs=chosen.epochs, train_dtype=chosen.train_dtype),
-        }
-        if kind == PLAIN:
-            train.run(train.Settings(**known))
-        else:
-            attack = Attack(
-                name="pgd",
-                eps=chosen.train_eps,
-                eps_step=0.75 * chosen.train_eps,
-                iterations=2,
-                attack_dtype=chosen.train_dtype,
-            )
-            known |= {"attack": attack, "rule": parse_rule("stbp"), "defence": kind}
-            harden.run(harden.Settings(**known))
+        names = ("model", "width", "steps", "decay", "epochs", "train_dtype")
+        options: dict[str, object] = {name: getattr(chosen, name) for name in names}
+        if kind != PLAIN:
+            attack = f"pgd(max_iter=2, eps_step={0.75 * chosen.train_eps})"
+            options |= {"attack": attack, "eps": chosen.train_eps, "rule": "stbp"}
+            options |= {"attack_dtype": chosen.train_dtype, "defence": kind}
+        self.run("train", folder, **options)
         (folder / "training.pt").unlink()
         return folder / "network.safetensors"
 
     def evaluate(self, kind: str) -> Evaluation:
         """How robust it is."""
-        chosen = self.chosen
-        settings = evaluate.Settings(
-            output=chosen.output / kind / "evaluation",
-            threads=chosen.threads,
-            device=chosen.device,
-            source=self.source,
-            network=Trained(checkpoint=self.train(kind)),
-            eps=(chosen.eps,),
+        chosen, output = self.chosen, self.chosen.output / kind / "evaluation"
+        self.run(
+            "evaluate",
+            output,
+            checkpoint=self.train(kind),
+            eps=chosen.eps,
             plan="fast" if chosen.small else DECIDES,
             samples=chosen.samples,
-            examined=min(chosen.samples, 100),
         )
-        result = evaluate.run(settings)
-        assert result is not None
-        return result.evaluation
+        return read_evaluation(output)
 
 
 def row(kind: str, found: Evaluation) -> tuple[str, ...]:
@@ -104,11 +85,8 @@ def row(kind: str, found: Evaluation) -> tuple[str, ...]:
     (verdict,) = verdicts(found)
     paper = found.trials[0]
     points = 100 * (paper.robustness.robust_accuracy.value - verdict.robust)
-    shares = (
-        str(verdict.outcome.clean_accuracy),
-        describe_trial(found, paper, verdict),
-        verdict.share,
-    )
+    left = describe_trial(found, paper, verdict)
+    shares = str(verdict.outcome.clean_accuracy), left, verdict.share
     return kind, *shares, f"{points:.1f}", str(len(doubts(found)))
 
 

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from setting import parse
 
 from art_snn.app import tables
-from art_snn.app.resume import read_result, write_result
-from art_snn.app.train.figure import training_curves
+from art_snn.app.results import read_result, write_result
+from art_snn.app.train import draw_epochs
 from art_snn.files import write_text
 from art_snn.metrics import Share
 from art_snn.training import Epoch
@@ -47,8 +47,8 @@ def main() -> None:
         name = f"decay {decay:g}, {kind}"
         contents[name] = read_result(study.folder(decay, kind) / "training.json")
         history = [Epoch(**epoch) for epoch in contents[name]["history"]]
-        training_curves(ax, history).set_title(name, fontsize="medium")
-    network = study.trained(*runs[0]).on(study.data).architecture
+        draw_epochs(ax, history).set_title(name, fontsize="medium")
+    network = study.trained(*runs[0]).settle(study.data)
     size = sum(p.numel() for p in network.build(study.data).parameters())
     words = f"{network.model}, width {network.width:g}, T = {network.steps}, {size:,} weights"
     text = render(

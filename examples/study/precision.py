@@ -19,15 +19,13 @@ from setting import Study, parse
 
 from art_snn import PyTorchSpikingClassifier, SpikingNetwork
 from art_snn.app import tables
-from art_snn.app.attack import crafted
 from art_snn.app.colours import GREY, SERIES
-from art_snn.app.resume import bit_string, booleans, earlier, fingerprint, write_result
-from art_snn.app.trained import Trained, folder_of
+from art_snn.app.machine import describe_machine
+from art_snn.app.results import bit_string, booleans, earlier, fingerprint, write_result
 from art_snn.attacks import batches, predict_logits
 from art_snn.files import write_text
 from art_snn.gradients import parse_rule
-from art_snn.measuring.machine import describe_machine
-from art_snn.metrics import Robustness, Share, against, paired_difference
+from art_snn.metrics import Robustness, Share, describe_difference, paired_difference
 from art_snn.precision import DTYPES
 
 RULES = ("rga", "stbp", "hart", "assg")
@@ -39,10 +37,7 @@ GOAL = 1.0
 def networks(study: Study) -> Iterator[tuple[float, PyTorchSpikingClassifier]]:
     """Every decay with its network."""
     for decay in study.decays:
-        trained = Trained(architecture=study.architecture(decay), epochs=study.epochs)
-        classifier = trained.classifier(study.data, study.device)
-        trained.obtain(classifier.model, study.data, folder_of(study.output, decay))
-        yield decay, classifier
+        yield decay, study.train_short(study.output / f"decay-{decay:g}", decay)
 
 
 def gradients(
@@ -92,10 +87,8 @@ def run(study: Study, decay: float, classifier: PyTorchSpikingClassifier, rule: 
 
     def adversarial(dtype: str | None) -> np.ndarray:
         with classifier.model.crafting(dtype):
-            words = f"decay {decay:g}, {rule}, {dtype or 'single'}"
-            return crafted(
-                attack, parse_rule(rule), classifier, x, y, batch_size=BATCH, seed=0, words=words
-            )
+            label = f"decay {decay:g}, {rule}, {dtype or 'single'}"
+            return attack.craft(parse_rule(rule), classifier, x, y, label)
 
     exact = adversarial(None)
     direction = gradients(classifier, rule, None, x, y)
@@ -111,7 +104,7 @@ def run(study: Study, decay: float, classifier: PyTorchSpikingClassifier, rule: 
     for dtype in missing:
         rounded = adversarial(dtype)
         robust = predict_logits(classifier, rounded, BATCH, 0).argmax(1) == y
-        half = classifier.model.lowered(DTYPES[dtype])
+        half = classifier.model.lower(DTYPES[dtype])
         ends = [classes(half, s, classifier.device) == y for s in (x, exact, rounded)]
         found[dtype] = {
             "robust": bit_string(robust),
@@ -183,7 +176,7 @@ def render(title: str, content: Mapping[str, Any]) -> str:
                     str(single.attack_success),
                     str(half.attack_success),
                     f"{points:+.1f} [{points - reach:+.1f}, {points + reach:+.1f}]",
-                    against(half, single),
+                    describe_difference(half, single),
                     f"{found[dtype]['cosine']:.3f}",
                     *(str(Share(end["count"], end["total"])) for end in ends),
                 )
@@ -215,7 +208,7 @@ def main() -> None:
         for rule in RULES:
             run(study, decay, classifier, rule)
     content = earlier(study.output / "precision.json", "study", dict, bool) or {}
-    network = Trained(architecture=study.architecture(1.0)).on(study.data).architecture
+    network = study.architecture(1.0).on(study.data)
     title = (
         f"{network.model}, width {network.width:g}, T = {study.steps}, {study.epochs} epochs on "
         f"{study.data.name}. {study.attack('pgd')}. {content['machine']}."

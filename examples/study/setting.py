@@ -9,19 +9,46 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from art_snn import RGA, STBP, Mean, PyTorchSpikingClassifier
-from art_snn.app import harden, train
-from art_snn.app.attack import Attack
-from art_snn.app.trained import Trained
-from art_snn.data import Dataset, load_data
-from art_snn.measuring.machine import set_threads
+import numpy as np
+
+from art_snn import PyTorchSpikingClassifier
+from art_snn.app.machine import set_threads
+from art_snn.app.network import Subject
+from art_snn.app.settings import Train
+from art_snn.app.train import train_network
+from art_snn.attacks import craft, parse_stage
+from art_snn.data import Dataset, Source, load_data
+from art_snn.gradients import Gradient
 from art_snn.models import Architecture
 from art_snn.precision import DTYPES
-from art_snn.training import Recipe
 
 KINDS = ("plain", "other seed", "adversarial")
 PAPER = {"eps": 2.55 / 255, "eps_step": 2 / 255, "iterations": 5}
 """Budget, step and steps of Bu et al. (CVPR 2023); the first two are shares of the value range."""
+
+
+@dataclass(frozen=True)
+class Attack:
+    """An attack in the maximum norm as art-snn takes it, with its budget in the unit of x."""
+
+    text: str
+    eps: float
+
+    def craft(
+        self,
+        rule: Gradient,
+        classifier: PyTorchSpikingClassifier,
+        x: np.ndarray,
+        y: np.ndarray,
+        label: str,
+    ) -> np.ndarray:
+        """Adversarial samples of x [N, ...] of classes y [N], in batches of 50."""
+        how: dict[str, Any] = {"norm": np.inf, "eps": self.eps, "batch_size": 50, "seed": 0}
+        stage = parse_stage(self.text, np.inf, self.eps)
+        return craft(stage, rule, classifier, x, y, progress_label=label, **how)
+
+    def __str__(self) -> str:
+        return f"{self.text}, eps {self.eps:.4g}"
 
 
 @dataclass(frozen=True)
@@ -53,48 +80,45 @@ class Study:
         return self._attack(name, **self.attack_settings)
 
     def _attack(self, name: str, eps: float, eps_step: float, iterations: int) -> Attack:
-        many = {"eps_step": eps_step * self.span, "iterations": iterations}
-        return Attack(name=name, eps=eps * self.span, **({} if name == "fgsm" else many))
+        many = f"pgd(max_iter={iterations}, eps_step={eps_step * self.span})"
+        return Attack(many if name == "pgd" else name, eps * self.span)
 
     def architecture(self, decay: float) -> Architecture:
         """The network without its weights."""
         return Architecture(model=self.model, width=self.width, steps=self.steps, decay=decay)
 
-    def train(self, decay: float, kind: str) -> None:
-        """Train a network by the recipe of the papers, for fewer epochs, without Cutout.
+    def train(self, folder: Path, decay: float, **options: Any) -> Path:
+        """The weights of a network in a folder, trained now where they are missing."""
+        if not (folder / "network.safetensors").exists():
+            form = {"model": self.model, "width": self.width, "steps": self.steps, "decay": decay}
+            form |= {"output": folder, "device": self.device, "epochs": self.epochs, "cutout": 0}
+            train_network(Train(**form | options), self.data)
+            (folder / "training.pt").unlink()
+        return folder / "network.safetensors"
 
-        Adversarial training is against FGSM at the paper's budget by the mean of both gradients, so
-        that the network is hardened against neither alone.
-        """
-        recipe = Recipe(
-            epochs=self.epochs,
-            seed=KINDS.index(kind) % 2,
-            flip=self.flip,
-            cutout=0,
-            train_dtype=self.train_dtype,
-        )
-        options: dict[str, Any] = {"output": self.folder(decay, kind), "device": self.device}
-        options |= {"architecture": self.architecture(decay), "recipe": recipe}
-        settings = train.Settings(**options)
+    def train_short(self, folder: Path, decay: float, **options: Any) -> PyTorchSpikingClassifier:
+        """A network that was trained by Adam on the samples as they are."""
+        bare = {"optimizer": "adam", "crop_padding": 0, "flip": False}
+        file = self.train(folder, decay, **bare, **options)
+        return Subject(self.architecture(decay), file, Source()).classifier(self.data, self.device)
+
+    def trained(self, decay: float, kind: str) -> Subject:
+        """The network with its weights, from its folder or trained now.
+
+        By the recipe of the papers, for fewer epochs, without Cutout. Adversarial training is
+        against FGSM at the paper's budget by the mean of both gradients, so that the network is
+        hardened against neither alone."""
+        options: dict[str, Any] = {"seed": KINDS.index(kind) % 2, "flip": self.flip}
+        options["train_dtype"] = self.train_dtype
         if kind == "adversarial":
-            attack, rule = self._attack("fgsm", **PAPER), Mean(RGA(), STBP())
-            settings = harden.Settings(attack=attack, rule=rule, **options)
-        train.fitted(settings, self.data)
-        (settings.output / "training.pt").unlink()
-
-    def trained(self, decay: float, kind: str) -> Trained:
-        """The network with its weights, from its folder or trained now."""
-        file = self.folder(decay, kind) / "network.safetensors"
-        if not file.exists():
-            self.train(decay, kind)
-        return Trained(architecture=self.architecture(decay), checkpoint=file)
+            attack = self._attack("fgsm", **PAPER)
+            options |= {"attack": attack.text, "eps": attack.eps, "rule": "mean-rga-stbp"}
+        file = self.train(self.folder(decay, kind), decay, **options)
+        return Subject(self.architecture(decay), file, Source())
 
     def network(self, decay: float, kind: str) -> PyTorchSpikingClassifier:
         """The trained network as ART sees it."""
-        trained = self.trained(decay, kind)
-        classifier = trained.classifier(self.data, self.device)
-        trained.obtain(classifier.model, self.data, self.output)
-        return classifier
+        return self.trained(decay, kind).classifier(self.data, self.device)
 
     def folder(self, decay: float, kind: str) -> Path:
         """Where a network is kept."""

@@ -3,7 +3,7 @@
     python examples/study/train_precision.py --data eurosat32_10k.npz --decays 0.5 --epochs 4 \
         --output study/precision
 
-Trained by Adam on the samples as they are, as `art-snn compare` trains, from the same weights and
+Trained by Adam on the samples as they are, from the same weights and
 on the same order of samples in both precisions, for three seeds. A run that was interrupted goes on
 after its last whole epoch.
 """
@@ -20,11 +20,10 @@ from setting import Study, parse
 
 from art_snn.app import tables
 from art_snn.app.colours import SERIES
-from art_snn.app.resume import write_result
-from art_snn.app.trained import Trained, decay_label
+from art_snn.app.machine import describe_machine
+from art_snn.app.results import write_result
 from art_snn.attacks import predict_logits
 from art_snn.files import write_text
-from art_snn.measuring.machine import describe_machine
 from art_snn.metrics import Share
 
 SEEDS = (0, 1, 2)
@@ -34,11 +33,8 @@ BATCH = 50
 
 def accuracy(study: Study, decay: float, seed: int, precision: str) -> Share:
     """Test samples that the network classifies correctly, in single precision."""
-    architecture, dtype = study.architecture(decay), PRECISIONS[precision]
-    trained = Trained(architecture=architecture, epochs=study.epochs, train_dtype=dtype)
-    classifier = trained.classifier(study.data, study.device, seed)
-    folder = study.output / f"trained-{decay_label(decay)}-{precision}-{seed}"
-    trained.obtain(classifier.model, study.data, folder, seed)
+    folder = study.output / f"trained-{decay:g}-{precision}-{seed}"
+    classifier = study.train_short(folder, decay, seed=seed, train_dtype=PRECISIONS[precision])
     classes = predict_logits(classifier, study.data.x_test, BATCH, 0).argmax(1)
     return Share(int((classes == study.data.y_test).sum()), len(classes))
 
@@ -87,13 +83,13 @@ def draw(ax: Axes, content: Mapping[str, Any]) -> None:
 
 def main() -> None:
     study = parse("Accuracy of networks trained in bfloat16 and in single precision.")
-    found: dict[str, Any] = {decay_label(decay): {} for decay in study.decays}
+    found: dict[str, Any] = {f"{decay:g}": {} for decay in study.decays}
     for decay, seed in product(study.decays, SEEDS):
         shares = {name: accuracy(study, decay, seed, name).as_dict() for name in PRECISIONS}
-        found[decay_label(decay)][str(seed)] = shares
+        found[f"{decay:g}"][str(seed)] = shares
     content = {"machine": describe_machine(study.device), "accuracies": found}
     write_result(study.output / "train_precision.json", content)
-    network = Trained(architecture=study.architecture(1.0)).on(study.data).architecture
+    network = study.architecture(1.0).on(study.data)
     title = (
         f"{network.model}, width {network.width:g}, T = {study.steps}, {study.epochs} epochs of "
         f"Adam on {study.data.name}. {content['machine']}."

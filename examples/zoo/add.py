@@ -20,7 +20,7 @@ from art_snn import checkpoint
 from art_snn.app.evaluate.result import weights_digest
 from art_snn.app.report.evaluation import Evaluation, read_evaluation
 from art_snn.app.report.verdict import verdicts
-from art_snn.app.resume import read_result
+from art_snn.app.results import read_result
 from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier, wrapped
 from art_snn.data import Dataset, Source

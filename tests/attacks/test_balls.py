@@ -54,6 +54,6 @@ def test_a_start_lies_at_the_rim():
 def test_some_of_the_samples_have_balls_of_their_own():
     ball, _ = around(2.0, 0.5, 1, masked=True)
     which = torch.tensor([True, False, True])
-    some = ball.of(which)
+    some = ball.select(which)
     assert torch.equal(some.centre, ball.centre[which])
     assert torch.equal(some.mask, ball.mask[which])

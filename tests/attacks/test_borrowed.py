@@ -14,7 +14,7 @@ from art.attacks.evasion import (
 from torch import nn
 
 from art_snn import RGA, Direct, SpikingNetwork
-from art_snn.attacks.borrowed import Borrowed, art_objection, caching_copy, counting, image_shape
+from art_snn.attacks.borrowed import Borrowed, art_objection, caching_copy, counting
 from art_snn.attacks.queries import Queries
 from art_snn.seeding import seeded
 from tests import small
@@ -57,15 +57,6 @@ def test_what_is_found_is_brought_into_ball_range_and_mask(norm, moved):
     np.testing.assert_allclose(found[0], expected)
 
 
-def test_what_is_misclassified_is_left_alone():
-    classifier = linear([[0, 0], [1, 1]], [0.8, 0])
-    x = np.array([[0.3, 0.4], [0.5, 0.5]])
-    attack = borrowed(classifier, Far, eps=0.2)
-    found = attack.generate(x, [0, 0])
-    np.testing.assert_allclose(found, [[0.3, 0.6], [0.5, 0.5]])
-    assert attack.forwards.tolist() == [2, 1]
-
-
 def test_the_square_attack_computes_nothing_twice(known, trained_layers):
     classifier = build(trained_layers)
     x, y = known[0][:6], known[1][:6]
@@ -91,18 +82,6 @@ def test_it_finds_what_arts_attack_finds_from_the_same_seed():
     np.testing.assert_allclose(found, theirs, atol=1e-6)
 
 
-@pytest.mark.parametrize("norm", [np.inf, 2])
-def test_the_seed_decides_in_every_norm(norm):
-    classifier = shaped((2, 16, 16))
-    x = np.random.default_rng(0).random((3, 2, 16, 16))
-    first, again, other = (
-        borrowed(classifier, norm=norm, seed=seed, max_iter=5).generate(x, [0] * 3)
-        for seed in (1, 1, 2)
-    )
-    np.testing.assert_array_equal(first, again)
-    assert (first != other).any()
-
-
 def test_predictions_that_are_asked_for_again_are_the_same_and_cost_nothing():
     classifier = small.classifier()
     x, _ = small.samples(classifier, 6)
@@ -117,16 +96,6 @@ def test_predictions_that_are_asked_for_again_are_the_same_and_cost_nothing():
     np.testing.assert_allclose(more, classifier.predict(x[1:]), rtol=1e-6)
     assert estimator.model is classifier.model
     assert estimator.predict(x[:0]).shape == (0, small.CLASSES)
-
-
-def test_what_is_no_number_has_no_prediction_and_is_not_asked_for():
-    classifier = small.classifier()
-    x, _ = small.samples(classifier, 3)
-    x[1, 0, 0, 0] = np.nan
-    with watched(classifier.model) as passes:
-        found = caching_copy(Queries(classifier, 3, 4)).predict(x)
-    assert passes.forwards == 2
-    assert np.isnan(found).all(1).tolist() == [False, True, False]
 
 
 KINDS = [AutoAttack, AutoConjugateGradient, AutoProjectedGradientDescent]
@@ -154,12 +123,6 @@ def test_samples_share_the_passes_of_an_attack():
     classifier.predict(np.zeros((1, 2)))
     assert queries.forwards.tolist() == [2, 2, 1]
     assert queries.backwards.tolist() == [0, 1, 0]
-
-
-def test_images_are_samples_whose_first_axes_are_one():
-    assert image_shape((8, 9)) == (1, 8, 9)
-    assert image_shape((3, 8, 9)) == (3, 8, 9)
-    assert image_shape((5, 2, 8, 9)) == (10, 8, 9)
 
 
 def plane():

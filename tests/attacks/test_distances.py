@@ -27,11 +27,6 @@ def test_shifts_are_those_computed_by_hand():
     assert (found.largest.tolist(), found.total.tolist(), found.moved.tolist()) == ([4], [7], [3])
 
 
-def test_a_spike_that_takes_the_step_of_one_that_goes_on_leaves_one_step_empty():
-    found = shifts(frames([0, 1]), frames([1, 2]))
-    assert (found.largest[0], found.total[0], found.moved[0]) == (1, 2, 1)
-
-
 pairs = st.lists(st.tuples(st.integers(0, STEPS - 1), st.integers(0, STEPS - 1)), max_size=5)
 
 
@@ -59,11 +54,6 @@ def test_every_sample_has_its_own_and_the_library_and_the_lowest_value_do_not_ma
         for made in (np.asarray, torch.as_tensor, lambda x: torch.as_tensor(x).float()):
             found = shifts(made(clean + low), made(moved + low), low)
             assert [told.tolist() for told in found] == [[0, 3], [0, 4], [0, 2]]
-
-
-def test_of_no_samples_there_are_no_shifts():
-    empty = np.zeros((0, 3, 2))
-    assert [len(told) for told in shifts(empty, empty)] == [0, 0, 0]
 
 
 @pytest.mark.parametrize(

@@ -155,38 +155,13 @@ def test_predictions_of_several_draws_are_averaged_and_counted():
 
 def test_what_asks_for_some_of_the_samples_counts_for_these():
     whole = Queries(linear([[1, 2], [3, 4]]), 5, batch_size=2)
-    some = whole.of(torch.tensor([1, 3, 4]))
-    fewer = some.of(torch.tensor([0, 2]))
+    some = whole.select(torch.tensor([1, 3, 4]))
+    fewer = some.select(torch.tensor([0, 2]))
     assert fewer.rows.tolist() == [1, 4]
     fewer.logits(torch.ones(3, 2), torch.tensor([1, 1, 0]))
     some.gradients(torch.ones(1, 2).double(), torch.tensor([0]), margin, torch.tensor([1]))
     assert whole.forwards.tolist() == [0, 1, 0, 1, 2]
     assert whole.backwards.tolist() == [0, 0, 0, 1, 0]
-
-
-def test_what_is_changed_for_some_of_the_samples_is_changed_there_alone():
-    one, other = linear([[1, 0], [0, 1]]), linear([[2, 0], [0, 2]])
-    whole = Queries(one, 2, batch_size=2)
-    inner = whole.of(torch.tensor([1]), estimator=other, draws=2, reports=False)
-    x = torch.ones(1, 2).double()
-    assert inner.logits(x, torch.tensor([0])).tolist() == [[2, 2]]
-    assert whole.logits(x, torch.tensor([0])).tolist() == [[1, 1]]
-    assert whole.forwards.tolist() == [1, 2]
-    assert (whole.draws, whole.reports, whole.estimator) == (1, True, one)
-
-
-def test_the_bar_is_not_told_who_is_through_where_it_shall_not_be():
-    told = []
-
-    class Bar:
-        def update(self, samples):
-            told.append(samples)
-
-    queries = Queries(linear([[1, 0], [0, 1]]), 2, 2, progress=Bar())
-    queries.of(torch.arange(2), reports=False).finish(2)
-    assert told == []
-    queries.of(torch.arange(2)).finish(2)
-    assert told == [2]
 
 
 @pytest.mark.parametrize(
@@ -213,11 +188,6 @@ def test_passes_that_somebody_else_made_count_as_the_rule_takes_them(rule, forwa
     for _ in range(2):
         torch.autograd.grad(logits.sum(), leaf, retain_graph=True)
     assert queries.backwards.tolist() == [2 * backwards, 0, 2 * backwards]
-
-
-def test_a_classifier_of_no_spiking_network_takes_one_pass():
-    queries = Queries(linear([[1, 0], [0, 1]]), 1, 1)
-    assert passes(queries.estimator.model) == (1, 1)
 
 
 @pytest.mark.parametrize(

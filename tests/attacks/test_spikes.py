@@ -51,7 +51,7 @@ def test_a_spike_goes_where_another_one_has_left():
     counts = column(1, 1, 0)
     spikes = spikes_of(counts)
     # In the order 0, -1, 1: both would go one step on, and the first one wants it more.
-    taken = spikes.retimed(torch.tensor([[0.0, -1, 2], [0, -1, 1]]), None, None)
+    taken = spikes.retime(torch.tensor([[0.0, -1, 2], [0, -1, 1]]), None, None)
     assert taken.tolist() == [2, 2]
     assert after(spikes, counts, taken) == [0, 1, 1]
 
@@ -59,8 +59,8 @@ def test_a_spike_goes_where_another_one_has_left():
 def test_of_two_that_want_one_step_the_one_that_gains_more_has_it():
     counts = column(1, 0, 1)
     spikes = spikes_of(counts)
-    assert spikes.retimed(torch.tensor([[0.0, 0, 1], [0, 2, 0]]), None, None).tolist() == [0, 1]
-    assert spikes.retimed(torch.tensor([[0.0, 0, 3], [0, 2, 0]]), None, None).tolist() == [2, 0]
+    assert spikes.retime(torch.tensor([[0.0, 0, 1], [0, 2, 0]]), None, None).tolist() == [0, 1]
+    assert spikes.retime(torch.tensor([[0.0, 0, 3], [0, 2, 0]]), None, None).tolist() == [2, 0]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_a_budget_goes_to_those_that_gain_most_or_most_per_step(moved, total, ta
     # In the order 0, -1, 1, -2, 2.
     gain[0, 4], gain[1, 1], gain[2, 1] = 3.0, 2.5, 2.0
     spikes = spikes_of(counts, furthest=2)
-    assert spikes.retimed(gain, moved, total).tolist() == taken
+    assert spikes.retime(gain, moved, total).tolist() == taken
 
 
 def naive(counts, cells, is_open, distance, gain, most, moved, total):
@@ -132,7 +132,7 @@ def test_spikes_go_where_naive_loops_send_them(data):
     # Gains in eighths, of which many are equal.
     gain = torch.as_tensor(draw.integers(-4, 9, spikes.cells.shape)) / 8
     gain[:, 0] = 0
-    taken = spikes.retimed(gain, moved, total)
+    taken = spikes.retime(gain, moved, total)
     worth = gain if total is None else gain / spikes.distance.clamp_min(1)
     size = steps * places
     for sample in range(samples):

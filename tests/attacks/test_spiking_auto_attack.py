@@ -27,7 +27,7 @@ from art_snn.attacks.grids import DLR
 from art_snn.checks import SEEDS
 from art_snn.gradients import CBA, EOT, Mean
 from art_snn.progress import Progress
-from tests import adapted, small
+from tests import small
 from tests.attacks.classifiers import around
 from tests.attacks.watched import watched
 from tests.networks import FORMS, build
@@ -249,20 +249,6 @@ def test_a_plan_of_which_nothing_suits_tells_who_was_right(trained_layers, known
     assert attack.forwards.tolist() == [6] * 4
 
 
-def test_networks_of_other_frameworks_are_attacked_by_the_rules_that_apply():
-    network = adapted.network("odd")
-    classifier = around(network, adapted.SHAPE, 3)
-    x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
-    plan = only(Stage(AutoPGD, RGA(), {"max_iter": 2}), Stage(AutoPGD, None, {"max_iter": 2}))
-    classifier.gradient = "native"
-    attack = SpikingAutoAttack(classifier, eps=0.3, plan=plan, **QUIET)
-    attack.generate(x)
-    assert attack.outcome.stages == (plan.stages[1].record(),)
-    (skipped,) = attack.outcome.skipped
-    assert "expected neurons whose outputs are 0 or 1, got 2, which gave 2" in skipped.reason
-    assert attack.backwards.sum() > 0
-
-
 def events(layers, known, count=4):
     """Event frames that are classified rightly, and least clearly."""
     classifier, x, y = build(layers, "binary frames"), *known
@@ -365,23 +351,6 @@ def test_the_bar_names_the_stage_and_counts_samples_and_forwards(
     assert shown[-1].startswith(f"{names[-1]}: 100%")
     assert "5/5 [" in shown[-1]
     assert f"forwards={attack.forwards.sum()}" in shown[-1]
-
-
-def test_no_sample_is_told_through_twice(monkeypatch, trained_layers, known):
-    shown, update = [], Progress.update
-
-    def listening(self, samples=1):
-        update(self, samples)
-        shown.append(self.done)
-
-    monkeypatch.setattr(Progress, "update", listening)
-    attack = SpikingAutoAttack(build(trained_layers), eps=0.12, plan=WEAK)
-    attack.generate(known[0][:16], known[1][:16])
-    broken = (attack.outcome.stage >= 0).sum()
-    assert 0 < broken < 16
-    # Whoever is left is through when the last stage is.
-    assert set(shown[:-1]) <= set(range(broken + 1))
-    assert (max(shown[:-1]), shown[-1]) == (broken, 16)
 
 
 def test_what_lies_outside_of_the_budget_does_not_count(trained_layers, known):

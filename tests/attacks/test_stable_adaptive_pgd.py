@@ -8,7 +8,7 @@ from torch.nn import functional
 from art_snn.attacks import StableAdaptivePGD
 from art_snn.attacks.iterated import checkpoints
 from art_snn.attacks.randomness import uniform_noise
-from art_snn.attacks.stable_adaptive_pgd import GradientMoments
+from art_snn.attacks.stable_adaptive_pgd import SMALLEST, update_moments
 from tests.attacks.classifiers import linear, smooth
 
 QUIET = {"verbose": False}
@@ -16,11 +16,11 @@ QUIET = {"verbose": False}
 
 def test_steps_follow_the_values_of_the_paper():
     gradients = torch.tensor([[1.0, -0.1], [0.2, 0.3], [-1.0, 0.05]], dtype=torch.float64)
-    moments, delta = GradientMoments.none(gradients[:1]), torch.zeros(1, 2, dtype=torch.float64)
+    m = v = delta = torch.zeros(1, 2, dtype=torch.float64)
     steps, path = [], []
     for gradient in gradients:
-        moments = moments.after(gradient[None])
-        steps.append(moments.direction().clamp(-1, 1))
+        m, v = update_moments(m, v, gradient[None])
+        steps.append((m / (v.sqrt() + SMALLEST)).clamp(-1, 1))
         delta = (delta + steps[-1]).clamp(-1, 1)
         path.append(delta)
     expected = torch.tensor([[1, -1], [1, 0.9372], [-0.541994, 0.612526]]).double()
@@ -38,20 +38,16 @@ def test_a_step_is_halved_after_the_steps_of_the_paper():
 @pytest.mark.parametrize("scale", [1e-30, 1e-3, 1e30])
 def test_moments_do_not_depend_on_the_length_of_gradients(scale):
     gradient = torch.randn(2, 3, 4)
-    found, expected = (
-        GradientMoments.none(gradient).after(g) for g in (gradient * scale, gradient)
-    )
-    torch.testing.assert_close(found.mean, expected.mean)
-    torch.testing.assert_close(found.square, expected.square)
+    none = torch.zeros_like(gradient)
+    found, expected = (update_moments(none, none, g) for g in (gradient * scale, gradient))
+    torch.testing.assert_close(found, expected)
 
 
 def test_a_gradient_of_zero_moves_nothing():
-    none = GradientMoments.none(torch.zeros(2, 3))
     gradient = torch.tensor([[0.0, 0, 0], [1, 0, -1]])
-    after = none.after(gradient)
-    assert torch.equal(after.direction()[0], torch.zeros(3))
-    assert float(after.direction()[1, 0]) > 0.5
-    assert bool(torch.isfinite(after.direction()).all())
+    m, v = update_moments(torch.zeros(2, 3), torch.zeros(2, 3), gradient)
+    assert (m[0].tolist(), v[0].tolist()) == ([0, 0, 0], [0, 0, 0])
+    assert float(m[1, 0]) > 0.5
 
 
 def naive(module, x, eps, steps, norm, seed):

@@ -141,11 +141,3 @@ def test_sources_of_other_samples_are_refused(trained_layers):
 def test_norms_of_event_frames_have_no_sources(norm, trained_layers):
     with pytest.raises(ValueError, match=r"^sources: expected none with that norm, got 1\. "):
         attack(trained_layers, [plain()], "fast", 2, norm=norm)
-
-
-def test_without_sources_the_outcome_says_that_nothing_was_transferred(trained_layers, known):
-    crafting = attack(trained_layers, ())
-    crafting.generate(known[0][:2], known[1][:2])
-    assert crafting.outcome.stages == ()
-    why = "no networks to transfer from (sources) were given"
-    assert crafting.outcome.skipped == (TRANSFER.record("skipped", reason=why),)

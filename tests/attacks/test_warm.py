@@ -13,7 +13,6 @@ from art_snn.attacks.best import Best, BestMargin
 from art_snn.attacks.grids import DLR, OnwardPGD
 from art_snn.attacks.objectives import margin
 from art_snn.attacks.randomness import uniform_noise
-from tests.command import forbidden
 from tests.networks import build
 
 FIRST = Stage(AutoPGD, RGA(), {"max_iter": 5, "loss_type": "margin"})
@@ -131,21 +130,12 @@ def test_the_furthest_point_is_kept_for_every_sample():
     assert reached.margins.tolist() == [-3, -torch.inf, -1]
     expected = [[1, 1], [7, 7], [4, 4]]
     assert warm.start(torch.arange(3), lambda: cold).tolist() == expected
-    part = reached.of(torch.tensor([1, 2]))
+    part = reached.select(torch.tensor([1, 2]))
     part.take(torch.tensor([0]), torch.ones(1, 2), torch.tensor([-9.0]))
     assert reached.margins[1] == -torch.inf
     reached.put(torch.tensor([1, 2]), part)
     assert reached.margins.tolist() == [-3, -9, -1]
     assert reached.points.tolist() == [[1, 1], [1, 1], [4, 4]]
-
-
-@pytest.mark.parametrize("in_a_plan", [False, True])
-def test_cold_attacks_begin_at_their_own_start_and_warm_ones_draw_none(in_a_plan):
-    rows, cold, x = torch.arange(2), torch.ones(2, 3), torch.ones(2, 3)
-    reached = BestMargin(torch.zeros(2, 3), torch.zeros(2), torch.ones(2)) if in_a_plan else None
-    assert Best.none(x, reached).start(rows, lambda: cold) is cold
-    if in_a_plan:
-        assert Best.none(x, reached, warm=True).start(rows, forbidden).sum() == 0
 
 
 def test_the_best_point_is_the_broken_one_or_that_of_the_highest_value():
@@ -182,13 +172,6 @@ def test_a_stage_attacks_the_samples_that_came_within_its_share(within, trained_
     assert found == near.sum() < stands.sum()
     assert str(stage) == f"AutoPGD(max_iter=2) by stbp, within {within:g}"
     assert (near.sum() > 0) == (within == 0.4)
-
-
-def test_where_nothing_was_asked_before_every_sample_is_near(trained_layers, known):
-    x, y = firm(trained_layers, known)
-    attack = attacking(trained_layers, Stage(AutoPGD, STBP(), {"max_iter": 1}, within=1e-6))
-    passes = asked(attack.estimator.model, attack, x, y)
-    assert len(passes["STBP"][0][0]) == len(x)
 
 
 @pytest.mark.parametrize("within", [0, -1, np.inf, "near", True])

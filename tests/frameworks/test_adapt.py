@@ -71,56 +71,28 @@ def analog(library: Any) -> Callable[[], nn.Module]:
     return partial(library.IFNode, step_mode="m", surrogate_function=surrogate)
 
 
-UNKNOWN: dict[str, tuple[str, Callable[[Any], Callable[[], nn.Module]], str]] = {
-    "overridden": ("spikingjelly", drifting, "Drifting has a single_step_functional_forward of"),
-    "not spiking": ("spikingjelly", analog, "its outputs are not 0 or 1"),
-    "sibling": (
-        "spikingjelly",
-        lambda library: partial(library.QIFNode, step_mode="m"),
-        "equations are not those of IFNode, LIFNode or ParametricLIFNode",
-    ),
-    "recurrent": (
-        "snntorch",
-        lambda library: partial(library.RLeaky, 0.9, all_to_all=False),
-        "it feeds its spikes back into",
-    ),
-    "synaptic": (
-        "snntorch",
-        lambda library: partial(library.Synaptic, 0.9, 0.8),
-        "it has a synaptic current next to its potential",
-    ),
-    "reset delay": (
-        "snntorch",
-        lambda library: partial(library.Leaky, 0.9, reset_delay=False),
-        "twice its threshold is reset twice",
-    ),
-    "inhibition": (
-        "snntorch",
-        lambda library: partial(library.Leaky, 0.9, inhibition=True),
-        "its neurons inhibit one another",
-    ),
-    "graded": (
-        "snntorch",
-        lambda library: partial(library.Leaky, 0.9, graded_spikes_factor=0.5),
-        "its spikes are graded",
-    ),
-    "current": (
-        "norse",
-        lambda library: library.LIFCell,
-        "it has a synaptic current next to its potential; LIFBoxCell has none",
-    ),
-    "several spikes": (
-        "sinabs",
-        lambda library: partial(library.IAF, spike_fn=library.MultiSpike),
-        "MultiSpike emits more than one spike in a step; SingleSpike does not",
-    ),
-}
+def of(name: str, *args: Any, **options: Any) -> Callable[[Any], Callable[[], nn.Module]]:
+    return lambda library: partial(getattr(library, name), *args, **options)
 
 
-@pytest.mark.parametrize("name", UNKNOWN)
+MULTIPLE = lambda library: partial(library.IAF, spike_fn=library.MultiSpike)  # noqa: E731
+UNKNOWN = [
+    ("spikingjelly", drifting, "Drifting has a single_step_functional_forward of"),
+    ("spikingjelly", analog, "its outputs are not 0 or 1"),
+    ("spikingjelly", of("QIFNode", step_mode="m"), "not those of IFNode, LIFNode or Parametric"),
+    ("snntorch", of("RLeaky", 0.9, all_to_all=False), "it feeds its spikes back into"),
+    ("snntorch", of("Synaptic", 0.9, 0.8), "it has a synaptic current next to its potential"),
+    ("snntorch", of("Leaky", 0.9, reset_delay=False), "twice its threshold is reset twice"),
+    ("snntorch", of("Leaky", 0.9, inhibition=True), "its neurons inhibit one another"),
+    ("snntorch", of("Leaky", 0.9, graded_spikes_factor=0.5), "its spikes are graded"),
+    ("norse", of("LIFCell"), "next to its potential; LIFBoxCell has none"),
+    ("sinabs", MULTIPLE, "MultiSpike emits more than one spike in a step; SingleSpike does not"),
+]
+
+
+@pytest.mark.parametrize(("framework", "make", "reason"), UNKNOWN)
 @pytest.mark.filterwarnings("ignore:Inhibition is an unstable feature")
-def test_neurons_that_rules_do_not_know_are_refused_by_name_and_reason(name):
-    framework, make, reason = UNKNOWN[name]
+def test_neurons_that_rules_do_not_know_are_refused_by_name_and_reason(framework, make, reason):
     network = adapt(Stack(make(real(framework))), steps=STEPS)
     assert str(network.gradient) == "Native()"
     for rule in ALL_RULES:

@@ -1,4 +1,4 @@
-"""Models of SpikingJelly's own zoo, unmodified, under ART's attacks and training."""
+"""Models of SpikingJelly's own zoo, unmodified."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from art.attacks.evasion import AutoAttack, ProjectedGradientDescent as PGD
-from art.defences.trainer import AdversarialTrainerMadryPGD
+from art.attacks.evasion import ProjectedGradientDescent as PGD
 from torch import Tensor, nn
 
 from art_snn import PyTorchSpikingClassifier
@@ -26,7 +25,6 @@ from tests.frameworks.loading import load
     "spikingjelly.activation_based.model.sew_resnet",
 )
 STEPS, CLASSES, SIDE = 2, 4, 32
-RULES = ("rga", "stbp", "native")
 
 
 class Attention(nn.Module):
@@ -91,18 +89,6 @@ def networks() -> dict[str, AdaptedNetwork]:
     return {name: adapt(lively(name), steps=STEPS) for name in MODELS}
 
 
-def classifier(network: AdaptedNetwork, rule: str, **options) -> PyTorchSpikingClassifier:
-    return PyTorchSpikingClassifier(
-        network,
-        nn.CrossEntropyLoss(),
-        (3, SIDE, SIDE),
-        CLASSES,
-        clip_values=(0.0, 1.0),
-        gradient=rule,
-        **options,
-    )
-
-
 def images(samples: int) -> np.ndarray:
     return np.random.default_rng(0).random((samples, 3, SIDE, SIDE), dtype=np.float32)
 
@@ -137,33 +123,17 @@ def test_the_native_gradient_is_that_of_plain_autograd(name, networks):
     torch.testing.assert_close(grad, wanted, rtol=1e-4, atol=1e-7)
 
 
-@every_model
-@pytest.mark.parametrize("rule", RULES)
-def test_attacks_of_art_keep_their_budget(name, rule, networks):
-    wrapped, x = classifier(networks[name], rule), images(4)
-    y = wrapped.predict(x).argmax(1)
-    options = {"eps": 0.1, "verbose": False, "batch_size": 4}
-    adversarials = PGD(wrapped, eps_step=0.05, max_iter=2, **options).generate(x, y)
+@pytest.mark.parametrize("rule", ["rga", "native"])
+def test_an_attack_of_art_keeps_its_budget(rule, networks):
+    wrapped = PyTorchSpikingClassifier(
+        networks["spiking_vgg11_bn"],
+        nn.CrossEntropyLoss(),
+        (3, SIDE, SIDE),
+        CLASSES,
+        clip_values=(0.0, 1.0),
+        gradient=rule,
+    )
+    x = images(4)
+    attack = PGD(wrapped, eps=0.1, eps_step=0.05, max_iter=2, verbose=False, batch_size=4)
+    adversarials = attack.generate(x, wrapped.predict(x).argmax(1))
     assert 0 < np.abs(adversarials - x).max() <= 0.1 + 1e-6
-    inner = PGD(wrapped, eps_step=0.05, max_iter=1, **options)
-    others = AutoAttack(wrapped, eps=0.1, eps_step=0.05, batch_size=4, attacks=[inner]).generate(
-        x, y
-    )
-    assert np.abs(others - x).max() <= 0.1 + 1e-6
-
-
-@every_model
-@pytest.mark.parametrize("rule", RULES)
-def test_adversarial_training_of_art_trains_the_model(name, rule):
-    network = adapt(lively(name), steps=STEPS)
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
-    wrapped = classifier(network, rule, optimizer=optimizer)
-    before = [weight.detach().clone() for weight in network.model.parameters()]
-    trainer = AdversarialTrainerMadryPGD(
-        wrapped, nb_epochs=1, batch_size=4, eps=0.05, eps_step=0.05, max_iter=1
-    )
-    trainer.fit(images(8), np.arange(8) % CLASSES)
-    after = list(network.model.parameters())
-    assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
-    assert network.gradient != network.training_gradient or rule == "native"
-    assert not any("forward" in vars(module) for module in network.model.modules())

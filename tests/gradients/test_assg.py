@@ -143,13 +143,6 @@ def test_the_reset_is_detached_as_published_unless_told_otherwise():
     assert_different(ascend(build(rule=ASSG(detach_reset=False)), x), detached)
 
 
-def test_a_neuron_layer_that_is_called_twice_has_moments_for_each_call():
-    net = build(repeated)
-    ascend(net, batch())
-    (attack,) = net.memory.values()
-    assert [tuple(m.mean.shape) for m in attack.moments] == [(4, 3, 10), (4, 3, 8)]
-
-
 def test_earlier_passes_keep_their_slopes_when_later_ones_go_on():
     x = batch().requires_grad_()
     net = build()
@@ -159,24 +152,6 @@ def test_earlier_passes_keep_their_slopes_when_later_ones_go_on():
     fresh = torch.autograd.grad(build()(x).sum(), x)[0]
     assert_equal(early, fresh)
     assert_different(late, fresh)
-
-
-def test_moments_are_updated_in_place_unless_a_graph_still_reads_them():
-    net, x = build(), batch()
-
-    def places():
-        (attack,) = net.memory.values()
-        return [m.mean.data_ptr() for m in attack.moments]
-
-    ascend(net, x)
-    first = places()
-    ascend(net, x)
-    assert places() == first
-    held = net(x.clone().requires_grad_())
-    assert places() == first
-    ascend(net, x)
-    assert not set(places()) & set(first)
-    assert held.requires_grad
 
 
 def test_a_sample_that_moved_by_more_than_a_half_starts_afresh_and_the_others_go_on():

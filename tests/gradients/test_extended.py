@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from art_snn import RGA, STBP, Direct, Poisson
 from art_snn.gradients import ASSG, BPTR, HART, PDSG, Extended
-from tests.architectures import AFFINE, batch, chain, max_pooled, network
+from tests.architectures import AFFINE, batch, max_pooled, network
 from tests.oracles import relative
 
 RULES = [STBP(), RGA(), HART(), BPTR(), PDSG(per_sample=True)]
@@ -107,20 +107,6 @@ def test_any_encoder_that_can_give_any_number_of_steps_works(rule, encoder, step
     expected = pulled_back(net, encoder.with_steps(steps), rule, x, at_logits)
     assert relative(grad, expected) < 1e-12
     assert net.encoder is encoder
-
-
-@pytest.mark.parametrize(
-    ("architecture", "rule", "kind"),
-    [
-        (chain, RGA(), "collapsed"),
-        (max_pooled, RGA(), "time-resolved"),
-        (chain, STBP(), "through time"),
-    ],
-)
-def test_the_execution_is_that_of_the_inner_rule(architecture, rule, kind):
-    net = network(architecture, gradient=Extended(rule))
-    net(batch(16).requires_grad_())
-    assert net.execution.kind == kind
 
 
 def test_a_rule_that_remembers_keeps_its_memory_from_pass_to_pass():

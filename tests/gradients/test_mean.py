@@ -87,12 +87,6 @@ def test_a_rule_without_a_gradient_halves_the_direction_and_the_length(graph):
     assert relative(ascend(net, x), ascend(net.with_gradient(STBP()), x) / 4) < 1e-12
 
 
-def test_where_no_rule_has_a_gradient_it_is_zero():
-    net = network(gradient=Mean(Cut(), Cut(False)))
-    grad = ascend(net, batch())
-    assert torch.equal(grad, torch.zeros_like(grad))
-
-
 def test_a_sample_without_a_gradient_leaves_the_others_theirs():
     net = network(gradient=Mean(STBP(), STBP(detach_reset=True)))
     x = batch()

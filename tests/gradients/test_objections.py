@@ -30,7 +30,7 @@ from art_snn import (
     StaticCurve,
 )
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import Site, applicable, check_applicable, objection, resolve
+from art_snn.gradients import Site, applicable, objection, resolve
 from art_snn.neurons import Neuron
 from tests.architectures import SHAPE, batch, chain
 from tests.oracles import result
@@ -188,9 +188,3 @@ def test_what_came_into_the_network_later_is_refused_at_the_first_gradient(case)
     with pytest.raises(ValueError, match=refusal(rule, words)):
         net(x.requires_grad_())
     assert net.encoder is encoder
-
-
-def test_where_no_rule_of_the_table_applies_the_error_says_none(monkeypatch):
-    monkeypatch.setattr("art_snn.gradients.names.GRADIENTS", {"rga": RGA})
-    with pytest.raises(ValueError, match=r"The rules that do apply: none\.$"):
-        check_applicable(RGA(), [Site("here", Refractory())])

@@ -72,42 +72,6 @@ def refuse(x):
         raise RuntimeError("I need my four steps")
 
 
-class PerStep(nn.Module):
-    """A layer with a weight for every step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.tensor([0.5, 1.0, 2.0]).view(3, 1, 1, 1, 1))
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x * self.weight
-
-
-class Stacked(nn.Module):
-    """A layer that gives fewer features for one time step."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x if x.shape[0] > 1 else x[..., :2]
-
-
-ALONE = {
-    "chain": (chain(IF), "collapsed: the layers between neurons are affine"),
-    "weights": ([PerStep(), IF()], "time-resolved: the layers before neuron layers.1 are not"),
-    "shape": (
-        [Stacked(), IF()],
-        "time-resolved: the replay failed (ValueError: shape [1, 3, 2, 6, 2] instead of [1, 3, 2",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", ALONE)
-def test_the_execution_says_what_ran_and_why(case):
-    layers, text = ALONE[case]
-    net = SpikingNetwork(layers, Direct(3))
-    net(batch(dtype=torch.float32).requires_grad_())
-    assert str(net.execution).startswith(text)
-
-
 @pytest.mark.parametrize(
     ("steps", "samples", "reason"),
     [(1, 3, "with one time step there is nothing to average"), (4, 0, "the batch is empty")],

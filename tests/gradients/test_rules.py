@@ -200,9 +200,6 @@ def test_the_kind_of_a_rule_is_that_of_its_engine(rule, kind):
     assert engine_of(rule) == kind
 
 
-# A mean has no number to sweep over.
-
-
 @pytest.mark.parametrize(
     "name",
     [

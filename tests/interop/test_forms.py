@@ -60,13 +60,6 @@ def test_a_model_of_one_step_takes_event_frames_and_poisson_spikes(encoder, shap
     assert gradient(network, "rga", torch.rand(shape))[1].any()
 
 
-@pytest.mark.parametrize("rule", ["rga", "native"])
-def test_convolutions_of_one_step_are_looped_over_too(rule):
-    layers = (nn.Conv2d(1, 4, 3), Step(), nn.Flatten(), nn.Linear(4, CLASSES))
-    network = adapt(lively(nn.Sequential(*layers), 4.0), steps=STEPS)
-    assert gradient(network, rule, images())[1].any()
-
-
 @pytest.mark.parametrize("rule", [None, *RULES])
 def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
     network = adapt(of_one_step(), encoder=None)

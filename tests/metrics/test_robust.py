@@ -5,7 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from art_snn.metrics import Robustness, against, p_words, paired_difference, robustness, union
+from art_snn.metrics import (
+    Robustness,
+    describe_difference,
+    format_p,
+    paired_difference,
+    robustness,
+    union,
+)
 from tests.outcomes import outcome
 
 
@@ -50,7 +57,7 @@ def test_the_union_flips_whatever_one_of_the_attacks_flips():
 )
 def test_the_stronger_of_two_attacks_is_named_with_a_p_value_of_two_digits(flips, words):
     # Six flips more are 2 / 2^6, one fewer is 1.
-    assert against(outcome(flips), outcome({2})) == words
+    assert describe_difference(outcome(flips), outcome({2})) == words
 
 
 @pytest.mark.parametrize(
@@ -58,4 +65,4 @@ def test_the_stronger_of_two_attacks_is_named_with_a_p_value_of_two_digits(flips
     [(6.2e-33, "p < 0.001"), (0.00099, "p < 0.001"), (0.001, "p = 0.001"), (0.0317, "p = 0.032")],
 )
 def test_small_p_values_are_not_told_apart(p, words):
-    assert p_words(p) == words
+    assert format_p(p) == words

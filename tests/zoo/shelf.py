@@ -12,8 +12,7 @@ import numpy as np
 import torch
 
 from art_snn import SpikingNetwork, checkpoint
-from art_snn.app.resume import write_result
-from art_snn.app.trained import describe_training
+from art_snn.app.results import write_result
 from art_snn.data import Source
 from art_snn.metrics import Share
 from art_snn.models import Architecture
@@ -46,7 +45,8 @@ def training(folder: Path, source: Source, seed: int = 0) -> Path:
     """The folder of a training that left the weights as they were drawn."""
     data, recipe = source.load(), Recipe(epochs=1)
     network = SMALL.build(data, seed).eval()
-    notes: dict[str, Any] = {"subject": describe_training(SMALL, 1, seed), "data": data.name}
+    notes: dict[str, Any] = {"data": data.name}
+    notes["subject"] = asdict(SMALL) | {"epochs": 1, "seed": seed, "train_dtype": None}
     notes |= {"recipe": asdict(recipe), "adversary": ""}
     accuracy = Share(correct(network, data.x_test, data.y_test), len(data.y_test))
     checkpoint.save(network, folder / "network.safetensors", **notes)

@@ -18,7 +18,7 @@ from art_snn.app.report.verdict import (
     percent,
     verdicts,
 )
-from art_snn.app.resume import as_json
+from art_snn.app.results import as_json
 from art_snn.app.tables import Notes, Part, Table, render, render_narrow
 from art_snn.checks import invalid
 from art_snn.files import digest

@@ -9,7 +9,7 @@ import numpy as np
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from numpy.typing import NDArray
 
-from art_snn.app.resume import Measured, converter, expect, read_result, structured
+from art_snn.app.results import Measured, converter, expect, read_result, structured
 from art_snn.attacks import Outcome
 from art_snn.checks import (
     FILE,

@@ -1,6 +1,7 @@
 """Settings of art-snn report: plain data, which import no torch."""
 
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,7 +9,6 @@ from tyro.conf import Positional, arg
 
 from art_snn.app.settings import Flag, Folder, Open
 from art_snn.checks import FILE, path_kind, require, require_choice, set_fields
-from art_snn.files import begins_with
 
 Format = Literal["html", "md", "tex"]
 FORMATS: tuple[Format, ...] = ("html", "md", "tex")
@@ -105,7 +105,9 @@ class Report:
         require(ending in (None, form), "output", expected, str(output), remedy)
         for path in (output, output.with_suffix(".md"))[: 1 + self.board]:
             kind, remedy = path_kind("output", path), "Choose another name, or delete it."
-            fits = kind is None or (kind == FILE and begins_with(path, *MARKS.values()))
+            # With torch, which only a file that is there is worth.
+            begins = import_module("art_snn.files").begins_with if kind == FILE else None
+            fits = kind is None or (begins is not None and begins(path, *MARKS.values()))
             got = f"{path}, which is no report"
             require(fits, "output", "a new file, or an earlier report", got, remedy)
         set_fields(self, output=output, format=form)

@@ -29,7 +29,14 @@ from art_snn.app.report.verdict import (
 )
 from art_snn.app.tables import Command, Notes, Part, Table
 from art_snn.attacks import Outcome
-from art_snn.metrics import SIGNIFICANT, Robustness, Share, against, p_words, paired_difference
+from art_snn.metrics import (
+    SIGNIFICANT,
+    Robustness,
+    Share,
+    describe_difference,
+    format_p,
+    paired_difference,
+)
 from art_snn.progress import duration
 
 RADII = 4
@@ -90,7 +97,7 @@ def attack_table(evaluation: Evaluation) -> Table:
         trials = evaluation.at(verdict.eps)
         for trial in trials.values():
             robust, reference = trial.robustness, trials.get(first, trial)
-            p = "" if reference is trial else against(robust, reference.robustness)
+            p = "" if reference is trial else describe_difference(robust, reference.robustness)
             row = [trial.name, eps, str(robust.clean_accuracy), str(robust.attack_success)]
             row += [describe_trial(evaluation, trial, verdict), f"{trial.outcome.queries:.0f}", p]
             rows.append(row[: len(titles)])
@@ -141,7 +148,7 @@ def difference_tables(evaluation: Evaluation) -> tuple[Table, Table]:
     for eps in evaluation.budgets:
         for one, other in combinations(evaluation.at(eps).values(), 2):
             more, fewer, p = paired_difference(one.robustness, other.robustness)
-            counts = format_eps(evaluation.norm, eps), str(more), str(fewer), p_words(p)
+            counts = format_eps(evaluation.norm, eps), str(more), str(fewer), format_p(p)
             (differ if p < SIGNIFICANT else alike).append((one.name, other.name, *counts))
     return Table(titles, differ, words=2), Table(titles, alike, words=2)
 
@@ -332,7 +339,7 @@ def _compare(one: Evaluation, other: Evaluation, names: tuple[str, str]) -> Comp
         # The test counts flips: of samples that all begin as right, those that do not survive.
         right = np.ones(len(rows), dtype=bool)
         only_b, only_a, p = paired_difference(Robustness(right, a), Robustness(right, b))
-        counts.append((at, *map(str, (int((a & b).sum()), only_a, only_b)), p_words(p)))
+        counts.append((at, *map(str, (int((a & b).sum()), only_a, only_b)), format_p(p)))
         results, others = sample_results(one, eps), sample_results(other, eps)
         lines = [
             (str(i), str(j), str(one.labels[i]), results[i], others[j])

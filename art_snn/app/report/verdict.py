@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from art_snn.app.report.evaluation import Evaluation, Trial
-from art_snn.app.resume import as_json
+from art_snn.app.results import as_json
 from art_snn.findings import Finding
 from art_snn.findings.predictions import RANDOM
 from art_snn.metrics import Robustness, Share, union

@@ -10,7 +10,7 @@ from art_snn.checks import invalid, require, set_fields, shown
 from art_snn.gradients.base import Composite, Differentiable, Execution, Gradient, require_rule
 from art_snn.gradients.shared import anchored, once
 
-PLAIN = "False averages gradients as they are."
+_PLAIN = "False averages gradients as they are."
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -37,7 +37,7 @@ class Mean(Composite):
             require_rule("rules", rule)
         if len(rules) < 2:
             raise invalid("rules", "two rules or more", str(len(rules)), "Use one rule as it is.")
-        require(isinstance(normalise, bool), "normalise", "True or False", shown(normalise), PLAIN)
+        require(isinstance(normalise, bool), "normalise", "True or False", shown(normalise), _PLAIN)
         set_fields(self, rules=rules, normalise=normalise)
 
     def __repr__(self) -> str:

@@ -39,18 +39,18 @@ class PDSG(TemporalGradient):
         return True
 
     def slope(self, distance: Tensor, site: Site) -> Tensor:
-        return bell(distance, running_deviation(distance, self.per_sample))
+        return _bell(distance, running_deviation(distance, self.per_sample))
 
     def prepare(self, potential: Tensor, site: Site) -> StepSlope:
         sigma = running_deviation(potential, self.per_sample)
 
         def at_step(distance: Tensor, t: int, samples: slice) -> Tensor:
-            return bell(distance, sigma[t, samples] if self.per_sample else sigma[t])
+            return _bell(distance, sigma[t, samples] if self.per_sample else sigma[t])
 
         return at_step
 
 
-def bell(z: Tensor, sigma: Tensor) -> Tensor:
+def _bell(z: Tensor, sigma: Tensor) -> Tensor:
     """``exp(-(z - sigma/2)^2 / (2 sigma^2)) / (sqrt(2 pi) sigma)``."""
     exponent = (z / sigma).sub_(0.5).square_().mul_(-0.5)
     return exponent.exp_().div_(math.sqrt(2 * math.pi) * sigma)

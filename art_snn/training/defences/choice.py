@@ -1,10 +1,9 @@
 from collections.abc import Mapping
-from dataclasses import Field, fields, make_dataclass
-from inspect import getdoc
+from dataclasses import fields
 from types import MappingProxyType
-from typing import Any
 
-from art_snn.checks import require, require_choice
+from art_snn.checks import ArgumentError, require, require_choice
+from art_snn.gradients import parse_call
 from art_snn.training.defences.base import AT, Defence
 from art_snn.training.defences.ibp import IBP
 from art_snn.training.defences.rat import RAT
@@ -17,43 +16,19 @@ DEFENCES: Mapping[str, type[Defence]] = MappingProxyType(
 """Defences by name: adversarial training alone, TRADES, RAT, SR, and certified training, IBP."""
 
 
-def _hyperparameters(kind: type[Defence]) -> list[Field[Any]]:
-    return [field for field in fields(kind) if field.init]  # type: ignore[arg-type]
+def parse_defence(text: str) -> Defence:
+    """The defence of a text: "at", "trades(beta=6)", "ibp(ramp=0.5)", ...
 
+    A name of :data:`DEFENCES` is a defence with its defaults; parentheses set its fields.
 
-def _strengths() -> type[Any]:
-    """A dataclass of the fields of all defences, each described as its defence does."""
-    options: list[Any] = []
-    lines = ["Hyperparameters of the defences; None leaves the default.\n"]
-    for name, kind in DEFENCES.items():
-        for one in _hyperparameters(kind):
-            type_: Any = one.type
-            options.append((one.name, type_ | None, None))
-            text = str(getdoc(kind)).partition(f":param {one.name}: ")[2].partition("\n:")[0]
-            default = one.default if isinstance(one.default, str) else f"{one.default:g}"
-            lines.append(f":param {one.name}: of {name}: {text.rstrip('.')} [{default}].")
-    made = make_dataclass("Strengths", options, frozen=True, kw_only=True)
-    made.__doc__ = "\n".join(lines)
-    return made
-
-
-Strengths = _strengths()
-"""Hyperparameters of the defences, as settings: every field is an option of the command line."""
-
-
-def defence_named(name: str, **strengths: float | str | None) -> Defence:
-    """The defence of that name in DEFENCES.
-
-    :param strengths: its hyperparameters by name; None leaves the default.
-    :raises ValueError: for another name, a strength of another defence, or one out of range."""
+    :raises ValueError: for an unknown name or field, or a value that the defence refuses."""
+    name, options = parse_call(text, "defence")
     require_choice("defence", name, DEFENCES, remedy="Adversarial training alone is at.")
-    given = {field: value for field, value in strengths.items() if value is not None}
-    for field, value in given.items():
-        of = [other for other, kind in DEFENCES.items() if field in _names(kind)]
-        remedy = f"Leave it out, or take {' or '.join(of)} for the defence."
-        require(name in of, field, f"None for {name}, which has none", value, remedy)
-    return DEFENCES[name](**given)
-
-
-def _names(kind: type[Defence]) -> list[str]:
-    return [field.name for field in _hyperparameters(kind)]
+    names = [field.name for field in fields(DEFENCES[name]) if field.init]  # type: ignore[arg-type]
+    odd = [option for option in options if option not in names]
+    expected = f"options of {name}: {', '.join(names) or 'none'}"
+    require(not odd, "defence", expected, ", ".join(odd), "Leave out the others.")
+    try:
+        return DEFENCES[name](**options)
+    except ArgumentError as error:
+        raise ArgumentError("defence", f"{error.argument}: {error.complaint}") from error

@@ -10,7 +10,7 @@ from art_snn.app.evaluate import units
 from art_snn.app.evaluate.adversarials import in_range, min_budgets, read_submission
 from art_snn.app.report.evaluation import Evaluation
 from art_snn.app.report.verdict import verdicts
-from art_snn.app.resume import read_result
+from art_snn.app.results import read_result
 from art_snn.checks import ArgumentError
 from art_snn.data import Dataset
 from tests import small

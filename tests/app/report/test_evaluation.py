@@ -17,7 +17,7 @@ from art_snn.app.report.evaluation import (
     Trial,
     name_from,
 )
-from art_snn.app.resume import as_json, read_result, structured
+from art_snn.app.results import as_json, read_result, structured
 from art_snn.attacks import Outcome
 from art_snn.checks import ArgumentError
 from art_snn.findings import Finding

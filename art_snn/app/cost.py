@@ -1,0 +1,435 @@
+"""The cost of one input gradient, training step or attack against inference without a gradient.
+
+The rows are those of table S2 of Bu et al. (CVPR 2023): plain inference, the gradient with every
+rule through our classifier, and through ART's stock one. Over several time steps they show how the
+cost grows with T."""
+
+import math
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, field, replace
+from itertools import product
+from multiprocessing import get_context
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from art.estimators.classification import PyTorchClassifier
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import nn
+
+from art_snn.app.colours import COLOURS, GREY, titled
+from art_snn.app.machine import (
+    describe_machine,
+    keep_freed_memory,
+    measure_medians,
+    measure_peak,
+    require_device,
+    set_threads,
+    torch_device,
+)
+from art_snn.app.network import build_unloaded, random_samples
+from art_snn.app.results import Result, earlier, working
+from art_snn.app.settings import Cost
+from art_snn.app.tables import Notes, Part, Table
+from art_snn.attacks import parse_stage
+from art_snn.checks import require, require_distinct, require_some
+from art_snn.classifier import PyTorchSpikingClassifier, wrapped
+from art_snn.encoders import Frames
+from art_snn.gradients import Gradient, check_applicable, parse_rules
+from art_snn.models import Architecture
+from art_snn.models.own import is_own
+from art_snn.network import SpikingNetwork, readout_dtype
+from art_snn.precision import autocast, compute_dtype
+from art_snn.progress import progress_over
+from art_snn.training import Recipe
+
+TRAINED_BY = Recipe(learning_rate=1e-8)
+"""The optimizer of the papers, with steps so small that weights and times stay what they are."""
+INFERENCE, REFERENCE, STOCK = "inference", "stbp", "stock "
+MEBIBYTE = 2**20
+SMALL_STEPS = (
+    f"Steps are those of SGD with momentum {TRAINED_BY.momentum:g} and weight decay "
+    f"{TRAINED_BY.weight_decay:g}, at a learning rate of {TRAINED_BY.learning_rate:g}, so that "
+    "weights stay as they are drawn. Peaks are those of the first step: gradients of weights and "
+    "the state of SGD count."
+)
+
+
+@dataclass(frozen=True)
+class Load:
+    """One network under load, with random samples; it can be pickled.
+
+    :param steps: time steps T; None leaves those of the network."""
+
+    settings: Cost
+    model: str
+    steps: int | None = None
+
+    @property
+    def architecture(self) -> Architecture:
+        """The network; a function of the user takes the time steps once it has built its own."""
+        names = ("width", "decay", "encoder")
+        given = {name: getattr(self.settings, name) for name in names}
+        return Architecture(
+            model=self.model, steps=None if is_own(self.model) else self.steps, **given
+        )
+
+    @property
+    def rules(self) -> dict[str, Gradient]:
+        """Rules by their texts."""
+        return parse_rules(
+            self.settings.rules or ("stbp" if self.settings.training else "rga,stbp")
+        )
+
+    def samples(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Random samples ``(count, *input_shape)`` and one-hot labels."""
+        sizes = {"channels": self.settings.channels, "image_size": self.settings.image_size}
+        return random_samples(self.architecture, count, steps=self.steps, **sizes)
+
+    def network(self, x: np.ndarray, y: np.ndarray) -> SpikingNetwork:
+        """The network for the samples, in evaluation mode on the device."""
+        network = build_unloaded(self.architecture, self.steps, x.shape[1:], y.shape[1])
+        return network.to(torch_device(self.settings.device))
+
+    def operation(
+        self, row: str, network: SpikingNetwork, x: np.ndarray, y: np.ndarray
+    ) -> Callable[[], object]:
+        """The call that a row measures; a training step changes the network."""
+        settings, stock = self.settings, row.startswith(STOCK)
+        if settings.training and row != INFERENCE:
+            network.training_gradient = self.rules[row]
+            return training_step(network, x, y, settings.train_dtype)
+        kind: Any = PyTorchClassifier if stock else PyTorchSpikingClassifier
+        classifier = wrapped(network, x.shape[1:], y.shape[1], (0.0, 1.0), settings.device, kind)
+        if row == INFERENCE:
+            return lambda: classifier.predict(x, batch_size=len(x))
+        rule, attack = self.rules[row.removeprefix(STOCK)], None
+        if settings.attack is not None:
+            stage = parse_stage(settings.attack, np.inf, settings.eps)
+            attack = stage.instantiate(classifier, np.inf, settings.eps, len(x), 0)
+
+        def operate() -> object:
+            network.forget()
+            with network.using(rule), network.crafting(settings.attack_dtype):
+                return classifier.loss_gradient(x, y) if attack is None else attack.generate(x, y)
+
+        return operate
+
+
+def training_step(
+    network: nn.Module, x: np.ndarray, y: np.ndarray, train_dtype: str | None = None
+) -> Callable[[], float]:
+    """A call that takes one step of training on samples x with one-hot labels y."""
+    # Gradients of an earlier step would not count as memory of this one.
+    network.train().zero_grad()
+    optimizer, like = TRAINED_BY.build_optimizer(network.parameters()), next(network.parameters())
+
+    def step() -> float:
+        samples = torch.tensor(x, device=like.device).to(like)
+        labels = torch.tensor(y, device=like.device).argmax(1)
+        optimizer.zero_grad()
+        with autocast(train_dtype, like.device):
+            logits = network(samples)
+        loss = nn.functional.cross_entropy(logits.to(readout_dtype(logits)), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One model at T time steps: row -> median seconds, and peak bytes above the loaded model.
+
+    A row whose process failed has no peak."""
+
+    model: str
+    steps: int | None
+    seconds: Mapping[str, float]
+    peak: Mapping[str, float]
+
+    def time_ratio(self, row: str, to: str = INFERENCE) -> float:
+        """Time of a row, in times of another."""
+        return self.seconds.get(row, math.nan) / self.seconds.get(to, math.nan)
+
+    def memory_ratio(self, row: str, to: str = INFERENCE) -> float:
+        """Peak memory of a row, in that of another; NaN where that was too small to see."""
+        return self.peak.get(row, math.nan) / (self.peak.get(to) or math.nan)
+
+
+@dataclass(frozen=True)
+class Costs(Result):
+    """The measured cells; the remarks are sentences that their reader should know."""
+
+    title: str
+    what: str
+    settings: Mapping[str, Any]
+    machine: str
+    cells: tuple[Cell, ...]
+    remarks: list[str] = field(default_factory=list)
+    name: ClassVar[str] = "cost"
+
+    @property
+    def rows(self) -> list[str]:
+        """The measured rows."""
+        return list(self.cells[0].seconds)
+
+    def parts(self) -> list[Part]:
+        """Time, memory and their ratios to inference, a row each; of several cells, growth."""
+        repeats = self.settings["repeats"]
+        how = f"median of {repeats} rounds in turn; memory above the model"
+        how += "; freed memory kept" if self.settings["keep_memory"] else ""
+        heading = (self.title, f"{self.machine}; {how}")
+        notes = [Notes(self.remarks)] if self.remarks else []
+        if len(self.cells) > 1:
+            return [heading, self._growth_table(), *self._slope_table(), *notes]
+        cell, rows = self.cells[0], []
+        for row in self.rows:
+            time = f"{cell.seconds[row]:.3f}", f"{cell.time_ratio(row):.2f}"
+            peak = _number(cell.peak.get(row, math.nan) / MEBIBYTE, ".0f")
+            memory = peak, _number(cell.memory_ratio(row), ".2f")
+            rows.append((self.label(row), *time, *memory))
+        titles = (f"one {self.what}", "seconds", "x inference", "peak MiB", "x inference")
+        return [heading, Table(titles, rows), *notes]
+
+    def label(self, row: str) -> str:
+        """What a row measures, in words."""
+        if row == INFERENCE:
+            return "inference, no gradient"
+        if row.startswith(STOCK):
+            return f"ART's stock classifier, {_upper(row.removeprefix(STOCK))}"
+        return f"{self.what} by {_upper(row)}"
+
+    def _growth_table(self) -> Table:
+        """One row per cell: seconds, memory, and their ratios to STBP."""
+        rules = self.rows[1:]
+        others = [rule for rule in rules if REFERENCE in rules and rule != REFERENCE]
+        titles = ["model", "T", "inference s", *(f"{_upper(rule)} s" for rule in rules)]
+        titles += [f"{_upper(rule)}/STBP time" for rule in others]
+        titles += [f"{_upper(rule)} MiB" for rule in rules]
+        titles += [f"{_upper(rule)}/STBP memory" for rule in others]
+        rows = []
+        for cell in self.cells:
+            row = [cell.model, "" if cell.steps is None else str(cell.steps)]
+            row += [f"{cell.seconds[name]:.3f}" for name in self.rows]
+            row += [_number(cell.time_ratio(rule, REFERENCE), ".2f") for rule in others]
+            row += [_number(cell.peak.get(rule, math.nan) / MEBIBYTE, ".0f") for rule in rules]
+            row += [_number(cell.memory_ratio(rule, REFERENCE), ".2f") for rule in others]
+            rows.append(row)
+        return Table(titles, rows)
+
+    def _slope_table(self) -> list[Part]:
+        """Per model and row, of time and memory, the ratio of the ends of T and the straight line
+        through all T by least squares; nothing for one T."""
+        steps = sorted({cell.steps for cell in self.cells if cell.steps is not None})
+        if len(steps) < 2:
+            return []
+        ratio, rows = f"T {steps[-1]}/{steps[0]}", []
+        titles = ["model", "", f"time, {ratio}", "s at T = 0", "s per step"]
+        titles += [f"memory, {ratio}", "MiB at T = 0", "MiB per step"]
+        for model, row in product(dict.fromkeys(cell.model for cell in self.cells), self.rows):
+            cells = [model, row if row == INFERENCE else _upper(row)]
+            for values, form in ((self.times(model, row), ".4f"), (self.peaks(model, row), ".1f")):
+                slope, constant = fit_line(values)
+                ends = values.get(steps[-1], math.nan) / (values.get(steps[0]) or math.nan)
+                cells += [_number(ends, ".2f"), _number(constant, form), _number(slope, form)]
+            rows.append(cells)
+        return [Table(titles, rows, words=2)]
+
+    def times(self, model: str, row: str) -> dict[int, float]:
+        """T -> median seconds of a row, by ascending T."""
+        cells = [cell for cell in self.cells if cell.model == model]
+        return dict(sorted((cell.steps or 0, cell.seconds[row]) for cell in cells))
+
+    def peaks(self, model: str, row: str) -> dict[int, float]:
+        """T -> peak memory of a row in MiB, where there is one, by ascending T."""
+        cells = [cell for cell in self.cells if cell.model == model and row in cell.peak]
+        return dict(sorted((cell.steps or 0, cell.peak[row] / MEBIBYTE) for cell in cells))
+
+
+def run(settings: Cost) -> Costs:
+    """Time every row in turn, then its peak memory: on the CPU in a fresh process for each row.
+
+    Writes cost.json, cost.md and cost.png. With `keep_memory` the setting stays with this process
+    afterwards.
+
+    :raises ArgumentError: when network, input, rules, attack or training do not fit."""
+    with working(settings):
+        earlier(settings.output / "cost.json", "kind", dict, lambda found: "cells" in found)
+        require_device(settings.device)
+        for name in ("model", "steps"):
+            require_distinct(name, getattr(settings, name) or (None,))
+        pairs = list(product(settings.model, settings.steps or (None,)))
+        loads = [Load(settings, *pair) for pair in pairs]
+        titles = [check_load(load) for load in loads]
+        rows = [INFERENCE, *loads[0].rules]
+        if not settings.training and settings.attack is None and len(loads) == 1:
+            rows += [f"{STOCK}{name}" for name in loads[0].rules if name in ("rga", REFERENCE)]
+        if settings.keep_memory:
+            keep_freed_memory()
+        cells, killed = [], []
+        for load in loads:
+            x, y = load.samples(settings.batch_size)
+            network = load.network(x, y)
+            # A training step changes weights and statistics, so each row needs its own network.
+            operations = {
+                row: load.operation(row, load.network(x, y) if settings.training else network, x, y)
+                for row in rows
+            }
+            seconds = measure_medians(operations, settings.repeats, settings.device)
+            peak: dict[str, float] = {}
+            for row in progress_over(rows, "Peak memory", unit="rows", leave=False):
+                try:
+                    peak[row] = _measure_apart(load, row)
+                except BrokenProcessPool:
+                    killed.append(f"{row} of {load.model}, T = {load.steps}")
+            cells.append(Cell(load.model, load.steps, seconds, peak))
+        what = "training step" if settings.training else "gradient"
+        what = what if settings.attack is None else f"attack {settings.attack}"
+        title = "; ".join(titles[:: len(settings.steps or (None,))])
+        machine = describe_machine(settings.device)
+        remarks = _remarks(settings, cells)
+        remarks += [f"{one}: its process was killed, as when memory runs out." for one in killed]
+        title = f"One {what}: {title}"
+        costs = Costs(title, what, asdict(settings), machine, tuple(cells), remarks)
+        costs.write(settings.output, draw(costs))
+    return costs
+
+
+def check_load(load: Load) -> str:
+    """The network in words; an ArgumentError where rules, attack or training do not suit it."""
+    settings, few = load.settings, 2 if load.settings.training else 1
+    require_some("rules", load.rules)
+    x, y = load.samples(few)
+    network = load.network(x, y)
+    for rule in load.rules.values():
+        check_applicable(rule, network.sites(), "rules", network.encoder)
+    if settings.attack is not None:
+        parse_stage(settings.attack, np.inf, settings.eps)
+    weights = any(weight.requires_grad for weight in network.parameters())
+    expected, remedy = "a network of weights, for a training step", "Leave training out."
+    got = f"{load.model}, which has none"
+    require(weights or not settings.training, "model", expected, got, remedy)
+    architecture = load.architecture
+    if isinstance(network.encoder, Frames) and not architecture.is_own:
+        architecture = replace(architecture, encoder="frames")
+    size = "x".join(map(str, x.shape[1:]))
+    return f"{architecture.words(network)}, batch {settings.batch_size}, {size}"
+
+
+def measure_peak_of(load: Load, row: str) -> int:
+    """Peak bytes of one row above the loaded model, in this process.
+
+    A training step is the first one, which allocates gradients and the optimizer's state."""
+    settings = load.settings
+    set_threads(settings.threads)
+    if settings.keep_memory:
+        keep_freed_memory()
+    x, y = load.samples(settings.batch_size)
+    network, few = load.network(x, y), 2 if settings.training else 1
+    # A few samples first, since libraries are loaded on demand; batch norm in training needs two.
+    load.operation(row, network, x[:few], y[:few])()
+    return measure_peak(load.operation(row, network, x, y), settings.device)
+
+
+def _measure_apart(load: Load, row: str) -> int:
+    """The peak of a row, on the CPU in a process of its own, with nothing left from before."""
+    if load.settings.device == "gpu":
+        return measure_peak_of(load, row)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(measure_peak_of, load, row).result()
+
+
+def _remarks(settings: Cost, cells: Sequence[Cell]) -> list[str]:
+    """Sentences on the precision, and on each gradient against that of STBP."""
+    device, remarks = torch_device(settings.device), []
+    step = "training step" if settings.training else "gradient"
+    for row in cells[0].seconds if len(cells) == 1 and settings.attack is None else ():
+        if REFERENCE in cells[0].seconds and row not in (INFERENCE, REFERENCE) and STOCK not in row:
+            ratio = f"{cells[0].time_ratio(row, REFERENCE):.2f}"
+            remark = f"A {step} by {_upper(row)} takes {ratio} of the time of one by STBP."
+            remarks.append(remark)
+    if settings.attack_dtype is not None:
+        remarks.append(
+            f"Gradients at the input: {compute_dtype(settings.attack_dtype, device)[1]}."
+        )
+    if settings.train_dtype is not None:
+        remarks.append(f"Training steps: {compute_dtype(settings.train_dtype, device)[1]}.")
+    return [*remarks, SMALL_STEPS] if settings.training else remarks
+
+
+def _upper(rule: str) -> str:
+    """A rule as papers write it."""
+    return rule if "(" in rule else rule.upper()
+
+
+def _number(value: float, form: str) -> str:
+    text = format(value, form)
+    if math.isnan(value):
+        return "-"
+    # Least squares through equal figures leave a slope that rounds to minus zero.
+    return text if float(text) else text.lstrip("-")
+
+
+def fit_line(values: Mapping[int, float]) -> tuple[float, float]:
+    """Slope and value at 0 of the straight line through points by least squares; NaN for one."""
+    if len(values) < 2:
+        return math.nan, math.nan
+    slope, constant = np.polyfit(list(values), list(values.values()), 1)
+    return float(slope), float(constant)
+
+
+def draw(costs: Costs) -> Figure:
+    """Time and peak memory: of one cell in inferences, of several against the time steps."""
+    if len(costs.cells) > 1:
+        return draw_growth(costs)
+    (cell,), rows = costs.cells, costs.rows
+    figure = Figure(figsize=(9, 1.4 + 0.32 * len(rows)), layout="constrained")
+    left, right = figure.subplots(1, 2, sharey=True)
+    _bars(left, rows, [cell.time_ratio(row) for row in rows], "time [inferences]")
+    _bars(right, rows, [cell.memory_ratio(row) for row in rows], "peak memory [inferences]")
+    left.invert_yaxis()  # Both share the axis.
+    titled(figure, costs.title, costs.machine, fontsize="small")
+    return figure
+
+
+def draw_growth(costs: Costs) -> Figure:
+    """Time above, memory below against T, one column per model.
+
+    Points are measured; the dotted lines are least squares through them."""
+    models = list(dict.fromkeys(cell.model for cell in costs.cells))
+    figure = Figure(figsize=(1 + 3.4 * max(2, len(models)), 6.4), layout="constrained")
+    axes = figure.subplots(2, len(models), sharex=True, squeeze=False)
+    for (above, below), model in zip(axes.T, models, strict=True):
+        for ax, values_of in ((above, costs.times), (below, costs.peaks)):
+            for row in costs.rows:
+                values = values_of(model, row)
+                colour = "black" if row == INFERENCE else COLOURS.get(row)
+                label = row if row == INFERENCE else costs.label(row)
+                (curve,) = ax.plot(list(values), list(values.values()), "-o", color=colour, ms=4)
+                curve.set_label(label)
+                slope, constant = fit_line(values)
+                ends = np.array([0, max(values, default=0)])
+                ax.plot(ends, constant + slope * ends, ":", color=curve.get_color(), lw=1)
+            ax.set(xlim=(0, None), ylim=(0, None))
+            ax.grid(alpha=0.3)
+        above.set(title=textwrap.fill(model, 32), ylabel="time [s]")
+        below.set(xlabel="time steps T", ylabel="peak memory [MiB]")
+    axes[0, 0].legend(fontsize="small")
+    titled(figure, costs.title, costs.machine, fontsize="x-small")
+    return figure
+
+
+def _bars(ax: Axes, rows: list[str], values: list[float], label: str) -> None:
+    colours = [COLOURS.get(row.removeprefix(STOCK), GREY) for row in rows]
+    bars = ax.barh(rows, values, color=colours)
+    for bar, row in zip(bars, rows, strict=True):
+        bar.set_alpha(0.5 if row.startswith(STOCK) else 1)
+    ax.bar_label(bars, fmt="%.2f", padding=3, fontsize="small")
+    ax.axvline(1, color="black", lw=0.8, ls=":")
+    ax.set(xlabel=label, xlim=(0, 1.15 * np.nanmax([1, *values])))

@@ -1,0 +1,251 @@
+"""The neurons of a network, and the engine with which every rule runs on it: found by trying."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import nn
+
+from art_snn.app.machine import torch_device
+from art_snn.app.network import random_samples, resolve_network
+from art_snn.app.results import Result, as_json, earlier, working
+from art_snn.app.settings import RANDOM, Inspect
+from art_snn.app.tables import Notes, Part, Table
+from art_snn.checks import ArgumentError, require_some
+from art_snn.data import Dataset
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import GRADIENTS, Gradient, parse_rules
+from art_snn.layers import device_of
+from art_snn.metrics import Share
+from art_snn.network import SpikingNetwork
+from art_snn.passes import calls_of, modes_kept
+from art_snn.progress import progress_over
+from art_snn.seeding import seeded
+
+RULES = ",".join((*GRADIENTS, "native"))
+"""The rules that are tried unless others are asked for."""
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """A layer of neurons of some class, by its name in the network.
+
+    :param layout: what its calls take: steps [T, N, ...], step [N, ...], merged [T * N, ...], ...
+    :param rate: spikes per step on the samples; None where it was not called.
+    :param read_out: whether it never resets, so that its potential is read rather than its spikes.
+    :param objections: rule -> why it does not apply."""
+
+    name: str
+    kind: str
+    layout: str
+    dynamics: Dynamics
+    rate: float | None
+    read_out: bool
+    objections: Mapping[str, str]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        d, same = self.dynamics, ("name", "kind", "layout", "rate", "read_out")
+        names = ("decay", "gain", "threshold", "constant", "strict", "rest", "start")
+        numbers = {name: as_json(getattr(d, name)) for name in names}
+        numbers |= {"reset": d.reset, "drop": as_json(d.amount)}
+        return {name: getattr(self, name) for name in same} | {
+            "dynamics": None if d.unknown else numbers,
+            "unknown": d.unknown,
+            "objections": dict(self.objections),
+        }
+
+    @property
+    def label(self) -> str:
+        """The name, of which a model that is a neuron itself has none."""
+        return self.name or "(the model)"
+
+    def row(self, rules: Sequence[str]) -> list[str]:
+        """As a row of the table; numbers that are not known are question marks."""
+        d = self.dynamics
+        reset = f"soft by {d.amount:g}" if d.reset == "soft" else "none"
+        reset = f"hard to {d.rest:g}" if d.reset == "hard" else reset
+        cells = ["?"] * 4
+        if not d.unknown:
+            cells = [f"{d.decay:g}", f"{d.gain:g}", f"{d.threshold:g}", reset]
+        rate = "not called" if self.rate is None else f"{self.rate:.3f}"
+        applicable = [name for name in rules if name not in self.objections]
+        words = ", ".join(applicable) or "none"
+        if len(applicable) == len(rules):
+            words = "all"
+        elif len(applicable) > len(self.objections):
+            words = f"all but {', '.join(self.objections)}"
+        return [self.label, self.kind, self.layout, *cells, rate, words]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One gradient of one batch with a rule.
+
+    :param engine: the engine that ran, and why; "" where the rule was refused.
+    :param objection: why the rule does not apply, so that it was not tried.
+    :param refusal: why its gradient was refused.
+    :param vanished: samples whose gradient is zero."""
+
+    rule: str
+    engine: str = ""
+    objection: str | None = None
+    refusal: str | None = None
+    vanished: Share | None = None
+
+    def row(self, name: str) -> list[str]:
+        """As a row of the table."""
+        if self.vanished is None:
+            return [name, "none", "", "does not apply" if self.objection else "refused: see below"]
+        kind, _, reason = self.engine.partition(": ")
+        return [name, kind, f"{self.vanished.count} of {self.vanished.total}", reason]
+
+
+@dataclass(frozen=True)
+class Inspection(Result):
+    """Neurons and rules of one network; the settings are its encoder, rules and the like."""
+
+    title: str
+    settings: Mapping[str, Any]
+    neurons: Sequence[Neurons]
+    rules: Mapping[str, Trial]
+    name: ClassVar[str] = "inspect"
+    drawings = ()
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures, for JSON."""
+        neurons = [one.as_dict() for one in self.neurons]
+        rules = {name: as_json(trial) for name, trial in self.rules.items()}
+        return {"title": self.title, **self.settings, "neurons": neurons, "rules": rules}
+
+    def parts(self) -> list[Part]:
+        """A row per layer of neurons and one per rule, with the reasons below them."""
+        heading = [f"{name.replace('_', ' ')}: {value}" for name, value in self.settings.items()]
+        titles = ("neuron", "class", "layout", "decay", "gain", "threshold", "reset", "rate")
+        names = list(self.rules)
+        neurons = Table((*titles, "rules"), [one.row(names) for one in self.neurons])
+        rows = [trial.row(name) for name, trial in self.rules.items()]
+        rules = Table(("rule", "engine", "zero gradients", "remark"), rows)
+        unknown = [(one.label, one.dynamics.unknown) for one in self.neurons]
+        lines = [f"The equations of {name} are not known: {why}." for name, why in unknown if why]
+        lines += self._objections()
+        refusals: dict[str, list[str]] = {}
+        for name, trial in self.rules.items():
+            if trial.refusal:
+                refusals.setdefault(trial.refusal, []).append(name)
+        refused = [f"Refused under {', '.join(some)}: {why}" for why, some in refusals.items()]
+        first, second = ([Notes(some)] if some else [] for some in (lines, refused))
+        return [(self.title, *heading), neurons, *first, rules, *second]
+
+    def _objections(self) -> list[str]:
+        """Sentences: a rule, the neurons that it does not apply to, and why."""
+        neurons: dict[tuple[str, str, bool], list[str]] = {}
+        for one in self.neurons:
+            for rule, reason in one.objections.items():
+                if reason != one.dynamics.unknown:
+                    neurons.setdefault((rule, reason, one.read_out), []).append(one.label)
+        return [
+            f"{rule} does not apply to {', '.join(names)}"
+            f"{' where others read its spikes' if read_out else ''}: {reason}."
+            for (rule, reason, read_out), names in neurons.items()
+        ]
+
+
+def run(settings: Inspect) -> Inspection:
+    """Build or load the network, look at its neurons, try every rule; write inspect.json, .md."""
+    with working(settings):
+        earlier(settings.output / "inspect.json", "kind", dict, lambda found: "neurons" in found)
+        subject = resolve_network(settings, drawn=True)
+        if settings.data is None and subject.entry is None:
+            subject = replace(subject, source=replace(subject.source, data=RANDOM))
+        subject.source.check_random(settings.channels)
+        if subject.source.random:
+            x, y = random_samples(
+                subject.noted_architecture,
+                settings.batch_size,
+                channels=settings.channels,
+                image_size=settings.image_size,
+            )
+            labels = y.argmax(1)
+            # Labels alone would not tell how many classes there are.
+            labels[-1] = y.shape[1] - 1
+            data = Dataset("random samples", x, labels, x, labels)
+        else:
+            data = subject.load_data()
+        network = subject.build(data).to(torch_device(settings.device))
+        x, y = data.x_test[: settings.batch_size], data.y_test[: settings.batch_size]
+        size = "x".join(map(str, x.shape[1:]))
+        title = f"{subject.describe(data, network)}, batch {len(x)}, {size}"
+        rules = parse_rules(settings.rules or RULES)
+        require_some("rules", rules)
+        result = inspect_network(network, x, y, rules, title)
+        result.write(settings.output)
+        return result
+
+
+def inspect_network(
+    network: SpikingNetwork,
+    x: np.ndarray,
+    y: np.ndarray,
+    rules: Mapping[str, Gradient],
+    title: str = "",
+) -> Inspection:
+    """Inspect any network, which is left as it was, on samples [N, ...] of classes [N]."""
+    device = device_of(network)
+    inputs = torch.as_tensor(x, device=device).float()
+    labels = torch.as_tensor(y, device=device).long()
+    names = ("encoder", "gradient", "training_gradient")
+    attributes = {name: str(getattr(network, name)) for name in names}
+    with modes_kept(network, False), seeded(0):
+        neurons = _find_neurons(network, inputs, rules)
+        results = {
+            name: _try_rule(network, rule, inputs, labels)
+            for name, rule in progress_over(rules.items(), "Rules", leave=False)
+        }
+    attributes = {"time": network.timing(), **attributes, **network.remarks()}
+    return Inspection(title, attributes, neurons, results)
+
+
+@torch.no_grad()
+def _find_neurons(
+    network: SpikingNetwork, x: torch.Tensor, rules: Mapping[str, Gradient]
+) -> list[Neurons]:
+    """Every layer of neurons, with its rate in one pass."""
+    layers, sites = network.neuron_layers(), {site.name for site in network.sites()}
+    with ExitStack() as stack:
+        recorded = [stack.enter_context(calls_of(layer.module)) for layer in layers]
+        network(x)
+    neurons = []
+    for layer, calls in zip(layers, recorded, strict=True):
+        rate = float((network.in_time(layer, calls)[1] != 0).double().mean()) if calls else None
+        kind, name, dynamics = type(layer.module).__qualname__, layer.site.name, layer.site.dynamics
+        reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}
+        objections = {n: reason for n, reason in reasons.items() if reason is not None}
+        read_out = name not in sites
+        one = Neurons(name, kind, layer.layout, dynamics, rate, read_out, objections)
+        neurons.append(one)
+    return neurons
+
+
+def _try_rule(network: SpikingNetwork, rule: Gradient, x: torch.Tensor, y: torch.Tensor) -> Trial:
+    """One gradient with the rule, or why there is none."""
+    reason = network.objection(rule)
+    if reason is not None:
+        return Trial(str(rule), objection=reason)
+    twin = network.twin()
+    try:
+        with twin.using(rule):
+            leaf = x.clone().requires_grad_()
+            loss = nn.functional.cross_entropy(twin(leaf), y, reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, leaf)
+    except ArgumentError as error:
+        return Trial(str(rule), refusal=str(error))
+    except Exception as error:
+        # A model that fails under a rule is what is to be found out.
+        first = str(error).partition("\n")[0]
+        return Trial(str(rule), refusal=f"it failed with {type(error).__name__}: {first}")
+    zero = int((gradient.flatten(1) == 0).all(1).sum())
+    return Trial(str(rule), str(twin.execution), vanished=Share(zero, len(x)))

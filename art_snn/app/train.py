@@ -1,0 +1,214 @@
+"""Train a network, plainly, adversarially or certifiably, and say how good it is."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from art_snn import checkpoint
+from art_snn.app.colours import COLOURS, GREY, titled
+from art_snn.app.network import resolve_source
+from art_snn.app.results import Result, working
+from art_snn.app.settings import Train
+from art_snn.app.tables import Part, Table
+from art_snn.checks import require
+from art_snn.classifier import wrapped
+from art_snn.data import Dataset
+from art_snn.gradients import RGA, parse_rule
+from art_snn.metrics import Share
+from art_snn.models import Architecture
+from art_snn.precision import compute_dtype
+from art_snn.seeding import seeded
+from art_snn.team import ALONE, Team
+from art_snn.training import AdversarialTraining, Epoch, Recipe, Validation, best, train
+from art_snn.training.defences import AT, Defence, parse_defence
+
+ARCHITECTURE = (*("model", "width", "steps", "readout", "decay", "threshold", "reset", "encoder"),)
+RECIPE = (
+    *("epochs", "batch_size", "optimizer", "learning_rate", "momentum", "weight_decay"),
+    *("crop_padding", "flip", "cutout", "seed", "train_dtype"),
+)
+
+
+@dataclass(frozen=True)
+class Training(Result):
+    """A trained network: its epochs, and the test samples that it classifies correctly at the end.
+
+    The notes are those that the checkpoint has of the weights."""
+
+    history: tuple[Epoch, ...]
+    test: Share
+    title: str = ""
+    against: str = ""
+    recipe: Recipe = field(default_factory=Recipe)
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    name: ClassVar[str] = "training"
+
+    @property
+    def best(self) -> Epoch | None:
+        """The epoch whose weights were kept."""
+        return best(self.history)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All figures, for JSON."""
+        number = None if self.best is None else self.best.number
+        summary = {"test_accuracy": self.test.as_dict(), "best_epoch": number}
+        return dict(self.notes) | summary | {"history": [asdict(epoch) for epoch in self.history]}
+
+    def parts(self) -> list[Part]:
+        """The recipe, the epochs, the best of them and the test accuracy."""
+        best, rows = self.best, []
+        for epoch in self.history:
+            mark = "best" if epoch is best else ""
+            rows.append((str(epoch.number), f"{epoch.loss:.4f}", _percent(epoch.validation), mark))
+        heading = [str(self.recipe), self.title]
+        table = Table(("epoch", "training loss", "validation", ""), rows)
+        accuracy = f"Test accuracy: {self.test} of {self.test.total} samples."
+        if best is None:
+            return [*heading, table, accuracy]
+        under = f" under {self.against}" if self.against else ""
+        share = f"{_percent(best.validation)} of the validation samples{under}"
+        return [*heading, table, f"Best epoch {best.number} of {len(rows)}: {share}.", accuracy]
+
+    @property
+    def files(self) -> list[str]:
+        """Names of the files that are written."""
+        return ["network.safetensors", *super().files]
+
+
+def run(settings: Train) -> Training | None:
+    """Train; write network.safetensors, training.json, training.md and training.png.
+
+    An interrupted run goes on after its last whole epoch, from training.pt, which is kept: a
+    finished run is loaded from it. Of several processes all but the leading one give None."""
+    with working(settings, together=True) as team:
+        result = train_network(settings, team.leader_first(resolve_source(settings).load), team)
+    return result if team.leads else None
+
+
+def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Training:
+    """Train on any data, as :func:`run` does.
+
+    :param settings: of which the source of the data is not read.
+    :param data: its training samples are split into training and validation samples.
+    :param team: processes that train together, of which the leading one writes.
+    :raises ArgumentError: as :func:`run`, and when rule or defence of the adversary do not suit the
+        network or the recipe, or the data have no value range."""
+    architecture = Architecture(**{name: getattr(settings, name) for name in ARCHITECTURE}).on(data)
+    recipe = Recipe(**{name: getattr(settings, name) for name in RECIPE})
+    recipe, output = recipe.fit_to(data.input_shape, data.mirrored), settings.output
+    recipe.check_samples(data.input_shape)
+    adversary = resolve_adversary(settings, data)
+    if adversary is not None:
+        recipe = adversary.defence.fit_recipe(recipe)
+    split = data.held_out(settings.validation, recipe.seed, "validation")
+    network = architecture.build(data, recipe.seed)
+    if adversary is not None:
+        adversary.check(network)
+        adversary.defence.check(network)
+    limits = data.value_range
+    classifier = wrapped(network, data.input_shape, data.classes, limits, settings.device)
+    # A network of another command, or one without its state, would be written over.
+    state = output / "training.pt"
+    foreign = (output / "network.safetensors").exists() and not state.exists()
+    expected = "a folder without a network, or with the whole of this run"
+    got = f"{output} with a network.safetensors and no training.pt"
+    remedy = "Choose another folder, or delete network.safetensors."
+    require(not foreign, "output", expected, got, remedy)
+    with seeded(recipe.seed):
+        classifier.predict(data.x_test[:1])  # Complains before the training, if anything does.
+    x, y, held = split.x_train, split.y_train, Validation(split.x_test, split.y_test)
+    history = train(
+        network, x, y, recipe, resume=state, validation=held, adversary=adversary, team=team
+    )
+    predictions = classifier.predict(data.x_test, recipe.batch_size).argmax(1)
+    correct = Share(int((predictions == data.y_test).sum()), len(data.y_test))
+    subject = asdict(architecture) | {
+        name: getattr(recipe, name) for name in ("epochs", "seed", "train_dtype")
+    }
+    notes: dict[str, Any] = {"subject": subject, "data": data.name, "recipe": asdict(recipe)}
+    notes |= {"adversary": repr(adversary) if adversary else "", "validation": settings.validation}
+    notes["training"] = describe_training(recipe, adversary)
+    title, against = f"{architecture.words(network)} on {data.name}", ""
+    if adversary is not None:
+        against, defence = adversary.describe(), adversary.defence.describe()
+        title += f", hardened by {defence}" if defence else ""
+    _, precision = compute_dtype(recipe.train_dtype, classifier.device)
+    title += f", trained in {precision}" if precision else ""
+    result = Training(tuple(history), correct, title, against, recipe, notes)
+    if team.leads:
+        checkpoint.save(
+            network, output / "network.safetensors", **notes, test_accuracy=correct.value
+        )
+        result.write(output, draw(result))
+    return result
+
+
+def resolve_adversary(settings: Train, data: Dataset) -> AdversarialTraining | None:
+    """The attack and the defence of a training; None where neither is asked for.
+
+    :raises ArgumentError: for an unknown attack, rule or defence, and data without a value range.
+    """
+    if settings.attack is settings.defence is None:
+        return None
+    defence: Defence = AT() if settings.defence is None else parse_defence(settings.defence)
+    return AdversarialTraining(
+        attack=settings.attack or "pgd",
+        eps=8 / 255 if settings.eps is None else settings.eps,
+        norm=np.inf,
+        rule=RGA() if settings.rule is None else parse_rule(settings.rule, "rule"),
+        share=settings.adversarial_share,
+        value_range=data.clip_values("adversarial training"),
+        defence=defence,
+        attack_dtype=settings.attack_dtype,
+    )
+
+
+def describe_training(recipe: Recipe, adversary: AdversarialTraining | None) -> str:
+    """A training in a few words: "TRADES training, 30 epochs"."""
+    epochs = f"{recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}"
+    if adversary is None:
+        return epochs
+    kind = type(adversary.defence).__name__
+    return f"{'adversarial' if kind == 'AT' else kind} training, {epochs}"
+
+
+def draw(training: Training) -> Figure:
+    """Loss and validation accuracy, under attack where there was one, against the epoch."""
+    figure = Figure(figsize=(7, 3.4), layout="constrained")
+    against = [f"against {training.against}"] if training.against else []
+    titled(figure, training.title, *against, fontsize="small")
+    score = "accuracy under attack [%]" if against else "validation accuracy [%]"
+    draw_epochs(figure.subplots(), training.history, score)
+    return figure
+
+
+def draw_epochs(ax: Axes, history: Sequence[Epoch], score: str = "validation accuracy [%]") -> Axes:
+    """Mean loss and, at the right, the score that chose the best epoch, over one epoch or more."""
+    require(history, "history", "at least one epoch", "none", "Train first.")
+    numbers = [epoch.number for epoch in history]
+    # A line of one point would not be seen.
+    marker = "o" if len(history) == 1 else None
+    ax.plot(numbers, [epoch.loss for epoch in history], color=GREY, marker=marker)
+    ax.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    ax.grid(alpha=0.3)
+    kept = best(history)
+    if kept is not None:
+        right = ax.twinx()
+        scores = [epoch.validation for epoch in history]
+        shares = [math.nan if score is None else 100 * score for score in scores]
+        right.plot(numbers, shares, color=COLOURS["stbp"])
+        right.plot(kept.number, 100 * (kept.validation or 0.0), "o", color=COLOURS["stbp"])
+        right.set_ylabel(score, color=COLOURS["stbp"])
+        right.set_ylim(0, 100)
+    return ax
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f} %"

@@ -1,1 +1,0 @@
-"""Time and peak memory of a network under load, on the user's own machine."""

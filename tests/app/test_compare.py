@@ -1,0 +1,292 @@
+"""The comparison of rules on a network of a few neurons, against attacks written by hand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from art_snn.app.compare import CAUTION, RULES, Bench, Comparison, Row, draw
+from art_snn.app.results import converter, read_result
+from art_snn.app.settings import Compare
+from art_snn.attacks import parse_stage
+from art_snn.checks import ArgumentError
+from art_snn.encoders import Poisson
+from art_snn.gradients import (
+    ASSG,
+    CBA,
+    EOT,
+    RGA,
+    STBP,
+    Gradient,
+    Site,
+    StaticCurve,
+    TemporalGradient,
+    engine_of,
+    parse_rules,
+)
+from art_snn.metrics import Share
+from tests import adapted
+from tests.command import call
+from tests.datasets import images
+from tests.outcomes import outcome
+from tests.small import classifier, pgd_by_hand, samples, untouched
+
+ALL = parse_rules(RULES)
+TWO: dict[str, Gradient] = {"stbp": STBP(), "rga": RGA()}
+
+
+@dataclass(frozen=True)
+class Opposite(Gradient):
+    """Minus STBP."""
+
+    def logits(self, network: Any, x: Tensor) -> Tensor:
+        logits = STBP().logits(network, x)
+        return 2 * logits.detach() - logits
+
+
+@dataclass(frozen=True)
+class Blind(TemporalGradient):
+    """No slope anywhere."""
+
+    def slope(self, distance: Tensor, site: Site) -> Tensor:
+        return torch.zeros_like(distance)
+
+
+@dataclass(frozen=True)
+class HalfBlind(Gradient):
+    """STBP, with the sign turned, where the first pixel is bright; no gradient elsewhere."""
+
+    def logits(self, network: Any, x: Tensor) -> Tensor:
+        bright = x[:, :1, :1, :1] > 0.5
+        return Opposite().logits(network, torch.where(bright, x, x.detach()))
+
+
+def compare(
+    wrapped: Any,
+    rules: dict[str, Gradient] | None = None,
+    file: Path | None = None,
+    given: tuple[np.ndarray, np.ndarray] | None = None,
+    attack: str = "pgd(max_iter=5)",
+    **options: Any,
+) -> Comparison:
+    """A comparison on ten samples, of which two are misclassified."""
+    settings = Compare(**{"eps": 0.03, "batch_size": 4, "repeats": 1} | options)
+    stage = parse_stage(attack, np.inf, settings.eps)
+    x, y = samples(wrapped) if given is None else given
+    return Bench(settings, stage, TWO if rules is None else rules, wrapped, x, y).compare(file)
+
+
+@pytest.mark.parametrize(("decay", "applies"), [(0.5, False), (1.0, True)])
+def test_every_rule_has_a_row_which_for_cba_is_an_objection_on_leaky_neurons(decay, applies):
+    wrapped = classifier(seed=1, decay=decay)
+    comparison = compare(wrapped, dict(ALL))
+    assert list(comparison.rows) == list(ALL)
+    assert [n for n, row in comparison.rows.items() if row.objection] == ["cba"] * (not applies)
+    assert set(comparison.outcomes) == set(comparison.seconds)
+    for name, row in comparison.rows.items():
+        assert (row.rule, row.kind) == (str(ALL[name]), engine_of(ALL[name]))
+        if row.objection:
+            assert row.objection == CBA().objection(wrapped.model.layers[1].dynamics)
+            assert (row.outcome, row.vanished) == (None, None)
+        else:
+            assert comparison.seconds[name] > 0
+            assert -1 <= row.cosine <= 1
+            assert row.outcome.correct.sum() == row.outcome.attack_success.total == 8
+    assert "medians of 1 rounds in turn, batch 4" in comparison.machine
+    flipped = [one.flipped for one in comparison.outcomes.values()]
+    assert len({tuple(f) for f in flipped}) > 1
+    assert np.array_equal(comparison.union().flipped, np.logical_or.reduce(flipped))
+
+
+@pytest.mark.parametrize("name", ["stbp", "rga", "pdsg-per-sample"])
+def test_the_success_of_a_rule_is_that_of_an_attack_by_hand_under_it(name):
+    wrapped = classifier(seed=1)
+    x, y = samples(wrapped)
+    found = compare(wrapped, {name: ALL[name]}).rows[name].outcome
+    adversarial = pgd_by_hand(wrapped.model, ALL[name], 0.03, 0.03 / 4, 5, x, y)
+    assert np.array_equal(found.correct, wrapped.predict(x).argmax(1) == y)
+    assert np.array_equal(found.robust, wrapped.predict(adversarial).argmax(1) == y)
+    assert 0 < found.attack_success.value < 1
+
+
+def test_the_cosine_is_the_mean_over_samples_whatever_the_gradients_weigh():
+    wrapped = classifier(seed=1)
+    x, y = samples(wrapped)
+    rows = compare(wrapped, {"rga": RGA(), "stbp": STBP(), "opposite": Opposite()}).rows
+    one, other = (
+        wrapped.loss_gradient(x, y, gradient=rule).reshape(len(x), -1).astype(float)
+        for rule in (RGA(), STBP())
+    )
+    lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+    cosines = (one * other).sum(1) / lengths
+    assert rows["rga"].cosine == pytest.approx(cosines.mean(), abs=1e-6)
+    assert np.ptp(cosines) > 0.01
+    assert rows["opposite"].cosine == pytest.approx(-1, abs=1e-6)
+    assert rows["opposite"].outcome.attack_success.count == 0
+
+
+def test_samples_without_a_gradient_are_counted_and_leave_the_cosine_alone():
+    wrapped = classifier(seed=1)
+    x, y = samples(wrapped)
+    dark = int((x[:, 0, 0, 0] <= 0.5).sum())
+    assert 0 < dark < len(x)
+    rows = compare(wrapped, {"half": HalfBlind(), "blind": Blind()}, given=(x, y)).rows
+    assert rows["half"].vanished == Share(dark, len(x))
+    assert rows["half"].cosine == pytest.approx(-1, abs=1e-6)
+    assert rows["blind"].vanished == Share(len(x), len(x))
+    assert (rows["blind"].cosine, rows["blind"].outcome.attack_success.count) == (None, 0)
+
+
+@pytest.mark.parametrize(("wanted", "attacked"), [(3, 3), (10, 10), (50, 10)])
+def test_as_many_samples_are_attacked_as_wanted_and_present(wanted, attacked):
+    row = compare(classifier(seed=1), {"stbp": STBP()}, samples=wanted).rows["stbp"]
+    assert row.vanished.total == len(row.outcome.correct) == attacked
+
+
+def test_no_samples_are_refused():
+    none = np.empty((0, 1, 8, 8), np.float32), np.empty(0, np.int64)
+    with pytest.raises(ArgumentError, match=r"^x: expected at least one sample, got none"):
+        compare(classifier(), given=none)
+
+
+def test_the_network_and_the_random_states_are_left_as_they_were():
+    wrapped = classifier(seed=1, encoder=Poisson(4))
+    given = samples(wrapped)
+    wrapped.gradient = StaticCurve(limit=3)
+    with untouched(wrapped):
+        compare(wrapped, {"rga": RGA(), "assg": ASSG()}, given=given)
+
+
+def test_a_row_depends_neither_on_other_rules_nor_on_the_random_state_but_on_the_seed():
+    wrapped = classifier(seed=1, encoder=Poisson(4))
+    given, how = samples(wrapped), {"attack": "apgd(max_iter=2)", "eps": 0.3}
+    one = compare(wrapped, {"rga": RGA(), "assg": ASSG()}, given=given, **how).rows["assg"]
+    torch.manual_seed(7)
+    other = compare(wrapped, {"assg": ASSG()}, given=given, **how).rows["assg"]
+    assert np.array_equal(one.outcome.robust, other.outcome.robust)
+    assert (one.vanished, one.cosine) == (other.vanished, other.cosine)
+    third = compare(wrapped, {"assg": ASSG()}, given=given, seed=1, **how).rows["assg"]
+    assert third.cosine != one.cosine
+
+
+def test_averaging_over_draws_wraps_every_rule_and_its_objection():
+    wrapped = classifier(seed=1, encoder=Poisson(4))
+    rows = compare(wrapped, {"stbp": STBP(), "cba": CBA()}, eot=3).rows
+    assert rows["stbp"].rule == str(EOT(STBP(), samples=3))
+    assert rows["cba"].objection.startswith("CBA: conversion to an ANN")
+
+
+def test_finished_rules_are_not_run_again_and_those_of_something_else_are_refused(
+    monkeypatch, tmp_path
+):
+    wrapped, file, attack = classifier(seed=1), tmp_path / "compare.json", Bench.attack
+    given, calls = samples(wrapped), []
+
+    def counted(self: Bench, row: Row, name: str, *more: Any) -> Row:
+        calls.append(name)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return attack(self, row, name, *more)
+
+    monkeypatch.setattr(Bench, "attack", counted)
+    with pytest.raises(KeyboardInterrupt):
+        compare(wrapped, file=file, given=given)
+    assert list(read_result(file, Comparison).rows) == ["stbp"]
+    comparison = compare(wrapped, file=file, given=given)
+    assert (calls, list(comparison.rows)) == (["stbp", "rga", "rga"], ["stbp", "rga"])
+    for change in ({"eps": 0.02}, {"rules": {"rga": RGA(beta=3)}}, {"seed": 1}):
+        with pytest.raises(ArgumentError, match=r"^output: expected .* results of the same compar"):
+            compare(wrapped, file=file, given=given, **change)
+    assert list(read_result(file, Comparison).rows) == ["stbp", "rga"]
+
+
+def by_hand(**rows: Row) -> Comparison:
+    times = {"stbp": 2.0, "rga": 0.75}
+    seconds = {name: times.get(name, 1.0) for name, row in rows.items() if row.outcome is not None}
+    title, attack = "a network on digits", "pgd, eps 0.1"
+    return Comparison(title, "key", attack, {}, "a machine", 0.5, seconds, dict(rows))
+
+
+BLANK = ("",) * 5
+EXAMPLE = by_hand(
+    stbp=Row("STBP()", "temporal", None, outcome(1), Share(0, 10), 1.0),
+    rga=Row("RGA()", "rate", None, outcome(7), Share(4, 10), 0.25),
+    pdsg=Row("PDSG()", "temporal", None, outcome(0), Share(10, 10)),
+    cba=Row("CBA()", objection="only IF"),
+)
+# Eight are correct; the p-values are 2 / 2^6 for six flips more and 1 for one fewer.
+CELLS = [
+    ("stbp", str(Share(1, 8)), "", "4.00", "2000", str(Share(0, 10)), "1.000"),
+    ("rga", str(Share(7, 8)), "stronger, p = 0.031", "1.50", "750", str(Share(4, 10)), "0.250"),
+    ("pdsg", str(Share(0, 8)), "weaker, p = 1", "2.00", "1000", str(Share(10, 10)), "nan"),
+    ("cba", "does not apply", *BLANK),
+    ("union of all", str(Share(7, 8)), *BLANK),
+]
+CORRECT = "8 of 10 samples classified correctly before the attack"
+
+
+def test_the_table_says_how_strong_how_expensive_and_how_blind_every_rule_is():
+    heading, table, note = EXAMPLE.render().rstrip().split("\n\n")
+    assert heading.splitlines() == ["a network on digits", "pgd, eps 0.1", CORRECT, "a machine"]
+    head, *lines = table.splitlines()
+    titles = (
+        "rule success among the correct against STBP x inference ms zero gradient cosine to STBP"
+    )
+    assert head.split() == titles.split()
+    assert [line.split() for line in lines] == [" ".join(cells).split() for cells in CELLS]
+    assert note == "cba does not apply: only IF."
+
+
+def test_settings_of_one_rule_are_compared_with_the_first_and_come_with_a_caution():
+    rows = {f"rga(beta={b})": Row("", "rate", None, outcome(b), Share(0, 10)) for b in (1, 7)}
+    text = by_hand(**rows).render()
+    assert "against rga(beta=1)" in text
+    assert "stronger, p = 0.031" in text
+    assert CAUTION in text
+    assert CAUTION not in EXAMPLE.render()
+
+
+def test_a_table_in_which_no_rule_applies_says_what_to_take():
+    text = by_hand(cba=Row("CBA()", objection="only IF")).render()
+    assert "\nno rule applies\n" in text
+    assert "Networks of other frameworks have their own gradient: --rules native." in text
+
+
+def test_a_comparison_survives_json_and_is_drawn(tmp_path):
+    EXAMPLE.write(tmp_path, draw(EXAMPLE))
+    content = json.loads((tmp_path / "compare.json").read_text(), parse_constant=pytest.fail)
+    assert content["rows"]["pdsg"]["cosine"] is None
+    found = read_result(tmp_path / "compare.json", Comparison)
+    assert found.render() == EXAMPLE.render()
+    assert found.as_dict() == EXAMPLE.as_dict()
+    changed = EXAMPLE.as_dict() | {"seconds": {}}
+    with pytest.raises(Exception, match=r"structuring"):
+        converter.structure(changed, Comparison)
+    bars, times = draw(EXAMPLE).axes
+    assert [patch.get_width() for patch in bars.patches] == [12.5, 87.5, 0.0]
+    assert [patch.get_width() for patch in times.patches] == [4.0, 1.5, 2.0]
+    assert [label.get_text() for label in bars.get_yticklabels()] == ["stbp", "rga", "pdsg"]
+
+
+def test_the_command_compares_bare_models_and_takes_their_own_gradient_where_no_rule_applies(
+    tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    images(tmp_path / "images.npz")
+    words = ("compare", "--data", "images.npz", "--device", "cpu", "--attack", "pgd(max_iter=1)")
+    words += ("--samples", "4", "--batch-size", "4", "--repeats", "1", "--model")
+    done = call(*words, adapted.own(tmp_path), "--rules", "rga(beta=3),cba", "--output", "one")
+    assert done.status == 0, done.stderr
+    rows = read_result(Path("one", "compare.json"))["rows"]
+    assert rows["rga(beta=3)"]["rule"] == "RGA(beta=3.0, gamma=0.2)"
+    assert "cba does not apply" in done.stdout
+    done = call(*words, adapted.own(tmp_path, "inline"), "--output", "two")
+    rows = read_result(Path("two", "compare.json"))["rows"]
+    assert [name for name, row in rows.items() if not row["objection"]] == ["native"]

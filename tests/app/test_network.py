@@ -1,0 +1,166 @@
+"""The network that a command line names: its weights, its notes, its words, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from art_snn import checkpoint
+from art_snn.app.network import Subject, random_samples, resolve_network
+from art_snn.app.settings import Compare
+from art_snn.checkpoint import CheckpointError
+from art_snn.checks import ArgumentError
+from art_snn.data import Source
+from art_snn.models import Architecture
+from tests import adapted
+from tests.datasets import halves, halves_in_frames
+from tests.own import own
+
+NOTED = {"model": "vgg5", "width": 0.05, "steps": 2, "decay": 0.9, "epochs": 3, "seed": 0}
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    """Weights of a small network with the notes that art-snn train writes."""
+    form = {k: NOTED[k] for k in ("model", "width", "steps", "decay")}
+    network = Architecture(**form).build(halves(), seed=5)
+    path = tmp_path / "network.pt"
+    checkpoint.save(network, path, subject=NOTED)
+    return path
+
+
+def resolve(**options: Any) -> Subject:
+    return resolve_network(Compare(**options))
+
+
+def test_a_checkpoint_says_which_network_it_holds_and_options_overrule_it(weights):
+    data = halves()
+    subject = resolve(checkpoint=weights)
+    settled = subject.settle(data)
+    assert (settled.width, settled.steps, settled.decay, settled.encoder) == (
+        0.05,
+        2,
+        0.9,
+        "direct",
+    )
+    assert (
+        subject.describe(data) == "vgg5 of width 0.05, T = 2, decay 0.9, direct encoding on halves"
+    )
+    assert subject.training == "3 epochs"
+    longer = resolve(checkpoint=weights, steps=5, encoder="poisson")
+    assert (longer.settle(data).steps, longer.settle(data).encoder) == (5, "poisson")
+    assert longer.describe(data).endswith("on halves; its weights were trained with steps 2")
+
+
+def test_a_classifier_has_the_weights_the_value_range_and_evaluation_mode(weights):
+    data, subject = halves(), resolve(checkpoint=weights)
+    classifier = subject.classifier(data, "cpu")
+    expected = subject.settle(data).build(data, seed=5).state_dict()
+    found = classifier.model.state_dict()
+    assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+    assert tuple(map(float, classifier.clip_values)) == (0.0, 1.0)
+    assert not classifier.model.training
+    other = subject.with_checkpoint(weights.with_name("other.pt"))
+    with pytest.raises(FileNotFoundError):
+        other.classifier(data, "cpu")
+
+
+def test_a_function_of_the_user_gives_its_weights_too(tmp_path):
+    subject = resolve(model=own(tmp_path))
+    assert (subject.checkpoint, subject.training) == (None, "")
+    network = subject.build(halves(), seed=0)
+    assert "T = 3" in subject.describe(halves(), network)
+
+
+@pytest.mark.parametrize("kind", ["steps", "step"])
+def test_the_state_dict_of_a_bare_model_is_a_checkpoint(kind, tmp_path):
+    model, data = adapted.own(tmp_path, kind, classes=2), halves()
+    network = resolve(model=model).build(data)
+    inner = {k.removeprefix("layers."): v + 1 for k, v in network.state_dict().items()}
+    torch.save(inner, tmp_path / "bare.pt")
+    loaded = resolve(model=model, checkpoint=tmp_path / "bare.pt").build(data).state_dict()
+    assert all(torch.equal(loaded[f"layers.{name}"], tensor) for name, tensor in inner.items())
+
+
+def test_event_frames_decide_steps_and_encoder(tmp_path):
+    data = halves_in_frames((0.0, 5.0))
+    network = Architecture(width=0.05).build(data)
+    checkpoint.save(network, tmp_path / "n.pt", subject={"width": 0.05, "encoder": "frames"})
+    settled = resolve(checkpoint=tmp_path / "n.pt").settle(data)
+    assert (settled.steps, settled.encoder) == (3, "frames")
+
+
+@pytest.mark.parametrize("noted", [None, "a string", {"colour": "red"}], ids=repr)
+def test_notes_that_name_no_subject_leave_the_defaults(noted, tmp_path):
+    checkpoint.save(Architecture().build(halves()), tmp_path / "n.pt", subject=noted)
+    assert resolve(checkpoint=tmp_path / "n.pt").settle(halves()).model == "vgg5"
+
+
+@pytest.mark.parametrize(
+    ("noted", "reason"),
+    [
+        ({"model": "nope"}, "expected one of vgg5"),
+        ({"decay": 7}, "decay: expected"),
+        ({"model": "mine.py:build"}, "the function that builds the network, since no checkpoint"),
+    ],
+)
+def test_notes_of_a_network_that_there_cannot_be_are_refused_with_the_reason(
+    noted, reason, tmp_path
+):
+    checkpoint.save(Architecture().build(halves()), tmp_path / "n.pt", subject=noted)
+    with pytest.raises((CheckpointError, ArgumentError), match=reason):
+        resolve(checkpoint=tmp_path / "n.pt").settle(halves())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "^model: expected a network with weights, got none. Take --model zoo:digits-plain"),
+        ({"model": "vgg5"}, "^checkpoint: expected the weights of the network, got vgg5 without"),
+        ({"model": "nope", "checkpoint": Path("n.pt")}, "^model: expected one of vgg5"),
+        ({"model": "a.py:b", "encoder": "direct"}, "^encoder: expected None next to a.py:b"),
+        (
+            {"model": "vgg5", "checkpoint": Path("n.pt"), "readout": "sum"},
+            "^readout: expected None",
+        ),
+    ],
+)
+def test_a_network_without_weights_or_with_options_that_it_lacks_is_refused(options, message):
+    with pytest.raises(ArgumentError, match=message):
+        resolve(**options)
+
+
+def test_weights_that_do_not_fit_and_data_of_one_class_are_refused(weights):
+    with pytest.raises(CheckpointError, match=r"^path: expected weights of this network"):
+        Subject(Architecture(width=1), weights, Source()).build(halves())
+    with pytest.raises(ArgumentError, match=r"^data: expected samples of two classes or more"):
+        resolve(checkpoint=weights).classifier(
+            halves(y_train=0 * halves().y_train, y_test=0 * halves().y_test)
+        )
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_weights_of_a_function_that_are_not_finite_are_refused(value, tmp_path):
+    model = own(tmp_path)
+    file = Path(model.rpartition(":")[0])
+    text = file.read_text().replace(
+        "    return SpikingNetwork(",
+        f"    layers[0].module[1].bias.data.fill_(float('{value}'))\n    return SpikingNetwork(",
+        1,
+    )
+    file.write_text(text)
+    with pytest.raises(ArgumentError, match=r"^model: expected"):
+        resolve(model=model).build(halves())
+
+
+def test_random_samples_have_the_form_of_the_network(tmp_path):
+    x, y = random_samples(Architecture(width=0.05), 4, channels=2, image_size=8)
+    assert (x.shape, y.shape, y.sum()) == ((4, 2, 8, 8), (4, 10), 4)
+    own_model = Architecture(model=own(tmp_path, (2, 5, 5), 7))
+    x, y = random_samples(own_model, 3)
+    assert (x.shape, y.shape) == ((3, 2, 5, 5), (3, 7))
+    with pytest.raises(ArgumentError, match=r"^channels: expected 2, which .* takes, got 3"):
+        random_samples(own_model, 3, channels=3)

@@ -1,0 +1,406 @@
+"""Results: written, read again where they fit, and the folder that a run holds."""
+
+import errno
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, strategies as st
+from matplotlib.figure import Figure
+from torch import nn
+
+from art_snn.app import results as module
+from art_snn.app.results import (
+    Positive,
+    Result,
+    as_json,
+    bit_string,
+    booleans,
+    converter,
+    earlier,
+    fingerprint,
+    hold_folder,
+    read_result,
+    working,
+    write_result,
+)
+from art_snn.app.settings import Cost
+from art_snn.app.tables import Notes, Table
+from art_snn.checks import ArgumentError
+from art_snn.encoders import Direct
+from art_snn.files import write_json
+from art_snn.metrics import Robustness, Share
+from art_snn.team import Team
+from tests.command import interrupted
+from tests.outcomes import outcome
+from tests.small import CLASSES, classifier, samples
+
+REFUSAL = r"^output: .*results of the same kind, got .*results\.json of other .*\. Choose another"
+
+
+def deep(levels):
+    """Lists inside of each other."""
+    return [deep(levels - 1)] if levels else []
+
+
+def test_what_is_written_is_read(tmp_path):
+    file = tmp_path / "new" / "folder" / "results.json"
+    assert earlier(file, "kind", dict, lambda _: False) is None
+    write_result(file, {"a": [1, None, "x"]})
+    content = earlier(file, "kind", dict, lambda content: content["a"][0] == 1)
+    assert content == {"a": [1, None, "x"]}
+
+
+def test_results_that_do_not_fit_are_refused_by_their_kind(tmp_path):
+    file = tmp_path / "results.json"
+    write_result(file, {"a": 1})
+    with pytest.raises(ValueError, match=REFUSAL):
+        earlier(file, "kind", dict, lambda content: content["a"] == 2)
+    assert read_result(file) == {"a": 1}
+
+
+@pytest.mark.parametrize("content", ["", '{"a": ', "[]", "3", "null", "\x00\x01", "[" * 5000])
+def test_a_file_that_holds_no_results_is_refused_whatever_would_fit(content, tmp_path):
+    file = tmp_path / "results.json"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=r"results\.json, which (holds no JSON|cannot be read) \("):
+        earlier(file, "kind", dict, lambda _: True)
+    assert file.read_text() == content
+
+
+@pytest.mark.parametrize(("schema", "number"), [({}, "no number"), ({"schema": 2}, "the number 2")])
+def test_results_of_another_schema_are_refused_with_its_number_and_the_remedy(
+    schema, number, tmp_path
+):
+    write_json(tmp_path / "a.json", schema | {"a": 1})
+    message = rf"^output: .*a\.json, which has {number} as its schema.*reads 1.*delete that file"
+    with pytest.raises(ArgumentError, match=message):
+        earlier(tmp_path / "a.json", "kind", dict, lambda _: True)
+
+
+@dataclass
+class Kept:
+    """Fields of every kind that results have."""
+
+    time: Positive
+    name: str
+    counts: dict[str, int]
+    share: Share
+    flips: np.ndarray
+    done: bool = False
+    loss: float | None = None
+
+
+WHOLE = {"time": 0.5, "name": "a", "counts": {"x": 2}, "share": {"count": 1, "total": 2}}
+WHOLE |= {"flips": "0101", "done": True, "loss": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"time": 0}, "time: expected a number above 0, got 0"),
+        ({"time": -1.5}, "time: expected a number above 0, got -1.5"),
+        ({"time": None}, "time: expected a number, got null"),
+        ({"time": True}, "time: expected a number, got true"),
+        ({"time": math.nan}, "time: expected a number, got NaN"),
+        ({"time": "0.5"}, 'time: expected a number, got "0.5"'),
+        ({"loss": []}, "loss: expected a number, got []"),
+        ({"name": 3}, "name: expected a text, got 3"),
+        ({"name": "long" * 100, "time": "l" * 500}, "time: expected a number, got .lll.*[.]{3}l"),
+        ({"counts": {"x": 1.5}}, "counts['x']: expected a whole number, got 1.5"),
+        ({"counts": {"x": False}}, "counts['x']: expected a whole number, got false"),
+        ({"counts": [3]}, "counts: expected another kind of value"),
+        ({"share": {"count": 3, "total": 2}}, "share: expected a count and its total, got {"),
+        ({"share": {"count": 1}}, "share: expected a count and its total, got {"),
+        ({"share": 0.5}, "share: expected a count and its total, got 0.5"),
+        ({"flips": "012"}, 'flips: expected digits 0 and 1, got "012"'),
+        ({"flips": [0, 1]}, "flips: expected digits 0 and 1, got "),
+        ({"done": 1}, "done: expected true or false, got 1"),
+        ({"share": deep(900)}, "share: expected a count and its total, got "),
+    ],
+    ids=str,
+)
+def test_a_field_that_holds_something_else_is_refused_by_its_name(change, reason, tmp_path):
+    file = tmp_path / "results.json"
+    write_result(file, WHOLE | change)
+    pattern = reason if ".*" in reason else re.escape(reason)
+    with pytest.raises(ArgumentError, match=rf"results\.json, which .* \(its field {pattern}"):
+        earlier(file, "kind", Kept, lambda _: True)
+
+
+@pytest.mark.parametrize("name", ["time", "name", "counts", "share", "flips"])
+def test_a_field_that_is_missing_is_named(name, tmp_path):
+    write_result(tmp_path / "a.json", {k: v for k, v in WHOLE.items() if k != name})
+    with pytest.raises(ArgumentError, match=rf"cannot be read \(its field {name}: missing\)"):
+        earlier(tmp_path / "a.json", "kind", Kept, lambda _: True)
+
+
+def test_fields_of_every_kind_are_read_and_those_with_a_usual_value_may_be_missing(tmp_path):
+    write_result(tmp_path / "a.json", {k: v for k, v in WHOLE.items() if k not in ("done", "loss")})
+    kept = earlier(tmp_path / "a.json", "kind", Kept, lambda _: True)
+    assert (kept.time, kept.name, kept.counts, kept.share) == (0.5, "a", {"x": 2}, Share(1, 2))
+    assert kept.flips.tolist() == [False, True, False, True]
+    assert (kept.done, kept.loss) == (False, None)
+
+
+def test_without_a_file_nothing_is_read():
+    assert earlier(None, "kind", dict, lambda _: False) is None
+
+
+def test_a_write_that_is_interrupted_leaves_the_earlier_results_whole(tmp_path, monkeypatch):
+    file = tmp_path / "results.json"
+    write_result(file, {"a": 1})
+    write_text = Path.write_text
+
+    def half(self: Path, text: str, **options: Any) -> None:
+        write_text(self, text[: len(text) // 2], **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(KeyboardInterrupt):
+        write_result(file, {"a": 2})
+    assert earlier(file, "kind", dict, lambda _: True) == {"a": 1}
+    assert [kept.name for kept in tmp_path.iterdir()] == ["results.json"]
+
+
+@given(st.lists(st.booleans()))
+def test_booleans_survive_as_digits(values):
+    text = bit_string(np.array(values, dtype=bool))
+    assert len(text) == len(values)
+    assert booleans(text).tolist() == values
+
+
+@given(st.integers(0, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_a_share_survives_json_and_tells_its_interval_there(pair):
+    share = Share(*pair)
+    content = json.loads(json.dumps(converter.unstructure(share)))
+    assert converter.structure(content, Share) == share
+    assert (content["low"], content["high"]) == share.interval
+
+
+def test_an_outcome_survives_json_sample_by_sample():
+    wanted = outcome({3, 5})
+    content = {"correct": bit_string(wanted.correct), "robust": bit_string(wanted.robust)}
+    assert content == {"correct": "0011111111", "robust": "0010101111"}
+    back = converter.structure(json.loads(json.dumps(content)), Robustness)
+    assert np.array_equal(back.correct, wanted.correct)
+    assert np.array_equal(back.robust, wanted.robust)
+
+
+def test_plain_content_is_as_json_gives_it_back():
+    content = {0.5: (Share(1, 2), np.array([True, False])), "deep": [{1: None}, "word", 1.5]}
+    found = as_json(content)
+    assert found == json.loads(json.dumps(found))
+    assert found == {"0.5": [Share(1, 2).as_dict(), "10"], "deep": [{"1": None}, "word", 1.5]}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        *({"decay": 0.9}, {"threshold": 0.5}, {"reset": "soft"}, {"encoder": Direct(5)}),
+        *("settings", "clip_values", "weights", "x", "y"),
+    ],
+    ids=str,
+)
+def test_a_fingerprint_changes_with_settings_network_value_range_and_samples_alone(change):
+    one = classifier(seed=1)
+    x, y = samples(one)
+    before = fingerprint("settings", one, x, y)
+    other = classifier(seed=1, **(change if isinstance(change, dict) else {}))
+    if change == "clip_values":
+        other.set_params(clip_values=(0.0, 2.0))
+    elif change == "weights":
+        with torch.no_grad():
+            other.model.layers[2].module[0].bias[0] += 1e-3
+    elif change == "x":
+        x[3, 0, 2, 2] += 0.01
+    elif change == "y":
+        y[3] = (y[3] + 1) % CLASSES
+    settings = "others" if change == "settings" else "settings"
+    assert (fingerprint(settings, other, x, y) == before) == (change == {})
+
+
+FACTOR = {"now": 1.0}
+
+
+class Own(nn.Module):
+    """A layer of the user's own whose code and attributes tell nothing of its factor."""
+
+    def forward(self, logits):
+        return logits * FACTOR["now"]
+
+
+def test_a_fingerprint_of_the_users_own_network_tells_what_it_answers_and_not_its_last_bits(
+    monkeypatch,
+):
+    one = classifier()
+    x, y = samples(one)
+    one.model.layers.append(Own())
+    before = fingerprint("settings", one, x, y)
+    monkeypatch.setitem(FACTOR, "now", 1 + 2**-20)
+    assert fingerprint("settings", one, x, y) == before
+    monkeypatch.setitem(FACTOR, "now", -1.0)
+    assert fingerprint("settings", one, x, y) != before
+
+
+@dataclass
+class Found(Result):
+    """One figure, one table, two pictures."""
+
+    value: float = 0.5
+    name: ClassVar[str] = "found"
+    drawings = ("found", "pictures")
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"value": self.value, "words": "Grüße"}
+
+    def parts(self) -> list[Any]:
+        return [("a title", "settings"), Table(("rule", "ms"), [("a|b", "5")]), Notes(["Grüße."])]
+
+
+def test_a_result_leaves_all_the_files_that_it_names_and_replaces_earlier_ones(tmp_path):
+    folder = tmp_path / "new" / "deep"
+    for found in (Found(0.75), Found()):
+        found.write(folder, Figure(), Figure())
+    assert Found().files == ["found.json", "found.md", "found.png", "pictures.png"]
+    assert sorted(file.name for file in folder.iterdir()) == Found().files
+    assert read_result(folder / "found.json") == Found().as_dict()
+    assert (folder / "found.md").read_text("utf-8") == Found().render("markdown")
+    assert (folder / "found.png").read_bytes().startswith(b"\x89PNG")
+    assert (Found().status(), Found().failure()) == (0, "")
+
+
+def test_a_picture_that_is_interrupted_leaves_the_earlier_one_whole(tmp_path, monkeypatch):
+    Found().write(tmp_path, Figure(), Figure())
+    before = (tmp_path / "found.png").read_bytes()
+
+    def half(self: Figure, file: Path, **_: Any) -> None:
+        Path(file).write_bytes(b"half")
+        interrupted()
+
+    monkeypatch.setattr(Figure, "savefig", half)
+    with pytest.raises(KeyboardInterrupt):
+        Found().write(tmp_path, Figure(), Figure())
+    assert (tmp_path / "found.png").read_bytes() == before
+    assert sorted(file.name for file in tmp_path.iterdir()) == Found().files
+
+
+def test_a_command_at_work_has_its_threads_and_its_folder(tmp_path):
+    before = torch.get_num_threads()
+    try:
+        with working(Cost(output=tmp_path / "out", threads=before + 1)) as team:
+            assert torch.get_num_threads() == before + 1
+            assert team == Team()
+            with pytest.raises(ArgumentError, match=r"^output: expected a folder that no other"):
+                working(Cost(output=tmp_path / "out")).__enter__()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_gradient_that_does_not_reach_the_input_is_a_complaint_about_the_network(tmp_path):
+    message = r"^model: expected a network through which gradients pass, got .*Look for detach"
+    with pytest.raises(ArgumentError, match=message), working(Cost(output=tmp_path)):
+        torch.zeros(1).sum().backward()
+    with pytest.raises(RuntimeError, match=r"^a bug$"), working(Cost(output=tmp_path)):
+        raise RuntimeError("a bug")
+
+
+def test_a_block_leaves_what_it_writes_and_nothing_else(tmp_path):
+    folder = tmp_path / "new" / "deep"
+    with hold_folder(folder):
+        assert folder.is_dir()
+    assert list(tmp_path.iterdir()) == []
+    with hold_folder(folder):
+        (folder / "result").write_text("done")
+    assert [file.name for file in folder.iterdir()] == ["result"]
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from art_snn.app.results import hold_folder
+with hold_folder(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", ["close", "kill"])
+def test_a_run_of_another_process_holds_the_folder_until_it_ends_or_is_killed(end, tmp_path):
+    out, root = tmp_path / "out", Path(__file__).parents[2]
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(out)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(root)},
+    )
+    assert other.stdout.readline() == "held\n"
+    with pytest.raises(ArgumentError, match="which another run holds"), hold_folder(out):
+        raise AssertionError("both hold it")
+    if end == "kill":
+        other.kill()
+    other.communicate("")
+    with hold_folder(out):
+        pass
+    assert out.exists() == (end == "kill")
+
+
+def test_of_many_threads_that_want_a_folder_one_at_a_time_has_it(tmp_path):
+    inside, seen, refused = [], [], []
+
+    def work() -> None:
+        for _ in range(20):
+            try:
+                with hold_folder(tmp_path / "out"):
+                    inside.append(1)
+                    seen.append(len(inside))
+                    inside.pop()
+            except ArgumentError as error:
+                refused.append(error)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(seen) == {1}
+    assert len(seen) + len(refused) == 80
+
+
+def test_unfinished_files_of_a_killed_run_are_removed_and_those_of_others_stay(tmp_path):
+    ours = ("a.json.01234567.part", "blocks/a.89abcdef.part")
+    others = ("film.mkv.part", "holiday/film.part", "run/network.pt.01234567.part", "a.json")
+    for path in map(tmp_path.joinpath, (*ours, *others)):
+        path.parent.mkdir(exist_ok=True, parents=True)
+        path.write_text("half")
+    with hold_folder(tmp_path):
+        pass
+    found = {str(f.relative_to(tmp_path)) for f in tmp_path.rglob("*") if f.is_file()}
+    assert found == {*others}
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_folder_that_cannot_be_written_into_is_refused_before_anything_is_done(
+    code, tmp_path, monkeypatch
+):
+    def full(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(module.FileLock, "acquire", full)
+    message = rf"^output: .*can be written into, got .*out \(.*{os.strerror(code)}.*make room in it"
+    with pytest.raises(ArgumentError, match=message), hold_folder(tmp_path / "new" / "out"):
+        raise AssertionError("at work in a folder that takes nothing")
+    assert list(tmp_path.iterdir()) == []

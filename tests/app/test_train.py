@@ -1,0 +1,256 @@
+"""Training from data to checkpoint: the files, the validation, the adversary, resumption."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from art_snn import RGA, STBP, checkpoint
+from art_snn.app import train as module
+from art_snn.app.network import Subject
+from art_snn.app.results import read_result
+from art_snn.app.settings import Train
+from art_snn.app.train import Training, describe_training, draw, resolve_adversary, train_network
+from art_snn.checkpoint import CheckpointError
+from art_snn.checks import ArgumentError
+from art_snn.data import Source
+from art_snn.metrics import Share
+from art_snn.models import Architecture
+from art_snn.training import IBP, TRADES, AdversarialTraining, Epoch, Recipe
+from tests.command import call
+from tests.datasets import halves, halves_in_frames, images
+from tests.own import own
+
+SMALL: dict[str, Any] = {"steps": 2, "epochs": 2, "batch_size": 8, "learning_rate": 0.02}
+SMALL |= {"crop_padding": 1, "flip": True, "cutout": 1, "validation": 0.25, "device": "cpu"}
+FGSM = {"attack": "fgsm", "eps": 0.1}
+
+
+def settings(output: Path, **change: Any) -> Train:
+    return Train(output=output, **SMALL | change)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run, for reading only."""
+    place = tmp_path_factory.mktemp("trained") / "new"
+    train_network(settings(place), halves())
+    return place
+
+
+def test_it_writes_network_history_text_and_picture(folder):
+    names = {"network.safetensors", "training.json", "training.md", "training.png", "training.pt"}
+    assert {file.name for file in folder.iterdir()} == names
+    content = read_result(folder / "training.json")
+    assert [epoch["number"] for epoch in content["history"]] == [1, 2]
+    assert content["recipe"]["learning_rate"] == 0.02
+    assert content["test_accuracy"]["total"] == 6
+    rows = [line for line in (folder / "training.md").read_text().splitlines() if "|" in line]
+    assert len(rows) == 4
+    assert rows[1 + content["best_epoch"]].rstrip("| ").endswith("best")
+
+
+def test_the_checkpoint_says_which_network_it_holds_and_how_it_was_trained(folder):
+    data, path = halves(), folder / "network.safetensors"
+    subject = Subject(Architecture(), path, Source())
+    assert subject.settle(data) == Architecture(steps=2).on(data)
+    notes = checkpoint.notes(path)
+    assert (notes["subject"]["epochs"], notes["subject"]["seed"]) == (2, 0)
+    assert (notes["data"], notes["adversary"], notes["training"]) == ("halves", "", "2 epochs")
+    with torch.no_grad():
+        logits = subject.build(data)(torch.as_tensor(data.x_test))
+    correct = (logits.argmax(1).numpy() == data.y_test).mean()
+    assert notes["test_accuracy"] == pytest.approx(correct)
+
+
+def test_training_and_validation_never_see_a_test_sample(folder, tmp_path):
+    data = halves()
+    spoiled = halves(x_test=1 - data.x_test, y_test=1 - data.y_test)
+    train_network(settings(tmp_path), spoiled)
+    one, other = (
+        torch.load(place / "training.pt", weights_only=True) for place in (folder, tmp_path)
+    )
+    assert one["history"] == other["history"]
+    assert all(torch.equal(tensor, other["best"][name]) for name, tensor in one["best"].items())
+
+
+def test_validation_samples_are_not_trained_on_and_the_seed_draws_them(monkeypatch, tmp_path):
+    seen: list[Any] = []
+
+    def noted(network: Any, x: np.ndarray, y: np.ndarray, *_: Any, **options: Any) -> list[Any]:
+        weights = next(network.parameters()).detach().numpy().tobytes()
+        held = options["validation"].x
+        seen.append(({s.tobytes() for s in x}, {s.tobytes() for s in held}, weights))
+        return [Epoch(1, 1.0, 0.5)]
+
+    monkeypatch.setattr(module, "train", noted)
+    for number, seed in enumerate((0, 0, 1)):
+        train_network(settings(tmp_path / str(number), seed=seed), halves())
+    (rows, held, _), same, other = seen
+    assert (len(rows), len(held)) == (12, 4)
+    assert rows | held == {sample.tobytes() for sample in halves().x_train}
+    assert seen[0] == same
+    assert all(a != b for a, b in zip(seen[0][1:], other[1:], strict=True))
+
+
+@pytest.mark.parametrize("value_range", [None, (0.0, 5.0)])
+def test_event_frames_are_trained_on_with_and_without_a_value_range(value_range, tmp_path):
+    data = halves_in_frames(value_range)
+    train_network(settings(tmp_path, steps=None, epochs=1), data)
+    settled = Subject(Architecture(), tmp_path / "network.safetensors", Source()).settle(data)
+    assert (settled.steps, settled.encoder) == (3, "frames")
+
+
+def test_augmentation_that_is_left_open_fits_the_data_and_is_noted(tmp_path):
+    open_ones = dict.fromkeys(("crop_padding", "flip", "cutout", "learning_rate"))
+    result = train_network(settings(tmp_path, epochs=1, **open_ones), halves(mirrored=False))
+    noted = checkpoint.notes(tmp_path / "network.safetensors")["recipe"]
+    assert noted.items() >= {"crop_padding": 0, "flip": False, "cutout": 2}.items()
+    assert result.recipe == Recipe(**noted)
+
+
+def test_a_network_of_another_kind_of_run_is_not_written_over(folder, tmp_path):
+    (tmp_path / "network.safetensors").write_bytes((folder / "network.safetensors").read_bytes())
+    message = r"^output: .*without a network.*no training\.pt\. Choose .*, or delete network\.safe"
+    with pytest.raises(ArgumentError, match=message):
+        train_network(settings(tmp_path), halves())
+
+
+def test_a_network_of_the_user_is_trained_and_can_be_loaded(tmp_path):
+    model, data = own(tmp_path), halves()
+    result = train_network(settings(tmp_path / "new", model=model, steps=None), data)
+    assert result.title == f"{model}, T = 3, direct encoding on halves"
+    path = tmp_path / "new" / "network.safetensors"
+    assert checkpoint.notes(path)["subject"]["model"] == model
+    network = Subject(Architecture(model=model), path, Source()).build(data)
+    with torch.no_grad():
+        correct = (network(torch.as_tensor(data.x_test)).argmax(1).numpy() == data.y_test).mean()
+    assert result.test.value == pytest.approx(correct)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"shape": (1, 5, 5)}, r"^x: expected shape \[N, 1, 5, 5\], got \[1, 1, 4, 4\]\."),
+        ({"classes": 5}, r"^model: expected logits of shape \[N, 2\], .*got \[1, 5\]"),
+    ],
+)
+def test_a_network_of_the_user_that_does_not_fit_the_data_leaves_no_file(change, message, tmp_path):
+    model = own(tmp_path, **change)
+    with pytest.raises(ArgumentError, match=message):
+        train_network(settings(tmp_path / "new", model=model, steps=None), halves())
+    assert not (tmp_path / "new").exists()
+
+
+def test_without_attack_and_defence_there_is_no_adversary(tmp_path):
+    assert resolve_adversary(settings(tmp_path), halves()) is None
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"attack": "pgd"}, {"attack": "pgd", "eps": 8 / 255, "rule": RGA()}),
+        (
+            {**FGSM, "rule": "stbp", "adversarial_share": 0.5},
+            {**FGSM, "rule": STBP(), "share": 0.5},
+        ),
+        ({"defence": "trades(beta=2)"}, {"defence": TRADES(beta=2)}),
+        ({"defence": "ibp(ramp=0.5)", "eps": 0.1}, {"defence": IBP(ramp=0.5), "eps": 0.1}),
+        ({**FGSM, "attack_dtype": "bfloat16"}, {**FGSM, "attack_dtype": "bfloat16"}),
+    ],
+)
+def test_the_adversary_is_that_of_the_options_within_the_range_of_the_data(
+    options, expected, tmp_path
+):
+    found = resolve_adversary(settings(tmp_path, **options), halves_in_frames((0.0, 6.0)))
+    assert found == AdversarialTraining(value_range=(0.0, 6.0), **expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"eps": 0.1}, "^eps: expected None without an attack, got 0.1. Add --attack pgd"),
+        ({"rule": "stbp"}, "^rule: expected None without an attack"),
+        ({"adversarial_share": 0.5}, "^adversarial_share: expected None without an attack"),
+        ({"validation": 1.0}, "^validation: expected a number above 0 and at most 0.9"),
+        ({"attack": "cw"}, "^attack: expected the class of an evasion attack, got 'cw'"),
+        ({"attack": "pgd", "rule": "sgd"}, "^rule: expected one of 'stbp'"),
+        ({"defence": "trade"}, "^defence: expected one of at, trades, rat, sr, ibp, got 'trade'"),
+        ({"defence": "trades(gamma=1)"}, "^defence: expected options of trades: beta, got gamma"),
+        ({"defence": "trades(beta=-1)"}, "^defence: beta: expected a number above 0, got -1"),
+        ({"defence": "ibp", "attack": "fgsm"}, "^attack: expected 'pgd' for IBP"),
+    ],
+)
+def test_options_that_do_not_suit_each_other_are_refused(options, message, tmp_path):
+    with pytest.raises(ArgumentError, match=message):
+        resolve_adversary(settings(tmp_path, **options), halves())
+
+
+def test_adversarial_training_without_a_range_leaves_no_file(tmp_path):
+    message = r"^value_range: expected the range that adversarial training may use, got None, for"
+    with pytest.raises(ArgumentError, match=message):
+        train_network(settings(tmp_path / "new", steps=None, **FGSM), halves_in_frames(None))
+    assert not (tmp_path / "new").exists()
+
+
+def test_it_tells_attack_rule_and_defence_and_refuses_the_folder_of_another(tmp_path):
+    asked = settings(tmp_path, defence="trades(beta=2)", **FGSM)
+    result = train_network(asked, halves())
+    text, best = result.render(), result.best
+    assert f"Best epoch {best.number} of 2: {100 * best.validation:.1f} % of the validation" in text
+    assert "under fgsm, eps 0.1 by RGA(beta=2.0, gamma=0.2)." in text
+    assert "hardened by TRADES, beta 2" in text
+    notes = checkpoint.notes(tmp_path / "network.safetensors")
+    assert "attack='fgsm'" in notes["adversary"]
+    assert notes["training"] == "TRADES training, 2 epochs"
+    with pytest.raises(CheckpointError, match=r"^resume: expected a run of .* against Adversarial"):
+        train_network(replace(asked, eps=0.2), halves())
+
+
+def test_a_training_is_described_in_a_few_words():
+    assert describe_training(Recipe(epochs=1), None) == "1 epoch"
+    adversary = AdversarialTraining()
+    assert describe_training(Recipe(epochs=30), adversary) == "adversarial training, 30 epochs"
+
+
+def test_the_picture_has_a_loss_and_a_score_and_its_title_fits():
+    architecture = Architecture(model="resnet17", width=0.125, reset="soft", threshold=1.5, steps=2)
+    title = f"{architecture.words()} on fashion-mnist"
+    history = (Epoch(1, 2.0, 0.25), Epoch(2, 1.0, 0.5))
+    figure = draw(Training(history, Share(1, 2), title, "pgd, eps 0.03137 by RGA()"))
+    figure.canvas.draw()
+    assert figure.texts[0].get_window_extent().width < figure.bbox.width
+    loss, score = figure.axes
+    assert [line.get_ydata().tolist() for line in loss.lines] == [[2.0, 1.0]]
+    assert score.lines[0].get_ydata().tolist() == [25.0, 50.0]
+    assert score.get_ylabel() == "accuracy under attack [%]"
+    with pytest.raises(ArgumentError, match=r"^history: expected at least one epoch"):
+        draw(Training((), Share(1, 2), title))
+
+
+def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images(tmp_path / "images.npz")
+    words = ("train", "--data", "images.npz", "--width", ".05", "--steps", "2", "--epochs", "2")
+    words += ("--batch-size", "4", "--validation", "0.4", "--device", "cpu", "--output")
+    assert call(*words, "whole").status == 0
+    save = module.train
+
+    def stopped(*given: Any, **options: Any) -> Any:
+        recipe = given[3]
+        save(*given[:3], replace(recipe, epochs=2), **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "train", stopped)
+    done = call(*words, "other")
+    assert (done.status, "the same command continues" in done.stderr) == (130, True)
+    monkeypatch.setattr(module, "train", save)
+    assert call(*words, "other").status == 0
+    one, other = (load_file(tmp_path / name / "network.safetensors") for name in ("whole", "other"))
+    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())

@@ -1,0 +1,249 @@
+"""The command line as a whole: what it lists, what it imports, and how it refuses."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import art_snn
+from art_snn.app import cli
+from art_snn.checks import ArgumentError, MissingFile, MissingPackage, WriteFailed
+from art_snn.progress import Terminated
+from tests.command import Done, call, python
+
+NAMES = ["evaluate", "report", "train", "compare", "cost", "inspect", "zoo"]
+HEAVY = ("torch", "art", "matplotlib", "sklearn", "scipy", "torchvision")
+MOST = dict(zip(NAMES, (28, 13, 36, 28, 22, 18, 0), strict=True))
+COMPARE = ("compare", "--model", "zoo:digits-plain")
+
+
+def test_there_are_seven_commands_with_few_options_each():
+    assert list(cli.COMMANDS) == NAMES
+    helps = {name: call(name, "--help").stdout for name in NAMES}
+    counts = {k: len(re.findall(r"^[│| ]+--\w", text, re.MULTILINE)) for k, text in helps.items()}
+    assert {name: count for name, count in counts.items() if count > MOST[name]} == {}
+    assert sum(counts.values()) <= 180
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",)])
+def test_help_lists_every_command_with_a_sentence(arguments):
+    done = call(*arguments)
+    words = " ".join(done.stdout.replace("│", " ").replace("|  ", " ").split())
+    assert (done.status, done.stderr) == (0, "")
+    for name in NAMES:
+        sentence = cli.settings_class(name).__doc__.partition("\n\n")[0]
+        assert f"• {name} {sentence}" in words
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_help_of_every_command_explains_its_options(name):
+    done = call(name, "--help")
+    assert (done.status, done.stderr) == (0, "")
+    words = " ".join(done.stdout.replace("│", " ").replace("|  ", " ").split())
+    assert f"usage: art-snn {name} " in words
+    assert [form for form in (":param", "None)", "0.0313", "STR") if form in words] == []
+    if name != "zoo":
+        assert "--output" in words
+
+
+def test_what_needs_no_network_imports_neither_torch_nor_art():
+    lines = [["--version"], *([name, option] for name in NAMES for option in ("--help", "--epss"))]
+    lines += [["--help"], ["dmo"], []]
+    called = "\n".join(f"try: run_command({line})\nexcept SystemExit: pass" for line in lines)
+    code = f"import sys\nfrom art_snn.app.cli import run_command\n{called}\n"
+    done = python("-c", f"{code}print(*[m for m in {HEAVY} if m in sys.modules])")
+    assert done.status == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == ""
+
+
+def test_the_module_prints_the_version_and_leaves_with_the_status_of_the_command():
+    version = Done(0, f"{art_snn.__version__}\n", "")
+    assert call("--version") == python("-m", "art_snn", "--version") == version
+    done = python("-m", "art_snn", "dmo")
+    assert (done.status, done.stdout) == (2, "")
+
+
+@pytest.mark.parametrize("name", ["trian", "Train", "--verbose", "", "cli", "base"])
+def test_an_unknown_command_is_a_usage_error_that_lists_the_known_ones(name):
+    done = call(name)
+    assert (done.status, done.stdout) == (2, "")
+    assert f"Available subcommands: {', '.join(NAMES)}" in done.complaint
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_a_shell_completes_commands_and_options(tmp_path):
+    for shell in ("zsh", "bash"):
+        done = call("--tyro-print-completion", shell)
+        assert done.status == 0
+    (tmp_path / "art-snn.bash").write_text(done.stdout)
+    subprocess.run(["bash", "-n", "art-snn.bash"], cwd=tmp_path, check=True)
+    assert all(word in done.stdout for word in (*NAMES, "--attack-dtype", "bfloat16"))
+
+
+NUMBER, COUNT = "expected a number such as 0.03 or 8/255, got", "expected a whole number such as 8"
+COMPLAINTS = [
+    ("--weight-decay=x", f"Error parsing --weight-decay: {NUMBER} 'x'."),
+    ("--weight_decay 8/", f"Error parsing --weight-decay: {NUMBER} '8/'."),
+    ("--batch_size 1_000", f"Error parsing --batch-size: {COUNT}, got '1_000'."),
+    ("--batch-size ٣", f"Error parsing --batch-size: {COUNT}, got '٣'."),
+    ("--value-range 1", "Error parsing --value-range: expected 2 numbers with commas between, got"),
+    ("--batch-size", "Missing value for argument '--batch-size'"),
+    ("--optimizer rmsprop", "invalid choice 'rmsprop' for argument '--optimizer'. Expected one of"),
+    ("--epochz 3", "Perhaps you meant: --epochs INT"),
+    ("stray", "Unrecognized options: stray"),
+]
+
+
+@pytest.mark.parametrize(("typed", "complaint"), COMPLAINTS)
+def test_what_no_option_takes_is_refused_with_what_was_expected_and_what_came(typed, complaint):
+    done = call("train", *typed.split())
+    assert (done.status, done.stdout) == (2, "")
+    assert complaint in done.complaint
+
+
+@pytest.mark.parametrize("flag", ["--batch_size", "--batch-size"])
+def test_a_refused_value_is_told_by_its_flag_as_it_was_typed(flag, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = call(*COMPARE, flag, "0")
+    assert (done.status, done.stdout) == (2, "")
+    first, second = done.stderr.splitlines()
+    assert first.startswith(f"art-snn compare: error: {flag}: expected a whole number >= 1, got 0.")
+    assert second == "art-snn compare --help shows the usage."
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_numbers_are_read_as_they_are_written():
+    for kind, text, value in [(float, "8/255", 8 / 255), (float, "-1e-3", -1e-3), (int, "8", 8)]:
+        assert cli.read_value(kind, text) == value
+    for value in (0.1, 8 / 255, 2.0, 1e-5):
+        assert cli.read_value(float, cli.write_value(value)) == value
+    settings = cli.parse_settings(["cost", "--steps", "4,8", "--device=cpu"])
+    assert (settings.steps, settings.eps) == ((4, 8), 2.55 / 255)
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> None:
+    """A comparison that fails as soon as it is run, or has nothing to tell."""
+
+    def run(_: object) -> Any:
+        if error is not None:
+            raise error
+        return SimpleNamespace(files=["a.json"], render=lambda: "nothing")
+
+    monkeypatch.setattr(import_module("art_snn.app.compare"), "run", run)
+
+
+def test_a_result_that_is_deleted_meanwhile_is_no_refused_argument(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    failing(monkeypatch, FileNotFoundError(2, "No such file", "out/blocks/attack-0-0.json"))
+    done = call(*COMPARE, "--output", "out")
+    assert (done.status, done.stdout) == (74, "")
+    gone = "out/blocks/attack-0-0.json was deleted during the run."
+    assert done.stderr == f"\nart-snn compare: error: {gone}\n"
+    failing(monkeypatch, FileNotFoundError(2, "No such file", "elsewhere/a.json"))
+    assert call(*COMPARE, "--output", "out").status == 2
+
+
+@pytest.mark.parametrize("kind", [RuntimeError, ValueError, KeyError, PermissionError])
+def test_errors_that_are_bugs_keep_their_traceback(kind, monkeypatch):
+    error = kind("eps: expected no bug, got one.")
+    failing(monkeypatch, error)
+    with pytest.raises(kind) as caught:
+        call(*COMPARE)
+    assert caught.value is error
+
+
+FULL = WriteFailed(Path("out", "a.json"), OSError(28, "No space left on device"))
+ENDS = [
+    (KeyboardInterrupt(), 130, "stopped by Ctrl-C."),
+    (Terminated(), 143, "stopped by SIGTERM."),
+    (FULL, 74, "error: out/a.json could not be written (No space left on device)."),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "words"), ENDS, ids=repr)
+def test_the_end_of_a_command_is_told_with_the_place_of_its_results(
+    error, status, words, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    failing(monkeypatch, error)
+    (tmp_path / "out").mkdir()
+    done = call(*COMPARE, "--output", "out")
+    assert (done.status, done.stdout) == (status, "")
+    assert done.stderr.startswith(f"\nart-snn compare: {words}")
+    assert "so far" not in done.stderr
+    (tmp_path / "out" / "training.pt").touch()
+    told = "Results so far are in out; the same command continues."
+    assert told in call(*COMPARE, "--output", "out").stderr
+
+
+@pytest.mark.parametrize("words", [COMPARE, ("--version",)])
+def test_a_command_whose_output_nobody_reads_ends_without_a_traceback(words, monkeypatch):
+    class Closed(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    failing(monkeypatch, None)
+    monkeypatch.setattr(cli, "sys", SimpleNamespace(stdout=Closed(), stderr=sys.stderr))
+    assert call(*words).status == 74
+
+
+@pytest.mark.parametrize(
+    ("error", "flag"),
+    [
+        (ArgumentError("eps", "expected more."), "--eps: "),
+        (ArgumentError("batch_size", "expected more."), "--batch-size: "),
+        (ArgumentError("path", "expected another."), "--checkpoint: "),
+        (ArgumentError("resume", "expected another."), "--output: "),
+        (ArgumentError("x_train", "expected others."), "--data: "),
+        (ArgumentError("gradient", "expected another."), "--rules: "),
+        (ArgumentError("kernel", "expected another."), "kernel: "),
+        (MissingFile("path", "there is none."), "--checkpoint: "),
+        (MissingPackage("data", "install it."), "--data: "),
+        (FileNotFoundError("no such file"), ""),
+    ],
+    ids=repr,
+)
+def test_refused_arguments_and_missing_files_are_usage_errors(error, flag, monkeypatch):
+    failing(monkeypatch, error)
+    done = call(*COMPARE)
+    assert (done.status, done.stdout) == (2, "")
+    words = f"{flag}{getattr(error, 'complaint', error)}"
+    expected = f"art-snn compare: error: {words}\nart-snn compare --help shows the usage.\n"
+    assert done.stderr == expected
+
+
+@pytest.mark.parametrize(
+    ("typed", "start"),
+    [
+        ("compare --model zoo:digits-plain --data none.npz", "expected a .npz file, but none.npz"),
+        ("compare --checkpoint none.pt", "expected a checkpoint file, but"),
+        ("compare --model none.py:build", "expected file.py:function or"),
+        ("train --data none.npz", "expected a .npz file, but none.npz does"),
+    ],
+)
+def test_files_that_are_not_there_are_usage_errors(typed, start, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = call(*typed.split())
+    assert (done.status, done.stdout) == (2, "")
+    command, *_, flag, _ = typed.split()
+    assert done.stderr.startswith(f"art-snn {command}: error: {flag}: {start}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_public_name_can_be_imported_and_no_other():
+    for name in art_snn.__all__:
+        assert getattr(art_snn, name) is not None
+        assert name in dir(art_snn)
+    for name in ("nothing", "_nothing", "__wrapped__", "Lif"):
+        with pytest.raises(AttributeError, match=rf"^module 'art_snn' has no attribute '{name}'$"):
+            getattr(art_snn, name)
