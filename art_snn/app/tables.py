@@ -15,7 +15,7 @@ WIDTH = 80
 """Characters in a line of a terminal."""
 MARKUP = re.compile(
     r"[\\`*|~$]"
-    r"|\[(?!-?[\d.]+, -?[\d.]+\])"  # Intervals are no links.
+    r"|\[(?![+-]?[\d.]+, [+-]?[\d.]+\])"  # Intervals are no links.
     r"|(?<!\w)_|_(?!\w)"
     r"|<(?=[A-Za-z/!?])"
     r"|&(?=#?\w+;)"

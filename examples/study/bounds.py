@@ -95,7 +95,7 @@ class Study:
             samples=options.samples,
             bounds=True,
         )
-        return read_evaluation(output)
+        return read_evaluation(output).evaluation
 
     @property
     def own_model(self) -> str | None:

@@ -77,7 +77,7 @@ class Study:
             plan="fast" if chosen.small else DECIDES,
             samples=chosen.samples,
         )
-        return read_evaluation(output)
+        return read_evaluation(output).evaluation
 
 
 def row(kind: str, found: Evaluation) -> tuple[str, ...]:

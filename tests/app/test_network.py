@@ -27,7 +27,7 @@ def weights(tmp_path: Path) -> Path:
     """Weights of a small network with the notes that art-snn train writes."""
     form = {k: NOTED[k] for k in ("model", "width", "steps", "decay")}
     network = Architecture(**form).build(halves(), seed=5)
-    path = tmp_path / "network.pt"
+    path = tmp_path / "network.safetensors"
     checkpoint.save(network, path, subject=NOTED)
     return path
 
