@@ -37,7 +37,7 @@ from art_snn.app.settings import Cost
 from art_snn.app.tables import Notes, Part, Table
 from art_snn.attacks import parse_stage
 from art_snn.checks import require, require_distinct, require_some
-from art_snn.classifier import PyTorchSpikingClassifier, wrapped
+from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.encoders import Frames
 from art_snn.gradients import Gradient, check_applicable, parse_rules
 from art_snn.models import Architecture
@@ -104,7 +104,7 @@ class Load:
             network.training_gradient = self.rules[row]
             return training_step(network, x, y, settings.train_dtype)
         kind: Any = PyTorchClassifier if stock else PyTorchSpikingClassifier
-        classifier = wrapped(network, x.shape[1:], y.shape[1], (0.0, 1.0), settings.device, kind)
+        classifier = wrap(network, x.shape[1:], y.shape[1], (0.0, 1.0), settings.device, kind)
         if row == INFERENCE:
             return lambda: classifier.predict(x, batch_size=len(x))
         rule, attack = self.rules[row.removeprefix(STOCK)], None
