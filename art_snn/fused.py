@@ -5,13 +5,13 @@ global memory. torch.compile makes one kernel of all steps. No card has shown a 
 loops are the default: ``ART_SNN_FUSED=cuda`` asks for compiled ones.
 
 A compiled loop is trusted only if it gives, at its first call, what the eager loop gives: bit for
-bit, or to rounding where the loop allows it. Otherwise the eager loop runs, and :func:`report` says
-why."""
+bit, or to rounding where allowed. If not, the eager loop runs, and :func:`report` says why."""
 
 import os
 import threading
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,6 +26,8 @@ ROUNDING = 64
 """Units in the last place of the largest result by which a loop that rounds may differ."""
 
 Loop = Callable[..., None]
+Rows = Sequence[Any]
+"""Tensors [T, N, ...], or None for one that is not asked for."""
 _lock = threading.RLock()
 _compiled: dict[Hashable, "_Compiled"] = {}
 
@@ -39,11 +41,7 @@ class _Compiled:
 
 
 def run(
-    loop: Loop,
-    key: Hashable,
-    given: Sequence[Tensor],
-    *results: Tensor | None,
-    rounds: bool = False,
+    loop: Loop, key: Hashable, given: Rows, *results: Tensor | None, rounds: bool = False
 ) -> None:
     """Run ``loop(*given, *results)``, compiled where that is asked for and gives the same.
 
@@ -72,15 +70,9 @@ def run(
     return loop(*given, *results)
 
 
-def _try(
-    entry: _Compiled,
-    loop: Loop,
-    given: Sequence[Tensor],
-    results: Sequence[Tensor | None],
-    rounds: bool,
-) -> None:
+def _try(entry: _Compiled, loop: Loop, given: Rows, results: Rows, rounds: bool) -> None:
     """Compile the loop, and compare it with the results of the eager one."""
-    copies = [None if result is None else torch.empty_like(result) for result in results]
+    copies: Rows = [None if result is None else torch.empty_like(result) for result in results]
     try:
         function = torch.compile(loop, fullgraph=True, dynamic=True)
         function(*given, *copies)
@@ -88,7 +80,7 @@ def _try(
         entry.reason = abridge(f"it could not be compiled: {type(error).__name__}: {error}")
         return
     for result, copy in zip(results, copies, strict=True):
-        if result is None or copy is None:
+        if result is None:
             continue
         unit = torch.finfo(result.dtype).eps * result.abs().amax().item() if rounds else 0.0
         if not torch.allclose(copy, result, rtol=0, atol=ROUNDING * unit, equal_nan=True):
@@ -100,9 +92,9 @@ def _try(
 def report() -> list[str]:
     """A sentence for each loop that was asked for: compiled, or eager and why."""
     with _lock:
+        entries = _compiled.items()
         return [
-            f"{key}: {'compiled' if entry.reason is None else f'eager, since {entry.reason}'}"
-            for key, entry in _compiled.items()
+            f"{k}: {f'eager, since {e.reason}' if e.reason else 'compiled'}" for k, e in entries
         ]
 
 

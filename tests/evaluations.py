@@ -88,9 +88,7 @@ def save(evaluation: Evaluation, folder: Path) -> None:
 def comparable(folder: Path) -> dict[str, Any]:
     """All files of an evaluation by name, without what differs from run to run: its date, what it
     took, and the commit of the folder in which it ran."""
-    files: dict[str, Any] = {
-        path.name: path.read_bytes() for path in folder.iterdir() if path.name != "times.json"
-    }
+    files: dict[str, Any] = {path.name: path.read_bytes() for path in folder.iterdir()}
     content = json.loads(files["evaluation.json"])
     del content["date"], content["sha256"]
     del content["provenance"]["seconds"], content["provenance"]["commit"]

@@ -121,7 +121,7 @@ def test_layers_give_the_values_and_gradients_of_torch_and_keep_less(name, dtype
 
 
 @pytest.mark.parametrize("name", [name for name in MODULES if "maximum" not in name])
-def test_hollow_layers_have_the_shapes_and_gradients_of_computed_ones(name):
+def test_layers_of_shapes_only_have_the_shapes_and_gradients_of_computed_ones(name):
     module = MODULES[name].float()
     x = torch.randn(3, 2, 11, 9, requires_grad=True)
     with following(OpTrace()):
@@ -131,9 +131,9 @@ def test_hollow_layers_have_the_shapes_and_gradients_of_computed_ones(name):
             with pytest.raises(NonAffine):
                 module(x)
             return
-        hollow = module(x)
-    assert not hollow.any()
-    assert_same_gradients(x, expected, hollow)
+        shaped = module(x)
+    assert not shaped.any()
+    assert_same_gradients(x, expected, shaped)
 
 
 @pytest.mark.parametrize(
@@ -169,9 +169,9 @@ def test_operations_are_told_by_whether_their_gradient_depends_on_values(operati
             with pytest.raises(NonAffine):
                 operation(x)
             return
-        hollow = operation(x)
-    assert hollow.shape == expected.shape
-    assert_same_gradients(x, expected, hollow)
+        shaped = operation(x)
+    assert shaped.shape == expected.shape
+    assert_same_gradients(x, expected, shaped)
 
 
 @pytest.mark.parametrize("rule", [name for name in GRADIENTS if name != "cba"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import pickle
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +15,7 @@ from art.defences.trainer import AdversarialTrainerMadryPGD, AdversarialTrainerT
 from art_snn import RGA, STBP, fused
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Site
-from tests.networks import CLASSES, Counted, build
+from tests.networks import Counted, build
 
 pytestmark = [
     pytest.mark.gpu,
@@ -128,30 +127,6 @@ def test_set_params_moves_network_and_optimizer_there_and_back(on_cpu, batch):
         np.testing.assert_allclose(on_cpu.predict(batch[0]), predicted, atol=1e-4)
     on_cpu.fit(*batch, nb_epochs=1)
     assert np.abs(on_cpu.predict(batch[0]) - predicted).max() > 0
-
-
-@pytest.mark.parametrize(
-    "copied", [lambda c: pickle.loads(pickle.dumps(c)), copy.deepcopy], ids=["pickle", "deepcopy"]
-)
-def test_a_copy_of_a_classifier_on_the_gpu_is_whole_and_a_clone_is_there_too(on_gpu, batch, copied):
-    on_gpu.fit(*batch, nb_epochs=1)
-    predicted = on_gpu.predict(batch[0])
-    other, clone = copied(on_gpu), on_gpu.clone_for_refitting()
-    assert devices(on_gpu) == devices(other) == devices(clone) == {"cuda"}
-    np.testing.assert_allclose(other.predict(batch[0]), predicted, atol=1e-5)
-    for one in (other, clone):
-        one.fit(*batch, nb_epochs=1)
-    np.testing.assert_allclose(on_gpu.predict(batch[0]), predicted, atol=1e-5)
-    assert clone.predict(batch[0]).shape == (len(batch[0]), CLASSES)
-
-
-def test_a_pickle_from_the_gpu_opens_without_one(on_gpu, batch, monkeypatch):
-    on_gpu.fit(*batch, nb_epochs=1)
-    predicted, content = on_gpu.predict(batch[0]), pickle.dumps(on_gpu)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    other = pickle.loads(content)
-    assert devices(other) == {"cpu"}
-    np.testing.assert_allclose(other.predict(batch[0]), predicted, atol=1e-4)
 
 
 DYNAMICS = [

@@ -187,13 +187,3 @@ def test_normalize_refuses_a_std_that_does_not_fit(mean, std):
     message = rf"^std: expected {len(mean)} numbers above 0, as many as in mean, got .*per channel"
     with pytest.raises(ValueError, match=message):
         Normalize(mean, std)
-
-
-@pytest.mark.parametrize("index", [0, 1])
-def test_a_convolution_or_norm_with_a_hook_is_called_as_it_is(index):
-    layer = TimeDistributed(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4)).eval()
-    x = torch.rand(4, 2, 3, 6, 6)
-    expected, seen = layer(x), []
-    layer.module[index].register_forward_hook(lambda _m, _i, out: seen.append(out.shape))
-    torch.testing.assert_close(layer(x), expected)
-    assert seen == [(8, 4, 4, 4)]

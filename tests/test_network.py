@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from art_snn import (
     GRADIENTS,
-    IF,
     LIF,
     RGA,
     STBP,
@@ -146,14 +145,6 @@ def test_what_is_no_rule_is_refused_with_the_known_ones(argument, wrong):
     with pytest.raises(error, match=f"^{argument}: {message}"):
         setattr(net, argument, wrong)
     assert (net.gradient, net.training_gradient) == (RGA(), STBP())
-
-
-def test_the_dtype_is_that_of_the_weights_or_none():
-    assert network(chain).dtype == torch.float64
-    assert network(chain).float().dtype == torch.float32
-    bare = SpikingNetwork(IF(), Direct(2))
-    assert bare.dtype is None
-    assert bare(torch.ones(1, 2, dtype=torch.float64)).dtype == torch.float32
 
 
 def test_the_logits_are_the_time_mean_of_the_last_layer_at_every_call():

@@ -4,25 +4,12 @@ import textwrap
 
 from matplotlib.figure import Figure
 
-COLOURS = {"stbp": "#0072b2", "rga": "#d55e00", "SpikingJelly": "#009e73", "snnTorch": "#cc79a7"}
+COLOURS = {"stbp": "#0072b2", "rga": "#d55e00"}
 KINDS = {"temporal": COLOURS["stbp"], "rate": COLOURS["rga"]}
-LINES = {"FGSM": "--", "PGD-10": "-"}
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 GREY = "#999999"
 INK, GRID = "#1b1f24", "#d3d7dc"
-"""Text and axes, and the lines behind them."""
-_ROLES = ("ink", "grid", "grey", *(f"series-{place}" for place in range(len(SERIES))))
-_DRAWN = (INK, GRID, GREY, *SERIES)
-_DARK = ("#e8eaed", "#3f464f", "#8d949c")
-_DARK_SERIES = ("#4aa8e0", "#f0803c", "#2fc49a", "#e29bc2", "#8fd0f5", "#f2bd4a")
-ROLES = dict(zip(_DRAWN, _ROLES, strict=True))
-"""What the colours of a figure are for; a page has its own for each, by its ground."""
-LIGHT = dict(zip(_ROLES, _DRAWN, strict=True))
-LIGHT |= {"grey": "#767676", "series-2": "#00855f", "series-3": "#b8588c"}
-LIGHT |= {"series-4": "#3287bd", "series-5": "#a87400"}
-"""On a white ground, where lines of the colours as they are would be too pale."""
-DARK = dict(zip(_ROLES, (*_DARK, *_DARK_SERIES), strict=True))
-"""On a dark ground."""
+"""Text and axes, and the grid."""
 
 LINE = 0.2
 """Height of a line of a title, in inches."""

@@ -1,8 +1,8 @@
 """Small trained networks by name: what they are, how they were trained, how robust they are."""
 
 from art_snn.zoo.entry import (
+    Manifest as Manifest,
     Standard as Standard,
-    Zoo as Zoo,
     ZooData as ZooData,
     ZooEntry as ZooEntry,
 )

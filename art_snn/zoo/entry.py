@@ -124,14 +124,14 @@ class ZooEntry:
         return f"{self.name}.safetensors"
 
 
-class Zoo(NamedTuple):
+class Manifest(NamedTuple):
     """All networks and data sets."""
 
     networks: tuple[ZooEntry, ...] = ()
     data: tuple[ZooData, ...] = ()
 
 
-def as_text(zoo: Zoo) -> str:
+def as_text(zoo: Manifest) -> str:
     """The manifest as JSON, networks and data sets in the order of their names."""
     networks = []
     for network in sorted(zoo.networks, key=lambda network: network.name):
@@ -141,7 +141,7 @@ def as_text(zoo: Zoo) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def from_text(text: str, source: object) -> Zoo:
+def from_text(text: str, source: object) -> Manifest:
     """The zoo that JSON describes.
 
     :param source: where the text comes from, for the complaint.
@@ -163,7 +163,7 @@ def from_text(text: str, source: object) -> Zoo:
         expected = f"a manifest of the zoo, of schema {_SCHEMA}"
         remedy = "Take another copy of it, or another version of art_snn."
         raise invalid("zoo", expected, f"{source} ({reason})", remedy) from error
-    return Zoo(networks, data)
+    return Manifest(networks, data)
 
 
 def _entry(content: Mapping[str, Any]) -> ZooEntry:

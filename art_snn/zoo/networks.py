@@ -30,7 +30,7 @@ from art_snn.checks import (
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Source
 from art_snn.network import SpikingNetwork
-from art_snn.zoo.entry import FIRST, MANIFEST, Zoo, ZooData, ZooEntry, from_text
+from art_snn.zoo.entry import FIRST, MANIFEST, Manifest, ZooData, ZooEntry, from_text
 
 VARIABLE = "ART_SNN_ZOO"
 CHECKOUT, CACHE, FETCHED = "checkout", "cache", "to fetch"
@@ -116,7 +116,7 @@ def source_of(about: ZooData) -> Source:
     return Source(data=str(local_file(about)), value_range=about.source.value_range)
 
 
-def manifest() -> Zoo:
+def manifest() -> Manifest:
     """All networks and data sets.
 
     :raises FileNotFoundError: when ART_SNN_ZOO names a folder without a manifest.
@@ -150,8 +150,8 @@ def local_file(part: ZooEntry | ZooData) -> Path:
     right = _has_bytes(file, part.sha256)
     expected = f"the file of the manifest, of SHA-256 {part.sha256}"
     remedy = "Take another copy of it."
-    own = place != CACHE and file.exists() and not right
-    require(not own, "zoo", expected, f"{file} with other bytes", remedy)
+    damaged = place != CACHE and file.exists() and not right
+    require(not damaged, "zoo", expected, f"{file} with other bytes", remedy)
     return file if right else _fetch(part.file, folder, part.sha256)
 
 

@@ -28,7 +28,16 @@ from art_snn.files import atomic_write, digest, write_arrays, write_text
 from art_snn.metrics import Share
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.seeding import seeded
-from art_snn.zoo.entry import FIRST, MANIFEST, Standard, Zoo, ZooData, ZooEntry, as_text, from_text
+from art_snn.zoo.entry import (
+    FIRST,
+    MANIFEST,
+    Manifest,
+    Standard,
+    ZooData,
+    ZooEntry,
+    as_text,
+    from_text,
+)
 
 ZOO = Path(__file__).parent
 LARGEST = 20_000_000
@@ -83,7 +92,7 @@ def add(addition: Addition) -> ZooEntry:
 
     :raises ArgumentError: when folder, data and evaluation are not of the same network."""
     file = addition.output / MANIFEST
-    zoo = from_text(file.read_text("utf-8"), file) if file.exists() else Zoo()
+    zoo = from_text(file.read_text("utf-8"), file) if file.exists() else Manifest()
     with TemporaryDirectory() as folder:
         # What is refused in the end leaves the zoo as it was.
         new = replace(addition, output=Path(folder))
@@ -103,13 +112,13 @@ def add(addition: Addition) -> ZooEntry:
     return entry
 
 
-def zoo_with(zoo: Zoo, entry: ZooEntry, data_set: ZooData) -> Zoo:
+def zoo_with(zoo: Manifest, entry: ZooEntry, data_set: ZooData) -> Manifest:
     """The zoo with a network and a data set in the place of earlier ones of their names."""
     networks = (entry, *(one for one in zoo.networks if one.name != entry.name))
-    return Zoo(networks, (data_set, *(one for one in zoo.data if one.name != data_set.name)))
+    return Manifest(networks, (data_set, *(one for one in zoo.data if one.name != data_set.name)))
 
 
-def total(zoo: Zoo) -> int:
+def total(zoo: Manifest) -> int:
     """Bytes of all files that the manifest names."""
     return sum(part.bytes for part in (*zoo.networks, *zoo.data))
 

@@ -195,13 +195,13 @@ def test_an_error_of_the_user_keeps_its_traceback_and_says_whose_code_it_is(name
 
 
 def test_an_evaluation_whose_folder_is_removed_meanwhile_says_so(monkeypatch):
-    collect = Store.collect
+    share = Store.share
 
     def removing(self, *given):
         shutil.rmtree("out")
-        collect(self, *given)
+        share(self, *given)
 
-    monkeypatch.setattr(Store, "collect", removing)
+    monkeypatch.setattr(Store, "share", removing)
     done = run("evaluate")
     assert (done.status, done.stdout) == (74, "")
     assert "was deleted during the run" in done.complaint

@@ -382,7 +382,12 @@ def test_of_many_threads_that_want_a_folder_one_at_a_time_has_it(tmp_path):
 
 def test_unfinished_files_of_a_killed_run_are_removed_and_those_of_others_stay(tmp_path):
     ours = ("a.json.01234567.part", "blocks/a.89abcdef.part")
-    others = ("film.mkv.part", "holiday/film.part", "run/network.pt.01234567.part", "a.json")
+    others = (
+        "film.mkv.part",
+        "holiday/film.part",
+        "run/network.safetensors.01234567.part",
+        "a.json",
+    )
     for path in map(tmp_path.joinpath, (*ours, *others)):
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text("half")

@@ -16,7 +16,7 @@ def around(norm, eps, seed, masked):
     return Ball(norm, eps, centre, *ends, mask), generator
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(st.sampled_from([np.inf, 2.0]), st.floats(1e-3, 3), st.integers(0, 2**31), st.booleans())
 def test_points_are_projected_into_the_ball_the_range_and_the_mask(norm, eps, seed, masked):
     ball, generator = around(norm, eps, seed, masked)

@@ -101,6 +101,7 @@ def test_predictions_that_are_asked_for_again_are_the_same_and_cost_nothing():
 KINDS = [AutoAttack, AutoConjugateGradient, AutoProjectedGradientDescent]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [*KINDS, RescalingAutoConjugateGradient])
 def test_attacks_that_ask_for_predictions_while_they_are_built_run(kind):
     classifier = small.classifier()

@@ -25,7 +25,7 @@ WALKING = [StableAdaptivePGD, AutoPGD, SquareSearch, PGD]
 DLR = {"loss_type": "difference_logits_ratio"}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.sampled_from(WALKING),
     st.integers(0, 2**31),

@@ -51,6 +51,7 @@ def test_whichever_prediction_is_interrupted_the_outcome_is_true(error):
     assert ends == counting.times - 5
 
 
+@pytest.mark.slow
 def test_what_the_interrupted_stage_had_found_counts(monkeypatch):
     classifier = small.classifier()
     classifier.model.train()

@@ -284,7 +284,9 @@ def native(data):
     return around(adapt(model.double(), encoder=None, gradient="native"), (1, 8, 8), CLASSES)
 
 
-@pytest.mark.parametrize(("norm", "eps"), [(np.inf, 0.1), (2, 0.4)])
+@pytest.mark.parametrize(
+    ("norm", "eps"), [(np.inf, 0.1), pytest.param(2, 0.4, marks=pytest.mark.slow)]
+)
 def test_what_pgd_of_seven_steps_breaks_the_plan_breaks_by_the_same_steps(norm, eps, native, data):
     x, y = data.x_test.astype(np.float64), data.y_test
     rows = np.flatnonzero(native.predict(x).argmax(1) == y)[:24]

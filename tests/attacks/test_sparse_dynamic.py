@@ -175,7 +175,7 @@ def naive(x, weights, ahead, candidates, rounds):
 whole = st.integers(-6, 6).filter(bool)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.data())
 def test_the_attack_is_that_of_naive_loops_and_no_longer_prefix_can_be_taken_back(data):
     size = data.draw(st.integers(1, 8))
@@ -197,7 +197,7 @@ def test_the_attack_is_that_of_naive_loops_and_no_longer_prefix_can_be_taken_bac
 LEVELS = [(0.0, 1.0), (-1.0, 1.0), (0.0, 0.125)]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.data())
 def test_what_is_returned_is_binary_within_the_budget_and_the_mask_and_else_as_it_was(data):
     draw = np.random.default_rng(data.draw(st.integers(0, 1000)))

@@ -140,7 +140,7 @@ budget = st.none() | st.integers(1, 4)
 
 
 @pytest.mark.filterwarnings("ignore:The gradient is the same at all time steps")
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.data())
 def test_counts_places_mask_range_and_budgets_are_kept_and_no_sample_touches_another(data):
     draw = np.random.default_rng(data.draw(st.integers(0, 1000)))

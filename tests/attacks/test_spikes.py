@@ -119,7 +119,7 @@ def naive(counts, cells, is_open, distance, gain, most, moved, total):
             moved, total = moved - 1, total - distance[k]
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_spikes_go_where_naive_loops_send_them(data):
     draw = np.random.default_rng(data.draw(st.integers(0, 10_000)))

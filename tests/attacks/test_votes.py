@@ -71,6 +71,7 @@ def test_most_of_eleven_predictions_decide(kind):
     np.testing.assert_array_equal(outcome.adversarials.astype(np.float32), found)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["Poisson", "noise"])
 def test_the_seed_decides_and_the_global_random_state_does_not(kind):
     # Networks of their own: what a rule finds out of one at its first gradient is drawn, too.

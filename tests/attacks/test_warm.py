@@ -70,6 +70,7 @@ def test_a_warm_stage_begins_at_the_largest_margin_of_all_points_before(
     assert (margins.argmax(0) > 0).any()
 
 
+@pytest.mark.slow
 def test_targets_one_after_another_begin_at_the_furthest_point_of_that_moment(
     trained_layers, known
 ):

@@ -33,6 +33,7 @@ def samples(known: Any) -> tuple[np.ndarray, np.ndarray]:
     return known[0][:6], known[1][:6]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", TENSORS)
 @pytest.mark.parametrize("work", TAKING)
 def test_tensors_that_numpy_refuses_are_taken(

@@ -71,6 +71,7 @@ def test_a_network_that_is_broken_in_one_way_has_that_finding(name, trained_laye
     assert re.search(words, sentence)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [6, 24, 40])
 def test_a_state_that_nobody_resets_is_told_from_chance(count, trained_layers, known):
     classifier = spiking(trained_layers, broken.Leaky)
@@ -81,6 +82,7 @@ def test_a_state_that_nobody_resets_is_told_from_chance(count, trained_layers, k
     assert classifier.model.mem is None
 
 
+@pytest.mark.slow
 def test_buffers_of_any_number_format_and_size_are_put_back(trained_layers, samples):
     classifier = spiking(trained_layers, broken.Leaky)
     before = torch.ones(5, 10, dtype=torch.bfloat16)
@@ -144,6 +146,7 @@ def test_ranges_and_budgets_that_do_not_fit_are_found(
     assert finding.eps == (eps if name == BUDGET else None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("eps", "fits"), [(8, False), (4, False), (3.9, True), (0.007, False)])
 def test_a_euclidean_budget_is_measured_by_the_diagonal(eps, fits, trained_layers, samples):
     # Digits have 64 values in [0, 1]: black and white are 8 apart.
@@ -176,6 +179,7 @@ def with_native_gradient(kind="inline"):
     return classifier, (x, classifier.predict(x).argmax(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("look", [examine, examine_strength])
 def test_a_network_with_its_own_gradient_alone_is_examined_by_it(look):
     classifier, (x, y) = with_native_gradient()

@@ -36,6 +36,7 @@ def names(estimator, samples, **options):
     return [f.title for f in examine_strength(estimator, *samples, **QUICK | options)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", [RGA(), HART()], ids=["rga", "hart"])
 def test_healthy_networks_have_none(rule, trained_layers, samples, plain):
     spiking, budget = build(trained_layers, gradient=rule), {"norm": 2, "eps": 0.5}
@@ -237,6 +238,7 @@ def test_without_any_gradient_that_is_the_one_finding(trained_layers, samples):
     assert names(broken.around(network), samples) == ["no gradient reaches the input"]
 
 
+@pytest.mark.slow
 def test_a_random_network_has_the_same_findings_twice(trained_layers, samples):
     classifier = broken.around(SpikingNetwork(trained_layers, Poisson(steps=4)))
     few = samples[0][:8], samples[1][:8]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 import math
-import pickle
 
 import numpy as np
 import pytest
@@ -218,14 +216,6 @@ def test_a_sample_that_is_no_number_starts_afresh_and_its_neighbours_go_on():
     assert_equal(got[1], ascend(build(), x)[1])
 
 
-def test_the_distance_that_starts_afresh_is_a_parameter():
-    x = batch()
-    rule = ASSG(restart=0.05)
-    fresh = ascend(build(), x + 0.06)
-    assert_equal(ascend(warm(x, rule=rule), x + 0.06), fresh)
-    assert_different(ascend(warm(x, rule=rule), x + 0.04), ascend(build(), x + 0.04))
-
-
 def test_the_span_of_the_input_scales_the_distance():
     x = (255 * batch()).round()
     x[:, 0, 0, 0] = 100
@@ -326,16 +316,6 @@ def test_other_weights_a_rule_that_is_set_and_an_interrupted_pass_start_afresh(a
     got = ascend(net, x)
     assert_equal(got, ascend(fresh, x))
     assert_different(ascend(net, x), got)
-
-
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
-def test_copies_carry_no_memory_and_take_none_away(duplicate):
-    x = batch()
-    net = warm(x)
-    twin = duplicate(net)
-    assert twin.memory == {}
-    assert_equal(ascend(twin, x), ascend(build(), x))
-    assert_equal(ascend(net, x), ascend(warm(x), x))
 
 
 QUIET = {"max_iter": 8, "batch_size": 3, "verbose": False}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import pytest
 import torch
 from torch import nn
@@ -105,36 +103,3 @@ def test_moments_advance_at_every_draw_as_in_a_naive_loop():
         assert relative(got, draws[0]) > 1e-3
         for ours, expected in zip(moments_of(net), naive.remembered(4), strict=True):
             assert relative(ours, expected) < 1e-12
-
-
-def normed(neuron):
-    """With a batch norm whose running statistics every pass in training mode changes."""
-    return nn.Sequential(
-        Timed(nn.Flatten(), nn.Linear(72, 10, bias=False), nn.BatchNorm1d(10)),
-        neuron(),
-        Timed(nn.Linear(10, CLASSES)),
-    )
-
-
-def untracked(net):
-    """A copy whose batch norm keeps no statistics; in training mode it computes the same."""
-    twin = copy.deepcopy(net)
-    norm = twin.layers[0].module[2]
-    kept = nn.BatchNorm1d(10, track_running_stats=False).double()
-    kept.load_state_dict({"weight": norm.weight, "bias": norm.bias})
-    twin.layers[0].module[2] = kept
-    return twin
-
-
-def test_running_statistics_that_the_draws_write_are_no_other_network():
-    net, x = network(normed, gradient=EOT(ASSG(), samples=3)).train(), batch(8)
-    twin = untracked(net).train()
-    statistics = net.layers[0].module[2].running_mean.clone()
-    for _ in range(2):
-        with twin.using(ASSG()):
-            draws = [ascend(twin, x) for _ in range(3)]
-        assert relative(ascend(net, x), sum(draws) / 3) < 1e-10
-        for ours, expected in zip(moments_of(net), moments_of(twin), strict=True):
-            assert relative(ours, expected) < 1e-12
-    assert relative(draws[2], draws[0]) > 1e-3
-    assert not torch.equal(net.layers[0].module[2].running_mean, statistics)

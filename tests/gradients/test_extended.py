@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 import torch
-from torch import Tensor, nn
 
 from art_snn import RGA, STBP, Direct, Poisson
 from art_snn.gradients import ASSG, BPTR, HART, PDSG, Extended
@@ -61,52 +58,6 @@ def test_a_longer_poisson_run_is_drawn_after_the_logits():
     Poisson(4)(x)
     expected = pulled_back(net, Poisson(9), STBP(), x, at_logits)
     assert relative(grad, expected) < 1e-12
-
-
-@dataclass(frozen=True)
-class Ramp:
-    """Rises to the input within its steps."""
-
-    steps: int = 4
-
-    def with_steps(self, steps: int) -> Ramp:
-        return Ramp(steps)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        levels = torch.arange(1, self.steps + 1, dtype=x.dtype) / self.steps
-        return levels.view(-1, *(1,) * x.ndim) * x
-
-
-class Learned(nn.Module):
-    """An encoder with a weight that its longer versions share."""
-
-    def __init__(self, steps: int, scale: nn.Parameter | None = None) -> None:
-        super().__init__()
-        self.steps = steps
-        self.scale = nn.Parameter(torch.tensor(1.1)) if scale is None else scale
-
-    def with_steps(self, steps: int) -> Learned:
-        return Learned(steps, self.scale)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return Direct(self.steps)(self.scale * x)
-
-
-@pytest.mark.parametrize(
-    ("encoder", "steps"),
-    [(Direct(4), 2), (Ramp(4), 11), (Learned(4), 11)],
-    ids=["fewer", "function", "module"],
-)
-@pytest.mark.parametrize("rule", [STBP(), RGA()], ids=repr)
-def test_any_encoder_that_can_give_any_number_of_steps_works(rule, encoder, steps):
-    net = network(encoder=encoder, gradient=Extended(rule, steps=steps))
-    x = batch()
-    logits, at_logits, grad = ascend(net, x)
-    with torch.no_grad():
-        assert torch.equal(logits, net(x))
-    expected = pulled_back(net, encoder.with_steps(steps), rule, x, at_logits)
-    assert relative(grad, expected) < 1e-12
-    assert net.encoder is encoder
 
 
 def test_a_rule_that_remembers_keeps_its_memory_from_pass_to_pass():

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from art_snn import RGA, STBP
-from art_snn.gradients import CBA, EOT, HART, Execution, Extended, Gradient, Mean, Triangle
+from art_snn.gradients import CBA, EOT, HART, Extended, Gradient, Mean, Triangle
 from tests.architectures import AFFINE, batch, network
 from tests.oracles import relative
 
@@ -144,13 +144,3 @@ def test_the_gradient_of_a_conversion_inside_is_taken_at_the_exact_logits():
         ascend(net.with_gradient(r), x, lambda y: (y * at_logits).sum()) for r in net.gradient.parts
     ]
     assert relative(ascend(net, x), combined(grads)) < 1e-12
-
-
-def test_its_execution_tells_the_ways_of_its_rules():
-    net = network(gradient=Mean(STBP(), RGA()))
-    net(batch().requires_grad_())
-    assert net.execution == Execution(
-        "several rules",
-        "STBP through time: a temporal rule needs every time step; "
-        "RGA collapsed: the layers between neurons are affine",
-    )

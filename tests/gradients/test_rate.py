@@ -141,19 +141,6 @@ def test_layers_in_training_mode_run_time_resolved_and_once(training):
     assert net.execution.kind == "collapsed"
 
 
-def test_the_trace_holds_mean_current_and_mean_rate():
-    rule = Watched()
-    net = SpikingNetwork(IF(), ENCODERS["frames"](4), rule)
-    frames = torch.tensor([0.6, 0.9, 1.2, 0.35]).view(1, 4, 1)
-    net(frames.requires_grad_())
-    for trace in rule.traces:
-        assert trace.current.flatten().tolist() == pytest.approx([0.7625])
-        assert trace.rate.flatten().tolist() == [0.5]
-        assert trace.potential is None
-        assert trace.dynamics == IF().dynamics
-    assert rule.traces
-
-
 @pytest.mark.parametrize(
     ("layer", "expected"),
     [(nn.ReLU(), [0.25, 0.5]), (nn.MaxPool1d(2), [0.25, 0.25])],
@@ -218,15 +205,6 @@ def test_the_probe_leaves_the_random_state_alone_and_runs_once_per_shape():
     assert torch.equal(torch.get_rng_state(), state)
     net(batch(2).requires_grad_())
     assert list(net.obstacles.values()) == [None]
-
-
-def test_a_network_keeps_a_bounded_number_of_answers():
-    net = network(chain)
-    for _ in range(100):
-        with torch.no_grad():
-            net.layers[0].module[1].weight.mul_(1.0)
-        net(batch(1).requires_grad_())
-    assert 1 <= len(net.obstacles) <= 64
 
 
 def test_an_error_of_the_rule_is_raised_and_not_held_against_the_layers():

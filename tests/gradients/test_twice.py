@@ -28,7 +28,6 @@ from art_snn.gradients import (
     Triangle,
 )
 from art_snn.gradients.base import Site
-from tests import adapted
 from tests.architectures import batch, chain, network
 from tests.networks import Counted
 from tests.oracles import _Scaled, deviation, encode, stbp_neuron, walk
@@ -179,19 +178,6 @@ def test_a_layer_of_any_state_equations_has_it_outside_of_a_network(name):
         seconds.append(torch.autograd.grad(d.square().sum(), (g, current)))
     torch.testing.assert_close(*firsts)
     torch.testing.assert_close(*seconds)
-
-
-@pytest.mark.parametrize("layout", ["steps", "merged"])
-def test_native_has_the_one_of_the_model_itself(layout):
-    net = adapted.network(layout)
-    x = torch.rand(3, *adapted.SHAPE, requires_grad=True)
-    with net.using("native"):
-        tensors = [x, *net.parameters()]
-        grads, seconds = derivatives(net(x), tensors)
-        with net.fixed(False):
-            expected = derivatives(net(x), tensors)
-    torch.testing.assert_close((grads, seconds), expected)
-    assert any(second is not None and second.any() for second in seconds)
 
 
 # What is asked for in the backward pass alone.

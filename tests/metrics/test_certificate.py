@@ -86,7 +86,7 @@ def drawn_networks():
     return networks
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(draw=st.integers(0, 17), values=st.tuples(unit, unit, unit), signs=st.integers(0, 7))
 def test_no_perturbation_within_the_radius_changes_the_answer(drawn_networks, draw, values, signs):
     pixels, steps, classes = drawn_networks[draw]
@@ -100,7 +100,7 @@ def test_no_perturbation_within_the_radius_changes_the_answer(drawn_networks, dr
             assert after[before.argmax()] >= 0.5 - ROUNDING
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(steps=st.integers(1, 3), values=st.tuples(unit, unit), shifts=st.tuples(shift, shift))
 def test_no_classifier_at_all_is_turned_within_the_radius(steps, values, shifts):
     # The classifier that a perturbation turns first has the patterns that lose most by it

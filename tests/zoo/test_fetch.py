@@ -119,7 +119,7 @@ def test_without_a_connection_the_complaint_says_what_to_do(server: Server, monk
     ("lines", "address"),
     [
         (["Issues, https://h/i", "Zoo, https://h/a,b"], "https://h/a,b"),
-        (["Zoo, https://github.com/OWNER/art_snn/raw/main/examples/zoo"], None),
+        (["Zoo, https://github.com/OWNER/project/raw/main/zoo"], None),
         (["Issues, https://h/i"], None),
         ([], None),
         (None, None),
@@ -152,7 +152,7 @@ def test_nothing_is_fetched_from_a_placeholder(cache, monkeypatch):
 
     class Metadata:
         def get_all(self, name: str) -> list[str]:
-            return ["Zoo, https://github.com/OWNER/art_snn/raw/main/examples/zoo"]
+            return ["Zoo, https://github.com/OWNER/project/raw/main/zoo"]
 
     monkeypatch.setattr(networks, "metadata", lambda name: Metadata())
     monkeypatch.setattr(pooch, "create", forbidden)

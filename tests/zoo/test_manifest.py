@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from art_snn.checks import ArgumentError
 from art_snn.metrics import Share
 from art_snn.models import Architecture
-from art_snn.zoo import Standard, Zoo, ZooData, ZooEntry
+from art_snn.zoo import Manifest, Standard, ZooData, ZooEntry
 from art_snn.zoo.entry import as_text, from_text
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -37,7 +37,7 @@ ENTRY = ZooEntry(
     clean_first=Share(2, 3),
     standard=(STANDARD, replace(STANDARD, eps=0.2, certified=Share(1, 4))),
 )
-ZOO = Zoo((ENTRY, replace(ENTRY, name="b-plain", standard=())), (DATA, HELD))
+ZOO = Manifest((ENTRY, replace(ENTRY, name="b-plain", standard=())), (DATA, HELD))
 
 
 def complaints(text: str) -> list[str]:
@@ -48,7 +48,7 @@ def test_a_manifest_survives_a_round_trip_and_is_what_the_published_schema_says(
     text = as_text(ZOO)
     assert from_text(text, "") == ZOO
     assert complaints(text) == []
-    assert as_text(Zoo(ZOO.networks[::-1], ZOO.data[::-1])) == text
+    assert as_text(Manifest(ZOO.networks[::-1], ZOO.data[::-1])) == text
     assert from_text(text, "").data[0].source.image_size == (4, 6)
 
 

@@ -76,9 +76,9 @@ def read_submission(
     remedy = "Project them into that ball, or leave them out. The index says which test sample "
     remedy += "each of them is of; without it they are the first ones, in their order."
     require(not outside, _OPTION, expected, got, remedy)
-    name = name_from(path.stem) if "name" not in arrays else str(arrays["name"])
-    fits = is_name(name) and ("name" not in arrays or arrays["name"].dtype.kind == "U")
-    fits = fits and ("name" not in arrays or arrays["name"].ndim == 0)
+    text = arrays.get("name", np.array(name_from(path.stem)))
+    name = str(text)
+    fits = is_name(name) and text.dtype.kind == "U" and text.ndim == 0
     remedy = "It says who made the adversarials, such as 'A. Turing'."
     require(fits, _OPTION, NAME, f"{shown(name)} in {path}", remedy)
     return Submission(Candidates(name, points, there), least)
@@ -134,7 +134,7 @@ def _clipped(path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifie
 
 
 def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> NDArray[np.bool_]:
-    """Which points have values that samples may have, but for rounding, bool (n,)."""
+    """Points with values that samples may have, but for rounding, bool (n,)."""
     fits = np.isfinite(points)
     if classifier.clip_values is not None:
         low, high = (np.asarray(end, points.dtype) for end in classifier.clip_values)

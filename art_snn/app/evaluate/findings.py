@@ -36,7 +36,7 @@ from art_snn.seeding import seeded
 
 
 def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
-    """What is examined before the attacks, by what it is about, in the order of reading."""
+    """Examinations before the attacks, by what they are about, in the order of reading."""
     settings = target.settings
     if not settings.examined:
         return {}
@@ -113,20 +113,15 @@ def trial_findings(trials: Sequence[Trial], searches: Collection[str]) -> Iterat
 
     :param searches: ids of the stages that ask for no gradient."""
     for trial in trials:
-        findings = [*_unanswered(trial), *_searched(trial, searches)]
+        unanswered = int((trial.outcome.stage == Outcome.UNANSWERED).sum())
+        findings = [without_answer(unanswered, len(trial.outcome.stage))] if unanswered else []
+        findings += _searched(trial, searches)
         yield from (replace(one, about=trial.name, eps=trial.eps) for one in findings)
     for name in dict.fromkeys(trial.name for trial in trials):
         same = sorted((t for t in trials if t.name == name), key=lambda t: t.eps)
         # Stages suit at every budget, or at none.
         findings = [*examine_outcome(same[0].outcome), *_falling(same)]
         yield from (replace(finding, about=name) for finding in findings)
-
-
-def _unanswered(trial: Trial) -> Iterator[Finding]:
-    stage = trial.outcome.stage
-    count = int((stage == Outcome.UNANSWERED).sum())
-    if count:
-        yield without_answer(count, len(stage))
 
 
 def _searched(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
@@ -173,19 +168,18 @@ def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
 def without_applied(target: Target, findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings, whose remedies say what the deciding plan has done instead of advising it."""
     work = {} if target.deciding is None else _applied(target, target.deciding)
-    return tuple(_without_applied(finding, work) for finding in findings)
-
-
-def _without_applied(finding: Finding, work: Mapping[str, str]) -> Finding:
-    done = [work[one.id] for one in finding.remedies if one.id in work]
-    if not done:
-        return finding
-    others = [one for one in finding.remedies if one.id not in work]
-    # Plans handle chance: it makes their number no upper bound.
-    if finding.id != RANDOM and UPPER_BOUND not in others:
-        others.append(UPPER_BOUND)
-    applied = Remedy(f"The plan already {join_words(done)}.", "applied")
-    return replace(finding, remedies=(applied, *others))
+    worded = []
+    for finding in findings:
+        done = [work[one.id] for one in finding.remedies if one.id in work]
+        others = [one for one in finding.remedies if one.id not in work]
+        # Plans handle chance: it makes their number no upper bound.
+        if finding.id != RANDOM and UPPER_BOUND not in others:
+            others.append(UPPER_BOUND)
+        if done:
+            applied = Remedy(f"The plan already {join_words(done)}.", "applied")
+            finding = replace(finding, remedies=(applied, *others))
+        worded.append(finding)
+    return tuple(worded)
 
 
 def _applied(target: Target, plan: Plan) -> dict[str, str]:
@@ -194,14 +188,13 @@ def _applied(target: Target, plan: Plan) -> dict[str, str]:
     rules = {stage.rule for stage in stages if stage.rule}
     searches = [stage.attack.__name__ for stage in stages if not stage.kind.by_gradients]
     transfers = target.sources and any(stage.transfer for stage in stages)
+    losses = {stage.options.get("loss_type") for stage in stages}
     work = {
         OTHER_RULES: "used several gradient rules" if len(rules) > 1 else "",
         SEARCH: f"ran {searches[-1]}" if searches else "",
         SOURCES: "attacked the sources" if transfers else "",
         NATIVE: "used the network's own gradient" if Native() in rules else "",
-        MARGIN: "attacked the margin of the logits"
-        if any(stage.options.get("loss_type") == "margin" for stage in stages)
-        else "",
+        MARGIN: "attacked the margin of the logits" if "margin" in losses else "",
         STEPS: "ran further attacks" if len(stages) > 1 else "",
         DRAWS: "averaged gradients over draws and let a majority decide",
     }

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -51,7 +51,7 @@ from art_snn.attacks import Outcome
 from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.encoders import describe_encoder
-from art_snn.files import corruption, digest, write_arrays, write_json, write_text
+from art_snn.files import corruption, digest, write_arrays, write_text
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
 from art_snn.seeding import seeded
@@ -59,7 +59,6 @@ from art_snn.zoo import Standard
 
 _BELOW, _OPEN = 3, 4
 """Exit statuses: less robust than was asked for, and findings where none may be."""
-_TIMES = "times.json"
 _EXAMPLE_COUNT = 8
 """Samples that the report shows."""
 EXCERPT, EXCERPT_COUNT = "first.npz", 20
@@ -170,14 +169,6 @@ class SampleExcerpt:
     adversarial: np.ndarray
     broken: NDArray[np.bool_]
 
-    def __post_init__(self) -> None:
-        shape = (len(self.eps), len(self.x))
-        fits = self.adversarial.shape == (len(self.eps), *self.x.shape)
-        fits = fits and self.broken.shape == shape and self.y.shape == shape[1:]
-        fits = fits and self.broken.dtype == bool
-        got = f"arrays of shape {self.x.shape} and {self.adversarial.shape}"
-        require(fits, "first", _EXPECTED, got, _REMEDY)
-
     @classmethod
     def collect(cls, target: Target, trials: Sequence[Trial], store: Store) -> "SampleExcerpt":
         """That of an evaluation, from its blocks; the first attack that broke a sample counts."""
@@ -200,9 +191,11 @@ class SampleExcerpt:
         :raises FileNotFoundError: when there is none.
         :raises ValueError: when the file is damaged or holds something else."""
         arrays = read_arrays(folder / EXCERPT, "first", _EXPECTED, _REMEDY)
-        names = {one.name for one in fields(cls)}
-        got = f"arrays {', '.join(arrays)}"
-        require(arrays.keys() == names, "first", _EXPECTED, got, _REMEDY)
+        shapes = {name: array.shape for name, array in arrays.items()}
+        eps, x = (shapes.get(name, ()) for name in ("eps", "x"))
+        expected = {"eps": eps[:1], "x": x, "y": x[:1], "adversarial": eps[:1] + x}
+        fits = shapes == expected | {"broken": eps[:1] + x[:1]} and arrays["broken"].dtype == bool
+        require(fits, "first", _EXPECTED, f"arrays of shapes {shapes}", _REMEDY)
         return cls(**arrays)
 
 
@@ -210,24 +203,18 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     """Join all blocks to the evaluation, and write the arrays next to it.
 
     :param seconds: that all blocks took together."""
-    settings, clean, trials, times = target.settings, [], [], []
+    settings, clean, trials = target.settings, [], []
     for place, (eps, plan) in enumerate(target.plans):
         names = [block_name(f"attack-{place}", rows) for rows in target.slices]
         blocks = [store.read(name) for name in names]
         outcome = Outcome.concatenate([structured(block["outcome"], Outcome) for block in blocks])
         trials.append(Trial(plan.name, eps, outcome))
-        took: dict[str, float] = {}
-        for block in blocks:
-            for stage, part in zip(block["outcome"]["stages"], block["seconds"], strict=True):
-                took[stage["id"]] = took.get(stage["id"], 0) + part
-        times.append({"name": plan.name, "eps": eps, "stages": took})
         clean += [predicted for block in blocks for predicted in block.get("clean", ())]
         if settings.save_adversarials or place == _shown(target):
             array = np.concatenate([store.array(name, "adversarials") for name in names])
             _write_adversarials(target, trials[-1], array, place == _shown(target))
     excerpt = SampleExcerpt.collect(target, trials, store)
     write_arrays(settings.output / EXCERPT, **vars(excerpt))
-    write_json(settings.output / _TIMES, {"seconds": times})
     contents = [store.read(unit.name)["findings"] for unit in examination_units(target)]
     findings = [structured(finding, Finding) for findings in contents for finding in findings]
     names = [block_name("certificates", rows) for rows in target.slices if target.smoothed]
@@ -255,18 +242,14 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     )
 
 
-def finished(target: Target, key: str, title: str) -> Evaluation | None:
-    """The evaluation, where it lies in the folder with all its files, with the present names."""
-    settings = target.settings
-    file = settings.output / RESULT
-    evaluation = earlier(file, "evaluation", Evaluation, lambda content: content.key == key)
-    if evaluation is None:
-        return None
-    paths = [settings.output / name for name in _arrays_of(target, evaluation)]
-    if not all(path.is_file() and corruption(path) is None for path in paths):
-        return None
-    provenance = replace(evaluation.provenance, training=_training(target))
-    return replace(evaluation, name=_label(target), title=title, provenance=provenance)
+def finished(target: Target, key: str) -> Evaluation | None:
+    """The evaluation, where it lies in the folder with all its files."""
+    output = target.settings.output
+    fits = lambda content: content.key == key  # noqa: E731
+    evaluation = earlier(output / RESULT, "evaluation", Evaluation, fits)
+    paths = [output / name for name in files_of(target, evaluation)] if evaluation else []
+    whole = all(path.is_file() and corruption(path) is None for path in paths)
+    return evaluation if whole else None
 
 
 def _label(target: Target) -> str:
@@ -276,27 +259,16 @@ def _label(target: Target) -> str:
         return target.settings.name
     if path is None:
         return name_from(target.settings.output.resolve().name)
-    # Networks trained by this package are all called network.pt.
+    # Networks trained by this package are all called network.safetensors.
     return name_from(path.resolve().parent.name if path.stem == "network" else path.stem)
 
 
-def _training(target: Target) -> str:
-    """How the network was trained, in words."""
-    given = target.settings.training
-    return target.subject.training if given is None else given
-
-
 def files_of(target: Target, evaluation: Evaluation) -> tuple[str, ...]:
-    """Names of the files next to evaluation.json, its report and its table: arrays and times."""
-    names = [*_arrays_of(target, evaluation), _TIMES]
-    return tuple(name for name in names if (target.settings.output / name).exists())
-
-
-def _arrays_of(target: Target, evaluation: Evaluation) -> list[str]:
-    """The examples, where the report shows some, the excerpt, and adversarials, where they stay."""
+    """Names of the files with arrays: the excerpt, the examples, where the report shows some, and
+    adversarials, where they are kept."""
     broken = max(evaluation.trials[_shown(target)].outcome.stage) >= 0
     kept = evaluation.trials if target.settings.save_adversarials else ()
-    return [EXAMPLES] * bool(broken) + [EXCERPT] + [_file_of(trial) for trial in kept]
+    return (*[EXAMPLES] * bool(broken), EXCERPT, *map(_file_of, kept))
 
 
 def _shown(target: Target) -> int:
@@ -354,7 +326,7 @@ def _provenance(target: Target, seconds: float) -> Provenance:
         shape=tuple(x.shape[1:]),
         dataset=target.data.name,
         parameters=sum(weight.numel() for weight in classifier.model.parameters()),
-        training=_training(target),
+        training=target.subject.training if settings.training is None else settings.training,
         attack_dtype=settings.attack_dtype,
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from functools import partial
+from shutil import rmtree
 from time import monotonic
 
 import numpy as np
@@ -18,7 +19,7 @@ from art_snn.progress import Progress, duration, log_line
 from art_snn.team import Team
 
 _TOOK = "took"
-"""What the seconds that a block took are called in it."""
+"""Name of the seconds that a block took, in its content."""
 
 
 def run(settings: Evaluate) -> EvaluationResult | None:
@@ -32,12 +33,11 @@ def run(settings: Evaluate) -> EvaluationResult | None:
         target = Target.resolve(settings, team)
         key = team.leader_first(lambda: target.key)
         same, remedy = {*team.gather(key)} == {key}, "Start them all from one state of the code."
-        team.on_leader(
-            lambda: require(same, "model", "the same in every process", "several", remedy)
-        )
+        expected = "the same in every process"
+        team.on_leader(lambda: require(same, "model", expected, "several", remedy))
         store = Store(settings.output / "blocks", key)
         title = target.subject.describe(target.data, target.classifier.model)
-        evaluation = team.on_leader(partial(finished, target, key, title))
+        evaluation = team.on_leader(partial(finished, target, key))
         if evaluation is None:
             team.on_leader(target.check)
             team.on_leader(partial(require_bounds, target))
@@ -46,15 +46,11 @@ def run(settings: Evaluate) -> EvaluationResult | None:
             took = [store.read(unit.name).get(_TOOK, 0.0) for unit in units if team.leads]
             evaluation = team.on_leader(partial(assemble, target, title, store, sum(took)))
         entry = target.subject.entry
-        result = EvaluationResult(
-            evaluation,
-            files_of(target, evaluation),
-            () if entry is None else entry.standard,
-            settings.fail_under or 0.0,
-            settings.strict,
-        )
+        records = () if entry is None else entry.standard
+        files, limits = files_of(target, evaluation), (settings.fail_under or 0.0, settings.strict)
+        result = EvaluationResult(evaluation, files, records, *limits)
         team.on_leader(lambda: result.save(settings.output))
-        store.clear()
+        rmtree(store.folder, ignore_errors=True)
         return result if team.leads else None
 
 
@@ -67,25 +63,27 @@ def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
     team.on_leader(lambda: store.done(names))  # Complains in one process, if at all.
     done = set().union(*team.gather(store.done(names)))
     missing = [unit for unit in units if unit.name not in done]
-    team.on_leader(lambda: store.discard(unit.name for unit in missing))
+    for unit in missing if team.leads else ():  # What is there is done.
+        store.file(unit.name).unlink(missing_ok=True)
+    team.gather(None)
     progress = EvaluationProgress(units, done, store, team)
     with progress.bar:
         for early in (True, False):
             some = [unit for unit in missing if unit.early == early]
             for unit in team.next_items(some, "bounds" if early else "units"):
                 start = monotonic()
-                progress.begin(unit)
+                progress.bar.describe(progress.name_step(unit.step))
                 content, arrays = unit.compute(progress.bar.note)
                 store.put(unit.name, content | {_TOOK: monotonic() - start}, arrays)
                 progress.end()
             if early and any(unit.early for unit in units):
                 store.share([unit.name for unit in units if unit.early], team)
-        store.collect(names, team)
+        store.share(names, team)
         progress.end(0)
 
 
 class EvaluationProgress:
-    """What an evaluation shows while it runs: a bar over its units, and a line per step.
+    """The progress of an evaluation, as it is shown: a bar over its units, and a line per step.
 
     :param units: all, in the order of their steps.
     :param done: names of those that were done before."""
@@ -101,10 +99,6 @@ class EvaluationProgress:
         self.finished = 0
         self.bar = Progress("Evaluation", len(units), done=len(done), unit="parts", summary=False)
 
-    def begin(self, unit: Unit) -> None:
-        """A unit is computed next."""
-        self.bar.describe(f"{self._number(unit.step)} {unit.step}")
-
     def end(self, units: int = 1) -> None:
         """So many units are done here, and others in other processes; a step may be with them."""
         total = self.team.add_count("done", units) if self.team.size > 1 else self.finished + units
@@ -115,14 +109,15 @@ class EvaluationProgress:
             if step not in self.ended and all(file.exists() for file in files):
                 self.ended.add(step)
                 achieved = _describe_step([self.store.read(name) for name in names])
-                log_line(f"{self._number(step)} {step}: {achieved}")
+                log_line(f"{self.name_step(step)}: {achieved}")
 
-    def _number(self, step: str) -> str:
-        return f"[{[*self.steps].index(step) + 1}/{len(self.steps)}]"
+    def name_step(self, step: str) -> str:
+        """A step with its number: "[2/3] fast, eps 0.1"."""
+        return f"[{[*self.steps].index(step) + 1}/{len(self.steps)}] {step}"
 
 
 def _describe_step(contents: Sequence[Content]) -> str:
-    """What a step achieved, by the contents of its blocks, and how long it took."""
+    """The achievement of a step in words, by the contents of its blocks, and how long it took."""
     took = duration(sum(content.get(_TOOK, 0.0) for content in contents))
     if "findings" in contents[0]:
         return f"{sum(len(content['findings']) for content in contents)}, {took}"

@@ -1,8 +1,7 @@
 """A folder of blocks that are done: each is written once, and never computed again."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from shutil import rmtree
 from typing import Any
 
 import numpy as np
@@ -45,7 +44,7 @@ class Store:
         return self.folder / f"{name}.{ending}"
 
     def done(self, names: Sequence[str]) -> set[str]:
-        """Which blocks are done; what was damaged, exchanged or written by others since is not."""
+        """Names of the blocks that are done, and not damaged or exchanged since."""
         return {name for name in names if self.file(name).exists() and self._fits(name)}
 
     def _fits(self, name: str) -> bool:
@@ -58,26 +57,17 @@ class Store:
         got = f"{self.folder.parent}, with blocks of other settings, code, weights or samples"
         remedy = f"Choose another folder, or delete {self.folder}."
         require(key == self.key, "output", expected, got, remedy)
-        return bool(content.get("name") == name and content.get("arrays") == self._arrays(name))
-
-    def _arrays(self, name: str) -> str | None:
-        """Digest of the arrays of a block; None where they are gone or damaged."""
-        path = self.file(name, "npz")
-        if not path.exists() or corruption(path) is not None:
-            return None
-        with np.load(path) as file:
-            return _digest(dict(file))
+        try:
+            arrays = read_arrays(self.file(name, "npz"), "output", expected, remedy)
+        except (ValueError, FileNotFoundError):
+            return False
+        return bool(content.get("name") == name and content.get("arrays") == _digest(arrays))
 
     def put(self, name: str, content: Content, arrays: dict[str, np.ndarray]) -> None:
         """Write a block; it is done when its JSON is there, which comes last."""
         write_arrays(self.file(name, "npz"), **arrays)
         seal = {"key": self.key, "name": name, "arrays": _digest(arrays)}
         write_json(self.file(name), seal | content)
-
-    def discard(self, names: Iterable[str]) -> None:
-        """Remove blocks that are not done, so that what is there is."""
-        for name in names:
-            self.file(name).unlink(missing_ok=True)
 
     def read(self, name: str) -> Content:
         """The content of a block."""
@@ -90,36 +80,17 @@ class Store:
             array: np.ndarray = file[which]
         return array
 
-    def collect(self, names: Sequence[str], team: Team) -> None:
-        """Bring all blocks to the leading process, whose folder may be on another machine."""
-        missing = team.broadcast(self._missing(names))
-        for parcel in team.gather({} if team.leads else self._parcel(missing)):
-            self._unpack(parcel if team.leads else {})
-
     def share(self, names: Sequence[str], team: Team) -> None:
-        """Bring all blocks to every process."""
-        mine = self._missing(names)
-        missing = sorted(set().union(*team.gather(mine)))
-        for parcel in team.gather(self._parcel(missing)):
-            self._unpack({n: part for n, part in parcel.items() if Path(n).stem in mine})
-
-    def _missing(self, names: Sequence[str]) -> list[str]:
+        """Bring all blocks to every process, whose folders may be on different machines."""
         done = self.done(names)
-        return [name for name in names if name not in done]
-
-    def _parcel(self, names: Sequence[str]) -> dict[str, bytes]:
-        """The files of those blocks that are here; the JSON of a block comes last."""
-        paths = [self.file(name, ending) for name in names for ending in ("npz", "json")]
-        return {path.name: path.read_bytes() for path in paths if path.exists()}
-
-    def _unpack(self, parcel: dict[str, bytes]) -> None:
-        for name, content in parcel.items():
-            with atomic_write(self.folder / name) as partial:
-                partial.write_bytes(content)
-
-    def clear(self) -> None:
-        """Remove all blocks."""
-        rmtree(self.folder, ignore_errors=True)
+        missing = {name for one in team.gather(done) for name in names if name not in one}
+        # The JSON of a block comes last.
+        paths = [self.file(name, end) for name in sorted(missing & done) for end in ("npz", "json")]
+        for parcel in team.gather({path.name: path.read_bytes() for path in paths}):
+            for name, content in parcel.items():
+                if Path(name).stem not in done:
+                    with atomic_write(self.folder / name) as partial:
+                        partial.write_bytes(content)
 
 
 def _digest(arrays: dict[str, np.ndarray]) -> str:

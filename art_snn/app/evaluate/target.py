@@ -1,4 +1,4 @@
-"""What is evaluated, what is run on it, and what has to fit before anything is computed."""
+"""The network under evaluation, the attacks that run on it, and whether they suit each other."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,9 +24,7 @@ from art_snn.attacks import (
     resolve_plan,
     usual_stage,
 )
-from art_snn.attacks.outcome import Candidates
 from art_snn.attacks.plan import StageSelection, select_stages
-from art_snn.attacks.randomness import random
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError, require
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -34,12 +32,9 @@ from art_snn.data import Dataset
 from art_snn.encoders import Poisson
 from art_snn.gradients import STBP, Gradient, Native, parse_call, parse_rules
 from art_snn.metrics import certify
-from art_snn.seeding import seeded
 from art_snn.team import Team
 
 _USUAL_RULES: Mapping[str, Gradient] = MappingProxyType({"stbp": STBP()})
-_PROBED = 8
-"""Samples that show whether a network draws at random."""
 
 
 @dataclass(frozen=True)
@@ -160,12 +155,12 @@ class Target:
         return resolve_plan(name, self.measure) if name else None
 
     def plans_at(self, eps: float) -> list[Plan]:
-        """What is run at a budget: the attack with each rule first, the plan last."""
+        """All plans at a budget: the attack with each rule first, the plan last."""
         return [*self.single_plans(eps), *([] if self.deciding is None else [self.deciding])]
 
     @property
     def plans(self) -> list[tuple[float, Plan]]:
-        """What is run, budget by budget."""
+        """All plans with their budgets, budget by budget."""
         return [(eps, plan) for eps in self.budgets for plan in self.plans_at(eps)]
 
     @cached_property
@@ -184,20 +179,6 @@ class Target:
             content += [*map(str, selection.stages)] if selection.native else []
         content += [submission.digest for submission in self.submissions]
         return fingerprint(tuple(content), self.classifier, self.x, self.y)
-
-    def candidates(self, plan: Plan, eps: float) -> list[Candidates]:
-        """The adversarials of others that come before a plan at a budget, of all samples."""
-        submissions = self.submissions if plan.name == self.settings.deciding_plan else ()
-        return [submission.within(eps) for submission in submissions]
-
-    @cached_property
-    def random(self) -> bool:
-        """True where predictions of the first samples differ from draw to draw."""
-        x, y, predictions = self.x[:_PROBED], self.y[:_PROBED], []
-        for seed in (0, 1):
-            with seeded(seed):
-                predictions.append(self.classifier.predict(x, batch_size=_PROBED))
-        return random(predictions, y)
 
     def select_stages(self, plan: Plan) -> StageSelection:
         """The stages of a plan that run on the network."""

@@ -87,13 +87,13 @@ def _bounds_units(target: Target) -> Iterator[Unit]:
 
 def _bound(target: Target, eps: float, rows: slice, _: Any) -> _Block:
     bounds = _bounds_of(target, target.x[rows], target.y[rows], eps)
-    wrong = np.array(predicted_classes(target, rows)) != target.y[rows]
+    wrong = np.array(_predicted_classes(target, rows)) != target.y[rows]
     _require_sound(bounds, rows, wrong, "misclassified without an attack")
     return {"bounds": as_json(bounds)}, {}
 
 
 def _bounds_of(target: Target, x: np.ndarray, y: np.ndarray, eps: float) -> Bounds:
-    """What is proven of samples x ``(N, *shape)`` of classes y at a budget."""
+    """Bounds of samples x ``(N, *shape)`` of classes y at a budget."""
     how, size = (target.measure, _METHOD), target.settings.batch_size
     certificate = certify_bounds(target.classifier, x, y, eps, *how, batch_size=size)
     return Bounds(eps, _METHOD, False, certificate.margin)
@@ -102,14 +102,11 @@ def _bounds_of(target: Target, x: np.ndarray, y: np.ndarray, eps: float) -> Boun
 def require_bounds(target: Target) -> None:
     """Where bounds are asked for, complain about a network without them, or about its samples.
 
-    A few of these are tried: the first, and those of the lowest value, of the highest one, and of
-    most values in between."""
+    Three of these are tried: the first, and those of the lowest and of the highest value."""
     if not target.bounded:
         return
     flat = target.x.reshape(len(target.x), -1)
-    lows, highs = flat.min(1), flat.max(1)
-    between = ((flat > lows.min()) & (flat < highs.max())).sum(1)
-    rows = np.unique([0, lows.argmin(), highs.argmax(), between.argmax()])
+    rows = np.unique([0, flat.min(1).argmin(), flat.max(1).argmax()])
     try:
         _bounds_of(target, target.x[rows], target.y[rows], target.budgets[0])
     except ArgumentError as error:
@@ -118,11 +115,12 @@ def require_bounds(target: Target) -> None:
 
 
 def read_bounds(target: Target, store: Store, rows: slice) -> dict[float, Bounds]:
-    """What is proven of a block at each budget; nothing where bounds were not asked for."""
-    budgets = target.budgets if target.bounded else ()
-    names = [block_name(f"bounds-{place}", rows) for place, _ in enumerate(budgets)]
-    several = (structured(store.read(name)["bounds"], Bounds) for name in names)
-    return {bounds.eps: bounds for bounds in several}
+    """Bounds of a block at each budget; nothing where bounds were not asked for."""
+    proven = {}
+    for place, eps in enumerate(target.budgets if target.bounded else ()):
+        content = store.read(block_name(f"bounds-{place}", rows))["bounds"]
+        proven[eps] = structured(content, Bounds)
+    return proven
 
 
 def _require_sound(bounds: Bounds, rows: slice, wrong: NDArray[np.bool_], how: str) -> None:
@@ -152,7 +150,9 @@ def _attack(
     proven = read_bounds(target, store, rows)
     larger = [bounds for bounds in proven.values() if bounds.eps >= eps]
     left = np.ones(len(x), dtype=bool) if eps not in proven else ~proven[eps].certified
-    candidates = [one.select(rows) for one in target.candidates(plan, eps)]
+    decides = plan.name == settings.deciding_plan
+    submissions = target.submissions if decides else ()
+    candidates = [one.within(eps).select(rows) for one in submissions]
     attack = SpikingAutoAttack(
         target.classifier,
         norm=target.measure,
@@ -165,7 +165,6 @@ def _attack(
         on_stage=lambda _, __, standing: note(f"{standing} left"),
         candidates=[one.select(left) for one in candidates],
     )
-    decides = plan.name == settings.deciding_plan
     with nullcontext() if decides else attack_errors(plan.stages[0]):
         attack.generate(x[left], y[left])
     assert attack.outcome is not None
@@ -177,15 +176,15 @@ def _attack(
             logits = target.classifier.predict(one.points, settings.batch_size)
             wrong = one.present & (logits.argmax(1) != y)
             _require_sound(bounds, rows, wrong, f"broken at eps {eps:g} by adversarials {one.name}")
-    content = {"outcome": as_json(outcome), "seconds": outcome.seconds}
-    content |= {"clean": predicted_classes(target, rows)} if clean else {}
+    content = {"outcome": as_json(outcome)}
+    content |= {"clean": _predicted_classes(target, rows)} if clean else {}
     return content, {"adversarials": outcome.adversarials}
 
 
 def _certify(target: Target, rows: slice, _: Any) -> _Block:
-    how: dict[str, Any] = {"batch_size": target.settings.batch_size, "seed": _seed(target, rows)}
-    how |= {"draws": _DRAWS, "alpha": _ALPHA}
-    certificate = certify(target.classifier, target.x[rows], target.y[rows], **how)
+    how: dict[str, Any] = {"draws": _DRAWS, "alpha": _ALPHA, "seed": _seed(target, rows)}
+    x, y, size = target.x[rows], target.y[rows], target.settings.batch_size
+    certificate = certify(target.classifier, x, y, batch_size=size, **how)
     return {"certificate": as_json(certificate)}, {}
 
 
@@ -195,7 +194,7 @@ def _seed(target: Target, rows: slice) -> int:
     return (target.settings.seed + start) % (SEEDS + 1)
 
 
-def predicted_classes(target: Target, rows: slice) -> list[int]:
+def _predicted_classes(target: Target, rows: slice) -> list[int]:
     """Classes of the samples of a block; -1 without a prediction."""
     with seeded(_seed(target, rows)):
         logits = target.classifier.predict(target.x[rows], batch_size=target.settings.batch_size)

@@ -161,10 +161,10 @@ def make_board(items: Iterable[ReportItem]) -> Board:
             entry = Entry(item.name.removesuffix(f"/{RESULT}"), evaluation, verdict)
             networks[source.weights].append(entry)
     ordered = sorted(groups, key=lambda key: (key[0], NORMS.index(key[1]), key[2]))
-    return {key: rank_records(map(merge_entries, groups[key].values())) for key in ordered}
+    return {key: _rank_records(map(_merge_entries, groups[key].values())) for key in ordered}
 
 
-def merge_entries(entries: Iterable[Entry]) -> Record:
+def _merge_entries(entries: Iterable[Entry]) -> Record:
     """The record of all entries of the same weights at the same budget.
 
     Those on the same samples count together, whatever any of them broke. Of several sets of
@@ -182,7 +182,7 @@ def merge_entries(entries: Iterable[Entry]) -> Record:
     return Record(best.entries, tuple(entry for record in rest for entry in record.entries))
 
 
-def rank_records(records: Iterable[Record]) -> list[Record]:
+def _rank_records(records: Iterable[Record]) -> list[Record]:
     """The records from the most robust to the least; then by what is certified and by clean."""
 
     def rank(record: Record) -> tuple[float, float, float, str]:
@@ -197,11 +197,11 @@ def board_rows(records: Sequence[Record]) -> list[dict[str, str]]:
     """The cells of each network, by the titles of their columns."""
     names = {record.first.single_attack for record in records} - {None}
     attack = names.pop() if len(names) == 1 else "one attack"
-    pairs = zip(records, record_names(records), strict=True)
+    pairs = zip(records, _record_names(records), strict=True)
     return [_cells(record, label, str(attack)) for record, label in pairs]
 
 
-def record_names(records: Sequence[Record]) -> list[str]:
+def _record_names(records: Sequence[Record]) -> list[str]:
     """The names of networks; those of the same name also with digits of their weights."""
     names = [record.first.name for record in records]
     digests = [record.first.provenance.weights[:DIGITS] for record in records]
@@ -248,7 +248,7 @@ def _describe_credits(record: Record) -> str:
 
 def board_notes(records: Sequence[Record]) -> list[str]:
     """Remarks on networks in sentences, each once, with the networks that share it."""
-    names: list[str] = record_names(records)
+    names: list[str] = _record_names(records)
     networks: dict[str, list[str]] = {}
     for record, name in zip(records, names, strict=True):
         for line in _remarks(record, records[0], names[0]):
@@ -273,7 +273,7 @@ def _remarks(record: Record, leader: Record, name: str) -> list[str]:
         left = percent(entry.verdict.outcome.robust_accuracy)
         lines.append(f"{entry.file} is on other samples, leaves {left} and does not count")
     if not evaluation.provenance.training:
-        lines.append("Its training is not stated (--training of art-snn evaluate states it)")
+        lines.append("Its training is not stated (training of Evaluate states it)")
     if evaluation.plan != STANDARD:
         plan = f"the plan {evaluation.plan}" if evaluation.plan else "single attacks alone"
         lines.append(f"Attacked with {plan}, which may leave more than {STANDARD}")

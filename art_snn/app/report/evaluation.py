@@ -181,7 +181,7 @@ class Evaluation:
         if self.bounds:
             bounded = sorted(bounds.eps for bounds in self.bounds)
             expect(bounded == [*self.budgets], f"bounds at {[*self.budgets]}", bounded)
-            masks = [(t.eps, contradicted(t.outcome, self.certified(t.eps))) for t in self.trials]
+            masks = [(t.eps, _contradicted(t.outcome, self.certified(t.eps))) for t in self.trials]
             broken = [eps for eps, mask in masks if mask.any()]
             expect(not broken, "certified samples that nothing breaks", broken[:1])
 
@@ -217,7 +217,7 @@ class Evaluation:
         return sorted(trials, key=lambda trial: trial.eps)
 
 
-def contradicted(outcome: Outcome, certified: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _contradicted(outcome: Outcome, certified: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Certified samples that an outcome contradicts: wrong without an attack, or broken (N,)."""
     mask: NDArray[np.bool_] = certified & (outcome.stage != Outcome.STANDING)
     return mask

@@ -92,7 +92,7 @@ def render_template(name: str, **content: object) -> str:
     how: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "autoescape": True}
     how |= {"undefined": StrictUndefined, "keep_trailing_newline": True}
     environment = Environment(loader=FileSystemLoader(here), **how)
-    environment.filters |= {"unbroken": unbroken, "cell": cell}
+    environment.filters |= {"unbroken": _unbroken, "cell": _cell}
     environment.filters |= {"capital": capital, "count_words": count_words}
     environment.globals |= {
         "style": Markup((here / "report.css").read_text(encoding="utf-8")),
@@ -105,16 +105,16 @@ def render_template(name: str, **content: object) -> str:
     return environment.get_template(name).render(**content)
 
 
-def unbroken(text: str) -> str:
+def _unbroken(text: str) -> str:
     """The text with shares and their intervals in one piece each, and budgets with their names."""
     text = re.sub(r"(?<=\d) % \[([\d.]+), ", "\u00a0%\u00a0[\\1,\u00a0", text)
     text = re.sub(r"\bp ([<=]) (?=\d)", "p\u00a0\\1\u00a0", text)
     return re.sub(r"\beps (?=\d)", "eps\u00a0", text)
 
 
-def cell(text: str) -> Markup:
+def _cell(text: str) -> Markup:
     """The content of a cell: intervals are set apart, and long names may break at a bracket."""
-    markup = re.sub(r"\(\b", "(<wbr>", str(escape(unbroken(text))))
+    markup = re.sub(r"\(\b", "(<wbr>", str(escape(_unbroken(text))))
     return Markup(re.sub(SHARE, r'<span class="share">\1<small>\2</small></span>', markup))
 
 

@@ -113,8 +113,8 @@ def verify(settings: Report) -> ReportResult:
     classifier = subject.classifier(data, settings.device, evaluation.provenance.seed)
     samples = data.x_test[: len(evaluation.samples)], data.y_test[: len(evaluation.samples)]
     checks = [
-        *check_subject(evaluation, classifier, *samples),
-        *check_excerpt(evaluation, classifier, *samples, folder),
+        *_check_subject(evaluation, classifier, *samples),
+        *_check_excerpt(evaluation, classifier, *samples, folder),
     ]
     failed = tuple(check for check in checks if not check[1])
     verdict = f"{len(failed)} of {len(checks)} checks failed." if failed else "All checks pass."
@@ -125,7 +125,7 @@ def verify(settings: Report) -> ReportResult:
     )
 
 
-def check_subject(
+def _check_subject(
     evaluation: Evaluation, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
 ) -> Iterator[Check]:
     """Weights, and the first samples (N, ...) with their classes without an attack, against those
@@ -152,7 +152,7 @@ def check_subject(
     yield "predictions", same == count, words
 
 
-def check_excerpt(
+def _check_excerpt(
     evaluation: Evaluation,
     classifier: PyTorchSpikingClassifier,
     x: np.ndarray,

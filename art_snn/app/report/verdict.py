@@ -139,7 +139,7 @@ def verdicts(evaluation: Evaluation) -> list[Verdict]:
     """One per budget, from small to large."""
     results: list[Verdict] = []
     trials: list[Robustness] = []
-    decisive = decisive_findings(evaluation)
+    decisive = _decisive_findings(evaluation)
     for eps in evaluation.budgets:
         against = tuple(one for one in decisive if one.eps in (None, eps))
         trials += [trial.robustness for trial in evaluation.at(eps).values()]
@@ -150,7 +150,7 @@ def verdicts(evaluation: Evaluation) -> list[Verdict]:
     return results
 
 
-def decisive_findings(evaluation: Evaluation) -> list[Finding]:
+def _decisive_findings(evaluation: Evaluation) -> list[Finding]:
     """The findings that cast doubt on the verdict.
 
     Where a plan decides, findings about other attacks do not, nor does randomness: plans handle it

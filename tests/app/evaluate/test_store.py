@@ -53,47 +53,17 @@ def test_blocks_of_something_else_are_refused_and_stay(store):
     assert store.done(["one"]) == {"one"}
 
 
-def test_what_is_discarded_is_gone_whether_it_was_there_or_not(store):
-    store.discard(["one", "two"])
-    assert not store.file("one").exists()
-
-
-def test_a_cleared_store_leaves_no_folder(store):
-    for _ in range(2):
-        store.clear()
-    assert not store.folder.exists()
-
-
 class Apart(Team):
-    """A process that does not lead, whose folder is not that of the other."""
+    """One of two processes, whose folder is not that of the other."""
 
     def gather(self, thing):
-        if isinstance(thing, list):
-            return [[], thing]
+        if isinstance(thing, set):
+            return [{"one"}, thing]
         return [{path.name: path.read_bytes() for path in self.store.folder.iterdir()}, thing]
 
 
-def test_blocks_that_all_need_come_to_every_process(store, tmp_path):
+def test_blocks_of_another_machine_come_to_every_process(store, tmp_path):
     other = Store(tmp_path / "other" / "blocks", "key")
     other.share(["one"], Apart(1, 2, store))
     assert other.done(["one"]) == {"one"}
     assert other.read("one") == store.read("one")
-
-
-class TwoMachines(Team):
-    """The leading process of two whose folders are not the same."""
-
-    def gather(self, thing):
-        assert thing == {}
-        return [thing, {path.name: path.read_bytes() for path in self.store.folder.iterdir()}]
-
-    def broadcast(self, thing):
-        assert thing == ["one"]
-        return thing
-
-
-def test_blocks_of_another_machine_come_to_the_leading_process(store, tmp_path):
-    leading = Store(tmp_path / "leading" / "blocks", "key")
-    leading.collect(["one"], TwoMachines(0, 2, store))
-    assert leading.done(["one"]) == {"one"}
-    assert leading.read("one") == store.read("one")

@@ -180,7 +180,7 @@ def test_what_a_reader_has_to_know_is_said_below_the_table():
     assert column(table, "training") == [NONE, "10 epochs", "10 epochs"]
     assert column(table, "findings") == ["not examined", "0", "1"]
     assert notes(table) == [
-        "Its training is not stated (--training of art-snn evaluate states it): first.",
+        "Its training is not stated (training of Evaluate states it): first.",
         "Attacked with the plan fast, which may leave more than standard: quick.",
         "Not on the samples of first, so that intervals are compared: far.",
         "Open finding, success still rises with steps: far.",

@@ -172,7 +172,8 @@ def test_damaged_examples_are_refused_by_name_and_the_page_goes_without(kind, tm
         odd = {"x": np.zeros(3)} if kind == "x" else {"trial": np.array("a"), "eps": np.array("b")}
         np.savez(tmp_path / FILE, **odd)
     else:
-        flipped = content[:40] + bytes([content[40] ^ 1]) + content[41:]
+        half = len(content) // 3
+        flipped = content[:half] + bytes([content[half] ^ 1]) + content[half + 1 :]
         others = {"flipped": flipped, "empty": b"", "text": b"no archive", "short": content[:-9]}
         (tmp_path / FILE).write_bytes(others[kind])
     with pytest.raises(ArgumentError, match=r"^examples: .*examples\.npz, which"):
