@@ -1,4 +1,4 @@
-"""What is evaluated, what is run on it, and what has to fit before anything is computed."""
+"""The network under evaluation, the attacks that run on it, and whether they suit each other."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -155,12 +155,12 @@ class Target:
         return resolve_plan(name, self.measure) if name else None
 
     def plans_at(self, eps: float) -> list[Plan]:
-        """What is run at a budget: the attack with each rule first, the plan last."""
+        """All plans at a budget: the attack with each rule first, the plan last."""
         return [*self.single_plans(eps), *([] if self.deciding is None else [self.deciding])]
 
     @property
     def plans(self) -> list[tuple[float, Plan]]:
-        """What is run, budget by budget."""
+        """All plans with their budgets, budget by budget."""
         return [(eps, plan) for eps in self.budgets for plan in self.plans_at(eps)]
 
     @cached_property
