@@ -13,7 +13,7 @@ import torch
 from art_snn import checkpoint, zoo
 from art_snn.app.settings import Data, Network
 from art_snn.checks import MissingFile, require, require_memory
-from art_snn.classifier import PyTorchSpikingClassifier, wrapped
+from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset, Source
 from art_snn.encoders import Frames
 from art_snn.layers import device_of
@@ -100,7 +100,7 @@ class ResolvedNetwork:
         remedy = "A network of one class cannot be wrong: add samples of another."
         require(data.classes > 1, "data", "samples of two classes or more", "one", remedy)
         network, limits = self.build(data, seed), data.clip_values()
-        return wrapped(network, data.input_shape, data.classes, limits, device_type)  # type: ignore[no-any-return]
+        return wrap(network, data.input_shape, data.classes, limits, device_type)  # type: ignore[no-any-return]
 
     @property
     def training(self) -> str:

@@ -11,7 +11,7 @@ from art_snn.attacks.balls import NORMS
 from art_snn.bounds.bounding import REMEDY, Bounding
 from art_snn.bounds.firing import METHODS
 from art_snn.checks import require, require_choice, require_count, require_number, shown
-from art_snn.classifier.inputs import as_array, checked_samples, class_indices, network_behind
+from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
 from art_snn.encoders import Poisson
 from art_snn.layers import device_of
 from art_snn.metrics.robust import Share
@@ -76,7 +76,7 @@ def certify_bounds(
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for a layer or neuron without bounds, by its name; for preprocessing, half
         precision, samples outside the clip values, or a bad setting."""
-    network = network_behind(
+    network = require_network(
         "classifier",
         classifier,
         "Put it into the network: TimeDistributed(Normalize(mean, std), ...).",
@@ -92,7 +92,7 @@ def certify_bounds(
     eps = require_number("eps", eps, above=0, remedy="A usual budget is 8/255.")
     require_choice("method", method, METHODS, remedy="counts is never looser.")
     batch_size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
-    samples = as_array(checked_samples(x, classifier.input_shape))
+    samples = as_array(check_samples(x, classifier.input_shape))
     labels = class_indices(y, len(samples), classifier.nb_classes)
     limits = classifier.clip_values
     if limits is not None:
