@@ -21,7 +21,7 @@ from art_snn.bounds.margins import bound_margins
 from art_snn.bounds.operations import Propagation
 from art_snn.bounds.rounding import widening
 from art_snn.checks import invalid, require, require_choice, require_count, require_number, shown
-from art_snn.classifier.inputs import as_array, checked_samples, class_indices, network_behind
+from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
 from art_snn.dynamics import least
 from art_snn.encoders import Poisson
 from art_snn.gradients.fixed import hold_weights
@@ -98,7 +98,7 @@ def certify_bounds(
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for a layer or neuron without bounds, by its name; for preprocessing, half
         precision, samples outside the clip values, or a bad setting."""
-    network = network_behind(
+    network = require_network(
         "classifier",
         classifier,
         "Put it into the network: TimeDistributed(Normalize(mean, std), ...).",
@@ -108,13 +108,13 @@ def certify_bounds(
     require(not changed, "classifier", expected, "one with it", "Leave it out.")
     check_bounded(network)
     remedy = "Attacks also run in norm 0 and 'shift'; certificates do not."
-    known = isinstance(norm, int | float | str) and norm in NORMS
-    require(known, "norm", "numpy.inf or 2", shown(norm), remedy)
+    supported = isinstance(norm, int | float | str) and norm in NORMS
+    require(supported, "norm", "numpy.inf or 2", shown(norm), remedy)
     norm = NORMS[norm]
     eps = require_number("eps", eps, above=0, remedy="A usual budget is 8/255.")
     require_choice("method", method, METHODS, remedy="counts is never looser.")
     batch_size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
-    samples = as_array(checked_samples(x, classifier.input_shape))
+    samples = as_array(check_samples(x, classifier.input_shape))
     labels = class_indices(y, len(samples), classifier.nb_classes)
     limits = classifier.clip_values
     if limits is not None:

@@ -5,7 +5,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 
 from art_snn.checks import invalid, require, require_count, require_number, require_seed
-from art_snn.classifier.inputs import as_array, checked_samples, class_indices, network_behind
+from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
 from art_snn.encoders import Poisson
 from art_snn.metrics.certificate import ABSTAINED, Certificate, l1_radius, lower_bound
 from art_snn.progress import Progress
@@ -85,7 +85,7 @@ def _counts(
 
 
 def _samples(estimator: PyTorchClassifier, x: np.ndarray) -> np.ndarray:
-    samples = as_array(checked_samples(x, estimator.input_shape))
+    samples = as_array(check_samples(x, estimator.input_shape))
     require(len(samples), "x", "at least one sample", "none", "Take some of the test samples.")
     least, most = float(samples.min()), float(samples.max())
     remedy = "They are probabilities of a spike: bring them into that range before you certify."
@@ -97,7 +97,7 @@ def _samples(estimator: PyTorchClassifier, x: np.ndarray) -> np.ndarray:
 def _steps(estimator: PyTorchClassifier) -> int:
     """Time steps of a network with nothing but a Poisson encoder between samples and layers."""
     remedy = "Put it into the network, after the encoder; before it, radii have another unit."
-    network = network_behind("estimator", estimator, remedy)
+    network = require_network("estimator", estimator, remedy)
     encoder = network.encoder
     # A class derived from it may draw with other probabilities.
     if type(encoder) is not Poisson:
