@@ -108,5 +108,5 @@ class Remaining:
         if stay.all():
             return self, *others
         which = stay.nonzero()[:, 0].to(self.rows.device)
-        chosen = (o[which] if isinstance(o, Tensor) else o.select(which) for o in others)
-        return Remaining(self.rows[which], self.here[stay]), *chosen
+        selected = (o[which] if isinstance(o, Tensor) else o.select(which) for o in others)
+        return Remaining(self.rows[which], self.here[stay]), *selected

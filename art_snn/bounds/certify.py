@@ -86,8 +86,8 @@ def certify_bounds(
     require(not changed, "classifier", expected, "one with it", "Leave it out.")
     check_bounded(network)
     remedy = "Attacks also run in norm 0 and 'shift'; certificates do not."
-    known = isinstance(norm, int | float | str) and norm in NORMS
-    require(known, "norm", "numpy.inf or 2", shown(norm), remedy)
+    supported = isinstance(norm, int | float | str) and norm in NORMS
+    require(supported, "norm", "numpy.inf or 2", shown(norm), remedy)
     norm = NORMS[norm]
     eps = require_number("eps", eps, above=0, remedy="A usual budget is 8/255.")
     require_choice("method", method, METHODS, remedy="counts is never looser.")

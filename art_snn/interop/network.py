@@ -12,7 +12,7 @@ from art_snn.gradients import RGA, Composite, Conversion, Firing, Gradient, Nati
 from art_snn.gradients.names import check_applicable, objection
 from art_snn.interop.kinds import Unknown
 from art_snn.interop.members import Member, members_of
-from art_snn.interop.runner import READOUTS, Options, OwnTime, Readout, Runner, Traits
+from art_snn.interop.runner import READOUTS, AdaptOptions, OwnTime, Readout, Runner, Traits
 from art_snn.interop.verify import Watch, settle, verify
 from art_snn.layers import hooked_everywhere, is_plain
 from art_snn.network import NeuronLayer, SpikingNetwork
@@ -41,7 +41,7 @@ class AdaptedNetwork(SpikingNetwork):
         training_gradient: Gradient | str,
         *,
         readout: Readout,
-        options: Options,
+        options: AdaptOptions,
         input_shape: tuple[int | None, ...] | None,
     ) -> None:
         self.options, self.traits, self.watch = options, Traits(), Watch()
@@ -68,8 +68,8 @@ class AdaptedNetwork(SpikingNetwork):
     def _ready(self) -> Runner:
         """What runs the model at present."""
         if self.runner is None:
-            known = self.traits, self.verified, self.length
-            return Runner(self, self.readout, self.options, *known)
+            results = self.traits, self.verified, self.length
+            return Runner(self, self.readout, self.options, *results)
         self.runner.length = self.length
         return self.runner
 
@@ -319,7 +319,7 @@ def adapt(
         gradient,
         training_gradient,
         readout=readout,
-        options=Options(steps if encoder is None else None, merged, functions, elsewhere),
+        options=AdaptOptions(steps if encoder is None else None, merged, functions, elsewhere),
         input_shape=input_shape,
     )
 

@@ -36,7 +36,7 @@ class OwnTime:
 
 
 @dataclass(frozen=True)
-class Options:
+class AdaptOptions:
     """How a model is taken, as :func:`~art_snn.interop.adapt` says; `steps` are the model's own."""
 
     steps: int | None
@@ -74,7 +74,7 @@ class Runner:
         self,
         network: SpikingNetwork,
         readout: Readout,
-        options: Options,
+        options: AdaptOptions,
         traits: Traits,
         verified: dict[Hashable, Any],
         length: int,
