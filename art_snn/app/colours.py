@@ -4,9 +4,8 @@ import textwrap
 
 from matplotlib.figure import Figure
 
-COLOURS = {"stbp": "#0072b2", "rga": "#d55e00", "SpikingJelly": "#009e73", "snnTorch": "#cc79a7"}
+COLOURS = {"stbp": "#0072b2", "rga": "#d55e00"}
 KINDS = {"temporal": COLOURS["stbp"], "rate": COLOURS["rga"]}
-LINES = {"FGSM": "--", "PGD-10": "-"}
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 GREY = "#999999"
 INK, GRID = "#1b1f24", "#d3d7dc"

@@ -15,7 +15,7 @@ from torch import Tensor
 from art_snn.attacks.balls import ROUNDING, wide
 from art_snn.attacks.queries import Queries, attacking
 from art_snn.checks import invalid, require, require_count
-from art_snn.classifier.inputs import as_array, as_tensor, checked_samples, class_indices
+from art_snn.classifier.inputs import as_array, as_tensor, check_samples, class_indices
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
 
@@ -120,8 +120,8 @@ class Remaining:
         if stay.all():
             return self, *others
         which = stay.nonzero()[:, 0].to(self.rows.device)
-        chosen = (o[which] if isinstance(o, Tensor) else o.select(which) for o in others)
-        return Remaining(self.rows[which], self.here[stay]), *chosen
+        selected = (o[which] if isinstance(o, Tensor) else o.select(which) for o in others)
+        return Remaining(self.rows[which], self.here[stay]), *selected
 
 
 class CountedAttack(EvasionAttack):  # type: ignore[misc]
@@ -216,7 +216,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         """The samples on the device of the classifier, in its precision at least.
 
         A spiking network takes any precision, and gets single at least."""
-        checked = as_tensor(checked_samples(x, self.estimator.input_shape))
+        checked = as_tensor(check_samples(x, self.estimator.input_shape))
         dtype = next(
             (p.dtype for p in self.estimator.model.parameters() if p.is_floating_point()),
             torch.get_default_dtype(),

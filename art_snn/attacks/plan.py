@@ -161,8 +161,8 @@ class Stage:
         parts = ["" if self.rule is None else _rule_label(self.rule), self.attack.__name__]
         for name, value in self.options.items():
             short = f"{value:.4g}" if isinstance(value, float) else f"{value}"
-            own = name if value is True else f"{name} {short}"
-            parts.append(short if name in ("max_iter", "loss_type") else own)
+            option = name if value is True else f"{name} {short}"
+            parts.append(short if name in ("max_iter", "loss_type") else option)
         parts += ["transfer"] * self.transfer + ["warm"] * self.warm
         parts += [] if self.within is None else [f"within {self.within:g}"]
         return slug(" ".join(parts))

@@ -11,7 +11,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.objectives import Objective
-from art_snn.classifier.inputs import reaches_as_it_is
+from art_snn.classifier.inputs import lacks_preprocessing
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.progress import Progress
@@ -172,7 +172,7 @@ def attacking(estimator: PyTorchClassifier, radius: float | None) -> AbstractCon
     Behind preprocessing a radius has another unit, and the network learns none."""
     if not isinstance(estimator.model, SpikingNetwork):
         return nullcontext()
-    return estimator.model.attacking(radius if reaches_as_it_is(estimator) else None)
+    return estimator.model.attacking(radius if lacks_preprocessing(estimator) else None)
 
 
 def forget(model: Any) -> None:

@@ -14,7 +14,7 @@ from art_snn.attacks.borrowed import watching
 from art_snn.attacks.objectives import margin
 from art_snn.attacks.outcome import Outcome, StageRecord
 from art_snn.checks import require, shown
-from art_snn.classifier.inputs import reaches_as_it_is
+from art_snn.classifier.inputs import lacks_preprocessing
 from art_snn.findings.examination import make_subject, run_checks
 from art_snn.findings.finding import UPPER_BOUND, Finding, Remedy, Subject
 from art_snn.seeding import seeded
@@ -218,7 +218,7 @@ def examine_attack(
     require(not attack.targeted, "attack", "an untargeted one", "a targeted one", remedy)
     remedy = "Put it into the network; after it, budget and range have another unit."
     expected, got = "one on a classifier without preprocessing", "one with it"
-    require(reaches_as_it_is(attack.estimator), "attack", expected, got, remedy)
+    require(lacks_preprocessing(attack.estimator), "attack", expected, got, remedy)
     remedy = "SpikeRetiming keeps its shifts by construction; art_snn.attacks.shifts measures them."
     fits = require_measure(norm) != SHIFT
     require(fits, "norm", "numpy.inf, 2 or 0", shown(norm), remedy)

@@ -204,8 +204,8 @@ def _as_strong(
     if weaker or only_control <= BEYOND * len(subject.x):
         return None
     evidence, sentence = _evidence(by, subject, control), _sentence(words, subject, control)
-    told = (OTHER_RULES, *remedies)
-    return Finding(kind, title, evidence, f"if {limit} {_LIMIT}", told, sentence=sentence)
+    all_remedies = (OTHER_RULES, *remedies)
+    return Finding(kind, title, evidence, f"if {limit} {_LIMIT}", all_remedies, sentence=sentence)
 
 
 def _sentence(words: str, subject: WhiteBox, control: Robustness) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from art_snn.checks import invalid, require, require_count, require_number, require_seed
-from art_snn.classifier.inputs import as_array, checked_samples, class_indices, network_behind
+from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Poisson
 from art_snn.metrics.robust import Share
@@ -177,7 +177,7 @@ def _counts(
 
 
 def _samples(estimator: PyTorchClassifier, x: np.ndarray) -> np.ndarray:
-    samples = as_array(checked_samples(x, estimator.input_shape))
+    samples = as_array(check_samples(x, estimator.input_shape))
     require(len(samples), "x", "at least one sample", "none", "Take some of the test samples.")
     least, most = float(samples.min()), float(samples.max())
     remedy = "They are probabilities of a spike: bring them into that range before you certify."
@@ -189,7 +189,7 @@ def _samples(estimator: PyTorchClassifier, x: np.ndarray) -> np.ndarray:
 def _steps(estimator: PyTorchClassifier) -> int:
     """Time steps of a network with nothing but a Poisson encoder between samples and layers."""
     remedy = "Put it into the network, after the encoder; before it, radii have another unit."
-    network = network_behind("estimator", estimator, remedy)
+    network = require_network("estimator", estimator, remedy)
     encoder = network.encoder
     # A class derived from it may draw with other probabilities.
     if type(encoder) is not Poisson:

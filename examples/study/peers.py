@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import SpikingNetwork
-from art_snn.app.cost import INFERENCE, Load, training_step
+from art_snn.app.load import INFERENCE, Load, training_step
 from art_snn.app.machine import describe_machine, measure_medians, set_threads
 from art_snn.app.settings import Cost
 from art_snn.app.tables import Table, render

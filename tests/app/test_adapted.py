@@ -32,8 +32,14 @@ def _here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     images(tmp_path / "images.npz")
 
 
-@pytest.mark.parametrize("kind", ["steps", "step"])
-@pytest.mark.parametrize("command", WORDS)
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        *((command, "step") for command in ("train", "compare")),
+        *((command, "steps") for command in ("train", "compare")),
+        *(pytest.param("evaluate", kind, marks=pytest.mark.slow) for kind in ("step", "steps")),
+    ],
+)
 def test_commands_take_a_bare_model(kind, command, tmp_path):
     model = adapted.own(tmp_path, kind)
     words = (command, "--data", "images.npz", "--model", model, *WORDS[command])
@@ -56,6 +62,7 @@ def evaluated(folder):
     return structured(read_result(Path(folder, "evaluation.json")), Evaluation)
 
 
+@pytest.mark.slow
 def test_a_network_with_its_own_gradient_alone_is_evaluated_by_it(tmp_path):
     words = (*EVALUATE, "--data", "images.npz", "--model", adapted.own(tmp_path, "inline"))
     done = call(*words, "--plan", "fast")

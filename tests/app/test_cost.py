@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from art_snn.app import cost as module
-from art_snn.app.cost import TRAINED_BY, Cell, Costs, Load, draw, fit_line, measure_peak_of, run
+from art_snn.app.cost import Cell, Costs, draw, fit_line, run
+from art_snn.app.load import TRAINED_BY, Load, measure_peak_apart, measure_peak_of
 from art_snn.app.machine import describe_machine, measure_medians, measure_peak, processor
 from art_snn.app.results import read_result
 from art_snn.app.settings import Cost
@@ -33,7 +34,7 @@ def peaks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         asked.append(f"{load.model} {load.steps} {row}")
         return 2**20
 
-    monkeypatch.setattr(module, "_measure_apart", peak)
+    monkeypatch.setattr(module, "measure_peak_apart", peak)
     return asked
 
 
@@ -115,7 +116,7 @@ def test_a_training_step_uses_the_rule_and_keeps_the_weights(tmp_path, peaks):
 @pytest.mark.slow
 def test_the_peak_of_a_row_is_taken_in_a_process_of_its_own(tmp_path):
     load = Load(settings(tmp_path), "vgg5", 2)
-    assert module._measure_apart(load, "stbp") >= 0
+    assert measure_peak_apart(load, "stbp") >= 0
     assert measure_peak_of(load, "stbp") >= 0
 
 
@@ -126,7 +127,7 @@ def test_a_row_whose_process_is_killed_has_no_memory_and_says_so(tmp_path, monke
             raise BrokenProcessPool
         return 2**20
 
-    monkeypatch.setattr(module, "_measure_apart", killed)
+    monkeypatch.setattr(module, "measure_peak_apart", killed)
     costs = run(settings(tmp_path))
     assert cells(costs)[4][3:] == ["-", "-"]
     assert "stbp of vgg5, T = 2: its process was killed, as when memory" in costs.render()

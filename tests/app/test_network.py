@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from art_snn import checkpoint
-from art_snn.app.network import Subject, random_samples, resolve_network
+from art_snn.app.network import ResolvedNetwork, random_samples, resolve_network
 from art_snn.app.settings import Compare
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError
@@ -32,7 +32,7 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
-def resolve(**options: Any) -> Subject:
+def resolve(**options: Any) -> ResolvedNetwork:
     return resolve_network(Compare(**options))
 
 
@@ -88,15 +88,17 @@ def test_the_state_dict_of_a_bare_model_is_a_checkpoint(kind, tmp_path):
 def test_event_frames_decide_steps_and_encoder(tmp_path):
     data = halves_in_frames((0.0, 5.0))
     network = Architecture(width=0.05).build(data)
-    checkpoint.save(network, tmp_path / "n.pt", subject={"width": 0.05, "encoder": "frames"})
-    settled = resolve(checkpoint=tmp_path / "n.pt").settle(data)
+    checkpoint.save(
+        network, tmp_path / "n.safetensors", subject={"width": 0.05, "encoder": "frames"}
+    )
+    settled = resolve(checkpoint=tmp_path / "n.safetensors").settle(data)
     assert (settled.steps, settled.encoder) == (3, "frames")
 
 
 @pytest.mark.parametrize("noted", [None, "a string", {"colour": "red"}], ids=repr)
 def test_notes_that_name_no_subject_leave_the_defaults(noted, tmp_path):
-    checkpoint.save(Architecture().build(halves()), tmp_path / "n.pt", subject=noted)
-    assert resolve(checkpoint=tmp_path / "n.pt").settle(halves()).model == "vgg5"
+    checkpoint.save(Architecture().build(halves()), tmp_path / "n.safetensors", subject=noted)
+    assert resolve(checkpoint=tmp_path / "n.safetensors").settle(halves()).model == "vgg5"
 
 
 @pytest.mark.parametrize(
@@ -110,9 +112,9 @@ def test_notes_that_name_no_subject_leave_the_defaults(noted, tmp_path):
 def test_notes_of_a_network_that_there_cannot_be_are_refused_with_the_reason(
     noted, reason, tmp_path
 ):
-    checkpoint.save(Architecture().build(halves()), tmp_path / "n.pt", subject=noted)
+    checkpoint.save(Architecture().build(halves()), tmp_path / "n.safetensors", subject=noted)
     with pytest.raises((CheckpointError, ArgumentError), match=reason):
-        resolve(checkpoint=tmp_path / "n.pt").settle(halves())
+        resolve(checkpoint=tmp_path / "n.safetensors").settle(halves())
 
 
 @pytest.mark.parametrize(
@@ -120,10 +122,10 @@ def test_notes_of_a_network_that_there_cannot_be_are_refused_with_the_reason(
     [
         ({}, "^model: expected a network with weights, got none. Take --model zoo:digits-plain"),
         ({"model": "vgg5"}, "^checkpoint: expected the weights of the network, got vgg5 without"),
-        ({"model": "nope", "checkpoint": Path("n.pt")}, "^model: expected one of vgg5"),
+        ({"model": "nope", "checkpoint": Path("n.safetensors")}, "^model: expected one of vgg5"),
         ({"model": "a.py:b", "encoder": "direct"}, "^encoder: expected None next to a.py:b"),
         (
-            {"model": "vgg5", "checkpoint": Path("n.pt"), "readout": "sum"},
+            {"model": "vgg5", "checkpoint": Path("n.safetensors"), "readout": "sum"},
             "^readout: expected None",
         ),
     ],
@@ -135,7 +137,7 @@ def test_a_network_without_weights_or_with_options_that_it_lacks_is_refused(opti
 
 def test_weights_that_do_not_fit_and_data_of_one_class_are_refused(weights):
     with pytest.raises(CheckpointError, match=r"^path: expected weights of this network"):
-        Subject(Architecture(width=1), weights, Source()).build(halves())
+        ResolvedNetwork(Architecture(width=1), weights, Source()).build(halves())
     with pytest.raises(ArgumentError, match=r"^data: expected samples of two classes or more"):
         resolve(checkpoint=weights).classifier(
             halves(y_train=0 * halves().y_train, y_test=0 * halves().y_test)

@@ -30,6 +30,7 @@ with working(Run(output=Path("out")), together=True) as team:
 """
 
 
+@pytest.mark.slow
 def test_one_process_holds_the_output_and_what_it_does_is_told_to_all(tmp_path):
     well, out, errors = Job(JOB, tmp_path).ended()
     assert [(tmp_path / f"told-{rank}").read_text() for rank in range(2)] == ["True [0] 2"] * 2
@@ -42,6 +43,7 @@ def test_one_process_holds_the_output_and_what_it_does_is_told_to_all(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_where_the_output_is_held_by_another_run_one_process_says_so(tmp_path):
     with hold_folder(tmp_path / "out"):
         well, _, errors = Job(JOB, tmp_path).ended()

@@ -15,7 +15,7 @@ from torch import nn
 from art_snn import PyTorchSpikingClassifier
 from art_snn.attacks import AutoPGD
 from art_snn.attacks.queries import Queries
-from art_snn.classifier.transfer import card_of
+from art_snn.classifier.inputs import use_card_of
 from art_snn.findings import examine
 from art_snn.training import AdversarialTraining, Recipe, train
 from tests.classifier.test_inputs import TAKES_SAMPLES
@@ -104,7 +104,7 @@ def test_a_network_stays_on_its_card_or_goes_to_the_current_one(home, current, m
 
 
 def test_a_network_without_tensors_is_on_no_card():
-    with card_of(nn.Flatten()) as card:
+    with use_card_of(nn.Flatten()) as card:
         assert card is None
 
 

@@ -20,7 +20,7 @@ from art.attacks.evasion import (
 )
 from torch import nn
 
-from art_snn.classifier.inputs import check_labels, checked_samples, class_indices
+from art_snn.classifier.inputs import check_labels, check_samples, class_indices
 from tests.networks import CLASSES, FORMS, build
 from tests.tiny import same, weights
 
@@ -129,7 +129,7 @@ def test_a_bad_class_for_class_gradient_is_refused(classifier, label, message):
 
 def test_frames_with_channels_last_are_told_the_order_of_their_own_axes():
     with pytest.raises(ValueError, match=r"x\.transpose\(0, 1, 4, 2, 3\)"):
-        checked_samples(zeros(4, 5, 8, 8, 2), (5, 2, 8, 8))
+        check_samples(zeros(4, 5, 8, 8, 2), (5, 2, 8, 8))
 
 
 @pytest.mark.parametrize("method", ["loss_gradient", "class_gradient", "get_activations"])
@@ -189,7 +189,7 @@ def test_a_refused_call_runs_nothing_and_changes_nothing(classifier, x, y, messa
 @pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
 def test_good_samples_and_labels_pass_and_class_indices_are_read(kind):
     for x in (X, X > 0.5):
-        assert np.array_equal(np.asarray(checked_samples(kind(x), (1, 8, 8))), x)
+        assert np.array_equal(np.asarray(check_samples(kind(x), (1, 8, 8))), x)
     check_labels(kind(np.full((4, 10), 0.1)), 4, CLASSES)
     for y in (Y, Y[:, None], np.eye(CLASSES)[Y], Y.astype(np.float32)):
         check_labels(kind(y), 4, CLASSES)

@@ -9,7 +9,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import nn
 
 from art_snn import Direct, Poisson
-from art_snn.classifier import wrapped
+from art_snn.classifier import wrap
 from art_snn.interop import adapt
 from art_snn.metrics import certify, l1_radius
 from art_snn.metrics.certificate import ABSTAINED, _lower_bound
@@ -121,7 +121,7 @@ def test_adapted_networks_and_classifiers_of_art_are_certified():
     stock = PyTorchClassifier(network, nn.CrossEntropyLoss(), (2,), 2, device_type="cpu")
     model = nn.Sequential(Leaky(), network.layers[1].module[0])
     network = adapt(model, encoder=Poisson(STEPS))
-    adapted = wrapped(network, (2,), 2, (0.0, 1.0), "cpu")
+    adapted = wrap(network, (2,), 2, (0.0, 1.0), "cpu")
     for classifier in (stock, adapted):
         result = certify(classifier, samples()[:2], np.array([0, 1]), **FEW)
         assert result.certified_accuracy(0.1).count == 2

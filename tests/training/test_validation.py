@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from art_snn.training import Epoch, Recipe, Validation, accuracy, best, loop as module, train
+from art_snn.training import Epoch, Recipe, Validation, accuracy, best_epoch, loop as module, train
 from tests.tiny import same, weights
 from tests.training.runs import SETTINGS, assert_same_state, build, samples, trained
 
@@ -26,7 +26,7 @@ def test_the_network_has_the_weights_of_the_best_epoch_afterwards(monkeypatch):
     monkeypatch.setattr(module.State, "finish", note)
     history = train(net, *samples(), SETTINGS, validation=HELD)
     assert [epoch.validation for epoch in history] == [0.5, 0.75, 0.25]
-    assert best(history) is history[1]
+    assert best_epoch(history) is history[1]
     assert same(weights(net), seen[1])
     assert not same(weights(net), seen[2])
 
@@ -36,7 +36,7 @@ def test_without_validation_samples_the_last_weights_stay_and_the_history_has_no
     history = train(net, *samples(), SETTINGS)
     assert [epoch.number for epoch in history] == [1, 2, 3]
     assert [epoch.validation for epoch in history] == [None] * 3
-    assert best(history) is None
+    assert best_epoch(history) is None
     assert_same_state(net, trained())
 
 
@@ -56,8 +56,8 @@ def test_the_loss_of_an_epoch_is_the_mean_over_its_samples_not_over_its_steps(mo
 
 def test_of_equal_epochs_the_first_is_best():
     history = [Epoch(1, 1.0, 0.2), Epoch(2, 1.0, 0.7), Epoch(3, 0.5, 0.7)]
-    assert best(history) is history[1]
-    assert best([]) is None
+    assert best_epoch(history) is history[1]
+    assert best_epoch([]) is None
 
 
 def test_accuracy_counts_the_samples_of_every_batch():

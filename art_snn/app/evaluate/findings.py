@@ -36,7 +36,7 @@ from art_snn.seeding import seeded
 
 
 def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
-    """What is examined before the attacks, by what it is about, in the order of reading."""
+    """Examinations before the attacks, by what they are about, in the order of reading."""
     settings = target.settings
     if not settings.examined:
         return {}

@@ -1,0 +1,135 @@
+"""One network under load: the calls whose time and memory art-snn cost measures."""
+
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
+from typing import Any
+
+import numpy as np
+import torch
+from art.estimators.classification import PyTorchClassifier
+from torch import nn
+
+from art_snn.app.machine import keep_freed_memory, measure_peak, set_threads, torch_device
+from art_snn.app.network import build_unloaded, random_samples
+from art_snn.app.settings import Cost
+from art_snn.attacks import parse_stage
+from art_snn.classifier import PyTorchSpikingClassifier, wrap
+from art_snn.gradients import Gradient, parse_rules
+from art_snn.models import Architecture
+from art_snn.models.own import is_own
+from art_snn.network import SpikingNetwork, readout_dtype
+from art_snn.precision import autocast
+from art_snn.training import Recipe
+
+TRAINED_BY = Recipe(learning_rate=1e-8)
+"""The optimizer of the papers, with steps so small that weights and times stay what they are."""
+INFERENCE, STOCK = "inference", "stock "
+"""Rows next to those of rules: a prediction, and what ART's stock classifier measures."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """One network under load, with random samples; it can be pickled.
+
+    :param steps: time steps T; None leaves those of the network."""
+
+    settings: Cost
+    model: str
+    steps: int | None = None
+
+    @property
+    def architecture(self) -> Architecture:
+        """The network; a function of the user takes the time steps once it has built its own."""
+        names = ("width", "decay", "encoder")
+        given = {name: getattr(self.settings, name) for name in names}
+        return Architecture(
+            model=self.model, steps=None if is_own(self.model) else self.steps, **given
+        )
+
+    @property
+    def rules(self) -> dict[str, Gradient]:
+        """Rules by their texts."""
+        return parse_rules(
+            self.settings.rules or ("stbp" if self.settings.training else "rga,stbp")
+        )
+
+    def samples(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Random samples ``(count, *input_shape)`` and one-hot labels."""
+        sizes = {"channels": self.settings.channels, "image_size": self.settings.image_size}
+        return random_samples(self.architecture, count, steps=self.steps, **sizes)
+
+    def network(self, x: np.ndarray, y: np.ndarray) -> SpikingNetwork:
+        """The network for the samples, in evaluation mode on the device."""
+        network = build_unloaded(self.architecture, self.steps, x.shape[1:], y.shape[1])
+        return network.to(torch_device(self.settings.device))
+
+    def operation(
+        self, row: str, network: SpikingNetwork, x: np.ndarray, y: np.ndarray
+    ) -> Callable[[], object]:
+        """The call that a row measures; a training step changes the network."""
+        settings, stock = self.settings, row.startswith(STOCK)
+        if settings.training and row != INFERENCE:
+            network.training_gradient = self.rules[row]
+            return training_step(network, x, y, settings.train_dtype)
+        kind: Any = PyTorchClassifier if stock else PyTorchSpikingClassifier
+        classifier = wrap(network, x.shape[1:], y.shape[1], (0.0, 1.0), settings.device, kind)
+        if row == INFERENCE:
+            return lambda: classifier.predict(x, batch_size=len(x))
+        rule, attack = self.rules[row.removeprefix(STOCK)], None
+        if settings.attack is not None:
+            stage = parse_stage(settings.attack, np.inf, settings.eps)
+            attack = stage.instantiate(classifier, np.inf, settings.eps, len(x), 0)
+
+        def operate() -> object:
+            network.forget()
+            with network.using(rule), network.crafting(settings.attack_dtype):
+                return classifier.loss_gradient(x, y) if attack is None else attack.generate(x, y)
+
+        return operate
+
+
+def training_step(
+    network: nn.Module, x: np.ndarray, y: np.ndarray, train_dtype: str | None = None
+) -> Callable[[], float]:
+    """A call that takes one step of training on samples x with one-hot labels y."""
+    # Gradients of an earlier step would not count as memory of this one.
+    network.train().zero_grad()
+    optimizer, like = TRAINED_BY.build_optimizer(network.parameters()), next(network.parameters())
+
+    def step() -> float:
+        samples = torch.tensor(x, device=like.device).to(like)
+        labels = torch.tensor(y, device=like.device).argmax(1)
+        optimizer.zero_grad()
+        with autocast(train_dtype, like.device):
+            logits = network(samples)
+        loss = nn.functional.cross_entropy(logits.to(readout_dtype(logits)), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return loss.item()
+
+    return step
+
+
+def measure_peak_of(load: Load, row: str) -> int:
+    """Peak bytes of one row above the loaded model, in this process.
+
+    A training step is the first one, which allocates gradients and the optimizer's state."""
+    settings = load.settings
+    set_threads(settings.threads)
+    if settings.keep_memory:
+        keep_freed_memory()
+    x, y = load.samples(settings.batch_size)
+    network, few = load.network(x, y), 2 if settings.training else 1
+    # A few samples first, since libraries are loaded on demand; batch norm in training needs two.
+    load.operation(row, network, x[:few], y[:few])()
+    return measure_peak(load.operation(row, network, x, y), settings.device)
+
+
+def measure_peak_apart(load: Load, row: str) -> int:
+    """The peak of a row, on the CPU in a process of its own, with nothing left from before."""
+    if load.settings.device == "gpu":
+        return measure_peak_of(load, row)
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        return pool.submit(measure_peak_of, load, row).result()
