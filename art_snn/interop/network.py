@@ -29,7 +29,7 @@ class AdaptedNetwork(SpikingNetwork):
     every shape of input and state of the weights verifies that it computes what the model does."""
 
     runner: PerContext[Runner | None] = PerContext(lambda: None)
-    """What runs the model, for the time of one forward pass."""
+    """The runner of the model, for the time of one forward pass."""
     length: PerContext[int] = PerContext(lambda: 1)
     """Time steps of the last input that was encoded."""
 
@@ -66,7 +66,7 @@ class AdaptedNetwork(SpikingNetwork):
         return isinstance(self.encoder, OwnTime)
 
     def _ready(self) -> Runner:
-        """What runs the model at present."""
+        """The runner of the present pass, or a new one outside of a pass."""
         settings = (self.readout, self.options, self.traits, self.verified)
         runner = self.runner or Runner(self, *settings)
         runner.length = self.length
