@@ -21,7 +21,7 @@ from art_snn.layers import TimeDistributed, device_of, hooked_everywhere, is_pla
 from art_snn.neurons import Neuron, attached
 from art_snn.passes import Call, PerContext, modes_kept, watched, within
 from art_snn.precision import HalfPrecision, compute_dtype
-from art_snn.state import counted, digest, settings, structure
+from art_snn.state import counted, settings, structure, tensors_digest
 
 VERIFIED = 8
 """Samples on which the model of an adapted network is verified at first."""
@@ -368,7 +368,11 @@ class SpikingNetwork(HalfPrecision):
         kept = (b for m in self.modules() if not m.training for b in m.buffers(recurse=False))
         tensors = [*self.parameters(), *kept]
         # No one else writes the weights of a copy in half precision.
-        return self._form_key(), counted(tensors), digest(tensors) if self.exact is None else None
+        return (
+            self._form_key(),
+            counted(tensors),
+            tensors_digest(tensors) if self.exact is None else None,
+        )
 
     def _form_key(self) -> Hashable:
         modules = list(self.layers.named_modules())

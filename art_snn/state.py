@@ -38,8 +38,14 @@ def structure(modules: Modules) -> Hashable:
     # A pass of an adapted network puts its own forward there, in any thread, and keeps the earlier.
     forwards = (vars(module).get("forward") for _, module in modules)
     return tuple(
-        (name, type(module), module.training, hooks_of(module), getattr(own, "earlier", own))
-        for (name, module), own in zip(modules, forwards, strict=True)
+        (
+            name,
+            type(module),
+            module.training,
+            hooks_of(module),
+            getattr(forward, "earlier", forward),
+        )
+        for (name, module), forward in zip(modules, forwards, strict=True)
     )
 
 
@@ -59,7 +65,7 @@ def comparable(held: Any, depth: int = _DEPTH) -> Hashable:
     if kind in _SINGLE or isinstance(held, WHOLE):
         return held  # type: ignore[no-any-return]
     if isinstance(held, Tensor):
-        return digest([held])
+        return tensors_digest([held])
     if isinstance(held, np.ndarray):
         return held.shape, str(held.dtype), held.tobytes()
     if not depth:
@@ -80,7 +86,7 @@ def counted(tensors: Iterable[Tensor]) -> Hashable:
 
 
 @torch.no_grad()
-def digest(tensors: Iterable[Tensor]) -> Hashable:
+def tensors_digest(tensors: Iterable[Tensor]) -> Hashable:
     """The values of tensors in a few bytes, which change when a value does.
 
     In a large tensor changes below 1e-5 of the largest of ROW neighbours are not seen."""

@@ -30,7 +30,7 @@ NONE_GIVEN = (
 
 
 @dataclass(frozen=True)
-class Subject:
+class ResolvedNetwork:
     """A network and its data, as the settings of a command name them.
 
     :param architecture: what the command line says of the network; the rest is open.
@@ -43,7 +43,7 @@ class Subject:
     source: Source
     entry: ZooEntry | None = None
 
-    def with_checkpoint(self, path: Path) -> "Subject":
+    def with_checkpoint(self, path: Path) -> "ResolvedNetwork":
         """The same network with other weights."""
         return replace(self, checkpoint=path, entry=None)
 
@@ -145,7 +145,7 @@ def resolve_source(settings: Data) -> Source:
     return Source(**{name: getattr(settings, name) for name in names})
 
 
-def resolve_network(settings: Network, *, drawn: bool = False) -> Subject:
+def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwork:
     """The network that settings name, with the weights and the data of the zoo for zoo:NAME.
 
     :param drawn: whether weights of a model of art_snn are drawn where there is no checkpoint.
@@ -168,7 +168,7 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> Subject:
     architecture = Architecture(
         model=model, steps=settings.steps, readout=settings.readout, encoder=settings.encoder
     )
-    return Subject(architecture, path, source, _entry_of(path, source))
+    return ResolvedNetwork(architecture, path, source, _entry_of(path, source))
 
 
 def _entry_of(path: Path | None, source: Source) -> ZooEntry | None:
@@ -180,8 +180,8 @@ def _entry_of(path: Path | None, source: Source) -> ZooEntry | None:
         shelf = from_text(manifest.read_text("utf-8"), manifest)
         about = next(one for one in shelf.networks if one.file == path.name)
         data = next(one for one in shelf.data if one.name == about.data)
-        own = str(path.parent / data.file) if data.sha256 else data.source.data
-        return about if source.data == own else None
+        held = str(path.parent / data.file) if data.sha256 else data.source.data
+        return about if source.data == held else None
     return None
 
 

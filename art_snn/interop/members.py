@@ -133,10 +133,10 @@ def members_of(model: nn.Module, *, merged: bool = False) -> dict[nn.Module, Mem
     members: dict[nn.Module, Member] = {}
     whole: tuple[str, ...] = ()
     for name, module in model.named_modules():
-        found = find_kind(type(module), KNOWN)
-        if found is None:
+        known_kind = find_kind(type(module), KNOWN)
+        if known_kind is None:
             continue
-        kind, cls = found
+        kind, cls = known_kind
         if name.startswith(whole):
             # Part of a registered neuron, which fires as a whole.
             kind = replace(kind, spikes=lambda module: False)

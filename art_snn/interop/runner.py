@@ -14,7 +14,7 @@ from art_snn.gradients.again import weights_of
 from art_snn.gradients.base import Firing, Site, native_firing, simulation
 from art_snn.gradients.fixed import pause_in, weights_fixed, weights_held
 from art_snn.interop.frameworks.norse import SEQUENTIAL
-from art_snn.interop.members import Member, Members, members_of, restoring, running
+from art_snn.interop.members import Members, members_of, restoring, running
 from art_snn.interop.passes import Exchange, FiringPass, ModelPass
 from art_snn.interop.steps import StepPass, by_steps
 from art_snn.network import NeuronLayer, SpikingNetwork
@@ -36,7 +36,7 @@ class OwnTime:
 
 
 @dataclass(frozen=True)
-class Options:
+class AdaptOptions:
     """How a model is taken, as :func:`~art_snn.interop.adapt` says; `steps` are the model's own."""
 
     steps: int | None
@@ -67,21 +67,23 @@ class Runner:
     """A model as it is at present, with its neurons, ready to run.
 
     :param network: around the model.
-    :param verified: what is known of the model, by what it depends on.
-    :param length: time steps of the last input that was encoded."""
+    :param verified: what is known of the model, by what it depends on."""
+
+    length = 1
+    """Time steps of the last input that was encoded."""
 
     def __init__(
         self,
         network: SpikingNetwork,
         readout: Readout,
-        options: Options,
+        options: AdaptOptions,
         traits: Traits,
         verified: dict[Hashable, Any],
-        length: int,
     ) -> None:
         self.network, self.readout, self.options = network, readout, options
-        self.traits, self.verified, self.length = traits, verified, length
+        self.traits, self.verified = traits, verified
         self.members: Members = members_of(self.model, merged=options.merged)
+        self.neurons = [member for member in self.members.values() if member.fires]
 
     @cached_property
     def _sites(self) -> dict[str, Site]:
@@ -105,11 +107,6 @@ class Runner:
     def ruled(self) -> dict[str, Site]:
         """Neurons that rules of ours differentiate, with their dynamics at present."""
         return {name: site for name, site in self._sites.items() if name not in self.natives}
-
-    @property
-    def neurons(self) -> list[Member]:
-        """The members that fire."""
-        return [member for member in self.members.values() if member.fires]
 
     @property
     def model(self) -> nn.Module:

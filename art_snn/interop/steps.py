@@ -248,8 +248,8 @@ class _Pieces:
             self._refuse_recurrence(calls, neurons[place:], sums)
         return [None if root is None else sums.get(id(root)) for root in roots]
 
-    def _refuse_recurrence(self, calls: _Calls, behind: list[_Calls], sums: Any) -> None:
-        for later in behind:
+    def _refuse_recurrence(self, calls: _Calls, following: list[_Calls], sums: Any) -> None:
+        for later in following:
             if any(id(leaf) in sums for leaf in (*later.spikes, *later.potentials)):
                 reads, read = calls.member.name, later.member.name
                 got = f"{reads}, which reads what {read} gave at an earlier step"

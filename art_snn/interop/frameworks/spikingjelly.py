@@ -104,12 +104,12 @@ def _kinds() -> dict[str, NeuronKind]:
     memory = replace(other, spikes=lambda module: False)
     kinds = {f"{package}.base.MemoryModule": memory for package in (new, old)}
     kinds |= {f"{new}.neuron.{path}": replace(other, gated=True) for path in _GATED}
-    known = NeuronKind(_OTHER, _step_mode, _EQUATIONS, _clear_memories)
+    standard = NeuronKind(_OTHER, _step_mode, _EQUATIONS, _clear_memories)
     for name, file, kind in (
-        ("IFNode", "integrate_and_fire", replace(known, read=_if_node)),
-        ("LIFNode", "lif", replace(known, read=_lif_node)),
-        ("ParametricLIFNode", "plif", replace(known, read=_parametric_node)),
-        ("PLIFNode", "plif", replace(known, read=_parametric_node)),
+        ("IFNode", "integrate_and_fire", replace(standard, read=_if_node)),
+        ("LIFNode", "lif", replace(standard, read=_lif_node)),
+        ("ParametricLIFNode", "plif", replace(standard, read=_parametric_node)),
+        ("PLIFNode", "plif", replace(standard, read=_parametric_node)),
         ("BaseNode", "base_node", other),
         ("SimpleBaseNode", "base_node", other),
     ):

@@ -15,8 +15,8 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from art_snn.bounds import intervals as module
-from art_snn.bounds.intervals import bound_steps, list_trains
+from art_snn.bounds import firing as module
+from art_snn.bounds.firing import bound_steps, list_trains
 from art_snn.dynamics import Dynamics, Values
 from tests.conftest import varied
 
