@@ -455,9 +455,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         self, x, y, fit: bool = False, no_grad: bool = True
     ):
         """As in PyTorchClassifier; ART's default, which copies twice to the device, copies none."""
-        # ART leaves these types of numbers as they are.
-        precise = str(x.dtype).removeprefix("torch.") in ("float32", "float64")
-        if not (precise and self._unprocessed):
+        kept = str(x.dtype).removeprefix("torch.") in ("float32", "float64")  # By ART's default.
+        if not (kept and self._unprocessed):
             return super()._apply_preprocessing(x, y, fit=fit, no_grad=no_grad)
         if not isinstance(x, Tensor):
             return x.copy(), y
