@@ -1,5 +1,6 @@
 """Adversarial training through ART: an attack of ART crafts with any rule; a defence trains."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -19,7 +20,9 @@ from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.precision import require_attack_dtype
 from art_snn.training.defences import AT, Defence
-from art_snn.training.state import Craft
+
+Craft = Callable[[Tensor, Tensor], Tensor]
+"""Samples [N, ...] and class indices [N] to adversarial samples [N, ...]."""
 
 
 @dataclass(frozen=True, kw_only=True)
