@@ -17,7 +17,7 @@ from art_snn.gradients import RGA, Gradient, resolve
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
-from art_snn.precision import require_attack_dtype
+from art_snn.precision import require_dtype
 from art_snn.training.defences import AT, Defence
 from art_snn.training.samples import Craft
 
@@ -62,7 +62,7 @@ class AdversarialTraining:
         norm = require_norm(self.norm)
         set_fields(self, norm=norm, eps=require_budget(norm, self.eps))
         set_fields(self, defence=self.defence.with_budget(self.eps, limits))
-        set_fields(self, attack_dtype=require_attack_dtype(self.attack_dtype))
+        set_fields(self, attack_dtype=require_dtype("attack_dtype", self.attack_dtype))
         self.stage  # noqa: B018 (Complains about the attack, if anything does.)
         if not self.defence.attacks:
             self._refuse_attack()
