@@ -21,7 +21,7 @@ from art_snn.layers import TimeDistributed, device_of, hooked_everywhere, is_pla
 from art_snn.neurons import Neuron, attached
 from art_snn.passes import Call, PerContext, modes_kept, watched
 from art_snn.precision import HalfPrecision, compute_dtype
-from art_snn.state import counted, settings, structure, value_digest
+from art_snn.state import counted, settings, structure, tensors_digest
 
 VERIFIED = 8
 """Samples on which the model of an adapted network is verified at first."""
@@ -368,7 +368,7 @@ class SpikingNetwork(HalfPrecision):
         kept = (b for m in self.modules() if not m.training for b in m.buffers(recurse=False))
         tensors = [*self.parameters(), *kept]
         # No one else writes the weights of a copy in half precision.
-        values = value_digest(tensors) if self.exact is None else None
+        values = tensors_digest(tensors) if self.exact is None else None
         return self._form_key(), counted(tensors), values
 
     def _form_key(self) -> Hashable:

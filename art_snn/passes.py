@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
-_Value = TypeVar("Value")
+_Value = TypeVar("_Value")
 Call = tuple[Any, Any]
 """The first input of a layer, and its output."""
 

@@ -14,7 +14,7 @@ from art_snn.checks import invalid
 from art_snn.gradients import Execution, Gradient
 from art_snn.layers import TimeDistributed, fold
 from art_snn.passes import PerContext
-from art_snn.state import counted, value_digest
+from art_snn.state import counted, tensors_digest
 
 _DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
     {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -137,7 +137,7 @@ class HalfPrecision(nn.Module):
     def lower(self, dtype: torch.dtype) -> Any:
         """This network in half precision, made once for every state of it."""
         tensors = (*self.parameters(), *self.buffers())
-        key = (self._form_key(), (counted(tensors), value_digest(tensors)))
+        key = (self._form_key(), (counted(tensors), tensors_digest(tensors)))
         earlier = self._half.get(dtype)
         if earlier is None or earlier[0] != key:
             half = self.twin()

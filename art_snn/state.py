@@ -59,7 +59,7 @@ def comparable(held: Any, depth: int = _DEPTH) -> Hashable:
     if kind in _SINGLE or isinstance(held, _WHOLE):
         return held  # type: ignore[no-any-return]
     if isinstance(held, Tensor):
-        return value_digest([held])
+        return tensors_digest([held])
     if isinstance(held, np.ndarray):
         return held.shape, str(held.dtype), held.tobytes()
     if not depth:
@@ -80,7 +80,7 @@ def counted(tensors: Iterable[Tensor]) -> Hashable:
 
 
 @torch.no_grad()
-def value_digest(tensors: Iterable[Tensor]) -> Hashable:
+def tensors_digest(tensors: Iterable[Tensor]) -> Hashable:
     """The values of tensors in a few bytes, which change when a value does.
 
     In a large tensor changes below 1e-5 of the largest of _ROW neighbours are not seen."""

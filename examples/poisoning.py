@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from art.attacks.poisoning import PoisoningAttackBackdoor, PoisoningAttackCleanLabelBackdoor
 
-from art_snn.classifier import wrapped
+from art_snn.classifier import wrap
 from art_snn.data import digits
 from art_snn.models import Widths, vgg
 
@@ -26,7 +26,7 @@ sets = {"no poison": (x, y), "wrong labels": (np.r_[poisons, x[150:]], np.r_[lab
 for kind in ("no poison", "wrong labels", "right labels"):
     torch.manual_seed(0)
     network = vgg(Widths(stages=((32,), (64,)), hidden=(128,)), in_channels=1, image_size=8)
-    classifier = wrapped(network, data.input_shape, data.classes, (0, 1), "gpu")
+    classifier = wrap(network, data.input_shape, data.classes, (0, 1), "gpu")
     classifier.set_params(optimizer=torch.optim.Adam(network.parameters(), lr=2e-3))
     classifier.fit(*sets[kind], batch_size=64, nb_epochs=EPOCHS)
     if kind == "no poison":

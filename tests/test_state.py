@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
 from art_snn.interop import adapt
-from art_snn.state import _LARGE, _ROW, to_cpu, to_device, value_digest
+from art_snn.state import _LARGE, _ROW, tensors_digest, to_cpu, to_device
 from tests.adapted import Leaky
 from tests.interop.neurons import Learned
 from tests.interop.stacks import Stack
@@ -192,13 +192,13 @@ def test_one_value_more_or_less_has_other_bits_also_beside_what_is_not_finite(dt
     if dtype.is_floating_point:
         broken[0], broken[2] = torch.nan, torch.inf
     for whole, places in ((tensor, (0, size // 2, size - 1)), (broken, (1,))):
-        before = value_digest([whole])
-        assert value_digest([whole.clone()]) == before
+        before = tensors_digest([whole])
+        assert tensors_digest([whole.clone()]) == before
         for place in places:
             other = whole.clone()
             other[place] = -other[place] - 1
-            assert value_digest([other]) != before
-    assert value_digest([tensor.flip(0)]) != value_digest([tensor])
+            assert tensors_digest([other]) != before
+    assert tensors_digest([tensor.flip(0)]) != tensors_digest([tensor])
 
 
 TENSORS = {

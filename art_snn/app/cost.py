@@ -163,7 +163,7 @@ def run(settings: Cost) -> Costs:
 
     :raises ArgumentError: when network, input, rules, attack or training do not fit."""
     with working(settings):
-        earlier(settings.output / "cost.json", "kind", dict, lambda found: "cells" in found)
+        earlier(settings.output / "cost.json", "kind", dict, lambda content: "cells" in content)
         require_device(settings.device)
         for name in ("model", "steps"):
             require_distinct(name, getattr(settings, name) or (None,))

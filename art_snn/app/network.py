@@ -13,7 +13,7 @@ import torch
 from art_snn import checkpoint, zoo
 from art_snn.app.settings import Data, Network
 from art_snn.checks import MissingFile, require, require_memory
-from art_snn.classifier import PyTorchSpikingClassifier, wrapped
+from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset, Source
 from art_snn.encoders import Frames
 from art_snn.layers import device_of
@@ -30,7 +30,7 @@ NONE_GIVEN = (
 
 
 @dataclass(frozen=True)
-class Subject:
+class ResolvedNetwork:
     """A network and its data, as the settings of a command name them.
 
     :param architecture: what the command line says of the network; the rest is open.
@@ -43,7 +43,7 @@ class Subject:
     source: Source
     entry: ZooEntry | None = None
 
-    def with_checkpoint(self, path: Path) -> "Subject":
+    def with_checkpoint(self, path: Path) -> "ResolvedNetwork":
         """The same network with other weights."""
         return replace(self, checkpoint=path, entry=None)
 
@@ -100,7 +100,7 @@ class Subject:
         remedy = "A network of one class cannot be wrong: add samples of another."
         require(data.classes > 1, "data", "samples of two classes or more", "one", remedy)
         network, limits = self.build(data, seed), data.clip_values()
-        return wrapped(network, data.input_shape, data.classes, limits, device_type)  # type: ignore[no-any-return]
+        return wrap(network, data.input_shape, data.classes, limits, device_type)  # type: ignore[no-any-return]
 
     @property
     def training(self) -> str:
@@ -145,7 +145,7 @@ def resolve_source(settings: Data) -> Source:
     return Source(**{name: getattr(settings, name) for name in names})
 
 
-def resolve_network(settings: Network, *, drawn: bool = False) -> Subject:
+def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwork:
     """The network that settings name, with the weights and the data of the zoo for zoo:NAME.
 
     :param drawn: whether weights of a model of art_snn are drawn where there is no checkpoint.
@@ -168,7 +168,7 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> Subject:
     architecture = Architecture(
         model=model, steps=settings.steps, readout=settings.readout, encoder=settings.encoder
     )
-    return Subject(architecture, path, source, _entry_of(path, source))
+    return ResolvedNetwork(architecture, path, source, _entry_of(path, source))
 
 
 def _entry_of(path: Path | None, source: Source) -> ZooEntry | None:
@@ -180,8 +180,8 @@ def _entry_of(path: Path | None, source: Source) -> ZooEntry | None:
         shelf = from_text(manifest.read_text("utf-8"), manifest)
         about = next(one for one in shelf.networks if one.file == path.name)
         data = next(one for one in shelf.data if one.name == about.data)
-        own = str(path.parent / data.file) if data.sha256 else data.source.data
-        return about if source.data == own else None
+        held = str(path.parent / data.file) if data.sha256 else data.source.data
+        return about if source.data == held else None
     return None
 
 

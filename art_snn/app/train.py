@@ -17,7 +17,7 @@ from art_snn.app.results import Result, working
 from art_snn.app.settings import Train
 from art_snn.app.tables import Part, Table
 from art_snn.checks import require
-from art_snn.classifier import wrapped
+from art_snn.classifier import wrap
 from art_snn.data import Dataset
 from art_snn.gradients import RGA, parse_rule
 from art_snn.metrics import Share
@@ -25,7 +25,7 @@ from art_snn.models import Architecture
 from art_snn.precision import compute_dtype
 from art_snn.seeding import seeded
 from art_snn.team import ALONE, Team
-from art_snn.training import AdversarialTraining, Epoch, Recipe, Validation, best, train
+from art_snn.training import AdversarialTraining, Epoch, Recipe, Validation, best_epoch, train
 from art_snn.training.defences import AT, Defence, parse_defence
 
 ARCHITECTURE = (*("model", "width", "steps", "readout", "decay", "threshold", "reset", "encoder"),)
@@ -52,7 +52,7 @@ class Training(Result):
     @property
     def best(self) -> Epoch | None:
         """The epoch whose weights were kept."""
-        return best(self.history)
+        return best_epoch(self.history)
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
@@ -112,7 +112,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
         adversary.check(network)
         adversary.defence.check(network)
     limits = data.value_range
-    classifier = wrapped(network, data.input_shape, data.classes, limits, settings.device)
+    classifier = wrap(network, data.input_shape, data.classes, limits, settings.device)
     # A network of another command, or one without its state, would be written over.
     state = output / "training.pt"
     foreign = (output / "network.safetensors").exists() and not state.exists()
@@ -198,7 +198,7 @@ def draw_epochs(ax: Axes, history: Sequence[Epoch], score: str = "validation acc
     ax.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.grid(alpha=0.3)
-    kept = best(history)
+    kept = best_epoch(history)
     if kept is not None:
         right = ax.twinx()
         scores = [epoch.validation for epoch in history]

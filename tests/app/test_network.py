@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from art_snn import checkpoint
-from art_snn.app.network import Subject, random_samples, resolve_network
+from art_snn.app.network import ResolvedNetwork, random_samples, resolve_network
 from art_snn.app.settings import Compare
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError
@@ -32,7 +32,7 @@ def weights(tmp_path: Path) -> Path:
     return path
 
 
-def resolve(**options: Any) -> Subject:
+def resolve(**options: Any) -> ResolvedNetwork:
     return resolve_network(Compare(**options))
 
 
@@ -137,7 +137,7 @@ def test_a_network_without_weights_or_with_options_that_it_lacks_is_refused(opti
 
 def test_weights_that_do_not_fit_and_data_of_one_class_are_refused(weights):
     with pytest.raises(CheckpointError, match=r"^path: expected weights of this network"):
-        Subject(Architecture(width=1), weights, Source()).build(halves())
+        ResolvedNetwork(Architecture(width=1), weights, Source()).build(halves())
     with pytest.raises(ArgumentError, match=r"^data: expected samples of two classes or more"):
         resolve(checkpoint=weights).classifier(
             halves(y_train=0 * halves().y_train, y_test=0 * halves().y_test)

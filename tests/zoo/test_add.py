@@ -7,7 +7,7 @@ import pytest
 
 from art_snn.app.evaluate.result import weights_digest
 from art_snn.checks import ArgumentError
-from art_snn.classifier import wrapped
+from art_snn.classifier import wrap
 from art_snn.data import Source
 from art_snn.files import digest
 from art_snn.metrics import Share
@@ -50,7 +50,7 @@ def evaluated(tmp_path, seed=0, plan="standard", samples=None):
     there = data(tmp_path)
     x, y = there.x_test[:4], there.y_test[:4]
     network = SMALL.build(there, seed).eval()
-    form = weights_digest(wrapped(network, there.input_shape, there.classes, (0.0, 1.0), "cpu"))
+    form = weights_digest(wrap(network, there.input_shape, there.classes, (0.0, 1.0), "cpu"))
     content = provenance(weights=form, data=samples or digest("samples", x, y)[:16])
     trials = (trial(plan, 8 / 255, (-2, 0, -1, -1)),)
     bounds = (proven(-1, -1, -1, 2),)

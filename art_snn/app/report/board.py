@@ -136,8 +136,8 @@ class Record:
         right = self.verdict.outcome.correct
         counts: Counter[str] = Counter()
         for row in np.flatnonzero(right & ~self.standing).tolist():
-            found = ((entry, entry.breaker(row)) for entry in self.entries)
-            named = ((f"{who} in {entry.file}", who, entry) for entry, who in found if who)
+            breakers = ((entry, entry.breaker(row)) for entry in self.entries)
+            named = ((f"{who} in {entry.file}", who, entry) for entry, who in breakers if who)
             far, near, entry = next(named, ("misclassified", "misclassified", None))
             counts[near if entry is self.entries[0] else far] += 1
         return counts
