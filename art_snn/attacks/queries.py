@@ -93,21 +93,17 @@ class Queries:
         batches = zip(torch.split(x, size), torch.split(aims, size), strict=True)
         pairs = [logits_and_gradient(self.estimator, a, b, objective) for a, b in batches]
         logits, gradient = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-        if not predicts(self.estimator):
-            logits = self._predicted(logits, x, aims, rows, claims)
+        network, defended = self.estimator.model, bool(self.estimator.postprocessing_defences)
+        spiking = isinstance(network, SpikingNetwork)
+        if defended or (spiking and not network.predicts(self.estimator.device)):
+            # Rounded predictions, those of the same pass in half precision, may do.
+            rounded = not defended and network.rule.exact_logits
+            if claims is None or self.draws > 1 or not rounded:
+                logits = self.logits(x, rows)
+            elif (asked := (claims(logits, aims) | close(logits)).cpu()).any():
+                which = asked.nonzero()[:, 0].to(x.device)
+                logits[which] = self.logits(x[which], rows.cpu()[asked]).to(logits)
         return logits, gradient.nan_to_num_(0, 0, 0)
-
-    def _predicted(
-        self, logits: Tensor, x: Tensor, aims: Tensor, rows: Tensor, claims: _Claims | None
-    ) -> Tensor:
-        """Predictions instead of the logits of a gradient [n, K], or of some of these."""
-        if claims is None or self.draws > 1 or not rounds(self.estimator):
-            return self.logits(x, rows)
-        asked = (claims(logits, aims) | close(logits)).cpu()
-        if asked.any():
-            which = asked.nonzero()[:, 0].to(x.device)
-            logits[which] = self.logits(x[which], rows.cpu()[asked]).to(logits)
-        return logits
 
     def count_pass(self, rows: Tensor, logits: Tensor) -> None:
         """Count a pass that was made elsewhere, and every backward pass from its logits."""
@@ -191,29 +187,8 @@ def keep(model: Any, samples: Tensor) -> None:
         model.keep(samples)
 
 
-def remembers(model: Any) -> bool:
-    """True where the rule takes something from one gradient to the next."""
-    return isinstance(model, SpikingNetwork) and model.rule.remembers
-
-
 def passes(model: Any) -> tuple[int, int]:
     """Forward and backward passes of one gradient."""
     if not isinstance(model, SpikingNetwork):
         return 1, 1
     return model.rule.passes + model.rule.plain_passes, model.rule.passes
-
-
-def predicts(estimator: PyTorchClassifier) -> bool:
-    """True where the logits in the graph of a gradient are those of a prediction."""
-    if estimator.postprocessing_defences:
-        return False
-    model = estimator.model
-    return not isinstance(model, SpikingNetwork) or model.predicts(estimator.device)
-
-
-def rounds(estimator: PyTorchClassifier) -> bool:
-    """True where the logits of a gradient are those of a prediction but for their precision."""
-    if estimator.postprocessing_defences:
-        return False
-    model = estimator.model
-    return not isinstance(model, SpikingNetwork) or model.rule.exact_logits

@@ -10,9 +10,8 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.balls import FLIPS, ROUNDING
-from art_snn.attacks.best import Best, Remaining
 from art_snn.attacks.objectives import margin
-from art_snn.attacks.persample import PerSampleAttack
+from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
 from art_snn.attacks.queries import Queries, keep
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require, require_count, require_seed
@@ -49,12 +48,6 @@ class Flips:
         """Samples [m] with those bits flipped, bool [m, P]."""
         x = self.samples[rows]
         return torch.where(flipped.view_as(x), self.other[rows], x)
-
-    def show_one_more(self, rows: Tensor, bits: Tensor) -> Tensor:
-        """Samples [k], with repeats, with what is flipped and one more bit each."""
-        flipped = self.flipped(rows)
-        flipped[torch.arange(len(rows), device=rows.device), bits] = True
-        return self.show(rows, flipped)
 
     def candidates(
         self, rows: Tensor, gradient: Tensor, noise: Tensor, count: int
@@ -186,7 +179,9 @@ class SparseDynamicAttack(PerSampleAttack):
         """The losses of single flips of samples [k], batch by batch."""
         parts = (torch.split(values, self.batch_size) for values in (tried.rows, tried.here, bits))
         for rows, here, bit in zip(*parts, strict=True):
-            logits = queries.logits(flips.show_one_more(rows, bit), here)
+            flipped = flips.flipped(rows)
+            flipped[torch.arange(len(rows), device=rows.device), bit] = True
+            logits = queries.logits(flips.show(rows, flipped), here)
             yield self.loss(logits, classes[rows])
 
     def _reduce(self, queries: Queries, flips: Flips, rows: Tensor, classes: Tensor) -> Tensor:

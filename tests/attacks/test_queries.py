@@ -112,15 +112,6 @@ def test_gradients_that_are_not_finite_are_zero():
     np.testing.assert_allclose(gradient, [[0, 1], [0.5, 0.25]])
 
 
-def test_the_mode_of_the_network_is_put_back_and_its_weights_take_no_gradient():
-    classifier = build()
-    classifier.model.train()
-    x = np.random.default_rng(0).random((2, 1, 8, 8), np.float32)
-    asked(classifier, x, [0, 1])
-    assert classifier.model.training
-    assert all(weight.grad is None for weight in classifier.model.parameters())
-
-
 def test_objectives_by_hand():
     logits, classes = torch.tensor([[1.0, 3.0, 2.0], [0.0, 0.0, 0.0]]), torch.tensor([1, 2])
     third = float(np.log(3))

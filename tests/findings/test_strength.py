@@ -2,6 +2,7 @@
 
 import copy
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -107,13 +108,18 @@ def test_every_kind_of_finding_about_strength_is_tested_here():
 
 def compared(only_white, only_control, both=10, samples=1000):
     """A subject of which the white box and every control flip so many, of right samples."""
-    subject = WhiteBox(None, np.zeros((samples, 1)), np.zeros(samples, int), 0.1)
+
+    class Compared(WhiteBox):
+        def auto_pgd(self, **_):
+            return control
+
     rows, right = np.arange(samples), np.ones(samples, bool)
     white = Robustness(right, rows >= both + only_white)
     spared = (rows >= both) & (rows < both + only_white)
     control = Robustness(right, spared | (rows >= both + only_white + only_control))
-    controls = dict.fromkeys(("one_step", "noise", "unbounded", "longer"), control)
-    vars(subject).update(controls | {"correct": right, "traced": (white, np.zeros(0))})
+    clip = SimpleNamespace(clip_values=(0.0, 1.0))
+    subject = Compared(clip, np.zeros((samples, 1)), np.zeros(samples, int), 0.1)
+    vars(subject).update(noise=control, correct=right, traced=(white, np.zeros(0)))
     return subject
 
 
@@ -215,8 +221,9 @@ def test_the_first_step_is_that_of_fgsm(norm, plain, samples):
     lengths = np.linalg.norm(gradient.reshape(len(x), -1), axis=1).reshape(-1, 1, 1, 1)
     step = np.sign(gradient) if norm == np.inf else gradient / lengths
     fast = np.clip(x + 0.3 * step, 0, 1).astype(np.float32)
-    assert (subject.one_step.flipped == (plain.predict(fast).argmax(1) != y)).all()
-    assert subject.one_step.flipped.any()
+    flipped = subject.auto_pgd(max_iter=1, num_random_init=0).flipped
+    assert (flipped == (plain.predict(fast).argmax(1) != y)).all()
+    assert flipped.any()
 
 
 def test_where_nothing_stands_nothing_is_compared(plain, samples):
