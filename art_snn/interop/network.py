@@ -17,7 +17,7 @@ from art_snn.interop.verify import Watch, settle, verify
 from art_snn.layers import hooked_everywhere, is_plain
 from art_snn.network import NeuronLayer, SpikingNetwork
 from art_snn.neurons import Neuron
-from art_snn.passes import Call, PerContext, calls_of, within
+from art_snn.passes import Call, PerContext, calls_of
 from art_snn.state import comparable
 
 
@@ -139,7 +139,7 @@ class AdaptedNetwork(SpikingNetwork):
     def forward(self, x: Tensor) -> Tensor:
         """As :meth:`art_snn.SpikingNetwork.forward`, once what the model computes is verified."""
         self.runner = None
-        with within(AdaptedNetwork.runner.of(self), self._ready()):
+        with AdaptedNetwork.runner.within(self, self._ready()):
             checked = self._checked(x)
             if not torch.is_grad_enabled():
                 self._verify(None, checked)

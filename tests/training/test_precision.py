@@ -122,7 +122,7 @@ def test_adapted_networks_are_trained_in_it_by_any_rule_and_verified_in_their_ow
 
 @pytest.mark.parametrize("native", [True, False])
 def test_auto_is_bfloat16_where_it_is_multiplied_natively(native, monkeypatch):
-    monkeypatch.setattr("art_snn.precision.multiplies_bfloat16", lambda device: native)
+    monkeypatch.setattr("art_snn.precision._multiplies_bfloat16", lambda device: native)
     data = images()
     auto, same = convolutional(), convolutional()
     train(auto, *data, replace(SETTINGS, train_dtype="auto"))
