@@ -50,9 +50,9 @@ def test_the_package_has_few_dataclasses_and_few_public_names():
 
 
 def options_of(name: str) -> set[str]:
-    """The options of a command, as its help lists them."""
+    """The options of a command, as its help lists them, in a frame or without one."""
     lines = call(name, "--help").stdout.splitlines()
-    rows = [line for line in lines if line.startswith("│ -")]
+    rows = [line for line in lines if re.match(r".? -", line)]
     return {flag for row in rows for flag in re.findall(r"--(?!no-|help)[a-z][a-z-]+", row)[:1]}
 
 

@@ -100,7 +100,8 @@ class Study:
         """A network that was trained by Adam on the samples as they are."""
         bare = {"optimizer": "adam", "crop_padding": 0, "flip": False}
         file = self.train(folder, decay, **bare, **options)
-        return ResolvedNetwork(self.architecture(decay), file, Source()).classifier(self.data, self.device)
+        network = ResolvedNetwork(self.architecture(decay), file, Source())
+        return network.classifier(self.data, self.device)
 
     def trained(self, decay: float, kind: str) -> ResolvedNetwork:
         """The network with its weights, from its folder or trained now.
