@@ -203,7 +203,7 @@ def test_networks_and_samples_that_do_not_fit_are_refused_without_being_made(
     argument, options, sizes
 ):
     with pytest.raises(ValueError, match=rf"^{argument}: .* which makes weights of "):
-        Architecture(**options).made(**sizes)
+        Architecture(**options).build(**sizes)
     with pytest.raises(ValueError, match=r"^samples: .*got 2147483647, which makes samples of "):
         random_samples(Architecture(width=0.01), 2**31 - 1, channels=3, image_size=2**10)
 

@@ -202,19 +202,16 @@ class Bounding:
         :param x: samples [N, ...] within the limits.
         :param y: class indices [N].
         :param differentiable: whether the bounds are to be differentiated by weights."""
-        return bound_margins(self.logits(x), y, differentiable=differentiable)
-
-    def logits(self, x: Tensor) -> Box:
-        """The box of the logits [N, K] of samples [N, ...], with the graph of its centres."""
-        box = enclose_samples(x, self.eps, self.norm, self.limits)
-        if self.averaged:
-            try:
-                return self._run(box)
-            except Nonlinear:
-                self.averaged = False
-        return self._run(box)
+        box = _enclose_samples(x, self.eps, self.norm, self.limits)
+        try:
+            logits = self._run(box)
+        except Nonlinear:
+            self.averaged = False
+            logits = self._run(box)
+        return bound_margins(logits, y, differentiable=differentiable)
 
     def _run(self, box: Box) -> Box:
+        """The box of the logits [N, K], with the graph of its centres."""
         with _name_refusals(self.network):
             with Propagation():
                 encoded = self.network.encode(box)
@@ -226,7 +223,7 @@ class Bounding:
         return logits
 
 
-def enclose_samples(x: Tensor, eps: float, norm: float, limits: _Limits) -> Box:
+def _enclose_samples(x: Tensor, eps: float, norm: float, limits: _Limits) -> Box:
     """All samples within a budget around x [N, ...], and within the limits.
 
     :param norm: numpy.inf or 2."""

@@ -136,7 +136,7 @@ class _SpikeCounts(_StepIntervals):
     def write(self, dynamics: Dynamics, current: Box, sure: Tensor, maybe: Tensor) -> None:
         trains = None
         if repeats_one_step(current.centre) and dynamics.uniform:
-            trains = list_trains(dynamics, len(current), current.dtype)
+            trains = _list_trains(dynamics, len(current), current.dtype)
         if trains is None:
             super().write(dynamics, current, sure, maybe)
         else:
@@ -284,7 +284,7 @@ class _Piece:
 
 
 @lru_cache(maxsize=64)
-def list_trains(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> Trains | None:
+def _list_trains(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> Trains | None:
     """The trains of T steps; None where there are too many.
 
     Pieces overlap by what rounding in `dtype` can do. After a hard reset the potential repeats
@@ -306,7 +306,7 @@ def list_trains(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> Trains | 
 
 
 def _next_pieces(dynamics: Dynamics, piece: _Piece, steps: int, dtype: torch.dtype) -> list[_Piece]:
-    """What one step makes of a piece: one where it is silent, one where it fires, or both."""
+    """The pieces after one step: one where the neuron is silent, one where it fires, or both."""
     slope = dynamics.decay * piece.slope + dynamics.gain
     offset = dynamics.decay * piece.offset + dynamics.constant
     crossing = (dynamics.threshold - offset) / slope

@@ -17,7 +17,7 @@ from art_snn.interop.verify import Watch, settle, verify
 from art_snn.layers import hooked_everywhere, is_plain
 from art_snn.network import NeuronLayer, SpikingNetwork
 from art_snn.neurons import Neuron
-from art_snn.passes import Call, PerContext, calls_of, within
+from art_snn.passes import Call, PerContext, calls_of
 from art_snn.state import comparable
 
 
@@ -29,7 +29,7 @@ class AdaptedNetwork(SpikingNetwork):
     every shape of input and state of the weights verifies that it computes what the model does."""
 
     runner: PerContext[Runner | None] = PerContext(lambda: None)
-    """What runs the model, for the time of one forward pass."""
+    """The runner of the model, for the time of one forward pass."""
     length: PerContext[int] = PerContext(lambda: 1)
     """Time steps of the last input that was encoded."""
 
@@ -66,7 +66,7 @@ class AdaptedNetwork(SpikingNetwork):
         return isinstance(self.encoder, OwnTime)
 
     def _ready(self) -> Runner:
-        """What runs the model at present."""
+        """The runner of the present pass, or a new one outside of a pass."""
         settings = (self.readout, self.options, self.traits, self.verified)
         runner = self.runner or Runner(self, *settings)
         runner.length = self.length
@@ -139,7 +139,7 @@ class AdaptedNetwork(SpikingNetwork):
     def forward(self, x: Tensor) -> Tensor:
         """As :meth:`art_snn.SpikingNetwork.forward`, once what the model computes is verified."""
         self.runner = None
-        with within(AdaptedNetwork.runner.of(self), self._ready()):
+        with AdaptedNetwork.runner.within(self, self._ready()):
             checked = self._checked(x)
             if not torch.is_grad_enabled():
                 self._verify(None, checked)

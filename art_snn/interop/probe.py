@@ -77,7 +77,7 @@ def find_traits(runner: Runner, x: Tensor) -> None:
 
 
 def _single(runner: Runner, whole: _Counting | None, encoded: Tensor) -> bool:
-    """Whether the model computes one time step in a call; `whole` is its run on all of them."""
+    """True if the model computes one time step in a call; `whole` is its run on all of them."""
     steps = len(encoded)
     if whole is not None and whole.most() % steps == 0:
         longer = torch.cat([encoded, encoded])
@@ -126,7 +126,7 @@ class _Traced(StepPass):
 
 
 def _preludes(runner: Runner, encoded: Tensor) -> int:
-    """1 where every neuron is called once before the first step, and nobody reads its spikes."""
+    """1 where every neuron is called once before the first step, and its spikes are not read."""
     # Networks converted from an ANN charge their neurons so, with a constant.
     try:
         with runner.restoring(), torch.enable_grad(), torch.random.fork_rng([]):
@@ -199,7 +199,7 @@ def compare_logits(runner: Runner, x: Tensor, *, native: bool) -> None:
 
 
 def agree(alone: Tensor, ours: Tensor, *, rounded: bool) -> bool:
-    """Whether logits are the same; to rounding on a GPU, where sums change from call to call."""
+    """True if logits are the same; to rounding on a GPU, where sums change from call to call."""
     if rounded or alone.is_cuda:
         return torch.allclose(alone, ours, rtol=1e-3, atol=1e-5, equal_nan=True)
     return torch.equal(alone.nan_to_num(), ours.nan_to_num())

@@ -115,12 +115,12 @@ class Runner:
 
     @property
     def makes_own_time(self) -> bool:
-        """Whether the model maps [N, ...] and keeps its time steps to itself."""
+        """True if the model maps [N, ...] and keeps its time steps to itself."""
         return isinstance(self.network.encoder, OwnTime)
 
     @property
     def steps_alone(self) -> bool:
-        """Whether the model calls its neurons once per time step."""
+        """True if the model calls its neurons once per time step."""
         names = self.ruled or [m.name for m in self.neurons]
         return any(m.layout == "step" for m in self.neurons if m.name in names)
 
@@ -194,7 +194,7 @@ class Runner:
             return self.loop(x) if self.traits.single else self.model(x)
 
     def loop(self, encoded: Tensor) -> list[Any]:
-        """What a model of one time step returns for an input [T, N, ...], step by step."""
+        """Outputs of a model of one time step for an input [T, N, ...], one per step."""
         mro = type(self.model).__mro__
         if all(f"{cls.__module__}.{cls.__qualname__}" != SEQUENTIAL for cls in mro):
             return [self.model(x) for x in encoded]
@@ -216,7 +216,7 @@ class Runner:
         return x, y
 
     def steps_in(self, layer: NeuronLayer, calls: Sequence[Call]) -> int | None:
-        """Time steps T of the pass that called a layer of neurons; None where nobody knows."""
+        """Time steps T of the pass that called a layer of neurons; None where it is unknown."""
         if not self.makes_own_time:
             return self.length
         if self.options.steps is not None or layer.layout in ("step", "merged") or not calls:

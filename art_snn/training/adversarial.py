@@ -1,5 +1,6 @@
 """Adversarial training through ART: an attack of ART crafts with any rule; a defence trains."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -17,9 +18,11 @@ from art_snn.gradients import RGA, Gradient, resolve
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
-from art_snn.precision import require_attack_dtype
+from art_snn.precision import require_dtype
 from art_snn.training.defences import AT, Defence
-from art_snn.training.state import Craft
+
+Craft = Callable[[Tensor, Tensor], Tensor]
+"""Samples [N, ...] and class indices [N] to adversarial samples [N, ...]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,10 @@ class AdversarialTraining:
         remedy = "1 trains on adversarial samples only."
         share = require_number("share", self.share, above=0, up_to=1, remedy=remedy)
         limits, norm = checked_range(self.value_range), require_norm(self.norm)
-        eps, dtype = require_budget(norm, self.eps), require_attack_dtype(self.attack_dtype)
+        eps, dtype = (
+            require_budget(norm, self.eps),
+            require_dtype("attack_dtype", self.attack_dtype),
+        )
         if not isinstance(self.defence, Defence):
             got = f"got {shown(self.defence)}. Give an instance, for example TRADES(beta=6)."
             raise TypeError(f"defence: expected a defence such as AT(), {got}")

@@ -19,7 +19,7 @@ from art_snn.checks import (
     set_counts,
     set_fields,
 )
-from art_snn.precision import require_train_dtype
+from art_snn.precision import require_dtype
 
 _PUBLISHED_SIDE = 32
 
@@ -105,7 +105,12 @@ class Recipe:
         require(flips, "flip", "True or False", repr(self.flip), "False keeps sides.")
         flip, dtype = None if self.flip is None else bool(self.flip), self.train_dtype
         seed = require_seed("seed", self.seed)
-        set_fields(self, seed=seed, flip=flip, train_dtype=require_train_dtype(dtype))
+        set_fields(
+            self,
+            seed=seed,
+            flip=flip,
+            train_dtype=require_dtype("train_dtype", dtype, ["bfloat16"]),
+        )
 
     def fit_to(self, shape: tuple[int, ...], mirrored: bool = True) -> "Recipe":
         """This recipe, with open augmentation fitted to samples of that shape.

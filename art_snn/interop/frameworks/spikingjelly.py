@@ -64,7 +64,7 @@ def _leaky(module: Any, share: float, factor: float, *, divided: bool) -> Dynami
 
 
 def _scales(module: Any, reset: Mapping[str, Any]) -> bool:
-    """Whether it computes f v + x, as versions before 2.0 do in some classes and modes."""
+    """True if it computes f v + x, as versions before 2.0 do in some classes and modes."""
     homes = {cls.__module__ for cls in type(module).__mro__}
     if reset.get("rest", 0.0) != 0:
         return False
@@ -79,7 +79,7 @@ def _step_mode(module: Any) -> Layout:
 
 
 def _clear_memories(module: Any, steps: int | None) -> None:
-    """What `reset` of SpikingJelly does, without writing into tensors that others may hold."""
+    """Reset as SpikingJelly does, without writing into tensors that others may hold."""
     for name, value in getattr(module, "_memories_rv", {}).items():
         module._memories[name] = copy.deepcopy(value)
     module.reset()
