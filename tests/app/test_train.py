@@ -59,7 +59,7 @@ def test_it_writes_network_history_text_and_picture(folder):
 def test_the_checkpoint_says_which_network_it_holds_and_how_it_was_trained(folder):
     data, path = halves(), folder / "network.safetensors"
     subject = ResolvedNetwork(Architecture(), path, Source())
-    assert subject.settle(data) == Architecture(steps=2).on(data)
+    assert subject.settle(data) == Architecture(steps=2).fit_to(data)
     notes = checkpoint.notes(path)
     assert (notes["subject"]["epochs"], notes["subject"]["seed"]) == (2, 0)
     assert (notes["data"], notes["adversary"], notes["training"]) == ("halves", "", "2 epochs")
@@ -223,7 +223,7 @@ def test_a_training_is_described_in_a_few_words():
 
 def test_the_picture_has_a_loss_and_a_score_and_its_title_fits():
     architecture = Architecture(model="resnet17", width=0.125, reset="soft", threshold=1.5, steps=2)
-    title = f"{architecture.words()} on fashion-mnist"
+    title = f"{architecture.describe()} on fashion-mnist"
     history = (Epoch(1, 2.0, 0.25), Epoch(2, 1.0, 0.5))
     figure = draw(Training(history, Share(1, 2), title, "pgd, eps 0.03137 by RGA()"))
     figure.canvas.draw()

@@ -228,7 +228,7 @@ def test_a_forward_pass_leaves_the_network_as_it_was(name):
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda net: pickle.loads(pickle.dumps(net))])
 def test_a_copy_made_after_a_forward_pass_gives_the_same(name, duplicate):
     size = {"in_channels": 2, "classes": CLASSES, "image_size": 6, "steps": 4}
-    net = vgg(TINY, **size, **fitting(name), gradient=RULES[name])
+    net = vgg(*TINY, **size, **fitting(name), gradient=RULES[name])
     settled(net)
     x = batch(16)
     logits, grad = ascend(net, x)
