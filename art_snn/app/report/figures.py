@@ -1,4 +1,4 @@
-"""The charts of a page: accuracy and stages, and pictures of samples."""
+"""The charts of a page: accuracy, sizes of changes, classes and stages, and pictures of samples."""
 
 import base64
 import io
@@ -13,15 +13,18 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from art_snn.app.colours import GRID, INK, SERIES
+from art_snn.app.colours import GREY, GRID, INK, SERIES
 from art_snn.app.report.evaluation import Evaluation, Examples, ReportItem, Trial
+from art_snn.app.report.tables import class_counts
 from art_snn.app.report.verdict import (
     CERTIFIED,
     NORMS,
     UNION,
+    UNITS,
     Verdict,
     capital,
     describe_budget,
@@ -44,6 +47,10 @@ _BAND = {"color": INK, "alpha": 0.28, "lw": 7, "elinewidth": 2.5, "capsize": 0, 
 """The union as a broad light band, on which the line of an attack that alone makes it is seen."""
 _BELOW = {"ls": "--", "marker": "^", "lw": 1.4}
 """What is certified, which no attack goes below."""
+_MOST_POINTS = 200
+"""Of a line: more would make the page large and change nothing that can be seen."""
+_SHADE = 0.3
+"""Of one bar. That of a budget lies upon that of the budget before and makes it darker."""
 _MOST, _ROOM = 12, 700_000
 """Samples that are shown, and characters that their pictures may take."""
 _ON, _OFF = (240, 160, 0), (86, 180, 233)
@@ -123,8 +130,7 @@ def _style(place: int) -> dict[str, Any]:
 def _budget_axis(norm: str, budgets: Sequence[float]) -> tuple[int, str]:
     """What budgets are multiplied by on an axis, and its label."""
     levels = norm == "inf" and all("/" in format_eps(norm, eps) for eps in budgets if eps)
-    kinds = {"0": "changed values", "shift": "spikes moved by steps"}
-    label = kinds.get(norm, f"eps in {NORMS.get(norm)}")
+    label = f"eps in {NORMS[norm]}" if norm in NORMS else UNITS[norm]
     return (_LEVELS, f"{label} [1/255]") if levels else (1, label)
 
 
@@ -138,35 +144,32 @@ def _accuracy_label(results: Sequence[Verdict]) -> str:
 def accuracy_figure(evaluation: Evaluation, width: float = _WIDTH) -> Figure:
     """Accuracy against the budget under each attack and their union, and what is certified, with
     95 % intervals."""
-    results = verdicts(evaluation)
-    curves: dict[str, dict[float, Share]] = {}
+    curves = {}
     for name in evaluation.names:
         trials = evaluation.of(name)
         curves[name] = {0.0: trials[0].robustness.clean_accuracy}
         curves[name] |= {trial.eps: trial.robustness.robust_accuracy for trial in trials}
-    union, certified = _verdict_curves(results)
-    curves[UNION] = union
-    if certified:
-        curves[CERTIFIED] = certified
-    return _plot_accuracy(curves, evaluation.norm, _accuracy_label(results), width)
+    results = verdicts(evaluation)
+    return _plot_accuracy(curves | _verdict_curves(results, UNION, CERTIFIED), results, width)
 
 
-def _verdict_curves(results: Sequence[Verdict]) -> tuple[dict[float, Share], dict[float, Share]]:
-    """Robust and certified accuracy over the budgets from 0; nothing certified without bounds."""
+def _verdict_curves(
+    results: Sequence[Verdict], name: str, certified: str
+) -> dict[str, dict[float, Share]]:
+    """Robust and, with bounds, certified accuracy over the budgets from 0, by these names."""
     clean = {0.0: results[0].outcome.clean_accuracy}
-    certified = {v.eps: v.certified for v in results if v.certified is not None}
-    return clean | {v.eps: v.outcome.robust_accuracy for v in results}, (
-        clean | certified if certified else {}
-    )
+    proven = {v.eps: v.certified for v in results if v.certified is not None}
+    curves = {name: clean | {v.eps: v.outcome.robust_accuracy for v in results}}
+    return curves | ({certified: clean | proven} if proven else {})
 
 
 def _plot_accuracy(
-    curves: Mapping[str, Mapping[float, Share]], norm: str, label: str, width: float
+    curves: Mapping[str, Mapping[float, Share]], results: Sequence[Verdict], width: float
 ) -> Figure:
     """One line per name over the budgets, that of the union as a band below the others, and that
     of what is certified dashed, in the colour of the line before it."""
     figure, ax = _axes(width, 2.5, list(curves))
-    scale, axis = _budget_axis(norm, [eps for curve in curves.values() for eps in curve])
+    scale, axis = _budget_axis(results[0].norm, [eps for curve in curves.values() for eps in curve])
     lines: list[Any] = []
     for place, (name, curve) in enumerate(curves.items()):
         values = 100 * np.array([share.value for share in curve.values()])
@@ -178,7 +181,7 @@ def _plot_accuracy(
         reach = np.abs([values - low, high - values])
         x = scale * np.array(list(curve))
         lines.append(ax.errorbar(x, values, reach, label=name, **style))
-    ax.set(ylim=(0, 100), ylabel=label, xlabel=axis)
+    ax.set(ylim=(0, 100), ylabel=_accuracy_label(results), xlabel=axis)
     ax.set_xlim(left=0)
     _add_legend(figure, lines, list(curves))
     return figure
@@ -202,21 +205,71 @@ def draw_side_by_side(items: Sequence[ReportItem]) -> Drawing | None:
     """The verdicts of several evaluations in one chart; None where their norms differ."""
     if len({item.evaluation.norm for item in items}) > 1:
         return None
-    curves, words, results = {}, [], []
+    curves: dict[str, dict[float, Share]] = {}
+    words, results = [], []
     for number, item in enumerate(items, 1):
         mine, name = verdicts(item.evaluation), f"{number}: {item.evaluation.name}"
-        curves[name], certified = _verdict_curves(mine)
-        if certified:
-            curves[f"{name}, {CERTIFIED}"] = certified
+        curves |= _verdict_curves(mine, name, f"{name}, {CERTIFIED}")
         shares = [f"{v.share} {describe_budget(v.norm, v.eps)}" for v in mine]
         words.append(f"result {number} {join_words(shares)}")
         results += mine
     bounded = any(item.evaluation.bounds for item in items)
     proven = ", and what is certified" if bounded else ""
     title = f"Accuracy under all attacks of each result{proven}, with 95 % intervals"
-    norm = items[0].evaluation.norm
-    figure = _plot_accuracy(curves, norm, _accuracy_label(results), _WIDTH)
+    figure = _plot_accuracy(curves, results, _WIDTH)
     return _chart(figure, title, "", f"{'; '.join(words)}.")
+
+
+def draw_sizes(evaluation: Evaluation) -> Drawing:
+    """Attack success against the size of the smallest change of a sample, at any budget."""
+    scale, axis = _budget_axis(evaluation.norm, evaluation.budgets)
+    figure, ax = _axes(_WIDTH, 2.5, evaluation.names)
+    end, medians = scale * evaluation.budgets[-1], []
+    for place, name in enumerate(evaluation.names):
+        outcomes = [trial.outcome for trial in evaluation.of(name)]
+        sizes = [np.where(one.robustness.flipped, one.distance, np.inf) for one in outcomes]
+        smallest = np.min(sizes, axis=0)[outcomes[0].robustness.correct]
+        broken = scale * np.sort(smallest[np.isfinite(smallest)])
+        success = 100 * np.arange(len(broken) + 1) / max(len(smallest), 1)
+        kept = np.unique(np.linspace(0, len(broken), _MOST_POINTS).astype(int))
+        x, y = np.append(0, broken)[kept], success[kept]
+        style = _style(place) | {"marker": "", "drawstyle": "steps-post"}
+        ax.plot(np.append(x, end), np.append(y, y[-1]), label=name, **style)
+        if len(broken):
+            unit = f"/{_LEVELS}" if scale == _LEVELS else ""
+            medians.append(f"{name} {np.median(broken):.3g}{unit}")
+    _add_legend(figure, list(ax.lines), evaluation.names)
+    for eps in evaluation.budgets:
+        ax.axvline(scale * eps, color=GREY, lw=0.8, ls=":", zorder=1)
+    ax.set(ylim=(-2, 102), ylabel="attack success [%]", xlim=(0, 1.02 * end))
+    ax.set_xlabel(axis.replace("eps in", "size of the change in", 1))
+    words = f"Medians: {join_words(medians)}." if medians else "No sample was broken."
+    words += " The dotted lines are the budgets. Smaller changes may exist: most attacks stop at "
+    words += "the first that they find."
+    title = "Attack success against the size of the smallest change that broke a sample"
+    return _chart(figure, title, words)
+
+
+def draw_classes(evaluation: Evaluation) -> Drawing:
+    """Accuracy by class without an attack and under all of them at each budget."""
+    budgets = [describe_budgets(evaluation.norm, eps) for eps in evaluation.budgets]
+    names, counts = ["without an attack", *budgets], class_counts(evaluation)
+    columns = np.array(list(counts.values()))
+    figure, ax = _axes(_WIDTH, 2.5, names)
+    how: dict[str, Any] = {"color": SERIES[0], "width": 0.8, "lw": 0, "alpha": _SHADE}
+    for column in (100 * columns[:, 1:] / columns[:, :1]).T:
+        ax.bar(list(counts), column, **how)
+    shades = [1 - (1 - _SHADE) ** (1 + place) for place in range(len(names))]
+    handles = [Rectangle((0, 0), 1, 1, color=SERIES[0], lw=0, alpha=shade) for shade in shades]
+    _add_legend(figure, handles, names)
+    ax.set(ylim=(0, 100), xlabel="class", ylabel=_accuracy_label(verdicts(evaluation)))
+    ax.xaxis.set_major_locator(MaxNLocator(10, integer=True))
+    ax.grid(visible=False, axis="x")
+    numbers = [
+        f"class {n} {join_words([*map(str, row[1:])])} of {row[0]}" for n, row in counts.items()
+    ]
+    words = f"Correct samples {join_words(names)}: {'; '.join(numbers)}."
+    return _chart(figure, "Accuracy of each class under all attacks", "", words)
 
 
 def draw_stages(evaluation: Evaluation) -> list[Drawing]:

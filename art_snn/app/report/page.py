@@ -2,10 +2,8 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -15,8 +13,10 @@ from art_snn.app.report.evaluation import ReportItem
 from art_snn.app.report.figures import (
     Drawing,
     draw_accuracy,
+    draw_classes,
     draw_examples,
     draw_side_by_side,
+    draw_sizes,
     draw_stages,
 )
 from art_snn.app.report.verdict import (
@@ -24,7 +24,6 @@ from art_snn.app.report.verdict import (
     UNION,
     capital,
     count_words,
-    describe_doubts,
     describe_verdict,
     make_cards,
     spell,
@@ -32,10 +31,6 @@ from art_snn.app.report.verdict import (
 )
 
 PAGE = "report.html"
-_MOST_DIFFERING = 500
-"""Rows of the tables of samples that differ."""
-_UNKNOWN = "/OWNER/"
-"""Part of an address that nobody has filled in yet."""
 _SHARE = re.compile("((?:\u2264 )?[\\d.]+\u00a0%\u00a0)(\\[[^]]+\\])")
 
 
@@ -73,11 +68,11 @@ def _view(item: ReportItem, label: str, number: int) -> Mapping[str, Any]:
         "verdict": describe_verdict(results[-1]),
         "open": bool(decisive) or any(verdict.open for verdict in results),
         "cards": decisive,
-        "doubt": describe_doubts(evaluation, decisive),
         "others": others,
         "remarks": tables.remarks(evaluation),
         "certified": certificate and tables.describe_certificate(certificate),
-        "accuracy": draw_accuracy(evaluation),
+        "charts": [draw_accuracy(evaluation), draw_sizes(evaluation)],
+        "class_chart": draw_classes(evaluation),
         "stages": draw_stages(evaluation),
         "legend": drawings[0],
         "examples": drawings[1],
@@ -96,8 +91,7 @@ def render_template(name: str, **content: object) -> str:
     environment.globals |= {
         "style": Markup((here / "report.css").read_text(encoding="utf-8")),
         "summing": (UNION, CERTIFIED),
-        "most": (tables.MOST_SAMPLES, _MOST_DIFFERING),
-        "page_address": _page_address,
+        "most": tables.MOST_SAMPLES,
     }
     return environment.get_template(name).render(**content)
 
@@ -113,18 +107,3 @@ def _cell(text: str) -> Markup:
     """The content of a cell: intervals are set apart, and long names may break at a bracket."""
     markup = re.sub(r"\(\b", "(<wbr>", str(escape(_unbroken(text))))
     return Markup(re.sub(_SHARE, r'<span class="share">\1<small>\2</small></span>', markup))
-
-
-def _page_address(page: str) -> str:
-    """The address of a page of the documentation, as the installed package states it, or "": of a
-    .md file next to a .md file, or else of an .html file."""
-    try:
-        addresses = metadata("art-snn").get_all("Project-URL") or []
-    except PackageNotFoundError:
-        return ""
-    address = dict(one.split(", ", 1) for one in addresses).get("Documentation", "")
-    if not address or _UNKNOWN in address:
-        return ""
-    ending = "md" if address.endswith(".md") else "html"
-    folder = address if address.endswith((".md", ".html", "/")) else f"{address}/"
-    return urljoin(folder, f"{page}.{ending}")

@@ -13,8 +13,8 @@ from art_snn.app.report.evaluation import Evaluation, ReportItem, Trial
 from art_snn.app.report.verdict import (
     CERTIFIED,
     EXACT,
-    NORMS,
     UNION,
+    UNITS,
     count_words,
     describe_budget,
     describe_budgets,
@@ -45,10 +45,9 @@ _RADII = 4
 _LONGEST = 12
 """Characters of a name for which a column in LaTeX has room; the caption explains longer ones."""
 _NONE = "--"
-_UNITS = NORMS | {"0": "changed values", "shift": "time steps that a spike moves"}
 
-Comparison = tuple[str, Table | None, list[tuple[str, Table]]]
-"""Two evaluations in a sentence, their counts by budget, and the samples that differ at each."""
+Comparison = tuple[str, Table | None]
+"""Two evaluations in a sentence, and their counts by budget."""
 
 
 def evaluation_parts(evaluation: Evaluation) -> list[Part]:
@@ -139,15 +138,21 @@ def _stage_table(evaluation: Evaluation) -> Table:
     return Table(("attack", "stage", "eps", "samples broken"), rows, words=2)
 
 
-def _class_table(evaluation: Evaluation) -> Table:
-    """How many samples of each class are correct without an attack and at each budget."""
+def class_counts(evaluation: Evaluation) -> dict[int, list[int]]:
+    """Of each class, sorted: all samples, the correct ones, and the robust ones at each budget."""
     labels, results = np.array(evaluation.labels), verdicts(evaluation)
     columns = [np.ones(len(labels), dtype=bool), results[0].outcome.correct]
     columns += [verdict.standing for verdict in results]
-    classes, places = np.unique(labels, return_inverse=True)
-    counts = [np.bincount(places[column], minlength=len(classes)) for column in columns]
+    return {
+        int(number): [int(column[labels == number].sum()) for column in columns]
+        for number in np.unique(labels)
+    }
+
+
+def _class_table(evaluation: Evaluation) -> Table:
+    """How many samples of each class are correct without an attack and at each budget."""
     budgets = [describe_budgets(evaluation.norm, eps) for eps in evaluation.budgets]
-    rows = [[str(value) for value in row] for row in zip(classes, *counts, strict=True)]
+    rows = [[str(n), *map(str, counts)] for n, counts in class_counts(evaluation).items()]
     return Table(("class", "samples", "without an attack", *budgets), rows)
 
 
@@ -280,7 +285,7 @@ def side_parts(items: Sequence[ReportItem]) -> list[Part]:
     ]
     parts: list[Part] = [f"{len(items)} evaluations side by side", Notes(names)]
     parts.append(side_table(items))
-    for words, counts, _ in compare_pairs(items):
+    for words, counts in compare_pairs(items):
         parts += [words] if counts is None else [words, counts]
     return parts
 
@@ -321,10 +326,9 @@ def compare_pairs(items: Sequence[ReportItem]) -> list[Comparison]:
 def _compare(one: Evaluation, other: Evaluation, names: tuple[str, str]) -> Comparison:
     both, rows = " and ".join(names), _match_samples(one, other)
     if not rows:
-        return f"{both} have no sample in common, so that nothing can be paired.", None, []
+        return f"{both} have no sample in common, so that nothing can be paired.", None
     common = [eps for eps in one.budgets if one.norm == other.norm and eps in other.budgets]
-    titles = [f"sample in {names[0]}", f"in {names[1]}", "label", *names]
-    counts, differing = [], []
+    counts = []
     mine, yours = (list(column) for column in zip(*rows, strict=True))
     survivors = [
         {0.0: verdicts(each)[0].outcome.correct} | {v.eps: v.standing for v in verdicts(each)}
@@ -337,18 +341,10 @@ def _compare(one: Evaluation, other: Evaluation, names: tuple[str, str]) -> Comp
         right = np.ones(len(rows), dtype=bool)
         only_b, only_a, p = paired_difference(Robustness(right, a), Robustness(right, b))
         counts.append((at, *map(str, (int((a & b).sum()), only_a, only_b)), format_p(p)))
-        results, others = _sample_results(one, eps), _sample_results(other, eps)
-        lines = [
-            (str(i), str(j), str(one.labels[i]), results[i], others[j])
-            for (i, j), differs in zip(rows, a != b, strict=True)
-            if differs
-        ]
-        if lines:
-            differing.append((at, Table(titles, lines, words=len(titles))))
     heads = ["budget", "right in both", *(f"in {name} alone" for name in names), "McNemar's test"]
     shared = count_words(len(rows), "sample")
     words = f"{both} share {shared}{'' if common else ' and no budget'}."
-    return words, Table(heads, counts), differing
+    return words, Table(heads, counts)
 
 
 def _match_samples(one: Evaluation, other: Evaluation) -> list[tuple[int, int]]:
@@ -389,7 +385,7 @@ def latex_table(items: Sequence[ReportItem]) -> str:
     titles = "; ".join(dict.fromkeys(one.title for one in evaluations))
     counts = join_words([*dict.fromkeys(str(len(one.samples)) for one in evaluations)])
     parts = [f"{titles}. Accuracy in % on {counts} samples, clean and after attacks with budget"]
-    parts.append(f"\u03b5 in {join_words([_UNITS[norm] for norm in norms])}. Union: what no attack")
+    parts.append(f"\u03b5 in {join_words([UNITS[norm] for norm in norms])}. Union: what no attack")
     parts.append("broke at that or a smaller budget.")
     parts += ["\u2264: an upper bound."] * ("\u2264" in table)
     proven = any(one.bounds for one in evaluations)

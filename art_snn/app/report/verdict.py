@@ -21,6 +21,7 @@ _HEAD = ("name", "title", "date", "summary")
 """Fields that come first in evaluation.json: those that most readers look for."""
 NORMS = {"inf": "the maximum norm", "2": "the Euclidean norm"}
 """Norms in which a budget is a size; in the others it is a number."""
+UNITS = NORMS | {"0": "changed values", "shift": "time steps that a spike moves"}
 _MOST_LEVELS = 32
 """Multiples of 1/255 up to here are budgets of images; 0.2, which is 51/255, is none."""
 _NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -298,24 +299,6 @@ def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
     for cards in (decisive, others):
         cards.sort(key=lambda card: card.severity != "error")
     return decisive, others
-
-
-def describe_doubts(evaluation: Evaluation, decisive: Sequence[Card]) -> str:
-    """Which numbers are wrong or upper bounds, and why, in a sentence."""
-    if any(card.severity == "error" for card in decisive):
-        return "Fix the errors below first; they invalidate these numbers."
-    budgets = [verdict.eps for verdict in verdicts(evaluation) if verdict.open]
-    at = describe_budgets(evaluation.norm, *budgets) if budgets else ""
-    bound = f"the robust accuracy {at} is an upper bound"
-    if decisive:
-        return f"{capital(bound)}: a better attack may break more samples."
-    if not evaluation.provenance.examined:
-        unknown = "No samples were examined for findings"
-        return f"{unknown}, so {bound}." if budgets else f"{unknown}."
-    examined = count_words(evaluation.provenance.examined, "examined sample")
-    if evaluation.findings:
-        return f"No finding on {examined} casts doubt on the verdict."
-    return f"No findings on {examined}."
 
 
 def _make_card(norm: str, group: Sequence[Finding]) -> Card:
