@@ -18,7 +18,7 @@ from art_snn.attacks import (
     StableAdaptivePGD,
     Stage,
 )
-from art_snn.classifier import PyTorchSpikingClassifier, wrapped
+from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import digits
 from art_snn.models import vgg5
 
@@ -40,7 +40,7 @@ def trained() -> PyTorchSpikingClassifier:
     torch.manual_seed(0)
     np.random.seed(0)  # noqa: NPY002 (ART draws the order of the samples from it)
     data, network = digits(), vgg5(in_channels=1, image_size=8, width=0.25)
-    classifier = wrapped(network, data.input_shape, data.classes, (0, 1), "cpu")
+    classifier = wrap(network, data.input_shape, data.classes, (0, 1), "cpu")
     classifier.set_params(optimizer=torch.optim.Adam(network.parameters(), lr=2e-3))
     classifier.fit(data.x_train, data.y_train, batch_size=64, nb_epochs=10)
     return classifier

@@ -35,6 +35,7 @@ SDIST = {file.distribution_path for file in SdistBuilder(str(ROOT)).recurse_incl
 PAGES = sorted(name for name in SDIST if re.fullmatch(r"(\.github/)?\w+\.md", name))
 WRITTEN = sorted(name for name in SDIST if name.endswith((".md", ".py", ".cff", "yml", "yaml")))
 
+ADDRESSES = re.compile(r"(https://[\w./-]*/art_snn)\b")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 HOME = re.compile(r"https?://[\w./-]*art[-_]snn[\w./-]*")
 """An address with the name of the project in it."""
@@ -80,7 +81,7 @@ def test_a_link_that_leads_nowhere_is_seen(tmp_path):
 
 
 def test_one_table_has_the_address_of_the_repository():
-    assert all(address.startswith(ADDRESS) for address in PROJECT["urls"].values())
+    assert {match[1] for match in ADDRESSES.finditer(text_of("pyproject.toml"))} == {ADDRESS}
     homes = {name: set(HOME.findall(text_of(name))) for name in WRITTEN}
     homes = {name: addresses for name, addresses in homes.items() if addresses}
     assert homes == {"CITATION.cff": {ADDRESS}, "README.md": {ADDRESS}}
@@ -97,8 +98,13 @@ def test_bibtex_says_what_the_citation_file_says():
     assert fields == {"title": citation["title"]}
 
 
-def test_a_package_index_shows_the_readme(metadata):
-    assert metadata.get_payload().strip() == text_of("README.md").strip()
+def test_a_package_index_shows_the_readme_with_links_to_the_repository(metadata):
+    shown, text = metadata.get_payload(), text_of("README.md")
+    assert LINK.sub("", shown).strip() == LINK.sub("", text).strip()
+    links = {link for link in LINK.findall(shown) if not link.startswith("#")}
+    assert all(link.startswith("https://") for link in links)
+    assert f"{ADDRESS}/blob/main/docs/zoo.md" in links
+    assert f"{ADDRESS}/raw/main/docs/_static/report_page.png" in links
 
 
 def test_metadata_say_what_the_package_is(metadata):

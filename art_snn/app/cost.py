@@ -163,7 +163,7 @@ def run(settings: Cost) -> Costs:
 
     :raises ArgumentError: when network, input, rules, attack or training do not fit."""
     with working(settings):
-        earlier(settings.output / "cost.json", "kind", dict, lambda found: "cells" in found)
+        earlier(settings.output / "cost.json", "kind", dict, lambda content: "cells" in content)
         require_device(settings.device)
         for name in ("model", "steps"):
             require_distinct(name, getattr(settings, name) or (None,))
@@ -222,7 +222,7 @@ def check_load(load: Load) -> str:
     if isinstance(network.encoder, Frames) and not architecture.is_own:
         architecture = replace(architecture, encoder="frames")
     size = "x".join(map(str, x.shape[1:]))
-    return f"{architecture.words(network)}, batch {settings.batch_size}, {size}"
+    return f"{architecture.describe(network)}, batch {settings.batch_size}, {size}"
 
 
 def _remarks(settings: Cost, cells: Sequence[Cell]) -> list[str]:

@@ -15,7 +15,7 @@ from art_snn.app.machine import keep_freed_memory, measure_peak, set_threads, to
 from art_snn.app.network import build_unloaded, random_samples
 from art_snn.app.settings import Cost
 from art_snn.attacks import parse_stage
-from art_snn.classifier import PyTorchSpikingClassifier, wrapped
+from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.gradients import Gradient, parse_rules
 from art_snn.models import Architecture
 from art_snn.models.own import is_own
@@ -74,7 +74,7 @@ class Load:
             network.training_gradient = self.rules[row]
             return training_step(network, x, y, settings.train_dtype)
         kind: Any = PyTorchClassifier if stock else PyTorchSpikingClassifier
-        classifier = wrapped(network, x.shape[1:], y.shape[1], (0.0, 1.0), settings.device, kind)
+        classifier = wrap(network, x.shape[1:], y.shape[1], (0.0, 1.0), settings.device, kind)
         if row == INFERENCE:
             return lambda: classifier.predict(x, batch_size=len(x))
         rule, attack = self.rules[row.removeprefix(STOCK)], None

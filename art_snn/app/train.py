@@ -17,7 +17,7 @@ from art_snn.app.results import Result, working
 from art_snn.app.settings import Train
 from art_snn.app.tables import Part, Table
 from art_snn.checks import require
-from art_snn.classifier import wrapped
+from art_snn.classifier import wrap
 from art_snn.data import Dataset
 from art_snn.gradients import RGA, parse_rule
 from art_snn.metrics import Share
@@ -25,7 +25,7 @@ from art_snn.models import Architecture
 from art_snn.precision import compute_dtype
 from art_snn.seeding import seeded
 from art_snn.team import ALONE, Team
-from art_snn.training import AdversarialTraining, Epoch, Recipe, Validation, best, train
+from art_snn.training import AdversarialTraining, Epoch, Recipe, Validation, best_epoch, train
 from art_snn.training.defences import AT, Defence, parse_defence
 
 ARCHITECTURE = (*("model", "width", "steps", "readout", "decay", "threshold", "reset", "encoder"),)
@@ -52,7 +52,7 @@ class Training(Result):
     @property
     def best(self) -> Epoch | None:
         """The epoch whose weights were kept."""
-        return best(self.history)
+        return best_epoch(self.history)
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
@@ -99,7 +99,9 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     :param team: processes that train together, of which the leading one writes.
     :raises ArgumentError: as :func:`run`, and when rule or defence of the adversary do not suit the
         network or the recipe, or the data have no value range."""
-    architecture = Architecture(**{name: getattr(settings, name) for name in ARCHITECTURE}).on(data)
+    architecture = Architecture(**{name: getattr(settings, name) for name in ARCHITECTURE}).fit_to(
+        data
+    )
     recipe = Recipe(**{name: getattr(settings, name) for name in RECIPE})
     recipe, output = recipe.fit_to(data.input_shape, data.mirrored), settings.output
     recipe.check_samples(data.input_shape)
@@ -107,12 +109,12 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     if adversary is not None:
         recipe = adversary.defence.fit_recipe(recipe)
     split = data.held_out(settings.validation, recipe.seed, "validation")
-    network = architecture.build(data, recipe.seed)
+    network = architecture.build_for(data, recipe.seed)
     if adversary is not None:
         adversary.check(network)
         adversary.defence.check(network)
     limits = data.value_range
-    classifier = wrapped(network, data.input_shape, data.classes, limits, settings.device)
+    classifier = wrap(network, data.input_shape, data.classes, limits, settings.device)
     # A network of another command, or one without its state, would be written over.
     state = output / "training.pt"
     foreign = (output / "network.safetensors").exists() and not state.exists()
@@ -134,7 +136,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     notes: dict[str, Any] = {"subject": subject, "data": data.name, "recipe": asdict(recipe)}
     notes |= {"adversary": repr(adversary) if adversary else "", "validation": settings.validation}
     notes["training"] = describe_training(recipe, adversary)
-    title, against = f"{architecture.words(network)} on {data.name}", ""
+    title, against = f"{architecture.describe(network)} on {data.name}", ""
     if adversary is not None:
         against, defence = adversary.describe(), adversary.defence.describe()
         title += f", hardened by {defence}" if defence else ""
@@ -198,7 +200,7 @@ def draw_epochs(ax: Axes, history: Sequence[Epoch], score: str = "validation acc
     ax.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
     ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.grid(alpha=0.3)
-    kept = best(history)
+    kept = best_epoch(history)
     if kept is not None:
         right = ax.twinx()
         scores = [epoch.validation for epoch in history]

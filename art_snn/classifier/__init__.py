@@ -1,6 +1,23 @@
 """A spiking network as ART sees it, and the checks of what users hand to it."""
 
-from art_snn.classifier.classifier import (
-    PyTorchSpikingClassifier as PyTorchSpikingClassifier,
-    wrapped as wrapped,
-)
+from typing import Any
+
+from art.estimators.classification import PyTorchClassifier
+from torch import nn
+
+from art_snn.classifier.classifier import PyTorchSpikingClassifier as PyTorchSpikingClassifier
+
+
+def wrap(
+    network: nn.Module,
+    input_shape: tuple[int, ...],
+    nb_classes: int,
+    clip_values: tuple[float, float] | None,
+    device_type: str,
+    kind: type[PyTorchClassifier] = PyTorchSpikingClassifier,
+) -> Any:
+    """A classifier of ART around the network, with cross entropy as its loss.
+
+    :param kind: class of the classifier."""
+    given = (network, nn.CrossEntropyLoss(), input_shape, nb_classes)
+    return kind(*given, clip_values=clip_values, device_type=device_type)

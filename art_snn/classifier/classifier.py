@@ -1,6 +1,7 @@
 """PyTorchSpikingClassifier: a spiking network as ART sees it."""
 
 import copy
+import inspect
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -24,20 +25,18 @@ from art_snn.classifier.inputs import (
     check_labels,
     check_network,
     check_preprocessing,
-    checked_samples,
-    filled,
-    reaches_as_it_is,
+    check_samples,
+    fill,
+    lacks_preprocessing,
+    move_together,
     refuse_masked,
+    use_card_of,
     with_finite_rows,
 )
-from art_snn.classifier.transfer import card_of, defaults_of, move_all, rebuild_optimizer
 from art_snn.gradients import Gradient
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.progress import progress_over
-
-PRECISE = ("float32", "float64")
-"""Types of numbers that ART's default preprocessing leaves as they are."""
 
 
 class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
@@ -92,7 +91,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         check_preprocessing(preprocessing, input_shape)
         check_device_type(device_type)
         # ART moves the network to the current device.
-        with card_of(model):
+        with use_card_of(model):
             super().__init__(
                 model=model,
                 loss=loss,
@@ -145,22 +144,18 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if "preprocessing" in kwargs:
             check_preprocessing(kwargs["preprocessing"], self.input_shape)
         if "model" in kwargs:
-            self._exchange(kwargs.pop("model"), new_optimizer="optimizer" not in kwargs)
+            model = kwargs.pop("model")
+            check_network(model)
+            if self._optimizer is not None and "optimizer" not in kwargs:
+                self._optimizer = _rebuild_optimizer(self._optimizer, model.parameters())
+            self._model = self._make_model_wrapper(model)
+            self._layer_names = model.layer_names
+            self._model.eval()
+            self._move()
         super().set_params(**kwargs)
         self._set_span()
         if "device_type" in kwargs or "preprocessing" in kwargs:
             self._move()
-
-    def _exchange(self, model: SpikingNetwork, new_optimizer: bool) -> None:
-        """Take another network, and an optimizer of its weights in place of the present one's."""
-        check_network(model)
-        if new_optimizer and self._optimizer is not None:
-            kind = type(self._optimizer)
-            self._optimizer = kind(model.parameters(), **defaults_of(self._optimizer))
-        self._model = self._make_model_wrapper(model)
-        self._layer_names = model.layer_names
-        self._model.eval()
-        self._move()
 
     def predict(
         self, x: np.ndarray, batch_size: int = 128, training_mode: bool = False, **kwargs: Any
@@ -172,27 +167,33 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :return: logits (N, nb_classes) in the network's dtype (half precision as float32); NaN for
             samples that hold NaN or infinity, with a warning.
         :raises ValueError: for a wrong shape, or when no sample is finite and no attack asks."""
-        x, missing = self._answerable(x)
+        x, missing = self._finite_rows(x)
         x_preprocessed, _ = self._apply_preprocessing(x, y=None, fit=False)
         with self._mode(training_mode):
-            logits = filled(self._logits(x_preprocessed, batch_size), missing, math.nan)
+            logits = fill(self._logits(x_preprocessed, batch_size), missing, math.nan)
         return self._apply_postprocessing(preds=as_array(logits), fit=False)  # type: ignore[no-any-return]
 
     @property
     def _predicts_tensors(self) -> bool:
-        """Whether :meth:`_predict_tensor` gives what :attr:`predict` does, if exchanged too."""
+        """True if :meth:`_predict_tensor` gives what :attr:`predict` does, even if replaced."""
         usual = getattr(self.predict, "__func__", None) is PyTorchSpikingClassifier.predict
         return usual and self.all_framework_preprocessing and not self.postprocessing_defences
 
     def _predict_tensor(self, x: Tensor, batch_size: int) -> Tensor:
-        """As :meth:`predict`, of a tensor on the network's device, for which nobody waits there.
+        """Logits as of :meth:`predict`, for a tensor on the network's device.
 
-        On CUDA there is no warning of samples that are not finite."""
+        On CUDA nothing waits for the device, and so there is no warning of samples that are not
+        finite."""
         x = x.contiguous()  # As of numpy: convolutions round other layouts otherwise.
-        x, missing = self._unread(x) if x.is_cuda else self._answerable(x)
+        missing: Tensor | None
+        if x.is_cuda:
+            missing = ~x.isfinite().flatten(1).all(1)
+            x = fill(x, missing, 0)
+        else:
+            x, missing = self._finite_rows(x)
         x, _ = self._apply_preprocessing(x, y=None, fit=False)
         with self._mode(False):
-            logits = filled(self._logits(x, batch_size), missing, math.nan)
+            logits = fill(self._logits(x, batch_size), missing, math.nan)
         return logits.to(torch.promote_types(logits.dtype, torch.float32))
 
     def compute_loss(  # type: ignore[no-untyped-def]
@@ -207,9 +208,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :return: losses (N,) or a scalar, of x's library and device; NaN as in :meth:`predict`.
         :raises ValueError: for bad samples or labels."""
         facts = InputFacts.of(x, y)
-        x, missing = self._answerable(x, facts)
+        x, missing = self._finite_rows(x, facts)
         y = self._scores(y, x, facts)
-        inputs, labels = self._apply_preprocessing(self._moved(x), y, fit=False, no_grad=False)
+        inputs, labels = self._apply_preprocessing(self._to_network(x), y, fit=False, no_grad=False)
         # A copy, since another thread may be computing a loss of its own.
         reduced = copy.copy(self._loss)
         reduced.reduction = reduction
@@ -218,7 +219,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
                 logits = self._forward(inputs)
             else:
                 logits = self._logits(inputs, batch_size)
-            logits = filled(logits, missing, math.nan)
+            logits = fill(logits, missing, math.nan)
             loss = reduced(logits, self._targets(labels, logits, facts))
         return loss.to(x.device) if isinstance(x, Tensor) else as_array(loss)
 
@@ -238,14 +239,14 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             with a warning.
         :raises ValueError: for bad samples or labels, or an unknown rule."""
         facts = InputFacts.of(x, y)
-        x, missing = self._answerable(x, facts)
+        x, missing = self._finite_rows(x, facts)
         y = self._scores(y, x, facts)
         with self._mode(training_mode, gradient), self.model.fixed(), torch.enable_grad():
             leaf, inputs, labels = self._leaf(x, y)
             logits = self._forward(inputs)
             loss = self._loss(logits, self._targets(labels, logits, facts))
             (grads,) = torch.autograd.grad(loss.sum(), leaf)
-        return self._like(x, filled(grads, missing, 0))
+        return self._return_as(x, fill(grads, missing, 0))
 
     def class_gradient(
         self,
@@ -261,7 +262,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :return: ``(N, nb_classes, *input_shape)``, or ``(N, 1, *input_shape)`` when label is given;
             of x's library and device; 0 as :meth:`loss_gradient`.
         :raises ValueError: for bad samples or labels, or an unknown rule."""
-        x, missing = self._answerable(x)
+        x, missing = self._finite_rows(x)
         refuse_masked("label", label)
         classes = None if label is None else as_array(label)
         if classes is not None:
@@ -282,7 +283,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
                 torch.autograd.grad(output, leaf, retain_graph=i + 1 < len(outputs))[0]
                 for i, output in enumerate(outputs)
             ]
-        rows = [self._like(x, filled(g, missing, 0)) for g in grads]
+        rows = [self._return_as(x, fill(g, missing, 0)) for g in grads]
         return torch.stack(rows, 1) if isinstance(x, Tensor) else np.stack(rows, axis=1)
 
     def get_activations(  # type: ignore[no-untyped-def]
@@ -295,14 +296,21 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :return: activations (N, ...), numpy unless `framework`; a tensor is on the device of x, or
             of the network for an array x.
         :raises ValueError: for an unknown layer or bad samples."""
-        x = checked_samples(x, self.input_shape)
-        name = self._layer_name(layer)
+        x = check_samples(x, self.input_shape)
+        names = self._layer_names
+        index = isinstance(layer, Integral) and not isinstance(layer, bool)
+        name = names[int(layer)] if index and -len(names) <= int(layer) < len(names) else layer
+        expected = f"an index below {len(names)} or one of {', '.join(names)}"
+        remedy = "The names are in classifier.layer_names."
+        require(name in names, "layer", expected, repr(layer), remedy)
         graph = framework and isinstance(x, Tensor) and x.requires_grad
-        inputs, _ = self._apply_preprocessing(self._moved(x), y=None, fit=False, no_grad=not graph)
+        inputs, _ = self._apply_preprocessing(
+            self._to_network(x), y=None, fit=False, no_grad=not graph
+        )
         inputs = as_tensor(inputs).to(self.device)
         batches = [inputs] if framework else _batches(inputs, batch_size)
         with self._mode(False), torch.set_grad_enabled(graph):
-            kept = torch.cat(self.model.averages(name, batches))
+            kept = torch.cat(self.model.averages(str(name), batches))
         if not framework:
             return as_array(kept)
         return kept.to(x.device) if isinstance(x, Tensor) else kept
@@ -322,7 +330,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         """Train the weights with the training gradient; parameters as in PyTorchClassifier.fit.
 
         :raises ValueError: for bad or no samples, bad labels, or a missing optimizer."""
-        x = checked_samples(x, self.input_shape)
+        x = check_samples(x, self.input_shape)
         check_labels(y, len(x), self.nb_classes)
         self._check_trainable(len(x))
         batch_size = require_count("batch_size", batch_size, remedy="ART's default is 128.")
@@ -347,7 +355,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
                 scheduler.step()
 
     def clone_for_refitting(self) -> "PyTorchSpikingClassifier":
-        """A classifier of the same architecture, rules, optimizer type and device, weights anew.
+        """A classifier of the same architecture, rules, optimizer type and device; new weights.
 
         :raises ValueError: without an optimizer."""
         self._check_trainable(1)
@@ -356,7 +364,12 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         model.gradient = self.model.gradient
         model.training_gradient = self.model.training_gradient
         # Parameter groups may differ in learning rate or decay: rebuild each with its own.
-        optimizer = rebuild_optimizer(self._optimizer, self.model, model)
+        twins = dict(zip(self.model.parameters(), model.parameters(), strict=True))
+        groups = [
+            {**group, "params": [twins[p] for p in group["params"] if p in twins]}
+            for group in self._optimizer.param_groups
+        ]
+        optimizer = _rebuild_optimizer(self._optimizer, groups)
         params = self.get_params()
         for name in ("model", "optimizer", "loss", "input_shape", "nb_classes", "device_type"):
             del params[name]
@@ -367,14 +380,14 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         return clone
 
     def reset(self) -> None:
-        """Draw all weights anew, by the network's `initialise` where it has one."""
+        """Draw all weights again, by the network's `initialise` where it has one."""
         self.model.reset()
 
     def __eq__(self, other: object) -> bool:
-        """Whether the other classifier wraps the same layers, with any rule.
+        """True if the other classifier wraps the same layers, with any rule.
 
-        AdversarialTrainer crafts anew for every batch only when its attack's classifier equals its
-        own one; attacks that wrap the network again must be equal."""
+        AdversarialTrainer crafts for every batch only when its attack's classifier equals its own;
+        attacks that wrap the network again must be equal."""
         if not isinstance(other, PyTorchClassifier):
             return False
         return getattr(other.model, "layers", other.model) is self.model.layers
@@ -394,7 +407,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             # Together, so that the optimizer's copy holds the parameters of the network's copy.
             state = copy.deepcopy(state)
             names = ("_model", "_optimizer", "_loss", "preprocessing_operations")
-            move_all(torch.device("cpu"), *(state[name] for name in names))
+            move_together(torch.device("cpu"), *(state[name] for name in names))
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -406,10 +419,10 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         """Put all that has a device on the one that `device_type` names."""
         self._device = torch.device("cpu")
         if self._device_type != "cpu" and torch.cuda.is_available():
-            with card_of(self.model):
+            with use_card_of(self.model):
                 self._device = torch.device("cuda", torch.cuda.current_device())
         operations = self.preprocessing_operations
-        move_all(self._device, self._model, self._optimizer, self._loss, operations)
+        move_together(self._device, self._model, self._optimizer, self._loss, operations)
 
     def _set_span(self) -> None:
         """Set the width of the network's input range, which some rules measure by."""
@@ -423,8 +436,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         with rule, modes_kept(self._model, training):
             yield
 
-    def _answerable(self, x: Any, facts: InputFacts | None = None) -> tuple[Any, Tensor | None]:
-        """The samples with zeros in place of those that are not finite, and which these are."""
+    def _finite_rows(self, x: Any, facts: InputFacts | None = None) -> tuple[Any, Tensor | None]:
+        """As :func:`with_finite_rows`, with a warning for samples that are not finite."""
         x, missing = with_finite_rows(x, self.input_shape, None if facts is None else facts.missing)
         if missing is not None and not self._warned:
             self._warned = True
@@ -433,21 +446,17 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             warnings.warn(text, RuntimeWarning, stacklevel=3)
         return x, missing
 
-    def _unread(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """As :meth:`_answerable`, without a wait for the device, and so without a warning."""
-        missing = ~x.isfinite().flatten(1).all(1)
-        return filled(x, missing, 0), missing
-
     @property
     def _unprocessed(self) -> bool:
-        """Whether preprocessing is ART's default, which changes nothing."""
-        return bool(self.all_framework_preprocessing) and reaches_as_it_is(self)
+        """True if preprocessing is ART's default, which changes nothing."""
+        return bool(self.all_framework_preprocessing) and lacks_preprocessing(self)
 
     def _apply_preprocessing(  # type: ignore[no-untyped-def]
         self, x, y, fit: bool = False, no_grad: bool = True
     ):
         """As in PyTorchClassifier; ART's default, which copies twice to the device, copies none."""
-        if not self._unprocessed or str(x.dtype).removeprefix("torch.") not in PRECISE:
+        kept = str(x.dtype).removeprefix("torch.") in ("float32", "float64")  # By ART's default.
+        if not (kept and self._unprocessed):
             return super()._apply_preprocessing(x, y, fit=fit, no_grad=no_grad)
         if not isinstance(x, Tensor):
             return x.copy(), y
@@ -470,7 +479,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     def _leaf(self, x: Any, y: Any) -> tuple[Tensor, Tensor, Any]:
         """(leaf that requires a gradient, network input, labels) of samples and labels."""
-        self._refuse_tensor_under_numpy_defence(x)
+        x = self._to_network(x)
         numpy_defences = not self.all_framework_preprocessing
         if numpy_defences:
             x, y = self._apply_preprocessing(x, y=y, fit=False, no_grad=True)
@@ -492,16 +501,16 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         tensor = isinstance(x, Tensor)
         return torch.as_tensor(rows, device=self.device) if tensor else as_array(rows)
 
-    def _moved(self, x: Any) -> Any:
-        """Samples as preprocessing takes them: a tensor on the network's device."""
-        self._refuse_tensor_under_numpy_defence(x)
-        return x.to(self.device) if isinstance(x, Tensor) else x
+    def _to_network(self, x: Any) -> Any:
+        """Samples as preprocessing takes them: a tensor on the network's device.
 
-    def _refuse_tensor_under_numpy_defence(self, x: Any) -> None:
+        :raises ValueError: for a tensor where preprocessing works on numpy."""
+        if not isinstance(x, Tensor):
+            return x
         expected = "a numpy array, because a preprocessing defence works on numpy"
         remedy = "Use the PyTorch version of the defence, or x.cpu().numpy()."
-        fits = not isinstance(x, Tensor) or self.all_framework_preprocessing
-        require(fits, "x", expected, "a torch tensor", remedy)
+        require(self.all_framework_preprocessing, "x", expected, "a torch tensor", remedy)
+        return x.to(self.device)
 
     def _targets(self, labels: Any, logits: Tensor, facts: InputFacts | None = None) -> Tensor:
         """Labels as the loss takes them, on the device of the logits."""
@@ -512,21 +521,12 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         targets = torch.as_tensor(self.reduce_labels(labels), device=logits.device)
         return targets.to(logits.dtype) if targets.is_floating_point() else targets
 
-    def _like(self, x: Any, grads: Tensor) -> Any:
+    def _return_as(self, x: Any, grads: Tensor) -> Any:
         if isinstance(x, Tensor):
             return grads.to(x.device)
         if self.all_framework_preprocessing:
             return as_array(grads)
         return self._apply_preprocessing_gradient(x, as_array(grads))
-
-    def _layer_name(self, layer: int | str) -> str:
-        names = self._layer_names
-        whole = isinstance(layer, Integral) and not isinstance(layer, bool)
-        name = names[int(layer)] if whole and -len(names) <= int(layer) < len(names) else layer
-        expected = f"an index below {len(names)} or one of {', '.join(names)}"
-        remedy = "The names are in classifier.layer_names."
-        require(name in names, "layer", expected, repr(layer), remedy)
-        return str(name)
 
     def _check_trainable(self, samples: int) -> None:
         expected = "an optimizer of the network's parameters"
@@ -535,17 +535,14 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         require(samples, "x", "at least one sample to train on", "none", "Check the training set.")
 
 
-def wrapped(
-    network: nn.Module,
-    input_shape: tuple[int, ...],
-    nb_classes: int,
-    clip_values: tuple[float, float] | None,
-    device_type: str,
-    kind: type[PyTorchClassifier] = PyTorchSpikingClassifier,
-) -> Any:
-    """The network as ART sees it under cross entropy."""
-    given = (network, nn.CrossEntropyLoss(), input_shape, nb_classes)
-    return kind(*given, clip_values=clip_values, device_type=device_type)
+def _rebuild_optimizer(
+    optimizer: torch.optim.Optimizer, parameters: Iterable[Any]
+) -> torch.optim.Optimizer:
+    """An optimizer of its class and defaults for other parameters, or groups of them."""
+    # Some optimizers have defaults that their constructor does not take.
+    accepted = inspect.signature(type(optimizer)).parameters
+    defaults = {name: value for name, value in optimizer.defaults.items() if name in accepted}
+    return type(optimizer)(parameters, **defaults)
 
 
 def _batches(x: Tensor, size: int) -> Sequence[Tensor]:

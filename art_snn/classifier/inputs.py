@@ -1,7 +1,8 @@
-"""Checks of what a user hands to the classifier: network, samples, labels, settings."""
+"""The inputs of a classifier checked, converted and moved: network, samples, labels, settings."""
 
 import math
 import traceback
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,11 +14,12 @@ from art.preprocessing.standardisation_mean_std.pytorch import StandardisationMe
 from torch import nn
 
 from art_snn.checks import invalid, require
+from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
 
 
-def checked_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
+def check_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
     """Samples [N, *input_shape] as torch can take them; ValueError for NaN, infinity or a mask."""
     x = _checked_form(x, input_shape)
     _refuse_infinite(x)
@@ -25,7 +27,7 @@ def checked_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
 
 
 class InputFacts(NamedTuple):
-    """What checks want to know of samples and labels on one device, read in one transfer.
+    """Facts about samples and labels on one device that checks need, read in one transfer.
 
     :param missing: which samples are not finite, bool [N].
     :param least: of the labels; `most` the largest, `whole` whether they are whole numbers."""
@@ -37,7 +39,7 @@ class InputFacts(NamedTuple):
 
     @classmethod
     def of(cls, x: Any, y: Any) -> "InputFacts | None":
-        """Of tensors; None where one is none, is empty, or has numbers without an order."""
+        """The facts of tensors; None for arrays, empty tensors and numbers without an order."""
         tensors = [value for value in (x, y) if isinstance(value, torch.Tensor)]
         if len(tensors) < 2 or x.device != y.device or any(t.is_complex() for t in tensors):
             return None
@@ -45,27 +47,28 @@ class InputFacts(NamedTuple):
             return None
         y = y.detach()
         # As ART asks of scores, and as class indices must be.
-        whole = y.float().floor() == y.float().ceil() if is_rows(y) else y % 1 == 0
+        whole = y.float().floor() == y.float().ceil() if _is_rows(y) else y % 1 == 0
         facts = torch.stack([y.min().double(), y.max().double(), whole.all().double()])
         read = torch.cat([facts, _missing(x).double()]).cpu()
         least, most, integral = read[:3].tolist()
         return cls(read[3:].bool(), least, most, bool(integral))
 
 
-def is_rows(y: Any) -> bool:
-    """Whether labels are scores (N, K), and no class indices."""
+def _is_rows(y: Any) -> bool:
+    """True for scores (N, K), False for class indices."""
     return bool(y.ndim == 2 and y.shape[1] > 1)
 
 
 def with_finite_rows(
     x: Any, input_shape: tuple[int, ...], missing: torch.Tensor | None = None
 ) -> tuple[Any, torch.Tensor | None]:
-    """Samples as torch can take them, zeros where one is not finite; which these are, bool [N].
+    """Samples as torch can take them, with zeros for those that are not finite.
 
     Attacks of ART that divide by the length of a perturbation give such samples. A batch without a
     finite sample is accepted only from an attack.
 
-    :param missing: which are not finite, where that is known."""
+    :param missing: mask of samples that are not finite, bool [N], where it is known.
+    :return: the samples, and the mask, which is None where all samples are finite."""
     x = _checked_form(x, input_shape)
     missing = torch.as_tensor(_missing(x) if missing is None else missing, device="cpu")
     if not missing.any():
@@ -73,14 +76,14 @@ def with_finite_rows(
     if missing.all() and not _attacked():
         _refuse_infinite(x)
     if isinstance(x, torch.Tensor):
-        return filled(x, missing, 0), missing
+        return fill(x, missing, 0), missing
     x = x.copy()
     x[missing.numpy()] = 0
     return x, missing
 
 
-def filled(values: torch.Tensor, samples: torch.Tensor | None, value: float) -> torch.Tensor:
-    """The values [N, ...] with another in the place of those of some samples, bool [N].
+def fill(values: torch.Tensor, samples: torch.Tensor | None, value: float) -> torch.Tensor:
+    """The values [N, ...] with one value for the rows of some samples, bool [N].
 
     Under an expectation over transformation the values are several draws of each sample."""
     if samples is None:
@@ -119,7 +122,7 @@ def _refuse_infinite(x: Any) -> None:
 
 
 def _attacked() -> bool:
-    """Whether an attack of ART has called."""
+    """True if an attack of ART is among the callers."""
     callers = (frame.f_locals.get("self") for frame, _ in traceback.walk_stack(None))
     return any(isinstance(caller, ArtAttack) for caller in callers)
 
@@ -187,7 +190,7 @@ def check_labels(y: Any, samples: int, classes: int, facts: InputFacts | None = 
     require(fits, "y", expected, f"shape {tuple(y.shape)}", remedy)
     if len(y) == 0:
         return
-    indices = not is_rows(y)
+    indices = not _is_rows(y)
     low, high = (0, classes - 1) if indices else (-math.inf, math.inf)
     y = y.detach() if isinstance(y, torch.Tensor) else y
     least, most = (y.min(), y.max()) if facts is None else (facts.least, facts.most)
@@ -237,8 +240,8 @@ def check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> Non
     require(not several or len(input_shape) <= 3, "preprocessing", expected, got, remedy)
 
 
-def reaches_as_it_is(estimator: PyTorchClassifier) -> bool:
-    """Whether the network is given the samples without any preprocessing."""
+def lacks_preprocessing(estimator: PyTorchClassifier) -> bool:
+    """True if the network gets the samples as they are, without preprocessing."""
     return all(
         isinstance(operation, StandardisationMeanStd | StandardisationMeanStdPyTorch)
         and bool(np.all(operation.mean == 0) and np.all(operation.std == 1))
@@ -246,15 +249,40 @@ def reaches_as_it_is(estimator: PyTorchClassifier) -> bool:
     )
 
 
-def network_behind(argument: str, estimator: object, remedy: str) -> SpikingNetwork:
-    """The network of a classifier whose samples reach it as they are; ValueError for others.
+def require_network(argument: str, estimator: object, remedy: str) -> SpikingNetwork:
+    """The spiking network of a classifier without preprocessing; ValueError for others.
 
-    :param remedy: what to do about preprocessing, a sentence."""
+    :param remedy: sentence on what to do about preprocessing."""
     network = getattr(estimator, "model", None)
     if not isinstance(estimator, PyTorchClassifier) or not isinstance(network, SpikingNetwork):
         wrap = "Wrap a spiking network in PyTorchSpikingClassifier."
         got = type(estimator).__name__ if network is None else f"one of {type(network).__name__}"
         raise invalid(argument, "a classifier of a spiking network", got, wrap)
     expected = "a classifier without preprocessing"
-    require(reaches_as_it_is(estimator), argument, expected, "one with it", remedy)
+    require(lacks_preprocessing(estimator), argument, expected, "one with it", remedy)
     return network
+
+
+def use_card_of(network: nn.Module) -> AbstractContextManager[Any]:
+    """A context in which the CUDA device of the network, if it is on one, is the current one."""
+    device = device_of(network)
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
+
+
+def move_together(
+    device: torch.device,
+    network: nn.Module,
+    optimizer: torch.optim.Optimizer | None,
+    loss: object,
+    preprocessing: list[Any],
+) -> None:
+    """Move a network to a device, with its optimizer, loss and preprocessing operations."""
+    network.to(device)
+    if optimizer is not None:
+        # Loading casts the optimizer's state to the device of its parameters.
+        optimizer.load_state_dict(optimizer.state_dict())
+    if isinstance(loss, nn.Module):
+        loss.to(device)
+    for operation in preprocessing:
+        if hasattr(operation, "_device"):
+            operation._device = device

@@ -13,7 +13,7 @@ from torch import nn
 
 from art_snn.attacks import require_budget, require_measure
 from art_snn.checks import require, require_count, require_seed
-from art_snn.classifier.inputs import as_array, checked_samples, class_indices
+from art_snn.classifier.inputs import as_array, check_samples, class_indices
 from art_snn.findings import gradients, predictions
 from art_snn.findings.finding import Finding, Subject
 from art_snn.gradients import Native, short_name
@@ -36,7 +36,7 @@ def make_subject(
     **others: Any,
 ) -> AnySubject:
     """The subject of an examination; `others` are fields that are checked already."""
-    x = as_array(checked_samples(x, estimator.input_shape))
+    x = as_array(check_samples(x, estimator.input_shape))
     remedy = "Take some of the samples that are attacked."
     require(len(x), "x", "at least one sample", "none", remedy)
     measure = require_measure(norm)

@@ -1,5 +1,6 @@
 """Adversarial training through ART: an attack of ART crafts with any rule; a defence trains."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -11,15 +12,17 @@ from torch import Tensor
 from art_snn.attacks import Stage, craft_batch, parse_stage, require_budget
 from art_snn.attacks.balls import require_norm
 from art_snn.checks import require, require_number, set_fields, shown
-from art_snn.classifier import wrapped
-from art_snn.data.dataset import check_values, checked_range
+from art_snn.classifier import wrap
+from art_snn.data.dataset import check_values, require_range
 from art_snn.gradients import RGA, Gradient, resolve
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
-from art_snn.precision import require_attack_dtype
+from art_snn.precision import require_dtype
 from art_snn.training.defences import AT, Defence
-from art_snn.training.samples import Craft
+
+Craft = Callable[[Tensor, Tensor], Tensor]
+"""Samples [N, ...] and class indices [N] to adversarial samples [N, ...]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,15 +57,17 @@ class AdversarialTraining:
     def __post_init__(self) -> None:
         remedy = "1 trains on adversarial samples only."
         share = require_number("share", self.share, above=0, up_to=1, remedy=remedy)
-        limits = checked_range(self.value_range)
+        limits, norm = require_range(self.value_range), require_norm(self.norm)
+        eps, dtype = (
+            require_budget(norm, self.eps),
+            require_dtype("attack_dtype", self.attack_dtype),
+        )
         if not isinstance(self.defence, Defence):
             got = f"got {shown(self.defence)}. Give an instance, for example TRADES(beta=6)."
             raise TypeError(f"defence: expected a defence such as AT(), {got}")
-        set_fields(self, share=share, rule=resolve(self.rule, "rule"), value_range=limits)
-        norm = require_norm(self.norm)
-        set_fields(self, norm=norm, eps=require_budget(norm, self.eps))
-        set_fields(self, defence=self.defence.with_budget(self.eps, limits))
-        set_fields(self, attack_dtype=require_attack_dtype(self.attack_dtype))
+        defence, rule = self.defence.with_budget(eps, limits), resolve(self.rule, "rule")
+        set_fields(self, share=share, value_range=limits, norm=norm, eps=eps, attack_dtype=dtype)
+        set_fields(self, defence=defence, rule=rule)
         self.stage  # noqa: B018 (Complains about the attack, if anything does.)
         if not self.defence.attacks:
             self._refuse_attack()
@@ -94,9 +99,9 @@ class AdversarialTraining:
             require(got == value, argument, expected, repr(got), "Leave it out.")
 
     def describe(self) -> str:
-        """Attack and rule, in words."""
+        """Attack and rule as text."""
         if not self.defence.attacks:
-            return f"any attack within {self.defence.describe_budget()}"
+            return f"any attack within eps {self.eps:.4g}"
         how = "" if self.attack_dtype is None else f", crafted in {self.attack_dtype}"
         return f"{self.attack}, eps {self.eps:.4g}{how} by {self.rule!r}"
 
@@ -107,14 +112,14 @@ class AdversarialTraining:
                 pass
 
     def against(self, network: SpikingNetwork, shape: tuple[int, ...], classes: int) -> Craft:
-        """What crafts against the network as it is at every call, and leaves it so.
+        """A function that crafts against the network as it is at each call; keeps mode and rule.
 
         :param shape: of one sample.
         :raises ValueError: for the rule; when called, for samples outside the value range."""
         self.check(network)
         with modes_kept(network):
             device = "cpu" if device_of(network).type == "cpu" else "gpu"
-            classifier = wrapped(network, shape, classes, self.value_range, device)
+            classifier = wrap(network, shape, classes, self.value_range, device)
         stage = self.stage
 
         def craft(x: Tensor, y: Tensor) -> Tensor:

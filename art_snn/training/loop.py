@@ -10,23 +10,19 @@ import torch
 from torch import Tensor
 
 from art_snn.checkpoint import check_weights
-from art_snn.checks import require
+from art_snn.checks import invalid, require
+from art_snn.classifier.inputs import as_array, refuse_masked
+from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
+from art_snn.passes import modes_kept
 from art_snn.progress import Progress
 from art_snn.seeding import seeded
 from art_snn.state import to_device
 from art_snn.team import ALONE, Team
+from art_snn.training.adversarial import AdversarialTraining, Craft
 from art_snn.training.defences import AT, Defence, Learner
 from art_snn.training.recipe import Recipe
-from art_snn.training.samples import (
-    Adversary,
-    Craft,
-    Validation,
-    check_pairs,
-    copy_tensor,
-    count_classes,
-)
-from art_snn.training.state import Epoch, State
+from art_snn.training.state import Epoch, State, Validation
 from art_snn.training.together import (
     check_team,
     own_draws,
@@ -44,7 +40,7 @@ def train(
     resume: str | Path | None = None,
     *,
     validation: Validation | None = None,
-    adversary: Adversary | None = None,
+    adversary: AdversarialTraining | None = None,
     team: Team = ALONE,
     verbose: bool = True,
 ) -> list[Epoch]:
@@ -59,8 +55,8 @@ def train(
     :param recipe: optimizer, schedule and augmentation; what it leaves open is fitted to x.
     :param resume: file for the state after every epoch; where it exists training goes on from it.
     :param validation: samples that choose the best epoch.
-    :param adversary: crafts the samples of every step and of validation, and has the defence, such
-        as :class:`art_snn.training.AdversarialTraining`; None trains on the samples themselves.
+    :param adversary: crafts the samples of every step and of validation, and has the defence; None
+        trains on the samples themselves.
     :param team: processes with the same arguments, which take a share of every batch each and have
         the same weights after every step. Only the leading one reads and writes the file.
     :param verbose: show a bar on a terminal, otherwise a line per epoch.
@@ -71,25 +67,25 @@ def train(
     :raises ValueError: before anything is trained, where samples, labels, recipe, network,
         processes and defence do not fit each other. Later, when the loss or a weight is no longer
         finite; earlier epochs are kept."""
-    check_pairs("x, y", x, y)
+    _check_pairs("x, y", x, y)
     defence = AT() if adversary is None else adversary.defence
     recipe = defence.fit_recipe(recipe.fit_to(x.shape[1:]))
     recipe.check_samples(x.shape[1:])
     defence.check(network)
-    check_team(team, network, recipe, len(x))
+    team.on_leader(partial(check_team, team, network, recipe, len(x)))
     if validation is not None:
-        check_pairs("validation", validation.x, validation.y)
-    classes = count_classes(network, x, y, validation, recipe.seed)
+        _check_pairs("validation", *validation)
+    classes = _count_classes(network, x, y, validation, recipe.seed)
     craft = None
     if adversary is not None and defence.attacks:
         craft = adversary.against(network, x.shape[1:], classes)
     state = State(network, recipe, x, y, validation, adversary, team)
     state.resume(resume)
-    samples, labels = copy_tensor(x), copy_tensor(y).long()
+    samples, labels = _copy_tensor(x), _copy_tensor(y).long()
     batches, done = -(-len(x) // recipe.batch_size), len(state.history)
-    words = "Training" if craft is None else "Adversarial training"
+    title = "Training" if craft is None else "Adversarial training"
     shown: dict[str, Any] = {"unit": "batches", "verbose": team.leads and verbose, "summary": False}
-    with Progress(words, recipe.epochs * batches, done=done * batches, **shown) as progress:
+    with Progress(title, recipe.epochs * batches, done=done * batches, **shown) as progress:
         for epoch in range(done, recipe.epochs):
             with seeded(recipe.seed * 100_003 + epoch):
                 loss = _pass(state, samples, labels, craft, progress)
@@ -97,19 +93,16 @@ def train(
                 score = None
                 if validation is not None and defence.rates(state.share()):
                     with own_draws(team, recipe.seed, epoch, batches):
-                        batch = recipe.batch_size
-                        score = accuracy(network, validation, batch, craft, team, defence)
+                        how = recipe.batch_size, craft, team, defence
+                        score = accuracy(network, validation, *how)
             state.finish(Epoch(epoch + 1, loss, score))
             team.on_leader(partial(state.save, resume))
-            progress.step(_words(state.history[-1], recipe.epochs))
-    state.restore_best()
+            rated = "" if score is None else f", validation {100 * score:.1f} %"
+            progress.step(f"epoch {epoch + 1} of {recipe.epochs}, loss {loss:.3f}{rated}")
+    if state.best is not None:
+        network.load_state_dict(state.best)
     network.eval()
     return state.history
-
-
-def _words(epoch: Epoch, epochs: int) -> str:
-    score = "" if epoch.validation is None else f", validation {100 * epoch.validation:.1f} %"
-    return f"epoch {epoch.number} of {epochs}, loss {epoch.loss:.3f}{score}"
 
 
 def _pass(
@@ -164,17 +157,58 @@ def accuracy(
     A defence may count others: IBP counts those that are certified.
 
     :param network: in the mode that it has.
-    :param craft: what :meth:`Adversary.against` gives.
+    :param craft: attacks the samples first, made by :meth:`AdversarialTraining.against`.
     :param team: processes that classify a share each.
     :raises ValueError: without any sample, or for labels that are no class indices [N]."""
-    check_pairs("samples", samples.x, samples.y)
+    _check_pairs("samples", *samples)
     learner = Learner(network=network)
     correct: int | Tensor = 0
     for start in range(0, len(samples.x), batch_size):
-        x = own_share(team, copy_tensor(samples.x[start : start + batch_size]))
-        y = own_share(team, copy_tensor(samples.y[start : start + batch_size])).long()
+        x = own_share(team, _copy_tensor(samples.x[start : start + batch_size]))
+        y = own_share(team, _copy_tensor(samples.y[start : start + batch_size])).long()
         if not len(x):
             continue
         x = x if craft is None else craft(x, y)
         correct += defence.correct(learner, x, to_device(y, learner.device)).sum()
     return sum(team.gather(int(correct))) / len(samples.x)
+
+
+def _check_pairs(argument: str, x: np.ndarray, y: np.ndarray) -> None:
+    """Refuse anything but numpy arrays of finite samples and as many class indices."""
+    for array in (x, y):
+        if not isinstance(array, np.ndarray):
+            raise TypeError(f"{argument}: expected numpy arrays, got {type(array).__name__}.")
+        refuse_masked(argument, array)
+    if not x.ndim or not len(x) or y.shape[:1] != x.shape[:1]:
+        expected = "as many labels as samples, and at least one"
+        got = f"{len(x) if x.ndim else 0} samples and {len(y) if y.ndim else 0} labels"
+        raise invalid(argument, expected, got, "Give one class index per sample.")
+    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
+        got = f"{y.dtype} of shape {list(y.shape)}, from {y.min():g}"
+        remedy = "Turn one-hot rows into indices: y.argmax(1)."
+        raise invalid(argument, "class indices [N] from 0 as labels", got, remedy)
+    remedy = "Clean the data, for instance by numpy.nan_to_num."
+    require(np.isfinite(x).all(), argument, "finite values", "NaN or infinity", remedy)
+
+
+def _count_classes(
+    network: SpikingNetwork, x: np.ndarray, y: np.ndarray, validation: Validation | None, seed: int
+) -> int:
+    """Number of classes of the network, from a pass of one sample; refuses what does not fit it."""
+    with seeded(seed), torch.no_grad(), modes_kept(network):
+        classes = network.eval()(_copy_tensor(x[:1]).to(device_of(network))).shape[1]
+    held = {} if validation is None else {"validation": validation.y}
+    expected = f"labels from 0 to {classes - 1}, since the network has {classes} classes"
+    for argument, labels in ({"x, y": y} | held).items():
+        largest, remedy = labels.max(), "Build the network with more classes."
+        require(largest < classes, argument, expected, largest, remedy)
+    if validation is not None:
+        shape, got = list(x.shape[1:]), list(validation.x.shape[1:])
+        expected = f"samples of shape {shape}, as the training samples"
+        require(got == shape, "validation", expected, got, "Bring all samples to one size.")
+    return int(classes)
+
+
+def _copy_tensor(array: np.ndarray) -> Tensor:
+    """A copy as a tensor in torch's usual layout; torch itself takes no negative strides."""
+    return torch.tensor(as_array(array), device="cpu")

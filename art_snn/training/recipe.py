@@ -13,17 +13,17 @@ from torchvision.transforms import v2
 from art_snn.checks import (
     require,
     require_choice,
+    require_count,
     require_number,
     require_seed,
     require_whole,
-    set_counts,
     set_fields,
 )
-from art_snn.precision import require_train_dtype
+from art_snn.precision import require_dtype
 
-PUBLISHED_SIDE = 32
+_PUBLISHED_SIDE = 32
 
-OPTIMIZERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+_OPTIMIZERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "sgd": {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4},
         "adam": {"learning_rate": 1e-3, "weight_decay": 0.0},
@@ -31,7 +31,7 @@ OPTIMIZERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 )
 """Numbers of each optimizer where nothing else is asked for."""
 
-BOUNDS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+_BOUNDS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "learning_rate": {"above": 0.0, "within": (0.0, 100.0)},
         "momentum": {"at_least": 0.0, "below": 1.0},
@@ -45,7 +45,7 @@ class Recipe:
     """How weights are trained; by default as in table S1 of Bu et al. (CVPR 2023, supplement).
 
     Cross entropy; the learning rate falls along a cosine to zero, step by step. torchvision crops,
-    flips and cuts out, drawn anew for every sample; all frames of an event recording share a draw.
+    flips and cuts out, drawn for every sample; all frames of an event recording share a draw.
     Its hole (RandomErasing) lies inside the image; that of DeVries and Taylor (2017) may stick out.
 
     :param epochs: passes over the samples.
@@ -88,15 +88,17 @@ class Recipe:
 
     def __post_init__(self) -> None:
         remedy = "The papers train by SGD."
-        require_choice("optimizer", self.optimizer, OPTIMIZERS, remedy=remedy)
-        usual, expected = OPTIMIZERS[self.optimizer], f"None for {self.optimizer}, which has none"
+        require_choice("optimizer", self.optimizer, _OPTIMIZERS, remedy=remedy)
+        usual, expected = _OPTIMIZERS[self.optimizer], f"None for {self.optimizer}, which has none"
         suits = "momentum" in usual or self.momentum is None
         require(suits, "momentum", expected, self.momentum, "Leave it out.")
-        set_counts(self, "epochs", "batch_size")
+        for name in ("epochs", "batch_size"):
+            count, remedy = getattr(self, name), "Use a whole number from 1."
+            set_fields(self, **{name: require_count(name, count, remedy=remedy)})
         set_fields(self, left_open=frozenset(k for k in usual if getattr(self, k) is None))
         for name, value in usual.items():
             number = value if getattr(self, name) is None else getattr(self, name)
-            number = require_number(name, number, **BOUNDS[name], remedy="See table S1.")
+            number = require_number(name, number, **_BOUNDS[name], remedy="See table S1.")
             set_fields(self, **{name: number})
         for name, remedy in {"crop_padding": "0 leaves it out.", "cutout": "0 is none."}.items():
             if (value := getattr(self, name)) is not None:
@@ -105,14 +107,19 @@ class Recipe:
         require(flips, "flip", "True or False", repr(self.flip), "False keeps sides.")
         flip, dtype = None if self.flip is None else bool(self.flip), self.train_dtype
         seed = require_seed("seed", self.seed)
-        set_fields(self, seed=seed, flip=flip, train_dtype=require_train_dtype(dtype))
+        set_fields(
+            self,
+            seed=seed,
+            flip=flip,
+            train_dtype=require_dtype("train_dtype", dtype, ["bfloat16"]),
+        )
 
     def fit_to(self, shape: tuple[int, ...], mirrored: bool = True) -> "Recipe":
-        """The same with the augmentation that is left open fitted to samples of that shape.
+        """This recipe, with open augmentation fitted to samples of that shape.
 
-        `mirrored` says whether mirrored samples still are of their class."""
+        :param mirrored: True if mirrored samples are still of their class."""
         image = len(shape) >= 3
-        side = min(shape[-2:]) / PUBLISHED_SIDE if image else 0.0
+        side = min(shape[-2:]) / _PUBLISHED_SIDE if image else 0.0
         usual: dict[str, Any] = {"crop_padding": round(4 * side), "cutout": round(16 * side)}
         usual["flip"] = image and mirrored
         fitted = replace(self, **{k: v for k, v in usual.items() if getattr(self, k) is None})
@@ -121,7 +128,7 @@ class Recipe:
 
     def build_optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
         """The optimizer of the weights."""
-        numbers: dict[str, Any] = {k: getattr(self, k) for k in OPTIMIZERS[self.optimizer]}
+        numbers: dict[str, Any] = {k: getattr(self, k) for k in _OPTIMIZERS[self.optimizer]}
         kind = torch.optim.SGD if self.optimizer == "sgd" else torch.optim.Adam
         return kind(parameters, lr=numbers.pop("learning_rate"), **numbers)
 
@@ -131,7 +138,16 @@ class Recipe:
             return samples
         # torchvision draws on torch's default device.
         with samples.device:
-            transform = self._transform(samples.shape[-2], samples.shape[-1])
+            height, width = samples.shape[-2:]
+            transforms: list[v2.Transform] = []
+            if self.crop_padding:
+                transforms.append(v2.RandomCrop((height, width), padding=self.crop_padding))
+            if self.flip:
+                transforms.append(v2.RandomHorizontalFlip())
+            if self.cutout:
+                share = self.cutout**2 / (height * width)
+                transforms.append(v2.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0)))
+            transform = v2.Compose(transforms)
             return torch.stack([transform(sample) for sample in samples])
 
     def check_samples(self, shape: tuple[int, ...]) -> None:
@@ -144,14 +160,3 @@ class Recipe:
         remedy = "Leave it open to have it scaled; 0 is none."
         fits = not self.cutout or self.cutout < min(shape[-2:])
         require(fits, "cutout", expected, self.cutout, remedy)
-
-    def _transform(self, height: int, width: int) -> v2.Transform:
-        transforms: list[v2.Transform] = []
-        if self.crop_padding:
-            transforms.append(v2.RandomCrop((height, width), padding=self.crop_padding))
-        if self.flip:
-            transforms.append(v2.RandomHorizontalFlip())
-        if self.cutout:
-            share = self.cutout**2 / (height * width)
-            transforms.append(v2.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0)))
-        return v2.Compose(transforms)

@@ -1,24 +1,30 @@
-"""Everything that a training run would lose when it is killed, and the file that keeps it."""
+"""A training run: what it trains on, its epochs, and the file from which it resumes."""
 
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from art_snn.checkpoint import CheckpointError, misfits, network_identity
 from art_snn.checks import first_line
 from art_snn.files import corruption, digest, write_tensors
 from art_snn.network import SpikingNetwork
 from art_snn.team import ALONE, Team
+from art_snn.training.adversarial import AdversarialTraining
 from art_snn.training.defences import AT
 from art_snn.training.recipe import Recipe
-from art_snn.training.samples import Adversary, Validation
 
-Progress = dict[str, Any]
+
+class Validation(NamedTuple):
+    """Samples [N, ...] and class indices [N] that choose the best epoch: never the test set."""
+
+    x: np.ndarray
+    y: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,7 @@ class Epoch:
     validation: float | None = None
 
 
-def best(history: Sequence[Epoch]) -> Epoch | None:
+def best_epoch(history: Sequence[Epoch]) -> Epoch | None:
     """The first epoch of the highest validation accuracy; None without validation samples."""
     rated = [epoch for epoch in history if epoch.validation is not None]
     return max(rated, key=lambda epoch: (epoch.validation or 0.0, -epoch.number), default=None)
@@ -53,7 +59,7 @@ class State:
         x: np.ndarray,
         y: np.ndarray,
         validation: Validation | None,
-        adversary: Adversary | None,
+        adversary: AdversarialTraining | None,
         team: Team = ALONE,
     ) -> None:
         self.network, self.recipe, self.team = network, recipe, team
@@ -63,12 +69,12 @@ class State:
             self.optimizer, recipe.epochs * -(-len(x) // recipe.batch_size)
         )
         self.history: list[Epoch] = []
-        self.best: dict[str, torch.Tensor] | None = None
+        self.best: dict[str, Tensor] | None = None
         self.run = repr(recipe)
         self.run += "" if adversary is None else f" against {adversary!r}"
         self.run += "" if validation is None else ", best by validation samples"
         self.run += f", by {team.size} processes" if team.size > 1 else ""
-        held = () if validation is None else (validation.x, validation.y)
+        held = validation or ()
         self.samples = digest([a.shape for a in (x, y, *held)], x, y, *held)
         # Weights do not show decay, threshold, reset, encoding and code.
         self.form = digest((*network_identity(network), network.training_gradient))
@@ -80,16 +86,11 @@ class State:
     def finish(self, epoch: Epoch) -> None:
         """Add an epoch, and keep its weights when none was better."""
         self.history.append(epoch)
-        if best(self.history) is epoch:
+        if best_epoch(self.history) is epoch:
             weights = self.network.state_dict()
             self.best = {name: tensor.detach().clone() for name, tensor in weights.items()}
 
-    def restore_best(self) -> None:
-        """Give the network the best weights, where validation samples chose some."""
-        if self.best is not None:
-            self.network.load_state_dict(self.best)
-
-    def progress(self) -> Progress:
+    def progress(self) -> dict[str, Any]:
         """All that another process needs to go on."""
         return {
             "run": self.run,
@@ -128,7 +129,7 @@ class State:
         try:
             if spoilt := corruption(Path(file)):
                 raise _other("the state of this training run", f"{file}, which {spoilt}", file)
-            progress: Progress = torch.load(file, map_location="cpu", weights_only=True)
+            progress: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
             if progress["run"] != self.run:
                 raise _other(f"a run of {self.run}", f"one of {progress['run']}", file)
             if progress["samples"] != self.samples:
@@ -151,7 +152,7 @@ class State:
             got = f"{file}, which cannot be resumed ({reason})"
             raise _other("the state of this training run", got, file) from error
 
-    def _go_on(self, progress: Progress) -> None:
+    def _go_on(self, progress: dict[str, Any]) -> None:
         history = [Epoch(**epoch) for epoch in progress["history"]]
         self.optimizer.load_state_dict(progress["optimizer"])
         self.schedule.load_state_dict(progress["schedule"])

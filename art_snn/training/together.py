@@ -16,14 +16,23 @@ from art_snn.team import Team
 from art_snn.training.recipe import Recipe
 
 
-def check_batches(team: Team, recipe: Recipe, samples: int) -> None:
-    """Refuse batches without a sample for every process, the last one of an epoch included."""
+def check_team(team: Team, network: nn.Module, recipe: Recipe, samples: int) -> None:
+    """Refuse what several processes cannot train together.
+
+    :raises ValueError: for a batch, the last one of an epoch included, without a sample for every
+        process, or batch norms of another class than torch's, whose statistics are not shared."""
+    if team.size == 1:
+        return
     size = min(recipe.batch_size, samples)
     last = samples % size or size
     expected = f"batches with a sample for every one of {team.size} processes"
     got = f"{recipe.batch_size}, so that the last batch of {samples} samples has {last}"
     remedy = "Take another one, or fewer processes."
     require(last >= team.size, "batch_size", expected, got, remedy)
+    for name, norm in network.named_modules():
+        same = not isinstance(norm, _BatchNorm) or type(norm).forward is _BatchNorm.forward
+        got, remedy = f"{name}, a {type(norm).__name__}", "Train it in one process."
+        require(same, "network", "batch norms of torch for several processes", got, remedy)
 
 
 def own_share(team: Team, batch: Tensor) -> Tensor:
@@ -44,37 +53,16 @@ def own_draws(team: Team, *place: int) -> Iterator[None]:
 
 
 def sum_gradients(team: Team, weights: Iterable[Tensor], loss: float) -> float:
-    """Sum a loss and the gradients that weights have over the processes; returns the loss.
+    """Sum a loss and the gradients of weights over the processes; returns the sum of losses.
 
     All processes have the same bits afterwards. DistributedDataParallel would hook the weights
     while an attack differentiates the network, and expects one forward pass per step."""
     if team.size == 1:
         return loss
-    kinds: dict[torch.dtype, list[Tensor]] = {}
     for weight in weights:
         if weight.grad is not None:
-            kinds.setdefault(weight.grad.dtype, []).append(weight.grad)
-    for gradients in kinds.values():
-        flat = team.all_reduce(torch.cat([gradient.flatten() for gradient in gradients]))
-        sums = torch.split(flat, [gradient.numel() for gradient in gradients])
-        for gradient, whole in zip(gradients, sums, strict=True):
-            gradient.copy_(whole.view_as(gradient))
+            weight.grad.copy_(team.all_reduce(weight.grad.contiguous()))
     return float(team.all_reduce(torch.tensor(loss, dtype=torch.float64, device="cpu")))
-
-
-def check_team(team: Team, network: nn.Module, recipe: Recipe, samples: int) -> None:
-    """Refuse, in all processes, what several of them cannot train."""
-    if team.size > 1:
-        team.on_leader(lambda: check_batches(team, recipe, samples))
-        team.on_leader(lambda: check_norms(network))
-
-
-def check_norms(network: nn.Module) -> None:
-    """Refuse batch norms of another class than torch's, whose statistics no team can share."""
-    for name, norm in network.named_modules():
-        same = not isinstance(norm, _BatchNorm) or type(norm).forward is _BatchNorm.forward
-        got, remedy = f"{name}, a {type(norm).__name__}", "Train it in one process."
-        require(same, "network", "batch norms of torch for several processes", got, remedy)
 
 
 @contextmanager
@@ -85,12 +73,12 @@ def synchronise_norms(network: nn.Module, team: Team) -> Iterator[None]:
     with ExitStack() as stack:
         for norm in network.modules() if team.size > 1 else ():
             if isinstance(norm, _BatchNorm) and norm.training:
-                vars(norm)["forward"] = partial(_normalised, norm, team)
+                vars(norm)["forward"] = partial(_normalise, norm, team)
                 stack.callback(vars(norm).pop, "forward")
         yield
 
 
-class _Summed(torch.autograd.Function):
+class _Sum(torch.autograd.Function):
     """The sum over all processes; its gradient is that of all their losses."""
 
     @staticmethod
@@ -103,7 +91,7 @@ class _Summed(torch.autograd.Function):
         return None, ctx.team.all_reduce(gradients[0].clone(memory_format=torch.contiguous_format))
 
 
-def _normalised(norm: _BatchNorm, team: Team, x: Tensor) -> Tensor:
+def _normalise(norm: _BatchNorm, team: Team, x: Tensor) -> Tensor:
     """[N, C, ...] of this process, normalised by the moments over all; differentiable by all.
 
     They are sums of values and of squared deviations: differences of large sums lose digits. In
@@ -114,13 +102,14 @@ def _normalised(norm: _BatchNorm, team: Team, x: Tensor) -> Tensor:
     shape = [1, -1, *[1] * (x.ndim - 2)]
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
     count = wide.new_tensor([wide.numel() / wide.shape[1]])
-    totals = _Summed.apply(team, torch.cat([wide.sum(axes), count]))  # type: ignore[no-untyped-call]
+    totals = _Sum.apply(team, torch.cat([wide.sum(axes), count]))  # type: ignore[no-untyped-call]
     count = totals[-1].detach()
     mean = totals[:-1] / count
     centred = wide - mean.view(shape)
-    squares = _Summed.apply(team, centred.square().sum(axes))  # type: ignore[no-untyped-call]
+    squares = _Sum.apply(team, centred.square().sum(axes))  # type: ignore[no-untyped-call]
     variance = squares / count
-    _track(norm, mean.detach(), variance.detach() * count / (count - 1))
+    if norm.track_running_stats:
+        _track(norm, mean.detach(), variance.detach() * count / (count - 1))
     y = centred * torch.rsqrt(variance + norm.eps).view(shape)
     if norm.affine:
         y = y * norm.weight.view(shape) + norm.bias.view(shape)
@@ -130,8 +119,6 @@ def _normalised(norm: _BatchNorm, team: Team, x: Tensor) -> Tensor:
 
 @torch.no_grad()
 def _track(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
-    if not norm.track_running_stats:
-        return
     assert norm.num_batches_tracked is not None
     norm.num_batches_tracked.add_(1)
     share = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum

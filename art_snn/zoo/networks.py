@@ -27,7 +27,7 @@ from art_snn.checks import (
     require_kind,
     shown,
 )
-from art_snn.classifier import PyTorchSpikingClassifier, wrapped
+from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Source
 from art_snn.network import SpikingNetwork
 from art_snn.zoo.entry import FIRST, MANIFEST, Manifest, ZooData, ZooEntry, from_text
@@ -63,7 +63,7 @@ def load(name: str) -> SpikingNetwork:
     about = entry(name)
     channels, *sides = about.input_shape[-3:]
     form: dict[str, Any] = {"in_channels": channels, "image_size": tuple(sides)}
-    network = about.architecture.made(classes=about.classes, **form)
+    network = about.architecture.build(classes=about.classes, **form)
     checkpoint.load(network, local_file(about))
     return network.eval()
 
@@ -74,7 +74,7 @@ def classifier(name: str, device: str = "gpu") -> PyTorchSpikingClassifier:
     :param device: gpu, which is cpu where there is none; or cpu."""
     about = entry(name)
     limits = data_set(about.data).value_range
-    return wrapped(load(name), about.input_shape, about.classes, limits, device)  # type: ignore[no-any-return]
+    return wrap(load(name), about.input_shape, about.classes, limits, device)  # type: ignore[no-any-return]
 
 
 def samples(name: str) -> tuple[np.ndarray, np.ndarray]:

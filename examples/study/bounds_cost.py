@@ -15,7 +15,7 @@ import torch
 
 from art_snn.app.machine import measure_medians, measure_peak, set_threads
 from art_snn.bounds import certify_bounds
-from art_snn.classifier import wrapped
+from art_snn.classifier import wrap
 from art_snn.models import MODELS
 
 SIDE, SAMPLES, REPEATS = 32, 32, 9
@@ -28,7 +28,7 @@ def calls(model: str, width: float, steps: int, count: int = SAMPLES) -> dict[st
     torch.manual_seed(0)
     x = np.random.default_rng(0).random((SAMPLES, 3, SIDE, SIDE), dtype=np.float32)
     network = MODELS[model](width=width, steps=steps).eval()
-    classifier = wrapped(network, x.shape[1:], 10, (0.0, 1.0), "cpu")
+    classifier = wrap(network, x.shape[1:], 10, (0.0, 1.0), "cpu")
     y = classifier.predict(x, batch_size=SAMPLES).argmax(1)
     x, y = x[:count], y[:count]
     return {

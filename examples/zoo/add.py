@@ -22,7 +22,7 @@ from art_snn.app.report.evaluation import Evaluation, read_evaluation
 from art_snn.app.report.verdict import verdicts
 from art_snn.app.results import read_result
 from art_snn.checks import require
-from art_snn.classifier import PyTorchSpikingClassifier, wrapped
+from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset, Source
 from art_snn.files import atomic_write, digest, write_arrays, write_text
 from art_snn.metrics import Share
@@ -217,9 +217,9 @@ def _classifier(
         noted |= {"model": addition.model}
     if addition.steps is not None:
         noted |= {"steps": addition.steps}
-    architecture = Architecture().filled(noted).on(data)
-    network = architecture.build(data)
-    return wrapped(network, data.input_shape, data.classes, data.value_range, "cpu"), architecture
+    architecture = Architecture().fill(noted).fit_to(data)
+    network = architecture.build_for(data)
+    return wrap(network, data.input_shape, data.classes, data.value_range, "cpu"), architecture
 
 
 def _standard(addition: Addition, data: Dataset, entry: ZooEntry) -> tuple[Standard, ...]:
@@ -227,9 +227,9 @@ def _standard(addition: Addition, data: Dataset, entry: ZooEntry) -> tuple[Stand
     if addition.evaluation is None:
         return ()
     evaluation: Evaluation = read_evaluation(addition.evaluation).evaluation
-    network = entry.architecture.build(data)
+    network = entry.architecture.build_for(data)
     checkpoint.load(network, addition.output / entry.file)
-    classifier = wrapped(network.eval(), data.input_shape, data.classes, data.value_range, "cpu")
+    classifier = wrap(network.eval(), data.input_shape, data.classes, data.value_range, "cpu")
     remedy = f"Evaluate it: art-snn evaluate --model zoo:{entry.name}."
     same = evaluation.provenance.weights == weights_digest(classifier)
     require(same, "evaluation", f"one of {entry.name}", "one of other weights", remedy)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from art_snn import LIF, Poisson, PyTorchSpikingClassifier, SpikingNetwork, TimeDistributed as Timed
-from art_snn.classifier import wrapped
+from art_snn.classifier import wrap
 from art_snn.gradients.base import simulation
 from tests.conftest import varied
 
@@ -40,7 +40,7 @@ def classifier(
     layers: list[nn.Module], pixels: int, classes: int, steps: int
 ) -> PyTorchSpikingClassifier:
     network = SpikingNetwork(layers, encoder=Poisson(steps))
-    return wrapped(network, (pixels,), classes, (0.0, 1.0), "cpu")
+    return wrap(network, (pixels,), classes, (0.0, 1.0), "cpu")
 
 
 def answers(classifier: PyTorchSpikingClassifier, pixels: int, steps: int) -> np.ndarray:

@@ -11,8 +11,9 @@ from torch import nn
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.team import Team
 from art_snn.training import Recipe
-from art_snn.training.together import check_batches, check_norms, own_draws, own_share
+from art_snn.training.together import check_team, own_draws, own_share
 from tests.jobs import Job
+from tests.training.runs import build
 
 TWO = Team(size=2)
 
@@ -128,11 +129,11 @@ def test_shares_are_the_whole_batch_and_differ_by_one_sample_at_most():
 
 @pytest.mark.parametrize(("batch", "samples"), [(1, 10), (8, 9), (8, 1), (2, 7)])
 def test_a_batch_of_fewer_samples_than_processes_is_refused(batch, samples):
-    check_batches(Team(), Recipe(batch_size=batch), samples)
+    check_team(Team(), build(), Recipe(batch_size=batch), samples)
     with pytest.raises(ValueError, match=rf"^batch_size: .*2 processes.* {samples} .*has 1"):
-        check_batches(TWO, Recipe(batch_size=batch), samples)
+        check_team(TWO, build(), Recipe(batch_size=batch), samples)
     for size, count in ((8, 16), (8, 10), (8, 2), (3, 5)):
-        check_batches(TWO, Recipe(batch_size=size), count)
+        check_team(TWO, build(), Recipe(batch_size=size), count)
 
 
 def test_draws_are_a_process_s_own_and_leave_those_after_them_alone():
@@ -158,6 +159,7 @@ class Other(nn.BatchNorm1d):
 
 def test_a_batch_norm_that_computes_otherwise_is_refused():
     layers = [Timed(nn.Linear(2, 2), nn.BatchNorm1d(2)), LIF(), Timed(Other(2))]
-    check_norms(nn.Sequential(*layers[:2]))
+    recipe, network = Recipe(batch_size=2), SpikingNetwork(layers, Direct(1))
+    check_team(Team(), network, recipe, 8)
     with pytest.raises(ValueError, match=r"^network: expected batch norms .*layers\.2\.module\.0"):
-        check_norms(SpikingNetwork(layers, Direct(1)))
+        check_team(TWO, network, recipe, 8)

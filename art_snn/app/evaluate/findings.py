@@ -36,7 +36,7 @@ from art_snn.seeding import seeded
 
 
 def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
-    """What is examined before the attacks, by what it is about, in the order of reading."""
+    """Examinations before the attacks, by what they are about, in the order of reading."""
     settings = target.settings
     if not settings.examined:
         return {}
@@ -99,13 +99,13 @@ def _examined_attacks(target: Target) -> list[Plan]:
     """The attack next to the plan, with each rule, where it takes a budget and the samples."""
     stage = target.single_stage(target.budgets[0])
     images = target.x.ndim == 4 or not issubclass(stage.attack, SquareAttack)
-    fits = target.measure != SHIFT and stage.kind.bounded and images
+    fits = target.measure != SHIFT and stage.bounded and images
     return list(target.single_plans(target.budgets[0])) if fits else []
 
 
 def find_searches(plans: Iterable[Plan]) -> set[str]:
     """The ids of the stages that ask no network for gradients."""
-    return {one.id for plan in plans for one in plan.stages if not one.kind.by_gradients}
+    return {one.id for plan in plans for one in plan.stages if one.searches}
 
 
 def trial_findings(trials: Sequence[Trial], searches: Collection[str]) -> Iterator[Finding]:
@@ -186,7 +186,7 @@ def _applied(target: Target, plan: Plan) -> dict[str, str]:
     """The remedies that the plan has applied to the network, by their ids, and what it did."""
     stages = target.select_stages(plan).stages
     rules = {stage.rule for stage in stages if stage.rule}
-    searches = [stage.attack.__name__ for stage in stages if not stage.kind.by_gradients]
+    searches = [stage.attack.__name__ for stage in stages if stage.searches]
     transfers = target.sources and any(stage.transfer for stage in stages)
     losses = {stage.options.get("loss_type") for stage in stages}
     work = {

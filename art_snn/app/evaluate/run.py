@@ -19,7 +19,7 @@ from art_snn.progress import Progress, duration, log_line
 from art_snn.team import Team
 
 _TOOK = "took"
-"""What the seconds that a block took are called in it."""
+"""Name of the seconds that a block took, in its content."""
 
 
 def run(settings: Evaluate) -> EvaluationResult | None:
@@ -33,9 +33,8 @@ def run(settings: Evaluate) -> EvaluationResult | None:
         target = Target.resolve(settings, team)
         key = team.leader_first(lambda: target.key)
         same, remedy = {*team.gather(key)} == {key}, "Start them all from one state of the code."
-        team.on_leader(
-            lambda: require(same, "model", "the same in every process", "several", remedy)
-        )
+        expected = "the same in every process"
+        team.on_leader(lambda: require(same, "model", expected, "several", remedy))
         store = Store(settings.output / "blocks", key)
         title = target.subject.describe(target.data, target.classifier.model)
         evaluation = team.on_leader(partial(finished, target, key))
@@ -47,13 +46,9 @@ def run(settings: Evaluate) -> EvaluationResult | None:
             took = [store.read(unit.name).get(_TOOK, 0.0) for unit in units if team.leads]
             evaluation = team.on_leader(partial(assemble, target, title, store, sum(took)))
         entry = target.subject.entry
-        result = EvaluationResult(
-            evaluation,
-            files_of(target, evaluation),
-            () if entry is None else entry.standard,
-            settings.fail_under or 0.0,
-            settings.strict,
-        )
+        records = () if entry is None else entry.standard
+        files, limits = files_of(target, evaluation), (settings.fail_under or 0.0, settings.strict)
+        result = EvaluationResult(evaluation, files, records, *limits)
         team.on_leader(lambda: result.save(settings.output))
         rmtree(store.folder, ignore_errors=True)
         return result if team.leads else None
@@ -88,7 +83,7 @@ def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
 
 
 class EvaluationProgress:
-    """What an evaluation shows while it runs: a bar over its units, and a line per step.
+    """The progress of an evaluation, as it is shown: a bar over its units, and a line per step.
 
     :param units: all, in the order of their steps.
     :param done: names of those that were done before."""
@@ -122,7 +117,7 @@ class EvaluationProgress:
 
 
 def _describe_step(contents: Sequence[Content]) -> str:
-    """What a step achieved, by the contents of its blocks, and how long it took."""
+    """The achievement of a step in words, by the contents of its blocks, and how long it took."""
     took = duration(sum(content.get(_TOOK, 0.0) for content in contents))
     if "findings" in contents[0]:
         return f"{sum(len(content['findings']) for content in contents)}, {took}"

@@ -18,8 +18,6 @@ from art_snn.checks import (
     require_whole,
 )
 
-_STANDARD = "standard"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Network):
@@ -109,4 +107,4 @@ class Evaluate(Network):
     @property
     def deciding_plan(self) -> str:
         """Name of the plan, or "" where an attack alone was asked for."""
-        return self.plan or ("" if self.attack else _STANDARD)
+        return self.plan or ("" if self.attack else "standard")

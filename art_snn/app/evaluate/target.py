@@ -1,4 +1,4 @@
-"""What is evaluated, what is run on it, and what has to fit before anything is computed."""
+"""The network under evaluation, the attacks that run on it, and whether they suit each other."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,7 +11,7 @@ import torch
 
 from art_snn.app.evaluate.adversarials import Submission, read_submission
 from art_snn.app.evaluate.settings import Evaluate
-from art_snn.app.network import Subject, resolve_network
+from art_snn.app.network import ResolvedNetwork, resolve_network
 from art_snn.app.results import fingerprint
 from art_snn.attacks import (
     SHORT_NAMES,
@@ -46,7 +46,7 @@ class Target:
     :param submissions: adversarials that were made elsewhere."""
 
     settings: Evaluate
-    subject: Subject
+    subject: ResolvedNetwork
     data: Dataset
     classifier: PyTorchSpikingClassifier
     rules: Mapping[str, Gradient] = field(default_factory=lambda: _USUAL_RULES)
@@ -155,12 +155,12 @@ class Target:
         return resolve_plan(name, self.measure) if name else None
 
     def plans_at(self, eps: float) -> list[Plan]:
-        """What is run at a budget: the attack with each rule first, the plan last."""
+        """All plans at a budget: the attack with each rule first, the plan last."""
         return [*self.single_plans(eps), *([] if self.deciding is None else [self.deciding])]
 
     @property
     def plans(self) -> list[tuple[float, Plan]]:
-        """What is run, budget by budget."""
+        """All plans with their budgets, budget by budget."""
         return [(eps, plan) for eps in self.budgets for plan in self.plans_at(eps)]
 
     @cached_property

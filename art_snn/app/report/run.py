@@ -63,7 +63,7 @@ def run(settings: Report) -> ReportResult:
         evaluations of a table contradict each other, or when network and data do not fit.
     :raises WriteFailed: when a file cannot be written."""
     if settings.verify:
-        return _verify(settings)
+        return _verify_record(settings)
     output, form = settings.output, settings.format
     assert output is not None
     assert form is not None
@@ -95,7 +95,7 @@ def _parts(items: Sequence[ReportItem]) -> list[Part]:
     return parts + [part for item in items for part in evaluation_parts(item.evaluation)]
 
 
-def _verify(settings: Report) -> ReportResult:
+def _verify_record(settings: Report) -> ReportResult:
     """Repeat what an evaluation says of its first samples; nothing is attacked.
 
     The network is that of the settings, or else the one of that name in the zoo; the data are those

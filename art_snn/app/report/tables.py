@@ -211,8 +211,8 @@ def _skipped(trial: Trial) -> list[str]:
             label = one.instead_of or one.label
             lines.append(f"{start} The first is {label}: {one.reason.rstrip('.')}.")
     others = [one for one in outcome.skipped if one.status == "skipped"]
-    told = dict.fromkeys(f"{one.label}: {one.reason.rstrip('.')}." for one in others)
-    return lines + [f"{trial.name} skipped {line}" for line in told]
+    reasons = dict.fromkeys(f"{one.label}: {one.reason.rstrip('.')}." for one in others)
+    return lines + [f"{trial.name} skipped {line}" for line in reasons]
 
 
 def _sample_results(evaluation: Evaluation, eps: float) -> list[str]:

@@ -12,20 +12,16 @@ from art_snn.state import to_device
 from art_snn.training.recipe import Recipe
 
 
-@dataclass(frozen=True, kw_only=True)
 class Learner:
     """Forward passes of a network with its training gradient, in the precision of a recipe.
 
     :param progress: share of the steps of the training up to the end of this one, in (0, 1]."""
 
-    network: SpikingNetwork
-    train_dtype: str | None = None
-    progress: float = 1.0
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return device_of(self.network)
+    def __init__(
+        self, network: SpikingNetwork, train_dtype: str | None = None, progress: float = 1.0
+    ) -> None:
+        self.network, self.train_dtype, self.progress = network, train_dtype, progress
+        self.device = device_of(network)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Samples [N, ...] on any device -> logits [N, K], of single precision at least."""
@@ -48,20 +44,20 @@ class Defence(ABC):
     A frozen dataclass, whose repr shows whether a file is of the same run."""
 
     attacks: ClassVar[bool] = True
-    """Whether samples are attacked, in steps and in validation; otherwise no attack runs."""
+    """True if samples are attacked, in steps and in validation; otherwise no attack runs."""
 
     @abstractmethod
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
-        """What the step minimises, a scalar: a mean over the samples, of the learner's logits.
+        """The loss that the step minimises, a scalar: a mean over the samples.
 
         Every forward pass is in training mode, with batch statistics of its own.
 
         :param x: samples of the step [N, ...], augmented.
-        :param adversarial: what the attack made of them [N, ...]; x where there is no attack.
+        :param adversarial: the same samples after the attack [N, ...]; x where there is none.
         :param y: class indices [N], on the learner's device."""
 
     def with_budget(self, eps: float, value_range: tuple[float, float]) -> "Defence":
-        """The same for the budget eps of the attack, and samples of that range."""
+        """This defence, for the budget eps of the attack and samples of that range."""
         return self
 
     def fit_recipe(self, recipe: Recipe) -> Recipe:
@@ -74,22 +70,19 @@ class Defence(ABC):
 
     @torch.no_grad()
     def correct(self, learner: Learner, x: Tensor, y: Tensor) -> Tensor:
-        """Which validation samples [N, ...] of classes y [N] count, bool [N]: those classified so.
+        """Samples that count as correct in validation, bool [N]: those classified as y [N].
 
-        :param x: samples, attacked where there is an attack; the network is in evaluation mode."""
+        :param x: samples [N, ...], attacked where there is an attack. The network is in evaluation
+            mode."""
         return learner(x).argmax(1) == y
 
     def rates(self, progress: float) -> bool:
-        """Whether validation rates the network after that share of the steps of the training."""
+        """True if validation rates the network after that share of the steps of the training."""
         return True
 
     def after_step(self, network: SpikingNetwork) -> None:
         """Change the weights after the optimizer has; a ValueError where that no longer works."""
         return
-
-    def describe_budget(self) -> str:
-        """What attacks may do, in words, where none runs."""
-        return ""
 
     def describe(self) -> str:
         """Name and strength, or "" for adversarial training alone."""

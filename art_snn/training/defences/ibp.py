@@ -46,7 +46,7 @@ class IBP(Defence):
             set_fields(self, **{name: number})
 
     def with_budget(self, eps: float, value_range: tuple[float, float]) -> "IBP":
-        """The same for that budget, and samples of that range."""
+        """This defence, for that budget and samples of that range."""
         bound = replace(self)
         set_fields(bound, eps=eps, value_range=value_range)
         return bound
@@ -75,17 +75,13 @@ class IBP(Defence):
         return (1 - weight) * entropy + weight * nn.functional.cross_entropy(-margins, y)
 
     def correct(self, learner: Learner, x: Tensor, y: Tensor) -> Tensor:
-        """Whether a sample is certified within the whole budget, bool [N]."""
+        """Samples that are certified within the whole budget, bool [N]."""
         bounding = self._bounding(learner.network, METHODS[self.method](), 1.0)
         return bounding.margin(self._checked(learner, x), y) > 0
 
     def rates(self, progress: float) -> bool:
-        """Whether the budget is whole."""
+        """True once the budget is whole."""
         return progress >= self.ramp
-
-    def describe_budget(self) -> str:
-        """What attacks may do, in words."""
-        return f"eps {self.eps:.4g}"
 
     def describe(self) -> str:
         """Name, bounds and schedule."""

@@ -10,7 +10,7 @@ from art_snn.network import SpikingNetwork
 from art_snn.training.defences.base import AT
 from art_snn.training.recipe import Recipe
 
-LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,13 +59,13 @@ class RAT(AT):
         weights = _weights(network)
         grams = self._grams(weights)
         for name, weight in weights.items():
-            rows, gram = _rows(weight), grams[name]
+            rows, gram = weight.flatten(1), grams[name]
             product = gram @ rows if len(rows) == len(gram) else rows @ gram
             weight.add_((self.orthogonality * (rows - product)).view_as(weight))
 
     def _grams(self, weights: dict[str, nn.Parameter]) -> dict[str, Tensor]:
         """The smaller one of W W' and W' W by name, since W W' W has both as factors."""
-        rows = {name: _rows(weight) for name, weight in weights.items()}
+        rows = {name: weight.detach().flatten(1) for name, weight in weights.items()}
         grams = {k: w @ w.T if len(w) <= w.shape[1] else w.T @ w for k, w in rows.items()}
         # The Frobenius norm bounds the spectral one and costs next to nothing.
         bounds = torch.stack([torch.linalg.matrix_norm(gram) for gram in grams.values()])
@@ -88,7 +88,7 @@ def _weights(network: SpikingNetwork) -> dict[str, nn.Parameter]:
     """Weights of linear layers and convolutions in training, each once, by name."""
     weights: dict[str, nn.Parameter] = {}
     for name, layer in network.named_modules():
-        if not isinstance(layer, LAYERS):
+        if not isinstance(layer, _LAYERS):
             continue
         weight = layer._parameters.get("weight")
         if weight is None:
@@ -98,7 +98,3 @@ def _weights(network: SpikingNetwork) -> dict[str, nn.Parameter]:
         if weight.requires_grad and all(weight is not other for other in weights.values()):
             weights[f"{name}.weight"] = weight
     return weights
-
-
-def _rows(weight: Tensor) -> Tensor:
-    return weight.detach().flatten(1)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from art_snn import LIF, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds import certify_bounds
-from art_snn.classifier import wrapped
+from art_snn.classifier import wrap
 from art_snn.gradients.base import Site
 from art_snn.training import (
     IBP,
@@ -23,7 +23,7 @@ from art_snn.training import (
     Validation,
     accuracy,
     adversarial,
-    best,
+    best_epoch,
     train,
 )
 from tests.conftest import varied
@@ -135,8 +135,8 @@ def test_validation_counts_certified_samples_and_only_after_the_ramp():
     rated = [epoch.validation for epoch in history]
     assert rated[0] is None
     assert None not in rated[1:]
-    certificate = certify_bounds(wrapped(net, (6,), 3, (0.0, 1.0), "cpu"), held.x, held.y, 0.02)
-    assert certificate.certified.mean() == best(history).validation
+    certificate = certify_bounds(wrap(net, (6,), 3, (0.0, 1.0), "cpu"), held.x, held.y, 0.02)
+    assert certificate.certified.mean() == best_epoch(history).validation
     clean = accuracy(net, held)
     wide = accuracy(net, held, defence=against(eps=0.5).defence)
     assert wide < accuracy(net, held, defence=adversary.defence) <= clean

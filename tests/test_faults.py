@@ -1,0 +1,116 @@
+"""Commands that are killed, stopped, or left without room give what they give undisturbed."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from art_snn.files import write_arrays
+from tests.command import start
+from tests.faults.results import differences, results
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(sys.platform != "linux", reason="signals are those of Linux"),
+]
+
+TRAIN = ("train", "--model", "vgg5", "--width", "0.05", "--steps", "2", "--epochs", "4")
+WORDS = {
+    "train": (*TRAIN, "--validation", "0.25", "--batch-size", "8"),
+    "train against an attack": (*TRAIN, "--attack", "fgsm", "--eps", "0.1", "--batch-size", "8"),
+    "evaluate": ("evaluate", "--model", "zoo:digits-plain", "--plan", "fast", "--samples", "100"),
+    "compare": ("compare", "--model", "zoo:digits-plain", "--samples", "60", "--rules", "stbp,rga"),
+}
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data set of forty images."""
+    draw = np.random.default_rng(0)
+    x, y = draw.random((40, 1, 8, 8), dtype=np.float32), np.arange(40) % 4
+    file = tmp_path_factory.mktemp("data") / "tiny.npz"
+    write_arrays(file, x_train=x[:28], y_train=y[:28], x_test=x[28:], y_test=y[28:])
+    return file
+
+
+def begin(name: str, output: Path, data: Path, limit: int | None = None) -> subprocess.Popen[str]:
+    """Start a command; no file of it grows beyond the limit, as on a full disk."""
+    usual = ("--device", "cpu", "--threads", "1", "--output", str(output))
+    words = [*WORDS[name], *usual, *(("--data", str(data)) if "train" in name else ())]
+    code = "import sys; from art_snn.__main__ import main; "
+    if limit is not None:
+        code += f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit})); "
+    return start("-c", f"{code}sys.exit(main())", *words)
+
+
+def undisturbed(name: str, folder: Path, data: Path) -> tuple[float, dict[str, str]]:
+    """Seconds that the command takes, and all files that it writes."""
+    began = time.monotonic()
+    process = begin(name, folder / "whole", data)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    return time.monotonic() - began, dict(results(folder / "whole"))
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_a_command_killed_at_any_moment_goes_on_to_the_same_results(name, tmp_path, data):
+    seconds, whole = undisturbed(name, tmp_path, data)
+    draw, output = random.Random(name), tmp_path / "killed"
+    for _ in range(3):
+        process = begin(name, output, data)
+        try:
+            process.wait(draw.uniform(0.3, 1) * seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        process.communicate()
+    process = begin(name, output, data)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert not differences(results(output), whole)
+
+
+@pytest.mark.parametrize("number", STATUS)
+def test_a_signal_ends_a_command_quietly_and_it_goes_on_to_the_same_results(number, tmp_path, data):
+    name = "evaluate"
+    seconds, whole = undisturbed(name, tmp_path, data)
+    output = tmp_path / "stopped"
+    process = begin(name, output, data)
+    time.sleep(0.8 * seconds)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode in (STATUS[number], 0)
+    assert "Traceback" not in errors
+    process = begin(name, output, data)
+    process.communicate(timeout=300)
+    assert not differences(results(output), whole)
+
+
+@pytest.mark.parametrize("limit", [0, 5_000])
+def test_a_full_disk_is_told_and_with_room_the_command_goes_on(limit, tmp_path, data):
+    _, whole = undisturbed("train", tmp_path, data)
+    output = tmp_path / "full"
+    process = begin("train", output, data, limit)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode in (2, 74)
+    assert "Traceback" not in errors
+    process = begin("train", output, data)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 0, errors
+    assert not differences(results(output), whole)
+
+
+def test_of_two_commands_on_one_folder_one_is_told_who_holds_it(tmp_path, data):
+    first, second = (begin("train", tmp_path / "out", data) for _ in range(2))
+    errors = [process.communicate(timeout=300)[1] for process in (first, second)]
+    statuses = sorted(process.returncode for process in (first, second))
+    # The second one may have begun after the end of the first, and then repeats nothing.
+    assert statuses in ([0, 2], [0, 0])
+    assert statuses == [0, 0] or any("holds" in text for text in errors)

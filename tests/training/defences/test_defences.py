@@ -1,0 +1,73 @@
+"""Defences as texts: each with its own hyperparameters, within their ranges."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from art_snn.checks import ArgumentError
+from art_snn.training import AT, IBP, RAT, SR, TRADES
+from art_snn.training.defences import DEFENCES, parse_defence
+
+
+@pytest.mark.parametrize(
+    ("text", "defence"),
+    [
+        ("at", AT()),
+        ("trades", TRADES()),
+        ("trades(beta=1)", TRADES(beta=1)),
+        ("rat(orthogonality=0.1)", RAT(orthogonality=0.1)),
+        ("sr(sparsity=1/2, step=0.02)", SR(sparsity=0.5, step=0.02)),
+        ("ibp(method=s-ibp, ramp=0.5)", IBP(method="s-ibp", ramp=0.5)),
+    ],
+)
+def test_a_defence_is_read_with_its_fields(text, defence):
+    assert parse_defence(text) == defence
+
+
+def test_every_defence_has_a_name_and_its_own_words():
+    assert {name: type(parse_defence(name)) for name in DEFENCES} == dict(DEFENCES)
+    words = [parse_defence(name).describe() for name in DEFENCES]
+    assert len(set(words)) == len(words)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("trade", "^defence: expected one of at, trades, rat, sr, ibp, got 'trade'"),
+        ("", "^defence: expected "),
+        ("trades(beta=6", "^defence: expected name or name"),
+        ("trades(gamma=1)", "^defence: expected options of trades: beta, got gamma"),
+        ("at(beta=1)", "^defence: expected options of at: none, got beta"),
+        ("ibp(eps=0.1)", "^defence: expected options of ibp: .*, got eps"),
+        ("trades(beta=0)", "^defence: beta: expected a number above 0, got 0"),
+        ("rat(orthogonality=x)", "^defence: orthogonality: expected a number"),
+        ("ibp(method=exact)", "^defence: method: expected one of "),
+    ],
+)
+def test_what_is_no_defence_is_refused_by_what_is_wrong_with_it(text, message):
+    with pytest.raises(ArgumentError, match=message):
+        parse_defence(text)
+
+
+@pytest.mark.parametrize(
+    ("defence", "name", "values", "word"),
+    [
+        (TRADES, "beta", (0, -1, "six", True, 1e9), r"(above 0|from 0 to 1e\+06)"),
+        (RAT, "orthogonality", (0, 1, -0.1, "some"), "above 0 and below 1"),
+        (SR, "sparsity", (0, -1, "some", 1e9), "(above 0|from .*), got"),
+        (IBP, "ramp", (0, -1, 1.5, "some"), "above 0 and at most 1"),
+        (IBP, "bound_weight", (0, -1, 1.5, "some"), "above 0 and at most 1"),
+        (SR, "step", (0, -1, "some", 1e9), "(above 0|from .*), got"),
+    ],
+)
+def test_another_strength_is_refused(defence, name, values, word):
+    for value in values:
+        with pytest.raises(ValueError, match=rf"^{name}: expected a number {word}"):
+            defence(**{name: value})
+
+
+def test_numbers_from_numpy_have_the_repr_of_python_s_own():
+    assert repr(TRADES(beta=np.float64(2))) == "TRADES(beta=2.0)"
+    assert repr(RAT(orthogonality=np.float64(0.5))) == "RAT(orthogonality=0.5)"
+    assert repr(SR(sparsity=np.float64(2), step=np.float64(0.5))) == "SR(sparsity=2.0, step=0.5)"
