@@ -12,9 +12,8 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.balls import FLIPS, SHIFT, Ball, require_norm
-from art_snn.attacks.objectives import Objective, cross_entropy, margin, towards
 from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
-from art_snn.attacks.queries import Queries, forget, keep
+from art_snn.attacks.queries import Objective, Queries, cross_entropy, forget, keep, margin, towards
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require_count, require_number, require_seed, require_whole
 

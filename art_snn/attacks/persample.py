@@ -45,8 +45,8 @@ class Best:
     def take(self, rows: Tensor, points: Tensor, values: Tensor, broken: Tensor) -> None:
         """Take in points ``[m, *shape]`` of samples [m] that were not broken before."""
         better = broken | (values > self.values[rows])
-        put(self.samples, rows, points, better)
-        put(self.values, rows, values, better)
+        _put(self.samples, rows, points, better)
+        _put(self.values, rows, values, better)
         self.broken[rows] = self.broken[rows] | broken
 
     def start(self, rows: Tensor, cold: Callable[[], Tensor]) -> Tensor:
@@ -92,11 +92,11 @@ class BestMargin:
     def take(self, rows: Tensor, points: Tensor, margins: Tensor) -> None:
         """Take in points ``[m, *shape]`` of some samples, with the margins [m] there."""
         larger = margins > self.margins[rows]
-        put(self.points, rows, points, larger)
-        put(self.margins, rows, margins, larger)
+        _put(self.points, rows, points, larger)
+        _put(self.margins, rows, margins, larger)
 
 
-def put(kept: Tensor, rows: Tensor, others: Tensor, which: Tensor) -> None:
+def _put(kept: Tensor, rows: Tensor, others: Tensor, which: Tensor) -> None:
     """Replace rows [m] of what is kept where a mask [m] says so, without a wait for the device."""
     kept[rows] = torch.where(wide(which, others), others.to(kept), kept[rows])
 

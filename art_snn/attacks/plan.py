@@ -263,7 +263,7 @@ def select_stages(
     judged = list(zip(plan.stages, objections, strict=True))
     suiting = [stage for stage, why in judged if why is None and not stage.transfer]
     rule = estimator.model.rule
-    running = {with_native_gradient(one) for one in suiting if (one.rule or rule) == Native()}
+    running = {_with_native_gradient(one) for one in suiting if (one.rule or rule) == Native()}
     stages: list[tuple[Stage, StageRecord]] = []
     skipped = []
     for stage, why in judged:
@@ -271,7 +271,7 @@ def select_stages(
             stages.append((stage, stage.record()))
         elif (objection := _objection(stage, why, estimator, norm, some)) is not None:
             skipped.append(stage.record("skipped", reason=objection))
-        elif (other := with_native_gradient(stage)) in running:
+        elif (other := _with_native_gradient(stage)) in running:
             reason = f"the same stage already runs, {other}. {why}"
             skipped.append(stage.record("repeated", reason=reason))
         else:
@@ -291,13 +291,13 @@ def _objection(
     """Why a stage suits the network no better under its own gradient; None where it does."""
     if stage.rule is None:
         return why
-    objection = with_native_gradient(stage).objection(estimator, norm, some)
+    objection = _with_native_gradient(stage).objection(estimator, norm, some)
     if objection in (None, why) or estimator.model.objection(Native()) is not None:
         return objection and why
     return f"{why} Nor does the network's own gradient: {objection}"
 
 
-def with_native_gradient(stage: Stage) -> Stage:
+def _with_native_gradient(stage: Stage) -> Stage:
     """The stage under the network's own gradient."""
     return replace(stage, rule=Native())
 

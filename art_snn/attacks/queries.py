@@ -1,4 +1,4 @@
-"""Logits and gradients that attacks ask for, counted per sample, and the memory of rules."""
+"""Logits and gradients that attacks ask for, counted per sample, and the objectives they raise."""
 
 import copy
 from collections.abc import Callable
@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
+from torch.nn import functional
 
-from art_snn.attacks.objectives import Objective
 from art_snn.classifier.inputs import lacks_preprocessing
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.progress import Progress
 
+Objective = Callable[[Tensor, Tensor], Tensor]
+"""(logits [n, K], classes [n]) -> what an attack raises [n]."""
 _Claims = Callable[[Tensor, Tensor], Tensor]
 """(logits [n, K], aims [n, ...]) -> which samples count as broken [n]."""
 _CLOSE = 0.1
@@ -86,7 +88,7 @@ class Queries:
 
         :param claims: which logits count as a success. In half precision these are predicted, and
             those between two classes; the others stay rounded. None: all are predicted."""
-        forwards, backwards = passes(self.estimator.model)
+        forwards, backwards = _passes(self.estimator.model)
         self._forward(rows, forwards)
         self._count(self.backwards, rows, backwards)
         size = self.batch_size
@@ -100,14 +102,14 @@ class Queries:
             rounded = not defended and network.rule.exact_logits
             if claims is None or self.draws > 1 or not rounded:
                 logits = self.logits(x, rows)
-            elif (asked := (claims(logits, aims) | close(logits)).cpu()).any():
+            elif (asked := (claims(logits, aims) | _close(logits)).cpu()).any():
                 which = asked.nonzero()[:, 0].to(x.device)
                 logits[which] = self.logits(x[which], rows.cpu()[asked]).to(logits)
         return logits, gradient.nan_to_num_(0, 0, 0)
 
     def count_pass(self, rows: Tensor, logits: Tensor) -> None:
         """Count a pass that was made elsewhere, and every backward pass from its logits."""
-        forwards, backwards = passes(self.estimator.model)
+        forwards, backwards = _passes(self.estimator.model)
         self._forward(rows, forwards if logits.requires_grad else 1)
 
         def backward(_: Tensor) -> None:
@@ -132,7 +134,7 @@ class Queries:
         counter.index_add_(0, counted, torch.full_like(counted, times))
 
 
-def close(logits: Tensor) -> Tensor:
+def _close(logits: Tensor) -> Tensor:
     """True where rounding of logits [n, K] may exchange the two largest [n], always of two."""
     first, second, *others = logits.sort(1, descending=True).values.unbind(1)
     if not others:
@@ -187,8 +189,24 @@ def keep(model: Any, samples: Tensor) -> None:
         model.keep(samples)
 
 
-def passes(model: Any) -> tuple[int, int]:
+def _passes(model: Any) -> tuple[int, int]:
     """Forward and backward passes of one gradient."""
     if not isinstance(model, SpikingNetwork):
         return 1, 1
     return model.rule.passes + model.rule.plain_passes, model.rule.passes
+
+
+def cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
+    """Cross entropy at the true classes; raising it leads away from them."""
+    return functional.cross_entropy(logits, classes, reduction="none")
+
+
+def towards(logits: Tensor, classes: Tensor) -> Tensor:
+    """Negative cross entropy at target classes; raising it leads to them."""
+    return -cross_entropy(logits, classes)
+
+
+def margin(logits: Tensor, classes: Tensor) -> Tensor:
+    """Best other logit minus that of the true class: above 0 where a sample is misclassified."""
+    others = logits.scatter(1, classes[:, None], -torch.inf)
+    return others.amax(1) - logits.gather(1, classes[:, None])[:, 0]

@@ -10,9 +10,8 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.balls import FLIPS, ROUNDING, SHIFT, WHOLE, Shifts, counts, shifts
-from art_snn.attacks.objectives import margin
 from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
-from art_snn.attacks.queries import Queries, keep
+from art_snn.attacks.queries import Queries, keep, margin
 from art_snn.checks import require, require_count, require_number
 
 _LARGEST = 2**31 - 1
@@ -26,7 +25,7 @@ _TIMELESS = (
 
 
 @dataclass(frozen=True)
-class Spikes:
+class _Spikes:
     """Spikes of n samples that may move, and the cells (a step of a place) that they may move to.
 
     Shifts are in the order of :func:`_offsets`, so that 0 is that of a spike which stays.
@@ -45,7 +44,7 @@ class Spikes:
     distance: Tensor
 
     @classmethod
-    def among(cls, counts: Tensor, most: Tensor, free: Tensor, furthest: int) -> "Spikes":
+    def among(cls, counts: Tensor, most: Tensor, free: Tensor, furthest: int) -> "_Spikes":
         """Spikes of counts [n, T, P], and the most that cells hold; shifts up to D, the furthest.
 
         :param free: bool [n, T, P], False where a mask keeps the cells as they are."""
@@ -61,7 +60,7 @@ class Spikes:
         sample = home // (steps * places)
         return cls(samples, sample, cells, is_open, room, shifts.abs())
 
-    def select(self, which: Tensor) -> "Spikes":
+    def select(self, which: Tensor) -> "_Spikes":
         """Some of them, by rows [k]."""
         sample, cells, is_open = self.sample[which], self.cells[which], self.open[which]
         return replace(self, sample=sample, cells=cells, open=is_open)
@@ -212,7 +211,7 @@ class SpikeRetiming(PerSampleAttack):
         most = (high - low).expand_as(x).add(WHOLE).clamp_max(_LARGEST).long()
         free = torch.ones_like(most, dtype=torch.bool) if mask is None else mask
         furthest = held.shape[1] if self.max_shift is None else self.max_shift
-        spikes = Spikes.among(held, most.flatten(2), free.flatten(2), furthest)
+        spikes = _Spikes.among(held, most.flatten(2), free.flatten(2), furthest)
         scores = torch.zeros_like(spikes.open, dtype=x.dtype).masked_fill_(~spikes.open, -torch.inf)
         rows = torch.unique(spikes.sample)
         frames, left, values = x, Remaining(rows, rows.cpu()), low + held.view_as(x)

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from art_snn.attacks.balls import Ball, wide
 from art_snn.attacks.iterated import IteratedAttack, Walk
-from art_snn.attacks.objectives import Objective, margin, towards
-from art_snn.attacks.queries import Queries
+from art_snn.attacks.queries import Objective, Queries, margin, towards
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require, require_number
 

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from art_snn.attacks.balls import ROUNDING, SHIFT, distances, require_measure, rounding_of
 from art_snn.attacks.borrowed import watching
-from art_snn.attacks.objectives import margin
 from art_snn.attacks.outcome import Outcome, StageRecord
+from art_snn.attacks.queries import margin
 from art_snn.checks import require, shown
 from art_snn.classifier.inputs import lacks_preprocessing
 from art_snn.findings.examination import make_subject, run_checks
@@ -99,12 +99,7 @@ def _not_numbers(subject: _Attacked) -> Finding | None:
         "returned samples that are not numbers",
         {"samples": count, "of": len(subject.x)},
         "if any returned value is NaN or infinite (ours)",
-        (
-            Remedy(
-                "Look for a gradient of length 0 that is divided by its length. Count such samples "
-                "as not broken."
-            ),
-        ),
+        (Remedy("Look for a division by a gradient's length. Count such samples as not broken."),),
         sentence=f"The attack returned NaN or infinite values in {count} of {len(subject.x)} "
         "samples.",
         severity="error",
@@ -124,12 +119,7 @@ def _out_of_ball(subject: _Attacked) -> Finding | None:
         "returned samples beyond the budget",
         {"samples": count, "of": len(x), "largest": largest, "eps": subject.eps},
         f"if any change is longer than eps, by more than rounding ({_ATTACK_BENCH})",
-        (
-            Remedy(
-                "Project the returned samples, or do not count them. Give the attack the norm and "
-                "the budget."
-            ),
-        ),
+        (Remedy("Give the attack the norm and the budget, or project what it returns."),),
         sentence=f"The attack changed {count} of {len(x)} samples by more than eps "
         f"{subject.eps:.4g} allows, by up to {largest:.4g}.",
         severity="error",
@@ -240,11 +230,8 @@ def _few_gradients(outcome: Outcome) -> Finding | None:
         {"stages with a gradient": ran, "that were planned": total},
         f"if fewer than {_FEWEST} stages have one, or the only stage of a plan has none (ours)",
         (
-            Remedy(
-                "To survive random search is no robustness. art-snn inspect lists the rules that "
-                "suit the network. Where its own gradient is cut, look for detach, no_grad or "
-                "rounding."
-            ),
+            Remedy("art-snn inspect lists the rules that suit the network."),
+            Remedy("Where its own gradient is cut, look for detach, no_grad or rounding."),
         ),
         sentence=f"{ran} of {total} planned attacks that follow a gradient ran on this network.",
     )

@@ -39,7 +39,7 @@ _LIMIT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class WhiteBox(Subject):
+class _WhiteBox(Subject):
     """Samples with AutoPGD on them: cross entropy, one random start, the network's rule."""
 
     sources: tuple[PyTorchClassifier, ...] = ()
@@ -124,7 +124,7 @@ class _Traced(AutoPGD):
         return taken
 
 
-def whole_range_survived(subject: WhiteBox) -> Finding | None:
+def _whole_range_survived(subject: _WhiteBox) -> Finding | None:
     """Samples survive although the attack may turn them into any other."""
     # A ball around every sample that holds the whole range.
     success = subject.auto_pgd(eps=subject.reach).attack_success
@@ -143,7 +143,7 @@ def whole_range_survived(subject: WhiteBox) -> Finding | None:
     )
 
 
-def one_step_as_strong(subject: WhiteBox) -> Finding | None:
+def _one_step_as_strong(subject: _WhiteBox) -> Finding | None:
     """One step breaks other samples than all steps, and as many."""
     # FGSM: AutoPGD's first step is 2 eps long, and projected.
     control = subject.auto_pgd(max_iter=1, num_random_init=0)
@@ -161,14 +161,14 @@ def one_step_as_strong(subject: WhiteBox) -> Finding | None:
     )
 
 
-def noise_as_strong(subject: WhiteBox) -> Finding | None:
+def _noise_as_strong(subject: _WhiteBox) -> Finding | None:
     """Random points of the ball are misclassified that the white box does not find."""
     names = "noise-as-strong", "noise is as strong as the gradient", "noise"
     words = f"Random noise, best of {DRAWS} draws,", f"{DRAWS} points at the rim of the ball break"
     return _as_strong(subject, subject.noise, *names, *words)
 
 
-def _search_as_strong(subject: WhiteBox) -> Finding | None:
+def _search_as_strong(subject: _WhiteBox) -> Finding | None:
     """A search that asks for no gradient finds what the white box does not."""
     if subject.square is None:
         return None
@@ -177,7 +177,7 @@ def _search_as_strong(subject: WhiteBox) -> Finding | None:
     return _as_strong(subject, subject.square, *names, *words, SEARCH)
 
 
-def _transfer_as_strong(subject: WhiteBox) -> Finding | None:
+def _transfer_as_strong(subject: _WhiteBox) -> Finding | None:
     """Adversarials of another network break samples that the white box does not."""
     names = "transfer-as-strong", "an attack on another network is as strong", "transfer"
     words = "An attack on another network", "AutoPGD on one of the sources breaks"
@@ -187,7 +187,7 @@ def _transfer_as_strong(subject: WhiteBox) -> Finding | None:
 
 
 def _as_strong(
-    subject: WhiteBox,
+    subject: _WhiteBox,
     control: Robustness,
     kind: str,
     title: str,
@@ -208,7 +208,7 @@ def _as_strong(
     return Finding(kind, title, evidence, f"if {limit} {_LIMIT}", all_remedies, sentence=sentence)
 
 
-def _sentence(words: str, subject: WhiteBox, control: Robustness) -> str:
+def _sentence(words: str, subject: _WhiteBox, control: Robustness) -> str:
     """A sentence on the samples that a control broke, and the white box did not."""
     _, missed, _ = paired_difference(subject.white, control)
     broke = f"{control.flipped.sum()} of {subject.correct.sum()} samples at eps {subject.eps:.4g}"
@@ -216,7 +216,7 @@ def _sentence(words: str, subject: WhiteBox, control: Robustness) -> str:
     return f"{words} broke {broke}; {white}."
 
 
-def _evidence(by: str, subject: WhiteBox, control: Robustness) -> dict[str, float]:
+def _evidence(by: str, subject: _WhiteBox, control: Robustness) -> dict[str, float]:
     _, only_control, p = paired_difference(subject.white, control)
     return {
         f"broken by {by}": int(control.flipped.sum()),
@@ -227,7 +227,7 @@ def _evidence(by: str, subject: WhiteBox, control: Robustness) -> dict[str, floa
     }
 
 
-def steps_still_help(subject: WhiteBox) -> Finding | None:
+def _steps_still_help(subject: _WhiteBox) -> Finding | None:
     """Twice as many steps break more samples."""
     right, steps = int(subject.correct.sum()), 2 * subject.max_iter
     longer = subject.auto_pgd(max_iter=steps)
@@ -248,7 +248,7 @@ def steps_still_help(subject: WhiteBox) -> Finding | None:
     )
 
 
-def loss_still_rises(subject: WhiteBox) -> Finding | None:
+def _loss_still_rises(subject: _WhiteBox) -> Finding | None:
     """The attack ends while its loss still rises."""
     _, rises = subject.traced
     rises = rises[np.isfinite(rises)]
@@ -267,14 +267,14 @@ def loss_still_rises(subject: WhiteBox) -> Finding | None:
     )
 
 
-CHECKS_OF_STRENGTH: tuple[Callable[[WhiteBox], Finding | None], ...] = (
-    whole_range_survived,
-    noise_as_strong,
-    one_step_as_strong,
+CHECKS_OF_STRENGTH: tuple[Callable[[_WhiteBox], Finding | None], ...] = (
+    _whole_range_survived,
+    _noise_as_strong,
+    _one_step_as_strong,
     _search_as_strong,
     _transfer_as_strong,
-    steps_still_help,
-    loss_still_rises,
+    _steps_still_help,
+    _loss_still_rises,
 )
 """Every check of the white box, one kind of finding each."""
 
@@ -315,7 +315,7 @@ def examine_strength(
         "square_iter": require_count("square_iter", square_iter, remedy="500 are usual."),
     }
     norm = require_norm(norm)
-    subject = make_subject(WhiteBox, estimator, x, y, eps, norm, batch_size, seed, **settings)
+    subject = make_subject(_WhiteBox, estimator, x, y, eps, norm, batch_size, seed, **settings)
     with native_gradient(subject):
         cut = run_checks((gradients_cut,), subject, "gradients")
         if not isinstance(subject.gradients, np.ndarray):

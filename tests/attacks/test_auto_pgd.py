@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from art_snn.attacks import AutoPGD
-from art_snn.attacks.objectives import logits_ratio, logits_ratio_towards
+from art_snn.attacks.auto_pgd import _logits_ratio, _logits_ratio_towards
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import uniform_noise
 from tests.attacks.classifiers import linear, smooth
@@ -77,21 +77,21 @@ FOUR, FIVE = [4.0, 1.0, 3.0, 2.0], [4.0, 1.0, 3.0, 2.0, -50.0]
     ("ratio", "logits", "aims", "value"),
     [
         # -(4 - 3) / (4 - 2) and (8 - 4) / (8 - 2).
-        (logits_ratio, FOUR, 0, -0.5),
-        (logits_ratio, [1.0, 2.0, 4.0, 8.0], 2, 4 / 6),
+        (_logits_ratio, FOUR, 0, -0.5),
+        (_logits_ratio, [1.0, 2.0, 4.0, 8.0], 2, 4 / 6),
         # Of two classes there is the margin alone.
-        (logits_ratio, [1.0, 3.0], 1, -2),
-        (logits_ratio, [1.0, 3.0, 2.0], 1, -0.5),
-        (logits_ratio, [1.0, 1.0, 1.0], 0, 0),
+        (_logits_ratio, [1.0, 3.0], 1, -2),
+        (_logits_ratio, [1.0, 3.0, 2.0], 1, -0.5),
+        (_logits_ratio, [1.0, 1.0, 1.0], 0, 0),
         # (3 - 4) / (4 - (2 + 1) / 2), and others alike.
-        (logits_ratio_towards, FOUR, [0, 2], -1 / 2.5),
-        (logits_ratio_towards, [1.0, 2.0, 4.0, 8.0], [2, 3], 4 / 6.5),
-        (logits_ratio_towards, [9.0, 1.0, 3.0, 5.0], [1, 2], 2 / 7),
-        (logits_ratio_towards, FIVE, [0, 2], -1 / 2.5),
+        (_logits_ratio_towards, FOUR, [0, 2], -1 / 2.5),
+        (_logits_ratio_towards, [1.0, 2.0, 4.0, 8.0], [2, 3], 4 / 6.5),
+        (_logits_ratio_towards, [9.0, 1.0, 3.0, 5.0], [1, 2], 2 / 7),
+        (_logits_ratio_towards, FIVE, [0, 2], -1 / 2.5),
         # Of fewer than four classes there is the difference alone.
-        (logits_ratio_towards, [1.0, 3.0], [1, 0], -2),
-        (logits_ratio_towards, [1.0, 3.0, 9.0], [1, 0], -2),
-        (logits_ratio_towards, [1.0, 1.0, 1.0, 1.0], [1, 0], 0),
+        (_logits_ratio_towards, [1.0, 3.0], [1, 0], -2),
+        (_logits_ratio_towards, [1.0, 3.0, 9.0], [1, 0], -2),
+        (_logits_ratio_towards, [1.0, 1.0, 1.0, 1.0], [1, 0], 0),
     ],
 )
 def test_the_ratios_of_logits_by_hand(ratio, logits, aims, value):

@@ -35,7 +35,7 @@ from art_snn.attacks.balls import FLIPS, SHIFT
 from art_snn.attacks.borrowed import Borrowed
 from art_snn.attacks.crafting import STEP, STEPS
 from art_snn.attacks.grids import DLR, NATIVE, PGD, OnwardPGD
-from art_snn.attacks.plan import _SEARCHES, with_native_gradient
+from art_snn.attacks.plan import _SEARCHES, _with_native_gradient
 from art_snn.gradients import ASSG, CBA, EOT, HART, ATan, Native, Triangle
 from art_snn.interop import adapt
 from tests import adapted
@@ -273,7 +273,7 @@ def test_every_attack_of_a_plan_runs_once_under_the_native_gradient(name, norm, 
     found = select_stages(plan, native, norm, some)
     asking = [stage for stage in plan.stages if stage.by_gradients]
     first = [] if norm in (FLIPS, SHIFT) else [str(stage) for stage in NATIVE]
-    expected = dict.fromkeys(str(with_native_gradient(stage)) for stage in asking)
+    expected = dict.fromkeys(str(_with_native_gradient(stage)) for stage in asking)
     assert [str(one) for one in found.stages if one.by_gradients] == [*first, *expected]
     assert [one.record() for one in found.stages] == [
         dataclasses.replace(one, status="ran", instead_of="", reason="") for one in found.records
@@ -305,7 +305,7 @@ def test_where_other_rules_suit_one_that_does_not_is_replaced_once():
     longer = Stage(AutoPGD, CBA(), {"max_iter": 5})
     plan = Plan("mine", (refused, suits, Stage(SquareSearch), refused, longer), NATIVE)
     found = select_stages(plan, classifier, np.inf, torch.rand(4, *adapted.SHAPE))
-    kept = with_native_gradient(refused), suits, Stage(SquareSearch), with_native_gradient(longer)
+    kept = _with_native_gradient(refused), suits, Stage(SquareSearch), _with_native_gradient(longer)
     assert found.stages == kept
     assert [one.instead_of for one in found.records] == ["AutoPGD CBA", "", "", "AutoPGD CBA"]
     (repeated,) = found.skipped

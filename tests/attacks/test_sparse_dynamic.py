@@ -10,7 +10,7 @@ from art_snn.attacks import SparseDynamicAttack
 from art_snn.attacks.persample import Best
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import uniform_noise
-from art_snn.attacks.sparse_dynamic import Flips
+from art_snn.attacks.sparse_dynamic import _Flips
 from tests.attacks.classifiers import linear, stock
 from tests.networks import FORMS, build
 
@@ -107,13 +107,13 @@ class Unsteady(nn.Module):
 def tried(monkeypatch):
     """What attacks try: sample, bit and difference of every single flip, in order."""
     kept = []
-    keep = Flips.keep
+    keep = _Flips.keep
 
     def listen(self, rows, bits, difference):
         kept.extend(zip(rows.tolist(), bits.tolist(), difference.tolist(), strict=True))
         keep(self, rows, bits, difference)
 
-    monkeypatch.setattr(Flips, "keep", listen)
+    monkeypatch.setattr(_Flips, "keep", listen)
     return kept
 
 
@@ -225,7 +225,7 @@ def test_what_is_returned_is_binary_within_the_budget_and_the_mask_and_else_as_i
 
 def test_zero_gradients_are_ranked_last_at_random_and_what_cannot_act_not_at_all():
     x, low, high = torch.zeros(1, 6), torch.tensor(0.0), torch.tensor(1.0)
-    flips = Flips.none(x, low, high, None)
+    flips = _Flips.none(x, low, high, None)
     gradient = torch.tensor([[0.0, -0.1, 0.0, 2.0, -3.0, 0.0]])
     noise = torch.tensor([[0.9, 0.0, -0.2, 0.0, 0.0, 0.5]])
     rows, bits = flips.candidates(torch.tensor([0]), gradient, noise, 6)

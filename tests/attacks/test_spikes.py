@@ -4,14 +4,14 @@ import numpy as np
 import torch
 from hypothesis import given, settings, strategies as st
 
-from art_snn.attacks.spike_retiming import Spikes, _running_sums
+from art_snn.attacks.spike_retiming import _running_sums, _Spikes
 
 
 def spikes_of(counts, most=1, furthest=1, free=None):
     """Spikes of counts [n, T, P], and nothing else to know of."""
     table = torch.as_tensor(counts)
     where = torch.ones_like(table, dtype=torch.bool) if free is None else torch.as_tensor(free)
-    return Spikes.among(table, torch.full_like(table, most), where, furthest)
+    return _Spikes.among(table, torch.full_like(table, most), where, furthest)
 
 
 def column(*counts):

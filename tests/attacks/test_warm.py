@@ -10,8 +10,8 @@ from art_snn import RGA, STBP
 from art_snn.attacks import AutoPGD, Plan, SpikingAutoAttack, StableAdaptivePGD, Stage
 from art_snn.attacks.balls import Ball
 from art_snn.attacks.grids import DLR, OnwardPGD
-from art_snn.attacks.objectives import margin
 from art_snn.attacks.persample import Best, BestMargin
+from art_snn.attacks.queries import margin
 from art_snn.attacks.randomness import uniform_noise
 from tests.networks import build
 
