@@ -13,7 +13,7 @@ from art_snn.attacks import Stage, craft_batch, parse_stage, require_budget
 from art_snn.attacks.balls import require_norm
 from art_snn.checks import require, require_number, set_fields, shown
 from art_snn.classifier import wrap
-from art_snn.data.dataset import check_values, checked_range
+from art_snn.data.dataset import check_values, require_range
 from art_snn.gradients import RGA, Gradient, resolve
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
@@ -57,7 +57,7 @@ class AdversarialTraining:
     def __post_init__(self) -> None:
         remedy = "1 trains on adversarial samples only."
         share = require_number("share", self.share, above=0, up_to=1, remedy=remedy)
-        limits, norm = checked_range(self.value_range), require_norm(self.norm)
+        limits, norm = require_range(self.value_range), require_norm(self.norm)
         eps, dtype = (
             require_budget(norm, self.eps),
             require_dtype("attack_dtype", self.attack_dtype),

@@ -13,10 +13,10 @@ from torchvision.transforms import v2
 from art_snn.checks import (
     require,
     require_choice,
+    require_count,
     require_number,
     require_seed,
     require_whole,
-    set_counts,
     set_fields,
 )
 from art_snn.precision import require_dtype
@@ -92,7 +92,9 @@ class Recipe:
         usual, expected = _OPTIMIZERS[self.optimizer], f"None for {self.optimizer}, which has none"
         suits = "momentum" in usual or self.momentum is None
         require(suits, "momentum", expected, self.momentum, "Leave it out.")
-        set_counts(self, "epochs", "batch_size")
+        for name in ("epochs", "batch_size"):
+            count, remedy = getattr(self, name), "Use a whole number from 1."
+            set_fields(self, **{name: require_count(name, count, remedy=remedy)})
         set_fields(self, left_open=frozenset(k for k in usual if getattr(self, k) is None))
         for name, value in usual.items():
             number = value if getattr(self, name) is None else getattr(self, name)

@@ -137,7 +137,7 @@ def test_a_module_that_is_not_there_is_refused(place):
 def test_what_is_no_name_of_a_module_is_refused(place):
     with pytest.raises(ArgumentError, match=rf"^model: expected {FORM}") as caught:
         build_own(f"{place}:f")
-    assert caught.value.argument == "network"
+    assert caught.value.argument == "model"
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import LIF, RGA, STBP, Direct, Frames, PyTorchSpikingClassifier
+from art_snn import LIF, RGA, STBP, Direct, Frames
 from art_snn.dynamics import Dynamics
 from art_snn.layers import Normalize
 from art_snn.models import (
@@ -26,7 +26,6 @@ from art_snn.models import (
     vgg_dvs,
 )
 from tests.architectures import settled
-from tests.conftest import varied
 
 DVS = {"image_size": 8, "width": 1 / 32, "threshold": 0.1}
 TINY = (((3,), (4, 5)), (6, 7))
@@ -210,13 +209,3 @@ def test_the_network_for_events_takes_other_numbers_of_frames_and_images(options
     assert logits.shape == (2, 10)
     assert torch.autograd.grad(logits.square().sum(), x)[0].shape == x.shape
     assert net.execution.kind == "collapsed"
-
-
-def test_art_takes_the_gradient_at_every_event_frame():
-    torch.manual_seed(varied())
-    net = vgg_dvs(**DVS | {"width": 1 / 8}, steps=3, classes=4)
-    classifier = PyTorchSpikingClassifier(net, nn.CrossEntropyLoss(), net.input_shape, 4)
-    x = 3 * torch.rand(2, 3, 2, 8, 8).numpy()
-    gradient = classifier.loss_gradient(x, torch.tensor([0, 3]).numpy())
-    assert gradient.shape == x.shape
-    assert (abs(gradient).max((0, 2, 3, 4)) > 0).all()

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import art_snn
 from art_snn.app.colours import titled
 from art_snn.app.evaluate.findings import find_searches, trial_findings, without_applied
-from art_snn.app.evaluate.store import Store, read_arrays
+from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import block_name, examination_units, read_bounds
 from art_snn.app.machine import describe_machine, device_type
@@ -51,7 +51,7 @@ from art_snn.attacks import Outcome
 from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.encoders import describe_encoder
-from art_snn.files import corruption, digest, write_arrays, write_text
+from art_snn.files import corruption, digest, read_arrays, write_arrays, write_text
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
 from art_snn.seeding import seeded
