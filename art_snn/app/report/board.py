@@ -138,7 +138,7 @@ def make_board(items: Iterable[ReportItem]) -> Board:
     return {key: sorted(map(_record, groups[key].values()), key=_rank) for key in ordered}
 
 
-def _record(found: Mapping[str, Verdict]) -> Record:
+def _record(verdicts_by_file: Mapping[str, Verdict]) -> Record:
     """The record of all verdicts on the same weights at the same budget, by their files.
 
     Those on the same samples count together, whatever any of them broke. Of several sets of
@@ -150,7 +150,7 @@ def _record(found: Mapping[str, Verdict]) -> Record:
         return verdict.robust, len(verdict.findings), file
 
     groups: dict[tuple[str, ...], dict[str, Verdict]] = defaultdict(dict)
-    for file, verdict in sorted(found.items(), key=weakness):
+    for file, verdict in sorted(verdicts_by_file.items(), key=weakness):
         groups[verdict.evaluation.samples][file] = verdict
     records = [Record(group, {}) for group in groups.values()]
     best, *rest = sorted(records, key=lambda record: record.robust.value)
