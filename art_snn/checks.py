@@ -173,7 +173,7 @@ def require_distinct(argument: str, values: Collection[object]) -> None:
     require(distinct, argument, "distinct values", got, "Remove the duplicates.")
 
 
-def memory_limit(root: Path = Path("/")) -> int:
+def _memory_limit(root: Path = Path("/")) -> int:
     """Bytes of memory that this process may take: the machine's, or less in a container.
 
     :param root: under which /proc and /sys lie; the limits of control groups, versions 1 and 2."""
@@ -201,7 +201,7 @@ def memory_limit(root: Path = Path("/")) -> int:
 
 def require_memory(argument: str, value: object, what: str, needed: int, *, remedy: str) -> None:
     """ValueError when `what`, of so many bytes, needs more memory than there is."""
-    there = memory_limit()
+    there = _memory_limit()
     expected = f"{what} that fit into the {there / 2**30:,.1f} GiB of memory that there are"
     got = f"{value}, which makes {what} of {needed / 2**30:,.1f} GiB"
     require(needed <= there, argument, expected, got, remedy)
@@ -211,15 +211,6 @@ def set_fields(settings: object, **values: object) -> None:
     """Set fields of a frozen dataclass, in its __post_init__."""
     for name, value in values.items():
         object.__setattr__(settings, name, value)
-
-
-def set_counts(settings: object, *names: str, up_to: int = MOST) -> None:
-    """Fields of a frozen dataclass as ints when they are whole numbers of at least 1, or None."""
-    for name in names:
-        value = getattr(settings, name)
-        if value is not None:
-            remedy = "Use a whole number from 1."
-            set_fields(settings, **{name: require_count(name, value, up_to=up_to, remedy=remedy)})
 
 
 def require_choice(argument: str, value: object, words: Collection[str], *, remedy: str) -> None:

@@ -15,17 +15,17 @@ from torch import Tensor
 from art_snn import fused
 from art_snn.checks import require, require_number, set_fields
 
-DECAYS = (1e-6, 1.0)
-THRESHOLDS = (1e-4, 1e4)
+_DECAYS = (1e-6, 1.0)
+_THRESHOLDS = (1e-4, 1e4)
 """With these all rules have finite gradients over eight steps, in single and double precision."""
 _POTENTIALS = (-1e4, 1e4)
 SOFT_AND_HARD = "Hard sets the potential to zero, soft subtracts the threshold."
 MOST_STEPS = 100_000
 
-Operation: TypeAlias = Callable[[Any, Any], Any]
+_Operation: TypeAlias = Callable[[Any, Any], Any]
 
 
-def _before(operation: Operation) -> Operation:
+def _before(operation: _Operation) -> _Operation:
     """The operation of Values with another operand after them."""
 
     def apply(values: Values, other: Any) -> Any:
@@ -36,7 +36,7 @@ def _before(operation: Operation) -> Operation:
     return apply
 
 
-def _after(operation: Operation) -> Operation:
+def _after(operation: _Operation) -> _Operation:
     """The operation of Values with a number before them; tensors have their own."""
     return lambda values, other: Values(operation(getattr(other, "numbers", other), values.numbers))
 
@@ -191,7 +191,7 @@ class Dynamics:
 
     def __post_init__(self) -> None:
         remedy = "Use 1.0 for a neuron without leak."
-        decay = _checked("decay", self.decay, above=0, up_to=1, within=DECAYS, remedy=remedy)
+        decay = _checked("decay", self.decay, above=0, up_to=1, within=_DECAYS, remedy=remedy)
         remedy, resets = SOFT_AND_HARD, ("hard", "soft", "none")
         require(self.reset in resets, "reset", "'hard', 'soft' or 'none'", repr(self.reset), remedy)
         set_fields(self, decay=decay)
@@ -206,10 +206,10 @@ class Dynamics:
         threshold = _checked("threshold", self.threshold, above=lowest, remedy=remedy)
         set_fields(self, threshold=threshold)
         span = threshold - self.rest if self.resets_below else threshold
-        _checked("threshold", span, within=THRESHOLDS, remedy=remedy)
+        _checked("threshold", span, within=_THRESHOLDS, remedy=remedy)
         for name, value in {"gain": self.gain, "drop": self.drop}.items():
             if value is not None:
-                number = _checked(name, value, above=0, within=THRESHOLDS, remedy=remedy)
+                number = _checked(name, value, above=0, within=_THRESHOLDS, remedy=remedy)
                 set_fields(self, **{name: number})
         set_fields(self, strict=bool(self.strict))
         fits, expected = self.drop is None or self.reset == "soft", "None unless the reset is soft"

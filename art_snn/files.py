@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from art_snn.checks import WriteFailed
+from art_snn.checks import FILE, WriteFailed, invalid, require, require_kind
 
 UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.part$")
 """End of the name of a file while it is written."""
@@ -73,6 +73,24 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
     """Write the arrays as a compressed .npz file."""
     with atomic_write(path) as partial, partial.open("wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+
+
+def read_arrays(path: Path, argument: str, expected: str, remedy: str) -> dict[str, np.ndarray]:
+    """The arrays of a .npz file, by name.
+
+    :param argument: named in complaints, with what was expected and the remedy.
+    :raises FileNotFoundError: when it is not there.
+    :raises ValueError: when it is damaged or something else."""
+    require_kind(argument, path, FILE, expected)
+    spoilt = corruption(path)
+    require(spoilt is None, argument, expected, f"{path}, which {spoilt}", remedy)
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return dict(file)
+    except Exception as error:
+        # What is no such archive fails in any way its bytes happen to lead to.
+        got = f"{path}, which cannot be read ({type(error).__name__})"
+        raise invalid(argument, expected, got, remedy) from error
 
 
 def write_tensors(path: Path, content: object) -> None:

@@ -18,15 +18,15 @@ from torch import Tensor
 
 from art_snn.checks import abridge, require
 
-SWITCH = "ART_SNN_FUSED"
+_SWITCH = "ART_SNN_FUSED"
 """Environment variable: the types of device on which loops are compiled, "none" if not set."""
-LONGEST = 32
+_LONGEST = 32
 """Time steps of the longest loop that is compiled, since all steps become one kernel."""
-ROUNDING = 64
+_ROUNDING = 64
 """Units in the last place of the largest result by which a loop that rounds may differ."""
 
-Loop = Callable[..., None]
-Rows = Sequence[Any]
+_Loop = Callable[..., None]
+_Rows = Sequence[Any]
 """Tensors [T, N, ...], or None for one that is not asked for."""
 _lock = threading.RLock()
 _compiled: dict[Hashable, "_Compiled"] = {}
@@ -36,12 +36,12 @@ _compiled: dict[Hashable, "_Compiled"] = {}
 class _Compiled:
     """A compiled loop, or the reason why the eager one runs; both None before the first call."""
 
-    function: Loop | None = None
+    function: _Loop | None = None
     reason: str | None = None
 
 
 def run(
-    loop: Loop, key: Hashable, given: Rows, *results: Tensor | None, rounds: bool = False
+    loop: _Loop, key: Hashable, given: _Rows, *results: Tensor | None, rounds: bool = False
 ) -> None:
     """Run ``loop(*given, *results)``, compiled where that is asked for and gives the same.
 
@@ -70,9 +70,9 @@ def run(
     return loop(*given, *results)
 
 
-def _try(entry: _Compiled, loop: Loop, given: Rows, results: Rows, rounds: bool) -> None:
+def _try(entry: _Compiled, loop: _Loop, given: _Rows, results: _Rows, rounds: bool) -> None:
     """Compile the loop, and compare it with the results of the eager one."""
-    copies: Rows = [None if result is None else torch.empty_like(result) for result in results]
+    copies: _Rows = [None if result is None else torch.empty_like(result) for result in results]
     try:
         function = torch.compile(loop, fullgraph=True, dynamic=True)
         function(*given, *copies)
@@ -83,7 +83,7 @@ def _try(entry: _Compiled, loop: Loop, given: Rows, results: Rows, rounds: bool)
         if result is None:
             continue
         unit = torch.finfo(result.dtype).eps * result.abs().amax().item() if rounds else 0.0
-        if not torch.allclose(copy, result, rtol=0, atol=ROUNDING * unit, equal_nan=True):
+        if not torch.allclose(copy, result, rtol=0, atol=_ROUNDING * unit, equal_nan=True):
             entry.reason = "compiled it differs from the eager loop"
             return
     entry.function = function
@@ -100,10 +100,10 @@ def report() -> list[str]:
 
 def devices() -> frozenset[str]:
     """Types of device on which loops are compiled; ValueError for another ART_SNN_FUSED."""
-    words = os.environ.get(SWITCH, "none").strip().lower()
+    words = os.environ.get(_SWITCH, "none").strip().lower()
     types = frozenset(words.split(",")) - {"none"}
     expected = "'none', 'cuda', 'cpu' or 'cuda,cpu'"
-    require(types <= {"cuda", "cpu"}, SWITCH, expected, repr(words), "Unset it.")
+    require(types <= {"cuda", "cpu"}, _SWITCH, expected, repr(words), "Unset it.")
     return types
 
 
@@ -112,7 +112,7 @@ def _is_possible(tensors: Sequence[Tensor]) -> bool:
     first = tensors[0]
     return (
         first.device.type in devices()
-        and 1 <= len(first) <= LONGEST
+        and 1 <= len(first) <= _LONGEST
         and first.numel() > 0
         and all(type(x) is Tensor and x.shape == first.shape for x in tensors)
         and not torch.compiler.is_compiling()

@@ -38,24 +38,20 @@ def hooked_everywhere() -> bool:
     return any(getattr(nn.modules.module, name, None) for name in hooks)
 
 
-def foldable(convolution: nn.Module, norm: nn.Module) -> bool:
-    """True for a convolution and a batch norm that is affine at present, both unhooked."""
-    return (
-        type(convolution) is nn.Conv2d
-        and type(norm) is nn.BatchNorm2d
-        and norm.running_var is not None
-        and not norm.training
-        and norm.num_features == convolution.out_channels
-        and not any("forward" in vars(m) or hooks_of(m) for m in (convolution, norm))
-    )
+def fold(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor] | None:
+    """Weight and bias of the convolution that norm(convolution(x)) is.
 
-
-def folded_weights(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight and bias of the convolution that norm(convolution(x)) is."""
-    assert isinstance(convolution, nn.Conv2d)
-    assert isinstance(norm, nn.BatchNorm2d)
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
+    None unless the batch norm is affine at present, and both are unhooked."""
+    if (
+        type(convolution) is not nn.Conv2d
+        or type(norm) is not nn.BatchNorm2d
+        or norm.running_mean is None
+        or norm.running_var is None
+        or norm.training
+        or norm.num_features != convolution.out_channels
+        or any("forward" in vars(m) or hooks_of(m) for m in (convolution, norm))
+    ):
+        return None
     scale = torch.rsqrt(norm.running_var + norm.eps)
     if norm.weight is not None:
         scale = norm.weight * scale
@@ -130,10 +126,10 @@ class TimeDistributed(nn.Module):
         packs = packs and all(map(is_plain, self.module.modules()))
         while modules:
             module = modules.pop(0)
-            if modules and foldable(module, modules[0]):
+            folded = fold(module, modules[0]) if modules else None
+            if folded is not None and isinstance(module, nn.Conv2d):
                 # One convolution, differentiable by x and by all weights.
-                assert isinstance(module, nn.Conv2d)
-                x = module._conv_forward(x, *folded_weights(module, modules.pop(0)))
+                x, _ = module._conv_forward(x, *folded), modules.pop(0)
             elif pooling.suits(module, x) and is_plain(module):
                 assert isinstance(module, nn.AvgPool2d)
                 x = pooling.average(x, pooling.pair(module.kernel_size), module.divisor_override)

@@ -19,9 +19,9 @@ from art_snn.gradients.fixed import hold_weights, pause_in, weights_fixed
 from art_snn.gradients.names import check_applicable, objection, resolve
 from art_snn.layers import TimeDistributed, device_of, hooked_everywhere, is_plain, varies
 from art_snn.neurons import Neuron, attached
-from art_snn.passes import Call, PerContext, modes_kept, watched, within
+from art_snn.passes import Call, PerContext, modes_kept, watched
 from art_snn.precision import HalfPrecision, compute_dtype
-from art_snn.state import counted, digest, settings, structure
+from art_snn.state import counted, settings, structure, tensors_digest
 
 VERIFIED = 8
 """Samples on which the model of an adapted network is verified at first."""
@@ -130,7 +130,7 @@ class SpikingNetwork(HalfPrecision):
         That holds for the thread or asynchronous task of the block, and for tasks that it starts,
         but not for threads."""
         rule = self._resolved(gradient, "gradient")
-        with within(SpikingNetwork._override.of(self), rule):
+        with SpikingNetwork._override.within(self, rule):
             yield self
 
     def with_gradient(self, gradient: Gradient | str) -> "SpikingNetwork":
@@ -193,7 +193,7 @@ class SpikingNetwork(HalfPrecision):
         weights = weights_of(self) if fixed and self._fixed is None else []
 
         def run(x: Tensor) -> Tensor:
-            with within(SpikingNetwork.execution.of(self), None):
+            with SpikingNetwork.execution.within(self, None):
                 return rule.logits(self, x)
 
         again = Again(rule, run, weights, checked) if weights else None
@@ -218,7 +218,7 @@ class SpikingNetwork(HalfPrecision):
         take none where the input requires one, unless the network is in training mode. A backward
         pass that names them, ``torch.autograd.grad(loss, weights)``, runs the network once more for
         them. ``with network.fixed(False): ...`` around the forward pass spares that."""
-        with within(SpikingNetwork._fixed.of(self), bool(weights)):
+        with SpikingNetwork._fixed.within(self, bool(weights)):
             yield
 
     @contextmanager
@@ -237,7 +237,7 @@ class SpikingNetwork(HalfPrecision):
             radius = require_number("radius", radius, at_least=0, remedy=remedy)
         self.forget()
         try:
-            with within(SpikingNetwork.budget.of(self), (radius,)):
+            with SpikingNetwork.budget.within(self, (radius,)):
                 yield
         finally:
             self.forget()
@@ -368,7 +368,8 @@ class SpikingNetwork(HalfPrecision):
         kept = (b for m in self.modules() if not m.training for b in m.buffers(recurse=False))
         tensors = [*self.parameters(), *kept]
         # No one else writes the weights of a copy in half precision.
-        return self._form_key(), counted(tensors), digest(tensors) if self.exact is None else None
+        values = tensors_digest(tensors) if self.exact is None else None
+        return self._form_key(), counted(tensors), values
 
     def _form_key(self) -> Hashable:
         modules = list(self.layers.named_modules())

@@ -7,20 +7,19 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, overload
 from weakref import WeakKeyDictionary
 
 from torch import nn
 
-Value = TypeVar("Value")
+_Value = TypeVar("_Value")
 Call = tuple[Any, Any]
 """The first input of a layer, and its output."""
 
 
 @contextmanager
-def within(variable: "ContextVar[Value] | Attribute[Value]", value: Value) -> Iterator[None]:
-    """Give a ContextVar, or ``Class.attribute.of(object)``, another value within the block."""
+def within(variable: ContextVar[_Value], value: _Value) -> Iterator[None]:
+    """Give a variable another value within the block."""
     before = variable.get()
     variable.set(value)
     try:
@@ -29,30 +28,36 @@ def within(variable: "ContextVar[Value] | Attribute[Value]", value: Value) -> It
         variable.set(before)
 
 
-class PerContext(Generic[Value]):
+class PerContext(Generic[_Value]):
     """An attribute with a value of its own in every context, as :mod:`contextvars` has it.
 
     A new thread starts with what `make` gives, an asyncio task with the values of the code that
     starts it. Values are dropped with the object that they belong to."""
 
-    def __init__(self, make: Callable[[], Value]) -> None:
+    def __init__(self, make: Callable[[], _Value]) -> None:
         self.make = make
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self.values: ContextVar[WeakKeyDictionary[Any, Value] | None]
+        self.values: ContextVar[WeakKeyDictionary[Any, _Value] | None]
         self.values = ContextVar(name, default=None)
 
-    def of(self, instance: object) -> "Attribute[Value]":
-        """The attribute of one object, for :func:`within`."""
-        return Attribute(self, instance)
+    @contextmanager
+    def within(self, instance: object, value: _Value) -> Iterator[None]:
+        """Give the attribute of one object another value within the block."""
+        before = self.__get__(instance, type(instance))
+        self.__set__(instance, value)
+        try:
+            yield
+        finally:
+            self.__set__(instance, before)
 
     @overload
-    def __get__(self, instance: None, owner: type) -> "PerContext[Value]": ...
+    def __get__(self, instance: None, owner: type) -> "PerContext[_Value]": ...
 
     @overload
-    def __get__(self, instance: object, owner: type) -> Value: ...
+    def __get__(self, instance: object, owner: type) -> _Value: ...
 
-    def __get__(self, instance: object | None, owner: type) -> "Value | PerContext[Value]":
+    def __get__(self, instance: object | None, owner: type) -> "_Value | PerContext[_Value]":
         if instance is None:
             return self
         values = self.values.get()
@@ -62,25 +67,11 @@ class PerContext(Generic[Value]):
         assert values is not None
         return values[instance]
 
-    def __set__(self, instance: object, value: Value) -> None:
+    def __set__(self, instance: object, value: _Value) -> None:
         # A new mapping, since contexts that were copied from this one share the old one.
         values = WeakKeyDictionary(self.values.get() or {})
         values[instance] = value
         self.values.set(values)
-
-
-@dataclass(frozen=True)
-class Attribute(Generic[Value]):
-    """An attribute of one object, read and written like a ContextVar."""
-
-    per_context: PerContext[Value]
-    instance: object
-
-    def get(self) -> Value:
-        return self.per_context.__get__(self.instance, type(self.instance))
-
-    def set(self, value: Value) -> None:
-        self.per_context.__set__(self.instance, value)
 
 
 _KEEPING: ContextVar[bool] = ContextVar("keeping", default=False)

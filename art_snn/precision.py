@@ -12,49 +12,40 @@ from torch import Tensor, nn
 
 from art_snn.checks import invalid
 from art_snn.gradients import Execution, Gradient
-from art_snn.layers import TimeDistributed, foldable, folded_weights
-from art_snn.passes import PerContext, within
-from art_snn.state import counted, digest
+from art_snn.layers import TimeDistributed, fold
+from art_snn.passes import PerContext
+from art_snn.state import counted, tensors_digest
 
-DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
+_DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
     {"bfloat16": torch.bfloat16, "float16": torch.float16}
 )
 
 
-def require_attack_dtype(value: object, argument: str = "attack_dtype") -> str | None:
-    """A name of DTYPES, "auto" or None; anything else is refused."""
-    remedy = "None crafts in the network's own precision."
-    return _require_dtype(argument, value, tuple(DTYPES), remedy)
-
-
-def require_train_dtype(value: object, argument: str = "train_dtype") -> str | None:
-    """ "bfloat16", "auto" or None; anything else is refused."""
-    remedy = (
-        "None trains in the network's own precision. Gradients in float16 vanish unless the loss "
-        "is scaled; bfloat16 has the range of single precision."
-    )
-    return _require_dtype(argument, value, ("bfloat16",), remedy)
-
-
-def _require_dtype(argument: str, value: object, names: tuple[str, ...], remedy: str) -> str | None:
+def require_dtype(
+    argument: str, value: object, names: Collection[str] = tuple(_DTYPES)
+) -> str | None:
+    """The name of a dtype among `names`, "auto" or None; anything else is refused."""
     name = str(value).removeprefix("torch.") if isinstance(value, torch.dtype) else value
     if name is None or (isinstance(name, str) and name in (*names, "auto")):
         return name
+    remedy = "None is the network's own precision."
+    if "float16" not in names:
+        remedy += " In float16 gradients vanish unless the loss is scaled."
     raise invalid(argument, f"'auto', {', '.join(map(repr, names))} or None", repr(value), remedy)
 
 
 def compute_dtype(asked: str | None, device: torch.device) -> tuple[torch.dtype | None, str]:
     """The dtype to compute in, None for the network's own, and why."""
-    if asked is None or asked in DTYPES:
-        return (None, "") if asked is None else (DTYPES[asked], asked)
+    if asked is None or asked in _DTYPES:
+        return (None, "") if asked is None else (_DTYPES[asked], asked)
     cuda = device.type == "cuda"
     name = torch.cuda.get_device_name(device) if cuda else "the processor"
-    if multiplies_bfloat16(device):
+    if _multiplies_bfloat16(device):
         return torch.bfloat16, f"bfloat16, which {name} multiplies natively"
     return None, f"no bfloat16, which {name} does not multiply natively"
 
 
-def multiplies_bfloat16(device: torch.device) -> bool:
+def _multiplies_bfloat16(device: torch.device) -> bool:
     """True if products of bfloat16 are native: with AMX, AVX-512 BF16 or CUDA capability 8 on."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
@@ -103,13 +94,13 @@ class HalfPrecision(nn.Module):
 
     @attack_dtype.setter
     def attack_dtype(self, dtype: str | torch.dtype | None) -> None:
-        self._attack_dtype = require_attack_dtype(dtype)
+        self._attack_dtype = require_dtype("attack_dtype", dtype)
 
     @contextmanager
     def crafting(self, attack_dtype: str | torch.dtype | None) -> Iterator[None]:
         """Within the block, and in the present thread or task, another :attr:`attack_dtype`."""
-        value = (require_attack_dtype(attack_dtype),)
-        with within(HalfPrecision._crafting.of(self), value):
+        value = (require_dtype("attack_dtype", attack_dtype),)
+        with HalfPrecision._crafting.within(self, value):
             yield
 
     def lowering_objection(self, rule: Gradient) -> str | None:
@@ -146,11 +137,11 @@ class HalfPrecision(nn.Module):
     def lower(self, dtype: torch.dtype) -> Any:
         """This network in half precision, made once for every state of it."""
         tensors = (*self.parameters(), *self.buffers())
-        key = (self._form_key(), (counted(tensors), digest(tensors)))
+        key = (self._form_key(), (counted(tensors), tensors_digest(tensors)))
         earlier = self._half.get(dtype)
         if earlier is None or earlier[0] != key:
             half = self.twin()
-            half._modules["layers"] = lower_layers(self.layers, dtype, self.kept_precise())
+            half._modules["layers"] = _lower_layers(self.layers, dtype, self.kept_precise())
             # Not as a submodule, whose weights would also be the half's.
             vars(half)["exact"] = self
             earlier = self._half[dtype] = (key, half)
@@ -162,7 +153,7 @@ class HalfPrecision(nn.Module):
 
 
 @torch.no_grad()
-def lower_layers(layers: nn.Module, dtype: torch.dtype, kept: Collection[str] = ()) -> nn.Module:
+def _lower_layers(layers: nn.Module, dtype: torch.dtype, kept: Collection[str] = ()) -> nn.Module:
     """A copy of the layers that computes in half precision; its weights take no gradient.
 
     A batch norm after a convolution is folded into it before its weights are rounded; another
@@ -173,9 +164,10 @@ def lower_layers(layers: nn.Module, dtype: torch.dtype, kept: Collection[str] = 
             modules, folded = list(module.module), list[nn.Module]()
             while modules:
                 folded.append(modules.pop(0))
-                if modules and foldable(folded[-1], modules[0]):
-                    weight, bias = folded_weights(folded[-1], modules.pop(0))
-                    folded[-1].weight, folded[-1].bias = nn.Parameter(weight), nn.Parameter(bias)
+                weights = fold(folded[-1], modules[0]) if modules else None
+                if weights is not None:
+                    folded[-1].weight, folded[-1].bias = map(nn.Parameter, weights)
+                    del modules[0]
             module.module = nn.Sequential(*folded)
     copy.requires_grad_(False)
     for name, module in copy.named_modules():

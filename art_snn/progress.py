@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import FrameType
@@ -19,8 +19,8 @@ from tqdm.auto import tqdm
 
 Thing = TypeVar("Thing")
 
-LOGGER = logging.getLogger("art_snn")
-LOGGER.addHandler(logging.NullHandler())
+_LOGGER = logging.getLogger("art_snn")
+_LOGGER.addHandler(logging.NullHandler())
 SILENT: ContextVar[bool] = ContextVar("silent", default=False)
 """Whether nothing is shown, for `--quiet` and in processes that do not lead."""
 INTERRUPTED, TERMINATED = 130, 143
@@ -59,7 +59,7 @@ class Progress:
         self.verbose, self.summary = verbose, summary
         self.began = self.last = time.monotonic()
         self.bar: Any = None
-        if verbose and not SILENT.get() and shows_bars():
+        if verbose and not SILENT.get() and _shows_bars():
             form = {"bar_format": _FORM, "dynamic_ncols": True, "smoothing": 0.05}
             form |= {"unit_scale": total >= 100_000, "miniters": 0, "leave": leave}
             self.bar = tqdm(total=total, initial=done, desc=_short(words), **form)
@@ -76,7 +76,7 @@ class Progress:
             self.bar.set_description_str(_short(words), refresh=False)
 
     def note(self, words: str) -> None:
-        """Show words behind the bar."""
+        """Show words after the bar."""
         if self.bar is not None:
             self.bar.set_postfix_str(words, refresh=False)
 
@@ -99,23 +99,14 @@ class Progress:
             self._say(f"{self.words}: {self.done} {self.unit}".rstrip(), self.began)
 
 
-def progress_over(
-    things: Collection[Thing],
-    words: str,
-    *,
-    each: Callable[[Thing], str] | None = None,
-    **options: Any,
-) -> Iterator[Thing]:
+def progress_over(things: Collection[Thing], words: str, **options: Any) -> Iterator[Thing]:
     """The things one after the other, each of which is a step of :class:`Progress`.
 
-    :param each: a line about one, for where there is no bar.
     :param options: of :class:`Progress`."""
-    with Progress(words, len(things), summary=each is None, **options) as progress:
+    with Progress(words, len(things), **options) as progress:
         for thing in things:
             yield thing
             progress.update()
-            if each is not None:
-                progress.step(each(thing))
 
 
 def log_line(words: str, *, verbose: bool = True, shown: bool = False) -> None:
@@ -123,14 +114,14 @@ def log_line(words: str, *, verbose: bool = True, shown: bool = False) -> None:
 
     :param verbose: with False it is a detail, for a program alone.
     :param shown: whether a bar has shown it."""
-    if LOGGER.isEnabledFor(logging.INFO):
+    if _LOGGER.isEnabledFor(logging.INFO):
         level = logging.INFO if verbose else logging.DEBUG
-        LOGGER.log(level, words, extra={"shown": shown})
+        _LOGGER.log(level, words, extra={"shown": shown})
     elif verbose and not shown:
-        write_line(words)
+        _write_line(words)
 
 
-def write_line(words: str) -> None:
+def _write_line(words: str) -> None:
     """Write a line to stderr, above the bars; nothing where all is silent."""
     if sys.stderr is not None and not SILENT.get():
         tqdm.write(words, file=sys.stderr)
@@ -141,20 +132,20 @@ class _LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if not getattr(record, "shown", False):
-            write_line(record.getMessage())
+            _write_line(record.getMessage())
 
 
 @contextmanager
 def lines_written() -> Iterator[None]:
     """Within the block all lines are written to stderr, as commands do."""
-    handler, level = _LineHandler(logging.INFO), LOGGER.level
-    LOGGER.addHandler(handler)
-    LOGGER.setLevel(logging.INFO)
+    handler, level = _LineHandler(logging.INFO), _LOGGER.level
+    _LOGGER.addHandler(handler)
+    _LOGGER.setLevel(logging.INFO)
     try:
         yield
     finally:
-        LOGGER.removeHandler(handler)
-        LOGGER.setLevel(level)
+        _LOGGER.removeHandler(handler)
+        _LOGGER.setLevel(level)
 
 
 @contextmanager
@@ -167,7 +158,7 @@ def silenced(silent: bool) -> Iterator[None]:
         SILENT.reset(before)
 
 
-def shows_bars() -> bool:
+def _shows_bars() -> bool:
     """Whether stderr is a terminal or a notebook."""
     stream = sys.stderr
     if stream is None:

@@ -18,13 +18,13 @@ Settings = dict[tuple[str, str], Hashable]
 
 _DEPTH = 3
 """Levels of objects and containers that are followed inside of a setting."""
-ROW = 1024
+_ROW = 1024
 """Values of a large tensor that one product with random numbers stands for."""
-LARGE = 16 * ROW
+_LARGE = 16 * _ROW
 _HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 _INTERNAL = frozenset(vars(nn.Module())) | {"forward"}
 _SINGLE = frozenset([int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device])
-WHOLE = (FunctionType, MethodType, BuiltinFunctionType, partial, type, nn.Module)
+_WHOLE = (FunctionType, MethodType, BuiltinFunctionType, partial, type, nn.Module)
 """Kinds of values that differ exactly when they are different objects."""
 
 
@@ -38,8 +38,8 @@ def structure(modules: Modules) -> Hashable:
     # A pass of an adapted network puts its own forward there, in any thread, and keeps the earlier.
     forwards = (vars(module).get("forward") for _, module in modules)
     return tuple(
-        (name, type(module), module.training, hooks_of(module), getattr(own, "earlier", own))
-        for (name, module), own in zip(modules, forwards, strict=True)
+        (name, type(module), module.training, hooks_of(module), getattr(call, "earlier", call))
+        for (name, module), call in zip(modules, forwards, strict=True)
     )
 
 
@@ -56,10 +56,10 @@ def settings(modules: Modules, without: Container[tuple[type, str]] = ()) -> Set
 def comparable(held: Any, depth: int = _DEPTH) -> Hashable:
     """A hashable value of a setting at present, equal where the setting is."""
     kind = type(held)
-    if kind in _SINGLE or isinstance(held, WHOLE):
+    if kind in _SINGLE or isinstance(held, _WHOLE):
         return held  # type: ignore[no-any-return]
     if isinstance(held, Tensor):
-        return digest([held])
+        return tensors_digest([held])
     if isinstance(held, np.ndarray):
         return held.shape, str(held.dtype), held.tobytes()
     if not depth:
@@ -80,10 +80,10 @@ def counted(tensors: Iterable[Tensor]) -> Hashable:
 
 
 @torch.no_grad()
-def digest(tensors: Iterable[Tensor]) -> Hashable:
+def tensors_digest(tensors: Iterable[Tensor]) -> Hashable:
     """The values of tensors in a few bytes, which change when a value does.
 
-    In a large tensor changes below 1e-5 of the largest of ROW neighbours are not seen."""
+    In a large tensor changes below 1e-5 of the largest of _ROW neighbours are not seen."""
     tensors = [t for t in tensors if t.layout is torch.strided and t.device.type != "meta"]
     forms = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in tensors)
     return forms, b"".join(_bytes(tensor.reshape(-1)) for tensor in tensors)
@@ -91,11 +91,11 @@ def digest(tensors: Iterable[Tensor]) -> Hashable:
 
 def _bytes(flat: Tensor) -> bytes:
     """All values of a vector, or of a large one its products with random numbers."""
-    if len(flat) >= LARGE and flat.is_floating_point():
+    if len(flat) >= _LARGE and flat.is_floating_point():
         wide = flat if flat.dtype.itemsize >= 4 else flat.float()
-        end = len(wide) // ROW * ROW
+        end = len(wide) // _ROW * _ROW
         with torch.autocast(wide.device.type, enabled=False):
-            products = wide[:end].view(-1, ROW) @ _factors(wide.dtype, wide.device)
+            products = wide[:end].view(-1, _ROW) @ _factors(wide.dtype, wide.device)
         # A row that is not finite hides what else changes in it.
         flat = torch.cat([products, wide[end:]]) if products.isfinite().all() else flat
     flat = torch.view_as_real(flat).reshape(-1) if flat.is_complex() else flat
@@ -105,7 +105,7 @@ def _bytes(flat: Tensor) -> bytes:
 @cache
 def _factors(dtype: torch.dtype, device: torch.device) -> Tensor:
     generator = torch.Generator("cpu").manual_seed(0)
-    return torch.randn(ROW, generator=generator, dtype=dtype, device="cpu").to(device)
+    return torch.randn(_ROW, generator=generator, dtype=dtype, device="cpu").to(device)
 
 
 def to_device(x: Tensor, device: torch.device) -> Tensor:

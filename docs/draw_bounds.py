@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
-from art_snn.bounds.intervals import bound_steps
+from art_snn.bounds.firing import bound_steps
 from art_snn.dynamics import Dynamics
 
 STEPS = 12

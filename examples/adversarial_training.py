@@ -10,14 +10,15 @@ from torch import nn
 from art_snn import RGA, STBP, PyTorchSpikingClassifier
 from art_snn.data import digits
 from art_snn.metrics import robustness
-from art_snn.models import Widths, vgg
+from art_snn.models import vgg
 
 EPS = 0.15
 
 
 def build() -> PyTorchSpikingClassifier:
     network = vgg(
-        Widths(stages=((32,), (64,)), hidden=(128,)),
+        ((32,), (64,)),
+        hidden=(128,),
         in_channels=1,
         image_size=8,
         gradient=RGA(beta=2.0, gamma=0.2),

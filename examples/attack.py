@@ -14,7 +14,7 @@ from torch import nn
 from art_snn import PyTorchSpikingClassifier
 from art_snn.data import digits
 from art_snn.metrics import robustness
-from art_snn.models import Widths, vgg
+from art_snn.models import vgg
 
 EPS = 0.15
 
@@ -22,7 +22,7 @@ EPS = 0.15
 def main(small: bool) -> None:
     torch.manual_seed(0)
     data = digits()
-    network = vgg(Widths(stages=((32,), (64,)), hidden=(128,)), in_channels=1, image_size=8)
+    network = vgg(((32,), (64,)), hidden=(128,), in_channels=1, image_size=8)
     classifier = PyTorchSpikingClassifier(
         network,
         nn.CrossEntropyLoss(),

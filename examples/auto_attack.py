@@ -8,7 +8,7 @@ from art_snn.attacks import SpikingAutoAttack
 from art_snn.classifier import wrap
 from art_snn.data import digits
 from art_snn.findings import examine
-from art_snn.models import Widths, vgg
+from art_snn.models import vgg
 
 EPS = 0.1
 
@@ -16,7 +16,7 @@ EPS = 0.1
 def main(small: bool) -> None:
     torch.manual_seed(0)
     data = digits()
-    network = vgg(Widths(stages=((32,), (64,)), hidden=(128,)), in_channels=1, image_size=8)
+    network = vgg(((32,), (64,)), hidden=(128,), in_channels=1, image_size=8)
     classifier = wrap(network, data.input_shape, data.classes, (0, 1), "gpu")
     classifier.set_params(optimizer=torch.optim.Adam(network.parameters(), lr=2e-3))
     classifier.fit(data.x_train, data.y_train, batch_size=64, nb_epochs=2 if small else 15)

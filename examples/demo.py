@@ -22,7 +22,7 @@ from tqdm import tqdm
 from art_snn import PyTorchSpikingClassifier
 from art_snn.data import Dataset, digits
 from art_snn.metrics import SIGNIFICANT, Robustness, paired_difference, robustness
-from art_snn.models import Widths, vgg
+from art_snn.models import vgg
 
 GRADIENTS, ATTACKS = ("stbp", "rga"), ("FGSM", "PGD-10")
 EPS, TRAIN_EPS = (0.02, 0.05, 0.1, 0.15, 0.2), 0.1
@@ -34,8 +34,8 @@ def build(seed: int, device: str) -> PyTorchSpikingClassifier:
     """Two convolutions, two linear layers, LIF neurons, T = 8."""
     torch.manual_seed(seed)
     np.random.seed(seed)  # noqa: NPY002, since ART draws from numpy's global state
-    plan = Widths(stages=((32,), (64,)), hidden=(128,))
-    network = vgg(plan, in_channels=1, image_size=8, classes=10, steps=8, decay=0.5)
+    sizes = {"in_channels": 1, "image_size": 8, "classes": 10}
+    network = vgg(((32,), (64,)), hidden=(128,), **sizes, steps=8, decay=0.5)
     network.gradient = "rga"
     return PyTorchSpikingClassifier(
         network,

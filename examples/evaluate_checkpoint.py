@@ -11,11 +11,11 @@ from torch import nn
 from art_snn import PyTorchSpikingClassifier, SpikingNetwork, checkpoint
 from art_snn.data import digits
 from art_snn.metrics import robustness
-from art_snn.models import Widths, vgg
+from art_snn.models import vgg
 
 
 def build() -> SpikingNetwork:
-    return vgg(Widths(stages=((32,), (64,)), hidden=(128,)), in_channels=1, image_size=8, decay=0.9)
+    return vgg(((32,), (64,)), hidden=(128,), in_channels=1, image_size=8, decay=0.9)
 
 
 def wrap(network: SpikingNetwork) -> PyTorchSpikingClassifier:

@@ -13,7 +13,7 @@ from torch import nn
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.data import digits
-from art_snn.models import Widths, vgg
+from art_snn.models import vgg
 
 
 def wrapped(kind: type[PyTorchClassifier], network: nn.Module) -> PyTorchClassifier:
@@ -23,8 +23,8 @@ def wrapped(kind: type[PyTorchClassifier], network: nn.Module) -> PyTorchClassif
 
 def main(small: bool) -> None:
     torch.manual_seed(0)
-    data, epochs, widths = digits(), 3 if small else 15, Widths(stages=((16,),), hidden=(64,))
-    networks = [vgg(widths, in_channels=1, image_size=8) for _ in range(2)]
+    data, epochs = digits(), 3 if small else 15
+    networks = [vgg(((16,),), hidden=(64,), in_channels=1, image_size=8) for _ in range(2)]
     victim, spiking = (wrapped(PyTorchSpikingClassifier, network) for network in networks)
     ordinary = nn.Sequential(nn.Flatten(), nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 10))
     victim.fit(data.x_train[::2], data.y_train[::2], batch_size=64, nb_epochs=epochs)

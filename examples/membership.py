@@ -16,12 +16,12 @@ from torch import nn
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.data import digits
-from art_snn.models import Widths, vgg
+from art_snn.models import vgg
 
 
 def main(small: bool) -> None:
     torch.manual_seed(0)
-    data, network = digits(), vgg(Widths(((32,),), (128,)), in_channels=1, image_size=8)
+    data, network = digits(), vgg(((32,),), hidden=(128,), in_channels=1, image_size=8)
     optimizer = torch.optim.Adam(network.parameters(), lr=2e-3)
     victim = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), 10, optimizer)
     members, others = (data.x_train[:100], data.y_train[:100]), (data.x_test, data.y_test)

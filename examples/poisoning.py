@@ -12,7 +12,7 @@ from art.attacks.poisoning import PoisoningAttackBackdoor, PoisoningAttackCleanL
 
 from art_snn.classifier import wrap
 from art_snn.data import digits
-from art_snn.models import Widths, vgg
+from art_snn.models import vgg
 
 EPOCHS = 2 if "--small" in sys.argv else 15
 CORNER = np.pad(np.ones((1, 2, 2), np.float32), ((0, 0), (6, 0), (0, 6)))
@@ -25,7 +25,7 @@ poisons, labels = backdoor.poison(x[:150], seven, broadcast=True)
 sets = {"no poison": (x, y), "wrong labels": (np.r_[poisons, x[150:]], np.r_[labels, y[150:]])}
 for kind in ("no poison", "wrong labels", "right labels"):
     torch.manual_seed(0)
-    network = vgg(Widths(stages=((32,), (64,)), hidden=(128,)), in_channels=1, image_size=8)
+    network = vgg(((32,), (64,)), hidden=(128,), in_channels=1, image_size=8)
     classifier = wrap(network, data.input_shape, data.classes, (0, 1), "gpu")
     classifier.set_params(optimizer=torch.optim.Adam(network.parameters(), lr=2e-3))
     classifier.fit(*sets[kind], batch_size=64, nb_epochs=EPOCHS)

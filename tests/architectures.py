@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from art_snn import LIF, RGA, Direct, Frames, Poisson, SpikingNetwork, TimeDistributed
 from art_snn.gradients.base import simulation
-from art_snn.models import Widths, vgg
+from art_snn.models import vgg
 from art_snn.neurons import Neuron
 
 SHAPE = (2, 6, 6)
 CLASSES = 3
-TINY = Widths(((4,), (6, 6)), (16,))
+TINY = (((4,), (6, 6)), (16,))
 
 
 class Residual(nn.Module):
@@ -92,7 +92,7 @@ def tiny_vgg(neuron: Callable[[], nn.Module] = LIF) -> nn.Module:
     of = neuron().dynamics
     dynamics = {"decay": of.decay, "threshold": of.threshold, "reset": of.reset}
     sizes = {"in_channels": 2, "classes": CLASSES, "image_size": 6}
-    return vgg(TINY, **sizes, **dynamics, mean=(0.1, 0.2), std=(0.9, 1.1)).layers
+    return vgg(*TINY, **sizes, **dynamics, mean=(0.1, 0.2), std=(0.9, 1.1)).layers
 
 
 AFFINE = {"chain": chain, "vgg": tiny_vgg, "residual": residual}

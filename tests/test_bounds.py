@@ -11,7 +11,7 @@ import pytest
 from art_snn import ASSG, CBA, EOT, IF, LIF, RGA, Direct, Extended, Frames, Poisson, StaticCurve
 from art_snn.app.settings import Compare, Cost, Inspect, Train
 from art_snn.gradients import ATan, Exponential, FastSigmoid, Triangle
-from art_snn.models.options import Options
+from art_snn.models import Options
 from art_snn.training import Recipe
 
 STEPS, DRAWS, SEED, MOST = 100_000, 10_000, 2**32 - 1, 2**31 - 1

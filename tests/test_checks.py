@@ -19,9 +19,9 @@ from art_snn.checks import (
     ArgumentError,
     MissingFile,
     MissingPackage,
+    _memory_limit,
     first_line,
     invalid,
-    memory_limit,
     require_choice,
     require_count,
     require_distinct,
@@ -162,7 +162,7 @@ def test_no_values_and_values_that_occur_twice_are_refused():
 
 
 def test_what_fits_into_memory_passes_and_what_does_not_is_refused_with_both_sizes():
-    there = memory_limit()
+    there = _memory_limit()
     assert there > 2**28
     require_memory("width", 1, "weights", there, remedy="")
     with pytest.raises(ValueError, match=r"^width: expected weights that fit into the .* GiB of m"):
@@ -190,9 +190,9 @@ def test_memory_is_that_of_the_container(groups, limits, expected, tmp_path):
         file = tmp_path / "sys/fs/cgroup" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
-    machine = memory_limit(tmp_path / "nothing")
+    machine = _memory_limit(tmp_path / "nothing")
     assert machine > 2**28
-    assert memory_limit(tmp_path) == (expected or machine)
+    assert _memory_limit(tmp_path) == (expected or machine)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +203,7 @@ def test_networks_and_samples_that_do_not_fit_are_refused_without_being_made(
     argument, options, sizes
 ):
     with pytest.raises(ValueError, match=rf"^{argument}: .* which makes weights of "):
-        Architecture(**options).made(**sizes)
+        Architecture(**options).build(**sizes)
     with pytest.raises(ValueError, match=r"^samples: .*got 2147483647, which makes samples of "):
         random_samples(Architecture(width=0.01), 2**31 - 1, channels=3, image_size=2**10)
 

@@ -15,15 +15,16 @@ from torch.overrides import TorchFunctionMode
 
 from art_snn import GRADIENTS, PyTorchSpikingClassifier
 from art_snn.gradients.fixed import (
-    LIGHT,
-    FixedWeights,
-    NonAffine,
+    _LIGHT,
+    TRACE,
     OpTrace,
+    _FixedWeights,
+    _NonAffine,
     hold_weights,
-    trace_on,
     weights_fixed,
 )
 from art_snn.models import sew_resnet17
+from art_snn.passes import within
 from tests import adapted
 from tests.architectures import (
     CLASSES,
@@ -92,7 +93,7 @@ def untouched(net):
 @contextmanager
 def following(trace):
     """Passes with fixed weights that leave their traces there."""
-    with hold_weights(True), trace_on(trace), weights_fixed():
+    with hold_weights(True), within(TRACE, trace), weights_fixed():
         yield trace
 
 
@@ -110,7 +111,7 @@ def test_layers_give_the_values_and_gradients_of_torch_and_keep_less(name, dtype
     module = MODULES[name].to(dtype)
     x = torch.randn(3, 2, 11, 9, dtype=dtype, requires_grad=True)
     plain, expected = kept_bytes(lambda: module(x))
-    with FixedWeights():
+    with _FixedWeights():
         light, got = kept_bytes(lambda: module(x))
     assert torch.equal(got, expected)
     g = torch.randn_like(got)
@@ -128,7 +129,7 @@ def test_layers_of_shapes_only_have_the_shapes_and_gradients_of_computed_ones(na
         expected = module(x)
     with following(OpTrace(shapes_only=True)):
         if name in ("same", "circular"):
-            with pytest.raises(NonAffine):
+            with pytest.raises(_NonAffine):
                 module(x)
             return
         shaped = module(x)
@@ -166,7 +167,7 @@ def test_operations_are_told_by_whether_their_gradient_depends_on_values(operati
     assert trace.affine == affine
     with following(OpTrace(shapes_only=True)):
         if not affine:
-            with pytest.raises(NonAffine):
+            with pytest.raises(_NonAffine):
                 operation(x)
             return
         shaped = operation(x)
@@ -274,10 +275,10 @@ def test_a_replay_of_shapes_only_that_fails_is_not_tried_again(monkeypatch):
     def emptied(shapes_only, x, *weights):
         return x[:0] if shapes_only else linear(shapes_only, x, *weights)
 
-    linear = LIGHT[functional.linear]
+    linear = _LIGHT[functional.linear]
     net, x = network(chain, gradient="rga"), batch(3)
     _, expected = computed(net, x)
-    monkeypatch.setattr("art_snn.gradients.fixed.LIGHT", {functional.linear: emptied})
+    monkeypatch.setattr("art_snn.gradients.fixed._LIGHT", {functional.linear: emptied})
     (failed, _), (later, got) = computed(net, x), computed(net, x)
     assert (failed, later) == (3, 2)
     assert torch.equal(got, expected)

@@ -21,7 +21,7 @@ FOREIGN = Dynamics(0.5, 1.0, "hard", gain=2.0, constant=-0.25, strict=True, rest
 @pytest.fixture
 def on_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
     """Loops are traced on the CPU, and not translated, which takes a compiler and seconds."""
-    monkeypatch.setenv(fused.SWITCH, "cpu")
+    monkeypatch.setenv(fused._SWITCH, "cpu")
     monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
     monkeypatch.setattr(fused, "_compiled", {})
     yield monkeypatch
@@ -38,7 +38,7 @@ def through(dynamics: Dynamics, current: Tensor, at_spikes: Tensor) -> tuple[Ten
 
 def eagerly(patch: pytest.MonkeyPatch, work):
     with patch.context() as context:
-        context.setenv(fused.SWITCH, "none")
+        context.setenv(fused._SWITCH, "none")
         return work()
 
 
@@ -58,7 +58,7 @@ def test_compiled_loops_give_what_the_eager_ones_give(on_cpu, dynamics):
 
 @pytest.mark.slow
 def test_translated_loops_give_the_spikes_bit_for_bit_and_gradients_to_rounding(monkeypatch):
-    monkeypatch.setenv(fused.SWITCH, "cpu")
+    monkeypatch.setenv(fused._SWITCH, "cpu")
     monkeypatch.setattr(fused, "_compiled", {})
     given = torch.randn(2, 4, 3, 32) + 0.3
     expected = eagerly(monkeypatch, lambda: through(Dynamics(), *given))
@@ -117,18 +117,18 @@ def test_by_default_and_for_odd_tensors_nothing_is_compiled(on_cpu):
     expected = eagerly(on_cpu, lambda: Dynamics().simulate(current))
     twice = torch.func.vmap(lambda _: Dynamics().simulate(current))(torch.ones(2))
     assert torch.equal(twice, torch.stack([expected, expected]))
-    for odd in (current[:, :0], torch.rand(fused.LONGEST + 1, 1, 2)):
+    for odd in (current[:, :0], torch.rand(fused._LONGEST + 1, 1, 2)):
         assert Dynamics().simulate(odd).shape == odd.shape
-    on_cpu.delenv(fused.SWITCH)
+    on_cpu.delenv(fused._SWITCH)
     assert torch.equal(Dynamics().simulate(current), expected)
     assert not fused.report()
 
 
 def test_the_switch_names_types_of_device_and_another_is_refused(monkeypatch):
     for words, devices in (("none", []), ("cpu", ["cpu"]), (" CUDA,cpu ", ["cpu", "cuda"])):
-        monkeypatch.setenv(fused.SWITCH, words)
+        monkeypatch.setenv(fused._SWITCH, words)
         assert sorted(fused.devices()) == devices
     for words in ("0", "", "cuda:0"):
-        monkeypatch.setenv(fused.SWITCH, words)
+        monkeypatch.setenv(fused._SWITCH, words)
         with pytest.raises(ValueError, match=r"ART_SNN_FUSED: expected 'none', 'cuda', 'cpu' or"):
             fused.devices()

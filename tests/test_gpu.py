@@ -152,9 +152,9 @@ def test_compiled_loops_give_the_spikes_and_gradients_of_the_eager_ones(
     precision = 1e-2 if dtype == torch.bfloat16 else 1e-5
     for samples in (32, 7):
         current, at_spikes = torch.randn(2, 8, samples, 64, device="cuda").to(dtype) + 0.4
-        monkeypatch.setenv(fused.SWITCH, "none")
+        monkeypatch.setenv(fused._SWITCH, "none")
         *expected, expected_gradient = through()
-        monkeypatch.setenv(fused.SWITCH, "cuda")
+        monkeypatch.setenv(fused._SWITCH, "cuda")
         for _ in range(2):
             *spikes, gradient = through()
             assert all(map(torch.equal, spikes, expected))

@@ -6,7 +6,7 @@ from torch import nn
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 from art_snn import TimeDistributed
-from art_snn.gradients.fixed import FixedWeights, OpTrace
+from art_snn.gradients.fixed import OpTrace, _FixedWeights
 from art_snn.pooling import average, pair, suits, unpool
 
 POOLS = {
@@ -115,7 +115,7 @@ def test_layers_on_time_steps_pool_so_and_a_hook_sees_the_module_still():
 def test_where_weights_are_constants_it_has_the_same_gradient_though_it_be_hollow(hollow):
     x, trace = planes(), OpTrace(shapes_only=hollow)
     expected = average(x, (2, 4), 3)
-    with FixedWeights(trace):
+    with _FixedWeights(trace):
         got = average(x, (2, 4), 3)
     assert trace.affine
     assert got.shape == expected.shape

@@ -10,17 +10,17 @@ from torch import nn
 
 from art_snn import EOT, GRADIENTS, Direct, Extended, Mean, PyTorchSpikingClassifier, precision
 from art_snn.gradients import RGA, STBP
-from art_snn.gradients.affine import tolerance
+from art_snn.gradients.rate import _tolerance
 from art_snn.gradients.shared import time_mean
 from art_snn.interop import adapt
-from art_snn.precision import DTYPES, multiplies_bfloat16
+from art_snn.precision import _DTYPES, _multiplies_bfloat16
 from tests.architectures import CLASSES, SHAPE, batch, chain, max_pooled, network, residual
 from tests.interop.neurons import Step, Steps
 from tests.interop.stacks import Loop, Stack
 from tests.tiny import same, weights
 
 every_rule = pytest.mark.parametrize("rule", [name for name in GRADIENTS if name != "cba"])
-every_dtype = pytest.mark.parametrize("dtype", DTYPES)
+every_dtype = pytest.mark.parametrize("dtype", _DTYPES)
 
 
 def single(layers=chain, **options):
@@ -84,8 +84,8 @@ def test_predictions_and_gradients_at_the_weights_keep_their_precision(dtype):
 
 
 def test_weights_are_cast_once_for_every_state_of_the_network(monkeypatch):
-    casts, lower = [], precision.lower_layers
-    monkeypatch.setattr(precision, "lower_layers", lambda *a: casts.append(1) or lower(*a))
+    casts, lower = [], precision._lower_layers
+    monkeypatch.setattr(precision, "_lower_layers", lambda *a: casts.append(1) or lower(*a))
     net, x = single(), batch(3, dtype=torch.float32)
     for _ in range(3):
         gradients(net, "rga", x, "bfloat16")
@@ -113,8 +113,8 @@ def test_rules_of_rules_craft_in_half_precision_too(rule):
 
 @pytest.mark.parametrize("native", [True, False])
 def test_auto_takes_what_the_device_multiplies_natively_and_says_so(native, monkeypatch):
-    assert multiplies_bfloat16(torch.device("meta")) is False
-    monkeypatch.setattr("art_snn.precision.multiplies_bfloat16", lambda device: native)
+    assert _multiplies_bfloat16(torch.device("meta")) is False
+    monkeypatch.setattr("art_snn.precision._multiplies_bfloat16", lambda device: native)
     net, x = single(), batch(3, dtype=torch.float32)
     exact, half = (gradients(net, "rga", x, dtype)[1] for dtype in (None, "auto"))
     assert torch.equal(exact, half) != native
@@ -122,9 +122,9 @@ def test_auto_takes_what_the_device_multiplies_natively_and_says_so(native, monk
 
 
 def test_the_tolerance_of_a_replay_follows_from_the_dtype():
-    assert tolerance(torch.ones(1, dtype=torch.bfloat16)) == 8 * 2**-7
-    assert tolerance(torch.ones(1, dtype=torch.float16)) == 8 * 2**-10
-    assert tolerance(torch.ones(1)) == tolerance(torch.ones(1).double()) == 1e-3
+    assert _tolerance(torch.ones(1, dtype=torch.bfloat16)) == 8 * 2**-7
+    assert _tolerance(torch.ones(1, dtype=torch.float16)) == 8 * 2**-10
+    assert _tolerance(torch.ones(1)) == _tolerance(torch.ones(1).double()) == 1e-3
 
 
 @pytest.mark.parametrize("value", ["half", "float32", 16, torch.float32, True])
@@ -172,10 +172,10 @@ def test_adapted_networks_craft_in_it_where_their_neurons_fire_by_our_engines():
 @every_dtype
 @pytest.mark.parametrize("steps", [1, 3, 8])
 def test_means_over_time_are_summed_in_single_precision(dtype, steps):
-    x = torch.randn(steps, 5, 4, 3).to(DTYPES[dtype])
+    x = torch.randn(steps, 5, 4, 3).to(_DTYPES[dtype])
     mean, wanted = time_mean(x).double(), x.double().mean(0, keepdim=True)
     # The sum is rounded once, and the quotient.
-    error = float(2 * torch.finfo(DTYPES[dtype]).eps * x.abs().max())
+    error = float(2 * torch.finfo(_DTYPES[dtype]).eps * x.abs().max())
     torch.testing.assert_close(mean, wanted, rtol=0, atol=error)
     spikes = (x > 0).to(x.dtype)
     assert torch.equal(time_mean(spikes), spikes.double().mean(0, keepdim=True).to(x.dtype))

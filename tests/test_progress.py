@@ -19,11 +19,11 @@ from art_snn.progress import (
     SILENT,
     Progress,
     Terminated,
+    _shows_bars,
     duration,
     lines_written,
     log_line,
     progress_over,
-    shows_bars,
     silenced,
     stoppable,
 )
@@ -51,7 +51,9 @@ def test_elsewhere_there_is_one_line_of_the_whole_work(capsys):
 
 
 def test_or_one_line_of_each_step(capsys):
-    work(each="number {}".format)
+    with Progress("Counting", 3, summary=False) as progress:
+        for number in range(3):
+            progress.step(f"number {number}")
     assert capsys.readouterr().err == "".join(f"Counting: number {n}, 0 s\n" for n in range(3))
 
 
@@ -102,7 +104,7 @@ def test_an_experiment_is_quiet_where_that_is_asked_for(tmp_path, capsys):
 
 def test_without_stderr_nothing_is_shown(monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
-    assert not shows_bars()
+    assert not _shows_bars()
     with silenced(False):
         assert work() == [0, 1, 2]
 

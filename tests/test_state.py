@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
 from art_snn.interop import adapt
-from art_snn.state import LARGE, ROW, digest, to_cpu, to_device
+from art_snn.state import _LARGE, _ROW, tensors_digest, to_cpu, to_device
 from tests.adapted import Leaky
 from tests.interop.neurons import Learned
 from tests.interop.stacks import Stack
@@ -179,26 +179,26 @@ def test_what_passes_write_on_modules_is_no_edit(dtype, monkeypatch):
             net(sample(net))
         gradient(net, "rga", dtype)
     half = list(net._half.values())
-    monkeypatch.setattr("art_snn.gradients.affine.probe", None)
+    monkeypatch.setattr("art_snn.gradients.rate._probe", None)
     gradient(net, "rga", dtype)
     assert list(net._half.values()) == half
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64])
-@pytest.mark.parametrize("size", [3, LARGE + ROW + 3])
+@pytest.mark.parametrize("size", [3, _LARGE + _ROW + 3])
 def test_one_value_more_or_less_has_other_bits_also_beside_what_is_not_finite(dtype, size):
     tensor = torch.randn(size).mul_(50).to(dtype)
     broken = tensor.clone()
     if dtype.is_floating_point:
         broken[0], broken[2] = torch.nan, torch.inf
     for whole, places in ((tensor, (0, size // 2, size - 1)), (broken, (1,))):
-        before = digest([whole])
-        assert digest([whole.clone()]) == before
+        before = tensors_digest([whole])
+        assert tensors_digest([whole.clone()]) == before
         for place in places:
             other = whole.clone()
             other[place] = -other[place] - 1
-            assert digest([other]) != before
-    assert digest([tensor.flip(0)]) != digest([tensor])
+            assert tensors_digest([other]) != before
+    assert tensors_digest([tensor.flip(0)]) != tensors_digest([tensor])
 
 
 TENSORS = {

@@ -220,7 +220,7 @@ def _check(settings: Cost) -> str:
     if isinstance(network.encoder, Frames) and not architecture.is_own:
         architecture = replace(architecture, encoder="frames")
     size = "x".join(map(str, x.shape[1:]))
-    return f"{architecture.words(network)}, batch {settings.batch_size}, {size}"
+    return f"{architecture.describe(network)}, batch {settings.batch_size}, {size}"
 
 
 def _remarks(settings: Cost, cells: Sequence[Cell]) -> list[str]:

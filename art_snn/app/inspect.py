@@ -82,7 +82,7 @@ class Neurons:
 
 
 @dataclass(frozen=True)
-class Trial:
+class RuleTrial:
     """One gradient of one batch with a rule.
 
     :param engine: the engine that ran, and why; "" where the rule was refused.
@@ -111,7 +111,7 @@ class Inspection(Result):
     title: str
     settings: Mapping[str, Any]
     neurons: Sequence[Neurons]
-    rules: Mapping[str, Trial]
+    rules: Mapping[str, RuleTrial]
     name: ClassVar[str] = "inspect"
     drawn: ClassVar[bool] = False
 
@@ -157,7 +157,9 @@ class Inspection(Result):
 def run(settings: Inspect) -> Inspection:
     """Build or load the network, look at its neurons, try every rule; write inspect.json, .md."""
     with working(settings):
-        earlier(settings.output / "inspect.json", "kind", dict, lambda found: "neurons" in found)
+        earlier(
+            settings.output / "inspect.json", "kind", dict, lambda content: "neurons" in content
+        )
         subject = resolve_network(settings, drawn=True)
         if settings.data is None and subject.entry is None:
             subject = replace(subject, source=replace(subject.source, data=RANDOM))
@@ -230,11 +232,13 @@ def _find_neurons(
     return neurons
 
 
-def _try_rule(network: SpikingNetwork, rule: Gradient, x: torch.Tensor, y: torch.Tensor) -> Trial:
+def _try_rule(
+    network: SpikingNetwork, rule: Gradient, x: torch.Tensor, y: torch.Tensor
+) -> RuleTrial:
     """One gradient with the rule, or why there is none."""
     reason = network.objection(rule)
     if reason is not None:
-        return Trial(str(rule), objection=reason)
+        return RuleTrial(str(rule), objection=reason)
     twin = network.twin()
     try:
         with twin.using(rule):
@@ -242,10 +246,10 @@ def _try_rule(network: SpikingNetwork, rule: Gradient, x: torch.Tensor, y: torch
             loss = nn.functional.cross_entropy(twin(leaf), y, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, leaf)
     except ArgumentError as error:
-        return Trial(str(rule), refusal=str(error))
+        return RuleTrial(str(rule), refusal=str(error))
     except Exception as error:
         # A model that fails under a rule is what is to be found out.
         first = str(error).partition("\n")[0]
-        return Trial(str(rule), refusal=f"it failed with {type(error).__name__}: {first}")
+        return RuleTrial(str(rule), refusal=f"it failed with {type(error).__name__}: {first}")
     zero = int((gradient.flatten(1) == 0).all(1).sum())
-    return Trial(str(rule), str(twin.execution), vanished=Share(zero, len(x)))
+    return RuleTrial(str(rule), str(twin.execution), vanished=Share(zero, len(x)))

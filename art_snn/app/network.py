@@ -30,7 +30,7 @@ _NONE_GIVEN = (
 
 
 @dataclass(frozen=True)
-class Subject:
+class ResolvedNetwork:
     """A network and its data, as the settings of a command name them.
 
     :param architecture: what the command line says of the network; the rest is open.
@@ -43,7 +43,7 @@ class Subject:
     source: Source
     entry: ZooEntry | None = None
 
-    def with_checkpoint(self, path: Path) -> "Subject":
+    def with_checkpoint(self, path: Path) -> "ResolvedNetwork":
         """The same network with other weights."""
         return replace(self, checkpoint=path, entry=None)
 
@@ -68,14 +68,14 @@ class Subject:
     @property
     def noted_architecture(self) -> Architecture:
         """The architecture, with what the checkpoint notes of it."""
-        return self.architecture.filled(self._noted())
+        return self.architecture.fill(self._noted())
 
     def settle(self, data: Dataset) -> Architecture:
         """The architecture, with nothing left open.
 
         :raises CheckpointError: when the checkpoint notes a network that cannot be built.
         :raises ArgumentError: where steps or encoder do not suit the data."""
-        return self.noted_architecture.on(data)
+        return self.noted_architecture.fit_to(data)
 
     def build(self, data: Dataset, seed: int = 0) -> SpikingNetwork:
         """The network for the data, with its weights, in evaluation mode on the CPU.
@@ -84,7 +84,7 @@ class Subject:
         :raises FileNotFoundError: when there is no such checkpoint.
         :raises CheckpointError: when the weights do not fit.
         :raises ArgumentError: when weights that a function gives are not finite."""
-        network = self.settle(data).build(data, seed)
+        network = self.settle(data).build_for(data, seed)
         if self.checkpoint is not None:
             checkpoint.load(network, self.checkpoint)
         elif self.architecture.is_own:
@@ -120,7 +120,7 @@ class Subject:
         dtype = noted.get("train_dtype")
         dtype = "bfloat16 where the device multiplies it natively" if dtype == "auto" else dtype
         how = "" if dtype is None else f", trained in {dtype}"
-        return f"{self.settle(data).words(network)} on {data.name}{how}{trained}"
+        return f"{self.settle(data).describe(network)} on {data.name}{how}{trained}"
 
     def _noted(self) -> dict[str, Any]:
         """Settings of the network that the checkpoint notes."""
@@ -130,7 +130,7 @@ class Subject:
         try:
             if not is_own(settings.get("model")):
                 with torch.device("meta"):
-                    Architecture(**settings).made()
+                    Architecture(**settings).build()
         except (ValueError, TypeError, RuntimeError) as error:
             expected = "a checkpoint that notes a network which can be built"
             got = f"{self.checkpoint} ({str(error).rstrip('.')})"
@@ -145,7 +145,7 @@ def resolve_source(settings: Data) -> Source:
     return Source(**{name: getattr(settings, name) for name in names})
 
 
-def resolve_network(settings: Network, *, drawn: bool = False) -> Subject:
+def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwork:
     """The network that settings name, with the weights and the data of the zoo for zoo:NAME.
 
     :param drawn: whether weights of a model of art_snn are drawn where there is no checkpoint.
@@ -168,7 +168,7 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> Subject:
     architecture = Architecture(
         model=model, steps=settings.steps, readout=settings.readout, encoder=settings.encoder
     )
-    return Subject(architecture, path, source, _entry_of(path, source))
+    return ResolvedNetwork(architecture, path, source, _entry_of(path, source))
 
 
 def _entry_of(path: Path | None, source: Source) -> ZooEntry | None:
@@ -180,8 +180,8 @@ def _entry_of(path: Path | None, source: Source) -> ZooEntry | None:
         shelf = from_text(manifest.read_text("utf-8"), manifest)
         about = next(one for one in shelf.networks if one.file == path.name)
         data = next(one for one in shelf.data if one.name == about.data)
-        own = str(path.parent / data.file) if data.sha256 else data.source.data
-        return about if source.data == own else None
+        held = str(path.parent / data.file) if data.sha256 else data.source.data
+        return about if source.data == held else None
     return None
 
 
@@ -193,7 +193,7 @@ def build_unloaded(
 ) -> SpikingNetwork:
     """The network in evaluation mode, weights drawn from seed 0; a user's has its own form."""
     if architecture.is_own:
-        network = architecture.made()
+        network = architecture.build()
         if steps is None:
             return network.eval()
         got = f"{architecture.model}, whose model makes its time steps itself"
@@ -203,7 +203,7 @@ def build_unloaded(
         return network.with_steps(steps).eval()
     settled = architecture if steps is None else replace(architecture, steps=steps)
     channels, *sides = shape[-3:]
-    made = settled.made(in_channels=channels, image_size=tuple(sides), classes=classes)
+    made = settled.build(in_channels=channels, image_size=tuple(sides), classes=classes)
     return made.eval()
 
 

@@ -99,7 +99,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     :param team: processes that train together, of which the leading one writes.
     :raises ArgumentError: as :func:`run`, and when rule or defence of the adversary do not suit the
         network or the recipe, or the data have no value range."""
-    architecture = Architecture(**{name: getattr(settings, name) for name in _ARCHITECTURE}).on(
+    architecture = Architecture(**{name: getattr(settings, name) for name in _ARCHITECTURE}).fit_to(
         data
     )
     recipe = Recipe(**{name: getattr(settings, name) for name in _RECIPE})
@@ -109,7 +109,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     if adversary is not None:
         recipe = adversary.defence.fit_recipe(recipe)
     split = data.held_out(settings.validation, recipe.seed, "validation")
-    network = architecture.build(data, recipe.seed)
+    network = architecture.build_for(data, recipe.seed)
     if adversary is not None:
         adversary.check(network)
         adversary.defence.check(network)
@@ -136,7 +136,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     notes: dict[str, Any] = {"subject": subject, "data": data.name, "recipe": asdict(recipe)}
     notes |= {"adversary": repr(adversary) if adversary else "", "validation": settings.validation}
     notes["training"] = _describe_training(recipe, adversary)
-    title, against = f"{architecture.words(network)} on {data.name}", ""
+    title, against = f"{architecture.describe(network)} on {data.name}", ""
     if adversary is not None:
         against, defence = adversary.describe(), adversary.defence.describe()
         title += f", hardened by {defence}" if defence else ""

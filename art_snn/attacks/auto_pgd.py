@@ -1,28 +1,49 @@
 """APGD: projected gradient descent with momentum, whose step follows the progress it makes."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import Ball, wide
+from art_snn.attacks.balls import SMALLEST, Ball, wide
 from art_snn.attacks.iterated import IteratedAttack, Walk, checkpoints
-from art_snn.attacks.objectives import (
-    LOSSES,
-    Objective,
-    cross_entropy,
-    logits_ratio,
-    logits_ratio_towards,
-    towards,
-)
-from art_snn.attacks.queries import Queries
+from art_snn.attacks.queries import Objective, Queries, cross_entropy, margin, towards
 from art_snn.checks import require, require_choice, require_whole
 
 MOMENTUM, PROGRESS = 0.75, 0.75
 """alpha, the share of the new step, and rho, the share of steps that must have raised the loss."""
+
+
+def _logits_ratio(logits: Tensor, classes: Tensor) -> Tensor:
+    """Difference of logits ratio (Croce and Hein, ICML 2020, equation 6), free of their scale.
+
+    The margin over the largest less the third largest logit; of two classes the margin."""
+    if logits.shape[1] < 3:
+        return margin(logits, classes)
+    ordered = logits.topk(3).values
+    return margin(logits, classes) / (ordered[:, 0] - ordered[:, 2]).clamp_min(SMALLEST)
+
+
+def _logits_ratio_towards(logits: Tensor, aims: Tensor) -> Tensor:
+    """Targeted difference of logits ratio (Croce and Hein, ICML 2020, section 4.1).
+
+    The target's logit less that of the true class (aims, [n, 2]), over the largest less the mean of
+    the third and the fourth. With fewer than four classes there is no divisor."""
+    true, target = logits.gather(1, aims).unbind(1)
+    if logits.shape[1] < 4:
+        return target - true
+    ordered = logits.topk(4).values
+    return (target - true) / (ordered[:, 0] - ordered[:, 2:].mean(1)).clamp_min(SMALLEST)
+
+
+_LOSSES: Mapping[str, Objective] = MappingProxyType(
+    {"cross_entropy": cross_entropy, "difference_logits_ratio": _logits_ratio, "margin": margin}
+)
+"""Objectives that lead away from the true class, by the names of ART."""
 
 
 class AutoPGD(IteratedAttack):
@@ -71,8 +92,8 @@ class AutoPGD(IteratedAttack):
     @property
     def objective(self) -> Objective:
         if self.targets:
-            return logits_ratio_towards
-        return towards if self.targeted else LOSSES[self.loss_type]
+            return _logits_ratio_towards
+        return towards if self.targeted else _LOSSES[self.loss_type]
 
     def aims(self, queries: Queries, x: Tensor, classes: Tensor) -> Sequence[Tensor]:
         """The true classes [n]; towards targets, pairs of these and of every target [n, 2]."""
@@ -89,13 +110,13 @@ class AutoPGD(IteratedAttack):
     def _check_params(self) -> None:
         super()._check_params()
         remedy = "Cross entropy rises fastest at first; the other two do not saturate."
-        require_choice("loss_type", self.loss_type, LOSSES, remedy=remedy)
-        fits = not self.targeted or LOSSES[self.loss_type] is cross_entropy
+        require_choice("loss_type", self.loss_type, _LOSSES, remedy=remedy)
+        fits = not self.targeted or _LOSSES[self.loss_type] is cross_entropy
         expected = "cross_entropy for a targeted attack"
         remedy = "Leave loss_type out, or attack without targets."
         require(fits, "loss_type", expected, repr(self.loss_type), remedy)
         require_whole("targets", self.targets, remedy="AutoAttack's standard is 9.")
-        fits = not self.targets or LOSSES[self.loss_type] is logits_ratio
+        fits = not self.targets or _LOSSES[self.loss_type] is _logits_ratio
         expected = "0, or loss_type='difference_logits_ratio'"
         remedy = "The targeted loss that does not saturate is that ratio."
         require(fits, "targets", expected, repr(self.targets), remedy)

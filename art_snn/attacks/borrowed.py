@@ -13,10 +13,8 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
 from art_snn.attacks.balls import Ball
-from art_snn.attacks.best import Best
-from art_snn.attacks.objectives import margin
-from art_snn.attacks.persample import PerSampleAttack
-from art_snn.attacks.queries import Queries
+from art_snn.attacks.persample import Best, PerSampleAttack
+from art_snn.attacks.queries import Queries, margin
 from art_snn.passes import watched
 from art_snn.seeding import seeded
 

@@ -84,7 +84,7 @@ def parse_stage(text: str, norm: float | str, eps: float) -> Stage:
         fits = isinstance(kind, type) and issubclass(kind, EvasionAttack)
         require(fits, "attack", "the class of an evasion attack", shown(name), remedy)
         stage = Stage(kind)
-    budget = stage.kind.budget(norm, eps)
+    budget = stage.budget(norm, eps)
     remedy = "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in both."
     require(budget is not None, "attack", f"an attack in the norm {norm}", shown(name), remedy)
     allowed = sorted(settings_of(stage.attack) - RUN - (budget or {}).keys())
@@ -185,7 +185,7 @@ def craft_batch(
     if "seed" in settings_of(stage.attack):
         # As ART's attacks draw, from numpy's global state; numbers above 2**31 on any system.
         seed = int(np.random.randint(SEEDS, dtype=np.uint32))  # noqa: NPY002
-    make = stage.instantiate if stage.kind.bounded else stage.build
+    make = stage.instantiate if stage.bounded else stage.build
     with attacking(classifier, radius):
         attack = make(classifier, norm, eps, max(1, len(x)), seed)
         adversarial: np.ndarray = attack.generate(x, y)

@@ -40,17 +40,17 @@ FAR, NEAR, NEXT = 0.15, 0.08, 0.04
 """Largest distances from the boundary for stages of `fast`: the more expensive, the nearer."""
 
 
-def hart(width: float) -> Gradient:
+def _hart(width: float) -> Gradient:
     """HART with a triangle of that width."""
     return HART(surrogate=Triangle(width))
 
 
-def stbp(width: float) -> Gradient:
+def _stbp(width: float) -> Gradient:
     """STBP with a triangle of that width."""
     return STBP(surrogate=Triangle(width))
 
 
-def assg(vanishing: float) -> Gradient:
+def _assg(vanishing: float) -> Gradient:
     """ASSG of that vanishing degree."""
     return ASSG(omega=sharpness_of(vanishing))
 
@@ -93,15 +93,15 @@ def _fast() -> tuple[Stage, ...]:
     grid, squares = {"max_iter": 20}, {"max_iter": 200, "share": 0.01}
     margins = {"max_iter": 40, "loss_type": "margin"}
     return (
-        Stage(AutoPGD, hart(0.5), grid),
-        Stage(StableAdaptivePGD, assg(0.95), {"max_iter": 60}, warm=True),
-        Stage(AutoPGD, stbp(0.5), grid, warm=True, within=FAR),
-        Stage(AutoPGD, assg(0.95), margins | {"loss_type": DLR}, warm=True, within=FAR),
-        Stage(StableAdaptivePGD, assg(0.85), {"max_iter": 60}, warm=True, within=FAR),
-        Stage(AutoPGD, assg(0.95), margins, warm=True, within=NEAR),
+        Stage(AutoPGD, _hart(0.5), grid),
+        Stage(StableAdaptivePGD, _assg(0.95), {"max_iter": 60}, warm=True),
+        Stage(AutoPGD, _stbp(0.5), grid, warm=True, within=FAR),
+        Stage(AutoPGD, _assg(0.95), margins | {"loss_type": DLR}, warm=True, within=FAR),
+        Stage(StableAdaptivePGD, _assg(0.85), {"max_iter": 60}, warm=True, within=FAR),
+        Stage(AutoPGD, _assg(0.95), margins, warm=True, within=NEAR),
         Stage(SquareSearch, None, squares, warm=True, within=NEAR),
-        Stage(StableAdaptivePGD, stbp(0.5), {"max_iter": 100}, within=NEAR),
-        Stage(AutoPGD, assg(0.9), margins | {"max_iter": 100}, within=NEAR),
+        Stage(StableAdaptivePGD, _stbp(0.5), {"max_iter": 100}, within=NEAR),
+        Stage(AutoPGD, _assg(0.9), margins | {"max_iter": 100}, within=NEAR),
         Stage(SquareSearch, None, squares | {"share": 0.05}, warm=True, within=NEAR),
         Stage(SquareSearch, None, {"max_iter": 600, "share": 0.02}, warm=True, within=NEXT),
         Stage(OnwardPGD, None, grid, transfer=True, within=NEAR),
@@ -110,16 +110,16 @@ def _fast() -> tuple[Stage, ...]:
 
 def _standard() -> tuple[Stage, ...]:
     """After those of `fast` a grid of stages with new starts."""
-    grid = (hart(1.0), hart(2.0), RGA(), stbp(0.5), stbp(1.0), stbp(2.0), BPTR())
-    slow = (assg(0.95), assg(0.85), assg(0.7), stbp(0.5))
+    grid = (_hart(1.0), _hart(2.0), RGA(), _stbp(0.5), _stbp(1.0), _stbp(2.0), BPTR())
+    slow = (_assg(0.95), _assg(0.85), _assg(0.7), _stbp(0.5))
     return (
         *_fast(),
         *_each(AutoPGD, grid, max_iter=20),
         Stage(OnwardPGD, None, {"max_iter": 20}, transfer=True),
         *_each(StableAdaptivePGD, slow, max_iter=100),
-        Stage(AutoPGD, assg(0.95), {"max_iter": 50, "loss_type": DLR}),
-        Stage(AutoPGD, assg(0.95), {"max_iter": 20, "loss_type": DLR, "targets": 9}),
-        Stage(AutoPGD, assg(0.9), {"max_iter": 100, "loss_type": "margin"}),
+        Stage(AutoPGD, _assg(0.95), {"max_iter": 50, "loss_type": DLR}),
+        Stage(AutoPGD, _assg(0.95), {"max_iter": 20, "loss_type": DLR, "targets": 9}),
+        Stage(AutoPGD, _assg(0.9), {"max_iter": 100, "loss_type": "margin"}),
         Stage(SquareSearch, None, _SQUARE_ATTACK),
     )
 
@@ -128,8 +128,8 @@ def _each(attack: type, rules: Iterable[Gradient], **options: Any) -> tuple[Stag
     return tuple(Stage(attack, rule, options) for rule in rules)
 
 
-FEW = (hart(1.0), stbp(1.0))
-_TEMPORAL = (stbp(1.0), stbp(0.5), stbp(2.0), assg(0.85), assg(0.95))
+_FEW = (_hart(1.0), _stbp(1.0))
+_TEMPORAL = (_stbp(1.0), _stbp(0.5), _stbp(2.0), _assg(0.85), _assg(0.95))
 
 PLANS: Mapping[str, Mapping[float | str, Callable[[], tuple[Stage, ...]]]] = MappingProxyType(
     {
@@ -137,7 +137,7 @@ PLANS: Mapping[str, Mapping[float | str, Callable[[], tuple[Stage, ...]]]] = Map
             np.inf: _standard,
             2.0: _standard,
             FLIPS: lambda: (
-                *_each(SparseDynamicAttack, (*FEW, hart(2.0), *_TEMPORAL[1:], RGA())),
+                *_each(SparseDynamicAttack, (*_FEW, _hart(2.0), *_TEMPORAL[1:], RGA())),
                 *_each(SpikeRetiming, _TEMPORAL, max_iter=40),
             ),
             SHIFT: lambda: _each(SpikeRetiming, _TEMPORAL, max_iter=40),
@@ -145,7 +145,7 @@ PLANS: Mapping[str, Mapping[float | str, Callable[[], tuple[Stage, ...]]]] = Map
         "fast": {
             np.inf: _fast,
             2.0: _fast,
-            FLIPS: lambda: _each(SparseDynamicAttack, FEW[:1]),
+            FLIPS: lambda: _each(SparseDynamicAttack, _FEW[:1]),
             SHIFT: lambda: _each(SpikeRetiming, _TEMPORAL[:1], max_iter=20),
         },
         "ensemble-19": {

@@ -12,10 +12,8 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.balls import FLIPS, SHIFT, Ball, require_norm
-from art_snn.attacks.best import Best, Remaining
-from art_snn.attacks.objectives import Objective, cross_entropy, margin, towards
-from art_snn.attacks.persample import PerSampleAttack
-from art_snn.attacks.queries import Queries, forget, keep
+from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
+from art_snn.attacks.queries import Objective, Queries, cross_entropy, forget, keep, margin, towards
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require_count, require_number, require_seed, require_whole
 
@@ -125,7 +123,7 @@ class IteratedAttack(PerSampleAttack):
         """One run over the samples [m] that are left."""
         for _ in range(self.max_iter):
             logits, gradient = self.ask(queries, walk.points, aims, left.here)
-            values, broken = self._take(best, left.rows, walk.points, logits, aims)
+            values, broken = self.take(best, left.rows, walk.points, logits, aims)
             # The only wait of a step.
             stay = (~broken & ~logits.isnan().any(1)).cpu()
             queries.finish(int((~stay).sum()))
@@ -135,9 +133,9 @@ class IteratedAttack(PerSampleAttack):
             keep(self.estimator.model, stay)
             walk.advance(values, gradient)
         logits = queries.logits(walk.points, left.here)
-        self._take(best, left.rows, walk.points, logits, aims)
+        self.take(best, left.rows, walk.points, logits, aims)
 
-    def _take(
+    def take(
         self, best: Best, rows: Tensor, points: Tensor, logits: Tensor, aims: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The objective at the points [m], and whether they are broken [m]."""

@@ -13,10 +13,8 @@ from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
 from torch import Tensor
 
-from art_snn.attacks.best import Best
-from art_snn.attacks.persample import PerSampleAttack
+from art_snn.attacks.persample import Best, PerSampleAttack
 from art_snn.attacks.queries import Queries
-from art_snn.checks import require, shown
 from art_snn.metrics import Robustness
 
 Status = Literal["ran", "native", "submitted", "repeated", "skipped"]
@@ -208,12 +206,3 @@ class CandidateAttack(PerSampleAttack):
         local = torch.arange(len(rows), device=device)[present]
         # They claim to be adversarial, at any margin.
         best.take(local, points[present], best.values[local], present[present])
-
-
-def require_candidates(candidates: object) -> tuple[Candidates, ...]:
-    """A list of candidates; ValueError for anything else."""
-    fits = isinstance(candidates, Sequence)
-    fits = fits and all(isinstance(one, Candidates) for one in candidates)  # type: ignore[attr-defined]
-    remedy = "Wrap arrays: Candidates(name, points, present)."
-    require(fits, "candidates", "a list of Candidates", shown(candidates), remedy)
-    return tuple(candidates)  # type: ignore[arg-type]

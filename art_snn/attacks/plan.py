@@ -7,7 +7,7 @@ from inspect import signature
 from types import MappingProxyType
 from typing import Any
 
-from art.attacks import EvasionAttack
+from art.attacks import EvasionAttack, evasion
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
@@ -24,66 +24,23 @@ LOSSES = {"cross_entropy": "", "difference_logits_ratio": "DLR"}
 """Losses in labels; others have their own names."""
 
 
-@dataclass(frozen=True)
-class _ArtAttack:
-    """Properties of an attack of ART, as :class:`PerSampleAttack` has them.
-
-    :param takes: which of norm and eps it takes; what one without eps returns is brought into the
-        ball."""
-
-    takes: tuple[str, ...] = ()
-    by_gradients: bool = True
-
-    @property
-    def bounded(self) -> bool:
-        return "eps" in self.takes
-
-    def budget(self, norm: float | str, eps: float) -> dict[str, Any] | None:
-        settings = {"norm": norm, "eps": eps}
-        return None if norm in (FLIPS, SHIFT) else {name: settings[name] for name in self.takes}
-
-
-def _rows(takes: str, names: str, by_gradients: bool = True) -> dict[str, _ArtAttack]:
-    return dict.fromkeys(names.split(), _ArtAttack(tuple(takes.split()), by_gradients))
-
-
-ART: Mapping[str, _ArtAttack] = MappingProxyType(
-    _rows(
-        "norm eps",
-        "AutoAttack AutoConjugateGradient AutoProjectedGradientDescent FastGradientMethod "
-        "MomentumIterativeMethod ProjectedGradientDescent ProjectedGradientDescentNumpy "
-        "ProjectedGradientDescentPyTorch RescalingAutoConjugateGradient "
-        "TargetedUniversalPerturbation UniversalPerturbation Wasserstein",
-    )
-    | _rows("eps", "BasicIterativeMethod")
-    | _rows("norm", "BrendelBethgeAttack LowProFool")
-    | _rows(
-        "",
-        "AdversarialPatch AdversarialPatchNumpy AdversarialPatchPyTorch CarliniL0Method "
-        "CarliniL2Method CarliniLInfMethod CompositeAdversarialAttackPyTorch DeepFool ElasticNet "
-        "FeatureAdversariesPyTorch FrameSaliencyAttack GRAPHITEWhiteboxPyTorch NewtonFool "
-        "OverTheAirFlickeringPyTorch SaliencyMapMethod ShadowAttack",
-    )
-    | _rows("norm eps", "SquareAttack", by_gradients=False)
-    | _rows("eps", "VirtualAdversarialMethod", by_gradients=False)
-    | _rows("norm", "GeoDA HopSkipJump", by_gradients=False)
-    | _rows(
-        "",
-        "BoundaryAttack FeatureAdversariesNumpy GRAPHITEBlackbox LaserAttack PixelAttack "
-        "SignOPTAttack SimBA SpatialTransformation ThresholdAttack ZooAttack",
-        by_gradients=False,
-    )
+_SEARCHES = (
+    evasion.BoundaryAttack,
+    evasion.FeatureAdversariesNumpy,
+    evasion.GRAPHITEBlackbox,
+    evasion.GeoDA,
+    evasion.HopSkipJump,
+    evasion.LaserAttack,
+    evasion.PixelAttack,
+    evasion.SignOPTAttack,
+    evasion.SimBA,
+    evasion.SpatialTransformation,
+    evasion.SquareAttack,
+    evasion.ThresholdAttack,
+    evasion.VirtualAdversarialMethod,
+    evasion.ZooAttack,
 )
-"""Those that attack image classifiers of torch's, by name."""
-
-
-def kind_of(kind: type[EvasionAttack]) -> type[PerSampleAttack] | _ArtAttack:
-    """The class of an attack of ours, or its row of ART, by its bases or else its signature."""
-    if issubclass(kind, PerSampleAttack):
-        return kind
-    rows = (ART[base.__name__] for base in kind.__mro__ if base.__name__ in ART)
-    taken = settings_of(kind)
-    return next(rows, _ArtAttack(tuple(name for name in ("norm", "eps") if name in taken)))
+"""Attacks of ART that ask for no gradient."""
 
 
 def settings_of(kind: type[EvasionAttack]) -> set[str]:
@@ -138,7 +95,16 @@ class Stage:
         """Arguments of the attack, next to the classifier."""
         run = {"batch_size": batch_size, "verbose": False, "seed": seed}
         settings = {name: run[name] for name in run if name in settings_of(self.attack)}
-        return {**settings, **(self.kind.budget(norm, eps) or {}), **self.options}
+        return {**settings, **(self.budget(norm, eps) or {}), **self.options}
+
+    def budget(self, norm: float | str, eps: float) -> dict[str, Any] | None:
+        """The settings by which it takes a budget in that norm; None where it knows none."""
+        if issubclass(self.attack, PerSampleAttack):
+            return self.attack.budget(norm, eps)
+        if norm in (FLIPS, SHIFT):
+            return None
+        taken = settings_of(self.attack)
+        return {name: value for name, value in (("norm", norm), ("eps", eps)) if name in taken}
 
     def instantiate(
         self, estimator: PyTorchClassifier, norm: float | str, eps: float, size: int, seed: int
@@ -163,7 +129,7 @@ class Stage:
 
     def objection(self, estimator: PyTorchClassifier, norm: float | str, x: Tensor) -> str | None:
         """Why the attack does not suit the classifier, or some of its samples, or None."""
-        if self.kind.budget(norm, 1) is None:
+        if self.budget(norm, 1) is None:
             return f"it does not support norm {norm}"
         ours = issubclass(self.attack, PerSampleAttack)
         objection = None if ours else art_objection(self.attack, estimator, float(norm))
@@ -173,14 +139,21 @@ class Stage:
         return network.objection(self.rule, x)
 
     @property
-    def kind(self) -> type[PerSampleAttack] | _ArtAttack:
-        """The class of our attack, or the properties of ART's."""
-        return kind_of(self.attack)
+    def bounded(self) -> bool:
+        """True where it takes a budget; what others return is brought into the ball."""
+        return issubclass(self.attack, PerSampleAttack) or "eps" in settings_of(self.attack)
+
+    @property
+    def searches(self) -> bool:
+        """True where it asks no network for gradients."""
+        if issubclass(self.attack, PerSampleAttack):
+            return not self.attack.by_gradients
+        return issubclass(self.attack, _SEARCHES)
 
     @property
     def by_gradients(self) -> bool:
         """True where it asks the network under attack for gradients."""
-        return self.kind.by_gradients and not self.transfer
+        return not (self.searches or self.transfer)
 
     @property
     def id(self) -> str:
@@ -188,8 +161,8 @@ class Stage:
         parts = ["" if self.rule is None else _rule_label(self.rule), self.attack.__name__]
         for name, value in self.options.items():
             short = f"{value:.4g}" if isinstance(value, float) else f"{value}"
-            own = name if value is True else f"{name} {short}"
-            parts.append(short if name in ("max_iter", "loss_type") else own)
+            option = name if value is True else f"{name} {short}"
+            parts.append(short if name in ("max_iter", "loss_type") else option)
         parts += ["transfer"] * self.transfer + ["warm"] * self.warm
         parts += [] if self.within is None else [f"within {self.within:g}"]
         return slug(" ".join(parts))
@@ -290,7 +263,7 @@ def select_stages(
     judged = list(zip(plan.stages, objections, strict=True))
     suiting = [stage for stage, why in judged if why is None and not stage.transfer]
     rule = estimator.model.rule
-    running = {with_native_gradient(one) for one in suiting if (one.rule or rule) == Native()}
+    running = {_with_native_gradient(one) for one in suiting if (one.rule or rule) == Native()}
     stages: list[tuple[Stage, StageRecord]] = []
     skipped = []
     for stage, why in judged:
@@ -298,7 +271,7 @@ def select_stages(
             stages.append((stage, stage.record()))
         elif (objection := _objection(stage, why, estimator, norm, some)) is not None:
             skipped.append(stage.record("skipped", reason=objection))
-        elif (other := with_native_gradient(stage)) in running:
+        elif (other := _with_native_gradient(stage)) in running:
             reason = f"the same stage already runs, {other}. {why}"
             skipped.append(stage.record("repeated", reason=reason))
         else:
@@ -318,13 +291,13 @@ def _objection(
     """Why a stage suits the network no better under its own gradient; None where it does."""
     if stage.rule is None:
         return why
-    objection = with_native_gradient(stage).objection(estimator, norm, some)
+    objection = _with_native_gradient(stage).objection(estimator, norm, some)
     if objection in (None, why) or estimator.model.objection(Native()) is not None:
         return objection and why
     return f"{why} Nor does the network's own gradient: {objection}"
 
 
-def with_native_gradient(stage: Stage) -> Stage:
+def _with_native_gradient(stage: Stage) -> Stage:
     """The stage under the network's own gradient."""
     return replace(stage, rule=Native())
 

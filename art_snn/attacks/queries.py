@@ -1,4 +1,4 @@
-"""Logits and gradients that attacks ask for, counted per sample, and the memory of rules."""
+"""Logits and gradients that attacks ask for, counted per sample, and the objectives they raise."""
 
 import copy
 from collections.abc import Callable
@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
+from torch.nn import functional
 
-from art_snn.attacks.objectives import Objective
 from art_snn.classifier.inputs import lacks_preprocessing
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.progress import Progress
 
+Objective = Callable[[Tensor, Tensor], Tensor]
+"""(logits [n, K], classes [n]) -> what an attack raises [n]."""
 _Claims = Callable[[Tensor, Tensor], Tensor]
 """(logits [n, K], aims [n, ...]) -> which samples count as broken [n]."""
 _CLOSE = 0.1
@@ -86,32 +88,28 @@ class Queries:
 
         :param claims: which logits count as a success. In half precision these are predicted, and
             those between two classes; the others stay rounded. None: all are predicted."""
-        forwards, backwards = passes(self.estimator.model)
+        forwards, backwards = _passes(self.estimator.model)
         self._forward(rows, forwards)
         self._count(self.backwards, rows, backwards)
         size = self.batch_size
         batches = zip(torch.split(x, size), torch.split(aims, size), strict=True)
         pairs = [logits_and_gradient(self.estimator, a, b, objective) for a, b in batches]
         logits, gradient = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-        if not predicts(self.estimator):
-            logits = self._predicted(logits, x, aims, rows, claims)
+        network, defended = self.estimator.model, bool(self.estimator.postprocessing_defences)
+        spiking = isinstance(network, SpikingNetwork)
+        if defended or (spiking and not network.predicts(self.estimator.device)):
+            # Rounded predictions, those of the same pass in half precision, may do.
+            rounded = not defended and network.rule.exact_logits
+            if claims is None or self.draws > 1 or not rounded:
+                logits = self.logits(x, rows)
+            elif (asked := (claims(logits, aims) | _close(logits)).cpu()).any():
+                which = asked.nonzero()[:, 0].to(x.device)
+                logits[which] = self.logits(x[which], rows.cpu()[asked]).to(logits)
         return logits, gradient.nan_to_num_(0, 0, 0)
-
-    def _predicted(
-        self, logits: Tensor, x: Tensor, aims: Tensor, rows: Tensor, claims: _Claims | None
-    ) -> Tensor:
-        """Predictions instead of the logits of a gradient [n, K], or of some of these."""
-        if claims is None or self.draws > 1 or not rounds(self.estimator):
-            return self.logits(x, rows)
-        asked = (claims(logits, aims) | close(logits)).cpu()
-        if asked.any():
-            which = asked.nonzero()[:, 0].to(x.device)
-            logits[which] = self.logits(x[which], rows.cpu()[asked]).to(logits)
-        return logits
 
     def count_pass(self, rows: Tensor, logits: Tensor) -> None:
         """Count a pass that was made elsewhere, and every backward pass from its logits."""
-        forwards, backwards = passes(self.estimator.model)
+        forwards, backwards = _passes(self.estimator.model)
         self._forward(rows, forwards if logits.requires_grad else 1)
 
         def backward(_: Tensor) -> None:
@@ -136,7 +134,7 @@ class Queries:
         counter.index_add_(0, counted, torch.full_like(counted, times))
 
 
-def close(logits: Tensor) -> Tensor:
+def _close(logits: Tensor) -> Tensor:
     """True where rounding of logits [n, K] may exchange the two largest [n], always of two."""
     first, second, *others = logits.sort(1, descending=True).values.unbind(1)
     if not others:
@@ -191,29 +189,24 @@ def keep(model: Any, samples: Tensor) -> None:
         model.keep(samples)
 
 
-def remembers(model: Any) -> bool:
-    """True where the rule takes something from one gradient to the next."""
-    return isinstance(model, SpikingNetwork) and model.rule.remembers
-
-
-def passes(model: Any) -> tuple[int, int]:
+def _passes(model: Any) -> tuple[int, int]:
     """Forward and backward passes of one gradient."""
     if not isinstance(model, SpikingNetwork):
         return 1, 1
     return model.rule.passes + model.rule.plain_passes, model.rule.passes
 
 
-def predicts(estimator: PyTorchClassifier) -> bool:
-    """True where the logits in the graph of a gradient are those of a prediction."""
-    if estimator.postprocessing_defences:
-        return False
-    model = estimator.model
-    return not isinstance(model, SpikingNetwork) or model.predicts(estimator.device)
+def cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
+    """Cross entropy at the true classes; raising it leads away from them."""
+    return functional.cross_entropy(logits, classes, reduction="none")
 
 
-def rounds(estimator: PyTorchClassifier) -> bool:
-    """True where the logits of a gradient are those of a prediction but for their precision."""
-    if estimator.postprocessing_defences:
-        return False
-    model = estimator.model
-    return not isinstance(model, SpikingNetwork) or model.rule.exact_logits
+def towards(logits: Tensor, classes: Tensor) -> Tensor:
+    """Negative cross entropy at target classes; raising it leads to them."""
+    return -cross_entropy(logits, classes)
+
+
+def margin(logits: Tensor, classes: Tensor) -> Tensor:
+    """Best other logit minus that of the true class: above 0 where a sample is misclassified."""
+    others = logits.scatter(1, classes[:, None], -torch.inf)
+    return others.amax(1) - logits.gather(1, classes[:, None])[:, 0]

@@ -10,10 +10,8 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.balls import FLIPS, ROUNDING
-from art_snn.attacks.best import Best, Remaining
-from art_snn.attacks.objectives import margin
-from art_snn.attacks.persample import PerSampleAttack
-from art_snn.attacks.queries import Queries, keep
+from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
+from art_snn.attacks.queries import Queries, keep, margin
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require, require_count, require_seed
 
@@ -22,7 +20,7 @@ _NOISE = 1e-5
 
 
 @dataclass
-class Flips:
+class _Flips:
     """Samples ``[n, *shape]`` of two levels, and `other`, their values with every bit flipped.
 
     :param untried: bool [n, P], the bits of a sample in a row.
@@ -34,7 +32,7 @@ class Flips:
     difference: Tensor
 
     @classmethod
-    def none(cls, samples: Tensor, low: Tensor, high: Tensor, mask: Tensor | None) -> "Flips":
+    def none(cls, samples: Tensor, low: Tensor, high: Tensor, mask: Tensor | None) -> "_Flips":
         """Of samples as they came; the mask says which bits may be flipped."""
         other = torch.where(samples > (low + high) / 2, low, high)
         untried = torch.ones_like(samples, dtype=torch.bool) if mask is None else mask.clone()
@@ -49,12 +47,6 @@ class Flips:
         """Samples [m] with those bits flipped, bool [m, P]."""
         x = self.samples[rows]
         return torch.where(flipped.view_as(x), self.other[rows], x)
-
-    def show_one_more(self, rows: Tensor, bits: Tensor) -> Tensor:
-        """Samples [k], with repeats, with what is flipped and one more bit each."""
-        flipped = self.flipped(rows)
-        flipped[torch.arange(len(rows), device=rows.device), bits] = True
-        return self.show(rows, flipped)
 
     def candidates(
         self, rows: Tensor, gradient: Tensor, noise: Tensor, count: int
@@ -132,11 +124,11 @@ class SparseDynamicAttack(PerSampleAttack):
 
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
         x = best.samples.clone()
-        flips = Flips.none(x, *self.clip_range(x), mask)
+        flips = _Flips.none(x, *self.clip_range(x), mask)
         broken = self._flip(queries, flips, best, classes)
         self._take(best, flips, broken, self._reduce(queries, flips, broken, classes[broken]))
 
-    def _take(self, best: Best, flips: Flips, rows: Tensor, bits: Tensor) -> None:
+    def _take(self, best: Best, flips: _Flips, rows: Tensor, bits: Tensor) -> None:
         """Take in broken samples [m] with these bits flipped, bool [m, P], where eps allows it."""
         if len(rows):
             fits = bits.sum(1) <= (bits.shape[1] if self.eps is None else self.eps)
@@ -147,7 +139,7 @@ class SparseDynamicAttack(PerSampleAttack):
         ahead = margin(logits, classes)
         return (ahead if self.targeted else -ahead).clamp_min(0)
 
-    def _flip(self, queries: Queries, flips: Flips, best: Best, classes: Tensor) -> Tensor:
+    def _flip(self, queries: Queries, flips: _Flips, best: Best, classes: Tensor) -> Tensor:
         """Flip bits round by round; which samples that breaks [m]."""
         left = Remaining.all_of(classes)
         broken, samples = [left.rows[:0]], flips.samples.cpu()
@@ -181,15 +173,17 @@ class SparseDynamicAttack(PerSampleAttack):
         return torch.cat([*broken, left.rows[self.succeeded(logits, classes[left.rows])]])
 
     def _losses(
-        self, queries: Queries, flips: Flips, classes: Tensor, tried: Remaining, bits: Tensor
+        self, queries: Queries, flips: _Flips, classes: Tensor, tried: Remaining, bits: Tensor
     ) -> Iterator[Tensor]:
         """The losses of single flips of samples [k], batch by batch."""
         parts = (torch.split(values, self.batch_size) for values in (tried.rows, tried.here, bits))
         for rows, here, bit in zip(*parts, strict=True):
-            logits = queries.logits(flips.show_one_more(rows, bit), here)
+            flipped = flips.flipped(rows)
+            flipped[torch.arange(len(rows), device=rows.device), bit] = True
+            logits = queries.logits(flips.show(rows, flipped), here)
             yield self.loss(logits, classes[rows])
 
-    def _reduce(self, queries: Queries, flips: Flips, rows: Tensor, classes: Tensor) -> Tensor:
+    def _reduce(self, queries: Queries, flips: _Flips, rows: Tensor, classes: Tensor) -> Tensor:
         """Which bits of broken samples [m] stay flipped, bool [m, P]."""
         flipped = flips.flipped(rows)
         rank = flips.difference[rows].abs().argsort(dim=1, stable=True).argsort(1)

@@ -10,10 +10,8 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.balls import FLIPS, ROUNDING, SHIFT, WHOLE, Shifts, counts, shifts
-from art_snn.attacks.best import Best, Remaining
-from art_snn.attacks.objectives import margin
-from art_snn.attacks.persample import PerSampleAttack
-from art_snn.attacks.queries import Queries, keep
+from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
+from art_snn.attacks.queries import Queries, keep, margin
 from art_snn.checks import require, require_count, require_number
 
 _LARGEST = 2**31 - 1
@@ -27,10 +25,10 @@ _TIMELESS = (
 
 
 @dataclass(frozen=True)
-class Spikes:
+class _Spikes:
     """Spikes of n samples that may move, and the cells (a step of a place) that they may move to.
 
-    Shifts are in the order of :func:`offsets`, so that 0 is that of a spike which stays.
+    Shifts are in the order of :func:`_offsets`, so that 0 is that of a spike which stays.
 
     :param sample: whose spike it is [S].
     :param cells: where every shift leads [S, 2D + 1], as an index into all cells.
@@ -46,14 +44,14 @@ class Spikes:
     distance: Tensor
 
     @classmethod
-    def among(cls, counts: Tensor, most: Tensor, free: Tensor, furthest: int) -> "Spikes":
+    def among(cls, counts: Tensor, most: Tensor, free: Tensor, furthest: int) -> "_Spikes":
         """Spikes of counts [n, T, P], and the most that cells hold; shifts up to D, the furthest.
 
         :param free: bool [n, T, P], False where a mask keeps the cells as they are."""
         samples, steps, places = counts.shape
         spikes = torch.where(free, counts, 0).flatten()
         home = torch.arange(len(spikes), device=counts.device).repeat_interleave(spikes)
-        shifts = offsets(min(furthest, steps - 1), counts.device)
+        shifts = _offsets(min(furthest, steps - 1), counts.device)
         time = (home // places % steps)[:, None] + shifts
         inside = (time >= 0) & (time < steps)
         cells = torch.where(inside, home[:, None] + shifts * places, home[:, None])
@@ -62,7 +60,7 @@ class Spikes:
         sample = home // (steps * places)
         return cls(samples, sample, cells, is_open, room, shifts.abs())
 
-    def select(self, which: Tensor) -> "Spikes":
+    def select(self, which: Tensor) -> "_Spikes":
         """Some of them, by rows [k]."""
         sample, cells, is_open = self.sample[which], self.cells[which], self.open[which]
         return replace(self, sample=sample, cells=cells, open=is_open)
@@ -101,10 +99,10 @@ class Spikes:
             asks = asks[best[asks].argsort(descending=True, stable=True)]
             move = shift[asks]
             cell, owner, length = self.cells[asks, move], self.sample[asks], self.distance[move]
-            fits = running_sums(cell, torch.ones_like(cell)) <= room[cell]
+            fits = _running_sums(cell, torch.ones_like(cell)) <= room[cell]
             one = fits.long()
-            fits &= running_sums(owner, one) <= moves[owner]
-            fits &= running_sums(owner, one * length) <= steps[owner]
+            fits &= _running_sums(owner, one) <= moves[owner]
+            fits &= _running_sums(owner, one * length) <= steps[owner]
             one = fits.long()
             taken[asks] = one * move
             room.index_add_(0, cell, -one)
@@ -125,14 +123,14 @@ class Spikes:
         return gained.index_add_(0, self.cells[:, 0], -one)
 
 
-def offsets(furthest: int, device: torch.device) -> Tensor:
+def _offsets(furthest: int, device: torch.device) -> Tensor:
     """0, -1, 1, -2, 2, ... [2D + 1]."""
     away = torch.arange(1, furthest + 1, device=device)
     pairs = torch.stack((-away, away), 1).flatten()
     return torch.cat((away.new_zeros(1), pairs))
 
 
-def running_sums(groups: Tensor, amounts: Tensor) -> Tensor:
+def _running_sums(groups: Tensor, amounts: Tensor) -> Tensor:
     """Sums [k] of the amounts, whole numbers from 0, up to every element within its group."""
     order = groups.argsort(stable=True)
     sums, its = amounts[order].cumsum(0), groups[order]
@@ -210,7 +208,10 @@ class SpikeRetiming(PerSampleAttack):
         x = best.samples.clone()
         low, high = self.clip_range(x)
         held = counts(x, low)
-        spikes = self._spikes(held, (high - low).expand_as(x), mask)
+        most = (high - low).expand_as(x).add(WHOLE).clamp_max(_LARGEST).long()
+        free = torch.ones_like(most, dtype=torch.bool) if mask is None else mask
+        furthest = held.shape[1] if self.max_shift is None else self.max_shift
+        spikes = _Spikes.among(held, most.flatten(2), free.flatten(2), furthest)
         scores = torch.zeros_like(spikes.open, dtype=x.dtype).masked_fill_(~spikes.open, -torch.inf)
         rows = torch.unique(spikes.sample)
         frames, left, values = x, Remaining(rows, rows.cpu()), low + held.view_as(x)
@@ -232,7 +233,8 @@ class SpikeRetiming(PerSampleAttack):
                 spikes, scores = spikes.select(going), scores[going]
             slopes = torch.zeros_like(x).index_copy_(0, left.rows, gradient)
             scores = scores + self.eta * spikes.ascent(scores, slopes)
-            change = self._change(spikes, scores).view_as(x)
+            gain = scores - scores[:, :1]
+            change = spikes.change(spikes.retime(gain, self.moved, self.total_shift)).view_as(x)
             frames = torch.where(change == 0, x, (values + change).to(x).minimum(high))
         if len(left.here):
             logits = queries.logits(frames[left.rows], left.here)
@@ -243,22 +245,11 @@ class SpikeRetiming(PerSampleAttack):
         ahead = margin(logits, classes)
         return -ahead if self.targeted else ahead
 
-    def _spikes(self, held: Tensor, span: Tensor, mask: Tensor | None) -> Spikes:
-        """The spikes of counts [n, T, P], and where they may go; cells ``[n, T, *place]`` span."""
-        most = (span + WHOLE).clamp_max(_LARGEST).long()
-        free = torch.ones_like(most, dtype=torch.bool) if mask is None else mask
-        furthest = held.shape[1] if self.max_shift is None else self.max_shift
-        return Spikes.among(held, most.flatten(2), free.flatten(2), furthest)
-
     def _keep(self, best: Best, rows: Tensor, x: Tensor, classes: Tensor, logits: Tensor) -> Tensor:
         """Take in points of samples [m]; which of these the attack goes on with."""
         broken = self.succeeded(logits, classes)
         best.take(rows, x, self.objective(logits, classes), broken)
         return ~broken & ~logits.isnan().any(1)
-
-    def _change(self, spikes: Spikes, scores: Tensor) -> Tensor:
-        """The number of spikes that cells gain where spikes take their best shifts."""
-        return spikes.change(spikes.retime(scores - scores[:, :1], self.moved, self.total_shift))
 
     def _samples(self, x: Any) -> Tensor:
         expected, remedy = "event frames [N, T, ...]", "The time axis comes second."

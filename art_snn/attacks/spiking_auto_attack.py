@@ -2,9 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,23 +12,15 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.balls import FLIPS, distances, require_budget, require_measure, rounding_of
-from art_snn.attacks.best import Best, BestMargin
 from art_snn.attacks.grids import resolve_plan
-from art_snn.attacks.outcome import (
-    CandidateAttack,
-    Candidates,
-    Outcome,
-    StageRecord,
-    require_candidates,
-)
-from art_snn.attacks.persample import CountedAttack, PerSampleAttack
+from art_snn.attacks.outcome import CandidateAttack, Candidates, Outcome, StageRecord
+from art_snn.attacks.persample import Best, BestMargin, CountedAttack, PerSampleAttack
 from art_snn.attacks.plan import Plan, Stage, StageSelection, require_sources, select_stages
 from art_snn.attacks.queries import Queries, attacking
 from art_snn.attacks.randomness import EVALUATIONS, random
 from art_snn.checks import require, require_seed, shown
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, Gradient
-from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
 
 DRAWS = 11
@@ -39,8 +31,7 @@ GRADIENTS = 10
 """Draws that the gradient of a random network is averaged over, and its logits on the way."""
 
 
-@dataclass(frozen=True)
-class _Step:
+class _Step(NamedTuple):
     """A stage on the network under attack, or on a source.
 
     :param rule: of the gradients; None: the network's own."""
@@ -49,21 +40,6 @@ class _Step:
     record: StageRecord
     attack: PerSampleAttack
     rule: Gradient | None
-
-    def using_rule(self) -> AbstractContextManager[object]:
-        """A block in which the rule gives the gradients."""
-        if self.rule is None:
-            return nullcontext()
-        network: SpikingNetwork = self.attack.estimator.model
-        return network.using(self.rule)
-
-
-class _BoundedAttack(CountedAttack):
-    """An attack with a budget, and a seed of all that it draws."""
-
-    norm: float | str
-    eps: float
-    seed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +50,7 @@ class _BlockAttack:
 
     :param first: row of all samples that the block begins with."""
 
-    attack: _BoundedAttack
+    attack: "SpikingAutoAttack"
     outcome: Outcome
     queries: Queries
     samples: Tensor
@@ -100,10 +76,6 @@ class _BlockAttack:
         """Which of the samples nothing has broken, [m] of rows [n]."""
         stands = self.outcome.stage[rows.cpu().numpy()] == Outcome.STANDING
         return rows[torch.as_tensor(stands, device=rows.device)]
-
-    def near(self, rows: Tensor, within: float | None) -> Tensor:
-        """The samples of rows [n] that a stage attacks: all, or those near the boundary [m]."""
-        return rows if within is None else rows[self.reached.near(rows - self.first, within)]
 
     def run_stage(self, number: int, step: _Step, rows: Tensor) -> None:
         """Let a stage attack samples [n], and put what it breaks in their place."""
@@ -159,7 +131,7 @@ class _BlockAttack:
         return 2 * votes > self.outcome.draws
 
 
-class SpikingAutoAttack(_BoundedAttack):
+class SpikingAutoAttack(CountedAttack):
     """Attacks every sample with one stage of a plan after another, until one breaks it.
 
     There is nothing to tune: rules, losses and steps are a fixed grid. A sample that nothing breaks
@@ -216,10 +188,17 @@ class SpikingAutoAttack(_BoundedAttack):
             return super().generate(x, y, **kwargs)
 
     def _prepare(self, samples: Tensor, classes: Tensor) -> None:
+        counts = [len(one.points) for one in self.candidates]
+        remedy = "Give a point for each sample, and say which of them are present."
+        fits, got = {*counts} <= {len(samples)}, ", ".join(map(str, counts))
+        require(fits, "candidates", f"as many points as samples, {len(samples)}", got, remedy)
+        tries = [CandidateAttack(self.estimator, n, self.batch_size) for n in self.candidates]
         random = self._random(samples, classes)
         plan = select_stages(resolve_plan(self.plan, self.norm), self.estimator, self.norm, samples)
         steps, unused = self._steps_of(plan, random)
-        self._steps = [*self._tries(len(samples)), *steps]
+        stage = Stage(CandidateAttack)
+        first = [_Step(stage, attack.candidates.record, attack, None) for attack in tries]
+        self._steps = [*first, *steps]
         attacks = [step.attack for step in self._steps if not step.stage.transfer]
         # Those on event frames refuse samples of other values.
         for attack in {type(attack)._samples: attack for attack in attacks}.values():
@@ -246,16 +225,6 @@ class SpikingAutoAttack(_BoundedAttack):
                 predictions.append(self.estimator.predict(batch, batch_size=self.batch_size))
         self.forwards[: len(batch)] += EVALUATIONS
         return bool(predictions) and random(predictions, classes[: len(batch)].cpu().numpy())
-
-    def _tries(self, samples: int) -> list[_Step]:
-        """The stages that try candidates."""
-        counts = [len(one.points) for one in self.candidates]
-        remedy = "Give a point for each sample, and say which of them are present."
-        fits, got = {*counts} <= {samples}, ", ".join(map(str, counts))
-        require(fits, "candidates", f"as many points as samples, {samples}", got, remedy)
-        attacks = [CandidateAttack(self.estimator, n, self.batch_size) for n in self.candidates]
-        stage = Stage(CandidateAttack)
-        return [_Step(stage, attack.candidates.record, attack, None) for attack in attacks]
 
     def _steps_of(
         self, plan: StageSelection, random: bool
@@ -300,15 +269,17 @@ class SpikingAutoAttack(_BoundedAttack):
         )
         left = run.correct(rows)
         for number, step in enumerate(self._steps):
-            near = run.near(left, step.stage.within)
+            within, near = step.stage.within, left
+            if within is not None:
+                near = left[run.reached.near(left - run.first, within)]
             if not len(near):
                 continue
-            began = time.perf_counter()
+            began, network = time.perf_counter(), step.attack.estimator.model
             if queries.progress is not None:
                 words = f"{number + 1}/{len(self._steps)} {step.record.label}"
                 queries.progress.describe(words)
             try:
-                with step.using_rule():
+                with network.using(step.rule) if step.rule else nullcontext():
                     for part in torch.split(near, step.attack._together(samples)):
                         run.run_stage(number, step, part)
             finally:
@@ -330,7 +301,10 @@ class SpikingAutoAttack(_BoundedAttack):
         fits = not self.sources or (isinstance(self.norm, float) and self.norm != FLIPS)
         remedy = "Leave them out, or attack in the maximum norm or the Euclidean one."
         require(fits, "sources", "none with that norm", f"{len(self.sources)}", remedy)
-        self.candidates = require_candidates(self.candidates)
+        fits = isinstance(self.candidates, Sequence)
+        fits = fits and all(isinstance(one, Candidates) for one in self.candidates)
+        remedy = "Wrap arrays: Candidates(name, points, present)."
+        require(fits, "candidates", "a list of Candidates", shown(self.candidates), remedy)
         require_seed("seed", self.seed)
         fits = self.on_stage is None or callable(self.on_stage)
         require(fits, "on_stage", "a function, or None", shown(self.on_stage), "Leave it out.")

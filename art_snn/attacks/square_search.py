@@ -10,8 +10,7 @@ from torch import Tensor
 
 from art_snn.attacks.balls import Ball, wide
 from art_snn.attacks.iterated import IteratedAttack, Walk
-from art_snn.attacks.objectives import Objective, margin, towards
-from art_snn.attacks.queries import Queries
+from art_snn.attacks.queries import Objective, Queries, margin, towards
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require, require_number
 
@@ -71,7 +70,7 @@ class SquareSearch(IteratedAttack):
         shape = self.max_iter, 2 + channels
         draws = uniform_noise(ball.centre, self.seed, SQUARES, shape)
         rows = torch.arange(len(draws), device=draws.device)
-        shares = [share_at(step / self.max_iter, self.halving) for step in range(self.max_iter)]
+        shares = [_share_at(step / self.max_iter, self.halving) for step in range(self.max_iter)]
         areas = [self.share * area * share for share in shares]
         lowest = start.new_full((len(start),), -torch.inf)
         return _Search(ball, start, start, lowest, rows, (draws,), areas, last)
@@ -106,7 +105,7 @@ class SquareSearch(IteratedAttack):
             require(isinstance(value, bool), name, "True or False", repr(value), "Use a bool.")
 
 
-def share_at(done: float, halving: bool) -> float:
+def _share_at(done: float, halving: bool) -> float:
     """Which share of the first area the squares fill when that share of the run is done."""
     return 0.5 ** bisect_left(_HALVINGS, done) if halving else 1 - done
 

@@ -44,7 +44,7 @@ class _Adaptive(Walk):
     done: int = 0
 
     def advance(self, values: Tensor, gradient: Tensor) -> None:
-        self.mean, self.square = update_moments(self.mean, self.square, gradient)
+        self.mean, self.square = _update_moments(self.mean, self.square, gradient)
         direction = self.mean / self.square.sqrt().add_(SMALLEST)
         self.points = self.ball.project(
             self.points + self.ball.step(direction * self.step, self.step)
@@ -54,7 +54,7 @@ class _Adaptive(Walk):
             self.step /= 2
 
 
-def update_moments(mean: Tensor, square: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
+def _update_moments(mean: Tensor, square: Tensor, gradient: Tensor) -> tuple[Tensor, Tensor]:
     """m and v with another gradient ``[n, *shape]``; where that is 0 its terms are."""
     # Scaled first, so that squares of small gradients do not underflow.
     dims = tuple(range(1, gradient.ndim))

@@ -1,7 +1,7 @@
 """Bounds: what no attack within a budget can do, for networks of LIF and IF neurons."""
 
-from art_snn.bounds.bounding import Bounding as Bounding
 from art_snn.bounds.certify import (
+    Bounding as Bounding,
     BoundsCertificate as BoundsCertificate,
     certify_bounds as certify_bounds,
     check_bounded as check_bounded,

@@ -1,4 +1,4 @@
-"""What layers do to boxes: linear layers, convolutions, batch norm, pooling.
+"""Layers on boxes: linear layers, convolutions, batch norm, pooling.
 
 Affine layers are those of Gowal et al. (ICCV 2019): centre W m + b, radius |W| r."""
 

@@ -24,7 +24,7 @@ _ELEMENTS = 2**18
 
 @dataclass(frozen=True)
 class SpikeBounds:
-    """What neurons do at least and at most.
+    """Bounds of the spikes of a layer of neurons.
 
     :param centre, radius: of the intervals of spikes [T, N, ...], or of their means over the steps
         up to each one.

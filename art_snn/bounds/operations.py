@@ -1,4 +1,4 @@
-"""What torch's operations do to boxes: a table, and the mode that looks it up.
+"""Operations of torch on boxes: a table, and the mode that looks it up.
 
 The interval around an output contains every output for inputs of their intervals, and what rounding
 can make of it."""

@@ -144,21 +144,18 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if "preprocessing" in kwargs:
             check_preprocessing(kwargs["preprocessing"], self.input_shape)
         if "model" in kwargs:
-            self._exchange(kwargs.pop("model"), new_optimizer="optimizer" not in kwargs)
+            model = kwargs.pop("model")
+            check_network(model)
+            if self._optimizer is not None and "optimizer" not in kwargs:
+                self._optimizer = _rebuild_optimizer(self._optimizer, model.parameters())
+            self._model = self._make_model_wrapper(model)
+            self._layer_names = model.layer_names
+            self._model.eval()
+            self._move()
         super().set_params(**kwargs)
         self._set_span()
         if "device_type" in kwargs or "preprocessing" in kwargs:
             self._move()
-
-    def _exchange(self, model: SpikingNetwork, new_optimizer: bool) -> None:
-        """Take another network, and where asked a new optimizer of its weights."""
-        check_network(model)
-        if new_optimizer and self._optimizer is not None:
-            self._optimizer = _rebuild_optimizer(self._optimizer, model.parameters())
-        self._model = self._make_model_wrapper(model)
-        self._layer_names = model.layer_names
-        self._model.eval()
-        self._move()
 
     def predict(
         self, x: np.ndarray, batch_size: int = 128, training_mode: bool = False, **kwargs: Any
@@ -170,7 +167,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :return: logits (N, nb_classes) in the network's dtype (half precision as float32); NaN for
             samples that hold NaN or infinity, with a warning.
         :raises ValueError: for a wrong shape, or when no sample is finite and no attack asks."""
-        x, missing = self._with_finite_rows(x)
+        x, missing = self._finite_rows(x)
         x_preprocessed, _ = self._apply_preprocessing(x, y=None, fit=False)
         with self._mode(training_mode):
             logits = fill(self._logits(x_preprocessed, batch_size), missing, math.nan)
@@ -193,7 +190,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             missing = ~x.isfinite().flatten(1).all(1)
             x = fill(x, missing, 0)
         else:
-            x, missing = self._with_finite_rows(x)
+            x, missing = self._finite_rows(x)
         x, _ = self._apply_preprocessing(x, y=None, fit=False)
         with self._mode(False):
             logits = fill(self._logits(x, batch_size), missing, math.nan)
@@ -211,7 +208,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :return: losses (N,) or a scalar, of x's library and device; NaN as in :meth:`predict`.
         :raises ValueError: for bad samples or labels."""
         facts = InputFacts.of(x, y)
-        x, missing = self._with_finite_rows(x, facts)
+        x, missing = self._finite_rows(x, facts)
         y = self._scores(y, x, facts)
         inputs, labels = self._apply_preprocessing(self._to_network(x), y, fit=False, no_grad=False)
         # A copy, since another thread may be computing a loss of its own.
@@ -242,7 +239,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             with a warning.
         :raises ValueError: for bad samples or labels, or an unknown rule."""
         facts = InputFacts.of(x, y)
-        x, missing = self._with_finite_rows(x, facts)
+        x, missing = self._finite_rows(x, facts)
         y = self._scores(y, x, facts)
         with self._mode(training_mode, gradient), self.model.fixed(), torch.enable_grad():
             leaf, inputs, labels = self._leaf(x, y)
@@ -265,7 +262,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :return: ``(N, nb_classes, *input_shape)``, or ``(N, 1, *input_shape)`` when label is given;
             of x's library and device; 0 as :meth:`loss_gradient`.
         :raises ValueError: for bad samples or labels, or an unknown rule."""
-        x, missing = self._with_finite_rows(x)
+        x, missing = self._finite_rows(x)
         refuse_masked("label", label)
         classes = None if label is None else as_array(label)
         if classes is not None:
@@ -439,9 +436,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         with rule, modes_kept(self._model, training):
             yield
 
-    def _with_finite_rows(
-        self, x: Any, facts: InputFacts | None = None
-    ) -> tuple[Any, Tensor | None]:
+    def _finite_rows(self, x: Any, facts: InputFacts | None = None) -> tuple[Any, Tensor | None]:
         """As :func:`with_finite_rows`, with a warning for samples that are not finite."""
         x, missing = with_finite_rows(x, self.input_shape, None if facts is None else facts.missing)
         if missing is not None and not self._warned:
@@ -460,9 +455,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         self, x, y, fit: bool = False, no_grad: bool = True
     ):
         """As in PyTorchClassifier; ART's default, which copies twice to the device, copies none."""
-        # ART leaves these types of numbers as they are.
-        precise = str(x.dtype).removeprefix("torch.") in ("float32", "float64")
-        if not (precise and self._unprocessed):
+        kept = str(x.dtype).removeprefix("torch.") in ("float32", "float64")  # By ART's default.
+        if not (kept and self._unprocessed):
             return super()._apply_preprocessing(x, y, fit=fit, no_grad=no_grad)
         if not isinstance(x, Tensor):
             return x.copy(), y

@@ -2,8 +2,7 @@
 
 from art_snn.data.dataset import Dataset as Dataset
 from art_snn.data.events import events as events
-from art_snn.data.folder import from_folder as from_folder
-from art_snn.data.images import digits as digits, images as images
+from art_snn.data.images import digits as digits, from_folder as from_folder, images as images
 from art_snn.data.load import (
     NAMES as NAMES,
     RANDOM as RANDOM,

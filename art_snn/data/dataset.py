@@ -45,13 +45,13 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if self.value_range is not None:
-            set_fields(self, value_range=checked_range(self.value_range))
+            set_fields(self, value_range=require_range(self.value_range))
         for name in ("x_train", "x_test"):
             check_kind(name, getattr(self, name))
         _check_shapes(self.x_train, self.x_test)
         for part in ("train", "test"):
             x, label = getattr(self, f"x_{part}"), f"y_{part}"
-            set_fields(self, **{label: checked_labels(label, getattr(self, label), len(x))})
+            set_fields(self, **{label: require_labels(label, getattr(self, label), len(x))})
             check_values(f"x_{part}", x, self.value_range)
 
     @property
@@ -120,7 +120,7 @@ class Dataset:
         return part
 
 
-def checked_range(value_range: object) -> tuple[float, float]:
+def require_range(value_range: object) -> tuple[float, float]:
     """(low, high) as floats; ValueError unless they are two finite numbers with low < high."""
     ends = value_range if isinstance(value_range, Sequence) else ()
     finite = [isinstance(end, Real) and math.isfinite(end) for end in ends]
@@ -159,7 +159,7 @@ def _check_shapes(x_train: np.ndarray, x_test: np.ndarray) -> None:
     require(x_train.shape[1:] == x_test.shape[1:], "x_test", expected, got, remedy)
 
 
-def checked_labels(name: str, y: object, samples: int) -> np.ndarray:
+def require_labels(name: str, y: object, samples: int) -> np.ndarray:
     """One class index for each of the samples, below :data:`MOST_CLASSES`, as int64 [N]."""
     remedy = "Convert them by numpy.asarray."
     require(isinstance(y, np.ndarray), name, "a numpy array", type(y).__name__, remedy)

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType
@@ -20,35 +20,18 @@ from art_snn.checks import (
     require_root,
     require_sides,
 )
-from art_snn.data.dataset import Dataset, ImageSize, checked_range, sized_name, stratified
+from art_snn.data.dataset import Dataset, ImageSize, require_range, sized_name, stratified
 from art_snn.data.npz import from_npz
 from art_snn.files import write_arrays
 from art_snn.progress import progress_over
 
-
-@dataclass(frozen=True)
-class _Recordings:
-    """A set of tonic: the name of its class, which is also its folder below root.
-
-    Without a split it comes in one part; reading it takes the packages."""
-
-    kind: str
-    split: bool = True
-    image_size: int | None = None
-    packages: tuple[str, ...] = ("tonic",)
-    mirrored: bool = True
-
-
-EVENTS: Mapping[str, _Recordings] = MappingProxyType(
-    {
-        "nmnist": _Recordings("NMNIST", mirrored=False),
-        "dvs128-gesture": _Recordings("DVSGesture", mirrored=False),
-        "cifar10-dvs": _Recordings(
-            "CIFAR10DVS", split=False, image_size=48, packages=("tonic", "aedat")
-        ),
-    }
+EVENTS: Mapping[str, str] = MappingProxyType(
+    {"nmnist": "NMNIST", "dvs128-gesture": "DVSGesture", "cifar10-dvs": "CIFAR10DVS"}
 )
-"""The sets by name."""
+"""The sets by name: their classes in tonic, which are also their folders below root."""
+
+_WHOLE = "cifar10-dvs"
+"""The set that comes in one part, as aedat files, and is pooled."""
 
 
 def events(
@@ -83,27 +66,22 @@ def events(
     require(name in EVENTS, "name", f"one of {', '.join(EVENTS)}", repr(name), remedy)
     frames = require_count("frames", frames, remedy="The papers use 4 to 20 frames.")
     if value_range is not None:
-        checked_range(value_range)
-    source, root = EVENTS[name], require_root(root)
-    size = source.image_size if image_size is None else image_size
+        require_range(value_range)
+    root = require_root(root)
+    size = 48 if name == _WHOLE and image_size is None else image_size
     cache = root / f"{sized_name(name, size).replace(' ', '-')}-{frames}-frames.npz"
     if not cache.exists():
-        _convert(source, root, download, frames, size, cache)
+        _convert(name, root, download, frames, size, cache)
     # We wrote it, perhaps in hours: no size is refused.
     data = from_npz(cache, value_range, largest=sys.maxsize)
-    return replace(data, name=sized_name(name, size), mirrored=source.mirrored)
+    return replace(data, name=sized_name(name, size), mirrored=name == _WHOLE)
 
 
 def _convert(
-    source: _Recordings,
-    root: Path,
-    download: bool,
-    frames: int,
-    size: ImageSize | None,
-    cache: Path,
+    name: str, root: Path, download: bool, frames: int, size: ImageSize | None, cache: Path
 ) -> None:
     """Write the frames of all recordings to the file, which appears only once it is whole."""
-    kind = _kind(source, root, download)
+    kind = _kind(name, root, download)
     to_frame = import_module("tonic.transforms").ToFrame(kind.sensor_size, n_event_bins=frames)
 
     def frame(recording: Any) -> np.ndarray:
@@ -118,7 +96,7 @@ def _convert(
         )
         return means.numpy()
 
-    if source.split:
+    if name != _WHOLE:
         x_train, y_train = _part(kind(str(root), train=True), frame, "training")
         x_test, y_test = _part(kind(str(root), train=False), frame, "test")
     else:
@@ -144,17 +122,18 @@ def _part(
     return x.astype(np.uint8) if small else x, y
 
 
-def _kind(source: _Recordings, root: Path, download: bool) -> Any:
+def _kind(name: str, root: Path, download: bool) -> Any:
     """The class in tonic, which fetches by itself: one that says what is missing instead."""
-    for package in source.packages:
+    class_name = EVENTS[name]
+    for package in ("tonic", "aedat") if name == _WHOLE else ("tonic",):
         try:
             import_module(package)
         except ModuleNotFoundError as error:
-            expected = f"expected the package {package}, to read {source.kind}, but there is none"
+            expected = f"expected the package {package}, to read {class_name}, but there is none"
             remedy = "Install it by pip install 'art_snn[events]'."
             raise MissingPackage("data", f"{expected} ({error}). {remedy}") from error
-    kind = getattr(import_module("tonic.datasets"), source.kind)
-    folder = root / source.kind
+    kind = getattr(import_module("tonic.datasets"), class_name)
+    folder = root / class_name
 
     def fetch(self: Any) -> None:
         try:
@@ -170,4 +149,4 @@ def _kind(source: _Recordings, root: Path, download: bool) -> Any:
         raise MissingFile("data", f"expected {files}, which are not all there ({reason}). {remedy}")
 
     # tonic names the folder after the class.
-    return type(source.kind, (kind,), {"download": fetch})
+    return type(class_name, (kind,), {"download": fetch})

@@ -19,8 +19,7 @@ from art_snn.checks import (
 )
 from art_snn.data.dataset import Dataset, ImageSize
 from art_snn.data.events import EVENTS, events
-from art_snn.data.folder import from_folder
-from art_snn.data.images import IMAGES, digits, images
+from art_snn.data.images import IMAGES, digits, from_folder, images
 from art_snn.data.npz import from_npz
 
 _Loader = tuple[Callable[..., Dataset], tuple[str, ...]]

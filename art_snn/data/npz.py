@@ -13,9 +13,9 @@ from art_snn.data.dataset import (
     TEST_SHARE,
     Dataset,
     check_kind,
-    checked_labels,
-    checked_range,
     refuse_share,
+    require_labels,
+    require_range,
     stratified,
 )
 
@@ -58,7 +58,7 @@ def from_npz(
     :raises ValueError: when it is no .npz file or a larger one, an array is missing, or samples,
         labels, axes or share are not as above."""
     path = expand_path("data", path)
-    given = None if value_range is None else checked_range(value_range)
+    given = None if value_range is None else require_range(value_range)
     remedy = "Give the bytes, such as 16 * 2**30."
     largest = require_count("largest", largest, up_to=2**63 - 1, remedy=remedy)
     require_kind("data", path, FILE, "a .npz file")
@@ -66,7 +66,7 @@ def from_npz(
     for name, labels in ((name, "y" + name[1:]) for name in content if name[0] == "x"):
         _refuse_single(name, content[name], content[labels])
         content[name] = _samples(name, content[name], given, axes)
-        content[labels] = checked_labels(labels, content[labels], len(content[name]))
+        content[labels] = require_labels(labels, content[labels], len(content[name]))
     if "x" in content:
         share, x, y = TEST_SHARE if test_share is None else test_share, content["x"], content["y"]
         train, test = stratified(y, share, seed, "test_share")

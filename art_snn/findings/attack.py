@@ -11,8 +11,8 @@ from torch import Tensor
 
 from art_snn.attacks.balls import ROUNDING, SHIFT, distances, require_measure, rounding_of
 from art_snn.attacks.borrowed import watching
-from art_snn.attacks.objectives import margin
 from art_snn.attacks.outcome import Outcome, StageRecord
+from art_snn.attacks.queries import margin
 from art_snn.checks import require, shown
 from art_snn.classifier.inputs import lacks_preprocessing
 from art_snn.findings.examination import make_subject, run_checks
@@ -23,54 +23,6 @@ _ATTACK_BENCH = "AttackBench: Cinà et al., AAAI 2025"
 _FEWEST = 2
 
 
-@dataclass
-class Path:
-    """The points of each sample's ball and range that were misclassified by the widest margin.
-
-    A point in the balls of several samples is left out: nothing says for which of them the network
-    computed it.
-
-    :param centres: the samples [N, D] in double precision, with their true classes [N].
-    :param points: the points [N, D], the samples where there is none.
-    :param margins: there, best other logit minus that of the true class [N]; 0 where none."""
-
-    centres: Tensor
-    classes: Tensor
-    points: Tensor
-    margins: Tensor
-    norm: float
-    eps: float
-    low: np.ndarray
-    high: np.ndarray
-
-    def take(self, inputs: Tensor, logits: Tensor) -> None:
-        """Take in what the network computed: inputs ``[n, *shape]`` and logits [n, K]."""
-        with torch.no_grad():
-            points = inputs.to(self.centres).flatten(1)
-            low, high = (self.centres.new_tensor(end) for end in (self.low, self.high))
-            within = ((inputs >= low) & (inputs <= high)).flatten(1).all(1)
-            exact = "donot_use_mm_for_euclid_dist"
-            gaps = torch.cdist(points, self.centres, p=self.norm, compute_mode=exact)
-            slack = torch.as_tensor(rounding_of(points), device=gaps.device)
-            inside = gaps <= self.eps + slack[:, None]
-            single = within & (inside.sum(1) == 1)
-            rows = inside[single].int().argmax(1)
-            values = margin(logits.detach()[single], self.classes[rows]).to(self.centres)
-            self._keep(rows, points[single], values)
-
-    def _keep(self, rows: Tensor, points: Tensor, values: Tensor) -> None:
-        # One by one, since a sample may have several points in a batch; few are misclassified.
-        for index in (values > self.margins[rows]).nonzero()[:, 0]:
-            row = rows[index]
-            if values[index] > self.margins[row]:
-                self.points[row], self.margins[row] = points[index], values[index]
-
-    @property
-    def held(self) -> np.ndarray:
-        """Which samples it held an adversarial of, bool (N,)."""
-        return np.asarray((self.margins > 0).cpu().numpy())
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Attacked(Subject):
     """Samples with an untargeted attack on them, which runs once."""
@@ -78,20 +30,44 @@ class _Attacked(Subject):
     attack: EvasionAttack
 
     @cached_property
-    def run(self) -> tuple[np.ndarray, Path]:
-        """Samples that the attack returns ``(N, *input_shape)``, and points on its way."""
+    def run(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Samples that the attack returns, and points on its way; which samples have one (N,).
+
+        The point of a sample is that of its ball and range that was misclassified by the widest
+        margin. A point in the balls of several samples is left out: nothing says for which of them
+        the network computed it."""
         device = self.estimator.device
-        x = torch.as_tensor(self.x, dtype=torch.float64, device=device).flatten(1)
-        classes, margins = torch.as_tensor(self.y, device=device), x.new_zeros(len(x))
-        path = Path(x, classes, x.clone(), margins, float(self.norm), self.eps, *self.limits)
-        with seeded(self.seed), watching(self.estimator, path.take):
+        centres = torch.as_tensor(self.x, dtype=torch.float64, device=device).flatten(1)
+        classes, points = torch.as_tensor(self.y, device=device), centres.clone()
+        low, high = (centres.new_tensor(end) for end in self.limits)
+        # Best other logit minus that of the true class [N].
+        margins = centres.new_zeros(len(centres))
+
+        def take(inputs: Tensor, logits: Tensor) -> None:
+            reached = inputs.to(centres).flatten(1)
+            within = ((inputs >= low) & (inputs <= high)).flatten(1).all(1)
+            exact = "donot_use_mm_for_euclid_dist"
+            gaps = torch.cdist(reached, centres, p=float(self.norm), compute_mode=exact)
+            slack = torch.as_tensor(rounding_of(reached), device=gaps.device)
+            inside = gaps <= self.eps + slack[:, None]
+            single = within & (inside.sum(1) == 1)
+            rows, reached = inside[single].int().argmax(1), reached[single]
+            values = margin(logits.detach()[single], classes[rows]).to(centres)
+            # One by one, since a sample may have several points in a batch; few are misclassified.
+            for index in (values > margins[rows]).nonzero()[:, 0]:
+                row = rows[index]
+                if values[index] > margins[row]:
+                    points[row], margins[row] = reached[index], values[index]
+
+        with seeded(self.seed), watching(self.estimator, take):
             returned = self.attack.generate(self.x.copy(), self.y.copy())
         array = isinstance(returned, np.ndarray)
         got = f"shape {returned.shape}" if array else shown(returned)
         fits = array and returned.shape == self.x.shape
         remedy = "Patches are no changes of samples within a ball."
         require(fits, "attack", "one that returns samples of x's shape", got, remedy)
-        return returned, path
+        path = points.view(self.x.shape).cpu().numpy().astype(self.x.dtype)
+        return returned, path, (margins > 0).cpu().numpy()
 
     @property
     def limits(self) -> tuple[np.ndarray, np.ndarray]:
@@ -123,12 +99,7 @@ def _not_numbers(subject: _Attacked) -> Finding | None:
         "returned samples that are not numbers",
         {"samples": count, "of": len(subject.x)},
         "if any returned value is NaN or infinite (ours)",
-        (
-            Remedy(
-                "Look for a gradient of length 0 that is divided by its length. Count such samples "
-                "as not broken."
-            ),
-        ),
+        (Remedy("Look for a division by a gradient's length. Count such samples as not broken."),),
         sentence=f"The attack returned NaN or infinite values in {count} of {len(subject.x)} "
         "samples.",
         severity="error",
@@ -148,12 +119,7 @@ def _out_of_ball(subject: _Attacked) -> Finding | None:
         "returned samples beyond the budget",
         {"samples": count, "of": len(x), "largest": largest, "eps": subject.eps},
         f"if any change is longer than eps, by more than rounding ({_ATTACK_BENCH})",
-        (
-            Remedy(
-                "Project the returned samples, or do not count them. Give the attack the norm and "
-                "the budget."
-            ),
-        ),
+        (Remedy("Give the attack the norm and the budget, or project what it returns."),),
         sentence=f"The attack changed {count} of {len(x)} samples by more than eps "
         f"{subject.eps:.4g} allows, by up to {largest:.4g}.",
         severity="error",
@@ -182,10 +148,9 @@ def _out_of_range(subject: _Attacked) -> Finding | None:
 
 def _silent_successes(subject: _Attacked) -> Finding | None:
     """The attack computed an adversarial of a sample, and returned something else."""
-    _, path = subject.run
-    points = path.points.view(subject.x.shape).cpu().numpy().astype(subject.x.dtype)
+    _, points, held = subject.run
     # Once more, since logits of gradients may be no predictions.
-    held = path.held & subject.wrong(points)
+    held = held & subject.wrong(points)
     silent = int((subject.correct & held & ~subject.wrong(subject.returned)).sum())
     correct = int(subject.correct.sum())
     if not silent:
@@ -232,16 +197,6 @@ def examine_attack(
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, a bad setting, a targeted attack, one on
         another classifier or after preprocessing, or one that returns no such samples."""
-    estimator = _examinable(attack)
-    remedy = "SpikeRetiming keeps its shifts by construction; art_snn.attacks.shifts measures them."
-    fits = require_measure(norm) != SHIFT
-    require(fits, "norm", "numpy.inf, 2 or 0", shown(norm), remedy)
-    subject = make_subject(_Attacked, estimator, x, y, eps, norm, batch_size, seed, attack=attack)
-    return run_checks(CHECKS_OF_ATTACKS, subject, type(attack).__name__)
-
-
-def _examinable(attack: EvasionAttack) -> PyTorchClassifier:
-    """The classifier under attack."""
     fits = isinstance(attack, EvasionAttack)
     remedy = "For instance AutoPGD(classifier), of art_snn.attacks."
     # The repr of ART's SquareAttack calls itself without end.
@@ -254,7 +209,13 @@ def _examinable(attack: EvasionAttack) -> PyTorchClassifier:
     remedy = "Put it into the network; after it, budget and range have another unit."
     expected, got = "one on a classifier without preprocessing", "one with it"
     require(lacks_preprocessing(attack.estimator), "attack", expected, got, remedy)
-    return attack.estimator
+    remedy = "SpikeRetiming keeps its shifts by construction; art_snn.attacks.shifts measures them."
+    fits = require_measure(norm) != SHIFT
+    require(fits, "norm", "numpy.inf, 2 or 0", shown(norm), remedy)
+    subject = make_subject(
+        _Attacked, attack.estimator, x, y, eps, norm, batch_size, seed, attack=attack
+    )
+    return run_checks(CHECKS_OF_ATTACKS, subject, type(attack).__name__)
 
 
 def _few_gradients(outcome: Outcome) -> Finding | None:
@@ -269,11 +230,8 @@ def _few_gradients(outcome: Outcome) -> Finding | None:
         {"stages with a gradient": ran, "that were planned": total},
         f"if fewer than {_FEWEST} stages have one, or the only stage of a plan has none (ours)",
         (
-            Remedy(
-                "To survive random search is no robustness. art-snn inspect lists the rules that "
-                "suit the network. Where its own gradient is cut, look for detach, no_grad or "
-                "rounding."
-            ),
+            Remedy("art-snn inspect lists the rules that suit the network."),
+            Remedy("Where its own gradient is cut, look for detach, no_grad or rounding."),
         ),
         sentence=f"{ran} of {total} planned attacks that follow a gradient ran on this network.",
     )

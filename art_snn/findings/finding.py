@@ -9,8 +9,7 @@ import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
 
-from art_snn.attacks.objectives import cross_entropy
-from art_snn.attacks.queries import logits_and_gradient
+from art_snn.attacks.queries import cross_entropy, logits_and_gradient
 from art_snn.attacks.randomness import EVALUATIONS, random
 from art_snn.checks import ArgumentError, cuts_gradients
 from art_snn.seeding import seeded

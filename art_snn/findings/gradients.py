@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from art_snn.attacks.balls import FLIPS, SHIFT
-from art_snn.attacks.objectives import margin
+from art_snn.attacks.queries import margin
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import ArgumentError
 from art_snn.findings.finding import NATIVE, OTHER_RULES, SEARCH, Finding, Remedy, Subject

@@ -84,11 +84,7 @@ def odd_budget(subject: Subject) -> Finding | None:
         {"eps": subject.eps, f"{extent} of the range": subject.reach, "share": share},
         f"if eps is {LARGE:g} of the range or more, where all images can become grey, or less "
         f"than {SMALL:g} (ours)",
-        (
-            Remedy(
-                "Budgets are in the unit of the samples: 8/255 for images in [0, 1], 8 for 0..255."
-            ),
-        ),
+        (Remedy("Give it in the unit of the samples: 8/255 for images in [0, 1], 8 for 0..255."),),
         sentence=f"eps {subject.eps:.4g} is {share:.3g} times the range's {extent}: {meaning}.",
         severity="error",
         eps=subject.eps,
@@ -105,18 +101,12 @@ def state_kept(subject: Subject) -> Finding | None:
     return Finding(
         "state-kept",
         "state kept between calls",
-        {
-            "largest change of a logit": change,
-            "share of classes that changed": float(classes.mean()),
-        },
+        {"largest change of a logit": change, "share of classes changed": float(classes.mean())},
         "if the same samples get other logits from the same seed, once others were predicted in "
         "between (ours)",
         (
-            Remedy(
-                "Reset the neurons before each call, or wrap the network with "
-                "art_snn.interop.adapt. Let the network draw from the generators of torch or "
-                "numpy, which attacks seed."
-            ),
+            Remedy("Reset the neurons before each call, or wrap the network with interop.adapt."),
+            Remedy("Draw from the generators of torch or numpy, which attacks seed."),
         ),
         sentence=f"Predicted again after others, the same samples gave outputs that differ by up "
         f"to {change:.3g}, and another class for {classes.sum()} of {len(classes)}.",
@@ -164,11 +154,7 @@ def statistics_changed(subject: Subject) -> Finding | None:
         "predictions change the network",
         {"tensors of the network that changed": len(changed), "of": len(after)},
         "if a prediction or a gradient changes a weight or buffer (ours)",
-        (
-            Remedy(
-                "Evaluate in evaluation mode: in training mode batch norm learns from adversarials."
-            ),
-        ),
+        (Remedy("Keep it in evaluation mode: in training mode batch norm learns from attacks."),),
         sentence=f"A prediction and a gradient changed {len(changed)} of {len(after)} weights and "
         f"buffers of the network, first {changed[0]}.",
         severity="error",

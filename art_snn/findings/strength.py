@@ -1,7 +1,7 @@
 """Findings about the white box: something weaker, or only longer, breaks what it leaves."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,9 +13,8 @@ from torch import Tensor
 
 from art_snn.attacks.auto_pgd import AutoPGD
 from art_snn.attacks.balls import Ball, require_norm
-from art_snn.attacks.best import Best
 from art_snn.attacks.grids import OnwardPGD
-from art_snn.attacks.persample import PerSampleAttack
+from art_snn.attacks.persample import Best, PerSampleAttack
 from art_snn.attacks.plan import Stage, require_sources
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import uniform_noise
@@ -40,7 +39,7 @@ _LIMIT = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class WhiteBox(Subject):
+class _WhiteBox(Subject):
     """Samples with AutoPGD on them: cross entropy, one random start, the network's rule."""
 
     sources: tuple[PyTorchClassifier, ...] = ()
@@ -58,20 +57,9 @@ class WhiteBox(Subject):
         """The white box."""
         return self.traced[0]
 
-    @cached_property
-    def longer(self) -> Robustness:
-        """The white box with twice as many steps."""
-        return self._auto_pgd(max_iter=2 * self.max_iter)
-
-    @cached_property
-    def one_step(self) -> Robustness:
-        """FGSM: AutoPGD's first step is 2 eps long, and projected."""
-        return self._auto_pgd(max_iter=1, num_random_init=0)
-
-    @cached_property
-    def unbounded(self) -> Robustness:
-        """The white box with a ball around every sample that holds the whole range."""
-        return self._auto_pgd(eps=self.reach)
+    def auto_pgd(self, **others: Any) -> Robustness:
+        """The white box with other settings."""
+        return self._outcome(AutoPGD(self.estimator, **self._settings(**others)))
 
     @cached_property
     def noise(self) -> Robustness:
@@ -99,9 +87,6 @@ class WhiteBox(Subject):
         attacks = [OnwardPGD(source, **self._settings()) for source in self.sources]
         return [self._outcome(attack) for attack in attacks]
 
-    def _auto_pgd(self, **others: Any) -> Robustness:
-        return self._outcome(AutoPGD(self.estimator, **self._settings(**others)))
-
     def _settings(self, **others: Any) -> dict[str, Any]:
         usual = {"norm": self.norm, "eps": self.eps, "max_iter": self.max_iter, "seed": self.seed}
         return usual | {"batch_size": self.batch_size, "verbose": False} | others
@@ -123,29 +108,26 @@ class _Traced(AutoPGD):
         self.rises: list[np.ndarray] = []
 
     def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
-        history = _History(best.samples, best.values, best.broken)
-        super().craft(queries, history, classes, mask)
+        self.path: list[Tensor] = []
+        super().craft(queries, best, classes, mask)
         left = ~best.broken
         if left.any():
             # Fewer steps than that where the last samples leave because they have no answer.
-            rise = history.best[-1] - history.best[max(-1 - _WINDOW, -len(history.best))]
+            rise = self.path[-1] - self.path[max(-1 - _WINDOW, -len(self.path))]
             self.rises.append(rise[left].double().cpu().numpy())
 
-
-@dataclass
-class _History(Best):
-    """The tensors of another Best, and the best values [n] of each step."""
-
-    best: list[Tensor] = field(default_factory=list)
-
-    def take(self, rows: Tensor, points: Tensor, values: Tensor, broken: Tensor) -> None:
-        super().take(rows, points, values, broken)
-        self.best.append(self.values.clone())
+    def take(
+        self, best: Best, rows: Tensor, points: Tensor, logits: Tensor, aims: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        taken = super().take(best, rows, points, logits, aims)
+        self.path.append(best.values.clone())
+        return taken
 
 
-def whole_range_survived(subject: WhiteBox) -> Finding | None:
+def _whole_range_survived(subject: _WhiteBox) -> Finding | None:
     """Samples survive although the attack may turn them into any other."""
-    success = subject.unbounded.attack_success
+    # A ball around every sample that holds the whole range.
+    success = subject.auto_pgd(eps=subject.reach).attack_success
     if not success.total or success.value >= CERTAIN:
         return None
     left = success.total - success.count
@@ -161,30 +143,32 @@ def whole_range_survived(subject: WhiteBox) -> Finding | None:
     )
 
 
-def one_step_as_strong(subject: WhiteBox) -> Finding | None:
+def _one_step_as_strong(subject: _WhiteBox) -> Finding | None:
     """One step breaks other samples than all steps, and as many."""
-    only_white, only_control, _ = paired_difference(subject.white, subject.one_step)
+    # FGSM: AutoPGD's first step is 2 eps long, and projected.
+    control = subject.auto_pgd(max_iter=1, num_random_init=0)
+    only_white, only_control, _ = paired_difference(subject.white, control)
     if not only_control or only_control < only_white:
         return None
     return Finding(
         "one-step-as-strong",
         "one step is as strong as many",
-        _evidence("FGSM", subject, subject.one_step),
+        _evidence("FGSM", subject, control),
         "if FGSM breaks samples that the attack of all steps leaves, and at least as many (after "
         "Athalye et al., ICML 2018)",
         (OTHER_RULES,),
-        sentence=_sentence("A single step (FGSM)", subject, subject.one_step),
+        sentence=_sentence("A single step (FGSM)", subject, control),
     )
 
 
-def noise_as_strong(subject: WhiteBox) -> Finding | None:
+def _noise_as_strong(subject: _WhiteBox) -> Finding | None:
     """Random points of the ball are misclassified that the white box does not find."""
     names = "noise-as-strong", "noise is as strong as the gradient", "noise"
     words = f"Random noise, best of {DRAWS} draws,", f"{DRAWS} points at the rim of the ball break"
     return _as_strong(subject, subject.noise, *names, *words)
 
 
-def _search_as_strong(subject: WhiteBox) -> Finding | None:
+def _search_as_strong(subject: _WhiteBox) -> Finding | None:
     """A search that asks for no gradient finds what the white box does not."""
     if subject.square is None:
         return None
@@ -193,7 +177,7 @@ def _search_as_strong(subject: WhiteBox) -> Finding | None:
     return _as_strong(subject, subject.square, *names, *words, SEARCH)
 
 
-def _transfer_as_strong(subject: WhiteBox) -> Finding | None:
+def _transfer_as_strong(subject: _WhiteBox) -> Finding | None:
     """Adversarials of another network break samples that the white box does not."""
     names = "transfer-as-strong", "an attack on another network is as strong", "transfer"
     words = "An attack on another network", "AutoPGD on one of the sources breaks"
@@ -203,7 +187,7 @@ def _transfer_as_strong(subject: WhiteBox) -> Finding | None:
 
 
 def _as_strong(
-    subject: WhiteBox,
+    subject: _WhiteBox,
     control: Robustness,
     kind: str,
     title: str,
@@ -220,11 +204,11 @@ def _as_strong(
     if weaker or only_control <= BEYOND * len(subject.x):
         return None
     evidence, sentence = _evidence(by, subject, control), _sentence(words, subject, control)
-    told = (OTHER_RULES, *remedies)
-    return Finding(kind, title, evidence, f"if {limit} {_LIMIT}", told, sentence=sentence)
+    all_remedies = (OTHER_RULES, *remedies)
+    return Finding(kind, title, evidence, f"if {limit} {_LIMIT}", all_remedies, sentence=sentence)
 
 
-def _sentence(words: str, subject: WhiteBox, control: Robustness) -> str:
+def _sentence(words: str, subject: _WhiteBox, control: Robustness) -> str:
     """A sentence on the samples that a control broke, and the white box did not."""
     _, missed, _ = paired_difference(subject.white, control)
     broke = f"{control.flipped.sum()} of {subject.correct.sum()} samples at eps {subject.eps:.4g}"
@@ -232,7 +216,7 @@ def _sentence(words: str, subject: WhiteBox, control: Robustness) -> str:
     return f"{words} broke {broke}; {white}."
 
 
-def _evidence(by: str, subject: WhiteBox, control: Robustness) -> dict[str, float]:
+def _evidence(by: str, subject: _WhiteBox, control: Robustness) -> dict[str, float]:
     _, only_control, p = paired_difference(subject.white, control)
     return {
         f"broken by {by}": int(control.flipped.sum()),
@@ -243,10 +227,11 @@ def _evidence(by: str, subject: WhiteBox, control: Robustness) -> dict[str, floa
     }
 
 
-def steps_still_help(subject: WhiteBox) -> Finding | None:
+def _steps_still_help(subject: _WhiteBox) -> Finding | None:
     """Twice as many steps break more samples."""
-    only_longer, only_white, p = paired_difference(subject.longer, subject.white)
     right, steps = int(subject.correct.sum()), 2 * subject.max_iter
+    longer = subject.auto_pgd(max_iter=steps)
+    only_longer, only_white, p = paired_difference(longer, subject.white)
     gain = (only_longer - only_white) / max(1, right)
     if gain <= POINT or p >= SIGNIFICANT:
         return None
@@ -258,12 +243,12 @@ def steps_still_help(subject: WhiteBox) -> Finding | None:
         "after Carlini et al., 2019)",
         (STEPS,),
         sentence=f"The gradient attack broke {subject.white.flipped.sum()} of {right} samples at "
-        f"eps {subject.eps:.4g}, and {subject.longer.flipped.sum()} with {steps} steps instead of "
+        f"eps {subject.eps:.4g}, and {longer.flipped.sum()} with {steps} steps instead of "
         f"{subject.max_iter}.",
     )
 
 
-def loss_still_rises(subject: WhiteBox) -> Finding | None:
+def _loss_still_rises(subject: _WhiteBox) -> Finding | None:
     """The attack ends while its loss still rises."""
     _, rises = subject.traced
     rises = rises[np.isfinite(rises)]
@@ -282,14 +267,14 @@ def loss_still_rises(subject: WhiteBox) -> Finding | None:
     )
 
 
-CHECKS_OF_STRENGTH: tuple[Callable[[WhiteBox], Finding | None], ...] = (
-    whole_range_survived,
-    noise_as_strong,
-    one_step_as_strong,
+CHECKS_OF_STRENGTH: tuple[Callable[[_WhiteBox], Finding | None], ...] = (
+    _whole_range_survived,
+    _noise_as_strong,
+    _one_step_as_strong,
     _search_as_strong,
     _transfer_as_strong,
-    steps_still_help,
-    loss_still_rises,
+    _steps_still_help,
+    _loss_still_rises,
 )
 """Every check of the white box, one kind of finding each."""
 
@@ -330,7 +315,7 @@ def examine_strength(
         "square_iter": require_count("square_iter", square_iter, remedy="500 are usual."),
     }
     norm = require_norm(norm)
-    subject = make_subject(WhiteBox, estimator, x, y, eps, norm, batch_size, seed, **settings)
+    subject = make_subject(_WhiteBox, estimator, x, y, eps, norm, batch_size, seed, **settings)
     with native_gradient(subject):
         cut = run_checks((gradients_cut,), subject, "gradients")
         if not isinstance(subject.gradients, np.ndarray):

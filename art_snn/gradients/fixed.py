@@ -1,7 +1,7 @@
 """Passes that are differentiated by their input alone: weights are constants, and cost nothing.
 
 An attack throws the gradients at the weights away. Autograd keeps the input of every convolution
-and pooling; where weights are constants, neither needs it, so :data:`LIGHT` layers keep nothing.
+and pooling; where weights are constants, neither needs it, so :data:`_LIGHT` layers keep nothing.
 
 Such a pass can also be for *shapes only*: an affine operation has the same gradient whatever its
 input is, so it need not be computed where its values are known. That is for networks of torch's
@@ -27,7 +27,7 @@ from art_snn.passes import within
 from art_snn.pooling import Pair, average, pair, tiles, unpool
 
 
-class NonAffine(Exception):
+class _NonAffine(Exception):
     """An operation in a pass for shapes only whose gradient may depend on its input."""
 
 
@@ -49,25 +49,21 @@ class OpTrace:
         return self.followed and self.other is None
 
     def follow(self, func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """Note an operation that LIGHT does not replace; NonAffine where that is refused."""
+        """Note an operation that _LIGHT does not replace; _NonAffine where that is refused."""
         if not _requires_gradient((*args, *kwargs.values())):
             return
-        is_affine = AFFINE.get(func)
+        is_affine = _AFFINE.get(func)
         # Without a graph values are on their way out of it.
         if is_affine is None or not torch.is_grad_enabled() or not is_affine(*args, **kwargs):
             self.other = getattr(func, "__name__", str(func))
             if self.shapes_only:
-                raise NonAffine(self.other)
+                raise _NonAffine(self.other)
 
 
-_TRACE: ContextVar[OpTrace | None] = ContextVar("trace", default=None)
+TRACE: ContextVar[OpTrace | None] = ContextVar("trace", default=None)
+"""Where passes with fixed weights leave their traces."""
 _HELD: ContextVar[bool] = ContextVar("held", default=False)
-_RUNNING: ContextVar["FixedWeights | None"] = ContextVar("running", default=None)
-
-
-def trace_on(trace: OpTrace) -> AbstractContextManager[None]:
-    """Passes with fixed weights within the block leave their traces there."""
-    return within(_TRACE, trace)
+_RUNNING: ContextVar["_FixedWeights | None"] = ContextVar("running", default=None)
 
 
 def hold_weights(fixed: bool) -> AbstractContextManager[None]:
@@ -86,13 +82,13 @@ def weights_fixed() -> Iterator[None]:
     if not weights_held() or not torch.is_grad_enabled():
         yield
         return
-    mode = FixedWeights(_TRACE.get())
+    mode = _FixedWeights(TRACE.get())
     with within(_RUNNING, mode), mode:
         yield
 
 
 def pause_in(firing: Firing) -> Firing:
-    """The same firing, with operations that :class:`FixedWeights` leaves alone."""
+    """The same firing, with operations that :class:`_FixedWeights` leaves alone."""
     if not weights_held():
         return firing
 
@@ -109,7 +105,7 @@ def pause_in(firing: Firing) -> Firing:
     return fire
 
 
-class FixedWeights(TorchFunctionMode):
+class _FixedWeights(TorchFunctionMode):
     """Within the block, and in the present thread, parameters are constants to autograd.
 
     Results are those of the same operations; a pass for shapes only gives shapes and graphs."""
@@ -192,7 +188,7 @@ def _is_place(x: Any, index: Any) -> bool:
     return all(i is None or i is Ellipsis or isinstance(i, int | slice) for i in indices)
 
 
-AFFINE: Mapping[Any, Callable[..., bool]] = MappingProxyType(
+_AFFINE: Mapping[Any, Callable[..., bool]] = MappingProxyType(
     dict.fromkeys(
         [
             *(Tensor.flatten, torch.flatten, Tensor.reshape, torch.reshape),
@@ -218,8 +214,8 @@ def lightly(func: Any, *args: Any, **options: Any) -> Tensor:
 
 
 def _light(func: Any, shapes_only: bool, args: tuple[Any, ...], options: Mapping[str, Any]) -> Any:
-    """A layer of LIGHT of an input that alone takes a gradient, or NotImplemented."""
-    layer = LIGHT.get(func)
+    """A layer of _LIGHT of an input that alone takes a gradient, or NotImplemented."""
+    layer = _LIGHT.get(func)
     x = args[0] if args else options.get("input")
     if layer is None or type(x) is not Tensor or not x.requires_grad:
         return NotImplemented
@@ -359,7 +355,7 @@ def _tiling(shapes_only: bool, x: Tensor, kernel: Pair, divisor: int | None = No
     return average(x, kernel, divisor)
 
 
-LIGHT: Mapping[Any, Callable[..., Any]] = MappingProxyType(
+_LIGHT: Mapping[Any, Callable[..., Any]] = MappingProxyType(
     {
         functional.conv2d: _convolution,
         functional.linear: _linear,

@@ -152,9 +152,9 @@ def set_hyperparameter(rule: Any, name: str, value: object, argument: str = "gra
 
     :param value: a number, in the kind that the field declares; 0 and 1 are also truth values.
     :raises ValueError: for an unknown field, and for a value that the rule refuses."""
-    known = hyperparameters(rule)
-    expected = f"one of {', '.join(known)}" if known else "a rule with a number in a field"
-    require(name in known, argument, expected, repr(name), f"The rule is {rule}.")
+    names = hyperparameters(rule)
+    expected = f"one of {', '.join(names)}" if names else "a rule with a number in a field"
+    require(name in names, argument, expected, repr(name), f"The rule is {rule}.")
     try:
         return _with_number(rule, name, value)
     except ValueError as error:

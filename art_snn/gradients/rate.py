@@ -14,8 +14,11 @@ Otherwise the same rule runs *time-resolved*: one pass with a graph over all tim
 Where all operations of a first replay are known to be affine, later ones in the same state of the
 network are for *shapes only*: the same graph, and nothing computed, for 1 + 1/T inferences."""
 
+import contextlib
+import math
 from abc import abstractmethod
 from collections import deque
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -23,18 +26,8 @@ import torch
 from torch import Tensor
 
 from art_snn.dynamics import Dynamics, empty_steps, least, operand
-from art_snn.gradients.affine import (
-    OUT_OF_MEMORY,
-    Mismatch,
-    collapse_objection,
-    excess_of,
-    failure,
-    first_mismatch,
-    key_of,
-    remember,
-)
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
-from art_snn.gradients.fixed import OpTrace, trace_on, weights_held
+from art_snn.gradients.fixed import TRACE, OpTrace, weights_held
 from art_snn.gradients.shared import (
     anchored,
     apply,
@@ -44,6 +37,21 @@ from art_snn.gradients.shared import (
     time_mean,
     valued,
 )
+from art_snn.passes import within
+
+_RELATIVE_TOLERANCE = 1e-3
+"""Largest difference between replayed and recorded current, relative to the sample's largest."""
+_TF32_TOLERANCE = 1e-2
+"""The same where CUDA rounds single precision to ten bits, as convolutions do by default."""
+_HALF_TOLERANCE = 8
+"""The same in half precision, in units of the last place of 1."""
+_ABSOLUTE_TOLERANCE = 1e-6
+"""Difference that always passes, in thresholds: rounding around a current of zero."""
+
+_OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
+
+_REMEMBERED = 64
+"""Answers of the probe that a network keeps: one for each input shape and state of its weights."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +88,17 @@ class RateGradient(Gradient):
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         encoded = network.encode(x)
-        objection, lasting = collapse_objection(network, encoded), False
+        objection, lasting = _collapse_objection(network, encoded), False
         if objection is None:
-            logits = collapse(self, network, encoded)
+            logits = _collapse(self, network, encoded)
             if isinstance(logits, Tensor):
                 network.execution = Execution("collapsed", "the layers between neurons are affine")
                 return logits
             objection, lasting = logits.reason, logits.lasting
-        logits = resolve_in_time(self, network, encoded)
+        logits = _resolve_in_time(self, network, encoded)
         network.execution = Execution("time-resolved", objection)
         if lasting:
-            remember(network.obstacles, key_of(network, encoded), objection)
+            _remember(network.obstacles, _key_of(network, encoded), objection)
         return logits
 
 
@@ -102,12 +110,20 @@ def curve_objection(dynamics: Dynamics) -> str | None:
     return dynamics.unknown or others
 
 
-def collapse(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor | Mismatch:
+@dataclass(frozen=True)
+class _Mismatch:
+    """Why a replay is not the time average of its recording, and whether layers are to blame."""
+
+    reason: str
+    lasting: bool = True
+
+
+def _collapse(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor | _Mismatch:
     """Record and replay, for shapes only where that is known to be the same.
 
     :return: the exact logits [N, K] with the rule in their graph; or why the replay differs."""
     # With the batch size, since a layer may look at it.
-    key = encoded.shape[1], key_of(network, encoded)
+    key = encoded.shape[1], _key_of(network, encoded)
     shapes_only = weights_held() and network.matches.get(key, False) and network.plain
     if shapes_only:
         logits = _collapse_on(OpTrace(shapes_only=True), rule, network, encoded)
@@ -117,19 +133,19 @@ def collapse(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Te
     logits = _collapse_on(trace, rule, network, encoded)
     if isinstance(logits, Tensor):
         # Not after one for shapes only that failed.
-        remember(network.matches, key, trace.affine and not shapes_only)
+        _remember(network.matches, key, trace.affine and not shapes_only)
     return logits
 
 
 def _collapse_on(
     trace: OpTrace, rule: RateGradient, network: Differentiable, encoded: Tensor
-) -> Tensor | Mismatch:
+) -> Tensor | _Mismatch:
     recorder = _Recorder(rule, trace.shapes_only)
     with torch.no_grad():
         exact = network.run(encoded.detach(), recorder)
     replayer = _Replayer(rule, recorder.tape)
     try:
-        with trace_on(trace):
+        with within(TRACE, trace):
             replayed = network.run(mean_over_time(encoded), replayer)
         if trace.shapes_only:
             total = exact.sum() + encoded.detach().sum(dtype=torch.float32)
@@ -137,12 +153,12 @@ def _collapse_on(
         else:
             # Logits are single precision also where the layers are not.
             got, expected = (x.detach().to(replayer.dtype)[None] for x in (replayed, exact))
-            mismatch = replayer.mismatch(excess_of(got, expected, 1.0))
-    except OUT_OF_MEMORY:
+            mismatch = replayer.mismatch(_excess_of(got, expected, 1.0))
+    except _OUT_OF_MEMORY:
         raise
     except Exception as error:
         # A bug of the network would have shown in the recording, or shows again time-resolved.
-        mismatch = failure("replay", error)
+        mismatch = _failure("replay", error)
     return mismatch or valued(exact, replayed)
 
 
@@ -151,7 +167,7 @@ def _check_of(total: Tensor) -> Tensor:
     return (total - total).float()
 
 
-def resolve_in_time(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor:
+def _resolve_in_time(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor:
     """Logits [N, K] of one pass in which every step's gradient is multiplied by the slope."""
 
     def fire(site: Site, current: Tensor) -> Tensor:
@@ -249,15 +265,15 @@ class _Replayer:
         if rate is None:
             rate, excess = current.detach(), _check_of(entry.current)
         else:
-            excess = excess_of(current, entry.current, least(site.dynamics.threshold))
+            excess = _excess_of(current, entry.current, least(site.dynamics.threshold))
         self.excesses.append(excess)
         return apply(_Sloped, current, rate, entry.slope, self.rule)
 
-    def mismatch(self, excess: Tensor) -> Mismatch | None:
+    def mismatch(self, excess: Tensor) -> _Mismatch | None:
         """Why the replay is not the time average of the recording; `excess` is of the logits."""
         if self.tape:
-            return Mismatch("the replay called fewer neurons than the recording")
-        return first_mismatch([*self.excesses, excess], self.names)
+            return _Mismatch("the replay called fewer neurons than the recording")
+        return _first_mismatch([*self.excesses, excess], self.names)
 
 
 class _Sloped(torch.autograd.Function):
@@ -276,3 +292,127 @@ class _Sloped(torch.autograd.Function):
         slope, _ = ctx.saved_tensors
         d = (grad * slope).to(grad.dtype)
         return time_mean(d).expand_as(d) if ctx.averages else d, None, None, None
+
+
+def _collapse_objection(network: Differentiable, encoded: Tensor) -> str | None:
+    """Why the network cannot be replayed on time averages, or None where it can.
+
+    It is probed once for every shape of input and state of the network."""
+    objection = network.averaging_objection()
+    if objection is not None:
+        return objection
+    if encoded.shape[0] == 1:
+        return "with one time step there is nothing to average"
+    if encoded.shape[1] == 0:
+        return "the batch is empty"
+    if network.exact is not None:
+        # The same layers, where rounding does not hide it; one sample will do.
+        return _collapse_objection(network.exact, encoded[:, :1].detach().to(network.exact.dtype))
+    if encoded.dtype.itemsize < 4 or torch.is_autocast_enabled(encoded.device.type):
+        return "in half precision rounding hides whether the layers are affine"
+    key = _key_of(network, encoded)
+    # Not looked up twice: another thread may clear them in between.
+    with contextlib.suppress(KeyError):
+        return network.obstacles[key]
+    with network.writing():
+        objection = _probe(network, encoded)
+    # Without what the probe has written.
+    _remember(network.obstacles, _key_of(network, encoded), objection)
+    return objection
+
+
+def _remember(answers: dict[Hashable, Any], key: Hashable, answer: object) -> None:
+    """Keep one answer more, and not too many."""
+    if len(answers) >= _REMEMBERED and key not in answers:
+        answers.clear()
+    answers[key] = answer
+
+
+def _key_of(network: Differentiable, encoded: Tensor) -> Hashable:
+    """A key of all that an answer of the probe depends on."""
+    form = (encoded.shape[0], *encoded.shape[2:], encoded.dtype)
+    return (*form, _tolerance(encoded), network.state_key())
+
+
+@torch.no_grad()
+def _probe(network: Differentiable, encoded: Tensor) -> str | None:
+    """Why the layers between neurons are not affine, or None where they are.
+
+    Spikes do not show it: a ReLU changes none of them and still cuts gradients. So neurons and
+    input are random numbers a, b and (a + b) / 2, and the third current must be the mean."""
+    # A separate generator: the probe must not disturb the user's random state.
+    generator = torch.Generator(encoded.device).manual_seed(0)
+    names: list[str] = []
+    excesses: list[Tensor] = []
+
+    def draw(like: Tensor) -> Tensor:
+        """a, b and (a + b) / 2 of one sample [3, 1, ...]."""
+        steps = torch.empty((2, 1, *like.shape[2:]), dtype=like.dtype, device=like.device)
+        a, b = steps.normal_(generator=generator)
+        return torch.stack([a, b, (a + b) / 2])
+
+    def judge(current: Tensor, threshold: float) -> None:
+        a, b, middle = current
+        excesses.append(_excess_of(middle[None], (a + b)[None] / 2, threshold))
+
+    def fire(site: Site, current: Tensor) -> Tensor:
+        judge(current, least(site.dynamics.threshold))
+        names.append(site.name)
+        return draw(current)
+
+    try:
+        judge(network.outputs(draw(encoded), fire), 1.0)
+        mismatch = _first_mismatch(excesses, names)
+    except _OUT_OF_MEMORY:
+        raise
+    except Exception as error:
+        mismatch = _failure("probe", error)
+    return None if mismatch is None else mismatch.reason
+
+
+def _first_mismatch(excesses: list[Tensor], names: list[str]) -> _Mismatch | None:
+    """The mismatch at the first positive or NaN excess, at a neuron or at last at the logits."""
+    values = torch.stack(excesses).tolist()
+    first = next((i for i, value in enumerate(values) if not value <= 0), None)
+    if first is None:
+        return None
+    place = f"neuron {names[first]}" if first < len(names) else "the logits"
+    if not math.isfinite(values[first]):
+        return _Mismatch(f"the input of {place} is not finite", lasting=False)
+    return _Mismatch(f"the layers before {place} are not affine: their output on averages differs")
+
+
+def _failure(stage: str, error: Exception) -> _Mismatch:
+    """The mismatch that an exception of a probe or replay shows."""
+    return _Mismatch(f"the {stage} failed ({type(error).__name__}: {error})")
+
+
+def _excess_of(replayed: Tensor, recorded: Tensor, threshold: float) -> Tensor:
+    """Largest difference of any sample beyond what rounding may cause; <= 0 when all match."""
+    if replayed.shape != recorded.shape:
+        raise ValueError(f"shape {list(replayed.shape)} instead of {list(recorded.shape)}")
+    dims = tuple(range(2, recorded.ndim)) or (0,)
+    wide = torch.promote_types(recorded.dtype, torch.float32)
+    difference = torch.sub(replayed.detach(), recorded).abs_().amax(dims).to(wide)
+    allowed = recorded.abs().amax(dims).to(wide) * _tolerance(recorded)
+    return (difference - allowed - _ABSOLUTE_TOLERANCE * threshold).amax()
+
+
+def _tolerance(recorded: Tensor) -> float:
+    """Largest relative difference that rounding may cause between a replay and its recording."""
+    if recorded.dtype.itemsize < 4:
+        return max(_HALF_TOLERANCE * torch.finfo(recorded.dtype).eps, _RELATIVE_TOLERANCE)
+    return _TF32_TOLERANCE if _rounds_to_tf32(recorded) else _RELATIVE_TOLERANCE
+
+
+def _rounds_to_tf32(x: Tensor) -> bool:
+    """True if CUDA rounds what convolutions or matrix products of such a tensor multiply."""
+    if not x.is_cuda or x.dtype != torch.float32:
+        return False
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    units: tuple[Any, ...] = (getattr(cudnn, "conv", None), matmul)
+    precisions = [getattr(unit, "fp32_precision", None) for unit in units]
+    if None in precisions:
+        return cudnn.allow_tf32 or matmul.allow_tf32
+    # Since torch 2.9 the flags follow from these, and raise where only these were set.
+    return "tf32" in precisions

@@ -14,7 +14,7 @@ from torch.autograd import Function
 
 from art_snn.checks import invalid
 
-CACHED_ELEMENTS = 2**20
+_CACHED_ELEMENTS = 2**20
 """Elements of one tensor in a block, on the CPU."""
 
 
@@ -24,7 +24,7 @@ def blocks(x: Tensor, steps: int = 1) -> list[slice]:
     All threads of torch share that of one."""
     size = samples = x.shape[1]
     if x.device.type == "cpu":
-        size = CACHED_ELEMENTS * samples // max(1, steps * x[0].numel())
+        size = _CACHED_ELEMENTS * samples // max(1, steps * x[0].numel())
     size = max(1, size)
     return [slice(start, start + size) for start in range(0, samples, size)]
 
@@ -113,7 +113,7 @@ def valued(values: Tensor, graph: Tensor) -> Tensor:
     return apply(_Valued, values, graph)
 
 
-Backward = Callable[..., tuple[Any, ...]]
+_Backward = Callable[..., tuple[Any, ...]]
 
 
 def anchored(ctx: Any, rule: object, output: Tensor, *kept: Tensor) -> tuple[Tensor, Tensor]:
@@ -126,7 +126,7 @@ def anchored(ctx: Any, rule: object, output: Tensor, *kept: Tensor) -> tuple[Ten
     return output, anchor
 
 
-def once(backward: Backward) -> Backward:
+def once(backward: _Backward) -> _Backward:
     """A backward whose gradients refuse to be differentiated again, naming the rule.
 
     It receives the gradient at the output of :func:`anchored` alone."""

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from art_snn.checks import require_number
 
-SHAPES = (1e-3, 1e3)
+_SHAPES = (1e-3, 1e3)
 """Parameters for which gradients through eight steps are finite in single precision."""
 
 
@@ -29,7 +29,7 @@ class Surrogate(ABC):
         remedy = "The shape of a surrogate is a positive, finite number."
         for field in fields(self):
             name, value = f"{type(self).__name__}.{field.name}", getattr(self, field.name)
-            require_number(name, value, above=0, within=SHAPES, remedy=remedy)
+            require_number(name, value, above=0, within=_SHAPES, remedy=remedy)
 
     @abstractmethod
     def __call__(self, distance: Tensor) -> Tensor:

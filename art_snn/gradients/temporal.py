@@ -42,7 +42,7 @@ from art_snn.gradients.shared import (
 
 THROUGH_TIME = Execution("through time", "a temporal rule needs every time step")
 
-TENSORS = 16
+_TENSORS = 16
 """Tensors of one step that stay in the cache at the same time."""
 
 StepSlope = Callable[[Tensor, int, slice], Tensor]
@@ -188,7 +188,7 @@ def _backward_steps(
     total: Tensor | None = None,
 ) -> None:
     """Write dL/du [T, N, ...] to d, step by step, or add it up [N, ...] and write the last two."""
-    parts, steps = blocks(grad_spikes, TENSORS), len(grad_spikes)
+    parts, steps = blocks(grad_spikes, _TENSORS), len(grad_spikes)
     scratch = torch.empty_like(d[0, parts[0]] if parts else d[0])
     for block in parts:
         z, later = scratch[: d[0, block].shape[0]], None

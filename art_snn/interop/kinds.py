@@ -1,4 +1,4 @@
-"""What is known of the neurons of other frameworks, and of classes that users register.
+"""Kinds of neurons: those of other frameworks, and classes that users register.
 
 No framework is imported. A class is recognised by its qualified name, or by that of a class that
 it inherits from. Its equations are known unless it overrides a method that holds them."""
@@ -16,7 +16,7 @@ from art_snn.checks import require, require_choice
 from art_snn.dynamics import Dynamics, Setting, plus_scaled, setting
 
 Layout = Literal["steps", "step", "merged", "samples first", "samples merged", "time last"]
-"""What a call of a neuron takes, as :func:`register_neuron` describes it."""
+"""The layout of the input of a neuron, as :func:`register_neuron` describes it."""
 Returned = Literal["before reset", "after reset"]
 """Which potential a neuron returns with its spikes."""
 
@@ -97,7 +97,7 @@ def setting_of(value: Any) -> Setting:
 
 @dataclass(frozen=True)
 class NeuronKind:
-    """What is known of a class of neurons.
+    """A class of neurons: how to read its equations, how it is called and reset.
 
     :param read: returns the dynamics of such a module at present, and raises Unreadable where they
         are others; a text says why no rule knows the equations of any of them.

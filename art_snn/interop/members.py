@@ -37,12 +37,12 @@ class Member:
 
     @property
     def fires(self) -> bool:
-        """Whether it is a neuron."""
+        """True for a neuron, False for another module with a state."""
         return self.kind.spikes(self.module)
 
     @property
     def layout(self) -> Layout:
-        """What its calls take at present."""
+        """The layout of the input of its calls at present."""
         layout = self.kind.layout
         layout = layout(self.module) if callable(layout) else layout
         return "merged" if self.merged and layout == "steps" else layout
@@ -55,7 +55,7 @@ class Member:
 
     @property
     def exchanged(self) -> Any:
-        """The forward that someone has exchanged on the module; None where nobody has."""
+        """The forward that was exchanged on the module; None where it was not."""
         forward = vars(self.module).get("forward")
         return forward.earlier if isinstance(forward, _Answer) else forward
 
@@ -91,7 +91,7 @@ class Member:
         return twin
 
     def to_steps(self, x: Tensor, steps: int | None) -> Tensor:
-        """What it was given, as [T, N, ...]; `steps` is T, where the layout has it not."""
+        """Its input as [T, N, ...]; `steps` is T, for layouts that merge steps and samples."""
         layout, module = self.layout, self.module
         if layout == "steps":
             return x
@@ -133,10 +133,10 @@ def members_of(model: nn.Module, *, merged: bool = False) -> dict[nn.Module, Mem
     members: dict[nn.Module, Member] = {}
     whole: tuple[str, ...] = ()
     for name, module in model.named_modules():
-        found = find_kind(type(module), KNOWN)
-        if found is None:
+        known_kind = find_kind(type(module), KNOWN)
+        if known_kind is None:
             continue
-        kind, cls = found
+        kind, cls = known_kind
         if name.startswith(whole):
             # Part of a registered neuron, which fires as a whole.
             kind = replace(kind, spikes=lambda module: False)

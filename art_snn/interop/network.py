@@ -12,12 +12,12 @@ from art_snn.gradients import RGA, Composite, Conversion, Firing, Gradient, Nati
 from art_snn.gradients.names import check_applicable, objection
 from art_snn.interop.kinds import Unknown
 from art_snn.interop.members import Member, members_of
-from art_snn.interop.runner import READOUTS, Options, OwnTime, Readout, Runner, Traits
+from art_snn.interop.runner import READOUTS, AdaptOptions, OwnTime, Readout, Runner, Traits
 from art_snn.interop.verify import Watch, settle, verify
 from art_snn.layers import hooked_everywhere, is_plain
 from art_snn.network import NeuronLayer, SpikingNetwork
 from art_snn.neurons import Neuron
-from art_snn.passes import Call, PerContext, calls_of, within
+from art_snn.passes import Call, PerContext, calls_of
 from art_snn.state import comparable
 
 
@@ -29,7 +29,7 @@ class AdaptedNetwork(SpikingNetwork):
     every shape of input and state of the weights verifies that it computes what the model does."""
 
     runner: PerContext[Runner | None] = PerContext(lambda: None)
-    """What runs the model, for the time of one forward pass."""
+    """The runner of the model, for the time of one forward pass."""
     length: PerContext[int] = PerContext(lambda: 1)
     """Time steps of the last input that was encoded."""
 
@@ -41,7 +41,7 @@ class AdaptedNetwork(SpikingNetwork):
         training_gradient: Gradient | str,
         *,
         readout: Readout,
-        options: Options,
+        options: AdaptOptions,
         input_shape: tuple[int | None, ...] | None,
     ) -> None:
         self.options, self.traits, self.watch = options, Traits(), Watch()
@@ -66,12 +66,11 @@ class AdaptedNetwork(SpikingNetwork):
         return isinstance(self.encoder, OwnTime)
 
     def _ready(self) -> Runner:
-        """What runs the model at present."""
-        if self.runner is None:
-            known = self.traits, self.verified, self.length
-            return Runner(self, self.readout, self.options, *known)
-        self.runner.length = self.length
-        return self.runner
+        """The runner of the present pass, or a new one outside of a pass."""
+        settings = (self.readout, self.options, self.traits, self.verified)
+        runner = self.runner or Runner(self, *settings)
+        runner.length = self.length
+        return runner
 
     def sites(self) -> list[Site]:
         """Every neuron that rules differentiate, by its name, with its dynamics at present.
@@ -140,15 +139,18 @@ class AdaptedNetwork(SpikingNetwork):
     def forward(self, x: Tensor) -> Tensor:
         """As :meth:`art_snn.SpikingNetwork.forward`, once what the model computes is verified."""
         self.runner = None
-        with within(AdaptedNetwork.runner.of(self), self._ready()):
+        with AdaptedNetwork.runner.within(self, self._ready()):
             checked = self._checked(x)
             if not torch.is_grad_enabled():
                 self._verify(None, checked)
             logits = super().forward(x)
             if not torch.is_grad_enabled():
                 self.watch.predicted(self._ready(), checked, logits)
-            else:
-                self._compare(x, checked, logits)
+                return logits
+            rule = self.rule if x.requires_grad else self._override or self.training_gradient
+            exact = self.predicts(x.device) if x.requires_grad else rule.exact_logits
+            if exact:
+                self.watch.compare(self._ready(), rule, checked, logits, super().forward)
             return logits
 
     def _verify(self, rule: Gradient | None, x: Tensor) -> None:
@@ -157,18 +159,9 @@ class AdaptedNetwork(SpikingNetwork):
         self.traits = runner.traits
         verify(runner, rule, x, setup)
 
-    def _compare(self, x: Tensor, checked: Tensor, logits: Tensor) -> None:
-        """Refuse logits of a gradient pass that are not those of the model."""
-        rule = self.rule if x.requires_grad else self._override or self.training_gradient
-        half = x.requires_grad and not self.predicts(x.device)
-        if rule.exact_logits and not half:
-            self.watch.compare(self._ready(), rule, checked, logits, super().forward)
-
     def lowering_objection(self, rule: Gradient) -> str | None:
-        if isinstance(rule, Composite):
-            return next(filter(None, map(self.lowering_objection, rule.parts)), None)
         runner = self._ready()
-        if runner.steps_alone or runner.natives or isinstance(rule, Native):
+        if runner.steps_alone or runner.natives or _find(Native, rule) is not None:
             return "the model's neurons run by themselves"
         return None
 
@@ -194,16 +187,14 @@ class AdaptedNetwork(SpikingNetwork):
         hint = " adapt(..., elsewhere='native') leaves that neuron its own gradient."
         where = (self.sites(), argument, self.encoder)
         check_applicable(rule, *where, excluded=excluded, hint=hint if some else "")
-        conversion = _find_conversion(rule) if excluded else None
+        conversion = _find(Conversion, rule) if excluded else None
         if conversion is not None:
-            needs = "the model's own loop needs them"
-            expected = "a rule for models that call their neurons step by step"
-            if not runner.steps_alone:
-                needs = f"{next(iter(runner.natives))} does"
-                expected = "a rule for models of which neurons keep their own gradient"
+            loops = "call their neurons step by step", "the model's own loop needs them"
+            keeps = "have neurons with their own gradient", f"{next(iter(runner.natives), '')} does"
+            models, needs = loops if runner.steps_alone else keeps
             got = f"{conversion}, whose ANN fires no spikes, and {needs}"
             remedy = "All other rules are, where their neurons suit them."
-            raise invalid(argument, expected, got, remedy)
+            raise invalid(argument, f"a rule for models that {models}", got, remedy)
 
     def averaging_objection(self) -> str | None:
         reason = super().averaging_objection() or self.bounds_objection()
@@ -236,10 +227,11 @@ class AdaptedNetwork(SpikingNetwork):
         return super().timing() + (", one step in a call" if self.traits.single else "")
 
 
-def _find_conversion(rule: Gradient) -> Conversion | None:
+def _find(kind: type[Any], rule: Gradient) -> Gradient | None:
+    """The first rule of a kind among those that a rule is made of."""
     if isinstance(rule, Composite):
-        return next(filter(None, map(_find_conversion, rule.parts)), None)
-    return rule if isinstance(rule, Conversion) else None
+        return next(filter(None, (_find(kind, part) for part in rule.parts)), None)
+    return rule if isinstance(rule, kind) else None
 
 
 def _path(member: Member) -> str:
@@ -319,7 +311,7 @@ def adapt(
         gradient,
         training_gradient,
         readout=readout,
-        options=Options(steps if encoder is None else None, merged, functions, elsewhere),
+        options=AdaptOptions(steps if encoder is None else None, merged, functions, elsewhere),
         input_shape=input_shape,
     )
 

@@ -42,7 +42,7 @@ class ModelPass:
         return self.answer_alone(member, *args, **kwargs)
 
     def answer_alone(self, member: Member, *args: Any, **kwargs: Any) -> Any:
-        """What the module itself answers."""
+        """The answer of the module itself."""
         module, exchanged = member.module, member.exchanged
         if module not in self.twins:
             training = self.trains(member) and member.kind.gated
@@ -55,7 +55,7 @@ class ModelPass:
         return type(module).forward(self.twins[module], *args, **kwargs)
 
     def trains(self, member: Member) -> bool:
-        """Whether the module itself is differentiated."""
+        """True if the module itself is differentiated."""
         return self.native
 
     def ended(self) -> None:
@@ -204,6 +204,6 @@ def refusal(expected: str, got: str, remedy: str) -> ArgumentError:
 
 
 def _saving() -> object:
-    """What saves tensors for the backward pass at present, as checkpointing makes it."""
+    """The hooks that save tensors for the backward pass at present, such as checkpointing's."""
     top: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
     return None if top is None else top(False)

@@ -68,11 +68,16 @@ def find_traits(runner: Runner, x: Tensor) -> None:
         traits.writes = given._version > 0 or given.shape != encoded.shape
         traits.single = _single(runner, whole, encoded)
         traits.steps = len(encoded)
-    traits.random = _draws(runner, x[:VERIFIED])
+    try:
+        with runner.restoring():
+            first, second = (runner.run_by_itself(runner.encode(x[:VERIFIED])) for _ in range(2))
+        traits.random = not torch.equal(first.nan_to_num(), second.nan_to_num())
+    except Exception:  # As it will fail again in the pass.
+        traits.random = False
 
 
 def _single(runner: Runner, whole: _Counting | None, encoded: Tensor) -> bool:
-    """Whether the model computes one time step in a call; `whole` is its run on all of them."""
+    """True if the model computes one time step in a call; `whole` is its run on all of them."""
     steps = len(encoded)
     if whole is not None and whole.most() % steps == 0:
         longer = torch.cat([encoded, encoded])
@@ -113,16 +118,6 @@ def _try(runner: Runner, run: Callable[[], object]) -> _Counting | None:
     return this
 
 
-def _draws(runner: Runner, x: Tensor) -> bool:
-    """Whether two passes, one after the other, give different logits."""
-    try:
-        with runner.restoring():
-            first, second = (runner.run_by_itself(runner.encode(x)) for _ in range(2))
-    except Exception:
-        return False
-    return not torch.equal(first.nan_to_num(), second.nan_to_num())
-
-
 class _Traced(StepPass):
     """Leaves the graph of a pass as it is, before anything fires."""
 
@@ -131,7 +126,7 @@ class _Traced(StepPass):
 
 
 def _preludes(runner: Runner, encoded: Tensor) -> int:
-    """1 where every neuron is called once before the first step, and nobody reads its spikes."""
+    """1 where every neuron is called once before the first step, and its spikes are not read."""
     # Networks converted from an ANN charge their neurons so, with a constant.
     try:
         with runner.restoring(), torch.enable_grad(), torch.random.fork_rng([]):
@@ -183,23 +178,34 @@ def compare_logits(runner: Runner, x: Tensor, *, native: bool) -> None:
     encoded = runner.encode(x)
     with runner.restoring():
         runner.refresh(encoded)
-        with torch.random.fork_rng([x.device] if x.is_cuda else []):
-            alone = _alone(runner, encoded)
+        try:
+            with torch.random.fork_rng([x.device] if x.is_cuda else []):
+                alone = runner.logits(encoded)
+        except RuntimeError as error:
+            note: Any = getattr(error, "add_note", None)
+            if callable(note):  # From Python 3.11 on.
+                note(
+                    f"The model was given a batch in time of shape {list(encoded.shape)}, or "
+                    "without its first axis where it makes its time steps itself. "
+                    "adapt(model, steps=T) gives a model [T, N, ...], and "
+                    "adapt(model, encoder=None) [N, ...]; are its layers in the step mode for that?"
+                )
+            raise
         # States that are known begin again; others have been changed by the first run.
         runner.refresh(encoded)
         ours = runner.run_by_itself(encoded, native=native)
     # In training mode some versions of frameworks add in another order.
-    require_same_logits(alone, ours, rounded=native)
+    _require_same(alone, ours, rounded=native)
 
 
 def agree(alone: Tensor, ours: Tensor, *, rounded: bool) -> bool:
-    """Whether logits are the same; to rounding on a GPU, where sums change from call to call."""
+    """True if logits are the same; to rounding on a GPU, where sums change from call to call."""
     if rounded or alone.is_cuda:
         return torch.allclose(alone, ours, rtol=1e-3, atol=1e-5, equal_nan=True)
     return torch.equal(alone.nan_to_num(), ours.nan_to_num())
 
 
-def require_same_logits(alone: Tensor, ours: Tensor, *, rounded: bool) -> None:
+def _require_same(alone: Tensor, ours: Tensor, *, rounded: bool) -> None:
     """Refuse logits in a pass of ours that are not those of the model by itself."""
     if agree(alone, ours, rounded=rounded):
         return
@@ -210,22 +216,6 @@ def require_same_logits(alone: Tensor, ours: Tensor, *, rounded: bool) -> None:
         "others do so as well. An encoder draws spikes: adapt(model, encoder=Poisson(steps))."
     )
     raise invalid("model", "one that computes the same in a pass of ours", got, remedy)
-
-
-def _alone(runner: Runner, encoded: Tensor) -> Tensor:
-    """Logits of the model by itself; its errors get a note from Python 3.11 on."""
-    try:
-        return runner.logits(encoded)
-    except RuntimeError as error:
-        note: Any = getattr(error, "add_note", None)
-        if callable(note):
-            note(
-                f"The model was given a batch in time of shape {list(encoded.shape)}, or without "
-                "its first axis where it makes its time steps itself. adapt(model, steps=T) gives "
-                "a model [T, N, ...], and adapt(model, encoder=None) [N, ...]; are its layers in "
-                "the step mode for that?"
-            )
-        raise
 
 
 @torch.no_grad()
@@ -259,7 +249,7 @@ def compare_spikes(runner: Runner, x: Tensor) -> bool:
     kind = _ComparingSteps if runner.steps_alone else _ComparingExchange
     this: FiringPass = runner.firing_pass(kind, encoded, simulation)
     gated = any(m.kind.gated for m in runner.members.values() if m.name in runner.natives)
-    require_same_logits(alone, runner.run_in(this, encoded), rounded=gated)
+    _require_same(alone, runner.run_in(this, encoded), rounded=gated)
     runner.traits.silent = [name for name in this.sites if not this.calls[name]]
     return this.sites.keys() - runner.traits.silent <= this.lively
 

@@ -14,7 +14,7 @@ from art_snn.gradients.again import weights_of
 from art_snn.gradients.base import Firing, Site, native_firing, simulation
 from art_snn.gradients.fixed import pause_in, weights_fixed, weights_held
 from art_snn.interop.frameworks.norse import SEQUENTIAL
-from art_snn.interop.members import Member, Members, members_of, restoring, running
+from art_snn.interop.members import Members, members_of, restoring, running
 from art_snn.interop.passes import Exchange, FiringPass, ModelPass
 from art_snn.interop.steps import StepPass, by_steps
 from art_snn.network import NeuronLayer, SpikingNetwork
@@ -36,7 +36,7 @@ class OwnTime:
 
 
 @dataclass(frozen=True)
-class Options:
+class AdaptOptions:
     """How a model is taken, as :func:`~art_snn.interop.adapt` says; `steps` are the model's own."""
 
     steps: int | None
@@ -67,21 +67,23 @@ class Runner:
     """A model as it is at present, with its neurons, ready to run.
 
     :param network: around the model.
-    :param verified: what is known of the model, by what it depends on.
-    :param length: time steps of the last input that was encoded."""
+    :param verified: what is known of the model, by what it depends on."""
+
+    length = 1
+    """Time steps of the last input that was encoded."""
 
     def __init__(
         self,
         network: SpikingNetwork,
         readout: Readout,
-        options: Options,
+        options: AdaptOptions,
         traits: Traits,
         verified: dict[Hashable, Any],
-        length: int,
     ) -> None:
         self.network, self.readout, self.options = network, readout, options
-        self.traits, self.verified, self.length = traits, verified, length
+        self.traits, self.verified = traits, verified
         self.members: Members = members_of(self.model, merged=options.merged)
+        self.neurons = [member for member in self.members.values() if member.fires]
 
     @cached_property
     def _sites(self) -> dict[str, Site]:
@@ -107,23 +109,18 @@ class Runner:
         return {name: site for name, site in self._sites.items() if name not in self.natives}
 
     @property
-    def neurons(self) -> list[Member]:
-        """The members that fire."""
-        return [member for member in self.members.values() if member.fires]
-
-    @property
     def model(self) -> nn.Module:
         """The model itself."""
         return self.network.layers
 
     @property
     def makes_own_time(self) -> bool:
-        """Whether the model maps [N, ...] and keeps its time steps to itself."""
+        """True if the model maps [N, ...] and keeps its time steps to itself."""
         return isinstance(self.network.encoder, OwnTime)
 
     @property
     def steps_alone(self) -> bool:
-        """Whether the model calls its neurons once per time step."""
+        """True if the model calls its neurons once per time step."""
         names = self.ruled or [m.name for m in self.neurons]
         return any(m.layout == "step" for m in self.neurons if m.name in names)
 
@@ -197,7 +194,7 @@ class Runner:
             return self.loop(x) if self.traits.single else self.model(x)
 
     def loop(self, encoded: Tensor) -> list[Any]:
-        """What a model of one time step returns for an input [T, N, ...], step by step."""
+        """Outputs of a model of one time step for an input [T, N, ...], one per step."""
         mro = type(self.model).__mro__
         if all(f"{cls.__module__}.{cls.__qualname__}" != SEQUENTIAL for cls in mro):
             return [self.model(x) for x in encoded]
@@ -219,7 +216,7 @@ class Runner:
         return x, y
 
     def steps_in(self, layer: NeuronLayer, calls: Sequence[Call]) -> int | None:
-        """Time steps T of the pass that called a layer of neurons; None where nobody knows."""
+        """Time steps T of the pass that called a layer of neurons; None where it is unknown."""
         if not self.makes_own_time:
             return self.length
         if self.options.steps is not None or layer.layout in ("step", "merged") or not calls:

@@ -30,7 +30,7 @@ from art_snn.interop.passes import FiringPass, other_equations, refusal, wrong_s
 
 
 class _Calls:
-    """What the calls of one neuron leave: currents with a graph, and leaves for its answers."""
+    """The calls of one neuron: currents with a graph, and leaves for its answers."""
 
     stacked: Tensor
     """All currents [T, N, ...], after :meth:`fire`."""
@@ -43,7 +43,7 @@ class _Calls:
         self.spikes: list[Tensor] = []
         self.potentials: list[Tensor] = []
         self.spikes_matter = False
-        """Whether anything reads the spikes, as the last backward pass has shown."""
+        """True if anything reads the spikes, as the last backward pass has shown."""
 
     def begin_after(self, calls: int) -> None:
         """Leave out calls before the first time step: neurons start from where they end."""
@@ -183,7 +183,7 @@ class StepPass(FiringPass):
 def by_steps(
     this: StepPass, model: Callable[[Tensor], Tensor], weights: Sequence[Tensor], x: Tensor
 ) -> Tensor:
-    """What the model makes of x, differentiable by the firing of the pass at x and the weights."""
+    """Output of the model for x, differentiable by the firing of the pass at x and the weights."""
     # Views, whose nodes show in the backward pass whether their gradients are asked for.
     links = [tensor.view_as(tensor) for tensor in (x, *weights)]
     pieces = _Pieces(this, model, weights)
@@ -208,7 +208,7 @@ class _Pieces:
         return self.output.detach()
 
     def leaves(self) -> list[Tensor]:
-        """What the neurons answered."""
+        """Spikes and potentials that the neurons returned."""
         return [leaf for c in self.this.made.values() for leaf in (*c.spikes, *c.potentials)]
 
     def targets(self) -> set[int]:
@@ -248,8 +248,8 @@ class _Pieces:
             self._refuse_recurrence(calls, neurons[place:], sums)
         return [None if root is None else sums.get(id(root)) for root in roots]
 
-    def _refuse_recurrence(self, calls: _Calls, behind: list[_Calls], sums: Any) -> None:
-        for later in behind:
+    def _refuse_recurrence(self, calls: _Calls, following: list[_Calls], sums: Any) -> None:
+        for later in following:
             if any(id(leaf) in sums for leaf in (*later.spikes, *later.potentials)):
                 reads, read = calls.member.name, later.member.name
                 got = f"{reads}, which reads what {read} gave at an earlier step"

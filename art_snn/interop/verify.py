@@ -98,7 +98,7 @@ def verify(runner: Runner, rule: Gradient | None, x: Tensor, setup: Hashable) ->
 
 
 def _compare_spikes(runner: Runner, setup: Hashable, x: Tensor) -> bool:
-    """Whether spikes were compared where they show something: what never fired obeys anything."""
+    """True once neurons have fired and been silent: silence agrees with any equations."""
     lively = compare_spikes(runner, x)
     tries = runner.verified.get((setup, "tries"), 0) + 1
     runner.verified[setup, "tries"] = tries
@@ -122,7 +122,7 @@ def _remember(runner: Runner, key: Hashable, answer: object) -> None:
 
 
 def _changes(model: nn.Module) -> bool:
-    """Whether a module computes something else at every call, in training mode."""
+    """True if a module computes something else at every call, in training mode."""
     drops = ("Dropout", "DropPath")
     return any(
         varies(m) or (m.training and any(word in type(m).__name__ for word in drops))
@@ -170,7 +170,7 @@ def _require_gradient(runner: Runner, rule: Gradient, x: Tensor) -> None:
 
 
 def _gradient(runner: Runner, rule: Gradient, x: Tensor, *, native: bool = False) -> bool | None:
-    """Whether the gradient of all logits is anywhere not zero; None where the graph ends before."""
+    """True if the gradient of the logits is not all zero; None where the graph ends before."""
     with torch.enable_grad():
         inputs = x.detach().clone().requires_grad_(x.requires_grad)
         with natives_traced() as natives:

@@ -1,6 +1,10 @@
 """Robustness of a classifier: under an attack, with intervals, and by a certificate."""
 
-from art_snn.metrics.certificate import Certificate as Certificate, l1_radius as l1_radius
+from art_snn.metrics.certificate import (
+    Certificate as Certificate,
+    certify as certify,
+    l1_radius as l1_radius,
+)
 from art_snn.metrics.robust import (
     CONFIDENCE as CONFIDENCE,
     SIGNIFICANT as SIGNIFICANT,
@@ -12,4 +16,3 @@ from art_snn.metrics.robust import (
     robustness as robustness,
     union as union,
 )
-from art_snn.metrics.smoothing import certify as certify

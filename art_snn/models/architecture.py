@@ -17,25 +17,11 @@ from art_snn.encoders import Direct, Encoder, Frames, Poisson
 from art_snn.interop import AdaptedNetwork
 from art_snn.interop.runner import READOUTS
 from art_snn.layers import device_of
-from art_snn.models.own import build_own, check_state, is_own, noted, samples_fit
-from art_snn.models.resnet import resnet17, sew_resnet17
-from art_snn.models.vgg import cnn4, vgg5, vgg11, vgg16, vgg_dvs
+from art_snn.models.networks import MODELS
+from art_snn.models.own import build_own, check_state, is_own, note_source, samples_fit
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.seeding import seeded
-
-MODELS: Mapping[str, Callable[..., SpikingNetwork]] = MappingProxyType(
-    {
-        "vgg5": vgg5,
-        "vgg11": vgg11,
-        "vgg16": vgg16,
-        "resnet17": resnet17,
-        "sew-resnet17": sew_resnet17,
-        "vgg-dvs": vgg_dvs,
-        "cnn4": cnn4,
-    }
-)
-"""Models by their name on the command line."""
 
 ENCODERS: Mapping[str, Callable[[int], Encoder]] = MappingProxyType(
     {"direct": Direct, "poisson": Poisson, "frames": Frames}
@@ -115,7 +101,7 @@ class Architecture:
 
     @property
     def is_own(self) -> bool:
-        """Whether a function of the user's own builds the network."""
+        """Whether a function of the user builds the network."""
         return self.model is not None and is_own(self.model)
 
     @property
@@ -123,10 +109,10 @@ class Architecture:
         """The settings that are not open."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
-    def filled(self, noted: Mapping[str, Any]) -> "Architecture":
+    def fill(self, noted: Mapping[str, Any]) -> "Architecture":
         """The same with open settings from notes, and from the defaults but steps and encoder.
 
-        :raises ValueError: when the notes name a function of someone's own: no file runs code."""
+        :raises ValueError: when the notes name a function of a user: no file runs code."""
         if self.is_own:
             # What it was trained with, where nothing else is given.
             names = [n for n in ("steps", "readout") if getattr(self, n) is None]
@@ -141,7 +127,7 @@ class Architecture:
         usual = {k: v for k, v in DEFAULTS.items() if k not in ("steps", "encoder")}
         return Architecture(**usual | settled | self.given)
 
-    def on(self, data: Dataset) -> "Architecture":
+    def fit_to(self, data: Dataset) -> "Architecture":
         """The same with the steps and the encoder that `data` needs in place of None.
 
         :raises ValueError: when steps or encoder are set and do not suit the data."""
@@ -156,20 +142,20 @@ class Architecture:
         expected = f"{data.steps}, the number of frames of {data.name}"
         remedy = "Leave it out, or make other frames."
         require(data.steps in (None, steps), "steps", expected, steps, remedy)
-        return self.filled({"steps": steps, "encoder": encoder})
+        return self.fill({"steps": steps, "encoder": encoder})
 
-    def build(self, data: Dataset, seed: int = 0) -> SpikingNetwork:
+    def build_for(self, data: Dataset, seed: int = 0) -> SpikingNetwork:
         """The network for the samples of `data`, with weights drawn from the seed.
 
-        :raises ValueError: as :meth:`on`, and for numbers that the network refuses."""
+        :raises ValueError: as :meth:`fit_to`, and for numbers that the network refuses."""
         if self.is_own:
-            return self._own(data, seed)
+            return self._build_own(data, seed)
         channels, *sides = data.input_shape[-3:]
         form = {"in_channels": channels, "image_size": tuple(sides), "classes": data.classes}
-        return self.on(data).made(seed, **form)
+        return self.fit_to(data).build(seed, **form)
 
-    def _own(self, data: Dataset, seed: int) -> SpikingNetwork:
-        """What the function of the user's own gives, for the samples of `data`."""
+    def _build_own(self, data: Dataset, seed: int) -> SpikingNetwork:
+        """The network of the user's function, after a try with a sample."""
         model = str(self.model)
         expected = f"{data.steps}, the number of frames of {data.name}"
         fits = not data.events or self.steps in (None, data.steps)
@@ -184,8 +170,8 @@ class Architecture:
         expected = f"a network for samples of shape {data.input_shape}"
         remedy = "Have that function build another, or name other data."
         with (
-            samples_fit("model", expected, self.words(), remedy),
-            noted(self.words()),
+            samples_fit("model", expected, self.describe(), remedy),
+            note_source(self.describe()),
             torch.no_grad(),
             seeded(0),
             modes_kept(tried, False),
@@ -193,33 +179,30 @@ class Architecture:
             tried(torch.as_tensor(data.x_test[:1], device=device_of(tried)).float())
         return network
 
-    def made(self, seed: int = 0, **options: Any) -> SpikingNetwork:
+    def build(self, seed: int = 0, **options: Any) -> SpikingNetwork:
         """The network, with weights drawn from the seed.
 
         :param options: other options of a model of ours, such as image_size.
         :raises ValueError: when the weights do not fit into the memory of this machine."""
-        make = self._make(options)
-        if not self.is_own:
-            with torch.device("meta"), seeded(seed):
-                weights = make().state_dict().values()
-            needed = sum(tensor.numel() * tensor.element_size() for tensor in weights)
-            wide = (self.width or 1) > 1
-            argument, value = ("width", self.width) if wide else ("image_size", None)
-            value = options.get(argument, value)
-            require_memory(argument, value, "weights", needed, remedy="Make the network smaller.")
-        with seeded(seed):
-            return make()
-
-    def _make(self, options: Mapping[str, Any]) -> Callable[[], SpikingNetwork]:
         if self.is_own:
-            return partial(build_own, str(self.model), steps=self.steps, readout=self.readout)
+            with seeded(seed):
+                return build_own(str(self.model), steps=self.steps, readout=self.readout)
         usual = {"model": DEFAULTS["model"], "steps": DEFAULTS["steps"]}
         settings: dict[str, Any] = {**usual, **self.given, **options}
         if isinstance(settings.get("encoder"), str):
             settings["encoder"] = ENCODERS[settings["encoder"]](settings["steps"])
-        return partial(MODELS[settings.pop("model")], **settings)
+        make = partial(MODELS[settings.pop("model")], **settings)
+        with torch.device("meta"), seeded(seed):
+            weights = make().state_dict().values()
+        needed = sum(tensor.numel() * tensor.element_size() for tensor in weights)
+        wide = (self.width or 1) > 1
+        argument, value = ("width", self.width) if wide else ("image_size", None)
+        value = options.get(argument, value)
+        require_memory(argument, value, "weights", needed, remedy="Make the network smaller.")
+        with seeded(seed):
+            return make()
 
-    def words(self, network: SpikingNetwork | None = None) -> str:
+    def describe(self, network: SpikingNetwork | None = None) -> str:
         """The network in words; open settings are those on images, or of the built network."""
         if self.is_own:
             steps = "" if self.steps is None else f"T = {self.steps}"

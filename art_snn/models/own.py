@@ -36,12 +36,7 @@ def is_own(model: object) -> bool:
 
 
 def build_own(
-    model: str,
-    argument: str = "model",
-    *,
-    steps: int | None = None,
-    encoder: Encoder | None = None,
-    readout: Readout = None,
+    model: str, *, steps: int | None = None, encoder: Encoder | None = None, readout: Readout = None
 ) -> SpikingNetwork:
     """The network that the function returns, or one around the bare model that it returns.
 
@@ -49,87 +44,73 @@ def build_own(
 
     :param model: ``file.py:function`` or ``package.module:function``, without required arguments.
         It returns a SpikingNetwork, or a model of another framework, which is adapted.
-    :param argument: named in complaints.
     :param steps, encoder, readout: as :func:`art_snn.interop.adapt` takes them for such a model."""
     expected, got = "a model to build", f"{model}, which names a trained network of the zoo"
     remedy = "Commands with --checkpoint take it, and art_snn.zoo.load; art-snn zoo says its model."
-    require(not model.startswith(ZOO), argument, expected, got, remedy)
+    require(not model.startswith(ZOO), "model", expected, got, remedy)
     # The last colon: drives of Windows have one too.
     place = model.rpartition(":")[0]
-    file = expand_path(argument, place or ".")
+    file = expand_path("model", place or ".")
     # Modules and functions may import what lies in their folder.
     folder = str(file.resolve().parent if place.endswith(".py") else Path.cwd())
     sys.path.insert(0, folder)
     try:
-        with noted(model, argument):
-            module = _run_file(file, argument) if file.suffix == ".py" else _module(place, argument)
-            made = _function(module, model, argument)()
+        with note_source(model):
+            module = _run_file(file) if file.suffix == ".py" else _import_module(place)
+            returned = _function(module, model)()
     finally:
         sys.path.remove(folder)
-    network = _adapted(made, model, argument, steps, encoder, readout)
-    network.origin = source_digest(model)
+    network = _adapt(returned, model, steps, encoder, readout)
+    source = Path(getattr(module, "__file__", None) or "")
+    network.origin = digest(source.read_bytes() if source.is_file() else b"")
     return network
 
 
-def source_digest(model: str) -> str:
-    """Digest of the file in which the function of that name is, which has been called."""
-    place = model.rpartition(":")[0]
-    file = place if place.endswith(".py") else getattr(sys.modules[place], "__file__", None)
-    path = Path(file or "").expanduser()
-    return digest(path.read_bytes() if path.is_file() else b"")
-
-
-def _adapted(
-    made: Any,
-    model: str,
-    argument: str,
-    steps: int | None,
-    encoder: Encoder | None,
-    readout: Readout,
+def _adapt(
+    returned: Any, model: str, steps: int | None, encoder: Encoder | None, readout: Readout
 ) -> SpikingNetwork:
-    """What the function returned, as a SpikingNetwork."""
-    if isinstance(made, SpikingNetwork):
+    if isinstance(returned, SpikingNetwork):
         remedy = "Leave it out, and set it in that function."
         expected = f"None next to {model}, which builds its network itself"
         for name, value in {"steps": steps, "readout": readout}.items():
             require(value is None, name, expected, value, remedy)
-        return made
+        return returned
     layouts: set[str] = set()
-    got = f"{model}, which returns a {type(made).__name__}"
-    if isinstance(made, nn.Module):
+    got = f"{model}, which returns a {type(returned).__name__}"
+    if isinstance(returned, nn.Module):
         got += " without a spiking neuron that is known"
-        layouts = {member.layout for member in members_of(made).values() if member.fires}
+        layouts = {member.layout for member in members_of(returned).values() if member.fires}
     remedy = (
         "Return SpikingNetwork(layers, encoder), or art_snn.interop.adapt(model, ...); neurons of "
         "your own become known by art_snn.interop.register_neuron(cls, dynamics=function)."
     )
     expected = "a function that returns an art_snn.SpikingNetwork or a model with known neurons"
-    require(layouts, argument, expected, got, remedy)
+    require(layouts, "model", expected, got, remedy)
     how: dict[str, Any] = {} if readout is None else {"readout": readout}
-    if encoder is None and steps is None and "step" in layouts:
-        # With a loop of its own; a model of one step will ask for steps.
-        return adapt(made, encoder=None, **how)
-    return adapt(made, encoder=encoder or Direct(_STEPS if steps is None else steps), **how)
+    # A model of single steps may have a loop of its own; otherwise it will ask for steps.
+    if encoder is None and not (steps is None and "step" in layouts):
+        encoder = Direct(_STEPS if steps is None else steps)
+    return adapt(returned, encoder=encoder, **how)
 
 
-def _function(module: ModuleType, model: str, argument: str) -> Callable[[], Any]:
+def _function(module: ModuleType, model: str) -> Callable[[], Any]:
     place, _, name = model.rpartition(":")
     function: Any = getattr(module, name, None)
     got = f"{model}, and there is no function {name!r} in {place}"
-    require(callable(function), argument, _FORM, got, "Check its spelling.")
+    require(callable(function), "model", _FORM, got, "Check its spelling.")
     optional = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
     parameters = inspect.signature(function).parameters.values()
     needed = [p.name for p in parameters if p.default is p.empty and p.kind not in optional]
     got = f"{model}, which needs {', '.join(needed)}"
     remedy = "Give them defaults, or wrap it in a function of its own."
-    require(not needed, argument, "a function that can be called without arguments", got, remedy)
+    require(not needed, "model", "a function that can be called without arguments", got, remedy)
     return function  # type: ignore[no-any-return]
 
 
-def _run_file(file: Path, argument: str) -> ModuleType:
+def _run_file(file: Path) -> ModuleType:
     path = file.resolve()
     if not path.is_file():
-        raise MissingFile(argument, f"expected {_FORM}, but there is no file {file}.")
+        raise MissingFile("model", f"expected {_FORM}, but there is no file {file}.")
     name = f"art_snn_own_{path.stem}"
     spec: Any = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
@@ -144,10 +125,10 @@ def _run_file(file: Path, argument: str) -> ModuleType:
     return module
 
 
-def _module(name: str, argument: str) -> ModuleType:
+def _import_module(name: str) -> ModuleType:
     relative = not name or name.startswith(".")
-    remedy = "Name it from its package on."
-    require(not relative, argument, _FORM, f"{name!r} as the module", remedy)
+    got, remedy = f"{name!r} as the module", "Name it from its package on."
+    require(not relative, "model", _FORM, got, remedy)
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -155,7 +136,7 @@ def _module(name: str, argument: str) -> ModuleType:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
         missing = f"but there is no module {error.name} ({error})"
-        raise ArgumentError(argument, f"expected {_FORM}, {missing}.") from error
+        raise ArgumentError("model", f"expected {_FORM}, {missing}.") from error
 
 
 def check_state(network: SpikingNetwork, model: str) -> None:
@@ -185,7 +166,7 @@ def samples_fit(argument: str, expected: str, got: str, remedy: str) -> Iterator
 
 
 @contextmanager
-def noted(model: str, argument: str = "model") -> Iterator[None]:
+def note_source(model: str) -> Iterator[None]:
     """A block in which errors name the user's code as their source, from Python 3.11 on."""
     try:
         yield
@@ -194,5 +175,5 @@ def noted(model: str, argument: str = "model") -> Iterator[None]:
     except Exception as error:
         note: Any = getattr(error, "add_note", None)
         if callable(note):
-            note(f"It was raised by the code of {model}, which --{argument} names.")
+            note(f"It was raised by the code of {model}, which --model names.")
         raise

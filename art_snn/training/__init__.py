@@ -1,6 +1,6 @@
 """Training a spiking network by its training gradient, plainly or on adversarial samples."""
 
-from art_snn.training.adversarial import AdversarialTraining as AdversarialTraining
+from art_snn.training.adversarial import AdversarialTraining as AdversarialTraining, Craft as Craft
 from art_snn.training.defences import (
     AT as AT,
     DEFENCES as DEFENCES,
@@ -14,8 +14,6 @@ from art_snn.training.defences import (
 from art_snn.training.loop import accuracy as accuracy, train as train
 from art_snn.training.recipe import Recipe as Recipe
 from art_snn.training.state import (
-    Adversary as Adversary,
-    Craft as Craft,
     Epoch as Epoch,
     Validation as Validation,
     best_epoch as best_epoch,

@@ -1,5 +1,6 @@
 """Adversarial training through ART: an attack of ART crafts with any rule; a defence trains."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -12,14 +13,16 @@ from art_snn.attacks import Stage, craft_batch, parse_stage, require_budget
 from art_snn.attacks.balls import require_norm
 from art_snn.checks import require, require_number, set_fields, shown
 from art_snn.classifier import wrap
-from art_snn.data.dataset import check_values, checked_range
+from art_snn.data.dataset import check_values, require_range
 from art_snn.gradients import RGA, Gradient, resolve
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
-from art_snn.precision import require_attack_dtype
+from art_snn.precision import require_dtype
 from art_snn.training.defences import AT, Defence
-from art_snn.training.state import Craft
+
+Craft = Callable[[Tensor, Tensor], Tensor]
+"""Samples [N, ...] and class indices [N] to adversarial samples [N, ...]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +57,11 @@ class AdversarialTraining:
     def __post_init__(self) -> None:
         remedy = "1 trains on adversarial samples only."
         share = require_number("share", self.share, above=0, up_to=1, remedy=remedy)
-        limits, norm = checked_range(self.value_range), require_norm(self.norm)
-        eps, dtype = require_budget(norm, self.eps), require_attack_dtype(self.attack_dtype)
+        limits, norm = require_range(self.value_range), require_norm(self.norm)
+        eps, dtype = (
+            require_budget(norm, self.eps),
+            require_dtype("attack_dtype", self.attack_dtype),
+        )
         if not isinstance(self.defence, Defence):
             got = f"got {shown(self.defence)}. Give an instance, for example TRADES(beta=6)."
             raise TypeError(f"defence: expected a defence such as AT(), {got}")

@@ -19,9 +19,10 @@ from art_snn.progress import Progress
 from art_snn.seeding import seeded
 from art_snn.state import to_device
 from art_snn.team import ALONE, Team
+from art_snn.training.adversarial import AdversarialTraining, Craft
 from art_snn.training.defences import AT, Defence, Learner
 from art_snn.training.recipe import Recipe
-from art_snn.training.state import Adversary, Craft, Epoch, State, Validation
+from art_snn.training.state import Epoch, State, Validation
 from art_snn.training.together import (
     check_team,
     own_draws,
@@ -39,7 +40,7 @@ def train(
     resume: str | Path | None = None,
     *,
     validation: Validation | None = None,
-    adversary: Adversary | None = None,
+    adversary: AdversarialTraining | None = None,
     team: Team = ALONE,
     verbose: bool = True,
 ) -> list[Epoch]:
@@ -54,8 +55,8 @@ def train(
     :param recipe: optimizer, schedule and augmentation; what it leaves open is fitted to x.
     :param resume: file for the state after every epoch; where it exists training goes on from it.
     :param validation: samples that choose the best epoch.
-    :param adversary: crafts the samples of every step and of validation, and has the defence, such
-        as :class:`art_snn.training.AdversarialTraining`; None trains on the samples themselves.
+    :param adversary: crafts the samples of every step and of validation, and has the defence; None
+        trains on the samples themselves.
     :param team: processes with the same arguments, which take a share of every batch each and have
         the same weights after every step. Only the leading one reads and writes the file.
     :param verbose: show a bar on a terminal, otherwise a line per epoch.
@@ -156,7 +157,7 @@ def accuracy(
     A defence may count others: IBP counts those that are certified.
 
     :param network: in the mode that it has.
-    :param craft: attacks the samples first, made by :meth:`Adversary.against`.
+    :param craft: attacks the samples first, made by :meth:`AdversarialTraining.against`.
     :param team: processes that classify a share each.
     :raises ValueError: without any sample, or for labels that are no class indices [N]."""
     _check_pairs("samples", *samples)

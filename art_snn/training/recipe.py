@@ -13,13 +13,13 @@ from torchvision.transforms import v2
 from art_snn.checks import (
     require,
     require_choice,
+    require_count,
     require_number,
     require_seed,
     require_whole,
-    set_counts,
     set_fields,
 )
-from art_snn.precision import require_train_dtype
+from art_snn.precision import require_dtype
 
 _PUBLISHED_SIDE = 32
 
@@ -92,7 +92,9 @@ class Recipe:
         usual, expected = _OPTIMIZERS[self.optimizer], f"None for {self.optimizer}, which has none"
         suits = "momentum" in usual or self.momentum is None
         require(suits, "momentum", expected, self.momentum, "Leave it out.")
-        set_counts(self, "epochs", "batch_size")
+        for name in ("epochs", "batch_size"):
+            count, remedy = getattr(self, name), "Use a whole number from 1."
+            set_fields(self, **{name: require_count(name, count, remedy=remedy)})
         set_fields(self, left_open=frozenset(k for k in usual if getattr(self, k) is None))
         for name, value in usual.items():
             number = value if getattr(self, name) is None else getattr(self, name)
@@ -105,7 +107,12 @@ class Recipe:
         require(flips, "flip", "True or False", repr(self.flip), "False keeps sides.")
         flip, dtype = None if self.flip is None else bool(self.flip), self.train_dtype
         seed = require_seed("seed", self.seed)
-        set_fields(self, seed=seed, flip=flip, train_dtype=require_train_dtype(dtype))
+        set_fields(
+            self,
+            seed=seed,
+            flip=flip,
+            train_dtype=require_dtype("train_dtype", dtype, ["bfloat16"]),
+        )
 
     def fit_to(self, shape: tuple[int, ...], mirrored: bool = True) -> "Recipe":
         """This recipe, with open augmentation fitted to samples of that shape.

@@ -1,10 +1,10 @@
 """A training run: what it trains on, its epochs, and the file from which it resumes."""
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,26 +15,9 @@ from art_snn.checks import first_line
 from art_snn.files import corruption, digest, write_tensors
 from art_snn.network import SpikingNetwork
 from art_snn.team import ALONE, Team
-from art_snn.training.defences import AT, Defence
+from art_snn.training.adversarial import AdversarialTraining
+from art_snn.training.defences import AT
 from art_snn.training.recipe import Recipe
-
-Craft = Callable[[Tensor, Tensor], Tensor]
-"""Samples [N, ...] and class indices [N] to adversarial samples [N, ...]."""
-
-
-class Adversary(Protocol):
-    """Crafts the samples of every step, for its defence; its repr has all its settings."""
-
-    @property
-    def defence(self) -> Defence:
-        """The defence, which says how a step uses the crafted samples."""
-        ...
-
-    def against(self, network: SpikingNetwork, shape: tuple[int, ...], classes: int) -> Craft:
-        """A function that crafts against the network as it is at each call; keeps mode and rule.
-
-        :param shape: of one sample."""
-        ...
 
 
 class Validation(NamedTuple):
@@ -76,7 +59,7 @@ class State:
         x: np.ndarray,
         y: np.ndarray,
         validation: Validation | None,
-        adversary: Adversary | None,
+        adversary: AdversarialTraining | None,
         team: Team = ALONE,
     ) -> None:
         self.network, self.recipe, self.team = network, recipe, team

@@ -63,7 +63,7 @@ def load(name: str) -> SpikingNetwork:
     about = entry(name)
     channels, *sides = about.input_shape[-3:]
     form: dict[str, Any] = {"in_channels": channels, "image_size": tuple(sides)}
-    network = about.architecture.made(classes=about.classes, **form)
+    network = about.architecture.build(classes=about.classes, **form)
     checkpoint.load(network, local_file(about))
     return network.eval()
 

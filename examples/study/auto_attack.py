@@ -30,7 +30,7 @@ from art_snn import PyTorchSpikingClassifier
 from art_snn.app import tables
 from art_snn.app.colours import COLOURS, GREY, SERIES
 from art_snn.app.machine import describe_machine, set_threads
-from art_snn.app.network import Subject as Network
+from art_snn.app.network import ResolvedNetwork as Network
 from art_snn.app.results import bit_string, booleans, earlier, fingerprint, write_result
 from art_snn.attacks import PLANS, Plan, SpikingAutoAttack, predict_logits, resolve_plan
 from art_snn.attacks.borrowed import caching_copy, counting, image_shape

@@ -20,7 +20,7 @@ from setting import ratio
 from art_snn.app import tables
 from art_snn.app.cli import run_command
 from art_snn.app.colours import GREY, SERIES
-from art_snn.app.network import Subject
+from art_snn.app.network import ResolvedNetwork
 from art_snn.app.report.evaluation import Evaluation, read_evaluation
 from art_snn.app.report.verdict import format_eps, verdicts
 from art_snn.app.results import as_json, structured, write_result
@@ -107,7 +107,7 @@ class Study:
         options, limits = self.options, self.options.value_range
         limits = None if limits is None else tuple(limits)
         source = Source(data=options.data, root=options.root, value_range=limits)
-        subject = Subject(Architecture(model=self.own_model), self.train(name), source)
+        subject = ResolvedNetwork(Architecture(model=self.own_model), self.train(name), source)
         data = subject.load_data()
         classifier = subject.classifier(data, options.device)
         x, y = data.x_test[: options.samples], data.y_test[: options.samples]

@@ -85,7 +85,7 @@ def row(kind: str, found: Evaluation) -> tuple[str, ...]:
     (verdict,) = verdicts(found)
     paper = found.trials[0]
     points = 100 * (paper.robustness.robust_accuracy.value - verdict.robust)
-    left = describe_trial(found, paper, verdict)
+    left = describe_trial(paper, verdict)
     shares = str(verdict.outcome.clean_accuracy), left, verdict.share
     return kind, *shares, f"{points:.1f}", str(len(doubts(found)))
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.app.machine import set_threads
-from art_snn.app.network import Subject
+from art_snn.app.network import ResolvedNetwork
 from art_snn.app.settings import Train
 from art_snn.app.train import train_network
 from art_snn.attacks import craft, parse_stage
@@ -100,9 +100,10 @@ class Study:
         """A network that was trained by Adam on the samples as they are."""
         bare = {"optimizer": "adam", "crop_padding": 0, "flip": False}
         file = self.train(folder, decay, **bare, **options)
-        return Subject(self.architecture(decay), file, Source()).classifier(self.data, self.device)
+        network = ResolvedNetwork(self.architecture(decay), file, Source())
+        return network.classifier(self.data, self.device)
 
-    def trained(self, decay: float, kind: str) -> Subject:
+    def trained(self, decay: float, kind: str) -> ResolvedNetwork:
         """The network with its weights, from its folder or trained now.
 
         By the recipe of the papers, for fewer epochs, without Cutout. Adversarial training is
@@ -114,7 +115,7 @@ class Study:
             attack = self._attack("fgsm", **PAPER)
             options |= {"attack": attack.text, "eps": attack.eps, "rule": "mean-rga-stbp"}
         file = self.train(self.folder(decay, kind), decay, **options)
-        return Subject(self.architecture(decay), file, Source())
+        return ResolvedNetwork(self.architecture(decay), file, Source())
 
     def network(self, decay: float, kind: str) -> PyTorchSpikingClassifier:
         """The trained network as ART sees it."""

@@ -217,8 +217,8 @@ def _classifier(
         noted |= {"model": addition.model}
     if addition.steps is not None:
         noted |= {"steps": addition.steps}
-    architecture = Architecture().filled(noted).on(data)
-    network = architecture.build(data)
+    architecture = Architecture().fill(noted).fit_to(data)
+    network = architecture.build_for(data)
     return wrap(network, data.input_shape, data.classes, data.value_range, "cpu"), architecture
 
 
@@ -227,7 +227,7 @@ def _standard(addition: Addition, data: Dataset, entry: ZooEntry) -> tuple[Stand
     if addition.evaluation is None:
         return ()
     evaluation: Evaluation = read_evaluation(addition.evaluation).evaluation
-    network = entry.architecture.build(data)
+    network = entry.architecture.build_for(data)
     checkpoint.load(network, addition.output / entry.file)
     classifier = wrap(network.eval(), data.input_shape, data.classes, data.value_range, "cpu")
     remedy = f"Evaluate it: art-snn evaluate --model zoo:{entry.name}."

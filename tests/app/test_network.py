@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from art_snn import checkpoint
-from art_snn.app.network import Subject, random_samples, resolve_network
+from art_snn.app.network import ResolvedNetwork, random_samples, resolve_network
 from art_snn.app.settings import Compare
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError
@@ -26,13 +26,13 @@ NOTED = {"model": "vgg5", "width": 0.05, "steps": 2, "decay": 0.9, "epochs": 3, 
 def weights(tmp_path: Path) -> Path:
     """Weights of a small network with the notes that art-snn train writes."""
     form = {k: NOTED[k] for k in ("model", "width", "steps", "decay")}
-    network = Architecture(**form).build(halves(), seed=5)
+    network = Architecture(**form).build_for(halves(), seed=5)
     path = tmp_path / "network.safetensors"
     checkpoint.save(network, path, subject=NOTED)
     return path
 
 
-def resolve(**options: Any) -> Subject:
+def resolve(**options: Any) -> ResolvedNetwork:
     return resolve_network(Compare(**options))
 
 
@@ -58,7 +58,7 @@ def test_a_checkpoint_says_which_network_it_holds_and_options_overrule_it(weight
 def test_a_classifier_has_the_weights_the_value_range_and_evaluation_mode(weights):
     data, subject = halves(), resolve(checkpoint=weights)
     classifier = subject.classifier(data, "cpu")
-    expected = subject.settle(data).build(data, seed=5).state_dict()
+    expected = subject.settle(data).build_for(data, seed=5).state_dict()
     found = classifier.model.state_dict()
     assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
     assert tuple(map(float, classifier.clip_values)) == (0.0, 1.0)
@@ -87,7 +87,7 @@ def test_the_state_dict_of_a_bare_model_is_a_checkpoint(kind, tmp_path):
 
 def test_event_frames_decide_steps_and_encoder(tmp_path):
     data = halves_in_frames((0.0, 5.0))
-    network = Architecture(width=0.05).build(data)
+    network = Architecture(width=0.05).build_for(data)
     checkpoint.save(
         network, tmp_path / "n.safetensors", subject={"width": 0.05, "encoder": "frames"}
     )
@@ -97,7 +97,7 @@ def test_event_frames_decide_steps_and_encoder(tmp_path):
 
 @pytest.mark.parametrize("noted", [None, "a string", {"colour": "red"}], ids=repr)
 def test_notes_that_name_no_subject_leave_the_defaults(noted, tmp_path):
-    checkpoint.save(Architecture().build(halves()), tmp_path / "n.safetensors", subject=noted)
+    checkpoint.save(Architecture().build_for(halves()), tmp_path / "n.safetensors", subject=noted)
     assert resolve(checkpoint=tmp_path / "n.safetensors").settle(halves()).model == "vgg5"
 
 
@@ -112,7 +112,7 @@ def test_notes_that_name_no_subject_leave_the_defaults(noted, tmp_path):
 def test_notes_of_a_network_that_there_cannot_be_are_refused_with_the_reason(
     noted, reason, tmp_path
 ):
-    checkpoint.save(Architecture().build(halves()), tmp_path / "n.safetensors", subject=noted)
+    checkpoint.save(Architecture().build_for(halves()), tmp_path / "n.safetensors", subject=noted)
     with pytest.raises((CheckpointError, ArgumentError), match=reason):
         resolve(checkpoint=tmp_path / "n.safetensors").settle(halves())
 
@@ -137,7 +137,7 @@ def test_a_network_without_weights_or_with_options_that_it_lacks_is_refused(opti
 
 def test_weights_that_do_not_fit_and_data_of_one_class_are_refused(weights):
     with pytest.raises(CheckpointError, match=r"^path: expected weights of this network"):
-        Subject(Architecture(width=1), weights, Source()).build(halves())
+        ResolvedNetwork(Architecture(width=1), weights, Source()).build(halves())
     with pytest.raises(ArgumentError, match=r"^data: expected samples of two classes or more"):
         resolve(checkpoint=weights).classifier(
             halves(y_train=0 * halves().y_train, y_test=0 * halves().y_test)

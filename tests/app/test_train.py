@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from art_snn import RGA, STBP, checkpoint
 from art_snn.app import train as module
-from art_snn.app.network import Subject
+from art_snn.app.network import ResolvedNetwork
 from art_snn.app.results import read_result
 from art_snn.app.settings import Train
 from art_snn.app.train import Training, _describe_training, _resolve_adversary, draw, train_network
@@ -58,8 +58,8 @@ def test_it_writes_network_history_text_and_picture(folder):
 
 def test_the_checkpoint_says_which_network_it_holds_and_how_it_was_trained(folder):
     data, path = halves(), folder / "network.safetensors"
-    subject = Subject(Architecture(), path, Source())
-    assert subject.settle(data) == Architecture(steps=2).on(data)
+    subject = ResolvedNetwork(Architecture(), path, Source())
+    assert subject.settle(data) == Architecture(steps=2).fit_to(data)
     notes = checkpoint.notes(path)
     assert (notes["subject"]["epochs"], notes["subject"]["seed"]) == (2, 0)
     assert (notes["data"], notes["adversary"], notes["training"]) == ("halves", "", "2 epochs")
@@ -103,7 +103,9 @@ def test_validation_samples_are_not_trained_on_and_the_seed_draws_them(monkeypat
 def test_event_frames_are_trained_on_with_and_without_a_value_range(value_range, tmp_path):
     data = halves_in_frames(value_range)
     train_network(settings(tmp_path, steps=None, epochs=1), data)
-    settled = Subject(Architecture(), tmp_path / "network.safetensors", Source()).settle(data)
+    settled = ResolvedNetwork(Architecture(), tmp_path / "network.safetensors", Source()).settle(
+        data
+    )
     assert (settled.steps, settled.encoder) == (3, "frames")
 
 
@@ -128,7 +130,7 @@ def test_a_network_of_the_user_is_trained_and_can_be_loaded(tmp_path):
     assert result.title == f"{model}, T = 3, direct encoding on halves"
     path = tmp_path / "new" / "network.safetensors"
     assert checkpoint.notes(path)["subject"]["model"] == model
-    network = Subject(Architecture(model=model), path, Source()).build(data)
+    network = ResolvedNetwork(Architecture(model=model), path, Source()).build(data)
     with torch.no_grad():
         correct = (network(torch.as_tensor(data.x_test)).argmax(1).numpy() == data.y_test).mean()
     assert result.test.value == pytest.approx(correct)
@@ -221,7 +223,7 @@ def test_a_training_is_described_in_a_few_words():
 
 def test_the_picture_has_a_loss_and_a_score_and_its_title_fits():
     architecture = Architecture(model="resnet17", width=0.125, reset="soft", threshold=1.5, steps=2)
-    title = f"{architecture.words()} on fashion-mnist"
+    title = f"{architecture.describe()} on fashion-mnist"
     history = (Epoch(1, 2.0, 0.25), Epoch(2, 1.0, 0.5))
     figure = draw(Training(history, Share(1, 2), title, "pgd, eps 0.03137 by RGA()"))
     figure.canvas.draw()

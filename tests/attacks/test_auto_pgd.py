@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from art_snn.attacks import AutoPGD
-from art_snn.attacks.objectives import logits_ratio, logits_ratio_towards
+from art_snn.attacks.auto_pgd import _logits_ratio, _logits_ratio_towards
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.randomness import uniform_noise
 from tests.attacks.classifiers import linear, smooth
@@ -70,39 +70,35 @@ def test_runs_are_those_of_a_naive_loop(norm, seed):
     np.testing.assert_array_equal(attack.backwards, [60, 60, 60])
 
 
-def test_the_ratio_of_logits_by_hand():
-    logits = torch.tensor([[4.0, 1.0, 3.0, 2.0], [1.0, 2.0, 4.0, 8.0]])
-    classes = torch.tensor([0, 2])
-    # -(4 - 3) / (4 - 2) and (8 - 4) / (8 - 2).
-    torch.testing.assert_close(logits_ratio(logits, classes), torch.tensor([-0.5, 4 / 6]))
-    scaled = logits_ratio(10 * logits + 7, classes)
-    torch.testing.assert_close(scaled, logits_ratio(logits, classes))
+FOUR, FIVE = [4.0, 1.0, 3.0, 2.0], [4.0, 1.0, 3.0, 2.0, -50.0]
 
 
-def test_of_few_classes_the_margin_is_taken():
-    two, three = torch.tensor([[1.0, 3.0]]), torch.tensor([[1.0, 3.0, 2.0]])
-    one, zero = torch.tensor([1]), torch.tensor([0])
-    assert logits_ratio(two, one).tolist() == [-2]
-    assert logits_ratio(three, one).tolist() == [-0.5]
-    assert bool(torch.isfinite(logits_ratio(torch.ones(1, 3), zero)).all())
-
-
-def test_the_ratio_of_logits_towards_a_target_by_hand():
-    logits = torch.tensor([[4.0, 1.0, 3.0, 2.0], [1.0, 2.0, 4.0, 8.0], [9.0, 1.0, 3.0, 5.0]])
-    aims = torch.tensor([[0, 2], [2, 3], [1, 2]])
-    # (3 - 4) / (4 - (2 + 1) / 2), (8 - 4) / (8 - (2 + 1) / 2) and (3 - 1) / (9 - (3 + 1) / 2).
-    expected = torch.tensor([-1 / 2.5, 4 / 6.5, 2 / 7])
-    torch.testing.assert_close(logits_ratio_towards(logits, aims), expected)
-    torch.testing.assert_close(logits_ratio_towards(10 * logits + 7, aims), expected)
-    five = torch.tensor([[4.0, 1.0, 3.0, 2.0, -50.0]])
-    torch.testing.assert_close(logits_ratio_towards(five, aims[:1]), expected[:1])
-
-
-def test_of_fewer_than_four_classes_the_difference_towards_the_target_is_taken():
-    aims = torch.tensor([[1, 0]])
-    assert logits_ratio_towards(torch.tensor([[1.0, 3.0]]), aims).tolist() == [-2]
-    assert logits_ratio_towards(torch.tensor([[1.0, 3.0, 9.0]]), aims).tolist() == [-2]
-    assert logits_ratio_towards(torch.ones(1, 4), aims).tolist() == [0]
+@pytest.mark.parametrize(
+    ("ratio", "logits", "aims", "value"),
+    [
+        # -(4 - 3) / (4 - 2) and (8 - 4) / (8 - 2).
+        (_logits_ratio, FOUR, 0, -0.5),
+        (_logits_ratio, [1.0, 2.0, 4.0, 8.0], 2, 4 / 6),
+        # Of two classes there is the margin alone.
+        (_logits_ratio, [1.0, 3.0], 1, -2),
+        (_logits_ratio, [1.0, 3.0, 2.0], 1, -0.5),
+        (_logits_ratio, [1.0, 1.0, 1.0], 0, 0),
+        # (3 - 4) / (4 - (2 + 1) / 2), and others alike.
+        (_logits_ratio_towards, FOUR, [0, 2], -1 / 2.5),
+        (_logits_ratio_towards, [1.0, 2.0, 4.0, 8.0], [2, 3], 4 / 6.5),
+        (_logits_ratio_towards, [9.0, 1.0, 3.0, 5.0], [1, 2], 2 / 7),
+        (_logits_ratio_towards, FIVE, [0, 2], -1 / 2.5),
+        # Of fewer than four classes there is the difference alone.
+        (_logits_ratio_towards, [1.0, 3.0], [1, 0], -2),
+        (_logits_ratio_towards, [1.0, 3.0, 9.0], [1, 0], -2),
+        (_logits_ratio_towards, [1.0, 1.0, 1.0, 1.0], [1, 0], 0),
+    ],
+)
+def test_the_ratios_of_logits_by_hand(ratio, logits, aims, value):
+    given, aims = torch.tensor([logits]), torch.tensor([aims])
+    assert ratio(given, aims).item() == pytest.approx(value)
+    if len(logits) >= 4:
+        assert ratio(10 * given + 7, aims).item() == pytest.approx(value)
 
 
 DLR = {"loss_type": "difference_logits_ratio"}

@@ -49,11 +49,3 @@ def test_a_start_lies_at_the_rim():
     assert float(inside.abs().max()) == pytest.approx(0.01)
     still = ball.start(torch.zeros(3, 2, 4, dtype=torch.float64))
     assert torch.equal(still, ball.centre)
-
-
-def test_some_of_the_samples_have_balls_of_their_own():
-    ball, _ = around(2.0, 0.5, 1, masked=True)
-    which = torch.tensor([True, False, True])
-    some = ball.select(which)
-    assert torch.equal(some.centre, ball.centre[which])
-    assert torch.equal(some.mask, ball.mask[which])

@@ -14,7 +14,7 @@ from art.attacks.evasion import (
 from torch import nn
 
 from art_snn import RGA, Direct, SpikingNetwork
-from art_snn.attacks.borrowed import Borrowed, art_objection, caching_copy, counting
+from art_snn.attacks.borrowed import Borrowed, art_objection, caching_copy
 from art_snn.attacks.queries import Queries
 from art_snn.seeding import seeded
 from tests import small
@@ -113,17 +113,6 @@ def test_attacks_that_ask_for_predictions_while_they_are_built_run(kind):
     found = attack.generate(x, y)
     assert np.abs(found - x).max() <= 0.1 + 1e-6
     assert (attack.forwards > 1).all()
-
-
-def test_samples_share_the_passes_of_an_attack():
-    classifier = linear([[1, 0], [0, 1]], clip_values=None)
-    queries = Queries(classifier, 3, 4)
-    with counting(queries, 3):
-        classifier.predict(np.zeros((4, 2)))
-        classifier.loss_gradient(np.array([[0.4, 9.0]]), np.array([[1.0, 0.0]]))
-    classifier.predict(np.zeros((1, 2)))
-    assert queries.forwards.tolist() == [2, 2, 1]
-    assert queries.backwards.tolist() == [0, 1, 0]
 
 
 def plane():

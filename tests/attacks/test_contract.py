@@ -100,17 +100,30 @@ def test_spiking_networks_are_broken_within_the_budget(kind, rule, options, trai
     assert (classifier.predict(found).argmax(1) != y).sum() >= 4
 
 
-@pytest.mark.parametrize("kind", [StableAdaptivePGD, AutoPGD, SquareSearch])
-def test_a_targeted_attack_leads_to_its_target(kind, trained_layers, known):
-    classifier, x = build(copy.deepcopy(trained_layers), gradient="rga"), known[0][:6]
+@pytest.mark.parametrize(
+    ("kind", "form", "options", "reached"),
+    [
+        (StableAdaptivePGD, "grey", {"eps": 0.5, "max_iter": 30}, 3),
+        (AutoPGD, "grey", {"eps": 0.5, "max_iter": 30}, 3),
+        (SquareSearch, "grey", {"eps": 0.5, "max_iter": 30}, 0),
+        (SparseDynamicAttack, "binary frames", {}, 3),
+        (SpikeRetiming, "binary frames", {"max_shift": None, "eta": 2.0}, 1),
+    ],
+)
+def test_a_targeted_attack_leads_to_its_target(kind, form, options, reached, trained_layers, known):
+    rule = "rga" if form == "grey" else "stbp"
+    classifier = build(copy.deepcopy(trained_layers), form, rule)
+    x = FORMS[form].present(known[0])
+    first, second = np.sort(classifier.predict(x), axis=1)[:, [-1, -2]].T
+    # Those whose second class is nearest to the first.
+    x = x[(first - second).argsort()[:6]]
     target = classifier.predict(x).argsort(1)[:, -2]
-    attack = kind(classifier, eps=0.5, max_iter=30, targeted=True, **QUIET)
+    attack = kind(classifier, targeted=True, **options, **QUIET)
     found = attack.generate(x, np.eye(CLASSES, dtype=np.float32)[target])
     np.testing.assert_array_equal(found, attack.generate(x, target))
     before, after = (classifier.compute_loss(z, target, reduction="none") for z in (x, found))
     assert after.mean() < before.mean()
-    if kind is not SquareSearch:
-        assert (classifier.predict(found).argmax(1) == target).sum() >= 3
+    assert (classifier.predict(found).argmax(1) == target).sum() >= reached
 
 
 WHOLE = r".*whole number >= 1, got"
@@ -131,6 +144,10 @@ REFUSED = [
     (AutoPGD, {"targets": 9, "targeted": True} | DLR, r"loss_type:.*cross_entropy"),
     (AutoPGD, {"targets": -1} | DLR, r"targets:.*whole number.* 9\."),
     (AutoPGD, {"targets": 1.5} | DLR, r"targets:.*whole number"),
+    *(
+        (SquareSearch, {name: 1}, rf"{name}:.*True or False, got 1")
+        for name in ("halving", "stripes")
+    ),
     *((SquareSearch, {"share": share}, r"share:.*at most 1") for share in (0, 1.5, np.nan, "much")),
     (SparseDynamicAttack, {"eps": 0}, rf"eps:{WHOLE} 0\. .*number of flips"),
     (SparseDynamicAttack, {"eps": 0.1}, rf"eps:{WHOLE} 0\.1"),

@@ -4,7 +4,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from art.attacks.evasion import (
     AutoProjectedGradientDescent,
     FastGradientMethod,
@@ -30,7 +29,6 @@ from art_snn.attacks import (
     craft_batch,
     parse_stage,
     predict_logits,
-    usual_stage,
 )
 from art_snn.gradients import ASSG, RGA, STBP
 from tests.gradients.adaptive import restarts
@@ -65,12 +63,6 @@ def test_a_text_is_a_class_with_its_options(text, norm, kind, options):
     assert stage == Stage(kind, None, stage.options)
     assert stage.options == pytest.approx(options)
     assert parse_stage(stage.describe(), norm, 1 if norm in (FLIPS, SHIFT) else 0.2) == stage
-
-
-def test_papers_report_pgd_of_seven_steps_or_the_attack_of_event_frames():
-    assert usual_stage(np.inf, 0.8) == parse_stage("pgd-7", np.inf, 0.8)
-    assert usual_stage(FLIPS, 5).attack is SparseDynamicAttack
-    assert usual_stage(SHIFT, 1).attack is SpikeRetiming
 
 
 @pytest.mark.parametrize(
@@ -201,20 +193,6 @@ def test_seeds_of_our_attacks_are_the_numbers_that_linux_draws_on_any_system(mon
     assert kinds == [np.uint32] * 4
     # np.random.randint(2**32 - 1) where the default is a whole number of 64 bits.
     assert drawn == [2357136044, 1791095845, 1872583848, 2365658986]
-
-
-def test_only_apgd_and_sa_pgd_draw_at_random():
-    wrapped = classifier(seed=1)
-    x, y = samples(wrapped, wrong=0)
-    drew = []
-    for name in SHORT_NAMES:
-        results = []
-        for seed in range(2):
-            np.random.seed(seed)  # noqa: NPY002 (ART draws from numpy's global state)
-            torch.manual_seed(seed)
-            results.append(batch(name, wrapped, x, y))
-        drew.append(not np.array_equal(*results))
-    assert drew == [name in ("apgd", "sa-pgd") for name in SHORT_NAMES]
 
 
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])

@@ -102,13 +102,3 @@ def test_samples_that_nobody_asked_about_count_as_no_robust_ones(monkeypatch):
     assert found.stage[4:].tolist() == [Outcome.UNANSWERED] * 8
     assert found.robustness.clean_accuracy.count == 4
     assert found.robustness.attack_success.total == 4
-
-
-def test_an_outcome_of_an_earlier_run_is_not_taken_for_that_of_this_one():
-    classifier = small.classifier()
-    x, y = small.samples(classifier, 4)
-    attack = attacking(classifier)
-    attack.generate(x, y)
-    with pytest.raises(ValueError, match=r"^y: "):
-        attack.generate(x, y[:2])
-    assert attack.outcome is None

@@ -165,13 +165,3 @@ def test_two_files_are_two_stages_and_the_first_gets_the_sample(subject):
     both = [Candidates("Ann", others, present), Candidates("Bob", others, present | True)]
     broken = attacked(subject, both).broken_by
     assert (broken["adversarials-ann"], broken["adversarials-bob"]) == (3, len(x) - 3)
-
-
-def test_candidates_for_other_samples_are_refused(subject):
-    _, x, _, others = subject
-    short = Candidates("Ann", others[:5], np.ones(5, dtype=bool))
-    message = f"candidates: expected as many points as samples, {len(x)}, got 5"
-    with pytest.raises(ValueError, match=message):
-        attacked(subject, [short])
-    with pytest.raises(ValueError, match="candidates: expected a list of Candidates, got array"):
-        attacked(subject, others)

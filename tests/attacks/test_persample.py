@@ -3,8 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from art.defences.trainer import AdversarialTrainer
-from art.exceptions import EstimatorError
 from torch import nn
 
 from art_snn.attacks import AutoPGD, StableAdaptivePGD, queries
@@ -97,10 +95,6 @@ def test_a_bar_shows_samples_that_are_through_and_every_forward():
     assert f"forwards={crafting.forwards.sum()}" in last
 
 
-def test_no_sample_gives_none():
-    assert attack().generate(X[:0], np.zeros(0)).shape == (0, 2)
-
-
 class Uncertain(nn.Module):
     """Two logits, NaN where the first value is above .8."""
 
@@ -116,16 +110,6 @@ def test_a_sample_without_an_answer_is_returned_as_it_is_and_ends_nothing():
     np.testing.assert_array_equal(found[0], x[0])
     assert found[1].sum() < 0.6
     assert np.isfinite(found).all()
-
-
-def test_the_network_forgets_before_and_after_a_batch():
-    classifier = build()
-    classifier.gradient = "assg"
-    x = np.random.default_rng(0).random((3, 1, 8, 8), np.float32)
-    classifier.loss_gradient(x, np.zeros(3, dtype=int))
-    assert classifier.model.memory
-    StableAdaptivePGD(classifier, max_iter=2, verbose=False).generate(x)
-    assert not classifier.model.memory
 
 
 def bad(match, x=X, y=(0, 0, 1), error=ValueError, options=None, **given):
@@ -146,11 +130,6 @@ def test_bad_input_is_refused_by_name():
     bad(r"^tries: .*got tries", tries=3)
 
 
-def test_other_estimators_are_refused():
-    with pytest.raises(EstimatorError):
-        StableAdaptivePGD(object())
-
-
 def test_an_interrupted_attack_leaves_the_network_as_it_was(monkeypatch):
     classifier = build()
     classifier.model.train()
@@ -162,14 +141,3 @@ def test_an_interrupted_attack_leaves_the_network_as_it_was(monkeypatch):
     assert classifier.model.training
     assert classifier.gradient is rule
     assert not classifier.model.memory
-
-
-def test_trainers_of_art_craft_by_it(data):
-    classifier = build()
-    crafting = StableAdaptivePGD(classifier, eps=0.1, max_iter=2, verbose=False)
-    before = [weight.clone() for weight in classifier.model.parameters()]
-    trainer = AdversarialTrainer(classifier, crafting, ratio=1.0)
-    trainer.fit(data.x_train[:16], data.y_train[:16], batch_size=8, nb_epochs=1)
-    assert crafting.forwards.sum() > 0
-    pairs = zip(before, classifier.model.parameters(), strict=True)
-    assert not all(torch.equal(*pair) for pair in pairs)

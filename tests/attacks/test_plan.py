@@ -7,7 +7,6 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from art.attacks import evasion
 from art.attacks.evasion import (
     DeepFool,
     DPatch,
@@ -36,12 +35,12 @@ from art_snn.attacks.balls import FLIPS, SHIFT
 from art_snn.attacks.borrowed import Borrowed
 from art_snn.attacks.crafting import STEP, STEPS
 from art_snn.attacks.grids import DLR, NATIVE, PGD, OnwardPGD
-from art_snn.attacks.plan import ART, kind_of, settings_of, with_native_gradient
+from art_snn.attacks.plan import _SEARCHES, _with_native_gradient
 from art_snn.gradients import ASSG, CBA, EOT, HART, ATan, Native, Triangle
 from art_snn.interop import adapt
 from tests import adapted
 from tests.attacks.classifiers import around
-from tests.audit import ELSEWHERE, OURS, PREDICTIONS, ROWS, exported
+from tests.audit import OURS, PREDICTIONS, ROWS
 from tests.conftest import seed_everything
 from tests.networks import CLASSES, build
 
@@ -111,15 +110,9 @@ def test_a_named_plan_has_stages_that_take_the_norm_with_short_labels_and_ids_of
 ):
     plan = resolve_plan(name, norm)
     assert plan.name == name
-    assert all(stage.kind.budget(norm, 1) for stage in plan.stages)
+    assert all(stage.budget(norm, 1) for stage in plan.stages)
     assert max(len(stage.label) for stage in plan.stages) < 45
     assert len({stage.id for stage in plan.stages}) == len({str(one) for one in plan.stages})
-
-
-def test_standard_begins_with_fast_and_goes_on():
-    fast, standard = (resolve_plan(name, np.inf).stages for name in ("fast", "standard"))
-    assert standard[: len(fast)] == fast
-    assert len(standard) > len(fast)
 
 
 @pytest.mark.parametrize("carried", [copy.deepcopy, lambda plan: pickle.loads(pickle.dumps(plan))])
@@ -231,40 +224,12 @@ BOTH = {"norm": np.inf, "eps": 0.1}
     ],
 )
 def test_an_attack_takes_the_budgets_that_it_knows(kind, norm, eps, budget):
-    assert kind_of(kind).budget(norm, eps) == budget
-
-
-@pytest.mark.parametrize(
-    ("kind", "by_gradients", "bounded"),
-    [
-        (AutoPGD, True, True),
-        (SquareSearch, False, True),
-        (SparseDynamicAttack, True, True),
-        (ArtPGD, True, True),
-        (SquareAttack, False, True),
-        (Mine, False, True),
-        (HopSkipJump, False, False),
-        (DeepFool, True, False),
-        (Foreign, True, True),
-    ],
-)
-def test_an_attack_says_whether_it_asks_for_gradients_and_keeps_to_a_budget(
-    kind, by_gradients, bounded
-):
-    assert (kind_of(kind).by_gradients, kind_of(kind).bounded) == (by_gradients, bounded)
-
-
-def test_the_table_of_art_has_the_attacks_of_the_audit_with_the_settings_that_they_take():
-    elsewhere = {name for reason in ELSEWHERE for name in reason.attacks}
-    assert {row.attack for row in ROWS} <= ART.keys() <= exported(evasion) - elsewhere
-    for name, row in ART.items():
-        taken = settings_of(getattr(evasion, name))
-        assert row.takes == tuple(setting for setting in ("norm", "eps") if setting in taken)
+    assert Stage(kind).budget(norm, eps) == budget
 
 
 def test_those_without_gradients_are_the_ones_that_the_audit_sees_ask_for_predictions_alone():
     searches = {row.attack for row in (*ROWS, *OURS) if row.reach == PREDICTIONS}
-    stated = {name for name in ART if not ART[name].by_gradients} | {"SquareSearch"}
+    stated = {attack.__name__ for attack in _SEARCHES} | {"SquareSearch"}
     assert stated == searches
 
 
@@ -308,7 +273,7 @@ def test_every_attack_of_a_plan_runs_once_under_the_native_gradient(name, norm, 
     found = select_stages(plan, native, norm, some)
     asking = [stage for stage in plan.stages if stage.by_gradients]
     first = [] if norm in (FLIPS, SHIFT) else [str(stage) for stage in NATIVE]
-    expected = dict.fromkeys(str(with_native_gradient(stage)) for stage in asking)
+    expected = dict.fromkeys(str(_with_native_gradient(stage)) for stage in asking)
     assert [str(one) for one in found.stages if one.by_gradients] == [*first, *expected]
     assert [one.record() for one in found.stages] == [
         dataclasses.replace(one, status="ran", instead_of="", reason="") for one in found.records
@@ -318,19 +283,6 @@ def test_every_attack_of_a_plan_runs_once_under_the_native_gradient(name, norm, 
     assert all(one.reason.startswith("the same stage already runs, ") for one in repeats)
     assert all("does not apply" in one.reason for one in (*found.native, *repeats))
     assert {one.instead_of for one in found.native} <= {one.label for one in asking}
-
-
-@pytest.mark.parametrize(("norm", "eps"), [(0, 30), ("shift", 2)])
-def test_event_frames_are_attacked_under_the_native_gradient(norm, eps):
-    torch.manual_seed(0)
-    shape = (3, 2, 4, 4)
-    classifier = around(adapted.network("inline", shape=shape), shape, 3)
-    x = (np.random.default_rng(0).random((8, *shape)) < 0.3).astype(np.float32)
-    attack = SpikingAutoAttack(classifier, norm, eps, "fast", **QUIET)
-    attack.generate(x)
-    (stage,) = attack.outcome.stages
-    assert (stage.status, stage.id[:6]) == ("native", "native")
-    assert attack.backwards.sum() > 0
 
 
 def test_networks_of_art_snn_keep_their_stages_and_skip_what_does_not_suit(trained_layers, known):
@@ -353,7 +305,7 @@ def test_where_other_rules_suit_one_that_does_not_is_replaced_once():
     longer = Stage(AutoPGD, CBA(), {"max_iter": 5})
     plan = Plan("mine", (refused, suits, Stage(SquareSearch), refused, longer), NATIVE)
     found = select_stages(plan, classifier, np.inf, torch.rand(4, *adapted.SHAPE))
-    kept = with_native_gradient(refused), suits, Stage(SquareSearch), with_native_gradient(longer)
+    kept = _with_native_gradient(refused), suits, Stage(SquareSearch), _with_native_gradient(longer)
     assert found.stages == kept
     assert [one.instead_of for one in found.records] == ["AutoPGD CBA", "", "", "AutoPGD CBA"]
     (repeated,) = found.skipped

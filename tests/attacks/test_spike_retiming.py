@@ -7,8 +7,8 @@ from hypothesis import given, settings, strategies as st
 from torch import nn
 
 from art_snn.attacks import SpikeRetiming, shifts
-from art_snn.attacks.objectives import margin
-from art_snn.attacks.spike_retiming import Spikes
+from art_snn.attacks.queries import margin
+from art_snn.attacks.spike_retiming import _Spikes
 from tests.attacks.classifiers import linear, stock
 from tests.networks import FORMS, build
 
@@ -81,7 +81,7 @@ class Overshooting(nn.Module):
 
 
 def test_moves_beyond_a_budget_are_an_error_and_no_result(monkeypatch):
-    monkeypatch.setattr(Spikes, "retime", lambda self, scores, *_: scores.argmax(1) * 0 + 1)
+    monkeypatch.setattr(_Spikes, "retime", lambda self, scores, *_: scores.argmax(1) * 0 + 1)
     with pytest.raises(RuntimeError, match="above 1"):
         against(100.0, moved=1).generate(X, [0])
 

@@ -1,18 +1,17 @@
 """Where spikes may go, and who goes where, against naive loops."""
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from art_snn.attacks.spike_retiming import Spikes, offsets, running_sums
+from art_snn.attacks.spike_retiming import _running_sums, _Spikes
 
 
 def spikes_of(counts, most=1, furthest=1, free=None):
     """Spikes of counts [n, T, P], and nothing else to know of."""
     table = torch.as_tensor(counts)
     where = torch.ones_like(table, dtype=torch.bool) if free is None else torch.as_tensor(free)
-    return Spikes.among(table, torch.full_like(table, most), where, furthest)
+    return _Spikes.among(table, torch.full_like(table, most), where, furthest)
 
 
 def column(*counts):
@@ -20,18 +19,10 @@ def column(*counts):
     return np.array(counts).reshape(1, -1, 1)
 
 
-def after(spikes, counts, taken):
-    return (torch.as_tensor(counts).flatten() + spikes.change(taken)).tolist()
-
-
-def test_shifts_are_ordered_by_their_length():
-    assert offsets(3, torch.device("cpu")).tolist() == [0, -1, 1, -2, 2, -3, 3]
-
-
 def test_sums_run_within_groups_in_the_order_of_the_elements():
     groups, amounts = torch.tensor([2, 0, 2, 1, 0, 2]), torch.tensor([5, 1, 0, 4, 2, 3])
-    assert running_sums(groups, amounts).tolist() == [5, 1, 5, 4, 3, 8]
-    assert running_sums(groups[:0], amounts[:0]).tolist() == []
+    assert _running_sums(groups, amounts).tolist() == [5, 1, 5, 4, 3, 8]
+    assert _running_sums(groups[:0], amounts[:0]).tolist() == []
 
 
 def test_a_count_of_two_is_two_spikes_and_shifts_end_within_the_frames_and_the_mask():
@@ -45,44 +36,6 @@ def test_a_count_of_two_is_two_spikes_and_shifts_end_within_the_frames_and_the_m
         [True, False, False, True, False],
     ]
     assert spikes.room.tolist() == [1, 3, 0, 2]
-
-
-def test_a_spike_goes_where_another_one_has_left():
-    counts = column(1, 1, 0)
-    spikes = spikes_of(counts)
-    # In the order 0, -1, 1: both would go one step on, and the first one wants it more.
-    taken = spikes.retime(torch.tensor([[0.0, -1, 2], [0, -1, 1]]), None, None)
-    assert taken.tolist() == [2, 2]
-    assert after(spikes, counts, taken) == [0, 1, 1]
-
-
-def test_of_two_that_want_one_step_the_one_that_gains_more_has_it():
-    counts = column(1, 0, 1)
-    spikes = spikes_of(counts)
-    assert spikes.retime(torch.tensor([[0.0, 0, 1], [0, 2, 0]]), None, None).tolist() == [0, 1]
-    assert spikes.retime(torch.tensor([[0.0, 0, 3], [0, 2, 0]]), None, None).tolist() == [2, 0]
-
-
-@pytest.mark.parametrize(
-    ("moved", "total", "taken"),
-    [
-        (None, None, [4, 1, 1]),
-        (2, None, [4, 1, 0]),
-        (1, None, [4, 0, 0]),
-        (None, 4, [4, 1, 1]),
-        (None, 3, [0, 1, 1]),
-        (None, 1, [0, 1, 0]),
-        (1, 2, [0, 1, 0]),
-    ],
-)
-def test_a_budget_goes_to_those_that_gain_most_or_most_per_step(moved, total, taken):
-    counts = np.zeros((1, 5, 3), dtype=int)
-    counts[0, 2] = 1
-    gain = torch.zeros(3, 5)
-    # In the order 0, -1, 1, -2, 2.
-    gain[0, 4], gain[1, 1], gain[2, 1] = 3.0, 2.5, 2.0
-    spikes = spikes_of(counts, furthest=2)
-    assert spikes.retime(gain, moved, total).tolist() == taken
 
 
 def naive(counts, cells, is_open, distance, gain, most, moved, total):
@@ -154,15 +107,6 @@ def test_spikes_go_where_naive_loops_send_them(data):
     assert left.view(samples, steps, places).sum(1).tolist() == counts.sum(1).tolist()
     held = torch.as_tensor(~free).flatten()
     assert left[held].tolist() == torch.as_tensor(counts).flatten()[held].tolist()
-
-
-def test_scores_climb_along_the_softmax_and_the_steepest_one_by_one():
-    # Softmax of equal scores: thirds. Against the mean of 4 the slopes are -1, -2/3 and 5/3.
-    spikes = spikes_of(column(0, 1, 0))
-    gradient = torch.tensor([2.0, 1.0, 9.0]).view(1, 3, 1)
-    climbed = spikes.ascent(torch.zeros(1, 3), gradient)
-    torch.testing.assert_close(climbed, torch.tensor([[-0.6, -0.4, 1.0]]))
-    assert spikes.ascent(torch.zeros(1, 3), torch.ones(1, 3, 1)).tolist() == [[0, 0, 0]]
 
 
 def test_the_slopes_are_those_of_plain_autograd_up_to_the_largest_one():

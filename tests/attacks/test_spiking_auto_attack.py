@@ -24,11 +24,10 @@ from art_snn.attacks import (
     shifts,
 )
 from art_snn.attacks.grids import DLR
-from art_snn.checks import SEEDS
 from art_snn.gradients import CBA, EOT, Mean
 from art_snn.progress import Progress
 from tests import small
-from tests.attacks.classifiers import around
+from tests.attacks.classifiers import around, linear
 from tests.attacks.watched import watched
 from tests.networks import FORMS, build
 from tests.terminal import Terminal
@@ -96,13 +95,6 @@ def test_more_stages_never_break_less_wherever_they_stand(trained_layers, known)
         broken.append(attack.outcome.robustness.flipped)
     assert broken[0].any()
     assert not (broken[0] & ~broken[1]).any()
-
-
-def test_stages_of_the_same_words_differ_by_their_seeds():
-    stage = WEAK.stages[0]
-    assert len({stage.seed(seed, again) for seed in (0, 10) for again in (0, 1)}) == 4
-    assert stage.seed(3) != WEAK.stages[1].seed(3)
-    assert 0 <= stage.seed(SEEDS) <= SEEDS
 
 
 def test_a_stage_costs_what_it_costs_alone_and_the_check_of_what_it_breaks(trained_layers, known):
@@ -237,18 +229,6 @@ def test_stages_that_do_not_suit_are_left_out_with_the_reason(trained_layers, kn
     assert "skipped AutoPGD() by cba: " in str(outcome)
 
 
-def test_a_plan_of_which_nothing_suits_tells_who_was_right(trained_layers, known):
-    classifier = build(trained_layers)
-    x, y = known[0][:4], known[1][:4].copy()
-    y[0] = (y[0] + 1) % 10
-    attack = SpikingAutoAttack(classifier, plan=only(Stage(AutoPGD, CBA())), **QUIET)
-    np.testing.assert_array_equal(attack.generate(x, y), x)
-    assert attack.outcome.stages == ()
-    assert attack.outcome.stage.tolist() == [-2, -1, -1, -1]
-    assert attack.outcome.broken_by == {}
-    assert attack.forwards.tolist() == [6] * 4
-
-
 def events(layers, known, count=4):
     """Event frames that are classified rightly, and least clearly."""
     classifier, x, y = build(layers, "binary frames"), *known
@@ -318,14 +298,6 @@ def test_gradient_attacks_of_arts_take_samples_of_any_shape(form, trained_layers
     assert found.shape == x.shape
     assert (attack.outcome.stage == 0).any()
     assert attack.outcome.skipped == ()
-
-
-def test_no_samples_have_an_outcome_of_none(trained_layers, known):
-    attack = SpikingAutoAttack(build(trained_layers), plan=WEAK, **QUIET)
-    assert attack.generate(known[0][:0], known[1][:0]).shape == (0, 1, 8, 8)
-    assert len(attack.outcome.stages) == 4
-    assert attack.outcome.stage.shape == (0,)
-    assert "none to count" in str(attack.outcome)
 
 
 def test_the_bar_names_the_stage_and_counts_samples_and_forwards(
@@ -408,6 +380,9 @@ def test_blocks_of_samples_change_nothing(batch_size, monkeypatch, trained_layer
     np.testing.assert_array_equal(attack.backwards, backwards)
 
 
+SQUARE, TABLE = np.zeros((10, 1, 8, 8)), np.zeros((10, 64))
+
+
 @pytest.mark.parametrize(
     ("match", "options"),
     [
@@ -421,6 +396,15 @@ def test_blocks_of_samples_change_nothing(batch_size, monkeypatch, trained_layer
         (r"^batch_size:.*whole", {"batch_size": 0}),
         (r"^verbose:.*True or False", {"verbose": 1}),
         (r"^on_stage:.*function", {"on_stage": "bar"}),
+        (r"^candidates:.*list of Candidates, got array", {"candidates": np.zeros(2)}),
+        (r"(?s)^sources:.*a list of classifiers, got .*Wrap", {"sources": linear(SQUARE)}),
+        (r"(?s)^sources:.*classifiers of torch's, got .*Wrap", {"sources": [torch.nn.Flatten()]}),
+        (r"^sources:.*shape \(1, 8, 8\), got one of \(64,\)", {"sources": [linear(TABLE)]}),
+        (r"^sources:.*10 classes, got one of 3", {"sources": [linear(SQUARE[:3])]}),
+        *(
+            (r"^sources:.*none with that norm, got 1\. ", {"sources": [linear(SQUARE)]} | event)
+            for event in ({"norm": 0, "eps": 2}, {"norm": "shift", "eps": 2})
+        ),
     ],
 )
 def test_settings_are_refused_by_name(match, options, trained_layers):
@@ -441,3 +425,10 @@ def test_samples_that_are_no_event_frames_are_refused_by_plans_of_these(
     with pytest.raises(ValueError, match=message):
         attack.generate(np.clip(known[0][:2], 0.1, 0.9), known[1][:2])
     assert attack.outcome is None
+
+
+def test_candidates_for_other_samples_are_refused(trained_layers, known):
+    short = Candidates("Ann", known[0][:5], np.ones(5, dtype=bool))
+    attack = SpikingAutoAttack(build(trained_layers), candidates=[short], **QUIET)
+    with pytest.raises(ValueError, match=r"^candidates: .*points as samples, 2, got 5"):
+        attack.generate(known[0][:2], known[1][:2])

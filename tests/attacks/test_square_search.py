@@ -8,7 +8,7 @@ from art.attacks.evasion import SquareAttack
 from art_snn.attacks import SquareSearch, square_search
 from art_snn.attacks.balls import Ball
 from art_snn.attacks.randomness import uniform_noise
-from art_snn.attacks.square_search import SQUARES, share_at
+from art_snn.attacks.square_search import SQUARES, _share_at
 from tests.attacks.classifiers import stock
 from tests.networks import build
 
@@ -49,7 +49,7 @@ def naive(classifier, x, norm, eps, steps, share, seed, halving=False):
     drawn = uniform_noise(x[None], seed, SQUARES, (steps, 4))[0]
     current, best = x, margin(x)
     for step in range(steps):
-        side = max(1, round((share * 30 * share_at(step / steps, halving)) ** 0.5))
+        side = max(1, round((share * 30 * _share_at(step / steps, halving)) ** 0.5))
         height, width = min(side, 5), min(side, 6)
         top = int((drawn[step, 0] + 1) / 2 * (5 - height + 1))
         left = int((drawn[step, 1] + 1) / 2 * (6 - width + 1))
@@ -116,7 +116,7 @@ def test_it_breaks_what_no_gradient_tells_of():
 def test_squares_shrink_as_those_of_square_attack_do(steps):
     theirs = SquareAttack(build(), max_iter=steps, p_init=0.8, verbose=False)
     for step in range(steps):
-        share = 0.8 * share_at(step / steps, halving=True)
+        share = 0.8 * _share_at(step / steps, halving=True)
         assert share == pytest.approx(theirs._get_percentage_of_elements(step))
 
 
@@ -136,9 +136,3 @@ def test_stripes_reach_from_edge_to_edge_at_the_rim(norm, last):
     assert (change > 0).any()
     assert (change < 0).any()
     assert not torch.equal(attack._cold(ball, 1) - x, change)
-
-
-@pytest.mark.parametrize("name", ["halving", "stripes"])
-def test_a_choice_is_true_or_false(name):
-    with pytest.raises(ValueError, match=f"^{name}: expected True or False, got 1"):
-        SquareSearch(build(), **{name: 1}, **QUIET)

@@ -60,15 +60,6 @@ def test_what_is_crafted_on_a_source_counts_where_it_breaks_the_network(trained_
     assert second.backwards > 0
 
 
-def test_a_network_is_asked_once_for_every_source(trained_layers, known):
-    crafting = attack(trained_layers, [plain()], eps=1e-4)
-    with watched(crafting.estimator.model) as own:
-        crafting.generate(known[0][:5], known[1][:5])
-    # Five evaluations, the samples, and what came out of the source.
-    assert own.forwards == 5 * (5 + 1 + 1)
-    assert own.backwards == 0
-
-
 def test_sources_are_differentiated_by_their_own_rules(trained_layers, known):
     source = build(copy.deepcopy(trained_layers), gradient="stbp")
     rules = []
@@ -120,24 +111,3 @@ def test_what_goes_on_is_adversarial_on_its_source_most_of_all(trained_layers, k
         classifier.compute_loss(each, np.eye(10)[y], reduction="none").mean() for each in found
     ]
     assert losses[0] > losses[1]
-
-
-def test_sources_of_other_samples_are_refused(trained_layers):
-    for match, sources in {
-        r"(?s)^sources: expected a list of classifiers, got .*Wrap": plain(),
-        r"(?s)^sources: expected classifiers of torch's, got .*Wrap": [Plain()],
-        r"^sources: expected classifiers of samples of shape \(1, 8, 8\), got one of \(64,\)": [
-            build(trained_layers, "table")
-        ],
-        r"^sources: expected classifiers of 10 classes, got one of 3": [
-            PyTorchClassifier(Plain(), nn.CrossEntropyLoss(), (1, 8, 8), 3)
-        ],
-    }.items():
-        with pytest.raises(ValueError, match=match):
-            attack(trained_layers, sources)
-
-
-@pytest.mark.parametrize("norm", [0, "shift"])
-def test_norms_of_event_frames_have_no_sources(norm, trained_layers):
-    with pytest.raises(ValueError, match=r"^sources: expected none with that norm, got 1\. "):
-        attack(trained_layers, [plain()], "fast", 2, norm=norm)

@@ -99,9 +99,3 @@ def test_gradients_are_averaged_over_ten_draws(rule):
     assert set(attack.backwards[standing]) == {30}
     assert set(attack.forwards[standing]) == {5 + 11 + 3 * 20 + 10}
     assert classifier.gradient is own
-
-
-def test_a_network_that_does_not_draw_is_asked_once():
-    attack, _, _ = crafted(small.classifier())
-    assert attack.outcome.draws == 1
-    assert set(attack.outcome.votes) <= {0, 1}

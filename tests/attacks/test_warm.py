@@ -9,9 +9,9 @@ import torch
 from art_snn import RGA, STBP
 from art_snn.attacks import AutoPGD, Plan, SpikingAutoAttack, StableAdaptivePGD, Stage
 from art_snn.attacks.balls import Ball
-from art_snn.attacks.best import Best, BestMargin
 from art_snn.attacks.grids import DLR, OnwardPGD
-from art_snn.attacks.objectives import margin
+from art_snn.attacks.persample import Best, BestMargin
+from art_snn.attacks.queries import margin
 from art_snn.attacks.randomness import uniform_noise
 from tests.networks import build
 
@@ -173,9 +173,3 @@ def test_a_stage_attacks_the_samples_that_came_within_its_share(within, trained_
     assert found == near.sum() < stands.sum()
     assert str(stage) == f"AutoPGD(max_iter=2) by stbp, within {within:g}"
     assert (near.sum() > 0) == (within == 0.4)
-
-
-@pytest.mark.parametrize("within", [0, -1, np.inf, "near", True])
-def test_a_share_that_is_none_is_refused(within):
-    with pytest.raises(ValueError, match=r"^within: expected a number above 0, got "):
-        Stage(AutoPGD, within=within)

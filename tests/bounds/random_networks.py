@@ -181,7 +181,7 @@ def check(
 ) -> Tensor:
     """The certified samples, bool [N]; AssertionError at a point that a bound forbids.
 
-    Every point within the budget must keep every logit as far behind that of the true class as the
+    Every point within the budget must keep every logit as far below that of the true class as the
     bound says, which asks for more than that no certified sample changes its class."""
     y = case.y
     bounds = {method: case.bounds(method, y) for method in METHODS}

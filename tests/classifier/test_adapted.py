@@ -5,13 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from art.attacks.evasion import (
-    AutoAttack,
-    AutoProjectedGradientDescent,
-    DeepFool,
-    ProjectedGradientDescent,
-)
-from art.defences.trainer import AdversarialTrainerMadryPGD
+from art.attacks.evasion import ProjectedGradientDescent
 from torch import nn
 
 from art_snn import RGA, STBP, PyTorchSpikingClassifier
@@ -77,24 +71,6 @@ def test_a_clone_for_refitting_has_other_weights_and_the_same_rules(adapted):
     adapted.set_params(model=clone.model)
     assert np.array_equal(adapted.predict(x), clone.predict(x))
     assert not np.array_equal(adapted.predict(x), before)
-
-
-@pytest.mark.filterwarnings("ignore")
-def test_attacks_and_trainers_of_art_run(adapted):
-    data = halves()
-    x, y = data.x_train, data.y_train
-    options = {"eps": 0.3, "eps_step": 0.1, "max_iter": 2, "verbose": False}
-    attacks = [
-        AutoProjectedGradientDescent(adapted, nb_random_init=1, **options),
-        DeepFool(adapted, max_iter=2, verbose=False),
-    ]
-    moved = AutoAttack(adapted, eps=0.3, eps_step=0.1, attacks=attacks).generate(x, y)
-    assert moved.shape == x.shape
-    assert np.abs(moved - x).max() <= 0.3 + 1e-6
-    before = adapted.predict(x)
-    AdversarialTrainerMadryPGD(adapted, nb_epochs=1, batch_size=8, max_iter=2).fit(x, y)
-    assert not np.array_equal(adapted.predict(x), before)
-    assert not adapted.model.training
 
 
 NAMED = {

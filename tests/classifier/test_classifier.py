@@ -174,17 +174,6 @@ def test_compute_loss_equals_torch(classifier, batch, reduction, batch_size, kin
     assert classifier.loss.reduction == "mean"
 
 
-def test_compute_loss_builds_a_graph_where_a_tensor_requires_a_gradient_only(classifier, batch):
-    counted = Counted(RGA())
-    classifier.gradient = counted
-    x, y = map(torch.tensor, batch)
-    assert not classifier.compute_loss(x, y).requires_grad
-    assert counted.tally.forwards == 0
-    loss = classifier.compute_loss(x.requires_grad_(), y, reduction="mean")
-    (gradient,) = torch.autograd.grad(loss, x)
-    np.testing.assert_allclose(gradient.numpy(), classifier.loss_gradient(*batch), **KEEP)
-
-
 def test_predictions_are_the_networks_logits_in_any_batches(classifier, batch):
     with torch.no_grad():
         logits = classifier.model(torch.tensor(batch[0])).numpy()
@@ -334,33 +323,6 @@ def test_classifiers_are_equal_when_they_share_the_network_and_hashed_by_identit
     assert classifier != "a string"
     assert len({classifier, copy.deepcopy(classifier)}) == 2
     assert hash(classifier) == object.__hash__(classifier)
-
-
-def test_repr_names_the_class_the_rule_and_the_loss(classifier):
-    text = repr(classifier)
-    assert text.startswith("PyTorchSpikingClassifier(")
-    for part in ("gradient=RGA(beta=2.0, gamma=0.2)", "CrossEntropyLoss()", "nb_classes=10"):
-        assert part in text
-
-
-def test_the_constructor_sets_evaluation_mode_and_the_rule_where_one_is_given():
-    network = SpikingNetwork(varying_layers(), FORMS["grey"].encode, gradient=RGA(beta=3.0))
-    assert network.training
-    for options, rule in (({}, RGA(beta=3.0)), ({"gradient": "stbp"}, STBP())):
-        around(network, **options)
-        assert network.gradient == rule
-        assert not any(module.training for module in network.modules())
-
-
-def test_one_mean_and_one_std_act_on_every_pixel(trained_layers, batch):
-    plain, scaled = build(trained_layers), build(trained_layers, preprocessing=(0.25, 0.5))
-    x, y = batch[0] * 0.5 + 0.25, batch[1]
-    for ours, theirs in (
-        (scaled.predict(x), plain.predict(batch[0])),
-        (scaled.loss_gradient(x, y), plain.loss_gradient(*batch) * 2),
-        (scaled.compute_loss(x, y), plain.compute_loss(*batch)),
-    ):
-        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
 def test_a_torch_defence_is_differentiated_with_the_network(trained_layers, batch):
@@ -521,6 +483,15 @@ def test_logits_of_another_shape_than_the_classes_are_refused(readout, batch):
             call(*batch)
 
 
+def test_the_constructor_sets_evaluation_mode_and_the_rule_where_one_is_given():
+    network = SpikingNetwork(varying_layers(), FORMS["grey"].encode, gradient=RGA(beta=3.0))
+    assert network.training
+    for options, rule in (({}, RGA(beta=3.0)), ({"gradient": "stbp"}, STBP())):
+        around(network, **options)
+        assert network.gradient == rule
+        assert not any(module.training for module in network.modules())
+
+
 def test_activations_of_a_layer_with_another_batch_axis_are_refused(batch):
     class Merged(nn.Sequential):
         def forward(self, x: Any) -> Any:
@@ -530,10 +501,3 @@ def test_activations_of_a_layer_with_another_batch_axis_are_refused(batch):
     assert classifier.get_activations(batch[0], "layers.0").shape == (len(batch[0]), 16)
     with pytest.raises(ValueError, match=r"^layer: expected a layer whose output is \[T, "):
         classifier.get_activations(batch[0], "layers.0.0")
-
-
-def test_preprocessing_moves_with_the_device(classifier, batch):
-    for operation in classifier.preprocessing_operations:
-        operation._device = torch.device("meta")
-    classifier.set_params(device_type="cpu")
-    assert classifier.predict(batch[0]).shape == (len(batch[0]), 10)

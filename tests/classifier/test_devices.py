@@ -18,7 +18,6 @@ from art_snn.attacks.queries import Queries
 from art_snn.classifier.inputs import use_card_of
 from art_snn.findings import examine
 from art_snn.training import AdversarialTraining, Recipe, train
-from tests.classifier.test_inputs import TAKES_SAMPLES
 from tests.elsewhere import TENSORS
 from tests.networks import CLASSES, build, layers
 
@@ -42,28 +41,6 @@ def test_labels_that_numpy_refuses_are_taken(classifier, method, form, kind):
         result = CALLS[method](classifier, x, y)
         assert isinstance(result, type(x))
         np.testing.assert_array_equal(torch.as_tensor(result).detach().cpu(), expected)
-
-
-BY_NUMPY = {"predict", "fit"}
-"""What ART gives numpy arrays to, whatever it is given."""
-
-
-class Stop(Exception):
-    """Ends a call of which the rest is not looked at."""
-
-
-@pytest.mark.parametrize("method", sorted(set(TAKES_SAMPLES) - BY_NUMPY))
-def test_samples_are_preprocessed_on_the_device_of_the_network(classifier, method, monkeypatch):
-    there = torch.device("meta")
-
-    def preprocessing(x: Any, *_: Any, **__: Any) -> Any:
-        assert x.device == there
-        raise Stop
-
-    monkeypatch.setattr(classifier, "_device", there)
-    monkeypatch.setattr(classifier, "_apply_preprocessing", preprocessing)
-    with pytest.raises(Stop):
-        TAKES_SAMPLES[method](classifier, torch.tensor(X))
 
 
 class Cards:

@@ -309,15 +309,6 @@ def test_channels_that_come_last_are_refused_where_the_axes_are_known(shape, ord
         assert by_hand(tmp_path, x_train=x, x_test=x[:2]).input_shape == narrow
 
 
-@pytest.mark.parametrize("side", [1, 3, 4, 32])
-@pytest.mark.parametrize("last", [1, 3])
-@pytest.mark.parametrize("first", [1, 3])
-def test_every_shape_that_can_be_read_both_ways_needs_its_axes(first, last, side, tmp_path):
-    x = np.zeros((6, first, side, last), np.uint8)
-    with pytest.raises(ArgumentError, match=r"^axes: .*both suit x_train"):
-        through_a_file(tmp_path, x_train=x, x_test=x[:2])
-
-
 def test_labels_tell_grey_images_from_one_image_in_colour(tmp_path):
     x = np.zeros((3, 32, 3), np.uint8)
     files = {"x_train": x, "x_test": x, "y_train": np.arange(3), "y_test": np.arange(3)}

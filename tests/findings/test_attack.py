@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from art.attacks.evasion import FastGradientMethod, ProjectedGradientDescent, SquareAttack
+from art.attacks.evasion import FastGradientMethod, SquareAttack
 from art.defences.preprocessor import FeatureSqueezing
 from torch import nn
 
@@ -120,11 +120,6 @@ def test_healthy_attacks_have_no_finding(rule, trained_layers, plain, samples):
         assert names(attack, samples) == []
 
 
-def test_a_healthy_attack_in_the_euclidean_norm_has_no_finding(plain, samples):
-    euclidean = AutoPGD(plain, norm=2, eps=0.8, max_iter=10, verbose=False)
-    assert names(euclidean, samples, norm=2, eps=0.8) == []
-
-
 def test_flips_of_event_frames_are_counted(trained_layers, samples):
     frames, y = FORMS["binary frames"].present(samples[0][:6]), samples[1][:6]
     classifier = build(trained_layers, "binary frames")
@@ -148,13 +143,6 @@ def test_what_an_attack_finds_by_gradients_or_predictions_it_must_return(
     for attack in attacks(classifier)[::2]:
         assert not bare or names(attack, samples) == []
         assert names(forgetful(attack), samples) == [SILENT[0]]
-
-
-def test_the_last_of_many_steps_is_not_the_best_one(trained_layers, samples):
-    classifier = build(trained_layers)
-    pgd = ProjectedGradientDescent(classifier, eps=0.15, eps_step=0.05, max_iter=9, verbose=False)
-    onward = broken.Altered(pgd, lambda x, crafted: x + (crafted - x) / 8)
-    assert names(onward, samples) == [SILENT[0]]
 
 
 def test_an_attack_with_another_budget_than_it_is_reported_with_is_found(plain, samples):

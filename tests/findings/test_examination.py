@@ -12,7 +12,6 @@ import torch
 
 from art_snn.attacks import AutoPGD
 from art_snn.findings import examine, examine_attack, examine_strength
-from tests.elsewhere import TENSORS
 from tests.findings import broken
 from tests.networks import build
 
@@ -31,18 +30,6 @@ TAKING: dict[str, Callable[[Any, Any, Any], Any]] = {
 def samples(known: Any) -> tuple[np.ndarray, np.ndarray]:
     """Of sixteen grey levels, which half precision holds exactly."""
     return known[0][:6], known[1][:6]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", TENSORS)
-@pytest.mark.parametrize("work", TAKING)
-def test_tensors_that_numpy_refuses_are_taken(
-    work: str, kind: str, trained_layers: Any, samples: Any
-) -> None:
-    classifier = build(trained_layers)
-    result = TAKING[work](classifier, *map(TENSORS[kind], samples))
-    expected = TAKING[work](classifier, *samples)
-    assert np.array_equal(result.cpu(), expected) if work == "AutoPGD" else result == expected
 
 
 @pytest.mark.parametrize("work", TAKING)

@@ -154,13 +154,6 @@ def test_a_euclidean_budget_is_measured_by_the_diagonal(eps, fits, trained_layer
     assert (BUDGET in findings) != fits
 
 
-def test_a_finding_says_what_was_measured_and_what_to_do(trained_layers, samples):
-    (finding,) = examine(spiking(trained_layers, broken.Softmax), *samples, eps=0.1)
-    start = f"Warning: probabilities instead of logits (network). {finding.sentence}"
-    assert str(finding) == f"{start} {finding.remedy}"
-    assert "AutoAttack" in finding.limit
-
-
 def wrapped(network, shape=(1, 3, 3)):
     loss, options = torch.nn.CrossEntropyLoss(), {"clip_values": (0.0, 1.0), "device_type": "cpu"}
     return PyTorchSpikingClassifier(network, loss, shape, CLASSES, **options)

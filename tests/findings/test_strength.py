@@ -2,6 +2,7 @@
 
 import copy
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,13 +12,13 @@ from art_snn import HART, RGA, Poisson, SpikingNetwork
 from art_snn.attacks import AutoPGD
 from art_snn.findings import CHECKS_OF_STRENGTH, examine_strength
 from art_snn.findings.strength import (
-    WhiteBox,
+    _loss_still_rises,
+    _noise_as_strong,
+    _one_step_as_strong,
+    _steps_still_help,
     _Traced,
-    loss_still_rises,
-    noise_as_strong,
-    one_step_as_strong,
-    steps_still_help,
-    whole_range_survived,
+    _WhiteBox,
+    _whole_range_survived,
 )
 from art_snn.metrics import Robustness
 from tests.attacks.classifiers import stock
@@ -107,13 +108,18 @@ def test_every_kind_of_finding_about_strength_is_tested_here():
 
 def compared(only_white, only_control, both=10, samples=1000):
     """A subject of which the white box and every control flip so many, of right samples."""
-    subject = WhiteBox(None, np.zeros((samples, 1)), np.zeros(samples, int), 0.1)
+
+    class Compared(_WhiteBox):
+        def auto_pgd(self, **_):
+            return control
+
     rows, right = np.arange(samples), np.ones(samples, bool)
     white = Robustness(right, rows >= both + only_white)
     spared = (rows >= both) & (rows < both + only_white)
     control = Robustness(right, spared | (rows >= both + only_white + only_control))
-    controls = dict.fromkeys(("one_step", "noise", "unbounded", "longer"), control)
-    vars(subject).update(controls | {"correct": right, "traced": (white, np.zeros(0))})
+    clip = SimpleNamespace(clip_values=(0.0, 1.0))
+    subject = Compared(clip, np.zeros((samples, 1)), np.zeros(samples, int), 0.1)
+    vars(subject).update(noise=control, correct=right, traced=(white, np.zeros(0)))
     return subject
 
 
@@ -133,9 +139,9 @@ def test_a_control_must_flip_what_is_left_and_not_be_significantly_weaker(
     only_white, only_control, weak, one_step
 ):
     subject = compared(only_white, only_control)
-    finding = noise_as_strong(subject)
+    finding = _noise_as_strong(subject)
     assert (finding is not None) == weak
-    assert (one_step_as_strong(subject) is not None) == one_step
+    assert (_one_step_as_strong(subject) is not None) == one_step
     if finding is not None:
         *counts, _ = finding.evidence.values()
         assert counts == [10 + only_control, only_control, 10 + only_white, 1000]
@@ -157,7 +163,7 @@ def test_a_control_must_flip_what_is_left_and_not_be_significantly_weaker(
 def test_more_steps_must_help_by_more_than_a_point_and_significantly(
     only_longer, only_shorter, samples, finds
 ):
-    finding = steps_still_help(compared(only_shorter, only_longer, samples=samples))
+    finding = _steps_still_help(compared(only_shorter, only_longer, samples=samples))
     assert (finding is not None) == finds
     if finding is not None:
         assert finding.evidence["gain of attack success"] == only_longer / samples
@@ -166,7 +172,7 @@ def test_more_steps_must_help_by_more_than_a_point_and_significantly(
 
 @pytest.mark.parametrize(("flipped", "finds"), [(989, True), (990, False)])
 def test_one_sample_in_a_hundred_may_survive_the_whole_range(flipped, finds):
-    finding = whole_range_survived(compared(0, 0, both=flipped))
+    finding = _whole_range_survived(compared(0, 0, both=flipped))
     assert (finding is not None) == finds
     if finding is not None:
         assert finding.evidence == {"attack success": 0.989, "samples": 11}
@@ -180,7 +186,7 @@ def test_one_sample_in_a_hundred_may_survive_the_whole_range(flipped, finds):
 def test_the_loss_of_half_of_what_stands_must_still_rise(rises, finds):
     subject = compared(0, 0)
     vars(subject)["traced"] = (subject.white, np.array(rises))
-    assert (loss_still_rises(subject) is not None) == finds
+    assert (_loss_still_rises(subject) is not None) == finds
 
 
 def test_the_rise_over_the_last_ten_steps_is_that_of_every_value_on_the_way():
@@ -210,17 +216,18 @@ def test_to_be_traced_changes_nothing(plain, samples):
 @pytest.mark.parametrize("norm", [np.inf, 2.0])
 def test_the_first_step_is_that_of_fgsm(norm, plain, samples):
     x, y = samples
-    subject = WhiteBox(plain, x, y, 0.3, norm)
+    subject = _WhiteBox(plain, x, y, 0.3, norm)
     gradient = plain.loss_gradient(x, np.eye(10)[y])
     lengths = np.linalg.norm(gradient.reshape(len(x), -1), axis=1).reshape(-1, 1, 1, 1)
     step = np.sign(gradient) if norm == np.inf else gradient / lengths
     fast = np.clip(x + 0.3 * step, 0, 1).astype(np.float32)
-    assert (subject.one_step.flipped == (plain.predict(fast).argmax(1) != y)).all()
-    assert subject.one_step.flipped.any()
+    flipped = subject.auto_pgd(max_iter=1, num_random_init=0).flipped
+    assert (flipped == (plain.predict(fast).argmax(1) != y)).all()
+    assert flipped.any()
 
 
 def test_where_nothing_stands_nothing_is_compared(plain, samples):
-    subject = WhiteBox(plain, *samples, 0.5, max_iter=20)
+    subject = _WhiteBox(plain, *samples, 0.5, max_iter=20)
     assert subject.white.flipped.all()
     assert names(plain, samples, eps=0.5, max_iter=20) == []
 
@@ -228,9 +235,9 @@ def test_where_nothing_stands_nothing_is_compared(plain, samples):
 def test_a_search_is_left_out_where_it_suits_no_samples(plain, samples):
     x, y = samples[0][:4], samples[1][:4]
     unknown = broken.around(plain.model, clip_values=None)
-    assert WhiteBox(unknown, x, y, 0.1, max_iter=20).square is None
-    assert WhiteBox(plain, x, y, 0.1, 2.0, max_iter=20).square is None
-    assert WhiteBox(plain, x, y, 0.1, max_iter=20, square_iter=2).square is not None
+    assert _WhiteBox(unknown, x, y, 0.1, max_iter=20).square is None
+    assert _WhiteBox(plain, x, y, 0.1, 2.0, max_iter=20).square is None
+    assert _WhiteBox(plain, x, y, 0.1, max_iter=20, square_iter=2).square is not None
 
 
 def test_without_any_gradient_that_is_the_one_finding(trained_layers, samples):

@@ -41,7 +41,7 @@ def load(package: str, version: str, *modules: str) -> list[Any]:
 
 
 def real(name: str) -> Any:
-    """What the modules of a framework of MODULES define, in one namespace."""
+    """The names of the modules of a framework of MODULES, in one namespace."""
     version, *modules = MODULES[name]
     package = modules[0].partition(".")[0]
     members = (vars(module) for module in load(package, version, *modules))
@@ -49,7 +49,7 @@ def real(name: str) -> Any:
 
 
 def cases(name: str, make: Callable[[Any], Iterable[Any]]) -> list[Any]:
-    """What is made of a framework, or one case that is skipped where it is not installed."""
+    """The cases of a framework, or one case that is skipped where it is not installed."""
     try:
         return list(make(real(name)))
     except pytest.skip.Exception as skipped:

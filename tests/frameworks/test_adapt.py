@@ -1,4 +1,4 @@
-"""What adapt must know of the frameworks' own classes: states, settings, potentials, subclasses."""
+"""The frameworks' own classes in adapt: states, settings, potentials, subclasses."""
 
 from __future__ import annotations
 
@@ -123,18 +123,6 @@ def test_a_node_of_another_step_mode_mixes_samples(jelly):
     model.neuron2 = jelly.IFNode(step_mode="m")
     network = adapt(model, gradient="native", **OWN_TIME)
     with pytest.raises(ValueError, match=r"in its batch.*\(in another step mode\?\)"):
-        gradients(network, "rga", inputs())
-
-
-def test_functions_of_a_node_pass_by_its_forward(jelly):
-    class ByFunction(Stack):
-        def layers(self, x):
-            start = (torch.zeros_like(self.fc1(x)[0]),)
-            (spikes,), _ = self.neuron1.multi_step_functional_forward((self.fc1(x),), start)
-            return self.fc3(self.neuron2(self.fc2(spikes)))
-
-    network = adapt(ByFunction(partial(jelly.IFNode, step_mode="m"), 2.0), steps=STEPS)
-    with pytest.raises(ValueError, match=r"in its graph\. neuron1 was not called"):
         gradients(network, "rga", inputs())
 
 

@@ -26,7 +26,7 @@ EVALUATED = [name for name in NAMES if name in ("spikingjelly", "snntorch")]
 
 
 def printed(folder: Path, *words: str, code: str = "") -> str:
-    """What python prints in a folder, given the words and the code."""
+    """Output of python in a folder, given the words and the code."""
     paths = os.pathsep.join(sys.path)
     environment = os.environ | {"PYTHONPATH": paths, "MPLBACKEND": "Agg"}
     options = {"cwd": folder, "env": environment, "input": code, "capture_output": True}

@@ -130,8 +130,3 @@ def test_native_is_plain_autograd_through_the_script(script):
         with network.using("native"):
             grads += torch.autograd.grad(logits(leaf).sum(), leaf)
     torch.testing.assert_close(*grads)
-
-
-def test_one_step_alone_is_refused():
-    with pytest.raises(ValueError, match=r"^steps: .*one of them in a call.*steps=25"):
-        adapt(quickstart(), encoder=None, readout="spikes")(images())

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from art_snn import SpikingNetwork
 from art_snn.dynamics import Dynamics
-from art_snn.gradients.rules.assg import PotentialMoments
+from art_snn.gradients.rules.assg import _PotentialMoments
 
 
 class _Spike(torch.autograd.Function):
@@ -94,16 +94,16 @@ def moments_of(net: SpikingNetwork) -> list[Tensor]:
 def restarts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """What starts afresh from now on, layer by layer: "all", or whether each sample does."""
     seen: list[Any] = []
-    at_rest, rest = PotentialMoments.at_rest, PotentialMoments.rest
+    at_rest, rest = _PotentialMoments.at_rest, _PotentialMoments.rest
 
-    def all_of_them(_: type[PotentialMoments], like: Tensor) -> PotentialMoments:
+    def all_of_them(_: type[_PotentialMoments], like: Tensor) -> _PotentialMoments:
         seen.append("all")
         return at_rest(like)
 
-    def some(moments: PotentialMoments, samples: Tensor) -> None:
+    def some(moments: _PotentialMoments, samples: Tensor) -> None:
         seen.append(samples.tolist())
         rest(moments, samples)
 
-    monkeypatch.setattr(PotentialMoments, "at_rest", classmethod(all_of_them))
-    monkeypatch.setattr(PotentialMoments, "rest", some)
+    monkeypatch.setattr(_PotentialMoments, "at_rest", classmethod(all_of_them))
+    monkeypatch.setattr(_PotentialMoments, "rest", some)
     return seen

@@ -8,7 +8,7 @@ import torch
 from art_snn import PDSG
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Site
-from art_snn.gradients.rules.pdsg import running_deviation
+from art_snn.gradients.rules.pdsg import _running_deviation
 from tests.oracles import deviation
 
 POTENTIAL = [[[0.2, 0.8], [1.4, 1.0]], [[0.6, 1.1], [0.9, 0.3]]]
@@ -34,7 +34,7 @@ def naive_deviation(x, per_sample):
 def test_slopes_and_deviations_are_those_computed_by_hand(per_sample):
     # With one sample and one channel both forms are the same.
     u = doubles(POTENTIAL).view(2, 1, 1, 2, 2)
-    sigma = running_deviation(u - 1, per_sample)
+    sigma = _running_deviation(u - 1, per_sample)
     assert sigma.flatten().tolist() == pytest.approx(SIGMA, abs=6e-7)
     slope = PDSG(per_sample=per_sample).slope(u - 1, Site("", Dynamics()))
     assert slope.flatten().tolist() == pytest.approx(SLOPE, abs=6e-7)
@@ -44,7 +44,7 @@ def test_slopes_and_deviations_are_those_computed_by_hand(per_sample):
 @each_way
 def test_the_deviation_is_that_of_torch_over_all_steps_so_far(per_sample, shape):
     x = torch.randn(shape, dtype=torch.float64) * 3 + 1
-    sigma = running_deviation(x, per_sample)
+    sigma = _running_deviation(x, per_sample)
     expected = naive_deviation(x, per_sample)
     torch.testing.assert_close(sigma.expand_as(x), expected, rtol=1e-12, atol=0)
     assert len(expected.unique()) > 1
@@ -56,14 +56,14 @@ def test_the_deviation_is_that_of_torch_over_all_steps_so_far(per_sample, shape)
 def test_a_constant_channel_has_the_deviation_one(per_sample, dtype, value):
     x = torch.randn(5, 3, 2, 7, dtype=dtype)
     x[:, :, 0] = value
-    sigma = running_deviation(x, per_sample)
+    sigma = _running_deviation(x, per_sample)
     assert (sigma[:, :, 0] == 1).all()
     assert (sigma[:, :, 1] != 1).all()
 
 
 def test_a_channel_that_is_constant_at_first_has_the_deviation_one_until_it_moves():
     x = doubles([0.3, 0.3, 0.3, 0.7]).view(4, 1, 1).expand(4, 2, 1)
-    sigma = running_deviation(x, False).flatten()
+    sigma = _running_deviation(x, False).flatten()
     assert sigma[:3].tolist() == [1, 1, 1]
     assert sigma[3].item() == pytest.approx(x.flatten().std().item(), rel=1e-12)
 
@@ -74,7 +74,7 @@ def test_a_channel_that_is_constant_at_first_has_the_deviation_one_until_it_move
 def test_in_single_precision_a_large_offset_does_not_drown_the_deviation(per_sample, shape, offset):
     x = (torch.randn(shape) * 0.5 + offset).float()
     # At the first step of a sample alone there may be a single value, and no deviation.
-    got, expected = (running_deviation(y, per_sample)[1:] for y in (x, x.double()))
+    got, expected = (_running_deviation(y, per_sample)[1:] for y in (x, x.double()))
     assert got.dtype == torch.float32
     torch.testing.assert_close(got.double(), expected, rtol=1e-3, atol=0)
     exact = naive_deviation(x.double(), per_sample)[1:]

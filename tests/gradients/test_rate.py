@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import product
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from art_snn import IF, LIF, RGA, Direct, SpikingNetwork, TimeDistributed
-from art_snn.gradients import RateGradient, Trace, Triangle
+from art_snn.gradients import RateGradient, Trace, Triangle, rate
+from art_snn.gradients.rate import _RELATIVE_TOLERANCE, _TF32_TOLERANCE, _tolerance
 from art_snn.neurons import PASS
 from tests.architectures import AFFINE, ENCODERS, Switch, batch, chain, max_pooled, network
 from tests.conftest import varied
@@ -244,3 +248,60 @@ def test_half_precision_runs_time_resolved_and_leaves_single_precision_alone():
     assert net.execution.kind == "collapsed"
     net.bfloat16()(batch().requires_grad_())
     assert "half precision" in net.execution.reason
+
+
+# Torch keeps the settings of CUDA on machines without a card, too; a tensor there is stood in for.
+ON_CARD: Any = SimpleNamespace(is_cuda=True, dtype=torch.float32)
+
+
+class Mixed:
+    """Settings of torch since 2.9, where reading a flag raises once the others were set."""
+
+    def __init__(self, precision: str) -> None:
+        self.fp32_precision = precision
+
+    @property
+    def allow_tf32(self) -> bool:
+        raise RuntimeError("a mix of the legacy and new APIs")
+
+
+def backends(convolutions: Any, matrices: Any) -> Any:
+    """A stand-in for torch.backends."""
+    return SimpleNamespace(cudnn=convolutions, cuda=SimpleNamespace(matmul=matrices))
+
+
+FLAGS = [SimpleNamespace(allow_tf32=flag) for flag in (True, False)]
+PRECISIONS = [Mixed(precision) for precision in ("tf32", "ieee", "none")]
+
+
+@pytest.mark.parametrize(
+    ("convolutions", "matrices"), [*product(FLAGS, repeat=2), *product(PRECISIONS, repeat=2)]
+)
+def test_either_flag_or_precision_widens_the_tolerance(convolutions, matrices, monkeypatch):
+    cudnn = convolutions if convolutions in FLAGS else SimpleNamespace(conv=convolutions)
+    monkeypatch.setattr(rate.torch, "backends", backends(cudnn, matrices))
+    rounds = {id(FLAGS[0]), id(PRECISIONS[0])}
+    widened = not rounds.isdisjoint({id(convolutions), id(matrices)})
+    assert _tolerance(ON_CARD) == (_TF32_TOLERANCE if widened else _RELATIVE_TOLERANCE)
+
+
+def test_only_single_precision_on_a_card_is_rounded_so(monkeypatch):
+    cudnn = SimpleNamespace(conv=Mixed("tf32"))
+    monkeypatch.setattr(rate.torch, "backends", backends(cudnn, Mixed("tf32")))
+    assert _tolerance(torch.ones(1)) == _RELATIVE_TOLERANCE
+    double: Any = SimpleNamespace(is_cuda=True, dtype=torch.float64)
+    assert _tolerance(double) == _RELATIVE_TOLERANCE
+
+
+def test_a_network_is_probed_again_under_another_tolerance(monkeypatch):
+    net = network(chain)
+    x = batch().requires_grad_()
+    net(x)
+    assert list(net.obstacles.values()) == [None]
+    monkeypatch.setattr(rate, "_RELATIVE_TOLERANCE", -1.0)
+    net(x)
+    assert net.execution.kind == "time-resolved"
+    assert len(net.obstacles) == 2
+    monkeypatch.undo()
+    net(x)
+    assert net.execution.kind == "collapsed"

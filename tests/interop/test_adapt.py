@@ -268,14 +268,3 @@ def test_outputs_of_another_shape_are_refused(name):
     options, message = OUTPUTS[name]
     with pytest.raises(ValueError, match=message):
         adapt(Flat(Steps), gradient="native", **options)(inputs())
-
-
-def test_outputs_that_are_no_tensor_are_refused_with_the_remedy():
-    class Both(Stack):
-        def forward(self, x):
-            return super().forward(x), None
-
-    with pytest.raises(ValueError, match=r"got a tuple of 2\. A readout reduces what the model"):
-        adapt(Both(Steps), steps=STEPS)(inputs())
-    network = adapt(Both(Steps), steps=STEPS, readout=lambda outputs: outputs[0].sum(0))
-    assert network(inputs()).shape == (5, 3)

@@ -386,13 +386,6 @@ def test_the_default_rule_is_one_that_applies():
         network.gradient = "rga"
 
 
-def test_a_rule_that_loops_refuse_is_not_recommended():
-    network = adapt(of_one_step(), steps=STEPS)
-    with pytest.raises(ValueError, match="The rules that do apply") as caught:
-        network.gradient = "cba"
-    assert "relu" not in str(caught.value)
-
-
 def test_further_arguments_of_a_neuron_are_refused_and_names_are_not():
     class Optional(Steps):
         def forward(self, x, v0=None):

@@ -74,12 +74,6 @@ def test_steps_of_a_mixture_are_never_averaged():
         assert str(network.execution) == resolved
 
 
-def test_without_being_asked_for_a_mixture_is_refused_with_that_remedy():
-    network = mixed("step", elsewhere=None)
-    with pytest.raises(ValueError, match=r"'unknown'.*synaptic.*elsewhere='native'"):
-        network.gradient = "stbp"
-
-
 def test_a_gradient_through_a_mixture_is_that_of_the_chain_rule():
     network = mixed("steps")
     _, grad = gradient(network, "bptr", images())

@@ -1,4 +1,4 @@
-"""What would give a wrong gradient is refused: by the neuron's name, the reason and the remedy."""
+"""Models that would give a wrong gradient are refused: by neuron, reason and remedy."""
 
 from __future__ import annotations
 
@@ -382,6 +382,10 @@ def test_conversion_is_refused_in_a_loop_over_time():
     for rule in ("cba", "eot-cba", "mean-rga-cba", "relu", "eot-relu"):
         with pytest.raises(ValueError, match="whose ANN fires no spikes, and the model's own loop"):
             network.gradient = rule
+    network = adapt(Loop(Step), **OWN_TIME)
+    with pytest.raises(ValueError, match="The rules that do apply") as caught:
+        network.gradient = "cba"
+    assert "relu" not in str(caught.value)
 
 
 def test_models_without_a_known_neuron_have_their_own_gradient_where_that_is_asked_for():

@@ -21,43 +21,43 @@ def test_the_weights_follow_from_the_seed_and_torch_s_random_state_is_left():
     small = Architecture(steps=2)
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    one = weights(small.build(images()))
+    one = weights(small.build_for(images()))
     assert torch.equal(before, torch.get_rng_state())
     torch.manual_seed(2)
-    assert same(one, weights(small.build(images())))
-    assert not same(one, weights(small.build(images(), seed=1)))
+    assert same(one, weights(small.build_for(images())))
+    assert not same(one, weights(small.build_for(images(), seed=1)))
 
 
 @pytest.mark.parametrize(("name", "kind"), [("direct", Direct), ("poisson", Poisson)])
 def test_the_network_is_the_one_that_the_options_and_the_data_describe(name, kind):
     wanted = Architecture(model="vgg5", steps=3, decay=0.9, encoder=name)
-    network = wanted.build(images(shape=(3, 4, 6), classes=5))
+    network = wanted.build_for(images(shape=(3, 4, 6), classes=5))
     assert network.encoder == kind(3)
     assert {m.dynamics.decay for m in network.modules() if isinstance(m, LIF)} == {0.9}
     with torch.no_grad():
         assert network(torch.rand(2, 3, 4, 6)).shape == (2, 5)
-    assert wanted.words() == f"vgg5, T = 3, decay 0.9, {name} encoding"
+    assert wanted.describe() == f"vgg5, T = 3, decay 0.9, {name} encoding"
 
 
 def test_threshold_and_reset_reach_the_neurons_and_are_named_where_they_are_unusual():
     wanted = Architecture(steps=2, threshold=0.5, reset="soft")
-    dynamics = {m.dynamics for m in wanted.build(images()).modules() if isinstance(m, LIF)}
+    dynamics = {m.dynamics for m in wanted.build_for(images()).modules() if isinstance(m, LIF)}
     assert {(one.threshold, one.reset) for one in dynamics} == {(0.5, "soft")}
     words = "vgg5, T = 2, decay 0.5, threshold 0.5, soft reset, direct encoding"
-    assert wanted.words() == words
+    assert wanted.describe() == words
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_can_be_named_and_be_narrow(model):
     data = images(shape=(3, 4, 6), classes=5)
     wanted = Architecture(model=model, steps=2, width=0.05)
-    network = wanted.build(data)
+    network = wanted.build_for(data)
     assert network.input_shape == (3, 4, 6)
     with torch.no_grad():
         assert network(torch.rand(2, 3, 4, 6)).shape == (2, 5)
     (first, *_) = (m for m in network.modules() if isinstance(m, torch.nn.Conv2d))
     assert first.out_channels == round(0.05 * (32 if model == "cnn4" else 64))
-    assert wanted.words() == f"{model} of width 0.05, T = 2, decay 0.5, direct encoding"
+    assert wanted.describe() == f"{model} of width 0.05, T = 2, decay 0.5, direct encoding"
 
 
 @pytest.mark.parametrize(
@@ -74,27 +74,27 @@ def test_every_model_can_be_named_and_be_narrow(model):
 )
 def test_settings_outside_their_range_are_refused_at_the_latest_when_it_is_built(name, value, word):
     with pytest.raises(ValueError, match=rf"^{name}: expected .*{word}"):
-        Architecture(**{name: value}).build(images())
+        Architecture(**{name: value}).build_for(images())
 
 
 def test_event_frames_decide_the_steps_and_the_encoder():
     for wanted in (Architecture(), Architecture(steps=3), Architecture(encoder="frames")):
-        network = wanted.build(frames())
+        network = wanted.build_for(frames())
         assert network.encoder == Frames(3)
         with torch.no_grad():
             assert network(torch.tensor(frames().x_test)).shape == (2, 3)
-        on = wanted.on(frames())
+        on = wanted.fit_to(frames())
         assert asdict(on) == dict(DEFAULTS) | {"steps": 3, "encoder": "frames"}
-    assert Architecture().on(frames()).words() == "vgg5, T = 3, decay 0.5, event frames"
+    assert Architecture().fit_to(frames()).describe() == "vgg5, T = 3, decay 0.5, event frames"
 
 
 def test_images_leave_the_steps_and_take_direct_encoding_unless_told_otherwise():
-    assert asdict(Architecture().on(images())) == dict(DEFAULTS)
+    assert asdict(Architecture().fit_to(images())) == dict(DEFAULTS)
     assert (DEFAULTS["steps"], DEFAULTS["encoder"]) == (8, "direct")
-    settled = Architecture(steps=2, encoder="poisson").on(images())
+    settled = Architecture(steps=2, encoder="poisson").fit_to(images())
     assert asdict(settled) == dict(DEFAULTS) | {"steps": 2, "encoder": "poisson"}
-    assert settled.on(images()) == settled
-    assert Architecture().words() == Architecture().on(images()).words()
+    assert settled.fit_to(images()) == settled
+    assert Architecture().describe() == Architecture().fit_to(images()).describe()
 
 
 @pytest.mark.parametrize(
@@ -108,12 +108,12 @@ def test_images_leave_the_steps_and_take_direct_encoding_unless_told_otherwise()
 )
 def test_steps_and_encoders_that_do_not_suit_the_data_are_refused(options, data: Dataset, message):
     with pytest.raises(ValueError, match=message):
-        Architecture(**options).build(data)
+        Architecture(**options).build_for(data)
 
 
 def test_what_is_told_wins_over_notes_and_notes_over_the_defaults():
     noted = {"width": 0.5, "decay": 0.9, "colour": "red", "epochs": 7, "reset": None}
-    filled = Architecture(decay=1.0).filled(noted)
+    filled = Architecture(decay=1.0).fill(noted)
     usual = dict(DEFAULTS) | {"steps": None, "encoder": None}
     assert asdict(filled) == usual | {"width": 0.5, "decay": 1.0}
     assert Architecture(decay=1.0).given == {"decay": 1.0}
@@ -127,14 +127,14 @@ def test_numbers_of_numpy_become_plain_ones():
 
 def test_a_function_of_one_s_own_builds_the_network_as_it_is_with_weights_of_a_seed(tmp_path):
     wanted = Architecture(model=own(tmp_path, (1, 8, 8), 10))
-    network = wanted.build(images(shape=(1, 8, 8), classes=10))
+    network = wanted.build_for(images(shape=(1, 8, 8), classes=10))
     assert isinstance(network, SpikingNetwork)
     assert network.encoder == Direct(3)
     assert wanted.is_own
     assert not Architecture(model="vgg5").is_own
-    assert wanted.words() == wanted.model
-    assert wanted.on(images()) == wanted.on(frames()) == wanted
-    one, again, other = (weights(wanted.made(seed)) for seed in (0, 0, 1))
+    assert wanted.describe() == wanted.model
+    assert wanted.fit_to(images()) == wanted.fit_to(frames()) == wanted
+    one, again, other = (weights(wanted.build(seed)) for seed in (0, 0, 1))
     assert same(one, again)
     assert not same(one, other)
 
@@ -152,8 +152,8 @@ def test_notes_that_name_a_function_run_no_code(tmp_path):
     name = own(tmp_path, (1, 8, 8), 10)
     (tmp_path / "mine.py").write_text("raise AssertionError('run although no one asked for it')")
     with pytest.raises(ValueError, match=r"^model: .*no checkpoint runs code.*mine\.py:build"):
-        Architecture().filled({"model": name})
-    assert Architecture(model="vgg5").filled({"model": name}).model == "vgg5"
+        Architecture().fill({"model": name})
+    assert Architecture(model="vgg5").fill({"model": name}).model == "vgg5"
 
 
 @pytest.mark.parametrize("bare", [False, True])
@@ -162,31 +162,31 @@ def test_a_model_of_the_user_s_own_that_the_samples_do_not_go_through_is_refused
     if not bare:
         file = tmp_path / "mine.py"
         file.write_text(file.read_text().replace(", input_shape=(1, 8, 8)", ""))
-        assert Architecture(model=name).build(images(shape=(1, 8, 8))).input_shape is None
+        assert Architecture(model=name).build_for(images(shape=(1, 8, 8))).input_shape is None
     with pytest.raises(ValueError, match=r"^model: .*shape \(1, 4, 4\), got .*:build \(mat1"):
-        Architecture(model=name).build(images())
+        Architecture(model=name).build_for(images())
 
 
 def test_the_trial_of_a_network_of_the_user_s_own_leaves_it_as_it_was(tmp_path):
     name, state = own(tmp_path, (1, 4, 4), 3), torch.get_rng_state()
-    network = Architecture(model=name).build(images(), 3)
+    network = Architecture(model=name).build_for(images(), 3)
     assert network.training
-    assert same(weights(network), weights(Architecture(model=name).made(3)))
+    assert same(weights(network), weights(Architecture(model=name).build(3)))
     assert torch.equal(state, torch.get_rng_state())
 
 
 def test_steps_beside_a_function_are_those_of_a_bare_model(tmp_path):
     wanted = Architecture(model=adapted.own(tmp_path), steps=4)
-    assert wanted.build(images()).encoder == Direct(4)
-    assert wanted.words() == f"{wanted.model}, T = 4"
+    assert wanted.build_for(images()).encoder == Direct(4)
+    assert wanted.describe() == f"{wanted.model}, T = 4"
     with pytest.raises(ValueError, match=r"^steps: expected a whole number >= 1, got 0"):
         Architecture(model=wanted.model, steps=0)
     with pytest.raises(ValueError, match=r"^steps: expected None .*builds its network itself"):
-        Architecture(model=own(tmp_path, (1, 4, 4), 3), steps=4).build(images())
+        Architecture(model=own(tmp_path, (1, 4, 4), 3), steps=4).build_for(images())
 
 
 def test_a_bare_model_takes_event_frames_as_its_steps(tmp_path):
     wanted = Architecture(model=adapted.own(tmp_path, shape=(2, 4, 6)))
-    assert wanted.build(frames()).encoder == Frames(3)
+    assert wanted.build_for(frames()).encoder == Frames(3)
     with pytest.raises(ValueError, match=r"^steps: expected 3, .*frames of tiny events, got 4"):
-        Architecture(model=wanted.model, steps=4).build(frames())
+        Architecture(model=wanted.model, steps=4).build_for(frames())

@@ -134,10 +134,10 @@ def test_a_module_that_is_not_there_is_refused(place):
 
 
 @pytest.mark.parametrize("place", ["", ".relative", "a folder/mine"])
-def test_what_is_no_name_of_a_module_is_refused_as_the_caller_calls_it(place):
-    with pytest.raises(ArgumentError, match=rf"^network: expected {FORM}") as caught:
-        build_own(f"{place}:f", argument="network")
-    assert caught.value.argument == "network"
+def test_what_is_no_name_of_a_module_is_refused(place):
+    with pytest.raises(ArgumentError, match=rf"^model: expected {FORM}") as caught:
+        build_own(f"{place}:f")
+    assert caught.value.argument == "model"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from art_snn import GRADIENTS, LIF, Direct, Frames, SpikingNetwork, checkpoint
+from art_snn import GRADIENTS, LIF, Direct, Frames, SpikingNetwork
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import RateGradient
 from art_snn.gradients.base import simulation
@@ -142,16 +142,6 @@ def test_logits_are_those_of_the_plain_simulation_and_the_gradient_is_finite(bui
     assert grad.abs().max() > 0
 
 
-@every_rule
-@both
-def test_a_sample_has_the_same_gradient_alone_and_in_a_batch_or_is_declared_not_to(build, name):
-    net = lively(build, decay=fitting(name), gradient=name)
-    _, together = ascend(net, inputs())
-    alone = torch.cat([ascend(net, sample[None])[1] for sample in inputs()])
-    difference = relative(together, alone)
-    assert difference > 1e-3 if net.gradient.mixes_samples else difference < 1e-11
-
-
 @pytest.mark.parametrize("name", RATE_RULES)
 @both
 @pytest.mark.parametrize("frames", [False, True])
@@ -223,28 +213,6 @@ def test_with_a_silent_body_a_block_is_its_shortcut(build, index):
     assert (block.shortcut(given) is given) == (index not in (0, 3))
 
 
-@both
-def test_without_its_shortcuts_the_network_gives_something_else(build):
-    net = lively(build)
-    with torch.no_grad():
-        before = net(inputs())
-        for block in of(net, Residual):
-            block.forward = block.body.forward
-        assert not torch.equal(net(inputs()), before)
-
-
-def test_a_silent_block_of_resnet17_fires_by_the_current_of_its_shortcut():
-    net = lively(resnet17)
-    place = next(i for i, m in enumerate(net.layers) if isinstance(m, Residual))
-    block, neuron = net.layers[place], net.layers[place + 1]
-    silence(block)
-    (given, _), *_ = recorded(net, Residual)
-    with torch.no_grad():
-        spikes = neuron(block(given))
-        torch.testing.assert_close(spikes, neuron(block.shortcut(given)))
-    assert 0 < spikes.mean() < 1
-
-
 def test_the_sums_of_sew_resnet17_are_counts_and_grow_by_one_from_block_to_block():
     sums = [out for _, out in recorded(lively(sew_resnet17), Residual)]
     most = [int(out.max()) for out in sums]
@@ -260,16 +228,6 @@ def test_what_leaves_a_block_of_resnet17_is_binary():
 
 
 @both
-def test_no_neuron_stands_behind_the_pooling(build):
-    net = lively(build)
-    *_, last, pool, hidden, readout = net.layers
-    assert len(of(pool, nn.AvgPool2d)) == 1
-    assert [type(m) for m in hidden.module] == [nn.Flatten, nn.Linear, nn.BatchNorm1d]
-    assert [type(m) for m in readout.module] == [nn.Linear]
-    assert isinstance(last, LIF if build is resnet17 else Residual)
-
-
-@both
 def test_logits_are_affine_in_the_mean_of_the_pooled_spikes(build):
     net = lively(build)
     (pooled,) = [out for _, out in recorded(net, nn.AvgPool2d)]
@@ -282,31 +240,3 @@ def test_logits_are_affine_in_the_mean_of_the_pooled_spikes(build):
         hidden = (mean @ linear.weight.T - norm.running_mean) * scale + norm.bias
         expected = hidden @ readout.weight.T + readout.bias
         assert relative(net(inputs()), expected) < 1e-12
-
-
-@both
-def test_event_frames_differ_from_step_to_step(build):
-    net = lively(build, encoder=Frames())
-    x = inputs(frames=True)
-    _, grad = ascend(net, x)
-    assert grad.shape == x.shape
-    with torch.no_grad():
-        assert not torch.equal(net(x), net(x.flip(1)))
-
-
-def test_weights_of_the_one_do_not_pass_for_weights_of_the_other(tmp_path):
-    checkpoint.save(resnet17(**TINY | {"width": 1 / 8}), tmp_path / "network.safetensors")
-    with pytest.raises(checkpoint.CheckpointError, match=r"^path: expected weights .*shape"):
-        checkpoint.load(resnet17(**TINY), tmp_path / "network.safetensors")
-    with pytest.raises(checkpoint.CheckpointError, match=r"missing\).*Build the network with"):
-        checkpoint.load(sew_resnet17(**TINY | {"width": 1 / 8}), tmp_path / "network.safetensors")
-
-
-@both
-def test_reset_forgets_the_statistics_of_every_norm(build):
-    net = lively(build)
-    net.reset()
-    for norm in of(net, nn.BatchNorm1d | nn.BatchNorm2d):
-        assert (norm.weight == 1).all()
-        assert not norm.bias.any()
-        assert not norm.running_mean.any()

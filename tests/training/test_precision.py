@@ -12,18 +12,11 @@ from torch import nn
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.interop import adapt
-from art_snn.training import (
-    AdversarialTraining,
-    Recipe,
-    Validation,
-    adversarial,
-    loop as module,
-    train,
-)
+from art_snn.training import AdversarialTraining, Recipe, Validation, adversarial, train
 from tests.conftest import varied
 from tests.interop.stacks import INPUTS
 from tests.interop.test_equations import CASES
-from tests.training.runs import SETTINGS, Killed, assert_same_state
+from tests.training.runs import SETTINGS, assert_same_state
 
 MIXED = replace(SETTINGS, train_dtype="bfloat16")
 
@@ -129,25 +122,12 @@ def test_adapted_networks_are_trained_in_it_by_any_rule_and_verified_in_their_ow
 
 @pytest.mark.parametrize("native", [True, False])
 def test_auto_is_bfloat16_where_it_is_multiplied_natively(native, monkeypatch):
-    monkeypatch.setattr("art_snn.precision.multiplies_bfloat16", lambda device: native)
+    monkeypatch.setattr("art_snn.precision._multiplies_bfloat16", lambda device: native)
     data = images()
     auto, same = convolutional(), convolutional()
     train(auto, *data, replace(SETTINGS, train_dtype="auto"))
     train(same, *data, MIXED if native else SETTINGS)
     assert_same_state(auto, same)
-
-
-def test_the_precision_ends_with_the_pass_even_when_it_fails(monkeypatch):
-    def fails(*_: Any) -> Any:
-        raise Killed
-
-    net = convolutional()
-    monkeypatch.setattr(module.SpikingNetwork, "run", fails)
-    net.eval()
-    state = module.State(net, MIXED, *images(), None, None)
-    with pytest.raises(Killed):
-        module._step(state, *[torch.rand(2, 2, 6, 6)] * 2, torch.tensor([0, 1]))
-    assert not torch.is_autocast_enabled("cpu")
 
 
 @pytest.mark.parametrize("value", ["float16", torch.float16, "half", 16, True])

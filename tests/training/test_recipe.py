@@ -86,25 +86,6 @@ def test_cutout_is_one_square_hole_of_zeros_through_all_frames_and_channels(shap
     assert len(corners) > 40
 
 
-def test_a_crop_shifts_a_sample_by_at_most_the_padding_and_fills_with_zeros():
-    x = torch.zeros(400, 1, 16, 16)
-    x[..., 8, 8] = 1
-    cropped = seen(Recipe(**STILL | {"crop_padding": 2}), x)
-    places = {tuple((sample[0] == 1).nonzero()[0].tolist()) for sample in cropped}
-    assert places == {(i, j) for i in range(6, 11) for j in range(6, 11)}
-    assert cropped.sum() == 400
-    assert seen(Recipe(**STILL | {"crop_padding": 2}), x + 1).min() == 0
-
-
-def test_half_of_the_samples_are_mirrored_left_to_right_with_all_their_frames():
-    x = torch.arange(2 * 3 * 4.0).view(1, 2, 1, 3, 4).expand(1000, -1, -1, -1, -1)
-    flipped = seen(Recipe(**STILL | {"flip": True}), x)
-    mirrored = [torch.equal(sample, x[0].flip(-1)) for sample in flipped]
-    kept = [torch.equal(sample, x[0]) for sample in flipped]
-    assert all(a != b for a, b in zip(mirrored, kept, strict=True))
-    assert 430 < sum(mirrored) < 570
-
-
 def test_every_sample_has_a_draw_of_its_own_and_a_seed_repeats_them_all():
     x = torch.rand(1, 3, 32, 32).expand(16, -1, -1, -1)
     recipe = Recipe().fit_to((3, 32, 32))

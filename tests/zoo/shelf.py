@@ -44,7 +44,7 @@ def pictures(folder: Path, count: int = 24) -> Path:
 def training(folder: Path, source: Source, seed: int = 0) -> Path:
     """The folder of a training that left the weights as they were drawn."""
     data, recipe = source.load(), Recipe(epochs=1)
-    network = SMALL.build(data, seed).eval()
+    network = SMALL.build_for(data, seed).eval()
     notes: dict[str, Any] = {"data": data.name}
     notes["subject"] = asdict(SMALL) | {"epochs": 1, "seed": seed, "train_dtype": None}
     notes |= {"recipe": asdict(recipe), "adversary": ""}

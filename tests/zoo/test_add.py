@@ -24,7 +24,7 @@ def test_an_entry_says_what_the_network_is_and_is_made_again_byte_for_byte(tmp_p
     entry = added(tmp_path)
     before = files(tmp_path / "zoo")
     assert set(before) == {MANIFEST, "small-plain.safetensors", "samples-pictures.npz"}
-    assert entry.architecture.given == {**SMALL.on(data(tmp_path)).given}
+    assert entry.architecture.given == {**SMALL.fit_to(data(tmp_path)).given}
     assert (entry.input_shape, entry.classes, entry.recipe["epochs"]) == ((1, 4, 6), 3, 1)
     assert entry.clean == entry.clean_first == Share(right(tmp_path), 24)
     assert entry.bytes == len(before["small-plain.safetensors"])
@@ -42,14 +42,14 @@ def data(tmp_path):
 
 def right(tmp_path):
     samples = data(tmp_path)
-    return correct(SMALL.build(samples).eval(), samples.x_test, samples.y_test)
+    return correct(SMALL.build_for(samples).eval(), samples.x_test, samples.y_test)
 
 
 def evaluated(tmp_path, seed=0, plan="standard", samples=None):
     """An evaluation of the network with weights of that seed, on the first four test samples."""
     there = data(tmp_path)
     x, y = there.x_test[:4], there.y_test[:4]
-    network = SMALL.build(there, seed).eval()
+    network = SMALL.build_for(there, seed).eval()
     form = weights_digest(wrap(network, there.input_shape, there.classes, (0.0, 1.0), "cpu"))
     content = provenance(weights=form, data=samples or digest("samples", x, y)[:16])
     trials = (trial(plan, 8 / 255, (-2, 0, -1, -1)),)

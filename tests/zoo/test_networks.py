@@ -32,7 +32,7 @@ def test_a_network_has_its_weights_and_is_ready_to_classify(shelf, tmp_path):
     assert zoo.names() == [NAME]
     network, x = zoo.load(NAME), torch.rand(5, 1, 4, 6)
     assert not network.training
-    same = SMALL.build(Source(data=str(tmp_path / "pictures.npz")).load()).eval()
+    same = SMALL.build_for(Source(data=str(tmp_path / "pictures.npz")).load()).eval()
     with torch.no_grad():
         assert torch.equal(network(x), same(x))
     entry = zoo.entry(NAME)
@@ -119,7 +119,7 @@ def test_the_file_of_a_network_is_a_checkpoint_that_describes_itself(shelf, tmp_
     noted = checkpoint.notes(file)
     assert noted["subject"]["model"] == "cnn4"
     with_other = pictures(tmp_path)
-    network = SMALL.build(Source(data=str(with_other)).load(), seed=5)
+    network = SMALL.build_for(Source(data=str(with_other)).load(), seed=5)
     checkpoint.load(network, file)
     with torch.no_grad():
         x = torch.rand(3, 1, 4, 6)

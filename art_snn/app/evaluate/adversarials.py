@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from art_snn.app.evaluate.store import read_arrays
 from art_snn.app.report.evaluation import NAME, is_name, name_from
 from art_snn.app.report.verdict import describe_budget
 from art_snn.attacks import FLIPS, require_measure
@@ -16,7 +15,7 @@ from art_snn.attacks.outcome import Candidates
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.checks import ArgumentError, expand_path, require, shown
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.files import digest
+from art_snn.files import digest, read_arrays
 
 _OPTION = "adversarials"
 """The option that names the files, as complaints call it."""

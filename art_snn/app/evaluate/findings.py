@@ -66,7 +66,7 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     single = target.single_stage(eps)
     images = target.x.ndim == 4 or not issubclass(single.attack, SquareAttack)
     # An attack is examined where it takes a budget and the samples.
-    fits = target.measure != SHIFT and single.kind.bounded and images
+    fits = target.measure != SHIFT and single.bounded and images
     for plan in target.single_plans(eps) if fits else ():
         parts[plan.name] = partial(examine_single, *plan.stages)
     return parts
@@ -169,7 +169,7 @@ def _applied(target: Target, plan: Plan) -> dict[str, str]:
     """The remedies that the plan has applied to the network, by their ids, and what it did."""
     stages = target.select_stages(plan).stages
     rules = {stage.rule for stage in stages if stage.rule}
-    searches = [stage.attack.__name__ for stage in stages if not stage.kind.by_gradients]
+    searches = [stage.attack.__name__ for stage in stages if stage.searches]
     transfers = target.sources and any(stage.transfer for stage in stages)
     losses = {stage.options.get("loss_type") for stage in stages}
     work = {

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 import art_snn
 from art_snn.app.colours import titled
 from art_snn.app.evaluate.findings import trial_findings, without_applied
-from art_snn.app.evaluate.store import Store, read_arrays
+from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import block_name, examination_units, read_bounds
 from art_snn.app.machine import describe_machine, device_type
@@ -51,7 +51,7 @@ from art_snn.attacks import Outcome
 from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.encoders import describe_encoder
-from art_snn.files import corruption, digest, write_arrays, write_text
+from art_snn.files import corruption, digest, read_arrays, write_arrays, write_text
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
 from art_snn.seeding import seeded
@@ -215,7 +215,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     names = [block_name("certificates", rows) for rows in target.slices if target.smoothed]
     parts = [structured(store.read(name)["certificate"], Certificate) for name in names]
     stages = [stage for _, plan in target.plans for stage in plan.stages]
-    searches = {stage.id for stage in stages if not stage.kind.by_gradients}
+    searches = {stage.id for stage in stages if stage.searches}
     proven = [read_bounds(target, store, rows) for rows in target.slices]
     return Evaluation(
         name=_label(target),

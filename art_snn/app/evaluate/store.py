@@ -6,29 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from art_snn.checks import FILE, invalid, require, require_kind
-from art_snn.files import atomic_write, corruption, digest, read_json, write_arrays, write_json
+from art_snn.checks import require
+from art_snn.files import atomic_write, digest, read_arrays, read_json, write_arrays, write_json
 from art_snn.team import Team
 
 Content = dict[str, Any]
-
-
-def read_arrays(path: Path, argument: str, expected: str, remedy: str) -> dict[str, np.ndarray]:
-    """The arrays of a .npz file, by name.
-
-    :param argument: named in complaints, with what was expected and the remedy.
-    :raises FileNotFoundError: when it is not there.
-    :raises ValueError: when it is damaged or something else."""
-    require_kind(argument, path, FILE, expected)
-    spoilt = corruption(path)
-    require(spoilt is None, argument, expected, f"{path}, which {spoilt}", remedy)
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
-    except Exception as error:
-        # What is no such archive fails in any way its bytes happen to lead to.
-        got = f"{path}, which cannot be read ({type(error).__name__})"
-        raise invalid(argument, expected, got, remedy) from error
 
 
 class Store:

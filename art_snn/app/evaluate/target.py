@@ -11,7 +11,7 @@ import torch
 
 from art_snn.app.evaluate.adversarials import Submission, read_submission
 from art_snn.app.evaluate.settings import Evaluate
-from art_snn.app.network import Subject, resolve_network
+from art_snn.app.network import ResolvedNetwork, resolve_network
 from art_snn.app.report.evaluation import Bounds
 from art_snn.app.results import fingerprint
 from art_snn.attacks import (
@@ -48,7 +48,7 @@ class Target:
     :param submissions: adversarials that were made elsewhere."""
 
     settings: Evaluate
-    subject: Subject
+    subject: ResolvedNetwork
     data: Dataset
     classifier: PyTorchSpikingClassifier
     rules: Mapping[str, Gradient] = field(default_factory=lambda: _USUAL_RULES)

@@ -21,7 +21,7 @@ from art_snn.checks import (
     require,
     require_kind,
 )
-from art_snn.files import corruption, write_arrays
+from art_snn.files import read_arrays, write_arrays
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate, Robustness
 
@@ -181,8 +181,8 @@ class Evaluation:
         if self.bounds:
             bounded = sorted(bounds.eps for bounds in self.bounds)
             expect(bounded == [*self.budgets], f"bounds at {[*self.budgets]}", bounded)
-            masks = [(t.eps, _contradicted(t.outcome, self.certified(t.eps))) for t in self.trials]
-            broken = [eps for eps, mask in masks if mask.any()]
+            standing = [(t.eps, t.outcome.stage == Outcome.STANDING) for t in self.trials]
+            broken = [eps for eps, mask in standing if (self.certified(eps) & ~mask).any()]
             expect(not broken, "certified samples that nothing breaks", broken[:1])
 
     def certified(self, eps: float) -> NDArray[np.bool_]:
@@ -217,12 +217,6 @@ class Evaluation:
         return sorted(trials, key=lambda trial: trial.eps)
 
 
-def _contradicted(outcome: Outcome, certified: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Certified samples that an outcome contradicts: wrong without an attack, or broken (N,)."""
-    mask: NDArray[np.bool_] = certified & (outcome.stage != Outcome.STANDING)
-    return mask
-
-
 def is_name(text: str) -> bool:
     """True for a text that can be the name of an evaluation: short, in one line, not blank."""
     return text.isprintable() and text == text.strip() and 0 < len(text) <= LONGEST_NAME
@@ -252,15 +246,11 @@ class Examples:
 
     def __post_init__(self) -> None:
         sizes = {len(column) for column in (self.rows, self.x, self.adversarial, self.predicted)}
-        alike = len(sizes) == 1 and self.x.shape == self.adversarial.shape
-        expected = "as many samples and adversarials, alike in shape"
-        got = f"arrays of {sorted(sizes)} rows, {self.x.shape} and {self.adversarial.shape}"
-        remedy = "Give each sample its row, its adversarial and its prediction."
-        require(alike, "adversarial", expected, got, remedy)
-        whole = all(column.dtype.kind in "iu" for column in (self.rows, self.predicted))
-        got = f"{self.rows.dtype} and {self.predicted.dtype}"
-        remedy = "Give numbers of samples and of classes."
-        require(whole, "rows", "rows and predicted classes as whole numbers", got, remedy)
+        expect(len(sizes) == 1, "columns of as many samples each", sorted(sizes))
+        shapes = self.x.shape, self.adversarial.shape
+        expect(shapes[0] == shapes[1], "samples and adversarials alike in shape", shapes)
+        kinds = self.rows.dtype.kind, self.predicted.dtype.kind
+        expect({*kinds} <= {*"iu"}, "rows and predicted classes as whole numbers", kinds)
 
     def write(self, folder: Path) -> None:
         """Write them into the folder of the evaluation."""
@@ -271,24 +261,16 @@ class Examples:
         """Those of an evaluation's folder, None where there are none.
 
         :raises ValueError: when the file is damaged or holds something else."""
-        path = folder / EXAMPLES
+        path, expected = folder / EXAMPLES, "samples next to their adversarials"
         if not path.exists():
             return None
-        expected = "samples next to their adversarials"
         remedy = "Rerun the evaluation in the same folder; it resumes."
+        arrays = read_arrays(path, "examples", expected, remedy)
         try:
-            broken = corruption(path)
-            if broken:
-                raise invalid("examples", expected, f"{path}, which {broken}", remedy)
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
             trial, eps = str(arrays.pop("trial")), float(arrays.pop("eps"))
             return cls(trial, eps, **arrays)
-        except ArgumentError:
-            raise
-        except Exception as error:
-            # What is no such archive fails in any way its bytes happen to lead to.
-            got = f"{path}, which cannot be read ({type(error).__name__})"
+        except (KeyError, TypeError, ValueError) as error:
+            got = f"{path}, which holds other arrays ({error})"
             raise invalid("examples", expected, got, remedy) from error
 
 
@@ -316,9 +298,9 @@ class ReportItem:
             return cls(name, evaluation, None, "There are no examples next to the evaluation.")
         trials = {(trial.name, trial.eps) for trial in evaluation.trials}
         within = all(0 <= row < len(evaluation.samples) for row in examples.rows.tolist())
-        if within and (examples.trial, examples.eps) in trials:
-            return cls(name, evaluation, examples)
-        return cls(name, evaluation, None, "Left out: the examples are of another evaluation.")
+        if not within or (examples.trial, examples.eps) not in trials:
+            return cls(name, evaluation, None, "Left out: the examples are of another evaluation.")
+        return cls(name, evaluation, examples)
 
 
 def read_evaluation(file: str | Path, argument: str = "files") -> ReportItem:

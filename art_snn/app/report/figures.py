@@ -1,4 +1,4 @@
-"""The charts of a page: accuracy, sizes of changes, classes, stages, and pictures of samples."""
+"""The charts of a page: accuracy, sizes of changes, classes and stages, and pictures of samples."""
 
 import base64
 import io
@@ -13,6 +13,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
@@ -23,6 +24,7 @@ from art_snn.app.report.verdict import (
     CERTIFIED,
     NORMS,
     UNION,
+    UNITS,
     Verdict,
     capital,
     describe_budget,
@@ -34,31 +36,29 @@ from art_snn.app.report.verdict import (
 from art_snn.attacks import Outcome
 from art_snn.metrics import Share
 
-WIDTH = 3.6
+_WIDTH = 3.6
 """Inches of a chart that takes half of a wide page, or a phone."""
-SIZE = 9
-LETTERS = 13
+_SIZE = 9
+_LETTERS = 13
 """Characters of that size in an inch."""
-LEVELS = 255
-MARKERS, STYLES = "osD^vP", ("-", "--", ":", "-.")
+_LEVELS = 255
+_MARKERS, _STYLES = "osD^vP", ("-", "--", ":", "-.")
 _INK, _GRID = "#1b1f24", "#d3d7dc"
 """Text and axes, and the grid."""
-BAND = {"color": _INK, "alpha": 0.28, "lw": 7, "elinewidth": 2.5, "capsize": 0, "marker": ""}
+_BAND = {"color": _INK, "alpha": 0.28, "lw": 7, "elinewidth": 2.5, "capsize": 0, "marker": ""}
 """The union as a broad light band, on which the line of an attack that alone makes it is seen."""
-BELOW = {"ls": "--", "marker": "^", "lw": 1.4}
+_BELOW = {"ls": "--", "marker": "^", "lw": 1.4}
 """What is certified, which no attack goes below."""
-MOST_POINTS = 200
+_MOST_POINTS = 200
 """Of a line: more would make the page large and change nothing that can be seen."""
-MOST_BUDGETS = 3
-"""Budgets at which classes are drawn."""
-SHADE = 0.3
+_SHADE = 0.3
 """Of one bar. That of a budget lies upon that of the budget before and makes it darker."""
-MOST, ROOM = 12, 700_000
+_MOST, _ROOM = 12, 700_000
 """Samples that are shown, and characters that their pictures may take."""
-ON, OFF = (240, 160, 0), (86, 180, 233)
+_ON, _OFF = (240, 160, 0), (86, 180, 233)
 """Colours of brighter and darker events; white where a pixel has both."""
-MOST_FRAMES = 20
-GAP = 128
+_MOST_FRAMES = 20
+_GAP = 128
 """Grey of the line between two frames."""
 
 
@@ -99,9 +99,9 @@ def _axes(width: float, height: float, names: Sequence[str] = ()) -> tuple[Figur
     ax = figure.subplots()
     ax.grid(color=_GRID, lw=0.6)
     ax.set_axisbelow(True)
-    ax.tick_params(colors=_INK, labelsize=SIZE, length=3)
+    ax.tick_params(colors=_INK, labelsize=_SIZE, length=3)
     for label in (ax.xaxis.label, ax.yaxis.label):
-        label.set(color=_INK, fontsize=SIZE)
+        label.set(color=_INK, fontsize=_SIZE)
     for side, spine in ax.spines.items():
         spine.set(color=_INK, lw=0.8, visible=side in ("left", "bottom"))
     return figure, ax
@@ -109,13 +109,13 @@ def _axes(width: float, height: float, names: Sequence[str] = ()) -> tuple[Figur
 
 def _fold(name: str, width: float) -> str:
     """A name of the legend, folded to fit next to its line."""
-    return textwrap.fill(name, int(LETTERS * width) - 6)
+    return textwrap.fill(name, int(_LETTERS * width) - 6)
 
 
 def _add_legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> None:
     """The names of the lines or bars, below one another below the axes."""
     folded = [_fold(name, figure.get_figwidth()) for name in names]
-    how: dict[str, Any] = {"loc": "outside lower left", "frameon": False, "fontsize": SIZE}
+    how: dict[str, Any] = {"loc": "outside lower left", "frameon": False, "fontsize": _SIZE}
     how |= {"labelcolor": _INK, "borderaxespad": 0, "labelspacing": 0.25}
     for text in figure.legend(handles, folded, **how).get_texts():
         text.set_parse_math(False)
@@ -124,17 +124,16 @@ def _add_legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) ->
 def _style(place: int) -> dict[str, Any]:
     """Colour, style and marker of a line, which also differ in grey; the first is broader, so that
     it can be seen below another one."""
-    colour, marker = SERIES[place % len(SERIES)], MARKERS[place % len(MARKERS)]
-    style = STYLES[place // len(SERIES) % len(STYLES)]
+    colour, marker = SERIES[place % len(SERIES)], _MARKERS[place % len(_MARKERS)]
+    style = _STYLES[place // len(SERIES) % len(_STYLES)]
     return {"color": colour, "marker": marker, "ls": style, "lw": 1.4 if place else 3.0}
 
 
 def _budget_axis(norm: str, budgets: Sequence[float]) -> tuple[int, str]:
     """What budgets are multiplied by on an axis, and its label."""
     levels = norm == "inf" and all("/" in format_eps(norm, eps) for eps in budgets if eps)
-    kinds = {"0": "changed values", "shift": "spikes moved by steps"}
-    label = kinds.get(norm, f"eps in {NORMS.get(norm)}")
-    return (LEVELS, f"{label} [1/255]") if levels else (1, label)
+    label = f"eps in {NORMS[norm]}" if norm in NORMS else UNITS[norm]
+    return (_LEVELS, f"{label} [1/255]") if levels else (1, label)
 
 
 def _accuracy_label(results: Sequence[Verdict]) -> str:
@@ -144,50 +143,47 @@ def _accuracy_label(results: Sequence[Verdict]) -> str:
     return f"accuracy{', of attacks' if bound and proven else ''}{bound} [%]"
 
 
-def accuracy_figure(evaluation: Evaluation, width: float = WIDTH) -> Figure:
+def accuracy_figure(evaluation: Evaluation, width: float = _WIDTH) -> Figure:
     """Accuracy against the budget under each attack and their union, and what is certified, with
     95 % intervals."""
-    results = verdicts(evaluation)
-    curves: dict[str, dict[float, Share]] = {}
+    curves = {}
     for name in evaluation.names:
         trials = evaluation.of(name)
         curves[name] = {0.0: trials[0].robustness.clean_accuracy}
         curves[name] |= {trial.eps: trial.robustness.robust_accuracy for trial in trials}
-    union, certified = _verdict_curves(results)
-    curves[UNION] = union
-    if certified:
-        curves[CERTIFIED] = certified
-    return _plot_accuracy(curves, evaluation.norm, _accuracy_label(results), width)
+    results = verdicts(evaluation)
+    return _plot_accuracy(curves | _verdict_curves(results, UNION, CERTIFIED), results, width)
 
 
-def _verdict_curves(results: Sequence[Verdict]) -> tuple[dict[float, Share], dict[float, Share]]:
-    """Robust and certified accuracy over the budgets from 0; nothing certified without bounds."""
+def _verdict_curves(
+    results: Sequence[Verdict], name: str, certified: str
+) -> dict[str, dict[float, Share]]:
+    """Robust and, with bounds, certified accuracy over the budgets from 0, by these names."""
     clean = {0.0: results[0].outcome.clean_accuracy}
-    certified = {v.eps: v.certified for v in results if v.certified is not None}
-    return clean | {v.eps: v.outcome.robust_accuracy for v in results}, (
-        clean | certified if certified else {}
-    )
+    proven = {v.eps: v.certified for v in results if v.certified is not None}
+    curves = {name: clean | {v.eps: v.outcome.robust_accuracy for v in results}}
+    return curves | ({certified: clean | proven} if proven else {})
 
 
 def _plot_accuracy(
-    curves: Mapping[str, Mapping[float, Share]], norm: str, label: str, width: float
+    curves: Mapping[str, Mapping[float, Share]], results: Sequence[Verdict], width: float
 ) -> Figure:
     """One line per name over the budgets, that of the union as a band below the others, and that
     of what is certified dashed, in the colour of the line before it."""
     figure, ax = _axes(width, 2.5, list(curves))
-    scale, axis = _budget_axis(norm, [eps for curve in curves.values() for eps in curve])
+    scale, axis = _budget_axis(results[0].norm, [eps for curve in curves.values() for eps in curve])
     lines: list[Any] = []
     for place, (name, curve) in enumerate(curves.items()):
         values = 100 * np.array([share.value for share in curve.values()])
         low, high = 100 * np.array([share.interval for share in curve.values()]).T
         style = {"markersize": 4, "capsize": 2, "elinewidth": 0.8} | _style(place)
-        style |= BAND | {"zorder": 1.5} if name == UNION else {}
+        style |= _BAND | {"zorder": 1.5} if name == UNION else {}
         if name == CERTIFIED or name.endswith(f", {CERTIFIED}"):
-            style |= BELOW | {"color": lines[-1].lines[0].get_color()}
+            style |= _BELOW | {"color": lines[-1].lines[0].get_color()}
         reach = np.abs([values - low, high - values])
         x = scale * np.array(list(curve))
         lines.append(ax.errorbar(x, values, reach, label=name, **style))
-    ax.set(ylim=(0, 100), ylabel=label, xlabel=axis)
+    ax.set(ylim=(0, 100), ylabel=_accuracy_label(results), xlabel=axis)
     ax.set_xlim(left=0)
     _add_legend(figure, lines, list(curves))
     return figure
@@ -211,38 +207,38 @@ def draw_side_by_side(items: Sequence[ReportItem]) -> Drawing | None:
     """The verdicts of several evaluations in one chart; None where their norms differ."""
     if len({item.evaluation.norm for item in items}) > 1:
         return None
-    curves, words, results = {}, [], []
+    curves: dict[str, dict[float, Share]] = {}
+    words, results = [], []
     for number, item in enumerate(items, 1):
         mine, name = verdicts(item.evaluation), f"{number}: {item.evaluation.name}"
-        curves[name], certified = _verdict_curves(mine)
-        if certified:
-            curves[f"{name}, {CERTIFIED}"] = certified
+        curves |= _verdict_curves(mine, name, f"{name}, {CERTIFIED}")
         shares = [f"{v.share} {describe_budget(v.norm, v.eps)}" for v in mine]
         words.append(f"result {number} {join_words(shares)}")
         results += mine
     bounded = any(item.evaluation.bounds for item in items)
     proven = ", and what is certified" if bounded else ""
     title = f"Accuracy under all attacks of each result{proven}, with 95 % intervals"
-    norm = items[0].evaluation.norm
-    figure = _plot_accuracy(curves, norm, _accuracy_label(results), WIDTH)
+    figure = _plot_accuracy(curves, results, _WIDTH)
     return _chart(figure, title, "", f"{'; '.join(words)}.")
 
 
 def draw_sizes(evaluation: Evaluation) -> Drawing:
     """Attack success against the size of the smallest change of a sample, at any budget."""
     scale, axis = _budget_axis(evaluation.norm, evaluation.budgets)
-    figure, ax = _axes(WIDTH, 2.5, evaluation.names)
+    figure, ax = _axes(_WIDTH, 2.5, evaluation.names)
     end, medians = scale * evaluation.budgets[-1], []
     for place, name in enumerate(evaluation.names):
-        correct, sizes = smallest_changes(evaluation.of(name))
-        broken = scale * np.sort(sizes[np.isfinite(sizes)])
-        success = 100 * np.arange(len(broken) + 1) / max(correct, 1)
-        kept = np.unique(np.linspace(0, len(broken), MOST_POINTS).astype(int))
+        outcomes = [trial.outcome for trial in evaluation.of(name)]
+        sizes = [np.where(one.robustness.flipped, one.distance, np.inf) for one in outcomes]
+        smallest = np.min(sizes, axis=0)[outcomes[0].robustness.correct]
+        broken = scale * np.sort(smallest[np.isfinite(smallest)])
+        success = 100 * np.arange(len(broken) + 1) / max(len(smallest), 1)
+        kept = np.unique(np.linspace(0, len(broken), _MOST_POINTS).astype(int))
         x, y = np.append(0, broken)[kept], success[kept]
         style = _style(place) | {"marker": "", "drawstyle": "steps-post"}
         ax.plot(np.append(x, end), np.append(y, y[-1]), label=name, **style)
         if len(broken):
-            unit = f"/{LEVELS}" if scale == LEVELS else ""
+            unit = f"/{_LEVELS}" if scale == _LEVELS else ""
             medians.append(f"{name} {np.median(broken):.3g}{unit}")
     _add_legend(figure, list(ax.lines), evaluation.names)
     for eps in evaluation.budgets:
@@ -256,39 +252,26 @@ def draw_sizes(evaluation: Evaluation) -> Drawing:
     return _chart(figure, title, words)
 
 
-def smallest_changes(trials: Sequence[Trial]) -> tuple[int, np.ndarray]:
-    """How many samples are correct, and the smallest change that broke each (n,); inf for none.
-
-    :param trials: of one attack at several budgets."""
-    outcomes = [trial.outcome for trial in trials]
-    sizes = [np.where(one.robustness.flipped, one.distance, np.inf) for one in outcomes]
-    correct = outcomes[0].robustness.correct
-    return int(correct.sum()), np.min(sizes, axis=0)[correct]
-
-
 def draw_classes(evaluation: Evaluation) -> Drawing:
-    """Accuracy by class without an attack and under all of them, at most at three budgets."""
-    results, counts = verdicts(evaluation), class_counts(evaluation)
-    spread = np.linspace(0, len(results) - 1, MOST_BUDGETS).round().astype(int)
-    places = np.unique(spread).tolist()
-    names = ["without an attack"]
-    names += [describe_budgets(evaluation.norm, results[place].eps) for place in places]
-    table = np.array(list(counts.values()))[:, [0, 1, *(place + 2 for place in places)]]
-    figure, ax = _axes(WIDTH, 2.5, names)
-    how: dict[str, Any] = {"color": SERIES[0], "width": 0.8, "lw": 0}
-    for column in (100 * table[:, 1:] / table[:, :1]).T:
-        ax.bar(list(counts), column, alpha=SHADE, **how)
-    shades = [1 - (1 - SHADE) ** (1 + place) for place in range(len(names))]
-    _add_legend(figure, [ax.bar([0], [0], alpha=shade, **how) for shade in shades], names)
-    ax.set(ylim=(0, 100), xlabel="class", ylabel=_accuracy_label(results))
+    """Accuracy by class without an attack and under all of them at each budget."""
+    budgets = [describe_budgets(evaluation.norm, eps) for eps in evaluation.budgets]
+    names, counts = ["without an attack", *budgets], class_counts(evaluation)
+    columns = np.array(list(counts.values()))
+    figure, ax = _axes(_WIDTH, 2.5, names)
+    how: dict[str, Any] = {"color": SERIES[0], "width": 0.8, "lw": 0, "alpha": _SHADE}
+    for column in (100 * columns[:, 1:] / columns[:, :1]).T:
+        ax.bar(list(counts), column, **how)
+    shades = [1 - (1 - _SHADE) ** (1 + place) for place in range(len(names))]
+    handles = [Rectangle((0, 0), 1, 1, color=SERIES[0], lw=0, alpha=shade) for shade in shades]
+    _add_legend(figure, handles, names)
+    ax.set(ylim=(0, 100), xlabel="class", ylabel=_accuracy_label(verdicts(evaluation)))
     ax.xaxis.set_major_locator(MaxNLocator(10, integer=True))
     ax.grid(visible=False, axis="x")
-    rows = [
-        f"class {number} {join_words([*map(str, correct)])} of {total}"
-        for number, (total, *correct) in zip(counts, table.tolist(), strict=True)
+    numbers = [
+        f"class {n} {join_words([*map(str, row[1:])])} of {row[0]}" for n, row in counts.items()
     ]
-    title, numbers = "Accuracy of each class under all attacks", "; ".join(rows)
-    return _chart(figure, title, "", f"Correct samples {join_words(names)}: {numbers}.")
+    words = f"Correct samples {join_words(names)}: {'; '.join(numbers)}."
+    return _chart(figure, "Accuracy of each class under all attacks", "", words)
 
 
 def draw_stages(evaluation: Evaluation) -> list[Drawing]:
@@ -299,7 +282,13 @@ def draw_stages(evaluation: Evaluation) -> list[Drawing]:
 
 
 def _draw_plan(trials: Sequence[Trial], norm: str) -> Drawing:
-    counts = stage_counts(trials)
+    counts: dict[str, list[int]] = {}
+    seen: Counter[str] = Counter()
+    ids = {one.id: one.label for trial in trials for one in trial.outcome.stages}
+    for one, label in ids.items():
+        seen[label] += 1
+        name = label if seen[label] == 1 else f"{label} ({seen[label]})"
+        counts[name] = [trial.outcome.broken_by.get(one, 0) for trial in trials]
     shown = {name: row for name, row in counts.items() if any(row)}
     names = []
     for trial in trials:
@@ -314,20 +303,20 @@ def _draw_plan(trials: Sequence[Trial], norm: str) -> Drawing:
     title = f"Samples that each stage of {trials[0].name} broke and earlier stages had not"
     if not shown:
         return Drawing(title, words, ())
-    labels = [textwrap.fill(name, int(LETTERS * WIDTH)) for name in shown]
+    labels = [textwrap.fill(name, int(_LETTERS * _WIDTH)) for name in shown]
     bar = 0.16
     heights = np.array([0.24 + 0.17 * label.count("\n") + bar * len(trials) for label in labels])
     tops = heights.cumsum() - heights
-    figure, ax = _axes(WIDTH, 0.6 + float(heights.sum()), names)
+    figure, ax = _axes(_WIDTH, 0.6 + float(heights.sum()), names)
     handles = []
     for place in range(len(trials)):
         values = [row[place] for row in shown.values()]
         y = tops + heights - bar * (len(trials) - place - 0.25)
         handles.append(ax.barh(y, values, height=0.85 * bar, color=SERIES[place % len(SERIES)]))
         for height, value in zip(y, values, strict=True):
-            ax.text(value, height, f" {value}", color=_INK, fontsize=SIZE - 2, va="center")
+            ax.text(value, height, f" {value}", color=_INK, fontsize=_SIZE - 2, va="center")
     for top, label in zip(tops, labels, strict=True):
-        text = ax.text(0, top + 0.06, label, color=_INK, fontsize=SIZE, va="top")
+        text = ax.text(0, top + 0.06, label, color=_INK, fontsize=_SIZE, va="top")
         text.set(in_layout=False, parse_math=False)
     ax.set(yticks=[], ylim=(float(heights.sum()) + 0.05, 0), xlabel="samples broken")
     ax.set_xlim(0, 1.08 * max(map(max, shown.values())))
@@ -337,20 +326,6 @@ def _draw_plan(trials: Sequence[Trial], norm: str) -> Drawing:
     _add_legend(figure, handles, names)
     numbers = [f"{name} {join_words([*map(str, row)])}" for name, row in shown.items()]
     return _chart(figure, title, words, f"{words} By stage: {'; '.join(numbers)}.")
-
-
-def stage_counts(trials: Sequence[Trial]) -> dict[str, list[int]]:
-    """How many samples each stage of a plan broke in each trial, by the short name of the stage.
-
-    :param trials: of one plan at several budgets. Stages of the same short name are numbered."""
-    counts: dict[str, list[int]] = {}
-    names: Counter[str] = Counter()
-    labels = {one.id: one.label for trial in trials for one in trial.outcome.stages}
-    for stage, name in labels.items():
-        names[name] += 1
-        name = name if names[name] == 1 else f"{name} ({names[name]})"
-        counts[name] = [trial.outcome.broken_by.get(stage, 0) for trial in trials]
-    return counts
 
 
 def draw_examples(evaluation: Evaluation, examples: Examples) -> tuple[str, list[Drawing]]:
@@ -366,8 +341,8 @@ def draw_examples(evaluation: Evaluation, examples: Examples) -> tuple[str, list
         return f"{start}They hold values that are not finite, and are not drawn.", []
     low, high = float(min(a.min() for a in both)), float(max(a.max() for a in both))
     drawings: list[Drawing] = []
-    room = ROOM
-    for place in range(min(MOST, len(examples.x))):
+    room = _ROOM
+    for place in range(min(_MOST, len(examples.x))):
         drawing = _draw_example(evaluation, examples, place, low, high)
         room -= sum(len(source) for source, _ in drawing.pictures)
         if drawings and room < 0:
@@ -379,7 +354,7 @@ def draw_examples(evaluation: Evaluation, examples: Examples) -> tuple[str, list
     several = ", the mean of the channels" if shape[-3] > 1 else ""
     words += f"Differences: red is more, blue is less{several}, each on its own scale."
     if len(shape) == 4:
-        frames = min(MOST_FRAMES, shape[0])
+        frames = min(_MOST_FRAMES, shape[0])
         words += f" Frames 1 to {frames} of {shape[0]}, side by side in time."
     if len(drawings) < len(examples.rows):
         words += f" The first {len(drawings)} of {len(examples.rows)} examples are shown."
@@ -397,17 +372,17 @@ def _draw_example(
     start = f"Sample {row}, of class {label}"
     words = f"{start}, {taken}; {moved} of {change.size} values changed, at most by {largest}."
     original, changed = (
-        draw_sample(np.clip((a - low) / ((high - low) or 1), 0, 1)) for a in (x, adversarial)
+        _draw_sample(np.clip((a - low) / ((high - low) or 1), 0, 1)) for a in (x, adversarial)
     )
     pictures = (
         (original, f"{start}, original"),
         (changed, f"{start}, adversarial, {taken}"),
-        (draw_difference(change), f"{start}, difference: largest change {largest}"),
+        (_draw_difference(change), f"{start}, difference: largest change {largest}"),
     )
     return Drawing("", words, pictures)
 
 
-def draw_sample(values: np.ndarray) -> str:
+def _draw_sample(values: np.ndarray) -> str:
     """A sample (C, H, W) or (T, C, H, W) in [0, 1] as a data URI; frames are side by side."""
 
     def coloured(frame: np.ndarray) -> np.ndarray:
@@ -416,13 +391,13 @@ def draw_sample(values: np.ndarray) -> str:
         if len(frame) == 3:
             return frame.transpose(1, 2, 0)
         both: np.ndarray = frame.min(0)[..., None]
-        one = np.clip(np.tensordot(frame, np.array([OFF, ON]) / 255, (0, 0)), 0, 1)
+        one = np.clip(np.tensordot(frame, np.array([_OFF, _ON]) / 255, (0, 0)), 0, 1)
         return np.asarray(one * (1 - both) + both)
 
     return _strip([coloured(frame) for frame in _frames(values)])
 
 
-def draw_difference(values: np.ndarray) -> str:
+def _draw_difference(values: np.ndarray) -> str:
     """A signed change as a data URI: blue where less, red where more, on its own scale."""
     frames = [frame.mean(0) for frame in _frames(values)]
     scale = max(float(np.abs(frame).max()) for frame in frames) or 1.0
@@ -430,12 +405,12 @@ def draw_difference(values: np.ndarray) -> str:
 
 
 def _frames(values: np.ndarray) -> list[np.ndarray]:
-    return list(values[:MOST_FRAMES]) if values.ndim == 4 else [values]
+    return list(values[:_MOST_FRAMES]) if values.ndim == 4 else [values]
 
 
 def _strip(frames: list[np.ndarray]) -> str:
     """Frames (H, W, 3) in [0, 1] as one picture, a grey line between any two."""
-    line = np.full((len(frames[0]), 1, 3), GAP / 255)
+    line = np.full((len(frames[0]), 1, 3), _GAP / 255)
     strip = np.concatenate([part for frame in frames for part in (frame, line)][:-1], axis=1)
     stream = io.BytesIO()
     Image.fromarray((255 * strip).round().astype(np.uint8)).save(stream, "PNG", optimize=True)

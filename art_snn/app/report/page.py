@@ -2,10 +2,8 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
@@ -26,7 +24,6 @@ from art_snn.app.report.verdict import (
     UNION,
     capital,
     count_words,
-    describe_doubts,
     describe_verdict,
     make_cards,
     spell,
@@ -34,11 +31,7 @@ from art_snn.app.report.verdict import (
 )
 
 PAGE = "report.html"
-MOST_SAMPLES, MOST_DIFFERING = 1000, 500
-"""Rows of the longest tables; of more samples the rest is in the JSON."""
-UNKNOWN = "/OWNER/"
-"""Stands in an address that nobody has filled in yet."""
-SHARE = re.compile("((?:\u2264 )?[\\d.]+\u00a0%\u00a0)(\\[[^]]+\\])")
+_SHARE = re.compile("((?:\u2264 )?[\\d.]+\u00a0%\u00a0)(\\[[^]]+\\])")
 
 
 def render_page(items: Sequence[ReportItem]) -> str:
@@ -62,26 +55,27 @@ def _view(item: ReportItem, label: str, number: int) -> Mapping[str, Any]:
     """All that the page shows of one evaluation."""
     evaluation = item.evaluation
     results, (decisive, others) = verdicts(evaluation), make_cards(evaluation)
-    examples: list[Drawing] = []
-    legend = item.objection
+    certificate, drawings = evaluation.certificate, (item.objection, list[Drawing]())
     if item.examples is not None:
-        legend, examples = draw_examples(evaluation, item.examples)
+        drawings = draw_examples(evaluation, item.examples)
     return {
         "id": f"r{number}",
         "label": label,
         "item": item,
         "evaluation": evaluation,
         "total": len(evaluation.samples),
-        "verdict": describe_verdict(evaluation, results[-1]),
+        "tables": tables.evaluation_tables(evaluation),
+        "verdict": describe_verdict(results[-1]),
         "open": bool(decisive) or any(verdict.open for verdict in results),
         "cards": decisive,
-        "doubt": describe_doubts(evaluation, decisive),
         "others": others,
+        "remarks": tables.remarks(evaluation),
+        "certified": certificate and tables.describe_certificate(certificate),
         "charts": [draw_accuracy(evaluation), draw_sizes(evaluation)],
         "class_chart": draw_classes(evaluation),
         "stages": draw_stages(evaluation),
-        "legend": legend,
-        "examples": examples,
+        "legend": drawings[0],
+        "examples": drawings[1],
         "strips": item.examples is not None and item.examples.x.ndim == 5,
     }
 
@@ -97,10 +91,7 @@ def render_template(name: str, **content: object) -> str:
     environment.globals |= {
         "style": Markup((here / "report.css").read_text(encoding="utf-8")),
         "summing": (UNION, CERTIFIED),
-        "tables": tables,
-        "most": (MOST_SAMPLES, MOST_DIFFERING),
-        "address": documentation(),
-        "page_address": page_address,
+        "most": tables.MOST_SAMPLES,
     }
     return environment.get_template(name).render(**content)
 
@@ -115,23 +106,4 @@ def _unbroken(text: str) -> str:
 def _cell(text: str) -> Markup:
     """The content of a cell: intervals are set apart, and long names may break at a bracket."""
     markup = re.sub(r"\(\b", "(<wbr>", str(escape(_unbroken(text))))
-    return Markup(re.sub(SHARE, r'<span class="share">\1<small>\2</small></span>', markup))
-
-
-def documentation() -> str:
-    """The address of the documentation, as the installed package states it; "" where unknown."""
-    try:
-        addresses = metadata("art-snn").get_all("Project-URL") or []
-    except PackageNotFoundError:
-        return ""
-    pairs = dict(address.split(", ", 1) for address in addresses)
-    address: str = pairs.get("Documentation", "")
-    return "" if UNKNOWN in address else address
-
-
-def page_address(page: str) -> str:
-    """The address of another page: of a .md file next to a .md file, or else of an .html file."""
-    address = documentation()
-    ending = "md" if address.endswith(".md") else "html"
-    folder = address if address.endswith((".md", ".html", "/")) else f"{address}/"
-    return urljoin(folder, f"{page}.{ending}")
+    return Markup(re.sub(_SHARE, r'<span class="share">\1<small>\2</small></span>', markup))

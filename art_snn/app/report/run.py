@@ -24,10 +24,10 @@ from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.files import digest, write_text
 from art_snn.seeding import seeded
 
-FAILED = 3
+_FAILED = 3
 """Exit status where a check failed."""
 
-Check = tuple[str, bool, str]
+_Check = tuple[str, bool, str]
 """Its name, True if it passed, and what was compared."""
 
 
@@ -41,7 +41,7 @@ class ReportResult:
 
     text: str
     files: tuple[str, ...] = ()
-    failed: tuple[Check, ...] = ()
+    failed: tuple[_Check, ...] = ()
 
     def render(self) -> str:
         """Sentences and tables for the terminal."""
@@ -49,7 +49,7 @@ class ReportResult:
 
     def status(self) -> int:
         """3 where a check failed, 0 otherwise."""
-        return FAILED if self.failed else 0
+        return _FAILED if self.failed else 0
 
     def failure(self) -> str:
         """The checks that failed, a line each; "" where all passed."""
@@ -63,7 +63,7 @@ def run(settings: Report) -> ReportResult:
         evaluations of a table contradict each other, or when network and data do not fit.
     :raises WriteFailed: when a file cannot be written."""
     if settings.verify:
-        return verify(settings)
+        return _verify_record(settings)
     output, form = settings.output, settings.format
     assert output is not None
     assert form is not None
@@ -74,11 +74,11 @@ def run(settings: Report) -> ReportResult:
         write_text(output.with_suffix(".md"), table)
         return ReportResult(render_board(board), (output.with_suffix(".md").name,))
     items = [read_evaluation(file) for file in settings.files]
-    write_text(output, render_report(items, form))
+    write_text(output, _render_report(items, form))
     return ReportResult(render_narrow(_parts(items)))
 
 
-def render_report(items: Sequence[ReportItem], form: str) -> str:
+def _render_report(items: Sequence[ReportItem], form: str) -> str:
     """The content of the file, by its format: html, md or tex."""
     if form == "html":
         return render_page(items)
@@ -95,7 +95,7 @@ def _parts(items: Sequence[ReportItem]) -> list[Part]:
     return parts + [part for item in items for part in evaluation_parts(item.evaluation)]
 
 
-def verify(settings: Report) -> ReportResult:
+def _verify_record(settings: Report) -> ReportResult:
     """Repeat what an evaluation says of its first samples; nothing is attacked.
 
     The network is that of the settings, or else the one of that name in the zoo; the data are those
@@ -127,7 +127,7 @@ def verify(settings: Report) -> ReportResult:
 
 def _check_subject(
     evaluation: Evaluation, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
-) -> Iterator[Check]:
+) -> Iterator[_Check]:
     """Weights, and the first samples (N, ...) with their classes without an attack, against those
     of the evaluation."""
     source, count = evaluation.provenance, min(EXCERPT_COUNT, len(x))
@@ -158,7 +158,7 @@ def _check_excerpt(
     x: np.ndarray,
     y: np.ndarray,
     folder: Path,
-) -> Iterator[Check]:
+) -> Iterator[_Check]:
     """The adversarials of the first samples in the folder: broken where the evaluation says it, in
     the range and the ball, and misclassified, by a random network mostly."""
     try:
@@ -197,7 +197,7 @@ def _check_ball(
     x: np.ndarray,
     adversarial: np.ndarray,
     broken: np.ndarray,
-) -> Check:
+) -> _Check:
     """Adversarials (B, N, ...) of the samples, by budget, in the range of samples and the ball."""
     outside, farthest = 0, 0.0
     for eps, points, which in zip(evaluation.budgets, adversarial, broken, strict=True):

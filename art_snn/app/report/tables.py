@@ -7,15 +7,14 @@ from datetime import datetime, timezone
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import NDArray
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
 from art_snn.app.report.evaluation import Evaluation, ReportItem, Trial
 from art_snn.app.report.verdict import (
     CERTIFIED,
     EXACT,
-    NORMS,
     UNION,
+    UNITS,
     count_words,
     describe_budget,
     describe_budgets,
@@ -30,7 +29,7 @@ from art_snn.app.report.verdict import (
 from art_snn.app.tables import Command, Notes, Part, Table
 from art_snn.attacks import Outcome
 from art_snn.metrics import (
-    SIGNIFICANT,
+    Certificate,
     Robustness,
     Share,
     describe_difference,
@@ -39,22 +38,23 @@ from art_snn.metrics import (
 )
 from art_snn.progress import duration
 
-RADII = 4
+MOST_SAMPLES = 1000
+"""Rows of the table of samples; the others are in the JSON."""
+_RADII = 4
 """Radii at which the certified accuracy is given."""
-LONGEST = 12
+_LONGEST = 12
 """Characters of a name for which a column in LaTeX has room; the caption explains longer ones."""
-NONE = "--"
-UNITS = NORMS | {"0": "changed values", "shift": "time steps that a spike moves"}
+_NONE = "--"
 
-Comparison = tuple[str, Table | None, list[tuple[str, Table]]]
-"""Two evaluations in a sentence, their counts by budget, and the samples that differ at each."""
+Comparison = tuple[str, Table | None]
+"""Two evaluations in a sentence, and their counts by budget."""
 
 
 def evaluation_parts(evaluation: Evaluation) -> list[Part]:
     """The verdict in words and by budget, what casts doubt on it, and a row per attack."""
-    results, samples = verdicts(evaluation), count_words(len(evaluation.samples), "sample")
+    samples = count_words(len(evaluation.samples), "sample")
     parts: list[Part] = [(evaluation.name, evaluation.title, samples)]
-    parts += [describe_verdict(evaluation, results[-1]), verdict_table(evaluation)]
+    parts += [describe_verdict(verdicts(evaluation)[-1]), _verdict_table(evaluation)]
     decisive, others = make_cards(evaluation)
     cards = [(card.severity.capitalize(), card) for card in decisive]
     cards += [("Does not change the verdict", card) for card in others]
@@ -64,13 +64,31 @@ def evaluation_parts(evaluation: Evaluation) -> list[Part]:
     ]
     notes += remarks(evaluation)
     parts += [Notes(notes)] if notes else []
-    parts.append(attack_table(evaluation))
+    parts.append(_attack_table(evaluation))
     if evaluation.certificate is not None:
-        parts += [describe_certificate(evaluation), certificate_table(evaluation)]
+        certificate = evaluation.certificate
+        parts += [describe_certificate(certificate), _certificate_table(certificate)]
     return [*parts, "Reproduce:", Command(evaluation.provenance.command)]
 
 
-def verdict_table(evaluation: Evaluation) -> Table:
+def evaluation_tables(evaluation: Evaluation) -> dict[str, Table]:
+    """The tables of a page, by their names: verdicts, attacks, stages, classes, samples, settings,
+    digests and, where there is a certificate, certificate."""
+    tables = {
+        "verdicts": _verdict_table(evaluation),
+        "attacks": _attack_table(evaluation),
+        "stages": _stage_table(evaluation),
+        "classes": _class_table(evaluation),
+        "samples": _sample_table(evaluation),
+        "settings": _setting_table(evaluation),
+        "digests": _digest_table(evaluation),
+    }
+    if evaluation.certificate is not None:
+        tables["certificate"] = _certificate_table(evaluation.certificate)
+    return tables
+
+
+def _verdict_table(evaluation: Evaluation) -> Table:
     """A row per budget; with bounds also what they certify."""
     titles = ["eps", "clean accuracy", "robust accuracy", "findings"]
     if evaluation.bounds:
@@ -83,7 +101,7 @@ def verdict_table(evaluation: Evaluation) -> Table:
     return Table(titles, rows)
 
 
-def attack_table(evaluation: Evaluation) -> Table:
+def _attack_table(evaluation: Evaluation) -> Table:
     """A row per budget and attack, one for the union of all attacks up to that budget, and one for
     what bounds certify.
 
@@ -99,7 +117,7 @@ def attack_table(evaluation: Evaluation) -> Table:
             robust, reference = trial.robustness, trials.get(first, trial)
             p = "" if reference is trial else describe_difference(robust, reference.robustness)
             row = [trial.name, eps, str(robust.clean_accuracy), str(robust.attack_success)]
-            row += [describe_trial(evaluation, trial, verdict), f"{trial.outcome.queries:.0f}", p]
+            row += [describe_trial(trial, verdict), f"{trial.outcome.queries:.0f}", p]
             rows.append(row[: len(titles)])
         if len(trials) > 1 or len(evaluation.budgets) > 1:
             row = [UNION, eps, clean, str(verdict.outcome.attack_success), verdict.share, "", ""]
@@ -110,7 +128,7 @@ def attack_table(evaluation: Evaluation) -> Table:
     return Table(titles, rows, wide=(2, 3, 5, 6))
 
 
-def stage_table(evaluation: Evaluation) -> Table:
+def _stage_table(evaluation: Evaluation) -> Table:
     """How many samples each stage broke that those before it had not."""
     rows = []
     for trial in evaluation.trials:
@@ -124,40 +142,22 @@ def class_counts(evaluation: Evaluation) -> dict[int, list[int]]:
     """Of each class, sorted: all samples, the correct ones, and the robust ones at each budget."""
     labels, results = np.array(evaluation.labels), verdicts(evaluation)
     columns = [np.ones(len(labels), dtype=bool), results[0].outcome.correct]
-    columns += [one.outcome.correct & one.outcome.robust for one in results]
-    classes, places = np.unique(labels, return_inverse=True)
-    counts = [np.bincount(places[column], minlength=len(classes)) for column in columns]
-    return dict(zip(classes.tolist(), np.transpose(counts).tolist(), strict=True))
+    columns += [verdict.standing for verdict in results]
+    return {
+        int(number): [int(column[labels == number].sum()) for column in columns]
+        for number in np.unique(labels)
+    }
 
 
-def class_table(evaluation: Evaluation) -> Table:
+def _class_table(evaluation: Evaluation) -> Table:
     """How many samples of each class are correct without an attack and at each budget."""
     budgets = [describe_budgets(evaluation.norm, eps) for eps in evaluation.budgets]
     rows = [[str(n), *map(str, counts)] for n, counts in class_counts(evaluation).items()]
     return Table(("class", "samples", "without an attack", *budgets), rows)
 
 
-def difference_tables(evaluation: Evaluation) -> tuple[Table, Table]:
-    """McNemar's test between any two attacks at the same budget: those that differ, and the rest.
-
-    Two attacks differ where the p-value is below 0.05."""
-    titles = ["attack", "other attack", "eps", "broken by the first alone", "by the other alone"]
-    titles.append("McNemar's test")
-    differ: list[tuple[str, ...]] = []
-    alike: list[tuple[str, ...]] = []
-    for eps in evaluation.budgets:
-        for one, other in combinations(evaluation.at(eps).values(), 2):
-            more, fewer, p = paired_difference(one.robustness, other.robustness)
-            counts = format_eps(evaluation.norm, eps), str(more), str(fewer), format_p(p)
-            (differ if p < SIGNIFICANT else alike).append((one.name, other.name, *counts))
-    return Table(titles, differ, words=2), Table(titles, alike, words=2)
-
-
-def describe_certificate(evaluation: Evaluation) -> str:
-    """What is certified by random draws, in a sentence; "" without a certificate."""
-    certificate = evaluation.certificate
-    if certificate is None:
-        return ""
+def describe_certificate(certificate: Certificate) -> str:
+    """What is certified by random draws, in a sentence."""
     return (
         f"Certified with {certificate.draws} draws of each sample and a confidence of "
         f"{100 * (1 - certificate.alpha):g} % each: the class that most draws give. No class for "
@@ -166,13 +166,11 @@ def describe_certificate(evaluation: Evaluation) -> str:
     )
 
 
-def certificate_table(evaluation: Evaluation) -> Table:
-    """Certified accuracy at l1 radii from 0, below the largest; no rows without a certificate."""
-    rows, certificate = [], evaluation.certificate
-    if certificate is not None:
-        largest = float(certificate.radius.max())
-        radii = dict.fromkeys(largest * part / RADII for part in range(RADII))
-        rows = [(f"{radius:.3g}", str(certificate.certified_accuracy(radius))) for radius in radii]
+def _certificate_table(certificate: Certificate) -> Table:
+    """Certified accuracy at l1 radii from 0, below the largest."""
+    largest = float(certificate.radius.max())
+    radii = dict.fromkeys(largest * part / _RADII for part in range(_RADII))
+    rows = [(f"{radius:.3g}", str(certificate.certified_accuracy(radius))) for radius in radii]
     return Table(("l1 radius", "certified accuracy"), rows)
 
 
@@ -213,11 +211,11 @@ def _skipped(trial: Trial) -> list[str]:
             label = one.instead_of or one.label
             lines.append(f"{start} The first is {label}: {one.reason.rstrip('.')}.")
     others = [one for one in outcome.skipped if one.status == "skipped"]
-    told = dict.fromkeys(f"{one.label}: {one.reason.rstrip('.')}." for one in others)
-    return lines + [f"{trial.name} skipped {line}" for line in told]
+    reasons = dict.fromkeys(f"{one.label}: {one.reason.rstrip('.')}." for one in others)
+    return lines + [f"{trial.name} skipped {line}" for line in reasons]
 
 
-def sample_results(evaluation: Evaluation, eps: float) -> list[str]:
+def _sample_results(evaluation: Evaluation, eps: float) -> list[str]:
     """The result of each sample under all attacks up to a budget, 0 for none, in words."""
     trials = [t for e in evaluation.budgets if e <= eps for t in evaluation.at(e).values()]
     first = next(iter(evaluation.at(evaluation.budgets[0]).values())).outcome
@@ -244,18 +242,18 @@ def sample_results(evaluation: Evaluation, eps: float) -> list[str]:
     return words
 
 
-def sample_table(evaluation: Evaluation, most: int) -> Table:
+def _sample_table(evaluation: Evaluation) -> Table:
     """The results of the first samples, a column per budget."""
     titles = ["sample", "label", "predicted"]
     titles += [f"at {format_eps(evaluation.norm, eps)}" for eps in evaluation.budgets]
     predicted = ["none" if guess < 0 else str(guess) for guess in evaluation.clean]
     columns = [map(str, evaluation.labels), predicted]
-    columns += [sample_results(evaluation, eps) for eps in evaluation.budgets]
-    rows = [(str(i), *row) for i, row in enumerate(zip(*columns, strict=True)) if i < most]
+    columns += [_sample_results(evaluation, eps) for eps in evaluation.budgets]
+    rows = [(str(i), *row) for i, row in enumerate(zip(*columns, strict=True)) if i < MOST_SAMPLES]
     return Table(titles, rows, words=len(titles))
 
 
-def setting_table(evaluation: Evaluation) -> Table:
+def _setting_table(evaluation: Evaluation) -> Table:
     """When, where and how it was measured."""
     source = evaluation.provenance
     when = datetime.fromisoformat(evaluation.date).astimezone(timezone.utc)
@@ -270,7 +268,7 @@ def setting_table(evaluation: Evaluation) -> Table:
     return Table(("", "value"), list(cells.items()), words=2)
 
 
-def digest_table(evaluation: Evaluation) -> Table:
+def _digest_table(evaluation: Evaluation) -> Table:
     """What a result is recognised by: digests, versions, and a commit where there is one."""
     source = evaluation.provenance
     cells = {"weights": source.weights, "data": source.data, "fingerprint": evaluation.key}
@@ -287,7 +285,7 @@ def side_parts(items: Sequence[ReportItem]) -> list[Part]:
     ]
     parts: list[Part] = [f"{len(items)} evaluations side by side", Notes(names)]
     parts.append(side_table(items))
-    for words, counts, _ in compare_pairs(items):
+    for words, counts in compare_pairs(items):
         parts += [words] if counts is None else [words, counts]
     return parts
 
@@ -326,35 +324,30 @@ def compare_pairs(items: Sequence[ReportItem]) -> list[Comparison]:
 
 
 def _compare(one: Evaluation, other: Evaluation, names: tuple[str, str]) -> Comparison:
-    both, rows = " and ".join(names), match_samples(one, other)
+    both, rows = " and ".join(names), _match_samples(one, other)
     if not rows:
-        return f"{both} have no sample in common, so that nothing can be paired.", None, []
+        return f"{both} have no sample in common, so that nothing can be paired.", None
     common = [eps for eps in one.budgets if one.norm == other.norm and eps in other.budgets]
-    titles = [f"sample in {names[0]}", f"in {names[1]}", "label", *names]
-    counts, differing = [], []
+    counts = []
+    mine, yours = (list(column) for column in zip(*rows, strict=True))
+    survivors = [
+        {0.0: verdicts(each)[0].outcome.correct} | {v.eps: v.standing for v in verdicts(each)}
+        for each in (one, other)
+    ]
     for eps in (0.0, *common):
         at = describe_budget(one.norm, eps) if eps else "without an attack"
-        mine, yours = (list(column) for column in zip(*rows, strict=True))
-        a, b = _survivors(one, eps)[mine], _survivors(other, eps)[yours]
+        a, b = survivors[0][eps][mine], survivors[1][eps][yours]
         # The test counts flips: of samples that all begin as right, those that do not survive.
         right = np.ones(len(rows), dtype=bool)
         only_b, only_a, p = paired_difference(Robustness(right, a), Robustness(right, b))
         counts.append((at, *map(str, (int((a & b).sum()), only_a, only_b)), format_p(p)))
-        results, others = sample_results(one, eps), sample_results(other, eps)
-        lines = [
-            (str(i), str(j), str(one.labels[i]), results[i], others[j])
-            for (i, j), differs in zip(rows, a != b, strict=True)
-            if differs
-        ]
-        if lines:
-            differing.append((at, Table(titles, lines, words=len(titles))))
     heads = ["budget", "right in both", *(f"in {name} alone" for name in names), "McNemar's test"]
     shared = count_words(len(rows), "sample")
     words = f"{both} share {shared}{'' if common else ' and no budget'}."
-    return words, Table(heads, counts), differing
+    return words, Table(heads, counts)
 
 
-def match_samples(one: Evaluation, other: Evaluation) -> list[tuple[int, int]]:
+def _match_samples(one: Evaluation, other: Evaluation) -> list[tuple[int, int]]:
     """Rows of the same digest and label in both, in the order of the first.
 
     Of those that occur several times the first goes with the first, the second with the second."""
@@ -365,14 +358,6 @@ def match_samples(one: Evaluation, other: Evaluation) -> list[tuple[int, int]]:
     return [(row, places[sample].pop()) for row, sample in enumerate(samples) if places[sample]]
 
 
-def _survivors(evaluation: Evaluation, eps: float) -> NDArray[np.bool_]:
-    """Samples that are right after all attacks up to that budget, 0 for none, bool (N,)."""
-    outcomes = {verdict.eps: verdict.outcome for verdict in verdicts(evaluation)}
-    outcome = outcomes[eps or evaluation.budgets[0]]
-    survivors: NDArray[np.bool_] = outcome.correct & outcome.robust if eps else outcome.correct
-    return survivors
-
-
 def latex_table(items: Sequence[ReportItem]) -> str:
     """A table in LaTeX, narrow enough for a column of an article: a row per evaluation and budget
     with clean accuracy, what the first attack, the plan and all attacks together leave, and what
@@ -380,7 +365,7 @@ def latex_table(items: Sequence[ReportItem]) -> str:
     evaluations = [item.evaluation for item in items]
     names, several = [one.name for one in evaluations], len(items) > 1
     norms = list(dict.fromkeys(one.norm for one in evaluations))
-    short = len({*names}) == len(names) and all(len(name) <= LONGEST for name in names)
+    short = len({*names}) == len(names) and all(len(name) <= _LONGEST for name in names)
     shown = names if short else [str(number) for number, _ in enumerate(names, 1)]
     heads = ["network", "\u03b5", "clean"]
     heads.append(_common([one.single_attack for one in evaluations], "one attack"))
@@ -390,7 +375,7 @@ def latex_table(items: Sequence[ReportItem]) -> str:
         for label, one in zip(shown, evaluations, strict=True)
         for row in _latex_rows(one, len(norms) > 1)
     ]
-    kept = [place for place, column in enumerate(zip(*rows, strict=True)) if {*column} != {NONE}]
+    kept = [place for place, column in enumerate(zip(*rows, strict=True)) if {*column} != {_NONE}]
     kept = kept if several else kept[1:]
     heads, *rows = [[row[place] for place in kept] for row in (heads, *rows)]
     sides = ["left" if head == "network" else "right" for head in heads]
@@ -431,9 +416,9 @@ def _latex_rows(evaluation: Evaluation, named: bool) -> Iterator[list[str]]:
         row = [f"{eps} ({verdict.norm})" if named else eps, share(outcome.clean_accuracy)]
         for name in (evaluation.single_attack, evaluation.plan):
             trial = evaluation.at(verdict.eps).get(name or "")
-            row.append(NONE)
+            row.append(_NONE)
             if trial is not None:
-                upper = is_upper_bound(evaluation, trial, verdict)
+                upper = is_upper_bound(trial, verdict)
                 row[-1] = share(trial.robustness.robust_accuracy, upper)
-        proven = NONE if verdict.certified is None else share(verdict.certified)
+        proven = _NONE if verdict.certified is None else share(verdict.certified)
         yield [*row, share(outcome.robust_accuracy, verdict.open), proven]

@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from art_snn.app.report.evaluation import Evaluation, Trial
 from art_snn.app.results import as_json
 from art_snn.findings import Finding
@@ -14,19 +17,20 @@ from art_snn.metrics import Robustness, Share, union
 UNION = "union of all"
 CERTIFIED = "certified"
 EXACT = "exact: certified and attacked agree"
-HEAD = ("name", "title", "date", "summary")
+_HEAD = ("name", "title", "date", "summary")
 """Fields that come first in evaluation.json: those that most readers look for."""
 NORMS = {"inf": "the maximum norm", "2": "the Euclidean norm"}
 """Norms in which a budget is a size; in the others it is a number."""
-MOST_LEVELS = 32
+UNITS = NORMS | {"0": "changed values", "shift": "time steps that a spike moves"}
+_MOST_LEVELS = 32
 """Multiples of 1/255 up to here are budgets of images; 0.2, which is 51/255, is none."""
-NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 def format_eps(norm: str, eps: float) -> str:
     """A budget as a number; in the maximum norm as a fraction of 255 where it is exactly one."""
     levels = round(255 * eps)
-    if norm == "inf" and 0 < levels <= MOST_LEVELS and eps == levels / 255:
+    if norm == "inf" and 0 < levels <= _MOST_LEVELS and eps == levels / 255:
         return f"{levels}/255"
     return f"{eps:.4g}" if norm in NORMS else f"{eps:g}"
 
@@ -52,7 +56,7 @@ def count_words(count: int, noun: str) -> str:
 
 def spell(count: int) -> str:
     """A count in a word where it has a short one."""
-    return NUMBERS[count] if count < len(NUMBERS) else str(count)
+    return _NUMBERS[count] if count < len(_NUMBERS) else str(count)
 
 
 def join_words(words: Sequence[str]) -> str:
@@ -71,7 +75,7 @@ def percent(share: Share) -> str:
     return f"{100 * share.value:.1f} %"
 
 
-def at_most(share: Share, upper: bool) -> str:
+def _at_most(share: Share, upper: bool) -> str:
     """A robust accuracy in words, "at most" where it is only an upper bound."""
     return f"at most {share}" if upper else str(share)
 
@@ -82,18 +86,25 @@ class Verdict:
 
     :param outcome: of all trials together, at this budget or a smaller one.
     :param findings: those that cast doubt on a number at this budget.
-    :param examined: samples that were examined for findings; 0 for none.
-    :param plan: the plan that decides; "" where only single attacks ran.
     :param certified: the samples that bounds certify at this budget or a larger one; None where
         there are no bounds."""
 
+    evaluation: Evaluation
     eps: float
-    norm: str
     outcome: Robustness
     findings: tuple[Finding, ...]
-    examined: int
-    plan: str
-    certified: Share | None = None
+    certified: Share | None
+
+    @property
+    def norm(self) -> str:
+        """The norm of the budget."""
+        return self.evaluation.norm
+
+    @property
+    def standing(self) -> NDArray[np.bool_]:
+        """Samples that are right before and after all attacks, bool (N,)."""
+        standing: NDArray[np.bool_] = self.outcome.correct & self.outcome.robust
+        return standing
 
     @property
     def robust(self) -> float:
@@ -103,7 +114,8 @@ class Verdict:
     @property
     def open(self) -> bool:
         """True if the number must be reported as an upper bound: 0 and exact ones never are."""
-        doubted = bool(self.findings) or not self.examined or not self.plan
+        examined, plan = self.evaluation.provenance.examined, self.evaluation.plan
+        doubted = bool(self.findings) or not examined or not plan
         return doubted and self.outcome.robust_accuracy.count > 0 and not self.exact
 
     @property
@@ -117,13 +129,13 @@ class Verdict:
     @property
     def share(self) -> str:
         """The robust accuracy in words."""
-        return at_most(self.outcome.robust_accuracy, self.open)
+        return _at_most(self.outcome.robust_accuracy, self.open)
 
     @property
     def doubts(self) -> str:
         """How many findings cast doubt on the number, in the cell of a table."""
         count = len(self.findings)
-        return str(count) if count or self.examined else "not examined"
+        return str(count) if count or self.evaluation.provenance.examined else "not examined"
 
     def __str__(self) -> str:
         share, at_eps = self.outcome.robust_accuracy, describe_budget(self.norm, self.eps)
@@ -136,48 +148,40 @@ class Verdict:
 
 
 def verdicts(evaluation: Evaluation) -> list[Verdict]:
-    """One per budget, from small to large."""
+    """One per budget, from small to large.
+
+    Where a plan decides, findings about other attacks cast no doubt, nor does randomness: plans
+    handle it with EOT and a majority of fresh predictions."""
     results: list[Verdict] = []
     trials: list[Robustness] = []
-    decisive = _decisive_findings(evaluation)
+    decisive = evaluation.findings
+    if evaluation.plan:
+        others = {*evaluation.names} - {evaluation.plan}
+        decisive = tuple(n for n in decisive if n.about not in others and n.id != RANDOM)
     for eps in evaluation.budgets:
         against = tuple(one for one in decisive if one.eps in (None, eps))
         trials += [trial.robustness for trial in evaluation.at(eps).values()]
-        examined, certified = evaluation.provenance.examined, evaluation.certified(eps)
+        certified = evaluation.certified(eps)
         share = Share(int(certified.sum()), len(certified)) if evaluation.bounds else None
-        how = (against, examined, evaluation.plan, share)
-        results.append(Verdict(eps, evaluation.norm, union(trials), *how))
+        results.append(Verdict(evaluation, eps, union(trials), against, share))
     return results
 
 
-def _decisive_findings(evaluation: Evaluation) -> list[Finding]:
-    """The findings that cast doubt on the verdict.
-
-    Where a plan decides, findings about other attacks do not, nor does randomness: plans handle it
-    with EOT and a majority of fresh predictions."""
-    if not evaluation.plan:
-        return list(evaluation.findings)
-    others = {*evaluation.names} - {evaluation.plan}
-    findings = (one for one in evaluation.findings if one.about not in others)
-    return [finding for finding in findings if finding.id != RANDOM]
-
-
-def is_upper_bound(evaluation: Evaluation, trial: Trial, verdict: Verdict) -> bool:
+def is_upper_bound(trial: Trial, verdict: Verdict) -> bool:
     """True if what one trial leaves is an upper bound, by the verdict at the same budget.
 
     It is where the verdict is one, where a finding is about the trial, unless the verdict is exact,
     and where the other trials left less of it; 0 never is."""
-    findings = (one for one in evaluation.findings if one.about == trial.name)
+    findings = (one for one in verdict.evaluation.findings if one.about == trial.name)
     about = any(one.eps in (None, trial.eps) for one in findings) and not verdict.exact
     share = trial.robustness.robust_accuracy
     less = verdict.outcome.robust_accuracy.count < share.count
     return (verdict.open or about or less) and share.count > 0
 
 
-def describe_trial(evaluation: Evaluation, trial: Trial, verdict: Verdict) -> str:
+def describe_trial(trial: Trial, verdict: Verdict) -> str:
     """The robust accuracy that one trial leaves, in words, with the verdict at the same budget."""
-    upper = is_upper_bound(evaluation, trial, verdict)
-    return at_most(trial.robustness.robust_accuracy, upper)
+    return _at_most(trial.robustness.robust_accuracy, is_upper_bound(trial, verdict))
 
 
 def evaluation_content(evaluation: Evaluation) -> dict[str, Any]:
@@ -203,13 +207,13 @@ def evaluation_content(evaluation: Evaluation) -> dict[str, Any]:
             }
         )
     content = as_json(evaluation) | {"summary": summary}
-    return {name: content[name] for name in dict.fromkeys((*HEAD, *content))}
+    return {name: content[name] for name in dict.fromkeys((*_HEAD, *content))}
 
 
-def describe_verdict(evaluation: Evaluation, verdict: Verdict) -> str:
+def describe_verdict(verdict: Verdict) -> str:
     """The verdict at one budget for people outside of the field, in two sentences or three."""
-    norm, clean, robust = evaluation.norm, verdict.outcome.clean_accuracy, verdict.outcome
-    image = len(evaluation.provenance.shape) == 3 and norm in NORMS
+    norm, clean = verdict.norm, verdict.outcome.clean_accuracy
+    image = len(verdict.evaluation.provenance.shape) == 3 and norm in NORMS
     kind, value = ("image", "pixel") if image else ("sample", "value")
     eps, plural = format_eps(norm, verdict.eps), "" if verdict.eps == 1 else "s"
     change = {
@@ -218,7 +222,7 @@ def describe_verdict(evaluation: Evaluation, verdict: Verdict) -> str:
         "0": f"changes at most {eps} value{plural} of each",
         "shift": f"moves no spike by more than {eps} time step{plural}",
     }[norm]
-    left = robust.robust_accuracy.count
+    left = verdict.outcome.robust_accuracy.count
     start = f"Of {count_words(clean.total, kind)}, {clean.count} "
     start += f"{'is' if clean.total == 1 else 'are'} classified correctly"
     still = f"{left or 'none'} still {'is' if left == 1 else 'are'}"
@@ -252,9 +256,9 @@ def _describe_doubt(verdict: Verdict) -> str:
     if count := len(verdict.findings):
         suggest = "warning suggests" if count == 1 else "warnings suggest"
         return f"{capital(spell(count))} {suggest} that the true number may be lower."
-    if not verdict.examined:
+    if not verdict.evaluation.provenance.examined:
         return "Nothing was examined for warnings, so the true number may be lower."
-    if not verdict.plan:
+    if not verdict.evaluation.plan:
         return "A single attack cannot show what others would break: the true number may be lower."
     return "No warning casts doubt on this number."
 
@@ -295,24 +299,6 @@ def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
     for cards in (decisive, others):
         cards.sort(key=lambda card: card.severity != "error")
     return decisive, others
-
-
-def describe_doubts(evaluation: Evaluation, decisive: Sequence[Card]) -> str:
-    """Which numbers are wrong or upper bounds, and why, in a sentence."""
-    if any(card.severity == "error" for card in decisive):
-        return "Fix the errors below first; they invalidate these numbers."
-    budgets = [verdict.eps for verdict in verdicts(evaluation) if verdict.open]
-    at = describe_budgets(evaluation.norm, *budgets) if budgets else ""
-    bound = f"the robust accuracy {at} is an upper bound"
-    if decisive:
-        return f"{capital(bound)}: a better attack may break more samples."
-    if not evaluation.provenance.examined:
-        unknown = "No samples were examined for findings"
-        return f"{unknown}, so {bound}." if budgets else f"{unknown}."
-    examined = count_words(evaluation.provenance.examined, "examined sample")
-    if evaluation.findings:
-        return f"No finding on {examined} casts doubt on the verdict."
-    return f"No findings on {examined}."
 
 
 def _make_card(norm: str, group: Sequence[Finding]) -> Card:

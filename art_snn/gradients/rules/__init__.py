@@ -49,7 +49,7 @@ VARIANTS: Mapping[str, Gradient] = MappingProxyType(
 )
 """Further names: rules with other settings, and the rule for adapted networks alone."""
 
-SURROGATES_17 = (
+_SURROGATES_17 = (
     *(Triangle(width) for width in (0.25, 0.5, 1.0, 2.0, 3.0)),
     *(Exponential(gamma) for gamma in (0.5, 1.0, 2.0)),
     *(Exponential(gamma, height=0.3) for gamma in (0.5, 1.0, 2.0)),
@@ -58,7 +58,7 @@ SURROGATES_17 = (
 )
 
 ENSEMBLE_19: tuple[Gradient, ...] = (
-    *(STBP(surrogate=surrogate) for surrogate in SURROGATES_17),
+    *(STBP(surrogate=surrogate) for surrogate in _SURROGATES_17),
     BPTR(),
     RectifiedANN(),
 )

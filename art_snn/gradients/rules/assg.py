@@ -16,11 +16,11 @@ from art_snn.gradients.shared import blocks
 from art_snn.gradients.surrogates import ATan, Surrogate
 from art_snn.gradients.temporal import THROUGH_TIME, StepSlope, TemporalGradient
 
-SMALLEST = 1e-4
+_SMALLEST = 1e-4
 """Keeps the sharpness finite where a neuron always sits at its threshold."""
-ROUNDING = 4
+_ROUNDING = 4
 """Units in the last place of single precision by which an attack may round two inputs apart."""
-SHARP = (1e-3, 10.0)
+_SHARP = (1e-3, 10.0)
 """Values of omega for which gradients through eight steps are finite even there."""
 
 
@@ -71,7 +71,7 @@ class ASSG(TemporalGradient):
 
     def __post_init__(self) -> None:
         remedy = "sharpness_of(0.85) is 2.65."
-        require_number("omega", self.omega, above=0, within=SHARP, remedy=remedy)
+        require_number("omega", self.omega, above=0, within=_SHARP, remedy=remedy)
         for name in ("decay_mean", "decay_deviation"):
             require_number(name, getattr(self, name), at_least=0, up_to=1, remedy="Usual is 0.9.")
         remedy = "The paper uses 1.5."
@@ -93,7 +93,7 @@ class ASSG(TemporalGradient):
 
     def slope(self, distance: Tensor, site: Site) -> Tensor:
         """Slope of a first pass."""
-        moments = PotentialMoments.at_rest(distance)
+        moments = _PotentialMoments.at_rest(distance)
         moments.update(distance.abs(), self)
         return self.sharpened(distance, moments.sharpness(self))
 
@@ -139,14 +139,14 @@ def _key(network: Differentiable, encoded: Tensor) -> tuple[Any, ...]:
 
 
 @dataclass
-class PotentialMoments:
+class _PotentialMoments:
     """Running moments of |u - threshold|, both [T, N, ...]."""
 
     mean: Tensor
     deviation: Tensor
 
     @classmethod
-    def at_rest(cls, like: Tensor) -> "PotentialMoments":
+    def at_rest(cls, like: Tensor) -> "_PotentialMoments":
         """M = 1 and D = 0."""
         return cls(torch.ones_like(like), torch.zeros_like(like))
 
@@ -164,11 +164,11 @@ class PotentialMoments:
     def sharpness(self, rule: ASSG, t: int | slice = slice(None)) -> Tensor:
         """alpha of every element, or of those of one step."""
         scale = torch.add(self.mean[t], self.deviation[t], alpha=rule.relax)
-        return scale.add_(SMALLEST).reciprocal_().mul_(rule.omega)
+        return scale.add_(_SMALLEST).reciprocal_().mul_(rule.omega)
 
-    def of(self, samples: slice | Tensor) -> "PotentialMoments":
+    def of(self, samples: slice | Tensor) -> "_PotentialMoments":
         """The moments of some samples, a slice of them as views."""
-        return PotentialMoments(self.mean[:, samples], self.deviation[:, samples])
+        return _PotentialMoments(self.mean[:, samples], self.deviation[:, samples])
 
 
 @dataclass
@@ -177,7 +177,7 @@ class _Attack:
 
     key: tuple[Any, ...]
     first: Tensor
-    moments: list[PotentialMoments]
+    moments: list[_PotentialMoments]
     fresh: list[bool] = field(default_factory=lambda: [True])
 
     def of(self, samples: Tensor) -> "_Attack":
@@ -189,7 +189,7 @@ class _Attack:
         moments = [layer.of(samples) for layer in self.moments]
         return _Attack(key, first, moments, list(self.fresh))
 
-    def take(self) -> list[PotentialMoments]:
+    def take(self) -> list[_PotentialMoments]:
         """The moments, once, for a pass to change; copies of those that a graph still reads."""
         try:
             self.fresh.pop()
@@ -198,7 +198,7 @@ class _Attack:
         layers = [(weakref.ref(m), m.mean, m.deviation) for m in self.moments]
         self.moments.clear()
         return [
-            PotentialMoments(*tensors if read() is None else map(torch.clone, tensors))
+            _PotentialMoments(*tensors if read() is None else map(torch.clone, tensors))
             for read, *tensors in layers
         ]
 
@@ -207,7 +207,7 @@ class _Attack:
         if math.isinf(reach):
             return self.first, None
         x = x.detach()
-        rounding = ROUNDING * max(torch.finfo(x.dtype).eps, torch.finfo(torch.float32).eps)
+        rounding = _ROUNDING * max(torch.finfo(x.dtype).eps, torch.finfo(torch.float32).eps)
         least = (x - self.first).abs() - rounding * (x.abs() + self.first.abs())
         # Not by >, since a distance that is no number shows nothing.
         moved = ~(least <= reach).flatten(1).all(1)
@@ -220,11 +220,11 @@ class _Pass(TemporalGradient):
     """One forward pass of ASSG: takes up the moments of the calls in order, and updates them."""
 
     def __init__(
-        self, rule: ASSG, earlier: Sequence[PotentialMoments], moved: Tensor | None
+        self, rule: ASSG, earlier: Sequence[_PotentialMoments], moved: Tensor | None
     ) -> None:
         self.rule, self.detach_reset = rule, rule.detach_reset
         self.earlier, self.moved = iter(earlier), moved
-        self.moments: list[PotentialMoments] = []
+        self.moments: list[_PotentialMoments] = []
 
     def __repr__(self) -> str:
         return repr(self.rule)
@@ -238,7 +238,7 @@ class _Pass(TemporalGradient):
         return self.rule.flat
 
     def prepare(self, potential: Tensor, site: Site) -> StepSlope:
-        moments = next(self.earlier, None) or PotentialMoments.at_rest(potential)
+        moments = next(self.earlier, None) or _PotentialMoments.at_rest(potential)
         if self.moved is not None:
             moments.rest(self.moved)
         for block in blocks(potential, steps=len(potential)):

@@ -39,10 +39,10 @@ class PDSG(TemporalGradient):
         return True
 
     def slope(self, distance: Tensor, site: Site) -> Tensor:
-        return _bell(distance, running_deviation(distance, self.per_sample))
+        return _bell(distance, _running_deviation(distance, self.per_sample))
 
     def prepare(self, potential: Tensor, site: Site) -> StepSlope:
-        sigma = running_deviation(potential, self.per_sample)
+        sigma = _running_deviation(potential, self.per_sample)
 
         def at_step(distance: Tensor, t: int, samples: slice) -> Tensor:
             return _bell(distance, sigma[t, samples] if self.per_sample else sigma[t])
@@ -56,7 +56,7 @@ def _bell(z: Tensor, sigma: Tensor) -> Tensor:
     return exponent.exp_().div_(math.sqrt(2 * math.pi) * sigma)
 
 
-def running_deviation(x: Tensor, per_sample: bool) -> Tensor:
+def _running_deviation(x: Tensor, per_sample: bool) -> Tensor:
     """Unbiased standard deviation of x[0..t] per channel, 1 where it is 0 or undefined.
 
     x is [T, N, C, ...], the result [T, N or 1, C, 1, ...] in its dtype."""

@@ -33,8 +33,8 @@ def _lif_box(module: Any) -> Dynamics:
 
 
 def _iaf_cell(module: Any) -> Dynamics:
-    rest = setting_of(module.p.v_reset)
-    return ReadOff(1.0, setting_of(module.p.v_th), rest=rest, strict=True, order="v + x")
+    threshold, rest = setting_of(module.p.v_th), setting_of(module.p.v_reset)
+    return ReadOff(1.0, threshold, rest=rest, strict=True, order="v + x")
 
 
 _OTHER = "its equations are not those of LIFBoxCell or IAFCell; register_neuron describes others"

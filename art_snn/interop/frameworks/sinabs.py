@@ -4,10 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import nn
 
 from art_snn.dynamics import Dynamics
-from art_snn.interop.kinds import Layout, NeuronKind, ReadOff, Unreadable, setting_of
+from art_snn.interop.kinds import NeuronKind, ReadOff, Unreadable, setting_of
 
 
 def _neuron(module: Any) -> Dynamics:
@@ -42,16 +41,12 @@ def _clear_states(module: Any, steps: int | None) -> None:
             module._buffers[name] = torch.zeros(0, device=state.device)
 
 
-def _layout(module: nn.Module) -> Layout:
-    return "samples merged" if hasattr(module, "num_timesteps") else "samples first"
-
-
-def _spikes(module: Any) -> bool:
-    return getattr(module, "spike_fn", None) is not None
-
-
 _NEURON = NeuronKind(
-    _neuron, _layout, ("forward", "alpha_mem_calculated"), _clear_states, spikes=_spikes
+    _neuron,
+    lambda module: "samples merged" if hasattr(module, "num_timesteps") else "samples first",
+    ("forward", "alpha_mem_calculated"),
+    _clear_states,
+    spikes=lambda module: getattr(module, "spike_fn", None) is not None,
 )
 _OTHER = replace(
     _NEURON,

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from art_snn.dynamics import Dynamics, clamp, least
-from art_snn.interop.kinds import NeuronKind, ReadOff, Returned, Unreadable, setting_of
+from art_snn.interop.kinds import NeuronKind, ReadOff, Unreadable, setting_of
 
 _EQUATIONS = (
     "forward",
@@ -45,11 +45,6 @@ def _leaky(module: Any) -> Dynamics:
     return ReadOff(decay, reset="soft", drop=threshold / decay, late=True, **settings)
 
 
-def _returned(module: Any) -> Returned:
-    # "none" is the same before and after.
-    return "before reset" if module.reset_delay else "after reset"
-
-
 def _clear_states(module: Any, steps: int | None) -> None:
     for name in ("mem", "syn", "spk", "a", "b"):
         state = module._buffers.get(name)
@@ -74,7 +69,14 @@ _REFUSED = {
     "associative.AssociativeLeaky": _PARALLEL,
     "deltaleaky.DeltaLeaky": "it fires on changes of its potential",
 }
-_LEAKY = NeuronKind(_leaky, "step", _EQUATIONS, _clear_states, returns=_returned)
+_LEAKY = NeuronKind(
+    _leaky,
+    "step",
+    _EQUATIONS,
+    _clear_states,
+    # "none" is the same before and after.
+    returns=lambda module: "before reset" if module.reset_delay else "after reset",
+)
 KINDS = {"snntorch._neurons.leaky.Leaky": _LEAKY} | {
     f"snntorch._neurons.{path}": NeuronKind(reason, "step", (), _clear_states)
     for path, reason in _REFUSED.items()

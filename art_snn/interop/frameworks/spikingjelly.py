@@ -64,7 +64,7 @@ def _leaky(module: Any, share: float, factor: float, *, divided: bool) -> Dynami
 
 
 def _scales(module: Any, reset: Mapping[str, Any]) -> bool:
-    """Whether it computes f v + x, as versions before 2.0 do in some classes and modes."""
+    """True if it computes f v + x, as versions before 2.0 do in some classes and modes."""
     homes = {cls.__module__ for cls in type(module).__mro__}
     if reset.get("rest", 0.0) != 0:
         return False
@@ -79,7 +79,7 @@ def _step_mode(module: Any) -> Layout:
 
 
 def _clear_memories(module: Any, steps: int | None) -> None:
-    """What `reset` of SpikingJelly does, without writing into tensors that others may hold."""
+    """Reset as SpikingJelly does, without writing into tensors that others may hold."""
     for name, value in getattr(module, "_memories_rv", {}).items():
         module._memories[name] = copy.deepcopy(value)
     module.reset()
@@ -104,12 +104,12 @@ def _kinds() -> dict[str, NeuronKind]:
     memory = replace(other, spikes=lambda module: False)
     kinds = {f"{package}.base.MemoryModule": memory for package in (new, old)}
     kinds |= {f"{new}.neuron.{path}": replace(other, gated=True) for path in _GATED}
-    known = NeuronKind(_OTHER, _step_mode, _EQUATIONS, _clear_memories)
+    standard = NeuronKind(_OTHER, _step_mode, _EQUATIONS, _clear_memories)
     for name, file, kind in (
-        ("IFNode", "integrate_and_fire", replace(known, read=_if_node)),
-        ("LIFNode", "lif", replace(known, read=_lif_node)),
-        ("ParametricLIFNode", "plif", replace(known, read=_parametric_node)),
-        ("PLIFNode", "plif", replace(known, read=_parametric_node)),
+        ("IFNode", "integrate_and_fire", replace(standard, read=_if_node)),
+        ("LIFNode", "lif", replace(standard, read=_lif_node)),
+        ("ParametricLIFNode", "plif", replace(standard, read=_parametric_node)),
+        ("PLIFNode", "plif", replace(standard, read=_parametric_node)),
         ("BaseNode", "base_node", other),
         ("SimpleBaseNode", "base_node", other),
     ):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from art_snn.app.report.board import NONE, render_board_page
+from art_snn.app.report.board import render_board_page
 from art_snn.app.report.evaluation import ReportItem
 from art_snn.app.report.page import render_page
 from tests.app.report.test_board import board, certified, network
@@ -44,6 +44,7 @@ SORTED = """
 return [...document.querySelectorAll('th[aria-sort]')]
   .map(one => [one.textContent, one.getAttribute('aria-sort')]);
 """
+NONE = "\u2013"
 FOCUSED = "const one = document.activeElement; return [one.tagName, one.getAttribute('href')];"
 
 

@@ -99,6 +99,9 @@ SHORT = replace(CERTIFICATE, radius=np.zeros(3))
         (lambda: small(trials=2 * small().trials[:1]), "one trial of a name at a budget"),
         (lambda: evaluation(trial("a", EPS, ())), "one sample or more"),
         (lambda: provenance(examined=-1), "at least 0, got -1"),
+        (lambda: replace(images(2), x=np.zeros((2, 3))), "adversarials alike in shape"),
+        (lambda: replace(images(2), rows=np.arange(3)), r"as many samples each, got \[2, 3\]"),
+        (lambda: replace(images(1), rows=np.zeros(1)), 'as whole numbers, got \\["f", "i"\\]'),
         (lambda: trial("a", EPS, (0, -1), votes=np.zeros(1)), r"as many samples each, got \[1, 2"),
         (lambda: trial("a", EPS, (1, -1)), r"stages from -3 to 0, got \[1\]"),
         (lambda: trial("a", EPS, (-4, -1)), r"stages from -3 to 0, got \[-4\]"),
@@ -150,18 +153,6 @@ def test_examples_are_read_as_they_were_written_and_there_may_be_none(tmp_path):
     read = Examples.read(tmp_path)
     assert vars(read).keys() == vars(written).keys()
     assert all(np.array_equal(getattr(read, name), value) for name, value in vars(written).items())
-
-
-@pytest.mark.parametrize(
-    ("columns", "message"),
-    [
-        ((np.arange(2), np.zeros((2, 3)), np.zeros((2, 4)), np.arange(2)), "adversarial: .*alike"),
-        ((np.zeros(1), np.zeros((1, 3)), np.zeros((1, 3)), np.arange(1)), "rows: .*float64"),
-    ],
-)
-def test_columns_of_examples_that_do_not_fit_are_refused_by_name(columns, message):
-    with pytest.raises(ArgumentError, match=f"^{message}"):
-        Examples("a", 0.1, *columns)
 
 
 @pytest.mark.parametrize("kind", ["flipped", "empty", "text", "short", "x", "eps"])

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import re
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -13,21 +12,13 @@ from PIL import Image
 from art_snn.app.report import figures
 from art_snn.app.report.evaluation import ReportItem
 from art_snn.app.report.figures import (
-    MOST,
-    OFF,
-    ON,
-    ROOM,
     accuracy_figure,
     draw_accuracy,
     draw_classes,
-    draw_difference,
     draw_examples,
-    draw_sample,
     draw_side_by_side,
     draw_sizes,
     draw_stages,
-    smallest_changes,
-    stage_counts,
 )
 from art_snn.attacks import SquareSearch, Stage
 from tests.evaluations import EXACT, STAGES, evaluation, frames, images, large, proven, small, trial
@@ -66,12 +57,6 @@ def axes(monkeypatch):
     return drawn
 
 
-def two_budgets(strong=(0, 0, 3, -2)):
-    """A plan whose last stage breaks one sample at the larger budget alone."""
-    trials = trial("plan", 0.1, (0, -1, -1, -2), NAMES), trial("plan", 0.3, strong, NAMES)
-    return evaluation(*trials, trial("PGD", 0.1, (0, 0, 0, -2)))
-
-
 def test_lines_show_the_clean_accuracy_every_budget_the_union_and_what_is_certified():
     result = large(100)
     margins = [np.where(result.trials[2].outcome.stage == -1, size, -1) for size in (1, 1, -1)]
@@ -100,9 +85,6 @@ def test_lines_show_the_clean_accuracy_every_budget_the_union_and_what_is_certif
 def test_the_smallest_change_of_each_sample_counts_and_the_budgets_are_marked(axes):
     weak = trial("a", 2 / 255, (0, -1, -1, -2), distance=np.array([1, 0, 0, 0]) / 255)
     strong = trial("a", 4 / 255, (0, 0, -1, -2), distance=np.array([4, 3, 0, 0]) / 255)
-    correct, sizes = smallest_changes([weak, strong])
-    assert correct == 3
-    assert np.allclose(255 * sizes, [1, 3, np.inf])
     ax = axes(draw_sizes, evaluation(weak, strong))
     line, *marks = ax.lines
     assert np.allclose(line.get_xdata(), [0, 1, 3, 4])
@@ -113,33 +95,31 @@ def test_the_smallest_change_of_each_sample_counts_and_the_budgets_are_marked(ax
 
 @pytest.mark.parametrize(
     ("norm", "label"),
-    [("0", "changed values"), ("shift", "spikes moved by steps"), ("2", "in the Euclidean norm")],
+    [
+        ("0", "changed values"),
+        ("shift", "time steps that a spike moves"),
+        ("2", "in the Euclidean norm"),
+    ],
 )
 def test_sizes_are_counted_in_their_norm(norm, label, axes):
     one = evaluation(trial("a", 3, (-1, -2)), norm=norm)
     assert label in axes(draw_sizes, one).get_xlabel()
 
 
-def test_classes_are_bars_that_lie_upon_one_another_at_most_at_three_budgets(axes):
-    budgets = [trial("a", eps, (0, -1)) for eps in (1, 2, 3, 4, 5)]
-    result = evaluation(*budgets, norm="0")
+def test_classes_are_bars_that_lie_upon_one_another(axes):
+    result = evaluation(*[trial("a", eps, (0, -1)) for eps in (1, 3)], norm="0")
     ((_, words),) = draw_classes(result).pictures
-    assert "with 1 changed value, with 3 changed values and with 5 changed values" in words
-    assert "class 0 1, 0, 0 and 0 of 1; class 1 1, 1, 1 and 1 of 1." in words
+    assert "without an attack, with 1 changed value and with 3 changed values" in words
+    assert "class 0 1, 0 and 0 of 1; class 1 1, 1 and 1 of 1." in words
     ax = axes(draw_classes, result)
-    assert [bar.get_height() for bar in ax.containers[0]] == [100, 100]
-    assert [bar.get_height() for bar in ax.containers[3]] == [0, 100]
+    heights = [[bar.get_height() for bar in bars] for bars in ax.containers]
+    assert heights == [[100, 100], [0, 100], [0, 100]]
 
 
 def test_stages_are_bars_by_budget_with_words_for_what_is_left_out():
-    result = two_budgets()
-    assert stage_counts(result.of("plan")) == {
-        "AutoPGD HART 0.5": [1, 2],
-        "AutoPGD RGA": [0, 0],
-        "SquareSearch": [0, 0],
-        "SquareSearch (2)": [0, 1],
-    }
-    (drawing,) = draw_stages(result)
+    # The last stage of the plan breaks one sample at the larger budget alone.
+    trials = trial("plan", 0.1, (0, -1, -1, -2), NAMES), trial("plan", 0.3, (0, 0, 3, -2), NAMES)
+    (drawing,) = draw_stages(evaluation(*trials, trial("PGD", 0.1, (0, 0, 0, -2))))
     assert drawing.words == (
         "At eps 0.1: 1 broken, 2 left; at eps 0.3: 3 broken, 0 left. Not correct before the "
         "attack: 1 of 4. 2 of 4 stages broke nothing at any budget."
@@ -163,12 +143,6 @@ def test_names_of_any_letters_are_drawn_as_they_are():
             assert name[:9] in "".join(letters(drawing))
 
 
-def test_the_same_evaluation_gives_the_same_chart_without_a_date():
-    one, other = draw_accuracy(small()), draw_accuracy(small())
-    assert one == other
-    assert not re.search(rb"dc:date|Created with|\d{4}-\d\d-\d\dT", content(one.pictures[0][0]))
-
-
 def test_results_side_by_side_are_lines_unless_their_norms_differ():
     items = [ReportItem("", small(bounds=EXACT)), ReportItem("", small(name="b"))]
     drawing = draw_side_by_side(items)
@@ -176,36 +150,36 @@ def test_results_side_by_side_are_lines_unless_their_norms_differ():
     assert draw_side_by_side([items[0], ReportItem("", small(norm="2"))]) is None
 
 
-POLARITIES = np.array([[[1.0, 0, 1, 0]], [[0, 1.0, 1, 0]]])
-FRAMES = np.stack([np.zeros((1, 1, 2)), np.ones((1, 1, 2))])
-
-
-def pixels(source):
-    return np.asarray(Image.open(io.BytesIO(content(source))))
+def pixels(x, adversarial, place=0):
+    """The original, the adversarial or the difference of a sample on the page, (H, W, 3)."""
+    x, adversarial = np.array(x, float)[None], np.array(adversarial, float)[None]
+    examples = replace(images(1), x=x, adversarial=adversarial)
+    _, (drawing,) = draw_examples(large(20), examples)
+    return np.asarray(Image.open(io.BytesIO(content(drawing.pictures[place][0]))))
 
 
 @pytest.mark.parametrize(
     ("values", "row"),
     [
-        (np.array([[[0, 0.25, 1.0]]]), [[0] * 3, [64] * 3, [255] * 3]),
-        (np.array([1.0, 0.0, 0.2]).reshape(3, 1, 1), [[255, 0, 51]]),
+        ([[[0, 0.25, 1]]], [[0] * 3, [64] * 3, [255] * 3]),
+        ([[[1, 0]], [[0, 0]], [[0.2, 0]]], [[255, 0, 51], [0] * 3]),
         # Two polarities have two colours, and both are white.
-        (POLARITIES, [list(OFF), list(ON), [255] * 3, [0] * 3]),
+        ([[[1, 0, 1, 0]], [[0, 1, 1, 0]]], [[86, 180, 233], [240, 160, 0], [255] * 3, [0] * 3]),
         # Frames are side by side with a line between.
-        (FRAMES, [[value] * 3 for value in (0, 0, 128, 255, 255)]),
+        ([[[[0, 0]]], [[[1, 1]]]], [[value] * 3 for value in (0, 0, 128, 255, 255)]),
     ],
     ids=["grey", "colours", "polarities", "frames"],
 )
 def test_samples_are_drawn_in_grey_in_colours_or_frame_by_frame(values, row):
-    assert pixels(draw_sample(values))[0].tolist() == row
+    assert pixels(values, values)[0].tolist() == row
+    assert (pixels(values, values, 2)[:, :2] > 240).all()
 
 
 def test_a_difference_is_red_where_more_blue_where_less_on_its_own_scale():
-    less, same, more = pixels(draw_difference(np.array([[[-0.01, 0, 0.01]]])))[0].astype(int)
+    less, same, more = pixels(np.zeros((1, 1, 3)), [[[-0.01, 0, 0.01]]], 2)[0].astype(int)
     assert less[2] > less[0] + 50
     assert more[0] > more[2] + 50
     assert same.min() > 240
-    assert (pixels(draw_difference(np.zeros((1, 2, 2)))) > 240).all()
 
 
 def test_each_example_is_described_in_numbers():
@@ -231,16 +205,17 @@ def test_frames_are_strips_and_their_colours_are_explained():
     legend, drawings = draw_examples(large(20), frames(1, steps=30))
     assert "Orange are events of the second channel" in legend
     assert "Frames 1 to 20 of 30, side by side in time." in legend
-    assert pixels(drawings[0].pictures[0][0]).shape[1] == 20 * 24 + 19
+    picture = Image.open(io.BytesIO(content(drawings[0].pictures[0][0])))
+    assert picture.size == (20 * 24 + 19, 24)
 
 
 def test_as_many_examples_are_shown_as_the_page_has_room_for():
-    legend, some = draw_examples(large(20), images(MOST + 2))
-    assert len(some) == MOST
-    assert f"The first {MOST} of {MOST + 2} examples are shown." in legend
+    legend, some = draw_examples(large(20), images(14))
+    assert len(some) == 12
+    assert "The first 12 of 14 examples are shown." in legend
     _, heavy = draw_examples(large(20), images(4, shape=(3, 224, 224)))
     assert 1 <= len(heavy) < 4
-    assert sum(len(source) for one in heavy[1:] for source, _ in one.pictures) < ROOM
+    assert sum(len(source) for one in heavy[1:] for source, _ in one.pictures) < 700_000
 
 
 NAN = replace(images(1), adversarial=np.full((1, 1, 8, 8), np.nan))

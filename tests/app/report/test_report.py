@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from art_snn.app.report.evaluation import Evaluation, ReportItem
-from art_snn.app.report.run import render_report, run
+from art_snn.app.report.page import render_page
+from art_snn.app.report.run import run
 from art_snn.app.report.settings import Report
-from art_snn.app.report.tables import side_table
+from art_snn.app.report.tables import latex_table, side_parts, side_table
+from art_snn.app.tables import render
 from art_snn.files import write_json
 from tests.command import call
 from tests.evaluations import EXACT, RISES, save, small, write
@@ -61,6 +63,9 @@ def test_several_results_are_set_side_by_side_in_every_format(folder, tmp_path):
         done = call("report", *map(str, files), "--format", form, "--output", str(output))
         assert done.status == 0
         text = " ".join(output.read_text("utf-8").replace("\n%", "\n").split())
+        assert form != "tex" or output.read_text("utf-8").startswith(
+            "% written by art-snn report\n"
+        )
         assert "share 4 samples" in text
         assert "evaluations side by side" in text
     assert "2 evaluations side by side" in done.stdout
@@ -68,18 +73,17 @@ def test_several_results_are_set_side_by_side_in_every_format(folder, tmp_path):
 
 def latex(*evaluations: Evaluation) -> tuple[list[list[str]], str]:
     """The cells of the table in LaTeX, its columns without the spaces, and its caption."""
-    text = render_report([ReportItem("", one) for one in evaluations], "tex")
-    prose, _, table = text.partition(r"\begin{table}")
-    assert all(line.startswith("%") for line in prose.splitlines() if line)
+    table = latex_table([ReportItem("", one) for one in evaluations])
+    assert table.startswith(r"\begin{table}")
     body = table.partition(r"\toprule")[2].partition(r"\bottomrule")[0]
     rows = [line[:-2].split("&") for line in body.splitlines() if line.endswith(r"\\")]
     caption = table.partition(r"\caption{")[2].partition("}\n")[0]
     assert table.count(r"\label{tab:robustness}") == 1
-    assert table.endswith("\\end{tabular}\n\\end{table}\n")
+    assert table.endswith("\\end{tabular}\n\\end{table}")
     return [[cell.strip() for cell in row] for row in rows], caption
 
 
-def test_latex_is_one_table_of_numbers_and_prose_in_comments(folder):
+def test_latex_is_one_table_of_numbers():
     cells, caption = latex(small(findings=(RISES,)))
     assert cells == [
         [r"$\varepsilon$", "clean", "PGD-7", "standard", "union"],
@@ -117,16 +121,15 @@ def test_latex_of_several_results_has_a_column_of_their_names():
 
 def test_a_name_is_text_and_no_markup_in_every_format():
     item = ReportItem("", small(name="<b>*x*</b> 5% of a_b", title="[y] & co"))
-    texts = {form: render_report([item, item], form) for form in ("html", "md", "tex")}
-    assert "<b>*x*" not in texts["html"]
-    assert "&lt;b&gt;*x*&lt;/b&gt; 5% of a_b" in texts["html"]
-    assert r"\<b>\*x\*\</b> 5% of a_b" in texts["md"]
-    table = texts["tex"].partition(r"\begin{table}")[2]
+    page, table = render_page([item, item]), latex_table([item, item])
+    assert "<b>*x*" not in page
+    assert "&lt;b&gt;*x*&lt;/b&gt; 5% of a_b" in page
+    assert r"\<b>\*x\*\</b> 5% of a_b" in render(side_parts([item, item]), "markdown")
     assert r"\ensuremath{<}b\ensuremath{>}*x*" in table
     assert r"5\% of a\_b" in table
     assert r"\caption{[y] \& co. Accuracy" in table
     two = [ReportItem("", small(name=name)) for name in ("[x]", "b")]
-    assert "\n {[}x]" in render_report(two, "tex")
+    assert "\n {[}x]" in latex_table(two)
 
 
 def complaint(*words: str | Path) -> str:

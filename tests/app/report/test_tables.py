@@ -9,6 +9,7 @@ import pytest
 from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.report import tables
 from art_snn.app.report.evaluation import Evaluation, ReportItem
+from art_snn.app.report.tables import evaluation_tables
 from art_snn.app.tables import Notes, render
 from art_snn.attacks import Outcome
 from tests.evaluations import (
@@ -37,7 +38,7 @@ def lines_of(result):
 
 
 def test_the_table_of_attacks_has_a_row_per_attack_and_the_union():
-    table = tables.attack_table(small())
+    table = evaluation_tables(small())["attacks"]
     names, _, _, success, robust, queries, p = zip(*table.rows, strict=True)
     assert names == ("standard", "PGD-7 by stbp", "union of all")
     assert table.titles[-1] == "against standard"
@@ -51,8 +52,8 @@ def test_the_table_of_attacks_has_a_row_per_attack_and_the_union():
 
 def test_numbers_with_an_open_finding_are_upper_bounds_everywhere():
     result = large(40)
-    assert all(row[4].startswith("at most ") for row in tables.attack_table(result).rows)
-    assert [row[2][:8] for row in tables.verdict_table(result).rows] == ["at most "] * 3
+    assert all(row[4].startswith("at most ") for row in evaluation_tables(result)["attacks"].rows)
+    assert [row[2][:8] for row in evaluation_tables(result)["verdicts"].rows] == ["at most "] * 3
 
 
 def test_a_finding_is_one_line_with_its_remedy_at_all_budgets_that_it_concerns():
@@ -85,47 +86,40 @@ def test_a_terminal_of_80_columns_has_room_for_all_lines_but_the_command():
 
 
 def test_stages_are_counted_by_trial_and_budget():
-    assert tables.stage_table(small()).rows == [
+    assert evaluation_tables(small())["stages"].rows == [
         ("standard", STAGES[0].description, "8/255", "0"),
         ("standard", STAGES[1].description, "8/255", "1"),
         ("PGD-7 by stbp", "PGD()", "8/255", "1"),
     ]
 
 
-def test_attacks_that_differ_are_listed_apart_from_those_that_do_not():
-    strong, weak = trial("a", EPS, [0] * 8), trial("b", EPS, [-1] * 8)
-    differ, alike = tables.difference_tables(evaluation(strong, weak, trial("c", EPS, [-1] * 8)))
-    # Eight against none: two of 2^8 outcomes are as extreme, p = 2 / 256.
-    counts = ("8/255", "8", "0", "p = 0.0078")
-    assert differ.rows == [("a", "b", *counts), ("a", "c", *counts)]
-    assert alike.rows == [("b", "c", "8/255", "0", "0", "p = 1")]
+def sample_results(result):
+    """The results of each sample, from the smallest budget to the largest."""
+    return [row[3:] for row in evaluation_tables(result)["samples"].rows]
 
 
-def test_the_fate_of_a_sample_is_decided_by_the_first_attack_that_broke_it():
+def test_the_first_attack_that_broke_a_sample_counts():
     first = trial("a", 1 / 255, (Outcome.UNANSWERED, -2, -1, -1, 1), ("x", "y"))
     larger = trial("a", 2 / 255, (-3, -2, 0, -1, 0), ("x", "y"))
     weak = trial("b", 2 / 255, (-3, -2, 0, 0, 0))
     result = evaluation(first, larger, weak)
-    clean = ["no prediction", "misclassified as 2"]
-    assert tables.sample_results(result, 0.0) == [*clean, "right", "right", "right"]
-    assert tables.sample_results(result, 1 / 255) == [
-        *clean,
-        "survives",
-        "survives",
-        "broken by a, y",
+    assert sample_results(result) == [
+        ("no prediction", "no prediction"),
+        ("misclassified as 2", "misclassified as 2"),
+        ("survives", "broken by a, x"),
+        ("survives", "broken by b"),
+        ("broken by a, y", "broken by a, y at 1/255"),
     ]
-    last = ["broken by a, x", "broken by b", "broken by a, y at 1/255"]
-    assert tables.sample_results(result, 2 / 255) == [*clean, *last]
-    table = tables.sample_table(result, 2)
+    table = evaluation_tables(result)["samples"]
     assert table.titles == ["sample", "label", "predicted", "at 1/255", "at 2/255"]
-    assert table.rows == [("0", "0", "none", *2 * clean[:1]), ("1", "1", "2", *2 * clean[1:])]
+    assert [row[:3] for row in table.rows[:2]] == [("0", "0", "none"), ("1", "1", "2")]
 
 
 def test_of_a_random_network_the_wrong_draws_are_counted():
     one = trial("a", EPS, (-2, -1), draws=11, votes=np.array([7, 0]))
     # One more draw, which the column of predictions shows, is right by chance.
-    result = evaluation(one, clean=(0, 1))
-    assert tables.sample_results(result, 0.0) == ["misclassified in 7 of 11 draws", "right"]
+    wrong, right = sample_results(evaluation(one, clean=(0, 1)))
+    assert (wrong, right) == (("misclassified in 7 of 11 draws",), ("survives",))
 
 
 def test_what_attacks_could_not_do_is_remarked():
@@ -146,13 +140,13 @@ def test_what_attacks_could_not_do_is_remarked():
 
 def test_bounds_have_a_column_of_verdicts_and_a_row_below_the_union():
     result = small(bounds=EXACT)
-    table = tables.verdict_table(result)
+    table = evaluation_tables(result)["verdicts"]
     assert table.titles == ["eps", "clean accuracy", "certified accuracy", *ROBUST]
     assert table.rows[0][2] == table.rows[0][3] == "25.0 % [4.6, 69.9]"
-    union, certified = tables.attack_table(result).rows[-2:]
+    union, certified = evaluation_tables(result)["attacks"].rows[-2:]
     assert (union[0], certified[0]) == ("union of all", "certified")
     assert certified[4] == "at least 25.0 % [4.6, 69.9]"
-    assert tables.sample_results(result, EPS)[3] == "certified"
+    assert sample_results(result)[3] == ("certified",)
     spared, exact = tables.remarks(result)
     assert spared.endswith(
         "Those were not attacked, and stand in the table of attacks without queries."
@@ -164,41 +158,40 @@ def test_bounds_have_a_column_of_verdicts_and_a_row_below_the_union():
 
 def test_certificates_are_shown_against_the_radius():
     result = small(certificate=CERTIFICATE)
-    shares = [(row[0], row[1].split(" ")[0]) for row in tables.certificate_table(result).rows]
+    shares = [
+        (row[0], row[1].split(" ")[0]) for row in evaluation_tables(result)["certificate"].rows
+    ]
     assert shares == [("0", "50.0"), ("0.02", "25.0"), ("0.04", "25.0"), ("0.06", "25.0")]
-    words = tables.describe_certificate(result)
+    words = tables.describe_certificate(CERTIFICATE)
     assert "No class for 25.0 %" in words
     assert "radius is 0.025 on average" in words
     assert words in tables.evaluation_parts(result)
-    assert (tables.describe_certificate(small()), tables.certificate_table(small()).rows) == (
-        "",
-        [],
-    )
+    assert "certificate" not in evaluation_tables(small())
     nothing = replace(CERTIFICATE, predicted=np.full(4, -1), radius=np.zeros(4))
-    assert len(tables.certificate_table(small(certificate=nothing)).rows) == 1
+    assert len(evaluation_tables(small(certificate=nothing))["certificate"].rows) == 1
 
 
 def test_classes_have_their_counts_without_an_attack_and_at_each_budget():
     # The smaller budget breaks the first sample, and the fourth was never right.
     trials = trial("a", 0.1, (0, -1, -1, -2, -1)), trial("a", 0.2, (0, 0, -1, -2, 0))
-    table = tables.class_table(evaluation(*trials, labels=(2, 5, 2, 5, 2)))
+    table = evaluation_tables(evaluation(*trials, labels=(2, 5, 2, 5, 2)))["classes"]
     titles = ("class", "samples", "without an attack", "at eps 0.1", "at eps 0.2")
     assert table.titles == titles
     assert table.rows == [["2", "3", "3", "2", "1"], ["5", "2", "1", "1", "0"]]
 
 
 def test_settings_and_digests_say_when_where_and_how_it_was_measured():
-    settings = dict(tables.setting_table(small(date="2026-11-01T00:30:00+02:00")).rows)
+    settings = dict(evaluation_tables(small(date="2026-11-01T00:30:00+02:00"))["settings"].rows)
     expected = {"date": "31 October 2026, 22:30 UTC", "time taken": "1 min 23 s", "seed": "0"}
     expected |= {"device": "AMD EPYC", "time steps (T)": "8", "encoder": "direct"}
     expected["rule stbp"] = "STBP(surrogate=Triangle(width=1.0))"
     assert expected.items() <= settings.items()
-    digests = dict(tables.digest_table(small()).rows)
+    digests = dict(evaluation_tables(small())["digests"].rows)
     expected = {"torch": "2.9.0", "fingerprint": "0123456789abcdef", "commit": "2795f59"}
     assert expected.items() <= digests.items()
     bare = small(provenance=provenance(commit="", steps=None))
-    assert "commit" not in dict(tables.digest_table(bare).rows)
-    assert "time steps (T)" not in dict(tables.setting_table(bare).rows)
+    assert "commit" not in dict(evaluation_tables(bare)["digests"].rows)
+    assert "time steps (T)" not in dict(evaluation_tables(bare)["settings"].rows)
 
 
 def of(stage: Any, samples: str, labels: Any = None, **changes: Any) -> Evaluation:
@@ -212,51 +205,46 @@ def items(*evaluations: Evaluation) -> list[ReportItem]:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "labels", "rows"),
+    ("one", "other", "labels", "shared"),
     [
-        ("abc", "cxba", None, [(0, 3), (1, 2), (2, 0)]),
+        ("abc", "cxba", None, 3),
         # Those that occur several times are paired one by one.
-        ("aaba", "aca", None, [(0, 0), (1, 2)]),
-        ("aca", "aaba", None, [(0, 0), (2, 1)]),
+        ("aaba", "aca", None, 2),
         # The same sample with another label is another one.
-        ("aa", "aa", ((0, 1), (1, 1)), [(1, 0)]),
+        ("aa", "aa", ((0, 1), (1, 1)), 1),
     ],
 )
-def test_samples_are_paired_by_digest_and_label_whatever_their_order(one, other, labels, rows):
+def test_samples_are_paired_by_digest_and_label_whatever_their_order(one, other, labels, shared):
     first, second = labels or (None, None)
     pair = of((-1,) * len(one), one, first), of((-1,) * len(other), other, second)
-    assert tables.match_samples(*pair) == rows
+    ((words, counts),) = tables.compare_pairs(items(*pair))
+    assert f"share {shared} sample" in words
+    assert counts.rows[0][1] == str(shared)
 
 
-def test_what_differs_is_counted_tested_and_listed():
+def test_what_differs_is_counted_and_tested():
     # Of six common samples one is wrong at first in the second; the first breaks a, the second
     # c to f, of which none stands in the first alone but these.
     one = of((0, -1, -1, -1, -1, -1), "abcdef", name="plain")
     other = of((-1, -2, 0, 0, 0, 0, -1), "abcdefg", name="hardened")
-    ((words, counts, differing),) = tables.compare_pairs(items(one, other))
+    ((words, counts),) = tables.compare_pairs(items(one, other))
     assert words == "plain and hardened share 6 samples."
     assert counts.titles[2:4] == ["in plain alone", "in hardened alone"]
     # In both survives none, in the first alone b to f, in the second alone a: p = 14 / 64.
     at = "at eps 8/255 in the maximum norm"
     assert counts.rows[0] == ("without an attack", "5", "1", "0", "p = 1")
     assert counts.rows[1] == (at, "0", "5", "1", "p = 0.22")
-    (clean, wrong), (attacked, broken) = differing
-    assert (clean, attacked) == ("without an attack", at)
-    assert [row[0] for row in wrong.rows] == ["1"]
-    assert broken.titles == ["sample in plain", "in hardened", "label", "plain", "hardened"]
-    assert broken.rows[0] == ("0", "0", "0", "broken by a", "survives")
-    assert broken.rows[1] == ("1", "1", "0", "survives", "misclassified as 2")
 
 
 def test_results_without_a_common_sample_or_budget_say_so():
     both = items(of((-1,), "a"), of((-1,), "b"))
-    ((words, counts, _),) = tables.compare_pairs(both)
+    ((words, counts),) = tables.compare_pairs(both)
     assert counts is None
     assert "no sample in common" in words
     assert words in tables.side_parts(both)
     for changes in ({"norm": "2"}, {"trials": (trial("a", 0.5, (-1,)),)}):
         pair = items(of((-1,), "a"), of((-1,), "a", **changes))
-        ((words, counts, _),) = tables.compare_pairs(pair)
+        ((words, counts),) = tables.compare_pairs(pair)
         assert [row[0] for row in counts.rows] == ["without an attack"]
         assert words == "plain (1) and plain (2) share 1 sample and no budget."
 
@@ -264,7 +252,7 @@ def test_results_without_a_common_sample_or_budget_say_so():
 def test_all_pairs_are_compared_by_their_names_and_by_numbers_where_these_are_the_same():
     names = [of((-1,), "a", name=name) for name in ("plain", "hardened", "plain")]
     assert tables.labels(items(*names)) == ["plain (1)", "hardened", "plain (3)"]
-    starts = [words.partition(" share")[0] for words, _, _ in tables.compare_pairs(items(*names))]
+    starts = [words.partition(" share")[0] for words, _ in tables.compare_pairs(items(*names))]
     assert starts == ["plain (1) and hardened", "plain (1) and plain (3)", "hardened and plain (3)"]
 
 

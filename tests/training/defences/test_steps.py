@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from art_snn.training import AT, RAT, SR, TRADES, AdversarialTraining, Defence, Recipe, train
 from tests.small import classifier, samples as pairs
@@ -41,23 +40,6 @@ def test_every_pass_of_a_step_is_in_training_mode_with_statistics_of_its_own(def
     # Two epochs of three steps.
     assert sum(modes) == 6 * PASSES[type(defence)]
     assert net.layers[1].module[1].num_batches_tracked == 6 * PASSES[type(defence)]
-
-
-@ALL
-def test_layers_compute_in_bfloat16_and_weights_and_loss_do_not(defence, monkeypatch):
-    net, seen, losses = build(), set(), []
-    net.layers[1].module[0].register_forward_hook(
-        lambda layer, _, output: seen.add((layer.training, output.dtype))
-    )
-    loss = type(defence).loss
-    monkeypatch.setattr(
-        type(defence), "loss", lambda *given: losses.append(loss(*given)) or losses[-1]
-    )
-    train(net, *samples(), settings("bfloat16"), adversary=against(defence))
-    assert {dtype for training, dtype in seen if training} == {torch.bfloat16}
-    assert {dtype for training, dtype in seen if not training} == {torch.float32}
-    assert {tensor.dtype for tensor in losses} == {torch.float32}
-    assert {weight.dtype for weight in net.parameters()} == {torch.float32}
 
 
 @ALL

@@ -15,8 +15,8 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from art_snn.bounds import intervals as module
-from art_snn.bounds.intervals import bound_steps, list_trains
+from art_snn.bounds import firing as module
+from art_snn.bounds.firing import _list_trains, bound_steps
 from art_snn.dynamics import Dynamics, Values
 from tests.conftest import varied
 
@@ -129,23 +129,23 @@ def intervals(current: torch.Tensor, neuron: Dynamics, steps: int):
 @pytest.mark.parametrize("steps", [1, 4, 12])
 @pytest.mark.parametrize("neuron", CONSTANT, ids=str)
 def test_trains_of_constant_currents_are_all_and_nothing_else(neuron, steps):
-    trains = list_trains(neuron, steps, torch.float32)
+    trains = _list_trains(neuron, steps, torch.float32)
     dense = torch.linspace(-0.5, 2.5, 40_000)
     for current in (around_ends(trains), dense):
         low, high, always, ever = intervals(current, neuron, steps)
         sure, maybe = truths(trains.bound(low, high))
         assert (sure <= always).all()
         assert (ever <= maybe).all()
-    # At a threshold a soft reset leaves next to nothing, and rounding all trains behind it.
+    # At a threshold a soft reset leaves next to nothing, and rounding all trains after it.
     few = 0.1 if neuron.reset == "soft" else 0.01
     assert ((sure != always) | (maybe != ever)).float().mean() < few
 
 
 def test_too_many_trains_are_left_to_steps(monkeypatch):
     monkeypatch.setattr(module, "_MOST_PIECES", 3)
-    list_trains.cache_clear()
-    assert list_trains(Dynamics(0.9, reset="soft"), 12, torch.float32) is None
-    list_trains.cache_clear()
+    _list_trains.cache_clear()
+    assert _list_trains(Dynamics(0.9, reset="soft"), 12, torch.float32) is None
+    _list_trains.cache_clear()
 
 
 def counts(currents: Sequence[float], neuron: Dynamics) -> list[int]:

@@ -1,0 +1,315 @@
+"""The networks of the papers and a small one, what they share, and their names.
+
+A new network is a function that returns ``Options(...).network(layers)``, and a line in MODELS."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, TypeVar
+
+from torch import Tensor, nn
+
+from art_snn.checks import require, require_count, require_number, require_sides, set_fields
+from art_snn.encoders import Direct, Encoder, Frames, Poisson
+from art_snn.gradients import Gradient
+from art_snn.layers import Normalize, TimeDistributed
+from art_snn.network import SpikingNetwork
+from art_snn.neurons import LIF
+
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options of all models, by keyword: ``vgg5(classes=100, width=0.25)``.
+
+    Event frames [N, T, C, H, W] are taken with ``encoder=Frames(T)``.
+
+    :param in_channels, classes: channels of the input, and number of classes K.
+    :param image_size: side of a square input, or (height, width), in pixels; any size.
+    :param steps: time steps T of the default encoder; not used with another `encoder`.
+    :param decay, threshold, reset: of all neurons; a decay of 1 makes IF neurons.
+    :param encoder: in place of Direct(steps).
+    :param mean, std: per channel, which the network subtracts from its input and divides it by.
+    :param gradient, training_gradient: of the network.
+    :param width: factor of all convolution and hidden widths, 64 at most.
+    :raises ValueError: for a number outside its range, or mean and std of other lengths."""
+
+    in_channels: int = 3
+    classes: int = 10
+    image_size: int | tuple[int, int] = 32
+    steps: int = 8
+    decay: float = 0.5
+    threshold: float = 1.0
+    reset: Literal["hard", "soft"] = "hard"
+    encoder: Encoder | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    gradient: Gradient | str = "rga"
+    training_gradient: Gradient | str = "stbp"
+    width: float = 1.0
+    sides: tuple[int, int] = field(init=False, repr=False)
+    """Height and width of the input."""
+
+    def __post_init__(self) -> None:
+        sides = require_sides(self.image_size, channels="Channels go to in_channels.")
+        set_fields(self, sides=sides)
+        remedy = "Grey images have 1, colour images 3, event frames 2."
+        require_count("in_channels", self.in_channels, up_to=2**16, remedy=remedy)
+        require_count("classes", self.classes, remedy="Give the number of classes of the data.")
+        remedy = "1 gives the widths of the paper."
+        require_number("width", self.width, above=0, within=(0, 64), remedy=remedy)
+
+    def scaled(self, channels: int) -> int:
+        """A width of the paper times `width`, rounded and at least 1."""
+        return max(1, round(channels * self.width))
+
+    def neuron(self) -> LIF:
+        """A new layer of neurons."""
+        return LIF(decay=self.decay, threshold=self.threshold, reset=self.reset)
+
+    def normalisation(self) -> list[nn.Module]:
+        """The layer that subtracts mean and divides by std; none where neither is given."""
+        if self.mean is None and self.std is None:
+            return []
+        mean = (0.0,) * self.in_channels if self.mean is None else self.mean
+        std = (1.0,) * self.in_channels if self.std is None else self.std
+        expected = f"{self.in_channels} numbers each, one per channel"
+        fits, got = len(mean) == len(std) == self.in_channels, f"{len(mean)} and {len(std)}"
+        require(fits, "mean, std", expected, got, "Give one number for every channel of the input.")
+        return [Normalize(mean, std)]
+
+    def network(self, layers: Sequence[nn.Module]) -> SpikingNetwork:
+        """The network of these layers, with weights drawn by :func:`art_snn.models.kaiming`."""
+        encoder = Direct(self.steps) if self.encoder is None else self.encoder
+        rules = (self.gradient, self.training_gradient)
+        image, shape = (self.in_channels, *self.sides), None
+        if isinstance(encoder, Direct | Poisson | Frames):
+            shape = (encoder.steps, *image) if isinstance(encoder, Frames) else image
+        options: dict[str, Any] = {"input_shape": shape, "initialise": kaiming}
+        return kaiming(SpikingNetwork(layers, encoder, *rules, **options))
+
+
+def _convolution(
+    inputs: int,
+    outputs: int,
+    *,
+    kernel: Literal[1, 3] = 3,
+    stride: int = 1,
+    before: Sequence[nn.Module] = (),
+) -> TimeDistributed:
+    """Convolution without bias and batch norm, after stateless modules if `before` has any.
+
+    [T, N, inputs, ...] -> [T, N, outputs, ...]; a side is divided by the stride and rounded up."""
+    layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+    return TimeDistributed(*before, layer, nn.BatchNorm2d(outputs))
+
+
+def _pooling() -> TimeDistributed:
+    """Average of 2x2 pixels; a side that cannot be halved is rounded up."""
+    return TimeDistributed(nn.AvgPool2d(2, ceil_mode=True))
+
+
+def _halved(sides: tuple[int, int]) -> tuple[int, int]:
+    """Height and width after a :func:`_pooling`, or a convolution of stride 2."""
+    height, width = sides
+    return (height + 1) // 2, (width + 1) // 2
+
+
+def kaiming(network: _Module) -> _Module:
+    """Draw new weights: He normal for convolutions and linear layers, zero biases; norms at 1, 0.
+
+    He et al., ICCV 2015, with fan-out for convolutions, fan-in for linear layers, in place."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+        elif isinstance(module, nn.Linear):
+            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
+        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+            module.reset_parameters()
+            continue
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    return network
+
+
+def vgg(
+    stages: Sequence[Sequence[int]],
+    hidden: Sequence[int],
+    *,
+    last_pool: bool = True,
+    **options: Any,
+) -> SpikingNetwork:
+    """A spiking VGG: convolution 3x3, batch norm and neuron each; an average pooling per stage.
+
+    A side that cannot be halved is rounded up. Options: :class:`art_snn.models.Options`.
+
+    :param stages: widths of the convolutions, stage by stage.
+    :param hidden: widths of the linear layers before the readout.
+    :param last_pool: whether the last stage, too, ends with an average pooling.
+    :return: network from [N, in_channels, height, width] to [N, classes]."""
+    settings = Options(**options)
+    layers: list[nn.Module] = []
+    before, channels, sides = settings.normalisation(), settings.in_channels, settings.sides
+    for index, stage in enumerate(stages):
+        for outputs in map(settings.scaled, stage):
+            layers += [_convolution(channels, outputs, before=before), settings.neuron()]
+            before, channels = [], outputs
+        if index + 1 < len(stages) or last_pool:
+            layers.append(_pooling())
+            sides = _halved(sides)
+    flatten, features = [nn.Flatten()], channels * sides[0] * sides[1]
+    for outputs in map(settings.scaled, hidden):
+        layers += [TimeDistributed(*flatten, nn.Linear(features, outputs)), settings.neuron()]
+        flatten, features = [], outputs
+    layers.append(TimeDistributed(*flatten, nn.Linear(features, settings.classes)))
+    return settings.network(layers)
+
+
+def vgg5(**options: Any) -> SpikingNetwork:
+    """VGG-5: [64 A][128 128 A], linear 1024, readout. Options as in :func:`vgg`."""
+    return vgg(((64,), (128, 128)), (1024,), **options)
+
+
+def vgg11(**options: Any) -> SpikingNetwork:
+    """VGG-11: [64 A][128 256 A][512 512 512 A][512 512], linear 4096 twice, readout.
+
+    The network of Bu et al. (CVPR 2023). Options as in :func:`vgg`."""
+    stages = ((64,), (128, 256), (512, 512, 512), (512, 512))
+    return vgg(stages, (4096, 4096), last_pool=False, **options)
+
+
+def vgg16(**options: Any) -> SpikingNetwork:
+    """VGG-16: thirteen convolutions in five pooled stages, linear 4096 twice, readout.
+
+    The network of Bu et al. (CVPR 2023). Options as in :func:`vgg`."""
+    stages = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+    return vgg(stages, (4096, 4096), **options)
+
+
+def vgg_dvs(**options: Any) -> SpikingNetwork:
+    """VGG for event frames: [64 128 A][256 256 A][512 512 A][512 512 A], readout.
+
+    VGGSNN of Deng et al. (ICLR 2022). Options as in :func:`vgg`, with other defaults: ten frames
+    of two polarities and 48x48 pixels. From [N, T, in_channels, height, width] to [N, classes]."""
+    options = {"in_channels": 2, "image_size": 48, "steps": 10} | options
+    if options.get("encoder") is None:
+        options["encoder"] = Frames(options["steps"])
+    return vgg(((64, 128), (256, 256), (512, 512), (512, 512)), (), **options)
+
+
+def cnn4(**options: Any) -> SpikingNetwork:
+    """CNN-4: two convolutions of 32 channels, the second of stride 2, linear 128, readout.
+
+    All four layers have a bias and no batch norm. A side that cannot be halved is rounded up.
+    Options as in :func:`vgg`.
+
+    :return: network from [N, in_channels, height, width] to [N, classes]."""
+    settings = Options(**options)
+    channels, hidden = settings.scaled(32), settings.scaled(128)
+    height, width = _halved(settings.sides)
+    first = nn.Conv2d(settings.in_channels, channels, 3, padding=1)
+    second = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
+    linear = nn.Linear(channels * height * width, hidden)
+    layers: list[nn.Module] = [
+        TimeDistributed(*settings.normalisation(), first),
+        settings.neuron(),
+        TimeDistributed(second),
+        settings.neuron(),
+        TimeDistributed(nn.Flatten(), linear),
+        settings.neuron(),
+        TimeDistributed(nn.Linear(hidden, settings.classes)),
+    ]
+    return settings.network(layers)
+
+
+class Residual(nn.Module):
+    """body(x) + shortcut(x) on tensors [T, N, ...]; each a sequence of modules; none is x."""
+
+    def __init__(self, body: list[nn.Module], shortcut: list[nn.Module]) -> None:
+        super().__init__()
+        self.body = nn.Sequential(*body)
+        self.shortcut = nn.Sequential(*shortcut)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[T, N, C, H, W] -> the sum of both branches, of one shape."""
+        y: Tensor = self.body(x) + self.shortcut(x)
+        return y
+
+
+def resnet17(**options: Any) -> SpikingNetwork:
+    """ResNet-17: stem 64, three blocks of 64 and four of 128 channels, linear 256, readout.
+
+    The network of Bu et al. (CVPR 2023). A block is convolution, batch norm, neuron, convolution,
+    batch norm; its sum with the shortcut is the current of another neuron. The first block of a
+    stage halves the sides, and its shortcut is a convolution 1x1 with batch norm.
+
+    As in the authors' code no neuron follows the linear layer, which ends in a batch norm. A side
+    that cannot be halved is rounded up.
+
+    :param options: fields of :class:`art_snn.models.Options`.
+    :return: network from [N, in_channels, height, width] to [N, classes]."""
+    settings = Options(**options)
+
+    def block(first: nn.Module, second: nn.Module, shortcut: list[nn.Module]) -> list[nn.Module]:
+        return [Residual([first, settings.neuron(), second], shortcut), settings.neuron()]
+
+    return _resnet17(block, settings)
+
+
+def sew_resnet17(**options: Any) -> SpikingNetwork:
+    """:func:`resnet17` with spike-element-wise residuals: spikes are added instead of currents.
+
+    Fang et al. (NeurIPS 2021), with ADD. A block is convolution, batch norm, neuron, twice, plus
+    the spikes of the shortcut, where a convolution is followed by a neuron too. **Values between
+    neurons are then counts**, from 0 to k + 1 in the k-th block of a stage."""
+    settings = Options(**options)
+
+    def block(first: nn.Module, second: nn.Module, shortcut: list[nn.Module]) -> list[nn.Module]:
+        body = [first, settings.neuron(), second, settings.neuron()]
+        return [Residual(body, [*shortcut, settings.neuron()] if shortcut else [])]
+
+    return _resnet17(block, settings)
+
+
+def _resnet17(block: Callable[..., list[nn.Module]], settings: Options) -> SpikingNetwork:
+    """The network of blocks that take their two convolutions and the layers of the shortcut."""
+    channels, sides = settings.scaled(64), settings.sides
+    stem = _convolution(settings.in_channels, channels, before=settings.normalisation())
+    layers: list[nn.Module] = [stem, settings.neuron()]
+    for unscaled, blocks in ((64, 3), (128, 4)):
+        outputs = settings.scaled(unscaled)
+        for stride in (2, *[1] * (blocks - 1)):
+            first = _convolution(channels, outputs, stride=stride)
+            second, shortcut = _convolution(outputs, outputs), list[nn.Module]()
+            if (channels, stride) != (outputs, 1):
+                shortcut = [_convolution(channels, outputs, kernel=1, stride=stride)]
+            layers += block(first, second, shortcut)
+            channels = outputs
+        sides = _halved(sides)
+    height, width = _halved(sides)
+    hidden = settings.scaled(256)
+    # Batch norm has a bias of its own.
+    linear = nn.Linear(channels * height * width, hidden, bias=False)
+    layers += [
+        _pooling(),
+        TimeDistributed(nn.Flatten(), linear, nn.BatchNorm1d(hidden)),
+        TimeDistributed(nn.Linear(hidden, settings.classes)),
+    ]
+    return settings.network(layers)
+
+
+MODELS: Mapping[str, Callable[..., SpikingNetwork]] = MappingProxyType(
+    {
+        "vgg5": vgg5,
+        "vgg11": vgg11,
+        "vgg16": vgg16,
+        "resnet17": resnet17,
+        "sew-resnet17": sew_resnet17,
+        "vgg-dvs": vgg_dvs,
+        "cnn4": cnn4,
+    }
+)
+"""Models by their name on the command line."""
