@@ -101,7 +101,7 @@ def test_what_it_writes_is_of_the_published_schema(whole):
 @pytest.mark.parametrize(
     ("checkpoint", "fields", "name"),
     [
-        ("network.safetensors", {}, "trained"),
+        ("network.pt", {}, "trained"),
         ("weights.pt", {}, "weights"),
         ("weights.pt", {"name": "a/<b>$x_1$</b>"}, "a/<b>$x_1$</b>"),
     ],
