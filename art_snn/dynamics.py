@@ -224,11 +224,6 @@ class Dynamics:
         return f"Dynamics({', '.join(shown)})"
 
     @property
-    def has_rate_curve(self) -> bool:
-        """True if the rate is a function of the current: after a reset to below the threshold."""
-        return self.obeys_equations and self.reset != "none" and self.resets_below
-
-    @property
     def resets_below(self) -> bool:
         """True if a hard reset leads below the threshold."""
         return least(self.threshold - self.rest) > 0

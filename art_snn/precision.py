@@ -16,13 +16,13 @@ from art_snn.layers import TimeDistributed, fold
 from art_snn.passes import PerContext
 from art_snn.state import counted, tensors_digest
 
-_DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
+DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
     {"bfloat16": torch.bfloat16, "float16": torch.float16}
 )
 
 
 def require_dtype(
-    argument: str, value: object, names: Collection[str] = tuple(_DTYPES)
+    argument: str, value: object, names: Collection[str] = tuple(DTYPES)
 ) -> str | None:
     """The name of a dtype among `names`, "auto" or None; anything else is refused."""
     name = str(value).removeprefix("torch.") if isinstance(value, torch.dtype) else value
@@ -36,8 +36,8 @@ def require_dtype(
 
 def compute_dtype(asked: str | None, device: torch.device) -> tuple[torch.dtype | None, str]:
     """The dtype to compute in, None for the network's own, and why."""
-    if asked is None or asked in _DTYPES:
-        return (None, "") if asked is None else (_DTYPES[asked], asked)
+    if asked is None or asked in DTYPES:
+        return (None, "") if asked is None else (DTYPES[asked], asked)
     cuda = device.type == "cuda"
     name = torch.cuda.get_device_name(device) if cuda else "the processor"
     if _multiplies_bfloat16(device):

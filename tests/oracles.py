@@ -113,16 +113,16 @@ def bptr_neuron(dynamics: Dynamics, xs: Steps) -> Steps:
 
 def static_neuron(dynamics: Dynamics, xs: Steps, *, limit: float = 2.0) -> Steps:
     """Every step's gradient times the derivative of the static curve at the mean current."""
-
-    def slope(spikes: Steps) -> Tensor:
-        mean = sum(xs) / len(xs)
-        slopes = [static_slope(dynamics, current, limit) for current in mean.flatten().tolist()]
-        return torch.tensor(slopes, dtype=mean.dtype).view(mean.shape)
-
-    return _at_every_step(dynamics, xs, slope)
+    return _at_every_step(dynamics, xs, lambda _: static_slope(dynamics, sum(xs) / len(xs), limit))
 
 
-def static_slope(dynamics: Dynamics, current: float, limit: float) -> float:
+def static_slope(dynamics: Dynamics, mean: Tensor, limit: float = 2.0) -> Tensor:
+    """The derivative of the static curve, element by element."""
+    slopes = [_static_slope_at(dynamics, current, limit) for current in mean.flatten().tolist()]
+    return torch.tensor(slopes, dtype=mean.dtype).view(mean.shape)
+
+
+def _static_slope_at(dynamics: Dynamics, current: float, limit: float) -> float:
     """Derivative of ln(decay) / ln(1 - knee / I), by the chain rule, and not above the limit."""
     decay, threshold = dynamics.decay, dynamics.threshold
     if decay == 1:

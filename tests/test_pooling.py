@@ -28,7 +28,7 @@ OTHERS = {
 
 
 class Scaled(nn.AvgPool2d):
-    """Of others' own making."""
+    """A pool of another library."""
 
     def forward(self, x):
         return 2 * super().forward(x)
@@ -89,7 +89,7 @@ def test_it_keeps_nothing_of_its_input():
     assert not [tensor for tensor in kept if tensor.numel() > 1]
 
 
-def test_other_pools_inputs_and_modules_of_others_own_are_left_to_torch():
+def test_other_pools_inputs_and_modules_of_others_are_left_to_torch():
     pool, x = POOLS["two by two"], planes()
     for other in (*OTHERS.values(), Scaled(2)):
         assert not suits(other, x)
@@ -111,14 +111,14 @@ def test_layers_on_time_steps_pool_so_and_a_hook_sees_the_module_still():
     assert torch.equal(torch.cat(seen).view(pooled.shape), pooled)
 
 
-@pytest.mark.parametrize("hollow", [False, True])
-def test_where_weights_are_constants_it_has_the_same_gradient_though_it_be_hollow(hollow):
-    x, trace = planes(), OpTrace(shapes_only=hollow)
+@pytest.mark.parametrize("shapes_only", [False, True])
+def test_where_weights_are_constants_it_has_the_same_gradient_also_for_shapes_only(shapes_only):
+    x, trace = planes(), OpTrace(shapes_only=shapes_only)
     expected = average(x, (2, 4), 3)
     with _FixedWeights(trace):
         got = average(x, (2, 4), 3)
     assert trace.affine
     assert got.shape == expected.shape
-    assert torch.equal(got, expected) is not hollow
-    assert not hollow or got.count_nonzero() == 0
+    assert torch.equal(got, expected) is not shapes_only
+    assert not shapes_only or got.count_nonzero() == 0
     assert torch.equal(*gradients(x, got, expected))

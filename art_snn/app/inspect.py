@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +14,7 @@ from art_snn.app.network import random_samples, resolve_network
 from art_snn.app.results import Result, as_json, earlier, working
 from art_snn.app.settings import RANDOM, Inspect
 from art_snn.app.tables import Notes, Part, Table
-from art_snn.checks import ArgumentError, require_some
+from art_snn.checks import LONGEST_SIDE, ArgumentError, require, require_count, require_some
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import GRADIENTS, Gradient, parse_rules
@@ -161,10 +161,14 @@ def run(settings: Inspect) -> Inspection:
             settings.output / "inspect.json", "kind", dict, lambda content: "neurons" in content
         )
         subject = resolve_network(settings, drawn=True)
-        if settings.data is None and subject.entry is None:
-            subject = replace(subject, source=replace(subject.source, data=RANDOM))
-        subject.source.check_random(settings.channels)
-        if subject.source.random:
+        source = subject.source
+        if settings.data == RANDOM or (settings.data is None and subject.entry is None):
+            for name, value in {"value_range": source.value_range, "frames": source.frames}.items():
+                remedy = "Leave it out, or name data."
+                require(value is None, name, "None for random samples", repr(value), remedy)
+            if source.image_size is not None:
+                remedy = "Random samples are square: give their side in pixels."
+                require_count("image_size", source.image_size, up_to=LONGEST_SIDE, remedy=remedy)
             x, y = random_samples(
                 subject.noted_architecture,
                 settings.batch_size,
@@ -176,6 +180,10 @@ def run(settings: Inspect) -> Inspection:
             labels[-1] = y.shape[1] - 1
             data = Dataset("random samples", x, labels, x, labels)
         else:
+            expected = f"None next to {source.name}, whose samples have channels"
+            require(
+                settings.channels is None, "channels", expected, settings.channels, "Leave it out."
+            )
             data = subject.load_data()
         network = subject.build(data).to(torch_device(settings.device))
         x, y = data.x_test[: settings.batch_size], data.y_test[: settings.batch_size]

@@ -13,9 +13,10 @@ from torch import Tensor
 
 from art_snn.attacks.balls import FLIPS, SHIFT, Ball, require_norm
 from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
-from art_snn.attacks.queries import Objective, Queries, cross_entropy, forget, keep, margin, towards
+from art_snn.attacks.queries import Objective, Queries, cross_entropy, keep, margin, towards
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require_count, require_number, require_seed, require_whole
+from art_snn.network import SpikingNetwork
 
 AnyWalk = TypeVar("AnyWalk", bound="Walk")
 
@@ -98,7 +99,8 @@ class IteratedAttack(PerSampleAttack):
             left = (~best.broken).nonzero()[:, 0]
             if not len(left):
                 return
-            forget(self.estimator.model)
+            if isinstance(self.estimator.model, SpikingNetwork):
+                self.estimator.model.forget()
             around = ball.select(left)
             cold = partial(self._cold, around, draw)
             start = cold() if draw else best.start(left, cold)

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -101,8 +101,7 @@ def _put(kept: Tensor, rows: Tensor, others: Tensor, which: Tensor) -> None:
     kept[rows] = torch.where(wide(which, others), others.to(kept), kept[rows])
 
 
-@dataclass(frozen=True)
-class Remaining:
+class Remaining(NamedTuple):
     """Rows of samples [n] on the device, and on the CPU, where they are counted without a wait."""
 
     rows: Tensor

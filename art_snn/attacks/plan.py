@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from inspect import signature
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from art.attacks import EvasionAttack, evasion
 from art.estimators.classification import PyTorchClassifier
@@ -238,8 +238,7 @@ class Plan:
         set_fields(self, stages=tuple(self.stages), native=tuple(self.native))
 
 
-@dataclass(frozen=True)
-class StageSelection:
+class StageSelection(NamedTuple):
     """The stages of a plan that run on a network, with a record of each, and of the others."""
 
     stages: tuple[Stage, ...]

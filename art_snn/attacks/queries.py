@@ -177,12 +177,6 @@ def attacking(estimator: PyTorchClassifier, radius: float | None) -> AbstractCon
     return estimator.model.attacking(radius if lacks_preprocessing(estimator) else None)
 
 
-def forget(model: Any) -> None:
-    """Let a network forget an earlier run on the same samples."""
-    if isinstance(model, SpikingNetwork):
-        model.forget()
-
-
 def keep(model: Any, samples: Tensor) -> None:
     """Tell a network which samples of the last batch the next one holds, bool [N] on the CPU."""
     if isinstance(model, SpikingNetwork) and not bool(samples.all()):

@@ -4,7 +4,7 @@ A pass of boxes goes through the network, from samples to margins."""
 
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -203,12 +203,11 @@ class Bounding:
         :param y: class indices [N].
         :param differentiable: whether the bounds are to be differentiated by weights."""
         box = _enclose_samples(x, self.eps, self.norm, self.limits)
-        try:
-            logits = self._run(box)
-        except Nonlinear:
+        if self.averaged:
+            with suppress(Nonlinear):
+                return bound_margins(self._run(box), y, differentiable=differentiable)
             self.averaged = False
-            logits = self._run(box)
-        return bound_margins(logits, y, differentiable=differentiable)
+        return bound_margins(self._run(box), y, differentiable=differentiable)
 
     def _run(self, box: Box) -> Box:
         """The box of the logits [N, K], with the graph of its centres."""

@@ -7,16 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 
-from art_snn.checks import (
-    FILE,
-    FOLDER,
-    LONGEST_SIDE,
-    expand_path,
-    invalid,
-    path_kind,
-    require,
-    require_count,
-)
+from art_snn.checks import FILE, FOLDER, expand_path, invalid, path_kind, require
 from art_snn.data.dataset import Dataset, ImageSize
 from art_snn.data.events import EVENTS, events
 from art_snn.data.images import IMAGES, digits, from_folder, images
@@ -34,9 +25,6 @@ NAMES: Mapping[str, _Loader] = MappingProxyType(
     }
 )
 """The data sets that have a name."""
-
-RANDOM = "random"
-"""In place of a data set, where a command takes it: uniform random samples."""
 
 _REASONS = {
     "image_size": "whose images have the size they have",
@@ -75,24 +63,6 @@ class Source:
     def name(self) -> str:
         """Name, file or folder of the data set."""
         return "digits" if self.data is None else self.data
-
-    @property
-    def random(self) -> bool:
-        """Whether random samples are taken."""
-        return self.name == RANDOM
-
-    def check_random(self, channels: int | None) -> None:
-        """Refuse what random samples have no use for, and channels next to a data set."""
-        if not self.random:
-            expected = f"None next to {self.name}, whose samples have channels"
-            require(channels is None, "channels", expected, channels, "Leave it out.")
-            return
-        for name in ("value_range", "frames", "axes", "test_share"):
-            value, remedy = getattr(self, name), "Leave it out, or name data."
-            require(value is None, name, "None for random samples", repr(value), remedy)
-        if self.image_size is not None:
-            remedy = "Random samples are square: give their side in pixels."
-            require_count("image_size", self.image_size, up_to=LONGEST_SIDE, remedy=remedy)
 
     def load(self) -> Dataset:
         """The data set.

@@ -171,16 +171,16 @@ _ABOUT_OBJECTS = {
 """Names of functions about a tensor as an object; a constant made of it is another object."""
 
 
-def _is_shape(*args: Any, **kwargs: Any) -> bool:
-    return not any(isinstance(value, torch.dtype) for value in (*args, *kwargs.values()))
-
-
-def _has_one_factor(*args: Any, **kwargs: Any) -> bool:
+def _one_requires_gradient(*args: Any, **kwargs: Any) -> bool:
     return sum(map(_requires_gradient, (*args, *kwargs.values()))) == 1
 
 
 def _is_dividend(x: Any, *others: Any, **kwargs: Any) -> bool:
     return len(others) == 1 and not kwargs and not _requires_gradient(others)
+
+
+def _is_shape(*args: Any, **kwargs: Any) -> bool:
+    return not any(isinstance(value, torch.dtype) for value in (*args, *kwargs.values()))
 
 
 def _is_place(x: Any, index: Any) -> bool:
@@ -198,7 +198,7 @@ _AFFINE: Mapping[Any, Callable[..., bool]] = MappingProxyType(
         ],
         lambda *args, **kwargs: True,
     )
-    | dict.fromkeys([torch.mul, Tensor.mul], _has_one_factor)
+    | dict.fromkeys([torch.mul, Tensor.mul], _one_requires_gradient)
     | dict.fromkeys([torch.div, Tensor.div], _is_dividend)
     | {Tensor.view: _is_shape, Tensor.__getitem__: _is_place}
     | {functional.dropout: lambda x, p=0.5, training=True, inplace=False: not training}
@@ -221,7 +221,7 @@ def _light(func: Any, shapes_only: bool, args: tuple[Any, ...], options: Mapping
         return NotImplemented
     kind = x.device.type
     autocast = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
-    alone = sum(map(_requires_gradient, (*args, *options.values()))) == 1
+    alone = _one_requires_gradient(*args, **options)
     usual = torch.is_grad_enabled() and not autocast and forward_ad._current_level < 0
     return layer(shapes_only, *args, **options) if alone and usual else NotImplemented
 

@@ -113,9 +113,6 @@ def valued(values: Tensor, graph: Tensor) -> Tensor:
     return apply(_Valued, values, graph)
 
 
-_Backward = Callable[..., tuple[Any, ...]]
-
-
 def anchored(ctx: Any, rule: object, output: Tensor, *kept: Tensor) -> tuple[Tensor, Tensor]:
     """The output of a function differentiated :func:`once`, and a tensor that leads back to it.
 
@@ -126,7 +123,7 @@ def anchored(ctx: Any, rule: object, output: Tensor, *kept: Tensor) -> tuple[Ten
     return output, anchor
 
 
-def once(backward: _Backward) -> _Backward:
+def once(backward: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
     """A backward whose gradients refuse to be differentiated again, naming the rule.
 
     It receives the gradient at the output of :func:`anchored` alone."""

@@ -146,8 +146,11 @@ def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tenso
             raise has_no_second_derivative(rule)
         return h
 
-    current = _current_of(anchor, potential, ctx.further)
-    graph = _differentiable(site.dynamics, slope, rule.detach_reset, g, potential, current)
+    # It has the graph of the current, which is not kept; the anchor leads to this function.
+    current = apply(_Current, anchor, potential, ctx.further)
+    with torch.enable_grad():
+        spikes = _spikes(site.dynamics, slope, rule.detach_reset, potential, current)
+        (graph,) = torch.autograd.grad(spikes, current, g, create_graph=True)
     return valued(d, graph)
 
 
@@ -163,11 +166,11 @@ def _recursion(
     dynamics = site.dynamics
     d = torch.empty_like(u[:2] if summed else u)
     if rule.elementwise and at_step is None and not summed and dynamics.uniform:
-        loop = partial(_backward_steps, rule, site, _in_place(rule, site))
+        loop = partial(_backward_steps, rule, site, _at_step(rule, site, u, in_place=True))
         fused.run(loop, (rule, site), (g, u), d, rounds=True)
     else:
         if at_step is None:
-            at_step = _in_place(rule, site) if rule.elementwise else _at_step(rule, site, u)
+            at_step = _at_step(rule, site, u, in_place=True)
         # In single precision at least, since there may be many steps.
         wide = torch.promote_types(u.dtype, torch.float32)
         total = torch.zeros_like(u[0], dtype=wide) if summed else None
@@ -202,17 +205,15 @@ def _backward_steps(
                 total[block].add_(here)
 
 
-def _at_step(rule: TemporalGradient, site: Site, potential: Tensor) -> StepSlope:
-    """The rule's slope, one step at a time where it is elementwise."""
+def _at_step(
+    rule: TemporalGradient, site: Site, potential: Tensor, in_place: bool = False
+) -> StepSlope:
+    """The rule's slope; one step at a time, and `in_place` of the distance, if elementwise."""
     if rule.elementwise:
-        return lambda distance, t, samples: rule.slope(distance[None], site)[0]
+        slope = rule.slope_in_place if in_place else rule.slope
+        return lambda distance, t, samples: slope(distance[None], site)[0]
     slopes = rule.slope(potential - site.dynamics.threshold, site)
     return lambda distance, t, samples: slopes[t, samples]
-
-
-def _in_place(rule: TemporalGradient, site: Site) -> StepSlope:
-    """The slope of a rule that is elementwise, one step at a time, in place of the distance."""
-    return lambda distance, t, samples: rule.slope_in_place(distance[None], site)[0]
 
 
 def _one_step(
@@ -245,28 +246,13 @@ _Slope = Callable[[Tensor, int], Tensor]
 """(u - threshold [N, ...] at a step, the step) -> slope [N, ...]."""
 
 
-def _differentiable(
-    dynamics: Dynamics,
-    slope: _Slope,
-    detach_reset: bool,
-    grad_spikes: Tensor,
-    potential: Tensor,
-    current: Tensor,
-) -> Tensor:
-    """The gradient at the current from that at the spikes, differentiable by both.
-
-    :param potential: u of the simulation [T, N, ...].
-    :param current: a tensor [T, N, ...] with the graph of the current; its values are not read."""
-    with torch.enable_grad():
-        spikes = _spikes(dynamics, slope, detach_reset, potential, current)
-        (d,) = torch.autograd.grad(spikes, current, grad_spikes, create_graph=True)
-    return d
-
-
 def _spikes(
     dynamics: Dynamics, slope: _Slope, detach_reset: bool, potential: Tensor, current: Tensor
 ) -> Tensor:
-    """Spikes [T, N, ...] of the state equations, with their graph."""
+    """Spikes [T, N, ...] of the state equations, with their graph.
+
+    :param potential: u of the simulation [T, N, ...].
+    :param current: a tensor [T, N, ...] with the graph of the current; its values are not read."""
     settings = (dynamics.threshold, dynamics.rest, dynamics.decay, dynamics.gain)
     threshold, rest, decay, gain = (operand(value, potential) for value in settings)
     soft = dynamics.reset == "soft"
@@ -283,13 +269,6 @@ def _spikes(
 
 _Further = dict[int, Tensor]
 """Gradients [T, N, ...] at a current from graphs of its gradient, by backward pass."""
-
-
-def _current_of(anchor: Tensor, potential: Tensor, further: _Further) -> Tensor:
-    """A tensor [T, N, ...] with the graph of the current, which is not kept.
-
-    :param anchor: leads to the function of the layer, which adds what `further` has got."""
-    return apply(_Current, anchor, potential, further)
 
 
 class _Current(torch.autograd.Function):

@@ -167,35 +167,25 @@ def from_text(text: str, source: object) -> Manifest:
 
 
 def _entry(content: Mapping[str, Any]) -> ZooEntry:
-    given = dict(content)
-    for name in ("bytes", "classes", "parameters"):
-        given[name] = _number(name, given[name])
-    standard = [
-        one
-        | {"robust": _share("robust", one["robust"])}
-        | {"certified": None if one["certified"] is None else _share("certified", one["certified"])}
-        for one in given.get("standard", ())
-    ]
-    return ZooEntry(
-        **given
-        | {
-            "architecture": Architecture(**given["architecture"]),
-            "input_shape": tuple(_number("input_shape", side) for side in given["input_shape"]),
-            "commands": tuple(given["commands"]),
-            "clean": _share("clean", given["clean"]),
-            "clean_first": _share("clean_first", given["clean_first"]),
-            "standard": tuple(Standard(**one) for one in standard),
-        }
-    )
+    standard = []
+    for one in content.get("standard", ()):
+        certified = None if one["certified"] is None else _share("certified", one["certified"])
+        shares = {"robust": _share("robust", one["robust"]), "certified": certified}
+        standard.append(Standard(**one | shares))
+    checked: dict[str, Any] = {
+        name: _number(name, content[name]) for name in ("bytes", "classes", "parameters")
+    }
+    checked |= {name: _share(name, content[name]) for name in ("clean", "clean_first")}
+    shape = tuple(_number("input_shape", side) for side in content["input_shape"])
+    checked |= {"architecture": Architecture(**content["architecture"]), "input_shape": shape}
+    checked |= {"commands": tuple(content["commands"]), "standard": tuple(standard)}
+    return ZooEntry(**{**content, **checked})
 
 
 def _data(content: Mapping[str, Any]) -> ZooData:
-    limits = content["value_range"]
-    checked = {
-        "bytes": _number("bytes", content["bytes"]),
-        "value_range": None if limits is None else (float(limits[0]), float(limits[1])),
-    }
-    return ZooData(**{**content, **checked})
+    limits, size = content["value_range"], _number("bytes", content["bytes"])
+    limits = None if limits is None else (float(limits[0]), float(limits[1]))
+    return ZooData(**{**content, "bytes": size, "value_range": limits})
 
 
 def _share(name: str, content: Any) -> Share:
@@ -209,13 +199,8 @@ def _number(name: str, value: Any) -> int:
 
 
 def _check(name: str, sha256: str) -> None:
+    short = re.fullmatch(r"[a-z0-9]+(?:-[a-z0-9]+)*", name)
     remedy = "Use small letters, digits and single dashes."
-    require(
-        re.fullmatch(r"[a-z0-9]+(?:-[a-z0-9]+)*", name),
-        "name",
-        "a short name such as digits-plain",
-        name,
-        remedy,
-    )
+    require(short, "name", "a short name such as digits-plain", name, remedy)
     remedy = "Run examples/zoo/add.py, which computes it."
     require(re.fullmatch(r"[0-9a-f]{64}", sha256), "sha256", "64 digits", repr(sha256), remedy)

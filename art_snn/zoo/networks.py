@@ -47,7 +47,7 @@ def names() -> list[str]:
 
 
 def entry(name: str, argument: str = "name") -> ZooEntry:
-    """What is known of a network.
+    """The entry of a network in the manifest.
 
     :param argument: named in complaints.
     :raises ArgumentError: for another name, with those that are near; and as :func:`names`."""
@@ -104,9 +104,9 @@ def not_held(about: ZooData, error: MissingFile, argument: str = "name") -> Miss
     return MissingFile(argument, f"expected {expected}. {remedy} {error.complaint}")
 
 
-def data_set(name: str, argument: str = "name") -> ZooData:
-    """What is known of a data set of the zoo; errors as those of :func:`entry`."""
-    return _find(name, argument, manifest().data)
+def data_set(name: str) -> ZooData:
+    """The entry of a data set of the zoo; errors as those of :func:`entry`."""
+    return _find(name, "name", manifest().data)
 
 
 def source_of(about: ZooData) -> Source:

@@ -141,3 +141,7 @@ def test_an_interrupted_attack_leaves_the_network_as_it_was(monkeypatch):
     assert classifier.model.training
     assert classifier.gradient is rule
     assert not classifier.model.memory
+
+
+def test_no_sample_gives_none():
+    assert attack().generate(X[:0], np.zeros(0)).shape == (0, 2)

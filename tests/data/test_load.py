@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from art_snn.checks import MissingFile
-from art_snn.data import NAMES, RANDOM, Source, digits, load_data
+from art_snn.data import NAMES, digits, load_data
 from tests.datasets import images, picture
 
 
@@ -94,22 +94,3 @@ def test_an_option_without_use_is_refused(name, option, value, reason, tmp_path,
     pets(tmp_path)
     with pytest.raises(ValueError, match=rf"^{option}: expected None.* {name}.*{reason}"):
         load_data(name, **{option: value})
-
-
-@pytest.mark.parametrize(
-    ("options", "channels", "message"),
-    [
-        ({"data": "digits"}, 3, r"^channels: .*None next to digits"),
-        ({"value_range": (0, 1)}, None, r"^value_range: .*random"),
-        ({"frames": 3}, 3, r"^frames: .*random"),
-        ({"axes": "NCHW"}, None, r"^axes: .*random"),
-        ({"test_share": 0.5}, None, r"^test_share: .*random"),
-        ({"image_size": (8, 8)}, None, r"^image_size: .*square"),
-        ({"image_size": 0}, None, r"^image_size: .*>= 1"),
-    ],
-)
-def test_what_random_samples_have_no_use_for_is_refused(options, channels, message):
-    with pytest.raises(ValueError, match=message):
-        Source(**{"data": RANDOM} | options).check_random(channels)
-    Source(data=RANDOM, image_size=8).check_random(3)
-    Source(data="digits").check_random(None)

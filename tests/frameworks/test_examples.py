@@ -46,7 +46,7 @@ def test_an_attack_runs(name, tmp_path):
 @pytest.mark.parametrize("name", EVALUATED)
 def test_an_evaluation_runs_and_writes_a_report_and_a_table(name, tmp_path):
     script = ROOT / "examples" / "frameworks" / f"evaluate_{name}.py"
-    assert "Robust accuracy" in printed(tmp_path, str(script), "--small")
+    assert "robust accuracy" in printed(tmp_path, str(script), "--small")
     (folder,) = tmp_path.glob("evaluated-*")
     assert (folder / "report.html").exists()
     assert "tabular" in (folder / "table.tex").read_text("utf-8")

@@ -134,13 +134,6 @@ def test_a_network_has_the_gradients_of_naive_loops_in_every_pass(
     assert_different(got, ascend(build(architecture, rule, **options), inputs[-1]))
 
 
-def test_the_reset_is_detached_as_published_unless_told_otherwise():
-    x = batch()
-    detached = ascend(build(), x)
-    assert torch.equal(ascend(build(rule=ASSG(detach_reset=True)), x), detached)
-    assert_different(ascend(build(rule=ASSG(detach_reset=False)), x), detached)
-
-
 def test_earlier_passes_keep_their_slopes_when_later_ones_go_on():
     x = batch().requires_grad_()
     net = build()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections import Counter
 
 import pytest
 import torch
@@ -18,16 +17,7 @@ SURROGATES = [rule.surrogate for rule in ENSEMBLE_19 if isinstance(rule, STBP)]
 
 def test_there_are_nineteen_rules_and_no_two_are_equal():
     assert len(ENSEMBLE_19) == len(set(ENSEMBLE_19)) == 19
-    kinds = Counter(map(type, [*SURROGATES, *ENSEMBLE_19]))
-    assert kinds == {
-        Triangle: 5,
-        Exponential: 6,
-        Rectangle: 5,
-        StraightThrough: 1,
-        STBP: 17,
-        BPTR: 1,
-        RectifiedANN: 1,
-    }
+    assert [type(rule) for rule in ENSEMBLE_19] == [STBP] * 17 + [BPTR, RectifiedANN]
 
 
 @pytest.mark.parametrize(
@@ -36,6 +26,7 @@ def test_there_are_nineteen_rules_and_no_two_are_equal():
         (Triangle, [(0.25,), (0.5,), (1,), (2,), (3,)]),
         (Exponential, [(0.5, 1), (1, 1), (2, 1), (0.5, 0.3), (1, 0.3), (2, 0.3)]),
         (Rectangle, [(0.25,), (0.5,), (1,), (2,), (4,)]),
+        (StraightThrough, [()]),
     ],
 )
 def test_the_surrogates_have_the_published_shapes(kind, shapes):

@@ -12,7 +12,7 @@ from art_snn import GRADIENTS, RGA, STBP, Direct, Frames, SpikingNetwork, TimeDi
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import BPTR, HART, StaticCurve
 from art_snn.neurons import Neuron
-from tests.oracles import relative, triangle
+from tests.oracles import relative, rga_slope, static_slope, triangle
 from tests.test_dynamics import FURTHER
 
 every_dynamics = pytest.mark.parametrize("name", FURTHER)
@@ -77,25 +77,9 @@ def mean_slope(dynamics, slope_of):
 
     def slope(xs, potentials, spikes):
         mean = gain * sum(xs) / len(xs) + shift
-        return gain * slope_of(mean, height, dynamics.decay)
+        return gain * slope_of(Dynamics(dynamics.decay, height), mean)
 
     return slope
-
-
-def rga(mean, threshold, decay, beta=2.0, gamma=0.2):
-    knee = (1 - decay) * threshold
-    steep, gamma = mean.new_tensor([(1 - gamma * knee) / (beta * threshold - knee), gamma])
-    slope = torch.where(mean > knee, steep, gamma)
-    return torch.where((mean >= 0) & (mean <= beta * threshold), slope, 0.0)
-
-
-def static(mean, threshold, decay, limit=2.0):
-    knee = (1 - decay) * threshold
-    x = mean.detach().clamp(min=knee * (1 + 1e-12)).requires_grad_()
-    rate = torch.log(torch.tensor(decay).double()) / torch.log1p(-knee / x)
-    (slope,) = torch.autograd.grad(rate.sum(), x)
-    slope = slope.clamp(max=limit / (decay * threshold))
-    return torch.where((mean > knee) & (mean <= threshold), slope, 0.0)
 
 
 def straight(dynamics):
@@ -112,8 +96,8 @@ def hart(dynamics):
 
 SLOPES = {
     STBP(): lambda dynamics: None,
-    RGA(): partial(mean_slope, slope_of=rga),
-    StaticCurve(): partial(mean_slope, slope_of=static),
+    RGA(): partial(mean_slope, slope_of=rga_slope),
+    StaticCurve(): partial(mean_slope, slope_of=static_slope),
     BPTR(): straight,
     HART(): hart,
 }
@@ -121,7 +105,7 @@ SLOPES = {
 
 @every_dynamics
 @pytest.mark.parametrize("rule", SLOPES, ids=repr)
-def test_gradients_are_those_of_the_equations_and_of_the_current_behind_the_gain(name, rule):
+def test_gradients_are_those_of_the_equations_and_of_the_current_after_the_gain(name, rule):
     dynamics, frames = Dynamics(0.5, **FURTHER[name]), torch.rand(4, 6, 6).double()
     logits, got = by_rule(dynamics, frames, rule)
     wanted_logits, wanted = gradient(dynamics, frames, SLOPES[rule](dynamics))
@@ -145,7 +129,7 @@ def test_record_and_replay_run_and_leave_the_logits_alone(name, rule):
     assert network.execution.kind == kind
 
 
-def test_cba_sees_the_current_behind_the_gain():
+def test_cba_sees_the_current_after_the_gain():
     dynamics = Dynamics(1.0, gain=0.5, constant=0.1, rest=-0.5)
     network = SpikingNetwork(layers(dynamics), Direct(5), "cba")
     x = torch.rand(3, 6).double().requires_grad_()

@@ -61,8 +61,6 @@ def test_rules_made_for_lif_object_to_other_equations_only():
         objection = rule.objection(Refractory(1.0))
         assert (objection is None) == (rule in ANY)
         assert rule in ANY or "these neurons obey other" in objection
-    assert Dynamics(0.9).has_rate_curve
-    assert not Refractory().has_rate_curve
 
 
 LONGER = {

@@ -79,9 +79,7 @@ def rga(equations: Equations, xs: Steps) -> Steps:
 
 
 def static(equations: Equations, xs: Steps) -> Steps:
-    mean = equations.effective(xs)
-    slopes = [static_slope(equations.standard, c, 2.0) for c in mean.flatten().tolist()]
-    return _sloped(equations, xs, torch.tensor(slopes, dtype=mean.dtype).view(mean.shape))
+    return _sloped(equations, xs, static_slope(equations.standard, equations.effective(xs)))
 
 
 def bptr(equations: Equations, xs: Steps) -> Steps:

@@ -36,11 +36,6 @@ def test_a_scaled_width_is_the_nearest_whole_number_but_at_least_one(channels, w
     assert abs(scaled - exact) <= Fraction(1, 2) + Fraction(1, 10**9) or (exact < 1 and scaled == 1)
 
 
-@given(st.integers(1, 4096))
-def test_the_width_of_the_paper_is_the_default(channels):
-    assert Options().scaled(channels) == channels
-
-
 @every_model
 def test_all_widths_but_those_of_input_and_classes_are_scaled(name):
     with torch.device("meta"):

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn import checkpoint, zoo
+from art_snn import zoo
 from art_snn.checks import ArgumentError, MissingFile
 from art_snn.data import Source
 from art_snn.zoo import networks as places
 from art_snn.zoo.entry import MANIFEST
-from tests.zoo.shelf import SMALL, added, pictures, training
+from tests.zoo.shelf import SMALL, added, training
 
 NAME = "small-plain"
 
@@ -112,15 +112,3 @@ def test_the_folder_that_is_named_comes_before_the_checkout(shelf, monkeypatch):
     monkeypatch.delenv(places.VARIABLE)
     assert "digits-at" in zoo.names()
     assert places.place_of(zoo.entry("digits-at")) == places.CHECKOUT
-
-
-def test_the_file_of_a_network_is_a_checkpoint_that_describes_itself(shelf, tmp_path):
-    file = shelf / f"{NAME}.safetensors"
-    noted = checkpoint.notes(file)
-    assert noted["subject"]["model"] == "cnn4"
-    with_other = pictures(tmp_path)
-    network = SMALL.build_for(Source(data=str(with_other)).load(), seed=5)
-    checkpoint.load(network, file)
-    with torch.no_grad():
-        x = torch.rand(3, 1, 4, 6)
-        assert torch.equal(network.eval()(x), zoo.load(NAME)(x))

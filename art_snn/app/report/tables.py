@@ -216,7 +216,7 @@ def _skipped(trial: Trial) -> list[str]:
 
 
 def _sample_results(evaluation: Evaluation, eps: float) -> list[str]:
-    """The result of each sample under all attacks up to a budget, 0 for none, in words."""
+    """The result of each sample under all attacks up to a budget, in words."""
     trials = [t for e in evaluation.budgets if e <= eps for t in evaluation.at(e).values()]
     first = next(iter(evaluation.at(evaluation.budgets[0]).values())).outcome
     certified = evaluation.certified(eps)
@@ -235,10 +235,8 @@ def _sample_results(evaluation: Evaluation, eps: float) -> list[str]:
             by = f", {stages[breaker.outcome.stage[sample]].description}" if len(stages) > 1 else ""
             where = "" if breaker.eps == eps else f" at {format_eps(evaluation.norm, breaker.eps)}"
             words.append(f"broken by {breaker.name}{by}{where}")
-        elif trials:
-            words.append("certified" if certified[sample] else "survives")
         else:
-            words.append("right")
+            words.append("certified" if certified[sample] else "survives")
     return words
 
 

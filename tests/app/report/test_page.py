@@ -211,7 +211,7 @@ def test_of_many_samples_the_first_are_listed_and_the_page_stays_small():
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({}, "Examined for findings: 100 samples. None was made."),
+        ({}, "No findings on 100 examined samples."),
         ({"provenance": provenance(examined=0)}, "No samples were examined for findings"),
         ({"provenance": provenance(command="art-snn that")}, "art-snn that"),
         ({"certificate": CERTIFICATE}, "Certified accuracy"),
