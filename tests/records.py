@@ -15,6 +15,8 @@ from torch import nn
 from art_snn import LIF, STBP, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.app.evaluate import result, run as command, target
 from art_snn.app.evaluate.settings import Evaluate
+from art_snn.app.report.evaluation import Evaluation
+from art_snn.app.results import read_result
 from art_snn.attacks import AutoPGD, Plan, Stage
 from art_snn.data import digits
 from tests.command import Done, call
@@ -34,6 +36,10 @@ WEAK = Plan("fast", (Stage(AutoPGD, STBP(), {"max_iter": 1}),))
 
 
 RUN = command.run
+
+
+def evaluation_in(folder: Path) -> Evaluation:
+    return read_result(folder / "evaluation.json", Evaluation)
 
 
 def train_into(folder: Path) -> None:

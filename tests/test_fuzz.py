@@ -70,7 +70,7 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own(tmp_path, classes=3)
     for name, text in {"odd.txt": "odd", "empty.pt": ""}.items():
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(cost, "measure_peak_apart", lambda load, row: 2**20)
+    monkeypatch.setattr(cost, "measure_row_peak", lambda part, row: 2**20)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
 

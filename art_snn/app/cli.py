@@ -31,7 +31,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
 )
 """Where the settings of a command are, in a class of its name, and where its function run is."""
 
-ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+_ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "adversarial_share": ("share",),
         "batch_size": ("samples",),
@@ -44,12 +44,12 @@ ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """Names that the library has for what an option gives, where they differ from the option's."""
-NUMBERS = {int: "a whole number such as 8", float: "a number such as 0.03 or 8/255"}
-METAVARS = {int: "INT", float: "NUMBER"}
-UNIONS = (Union, UnionType)
-CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
-REGISTRY = ConstructorRegistry()
-CANNOT_WRITE = 74
+_NUMBERS = {int: "a whole number such as 8", float: "a number such as 0.03 or 8/255"}
+_METAVARS = {int: "INT", float: "NUMBER"}
+_UNIONS = (Union, UnionType)
+_CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
+_REGISTRY = ConstructorRegistry()
+_CANNOT_WRITE = 74
 
 
 def run_command(arguments: Sequence[str] | None = None) -> int:
@@ -66,7 +66,7 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
         return _run(words)
     except BrokenPipeError:
         sys.stdout = None  # Nobody reads it, and flushing it at the end would fail again.
-        return CANNOT_WRITE
+        return _CANNOT_WRITE
 
 
 def _run(words: Sequence[str]) -> int:
@@ -74,7 +74,7 @@ def _run(words: Sequence[str]) -> int:
     logging.getLogger("torch._library.triton").setLevel(logging.ERROR)
     name, output, settings = words[0], None, None
     try:
-        settings = parse_settings(words)
+        settings = _parse_settings(words)
         output = getattr(settings, "output", None)
         run = import_module(f"art_snn.app.{COMMANDS[name][1]}").run
         with stoppable(), lines_written():
@@ -90,12 +90,12 @@ def _run(words: Sequence[str]) -> int:
             return _stopped(name, "stopped by SIGTERM", output, TERMINATED)
         return _stopped(name, "stopped by Ctrl-C", output, INTERRUPTED)
     except WriteFailed as error:
-        return _stopped(name, f"error: {error}", output, CANNOT_WRITE)
+        return _stopped(name, f"error: {error}", output, _CANNOT_WRITE)
     except (ArgumentError, FileNotFoundError) as error:
         file = None if isinstance(error, ArgumentError) else error.filename
         if output is not None and file is not None and Path(file).is_relative_to(output):
             why = f"error: {file} was deleted during the run"
-            return _stopped(name, why, output, CANNOT_WRITE)
+            return _stopped(name, why, output, _CANNOT_WRITE)
         complaint = _by_option(error, name, words[1:])
         sys.stderr.write(f"art-snn {name}: error: {complaint}\n")
         sys.stderr.write(f"art-snn {name} --help shows the usage.\n")
@@ -110,7 +110,7 @@ def settings_class(name: str) -> Any:
     return getattr(import_module(f"art_snn.app.{COMMANDS[name][0]}"), name.capitalize())
 
 
-def parse_settings(words: Sequence[str]) -> Any:
+def _parse_settings(words: Sequence[str]) -> Any:
     """The settings that the words describe, of the command that is the first of them.
 
     :raises ArgumentError: where the settings refuse a value.
@@ -131,8 +131,8 @@ def parse_settings(words: Sequence[str]) -> Any:
                 prog="art-snn",
                 description="Attack, train and evaluate spiking neural networks.",
                 args=words,
-                config=CONFIG,
-                registry=REGISTRY,
+                config=_CONFIG,
+                registry=_REGISTRY,
             )
     except SystemExit as leaving:
         cause: BaseException | None = leaving
@@ -149,7 +149,7 @@ def _by_option(error: Any, command: str, words: Sequence[str]) -> str:
     typed = {word.partition("=")[0].replace("_", "-"): word.partition("=")[0] for word in words}
     flags = {f"--{field.name.replace('_', '-')}" for field in fields(settings_class(command))}
     argument = getattr(error, "argument", "")
-    names = [argument, *(name for name, others in ARGUMENTS.items() if argument in others)]
+    names = [argument, *(name for name, others in _ARGUMENTS.items() if argument in others)]
     given_by = [flag for name in names if (flag := f"--{name.replace('_', '-')}") in flags]
     if not given_by:
         return str(error)
@@ -165,44 +165,48 @@ def _stopped(name: str, why: str, output: Path | None, status: int) -> int:
     return status
 
 
-@REGISTRY.primitive_rule
+@_REGISTRY.primitive_rule
 def _number_rule(info: Any) -> PrimitiveConstructorSpec[Any] | None:
     """How tyro reads numbers, and several of them in one word: 0.03, 8/255, or 8/255,16/255."""
     kind = info.type
     metavar = _metavar(kind)
     if metavar is None:
         return None
-    read = partial(read_value, kind)
+    read = partial(_read_value, kind)
     return PrimitiveConstructorSpec(
-        1, metavar, lambda words: read(words[0]), lambda _: True, lambda value: [write_value(value)]
+        1,
+        metavar,
+        lambda words: read(words[0]),
+        lambda _: True,
+        lambda value: [_write_value(value)],
     )
 
 
 def _metavar(kind: Any) -> str | None:
     """The name of a value in help: INT, NUMBER[,NUMBER ...]; None for what is not of numbers."""
     inner = [one for one in get_args(kind) if one is not NoneType]
-    if kind in METAVARS or not inner:
-        return METAVARS.get(kind)
-    if get_origin(kind) is tuple and inner[0] in METAVARS:
-        one = METAVARS[inner[0]]
+    if kind in _METAVARS or not inner:
+        return _METAVARS.get(kind)
+    if get_origin(kind) is tuple and inner[0] in _METAVARS:
+        one = _METAVARS[inner[0]]
         return f"{one}[,{one} ...]" if ... in inner else ",".join([one] * len(inner))
-    names = [_metavar(one) for one in inner] if get_origin(kind) in UNIONS else [None]
+    names = [_metavar(one) for one in inner] if get_origin(kind) in _UNIONS else [None]
     return None if None in names else "|".join(map(str, names))
 
 
-def read_value(kind: Any, text: str) -> Any:
+def _read_value(kind: Any, text: str) -> Any:
     """The text as a number, where fractions are numbers too, or as several in a tuple.
 
     :param kind: int, float, a tuple of them, or a union of such types and None.
     :raises ValueError: for another text."""
     inner = [one for one in get_args(kind) if one is not NoneType]
-    if get_origin(kind) in UNIONS:
+    if get_origin(kind) in _UNIONS:
         for one in inner[:-1]:
             with contextlib.suppress(ValueError):
-                return read_value(one, text)
-        return read_value(inner[-1], text)
+                return _read_value(one, text)
+        return _read_value(inner[-1], text)
     if get_origin(kind) is tuple:
-        values = tuple(read_value(inner[0], part.strip()) for part in text.split(","))
+        values = tuple(_read_value(inner[0], part.strip()) for part in text.split(","))
         if ... not in inner and len(values) != len(inner):
             raise ValueError(
                 f"expected {len(inner)} numbers with commas between, got {shown(text)}."
@@ -213,13 +217,13 @@ def read_value(kind: Any, text: str) -> Any:
         if text.isascii() and "_" not in text:
             top, slash, bottom = text.partition("/")
             return int(text) if kind is int else float(top) / float(bottom if slash else 1)
-    raise ValueError(f"expected {NUMBERS[kind]}, got {shown(text)}.")
+    raise ValueError(f"expected {_NUMBERS[kind]}, got {shown(text)}.")
 
 
-def write_value(value: Any) -> str:
+def _write_value(value: Any) -> str:
     """A number as one would type it, 32, 0.1 or 8/255, or several with commas between."""
     if isinstance(value, tuple):
-        return ",".join(map(write_value, value))
+        return ",".join(map(_write_value, value))
     if not isinstance(value, float):
         return str(value)
     return f"{value:g}" if float(f"{value:g}") == value else f"{255 * value:g}/255"

@@ -5,14 +5,8 @@ import textwrap
 from matplotlib.figure import Figure
 
 COLOURS = {"stbp": "#0072b2", "rga": "#d55e00"}
-KINDS = {"temporal": COLOURS["stbp"], "rate": COLOURS["rga"]}
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00")
 GREY = "#999999"
-INK, GRID = "#1b1f24", "#d3d7dc"
-"""Text and axes, and the grid."""
-
-LINE = 0.2
-"""Height of a line of a title, in inches."""
 
 
 def titled(figure: Figure, *lines: str, fontsize: str = "medium") -> None:
@@ -20,6 +14,6 @@ def titled(figure: Figure, *lines: str, fontsize: str = "medium") -> None:
     room = int(11 * figure.get_figwidth())
     text = "\n".join(textwrap.fill(line, room) for line in lines)
     folded = text.count("\n") + 1 - len(lines)
-    figure.set_figheight(figure.get_figheight() + LINE * folded)
+    figure.set_figheight(figure.get_figheight() + 0.2 * folded)  # Inches.
     # What users write, such as the name of a file, is no formula.
     figure.suptitle(text, fontsize=fontsize).set_parse_math(False)

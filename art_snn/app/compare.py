@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from art_snn.app.colours import GREY, KINDS, titled
+from art_snn.app.colours import COLOURS, GREY, titled
 from art_snn.app.machine import describe_machine, device_type, measure_medians
 from art_snn.app.network import resolve_network
 from art_snn.app.results import (
@@ -28,16 +28,16 @@ from art_snn.app.results import (
 )
 from art_snn.app.settings import Compare
 from art_snn.app.tables import Notes, Part, Table
-from art_snn.attacks import Stage, attack_logits, batches, parse_stage, predict_logits
+from art_snn.attacks import attack_logits, batches, parse_stage, predict_logits
 from art_snn.checks import require_some
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, GRADIENTS, STBP, Gradient, Native, engine_of, parse_rules
 from art_snn.metrics import Robustness, Share, describe_difference, robustness, union
 from art_snn.seeding import seeded
 
-RULES = ",".join((*GRADIENTS, "pdsg-per-sample", "rga-32-steps", "mean-rga-stbp"))
+_RULES = ",".join((*GRADIENTS, "pdsg-per-sample", "rga-32-steps", "mean-rga-stbp"))
 """The rules that are compared unless others are asked for."""
-REFERENCE = "stbp"
+_STBP = "stbp"
 CAUTION = (
     "A setting that is chosen on the samples under attack overstates the attack; the union over a "
     "grid that was fixed beforehand does not."
@@ -96,7 +96,7 @@ class Comparison(Result):
     def reference(self) -> str:
         """The rule with which others are compared: STBP, or else the first that applies."""
         outcomes = self.outcomes
-        return REFERENCE if REFERENCE in outcomes else next(iter(outcomes), REFERENCE)
+        return _STBP if _STBP in outcomes else next(iter(outcomes), _STBP)
 
     def union(self) -> Robustness:
         """The outcome of the attack whose adversarial is that of whichever rule succeeds."""
@@ -124,7 +124,7 @@ class Comparison(Result):
         outcomes, blank = self.outcomes, ("",) * 5
         name = self.reference
         titles = ["rule", "success among the correct"]
-        titles += [f"against {name.upper() if name == REFERENCE else name}", "x inference", "ms"]
+        titles += [f"against {name.upper() if name == _STBP else name}", "x inference", "ms"]
         titles += ["zero gradient", "cosine to STBP"]
         rows: list[tuple[str, ...]] = []
         for name, row in self.rows.items():
@@ -149,173 +149,152 @@ def run(settings: Compare) -> Comparison:
     An interrupted run goes on after its last whole rule."""
     with working(settings):
         subject = resolve_network(settings)
-        stage = parse_stage(settings.attack, np.inf, settings.eps)
-        rules = parse_rules(settings.rules or RULES)
+        rules = parse_rules(settings.rules or _RULES)
         require_some("rules", rules)
         data = subject.load_data()
         classifier = subject.classifier(data, settings.device, settings.seed)
         file, title = settings.output / "compare.json", subject.describe(data, classifier.model)
-        bench = Bench(settings, stage, rules, classifier, data.x_test, data.y_test)
-        comparison = bench.compare(file, title)
+        x, y = data.x_test, data.y_test
+        comparison = compare_rules(settings, rules, classifier, x, y, file=file, title=title)
         comparison.write(settings.output, draw(comparison))
         return comparison
 
 
-@dataclass(frozen=True)
-class Bench:
-    """One network and its samples, on which rules are compared.
+def compare_rules(
+    settings: Compare,
+    rules: Mapping[str, Gradient],
+    classifier: PyTorchSpikingClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    *,
+    file: Path | None = None,
+    title: str = "",
+) -> Comparison:
+    """Attack a network, which keeps its own rule, with every rule, one after the other.
 
-    :param settings: of which the network, the data, attack and rules are not read.
-    :param x: test samples ``(N, *input_shape)``, with class indices y (N,)."""
+    With a JSON file, every finished rule is written to it, and those that it holds are not run
+    again.
 
-    settings: Compare
-    stage: Stage
-    rules: Mapping[str, Gradient]
-    classifier: PyTorchSpikingClassifier
-    x: np.ndarray
-    y: np.ndarray
+    :param settings: of which the network, the data and the rules are not read.
+    :param x: test samples ``(N, *input_shape)``, with class indices y (N,).
+    :param title: network and data in words.
+    :raises ArgumentError: when the file holds a comparison of something else, or there is no
+        sample."""
+    stage = parse_stage(settings.attack, np.inf, settings.eps)
+    x, y = x[: settings.samples], y[: settings.samples]
+    require_some("x", x, "at least one sample", "Give test samples.")
+    size, seed, draws = settings.batch_size, settings.seed, settings.eot
+    network, kinds = classifier.model, {name: engine_of(rule) for name, rule in rules.items()}
 
-    def compare(self, file: Path | None = None, title: str = "") -> Comparison:
-        """Attack the network, which keeps its own rule, with every rule, one after the other.
+    def average(rule: Gradient) -> Gradient:
+        return rule if draws == 1 else EOT(rule, samples=draws)
 
-        With a JSON file, every finished rule is written to it, and those that it holds are not run
-        again.
-
-        :param title: network and data in words.
-        :raises ArgumentError: when the file holds a comparison of something else, or there is no
-            sample."""
-        settings, classifier = self.settings, self.classifier
-        x, y = self.x[: settings.samples], self.y[: settings.samples]
-        require_some("x", x, "at least one sample", "Give test samples.")
-        # Times and directions are those of the gradients that the attack takes.
-        with classifier.model.crafting(settings.attack_dtype or classifier.attack_dtype):
-            bench = replace(self, x=x, y=y)._with_native()
-            objections = {name: bench.objection(rule) for name, rule in bench.rules.items()}
-            timed = [name for name in bench.rules if objections[name] is None]
-            content = {
-                name: getattr(settings, name)
-                for name in (
-                    "eps",
-                    "attack_dtype",
-                    "samples",
-                    "batch_size",
-                    "seed",
-                    "eot",
-                    "repeats",
-                )
-            }
-            content |= {"attack": str(bench.stage)}
-            content |= {"rules": {name: str(bench.averaged(r)) for name, r in bench.rules.items()}}
-            key = fingerprint(content, classifier, x, y)
-
-            def fits(comparison: Comparison) -> bool:
-                return comparison.key == key and comparison.seconds.keys() >= {*timed}
-
-            comparison = earlier(file, "comparison", Comparison, fits)
-            if comparison is None:
-                attack = f"{settings.attack}, eps {settings.eps:.4g}"
-                attack += f", crafted in {settings.attack_dtype}" if settings.attack_dtype else ""
-                comparison = Comparison(title, key, attack, content)
-                bench.time(comparison, {name: bench.rules[name] for name in timed})
-            clean = predict_logits(classifier, x, settings.batch_size, settings.seed)
-            reference: np.ndarray | None = None
-            for name, rule in bench.rules.items():
-                if name in comparison.rows:
-                    continue
-                row = Row(str(bench.averaged(rule)), engine_of(rule), objections[name])
-                if row.objection is None:
-                    reference = bench.reference_gradients() if reference is None else reference
-                    row = bench.attack(row, name, clean, reference)
-                comparison.rows[name] = row
-                if file is not None:
-                    write_result(file, comparison.as_dict())
-        return comparison
-
-    def averaged(self, rule: Gradient) -> Gradient:
-        """The rule, averaged over draws where that was asked for."""
-        return rule if self.settings.eot == 1 else EOT(rule, samples=self.settings.eot)
-
-    def objection(self, rule: Gradient) -> str | None:
-        """Why the rule cannot be compared on this network, or None."""
-        network, rule = self.classifier.model, self.averaged(rule)
-        with seeded(self.settings.seed):
-            reason = network.objection(rule) or network.objection(rule, self.x)
+    def objection(rule: Gradient) -> str | None:
+        with seeded(seed):
+            reason = network.objection(rule) or network.objection(rule, x)
         return None if reason is None else str(reason).rstrip(".")
 
-    def _with_native(self) -> "Bench":
-        """The same, with the network's own gradient where none of the default rules applies."""
-        default = self.settings.rules is None
-        if not default or not all(map(self.objection, self.rules.values())):
-            return self
-        native = Native()
-        if self.objection(native):
-            return self
-        return replace(self, rules={**self.rules, "native": native})
+    def gradients(rule: Gradient, name: str) -> np.ndarray:
+        """At the clean samples, flat (N, D) in float64."""
+        parts = []
+        for batch in batches(len(x), size, seed, f"gradients by {name}"):
+            network.forget()
+            parts.append(classifier.loss_gradient(x[batch], y[batch], gradient=rule))
+        return np.concatenate(parts).reshape(len(x), -1).astype(np.float64)
 
-    def gradients(self, rule: Gradient, progress_label: str) -> np.ndarray:
-        """Gradients at the clean samples, flat (N, D) in float64."""
-        size, seed, parts = self.settings.batch_size, self.settings.seed, []
-        for batch in batches(len(self.x), size, seed, progress_label):
-            self.classifier.model.forget()
-            x, y = self.x[batch], self.y[batch]
-            parts.append(self.classifier.loss_gradient(x, y, gradient=self.averaged(rule)))
-        return np.concatenate(parts).reshape(len(self.x), -1).astype(np.float64)
+    # Times and directions are those of the gradients that the attack takes.
+    with network.crafting(settings.attack_dtype or classifier.attack_dtype):
+        rules = {name: average(rule) for name, rule in rules.items()}
+        objections = {name: objection(rule) for name, rule in rules.items()}
+        native, stbp = average(Native()), average(STBP())
+        # The network has its own gradient where none of the default rules applies.
+        if settings.rules is None and all(objections.values()) and not objection(native):
+            rules, objections = {**rules, "native": native}, {**objections, "native": None}
+            kinds["native"] = engine_of(Native())
+        timed = {name: rule for name, rule in rules.items() if objections[name] is None}
+        names = ("eps", "attack_dtype", "samples", "batch_size", "seed", "eot", "repeats")
+        content = {name: getattr(settings, name) for name in names} | {"attack": str(stage)}
+        content |= {"rules": {name: str(rule) for name, rule in rules.items()}}
+        key = fingerprint(content, classifier, x, y)
 
-    def reference_gradients(self) -> np.ndarray:
-        """Those by STBP; zeros, to which there is no cosine, where it does not apply."""
-        if self.objection(STBP()):
-            return np.zeros((len(self.x), self.x[0].size))
-        return self.gradients(STBP(), "gradients by STBP")
+        def fits(comparison: Comparison) -> bool:
+            return comparison.key == key and comparison.seconds.keys() >= timed.keys()
 
-    def attack(self, row: Row, name: str, clean: np.ndarray, reference: np.ndarray) -> Row:
-        """The row with the result of the attack with the rule."""
-        settings, rule = self.settings, self.rules[name]
-        gradients = self.gradients(rule, f"gradients by {name}")
-        logits = attack_logits(
-            self.stage,
-            self.averaged(rule),
-            self.classifier,
-            self.x,
-            self.y,
-            norm=np.inf,
-            eps=settings.eps,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            progress_label=f"attack by {name}",
-        )
-        lengths = np.linalg.norm(gradients, axis=1), np.linalg.norm(reference, axis=1)
-        both = (lengths[0] > 0) & (lengths[1] > 0)
-        products = (gradients[both] * reference[both]).sum(1) / (lengths[0] * lengths[1])[both]
-        return replace(
-            row,
-            outcome=robustness(clean, logits, self.y),
-            vanished=Share(int((lengths[0] == 0).sum()), len(self.x)),
-            cosine=float(products.mean()) if both.any() else None,
-        )
-
-    def time(self, comparison: Comparison, rules: Mapping[str, Gradient]) -> None:
-        """Measure the median seconds of one gradient of a batch with each rule, all in turn."""
-        classifier, repeats = self.classifier, self.settings.repeats
-        device = device_type(classifier.device)
-        x, y = self.x[: self.settings.batch_size], self.y[: self.settings.batch_size]
-        operations: dict[str, Callable[[], object]]
-        operations = {"": partial(classifier.predict, x, batch_size=len(x))}
+        comparison = earlier(file, "comparison", Comparison, fits)
+        if comparison is None:
+            attack = f"{settings.attack}, eps {settings.eps:.4g}"
+            attack += f", crafted in {settings.attack_dtype}" if settings.attack_dtype else ""
+            comparison = Comparison(title, key, attack, content)
+            _time(comparison, timed, classifier, x[:size], y[:size], settings)
+        clean = predict_logits(classifier, x, size, seed)
+        reference: np.ndarray | None = None
         for name, rule in rules.items():
-            gradient = self.averaged(rule)
-            operations[name] = partial(classifier.loss_gradient, x, y, gradient=gradient)
-        with seeded(self.settings.seed):
-            seconds = measure_medians(operations, repeats, device)
-        classifier.model.forget()
-        how = f"times are medians of {repeats} rounds in turn, batch {len(x)}"
-        comparison.machine = f"{describe_machine(device)}; {how}"
-        comparison.inference, comparison.seconds = seconds.pop(""), seconds
+            if name in comparison.rows:
+                continue
+            row = Row(str(rule), kinds[name], objections[name])
+            if name in timed:
+                if reference is None:  # To zeros there is no cosine.
+                    zeros = np.zeros((len(x), x[0].size))
+                    reference = zeros if objection(stbp) else gradients(stbp, "STBP")
+                how: dict[str, Any] = {"norm": np.inf, "eps": settings.eps, "batch_size": size}
+                how |= {"seed": seed, "progress_label": f"attack by {name}"}
+                found = gradients(rule, name)
+                logits = attack_logits(stage, rule, classifier, x, y, **how)
+                row = replace(row, outcome=robustness(clean, logits, y))
+                row = replace(row, **_compare_directions(found, reference))
+            comparison.rows[name] = row
+            if file is not None:
+                write_result(file, comparison.as_dict())
+    return comparison
+
+
+def _compare_directions(gradients: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
+    """How many gradients (N, D) vanish, and their mean cosine to those of the reference."""
+    lengths = np.linalg.norm(gradients, axis=1), np.linalg.norm(reference, axis=1)
+    both = (lengths[0] > 0) & (lengths[1] > 0)
+    products = (gradients[both] * reference[both]).sum(1) / (lengths[0] * lengths[1])[both]
+    vanished = Share(int((lengths[0] == 0).sum()), len(gradients))
+    return {"vanished": vanished, "cosine": float(products.mean()) if both.any() else None}
+
+
+def _time(
+    comparison: Comparison,
+    rules: Mapping[str, Gradient],
+    classifier: PyTorchSpikingClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    settings: Compare,
+) -> None:
+    """Measure the median seconds of one gradient of a batch with each rule, all in turn."""
+    device = device_type(classifier.device)
+    calls: dict[str, Callable[[], object]]
+    calls = {"": partial(classifier.predict, x, batch_size=len(x))}
+    for name, rule in rules.items():
+        calls[name] = partial(classifier.loss_gradient, x, y, gradient=rule)
+    with seeded(settings.seed):
+        seconds = measure_medians(calls, settings.repeats, device)
+    classifier.model.forget()
+    how = f"times are medians of {settings.repeats} rounds in turn, batch {len(x)}"
+    comparison.machine = f"{describe_machine(device)}; {how}"
+    comparison.inference, comparison.seconds = seconds.pop(""), seconds
 
 
 def draw(comparison: Comparison) -> Figure:
-    """Attack success and time of one gradient, one bar per rule, in the colour of its kind."""
+    """Attack success and time of one gradient, one bar per rule, in the colour of its kind.
+
+    Success is conditional, with 95 % intervals; the line is the union of all."""
     figure = Figure(figsize=(9, 1.2 + 0.32 * len(comparison.outcomes)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-    success_bars(left, comparison)
+    shares = [outcome.attack_success for outcome in comparison.outcomes.values()]
+    values = np.array([100 * share.value for share in shares])
+    reach = np.abs(100 * np.array([share.interval for share in shares]).T - values)
+    _bars(left, comparison, values, "attack success [%]", xerr=reach)
+    if len(shares) > 1:
+        union = 100 * comparison.union().attack_success.value
+        left.axvline(union, color="black", lw=0.8, ls=":")
+        side = "right" if union > 30 else "left"
+        left.text(union, -0.75, " union of all ", ha=side, va="center", fontsize="small")
+    left.set(xlim=(0, 100))
     seconds = np.array([comparison.seconds[name] for name in comparison.outcomes])
     times = seconds / comparison.inference
     _bars(right, comparison, times, "time of one gradient [inferences]")
@@ -324,26 +303,12 @@ def draw(comparison: Comparison) -> Figure:
     return figure
 
 
-def success_bars(ax: Axes, comparison: Comparison) -> Axes:
-    """Conditional attack success with 95 % intervals; the line is the union of all."""
-    shares = [outcome.attack_success for outcome in comparison.outcomes.values()]
-    values = np.array([100 * share.value for share in shares])
-    reach = np.abs(100 * np.array([share.interval for share in shares]).T - values)
-    _bars(ax, comparison, values, "attack success [%]", xerr=reach)
-    if len(shares) > 1:
-        union = 100 * comparison.union().attack_success.value
-        ax.axvline(union, color="black", lw=0.8, ls=":")
-        side = "right" if union > 30 else "left"
-        ax.text(union, -0.75, " union of all ", ha=side, va="center", fontsize="small")
-    ax.set(xlim=(0, 100))
-    return ax
-
-
 def _bars(
     ax: Axes, comparison: Comparison, values: np.ndarray, label: str, xerr: np.ndarray | None = None
 ) -> None:
     names = list(comparison.outcomes)
-    colours = [KINDS.get(comparison.rows[name].kind, GREY) for name in names]
+    kinds = {"temporal": COLOURS["stbp"], "rate": COLOURS["rga"]}
+    colours = [kinds.get(comparison.rows[name].kind, GREY) for name in names]
     places = np.arange(len(names))
     ax.barh(places, values, xerr=xerr, color=colours, error_kw={"lw": 1, "capsize": 2})
     ax.set(yticks=places, yticklabels=names, xlabel=label, ylim=(len(names) - 0.4, -1.1))

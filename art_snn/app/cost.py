@@ -17,14 +17,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from art_snn.app.colours import COLOURS, GREY, titled
-from art_snn.app.load import INFERENCE, STOCK, TRAINED_BY, Load, measure_peak_apart
-from art_snn.app.machine import (
-    describe_machine,
-    keep_freed_memory,
-    measure_medians,
-    require_device,
-    torch_device,
+from art_snn.app.load import (
+    INFERENCE,
+    STOCK,
+    TRAINED_BY,
+    build_call,
+    build_network,
+    build_samples,
+    measure_row_peak,
+    resolve_architecture,
+    resolve_rules,
 )
+from art_snn.app.machine import describe_machine, measure_medians, torch_device
 from art_snn.app.results import Result, earlier, working
 from art_snn.app.settings import Cost
 from art_snn.app.tables import Notes, Part, Table
@@ -35,14 +39,8 @@ from art_snn.gradients import check_applicable
 from art_snn.precision import compute_dtype
 from art_snn.progress import progress_over
 
-REFERENCE = "stbp"
-MEBIBYTE = 2**20
-SMALL_STEPS = (
-    f"Steps are those of SGD with momentum {TRAINED_BY.momentum:g} and weight decay "
-    f"{TRAINED_BY.weight_decay:g}, at a learning rate of {TRAINED_BY.learning_rate:g}, so that "
-    "weights stay as they are drawn. Peaks are those of the first step: gradients of weights and "
-    "the state of SGD count."
-)
+_STBP = "stbp"
+_MEBIBYTE = 2**20
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,6 @@ class Costs(Result):
         """Time, memory and their ratios to inference, a row each; of several cells, growth."""
         repeats = self.settings["repeats"]
         how = f"median of {repeats} rounds in turn; memory above the model"
-        how += "; freed memory kept" if self.settings["keep_memory"] else ""
         heading = (self.title, f"{self.machine}; {how}")
         notes = [Notes(self.remarks)] if self.remarks else []
         if len(self.cells) > 1:
@@ -94,7 +91,7 @@ class Costs(Result):
         cell, rows = self.cells[0], []
         for row in self.rows:
             time = f"{cell.seconds[row]:.3f}", f"{cell.time_ratio(row):.2f}"
-            peak = _number(cell.peak.get(row, math.nan) / MEBIBYTE, ".0f")
+            peak = _number(cell.peak.get(row, math.nan) / _MEBIBYTE, ".0f")
             memory = peak, _number(cell.memory_ratio(row), ".2f")
             rows.append((self.label(row), *time, *memory))
         titles = (f"one {self.what}", "seconds", "x inference", "peak MiB", "x inference")
@@ -111,7 +108,7 @@ class Costs(Result):
     def _growth_table(self) -> Table:
         """One row per cell: seconds, memory, and their ratios to STBP."""
         rules = self.rows[1:]
-        others = [rule for rule in rules if REFERENCE in rules and rule != REFERENCE]
+        others = [rule for rule in rules if _STBP in rules and rule != _STBP]
         titles = ["model", "T", "inference s", *(f"{_upper(rule)} s" for rule in rules)]
         titles += [f"{_upper(rule)}/STBP time" for rule in others]
         titles += [f"{_upper(rule)} MiB" for rule in rules]
@@ -120,9 +117,9 @@ class Costs(Result):
         for cell in self.cells:
             row = [cell.model, "" if cell.steps is None else str(cell.steps)]
             row += [f"{cell.seconds[name]:.3f}" for name in self.rows]
-            row += [_number(cell.time_ratio(rule, REFERENCE), ".2f") for rule in others]
-            row += [_number(cell.peak.get(rule, math.nan) / MEBIBYTE, ".0f") for rule in rules]
-            row += [_number(cell.memory_ratio(rule, REFERENCE), ".2f") for rule in others]
+            row += [_number(cell.time_ratio(rule, _STBP), ".2f") for rule in others]
+            row += [_number(cell.peak.get(rule, math.nan) / _MEBIBYTE, ".0f") for rule in rules]
+            row += [_number(cell.memory_ratio(rule, _STBP), ".2f") for rule in others]
             rows.append(row)
         return Table(titles, rows)
 
@@ -138,7 +135,7 @@ class Costs(Result):
         for model, row in product(dict.fromkeys(cell.model for cell in self.cells), self.rows):
             cells = [model, row if row == INFERENCE else _upper(row)]
             for values, form in ((self.times(model, row), ".4f"), (self.peaks(model, row), ".1f")):
-                slope, constant = fit_line(values)
+                slope, constant = _fit_line(values)
                 ends = values.get(steps[-1], math.nan) / (values.get(steps[0]) or math.nan)
                 cells += [_number(ends, ".2f"), _number(constant, form), _number(slope, form)]
             rows.append(cells)
@@ -152,73 +149,74 @@ class Costs(Result):
     def peaks(self, model: str, row: str) -> dict[int, float]:
         """T -> peak memory of a row in MiB, where there is one, by ascending T."""
         cells = [cell for cell in self.cells if cell.model == model and row in cell.peak]
-        return dict(sorted((cell.steps or 0, cell.peak[row] / MEBIBYTE) for cell in cells))
+        return dict(sorted((cell.steps or 0, cell.peak[row] / _MEBIBYTE) for cell in cells))
 
 
 def run(settings: Cost) -> Costs:
     """Time every row in turn, then its peak memory: on the CPU in a fresh process for each row.
 
-    Writes cost.json, cost.md and cost.png. With `keep_memory` the setting stays with this process
-    afterwards.
+    Writes cost.json, cost.md and cost.png.
 
     :raises ArgumentError: when network, input, rules, attack or training do not fit."""
     with working(settings):
-        earlier(settings.output / "cost.json", "kind", dict, lambda content: "cells" in content)
-        require_device(settings.device)
-        for name in ("model", "steps"):
-            require_distinct(name, getattr(settings, name) or (None,))
-        pairs = list(product(settings.model, settings.steps or (None,)))
-        loads = [Load(settings, *pair) for pair in pairs]
-        titles = [check_load(load) for load in loads]
-        rows = [INFERENCE, *loads[0].rules]
-        if not settings.training and settings.attack is None and len(loads) == 1:
-            rows += [f"{STOCK}{name}" for name in loads[0].rules if name in ("rga", REFERENCE)]
-        if settings.keep_memory:
-            keep_freed_memory()
+        earlier(settings.output / "cost.json", "kind", dict, lambda found: "cells" in found)
+        seen = torch_device(settings.device).type == "cuda" or settings.device == "cpu"
+        expected, remedy = "a device that torch can see", "Use cpu, or install a CUDA build."
+        require(seen, "device", expected, "gpu", remedy)
+        steps = settings.steps or (None,)
+        for name, values in (("model", settings.model), ("steps", steps)):
+            require_distinct(name, values)
+        pairs = product(settings.model, [None if t is None else (t,) for t in steps])
+        parts = [replace(settings, model=(model,), steps=some) for model, some in pairs]
+        titles = [_check(part) for part in parts]
+        rules = resolve_rules(settings)
+        rows = [INFERENCE, *rules]
+        if not settings.training and settings.attack is None and len(parts) == 1:
+            rows += [f"{STOCK}{name}" for name in rules if name in ("rga", _STBP)]
         cells, killed = [], []
-        for load in loads:
-            x, y = load.samples(settings.batch_size)
-            network = load.network(x, y)
+        for part, (model, t) in zip(parts, product(settings.model, steps), strict=True):
+            x, y = build_samples(part, part.batch_size)
+            network = build_network(part, x, y)
             # A training step changes weights and statistics, so each row needs its own network.
-            operations = {
-                row: load.operation(row, load.network(x, y) if settings.training else network, x, y)
+            calls = {
+                row: build_call(
+                    part, row, build_network(part, x, y) if part.training else network, x, y
+                )
                 for row in rows
             }
-            seconds = measure_medians(operations, settings.repeats, settings.device)
+            seconds = measure_medians(calls, settings.repeats, settings.device)
             peak: dict[str, float] = {}
             for row in progress_over(rows, "Peak memory", unit="rows", leave=False):
                 try:
-                    peak[row] = measure_peak_apart(load, row)
+                    peak[row] = measure_row_peak(part, row)
                 except BrokenProcessPool:
-                    killed.append(f"{row} of {load.model}, T = {load.steps}")
-            cells.append(Cell(load.model, load.steps, seconds, peak))
+                    killed.append(f"{row} of {model}, T = {t}")
+            cells.append(Cell(model, t, seconds, peak))
         what = "training step" if settings.training else "gradient"
         what = what if settings.attack is None else f"attack {settings.attack}"
-        title = "; ".join(titles[:: len(settings.steps or (None,))])
-        machine = describe_machine(settings.device)
+        title = f"One {what}: {'; '.join(titles[:: len(steps)])}"
         remarks = _remarks(settings, cells)
         remarks += [f"{one}: its process was killed, as when memory runs out." for one in killed]
-        title = f"One {what}: {title}"
+        machine = describe_machine(settings.device)
         costs = Costs(title, what, asdict(settings), machine, tuple(cells), remarks)
         costs.write(settings.output, draw(costs))
     return costs
 
 
-def check_load(load: Load) -> str:
-    """The network in words; an ArgumentError where rules, attack or training do not suit it."""
-    settings, few = load.settings, 2 if load.settings.training else 1
-    require_some("rules", load.rules)
-    x, y = load.samples(few)
-    network = load.network(x, y)
-    for rule in load.rules.values():
+def _check(settings: Cost) -> str:
+    """One network in words; an ArgumentError where rules, attack or training do not suit it."""
+    rules = resolve_rules(settings)
+    require_some("rules", rules)
+    x, y = build_samples(settings, 2 if settings.training else 1)
+    network, architecture = build_network(settings, x, y), resolve_architecture(settings)
+    for rule in rules.values():
         check_applicable(rule, network.sites(), "rules", network.encoder)
     if settings.attack is not None:
         parse_stage(settings.attack, np.inf, settings.eps)
     weights = any(weight.requires_grad for weight in network.parameters())
     expected, remedy = "a network of weights, for a training step", "Leave training out."
-    got = f"{load.model}, which has none"
+    got = f"{architecture.model}, which has none"
     require(weights or not settings.training, "model", expected, got, remedy)
-    architecture = load.architecture
     if isinstance(network.encoder, Frames) and not architecture.is_own:
         architecture = replace(architecture, encoder="frames")
     size = "x".join(map(str, x.shape[1:]))
@@ -230,8 +228,8 @@ def _remarks(settings: Cost, cells: Sequence[Cell]) -> list[str]:
     device, remarks = torch_device(settings.device), []
     step = "training step" if settings.training else "gradient"
     for row in cells[0].seconds if len(cells) == 1 and settings.attack is None else ():
-        if REFERENCE in cells[0].seconds and row not in (INFERENCE, REFERENCE) and STOCK not in row:
-            ratio = f"{cells[0].time_ratio(row, REFERENCE):.2f}"
+        if _STBP in cells[0].seconds and row not in (INFERENCE, _STBP) and STOCK not in row:
+            ratio = f"{cells[0].time_ratio(row, _STBP):.2f}"
             remark = f"A {step} by {_upper(row)} takes {ratio} of the time of one by STBP."
             remarks.append(remark)
     if settings.attack_dtype is not None:
@@ -240,7 +238,14 @@ def _remarks(settings: Cost, cells: Sequence[Cell]) -> list[str]:
         )
     if settings.train_dtype is not None:
         remarks.append(f"Training steps: {compute_dtype(settings.train_dtype, device)[1]}.")
-    return [*remarks, SMALL_STEPS] if settings.training else remarks
+    if settings.training:
+        remarks.append(
+            f"Steps are those of SGD with momentum {TRAINED_BY.momentum:g} and weight decay "
+            f"{TRAINED_BY.weight_decay:g}, at a learning rate of {TRAINED_BY.learning_rate:g}, so "
+            "that weights stay as they are drawn. Peaks are those of the first step: gradients of "
+            "weights and the state of SGD count."
+        )
+    return remarks
 
 
 def _upper(rule: str) -> str:
@@ -256,7 +261,7 @@ def _number(value: float, form: str) -> str:
     return text if float(text) else text.lstrip("-")
 
 
-def fit_line(values: Mapping[int, float]) -> tuple[float, float]:
+def _fit_line(values: Mapping[int, float]) -> tuple[float, float]:
     """Slope and value at 0 of the straight line through points by least squares; NaN for one."""
     if len(values) < 2:
         return math.nan, math.nan
@@ -267,7 +272,7 @@ def fit_line(values: Mapping[int, float]) -> tuple[float, float]:
 def draw(costs: Costs) -> Figure:
     """Time and peak memory: of one cell in inferences, of several against the time steps."""
     if len(costs.cells) > 1:
-        return draw_growth(costs)
+        return _draw_growth(costs)
     (cell,), rows = costs.cells, costs.rows
     figure = Figure(figsize=(9, 1.4 + 0.32 * len(rows)), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -278,7 +283,7 @@ def draw(costs: Costs) -> Figure:
     return figure
 
 
-def draw_growth(costs: Costs) -> Figure:
+def _draw_growth(costs: Costs) -> Figure:
     """Time above, memory below against T, one column per model.
 
     Points are measured; the dotted lines are least squares through them."""
@@ -293,7 +298,7 @@ def draw_growth(costs: Costs) -> Figure:
                 label = row if row == INFERENCE else costs.label(row)
                 (curve,) = ax.plot(list(values), list(values.values()), "-o", color=colour, ms=4)
                 curve.set_label(label)
-                slope, constant = fit_line(values)
+                slope, constant = _fit_line(values)
                 ends = np.array([0, max(values, default=0)])
                 ax.plot(ends, constant + slope * ends, ":", color=curve.get_color(), lw=1)
             ax.set(xlim=(0, None), ylim=(0, None))

@@ -25,7 +25,7 @@ from art_snn.passes import calls_of, modes_kept
 from art_snn.progress import progress_over
 from art_snn.seeding import seeded
 
-RULES = ",".join((*GRADIENTS, "native"))
+_RULES = ",".join((*GRADIENTS, "native"))
 """The rules that are tried unless others are asked for."""
 
 
@@ -113,7 +113,7 @@ class Inspection(Result):
     neurons: Sequence[Neurons]
     rules: Mapping[str, RuleTrial]
     name: ClassVar[str] = "inspect"
-    drawings = ()
+    drawn: ClassVar[bool] = False
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
@@ -189,7 +189,7 @@ def run(settings: Inspect) -> Inspection:
         x, y = data.x_test[: settings.batch_size], data.y_test[: settings.batch_size]
         size = "x".join(map(str, x.shape[1:]))
         title = f"{subject.describe(data, network)}, batch {len(x)}, {size}"
-        rules = parse_rules(settings.rules or RULES)
+        rules = parse_rules(settings.rules or _RULES)
         require_some("rules", rules)
         result = inspect_network(network, x, y, rules, title)
         result.write(settings.output)

@@ -1,9 +1,14 @@
-"""One network under load: the calls whose time and memory art-snn cost measures."""
+"""A network under load: the calls that art-snn cost measures, and the memory that they take.
 
+Functions take settings of one model at one number of time steps, or at none, which leaves its own.
+"""
+
+import gc
+import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +16,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import nn
 
-from art_snn.app.machine import keep_freed_memory, measure_peak, set_threads, torch_device
+from art_snn.app.machine import set_threads, torch_device
 from art_snn.app.network import build_unloaded, random_samples
 from art_snn.app.settings import Cost
 from art_snn.attacks import parse_stage
@@ -23,71 +28,69 @@ from art_snn.network import SpikingNetwork, readout_dtype
 from art_snn.precision import autocast
 from art_snn.training import Recipe
 
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None  # type: ignore[assignment]
+
 TRAINED_BY = Recipe(learning_rate=1e-8)
 """The optimizer of the papers, with steps so small that weights and times stay what they are."""
 INFERENCE, STOCK = "inference", "stock "
 """Rows next to those of rules: a prediction, and what ART's stock classifier measures."""
 
 
-@dataclass(frozen=True)
-class Load:
-    """One network under load, with random samples; it can be pickled.
+def resolve_rules(settings: Cost) -> dict[str, Gradient]:
+    """Rules by their texts."""
+    return parse_rules(settings.rules or ("stbp" if settings.training else "rga,stbp"))
 
-    :param steps: time steps T; None leaves those of the network."""
 
-    settings: Cost
-    model: str
-    steps: int | None = None
+def resolve_architecture(settings: Cost) -> Architecture:
+    """The network; a function of the user takes the time steps once it has built its own."""
+    (model,), steps = settings.model, None if is_own(settings.model[0]) else _steps(settings)
+    given = {name: getattr(settings, name) for name in ("width", "decay", "encoder")}
+    return Architecture(model=model, steps=steps, **given)
 
-    @property
-    def architecture(self) -> Architecture:
-        """The network; a function of the user takes the time steps once it has built its own."""
-        names = ("width", "decay", "encoder")
-        given = {name: getattr(self.settings, name) for name in names}
-        return Architecture(
-            model=self.model, steps=None if is_own(self.model) else self.steps, **given
-        )
 
-    @property
-    def rules(self) -> dict[str, Gradient]:
-        """Rules by their texts."""
-        return parse_rules(
-            self.settings.rules or ("stbp" if self.settings.training else "rga,stbp")
-        )
+def build_samples(settings: Cost, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random samples ``(count, *input_shape)`` and one-hot labels."""
+    sizes = {"channels": settings.channels, "image_size": settings.image_size}
+    return random_samples(resolve_architecture(settings), count, steps=_steps(settings), **sizes)
 
-    def samples(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Random samples ``(count, *input_shape)`` and one-hot labels."""
-        sizes = {"channels": self.settings.channels, "image_size": self.settings.image_size}
-        return random_samples(self.architecture, count, steps=self.steps, **sizes)
 
-    def network(self, x: np.ndarray, y: np.ndarray) -> SpikingNetwork:
-        """The network for the samples, in evaluation mode on the device."""
-        network = build_unloaded(self.architecture, self.steps, x.shape[1:], y.shape[1])
-        return network.to(torch_device(self.settings.device))
+def build_network(settings: Cost, x: np.ndarray, y: np.ndarray) -> SpikingNetwork:
+    """The network for the samples, in evaluation mode on the device."""
+    architecture = resolve_architecture(settings)
+    network = build_unloaded(architecture, _steps(settings), x.shape[1:], y.shape[1])
+    return network.to(torch_device(settings.device))
 
-    def operation(
-        self, row: str, network: SpikingNetwork, x: np.ndarray, y: np.ndarray
-    ) -> Callable[[], object]:
-        """The call that a row measures; a training step changes the network."""
-        settings, stock = self.settings, row.startswith(STOCK)
-        if settings.training and row != INFERENCE:
-            network.training_gradient = self.rules[row]
-            return training_step(network, x, y, settings.train_dtype)
-        kind: Any = PyTorchClassifier if stock else PyTorchSpikingClassifier
-        classifier = wrap(network, x.shape[1:], y.shape[1], (0.0, 1.0), settings.device, kind)
-        if row == INFERENCE:
-            return lambda: classifier.predict(x, batch_size=len(x))
-        rule, attack = self.rules[row.removeprefix(STOCK)], None
-        if settings.attack is not None:
-            stage = parse_stage(settings.attack, np.inf, settings.eps)
-            attack = stage.instantiate(classifier, np.inf, settings.eps, len(x), 0)
 
-        def operate() -> object:
-            network.forget()
-            with network.using(rule), network.crafting(settings.attack_dtype):
-                return classifier.loss_gradient(x, y) if attack is None else attack.generate(x, y)
+def _steps(settings: Cost) -> int | None:
+    return settings.steps[0] if settings.steps else None
 
-        return operate
+
+def build_call(
+    settings: Cost, row: str, network: SpikingNetwork, x: np.ndarray, y: np.ndarray
+) -> Callable[[], object]:
+    """The call that a row measures; a training step changes the network."""
+    rules, stock = resolve_rules(settings), row.startswith(STOCK)
+    if settings.training and row != INFERENCE:
+        network.training_gradient = rules[row]
+        return training_step(network, x, y, settings.train_dtype)
+    kind: Any = PyTorchClassifier if stock else PyTorchSpikingClassifier
+    classifier = wrap(network, x.shape[1:], y.shape[1], (0.0, 1.0), settings.device, kind)
+    if row == INFERENCE:
+        return lambda: classifier.predict(x, batch_size=len(x))
+    rule, attack = rules[row.removeprefix(STOCK)], None
+    if settings.attack is not None:
+        stage = parse_stage(settings.attack, np.inf, settings.eps)
+        attack = stage.instantiate(classifier, np.inf, settings.eps, len(x), 0)
+
+    def operate() -> object:
+        network.forget()
+        with network.using(rule), network.crafting(settings.attack_dtype):
+            return classifier.loss_gradient(x, y) if attack is None else attack.generate(x, y)
+
+    return operate
 
 
 def training_step(
@@ -112,24 +115,52 @@ def training_step(
     return step
 
 
-def measure_peak_of(load: Load, row: str) -> int:
-    """Peak bytes of one row above the loaded model, in this process.
+def measure_row_peak(settings: Cost, row: str, *, apart: bool = True) -> int:
+    """Peak bytes of one row above the loaded model.
 
-    A training step is the first one, which allocates gradients and the optimizer's state."""
-    settings = load.settings
+    :param apart: on the CPU in a process of its own, with nothing left from before. A training step
+        is the first one, which allocates gradients and the optimizer's state."""
+    if apart and settings.device == "cpu":
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            return pool.submit(measure_row_peak, settings, row, apart=False).result()
     set_threads(settings.threads)
-    if settings.keep_memory:
-        keep_freed_memory()
-    x, y = load.samples(settings.batch_size)
-    network, few = load.network(x, y), 2 if settings.training else 1
+    x, y = build_samples(settings, settings.batch_size)
+    network, few = build_network(settings, x, y), 2 if settings.training else 1
     # A few samples first, since libraries are loaded on demand; batch norm in training needs two.
-    load.operation(row, network, x[:few], y[:few])()
-    return measure_peak(load.operation(row, network, x, y), settings.device)
+    build_call(settings, row, network, x[:few], y[:few])()
+    return measure_peak(build_call(settings, row, network, x, y), settings.device)
 
 
-def measure_peak_apart(load: Load, row: str) -> int:
-    """The peak of a row, on the CPU in a process of its own, with nothing left from before."""
-    if load.settings.device == "gpu":
-        return measure_peak_of(load, row)
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        return pool.submit(measure_peak_of, load, row).result()
+def measure_peak(operate: Callable[[], object], device: str) -> int:
+    """Bytes by which memory rises at most while `operate` runs, on "gpu" or "cpu".
+
+    On a GPU the allocator's peak; on Linux the peak of the process's resident memory, reset
+    beforehand; elsewhere the rise of its lifetime peak, so call it in a fresh process."""
+    gc.collect()
+    if device == "gpu":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        operate()
+        torch.cuda.synchronize()
+        return int(torch.cuda.max_memory_allocated() - before)
+    clear = Path("/proc/self/clear_refs")
+    if clear.exists():
+        clear.write_text("5")
+    before = _resident("VmRSS")
+    operate()
+    return _resident("VmHWM") - before
+
+
+def _resident(field: str) -> int:
+    """Bytes of this process: resident (VmRSS) or its peak (VmHWM); where /proc does not tell them,
+    the peak of its lifetime."""
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else ():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    if resource is None:
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -23,7 +23,7 @@ from art_snn.network import SpikingNetwork
 from art_snn.zoo.entry import MANIFEST, ZooEntry, from_text
 from art_snn.zoo.networks import data_set, local_file, not_held, source_of
 
-NONE_GIVEN = (
+_NONE_GIVEN = (
     "Take --model zoo:digits-plain, another network that art-snn zoo lists, or --checkpoint with "
     "weights that art-snn train wrote."
 )
@@ -151,7 +151,7 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
     :param drawn: whether weights of a model of art_snn are drawn where there is no checkpoint.
     :raises ArgumentError: without a network or weights, and for an unknown name."""
     model, path, source = settings.model, settings.checkpoint, resolve_source(settings)
-    require(model or path, "model", "a network with weights", "none", NONE_GIVEN)
+    require(model or path, "model", "a network with weights", "none", _NONE_GIVEN)
     if model is not None and model.startswith(ZOO):
         expected, remedy = f"None next to {model}, which has weights", "Leave one of them out."
         require(path is None, "checkpoint", expected, path, remedy)
@@ -164,7 +164,7 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
         model, path = None, local_file(about)
     weights = path is not None or is_own(model) or drawn
     got = f"{model} without weights"
-    require(weights, "checkpoint", "the weights of the network", got, NONE_GIVEN)
+    require(weights, "checkpoint", "the weights of the network", got, _NONE_GIVEN)
     architecture = Architecture(
         model=model, steps=settings.steps, readout=settings.readout, encoder=settings.encoder
     )

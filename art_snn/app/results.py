@@ -2,9 +2,12 @@
 
 import json
 import math
+import os
+import platform
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
@@ -25,15 +28,12 @@ from art_snn.progress import silenced
 from art_snn.seeding import seeded
 from art_snn.team import Team, join
 
-Found = TypeVar("Found")
-Fits = Callable[[Found], bool]
+_Found = TypeVar("_Found")
 
-LOCK = ".lock"
-SCHEMA = 1
+_LOCK, _HOLDER = ".lock", ".running"
+"""Files in a folder that a run holds: the lock, and which process has it."""
+_SCHEMA = 1
 """Number of the form that results have as JSON: a new form has a new number."""
-
-PREDICTED, BATCH = 32, 8
-"""Samples whose classes tell networks apart, and how many of them at a time."""
 
 
 def bit_string(values: np.ndarray) -> str:
@@ -62,38 +62,27 @@ def expect(holds: object, expected: str, value: object) -> None:
         raise ValueError(f"expected {expected}, got {truncate(json.dumps(value, default=repr))}")
 
 
-def _is_whole(value: Any) -> bool:
-    return type(value) is int and abs(value) < 2**63
+_PLAIN = {int: "a whole number", bool: "true or false", str: "a text"}
+
+
+def _plain(value: Any, kind: Any) -> Any:
+    fits = type(value) is kind and (kind is not int or abs(value) < 2**63)
+    expect(fits, _PLAIN[kind], value)
+    return value
 
 
 def _number(value: Any, kind: Any) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    expect(number and (kind == Measured or math.isfinite(value)), "a number", value)
+    number = type(value) in (int, float) and (kind == Measured or math.isfinite(value))
+    expect(number, "a number", value)
     expect(kind != Positive or value > 0, "a number above 0", value)
     return float(value)
 
 
 def _share(value: Any, _: object) -> Share:
-    fields: dict[str, Any] = value if isinstance(value, dict) else {}
-    count, total = fields.get("count", ""), fields.get("total", "")
-    whole = _is_whole(count) and _is_whole(total)
-    expect(whole and 0 <= count <= total, "a count and its total", value)
-    return Share(count, total)
-
-
-def _checked(fits: Callable[[Any], bool], expected: str) -> Callable[[Any, object], Any]:
-    """A function that returns a value that fits, and complains about any other."""
-
-    def structure(value: Any, _: object) -> Any:
-        expect(fits(value), expected, value)
-        return value
-
-    return structure
-
-
-def _robustness(outcome: Robustness) -> dict[str, Any]:
-    bits = {name: bit_string(getattr(outcome, name)) for name in ("correct", "robust")}
-    return outcome.as_dict() | bits
+    counts = [value.get(name) for name in ("count", "total")] if isinstance(value, dict) else []
+    whole = [count for count in counts if type(count) is int and 0 <= count < 2**63]
+    expect(len(whole) == 2 and whole[0] <= whole[1], "a count and its total", value)
+    return Share(*whole)
 
 
 def _array(content: Any, kind: Any) -> np.ndarray:
@@ -112,19 +101,21 @@ def _is_array(kind: Any) -> bool:
     return np.ndarray in (kind, get_origin(kind))
 
 
+for _kind in _PLAIN:
+    converter.register_structure_hook(_kind, _plain)
 converter.register_structure_hook(float, _number)
 converter.register_structure_hook_func(lambda kind: kind in (Positive, Measured), _number)
-converter.register_structure_hook(int, _checked(_is_whole, "a whole number"))
-converter.register_structure_hook(bool, _checked(lambda it: isinstance(it, bool), "true or false"))
-converter.register_structure_hook(str, _checked(lambda it: isinstance(it, str), "a text"))
-converter.register_unstructure_hook(Share, Share.as_dict)
 converter.register_structure_hook(Share, _share)
-converter.register_unstructure_hook(Robustness, _robustness)
+converter.register_structure_hook_func(_is_array, _array)
 converter.register_unstructure_hook_func(
     _is_array, lambda array: bit_string(array) if array.dtype == bool else array.tolist()
 )
-converter.register_structure_hook_func(_is_array, _array)
+converter.register_unstructure_hook(Share, Share.as_dict)
 converter.register_unstructure_hook(Values, Values.tolist)
+converter.register_unstructure_hook(
+    Robustness,
+    lambda one: one.as_dict() | {n: bit_string(getattr(one, n)) for n in ("correct", "robust")},
+)
 
 
 def as_json(content: object) -> Any:
@@ -141,21 +132,21 @@ def fingerprint(
     """A key that changes with settings (their repr), network, weights, clip values and samples.
 
     Of a network with code of the user it also changes with the file that built it, and with the
-    predicted classes of the first samples. Logits do not count: their last bits depend on processor
-    and threads."""
+    predicted classes of the first 32 samples. Logits do not count: their last bits depend on
+    processor and threads."""
     network, limits = classifier.model, classifier.clip_values
     ends = None if limits is None else [np.asarray(limit).tolist() for limit in limits]
     parts = [*network.state_dict().values(), x, y]
     packages = {type(module).__module__.partition(".")[0] for module in network.modules()}
     if len(x) and (network.origin or packages - {"art_snn", "torch"}):
         with seeded(0):
-            parts.append(classifier.predict(x[:PREDICTED], batch_size=BATCH).argmax(1))
+            parts.append(classifier.predict(x[:32], batch_size=8).argmax(1))
     return digest((settings, *network_identity(network), ends), *parts)
 
 
 def write_result(file: Path, content: Mapping[str, Any]) -> None:
     """Write results as JSON, with the number of their schema."""
-    write_json(file, {"schema": SCHEMA, **content})
+    write_json(file, {"schema": _SCHEMA, **content})
 
 
 def read_result(file: Path, kind: Any = dict) -> Any:
@@ -163,10 +154,10 @@ def read_result(file: Path, kind: Any = dict) -> Any:
 
     :raises ValueError: for another schema or none, and as :func:`structured`."""
     content = read_json(file)
-    schema = content.pop("schema", None) if isinstance(content, dict) else SCHEMA
-    if schema != SCHEMA:
+    schema = content.pop("schema", None) if isinstance(content, dict) else _SCHEMA
+    if schema != _SCHEMA:
         number = "no number" if schema is None else f"the number {truncate(repr(schema))}"
-        raise ValueError(f"has {number} as its schema; this version reads {SCHEMA}")
+        raise ValueError(f"has {number} as its schema; this version reads {_SCHEMA}")
     return structured(content, kind)
 
 
@@ -174,25 +165,26 @@ def structured(content: object, kind: Any) -> Any:
     """The content of a JSON file as an object of that kind.
 
     :raises ValueError: naming the first field that is missing or holds something else."""
+
+    def reason(error: BaseException, _: object) -> str:
+        if isinstance(error, KeyError):
+            return "missing"
+        ours = isinstance(error, ValueError) and str(error).startswith("expected")
+        return str(error) if ours else "expected another kind of value"
+
     try:
         expect(isinstance(content, dict), "an object of named fields", content)
         return converter.structure(content, kind)
     except Exception as error:
         # cattrs collects whatever the fields raise, and tells where each of them lies.
-        first = cattrs.transform_error(error, "", _reason)[0]
-        reason, _, place = first.rpartition(" @ ")
+        first, _, place = cattrs.transform_error(error, "", reason)[0].rpartition(" @ ")
         field = f"its field {place.lstrip('.')}: " if place else ""
-        raise ValueError(f"cannot be read ({field}{reason})") from error
+        raise ValueError(f"cannot be read ({field}{first})") from error
 
 
-def _reason(error: BaseException, _: object) -> str:
-    if isinstance(error, KeyError):
-        return "missing"
-    ours = isinstance(error, ValueError) and str(error).startswith("expected")
-    return str(error) if ours else "expected another kind of value"
-
-
-def earlier(file: Path | None, what: str, kind: type[Found], fits: Fits[Found]) -> Found | None:
+def earlier(
+    file: Path | None, what: str, kind: type[_Found], fits: Callable[[_Found], bool]
+) -> _Found | None:
     """Earlier results as an object of that kind, None where there are none.
 
     :param what: the kind of results, for the complaint.
@@ -203,7 +195,7 @@ def earlier(file: Path | None, what: str, kind: type[Found], fits: Fits[Found]) 
     expected = f"a folder without results, or with results of the same {what}"
     remedy = "Choose another folder, or delete that file."
     try:
-        result: Found = read_result(file, kind)
+        result: _Found = read_result(file, kind)
     except (ValueError, OSError) as error:
         raise invalid("output", expected, f"{file}, which {error}", remedy) from error
     got = f"{file} of other settings, code, weights or samples"
@@ -216,6 +208,8 @@ class Result(ABC):
 
     name: ClassVar[str]
     """Of its files: name.json, name.md, name.png."""
+    drawn: ClassVar[bool] = True
+    """Whether there is a picture."""
 
     @abstractmethod
     def parts(self) -> Sequence[Part]:
@@ -226,14 +220,9 @@ class Result(ABC):
         return as_json(self)  # type: ignore[no-any-return]
 
     @property
-    def drawings(self) -> Sequence[str]:
-        """Names of its pictures: those of their files without the suffix."""
-        return [self.name]
-
-    @property
     def files(self) -> list[str]:
         """Names of the files that :meth:`write` writes."""
-        return [f"{self.name}.json", f"{self.name}.md", *(f"{n}.png" for n in self.drawings)]
+        return [f"{self.name}.{end}" for end in ("json", "md", *(["png"] if self.drawn else []))]
 
     def status(self) -> int:
         """The exit status of the command."""
@@ -247,12 +236,12 @@ class Result(ABC):
         """Paragraphs and tables as one text."""
         return render(self.parts(), form)
 
-    def write(self, folder: Path, *pictures: Any) -> None:
-        """Write all files into the folder; of figures of matplotlib there is one per drawing."""
+    def write(self, folder: Path, picture: Any = None) -> None:
+        """Write all files into the folder; the picture is a figure of matplotlib."""
         write_result(folder / f"{self.name}.json", self.as_dict())
         write_text(folder / f"{self.name}.md", self.render("markdown"))
-        for name, picture in zip(self.drawings, pictures, strict=True):
-            with atomic_write(folder / f"{name}.png") as partial:
+        if picture is not None:
+            with atomic_write(folder / f"{self.name}.png") as partial:
                 picture.savefig(partial, format="png", dpi=150)
 
 
@@ -285,36 +274,42 @@ def hold_folder(folder: Path) -> Iterator[None]:
 
     Unfinished files of a killed run are removed. A block that writes nothing leaves no folder."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
-    lock = FileLock(folder / LOCK)
-    expected, remedy = "a folder that no other run is writing into", "Wait, or choose another."
-    held = invalid("output", expected, f"{folder}, which another run holds", remedy)
+    lock = FileLock(folder / _LOCK)
+
+    def let_go() -> None:
+        for name in (_HOLDER, _LOCK) if lock.is_locked else ():
+            with suppress(OSError):
+                (folder / name).unlink()
+        lock.release()
+        for made in missing:  # The innermost first; those that stayed empty.
+            with suppress(OSError):
+                made.rmdir()
+
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock.acquire(timeout=0)
-        if not (folder / LOCK).exists():  # Its last holder has just removed it.
-            raise held
+        if not (folder / _LOCK).exists():  # Its last holder has just removed it.
+            lock.release()
+            raise Timeout(lock.lock_file)
+        since = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
+        words = f"process {os.getpid()} on {platform.node()}, since {since},"
+        (folder / _HOLDER).write_text(words, encoding="utf-8")
         for left in (*folder.glob("*.part"), *folder.glob("blocks/*.part")):
             if UNFINISHED.search(left.name):
                 left.unlink(missing_ok=True)
     except Timeout as error:
-        raise held from error
+        holder = ""
+        with suppress(OSError):
+            holder = (folder / _HOLDER).read_text(encoding="utf-8")
+        got, remedy = f"{folder}, which {holder or 'another run'} holds", "Wait, or choose another."
+        expected = "a folder that no other run is writing into"
+        raise invalid("output", expected, got, remedy) from error
     except OSError as error:
-        lock.release()
-        _remove_empty(missing)
+        let_go()
         expected, got = "a folder that can be written into", f"{folder} ({error.strerror or error})"
         remedy = "Choose another folder, or make room in it."
         raise invalid("output", expected, got, remedy) from error
     try:
         yield
     finally:
-        with suppress(OSError):
-            (folder / LOCK).unlink()
-        lock.release()
-        _remove_empty(missing)
-
-
-def _remove_empty(folders: list[Path]) -> None:
-    """Remove folders that were made and stayed empty, the innermost first."""
-    for folder in folders:
-        with suppress(OSError):
-            folder.rmdir()
+        let_go()

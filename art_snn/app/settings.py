@@ -21,8 +21,8 @@ from art_snn.checks import (
     require_some,
 )
 
-Value = TypeVar("Value")
-Open = Annotated[Value | None, arg(help_behavior_hint="")]
+_Value = TypeVar("_Value")
+Open = Annotated[_Value | None, arg(help_behavior_hint="")]
 """A setting that may be None, of which its description says what that means, in brackets."""
 Folder = Annotated[Path, arg(metavar="FOLDER")]
 Rules = Annotated[Open[str], arg(metavar="RULE[,RULE ...]")]
@@ -32,7 +32,7 @@ AttackDtype = Literal["bfloat16", "float16", "auto"]
 TrainDtype = Literal["bfloat16", "auto"]
 RANDOM = "random"
 """The name of random samples, where a command takes them in place of a data set."""
-MOST_THREADS, MOST_CHANNELS, MOST_STEPS, MOST_DRAWS = 1024, 2**16, 100_000, 10_000
+_MOST_THREADS, _MOST_CHANNELS, _MOST_STEPS, _MOST_DRAWS = 1024, 2**16, 100_000, 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class Run:
     quiet: Flag = False
 
     def __post_init__(self) -> None:
-        self.check_counts("threads", up_to=MOST_THREADS)
+        self.check_counts("threads", up_to=_MOST_THREADS)
         places = (self.output, *self.output.parents)
         file = next((path for path in places if path_kind("output", path) == FILE), None)
         got = f"{file}, which is a file" if file else str(self.output)
@@ -224,7 +224,7 @@ class Compare(Network):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_counts("samples", "batch_size", "repeats")
-        self.check_counts("eot", up_to=MOST_DRAWS)
+        self.check_counts("eot", up_to=_MOST_DRAWS)
         require_seed("seed", self.seed)
 
 
@@ -254,8 +254,7 @@ class Cost(Run):
         where the device multiplies it natively [the network's own].
     :param train_dtype: precision of training steps: bfloat16, or auto, which is bfloat16 where the
         device multiplies it natively [the network's own].
-    :param repeats: rounds of which each time is the median.
-    :param keep_memory: keep freed memory in the measuring processes (glibc)."""
+    :param repeats: rounds of which each time is the median."""
 
     output: Folder = Path("cost")
     device: Literal["gpu", "cpu"] = "cpu"
@@ -274,16 +273,15 @@ class Cost(Run):
     attack_dtype: Open[AttackDtype] = None
     train_dtype: Open[TrainDtype] = None
     repeats: int = 7
-    keep_memory: Flag = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_counts("batch_size", "repeats")
-        self.check_counts("channels", up_to=MOST_CHANNELS)
+        self.check_counts("channels", up_to=_MOST_CHANNELS)
         self.check_counts("image_size", up_to=LONGEST_SIDE)
         require_some("model", self.model)
         for steps in self.steps or ():
-            require_count("steps", steps, up_to=MOST_STEPS, remedy="The paper uses T = 8.")
+            require_count("steps", steps, up_to=_MOST_STEPS, remedy="The paper uses T = 8.")
         expected = "None with training, which has no gradients at the input"
         for name in ("attack", "attack_dtype") if self.training else ():
             value, remedy = getattr(self, name), "Leave it out; --train-dtype is for training."
@@ -318,7 +316,7 @@ class Inspect(Network):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_counts("batch_size")
-        self.check_counts("channels", up_to=MOST_CHANNELS)
+        self.check_counts("channels", up_to=_MOST_CHANNELS)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
-"""Paragraphs and tables: as text for a terminal, in Markdown, or in HTML."""
+"""Paragraphs and tables: as text for a terminal, or in Markdown."""
 
-import html
 import re
 import textwrap
 from collections.abc import Collection, Sequence
@@ -9,11 +8,8 @@ from typing import Any, Literal
 
 from tabulate import tabulate
 
-Form = Literal["text", "markdown", "html"]
-FORMATS = {"text": "plain", "markdown": "pipe", "html": "html"}
-WIDTH = 80
-"""Characters in a line of a terminal."""
-MARKUP = re.compile(
+Form = Literal["text", "markdown"]
+_MARKUP = re.compile(
     r"[\\`*|~$]"
     r"|\[(?![+-]?[\d.]+, [+-]?[\d.]+\])"  # Intervals are no links.
     r"|(?<!\w)_|_(?!\w)"
@@ -21,7 +17,7 @@ MARKUP = re.compile(
     r"|&(?=#?\w+;)"
 )
 """Characters that Markdown, with the extensions of MyST, would take for markup."""
-CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
 """Newlines and control characters, which would end a cell or a paragraph."""
 
 
@@ -52,11 +48,10 @@ class Table:
         ]
 
 
-@dataclass(frozen=True)
-class Notes:
+class Notes(tuple[str, ...]):
     """Sentences that stand below one another."""
 
-    lines: Sequence[str]
+    __slots__ = ()
 
 
 class Command(str):
@@ -74,50 +69,50 @@ def render(parts: Sequence[Part], form: Form = "text") -> str:
 
 def render_narrow(parts: Sequence[Part]) -> str:
     """The parts for a terminal: in lines of 80 characters, tables without their wide columns."""
-    return "\n\n".join(_narrow_part(part) for part in parts) + "\n"
-
-
-def _narrow_part(part: Part) -> str:
-    if isinstance(part, Table):
-        return _table(part.narrow(), "text")
-    if isinstance(part, Command):
-        return part
-    lines, indent = _lines(part), "  " if isinstance(part, Notes) else ""
+    texts: list[str] = []
     how: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
-    return "\n".join(textwrap.fill(n, WIDTH, subsequent_indent=indent, **how) for n in lines)
+    for part in parts:
+        if isinstance(part, Table):
+            texts.append(_render_table(part.narrow(), "text"))
+        elif isinstance(part, Command):
+            texts.append(part)
+        else:
+            indent = "  " if isinstance(part, Notes) else ""
+            lines = [textwrap.fill(n, 80, subsequent_indent=indent, **how) for n in _lines(part)]
+            texts.append("\n".join(lines))
+    return "\n\n".join(texts) + "\n"
 
 
-def _table(content: Table, form: Form) -> str:
+def _render_table(content: Table, form: Form) -> str:
     cells, sides = [list(content.titles), *map(list, content.rows)], content.sides
     if form == "markdown":
         cells = [[escape_markdown(cell) for cell in row] for row in cells]
     how = {"colalign": sides if content.rows else None, "disable_numparse": True}
-    text = tabulate(cells[1:], cells[0], FORMATS[form], **how)
+    text = tabulate(cells[1:], cells[0], "plain" if form == "text" else "pipe", **how)
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 
 def _render_part(part: Part, form: Form) -> str:
     if isinstance(part, Table):
-        return _table(part, form)
+        return _render_table(part, form)
     lines = _lines(part)
-    if form == "html":
-        return "\n".join(f"<p>{html.escape(line)}</p>" for line in lines)
-    if form == "markdown" and isinstance(part, Command):
-        return f"```bash\n{part}\n```"
-    if form == "markdown":
-        lines = [escape_markdown(line) for line in lines]
-    if form == "text" or isinstance(part, str):
+    if form == "text":
         return "\n".join(lines)
-    if not isinstance(part, Notes):
-        return ". ".join(lines) + "."
-    return "\n".join(f"- {line}" for line in lines)
+    if isinstance(part, Command):
+        return f"```bash\n{part}\n```"
+    lines = [escape_markdown(line) for line in lines]
+    if isinstance(part, str):
+        return "\n".join(lines)
+    if isinstance(part, Notes):
+        return "\n".join(f"- {line}" for line in lines)
+    return ". ".join(lines) + "."
 
 
-def _lines(part: str | Notes | Sequence[str]) -> Sequence[str]:
+def _lines(part: str | Sequence[str]) -> Sequence[str]:
     """The lines of a paragraph, of notes or of a heading."""
-    return [part] if isinstance(part, str) else part.lines if isinstance(part, Notes) else part
+    return [part] if isinstance(part, str) else part
 
 
 def escape_markdown(text: str) -> str:
     """The text with a backslash before whatever Markdown would take for markup, in one line."""
-    return MARKUP.sub(r"\\\g<0>", CONTROL.sub(" ", text))
+    return _MARKUP.sub(r"\\\g<0>", _CONTROL.sub(" ", text))

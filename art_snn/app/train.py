@@ -28,8 +28,8 @@ from art_snn.team import ALONE, Team
 from art_snn.training import AdversarialTraining, Epoch, Recipe, Validation, best_epoch, train
 from art_snn.training.defences import AT, Defence, parse_defence
 
-ARCHITECTURE = (*("model", "width", "steps", "readout", "decay", "threshold", "reset", "encoder"),)
-RECIPE = (
+_ARCHITECTURE = (*("model", "width", "steps", "readout", "decay", "threshold", "reset", "encoder"),)
+_RECIPE = (
     *("epochs", "batch_size", "optimizer", "learning_rate", "momentum", "weight_decay"),
     *("crop_padding", "flip", "cutout", "seed", "train_dtype"),
 )
@@ -99,13 +99,13 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     :param team: processes that train together, of which the leading one writes.
     :raises ArgumentError: as :func:`run`, and when rule or defence of the adversary do not suit the
         network or the recipe, or the data have no value range."""
-    architecture = Architecture(**{name: getattr(settings, name) for name in ARCHITECTURE}).fit_to(
+    architecture = Architecture(**{name: getattr(settings, name) for name in _ARCHITECTURE}).fit_to(
         data
     )
-    recipe = Recipe(**{name: getattr(settings, name) for name in RECIPE})
+    recipe = Recipe(**{name: getattr(settings, name) for name in _RECIPE})
     recipe, output = recipe.fit_to(data.input_shape, data.mirrored), settings.output
     recipe.check_samples(data.input_shape)
-    adversary = resolve_adversary(settings, data)
+    adversary = _resolve_adversary(settings, data)
     if adversary is not None:
         recipe = adversary.defence.fit_recipe(recipe)
     split = data.held_out(settings.validation, recipe.seed, "validation")
@@ -135,7 +135,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     }
     notes: dict[str, Any] = {"subject": subject, "data": data.name, "recipe": asdict(recipe)}
     notes |= {"adversary": repr(adversary) if adversary else "", "validation": settings.validation}
-    notes["training"] = describe_training(recipe, adversary)
+    notes["training"] = _describe_training(recipe, adversary)
     title, against = f"{architecture.describe(network)} on {data.name}", ""
     if adversary is not None:
         against, defence = adversary.describe(), adversary.defence.describe()
@@ -151,7 +151,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     return result
 
 
-def resolve_adversary(settings: Train, data: Dataset) -> AdversarialTraining | None:
+def _resolve_adversary(settings: Train, data: Dataset) -> AdversarialTraining | None:
     """The attack and the defence of a training; None where neither is asked for.
 
     :raises ArgumentError: for an unknown attack, rule or defence, and data without a value range.
@@ -171,7 +171,7 @@ def resolve_adversary(settings: Train, data: Dataset) -> AdversarialTraining | N
     )
 
 
-def describe_training(recipe: Recipe, adversary: AdversarialTraining | None) -> str:
+def _describe_training(recipe: Recipe, adversary: AdversarialTraining | None) -> str:
     """A training in a few words: "TRADES training, 30 epochs"."""
     epochs = f"{recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}"
     if adversary is None:

@@ -13,7 +13,8 @@ from multiprocessing import get_context
 import numpy as np
 import torch
 
-from art_snn.app.machine import measure_medians, measure_peak, set_threads
+from art_snn.app.load import measure_peak
+from art_snn.app.machine import measure_medians, set_threads
 from art_snn.bounds import certify_bounds
 from art_snn.classifier import wrap
 from art_snn.models import MODELS

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from art_snn.app.colours import LINE, titled
+from art_snn.app.colours import titled
 
 
 def test_what_users_write_is_no_formula():
@@ -38,4 +38,4 @@ def test_a_picture_grows_by_the_lines_that_its_title_is_folded_into():
     titled(long, "short", 40 * "somewhere/")
     lines = next(iter(long.findobj(Text))).get_text().count("\n")
     assert short.get_figheight() == 1
-    assert long.get_figheight() == pytest.approx(1 + LINE * (lines - 1))
+    assert long.get_figheight() == pytest.approx(1 + 0.2 * (lines - 1))

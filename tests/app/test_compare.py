@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from art_snn.app.compare import CAUTION, RULES, Bench, Comparison, Row, draw
+from art_snn.app import compare as module
+from art_snn.app.compare import _RULES, CAUTION, Comparison, Row, compare_rules, draw
 from art_snn.app.results import converter, read_result
 from art_snn.app.settings import Compare
-from art_snn.attacks import parse_stage
 from art_snn.checks import ArgumentError
 from art_snn.encoders import Poisson
 from art_snn.gradients import (
@@ -38,7 +38,7 @@ from tests.datasets import images
 from tests.outcomes import outcome
 from tests.small import classifier, pgd_by_hand, samples, untouched
 
-ALL = parse_rules(RULES)
+ALL = parse_rules(_RULES)
 TWO: dict[str, Gradient] = {"stbp": STBP(), "rga": RGA()}
 
 
@@ -77,10 +77,9 @@ def compare(
     **options: Any,
 ) -> Comparison:
     """A comparison on ten samples, of which two are misclassified."""
-    settings = Compare(**{"eps": 0.03, "batch_size": 4, "repeats": 1} | options)
-    stage = parse_stage(attack, np.inf, settings.eps)
+    settings = Compare(attack=attack, **{"eps": 0.03, "batch_size": 4, "repeats": 1} | options)
     x, y = samples(wrapped) if given is None else given
-    return Bench(settings, stage, TWO if rules is None else rules, wrapped, x, y).compare(file)
+    return compare_rules(settings, TWO if rules is None else rules, wrapped, x, y, file=file)
 
 
 @pytest.mark.parametrize(("decay", "applies"), [(0.5, False), (1.0, True)])
@@ -186,16 +185,16 @@ def test_averaging_over_draws_wraps_every_rule_and_its_objection():
 def test_finished_rules_are_not_run_again_and_those_of_something_else_are_refused(
     monkeypatch, tmp_path
 ):
-    wrapped, file, attack = classifier(seed=1), tmp_path / "compare.json", Bench.attack
+    wrapped, file, attack = classifier(seed=1), tmp_path / "compare.json", module.attack_logits
     given, calls = samples(wrapped), []
 
-    def counted(self: Bench, row: Row, name: str, *more: Any) -> Row:
-        calls.append(name)
+    def counted(*given: Any, progress_label: str, **how: Any) -> np.ndarray:
+        calls.append(progress_label.removeprefix("attack by "))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return attack(self, row, name, *more)
+        return attack(*given, progress_label=progress_label, **how)
 
-    monkeypatch.setattr(Bench, "attack", counted)
+    monkeypatch.setattr(module, "attack_logits", counted)
     with pytest.raises(KeyboardInterrupt):
         compare(wrapped, file=file, given=given)
     assert list(read_result(file, Comparison).rows) == ["stbp"]
@@ -282,7 +281,7 @@ def test_the_command_compares_bare_models_and_takes_their_own_gradient_where_no_
     images(tmp_path / "images.npz")
     words = ("compare", "--data", "images.npz", "--device", "cpu", "--attack", "pgd(max_iter=1)")
     words += ("--samples", "4", "--batch-size", "4", "--repeats", "1", "--model")
-    done = call(*words, adapted.own(tmp_path), "--rules", "rga(beta=3),cba", "--output", "one")
+    done = call(*words, adapted.own(tmp_path), "--rules", "rga(beta=3),cba,relu", "--output", "one")
     assert done.status == 0, done.stderr
     rows = read_result(Path("one", "compare.json"))["rows"]
     assert rows["rga(beta=3)"]["rule"] == "RGA(beta=3.0, gamma=0.2)"

@@ -12,7 +12,7 @@ from art_snn.app.tables import Command, Notes, Table, escape_markdown, render, r
 
 TITLES = ("rule", "ms", "remark")
 ROWS = [("stbp", "12", "usual"), ("a|b", "7", "x | y"), ("<rga> & co", "1e3", "")]
-FORMS = ["text", "markdown", "html"]
+FORMS = ["text", "markdown"]
 
 
 def table(titles, rows, form="text"):
@@ -32,12 +32,6 @@ def test_text_has_a_line_per_row_with_words_to_the_left_and_figures_to_the_right
     assert sides == [(":", "-"), ("-", ":"), (":", "-")]
 
 
-def test_html_escapes_what_would_be_markup():
-    text = table(TITLES, ROWS, "html")
-    found = [html.unescape(cell).strip() for cell in re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", text)]
-    assert found == [cell for row in (TITLES, *ROWS) for cell in row]
-
-
 @pytest.mark.parametrize("form", FORMS)
 def test_figures_are_told_as_they_came_and_no_line_ends_in_spaces(form):
     rows = [("1.50", "0.250"), ("1e3", "007"), ("nan", "-1")]
@@ -54,11 +48,6 @@ def test_figures_are_told_as_they_came_and_no_line_ends_in_spaces(form):
     [
         ("text", "a title\nsettings\n\na paragraph\n\nfirst note.\nsecond < note.\n"),
         ("markdown", "a title. settings.\n\na paragraph\n\n- first note.\n- second < note.\n"),
-        (
-            "html",
-            "<p>a title</p>\n<p>settings</p>\n\n<p>a paragraph</p>\n\n"
-            "<p>first note.</p>\n<p>second &lt; note.</p>\n",
-        ),
     ],
 )
 def test_headings_paragraphs_and_notes_stand_below_one_another(form, expected):

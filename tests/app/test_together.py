@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from art_snn.app.results import hold_folder, working
-from art_snn.app.settings import Run
-from art_snn.team import Team
+from art_snn.app.results import hold_folder
 from tests.jobs import Job
 
 JOB = """
@@ -50,13 +48,3 @@ def test_where_the_output_is_held_by_another_run_one_process_says_so(tmp_path):
     assert not well
     assert errors.count("Error: output: expected a folder that no other run is writing into") == 1
     assert not (tmp_path / "told-0").exists()
-
-
-@pytest.mark.parametrize("together", [True, False])
-def test_a_process_by_itself_is_a_team_of_one(together, tmp_path, monkeypatch):
-    if not together:  # As torchrun would start it.
-        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
-    with working(Run(output=tmp_path / "out"), together) as team:
-        assert team == Team()
-        with pytest.raises(ValueError, match=r"^output: expected a folder that no other run"):
-            working(Run(output=tmp_path / "out")).__enter__()

@@ -16,7 +16,7 @@ from art_snn.app import train as module
 from art_snn.app.network import ResolvedNetwork
 from art_snn.app.results import read_result
 from art_snn.app.settings import Train
-from art_snn.app.train import Training, describe_training, draw, resolve_adversary, train_network
+from art_snn.app.train import Training, _describe_training, _resolve_adversary, draw, train_network
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError
 from art_snn.data import Source
@@ -151,7 +151,7 @@ def test_a_network_of_the_user_that_does_not_fit_the_data_leaves_no_file(change,
 
 
 def test_without_attack_and_defence_there_is_no_adversary(tmp_path):
-    assert resolve_adversary(settings(tmp_path), halves()) is None
+    assert _resolve_adversary(settings(tmp_path), halves()) is None
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_without_attack_and_defence_there_is_no_adversary(tmp_path):
 def test_the_adversary_is_that_of_the_options_within_the_range_of_the_data(
     options, expected, tmp_path
 ):
-    found = resolve_adversary(settings(tmp_path, **options), halves_in_frames((0.0, 6.0)))
+    found = _resolve_adversary(settings(tmp_path, **options), halves_in_frames((0.0, 6.0)))
     assert found == AdversarialTraining(value_range=(0.0, 6.0), **expected)
 
 
@@ -191,7 +191,7 @@ def test_the_adversary_is_that_of_the_options_within_the_range_of_the_data(
 )
 def test_options_that_do_not_suit_each_other_are_refused(options, message, tmp_path):
     with pytest.raises(ArgumentError, match=message):
-        resolve_adversary(settings(tmp_path, **options), halves())
+        _resolve_adversary(settings(tmp_path, **options), halves())
 
 
 def test_adversarial_training_without_a_range_leaves_no_file(tmp_path):
@@ -216,9 +216,9 @@ def test_it_tells_attack_rule_and_defence_and_refuses_the_folder_of_another(tmp_
 
 
 def test_a_training_is_described_in_a_few_words():
-    assert describe_training(Recipe(epochs=1), None) == "1 epoch"
+    assert _describe_training(Recipe(epochs=1), None) == "1 epoch"
     adversary = AdversarialTraining()
-    assert describe_training(Recipe(epochs=30), adversary) == "adversarial training, 30 epochs"
+    assert _describe_training(Recipe(epochs=30), adversary) == "adversarial training, 30 epochs"
 
 
 def test_the_picture_has_a_loss_and_a_score_and_its_title_fits():

@@ -11,7 +11,7 @@ from art.attacks.evasion import SquareAttack
 from art_snn.app.evaluate.target import Target
 from art_snn.app.report.evaluation import Trial
 from art_snn.app.report.verdict import join_words
-from art_snn.attacks import FLIPS, SHIFT, Outcome, Plan, attack_errors
+from art_snn.attacks import FLIPS, SHIFT, Outcome, Plan, Stage, attack_errors
 from art_snn.findings import (
     DRAWS,
     MARGIN,
@@ -37,43 +37,39 @@ from art_snn.seeding import seeded
 
 def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     """Examinations before the attacks, by what they are about, in the order of reading."""
-    settings = target.settings
-    if not settings.examined:
+    if not target.settings.examined:
         return {}
-    parts = {"network": partial(_examine_network, target)}
-    by_steps = target.measure not in (FLIPS, SHIFT)
-    for name, rule in _examined_rules(target) if by_steps else ():
-        parts[f"{name} gradients"] = partial(_examine_gradients, target, rule)
-    for plan in _examined_attacks(target):
-        parts[plan.name] = partial(_examine_attack, target, plan)
+    classifier, arguments, rules = target.classifier, _arguments(target), _examined_rules(target)
+    model, eps, seed = classifier.model, target.budgets[0], target.settings.seed
+
+    def examine_network() -> list[Finding]:
+        """All of it at the first budget, and at every other one whether it fits the range."""
+        subject = Subject(classifier, **arguments)
+        others = [odd_budget(replace(subject, eps=eps)) for eps in target.budgets[1:]]
+        with model.using(rules[0][1] if rules else model.rule):
+            findings = examine(classifier, **arguments)
+        return [*findings, *(finding for finding in others if finding is not None)]
+
+    def examine_gradients(rule: Gradient) -> list[Finding]:
+        with model.using(rule):
+            return examine_strength(classifier, sources=target.sources, **arguments)
+
+    def examine_single(stage: Stage) -> list[Finding]:
+        """The attack runs once more, and is watched."""
+        how = (target.measure, eps, target.settings.batch_size, seed)
+        with model.using(stage.rule or model.rule), seeded(seed), attack_errors(stage):
+            return examine_attack(stage.instantiate(classifier, *how), **arguments)
+
+    parts = {"network": examine_network}
+    for name, rule in rules if target.measure not in (FLIPS, SHIFT) else ():
+        parts[f"{name} gradients"] = partial(examine_gradients, rule)
+    single = target.single_stage(eps)
+    images = target.x.ndim == 4 or not issubclass(single.attack, SquareAttack)
+    # An attack is examined where it takes a budget and the samples.
+    fits = target.measure != SHIFT and single.bounded and images
+    for plan in target.single_plans(eps) if fits else ():
+        parts[plan.name] = partial(examine_single, *plan.stages)
     return parts
-
-
-def _examine_network(target: Target) -> list[Finding]:
-    """All of it at the first budget, and at every other one whether it fits the range."""
-    model, arguments = target.classifier.model, _arguments(target)
-    rule = next((rule for _, rule in _examined_rules(target)), model.rule)
-    subject = Subject(target.classifier, **arguments)
-    others = [odd_budget(replace(subject, eps=eps)) for eps in target.budgets[1:]]
-    with model.using(rule):
-        findings = examine(target.classifier, **arguments)
-    return [*findings, *(finding for finding in others if finding is not None)]
-
-
-def _examine_gradients(target: Target, rule: Gradient) -> list[Finding]:
-    classifier, sources = target.classifier, target.sources
-    with classifier.model.using(rule):
-        return examine_strength(classifier, sources=sources, **_arguments(target))
-
-
-def _examine_attack(target: Target, plan: Plan) -> list[Finding]:
-    """The attack runs once more, and is watched."""
-    (stage,), model, seed = plan.stages, target.classifier.model, target.settings.seed
-    size = target.settings.batch_size
-    with model.using(stage.rule or model.rule), seeded(seed), attack_errors(stage):
-        how = (target.measure, target.budgets[0], size, seed)
-        attack = stage.instantiate(target.classifier, *how)
-        return examine_attack(attack, **_arguments(target))
 
 
 def _arguments(target: Target) -> dict[str, Any]:
@@ -93,19 +89,6 @@ def _examined_rules(target: Target) -> list[tuple[str, Gradient]]:
         return list(target.rules.items()) if by_gradients else []
     stages = target.select_stages(target.deciding).stages
     return [(short_name(stage.rule), stage.rule) for stage in stages if stage.rule][:1]
-
-
-def _examined_attacks(target: Target) -> list[Plan]:
-    """The attack next to the plan, with each rule, where it takes a budget and the samples."""
-    stage = target.single_stage(target.budgets[0])
-    images = target.x.ndim == 4 or not issubclass(stage.attack, SquareAttack)
-    fits = target.measure != SHIFT and stage.bounded and images
-    return list(target.single_plans(target.budgets[0])) if fits else []
-
-
-def find_searches(plans: Iterable[Plan]) -> set[str]:
-    """The ids of the stages that ask no network for gradients."""
-    return {one.id for plan in plans for one in plan.stages if one.searches}
 
 
 def trial_findings(trials: Sequence[Trial], searches: Collection[str]) -> Iterator[Finding]:

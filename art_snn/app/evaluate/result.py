@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import art_snn
 from art_snn.app.colours import titled
-from art_snn.app.evaluate.findings import find_searches, trial_findings, without_applied
+from art_snn.app.evaluate.findings import trial_findings, without_applied
 from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import block_name, examination_units, read_bounds
@@ -63,8 +63,6 @@ _EXAMPLE_COUNT = 8
 """Samples that the report shows."""
 EXCERPT, EXCERPT_COUNT = "first.npz", 20
 """The file of an excerpt, and how many samples it holds at most."""
-_EXPECTED = "the first samples with their adversarials, as art-snn evaluate writes them"
-_REMEDY = "Evaluate again in a new folder."
 _PACKAGES = ("torch", "numpy", "scipy", "adversarial-robustness-toolbox")
 """Distributions that all numbers depend on."""
 _FRAMEWORKS = ("torchvision", "spikingjelly", "snntorch", "norse", "sinabs")
@@ -105,11 +103,13 @@ class EvaluationResult(Result):
         if form != "text":
             return super().render(form)
         budgets = {trial.eps for trial in self.evaluation.trials}
-        lines = [
-            _describe_record(record)
-            for record in self.records
-            if record.norm == self.evaluation.norm and record.eps in budgets
-        ]
+        lines = []
+        for one in self.records:
+            if one.norm == self.evaluation.norm and one.eps in budgets:
+                share, at = one.robust, describe_budgets(one.norm, one.eps)
+                left = f"{'at most ' if one.at_most else ''}{100 * share.value:.1f} %"
+                samples = f"({share.count}) of the first {count_words(share.total, 'test sample')}"
+                lines.append(f"The zoo's record {at}: standard leaves {left} {samples}.")
         return render_narrow([*self.parts(), *([Notes(lines)] if lines else [])])
 
     def status(self) -> int:
@@ -145,13 +145,6 @@ class EvaluationResult(Result):
         self.write(folder, figure)
         item = ReportItem.of("", self.evaluation, folder)
         write_text(folder / PAGE, render_page([item]))
-
-
-def _describe_record(record: Standard) -> str:
-    share, at = record.robust, describe_budgets(record.norm, record.eps)
-    left = f"{'at most ' if record.at_most else ''}{100 * share.value:.1f} % ({share.count})"
-    samples = f"the first {count_words(share.total, 'test sample')}"
-    return f"The zoo's record {at}: standard leaves {left} of {samples}."
 
 
 @dataclass(frozen=True)
@@ -190,12 +183,14 @@ class SampleExcerpt:
 
         :raises FileNotFoundError: when there is none.
         :raises ValueError: when the file is damaged or holds something else."""
-        arrays = read_arrays(folder / EXCERPT, "first", _EXPECTED, _REMEDY)
+        content = "the first samples with their adversarials, as art-snn evaluate writes them"
+        remedy = "Evaluate again in a new folder."
+        arrays = read_arrays(folder / EXCERPT, "first", content, remedy)
         shapes = {name: array.shape for name, array in arrays.items()}
         eps, x = (shapes.get(name, ()) for name in ("eps", "x"))
         expected = {"eps": eps[:1], "x": x, "y": x[:1], "adversarial": eps[:1] + x}
         fits = shapes == expected | {"broken": eps[:1] + x[:1]} and arrays["broken"].dtype == bool
-        require(fits, "first", _EXPECTED, f"arrays of shapes {shapes}", _REMEDY)
+        require(fits, "first", content, f"arrays of shapes {shapes}", remedy)
         return cls(**arrays)
 
 
@@ -219,7 +214,8 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     findings = [structured(finding, Finding) for findings in contents for finding in findings]
     names = [block_name("certificates", rows) for rows in target.slices if target.smoothed]
     parts = [structured(store.read(name)["certificate"], Certificate) for name in names]
-    searches = find_searches(plan for _, plan in target.plans)
+    stages = [stage for _, plan in target.plans for stage in plan.stages]
+    searches = {stage.id for stage in stages if stage.searches}
     proven = [read_bounds(target, store, rows) for rows in target.slices]
     return Evaluation(
         name=_label(target),

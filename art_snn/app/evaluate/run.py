@@ -11,7 +11,7 @@ from art_snn.app.evaluate.result import EvaluationResult, assemble, files_of, fi
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.store import Content, Store
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluate.units import Unit, all_units, require_bounds
+from art_snn.app.evaluate.units import Unit, all_units
 from art_snn.app.results import working
 from art_snn.attacks import Outcome
 from art_snn.checks import require
@@ -40,7 +40,6 @@ def run(settings: Evaluate) -> EvaluationResult | None:
         evaluation = team.on_leader(partial(finished, target, key))
         if evaluation is None:
             team.on_leader(target.check)
-            team.on_leader(partial(require_bounds, target))
             units = all_units(target, store)
             _compute(units, store, team)
             took = [store.read(unit.name).get(_TOOK, 0.0) for unit in units if team.leads]
@@ -66,7 +65,7 @@ def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
     for unit in missing if team.leads else ():  # What is there is done.
         store.file(unit.name).unlink(missing_ok=True)
     team.gather(None)
-    progress = EvaluationProgress(units, done, store, team)
+    progress = _EvaluationProgress(units, done, store, team)
     with progress.bar:
         for early in (True, False):
             some = [unit for unit in missing if unit.early == early]
@@ -82,7 +81,7 @@ def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
         progress.end(0)
 
 
-class EvaluationProgress:
+class _EvaluationProgress:
     """The progress of an evaluation, as it is shown: a bar over its units, and a line per step.
 
     :param units: all, in the order of their steps.

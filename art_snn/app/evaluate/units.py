@@ -1,6 +1,6 @@
 """The work of an evaluation in units, each of which one process computes by itself."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,14 +16,11 @@ from art_snn.app.evaluate.target import Target
 from art_snn.app.report.evaluation import Bounds
 from art_snn.app.results import as_json, structured
 from art_snn.attacks import Outcome, Plan, SpikingAutoAttack, attack_errors
-from art_snn.bounds import certify_bounds
-from art_snn.checks import SEEDS, ArgumentError, require
+from art_snn.checks import SEEDS, require
 from art_snn.findings import Finding
 from art_snn.metrics import certify
 from art_snn.seeding import seeded
 
-_METHOD = "counts"
-"""The method that bounds spikes: of those there are, none is tighter."""
 _DRAWS, _ALPHA = 1000, 0.001
 """Of a certificate: draws per sample, and the probability that it is wrong, at most."""
 
@@ -53,7 +50,12 @@ def block_name(work: str, rows: slice) -> str:
 
 def all_units(target: Target, store: Store) -> list[Unit]:
     """All units of an evaluation, in the order of their steps."""
-    units = [*_bounds_units(target), *examination_units(target)]
+    units = []
+    for place, eps in enumerate(target.budgets if target.bounded else ()):
+        for rows in target.slices:
+            name, step = block_name(f"bounds-{place}", rows), f"bounds, eps {eps:.4g}"
+            units.append(Unit(name, step, partial(_bound, target, eps, rows), inf, early=True))
+    units += examination_units(target)
     for place, (eps, plan) in enumerate(target.plans):
         for rows in target.slices:
             compute = partial(_attack, target, store, eps, plan, rows, clean=place == 0)
@@ -67,51 +69,21 @@ def all_units(target: Target, store: Store) -> list[Unit]:
 
 def examination_units(target: Target) -> list[Unit]:
     """The examinations that look for findings, in the order of reading."""
-    units = []
-    for i, (about, examine) in enumerate(examinations(target).items()):
-        units.append(Unit(f"findings-{i}", "findings", partial(_examine, about, examine), inf))
-    return units
 
+    def compute(about: str, examine: Callable[[], list[Finding]], _: Any) -> _Block:
+        return {"findings": as_json([replace(one, about=about) for one in examine()])}, {}
 
-def _examine(about: str, examine: Callable[[], list[Finding]], _: Any) -> _Block:
-    return {"findings": as_json([replace(one, about=about) for one in examine()])}, {}
-
-
-def _bounds_units(target: Target) -> Iterator[Unit]:
-    for place, eps in enumerate(target.budgets if target.bounded else ()):
-        for rows in target.slices:
-            compute = partial(_bound, target, eps, rows)
-            name, step = block_name(f"bounds-{place}", rows), f"bounds, eps {eps:.4g}"
-            yield Unit(name, step, compute, inf, early=True)
+    return [
+        Unit(f"findings-{place}", "findings", partial(compute, *examination), inf)
+        for place, examination in enumerate(examinations(target).items())
+    ]
 
 
 def _bound(target: Target, eps: float, rows: slice, _: Any) -> _Block:
-    bounds = _bounds_of(target, target.x[rows], target.y[rows], eps)
+    bounds = target.bound(target.x[rows], target.y[rows], eps)
     wrong = np.array(_predicted_classes(target, rows)) != target.y[rows]
     _require_sound(bounds, rows, wrong, "misclassified without an attack")
     return {"bounds": as_json(bounds)}, {}
-
-
-def _bounds_of(target: Target, x: np.ndarray, y: np.ndarray, eps: float) -> Bounds:
-    """Bounds of samples x ``(N, *shape)`` of classes y at a budget."""
-    how, size = (target.measure, _METHOD), target.settings.batch_size
-    certificate = certify_bounds(target.classifier, x, y, eps, *how, batch_size=size)
-    return Bounds(eps, _METHOD, False, certificate.margin)
-
-
-def require_bounds(target: Target) -> None:
-    """Where bounds are asked for, complain about a network without them, or about its samples.
-
-    Three of these are tried: the first, and those of the lowest and of the highest value."""
-    if not target.bounded:
-        return
-    flat = target.x.reshape(len(target.x), -1)
-    rows = np.unique([0, flat.min(1).argmin(), flat.max(1).argmax()])
-    try:
-        _bounds_of(target, target.x[rows], target.y[rows], target.budgets[0])
-    except ArgumentError as error:
-        argument = "bounds" if error.argument == "classifier" else error.argument
-        raise ArgumentError(argument, error.complaint) from error
 
 
 def read_bounds(target: Target, store: Store, rows: slice) -> dict[float, Bounds]:

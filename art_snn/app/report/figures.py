@@ -17,7 +17,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from art_snn.app.colours import GREY, GRID, INK, SERIES
+from art_snn.app.colours import GREY, SERIES
 from art_snn.app.report.evaluation import Evaluation, Examples, ReportItem, Trial
 from art_snn.app.report.tables import class_counts
 from art_snn.app.report.verdict import (
@@ -43,7 +43,9 @@ _LETTERS = 13
 """Characters of that size in an inch."""
 _LEVELS = 255
 _MARKERS, _STYLES = "osD^vP", ("-", "--", ":", "-.")
-_BAND = {"color": INK, "alpha": 0.28, "lw": 7, "elinewidth": 2.5, "capsize": 0, "marker": ""}
+_INK, _GRID = "#1b1f24", "#d3d7dc"
+"""Text and axes, and the grid."""
+_BAND = {"color": _INK, "alpha": 0.28, "lw": 7, "elinewidth": 2.5, "capsize": 0, "marker": ""}
 """The union as a broad light band, on which the line of an attack that alone makes it is seen."""
 _BELOW = {"ls": "--", "marker": "^", "lw": 1.4}
 """What is certified, which no attack goes below."""
@@ -95,13 +97,13 @@ def _axes(width: float, height: float, names: Sequence[str] = ()) -> tuple[Figur
     lines = sum(1 + _fold(name, width).count("\n") for name in names)
     figure = Figure(figsize=(width, height + 0.19 * lines), layout="constrained")
     ax = figure.subplots()
-    ax.grid(color=GRID, lw=0.6)
+    ax.grid(color=_GRID, lw=0.6)
     ax.set_axisbelow(True)
-    ax.tick_params(colors=INK, labelsize=_SIZE, length=3)
+    ax.tick_params(colors=_INK, labelsize=_SIZE, length=3)
     for label in (ax.xaxis.label, ax.yaxis.label):
-        label.set(color=INK, fontsize=_SIZE)
+        label.set(color=_INK, fontsize=_SIZE)
     for side, spine in ax.spines.items():
-        spine.set(color=INK, lw=0.8, visible=side in ("left", "bottom"))
+        spine.set(color=_INK, lw=0.8, visible=side in ("left", "bottom"))
     return figure, ax
 
 
@@ -114,7 +116,7 @@ def _add_legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) ->
     """The names of the lines or bars, below one another below the axes."""
     folded = [_fold(name, figure.get_figwidth()) for name in names]
     how: dict[str, Any] = {"loc": "outside lower left", "frameon": False, "fontsize": _SIZE}
-    how |= {"labelcolor": INK, "borderaxespad": 0, "labelspacing": 0.25}
+    how |= {"labelcolor": _INK, "borderaxespad": 0, "labelspacing": 0.25}
     for text in figure.legend(handles, folded, **how).get_texts():
         text.set_parse_math(False)
 
@@ -312,9 +314,9 @@ def _draw_plan(trials: Sequence[Trial], norm: str) -> Drawing:
         y = tops + heights - bar * (len(trials) - place - 0.25)
         handles.append(ax.barh(y, values, height=0.85 * bar, color=SERIES[place % len(SERIES)]))
         for height, value in zip(y, values, strict=True):
-            ax.text(value, height, f" {value}", color=INK, fontsize=_SIZE - 2, va="center")
+            ax.text(value, height, f" {value}", color=_INK, fontsize=_SIZE - 2, va="center")
     for top, label in zip(tops, labels, strict=True):
-        text = ax.text(0, top + 0.06, label, color=INK, fontsize=_SIZE, va="top")
+        text = ax.text(0, top + 0.06, label, color=_INK, fontsize=_SIZE, va="top")
         text.set(in_layout=False, parse_math=False)
     ax.set(yticks=[], ylim=(float(heights.sum()) + 0.05, 0), xlabel="samples broken")
     ax.set_xlim(0, 1.08 * max(map(max, shown.values())))

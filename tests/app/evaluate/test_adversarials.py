@@ -1,22 +1,19 @@
 """Anybody's adversarials are checked, tried before the plan, and their author is named."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate import units
+from art_snn.app.evaluate import target
 from art_snn.app.evaluate.adversarials import in_range, min_budgets, read_submission
-from art_snn.app.report.evaluation import Evaluation
 from art_snn.app.report.verdict import verdicts
-from art_snn.app.results import read_result
 from art_snn.checks import ArgumentError
 from art_snn.data import Dataset
 from tests import small
 from tests.command import call
 from tests.networks import build
-from tests.records import evaluate, train_into
+from tests.records import evaluate, evaluation_in, train_into
 
 EPS = 0.1
 
@@ -168,10 +165,6 @@ def evaluated(tmp_path_factory, data):
     return folder
 
 
-def evaluation_in(folder: Path) -> Evaluation:
-    return read_result(folder / "evaluation.json", Evaluation)
-
-
 def test_the_evaluation_names_who_made_what_broke_a_sample(evaluated):
     plain, ours = evaluation_in(evaluated / "plain"), evaluation_in(evaluated / "ann")
     small_eps, large_eps = ours.budgets
@@ -188,17 +181,8 @@ def test_the_evaluation_names_who_made_what_broke_a_sample(evaluated):
     assert plain.key != ours.key
 
 
-def test_a_refused_file_names_the_option_as_it_was_typed(evaluated, monkeypatch):
-    done = evaluate(
-        monkeypatch, evaluated, "--eps", "0.02", "--adversarials=ann.npz", "--output", "refused"
-    )
-    assert done.status == 2
-    assert "--adversarials: expected adversarials at eps 0.02 in the maximum" in done.complaint
-    assert "got 25 of 25 in ann.npz farther away" in done.complaint
-
-
 def test_a_certified_sample_that_an_adversarial_breaks_stops_the_run(evaluated, monkeypatch):
-    certify = units.certify_bounds
+    certify = target.certify_bounds
 
     def lying(*arguments, **options):
         certificate = certify(*arguments, **options)
@@ -206,7 +190,7 @@ def test_a_certified_sample_that_an_adversarial_breaks_stops_the_run(evaluated, 
         right = classifier.predict(x).argmax(1) == y
         return replace(certificate, margin=np.where(right, 1.0, -1.0))
 
-    monkeypatch.setattr(units, "certify_bounds", lying)
+    monkeypatch.setattr(target, "certify_bounds", lying)
     words = ("--eps", "1", "--adversarials", "ann.npz", "--bounds", "--output", "lying")
     done = evaluate(monkeypatch, evaluated, *words)
     assert done.status == 2

@@ -3,36 +3,25 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate import units
-from art_snn.app.report.evaluation import Evaluation
+from art_snn.app.evaluate import target, units
 from art_snn.app.report.verdict import verdicts
-from art_snn.app.results import read_result
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.bounds import BoundsCertificate
 from tests.command import call, forbidden
 from tests.evaluations import comparable, complaints
 from tests.jobs import Job
-from tests.records import NETWORK, evaluate, train_into
+from tests.records import NETWORK, evaluate, evaluation_in
 
 ATTACK = ("--attack", "AutoPGD(max_iter=3)", "--rules", "stbp", "--eps", "0.02,0.05")
 WORDS = (*ATTACK, "--samples", "20", "--batch-size", "8", "--output", "out")
 FIELDS = {"block": 8}
 BLOCKS = 3
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A folder with a model and weights, after some steps on the digits."""
-    folder = tmp_path_factory.mktemp("trained")
-    train_into(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -43,17 +32,6 @@ def whole(trained):
         attacked = evaluate(patch, trained, *WORDS, "--output", "attacked", **FIELDS)
     assert (spared.status, attacked.status) == (0, 0), spared.stderr + attacked.stderr
     return trained, spared
-
-
-@pytest.fixture
-def folder(trained, tmp_path):
-    for name in ("weights.pt", "model.py"):
-        shutil.copy(trained / name, tmp_path)
-    return tmp_path
-
-
-def evaluation_in(folder):
-    return read_result(folder / "evaluation.json", Evaluation)
 
 
 def test_certified_samples_reach_no_attack_and_the_others_fare_as_without_bounds(whole):
@@ -88,13 +66,13 @@ def test_an_interrupted_evaluation_proves_nothing_twice(whole, folder, monkeypat
     assert evaluate(monkeypatch, folder, *WORDS, "--bounds", **FIELDS).status == 9
     assert len(list((folder / "out" / "blocks").glob("bounds-*.json"))) == 2 * BLOCKS
     monkeypatch.setattr(SpikingAutoAttack, "generate", generate)
-    certify = units.certify_bounds
+    certify = target.certify_bounds
 
     def once(classifier, x, *rest, **options):
         assert len(x) <= 4  # The trial before, of a few samples.
         return certify(classifier, x, *rest, **options)
 
-    monkeypatch.setattr(units, "certify_bounds", once)
+    monkeypatch.setattr(target, "certify_bounds", once)
     done = evaluate(monkeypatch, folder, *WORDS, "--bounds", **FIELDS)
     assert done.status == 0, done.stderr
     assert comparable(folder / "out") == comparable(whole[0] / "out")
@@ -102,7 +80,10 @@ def test_an_interrupted_evaluation_proves_nothing_twice(whole, folder, monkeypat
 
 @pytest.mark.slow
 def test_two_processes_share_what_is_proven_and_have_the_same_result(whole, folder):
-    code = "import pytest\nfrom pathlib import Path\nfrom tests.records import evaluate\n"
+    code = (
+        "import pytest\nfrom pathlib import Path\nfrom tests.records import evaluate\n",
+        evaluation_in,
+    )
     code += "with pytest.MonkeyPatch.context() as patch:\n"
     code += f"    done = evaluate(patch, Path(), *{WORDS}, '--bounds', **{FIELDS})\n"
     code += "print(done.stdout, done.stderr)\nraise SystemExit(done.status)"
@@ -113,13 +94,13 @@ def test_two_processes_share_what_is_proven_and_have_the_same_result(whole, fold
 
 def change_margins(change, monkeypatch):
     """Certificates whose margins are changed."""
-    certify = units.certify_bounds
+    certify = target.certify_bounds
 
     def lying(classifier, x, y, eps, *rest, **options):
         certificate: BoundsCertificate = certify(classifier, x, y, eps, *rest, **options)
         return replace(certificate, margin=change(certificate.margin, classifier, x, y, eps))
 
-    monkeypatch.setattr(units, "certify_bounds", lying)
+    monkeypatch.setattr(target, "certify_bounds", lying)
 
 
 def test_a_sample_that_is_certified_and_broken_at_a_smaller_budget_stops_the_run(

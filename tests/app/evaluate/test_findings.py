@@ -8,15 +8,10 @@ import pytest
 import torch
 
 from art_snn import findings
-from art_snn.app.evaluate.findings import (
-    examinations,
-    find_searches,
-    trial_findings,
-    without_applied,
-)
+from art_snn.app.evaluate.findings import examinations, trial_findings, without_applied
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
-from art_snn.attacks import Outcome, StageRecord, resolve_plan
+from art_snn.attacks import Outcome, StageRecord
 from art_snn.findings import Finding, Remedy
 from art_snn.findings.predictions import RANDOM
 from art_snn.gradients import RGA, STBP, Native
@@ -80,13 +75,6 @@ def test_the_results_of_attacks_are_themselves_reasons_for_doubt(trials, expecte
         require_plain(one)
         assert WORDS.get(one.id, "") in one.sentence
     assert {one.about for one in found} <= {"standard"}
-
-
-def test_the_stages_that_search_are_those_whose_attack_asks_for_no_gradient():
-    assert len(find_searches([resolve_plan("standard", np.inf)])) > 1
-    assert all(
-        words.startswith("square") for words in find_searches([resolve_plan("standard", 2.0)])
-    )
 
 
 def target(kind="inline", rules=None, **settings):

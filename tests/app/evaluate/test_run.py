@@ -7,7 +7,6 @@ import io
 import json
 import re
 import shutil
-import sys
 import time
 from dataclasses import replace
 from datetime import datetime, timezone
@@ -18,15 +17,13 @@ import pytest
 from art_snn.app.cli import run_command
 from art_snn.app.evaluate import result as results, target
 from art_snn.app.evaluate.result import EvaluationResult
-from art_snn.app.report.evaluation import Evaluation
 from art_snn.app.report.verdict import verdicts
-from art_snn.app.results import read_result
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.files import write_json
-from tests.command import call, forbidden
+from tests.command import forbidden
 from tests.evaluations import RISES, VANISHED, comparable, complaints, evaluation, trial
 from tests.jobs import Job, started
-from tests.records import NETWORK, WEAK, evaluate, train_into
+from tests.records import NETWORK, WEAK, evaluate, evaluation_in
 from tests.terminal import pseudo_terminal
 
 ATTACK = ("--attack", "AutoPGD(max_iter=3)", "--rules", "stbp,rga", "--eps", "0.05,0.1")
@@ -37,28 +34,12 @@ ATTACKS = 12
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A folder with a model and weights, after some steps on the digits."""
-    folder = tmp_path_factory.mktemp("trained")
-    train_into(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def whole(trained):
     """A run that nothing stopped: its folder, all files, and what was printed."""
     with pytest.MonkeyPatch.context() as patch:
         done = evaluate(patch, trained, *WORDS, block=8)
     assert done.status == 0, done.stderr
     return trained / "out", comparable(trained / "out"), done
-
-
-@pytest.fixture
-def folder(trained, tmp_path):
-    """The working folder of a test, with the network."""
-    for name in ("weights.pt", "model.py"):
-        shutil.copy(trained / name, tmp_path)
-    return tmp_path
 
 
 @pytest.fixture
@@ -74,10 +55,6 @@ def run(folder, monkeypatch):
     return lambda *words, **fields: evaluate(
         monkeypatch, folder, *WORDS, *words, **{"block": 8} | fields
     )
-
-
-def evaluation_in(folder):
-    return read_result(folder / "evaluation.json", Evaluation)
 
 
 def test_it_prints_the_verdict_and_writes_all_that_is_needed_to_reproduce_it(whole):
@@ -124,7 +101,7 @@ def test_what_it_writes_is_of_the_published_schema(whole):
 @pytest.mark.parametrize(
     ("checkpoint", "fields", "name"),
     [
-        ("network.safetensors", {}, "trained"),
+        ("network.pt", {}, "trained"),
         ("weights.pt", {}, "weights"),
         ("weights.pt", {"name": "a/<b>$x_1$</b>"}, "a/<b>$x_1$</b>"),
     ],
@@ -246,16 +223,6 @@ def test_an_interrupted_evaluation_goes_on_after_its_last_block(
     assert next(count) == ATTACKS + 2
     assert not (folder / "out" / "blocks").exists()
     assert comparable(folder / "out") == whole[1]
-
-
-def test_blocks_of_other_settings_are_refused(folder, run, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr("art_snn.app.evaluate.run.assemble", lambda *_: sys.exit(9))
-        assert run().status == 9
-    done = run("--seed", "1")
-    assert done.status == 2
-    assert "with blocks of other settings, code, weights or samples" in done.complaint
-    assert (folder / "out" / "blocks").exists()
 
 
 SCRIPT = f"""
@@ -426,12 +393,6 @@ def test_what_does_not_suit_the_network_is_refused_before_anything_is_computed(
     assert done.status == 2
     assert complaint in done.complaint
     assert not (folder / "out").exists()
-
-
-def test_a_network_without_weights_is_refused(tmp_path):
-    done = call("evaluate", "--output", str(tmp_path / "out"))
-    assert done.status == 2
-    assert "--model: expected a network with weights" in done.complaint
 
 
 def test_on_a_terminal_of_80_columns_no_line_is_wrapped_and_the_bar_moves(folder, monkeypatch):

@@ -34,7 +34,7 @@ ROBUST = ("robust accuracy", "findings")
 
 def lines_of(result):
     """The notes of an evaluation, its findings first."""
-    return next(part.lines for part in tables.evaluation_parts(result) if isinstance(part, Notes))
+    return next(part for part in tables.evaluation_parts(result) if isinstance(part, Notes))
 
 
 def test_the_table_of_attacks_has_a_row_per_attack_and_the_union():
