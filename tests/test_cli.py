@@ -40,7 +40,7 @@ def test_help_lists_every_command_with_a_sentence(arguments):
     words = " ".join(done.stdout.replace("│", " ").replace("|  ", " ").split())
     assert (done.status, done.stderr) == (0, "")
     for name in NAMES:
-        sentence = cli.settings_class(name).__doc__.partition("\n\n")[0]
+        sentence = cli._settings_class(name).__doc__.partition("\n\n")[0]
         assert f"• {name} {sentence}" in words
 
 

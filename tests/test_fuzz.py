@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from art_snn.app import cost
-from art_snn.app.cli import settings_class
+from art_snn.app.cli import _settings_class
 from tests.command import call
 from tests.datasets import images
 from tests.own import own
@@ -78,7 +78,7 @@ def command_line(draw: random.Random) -> tuple[str, ...]:
     """A call of a command with one or two options that are given odd values."""
     name, *given = draw.choice(BASES)
     words = [name, *given, *SMALL, "--output", f"out-{draw.random()}"]
-    options = [f.name for f in fields(settings_class(name)) if f.name not in ("quiet", "download")]
+    options = [f.name for f in fields(_settings_class(name)) if f.name not in ("quiet", "download")]
     for _ in range(draw.choice((1, 1, 1, 2))):
         flag, value = (
             f"--{draw.choice(options).replace('_', draw.choice('-_'))}",

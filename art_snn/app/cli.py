@@ -105,7 +105,7 @@ def _run(words: Sequence[str]) -> int:
     return int(result.status())
 
 
-def settings_class(name: str) -> Any:
+def _settings_class(name: str) -> Any:
     """The settings of a command, from their module, which imports no torch."""
     return getattr(import_module(f"art_snn.app.{COMMANDS[name][0]}"), name.capitalize())
 
@@ -117,7 +117,7 @@ def _parse_settings(words: Sequence[str]) -> Any:
     :raises SystemExit: after help, of status 0, or after a complaint of tyro's, of status 2."""
     # One command needs the settings of no other.
     names = [words[0]] if words[0] in COMMANDS else list(COMMANDS)
-    commands = {name: settings_class(name) for name in names}
+    commands = {name: _settings_class(name) for name in names}
     if words[0] in ("-h", "--help"):  # The list of all commands has one sentence for each.
         sentences = {name: kind.__doc__.partition("\n\n")[0] for name, kind in commands.items()}
         commands = {
@@ -147,7 +147,7 @@ def _parse_settings(words: Sequence[str]) -> Any:
 def _by_option(error: Any, command: str, words: Sequence[str]) -> str:
     """The complaint, about the option as it was typed where one gives its argument."""
     typed = {word.partition("=")[0].replace("_", "-"): word.partition("=")[0] for word in words}
-    flags = {f"--{field.name.replace('_', '-')}" for field in fields(settings_class(command))}
+    flags = {f"--{field.name.replace('_', '-')}" for field in fields(_settings_class(command))}
     argument = getattr(error, "argument", "")
     names = [argument, *(name for name, others in _ARGUMENTS.items() if argument in others)]
     given_by = [flag for name in names if (flag := f"--{name.replace('_', '-')}") in flags]

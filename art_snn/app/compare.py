@@ -155,12 +155,12 @@ def run(settings: Compare) -> Comparison:
         classifier = subject.classifier(data, settings.device, settings.seed)
         file, title = settings.output / "compare.json", subject.describe(data, classifier.model)
         x, y = data.x_test, data.y_test
-        comparison = compare_rules(settings, rules, classifier, x, y, file=file, title=title)
+        comparison = _compare_rules(settings, rules, classifier, x, y, file=file, title=title)
         comparison.write(settings.output, draw(comparison))
         return comparison
 
 
-def compare_rules(
+def _compare_rules(
     settings: Compare,
     rules: Mapping[str, Gradient],
     classifier: PyTorchSpikingClassifier,
@@ -238,10 +238,10 @@ def compare_rules(
                     reference = zeros if objection(stbp) else gradients(stbp, "STBP")
                 how: dict[str, Any] = {"norm": np.inf, "eps": settings.eps, "batch_size": size}
                 how |= {"seed": seed, "progress_label": f"attack by {name}"}
-                found = gradients(rule, name)
+                directions = gradients(rule, name)
                 logits = attack_logits(stage, rule, classifier, x, y, **how)
                 row = replace(row, outcome=robustness(clean, logits, y))
-                row = replace(row, **_compare_directions(found, reference))
+                row = replace(row, **_compare_directions(directions, reference))
             comparison.rows[name] = row
             if file is not None:
                 write_result(file, comparison.as_dict())

@@ -159,7 +159,7 @@ def run(settings: Cost) -> Costs:
 
     :raises ArgumentError: when network, input, rules, attack or training do not fit."""
     with working(settings):
-        earlier(settings.output / "cost.json", "kind", dict, lambda found: "cells" in found)
+        earlier(settings.output / "cost.json", "kind", dict, lambda content: "cells" in content)
         seen = torch_device(settings.device).type == "cuda" or settings.device == "cpu"
         expected, remedy = "a device that torch can see", "Use cpu, or install a CUDA build."
         require(seen, "device", expected, "gpu", remedy)

@@ -82,7 +82,7 @@ class Neurons:
 
 
 @dataclass(frozen=True)
-class RuleTrial:
+class _RuleTrial:
     """One gradient of one batch with a rule.
 
     :param engine: the engine that ran, and why; "" where the rule was refused.
@@ -105,13 +105,13 @@ class RuleTrial:
 
 
 @dataclass(frozen=True)
-class Inspection(Result):
+class _Inspection(Result):
     """Neurons and rules of one network; the settings are its encoder, rules and the like."""
 
     title: str
     settings: Mapping[str, Any]
     neurons: Sequence[Neurons]
-    rules: Mapping[str, RuleTrial]
+    rules: Mapping[str, _RuleTrial]
     name: ClassVar[str] = "inspect"
     drawn: ClassVar[bool] = False
 
@@ -154,7 +154,7 @@ class Inspection(Result):
         ]
 
 
-def run(settings: Inspect) -> Inspection:
+def run(settings: Inspect) -> _Inspection:
     """Build or load the network, look at its neurons, try every rule; write inspect.json, .md."""
     with working(settings):
         earlier(
@@ -191,18 +191,18 @@ def run(settings: Inspect) -> Inspection:
         title = f"{subject.describe(data, network)}, batch {len(x)}, {size}"
         rules = parse_rules(settings.rules or _RULES)
         require_some("rules", rules)
-        result = inspect_network(network, x, y, rules, title)
+        result = _inspect_network(network, x, y, rules, title)
         result.write(settings.output)
         return result
 
 
-def inspect_network(
+def _inspect_network(
     network: SpikingNetwork,
     x: np.ndarray,
     y: np.ndarray,
     rules: Mapping[str, Gradient],
     title: str = "",
-) -> Inspection:
+) -> _Inspection:
     """Inspect any network, which is left as it was, on samples [N, ...] of classes [N]."""
     device = device_of(network)
     inputs = torch.as_tensor(x, device=device).float()
@@ -216,7 +216,7 @@ def inspect_network(
             for name, rule in progress_over(rules.items(), "Rules", leave=False)
         }
     attributes = {"time": network.timing(), **attributes, **network.remarks()}
-    return Inspection(title, attributes, neurons, results)
+    return _Inspection(title, attributes, neurons, results)
 
 
 @torch.no_grad()
@@ -242,11 +242,11 @@ def _find_neurons(
 
 def _try_rule(
     network: SpikingNetwork, rule: Gradient, x: torch.Tensor, y: torch.Tensor
-) -> RuleTrial:
+) -> _RuleTrial:
     """One gradient with the rule, or why there is none."""
     reason = network.objection(rule)
     if reason is not None:
-        return RuleTrial(str(rule), objection=reason)
+        return _RuleTrial(str(rule), objection=reason)
     twin = network.twin()
     try:
         with twin.using(rule):
@@ -254,10 +254,10 @@ def _try_rule(
             loss = nn.functional.cross_entropy(twin(leaf), y, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, leaf)
     except ArgumentError as error:
-        return RuleTrial(str(rule), refusal=str(error))
+        return _RuleTrial(str(rule), refusal=str(error))
     except Exception as error:
         # A model that fails under a rule is what is to be found out.
         first = str(error).partition("\n")[0]
-        return RuleTrial(str(rule), refusal=f"it failed with {type(error).__name__}: {first}")
+        return _RuleTrial(str(rule), refusal=f"it failed with {type(error).__name__}: {first}")
     zero = int((gradient.flatten(1) == 0).all(1).sum())
-    return RuleTrial(str(rule), str(twin.execution), vanished=Share(zero, len(x)))
+    return _RuleTrial(str(rule), str(twin.execution), vanished=Share(zero, len(x)))

@@ -255,7 +255,7 @@ def working(settings: Run, together: bool = False) -> Iterator[Team]:
         gradient does not reach the input."""
     set_threads(settings.threads)
     with join() if together else nullcontext(Team()) as team, ExitStack() as stack:
-        team.on_leader(lambda: stack.enter_context(hold_folder(settings.output)))
+        team.on_leader(lambda: stack.enter_context(_hold_folder(settings.output)))
         stack.enter_context(silenced(settings.quiet or not team.leads))
         try:
             yield team
@@ -269,7 +269,7 @@ def working(settings: Run, together: bool = False) -> Iterator[Team]:
 
 
 @contextmanager
-def hold_folder(folder: Path) -> Iterator[None]:
+def _hold_folder(folder: Path) -> Iterator[None]:
     """The folder is there, can be written into, and belongs to this run within the block.
 
     Unfinished files of a killed run are removed. A block that writes nothing leaves no folder."""

@@ -86,7 +86,7 @@ def render_narrow(parts: Sequence[Part]) -> str:
 def _render_table(content: Table, form: Form) -> str:
     cells, sides = [list(content.titles), *map(list, content.rows)], content.sides
     if form == "markdown":
-        cells = [[escape_markdown(cell) for cell in row] for row in cells]
+        cells = [[_escape_markdown(cell) for cell in row] for row in cells]
     how = {"colalign": sides if content.rows else None, "disable_numparse": True}
     text = tabulate(cells[1:], cells[0], "plain" if form == "text" else "pipe", **how)
     return "\n".join(line.rstrip() for line in text.splitlines())
@@ -100,7 +100,7 @@ def _render_part(part: Part, form: Form) -> str:
         return "\n".join(lines)
     if isinstance(part, Command):
         return f"```bash\n{part}\n```"
-    lines = [escape_markdown(line) for line in lines]
+    lines = [_escape_markdown(line) for line in lines]
     if isinstance(part, str):
         return "\n".join(lines)
     if isinstance(part, Notes):
@@ -113,6 +113,6 @@ def _lines(part: str | Sequence[str]) -> Sequence[str]:
     return [part] if isinstance(part, str) else part
 
 
-def escape_markdown(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     """The text with a backslash before whatever Markdown would take for markup, in one line."""
     return _MARKUP.sub(r"\\\g<0>", _CONTROL.sub(" ", text))

@@ -10,7 +10,7 @@ _HEAD = ("network", "data", "training", "T", "parameters", "size", "where", "cle
 _BUDGET = ("budget", "standard", "certified")
 
 
-class ZooList(Result):
+class _ZooList(Result):
     """Networks of the zoo, a row per network and budget."""
 
     name = "zoo"
@@ -28,7 +28,7 @@ class ZooList(Result):
         return []
 
 
-def run(settings: Zoo) -> ZooList:
+def run(settings: Zoo) -> _ZooList:
     """List the networks of the zoo; no network is run.
 
     :raises ArgumentError: when no manifest is there, and none can be fetched."""
@@ -47,7 +47,7 @@ def run(settings: Zoo) -> ZooList:
             head = [""] * len(_HEAD)
         if not network.standard:
             rows.append([*head, *[""] * len(_BUDGET)])
-    return ZooList(Table((*_HEAD, *_BUDGET), rows, words=3))
+    return _ZooList(Table((*_HEAD, *_BUDGET), rows, words=3))
 
 
 def _percent(share: Share) -> str:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from art_snn.app import compare as module
-from art_snn.app.compare import _RULES, CAUTION, Comparison, Row, compare_rules, draw
+from art_snn.app.compare import _RULES, CAUTION, Comparison, Row, _compare_rules, draw
 from art_snn.app.results import converter, read_result
 from art_snn.app.settings import Compare
 from art_snn.checks import ArgumentError
@@ -79,7 +79,7 @@ def compare(
     """A comparison on ten samples, of which two are misclassified."""
     settings = Compare(attack=attack, **{"eps": 0.03, "batch_size": 4, "repeats": 1} | options)
     x, y = samples(wrapped) if given is None else given
-    return compare_rules(settings, TWO if rules is None else rules, wrapped, x, y, file=file)
+    return _compare_rules(settings, TWO if rules is None else rules, wrapped, x, y, file=file)
 
 
 @pytest.mark.parametrize(("decay", "applies"), [(0.5, False), (1.0, True)])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from art_snn.app.inspect import Neurons, inspect_network
+from art_snn.app.inspect import Neurons, _inspect_network
 from art_snn.app.results import read_result
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import GRADIENTS, STBP, parse_rules
@@ -100,7 +100,7 @@ def test_a_model_that_fails_under_a_rule_is_a_row_and_is_left_as_it_was():
 
     network, rules = adapted.network(), {"failing": Failing(), **parse_rules("stbp")}
     x, y = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32), np.zeros(4, int)
-    found = inspect_network(network, x, y, rules)
+    found = _inspect_network(network, x, y, rules)
     assert found.rules["failing"].refusal == "it failed with RuntimeError: on purpose"
     assert found.rules["stbp"].engine
     assert network.training

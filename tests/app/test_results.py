@@ -23,13 +23,13 @@ from art_snn.app import results as module
 from art_snn.app.results import (
     Positive,
     Result,
+    _hold_folder,
     as_json,
     bit_string,
     booleans,
     converter,
     earlier,
     fingerprint,
-    hold_folder,
     read_result,
     working,
     write_result,
@@ -285,10 +285,10 @@ def test_a_gradient_that_does_not_reach_the_input_is_a_complaint_about_the_netwo
 
 def test_a_block_leaves_what_it_writes_and_nothing_else(tmp_path):
     folder = tmp_path / "new" / "deep"
-    with hold_folder(folder):
+    with _hold_folder(folder):
         assert folder.is_dir()
     assert list(tmp_path.iterdir()) == []
-    with hold_folder(folder):
+    with _hold_folder(folder):
         (folder / "result").write_text("done")
     assert [file.name for file in folder.iterdir()] == ["result"]
 
@@ -296,8 +296,8 @@ def test_a_block_leaves_what_it_writes_and_nothing_else(tmp_path):
 HOLD = """
 import sys
 from pathlib import Path
-from art_snn.app.results import hold_folder
-with hold_folder(Path(sys.argv[1])):
+from art_snn.app.results import _hold_folder
+with _hold_folder(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -316,12 +316,12 @@ def test_a_run_of_another_process_holds_the_folder_until_it_ends_or_is_killed(en
     )
     assert other.stdout.readline() == "held\n"
     holder = rf"which process {other.pid} on .+, since \d+.+, holds"
-    with pytest.raises(ArgumentError, match=holder), hold_folder(out):
+    with pytest.raises(ArgumentError, match=holder), _hold_folder(out):
         raise AssertionError("both hold it")
     if end == "kill":
         other.kill()
     other.communicate("")
-    with hold_folder(out):
+    with _hold_folder(out):
         pass
     assert out.exists() == (end == "kill")
 
@@ -332,7 +332,7 @@ def test_of_many_threads_that_want_a_folder_one_at_a_time_has_it(tmp_path):
     def work() -> None:
         for _ in range(20):
             try:
-                with hold_folder(tmp_path / "out"):
+                with _hold_folder(tmp_path / "out"):
                     inside.append(1)
                     seen.append(len(inside))
                     inside.pop()
@@ -359,7 +359,7 @@ def test_unfinished_files_of_a_killed_run_are_removed_and_those_of_others_stay(t
     for path in map(tmp_path.joinpath, (*ours, *others)):
         path.parent.mkdir(exist_ok=True, parents=True)
         path.write_text("half")
-    with hold_folder(tmp_path):
+    with _hold_folder(tmp_path):
         pass
     found = {str(f.relative_to(tmp_path)) for f in tmp_path.rglob("*") if f.is_file()}
     assert found == {*others}
@@ -374,6 +374,6 @@ def test_a_folder_that_cannot_be_written_into_is_refused_before_anything_is_done
 
     monkeypatch.setattr(module.FileLock, "acquire", full)
     message = rf"^output: .*can be written into, got .*out \(.*{os.strerror(code)}.*make room in it"
-    with pytest.raises(ArgumentError, match=message), hold_folder(tmp_path / "new" / "out"):
+    with pytest.raises(ArgumentError, match=message), _hold_folder(tmp_path / "new" / "out"):
         raise AssertionError("at work in a folder that takes nothing")
     assert list(tmp_path.iterdir()) == []

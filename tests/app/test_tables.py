@@ -8,7 +8,7 @@ import re
 import pytest
 from hypothesis import given, strategies as st
 
-from art_snn.app.tables import Command, Notes, Table, escape_markdown, render, render_narrow
+from art_snn.app.tables import Command, Notes, Table, _escape_markdown, render, render_narrow
 
 TITLES = ("rule", "ms", "remark")
 ROWS = [("stbp", "12", "usual"), ("a|b", "7", "x | y"), ("<rga> & co", "1e3", "")]
@@ -73,9 +73,9 @@ def test_a_reader_of_markdown_sees_every_cell_as_it_came(rows):
 def test_markup_is_escaped_and_what_would_end_a_line_is_a_space():
     odd = "a\\b|c <b>*x*</b> [y](z) &amp; `k`\nnext\r\x07\u2028end"
     expected = r"a\\b\|c \<b>\*x\*\</b> \[y](z) \&amp; \`k\` next end"
-    assert escape_markdown(odd) == expected
+    assert _escape_markdown(odd) == expected
     for plain in ("36.0 % [31.3, 41.0]", "1 < 2 & 3", "max_iter", "p < 0.001"):
-        assert escape_markdown(plain) == plain
+        assert _escape_markdown(plain) == plain
     assert render([Command("art-snn `a` <b>")], "markdown") == "```bash\nart-snn `a` <b>\n```\n"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from art_snn.app.results import hold_folder
+from art_snn.app.results import _hold_folder
 from tests.jobs import Job
 
 JOB = """
@@ -43,7 +43,7 @@ def test_one_process_holds_the_output_and_what_it_does_is_told_to_all(tmp_path):
 
 @pytest.mark.slow
 def test_where_the_output_is_held_by_another_run_one_process_says_so(tmp_path):
-    with hold_folder(tmp_path / "out"):
+    with _hold_folder(tmp_path / "out"):
         well, _, errors = Job(JOB, tmp_path).ended()
     assert not well
     assert errors.count("Error: output: expected a folder that no other run is writing into") == 1

@@ -32,7 +32,7 @@ _Check = tuple[str, bool, str]
 
 
 @dataclass(frozen=True)
-class ReportResult:
+class _ReportResult:
     """The result of the command.
 
     :param text: for the terminal.
@@ -56,7 +56,7 @@ class ReportResult:
         return "\n".join(f"{name}: {words}" for name, _, words in self.failed)
 
 
-def run(settings: Report) -> ReportResult:
+def run(settings: Report) -> _ReportResult:
     """Write the report or the table of records, or verify a record.
 
     :raises FileNotFoundError, ValueError: when a file is missing, damaged or no evaluation, when
@@ -72,10 +72,10 @@ def run(settings: Report) -> ReportResult:
         page, table = render_board_page(board), render_board(board, MARKS["md"])
         write_text(output, page)
         write_text(output.with_suffix(".md"), table)
-        return ReportResult(render_board(board), (output.with_suffix(".md").name,))
+        return _ReportResult(render_board(board), (output.with_suffix(".md").name,))
     items = [read_evaluation(file) for file in settings.files]
     write_text(output, _render_report(items, form))
-    return ReportResult(render_narrow(_parts(items)))
+    return _ReportResult(render_narrow(_parts(items)))
 
 
 def _render_report(items: Sequence[ReportItem], form: str) -> str:
@@ -95,7 +95,7 @@ def _parts(items: Sequence[ReportItem]) -> list[Part]:
     return parts + [part for item in items for part in evaluation_parts(item.evaluation)]
 
 
-def _verify_record(settings: Report) -> ReportResult:
+def _verify_record(settings: Report) -> _ReportResult:
     """Repeat what an evaluation says of its first samples; nothing is attacked.
 
     The network is that of the settings, or else the one of that name in the zoo; the data are those
@@ -120,7 +120,7 @@ def _verify_record(settings: Report) -> ReportResult:
     verdict = f"{len(failed)} of {len(checks)} checks failed." if failed else "All checks pass."
     rows = [(name, "pass" if passed else "FAIL", words) for name, passed, words in checks]
     table = Table(("check", "result", "remark"), rows, words=3)
-    return ReportResult(
+    return _ReportResult(
         render([f"{evaluation.name}, {evaluation.title}", verdict, table]), failed=failed
     )
 

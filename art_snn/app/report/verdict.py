@@ -264,7 +264,7 @@ def _describe_doubt(verdict: Verdict) -> str:
 
 
 @dataclass(frozen=True)
-class Card:
+class _Card:
     """One finding at all budgets at which it was made.
 
     :param place: what it is about, and where: "standard, at eps 0.05 and 0.1".
@@ -282,7 +282,7 @@ class Card:
     limits: tuple[str, ...]
 
 
-def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
+def make_cards(evaluation: Evaluation) -> tuple[list[_Card], list[_Card]]:
     """Cards of findings that cast doubt on a number, and of the others; errors come first.
 
     Warnings cast none on 0 nor on exact numbers, errors do."""
@@ -291,8 +291,8 @@ def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
     groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for finding in evaluation.findings:
         groups[finding.id, finding.about].append(finding)
-    decisive: list[Card] = []
-    others: list[Card] = []
+    decisive: list[_Card] = []
+    others: list[_Card] = []
     for group in groups.values():
         cards = decisive if any(finding in doubts for finding in group) else others
         cards.append(_make_card(evaluation.norm, group))
@@ -301,7 +301,7 @@ def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
     return decisive, others
 
 
-def _make_card(norm: str, group: Sequence[Finding]) -> Card:
+def _make_card(norm: str, group: Sequence[Finding]) -> _Card:
     """A card of the same finding about the same thing at several budgets."""
 
     def where(some: Sequence[Finding]) -> str:
@@ -319,7 +319,7 @@ def _make_card(norm: str, group: Sequence[Finding]) -> Card:
     if len(alike) > 1:  # A sentence that does not name its budgets begins with them.
         pairs = [(where(some), text) for text, some in alike.items()]
         sentences = [t if at in t else f"{capital(at)}: {t}" for at, t in pairs]
-    return Card(
+    return _Card(
         capital(group[0].title),
         "error" if any(one.severity == "error" for one in group) else "warning",
         f"{group[0].about}, {where(group)}",
