@@ -22,9 +22,10 @@ pytestmark = [
 ]
 
 TRAIN = ("train", "--model", "vgg5", "--width", "0.05", "--steps", "2", "--epochs", "4")
+TRAIN += ("--validation", "0.25", "--batch-size", "8")
 WORDS = {
-    "train": (*TRAIN, "--validation", "0.25", "--batch-size", "8"),
-    "train against an attack": (*TRAIN, "--attack", "fgsm", "--eps", "0.1", "--batch-size", "8"),
+    "train": TRAIN,
+    "train against an attack": (*TRAIN, "--attack", "fgsm", "--eps", "0.1"),
     "evaluate": ("evaluate", "--model", "zoo:digits-plain", "--plan", "fast", "--samples", "100"),
     "compare": ("compare", "--model", "zoo:digits-plain", "--samples", "60", "--rules", "stbp,rga"),
 }

@@ -80,10 +80,7 @@ def test_an_interrupted_evaluation_proves_nothing_twice(whole, folder, monkeypat
 
 @pytest.mark.slow
 def test_two_processes_share_what_is_proven_and_have_the_same_result(whole, folder):
-    code = (
-        "import pytest\nfrom pathlib import Path\nfrom tests.records import evaluate\n",
-        evaluation_in,
-    )
+    code = "import pytest\nfrom pathlib import Path\nfrom tests.records import evaluate\n"
     code += "with pytest.MonkeyPatch.context() as patch:\n"
     code += f"    done = evaluate(patch, Path(), *{WORDS}, '--bounds', **{FIELDS})\n"
     code += "print(done.stdout, done.stderr)\nraise SystemExit(done.status)"
