@@ -929,7 +929,7 @@ REFUSALS = [
     Refusal(
         ("GradientMatchingAttack", "SleeperAgentAttack"),
         "a rule without a second derivative: take STBP",
-        r"got RGA.*, which has none\. The rules 'stbp'",
+        r"got RGA.*, which has none\. .*STBP",
         match_by_rga,
     ),
     Refusal(
