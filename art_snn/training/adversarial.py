@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 import numpy as np
 import torch
@@ -90,12 +89,11 @@ class AdversarialTraining:
 
     def _refuse_attack(self) -> None:
         """Refuse settings of an attack that does not run, but for its budget."""
-        settings: dict[str, tuple[Any, Any]] = {"attack": (str(self.attack), "pgd")}
-        settings |= {"rule": (self.rule, RGA()), "share": (self.share, 1.0)}
-        settings |= {"attack_dtype": (self.attack_dtype, None)}
+        usual = {"attack": "pgd", "rule": RGA(), "share": 1.0, "attack_dtype": None}
         name = type(self.defence).__name__
-        for argument, (got, value) in settings.items():
+        for argument, value in usual.items():
             expected = f"{value!r} for {name}, which takes eps and runs no attack"
+            got = getattr(self, argument)
             require(got == value, argument, expected, repr(got), "Leave it out.")
 
     def describe(self) -> str:
