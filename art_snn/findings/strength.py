@@ -27,11 +27,6 @@ DRAWS = 10
 """Random points at the rim of the ball."""
 BEYOND = 0.002
 CERTAIN, POINT = 0.99, 0.01
-_LIMIT = (
-    f"more than {BEYOND:g} of all samples that the gradient attack leaves (AutoAttack: Croce and "
-    "Hein, ICML 2020), and the gradient attack does not break more at "
-    f"p < {SIGNIFICANT:g} (McNemar)"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +67,10 @@ class _WhiteBox(Subject):
         return self._outcome(attack)
 
     @cached_property
-    def transfers(self) -> list[Robustness]:
-        """Adversarials crafted on every source, and shown to the network at the end."""
+    def transfer(self) -> Robustness | None:
+        """Adversarials crafted on every source, and shown to the network; None without sources."""
         attacks = [OnwardPGD(source, **self._settings()) for source in self.sources]
-        return [self._outcome(attack) for attack in attacks]
+        return union([self._outcome(attack) for attack in attacks]) if attacks else None
 
     def _settings(self, **others: Any) -> dict[str, Any]:
         usual = {"norm": self.norm, "eps": self.eps, "max_iter": self.max_iter, "seed": self.seed}
@@ -116,81 +111,80 @@ def _one_step_as_strong(subject: _WhiteBox) -> Finding | None:
     only_white, only_control, _ = paired_difference(subject.white, control)
     if not only_control or only_control < only_white:
         return None
+    evidence, sentence = _compare(subject, control, "FGSM", "A single step (FGSM)")
     return Finding(
         "one-step-as-strong",
         "one step is as strong as many",
-        _evidence("FGSM", subject, control),
+        evidence,
         "if FGSM breaks samples that the attack of all steps leaves, and at least as many (after "
         "Athalye et al., ICML 2018)",
         (OTHER_RULES,),
-        sentence=_sentence("A single step (FGSM)", subject, control),
+        sentence=sentence,
     )
 
 
 def _noise_as_strong(subject: _WhiteBox) -> Finding | None:
     """Random points of the ball are misclassified that the white box does not find."""
     names = "noise-as-strong", "noise is as strong as the gradient", "noise"
-    words = f"Random noise, best of {DRAWS} draws,", f"{DRAWS} points at the rim of the ball break"
-    return _as_strong(subject, subject.noise, *names, *words)
+    words = f"Random noise, best of {DRAWS} draws,"
+    return _as_strong(subject, subject.noise, *names, words)
 
 
 def _search_as_strong(subject: _WhiteBox) -> Finding | None:
     """A search that asks for no gradient finds what the white box does not."""
-    if subject.square is None:
-        return None
     names = "search-as-strong", "a search without gradients is as strong", "SquareAttack"
-    words = "SquareAttack, which needs no gradient,", "SquareAttack breaks"
-    return _as_strong(subject, subject.square, *names, *words, SEARCH)
+    words = "SquareAttack, which needs no gradient,"
+    return _as_strong(subject, subject.square, *names, words, SEARCH)
 
 
 def _transfer_as_strong(subject: _WhiteBox) -> Finding | None:
-    """Adversarials of another network break samples that the white box does not."""
+    """Adversarials of other networks break samples that the white box does not."""
     names = "transfer-as-strong", "an attack on another network is as strong", "transfer"
-    words = "An attack on another network", "AutoPGD on one of the sources breaks"
-    controls = sorted(subject.transfers, key=lambda outcome: -outcome.flipped.sum())
-    findings = (_as_strong(subject, one, *names, *words, SOURCES) for one in controls)
-    return next(filter(None, findings), None)
+    words = "An attack on another network"
+    return _as_strong(subject, subject.transfer, *names, words, SOURCES)
 
 
 def _as_strong(
     subject: _WhiteBox,
-    control: Robustness,
+    control: Robustness | None,
     kind: str,
     title: str,
     by: str,
     words: str,
-    limit: str,
     *remedies: Remedy,
 ) -> Finding | None:
-    """The finding of that kind where a control breaks what the white box leaves.
+    """The finding of that kind where a control, if there is one, breaks what the white box leaves.
 
-    :param by: the control in the evidence; words: in the sentence; limit: in the limit."""
+    :param by: the control in the evidence; words: in the sentence."""
+    if control is None:
+        return None
     only_white, only_control, p = paired_difference(subject.white, control)
     weaker = only_control < only_white and p < SIGNIFICANT
     if weaker or only_control <= BEYOND * len(subject.x):
         return None
-    evidence, sentence = _evidence(by, subject, control), _sentence(words, subject, control)
+    evidence, sentence = _compare(subject, control, by, words)
     all_remedies = (OTHER_RULES, *remedies)
-    return Finding(kind, title, evidence, f"if {limit} {_LIMIT}", all_remedies, sentence=sentence)
+    limit = (
+        f"if {by} breaks more than {BEYOND:g} of all samples that the gradient attack leaves "
+        "(AutoAttack: Croce and Hein, ICML 2020), and the gradient attack does not break more at "
+        f"p < {SIGNIFICANT:g} (McNemar)"
+    )
+    return Finding(kind, title, evidence, limit, all_remedies, sentence=sentence)
 
 
-def _sentence(words: str, subject: _WhiteBox, control: Robustness) -> str:
-    """A sentence on the samples that a control broke, and the white box did not."""
-    _, missed, _ = paired_difference(subject.white, control)
-    broke = f"{control.flipped.sum()} of {subject.correct.sum()} samples at eps {subject.eps:.4g}"
-    white = f"the gradient attack broke {subject.white.flipped.sum()}, but missed {missed} of these"
-    return f"{words} broke {broke}; {white}."
-
-
-def _evidence(by: str, subject: _WhiteBox, control: Robustness) -> dict[str, float]:
-    _, only_control, p = paired_difference(subject.white, control)
-    return {
-        f"broken by {by}": int(control.flipped.sum()),
-        f"by {by} alone": only_control,
-        "by the gradient attack": int(subject.white.flipped.sum()),
-        "of": int(subject.correct.sum()),
-        "p": p,
-    }
+def _compare(
+    subject: _WhiteBox, control: Robustness, by: str, words: str
+) -> tuple[dict[str, float], str]:
+    """The samples that a control and the white box broke: the evidence, and a sentence."""
+    _, missed, p = paired_difference(subject.white, control)
+    broken, by_white = int(control.flipped.sum()), int(subject.white.flipped.sum())
+    total = int(subject.correct.sum())
+    evidence = {f"broken by {by}": broken, f"by {by} alone": missed}
+    sentence = (
+        f"{words} broke {broken} of {total} samples at eps {subject.eps:.4g}; "
+        f"the gradient attack broke {by_white}, but missed {missed} of these."
+    )
+    return evidence | {"by the gradient attack": by_white, "of": total, "p": p}, sentence
 
 
 def _steps_still_help(subject: _WhiteBox) -> Finding | None:
