@@ -203,7 +203,7 @@ def _compare_rules(
         return np.concatenate(parts).reshape(len(x), -1).astype(np.float64)
 
     # Times and directions are those of the gradients that the attack takes.
-    with network.crafting(settings.attack_dtype or classifier.attack_dtype):
+    with network.crafting(settings.attack_dtype or classifier.model.attack_dtype):
         rules = {name: average(rule) for name, rule in rules.items()}
         objections = {name: objection(rule) for name, rule in rules.items()}
         native, stbp = average(Native()), average(STBP())
