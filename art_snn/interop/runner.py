@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from art_snn.checks import invalid, require
 from art_snn.gradients.again import weights_of
 from art_snn.gradients.base import Firing, Site, native_firing, simulation
-from art_snn.gradients.fixed import pause_in, weights_fixed, weights_held
+from art_snn.gradients.fixed import WEIGHTS_HELD, pause_in, weights_fixed
 from art_snn.interop.frameworks.norse import SEQUENTIAL
 from art_snn.interop.members import Members, members_of, restoring, running
 from art_snn.interop.passes import Exchange, FiringPass, ModelPass
@@ -154,7 +154,7 @@ class Runner:
             return self.run_by_itself(encoded, native=firing is native_firing)
         if self.steps_alone:
             this = self.firing_pass(StepPass, encoded, firing)
-            weights = [] if weights_held() else weights_of(self.network)
+            weights = [] if WEIGHTS_HELD.get() else weights_of(self.network)
             return by_steps(this, self.logits, weights, encoded)
         return self.run_in(self.firing_pass(Exchange, encoded, firing), encoded)
 
