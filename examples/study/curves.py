@@ -64,7 +64,7 @@ def record(network: SpikingNetwork, x: np.ndarray) -> tuple[np.ndarray, np.ndarr
         for start in range(0, len(x), BATCH):
             calls.clear()
             network(torch.as_tensor(x[start : start + BATCH], device=device_of(network)))
-            current, spikes = network.in_time(layer, calls)
+            current, spikes = calls[0]
             neurons = spikes[0, 0].numel()
             if places is None:
                 total = len(x) * neurons
