@@ -149,4 +149,5 @@ def test_compiled_loops_give_the_spikes_and_gradients_of_the_eager_ones(
             assert all(map(torch.equal, spikes, expected))
             torch.testing.assert_close(gradient, expected_gradient, rtol=precision, atol=precision)
     # The simulation with and without the potential, and the recursion.
-    assert len(fused.report()) == 3
+    assert len(fused._compiled) == 3
+    assert all(fused._compiled.values())

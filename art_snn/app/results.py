@@ -76,7 +76,8 @@ def _number(value: Any, kind: Any) -> float:
     number = type(value) in (int, float) and (kind == Measured or math.isfinite(value))
     expect(number, "a number", value)
     expect(kind != Positive or value > 0, "a number above 0", value)
-    return float(value)
+    # A whole number stays one, so that it is written again as it was.
+    return value  # type: ignore[no-any-return]
 
 
 def _share(value: Any, _: object) -> Share:

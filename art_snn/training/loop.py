@@ -18,7 +18,6 @@ from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.progress import Progress, duration
 from art_snn.seeding import seeded
-from art_snn.state import to_device
 from art_snn.team import ALONE, Team
 from art_snn.training.adversarial import AdversarialTraining, Craft
 from art_snn.training.defences import AT, Defence, Learner
@@ -138,7 +137,7 @@ def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor, share: float 
     learner = Learner(network=network, train_dtype=dtype, progress=state.share(1))
     state.optimizer.zero_grad()
     with synchronise_norms(network, state.team):
-        loss = share * state.defence.loss(learner, x, adversarial, to_device(y, learner.device))
+        loss = share * state.defence.loss(learner, x, adversarial, y.to(learner.device))
     loss.backward()  # type: ignore[no-untyped-call]
     whole = sum_gradients(state.team, network.parameters(), loss.item())
     state.optimizer.step()
@@ -172,7 +171,7 @@ def accuracy(
         if not len(x):
             continue
         x = x if craft is None else craft(x, y)
-        correct += defence.correct(learner, x, to_device(y, learner.device)).sum()
+        correct += defence.correct(learner, x, y.to(learner.device)).sum()
     return sum(team.gather(int(correct))) / len(samples.x)
 
 
