@@ -24,12 +24,12 @@ from art_snn.checks import invalid, require, require_choice, require_count
 from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
 from art_snn.dynamics import least
 from art_snn.encoders import Poisson
-from art_snn.gradients.fixed import hold_weights
+from art_snn.gradients.fixed import WEIGHTS_HELD
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import device_of
 from art_snn.metrics.robust import Share
 from art_snn.network import SpikingNetwork
-from art_snn.passes import modes_kept
+from art_snn.passes import modes_kept, within
 from art_snn.progress import progress_over
 
 _REMEDY = "docs/bounds.md lists the layers that have bounds; attacks need none."
@@ -178,7 +178,7 @@ class Bounding:
             modes_kept(self.network, False),
             torch.inference_mode(False),
             torch.enable_grad(),
-            hold_weights(True),
+            within(WEIGHTS_HELD, True),
         ):
             # Tensors of inference mode take no part in a graph.
             x, y = (part.clone() if part.is_inference() else part for part in (x, y))

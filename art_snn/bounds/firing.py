@@ -20,7 +20,7 @@ from art_snn.bounds.margins import SpikeBounds, enter_spikes
 from art_snn.bounds.rounding import potential_rounding
 from art_snn.dynamics import Dynamics, operand, plus_scaled
 from art_snn.gradients.base import Firing, Site, simulation
-from art_snn.gradients.fixed import weights_held
+from art_snn.gradients.fixed import WEIGHTS_HELD
 from art_snn.gradients.shared import blocks, repeat_step, repeats_one_step
 
 _BUFFERS = 16
@@ -73,7 +73,7 @@ class Method(ABC):
 
     def _bound_spikes(self, site: Site, current: Box) -> SpikeBounds:
         """Bounds of every step, and, where spikes are counted, of their number."""
-        dynamics, held = site.dynamics, weights_held() or not torch.is_grad_enabled()
+        dynamics, held = site.dynamics, WEIGHTS_HELD.get() or not torch.is_grad_enabled()
         if held:
             # A graph of bounds is for gradients at weights, and keeps what lies before.
             current = current.without_graph()
@@ -106,7 +106,7 @@ class Method(ABC):
         less what its spikes took. So their number rises with the charge."""
         steps = torch.arange(1, len(current) + 1, device=current.device, dtype=current.dtype)
         steps, means = steps.view(-1, *(1,) * (current.ndim - 1)), []
-        if weights_held():
+        if WEIGHTS_HELD.get():
             current = current.without_graph()
         for end in _ends_over_time(site.dynamics, current):
             charges = end * steps
