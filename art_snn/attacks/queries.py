@@ -117,9 +117,12 @@ class Queries:
             rows = (place + torch.arange(len(inputs), device="cpu")) % len(self.rows)
             place += len(inputs)
             self._forward(rows, passes[0] if logits.requires_grad else 1)
+
+            def backward(_: Tensor) -> None:
+                self._count(self.backwards, rows, passes[1])
+
             if logits.requires_grad:
-                # Every backward pass from these logits.
-                logits.register_hook(lambda _: self._count(self.backwards, rows, passes[1]))
+                logits.register_hook(backward)  # type: ignore[no-untyped-call]
 
         with watching(self.estimator, count):
             yield

@@ -211,13 +211,13 @@ class SpikingAutoAttack(CountedAttack):
         random = self._random(samples, classes)
         plan = select_stages(resolve_plan(self.plan, self.norm), self.estimator, self.norm, samples)
         self._steps, unused = self._steps_of(plan, random)
-        records = [one.record for one in (*self.candidates, *self._steps)]
+        tried = (one.record for one in self.candidates)
         attacks = [step.attack for step in self._steps if not step.stage.transfer]
         # Those on event frames refuse samples of other values.
         for attack in {type(attack)._samples: attack for attack in attacks}.values():
             attack._samples(samples)
         self.outcome = Outcome(
-            stages=tuple(records),
+            stages=(*tried, *(step.record for step in self._steps)),
             skipped=(*plan.skipped, *unused),
             draws=DRAWS if random else 1,
             adversarials=samples.cpu().numpy().copy(),
