@@ -10,9 +10,8 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.balls import ROUNDING, SHIFT, distances, require_measure, rounding_of
-from art_snn.attacks.borrowed import watching
 from art_snn.attacks.outcome import Outcome
-from art_snn.attacks.queries import margin
+from art_snn.attacks.queries import margin, watching
 from art_snn.checks import require, shown
 from art_snn.classifier.inputs import lacks_preprocessing
 from art_snn.findings.examination import run_checks

@@ -189,14 +189,6 @@ def test_where_nothing_stands_nothing_is_compared(plain, samples):
     assert names(plain, samples, eps=0.5, max_iter=20) == []
 
 
-def test_a_search_is_left_out_where_it_suits_no_samples(plain, samples):
-    x, y = samples[0][:4], samples[1][:4]
-    unknown = broken.around(plain.model, clip_values=None)
-    assert _WhiteBox(unknown, x, y, 0.1, max_iter=20).square is None
-    assert _WhiteBox(plain, x, y, 0.1, 2.0, max_iter=20).square is None
-    assert _WhiteBox(plain, x, y, 0.1, max_iter=20, square_iter=2).square is not None
-
-
 def test_without_any_gradient_that_is_the_one_finding(trained_layers, samples):
     network = broken.Cut(build(copy.deepcopy(trained_layers)).model)
     assert names(broken.around(network), samples) == ["no gradient reaches the input"]
