@@ -15,11 +15,11 @@ from art_snn.encoders import Direct, Encoder, describe_encoder
 from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
 from art_snn.gradients.again import Again, weights_of
 from art_snn.gradients.base import kept, simulation
-from art_snn.gradients.fixed import hold_weights, pause_in, weights_fixed
+from art_snn.gradients.fixed import WEIGHTS_HELD, pause_in, weights_fixed
 from art_snn.gradients.names import check_applicable, objection, resolve
 from art_snn.layers import TimeDistributed, device_of, hooked_everywhere, is_plain, varies
 from art_snn.neurons import Neuron, attached
-from art_snn.passes import PerContext, modes_kept, watched
+from art_snn.passes import PerContext, modes_kept, watched, within
 from art_snn.precision import HalfPrecision, compute_dtype
 from art_snn.state import counted, settings, structure, tensors_digest
 
@@ -197,7 +197,7 @@ class SpikingNetwork(HalfPrecision):
                 return rule.logits(self, x)
 
         again = Again(rule, run, weights, checked) if weights else None
-        with hold_weights(fixed):
+        with within(WEIGHTS_HELD, fixed):
             logits = self.compute_logits(rule, checked)
         # After a cut, such as a detach, nothing is to be differentiated.
         return again.link(logits) if again and logits.requires_grad else logits

@@ -13,7 +13,7 @@ from art_snn.encoders import Encoder
 from art_snn.gradients import RGA, Gradient, Native
 from art_snn.gradients.again import weights_of
 from art_snn.gradients.base import Firing, Site, native_firing, simulation
-from art_snn.gradients.fixed import pause_in, weights_fixed, weights_held
+from art_snn.gradients.fixed import WEIGHTS_HELD, pause_in, weights_fixed
 from art_snn.gradients.names import objection
 from art_snn.interop.frameworks.norse import SEQUENTIAL
 from art_snn.interop.kinds import Unknown
@@ -204,7 +204,7 @@ class ModelNetwork(SpikingNetwork):
             return self.run_by_itself(encoded, native=firing is native_firing)
         with ModelNetwork.present.within(self, self.members):
             if self.members.steps_alone:
-                weights = [] if weights_held() else weights_of(self)
+                weights = [] if WEIGHTS_HELD.get() else weights_of(self)
                 this = self.firing_pass(StepPass, encoded, firing)
                 return this.run(self.logits, weights, encoded)
             return self.run_in(self.firing_pass(Exchange, encoded, firing), encoded)
