@@ -93,18 +93,6 @@ def read_arrays(path: Path, argument: str, expected: str, remedy: str) -> dict[s
         raise invalid(argument, expected, got, remedy) from error
 
 
-def write_tensors(path: Path, content: object) -> None:
-    """Write what torch saves."""
-    with atomic_write(path) as partial:
-        try:
-            with partial.open("wb") as stream:
-                torch.save(content, stream)
-        except RuntimeError as error:
-            # torch hides what the system said, and that a signal came.
-            hidden = isinstance(error.__context__, OSError | KeyboardInterrupt)
-            raise error.__context__ if hidden else error from None  # type: ignore[misc]
-
-
 def read_json(path: Path) -> Any:
     """What a file of :func:`write_json` holds; ValueError when it is no JSON or is damaged."""
     try:
@@ -116,16 +104,6 @@ def read_json(path: Path) -> Any:
     if content.pop("sha256", None) != _sum(content):
         raise ValueError("is damaged: its checksum does not match its content")
     return content
-
-
-def begins_with(path: Path, *marks: str) -> bool:
-    """True for a file that can be read, with one of the marks in its first 512 bytes."""
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(512)
-    except OSError:
-        return False
-    return any(mark.encode() in head for mark in marks)
 
 
 def corruption(path: Path) -> str | None:

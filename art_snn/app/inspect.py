@@ -14,7 +14,7 @@ from art_snn.app.network import random_samples, resolve_network
 from art_snn.app.results import Result, as_json, earlier, working
 from art_snn.app.settings import RANDOM, Inspect
 from art_snn.app.tables import Notes, Part, Table
-from art_snn.checks import LONGEST_SIDE, ArgumentError, require, require_count, require_some
+from art_snn.checks import LONGEST_SIDE, ArgumentError, require, require_count
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import GRADIENTS, Gradient, parse_rules
@@ -190,7 +190,7 @@ def run(settings: Inspect) -> _Inspection:
         size = "x".join(map(str, x.shape[1:]))
         title = f"{subject.describe(data, network)}, batch {len(x)}, {size}"
         rules = parse_rules(settings.rules or _RULES)
-        require_some("rules", rules)
+        require(rules, "rules", "at least one", "none", "Name some.")
         result = _inspect_network(network, x, y, rules, title)
         result.write(settings.output)
         return result

@@ -12,14 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from art_snn.checks import (
-    MissingFile,
-    MissingPackage,
-    require,
-    require_count,
-    require_root,
-    require_sides,
-)
+from art_snn.checks import MissingFile, invalid, require, require_count, require_root, require_sides
 from art_snn.data.dataset import Dataset, ImageSize, require_range, sized_name, stratified
 from art_snn.data.npz import from_npz
 from art_snn.files import write_arrays
@@ -129,9 +122,9 @@ def _kind(name: str, root: Path, download: bool) -> Any:
         try:
             import_module(package)
         except ModuleNotFoundError as error:
-            expected = f"expected the package {package}, to read {class_name}, but there is none"
+            expected, got = f"the package {package}, to read {class_name}", f"none ({error})"
             remedy = "Install it by pip install 'art_snn[events]'."
-            raise MissingPackage("data", f"{expected} ({error}). {remedy}") from error
+            raise invalid("data", expected, got, remedy) from error
     kind = getattr(import_module("tonic.datasets"), class_name)
     folder = root / class_name
 
