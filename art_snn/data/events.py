@@ -52,7 +52,6 @@ def events(
     :param download: fetch or unpack recordings that are missing; without it nothing is fetched.
     :param image_size: side or (height, width) of the frames.
     :param value_range: (low, high) of the counts that an attack may use; None leaves it open.
-    :raises ModuleNotFoundError: when tonic is needed and not installed.
     :raises FileNotFoundError: when the recordings are not there or cannot be fetched.
     :raises ValueError: for another name, a bad number, or counts outside the range."""
     remedy = "Convert other recordings to frames [N, T, C, H, W] and use from_npz."

@@ -133,7 +133,7 @@ def test_frames_are_converted_once_and_their_file_is_one_for_from_npz(root, monk
     assert np.array_equal(again.x_train, first.x_train)
     assert [file.name for file in root.glob("*.npz*")] == ["nmnist-2-frames.npz"]
     assert np.array_equal(from_npz(root / "nmnist-2-frames.npz").x_test, first.x_test)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'art_snn\[events\]'"):
+    with pytest.raises(ValueError, match=r"pip install 'art_snn\[events\]'"):
         events("nmnist", root, frames=3)
 
 
