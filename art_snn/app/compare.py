@@ -28,7 +28,7 @@ from art_snn.app.results import (
 )
 from art_snn.app.settings import Compare
 from art_snn.app.tables import Notes, Part, Table
-from art_snn.attacks import attack_logits, batches, parse_stage, predict_logits
+from art_snn.attacks import batches, craft, parse_stage, predict_logits
 from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import (
@@ -254,7 +254,8 @@ def _compare_rules(
                 how: dict[str, Any] = {"norm": np.inf, "eps": settings.eps, "batch_size": size}
                 how |= {"seed": seed, "progress_label": f"attack by {name}"}
                 directions = gradients(rule, name)
-                logits = attack_logits(stage, rule, classifier, x, y, **how)
+                adversarial = craft(stage, rule, classifier, x, y, **how)
+                logits = predict_logits(classifier, adversarial, size, seed)
                 row = replace(row, outcome=robustness(clean, logits, y))
                 row = replace(row, **_compare_directions(directions, reference))
             comparison.rows[name] = row
