@@ -3,13 +3,11 @@
 Archives (.pt, .npz) have the checksums of zip. A JSON object holds the SHA-256 of its content, in
 any layout."""
 
-import glob
 import hashlib
 import json
 import os
 import re
 import secrets
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,9 +23,6 @@ from art_snn.checks import FILE, WriteFailed, invalid, require, require_kind
 UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.part$")
 """End of the name of a file while it is written."""
 
-_ABANDONED = 24 * 60 * 60
-"""Seconds after which an unfinished file is removed."""
-
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
@@ -39,10 +34,6 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     partial = path.with_name(f"{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f"{glob.escape(path.name[:100])}.*.part"):
-            with suppress(OSError):  # Of a process that was killed.
-                if time.time() - left.stat().st_mtime > _ABANDONED:
-                    left.unlink()
         yield partial
         with partial.open("rb+") as stream:
             os.fsync(stream.fileno())  # Not even a power cut leaves half of it.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -95,15 +93,6 @@ def test_a_block_that_ends_well_takes_the_place_of_the_file_only_then(tmp_path, 
     monkeypatch.chdir(path.parent)
     write_text("result.txt", "ε ≤ 8/255")
     assert path.read_bytes() == "ε ≤ 8/255".encode()
-
-
-def test_what_a_program_left_behind_that_was_killed_a_day_ago_is_removed(tmp_path):
-    old, new = (tmp_path / f"result[1].txt.{name}.part" for name in ("old", "new"))
-    for left in (old, new):
-        left.write_text("half of somethi")
-    os.utime(old, (time.time() - 90_000,) * 2)
-    write_text(tmp_path / "result[1].txt", "short")
-    assert {file.name for file in tmp_path.iterdir()} == {"result[1].txt", new.name}
 
 
 def test_two_processes_that_write_one_file_do_not_disturb_each_other(tmp_path):
