@@ -118,17 +118,6 @@ def test_trainers_train_on_the_gpu(on_gpu, data):
             assert not torch.equal(weight, before[name]), name
 
 
-def test_set_params_moves_network_and_optimizer_there_and_back(on_cpu, batch):
-    on_cpu.fit(*batch, nb_epochs=1)
-    predicted = on_cpu.predict(batch[0])
-    for device_type, place in (("gpu", "cuda"), ("cpu", "cpu"), ("gpu", "cuda")):
-        on_cpu.set_params(device_type=device_type)
-        assert devices(on_cpu) == {place}
-        np.testing.assert_allclose(on_cpu.predict(batch[0]), predicted, atol=1e-4)
-    on_cpu.fit(*batch, nb_epochs=1)
-    assert np.abs(on_cpu.predict(batch[0]) - predicted).max() > 0
-
-
 DYNAMICS = [
     Dynamics(0.5),
     Dynamics(0.9, 0.7, "soft"),

@@ -28,7 +28,7 @@ from art_snn.app.results import (
 )
 from art_snn.app.settings import Compare
 from art_snn.app.tables import Notes, Part, Table
-from art_snn.attacks import attack_logits, batches, parse_stage, predict_logits
+from art_snn.attacks import batches, craft, parse_stage, predict_logits
 from art_snn.checks import require_some
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import (
@@ -218,7 +218,7 @@ def _compare_rules(
         return np.concatenate(parts).reshape(len(x), -1).astype(np.float64)
 
     # Times and directions are those of the gradients that the attack takes.
-    with network.crafting(settings.attack_dtype or classifier.attack_dtype):
+    with network.crafting(settings.attack_dtype or classifier.model.attack_dtype):
         rules = {name: average(rule) for name, rule in rules.items()}
         objections = {name: objection(rule) for name, rule in rules.items()}
         native, stbp = average(Native()), average(STBP())
@@ -254,7 +254,8 @@ def _compare_rules(
                 how: dict[str, Any] = {"norm": np.inf, "eps": settings.eps, "batch_size": size}
                 how |= {"seed": seed, "progress_label": f"attack by {name}"}
                 directions = gradients(rule, name)
-                logits = attack_logits(stage, rule, classifier, x, y, **how)
+                adversarial = craft(stage, rule, classifier, x, y, **how)
+                logits = predict_logits(classifier, adversarial, size, seed)
                 row = replace(row, outcome=robustness(clean, logits, y))
                 row = replace(row, **_compare_directions(directions, reference))
             comparison.rows[name] = row

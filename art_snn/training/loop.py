@@ -1,6 +1,7 @@
 """The training loop: annealed along a cosine, resumed exactly, best by validation samples."""
 
 import math
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from art_snn.classifier.inputs import as_array, refuse_masked
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
-from art_snn.progress import Progress
+from art_snn.progress import Progress, duration
 from art_snn.seeding import seeded
 from art_snn.team import ALONE, Team
 from art_snn.training.adversarial import AdversarialTraining, Craft
@@ -86,6 +87,7 @@ def train(
     shown: dict[str, Any] = {"unit": "batches", "verbose": team.leads and verbose, "summary": False}
     with Progress(title, recipe.epochs * batches, done=done * batches, **shown) as progress:
         for epoch in range(done, recipe.epochs):
+            began = time.monotonic()
             with seeded(recipe.seed * 100_003 + epoch):
                 loss = _pass(state, samples, labels, craft, progress)
                 network.eval()
@@ -97,7 +99,8 @@ def train(
             state.finish(Epoch(epoch + 1, loss, score))
             team.on_leader(partial(state.save, resume))
             rated = "" if score is None else f", validation {100 * score:.1f} %"
-            progress.step(f"epoch {epoch + 1} of {recipe.epochs}, loss {loss:.3f}{rated}")
+            rated += f", {duration(time.monotonic() - began)}"
+            progress.write(f"{title}: epoch {epoch + 1} of {recipe.epochs}, loss {loss:.3f}{rated}")
     if state.best is not None:
         network.load_state_dict(state.best)
     network.eval()
