@@ -29,7 +29,7 @@ from art_snn.app.results import (
 from art_snn.app.settings import Compare
 from art_snn.app.tables import Notes, Part, Table
 from art_snn.attacks import batches, craft, parse_stage, predict_logits
-from art_snn.checks import require_some
+from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import (
     EOT,
@@ -159,7 +159,7 @@ def run(settings: Compare) -> Comparison:
     with working(settings):
         subject = resolve_network(settings)
         rules = parse_rules(settings.rules or _RULES)
-        require_some("rules", rules)
+        require(rules, "rules", "at least one", "none", "Name some.")
         data = subject.load_data()
         classifier = subject.classifier(data, settings.device, settings.seed)
         file, title = settings.output / "compare.json", subject.describe(data, classifier.model)
@@ -197,7 +197,7 @@ def _compare_rules(
         sample."""
     stage = parse_stage(settings.attack, np.inf, settings.eps)
     x, y = x[: settings.samples], y[: settings.samples]
-    require_some("x", x, "at least one sample", "Give test samples.")
+    require(len(x), "x", "at least one sample", "none", "Give test samples.")
     size, seed, draws = settings.batch_size, settings.seed, settings.eot
     network, kinds = classifier.model, {name: _engine_of(rule) for name, rule in rules.items()}
 
