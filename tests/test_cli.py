@@ -17,7 +17,6 @@ import pytest
 import art_snn
 from art_snn.app import cli
 from art_snn.checks import ArgumentError, MissingFile, MissingPackage, WriteFailed
-from art_snn.progress import Terminated
 from tests.command import Done, call, python
 
 NAMES = ["evaluate", "report", "train", "compare", "cost", "inspect", "zoo"]
@@ -154,7 +153,6 @@ def test_errors_that_are_bugs_keep_their_traceback(kind, monkeypatch):
 FULL = WriteFailed(Path("out", "a.json"), OSError(28, "No space left on device"))
 ENDS = [
     (KeyboardInterrupt(), 130, "stopped by Ctrl-C."),
-    (Terminated(), 143, "stopped by SIGTERM."),
     (FULL, 74, "error: out/a.json could not be written (No space left on device)."),
 ]
 

@@ -139,10 +139,9 @@ def classifier(**options):
     )
 
 
-def test_a_classifier_takes_it_and_attacks_of_art_run_in_it():
-    wrapped = classifier(gradient="rga", attack_dtype="bfloat16")
-    assert wrapped.attack_dtype == wrapped.model.attack_dtype == "bfloat16"
-    assert wrapped.get_params()["attack_dtype"] == "bfloat16"
+def test_attacks_of_art_run_in_it():
+    wrapped = classifier(gradient="rga")
+    wrapped.model.attack_dtype = "bfloat16"
     x = batch(6, dtype=torch.float32).numpy()
     attack = ProjectedGradientDescent(wrapped, eps=0.2, eps_step=0.05, max_iter=4, verbose=False)
     adversarials = attack.generate(x, np.arange(6) % CLASSES)
@@ -150,10 +149,7 @@ def test_a_classifier_takes_it_and_attacks_of_art_run_in_it():
     assert 0 < np.abs(adversarials - x).max() <= 0.2 + 1e-6
     predicted = wrapped.predict(adversarials)
     wrapped.model.attack_dtype = None
-    assert wrapped.attack_dtype is None
     assert np.array_equal(wrapped.predict(adversarials), predicted)
-    wrapped.set_params(attack_dtype="auto")
-    assert wrapped.model.attack_dtype == "auto"
 
 
 def test_adapted_networks_craft_in_it_where_their_neurons_fire_by_our_engines():

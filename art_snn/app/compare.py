@@ -189,7 +189,7 @@ def _compare_rules(
         rules = {name: EOT(rule, samples=settings.eot) for name, rule in rules.items()}
         stbp = EOT(stbp, samples=settings.eot)
     # Times and directions are those of the gradients that the attack takes.
-    with network.crafting(settings.attack_dtype or classifier.attack_dtype):
+    with network.crafting(settings.attack_dtype or network.attack_dtype):
         objections = {name: _objection(network, rule, x, seed) for name, rule in rules.items()}
         timed = {name: rule for name, rule in rules.items() if objections[name] is None}
         names = ("eps", "attack_dtype", "samples", "batch_size", "seed", "eot", "repeats")

@@ -227,7 +227,8 @@ def _find_neurons(
         network(x)
     neurons = []
     for layer, calls in zip(layers, recorded, strict=True):
-        rate = float((network.in_time(layer, calls)[1] != 0).double().mean()) if calls else None
+        spikes = [output[0] if isinstance(output, tuple) else output for _, output in calls]
+        rate = float((torch.cat(spikes) != 0).double().mean()) if calls else None
         kind, name, dynamics = type(layer.module).__qualname__, layer.site.name, layer.site.dynamics
         reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}
         objections = {n: reason for n, reason in reasons.items() if reason is not None}

@@ -21,7 +21,8 @@ from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.dynamics import Values
 from art_snn.files import UNFINISHED, atomic_write, digest, read_json, write_json, write_text
 from art_snn.metrics import Robustness, Share
-from art_snn.progress import silenced
+from art_snn.passes import within
+from art_snn.progress import SILENT
 from art_snn.seeding import seeded
 from art_snn.team import Team, join
 
@@ -63,7 +64,8 @@ def _plain(value: Any, kind: Any) -> Any:
 def _number(value: Any, kind: Any) -> float:
     number = type(value) in (int, float) and (kind == Measured or math.isfinite(value))
     expect(number, "a number", value)
-    return float(value)
+    # A whole number stays one, so that it is written again as it was.
+    return value  # type: ignore[no-any-return]
 
 
 def _share(value: Any, _: object) -> Share:
@@ -250,7 +252,7 @@ def working(settings: Run, together: bool = False) -> Iterator[Team]:
         torch.set_num_threads(settings.threads)
     with join() if together else nullcontext(Team()) as team, ExitStack() as stack:
         team.on_leader(lambda: stack.enter_context(_hold_folder(settings.output)))
-        stack.enter_context(silenced(settings.quiet or not team.leads))
+        stack.enter_context(within(SILENT, settings.quiet or not team.leads))
         try:
             yield team
         except RuntimeError as error:

@@ -2,7 +2,6 @@
 
 from art_snn.findings.attack import (
     CHECKS_OF_ATTACKS as CHECKS_OF_ATTACKS,
-    CHECKS_OF_OUTCOMES as CHECKS_OF_OUTCOMES,
     examine_attack as examine_attack,
     examine_outcome as examine_outcome,
 )

@@ -27,7 +27,7 @@ from torch import Tensor
 
 from art_snn.dynamics import Dynamics, empty_steps, least, operand
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
-from art_snn.gradients.fixed import TRACE, OpTrace, weights_held
+from art_snn.gradients.fixed import TRACE, WEIGHTS_HELD, OpTrace
 from art_snn.gradients.shared import (
     anchored,
     apply,
@@ -125,7 +125,7 @@ def _collapse(rule: RateGradient, network: Differentiable, encoded: Tensor) -> T
     :return: the exact logits [N, K] with the rule in their graph; or why the replay differs."""
     # With the batch size, since a layer may look at it.
     key = encoded.shape[1], _key_of(network, encoded)
-    shapes_only = weights_held() and network.matches.get(key, False) and network.plain
+    shapes_only = WEIGHTS_HELD.get() and network.matches.get(key, False) and network.plain
     if shapes_only:
         logits = _collapse_on(OpTrace(shapes_only=True), rule, network, encoded)
         if isinstance(logits, Tensor):

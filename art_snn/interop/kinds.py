@@ -86,10 +86,6 @@ class Unknown(Dynamics):
         return "unknown dynamics"
 
 
-class Unreadable(Exception):
-    """A neuron's equations are not those that the rules know; the message says why."""
-
-
 def setting_of(value: Any) -> Setting:
     """A setting of a layer: one number, or one for every neuron."""
     return setting(value) if isinstance(value, Tensor) else float(value)
@@ -99,8 +95,8 @@ def setting_of(value: Any) -> Setting:
 class NeuronKind:
     """A class of neurons: how to read its equations, how it is called and reset.
 
-    :param read: returns the dynamics of such a module at present, and raises Unreadable where they
-        are others; a text says why no rule knows the equations of any of them.
+    :param read: returns the dynamics of such a module at present, and raises a ValueError where
+        they are others; a text says why no rule knows the equations of any of them.
     :param layout: what a call takes, or a function that reads it off a module.
     :param equations: names of the methods that say how it fires; overridden, they say otherwise.
     :param refresh: puts a module back to the start of a run of so many time steps, if known.
@@ -126,10 +122,8 @@ class NeuronKind:
             return Unknown(reason=self.read)
         try:
             dynamics = self.read(module)
-        except Unreadable as error:
-            return Unknown(reason=str(error))
         except ValueError as error:
-            return Unknown(reason=f"its settings are outside of what the rules know ({error})")
+            return Unknown(reason=str(error))
         except AttributeError as error:
             return Unknown(reason=f"it is not as in the versions that are known ({error})")
         if not isinstance(dynamics, Dynamics):

@@ -5,12 +5,13 @@ new one asks for the pass of the thread or task that calls, and goes after the l
 module runs by itself, a twin of it does, whose state is that of the pass."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MethodType
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
@@ -33,7 +34,6 @@ class Member:
     module: nn.Module
     kind: NeuronKind
     cls: type
-    merged: bool = False
 
     @property
     def fires(self) -> bool:
@@ -44,8 +44,7 @@ class Member:
     def layout(self) -> Layout:
         """The layout of the input of its calls at present."""
         layout = self.kind.layout
-        layout = layout(self.module) if callable(layout) else layout
-        return "merged" if self.merged and layout == "steps" else layout
+        return layout(self.module) if callable(layout) else layout
 
     @property
     def returned(self) -> Returned | None:
@@ -125,25 +124,56 @@ class Member:
         return y
 
 
-Members = Mapping[nn.Module, Member]
+class Members(dict[nn.Module, Member]):
+    """Every module of a model that is recognised at present, by module.
 
+    :param elsewhere: as :func:`~art_snn.interop.adapt` takes it."""
 
-def members_of(model: nn.Module, *, merged: bool = False) -> dict[nn.Module, Member]:
-    """Every module of the model that is recognised, by module."""
-    members: dict[nn.Module, Member] = {}
-    whole: tuple[str, ...] = ()
-    for name, module in model.named_modules():
-        known_kind = find_kind(type(module), KNOWN)
-        if known_kind is None:
-            continue
-        kind, cls = known_kind
-        if name.startswith(whole):
-            # Part of a registered neuron, which fires as a whole.
-            kind = replace(kind, spikes=lambda module: False)
-        elif kind.copied:
-            whole = (*whole, f"{name}." if name else "")
-        members[module] = Member(name, module, kind, cls, merged)
-    return members
+    def __init__(self, model: nn.Module, elsewhere: Literal["native"] | None = None) -> None:
+        super().__init__()
+        self.elsewhere = elsewhere
+        whole: tuple[str, ...] = ()
+        for name, module in model.named_modules():
+            known_kind = find_kind(type(module), KNOWN)
+            if known_kind is None:
+                continue
+            kind, cls = known_kind
+            if name.startswith(whole):
+                # Part of a registered neuron, which fires as a whole.
+                kind = replace(kind, spikes=lambda module: False)
+            elif kind.copied:
+                whole = (*whole, f"{name}." if name else "")
+            self[module] = Member(name, module, kind, cls)
+        self.neurons = [member for member in self.values() if member.fires]
+
+    @cached_property
+    def _sites(self) -> dict[str, Site]:
+        return {member.name: member.site for member in self.neurons}
+
+    @cached_property
+    def natives(self) -> dict[str, str]:
+        """Neurons that keep their own gradient under rules of ours, each with the reason."""
+        if self.elsewhere is None:
+            return {}
+        sites = self._sites.items()
+        natives = {name: s.dynamics.unknown for name, s in sites if s.dynamics.unknown}
+        layouts = {m.name: m.layout for m in self.neurons if m.name not in natives}
+        if len({layout == "step" for layout in layouts.values()}) > 1:
+            reason = "it takes one time step in a call, and others take all of them"
+            steps = [name for name, layout in layouts.items() if layout == "step"]
+            natives |= dict.fromkeys(steps, reason)
+        return natives
+
+    @cached_property
+    def ruled(self) -> dict[str, Site]:
+        """Neurons that rules of ours differentiate, with their dynamics at present."""
+        return {name: site for name, site in self._sites.items() if name not in self.natives}
+
+    @property
+    def steps_alone(self) -> bool:
+        """True if the model calls its neurons once per time step."""
+        names = self.ruled or [m.name for m in self.neurons]
+        return any(m.layout == "step" for m in self.neurons if m.name in names)
 
 
 def _in_training(module: nn.Module | None) -> nn.Module | None:

@@ -14,13 +14,13 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from rates import rga_rate, static_rate
 from setting import Study, parse
 
 from art_snn import RGA, SpikingNetwork
 from art_snn.app.colours import COLOURS
 from art_snn.app.results import write_result
 from art_snn.app.tables import Part, Table, render as render_parts
-from art_snn.curves import rga_rate, static_rate
 from art_snn.files import write_arrays, write_text
 from art_snn.layers import device_of
 from art_snn.passes import calls_of, modes_kept
@@ -64,7 +64,7 @@ def record(network: SpikingNetwork, x: np.ndarray) -> tuple[np.ndarray, np.ndarr
         for start in range(0, len(x), BATCH):
             calls.clear()
             network(torch.as_tensor(x[start : start + BATCH], device=device_of(network)))
-            current, spikes = network.in_time(layer, calls)
+            current, spikes = calls[0]
             neurons = spikes[0, 0].numel()
             if places is None:
                 total = len(x) * neurons

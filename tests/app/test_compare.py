@@ -41,6 +41,10 @@ ALL = parse_rules(_RULES)
 TWO: dict[str, Gradient] = {"stbp": STBP(), "rga": RGA()}
 
 
+class Mine(STBP):
+    """A rule of one's own, of the same engine."""
+
+
 @dataclass(frozen=True)
 class Opposite(Gradient):
     """Minus STBP."""

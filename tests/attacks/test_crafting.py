@@ -203,7 +203,7 @@ def test_no_sample_starts_afresh_inside_a_batch_and_every_one_does_with_it(
     text, dtype, monkeypatch
 ):
     wrapped = classifier(seed=1)
-    wrapped.gradient, wrapped.attack_dtype = ASSG(restart=0.25), dtype
+    wrapped.gradient, wrapped.model.attack_dtype = ASSG(restart=0.25), dtype
     x, y = samples(wrapped, 6, wrong=0)
     stage, seen = parse_stage(text, np.inf, 0.5), restarts(monkeypatch)
     for batches in (1, 2):

@@ -15,7 +15,6 @@ from torch import nn
 from art_snn import PyTorchSpikingClassifier
 from art_snn.attacks import AutoPGD
 from art_snn.attacks.queries import Queries
-from art_snn.classifier.inputs import use_card_of
 from art_snn.findings import examine
 from art_snn.training import AdversarialTraining, Recipe, train
 from tests.elsewhere import TENSORS
@@ -73,16 +72,10 @@ def test_a_network_stays_on_its_card_or_goes_to_the_current_one(home, current, m
     cards.current = current
     classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), CLASSES)
     if home != "cpu":
-        classifier.set_params(device_type="gpu")
         AdversarialTraining().against(network, (1, 8, 8), CLASSES)
     assert classifier.device == card
     assert set(cards.moved_to) == {card}
     assert cards.current == current
-
-
-def test_a_network_without_tensors_is_on_no_card():
-    with use_card_of(nn.Flatten()) as card:
-        assert card is None
 
 
 gpu = [

@@ -213,7 +213,6 @@ ARGUMENTS = {
     "rule": (Stack(Steps), {"gradient": "sgd"}, "^gradient: expected one of"),
     "number": (Stack(Steps), {"harmless": 3}, "^harmless: .* autograd functions, got 3"),
     "name": (Stack(Steps), {"harmless": ["F"]}, "^harmless: .* autograd functions"),
-    "merged": (Stack(Steps), {"merged": "yes"}, "^merged: expected True or False, got 'yes'"),
     "shape": (Stack(Steps), {"input_shape": 8}, "^input_shape: expected a tuple of sizes, got 8"),
     "elsewhere": (Stack(Steps), {"elsewhere": "stbp"}, "^elsewhere: .*'native' or None, got"),
 }

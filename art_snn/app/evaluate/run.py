@@ -12,7 +12,7 @@ from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import Unit, all_units
 from art_snn.app.results import working
 from art_snn.checks import require
-from art_snn.progress import Progress
+from art_snn.progress import Progress, duration
 from art_snn.team import Team
 
 _TOOK = "took"
@@ -63,10 +63,11 @@ def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
             for unit in team.next_items(some, "bounds" if early else "units"):
                 progress.describe(unit.step)
                 # Those before it are done, or computed by other processes.
-                progress.update(len(done) + missing.index(unit) - progress.done)
-                start = monotonic()
+                place, start = len(done) + missing.index(unit), monotonic()
+                progress.update(place - progress.done)
                 content, arrays = unit.compute(progress.note)
-                store.put(unit.name, content | {_TOOK: monotonic() - start}, arrays)
-                progress.step(unit.step)
+                took = monotonic() - start
+                store.put(unit.name, content | {_TOOK: took}, arrays)
+                progress.write(f"[{place + 1}/{len(units)}] {unit.step}: {duration(took)}")
             team.gather(None)  # All have written theirs.
         progress.update(len(units) - progress.done)

@@ -83,7 +83,7 @@ class Target:
         except CheckpointError as error:
             raise CheckpointError("sources", error.complaint) from error
         for one in (classifier, *networks):
-            one.attack_dtype = settings.attack_dtype
+            one.model.attack_dtype = settings.attack_dtype
         target = cls(settings, subject, data, classifier, sources=tuple(networks)).with_rules()
         against = (classifier, target.x, norm, max(budgets))
         files = settings.adversarials

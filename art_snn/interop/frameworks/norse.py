@@ -3,7 +3,7 @@
 from typing import Any
 
 from art_snn.dynamics import Dynamics
-from art_snn.interop.kinds import NeuronKind, ReadOff, Unreadable, setting_of
+from art_snn.interop.kinds import NeuronKind, ReadOff, setting_of
 
 SEQUENTIAL = "norse.torch.module.sequential.SequentialState"
 """A container whose states are handed on from call to call."""
@@ -16,7 +16,7 @@ def _lif_box(module: Any) -> Dynamics:
     if method == "reset_subtract":
         reset = {"reset": "soft"}
     elif method != "reset_value":
-        raise Unreadable(f"its reset_method is {method or p.reset_method!r}")
+        raise ValueError(f"its reset_method is {method or p.reset_method!r}")
     leak = setting_of(p.v_leak)
     return ReadOff(
         1 - share,

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from art_snn.dynamics import Dynamics, clamp, least
-from art_snn.interop.kinds import NeuronKind, ReadOff, Unreadable, setting_of
+from art_snn.interop.kinds import NeuronKind, ReadOff, setting_of
 
 _EQUATIONS = (
     "forward",
@@ -20,11 +20,11 @@ _EQUATIONS = (
 
 def _leaky(module: Any) -> Dynamics:
     if module.inhibition:
-        raise Unreadable("its neurons inhibit one another")
+        raise ValueError("its neurons inhibit one another")
     if module.state_quant:
-        raise Unreadable("its state is quantised")
+        raise ValueError("its state is quantised")
     if setting_of(module.graded_spikes_factor) != 1:
-        raise Unreadable("its spikes are graded: its outputs are not 0 or 1")
+        raise ValueError("its spikes are graded: its outputs are not 0 or 1")
     threshold = setting_of(module.threshold)
     decay = clamp(setting_of(module.beta), 0.0, 1.0)
     settings: dict[str, Any] = {"threshold": threshold, "strict": True, "factor": decay}
@@ -36,12 +36,12 @@ def _leaky(module: Any) -> Dynamics:
     if state_function == "_base_int":
         return ReadOff(decay, reset="none", **settings)
     if not module.reset_delay:
-        raise Unreadable(
+        raise ValueError(
             "with reset_delay=False and reset_mechanism='subtract' a neuron above twice its "
             "threshold is reset twice"
         )
     if least(decay) == 0:
-        raise Unreadable("its beta is 0: nothing is left to subtract the reset from")
+        raise ValueError("its beta is 0: nothing is left to subtract the reset from")
     return ReadOff(decay, reset="soft", drop=threshold / decay, late=True, **settings)
 
 

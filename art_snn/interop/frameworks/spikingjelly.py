@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 
 from art_snn.dynamics import Dynamics
-from art_snn.interop.kinds import Layout, NeuronKind, ReadOff, Unreadable, setting_of
+from art_snn.interop.kinds import Layout, NeuronKind, ReadOff, setting_of
 
 _EQUATIONS = (
     "forward",
@@ -27,9 +27,9 @@ _EQUATIONS = (
 def _reset(module: Any) -> dict[str, Any]:
     """Threshold and reset of a SpikingJelly neuron, as arguments of ReadOff."""
     if getattr(module, "_neuron_precision", None) is not None:
-        raise Unreadable("it computes in a precision of its own")
+        raise ValueError("it computes in a precision of its own")
     if not getattr(module.surrogate_function, "spiking", True):
-        raise Unreadable("its surrogate is not spiking: its outputs are not 0 or 1")
+        raise ValueError("its surrogate is not spiking: its outputs are not 0 or 1")
     threshold, rest = setting_of(module.v_threshold), module.v_reset
     if rest is None:
         return {"threshold": threshold, "reset": "soft"}

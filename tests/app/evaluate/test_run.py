@@ -83,8 +83,9 @@ def test_it_prints_the_verdict_and_writes_all_that_is_needed_to_reproduce_it(who
 def test_without_a_terminal_there_is_a_line_for_each_part(whole):
     lines = whole[2].stderr.splitlines()
     steps = [f"AutoPGD(max_iter=3) by {rule}, eps {eps}" for eps in EPS for rule in ("stbp", "rga")]
-    assert [line.rpartition(", ")[0] for line in lines] == [
-        f"Evaluation: {step}" for step in steps for _ in range(3)
+    blocks = [step for step in steps for _ in range(3)]
+    assert [line.rpartition(": ")[0] for line in lines] == [
+        f"[{place}/12] {step}" for place, step in enumerate(blocks, 1)
     ]
 
 
@@ -257,7 +258,7 @@ def test_a_plan_decides_and_findings_are_looked_for(folder, monkeypatch):
     assert [trial.name for trial in result.trials] == ["PGD-7 by stbp", "fast"]
     assert (result.plan, result.provenance.examined) == ("fast", 12)
     assert done.status == (4 if verdicts(result)[0].findings else 0)
-    assert done.stderr.startswith("Evaluation: findings, ")
+    assert done.stderr.startswith("[1/7] findings: ")
 
 
 # Half of twenty samples survive, or one less.
