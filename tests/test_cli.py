@@ -16,7 +16,7 @@ import pytest
 
 import art_snn
 from art_snn.app import cli
-from art_snn.checks import ArgumentError, MissingFile, MissingPackage, WriteFailed
+from art_snn.checks import ArgumentError, MissingFile, WriteFailed
 from tests.command import Done, call, python
 
 NAMES = ["evaluate", "report", "train", "compare", "cost", "inspect", "zoo"]
@@ -195,7 +195,6 @@ def test_a_command_whose_output_nobody_reads_ends_without_a_traceback(words, mon
         (ArgumentError("gradient", "expected another."), "--rules: "),
         (ArgumentError("kernel", "expected another."), "kernel: "),
         (MissingFile("path", "there is none."), "--checkpoint: "),
-        (MissingPackage("data", "install it."), "--data: "),
         (FileNotFoundError("no such file"), ""),
     ],
     ids=repr,

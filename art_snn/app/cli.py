@@ -15,7 +15,7 @@ from typing import Any, Union, get_args, get_origin
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
 
-from art_snn.checks import ArgumentError, WriteFailed, abridge, shown
+from art_snn.checks import ArgumentError, WriteFailed, shown, truncate
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -131,7 +131,7 @@ def _parse_settings(words: Sequence[str]) -> Any:
             cause = cause.__context__
         if cause is not None:
             raise cause from None
-        sys.stderr.write(abridge(errors.getvalue()))
+        sys.stderr.write(truncate(errors.getvalue(), 2000))
         raise
 
 

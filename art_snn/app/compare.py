@@ -19,8 +19,8 @@ from art_snn.app.network import resolve_network
 from art_snn.app.results import Result, earlier, fingerprint, working, write_result
 from art_snn.app.settings import Compare
 from art_snn.app.tables import Notes, Part, Table
-from art_snn.attacks import attack_logits, batches, parse_stage, predict_logits
-from art_snn.checks import require_some
+from art_snn.attacks import batches, craft, parse_stage, predict_logits
+from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, GRADIENTS, STBP, Gradient, parse_rules
 from art_snn.metrics import Robustness, Share, describe_difference, robustness, union
@@ -153,7 +153,7 @@ def run(settings: Compare) -> Comparison:
     with working(settings):
         subject = resolve_network(settings)
         rules = parse_rules(settings.rules or _RULES)
-        require_some("rules", rules)
+        require(rules, "rules", "at least one", "none", "Name some.")
         data = subject.load_data()
         classifier = subject.classifier(data, settings.device, settings.seed)
         file, title = settings.output / "compare.json", subject.describe(data, classifier.model)
@@ -182,7 +182,7 @@ def _compare_rules(
         sample."""
     stage = parse_stage(settings.attack, np.inf, settings.eps)
     x, y = x[: settings.samples], y[: settings.samples]
-    require_some("x", x, "at least one sample", "Give test samples.")
+    require(len(x), "x", "at least one sample", "none", "Give test samples.")
     size, seed, network = settings.batch_size, settings.seed, classifier.model
     stbp: Gradient = STBP()
     if settings.eot > 1:
@@ -215,7 +215,8 @@ def _compare_rules(
                 how: dict[str, Any] = {"norm": np.inf, "eps": settings.eps, "batch_size": size}
                 how |= {"seed": seed, "progress_label": f"attack by {name}"}
                 directions = _clean_gradients(rule, name, classifier, x, y, settings)
-                logits = attack_logits(stage, rule, classifier, x, y, **how)
+                adversarial = craft(stage, rule, classifier, x, y, **how)
+                logits = predict_logits(classifier, adversarial, size, seed)
                 found = _compare_directions(directions, reference)
                 row = replace(row, outcome=robustness(clean, logits, y), **found)
             comparison.rows[name] = row

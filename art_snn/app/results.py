@@ -15,7 +15,6 @@ from filelock import FileLock, Timeout
 
 from art_snn.app.settings import Run
 from art_snn.app.tables import Form, Part, render
-from art_snn.checkpoint import network_identity
 from art_snn.checks import cuts_gradients, invalid, require, truncate
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.dynamics import Values
@@ -132,7 +131,7 @@ def fingerprint(
     if len(x) and (network.origin or packages - {"art_snn", "torch"}):
         with seeded(0):
             parts.append(classifier.predict(x[:32], batch_size=8).argmax(1))
-    return digest((settings, *network_identity(network), ends), *parts)
+    return digest((settings, *network.identity, ends), *parts)
 
 
 def write_result(file: Path, content: Mapping[str, Any]) -> None:

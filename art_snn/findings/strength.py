@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from art.attacks.evasion import SquareAttack
 from art.estimators.classification import PyTorchClassifier
 
 from art_snn.attacks.auto_pgd import AutoPGD
 from art_snn.attacks.balls import Ball, require_norm
-from art_snn.attacks.grids import OnwardPGD
+from art_snn.attacks.grids import SQUARE_ATTACK, OnwardPGD
 from art_snn.attacks.persample import PerSampleAttack
-from art_snn.attacks.plan import Stage, require_sources
+from art_snn.attacks.plan import require_sources
 from art_snn.attacks.randomness import uniform_noise
+from art_snn.attacks.square_search import SquareSearch
 from art_snn.checks import require_count
-from art_snn.findings.examination import make_subject, run_checks
+from art_snn.findings.examination import run_checks
 from art_snn.findings.finding import OTHER_RULES, SEARCH, SOURCES, STEPS, Finding, Remedy, Subject
 from art_snn.findings.gradients import gradients_cut
 from art_snn.metrics import SIGNIFICANT, Robustness, paired_difference, union
@@ -57,14 +57,10 @@ class _WhiteBox(Subject):
         return union([self._judged(point.numpy()) for point in points])
 
     @cached_property
-    def square(self) -> Robustness | None:
-        """SquareAttack; None where it does not suit the samples."""
-        stage = Stage(SquareAttack, None, {"max_iter": self.square_iter})
-        some = torch.as_tensor(self.x[:1], device="cpu")
-        if stage.objection(self.estimator, self.norm, some) is not None:
-            return None
-        attack = stage.build(self.estimator, self.norm, self.eps, self.batch_size, self.seed)
-        return self._outcome(attack)
+    def square(self) -> Robustness:
+        """SquareAttack."""
+        settings = self._settings(max_iter=self.square_iter, **SQUARE_ATTACK)
+        return self._outcome(SquareSearch(self.estimator, **settings))
 
     @cached_property
     def transfer(self) -> Robustness | None:
@@ -245,16 +241,15 @@ def examine_strength(
     :param norm: numpy.inf or 2.
     :param sources: other classifiers of the same samples, whose adversarials may carry over.
     :param max_iter: steps of the white box.
-    :param square_iter: iterations of SquareAttack, which is left out where there are no clip_values
-        or samples are no images.
-    :return: the findings, in the order of CHECKS_OF_STRENGTH."""
-    settings = {
+    :param square_iter: iterations of SquareAttack, as a :class:`~art_snn.attacks.SquareSearch`.
+    :return: the findings, in the order of the checks."""
+    settings: dict[str, Any] = {
         "sources": require_sources(sources, estimator),
         "max_iter": require_count("max_iter", max_iter, remedy="A hundred are usual."),
         "square_iter": require_count("square_iter", square_iter, remedy="500 are usual."),
     }
     norm = require_norm(norm)
-    subject = make_subject(_WhiteBox, estimator, x, y, eps, norm, batch_size, seed, **settings)
+    subject = _WhiteBox(estimator, x, y, eps, norm, batch_size, seed, **settings)
     cut = run_checks((gradients_cut,), subject, "gradients")
     if not isinstance(subject.gradients, np.ndarray):
         return cut

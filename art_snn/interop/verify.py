@@ -380,23 +380,13 @@ class Watch:
         self.passes = 0
         self._last: tuple[str, Tensor, Tensor] | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"passes": self.passes, "_last": None}
-
     def predicted(self, network: ModelNetwork, x: Tensor, logits: Tensor) -> None:
         """Remember the logits [N, K] of the last prediction."""
         if x.device.type == "cpu" and not network.traits.random:
             self._last = str(network.encoder), x.detach().clone(), logits.detach()
 
-    def compare(
-        self,
-        network: ModelNetwork,
-        rule: Gradient,
-        x: Tensor,
-        logits: Tensor,
-        predict: Callable[[Tensor], Tensor],
-    ) -> None:
-        """Refuse logits [N, K] of a gradient pass other than those that `predict` gives."""
+    def compare(self, network: ModelNetwork, rule: Gradient, x: Tensor, logits: Tensor) -> None:
+        """Refuse logits [N, K] of a gradient pass that are not those of a prediction."""
         if not len(x) or _changes(network.model) or torch.is_autocast_enabled(x.device.type):
             return
         self.passes += 1
@@ -415,7 +405,7 @@ class Watch:
         if not (predicted or due) or (predicted and _agree(alone, logits, rounded=rounded)):
             return
         with torch.no_grad(), unwatched():
-            alone = predict(x)
+            alone = network.run_by_itself(network.encode(x))
         remedy = (
             "A setting that its dynamics do not read has changed, or equations agree on the first "
             "samples alone: describe them by register_neuron(cls, dynamics=function). "

@@ -190,7 +190,7 @@ def test_averaging_over_draws_wraps_every_rule_and_its_objection():
 def test_finished_rules_are_not_run_again_and_those_of_something_else_are_refused(
     monkeypatch, tmp_path
 ):
-    wrapped, file, attack = classifier(seed=1), tmp_path / "compare.json", module.attack_logits
+    wrapped, file, attack = classifier(seed=1), tmp_path / "compare.json", module.craft
     given, calls = samples(wrapped), []
 
     def counted(*given: Any, progress_label: str, **how: Any) -> np.ndarray:
@@ -199,7 +199,7 @@ def test_finished_rules_are_not_run_again_and_those_of_something_else_are_refuse
             raise KeyboardInterrupt
         return attack(*given, progress_label=progress_label, **how)
 
-    monkeypatch.setattr(module, "attack_logits", counted)
+    monkeypatch.setattr(module, "craft", counted)
     with pytest.raises(KeyboardInterrupt):
         compare(wrapped, file=file, given=given)
     assert list(read_result(file, Comparison).rows) == ["stbp"]

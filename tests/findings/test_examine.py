@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from art_snn import HART, RGA, STBP, Poisson, PyTorchSpikingClassifier, SpikingNetwork
-from art_snn.findings import CHECKS, Finding, examine, examine_strength
+from art_snn.findings import Finding, examine, examine_strength
+from art_snn.findings.examination import CHECKS
 from art_snn.gradients import Triangle
 from art_snn.interop import adapt
 from tests import adapted

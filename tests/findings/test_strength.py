@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from art_snn import HART, RGA, Poisson, SpikingNetwork
-from art_snn.findings import CHECKS_OF_STRENGTH, examine_strength
+from art_snn.findings import examine_strength
 from art_snn.findings.strength import (
+    CHECKS_OF_STRENGTH,
     _noise_as_strong,
     _one_step_as_strong,
     _steps_still_help,
@@ -107,7 +108,7 @@ def compared(only_white, only_control, both=10, samples=1000):
     white = Robustness(right, rows >= both + only_white)
     spared = (rows >= both) & (rows < both + only_white)
     control = Robustness(right, spared | (rows >= both + only_white + only_control))
-    clip = SimpleNamespace(clip_values=(0.0, 1.0))
+    clip = SimpleNamespace(clip_values=(0.0, 1.0), input_shape=(1,), nb_classes=2)
     subject = Compared(clip, np.zeros((samples, 1)), np.zeros(samples, int), 0.1)
     vars(subject).update(noise=control, correct=right, white=white)
     return subject
@@ -186,14 +187,6 @@ def test_where_nothing_stands_nothing_is_compared(plain, samples):
     subject = _WhiteBox(plain, *samples, 0.5, max_iter=20)
     assert subject.white.flipped.all()
     assert names(plain, samples, eps=0.5, max_iter=20) == []
-
-
-def test_a_search_is_left_out_where_it_suits_no_samples(plain, samples):
-    x, y = samples[0][:4], samples[1][:4]
-    unknown = broken.around(plain.model, clip_values=None)
-    assert _WhiteBox(unknown, x, y, 0.1, max_iter=20).square is None
-    assert _WhiteBox(plain, x, y, 0.1, 2.0, max_iter=20).square is None
-    assert _WhiteBox(plain, x, y, 0.1, max_iter=20, square_iter=2).square is not None
 
 
 def test_without_any_gradient_that_is_the_one_finding(trained_layers, samples):

@@ -22,7 +22,6 @@ from art_snn.attacks import (
     require_budget,
     require_measure,
     resolve_plan,
-    usual_stage,
 )
 from art_snn.attacks.plan import StageSelection, select_stages
 from art_snn.bounds import certify_bounds
@@ -137,8 +136,7 @@ class Target:
 
     def single_stage(self, eps: float) -> Stage:
         """The attack that runs with each rule, next to the plan or alone."""
-        text, measure = self.settings.attack, self.measure
-        return usual_stage(measure, eps) if text is None else parse_stage(text, measure, eps)
+        return parse_stage(self.settings.attack, self.measure, eps)
 
     def single_plans(self, eps: float) -> Iterator[Plan]:
         """The single attack with every rule, or as it is where it takes no gradient."""
