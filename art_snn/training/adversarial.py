@@ -13,7 +13,7 @@ from art_snn.attacks.balls import require_norm
 from art_snn.checks import require, require_number, set_fields, shown
 from art_snn.classifier import wrap
 from art_snn.data.dataset import check_values, require_range
-from art_snn.gradients import RGA, Gradient, resolve
+from art_snn.gradients import RGA, Gradient, parse_rule
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
@@ -64,7 +64,7 @@ class AdversarialTraining:
         if not isinstance(self.defence, Defence):
             got = f"got {shown(self.defence)}. Give an instance, for example TRADES(beta=6)."
             raise TypeError(f"defence: expected a defence such as AT(), {got}")
-        defence, rule = self.defence.with_budget(eps, limits), resolve(self.rule, "rule")
+        defence, rule = self.defence.with_budget(eps, limits), parse_rule(self.rule, "rule")
         set_fields(self, share=share, value_range=limits, norm=norm, eps=eps, attack_dtype=dtype)
         set_fields(self, defence=defence, rule=rule)
         self.stage  # noqa: B018 (Complains about the attack, if anything does.)

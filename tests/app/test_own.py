@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -139,16 +138,3 @@ def test_a_network_in_bfloat16_is_evaluated_and_known_again():
     for _ in range(2):
         done = run("evaluate", "--model", "mine.py:half")
         assert done.status == 0, done.stderr
-
-
-def test_an_evaluation_whose_folder_is_removed_meanwhile_says_so(monkeypatch):
-    share = Store.share
-
-    def removing(self, *given):
-        shutil.rmtree("out")
-        share(self, *given)
-
-    monkeypatch.setattr(Store, "share", removing)
-    done = run("evaluate")
-    assert (done.status, done.stdout) == (74, "")
-    assert "was deleted during the run" in done.complaint
