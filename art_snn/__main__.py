@@ -2,16 +2,7 @@
 
 import sys
 
-from art_snn.progress import leave_at_once
-
-
-def main() -> int:
-    """Run the command that was typed; returns its exit status."""
-    leave_at_once()
-    from art_snn.app.cli import run_command
-
-    return run_command()
-
+from art_snn.app.cli import run_command as main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -18,7 +18,6 @@ from art_snn.checks import FILE, ArgumentError, expand_path, first_line, require
 from art_snn.files import atomic_write, corruption, digest
 from art_snn.interop import AdaptedNetwork
 from art_snn.network import SpikingNetwork
-from art_snn.state import to_cpu
 
 _ENDING = ".safetensors"
 _KEY = "art_snn"
@@ -43,11 +42,9 @@ def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
     :raises WriteFailed: when the file cannot be written."""
     expected, remedy = "a name that ends in .safetensors", "Weights are kept in files of that kind."
     require(Path(path).suffix == _ENDING, "path", expected, path, remedy)
-    state, (names, sound) = network.state_dict(), _soundness(network)
-    values = to_cpu([*state.values(), *sound])
-    _require_sound("network", names, values[len(state) :])
+    check_weights(network, "network")
     # No two share memory, which safetensors refuses.
-    weights = {n: v.clone().contiguous() for n, v in zip(state, values, strict=False)}
+    weights = {n: v.cpu().clone().contiguous() for n, v in network.state_dict().items()}
     plain = {name: _plain(name, value) for name, value in notes.items()}
     content = {"notes": plain, "notes_sha256": _sum_notes(plain), "sha256": _sum(weights)}
     text = json.dumps(content, sort_keys=True)
@@ -89,13 +86,6 @@ def notes(path: str | Path) -> dict[str, Any]:
     :raises FileNotFoundError: when there is no such file.
     :raises CheckpointError: when the file is damaged, no checkpoint, or has unreadable notes."""
     return _read(Path(path))[1] or {}
-
-
-def network_identity(network: SpikingNetwork) -> tuple[Any, ...]:
-    """For digests: what distinguishes a network, apart from its weights.
-
-    Its form, and the digest of the file that built it, where a function of the user's did."""
-    return (*network.form, network.origin) if network.origin else network.form
 
 
 def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
@@ -160,19 +150,9 @@ def _unreadable(path: str | Path, why: str, remedy: str) -> CheckpointError:
 
 def check_weights(network: SpikingNetwork, argument: str) -> None:
     """ValueError for parameters that are not finite, and buffers that hold NaN."""
-    names, sound = _soundness(network)
-    _require_sound(argument, names, to_cpu(sound))
-
-
-def _soundness(network: SpikingNetwork) -> tuple[list[str], list[Tensor]]:
-    """Names of parameters and buffers, and whether they are finite, or no NaN, where they are."""
     sound = {name: weight.isfinite().all() for name, weight in network.named_parameters()}
     sound |= {name: ~buffer.isnan().any() for name, buffer in network.named_buffers()}
-    return list(sound), list(sound.values())
-
-
-def _require_sound(argument: str, names: list[str], sound: list[Tensor]) -> None:
-    bad = [name for name, fine in zip(names, sound, strict=True) if not fine]
+    bad = [name for name, fine in sound.items() if not fine]
     got, remedy = f"NaN or infinity in {', '.join(bad[:3])}", "Train it at a lower learning rate."
     require(not bad, argument, "a network of finite weights", got, remedy)
 

@@ -5,18 +5,18 @@ global memory. torch.compile makes one kernel of all steps. No card has shown a 
 loops are the default: ``ART_SNN_FUSED=cuda`` asks for compiled ones.
 
 A compiled loop is trusted only if it gives, at its first call, what the eager loop gives: bit for
-bit, or to rounding where allowed. If not, the eager loop runs, and :func:`report` says why."""
+bit, or to rounding where allowed. If not, the eager loop runs, and a warning says why."""
 
 import os
 import threading
+import warnings
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from art_snn.checks import abridge, require
+from art_snn.checks import require, truncate
 
 _SWITCH = "ART_SNN_FUSED"
 """Environment variable: the types of device on which loops are compiled, "none" if not set."""
@@ -29,15 +29,8 @@ _Loop = Callable[..., None]
 _Rows = Sequence[Any]
 """Tensors [T, N, ...], or None for one that is not asked for."""
 _lock = threading.RLock()
-_compiled: dict[Hashable, "_Compiled"] = {}
-
-
-@dataclass
-class _Compiled:
-    """A compiled loop, or the reason why the eager one runs; both None before the first call."""
-
-    function: _Loop | None = None
-    reason: str | None = None
+_compiled: dict[Hashable, _Loop | None] = {}
+"""Loops that have been compiled; None for one that runs eagerly after all."""
 
 
 def run(
@@ -57,48 +50,35 @@ def run(
     key = key, len(given[0]), given[0].dtype, given[0].device, *shown
     # Other threads wait for the one that compiles.
     with _lock:
-        entry = _compiled.setdefault(key, _Compiled())
-        if entry.function is None and entry.reason is None:
+        if key not in _compiled:
             loop(*given, *results)
-            return _try(entry, loop, given, results, rounds)
-    if entry.function is not None:
-        try:
-            return entry.function(*given, *results)
-        except Exception as error:
-            entry.function = None
-            entry.reason = abridge(f"it failed at a call: {type(error).__name__}: {error}")
-    return loop(*given, *results)
+            _compiled[key], reason = _compile(loop, given, results, rounds)
+            if reason:
+                warnings.warn(f"{_SWITCH}: a loop runs eagerly, since {reason}", stacklevel=2)
+            return None
+    return (_compiled[key] or loop)(*given, *results)
 
 
-def _try(entry: _Compiled, loop: _Loop, given: _Rows, results: _Rows, rounds: bool) -> None:
-    """Compile the loop, and compare it with the results of the eager one."""
+def _compile(
+    loop: _Loop, given: _Rows, results: _Rows, rounds: bool
+) -> tuple[_Loop | None, str | None]:
+    """The compiled loop if it gives these results of the eager one; otherwise why it does not."""
     copies: _Rows = [None if result is None else torch.empty_like(result) for result in results]
     try:
         function = torch.compile(loop, fullgraph=True, dynamic=True)
         function(*given, *copies)
     except Exception as error:
-        entry.reason = abridge(f"it could not be compiled: {type(error).__name__}: {error}")
-        return
+        return None, truncate(f"it could not be compiled: {type(error).__name__}: {error}", 400)
     for result, copy in zip(results, copies, strict=True):
         if result is None:
             continue
         unit = torch.finfo(result.dtype).eps * result.abs().amax().item() if rounds else 0.0
         if not torch.allclose(copy, result, rtol=0, atol=_ROUNDING * unit, equal_nan=True):
-            entry.reason = "compiled it differs from the eager loop"
-            return
-    entry.function = function
+            return None, "compiled it differs from the eager loop"
+    return function, None
 
 
-def report() -> list[str]:
-    """A sentence for each loop that was asked for: compiled, or eager and why."""
-    with _lock:
-        entries = _compiled.items()
-        return [
-            f"{k}: {f'eager, since {e.reason}' if e.reason else 'compiled'}" for k, e in entries
-        ]
-
-
-def devices() -> frozenset[str]:
+def _devices() -> frozenset[str]:
     """Types of device on which loops are compiled; ValueError for another ART_SNN_FUSED."""
     words = os.environ.get(_SWITCH, "none").strip().lower()
     types = frozenset(words.split(",")) - {"none"}
@@ -111,7 +91,7 @@ def _is_possible(tensors: Sequence[Tensor]) -> bool:
     """True if compiled code can take these tensors, in the present state of torch."""
     first = tensors[0]
     return (
-        first.device.type in devices()
+        first.device.type in _devices()
         and 1 <= len(first) <= _LONGEST
         and first.numel() > 0
         and all(type(x) is Tensor and x.shape == first.shape for x in tensors)

@@ -15,11 +15,11 @@ from art_snn.encoders import Direct, Encoder, describe_encoder
 from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
 from art_snn.gradients.again import Again, weights_of
 from art_snn.gradients.base import kept, simulation
-from art_snn.gradients.fixed import hold_weights, pause_in, weights_fixed
+from art_snn.gradients.fixed import WEIGHTS_HELD, pause_in, weights_fixed
 from art_snn.gradients.names import check_applicable, objection, resolve
-from art_snn.layers import TimeDistributed, device_of, hooked_everywhere, is_plain, varies
-from art_snn.neurons import Neuron, attached
-from art_snn.passes import Call, PerContext, modes_kept, watched
+from art_snn.layers import TimeDistributed, are_plain, device_of, varies
+from art_snn.neurons import PASS, Neuron, Pass
+from art_snn.passes import PerContext, modes_kept, watched, within
 from art_snn.precision import HalfPrecision, compute_dtype
 from art_snn.state import counted, settings, structure, tensors_digest
 
@@ -197,7 +197,7 @@ class SpikingNetwork(HalfPrecision):
                 return rule.logits(self, x)
 
         again = Again(rule, run, weights, checked) if weights else None
-        with hold_weights(fixed):
+        with within(WEIGHTS_HELD, fixed):
             logits = self.compute_logits(rule, checked)
         # After a cut, such as a detach, nothing is to be differentiated.
         return again.link(logits) if again and logits.requires_grad else logits
@@ -281,29 +281,25 @@ class SpikingNetwork(HalfPrecision):
         neurons = [(name, module) for name, module in modules if isinstance(module, Neuron)]
         return [NeuronLayer(name, m, "steps", Site(name, m.dynamics)) for name, m in neurons]
 
-    def in_time(self, layer: NeuronLayer, calls: Sequence[Call]) -> tuple[Tensor, Tensor]:
-        """Currents and spikes [T, N, ...] of a layer of neurons in one pass.
-
-        :param calls: of the layer; unless each is one step, only the first one counts."""
-        return calls[0]
-
     def averages(self, name: str, batches: Sequence[Tensor]) -> list[Tensor]:
         """Outputs [n, ...] of a layer for every batch, averaged over time, with a graph if on.
 
         :param name: in :attr:`layer_names`.
         :raises ValueError: for a layer whose output has no such average."""
-        averages, means = list[Tensor](), list[Tensor]()
-        with watched(self.get_submodule(name), lambda _, __, output: means.append(output.mean(0))):
+        averages, outputs = list[Tensor](), list[Any]()
+        with watched(self.get_submodule(name), lambda _, __, output: outputs.append(output)):
             for batch in batches:
-                means.clear()
+                outputs.clear()
                 self(batch)
-                mean = means[-1]  # The last call carries the graph: record, then replay.
-                fits = mean.ndim > 0 and len(mean) == len(batch)
+                shapes = [tuple(getattr(output, "shape", ())) for output in outputs]
+                merged = (self.time_steps() or 0) * len(batch)
+                whole = len(batch) < 2 or merged not in [shape[0] for shape in shapes if shape]
+                fits = shapes and shapes[-1][1:2] == (len(batch),) and whole
                 expected = f"a layer whose output is [T, {len(batch)}, ...]"
-                got = f"{name!r}, whose output has another batch axis"
-                remedy = "Choose the TimeDistributed or the neuron around it."
-                require(fits, "layer", expected, got, remedy)
-                averages.append(mean)
+                remedy = "Choose a layer inside or around it."
+                require(fits, "layer", expected, f"{name!r}, whose output is another", remedy)
+                # The last call carries the graph: record, then replay.
+                averages.append(outputs[-1].mean(0))
         return averages
 
     def encode(self, x: Tensor) -> Tensor:
@@ -315,7 +311,7 @@ class SpikingNetwork(HalfPrecision):
     @property
     def plain(self) -> bool:
         """True if its layers are modules of torch and ours, and no hook sees their values."""
-        return not hooked_everywhere() and all(map(is_plain, self.layers.modules()))
+        return are_plain(self.layers.modules())
 
     def reset(self) -> None:
         """Draw all weights again: by `initialise` where one was given, else as torch draws them."""
@@ -332,7 +328,8 @@ class SpikingNetwork(HalfPrecision):
 
     def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input [T, N, ...] -> output of the last layer at every step [T, N, K]."""
-        with attached(self, pause_in(firing), self.plain), weights_fixed():
+        names = {m: name for name, m in self.named_modules() if isinstance(m, Neuron)}
+        with within(PASS, Pass(pause_in(firing), names, self.plain)), weights_fixed():
             output: Tensor = self.layers(encoded)
             return output
 
@@ -354,6 +351,11 @@ class SpikingNetwork(HalfPrecision):
     def form(self) -> tuple[Any, ...]:
         """Parts whose repr tells it from other networks, apart from weights: for digests."""
         return (self.encoder, self.layers)
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """For digests: its form, and :attr:`origin` where a function of the user's built it."""
+        return (*self.form, self.origin) if self.origin else self.form
 
     def state_key(self) -> Hashable:
         """Changes with the network's modules, their settings, modes and hooks, and with weights.

@@ -13,8 +13,6 @@ from weakref import WeakKeyDictionary
 from torch import nn
 
 _Value = TypeVar("_Value")
-Call = tuple[Any, Any]
-"""The first input of a layer, and its output."""
 
 
 @contextmanager
@@ -125,15 +123,3 @@ def watched(module: nn.Module, hook: Callable[[Any, Any, Any], None]) -> Iterato
 def unwatched() -> AbstractContextManager[None]:
     """Within the block :func:`watched` sees no calls."""
     return within(_WATCHED, ())
-
-
-@contextmanager
-def calls_of(module: nn.Module) -> Iterator[list[Call]]:
-    """The calls of a layer that this thread or task makes within the block."""
-    calls: list[Call] = []
-
-    def keep(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        calls.append((inputs[0] if inputs else None, output))
-
-    with watched(module, keep):
-        yield calls

@@ -4,7 +4,7 @@ Whatever depends on a network, such as a copy in half precision, is kept with th
 change without a trace in torch's counts: through `.data`, a numpy view, or a new tensor at an old
 one's address. So their values are read, at the speed of memory."""
 
-from collections.abc import Container, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Container, Hashable, Iterable, Mapping
 from functools import cache, partial
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
@@ -106,29 +106,3 @@ def _bytes(flat: Tensor) -> bytes:
 def _factors(dtype: torch.dtype, device: torch.device) -> Tensor:
     generator = torch.Generator("cpu").manual_seed(0)
     return torch.randn(_ROW, generator=generator, dtype=dtype, device="cpu").to(device)
-
-
-def to_device(x: Tensor, device: torch.device) -> Tensor:
-    """A tensor on a device; to a CUDA one it goes from pinned memory, without a wait."""
-    if device.type != "cuda" or x.device.type != "cpu" or x.requires_grad:
-        return x.to(device)
-    return x.pin_memory().to(device, non_blocking=True)
-
-
-@torch.no_grad()
-def to_cpu(tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Tensors on the CPU, without a graph; the contiguous ones of a card in one transfer.
-
-    Others come one by one, since they keep their order of axes."""
-    there = list(map(Tensor.detach, tensors))
-    cards: dict[torch.device, list[int]] = {}
-    for i, x in enumerate(there):
-        if x.is_cuda and x.layout is torch.strided and x.is_contiguous():
-            cards.setdefault(x.device, []).append(i)
-    for places in cards.values():
-        parts = [there[i].reshape(-1).view(torch.uint8) for i in places]
-        values = torch.split(torch.cat(parts).cpu(), [len(part) for part in parts])
-        for i, part in zip(places, values, strict=True):
-            # With memory of its own, as files are made of that.
-            there[i] = part.clone().view(there[i].dtype).view(there[i].shape)
-    return [x.cpu() for x in there]

@@ -16,8 +16,7 @@ import pytest
 
 import art_snn
 from art_snn.app import cli
-from art_snn.checks import ArgumentError, MissingFile, MissingPackage, WriteFailed
-from art_snn.progress import Terminated
+from art_snn.checks import ArgumentError, MissingFile, WriteFailed
 from tests.command import Done, call, python
 
 NAMES = ["evaluate", "report", "train", "compare", "cost", "inspect", "zoo"]
@@ -165,7 +164,6 @@ def test_errors_that_are_bugs_keep_their_traceback(kind, monkeypatch):
 FULL = WriteFailed(Path("out", "a.json"), OSError(28, "No space left on device"))
 ENDS = [
     (KeyboardInterrupt(), 130, "stopped by Ctrl-C."),
-    (Terminated(), 143, "stopped by SIGTERM."),
     (FULL, 74, "error: out/a.json could not be written (No space left on device)."),
 ]
 
@@ -208,7 +206,6 @@ def test_a_command_whose_output_nobody_reads_ends_without_a_traceback(words, mon
         (ArgumentError("gradient", "expected another."), "--rules: "),
         (ArgumentError("kernel", "expected another."), "kernel: "),
         (MissingFile("path", "there is none."), "--checkpoint: "),
-        (MissingPackage("data", "install it."), "--data: "),
         (FileNotFoundError("no such file"), ""),
     ],
     ids=repr,

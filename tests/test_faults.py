@@ -29,7 +29,7 @@ WORDS = {
     "evaluate": ("evaluate", "--model", "zoo:digits-plain", "--plan", "fast", "--samples", "100"),
     "compare": ("compare", "--model", "zoo:digits-plain", "--samples", "60", "--rules", "stbp,rga"),
 }
-STATUS = {signal.SIGINT: 130, signal.SIGTERM: 143}
+STATUS = {signal.SIGINT: 130, signal.SIGTERM: -signal.SIGTERM}
 
 
 @pytest.fixture(scope="module")

@@ -17,10 +17,10 @@ from art_snn import GRADIENTS, PyTorchSpikingClassifier
 from art_snn.gradients.fixed import (
     _LIGHT,
     TRACE,
+    WEIGHTS_HELD,
     OpTrace,
     _FixedWeights,
     _NonAffine,
-    hold_weights,
     weights_fixed,
 )
 from art_snn.models import sew_resnet17
@@ -93,7 +93,7 @@ def untouched(net):
 @contextmanager
 def following(trace):
     """Passes with fixed weights that leave their traces there."""
-    with hold_weights(True), within(TRACE, trace), weights_fixed():
+    with within(WEIGHTS_HELD, True), within(TRACE, trace), weights_fixed():
         yield trace
 
 

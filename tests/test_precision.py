@@ -11,7 +11,7 @@ from torch import nn
 from art_snn import EOT, GRADIENTS, Direct, Extended, Mean, PyTorchSpikingClassifier, precision
 from art_snn.gradients import RGA, STBP
 from art_snn.gradients.rate import _tolerance
-from art_snn.gradients.shared import time_mean
+from art_snn.gradients.shared import mean_over_time
 from art_snn.interop import adapt
 from art_snn.precision import DTYPES, _multiplies_bfloat16
 from tests.architectures import CLASSES, SHAPE, batch, chain, max_pooled, network, residual
@@ -139,10 +139,9 @@ def classifier(**options):
     )
 
 
-def test_a_classifier_takes_it_and_attacks_of_art_run_in_it():
-    wrapped = classifier(gradient="rga", attack_dtype="bfloat16")
-    assert wrapped.attack_dtype == wrapped.model.attack_dtype == "bfloat16"
-    assert wrapped.get_params()["attack_dtype"] == "bfloat16"
+def test_attacks_of_art_run_in_it():
+    wrapped = classifier(gradient="rga")
+    wrapped.model.attack_dtype = "bfloat16"
     x = batch(6, dtype=torch.float32).numpy()
     attack = ProjectedGradientDescent(wrapped, eps=0.2, eps_step=0.05, max_iter=4, verbose=False)
     adversarials = attack.generate(x, np.arange(6) % CLASSES)
@@ -150,10 +149,7 @@ def test_a_classifier_takes_it_and_attacks_of_art_run_in_it():
     assert 0 < np.abs(adversarials - x).max() <= 0.2 + 1e-6
     predicted = wrapped.predict(adversarials)
     wrapped.model.attack_dtype = None
-    assert wrapped.attack_dtype is None
     assert np.array_equal(wrapped.predict(adversarials), predicted)
-    wrapped.set_params(attack_dtype="auto")
-    assert wrapped.model.attack_dtype == "auto"
 
 
 def test_adapted_networks_craft_in_it_where_their_neurons_fire_by_our_engines():
@@ -173,9 +169,9 @@ def test_adapted_networks_craft_in_it_where_their_neurons_fire_by_our_engines():
 @pytest.mark.parametrize("steps", [1, 3, 8])
 def test_means_over_time_are_summed_in_single_precision(dtype, steps):
     x = torch.randn(steps, 5, 4, 3).to(DTYPES[dtype])
-    mean, wanted = time_mean(x).double(), x.double().mean(0, keepdim=True)
+    mean, wanted = mean_over_time(x).double(), x.double().mean(0, keepdim=True)
     # The sum is rounded once, and the quotient.
     error = float(2 * torch.finfo(DTYPES[dtype]).eps * x.abs().max())
     torch.testing.assert_close(mean, wanted, rtol=0, atol=error)
     spikes = (x > 0).to(x.dtype)
-    assert torch.equal(time_mean(spikes), spikes.double().mean(0, keepdim=True).to(x.dtype))
+    assert torch.equal(mean_over_time(spikes), spikes.double().mean(0, keepdim=True).to(x.dtype))

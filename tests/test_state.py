@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
 from art_snn.interop import adapt
-from art_snn.state import _LARGE, _ROW, tensors_digest, to_cpu, to_device
+from art_snn.state import _LARGE, _ROW, tensors_digest
 from tests.adapted import Leaky
 from tests.interop.neurons import Learned
 from tests.interop.stacks import Stack
@@ -199,51 +199,3 @@ def test_one_value_more_or_less_has_other_bits_also_beside_what_is_not_finite(dt
             other[place] = -other[place] - 1
             assert tensors_digest([other]) != before
     assert tensors_digest([tensor.flip(0)]) != tensors_digest([tensor])
-
-
-TENSORS = {
-    "a weight": torch.rand(3, 4),
-    "a count": torch.tensor(7),
-    "a mask": torch.tensor([True, False, True]),
-    "half": torch.rand(5).bfloat16(),
-    "double": torch.rand(2, 3, dtype=torch.float64),
-    "complex": torch.rand(2, dtype=torch.complex64),
-    "nothing": torch.rand(0, 3),
-    "channels last": torch.rand(2, 3, 4, 4).to(memory_format=torch.channels_last),
-    "every second": torch.rand(8)[::2],
-}
-
-
-gpu = [
-    pytest.mark.gpu,
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device, found none"),
-]
-
-
-@pytest.mark.parametrize("place", ["cpu", pytest.param("cuda", marks=gpu)])
-def test_tensors_are_fetched_with_their_bits_types_and_strides(place):
-    there = [tensor.to(place) for tensor in TENSORS.values()]
-    for tensor, source, copy in zip(TENSORS.values(), there, to_cpu(there), strict=True):
-        assert copy.device.type == "cpu"
-        assert copy.dtype == tensor.dtype
-        assert copy.stride() == source.stride()
-        assert torch.equal(copy, tensor)
-
-
-def test_what_is_on_the_cpu_is_not_copied_and_has_no_graph():
-    weight = torch.rand(3, requires_grad=True)
-    (copy,) = to_cpu([weight])
-    assert copy.data_ptr() == weight.data_ptr()
-    assert not copy.requires_grad
-    assert to_device(weight, torch.device("cpu")) is weight
-
-
-@pytest.mark.parametrize("place", ["cpu", pytest.param("cuda", marks=gpu)])
-def test_samples_are_sent_with_their_graph(place):
-    leaf, device = torch.rand(3, requires_grad=True), torch.device(place)
-    to_device(leaf, device).sum().backward()
-    assert leaf.grad is not None
-    assert torch.equal(leaf.grad, torch.ones(3))
-    there = to_device(leaf.detach(), device)
-    assert there.device.type == place
-    assert torch.equal(there.cpu(), leaf)

@@ -15,8 +15,7 @@ from typing import Any, Union, get_args, get_origin
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
 
-from art_snn.checks import ArgumentError, WriteFailed, abridge, shown
-from art_snn.progress import INTERRUPTED, TERMINATED, Terminated, lines_written, stoppable
+from art_snn.checks import ArgumentError, WriteFailed, shown, truncate
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -49,15 +48,14 @@ _METAVARS = {int: "INT", float: "NUMBER"}
 _UNIONS = (Union, UnionType)
 _CONFIG = (tyro.conf.OmitArgPrefixes, tyro.conf.DisallowNone)
 _REGISTRY = ConstructorRegistry()
-_CANNOT_WRITE = 74
+_CANNOT_WRITE, _INTERRUPTED = 74, 130
 
 
 def run_command(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status.
 
     2: an argument is refused. 3 or 4: art-snn evaluate, or 3: art-snn report --verify, was asked
-    for it. 74: a file cannot be written. 130 or 143: Ctrl-C or SIGTERM stopped the command.
-    Otherwise 0."""
+    for it. 74: a file cannot be written. 130: Ctrl-C stopped the command. Otherwise 0."""
     try:
         words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
         if words[0] == "--version":
@@ -77,18 +75,15 @@ def _run(words: Sequence[str]) -> int:
         settings = _parse_settings(words)
         output = getattr(settings, "output", None)
         run = import_module(f"art_snn.app.{COMMANDS[name][1]}").run
-        with stoppable(), lines_written():
-            result = run(settings)
+        result = run(settings)
         if result is None:  # Another process prints it.
             return 0
         files = f": {', '.join(result.files)}" if result.files else ""
         written = "" if output is None else f"\nWritten to {output}{files}\n"
         sys.stdout.write(f"\n{result.render()}{written}")
         sys.stdout.flush()
-    except KeyboardInterrupt as stop:
-        if isinstance(stop, Terminated):
-            return _stopped(name, "stopped by SIGTERM", output, TERMINATED)
-        return _stopped(name, "stopped by Ctrl-C", output, INTERRUPTED)
+    except KeyboardInterrupt:
+        return _stopped(name, "stopped by Ctrl-C", output, _INTERRUPTED)
     except WriteFailed as error:
         return _stopped(name, f"error: {error}", output, _CANNOT_WRITE)
     except (ArgumentError, FileNotFoundError) as error:
@@ -140,7 +135,7 @@ def _parse_settings(words: Sequence[str]) -> Any:
             cause = cause.__context__
         if cause is not None:
             raise cause from None
-        sys.stderr.write(abridge(errors.getvalue()))
+        sys.stderr.write(truncate(errors.getvalue(), 2000))
         raise
 
 

@@ -28,10 +28,19 @@ from art_snn.app.results import (
 )
 from art_snn.app.settings import Compare
 from art_snn.app.tables import Notes, Part, Table
-from art_snn.attacks import attack_logits, batches, parse_stage, predict_logits
-from art_snn.checks import require_some
+from art_snn.attacks import batches, craft, parse_stage, predict_logits
+from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.gradients import EOT, GRADIENTS, STBP, Gradient, Native, engine_of, parse_rules
+from art_snn.gradients import (
+    EOT,
+    GRADIENTS,
+    STBP,
+    Gradient,
+    Native,
+    RateGradient,
+    TemporalGradient,
+    parse_rules,
+)
 from art_snn.metrics import Robustness, Share, describe_difference, robustness, union
 from art_snn.seeding import seeded
 
@@ -150,7 +159,7 @@ def run(settings: Compare) -> Comparison:
     with working(settings):
         subject = resolve_network(settings)
         rules = parse_rules(settings.rules or _RULES)
-        require_some("rules", rules)
+        require(rules, "rules", "at least one", "none", "Name some.")
         data = subject.load_data()
         classifier = subject.classifier(data, settings.device, settings.seed)
         file, title = settings.output / "compare.json", subject.describe(data, classifier.model)
@@ -158,6 +167,12 @@ def run(settings: Compare) -> Comparison:
         comparison = _compare_rules(settings, rules, classifier, x, y, file=file, title=title)
         comparison.write(settings.output, draw(comparison))
         return comparison
+
+
+def _engine_of(rule: Gradient) -> str:
+    if isinstance(rule, TemporalGradient):
+        return "temporal"
+    return "rate" if isinstance(rule, RateGradient) else ""
 
 
 def _compare_rules(
@@ -182,9 +197,9 @@ def _compare_rules(
         sample."""
     stage = parse_stage(settings.attack, np.inf, settings.eps)
     x, y = x[: settings.samples], y[: settings.samples]
-    require_some("x", x, "at least one sample", "Give test samples.")
+    require(len(x), "x", "at least one sample", "none", "Give test samples.")
     size, seed, draws = settings.batch_size, settings.seed, settings.eot
-    network, kinds = classifier.model, {name: engine_of(rule) for name, rule in rules.items()}
+    network, kinds = classifier.model, {name: _engine_of(rule) for name, rule in rules.items()}
 
     def average(rule: Gradient) -> Gradient:
         return rule if draws == 1 else EOT(rule, samples=draws)
@@ -203,14 +218,14 @@ def _compare_rules(
         return np.concatenate(parts).reshape(len(x), -1).astype(np.float64)
 
     # Times and directions are those of the gradients that the attack takes.
-    with network.crafting(settings.attack_dtype or classifier.attack_dtype):
+    with network.crafting(settings.attack_dtype or classifier.model.attack_dtype):
         rules = {name: average(rule) for name, rule in rules.items()}
         objections = {name: objection(rule) for name, rule in rules.items()}
         native, stbp = average(Native()), average(STBP())
         # The network has its own gradient where none of the default rules applies.
         if settings.rules is None and all(objections.values()) and not objection(native):
             rules, objections = {**rules, "native": native}, {**objections, "native": None}
-            kinds["native"] = engine_of(Native())
+            kinds["native"] = _engine_of(Native())
         timed = {name: rule for name, rule in rules.items() if objections[name] is None}
         names = ("eps", "attack_dtype", "samples", "batch_size", "seed", "eot", "repeats")
         content = {name: getattr(settings, name) for name in names} | {"attack": str(stage)}
@@ -239,7 +254,8 @@ def _compare_rules(
                 how: dict[str, Any] = {"norm": np.inf, "eps": settings.eps, "batch_size": size}
                 how |= {"seed": seed, "progress_label": f"attack by {name}"}
                 directions = gradients(rule, name)
-                logits = attack_logits(stage, rule, classifier, x, y, **how)
+                adversarial = craft(stage, rule, classifier, x, y, **how)
+                logits = predict_logits(classifier, adversarial, size, seed)
                 row = replace(row, outcome=robustness(clean, logits, y))
                 row = replace(row, **_compare_directions(directions, reference))
             comparison.rows[name] = row

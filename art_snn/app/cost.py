@@ -33,7 +33,7 @@ from art_snn.app.results import Result, earlier, working
 from art_snn.app.settings import Cost
 from art_snn.app.tables import Notes, Part, Table
 from art_snn.attacks import parse_stage
-from art_snn.checks import require, require_distinct, require_some
+from art_snn.checks import require, require_distinct
 from art_snn.encoders import Frames
 from art_snn.gradients import check_applicable
 from art_snn.precision import compute_dtype
@@ -206,7 +206,7 @@ def run(settings: Cost) -> Costs:
 def _check(settings: Cost) -> str:
     """One network in words; an ArgumentError where rules, attack or training do not suit it."""
     rules = resolve_rules(settings)
-    require_some("rules", rules)
+    require(rules, "rules", "at least one", "none", "Name some.")
     x, y = build_samples(settings, 2 if settings.training else 1)
     network, architecture = build_network(settings, x, y), resolve_architecture(settings)
     for rule in rules.values():

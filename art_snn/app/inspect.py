@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,14 +15,14 @@ from art_snn.app.network import random_samples, resolve_network
 from art_snn.app.results import Result, as_json, earlier, working
 from art_snn.app.settings import RANDOM, Inspect
 from art_snn.app.tables import Notes, Part, Table
-from art_snn.checks import LONGEST_SIDE, ArgumentError, require, require_count, require_some
+from art_snn.checks import LONGEST_SIDE, ArgumentError, require, require_count
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import GRADIENTS, Gradient, parse_rules
 from art_snn.layers import device_of
 from art_snn.metrics import Share
 from art_snn.network import SpikingNetwork
-from art_snn.passes import calls_of, modes_kept
+from art_snn.passes import modes_kept, watched
 from art_snn.progress import progress_over
 from art_snn.seeding import seeded
 
@@ -190,7 +191,7 @@ def run(settings: Inspect) -> _Inspection:
         size = "x".join(map(str, x.shape[1:]))
         title = f"{subject.describe(data, network)}, batch {len(x)}, {size}"
         rules = parse_rules(settings.rules or _RULES)
-        require_some("rules", rules)
+        require(rules, "rules", "at least one", "none", "Name some.")
         result = _inspect_network(network, x, y, rules, title)
         result.write(settings.output)
         return result
@@ -225,12 +226,18 @@ def _find_neurons(
 ) -> list[Neurons]:
     """Every layer of neurons, with its rate in one pass."""
     layers, sites = network.neuron_layers(), {site.name for site in network.sites()}
+    recorded: list[list[Any]] = [[] for _ in layers]
+
+    def keep(calls: list[Any], _: Any, inputs: Any, output: Any) -> None:
+        calls.append(output[0] if isinstance(output, tuple) else output)
+
     with ExitStack() as stack:
-        recorded = [stack.enter_context(calls_of(layer.module)) for layer in layers]
+        for layer, calls in zip(layers, recorded, strict=True):
+            stack.enter_context(watched(layer.module, partial(keep, calls)))
         network(x)
     neurons = []
     for layer, calls in zip(layers, recorded, strict=True):
-        rate = float((network.in_time(layer, calls)[1] != 0).double().mean()) if calls else None
+        rate = float((torch.cat(calls) != 0).double().mean()) if calls else None
         kind, name, dynamics = type(layer.module).__qualname__, layer.site.name, layer.site.dynamics
         reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}
         objections = {n: reason for n, reason in reasons.items() if reason is not None}

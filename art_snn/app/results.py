@@ -18,13 +18,13 @@ from filelock import FileLock, Timeout
 from art_snn.app.machine import set_threads
 from art_snn.app.settings import Run
 from art_snn.app.tables import Form, Part, render
-from art_snn.checkpoint import network_identity
 from art_snn.checks import cuts_gradients, invalid, require, truncate
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.dynamics import Values
 from art_snn.files import UNFINISHED, atomic_write, digest, read_json, write_json, write_text
 from art_snn.metrics import Robustness, Share
-from art_snn.progress import silenced
+from art_snn.passes import within
+from art_snn.progress import SILENT
 from art_snn.seeding import seeded
 from art_snn.team import Team, join
 
@@ -75,7 +75,8 @@ def _number(value: Any, kind: Any) -> float:
     number = type(value) in (int, float) and (kind == Measured or math.isfinite(value))
     expect(number, "a number", value)
     expect(kind != Positive or value > 0, "a number above 0", value)
-    return float(value)
+    # A whole number stays one, so that it is written again as it was.
+    return value  # type: ignore[no-any-return]
 
 
 def _share(value: Any, _: object) -> Share:
@@ -141,7 +142,7 @@ def fingerprint(
     if len(x) and (network.origin or packages - {"art_snn", "torch"}):
         with seeded(0):
             parts.append(classifier.predict(x[:32], batch_size=8).argmax(1))
-    return digest((settings, *network_identity(network), ends), *parts)
+    return digest((settings, *network.identity, ends), *parts)
 
 
 def write_result(file: Path, content: Mapping[str, Any]) -> None:
@@ -256,7 +257,7 @@ def working(settings: Run, together: bool = False) -> Iterator[Team]:
     set_threads(settings.threads)
     with join() if together else nullcontext(Team()) as team, ExitStack() as stack:
         team.on_leader(lambda: stack.enter_context(_hold_folder(settings.output)))
-        stack.enter_context(silenced(settings.quiet or not team.leads))
+        stack.enter_context(within(SILENT, settings.quiet or not team.leads))
         try:
             yield team
         except RuntimeError as error:

@@ -18,7 +18,6 @@ from art_snn.checks import (
     require_count,
     require_number,
     require_seed,
-    require_some,
 )
 
 _Value = TypeVar("_Value")
@@ -279,7 +278,7 @@ class Cost(Run):
         self.check_counts("batch_size", "repeats")
         self.check_counts("channels", up_to=_MOST_CHANNELS)
         self.check_counts("image_size", up_to=LONGEST_SIDE)
-        require_some("model", self.model)
+        require(self.model, "model", "at least one", "none", "Name some.")
         for steps in self.steps or ():
             require_count("steps", steps, up_to=_MOST_STEPS, remedy="The paper uses T = 8.")
         expected = "None with training, which has no gradients at the input"

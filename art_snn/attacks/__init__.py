@@ -12,22 +12,17 @@ from art_snn.attacks.balls import (
 from art_snn.attacks.crafting import (
     SHORT_NAMES as SHORT_NAMES,
     attack_errors as attack_errors,
-    attack_logits as attack_logits,
     batches as batches,
     check_stage as check_stage,
     craft as craft,
     craft_batch as craft_batch,
     parse_stage as parse_stage,
     predict_logits as predict_logits,
-    usual_stage as usual_stage,
 )
 from art_snn.attacks.grids import PLANS as PLANS, resolve_plan as resolve_plan
-from art_snn.attacks.outcome import (
-    Candidates as Candidates,
-    Outcome as Outcome,
-    StageRecord as StageRecord,
-)
+from art_snn.attacks.outcome import Outcome as Outcome, StageRecord as StageRecord
 from art_snn.attacks.plan import (
+    Candidates as Candidates,
     Plan as Plan,
     Stage as Stage,
     StageSelection as StageSelection,

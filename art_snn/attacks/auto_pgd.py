@@ -11,7 +11,7 @@ from torch import Tensor
 
 from art_snn.attacks.balls import SMALLEST, Ball, wide
 from art_snn.attacks.iterated import IteratedAttack, Walk, checkpoints
-from art_snn.attacks.queries import Objective, Queries, cross_entropy, margin, towards
+from art_snn.attacks.queries import Objective, Queries, cross_entropy, margin
 from art_snn.checks import require, require_choice, require_whole
 
 MOMENTUM, PROGRESS = 0.75, 0.75
@@ -93,7 +93,7 @@ class AutoPGD(IteratedAttack):
     def objective(self) -> Objective:
         if self.targets:
             return _logits_ratio_towards
-        return towards if self.targeted else _LOSSES[self.loss_type]
+        return super().objective if self.targeted else _LOSSES[self.loss_type]
 
     def aims(self, queries: Queries, x: Tensor, classes: Tensor) -> Sequence[Tensor]:
         """The true classes [n]; towards targets, pairs of these and of every target [n, 2]."""

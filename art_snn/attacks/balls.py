@@ -69,7 +69,7 @@ class Ball:
 
     def length(self, change: Tensor) -> Tensor:
         """Length of changes ``[n, *shape]`` in the norm of the ball, [n, 1, ...]."""
-        return length(change, self.norm)
+        return _length(change, self.norm)
 
     def direction(self, gradient: Tensor) -> Tensor:
         """Where a step along the gradient leads: its signs, or in norm 2 a change of length 1."""
@@ -90,7 +90,7 @@ class Ball:
         return change if self.mask is None else change * self.mask
 
 
-def length(change: Tensor, norm: float) -> Tensor:
+def _length(change: Tensor, norm: float) -> Tensor:
     """Length over all axes but the first, [n, 1, ...]."""
     dims = tuple(range(1, change.ndim))
     lengths: Tensor = torch.linalg.vector_norm(change, norm, dims, keepdim=True)
@@ -99,7 +99,7 @@ def length(change: Tensor, norm: float) -> Tensor:
 
 def _scale_to(change: Tensor, longest: float) -> Tensor:
     """Changes whose Euclidean length is at most that."""
-    return change * (longest / length(change, 2.0).clamp_min(SMALLEST)).clamp_max(1)
+    return change * (longest / _length(change, 2.0).clamp_min(SMALLEST)).clamp_max(1)
 
 
 def wide(values: Tensor, like: Tensor) -> Tensor:
@@ -189,7 +189,7 @@ def distances(norm: float | str, x: Any, adversarial: Any, low: Any) -> np.ndarr
     change = adversarial - x
     if norm == FLIPS:
         return np.asarray((change != 0).flatten(1).sum(1).cpu().numpy(), dtype=float)
-    return np.asarray(length(change, float(norm)).flatten().double().cpu().numpy())
+    return np.asarray(_length(change, float(norm)).flatten().double().cpu().numpy())
 
 
 def rounding_of(samples: Tensor) -> np.ndarray:

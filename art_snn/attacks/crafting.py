@@ -9,12 +9,11 @@ from typing import Any
 
 import numpy as np
 from art.attacks import EvasionAttack, evasion
-from art.exceptions import EstimatorError
 
 from art_snn.attacks.auto_pgd import AutoPGD
 from art_snn.attacks.balls import FLIPS, SHIFT, require_budget
 from art_snn.attacks.persample import PerSampleAttack
-from art_snn.attacks.plan import Stage, settings_of
+from art_snn.attacks.plan import Stage
 from art_snn.attacks.queries import attacking
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.attacks.spike_retiming import SpikeRetiming
@@ -57,9 +56,10 @@ SHORT_NAMES: Mapping[str, Callable[[float], Stage]] = MappingProxyType(
 """The attacks with short names, by a budget; pgd has no random start, pgd-7 is that of papers."""
 
 
-def parse_stage(text: str, norm: float | str, eps: float) -> Stage:
+def parse_stage(text: str | None, norm: float | str, eps: float) -> Stage:
     """The attack of a text such as "pgd", "pgd(max_iter=20)" or "SquareAttack(max_iter=1000)".
 
+    Without a text it is the one that papers report: pgd-7, or that of the norm of event frames.
     A name is one of :data:`SHORT_NAMES`, or a class of art.attacks.evasion or art_snn.attacks; the
     options replace its own. pgd and mim take 10 steps of eps / 4, pgd-7 takes 7 of 2.55/8 eps.
 
@@ -71,6 +71,8 @@ def parse_stage(text: str, norm: float | str, eps: float) -> Stage:
     eps = require_budget(norm, eps)
     eps = require_number("eps", eps, above=0, within=BUDGETS, remedy="A usual budget is 8/255.")
     remedy = 'For instance "pgd", or "SquareAttack(max_iter=1000)".'
+    if text is None:
+        text = {FLIPS: "SparseDynamicAttack", SHIFT: "SpikeRetiming"}.get(norm, "pgd-7")
     require(isinstance(text, str), "attack", "a text", shown(text), remedy)
     name, given = parse_call(text, "attack")
     options = {option: _read_literal(value) for option, value in given.items()}
@@ -87,7 +89,7 @@ def parse_stage(text: str, norm: float | str, eps: float) -> Stage:
     budget = stage.budget(norm, eps)
     remedy = "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in both."
     require(budget is not None, "attack", f"an attack in the norm {norm}", shown(name), remedy)
-    allowed = sorted(settings_of(stage.attack) - RUN - (budget or {}).keys())
+    allowed = sorted(stage.taken - RUN - (budget or {}).keys())
     odd = [option for option in options if option not in allowed]
     expected = f"options of {name}: {', '.join(allowed) or 'none'}"
     remedy = "The budget, the batches and the seed are given apart from the attack."
@@ -100,12 +102,6 @@ def _read_literal(value: Any) -> Any:
     with suppress(ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         return ast.literal_eval(value)
     return value
-
-
-def usual_stage(norm: float | str, eps: float) -> Stage:
-    """The attack that papers report: PGD of seven steps; of event frames that of the norm."""
-    names = {FLIPS: "SparseDynamicAttack", SHIFT: "SpikeRetiming"}
-    return parse_stage(names.get(norm, "pgd-7"), norm, eps)
 
 
 @contextmanager
@@ -123,7 +119,7 @@ def attack_errors(stage: Stage) -> Iterator[None]:
 
 def _failed(stage: Stage, error: Exception) -> ValueError:
     expected = "an attack that runs on this network and its samples"
-    got = f"{stage.attack.__name__}, which fails ({type(error).__name__}: {error}".rstrip(".") + ")"
+    got = f"{stage}, which fails ({type(error).__name__}: {error}".rstrip(".") + ")"
     return invalid("attack", expected, got, "Choose another one, or other options of it.")
 
 
@@ -134,12 +130,7 @@ def check_stage(
     try:
         attack = stage.instantiate(classifier, norm, eps, max(1, len(x)), 0)
     except Exception as error:
-        # What constructors of ART's raise for an estimator is a TypeError of its own.
-        if isinstance(error, EstimatorError) or not isinstance(error, TypeError | ValueError):
-            raise _failed(stage, error) from error
-        expected = f"settings that {stage.attack.__name__} takes"
-        got = f"{stage.describe()} ({str(error).rstrip('.')})"
-        raise invalid("attack", expected, got, "Its documentation lists them.") from error
+        raise _failed(stage, error) from error
     if isinstance(attack, PerSampleAttack):
         # Those on event frames refuse samples of other values.
         attack._samples(x)
@@ -182,7 +173,7 @@ def craft_batch(
     The network's rule gives the gradients. Rules such as ASSG remember nothing before the batch,
     and nothing after it. Results of attacks of ART's that take no budget are projected."""
     seed, radius = 0, None if norm in (FLIPS, SHIFT) else eps
-    if "seed" in settings_of(stage.attack):
+    if "seed" in stage.taken:
         # As ART's attacks draw, from numpy's global state; numbers above 2**31 on any system.
         seed = int(np.random.randint(SEEDS, dtype=np.uint32))  # noqa: NPY002
     make = stage.instantiate if stage.bounded else stage.build
@@ -218,16 +209,3 @@ def craft(
                 stage, classifier, x[batch], y[batch], norm=norm, eps=eps
             )
     return adversarial
-
-
-def attack_logits(
-    stage: Stage,
-    rule: Gradient,
-    classifier: PyTorchSpikingClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
-    **options: Any,
-) -> np.ndarray:
-    """Logits (N, K) of the samples that :func:`craft` gives with the options."""
-    adversarial = craft(stage, rule, classifier, x, y, **options)
-    return predict_logits(classifier, adversarial, options["batch_size"], options["seed"])

@@ -34,7 +34,7 @@ from art_snn.gradients import (
 )
 
 DLR = "difference_logits_ratio"
-_SQUARE_ATTACK = {"max_iter": 2500, "share": 0.8, "halving": True, "stripes": True}
+SQUARE_ATTACK = {"share": 0.8, "halving": True, "stripes": True}
 """SquareAttack (Andriushchenko et al., ECCV 2020) as a search of ours, for the control."""
 FAR, NEAR, NEXT = 0.15, 0.08, 0.04
 """Largest distances from the boundary for stages of `fast`: the more expensive, the nearer."""
@@ -120,7 +120,7 @@ def _standard() -> tuple[Stage, ...]:
         Stage(AutoPGD, _assg(0.95), {"max_iter": 50, "loss_type": DLR}),
         Stage(AutoPGD, _assg(0.95), {"max_iter": 20, "loss_type": DLR, "targets": 9}),
         Stage(AutoPGD, _assg(0.9), {"max_iter": 100, "loss_type": "margin"}),
-        Stage(SquareSearch, None, _SQUARE_ATTACK),
+        Stage(SquareSearch, None, {"max_iter": 2500, **SQUARE_ATTACK}),
     )
 
 

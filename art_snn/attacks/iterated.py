@@ -13,7 +13,7 @@ from torch import Tensor
 
 from art_snn.attacks.balls import FLIPS, SHIFT, Ball, require_norm
 from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
-from art_snn.attacks.queries import Objective, Queries, cross_entropy, keep, margin, towards
+from art_snn.attacks.queries import Objective, Queries, cross_entropy, margin
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require_count, require_number, require_seed, require_whole
 from art_snn.network import SpikingNetwork
@@ -85,7 +85,7 @@ class IteratedAttack(PerSampleAttack):
     @property
     def objective(self) -> Objective:
         """The function that is raised: cross entropy, or its negative towards a target."""
-        return towards if self.targeted else cross_entropy
+        return _towards if self.targeted else cross_entropy
 
     @property
     def radius(self) -> float:
@@ -132,7 +132,7 @@ class IteratedAttack(PerSampleAttack):
             left, walk, aims, values, gradient = left.select(stay, walk, aims, values, gradient)
             if not len(left.here):
                 return
-            keep(self.estimator.model, stay)
+            queries.keep(stay)
             walk.advance(values, gradient)
         logits = queries.logits(walk.points, left.here)
         self.take(best, left.rows, walk.points, logits, aims)
@@ -156,6 +156,11 @@ class IteratedAttack(PerSampleAttack):
         remedy = "0 starts at the samples themselves, 1 at one random point of the ball."
         require_whole("num_random_init", self.num_random_init, remedy=remedy)
         require_seed("seed", self.seed)
+
+
+def _towards(logits: Tensor, classes: Tensor) -> Tensor:
+    """Negative cross entropy at target classes; raising it leads to them."""
+    return -cross_entropy(logits, classes)
 
 
 def checkpoints(steps: int) -> list[int]:

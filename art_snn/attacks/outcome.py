@@ -1,20 +1,13 @@
-"""The result of a plan for each sample, its stages as results keep them, and tried candidates."""
+"""The result of a plan for each sample, and its stages as results keep them."""
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
-from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
-from torch import Tensor
 
-from art_snn.attacks.persample import Best, PerSampleAttack
-from art_snn.attacks.queries import Queries
 from art_snn.metrics import Robustness
 
 Status = Literal["ran", "native", "submitted", "repeated", "skipped"]
@@ -43,12 +36,6 @@ class StageRecord:
     reason: str = ""
 
 
-def slug(words: str) -> str:
-    """Words in lower case with hyphens between, as ids have them."""
-    spaced = re.sub(r"(?<=[a-z\d])(?=[A-Z])", "-", words)
-    return re.sub(r"[^a-z\d.]+", "-", spaced.lower()).strip("-")
-
-
 @dataclass
 class Outcome:
     """Which stage broke which sample, and at what cost; arrays have one row per sample.
@@ -61,8 +48,7 @@ class Outcome:
     :param forwards: forward passes [N], also of gradients; `backwards`: backward passes [N].
     :param distance: of the adversarial, in the norm of the attack [N]; 0 where there is none.
     :param votes: how many of `draws` predictions of the adversarial, or else the sample, are wrong.
-    :param adversarials: first adversarial of each broken sample, others as they came ``(N, ...)``.
-    :param seconds: time that each stage took."""
+    :param adversarials: the first of each broken sample, others as they came ``(N, ...)``."""
 
     stages: tuple[StageRecord, ...]
     skipped: tuple[StageRecord, ...]
@@ -73,7 +59,6 @@ class Outcome:
     distance: NDArray[np.float64]
     votes: NDArray[np.int64]
     adversarials: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
-    seconds: list[float] = field(default_factory=list)
 
     STANDING: ClassVar[int] = -1
     WRONG: ClassVar[int] = -2
@@ -81,7 +66,7 @@ class Outcome:
 
     @classmethod
     def concatenate(cls, parts: "Sequence[Outcome]") -> "Outcome":
-        """The outcome of an attack on all parts in turn, without adversarials and seconds.
+        """The outcome of an attack on all parts in turn, without adversarials.
 
         A stage is skipped where it suits the samples of no part."""
         stages = {key: one for part in parts for key, one in _number(part.stages)}
@@ -144,10 +129,9 @@ class Outcome:
             f"{self.robustness.robust_accuracy}, {self.queries:.0f} queries per sample"
         ]
         broken = Counter(self.stage.tolist())
-        for place, (one, seconds) in enumerate(zip_longest(self.stages, self.seconds)):
-            took = "" if seconds is None else f" in {seconds:.1f} s"
+        for place, one in enumerate(self.stages):
             why = f" (instead of {one.instead_of}: {one.reason})" if one.instead_of else ""
-            lines.append(f"{broken[place]:6} broken{took}: {one.description}{why}")
+            lines.append(f"{broken[place]:6} broken: {one.description}{why}")
         return "\n".join(lines + [f"skipped {n.description}: {n.reason}" for n in self.skipped])
 
 
@@ -159,50 +143,3 @@ def _number(stages: Iterable[StageRecord]) -> list[tuple[tuple[str, int], StageR
         numbered.append(((one.id, seen[one.id]), one))
         seen[one.id] += 1
     return numbered
-
-
-@dataclass(frozen=True)
-class Candidates:
-    """Points that are claimed to be adversarials of some samples.
-
-    :param name: of who made them.
-    :param points: one for each sample ``(N, *shape)``.
-    :param present: for which samples there is one, bool (N,); other points are never tried."""
-
-    name: str
-    points: np.ndarray
-    present: NDArray[np.bool_]
-
-    def select(self, rows: Any) -> "Candidates":
-        """Those of some samples, a slice, or a mask (N,)."""
-        return Candidates(self.name, self.points[rows], self.present[rows])
-
-    @property
-    def record(self) -> StageRecord:
-        """The stage that tries them."""
-        label = f"adversarials {self.name}"
-        return StageRecord(slug(label), label, label, status="submitted")
-
-
-class CandidateAttack(PerSampleAttack):
-    """Replaces samples by their candidates; the plan measures and predicts them.
-
-    :param candidates: of all samples that are attacked."""
-
-    by_gradients: ClassVar[bool] = False
-
-    def __init__(
-        self, estimator: PyTorchClassifier, candidates: Candidates, batch_size: int = 32
-    ) -> None:
-        super().__init__(estimator, targeted=False, batch_size=batch_size, verbose=False)
-        self.candidates = candidates
-
-    def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
-        rows = queries.rows.numpy()
-        device = best.samples.device
-        points = torch.as_tensor(self.candidates.points[rows], device=device).to(best.samples)
-        points = points if mask is None else torch.where(mask, points, best.samples)
-        present = torch.as_tensor(self.candidates.present[rows], device=device)
-        local = torch.arange(len(rows), device=device)[present]
-        # They claim to be adversarial, at any margin.
-        best.take(local, points[present], best.values[local], present[present])

@@ -1,20 +1,22 @@
 """Stages and plans: which attacks run with which rules, in which order, and on which network."""
 
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from inspect import signature
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
+import numpy as np
 from art.attacks import EvasionAttack, evasion
 from art.estimators.classification import PyTorchClassifier
+from numpy.typing import NDArray
 from torch import Tensor
 
 from art_snn.attacks.balls import FLIPS, SHIFT
-from art_snn.attacks.borrowed import Borrowed, art_objection
+from art_snn.attacks.borrowed import Borrowed
 from art_snn.attacks.iterated import IteratedAttack
-from art_snn.attacks.outcome import StageRecord, Status, slug
+from art_snn.attacks.outcome import StageRecord, Status
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.checks import SEEDS, require, require_number, set_fields, shown
 from art_snn.gradients import Gradient, Native, Triangle, short_name
@@ -41,11 +43,8 @@ _SEARCHES = (
     evasion.ZooAttack,
 )
 """Attacks of ART that ask for no gradient."""
-
-
-def settings_of(kind: type[EvasionAttack]) -> set[str]:
-    """The settings that an attack takes. Some of ART's also list others that they inherit."""
-    return signature(kind).parameters.keys() & set(kind.attack_params)
+_TILED = 10
+"""In the Euclidean norm SquareAttack begins with five by five tiles of two values or more."""
 
 
 @dataclass(frozen=True)
@@ -85,16 +84,17 @@ class Stage:
         if self.within is not None:
             remedy = "None attacks every sample; 0.1 those that are all but broken."
             set_fields(self, within=require_number("within", self.within, above=0, remedy=remedy))
-        set_fields(self, options=MappingProxyType(dict(self.options)))
+        set_fields(self, options=dict(self.options))
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        # A view of a dictionary can be neither pickled nor copied.
-        return type(self), tuple((vars(self) | {"options": dict(self.options)}).values())
+    @property
+    def taken(self) -> set[str]:
+        """The settings that the attack takes. Some of ART's also list others that they inherit."""
+        return signature(self.attack).parameters.keys() & set(self.attack.attack_params)
 
     def settings(self, norm: float | str, eps: float, batch_size: int, seed: int) -> dict[str, Any]:
         """Arguments of the attack, next to the classifier."""
         run = {"batch_size": batch_size, "verbose": False, "seed": seed}
-        settings = {name: run[name] for name in run if name in settings_of(self.attack)}
+        settings = {name: run[name] for name in run if name in self.taken}
         return {**settings, **(self.budget(norm, eps) or {}), **self.options}
 
     def budget(self, norm: float | str, eps: float) -> dict[str, Any] | None:
@@ -103,8 +103,8 @@ class Stage:
             return self.attack.budget(norm, eps)
         if norm in (FLIPS, SHIFT):
             return None
-        taken = settings_of(self.attack)
-        return {name: value for name, value in (("norm", norm), ("eps", eps)) if name in taken}
+        given = {"norm": norm, "eps": eps}
+        return {name: given[name] for name in given if name in self.taken}
 
     def instantiate(
         self, estimator: PyTorchClassifier, norm: float | str, eps: float, size: int, seed: int
@@ -131,17 +131,19 @@ class Stage:
         """Why the attack does not suit the classifier, or some of its samples, or None."""
         if self.budget(norm, 1) is None:
             return f"it does not support norm {norm}"
-        ours = issubclass(self.attack, PerSampleAttack)
-        objection = None if ours else art_objection(self.attack, estimator, float(norm))
-        if objection is not None or self.rule is None:
-            return objection
+        shape = estimator.input_shape
+        images = len(shape) == 3 and (norm != 2 or sorted(shape)[1] >= _TILED)
+        if issubclass(self.attack, evasion.SquareAttack) and not images:
+            return f"it does not suit samples of shape {shape}: SquareSearch does"
+        if self.rule is None:
+            return None
         network: SpikingNetwork = estimator.model
         return network.objection(self.rule, x)
 
     @property
     def bounded(self) -> bool:
         """True where it takes a budget; what others return is brought into the ball."""
-        return issubclass(self.attack, PerSampleAttack) or "eps" in settings_of(self.attack)
+        return issubclass(self.attack, PerSampleAttack) or "eps" in self.taken
 
     @property
     def searches(self) -> bool:
@@ -165,7 +167,7 @@ class Stage:
             parts.append(short if name in ("max_iter", "loss_type") else option)
         parts += ["transfer"] * self.transfer + ["warm"] * self.warm
         parts += [] if self.within is None else [f"within {self.within:g}"]
-        return slug(" ".join(parts))
+        return _slug(" ".join(parts))
 
     @property
     def label(self) -> str:
@@ -176,10 +178,10 @@ class Stage:
 
     def record(self, status: Status = "ran", instead_of: str = "", reason: str = "") -> StageRecord:
         """The stage as results keep it."""
-        words = self.id, self.label, self.describe()
+        words = self.id, self.label, str(self)
         return StageRecord(*words, self.by_gradients, status, instead_of, reason)
 
-    def describe(self) -> str:
+    def __str__(self) -> str:
         """All settings; without a rule as :func:`~art_snn.attacks.parse_stage` reads them."""
         options = ", ".join(f"{name}={value}" for name, value in self.options.items())
         by = "" if self.rule is None else f" by {short_name(self.rule)}"
@@ -187,10 +189,37 @@ class Stage:
         within = "" if self.within is None else f", within {self.within:g}"
         return f"{self.attack.__name__}({options}){by}{warm}{within}"
 
-    __str__ = describe
-
     def __hash__(self) -> int:
-        return hash(self.describe())
+        return hash(str(self))
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Points that are claimed to be adversarials of some samples.
+
+    :param name: of who made them.
+    :param points: one for each sample ``(N, *shape)``.
+    :param present: for which samples there is one, bool (N,); other points are never tried."""
+
+    name: str
+    points: np.ndarray
+    present: NDArray[np.bool_]
+
+    def select(self, rows: Any) -> "Candidates":
+        """Those of some samples, a slice, or a mask (N,)."""
+        return Candidates(self.name, self.points[rows], self.present[rows])
+
+    @property
+    def record(self) -> StageRecord:
+        """The stage that tries them."""
+        label = f"adversarials {self.name}"
+        return StageRecord(_slug(label), label, label, status="submitted")
+
+
+def _slug(words: str) -> str:
+    """Words in lower case with hyphens between, as ids have them."""
+    spaced = re.sub(r"(?<=[a-z\d])(?=[A-Z])", "-", words)
+    return re.sub(r"[^a-z\d.]+", "-", spaced.lower()).strip("-")
 
 
 def _rule_label(rule: Gradient) -> str:

@@ -1,19 +1,19 @@
 """Logits and gradients that attacks ask for, counted per sample, and the objectives they raise."""
 
 import copy
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from art_snn.classifier.inputs import lacks_preprocessing
 from art_snn.network import SpikingNetwork
-from art_snn.passes import modes_kept
+from art_snn.passes import modes_kept, watched
 from art_snn.progress import Progress
 
 Objective = Callable[[Tensor, Tensor], Tensor]
@@ -63,9 +63,6 @@ class Queries:
     def logits(self, x: Tensor, rows: Tensor) -> Tensor:
         """Predictions [n, K] at points of the samples rows [n]; NaN where there is no answer."""
         self._forward(rows, self.draws)
-        if self.draws == 1 and getattr(self.estimator, "_predicts_tensors", False):
-            logits: Tensor = self.estimator._predict_tensor(x, self.batch_size)
-            return logits
         return torch.as_tensor(self.predict(x.cpu().numpy()), device=x.device)
 
     def predict(self, x: np.ndarray) -> np.ndarray:
@@ -107,16 +104,31 @@ class Queries:
                 logits[which] = self.logits(x[which], rows.cpu()[asked]).to(logits)
         return logits, gradient.nan_to_num_(0, 0, 0)
 
-    def count_pass(self, rows: Tensor, logits: Tensor) -> None:
-        """Count a pass that was made elsewhere, and every backward pass from its logits."""
-        forwards, backwards = _passes(self.estimator.model)
-        self._forward(rows, forwards if logits.requires_grad else 1)
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """A block whose passes through the network count for all samples in equal shares."""
+        place, passes = 0, _passes(self.estimator.model)
 
-        def backward(_: Tensor) -> None:
-            self._count(self.backwards, rows, backwards)
+        def count(inputs: Tensor, logits: Tensor) -> None:
+            nonlocal place
+            rows = (place + torch.arange(len(inputs), device="cpu")) % len(self.rows)
+            place += len(inputs)
+            self._forward(rows, passes[0] if logits.requires_grad else 1)
 
-        if logits.requires_grad:
-            logits.register_hook(backward)  # type: ignore[no-untyped-call]
+            def backward(_: Tensor) -> None:
+                self._count(self.backwards, rows, passes[1])
+
+            if logits.requires_grad:
+                logits.register_hook(backward)  # type: ignore[no-untyped-call]
+
+        with watching(self.estimator, count):
+            yield
+
+    def keep(self, samples: Tensor) -> None:
+        """Tell the network which samples of the last batch the next one holds, bool [N]."""
+        network = self.estimator.model
+        if isinstance(network, SpikingNetwork) and not bool(samples.all()):
+            network.keep(samples)
 
     def finish(self, samples: int) -> None:
         """Show that the attack is done with so many samples."""
@@ -168,6 +180,23 @@ def logits_and_gradient(
     return logits.detach(), gradient
 
 
+@contextmanager
+def watching(
+    estimator: PyTorchClassifier, on_pass: Callable[[Tensor, Tensor], None]
+) -> Iterator[None]:
+    """A block that reports every pass of this thread: its input without graph, and its logits."""
+
+    def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | list[Tensor]) -> None:
+        on_pass(inputs[0].detach(), output[-1] if isinstance(output, list) else output)
+
+    with ExitStack() as stack:
+        stack.enter_context(watched(estimator.model, hook))
+        if isinstance(estimator.model, nn.Sequential):
+            # ART calls the members of a bare one, and our attacks the whole of it.
+            stack.enter_context(watched(estimator._model, hook))
+        yield
+
+
 def attacking(estimator: PyTorchClassifier, radius: float | None) -> AbstractContextManager[object]:
     """A block for one batch, in which a network knows how far the attack goes.
 
@@ -175,12 +204,6 @@ def attacking(estimator: PyTorchClassifier, radius: float | None) -> AbstractCon
     if not isinstance(estimator.model, SpikingNetwork):
         return nullcontext()
     return estimator.model.attacking(radius if lacks_preprocessing(estimator) else None)
-
-
-def keep(model: Any, samples: Tensor) -> None:
-    """Tell a network which samples of the last batch the next one holds, bool [N] on the CPU."""
-    if isinstance(model, SpikingNetwork) and not bool(samples.all()):
-        model.keep(samples)
 
 
 def _passes(model: Any) -> tuple[int, int]:
@@ -193,11 +216,6 @@ def _passes(model: Any) -> tuple[int, int]:
 def cross_entropy(logits: Tensor, classes: Tensor) -> Tensor:
     """Cross entropy at the true classes; raising it leads away from them."""
     return functional.cross_entropy(logits, classes, reduction="none")
-
-
-def towards(logits: Tensor, classes: Tensor) -> Tensor:
-    """Negative cross entropy at target classes; raising it leads to them."""
-    return -cross_entropy(logits, classes)
 
 
 def margin(logits: Tensor, classes: Tensor) -> Tensor:

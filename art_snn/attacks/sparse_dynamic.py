@@ -11,7 +11,7 @@ from torch import Tensor
 
 from art_snn.attacks.balls import FLIPS, ROUNDING
 from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
-from art_snn.attacks.queries import Queries, keep, margin
+from art_snn.attacks.queries import Queries, margin
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require, require_count, require_seed
 
@@ -145,7 +145,7 @@ class SparseDynamicAttack(PerSampleAttack):
         broken, samples = [left.rows[:0]], flips.samples.cpu()
         asked = left
         for turn in range(self.max_iter):
-            keep(self.estimator.model, torch.isin(asked.here, left.here))
+            queries.keep(torch.isin(asked.here, left.here))
             asked, true = left, classes[left.rows]
             points = flips.show(left.rows, flips.flipped(left.rows))
             logits, gradient = queries.gradients(points, true, self.loss, left.here)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from art_snn.attacks.balls import FLIPS, ROUNDING, SHIFT, WHOLE, Shifts, counts, shifts
 from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
-from art_snn.attacks.queries import Queries, keep, margin
+from art_snn.attacks.queries import Queries, margin
 from art_snn.checks import require, require_count, require_number
 
 _LARGEST = 2**31 - 1
@@ -227,7 +227,7 @@ class SpikeRetiming(PerSampleAttack):
             stay = self._keep(best, left.rows, points, true, logits).cpu()
             queries.finish(int((~stay).sum()))
             left, gradient = left.select(stay, gradient)
-            keep(self.estimator.model, stay)
+            queries.keep(stay)
             if not stay.all():
                 going = torch.isin(spikes.sample, left.rows).nonzero()[:, 0]
                 spikes, scores = spikes.select(going), scores[going]

@@ -1,6 +1,5 @@
 """SpikingAutoAttack: attacks and rules by a plan, until one breaks a sample."""
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -13,9 +12,16 @@ from torch import Tensor
 
 from art_snn.attacks.balls import FLIPS, distances, require_budget, require_measure, rounding_of
 from art_snn.attacks.grids import resolve_plan
-from art_snn.attacks.outcome import CandidateAttack, Candidates, Outcome, StageRecord
+from art_snn.attacks.outcome import Outcome, StageRecord
 from art_snn.attacks.persample import Best, BestMargin, CountedAttack, PerSampleAttack
-from art_snn.attacks.plan import Plan, Stage, StageSelection, require_sources, select_stages
+from art_snn.attacks.plan import (
+    Candidates,
+    Plan,
+    Stage,
+    StageSelection,
+    require_sources,
+    select_stages,
+)
 from art_snn.attacks.queries import Queries, attacking
 from art_snn.attacks.randomness import EVALUATIONS, random
 from art_snn.checks import require, require_seed, shown
@@ -95,6 +101,16 @@ class _BlockAttack:
                 self.reached.put(local, reached)
             claimed = best.broken | transfer
             self._take(number, rows[claimed], best.samples[claimed])
+
+    def submit(self, number: int, candidates: Candidates, rows: Tensor) -> None:
+        """Put candidates of samples [n] in their place."""
+        present = torch.as_tensor(candidates.present, device=rows.device)
+        points = torch.as_tensor(candidates.points, device="cpu")
+        tried = rows[present[rows]]
+        claimed = points[tried.cpu()].to(self.samples)
+        if self.mask is not None:
+            claimed = torch.where(self.mask[tried], claimed, self.samples[tried])
+        self._take(number, tried, claimed)
 
     def _take(self, number: int, rows: Tensor, adversarial: Tensor) -> None:
         """Replace samples by adversarial ones [m], where they are such."""
@@ -192,19 +208,16 @@ class SpikingAutoAttack(CountedAttack):
         remedy = "Give a point for each sample, and say which of them are present."
         fits, got = {*counts} <= {len(samples)}, ", ".join(map(str, counts))
         require(fits, "candidates", f"as many points as samples, {len(samples)}", got, remedy)
-        tries = [CandidateAttack(self.estimator, n, self.batch_size) for n in self.candidates]
         random = self._random(samples, classes)
         plan = select_stages(resolve_plan(self.plan, self.norm), self.estimator, self.norm, samples)
-        steps, unused = self._steps_of(plan, random)
-        stage = Stage(CandidateAttack)
-        first = [_Step(stage, attack.candidates.record, attack, None) for attack in tries]
-        self._steps = [*first, *steps]
+        self._steps, unused = self._steps_of(plan, random)
+        tried = (one.record for one in self.candidates)
         attacks = [step.attack for step in self._steps if not step.stage.transfer]
         # Those on event frames refuse samples of other values.
         for attack in {type(attack)._samples: attack for attack in attacks}.values():
             attack._samples(samples)
         self.outcome = Outcome(
-            stages=tuple(step.record for step in self._steps),
+            stages=(*tried, *(step.record for step in self._steps)),
             skipped=(*plan.skipped, *unused),
             draws=DRAWS if random else 1,
             adversarials=samples.cpu().numpy().copy(),
@@ -213,7 +226,6 @@ class SpikingAutoAttack(CountedAttack):
             backwards=self.backwards,
             distance=np.zeros(len(samples)),
             votes=np.zeros(len(samples), dtype=np.int64),
-            seconds=[0.0] * len(self._steps),
         )
 
     def _random(self, samples: Tensor, classes: Tensor) -> bool:
@@ -268,22 +280,22 @@ class SpikingAutoAttack(CountedAttack):
             reached=BestMargin.none(samples[rows]),
         )
         left = run.correct(rows)
-        for number, step in enumerate(self._steps):
+        for number, candidates in enumerate(self.candidates):
+            run.submit(number, candidates, left)
+            left = run.standing(left)
+        for number, step in enumerate(self._steps, len(self.candidates)):
             within, near = step.stage.within, left
             if within is not None:
                 near = left[run.reached.near(left - run.first, within)]
             if not len(near):
                 continue
-            began, network = time.perf_counter(), step.attack.estimator.model
+            network = step.attack.estimator.model
             if queries.progress is not None:
-                words = f"{number + 1}/{len(self._steps)} {step.record.label}"
+                words = f"{number + 1}/{len(self.outcome.stages)} {step.record.label}"
                 queries.progress.describe(words)
-            try:
-                with network.using(step.rule) if step.rule else nullcontext():
-                    for part in torch.split(near, step.attack._together(samples)):
-                        run.run_stage(number, step, part)
-            finally:
-                self.outcome.seconds[number] += time.perf_counter() - began
+            with network.using(step.rule) if step.rule else nullcontext():
+                for part in torch.split(near, step.attack._together(samples)):
+                    run.run_stage(number, step, part)
             left = run.standing(left)
             if self.on_stage is not None:
                 self.on_stage(step.record, len(near), len(left))

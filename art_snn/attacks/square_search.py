@@ -10,7 +10,7 @@ from torch import Tensor
 
 from art_snn.attacks.balls import Ball, wide
 from art_snn.attacks.iterated import IteratedAttack, Walk
-from art_snn.attacks.queries import Objective, Queries, margin, towards
+from art_snn.attacks.queries import Objective, Queries, margin
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require, require_number
 
@@ -90,7 +90,7 @@ class SquareSearch(IteratedAttack):
 
     @property
     def objective(self) -> Objective:
-        return towards if self.targeted else margin
+        return super().objective if self.targeted else margin
 
     def ask(self, queries: Queries, x: Tensor, aims: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Predictions [n, K], and no gradient."""

@@ -14,23 +14,23 @@ from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from art_snn.attacks.balls import NORMS
+from art_snn.attacks.balls import require_budget, require_norm
 from art_snn.bounds.box import Box, Enclosure, EuclideanBudget, Nonlinear, Unbounded
 from art_snn.bounds.firing import METHODS, Method
 from art_snn.bounds.margins import bound_margins
 from art_snn.bounds.operations import Propagation
 from art_snn.bounds.rounding import widening
-from art_snn.checks import invalid, require, require_choice, require_count, require_number, shown
+from art_snn.checks import invalid, require, require_choice, require_count
 from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
 from art_snn.dynamics import least
 from art_snn.encoders import Poisson
-from art_snn.gradients.fixed import hold_weights
+from art_snn.gradients.fixed import WEIGHTS_HELD
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import device_of
 from art_snn.metrics.robust import Share
 from art_snn.network import SpikingNetwork
-from art_snn.passes import modes_kept
-from art_snn.progress import Progress
+from art_snn.passes import modes_kept, within
+from art_snn.progress import progress_over
 
 _REMEDY = "docs/bounds.md lists the layers that have bounds; attacks need none."
 _BUDGET_ROUNDING = 2e-6
@@ -98,20 +98,14 @@ def certify_bounds(
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for a layer or neuron without bounds, by its name; for preprocessing, half
         precision, samples outside the clip values, or a bad setting."""
-    network = require_network(
-        "classifier",
-        classifier,
-        "Put it into the network: TimeDistributed(Normalize(mean, std), ...).",
-    )
+    remedy = "Put it into the network: TimeDistributed(Normalize(mean, std), ...)."
+    network = require_network("classifier", classifier, remedy)
     changed = bool(getattr(classifier, "postprocessing_defences", None))
     expected = "a classifier without postprocessing"
     require(not changed, "classifier", expected, "one with it", "Leave it out.")
     check_bounded(network)
-    remedy = "Attacks also run in norm 0 and 'shift'; certificates do not."
-    supported = isinstance(norm, int | float | str) and norm in NORMS
-    require(supported, "norm", "numpy.inf or 2", shown(norm), remedy)
-    norm = NORMS[norm]
-    eps = require_number("eps", eps, above=0, remedy="A usual budget is 8/255.")
+    norm = require_norm(norm)
+    eps = require_budget(norm, eps)
     require_choice("method", method, METHODS, remedy="counts is never looser.")
     batch_size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
     samples = as_array(check_samples(x, classifier.input_shape))
@@ -126,16 +120,13 @@ def certify_bounds(
         classifier.predict(samples[:1])  # Adapted networks verify their model, or refuse it.
     bounding = Bounding(network, METHODS[method](), eps, norm, limits)
     device, dtype = device_of(network), network.dtype or torch.get_default_dtype()
-    results = [np.zeros(0)]
-    with Progress("Bounds", len(samples), unit="samples", verbose=verbose) as progress:
-        for start in range(0, len(samples), batch_size):
-            rows = slice(start, start + batch_size)
-            x_batch = torch.as_tensor(samples[rows], dtype=dtype, device=device)
-            y_batch = torch.as_tensor(labels[rows], device=device)
-            margin = bounding.margin(x_batch, y_batch)
-            results.append(margin.double().cpu().numpy())
-            progress.update(len(margin))
-    return BoundsCertificate(eps, norm, method, np.concatenate(results))
+    margins, starts = [np.zeros(0)], range(0, len(samples), batch_size)
+    for start in progress_over(starts, "Bounds", unit="batches", verbose=verbose):
+        rows = slice(start, start + batch_size)
+        x_batch = torch.as_tensor(samples[rows], dtype=dtype, device=device)
+        y_batch = torch.as_tensor(labels[rows], device=device)
+        margins.append(bounding.margin(x_batch, y_batch).double().cpu().numpy())
+    return BoundsCertificate(eps, norm, method, np.concatenate(margins))
 
 
 def check_bounded(network: SpikingNetwork) -> None:
@@ -157,9 +148,8 @@ def check_bounded(network: SpikingNetwork) -> None:
     got = f"{compiled[0]}, compiled by torch.jit" if compiled else ""
     require(not compiled, "classifier", expected, got, remedy)
     for site in network.sites():
-        unknown = site.dynamics.unknown
-        fits = unknown is None and site.dynamics.obeys_equations
-        got = f"{site.name} ({unknown or 'of other equations'})"
+        got = f"{site.name} ({site.dynamics.unknown or 'of other equations'})"
+        fits = site.dynamics.obeys_equations
         require(fits, "classifier", "LIF and IF neurons", got, _REMEDY)
 
 
@@ -188,7 +178,7 @@ class Bounding:
             modes_kept(self.network, False),
             torch.inference_mode(False),
             torch.enable_grad(),
-            hold_weights(True),
+            within(WEIGHTS_HELD, True),
         ):
             # Tensors of inference mode take no part in a graph.
             x, y = (part.clone() if part.is_inference() else part for part in (x, y))

@@ -20,7 +20,7 @@ from art_snn.bounds.margins import SpikeBounds, enter_spikes
 from art_snn.bounds.rounding import potential_rounding
 from art_snn.dynamics import Dynamics, operand, plus_scaled
 from art_snn.gradients.base import Firing, Site, simulation
-from art_snn.gradients.fixed import weights_held
+from art_snn.gradients.fixed import WEIGHTS_HELD
 from art_snn.gradients.shared import blocks, repeat_step, repeats_one_step
 
 _BUFFERS = 16
@@ -73,7 +73,7 @@ class Method(ABC):
 
     def _bound_spikes(self, site: Site, current: Box) -> SpikeBounds:
         """Bounds of every step, and, where spikes are counted, of their number."""
-        dynamics, held = site.dynamics, weights_held() or not torch.is_grad_enabled()
+        dynamics, held = site.dynamics, WEIGHTS_HELD.get() or not torch.is_grad_enabled()
         if held:
             # A graph of bounds is for gradients at weights, and keeps what lies before.
             current = current.without_graph()
@@ -106,7 +106,7 @@ class Method(ABC):
         less what its spikes took. So their number rises with the charge."""
         steps = torch.arange(1, len(current) + 1, device=current.device, dtype=current.dtype)
         steps, means = steps.view(-1, *(1,) * (current.ndim - 1)), []
-        if weights_held():
+        if WEIGHTS_HELD.get():
             current = current.without_graph()
         for end in _ends_over_time(site.dynamics, current):
             charges = end * steps
@@ -140,7 +140,7 @@ class _SpikeCounts(_StepIntervals):
         if trains is None:
             super().write(dynamics, current, sure, maybe)
         else:
-            trains.bound(*_ends(dynamics, current), (sure, maybe))
+            trains.bound(*_ends(dynamics, current), sure, maybe)
 
 
 METHODS: Mapping[str, type[Method]] = MappingProxyType(
@@ -225,7 +225,7 @@ def _reset_soft(
 
 
 @dataclass(frozen=True)
-class Trains:
+class _Trains:
     """The currents, constant over time, at which a neuron fires at each of T steps.
 
     :param firing, silent: per step the intervals of currents with a spike and without one, in
@@ -234,20 +234,15 @@ class Trains:
     firing: tuple[tuple[_Span, ...], ...]
     silent: tuple[tuple[_Span, ...], ...]
 
-    @torch.no_grad()
-    def bound(self, low: Tensor, high: Tensor, out: _Pair | None = None) -> tuple[Tensor, Tensor]:
-        """Sure spikes and possible ones at every step, 0 or 1 [T, N, ...] each.
-
-        :param low, high: ends of the current [N, ...].
-        :param out: buffers for the results; None to make them."""
-        steps = len(self.firing)
-        sure, maybe = low.new_empty(2, steps, *low.shape) if out is None else out
+    def bound(self, low: Tensor, high: Tensor, sure: Tensor, maybe: Tensor) -> None:
+        """Write sure and possible spikes, 0 or 1 [T, N, ...], for ends of the current [N, ...]."""
         spare = torch.empty_like(low)
-        for t in range(steps):
-            _write_meeting(self.firing[t], low, high, spare, maybe[t])
-            _write_meeting(self.silent[t], low, high, spare, sure[t])
-            sure[t].neg_().add_(1)
-        return sure, maybe
+        for firing, silent, fires, may_fire in zip(
+            self.firing, self.silent, sure, maybe, strict=True
+        ):
+            _write_meeting(firing, low, high, spare, may_fire)
+            _write_meeting(silent, low, high, spare, fires)
+            fires.neg_().add_(1)
 
 
 def _write_meeting(
@@ -284,7 +279,7 @@ class _Piece:
 
 
 @lru_cache(maxsize=64)
-def _list_trains(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> Trains | None:
+def _list_trains(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> _Trains | None:
     """The trains of T steps; None where there are too many.
 
     Pieces overlap by what rounding in `dtype` can do. After a hard reset the potential repeats
@@ -302,7 +297,7 @@ def _list_trains(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> Trains |
         tuple(_join([p for p in pieces if p.train[t] == fires]) for t in range(steps))
         for fires in (True, False)
     )
-    return Trains(firing, silent) if sum(map(len, firing + silent)) <= _MOST_SPANS else None
+    return _Trains(firing, silent) if sum(map(len, firing + silent)) <= _MOST_SPANS else None
 
 
 def _next_pieces(dynamics: Dynamics, piece: _Piece, steps: int, dtype: torch.dtype) -> list[_Piece]:

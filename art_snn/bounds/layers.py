@@ -4,7 +4,6 @@ Affine layers are those of Gowal et al. (ICCV 2019): centre W m + b, radius |W| 
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from math import ceil, prod
 from typing import Any
 
@@ -16,7 +15,7 @@ from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, has_boxes
 from art_snn.bounds.margins import mark_nonlinear
 from art_snn.bounds.rounding import widening
 from art_snn.gradients.fixed import lightly
-from art_snn.pooling import Pair, average, pair, tiles
+from art_snn.pooling import Pair, pair, tiles
 
 
 def apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: Any) -> Box:
@@ -84,8 +83,11 @@ def average_windows(func: Any, x: Box, size: Any, *rest: Any, **options: Any) ->
     """Averages over windows of one size, or sums over them, divided by another number."""
     divisor = rest[4] if len(rest) > 4 else options.get("divisor_override")
     area = prod(size if isinstance(size, tuple | list) else (size,) * _count_axes(func))
-    pool = partial(_pool, func, size=size, rest=rest, **options)
     apart = func is functional.avg_pool2d and not options and tiles(x.shape, *_sides(size, *rest))
+
+    def pool(part: Tensor) -> Tensor:
+        return lightly(func, part, size, *rest, **options)
+
     return _average(pool, x, area, apart, area / divisor if divisor else 1)
 
 
@@ -106,16 +108,6 @@ def _count_axes(func: Any) -> int:
 def _sides(size: Any, stride: Any = None, padding: Any = 0, *rest: Any) -> tuple[Pair, Pair, Pair]:
     """Sides of windows, steps between them, and margins of an average pooling of planes."""
     return pair(size), pair(size if stride is None else stride), pair(padding)
-
-
-def _pool(func: Any, x: Tensor, size: Any, rest: tuple[Any, ...], **options: Any) -> Tensor:
-    """func(x, size, *rest), in fewer passes over memory where windows tile planes on a CPU."""
-    plain = func is functional.avg_pool2d and x.ndim == 4 and x.device.type == "cpu"
-    if plain and not options and rest[4:] in ((), (None,)):
-        kernel, stride, padding = _sides(size, *rest)
-        if tiles(x.shape, kernel, stride, padding):
-            return average(x, kernel)
-    return lightly(func, x, size, *rest, **options)
 
 
 def _average(

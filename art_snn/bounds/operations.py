@@ -284,22 +284,21 @@ def _convert(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     return x
 
 
-def _named(operation: Callable[..., Any], *names: str) -> dict[Any, Callable[..., Any]]:
-    """The operation for functions of torch and methods of tensors of these names."""
+def _functions(*names: str) -> frozenset[Any]:
+    """Functions of torch and methods of tensors of these names."""
     kinds = (torch, Tensor, functional)
-    return {getattr(k, name): operation for k in kinds for name in names if hasattr(k, name)}
+    return frozenset(getattr(k, name) for k in kinds for name in names if hasattr(k, name))
 
 
-_NAMES_OF_DRAWS = (
-    "rand randn randint randperm rand_like randn_like randint_like normal bernoulli poisson"
-    " multinomial normal_ uniform_ random_ bernoulli_ exponential_ log_normal_ geometric_"
-)
+def _named(operation: Callable[..., Any], *names: str) -> dict[Any, Callable[..., Any]]:
+    """The operation for all functions of these names."""
+    return dict.fromkeys(_functions(*names), operation)
 
-_DRAWS = frozenset(
-    getattr(kind, name)
-    for kind in (torch, Tensor)
-    for name in _NAMES_OF_DRAWS.split()
-    if hasattr(kind, name)
+
+_DRAWS = _functions(
+    *("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like"),
+    *("normal", "bernoulli", "poisson", "multinomial", "normal_", "uniform_", "random_"),
+    *("bernoulli_", "exponential_", "log_normal_", "geometric_"),
 )
 """Functions of which one draw says nothing about the next."""
 

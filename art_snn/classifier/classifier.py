@@ -1,42 +1,36 @@
 """PyTorchSpikingClassifier: a spiking network as ART sees it."""
 
 import copy
-import inspect
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
-from art.data_generators import DataGenerator, PyTorchDataGenerator
+from art.data_generators import DataGenerator
 from art.estimators.classification import PyTorchClassifier
 from art.utils import check_and_transform_label_format
 from torch import Tensor, nn
 
 from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import (
-    InputFacts,
     as_array,
     as_tensor,
-    check_device_type,
     check_labels,
-    check_network,
-    check_preprocessing,
     check_samples,
     fill,
-    lacks_preprocessing,
-    move_together,
     refuse_masked,
-    use_card_of,
     with_finite_rows,
 )
 from art_snn.gradients import Gradient
+from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
+from art_snn.neurons import Neuron
 from art_snn.passes import modes_kept
-from art_snn.progress import progress_over
 
 
 class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
@@ -54,19 +48,18 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     :param optimizer: optimizer of the network's parameters; only training needs one.
     :param gradient: attack gradient, an instance or a name of GRADIENTS, set on the network; None
         leaves it.
-    :param attack_dtype: precision of gradients at the input, set on the network: "bfloat16",
-        "float16" or "auto"; None leaves it.
     :param device_type: "gpu" or "cpu". "gpu" is the CUDA device of the network, or the current one
         for a network on the CPU. Without a CUDA device it is the CPU.
-    :raises TypeError: when the model is no SpikingNetwork.
-    :raises ValueError: for an unknown gradient or device_type, or preprocessing over time. The
-        other parameters are those of :class:`art.estimators.classification.PyTorchClassifier`."""
+    :param options: of :class:`art.estimators.classification.PyTorchClassifier`, such as
+        clip_values and preprocessing_defences.
+    :raises TypeError: when the model is no SpikingNetwork, or for an unknown option.
+    :raises ValueError: for an unknown gradient or device_type, or preprocessing over time."""
 
     _model: Any
     _optimizer: Any
     _warned = False
 
-    estimator_params = PyTorchClassifier.estimator_params + ["gradient", "attack_dtype"]  # noqa: RUF005
+    estimator_params = PyTorchClassifier.estimator_params + ["gradient"]  # noqa: RUF005
 
     def __init__(
         self,
@@ -75,43 +68,21 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         input_shape: tuple[int, ...],
         nb_classes: int,
         optimizer: torch.optim.Optimizer | None = None,
-        use_amp: bool = False,
-        opt_level: str = "O1",
-        loss_scale: float | str | None = "dynamic",
-        channels_first: bool = True,
-        clip_values: Any = None,
-        preprocessing_defences: Any = None,
-        postprocessing_defences: Any = None,
-        preprocessing: Any = (0.0, 1.0),
+        *,
         device_type: str = "gpu",
         gradient: Gradient | str | None = None,
-        attack_dtype: str | torch.dtype | None = None,
+        **options: Any,
     ) -> None:
-        check_network(model)
-        check_preprocessing(preprocessing, input_shape)
-        check_device_type(device_type)
-        # ART moves the network to the current device.
-        with use_card_of(model):
-            super().__init__(
-                model=model,
-                loss=loss,
-                input_shape=tuple(input_shape),
-                nb_classes=nb_classes,
-                optimizer=optimizer,
-                use_amp=use_amp,
-                opt_level=opt_level,
-                loss_scale=loss_scale,
-                channels_first=channels_first,
-                clip_values=clip_values,
-                preprocessing_defences=preprocessing_defences,
-                postprocessing_defences=postprocessing_defences,
-                preprocessing=preprocessing,
-                device_type=device_type,
-            )
+        _check_network(model)
+        _check_preprocessing(options.get("preprocessing"), input_shape)
+        remedy = "'gpu' takes the current CUDA device where there is one, and the CPU elsewhere."
+        known = device_type in ("gpu", "cpu")
+        require(known, "device_type", "'gpu' or 'cpu'", repr(device_type), remedy)
+        given = (model, loss, tuple(input_shape), nb_classes, optimizer)
+        with _card_of(model):  # ART moves the network to the current device.
+            super().__init__(*given, device_type=device_type, **options)
         self._layer_names = model.layer_names
         self.gradient = gradient
-        if attack_dtype is not None:
-            self.attack_dtype = attack_dtype
         self._model.eval()
         self._set_span()
         self._check_params()
@@ -126,36 +97,18 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if rule is not None:
             self.model.gradient = rule
 
-    @property
-    def attack_dtype(self) -> str | None:
-        """Precision of gradients at the input, that of the network: see SpikingNetwork."""
-        return self.model.attack_dtype  # type: ignore[no-any-return]
-
-    @attack_dtype.setter
-    def attack_dtype(self, dtype: str | torch.dtype | None) -> None:
-        self.model.attack_dtype = dtype
-
     def set_params(self, **kwargs: Any) -> None:
-        """Set any of `estimator_params` by name; a new device_type moves the network.
+        """Set any of `estimator_params` by name, other than model and device_type.
 
-        :raises ValueError: for an unknown parameter, or a value that the constructor refuses."""
-        if "device_type" in kwargs:
-            check_device_type(kwargs["device_type"])
-        if "preprocessing" in kwargs:
-            check_preprocessing(kwargs["preprocessing"], self.input_shape)
-        if "model" in kwargs:
-            model = kwargs.pop("model")
-            check_network(model)
-            if self._optimizer is not None and "optimizer" not in kwargs:
-                self._optimizer = _rebuild_optimizer(self._optimizer, model.parameters())
-            self._model = self._make_model_wrapper(model)
-            self._layer_names = model.layer_names
-            self._model.eval()
-            self._move()
-        super().set_params(**kwargs)
+        :raises ValueError: for these, an unknown parameter, or a value that the constructor
+            refuses."""
+        for name in kwargs.keys() & {"model", "device_type"}:
+            expected, remedy = "a parameter that can change", "Build a classifier of its own."
+            raise invalid(name, expected, "one that is fixed", remedy)
+        _check_preprocessing(kwargs.get("preprocessing"), self.input_shape)
+        with _card_of(self.model):
+            super().set_params(**kwargs)
         self._set_span()
-        if "device_type" in kwargs or "preprocessing" in kwargs:
-            self._move()
 
     def predict(
         self, x: np.ndarray, batch_size: int = 128, training_mode: bool = False, **kwargs: Any
@@ -168,33 +121,10 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             samples that hold NaN or infinity, with a warning.
         :raises ValueError: for a wrong shape, or when no sample is finite and no attack asks."""
         x, missing = self._finite_rows(x)
-        x_preprocessed, _ = self._apply_preprocessing(x, y=None, fit=False)
-        with self._mode(training_mode):
-            logits = fill(self._logits(x_preprocessed, batch_size), missing, math.nan)
-        return self._apply_postprocessing(preds=as_array(logits), fit=False)  # type: ignore[no-any-return]
-
-    @property
-    def _predicts_tensors(self) -> bool:
-        """True if :meth:`_predict_tensor` gives what :attr:`predict` does, even if replaced."""
-        usual = getattr(self.predict, "__func__", None) is PyTorchSpikingClassifier.predict
-        return usual and self.all_framework_preprocessing and not self.postprocessing_defences
-
-    def _predict_tensor(self, x: Tensor, batch_size: int) -> Tensor:
-        """Logits as of :meth:`predict`, for a tensor on the network's device.
-
-        On CUDA nothing waits for the device, and so there is no warning of samples that are not
-        finite."""
-        x = x.contiguous()  # As of numpy: convolutions round other layouts otherwise.
-        missing: Tensor | None
-        if x.is_cuda:
-            missing = ~x.isfinite().flatten(1).all(1)
-            x = fill(x, missing, 0)
-        else:
-            x, missing = self._finite_rows(x)
         x, _ = self._apply_preprocessing(x, y=None, fit=False)
-        with self._mode(False):
-            logits = fill(self._logits(x, batch_size), missing, math.nan)
-        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+        with self._mode(training_mode):
+            logits = as_array(fill(self._logits(x, batch_size), missing, math.nan))
+        return self._apply_postprocessing(preds=logits, fit=False)  # type: ignore[no-any-return]
 
     def compute_loss(  # type: ignore[no-untyped-def]
         self, x, y, reduction: str = "none", batch_size: int = 128, **kwargs: Any
@@ -207,9 +137,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :param reduction: "none", "mean" or "sum".
         :return: losses (N,) or a scalar, of x's library and device; NaN as in :meth:`predict`.
         :raises ValueError: for bad samples or labels."""
-        facts = InputFacts.of(x, y)
-        x, missing = self._finite_rows(x, facts)
-        y = self._scores(y, x, facts)
+        x, missing = self._finite_rows(x)
+        y = self._scores(y, x)
         inputs, labels = self._apply_preprocessing(self._to_network(x), y, fit=False, no_grad=False)
         # A copy, since another thread may be computing a loss of its own.
         reduced = copy.copy(self._loss)
@@ -220,7 +149,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             else:
                 logits = self._logits(inputs, batch_size)
             logits = fill(logits, missing, math.nan)
-            loss = reduced(logits, self._targets(labels, logits, facts))
+            loss = reduced(logits, self._targets(labels, logits))
         return loss.to(x.device) if isinstance(x, Tensor) else as_array(loss)
 
     def loss_gradient(  # type: ignore[no-untyped-def]
@@ -238,13 +167,12 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :return: gradient of x's shape, library and device; 0 for samples that hold NaN or infinity,
             with a warning.
         :raises ValueError: for bad samples or labels, or an unknown rule."""
-        facts = InputFacts.of(x, y)
-        x, missing = self._finite_rows(x, facts)
-        y = self._scores(y, x, facts)
+        x, missing = self._finite_rows(x)
+        y = self._scores(y, x)
         with self._mode(training_mode, gradient), self.model.fixed(), torch.enable_grad():
             leaf, inputs, labels = self._leaf(x, y)
             logits = self._forward(inputs)
-            loss = self._loss(logits, self._targets(labels, logits, facts))
+            loss = self._loss(logits, self._targets(labels, logits))
             (grads,) = torch.autograd.grad(loss.sum(), leaf)
         return self._return_as(x, fill(grads, missing, 0))
 
@@ -341,42 +269,24 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     def fit_generator(
         self, generator: DataGenerator, nb_epochs: int = 20, verbose: bool = False, **kwargs: Any
     ) -> None:
-        """Train on the batches (x, y) of an ART data generator, with the options of :meth:`fit`.
+        """Train on the batches (x, y) of an ART data generator, as PyTorchClassifier does.
 
-        :raises ValueError: for anything that is no data generator, and as in :meth:`fit`."""
+        :raises ValueError: for anything that is no data generator, or a missing optimizer."""
         expected, got = "an art.data_generators.DataGenerator", type(generator).__name__
         remedy = "Wrap a torch DataLoader in art.data_generators.PyTorchDataGenerator."
         require(isinstance(generator, DataGenerator), "generator", expected, got, remedy)
-        scheduler = kwargs.pop("scheduler", None)
-        for _ in progress_over(range(nb_epochs), "Training", unit="epochs", verbose=verbose):
-            for x, y in _one_pass(generator):
-                self.fit(x, y, batch_size=len(x), nb_epochs=1, **kwargs)
-            if scheduler is not None:
-                scheduler.step()
+        self._check_trainable(1)
+        with self._mode(True):
+            super().fit_generator(generator, nb_epochs, verbose, **kwargs)
 
     def clone_for_refitting(self) -> "PyTorchSpikingClassifier":
-        """A classifier of the same architecture, rules, optimizer type and device; new weights.
+        """A copy with new weights, and an optimizer that has not begun.
 
         :raises ValueError: without an optimizer."""
         self._check_trainable(1)
-        model = copy.deepcopy(self.model)
-        # A copy made inside `using` would take that rule for its own.
-        model.gradient = self.model.gradient
-        model.training_gradient = self.model.training_gradient
-        # Parameter groups may differ in learning rate or decay: rebuild each with its own.
-        twins = dict(zip(self.model.parameters(), model.parameters(), strict=True))
-        groups = [
-            {**group, "params": [twins[p] for p in group["params"] if p in twins]}
-            for group in self._optimizer.param_groups
-        ]
-        optimizer = _rebuild_optimizer(self._optimizer, groups)
-        params = self.get_params()
-        for name in ("model", "optimizer", "loss", "input_shape", "nb_classes", "device_type"):
-            del params[name]
-        given = (model, self._loss, self.input_shape, self.nb_classes, optimizer)
-        clone = type(self)(*given, device_type=self._device_type)
+        clone = copy.deepcopy(self)
         clone.reset()
-        clone.set_params(**params)
+        clone._optimizer.state = defaultdict(dict)
         return clone
 
     def reset(self) -> None:
@@ -399,30 +309,15 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         return f"{type(self).__name__}({', '.join(parameters)})"
 
     def __getstate__(self) -> dict[str, Any]:
-        """Network and optimizer on the CPU, so that any machine can restore them."""
+        """All but what ART wraps the network in; ART itself would write a file of weights."""
         state = self.__dict__.copy()
-        del state["_model_wrapper"], state["_device"]
-        state["_model"] = self.model
-        if self.device.type != "cpu":
-            # Together, so that the optimizer's copy holds the parameters of the network's copy.
-            state = copy.deepcopy(state)
-            names = ("_model", "_optimizer", "_loss", "preprocessing_operations")
-            move_together(torch.device("cpu"), *(state[name] for name in names))
-        return state
+        del state["_model_wrapper"]
+        return state | {"_model": self.model}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._model = self._make_model_wrapper(state["_model"])
-        self._move()
-
-    def _move(self) -> None:
-        """Put all that has a device on the one that `device_type` names."""
-        self._device = torch.device("cpu")
-        if self._device_type != "cpu" and torch.cuda.is_available():
-            with use_card_of(self.model):
-                self._device = torch.device("cuda", torch.cuda.current_device())
-        operations = self.preprocessing_operations
-        move_together(self._device, self._model, self._optimizer, self._loss, operations)
+        self._device = device_of(self.model)
 
     def _set_span(self) -> None:
         """Set the width of the network's input range, which some rules measure by."""
@@ -436,32 +331,15 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         with rule, modes_kept(self._model, training):
             yield
 
-    def _finite_rows(self, x: Any, facts: InputFacts | None = None) -> tuple[Any, Tensor | None]:
+    def _finite_rows(self, x: Any) -> tuple[Any, Tensor | None]:
         """As :func:`with_finite_rows`, with a warning for samples that are not finite."""
-        x, missing = with_finite_rows(x, self.input_shape, None if facts is None else facts.missing)
+        x, missing = with_finite_rows(x, self.input_shape)
         if missing is not None and not self._warned:
             self._warned = True
             text = "some samples hold NaN or infinity: their logits and losses are NaN, their "
             text += "gradients 0. This warning comes once per classifier."
             warnings.warn(text, RuntimeWarning, stacklevel=3)
         return x, missing
-
-    @property
-    def _unprocessed(self) -> bool:
-        """True if preprocessing is ART's default, which changes nothing."""
-        return bool(self.all_framework_preprocessing) and lacks_preprocessing(self)
-
-    def _apply_preprocessing(  # type: ignore[no-untyped-def]
-        self, x, y, fit: bool = False, no_grad: bool = True
-    ):
-        """As in PyTorchClassifier; ART's default, which copies twice to the device, copies none."""
-        kept = str(x.dtype).removeprefix("torch.") in ("float32", "float64")  # By ART's default.
-        if not (kept and self._unprocessed):
-            return super()._apply_preprocessing(x, y, fit=fit, no_grad=no_grad)
-        if not isinstance(x, Tensor):
-            return x.copy(), y
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not no_grad):
-            return x.clone(), y
 
     def _forward(self, inputs: Tensor) -> Tensor:
         """Logits of the network, which must be as many as there are classes."""
@@ -493,9 +371,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         inputs, labels = self._apply_preprocessing(leaf, y=labels, fit=False, no_grad=False)
         return leaf, inputs, labels
 
-    def _scores(self, y: Any, x: Any, facts: InputFacts | None = None) -> Any:
+    def _scores(self, y: Any, x: Any) -> Any:
         """Labels as one row of scores per sample, in the library that x is of."""
-        check_labels(y, len(x), self.nb_classes, facts)
+        check_labels(y, len(x), self.nb_classes)
         rows = y if isinstance(y, Tensor) and y.ndim == 2 and y.shape[1] > 1 else as_array(y)
         rows = check_and_transform_label_format(rows, self.nb_classes)
         tensor = isinstance(x, Tensor)
@@ -512,12 +390,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         require(self.all_framework_preprocessing, "x", expected, "a torch tensor", remedy)
         return x.to(self.device)
 
-    def _targets(self, labels: Any, logits: Tensor, facts: InputFacts | None = None) -> Tensor:
+    def _targets(self, labels: Any, logits: Tensor) -> Tensor:
         """Labels as the loss takes them, on the device of the logits."""
-        whole = facts is not None and facts.whole and self._unprocessed
-        if whole and self._reduce_labels and self._int_labels and self.nb_classes > 1:
-            # What ART does, which reads the labels once more for it.
-            return torch.as_tensor(labels, device=logits.device).argmax(1)
         targets = torch.as_tensor(self.reduce_labels(labels), device=logits.device)
         return targets.to(logits.dtype) if targets.is_floating_point() else targets
 
@@ -535,29 +409,42 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         require(samples, "x", "at least one sample to train on", "none", "Check the training set.")
 
 
-def _rebuild_optimizer(
-    optimizer: torch.optim.Optimizer, parameters: Iterable[Any]
-) -> torch.optim.Optimizer:
-    """An optimizer of its class and defaults for other parameters, or groups of them."""
-    # Some optimizers have defaults that their constructor does not take.
-    accepted = inspect.signature(type(optimizer)).parameters
-    defaults = {name: value for name, value in optimizer.defaults.items() if name in accepted}
-    return type(optimizer)(parameters, **defaults)
-
-
 def _batches(x: Tensor, size: int) -> Sequence[Tensor]:
     """At least one batch, which is empty where x is."""
     count = require_count("batch_size", size, remedy="ART's default is 128.")
     return torch.split(x, count) if len(x) else [x]
 
 
-def _one_pass(generator: DataGenerator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The generator's own pass where it has one, otherwise as many full batches as ART takes."""
-    if isinstance(generator, PyTorchDataGenerator):
-        for x, y in generator.iterator:
-            yield np.asarray(x), np.asarray(y)
-    elif isinstance(generator, Iterable):
-        yield from generator
-    else:
-        for _ in range(max(1, generator.size // generator.batch_size)):
-            yield generator.get_batch()
+def _check_network(model: object) -> None:
+    """Refuse anything but a spiking network with an affine readout."""
+    if not isinstance(model, SpikingNetwork):
+        raise TypeError(
+            f"model: expected an art_snn.SpikingNetwork, got {type(model).__name__}. Build one "
+            "with SpikingNetwork([TimeDistributed(nn.Flatten(), nn.Linear(64, 32)), LIF(), "
+            "TimeDistributed(nn.Linear(32, 10))], encoder=Direct(steps=8)), or take one from "
+            "art_snn.models."
+        )
+    last: nn.Module = model.layers
+    while isinstance(last, nn.Sequential) and len(last):
+        last = last[-1]
+    expected, got = "a network whose last layer is affine", f"one that ends in {last}"
+    remedy = (
+        "Add a readout, TimeDistributed(nn.Linear(...)): spike counts tie, and ART takes them for "
+        "probabilities."
+    )
+    require(not isinstance(last, Neuron), "model", expected, got, remedy)
+
+
+def _check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> None:
+    """Refuse preprocessing that ART would apply along the time axis of event frames."""
+    several = isinstance(preprocessing, tuple) and any(np.size(v) > 1 for v in preprocessing)
+    expected = "one mean and one std, since ART applies several along the time axis"
+    got = f"{preprocessing!r} for samples of shape {tuple(input_shape)}"
+    remedy = "Normalise inside the network: TimeDistributed(Normalize(mean, std), ...)."
+    require(not several or len(input_shape) <= 3, "preprocessing", expected, got, remedy)
+
+
+def _card_of(network: nn.Module) -> AbstractContextManager[Any]:
+    """A context in which the CUDA device of the network, if it is on one, is the current one."""
+    device = device_of(network)
+    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()

@@ -2,8 +2,7 @@
 
 import math
 import traceback
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +10,9 @@ from art.attacks import Attack as ArtAttack
 from art.estimators.classification import PyTorchClassifier
 from art.preprocessing.standardisation_mean_std.numpy import StandardisationMeanStd
 from art.preprocessing.standardisation_mean_std.pytorch import StandardisationMeanStdPyTorch
-from torch import nn
 
 from art_snn.checks import invalid, require
-from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
-from art_snn.neurons import Neuron
 
 
 def check_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
@@ -26,55 +22,21 @@ def check_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
     return x
 
 
-class InputFacts(NamedTuple):
-    """Facts about samples and labels on one device that checks need, read in one transfer.
-
-    :param missing: which samples are not finite, bool [N].
-    :param least: of the labels; `most` the largest, `whole` whether they are whole numbers."""
-
-    missing: torch.Tensor
-    least: float
-    most: float
-    whole: bool
-
-    @classmethod
-    def of(cls, x: Any, y: Any) -> "InputFacts | None":
-        """The facts of tensors; None for arrays, empty tensors and numbers without an order."""
-        tensors = [value for value in (x, y) if isinstance(value, torch.Tensor)]
-        if len(tensors) < 2 or x.device != y.device or any(t.is_complex() for t in tensors):
-            return None
-        if x.ndim < 2 or not len(x) or not y.numel():
-            return None
-        y = y.detach()
-        # As ART asks of scores, and as class indices must be.
-        whole = y.float().floor() == y.float().ceil() if _is_rows(y) else y % 1 == 0
-        facts = torch.stack([y.min().double(), y.max().double(), whole.all().double()])
-        read = torch.cat([facts, _missing(x).double()]).cpu()
-        least, most, integral = read[:3].tolist()
-        return cls(read[3:].bool(), least, most, bool(integral))
-
-
-def _is_rows(y: Any) -> bool:
-    """True for scores (N, K), False for class indices."""
-    return bool(y.ndim == 2 and y.shape[1] > 1)
-
-
-def with_finite_rows(
-    x: Any, input_shape: tuple[int, ...], missing: torch.Tensor | None = None
-) -> tuple[Any, torch.Tensor | None]:
+def with_finite_rows(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, torch.Tensor | None]:
     """Samples as torch can take them, with zeros for those that are not finite.
 
     Attacks of ART that divide by the length of a perturbation give such samples. A batch without a
     finite sample is accepted only from an attack.
 
-    :param missing: mask of samples that are not finite, bool [N], where it is known.
-    :return: the samples, and the mask, which is None where all samples are finite."""
+    :return: the samples, and which are not finite, bool [N], or None where all are."""
     x = _checked_form(x, input_shape)
-    missing = torch.as_tensor(_missing(x) if missing is None else missing, device="cpu")
+    missing = torch.as_tensor(~_finite(x).all(tuple(range(1, x.ndim))), device="cpu")
     if not missing.any():
         return x, None
-    if missing.all() and not _attacked():
-        _refuse_infinite(x)
+    if missing.all():
+        callers = (frame.f_locals.get("self") for frame, _ in traceback.walk_stack(None))
+        if not any(isinstance(caller, ArtAttack) for caller in callers):
+            _refuse_infinite(x)
     if isinstance(x, torch.Tensor):
         return fill(x, missing, 0), missing
     x = x.copy()
@@ -111,20 +73,10 @@ def _finite(x: Any) -> Any:
     return np.isfinite(x) if isinstance(x, np.ndarray) else torch.isfinite(x)
 
 
-def _missing(x: Any) -> Any:
-    return ~_finite(x).all(tuple(range(1, x.ndim)))
-
-
 def _refuse_infinite(x: Any) -> None:
     count = int((~_finite(x)).sum())
     got = f"{count} NaN or infinite value{'s' * (count > 1)}"
     require(not count, "x", "finite values", got, "Clean the data, for instance with nan_to_num.")
-
-
-def _attacked() -> bool:
-    """True if an attack of ART is among the callers."""
-    callers = (frame.f_locals.get("self") for frame, _ in traceback.walk_stack(None))
-    return any(isinstance(caller, ArtAttack) for caller in callers)
 
 
 def _checked_form(x: Any, input_shape: tuple[int, ...]) -> Any:
@@ -172,16 +124,8 @@ def _shape_remedy(shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
     return "Reshape the data, or build the classifier with the data's input_shape."
 
 
-def check_device_type(device_type: object, argument: str = "device_type") -> None:
-    """ValueError for anything but ART's two words for a device."""
-    remedy = "'gpu' takes the current CUDA device where there is one, and the CPU elsewhere."
-    require(device_type in ("gpu", "cpu"), argument, "'gpu' or 'cpu'", repr(device_type), remedy)
-
-
-def check_labels(y: Any, samples: int, classes: int, facts: InputFacts | None = None) -> None:
-    """TypeError or ValueError unless y holds class indices (N,) or (N, 1), or scores (N, K).
-
-    :param facts: of these labels, where they are known."""
+def check_labels(y: Any, samples: int, classes: int) -> None:
+    """TypeError or ValueError unless y holds class indices (N,) or (N, 1), or scores (N, K)."""
     remedy = "Give one class index or one row of class scores per sample."
     _require_numbers("y", y, remedy)
     refuse_masked("y", y)
@@ -190,15 +134,14 @@ def check_labels(y: Any, samples: int, classes: int, facts: InputFacts | None = 
     require(fits, "y", expected, f"shape {tuple(y.shape)}", remedy)
     if len(y) == 0:
         return
-    indices = not _is_rows(y)
+    indices = y.ndim == 1 or y.shape[1] == 1
     low, high = (0, classes - 1) if indices else (-math.inf, math.inf)
     y = y.detach() if isinstance(y, torch.Tensor) else y
-    least, most = (y.min(), y.max()) if facts is None else (facts.least, facts.most)
-    least, most = float(least), float(most)
+    least, most = float(y.min()), float(y.max())
     expected = f"class indices from {low} to {high}" if indices else "numbers as class scores"
     got, remedy = f"values from {least:g} to {most:g}", f"The classifier has nb_classes={classes}."
     require(low <= least and most <= high, "y", expected, got, remedy)
-    fits = not indices or bool((y % 1 == 0).all() if facts is None else facts.whole)
+    fits = not indices or bool((y % 1 == 0).all())
     remedy = "Round them, or give class scores."
     require(fits, "y", "whole class indices", "fractions", remedy)
 
@@ -209,35 +152,6 @@ def class_indices(y: Any, samples: int, classes: int) -> np.ndarray:
     labels = as_array(y)
     indices = labels.reshape(samples) if labels.size == samples else labels.argmax(1)
     return indices.astype(np.int64)
-
-
-def check_network(model: object) -> None:
-    """Refuse anything but a spiking network with an affine readout."""
-    if not isinstance(model, SpikingNetwork):
-        raise TypeError(
-            f"model: expected an art_snn.SpikingNetwork, got {type(model).__name__}. Build one "
-            "with SpikingNetwork([TimeDistributed(nn.Flatten(), nn.Linear(64, 32)), LIF(), "
-            "TimeDistributed(nn.Linear(32, 10))], encoder=Direct(steps=8)), or take one from "
-            "art_snn.models."
-        )
-    last: nn.Module = model.layers
-    while isinstance(last, nn.Sequential) and len(last):
-        last = last[-1]
-    expected, got = "a network whose last layer is affine", f"one that ends in {last}"
-    remedy = (
-        "Add a readout, TimeDistributed(nn.Linear(...)): spike counts tie, and ART takes them for "
-        "probabilities."
-    )
-    require(not isinstance(last, Neuron), "model", expected, got, remedy)
-
-
-def check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> None:
-    """Refuse preprocessing that ART would apply along the time axis of event frames."""
-    several = isinstance(preprocessing, tuple) and any(np.size(v) > 1 for v in preprocessing)
-    expected = "one mean and one std, since ART applies several along the time axis"
-    got = f"{preprocessing!r} for samples of shape {tuple(input_shape)}"
-    remedy = "Normalise inside the network: TimeDistributed(Normalize(mean, std), ...)."
-    require(not several or len(input_shape) <= 3, "preprocessing", expected, got, remedy)
 
 
 def lacks_preprocessing(estimator: PyTorchClassifier) -> bool:
@@ -261,28 +175,3 @@ def require_network(argument: str, estimator: object, remedy: str) -> SpikingNet
     expected = "a classifier without preprocessing"
     require(lacks_preprocessing(estimator), argument, expected, "one with it", remedy)
     return network
-
-
-def use_card_of(network: nn.Module) -> AbstractContextManager[Any]:
-    """A context in which the CUDA device of the network, if it is on one, is the current one."""
-    device = device_of(network)
-    return torch.cuda.device(device) if device.type == "cuda" else nullcontext()
-
-
-def move_together(
-    device: torch.device,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer | None,
-    loss: object,
-    preprocessing: list[Any],
-) -> None:
-    """Move a network to a device, with its optimizer, loss and preprocessing operations."""
-    network.to(device)
-    if optimizer is not None:
-        # Loading casts the optimizer's state to the device of its parameters.
-        optimizer.load_state_dict(optimizer.state_dict())
-    if isinstance(loss, nn.Module):
-        loss.to(device)
-    for operation in preprocessing:
-        if hasattr(operation, "_device"):
-            operation._device = device

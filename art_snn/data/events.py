@@ -12,14 +12,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from art_snn.checks import (
-    MissingFile,
-    MissingPackage,
-    require,
-    require_count,
-    require_root,
-    require_sides,
-)
+from art_snn.checks import MissingFile, invalid, require, require_count, require_root, require_sides
 from art_snn.data.dataset import Dataset, ImageSize, require_range, sized_name, stratified
 from art_snn.data.npz import from_npz
 from art_snn.files import write_arrays
@@ -59,7 +52,6 @@ def events(
     :param download: fetch or unpack recordings that are missing; without it nothing is fetched.
     :param image_size: side or (height, width) of the frames.
     :param value_range: (low, high) of the counts that an attack may use; None leaves it open.
-    :raises ModuleNotFoundError: when tonic is needed and not installed.
     :raises FileNotFoundError: when the recordings are not there or cannot be fetched.
     :raises ValueError: for another name, a bad number, or counts outside the range."""
     remedy = "Convert other recordings to frames [N, T, C, H, W] and use from_npz."
@@ -129,9 +121,9 @@ def _kind(name: str, root: Path, download: bool) -> Any:
         try:
             import_module(package)
         except ModuleNotFoundError as error:
-            expected = f"expected the package {package}, to read {class_name}, but there is none"
+            expected, got = f"the package {package}, to read {class_name}", f"none ({error})"
             remedy = "Install it by pip install 'art_snn[events]'."
-            raise MissingPackage("data", f"{expected} ({error}). {remedy}") from error
+            raise invalid("data", expected, got, remedy) from error
     kind = getattr(import_module("tonic.datasets"), class_name)
     folder = root / class_name
 

@@ -1,6 +1,6 @@
 """Findings about an attack that runs once and is watched, and about the outcome of a plan."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -10,16 +10,14 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.balls import ROUNDING, SHIFT, distances, require_measure, rounding_of
-from art_snn.attacks.borrowed import watching
-from art_snn.attacks.outcome import Outcome, StageRecord
-from art_snn.attacks.queries import margin
+from art_snn.attacks.outcome import Outcome
+from art_snn.attacks.queries import margin, watching
 from art_snn.checks import require, shown
 from art_snn.classifier.inputs import lacks_preprocessing
-from art_snn.findings.examination import make_subject, run_checks
+from art_snn.findings.examination import run_checks
 from art_snn.findings.finding import UPPER_BOUND, Finding, Remedy, Subject
 from art_snn.seeding import seeded
 
-_ATTACK_BENCH = "AttackBench: Cinà et al., AAAI 2025"
 _FEWEST = 2
 
 
@@ -89,59 +87,31 @@ class _Attacked(Subject):
         return np.where(which, self.run[0], self.x).astype(self.x.dtype)
 
 
-def _not_numbers(subject: _Attacked) -> Finding | None:
-    """Some returned samples are NaN or infinite."""
-    count = int((~subject.finite).sum())
-    if not count:
-        return None
-    return Finding(
-        "returned-nan",
-        "returned samples that are not numbers",
-        {"samples": count, "of": len(subject.x)},
-        "if any returned value is NaN or infinite (ours)",
-        (Remedy("Look for a division by a gradient's length. Count such samples as not broken."),),
-        sentence=f"The attack returned NaN or infinite values in {count} of {len(subject.x)} "
-        "samples.",
-        severity="error",
-    )
-
-
-def _out_of_ball(subject: _Attacked) -> Finding | None:
-    """Some returned samples are farther than the budget from the originals."""
+def _invalid(subject: _Attacked) -> Finding | None:
+    """Some returned samples are no numbers, beyond the budget, or have impossible values."""
     x, returned = (torch.as_tensor(a, device="cpu").double() for a in (subject.x, subject.returned))
-    far = distances(subject.norm, x, returned, 0)
-    out = far > subject.eps + rounding_of(returned)
-    if not out.any():
+    far, (low, high) = distances(subject.norm, x, returned, 0), subject.limits
+    outside = (subject.returned < low) | (subject.returned > high)
+    counts = {
+        "with NaN or infinite values": int((~subject.finite).sum()),
+        "beyond the budget": int((far > subject.eps + rounding_of(returned)).sum()),
+        "outside the range": int(outside.reshape(len(outside), -1).any(1).sum()),
+    }
+    if not any(counts.values()):
         return None
-    count, largest = int(out.sum()), float(far.max())
+    invalid = " and ".join(f"{count} {words}" for words, count in counts.items() if count)
     return Finding(
-        "returned-beyond-budget",
-        "returned samples beyond the budget",
-        {"samples": count, "of": len(x), "largest": largest, "eps": subject.eps},
-        f"if any change is longer than eps, by more than rounding ({_ATTACK_BENCH})",
-        (Remedy("Give the attack the norm and the budget, or project what it returns."),),
-        sentence=f"The attack changed {count} of {len(x)} samples by more than eps "
-        f"{subject.eps:.4g} allows, by up to {largest:.4g}.",
-        severity="error",
-    )
-
-
-def _out_of_range(subject: _Attacked) -> Finding | None:
-    """Some returned samples have values that no sample can have."""
-    low, high = subject.limits
-    out = (subject.returned < low) | (subject.returned > high)
-    if not out.any():
-        return None
-    count = int(out.reshape(len(out), -1).any(1).sum())
-    lowest, highest = float(subject.returned.min()), float(subject.returned.max())
-    return Finding(
-        "returned-outside-range",
-        "returned samples outside the range",
-        {"samples": count, "of": len(out), "lowest value": lowest, "highest value": highest},
-        f"if any value is outside clip_values, by more than rounding ({_ATTACK_BENCH})",
-        (Remedy("Clip the returned samples, and check again whether they are misclassified."),),
-        sentence=f"The attack gave {count} of {len(out)} samples values that none can have; "
-        f"returned values reach from {lowest:.4g} to {highest:.4g}.",
+        "returned-invalid",
+        "returned samples that are not allowed",
+        counts | {"of": len(x), "largest change": float(far.max()), "eps": subject.eps},
+        "if any value is NaN or infinite (ours), or any change is longer than eps or any value "
+        "outside clip_values, by more than rounding (AttackBench: Cinà et al., AAAI 2025)",
+        (
+            Remedy("Give the attack the norm and the budget; project and clip what it returns."),
+            Remedy("NaN often comes from a division by a gradient's length."),
+        ),
+        sentence=f"Among the {len(x)} samples that the attack returned are {invalid}. At eps "
+        f"{subject.eps:.4g}, the largest change is {float(far.max()):.4g}.",
         severity="error",
     )
 
@@ -167,7 +137,7 @@ def _silent_successes(subject: _Attacked) -> Finding | None:
     )
 
 
-CHECKS_OF_ATTACKS = (_not_numbers, _out_of_ball, _out_of_range, _silent_successes)
+CHECKS_OF_ATTACKS = (_invalid, _silent_successes)
 """Every check of an attack, one kind of finding each."""
 
 
@@ -193,7 +163,7 @@ def examine_attack(
     :param eps: the budget that it is reported with, in the unit of the samples.
     :param norm: numpy.inf, 2, or 0, the number of values that change.
     :param batch_size: samples per pass of the predictions before and after the attack.
-    :return: the findings, in the order of CHECKS_OF_ATTACKS.
+    :return: the findings, in the order of the checks.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, a bad setting, a targeted attack, one on
         another classifier or after preprocessing, or one that returns no such samples."""
@@ -212,68 +182,35 @@ def examine_attack(
     remedy = "SpikeRetiming keeps its shifts by construction; art_snn.attacks.shifts measures them."
     fits = require_measure(norm) != SHIFT
     require(fits, "norm", "numpy.inf, 2 or 0", shown(norm), remedy)
-    subject = make_subject(
-        _Attacked, attack.estimator, x, y, eps, norm, batch_size, seed, attack=attack
-    )
+    subject = _Attacked(attack.estimator, x, y, eps, norm, batch_size, seed, attack=attack)
     return run_checks(CHECKS_OF_ATTACKS, subject, type(attack).__name__)
 
 
-def _few_gradients(outcome: Outcome) -> Finding | None:
-    """Hardly a stage followed a gradient of the network."""
-    ran, total = (sum(one.gradient for one in stages) for stages in _planned(outcome))
-    # Plans of a single stage, as for some norms, ask for one.
-    if not total or ran >= min(_FEWEST, len(_planned(outcome)[1])):
-        return None
-    return Finding(
-        "few-gradients",
-        "too few attacks with a gradient",
-        {"stages with a gradient": ran, "that were planned": total},
-        f"if fewer than {_FEWEST} stages have one, or the only stage of a plan has none (ours)",
-        (
-            Remedy("art-snn inspect lists the rules that suit the network."),
-            Remedy("Where its own gradient is cut, look for detach, no_grad or rounding."),
-        ),
-        sentence=f"{ran} of {total} planned attacks that follow a gradient ran on this network.",
-    )
-
-
-def _planned(outcome: Outcome) -> tuple[list[StageRecord], list[StageRecord]]:
-    """The stages of the plan that ran, and all of them."""
-    ran = [one for one in outcome.stages if one.status != "submitted"]
-    return ran, [*ran, *outcome.skipped]
-
-
-def _stages_skipped(outcome: Outcome) -> Finding | None:
-    """Stages that follow a gradient did not run; those that would repeat another do not count."""
-    skipped = [one for one in outcome.skipped if one.gradient and one.status == "skipped"]
-    if not skipped:
-        return None
-    first, total = skipped[0], sum(one.gradient for one in _planned(outcome)[1])
-    return Finding(
-        "stages-skipped",
-        "attacks skipped",
-        {"stages skipped": len(skipped), "of": total},
-        "if any stage with a gradient does not run (ours)",
-        (
-            Remedy(
-                f"The first is {first.description}: {first.reason.rstrip('.')}. Where neurons are "
-                "not recognised, art_snn.interop.register_neuron makes them known."
-            ),
-            UPPER_BOUND,
-        ),
-        sentence=f"{len(skipped)} of {total} planned attacks that follow a gradient did not run "
-        "on this network.",
-    )
-
-
-CHECKS_OF_OUTCOMES = (_few_gradients, _stages_skipped)
-"""Every check of an outcome, one kind of finding each."""
-
-
 def examine_outcome(outcome: Outcome) -> list[Finding]:
-    """Look for reasons to doubt the robustness that a plan of attacks leaves.
+    """Look for stages with a gradient that a plan could not run; repetitions do not count.
 
     :param outcome: of :class:`~art_snn.attacks.SpikingAutoAttack`.
-    :return: the findings, in the order of CHECKS_OF_OUTCOMES."""
-    findings = (check(outcome) for check in CHECKS_OF_OUTCOMES)
-    return [replace(finding, about="plan") for finding in findings if finding is not None]
+    :return: one finding, or none."""
+    ran = [one for one in outcome.stages if one.status != "submitted"]
+    planned = [*ran, *outcome.skipped]
+    skipped = [one for one in outcome.skipped if one.gradient and one.status == "skipped"]
+    followed, total = (sum(one.gradient for one in stages) for stages in (ran, planned))
+    # Plans of a single stage, as for some norms, ask for one; searches alone for none.
+    if not skipped and (not total or followed >= min(_FEWEST, len(planned))):
+        return []
+    remedy = "art-snn inspect lists the rules that suit the network."
+    if skipped:
+        remedy = f"{remedy} Skipped was {skipped[0].description}: {skipped[0].reason.rstrip('.')}. "
+        remedy += "interop.register_neuron makes neurons known that are not recognised."
+    finding = Finding(
+        "few-gradients",
+        "too few attacks with a gradient",
+        {"stages with a gradient": followed, "that were planned": total},
+        f"if any stage with a gradient does not run, fewer than {_FEWEST} stages have one, or the "
+        "only stage of a plan has none (ours)",
+        (Remedy(remedy), UPPER_BOUND),
+        about="plan",
+        sentence=f"{followed} of {total} planned attacks that follow a gradient ran on this "
+        "network.",
+    )
+    return [finding]

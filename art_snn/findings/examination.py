@@ -1,55 +1,22 @@
 """All checks before any attack, and what every examination begins and ends with."""
 
-import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import nn
 
-from art_snn.attacks import require_budget, require_measure
-from art_snn.checks import require, require_count, require_seed
-from art_snn.classifier.inputs import as_array, check_samples, class_indices
-from art_snn.findings import gradients, predictions
 from art_snn.findings.finding import Finding, Subject
-from art_snn.gradients import Native, short_name
-from art_snn.network import SpikingNetwork
+from art_snn.findings.gradients import CHECKS_OF_GRADIENTS
+from art_snn.findings.predictions import CHECKS_OF_PREDICTIONS
 from art_snn.passes import modes_kept
 from art_snn.progress import progress_over
 
 AnySubject = TypeVar("AnySubject", bound=Subject)
-
-
-def make_subject(
-    kind: type[AnySubject],
-    estimator: PyTorchClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
-    eps: float,
-    norm: float | str,
-    batch_size: int,
-    seed: int,
-    **others: Any,
-) -> AnySubject:
-    """The subject of an examination; `others` are fields that are checked already."""
-    x = as_array(check_samples(x, estimator.input_shape))
-    remedy = "Take some of the samples that are attacked."
-    require(len(x), "x", "at least one sample", "none", remedy)
-    measure = require_measure(norm)
-    return kind(
-        estimator=estimator,
-        x=x if x.dtype.kind == "f" else x.astype(np.float32),
-        y=class_indices(y, len(x), estimator.nb_classes),
-        eps=require_budget(measure, eps),
-        norm=measure,
-        batch_size=require_count("batch_size", batch_size, remedy="Batches of 32 are usual."),
-        seed=require_seed("seed", seed),
-        **others,
-    )
 
 
 def run_checks(
@@ -66,59 +33,25 @@ def run_checks(
 
 
 @contextmanager
-def native_gradient(subject: Subject) -> Iterator[None]:
-    """Within the block, the network's own gradient stands in for a rule that does not suit it."""
-    network = subject.estimator.model
-    spiking = isinstance(network, SpikingNetwork)
-    objection = network.objection(network.rule, subject.x) if spiking else None
-    if objection is None or network.objection(Native(), subject.x) is not None:
-        yield
-        return
-    words = f"{short_name(network.rule)} does not suit the network: its own gradient is examined."
-    warnings.warn(f"{words} {objection}", stacklevel=4)
-    with network.using(Native()):
-        yield
-
-
-@contextmanager
 def _restored(network: nn.Module) -> Iterator[None]:
     """Weights, buffers and modes are after the block what they were before; new buffers go."""
-    modules = list(network.modules())
-    buffers = [dict(module._buffers) for module in modules]
-    before = [
-        (tensor, tensor.detach().clone()) for tensor in (*network.parameters(), *network.buffers())
-    ]
+    registered = [(module._buffers, dict(module._buffers)) for module in network.modules()]
+    tensors = (*network.parameters(), *network.buffers())
+    before = [(tensor, tensor.detach().clone()) for tensor in tensors]
     try:
         with modes_kept(network):
             yield
     finally:
         with torch.no_grad():
             for tensor, values in before:
-                if tensor.shape != values.shape:
-                    tensor.resize_(values.shape)
                 if not torch.equal(tensor, values):
                     tensor.copy_(values)
-        for module, registered in zip(modules, buffers, strict=True):
-            module._buffers.clear()
-            module._buffers.update(registered)
+        for buffers, known in registered:
+            buffers.clear()
+            buffers.update(known)
 
 
-CHECKS: tuple[Callable[[Subject], Finding | None], ...] = (
-    predictions.range_unknown,
-    predictions.range_left,
-    predictions.odd_budget,
-    predictions.statistics_changed,
-    predictions.state_kept,
-    predictions.batch_dependent,
-    predictions.random_network,
-    predictions.unanswered,
-    predictions.probabilities,
-    predictions.saturated,
-    gradients.gradients_cut,
-    gradients.gradients_vanish,
-    gradients.mixed_gradients,
-    gradients.unstable_loss,
-)
+CHECKS = CHECKS_OF_PREDICTIONS + CHECKS_OF_GRADIENTS
 """Every check, one kind of finding each."""
 
 
@@ -138,16 +71,14 @@ def examine(
     This costs some 110 forward passes and a gradient per sample, and some more of a few. The loss
     around the samples takes a hundred of them. Weights and buffers are afterwards what they were.
 
-    :param estimator: any classifier of torch's. A spiking one is differentiated with its rule, or,
-        with a warning, with its own gradient where that alone suits it.
+    :param estimator: any classifier of torch's. A spiking one is differentiated with its rule.
     :param x: samples ``(N, *input_shape)``; a hundred are enough.
     :param y: true classes, indices (N,) or scores (N, K).
     :param eps: budget of the attacks, in the unit of the samples.
     :param norm: numpy.inf or 2; of event frames 0 or "shift", about whose budgets nothing is said.
     :param batch_size: samples per pass; seed: of what is drawn; verbose: show progress.
-    :return: the findings, in the order of CHECKS; having none is no proof of a sound evaluation.
+    :return: the findings, in the order of the checks; none are no proof of a sound evaluation.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, or a bad setting."""
-    subject = make_subject(Subject, estimator, x, y, eps, norm, batch_size, seed)
-    with native_gradient(subject):
-        return run_checks(CHECKS, subject, verbose=verbose)
+    subject = Subject(estimator, x, y, eps, norm, batch_size, seed)
+    return run_checks(CHECKS, subject, verbose=verbose)

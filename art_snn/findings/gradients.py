@@ -20,33 +20,25 @@ _TINY = 1e-6
 
 def gradients_cut(subject: Subject) -> Finding | None:
     """No gradient reaches the input."""
-    gradients = subject.gradients
-    if isinstance(gradients, np.ndarray) and (not len(gradients) or gradients.any()):
+    gradients, right = subject.gradients, int(subject.correct.sum())
+    if isinstance(gradients, np.ndarray) and (not right or gradients.any()):
         return None
-    evidence = {"samples with a gradient": 0, "samples": int(subject.correct.sum())}
+    remedy = "Look for detach, rounding or numpy between the input and the loss."
     if isinstance(gradients, ArgumentError):
-        return Finding(
-            "gradients-refused",
-            "gradients refused",
-            evidence,
-            "if the network refuses them (ours)",
-            (Remedy(f"Change the network as it says: {gradients}"),),
-            sentence=f"The network refuses a gradient for any of the {subject.correct.sum()} "
-            "correctly classified samples, so no gradient attack runs on it.",
-        )
+        remedy = f"Change the network as it says: {gradients}"
     return Finding(
         "no-gradient",
         "no gradient reaches the input",
-        evidence,
-        "if autograd sees no loss that depends on its input: unavailable gradients (Pintor et "
-        "al., NeurIPS 2022)",
-        (Remedy("Look for detach, rounding or numpy between the input and the loss."), OTHER_RULES),
-        sentence=f"None of the {subject.correct.sum()} correctly classified samples has a gradient "
-        "that is not 0: gradient attacks have no direction to follow.",
+        {"samples with a gradient": 0, "samples": right},
+        "if the network refuses a gradient (ours), or autograd sees no loss that depends on its "
+        "input: unavailable gradients (Pintor et al., NeurIPS 2022)",
+        (Remedy(remedy), OTHER_RULES),
+        sentence=f"None of the {right} correctly classified samples has a gradient that is not 0: "
+        "gradient attacks have no direction to follow.",
     )
 
 
-def gradients_vanish(subject: Subject) -> Finding | None:
+def _gradients_vanish(subject: Subject) -> Finding | None:
     """Some gradients are zero throughout, or not finite."""
     gradients = subject.gradients
     if not isinstance(gradients, np.ndarray) or not gradients.any():
@@ -68,7 +60,7 @@ def gradients_vanish(subject: Subject) -> Finding | None:
     )
 
 
-def mixed_gradients(subject: Subject) -> Finding | None:
+def _mixed_gradients(subject: Subject) -> Finding | None:
     """Some layers keep their own gradient, whatever the rule."""
     network = subject.estimator.model
     if not isinstance(network, SpikingNetwork) or isinstance(network.rule, Native):
@@ -90,7 +82,7 @@ def mixed_gradients(subject: Subject) -> Finding | None:
     )
 
 
-def unstable_loss(subject: Subject) -> Finding | None:
+def _unstable_loss(subject: Subject) -> Finding | None:
     """The outputs change near the sample by far more than the gradient says."""
     x, y = subject.x[subject.correct], subject.y[subject.correct]
     if not len(x):
@@ -127,3 +119,7 @@ def _margins(subject: Subject, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Best other logit minus that of the true class [N]."""
     logits, classes = (torch.as_tensor(a, device="cpu") for a in (subject.logits(x), y))
     return margin(logits, classes).numpy()
+
+
+CHECKS_OF_GRADIENTS = (gradients_cut, _gradients_vanish, _mixed_gradients, _unstable_loss)
+"""Every check of gradients, one kind of finding each."""

@@ -23,7 +23,7 @@ _OF_ONE = 1e-5
 _SATURATED = 0.1
 
 
-def range_unknown(subject: Subject) -> Finding | None:
+def _range_unknown(subject: Subject) -> Finding | None:
     """Nothing says which values a sample may have."""
     if subject.estimator.clip_values is not None:
         return None
@@ -39,7 +39,7 @@ def range_unknown(subject: Subject) -> Finding | None:
     )
 
 
-def range_left(subject: Subject) -> Finding | None:
+def _range_left(subject: Subject) -> Finding | None:
     """Samples have values that the range excludes, or use next to none of it."""
     values = subject.estimator.clip_values
     if values is None:
@@ -91,7 +91,7 @@ def odd_budget(subject: Subject) -> Finding | None:
     )
 
 
-def state_kept(subject: Subject) -> Finding | None:
+def _state_kept(subject: Subject) -> Finding | None:
     """A prediction depends on what was predicted before it."""
     if not subject.stateful:
         return None
@@ -114,7 +114,7 @@ def state_kept(subject: Subject) -> Finding | None:
     )
 
 
-def batch_dependent(subject: Subject) -> Finding | None:
+def _batch_dependent(subject: Subject) -> Finding | None:
     """A prediction depends on what else is in the batch."""
     if subject.random or subject.stateful:
         return None
@@ -139,7 +139,7 @@ def batch_dependent(subject: Subject) -> Finding | None:
     )
 
 
-def statistics_changed(subject: Subject) -> Finding | None:
+def _statistics_changed(subject: Subject) -> Finding | None:
     """Predictions or gradients change what the network has learnt."""
     before = _digests(subject.estimator.model)
     subject.logits(subject.x)
@@ -166,7 +166,7 @@ def _digests(network: nn.Module) -> dict[str, str]:
     return {name: digest("", tensor) for name, tensor in tensors}
 
 
-def random_network(subject: Subject) -> Finding | None:
+def _random_network(subject: Subject) -> Finding | None:
     """Predictions of the same samples differ from draw to draw."""
     # A network that is not reset differs from call to call as well, and not by chance.
     if not subject.random or subject.stateful:
@@ -204,13 +204,13 @@ def without_answer(count: int, of: int) -> Finding:
     )
 
 
-def unanswered(subject: Subject) -> Finding | None:
+def _unanswered(subject: Subject) -> Finding | None:
     """Logits of samples are NaN."""
     count = int((~subject.answered).sum())
     return without_answer(count, len(subject.x)) if count else None
 
 
-def probabilities(subject: Subject) -> Finding | None:
+def _probabilities(subject: Subject) -> Finding | None:
     """The classifier returns probabilities, whose logarithms saturate, instead of logits."""
     clean = subject.clean[subject.answered]
     off = float(np.abs(clean.sum(1) - 1).max(initial=0))
@@ -228,7 +228,7 @@ def probabilities(subject: Subject) -> Finding | None:
     )
 
 
-def saturated(subject: Subject) -> Finding | None:
+def _saturated(subject: Subject) -> Finding | None:
     """Cross entropy is 0 to rounding, and so is its gradient."""
     rows = np.arange(len(subject.y))
     clean = subject.clean.astype(np.float32)
@@ -247,3 +247,18 @@ def saturated(subject: Subject) -> Finding | None:
         sentence=f"The loss (cross entropy) rounds to 0 for {zero.sum()} of {len(zero)} correctly "
         "classified samples, so its gradient gives no direction.",
     )
+
+
+CHECKS_OF_PREDICTIONS = (
+    _range_unknown,
+    _range_left,
+    odd_budget,
+    _statistics_changed,
+    _state_kept,
+    _batch_dependent,
+    _random_network,
+    _unanswered,
+    _probabilities,
+    _saturated,
+)
+"""Every check of predictions, one kind of finding each."""

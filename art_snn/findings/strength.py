@@ -7,19 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from art.attacks.evasion import SquareAttack
 from art.estimators.classification import PyTorchClassifier
-from torch import Tensor
 
 from art_snn.attacks.auto_pgd import AutoPGD
 from art_snn.attacks.balls import Ball, require_norm
-from art_snn.attacks.grids import OnwardPGD
-from art_snn.attacks.persample import Best, PerSampleAttack
-from art_snn.attacks.plan import Stage, require_sources
-from art_snn.attacks.queries import Queries
+from art_snn.attacks.grids import SQUARE_ATTACK, OnwardPGD
+from art_snn.attacks.persample import PerSampleAttack
+from art_snn.attacks.plan import require_sources
 from art_snn.attacks.randomness import uniform_noise
-from art_snn.checks import require_count, require_whole
-from art_snn.findings.examination import make_subject, native_gradient, run_checks
+from art_snn.attacks.square_search import SquareSearch
+from art_snn.checks import require_count
+from art_snn.findings.examination import run_checks
 from art_snn.findings.finding import OTHER_RULES, SEARCH, SOURCES, STEPS, Finding, Remedy, Subject
 from art_snn.findings.gradients import gradients_cut
 from art_snn.metrics import SIGNIFICANT, Robustness, paired_difference, union
@@ -27,15 +25,8 @@ from art_snn.seeding import seeded
 
 DRAWS = 10
 """Random points at the rim of the ball."""
-_WINDOW = 10
-"""Steps at the end of the white box."""
 BEYOND = 0.002
-CERTAIN, POINT, FALLING = 0.99, 0.01, 0.05
-_LIMIT = (
-    f"more than {BEYOND:g} of all samples that the gradient attack leaves (AutoAttack: Croce and "
-    "Hein, ICML 2020), and the gradient attack does not break more at "
-    f"p < {SIGNIFICANT:g} (McNemar)"
-)
+CERTAIN, POINT = 0.99, 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,15 +38,9 @@ class _WhiteBox(Subject):
     square_iter: int = 500
 
     @cached_property
-    def traced(self) -> tuple[Robustness, np.ndarray]:
-        """The white box, and how much the best loss of every sample that it leaves rose at last."""
-        attack = _Traced(self.estimator, **self._settings())
-        return self._outcome(attack), np.concatenate([np.zeros(0), *attack.rises])
-
-    @property
     def white(self) -> Robustness:
         """The white box."""
-        return self.traced[0]
+        return self.auto_pgd()
 
     def auto_pgd(self, **others: Any) -> Robustness:
         """The white box with other settings."""
@@ -72,20 +57,16 @@ class _WhiteBox(Subject):
         return union([self._judged(point.numpy()) for point in points])
 
     @cached_property
-    def square(self) -> Robustness | None:
-        """SquareAttack; None where it does not suit the samples."""
-        stage = Stage(SquareAttack, None, {"max_iter": self.square_iter})
-        some = torch.as_tensor(self.x[:1], device="cpu")
-        if stage.objection(self.estimator, self.norm, some) is not None:
-            return None
-        attack = stage.build(self.estimator, self.norm, self.eps, self.batch_size, self.seed)
-        return self._outcome(attack)
+    def square(self) -> Robustness:
+        """SquareAttack."""
+        settings = self._settings(max_iter=self.square_iter, **SQUARE_ATTACK)
+        return self._outcome(SquareSearch(self.estimator, **settings))
 
     @cached_property
-    def transfers(self) -> list[Robustness]:
-        """Adversarials crafted on every source, and shown to the network at the end."""
+    def transfer(self) -> Robustness | None:
+        """Adversarials crafted on every source, and shown to the network; None without sources."""
         attacks = [OnwardPGD(source, **self._settings()) for source in self.sources]
-        return [self._outcome(attack) for attack in attacks]
+        return union([self._outcome(attack) for attack in attacks]) if attacks else None
 
     def _settings(self, **others: Any) -> dict[str, Any]:
         usual = {"norm": self.norm, "eps": self.eps, "max_iter": self.max_iter, "seed": self.seed}
@@ -98,30 +79,6 @@ class _WhiteBox(Subject):
 
     def _judged(self, adversarial: np.ndarray) -> Robustness:
         return Robustness(self.correct, ~self.wrong(adversarial))
-
-
-class _Traced(AutoPGD):
-    """AutoPGD that keeps how much the best loss of unbroken samples rose over its last steps."""
-
-    def __init__(self, estimator: PyTorchClassifier, **options: Any) -> None:
-        super().__init__(estimator, **options)
-        self.rises: list[np.ndarray] = []
-
-    def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
-        self.path: list[Tensor] = []
-        super().craft(queries, best, classes, mask)
-        left = ~best.broken
-        if left.any():
-            # Fewer steps than that where the last samples leave because they have no answer.
-            rise = self.path[-1] - self.path[max(-1 - _WINDOW, -len(self.path))]
-            self.rises.append(rise[left].double().cpu().numpy())
-
-    def take(
-        self, best: Best, rows: Tensor, points: Tensor, logits: Tensor, aims: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        taken = super().take(best, rows, points, logits, aims)
-        self.path.append(best.values.clone())
-        return taken
 
 
 def _whole_range_survived(subject: _WhiteBox) -> Finding | None:
@@ -150,81 +107,80 @@ def _one_step_as_strong(subject: _WhiteBox) -> Finding | None:
     only_white, only_control, _ = paired_difference(subject.white, control)
     if not only_control or only_control < only_white:
         return None
+    evidence, sentence = _compare(subject, control, "FGSM", "A single step (FGSM)")
     return Finding(
         "one-step-as-strong",
         "one step is as strong as many",
-        _evidence("FGSM", subject, control),
+        evidence,
         "if FGSM breaks samples that the attack of all steps leaves, and at least as many (after "
         "Athalye et al., ICML 2018)",
         (OTHER_RULES,),
-        sentence=_sentence("A single step (FGSM)", subject, control),
+        sentence=sentence,
     )
 
 
 def _noise_as_strong(subject: _WhiteBox) -> Finding | None:
     """Random points of the ball are misclassified that the white box does not find."""
     names = "noise-as-strong", "noise is as strong as the gradient", "noise"
-    words = f"Random noise, best of {DRAWS} draws,", f"{DRAWS} points at the rim of the ball break"
-    return _as_strong(subject, subject.noise, *names, *words)
+    words = f"Random noise, best of {DRAWS} draws,"
+    return _as_strong(subject, subject.noise, *names, words)
 
 
 def _search_as_strong(subject: _WhiteBox) -> Finding | None:
     """A search that asks for no gradient finds what the white box does not."""
-    if subject.square is None:
-        return None
     names = "search-as-strong", "a search without gradients is as strong", "SquareAttack"
-    words = "SquareAttack, which needs no gradient,", "SquareAttack breaks"
-    return _as_strong(subject, subject.square, *names, *words, SEARCH)
+    words = "SquareAttack, which needs no gradient,"
+    return _as_strong(subject, subject.square, *names, words, SEARCH)
 
 
 def _transfer_as_strong(subject: _WhiteBox) -> Finding | None:
-    """Adversarials of another network break samples that the white box does not."""
+    """Adversarials of other networks break samples that the white box does not."""
     names = "transfer-as-strong", "an attack on another network is as strong", "transfer"
-    words = "An attack on another network", "AutoPGD on one of the sources breaks"
-    controls = sorted(subject.transfers, key=lambda outcome: -outcome.flipped.sum())
-    findings = (_as_strong(subject, one, *names, *words, SOURCES) for one in controls)
-    return next(filter(None, findings), None)
+    words = "An attack on another network"
+    return _as_strong(subject, subject.transfer, *names, words, SOURCES)
 
 
 def _as_strong(
     subject: _WhiteBox,
-    control: Robustness,
+    control: Robustness | None,
     kind: str,
     title: str,
     by: str,
     words: str,
-    limit: str,
     *remedies: Remedy,
 ) -> Finding | None:
-    """The finding of that kind where a control breaks what the white box leaves.
+    """The finding of that kind where a control, if there is one, breaks what the white box leaves.
 
-    :param by: the control in the evidence; words: in the sentence; limit: in the limit."""
+    :param by: the control in the evidence; words: in the sentence."""
+    if control is None:
+        return None
     only_white, only_control, p = paired_difference(subject.white, control)
     weaker = only_control < only_white and p < SIGNIFICANT
     if weaker or only_control <= BEYOND * len(subject.x):
         return None
-    evidence, sentence = _evidence(by, subject, control), _sentence(words, subject, control)
+    evidence, sentence = _compare(subject, control, by, words)
     all_remedies = (OTHER_RULES, *remedies)
-    return Finding(kind, title, evidence, f"if {limit} {_LIMIT}", all_remedies, sentence=sentence)
+    limit = (
+        f"if {by} breaks more than {BEYOND:g} of all samples that the gradient attack leaves "
+        "(AutoAttack: Croce and Hein, ICML 2020), and the gradient attack does not break more at "
+        f"p < {SIGNIFICANT:g} (McNemar)"
+    )
+    return Finding(kind, title, evidence, limit, all_remedies, sentence=sentence)
 
 
-def _sentence(words: str, subject: _WhiteBox, control: Robustness) -> str:
-    """A sentence on the samples that a control broke, and the white box did not."""
-    _, missed, _ = paired_difference(subject.white, control)
-    broke = f"{control.flipped.sum()} of {subject.correct.sum()} samples at eps {subject.eps:.4g}"
-    white = f"the gradient attack broke {subject.white.flipped.sum()}, but missed {missed} of these"
-    return f"{words} broke {broke}; {white}."
-
-
-def _evidence(by: str, subject: _WhiteBox, control: Robustness) -> dict[str, float]:
-    _, only_control, p = paired_difference(subject.white, control)
-    return {
-        f"broken by {by}": int(control.flipped.sum()),
-        f"by {by} alone": only_control,
-        "by the gradient attack": int(subject.white.flipped.sum()),
-        "of": int(subject.correct.sum()),
-        "p": p,
-    }
+def _compare(
+    subject: _WhiteBox, control: Robustness, by: str, words: str
+) -> tuple[dict[str, float], str]:
+    """The samples that a control and the white box broke: the evidence, and a sentence."""
+    _, missed, p = paired_difference(subject.white, control)
+    broken, by_white = int(control.flipped.sum()), int(subject.white.flipped.sum())
+    total = int(subject.correct.sum())
+    evidence = {f"broken by {by}": broken, f"by {by} alone": missed}
+    sentence = (
+        f"{words} broke {broken} of {total} samples at eps {subject.eps:.4g}; "
+        f"the gradient attack broke {by_white}, but missed {missed} of these."
+    )
+    return evidence | {"by the gradient attack": by_white, "of": total, "p": p}, sentence
 
 
 def _steps_still_help(subject: _WhiteBox) -> Finding | None:
@@ -248,25 +204,6 @@ def _steps_still_help(subject: _WhiteBox) -> Finding | None:
     )
 
 
-def _loss_still_rises(subject: _WhiteBox) -> Finding | None:
-    """The attack ends while its loss still rises."""
-    _, rises = subject.traced
-    rises = rises[np.isfinite(rises)]
-    median = float(np.median(rises)) if len(rises) else 0.0
-    if median <= FALLING:
-        return None
-    return Finding(
-        "still-rising",
-        "the attack stops too early",
-        {"median rise of the cross entropy": median, "samples": len(rises)},
-        f"if the best loss of unbroken samples rises by more than {FALLING:g} over the last "
-        f"{_WINDOW} steps: incomplete optimisation (Pintor et al., NeurIPS 2022)",
-        (STEPS,),
-        sentence=f"After {subject.max_iter} steps at eps {subject.eps:.4g} the loss still rises, "
-        f"by {median:.3g} over the last {_WINDOW} (median of the {len(rises)} that survive).",
-    )
-
-
 CHECKS_OF_STRENGTH: tuple[Callable[[_WhiteBox], Finding | None], ...] = (
     _whole_range_survived,
     _noise_as_strong,
@@ -274,7 +211,6 @@ CHECKS_OF_STRENGTH: tuple[Callable[[_WhiteBox], Finding | None], ...] = (
     _search_as_strong,
     _transfer_as_strong,
     _steps_still_help,
-    _loss_still_rises,
 )
 """Every check of the white box, one kind of finding each."""
 
@@ -296,28 +232,25 @@ def examine_strength(
     """Look for reasons to doubt the white-box attack, by other attacks and budgets.
 
     The white box is :class:`~art_snn.attacks.AutoPGD` with cross entropy from one random start. It
-    takes the gradient of the network's present rule, or its own gradient as in :func:`examine`.
-    This costs some 4 max_iter gradients per surviving sample, max_iter more per source, and
-    square_iter forward passes. Without any gradient, that is the one finding.
+    takes the gradient of the network's present rule. This costs some 4 max_iter gradients per
+    surviving sample, max_iter more per source, and square_iter forward passes. Without any
+    gradient, that is the one finding.
 
     The other parameters, and the errors, are those of :func:`examine`.
 
     :param norm: numpy.inf or 2.
     :param sources: other classifiers of the same samples, whose adversarials may carry over.
-    :param max_iter: steps of the white box, 20 or more.
-    :param square_iter: iterations of SquareAttack, which is left out where there are no clip_values
-        or samples are no images.
-    :return: the findings, in the order of CHECKS_OF_STRENGTH."""
-    least, remedy = 2 * _WINDOW, "A hundred steps are usual."
-    settings = {
+    :param max_iter: steps of the white box.
+    :param square_iter: iterations of SquareAttack, as a :class:`~art_snn.attacks.SquareSearch`.
+    :return: the findings, in the order of the checks."""
+    settings: dict[str, Any] = {
         "sources": require_sources(sources, estimator),
-        "max_iter": require_whole("max_iter", max_iter, least=least, remedy=remedy),
+        "max_iter": require_count("max_iter", max_iter, remedy="A hundred are usual."),
         "square_iter": require_count("square_iter", square_iter, remedy="500 are usual."),
     }
     norm = require_norm(norm)
-    subject = make_subject(_WhiteBox, estimator, x, y, eps, norm, batch_size, seed, **settings)
-    with native_gradient(subject):
-        cut = run_checks((gradients_cut,), subject, "gradients")
-        if not isinstance(subject.gradients, np.ndarray):
-            return cut
-        return run_checks(CHECKS_OF_STRENGTH, subject, "gradients", verbose)
+    subject = _WhiteBox(estimator, x, y, eps, norm, batch_size, seed, **settings)
+    cut = run_checks((gradients_cut,), subject, "gradients")
+    if not isinstance(subject.gradients, np.ndarray):
+        return cut
+    return run_checks(CHECKS_OF_STRENGTH, subject, "gradients", verbose)

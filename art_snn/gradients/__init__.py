@@ -8,27 +8,25 @@ from art_snn.gradients.base import (
     Gradient as Gradient,
     Site as Site,
 )
-from art_snn.gradients.conversion import Conversion as Conversion
 from art_snn.gradients.names import (
     applicable as applicable,
     check_applicable as check_applicable,
-    engine_of as engine_of,
     hyperparameters as hyperparameters,
-    name_of as name_of,
     objection as objection,
     parse_call as parse_call,
     parse_rule as parse_rule,
     parse_rules as parse_rules,
     resolve as resolve,
-    set_hyperparameter as set_hyperparameter,
     short_name as short_name,
-    split_calls as split_calls,
 )
-from art_snn.gradients.rate import RateGradient as RateGradient, Trace as Trace
+from art_snn.gradients.rate import (
+    Conversion as Conversion,
+    RateGradient as RateGradient,
+    Trace as Trace,
+)
 from art_snn.gradients.rules import *  # noqa: F403
 from art_snn.gradients.surrogates import (
     ATan as ATan,
-    Erf as Erf,
     Exponential as Exponential,
     FastSigmoid as FastSigmoid,
     Gaussian as Gaussian,

@@ -8,7 +8,7 @@ input is, so it need not be computed where its values are known. That is for net
 modules and ours only, which do all by functions of torch and keep nothing."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -62,24 +62,15 @@ class OpTrace:
 
 TRACE: ContextVar[OpTrace | None] = ContextVar("trace", default=None)
 """Where passes with fixed weights leave their traces."""
-_HELD: ContextVar[bool] = ContextVar("held", default=False)
+WEIGHTS_HELD: ContextVar[bool] = ContextVar("held", default=False)
+"""True if passes, of whichever network, take weights for constants."""
 _RUNNING: ContextVar["_FixedWeights | None"] = ContextVar("running", default=None)
-
-
-def hold_weights(fixed: bool) -> AbstractContextManager[None]:
-    """Within the block passes, of whichever network, take weights for constants, or do not."""
-    return within(_HELD, fixed)
-
-
-def weights_held() -> bool:
-    """True if passes take weights for constants at present."""
-    return _HELD.get()
 
 
 @contextmanager
 def weights_fixed() -> Iterator[None]:
     """A block in which weights are constants, if passes hold them so and make a graph at all."""
-    if not weights_held() or not torch.is_grad_enabled():
+    if not WEIGHTS_HELD.get() or not torch.is_grad_enabled():
         yield
         return
     mode = _FixedWeights(TRACE.get())
@@ -89,7 +80,7 @@ def weights_fixed() -> Iterator[None]:
 
 def pause_in(firing: Firing) -> Firing:
     """The same firing, with operations that :class:`_FixedWeights` leaves alone."""
-    if not weights_held():
+    if not WEIGHTS_HELD.get():
         return firing
 
     def fire(site: Site, current: Tensor) -> Tensor:

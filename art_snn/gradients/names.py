@@ -7,30 +7,22 @@ from numbers import Integral, Real
 from typing import Any
 
 from art_snn.checks import invalid, require, shown
-from art_snn.dynamics import MOST_STEPS
 from art_snn.gradients.base import Gradient, Site
-from art_snn.gradients.rate import RateGradient
 from art_snn.gradients.rules import EOT, GRADIENTS, VARIANTS, Extended, Mean
-from art_snn.gradients.rules.eot import MOST_DRAWS
-from art_snn.gradients.temporal import TemporalGradient
 
 _WRAPPERS: dict[str, type[EOT] | type[Extended]] = {"eot": EOT, "extended": Extended}
 _LONGER = re.compile(r"(.+)-([0-9]+)-steps")
 _LONGEST = 80
 """Letters of the longest name of a rule."""
-_DEEP = re.compile(r"(eot-(extended-|mean-)*){5}|-(?!0*100000-)0*[1-9][0-9]{5,}-steps")
-"""Ten draws of ten draws of ... that are more than MOST_DRAWS, and more than MOST_STEPS."""
 _GRAMMAR = (
     "Any of them may stand in eot-NAME, extended-NAME, NAME-32-steps and mean-NAME-NAME; a rule "
     "of your own is passed as an instance."
 )
-
-
 _CALL = re.compile(r"\s*([^\s()=,][^()=,]*?)\s*(?:\((.*)\))?\s*", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf", re.IGNORECASE)
 
 
-def split_calls(text: str) -> list[str]:
+def _split_calls(text: str) -> list[str]:
     """The parts of a text between the commas outside of parentheses, without empty ones."""
     parts, depth = [""], 0
     for letter in text:
@@ -54,7 +46,7 @@ def parse_call(text: str, argument: str = "call") -> tuple[str, dict[str, Any]]:
     expected, remedy = "name or name(option=value, ...)", "Separate the options by commas."
     require(call and text.count("(") == text.count(")"), argument, expected, shown(text), remedy)
     assert call is not None
-    for part in split_calls(call[2] or ""):
+    for part in _split_calls(call[2] or ""):
         option, equals, value = (word.strip() for word in part.partition("="))
         fits = equals and option and value and option not in options
         require(fits, argument, expected, f"{shown(text)} (at {part!r})", remedy)
@@ -81,26 +73,21 @@ def parse_rule(text: str, argument: str = "gradient") -> Gradient:
     the rule that hold numbers, with a dot for one inside another.
 
     :param argument: named in complaints.
-    :raises ValueError: for an unknown name or field, a value that the rule refuses, and for a name
-        of more than 80 letters, 10,000 draws or 100,000 steps; the message lists what is known."""
+    :raises ValueError: for an unknown name or field, a name of more than 80 letters, and a value
+        that the rule refuses; the message lists what is known."""
     name, options = parse_call(text, argument) if "(" in text else (text, {})
-    if not _readable(name):
-        limits = f"{_LONGEST} letters, {MOST_DRAWS} draws and {MOST_STEPS} steps"
-        raise invalid(argument, f"a rule of at most {limits}", shown(name), "Take a shorter one.")
     rule = _rule(name)
     if rule is None:
         names = ", ".join(map(repr, (*GRADIENTS, *VARIANTS)))
         raise invalid(argument, f"one of {names}", shown(name), _GRAMMAR)
     for option, value in options.items():
-        rule = set_hyperparameter(rule, option, value, argument)
+        rule = _set_hyperparameter(rule, option, value, argument)
     return rule
 
 
-def _readable(name: str) -> bool:
-    return len(name) <= _LONGEST and not _DEEP.search(name)
-
-
 def _rule(name: str) -> Gradient | None:
+    if len(name) > _LONGEST:
+        return None
     if name in GRADIENTS:
         return GRADIENTS[name]()
     if name in VARIANTS:
@@ -131,7 +118,7 @@ def _rules(words: Sequence[str]) -> list[Gradient]:
 
 def parse_rules(text: str) -> dict[str, Gradient]:
     """Rules by their texts, with commas between; a ValueError for an unknown one."""
-    return {part: parse_rule(part, "rules") for part in split_calls(text)}
+    return {part: parse_rule(part, "rules") for part in _split_calls(text)}
 
 
 def hyperparameters(rule: object) -> dict[str, Any]:
@@ -147,7 +134,7 @@ def hyperparameters(rule: object) -> dict[str, Any]:
     return numbers
 
 
-def set_hyperparameter(rule: Any, name: str, value: object, argument: str = "gradient") -> Any:
+def _set_hyperparameter(rule: Any, name: str, value: object, argument: str = "gradient") -> Any:
     """The rule with another number in the field of that dotted name, as surrogate.width.
 
     :param value: a number, in the kind that the field declares; 0 and 1 are also truth values.
@@ -177,27 +164,19 @@ def _with_number(rule: Any, name: str, value: Any) -> Any:
     return replace(rule, **{outer: kind(value)})
 
 
-def name_of(rule: Gradient) -> str:
-    """The name by which :func:`parse_rule` gives the rule; its repr where there is none."""
-    for name in (*GRADIENTS, *VARIANTS):
-        if _rule(name) == rule:
-            return name
-    if isinstance(rule, Mean):
-        name = "-".join(["mean", *map(name_of, rule.rules)])
-    elif isinstance(rule, EOT):
-        name = f"eot-{name_of(rule.rule)}"
-    elif isinstance(rule, Extended):
-        name = f"{name_of(rule.rule)}-{rule.steps}-steps"
-    else:
-        return repr(rule)
-    return name if _readable(name) and _rule(name) == rule else repr(rule)
-
-
 def short_name(rule: Gradient) -> str:
-    """Its name where it has one; otherwise its class with the fields that are not the defaults."""
-    name = name_of(rule)
-    if name != repr(rule) or not is_dataclass(rule):
-        return name
+    """The name by which :func:`parse_rule` gives the rule.
+
+    Where there is none, its class with the fields that are not the defaults."""
+    name = next((name for name in (*GRADIENTS, *VARIANTS) if _rule(name) == rule), "")
+    if isinstance(rule, Mean):
+        name = "-".join(["mean", *map(short_name, rule.rules)])
+    elif isinstance(rule, EOT):
+        name = f"eot-{short_name(rule.rule)}"
+    elif isinstance(rule, Extended):
+        name = f"{short_name(rule.rule)}-{rule.steps}-steps"
+    if _rule(name) == rule or not is_dataclass(rule):
+        return name or repr(rule)
     words = []
     for field in filter(lambda field: field.init or field.repr, fields(rule)):
         value, factory = getattr(rule, field.name), field.default_factory
@@ -205,13 +184,6 @@ def short_name(rule: Gradient) -> str:
             form = f"{value:.4g}" if isinstance(value, float) else f"{value!r}"
             words.append(f"{field.name}={form}")
     return f"{type(rule).__name__}({', '.join(words)})"
-
-
-def engine_of(rule: Gradient) -> str:
-    """ "temporal" or "rate", by the engine of the rule; "" for all others."""
-    if isinstance(rule, TemporalGradient):
-        return "temporal"
-    return "rate" if isinstance(rule, RateGradient) else ""
 
 
 def resolve(gradient: Gradient | str, argument: str = "gradient") -> Gradient:

@@ -92,24 +92,13 @@ class Sigmoid(Surrogate):
 
 @dataclass(frozen=True)
 class Gaussian(Surrogate):
-    """alpha / sqrt(2 pi) exp(-(alpha z)^2 / 2)."""
+    """alpha / sqrt(2 pi) exp(-(alpha z)^2 / 2), the slope of an error function."""
 
     alpha: float = 2.0
 
     def __call__(self, distance: Tensor) -> Tensor:
         exponent = (distance * self.alpha).square_().mul_(-0.5)
         return exponent.exp_().mul_(self.alpha / math.sqrt(2 * math.pi))
-
-
-@dataclass(frozen=True)
-class Erf(Surrogate):
-    """alpha / sqrt(pi) exp(-(alpha z)^2), the derivative of a scaled error function."""
-
-    alpha: float = 2.0
-
-    def __call__(self, distance: Tensor) -> Tensor:
-        exponent = (distance * self.alpha).square_().neg_()
-        return exponent.exp_().mul_(self.alpha / math.sqrt(math.pi))
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,18 @@ new one asks for the pass of the thread or task that calls, and goes after the l
 module runs by itself, a twin of it does, whose state is that of the pass."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
+from functools import cached_property
 from types import MethodType
-from typing import Any
+from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
-from art_snn.checks import invalid
+from art_snn.checks import invalid, require
 from art_snn.gradients.base import Site
 from art_snn.interop.frameworks import KNOWN
 from art_snn.interop.kinds import Layout, NeuronKind, Returned, Unknown, find_kind
@@ -33,7 +34,6 @@ class Member:
     module: nn.Module
     kind: NeuronKind
     cls: type
-    merged: bool = False
 
     @property
     def fires(self) -> bool:
@@ -44,8 +44,7 @@ class Member:
     def layout(self) -> Layout:
         """The layout of the input of its calls at present."""
         layout = self.kind.layout
-        layout = layout(self.module) if callable(layout) else layout
-        return "merged" if self.merged and layout == "steps" else layout
+        return layout(self.module) if callable(layout) else layout
 
     @property
     def returned(self) -> Returned | None:
@@ -54,17 +53,9 @@ class Member:
         return returns(self.module) if callable(returns) else returns
 
     @property
-    def exchanged(self) -> Any:
-        """The forward that was exchanged on the module; None where it was not."""
-        forward = vars(self.module).get("forward")
-        return forward.earlier if isinstance(forward, _Answer) else forward
-
-    @property
     def site(self) -> Site:
         """The neuron as engines see it, with its dynamics at present."""
         reason = self.kind.overridden(self.module, self.cls)
-        if reason is None and self.exchanged is not None:
-            reason = "its forward was exchanged on the module"
         if reason is None:
             return Site(self.name, self.kind.dynamics(self.module))
         remedy = f"art_snn.interop.register_neuron({type(self.module).__name__}, ...)"
@@ -125,25 +116,59 @@ class Member:
         return y
 
 
-Members = Mapping[nn.Module, Member]
+class Members(dict[nn.Module, Member]):
+    """Every module of a model that is recognised at present, by module.
 
+    :param elsewhere: as :func:`~art_snn.interop.adapt` takes it."""
 
-def members_of(model: nn.Module, *, merged: bool = False) -> dict[nn.Module, Member]:
-    """Every module of the model that is recognised, by module."""
-    members: dict[nn.Module, Member] = {}
-    whole: tuple[str, ...] = ()
-    for name, module in model.named_modules():
-        known_kind = find_kind(type(module), KNOWN)
-        if known_kind is None:
-            continue
-        kind, cls = known_kind
-        if name.startswith(whole):
-            # Part of a registered neuron, which fires as a whole.
-            kind = replace(kind, spikes=lambda module: False)
-        elif kind.copied:
-            whole = (*whole, f"{name}." if name else "")
-        members[module] = Member(name, module, kind, cls, merged)
-    return members
+    def __init__(self, model: nn.Module, elsewhere: Literal["native"] | None = None) -> None:
+        super().__init__()
+        self.elsewhere = elsewhere
+        whole: tuple[str, ...] = ()
+        for name, module in model.named_modules():
+            known_kind = find_kind(type(module), KNOWN)
+            if known_kind is None:
+                continue
+            kind, cls = known_kind
+            if name.startswith(whole):
+                # Part of a registered neuron, which fires as a whole.
+                kind = replace(kind, spikes=lambda module: False)
+            elif kind.copied:
+                whole = (*whole, f"{name}." if name else "")
+            self[module] = Member(name, module, kind, cls)
+            kept = isinstance(vars(module).get("forward"), _Answer | None)
+            got, remedy = f"{name}, on which it was exchanged", "Put it back: del module.forward."
+            require(kept, "model", "neurons with the forward of their class", got, remedy)
+        self.neurons = [member for member in self.values() if member.fires]
+
+    @cached_property
+    def _sites(self) -> dict[str, Site]:
+        return {member.name: member.site for member in self.neurons}
+
+    @cached_property
+    def natives(self) -> dict[str, str]:
+        """Neurons that keep their own gradient under rules of ours, each with the reason."""
+        if self.elsewhere is None:
+            return {}
+        sites = self._sites.items()
+        natives = {name: s.dynamics.unknown for name, s in sites if s.dynamics.unknown}
+        layouts = {m.name: m.layout for m in self.neurons if m.name not in natives}
+        if len({layout == "step" for layout in layouts.values()}) > 1:
+            reason = "it takes one time step in a call, and others take all of them"
+            steps = [name for name, layout in layouts.items() if layout == "step"]
+            natives |= dict.fromkeys(steps, reason)
+        return natives
+
+    @cached_property
+    def ruled(self) -> dict[str, Site]:
+        """Neurons that rules of ours differentiate, with their dynamics at present."""
+        return {name: site for name, site in self._sites.items() if name not in self.natives}
+
+    @property
+    def steps_alone(self) -> bool:
+        """True if the model calls its neurons once per time step."""
+        names = self.ruled or [m.name for m in self.neurons]
+        return any(m.layout == "step" for m in self.neurons if m.name in names)
 
 
 def _in_training(module: nn.Module | None) -> nn.Module | None:
@@ -219,18 +244,19 @@ class _Answer:
     """Stands for the forward of a module while a pass runs in any thread, and asks for its own.
 
     A deep copy of the module has one that knows the copy; that of a shallow copy knows the
-    original, and is replaced when the copy runs. `earlier` is what stood there before, or None."""
+    original, and is replaced when the copy runs."""
 
-    def __init__(self, module: nn.Module, earlier: Any) -> None:
-        self.module, self.earlier = module, earlier
+    earlier = None
+    """What a key of the network's state shows of it."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         this = _RUNNING.get()
         member = None if this is None else this.members.get(self.module)
         if member is not None:
             return this.call(member, *args, **kwargs)
-        if self.earlier is not None:
-            return self.earlier(*args, **kwargs)
         return type(self.module).forward(self.module, *args, **kwargs)
 
 
@@ -238,12 +264,12 @@ class _Answer:
 def running(this: Any) -> Iterator[None]:
     """Within the block, and for the present thread or task, calls of members go to the pass."""
     try:
-        for module, member in this.members.items():
+        for module in this.members:
             with _LOCK:
                 users = _USERS.setdefault(module, set())
                 users.add(id(this))
                 if _answer_of(module) is None:
-                    vars(module)["forward"] = _Answer(module, member.exchanged)
+                    vars(module)["forward"] = _Answer(module)
         with within(_RUNNING, this):
             yield
     finally:
@@ -251,11 +277,8 @@ def running(this: Any) -> Iterator[None]:
             with _LOCK:
                 users = _USERS.get(module, set())
                 users.discard(id(this))
-                answer = _answer_of(module)
-                if not users and answer is not None:
+                if not users and _answer_of(module) is not None:
                     del vars(module)["forward"]
-                    if answer.earlier is not None:
-                        vars(module)["forward"] = answer.earlier
 
 
 def _answer_of(module: nn.Module) -> _Answer | None:

@@ -1,31 +1,35 @@
-"""How a model is run: what it takes, who loops over time, and how its output is read."""
+"""ModelNetwork: how a model is run, who loops over time, and how its output is read."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from art_snn.checks import invalid, require
+from art_snn.checks import require
+from art_snn.encoders import Encoder
+from art_snn.gradients import RGA, Gradient, Native
 from art_snn.gradients.again import weights_of
 from art_snn.gradients.base import Firing, Site, native_firing, simulation
-from art_snn.gradients.fixed import pause_in, weights_fixed, weights_held
+from art_snn.gradients.fixed import WEIGHTS_HELD, pause_in, weights_fixed
+from art_snn.gradients.names import objection
 from art_snn.interop.frameworks.norse import SEQUENTIAL
-from art_snn.interop.members import Members, members_of, restoring, running
+from art_snn.interop.kinds import Unknown
+from art_snn.interop.members import Members, restoring, running
 from art_snn.interop.passes import Exchange, FiringPass, ModelPass
-from art_snn.interop.steps import StepPass, by_steps
+from art_snn.interop.steps import StepPass
+from art_snn.layers import are_plain
 from art_snn.network import NeuronLayer, SpikingNetwork
-from art_snn.passes import Call
+from art_snn.passes import PerContext
 
 READOUTS = ("mean", "sum", "spikes", "potential")
 Readout = Literal["mean", "sum", "spikes", "potential"] | Callable[[Any], Tensor] | None
 _Firings = TypeVar("_Firings", bound=FiringPass)
 
 
-class OwnTime:
+class _OwnTime:
     """Stands for the encoder of a model that makes its time steps from an input [N, ...] itself."""
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -33,16 +37,6 @@ class OwnTime:
 
     def __repr__(self) -> str:
         return "the model's own time"
-
-
-@dataclass(frozen=True)
-class AdaptOptions:
-    """How a model is taken, as :func:`~art_snn.interop.adapt` says; `steps` are the model's own."""
-
-    steps: int | None
-    merged: bool
-    harmless: tuple[type, ...]
-    elsewhere: Literal["native"] | None
 
 
 @dataclass
@@ -63,106 +57,164 @@ class Traits:
     silent: list[str] = field(default_factory=list)
 
 
-class Runner:
-    """A model as it is at present, with its neurons, ready to run.
+class ModelNetwork(SpikingNetwork):
+    """A spiking network around a model of another framework, of which nothing is verified.
 
-    :param network: around the model.
-    :param verified: what is known of the model, by what it depends on."""
+    :param encoder: None where the model maps [N, ...] and makes its time steps itself.
+    :param steps: those that it makes, where it was told; None with an encoder.
+    :param readout, harmless, elsewhere: as :func:`~art_snn.interop.adapt` takes them."""
 
-    length = 1
+    present: PerContext[Members | None] = PerContext(lambda: None)
+    """The members of the model, for the time of one forward pass."""
+    length: PerContext[int] = PerContext(lambda: 1)
     """Time steps of the last input that was encoded."""
 
     def __init__(
         self,
-        network: SpikingNetwork,
+        model: nn.Module,
+        encoder: Encoder | None,
+        gradient: Gradient | str | None,
+        training_gradient: Gradient | str,
+        *,
+        steps: int | None,
         readout: Readout,
-        options: AdaptOptions,
-        traits: Traits,
-        verified: dict[Hashable, Any],
+        harmless: Iterable[type],
+        elsewhere: Literal["native"] | None,
+        input_shape: tuple[int | None, ...] | None,
     ) -> None:
-        self.network, self.readout, self.options = network, readout, options
-        self.traits, self.verified = traits, verified
-        self.members: Members = members_of(self.model, merged=options.merged)
-        self.neurons = [member for member in self.members.values() if member.fires]
+        self.own_steps, self.harmless, self.elsewhere = steps, tuple(harmless), elsewhere
+        self.traits = Traits()
+        self.verified: dict[Hashable, Any] = {}
+        self.readout: Readout = None
+        encoder = _OwnTime() if encoder is None else encoder
+        super().__init__(model, encoder, Native(), training_gradient, input_shape=input_shape)
+        self.readout = readout  # A module is registered, and trained with the model.
+        if gradient is None:
+            gradient = Native() if objection(RGA(), self.sites(), self.encoder) else RGA()
+        self.gradient = gradient
 
-    @cached_property
-    def _sites(self) -> dict[str, Site]:
-        return {member.name: member.site for member in self.neurons}
-
-    @cached_property
-    def natives(self) -> dict[str, str]:
-        """Neurons that keep their own gradient under rules of ours, each with the reason."""
-        if self.options.elsewhere is None:
-            return {}
-        sites = self._sites.items()
-        natives = {name: s.dynamics.unknown for name, s in sites if s.dynamics.unknown}
-        layouts = {m.name: m.layout for m in self.neurons if m.name not in natives}
-        if len({layout == "step" for layout in layouts.values()}) > 1:
-            reason = "it takes one time step in a call, and others take all of them"
-            steps = [name for name, layout in layouts.items() if layout == "step"]
-            natives |= dict.fromkeys(steps, reason)
-        return natives
-
-    @cached_property
-    def ruled(self) -> dict[str, Site]:
-        """Neurons that rules of ours differentiate, with their dynamics at present."""
-        return {name: site for name, site in self._sites.items() if name not in self.natives}
+    def _take(self, layers: Any) -> None:
+        self.layers = layers
 
     @property
     def model(self) -> nn.Module:
-        """The model itself."""
-        return self.network.layers
+        """The model as it was given."""
+        return self.layers
+
+    @property
+    def members(self) -> Members:
+        """Its neurons and other modules with a state, as they are in the present pass, or now."""
+        present = self.present
+        return Members(self.layers, self.elsewhere) if present is None else present
 
     @property
     def makes_own_time(self) -> bool:
-        """True if the model maps [N, ...] and keeps its time steps to itself."""
-        return isinstance(self.network.encoder, OwnTime)
+        return isinstance(self.encoder, _OwnTime)
+
+    def sites(self) -> list[Site]:
+        """Every neuron that rules differentiate, by its name, with its dynamics at present.
+
+        Left out are neurons without a reset that return their potential: mostly it is read out."""
+        members = self.members
+        if not members.ruled:
+            reason = "no neuron of the model is recognised; register_neuron makes one known"
+            reason = next(iter(members.natives.values()), reason)
+            return [Site("of the model", Unknown(reason=reason))]
+        read_out = {member.name for member in members.values() if member.returned}
+        sites = members.ruled.values()
+        return [s for s in sites if s.dynamics.reset != "none" or s.name not in read_out]
+
+    def natives(self) -> dict[str, str]:
+        return self.members.natives
+
+    def remarks(self) -> dict[str, str]:
+        gradients = {f"own gradient of {name}": why for name, why in self.natives().items()}
+        return {"draws at random": "yes" if self.traits.random else "no"} | gradients
+
+    def neuron_layers(self) -> list[NeuronLayer]:
+        return [
+            NeuronLayer(f"layers.{m.name}".removesuffix("."), m.module, m.layout, m.site)
+            for m in self.members.neurons
+        ]
+
+    def averages(self, name: str, batches: Sequence[Tensor]) -> list[Tensor]:
+        layouts = {member.layout for member in self.members.neurons}
+        fits = not self.makes_own_time and layouts <= {"steps"}
+        expected = "a model whose layers all take [T, N, ...]"
+        got = f"one whose neurons take {', '.join(sorted(layouts))}, or with its own time steps"
+        require(fits, "layer", expected, got, "Record it by a forward hook of torch.")
+        return super().averages(name, batches)
 
     @property
-    def steps_alone(self) -> bool:
-        """True if the model calls its neurons once per time step."""
-        names = self.ruled or [m.name for m in self.neurons]
-        return any(m.layout == "step" for m in self.neurons if m.name in names)
+    def plain(self) -> bool:
+        neurons = self.members
+        others = (module for module in self.layers.modules() if module not in neurons)
+        return are_plain(others)
+
+    @property
+    def form(self) -> tuple[Any, ...]:
+        # Modules of other frameworks need not show their equations in their repr.
+        members = [(m.name, m.layout, m.site) for m in self.members.neurons]
+        return (self.encoder, self.layers, self.readout, members)
+
+    def kept_precise(self) -> Collection[str]:
+        return [member.name for member in self.members.values()]
+
+    def averaging_objection(self) -> str | None:
+        reason = super().averaging_objection() or self.bounds_objection()
+        return reason or ("the readout is a function" if callable(self.readout) else None)
+
+    def bounds_objection(self) -> str | None:
+        members = self.members
+        if members.steps_alone:
+            return "the model calls its neurons step by step"
+        if members.natives:
+            return f"{next(iter(members.natives))} is differentiated by its own gradient"
+        return "the model makes its time steps itself" if self.makes_own_time else None
+
+    def time_steps(self) -> int | None:
+        """Time steps T, where the encoder has a number of them, or a pass has shown one."""
+        return super().time_steps() or self.traits.steps
+
+    def timing(self) -> str:
+        return super().timing() + (", one step in a call" if self.traits.single else "")
 
     def encode(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> [T, N, ...], or [1, N, ...] where the model makes its time steps."""
-        encoded = self.network.encode(x)
+        encoded = super().encode(x)
         self.length = len(encoded)
         return encoded
 
     def steps_of(self, encoded: Tensor) -> int | None:
         """Time steps T that every neuron has; None where the model alone knows."""
-        return self.options.steps if self.makes_own_time else len(encoded)
+        return self.own_steps if self.makes_own_time else len(encoded)
 
     def restoring(self) -> AbstractContextManager[None]:
         """A block after which modules keep what they kept before."""
-        return restoring(self.model, self.members, self.network.written)
-
-    def refresh(self, encoded: Tensor) -> None:
-        """Put the modules' own states back to the start of a pass."""
-        for member in self.members.values():
-            member.kind.refresh(member.module, self.steps_of(encoded))
+        return restoring(self.model, self.members, self.written)
 
     def firing_pass(self, kind: type[_Firings], encoded: Tensor, firing: Firing) -> _Firings:
         """A pass of a kind in which neurons fire, or are differentiated, by the firing."""
-        steps = self.steps_of(encoded)
-        return kind(self.members, self.ruled, steps, pause_in(firing), self.traits.preludes)
+        members, steps = self.members, self.steps_of(encoded)
+        return kind(members, members.ruled, steps, pause_in(firing), self.traits.preludes)
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input -> logits [N, K], neurons firing by the firing."""
         if firing is simulation or firing is native_firing:
             return self.run_by_itself(encoded, native=firing is native_firing)
-        if self.steps_alone:
-            this = self.firing_pass(StepPass, encoded, firing)
-            weights = [] if weights_held() else weights_of(self.network)
-            return by_steps(this, self.logits, weights, encoded)
-        return self.run_in(self.firing_pass(Exchange, encoded, firing), encoded)
+        with ModelNetwork.present.within(self, self.members):
+            if self.members.steps_alone:
+                weights = [] if WEIGHTS_HELD.get() else weights_of(self)
+                this = self.firing_pass(StepPass, encoded, firing)
+                return this.run(self.logits, weights, encoded)
+            return self.run_in(self.firing_pass(Exchange, encoded, firing), encoded)
 
     def run_by_itself(self, encoded: Tensor, *, native: bool = False) -> Tensor:
         """Logits [N, K] of the model as it is, from rest; `native`: by its own surrogates."""
         steps, preludes = self.steps_of(encoded), self.traits.preludes
-        this = ModelPass(self.members, steps, native=native, preludes=preludes)
-        return self.run_in(this, encoded)
+        return self.run_in(
+            ModelPass(self.members, steps, native=native, preludes=preludes), encoded
+        )
 
     def run_in(self, this: ModelPass, encoded: Tensor) -> Tensor:
         """Logits [N, K] of a pass, which answers the calls of neurons."""
@@ -204,56 +256,6 @@ class Runner:
             output, states = self.model(x, states)
             outputs.append(output)
         return outputs
-
-    def in_time(self, layer: NeuronLayer, calls: Sequence[Call]) -> tuple[Tensor, Tensor]:
-        """Currents and spikes [T, N, ...] of a layer of neurons in one pass."""
-        pairs = [(x, spikes[0] if isinstance(spikes, tuple) else spikes) for x, spikes in calls]
-        if layer.layout == "step":
-            currents, spikes = zip(*pairs, strict=True)
-            return torch.stack(currents), torch.stack(spikes)
-        steps = self.steps_in(layer, calls)
-        x, y = (self.members[layer.module].to_steps(part, steps) for part in pairs[0])
-        return x, y
-
-    def steps_in(self, layer: NeuronLayer, calls: Sequence[Call]) -> int | None:
-        """Time steps T of the pass that called a layer of neurons; None where it is unknown."""
-        if not self.makes_own_time:
-            return self.length
-        if self.options.steps is not None or layer.layout in ("step", "merged") or not calls:
-            return self.options.steps
-        return len(self.members[layer.module].to_steps(calls[-1][0], None))
-
-    def average(self, name: str, calls: Sequence[Call], samples: int, steps: int | None) -> Tensor:
-        """Output [N, ...] of a layer, averaged over the time steps T of the last pass in calls."""
-        expected, got = "a layer that the model calls", f"{name!r}, which was not called"
-        require(calls, "layer", expected, got, "Choose another layer.")
-        outputs = [output[0] if isinstance(output, tuple) else output for _, output in calls]
-        tensors = all(isinstance(output, Tensor) and output.ndim for output in outputs)
-        expected, remedy = "a layer that returns tensors", "Choose one inside or around it."
-        require(tensors, "layer", expected, repr(name), remedy)
-        average = self._average(outputs, samples, steps)
-        if average is None:
-            got = f"{name!r}, whose output {list(outputs[-1].shape)} has another batch axis"
-            expected = f"a layer whose output is [T, {samples}, ...]"
-            raise invalid("layer", expected, got, "Choose a layer inside or around it.")
-        return average
-
-    def _average(self, outputs: list[Tensor], samples: int, steps: int | None) -> Tensor | None:
-        if self.steps_alone or (steps is not None and len(outputs) == steps > 1):
-            if all(len(output) == samples for output in outputs):
-                return torch.stack(outputs).mean(0)
-            if self.steps_alone:
-                return None
-        samples_first = any(m.layout.startswith("samples") for m in self.members.values())
-        output, axis = outputs[-1], 1 if samples_first else 0
-        # In a replay one step stands for all of them.
-        for length in dict.fromkeys((steps or 1, 1)):
-            shape = (samples, length) if samples_first else (length, samples)
-            if tuple(output.shape[:2]) == shape:
-                return output.mean(axis)
-            if length > 1 and len(output) == length * samples:
-                return output.reshape(*shape, *output.shape[1:]).mean(axis)
-        return output if len(output) == samples else None
 
 
 def _read_logits(

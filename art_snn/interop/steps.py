@@ -14,7 +14,7 @@ No neuron may read spikes of one that is called after it: recurrent connections 
 Potentials that a neuron returns with its spikes are differentiated with the resets held fixed. So
 dv[t]/dx[t'] = gain decay^(t - t') up to the next hard reset, under any rule."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from torch.utils._pytree import tree_map_only
 
 from art_snn.dynamics import operand
 from art_snn.gradients.base import Firing, Site
-from art_snn.gradients.shared import anchored, once, runs
+from art_snn.gradients.shared import anchored, apply, once, runs
 from art_snn.interop.members import Member, running
 from art_snn.interop.passes import FiringPass, other_equations, refusal, wrong_steps
 
@@ -153,6 +153,15 @@ class StepPass(FiringPass):
         state = potential if isinstance(state, Tensor) else state._replace(v=potential)
         return calls.spikes[-1].clone(), state
 
+    def run(
+        self, model: Callable[[Tensor], Tensor], weights: Sequence[Tensor], x: Tensor
+    ) -> Tensor:
+        """Output of the model for x, differentiable by the pass's firing at x and the weights."""
+        # Views, whose nodes show in the backward pass whether their gradients are asked for.
+        links = [tensor.view_as(tensor) for tensor in (x, *weights)]
+        pieces = _Pieces(self, model, weights)
+        return apply(_BySteps, pieces, [link.grad_fn for link in links], *links)
+
     def ended(self) -> None:
         super().ended()
         for calls in self.made.values():
@@ -169,27 +178,11 @@ class StepPass(FiringPass):
     def compare(self) -> None:
         """Refuse dynamics whose spikes are not those that the neurons themselves have given."""
         # In half precision, as training may run, two ways of computing differ.
-        pairs = [(calls, torch.stack(calls.spikes).detach()) for calls in self.made.values()]
-        if not pairs or torch.is_autocast_enabled(pairs[0][1].device.type):
-            return
-        differ = [torch.ne(spikes, calls.fired).any() for calls, spikes in pairs]
-        if not torch.stack(differ).any():
-            return
-        for calls, spikes in pairs:
-            if (spikes != calls.fired).any():
+        for calls in self.made.values():
+            spikes = torch.stack(calls.spikes).detach()
+            lowered = torch.is_autocast_enabled(spikes.device.type)
+            if not lowered and (spikes != calls.fired).any():
                 raise other_equations(calls.member.name, spikes, calls.fired)
-
-
-def by_steps(
-    this: StepPass, model: Callable[[Tensor], Tensor], weights: Sequence[Tensor], x: Tensor
-) -> Tensor:
-    """Output of the model for x, differentiable by the firing of the pass at x and the weights."""
-    # Views, whose nodes show in the backward pass whether their gradients are asked for.
-    links = [tensor.view_as(tensor) for tensor in (x, *weights)]
-    pieces = _Pieces(this, model, weights)
-    nodes = [link.grad_fn for link in links]
-    output: Tensor = _BySteps.apply(pieces, nodes, *links)[0]  # type: ignore[no-untyped-call]
-    return output
 
 
 class _Pieces:
@@ -273,3 +266,32 @@ class _BySteps(torch.autograd.Function):
         pairs = zip(ctx.needs_input_grad[2:], ctx.nodes, strict=True)
         wanted = [needs and runs(node) for needs, node in pairs]
         return (None, None, *ctx.pieces.backward(grad, wanted))
+
+
+def graph_nodes(roots: Iterable[Any], ends: Iterable[Any] = ()) -> set[Any]:
+    """The nodes of a graph, from some on, pieces of cut ones among them; not beyond the ends."""
+    seen: set[Any] = set()
+    waiting, ends = list(roots), {None, *ends}
+    while waiting:
+        node = waiting.pop()
+        if node in seen or node in ends:
+            continue
+        seen.add(node)
+        pieces = getattr(node, "pieces", None)
+        if pieces is not None:
+            _refuse_outsiders(pieces)
+            waiting += pieces.roots()
+        waiting += [following for following, _ in node.next_functions]
+    return seen
+
+
+def _refuse_outsiders(pieces: Any) -> None:
+    """Refuse tensors that require a gradient and are no parameters, in a graph that is cut."""
+    parameters = pieces.targets()
+    for node in graph_nodes(pieces.roots()):
+        leaf = getattr(node, "variable", None)
+        # Numbers may: states of Norse start from such ones.
+        if leaf is not None and leaf.ndim and id(leaf) not in parameters:
+            got = f"a tensor {list(leaf.shape)} that is none of its parameters"
+            remedy = "Make it one: gradients are passed on where a loop over time is cut."
+            raise refusal("a model in which parameters alone require gradients", got, remedy)

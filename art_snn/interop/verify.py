@@ -23,17 +23,12 @@ from torch.utils.checkpoint import CheckpointFunction
 from art_snn.checks import invalid
 from art_snn.gradients import STBP, ATan, Composite, Gradient, Native
 from art_snn.gradients.again import weights_of
-from art_snn.interop.passes import natives_traced, refusal
-from art_snn.interop.probe import (
-    agree,
-    compare_logits,
-    compare_rows,
-    compare_spikes,
-    find_traits,
-    graph_nodes,
-)
-from art_snn.interop.runner import Runner, Traits
-from art_snn.interop.steps import StepPass, by_steps
+from art_snn.gradients.base import simulation
+from art_snn.interop.members import Member
+from art_snn.interop.passes import Exchange, FiringPass, natives_traced, other_equations, refusal
+from art_snn.interop.probe import find_traits
+from art_snn.interop.runner import ModelNetwork, Traits
+from art_snn.interop.steps import StepPass, graph_nodes
 from art_snn.layers import varies
 from art_snn.network import VERIFIED
 from art_snn.passes import unwatched
@@ -47,61 +42,64 @@ _FIRST, _EVERY = (4, 8, 16), 32
 # Gradient passes after which the model is run once more.
 
 
-def settle(runner: Runner, x: Tensor) -> Hashable:
-    """Find out the traits of the model once for every setup of it; returns that setup."""
-    setup = _setup(runner, x)
-    if not len(x):
-        return setup
-    traits = runner.verified.get((setup, "traits"))
-    runner.traits = traits or Traits()
-    if traits is None:
-        with _unnoticed(x):
-            find_traits(runner, x.detach())
-        # What passes change by themselves is known now, and no part of the setup.
-        setup = _setup(runner, x)
-        _remember(runner, (setup, "traits"), runner.traits)
-    return setup
-
-
-def verify(runner: Runner, rule: Gradient | None, x: Tensor, setup: Hashable) -> None:
+def verify(network: ModelNetwork, rule: Gradient | None, x: Tensor) -> None:
     """Refuse, before a pass, a model that computes otherwise than is believed.
 
     :param rule: that is to differentiate the pass; None for a prediction."""
+    if len(x):
+        setup = _settle(network, x)
+        if not _changes(network.model):
+            _verify_setup(network, rule, x, setup)
+
+
+def _settle(network: ModelNetwork, x: Tensor) -> Hashable:
+    """Find out the traits of the model once for every setup of it; returns that setup."""
+    setup = _setup(network, x)
+    traits = network.verified.get((setup, "traits"))
+    network.traits = traits or Traits()
+    if traits is None:
+        with _unnoticed(x):
+            find_traits(network, x.detach())
+        # What passes change by themselves is known now, and no part of the setup.
+        setup = _setup(network, x)
+        _remember(network, (setup, "traits"), network.traits)
+    return setup
+
+
+def _verify_setup(network: ModelNetwork, rule: Gradient | None, x: Tensor, setup: Hashable) -> None:
     if isinstance(rule, Composite):
         for part in rule.parts:
-            verify(runner, part, x, setup)
-        return
-    if not len(x) or _changes(runner.model):
+            _verify_setup(network, part, x, setup)
         return
 
     def once(depends: Hashable, check: Callable[[], object]) -> None:
         """Check what depends on the setup and this; an answer of False is not known yet."""
-        if (setup, depends) not in runner.verified:
+        if (setup, depends) not in network.verified:
             with _unnoticed(x):
                 if check() is not False:
-                    _remember(runner, (setup, depends), True)
+                    _remember(network, (setup, depends), True)
 
     inputs, native = x.detach(), isinstance(rule, Native)
     kind = "none" if rule is None else "native" if native else "ours"
-    once(kind, lambda: compare_logits(runner, inputs, native=native))
+    once(kind, lambda: _compare_logits(network, inputs, native=native))
     if rule is None:
         return
     if len(x) > 1:
-        once("rows", lambda: compare_rows(runner, inputs))
+        once("rows", lambda: _compare_rows(network, inputs))
     if not native:
-        later = (setup, "spikes") in runner.verified
-        once("spikes", lambda: _compare_spikes(runner, setup, inputs))
-        if x.requires_grad and (later or (setup, "spikes") in runner.verified):
-            weights = (tuple(runner.ruled.values()), runner.network.state_key())
-            once(weights, lambda: not later or _compare_spikes(runner, setup, inputs[:1]))
-    once((repr(rule), x.requires_grad), lambda: _require_gradient(runner, rule, x[:VERIFIED]))
+        later = (setup, "spikes") in network.verified
+        once("spikes", lambda: _try_spikes(network, setup, inputs))
+        if x.requires_grad and (later or (setup, "spikes") in network.verified):
+            weights = (tuple(network.members.ruled.values()), network.state_key())
+            once(weights, lambda: not later or _try_spikes(network, setup, inputs[:1]))
+    once((repr(rule), x.requires_grad), lambda: _require_gradient(network, rule, x[:VERIFIED]))
 
 
-def _compare_spikes(runner: Runner, setup: Hashable, x: Tensor) -> bool:
+def _try_spikes(network: ModelNetwork, setup: Hashable, x: Tensor) -> bool:
     """True once neurons have fired and been silent: silence agrees with any equations."""
-    lively = compare_spikes(runner, x)
-    tries = runner.verified.get((setup, "tries"), 0) + 1
-    runner.verified[setup, "tries"] = tries
+    lively = _compare_spikes(network, x)
+    tries = network.verified.get((setup, "tries"), 0) + 1
+    network.verified[setup, "tries"] = tries
     return lively or tries >= _TRIES
 
 
@@ -115,10 +113,10 @@ def _unnoticed(x: Tensor) -> Iterator[None]:
         yield
 
 
-def _remember(runner: Runner, key: Hashable, answer: object) -> None:
-    if len(runner.verified) >= _REMEMBERED:
-        runner.verified.clear()
-    runner.verified[key] = answer
+def _remember(network: ModelNetwork, key: Hashable, answer: object) -> None:
+    if len(network.verified) >= _REMEMBERED:
+        network.verified.clear()
+    network.verified[key] = answer
 
 
 def _changes(model: nn.Module) -> bool:
@@ -130,29 +128,29 @@ def _changes(model: nn.Module) -> bool:
     )
 
 
-def _setup(runner: Runner, x: Tensor) -> Hashable:
+def _setup(network: ModelNetwork, x: Tensor) -> Hashable:
     """A key that changes with the input's shape and the model's modules and settings."""
-    modules = list(runner.model.named_modules())
+    modules = list(network.model.named_modules())
     kinds = tuple((name, type(module), module.training) for name, module in modules)
-    sites = [(m, runner.ruled[m.name]) for m in runner.neurons if m.name in runner.ruled]
+    ruled = network.members.ruled
+    sites = [(m, ruled[m.name]) for m in network.members.neurons if m.name in ruled]
     equations = tuple((m.name, m.layout, type(s.dynamics), s.dynamics.reset) for m, s in sites)
-    network = runner.network
     passed = (tuple(x.shape[1:]), x.dtype, x.device, str(network.encoder))
     return *passed, kinds, equations, frozenset(settings(modules, network.written).items())
 
 
-def _require_gradient(runner: Runner, rule: Gradient, x: Tensor) -> None:
+def _require_gradient(network: ModelNetwork, rule: Gradient, x: Tensor) -> None:
     """Refuse what cuts gradients at x, or at the weights, and graphs of unknown functions."""
     if not isinstance(rule, Native):
-        _refuse_unread(runner, rule, x.detach())
-    some = through = _gradient(runner, rule, x)
+        _refuse_unread(network, rule, x.detach())
+    some = through = _gradient(network, rule, x)
     if some:
         return
     # By a slope that is nowhere zero: only the model itself can cut it.
-    sites, steep = runner.ruled.values(), STBP(surrogate=ATan())
+    sites, steep = network.members.ruled.values(), STBP(surrogate=ATan())
     applies = bool(sites) and all(site.dynamics.unknown is None for site in sites)
     if some is not None and applies:
-        through = _gradient(runner, steep, x, native=isinstance(rule, Native))
+        through = _gradient(network, steep, x, native=isinstance(rule, Native))
     if not through and (through is None or applies or not sites):
         how = "none" if through is None else "zero"
         place = "input" if x.requires_grad else "weights"
@@ -169,20 +167,22 @@ def _require_gradient(runner: Runner, rule: Gradient, x: Tensor) -> None:
     )
 
 
-def _gradient(runner: Runner, rule: Gradient, x: Tensor, *, native: bool = False) -> bool | None:
+def _gradient(
+    network: ModelNetwork, rule: Gradient, x: Tensor, *, native: bool = False
+) -> bool | None:
     """True if the gradient of the logits is not all zero; None where the graph ends before."""
     with torch.enable_grad():
         inputs = x.detach().clone().requires_grad_(x.requires_grad)
         with natives_traced() as natives:
-            total = _mixed(rule.logits(runner.network.twin(), inputs))
+            total = _mixed(rule.logits(network.twin(), inputs))
         if not total.requires_grad:
             return None
         if native or isinstance(rule, Native):
             # Autograd functions of the model's own may stand anywhere in the graph.
             natives = [([total.grad_fn], [])]
         between = set().union(*(graph_nodes(*ends) for ends in natives))
-        _refuse_functions(runner, total.grad_fn, between)
-        wanted = [inputs] if x.requires_grad else weights_of(runner.network)
+        _refuse_functions(network, total.grad_fn, between)
+        wanted = [inputs] if x.requires_grad else weights_of(network)
         grads = torch.autograd.grad(total, wanted, allow_unused=True)
     zero = [not grad.any() for grad in grads if grad is not None]
     return not all(zero) if zero else None
@@ -194,15 +194,15 @@ def _mixed(logits: Tensor) -> Tensor:
     return (logits * weights).sum()
 
 
-def _refuse_unread(runner: Runner, rule: Gradient, x: Tensor) -> None:
+def _refuse_unread(network: ModelNetwork, rule: Gradient, x: Tensor) -> None:
     """Refuse neurons without a reset that do not suit the rule, where their spikes matter."""
-    reasons = {name: rule.objection(site.dynamics) for name, site in runner.ruled.items()}
+    reasons = {name: rule.objection(site.dynamics) for name, site in network.members.ruled.items()}
     if not any(reasons.values()):
         return
     with torch.enable_grad():
-        encoded = runner.encode(x.clone().requires_grad_())
-        this = runner.firing_pass(StepPass, encoded, STBP().firing())
-        total = _mixed(by_steps(this, runner.logits, weights_of(runner.network), encoded))
+        encoded = network.encode(x.clone().requires_grad_())
+        this = network.firing_pass(StepPass, encoded, STBP().firing())
+        total = _mixed(this.run(network.logits, weights_of(network), encoded))
         torch.autograd.grad(total, encoded, allow_unused=True)
     for name, calls in this.made.items():
         if calls.spikes_matter and reasons[name]:
@@ -210,11 +210,11 @@ def _refuse_unread(runner: Runner, rule: Gradient, x: Tensor) -> None:
             raise refusal("neurons that the rule applies to", got, "Take STBP or HART.")
 
 
-def _refuse_functions(runner: Runner, root: Any, natives: set[Any]) -> None:
+def _refuse_functions(network: ModelNetwork, root: Any, natives: set[Any]) -> None:
     """Refuse autograd functions of the model's own, other than harmless ones and these nodes.
 
     And compiled code, where neurons were not called."""
-    silent = runner.traits.silent
+    silent = network.traits.silent
     for node in graph_nodes([root]):
         function: Any = getattr(type(node), "_forward_cls", None)
         if function is None:
@@ -226,7 +226,7 @@ def _refuse_functions(runner: Runner, root: Any, natives: set[Any]) -> None:
         place = function.__module__
         compiled = silent and "functorch" in place
         usual = place.startswith(("torch.", "art_snn.")) and not compiled
-        if usual or node in natives or function in runner.options.harmless:
+        if usual or node in natives or function in network.harmless:
             continue
         got = f"{place}.{function.__qualname__} in its graph"
         remedy = (
@@ -241,6 +241,138 @@ def _refuse_functions(runner: Runner, root: Any, natives: set[Any]) -> None:
         raise refusal("a model without autograd functions of its own", got, remedy)
 
 
+@torch.no_grad()
+def _compare_logits(network: ModelNetwork, x: Tensor, *, native: bool) -> None:
+    """Compare a pass of ours with the model as it is."""
+    encoded = network.encode(x)
+
+    def refresh() -> None:
+        for member in network.members.values():
+            member.kind.refresh(member.module, network.steps_of(encoded))
+
+    with network.restoring():
+        refresh()
+        try:
+            with torch.random.fork_rng([x.device] if x.is_cuda else []):
+                alone = network.logits(encoded)
+        except RuntimeError as error:
+            note: Any = getattr(error, "add_note", None)
+            if callable(note):  # From Python 3.11 on.
+                note(
+                    f"The model was given a batch in time of shape {list(encoded.shape)}, or "
+                    "without its first axis where it makes its time steps itself. "
+                    "adapt(model, steps=T) gives a model [T, N, ...], and "
+                    "adapt(model, encoder=None) [N, ...]; are its layers in the step mode for that?"
+                )
+            raise
+        # States that are known begin again; others have been changed by the first run.
+        refresh()
+        ours = network.run_by_itself(encoded, native=native)
+    # In training mode some versions of frameworks add in another order.
+    _require_same(alone, ours, rounded=native)
+
+
+def _agree(alone: Tensor, ours: Tensor, *, rounded: bool) -> bool:
+    """True if logits are the same; to rounding on a GPU, where sums change from call to call."""
+    if rounded or alone.is_cuda:
+        return torch.allclose(alone, ours, rtol=1e-3, atol=1e-5, equal_nan=True)
+    return torch.equal(alone.nan_to_num(), ours.nan_to_num())
+
+
+_SAME = "one that computes the same in a pass of ours"
+_REMEDY = (
+    "It keeps a state from call to call, reads that of a neuron from outside, or draws by "
+    "another generator than torch's. Recognised neurons start from rest at every pass; let "
+    "others do so as well. An encoder draws spikes: adapt(model, encoder=Poisson(steps))."
+)
+
+
+def _require_same(
+    alone: Tensor, ours: Tensor, expected: str = _SAME, remedy: str = _REMEDY, *, rounded: bool
+) -> None:
+    """Refuse logits in a pass of ours that are not those of the model by itself."""
+    if not _agree(alone, ours, rounded=rounded):
+        got = f"one whose logits then differ by {(alone - ours).abs().max().item():.3g}"
+        raise invalid("model", expected, got, remedy)
+
+
+@torch.no_grad()
+def _compare_rows(network: ModelNetwork, x: Tensor) -> None:
+    """Refuse a model whose logits of a sample depend on the other samples of its batch."""
+    others = x.clone()  # Of the same shape, which rounding depends on.
+    others[1::2] = x.amax() + x.amin() - x[1::2]
+    devices = [x.device] if x.is_cuda else []
+    with torch.random.fork_rng(devices):
+        logits = network.run_by_itself(network.encode(x))[::2]
+    with torch.random.fork_rng(devices):
+        alone = network.run_by_itself(network.encode(others))[::2]
+    remedy = (
+        "Which of its axes is the batch? A layer, a neuron (in another step mode?) or the readout "
+        "takes samples for time steps or features: a model [N, T, K] is read by "
+        "readout=lambda out: out.mean(1)."
+    )
+    expected = "one whose logits of a sample are the same whatever else is in its batch"
+    _require_same(alone, logits, expected, remedy, rounded=True)
+
+
+@torch.no_grad()
+def _compare_spikes(network: ModelNetwork, x: Tensor) -> bool:
+    """Compare spikes with those of the dynamics, and logits; whether every neuron was lively."""
+    encoded = network.encode(x)
+    with torch.random.fork_rng([x.device] if x.is_cuda else []):
+        alone = network.run_by_itself(encoded)
+    kind = _ComparingSteps if network.members.steps_alone else _ComparingExchange
+    this: FiringPass = network.firing_pass(kind, encoded, simulation)
+    natives = network.members.natives
+    gated = any(m.kind.gated for m in network.members.values() if m.name in natives)
+    _require_same(alone, network.run_in(this, encoded), rounded=gated)
+    network.traits.silent = [name for name in this.sites if not this.calls[name]]
+    return this.sites.keys() - network.traits.silent <= this.lively
+
+
+def _compare(this: FiringPass, name: str, spikes: Tensor, ours: Tensor) -> None:
+    """Refuse spikes [T, N, ...] of a neuron that are not those of its dynamics."""
+    odd = spikes[(spikes != 0) & (spikes != 1)]
+    if len(odd):
+        got = f"{name}, which gave {odd[0].item():g}"
+        remedy = "Rules of ours know one spike per step: in sinabs that is spike_fn=SingleSpike."
+        raise refusal("neurons whose outputs are 0 or 1", got, remedy)
+    if (spikes != ours).any():
+        raise other_equations(name, spikes, ours)
+    if spikes.any() and not spikes.all():
+        this.lively.add(name)
+
+
+class _ComparingExchange(Exchange):
+    """Fires by the dynamics, and compares with the neuron itself."""
+
+    def answer(self, member: Member, x: Tensor, current: Tensor) -> Tensor:
+        ours = super().answer(member, x, current)
+        spikes = self.answer_alone(member, current)
+        several = self.calls[member.name] > 1 and isinstance(spikes, Tensor)
+        if several and not torch.equal(spikes, self.answer_alone(member, current)):
+            got = f"{member.name}, which has several places and keeps a state"
+            remedy = "One neuron cannot be at two places: give every place one of its own."
+            raise refusal("neurons that start from rest at every place", got, remedy)
+        if not isinstance(spikes, Tensor) or spikes.shape != current.shape:
+            got = f"{member.name}, which returns something else"
+            remedy = "Its class is known by a name that belongs to others."
+            raise refusal("neurons that return spikes as they take currents", got, remedy)
+        spikes = member.to_steps(spikes, self.steps)
+        _compare(self, member.name, spikes, ours)
+        return ours
+
+
+class _ComparingSteps(StepPass):
+    """Runs the neurons themselves, and compares with the dynamics at the end."""
+
+    def compare(self) -> None:
+        for name, calls in self.made.items():
+            spikes = torch.stack([leaf.detach() for leaf in calls.spikes])
+            _compare(self, name, spikes, calls.fired)
+            calls.compare_potentials()
+
+
 class Watch:
     """Compares gradient passes whose input was predicted last, and others on a schedule."""
 
@@ -248,47 +380,36 @@ class Watch:
         self.passes = 0
         self._last: tuple[str, Tensor, Tensor] | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {"passes": self.passes, "_last": None}
-
-    def predicted(self, runner: Runner, x: Tensor, logits: Tensor) -> None:
+    def predicted(self, network: ModelNetwork, x: Tensor, logits: Tensor) -> None:
         """Remember the logits [N, K] of the last prediction."""
-        if x.device.type == "cpu" and not runner.traits.random:
-            self._last = str(runner.network.encoder), x.detach().clone(), logits.detach()
+        if x.device.type == "cpu" and not network.traits.random:
+            self._last = str(network.encoder), x.detach().clone(), logits.detach()
 
-    def compare(
-        self,
-        runner: Runner,
-        rule: Gradient,
-        x: Tensor,
-        logits: Tensor,
-        predict: Callable[[Tensor], Tensor],
-    ) -> None:
-        """Refuse logits [N, K] of a gradient pass other than those that `predict` gives."""
-        if not len(x) or _changes(runner.model) or torch.is_autocast_enabled(x.device.type):
+    def compare(self, network: ModelNetwork, rule: Gradient, x: Tensor, logits: Tensor) -> None:
+        """Refuse logits [N, K] of a gradient pass that are not those of a prediction."""
+        if not len(x) or _changes(network.model) or torch.is_autocast_enabled(x.device.type):
             return
         self.passes += 1
         due = self.passes in _FIRST or self.passes % _EVERY == 0
         x, logits = x.detach(), logits.detach()
-        if runner.traits.random:
+        if network.traits.random:
             # Logits differ from pass to pass.
             if due and not isinstance(rule, Native):
                 with unwatched(), torch.random.fork_rng([x.device] if x.is_cuda else []):
-                    compare_spikes(runner, x)
+                    _compare_spikes(network, x)
             return
         encoder, inputs, alone = self._last or ("", x[:0], logits)
         alike = (inputs.shape, inputs.dtype, inputs.device) == (x.shape, x.dtype, x.device)
-        predicted = alike and encoder == str(runner.network.encoder) and torch.equal(inputs, x)
+        predicted = alike and encoder == str(network.encoder) and torch.equal(inputs, x)
         rounded = isinstance(rule, Native)
-        if not (predicted or due) or (predicted and agree(alone, logits, rounded=rounded)):
+        if not (predicted or due) or (predicted and _agree(alone, logits, rounded=rounded)):
             return
         with torch.no_grad(), unwatched():
-            alone = predict(x)
-        if not agree(alone, logits, rounded=rounded):
-            difference = (alone - logits).abs().max().item()
-            got = f"one whose logits under {rule} differ from its predictions by {difference:.3g}"
-            remedy = (
-                "A setting that its dynamics do not read has changed, or equations agree on the "
-                "first samples alone: describe them by register_neuron(cls, dynamics=function)."
-            )
-            raise refusal("one whose logits are the same in a gradient pass", got, remedy)
+            alone = network.run_by_itself(network.encode(x))
+        remedy = (
+            "A setting that its dynamics do not read has changed, or equations agree on the first "
+            "samples alone: describe them by register_neuron(cls, dynamics=function). "
+            "Or differentiate it by the rule 'native'."
+        )
+        expected = f"one whose logits are the same in a gradient pass under {rule}"
+        _require_same(alone, logits, expected, remedy, rounded=rounded)

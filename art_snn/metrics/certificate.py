@@ -92,14 +92,6 @@ class Certificate:
         """Mean radius, 0 where the class is wrong or none is certified (Zhai et al., ICLR 2020)."""
         return float(np.where(self.correct, self.radius, 0.0).mean())
 
-    def as_dict(self) -> dict[str, dict[str, float | int | None] | float]:
-        """For JSON: certified accuracy at radius 0, abstentions, average radius."""
-        return {
-            "certified_accuracy": self.certified_accuracy().as_dict(),
-            "abstentions": self.abstentions.as_dict(),
-            "average_radius": self.average_radius,
-        }
-
     def __str__(self) -> str:
         return (
             f"certified accuracy {self.certified_accuracy()}, abstentions {self.abstentions}, "

@@ -18,7 +18,7 @@ from art_snn.checks import ArgumentError, MissingFile, expand_path, first_line, 
 from art_snn.encoders import Direct, Encoder
 from art_snn.files import digest
 from art_snn.interop import adapt
-from art_snn.interop.members import members_of
+from art_snn.interop.members import Members
 from art_snn.interop.runner import Readout
 from art_snn.network import SpikingNetwork
 
@@ -79,7 +79,7 @@ def _adapt(
     got = f"{model}, which returns a {type(returned).__name__}"
     if isinstance(returned, nn.Module):
         got += " without a spiking neuron that is known"
-        layouts = {member.layout for member in members_of(returned).values() if member.fires}
+        layouts = {member.layout for member in Members(returned).neurons}
     remedy = (
         "Return SpikingNetwork(layers, encoder), or art_snn.interop.adapt(model, ...); neurons of "
         "your own become known by art_snn.interop.register_neuron(cls, dynamics=function)."

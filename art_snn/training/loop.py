@@ -1,6 +1,7 @@
 """The training loop: annealed along a cosine, resumed exactly, best by validation samples."""
 
 import math
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,8 @@ from art_snn.classifier.inputs import as_array, refuse_masked
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
-from art_snn.progress import Progress
+from art_snn.progress import Progress, duration
 from art_snn.seeding import seeded
-from art_snn.state import to_device
 from art_snn.team import ALONE, Team
 from art_snn.training.adversarial import AdversarialTraining, Craft
 from art_snn.training.defences import AT, Defence, Learner
@@ -87,6 +87,7 @@ def train(
     shown: dict[str, Any] = {"unit": "batches", "verbose": team.leads and verbose, "summary": False}
     with Progress(title, recipe.epochs * batches, done=done * batches, **shown) as progress:
         for epoch in range(done, recipe.epochs):
+            began = time.monotonic()
             with seeded(recipe.seed * 100_003 + epoch):
                 loss = _pass(state, samples, labels, craft, progress)
                 network.eval()
@@ -98,7 +99,8 @@ def train(
             state.finish(Epoch(epoch + 1, loss, score))
             team.on_leader(partial(state.save, resume))
             rated = "" if score is None else f", validation {100 * score:.1f} %"
-            progress.step(f"epoch {epoch + 1} of {recipe.epochs}, loss {loss:.3f}{rated}")
+            rated += f", {duration(time.monotonic() - began)}"
+            progress.write(f"{title}: epoch {epoch + 1} of {recipe.epochs}, loss {loss:.3f}{rated}")
     if state.best is not None:
         network.load_state_dict(state.best)
     network.eval()
@@ -135,7 +137,7 @@ def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor, share: float 
     learner = Learner(network=network, train_dtype=dtype, progress=state.share(1))
     state.optimizer.zero_grad()
     with synchronise_norms(network, state.team):
-        loss = share * state.defence.loss(learner, x, adversarial, to_device(y, learner.device))
+        loss = share * state.defence.loss(learner, x, adversarial, y.to(learner.device))
     loss.backward()  # type: ignore[no-untyped-call]
     whole = sum_gradients(state.team, network.parameters(), loss.item())
     state.optimizer.step()
@@ -169,7 +171,7 @@ def accuracy(
         if not len(x):
             continue
         x = x if craft is None else craft(x, y)
-        correct += defence.correct(learner, x, to_device(y, learner.device)).sum()
+        correct += defence.correct(learner, x, y.to(learner.device)).sum()
     return sum(team.gather(int(correct))) / len(samples.x)
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from art_snn.checkpoint import CheckpointError, misfits, network_identity
+from art_snn.checkpoint import CheckpointError, misfits
 from art_snn.checks import first_line
-from art_snn.files import corruption, digest, write_tensors
+from art_snn.files import atomic_write, corruption, digest
 from art_snn.network import SpikingNetwork
 from art_snn.team import ALONE, Team
 from art_snn.training.adversarial import AdversarialTraining
@@ -77,7 +77,7 @@ class State:
         held = validation or ()
         self.samples = digest([a.shape for a in (x, y, *held)], x, y, *held)
         # Weights do not show decay, threshold, reset, encoding and code.
-        self.form = digest((*network_identity(network), network.training_gradient))
+        self.form = digest((*network.identity, network.training_gradient))
 
     def share(self, more: int = 0) -> float:
         """Share of the steps of the training that are done after so many more."""
@@ -107,7 +107,10 @@ class State:
     def save(self, file: str | Path | None) -> None:
         """Write everything, atomically."""
         if file is not None:
-            write_tensors(Path(file), self.progress())
+            content = io.BytesIO()
+            torch.save(self.progress(), content)
+            with atomic_write(file) as partial:
+                partial.write_bytes(content.getbuffer())
 
     def resume(self, file: str | Path | None) -> None:
         """Go on from the file where it exists; the leading process reads it for all."""

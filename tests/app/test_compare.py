@@ -13,22 +13,27 @@ import torch
 from torch import Tensor
 
 from art_snn.app import compare as module
-from art_snn.app.compare import _RULES, CAUTION, Comparison, Row, _compare_rules, draw
+from art_snn.app.compare import _RULES, CAUTION, Comparison, Row, _compare_rules, _engine_of, draw
 from art_snn.app.results import converter, read_result
 from art_snn.app.settings import Compare
 from art_snn.checks import ArgumentError
 from art_snn.encoders import Poisson
 from art_snn.gradients import (
     ASSG,
+    BPTR,
     CBA,
     EOT,
+    HART,
+    PDSG,
     RGA,
     STBP,
+    Extended,
     Gradient,
+    Mean,
+    RectifiedANN,
     Site,
     StaticCurve,
     TemporalGradient,
-    engine_of,
     parse_rules,
 )
 from art_snn.metrics import Share
@@ -40,6 +45,10 @@ from tests.small import classifier, pgd_by_hand, samples, untouched
 
 ALL = parse_rules(_RULES)
 TWO: dict[str, Gradient] = {"stbp": STBP(), "rga": RGA()}
+
+
+class Mine(STBP):
+    """A rule of one's own, of the same engine."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,18 @@ def compare(
     return _compare_rules(settings, TWO if rules is None else rules, wrapped, x, y, file=file)
 
 
+@pytest.mark.parametrize(
+    ("rules", "kind"),
+    [
+        ((STBP(), Mine(), PDSG(), PDSG(per_sample=True), ASSG()), "temporal"),
+        ((RGA(), RGA(beta=3), StaticCurve(), BPTR(), HART()), "rate"),
+        ((CBA(), RectifiedANN(), EOT(RGA()), Extended(STBP()), Mean(RGA(), HART())), ""),
+    ],
+)
+def test_the_kind_of_a_rule_is_that_of_its_engine(rules, kind):
+    assert {_engine_of(rule) for rule in rules} == {kind}
+
+
 @pytest.mark.parametrize(("decay", "applies"), [(0.5, False), (1.0, True)])
 def test_every_rule_has_a_row_which_for_cba_is_an_objection_on_leaky_neurons(decay, applies):
     wrapped = classifier(seed=1, decay=decay)
@@ -90,7 +111,7 @@ def test_every_rule_has_a_row_which_for_cba_is_an_objection_on_leaky_neurons(dec
     assert [n for n, row in comparison.rows.items() if row.objection] == ["cba"] * (not applies)
     assert set(comparison.outcomes) == set(comparison.seconds)
     for name, row in comparison.rows.items():
-        assert (row.rule, row.kind) == (str(ALL[name]), engine_of(ALL[name]))
+        assert (row.rule, row.kind) == (str(ALL[name]), _engine_of(ALL[name]))
         if row.objection:
             assert row.objection == CBA().objection(wrapped.model.layers[1].dynamics)
             assert (row.outcome, row.vanished) == (None, None)
@@ -185,7 +206,7 @@ def test_averaging_over_draws_wraps_every_rule_and_its_objection():
 def test_finished_rules_are_not_run_again_and_those_of_something_else_are_refused(
     monkeypatch, tmp_path
 ):
-    wrapped, file, attack = classifier(seed=1), tmp_path / "compare.json", module.attack_logits
+    wrapped, file, attack = classifier(seed=1), tmp_path / "compare.json", module.craft
     given, calls = samples(wrapped), []
 
     def counted(*given: Any, progress_label: str, **how: Any) -> np.ndarray:
@@ -194,7 +215,7 @@ def test_finished_rules_are_not_run_again_and_those_of_something_else_are_refuse
             raise KeyboardInterrupt
         return attack(*given, progress_label=progress_label, **how)
 
-    monkeypatch.setattr(module, "attack_logits", counted)
+    monkeypatch.setattr(module, "craft", counted)
     with pytest.raises(KeyboardInterrupt):
         compare(wrapped, file=file, given=given)
     assert list(read_result(file, Comparison).rows) == ["stbp"]

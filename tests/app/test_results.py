@@ -31,6 +31,7 @@ from art_snn.app.results import (
     earlier,
     fingerprint,
     read_result,
+    structured,
     working,
     write_result,
 )
@@ -39,6 +40,7 @@ from art_snn.app.tables import Notes, Table
 from art_snn.checks import ArgumentError
 from art_snn.encoders import Direct
 from art_snn.files import write_json
+from art_snn.findings import Finding
 from art_snn.metrics import Robustness, Share
 from art_snn.team import Team
 from tests.outcomes import outcome
@@ -151,6 +153,12 @@ def test_fields_of_every_kind_are_read_and_those_with_a_usual_value_may_be_missi
     assert (kept.time, kept.name, kept.counts, kept.share) == (0.5, "a", {"x": 2}, Share(1, 2))
     assert kept.flips.tolist() == [False, True, False, True]
     assert (kept.done, kept.loss) == (False, None)
+
+
+def test_what_is_read_is_written_as_it_was(tmp_path):
+    finding = Finding("search", "A title", {"samples": 2, "share": 0.5}, "", ())
+    content = as_json(finding)
+    assert json.dumps(as_json(structured(content, Finding))) == json.dumps(content)
 
 
 @given(st.lists(st.booleans()))

@@ -129,8 +129,6 @@ def test_stages_and_plans_do_not_change():
     assert stage.options["max_iter"] == 3
     plan = Plan("mine", [stage])
     assert resolve_plan(plan, 2.0) is plan
-    with pytest.raises(TypeError):
-        stage.options["max_iter"] = 5
     for thing, name in ((stage, "rule"), (plan, "stages")):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(thing, name, None)

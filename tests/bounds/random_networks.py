@@ -22,8 +22,9 @@ from art_snn import (
     TimeDistributed as Timed,
 )
 from art_snn.bounds import METHODS, Bounding
-from art_snn.gradients.fixed import hold_weights
+from art_snn.gradients.fixed import WEIGHTS_HELD
 from art_snn.layers import Normalize
+from art_snn.passes import within
 from tests.architectures import Residual
 
 CLASSES = 4
@@ -48,7 +49,7 @@ class Drawn:
     def bounds(self, method: str = "counts", y: Tensor | None = None) -> Tensor:
         """Lower bounds of z_y - z_j [N, K]."""
         bounding = Bounding(self.network, METHODS[method](), self.eps, self.norm, LIMITS)
-        with torch.enable_grad(), hold_weights(True):
+        with torch.enable_grad(), within(WEIGHTS_HELD, True):
             return bounding.margins(self.x, self.y if y is None else y).detach()
 
     def inside(self, points: Tensor) -> Tensor:

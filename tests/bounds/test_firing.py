@@ -133,7 +133,9 @@ def test_trains_of_constant_currents_are_all_and_nothing_else(neuron, steps):
     dense = torch.linspace(-0.5, 2.5, 40_000)
     for current in (around_ends(trains), dense):
         low, high, always, ever = intervals(current, neuron, steps)
-        sure, maybe = truths(trains.bound(low, high))
+        bounds = torch.empty(2, steps, *low.shape)
+        trains.bound(low, high, *bounds)
+        sure, maybe = truths(bounds)
         assert (sure <= always).all()
         assert (ever <= maybe).all()
     # At a threshold a soft reset leaves next to nothing, and rounding all trains after it.

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 from art.attacks.evasion import ProjectedGradientDescent
-from torch import nn
+from torch import Tensor, nn
 
 from art_snn import RGA, STBP, PyTorchSpikingClassifier
 from art_snn.gradients import Native
-from tests.adapted import SHAPE, STEPS, network
+from art_snn.interop import AdaptedNetwork, adapt
+from tests.adapted import SHAPE, STEPS, Leaky, network
 from tests.datasets import halves
 
 KINDS = ["steps", "merged", "step"]
@@ -21,9 +22,9 @@ def adapted(request: pytest.FixtureRequest) -> PyTorchSpikingClassifier:
     return around(request.param)
 
 
-def around(kind: str) -> PyTorchSpikingClassifier:
+def around(kind: str, made: AdaptedNetwork | None = None) -> PyTorchSpikingClassifier:
     torch.manual_seed(0)
-    made = network(kind, classes=2)
+    made = network(kind, classes=2) if made is None else made
     return PyTorchSpikingClassifier(
         made,
         nn.CrossEntropyLoss(),
@@ -67,50 +68,32 @@ def test_a_clone_for_refitting_has_other_weights_and_the_same_rules(adapted):
     assert clone.gradient == STBP()
     assert clone.model.training_gradient == Native()
     assert not np.array_equal(clone.predict(x), adapted.predict(x))
-    before = adapted.predict(x)
-    adapted.set_params(model=clone.model)
-    assert np.array_equal(adapted.predict(x), clone.predict(x))
-    assert not np.array_equal(adapted.predict(x), before)
 
 
-NAMED = {
-    "steps": ("layers.1", "layers.2", "layers.3"),
-    "merged": ("layers.body.1", "layers.body.2", "layers.body.3"),
-    "step": ("layers.first", "layers.lif", "layers.second"),
-}
+NAMED = ("layers.1", "layers.2", "layers.3")
 
 
 # As many samples as steps, too, where the axes could be taken for one another.
 @pytest.mark.parametrize("samples", [STEPS, 5])
-def test_activations_are_means_over_time_however_layers_are_called(samples):
+def test_activations_are_means_over_time(samples):
     x = np.random.default_rng(0).random((samples, *SHAPE), dtype=np.float32)
-    averages = []
-    for kind in KINDS:
-        one = around(kind)
-        assert set(NAMED[kind]) <= set(one.layer_names)
-        averages.append([one.get_activations(x, name, batch_size=samples) for name in NAMED[kind]])
-        batches = [one.get_activations(x, name, batch_size=2) for name in NAMED[kind]]
-        assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(averages[-1], batches, strict=True))
-        assert np.allclose(averages[-1][-1], one.predict(x), atol=1e-6)
-    assert [part.shape for part in averages[0]] == [(samples, 8), (samples, 8), (samples, 2)]
-    rates = averages[0][1]
-    assert np.allclose(rates * STEPS, np.rint(rates * STEPS))
-    assert rates.any()
-    for other in averages[1:]:
-        assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(averages[0], other, strict=True))
+    one = around("steps")
+    assert set(NAMED) <= set(one.layer_names)
+    averages = [one.get_activations(x, name, batch_size=samples) for name in NAMED]
+    batches = [one.get_activations(x, name, batch_size=2) for name in NAMED]
+    assert all(np.allclose(a, b, atol=1e-6) for a, b in zip(averages, batches, strict=True))
+    assert np.allclose(averages[-1], one.predict(x), atol=1e-6)
+    assert [part.shape for part in averages] == [(samples, 8), (samples, 8), (samples, 2)]
+    assert np.allclose(averages[1] * STEPS, np.rint(averages[1] * STEPS))
+    assert averages[1].any()
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("rule", ["rga", "native"])
-def test_activations_with_a_graph_lead_back_to_the_samples(kind, rule):
-    one, x = around(kind), torch.rand(4, *SHAPE)
+def test_activations_with_a_graph_lead_back_to_the_samples(rule):
+    one, x = around("steps"), torch.rand(4, *SHAPE)
     one.set_params(gradient=rule)
     leaf = x.clone().requires_grad_()
-    if kind == "step":
-        with pytest.raises(ValueError, match=r"^x: .* without a graph, since .* step by step"):
-            one.get_activations(leaf, NAMED[kind][0], framework=True)
-        return
-    for name in NAMED[kind][1:]:
+    for name in NAMED[1:]:
         average = one.get_activations(leaf, name, framework=True)
         (gradient,) = torch.autograd.grad(average.sum(), leaf)
         assert gradient.shape == x.shape
@@ -119,9 +102,30 @@ def test_activations_with_a_graph_lead_back_to_the_samples(kind, rule):
         assert np.allclose(average.detach().numpy(), plain, atol=1e-6)
 
 
-def test_a_layer_that_is_not_called_is_refused():
-    one = around("step")
-    one.model.model.add_module("spare", nn.Linear(2, 2))
-    one.set_params(model=one.model)
-    with pytest.raises(ValueError, match=r"^layer: .*that the model calls, got 'layers\.spare'"):
-        one.get_activations(np.zeros((1, *SHAPE), np.float32), "layers.spare")
+@pytest.mark.parametrize(("kind", "takes"), [("merged", "merged"), ("step", "step")])
+def test_activations_of_layers_without_a_time_axis_in_front_are_refused(kind, takes):
+    one = around(kind)
+    with pytest.raises(ValueError, match=rf"^layer: .*got one whose neurons take {takes}.*hook"):
+        one.get_activations(np.zeros((2, *SHAPE), np.float32), one.layer_names[0])
+
+
+class Folding(nn.Linear):
+    """It takes [T * N, ...] inside of a model of [T, N, ...]."""
+
+    def __init__(self) -> None:
+        super().__init__(STEPS, STEPS)
+        self.inner, self.spare = nn.Linear(STEPS, STEPS), nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.inner(x.flatten(0, 1)).unflatten(0, x.shape[:2]))
+
+
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize("name", ["inner", "spare"])
+def test_a_layer_that_is_not_called_or_has_other_axes_is_refused(name, graph):
+    layers = nn.Flatten(2), nn.Linear(16, STEPS), Folding(), Leaky(), nn.Linear(STEPS, 2)
+    one = around("steps", adapt(nn.Sequential(*layers).eval(), steps=STEPS))
+    x = torch.rand(STEPS, *SHAPE).requires_grad_(graph)
+    assert one.get_activations(x, "layers.2", framework=True).shape == (STEPS, STEPS)
+    with pytest.raises(ValueError, match=rf"^layer: .*\[T, 3, \.\.\.\], got 'layers\.2\.{name}'"):
+        one.get_activations(x, f"layers.2.{name}", framework=True)

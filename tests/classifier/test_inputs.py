@@ -353,21 +353,3 @@ def test_tensors_are_checked_in_one_go_and_give_what_arrays_give(classifier, y, 
         expected = getattr(classifier, method)(x, y)
     result = getattr(classifier, method)(torch.tensor(x), torch.tensor(y))
     np.testing.assert_array_equal(result, expected)
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_the_default_preprocessing_gives_a_copy_and_another_one_is_that_of_art(classifier, dtype):
-    x = X.astype(dtype)
-    copied, _ = classifier._apply_preprocessing(x, None)
-    assert copied.dtype == dtype
-    assert not np.shares_memory(copied, x)
-    np.testing.assert_array_equal(copied, x)
-    leaf = torch.tensor(x, requires_grad=True)
-    through, _ = classifier._apply_preprocessing(leaf, None, no_grad=False)
-    assert through.requires_grad
-    assert not classifier._apply_preprocessing(leaf, None)[0].requires_grad
-    classifier = build(preprocessing=(0.5, 2.0))
-    np.testing.assert_allclose(classifier._apply_preprocessing(x, None)[0], (x - 0.5) / 2)
-    np.testing.assert_allclose(
-        classifier._predict_tensor(torch.tensor(X), 3), classifier.predict(X), rtol=1e-6
-    )

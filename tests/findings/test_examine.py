@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from art_snn import HART, RGA, STBP, Poisson, PyTorchSpikingClassifier, SpikingNetwork
-from art_snn.findings import CHECKS, Finding, examine, examine_strength
+from art_snn.findings import Finding, examine, examine_strength
+from art_snn.findings.examination import CHECKS
 from art_snn.gradients import Triangle
 from art_snn.interop import adapt
 from tests import adapted
@@ -183,13 +184,12 @@ def test_a_network_with_its_own_gradient_alone_is_examined_by_it(look):
 
 
 @pytest.mark.parametrize("look", [examine, examine_strength])
-def test_a_rule_that_does_not_suit_gives_way_to_the_native_gradient_with_a_warning(look):
+def test_a_rule_that_does_not_suit_is_a_finding_with_the_reason(look):
     classifier, (x, y) = with_native_gradient("odd")
     assert classifier.model.rule == RGA()
-    with pytest.warns(UserWarning, match=r"^rga does not suit .* is examined\. model: "):
-        look(classifier, x, y, eps=0.2)
-    assert classifier.model.execution.kind == "native"
-    assert classifier.model.rule == RGA()
+    found = {one.title: one.remedy for one in look(classifier, x, y, eps=0.2)}
+    words = "Change the network as it says: model: "
+    assert found["no gradient reaches the input"].startswith(words)
 
 
 def test_every_kind_of_finding_is_tested_here():
@@ -229,9 +229,10 @@ def test_a_model_that_mixes_samples_has_findings_and_no_gradient():
     x = images(12).numpy()
     y = classifier.predict(x).argmax(1)
     findings = {finding.title: finding for finding in examine(classifier, x, y, eps=0.1)}
-    assert {"predictions depend on the batch", "gradients refused"} <= {*findings}
-    assert "for any of the 12 correctly classified" in findings["gradients refused"].sentence
-    assert "Change the network as it says: " in findings["gradients refused"].remedy
+    refused = "no gradient reaches the input"
+    assert {"predictions depend on the batch", refused} <= {*findings}
+    assert "None of the 12 correctly classified" in findings[refused].sentence
+    assert "Change the network as it says: " in findings[refused].remedy
 
 
 def test_layers_that_keep_a_gradient_of_their_own_are_a_finding_that_names_them():

@@ -9,14 +9,12 @@ import pytest
 import torch
 
 from art_snn import HART, RGA, Poisson, SpikingNetwork
-from art_snn.attacks import AutoPGD
-from art_snn.findings import CHECKS_OF_STRENGTH, examine_strength
+from art_snn.findings import examine_strength
 from art_snn.findings.strength import (
-    _loss_still_rises,
+    CHECKS_OF_STRENGTH,
     _noise_as_strong,
     _one_step_as_strong,
     _steps_still_help,
-    _Traced,
     _WhiteBox,
     _whole_range_survived,
 )
@@ -53,10 +51,7 @@ ASTRAY = {
     "an attack on another network is as strong": "on another network" + COMPARED.format(0.4),
 }
 GRIDDED = {"one step is as strong as many": r"^A single step \(FGSM\)" + COMPARED.format(0.1)}
-QUEUED = {
-    "more steps break more samples": r"of 24 .* 0\.25, and \d+ with 40 steps instead of 20",
-    "the attack stops too early": r"^After 20 steps at eps .* by [\d.]+ .* the \d+ that survive",
-}
+QUEUED = {"more steps break more samples": r"of 24 .* 0\.25, and \d+ with 40 steps instead of 20"}
 
 
 @pytest.mark.parametrize(
@@ -89,14 +84,10 @@ def test_samples_whose_answer_is_lost_on_the_way_end_nothing(trained_layers, sam
         assert np.isfinite(list(finding.evidence.values())).all()
 
 
-def queue():
-    """A classifier, and samples that take other numbers of steps."""
+def test_an_attack_that_ends_too_early_has_that_finding():
+    # Samples that take other numbers of steps.
     x = 0.5 - 1e-4 * np.arange(24, dtype=np.float32)[:, None] * np.ones(64, dtype=np.float32)
-    return stock(broken.Queued(), (64,), 2), x, np.zeros(24, int)
-
-
-def test_an_attack_that_ends_too_early_has_these_findings():
-    classifier, x, y = queue()
+    classifier, y = stock(broken.Queued(), (64,), 2), np.zeros(24, int)
     options = QUICK | {"eps": 0.25, "max_iter": 20}
     said(QUEUED, examine_strength(classifier, x, y, **options))
     assert not {*names(classifier, (x, y), eps=0.25, max_iter=150)} & QUEUED.keys()
@@ -117,9 +108,9 @@ def compared(only_white, only_control, both=10, samples=1000):
     white = Robustness(right, rows >= both + only_white)
     spared = (rows >= both) & (rows < both + only_white)
     control = Robustness(right, spared | (rows >= both + only_white + only_control))
-    clip = SimpleNamespace(clip_values=(0.0, 1.0))
+    clip = SimpleNamespace(clip_values=(0.0, 1.0), input_shape=(1,), nb_classes=2)
     subject = Compared(clip, np.zeros((samples, 1)), np.zeros(samples, int), 0.1)
-    vars(subject).update(noise=control, correct=right, traced=(white, np.zeros(0)))
+    vars(subject).update(noise=control, correct=right, white=white)
     return subject
 
 
@@ -179,40 +170,6 @@ def test_one_sample_in_a_hundred_may_survive_the_whole_range(flipped, finds):
         assert "missed 11 of 1000 samples" in finding.sentence
 
 
-@pytest.mark.parametrize(
-    ("rises", "finds"),
-    [([0, 0.05, 9], False), ([0, 0.051, 9], True), ([np.nan, 0.06], True), ([], False)],
-)
-def test_the_loss_of_half_of_what_stands_must_still_rise(rises, finds):
-    subject = compared(0, 0)
-    vars(subject)["traced"] = (subject.white, np.array(rises))
-    assert (_loss_still_rises(subject) is not None) == finds
-
-
-def test_the_rise_over_the_last_ten_steps_is_that_of_every_value_on_the_way():
-    classifier, x, y = queue()
-    losses = []
-
-    def keep(_, inputs, logits):
-        losses.append(torch.nn.functional.cross_entropy(logits, torch.zeros(1).long()).item())
-
-    hard = x[-1:]
-    attack = _Traced(classifier, eps=0.25, max_iter=20, verbose=False)
-    handle = classifier.model.register_forward_hook(keep)
-    attack.generate(hard, y[-1:])
-    handle.remove()
-    assert len(losses) == 1 + 20 + 1
-    best = np.maximum.accumulate(losses[1:])
-    assert attack.rises[0] == pytest.approx([best[-1] - best[-11]], rel=1e-5)
-    assert attack.rises[0] > 0
-
-
-def test_to_be_traced_changes_nothing(plain, samples):
-    options = {"eps": 0.1, "max_iter": 20, "verbose": False}
-    plainly, traced = (kind(plain, **options).generate(*samples) for kind in (AutoPGD, _Traced))
-    assert (traced == plainly).all()
-
-
 @pytest.mark.parametrize("norm", [np.inf, 2.0])
 def test_the_first_step_is_that_of_fgsm(norm, plain, samples):
     x, y = samples
@@ -230,14 +187,6 @@ def test_where_nothing_stands_nothing_is_compared(plain, samples):
     subject = _WhiteBox(plain, *samples, 0.5, max_iter=20)
     assert subject.white.flipped.all()
     assert names(plain, samples, eps=0.5, max_iter=20) == []
-
-
-def test_a_search_is_left_out_where_it_suits_no_samples(plain, samples):
-    x, y = samples[0][:4], samples[1][:4]
-    unknown = broken.around(plain.model, clip_values=None)
-    assert _WhiteBox(unknown, x, y, 0.1, max_iter=20).square is None
-    assert _WhiteBox(plain, x, y, 0.1, 2.0, max_iter=20).square is None
-    assert _WhiteBox(plain, x, y, 0.1, max_iter=20, square_iter=2).square is not None
 
 
 def test_without_any_gradient_that_is_the_one_finding(trained_layers, samples):
@@ -260,7 +209,7 @@ def test_a_random_network_has_the_same_findings_twice(trained_layers, samples):
     ("options", "message"),
     [
         ({"norm": 0}, "norm: .*inf or 2"),
-        ({"max_iter": 19}, "max_iter: .*20"),
+        ({"max_iter": 0}, "max_iter: .*1"),
         ({"square_iter": 0}, "square_iter: .*1"),
         ({"sources": [3]}, "sources: .*got 3"),
         ({"sources": [stock(torch.nn.Linear(3, 2).double(), (3,), 2)]}, "sources: .*shape"),

@@ -17,7 +17,6 @@ from art_snn.dynamics import Dynamics
 from art_snn.gradients import (
     RGA,
     ATan,
-    Erf,
     Exponential,
     FastSigmoid,
     Gaussian,
@@ -41,7 +40,6 @@ SURROGATES = {
     ATan(): lambda z: 1 / (1 + (math.pi * z) ** 2),
     Sigmoid(): lambda z: 4 * torch.sigmoid(4 * z) * (1 - torch.sigmoid(4 * z)),
     Gaussian(): lambda z: 2 / math.sqrt(2 * math.pi) * torch.exp(-((2 * z) ** 2) / 2),
-    Erf(): lambda z: 2 / math.sqrt(math.pi) * torch.exp(-((2 * z) ** 2)),
     FastSigmoid(): lambda z: 1 / (1 + 25 * z.abs()) ** 2,
     Exponential(2.0, 0.3): lambda z: 0.3 * torch.exp(-2 * z.abs()),
     StraightThrough(): torch.ones_like,

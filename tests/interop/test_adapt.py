@@ -213,7 +213,6 @@ ARGUMENTS = {
     "rule": (Stack(Steps), {"gradient": "sgd"}, "^gradient: expected one of"),
     "number": (Stack(Steps), {"harmless": 3}, "^harmless: .* autograd functions, got 3"),
     "name": (Stack(Steps), {"harmless": ["F"]}, "^harmless: .* autograd functions"),
-    "merged": (Stack(Steps), {"merged": "yes"}, "^merged: expected True or False, got 'yes'"),
     "shape": (Stack(Steps), {"input_shape": 8}, "^input_shape: expected a tuple of sizes, got 8"),
     "elsewhere": (Stack(Steps), {"elsewhere": "stbp"}, "^elsewhere: .*'native' or None, got"),
 }
@@ -231,7 +230,6 @@ REGISTERED = {
     "number": (3, {}, "^cls: expected a class of torch modules, got 3"),
     "dynamics": (nn.ReLU, {"dynamics": Dynamics(0.5)}, "^dynamics: expected a function of a"),
     "layout": (nn.ReLU, {"layout": "[T, N]"}, "^layout: expected one of steps, step, merged"),
-    "torch": (nn.Module, {}, "^cls: expected a class of neurons, got torch's Module"),
     "returns": (Steps, {"returns": "mem"}, "^returns: expected one of before reset, after reset"),
 }
 

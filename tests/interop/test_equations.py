@@ -16,12 +16,6 @@ CASES = [
     Case("soft", partial(stacks.Stack, partial(neurons.Steps, 0.5, 0.75, reset="soft")), SOFT),
     Case("gated", partial(stacks.Stack, neurons.Gated), HALF),
     Case("merged", partial(stacks.Merged, neurons.Merged), HALF),
-    Case(
-        "merged by option",
-        partial(stacks.Merged, neurons.again(neurons.Merged)),
-        HALF,
-        ALL_STEPS | {"merged": True},
-    ),
     Case("merged inside", partial(stacks.OwnMerged, neurons.Merged), HALF, ALL_STEPS | OWN_TIME),
     Case("samples first", partial(stacks.SamplesFirst, neurons.SamplesFirst), HALF),
     Case("samples merged", partial(stacks.SamplesMerged, neurons.SamplesMerged), HALF),

@@ -61,9 +61,7 @@ def test_logits_of_a_mixture_are_the_model_s_and_gradients_depend_on_the_rule(ki
     assert grad.any()
     if rule != "stbp":
         assert not torch.allclose(grad, gradient(network, "native", images())[1])
-    assert network.natives() == {
-        "unknown": "its settings are outside of what the rules know (it has a synaptic current)"
-    }
+    assert network.natives() == {"unknown": "it has a synaptic current"}
 
 
 def test_steps_of_a_mixture_are_never_averaged():

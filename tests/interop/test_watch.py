@@ -81,10 +81,10 @@ def test_without_a_prediction_they_are_noticed_on_a_schedule():
     others = falling(8)
     for _ in range(_FIRST[0] - 2):
         gradient(network, "stbp", others)
-    with pytest.raises(ValueError, match=r"logits under STBP.* differ from its predictions by"):
+    with pytest.raises(ValueError, match=r"same in a gradient pass under STBP.* then differ by"):
         gradient(network, "stbp", others)
     network.watch.passes = _EVERY - 1
-    with pytest.raises(ValueError, match=r"logits under STBP.* differ from its predictions by"):
+    with pytest.raises(ValueError, match=r"same in a gradient pass under STBP.* then differ by"):
         gradient(network, "stbp", others)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 
 import numpy as np
@@ -102,11 +101,7 @@ def test_certified_accuracy_counts_what_is_right_and_certified_farther(radius, c
             certificate().certified_accuracy(value)
 
 
-def test_a_certificate_is_written_as_json_and_in_words():
-    content = json.loads(json.dumps(certificate().as_dict()))
-    assert content["certified_accuracy"]["value"] == 0.5
-    assert (content["abstentions"]["count"], content["abstentions"]["total"]) == (1, 4)
-    assert content["average_radius"] == pytest.approx(0.4 / 4)
+def test_a_certificate_is_written_in_words():
     words = str(certificate())
     assert words.startswith("certified accuracy 50.0 % [")
     assert words.endswith("abstentions 25.0 % [4.6, 69.9], average l1 radius 0.1")

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 
 from art_snn.app.report.evaluation import NAME, name_from
 from art_snn.app.report.verdict import describe_budget
-from art_snn.attacks import FLIPS, require_measure
+from art_snn.attacks import FLIPS, Candidates, require_measure
 from art_snn.attacks.balls import ROUNDING, distances, rounding_of
-from art_snn.attacks.outcome import Candidates
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.checks import ArgumentError, expand_path, require, shown
 from art_snn.classifier import PyTorchSpikingClassifier

@@ -6,8 +6,6 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from art.attacks.evasion import SquareAttack
-
 from art_snn.app.evaluate.target import Target
 from art_snn.app.report.evaluation import Trial
 from art_snn.app.report.verdict import join_words
@@ -64,9 +62,8 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     for name, rule in rules if target.measure not in (FLIPS, SHIFT) else ():
         parts[f"{name} gradients"] = partial(examine_gradients, rule)
     single = target.single_stage(eps)
-    images = target.x.ndim == 4 or not issubclass(single.attack, SquareAttack)
-    # An attack is examined where it takes a budget and the samples.
-    fits = target.measure != SHIFT and single.bounded and images
+    # An attack is examined where it takes a budget.
+    fits = target.measure != SHIFT and single.bounded
     for plan in target.single_plans(eps) if fits else ():
         parts[plan.name] = partial(examine_single, *plan.stages)
     return parts

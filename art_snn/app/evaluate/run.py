@@ -15,7 +15,7 @@ from art_snn.app.evaluate.units import Unit, all_units
 from art_snn.app.results import working
 from art_snn.attacks import Outcome
 from art_snn.checks import require
-from art_snn.progress import Progress, duration, log_line
+from art_snn.progress import Progress, duration
 from art_snn.team import Team
 
 _TOOK = "took"
@@ -108,7 +108,7 @@ class _EvaluationProgress:
             if step not in self.ended and all(file.exists() for file in files):
                 self.ended.add(step)
                 achieved = _describe_step([self.store.read(name) for name in names])
-                log_line(f"{self.name_step(step)}: {achieved}")
+                self.bar.write(f"{self.name_step(step)}: {achieved}")
 
     def name_step(self, step: str) -> str:
         """A step with its number: "[2/3] fast, eps 0.1"."""

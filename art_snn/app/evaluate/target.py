@@ -23,7 +23,6 @@ from art_snn.attacks import (
     require_budget,
     require_measure,
     resolve_plan,
-    usual_stage,
 )
 from art_snn.attacks.plan import StageSelection, select_stages
 from art_snn.bounds import certify_bounds
@@ -84,7 +83,7 @@ class Target:
         except CheckpointError as error:
             raise CheckpointError("sources", error.complaint) from error
         for one in (classifier, *networks):
-            one.attack_dtype = settings.attack_dtype
+            one.model.attack_dtype = settings.attack_dtype
         target = cls(settings, subject, data, classifier, sources=tuple(networks)).with_rules()
         against = (classifier, target.x, norm, max(budgets))
         files = settings.adversarials
@@ -138,8 +137,7 @@ class Target:
 
     def single_stage(self, eps: float) -> Stage:
         """The attack that runs with each rule, next to the plan or alone."""
-        text, measure = self.settings.attack, self.measure
-        return usual_stage(measure, eps) if text is None else parse_stage(text, measure, eps)
+        return parse_stage(self.settings.attack, self.measure, eps)
 
     def single_plans(self, eps: float) -> Iterator[Plan]:
         """The single attack with every rule, or as it is where it takes no gradient."""
@@ -229,7 +227,9 @@ class Target:
 def _name_attack(text: str | None, measure: float | str) -> str:
     """How results call an attack: PGD-7, SquareAttack(max_iter=1000)."""
     if text is None:
-        return "PGD-7" if measure in (np.inf, 2.0) else usual_stage(measure, 1).attack.__name__
+        return (
+            "PGD-7" if measure in (np.inf, 2.0) else parse_stage(None, measure, 1).attack.__name__
+        )
     name, options = parse_call(text, "attack")
     name = name.upper() if name.lower() in SHORT_NAMES else name
     words = ", ".join(f"{option}={value}" for option, value in options.items())

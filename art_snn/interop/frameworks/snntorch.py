@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
-from art_snn.dynamics import Dynamics, clamp, least
-from art_snn.interop.kinds import NeuronKind, ReadOff, Unreadable, setting_of
+from art_snn.dynamics import Dynamics, clamp, least, setting
+from art_snn.interop.kinds import NeuronKind, ReadOff
 
 _EQUATIONS = (
     "forward",
@@ -20,13 +20,13 @@ _EQUATIONS = (
 
 def _leaky(module: Any) -> Dynamics:
     if module.inhibition:
-        raise Unreadable("its neurons inhibit one another")
+        raise ValueError("its neurons inhibit one another")
     if module.state_quant:
-        raise Unreadable("its state is quantised")
-    if setting_of(module.graded_spikes_factor) != 1:
-        raise Unreadable("its spikes are graded: its outputs are not 0 or 1")
-    threshold = setting_of(module.threshold)
-    decay = clamp(setting_of(module.beta), 0.0, 1.0)
+        raise ValueError("its state is quantised")
+    if setting(module.graded_spikes_factor) != 1:
+        raise ValueError("its spikes are graded: its outputs are not 0 or 1")
+    threshold = setting(module.threshold)
+    decay = clamp(setting(module.beta), 0.0, 1.0)
     settings: dict[str, Any] = {"threshold": threshold, "strict": True, "factor": decay}
     settings["order"] = "f v + x"
     # What runs; the setting reset_mechanism may be changed later without effect.
@@ -36,12 +36,12 @@ def _leaky(module: Any) -> Dynamics:
     if state_function == "_base_int":
         return ReadOff(decay, reset="none", **settings)
     if not module.reset_delay:
-        raise Unreadable(
+        raise ValueError(
             "with reset_delay=False and reset_mechanism='subtract' a neuron above twice its "
             "threshold is reset twice"
         )
     if least(decay) == 0:
-        raise Unreadable("its beta is 0: nothing is left to subtract the reset from")
+        raise ValueError("its beta is 0: nothing is left to subtract the reset from")
     return ReadOff(decay, reset="soft", drop=threshold / decay, late=True, **settings)
 
 
@@ -65,9 +65,6 @@ _REFUSED = {
     "alpha.Alpha": _SYNAPTIC,
     "leakyparallel.LeakyParallel": _PARALLEL,
     "leakykernel.LeakyKernel": _PARALLEL,
-    "stateleaky.StateLeaky": _PARALLEL,
-    "associative.AssociativeLeaky": _PARALLEL,
-    "deltaleaky.DeltaLeaky": "it fires on changes of its potential",
 }
 _LEAKY = NeuronKind(
     _leaky,

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork, readout_dtype
 from art_snn.precision import autocast
-from art_snn.state import to_device
 from art_snn.training.recipe import Recipe
 
 
@@ -26,7 +25,7 @@ class Learner:
     def __call__(self, x: Tensor) -> Tensor:
         """Samples [N, ...] on any device -> logits [N, K], of single precision at least."""
         with autocast(self.train_dtype, self.device):
-            logits: Tensor = self.network(to_device(x, self.device))
+            logits: Tensor = self.network(x.to(self.device))
         return logits.to(readout_dtype(logits))
 
     def at_input(self, x: Tensor) -> Tensor:

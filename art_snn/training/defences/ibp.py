@@ -11,7 +11,6 @@ from art_snn.data.dataset import check_values
 from art_snn.gradients.temporal import TemporalGradient
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
-from art_snn.state import to_device
 from art_snn.training.defences.base import Defence, Learner
 
 
@@ -98,4 +97,4 @@ class IBP(Defence):
     def _checked(self, learner: Learner, x: Tensor) -> Tensor:
         """Samples on the device and in the precision of the network; refused out of the range."""
         check_values("x", x.detach().cpu().numpy(), self.value_range)
-        return to_device(x, learner.device).to(learner.network.dtype or torch.get_default_dtype())
+        return x.to(learner.device, learner.network.dtype or torch.get_default_dtype())

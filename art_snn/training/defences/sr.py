@@ -4,7 +4,6 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.checks import require_number, set_fields
-from art_snn.state import to_device
 from art_snn.training.defences.base import Defence, Learner
 
 
@@ -35,7 +34,7 @@ class SR(Defence):
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the adversarial samples and the weighted penalty."""
-        start = to_device(adversarial.detach(), learner.device).requires_grad_()
+        start = adversarial.detach().to(learner.device).requires_grad_()
         logits = learner.at_input(start)
         other = logits.detach().scatter(1, y[:, None], -torch.inf).argmax(1)
         here = _ahead(logits, y, other)

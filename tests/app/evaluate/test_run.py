@@ -372,7 +372,7 @@ def test_an_attack_of_art_that_takes_no_norm_runs_and_one_that_fails_is_named(ru
     [
         (("--rules", "native"), "--rules: expected one that suits"),
         (("--rules", "none"), "--rules: expected"),
-        (("--attack", "AutoPGD(max_iter=-3)"), "--attack: expected settings that AutoPGD takes"),
+        (("--attack", "AutoPGD(max_iter=-3)"), "--attack: expected an attack that runs"),
         (("--attack", "AutoPGD(eps=1)"), "--attack: expected options of AutoPGD"),
         (("--attack", "DPatch"), "--attack: expected an attack that runs"),
         (("--attack", "SparseDynamicAttack"), "--attack: expected an attack in the norm inf"),
