@@ -141,17 +141,6 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> Non
     monkeypatch.setattr(import_module("art_snn.app.compare"), "run", run)
 
 
-def test_a_result_that_is_deleted_meanwhile_is_no_refused_argument(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    failing(monkeypatch, FileNotFoundError(2, "No such file", "out/blocks/attack-0-0.json"))
-    done = call(*COMPARE, "--output", "out")
-    assert (done.status, done.stdout) == (74, "")
-    gone = "out/blocks/attack-0-0.json was deleted during the run."
-    assert done.stderr == f"\nart-snn compare: error: {gone}\n"
-    failing(monkeypatch, FileNotFoundError(2, "No such file", "elsewhere/a.json"))
-    assert call(*COMPARE, "--output", "out").status == 2
-
-
 @pytest.mark.parametrize("kind", [RuntimeError, ValueError, KeyError, PermissionError])
 def test_errors_that_are_bugs_keep_their_traceback(kind, monkeypatch):
     error = kind("eps: expected no bug, got one.")

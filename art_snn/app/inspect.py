@@ -12,7 +12,7 @@ from torch import nn
 
 from art_snn.app.machine import torch_device
 from art_snn.app.network import random_samples, resolve_network
-from art_snn.app.results import Result, as_json, earlier, working
+from art_snn.app.results import Result, as_json, working
 from art_snn.app.settings import RANDOM, Inspect
 from art_snn.app.tables import Notes, Part, Table
 from art_snn.checks import LONGEST_SIDE, ArgumentError, require, require_count
@@ -31,7 +31,7 @@ _RULES = ",".join((*GRADIENTS, "native"))
 
 
 @dataclass(frozen=True)
-class Neurons:
+class _Neurons:
     """A layer of neurons of some class, by its name in the network.
 
     :param layout: what its calls take: steps [T, N, ...], step [N, ...], merged [T * N, ...], ...
@@ -111,7 +111,7 @@ class _Inspection(Result):
 
     title: str
     settings: Mapping[str, Any]
-    neurons: Sequence[Neurons]
+    neurons: Sequence[_Neurons]
     rules: Mapping[str, _RuleTrial]
     name: ClassVar[str] = "inspect"
     drawn: ClassVar[bool] = False
@@ -158,9 +158,6 @@ class _Inspection(Result):
 def run(settings: Inspect) -> _Inspection:
     """Build or load the network, look at its neurons, try every rule; write inspect.json, .md."""
     with working(settings):
-        earlier(
-            settings.output / "inspect.json", "kind", dict, lambda content: "neurons" in content
-        )
         subject = resolve_network(settings, drawn=True)
         source = subject.source
         if settings.data == RANDOM or (settings.data is None and subject.entry is None):
@@ -223,7 +220,7 @@ def _inspect_network(
 @torch.no_grad()
 def _find_neurons(
     network: SpikingNetwork, x: torch.Tensor, rules: Mapping[str, Gradient]
-) -> list[Neurons]:
+) -> list[_Neurons]:
     """Every layer of neurons, with its rate in one pass."""
     layers, sites = network.neuron_layers(), {site.name for site in network.sites()}
     recorded: list[list[Any]] = [[] for _ in layers]
@@ -242,7 +239,7 @@ def _find_neurons(
         reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}
         objections = {n: reason for n, reason in reasons.items() if reason is not None}
         read_out = name not in sites
-        one = Neurons(name, kind, layer.layout, dynamics, rate, read_out, objections)
+        one = _Neurons(name, kind, layer.layout, dynamics, rate, read_out, objections)
         neurons.append(one)
     return neurons
 

@@ -1,7 +1,7 @@
 """The network with weights, and the data, that a command line names."""
 
 from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -20,7 +20,7 @@ from art_snn.layers import device_of
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.own import ZOO, is_own, samples_fit
 from art_snn.network import SpikingNetwork
-from art_snn.zoo.entry import MANIFEST, ZooEntry, from_text
+from art_snn.zoo.entry import ZooEntry
 from art_snn.zoo.networks import data_set, local_file, not_held, source_of
 
 _NONE_GIVEN = (
@@ -125,18 +125,7 @@ class ResolvedNetwork:
     def _noted(self) -> dict[str, Any]:
         """Settings of the network that the checkpoint notes."""
         noted = self.notes.get("subject")
-        noted = noted if isinstance(noted, dict) else {}
-        settings = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
-        try:
-            if not is_own(settings.get("model")):
-                with torch.device("meta"):
-                    Architecture(**settings).build()
-        except (ValueError, TypeError, RuntimeError) as error:
-            expected = "a checkpoint that notes a network which can be built"
-            got = f"{self.checkpoint} ({str(error).rstrip('.')})"
-            remedy = "Save it again, with the settings that its network has."
-            raise checkpoint.CheckpointError.of("path", expected, got, remedy) from error
-        return noted
+        return noted if isinstance(noted, dict) else {}
 
 
 def resolve_source(settings: Data) -> Source:
@@ -151,13 +140,14 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
     :param drawn: whether weights of a model of art_snn are drawn where there is no checkpoint.
     :raises ArgumentError: without a network or weights, and for an unknown name."""
     model, path, source = settings.model, settings.checkpoint, resolve_source(settings)
+    entry = None
     require(model or path, "model", "a network with weights", "none", _NONE_GIVEN)
     if model is not None and model.startswith(ZOO):
         expected, remedy = f"None next to {model}, which has weights", "Leave one of them out."
         require(path is None, "checkpoint", expected, path, remedy)
         about = zoo.entry(model.removeprefix(ZOO), "model")
         if source.data is None:
-            held = source_of(data_set(about.data))
+            entry, held = about, source_of(data_set(about.data))
             names = ("data", "image_size", "value_range", "frames", "axes", "test_share")
             given = {name: getattr(held, name) for name in names}
             source = replace(source, **{k: v for k, v in given.items() if v is not None})
@@ -168,21 +158,7 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
     architecture = Architecture(
         model=model, steps=settings.steps, readout=settings.readout, encoder=settings.encoder
     )
-    return ResolvedNetwork(architecture, path, source, _entry_of(path, source))
-
-
-def _entry_of(path: Path | None, source: Source) -> ZooEntry | None:
-    """The entry of a network of the zoo, whose weights lie next to its manifest, on its own data;
-    None for other weights, or on other data."""
-    if path is None or not (manifest := path.parent / MANIFEST).is_file():
-        return None
-    with suppress(ValueError, OSError):  # Another tool's file of that name.
-        shelf = from_text(manifest.read_text("utf-8"), manifest)
-        about = next(one for one in shelf.networks if one.file == path.name)
-        data = next(one for one in shelf.data if one.name == about.data)
-        held = str(path.parent / data.file) if data.sha256 else data.source.data
-        return about if source.data == held else None
-    return None
+    return ResolvedNetwork(architecture, path, source, entry)
 
 
 def build_unloaded(

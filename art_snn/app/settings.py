@@ -197,7 +197,7 @@ class Compare(Network):
     """Attack one network with every gradient rule: success, cost and direction.
 
     :param rules: rules with their settings, separated by commas: rga(beta=1),rga(beta=2),eot-rga
-        [all]. Where none of the default ones applies, native is added.
+        [all].
     :param attack: attack that runs with every rule, in the maximum norm: pgd, fgsm, apgd,
         pgd(max_iter=20, eps_step=0.01), ...
     :param eps: budget of the attack, in the unit of the samples, such as 0.1 or 8/255.

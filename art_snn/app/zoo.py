@@ -1,5 +1,8 @@
 """The trained networks of the zoo, in a table."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from art_snn.app.results import Result
 from art_snn.app.settings import Zoo
 from art_snn.app.tables import Part, Table
@@ -10,13 +13,12 @@ _HEAD = ("network", "data", "training", "T", "parameters", "size", "where", "cle
 _BUDGET = ("budget", "standard", "certified")
 
 
+@dataclass(frozen=True)
 class _ZooList(Result):
     """Networks of the zoo, a row per network and budget."""
 
-    name = "zoo"
-
-    def __init__(self, table: Table) -> None:
-        self.table = table
+    table: Table
+    name: ClassVar[str] = "zoo"
 
     def parts(self) -> list[Part]:
         """The table."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from art_snn import PyTorchSpikingClassifier
-from art_snn.app.machine import set_threads
 from art_snn.app.network import ResolvedNetwork
 from art_snn.app.settings import Train
 from art_snn.app.train import train_network
@@ -160,7 +160,8 @@ def parse(words: str) -> Study:
     add("--device", default="gpu", choices=("gpu", "cpu"))
     add("--small", action="store_true")
     chosen = parser.parse_args()
-    set_threads(chosen.threads)
+    if chosen.threads is not None:
+        torch.set_num_threads(chosen.threads)
     limits = None if chosen.value_range is None else tuple(chosen.value_range)
     data = load_data(chosen.data, root=chosen.root, value_range=limits)
     if chosen.small:

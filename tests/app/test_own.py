@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
@@ -192,16 +191,3 @@ def test_an_error_of_the_user_keeps_its_traceback_and_says_whose_code_it_is(name
         run("evaluate", "--model", f"mine.py:{name}")
     note = f"It was raised by the code of mine.py:{name}, which --model names."
     assert caught.value.__notes__ == [note]
-
-
-def test_an_evaluation_whose_folder_is_removed_meanwhile_says_so(monkeypatch):
-    share = Store.share
-
-    def removing(self, *given):
-        shutil.rmtree("out")
-        share(self, *given)
-
-    monkeypatch.setattr(Store, "share", removing)
-    done = run("evaluate")
-    assert (done.status, done.stdout) == (74, "")
-    assert "was deleted during the run" in done.complaint

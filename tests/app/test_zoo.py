@@ -73,17 +73,6 @@ def test_data_that_are_named_and_other_steps_come_first(shelf, tmp_path):
     assert subject.entry is None
 
 
-def test_a_checkpoint_of_the_zoo_is_known_by_its_manifest_alone(shelf, tmp_path):
-    named = resolve_network(settings(tmp_path)).source.data
-    path = shelf / "small-plain.safetensors"
-    same = resolve_network(settings(tmp_path, model=None, checkpoint=path, data=named))
-    assert same.entry is not None
-    (tmp_path / "other").mkdir()
-    moved = path.rename(tmp_path / "other" / "weights.safetensors")
-    (tmp_path / "other" / MANIFEST).write_text("[]", encoding="utf-8")
-    assert resolve_network(settings(tmp_path, model=None, checkpoint=moved)).entry is None
-
-
 def test_complaints_name_the_option(shelf, tmp_path):
     with pytest.raises(ArgumentError, match=r"^checkpoint: expected None next to zoo:small-plain"):
         resolve_network(settings(tmp_path, checkpoint=tmp_path / "weights.safetensors"))

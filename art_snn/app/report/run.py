@@ -16,7 +16,7 @@ from art_snn.app.report.page import render_board_page, render_page
 from art_snn.app.report.settings import MARKS, SUBJECT, Report
 from art_snn.app.report.tables import compare_parts, evaluation_parts, latex_table
 from art_snn.app.settings import Network
-from art_snn.app.tables import Part, Table, render, render_narrow
+from art_snn.app.tables import Part, Table, render
 from art_snn.attacks import require_measure
 from art_snn.attacks.spiking_auto_attack import FRESH
 from art_snn.checks import FOLDER, SEEDS, ArgumentError, expand_path, path_kind
@@ -71,11 +71,11 @@ def run(settings: Report) -> _ReportResult:
         table, parts = output.with_suffix(".md"), board_parts(board)
         write_text(output, render_board_page(board))
         write_text(table, _render_markdown(parts))
-        return _ReportResult(render_narrow(parts), (table.name,))
+        return _ReportResult(render(parts), (table.name,))
     items = [read_evaluation(file) for file in settings.files]
     parts = compare_parts(items) if len(items) > 1 else []
     parts += [part for item in items for part in evaluation_parts(item.evaluation)]
-    text = render_narrow(parts)
+    text = render(parts)
     if output.suffix == ".html":
         write_text(output, render_page(items))
     elif output.suffix == ".md":
