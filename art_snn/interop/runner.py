@@ -20,7 +20,7 @@ from art_snn.interop.kinds import Unknown
 from art_snn.interop.members import Members, restoring, running
 from art_snn.interop.passes import Exchange, FiringPass, ModelPass
 from art_snn.interop.steps import StepPass
-from art_snn.layers import hooked_everywhere, is_plain
+from art_snn.layers import are_plain
 from art_snn.network import NeuronLayer, SpikingNetwork
 from art_snn.passes import PerContext
 
@@ -151,7 +151,7 @@ class ModelNetwork(SpikingNetwork):
     def plain(self) -> bool:
         neurons = self.members
         others = (module for module in self.layers.modules() if module not in neurons)
-        return not hooked_everywhere() and all(map(is_plain, others))
+        return are_plain(others)
 
     @property
     def form(self) -> tuple[Any, ...]:

@@ -32,7 +32,7 @@ from art_snn.interop.runner import ModelNetwork, Traits
 from art_snn.interop.steps import StepPass, graph_nodes
 from art_snn.layers import varies
 from art_snn.network import VERIFIED
-from art_snn.passes import unwatched
+from art_snn.passes import WATCHED, within
 from art_snn.state import settings
 
 _REMEMBERED = 256
@@ -102,7 +102,7 @@ def _unnoticed(x: Tensor) -> Iterator[None]:
     devices = [x.device] if x.device.type == "cuda" else []
     # In half precision, as training may run, neurons of two makes part at rounding.
     exact = torch.autocast(x.device.type, enabled=False)
-    with torch.random.fork_rng(devices), unwatched(), exact:
+    with torch.random.fork_rng(devices), within(WATCHED, ()), exact:
         yield
 
 
@@ -390,7 +390,7 @@ class Watch:
         if network.traits.random:
             # Logits differ from pass to pass.
             if due and not isinstance(rule, Native):
-                with unwatched(), torch.random.fork_rng([x.device] if x.is_cuda else []):
+                with within(WATCHED, ()), torch.random.fork_rng([x.device] if x.is_cuda else []):
                     _compare_spikes(network, x)
             return
         encoder, inputs, alone = self._last or ("", x[:0], logits)
@@ -399,7 +399,7 @@ class Watch:
         rounded = isinstance(rule, Native)
         if not (predicted or due) or (predicted and _agree(alone, logits, rounded=rounded)):
             return
-        with torch.no_grad(), unwatched():
+        with torch.no_grad(), within(WATCHED, ()):
             alone = network.run_by_itself(network.encode(x))
         remedy = (
             "A setting that its dynamics do not read has changed, or equations agree on the first "

@@ -19,7 +19,7 @@ from art_snn.app.report.verdict import (
     verdicts,
 )
 from art_snn.app.results import as_json
-from art_snn.app.tables import Notes, Part, Table, render, render_narrow
+from art_snn.app.tables import Notes, Part, Table, render
 from art_snn.checks import invalid
 from art_snn.files import digest
 from art_snn.metrics import Share
@@ -279,7 +279,7 @@ def render_board(board: Board, mark: str = "") -> str:
         parts += [f"{'### ' if mark else ''}{_describe_group(key)}", Table(titles, cells, 1, wide)]
         notes = _notes(records)
         parts += [Notes(notes)] if notes else []
-    return f"{mark}\n\n{render(parts, 'markdown')}" if mark else render_narrow(parts)
+    return f"{mark}\n\n{render(parts, 'markdown')}" if mark else render(parts)
 
 
 def render_board_page(board: Board) -> str:

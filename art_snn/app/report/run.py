@@ -16,7 +16,7 @@ from art_snn.app.report.page import render_page
 from art_snn.app.report.settings import MARKS, SUBJECT, Report
 from art_snn.app.report.tables import evaluation_parts, latex_table, side_parts
 from art_snn.app.settings import Network
-from art_snn.app.tables import Part, Table, render, render_narrow
+from art_snn.app.tables import Part, Table, render
 from art_snn.attacks import require_measure
 from art_snn.attacks.spiking_auto_attack import FRESH
 from art_snn.checks import FOLDER, SEEDS, ArgumentError, expand_path, path_kind
@@ -75,7 +75,7 @@ def run(settings: Report) -> _ReportResult:
         return _ReportResult(render_board(board), (output.with_suffix(".md").name,))
     items = [read_evaluation(file) for file in settings.files]
     write_text(output, _render_report(items, form))
-    return _ReportResult(render_narrow(_parts(items)))
+    return _ReportResult(render(_parts(items)))
 
 
 def _render_report(items: Sequence[ReportItem], form: str) -> str:
@@ -85,7 +85,7 @@ def _render_report(items: Sequence[ReportItem], form: str) -> str:
     if form == "md":
         return f"{MARKS[form]}\n\n{render(_parts(items), 'markdown')}"
     # What the table leaves out stands above it, for those who write about it.
-    lines = [f"% {line}".rstrip() for line in render_narrow(_parts(items)).splitlines()]
+    lines = [f"% {line}".rstrip() for line in render(_parts(items)).splitlines()]
     return "\n".join([MARKS[form], *lines, "", latex_table(items), ""])
 
 

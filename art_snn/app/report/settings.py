@@ -1,7 +1,7 @@
 """Settings of art-snn report: plain data, which import no torch."""
 
+from contextlib import suppress
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -105,9 +105,15 @@ class Report:
         require(ending in (None, form), "output", expected, str(output), remedy)
         for path in (output, output.with_suffix(".md"))[: 1 + self.board]:
             kind, remedy = path_kind("output", path), "Choose another name, or delete it."
-            # With torch, which only a file that is there is worth.
-            begins = import_module("art_snn.files").begins_with if kind == FILE else None
-            fits = kind is None or (begins is not None and begins(path, *MARKS.values()))
+            fits = kind is None or (kind == FILE and _is_report(path))
             got = f"{path}, which is no report"
             require(fits, "output", "a new file, or an earlier report", got, remedy)
         set_fields(self, output=output, format=form)
+
+
+def _is_report(path: Path) -> bool:
+    """True for a file that can be read, with one of the marks in its first 512 bytes."""
+    with suppress(OSError), path.open("rb") as stream:
+        head = stream.read(512)
+        return any(mark.encode() in head for mark in MARKS.values())
+    return False
