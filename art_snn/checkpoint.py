@@ -88,13 +88,6 @@ def notes(path: str | Path) -> dict[str, Any]:
     return _read(Path(path))[1] or {}
 
 
-def network_identity(network: SpikingNetwork) -> tuple[Any, ...]:
-    """For digests: what distinguishes a network, apart from its weights.
-
-    Its form, and the digest of the file that built it, where a function of the user's did."""
-    return (*network.form, network.origin) if network.origin else network.form
-
-
 def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
     """Weights and notes; None for a file that art_snn did not write."""
     require_kind("path", expand_path("path", path), FILE, "a checkpoint file")

@@ -3,9 +3,8 @@
 import math
 import operator
 import os
-import re
 import stat
-from collections.abc import Collection, Iterable, Sequence, Sized
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from numbers import Integral, Real
@@ -22,19 +21,16 @@ LONGEST_SIDE = 2**15
 """The longest side of an image, in pixels."""
 FILE, FOLDER = "a file", "a folder"
 
+_LONGEST = 2000
+"""Letters of a complaint."""
+
 _KINDS = {"-": FILE, "d": FOLDER, "p": "a named pipe", "s": "a socket"}
 _KINDS |= dict.fromkeys("cb", "a device")
 
 
-def abridge(text: str) -> str:
-    """The text without the middle of words of 200 letters and more, 2,000 letters at most."""
-    words = re.sub(r"\S{200,}", lambda word: truncate(word[0]), text)
-    return words if len(words) <= 2000 else f"{words[:1000]} ... {words[-500:]}"
-
-
 def truncate(text: str, most: int = 80) -> str:
     """The text without its middle where it is longer than most."""
-    return text if len(text) <= most else f"{text[:40]}...{text[-20:]}"
+    return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 4 :]}"
 
 
 def first_line(error: BaseException) -> str:
@@ -47,7 +43,7 @@ class ArgumentError(ValueError):
 
     def __init__(self, argument: str, complaint: str) -> None:
         super().__init__(argument, complaint)
-        self.argument, self.complaint = argument, abridge(complaint)
+        self.argument, self.complaint = argument, truncate(complaint, _LONGEST)
 
     @classmethod
     def of(cls: type[_Failure], argument: str, expected: str, got: object, remedy: str) -> _Failure:
@@ -70,10 +66,6 @@ def cuts_gradients(error: BaseException) -> bool:
 
 class MissingFile(ArgumentError, FileNotFoundError):
     """A file or folder that an argument names is not there."""
-
-
-class MissingPackage(ArgumentError, ModuleNotFoundError):
-    """An optional package that an argument needs is not installed."""
 
 
 class WriteFailed(OSError):
@@ -158,16 +150,9 @@ def require(holds: object, argument: str, expected: str, got: object, remedy: st
         raise invalid(argument, expected, got, remedy)
 
 
-def require_some(
-    argument: str, values: Sized, expected: str = "at least one", remedy: str = "Name some."
-) -> None:
-    """ValueError where there are no values."""
-    require(len(values), argument, expected, "none", remedy)
-
-
 def require_distinct(argument: str, values: Collection[object]) -> None:
     """ValueError where there are no values, or where one of them occurs twice."""
-    require_some(argument, values)
+    require(values, argument, "at least one", "none", "Name some.")
     got = ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
     distinct = len(set(values)) == len(values)
     require(distinct, argument, "distinct values", got, "Remove the duplicates.")
@@ -216,11 +201,6 @@ def set_fields(settings: object, **values: object) -> None:
 def require_choice(argument: str, value: object, words: Collection[str], *, remedy: str) -> None:
     """ValueError unless `value` is one of the words."""
     require(value in list(words), argument, f"one of {', '.join(words)}", shown(value), remedy)
-
-
-def choices(words: Iterable[object]) -> str:
-    """What help calls a value that is one of the words: {sgd,adam}."""
-    return f"{{{','.join(map(str, words))}}}"
 
 
 def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[int, int]:

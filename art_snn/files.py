@@ -3,13 +3,11 @@
 Archives (.pt, .npz) have the checksums of zip. A JSON object holds the SHA-256 of its content, in
 any layout."""
 
-import glob
 import hashlib
 import json
 import os
 import re
 import secrets
-import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,9 +23,6 @@ from art_snn.checks import FILE, WriteFailed, invalid, require, require_kind
 UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.part$")
 """End of the name of a file while it is written."""
 
-_ABANDONED = 24 * 60 * 60
-"""Seconds after which an unfinished file is removed."""
-
 
 @contextmanager
 def atomic_write(path: str | Path) -> Iterator[Path]:
@@ -39,10 +34,6 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
     partial = path.with_name(f"{path.name[:100]}.{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        for left in path.parent.glob(f"{glob.escape(path.name[:100])}.*.part"):
-            with suppress(OSError):  # Of a process that was killed.
-                if time.time() - left.stat().st_mtime > _ABANDONED:
-                    left.unlink()
         yield partial
         with partial.open("rb+") as stream:
             os.fsync(stream.fileno())  # Not even a power cut leaves half of it.
@@ -93,18 +84,6 @@ def read_arrays(path: Path, argument: str, expected: str, remedy: str) -> dict[s
         raise invalid(argument, expected, got, remedy) from error
 
 
-def write_tensors(path: Path, content: object) -> None:
-    """Write what torch saves."""
-    with atomic_write(path) as partial:
-        try:
-            with partial.open("wb") as stream:
-                torch.save(content, stream)
-        except RuntimeError as error:
-            # torch hides what the system said, and that a signal came.
-            hidden = isinstance(error.__context__, OSError | KeyboardInterrupt)
-            raise error.__context__ if hidden else error from None  # type: ignore[misc]
-
-
 def read_json(path: Path) -> Any:
     """What a file of :func:`write_json` holds; ValueError when it is no JSON or is damaged."""
     try:
@@ -116,16 +95,6 @@ def read_json(path: Path) -> Any:
     if content.pop("sha256", None) != _sum(content):
         raise ValueError("is damaged: its checksum does not match its content")
     return content
-
-
-def begins_with(path: Path, *marks: str) -> bool:
-    """True for a file that can be read, with one of the marks in its first 512 bytes."""
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(512)
-    except OSError:
-        return False
-    return any(mark.encode() in head for mark in marks)
 
 
 def corruption(path: Path) -> str | None:

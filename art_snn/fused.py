@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from art_snn.checks import abridge, require
+from art_snn.checks import require, truncate
 
 _SWITCH = "ART_SNN_FUSED"
 """Environment variable: the types of device on which loops are compiled, "none" if not set."""
@@ -68,7 +68,7 @@ def _compile(
         function = torch.compile(loop, fullgraph=True, dynamic=True)
         function(*given, *copies)
     except Exception as error:
-        return None, abridge(f"it could not be compiled: {type(error).__name__}: {error}")
+        return None, truncate(f"it could not be compiled: {type(error).__name__}: {error}", 400)
     for result, copy in zip(results, copies, strict=True):
         if result is None:
             continue

@@ -1,5 +1,6 @@
 """Stateless layers on tensors with a time axis."""
 
+from collections.abc import Iterable
 from itertools import chain
 
 import torch
@@ -19,23 +20,22 @@ def varies(module: nn.Module) -> bool:
     return module.training and isinstance(module, _DropoutNd | _NormBase)
 
 
-def is_plain(module: nn.Module) -> bool:
-    """True for a module of torch or ours, with its own forward, whose values no hook sees."""
-    hooks = (module._forward_hooks, module._forward_pre_hooks)
-    ours = type(module).__module__.startswith(("torch.nn.modules.", "art_snn."))
-    return ours and not any(hooks) and "forward" not in vars(module)
+def are_plain(modules: Iterable[nn.Module]) -> bool:
+    """True for modules of torch or ours, with their own forward, whose values no hook sees."""
+    every = ("_global_forward_hooks", "_global_forward_pre_hooks")
+    hooked = any(getattr(nn.modules.module, name, None) for name in every)
+    return not hooked and all(
+        type(module).__module__.startswith(("torch.nn.modules.", "art_snn."))
+        and not (module._forward_hooks or module._forward_pre_hooks)
+        and "forward" not in vars(module)
+        for module in modules
+    )
 
 
 def device_of(module: nn.Module) -> torch.device:
     """Where its parameters and buffers are: the CPU where it has none."""
     tensors = chain(module.parameters(), module.buffers())
     return next((tensor.device for tensor in tensors), torch.device("cpu"))
-
-
-def hooked_everywhere() -> bool:
-    """True if a hook of torch sees the values of all modules."""
-    hooks = ("_global_forward_hooks", "_global_forward_pre_hooks")
-    return any(getattr(nn.modules.module, name, None) for name in hooks)
 
 
 def fold(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor] | None:
@@ -122,15 +122,14 @@ class TimeDistributed(nn.Module):
     def _compute(self, x: Tensor) -> Tensor:
         """[N, ...] -> [N, ...]."""
         modules, packs = list(self.module), self.training and x.ndim == 4
-        packs = packs and x.device.type == "cpu" and not hooked_everywhere()
-        packs = packs and all(map(is_plain, self.module.modules()))
+        packs = packs and x.device.type == "cpu" and are_plain(self.module.modules())
         while modules:
             module = modules.pop(0)
             folded = fold(module, modules[0]) if modules else None
             if folded is not None and isinstance(module, nn.Conv2d):
                 # One convolution, differentiable by x and by all weights.
                 x, _ = module._conv_forward(x, *folded), modules.pop(0)
-            elif pooling.suits(module, x) and is_plain(module):
+            elif pooling.suits(module, x) and are_plain([module]):
                 assert isinstance(module, nn.AvgPool2d)
                 x = pooling.average(x, pooling.pair(module.kernel_size), module.divisor_override)
             else:

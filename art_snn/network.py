@@ -16,9 +16,9 @@ from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
 from art_snn.gradients.again import Again, weights_of
 from art_snn.gradients.base import kept, simulation
 from art_snn.gradients.fixed import WEIGHTS_HELD, pause_in, weights_fixed
-from art_snn.gradients.names import check_applicable, objection, resolve
-from art_snn.layers import TimeDistributed, device_of, hooked_everywhere, is_plain, varies
-from art_snn.neurons import Neuron, attached
+from art_snn.gradients.names import check_applicable, objection, parse_rule
+from art_snn.layers import TimeDistributed, are_plain, device_of, varies
+from art_snn.neurons import PASS, Neuron, Pass
 from art_snn.passes import PerContext, modes_kept, watched, within
 from art_snn.precision import HalfPrecision, compute_dtype
 from art_snn.state import counted, settings, structure, tensors_digest
@@ -311,7 +311,7 @@ class SpikingNetwork(HalfPrecision):
     @property
     def plain(self) -> bool:
         """True if its layers are modules of torch and ours, and no hook sees their values."""
-        return not hooked_everywhere() and all(map(is_plain, self.layers.modules()))
+        return are_plain(self.layers.modules())
 
     def reset(self) -> None:
         """Draw all weights again: by `initialise` where one was given, else as torch draws them."""
@@ -328,7 +328,8 @@ class SpikingNetwork(HalfPrecision):
 
     def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input [T, N, ...] -> output of the last layer at every step [T, N, K]."""
-        with attached(self, pause_in(firing), self.plain), weights_fixed():
+        names = {m: name for name, m in self.named_modules() if isinstance(m, Neuron)}
+        with within(PASS, Pass(pause_in(firing), names, self.plain)), weights_fixed():
             output: Tensor = self.layers(encoded)
             return output
 
@@ -350,6 +351,11 @@ class SpikingNetwork(HalfPrecision):
     def form(self) -> tuple[Any, ...]:
         """Parts whose repr tells it from other networks, apart from weights: for digests."""
         return (self.encoder, self.layers)
+
+    @property
+    def identity(self) -> tuple[Any, ...]:
+        """For digests: its form, and :attr:`origin` where a function of the user's built it."""
+        return (*self.form, self.origin) if self.origin else self.form
 
     def state_key(self) -> Hashable:
         """Changes with the network's modules, their settings, modes and hooks, and with weights.
@@ -408,7 +414,7 @@ class SpikingNetwork(HalfPrecision):
         return [layer.site for layer in self.neuron_layers()]
 
     def _resolved(self, rule: Gradient | str, argument: str) -> Gradient:
-        resolved = resolve(rule, argument)
+        resolved = parse_rule(rule, argument)
         self._require_applicable(resolved, argument)
         return resolved
 

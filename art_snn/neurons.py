@@ -1,7 +1,6 @@
 """Spiking neurons as torch modules: the state equations, and the firing of the pass that runs."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
@@ -13,7 +12,6 @@ from art_snn.checks import invalid, require
 from art_snn.dynamics import SOFT_AND_HARD, Dynamics
 from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.rules.stbp import STBP
-from art_snn.passes import within
 
 
 @dataclass(frozen=True)
@@ -30,16 +28,6 @@ class Pass:
 
 PASS: ContextVar[Pass | None] = ContextVar("pass", default=None)
 """The pass that runs in this thread or task. Modules are shared by passes, so they keep nothing."""
-
-
-@contextmanager
-def attached(network: nn.Module, firing: Firing, plain: bool = False) -> Iterator[None]:
-    """Let every neuron of the network fire by `firing`, under its own name, within the block.
-
-    :param plain: as in :class:`Pass`."""
-    names = {module: name for name, module in network.named_modules() if isinstance(module, Neuron)}
-    with within(PASS, Pass(firing, names, plain)):
-        yield
 
 
 class Neuron(nn.Module):

@@ -1,8 +1,8 @@
 """Average pooling on a CPU in a few passes over memory.
 
-torch's kernel goes through window by window. Where windows cover every value once, all rows can be
-added at a time, and then all columns. Averages of spikes are the same bit for bit; others may
-differ by rounding, since they are added in another order."""
+torch's kernel goes through window by window, unless the channels are last. Where windows cover
+every value once, all rows can be added at a time, and then all columns. Averages of spikes are the
+same bit for bit; others may differ by rounding, since they are added in another order."""
 
 from typing import Any
 
@@ -16,14 +16,13 @@ Pair = tuple[int, int]
 
 def suits(module: nn.Module, x: Tensor) -> bool:
     """True for an average pooling of x [N, C, H, W] that :func:`average` can compute."""
-    last = torch.channels_last
     return (
         type(module) is nn.AvgPool2d
         and type(x) is Tensor
         and x.device.type == "cpu"
         and x.ndim == 4
         and x.is_floating_point()
-        and (x.is_contiguous() or x.is_contiguous(memory_format=last))
+        and x.is_contiguous()
         and tiles(x.shape, pair(module.kernel_size), pair(module.stride), pair(module.padding))
         and forward_ad._current_level < 0
     )
@@ -61,9 +60,6 @@ class _Summed(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, kernel: Pair) -> Tensor:
         ctx.kernel = kernel
         height, width = kernel
-        if not x.is_contiguous():  # With the channels last, all places of a window are alike.
-            places = [(i, j) for i in range(height) for j in range(width)]
-            return _added([x[..., i::height, j::width] for i, j in places])
         rows = _added([x[..., i::height, :] for i in range(height)])
         return _added([rows[..., j::width] for j in range(width)])
 
@@ -83,15 +79,6 @@ class _Spread(torch.autograd.Function):
         if values.device.type != "cpu":  # One kernel is better there than several.
             whole = values.reshape(*outer, h, 1, w, 1).expand(*outer, h, height, w, width)
             return whole.reshape(*outer, h * height, w * width)
-        if values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last):
-            last, shape = torch.channels_last, (*outer, h * height, w * width)
-            spread = torch.empty(
-                shape, dtype=values.dtype, device=values.device, memory_format=last
-            )
-            for i in range(height):
-                for j in range(width):
-                    spread[..., i::height, j::width] = values
-            return spread
         windows = values.new_empty(*outer, h, height, w, width)
         for j in range(width):
             windows[..., 0, :, j] = values

@@ -77,7 +77,7 @@ def record(words: str, status: Any = None, reason: str = "", instead_of: str = "
 
 def write(evaluation: Evaluation, folder: Path) -> None:
     """Write all files of an evaluation into the folder."""
-    EvaluationResult(evaluation).save(folder)
+    EvaluationResult(evaluation).write(folder)
 
 
 def save(evaluation: Evaluation, folder: Path) -> None:

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from art_snn import LIF, SpikingNetwork, TimeDistributed as Timed
-from art_snn.checkpoint import CheckpointError, load, network_identity, notes, save
+from art_snn.checkpoint import CheckpointError, load, notes, save
 from art_snn.checks import ArgumentError
 from tests.faults.damage import flipped, flips
 from tests.networks import FORMS, layers
@@ -85,9 +85,9 @@ def test_weights_that_others_saved_are_read_from_both_kinds_of_files(path, forei
 
 def test_a_network_is_known_by_its_form_and_the_file_that_built_it():
     network = small_network()
-    assert network_identity(network) == network.form
+    assert network.identity == network.form
     network.origin = "digest of a file"
-    assert network_identity(network) == (*network.form, "digest of a file")
+    assert network.identity == (*network.form, "digest of a file")
 
 
 class _Code:

@@ -18,7 +18,6 @@ from art_snn.checkpoint import load
 from art_snn.checks import (
     ArgumentError,
     MissingFile,
-    MissingPackage,
     _memory_limit,
     first_line,
     invalid,
@@ -29,7 +28,6 @@ from art_snn.checks import (
     require_number,
     require_seed,
     require_sides,
-    require_some,
     require_whole,
 )
 from art_snn.data import Source, events, from_folder, from_npz, images
@@ -47,11 +45,7 @@ def test_a_complaint_names_argument_expectation_what_came_and_remedy():
     assert first_line(KeyError()) == "KeyError"
 
 
-KINDS = {
-    ArgumentError: ValueError,
-    MissingFile: FileNotFoundError,
-    MissingPackage: ModuleNotFoundError,
-}
+KINDS = {ArgumentError: ValueError, MissingFile: FileNotFoundError}
 
 
 @pytest.mark.parametrize(("kind", "usual"), KINDS.items())
@@ -142,17 +136,12 @@ def test_a_number_within_the_bounds_is_returned_as_a_float_and_others_refused_by
 
 
 def test_what_is_long_is_told_without_its_middle():
-    long = str(invalid("eps", "a number", repr("x" * 5000), "Use 0.1."))
-    assert long == f"eps: expected a number, got '{'x' * 39}...{'x' * 18}'. Use 0.1."
     assert len(str(invalid("eps", "a number", "x " * 5000, "Use 0.1."))) < 2000
     assert "got 1000" in str(invalid("eps", "a number", 10**300, "Use 0.1."))
 
 
 def test_no_values_and_values_that_occur_twice_are_refused():
-    require_some("x", np.zeros((2, 3)))
     require_distinct("eps", (0.1, 0.25))
-    with pytest.raises(ArgumentError, match=r"^x: expected at least one sample, got none"):
-        require_some("x", np.zeros((0, 3)), "at least one sample", "Give some.")
     with pytest.raises(ArgumentError, match=r"^eps: expected at least one, got none"):
         require_distinct("eps", ())
     with pytest.raises(

@@ -16,7 +16,7 @@ import pytest
 
 import art_snn
 from art_snn.app import cli
-from art_snn.checks import ArgumentError, MissingFile, MissingPackage, WriteFailed
+from art_snn.checks import ArgumentError, MissingFile, WriteFailed
 from tests.command import Done, call, python
 
 NAMES = ["evaluate", "report", "train", "compare", "cost", "inspect", "zoo"]
@@ -141,17 +141,6 @@ def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> Non
     monkeypatch.setattr(import_module("art_snn.app.compare"), "run", run)
 
 
-def test_a_result_that_is_deleted_meanwhile_is_no_refused_argument(monkeypatch, tmp_path):
-    monkeypatch.chdir(tmp_path)
-    failing(monkeypatch, FileNotFoundError(2, "No such file", "out/blocks/attack-0-0.json"))
-    done = call(*COMPARE, "--output", "out")
-    assert (done.status, done.stdout) == (74, "")
-    gone = "out/blocks/attack-0-0.json was deleted during the run."
-    assert done.stderr == f"\nart-snn compare: error: {gone}\n"
-    failing(monkeypatch, FileNotFoundError(2, "No such file", "elsewhere/a.json"))
-    assert call(*COMPARE, "--output", "out").status == 2
-
-
 @pytest.mark.parametrize("kind", [RuntimeError, ValueError, KeyError, PermissionError])
 def test_errors_that_are_bugs_keep_their_traceback(kind, monkeypatch):
     error = kind("eps: expected no bug, got one.")
@@ -206,7 +195,6 @@ def test_a_command_whose_output_nobody_reads_ends_without_a_traceback(words, mon
         (ArgumentError("gradient", "expected another."), "--rules: "),
         (ArgumentError("kernel", "expected another."), "kernel: "),
         (MissingFile("path", "there is none."), "--checkpoint: "),
-        (MissingPackage("data", "install it."), "--data: "),
         (FileNotFoundError("no such file"), ""),
     ],
     ids=repr,

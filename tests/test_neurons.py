@@ -13,7 +13,8 @@ from torch.utils.checkpoint import checkpoint
 from art_snn import IF, LIF, STBP, Direct, SpikingNetwork, TimeDistributed
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Site
-from art_snn.neurons import PASS, Neuron, attached
+from art_snn.neurons import PASS, Neuron, Pass
+from art_snn.passes import within
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_a_neuron_fires_as_the_pass_tells_that_knows_it_by_its_name():
         seen.append(site)
         return current + 1
 
-    with attached(nn.Sequential(nn.Flatten(), nn.Sequential(neuron)), fire):
+    with within(PASS, Pass(fire, {neuron: "1.0"})):
         assert torch.equal(neuron(torch.zeros(4, 2)), torch.ones(4, 2))
         assert torch.equal(stranger(torch.zeros(4, 2)), torch.zeros(4, 2))
     assert seen == [Site("1.0", neuron.dynamics)]

@@ -11,7 +11,7 @@ from torch import nn
 from art_snn import EOT, GRADIENTS, Direct, Extended, Mean, PyTorchSpikingClassifier, precision
 from art_snn.gradients import RGA, STBP
 from art_snn.gradients.rate import _tolerance
-from art_snn.gradients.shared import time_mean
+from art_snn.gradients.shared import mean_over_time
 from art_snn.interop import adapt
 from art_snn.precision import DTYPES, _multiplies_bfloat16
 from tests.architectures import CLASSES, SHAPE, batch, chain, max_pooled, network, residual
@@ -169,9 +169,9 @@ def test_adapted_networks_craft_in_it_where_their_neurons_fire_by_our_engines():
 @pytest.mark.parametrize("steps", [1, 3, 8])
 def test_means_over_time_are_summed_in_single_precision(dtype, steps):
     x = torch.randn(steps, 5, 4, 3).to(DTYPES[dtype])
-    mean, wanted = time_mean(x).double(), x.double().mean(0, keepdim=True)
+    mean, wanted = mean_over_time(x).double(), x.double().mean(0, keepdim=True)
     # The sum is rounded once, and the quotient.
     error = float(2 * torch.finfo(DTYPES[dtype]).eps * x.abs().max())
     torch.testing.assert_close(mean, wanted, rtol=0, atol=error)
     spikes = (x > 0).to(x.dtype)
-    assert torch.equal(time_mean(spikes), spikes.double().mean(0, keepdim=True).to(x.dtype))
+    assert torch.equal(mean_over_time(spikes), spikes.double().mean(0, keepdim=True).to(x.dtype))

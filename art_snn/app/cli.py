@@ -15,7 +15,7 @@ from typing import Any, Union, get_args, get_origin
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
 
-from art_snn.checks import ArgumentError, WriteFailed, abridge, shown
+from art_snn.checks import ArgumentError, WriteFailed, shown, truncate
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -87,10 +87,6 @@ def _run(words: Sequence[str]) -> int:
     except WriteFailed as error:
         return _stopped(name, f"error: {error}", output, _CANNOT_WRITE)
     except (ArgumentError, FileNotFoundError) as error:
-        file = None if isinstance(error, ArgumentError) else error.filename
-        if output is not None and file is not None and Path(file).is_relative_to(output):
-            why = f"error: {file} was deleted during the run"
-            return _stopped(name, why, output, _CANNOT_WRITE)
         complaint = _by_option(error, name, words[1:])
         sys.stderr.write(f"art-snn {name}: error: {complaint}\n")
         sys.stderr.write(f"art-snn {name} --help shows the usage.\n")
@@ -135,7 +131,7 @@ def _parse_settings(words: Sequence[str]) -> Any:
             cause = cause.__context__
         if cause is not None:
             raise cause from None
-        sys.stderr.write(abridge(errors.getvalue()))
+        sys.stderr.write(truncate(errors.getvalue(), 2000))
         raise
 
 

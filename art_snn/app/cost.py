@@ -17,23 +17,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from art_snn.app.colours import COLOURS, GREY, titled
-from art_snn.app.load import (
-    INFERENCE,
-    STOCK,
-    TRAINED_BY,
-    build_call,
-    build_network,
-    build_samples,
-    measure_row_peak,
-    resolve_architecture,
-    resolve_rules,
-)
+from art_snn.app.load import INFERENCE, STOCK, TRAINED_BY, Load
 from art_snn.app.machine import describe_machine, measure_medians, torch_device
-from art_snn.app.results import Result, earlier, working
+from art_snn.app.results import Result, working
 from art_snn.app.settings import Cost
 from art_snn.app.tables import Notes, Part, Table
 from art_snn.attacks import parse_stage
-from art_snn.checks import require, require_distinct, require_some
+from art_snn.checks import require, require_distinct
 from art_snn.encoders import Frames
 from art_snn.gradients import check_applicable
 from art_snn.precision import compute_dtype
@@ -44,7 +34,7 @@ _MEBIBYTE = 2**20
 
 
 @dataclass(frozen=True)
-class Cell:
+class _Cell:
     """One model at T time steps: row -> median seconds, and peak bytes above the loaded model.
 
     A row whose process failed has no peak."""
@@ -71,7 +61,7 @@ class Costs(Result):
     what: str
     settings: Mapping[str, Any]
     machine: str
-    cells: tuple[Cell, ...]
+    cells: tuple[_Cell, ...]
     remarks: list[str] = field(default_factory=list)
     name: ClassVar[str] = "cost"
 
@@ -87,7 +77,7 @@ class Costs(Result):
         heading = (self.title, f"{self.machine}; {how}")
         notes = [Notes(self.remarks)] if self.remarks else []
         if len(self.cells) > 1:
-            return [heading, self._growth_table(), *self._slope_table(), *notes]
+            return [heading, self._growth_table(), *notes]
         cell, rows = self.cells[0], []
         for row in self.rows:
             time = f"{cell.seconds[row]:.3f}", f"{cell.time_ratio(row):.2f}"
@@ -123,24 +113,6 @@ class Costs(Result):
             rows.append(row)
         return Table(titles, rows)
 
-    def _slope_table(self) -> list[Part]:
-        """Per model and row, of time and memory, the ratio of the ends of T and the straight line
-        through all T by least squares; nothing for one T."""
-        steps = sorted({cell.steps for cell in self.cells if cell.steps is not None})
-        if len(steps) < 2:
-            return []
-        ratio, rows = f"T {steps[-1]}/{steps[0]}", []
-        titles = ["model", "", f"time, {ratio}", "s at T = 0", "s per step"]
-        titles += [f"memory, {ratio}", "MiB at T = 0", "MiB per step"]
-        for model, row in product(dict.fromkeys(cell.model for cell in self.cells), self.rows):
-            cells = [model, row if row == INFERENCE else _upper(row)]
-            for values, form in ((self.times(model, row), ".4f"), (self.peaks(model, row), ".1f")):
-                slope, constant = _fit_line(values)
-                ends = values.get(steps[-1], math.nan) / (values.get(steps[0]) or math.nan)
-                cells += [_number(ends, ".2f"), _number(constant, form), _number(slope, form)]
-            rows.append(cells)
-        return [Table(titles, rows, words=2)]
-
     def times(self, model: str, row: str) -> dict[int, float]:
         """T -> median seconds of a row, by ascending T."""
         cells = [cell for cell in self.cells if cell.model == model]
@@ -151,6 +123,38 @@ class Costs(Result):
         cells = [cell for cell in self.cells if cell.model == model and row in cell.peak]
         return dict(sorted((cell.steps or 0, cell.peak[row] / _MEBIBYTE) for cell in cells))
 
+    def draw(self) -> Figure:
+        """Time and peak memory: of one cell in inferences, of several against the time steps."""
+        if len(self.cells) > 1:
+            return self._draw_growth()
+        (cell,), rows = self.cells, self.rows
+        figure = Figure(figsize=(9, 1.4 + 0.32 * len(rows)), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True)
+        _bars(left, rows, [cell.time_ratio(row) for row in rows], "time [inferences]")
+        _bars(right, rows, [cell.memory_ratio(row) for row in rows], "peak memory [inferences]")
+        left.invert_yaxis()  # Both share the axis.
+        titled(figure, self.title, self.machine, fontsize="small")
+        return figure
+
+    def _draw_growth(self) -> Figure:
+        """Time above, memory below against T, one column per model."""
+        models = list(dict.fromkeys(cell.model for cell in self.cells))
+        figure = Figure(figsize=(1 + 3.4 * max(2, len(models)), 6.4), layout="constrained")
+        axes = figure.subplots(2, len(models), sharex=True, squeeze=False)
+        for (above, below), model in zip(axes.T, models, strict=True):
+            for ax, values_of in ((above, self.times), (below, self.peaks)):
+                for row in self.rows:
+                    values, colour = values_of(model, row), COLOURS.get(row)
+                    label = row if row == INFERENCE else self.label(row)
+                    ax.plot([*values], [*values.values()], "-o", color=colour, ms=4, label=label)
+                ax.set(xlim=(0, None), ylim=(0, None))
+                ax.grid(alpha=0.3)
+            above.set(title=textwrap.fill(model, 32), ylabel="time [s]")
+            below.set(xlabel="time steps T", ylabel="peak memory [MiB]")
+        axes[0, 0].legend(fontsize="small")
+        titled(figure, self.title, self.machine, fontsize="x-small")
+        return figure
+
 
 def run(settings: Cost) -> Costs:
     """Time every row in turn, then its peak memory: on the CPU in a fresh process for each row.
@@ -159,7 +163,6 @@ def run(settings: Cost) -> Costs:
 
     :raises ArgumentError: when network, input, rules, attack or training do not fit."""
     with working(settings):
-        earlier(settings.output / "cost.json", "kind", dict, lambda content: "cells" in content)
         seen = torch_device(settings.device).type == "cuda" or settings.device == "cpu"
         expected, remedy = "a device that torch can see", "Use cpu, or install a CUDA build."
         require(seen, "device", expected, "gpu", remedy)
@@ -167,31 +170,29 @@ def run(settings: Cost) -> Costs:
         for name, values in (("model", settings.model), ("steps", steps)):
             require_distinct(name, values)
         pairs = product(settings.model, [None if t is None else (t,) for t in steps])
-        parts = [replace(settings, model=(model,), steps=some) for model, some in pairs]
-        titles = [_check(part) for part in parts]
-        rules = resolve_rules(settings)
+        loads = [Load(replace(settings, model=(model,), steps=some)) for model, some in pairs]
+        titles = [_check(load) for load in loads]
+        rules = loads[0].rules
         rows = [INFERENCE, *rules]
-        if not settings.training and settings.attack is None and len(parts) == 1:
+        if not settings.training and settings.attack is None and len(loads) == 1:
             rows += [f"{STOCK}{name}" for name in rules if name in ("rga", _STBP)]
         cells, killed = [], []
-        for part, (model, t) in zip(parts, product(settings.model, steps), strict=True):
-            x, y = build_samples(part, part.batch_size)
-            network = build_network(part, x, y)
+        for load, (model, t) in zip(loads, product(settings.model, steps), strict=True):
+            x, y = load.samples(settings.batch_size)
+            network = load.network(x, y)
             # A training step changes weights and statistics, so each row needs its own network.
-            calls = {
-                row: build_call(
-                    part, row, build_network(part, x, y) if part.training else network, x, y
-                )
-                for row in rows
-            }
+            calls = {}
+            for row in rows:
+                under = load.network(x, y) if settings.training else network
+                calls[row] = load.call(row, under, x, y)
             seconds = measure_medians(calls, settings.repeats, settings.device)
             peak: dict[str, float] = {}
             for row in progress_over(rows, "Peak memory", unit="rows", leave=False):
                 try:
-                    peak[row] = measure_row_peak(part, row)
+                    peak[row] = load.peak(row)
                 except BrokenProcessPool:
                     killed.append(f"{row} of {model}, T = {t}")
-            cells.append(Cell(model, t, seconds, peak))
+            cells.append(_Cell(model, t, seconds, peak))
         what = "training step" if settings.training else "gradient"
         what = what if settings.attack is None else f"attack {settings.attack}"
         title = f"One {what}: {'; '.join(titles[:: len(steps)])}"
@@ -199,16 +200,16 @@ def run(settings: Cost) -> Costs:
         remarks += [f"{one}: its process was killed, as when memory runs out." for one in killed]
         machine = describe_machine(settings.device)
         costs = Costs(title, what, asdict(settings), machine, tuple(cells), remarks)
-        costs.write(settings.output, draw(costs))
+        costs.write(settings.output)
     return costs
 
 
-def _check(settings: Cost) -> str:
+def _check(load: Load) -> str:
     """One network in words; an ArgumentError where rules, attack or training do not suit it."""
-    rules = resolve_rules(settings)
-    require_some("rules", rules)
-    x, y = build_samples(settings, 2 if settings.training else 1)
-    network, architecture = build_network(settings, x, y), resolve_architecture(settings)
+    settings, rules = load.settings, load.rules
+    require(rules, "rules", "at least one", "none", "Name some.")
+    x, y = load.samples(2 if settings.training else 1)
+    network, architecture = load.network(x, y), load.architecture
     for rule in rules.values():
         check_applicable(rule, network.sites(), "rules", network.encoder)
     if settings.attack is not None:
@@ -223,7 +224,7 @@ def _check(settings: Cost) -> str:
     return f"{architecture.describe(network)}, batch {settings.batch_size}, {size}"
 
 
-def _remarks(settings: Cost, cells: Sequence[Cell]) -> list[str]:
+def _remarks(settings: Cost, cells: Sequence[_Cell]) -> list[str]:
     """Sentences on the precision, and on each gradient against that of STBP."""
     device, remarks = torch_device(settings.device), []
     step = "training step" if settings.training else "gradient"
@@ -254,60 +255,7 @@ def _upper(rule: str) -> str:
 
 
 def _number(value: float, form: str) -> str:
-    text = format(value, form)
-    if math.isnan(value):
-        return "-"
-    # Least squares through equal figures leave a slope that rounds to minus zero.
-    return text if float(text) else text.lstrip("-")
-
-
-def _fit_line(values: Mapping[int, float]) -> tuple[float, float]:
-    """Slope and value at 0 of the straight line through points by least squares; NaN for one."""
-    if len(values) < 2:
-        return math.nan, math.nan
-    slope, constant = np.polyfit(list(values), list(values.values()), 1)
-    return float(slope), float(constant)
-
-
-def draw(costs: Costs) -> Figure:
-    """Time and peak memory: of one cell in inferences, of several against the time steps."""
-    if len(costs.cells) > 1:
-        return _draw_growth(costs)
-    (cell,), rows = costs.cells, costs.rows
-    figure = Figure(figsize=(9, 1.4 + 0.32 * len(rows)), layout="constrained")
-    left, right = figure.subplots(1, 2, sharey=True)
-    _bars(left, rows, [cell.time_ratio(row) for row in rows], "time [inferences]")
-    _bars(right, rows, [cell.memory_ratio(row) for row in rows], "peak memory [inferences]")
-    left.invert_yaxis()  # Both share the axis.
-    titled(figure, costs.title, costs.machine, fontsize="small")
-    return figure
-
-
-def _draw_growth(costs: Costs) -> Figure:
-    """Time above, memory below against T, one column per model.
-
-    Points are measured; the dotted lines are least squares through them."""
-    models = list(dict.fromkeys(cell.model for cell in costs.cells))
-    figure = Figure(figsize=(1 + 3.4 * max(2, len(models)), 6.4), layout="constrained")
-    axes = figure.subplots(2, len(models), sharex=True, squeeze=False)
-    for (above, below), model in zip(axes.T, models, strict=True):
-        for ax, values_of in ((above, costs.times), (below, costs.peaks)):
-            for row in costs.rows:
-                values = values_of(model, row)
-                colour = "black" if row == INFERENCE else COLOURS.get(row)
-                label = row if row == INFERENCE else costs.label(row)
-                (curve,) = ax.plot(list(values), list(values.values()), "-o", color=colour, ms=4)
-                curve.set_label(label)
-                slope, constant = _fit_line(values)
-                ends = np.array([0, max(values, default=0)])
-                ax.plot(ends, constant + slope * ends, ":", color=curve.get_color(), lw=1)
-            ax.set(xlim=(0, None), ylim=(0, None))
-            ax.grid(alpha=0.3)
-        above.set(title=textwrap.fill(model, 32), ylabel="time [s]")
-        below.set(xlabel="time steps T", ylabel="peak memory [MiB]")
-    axes[0, 0].legend(fontsize="small")
-    titled(figure, costs.title, costs.machine, fontsize="x-small")
-    return figure
+    return "-" if math.isnan(value) else format(value, form)
 
 
 def _bars(ax: Axes, rows: list[str], values: list[float], label: str) -> None:

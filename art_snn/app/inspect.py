@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,17 +12,17 @@ from torch import nn
 
 from art_snn.app.machine import torch_device
 from art_snn.app.network import random_samples, resolve_network
-from art_snn.app.results import Result, as_json, earlier, working
+from art_snn.app.results import Result, as_json, working
 from art_snn.app.settings import RANDOM, Inspect
 from art_snn.app.tables import Notes, Part, Table
-from art_snn.checks import LONGEST_SIDE, ArgumentError, require, require_count, require_some
+from art_snn.checks import LONGEST_SIDE, ArgumentError, require, require_count
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import GRADIENTS, Gradient, parse_rules
 from art_snn.layers import device_of
 from art_snn.metrics import Share
 from art_snn.network import SpikingNetwork
-from art_snn.passes import calls_of, modes_kept
+from art_snn.passes import modes_kept, watched
 from art_snn.progress import progress_over
 from art_snn.seeding import seeded
 
@@ -30,7 +31,7 @@ _RULES = ",".join((*GRADIENTS, "native"))
 
 
 @dataclass(frozen=True)
-class Neurons:
+class _Neurons:
     """A layer of neurons of some class, by its name in the network.
 
     :param layout: what its calls take: steps [T, N, ...], step [N, ...], merged [T * N, ...], ...
@@ -110,7 +111,7 @@ class _Inspection(Result):
 
     title: str
     settings: Mapping[str, Any]
-    neurons: Sequence[Neurons]
+    neurons: Sequence[_Neurons]
     rules: Mapping[str, _RuleTrial]
     name: ClassVar[str] = "inspect"
     drawn: ClassVar[bool] = False
@@ -157,9 +158,6 @@ class _Inspection(Result):
 def run(settings: Inspect) -> _Inspection:
     """Build or load the network, look at its neurons, try every rule; write inspect.json, .md."""
     with working(settings):
-        earlier(
-            settings.output / "inspect.json", "kind", dict, lambda content: "neurons" in content
-        )
         subject = resolve_network(settings, drawn=True)
         source = subject.source
         if settings.data == RANDOM or (settings.data is None and subject.entry is None):
@@ -190,7 +188,7 @@ def run(settings: Inspect) -> _Inspection:
         size = "x".join(map(str, x.shape[1:]))
         title = f"{subject.describe(data, network)}, batch {len(x)}, {size}"
         rules = parse_rules(settings.rules or _RULES)
-        require_some("rules", rules)
+        require(rules, "rules", "at least one", "none", "Name some.")
         result = _inspect_network(network, x, y, rules, title)
         result.write(settings.output)
         return result
@@ -222,21 +220,26 @@ def _inspect_network(
 @torch.no_grad()
 def _find_neurons(
     network: SpikingNetwork, x: torch.Tensor, rules: Mapping[str, Gradient]
-) -> list[Neurons]:
+) -> list[_Neurons]:
     """Every layer of neurons, with its rate in one pass."""
     layers, sites = network.neuron_layers(), {site.name for site in network.sites()}
+    recorded: list[list[Any]] = [[] for _ in layers]
+
+    def keep(calls: list[Any], _: Any, inputs: Any, output: Any) -> None:
+        calls.append(output[0] if isinstance(output, tuple) else output)
+
     with ExitStack() as stack:
-        recorded = [stack.enter_context(calls_of(layer.module)) for layer in layers]
+        for layer, calls in zip(layers, recorded, strict=True):
+            stack.enter_context(watched(layer.module, partial(keep, calls)))
         network(x)
     neurons = []
     for layer, calls in zip(layers, recorded, strict=True):
-        spikes = [output[0] if isinstance(output, tuple) else output for _, output in calls]
-        rate = float((torch.cat(spikes) != 0).double().mean()) if calls else None
+        rate = float((torch.cat(calls) != 0).double().mean()) if calls else None
         kind, name, dynamics = type(layer.module).__qualname__, layer.site.name, layer.site.dynamics
         reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}
         objections = {n: reason for n, reason in reasons.items() if reason is not None}
         read_out = name not in sites
-        one = Neurons(name, kind, layer.layout, dynamics, rate, read_out, objections)
+        one = _Neurons(name, kind, layer.layout, dynamics, rate, read_out, objections)
         neurons.append(one)
     return neurons
 

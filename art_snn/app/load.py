@@ -1,12 +1,10 @@
-"""A network under load: the calls that art-snn cost measures, and the memory that they take.
-
-Functions take settings of one model at one number of time steps, or at none, which leaves its own.
-"""
+"""A network under load: the calls that art-snn cost measures, and the memory that they take."""
 
 import gc
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import nn
 
-from art_snn.app.machine import set_threads, torch_device
+from art_snn.app.machine import torch_device
 from art_snn.app.network import build_unloaded, random_samples
 from art_snn.app.settings import Cost
 from art_snn.attacks import parse_stage
@@ -39,58 +37,82 @@ INFERENCE, STOCK = "inference", "stock "
 """Rows next to those of rules: a prediction, and what ART's stock classifier measures."""
 
 
-def resolve_rules(settings: Cost) -> dict[str, Gradient]:
-    """Rules by their texts."""
-    return parse_rules(settings.rules or ("stbp" if settings.training else "rga,stbp"))
+@dataclass(frozen=True)
+class Load:
+    """One network under load.
 
+    :param settings: of one model at one number of time steps, or at none, which leaves its own."""
 
-def resolve_architecture(settings: Cost) -> Architecture:
-    """The network; a function of the user takes the time steps once it has built its own."""
-    (model,), steps = settings.model, None if is_own(settings.model[0]) else _steps(settings)
-    given = {name: getattr(settings, name) for name in ("width", "decay", "encoder")}
-    return Architecture(model=model, steps=steps, **given)
+    settings: Cost
 
+    @property
+    def rules(self) -> dict[str, Gradient]:
+        """Rules by their texts."""
+        return parse_rules(
+            self.settings.rules or ("stbp" if self.settings.training else "rga,stbp")
+        )
 
-def build_samples(settings: Cost, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Random samples ``(count, *input_shape)`` and one-hot labels."""
-    sizes = {"channels": settings.channels, "image_size": settings.image_size}
-    return random_samples(resolve_architecture(settings), count, steps=_steps(settings), **sizes)
+    @property
+    def architecture(self) -> Architecture:
+        """The network; a function of the user takes the time steps once it has built its own."""
+        (model,) = self.settings.model
+        given = {name: getattr(self.settings, name) for name in ("width", "decay", "encoder")}
+        return Architecture(model=model, steps=None if is_own(model) else self._steps, **given)
 
+    @property
+    def _steps(self) -> int | None:
+        return self.settings.steps[0] if self.settings.steps else None
 
-def build_network(settings: Cost, x: np.ndarray, y: np.ndarray) -> SpikingNetwork:
-    """The network for the samples, in evaluation mode on the device."""
-    architecture = resolve_architecture(settings)
-    network = build_unloaded(architecture, _steps(settings), x.shape[1:], y.shape[1])
-    return network.to(torch_device(settings.device))
+    def samples(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Random samples ``(count, *input_shape)`` and one-hot labels."""
+        sizes = {name: getattr(self.settings, name) for name in ("channels", "image_size")}
+        return random_samples(self.architecture, count, steps=self._steps, **sizes)
 
+    def network(self, x: np.ndarray, y: np.ndarray) -> SpikingNetwork:
+        """The network for the samples, in evaluation mode on the device."""
+        network = build_unloaded(self.architecture, self._steps, x.shape[1:], y.shape[1])
+        return network.to(torch_device(self.settings.device))
 
-def _steps(settings: Cost) -> int | None:
-    return settings.steps[0] if settings.steps else None
+    def call(
+        self, row: str, network: SpikingNetwork, x: np.ndarray, y: np.ndarray
+    ) -> Callable[[], object]:
+        """The call that a row measures; a training step changes the network."""
+        settings, stock = self.settings, row.startswith(STOCK)
+        if settings.training and row != INFERENCE:
+            network.training_gradient = self.rules[row]
+            return training_step(network, x, y, settings.train_dtype)
+        kind: Any = PyTorchClassifier if stock else PyTorchSpikingClassifier
+        classifier = wrap(network, x.shape[1:], y.shape[1], (0.0, 1.0), settings.device, kind)
+        if row == INFERENCE:
+            return lambda: classifier.predict(x, batch_size=len(x))
+        rule, attack = self.rules[row.removeprefix(STOCK)], None
+        if settings.attack is not None:
+            stage = parse_stage(settings.attack, np.inf, settings.eps)
+            attack = stage.instantiate(classifier, np.inf, settings.eps, len(x), 0)
 
+        def operate() -> object:
+            network.forget()
+            with network.using(rule), network.crafting(settings.attack_dtype):
+                return classifier.loss_gradient(x, y) if attack is None else attack.generate(x, y)
 
-def build_call(
-    settings: Cost, row: str, network: SpikingNetwork, x: np.ndarray, y: np.ndarray
-) -> Callable[[], object]:
-    """The call that a row measures; a training step changes the network."""
-    rules, stock = resolve_rules(settings), row.startswith(STOCK)
-    if settings.training and row != INFERENCE:
-        network.training_gradient = rules[row]
-        return training_step(network, x, y, settings.train_dtype)
-    kind: Any = PyTorchClassifier if stock else PyTorchSpikingClassifier
-    classifier = wrap(network, x.shape[1:], y.shape[1], (0.0, 1.0), settings.device, kind)
-    if row == INFERENCE:
-        return lambda: classifier.predict(x, batch_size=len(x))
-    rule, attack = rules[row.removeprefix(STOCK)], None
-    if settings.attack is not None:
-        stage = parse_stage(settings.attack, np.inf, settings.eps)
-        attack = stage.instantiate(classifier, np.inf, settings.eps, len(x), 0)
+        return operate
 
-    def operate() -> object:
-        network.forget()
-        with network.using(rule), network.crafting(settings.attack_dtype):
-            return classifier.loss_gradient(x, y) if attack is None else attack.generate(x, y)
+    def peak(self, row: str, *, apart: bool = True) -> int:
+        """Peak bytes of one row above the loaded model.
 
-    return operate
+        :param apart: on the CPU in a process of its own, with nothing left from before. A training
+            step is the first one, which allocates gradients and the optimizer's state."""
+        settings = self.settings
+        if apart and settings.device == "cpu":
+            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+                return pool.submit(self.peak, row, apart=False).result()
+        if settings.threads is not None:
+            torch.set_num_threads(settings.threads)
+        x, y = self.samples(settings.batch_size)
+        network, few = self.network(x, y), 2 if settings.training else 1
+        # A few samples first, since libraries are loaded on demand; batch norm in training needs 2.
+        self.call(row, network, x[:few], y[:few])()
+        return measure_peak(self.call(row, network, x, y), settings.device)
 
 
 def training_step(
@@ -113,22 +135,6 @@ def training_step(
         return loss.item()
 
     return step
-
-
-def measure_row_peak(settings: Cost, row: str, *, apart: bool = True) -> int:
-    """Peak bytes of one row above the loaded model.
-
-    :param apart: on the CPU in a process of its own, with nothing left from before. A training step
-        is the first one, which allocates gradients and the optimizer's state."""
-    if apart and settings.device == "cpu":
-        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-            return pool.submit(measure_row_peak, settings, row, apart=False).result()
-    set_threads(settings.threads)
-    x, y = build_samples(settings, settings.batch_size)
-    network, few = build_network(settings, x, y), 2 if settings.training else 1
-    # A few samples first, since libraries are loaded on demand; batch norm in training needs two.
-    build_call(settings, row, network, x[:few], y[:few])()
-    return measure_peak(build_call(settings, row, network, x, y), settings.device)
 
 
 def measure_peak(operate: Callable[[], object], device: str) -> int:

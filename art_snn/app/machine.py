@@ -1,9 +1,9 @@
-"""The machine: its name, its threads, and the time that calls take on it."""
+"""The machine: its name, its devices, and the time that calls take on it."""
 
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -11,20 +11,9 @@ import torch
 from art_snn.progress import progress_over
 
 
-def set_threads(threads: int | None) -> None:
-    """Threads of torch in this process; None leaves them."""
-    if threads is not None:
-        torch.set_num_threads(threads)
-
-
 def torch_device(device: str) -> torch.device:
     """The current CUDA device for "gpu" where there is one, otherwise the CPU."""
     return torch.device("cuda" if device == "gpu" and torch.cuda.is_available() else "cpu")
-
-
-def device_type(device: torch.device) -> str:
-    """ "cpu" or "gpu", as ART says it."""
-    return "cpu" if device.type == "cpu" else "gpu"
 
 
 def describe_machine(device: str) -> str:
@@ -44,7 +33,7 @@ def _processor() -> str:
 
 
 def measure_medians(
-    operations: dict[str, Callable[[], object]], repeats: int, device: str = "cpu"
+    operations: Mapping[str, Callable[[], object]], repeats: int, device: str = "cpu"
 ) -> dict[str, float]:
     """Median seconds of each operation over `repeats` rounds, one after the other in turn.
 
@@ -62,5 +51,5 @@ def measure_medians(
 
 
 def _synchronise(device: str) -> None:
-    if device == "gpu":
+    if torch_device(device).type == "cuda":
         torch.cuda.synchronize()

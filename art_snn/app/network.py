@@ -1,7 +1,7 @@
 """The network with weights, and the data, that a command line names."""
 
 from collections.abc import Mapping
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
@@ -12,7 +12,7 @@ import torch
 
 from art_snn import checkpoint, zoo
 from art_snn.app.settings import Data, Network
-from art_snn.checks import MissingFile, require, require_memory
+from art_snn.checks import require, require_memory
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset, Source
 from art_snn.encoders import Frames
@@ -20,8 +20,8 @@ from art_snn.layers import device_of
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.own import ZOO, is_own, samples_fit
 from art_snn.network import SpikingNetwork
-from art_snn.zoo.entry import MANIFEST, ZooEntry, from_text
-from art_snn.zoo.networks import data_set, local_file, not_held, source_of
+from art_snn.zoo.entry import ZooEntry
+from art_snn.zoo.networks import local_file, source_of
 
 _NONE_GIVEN = (
     "Take --model zoo:digits-plain, another network that art-snn zoo lists, or --checkpoint with "
@@ -52,12 +52,7 @@ class ResolvedNetwork:
 
         :raises FileNotFoundError: when they are not there.
         :raises ArgumentError: for an unknown name, or an option that the data have no use for."""
-        try:
-            data = self.source.load()
-        except MissingFile as error:
-            if self.entry is None:
-                raise
-            raise not_held(data_set(self.entry.data), error, "data") from error
+        data = self.source.load()
         return data if self.entry is None else replace(data, name=self.entry.data)
 
     @property
@@ -125,18 +120,7 @@ class ResolvedNetwork:
     def _noted(self) -> dict[str, Any]:
         """Settings of the network that the checkpoint notes."""
         noted = self.notes.get("subject")
-        noted = noted if isinstance(noted, dict) else {}
-        settings = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
-        try:
-            if not is_own(settings.get("model")):
-                with torch.device("meta"):
-                    Architecture(**settings).build()
-        except (ValueError, TypeError, RuntimeError) as error:
-            expected = "a checkpoint that notes a network which can be built"
-            got = f"{self.checkpoint} ({str(error).rstrip('.')})"
-            remedy = "Save it again, with the settings that its network has."
-            raise checkpoint.CheckpointError.of("path", expected, got, remedy) from error
-        return noted
+        return noted if isinstance(noted, dict) else {}
 
 
 def resolve_source(settings: Data) -> Source:
@@ -151,14 +135,15 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
     :param drawn: whether weights of a model of art_snn are drawn where there is no checkpoint.
     :raises ArgumentError: without a network or weights, and for an unknown name."""
     model, path, source = settings.model, settings.checkpoint, resolve_source(settings)
+    entry = None
     require(model or path, "model", "a network with weights", "none", _NONE_GIVEN)
     if model is not None and model.startswith(ZOO):
         expected, remedy = f"None next to {model}, which has weights", "Leave one of them out."
         require(path is None, "checkpoint", expected, path, remedy)
         about = zoo.entry(model.removeprefix(ZOO), "model")
         if source.data is None:
-            held = source_of(data_set(about.data))
-            names = ("data", "image_size", "value_range", "frames", "axes", "test_share")
+            entry, held = about, source_of(about.data)
+            names = ("data", "image_size", "value_range", "frames", "test_share")
             given = {name: getattr(held, name) for name in names}
             source = replace(source, **{k: v for k, v in given.items() if v is not None})
         model, path = None, local_file(about)
@@ -168,21 +153,7 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
     architecture = Architecture(
         model=model, steps=settings.steps, readout=settings.readout, encoder=settings.encoder
     )
-    return ResolvedNetwork(architecture, path, source, _entry_of(path, source))
-
-
-def _entry_of(path: Path | None, source: Source) -> ZooEntry | None:
-    """The entry of a network of the zoo, whose weights lie next to its manifest, on its own data;
-    None for other weights, or on other data."""
-    if path is None or not (manifest := path.parent / MANIFEST).is_file():
-        return None
-    with suppress(ValueError, OSError):  # Another tool's file of that name.
-        shelf = from_text(manifest.read_text("utf-8"), manifest)
-        about = next(one for one in shelf.networks if one.file == path.name)
-        data = next(one for one in shelf.data if one.name == about.data)
-        held = str(path.parent / data.file) if data.sha256 else data.source.data
-        return about if source.data == held else None
-    return None
+    return ResolvedNetwork(architecture, path, source, entry)
 
 
 def build_unloaded(

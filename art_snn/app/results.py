@@ -2,23 +2,19 @@
 
 import json
 import math
-import os
-import platform
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
 import cattrs
 import numpy as np
+import torch
 from filelock import FileLock, Timeout
 
-from art_snn.app.machine import set_threads
 from art_snn.app.settings import Run
 from art_snn.app.tables import Form, Part, render
-from art_snn.checkpoint import network_identity
 from art_snn.checks import cuts_gradients, invalid, require, truncate
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.dynamics import Values
@@ -31,27 +27,19 @@ from art_snn.team import Team, join
 
 _Found = TypeVar("_Found")
 
-_LOCK, _HOLDER = ".lock", ".running"
-"""Files in a folder that a run holds: the lock, and which process has it."""
+_LOCK = ".lock"
+"""File in a folder that a run holds."""
 _SCHEMA = 1
 """Number of the form that results have as JSON: a new form has a new number."""
 
 
-def bit_string(values: np.ndarray) -> str:
-    """Booleans (N,) as one digit each."""
-    return "".join("1" if value else "0" for value in values)
-
-
 def booleans(text: str) -> np.ndarray:
-    """The inverse of :func:`bit_string`."""
+    """Booleans (N,) of one digit each, as :func:`as_json` writes them."""
     return np.array([digit == "1" for digit in text], dtype=bool)
 
 
 converter = cattrs.Converter()
 """What turns results into JSON and back."""
-
-Positive = Annotated[float, "above 0"]
-"""A time, a size: whatever others are divided by."""
 
 Measured = Annotated[float, "NaN and infinities among them"]
 """What a measurement gave, even where that is no finite number."""
@@ -75,7 +63,6 @@ def _plain(value: Any, kind: Any) -> Any:
 def _number(value: Any, kind: Any) -> float:
     number = type(value) in (int, float) and (kind == Measured or math.isfinite(value))
     expect(number, "a number", value)
-    expect(kind != Positive or value > 0, "a number above 0", value)
     # A whole number stays one, so that it is written again as it was.
     return value  # type: ignore[no-any-return]
 
@@ -106,17 +93,18 @@ def _is_array(kind: Any) -> bool:
 for _kind in _PLAIN:
     converter.register_structure_hook(_kind, _plain)
 converter.register_structure_hook(float, _number)
-converter.register_structure_hook_func(lambda kind: kind in (Positive, Measured), _number)
+converter.register_structure_hook_func(lambda kind: kind == Measured, _number)
 converter.register_structure_hook(Share, _share)
 converter.register_structure_hook_func(_is_array, _array)
 converter.register_unstructure_hook_func(
-    _is_array, lambda array: bit_string(array) if array.dtype == bool else array.tolist()
+    _is_array,
+    lambda array: "".join(np.where(array, "1", "0")) if array.dtype == bool else array.tolist(),
 )
 converter.register_unstructure_hook(Share, Share.as_dict)
 converter.register_unstructure_hook(Values, Values.tolist)
 converter.register_unstructure_hook(
     Robustness,
-    lambda one: one.as_dict() | {n: bit_string(getattr(one, n)) for n in ("correct", "robust")},
+    lambda one: one.as_dict() | {n: as_json(getattr(one, n)) for n in ("correct", "robust")},
 )
 
 
@@ -143,7 +131,7 @@ def fingerprint(
     if len(x) and (network.origin or packages - {"art_snn", "torch"}):
         with seeded(0):
             parts.append(classifier.predict(x[:32], batch_size=8).argmax(1))
-    return digest((settings, *network_identity(network), ends), *parts)
+    return digest((settings, *network.identity, ends), *parts)
 
 
 def write_result(file: Path, content: Mapping[str, Any]) -> None:
@@ -238,11 +226,15 @@ class Result(ABC):
         """Paragraphs and tables as one text."""
         return render(self.parts(), form)
 
-    def write(self, folder: Path, picture: Any = None) -> None:
-        """Write all files into the folder; the picture is a figure of matplotlib."""
+    def draw(self) -> Any:
+        """The picture, a figure of matplotlib; None where there is none."""
+        return None
+
+    def write(self, folder: Path) -> None:
+        """Write all files into the folder."""
         write_result(folder / f"{self.name}.json", self.as_dict())
         write_text(folder / f"{self.name}.md", self.render("markdown"))
-        if picture is not None:
+        if (picture := self.draw()) is not None:
             with atomic_write(folder / f"{self.name}.png") as partial:
                 picture.savefig(partial, format="png", dpi=150)
 
@@ -255,7 +247,8 @@ def working(settings: Run, together: bool = False) -> Iterator[Team]:
         one holds the output for all; where it cannot, the others leave.
     :raises ArgumentError: when the folder cannot be written into, another run holds it, or a
         gradient does not reach the input."""
-    set_threads(settings.threads)
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
     with join() if together else nullcontext(Team()) as team, ExitStack() as stack:
         team.on_leader(lambda: stack.enter_context(_hold_folder(settings.output)))
         stack.enter_context(within(SILENT, settings.quiet or not team.leads))
@@ -277,41 +270,29 @@ def _hold_folder(folder: Path) -> Iterator[None]:
     Unfinished files of a killed run are removed. A block that writes nothing leaves no folder."""
     missing = [place for place in (folder, *folder.parents) if not place.exists()]
     lock = FileLock(folder / _LOCK)
-
-    def let_go() -> None:
-        for name in (_HOLDER, _LOCK) if lock.is_locked else ():
-            with suppress(OSError):
-                (folder / name).unlink()
-        lock.release()
-        for made in missing:  # The innermost first; those that stayed empty.
-            with suppress(OSError):
-                made.rmdir()
-
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-        if not (folder / _LOCK).exists():  # Its last holder has just removed it.
-            lock.release()
-            raise Timeout(lock.lock_file)
-        since = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M")
-        words = f"process {os.getpid()} on {platform.node()}, since {since},"
-        (folder / _HOLDER).write_text(words, encoding="utf-8")
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=0)
+            if not (folder / _LOCK).exists():  # Its last holder has just removed it.
+                lock.release()
+                raise Timeout(lock.lock_file)
+        except Timeout as error:
+            expected, got = "a folder that no other run is writing into", f"{folder}, which is held"
+            raise invalid("output", expected, got, "Wait, or choose another.") from error
+        except OSError as error:
+            expected = "a folder that can be written into"
+            got, remedy = f"{folder} ({error.strerror or error})", "Choose another, or make room."
+            raise invalid("output", expected, got, remedy) from error
         for left in (*folder.glob("*.part"), *folder.glob("blocks/*.part")):
             if UNFINISHED.search(left.name):
                 left.unlink(missing_ok=True)
-    except Timeout as error:
-        holder = ""
-        with suppress(OSError):
-            holder = (folder / _HOLDER).read_text(encoding="utf-8")
-        got, remedy = f"{folder}, which {holder or 'another run'} holds", "Wait, or choose another."
-        expected = "a folder that no other run is writing into"
-        raise invalid("output", expected, got, remedy) from error
-    except OSError as error:
-        let_go()
-        expected, got = "a folder that can be written into", f"{folder} ({error.strerror or error})"
-        remedy = "Choose another folder, or make room in it."
-        raise invalid("output", expected, got, remedy) from error
-    try:
         yield
     finally:
-        let_go()
+        if lock.is_locked:
+            with suppress(OSError):
+                (folder / _LOCK).unlink()
+            lock.release()
+        for made in missing:  # The innermost first; those that stayed empty.
+            with suppress(OSError):
+                made.rmdir()

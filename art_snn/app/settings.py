@@ -18,7 +18,6 @@ from art_snn.checks import (
     require_count,
     require_number,
     require_seed,
-    require_some,
 )
 
 _Value = TypeVar("_Value")
@@ -198,7 +197,7 @@ class Compare(Network):
     """Attack one network with every gradient rule: success, cost and direction.
 
     :param rules: rules with their settings, separated by commas: rga(beta=1),rga(beta=2),eot-rga
-        [all]. Where none of the default ones applies, native is added.
+        [all].
     :param attack: attack that runs with every rule, in the maximum norm: pgd, fgsm, apgd,
         pgd(max_iter=20, eps_step=0.01), ...
     :param eps: budget of the attack, in the unit of the samples, such as 0.1 or 8/255.
@@ -279,7 +278,7 @@ class Cost(Run):
         self.check_counts("batch_size", "repeats")
         self.check_counts("channels", up_to=_MOST_CHANNELS)
         self.check_counts("image_size", up_to=LONGEST_SIDE)
-        require_some("model", self.model)
+        require(self.model, "model", "at least one", "none", "Name some.")
         for steps in self.steps or ():
             require_count("steps", steps, up_to=_MOST_STEPS, remedy="The paper uses T = 8.")
         expected = "None with training, which has no gradients at the input"

@@ -63,24 +63,28 @@ Part = str | Table | Notes | Sequence[str]
 
 
 def render(parts: Sequence[Part], form: Form = "text") -> str:
-    """The parts as one text, an empty line between them."""
+    """The parts as one text, an empty line between them.
+
+    Text is for a terminal: in lines of 80 characters, tables without their wide columns."""
     return "\n\n".join(_render_part(part, form) for part in parts) + "\n"
 
 
-def render_narrow(parts: Sequence[Part]) -> str:
-    """The parts for a terminal: in lines of 80 characters, tables without their wide columns."""
-    texts: list[str] = []
-    how: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
-    for part in parts:
-        if isinstance(part, Table):
-            texts.append(_render_table(part.narrow(), "text"))
-        elif isinstance(part, Command):
-            texts.append(part)
-        else:
-            indent = "  " if isinstance(part, Notes) else ""
-            lines = [textwrap.fill(n, 80, subsequent_indent=indent, **how) for n in _lines(part)]
-            texts.append("\n".join(lines))
-    return "\n\n".join(texts) + "\n"
+def _render_part(part: Part, form: Form) -> str:
+    if isinstance(part, Table):
+        return _render_table(part.narrow() if form == "text" else part, form)
+    if isinstance(part, Command):
+        return part if form == "text" else f"```bash\n{part}\n```"
+    lines = [part] if isinstance(part, str) else part
+    if form == "text":
+        indent = "  " if isinstance(part, Notes) else ""
+        how: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+        return "\n".join(textwrap.fill(n, 80, subsequent_indent=indent, **how) for n in lines)
+    lines = [_escape_markdown(line) for line in lines]
+    if isinstance(part, str):
+        return lines[0]
+    if isinstance(part, Notes):
+        return "\n".join(f"- {line}" for line in lines)
+    return ". ".join(lines) + "."
 
 
 def _render_table(content: Table, form: Form) -> str:
@@ -90,27 +94,6 @@ def _render_table(content: Table, form: Form) -> str:
     how = {"colalign": sides if content.rows else None, "disable_numparse": True}
     text = tabulate(cells[1:], cells[0], "plain" if form == "text" else "pipe", **how)
     return "\n".join(line.rstrip() for line in text.splitlines())
-
-
-def _render_part(part: Part, form: Form) -> str:
-    if isinstance(part, Table):
-        return _render_table(part, form)
-    lines = _lines(part)
-    if form == "text":
-        return "\n".join(lines)
-    if isinstance(part, Command):
-        return f"```bash\n{part}\n```"
-    lines = [_escape_markdown(line) for line in lines]
-    if isinstance(part, str):
-        return "\n".join(lines)
-    if isinstance(part, Notes):
-        return "\n".join(f"- {line}" for line in lines)
-    return ". ".join(lines) + "."
-
-
-def _lines(part: str | Sequence[str]) -> Sequence[str]:
-    """The lines of a paragraph, of notes or of a heading."""
-    return [part] if isinstance(part, str) else part
 
 
 def _escape_markdown(text: str) -> str:

@@ -1,12 +1,10 @@
 """Train a network, plainly, adversarially or certifiably, and say how good it is."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -25,7 +23,7 @@ from art_snn.models import Architecture
 from art_snn.precision import compute_dtype
 from art_snn.seeding import seeded
 from art_snn.team import ALONE, Team
-from art_snn.training import AdversarialTraining, Epoch, Recipe, Validation, best_epoch, train
+from art_snn.training import AdversarialTraining, Epoch, Recipe, best_epoch, train
 from art_snn.training.defences import AT, Defence, parse_defence
 
 _ARCHITECTURE = (*("model", "width", "steps", "readout", "decay", "threshold", "reset", "encoder"),)
@@ -80,6 +78,25 @@ class Training(Result):
         """Names of the files that are written."""
         return ["network.safetensors", *super().files]
 
+    def draw(self) -> Figure:
+        """Loss and validation accuracy, under attack where there was one, against the epoch."""
+        figure = Figure(figsize=(7, 3.4), layout="constrained")
+        against = [f"against {self.against}"] if self.against else []
+        titled(figure, self.title, *against, fontsize="small")
+        ax, numbers = figure.subplots(), [epoch.number for epoch in self.history]
+        ax.plot(numbers, [epoch.loss for epoch in self.history], ".-", color=GREY)
+        ax.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        ax.grid(alpha=0.3)
+        if self.best is not None:
+            right, colour = ax.twinx(), COLOURS["stbp"]
+            shares = [100 * (epoch.validation or 0.0) for epoch in self.history]
+            right.plot(numbers, shares, ".-", color=colour)
+            label = "accuracy under attack [%]" if against else "validation accuracy [%]"
+            right.set_ylabel(label, color=colour)
+            right.set_ylim(0, 100)
+        return figure
+
 
 def run(settings: Train) -> Training | None:
     """Train; write network.safetensors, training.json, training.md and training.png.
@@ -124,7 +141,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     require(not foreign, "output", expected, got, remedy)
     with seeded(recipe.seed):
         classifier.predict(data.x_test[:1])  # Complains before the training, if anything does.
-    x, y, held = split.x_train, split.y_train, Validation(split.x_test, split.y_test)
+    x, y, held = split.x_train, split.y_train, (split.x_test, split.y_test)
     history = train(
         network, x, y, recipe, resume=state, validation=held, adversary=adversary, team=team
     )
@@ -147,7 +164,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
         checkpoint.save(
             network, output / "network.safetensors", **notes, test_accuracy=correct.value
         )
-        result.write(output, draw(result))
+        result.write(output)
     return result
 
 
@@ -178,38 +195,6 @@ def _describe_training(recipe: Recipe, adversary: AdversarialTraining | None) ->
         return epochs
     kind = type(adversary.defence).__name__
     return f"{'adversarial' if kind == 'AT' else kind} training, {epochs}"
-
-
-def draw(training: Training) -> Figure:
-    """Loss and validation accuracy, under attack where there was one, against the epoch."""
-    figure = Figure(figsize=(7, 3.4), layout="constrained")
-    against = [f"against {training.against}"] if training.against else []
-    titled(figure, training.title, *against, fontsize="small")
-    score = "accuracy under attack [%]" if against else "validation accuracy [%]"
-    draw_epochs(figure.subplots(), training.history, score)
-    return figure
-
-
-def draw_epochs(ax: Axes, history: Sequence[Epoch], score: str = "validation accuracy [%]") -> Axes:
-    """Mean loss and, at the right, the score that chose the best epoch, over one epoch or more."""
-    require(history, "history", "at least one epoch", "none", "Train first.")
-    numbers = [epoch.number for epoch in history]
-    # A line of one point would not be seen.
-    marker = "o" if len(history) == 1 else None
-    ax.plot(numbers, [epoch.loss for epoch in history], color=GREY, marker=marker)
-    ax.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    ax.grid(alpha=0.3)
-    kept = best_epoch(history)
-    if kept is not None:
-        right = ax.twinx()
-        scores = [epoch.validation for epoch in history]
-        shares = [math.nan if score is None else 100 * score for score in scores]
-        right.plot(numbers, shares, color=COLOURS["stbp"])
-        right.plot(kept.number, 100 * (kept.validation or 0.0), "o", color=COLOURS["stbp"])
-        right.set_ylabel(score, color=COLOURS["stbp"])
-        right.set_ylim(0, 100)
-    return ax
 
 
 def _percent(share: float | None) -> str:

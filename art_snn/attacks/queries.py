@@ -63,9 +63,6 @@ class Queries:
     def logits(self, x: Tensor, rows: Tensor) -> Tensor:
         """Predictions [n, K] at points of the samples rows [n]; NaN where there is no answer."""
         self._forward(rows, self.draws)
-        if self.draws == 1 and getattr(self.estimator, "_predicts_tensors", False):
-            logits: Tensor = self.estimator._predict_tensor(x, self.batch_size)
-            return logits
         return torch.as_tensor(self.predict(x.cpu().numpy()), device=x.device)
 
     def predict(self, x: np.ndarray) -> np.ndarray:

@@ -120,24 +120,11 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :return: logits (N, nb_classes) in the network's dtype (half precision as float32); NaN for
             samples that hold NaN or infinity, with a warning.
         :raises ValueError: for a wrong shape, or when no sample is finite and no attack asks."""
-        logits = as_array(self._predict_tensor(x, batch_size, training_mode))
-        return self._apply_postprocessing(preds=logits, fit=False)  # type: ignore[no-any-return]
-
-    @property
-    def _predicts_tensors(self) -> bool:
-        """True if :meth:`_predict_tensor` gives what :attr:`predict` does, even if replaced."""
-        usual = getattr(self.predict, "__func__", None) is PyTorchSpikingClassifier.predict
-        return usual and self.all_framework_preprocessing and not self.postprocessing_defences
-
-    def _predict_tensor(self, x: Any, batch_size: int, training_mode: bool = False) -> Tensor:
-        """Logits as of :meth:`predict`, on the network's device, before any postprocessing."""
         x, missing = self._finite_rows(x)
-        # As of numpy: convolutions round other layouts otherwise.
-        x = x.contiguous() if isinstance(x, Tensor) else x
         x, _ = self._apply_preprocessing(x, y=None, fit=False)
         with self._mode(training_mode):
-            logits = fill(self._logits(x, batch_size), missing, math.nan)
-        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+            logits = as_array(fill(self._logits(x, batch_size), missing, math.nan))
+        return self._apply_postprocessing(preds=logits, fit=False)  # type: ignore[no-any-return]
 
     def compute_loss(  # type: ignore[no-untyped-def]
         self, x, y, reduction: str = "none", batch_size: int = 128, **kwargs: Any

@@ -12,15 +12,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from art_snn.checks import (
-    MissingFile,
-    MissingPackage,
-    require,
-    require_count,
-    require_root,
-    require_sides,
-)
-from art_snn.data.dataset import Dataset, ImageSize, require_range, sized_name, stratified
+from art_snn.checks import MissingFile, invalid, require, require_count, require_root, require_sides
+from art_snn.data.dataset import Dataset, ImageSize, require_range, sized_name
 from art_snn.data.npz import from_npz
 from art_snn.files import write_arrays
 from art_snn.progress import progress_over
@@ -59,7 +52,6 @@ def events(
     :param download: fetch or unpack recordings that are missing; without it nothing is fetched.
     :param image_size: side or (height, width) of the frames.
     :param value_range: (low, high) of the counts that an attack may use; None leaves it open.
-    :raises ModuleNotFoundError: when tonic is needed and not installed.
     :raises FileNotFoundError: when the recordings are not there or cannot be fetched.
     :raises ValueError: for another name, a bad number, or counts outside the range."""
     remedy = "Convert other recordings to frames [N, T, C, H, W] and use from_npz."
@@ -73,7 +65,8 @@ def events(
     if not cache.exists():
         _convert(name, root, download, frames, size, cache)
     # We wrote it, perhaps in hours: no size is refused.
-    data = from_npz(cache, value_range, largest=sys.maxsize)
+    share = 0.1 if name == _WHOLE else None
+    data = from_npz(cache, value_range, test_share=share, largest=sys.maxsize)
     return replace(data, name=sized_name(name, size), mirrored=name == _WHOLE)
 
 
@@ -96,13 +89,12 @@ def _convert(
         )
         return means.numpy()
 
-    if name != _WHOLE:
-        x_train, y_train = _part(kind(str(root), train=True), frame, "training")
-        x_test, y_test = _part(kind(str(root), train=False), frame, "test")
-    else:
+    if name == _WHOLE:
         x, y = _part(kind(str(root)), frame, "all")
-        train, test = stratified(y, 0.1, 0, "test_share")
-        x_train, y_train, x_test, y_test = x[train], y[train], x[test], y[test]
+        write_arrays(cache, x=x, y=y)
+        return
+    x_train, y_train = _part(kind(str(root), train=True), frame, "training")
+    x_test, y_test = _part(kind(str(root), train=False), frame, "test")
     write_arrays(cache, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
 
 
@@ -129,9 +121,9 @@ def _kind(name: str, root: Path, download: bool) -> Any:
         try:
             import_module(package)
         except ModuleNotFoundError as error:
-            expected = f"expected the package {package}, to read {class_name}, but there is none"
+            expected, got = f"the package {package}, to read {class_name}", f"none ({error})"
             remedy = "Install it by pip install 'art_snn[events]'."
-            raise MissingPackage("data", f"{expected} ({error}). {remedy}") from error
+            raise invalid("data", expected, got, remedy) from error
     kind = getattr(import_module("tonic.datasets"), class_name)
     folder = root / class_name
 

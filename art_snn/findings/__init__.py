@@ -1,11 +1,10 @@
 """Reasons to doubt a measured robustness, with the evidence and what to do."""
 
 from art_snn.findings.attack import (
-    CHECKS_OF_ATTACKS as CHECKS_OF_ATTACKS,
     examine_attack as examine_attack,
     examine_outcome as examine_outcome,
 )
-from art_snn.findings.examination import CHECKS as CHECKS, examine as examine
+from art_snn.findings.examination import examine as examine
 from art_snn.findings.finding import (
     DRAWS as DRAWS,
     MARGIN as MARGIN,
@@ -19,7 +18,4 @@ from art_snn.findings.finding import (
     Remedy as Remedy,
     Subject as Subject,
 )
-from art_snn.findings.strength import (
-    CHECKS_OF_STRENGTH as CHECKS_OF_STRENGTH,
-    examine_strength as examine_strength,
-)
+from art_snn.findings.strength import examine_strength as examine_strength

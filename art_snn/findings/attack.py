@@ -14,11 +14,10 @@ from art_snn.attacks.outcome import Outcome
 from art_snn.attacks.queries import margin, watching
 from art_snn.checks import require, shown
 from art_snn.classifier.inputs import lacks_preprocessing
-from art_snn.findings.examination import make_subject, run_checks
+from art_snn.findings.examination import run_checks
 from art_snn.findings.finding import UPPER_BOUND, Finding, Remedy, Subject
 from art_snn.seeding import seeded
 
-_ATTACK_BENCH = "AttackBench: Cinà et al., AAAI 2025"
 _FEWEST = 2
 
 
@@ -106,7 +105,7 @@ def _invalid(subject: _Attacked) -> Finding | None:
         "returned samples that are not allowed",
         counts | {"of": len(x), "largest change": float(far.max()), "eps": subject.eps},
         "if any value is NaN or infinite (ours), or any change is longer than eps or any value "
-        f"outside clip_values, by more than rounding ({_ATTACK_BENCH})",
+        "outside clip_values, by more than rounding (AttackBench: Cinà et al., AAAI 2025)",
         (
             Remedy("Give the attack the norm and the budget; project and clip what it returns."),
             Remedy("NaN often comes from a division by a gradient's length."),
@@ -164,7 +163,7 @@ def examine_attack(
     :param eps: the budget that it is reported with, in the unit of the samples.
     :param norm: numpy.inf, 2, or 0, the number of values that change.
     :param batch_size: samples per pass of the predictions before and after the attack.
-    :return: the findings, in the order of CHECKS_OF_ATTACKS.
+    :return: the findings, in the order of the checks.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, a bad setting, a targeted attack, one on
         another classifier or after preprocessing, or one that returns no such samples."""
@@ -183,9 +182,7 @@ def examine_attack(
     remedy = "SpikeRetiming keeps its shifts by construction; art_snn.attacks.shifts measures them."
     fits = require_measure(norm) != SHIFT
     require(fits, "norm", "numpy.inf, 2 or 0", shown(norm), remedy)
-    subject = make_subject(
-        _Attacked, attack.estimator, x, y, eps, norm, batch_size, seed, attack=attack
-    )
+    subject = _Attacked(attack.estimator, x, y, eps, norm, batch_size, seed, attack=attack)
     return run_checks(CHECKS_OF_ATTACKS, subject, type(attack).__name__)
 
 

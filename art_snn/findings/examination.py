@@ -3,16 +3,13 @@
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import nn
 
-from art_snn.attacks import require_budget, require_measure
-from art_snn.checks import require, require_count, require_seed
-from art_snn.classifier.inputs import as_array, check_samples, class_indices
 from art_snn.findings.finding import Finding, Subject
 from art_snn.findings.gradients import CHECKS_OF_GRADIENTS
 from art_snn.findings.predictions import CHECKS_OF_PREDICTIONS
@@ -20,34 +17,6 @@ from art_snn.passes import modes_kept
 from art_snn.progress import progress_over
 
 AnySubject = TypeVar("AnySubject", bound=Subject)
-
-
-def make_subject(
-    kind: type[AnySubject],
-    estimator: PyTorchClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
-    eps: float,
-    norm: float | str,
-    batch_size: int,
-    seed: int,
-    **others: Any,
-) -> AnySubject:
-    """The subject of an examination; `others` are fields that are checked already."""
-    x = as_array(check_samples(x, estimator.input_shape))
-    remedy = "Take some of the samples that are attacked."
-    require(len(x), "x", "at least one sample", "none", remedy)
-    measure = require_measure(norm)
-    return kind(
-        estimator=estimator,
-        x=x if x.dtype.kind == "f" else x.astype(np.float32),
-        y=class_indices(y, len(x), estimator.nb_classes),
-        eps=require_budget(measure, eps),
-        norm=measure,
-        batch_size=require_count("batch_size", batch_size, remedy="Batches of 32 are usual."),
-        seed=require_seed("seed", seed),
-        **others,
-    )
 
 
 def run_checks(
@@ -108,8 +77,8 @@ def examine(
     :param eps: budget of the attacks, in the unit of the samples.
     :param norm: numpy.inf or 2; of event frames 0 or "shift", about whose budgets nothing is said.
     :param batch_size: samples per pass; seed: of what is drawn; verbose: show progress.
-    :return: the findings, in the order of CHECKS; having none is no proof of a sound evaluation.
+    :return: the findings, in the order of the checks; none are no proof of a sound evaluation.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, or a bad setting."""
-    subject = make_subject(Subject, estimator, x, y, eps, norm, batch_size, seed)
+    subject = Subject(estimator, x, y, eps, norm, batch_size, seed)
     return run_checks(CHECKS, subject, verbose=verbose)

@@ -9,9 +9,18 @@ import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
 
+from art_snn.attacks.balls import require_budget, require_measure
 from art_snn.attacks.queries import cross_entropy, logits_and_gradient
 from art_snn.attacks.randomness import EVALUATIONS, random
-from art_snn.checks import ArgumentError, cuts_gradients
+from art_snn.checks import (
+    ArgumentError,
+    cuts_gradients,
+    require,
+    require_count,
+    require_seed,
+    set_fields,
+)
+from art_snn.classifier.inputs import as_array, check_samples, class_indices
 from art_snn.seeding import seeded
 
 _Severity = Literal["error", "warning"]
@@ -85,7 +94,9 @@ class Finding:
 class Subject:
     """A classifier with the samples that its robustness is measured on.
 
-    :param x: samples ``(N, *input_shape)``, with their true classes y (N,)."""
+    :param x: samples ``(N, *input_shape)``, with their true classes y (N,).
+    :raises TypeError: when x or y is no array of real numbers.
+    :raises ValueError: for no sample, another shape, or a bad setting."""
 
     estimator: PyTorchClassifier
     x: np.ndarray
@@ -94,6 +105,21 @@ class Subject:
     norm: float | str = np.inf
     batch_size: int = 32
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        x = as_array(check_samples(self.x, self.estimator.input_shape))
+        remedy = "Take some of the samples that are attacked."
+        require(len(x), "x", "at least one sample", "none", remedy)
+        norm, remedy = require_measure(self.norm), "Batches of 32 are usual."
+        set_fields(
+            self,
+            x=x if x.dtype.kind == "f" else x.astype(np.float32),
+            y=class_indices(self.y, len(x), self.estimator.nb_classes),
+            eps=require_budget(norm, self.eps),
+            norm=norm,
+            batch_size=require_count("batch_size", self.batch_size, remedy=remedy),
+            seed=require_seed("seed", self.seed),
+        )
 
     def logits(self, x: np.ndarray, draw: int = 0) -> np.ndarray:
         """Predictions (N, K), from one of several random states."""

@@ -17,9 +17,9 @@ from art_snn.attacks.plan import require_sources
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.attacks.square_search import SquareSearch
 from art_snn.checks import require_count
-from art_snn.findings.examination import make_subject, run_checks
+from art_snn.findings.examination import run_checks
 from art_snn.findings.finding import OTHER_RULES, SEARCH, SOURCES, STEPS, Finding, Remedy, Subject
-from art_snn.findings.gradients import gradients_cut
+from art_snn.findings.gradients import gradients_vanish
 from art_snn.metrics import SIGNIFICANT, Robustness, paired_difference, union
 from art_snn.seeding import seeded
 
@@ -242,15 +242,15 @@ def examine_strength(
     :param sources: other classifiers of the same samples, whose adversarials may carry over.
     :param max_iter: steps of the white box.
     :param square_iter: iterations of SquareAttack, as a :class:`~art_snn.attacks.SquareSearch`.
-    :return: the findings, in the order of CHECKS_OF_STRENGTH."""
-    settings = {
+    :return: the findings, in the order of the checks."""
+    settings: dict[str, Any] = {
         "sources": require_sources(sources, estimator),
         "max_iter": require_count("max_iter", max_iter, remedy="A hundred are usual."),
         "square_iter": require_count("square_iter", square_iter, remedy="500 are usual."),
     }
     norm = require_norm(norm)
-    subject = make_subject(_WhiteBox, estimator, x, y, eps, norm, batch_size, seed, **settings)
-    cut = run_checks((gradients_cut,), subject, "gradients")
+    subject = _WhiteBox(estimator, x, y, eps, norm, batch_size, seed, **settings)
+    cut = run_checks((gradients_vanish,), subject, "gradients")
     if not isinstance(subject.gradients, np.ndarray):
         return cut
     return run_checks(CHECKS_OF_STRENGTH, subject, "gradients", verbose)

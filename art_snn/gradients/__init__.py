@@ -8,7 +8,6 @@ from art_snn.gradients.base import (
     Gradient as Gradient,
     Site as Site,
 )
-from art_snn.gradients.conversion import Conversion as Conversion
 from art_snn.gradients.names import (
     applicable as applicable,
     check_applicable as check_applicable,
@@ -17,10 +16,13 @@ from art_snn.gradients.names import (
     parse_call as parse_call,
     parse_rule as parse_rule,
     parse_rules as parse_rules,
-    resolve as resolve,
     short_name as short_name,
 )
-from art_snn.gradients.rate import RateGradient as RateGradient, Trace as Trace
+from art_snn.gradients.rate import (
+    Conversion as Conversion,
+    RateGradient as RateGradient,
+    Trace as Trace,
+)
 from art_snn.gradients.rules import *  # noqa: F403
 from art_snn.gradients.surrogates import (
     ATan as ATan,

@@ -113,6 +113,14 @@ class Gradient(ABC):
 class Composite(Gradient):
     """A rule made of others, whose declarations and objections follow from theirs."""
 
+    def __post_init__(self) -> None:
+        for rule in self.parts:
+            if not isinstance(rule, Gradient):
+                raise TypeError(
+                    f"rule: expected a gradient rule such as RGA(), got {rule!r}. "
+                    "Pass an instance, neither a class nor a name."
+                )
+
     @property
     @abstractmethod
     def parts(self) -> tuple[Gradient, ...]:
@@ -144,15 +152,6 @@ class Composite(Gradient):
             if objection is not None:
                 return f"{type(rule).__name__}: {objection}"
         return None
-
-
-def require_rule(argument: str, rule: object) -> None:
-    """Refuse anything but an instance of a rule."""
-    if not isinstance(rule, Gradient):
-        raise TypeError(
-            f"{argument}: expected a gradient rule such as RGA(), got {rule!r}. "
-            "Pass an instance, neither a class nor a name."
-        )
 
 
 _REMEMBERED_RULES = 8

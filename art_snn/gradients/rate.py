@@ -12,7 +12,9 @@ current in replay is the recorded mean current, which is measured at each neuron
 Otherwise the same rule runs *time-resolved*: one pass with a graph over all time steps.
 
 Where all operations of a first replay are known to be affine, later ones in the same state of the
-network are for *shapes only*: the same graph, and nothing computed, for 1 + 1/T inferences."""
+network are for *shapes only*: the same graph, and nothing computed, for 1 + 1/T inferences.
+
+Rules by conversion replay alone: neurons answer with the activation of an ANN."""
 
 import contextlib
 import math
@@ -25,18 +27,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from art_snn.dynamics import Dynamics, empty_steps, least, operand
+from art_snn.dynamics import Dynamics, Setting, empty_steps, least, operand
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
 from art_snn.gradients.fixed import TRACE, WEIGHTS_HELD, OpTrace
-from art_snn.gradients.shared import (
-    anchored,
-    apply,
-    blocks,
-    mean_over_time,
-    once,
-    time_mean,
-    valued,
-)
+from art_snn.gradients.shared import anchored, apply, blocks, mean_over_time, once, valued
 from art_snn.passes import within
 
 _RELATIVE_TOLERANCE = 1e-3
@@ -88,16 +82,17 @@ class RateGradient(Gradient):
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         encoded = network.encode(x)
-        objection, lasting = _collapse_objection(network, encoded), False
+        objection, failed = _collapse_objection(network, encoded), False
         if objection is None:
             logits = _collapse(self, network, encoded)
             if isinstance(logits, Tensor):
                 network.execution = Execution("collapsed", "the layers between neurons are affine")
                 return logits
-            objection, lasting = logits.reason, logits.lasting
+            objection, failed = logits, True
         logits = _resolve_in_time(self, network, encoded)
         network.execution = Execution("time-resolved", objection)
-        if lasting:
+        # An input that is not finite says nothing of the layers.
+        if failed and encoded.isfinite().all():
             _remember(network.obstacles, _key_of(network, encoded), objection)
         return logits
 
@@ -111,15 +106,39 @@ def curve_objection(dynamics: Dynamics) -> str | None:
     return dynamics.unknown or others
 
 
-@dataclass(frozen=True)
-class _Mismatch:
-    """Why a replay is not the time average of its recording, and whether layers are to blame."""
+class Conversion(Gradient):
+    """A rule that differentiates an ANN of the same weights, run once on the mean of the input.
 
-    reason: str
-    lasting: bool = True
+    Its forward pass is the ANN's, so **its logits are not those of the spiking network**;
+    predictions need no gradient, and still are. A new rule overrides :meth:`activation`."""
+
+    @property
+    def exact_logits(self) -> bool:
+        return False
+
+    @property
+    def second_derivative(self) -> bool:
+        return True
+
+    @abstractmethod
+    def activation(self, current: Tensor, threshold: Setting) -> Tensor:
+        """The neuron of the ANN: current [1, N, ...] -> activation [1, N, ...]."""
+
+    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
+        network.execution = Execution("converted", "the gradient is that of an ANN, run once")
+        return network.run(mean_over_time(network.encode(x)), self._activate)
+
+    def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
+        return curve_objection(dynamics)
+
+    def _activate(self, site: Site, current: Tensor) -> Tensor:
+        dynamics = site.dynamics
+        if not dynamics.is_standard:
+            current, dynamics = dynamics.effective(current), dynamics.standard
+        return self.activation(current, dynamics.threshold)
 
 
-def _collapse(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor | _Mismatch:
+def _collapse(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor | str:
     """Record and replay, for shapes only where that is known to be the same.
 
     :return: the exact logits [N, K] with the rule in their graph; or why the replay differs."""
@@ -140,7 +159,7 @@ def _collapse(rule: RateGradient, network: Differentiable, encoded: Tensor) -> T
 
 def _collapse_on(
     trace: OpTrace, rule: RateGradient, network: Differentiable, encoded: Tensor
-) -> Tensor | _Mismatch:
+) -> Tensor | str:
     recorder = _Recorder(rule, trace.shapes_only)
     with torch.no_grad():
         exact = network.run(encoded.detach(), recorder)
@@ -155,8 +174,6 @@ def _collapse_on(
             # Logits are single precision also where the layers are not.
             got, expected = (x.detach().to(replayer.dtype)[None] for x in (replayed, exact))
             mismatch = replayer.mismatch(_excess_of(got, expected, 1.0))
-    except _OUT_OF_MEMORY:
-        raise
     except Exception as error:
         # A bug of the network would have shown in the recording, or shows again time-resolved.
         mismatch = _failure("replay", error)
@@ -186,7 +203,7 @@ def _trace(
     """The trace of a simulation that writes the spikes; `rates`: with the rate in any case."""
     potential = torch.empty_like(spikes) if rule.uses_potential else None
     site.dynamics.simulate(current, potential, spikes)
-    rate = time_mean(spikes) if rates or rule.uses_rate else spikes[:1]
+    rate = mean_over_time(spikes) if rates or rule.uses_rate else spikes[:1]
     return Trace(site.dynamics, mean, rate, potential)
 
 
@@ -235,7 +252,7 @@ class _Recorder:
         for part in blocks(spikes, len(spikes)) if rule.uses_potential else [slice(None)]:
             trace = _trace(rule, site, current[:, part], mean[:, part], spikes[:, part], full)
             slopes = _slope(rule, trace)
-            slope[:, part] = slopes if slopes.shape[0] == 1 else time_mean(slopes)
+            slope[:, part] = slopes if slopes.shape[0] == 1 else mean_over_time(slopes)
             if full:
                 rate[:, part] = trace.rate
         if self.shapes_only:
@@ -270,10 +287,10 @@ class _Replayer:
         self.excesses.append(excess)
         return apply(_Sloped, current, rate, entry.slope, self.rule)
 
-    def mismatch(self, excess: Tensor) -> _Mismatch | None:
+    def mismatch(self, excess: Tensor) -> str | None:
         """Why the replay is not the time average of the recording; `excess` is of the logits."""
         if self.tape:
-            return _Mismatch("the replay called fewer neurons than the recording")
+            return "the replay called fewer neurons than the recording"
         return _first_mismatch([*self.excesses, excess], self.names)
 
 
@@ -292,7 +309,7 @@ class _Sloped(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         slope, _ = ctx.saved_tensors
         d = (grad * slope).to(grad.dtype)
-        return time_mean(d).expand_as(d) if ctx.averages else d, None, None, None
+        return mean_over_time(d).expand_as(d) if ctx.averages else d, None, None, None
 
 
 def _collapse_objection(network: Differentiable, encoded: Tensor) -> str | None:
@@ -363,15 +380,12 @@ def _probe(network: Differentiable, encoded: Tensor) -> str | None:
 
     try:
         judge(network.outputs(draw(encoded), fire), 1.0)
-        mismatch = _first_mismatch(excesses, names)
-    except _OUT_OF_MEMORY:
-        raise
+        return _first_mismatch(excesses, names)
     except Exception as error:
-        mismatch = _failure("probe", error)
-    return None if mismatch is None else mismatch.reason
+        return _failure("probe", error)
 
 
-def _first_mismatch(excesses: list[Tensor], names: list[str]) -> _Mismatch | None:
+def _first_mismatch(excesses: list[Tensor], names: list[str]) -> str | None:
     """The mismatch at the first positive or NaN excess, at a neuron or at last at the logits."""
     values = torch.stack(excesses).tolist()
     first = next((i for i, value in enumerate(values) if not value <= 0), None)
@@ -379,13 +393,15 @@ def _first_mismatch(excesses: list[Tensor], names: list[str]) -> _Mismatch | Non
         return None
     place = f"neuron {names[first]}" if first < len(names) else "the logits"
     if not math.isfinite(values[first]):
-        return _Mismatch(f"the input of {place} is not finite", lasting=False)
-    return _Mismatch(f"the layers before {place} are not affine: their output on averages differs")
+        return f"the input of {place} is not finite"
+    return f"the layers before {place} are not affine: their output on averages differs"
 
 
-def _failure(stage: str, error: Exception) -> _Mismatch:
+def _failure(stage: str, error: Exception) -> str:
     """The mismatch that an exception of a probe or replay shows."""
-    return _Mismatch(f"the {stage} failed ({type(error).__name__}: {error})")
+    if isinstance(error, _OUT_OF_MEMORY):
+        raise error
+    return f"the {stage} failed ({type(error).__name__}: {error})"
 
 
 def _excess_of(replayed: Tensor, recorded: Tensor, threshold: float) -> Tensor:

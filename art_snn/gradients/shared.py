@@ -82,14 +82,12 @@ def repeats_one_step(x: Tensor) -> bool:
 
 
 def mean_over_time(x: Tensor) -> Tensor:
-    """Mean over axis 0, kept as an axis of size 1; free for a view that repeats one step."""
-    return x[:1] if repeats_one_step(x) else time_mean(x)
+    """Mean over axis 0, kept as an axis of size 1; free for a view that repeats one step.
 
-
-def time_mean(x: Tensor) -> Tensor:
-    """Mean over axis 0, kept as an axis of size 1, summed in single precision at least.
-
-    In half precision it is a product with ones, which sums so and is eight times as fast."""
+    It is summed in single precision at least: in half precision by a product with ones, which is
+    eight times as fast as a sum."""
+    if repeats_one_step(x):
+        return x[:1]
     if x.dtype.itemsize >= 4:
         return x.mean(0, keepdim=True)
     total = x.new_ones(1, len(x)) @ x.reshape(len(x), -1)

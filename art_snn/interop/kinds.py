@@ -4,16 +4,16 @@ No framework is imported. A class is recognised by its qualified name, or by tha
 it inherits from. Its equations are known unless it overrides a method that holds them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, dataclass, fields
-from functools import cache
+from copy import copy
+from dataclasses import KW_ONLY, dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from art_snn.checks import require, require_choice
-from art_snn.dynamics import Dynamics, Setting, plus_scaled, setting
+from art_snn.checks import require, require_choice, set_fields
+from art_snn.dynamics import Dynamics, Setting, plus_scaled
 
 Layout = Literal["steps", "step", "merged", "samples first", "samples merged", "time last"]
 """The layout of the input of a neuron, as :func:`register_neuron` describes it."""
@@ -41,13 +41,11 @@ _ORDERS: Mapping[str, Callable[["ReadOff", Tensor, Tensor], Tensor]] = MappingPr
 class ReadOff(Dynamics):
     """Dynamics of a module of another framework, computed in that framework's order.
 
-    :param order: how u follows from x and v, with its f and l, such as "f v + x"; None to compute
-        as our own neurons do.
+    :param order: how u follows from x and v, with its f and l, such as "f v + x".
     :param late: whether a soft reset is subtracted in the next step, after the decay."""
 
-    foreign: ClassVar[bool] = True
     _: KW_ONLY
-    order: str | None = None
+    order: str = "v + x"
     factor: Setting = 1.0
     leak: Setting = 0.0
     late: bool = False
@@ -57,9 +55,6 @@ class ReadOff(Dynamics):
         return v if self.leak == 0 else v - self.leak
 
     def _charge(self, x: Tensor, v: Tensor, before: Tensor | None, u: Tensor) -> None:
-        if self.order is None:
-            super()._charge(x, v, before, u)
-            return
         u.copy_(_ORDERS[self.order](self, x, v))
         if self.late and before is not None:
             plus_scaled(u, before, -self.threshold, out=u)
@@ -84,11 +79,6 @@ class Unknown(Dynamics):
 
     def __repr__(self) -> str:
         return "unknown dynamics"
-
-
-def setting_of(value: Any) -> Setting:
-    """A setting of a layer: one number, or one for every neuron."""
-    return setting(value) if isinstance(value, Tensor) else float(value)
 
 
 @dataclass(frozen=True)
@@ -132,11 +122,9 @@ class NeuronKind:
                 f"that returns {dynamics!r} for a {type(module).__name__}. "
                 "Return Dynamics(decay=..., ...)."
             )
-        if dynamics.foreign:
-            return dynamics
-        kind: Any = type(dynamics)
-        kind = ReadOff if kind is Dynamics else _foreign(kind)
-        return kind(**{f.name: getattr(dynamics, f.name) for f in fields(dynamics)})  # type: ignore[no-any-return]
+        foreign = copy(dynamics)
+        set_fields(foreign, foreign=True)
+        return foreign
 
     def overridden(self, module: nn.Module, cls: type) -> str | None:
         """Why equations of a module may be others than those of the class it is known by."""
@@ -148,14 +136,7 @@ class NeuronKind:
         return None
 
 
-@cache
-def _foreign(cls: Any) -> type[Dynamics]:
-    """The same dynamics, known to be those of another framework's module."""
-    return type(cls.__name__, (cls,), {"foreign": True, "__module__": cls.__module__})
-
-
 _REGISTERED: dict[type[nn.Module], NeuronKind] = {}
-_FOUND: dict[type[nn.Module], tuple[NeuronKind, type] | None] = {}
 
 
 def register_neuron(
@@ -198,12 +179,9 @@ def register_neuron(
     expected = f"one of {', '.join(get_args(Returned))}, or None"
     fits = returns in (None, *get_args(Returned))
     require(fits, "returns", expected, repr(returns), "Is it u[t] or v[t]?")
-    of_torch = cls.__module__.split(".")[0] == "torch"
-    require(not of_torch, "cls", "a class of neurons", f"torch's {cls.__name__}", "Pass your own.")
     _REGISTERED[cls] = NeuronKind(
         dynamics, layout, refresh=_reset_by_itself, returns=returns, gated=gated, copied=True
     )
-    _FOUND.clear()
     return cls
 
 
@@ -217,11 +195,6 @@ def find_kind(cls: type[nn.Module], table: Mapping[str, NeuronKind]) -> Any:
     """The kind of a class of modules and the class that it is known by; None for no neuron.
 
     :param table: kinds by qualified name, next to those that are registered."""
-    if cls not in _FOUND:
-        kinds = ((_REGISTERED.get(c) or table.get(_name(c)), c) for c in cls.__mro__)
-        _FOUND[cls] = next(((kind, c) for kind, c in kinds if kind is not None), None)
-    return _FOUND[cls]
-
-
-def _name(cls: type) -> str:
-    return f"{cls.__module__}.{cls.__qualname__}"
+    names = ((c, f"{c.__module__}.{c.__qualname__}") for c in cls.__mro__)
+    kinds = ((_REGISTERED.get(c) or table.get(name), c) for c, name in names)
+    return next(((kind, c) for kind, c in kinds if kind is not None), None)

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 
 from torch import Tensor, nn
 
-from art_snn.checks import invalid
+from art_snn.checks import invalid, require
 from art_snn.gradients.base import Site
 from art_snn.interop.frameworks import KNOWN
 from art_snn.interop.kinds import Layout, NeuronKind, Returned, Unknown, find_kind
@@ -53,17 +53,9 @@ class Member:
         return returns(self.module) if callable(returns) else returns
 
     @property
-    def exchanged(self) -> Any:
-        """The forward that was exchanged on the module; None where it was not."""
-        forward = vars(self.module).get("forward")
-        return forward.earlier if isinstance(forward, _Answer) else forward
-
-    @property
     def site(self) -> Site:
         """The neuron as engines see it, with its dynamics at present."""
         reason = self.kind.overridden(self.module, self.cls)
-        if reason is None and self.exchanged is not None:
-            reason = "its forward was exchanged on the module"
         if reason is None:
             return Site(self.name, self.kind.dynamics(self.module))
         remedy = f"art_snn.interop.register_neuron({type(self.module).__name__}, ...)"
@@ -144,6 +136,9 @@ class Members(dict[nn.Module, Member]):
             elif kind.copied:
                 whole = (*whole, f"{name}." if name else "")
             self[module] = Member(name, module, kind, cls)
+            kept = isinstance(vars(module).get("forward"), _Answer | None)
+            got, remedy = f"{name}, on which it was exchanged", "Put it back: del module.forward."
+            require(kept, "model", "neurons with the forward of their class", got, remedy)
         self.neurons = [member for member in self.values() if member.fires]
 
     @cached_property
@@ -249,18 +244,19 @@ class _Answer:
     """Stands for the forward of a module while a pass runs in any thread, and asks for its own.
 
     A deep copy of the module has one that knows the copy; that of a shallow copy knows the
-    original, and is replaced when the copy runs. `earlier` is what stood there before, or None."""
+    original, and is replaced when the copy runs."""
 
-    def __init__(self, module: nn.Module, earlier: Any) -> None:
-        self.module, self.earlier = module, earlier
+    earlier = None
+    """What a key of the network's state shows of it."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         this = _RUNNING.get()
         member = None if this is None else this.members.get(self.module)
         if member is not None:
             return this.call(member, *args, **kwargs)
-        if self.earlier is not None:
-            return self.earlier(*args, **kwargs)
         return type(self.module).forward(self.module, *args, **kwargs)
 
 
@@ -268,12 +264,12 @@ class _Answer:
 def running(this: Any) -> Iterator[None]:
     """Within the block, and for the present thread or task, calls of members go to the pass."""
     try:
-        for module, member in this.members.items():
+        for module in this.members:
             with _LOCK:
                 users = _USERS.setdefault(module, set())
                 users.add(id(this))
                 if _answer_of(module) is None:
-                    vars(module)["forward"] = _Answer(module, member.exchanged)
+                    vars(module)["forward"] = _Answer(module)
         with within(_RUNNING, this):
             yield
     finally:
@@ -281,11 +277,8 @@ def running(this: Any) -> Iterator[None]:
             with _LOCK:
                 users = _USERS.get(module, set())
                 users.discard(id(this))
-                answer = _answer_of(module)
-                if not users and answer is not None:
+                if not users and _answer_of(module) is not None:
                     del vars(module)["forward"]
-                    if answer.earlier is not None:
-                        vars(module)["forward"] = answer.earlier
 
 
 def _answer_of(module: nn.Module) -> _Answer | None:

@@ -40,9 +40,8 @@ class AdaptedNetwork(ModelNetwork):
                 self.watch.predicted(self, checked, logits)
                 return logits
             rule = self.rule if x.requires_grad else self._override or self.training_gradient
-            exact = self.predicts(x.device) if x.requires_grad else rule.exact_logits
-            if exact:
-                self.watch.compare(self, rule, checked, logits, super().forward)
+            if self.predicts(x.device) if x.requires_grad else rule.exact_logits:
+                self.watch.compare(self, rule, checked, logits)
             return logits
 
     def lowering_objection(self, rule: Gradient) -> str | None:

@@ -43,15 +43,10 @@ class ModelPass:
 
     def answer_alone(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         """The answer of the module itself."""
-        module, exchanged = member.module, member.exchanged
+        module = member.module
         if module not in self.twins:
             training = self.trains(member) and member.kind.gated
             self.twins[module] = member.twin(self.steps, training=training)
-            if exchanged is not None:
-                member.kind.refresh(module, self.steps)
-        if exchanged is not None:
-            # The user's, which knows the module and no twin.
-            return exchanged(*args, **kwargs)
         return type(module).forward(self.twins[module], *args, **kwargs)
 
     def trains(self, member: Member) -> bool:

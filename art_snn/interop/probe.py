@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -68,12 +69,10 @@ def find_traits(network: ModelNetwork, x: Tensor) -> None:
         traits.writes = given._version > 0 or given.shape != encoded.shape
         traits.single = _single(network, whole, encoded)
         traits.steps = len(encoded)
-    try:
-        with network.restoring():
-            first, second = (network.run_by_itself(network.encode(x[:VERIFIED])) for _ in range(2))
+    # What fails here will fail again in the pass.
+    with suppress(Exception), network.restoring():
+        first, second = (network.run_by_itself(network.encode(x[:VERIFIED])) for _ in range(2))
         traits.random = not torch.equal(first.nan_to_num(), second.nan_to_num())
-    except Exception:  # As it will fail again in the pass.
-        traits.random = False
 
 
 def _single(network: ModelNetwork, whole: _Counting | None, encoded: Tensor) -> bool:
@@ -118,20 +117,14 @@ def _try(network: ModelNetwork, run: Callable[[], object]) -> _Counting | None:
     return this
 
 
-class _Traced(StepPass):
-    """Leaves the graph of a pass as it is, before anything fires."""
-
-    def ended(self) -> None:
-        pass
-
-
 def _preludes(network: ModelNetwork, encoded: Tensor) -> int:
     """1 where every neuron is called once before the first step, and its spikes are not read."""
     # Networks converted from an ANN charge their neurons so, with a constant.
     try:
         with network.restoring(), torch.enable_grad(), torch.random.fork_rng([]):
-            this = network.firing_pass(_Traced, encoded, simulation)
-            output = network.run_in(this, encoded.clone().requires_grad_())
+            this = network.firing_pass(StepPass, encoded, simulation)
+            with running(this):  # The graph as it is, before anything fires.
+                output = network.logits(encoded.clone().requires_grad_())
     except Exception:
         return 0
     calls = list(this.made.values())

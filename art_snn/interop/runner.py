@@ -20,7 +20,7 @@ from art_snn.interop.kinds import Unknown
 from art_snn.interop.members import Members, restoring, running
 from art_snn.interop.passes import Exchange, FiringPass, ModelPass
 from art_snn.interop.steps import StepPass
-from art_snn.layers import hooked_everywhere, is_plain
+from art_snn.layers import are_plain
 from art_snn.network import NeuronLayer, SpikingNetwork
 from art_snn.passes import PerContext
 
@@ -47,7 +47,8 @@ class Traits:
     :param writes: whether it writes into its input.
     :param random: whether it draws at random.
     :param preludes: calls of every neuron before the first time step.
-    :param silent: neurons that no pass calls."""
+    :param silent: neurons that no pass calls.
+    :param batches: those on which its neurons were compared with their dynamics."""
 
     single: bool = False
     writes: bool = False
@@ -55,6 +56,7 @@ class Traits:
     steps: int | None = None
     preludes: int = 0
     silent: list[str] = field(default_factory=list)
+    batches: int = 0
 
 
 class ModelNetwork(SpikingNetwork):
@@ -149,7 +151,7 @@ class ModelNetwork(SpikingNetwork):
     def plain(self) -> bool:
         neurons = self.members
         others = (module for module in self.layers.modules() if module not in neurons)
-        return not hooked_everywhere() and all(map(is_plain, others))
+        return are_plain(others)
 
     @property
     def form(self) -> tuple[Any, ...]:

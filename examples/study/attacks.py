@@ -21,7 +21,7 @@ from setting import Study, parse
 
 from art_snn.app import tables
 from art_snn.app.colours import COLOURS
-from art_snn.app.results import bit_string, booleans, earlier, fingerprint, write_result
+from art_snn.app.results import as_json, booleans, earlier, fingerprint, write_result
 from art_snn.attacks import predict_logits
 from art_snn.files import write_text
 from art_snn.gradients import parse_rule
@@ -61,8 +61,8 @@ def run(study: Study, cell: Cell, rule: str, file: Path) -> None:
     known[key] = {
         **dict(zip(FIELDS, cell, strict=True)),
         "rule": rule,
-        "correct": bit_string(correct),
-        "robust": bit_string(robust),
+        "correct": as_json(correct),
+        "robust": as_json(robust),
     }
     write_result(file, content)
 

@@ -24,19 +24,19 @@ from art.attacks.evasion import AutoAttack
 from art.estimators.classification import PyTorchClassifier
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from setting import Attack, ratio
+from setting import Attack, ratio, subset
 from torch import Tensor, nn
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.app import tables
 from art_snn.app.colours import COLOURS, GREY, SERIES
-from art_snn.app.machine import describe_machine, set_threads
+from art_snn.app.machine import describe_machine
 from art_snn.app.network import ResolvedNetwork as Network
-from art_snn.app.results import bit_string, booleans, earlier, fingerprint, write_result
+from art_snn.app.results import as_json, booleans, earlier, fingerprint, write_result
 from art_snn.attacks import PLANS, Plan, SpikingAutoAttack, predict_logits, resolve_plan
 from art_snn.attacks.queries import Queries, attacking
 from art_snn.checks import require
-from art_snn.data import Dataset, Source, load_data
+from art_snn.data import Dataset, Source
 from art_snn.files import write_text
 from art_snn.gradients import applicable, parse_rule
 from art_snn.metrics import Robustness, describe_difference, format_p, paired_difference
@@ -238,7 +238,7 @@ def measured(subject: Subject, name: str, file: Path) -> None:
     )
     furthest = float(np.abs(adversarial - x).max(initial=0))
     assert furthest <= subject.eps + 1e-5, (name, furthest)
-    ends = {"correct": bit_string(correct), "robust": bit_string(robust)}
+    ends = {"correct": as_json(correct), "robust": as_json(robust)}
     # What another plan of that name, or on other samples, has found is no part of this study.
     others = {k: found for k, found in known.items() if found["name"] != name}
     this = {"name": name, **ends, "queries": queries, "seconds": seconds, **told}
@@ -370,11 +370,12 @@ def load_network(data: Dataset, chosen: argparse.Namespace, path: Path | None) -
 def main() -> None:
     chosen = parse()
     require(chosen.small or chosen.checkpoint, "--checkpoint", "weights", "none", "art-snn train.")
-    set_threads(chosen.threads)
+    if chosen.threads is not None:
+        torch.set_num_threads(chosen.threads)
     limits = None if chosen.value_range is None else tuple(chosen.value_range)
-    data = load_data(chosen.data, root=chosen.root, value_range=limits)
+    data = Source(data=chosen.data, root=chosen.root, value_range=limits).load()
     if chosen.small:
-        data, chosen.output = data.subset(train=200, test=8), chosen.output / "small"
+        data, chosen.output = subset(data, train=200, test=8), chosen.output / "small"
     classifier, words = load_network(data, chosen, chosen.checkpoint)
     samples = min(chosen.samples, len(data.x_test))
     subject = Subject(

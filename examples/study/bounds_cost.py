@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from art_snn.app.load import measure_peak
-from art_snn.app.machine import measure_medians, set_threads
+from art_snn.app.machine import measure_medians
 from art_snn.bounds import certify_bounds
 from art_snn.classifier import wrap
 from art_snn.models import MODELS
@@ -40,7 +40,7 @@ def calls(model: str, width: float, steps: int, count: int = SAMPLES) -> dict[st
 
 def peak(name: str, threads: int, *form: str | float) -> int:
     """Bytes that one of the calls takes, after a first time that loads what is needed."""
-    set_threads(threads)
+    torch.set_num_threads(threads)
     calls(*form, count=1)[name]()
     return measure_peak(calls(*form)[name], "cpu")
 
@@ -56,7 +56,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.small:
         vars(options).update(width=1 / 16, steps=2)
-    set_threads(options.threads)
+    torch.set_num_threads(options.threads)
     form = (options.model, options.width, options.steps)
     time = measure_medians(calls(*form), REPEATS)
     memory = {}

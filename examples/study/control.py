@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from art.attacks.evasion import SquareAttack
 
 from art_snn import zoo
 from art_snn.app import tables
-from art_snn.app.machine import describe_machine, set_threads
+from art_snn.app.machine import describe_machine
 from art_snn.app.report.evaluation import Trial, find_evaluations, read_evaluation
-from art_snn.app.results import bit_string, booleans, earlier, write_result
+from art_snn.app.results import as_json, booleans, earlier, write_result
 from art_snn.attacks import Plan, SpikingAutoAttack, Stage, resolve_plan
 from art_snn.checks import require
 from art_snn.files import digest, write_text
@@ -69,7 +70,7 @@ def measured(name: str, trial: Trial, squares: int, device: str) -> dict[str, An
     attack = SpikingAutoAttack(classifier, eps=trial.eps, plan=plan, batch_size=64)
     attack.generate(x[rows], y[rows])
     theirs = attack.outcome.stage >= 0
-    shares = {"theirs": bit_string(theirs), "ours": bit_string(stage[rows] == last)}
+    shares = {"theirs": as_json(theirs), "ours": as_json(stage[rows] == last)}
     return {"network": name, "eps": trial.eps, **shares}
 
 
@@ -104,7 +105,8 @@ def main() -> None:
     parser.add_argument("--device", default="gpu", choices=("gpu", "cpu"))
     parser.add_argument("--small", action="store_true", help="one network, and few squares")
     chosen = parser.parse_args()
-    set_threads(chosen.threads)
+    if chosen.threads is not None:
+        torch.set_num_threads(chosen.threads)
     output = chosen.output / "small" if chosen.small else chosen.output
     squares = 5 if chosen.small else 2500
     pairs = trials(find_evaluations(chosen.evaluations))

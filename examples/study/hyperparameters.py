@@ -18,14 +18,7 @@ from setting import Study, parse
 
 from art_snn import RGA
 from art_snn.app.compare import CAUTION
-from art_snn.app.results import (
-    bit_string,
-    booleans,
-    earlier,
-    fingerprint,
-    read_result,
-    write_result,
-)
+from art_snn.app.results import as_json, booleans, earlier, fingerprint, read_result, write_result
 from art_snn.app.tables import Part, Table, render as render_parts
 from art_snn.attacks import predict_logits
 from art_snn.files import write_text
@@ -94,7 +87,7 @@ def measure(study: Study, field: str, decay: float, file: Path) -> None:
     if entry.get("key") != key:
         correct = predict_logits(classifier, x, 50, 0).argmax(1) == y
         title = study.trained(decay, "plain").describe(study.data)
-        entry = {"title": title, "key": key, "correct": bit_string(correct), "values": {}}
+        entry = {"title": title, "key": key, "correct": as_json(correct), "values": {}}
         content["lines"][place] = entry
     for value in GRIDS[field][0]:
         if str(value) not in entry["values"]:
@@ -104,7 +97,7 @@ def measure(study: Study, field: str, decay: float, file: Path) -> None:
             )
             adversarial = attack.craft(rule, classifier, x, y, label)
             robust = predict_logits(classifier, adversarial, 50, 0).argmax(1) == y
-            entry["values"][str(value)] = {"robust": bit_string(robust)}
+            entry["values"][str(value)] = {"robust": as_json(robust)}
             write_result(file, content)
 
 

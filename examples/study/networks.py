@@ -13,7 +13,6 @@ from setting import parse
 
 from art_snn.app import tables
 from art_snn.app.results import read_result, write_result
-from art_snn.app.train import draw_epochs
 from art_snn.files import write_text
 from art_snn.metrics import Share
 from art_snn.training import Epoch
@@ -47,7 +46,13 @@ def main() -> None:
         name = f"decay {decay:g}, {kind}"
         contents[name] = read_result(study.folder(decay, kind) / "training.json")
         history = [Epoch(**epoch) for epoch in contents[name]["history"]]
-        draw_epochs(ax, history).set_title(name, fontsize="medium")
+        numbers = [one.number for one in history]
+        ax.plot(numbers, [one.loss for one in history], color="grey")
+        ax.set_title(name, fontsize="medium")
+        ax.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
+        right = ax.twinx()
+        right.plot(numbers, [100 * (one.validation or 0) for one in history])
+        right.set(ylabel="validation accuracy [%]", ylim=(0, 100))
     network = study.trained(*runs[0]).settle(study.data)
     size = sum(p.numel() for p in network.build(study.data).parameters())
     words = f"{network.model}, width {network.width:g}, T = {network.steps}, {size:,} weights"

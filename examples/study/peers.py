@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import SpikingNetwork
-from art_snn.app.load import INFERENCE, build_call, build_network, build_samples, training_step
-from art_snn.app.machine import describe_machine, measure_medians, set_threads
+from art_snn.app.load import INFERENCE, Load, training_step
+from art_snn.app.machine import describe_machine, measure_medians
 from art_snn.app.settings import Cost
 from art_snn.app.tables import Table, render
 from art_snn.dynamics import Dynamics
@@ -122,7 +122,8 @@ def main() -> None:
     parser.add_argument("--training", action="store_true", help="a training step, not a gradient")
     parser.add_argument("--small", action="store_true")
     chosen = parser.parse_args()
-    set_threads(chosen.threads)
+    if chosen.threads is not None:
+        torch.set_num_threads(chosen.threads)
     settings = Cost(
         model=(chosen.model,),
         width=0.1 if chosen.small else None,
@@ -130,17 +131,15 @@ def main() -> None:
         repeats=1 if chosen.small else chosen.repeats,
         training=chosen.training,
     )
-    x, y = build_samples(settings, settings.batch_size)
+    load = Load(settings)
+    x, y = load.samples(settings.batch_size)
     rules = ["stbp"] if chosen.training else ["rga", "stbp"]
-    calls = {
-        row: build_call(settings, row, build_network(settings, x, y), x, y)
-        for row in (INFERENCE, *rules)
-    }
+    calls = {row: load.call(row, load.network(x, y), x, y) for row in (INFERENCE, *rules)}
     for name, build in PEERS.items():
         if util.find_spec(name) is None:
             print(f"{name} is not installed, and left out.")
             continue
-        peer = build(build_network(settings, x, y)).eval()
+        peer = build(load.network(x, y)).eval()
         calls[name] = training_step(peer, x, y) if chosen.training else gradient_of(peer, x, y)
     seconds = measure_medians(calls, settings.repeats)
     rows = [(n, f"{s:.3f}", f"{s / seconds[INFERENCE]:.2f}") for n, s in seconds.items()]

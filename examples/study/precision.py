@@ -21,7 +21,7 @@ from art_snn import PyTorchSpikingClassifier, SpikingNetwork
 from art_snn.app import tables
 from art_snn.app.colours import GREY, SERIES
 from art_snn.app.machine import describe_machine
-from art_snn.app.results import bit_string, booleans, earlier, fingerprint, write_result
+from art_snn.app.results import as_json, booleans, earlier, fingerprint, write_result
 from art_snn.attacks import batches, predict_logits
 from art_snn.files import write_text
 from art_snn.gradients import parse_rule
@@ -94,12 +94,7 @@ def run(study: Study, decay: float, classifier: PyTorchSpikingClassifier, rule: 
     direction = gradients(classifier, rule, None, x, y)
     correct, robust = (predict_logits(classifier, s, BATCH, 0).argmax(1) == y for s in (x, exact))
     single = Robustness(correct, robust)
-    found = {
-        "decay": decay,
-        "rule": rule,
-        "correct": bit_string(correct),
-        "single": bit_string(robust),
-    }
+    found = {"decay": decay, "rule": rule, "correct": as_json(correct), "single": as_json(robust)}
     found = known.setdefault(key, found)
     for dtype in missing:
         rounded = adversarial(dtype)
@@ -107,7 +102,7 @@ def run(study: Study, decay: float, classifier: PyTorchSpikingClassifier, rule: 
         half = classifier.model.lower(DTYPES[dtype])
         ends = [classes(half, s, classifier.device) == y for s in (x, exact, rounded)]
         found[dtype] = {
-            "robust": bit_string(robust),
+            "robust": as_json(robust),
             "cosine": cosine(direction, gradients(classifier, rule, dtype, x, y)),
             "accuracy": Share(int(ends[0].sum()), len(y)).as_dict(),
             "from_single": carried(single, Robustness(ends[0], ends[1])).as_dict(),

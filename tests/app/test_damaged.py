@@ -8,35 +8,21 @@ from typing import Any
 
 import pytest
 
-from art_snn.app.compare import Comparison, Row
 from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.report.evaluation import Evaluation
 from art_snn.app.results import as_json, earlier, write_result
 from art_snn.checks import ArgumentError
-from art_snn.metrics import Share
 from tests.evaluations import VANISHED, small
-from tests.outcomes import outcome
 
-ROWS = {
-    "stbp": Row("STBP()", "temporal", None, outcome(3), Share(1, 10), 1.0),
-    "rga": Row("RGA()", "rate", None, outcome(4), Share(0, 10), 0.75),
-    "cba": Row("CBA()", objection="it does not suit"),
-}
-SECONDS = {"stbp": 0.5, "rga": 0.25}
-WHOLE: dict[str, Any] = {
-    "comparison": Comparison("a", "b" * 64, "PGD", {"seed": 0}, "machine", 0.125, SECONDS, ROWS),
-    "evaluation": small(findings=(VANISHED,)),
-}
+WHOLE: dict[str, Any] = {"evaluation": small(findings=(VANISHED,))}
 CONTENTS = {name: as_json(whole) for name, whole in WHOLE.items()}
 OTHERS: list[Any] = [None, 0, -1, 1.5, True, 10**30, float("inf"), "x", "", [], {}, [[]], {"x": 0}]
 # Compared with what was asked before anything else is read from them.
 KNOWN = ("key", "settings")
 
 
-def told(found: Any) -> str:
-    result = EvaluationResult(found) if isinstance(found, Evaluation) else found
-    text: str = result.render()
-    return text
+def told(found: Evaluation) -> str:
+    return EvaluationResult(found).render()
 
 
 def places(content: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from torch import Tensor
 
-from art_snn.app.inspect import Neurons, _inspect_network
+from art_snn.app.inspect import _inspect_network, _Neurons
 from art_snn.app.results import read_result
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import GRADIENTS, STBP, parse_rules
@@ -117,5 +117,5 @@ def test_a_model_that_fails_under_a_rule_is_a_row_and_is_left_as_it_was():
     ],
 )
 def test_the_reset_is_told_with_its_value_or_amount(dynamics, reset):
-    row = Neurons("n", "LIF", "steps", dynamics, None, False, {"rga": "why"}).row(["rga"])
+    row = _Neurons("n", "LIF", "steps", dynamics, None, False, {"rga": "why"}).row(["rga"])
     assert row[6:] == [reset, "not called", "none"]

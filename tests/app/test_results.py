@@ -21,11 +21,9 @@ from torch import nn
 
 from art_snn.app import results as module
 from art_snn.app.results import (
-    Positive,
     Result,
     _hold_folder,
     as_json,
-    bit_string,
     booleans,
     converter,
     earlier,
@@ -94,7 +92,7 @@ def test_results_of_another_schema_are_refused_with_its_number_and_the_remedy(
 class Kept:
     """Fields of every kind that results have."""
 
-    time: Positive
+    time: float
     name: str
     counts: dict[str, int]
     share: Share
@@ -110,8 +108,6 @@ WHOLE |= {"flips": "0101", "done": True, "loss": 1}
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"time": 0}, "time: expected a number above 0, got 0"),
-        ({"time": -1.5}, "time: expected a number above 0, got -1.5"),
         ({"time": None}, "time: expected a number, got null"),
         ({"time": True}, "time: expected a number, got true"),
         ({"time": math.nan}, "time: expected a number, got NaN"),
@@ -163,7 +159,7 @@ def test_what_is_read_is_written_as_it_was(tmp_path):
 
 @given(st.lists(st.booleans()))
 def test_booleans_survive_as_digits(values):
-    text = bit_string(np.array(values, dtype=bool))
+    text = as_json(np.array(values, dtype=bool))
     assert len(text) == len(values)
     assert booleans(text).tolist() == values
 
@@ -178,7 +174,7 @@ def test_a_share_survives_json_and_tells_its_interval_there(pair):
 
 def test_an_outcome_survives_json_sample_by_sample():
     wanted = outcome({3, 5})
-    content = {"correct": bit_string(wanted.correct), "robust": bit_string(wanted.robust)}
+    content = {"correct": as_json(wanted.correct), "robust": as_json(wanted.robust)}
     assert content == {"correct": "0011111111", "robust": "0010101111"}
     back = converter.structure(json.loads(json.dumps(content)), Robustness)
     assert np.array_equal(back.correct, wanted.correct)
@@ -255,11 +251,14 @@ class Found(Result):
     def parts(self) -> list[Any]:
         return [("a title", "settings"), Table(("rule", "ms"), [("a|b", "5")]), Notes(["Grüße."])]
 
+    def draw(self) -> Figure:
+        return Figure()
+
 
 def test_a_result_leaves_all_the_files_that_it_names_and_replaces_earlier_ones(tmp_path):
     folder = tmp_path / "new" / "deep"
     for found in (Found(0.75), Found()):
-        found.write(folder, Figure())
+        found.write(folder)
     assert Found().files == ["found.json", "found.md", "found.png"]
     assert sorted(file.name for file in folder.iterdir()) == Found().files
     assert read_result(folder / "found.json") == Found().as_dict()
@@ -323,8 +322,7 @@ def test_a_run_of_another_process_holds_the_folder_until_it_ends_or_is_killed(en
         env=os.environ | {"PYTHONPATH": str(root)},
     )
     assert other.stdout.readline() == "held\n"
-    holder = rf"which process {other.pid} on .+, since \d+.+, holds"
-    with pytest.raises(ArgumentError, match=holder), _hold_folder(out):
+    with pytest.raises(ArgumentError, match="no other run is writing"), _hold_folder(out):
         raise AssertionError("both hold it")
     if end == "kill":
         other.kill()
@@ -381,7 +379,7 @@ def test_a_folder_that_cannot_be_written_into_is_refused_before_anything_is_done
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(module.FileLock, "acquire", full)
-    message = rf"^output: .*can be written into, got .*out \(.*{os.strerror(code)}.*make room in it"
+    message = rf"^output: .*can be written into, got .*out \(.*{os.strerror(code)}.*make room"
     with pytest.raises(ArgumentError, match=message), _hold_folder(tmp_path / "new" / "out"):
         raise AssertionError("at work in a folder that takes nothing")
     assert list(tmp_path.iterdir()) == []

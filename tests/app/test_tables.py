@@ -8,7 +8,7 @@ import re
 import pytest
 from hypothesis import given, strategies as st
 
-from art_snn.app.tables import Command, Notes, Table, _escape_markdown, render, render_narrow
+from art_snn.app.tables import Command, Notes, Table, _escape_markdown, render
 
 TITLES = ("rule", "ms", "remark")
 ROWS = [("stbp", "12", "usual"), ("a|b", "7", "x | y"), ("<rga> & co", "1e3", "")]
@@ -82,7 +82,7 @@ def test_markup_is_escaped_and_what_would_end_a_line_is_a_space():
 def test_a_terminal_has_lines_of_80_characters_and_whole_commands():
     command = Command("art-snn " + 20 * "--option value ")
     words, wide = 30 * "word-s ", Table(("a", "b", "c"), [("1", 80 * "b", "3")], wide=(1,))
-    text = render_narrow([words, Notes([words]), wide, command])
+    text = render([words, Notes([words]), wide, command])
     first, notes, shown, last = text.split("\n\n")
     assert [len(line) <= 80 for line in first.splitlines()] == [True] * 3
     assert [line[:2] for line in notes.splitlines()] == ["wo", "  ", "  "]

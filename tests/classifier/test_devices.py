@@ -14,7 +14,6 @@ from torch import nn
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.attacks import AutoPGD
-from art_snn.attacks.queries import Queries
 from art_snn.findings import examine
 from art_snn.training import AdversarialTraining, Recipe, train
 from tests.elsewhere import TENSORS
@@ -108,27 +107,6 @@ def test_results_are_on_the_device_of_the_samples(trained_layers, device_type, p
     classifier.compute_loss(leaf, y, reduction="mean").backward()
     np.testing.assert_allclose(leaf.grad.cpu(), classifier.loss_gradient(X, Y), atol=1e-6)
     assert examine(classifier, x, y, eps=0.1) == examine(classifier, X, Y, eps=0.1)
-
-
-@pytest.mark.parametrize("place", ["cpu", pytest.param("gpu", marks=gpu)])
-@pytest.mark.filterwarnings("ignore:some samples hold NaN:RuntimeWarning")
-def test_attacks_predict_tensors_as_arrays_are(trained_layers, place):
-    classifier, x = build(copy.deepcopy(trained_layers), device_type=place), X.copy()
-    x[1, 0, 0, 0] = np.nan
-    there = torch.tensor(x, device=classifier.device)
-    expected = classifier.predict(x, batch_size=2)
-    logits = classifier._predict_tensor(there, 2)
-    assert logits.device == classifier.device
-    np.testing.assert_array_equal(logits.cpu(), expected)
-    across = there.transpose(2, 3).contiguous().transpose(2, 3)
-    np.testing.assert_array_equal(classifier._predict_tensor(across, 2).cpu(), expected)
-    rows = torch.arange(len(x), device="cpu")
-    np.testing.assert_array_equal(
-        Queries(classifier, len(x), 2).logits(there, rows).cpu(), expected
-    )
-    classifier.predict = lambda x, batch_size: expected + 1  # Which attacks then ask.
-    logits = Queries(classifier, len(x), 2).logits(there, rows)
-    np.testing.assert_array_equal(logits.cpu(), expected + 1)
 
 
 @pytest.mark.parametrize("work", ["classifier", "training"])

@@ -9,7 +9,8 @@ from torch import nn
 
 from art_snn import HART, RGA, STBP, Poisson, SpikingNetwork
 from art_snn.attacks import AutoPGD, SparseDynamicAttack
-from art_snn.findings import CHECKS_OF_ATTACKS, examine_attack
+from art_snn.findings import examine_attack
+from art_snn.findings.attack import CHECKS_OF_ATTACKS
 from tests.attacks.classifiers import linear
 from tests.findings import broken
 from tests.networks import CLASSES, FORMS, build
@@ -157,9 +158,7 @@ def test_an_attack_with_another_budget_than_it_is_reported_with_is_found(plain, 
 
 
 def test_a_random_network_is_judged_by_most_of_five_predictions(trained_layers, samples):
-    network = SpikingNetwork(trained_layers, Poisson(steps=4))
-    classifier = build(trained_layers)
-    classifier.set_params(model=network)
+    classifier = broken.around(SpikingNetwork(trained_layers, Poisson(steps=4)))
     attack = forgetful(AutoPGD(classifier, eps=0.3, max_iter=10, verbose=False))
     first = examine_attack(attack, *samples, eps=0.3)
     assert [finding.title for finding in first] == [SILENT[0]]

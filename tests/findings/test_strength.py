@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from art_snn import HART, RGA, Poisson, SpikingNetwork
-from art_snn.findings import CHECKS_OF_STRENGTH, examine_strength
+from art_snn.findings import examine_strength
 from art_snn.findings.strength import (
+    CHECKS_OF_STRENGTH,
     _noise_as_strong,
     _one_step_as_strong,
     _steps_still_help,
@@ -107,7 +108,7 @@ def compared(only_white, only_control, both=10, samples=1000):
     white = Robustness(right, rows >= both + only_white)
     spared = (rows >= both) & (rows < both + only_white)
     control = Robustness(right, spared | (rows >= both + only_white + only_control))
-    clip = SimpleNamespace(clip_values=(0.0, 1.0))
+    clip = SimpleNamespace(clip_values=(0.0, 1.0), input_shape=(1,), nb_classes=2)
     subject = Compared(clip, np.zeros((samples, 1)), np.zeros(samples, int), 0.1)
     vars(subject).update(noise=control, correct=right, white=white)
     return subject
@@ -190,7 +191,7 @@ def test_where_nothing_stands_nothing_is_compared(plain, samples):
 
 def test_without_any_gradient_that_is_the_one_finding(trained_layers, samples):
     network = broken.Cut(build(copy.deepcopy(trained_layers)).model)
-    assert names(broken.around(network), samples) == ["no gradient reaches the input"]
+    assert names(broken.around(network), samples) == ["vanished gradients"]
 
 
 @pytest.mark.slow

@@ -230,7 +230,6 @@ REGISTERED = {
     "number": (3, {}, "^cls: expected a class of torch modules, got 3"),
     "dynamics": (nn.ReLU, {"dynamics": Dynamics(0.5)}, "^dynamics: expected a function of a"),
     "layout": (nn.ReLU, {"layout": "[T, N]"}, "^layout: expected one of steps, step, merged"),
-    "torch": (nn.Module, {}, "^cls: expected a class of neurons, got torch's Module"),
     "returns": (Steps, {"returns": "mem"}, "^returns: expected one of before reset, after reset"),
 }
 

@@ -33,12 +33,12 @@ def test_a_neuron_that_fires_otherwise_in_training_mode_has_no_native_gradient()
 
 def test_a_forward_exchanged_on_a_module_is_refused_and_left_there():
     model = Stack(Steps)
+    network = adapt(model, steps=STEPS)
     forward = model.neuron2.forward
     model.neuron2.forward = exchanged = lambda x: forward(x)
-    network = adapt(model, steps=STEPS, gradient="native")
-    with pytest.raises(ValueError, match=r"'neuron2'.*its forward was exchanged on the module"):
-        network.gradient = "rga"
-    gradients(network, "native", inputs())
+    for call in (lambda: network(inputs()), lambda: adapt(model, steps=STEPS)):
+        with pytest.raises(ValueError, match=r"^model: .* got neuron2, on which it was exchanged"):
+            call()
     assert vars(model.neuron2)["forward"] is exchanged
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from art_snn.app.report.evaluation import NAME, is_name, name_from
+from art_snn.app.report.evaluation import NAME, name_from
 from art_snn.app.report.verdict import describe_budget
 from art_snn.attacks import FLIPS, Candidates, require_measure
 from art_snn.attacks.balls import ROUNDING, distances, rounding_of
@@ -41,45 +41,45 @@ class Submission:
         content = self.candidates
         return digest(content.name, content.points[content.present], content.present)
 
+    @classmethod
+    def read(
+        cls, file: Path, classifier: PyTorchSpikingClassifier, x: np.ndarray, norm: str, eps: float
+    ) -> "Submission":
+        """The adversarials of samples x ``(N, *shape)`` in a file, none outside of the budget eps.
 
-def read_submission(
-    file: Path, classifier: PyTorchSpikingClassifier, x: np.ndarray, norm: str, eps: float
-) -> Submission:
-    """The adversarials of samples x ``(N, *shape)`` in a file, none outside of the budget eps.
-
-    :param norm: "inf", "2", "0" or "shift".
-    :raises FileNotFoundError: when there is no such file.
-    :raises ValueError: for a file, a shape, an index or values that do not fit."""
-    path, measure = expand_path(_OPTION, file), require_measure(norm)
-    remedy = "Write it with numpy.savez(file, x=adversarials, index=rows, name='your name')."
-    arrays = read_arrays(path, _OPTION, _CONTENT, remedy)
-    require("x" in arrays, _OPTION, _CONTENT, f"{path}, without x", remedy)
-    given = _points(path, arrays["x"], classifier)
-    index = _index(path, arrays.get("index"), len(given), len(x))
-    points, there = x.copy(), np.zeros(len(x), dtype=bool)
-    with np.errstate(over="ignore"):  # What becomes infinite is outside of the range.
-        given = given.astype(x.dtype)
-    points[index], there[index] = _clipped(path, given, classifier), True
-    least = np.full(len(x), np.inf)
-    try:
-        if measure == FLIPS:  # Between the two values no flip leads.
-            SparseDynamicAttack(classifier, verbose=False)._samples(points)
-        least[there] = min_budgets(measure, classifier, x[there], points[there])
-    except ArgumentError as error:
-        raise ArgumentError(_OPTION, f"{path}: {error.complaint}") from error
-    outside = int((least[there] > eps).sum())
-    got = f"{outside} of {int(there.sum())} in {path} farther away, the farthest at "
-    got += f"{least[there].max():.4g}"
-    expected = f"adversarials {describe_budget(norm, eps)} of their samples"
-    remedy = "Project them into that ball, or leave them out. The index says which test sample "
-    remedy += "each of them is of; without it they are the first ones, in their order."
-    require(not outside, _OPTION, expected, got, remedy)
-    text = arrays.get("name", np.array(name_from(path.stem)))
-    name = str(text)
-    fits = is_name(name) and text.dtype.kind == "U" and text.ndim == 0
-    remedy = "It says who made the adversarials, such as 'A. Turing'."
-    require(fits, _OPTION, NAME, f"{shown(name)} in {path}", remedy)
-    return Submission(Candidates(name, points, there), least)
+        :param norm: "inf", "2", "0" or "shift".
+        :raises FileNotFoundError: when there is no such file.
+        :raises ValueError: for a file, a shape, an index or values that do not fit."""
+        path, measure = expand_path(_OPTION, file), require_measure(norm)
+        remedy = "Write it with numpy.savez(file, x=adversarials, index=rows, name='your name')."
+        arrays = read_arrays(path, _OPTION, _CONTENT, remedy)
+        require("x" in arrays, _OPTION, _CONTENT, f"{path}, without x", remedy)
+        given = _points(path, arrays["x"], classifier)
+        index = _index(path, arrays.get("index"), len(given), len(x))
+        points, there = x.copy(), np.zeros(len(x), dtype=bool)
+        with np.errstate(over="ignore"):  # What becomes infinite is outside of the range.
+            given = given.astype(x.dtype)
+        points[index], there[index] = _clipped(path, given, classifier), True
+        least = np.full(len(x), np.inf)
+        try:
+            if measure == FLIPS:  # Between the two values no flip leads.
+                SparseDynamicAttack(classifier, verbose=False)._samples(points)
+            least[there] = min_budgets(measure, classifier, x[there], points[there])
+        except ArgumentError as error:
+            raise ArgumentError(_OPTION, f"{path}: {error.complaint}") from error
+        outside = int((least[there] > eps).sum())
+        got = f"{outside} of {int(there.sum())} in {path} farther away, the farthest at "
+        got += f"{least[there].max():.4g}"
+        expected = f"adversarials {describe_budget(norm, eps)} of their samples"
+        remedy = "Project them into that ball, or leave them out. The index says which test sample "
+        remedy += "each of them is of; without it they are the first ones, in their order."
+        require(not outside, _OPTION, expected, got, remedy)
+        text = arrays.get("name", np.array(name_from(path.stem)))
+        name = str(text)
+        fits = name == name_from(name) and text.dtype.kind == "U" and text.ndim == 0
+        remedy = "It says who made the adversarials, such as 'A. Turing'."
+        require(fits, _OPTION, NAME, f"{shown(name)} in {path}", remedy)
+        return cls(Candidates(name, points, there), least)
 
 
 def _points(path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifier) -> np.ndarray:
@@ -90,11 +90,9 @@ def _points(path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifier
     remedy = "Give the adversarials in the shape that the network takes, one or more."
     require(fits, _OPTION, expected, f"{points.shape} in {path}", remedy)
     remedy = "Give floating point numbers in the unit of the samples."
-    real = points.dtype.kind in "fiu"
-    require(real, _OPTION, "x of real numbers", f"{points.dtype} in {path}", remedy)
-    odd = int((~np.isfinite(points)).reshape(len(points), -1).any(1).sum())
-    got = f"{odd} of {len(points)} in {path} with NaN or infinity"
-    require(not odd, _OPTION, "x of finite values", got, "Leave these out.")
+    real = points.dtype.kind in "fiu" and bool(np.isfinite(points).all())
+    got = f"{points.dtype} in {path}, or NaN or infinity among them"
+    require(real, _OPTION, "x of finite real numbers", got, remedy)
     return points
 
 
@@ -102,14 +100,12 @@ def _index(path: Path, index: np.ndarray | None, count: int, samples: int) -> np
     """Numbers of the test samples that the adversarials are of, each once."""
     rows = np.arange(count) if index is None else index
     fits = rows.dtype.kind in "iu" and rows.shape == (count,)
-    expected = f"index as {count} whole numbers, one for each adversarial"
+    expected = f"index as {count} whole numbers from 0 to {samples - 1}, one for each adversarial"
     got = f"{rows.dtype} of shape {rows.shape} in {path}"
-    require(fits, _OPTION, expected, got, "Count test samples from 0.")
-    lowest, highest = int(rows.min()), int(rows.max())
-    expected = f"adversarials of test samples 0 to {samples - 1}"
-    remedy = "Give the index of each, and leave out the others; --samples evaluates more."
-    got = f"{lowest} to {highest} in {path}"
-    require(lowest >= 0 and highest < samples, _OPTION, expected, got, remedy)
+    got += f", {rows.min()} to {rows.max()}" if fits else ""
+    remedy = "Give the number of the test sample of each; --samples evaluates more."
+    fits = fits and rows.min() >= 0 and rows.max() < samples
+    require(fits, _OPTION, expected, got, remedy)
     twice = count - len(np.unique(rows))
     remedy = "Write further ones into another file: the option may be given several times."
     got = f"{twice} more in {path}"

@@ -1,7 +1,6 @@
 """An evaluation made of its blocks, with all files that are written next to it."""
 
 import platform
-import re
 import shlex
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 import art_snn
@@ -23,7 +23,7 @@ from art_snn.app.evaluate.findings import trial_findings, without_applied
 from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import block_name, examination_units, read_bounds
-from art_snn.app.machine import describe_machine, device_type
+from art_snn.app.machine import describe_machine
 from art_snn.app.report.evaluation import (
     EXAMPLES,
     RESULT,
@@ -37,16 +37,9 @@ from art_snn.app.report.evaluation import (
 from art_snn.app.report.figures import accuracy_figure
 from art_snn.app.report.page import PAGE, render_page
 from art_snn.app.report.tables import evaluation_parts
-from art_snn.app.report.verdict import (
-    Verdict,
-    count_words,
-    describe_budgets,
-    evaluation_content,
-    join_words,
-    verdicts,
-)
-from art_snn.app.results import Result, earlier, fingerprint, structured
-from art_snn.app.tables import Form, Notes, Part, render_narrow
+from art_snn.app.report.verdict import Verdict, describe_budgets, join_words, verdicts
+from art_snn.app.results import Result, as_json, earlier, fingerprint, structured
+from art_snn.app.tables import Part
 from art_snn.attacks import Outcome
 from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -55,8 +48,9 @@ from art_snn.files import corruption, digest, read_arrays, write_arrays, write_t
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
 from art_snn.seeding import seeded
-from art_snn.zoo import Standard
 
+_HEAD = ("name", "title", "date", "summary")
+"""Fields that come first in evaluation.json."""
 _BELOW, _OPEN = 3, 4
 """Exit statuses: less robust than was asked for, and findings where none may be."""
 _EXAMPLE_COUNT = 8
@@ -74,43 +68,35 @@ class EvaluationResult(Result):
     """The result of art-snn evaluate: tables, a picture and a page of an evaluation.
 
     :param others: names of files that were written before.
-    :param records: of the network in the zoo, to compare with on the terminal.
     :param fail_under: robust accuracy below which the command fails.
     :param strict: whether it fails where findings are open."""
 
     evaluation: Evaluation
     others: tuple[str, ...] = ()
-    records: tuple[Standard, ...] = ()
     fail_under: float = 0.0
     strict: bool = False
     name: ClassVar[str] = "evaluation"
+
+    @classmethod
+    def of(cls, target: Target, evaluation: Evaluation) -> "EvaluationResult":
+        """That of an evaluation, as the settings ask for it."""
+        settings, files = target.settings, _files_of(target, evaluation)
+        return cls(evaluation, files, settings.fail_under or 0.0, settings.strict)
 
     def parts(self) -> list[Part]:
         """The verdict at each budget, what casts doubt on it, and a row per attack and budget."""
         return evaluation_parts(self.evaluation)
 
     def as_dict(self) -> dict[str, Any]:
-        """The evaluation, for JSON."""
-        return evaluation_content(self.evaluation)
+        """The evaluation, for JSON: first the verdicts, which most readers look for."""
+        summary = [one.as_dict() for one in verdicts(self.evaluation)]
+        content = as_json(self.evaluation) | {"summary": summary}
+        return {name: content[name] for name in dict.fromkeys((*_HEAD, *content))}
 
     @property
     def files(self) -> list[str]:
         """Names of all files of the evaluation."""
         return [*super().files, PAGE, *self.others]
-
-    def render(self, form: Form = "text") -> str:
-        """Paragraphs and tables as one text, that for a terminal in lines of 80 characters."""
-        if form != "text":
-            return super().render(form)
-        budgets = {trial.eps for trial in self.evaluation.trials}
-        lines = []
-        for one in self.records:
-            if one.norm == self.evaluation.norm and one.eps in budgets:
-                share, at = one.robust, describe_budgets(one.norm, one.eps)
-                left = f"{'at most ' if one.at_most else ''}{100 * share.value:.1f} %"
-                samples = f"({share.count}) of the first {count_words(share.total, 'test sample')}"
-                lines.append(f"The zoo's record {at}: standard leaves {left} {samples}.")
-        return render_narrow([*self.parts(), *([Notes(lines)] if lines else [])])
 
     def status(self) -> int:
         """3 where the network is less robust than was asked for, 4 where findings are open."""
@@ -121,7 +107,7 @@ class EvaluationResult(Result):
         lines = []
         for one in self._below:
             share, at = one.outcome.robust_accuracy, describe_budgets(one.norm, one.eps)
-            accuracy = f"{100 * share.value:.1f} % ({share.count} of {share.total})"
+            accuracy = f"{share.percent} ({share.count} of {share.total})"
             lines.append(f"{accuracy} {at} is below {self.fail_under:g} (--fail-under)")
         for one in self._doubted:
             names = join_words(list(dict.fromkeys(finding.title for finding in one.findings)))
@@ -138,11 +124,15 @@ class EvaluationResult(Result):
         """Verdicts with findings, even of 0 %: a network that is fed wrongly has that, too."""
         return [one for one in verdicts(self.evaluation) if self.strict and one.findings]
 
-    def save(self, folder: Path) -> None:
-        """Write all files into the folder; the page shows the examples that lie in it."""
+    def draw(self) -> Figure:
+        """Accuracy against the budget."""
         figure = accuracy_figure(self.evaluation, width=6.5)
         titled(figure, self.evaluation.name, self.evaluation.title)
-        self.write(folder, figure)
+        return figure
+
+    def write(self, folder: Path) -> None:
+        """Write all files into the folder; the page shows the examples that lie in it."""
+        super().write(folder)
         item = ReportItem.of("", self.evaluation, folder)
         write_text(folder / PAGE, render_page([item]))
 
@@ -205,9 +195,9 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         outcome = Outcome.concatenate([structured(block["outcome"], Outcome) for block in blocks])
         trials.append(Trial(plan.name, eps, outcome))
         clean += [predicted for block in blocks for predicted in block.get("clean", ())]
-        if settings.save_adversarials or place == _shown(target):
+        if place == _shown(target):
             array = np.concatenate([store.array(name, "adversarials") for name in names])
-            _write_adversarials(target, trials[-1], array, place == _shown(target))
+            _write_examples(target, trials[-1], array)
     excerpt = SampleExcerpt.collect(target, trials, store)
     write_arrays(settings.output / EXCERPT, **vars(excerpt))
     contents = [store.read(unit.name)["findings"] for unit in examination_units(target)]
@@ -243,7 +233,7 @@ def finished(target: Target, key: str) -> Evaluation | None:
     output = target.settings.output
     fits = lambda content: content.key == key  # noqa: E731
     evaluation = earlier(output / RESULT, "evaluation", Evaluation, fits)
-    paths = [output / name for name in files_of(target, evaluation)] if evaluation else []
+    paths = [output / name for name in _files_of(target, evaluation)] if evaluation else []
     whole = all(path.is_file() and corruption(path) is None for path in paths)
     return evaluation if whole else None
 
@@ -259,12 +249,10 @@ def _label(target: Target) -> str:
     return name_from(path.resolve().parent.name if path.stem == "network" else path.stem)
 
 
-def files_of(target: Target, evaluation: Evaluation) -> tuple[str, ...]:
-    """Names of the files with arrays: the excerpt, the examples, where the report shows some, and
-    adversarials, where they are kept."""
+def _files_of(target: Target, evaluation: Evaluation) -> tuple[str, ...]:
+    """Names of the files with arrays: the excerpt, and examples where the report shows some."""
     broken = max(evaluation.trials[_shown(target)].outcome.stage) >= 0
-    kept = evaluation.trials if target.settings.save_adversarials else ()
-    return (*[EXAMPLES] * bool(broken), EXCERPT, *map(_file_of, kept))
+    return (EXAMPLES, EXCERPT) if broken else (EXCERPT,)
 
 
 def _shown(target: Target) -> int:
@@ -275,29 +263,17 @@ def _shown(target: Target) -> int:
     return max(places, key=lambda place: plans[place][0])
 
 
-def _file_of(trial: Trial) -> str:
-    """Name of the file of adversarials, with all digits of the budget."""
-    words = re.sub(r"[^A-Za-z0-9.=]+", "-", trial.name).strip("-")
-    return f"adversarials-{words}-{float(trial.eps)!r}.npz".replace(".0.npz", ".npz")
-
-
-def _write_adversarials(
-    target: Target, trial: Trial, adversarials: np.ndarray, shown: bool
-) -> None:
-    """Write all adversarials where they are wanted, and the first ones that the report shows."""
-    output, stage = target.settings.output, trial.outcome.stage
-    if target.settings.save_adversarials:
-        arrays = {"x": target.x, "y": target.y, "adversarial": adversarials, "stage": stage}
-        write_arrays(output / _file_of(trial), **arrays)
-    rows = np.flatnonzero(stage >= 0)[:_EXAMPLE_COUNT]
-    if shown and len(rows):
-        broken = adversarials[rows]
-        with seeded(target.settings.seed):
-            predicted = target.classifier.predict(broken, batch_size=len(rows)).argmax(1)
-        Examples(trial.name, trial.eps, rows, target.x[rows], broken, predicted).write(output)
-    elif shown:
-        # Where nothing was broken, no earlier examples stay.
-        (output / EXAMPLES).unlink(missing_ok=True)
+def _write_examples(target: Target, trial: Trial, adversarials: np.ndarray) -> None:
+    """Write the first adversarials, which the report shows."""
+    rows = np.flatnonzero(trial.outcome.stage >= 0)[:_EXAMPLE_COUNT]
+    if not len(rows):  # No earlier examples stay.
+        (target.settings.output / EXAMPLES).unlink(missing_ok=True)
+        return
+    broken = adversarials[rows]
+    with seeded(target.settings.seed):
+        predicted = target.classifier.predict(broken, batch_size=len(rows)).argmax(1)
+    examples = Examples(trial.name, trial.eps, rows, target.x[rows], broken, predicted)
+    examples.write(target.settings.output)
 
 
 def _provenance(target: Target, seconds: float) -> Provenance:
@@ -312,7 +288,7 @@ def _provenance(target: Target, seconds: float) -> Provenance:
         rules={name: repr(rule) for name, rule in target.rules.items()},
         weights=weights_digest(classifier),
         data=digest("samples", x, y)[:16],
-        device=describe_machine(device_type(classifier.device)),
+        device=describe_machine(settings.device),
         threads=torch.get_num_threads(),
         examined=min(settings.examined, len(x)),
         sources=tuple(map(weights_digest, target.sources)),

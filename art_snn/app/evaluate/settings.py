@@ -49,8 +49,6 @@ class Evaluate(Network):
         at a budget.
     :param strict: exit with status 4 if findings are open; needs a plan.
     :param attack_dtype: precision of gradients; predictions keep the network's. In Python only.
-    :param save_adversarials: write adversarials-ATTACK-EPS.npz for each attack and budget. In
-        Python only.
     :param name: of the network, by which results are told apart [that of the checkpoint or the
         folder]. In Python only.
     :param training: of the network, in words [that of the zoo or the checkpoint]. In Python only.
@@ -73,7 +71,6 @@ class Evaluate(Network):
     fail_under: Open[float] = None
     strict: Flag = False
     attack_dtype: Suppress[Fixed[AttackDtype | None]] = None
-    save_adversarials: Suppress[Fixed[bool]] = False
     name: Suppress[Fixed[str | None]] = None
     training: Suppress[Fixed[str | None]] = None
     examined: Suppress[Fixed[int]] = 100

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from art_snn.checks import require
-from art_snn.files import atomic_write, digest, read_arrays, read_json, write_arrays, write_json
-from art_snn.team import Team
+from art_snn.files import digest, read_arrays, read_json, write_arrays, write_json
 
 Content = dict[str, Any]
 
@@ -61,18 +60,6 @@ class Store:
         with np.load(self.file(name, "npz")) as file:
             array: np.ndarray = file[which]
         return array
-
-    def share(self, names: Sequence[str], team: Team) -> None:
-        """Bring all blocks to every process, whose folders may be on different machines."""
-        done = self.done(names)
-        missing = {name for one in team.gather(done) for name in names if name not in one}
-        # The JSON of a block comes last.
-        paths = [self.file(name, end) for name in sorted(missing & done) for end in ("npz", "json")]
-        for parcel in team.gather({path.name: path.read_bytes() for path in paths}):
-            for name, content in parcel.items():
-                if Path(name).stem not in done:
-                    with atomic_write(self.folder / name) as partial:
-                        partial.write_bytes(content)
 
 
 def _digest(arrays: dict[str, np.ndarray]) -> str:

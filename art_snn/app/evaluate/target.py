@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from art_snn.app.evaluate.adversarials import Submission, read_submission
+from art_snn.app.evaluate.adversarials import Submission
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.network import ResolvedNetwork, resolve_network
 from art_snn.app.report.evaluation import Bounds
 from art_snn.app.results import fingerprint
 from art_snn.attacks import (
-    SHORT_NAMES,
     Plan,
     Stage,
     check_stage,
@@ -31,7 +30,7 @@ from art_snn.checks import ArgumentError, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
 from art_snn.encoders import Poisson
-from art_snn.gradients import STBP, Gradient, Native, parse_call, parse_rules
+from art_snn.gradients import STBP, Gradient, Native, parse_rules
 from art_snn.metrics import certify
 from art_snn.team import Team
 
@@ -87,7 +86,7 @@ class Target:
         target = cls(settings, subject, data, classifier, sources=tuple(networks)).with_rules()
         against = (classifier, target.x, norm, max(budgets))
         files = settings.adversarials
-        read = team.on_leader(lambda: tuple(read_submission(file, *against) for file in files))
+        read = team.on_leader(lambda: tuple(Submission.read(file, *against) for file in files))
         return replace(target, submissions=read)
 
     def with_rules(self) -> "Target":
@@ -141,7 +140,9 @@ class Target:
 
     def single_plans(self, eps: float) -> Iterator[Plan]:
         """The single attack with every rule, or as it is where it takes no gradient."""
-        stage, name = self.single_stage(eps), _name_attack(self.settings.attack, self.measure)
+        stage = self.single_stage(eps)
+        usual = "PGD-7" if self.measure in (np.inf, 2.0) else stage.attack.__name__
+        name = self.settings.attack or usual
         if not stage.by_gradients:
             yield Plan(name, (stage,))
             return
@@ -222,15 +223,3 @@ class Target:
             about_network = self.smoothed or error.argument == "classifier"
             argument = "bounds" if about_network else error.argument
             raise ArgumentError(argument, error.complaint) from error
-
-
-def _name_attack(text: str | None, measure: float | str) -> str:
-    """How results call an attack: PGD-7, SquareAttack(max_iter=1000)."""
-    if text is None:
-        return (
-            "PGD-7" if measure in (np.inf, 2.0) else parse_stage(None, measure, 1).attack.__name__
-        )
-    name, options = parse_call(text, "attack")
-    name = name.upper() if name.lower() in SHORT_NAMES else name
-    words = ", ".join(f"{option}={value}" for option, value in options.items())
-    return f"{name}({words})" if words else name

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from art_snn.checks import require_count
 from art_snn.dynamics import Dynamics, Setting, operand
-from art_snn.gradients.conversion import Conversion
+from art_snn.gradients.rate import Conversion
 from art_snn.gradients.shared import apply
 
 

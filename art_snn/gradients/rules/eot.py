@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import require_count
-from art_snn.gradients.base import Composite, Differentiable, Gradient, require_rule
+from art_snn.gradients.base import Composite, Differentiable, Gradient
 
 MOST_DRAWS = 10_000
 """The largest number of draws."""
@@ -31,7 +31,7 @@ class EOT(Composite):
     samples: int = 10
 
     def __post_init__(self) -> None:
-        require_rule("rule", self.rule)
+        super().__post_init__()
         require_count("samples", self.samples, up_to=MOST_DRAWS, remedy="Ten draws are usual.")
 
     @property

@@ -7,14 +7,7 @@ from torch import Tensor
 
 from art_snn.checks import require_count
 from art_snn.dynamics import MOST_STEPS, Dynamics
-from art_snn.gradients.base import (
-    Composite,
-    Differentiable,
-    Gradient,
-    require_rule,
-    simulation,
-    with_memory,
-)
+from art_snn.gradients.base import Composite, Differentiable, Gradient, simulation, with_memory
 
 
 @dataclass(frozen=True)
@@ -33,7 +26,7 @@ class Extended(Composite):
     steps: int = 32
 
     def __post_init__(self) -> None:
-        require_rule("rule", self.rule)
+        super().__post_init__()
         require_count("steps", self.steps, up_to=MOST_STEPS, remedy="The default is 32.")
 
     @property

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import invalid, require, set_fields, shown
-from art_snn.gradients.base import Composite, Differentiable, Execution, Gradient, require_rule
+from art_snn.gradients.base import Composite, Differentiable, Execution, Gradient
 from art_snn.gradients.shared import anchored, once
 
 _PLAIN = "False averages gradients as they are."
@@ -33,12 +33,11 @@ class Mean(Composite):
     normalise: bool = field(default=True, init=False)
 
     def __init__(self, *rules: Gradient, normalise: bool = True) -> None:
-        for rule in rules:
-            require_rule("rules", rule)
         if len(rules) < 2:
             raise invalid("rules", "two rules or more", str(len(rules)), "Use one rule as it is.")
         require(isinstance(normalise, bool), "normalise", "True or False", shown(normalise), _PLAIN)
         set_fields(self, rules=rules, normalise=normalise)
+        self.__post_init__()
 
     def __repr__(self) -> str:
         """With `normalise` only where it is False: fingerprints of results are made of it."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from art_snn.dynamics import Setting, operand
-from art_snn.gradients.conversion import Conversion
+from art_snn.gradients.rate import Conversion
 
 
 @dataclass(frozen=True, kw_only=True)

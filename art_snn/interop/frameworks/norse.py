@@ -2,25 +2,25 @@
 
 from typing import Any
 
-from art_snn.dynamics import Dynamics
-from art_snn.interop.kinds import NeuronKind, ReadOff, setting_of
+from art_snn.dynamics import Dynamics, setting
+from art_snn.interop.kinds import NeuronKind, ReadOff
 
 SEQUENTIAL = "norse.torch.module.sequential.SequentialState"
 """A container whose states are handed on from call to call."""
 
 
 def _lif_box(module: Any) -> Dynamics:
-    p, share = module.p, setting_of(module.dt * module.p.tau_mem_inv)
+    p, share = module.p, setting(module.dt * module.p.tau_mem_inv)
     method = getattr(p.reset_method, "__name__", "")
-    reset: dict[str, Any] = {"reset": "hard", "rest": setting_of(p.v_reset)}
+    reset: dict[str, Any] = {"reset": "hard", "rest": setting(p.v_reset)}
     if method == "reset_subtract":
         reset = {"reset": "soft"}
     elif method != "reset_value":
         raise ValueError(f"its reset_method is {method or p.reset_method!r}")
-    leak = setting_of(p.v_leak)
+    leak = setting(p.v_leak)
     return ReadOff(
         1 - share,
-        setting_of(p.v_th),
+        setting(p.v_th),
         **reset,
         gain=share,
         constant=share * leak,
@@ -33,7 +33,7 @@ def _lif_box(module: Any) -> Dynamics:
 
 
 def _iaf_cell(module: Any) -> Dynamics:
-    threshold, rest = setting_of(module.p.v_th), setting_of(module.p.v_reset)
+    threshold, rest = setting(module.p.v_th), setting(module.p.v_reset)
     return ReadOff(1.0, threshold, rest=rest, strict=True, order="v + x")
 
 

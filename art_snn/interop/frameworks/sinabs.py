@@ -5,8 +5,8 @@ from typing import Any
 
 import torch
 
-from art_snn.dynamics import Dynamics
-from art_snn.interop.kinds import NeuronKind, ReadOff, setting_of
+from art_snn.dynamics import Dynamics, setting
+from art_snn.interop.kinds import NeuronKind, ReadOff
 
 
 def _neuron(module: Any) -> Dynamics:
@@ -17,17 +17,17 @@ def _neuron(module: Any) -> Dynamics:
         raise ValueError("it has a synaptic current next to its potential (tau_syn)")
     if module.min_v_mem is not None:
         raise ValueError("its potential has a floor: build it with min_v_mem=None")
-    decay = setting_of(module.alpha_mem_calculated)
-    threshold, reset = setting_of(module.spike_threshold), module.reset_fn
+    decay = setting(module.alpha_mem_calculated)
+    threshold, reset = setting(module.spike_threshold), module.reset_fn
     settings: dict[str, Any] = {"threshold": threshold, "factor": decay, "order": "f v + x"}
     if module.norm_input:
-        gain = setting_of(1 - module.alpha_mem_calculated)
+        gain = setting(1 - module.alpha_mem_calculated)
         settings |= {"gain": gain, "order": "f v + g x"}
     if type(reset).__name__ == "MembraneSubtract":
         drop = reset.subtract_value
-        drop = None if drop is None else setting_of(drop)
+        drop = None if drop is None else setting(drop)
         return ReadOff(decay, reset="soft", drop=drop, **settings)
-    if type(reset).__name__ == "MembraneReset" and setting_of(reset.reset_value) == 0:
+    if type(reset).__name__ == "MembraneReset" and setting(reset.reset_value) == 0:
         return ReadOff(decay, **settings)
     raise ValueError(f"its reset_fn is {reset!r}")
 

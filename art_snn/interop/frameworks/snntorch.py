@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
-from art_snn.dynamics import Dynamics, clamp, least
-from art_snn.interop.kinds import NeuronKind, ReadOff, setting_of
+from art_snn.dynamics import Dynamics, clamp, least, setting
+from art_snn.interop.kinds import NeuronKind, ReadOff
 
 _EQUATIONS = (
     "forward",
@@ -23,10 +23,10 @@ def _leaky(module: Any) -> Dynamics:
         raise ValueError("its neurons inhibit one another")
     if module.state_quant:
         raise ValueError("its state is quantised")
-    if setting_of(module.graded_spikes_factor) != 1:
+    if setting(module.graded_spikes_factor) != 1:
         raise ValueError("its spikes are graded: its outputs are not 0 or 1")
-    threshold = setting_of(module.threshold)
-    decay = clamp(setting_of(module.beta), 0.0, 1.0)
+    threshold = setting(module.threshold)
+    decay = clamp(setting(module.beta), 0.0, 1.0)
     settings: dict[str, Any] = {"threshold": threshold, "strict": True, "factor": decay}
     settings["order"] = "f v + x"
     # What runs; the setting reset_mechanism may be changed later without effect.
@@ -65,9 +65,6 @@ _REFUSED = {
     "alpha.Alpha": _SYNAPTIC,
     "leakyparallel.LeakyParallel": _PARALLEL,
     "leakykernel.LeakyKernel": _PARALLEL,
-    "stateleaky.StateLeaky": _PARALLEL,
-    "associative.AssociativeLeaky": _PARALLEL,
-    "deltaleaky.DeltaLeaky": "it fires on changes of its potential",
 }
 _LEAKY = NeuronKind(
     _leaky,

@@ -7,8 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from art_snn.dynamics import Dynamics
-from art_snn.interop.kinds import Layout, NeuronKind, ReadOff, setting_of
+from art_snn.dynamics import Dynamics, setting
+from art_snn.interop.kinds import Layout, NeuronKind, ReadOff
 
 _EQUATIONS = (
     "forward",
@@ -30,10 +30,10 @@ def _reset(module: Any) -> dict[str, Any]:
         raise ValueError("it computes in a precision of its own")
     if not getattr(module.surrogate_function, "spiking", True):
         raise ValueError("its surrogate is not spiking: its outputs are not 0 or 1")
-    threshold, rest = setting_of(module.v_threshold), module.v_reset
+    threshold, rest = setting(module.v_threshold), module.v_reset
     if rest is None:
         return {"threshold": threshold, "reset": "soft"}
-    return {"threshold": threshold, "rest": setting_of(rest)}
+    return {"threshold": threshold, "rest": setting(rest)}
 
 
 def _if_node(module: nn.Module) -> Dynamics:
@@ -41,12 +41,12 @@ def _if_node(module: nn.Module) -> Dynamics:
 
 
 def _lif_node(module: Any) -> Dynamics:
-    tau = setting_of(module.tau)
+    tau = setting(module.tau)
     return _leaky(module, 1 / tau, tau, divided=True)
 
 
 def _parametric_node(module: Any) -> Dynamics:
-    share = setting_of(module.w.sigmoid())
+    share = setting(module.w.sigmoid())
     return _leaky(module, share, share, divided=False)
 
 

