@@ -47,7 +47,8 @@ class Traits:
     :param writes: whether it writes into its input.
     :param random: whether it draws at random.
     :param preludes: calls of every neuron before the first time step.
-    :param silent: neurons that no pass calls."""
+    :param silent: neurons that no pass calls.
+    :param batches: those on which its neurons were compared with their dynamics."""
 
     single: bool = False
     writes: bool = False
@@ -55,6 +56,7 @@ class Traits:
     steps: int | None = None
     preludes: int = 0
     silent: list[str] = field(default_factory=list)
+    batches: int = 0
 
 
 class ModelNetwork(SpikingNetwork):
