@@ -121,6 +121,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             samples that hold NaN or infinity, with a warning.
         :raises ValueError: for a wrong shape, or when no sample is finite and no attack asks."""
         x, missing = self._finite_rows(x)
+        x = x.to(self.device) if isinstance(x, Tensor) else x
         x, _ = self._apply_preprocessing(x, y=None, fit=False)
         with self._mode(training_mode):
             logits = as_array(fill(self._logits(x, batch_size), missing, math.nan))
