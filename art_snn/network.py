@@ -16,7 +16,7 @@ from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
 from art_snn.gradients.again import Again, weights_of
 from art_snn.gradients.base import kept, simulation
 from art_snn.gradients.fixed import WEIGHTS_HELD, pause_in, weights_fixed
-from art_snn.gradients.names import check_applicable, objection, resolve
+from art_snn.gradients.names import check_applicable, objection, parse_rule
 from art_snn.layers import TimeDistributed, are_plain, device_of, varies
 from art_snn.neurons import PASS, Neuron, Pass
 from art_snn.passes import PerContext, modes_kept, watched, within
@@ -414,7 +414,7 @@ class SpikingNetwork(HalfPrecision):
         return [layer.site for layer in self.neuron_layers()]
 
     def _resolved(self, rule: Gradient | str, argument: str) -> Gradient:
-        resolved = resolve(rule, argument)
+        resolved = parse_rule(rule, argument)
         self._require_applicable(resolved, argument)
         return resolved
 

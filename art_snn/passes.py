@@ -5,7 +5,7 @@ calls of a module (:func:`watched`), and relies on a mode of the modules (:func:
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Generic, TypeVar, overload
 from weakref import WeakKeyDictionary
@@ -104,7 +104,8 @@ def modes_kept(network: nn.Module, mode: bool | None = None) -> Iterator[None]:
                     _MODES[module] = users - 1, first
 
 
-_WATCHED: ContextVar[tuple[object, ...]] = ContextVar("watched", default=())
+WATCHED: ContextVar[tuple[object, ...]] = ContextVar("watched", default=())
+"""The hooks of :func:`watched` that see calls at present; none within ``within(WATCHED, ())``."""
 
 
 @contextmanager
@@ -112,14 +113,9 @@ def watched(module: nn.Module, hook: Callable[[Any, Any, Any], None]) -> Iterato
     """A forward hook within the block, for the calls that this thread or task makes."""
 
     def hook_here(*call: Any) -> None:
-        if handle in _WATCHED.get():
+        if handle in WATCHED.get():
             hook(*call)
 
     handle = module.register_forward_hook(hook_here)
-    with handle, within(_WATCHED, (*_WATCHED.get(), handle)):
+    with handle, within(WATCHED, (*WATCHED.get(), handle)):
         yield
-
-
-def unwatched() -> AbstractContextManager[None]:
-    """Within the block :func:`watched` sees no calls."""
-    return within(_WATCHED, ())

@@ -25,7 +25,7 @@ from art_snn.attacks import (
 )
 from art_snn.findings import examine, examine_attack
 from art_snn.metrics import certify
-from art_snn.training import AdversarialTraining, Recipe, Validation, train
+from art_snn.training import AdversarialTraining, Recipe, train
 from tests.networks import FORMS, build
 from tests.small import classifier, samples
 
@@ -43,7 +43,7 @@ def whole(attack: SpikingAutoAttack, x: Any, y: Any) -> Any:
 
 
 def trained(c: Any, x: Any, y: Any, **options: Any) -> list[np.ndarray]:
-    train(c.model, x, y, RECIPE, validation=Validation(x, y), verbose=False, **options)
+    train(c.model, x, y, RECIPE, validation=(x, y), **options)
     return [weight.cpu().numpy() for weight in c.model.state_dict().values()]
 
 

@@ -12,7 +12,7 @@ import torch
 
 from art_snn import checkpoint, zoo
 from art_snn.app.settings import Data, Network
-from art_snn.checks import MissingFile, require, require_memory
+from art_snn.checks import require, require_memory
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset, Source
 from art_snn.encoders import Frames
@@ -21,7 +21,7 @@ from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.own import ZOO, is_own, samples_fit
 from art_snn.network import SpikingNetwork
 from art_snn.zoo.entry import ZooEntry
-from art_snn.zoo.networks import data_set, local_file, not_held, source_of
+from art_snn.zoo.networks import local_file, source_of
 
 _NONE_GIVEN = (
     "Take --model zoo:digits-plain, another network that art-snn zoo lists, or --checkpoint with "
@@ -52,12 +52,7 @@ class ResolvedNetwork:
 
         :raises FileNotFoundError: when they are not there.
         :raises ArgumentError: for an unknown name, or an option that the data have no use for."""
-        try:
-            data = self.source.load()
-        except MissingFile as error:
-            if self.entry is None:
-                raise
-            raise not_held(data_set(self.entry.data), error, "data") from error
+        data = self.source.load()
         return data if self.entry is None else replace(data, name=self.entry.data)
 
     @property
@@ -147,8 +142,8 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
         require(path is None, "checkpoint", expected, path, remedy)
         about = zoo.entry(model.removeprefix(ZOO), "model")
         if source.data is None:
-            entry, held = about, source_of(data_set(about.data))
-            names = ("data", "image_size", "value_range", "frames", "axes", "test_share")
+            entry, held = about, source_of(about.data)
+            names = ("data", "image_size", "value_range", "frames", "test_share")
             given = {name: getattr(held, name) for name in names}
             source = replace(source, **{k: v for k, v in given.items() if v is not None})
         model, path = None, local_file(about)

@@ -23,7 +23,7 @@ from art_snn.models import Architecture
 from art_snn.precision import compute_dtype
 from art_snn.seeding import seeded
 from art_snn.team import ALONE, Team
-from art_snn.training import AdversarialTraining, Epoch, Recipe, Validation, best_epoch, train
+from art_snn.training import AdversarialTraining, Epoch, Recipe, best_epoch, train
 from art_snn.training.defences import AT, Defence, parse_defence
 
 _ARCHITECTURE = (*("model", "width", "steps", "readout", "decay", "threshold", "reset", "encoder"),)
@@ -141,7 +141,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     require(not foreign, "output", expected, got, remedy)
     with seeded(recipe.seed):
         classifier.predict(data.x_test[:1])  # Complains before the training, if anything does.
-    x, y, held = split.x_train, split.y_train, Validation(split.x_test, split.y_test)
+    x, y, held = split.x_train, split.y_train, (split.x_test, split.y_test)
     history = train(
         network, x, y, recipe, resume=state, validation=held, adversary=adversary, team=team
     )

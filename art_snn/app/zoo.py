@@ -7,9 +7,9 @@ from art_snn.app.results import Result
 from art_snn.app.settings import Zoo
 from art_snn.app.tables import Part, Table
 from art_snn.metrics import Share
-from art_snn.zoo.networks import manifest, place_of
+from art_snn.zoo.networks import manifest
 
-_HEAD = ("network", "data", "training", "T", "parameters", "size", "where", "clean")
+_HEAD = ("network", "data", "training", "T", "parameters", "size", "clean")
 _BUDGET = ("budget", "standard", "certified")
 
 
@@ -37,8 +37,8 @@ def run(settings: Zoo) -> _ZooList:
     rows = []
     for network in manifest().networks:
         head = [network.name, network.data, network.training, str(network.architecture.steps)]
-        head += [f"{network.parameters:,}", f"{network.bytes / 1e6:.1f} MB"]
-        head += [place_of(network), _percent(network.clean)]
+        size = f"{network.bytes / 1e6:.1f} MB"
+        head += [f"{network.parameters:,}", size, _percent(network.clean)]
         for one in network.standard:
             levels = round(255 * one.eps)
             whole = one.norm == "inf" and one.eps == levels / 255

@@ -3,5 +3,5 @@
 from art_snn.data.dataset import Dataset as Dataset
 from art_snn.data.events import events as events
 from art_snn.data.images import digits as digits, from_folder as from_folder, images as images
-from art_snn.data.load import NAMES as NAMES, Source as Source, load_data as load_data
+from art_snn.data.load import NAMES as NAMES, Source as Source
 from art_snn.data.npz import from_npz as from_npz

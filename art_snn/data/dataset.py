@@ -4,19 +4,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
+from typing import Any
 
 import numpy as np
 from sklearn.model_selection import train_test_split
 
-from art_snn.checks import invalid, require, require_count, require_sides, set_fields
+from art_snn.checks import invalid, require, require_sides, set_fields
 
 ImageSize = int | tuple[int, int]
 """A side of a square, or (height, width), in pixels."""
 
-TEST_SHARE = 0.2
-"""Share for testing where a data set has no split of its own and no other is asked for."""
-
-MOST_CLASSES = 100_000
+_MOST_CLASSES = 100_000
 """Networks have an output for every class up to the largest label: 10**9 would take gigabytes."""
 
 
@@ -46,13 +44,31 @@ class Dataset:
     def __post_init__(self) -> None:
         if self.value_range is not None:
             set_fields(self, value_range=require_range(self.value_range))
-        for name in ("x_train", "x_test"):
-            check_kind(name, getattr(self, name))
-        _check_shapes(self.x_train, self.x_test)
         for part in ("train", "test"):
-            x, label = getattr(self, f"x_{part}"), f"y_{part}"
-            set_fields(self, **{label: require_labels(label, getattr(self, label), len(x))})
-            check_values(f"x_{part}", x, self.value_range)
+            names = f"x_{part}", f"y_{part}"
+            x, y = (getattr(self, name) for name in names)
+            set_fields(self, **{names[1]: check_samples(names, x, y, self.value_range)})
+        _check_shapes(self.x_train, self.x_test)
+
+    @classmethod
+    def split(
+        cls,
+        name: str,
+        x: np.ndarray,
+        y: np.ndarray,
+        test_share: float | None = None,
+        seed: int = 0,
+        **options: Any,
+    ) -> "Dataset":
+        """The data set of samples that have no split of their own.
+
+        :param test_share: share for testing, between 0 and 1; None is 0.2.
+        :param seed: of the split, which keeps the classes' proportions.
+        :param options: value_range and mirrored.
+        :raises ValueError: as the class, and for a share that leaves a part without a class."""
+        y = check_samples(("x", "y"), x, y)
+        train, test = _stratify(y, 0.2 if test_share is None else test_share, seed, "test_share")
+        return cls(name, x[train], y[train], x[test], y[test], **options)
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -78,7 +94,7 @@ class Dataset:
         """The value range; a ValueError where there is none says that `what` needs it."""
         if self.value_range is not None:
             return self.value_range
-        samples = [x for x in (self.x_train, self.x_test) if x.size]
+        samples = (self.x_train, self.x_test)
         least, most = min(float(x.min()) for x in samples), max(float(x.max()) for x in samples)
         low, high = min(0, math.floor(least)), max(math.ceil(most), 1)
         flag = f"on the command line --value-range {low},{high}"
@@ -94,30 +110,11 @@ class Dataset:
         :param argument: the share's name in complaints.
         :return: the other training samples, with those held out as x_test and y_test.
         :raises ValueError: for another share, a class of one sample, or too few samples."""
-        rest, held = stratified(self.y_train, share, seed, argument)
+        rest, held = _stratify(self.y_train, share, seed, argument)
         name = f"{self.name} (validation {share:g}, seed {seed})"
         training = {"x_train": self.x_train[rest], "y_train": self.y_train[rest]}
         testing = {"x_test": self.x_train[held], "y_test": self.y_train[held]}
         return replace(self, name=name, **training, **testing)
-
-    def subset(self, train: int | None = None, test: int | None = None, seed: int = 0) -> "Dataset":
-        """Fewer samples, for quick studies; each class in proportion to its share.
-
-        A smaller subset of the same seed lies within a larger one.
-
-        :param train, test: number of training and of test samples; None keeps all.
-        :raises ValueError: for a count below 1, above what there is, or that loses a class."""
-        kept = _thin(self.y_train, train, seed, "train")
-        tested = _thin(self.y_test, test, seed, "test")
-        training = {"x_train": self.x_train[kept], "y_train": self.y_train[kept]}
-        testing = {"x_test": self.x_test[tested], "y_test": self.y_test[tested]}
-        name = f"{self.name} ({len(kept)} + {len(tested)} samples, seed {seed})"
-        part = replace(self, name=name, **training, **testing)
-        expected = f"a count that reaches all {self.classes} classes"
-        got = f"{len(kept)}, and {len(tested)} for testing"
-        remedy = "Take at least one sample per class."
-        require(part.classes >= self.classes, "train", expected, got, remedy)
-        return part
 
 
 def require_range(value_range: object) -> tuple[float, float]:
@@ -131,13 +128,35 @@ def require_range(value_range: object) -> tuple[float, float]:
     raise invalid("value_range", expected, repr(value_range), remedy)
 
 
-def check_kind(name: str, x: object) -> None:
-    """Refuse anything but an array of real numbers."""
-    remedy = "Convert it by numpy.asarray."
-    require(isinstance(x, np.ndarray), name, "a numpy array", type(x).__name__, remedy)
+def check_samples(
+    names: tuple[str, str], x: object, y: object, value_range: tuple[float, float] | None = None
+) -> np.ndarray:
+    """The labels as int64 [N], once samples and labels have been checked.
+
+    :param names: of both, in complaints.
+    :param x: samples [N, ...], finite real numbers within the range where there is one.
+    :param y: one class index per sample, from 0 to 99,999.
+    :raises ValueError: for any others."""
+    for name, array in zip(names, (x, y), strict=True):
+        plain = isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray)
+        require(plain, name, "a numpy array", type(array).__name__, "Convert it by numpy.asarray.")
     assert isinstance(x, np.ndarray)
-    remedy = "Convert the samples first."
-    require(x.dtype.kind in "buif", name, "real numbers", str(x.dtype), remedy)
+    assert isinstance(y, np.ndarray)
+    got = f"{x.dtype} of shape {x.shape}"
+    real = x.dtype.kind in "buif" and x.ndim and x.size
+    require(real, names[0], "samples [N, ...] of real numbers", got, "Convert the samples first.")
+    # By the letter, since to numpy durations are whole numbers, too.
+    fits = y.dtype.kind in "iu" and y.shape == x.shape[:1]
+    expected, got = f"{len(x)} class indices from 0", f"{y.dtype} of shape {y.shape}"
+    remedy = "Give every sample the number of its class; y.argmax(1) turns one-hot rows into them."
+    require(fits, names[1], expected, got, remedy)
+    least, most = int(y.min()), int(y.max())
+    expected = f"class indices from 0 and below {_MOST_CLASSES:,}"
+    remedy = "Number the classes from 0 without gaps, alike in training and test labels."
+    inside = least >= 0 and most < _MOST_CLASSES
+    require(inside, names[1], expected, f"{least:,} to {most:,}", remedy)
+    check_values(names[0], x, value_range)
+    return y.astype(np.int64, copy=False)
 
 
 def _check_shapes(x_train: np.ndarray, x_test: np.ndarray) -> None:
@@ -159,33 +178,6 @@ def _check_shapes(x_train: np.ndarray, x_test: np.ndarray) -> None:
     require(x_train.shape[1:] == x_test.shape[1:], "x_test", expected, got, remedy)
 
 
-def require_labels(name: str, y: object, samples: int) -> np.ndarray:
-    """One class index for each of the samples, below :data:`MOST_CLASSES`, as int64 [N]."""
-    remedy = "Convert them by numpy.asarray."
-    require(isinstance(y, np.ndarray), name, "a numpy array", type(y).__name__, remedy)
-    assert isinstance(y, np.ndarray)
-    # By the letter, since to numpy durations are whole numbers, too.
-    fits = y.dtype.kind in "iu" and y.shape == (samples,) and samples > 0
-    expected, got = f"{samples or 'some'} class indices from 0", f"{y.dtype} of shape {y.shape}"
-    require(fits, name, expected, got, _advice(y))
-    least, most = int(y.min()), int(y.max())
-    remedy = "Number the classes from 0 without gaps, alike in training and test labels."
-    require(least >= 0, name, expected, f"{got} from {least} to {most}", remedy)
-    expected = f"class indices below {MOST_CLASSES:,}"
-    require(most < MOST_CLASSES, name, expected, f"{most:,} in {name}", remedy)
-    return y.astype(np.int64, copy=False)
-
-
-def _advice(y: np.ndarray) -> str:
-    if y.ndim == 2:
-        # The largest of a single column would always be its first.
-        turned = "y.argmax(1)" if y.shape[1] > 1 else "y[:, 0]"
-        return f"Turn one-hot rows into indices: {turned}."
-    if y.dtype.kind not in "iu":
-        return "Number the classes from 0 by integers, alike in training and test labels."
-    return "Give one label per sample."
-
-
 def check_values(name: str, x: np.ndarray, value_range: tuple[float, float] | None) -> None:
     """Refuse NaN, infinity, and values outside the range where there is one."""
     if not x.size:
@@ -201,13 +193,7 @@ def check_values(name: str, x: np.ndarray, value_range: tuple[float, float] | No
     require(np.float32(low) <= least and most <= np.float32(high), name, expected, got, remedy)
 
 
-def refuse_share(test_share: float | None, owner: str) -> None:
-    """Refuse a share for testing where there is a split already."""
-    expected = f"None, since {owner} has training and test samples of its own"
-    require(test_share is None, "test_share", expected, repr(test_share), "Leave it out.")
-
-
-def stratified(
+def _stratify(
     y: np.ndarray, share: float, seed: int, argument: str
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices of two disjoint parts that hold all samples, shuffled, each class in proportion.
@@ -215,37 +201,15 @@ def stratified(
     The share, between 0 and 1, is that of the second part; complaints name it as `argument`."""
     remedy = "A usual share is 0.1 or 0.2."
     require(0 < share < 1, argument, "a share between 0 and 1", repr(share), remedy)
-    classes, counts = np.unique(y, return_counts=True)
-    if counts.min() < 2:
-        single = ", ".join(map(str, classes[counts < 2][:5]))
-        expected = "at least two samples of every class, one for each part"
-        remedy = "Add samples of that class, or leave it out."
-        raise invalid("y", expected, f"one of class {single}", remedy)
-    held = int(np.ceil(share * len(y)))
-    expected = f"a share that leaves each part one sample of each of {len(classes)} classes"
-    got = f"{share!r} of {len(y)} samples"
-    remedy = "Take a share nearer to 0.5, or more samples."
-    require(min(held, len(y) - held) >= len(classes), argument, expected, got, remedy)
-    rows = np.arange(len(y))
-    train, test = train_test_split(rows, test_size=share, random_state=seed, stratify=y)
+    try:
+        train, test = train_test_split(
+            np.arange(len(y)), test_size=share, random_state=seed, stratify=y
+        )
+    except ValueError as error:
+        expected = "a share that leaves each part a sample of every class"
+        remedy = "Take a share nearer to 0.5, or add samples."
+        raise invalid(argument, expected, f"{share!r} of {len(y)} ({error})", remedy) from error
     return train, test
-
-
-def _thin(y: np.ndarray, count: int | None, seed: int, argument: str) -> np.ndarray:
-    """Indices of `count` samples whose classes are in proportion, none drawn twice; None is all.
-
-    One sample of every class comes first, as far as the count reaches; after that the classes take
-    turns by their shares. A smaller draw of the same seed is the beginning of a larger one."""
-    if count is None:
-        return np.arange(len(y))
-    remedy = f"There are {len(y)} samples; leave it out for all of them."
-    count = require_count(argument, count, remedy=remedy)
-    require(count <= len(y), argument, f"at most {len(y)}", count, remedy)
-    shuffled = np.random.default_rng(seed).permutation(len(y))
-    turn = np.empty(len(y))
-    for members in (np.flatnonzero(y[shuffled] == label) for label in np.unique(y)):
-        turn[members] = np.arange(len(members)) / len(members)
-    return shuffled[np.argsort(turn, kind="stable")][:count]
 
 
 def sized_name(name: str, image_size: ImageSize | None) -> str:

@@ -13,7 +13,7 @@ import torch
 from torch.nn import functional
 
 from art_snn.checks import MissingFile, invalid, require, require_count, require_root, require_sides
-from art_snn.data.dataset import Dataset, ImageSize, require_range, sized_name, stratified
+from art_snn.data.dataset import Dataset, ImageSize, require_range, sized_name
 from art_snn.data.npz import from_npz
 from art_snn.files import write_arrays
 from art_snn.progress import progress_over
@@ -65,7 +65,8 @@ def events(
     if not cache.exists():
         _convert(name, root, download, frames, size, cache)
     # We wrote it, perhaps in hours: no size is refused.
-    data = from_npz(cache, value_range, largest=sys.maxsize)
+    share = 0.1 if name == _WHOLE else None
+    data = from_npz(cache, value_range, test_share=share, largest=sys.maxsize)
     return replace(data, name=sized_name(name, size), mirrored=name == _WHOLE)
 
 
@@ -88,13 +89,12 @@ def _convert(
         )
         return means.numpy()
 
-    if name != _WHOLE:
-        x_train, y_train = _part(kind(str(root), train=True), frame, "training")
-        x_test, y_test = _part(kind(str(root), train=False), frame, "test")
-    else:
+    if name == _WHOLE:
         x, y = _part(kind(str(root)), frame, "all")
-        train, test = stratified(y, 0.1, 0, "test_share")
-        x_train, y_train, x_test, y_test = x[train], y[train], x[test], y[test]
+        write_arrays(cache, x=x, y=y)
+        return
+    x_train, y_train = _part(kind(str(root), train=True), frame, "training")
+    x_test, y_test = _part(kind(str(root), train=False), frame, "test")
     write_arrays(cache, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
 
 

@@ -1,6 +1,5 @@
 """Images: the sets of torchvision, scikit-learn's digits, and folders of pictures."""
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,18 +23,8 @@ from art_snn.checks import (
     require_root,
     require_sides,
 )
-from art_snn.data.dataset import (
-    TEST_SHARE,
-    Dataset,
-    ImageSize,
-    refuse_share,
-    sized_name,
-    stratified,
-)
+from art_snn.data.dataset import Dataset, ImageSize, sized_name
 from art_snn.progress import progress_over
-
-_MOST_PIXELS = 2**26
-"""Pixels of one picture, 200 MB in colour. The limit of PIL is for the whole program, and stays."""
 
 _PARTS = ("train", "test")
 _GREY, _DEEP = ("1", "L"), ("I", "F")
@@ -61,9 +50,7 @@ def digits(test_share: float = 0.2, seed: int = 0) -> Dataset:
     :param seed: of the split, which keeps the classes' proportions."""
     bunch = load_digits()
     x = (bunch.images / 16).astype(np.float32)[:, None]
-    y = bunch.target.astype(np.int64)
-    train, test = stratified(y, test_share, seed, "test_share")
-    return Dataset("digits", x[train], y[train], x[test], y[test], mirrored=False)
+    return Dataset.split("digits", x, bunch.target, test_share, seed, mirrored=False)
 
 
 def images(
@@ -88,7 +75,10 @@ def images(
     require(name in IMAGES, "name", f"one of {', '.join(IMAGES)}", repr(name), remedy)
     full_name, root = sized_name(name, image_size), require_root(root)
     try:
-        train, test = _parts(name, root, download, image_size)
+        if name == "eurosat":
+            samples = datasets.EuroSAT(root, download=download).samples
+            return Dataset.split(full_name, *_read_samples(samples, image_size))
+        (x_train, y_train), (x_test, y_test) = _parts(name, root, download)
     except ArgumentError:
         raise
     except Exception as error:
@@ -99,7 +89,6 @@ def images(
         place = root / IMAGES[name]
         complaint = f"expected {name} in {place}, {why}, or put torchvision's files there."
         raise MissingFile("data", complaint) from error
-    (x_train, y_train), (x_test, y_test) = train, test
     x_train, x_test = (
         np.divide(_resize(x, image_size), 255, dtype=np.float32) for x in (x_train, x_test)
     )
@@ -108,16 +97,8 @@ def images(
     return Dataset(full_name, x_train, y_train, x_test, y_test, mirrored=mirrored)
 
 
-def _parts(
-    name: str, root: Path, download: bool, image_size: ImageSize | None
-) -> tuple[_Part, _Part]:
+def _parts(name: str, root: Path, download: bool) -> tuple[_Part, _Part]:
     """Training and test part, as torchvision reads them."""
-    if name == "eurosat":
-        samples = datasets.EuroSAT(root, download=download).samples
-        x = _read_pictures([file for file, _ in samples], image_size)
-        y = np.array([label for _, label in samples], dtype=np.int64)
-        train, test = stratified(y, 0.2, 0, "test_share")
-        return (x[train], y[train]), (x[test], y[test])
     if name == "svhn":
         sets = [datasets.SVHN(root, part, download=download) for part in ("train", "test")]
         return tuple((part.data, part.labels.astype(np.int64)) for part in sets)  # type: ignore[return-value]
@@ -166,7 +147,7 @@ def from_folder(
     :param test_share: share for testing where the folder has no split of its own; None is 0.2.
     :param seed: of that split, which keeps the classes' proportions.
     :raises FileNotFoundError: when there is no such folder, or no picture of a class.
-    :raises ValueError: when a file cannot be read or has more than 67,108,864 pixels; when sizes
+    :raises ValueError: when a file cannot be read, or is larger than PIL allows; when sizes
         differ and none was given, train and test do not fit, or a class is too small to split."""
     path = expand_path("data", path)
     require_kind("data", path, FOLDER, "a folder of pictures")
@@ -176,24 +157,20 @@ def from_folder(
     got = f"{path} with {''.join(there)} alone"
     remedy = f"Add {missing}, or name {path.joinpath(*there)} to have it split."
     require(len(there) != 1, "data", expected, got, remedy)
-    if there:
-        refuse_share(test_share, f"the folder {path}")
-        first, second = (_image_folder(path / part) for part in _PARTS)
-        other = set(first.classes) ^ set(second.classes)
-        got = f"{', '.join(sorted(other)[:5])} in one of them only, in {path}"
-        remedy = "Add what is missing: classes are numbered by their folders."
-        require(not other, "data", "the same classes in train and test", got, remedy)
-        samples = first.samples + second.samples
-        y = np.array([label for _, label in samples], dtype=np.int64)
-        train, test = np.split(np.arange(len(samples)), [len(first.samples)])
-    else:
-        samples = _image_folder(path).samples
-        share = TEST_SHARE if test_share is None else test_share
-        y = np.array([label for _, label in samples], dtype=np.int64)
-        train, test = stratified(y, share, seed, "test_share")
-    x = np.divide(_read_pictures([file for file, _ in samples], image_size), 255, dtype=np.float32)
     name = sized_name(path.resolve().name, image_size)
-    return Dataset(name, x[train], y[train], x[test], y[test])
+    if not there:
+        x, y = _read_samples(_image_folder(path).samples, image_size)
+        return Dataset.split(name, x, y, test_share, seed)
+    expected = f"None, since the folder {path} has training and test samples of its own"
+    require(test_share is None, "test_share", expected, repr(test_share), "Leave it out.")
+    first, second = (_image_folder(path / part) for part in _PARTS)
+    other = set(first.classes) ^ set(second.classes)
+    got = f"{', '.join(sorted(other)[:5])} in one of them only, in {path}"
+    remedy = "Add what is missing: classes are numbered by their folders."
+    require(not other, "data", "the same classes in train and test", got, remedy)
+    x, y = _read_samples(first.samples + second.samples, image_size)
+    count = len(first.samples)
+    return Dataset(name, x[:count], y[:count], x[count:], y[count:])
 
 
 def _image_folder(path: Path) -> ImageFolder:
@@ -204,11 +181,14 @@ def _image_folder(path: Path) -> ImageFolder:
         raise MissingFile("data", f"{expected}, but not so in {path} ({error}).") from error
 
 
-def _read_pictures(paths: Sequence[str], image_size: ImageSize | None) -> np.ndarray:
-    """Pictures [N, C, H, W] uint8; one channel where all of them are grey, otherwise RGB.
+def _read_samples(
+    samples: Sequence[tuple[str, int]], image_size: ImageSize | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures [N, C, H, W] as shares of 255 and classes [N], from files with their classes.
 
-    Without a size they must all have one. Resizing is bilinear."""
-    pictures = []
+    One channel where all of them are grey, otherwise RGB. Without a size they must all have one.
+    Resizing is bilinear."""
+    paths, pictures = [file for file, _ in samples], []
     for path in progress_over(paths, "Pictures", unit="files", leave=False):
         pictures.append(_read_picture(path, image_size))
         same = pictures[-1].shape[:2] == pictures[0].shape[:2]
@@ -220,22 +200,15 @@ def _read_pictures(paths: Sequence[str], image_size: ImageSize | None) -> np.nda
     stack = np.empty((len(pictures), *pictures[0].shape[:2], channels), np.uint8)
     for row, picture in zip(stack, pictures, strict=True):
         row[:] = picture[:, :, None] if picture.ndim == 2 else picture
-    return np.ascontiguousarray(stack.transpose(0, 3, 1, 2))
+    x = np.divide(stack.transpose(0, 3, 1, 2), 255, dtype=np.float32, order="C")
+    return x, np.array([label for _, label in samples], dtype=np.int64)
 
 
 def _read_picture(path: str, image_size: ImageSize | None) -> np.ndarray:
     """[H, W] of a grey picture, [H, W, 3] of any other."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            stream = Image.open(path)
-        with stream:
-            if stream.width * stream.height > _MOST_PIXELS:
-                raise Image.DecompressionBombError(f"{stream.width:,} x {stream.height:,}")
+        with Image.open(path) as stream:
             mode, picture = stream.mode, stream.convert("L" if stream.mode in _GREY else "RGB")
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        expected = f"pictures of at most {_MOST_PIXELS:,} pixels"
-        raise invalid("data", expected, f"{path} ({error})", "Make it smaller.") from error
     except Exception as error:
         # A damaged file fails in any way its bytes happen to lead to.
         got = f"{path}, which it does not ({error})"

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
 
 from art_snn.checks import FILE, FOLDER, expand_path, invalid, path_kind, require
 from art_snn.data.dataset import Dataset, ImageSize
@@ -26,14 +25,6 @@ NAMES: Mapping[str, _Loader] = MappingProxyType(
 )
 """The data sets that have a name."""
 
-_REASONS = {
-    "image_size": "whose images have the size they have",
-    "value_range": "whose values are shares from 0 to 1",
-    "frames": "which are no event recordings",
-    "axes": "whose axes are known",
-    "test_share": "which has training and test samples of its own",
-}
-
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
@@ -47,7 +38,6 @@ class Source:
     :param image_size: side of images, pictures and event frames [theirs; cifar10-dvs: 48].
     :param value_range: LOW,HIGH: values that samples of a .npz file or events may have.
     :param frames: frames T of event recordings [10].
-    :param axes: NCHW or NHWC, of a .npz file whose images can be read both ways.
     :param test_share: share for testing where a file or folder has no split of its own [0.2]."""
 
     data: str | None = None
@@ -56,7 +46,6 @@ class Source:
     image_size: ImageSize | None = None
     value_range: tuple[float, float] | None = None
     frames: int | None = None
-    axes: Literal["NCHW", "NHWC"] | None = None
     test_share: float | None = None
 
     @property
@@ -70,9 +59,8 @@ class Source:
         :raises FileNotFoundError: when the set, file or folder is not there.
         :raises ValueError: for an unknown name, or an option that the data have no use for."""
         make, names = NAMES.get(self.name) or self._of_path()
-        for option, reason in _REASONS.items():
-            value = getattr(self, option)
-            expected = f"None for {self.name}, {reason}"
+        for option in ("image_size", "value_range", "frames", "test_share"):
+            value, expected = getattr(self, option), f"None for {self.name}, which has its own"
             remedy = "Leave it out, or save the data as you want them for from_npz."
             require(value is None or option in names, option, expected, repr(value), remedy)
         options = {name: getattr(self, name) for name in names}
@@ -84,12 +72,7 @@ class Source:
         if kind == FOLDER:
             return partial(from_folder, path), ("image_size", "test_share")
         if kind == FILE or path.suffix == ".npz":
-            return partial(from_npz, path), ("value_range", "axes", "test_share")
+            return partial(from_npz, path), ("value_range", "test_share")
         expected = f"one of {', '.join(NAMES)}, a .npz file or a folder of pictures"
         got = f"{self.name!r}, {kind}" if kind else repr(self.name)
         raise invalid("data", expected, got, "Check the spelling and the path.")
-
-
-def load_data(name: str, **options: Any) -> Dataset:
-    """The data set of that name, file or folder; the options are fields of :class:`Source`."""
-    return Source(data=name, **options).load()

@@ -3,21 +3,13 @@
 import math
 import zipfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
 
 from art_snn.checks import FILE, expand_path, invalid, require, require_count, require_kind
-from art_snn.data.dataset import (
-    TEST_SHARE,
-    Dataset,
-    check_kind,
-    refuse_share,
-    require_labels,
-    require_range,
-    stratified,
-)
+from art_snn.data.dataset import Dataset
 
 LARGEST = 16 * 2**30
 """Bytes that the arrays of one file may unpack to; a file of a thousandth of that can hold them."""
@@ -35,7 +27,6 @@ def from_npz(
     path: str | Path,
     value_range: tuple[float, float] | None = None,
     *,
-    axes: Literal["NCHW", "NHWC"] | None = None,
     test_share: float | None = None,
     seed: int = 0,
     largest: int = LARGEST,
@@ -50,84 +41,58 @@ def from_npz(
         [N, T, C, H, W]. Labels are class indices [N] from 0.
     :param value_range: (low, high) that an attack may use. Samples are then taken as they are, and
         must lie within it.
-    :param axes: of images with four axes, where their shape can be read both ways.
     :param test_share: share for testing of a file with x and y alone; None is 0.2.
     :param seed: of that split, which keeps the classes' proportions.
     :param largest: bytes that the arrays may take, unpacked, as the file states them; 16 GiB.
     :raises FileNotFoundError: when there is no such file.
     :raises ValueError: when it is no .npz file or a larger one, an array is missing, or samples,
-        labels, axes or share are not as above."""
+        labels or share are not as above."""
     path = expand_path("data", path)
-    given = None if value_range is None else require_range(value_range)
     remedy = "Give the bytes, such as 16 * 2**30."
     largest = require_count("largest", largest, up_to=2**63 - 1, remedy=remedy)
     require_kind("data", path, FILE, "a .npz file")
     content: dict[str, Any] = _arrays(path, largest)
-    for name, labels in ((name, "y" + name[1:]) for name in content if name[0] == "x"):
-        _refuse_single(name, content[name], content[labels])
-        content[name] = _samples(name, content[name], given, axes)
-        content[labels] = require_labels(labels, content[labels], len(content[name]))
+    scaled = value_range is None
+    samples = {k: _samples(k, x, scaled) for k, x in content.items() if k[0] == "x"}
+    content |= samples
+    if scaled and all(x.ndim == 4 for x in samples.values()):
+        value_range = (0.0, 1.0)
     if "x" in content:
-        share, x, y = TEST_SHARE if test_share is None else test_share, content["x"], content["y"]
-        train, test = stratified(y, share, seed, "test_share")
-        content = {"x_train": x[train], "y_train": y[train], "x_test": x[test], "y_test": y[test]}
-    else:
-        refuse_share(test_share, str(path))
-    if given is None and content["x_train"].ndim == 4:
-        given = (0.0, 1.0)
-    return Dataset(path.name, **content, value_range=given)
+        return Dataset.split(
+            path.name, **content, test_share=test_share, seed=seed, value_range=value_range
+        )
+    expected = f"None, since {path} has training and test samples of its own"
+    require(test_share is None, "test_share", expected, repr(test_share), "Leave it out.")
+    return Dataset(path.name, **content, value_range=value_range)
 
 
-def _samples(
-    name: str, x: np.ndarray, value_range: tuple[float, float] | None, axes: str | None
-) -> np.ndarray:
-    """Images [N, C, H, W] or event frames [N, T, C, H, W], float32."""
-    check_kind(name, x)
-    x = _channels_first(name, x, axes)
-    if not (x.ndim == 5 or (x.ndim == 4 and x.shape[1] in _CHANNELS)) or not x.size:
-        images = "images [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3"
-        expected = f"{images}, or event frames [N, T, C, H, W]"
-        raise invalid(name, expected, f"shape {x.shape}", "Reorder the axes.")
+def _samples(name: str, x: np.ndarray, scaled: bool) -> np.ndarray:
+    """Images [N, C, H, W] or event frames [N, T, C, H, W], float32.
+
+    :param scaled: bring images to shares of the largest value, in [0, 1]."""
+    if x.ndim == 3:
+        x = x[:, None]
+    elif x.ndim == 4 and x.shape[3] in _CHANNELS:
+        expected, got = "channels in the second axis or in the last", f"both of {x.shape}"
+        remedy = "Build art_snn.data.Dataset from such images."
+        require(x.shape[1] not in _CHANNELS, name, expected, got, remedy)
+        x = x.transpose(0, 3, 1, 2)
+    form = x.ndim == 5 or (x.ndim == 4 and x.shape[1] in _CHANNELS)
+    expected = "[N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3"
+    expected = f"real numbers: images {expected}, or event frames [N, T, C, H, W]"
+    got, fits = f"{x.dtype} of shape {x.shape}", x.dtype.kind in "buif" and form and x.size
+    require(fits, name, expected, got, "Convert the samples, or reorder the axes.")
     # What float32 cannot hold becomes infinite, which is refused like any other infinity.
     with np.errstate(over="ignore"):
-        if x.ndim == 4 and value_range is None:
-            return _shares(name, x)
-        return np.ascontiguousarray(x, dtype=np.float32)
-
-
-def _refuse_single(name: str, x: np.ndarray, y: np.ndarray) -> None:
-    """Refuse one image of three axes, which without its label would be N grey images."""
-    single = x.ndim == 3 and y.ndim == 1 and y.size != len(x)
-    expected = f"[N, H, W] with one image for each of {y.size} labels"
-    remedy = "Give every image its label; a single image needs the axis of samples, too: x[None]."
-    require(not single, name, expected, f"shape {x.shape}", remedy)
-
-
-def _channels_first(name: str, x: np.ndarray, axes: str | None) -> np.ndarray:
-    orders = [
-        order
-        for order, axis in (("NCHW", 1), ("NHWC", 3))
-        if x.ndim == 4 and x.shape[axis] in _CHANNELS and axes in (None, order)
-    ]
-    expected = "NCHW or NHWC, as the images have them, with C = 1 or 3"
-    got = f"{axes!r} for {name} of shape {x.shape}"
-    require(axes is None or orders, "axes", expected, got, "Leave it out, or correct it.")
-    expected = f"NCHW or NHWC, since both suit {name} of shape {x.shape}"
-    remedy = "Say which axis holds the channels: axes='NCHW' or 'NHWC', --axes in commands."
-    require(len(orders) < 2, "axes", expected, "neither", remedy)
-    if x.ndim == 3:
-        return x[:, None]
-    return x.transpose(0, 3, 1, 2) if orders == ["NHWC"] else x
-
-
-def _shares(name: str, x: np.ndarray) -> np.ndarray:
-    """Images as shares of the largest value, float32 in [0, 1]."""
-    scaled = x.astype(np.float32) / 255 if x.dtype == np.uint8 else x.astype(np.float32)
-    low, high = float(scaled.min()), float(scaled.max())
-    got = f"{x.dtype} from {low:g} to {high:g}"
-    remedy = "Scale the images, or give their value_range; budgets are in its unit."
-    require(low >= 0 and high <= 1, name, "uint8, or values from 0 to 1", got, remedy)
-    return np.ascontiguousarray(scaled)
+        samples = np.ascontiguousarray(x, dtype=np.float32)
+    if x.ndim == 4 and scaled:
+        if x.dtype == np.uint8:
+            samples /= 255
+        low, high = float(samples.min()), float(samples.max())
+        got = f"{x.dtype} from {low:g} to {high:g}"
+        remedy = "Scale the images, or give their value_range; budgets are in its unit."
+        require(low >= 0 and high <= 1, name, "uint8, or values from 0 to 1", got, remedy)
+    return samples
 
 
 def _arrays(path: Path, largest: int) -> dict[str, np.ndarray]:
@@ -162,14 +127,11 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     if info.compress_type not in _METHODS:
         raise ValueError(f"{info.filename} is not compressed as numpy does it")
     with archive.open(info) as member:
-        version = npy.read_magic(member)
-        if version not in _HEADERS:
-            raise ValueError(f"{info.filename} is of the format {version}")
-        shape, _, kind = _HEADERS[version](member)
+        shape, _, kind = _HEADERS[npy.read_magic(member)](member)
         size = member.tell() + math.prod(shape) * kind.itemsize
-    if not kind.hasobject and size != info.file_size:
-        stated = f"{info.file_size:,} bytes states {kind} of shape {shape}"
-        raise ValueError(f"{info.filename} of {stated}")
-    with archive.open(info) as member:
+        if not kind.hasobject and size != info.file_size:
+            stated = f"{info.file_size:,} bytes states {kind} of shape {shape}"
+            raise ValueError(f"{info.filename} of {stated}")
+        member.seek(0)
         array: np.ndarray = npy.read_array(member, allow_pickle=False)
     return array

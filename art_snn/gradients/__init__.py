@@ -16,7 +16,6 @@ from art_snn.gradients.names import (
     parse_call as parse_call,
     parse_rule as parse_rule,
     parse_rules as parse_rules,
-    resolve as resolve,
     short_name as short_name,
 )
 from art_snn.gradients.rate import (

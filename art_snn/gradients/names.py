@@ -64,7 +64,7 @@ def _parse_value(text: str) -> Any:
     return {"true": True, "false": False}.get(text.lower(), text)
 
 
-def parse_rule(text: str, argument: str = "gradient") -> Gradient:
+def parse_rule(text: Gradient | str, argument: str = "gradient") -> Gradient:
     """The rule of a text: ``rga``, ``eot-rga``, ``rga(beta=3)``, ``stbp(surrogate.width=0.5)``, ...
 
     A name of :data:`GRADIENTS` or :data:`VARIANTS` is a rule with its defaults. ``eot-NAME``
@@ -72,13 +72,22 @@ def parse_rule(text: str, argument: str = "gradient") -> Gradient:
     over that many, and ``mean-NAME-NAME`` averages several rules. Parentheses set the fields of
     the rule that hold numbers, with a dot for one inside another.
 
+    :param text: an instance of a rule is that rule.
     :param argument: named in complaints.
+    :raises TypeError: for anything but a text or a rule.
     :raises ValueError: for an unknown name or field, a name of more than 80 letters, and a value
         that the rule refuses; the message lists what is known."""
+    if isinstance(text, Gradient):
+        return text
+    names = ", ".join(map(repr, (*GRADIENTS, *VARIANTS)))
+    if not isinstance(text, str):
+        raise TypeError(
+            f"{argument}: expected a gradient rule such as RGA() or one of {names}, got {text!r}. "
+            "Pass an instance, not a class."
+        )
     name, options = parse_call(text, argument) if "(" in text else (text, {})
     rule = _rule(name)
     if rule is None:
-        names = ", ".join(map(repr, (*GRADIENTS, *VARIANTS)))
         raise invalid(argument, f"one of {names}", shown(name), _GRAMMAR)
     for option, value in options.items():
         rule = _set_hyperparameter(rule, option, value, argument)
@@ -184,20 +193,6 @@ def short_name(rule: Gradient) -> str:
             form = f"{value:.4g}" if isinstance(value, float) else f"{value!r}"
             words.append(f"{field.name}={form}")
     return f"{type(rule).__name__}({', '.join(words)})"
-
-
-def resolve(gradient: Gradient | str, argument: str = "gradient") -> Gradient:
-    """A rule from an instance, or from a name as :func:`parse_rule` takes it.
-
-    :raises TypeError, ValueError: for neither of them, or an unknown name."""
-    if isinstance(gradient, Gradient):
-        return gradient
-    if isinstance(gradient, str):
-        return parse_rule(gradient, argument)
-    raise TypeError(
-        f"{argument}: expected a gradient rule such as RGA() or one of "
-        f"{', '.join(map(repr, GRADIENTS))}, got {gradient!r}. Pass an instance, not a class."
-    )
 
 
 def objection(rule: Gradient, sites: Iterable[Site], encoder: object = None) -> str | None:

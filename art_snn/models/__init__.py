@@ -10,7 +10,6 @@ from art_snn.models.networks import (
     Options as Options,
     Residual as Residual,
     cnn4 as cnn4,
-    kaiming as kaiming,
     resnet17 as resnet17,
     sew_resnet17 as sew_resnet17,
     vgg as vgg,

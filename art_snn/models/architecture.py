@@ -2,15 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from copy import deepcopy
-from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
-from art_snn.checks import require, require_choice, require_count, require_memory, set_fields
+from art_snn.checks import require, require_choice, require_count
 from art_snn.data import Dataset
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
@@ -18,7 +16,7 @@ from art_snn.interop import AdaptedNetwork
 from art_snn.interop.runner import READOUTS
 from art_snn.layers import device_of
 from art_snn.models.networks import MODELS
-from art_snn.models.own import build_own, check_state, is_own, note_source, samples_fit
+from art_snn.models.own import build_own, is_own, samples_fit
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.seeding import seeded
@@ -72,11 +70,6 @@ class Architecture:
     encoder: Literal["direct", "poisson", "frames"] | None = None
 
     def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            # Python's numbers, since they are written into checkpoints.
-            if isinstance(value, np.generic):
-                set_fields(self, **{field.name: value.item()})
         if self.encoder is not None:
             remedy = "Another encoder takes a network of your own: file.py:function."
             require_choice("encoder", self.encoder, ENCODERS, remedy=remedy)
@@ -164,14 +157,12 @@ class Architecture:
             # The encoder of a SpikingNetwork says whether it takes frames.
             encoder, steps = (Frames(data.steps), None) if data.events else (None, self.steps)
             network = build_own(model, encoder=encoder, steps=steps, readout=self.readout)
-        check_state(network, model)
         # A model of another framework may hold what cannot be copied, and is left as it was.
         tried = network if isinstance(network, AdaptedNetwork) else deepcopy(network).float()
         expected = f"a network for samples of shape {data.input_shape}"
         remedy = "Have that function build another, or name other data."
         with (
             samples_fit("model", expected, self.describe(), remedy),
-            note_source(self.describe()),
             torch.no_grad(),
             seeded(0),
             modes_kept(tried, False),
@@ -182,8 +173,7 @@ class Architecture:
     def build(self, seed: int = 0, **options: Any) -> SpikingNetwork:
         """The network, with weights drawn from the seed.
 
-        :param options: other options of a model of ours, such as image_size.
-        :raises ValueError: when the weights do not fit into the memory of this machine."""
+        :param options: other options of a model of ours, such as image_size."""
         if self.is_own:
             with seeded(seed):
                 return build_own(str(self.model), steps=self.steps, readout=self.readout)
@@ -191,16 +181,9 @@ class Architecture:
         settings: dict[str, Any] = {**usual, **self.given, **options}
         if isinstance(settings.get("encoder"), str):
             settings["encoder"] = ENCODERS[settings["encoder"]](settings["steps"])
-        make = partial(MODELS[settings.pop("model")], **settings)
-        with torch.device("meta"), seeded(seed):
-            weights = make().state_dict().values()
-        needed = sum(tensor.numel() * tensor.element_size() for tensor in weights)
-        wide = (self.width or 1) > 1
-        argument, value = ("width", self.width) if wide else ("image_size", None)
-        value = options.get(argument, value)
-        require_memory(argument, value, "weights", needed, remedy="Make the network smaller.")
+        make = MODELS[settings.pop("model")]
         with seeded(seed):
-            return make()
+            return make(**settings)
 
     def describe(self, network: SpikingNetwork | None = None) -> str:
         """The network in words; open settings are those on images, or of the built network."""

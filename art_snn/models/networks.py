@@ -80,14 +80,14 @@ class Options:
         return [Normalize(mean, std)]
 
     def network(self, layers: Sequence[nn.Module]) -> SpikingNetwork:
-        """The network of these layers, with weights drawn by :func:`art_snn.models.kaiming`."""
+        """The network of these layers, with weights drawn as by He et al. (ICCV 2015)."""
         encoder = Direct(self.steps) if self.encoder is None else self.encoder
         rules = (self.gradient, self.training_gradient)
         image, shape = (self.in_channels, *self.sides), None
         if isinstance(encoder, Direct | Poisson | Frames):
             shape = (encoder.steps, *image) if isinstance(encoder, Frames) else image
-        options: dict[str, Any] = {"input_shape": shape, "initialise": kaiming}
-        return kaiming(SpikingNetwork(layers, encoder, *rules, **options))
+        options: dict[str, Any] = {"input_shape": shape, "initialise": _kaiming}
+        return _kaiming(SpikingNetwork(layers, encoder, *rules, **options))
 
 
 def _convolution(
@@ -116,7 +116,7 @@ def _halved(sides: tuple[int, int]) -> tuple[int, int]:
     return (height + 1) // 2, (width + 1) // 2
 
 
-def kaiming(network: _Module) -> _Module:
+def _kaiming(network: _Module) -> _Module:
     """Draw new weights: He normal for convolutions and linear layers, zero biases; norms at 1, 0.
 
     He et al., ICCV 2015, with fan-out for convolutions, fan-in for linear layers, in place."""

@@ -10,9 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import torch
-from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
+from torch import nn
 
 from art_snn.checks import ArgumentError, MissingFile, expand_path, first_line, invalid, require
 from art_snn.encoders import Direct, Encoder
@@ -55,9 +53,8 @@ def build_own(
     folder = str(file.resolve().parent if place.endswith(".py") else Path.cwd())
     sys.path.insert(0, folder)
     try:
-        with note_source(model):
-            module = _run_file(file) if file.suffix == ".py" else _import_module(place)
-            returned = _function(module, model)()
+        module = _run_file(file) if file.suffix == ".py" else _import_module(place)
+        returned = _function(module, model)()
     finally:
         sys.path.remove(folder)
     network = _adapt(returned, model, steps, encoder, readout)
@@ -139,21 +136,6 @@ def _import_module(name: str) -> ModuleType:
         raise ArgumentError("model", f"expected {_FORM}, {missing}.") from error
 
 
-def check_state(network: SpikingNetwork, model: str) -> None:
-    """Refuse a network whose state no checkpoint can hold: anything but dense tensors."""
-    remedy = "Run lazy layers once in that function, and keep state in dense buffers."
-    expected = "a network whose state consists of dense tensors"
-    for name, value in network.state_dict().items():
-        reason = ""
-        if not isinstance(value, Tensor):
-            reason = f"a {type(value).__name__}"
-        elif is_lazy(value):
-            reason = "without a shape so far"
-        elif value.layout != torch.strided or value.is_quantized or value.is_meta:
-            reason = "a sparse, quantized or meta tensor"
-        require(not reason, "model", expected, f"{model}, whose {name} is {reason}", remedy)
-
-
 @contextmanager
 def samples_fit(argument: str, expected: str, got: str, remedy: str) -> Iterator[None]:
     """A block in which errors of a network that its samples do not fit become a complaint."""
@@ -163,17 +145,3 @@ def samples_fit(argument: str, expected: str, got: str, remedy: str) -> Iterator
         raise
     except (RuntimeError, ValueError, IndexError) as error:
         raise invalid(argument, expected, f"{got} ({first_line(error)})", remedy) from error
-
-
-@contextmanager
-def note_source(model: str) -> Iterator[None]:
-    """A block in which errors name the user's code as their source, from Python 3.11 on."""
-    try:
-        yield
-    except ArgumentError:
-        raise
-    except Exception as error:
-        note: Any = getattr(error, "add_note", None)
-        if callable(note):
-            note(f"It was raised by the code of {model}, which --model names.")
-        raise

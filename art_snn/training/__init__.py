@@ -13,8 +13,4 @@ from art_snn.training.defences import (
 )
 from art_snn.training.loop import accuracy as accuracy, train as train
 from art_snn.training.recipe import Recipe as Recipe
-from art_snn.training.state import (
-    Epoch as Epoch,
-    Validation as Validation,
-    best_epoch as best_epoch,
-)
+from art_snn.training.state import Epoch as Epoch, best_epoch as best_epoch

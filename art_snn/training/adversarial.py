@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from art_snn.attacks.balls import require_norm
 from art_snn.checks import require, require_number, set_fields, shown
 from art_snn.classifier import wrap
 from art_snn.data.dataset import check_values, require_range
-from art_snn.gradients import RGA, Gradient, resolve
+from art_snn.gradients import RGA, Gradient, parse_rule
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
@@ -65,7 +64,7 @@ class AdversarialTraining:
         if not isinstance(self.defence, Defence):
             got = f"got {shown(self.defence)}. Give an instance, for example TRADES(beta=6)."
             raise TypeError(f"defence: expected a defence such as AT(), {got}")
-        defence, rule = self.defence.with_budget(eps, limits), resolve(self.rule, "rule")
+        defence, rule = self.defence.with_budget(eps, limits), parse_rule(self.rule, "rule")
         set_fields(self, share=share, value_range=limits, norm=norm, eps=eps, attack_dtype=dtype)
         set_fields(self, defence=defence, rule=rule)
         self.stage  # noqa: B018 (Complains about the attack, if anything does.)
@@ -90,12 +89,11 @@ class AdversarialTraining:
 
     def _refuse_attack(self) -> None:
         """Refuse settings of an attack that does not run, but for its budget."""
-        settings: dict[str, tuple[Any, Any]] = {"attack": (str(self.attack), "pgd")}
-        settings |= {"rule": (self.rule, RGA()), "share": (self.share, 1.0)}
-        settings |= {"attack_dtype": (self.attack_dtype, None)}
+        usual = {"attack": "pgd", "rule": RGA(), "share": 1.0, "attack_dtype": None}
         name = type(self.defence).__name__
-        for argument, (got, value) in settings.items():
+        for argument, value in usual.items():
             expected = f"{value!r} for {name}, which takes eps and runs no attack"
+            got = getattr(self, argument)
             require(got == value, argument, expected, repr(got), "Leave it out.")
 
     def describe(self) -> str:

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from art_snn.checkpoint import check_weights
-from art_snn.checks import invalid, require
-from art_snn.classifier.inputs import as_array, refuse_masked
+from art_snn.checks import require
+from art_snn.classifier.inputs import as_array
+from art_snn.data.dataset import check_samples
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
@@ -22,14 +24,8 @@ from art_snn.team import ALONE, Team
 from art_snn.training.adversarial import AdversarialTraining, Craft
 from art_snn.training.defences import AT, Defence, Learner
 from art_snn.training.recipe import Recipe
-from art_snn.training.state import Epoch, State, Validation
-from art_snn.training.together import (
-    check_team,
-    own_draws,
-    own_share,
-    sum_gradients,
-    synchronise_norms,
-)
+from art_snn.training.state import Epoch, State
+from art_snn.training.together import own_draws, synchronise_norms
 
 
 def train(
@@ -39,10 +35,9 @@ def train(
     recipe: Recipe,
     resume: str | Path | None = None,
     *,
-    validation: Validation | None = None,
+    validation: tuple[np.ndarray, np.ndarray] | None = None,
     adversary: AdversarialTraining | None = None,
     team: Team = ALONE,
-    verbose: bool = True,
 ) -> list[Epoch]:
     """Train the network in place; it is in evaluation mode afterwards.
 
@@ -54,38 +49,32 @@ def train(
     :param x, y: samples [N, ...] and class indices [N].
     :param recipe: optimizer, schedule and augmentation; what it leaves open is fitted to x.
     :param resume: file for the state after every epoch; where it exists training goes on from it.
-    :param validation: samples that choose the best epoch.
+    :param validation: samples (x, y) that choose the best epoch: never the test set.
     :param adversary: crafts the samples of every step and of validation, and has the defence; None
         trains on the samples themselves.
     :param team: processes with the same arguments, which take a share of every batch each and have
         the same weights after every step. Only the leading one reads and writes the file.
-    :param verbose: show a bar on a terminal, otherwise a line per epoch.
     :return: all epochs, those before the resumption included.
     :raises CheckpointError: when the file is damaged, or of other settings, samples or another
         network; the network then keeps its weights.
-    :raises TypeError: when samples or labels are no numpy arrays.
     :raises ValueError: before anything is trained, where samples, labels, recipe, network,
         processes and defence do not fit each other. Later, when the loss or a weight is no longer
         finite; earlier epochs are kept."""
-    _check_pairs("x, y", x, y)
+    check_samples(("x, y", "x, y"), x, y)
     defence = AT() if adversary is None else adversary.defence
     recipe = defence.fit_recipe(recipe.fit_to(x.shape[1:]))
     recipe.check_samples(x.shape[1:])
     defence.check(network)
-    team.on_leader(partial(check_team, team, network, recipe, len(x)))
-    if validation is not None:
-        _check_pairs("validation", *validation)
-    classes = _count_classes(network, x, y, validation, recipe.seed)
-    craft = None
+    team.on_leader(partial(_check_team, team, network, recipe, len(x)))
+    classes, craft = _count_classes(network, x, y, validation, recipe.seed), None
     if adversary is not None and defence.attacks:
         craft = adversary.against(network, x.shape[1:], classes)
     state = State(network, recipe, x, y, validation, adversary, team)
     state.resume(resume)
     samples, labels = _copy_tensor(x), _copy_tensor(y).long()
     batches, done = -(-len(x) // recipe.batch_size), len(state.history)
-    title = "Training" if craft is None else "Adversarial training"
-    shown: dict[str, Any] = {"unit": "batches", "verbose": team.leads and verbose, "summary": False}
-    with Progress(title, recipe.epochs * batches, done=done * batches, **shown) as progress:
+    shown: dict[str, Any] = {"unit": "batches", "verbose": team.leads, "summary": False}
+    with Progress("Training", recipe.epochs * batches, done=done * batches, **shown) as progress:
         for epoch in range(done, recipe.epochs):
             began = time.monotonic()
             with seeded(recipe.seed * 100_003 + epoch):
@@ -94,13 +83,15 @@ def train(
                 score = None
                 if validation is not None and defence.rates(state.share()):
                     with own_draws(team, recipe.seed, epoch, batches):
-                        how = recipe.batch_size, craft, team, defence
-                        score = accuracy(network, validation, *how)
+                        size = recipe.batch_size
+                        score = accuracy(network, *validation, size, craft, team, defence)
             state.finish(Epoch(epoch + 1, loss, score))
             team.on_leader(partial(state.save, resume))
             rated = "" if score is None else f", validation {100 * score:.1f} %"
             rated += f", {duration(time.monotonic() - began)}"
-            progress.write(f"{title}: epoch {epoch + 1} of {recipe.epochs}, loss {loss:.3f}{rated}")
+            progress.write(
+                f"Training: epoch {epoch + 1} of {recipe.epochs}, loss {loss:.3f}{rated}"
+            )
     if state.best is not None:
         network.load_state_dict(state.best)
     network.eval()
@@ -115,7 +106,7 @@ def _pass(
     total, epoch, team, recipe = 0.0, len(state.history), state.team, state.recipe
     batches = torch.split(torch.randperm(len(samples), device="cpu"), recipe.batch_size)
     for number, rows in enumerate(batches):
-        x, y = own_share(team, recipe.augment(samples[rows])), own_share(team, labels[rows])
+        x, y = _own_share(team, recipe.augment(samples[rows])), _own_share(team, labels[rows])
         with own_draws(team, recipe.seed, epoch, number):
             adversarial = x if craft is None else craft(x, y)
             loss = _step(state, x, adversarial, y, len(y) / len(rows))
@@ -139,7 +130,7 @@ def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor, share: float 
     with synchronise_norms(network, state.team):
         loss = share * state.defence.loss(learner, x, adversarial, y.to(learner.device))
     loss.backward()  # type: ignore[no-untyped-call]
-    whole = sum_gradients(state.team, network.parameters(), loss.item())
+    whole = _sum_gradients(state.team, network, loss.item())
     state.optimizer.step()
     state.schedule.step()
     state.defence.after_step(network)
@@ -148,13 +139,14 @@ def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor, share: float 
 
 def accuracy(
     network: SpikingNetwork,
-    samples: Validation,
+    x: np.ndarray,
+    y: np.ndarray,
     batch_size: int = 64,
     craft: Craft | None = None,
     team: Team = ALONE,
     defence: Defence = AT(),  # noqa: B008
 ) -> float:
-    """Share of the samples that are classified correctly, after an attack where one is given.
+    """Share of the samples x [N, ...] of classes y [N] that are classified correctly.
 
     A defence may count others: IBP counts those that are certified.
 
@@ -162,50 +154,72 @@ def accuracy(
     :param craft: attacks the samples first, made by :meth:`AdversarialTraining.against`.
     :param team: processes that classify a share each.
     :raises ValueError: without any sample, or for labels that are no class indices [N]."""
-    _check_pairs("samples", *samples)
+    check_samples(("x", "y"), x, y)
     learner = Learner(network=network)
     correct: int | Tensor = 0
-    for start in range(0, len(samples.x), batch_size):
-        x = own_share(team, _copy_tensor(samples.x[start : start + batch_size]))
-        y = own_share(team, _copy_tensor(samples.y[start : start + batch_size])).long()
-        if not len(x):
+    for start in range(0, len(x), batch_size):
+        batch = _own_share(team, _copy_tensor(x[start : start + batch_size]))
+        labels = _own_share(team, _copy_tensor(y[start : start + batch_size])).long()
+        if not len(batch):
             continue
-        x = x if craft is None else craft(x, y)
-        correct += defence.correct(learner, x, y.to(learner.device)).sum()
-    return sum(team.gather(int(correct))) / len(samples.x)
+        batch = batch if craft is None else craft(batch, labels)
+        correct += defence.correct(learner, batch, labels.to(learner.device)).sum()
+    return sum(team.gather(int(correct))) / len(x)
 
 
-def _check_pairs(argument: str, x: np.ndarray, y: np.ndarray) -> None:
-    """Refuse anything but numpy arrays of finite samples and as many class indices."""
-    for array in (x, y):
-        if not isinstance(array, np.ndarray):
-            raise TypeError(f"{argument}: expected numpy arrays, got {type(array).__name__}.")
-        refuse_masked(argument, array)
-    if not x.ndim or not len(x) or y.shape[:1] != x.shape[:1]:
-        expected = "as many labels as samples, and at least one"
-        got = f"{len(x) if x.ndim else 0} samples and {len(y) if y.ndim else 0} labels"
-        raise invalid(argument, expected, got, "Give one class index per sample.")
-    if y.ndim != 1 or not np.issubdtype(y.dtype, np.integer) or y.min() < 0:
-        got = f"{y.dtype} of shape {list(y.shape)}, from {y.min():g}"
-        remedy = "Turn one-hot rows into indices: y.argmax(1)."
-        raise invalid(argument, "class indices [N] from 0 as labels", got, remedy)
-    remedy = "Clean the data, for instance by numpy.nan_to_num."
-    require(np.isfinite(x).all(), argument, "finite values", "NaN or infinity", remedy)
+def _own_share(team: Team, batch: Tensor) -> Tensor:
+    """The share of this process of a batch [N, ...]: as many as the others have, or one more."""
+    return torch.tensor_split(batch, team.size)[team.rank]
+
+
+def _sum_gradients(team: Team, network: SpikingNetwork, loss: float) -> float:
+    """Sum a loss and the gradients of weights over the processes; returns the sum of losses.
+
+    All processes have the same bits afterwards. DistributedDataParallel would hook the weights
+    while an attack differentiates the network, and expects one forward pass per step."""
+    if team.size == 1:
+        return loss
+    for weight in network.parameters():
+        if weight.grad is not None:
+            weight.grad.copy_(team.all_reduce(weight.grad.contiguous()))
+    return float(team.all_reduce(torch.tensor(loss, dtype=torch.float64, device="cpu")))
+
+
+def _check_team(team: Team, network: SpikingNetwork, recipe: Recipe, samples: int) -> None:
+    """Refuse what several processes cannot train together.
+
+    A batch, the last one of an epoch included, needs a sample for every process. Statistics are
+    shared by batch norms of torch alone."""
+    last = samples % recipe.batch_size or recipe.batch_size
+    expected = f"batches with a sample for every one of {team.size} processes"
+    got = f"{recipe.batch_size}, so that the last batch of {samples} samples has {last}"
+    remedy = "Take another one, or fewer processes."
+    require(last >= team.size, "batch_size", expected, got, remedy)
+    for name, norm in network.named_modules() if team.size > 1 else ():
+        same = not isinstance(norm, _BatchNorm) or type(norm).forward is _BatchNorm.forward
+        got, remedy = f"{name}, a {type(norm).__name__}", "Train it in one process."
+        require(same, "network", "batch norms of torch for several processes", got, remedy)
 
 
 def _count_classes(
-    network: SpikingNetwork, x: np.ndarray, y: np.ndarray, validation: Validation | None, seed: int
+    network: SpikingNetwork,
+    x: np.ndarray,
+    y: np.ndarray,
+    validation: tuple[np.ndarray, np.ndarray] | None,
+    seed: int,
 ) -> int:
     """Number of classes of the network, from a pass of one sample; refuses what does not fit it."""
     with seeded(seed), torch.no_grad(), modes_kept(network):
         classes = network.eval()(_copy_tensor(x[:1]).to(device_of(network))).shape[1]
-    held = {} if validation is None else {"validation": validation.y}
+    held = {} if validation is None else {"validation": validation[1]}
+    if validation is not None:
+        check_samples(("validation", "validation"), *validation)
     expected = f"labels from 0 to {classes - 1}, since the network has {classes} classes"
     for argument, labels in ({"x, y": y} | held).items():
         largest, remedy = labels.max(), "Build the network with more classes."
         require(largest < classes, argument, expected, largest, remedy)
     if validation is not None:
-        shape, got = list(x.shape[1:]), list(validation.x.shape[1:])
+        shape, got = list(x.shape[1:]), list(validation[0].shape[1:])
         expected = f"samples of shape {shape}, as the training samples"
         require(got == shape, "validation", expected, got, "Bring all samples to one size.")
     return int(classes)

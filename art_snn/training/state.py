@@ -3,8 +3,9 @@
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,13 +19,6 @@ from art_snn.team import ALONE, Team
 from art_snn.training.adversarial import AdversarialTraining
 from art_snn.training.defences import AT
 from art_snn.training.recipe import Recipe
-
-
-class Validation(NamedTuple):
-    """Samples [N, ...] and class indices [N] that choose the best epoch: never the test set."""
-
-    x: np.ndarray
-    y: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -58,7 +52,7 @@ class State:
         recipe: Recipe,
         x: np.ndarray,
         y: np.ndarray,
-        validation: Validation | None,
+        validation: tuple[np.ndarray, np.ndarray] | None,
         adversary: AdversarialTraining | None,
         team: Team = ALONE,
     ) -> None:
@@ -109,26 +103,18 @@ class State:
         if file is not None:
             content = io.BytesIO()
             torch.save(self.progress(), content)
-            with atomic_write(file) as partial:
-                partial.write_bytes(content.getbuffer())
+            with atomic_write(file) as place:
+                place.write_bytes(content.getbuffer())
 
     def resume(self, file: str | Path | None) -> None:
         """Go on from the file where it exists; the leading process reads it for all."""
-
-        def packed() -> bytes:
-            content = io.BytesIO()
-            self._load(file)
-            if self.team.size > 1:
-                torch.save(self.progress(), content)
-            return content.getvalue()
-
-        content = io.BytesIO(self.team.on_leader(packed))
+        progress = self.team.on_leader(partial(self._load, file))
         if not self.team.leads:
-            self._go_on(torch.load(content, map_location="cpu", weights_only=True))
+            self._go_on(progress)
 
-    def _load(self, file: str | Path | None) -> None:
+    def _load(self, file: str | Path | None) -> dict[str, Any]:
         if file is None or not Path(file).exists():
-            return
+            return self.progress()
         try:
             if spoilt := corruption(Path(file)):
                 raise _other("the state of this training run", f"{file}, which {spoilt}", file)
@@ -148,6 +134,7 @@ class State:
                 got = f"{file}, which differs in {'; '.join(problems[:5])}"
                 raise _other("a run of this network", got, file)
             self._go_on(progress)
+            return progress
         except CheckpointError:
             raise
         except Exception as error:

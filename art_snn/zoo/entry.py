@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from art_snn.checks import first_line, invalid, require, require_distinct
@@ -15,7 +15,7 @@ MANIFEST = "manifest.json"
 FIRST = 200
 """Test samples that lie in the zoo, the first ones."""
 
-_SCHEMA = 1
+SCHEMA = 1
 """Number of the form of the manifest: a new form has a new number."""
 
 
@@ -131,16 +131,6 @@ class Manifest(NamedTuple):
     data: tuple[ZooData, ...] = ()
 
 
-def as_text(zoo: Manifest) -> str:
-    """The manifest as JSON, networks and data sets in the order of their names."""
-    networks = []
-    for network in sorted(zoo.networks, key=lambda network: network.name):
-        networks.append(asdict(network) | {"architecture": network.architecture.given})
-    data = [asdict(data_set) for data_set in sorted(zoo.data, key=lambda data_set: data_set.name)]
-    content = {"schema": _SCHEMA, "networks": networks, "data": data}
-    return json.dumps(content, indent=1) + "\n"
-
-
 def from_text(text: str, source: object) -> Manifest:
     """The zoo that JSON describes.
 
@@ -148,10 +138,10 @@ def from_text(text: str, source: object) -> Manifest:
     :raises ArgumentError: when it is no manifest, or one of another schema."""
     try:
         content = json.loads(text)
-        if content["schema"] != _SCHEMA:
+        if content["schema"] != SCHEMA:
             raise ValueError(f"schema {content['schema']!r}")
-        networks = tuple(map(_entry, content.get("networks", ())))
-        data = tuple(map(_data, content.get("data", ())))
+        networks = tuple(map(_entry, content["networks"]))
+        data = tuple(map(_data, content["data"]))
         for names in ([one.name for one in networks], [one.name for one in data]):
             if names:
                 require_distinct("name", names)
@@ -160,7 +150,7 @@ def from_text(text: str, source: object) -> Manifest:
     except Exception as error:
         # It may come from the network: bad content fails in any way.
         reason = f"missing {error}" if isinstance(error, KeyError) else first_line(error)
-        expected = f"a manifest of the zoo, of schema {_SCHEMA}"
+        expected = f"a manifest of the zoo, of schema {SCHEMA}"
         remedy = "Take another copy of it, or another version of art_snn."
         raise invalid("zoo", expected, f"{source} ({reason})", remedy) from error
     return Manifest(networks, data)
@@ -168,34 +158,20 @@ def from_text(text: str, source: object) -> Manifest:
 
 def _entry(content: Mapping[str, Any]) -> ZooEntry:
     standard = []
-    for one in content.get("standard", ()):
-        certified = None if one["certified"] is None else _share("certified", one["certified"])
-        shares = {"robust": _share("robust", one["robust"]), "certified": certified}
-        standard.append(Standard(**one | shares))
-    checked: dict[str, Any] = {
-        name: _number(name, content[name]) for name in ("bytes", "classes", "parameters")
-    }
-    checked |= {name: _share(name, content[name]) for name in ("clean", "clean_first")}
-    shape = tuple(_number("input_shape", side) for side in content["input_shape"])
-    checked |= {"architecture": Architecture(**content["architecture"]), "input_shape": shape}
-    checked |= {"commands": tuple(content["commands"]), "standard": tuple(standard)}
-    return ZooEntry(**{**content, **checked})
+    for one in content["standard"]:
+        certified = None if one["certified"] is None else Share(**one["certified"])
+        standard.append(
+            Standard(**one | {"robust": Share(**one["robust"]), "certified": certified})
+        )
+    made: dict[str, Any] = {name: Share(**content[name]) for name in ("clean", "clean_first")}
+    made |= {name: tuple(content[name]) for name in ("input_shape", "commands")}
+    made |= {"architecture": Architecture(**content["architecture"]), "standard": tuple(standard)}
+    return ZooEntry(**{**content, **made})
 
 
 def _data(content: Mapping[str, Any]) -> ZooData:
-    limits, size = content["value_range"], _number("bytes", content["bytes"])
-    limits = None if limits is None else (float(limits[0]), float(limits[1]))
-    return ZooData(**{**content, "bytes": size, "value_range": limits})
-
-
-def _share(name: str, content: Any) -> Share:
-    require(isinstance(content, dict), name, "a count and its total", content, "Correct it.")
-    return Share(*(_number(name, content[key]) for key in ("count", "total")))
-
-
-def _number(name: str, value: Any) -> int:
-    require(type(value) is int, name, "a whole number", value, "Correct it.")
-    return int(value)
+    limits = content["value_range"]
+    return ZooData(**{**content, "value_range": None if limits is None else tuple(limits)})
 
 
 def _check(name: str, sha256: str) -> None:

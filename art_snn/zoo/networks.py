@@ -6,7 +6,6 @@ in the cache of the user. What is missing there is fetched."""
 import logging
 import os
 from contextlib import suppress
-from difflib import get_close_matches
 from hashlib import sha256
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, metadata
@@ -19,13 +18,12 @@ import art_snn
 from art_snn import checkpoint
 from art_snn.checks import (
     FILE,
-    MissingFile,
     WriteFailed,
     expand_path,
     invalid,
     require,
+    require_choice,
     require_kind,
-    shown,
 )
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Source
@@ -33,8 +31,6 @@ from art_snn.network import SpikingNetwork
 from art_snn.zoo.entry import FIRST, MANIFEST, Manifest, ZooData, ZooEntry, from_text
 
 VARIABLE = "ART_SNN_ZOO"
-CHECKOUT, CACHE, FETCHED = "checkout", "cache", "to fetch"
-"""Where files are, next to the folder that the variable names."""
 
 _Part = TypeVar("_Part", ZooEntry, ZooData)
 
@@ -73,7 +69,7 @@ def classifier(name: str, device: str = "gpu") -> PyTorchSpikingClassifier:
 
     :param device: gpu, which is cpu where there is none; or cpu."""
     about = entry(name)
-    limits = data_set(about.data).value_range
+    limits = _find(about.data, "name", manifest().data).value_range
     return wrap(load(name), about.input_shape, about.classes, limits, device)  # type: ignore[no-any-return]
 
 
@@ -83,34 +79,16 @@ def samples(name: str) -> tuple[np.ndarray, np.ndarray]:
     :param name: of a data set of the zoo, such as digits.
     :return: x float32 ``[n, *input_shape]`` and classes y int64 ``[n]``, 200 samples at most.
     :raises ArgumentError: as :func:`entry`.
-    :raises FileNotFoundError: when the zoo may not hold them and they are not in the folder data;
-        it says what to fetch."""
-    about = data_set(name)
-    try:
-        data = source_of(about).load()
-    except MissingFile as error:
-        raise not_held(about, error) from error
+    :raises FileNotFoundError: when the zoo may not hold them and they are not there."""
+    data = source_of(name).load()
     return data.x_test[:FIRST], data.y_test[:FIRST]
 
 
-def not_held(about: ZooData, error: MissingFile, argument: str = "name") -> MissingFile:
-    """The error for samples that the zoo does not hold, in place of one that names a file."""
-    expected = f"samples of {about.name}, which the zoo does not hold ({about.licence})"
-    options = about.options.items()
-    given = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options)
-    remedy = f"Fetch them: {given} --download in commands."
-    if str(about.source.data).endswith(".npz"):
-        remedy = f"Make the file: {about.attribution}."
-    return MissingFile(argument, f"expected {expected}. {remedy} {error.complaint}")
+def source_of(name: str) -> Source:
+    """Where a data set comes from: the samples that the zoo holds, otherwise the whole of it.
 
-
-def data_set(name: str) -> ZooData:
-    """The entry of a data set of the zoo; errors as those of :func:`entry`."""
-    return _find(name, "name", manifest().data)
-
-
-def source_of(about: ZooData) -> Source:
-    """Where a data set comes from: the samples that the zoo holds, otherwise the whole of it."""
+    :raises ArgumentError: as :func:`entry`."""
+    about = _find(name, "name", manifest().data)
     if not about.sha256:
         return about.source
     return Source(data=str(local_file(about)), value_range=about.source.value_range)
@@ -122,9 +100,9 @@ def manifest() -> Manifest:
     :raises FileNotFoundError: when ART_SNN_ZOO names a folder without a manifest.
     :raises ArgumentError: when it can neither be read nor fetched.
     :raises WriteFailed: when it cannot be written into the cache."""
-    place, folder = _folder()
+    folder, cached = _folder()
     file = folder / MANIFEST
-    if place == CACHE and not file.is_file():
+    if cached and not file.is_file():
         fetched = _fetch(MANIFEST, folder, None)
         try:
             return from_text(fetched.read_text("utf-8"), f"{MANIFEST} from {_address()}")
@@ -134,38 +112,32 @@ def manifest() -> Manifest:
     return from_text(file.read_text("utf-8"), file)
 
 
-def place_of(part: ZooEntry | ZooData) -> str:
-    """Where the file of a network or a data set is: ART_SNN_ZOO, checkout, cache or to fetch."""
-    place, folder = _folder()
-    return place if _has_bytes(folder / part.file, part.sha256) else FETCHED
-
-
 def local_file(part: ZooEntry | ZooData) -> Path:
     """The file of a network or a data set, which is fetched where it is missing.
 
     :raises ArgumentError: when it is damaged in a folder of the user, or cannot be fetched.
     :raises WriteFailed: when it cannot be written."""
-    place, folder = _folder()
+    folder, cached = _folder()
     file = folder / part.file
-    right = _has_bytes(file, part.sha256)
+    right = file.is_file() and sha256(file.read_bytes()).hexdigest() == part.sha256
     expected = f"the file of the manifest, of SHA-256 {part.sha256}"
     remedy = "Take another copy of it."
-    damaged = place != CACHE and file.exists() and not right
+    damaged = not cached and file.exists() and not right
     require(not damaged, "zoo", expected, f"{file} with other bytes", remedy)
     return file if right else _fetch(part.file, folder, part.sha256)
 
 
-def _folder() -> tuple[str, Path]:
-    """The folder of the manifest and of all files, and what it is called."""
+def _folder() -> tuple[Path, bool]:
+    """The folder of the manifest and of all files, and whether it is the cache of the user."""
     if os.environ.get(VARIABLE):
         folder = expand_path(VARIABLE, os.environ[VARIABLE])
         require_kind(VARIABLE, folder / MANIFEST, FILE, "the manifest of a zoo")
-        return VARIABLE, folder
+        return folder, False
     root = Path(art_snn.__path__[0]).parent
     # Something else may be called examples next to an installed package.
     if (root / "pyproject.toml").is_file() and (root / "examples" / "zoo" / MANIFEST).is_file():
-        return CHECKOUT, root / "examples" / "zoo"
-    return CACHE, Path(_pooch().os_cache("art_snn")) / "zoo" / art_snn.__version__
+        return root / "examples" / "zoo", False
+    return Path(_pooch().os_cache("art_snn")) / "zoo" / art_snn.__version__, True
 
 
 def _fetch(file: str, folder: Path, digest: str | None) -> Path:
@@ -198,11 +170,6 @@ def _address() -> str:
     return address
 
 
-def _has_bytes(file: Path, digest: str) -> bool:
-    """True for a file of that SHA-256."""
-    return file.is_file() and sha256(file.read_bytes()).hexdigest() == digest
-
-
 def _pooch() -> Any:
     """The library that fetches: it takes a tenth of a second, and few commands need it."""
     pooch = import_module("pooch")
@@ -212,8 +179,5 @@ def _pooch() -> Any:
 
 def _find(name: str, argument: str, parts: tuple[_Part, ...]) -> _Part:
     there = {part.name: part for part in parts}
-    if name in there:
-        return there[name]
-    near = get_close_matches(str(name), there, n=3, cutoff=0.4)
-    remedy = f"Did you mean {' or '.join(near)}?" if near else "art-snn zoo lists them."
-    raise invalid(argument, f"one of {', '.join(there)}", shown(name), remedy)
+    require_choice(argument, name, there, remedy="art-snn zoo lists them.")
+    return there[name]

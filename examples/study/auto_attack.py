@@ -24,7 +24,7 @@ from art.attacks.evasion import AutoAttack
 from art.estimators.classification import PyTorchClassifier
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from setting import Attack, ratio
+from setting import Attack, ratio, subset
 from torch import Tensor, nn
 
 from art_snn import PyTorchSpikingClassifier
@@ -36,7 +36,7 @@ from art_snn.app.results import as_json, booleans, earlier, fingerprint, write_r
 from art_snn.attacks import PLANS, Plan, SpikingAutoAttack, predict_logits, resolve_plan
 from art_snn.attacks.queries import Queries, attacking
 from art_snn.checks import require
-from art_snn.data import Dataset, Source, load_data
+from art_snn.data import Dataset, Source
 from art_snn.files import write_text
 from art_snn.gradients import applicable, parse_rule
 from art_snn.metrics import Robustness, describe_difference, format_p, paired_difference
@@ -373,9 +373,9 @@ def main() -> None:
     if chosen.threads is not None:
         torch.set_num_threads(chosen.threads)
     limits = None if chosen.value_range is None else tuple(chosen.value_range)
-    data = load_data(chosen.data, root=chosen.root, value_range=limits)
+    data = Source(data=chosen.data, root=chosen.root, value_range=limits).load()
     if chosen.small:
-        data, chosen.output = data.subset(train=200, test=8), chosen.output / "small"
+        data, chosen.output = subset(data, train=200, test=8), chosen.output / "small"
     classifier, words = load_network(data, chosen, chosen.checkpoint)
     samples = min(chosen.samples, len(data.x_test))
     subject = Subject(

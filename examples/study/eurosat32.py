@@ -13,16 +13,15 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from setting import subset
 
-from art_snn.data import load_data
+from art_snn.data import images
 from art_snn.files import write_arrays
 
 
 def write(root: Path, output: Path, train: int, test: int, download: bool = False) -> None:
     """Write images [N, H, W, C] uint8 and classes [N], as from_npz reads them."""
-    data = load_data("eurosat", root=root, download=download, image_size=32).subset(
-        train, test, seed=0
-    )
+    data = subset(images("eurosat", root, download=download, image_size=32), train, test)
     x_train, x_test = (
         np.rint(255 * x).astype(np.uint8).transpose(0, 2, 3, 1) for x in (data.x_train, data.x_test)
     )

@@ -5,7 +5,7 @@ Every script trains the networks that it needs, or finds them in --output; run t
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from art_snn.app.network import ResolvedNetwork
 from art_snn.app.settings import Train
 from art_snn.app.train import train_network
 from art_snn.attacks import craft, parse_stage
-from art_snn.data import Dataset, Source, load_data
+from art_snn.data import Dataset, Source
 from art_snn.gradients import Gradient
 from art_snn.models import Architecture
 from art_snn.precision import DTYPES
@@ -25,6 +25,28 @@ from art_snn.precision import DTYPES
 KINDS = ("plain", "other seed", "adversarial")
 PAPER = {"eps": 2.55 / 255, "eps_step": 2 / 255, "iterations": 5}
 """Budget, step and steps of Bu et al. (CVPR 2023); the first two are shares of the value range."""
+
+
+def subset(data: Dataset, train: int | None = None, test: int | None = None) -> Dataset:
+    """Fewer samples, drawn by seed 0, each class in proportion; None keeps all.
+
+    A smaller subset lies within a larger one."""
+    kept, tested = (_thin(y, n) for y, n in ((data.y_train, train), (data.y_test, test)))
+    training = {"x_train": data.x_train[kept], "y_train": data.y_train[kept]}
+    testing = {"x_test": data.x_test[tested], "y_test": data.y_test[tested]}
+    name = f"{data.name} ({len(kept)} + {len(tested)} samples, seed 0)"
+    return replace(data, name=name, **training, **testing)
+
+
+def _thin(y: np.ndarray, count: int | None) -> np.ndarray:
+    """Indices of `count` samples: one of every class first, then the classes take turns."""
+    if count is None:
+        return np.arange(len(y))
+    shuffled = np.random.default_rng(0).permutation(len(y))
+    turn = np.empty(len(y))
+    for members in (np.flatnonzero(y[shuffled] == label) for label in np.unique(y)):
+        turn[members] = np.arange(len(members)) / len(members)
+    return shuffled[np.argsort(turn, kind="stable")][:count]
 
 
 @dataclass(frozen=True)
@@ -163,11 +185,11 @@ def parse(words: str) -> Study:
     if chosen.threads is not None:
         torch.set_num_threads(chosen.threads)
     limits = None if chosen.value_range is None else tuple(chosen.value_range)
-    data = load_data(chosen.data, root=chosen.root, value_range=limits)
+    data = Source(data=chosen.data, root=chosen.root, value_range=limits).load()
     if chosen.small:
-        data = data.subset(train=200, test=40)
+        data = subset(data, train=200, test=40)
     elif chosen.train is not None:
-        data = data.subset(train=chosen.train)
+        data = subset(data, train=chosen.train)
     return Study(
         data=data,
         output=chosen.output / "small" if chosen.small else chosen.output,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from shutil import copyfile
@@ -31,11 +31,11 @@ from art_snn.seeding import seeded
 from art_snn.zoo.entry import (
     FIRST,
     MANIFEST,
+    SCHEMA,
     Manifest,
     Standard,
     ZooData,
     ZooEntry,
-    as_text,
     from_text,
 )
 
@@ -110,6 +110,16 @@ def add(addition: Addition) -> ZooEntry:
                 copyfile(path, partial)
     write_text(file, as_text(zoo))
     return entry
+
+
+def as_text(zoo: Manifest) -> str:
+    """The manifest as JSON, networks and data sets in the order of their names."""
+    networks = []
+    for network in sorted(zoo.networks, key=lambda network: network.name):
+        networks.append(asdict(network) | {"architecture": network.architecture.given})
+    data = [asdict(data_set) for data_set in sorted(zoo.data, key=lambda data_set: data_set.name)]
+    content = {"schema": SCHEMA, "networks": networks, "data": data}
+    return json.dumps(content, indent=1) + "\n"
 
 
 def zoo_with(zoo: Manifest, entry: ZooEntry, data_set: ZooData) -> Manifest:

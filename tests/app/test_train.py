@@ -85,7 +85,7 @@ def test_validation_samples_are_not_trained_on_and_the_seed_draws_them(monkeypat
 
     def noted(network: Any, x: np.ndarray, y: np.ndarray, *_: Any, **options: Any) -> list[Any]:
         weights = next(network.parameters()).detach().numpy().tobytes()
-        held = options["validation"].x
+        held = options["validation"][0]
         seen.append(({s.tobytes() for s in x}, {s.tobytes() for s in held}, weights))
         return [Epoch(1, 1.0, 0.5)]
 

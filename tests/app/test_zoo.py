@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 
 from art_snn.app.network import resolve_network
-from art_snn.app.settings import Compare, Zoo
-from art_snn.app.zoo import run
+from art_snn.app.settings import Compare
 from art_snn.checks import ArgumentError
 from art_snn.metrics import Share
 from art_snn.zoo import Standard
-from art_snn.zoo.entry import MANIFEST, as_text, from_text
+from art_snn.zoo.entry import MANIFEST, from_text
 from art_snn.zoo.networks import VARIABLE
 from tests.command import call
-from tests.zoo.shelf import added
+from tests.zoo.shelf import added, tool
 
 NAME = "zoo:small-plain"
 RECORD = Standard(8 / 255, "inf", Share(3, 4), True, Share(1, 4), "1")
@@ -31,7 +30,7 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     zoo = from_text(file.read_text("utf-8"), file)
     records = (RECORD, replace(RECORD, eps=1.5, norm="2", certified=None))
     changed = zoo._replace(networks=(replace(zoo.networks[0], standard=records),))
-    file.write_text(as_text(changed), encoding="utf-8")
+    file.write_text(tool.as_text(changed), encoding="utf-8")
     monkeypatch.setenv(VARIABLE, str(folder))
     monkeypatch.chdir(tmp_path)
     return folder
@@ -52,7 +51,6 @@ def test_the_list_has_a_row_per_network_and_budget():
         "   ", "  "
     ) or ("8/255 (inf)" in first and "≤ 75.0 %" in first and "25.0 %" in first)
     assert "1.5 (2)" in second
-    assert VARIABLE in run(Zoo()).table.rows[0]
 
 
 def test_a_network_brings_its_architecture_its_weights_its_data_and_its_training(shelf, tmp_path):
@@ -78,7 +76,9 @@ def test_complaints_name_the_option(shelf, tmp_path):
         resolve_network(settings(tmp_path, checkpoint=tmp_path / "weights.safetensors"))
     done = call("inspect", "--model", "zoo:smal-plain")
     assert done.status == 2
-    assert "error: --model: expected one of small-plain, got 'smal-plain'. Did you" in done.stderr
+    assert (
+        "error: --model: expected one of small-plain, got 'smal-plain'. art-snn zoo" in done.stderr
+    )
     (shelf / "small-plain.safetensors").write_bytes(b"")
     done = call("inspect", "--model", NAME)
     assert (done.status, "error: --model: expected the file of the" in done.stderr) == (2, True)
@@ -94,5 +94,4 @@ def test_data_that_the_zoo_does_not_hold_are_to_be_made(tmp_path, monkeypatch):
     (tmp_path / "pictures.npz").unlink()
     done = call("compare", "--model", NAME, "--output", str(tmp_path / "out"))
     assert done.status == 2
-    words = "--data: expected samples of pictures, which the zoo does not hold (CC0). Make the file"
-    assert words in " ".join(done.stderr.split())
+    assert "--data: expected a .npz file, but" in done.stderr

@@ -13,7 +13,6 @@ from hypothesis import given, settings, strategies as st
 
 from art_snn.checks import ArgumentError
 from art_snn.data import Dataset, from_npz
-from art_snn.data.dataset import MOST_CLASSES
 from tests import tiny
 from tests.data.test_npz import arrays, saved
 
@@ -81,65 +80,15 @@ NO_SHARES, FEW = (0, 1, -0.1, 1.5, np.nan), (0.05, 0.95)
             for v in (0, 1, -0.1, 1.5, np.nan)
         ),
         *(
-            (labels([10] * 3), v, f"share: .*each of 3 classes, got {v} of 30")
+            (labels([10] * 3), v, f"share: .*a sample of every class, got {v} of 30")
             for v in (0.05, 0.95)
         ),
-        (np.array([0] * 20 + [1] + [2] * 20 + [3]), 0.2, "y: .*at least two .*class 1, 3"),
+        (np.array([0] * 20 + [1] + [2] * 20 + [3]), 0.2, "share: .*least populated class"),
     ],
 )
 def test_a_share_that_cannot_hold_every_class_is_refused(y, share, message):
     with pytest.raises(ValueError, match=f"^{message}"):
         numbered(y).held_out(share)
-
-
-@settings(deadline=None, max_examples=30)
-@given(counts=COUNTS, seed=st.integers(0, 9), draw=st.data())
-def test_a_subset_has_every_class_in_proportion_and_lies_within_a_larger_one(counts, seed, draw):
-    data = numbered(labels(counts))
-    large = draw.draw(st.integers(len(counts), sum(counts)))
-    small = draw.draw(st.integers(len(counts), large))
-    parts = [data.subset(train=count, test=5, seed=seed) for count in (small, large)]
-    drawn = [numbers(part.x_train) for part in parts]
-    assert [len(set(rows)) for rows in drawn] == [small, large]
-    assert drawn[0] == drawn[1][:small]
-    for part, rows in zip(parts, drawn, strict=True):
-        assert np.array_equal(part.y_train, data.y_train[rows])
-        in_part = np.bincount(part.y_train, minlength=len(counts))
-        assert in_part.min() >= 1
-        # Taking turns by shares deviates by less than one sample per class in the round.
-        assert np.abs(in_part - np.multiply(counts, len(rows) / sum(counts))).max() <= len(counts)
-
-
-def test_a_subset_of_all_is_all_and_its_name_tells_how_many():
-    data = numbered(labels([20, 20]), labels([5, 5]))
-    part = data.subset(test=4, seed=3)
-    assert numbers(part.x_train) == list(range(40))
-    assert np.bincount(part.y_test).tolist() == [2, 2]
-    assert min(numbers(part.x_test)) >= 10_000
-    assert part.name == "few (40 + 4 samples, seed 3)"
-    assert numbers(data.subset(train=9, seed=1).x_train) != numbers(
-        data.subset(train=9, seed=2).x_train
-    )
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"train": 41}, r"^train: expected at most 40"),
-        ({"train": 0}, r"^train: .*>= 1"),
-        ({"test": 2.5}, r"^test: .*>= 1"),
-        ({"train": 3, "test": 3}, r"^train: .*all 4 classes"),
-    ],
-)
-def test_a_subset_that_cannot_be_is_refused(options, message):
-    data = numbered(labels([10, 10, 10, 10]), labels([3, 3, 3, 3]))
-
-    def some_seed_loses_the_last_class() -> None:
-        for seed in range(20):
-            data.subset(**options, seed=seed)
-
-    with pytest.raises(ValueError, match=message):
-        some_seed_loses_the_last_class()
 
 
 def test_events_have_steps_and_images_have_none():
@@ -204,7 +153,7 @@ def test_a_bound_that_no_float32_is_holds_its_own_float32():
 @pytest.mark.parametrize("mirrored", [True, False])
 def test_parts_of_a_set_may_be_mirrored_where_the_set_may(mirrored):
     whole = replace(numbered(labels([20, 20])), mirrored=mirrored)
-    assert whole.held_out(0.2).mirrored is whole.subset(10, 10).mirrored is mirrored
+    assert whole.held_out(0.2).mirrored is mirrored
 
 
 def through_a_file(folder: Path, **change: Any) -> Dataset:
@@ -220,28 +169,28 @@ MAKERS = [through_a_file, by_hand]
 
 @pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("name", ["y_train", "y_test"])
-@pytest.mark.parametrize("label", [MOST_CLASSES, 10**9, 2**63 - 1])
+@pytest.mark.parametrize("label", [100_000, 10**9, 2**63 - 1])
 def test_a_label_beyond_all_classes_is_refused_at_once(label, name, make, tmp_path, traced):
     labels = arrays()[name]
     labels[0] = label
-    with pytest.raises(ArgumentError, match=rf"^{name}: .*below 100,000, got {label:,}"):
+    with pytest.raises(ArgumentError, match=rf"^{name}: .*below 100,000, got . to {label:,}"):
         make(tmp_path, **{name: labels})
     assert traced() < 1_000_000
-    labels[0] = MOST_CLASSES - 1
-    assert make(tmp_path, **{name: labels}).classes == MOST_CLASSES
+    labels[0] = 99_999
+    assert make(tmp_path, **{name: labels}).classes == 100_000
 
 
 LABELS = {
-    "negative": (lambda n: np.arange(n) - 1, "from -1"),
-    "floating point": (lambda n: np.zeros(n), "float64 .*by integers"),
-    "words": (lambda n: np.array(["cat"] * n), "<U3 .*by integers"),
-    "truth values": (lambda n: np.zeros(n, bool), "bool .*by integers"),
-    "durations": (lambda n: np.zeros(n, "m8[s]"), "timedelta64.*by integers"),
-    "one-hot": (lambda n: np.eye(n), r"float64 .*indices: y\.argmax\(1\)"),
-    "a column": (lambda n: np.zeros((n, 1), int), r"int64 .*: y\[:, 0\]"),
-    "too many": (lambda n: np.zeros(n + 1, int), "int64 .*one label per sample"),
-    "too few": (lambda n: np.zeros(n - 1, int), "int64 .*one label per sample"),
-    "a single one": (lambda n: np.int64(1)[...], r"shape \(\)\. Give one label per sample"),
+    "negative": (lambda n: np.arange(n) - 1, "class indices from 0 .*-1 to"),
+    "floating point": (lambda n: np.zeros(n), "class indices .*float64"),
+    "words": (lambda n: np.array(["cat"] * n), "class indices .*<U3"),
+    "truth values": (lambda n: np.zeros(n, bool), "class indices .*bool"),
+    "durations": (lambda n: np.zeros(n, "m8[s]"), "class indices .*timedelta64"),
+    "one-hot": (lambda n: np.eye(n), r"class indices .*float64 .*y\.argmax\(1\)"),
+    "a column": (lambda n: np.zeros((n, 1), int), r"class indices .*int64 .*, 1\)"),
+    "too many": (lambda n: np.zeros(n + 1, int), "class indices .*int64 .*every sample"),
+    "too few": (lambda n: np.zeros(n - 1, int), "class indices .*int64 .*every sample"),
+    "a single one": (lambda n: np.int64(1)[...], r"class indices .*shape \(\)"),
 }
 
 
@@ -249,15 +198,19 @@ LABELS = {
 @pytest.mark.parametrize("name", ["y_train", "y_test"])
 @pytest.mark.parametrize("kind", LABELS)
 def test_what_are_no_class_indices_is_refused_with_what_to_do(kind, name, make, tmp_path):
-    labels, got = LABELS[kind]
-    count = len(arrays()[name])
-    with pytest.raises(ArgumentError, match=rf"^{name}: expected {count} class indices .*{got}"):
-        make(tmp_path, **{name: np.asarray(labels(count))})
+    labels, message = LABELS[kind]
+    with pytest.raises(ArgumentError, match=rf"^{name}: expected .*{message}"):
+        make(tmp_path, **{name: labels(len(arrays()[name]))})
+
+
+def test_labels_with_a_mask_are_refused(tmp_path):
+    with pytest.raises(ArgumentError, match=r"^y_test: expected a numpy array, got MaskedArray"):
+        by_hand(tmp_path, y_test=np.ma.masked_array(np.arange(2)))
 
 
 def test_samples_without_labels_are_refused():
     data = tiny.images()
-    with pytest.raises(ArgumentError, match=r"^y_test: expected some class indices"):
+    with pytest.raises(ArgumentError, match=r"^x_test: expected samples .*shape \(0,"):
         replace(data, x_test=data.x_test[:0], y_test=data.y_test[:0])
 
 
@@ -266,14 +219,14 @@ def test_samples_without_labels_are_refused():
 @pytest.mark.parametrize("kind", ["c8", "U3", "S3", "M8[s]", "m8[s]", "f4,i4", "V4"])
 def test_samples_of_no_real_numbers_are_refused(kind, name, make, tmp_path):
     x = np.zeros(arrays()[name].shape, kind)
-    message = rf"^{name}: .*real numbers, got {re.escape(str(x.dtype))}"
+    message = rf"^{name}: .*real numbers.* got {re.escape(str(x.dtype))}"
     with pytest.raises(ArgumentError, match=message):
         make(tmp_path, **{name: x})
 
 
 def test_objects_are_refused_as_samples_and_are_never_unpickled(tmp_path):
     x = np.zeros(arrays()["x_test"].shape, object)
-    with pytest.raises(ArgumentError, match=r"^x_test: expected real numbers, got object\."):
+    with pytest.raises(ArgumentError, match=r"^x_test: expected .*real numbers, got object "):
         by_hand(tmp_path, x_test=x)
     with pytest.raises(ArgumentError, match=r"^data: .* cannot be read \(Object arrays cannot be"):
         through_a_file(tmp_path, x_test=x)
@@ -313,6 +266,6 @@ def test_labels_tell_grey_images_from_one_image_in_colour(tmp_path):
     x = np.zeros((3, 32, 3), np.uint8)
     files = {"x_train": x, "x_test": x, "y_train": np.arange(3), "y_test": np.arange(3)}
     assert through_a_file(tmp_path, **files).input_shape == (1, 32, 3)
-    message = r"^x_test: .*one image for each of 1 labels.*x\[None\]"
+    message = r"^y_test: expected 3 class indices"
     with pytest.raises(ArgumentError, match=message):
         through_a_file(tmp_path, **files | {"y_test": np.array([0])})

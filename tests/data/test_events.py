@@ -154,7 +154,9 @@ def test_numerals_and_gestures_of_an_arm_are_not_mirrored_whatever_their_size(
     x, y = np.zeros((2, 10, 2, 4, 4), np.uint8), np.arange(2)
     for size, part in ((None, whole), (4, "-4x4")):
         file = tmp_path / f"{name}{part}-10-frames.npz"
-        np.savez(file, x_train=x, y_train=y, x_test=x, y_test=y)
+        parts = {"x_train": x, "y_train": y, "x_test": x, "y_test": y}
+        whole = {"x": np.concatenate([x] * 10), "y": np.tile(y, 10)}
+        np.savez(file, **whole if name == "cifar10-dvs" else parts)
         assert events(name, tmp_path, image_size=size).mirrored is mirrored
 
 

@@ -173,7 +173,7 @@ def test_the_split_follows_from_the_seed_and_shares_no_image():
 
 
 @pytest.mark.parametrize(
-    ("share", "word"), [*((share, "between") for share in (0, 1, -0.2)), (0.001, "each part")]
+    ("share", "word"), [*((share, "between") for share in (0, 1, -0.2)), (0.001, "each part a")]
 )
 def test_a_share_that_leaves_too_little_is_refused(share, word):
     with pytest.raises(ValueError, match=rf"^test_share: expected a share .*{word}"):

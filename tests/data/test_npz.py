@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import tracemalloc
 import zipfile
 from collections.abc import Callable
@@ -75,31 +74,9 @@ def test_bytes_become_shares_with_channels_first(form, channels, tmp_path):
     assert data.input_shape == (channels, 4, 5)
 
 
-def test_images_that_can_be_read_both_ways_need_their_axes_to_be_told(tmp_path):
-    path = saved(tmp_path, **arrays(shape=(3, 4, 3)))
-    with pytest.raises(ValueError, match=r"^axes: .*both suit x_train of shape \(6, 3, 4, 3\)"):
-        from_npz(path)
-    for axes, order in (("NCHW", (0, 1, 2, 3)), ("NHWC", (0, 3, 1, 2))):
-        data = from_npz(path, axes=axes)
-        for name in ("x_train", "x_test"):
-            expected = arrays(shape=(3, 4, 3))[name].transpose(order)
-            assert np.array_equal(getattr(data, name), expected)
-            assert getattr(data, name).flags.c_contiguous
-
-
-@pytest.mark.parametrize(
-    ("axes", "shape"),
-    [
-        *(("NHWC", (3, 4, 5)), ("NCHW", (4, 5, 3)), ("nhwc", (4, 5, 3)), ("CHWN", (3, 4, 3))),
-        *(("NCHW", (4, 5)), ("NHWC", (3, 2, 4, 5))),
-    ],
-)
-def test_axes_that_the_images_do_not_have_are_refused_and_others_taken(axes, shape, tmp_path):
-    with pytest.raises(ValueError, match=rf"^axes: .*as the images have them.*'{axes}'"):
-        from_npz(saved(tmp_path, **arrays(shape=shape)), axes=axes)
-    for right, seen in (("NCHW", (3, 4, 5)), ("NHWC", (4, 5, 3))):
-        path = saved(tmp_path, **arrays(shape=seen))
-        assert from_npz(path, axes=right).input_shape == from_npz(path).input_shape == (3, 4, 5)
+def test_images_that_can_be_read_both_ways_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"^x_train: .*in the last, got both of \(6, 3, 4, 3\)"):
+        from_npz(saved(tmp_path, **arrays(shape=(3, 4, 3))))
 
 
 def unsplit(folder: Path, count: int = 20, **change: Any) -> Path:
@@ -156,7 +133,7 @@ def test_a_complaint_about_samples_without_a_split_names_their_own_arrays(tmp_pa
     for change, message in (
         ({"y": np.zeros(20)}, "y: .*20 class indices from 0, got float64"),
         ({"x": np.full((20, 1, 2, 2), 2)}, "x: .*from 0 to 1, got int64"),
-        ({"y": np.arange(20) // 19}, "y: .*at least two samples of every class"),
+        ({"y": np.arange(20) // 19}, "test_share: .*a sample of every class"),
     ):
         with pytest.raises(ValueError, match=f"^{message}"):
             from_npz(unsplit(tmp_path, **change))
@@ -231,7 +208,7 @@ def test_missing_arrays_are_named_among_those_that_are_needed(names, tmp_path):
     "shape", [(6, 64), (6, 2, 4, 4), (6, 4, 4, 2), (0, 1, 4, 5), (0, 4, 2, 4, 5), (6,)], ids=str
 )
 def test_what_has_no_form_of_images_is_refused(shape, name, tmp_path):
-    with pytest.raises(ValueError, match=rf"^{name}: expected images .*{re.escape(str(shape))}"):
+    with pytest.raises(ValueError, match=rf"^{name}: expected real numbers: images"):
         from_npz(saved(tmp_path, **{name: np.zeros(shape, np.float32)}))
 
 
@@ -387,7 +364,7 @@ def test_members_that_numpy_does_not_write_so_are_refused(tmp_path):
     with pytest.raises(ArgumentError, match=r"x_train\.npy is not compressed as numpy"):
         from_npz(path)
     later = npy.magic(3, 0) + member((6,))[8:]
-    with pytest.raises(ArgumentError, match=r"x_train\.npy is of the format \(3, 0\)"):
+    with pytest.raises(ArgumentError, match=r"cannot be read \(\(3, 0\)\)"):
         from_npz(zipped(tmp_path / "x.npz", x_train=later))
 
 

@@ -30,7 +30,7 @@ from art_snn import (
     StaticCurve,
 )
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import Site, applicable, objection, resolve
+from art_snn.gradients import Site, applicable, objection, parse_rule
 from art_snn.neurons import Neuron
 from tests.architectures import SHAPE, batch, chain
 from tests.oracles import result
@@ -123,7 +123,7 @@ every_refusal = pytest.mark.parametrize("case", REFUSED)
 
 
 def refusal(rule, words, argument="gradient"):
-    kind = type(resolve(rule)).__name__
+    kind = type(parse_rule(rule)).__name__
     return (
         rf"^{argument}: expected a rule .*, got {kind}\(.* not apply to neuron 'layers\.1' with .*"
         rf"{words}.*\. The rules that do apply: .*'bptr', 'hart'"

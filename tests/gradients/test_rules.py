@@ -32,7 +32,6 @@ from art_snn.gradients import (
     parse_call,
     parse_rule,
     parse_rules,
-    resolve,
     short_name,
 )
 from art_snn.gradients.names import _set_hyperparameter
@@ -77,7 +76,7 @@ LONGER = {
 def test_a_name_gives_its_rule_and_the_rule_its_name(name):
     assert parse_rule(name) == NAMES[name]
     assert short_name(NAMES[name]) == name
-    assert resolve(name, "here") == NAMES[name]
+    assert parse_rule(NAMES[name]) == NAMES[name]
 
 
 @pytest.mark.parametrize("name", LONGER)
@@ -164,7 +163,7 @@ def test_an_unknown_name_is_refused_with_the_known_ones_and_the_grammar(name):
 @pytest.mark.parametrize("wrong", [STBP, None, 3])
 def test_anything_but_a_rule_or_a_name_is_refused(wrong):
     with pytest.raises(TypeError, match=r"^here: expected a gradient rule .*'rga'.*not a class\.$"):
-        resolve(wrong, "here")
+        parse_rule(wrong, "here")
 
 
 @pytest.mark.parametrize(

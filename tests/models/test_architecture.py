@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-import numpy as np
 import pytest
 import torch
 
@@ -117,12 +116,6 @@ def test_what_is_told_wins_over_notes_and_notes_over_the_defaults():
     usual = dict(DEFAULTS) | {"steps": None, "encoder": None}
     assert asdict(filled) == usual | {"width": 0.5, "decay": 1.0}
     assert Architecture(decay=1.0).given == {"decay": 1.0}
-
-
-def test_numbers_of_numpy_become_plain_ones():
-    wanted = Architecture(steps=np.int64(3), decay=np.float32(0.5))
-    assert wanted == Architecture(steps=3, decay=0.5)
-    assert [type(value) for value in wanted.given.values()] == [int, float]
 
 
 def test_a_function_of_one_s_own_builds_the_network_as_it_is_with_weights_of_a_seed(tmp_path):

@@ -13,18 +13,7 @@ from torch import nn
 from art_snn import LIF, RGA, STBP, Direct, Frames
 from art_snn.dynamics import Dynamics
 from art_snn.layers import Normalize
-from art_snn.models import (
-    MODELS,
-    cnn4,
-    kaiming,
-    resnet17,
-    sew_resnet17,
-    vgg,
-    vgg5,
-    vgg11,
-    vgg16,
-    vgg_dvs,
-)
+from art_snn.models import MODELS, cnn4, resnet17, sew_resnet17, vgg, vgg5, vgg11, vgg16, vgg_dvs
 from tests.architectures import settled
 
 DVS = {"image_size": 8, "width": 1 / 32, "threshold": 0.1}
@@ -164,19 +153,6 @@ def test_the_weights_are_drawn_by_kaiming_and_drawn_anew_by_reset(build, again):
     for module in of(net, nn.BatchNorm2d):
         assert (module.weight == 1).all()
         assert not module.bias.any()
-
-
-@pytest.mark.parametrize("norm", [nn.BatchNorm2d(64), nn.BatchNorm1d(64)])
-def test_kaiming_changes_any_module_in_place_and_returns_it(norm):
-    module = nn.Sequential(nn.Conv2d(3, 64, 3), norm, nn.ReLU(), nn.Linear(4, 2))
-    for tensor in (norm.weight, norm.bias, norm.running_mean):
-        nn.init.constant_(tensor, 5)
-    before = copy.deepcopy(module.state_dict())
-    assert kaiming(module) is module
-    assert not torch.equal(module[0].weight, before["0.weight"])
-    assert not any(bias.any() for bias in (module[0].bias, norm.bias, module[3].bias))
-    assert (norm.weight == 1).all()
-    assert not norm.running_mean.any()
 
 
 def test_an_encoder_that_is_no_instance_is_refused():

@@ -13,15 +13,7 @@ from art.defences.trainer import AdversarialTrainer
 
 from art_snn import RGA, STBP
 from art_snn.attacks import craft_batch, parse_stage
-from art_snn.training import (
-    TRADES,
-    AdversarialTraining,
-    Recipe,
-    Validation,
-    adversarial,
-    loop as module,
-    train,
-)
+from art_snn.training import TRADES, AdversarialTraining, Recipe, adversarial, loop as module, train
 from tests.gradients.adaptive import restarts
 from tests.networks import Counted, Tally
 from tests.small import CLASSES, SHAPE, around, classifier, samples
@@ -116,8 +108,8 @@ def test_validation_is_under_the_attack():
     x, y = pairs()
     settings = Recipe.short(epochs=1, batch_size=16, learning_rate=1e-9)
     strong = AdversarialTraining(eps=0.5)
-    (plain,) = train(network(), x, y, settings, validation=Validation(x, y))
-    (under,) = train(network(), x, y, settings, validation=Validation(x, y), adversary=strong)
+    (plain,) = train(network(), x, y, settings, validation=(x, y))
+    (under,) = train(network(), x, y, settings, validation=(x, y), adversary=strong)
     assert plain.validation == pytest.approx(0.8)
     assert under.validation < plain.validation
 
@@ -131,7 +123,7 @@ def test_the_adversary_knows_classes_that_no_training_sample_has():
             seen.append(classes)
             return super().against(network, shape, classes)
 
-    train(net, x, y * 0, SETTINGS, validation=Validation(x, y), adversary=Watched(**PGD))
+    train(net, x, y * 0, SETTINGS, validation=(x, y), adversary=Watched(**PGD))
     assert seen == [CLASSES]
 
 

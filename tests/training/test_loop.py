@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from art_snn import Direct, SpikingNetwork
 from art_snn.seeding import seeded
-from art_snn.training import Epoch, Recipe, Validation, accuracy, best_epoch, loop as module, train
+from art_snn.training import Epoch, Recipe, accuracy, best_epoch, loop as module, train
 from tests.tiny import same, weights
 from tests.training.runs import (
     SETTINGS,
@@ -60,7 +60,7 @@ def test_read_only_and_reversed_arrays_and_small_integers_are_trained_on():
     for array in (turned, labels):
         array.setflags(write=False)
     net = build()
-    train(net, turned, labels, SETTINGS, validation=Validation(turned, labels))
+    train(net, turned, labels, SETTINGS, validation=(turned, labels))
     assert not any(module.training for module in net.modules())
     net = build()
     train(net, turned, labels, SETTINGS)
@@ -109,19 +109,18 @@ def test_training_gives_bit_for_bit_the_weights_of_a_loop_by_hand():
 
 X, Y = samples()
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"y": np.eye(3, dtype=int)[Y]}, r"class indices .*int64 of shape \[20, 3\]"),
-    ({"y": Y - 1}, r"class indices .*from -1"),
+    ({"y": np.eye(3, dtype=int)[Y]}, r"class indices .*int64 of shape \(20, 3\)"),
+    ({"y": Y - 1}, r"class indices .*-1 to"),
     ({"y": np.zeros(20)}, "class indices .*float64"),
     *(({"x": np.full((20, 6), value)}, "finite") for value in (np.nan, -np.inf)),
-    ({"x": np.ma.masked_array(X, mask=True)}, "hides no values"),
+    ({"x": np.ma.masked_array(X, mask=True)}, "a numpy array, got MaskedArray"),
     ({"y": np.arange(20) % 4}, "labels from 0 to 2"),
-    ({"y": Y[:19]}, "20 samples and 19 labels"),
-    ({"x": X[:19]}, "19 samples and 20 labels"),
-    ({"x": X[:0], "y": Y[:0]}, "at least one"),
-    ({"x": X[:0]}, "0 samples"),
-    ({"y": Y[:0]}, "0 labels"),
-    *((change, "numpy arrays, got list") for change in ({"x": X.tolist()}, {"y": Y.tolist()})),
-    ({"y": torch.zeros(20)}, "numpy arrays, got Tensor"),
+    ({"y": Y[:19]}, r"20 class indices .*\(19,\)"),
+    ({"x": X[:19]}, r"19 class indices .*\(20,\)"),
+    ({"x": X[:0], "y": Y[:0]}, r"samples .*\(0, 6\)"),
+    ({"y": Y[:0]}, r"20 class indices .*\(0,\)"),
+    *((change, "a numpy array, got list") for change in ({"x": X.tolist()}, {"y": Y.tolist()})),
+    ({"y": torch.zeros(20)}, "a numpy array, got Tensor"),
 ]
 
 
@@ -129,7 +128,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
 def test_bad_samples_are_refused_before_anything_is_trained(change, message, tmp_path):
     net, before = build().train(), build()
     net.layers[1].eval()
-    with pytest.raises((ValueError, TypeError), match=rf"^x, y: expected .*{message}"):
+    with pytest.raises(ValueError, match=rf"^x, y: expected .*{message}"):
         train(net, **{"x": X, "y": Y} | change, recipe=SETTINGS, resume=tmp_path / "new" / "s.pt")
     assert_same_state(net, before)
     assert (net.training, net.layers[1].training) == (True, False)
@@ -164,7 +163,7 @@ def test_a_run_that_diverges_ends_with_advice_and_keeps_the_epochs_before(
     assert torch.load(path, weights_only=True)["epochs_done"] == epochs
 
 
-HELD = Validation(*samples(10))
+HELD = samples(10)
 
 
 def test_the_network_has_the_weights_of_the_best_epoch_afterwards(monkeypatch):
@@ -222,20 +221,20 @@ def test_accuracy_counts_the_samples_of_every_batch():
             return torch.nn.functional.one_hot(torch.tensor(next(answers)), 3).float()
 
     network: Any = Answering(1, 1)
-    assert accuracy(network, Validation(x, y), batch_size=3) == pytest.approx(5 / 7)
+    assert accuracy(network, x, y, batch_size=3) == pytest.approx(5 / 7)
     assert next(answers, None) is None
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda x, y: (x, y[:4]), "5 samples and 4 labels"),
+        (lambda x, y: (x, y[:4]), r"5 class indices .*\(4,\)"),
         (lambda x, y: (x[:, :5], y), r"samples of shape \[6\].*\[5\]"),
         (lambda x, y: (x, y * 0 + 5), "labels from 0 to 2"),
     ],
 )
 def test_bad_validation_samples_are_refused_before_anything_is_trained(change, message, tmp_path):
-    held = Validation(*change(*samples(5)))
+    held = change(*samples(5))
     with pytest.raises(ValueError, match=rf"^validation: expected .*{message}"):
         train(build(), *samples(), SETTINGS, tmp_path / "s.pt", validation=held)
     assert list(tmp_path.iterdir()) == []
@@ -244,7 +243,7 @@ def test_bad_validation_samples_are_refused_before_anything_is_trained(change, m
 def test_accuracy_makes_no_graph_and_is_refused_for_no_sample():
     net, graphs = build(), []
     net.layers[0].action = lambda _: graphs.append(torch.is_grad_enabled())
-    accuracy(net, HELD)
+    accuracy(net, *HELD)
     assert graphs == [False]
-    with pytest.raises(ValueError, match=r"^samples: .*at least one"):
-        accuracy(net, Validation(*samples(0)))
+    with pytest.raises(ValueError, match=r"^x: expected samples .*of shape \(0, 6\)"):
+        accuracy(net, *samples(0))

@@ -12,7 +12,7 @@ from torch import nn
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.interop import adapt
-from art_snn.training import AdversarialTraining, Recipe, Validation, adversarial, train
+from art_snn.training import AdversarialTraining, Recipe, adversarial, train
 from tests.conftest import varied
 from tests.interop.stacks import INPUTS
 from tests.interop.test_equations import CASES
@@ -73,7 +73,7 @@ def test_layers_compute_in_bfloat16_and_weights_statistics_and_loss_do_not(monke
     monkeypatch.setattr(
         Recipe, "build_optimizer", lambda *a: made.append(build_optimizer(*a)) or made[-1]
     )
-    train(net, *images(), MIXED, validation=Validation(*images(3)))
+    train(net, *images(), MIXED, validation=images(3))
     assert [seen[name, True] for name in layers] == [torch.bfloat16] * 4
     assert [seen[name, False] for name in layers] == [torch.float32] * 4
     assert all(y.dtype == torch.float32 for y in logits)

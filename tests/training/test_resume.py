@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from art_snn import LIF, STBP, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.checkpoint import CheckpointError
-from art_snn.training import RAT, SR, TRADES, AdversarialTraining, Recipe, Validation, train
+from art_snn.training import RAT, SR, TRADES, AdversarialTraining, Recipe, train
 from tests.architectures import Switch
 from tests.conftest import varied
 from tests.faults.damage import flips
@@ -32,7 +32,7 @@ from tests.training.runs import (
     watch,
 )
 
-HELD = Validation(*samples(10))
+HELD = samples(10)
 FGSM = AdversarialTraining(attack="fgsm", eps=0.1, share=0.75)
 DEFENCES = {"TRADES": TRADES(), "RAT": RAT(orthogonality=0.02), "SR": SR(sparsity=0.1)}
 WAYS: dict[str, dict[str, Any]] = {
@@ -210,7 +210,7 @@ def test_a_run_with_another_defence_or_other_validation_samples_is_another(name,
     path, adversary = tmp_path / "state.pt", WAYS[name]["adversary"]
     train(build(), *samples(), SETTINGS, path, validation=HELD, adversary=adversary)
     refused(path, rf"AT\(\).*, got .*{name}\(", validation=HELD, adversary=FGSM)
-    other = Validation(HELD.x, HELD.y[::-1].copy())
+    other = (HELD[0], HELD[1][::-1].copy())
     refused(path, OTHER_SAMPLES, validation=other, adversary=adversary)
 
 

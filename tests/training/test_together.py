@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.team import Team
-from art_snn.training import Recipe
-from art_snn.training.together import check_team, own_draws, own_share
+from art_snn.training import Recipe, train
+from art_snn.training.together import own_draws
 from tests.jobs import Job
+from tests.training import runs
 from tests.training.runs import build
 
 TWO = Team(size=2)
@@ -25,7 +29,7 @@ from torch import nn
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.team import join
 from art_snn.training import (
-    AT, IBP, RAT, SR, TRADES, AdversarialTraining, Recipe, Validation, train
+    AT, IBP, RAT, SR, TRADES, AdversarialTraining, Recipe, train
 )
 from art_snn.training.together import synchronise_norms
 from tests.training.runs import build, samples
@@ -90,7 +94,7 @@ with join() as team:
     for defence in (None, AT(), TRADES(), RAT(), SR(sparsity=0.1), IBP(ramp=0.5)):
         attack = {"eps": 0.01} if defence == IBP(ramp=0.5) else {"attack": "fgsm", "eps": 0.1}
         adversary = AdversarialTraining(**attack, defence=defence) if defence else None
-        how = {"validation": Validation(x[:7], y[:7]), "adversary": adversary}
+        how = {"validation": (x[:7], y[:7]), "adversary": adversary}
         single, net = network(), network()
         if team.rank == 1:
             net.reset()  # It has the weights of the leading process all the same.
@@ -119,21 +123,18 @@ def test_two_processes_compute_what_one_does_and_one_refuses_for_all(tmp_path: P
     assert not (tmp_path / "state.pt").exists()
 
 
-def test_shares_are_the_whole_batch_and_differ_by_one_sample_at_most():
-    batch = torch.arange(7)
-    shares = [own_share(Team(rank=rank, size=3), batch) for rank in range(3)]
-    assert torch.equal(torch.cat(shares), batch)
-    assert [len(share) for share in shares] == [3, 2, 2]
-    assert torch.equal(own_share(Team(), batch), batch)
+class Two(Team):
+    """The leading one of two processes, which does not wait for the other."""
+
+    def on_leader(self, action: Callable[[], Any]) -> Any:
+        return action()
 
 
 @pytest.mark.parametrize(("batch", "samples"), [(1, 10), (8, 9), (8, 1), (2, 7)])
 def test_a_batch_of_fewer_samples_than_processes_is_refused(batch, samples):
-    check_team(Team(), build(), Recipe(batch_size=batch), samples)
+    recipe = Recipe.short(epochs=1, batch_size=batch)
     with pytest.raises(ValueError, match=rf"^batch_size: .*2 processes.* {samples} .*has 1"):
-        check_team(TWO, build(), Recipe(batch_size=batch), samples)
-    for size, count in ((8, 16), (8, 10), (8, 2), (3, 5)):
-        check_team(TWO, build(), Recipe(batch_size=size), count)
+        train(build(), *runs.samples(samples), recipe, team=Two(size=2))
 
 
 def test_draws_are_a_process_s_own_and_leave_those_after_them_alone():
@@ -159,7 +160,6 @@ class Other(nn.BatchNorm1d):
 
 def test_a_batch_norm_that_computes_otherwise_is_refused():
     layers = [Timed(nn.Linear(2, 2), nn.BatchNorm1d(2)), LIF(), Timed(Other(2))]
-    recipe, network = Recipe(batch_size=2), SpikingNetwork(layers, Direct(1))
-    check_team(Team(), network, recipe, 8)
+    network = SpikingNetwork(layers, Direct(1))
     with pytest.raises(ValueError, match=r"^network: expected batch norms .*layers\.2\.module\.0"):
-        check_team(TWO, network, recipe, 8)
+        train(network, np.zeros((8, 2)), np.arange(8) % 2, Recipe.short(1), team=Two(size=2))

@@ -11,7 +11,7 @@ from art_snn.classifier import wrap
 from art_snn.data import Source
 from art_snn.files import digest
 from art_snn.metrics import Share
-from art_snn.zoo.entry import MANIFEST, as_text, from_text
+from art_snn.zoo.entry import MANIFEST, from_text
 from tests.evaluations import evaluation, proven, provenance, save, trial
 from tests.zoo.shelf import SMALL, added, correct, pictures, tool
 
@@ -33,7 +33,7 @@ def test_an_entry_says_what_the_network_is_and_is_made_again_byte_for_byte(tmp_p
     added(tmp_path, "another", seed=1)
     zoo = from_text((tmp_path / "zoo" / MANIFEST).read_text("utf-8"), "")
     assert [network.name for network in zoo.networks] == ["another", "small-plain"]
-    assert as_text(zoo) == (tmp_path / "zoo" / MANIFEST).read_text("utf-8")
+    assert tool.as_text(zoo) == (tmp_path / "zoo" / MANIFEST).read_text("utf-8")
 
 
 def data(tmp_path):

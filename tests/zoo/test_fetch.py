@@ -26,7 +26,7 @@ NOWHERE = "http://127.0.0.1:1/zoo"
 def cache(tmp_path, monkeypatch) -> Path:
     """An empty cache, the only place on this machine that is looked into."""
     folder = tmp_path / "cache"
-    monkeypatch.setattr(networks, "_folder", lambda: (networks.CACHE, folder))
+    monkeypatch.setattr(networks, "_folder", lambda: (folder, True))
     monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     return folder
@@ -45,10 +45,7 @@ def test_a_network_is_fetched_once_and_found_in_the_cache_without_a_connection(
     server: Server, cache, monkeypatch
 ):
     assert zoo.names() == [NAME]
-    entry = zoo.entry(NAME)
-    assert networks.place_of(entry) == networks.FETCHED
     network, (x, _) = zoo.load(NAME), zoo.samples("pictures")
-    assert networks.place_of(entry) == networks.CACHE
     assert {file.name: file.read_bytes() for file in cache.iterdir()} == server.files
     monkeypatch.setattr(networks, "_address", lambda: NOWHERE)
     again = zoo.load(NAME)
@@ -163,6 +160,6 @@ def test_nothing_is_fetched_from_a_placeholder(cache, monkeypatch):
 def test_the_cache_belongs_to_the_version(monkeypatch, tmp_path):
     monkeypatch.delenv(networks.VARIABLE, raising=False)
     monkeypatch.setattr("art_snn.__path__", [str(tmp_path / "site" / "art_snn")])
-    place, folder = networks._folder()
-    assert (place, folder.parts[-2]) == (networks.CACHE, "zoo")
+    folder, cached = networks._folder()
+    assert (cached, folder.parts[-2]) == (True, "zoo")
     assert "art_snn" in folder.parts

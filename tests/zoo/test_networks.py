@@ -36,7 +36,6 @@ def test_a_network_has_its_weights_and_is_ready_to_classify(shelf, tmp_path):
     with torch.no_grad():
         assert torch.equal(network(x), same(x))
     entry = zoo.entry(NAME)
-    assert places.place_of(entry) == places.VARIABLE
     with pytest.raises(FrozenInstanceError):
         entry.name = "other"  # type: ignore[misc]
 
@@ -51,11 +50,8 @@ def test_the_classifier_knows_the_values_of_its_data_and_the_samples_are_its_inp
 
 
 @pytest.mark.parametrize("call", [zoo.entry, zoo.load, zoo.classifier, zoo.samples])
-def test_an_unknown_name_is_refused_with_near_ones(call, shelf):
-    near = r"Did you mean (small-plain|pictures)\?"
-    with pytest.raises(ArgumentError, match=rf"^name: expected one of .* got 'p.*'\. {near}"):
-        call("pictrue" if call is zoo.samples else "plain-small")
-    with pytest.raises(ArgumentError, match=r"got 'xyz'\. art-snn zoo lists them\."):
+def test_an_unknown_name_is_refused_with_those_that_there_are(call, shelf):
+    with pytest.raises(ArgumentError, match=r"^name: expected one of .*got 'xyz'\. art-snn zoo "):
         call("xyz")
 
 
@@ -67,7 +63,7 @@ def test_data_that_the_zoo_does_not_hold_are_to_be_fetched(tmp_path, monkeypatch
     content = json.loads(file.read_text("utf-8"))
     content["data"][0]["options"] = {"data": "cifar10", "root": str(tmp_path / "none")}
     file.write_text(json.dumps(content), encoding="utf-8")
-    wanted = r"^name: expected samples of pictures, .*\(CC0\).* --data cifar10 .*--download in comm"
+    wanted = r"^data: expected cifar10 in .*--download in commands"
     with pytest.raises(MissingFile, match=wanted):
         zoo.samples("pictures")
 
@@ -76,7 +72,9 @@ def test_a_file_that_is_not_there_is_to_be_made(tmp_path, monkeypatch):
     added(tmp_path, hold=False)
     monkeypatch.setenv(places.VARIABLE, str(tmp_path / "zoo"))
     (tmp_path / "pictures.npz").unlink()
-    with pytest.raises(MissingFile, match=r"^name: .*\. Make the file: drawn here\. "):
+    with pytest.raises(
+        MissingFile, match=r"^data: expected a \.npz file, .*pictures\.npz does not"
+    ):
         zoo.samples("pictures")
 
 
@@ -97,7 +95,6 @@ def test_frames_of_events_keep_their_counts_and_their_range(tmp_path, monkeypatc
 def test_a_file_of_other_bytes_is_refused_where_it_lies(shelf):
     file = shelf / f"{NAME}.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"?")
-    assert places.place_of(zoo.entry(NAME)) == places.FETCHED
     with pytest.raises(ArgumentError, match=r"^zoo: expected the file .* with other bytes\. Take"):
         zoo.load(NAME)
 
@@ -111,4 +108,3 @@ def test_a_folder_that_is_no_zoo_is_refused(tmp_path, monkeypatch):
 def test_the_folder_that_is_named_comes_before_the_checkout(shelf, monkeypatch):
     monkeypatch.delenv(places.VARIABLE)
     assert "digits-at" in zoo.names()
-    assert places.place_of(zoo.entry("digits-at")) == places.CHECKOUT

@@ -9,7 +9,7 @@ import pytest
 
 from art_snn import zoo
 from art_snn.seeding import seeded
-from art_snn.zoo.entry import MANIFEST, as_text, from_text
+from art_snn.zoo.entry import MANIFEST, from_text
 from art_snn.zoo.networks import local_file
 from tests.zoo.shelf import tool
 from tests.zoo.test_manifest import complaints
@@ -29,7 +29,7 @@ def checkout(monkeypatch):
 
 
 def test_the_manifest_is_as_its_maker_writes_it_and_fits_the_schema():
-    assert as_text(SHIPPED) == TEXT
+    assert tool.as_text(SHIPPED) == TEXT
     assert complaints(TEXT) == []
     assert "/tmp" not in json.dumps(json.loads(TEXT))
 

@@ -20,7 +20,6 @@ from art_snn.training import (
     AdversarialTraining,
     Learner,
     Recipe,
-    Validation,
     accuracy,
     adversarial,
     best_epoch,
@@ -124,26 +123,26 @@ def test_nothing_is_attacked_and_the_budget_is_whole_after_the_ramp(monkeypatch)
     monkeypatch.setattr(adversarial, "craft_batch", None)
     seen, loss = [], IBP.loss
     monkeypatch.setattr(IBP, "loss", lambda *given: seen.append(given[1]) or loss(*given))
-    train(network(), *samples(), RECIPE, validation=Validation(*samples(10)), adversary=against())
+    train(network(), *samples(), RECIPE, validation=samples(10), adversary=against())
     assert [learner.progress for learner in seen] == [(step + 1) / 12 for step in range(12)]
 
 
 def test_validation_counts_certified_samples_and_only_after_the_ramp():
-    net, held = network(), Validation(*samples(30))
+    net, held = network(), samples(30)
     adversary = against(eps=0.02, ramp=0.5)
     history = train(net, *samples(), RECIPE, validation=held, adversary=adversary)
     rated = [epoch.validation for epoch in history]
     assert rated[0] is None
     assert None not in rated[1:]
-    certificate = certify_bounds(wrap(net, (6,), 3, (0.0, 1.0), "cpu"), held.x, held.y, 0.02)
+    certificate = certify_bounds(wrap(net, (6,), 3, (0.0, 1.0), "cpu"), *held, 0.02)
     assert certificate.certified.mean() == best_epoch(history).validation
-    clean = accuracy(net, held)
-    wide = accuracy(net, held, defence=against(eps=0.5).defence)
-    assert wide < accuracy(net, held, defence=adversary.defence) <= clean
+    clean = accuracy(net, *held)
+    wide = accuracy(net, *held, defence=against(eps=0.5).defence)
+    assert wide < accuracy(net, *held, defence=adversary.defence) <= clean
 
 
 def test_with_a_ramp_over_all_steps_the_last_epoch_alone_is_rated():
-    held = Validation(*samples(10))
+    held = samples(10)
     history = train(network(), *samples(), RECIPE, validation=held, adversary=against(ramp=1.0))
     assert [epoch.validation is None for epoch in history] == [True, True, True, False]
 
@@ -152,7 +151,7 @@ def test_with_a_ramp_over_all_steps_the_last_epoch_alone_is_rated():
 def test_a_run_that_was_killed_goes_on_exactly_before_and_after_the_end_of_the_ramp(
     step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    how: dict[str, Any] = {"validation": Validation(*samples(10)), "adversary": against()}
+    how: dict[str, Any] = {"validation": samples(10), "adversary": against()}
     whole, resumed, path = network(nn.BatchNorm1d(12)), network(nn.BatchNorm1d(12)), tmp_path / "s"
     history = train(whole, *samples(), RECIPE, **how)
     seen, loss = [], IBP.loss
