@@ -197,8 +197,8 @@ class ModelNetwork(SpikingNetwork):
 
     def firing_pass(self, kind: type[_Firings], encoded: Tensor, firing: Firing) -> _Firings:
         """A pass of a kind in which neurons fire, or are differentiated, by the firing."""
-        members, steps = self.members, self.steps_of(encoded)
-        return kind(members, members.ruled, steps, pause_in(firing), self.traits.preludes)
+        steps, preludes = self.steps_of(encoded), self.traits.preludes
+        return kind(self.members, steps, pause_in(firing), preludes)
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input -> logits [N, K], neurons firing by the firing."""

@@ -57,13 +57,16 @@ def _settle(network: ModelNetwork, x: Tensor) -> Hashable:
     """Find out the traits of the model once for every setup of it; returns that setup."""
     setup = _setup(network, x)
     traits = network.verified.get((setup, "traits"))
-    network.traits = traits or Traits()
     if traits is None:
+        # A twin, since passes of other threads may rely on the traits of their setup.
+        twin: Any = network.twin()
+        twin.traits = traits = Traits()
         with _unnoticed(x):
-            find_traits(network, x.detach())
+            find_traits(twin, x.detach())
         # What passes change by themselves is known now, and no part of the setup.
         setup = _setup(network, x)
-        _remember(network, (setup, "traits"), network.traits)
+        _remember(network, (setup, "traits"), traits)
+    network.traits = traits
     return setup
 
 
