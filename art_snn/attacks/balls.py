@@ -33,33 +33,29 @@ def require_norm(norm: object) -> float:
 
 @dataclass(frozen=True)
 class Ball:
-    """All points within eps of the samples ``centre [n, *shape]``, and in the range of low to high.
-
-    :param mask: bool ``[n, *shape]``, where values may change; None: everywhere."""
+    """All points within eps of samples ``centre [n, *shape]``, and in the range of low to high."""
 
     norm: float
     eps: float
     centre: Tensor
     low: Tensor
     high: Tensor
-    mask: Tensor | None = None
 
     def select(self, which: Tensor) -> "Ball":
         """The set around some of the samples, rows [m]."""
-        mask = None if self.mask is None else self.mask[which]
-        return replace(self, centre=self.centre[which], mask=mask)
+        return replace(self, centre=self.centre[which])
 
     def project(self, x: Tensor) -> Tensor:
         """The nearest points of the ball, clipped to the range, which is no farther."""
         if self.norm == np.inf:
             return x.clamp(*self._limits)
-        moved = _scale_to(self._free(x - self.centre), self.eps).add_(self.centre)
+        moved = _scale_to(x - self.centre, self.eps).add_(self.centre)
         return moved.clamp_(self.low, self.high)
 
     def start(self, direction: Tensor) -> Tensor:
         """Points at the rim of the ball in a direction from the samples, or nearer by the range."""
-        free = self._free(direction)
-        return self.project(self.centre + free * (self.eps / self.length(free).clamp_min(SMALLEST)))
+        scale = self.eps / self.length(direction).clamp_min(SMALLEST)
+        return self.project(self.centre + direction * scale)
 
     def step(self, change: Tensor, longest: float) -> Tensor:
         """Changes that are no longer than that, in every value or in their Euclidean length."""
@@ -82,12 +78,7 @@ class Ball:
         """Lowest and highest values of a ball in the maximum norm."""
         lowest = (self.centre - self.eps).clamp_(min=self.low)
         highest = (self.centre + self.eps).clamp_(max=self.high)
-        if self.mask is None:
-            return lowest, highest
-        return tuple(torch.where(self.mask, end, self.centre) for end in (lowest, highest))  # type: ignore[return-value]
-
-    def _free(self, change: Tensor) -> Tensor:
-        return change if self.mask is None else change * self.mask
+        return lowest, highest
 
 
 def _length(change: Tensor, norm: float) -> Tensor:

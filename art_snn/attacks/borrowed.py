@@ -39,9 +39,9 @@ class Borrowed(PerSampleAttack):
     def radius(self) -> float:
         return self.eps
 
-    def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
+    def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:
         x = best.samples.clone()
-        ball = Ball(self.norm, self.eps, x, *self.clip_range(x), mask)
+        ball = Ball(self.norm, self.eps, x, *self.clip_range(x))
         estimator = queries.estimator
         if queries.draws > 1:
             # Of a random network the attack sees mean predictions.

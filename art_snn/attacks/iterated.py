@@ -91,9 +91,9 @@ class IteratedAttack(PerSampleAttack):
     def radius(self) -> float:
         return self.eps
 
-    def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
+    def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:
         x = best.samples.clone()
-        ball = Ball(require_norm(self.norm), self.eps, x, *self.clip_range(x), mask)
+        ball = Ball(require_norm(self.norm), self.eps, x, *self.clip_range(x))
         draws = range(max(1, self.num_random_init))
         for draw, aims in itertools.product(draws, self.aims(queries, x, classes)):
             left = (~best.broken).nonzero()[:, 0]

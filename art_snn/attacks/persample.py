@@ -14,8 +14,8 @@ from torch import Tensor
 
 from art_snn.attacks.balls import ROUNDING, wide
 from art_snn.attacks.queries import Queries, attacking
-from art_snn.checks import invalid, require, require_count
-from art_snn.classifier.inputs import as_array, as_tensor, check_samples, class_indices
+from art_snn.checks import require, require_count
+from art_snn.classifier.inputs import as_tensor, check_samples, class_indices
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
 
@@ -153,23 +153,17 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         self.targeted, self.batch_size, self.verbose = targeted, batch_size, verbose
         self.forwards = self.backwards = np.zeros(0, dtype=np.int64)
 
-    def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
+    def generate(self, x: Any, y: Any = None) -> Any:
         """Adversarial samples.
 
         :param x: samples ``(N, *input_shape)``, numpy or torch, within the clip range.
         :param y: true classes, or targets of a targeted attack: indices (N,) or scores (N, K),
             such as one-hot; None: the predictions, for an untargeted attack.
-        :param mask: array that broadcasts to x; values of x where it is 0 stay.
         :return: samples of x's shape, library and dtype; whole numbers and half precision become
             single. A sample that is broken already, or whose logits are NaN, stays as it is.
         :raises TypeError: when x or y is no array of real numbers.
         :raises ValueError: when a shape, a label or a value does not fit."""
-        given = kwargs.pop("mask", None)
-        unknown = ", ".join(kwargs)
-        remedy = "Settings belong to the constructor or to set_params."
-        require(not kwargs, unknown, "x, y and mask", unknown, remedy)
         samples = self._samples(x)
-        mask = _mask(given, samples)
         classes = self._classes(samples, y)
         name, verbose = type(self).__name__, self.verbose
         with Progress(name, len(x), unit="samples", verbose=verbose) as progress:
@@ -179,9 +173,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
             rows = torch.arange(len(samples), device="cpu")
             for block in torch.split(rows, self._together(samples)) if len(samples) else ():
                 before = progress.done
-                self._attack(
-                    queries.select(block), samples, classes, mask, block.to(samples.device)
-                )
+                self._attack(queries.select(block), samples, classes, block.to(samples.device))
                 progress.update(before + len(block) - progress.done)
         return _like(samples, x)
 
@@ -194,9 +186,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         return (same if self.targeted else ~same) & ~logits.isnan().any(1)
 
     @abstractmethod
-    def _attack(
-        self, queries: Queries, samples: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
-    ) -> None:
+    def _attack(self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor) -> None:
         """Replace samples rows [n], about which the queries are, by adversarials."""
 
     def _together(self, x: Tensor) -> int:
@@ -278,38 +268,22 @@ class PerSampleAttack(CountedAttack):
         return None
 
     @abstractmethod
-    def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
+    def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:
         """Replace the samples by adversarials, those that are neither broken nor left alone.
 
         :param queries: about the samples, which are rows 0 to n - 1.
-        :param best: the samples ``[n, *input_shape]``, and what takes in better ones.
-        :param mask: bool ``[n, *input_shape]``, where values may change; None: everywhere."""
+        :param best: the samples ``[n, *input_shape]``, and what takes in better ones."""
 
-    def _attack(
-        self, queries: Queries, samples: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
-    ) -> None:
+    def _attack(self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor) -> None:
         logits = queries.logits(samples[rows], torch.arange(len(rows), device="cpu"))
         left = ~(self.succeeded(logits, classes[rows]) | logits.isnan().any(1))
         queries.finish(int((~left).sum()))
         rows = rows[left]
         if len(rows):
             best = Best.none(samples[rows])
-            masked = None if mask is None else mask[rows]
             with attacking(self.estimator, self.radius):
-                self.craft(queries.select(left.nonzero()[:, 0]), best, classes[rows], masked)
+                self.craft(queries.select(left.nonzero()[:, 0]), best, classes[rows])
             samples[rows] = best.samples
-
-
-def _mask(mask: Any, x: Tensor) -> Tensor | None:
-    if mask is None:
-        return None
-    array = as_array(mask)
-    try:
-        return torch.from_numpy(np.broadcast_to(array != 0, tuple(x.shape)).copy()).to(x.device)
-    except ValueError:
-        remedy = "Give a mask of the shape of one sample, or of all of them."
-        expected = f"an array that broadcasts to {tuple(x.shape)}"
-        raise invalid("mask", expected, f"shape {array.shape}", remedy) from None
 
 
 def _like(samples: Tensor, x: Any) -> Any:

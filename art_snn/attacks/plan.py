@@ -257,13 +257,10 @@ class Plan:
     native: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
+        fits = isinstance(self.stages, Sequence) and bool(self.stages)
+        fits = fits and all(isinstance(stage, Stage) for stage in (*self.stages, *self.native))
         remedy = "For instance (Stage(AutoPGD, RGA()),)."
-        for name, least in {"stages": 1, "native": 0}.items():
-            stages = getattr(self, name)
-            fits = isinstance(stages, Sequence) and len(stages) >= least
-            fits = fits and all(isinstance(stage, Stage) for stage in stages)
-            expected = f"a tuple of {'one Stage or more' if least else 'stages'}"
-            require(fits, name, expected, shown(stages), remedy)
+        require(fits, "stages", "a tuple of one Stage or more", shown(self.stages), remedy)
         set_fields(self, stages=tuple(self.stages), native=tuple(self.native))
 
 
@@ -332,17 +329,13 @@ def _with_native_gradient(stage: Stage) -> Stage:
 
 def require_sources(sources: object, estimator: PyTorchClassifier) -> tuple[PyTorchClassifier, ...]:
     """Classifiers of torch's for the same samples and classes; ValueError for anything else."""
+    form = estimator.input_shape, estimator.nb_classes
+    expected = "a list of torch's classifiers for samples of shape {} and {} classes".format(*form)
     remedy = "Wrap networks in PyTorchSpikingClassifier, others in PyTorchClassifier."
-    fits = isinstance(sources, Sequence)
-    require(fits, "sources", "a list of classifiers", shown(sources), remedy)
+    require(isinstance(sources, Sequence), "sources", expected, shown(sources), remedy)
     classifiers: tuple[PyTorchClassifier, ...] = tuple(sources)  # type: ignore[arg-type]
-    shape, classes = estimator.input_shape, estimator.nb_classes
     for source in classifiers:
-        fits = isinstance(source, PyTorchClassifier)
-        require(fits, "sources", "classifiers of torch's", shown(source), remedy)
-        same, expected = source.input_shape == shape, f"classifiers of samples of shape {shape}"
-        other = "Sources must use samples of the same shape."
-        require(same, "sources", expected, f"one of {source.input_shape}", other)
-        same, expected = source.nb_classes == classes, f"classifiers of {classes} classes"
-        require(same, "sources", expected, f"one of {source.nb_classes}", other)
+        given = isinstance(source, PyTorchClassifier) and (source.input_shape, source.nb_classes)
+        got = "one of samples of shape {} and {} classes".format(*given) if given else shown(source)
+        require(given == form, "sources", expected, got, remedy)
     return classifiers

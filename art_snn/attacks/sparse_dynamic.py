@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
@@ -32,10 +31,10 @@ class _Flips:
     difference: Tensor
 
     @classmethod
-    def none(cls, samples: Tensor, low: Tensor, high: Tensor, mask: Tensor | None) -> "_Flips":
-        """Of samples as they came; the mask says which bits may be flipped."""
+    def none(cls, samples: Tensor, low: Tensor, high: Tensor) -> "_Flips":
+        """Of samples as they came."""
         other = torch.where(samples > (low + high) / 2, low, high)
-        untried = torch.ones_like(samples, dtype=torch.bool) if mask is None else mask.clone()
+        untried = torch.ones_like(samples, dtype=torch.bool)
         difference = torch.full_like(samples, torch.inf)
         return cls(samples, other, untried.flatten(1), difference.flatten(1))
 
@@ -85,8 +84,7 @@ class SparseDynamicAttack(PerSampleAttack):
     Then flips are taken back. The kept bits are ordered by the magnitude of their difference. A
     binary search finds the longest prefix without which the sample is still misclassified.
 
-    Differences within the rounding of logits count as 0. After :meth:`generate` the attribute
-    `flips`, int [N], counts the changed values of every sample.
+    Differences within the rounding of logits count as 0.
 
     :param estimator: a classifier of torch's, whose clip_values are the two levels of a bit.
     :param eps: the largest number of flips; a sample that takes more is left as it is. None: any.
@@ -109,22 +107,15 @@ class SparseDynamicAttack(PerSampleAttack):
     ) -> None:
         super().__init__(estimator, targeted=targeted, batch_size=batch_size, verbose=verbose)
         self.eps, self.max_iter, self.candidates, self.seed = eps, max_iter, candidates, seed
-        self.flips = np.zeros(0, dtype=np.int64)
         self._check_params()
 
     @classmethod
     def budget(cls, norm: float | str, eps: float) -> dict[str, Any] | None:
         return {"eps": eps} if norm == FLIPS else None
 
-    def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
-        adversarials = super().generate(x, y, **kwargs)
-        changed = self._samples(adversarials) != self._samples(x)
-        self.flips = changed.flatten(1).sum(1).cpu().numpy()
-        return adversarials
-
-    def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
+    def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:
         x = best.samples.clone()
-        flips = _Flips.none(x, *self.clip_range(x), mask)
+        flips = _Flips.none(x, *self.clip_range(x))
         broken = self._flip(queries, flips, best, classes)
         self._take(best, flips, broken, self._reduce(queries, flips, broken, classes[broken]))
 

@@ -32,8 +32,8 @@ class _Spikes:
 
     :param sample: whose spike it is [S].
     :param cells: where every shift leads [S, 2D + 1], as an index into all cells.
-    :param open: which shifts end within the frames and in no masked cell, bool [S, 2D + 1].
-    :param room: how many spikes more every cell takes [n * T * P], 0 where masked.
+    :param open: which shifts end within the frames, bool [S, 2D + 1].
+    :param room: how many spikes more every cell takes [n * T * P].
     :param distance: how long the shifts are [2D + 1], in steps."""
 
     samples: int
@@ -44,21 +44,18 @@ class _Spikes:
     distance: Tensor
 
     @classmethod
-    def among(cls, counts: Tensor, most: Tensor, free: Tensor, furthest: int) -> "_Spikes":
-        """Spikes of counts [n, T, P], and the most that cells hold; shifts up to D, the furthest.
-
-        :param free: bool [n, T, P], False where a mask keeps the cells as they are."""
+    def among(cls, counts: Tensor, most: Tensor, furthest: int) -> "_Spikes":
+        """Spikes of counts [n, T, P], the most that cells hold, and shifts up to the furthest."""
         samples, steps, places = counts.shape
-        spikes = torch.where(free, counts, 0).flatten()
+        spikes = counts.flatten()
         home = torch.arange(len(spikes), device=counts.device).repeat_interleave(spikes)
         shifts = _offsets(min(furthest, steps - 1), counts.device)
         time = (home // places % steps)[:, None] + shifts
         inside = (time >= 0) & (time < steps)
         cells = torch.where(inside, home[:, None] + shifts * places, home[:, None])
-        is_open = inside & free.flatten()[cells]
-        room = torch.where(free, most - counts, 0).flatten()
+        room = (most - counts).flatten()
         sample = home // (steps * places)
-        return cls(samples, sample, cells, is_open, room, shifts.abs())
+        return cls(samples, sample, cells, inside, room, shifts.abs())
 
     def select(self, which: Tensor) -> "_Spikes":
         """Some of them, by rows [k]."""
@@ -195,8 +192,8 @@ class SpikeRetiming(PerSampleAttack):
             return {"moved": max(1, int(eps) // 2), "max_shift": None}
         return {"max_shift": eps} if norm == SHIFT else None
 
-    def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
-        adversarials = super().generate(x, y, **kwargs)
+    def generate(self, x: Any, y: Any = None) -> Any:
+        adversarials = super().generate(x, y)
         self.shifts = shifts(x, adversarials, self.estimator.clip_values[0])
         for spent, name in zip(self.shifts, BUDGETS, strict=True):
             budget = getattr(self, name)
@@ -204,14 +201,13 @@ class SpikeRetiming(PerSampleAttack):
                 raise RuntimeError(f"retiming moved spikes by {spent.max()}, above {budget}")
         return adversarials
 
-    def craft(self, queries: Queries, best: Best, classes: Tensor, mask: Tensor | None) -> None:
+    def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:
         x = best.samples.clone()
         low, high = self.clip_range(x)
         held = counts(x, low)
         most = (high - low).expand_as(x).add(WHOLE).clamp_max(_LARGEST).long()
-        free = torch.ones_like(most, dtype=torch.bool) if mask is None else mask
         furthest = held.shape[1] if self.max_shift is None else self.max_shift
-        spikes = _Spikes.among(held, most.flatten(2), free.flatten(2), furthest)
+        spikes = _Spikes.among(held, most.flatten(2), furthest)
         scores = torch.zeros_like(spikes.open, dtype=x.dtype).masked_fill_(~spikes.open, -torch.inf)
         rows = torch.unique(spikes.sample)
         frames, left, values = x, Remaining(rows, rows.cpu()), low + held.view_as(x)

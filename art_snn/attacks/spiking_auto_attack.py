@@ -52,7 +52,7 @@ class _Step(NamedTuple):
 class _BlockAttack:
     """The attack on one block of samples, which adversarials replace.
 
-    Outcome, samples, classes and mask are of all N samples, queries and reached of the block.
+    Outcome, samples and classes are of all N samples, queries and reached of the block.
 
     :param first: row of all samples that the block begins with."""
 
@@ -61,7 +61,6 @@ class _BlockAttack:
     queries: Queries
     samples: Tensor
     classes: Tensor
-    mask: Tensor | None
     first: int
     reached: BestMargin
 
@@ -92,10 +91,9 @@ class _BlockAttack:
         best = Best.none(self.samples[rows], reached, step.stage.warm)
         draws = GRADIENTS if self.outcome.draws > 1 else 1
         queries = self.queries.select(local, estimator=estimator, reports=False, draws=draws)
-        mask = None if self.mask is None else self.mask[rows]
         try:
             with attacking(estimator, step.attack.radius):
-                step.attack.craft(queries, best, self.classes[rows], mask)
+                step.attack.craft(queries, best, self.classes[rows])
         finally:
             if reached is not None:
                 self.reached.put(local, reached)
@@ -107,10 +105,7 @@ class _BlockAttack:
         present = torch.as_tensor(candidates.present, device=rows.device)
         points = torch.as_tensor(candidates.points, device="cpu")
         tried = rows[present[rows]]
-        claimed = points[tried.cpu()].to(self.samples)
-        if self.mask is not None:
-            claimed = torch.where(self.mask[tried], claimed, self.samples[tried])
-        self._take(number, tried, claimed)
+        self._take(number, tried, points[tried.cpu()].to(self.samples))
 
     def _take(self, number: int, rows: Tensor, adversarial: Tensor) -> None:
         """Replace samples by adversarial ones [m], where they are such."""
@@ -198,10 +193,10 @@ class SpikingAutoAttack(CountedAttack):
         self.outcome: Outcome | None = None
         self._check_params()
 
-    def generate(self, x: Any, y: Any = None, **kwargs: Any) -> Any:
+    def generate(self, x: Any, y: Any = None) -> Any:
         self.outcome = None
         with seeded(self.seed):
-            return super().generate(x, y, **kwargs)
+            return super().generate(x, y)
 
     def _prepare(self, samples: Tensor, classes: Tensor) -> None:
         counts = [len(one.points) for one in self.candidates]
@@ -265,9 +260,7 @@ class SpikingAutoAttack(CountedAttack):
                 steps.append(_Step(stage, one, attack, rule))
         return steps, unused
 
-    def _attack(
-        self, queries: Queries, samples: Tensor, classes: Tensor, mask: Tensor | None, rows: Tensor
-    ) -> None:
+    def _attack(self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor) -> None:
         assert self.outcome is not None
         run = _BlockAttack(
             attack=self,
@@ -275,7 +268,6 @@ class SpikingAutoAttack(CountedAttack):
             queries=queries,
             samples=samples,
             classes=classes,
-            mask=mask,
             first=int(rows[0]),
             reached=BestMargin.none(samples[rows]),
         )
@@ -318,5 +310,3 @@ class SpikingAutoAttack(CountedAttack):
         remedy = "Wrap arrays: Candidates(name, points, present)."
         require(fits, "candidates", "a list of Candidates", shown(self.candidates), remedy)
         require_seed("seed", self.seed)
-        fits = self.on_stage is None or callable(self.on_stage)
-        require(fits, "on_stage", "a function, or None", shown(self.on_stage), "Leave it out.")

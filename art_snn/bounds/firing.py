@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded
-from art_snn.bounds.margins import SpikeBounds, enter_spikes
+from art_snn.bounds.margins import SpikeBounds
 from art_snn.bounds.rounding import potential_rounding
 from art_snn.dynamics import Dynamics, operand, plus_scaled
 from art_snn.gradients.base import Firing, Site, simulation
@@ -69,7 +69,7 @@ class Method(ABC):
             # Means over time are rounded; spikes, and halves between them, are not.
             slack = one * (4 * torch.finfo(one.dtype).eps if averaged else 0)
             enclosure = Enclosure(bounds.radius, slack, one, averaged, unmixed=True)
-            return Box.around(enter_spikes(bounds), enclosure)
+            return Box.around(bounds.enter(), enclosure)
 
     def _bound_spikes(self, site: Site, current: Box) -> SpikeBounds:
         """Bounds of every step, and, where spikes are counted, of their number."""

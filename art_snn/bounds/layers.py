@@ -2,9 +2,10 @@
 
 Affine layers are those of Gowal et al. (ICCV 2019): centre W m + b, radius |W| r."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from math import ceil, prod
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from art_snn.gradients.fixed import lightly
 from art_snn.pooling import Pair, pair, tiles
 
 
-def apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: Any) -> Box:
+def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: Any) -> Box:
     """A linear layer or a convolution."""
     if has_boxes((weight, bias)):
         raise Unbounded("a layer whose weights depend on the input")
@@ -53,7 +54,7 @@ def _view_channels(values: Tensor, axes: int) -> Tensor:
     return values.view(-1, *(1,) * axes)
 
 
-def apply_batch_norm(
+def _apply_batch_norm(
     func: Any,
     x: Box,
     running_mean: Tensor | None,
@@ -79,7 +80,7 @@ def apply_batch_norm(
     return Box.around(centre, Enclosure(radius, slack, magnitude, x.enclosure.averaged))
 
 
-def average_windows(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -> Box:
+def _average_windows(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -> Box:
     """Averages over windows of one size, or sums over them, divided by another number."""
     divisor = rest[4] if len(rest) > 4 else options.get("divisor_override")
     area = prod(size if isinstance(size, tuple | list) else (size,) * _count_axes(func))
@@ -91,7 +92,7 @@ def average_windows(func: Any, x: Box, size: Any, *rest: Any, **options: Any) ->
     return _average(pool, x, area, apart, area / divisor if divisor else 1)
 
 
-def average_adaptively(func: Any, x: Box, sides: Any) -> Box:
+def _average_adaptively(func: Any, x: Box, sides: Any) -> Box:
     """Averages over as many windows as are asked for."""
     axes = _count_axes(func)
     pairs = list(zip(x.shape[-axes:], func(x.centre, sides).shape[-axes:], strict=True))
@@ -128,7 +129,7 @@ def _average(
     return Box.around(centre, replace(changed, unmixed=enclosure.unmixed and factor > 0))
 
 
-def apply_monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
+def _apply_monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     """A function that never falls where an input rises; its values are some of the input's."""
     if options.get("inplace") or (args and func is functional.relu):
         raise Unbounded(f"{func.__name__} in place")
@@ -138,3 +139,22 @@ def apply_monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     centre = (low + high) / 2
     slack = 4 * torch.finfo(x.dtype).eps * x.magnitude
     return Box.around(mark_nonlinear(centre), Enclosure((high - low) / 2, slack, x.magnitude))
+
+
+def functions_named(*names: str) -> frozenset[Any]:
+    """Functions of torch and methods of tensors of these names."""
+    kinds = (torch, Tensor, functional)
+    return frozenset(getattr(k, name) for k in kinds for name in names if hasattr(k, name))
+
+
+_POOLING = "pool1d", "pool2d", "pool3d"
+
+LAYERS: Mapping[Any, Callable[..., Box]] = MappingProxyType(
+    dict.fromkeys(functions_named("linear", "conv1d", "conv2d", "conv3d"), _apply_affine)
+    | {functional.batch_norm: _apply_batch_norm}
+    | dict.fromkeys(functions_named(*(f"avg_{p}" for p in _POOLING)), _average_windows)
+    | dict.fromkeys(functions_named(*(f"adaptive_avg_{p}" for p in _POOLING)), _average_adaptively)
+    | dict.fromkeys(functions_named(*(f"adaptive_max_{p}" for p in _POOLING)), _apply_monotone)
+    | dict.fromkeys(functions_named(*(f"max_{p}" for p in _POOLING), "relu"), _apply_monotone)
+)
+"""Layers that have bounds, and what they do to boxes."""

@@ -35,6 +35,16 @@ class SpikeBounds:
     radius: Tensor
     totals: Callable[[], tuple[Tensor, Tensor]] | None = None
 
+    def enter(self) -> Tensor:
+        """The centre with a gate at the start of the graph of what is computed of it."""
+        if not torch.is_grad_enabled():
+            return self.centre
+        centre = self.centre
+        if not centre.requires_grad:
+            centre = centre.detach().requires_grad_()
+        output: Tensor = _Gate.apply(centre, self)  # type: ignore[no-untyped-call]
+        return output
+
 
 class _Gate(Function):
     """Where spikes enter the layers after a neuron.
@@ -68,17 +78,6 @@ class _Bend(Function):
 def mark_nonlinear(centre: Tensor) -> Tensor:
     """The centre of what no affine function has made, with a mark in its graph."""
     output: Tensor = _Bend.apply(centre)  # type: ignore[no-untyped-call]
-    return output
-
-
-def enter_spikes(bounds: SpikeBounds) -> Tensor:
-    """The centre with a gate at the start of the graph of what is computed of it."""
-    if not torch.is_grad_enabled():
-        return bounds.centre
-    centre = bounds.centre
-    if not centre.requires_grad:
-        centre = centre.detach().requires_grad_()
-    output: Tensor = _Gate.apply(centre, bounds)  # type: ignore[no-untyped-call]
     return output
 
 

@@ -10,17 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from art_snn.bounds.box import Box, Enclosure, EuclideanBudget, Nonlinear, Unbounded, has_boxes
-from art_snn.bounds.layers import (
-    apply_affine,
-    apply_batch_norm,
-    apply_monotone,
-    average_adaptively,
-    average_windows,
-)
+from art_snn.bounds.layers import LAYERS, functions_named
 from art_snn.bounds.rounding import widening
 from art_snn.gradients.fixed import METADATA
 
@@ -284,18 +277,12 @@ def _convert(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     return x
 
 
-def _functions(*names: str) -> frozenset[Any]:
-    """Functions of torch and methods of tensors of these names."""
-    kinds = (torch, Tensor, functional)
-    return frozenset(getattr(k, name) for k in kinds for name in names if hasattr(k, name))
-
-
 def _named(operation: Callable[..., Any], *names: str) -> dict[Any, Callable[..., Any]]:
     """The operation for all functions of these names."""
-    return dict.fromkeys(_functions(*names), operation)
+    return dict.fromkeys(functions_named(*names), operation)
 
 
-_DRAWS = _functions(
+_DRAWS = functions_named(
     *("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like"),
     *("normal", "bernoulli", "poisson", "multinomial", "normal_", "uniform_", "random_"),
     *("bernoulli_", "exponential_", "log_normal_", "geometric_"),
@@ -303,12 +290,7 @@ _DRAWS = _functions(
 """Functions of which one draw says nothing about the next."""
 
 _OPERATIONS: Mapping[Any, Callable[..., Any]] = MappingProxyType(
-    _named(apply_affine, "linear", "conv1d", "conv2d", "conv3d")
-    | {functional.batch_norm: apply_batch_norm}
-    | _named(average_windows, "avg_pool1d", "avg_pool2d", "avg_pool3d")
-    | _named(average_adaptively, *(f"adaptive_avg_pool{n}d" for n in (1, 2, 3)))
-    | _named(apply_monotone, *(f"max_pool{n}d" for n in (1, 2, 3)), "relu")
-    | _named(apply_monotone, *(f"adaptive_max_pool{n}d" for n in (1, 2, 3)))
+    dict(LAYERS)
     | _named(_reshape, "flatten", "reshape", "view", "unflatten", "expand", "contiguous", "clone")
     | _named(_permute, "transpose", "permute", "squeeze", "unsqueeze", "movedim", "__getitem__")
     | _named(_split, "chunk", "split", "unbind")

@@ -18,45 +18,27 @@ _RADIUS = 8 / 255
 _TINY = 1e-6
 
 
-def gradients_cut(subject: Subject) -> Finding | None:
-    """No gradient reaches the input."""
+def gradients_vanish(subject: Subject) -> Finding | None:
+    """Some gradients, or all, are 0 throughout, not finite, cut, or refused."""
     gradients, right = subject.gradients, int(subject.correct.sum())
-    if isinstance(gradients, np.ndarray) and (not right or gradients.any()):
-        return None
-    remedy = "Look for detach, rounding or numpy between the input and the loss."
-    if isinstance(gradients, ArgumentError):
-        remedy = f"Change the network as it says: {gradients}"
-    return Finding(
-        "no-gradient",
-        "no gradient reaches the input",
-        {"samples with a gradient": 0, "samples": right},
-        "if the network refuses a gradient (ours), or autograd sees no loss that depends on its "
-        "input: unavailable gradients (Pintor et al., NeurIPS 2022)",
-        (Remedy(remedy), OTHER_RULES),
-        sentence=f"None of the {right} correctly classified samples has a gradient that is not 0: "
-        "gradient attacks have no direction to follow.",
-    )
-
-
-def _gradients_vanish(subject: Subject) -> Finding | None:
-    """Some gradients are zero throughout, or not finite."""
-    gradients = subject.gradients
-    if not isinstance(gradients, np.ndarray) or not gradients.any():
-        return None
-    rows = gradients.reshape(len(gradients), -1)
-    finite = np.isfinite(rows).all(1)
-    zero = finite & ~rows.any(1)
+    rows = gradients if isinstance(gradients, np.ndarray) else np.zeros((right, 1))
+    axes = tuple(range(1, rows.ndim))
+    finite = np.isfinite(rows).all(axes)
+    zero = finite & ~rows.any(axes)
     if finite.all() and not zero.any():
         return None
-    zeros, odd = int(zero.sum()), int((~finite).sum())
+    remedy = "Where all are 0, look for detach, rounding or numpy between the input and the loss."
+    if isinstance(gradients, ArgumentError):
+        remedy = f"Change the network as it says: {gradients}"
     return Finding(
         "vanished-gradients",
         "vanished gradients",
         {"share that are 0": float(zero.mean()), "share not finite": float((~finite).mean())},
-        "if any correctly classified sample has none (AutoAttack: Croce and Hein, ICML 2020)",
-        (OTHER_RULES, Remedy("The network may be fine.")),
-        sentence=f"The gradient is 0 for {zeros} and not finite for {odd} of {len(rows)} correctly "
-        "classified samples: gradient attacks have no direction there.",
+        "if any correctly classified sample has none (AutoAttack: Croce and Hein, ICML 2020), as "
+        "where the loss does not depend on its input (Pintor et al., NeurIPS 2022)",
+        (OTHER_RULES, Remedy(remedy)),
+        sentence=f"The gradient is 0 for {zero.sum()} and not finite for {(~finite).sum()} of "
+        f"{right} correctly classified samples: gradient attacks have no direction there.",
     )
 
 
@@ -121,5 +103,5 @@ def _margins(subject: Subject, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return margin(logits, classes).numpy()
 
 
-CHECKS_OF_GRADIENTS = (gradients_cut, _gradients_vanish, _mixed_gradients, _unstable_loss)
+CHECKS_OF_GRADIENTS = (gradients_vanish, _mixed_gradients, _unstable_loss)
 """Every check of gradients, one kind of finding each."""

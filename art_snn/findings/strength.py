@@ -19,7 +19,7 @@ from art_snn.attacks.square_search import SquareSearch
 from art_snn.checks import require_count
 from art_snn.findings.examination import run_checks
 from art_snn.findings.finding import OTHER_RULES, SEARCH, SOURCES, STEPS, Finding, Remedy, Subject
-from art_snn.findings.gradients import gradients_cut
+from art_snn.findings.gradients import gradients_vanish
 from art_snn.metrics import SIGNIFICANT, Robustness, paired_difference, union
 from art_snn.seeding import seeded
 
@@ -250,7 +250,7 @@ def examine_strength(
     }
     norm = require_norm(norm)
     subject = _WhiteBox(estimator, x, y, eps, norm, batch_size, seed, **settings)
-    cut = run_checks((gradients_cut,), subject, "gradients")
+    cut = run_checks((gradients_vanish,), subject, "gradients")
     if not isinstance(subject.gradients, np.ndarray):
         return cut
     return run_checks(CHECKS_OF_STRENGTH, subject, "gradients", verbose)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from art_snn.checks import ArgumentError, invalid
-from art_snn.gradients.base import Firing, Site
+from art_snn.gradients.base import Firing
 from art_snn.interop.members import Member, Members
 from art_snn.passes import within
 
@@ -67,20 +67,11 @@ class ModelPass:
 
 
 class FiringPass(ModelPass):
-    """A pass in which something of ours answers the calls of neurons.
+    """A pass in which something of ours answers the calls of neurons, but of natives."""
 
-    :param sites: the neurons that fire so, as engines see them; others keep their own gradient."""
-
-    def __init__(
-        self,
-        members: Members,
-        sites: dict[str, Site],
-        steps: int | None,
-        firing: Firing,
-        preludes: int = 0,
-    ) -> None:
+    def __init__(self, members: Members, steps: int | None, firing: Firing, preludes: int) -> None:
         super().__init__(members, steps, preludes=preludes)
-        self.sites, self.firing = sites, firing
+        self.sites, self.firing = members.ruled, firing
         self.lively: set[str] = set()
         """Neurons that were compared, and have both fired and been silent."""
 

@@ -47,7 +47,8 @@ class Traits:
     :param writes: whether it writes into its input.
     :param random: whether it draws at random.
     :param preludes: calls of every neuron before the first time step.
-    :param silent: neurons that no pass calls."""
+    :param silent: neurons that no pass calls.
+    :param batches: those on which its neurons were compared with their dynamics."""
 
     single: bool = False
     writes: bool = False
@@ -55,6 +56,7 @@ class Traits:
     steps: int | None = None
     preludes: int = 0
     silent: list[str] = field(default_factory=list)
+    batches: int = 0
 
 
 class ModelNetwork(SpikingNetwork):
@@ -195,8 +197,8 @@ class ModelNetwork(SpikingNetwork):
 
     def firing_pass(self, kind: type[_Firings], encoded: Tensor, firing: Firing) -> _Firings:
         """A pass of a kind in which neurons fire, or are differentiated, by the firing."""
-        members, steps = self.members, self.steps_of(encoded)
-        return kind(members, members.ruled, steps, pause_in(firing), self.traits.preludes)
+        steps, preludes = self.steps_of(encoded), self.traits.preludes
+        return kind(self.members, steps, pause_in(firing), preludes)
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input -> logits [N, K], neurons firing by the firing."""

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
@@ -56,13 +57,16 @@ def _settle(network: ModelNetwork, x: Tensor) -> Hashable:
     """Find out the traits of the model once for every setup of it; returns that setup."""
     setup = _setup(network, x)
     traits = network.verified.get((setup, "traits"))
-    network.traits = traits or Traits()
     if traits is None:
+        # A twin, since passes of other threads may rely on the traits of their setup.
+        twin: Any = network.twin()
+        twin.traits = traits = Traits()
         with _unnoticed(x):
-            find_traits(network, x.detach())
+            find_traits(twin, x.detach())
         # What passes change by themselves is known now, and no part of the setup.
         setup = _setup(network, x)
-        _remember(network, (setup, "traits"), network.traits)
+        _remember(network, (setup, "traits"), traits)
+    network.traits = traits
     return setup
 
 
@@ -88,19 +92,11 @@ def _verify_setup(network: ModelNetwork, rule: Gradient | None, x: Tensor, setup
         once("rows", lambda: _compare_rows(network, inputs))
     if not native:
         later = (setup, "spikes") in network.verified
-        once("spikes", lambda: _try_spikes(network, setup, inputs))
+        once("spikes", lambda: _compare_spikes(network, inputs))
         if x.requires_grad and (later or (setup, "spikes") in network.verified):
             weights = (tuple(network.members.ruled.values()), network.state_key())
-            once(weights, lambda: not later or _try_spikes(network, setup, inputs[:1]))
+            once(weights, lambda: not later or _compare_spikes(network, inputs[:1]))
     once((repr(rule), x.requires_grad), lambda: _require_gradient(network, rule, x[:VERIFIED]))
-
-
-def _try_spikes(network: ModelNetwork, setup: Hashable, x: Tensor) -> bool:
-    """True once neurons have fired and been silent: silence agrees with any equations."""
-    lively = _compare_spikes(network, x)
-    tries = network.verified.get((setup, "tries"), 0) + 1
-    network.verified[setup, "tries"] = tries
-    return lively or tries >= _TRIES
 
 
 @contextmanager
@@ -121,11 +117,9 @@ def _remember(network: ModelNetwork, key: Hashable, answer: object) -> None:
 
 def _changes(model: nn.Module) -> bool:
     """True if a module computes something else at every call, in training mode."""
-    drops = ("Dropout", "DropPath")
-    return any(
-        varies(m) or (m.training and any(word in type(m).__name__ for word in drops))
-        for m in model.modules()
-    )
+    drops = re.compile("Dropout|DropPath")
+    modules = model.modules()
+    return any(varies(m) or (m.training and drops.search(type(m).__name__)) for m in modules)
 
 
 def _setup(network: ModelNetwork, x: Tensor) -> Hashable:
@@ -301,23 +295,25 @@ def _compare_rows(network: ModelNetwork, x: Tensor) -> None:
     """Refuse a model whose logits of a sample depend on the other samples of its batch."""
     others = x.clone()  # Of the same shape, which rounding depends on.
     others[1::2] = x.amax() + x.amin() - x[1::2]
-    devices = [x.device] if x.is_cuda else []
-    with torch.random.fork_rng(devices):
-        logits = network.run_by_itself(network.encode(x))[::2]
-    with torch.random.fork_rng(devices):
-        alone = network.run_by_itself(network.encode(others))[::2]
+
+    def run(batch: Tensor) -> Tensor:
+        with torch.random.fork_rng([x.device] if x.is_cuda else []):
+            return network.run_by_itself(network.encode(batch))[::2]
+
     remedy = (
         "Which of its axes is the batch? A layer, a neuron (in another step mode?) or the readout "
         "takes samples for time steps or features: a model [N, T, K] is read by "
         "readout=lambda out: out.mean(1)."
     )
     expected = "one whose logits of a sample are the same whatever else is in its batch"
-    _require_same(alone, logits, expected, remedy, rounded=True)
+    _require_same(run(x), run(others), expected, remedy, rounded=True)
 
 
 @torch.no_grad()
 def _compare_spikes(network: ModelNetwork, x: Tensor) -> bool:
-    """Compare spikes with those of the dynamics, and logits; whether every neuron was lively."""
+    """Compare spikes with those of the dynamics, and logits.
+
+    True once neurons have fired and been silent: silence agrees with any equations."""
     encoded = network.encode(x)
     with torch.random.fork_rng([x.device] if x.is_cuda else []):
         alone = network.run_by_itself(encoded)
@@ -327,7 +323,9 @@ def _compare_spikes(network: ModelNetwork, x: Tensor) -> bool:
     gated = any(m.kind.gated for m in network.members.values() if m.name in natives)
     _require_same(alone, network.run_in(this, encoded), rounded=gated)
     network.traits.silent = [name for name in this.sites if not this.calls[name]]
-    return this.sites.keys() - network.traits.silent <= this.lively
+    network.traits.batches += 1
+    lively = this.sites.keys() - network.traits.silent <= this.lively
+    return lively or network.traits.batches >= _TRIES
 
 
 def _compare(this: FiringPass, name: str, spikes: Tensor, ours: Tensor) -> None:

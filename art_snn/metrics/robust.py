@@ -35,6 +35,11 @@ class Share:
         bounds = binomtest(self.count, self.total).proportion_ci(CONFIDENCE, method="wilson")
         return float(bounds.low), float(bounds.high)
 
+    @property
+    def percent(self) -> str:
+        """The share alone, in words."""
+        return f"{100 * self.value:.1f} %"
+
     def as_dict(self) -> dict[str, float | int | None]:
         """For JSON: count, total, value (None when there is nothing to count), low, high."""
         low, high = self.interval
@@ -46,7 +51,7 @@ class Share:
         if not self.total:
             return "none to count"
         low, high = self.interval
-        return f"{100 * self.value:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+        return f"{self.percent} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
 @dataclass(frozen=True)

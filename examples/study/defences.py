@@ -21,7 +21,7 @@ from art_snn.app import tables
 from art_snn.app.cli import run_command
 from art_snn.app.colours import GREY, SERIES
 from art_snn.app.report.evaluation import Evaluation, read_evaluation
-from art_snn.app.report.verdict import describe_trial, verdicts
+from art_snn.app.report.verdict import verdicts
 from art_snn.app.results import as_json, structured, write_result
 from art_snn.files import write_text
 from art_snn.training.defences import DEFENCES
@@ -85,7 +85,7 @@ def row(kind: str, found: Evaluation) -> tuple[str, ...]:
     (verdict,) = verdicts(found)
     paper = found.trials[0]
     points = 100 * (paper.robustness.robust_accuracy.value - verdict.robust)
-    left = describe_trial(paper, verdict)
+    left = verdict.describe_trial(paper)
     shares = str(verdict.outcome.clean_accuracy), left, verdict.share
     return kind, *shares, f"{points:.1f}", str(len(doubts(found)))
 

@@ -156,9 +156,6 @@ def test_stages_of_something_else_are_refused(match, given):
 def test_plans_of_something_else_are_refused(stages):
     with pytest.raises(ValueError, match=r"^stages: expected a tuple of one Stage or more, got "):
         Plan("mine", stages)
-    if stages:
-        with pytest.raises(ValueError, match=r"^native: expected a tuple of stages, got "):
-            Plan("mine", (Stage(AutoPGD),), stages)
 
 
 @pytest.mark.parametrize("plan", ["slow", 3, None, ["fast"], Stage(AutoPGD)])

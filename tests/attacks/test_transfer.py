@@ -82,15 +82,6 @@ def test_the_range_is_that_of_the_network_under_attack(clip_values, trained_laye
     assert found.max() <= 1
 
 
-def test_a_mask_holds_on_sources(trained_layers, known):
-    crafting = attack(trained_layers, [build(copy.deepcopy(trained_layers))], eps=1.0)
-    mask = np.zeros((1, 8, 8))
-    mask[:, 2:] = 1
-    found = crafting.generate(known[0][:8], known[1][:8], mask=mask)
-    np.testing.assert_array_equal(found[:, :, :2], known[0][:8, :, :2])
-    assert (crafting.outcome.stage == 0).any()
-
-
 def test_without_sources_nothing_is_crafted_on_any(trained_layers, known):
     plan = Plan("plan", (Stage(AutoPGD, RGA(), {"max_iter": 1}), TRANSFER))
     crafting = attack(trained_layers, [], plan)

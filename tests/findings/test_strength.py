@@ -191,7 +191,7 @@ def test_where_nothing_stands_nothing_is_compared(plain, samples):
 
 def test_without_any_gradient_that_is_the_one_finding(trained_layers, samples):
     network = broken.Cut(build(copy.deepcopy(trained_layers)).model)
-    assert names(broken.around(network), samples) == ["no gradient reaches the input"]
+    assert names(broken.around(network), samples) == ["vanished gradients"]
 
 
 @pytest.mark.slow

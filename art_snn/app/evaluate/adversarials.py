@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from art_snn.app.report.evaluation import NAME, is_name, name_from
+from art_snn.app.report.evaluation import NAME, name_from
 from art_snn.app.report.verdict import describe_budget
 from art_snn.attacks import FLIPS, Candidates, require_measure
 from art_snn.attacks.balls import ROUNDING, distances, rounding_of
@@ -76,7 +76,7 @@ class Submission:
         require(not outside, _OPTION, expected, got, remedy)
         text = arrays.get("name", np.array(name_from(path.stem)))
         name = str(text)
-        fits = is_name(name) and text.dtype.kind == "U" and text.ndim == 0
+        fits = name == name_from(name) and text.dtype.kind == "U" and text.ndim == 0
         remedy = "It says who made the adversarials, such as 'A. Turing'."
         require(fits, _OPTION, NAME, f"{shown(name)} in {path}", remedy)
         return cls(Candidates(name, points, there), least)

@@ -37,14 +37,8 @@ from art_snn.app.report.evaluation import (
 from art_snn.app.report.figures import accuracy_figure
 from art_snn.app.report.page import PAGE, render_page
 from art_snn.app.report.tables import evaluation_parts
-from art_snn.app.report.verdict import (
-    Verdict,
-    describe_budgets,
-    evaluation_content,
-    join_words,
-    verdicts,
-)
-from art_snn.app.results import Result, earlier, fingerprint, structured
+from art_snn.app.report.verdict import Verdict, describe_budgets, join_words, verdicts
+from art_snn.app.results import Result, as_json, earlier, fingerprint, structured
 from art_snn.app.tables import Part
 from art_snn.attacks import Outcome
 from art_snn.checks import require
@@ -55,6 +49,8 @@ from art_snn.findings import Finding
 from art_snn.metrics import Certificate
 from art_snn.seeding import seeded
 
+_HEAD = ("name", "title", "date", "summary")
+"""Fields that come first in evaluation.json."""
 _BELOW, _OPEN = 3, 4
 """Exit statuses: less robust than was asked for, and findings where none may be."""
 _EXAMPLE_COUNT = 8
@@ -92,8 +88,10 @@ class EvaluationResult(Result):
         return evaluation_parts(self.evaluation)
 
     def as_dict(self) -> dict[str, Any]:
-        """The evaluation, for JSON."""
-        return evaluation_content(self.evaluation)
+        """The evaluation, for JSON: first the verdicts, which most readers look for."""
+        summary = [one.as_dict() for one in verdicts(self.evaluation)]
+        content = as_json(self.evaluation) | {"summary": summary}
+        return {name: content[name] for name in dict.fromkeys((*_HEAD, *content))}
 
     @property
     def files(self) -> list[str]:
@@ -109,7 +107,7 @@ class EvaluationResult(Result):
         lines = []
         for one in self._below:
             share, at = one.outcome.robust_accuracy, describe_budgets(one.norm, one.eps)
-            accuracy = f"{100 * share.value:.1f} % ({share.count} of {share.total})"
+            accuracy = f"{share.percent} ({share.count} of {share.total})"
             lines.append(f"{accuracy} {at} is below {self.fail_under:g} (--fail-under)")
         for one in self._doubted:
             names = join_words(list(dict.fromkeys(finding.title for finding in one.findings)))

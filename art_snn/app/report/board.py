@@ -8,18 +8,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from art_snn.app.report.evaluation import NORMS, RESULT, Evaluation, ReportItem, Trial
-from art_snn.app.report.page import render_template
-from art_snn.app.report.verdict import (
-    Verdict,
-    count_words,
-    describe_budget,
-    join_words,
-    percent,
-    verdicts,
-)
+from art_snn.app.report.evaluation import NORMS, RESULT, Evaluation, ReportItem
+from art_snn.app.report.verdict import Verdict, count_words, describe_budget, join_words, verdicts
 from art_snn.app.results import as_json
-from art_snn.app.tables import Notes, Part, Table, render
+from art_snn.app.tables import Notes, Part, Table
 from art_snn.checks import invalid
 from art_snn.files import digest
 from art_snn.metrics import Share
@@ -28,11 +20,9 @@ _STANDARD = "standard"
 _NONE, _UPPER = "\u2013", "\u2264 "
 _DIGITS = 6
 """Digits of the weights' digest that tell networks of one name apart."""
-_WORDS = ("network", "training", "attacks")
-"""Columns of words, which are set to the left."""
 _NARROW = ("network", "robust", "certified", "clean", "findings")
 """Columns for which a terminal has room."""
-_READING = (
+READING = (
     "Robust is the share of samples that are classified correctly without an attack and after all "
     "attacks, with its 95 % interval.",
     "\u2264 marks an upper bound: a better attack may break more. It is exact where all that is "
@@ -42,25 +32,8 @@ _READING = (
 )
 
 
-def _breaker(verdict: Verdict, row: int) -> str | None:
-    """What broke a sample: a plan, an attack, or adversarials of somebody; None if nothing."""
-    evaluation = verdict.evaluation
-
-    def order(trial: Trial) -> tuple[float, bool]:
-        """From its own budget to smaller ones, the plan that decides first."""
-        return -trial.eps, trial.name != evaluation.plan
-
-    trials = [trial for trial in evaluation.trials if trial.eps <= verdict.eps]
-    for trial in sorted(trials, key=order):
-        stage = int(trial.outcome.stage[row])
-        if stage >= 0:
-            one = trial.outcome.stages[stage]
-            return one.label if one.status == "submitted" else trial.name
-    return None
-
-
 @dataclass(frozen=True)
-class Record:
+class _Record:
     """A network at one budget.
 
     :param verdicts: of evaluations on the same samples, which count together, by their files; the
@@ -118,11 +91,11 @@ class Record:
         return not self.robust.count or (self.certified == self.robust and not wrong)
 
 
-Board = Mapping[tuple[str, str, float], Sequence[Record]]
-"""The records by data set, norm and budget, the most robust first."""
+BoardGroup = tuple[str, Table, Notes]
+"""Data set and budget in words, a row per network, the most robust first, and remarks on them."""
 
 
-def make_board(items: Iterable[ReportItem]) -> Board:
+def make_board(items: Iterable[ReportItem]) -> list[BoardGroup]:
     """The records of all evaluations; copies of one count once.
 
     :raises ValueError: where evaluations of the same weights contradict each other."""
@@ -135,10 +108,23 @@ def make_board(items: Iterable[ReportItem]) -> Board:
             networks = groups.setdefault(key, defaultdict(dict))
             networks[source.weights][item.name.removesuffix(f"/{RESULT}")] = verdict
     ordered = sorted(groups, key=lambda key: (key[0], NORMS.index(key[1]), key[2]))
-    return {key: sorted(map(_record, groups[key].values()), key=_rank) for key in ordered}
+    return [_make_group(key, map(_make_record, groups[key].values())) for key in ordered]
 
 
-def _record(verdicts_by_file: Mapping[str, Verdict]) -> Record:
+def _make_group(key: tuple[str, str, float], records: Iterable[_Record]) -> BoardGroup:
+    dataset, norm, eps = key
+    ranked = sorted(records, key=_rank)
+    single = {record.first.single_attack for record in ranked} - {None}
+    attack = str(single.pop()) if len(single) == 1 else "one attack"
+    names = _record_names(ranked)
+    rows = [_cells(record, name, attack) for record, name in zip(ranked, names, strict=True)]
+    titles = list(rows[0])
+    wide = [place for place, title in enumerate(titles) if title not in _NARROW]
+    table = Table(titles, [[*row.values()] for row in rows], 1, wide)
+    return f"{dataset}, {describe_budget(norm, eps)}", table, Notes(_notes(ranked, names))
+
+
+def _make_record(verdicts_by_file: Mapping[str, Verdict]) -> _Record:
     """The record of all verdicts on the same weights at the same budget, by their files.
 
     Those on the same samples count together, whatever any of them broke. Of several sets of
@@ -152,27 +138,19 @@ def _record(verdicts_by_file: Mapping[str, Verdict]) -> Record:
     groups: dict[tuple[str, ...], dict[str, Verdict]] = defaultdict(dict)
     for file, verdict in sorted(verdicts_by_file.items(), key=weakness):
         groups[verdict.evaluation.samples][file] = verdict
-    records = [Record(group, {}) for group in groups.values()]
+    records = [_Record(group, {}) for group in groups.values()]
     best, *rest = sorted(records, key=lambda record: record.robust.value)
-    return Record(best.verdicts, {f: v for record in rest for f, v in record.verdicts.items()})
+    return _Record(best.verdicts, {f: v for record in rest for f, v in record.verdicts.items()})
 
 
-def _rank(record: Record) -> tuple[float, float, float, str]:
+def _rank(record: _Record) -> tuple[float, float, float, str]:
     """From the most robust to the least; then by what is certified and by clean."""
     certified = record.certified.value if record.certified else 0.0
     clean = record.verdict.outcome.clean_accuracy.value
     return -record.robust.value, -certified, -clean, record.first.name
 
 
-def _rows(records: Sequence[Record]) -> list[dict[str, str]]:
-    """The cells of each network, by the titles of their columns."""
-    names = {record.first.single_attack for record in records} - {None}
-    attack = names.pop() if len(names) == 1 else "one attack"
-    pairs = zip(records, _record_names(records), strict=True)
-    return [_cells(record, label, str(attack)) for record, label in pairs]
-
-
-def _record_names(records: Sequence[Record]) -> list[str]:
+def _record_names(records: Sequence[_Record]) -> list[str]:
     """The names of networks; those of the same name also with digits of their weights."""
     names = [record.first.name for record in records]
     digests = [record.first.provenance.weights[:_DIGITS] for record in records]
@@ -180,7 +158,7 @@ def _record_names(records: Sequence[Record]) -> list[str]:
     return [f"{name} ({digits})" if names.count(name) > 1 else name for name, digits in pairs]
 
 
-def _cells(record: Record, label: str, attack: str) -> dict[str, str]:
+def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:
     """The cells of a network.
 
     :param attack: title of the column of the single attack: its name, or "one attack"."""
@@ -189,13 +167,13 @@ def _cells(record: Record, label: str, attack: str) -> dict[str, str]:
     single, name = _NONE, evaluation.single_attack
     if (trial := evaluation.at(record.verdict.eps).get(name or "")) is not None:
         share = trial.robustness.robust_accuracy
-        single = f"{_UPPER if share.count else ''}{percent(share)}"
+        single = f"{_UPPER if share.count else ''}{share.percent}"
         single += "" if name == attack else f" ({name})"
     return {
         "network": label,
         "robust": exact if record.exact else f"{_UPPER}{robust}",
-        "certified": f"\u2265 {percent(record.certified)}" if record.certified else _NONE,
-        "clean": percent(record.verdict.outcome.clean_accuracy),
+        "certified": f"\u2265 {record.certified.percent}" if record.certified else _NONE,
+        "clean": record.verdict.outcome.clean_accuracy.percent,
         attack: single,
         "attacks": _describe_credits(record),
         "findings": record.verdict.doubts,
@@ -208,15 +186,21 @@ def _cells(record: Record, label: str, attack: str) -> dict[str, str]:
     }
 
 
-def _describe_credits(record: Record) -> str:
+def _describe_credits(record: _Record) -> str:
     """Who broke how many samples that were right without an attack; the name of the plan alone
     where it broke them all."""
     counts: Counter[str] = Counter()
+    breakers = {file: one.breakers() for file, one in record.verdicts.items()}
     for row in np.flatnonzero(record.verdict.outcome.correct & ~record.standing).tolist():
-        breakers = {file: _breaker(one, row) for file, one in record.verdicts.items()}
-        file, who = next(((file, one) for file, one in breakers.items() if one), ("", None))
-        ours = who is None or record.verdicts[file] is record.verdict
-        counts[f"{who or 'misclassified'}{'' if ours else f' in {file}'}"] += 1
+        broken = ((file, trials[row]) for file, trials in breakers.items())
+        file, trial = next((pair for pair in broken if pair[1] is not None), ("", None))
+        if trial is None:
+            counts["misclassified"] += 1
+            continue
+        stage = trial.outcome.stages[trial.outcome.stage[row]]
+        ours = record.verdicts[file] is record.verdict
+        name = stage.label if stage.status == "submitted" else trial.name
+        counts[f"{name}{'' if ours else f' in {file}'}"] += 1
     plan = record.first.plan or join_words(record.first.names)
     if not {*counts} - {plan}:
         return plan
@@ -224,21 +208,20 @@ def _describe_credits(record: Record) -> str:
     return ", ".join(f"{name}: {count}" for name, count in credits)
 
 
-def _notes(records: Sequence[Record]) -> list[str]:
+def _notes(records: Sequence[_Record], names: Sequence[str]) -> list[str]:
     """Remarks on networks in sentences, each once, with the networks that share it."""
-    names: list[str] = _record_names(records)
     networks: dict[str, list[str]] = {}
     for record, name in zip(records, names, strict=True):
         for line in _remarks(record, records[0], names[0]):
             networks.setdefault(line, []).append(name)
     several = len(records) > 1
     return [
-        f"{line}: {'all networks' if several and some == names else join_words(some)}."
+        f"{line}: {'all networks' if several and some == [*names] else join_words(some)}."
         for line, some in networks.items()
     ]
 
 
-def _remarks(record: Record, leader: Record, name: str) -> list[str]:
+def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
     """Remarks on a network next to its row.
 
     :param leader: the first row of the table, of that name."""
@@ -248,7 +231,7 @@ def _remarks(record: Record, leader: Record, name: str) -> list[str]:
         count = count_words(len(record.verdicts), "evaluation")
         lines.append(f"{count} of the same weights, in {files}, count together")
     for file, verdict in record.others.items():
-        left = percent(verdict.outcome.robust_accuracy)
+        left = verdict.outcome.robust_accuracy.percent
         lines.append(f"{file} is on other samples, leaves {left} and does not count")
     if not evaluation.provenance.training:
         lines.append("Its training is not stated (training of Evaluate states it)")
@@ -261,32 +244,9 @@ def _remarks(record: Record, leader: Record, name: str) -> list[str]:
     return [*lines, *(f"Open finding, {finding}" for finding in findings)]
 
 
-def _describe_group(key: tuple[str, str, float]) -> str:
-    """Data set and budget in words."""
-    dataset, norm, eps = key
-    return f"{dataset}, {describe_budget(norm, eps)}"
-
-
-def render_board(board: Board, mark: str = "") -> str:
-    """Tables and notes: for the terminal, or, below a mark, in Markdown, as a page of the
-    documentation includes them."""
-    parts: list[Part] = [] if not mark else [*_READING]
-    for key, records in board.items():
-        rows = _rows(records)
-        titles = list(rows[0])
-        cells = [[*row.values()] for row in rows]
-        wide = [place for place, title in enumerate(titles) if title not in _NARROW]
-        parts += [f"{'### ' if mark else ''}{_describe_group(key)}", Table(titles, cells, 1, wide)]
-        notes = _notes(records)
-        parts += [Notes(notes)] if notes else []
-    return f"{mark}\n\n{render(parts, 'markdown')}" if mark else render(parts)
-
-
-def render_board_page(board: Board) -> str:
-    """One page that loads nothing; its script sorts the tables, which can be read without."""
-    groups = [
-        {"heading": _describe_group(key), "rows": _rows(records), "notes": _notes(records)}
-        for key, records in board.items()
-    ]
-    content = {"groups": groups, "words": _WORDS, "reading": _READING}
-    return render_template("board.html.j2", title="Robust spiking networks", **content)
+def board_parts(board: Iterable[BoardGroup]) -> list[Part]:
+    """Tables and notes, as a page of the documentation includes them."""
+    parts: list[Part] = [*READING]
+    for heading, table, notes in board:
+        parts += [f"### {heading}", table, *([notes] if notes else [])]
+    return parts

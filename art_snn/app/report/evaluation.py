@@ -135,7 +135,7 @@ class Provenance:
 class Evaluation:
     """How robust a network is, sample by sample, and what casts doubt on the number.
 
-    :param name: of the network, by which people tell results apart; see :func:`is_name`.
+    :param name: of the network, by which people tell results apart; see :func:`name_from`.
     :param title: network and data in words; key: fingerprint of settings, weights and samples.
     :param norm: "inf", "2", "0" (values that change), or "shift" (time steps).
     :param plan: name of the plan among the trials that decides, or "" for the union of all.
@@ -163,7 +163,7 @@ class Evaluation:
     bounds: tuple[Bounds, ...] = ()
 
     def __post_init__(self) -> None:
-        expect(is_name(self.name), NAME, self.name)
+        expect(self.name == name_from(self.name), NAME, self.name)
         sizes = {len(trial.outcome.stage) for trial in self.trials}
         sizes |= {len(column) for column in (self.samples, self.labels, self.clean)}
         if (certificate := self.certificate) is not None:
@@ -217,13 +217,8 @@ class Evaluation:
         return sorted(trials, key=lambda trial: trial.eps)
 
 
-def is_name(text: str) -> bool:
-    """True for a text that can be the name of an evaluation: short, in one line, not blank."""
-    return text.isprintable() and text == text.strip() and 0 < len(text) <= LONGEST_NAME
-
-
 def name_from(text: str) -> str:
-    """The name of a file or a folder as the name of an evaluation."""
+    """The name of a file or a folder as one of an evaluation: short, in one line, not blank."""
     letters = "".join(letter if letter.isprintable() else " " for letter in text)
     return " ".join(letters.split())[:LONGEST_NAME].strip() or "evaluation"
 
@@ -326,18 +321,14 @@ def read_evaluation(file: str | Path, argument: str = "files") -> ReportItem:
 
 
 def find_evaluations(places: Iterable[Path]) -> Iterator[Path]:
-    """Each evaluation.json at or below the places, once."""
-    seen = set()
+    """Each evaluation.json at or below the places."""
     for place in places:
         path = expand_path("files", place)
         below = path_kind("files", path) == FOLDER
         files = sorted(path.rglob(RESULT)) if below else [path]
         remedy = "Name a folder into which art-snn evaluate wrote, or one above."
         require(files, "files", f"a folder with {RESULT} in it or below", str(place), remedy)
-        for file in files:
-            if file.resolve() not in seen:
-                seen.add(file.resolve())
-                yield file
+        yield from files
 
 
 _LEFT_OUT: dict[str, Any] = {name: override(omit=True) for name in ("adversarials", "seconds")}

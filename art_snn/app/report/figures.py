@@ -1,4 +1,4 @@
-"""The charts of a page: accuracy, sizes of changes, classes and stages, and pictures of samples."""
+"""The charts of a page: accuracy, stages and classes, and pictures of samples."""
 
 import base64
 import io
@@ -13,20 +13,18 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
+from matplotlib.rcsetup import cycler
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from art_snn.app.colours import GREY, SERIES
+from art_snn.app.colours import SERIES
 from art_snn.app.report.evaluation import Evaluation, Examples, ReportItem, Trial
-from art_snn.app.report.tables import class_counts
 from art_snn.app.report.verdict import (
     CERTIFIED,
     NORMS,
     UNION,
     UNITS,
     Verdict,
-    capital,
     describe_budget,
     describe_budgets,
     format_eps,
@@ -42,17 +40,33 @@ _SIZE = 9
 _LETTERS = 13
 """Characters of that size in an inch."""
 _LEVELS = 255
-_MARKERS, _STYLES = "osD^vP", ("-", "--", ":", "-.")
 _INK, _GRID = "#1b1f24", "#d3d7dc"
 """Text and axes, and the grid."""
+_LINES = cycler(ls=["-", "--", ":", "-."]) * cycler(color=SERIES, marker=[*"osD^vP"])
+"""Of the lines, which also differ in grey."""
+_STYLE: Any = {
+    "font.size": _SIZE,
+    "text.color": _INK,
+    "text.parse_math": False,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": _GRID,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.prop_cycle": _LINES,
+    "legend.frameon": False,
+    "legend.borderaxespad": 0,
+    "svg.fonttype": "none",
+    "svg.hashsalt": "art_snn",
+}
 _BAND = {"color": _INK, "alpha": 0.28, "lw": 7, "elinewidth": 2.5, "capsize": 0, "marker": ""}
 """The union as a broad light band, on which the line of an attack that alone makes it is seen."""
-_BELOW = {"ls": "--", "marker": "^", "lw": 1.4}
+_BELOW = {"ls": "--", "marker": "^"}
 """What is certified, which no attack goes below."""
-_MOST_POINTS = 200
-"""Of a line: more would make the page large and change nothing that can be seen."""
-_SHADE = 0.3
-"""Of one bar. That of a budget lies upon that of the budget before and makes it darker."""
 _MOST, _ROOM = 12, 700_000
 """Samples that are shown, and characters that their pictures may take."""
 _ON, _OFF = (240, 160, 0), (86, 180, 233)
@@ -63,7 +77,7 @@ _GAP = 128
 
 
 @dataclass(frozen=True)
-class Drawing:
+class _Drawing:
     """A figure on a page: a chart, or a sample in three pictures.
 
     :param title: "" for a sample.
@@ -75,58 +89,30 @@ class Drawing:
     pictures: tuple[tuple[str, str], ...]
 
 
-def _chart(figure: Figure, title: str, words: str, alternative: str = "") -> Drawing:
-    """The figure as an SVG; the same figure gives the same drawing.
-
-    :param alternative: the numbers of the chart in words, where these differ."""
+def _chart(figure: Figure, title: str, words: str, numbers: str) -> _Drawing:
+    """The figure as an SVG, with its numbers in words; the same figure gives the same drawing."""
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    how: Any = {"svg.fonttype": "none", "svg.hashsalt": "art_snn"}
-    with matplotlib.rc_context(how):
-        stream = io.BytesIO()
+    stream = io.BytesIO()
+    with matplotlib.rc_context(_STYLE):
         figure.savefig(stream, format="svg", metadata=nothing)
-    alternative = f"{title}. {alternative or words}"
-    return Drawing(title, words, ((_data_uri("svg+xml", stream.getvalue()), alternative),))
+    source = _data_uri("svg+xml", stream.getvalue())
+    return _Drawing(title, words, ((source, f"{title}. {numbers}"),))
 
 
 def _data_uri(kind: str, content: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _axes(width: float, height: float, names: Sequence[str] = ()) -> tuple[Figure, Axes]:
-    """One plain pair of axes, with room for the names of the legend below."""
-    lines = sum(1 + _fold(name, width).count("\n") for name in names)
+def _axes(names: Sequence[str], height: float = 2.5, width: float = _WIDTH) -> tuple[Figure, Axes]:
+    """One pair of axes, with room for the names of the legend below."""
+    lines = sum(1 + name.count("\n") for name in names)
     figure = Figure(figsize=(width, height + 0.19 * lines), layout="constrained")
-    ax = figure.subplots()
-    ax.grid(color=_GRID, lw=0.6)
-    ax.set_axisbelow(True)
-    ax.tick_params(colors=_INK, labelsize=_SIZE, length=3)
-    for label in (ax.xaxis.label, ax.yaxis.label):
-        label.set(color=_INK, fontsize=_SIZE)
-    for side, spine in ax.spines.items():
-        spine.set(color=_INK, lw=0.8, visible=side in ("left", "bottom"))
-    return figure, ax
+    return figure, figure.subplots()
 
 
-def _fold(name: str, width: float) -> str:
+def _fold(name: str, width: float = _WIDTH) -> str:
     """A name of the legend, folded to fit next to its line."""
     return textwrap.fill(name, int(_LETTERS * width) - 6)
-
-
-def _add_legend(figure: Figure, handles: Sequence[Any], names: Sequence[str]) -> None:
-    """The names of the lines or bars, below one another below the axes."""
-    folded = [_fold(name, figure.get_figwidth()) for name in names]
-    how: dict[str, Any] = {"loc": "outside lower left", "frameon": False, "fontsize": _SIZE}
-    how |= {"labelcolor": _INK, "borderaxespad": 0, "labelspacing": 0.25}
-    for text in figure.legend(handles, folded, **how).get_texts():
-        text.set_parse_math(False)
-
-
-def _style(place: int) -> dict[str, Any]:
-    """Colour, style and marker of a line, which also differ in grey; the first is broader, so that
-    it can be seen below another one."""
-    colour, marker = SERIES[place % len(SERIES)], _MARKERS[place % len(_MARKERS)]
-    style = _STYLES[place // len(SERIES) % len(_STYLES)]
-    return {"color": colour, "marker": marker, "ls": style, "lw": 1.4 if place else 3.0}
 
 
 def _budget_axis(norm: str, budgets: Sequence[float]) -> tuple[int, str]:
@@ -165,45 +151,59 @@ def _verdict_curves(
     return curves | ({certified: clean | proven} if proven else {})
 
 
+@matplotlib.rc_context(_STYLE)
 def _plot_accuracy(
     curves: Mapping[str, Mapping[float, Share]], results: Sequence[Verdict], width: float
 ) -> Figure:
     """One line per name over the budgets, that of the union as a band below the others, and that
     of what is certified dashed, in the colour of the line before it."""
-    figure, ax = _axes(width, 2.5, list(curves))
+    names = [_fold(name, width) for name in curves]
+    figure, ax = _axes(names, width=width)
     scale, axis = _budget_axis(results[0].norm, [eps for curve in curves.values() for eps in curve])
-    lines: list[Any] = []
-    for place, (name, curve) in enumerate(curves.items()):
+    colour: Any = _INK
+    for (name, curve), label in zip(curves.items(), names, strict=True):
         values = 100 * np.array([share.value for share in curve.values()])
         low, high = 100 * np.array([share.interval for share in curve.values()]).T
-        style = {"markersize": 4, "capsize": 2, "elinewidth": 0.8} | _style(place)
+        # The first is broader, so that it can be seen below another one.
+        style: dict[str, Any] = {"lw": 1.4 if ax.containers else 3.0, "markersize": 4, "capsize": 2}
         style |= _BAND | {"zorder": 1.5} if name == UNION else {}
         if name == CERTIFIED or name.endswith(f", {CERTIFIED}"):
-            style |= _BELOW | {"color": lines[-1].lines[0].get_color()}
+            style |= _BELOW | {"color": colour}
         reach = np.abs([values - low, high - values])
-        x = scale * np.array(list(curve))
-        lines.append(ax.errorbar(x, values, reach, label=name, **style))
+        line = ax.errorbar(scale * np.array(list(curve)), values, reach, label=label, **style)
+        colour = line.lines[0].get_color()
     ax.set(ylim=(0, 100), ylabel=_accuracy_label(results), xlabel=axis)
     ax.set_xlim(left=0)
-    _add_legend(figure, lines, list(curves))
+    figure.legend(loc="outside lower left")
     return figure
 
 
-def draw_accuracy(evaluation: Evaluation) -> Drawing:
+def draw_charts(evaluation: Evaluation) -> dict[str, Any]:
+    """The charts of a page by their names: accuracy, classes, and a list of stages, with one for
+    each plan of several stages."""
+    plans = map(evaluation.of, evaluation.names)
+    several = [plan for plan in plans if any(len(trial.outcome.stages) > 1 for trial in plan)]
+    return {
+        "accuracy": _draw_accuracy(evaluation),
+        "classes": _draw_classes(evaluation),
+        "stages": [_draw_plan(plan, evaluation.norm) for plan in several],
+    }
+
+
+def _draw_accuracy(evaluation: Evaluation) -> _Drawing:
     """Accuracy against the budget."""
     results = verdicts(evaluation)
     shares = [f"{one.share} {describe_budget(one.norm, one.eps)}" for one in results]
-    words = f"All attacks together leave {join_words(shares)}."
+    numbers = f"All attacks together leave {join_words(shares)}."
     if evaluation.bounds:
         proven = [f"{v.certified} {describe_budget(v.norm, v.eps)}" for v in results]
-        words += f" Certified are {join_words(proven)}."
+        numbers += f" Certified are {join_words(proven)}."
     certified = ", and what is certified" if evaluation.bounds else ""
     title = f"Accuracy under each attack and under all of them{certified}, with 95 % intervals"
-    numbers = f"{words} The table of attacks has the numbers."
     return _chart(accuracy_figure(evaluation), title, "", numbers)
 
 
-def draw_side_by_side(items: Sequence[ReportItem]) -> Drawing | None:
+def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
     """The verdicts of several evaluations in one chart; None where their norms differ."""
     if len({item.evaluation.norm for item in items}) > 1:
         return None
@@ -222,66 +222,32 @@ def draw_side_by_side(items: Sequence[ReportItem]) -> Drawing | None:
     return _chart(figure, title, "", f"{'; '.join(words)}.")
 
 
-def draw_sizes(evaluation: Evaluation) -> Drawing:
-    """Attack success against the size of the smallest change of a sample, at any budget."""
-    scale, axis = _budget_axis(evaluation.norm, evaluation.budgets)
-    figure, ax = _axes(_WIDTH, 2.5, evaluation.names)
-    end, medians = scale * evaluation.budgets[-1], []
-    for place, name in enumerate(evaluation.names):
-        outcomes = [trial.outcome for trial in evaluation.of(name)]
-        sizes = [np.where(one.robustness.flipped, one.distance, np.inf) for one in outcomes]
-        smallest = np.min(sizes, axis=0)[outcomes[0].robustness.correct]
-        broken = scale * np.sort(smallest[np.isfinite(smallest)])
-        success = 100 * np.arange(len(broken) + 1) / max(len(smallest), 1)
-        kept = np.unique(np.linspace(0, len(broken), _MOST_POINTS).astype(int))
-        x, y = np.append(0, broken)[kept], success[kept]
-        style = _style(place) | {"marker": "", "drawstyle": "steps-post"}
-        ax.plot(np.append(x, end), np.append(y, y[-1]), label=name, **style)
-        if len(broken):
-            unit = f"/{_LEVELS}" if scale == _LEVELS else ""
-            medians.append(f"{name} {np.median(broken):.3g}{unit}")
-    _add_legend(figure, list(ax.lines), evaluation.names)
-    for eps in evaluation.budgets:
-        ax.axvline(scale * eps, color=GREY, lw=0.8, ls=":", zorder=1)
-    ax.set(ylim=(-2, 102), ylabel="attack success [%]", xlim=(0, 1.02 * end))
-    ax.set_xlabel(axis.replace("eps in", "size of the change in", 1))
-    words = f"Medians: {join_words(medians)}." if medians else "No sample was broken."
-    words += " The dotted lines are the budgets. Smaller changes may exist: most attacks stop at "
-    words += "the first that they find."
-    title = "Attack success against the size of the smallest change that broke a sample"
-    return _chart(figure, title, words)
-
-
-def draw_classes(evaluation: Evaluation) -> Drawing:
+@matplotlib.rc_context(_STYLE)
+def _draw_classes(evaluation: Evaluation) -> _Drawing:
     """Accuracy by class without an attack and under all of them at each budget."""
-    budgets = [describe_budgets(evaluation.norm, eps) for eps in evaluation.budgets]
-    names, counts = ["without an attack", *budgets], class_counts(evaluation)
-    columns = np.array(list(counts.values()))
-    figure, ax = _axes(_WIDTH, 2.5, names)
-    how: dict[str, Any] = {"color": SERIES[0], "width": 0.8, "lw": 0, "alpha": _SHADE}
-    for column in (100 * columns[:, 1:] / columns[:, :1]).T:
-        ax.bar(list(counts), column, **how)
-    shades = [1 - (1 - _SHADE) ** (1 + place) for place in range(len(names))]
-    handles = [Rectangle((0, 0), 1, 1, color=SERIES[0], lw=0, alpha=shade) for shade in shades]
-    _add_legend(figure, handles, names)
-    ax.set(ylim=(0, 100), xlabel="class", ylabel=_accuracy_label(verdicts(evaluation)))
+    results, labels = verdicts(evaluation), np.array(evaluation.labels)
+    columns = {"without an attack": results[0].outcome.correct}
+    columns |= {describe_budgets(v.norm, v.eps): v.standing for v in results}
+    classes, totals = np.unique(labels, return_counts=True)
+    counts = [[int(right[labels == one].sum()) for right in columns.values()] for one in classes]
+    figure, ax = _axes([*columns])
+    for name, column in zip(columns, np.transpose(counts), strict=True):
+        ax.bar(classes, 100 * column / totals, label=name)
+    figure.legend(loc="outside lower left")
+    ax.set(ylim=(0, 100), xlabel="class", ylabel=_accuracy_label(results))
     ax.xaxis.set_major_locator(MaxNLocator(10, integer=True))
     ax.grid(visible=False, axis="x")
-    numbers = [
-        f"class {n} {join_words([*map(str, row[1:])])} of {row[0]}" for n, row in counts.items()
+    rows = [
+        f"class {one} {join_words([*map(str, row)])} of {total}"
+        for one, row, total in zip(classes, counts, totals, strict=True)
     ]
-    words = f"Correct samples {join_words(names)}: {'; '.join(numbers)}."
-    return _chart(figure, "Accuracy of each class under all attacks", "", words)
+    numbers = f"Correct samples {join_words([*columns])}: {'; '.join(rows)}."
+    return _chart(figure, "Accuracy of each class under all attacks", "", numbers)
 
 
-def draw_stages(evaluation: Evaluation) -> list[Drawing]:
-    """Samples that each stage broke at each budget, a chart for each plan of several stages."""
-    plans = map(evaluation.of, evaluation.names)
-    several = [plan for plan in plans if any(len(trial.outcome.stages) > 1 for trial in plan)]
-    return [_draw_plan(plan, evaluation.norm) for plan in several]
-
-
-def _draw_plan(trials: Sequence[Trial], norm: str) -> Drawing:
+@matplotlib.rc_context(_STYLE)
+def _draw_plan(trials: Sequence[Trial], norm: str) -> _Drawing:
+    """Samples that each stage of a plan broke at each budget."""
     counts: dict[str, list[int]] = {}
     seen: Counter[str] = Counter()
     ids = {one.id: one.label for trial in trials for one in trial.outcome.stages}
@@ -295,40 +261,32 @@ def _draw_plan(trials: Sequence[Trial], norm: str) -> Drawing:
         stage, budget = trial.outcome.stage, describe_budgets(norm, trial.eps)
         broken, left = int((stage >= 0).sum()), int((stage == Outcome.STANDING).sum())
         names.append(f"{budget}: {broken} broken, {left} left")
-    total = len(trials[0].outcome.stage)
-    wrong = int((trials[0].outcome.stage < Outcome.STANDING).sum())
-    words = f"{capital('; '.join(names))}. Not correct before the attack: {wrong} of {total}."
+    first = trials[0].outcome.stage
+    words = f"Of {len(first)} samples {int((first >= Outcome.STANDING).sum())} were correct before "
+    words += f"the attack; {'; '.join(names)}."
     if len(shown) < len(counts):
         words += f" {len(counts) - len(shown)} of {len(counts)} stages broke nothing at any budget."
     title = f"Samples that each stage of {trials[0].name} broke and earlier stages had not"
     if not shown:
-        return Drawing(title, words, ())
-    labels = [textwrap.fill(name, int(_LETTERS * _WIDTH)) for name in shown]
-    bar = 0.16
-    heights = np.array([0.24 + 0.17 * label.count("\n") + bar * len(trials) for label in labels])
-    tops = heights.cumsum() - heights
-    figure, ax = _axes(_WIDTH, 0.6 + float(heights.sum()), names)
-    handles = []
-    for place in range(len(trials)):
-        values = [row[place] for row in shown.values()]
-        y = tops + heights - bar * (len(trials) - place - 0.25)
-        handles.append(ax.barh(y, values, height=0.85 * bar, color=SERIES[place % len(SERIES)]))
-        for height, value in zip(y, values, strict=True):
-            ax.text(value, height, f" {value}", color=_INK, fontsize=_SIZE - 2, va="center")
-    for top, label in zip(tops, labels, strict=True):
-        text = ax.text(0, top + 0.06, label, color=_INK, fontsize=_SIZE, va="top")
-        text.set(in_layout=False, parse_math=False)
-    ax.set(yticks=[], ylim=(float(heights.sum()) + 0.05, 0), xlabel="samples broken")
-    ax.set_xlim(0, 1.08 * max(map(max, shown.values())))
+        return _Drawing(title, words, ())
+    labels = [textwrap.fill(name, int(_LETTERS * _WIDTH / 2)) for name in shown]
+    lines = max(len(trials), *(1 + label.count("\n") for label in labels))
+    figure, ax = _axes(names, 0.6 + 0.16 * (lines + 0.5) * len(shown))
+    height, places = 0.8 / len(trials), np.arange(len(shown))
+    for place, (name, row) in enumerate(zip(names, np.transpose([*shown.values()]), strict=True)):
+        bars = ax.barh(places + place * height, row, height, label=name)
+        ax.bar_label(bars, padding=2, fontsize=_SIZE - 2)
+    ax.set_yticks(places + 0.4 - height / 2, labels)
+    ax.set(xlabel="samples broken", xmargin=0.1)
+    ax.invert_yaxis()
     ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    ax.spines["left"].set_visible(False)
     ax.grid(visible=False, axis="y")
-    _add_legend(figure, handles, names)
+    figure.legend(loc="outside lower left")
     numbers = [f"{name} {join_words([*map(str, row)])}" for name, row in shown.items()]
     return _chart(figure, title, words, f"{words} By stage: {'; '.join(numbers)}.")
 
 
-def draw_examples(evaluation: Evaluation, examples: Examples) -> tuple[str, list[Drawing]]:
+def draw_examples(evaluation: Evaluation, examples: Examples) -> tuple[str, list[_Drawing]]:
     """Originals, adversarials and differences of the first examples, as many as a page has room
     for, with a legend in sentences."""
     start = f"Samples under {examples.trial}, {describe_budget(evaluation.norm, examples.eps)}. "
@@ -340,7 +298,7 @@ def draw_examples(evaluation: Evaluation, examples: Examples) -> tuple[str, list
     if not all(np.isfinite(values).all() for values in both):
         return f"{start}They hold values that are not finite, and are not drawn.", []
     low, high = float(min(a.min() for a in both)), float(max(a.max() for a in both))
-    drawings: list[Drawing] = []
+    drawings: list[_Drawing] = []
     room = _ROOM
     for place in range(min(_MOST, len(examples.x))):
         drawing = _draw_example(evaluation, examples, place, low, high)
@@ -363,7 +321,7 @@ def draw_examples(evaluation: Evaluation, examples: Examples) -> tuple[str, list
 
 def _draw_example(
     evaluation: Evaluation, examples: Examples, place: int, low: float, high: float
-) -> Drawing:
+) -> _Drawing:
     x, adversarial = (a[place].astype(float) for a in (examples.x, examples.adversarial))
     change, row = adversarial - x, int(examples.rows[place])
     label, guess = evaluation.labels[row], int(examples.predicted[place])
@@ -379,7 +337,7 @@ def _draw_example(
         (changed, f"{start}, adversarial, {taken}"),
         (_draw_difference(change), f"{start}, difference: largest change {largest}"),
     )
-    return Drawing("", words, pictures)
+    return _Drawing("", words, pictures)
 
 
 def _draw_sample(values: np.ndarray) -> str:

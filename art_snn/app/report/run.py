@@ -10,11 +10,11 @@ from art_snn import zoo
 from art_snn.app.evaluate.adversarials import in_range, min_budgets
 from art_snn.app.evaluate.result import EXCERPT, EXCERPT_COUNT, SampleExcerpt, weights_digest
 from art_snn.app.network import resolve_network
-from art_snn.app.report.board import make_board, render_board, render_board_page
-from art_snn.app.report.evaluation import Evaluation, ReportItem, find_evaluations, read_evaluation
-from art_snn.app.report.page import render_page
+from art_snn.app.report.board import board_parts, make_board
+from art_snn.app.report.evaluation import Evaluation, find_evaluations, read_evaluation
+from art_snn.app.report.page import render_board_page, render_page
 from art_snn.app.report.settings import MARKS, SUBJECT, Report
-from art_snn.app.report.tables import evaluation_parts, latex_table, side_parts
+from art_snn.app.report.tables import compare_parts, evaluation_parts, latex_table
 from art_snn.app.settings import Network
 from art_snn.app.tables import Part, Table, render
 from art_snn.attacks import require_measure
@@ -37,11 +37,11 @@ class _ReportResult:
 
     :param text: for the terminal.
     :param files: names of files next to the output.
-    :param failed: the checks that failed."""
+    :param failures: the checks that failed, a line each."""
 
     text: str
     files: tuple[str, ...] = ()
-    failed: tuple[_Check, ...] = ()
+    failures: str = ""
 
     def render(self) -> str:
         """Sentences and tables for the terminal."""
@@ -49,11 +49,11 @@ class _ReportResult:
 
     def status(self) -> int:
         """3 where a check failed, 0 otherwise."""
-        return _FAILED if self.failed else 0
+        return _FAILED if self.failures else 0
 
     def failure(self) -> str:
         """The checks that failed, a line each; "" where all passed."""
-        return "\n".join(f"{name}: {words}" for name, _, words in self.failed)
+        return self.failures
 
 
 def run(settings: Report) -> _ReportResult:
@@ -64,35 +64,31 @@ def run(settings: Report) -> _ReportResult:
     :raises WriteFailed: when a file cannot be written."""
     if settings.verify:
         return _verify_record(settings)
-    output, form = settings.output, settings.format
+    output = settings.output
     assert output is not None
-    assert form is not None
     if settings.board:
         board = make_board(map(read_evaluation, find_evaluations(settings.files)))
-        page, table = render_board_page(board), render_board(board, MARKS["md"])
-        write_text(output, page)
-        write_text(output.with_suffix(".md"), table)
-        return _ReportResult(render_board(board), (output.with_suffix(".md").name,))
+        table, parts = output.with_suffix(".md"), board_parts(board)
+        write_text(output, render_board_page(board))
+        write_text(table, _render_markdown(parts))
+        return _ReportResult(render(parts), (table.name,))
     items = [read_evaluation(file) for file in settings.files]
-    write_text(output, _render_report(items, form))
-    return _ReportResult(render(_parts(items)))
+    parts = compare_parts(items) if len(items) > 1 else []
+    parts += [part for item in items for part in evaluation_parts(item.evaluation)]
+    text = render(parts)
+    if output.suffix == ".html":
+        write_text(output, render_page(items))
+    elif output.suffix == ".md":
+        write_text(output, _render_markdown(parts))
+    else:
+        # What the table leaves out stands above it, for those who write about it.
+        lines = [f"% {line}".rstrip() for line in text.splitlines()]
+        write_text(output, "\n".join([MARKS["tex"], *lines, "", latex_table(items), ""]))
+    return _ReportResult(text)
 
 
-def _render_report(items: Sequence[ReportItem], form: str) -> str:
-    """The content of the file, by its format: html, md or tex."""
-    if form == "html":
-        return render_page(items)
-    if form == "md":
-        return f"{MARKS[form]}\n\n{render(_parts(items), 'markdown')}"
-    # What the table leaves out stands above it, for those who write about it.
-    lines = [f"% {line}".rstrip() for line in render(_parts(items)).splitlines()]
-    return "\n".join([MARKS[form], *lines, "", latex_table(items), ""])
-
-
-def _parts(items: Sequence[ReportItem]) -> list[Part]:
-    """The comparison of several evaluations, and each of them."""
-    parts = side_parts(items) if len(items) > 1 else []
-    return parts + [part for item in items for part in evaluation_parts(item.evaluation)]
+def _render_markdown(parts: Sequence[Part]) -> str:
+    return f"{MARKS['md']}\n\n{render(parts, 'markdown')}"
 
 
 def _verify_record(settings: Report) -> _ReportResult:
@@ -116,13 +112,12 @@ def _verify_record(settings: Report) -> _ReportResult:
         *_check_subject(evaluation, classifier, *samples),
         *_check_excerpt(evaluation, classifier, *samples, folder),
     ]
-    failed = tuple(check for check in checks if not check[1])
+    failed = [f"{name}: {words}" for name, passed, words in checks if not passed]
     verdict = f"{len(failed)} of {len(checks)} checks failed." if failed else "All checks pass."
     rows = [(name, "pass" if passed else "FAIL", words) for name, passed, words in checks]
     table = Table(("check", "result", "remark"), rows, words=3)
-    return _ReportResult(
-        render([f"{evaluation.name}, {evaluation.title}", verdict, table]), failed=failed
-    )
+    text = render([f"{evaluation.name}, {evaluation.title}", verdict, table])
+    return _ReportResult(text, failures="\n".join(failed))
 
 
 def _check_subject(

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from itertools import combinations
 
@@ -15,13 +15,11 @@ from art_snn.app.report.verdict import (
     EXACT,
     UNION,
     UNITS,
+    Verdict,
     count_words,
     describe_budget,
     describe_budgets,
-    describe_trial,
-    describe_verdict,
     format_eps,
-    is_upper_bound,
     join_words,
     make_cards,
     verdicts,
@@ -42,19 +40,13 @@ MOST_SAMPLES = 1000
 """Rows of the table of samples; the others are in the JSON."""
 _RADII = 4
 """Radii at which the certified accuracy is given."""
-_LONGEST = 12
-"""Characters of a name for which a column in LaTeX has room; the caption explains longer ones."""
-_NONE = "--"
-
-Comparison = tuple[str, Table | None]
-"""Two evaluations in a sentence, and their counts by budget."""
 
 
 def evaluation_parts(evaluation: Evaluation) -> list[Part]:
     """The verdict in words and by budget, what casts doubt on it, and a row per attack."""
     samples = count_words(len(evaluation.samples), "sample")
     parts: list[Part] = [(evaluation.name, evaluation.title, samples)]
-    parts += [describe_verdict(verdicts(evaluation)[-1]), _verdict_table(evaluation)]
+    parts += [verdicts(evaluation)[-1].describe(), _verdict_table(evaluation)]
     decisive, others = make_cards(evaluation)
     cards = [(card.severity.capitalize(), card) for card in decisive]
     cards += [("Does not change the verdict", card) for card in others]
@@ -66,19 +58,17 @@ def evaluation_parts(evaluation: Evaluation) -> list[Part]:
     parts += [Notes(notes)] if notes else []
     parts.append(_attack_table(evaluation))
     if evaluation.certificate is not None:
-        certificate = evaluation.certificate
-        parts += [describe_certificate(certificate), _certificate_table(certificate)]
+        parts.append(_certificate_table(evaluation.certificate))
     return [*parts, "Reproduce:", Command(evaluation.provenance.command)]
 
 
 def evaluation_tables(evaluation: Evaluation) -> dict[str, Table]:
-    """The tables of a page, by their names: verdicts, attacks, stages, classes, samples, settings,
-    digests and, where there is a certificate, certificate."""
+    """The tables of a page, by their names: verdicts, attacks, stages, samples, settings, digests
+    and, where there is a certificate, certificate."""
     tables = {
         "verdicts": _verdict_table(evaluation),
         "attacks": _attack_table(evaluation),
         "stages": _stage_table(evaluation),
-        "classes": _class_table(evaluation),
         "samples": _sample_table(evaluation),
         "settings": _setting_table(evaluation),
         "digests": _digest_table(evaluation),
@@ -117,7 +107,7 @@ def _attack_table(evaluation: Evaluation) -> Table:
             robust, reference = trial.robustness, trials.get(first, trial)
             p = "" if reference is trial else describe_difference(robust, reference.robustness)
             row = [trial.name, eps, str(robust.clean_accuracy), str(robust.attack_success)]
-            row += [describe_trial(trial, verdict), f"{trial.outcome.queries:.0f}", p]
+            row += [verdict.describe_trial(trial), f"{trial.outcome.queries:.0f}", p]
             rows.append(row[: len(titles)])
         if len(trials) > 1 or len(evaluation.budgets) > 1:
             row = [UNION, eps, clean, str(verdict.outcome.attack_success), verdict.share, "", ""]
@@ -138,34 +128,6 @@ def _stage_table(evaluation: Evaluation) -> Table:
     return Table(("attack", "stage", "eps", "samples broken"), rows, words=2)
 
 
-def class_counts(evaluation: Evaluation) -> dict[int, list[int]]:
-    """Of each class, sorted: all samples, the correct ones, and the robust ones at each budget."""
-    labels, results = np.array(evaluation.labels), verdicts(evaluation)
-    columns = [np.ones(len(labels), dtype=bool), results[0].outcome.correct]
-    columns += [verdict.standing for verdict in results]
-    return {
-        int(number): [int(column[labels == number].sum()) for column in columns]
-        for number in np.unique(labels)
-    }
-
-
-def _class_table(evaluation: Evaluation) -> Table:
-    """How many samples of each class are correct without an attack and at each budget."""
-    budgets = [describe_budgets(evaluation.norm, eps) for eps in evaluation.budgets]
-    rows = [[str(n), *map(str, counts)] for n, counts in class_counts(evaluation).items()]
-    return Table(("class", "samples", "without an attack", *budgets), rows)
-
-
-def describe_certificate(certificate: Certificate) -> str:
-    """What is certified by random draws, in a sentence."""
-    return (
-        f"Certified with {certificate.draws} draws of each sample and a confidence of "
-        f"{100 * (1 - certificate.alpha):g} % each: the class that most draws give. No class for "
-        f"{certificate.abstentions} of the samples; the l1 radius is "
-        f"{certificate.average_radius:.3g} on average."
-    )
-
-
 def _certificate_table(certificate: Certificate) -> Table:
     """Certified accuracy at l1 radii from 0, below the largest."""
     largest = float(certificate.radius.max())
@@ -175,7 +137,7 @@ def _certificate_table(certificate: Certificate) -> Table:
 
 
 def remarks(evaluation: Evaluation) -> list[str]:
-    """Sentences about stages that did not run, random networks, and what bounds prove."""
+    """Sentences about stages that did not run, random networks, and what is proven."""
     lines = [line for trial in evaluation.trials for line in _skipped(trial)]
     unanswered = int((evaluation.trials[0].outcome.stage == Outcome.UNANSWERED).sum())
     draws = max(trial.outcome.draws for trial in evaluation.trials)
@@ -194,6 +156,13 @@ def remarks(evaluation: Evaluation) -> list[str]:
         if exact:
             at = describe_budgets(evaluation.norm, *exact)
             lines.append(f"The robust accuracy {at} is {EXACT}.")
+    if (certificate := evaluation.certificate) is not None:
+        lines.append(
+            f"Certified with {certificate.draws} draws of each sample and a confidence of "
+            f"{100 * (1 - certificate.alpha):g} % each: the class that most draws give. No class "
+            f"for {certificate.abstentions} of the samples; the l1 radius is "
+            f"{certificate.average_radius:.3g} on average."
+        )
     return list(dict.fromkeys(lines))
 
 
@@ -215,14 +184,14 @@ def _skipped(trial: Trial) -> list[str]:
     return lines + [f"{trial.name} skipped {line}" for line in reasons]
 
 
-def _sample_results(evaluation: Evaluation, eps: float) -> list[str]:
+def _sample_results(verdict: Verdict) -> list[str]:
     """The result of each sample under all attacks up to a budget, in words."""
-    trials = [t for e in evaluation.budgets if e <= eps for t in evaluation.at(e).values()]
+    evaluation, eps = verdict.evaluation, verdict.eps
     first = next(iter(evaluation.at(evaluation.budgets[0]).values())).outcome
-    certified = evaluation.certified(eps)
+    certified, breakers = evaluation.certified(eps), verdict.breakers()
     words = []
     for sample, stage in enumerate(first.stage.tolist()):
-        breaker = next((t for t in trials if t.outcome.stage[sample] >= 0), None)
+        breaker = breakers[sample]
         if stage == Outcome.UNANSWERED:
             words.append("no prediction")
         elif stage == Outcome.WRONG and first.draws > 1:
@@ -246,7 +215,7 @@ def _sample_table(evaluation: Evaluation) -> Table:
     titles += [f"at {format_eps(evaluation.norm, eps)}" for eps in evaluation.budgets]
     predicted = ["none" if guess < 0 else str(guess) for guess in evaluation.clean]
     columns = [map(str, evaluation.labels), predicted]
-    columns += [_sample_results(evaluation, eps) for eps in evaluation.budgets]
+    columns += [_sample_results(verdict) for verdict in verdicts(evaluation)]
     rows = [(str(i), *row) for i, row in enumerate(zip(*columns, strict=True)) if i < MOST_SAMPLES]
     return Table(titles, rows, words=len(titles))
 
@@ -275,16 +244,15 @@ def _digest_table(evaluation: Evaluation) -> Table:
     return Table(("", "value"), list(cells.items()), words=2)
 
 
-def side_parts(items: Sequence[ReportItem]) -> list[Part]:
-    """The verdicts of several evaluations below one another, and the tests between them."""
-    names = [
-        f"{label}: {item.evaluation.title} ({item.name})"
-        for label, item in zip(labels(items), items, strict=True)
-    ]
+def compare_parts(items: Sequence[ReportItem]) -> list[Part]:
+    """A title, the names of several evaluations, their verdicts below one another, and all pairs
+    of them on the samples that they share: a sentence, and a table where they share some."""
+    named = list(zip(labels(items), items, strict=True))
+    names = [f"{label}: {item.evaluation.title} ({item.name})" for label, item in named]
     parts: list[Part] = [f"{len(items)} evaluations side by side", Notes(names)]
-    parts.append(side_table(items))
-    for words, counts in compare_pairs(items):
-        parts += [words] if counts is None else [words, counts]
+    parts.append(_side_table(items, str))
+    for (name, one), (other_name, other) in combinations(named, 2):
+        parts += _compare(one.evaluation, other.evaluation, (name, other_name))
     return parts
 
 
@@ -295,36 +263,29 @@ def labels(items: Sequence[ReportItem]) -> list[str]:
     return [name if names.count(name) == 1 else f"{name} ({number})" for number, name in numbered]
 
 
-def side_table(items: Sequence[ReportItem]) -> Table:
-    """A row per evaluation and budget."""
+def _side_table(items: Sequence[ReportItem], show: Callable[[Share], str]) -> Table:
+    """A row per evaluation and budget, with shares in these words."""
     rows: list[Sequence[str]] = []
     alike = len({item.evaluation.norm for item in items}) == 1
     at = format_eps if alike else describe_budget
     bounded = any(item.evaluation.bounds for item in items)
     for label, item in zip(labels(items), items, strict=True):
         for verdict in verdicts(item.evaluation):
-            eps, clean = at(verdict.norm, verdict.eps), str(verdict.outcome.clean_accuracy)
-            proven = [str(verdict.certified or "no bounds")] if bounded else []
-            rows.append((label, eps, clean, *proven, verdict.share, verdict.doubts))
+            eps, outcome = at(verdict.norm, verdict.eps), verdict.outcome
+            proven = "no bounds" if verdict.certified is None else show(verdict.certified)
+            robust = f"{'at most ' * verdict.open}{show(outcome.robust_accuracy)}"
+            numbers = (show(outcome.clean_accuracy), *[proven] * bounded, robust)
+            rows.append((label, eps, *numbers, verdict.doubts))
     titles = ["result", "eps" if alike else "budget", "clean accuracy"]
-    titles += ["certified accuracy"] if bounded else []
-    titles += ["robust accuracy", "findings"]
+    titles += [*["certified accuracy"] * bounded, "robust accuracy", "findings"]
     return Table(titles, rows, words=1 if alike else 2)
 
 
-def compare_pairs(items: Sequence[ReportItem]) -> list[Comparison]:
-    """All pairs of the evaluations, compared on the samples that they share."""
-    named = zip(labels(items), items, strict=True)
-    return [
-        _compare(one.evaluation, other.evaluation, (name, other_name))
-        for (name, one), (other_name, other) in combinations(named, 2)
-    ]
-
-
-def _compare(one: Evaluation, other: Evaluation, names: tuple[str, str]) -> Comparison:
+def _compare(one: Evaluation, other: Evaluation, names: tuple[str, str]) -> list[Part]:
+    """Two evaluations in a sentence, and their counts by budget where they share samples."""
     both, rows = " and ".join(names), _match_samples(one, other)
     if not rows:
-        return f"{both} have no sample in common, so that nothing can be paired.", None
+        return [f"{both} have no sample in common, so that nothing can be paired."]
     common = [eps for eps in one.budgets if one.norm == other.norm and eps in other.budgets]
     counts = []
     mine, yours = (list(column) for column in zip(*rows, strict=True))
@@ -342,7 +303,7 @@ def _compare(one: Evaluation, other: Evaluation, names: tuple[str, str]) -> Comp
     heads = ["budget", "right in both", *(f"in {name} alone" for name in names), "McNemar's test"]
     shared = count_words(len(rows), "sample")
     words = f"{both} share {shared}{'' if common else ' and no budget'}."
-    return words, Table(heads, counts)
+    return [words, Table(heads, counts)]
 
 
 def _match_samples(one: Evaluation, other: Evaluation) -> list[tuple[int, int]]:
@@ -357,66 +318,17 @@ def _match_samples(one: Evaluation, other: Evaluation) -> list[tuple[int, int]]:
 
 
 def latex_table(items: Sequence[ReportItem]) -> str:
-    """A table in LaTeX, narrow enough for a column of an article: a row per evaluation and budget
-    with clean accuracy, what the first attack, the plan and all attacks together leave, and what
-    bounds certify, in percent."""
-    evaluations = [item.evaluation for item in items]
-    names, several = [one.name for one in evaluations], len(items) > 1
-    norms = list(dict.fromkeys(one.norm for one in evaluations))
-    short = len({*names}) == len(names) and all(len(name) <= _LONGEST for name in names)
-    shown = names if short else [str(number) for number, _ in enumerate(names, 1)]
-    heads = ["network", "\u03b5", "clean"]
-    heads.append(_common([one.single_attack for one in evaluations], "one attack"))
-    heads += [_common([one.plan for one in evaluations], "plan"), "union", "certified"]
-    rows = [
-        [label, *row]
-        for label, one in zip(shown, evaluations, strict=True)
-        for row in _latex_rows(one, len(norms) > 1)
-    ]
-    kept = [place for place, column in enumerate(zip(*rows, strict=True)) if {*column} != {_NONE}]
-    kept = kept if several else kept[1:]
-    heads, *rows = [[row[place] for place in kept] for row in (heads, *rows)]
-    sides = ["left" if head == "network" else "right" for head in heads]
-    table = tabulate(rows, heads, "latex_booktabs", disable_numparse=True, colalign=sides)
+    """A table in LaTeX: a row per evaluation and budget, with accuracies in percent."""
+    table = _side_table(items, lambda share: share.percent)
+    how = {"disable_numparse": True, "colalign": table.sides}
+    text = tabulate(table.rows, table.titles, "latex_booktabs", **how)
     # A bracket at the start of a row would be the option of the line break before it.
-    table = re.sub(r"(?m)^ \[", " {[}", table)
+    text = re.sub(r"(?m)^ \[", " {[}", text)
+    evaluations = [item.evaluation for item in items]
     titles = "; ".join(dict.fromkeys(one.title for one in evaluations))
     counts = join_words([*dict.fromkeys(str(len(one.samples)) for one in evaluations)])
-    parts = [f"{titles}. Accuracy in % on {counts} samples, clean and after attacks with budget"]
-    parts.append(f"\u03b5 in {join_words([UNITS[norm] for norm in norms])}. Union: what no attack")
-    parts.append("broke at that or a smaller budget.")
-    parts += ["\u2264: an upper bound."] * ("\u2264" in table)
-    proven = any(one.bounds for one in evaluations)
-    parts += ["Certified: what provably no attack can break."] * proven
-    named = [f"{number}: {name}" for number, name in zip(shown, names, strict=True)]
-    parts += [f"Networks: {'; '.join(named)}."] * (several and not short)
-    caption = "".join(LATEX_ESCAPE_RULES.get(letter, letter) for letter in " ".join(parts))
-    lines = [r"\begin{table}[t]", r"\centering\small\setlength{\tabcolsep}{4pt}"]
-    lines += [rf"\caption{{{caption}}}", r"\label{tab:robustness}\vspace{4pt}", table]
-    text = "\n".join([*lines, r"\end{table}"])
-    return text.replace("\u2264", r"$\le$").replace("\u03b5", r"$\varepsilon$")
-
-
-def _common(names: Sequence[str | None], otherwise: str) -> str:
-    """The name that all evaluations share, without its rule, or another one where they differ."""
-    short = {name.partition(" by ")[0].partition("(")[0] for name in names if name}
-    return short.pop() if len(short) == 1 else otherwise
-
-
-def _latex_rows(evaluation: Evaluation, named: bool) -> Iterator[list[str]]:
-    """The numbers of each budget, with the name of the norm where that is needed."""
-
-    def share(one: Share, upper: bool = False) -> str:
-        return "\u2264" * upper + f"{100 * one.value:.1f}"
-
-    for verdict in verdicts(evaluation):
-        eps, outcome = format_eps(verdict.norm, verdict.eps), verdict.outcome
-        row = [f"{eps} ({verdict.norm})" if named else eps, share(outcome.clean_accuracy)]
-        for name in (evaluation.single_attack, evaluation.plan):
-            trial = evaluation.at(verdict.eps).get(name or "")
-            row.append(_NONE)
-            if trial is not None:
-                upper = is_upper_bound(trial, verdict)
-                row[-1] = share(trial.robustness.robust_accuracy, upper)
-        proven = _NONE if verdict.certified is None else share(verdict.certified)
-        yield [*row, share(outcome.robust_accuracy, verdict.open), proven]
+    norms = join_words([*dict.fromkeys(UNITS[one.norm] for one in evaluations)])
+    words = f"{titles}. Accuracy on {counts} samples, with budgets eps in {norms}."
+    caption = "".join(LATEX_ESCAPE_RULES.get(letter, letter) for letter in words)
+    lines = [r"\begin{table}[t]", r"\centering\small", rf"\caption{{{caption}}}"]
+    return "\n".join([*lines, r"\label{tab:robustness}", text, r"\end{table}"])

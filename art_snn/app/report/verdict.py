@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_snn.app.report.evaluation import Evaluation, Trial
-from art_snn.app.results import as_json
 from art_snn.findings import Finding
 from art_snn.findings.predictions import RANDOM
 from art_snn.metrics import Robustness, Share, union
@@ -17,14 +16,11 @@ from art_snn.metrics import Robustness, Share, union
 UNION = "union of all"
 CERTIFIED = "certified"
 EXACT = "exact: certified and attacked agree"
-_HEAD = ("name", "title", "date", "summary")
-"""Fields that come first in evaluation.json: those that most readers look for."""
 NORMS = {"inf": "the maximum norm", "2": "the Euclidean norm"}
 """Norms in which a budget is a size; in the others it is a number."""
 UNITS = NORMS | {"0": "changed values", "shift": "time steps that a spike moves"}
 _MOST_LEVELS = 32
 """Multiples of 1/255 up to here are budgets of images; 0.2, which is 51/255, is none."""
-_NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 def format_eps(norm: str, eps: float) -> str:
@@ -54,30 +50,10 @@ def count_words(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
-def spell(count: int) -> str:
-    """A count in a word where it has a short one."""
-    return _NUMBERS[count] if count < len(_NUMBERS) else str(count)
-
-
 def join_words(words: Sequence[str]) -> str:
     """The words with commas between, and an "and" before the last."""
     *others, last = words
     return f"{', '.join(others)} and {last}" if others else last
-
-
-def capital(text: str) -> str:
-    """The text with a capital letter at its start, and the others as they are."""
-    return text[:1].upper() + text[1:]
-
-
-def percent(share: Share) -> str:
-    """A share without its interval."""
-    return f"{100 * share.value:.1f} %"
-
-
-def _at_most(share: Share, upper: bool) -> str:
-    """A robust accuracy in words, "at most" where it is only an upper bound."""
-    return f"at most {share}" if upper else str(share)
 
 
 @dataclass(frozen=True)
@@ -128,8 +104,8 @@ class Verdict:
 
     @property
     def share(self) -> str:
-        """The robust accuracy in words."""
-        return _at_most(self.outcome.robust_accuracy, self.open)
+        """The robust accuracy in words, "at most" where it is only an upper bound."""
+        return f"{'at most ' * self.open}{self.outcome.robust_accuracy}"
 
     @property
     def doubts(self) -> str:
@@ -138,13 +114,98 @@ class Verdict:
         return str(count) if count or self.evaluation.provenance.examined else "not examined"
 
     def __str__(self) -> str:
-        share, at_eps = self.outcome.robust_accuracy, describe_budget(self.norm, self.eps)
+        proof = "" if self.certified is None else f", {self.certified} certified"
+        return f"Robust accuracy {self.share} {describe_budget(self.norm, self.eps)}{proof}"
+
+    def describe_trial(self, trial: Trial) -> str:
+        """The robust accuracy that one trial at this budget leaves, in words.
+
+        It is an upper bound where the verdict is one, where a finding is about the trial, unless
+        the verdict is exact, and where the other trials left less of it; 0 never is."""
+        findings = (one for one in self.evaluation.findings if one.about == trial.name)
+        about = any(one.eps in (None, trial.eps) for one in findings) and not self.exact
+        share = trial.robustness.robust_accuracy
+        less = self.outcome.robust_accuracy.count < share.count
+        upper = (self.open or about or less) and share.count > 0
+        return f"{'at most ' * upper}{share}"
+
+    def breakers(self) -> list[Trial | None]:
+        """The trial that broke each sample, from this budget to smaller ones, the plan first."""
+        evaluation = self.evaluation
+        trials = [trial for trial in evaluation.trials if trial.eps <= self.eps]
+        trials.sort(key=lambda trial: (-trial.eps, trial.name != evaluation.plan))
+        return [
+            next((trial for trial in trials if trial.outcome.stage[row] >= 0), None)
+            for row in range(len(evaluation.samples))
+        ]
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON: eps, norm, clean, robust, low, high, upper_bound, certified, exact, findings.
+
+        Shares are numbers in [0, 1], certified is None without bounds, and findings are names."""
+        low, high = self.outcome.robust_accuracy.interval
+        return {
+            "eps": self.eps,
+            "norm": self.norm,
+            "clean": self.outcome.clean_accuracy.value,
+            "robust": self.robust,
+            "low": low,
+            "high": high,
+            "upper_bound": self.open,
+            "certified": None if self.certified is None else self.certified.value,
+            "exact": self.exact,
+            "findings": list(dict.fromkeys(finding.id for finding in self.findings)),
+        }
+
+    def describe(self) -> str:
+        """The verdict for people outside of the field, in two sentences or three."""
+        norm, clean = self.norm, self.outcome.clean_accuracy
+        image = len(self.evaluation.provenance.shape) == 3 and norm in NORMS
+        kind, value = ("image", "pixel") if image else ("sample", "value")
+        eps, plural = format_eps(norm, self.eps), "" if self.eps == 1 else "s"
+        change = {
+            "inf": f"changes no {value} by more than {eps}",
+            "2": f"moves no {kind} by more than {eps} in the Euclidean norm",
+            "0": f"changes at most {eps} value{plural} of each",
+            "shift": f"moves no spike by more than {eps} time step{plural}",
+        }[norm]
+        left = self.outcome.robust_accuracy.count
+        start = f"Of {count_words(clean.total, kind)}, {clean.count} "
+        start += f"{'is' if clean.total == 1 else 'are'} classified correctly"
+        still = f"{left or 'none'} still {'is' if left == 1 else 'are'}"
+        words = f"{start}, and {still} after an attack that {change}."
+        return " ".join(filter(None, (words, self._describe_proof(), self._describe_doubt())))
+
+    def _describe_proof(self) -> str:
+        """What bounds prove, in a sentence; "" without them, and where no sample is left."""
+        certified, left = self.certified, self.outcome.robust_accuracy
+        if certified is None or not left.count:
+            return ""
+        them = "it" if certified.count == 1 else "them"
         if self.exact:
-            return f"Robust accuracy {share} {at_eps}, {EXACT}"
-        if self.certified is not None:
-            ends = f"between {self.certified} (certified) and {share} (attacked)"
-            return f"Robust accuracy {ends} {at_eps}"
-        return f"Robust accuracy {self.share} {at_eps}"
+            return f"Bounds prove that no such attack breaks {them}, so the number is {EXACT}."
+        if not certified.count:
+            return "Bounds prove nothing here."
+        ends = f"{certified.percent} (certified) and {left.percent} (attacked)"
+        proof = f"Bounds prove for {certified.count} that no such attack breaks {them}"
+        return f"{proof}: the robust accuracy is between {ends}."
+
+    def _describe_doubt(self) -> str:
+        """What the findings mean for the number, in a sentence."""
+        errors = sum(finding.severity == "error" for finding in self.findings)
+        if errors:
+            wrong = "An error" if errors == 1 else "Errors"
+            return f"{wrong} must be fixed before this number means anything."
+        if not self.outcome.robust_accuracy.count or self.exact:
+            return ""
+        if count := len(self.findings):
+            suggest = "A warning suggests" if count == 1 else "Warnings suggest"
+            return f"{suggest} that the true number may be lower."
+        if not self.evaluation.provenance.examined:
+            return "Nothing was examined for warnings, so the true number may be lower."
+        if not self.evaluation.plan:
+            return "A single attack cannot show what others would break: it may be lower."
+        return "No warning casts doubt on this number."
 
 
 def verdicts(evaluation: Evaluation) -> list[Verdict]:
@@ -165,102 +226,6 @@ def verdicts(evaluation: Evaluation) -> list[Verdict]:
         share = Share(int(certified.sum()), len(certified)) if evaluation.bounds else None
         results.append(Verdict(evaluation, eps, union(trials), against, share))
     return results
-
-
-def is_upper_bound(trial: Trial, verdict: Verdict) -> bool:
-    """True if what one trial leaves is an upper bound, by the verdict at the same budget.
-
-    It is where the verdict is one, where a finding is about the trial, unless the verdict is exact,
-    and where the other trials left less of it; 0 never is."""
-    findings = (one for one in verdict.evaluation.findings if one.about == trial.name)
-    about = any(one.eps in (None, trial.eps) for one in findings) and not verdict.exact
-    share = trial.robustness.robust_accuracy
-    less = verdict.outcome.robust_accuracy.count < share.count
-    return (verdict.open or about or less) and share.count > 0
-
-
-def describe_trial(trial: Trial, verdict: Verdict) -> str:
-    """The robust accuracy that one trial leaves, in words, with the verdict at the same budget."""
-    return _at_most(trial.robustness.robust_accuracy, is_upper_bound(trial, verdict))
-
-
-def evaluation_content(evaluation: Evaluation) -> dict[str, Any]:
-    """The content of evaluation.json, where the verdicts stand first: a dict per budget with eps,
-    norm, clean, robust, low, high, upper_bound, certified, exact, findings.
-
-    Shares are numbers in [0, 1], certified is None without bounds, and findings are names."""
-    summary = []
-    for verdict in verdicts(evaluation):
-        low, high = verdict.outcome.robust_accuracy.interval
-        summary.append(
-            {
-                "eps": verdict.eps,
-                "norm": verdict.norm,
-                "clean": verdict.outcome.clean_accuracy.value,
-                "robust": verdict.robust,
-                "low": low,
-                "high": high,
-                "upper_bound": verdict.open,
-                "certified": None if verdict.certified is None else verdict.certified.value,
-                "exact": verdict.exact,
-                "findings": list(dict.fromkeys(finding.id for finding in verdict.findings)),
-            }
-        )
-    content = as_json(evaluation) | {"summary": summary}
-    return {name: content[name] for name in dict.fromkeys((*_HEAD, *content))}
-
-
-def describe_verdict(verdict: Verdict) -> str:
-    """The verdict at one budget for people outside of the field, in two sentences or three."""
-    norm, clean = verdict.norm, verdict.outcome.clean_accuracy
-    image = len(verdict.evaluation.provenance.shape) == 3 and norm in NORMS
-    kind, value = ("image", "pixel") if image else ("sample", "value")
-    eps, plural = format_eps(norm, verdict.eps), "" if verdict.eps == 1 else "s"
-    change = {
-        "inf": f"changes no {value} by more than {eps}",
-        "2": f"moves no {kind} by more than {eps} in the Euclidean norm",
-        "0": f"changes at most {eps} value{plural} of each",
-        "shift": f"moves no spike by more than {eps} time step{plural}",
-    }[norm]
-    left = verdict.outcome.robust_accuracy.count
-    start = f"Of {count_words(clean.total, kind)}, {clean.count} "
-    start += f"{'is' if clean.total == 1 else 'are'} classified correctly"
-    still = f"{left or 'none'} still {'is' if left == 1 else 'are'}"
-    words = f"{start}, and {still} after an attack that {change}."
-    return " ".join(filter(None, (words, _describe_proof(verdict), _describe_doubt(verdict))))
-
-
-def _describe_proof(verdict: Verdict) -> str:
-    """What bounds prove, in a sentence; "" without them, and where no sample is left."""
-    certified, left = verdict.certified, verdict.outcome.robust_accuracy
-    if certified is None or not left.count:
-        return ""
-    them = "it" if certified.count == 1 else "them"
-    if verdict.exact:
-        return f"Bounds prove that no such attack breaks {them}, so the number is {EXACT}."
-    if not certified.count:
-        return "Bounds prove nothing here."
-    ends = f"{percent(certified)} (certified) and {percent(left)} (attacked)"
-    proof = f"Bounds prove for {certified.count} that no such attack breaks {them}"
-    return f"{proof}: the robust accuracy is between {ends}."
-
-
-def _describe_doubt(verdict: Verdict) -> str:
-    """What the findings mean for the number, in a sentence."""
-    errors = sum(finding.severity == "error" for finding in verdict.findings)
-    if errors:
-        words = f"{spell(errors)} error{'' if errors == 1 else 's'}"
-        return f"{capital(words)} must be fixed before this number means anything."
-    if not verdict.outcome.robust_accuracy.count or verdict.exact:
-        return ""
-    if count := len(verdict.findings):
-        suggest = "warning suggests" if count == 1 else "warnings suggest"
-        return f"{capital(spell(count))} {suggest} that the true number may be lower."
-    if not verdict.evaluation.provenance.examined:
-        return "Nothing was examined for warnings, so the true number may be lower."
-    if not verdict.evaluation.plan:
-        return "A single attack cannot show what others would break: the true number may be lower."
-    return "No warning casts doubt on this number."
 
 
 @dataclass(frozen=True)
@@ -301,6 +266,10 @@ def make_cards(evaluation: Evaluation) -> tuple[list[_Card], list[_Card]]:
     return decisive, others
 
 
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
 def _make_card(norm: str, group: Sequence[Finding]) -> _Card:
     """A card of the same finding about the same thing at several budgets."""
 
@@ -318,9 +287,9 @@ def _make_card(norm: str, group: Sequence[Finding]) -> _Card:
     sentences = list(alike)
     if len(alike) > 1:  # A sentence that does not name its budgets begins with them.
         pairs = [(where(some), text) for text, some in alike.items()]
-        sentences = [t if at in t else f"{capital(at)}: {t}" for at, t in pairs]
+        sentences = [t if at in t else f"{_capital(at)}: {t}" for at, t in pairs]
     return _Card(
-        capital(group[0].title),
+        _capital(group[0].title),
         "error" if any(one.severity == "error" for one in group) else "warning",
         f"{group[0].about}, {where(group)}",
         tuple(sentences),

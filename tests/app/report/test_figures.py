@@ -13,12 +13,9 @@ from art_snn.app.report import figures
 from art_snn.app.report.evaluation import ReportItem
 from art_snn.app.report.figures import (
     accuracy_figure,
-    draw_accuracy,
-    draw_classes,
+    draw_charts,
     draw_examples,
     draw_side_by_side,
-    draw_sizes,
-    draw_stages,
 )
 from art_snn.attacks import SquareSearch, Stage
 from tests.evaluations import EXACT, STAGES, evaluation, frames, images, large, proven, small, trial
@@ -42,19 +39,6 @@ def letters(drawing):
     ((source, _),) = drawing.pictures
     root = ElementTree.fromstring(content(source))
     return [one.text.strip() for one in root.iter("{http://www.w3.org/2000/svg}text") if one.text]
-
-
-@pytest.fixture
-def axes(monkeypatch):
-    """Draws a chart, and gives the axes that it has drawn."""
-
-    def drawn(draw, result):
-        made = []
-        monkeypatch.setattr(figures, "_chart", lambda figure, *_: made.append(figure))
-        draw(result)
-        return made[0].axes[0]
-
-    return drawn
 
 
 def test_lines_show_the_clean_accuracy_every_budget_the_union_and_what_is_certified():
@@ -82,47 +66,45 @@ def test_lines_show_the_clean_accuracy_every_budget_the_union_and_what_is_certif
     assert ax.get_xlabel() == "eps in the maximum norm [1/255]"
 
 
-def test_the_smallest_change_of_each_sample_counts_and_the_budgets_are_marked(axes):
-    weak = trial("a", 2 / 255, (0, -1, -1, -2), distance=np.array([1, 0, 0, 0]) / 255)
-    strong = trial("a", 4 / 255, (0, 0, -1, -2), distance=np.array([4, 3, 0, 0]) / 255)
-    ax = axes(draw_sizes, evaluation(weak, strong))
-    line, *marks = ax.lines
-    assert np.allclose(line.get_xdata(), [0, 1, 3, 4])
-    assert np.allclose(line.get_ydata(), [0, 100 / 3, 200 / 3, 200 / 3])
-    assert np.allclose([mark.get_xdata()[0] for mark in marks], [2, 4])
-    assert ax.get_xlabel() == "size of the change in the maximum norm [1/255]"
-
-
 @pytest.mark.parametrize(
     ("norm", "label"),
     [
         ("0", "changed values"),
         ("shift", "time steps that a spike moves"),
-        ("2", "in the Euclidean norm"),
+        ("2", "eps in the Euclidean norm"),
     ],
 )
-def test_sizes_are_counted_in_their_norm(norm, label, axes):
+def test_budgets_are_counted_in_their_norm(norm, label):
     one = evaluation(trial("a", 3, (-1, -2)), norm=norm)
-    assert label in axes(draw_sizes, one).get_xlabel()
+    assert accuracy_figure(one).axes[0].get_xlabel() == label
 
 
-def test_classes_are_bars_that_lie_upon_one_another(axes):
-    result = evaluation(*[trial("a", eps, (0, -1)) for eps in (1, 3)], norm="0")
-    ((_, words),) = draw_classes(result).pictures
+def test_classes_are_bars_that_lie_upon_one_another(monkeypatch):
+    # The smaller budget breaks the first sample, and the fourth was never right.
+    trials = trial("a", 1, (0, -1, -1, -2, -1)), trial("a", 3, (0, 0, -1, -2, 0))
+    result = evaluation(*trials, labels=(2, 5, 2, 5, 2), norm="0")
+    ((_, words),) = draw_charts(result)["classes"].pictures
     assert "without an attack, with 1 changed value and with 3 changed values" in words
-    assert "class 0 1, 0 and 0 of 1; class 1 1, 1 and 1 of 1." in words
-    ax = axes(draw_classes, result)
-    heights = [[bar.get_height() for bar in bars] for bars in ax.containers]
-    assert heights == [[100, 100], [0, 100], [0, 100]]
+    assert "class 2 3, 2 and 1 of 3; class 5 1, 1 and 0 of 2." in words
+    made = []
+    monkeypatch.setattr(figures, "_chart", lambda figure, *_: made.append(figure))
+    draw_charts(result)
+    (ax,) = made[1].axes
+    heights = [[round(bar.get_height()) for bar in bars] for bars in ax.containers]
+    assert heights == [[100, 50], [67, 50], [33, 0]]
+
+
+def stages(result):
+    return draw_charts(result)["stages"]
 
 
 def test_stages_are_bars_by_budget_with_words_for_what_is_left_out():
     # The last stage of the plan breaks one sample at the larger budget alone.
     trials = trial("plan", 0.1, (0, -1, -1, -2), NAMES), trial("plan", 0.3, (0, 0, 3, -2), NAMES)
-    (drawing,) = draw_stages(evaluation(*trials, trial("PGD", 0.1, (0, 0, 0, -2))))
+    (drawing,) = stages(evaluation(*trials, trial("PGD", 0.1, (0, 0, 0, -2))))
     assert drawing.words == (
-        "At eps 0.1: 1 broken, 2 left; at eps 0.3: 3 broken, 0 left. Not correct before the "
-        "attack: 1 of 4. 2 of 4 stages broke nothing at any budget."
+        "Of 4 samples 3 were correct before the attack; at eps 0.1: 1 broken, 2 left; "
+        "at eps 0.3: 3 broken, 0 left. 2 of 4 stages broke nothing at any budget."
     )
     assert drawing.pictures[0][1].endswith(
         "By stage: AutoPGD HART 0.5 1 and 2; SquareSearch (2) 0 and 1."
@@ -130,16 +112,16 @@ def test_stages_are_bars_by_budget_with_words_for_what_is_left_out():
     texts = letters(drawing)
     assert {"AutoPGD HART 0.5", "SquareSearch (2)", "at eps 0.1: 1 broken, 2 left"} <= {*texts}
     assert not any("RGA" in text for text in texts)
-    (nothing,) = draw_stages(evaluation(trial("plan", 0.1, (-1, -2), NAMES)))
+    (nothing,) = stages(evaluation(trial("plan", 0.1, (-1, -2), NAMES)))
     assert nothing.pictures == ()
     assert "4 of 4 stages broke nothing" in nothing.words
-    assert draw_stages(evaluation(trial("PGD", 0.1, (0, -1)))) == []
+    assert stages(evaluation(trial("PGD", 0.1, (0, -1)))) == []
 
 
 def test_names_of_any_letters_are_drawn_as_they_are():
     for name in ("<b>&\"'", "$a_{", "x" * 300, "\\frac", "%"):
         one = evaluation(trial(name[:80], 0.1, (0, -1, 1), ("first", name)))
-        for drawing in (draw_accuracy(one), *draw_stages(one)):
+        for drawing in (draw_charts(one)["accuracy"], *stages(one)):
             assert name[:9] in "".join(letters(drawing))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from art_snn.app.report.evaluation import Evaluation, ReportItem
 from art_snn.app.report.page import render_page
-from art_snn.app.report.verdict import describe_verdict, verdicts
+from art_snn.app.report.verdict import verdicts
 from art_snn.findings import Remedy
 from tests.evaluations import (
     CERTIFICATE,
@@ -147,7 +147,7 @@ def test_it_begins_with_the_name_a_sentence_and_a_small_table(undrawn):
         (verdict,) = header.every("div")[:1]
         assert verdict.attributes["class"] == f"verdict {kind}"
         (sentence,) = verdict.every("p")
-        assert sentence.text == describe_verdict(verdicts(result)[-1])
+        assert sentence.text == verdicts(result)[-1].describe()
         assert len(re.findall(r"\d+", sentence.text)) <= 5
         heads = [head.text for head in verdict.every("thead")[0].every("th")]
         assert heads == ["eps", "clean accuracy", "robust accuracy", "findings"]

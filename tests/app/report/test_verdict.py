@@ -5,12 +5,8 @@ from dataclasses import replace
 import pytest
 
 from art_snn.app.report.verdict import (
-    capital,
     count_words,
     describe_budgets,
-    describe_trial,
-    describe_verdict,
-    evaluation_content,
     format_eps,
     join_words,
     make_cards,
@@ -35,12 +31,12 @@ EPS = 8 / 255
 RANDOM = Finding("random-network", "random network", {"most": 3}, "if draws differ", (DRAWS,))
 ERROR = replace(VANISHED, severity="error")
 SURE, AT_MOST = "25.0 % [4.6, 69.9]", "at most 25.0 % [4.6, 69.9]"
-NONE, ONE = "No warning casts doubt", "One warning suggests"
+NONE, ONE = "No warning casts doubt", "A warning suggests"
 LOST = trial("standard", EPS, (-2, 0, 0, 0))
 
 
 def summary(result):
-    return evaluation_content(result)["summary"]
+    return [verdict.as_dict() for verdict in verdicts(result)]
 
 
 @pytest.mark.parametrize(
@@ -70,10 +66,9 @@ def test_a_budget_is_a_fraction_only_where_it_is_exactly_that(norm, eps, number)
     assert format_eps(norm, eps) == number
 
 
-def test_words_are_listed_counted_and_begin_with_a_capital():
+def test_words_are_listed_and_counted():
     assert list(map(join_words, (["a"], ["a", "b"], [*"abc"]))) == ["a", "a and b", "a, b and c"]
     assert [count_words(count, "sample") for count in (0, 1)] == ["0 samples", "1 sample"]
-    assert capital("at eps 8/255 by STBP") == "At eps 8/255 by STBP"
 
 
 def test_a_summary_has_the_verdict_of_each_budget_in_numbers():
@@ -92,10 +87,10 @@ def test_a_summary_has_the_verdict_of_each_budget_in_numbers():
     [
         ({}, SURE, NONE),
         ({"findings": (RISES,)}, AT_MOST, ONE),
-        ({"findings": (RISES, VANISHED)}, AT_MOST, "Two warnings suggest"),
+        ({"findings": (RISES, VANISHED)}, AT_MOST, "Warnings suggest"),
         ({"provenance": provenance(examined=0)}, AT_MOST, "Nothing was examined"),
         ({"plan": ""}, AT_MOST, "A single attack cannot show"),
-        ({"findings": (RISES, ERROR)}, AT_MOST, "One error must be fixed"),
+        ({"findings": (RISES, ERROR)}, AT_MOST, "An error must be fixed"),
         # A plan handles random networks, and does not depend on other attacks.
         ({"findings": (RANDOM,)}, SURE, NONE),
         ({"findings": (RANDOM,), "plan": ""}, AT_MOST, ONE),
@@ -111,7 +106,7 @@ def test_findings_and_what_was_not_done_make_the_number_an_upper_bound(changes, 
     (verdict,) = verdicts(result)
     assert verdict.share == share
     start = "Of 4 images, 3 are classified correctly, and 1 still is after an attack that changes"
-    words = describe_verdict(verdict)
+    words = verdict.describe()
     assert words.startswith(f"{start} no pixel by more than 8/255. {doubt}")
     (content,) = summary(result)
     assert content["upper_bound"] == (share == AT_MOST)
@@ -123,11 +118,11 @@ def test_nothing_is_below_a_robust_accuracy_of_zero():
     (verdict,) = verdicts(result)
     assert verdict.share.startswith("0.0 %")
     end = "none still are after an attack that changes no pixel by more than 0.1."
-    assert describe_verdict(verdict).endswith(end)
+    assert verdict.describe().endswith(end)
     assert not summary(result)[0]["upper_bound"]
     fed_wrongly = replace(result, findings=(ERROR, replace(ERROR, about="network")))
-    words = describe_verdict(verdicts(fed_wrongly)[0])
-    assert words.endswith("Two errors must be fixed before this number means anything.")
+    words = verdicts(fed_wrongly)[0].describe()
+    assert words.endswith("Errors must be fixed before this number means anything.")
 
 
 @pytest.mark.parametrize(
@@ -143,7 +138,7 @@ def test_nothing_is_below_a_robust_accuracy_of_zero():
         ({"provenance": provenance(examined=0)}, SURE, "certified and attacked agree."),
         ({"plan": ""}, SURE, "certified and attacked agree."),
         # Whoever feeds the network wrongly certifies wrongly, too.
-        ({"findings": (ERROR,)}, AT_MOST, "One error must be fixed before this number means"),
+        ({"findings": (ERROR,)}, AT_MOST, "An error must be fixed before this number means"),
         ({"bounds": GAP}, SURE, f"Bounds prove nothing here. {NONE}"),
         ({"bounds": GAP, "findings": (RISES,)}, AT_MOST, f"Bounds prove nothing here. {ONE}"),
     ],
@@ -152,7 +147,7 @@ def test_a_number_that_bounds_meet_is_exact_whatever_was_found(changes, share, p
     result = small(**({"bounds": EXACT} | changes))
     (verdict,) = verdicts(result)
     assert verdict.share == share
-    assert proof in describe_verdict(verdict)
+    assert proof in verdict.describe()
     (content,) = summary(result)
     assert content["exact"] == verdict.exact == ("agree" in proof)
     assert content["certified"] == (0 if "bounds" in changes else 0.25)
@@ -167,9 +162,9 @@ def test_between_what_is_certified_and_what_was_attacked_lies_the_robust_accurac
     words = "Bounds prove for 1 that no such attack breaks it: the robust accuracy is between "
     words += f"25.0 % (certified) and 50.0 % (attacked). {NONE} on this number."
     for verdict in verdicts(result):
-        assert words in describe_verdict(verdict)
-        assert f"between {SURE} (certified) and 50.0 % [15.0, 85.0] (attacked)" in str(verdict)
-    assert str(verdicts(small(bounds=EXACT))[0]).endswith("exact: certified and attacked agree")
+        assert words in verdict.describe()
+        assert str(verdict).startswith("Robust accuracy 50.0 % [15.0, 85.0] at eps 0.")
+        assert str(verdict).endswith(f" in the maximum norm, {SURE} certified")
 
 
 def test_no_attack_leaves_an_upper_bound_that_leaves_no_more_than_is_certified():
@@ -178,7 +173,7 @@ def test_no_attack_leaves_an_upper_bound_that_leaves_no_more_than_is_certified()
     result = evaluation(first, trial("weak", EPS, (-2, -1, -1, -1)), plan="standard", **others)
     (verdict,) = verdicts(result)
     assert verdict.exact
-    shares = [describe_trial(one, verdict) for one in result.trials]
+    shares = [verdict.describe_trial(one) for one in result.trials]
     assert [share.startswith("at most") for share in shares] == [False, True]
     assert make_cards(result)[0] == []
 
@@ -199,7 +194,7 @@ def test_an_attack_leaves_an_upper_bound_where_others_left_less_or_a_finding_is_
         (evaluation(first, weak, plan="standard", findings=(WEAK,)), [share, f"at most {share}"]),
     ):
         (verdict,) = verdicts(result)
-        assert [describe_trial(one, verdict) for one in result.trials] == expected
+        assert [verdict.describe_trial(one) for one in result.trials] == expected
 
 
 @pytest.mark.parametrize(
@@ -214,7 +209,7 @@ def test_an_attack_leaves_an_upper_bound_where_others_left_less_or_a_finding_is_
 )
 def test_budgets_have_the_words_of_their_norm(norm, eps, change):
     result = evaluation(trial("a", eps, (0, -1)), norm=norm)
-    assert f"an attack that {change}." in describe_verdict(verdicts(result)[0])
+    assert f"an attack that {change}." in verdicts(result)[0].describe()
 
 
 def rises(eps: float, **changes):
