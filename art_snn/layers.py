@@ -22,8 +22,8 @@ def varies(module: nn.Module) -> bool:
 
 def are_plain(modules: Iterable[nn.Module]) -> bool:
     """True for modules of torch or ours, with their own forward, whose values no hook sees."""
-    every = ("_global_forward_hooks", "_global_forward_pre_hooks")
-    hooked = any(getattr(nn.modules.module, name, None) for name in every)
+    hooks = ("_global_forward_hooks", "_global_forward_pre_hooks")
+    hooked = any(getattr(nn.modules.module, name, None) for name in hooks)
     return not hooked and all(
         type(module).__module__.startswith(("torch.nn.modules.", "art_snn."))
         and not (module._forward_hooks or module._forward_pre_hooks)

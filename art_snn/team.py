@@ -22,8 +22,7 @@ PATIENCE = timedelta(days=30)
 class Team:
     """The processes of one job; one that was started alone is a team of one.
 
-    All processes of a team call its methods together, except :meth:`add_count` and
-    :meth:`next_items`.
+    All processes of a team call its methods together, except :meth:`next_items`.
 
     :param store: what torchrun has them share; None in a team of one."""
 
@@ -51,10 +50,6 @@ class Team:
         things = [thing] * self.size
         distributed.all_gather_object(things, thing)
         return things
-
-    def add_count(self, name: str, more: int) -> int:
-        """The sum of what all processes have counted under that name, after adding `more`."""
-        return more if self.store is None else self.store.add(name, more)
 
     def all_reduce(self, tensor: Tensor) -> Tensor:
         """The sum of tensors of one shape, with the same bits in every process, in place."""

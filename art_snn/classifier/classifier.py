@@ -16,7 +16,7 @@ from art.estimators.classification import PyTorchClassifier
 from art.utils import check_and_transform_label_format
 from torch import Tensor, nn
 
-from art_snn.checks import invalid, require, require_count
+from art_snn.checks import invalid, require, require_choice, require_count
 from art_snn.classifier.inputs import (
     as_array,
     as_tensor,
@@ -76,8 +76,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         _check_network(model)
         _check_preprocessing(options.get("preprocessing"), input_shape)
         remedy = "'gpu' takes the current CUDA device where there is one, and the CPU elsewhere."
-        known = device_type in ("gpu", "cpu")
-        require(known, "device_type", "'gpu' or 'cpu'", repr(device_type), remedy)
+        require_choice("device_type", device_type, ("gpu", "cpu"), remedy=remedy)
         given = (model, loss, tuple(input_shape), nb_classes, optimizer)
         with _card_of(model):  # ART moves the network to the current device.
             super().__init__(*given, device_type=device_type, **options)
@@ -121,6 +120,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             samples that hold NaN or infinity, with a warning.
         :raises ValueError: for a wrong shape, or when no sample is finite and no attack asks."""
         x, missing = self._finite_rows(x)
+        x = x.to(self.device) if isinstance(x, Tensor) else x
         x, _ = self._apply_preprocessing(x, y=None, fit=False)
         with self._mode(training_mode):
             logits = as_array(fill(self._logits(x, batch_size), missing, math.nan))

@@ -292,7 +292,7 @@ REFUSED = {
     "card": (lambda c, x: c.set_params(device_type="cpu"), "^device_type: .*one that is fixed"),
     "plain": (lambda c, x: around(nn.Linear(64, 10)), NO_NETWORK),
     "empty": (lambda c, x: around(nn.Sequential()), NO_NETWORK),
-    "device": (lambda c, x: build(device_type="cuda:0"), "^device_type: .*'gpu' .*'cuda:0'"),
+    "device": (lambda c, x: build(device_type="cuda:0"), "^device_type: .*gpu, cpu, .*'cuda:0'"),
     "one-hot": (lambda c, x: c.class_gradient(x, label=np.eye(10)[:6]), "^label: .*one class"),
     "list": (lambda c, x: c.fit_generator([]), "^generator: .*DataGenerator, got list"),
     "neuron": (lambda c, x: build(nn.Sequential(*varying_layers(), LIF())), "^model: .*affine"),

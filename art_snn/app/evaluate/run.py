@@ -55,9 +55,7 @@ def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
     # One process looks for all, and complains.
     done = team.on_leader(lambda: store.done([unit.name for unit in units]))
     missing = [unit for unit in units if unit.name not in done]
-    with Progress(
-        "Evaluation", len(units), done=len(done), unit="parts", summary=False
-    ) as progress:
+    with Progress("Evaluation", len(units), done=len(done), summary=False) as progress:
         for early in (True, False):
             some = [unit for unit in missing if unit.early == early]
             for unit in team.next_items(some, "bounds" if early else "units"):
