@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from art_snn.checkpoint import check_weights
 from art_snn.checks import require
 from art_snn.classifier.inputs import as_array
-from art_snn.data.dataset import check_samples
+from art_snn.data.dataset import check_labelled_samples
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
@@ -60,7 +60,7 @@ def train(
     :raises ValueError: before anything is trained, where samples, labels, recipe, network,
         processes and defence do not fit each other. Later, when the loss or a weight is no longer
         finite; earlier epochs are kept."""
-    check_samples(("x, y", "x, y"), x, y)
+    check_labelled_samples(("x, y", "x, y"), x, y)
     defence = AT() if adversary is None else adversary.defence
     recipe = defence.fit_recipe(recipe.fit_to(x.shape[1:]))
     team.on_leader(partial(_check_team, team, network, recipe, len(x)))
@@ -157,7 +157,7 @@ def accuracy(
     :param craft: attacks the samples first, made by :meth:`AdversarialTraining.against`.
     :param team: processes that classify a share each.
     :raises ValueError: without any sample, or for labels that are no class indices [N]."""
-    check_samples(("x", "y"), x, y)
+    check_labelled_samples(("x", "y"), x, y)
     learner = Learner(network=network)
     correct: int | Tensor = 0
     for start in range(0, len(x), batch_size):
@@ -219,7 +219,7 @@ def _count_classes(
         classes = network.eval()(_copy_tensor(x[:1]).to(device_of(network))).shape[1]
     held = {} if validation is None else {"validation": validation[1]}
     if validation is not None:
-        check_samples(("validation", "validation"), *validation)
+        check_labelled_samples(("validation", "validation"), *validation)
     expected = f"labels from 0 to {classes - 1}, since the network has {classes} classes"
     for argument, labels in ({"x, y": y} | held).items():
         largest, remedy = labels.max(), "Build the network with more classes."
