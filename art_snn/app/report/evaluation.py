@@ -29,6 +29,8 @@ NORMS = ("inf", "2", "0", "shift")
 EXAMPLES, RESULT = "examples.npz", "evaluation.json"
 LONGEST_NAME = 80
 """Characters of the name of an evaluation: it stands in titles and legends."""
+_LARGEST = 2**28
+"""Bytes that examples may take, unpacked: eight samples of a page, and their adversarials."""
 NAME = f"a name in one line, of 1 to {LONGEST_NAME} characters"
 
 
@@ -260,7 +262,7 @@ class Examples:
         if not path.exists():
             return None
         remedy = "Rerun the evaluation in the same folder; it resumes."
-        arrays = read_arrays(path, "examples", expected, remedy)
+        arrays = read_arrays(path, "examples", expected, remedy, largest=_LARGEST)
         try:
             trial, eps = str(arrays.pop("trial")), float(arrays.pop("eps"))
             return cls(trial, eps, **arrays)
