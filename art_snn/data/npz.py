@@ -44,7 +44,7 @@ def from_npz(
     remedy = "Take another copy, or write it again; frames of events are made again without it. "
     remedy += "More bytes are allowed by from_npz(..., largest=...)."
     how: dict[str, Any] = {"names": (*_SPLIT, *_WHOLE), "largest": largest}
-    content: dict[str, Any] = read_arrays(path, "data", "a .npz file of arrays", remedy, **how)
+    content: dict[str, Any] = read_arrays(path, "data", "a .npz file", remedy, **how)
     needed = _WHOLE if {*content} == {*_WHOLE} else _SPLIT
     expected = f"the arrays {', '.join(_SPLIT)}, or x and y to be split"
     got = f"{path} with {', '.join(content) or 'none'}"

@@ -176,7 +176,7 @@ UNREADABLE = {
 def test_what_is_no_file_of_arrays_is_refused(kind, tmp_path):
     path = tmp_path / "images.npz"
     path.write_bytes(UNREADABLE[kind])
-    message = r"(?s)^data: expected a \.npz file of arrays.*cannot be read"
+    message = r"(?s)^data: expected a \.npz file.*cannot be read"
     with pytest.raises(ValueError, match=message):
         from_npz(path)
 
