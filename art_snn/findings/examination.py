@@ -46,9 +46,9 @@ def _restored(network: nn.Module) -> Iterator[None]:
             for tensor, values in before:
                 if not torch.equal(tensor, values):
                     tensor.copy_(values)
-        for buffers, known in registered:
+        for buffers, former in registered:
             buffers.clear()
-            buffers.update(known)
+            buffers.update(former)
 
 
 CHECKS = CHECKS_OF_PREDICTIONS + CHECKS_OF_GRADIENTS
