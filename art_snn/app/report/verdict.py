@@ -56,6 +56,11 @@ def join_words(words: Sequence[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
+def describe_bound(share: object, upper: bool) -> str:
+    """A share in words, with "at most" where it is an upper bound: the one sign for that."""
+    return f"{'at most ' * upper}{share}"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The result at one budget.
@@ -105,7 +110,7 @@ class Verdict:
     @property
     def share(self) -> str:
         """The robust accuracy in words, "at most" where it is only an upper bound."""
-        return f"{'at most ' * self.open}{self.outcome.robust_accuracy}"
+        return describe_bound(self.outcome.robust_accuracy, self.open)
 
     @property
     def doubts(self) -> str:
@@ -117,17 +122,20 @@ class Verdict:
         proof = "" if self.certified is None else f", {self.certified} certified"
         return f"Robust accuracy {self.share} {describe_budget(self.norm, self.eps)}{proof}"
 
-    def describe_trial(self, trial: Trial) -> str:
-        """The robust accuracy that one trial at this budget leaves, in words.
+    def is_bound(self, trial: Trial) -> bool:
+        """True if what one trial at this budget leaves must be reported as an upper bound.
 
-        It is an upper bound where the verdict is one, where a finding is about the trial, unless
+        It is one where the verdict is one, where a finding is about the trial, unless
         the verdict is exact, and where the other trials left less of it; 0 never is."""
         findings = (one for one in self.evaluation.findings if one.about == trial.name)
         about = any(one.eps in (None, trial.eps) for one in findings) and not self.exact
-        share = trial.robustness.robust_accuracy
-        less = self.outcome.robust_accuracy.count < share.count
-        upper = (self.open or about or less) and share.count > 0
-        return f"{'at most ' * upper}{share}"
+        count = trial.robustness.robust_accuracy.count
+        less = self.outcome.robust_accuracy.count < count
+        return (self.open or about or less) and count > 0
+
+    def describe_trial(self, trial: Trial) -> str:
+        """The robust accuracy that one trial at this budget leaves, in words."""
+        return describe_bound(trial.robustness.robust_accuracy, self.is_bound(trial))
 
     def breakers(self) -> list[Trial | None]:
         """The trial that broke each sample, from this budget to smaller ones, the plan first."""
