@@ -48,7 +48,7 @@ class _WhiteBox(Subject):
     entropy and one random start, SparseDynamicAttack for flips, or SpikeRetiming for shifts."""
 
     sources: tuple[PyTorchClassifier, ...] = ()
-    max_iter: int | None = None
+    max_iter: int = 100
     square_iter: int = 500
 
     @cached_property
@@ -58,17 +58,8 @@ class _WhiteBox(Subject):
 
     def attack(self, **options: Any) -> Robustness:
         """The white box with other settings."""
-        return self._outcome(self._build(self._white_box, options))
-
-    @property
-    def _white_box(self) -> type[PerSampleAttack]:
-        return {FLIPS: SparseDynamicAttack, SHIFT: SpikeRetiming}.get(self.norm, AutoPGD)
-
-    @cached_property
-    def steps(self) -> int:
-        """Steps of the white box."""
-        steps: int = self._build(self._white_box, {}).max_iter
-        return steps
+        kind = {FLIPS: SparseDynamicAttack, SHIFT: SpikeRetiming}.get(self.norm, AutoPGD)
+        return self._outcome(kind, **options)
 
     @cached_property
     def noise(self) -> Robustness:
@@ -79,11 +70,11 @@ class _WhiteBox(Subject):
 
     def _change_randomly(self, draw: int) -> Tensor:
         """Points at the rim of the ball, or samples with random flips, or with random shifts."""
-        x, attack = torch.as_tensor(self.x, device="cpu"), self._build(self._white_box, {})
+        x = torch.as_tensor(self.x, device="cpu")
         noise = uniform_noise(x, self.seed, draw)
-        if isinstance(attack, SpikeRetiming):
-            return attack.move(x, noise)
-        low, high = (end.to(x) for end in attack.clip_range(x))
+        if self.norm == SHIFT:
+            return SpikeRetiming(self.estimator, int(self.eps), verbose=False).move(x, noise)
+        low, high = (end.to(x) for end in AutoPGD(self.estimator, verbose=False).clip_range(x))
         if self.norm == FLIPS:
             bits = noise.flatten(1).argsort(1)[:, : int(self.eps)]
             flipped = torch.zeros_like(x, dtype=torch.bool).flatten(1).scatter(1, bits, True)
@@ -93,27 +84,21 @@ class _WhiteBox(Subject):
     @cached_property
     def square(self) -> Robustness:
         """SquareAttack."""
-        settings = {"max_iter": self.square_iter, **SQUARE_ATTACK}
-        return self._outcome(self._build(SquareSearch, settings))
+        return self._outcome(SquareSearch, max_iter=self.square_iter, **SQUARE_ATTACK)
 
     @cached_property
     def transfer(self) -> Robustness | None:
         """Adversarials crafted on every source, and shown to the network; None without sources."""
-        attacks = [self._build(OnwardPGD, {}, source) for source in self.sources]
-        return union([self._outcome(attack) for attack in attacks]) if attacks else None
+        outcomes = [self._outcome(OnwardPGD, on=source) for source in self.sources]
+        return union(outcomes) if outcomes else None
 
-    def _build(
-        self,
-        kind: type[PerSampleAttack],
-        options: dict[str, Any],
-        on: PyTorchClassifier | None = None,
-    ) -> Any:
-        """An attack of the budget on the classifier, or on a source."""
-        usual = {} if self.max_iter is None else {"max_iter": self.max_iter}
+    def _outcome(
+        self, kind: type[PerSampleAttack], on: PyTorchClassifier | None = None, **options: Any
+    ) -> Robustness:
+        """The outcome of an attack of the budget, crafted on the classifier or on a source."""
+        stage = Stage(kind, None, {"max_iter": self.max_iter} | options)
         how = (self.norm, self.eps, self.batch_size, self.seed)
-        return Stage(kind, None, usual | options).instantiate(on or self.estimator, *how)
-
-    def _outcome(self, attack: PerSampleAttack) -> Robustness:
+        attack = stage.instantiate(on or self.estimator, *how)
         with seeded(self.seed):
             adversarial: np.ndarray = attack.generate(self.x, self.y)
         return self._judged(adversarial)
@@ -227,7 +212,7 @@ def _compare(
 
 def _steps_still_help(subject: _WhiteBox) -> Finding | None:
     """Twice as many steps break more samples."""
-    right, steps = int(subject.correct.sum()), 2 * subject.steps
+    right, steps = int(subject.correct.sum()), 2 * subject.max_iter
     longer = subject.attack(max_iter=steps)
     only_longer, only_white, p = paired_difference(longer, subject.white)
     gain = (only_longer - only_white) / max(1, right)
@@ -242,7 +227,7 @@ def _steps_still_help(subject: _WhiteBox) -> Finding | None:
         (STEPS,),
         sentence=f"The gradient attack broke {subject.white.flipped.sum()} of {right} samples at "
         f"eps {subject.eps:.4g}, and {longer.flipped.sum()} with {steps} steps instead of "
-        f"{subject.steps}. {list_samples(longer.flipped & ~subject.white.flipped)}",
+        f"{subject.max_iter}. {list_samples(longer.flipped & ~subject.white.flipped)}",
     )
 
 
@@ -256,9 +241,7 @@ CHECKS_OF_STRENGTH: tuple[Callable[[_WhiteBox], Finding | None], ...] = (
 )
 """Every check of the white box, one kind of finding each."""
 CHECKS_OF_FRAMES = {FLIPS: (_noise_as_strong,), SHIFT: (_noise_as_strong, _steps_still_help)}
-"""Those in the norms of event frames; SparseDynamicAttack ends by itself, however many its steps.
-
-Not every sample can be broken by shifts, however long."""
+"""Those in the norms of event frames; SparseDynamicAttack ends by itself."""
 
 
 def examine_strength(
@@ -277,28 +260,25 @@ def examine_strength(
 ) -> list[Finding]:
     """Look for reasons to doubt the white-box attack, by other attacks and budgets.
 
-    The white box is :class:`~art_snn.attacks.AutoPGD` with cross entropy from one random start; of
-    event frames :class:`~art_snn.attacks.SparseDynamicAttack` in norm 0, and
-    :class:`~art_snn.attacks.SpikeRetiming` under shifts. It takes the gradient of the network's
-    present rule. This costs some 4 max_iter gradients per surviving sample, max_iter more per
-    source, and square_iter forward passes; of event frames 3 max_iter gradients and ten passes.
-    Without any gradient, that is the one finding.
+    The white box is :class:`~art_snn.attacks.AutoPGD` with cross entropy from one random start; in
+    norm 0 :class:`~art_snn.attacks.SparseDynamicAttack`, under shifts
+    :class:`~art_snn.attacks.SpikeRetiming`. It takes the gradient of the network's present rule.
+    This costs some 4 max_iter gradients per surviving sample, max_iter more per source, and
+    square_iter forward passes; less of event frames. Without any gradient, that is the one finding.
 
     The other parameters, and the errors, are those of :func:`examine`.
 
-    :param norm: numpy.inf or 2; of event frames 0 or "shift".
-    :param sources: other classifiers of the same samples, whose adversarials may carry over; not
-        of event frames.
-    :param max_iter: steps of the white box [its own: 100 of AutoPGD].
+    :param norm: numpy.inf or 2; of event frames 0 or "shift", which know no sources.
+    :param sources: other classifiers of the same samples, whose adversarials may carry over.
+    :param max_iter: steps of the white box [100; under shifts 40].
     :param square_iter: iterations of SquareAttack, as a :class:`~art_snn.attacks.SquareSearch`.
     :return: the findings, in the order of the checks."""
+    steps = (40 if norm == SHIFT else 100) if max_iter is None else max_iter
     settings: dict[str, Any] = {
         "sources": require_sources(sources, estimator),
-        "max_iter": max_iter,
+        "max_iter": require_count("max_iter", steps, remedy="A hundred are usual."),
         "square_iter": require_count("square_iter", square_iter, remedy="500 are usual."),
     }
-    if max_iter is not None:
-        require_count("max_iter", max_iter, remedy="A hundred are usual.")
     subject = _WhiteBox(estimator, x, y, eps, norm, batch_size, seed, **settings)
     cut = run_checks((gradients_vanish,), subject, "gradients")
     if not isinstance(subject.gradients, np.ndarray):

@@ -70,7 +70,7 @@ def test_a_gradient_that_leads_nowhere_has_these_findings(
 
 def event_frames(kind, samples=60):
     """A classifier of two classes with that kind of gradient, frames, and what it says of them."""
-    torch.manual_seed(1)
+    torch.manual_seed(0)
     first, last = torch.nn.Linear(18, 16), torch.nn.Linear(16, 2, bias=False)
     with torch.no_grad():
         first.weight.mul_(5)
@@ -82,7 +82,7 @@ def event_frames(kind, samples=60):
     return classifier, x, classifier.predict(x).argmax(1)
 
 
-@pytest.mark.parametrize(("norm", "eps"), [(0, 4), ("shift", 1)])
+@pytest.mark.parametrize(("norm", "eps"), [(0, 8), ("shift", 1)])
 def test_event_frames_are_examined_by_the_attack_of_their_norm(norm, eps):
     budget = {"norm": norm, "eps": eps}
     classifier, *samples = event_frames(lambda network: network)
@@ -95,7 +95,7 @@ def test_event_frames_are_examined_by_the_attack_of_their_norm(norm, eps):
     assert noise > gradient
 
 
-@pytest.mark.parametrize(("norm", "eps"), [(0, 4), ("shift", 1)])
+@pytest.mark.parametrize(("norm", "eps"), [(0, 8), ("shift", 1)])
 def test_random_changes_of_frames_spend_the_budget_and_no_more(norm, eps):
     classifier, x, y = event_frames(lambda network: network)
     changed = _WhiteBox(classifier, x, y, eps, norm)._change_randomly(1)
@@ -153,7 +153,7 @@ def compared(only_white, only_control, both=10, samples=1000):
     control = Robustness(right, spared | (rows >= both + only_white + only_control))
     clip = SimpleNamespace(clip_values=(0.0, 1.0), input_shape=(1,), nb_classes=2)
     subject = Compared(clip, np.zeros((samples, 1)), np.zeros(samples, int), 0.1)
-    vars(subject).update(noise=control, correct=right, white=white, steps=100)
+    vars(subject).update(noise=control, correct=right, white=white)
     return subject
 
 

@@ -31,7 +31,7 @@ from art_snn.findings import (
     examine_strength,
 )
 from art_snn.findings.finding import BY_CHANCE, LONGER_SEARCH, exceeds, list_samples
-from art_snn.findings.predictions import odd_budget, without_answer
+from art_snn.findings.predictions import RANDOM, odd_budget, without_answer
 from art_snn.gradients import Gradient, Native, short_name
 from art_snn.seeding import seeded
 
@@ -179,19 +179,19 @@ def record_findings(target: Target, trials: Sequence[Trial]) -> Iterator[Finding
         stages = [trial.outcome.stage for trial in trials if trial.eps <= eps]
         count = min(map(len, (*records, target.x)))
         here = np.logical_and.reduce([s[:count] == Outcome.STANDING for s in stages])
-        left = np.logical_and.reduce([here | True, *(booleans(r[:count]) for r in records)])
-        if (here & ~left).any():
-            most, fewest = int(here.sum()), int(left.sum())
+        broken = here & np.logical_or.reduce([~here, *(~booleans(r[:count]) for r in records)])
+        if broken.any():
+            left, more = int(here.sum()), int(broken.sum())
             yield Finding(
-                "record-lower",
-                "a record that is lower",
-                {"left here": most, "left by the record": fewest, "of": count},
+                "record-broke-more",
+                "a record broke more",
+                {"left": left, "broken by the record": more, "of": count},
                 "if a sample stands that the record of the zoo has broken within the budget (ours)",
                 (Remedy("Run --plan standard; art-snn report --board counts what either broke."),),
                 about=f"zoo:{entry.name}",
-                sentence=f"Of the first {count} samples the record of zoo:{entry.name} left "
-                f"{fewest} {describe_budgets(norm, eps)}, and this evaluation {most}. "
-                f"{list_samples(here & ~left)}",
+                sentence=f"Of the first {count} samples this evaluation left {left} "
+                f"{describe_budgets(norm, eps)}, and the record of zoo:{entry.name} broke {more} "
+                f"of these. {list_samples(broken)}",
                 eps=eps,
             )
 
@@ -206,22 +206,17 @@ def without_applied(target: Target, findings: Iterable[Finding]) -> tuple[Findin
         done = [work[one.id] for one in finding.remedies if one.id in work]
         others = [one for one in finding.remedies if one.id not in work]
         if done:
-            further = [_FURTHER[n.id] for n in finding.remedies if n.id in work & _FURTHER.keys()]
-            others = others or further[-1:]
+            if not others and finding.id != RANDOM:  # Plans handle chance.
+                others = [_FURTHER.get(finding.remedies[-1].id, _COMPARE)]
             applied = Remedy(f"The plan already {join_words(done)}.", "applied")
             finding = replace(finding, remedies=(applied, *others))
         worded.append(finding)
     return tuple(worded)
 
 
-_FURTHER = {
-    OTHER_RULES.id: Remedy("Look for a stronger rule with art-snn compare, and add it by --rules."),
-    SEARCH.id: LONGER_SEARCH,
-    SOURCES.id: Remedy("Hand over further sources, trained from other seeds."),
-    MARGIN.id: Remedy("Divide the logits by a constant, which changes no prediction."),
-    STEPS.id: Remedy("Add an attack of more steps by --attack, with max_iter among its options."),
-}
-"""What to do, by remedies, where the plan has done these."""
+_COMPARE = Remedy("Look for a stronger rule with art-snn compare, and add it by --rules.")
+_FURTHER = {SEARCH.id: LONGER_SEARCH, STEPS.id: Remedy("Add one by --attack, with max_iter=400.")}
+"""What to do where the plan has done what a finding advises; otherwise to compare rules."""
 
 
 def _applied(target: Target, plan: Plan) -> dict[str, str]:

@@ -125,15 +125,14 @@ class Target:
     @cached_property
     def recorded(self) -> ZooEntry | None:
         """The network of the zoo as it is, where the first samples are those of its records."""
-        name, subject = self.settings.model or "", self.subject
-        if not name.startswith(ZOO) or subject.architecture.given:
+        name = self.settings.model or ""
+        if not name.startswith(ZOO) or self.subject.architecture.given:
             return None
         entry = zoo.entry(name.removeprefix(ZOO))
-        if subject.entry is None:  # The data were named, and may still be its own.
-            with suppress(FileNotFoundError):
-                x = zoo.samples(entry.data)[0][: len(self.x)]
-                return entry if np.array_equal(x, self.x[: len(x)]) else None
-        return subject.entry
+        with suppress(FileNotFoundError, ArgumentError):  # Data may be named, and be missing.
+            x = zoo.samples(entry.data)[0][: len(self.x)]
+            return entry if np.array_equal(x, self.x[: len(x)]) else None
+        return None
 
     @property
     def bounded(self) -> bool:
