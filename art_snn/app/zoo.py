@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from art_snn.app.report.verdict import describe_bound
+from art_snn.app.report.verdict import describe_bound, format_eps
 from art_snn.app.results import Result
 from art_snn.app.settings import Zoo
 from art_snn.app.tables import Part, Table
@@ -40,12 +40,9 @@ def run(settings: Zoo) -> _ZooList:
         size = f"{network.bytes / 1e6:.1f} MB"
         head += [f"{network.parameters:,}", size, network.clean.percent]
         for one in network.standard:
-            levels = round(255 * one.eps)
-            whole = one.norm == "inf" and one.eps == levels / 255
-            size = f"{levels}/255" if whole else f"{one.eps:.4g}"
             robust = describe_bound(one.robust.percent, one.at_most)
             proven = "" if one.certified is None else f"at least {one.certified.percent}"
-            rows.append([*head, f"{size} ({one.norm})", robust, proven])
+            rows.append([*head, f"{format_eps(one.norm, one.eps)} ({one.norm})", robust, proven])
             head = [""] * len(_HEAD)
         if not network.standard:
             rows.append([*head, *[""] * len(_BUDGET)])

@@ -32,7 +32,6 @@ BY_CHANCE = (
     f"significantly more than {BEYOND:g} of all samples (exact binomial test, p < {SIGNIFICANT:g}; "
     "the share is AutoAttack's: Croce and Hein, ICML 2020)"
 )
-_LISTED = 5
 
 
 def exceeds(count: int, of: int) -> bool:
@@ -47,8 +46,8 @@ def exceeds(count: int, of: int) -> bool:
 def list_samples(which: np.ndarray) -> str:
     """A sentence with the numbers of some samples, bool (N,), counted from 0: the first five."""
     rows = np.flatnonzero(which).tolist()
-    more = f" and {len(rows) - _LISTED} more" if len(rows) > _LISTED else ""
-    return f"Sample numbers: {', '.join(map(str, rows[:_LISTED]))}{more}."
+    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+    return f"Sample numbers: {', '.join(map(str, rows[:5]))}{more}."
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,7 @@ from art_snn.seeding import seeded
 def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     """Examinations before the attacks, by what they are about, in the order of reading."""
     if not target.settings.examined:
-        return {"gradients": lambda: [_not_examined(target, "no samples are examined")]}
+        return {}
     classifier, arguments, rules = target.classifier, _arguments(target), _examined_rules(target)
     model, eps, seed = classifier.model, target.budgets[0], target.settings.seed
 
@@ -85,6 +85,7 @@ def _not_examined(target: Target, reason: str) -> Finding:
         {"samples": 0, "of": len(target.x)},
         "if no sample was examined in the norm of the evaluation (ours)",
         (Remedy("Examine some samples, which suit the attack of that norm: 100 are usual."),),
+        about="gradients",
         sentence=f"0 of {len(target.x)} samples were examined for gradients that are too weak: "
         f"{reason.rstrip('.')}.",
     )
@@ -169,8 +170,10 @@ def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
             )
 
 
-def record_findings(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:
-    """Samples that stand, although the record of the zoo has them broken within the budget."""
+def target_findings(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:
+    """No sample was examined; samples stand that the record of the zoo has broken."""
+    if not target.settings.examined:
+        yield _not_examined(target, "no samples are to be examined")
     entry, norm = target.recorded, str(target.settings.norm)
     if entry is None:
         return

@@ -97,11 +97,6 @@ class _Record:
         wrong = any(finding.severity == "error" for finding in self.verdict.findings)
         return not self.robust.count or (self.certified == self.robust and not wrong)
 
-    @property
-    def open(self) -> bool:
-        """True if the number must be reported as an upper bound, as in the verdict."""
-        return self.verdict.open and not self.exact
-
 
 BoardGroup = tuple[str, Table, Notes]
 """Data set and budget in words, a row per network, the most robust first, and remarks on them."""
@@ -178,12 +173,11 @@ def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:
     exact = f"{robust}{' exact' if robust.count else ''}"
     single, name = _NONE, evaluation.single_attack
     if (trial := evaluation.at(record.verdict.eps).get(name or "")) is not None:
-        share = trial.robustness.robust_accuracy
-        single = describe_bound(share.percent, record.verdict.is_bound(trial))
+        single, _, _ = record.verdict.describe_trial(trial).partition(" [")  # No interval.
         single += "" if name == attack else f" ({name})"
     return {
         "network": label,
-        "robust": exact if record.exact else describe_bound(robust, record.open),
+        "robust": exact if record.exact else describe_bound(robust, record.verdict.open),
         "certified": f"at least {record.certified.percent}" if record.certified else _NONE,
         "clean": record.verdict.outcome.clean_accuracy.percent,
         attack: single,

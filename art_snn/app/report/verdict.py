@@ -122,20 +122,16 @@ class Verdict:
         proof = "" if self.certified is None else f", {self.certified} certified"
         return f"Robust accuracy {self.share} {describe_budget(self.norm, self.eps)}{proof}"
 
-    def is_bound(self, trial: Trial) -> bool:
-        """True if what one trial at this budget leaves must be reported as an upper bound.
+    def describe_trial(self, trial: Trial) -> str:
+        """The robust accuracy that one trial at this budget leaves, in words.
 
-        It is one where the verdict is one, where a finding is about the trial, unless
+        It is an upper bound where the verdict is one, where a finding is about the trial, unless
         the verdict is exact, and where the other trials left less of it; 0 never is."""
         findings = (one for one in self.evaluation.findings if one.about == trial.name)
         about = any(one.eps in (None, trial.eps) for one in findings) and not self.exact
-        count = trial.robustness.robust_accuracy.count
-        less = self.outcome.robust_accuracy.count < count
-        return (self.open or about or less) and count > 0
-
-    def describe_trial(self, trial: Trial) -> str:
-        """The robust accuracy that one trial at this budget leaves, in words."""
-        return describe_bound(trial.robustness.robust_accuracy, self.is_bound(trial))
+        share = trial.robustness.robust_accuracy
+        less = self.outcome.robust_accuracy.count < share.count
+        return describe_bound(share, (self.open or about or less) and share.count > 0)
 
     def breakers(self) -> list[Trial | None]:
         """The trial that broke each sample, from this budget to smaller ones, the plan first."""

@@ -8,7 +8,12 @@ import pytest
 import torch
 
 from art_snn import findings
-from art_snn.app.evaluate.findings import examinations, trial_findings, without_applied
+from art_snn.app.evaluate.findings import (
+    examinations,
+    target_findings,
+    trial_findings,
+    without_applied,
+)
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
 from art_snn.attacks import Outcome, StageRecord
@@ -102,9 +107,11 @@ def test_the_native_gradient_is_examined_where_the_plan_begins_with_it():
     assert list(examinations(subject)) == ["network", "native gradients", "PGD-7 by native"]
 
 
-def test_what_is_not_examined_is_a_finding(monkeypatch):
-    (finding,) = examinations(target("steps", examined=0))["gradients"]()
-    assert (finding.id, finding.about) == ("not-examined", "network")
+def test_what_is_not_examined_is_a_finding():
+    unexamined = target("steps", examined=0)
+    assert examinations(unexamined) == {}
+    (finding,) = target_findings(unexamined, [])
+    assert (finding.id, finding.about) == ("not-examined", "gradients")
     require_plain(finding)
     # Values between the two of a bit suit no attack that flips bits.
     parts = examinations(target("steps", {"stbp": STBP()}, norm="0", eps=(3,), plan="fast"))
