@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from art_snn.attacks.balls import require_budget, require_norm
 from art_snn.bounds.box import Box, Enclosure, EuclideanBudget, Nonlinear, Unbounded
+from art_snn.bounds.corners import LOGITS, Corners
 from art_snn.bounds.firing import METHODS, Method
 from art_snn.bounds.margins import bound_margins
 from art_snn.bounds.operations import Propagation
@@ -24,11 +25,12 @@ from art_snn.checks import invalid, require, require_choice, require_count
 from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
 from art_snn.dynamics import least
 from art_snn.encoders import Poisson
+from art_snn.gradients.base import Site
 from art_snn.gradients.fixed import WEIGHTS_HELD
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import device_of
 from art_snn.metrics.robust import Share
-from art_snn.network import SpikingNetwork
+from art_snn.network import THROUGH, SpikingNetwork
 from art_snn.passes import modes_kept, within
 from art_snn.progress import progress_over
 
@@ -36,6 +38,9 @@ _REMEDY = "docs/bounds.md lists the layers that have bounds; attacks need none."
 _BUDGET_ROUNDING = 2e-6
 """How much more than the budget counts as within it, in units of the largest value there may be,
 or of 1."""
+
+_HIDDEN = ("TorchScript interpreter", "for tensor subclasses")
+"""What torch says where compiled code, or numpy, asks a box for its values."""
 
 _Limits = tuple[Any, Any] | None
 """Lowest and highest values, which broadcast to the samples; None where there are none."""
@@ -143,10 +148,6 @@ def check_bounded(network: SpikingNetwork) -> None:
     objection = network.bounds_objection()
     expected = "a network whose neurons take all time steps in one call"
     require(objection is None, "classifier", expected, str(objection), _REMEDY)
-    compiled = [n for n, m in network.named_modules() if isinstance(m, torch.jit.ScriptModule)]
-    expected, remedy = "layers whose operations can be followed", "Leave torch.jit out."
-    got = f"{compiled[0]}, compiled by torch.jit" if compiled else ""
-    require(not compiled, "classifier", expected, got, remedy)
     for site in network.sites():
         got = f"{site.name} ({site.dynamics.unknown or 'of other equations'})"
         fits = site.dynamics.obeys_equations
@@ -182,7 +183,10 @@ class Bounding:
         ):
             # Tensors of inference mode take no part in a graph.
             x, y = (part.clone() if part.is_inference() else part for part in (x, y))
-            bounds = self.margins(x, y).detach()
+            box = _enclose_samples(x, self.eps, self.norm, self.limits)
+            with _name_refusals(self.network):
+                corners = Corners(self.network, box) if len(x) else None
+            bounds = self._bound(box, y, corners).detach()
         smallest = bounds.scatter(1, y[:, None], torch.inf).amin(1)
         return smallest.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
@@ -193,22 +197,43 @@ class Bounding:
         :param y: class indices [N].
         :param differentiable: whether the bounds are to be differentiated by weights."""
         box = _enclose_samples(x, self.eps, self.norm, self.limits)
+        return self._bound(box, y, differentiable=differentiable)
+
+    def _bound(
+        self, box: Box, y: Tensor, corners: Corners | None = None, *, differentiable: bool = False
+    ) -> Tensor:
         if self.averaged:
             with suppress(Nonlinear):
-                return bound_margins(self._run(box), y, differentiable=differentiable)
+                return bound_margins(self._run(box, corners), y, differentiable=differentiable)
             self.averaged = False
-        return bound_margins(self._run(box), y, differentiable=differentiable)
+        return bound_margins(self._run(box, corners), y, differentiable=differentiable)
 
-    def _run(self, box: Box) -> Box:
+    def _run(self, box: Box, corners: Corners | None) -> Box:
         """The box of the logits [N, K], with the graph of its centres."""
-        with _name_refusals(self.network):
-            with Propagation():
-                encoded = self.network.encode(box)
+
+        def fire(site: Site, current: Tensor) -> Tensor:
+            spikes = self.method.fire(site, current)
+            if corners is not None:
+                with torch._C.DisableTorchFunction():
+                    corners.check(f"currents of {site.name}", current)
+            return spikes
+
+        def run(network: SpikingNetwork, x: Tensor) -> Tensor:
+            encoded = network.encode(x)
             if self.averaged:
-                encoded = _average_steps(encoded)
-            with Propagation():
-                logits = self.network.run(encoded, self.method.fire)
-        assert isinstance(logits, Box)
+                with torch._C.DisableTorchFunction():
+                    encoded = _average_steps(encoded)
+            return network.run(encoded, fire)
+
+        with _name_refusals(self.network):
+            if corners is not None:
+                corners.begin()
+            with Propagation(), within(THROUGH, run):
+                logits = self.network(box)
+            if not isinstance(logits, Box):
+                raise Unbounded("logits that do not depend on the input")
+            for _ in range(0 if corners is None else 2):  # Of followed passes, and as called.
+                corners.check(LOGITS, logits.rearrange(lambda part: part[None]))
         return logits
 
 
@@ -252,11 +277,16 @@ def _name_refusals(network: SpikingNetwork) -> Iterator[None]:
         yield
     except Nonlinear:
         raise
-    except (Unbounded, OverflowError) as error:
+    except (Unbounded, OverflowError, RuntimeError) as error:
+        words = str(error)
+        if isinstance(error, RuntimeError):
+            if not any(part in words for part in _HIDDEN):
+                raise
+            words = "values that compiled code or numpy reads"
         modules = network.named_modules()
         names = {module: f"{name} ({type(module).__name__})" for name, module in modules if name}
         frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
         passed = [names[m] for m in frames if isinstance(m, nn.Module) and m in names]
-        got = f"{passed[-1] if passed else 'the network'}, with {error}"
+        got = f"{passed[-1] if passed else 'the network'}, with {words}"
         expected = "a network of layers whose outputs can be bounded"
         raise invalid("classifier", expected, got, _REMEDY) from error
