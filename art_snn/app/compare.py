@@ -196,7 +196,7 @@ def _compare_rules(
         content = {name: getattr(settings, name) for name in names} | {"attack": str(stage)}
         content |= {"rules": {name: str(rule) for name, rule in rules.items()}}
         key = fingerprint(content, classifier, x, y)
-        comparison = earlier(file, "comparison", Comparison, lambda found: found.key == key)
+        comparison = earlier(file, "comparison", Comparison, lambda one: one.key == key)
         if comparison is None:
             crafted = f", crafted in {settings.attack_dtype}" if settings.attack_dtype else ""
             attack = f"{settings.attack}, eps {settings.eps:.4g}{crafted}"
@@ -217,8 +217,8 @@ def _compare_rules(
                 directions = _clean_gradients(rule, name, classifier, x, y, settings)
                 adversarial = craft(stage, rule, classifier, x, y, **how)
                 logits = predict_logits(classifier, adversarial, size, seed)
-                found = _compare_directions(directions, reference)
-                row = replace(row, outcome=robustness(clean, logits, y), **found)
+                angles = _compare_directions(directions, reference)
+                row = replace(row, outcome=robustness(clean, logits, y), **angles)
             comparison.rows[name] = row
             if file is not None:
                 write_result(file, comparison.as_dict())

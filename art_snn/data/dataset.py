@@ -47,7 +47,7 @@ class Dataset:
         for part in ("train", "test"):
             names = f"x_{part}", f"y_{part}"
             x, y = (getattr(self, name) for name in names)
-            set_fields(self, **{names[1]: check_samples(names, x, y, self.value_range)})
+            set_fields(self, **{names[1]: check_labelled_samples(names, x, y, self.value_range)})
         _check_shapes(self.x_train, self.x_test)
 
     @classmethod
@@ -66,7 +66,7 @@ class Dataset:
         :param seed: of the split, which keeps the classes' proportions.
         :param options: value_range and mirrored.
         :raises ValueError: as the class, and for a share that leaves a part without a class."""
-        y = check_samples(("x", "y"), x, y)
+        y = check_labelled_samples(("x", "y"), x, y)
         train, test = _stratify(y, 0.2 if test_share is None else test_share, seed, "test_share")
         return cls(name, x[train], y[train], x[test], y[test], **options)
 
@@ -128,7 +128,7 @@ def require_range(value_range: object) -> tuple[float, float]:
     raise invalid("value_range", expected, repr(value_range), remedy)
 
 
-def check_samples(
+def check_labelled_samples(
     names: tuple[str, str], x: object, y: object, value_range: tuple[float, float] | None = None
 ) -> np.ndarray:
     """The labels as int64 [N], once samples and labels have been checked.

@@ -99,6 +99,8 @@ class RateGradient(Gradient):
 
 def curve_objection(dynamics: Dynamics) -> str | None:
     """Why a rule cannot read the rate-current curve off decay and threshold, or None."""
+    if isinstance(dynamics.decay, tuple) and not dynamics.unknown:
+        return "it uses the rate-current curve of LIF and IF, and these have a decay for every step"
     # The rate is a function of the current after a reset to below the threshold.
     if dynamics.obeys_equations and dynamics.reset != "none" and dynamics.resets_below:
         return None
@@ -192,7 +194,7 @@ def _resolve_in_time(rule: RateGradient, network: Differentiable, encoded: Tenso
         with torch.no_grad():
             spikes, mean = _spikes_and_mean(rule, current)
             slope = _slope(rule, _trace(rule, site, current, mean, spikes, rates=False))
-        return apply(_Sloped, current, spikes, slope, rule)
+        return apply(_Sloped, current, (spikes,), slope, rule)
 
     return network.run(encoded, fire)
 
@@ -285,7 +287,7 @@ class _Replayer:
         else:
             excess = _excess_of(current, entry.current, least(site.dynamics.threshold))
         self.excesses.append(excess)
-        return apply(_Sloped, current, rate, entry.slope, self.rule)
+        return apply(_Sloped, current, (rate,), entry.slope, self.rule)
 
     def mismatch(self, excess: Tensor) -> str | None:
         """Why the replay is not the time average of the recording; `excess` is of the logits."""
@@ -299,10 +301,11 @@ class _Sloped(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, output: Tensor, slope: Tensor, rule: RateGradient
+        ctx: Any, current: Tensor, output: tuple[Tensor], slope: Tensor, rule: RateGradient
     ) -> tuple[Tensor, Tensor]:
         ctx.averages = rule.averages
-        return anchored(ctx, rule, output.view_as(output), slope)
+        # In a tuple: a view of an argument could not be changed in place, as SEW-ResNet does.
+        return anchored(ctx, rule, *output, slope)
 
     @staticmethod
     @once

@@ -98,8 +98,8 @@ class _Valued(Function):
     """The values of one tensor forward, the gradient of another one backward."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, graph: Tensor) -> Tensor:
-        return values.view_as(values)
+    def forward(ctx: Any, values: tuple[Tensor], graph: Tensor) -> Tensor:
+        return values[0]
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
@@ -108,7 +108,8 @@ class _Valued(Function):
 
 def valued(values: Tensor, graph: Tensor) -> Tensor:
     """A tensor of these values that passes its gradient on to `graph`, of the same shape."""
-    return apply(_Valued, values, graph)
+    # In a tuple: a view of an argument could not be changed in place.
+    return apply(_Valued, (values,), graph)
 
 
 def anchored(ctx: Any, rule: object, output: Tensor, *kept: Tensor) -> tuple[Tensor, Tensor]:

@@ -204,19 +204,19 @@ class ModelNetwork(SpikingNetwork):
         """Encoded input -> logits [N, K], neurons firing by the firing."""
         if firing is simulation or firing is native_firing:
             return self.run_by_itself(encoded, native=firing is native_firing)
-        with ModelNetwork.present.within(self, self.members):
-            if self.members.steps_alone:
-                weights = [] if WEIGHTS_HELD.get() else weights_of(self)
-                this = self.firing_pass(StepPass, encoded, firing)
-                return this.run(self.logits, weights, encoded)
-            return self.run_in(self.firing_pass(Exchange, encoded, firing), encoded)
+        if self.present is None:  # In a twin, such as a copy in half precision.
+            with ModelNetwork.present.within(self, self.members):
+                return self.run(encoded, firing)
+        if self.members.steps_alone:
+            weights = [] if WEIGHTS_HELD.get() else weights_of(self)
+            return self.firing_pass(StepPass, encoded, firing).run(self.logits, weights, encoded)
+        return self.run_in(self.firing_pass(Exchange, encoded, firing), encoded)
 
     def run_by_itself(self, encoded: Tensor, *, native: bool = False) -> Tensor:
         """Logits [N, K] of the model as it is, from rest; `native`: by its own surrogates."""
         steps, preludes = self.steps_of(encoded), self.traits.preludes
-        return self.run_in(
-            ModelPass(self.members, steps, native=native, preludes=preludes), encoded
-        )
+        this = ModelPass(self.members, steps, native=native, preludes=preludes)
+        return self.run_in(this, encoded)
 
     def run_in(self, this: ModelPass, encoded: Tensor) -> Tensor:
         """Logits [N, K] of a pass, which answers the calls of neurons."""

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
 
-from art_snn.checks import require, require_choice, require_count
+from art_snn.checks import require, require_choice, require_count, require_memory
 from art_snn.data import Dataset
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import Direct, Encoder, Frames, Poisson
@@ -173,7 +174,8 @@ class Architecture:
     def build(self, seed: int = 0, **options: Any) -> SpikingNetwork:
         """The network, with weights drawn from the seed.
 
-        :param options: other options of a model of ours, such as image_size."""
+        :param options: other options of a model of ours, such as image_size.
+        :raises ValueError: when the weights do not fit into the memory of this machine."""
         if self.is_own:
             with seeded(seed):
                 return build_own(str(self.model), steps=self.steps, readout=self.readout)
@@ -181,9 +183,15 @@ class Architecture:
         settings: dict[str, Any] = {**usual, **self.given, **options}
         if isinstance(settings.get("encoder"), str):
             settings["encoder"] = ENCODERS[settings["encoder"]](settings["steps"])
-        make = MODELS[settings.pop("model")]
+        make = partial(MODELS[settings.pop("model")], **settings)
+        with torch.device("meta"), seeded(seed):
+            weights = make().state_dict().values()
+        needed = sum(tensor.numel() * tensor.element_size() for tensor in weights)
+        argument = "width" if (self.width or 1) > 1 else "image_size"
+        value = settings.get(argument)
+        require_memory(argument, value, "weights", needed, remedy="Make the network smaller.")
         with seeded(seed):
-            return make(**settings)
+            return make()
 
     def describe(self, network: SpikingNetwork | None = None) -> str:
         """The network in words; open settings are those on images, or of the built network."""

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from art_snn.checkpoint import check_weights
 from art_snn.checks import require
 from art_snn.classifier.inputs import as_array
-from art_snn.data.dataset import check_samples
+from art_snn.data.dataset import check_labelled_samples
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
@@ -60,13 +60,11 @@ def train(
     :raises ValueError: before anything is trained, where samples, labels, recipe, network,
         processes and defence do not fit each other. Later, when the loss or a weight is no longer
         finite; earlier epochs are kept."""
-    check_samples(("x, y", "x, y"), x, y)
+    check_labelled_samples(("x, y", "x, y"), x, y)
     defence = AT() if adversary is None else adversary.defence
     recipe = defence.fit_recipe(recipe.fit_to(x.shape[1:]))
-    recipe.check_samples(x.shape[1:])
-    defence.check(network)
     team.on_leader(partial(_check_team, team, network, recipe, len(x)))
-    classes, craft = _count_classes(network, x, y, validation, recipe.seed), None
+    classes, craft = _count_classes(network, x, y, validation, recipe, defence), None
     if adversary is not None and defence.attacks:
         craft = adversary.against(network, x.shape[1:], classes)
     state = State(network, recipe, x, y, validation, adversary, team)
@@ -79,23 +77,28 @@ def train(
             began = time.monotonic()
             with seeded(recipe.seed * 100_003 + epoch):
                 loss = _pass(state, samples, labels, craft, progress)
-                network.eval()
-                score = None
-                if validation is not None and defence.rates(state.share()):
-                    with own_draws(team, recipe.seed, epoch, batches):
-                        size = recipe.batch_size
-                        score = accuracy(network, *validation, size, craft, team, defence)
+                score = _validate(state, validation, craft, batches)
             state.finish(Epoch(epoch + 1, loss, score))
             team.on_leader(partial(state.save, resume))
             rated = "" if score is None else f", validation {100 * score:.1f} %"
             rated += f", {duration(time.monotonic() - began)}"
-            progress.write(
-                f"Training: epoch {epoch + 1} of {recipe.epochs}, loss {loss:.3f}{rated}"
-            )
+            number = f"epoch {epoch + 1} of {recipe.epochs}"
+            progress.write(f"Training: {number}, loss {loss:.3f}{rated}")
     if state.best is not None:
         network.load_state_dict(state.best)
     network.eval()
     return state.history
+
+
+def _validate(
+    state: State, held: tuple[np.ndarray, np.ndarray] | None, craft: Craft | None, place: int
+) -> float | None:
+    """Accuracy in evaluation mode; None without samples, or where the defence does not rate yet."""
+    network, team, recipe = state.network.eval(), state.team, state.recipe
+    if held is None or not state.defence.rates(state.share()):
+        return None
+    with own_draws(team, recipe.seed, len(state.history), place):
+        return accuracy(network, *held, recipe.batch_size, craft, team, state.defence)
 
 
 def _pass(
@@ -154,7 +157,7 @@ def accuracy(
     :param craft: attacks the samples first, made by :meth:`AdversarialTraining.against`.
     :param team: processes that classify a share each.
     :raises ValueError: without any sample, or for labels that are no class indices [N]."""
-    check_samples(("x", "y"), x, y)
+    check_labelled_samples(("x", "y"), x, y)
     learner = Learner(network=network)
     correct: int | Tensor = 0
     for start in range(0, len(x), batch_size):
@@ -206,14 +209,17 @@ def _count_classes(
     x: np.ndarray,
     y: np.ndarray,
     validation: tuple[np.ndarray, np.ndarray] | None,
-    seed: int,
+    recipe: Recipe,
+    defence: Defence,
 ) -> int:
     """Number of classes of the network, from a pass of one sample; refuses what does not fit it."""
-    with seeded(seed), torch.no_grad(), modes_kept(network):
+    recipe.check_samples(x.shape[1:])
+    defence.check(network)
+    with seeded(recipe.seed), torch.no_grad(), modes_kept(network):
         classes = network.eval()(_copy_tensor(x[:1]).to(device_of(network))).shape[1]
     held = {} if validation is None else {"validation": validation[1]}
     if validation is not None:
-        check_samples(("validation", "validation"), *validation)
+        check_labelled_samples(("validation", "validation"), *validation)
     expected = f"labels from 0 to {classes - 1}, since the network has {classes} classes"
     for argument, labels in ({"x, y": y} | held).items():
         largest, remedy = labels.max(), "Build the network with more classes."

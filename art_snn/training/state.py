@@ -114,9 +114,11 @@ class State:
 
     def _load(self, file: str | Path | None) -> dict[str, Any]:
         if file is None or not Path(file).exists():
-            return self.progress()
+            # Other processes have other devices.
+            weights = {name: tensor.cpu() for name, tensor in self.network.state_dict().items()}
+            return self.progress() | {"network": weights}
         try:
-            if spoilt := corruption(Path(file)):
+            if spoilt := corruption(Path(file), packed=False):
                 raise _other("the state of this training run", f"{file}, which {spoilt}", file)
             progress: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
             if progress["run"] != self.run:

@@ -5,7 +5,15 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn.attacks import AutoPGD, StableAdaptivePGD, queries
+from art_snn.attacks import (
+    AutoPGD,
+    SparseDynamicAttack,
+    SpikeRetiming,
+    SpikingAutoAttack,
+    SquareSearch,
+    StableAdaptivePGD,
+    queries,
+)
 from tests import small
 from tests.attacks.classifiers import Stops, linear, stock
 from tests.networks import build
@@ -136,5 +144,15 @@ def test_an_interrupted_attack_leaves_the_network_as_it_was(monkeypatch):
     assert not classifier.model.memory
 
 
-def test_no_sample_gives_none():
-    assert attack().generate(X[:0], np.zeros(0)).shape == (0, 2)
+@pytest.mark.parametrize("y", [np.zeros(0), None])
+def test_no_sample_gives_none(y):
+    assert attack().generate(X[:0], y).shape == (0, 2)
+
+
+@pytest.mark.parametrize(
+    "kind", [AutoPGD, SparseDynamicAttack, SpikeRetiming, SpikingAutoAttack, SquareSearch]
+)
+def test_no_sample_without_a_label_gives_none(kind):
+    wrapped = small.classifier()
+    x, _ = small.samples(wrapped)
+    assert kind(wrapped, verbose=False).generate(x[:0]).shape == (0, *x.shape[1:])

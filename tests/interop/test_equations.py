@@ -10,7 +10,11 @@ from tests.interop.promises import ALL_STEPS, OWN_TIME, Case
 from tests.interop.reference import Equations
 
 HALF = Equations(0.5)
+FED = Equations((0.9, 0.5, 0.25, 1.0))
+GROWN = Equations((1.0, 0.5, 1.2, -0.3))
+HIGH = Equations(1.0, 0.6, reset="soft", drop=1.5, height=1.5)
 SOFT = Equations(0.5, 0.75, reset="soft", drop=0.75)
+UNCURVED = {"refused": ("rga", "static")}
 CASES = [
     Case("steps", partial(stacks.Stack, neurons.Steps), HALF),
     Case("soft", partial(stacks.Stack, partial(neurons.Steps, 0.5, 0.75, reset="soft")), SOFT),
@@ -27,6 +31,10 @@ CASES = [
         OWN_TIME,
     ),
     Case("handed", partial(stacks.StateLoop, neurons.Handed), HALF, OWN_TIME),
+    Case("FEEL", partial(stacks.Merged, partial(neurons.Fed, FED.decay)), FED, **UNCURVED),
+    Case("grown", partial(stacks.Merged, partial(neurons.Fed, GROWN.decay)), GROWN, **UNCURVED),
+    Case("tall", partial(stacks.Loop, neurons.Tall), Equations(0.5, height=1.5), OWN_TIME),
+    Case("DSR", partial(stacks.Stack, partial(neurons.High, 1.5, 0.4)), HIGH),
     Case(
         "no reset",
         partial(stacks.Stack, partial(neurons.Steps, reset="none")),
