@@ -18,6 +18,8 @@ from art_snn.network import THROUGH, SpikingNetwork
 from art_snn.passes import within
 
 _POINTS = 4
+_OTHER = 2
+"""The one that lies elsewhere, so that others of its batch depend on it if they can."""
 _TERMS = 64
 """Sums of so many terms may differ by rounding, where batches of another size are added up."""
 LOGITS = "logits"
@@ -40,13 +42,14 @@ class Corners:
             length = change.flatten(1).norm(dim=1).view(-1, *(1,) * (box.ndim - 1))
             change = change * (enclosure.budget.eps / length).clamp_max(1)
         points = box.centre[rows] + change
+        points[_OTHER] = points.amin() + points.amax() - points[_OTHER]
         with torch.no_grad():
-            # As attacks call it, then with the currents.
-            logits = network(points)[None]
-            together, alone = (_follow(network, x) for x in (points, points[-1:]))
+            together, logits = _follow(network, points), network(points)[None]
+            alone = _follow(network, points[-1:])
             with _NoDraws():
                 again = _follow(network, points[-1:])
-        self.rows = torch.cat([rows, rows[-1:]])
+        self.inside = [i for i in range(_POINTS) if i != _OTHER]
+        self.rows = rows[[*self.inside, -1]]
         self.calls: list[Any] = list(zip_longest(together, alone, again))
         self.calls.append([(LOGITS, logits, logits), *self.calls[-1][1:]])
 
@@ -75,7 +78,7 @@ class Corners:
             raise Unbounded(f"{name} of one sample that depend on others in its batch")
         self.alike = self.alike and torch.equal(fired_alone, fired[:, -1:])
         low, high = box.rows(self.rows).ends
-        values = torch.cat([together, alone], 1)
+        values = torch.cat([together[:, self.inside], alone], 1)
         if not ((low <= values) & (values <= high)).all():
             raise Unbounded(f"{name} outside of their bounds at a corner")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import random
+import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from types import MethodType
@@ -19,12 +21,11 @@ def _half(x: Tensor) -> Tensor:
     return torch.relu(x) * 0.5
 
 
-def _scripted() -> Callable[[Tensor], Tensor]:
-    return torch.jit.script(_half)
-
-
-def _traced() -> Callable[[Tensor], Tensor]:
-    return torch.jit.trace(_half, torch.rand(3), check_trace=False)
+def _compiled(script: bool, share: float = 1.0) -> Callable[[Tensor], Tensor]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is deprecated.
+        f = torch.jit.script(_half) if script else torch.jit.trace(_half, torch.rand(3))
+    return lambda x: x + share * f(x)
 
 
 def _untracked(x: Tensor) -> Tensor:
@@ -37,20 +38,9 @@ def _elsewhere(x: Tensor) -> Tensor:
         return pool.submit(_half, x).result()
 
 
-class Kept:
-    """Functions that keep something of earlier calls."""
-
-    def __init__(self) -> None:
-        self.last: Tensor | None = None
-        self.calls = 0
-
-    def less(self, x: Tensor) -> Tensor:
-        last, self.last = self.last, x.mean(0)
-        return x if last is None else x - 0.1 * last
-
-    def count(self, x: Tensor) -> Tensor:
-        self.calls += 1
-        return x * (1 + self.calls % 3 / 4)
+def _counting() -> Callable[[Tensor], Tensor]:
+    calls = itertools.count()
+    return lambda x: x * (1 + next(calls) % 3 / 4)
 
 
 def _place(x: Tensor) -> Tensor:
@@ -58,9 +48,9 @@ def _place(x: Tensor) -> Tensor:
 
 
 HIDDEN: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
-    "script": lambda: (lambda f: lambda x: x + f(x))(_scripted()),
-    "trace": lambda: (lambda f: lambda x: x + f(x))(_traced()),
-    "small script": lambda: (lambda f: lambda x: x + 0.01 * f(x))(_scripted()),
+    "script": lambda: _compiled(True),
+    "trace": lambda: _compiled(False),
+    "small script": lambda: _compiled(True, 0.01),
     "as_subclass": lambda: lambda x: x + _half(x.as_subclass(Tensor)),
     "Tensor": lambda: lambda x: x + _half(torch.Tensor(x)).to(x.dtype),
     "_make_subclass": lambda: lambda x: x + _half(Tensor._make_subclass(Tensor, x)),
@@ -84,8 +74,7 @@ MIXED: dict[str, Callable[[], Callable[[Tensor], Tensor]]] = {
     "less some of the mean": lambda: lambda x: x - 0.01 * x.mean(0),
     "by place": lambda: _place,
     "by size": lambda: lambda x: x * (1 + 1 / len(x)),
-    "less the last": lambda: Kept().less,
-    "by the call": lambda: Kept().count,
+    "by the call": _counting,
 }
 """Functions whose values of one sample depend on others, or on earlier calls."""
 

@@ -119,7 +119,7 @@ SETTINGS = {
     "norm: expected numpy.inf or 2, got 0": {"norm": 0},
     "norm: expected numpy.inf or 2, got 'shift'": {"norm": "shift"},
     "norm: expected numpy.inf or 2, got 1": {"norm": 1},
-    "eps: expected a number above 0, got 0": {"eps": 0},
+    "eps: expected a number above 0 .*, got 0": {"eps": 0},
     "eps: expected a finite number|eps: expected a number": {"eps": np.nan},
     "method: expected .*counts.*s-ibp.*, got 'crown'. counts is never looser": {"method": "crown"},
     "batch_size: expected a whole number": {"batch_size": 0},
