@@ -41,10 +41,8 @@ class NeuronLayer:
     site: Site
 
 
-THROUGH: ContextVar["Callable[[SpikingNetwork, Tensor], Tensor] | None"] = ContextVar(
-    "through", default=None
-)
-"""How calls of networks give logits [N, K] of an input [N, ...], if not by their rules."""
+THROUGH: ContextVar[Callable[[Any, Tensor], Tensor] | None] = ContextVar("through", default=None)
+"""How calls of a network give logits [N, K] of an input [N, ...], if not by its rules."""
 
 
 class SpikingNetwork(HalfPrecision):

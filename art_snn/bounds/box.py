@@ -118,7 +118,7 @@ class Box(Tensor):
         enclosure = replace(self.enclosure, radius=radius, slack=slack, magnitude=magnitude)
         return Box.around(self.centre.detach(), replace(enclosure, budget=None))
 
-    def rows(self, rows: slice | Tensor) -> "Box":
+    def rows(self, rows: slice | list[int]) -> "Box":
         """The samples of those rows, of time steps [T, N, ...]."""
         radius, slack = self.enclosure.radius[:, rows], self.enclosure.slack
         slack = slack[:, rows] if slack.shape == self.shape else slack

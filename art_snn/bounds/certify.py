@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from art_snn.attacks.balls import require_budget, require_norm
 from art_snn.bounds.box import Box, Enclosure, EuclideanBudget, Nonlinear, Unbounded
-from art_snn.bounds.corners import LOGITS, Corners
+from art_snn.bounds.corners import check_corners, take_rows
 from art_snn.bounds.firing import METHODS, Method
 from art_snn.bounds.margins import bound_margins
 from art_snn.bounds.operations import Propagation
@@ -38,9 +38,6 @@ _REMEDY = "docs/bounds.md lists the layers that have bounds; attacks need none."
 _BUDGET_ROUNDING = 2e-6
 """How much more than the budget counts as within it, in units of the largest value there may be,
 or of 1."""
-
-_HIDDEN = ("TorchScript interpreter", "for tensor subclasses")
-"""What torch says where compiled code, or numpy, asks a box for its values."""
 
 _Limits = tuple[Any, Any] | None
 """Lowest and highest values, which broadcast to the samples; None where there are none."""
@@ -186,57 +183,48 @@ class Bounding:
         ):
             # Tensors of inference mode take no part in a graph.
             x, y = (part.clone() if part.is_inference() else part for part in (x, y))
-            box = _enclose_samples(x, self.eps, self.norm, self.limits)
-            with _name_refusals(self.network):
-                corners = Corners(self.network, box) if len(x) else None
-            bounds = self._bound(box, y, corners).detach()
+            bounds = self.margins(x, y, checked=True).detach()
         smallest = bounds.scatter(1, y[:, None], torch.inf).amin(1)
         return smallest.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
-    def margins(self, x: Tensor, y: Tensor, *, differentiable: bool = False) -> Tensor:
+    def margins(
+        self, x: Tensor, y: Tensor, *, differentiable: bool = False, checked: bool = False
+    ) -> Tensor:
         """Lower bounds of z_y - z_j [N, K], 0 for y itself.
 
         :param x: samples [N, ...] within the limits.
         :param y: class indices [N].
-        :param differentiable: whether the bounds are to be differentiated by weights."""
+        :param differentiable: whether the bounds are to be differentiated by weights.
+        :param checked: whether corners are to go through the network."""
         box = _enclose_samples(x, self.eps, self.norm, self.limits)
-        return self._bound(box, y, differentiable=differentiable)
-
-    def _bound(
-        self, box: Box, y: Tensor, corners: Corners | None = None, *, differentiable: bool = False
-    ) -> Tensor:
         if self.averaged:
             with suppress(Nonlinear):
-                return bound_margins(self._run(box, corners), y, differentiable=differentiable)
+                return bound_margins(self._run(box, checked), y, differentiable=differentiable)
             self.averaged = False
-        return bound_margins(self._run(box, corners), y, differentiable=differentiable)
+        return bound_margins(self._run(box, checked), y, differentiable=differentiable)
 
-    def _run(self, box: Box, corners: Corners | None) -> Box:
+    def _run(self, box: Box, checked: bool) -> Box:
         """The box of the logits [N, K], with the graph of its centres."""
+        followed: list[tuple[str, Box]] = []
 
         def fire(site: Site, current: Tensor) -> Tensor:
             spikes = self.method.fire(site, current)
-            if corners is not None:
-                with torch._C.DisableTorchFunction():
-                    corners.check(f"currents of {site.name}", current)
+            followed.append((f"currents of {site.name}", take_rows(current, len(box))))
             return spikes
 
         def run(network: SpikingNetwork, x: Tensor) -> Tensor:
             encoded = network.encode(x)
-            if self.averaged:
-                with torch._C.DisableTorchFunction():
-                    encoded = _average_steps(encoded)
-            return network.run(encoded, fire)
+            return network.run(_average_steps(encoded) if self.averaged else encoded, fire)
 
         with _name_refusals(self.network):
-            if corners is not None:
-                corners.begin()
             with Propagation(), within(THROUGH, run):
                 logits = self.network(box)
             if not isinstance(logits, Box):
                 raise Unbounded("logits that do not depend on the input")
-            for _ in range(0 if corners is None else 2):  # Of followed passes, and as called.
-                corners.check(LOGITS, logits.rearrange(lambda part: part[None]))
+            if checked:
+                steps = logits.rearrange(lambda part: part[None])
+                followed.append(("logits", take_rows(steps, len(box))))
+                check_corners(self.network, box, followed)
         return logits
 
 
@@ -281,11 +269,9 @@ def _name_refusals(network: SpikingNetwork) -> Iterator[None]:
     except Nonlinear:
         raise
     except (Unbounded, OverflowError, RuntimeError) as error:
-        words = str(error)
-        if isinstance(error, RuntimeError):
-            if not any(part in words for part in _HIDDEN):
-                raise
-            words = "values that compiled code or numpy reads"
+        words, _, _ = str(error).partition(".\n")
+        if isinstance(error, RuntimeError) and "TorchScript" not in words:
+            raise
         modules = network.named_modules()
         names = {module: f"{name} ({type(module).__name__})" for name, module in modules if name}
         frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]

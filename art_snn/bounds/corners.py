@@ -4,7 +4,6 @@ Boxes see no state that a network keeps, no number that it draws, and no other s
 corners of some samples go through it in a batch, and one of them alone, twice. Every current and
 every logit must lie in its interval, be the same again, and alone what it is in the batch."""
 
-from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -17,81 +16,61 @@ from art_snn.gradients.base import Site
 from art_snn.network import THROUGH, SpikingNetwork
 from art_snn.passes import within
 
-_POINTS = 4
-_OTHER = 2
-"""The one that lies elsewhere, so that others of its batch depend on it if they can."""
+_INSIDE, _OTHER = [0, 1, 3], 2
+"""Corners, all low, all high and random, and a point elsewhere that others may depend on."""
 _TERMS = 64
-"""Sums of so many terms may differ by rounding, where batches of another size are added up."""
-LOGITS = "logits"
-_Call = tuple[str, Tensor, Tensor]
-"""What is meant, in words, its values [T, N, ...], and the spikes that a neuron made of them."""
+"""Sums of so many terms may differ by rounding in batches of two sizes."""
 
 
-class Corners:
-    """Corners of a box of samples [N, ...], and what the network computes there."""
+def take_rows(values: Any, samples: int) -> Box:
+    """The samples [T, 4, ...] of the corners, none where the samples are on another axis."""
+    rows = [i * (samples - 1) // 3 for i in range(4)] if values.shape[1] == samples else []
+    box: Box = values.rows(rows)
+    return box
 
-    def __init__(self, network: SpikingNetwork, box: Box) -> None:
-        enclosure, self.samples = box.enclosure, len(box)
-        rows = torch.linspace(0, len(box) - 1, _POINTS, device=box.device).long()
-        generator = torch.Generator("cpu").manual_seed(len(box))
-        shape = (_POINTS, *box.shape[1:])
-        sides = torch.randint(0, 2, shape, generator=generator, device="cpu") * 2 - 1
-        sides[0], sides[1] = -1, 1
-        change = enclosure.radius[rows] * sides.to(enclosure.radius)
-        if enclosure.budget is not None:
-            length = change.flatten(1).norm(dim=1).view(-1, *(1,) * (box.ndim - 1))
-            change = change * (enclosure.budget.eps / length).clamp_max(1)
-        points = box.centre[rows] + change
-        points[_OTHER] = points.amin() + points.amax() - points[_OTHER]
-        with torch.no_grad():
-            together, logits = _follow(network, points), network(points)[None]
-            alone = _follow(network, points[-1:])
-            with _NoDraws():
-                again = _follow(network, points[-1:])
-        self.inside = [i for i in range(_POINTS) if i != _OTHER]
-        self.rows = rows[[*self.inside, -1]]
-        self.calls: list[Any] = list(zip_longest(together, alone, again))
-        self.calls.append([(LOGITS, logits, logits), *self.calls[-1][1:]])
 
-    def begin(self) -> None:
-        """Start with the first neuron, for another pass of boxes."""
-        self.remaining, self.alike = iter(self.calls), True
+@torch.no_grad()
+def check_corners(network: SpikingNetwork, box: Box, followed: list[tuple[str, Box]]) -> None:
+    """Refuse currents and logits at corners of a box [N, ...] that its bounds do not allow.
 
-    @torch.no_grad()
-    def check(self, name: str, box: Box) -> None:
-        """Refuse the next neuron, or the logits, where values of corners are not those of a box.
-
-        :param name: of the values, in words.
-        :param box: of them, [T, N, ...]."""
-        calls = next(self.remaining, ())
-        if not calls or any(call is None or call[0] != name for call in calls):
-            raise Unbounded(f"other calls of {name} in another pass")
-        (_, together, fired), (_, alone, fired_alone), (_, again, _) = calls
-        if not torch.equal(alone, again):
+    :param followed: names and bounds [T, 4, ...] of all currents, and of the logits."""
+    some = take_rows(box.rearrange(lambda part: part[None]), len(box))
+    centre, radius = some.centre[0], some.enclosure.radius[0]
+    generator = torch.Generator("cpu").manual_seed(len(box))
+    sides = torch.randint(0, 2, centre.shape, generator=generator, device="cpu") * 2 - 1
+    sides[0], sides[1] = -1, 1
+    length = 1 if box.enclosure.budget is None else centre[0].numel() ** 0.5
+    points = centre + radius * sides.to(centre.device) / length
+    points[_OTHER] = points.amin() + points.amax() - points[_OTHER]
+    plain = network(points)[None, _INSIDE]
+    batch, alone = _follow(network, points), _follow(network, points[-1:])
+    with _NoDraws():  # type: ignore[no-untyped-call]
+        again = _follow(network, points[-1:])
+    alike = True
+    for (name, bounds), *calls in zip(followed, batch, alone, again, strict=False):
+        (_, many, fired), (_, one, fired_alone), (_, same, _) = calls
+        if any(call[0] != name for call in calls) or not torch.equal(one, same):
             raise Unbounded(f"{name} of one sample that change from pass to pass")
-        if box.shape[1] != self.samples:
-            return  # The samples are on another axis.
-        if box.enclosure.averaged:
-            together, alone = (_average(values) for values in (together, alone))
-        near = 2 * box.enclosure.slack.amax() + widening(_TERMS, box) * alone.abs().amax()
-        if self.alike and ((alone - together[:, -1:]).abs() > near).any():
+        if not bounds.numel():
+            continue
+        if bounds.enclosure.averaged:
+            steps = torch.arange(1, len(one) + 1, device=one.device)
+            steps = steps.view(-1, *(1,) * (one.ndim - 1))
+            many, one = (part.double().cumsum(0) / steps for part in (many, one))
+        near = 2 * bounds.enclosure.slack.amax() + widening(_TERMS, bounds) * one.abs().amax()
+        if alike and ((one - many[:, -1:]).abs() > near).any():
             raise Unbounded(f"{name} of one sample that depend on others in its batch")
-        self.alike = self.alike and torch.equal(fired_alone, fired[:, -1:])
-        low, high = box.rows(self.rows).ends
-        values = torch.cat([together[:, self.inside], alone], 1)
-        if not ((low <= values) & (values <= high)).all():
+        alike = alike and torch.equal(fired[:, -1:], fired_alone)
+        several = [(_INSIDE, many[:, _INSIDE]), ([-1], one)]
+        several += [(_INSIDE, plain)] if name == "logits" else []
+        low, high = bounds.ends
+        if not all(((low[:, i] <= x) & (x <= high[:, i])).all() for i, x in several):
             raise Unbounded(f"{name} outside of their bounds at a corner")
 
 
-def _average(values: Tensor) -> Tensor:
-    """Means over the steps up to each one, of values [T, N, ...], in double precision."""
-    steps = torch.arange(1, len(values) + 1, device=values.device)
-    return values.double().cumsum(0) / steps.view(-1, *(1,) * (values.ndim - 1))
-
-
-def _follow(network: SpikingNetwork, x: Tensor) -> list[_Call]:
-    """What every neuron gets and gives in a pass of samples x [N, ...]."""
-    calls: list[_Call] = []
+def _follow(network: SpikingNetwork, x: Tensor) -> list[tuple[str, Tensor, Tensor]]:
+    """Names, currents [T, N, ...] and spikes of all neurons for samples x; logits at the end."""
+    calls = []
 
     def fire(site: Site, current: Tensor) -> Tensor:
         spikes = site.dynamics.simulate(current)
@@ -99,16 +78,14 @@ def _follow(network: SpikingNetwork, x: Tensor) -> list[_Call]:
         return spikes
 
     with within(THROUGH, lambda network, x: network.run(network.encode(x), fire)):
-        logits = network(x)
-    return [*calls, (LOGITS, logits[None], logits[None])]
+        logits = network(x)[None]
+    return [*calls, ("logits", logits, logits)]
 
 
-class _NoDraws(TorchDispatchMode):
+class _NoDraws(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Within the block, and in the present thread, torch draws no random numbers."""
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if torch.Tag.nondeterministic_seeded in func.tags:
             raise Unbounded(f"{func.overloadpacket.__name__}, which draws at random")
         return func(*args, **(kwargs or {}))

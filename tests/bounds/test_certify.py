@@ -205,7 +205,7 @@ def overflowing():
 
 NETWORKS = {
     r".* layers\.1 \(LIF\), with currents that overflow": overflowing,
-    r".* layers\.0\.module\.1\.w \(Top.*\), with values that compiled code or numpy": compiled,
+    r".* layers\.0\.module\.1\.w \(Top.*\), with The following .* TorchScript": compiled,
     "an encoder that draws nothing, got Poisson.*metrics.certify is": lambda: classifier(
         encoder=Poisson(3)
     ),
