@@ -214,7 +214,10 @@ class Bounding:
 
         def run(network: SpikingNetwork, x: Tensor) -> Tensor:
             encoded = network.encode(x)
-            return network.run(_average_steps(encoded) if self.averaged else encoded, fire)
+            if self.averaged:
+                with torch._C.DisableTorchFunction():
+                    encoded = _average_steps(encoded)
+            return network.run(encoded, fire)
 
         with _name_refusals(self.network):
             with Propagation(), within(THROUGH, run):

@@ -30,8 +30,7 @@ def _unit_roundoff(like: Tensor) -> float:
 def _precisions(like: Tensor) -> set[str]:
     """Precisions of products in single precision, by the names that torch has for them."""
     backends: Any = torch.backends
-    cuda = like.device.type == "cuda"
-    kinds = (backends.cudnn, backends.cuda) if cuda else (backends.mkldnn,) * 2
+    kinds = (backends.cudnn, backends.cuda) if like.is_cuda else (backends.mkldnn,) * 2
     units = [
         getattr(kind, name, None) for kind, name in zip(kinds, ("conv", "matmul"), strict=True)
     ]
@@ -39,7 +38,7 @@ def _precisions(like: Tensor) -> set[str]:
     if None not in precisions:
         return {str(name) for name in precisions}
     # torch has them since 2.9, and from then on may refuse to read the settings before.
-    if cuda:
+    if like.is_cuda:
         return {"tf32"} if backends.cudnn.allow_tf32 or backends.cuda.matmul.allow_tf32 else set()
     names = {"high": "tf32", "medium": "bf16"}
     return {names.get(torch.get_float32_matmul_precision(), "ieee")}
