@@ -94,7 +94,7 @@ def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
     if path.suffix == _ENDING:
         return _read_safetensors(path)
     try:
-        spoilt = corruption(path)
+        spoilt = corruption(path, packed=False)
         content = None if spoilt else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # A damaged file fails in any way; of a pickle torch advises to run its code.

@@ -19,6 +19,8 @@ SEEDS = 2**32 - 1
 """The largest seed: numpy and scikit-learn take no larger one."""
 LONGEST_SIDE = 2**15
 """The longest side of an image, in pixels."""
+LARGEST_BUDGET = 1e12
+"""In the unit of the samples: twice its square is still a number in single precision."""
 FILE, FOLDER = "a file", "a folder"
 
 _LONGEST = 2000

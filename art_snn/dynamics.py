@@ -16,6 +16,7 @@ from art_snn import fused
 from art_snn.checks import require, require_number, set_fields
 
 _DECAYS = (1e-6, 1.0)
+_DECAYS_OF_STEPS = (-10.0, 10.0)
 _THRESHOLDS = (1e-4, 1e4)
 """With these all rules have finite gradients over eight steps, in single and double precision."""
 _POTENTIALS = (-1e4, 1e4)
@@ -51,7 +52,8 @@ class Values:
 
     def __init__(self, numbers: Tensor) -> None:
         self.numbers = numbers.detach().to("cpu", torch.float64, copy=True)
-        self._key = (tuple(self.numbers.shape), tuple(self.numbers.flatten().tolist()))
+        # Without negative zeros, which equal others.
+        self._key = (tuple(self.numbers.shape), (self.numbers + 0.0).numpy().tobytes())
 
     def at(self, like: Tensor) -> Tensor:
         """The numbers in the dtype and on the device of another tensor."""
@@ -92,7 +94,9 @@ class Values:
 
 
 Setting: TypeAlias = Any
-"""A setting of a layer of neurons: a number for all, or Values, which type checkers cannot say."""
+"""A setting of a layer of neurons: a number for all, or Values, which type checkers cannot say.
+
+A decay may also be a tuple, with one setting for each time step."""
 
 
 def setting(value: Any) -> Any:
@@ -104,11 +108,15 @@ def setting(value: Any) -> Any:
 
 def least(value: Setting) -> float:
     """The smallest number of a setting."""
+    if isinstance(value, tuple):
+        return min(map(least, value))
     return float(value.numbers.min()) if isinstance(value, Values) else value
 
 
 def most(value: Setting) -> float:
     """The largest number of a setting."""
+    if isinstance(value, tuple):
+        return max(map(most, value))
     return float(value.numbers.max()) if isinstance(value, Values) else value
 
 
@@ -156,8 +164,10 @@ class Dynamics:
         v[t] = u[t] * (1 - s[t]) + rest * s[t]            hard reset
         v[t] = u[t] - drop * s[t]                         soft reset
         v[t] = u[t]                                       no reset
+        output[t] = height * s[t]
 
-    :param decay: share of the potential that survives one step, in [1e-6, 1]; 1 is the IF neuron.
+    :param decay: share of the potential that survives one step, in [1e-6, 1]; 1 is the IF neuron. A
+        list of T settings in [-10, 10] has the share of v[t-1] for every time step t.
     :param threshold: potential at which the neuron fires, in [1e-4, 1e4], in the unit of the
         current; with a hard reset to a lower potential that far above `rest`.
     :param reset: "hard" (to `rest`), "soft" (by subtraction of `drop`) or "none".
@@ -167,6 +177,7 @@ class Dynamics:
     :param rest: potential after a hard reset, in [-1e4, 1e4].
     :param start: potential before the first step, in [-1e4, 1e4]; None is `rest`.
     :param drop: what a soft reset subtracts, in [1e-4, 1e4]; None is the threshold.
+    :param height: what a spike gives the next layer, in [1e-4, 1e4].
 
     A number may be a tensor of one element. All but `strict` may be tensors that broadcast to one
     step [N, ...], such as [K] after a linear layer and [C, 1, 1] after a convolution: each neuron
@@ -188,10 +199,17 @@ class Dynamics:
     rest: Setting = 0.0
     start: Setting = None
     drop: Setting = None
+    height: Setting = 1.0
 
     def __post_init__(self) -> None:
         remedy = "Use 1.0 for a neuron without leak."
-        decay = _checked("decay", self.decay, above=0, up_to=1, within=_DECAYS, remedy=remedy)
+        if isinstance(self.decay, list | tuple):
+            steps = "one for each time step"
+            require(len(self.decay) > 0, "decay", steps, "none", remedy)
+            each = {"within": _DECAYS_OF_STEPS, "remedy": remedy}
+            decay: Setting = tuple(_checked("decay", one, **each) for one in self.decay)
+        else:
+            decay = _checked("decay", self.decay, above=0, up_to=1, within=_DECAYS, remedy=remedy)
         remedy, resets = SOFT_AND_HARD, ("hard", "soft", "none")
         require(self.reset in resets, "reset", "'hard', 'soft' or 'none'", repr(self.reset), remedy)
         set_fields(self, decay=decay)
@@ -207,7 +225,7 @@ class Dynamics:
         set_fields(self, threshold=threshold)
         span = threshold - self.rest if self.resets_below else threshold
         _checked("threshold", span, within=_THRESHOLDS, remedy=remedy)
-        for name, value in {"gain": self.gain, "drop": self.drop}.items():
+        for name, value in (("gain", self.gain), ("drop", self.drop), ("height", self.height)):
             if value is not None:
                 number = _checked(name, value, above=0, within=_THRESHOLDS, remedy=remedy)
                 set_fields(self, **{name: number})
@@ -217,7 +235,7 @@ class Dynamics:
 
     def __repr__(self) -> str:
         """The fields, of the further ones those that change something."""
-        usual = {"start": self.rest, "drop": None}
+        usual = {"start": self.rest, "drop": None, "height": 1}
         usual |= {field.name: field.default for field in fields(Dynamics)[3:7]}
         values = {field.name: getattr(self, field.name) for field in fields(Dynamics)}
         shown = [f"{k}={v!r}" for k, v in values.items() if k not in usual or usual[k] != v]
@@ -230,8 +248,8 @@ class Dynamics:
 
     @property
     def uniform(self) -> bool:
-        """True if every setting is one number for the whole layer."""
-        return not any(isinstance(getattr(self, f.name), Values) for f in fields(self))
+        """True if every setting is one number for the whole layer and all steps."""
+        return not any(isinstance(getattr(self, f.name), Values | tuple) for f in fields(self))
 
     @property
     def obeys_equations(self) -> bool:
@@ -240,7 +258,7 @@ class Dynamics:
 
     @property
     def is_standard(self) -> bool:
-        """True if the further parameters change nothing."""
+        """True if the further parameters change nothing; the height changes no spike."""
         further = (self.gain, self.constant, self.strict, self.rest, self.start, self.drop)
         return further == (1, 0, False, 0, 0, None)
 
@@ -262,9 +280,23 @@ class Dynamics:
         return Dynamics(self.decay, self.threshold - self.origin, self.reset)
 
     def effective(self, current: Tensor) -> Tensor:
-        """A current x as the :attr:`standard` dynamics see it: gain * x + constant, from there."""
-        shift = self.constant - (1 - self.decay) * self.origin
+        """A current x as the :attr:`standard` dynamics see it: gain * x + constant, from there.
+
+        Where every step has its decay, a mean over time."""
+        several = isinstance(self.decay, tuple)
+        decay = sum(self.decay) / len(self.decay) if several else self.decay
+        shift = self.constant - (1 - decay) * self.origin
         return current.mul(operand(self.gain, current)).add(operand(shift, current))
+
+    def decays(self, steps: int) -> tuple[Setting, ...]:
+        """The decay of each of so many time steps.
+
+        :raises ValueError: when the neurons have one for each of another number."""
+        if not isinstance(self.decay, tuple):
+            return (self.decay,) * steps
+        expected, got = f"one for each of {steps} time steps", len(self.decay)
+        require(got == steps, "decay", expected, got, "Run the network for as many steps.")
+        return self.decay
 
     @torch.no_grad()
     def simulate(
@@ -286,10 +318,10 @@ class Dynamics:
     def _simulate(self, current: Tensor, potential: Tensor | None, spikes: Tensor) -> None:
         """:meth:`simulate`, step by step."""
         fires = torch.gt if self.strict else torch.ge
-        v = self._at_start(spikes[0])
+        v, decays = self._at_start(spikes[0]), self.decays(current.shape[0])
         for t in range(current.shape[0]):
             u = v if potential is None else potential[t]
-            self._charge(current[t], v, spikes[t - 1] if t else None, u)
+            self._charge(current[t], v, spikes[t - 1] if t else None, u, decays[t])
             fires(u, operand(self.threshold, u), out=spikes[t])
             self._discharge(u, spikes[t], v)
 
@@ -297,12 +329,14 @@ class Dynamics:
         """The potential before the first step, a new tensor."""
         return torch.zeros_like(like).add_(operand(self.start, like))
 
-    def _charge(self, x: Tensor, v: Tensor, before: Tensor | None, u: Tensor) -> None:
-        """Write u[t] from x[t], v[t-1], whose place it may take, and s[t-1], None at first."""
+    def _charge(
+        self, x: Tensor, v: Tensor, before: Tensor | None, u: Tensor, decay: Setting
+    ) -> None:
+        """Write u[t] from x[t], v[t-1], whose place it may take, s[t-1], or None, and decay."""
         if self.gain == 1:
-            plus_scaled(x, v, self.decay, out=u)
+            plus_scaled(x, v, decay, out=u)
         else:
-            plus_scaled(torch.mul(v, operand(self.decay, v), out=u), x, self.gain, out=u)
+            plus_scaled(torch.mul(v, operand(decay, v), out=u), x, self.gain, out=u)
         if self.constant != 0:
             u.add_(operand(self.constant, u))
 
@@ -341,5 +375,7 @@ def empty_steps(like: Tensor) -> Tensor:
 def _checked(name: str, value: Any, **bounds: Any) -> Setting:
     """A setting whose numbers are all within the bounds of :func:`require_number`."""
     value = setting(value)
-    numbers = [require_number(name, extreme, **bounds) for extreme in (least(value), most(value))]
-    return value if isinstance(value, Values) else numbers[0]
+    several = isinstance(value, Values)
+    extremes = (least(value), most(value)) if several else (value,)
+    numbers = [require_number(name, extreme, **bounds) for extreme in extremes]
+    return value if several else numbers[0]

@@ -5,23 +5,32 @@ any layout."""
 
 import hashlib
 import json
+import math
 import os
 import re
 import secrets
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.lib import format as npy
 from torch import Tensor
 
-from art_snn.checks import FILE, WriteFailed, invalid, require, require_kind
+from art_snn.checks import FILE, WriteFailed, invalid, require_kind
 
 UNFINISHED = re.compile(r"\.[0-9a-f]{8}\.part$")
 """End of the name of a file while it is written."""
+LARGEST = 16 * 2**30
+"""Bytes that the arrays of one file may unpack to; a file of a thousandth of that can hold them."""
+
+# The third version is for names of fields, which no array of numbers has.
+_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""What numpy writes; zipfile unpacks others a whole block at once, however large that becomes."""
 
 
 @contextmanager
@@ -66,22 +75,58 @@ def write_arrays(path: Path, **arrays: np.ndarray) -> None:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
 
-def read_arrays(path: Path, argument: str, expected: str, remedy: str) -> dict[str, np.ndarray]:
-    """The arrays of a .npz file, by name.
+def read_arrays(
+    path: Path,
+    argument: str,
+    expected: str,
+    remedy: str,
+    *,
+    names: Container[str] | None = None,
+    largest: int = LARGEST,
+) -> dict[str, np.ndarray]:
+    """The arrays of a .npz file, by name. What it states is checked before memory is taken.
 
     :param argument: named in complaints, with what was expected and the remedy.
+    :param names: of arrays that are read where they are there; None: all.
+    :param largest: bytes that these may take, unpacked.
     :raises FileNotFoundError: when it is not there.
-    :raises ValueError: when it is damaged or something else."""
+    :raises ValueError: when it is damaged, larger or something else."""
     require_kind(argument, path, FILE, expected)
-    spoilt = corruption(path)
-    require(spoilt is None, argument, expected, f"{path}, which {spoilt}", remedy)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return dict(file)
+        # One stream: another process may put another file there at any time.
+        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
+            there = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            some = {name: one for name, one in there.items() if names is None or name in names}
+            _check_members(some.values(), largest)
+            return {name: _unpacked(archive, info) for name, info in some.items()}
     except Exception as error:
-        # What is no such archive fails in any way its bytes happen to lead to.
-        got = f"{path}, which cannot be read ({type(error).__name__})"
+        # A damaged file fails in any way its bytes happen to lead to.
+        got = f"{path}, which cannot be read ({str(error) or type(error).__name__})"
         raise invalid(argument, expected, got, remedy) from error
+
+
+def _check_members(members: Iterable[zipfile.ZipInfo], largest: int) -> None:
+    """ValueError where members of an archive state more bytes, or are of another compression."""
+    size = 0
+    for info in members:
+        size += info.file_size
+        if info.compress_type not in _METHODS:
+            raise ValueError(f"{info.filename} is not compressed as numpy does it")
+    if size > largest:
+        raise ValueError(f"it states {size:,} bytes, unpacked, of at most {largest:,}")
+
+
+def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    """One array, whose header must fit the size of its member before memory is taken."""
+    with archive.open(info) as member:
+        shape, _, kind = _HEADERS[npy.read_magic(member)](member)
+        size = member.tell() + math.prod(shape) * kind.itemsize
+        if not kind.hasobject and size != info.file_size:
+            stated = f"{info.file_size:,} bytes states {kind} of shape {shape}"
+            raise ValueError(f"{info.filename} of {stated}")
+        member.seek(0)
+        array: np.ndarray = npy.read_array(member, allow_pickle=False)
+    return array
 
 
 def read_json(path: Path) -> Any:
@@ -97,14 +142,17 @@ def read_json(path: Path) -> Any:
     return content
 
 
-def corruption(path: Path) -> str | None:
-    """What is wrong with an archive, or None; other files are not looked into."""
-    # One stream: another process may put another file there at any time.
+def corruption(path: Path, *, packed: bool = True) -> str | None:
+    """What is wrong with an archive, or None; other files are not looked into.
+
+    :param packed: whether it may state more bytes than the file has; those of torch never do."""
     with path.open("rb") as stream:
         if stream.read(2) != b"PK":
             return None
         try:
             with zipfile.ZipFile(stream) as archive:
+                largest = LARGEST if packed else path.stat().st_size
+                _check_members(archive.infolist(), largest)
                 bad = archive.testzip()
         except Exception as error:
             # A damaged archive fails in any way its bytes happen to lead to.

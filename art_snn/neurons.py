@@ -52,7 +52,7 @@ class Neuron(nn.Module):
         running = PASS.get()
         name = None if running is None else running.names.get(self)
         if running is not None and name is not None:
-            spikes = running.firing(Site(name, self.dynamics), current)
+            spikes = Site(name, self.dynamics).fire(running.firing, current)
             return spikes if running.plain else spikes.contiguous()
         if torch._C._current_graph_task_id() != -1:
             raise RuntimeError(
@@ -60,7 +60,7 @@ class Neuron(nn.Module):
                 "then the network's pass is over, and another rule would be used. Do not "
                 "checkpoint blocks that contain neurons."
             )
-        return STBP().firing()(Site("", self.dynamics), current).contiguous()
+        return Site("", self.dynamics).fire(STBP().firing(), current).contiguous()
 
     def extra_repr(self) -> str:
         return repr(self.dynamics).partition("(")[2].removesuffix(")")

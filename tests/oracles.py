@@ -65,8 +65,10 @@ def stbp_neuron(
 ) -> Steps:
     """Plain autograd through the state equations; `fire` gives the spikes at u - threshold."""
     v, spikes = torch.zeros_like(xs[0]), []
-    for x in xs:
-        u = dynamics.decay * v + x
+    several = isinstance(dynamics.decay, tuple)
+    decays = dynamics.decay if several else (dynamics.decay,) * len(xs)
+    for x, decay in zip(xs, decays, strict=True):
+        u = decay * v + x
         s = fire(u - dynamics.threshold)
         reset = s.detach() if detach_reset else s
         v = u * (1 - reset) if dynamics.reset == "hard" else u - dynamics.threshold * reset

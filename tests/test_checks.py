@@ -328,6 +328,6 @@ def test_a_root_that_is_a_file_is_refused(reader, tmp_path):
 
 def test_an_empty_file_of_any_name_is_no_file_of_arrays(tmp_path):
     (tmp_path / "x").touch()
-    message = r"^data: expected a \.npz file of arrays, got .*, which cannot be read \(.+\)\. Take"
+    message = r"^data: expected a \.npz file, got .*, which cannot be read \(.+\)\. Take"
     with pytest.raises(ArgumentError, match=message):
         Source(data=str(tmp_path / "x")).load()

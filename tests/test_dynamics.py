@@ -38,6 +38,18 @@ def test_potentials_and_spikes_are_those_computed_by_hand(
     assert u.flatten().tolist() == pytest.approx(potential, abs=1e-12)
 
 
+@pytest.mark.parametrize("form", [list, tuple, torch.tensor, lambda v: torch.tensor(v).view(4, 1)])
+def test_every_step_may_have_its_decay(form):
+    decays = form([1.0, 0.5, 0.5, 1.25])
+    dynamics = Dynamics(list(decays) if isinstance(decays, torch.Tensor) else decays)
+    u = torch.empty(4, 1, 1, dtype=torch.float64)
+    assert dynamics.simulate(column([0.6] * 4), u).flatten().tolist() == [0, 0, 1, 0]
+    assert u.flatten().tolist() == pytest.approx([0.6, 0.9, 1.05, 0.6], abs=1e-12)
+    assert dynamics == Dynamics([1.0, 0.5, 0.5, 1.25]) == eval(repr(dynamics))
+    with pytest.raises(ValueError, match="decay: expected one for each of 3 time steps, got 4"):
+        dynamics.simulate(column([0.6] * 3))
+
+
 RATES = {1.0: {0.5: 1 / 2, 0.26: 1 / 4}, 0.5: {0.3: 0, 0.55: 0.25, 0.9: 0.5, 1.5: 1}}
 RATES |= {0.9: {0.15: 1 / 11, 0.3: 0.25}}
 
@@ -120,6 +132,11 @@ def test_a_soft_reset_accounts_for_every_bit_of_charge(currents, decay, threshol
         ({"rest": 0.5, "reset": "soft"}, "rest: expected 0 where the reset is not hard, got 0.5"),
         ({"start": "x"}, "start: expected a number that is finite, got 'x'"),
         ({"drop": 1.0}, "drop: expected None unless the reset is soft, got 1.0"),
+        ({"decay": []}, "decay: expected one for each time step, got none"),
+        ({"decay": [0.5, 11]}, "decay: expected a number from -10 to 10, got 11"),
+        ({"decay": [0.5, (0.5, 0.5)]}, r"decay: .*got \(0\.5, 0\.5\)"),
+        ({"threshold": (0.5, 1.0)}, r"threshold: .*got \(0\.5, 1\.0\)"),
+        ({"height": 0}, "height: expected a number above 0, got 0"),
         ({"drop": 0, "reset": "soft"}, "drop: expected a number above 0, got 0"),
     ],
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import tracemalloc
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,6 +13,11 @@ import numpy as np
 import pytest
 import torch
 
+from art_snn import checkpoint
+from art_snn.app.evaluate.adversarials import Submission
+from art_snn.app.evaluate.result import SampleExcerpt
+from art_snn.app.report import evaluation
+from art_snn.checks import ArgumentError
 from art_snn.files import (
     WriteFailed,
     atomic_write,
@@ -22,6 +29,7 @@ from art_snn.files import (
     write_text,
 )
 from tests.faults.damage import flips, small_files_only
+from tests.networks import build
 
 BASE = ("settings", 1)
 ARRAY = np.arange(6.0).reshape(2, 3)
@@ -209,3 +217,41 @@ def test_what_holds_no_json_is_refused(content, tmp_path):
         read_json(tmp_path / "a.json")
     with pytest.raises(FileNotFoundError):
         read_json(tmp_path / "none.json")
+
+
+READERS: Mapping[str, Callable[[Path], object]] = {
+    "mine.npz": lambda file: Submission.read(
+        file, build(), np.zeros((4, 1, 8, 8), np.float32), "inf", 0.1
+    ),
+    "first.npz": lambda file: SampleExcerpt.read(file.parent, 2**20),
+    "examples.npz": lambda file: evaluation.Examples.read(file.parent),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_no_reader_of_arrays_unpacks_what_is_larger_than_it_may_be(name, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "_LARGEST", 2**20)
+    write_arrays(tmp_path / name, x=np.zeros((40_000, 1, 8, 8)))
+    assert (tmp_path / name).stat().st_size < 100_000
+    tracemalloc.start()
+    with pytest.raises(ArgumentError, match=r"it states 20,480,\d{3} bytes, unpacked, of at most "):
+        READERS[name](tmp_path / name)
+    assert tracemalloc.get_traced_memory()[1] < 2**20
+    tracemalloc.stop()
+
+
+def test_weights_and_states_of_torch_are_refused_where_their_archive_is_packed(tmp_path):
+    file, packed = tmp_path / "weights.pt", tmp_path / "packed.pt"
+    write_state(file, {"w": torch.zeros(10**6)})
+    with zipfile.ZipFile(file) as whole, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as new:
+        for name in whole.namelist():
+            new.writestr(name, whole.read(name))
+    assert torch.equal(torch.load(packed, weights_only=True)["w"], torch.zeros(10**6))
+    assert (corruption(file, packed=False), corruption(packed)) == (None, None)
+    with pytest.raises(
+        checkpoint.CheckpointError, match=r"damaged \(it states 4,\d{3},\d{3} bytes"
+    ):
+        checkpoint.load(build(), packed)
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_BZIP2) as new:
+        new.writestr("x", bytes(1000))
+    assert "is not compressed as numpy" in str(corruption(packed))

@@ -17,7 +17,7 @@ from art_snn.app.settings import RANDOM, Inspect
 from art_snn.app.tables import Notes, Part, Table
 from art_snn.checks import LONGEST_SIDE, ArgumentError, require, require_count
 from art_snn.data import Dataset
-from art_snn.dynamics import Dynamics
+from art_snn.dynamics import Dynamics, least, most
 from art_snn.gradients import GRADIENTS, Gradient, parse_rules
 from art_snn.layers import device_of
 from art_snn.metrics import Share
@@ -50,7 +50,7 @@ class _Neurons:
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
         d, same = self.dynamics, ("name", "kind", "layout", "rate", "read_out")
-        names = ("decay", "gain", "threshold", "constant", "strict", "rest", "start")
+        names = ("decay", "gain", "threshold", "constant", "strict", "rest", "start", "height")
         numbers = {name: as_json(getattr(d, name)) for name in names}
         numbers |= {"reset": d.reset, "drop": as_json(d.amount)}
         return {name: getattr(self, name) for name in same} | {
@@ -71,7 +71,8 @@ class _Neurons:
         reset = f"hard to {d.rest:g}" if d.reset == "hard" else reset
         cells = ["?"] * 4
         if not d.unknown:
-            cells = [f"{d.decay:g}", f"{d.gain:g}", f"{d.threshold:g}", reset]
+            decay = " to ".join(f"{end:g}" for end in sorted({least(d.decay), most(d.decay)}))
+            cells = [decay, f"{d.gain:g}", f"{d.threshold:g}", reset]
         rate = "not called" if self.rate is None else f"{self.rate:.3f}"
         applicable = [name for name in rules if name not in self.objections]
         words = ", ".join(applicable) or "none"

@@ -68,10 +68,11 @@ def _number(value: Any, kind: Any) -> float:
 
 
 def _share(value: Any, _: object) -> Share:
-    counts = [value.get(name) for name in ("count", "total")] if isinstance(value, dict) else []
-    whole = [count for count in counts if type(count) is int and 0 <= count < 2**63]
-    expect(len(whole) == 2 and whole[0] <= whole[1], "a count and its total", value)
-    return Share(*whole)
+    try:
+        return Share(value["count"], value["total"])
+    except (KeyError, TypeError, ValueError):
+        expect(False, "a count and its total", value)
+        raise
 
 
 def _array(content: Any, kind: Any) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from art_snn.checks import invalid, require, require_count, require_number, shown
+from art_snn.checks import LARGEST_BUDGET, invalid, require, require_count, require_number, shown
 from art_snn.classifier.inputs import as_tensor
 
 FLIPS, SHIFT = 0.0, "shift"
@@ -170,7 +170,8 @@ def require_budget(norm: float | str, eps: object) -> float:
     """A budget in that norm; ValueError unless it is above 0, and whole where it counts."""
     if norm in (FLIPS, SHIFT):
         return require_count("eps", eps, remedy="Flips and time steps are counted.")
-    return require_number("eps", eps, above=0, remedy="A usual budget is 8/255.")
+    remedy = "A usual budget is 8/255."
+    return require_number("eps", eps, above=0, up_to=LARGEST_BUDGET, remedy=remedy)
 
 
 def distances(norm: float | str, x: Any, adversarial: Any, low: Any) -> np.ndarray:

@@ -240,6 +240,8 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         if y is None:
             remedy = "A targeted attack takes the target classes as y."
             require(not self.targeted, "y", "target classes", "None", remedy)
+            if not len(samples):  # ART's classifiers do not predict those.
+                return samples.new_empty(0, dtype=torch.int64)
             scores = self.estimator.predict(samples.cpu().numpy(), batch_size=self.batch_size)
             return torch.as_tensor(scores, device="cpu").argmax(1).to(samples.device)
         labels = y if isinstance(y, Tensor) else np.asanyarray(y)

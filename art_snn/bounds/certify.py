@@ -22,7 +22,7 @@ from art_snn.bounds.operations import Propagation
 from art_snn.bounds.rounding import widening
 from art_snn.checks import invalid, require, require_choice, require_count
 from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
-from art_snn.dynamics import least
+from art_snn.dynamics import least, most
 from art_snn.encoders import Poisson
 from art_snn.gradients.fixed import WEIGHTS_HELD
 from art_snn.gradients.shared import repeats_one_step
@@ -151,6 +151,9 @@ def check_bounded(network: SpikingNetwork) -> None:
         got = f"{site.name} ({site.dynamics.unknown or 'of other equations'})"
         fits = site.dynamics.obeys_equations
         require(fits, "classifier", "LIF and IF neurons", got, _REMEDY)
+        low, high = least(site.dynamics.decay), most(site.dynamics.decay)
+        expected, got = "neurons with decays from 0 to 1", f"{site.name} ({low:g} to {high:g})"
+        require(low >= 0 and high <= 1, "classifier", expected, got, _REMEDY)
 
 
 class Bounding:

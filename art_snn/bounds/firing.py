@@ -183,11 +183,11 @@ def bound_steps(
     :param out: buffers for the results, such as the two themselves; None to make them."""
     sure, maybe = (torch.empty_like(low), torch.empty_like(low)) if out is None else out
     v_low, v_high = dynamics._at_start(low[0]), dynamics._at_start(low[0])
-    spare = torch.empty_like(low[0])
+    spare, decays = torch.empty_like(low[0]), dynamics.decays(len(low))
     fires, threshold = torch.gt if dynamics.strict else torch.ge, operand(dynamics.threshold, v_low)
     for t in range(len(low)):
-        dynamics._charge(low[t], v_low, None, v_low)
-        dynamics._charge(high[t], v_high, None, v_high)
+        dynamics._charge(low[t], v_low, None, v_low, decays[t])
+        dynamics._charge(high[t], v_high, None, v_high, decays[t])
         fires(v_low, threshold, out=sure[t])
         fires(v_high, threshold, out=maybe[t])
         if dynamics.reset == "hard":

@@ -1,26 +1,17 @@
 """Images and event frames from .npz files, whose headers may state anything."""
 
-import math
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.lib import format as npy
 
-from art_snn.checks import FILE, expand_path, invalid, require, require_count, require_kind
+from art_snn.checks import expand_path, require, require_count
 from art_snn.data.dataset import Dataset
-
-LARGEST = 16 * 2**30
-"""Bytes that the arrays of one file may unpack to; a file of a thousandth of that can hold them."""
+from art_snn.files import LARGEST, read_arrays
 
 _CHANNELS = (1, 3)
 """How many an image may have."""
 _SPLIT, _WHOLE = ("x_train", "y_train", "x_test", "y_test"), ("x", "y")
-# The third version is for names of fields, which no array of numbers has.
-_HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""What numpy writes; zipfile unpacks others a whole block at once, however large that becomes."""
 
 
 def from_npz(
@@ -50,8 +41,16 @@ def from_npz(
     path = expand_path("data", path)
     remedy = "Give the bytes, such as 16 * 2**30."
     largest = require_count("largest", largest, up_to=2**63 - 1, remedy=remedy)
-    require_kind("data", path, FILE, "a .npz file")
-    content: dict[str, Any] = _arrays(path, largest)
+    remedy = "Take another copy, or write it again; frames of events are made again without it. "
+    remedy += "More bytes are allowed by from_npz(..., largest=...)."
+    how: dict[str, Any] = {"names": (*_SPLIT, *_WHOLE), "largest": largest}
+    content: dict[str, Any] = read_arrays(path, "data", "a .npz file", remedy, **how)
+    needed = _WHOLE if {*content} == {*_WHOLE} else _SPLIT
+    expected = f"the arrays {', '.join(_SPLIT)}, or x and y to be split"
+    got = f"{path} with {', '.join(content) or 'none'}"
+    remedy = "Write it with numpy.savez(path, x_train=..., y_train=..., ...)."
+    require({*needed} <= {*content}, "data", expected, got, remedy)
+    content = {name: content[name] for name in needed}
     scaled = value_range is None
     samples = {k: _samples(k, x, scaled) for k, x in content.items() if k[0] == "x"}
     content |= samples
@@ -93,45 +92,3 @@ def _samples(name: str, x: np.ndarray, scaled: bool) -> np.ndarray:
         remedy = "Scale the images, or give their value_range; budgets are in its unit."
         require(low >= 0 and high <= 1, name, "uint8, or values from 0 to 1", got, remedy)
     return samples
-
-
-def _arrays(path: Path, largest: int) -> dict[str, np.ndarray]:
-    """The arrays x_train, y_train, x_test and y_test, or else x and y, all of them or none.
-
-    A file is refused where it is damaged, lacks one or states more than `largest` bytes."""
-    try:
-        with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            whole = set(_WHOLE) <= set(members) and not set(_SPLIT) & set(members)
-            needed = _WHOLE if whole else _SPLIT
-            there = {name: members[name] for name in needed if name in members}
-            size = sum(info.file_size for info in there.values())
-            if size <= largest and len(there) == len(needed):
-                return {name: _unpacked(archive, info) for name, info in there.items()}
-    except Exception as error:
-        # A damaged file fails in any way its bytes happen to lead to.
-        got = f"{path}, which cannot be read ({error})"
-        remedy = "Take another copy, or write it again; frames of events are made again without it."
-        raise invalid("data", "a .npz file of arrays", got, remedy) from error
-    expected = f"the arrays {', '.join(_SPLIT)}, or x and y to be split"
-    got = f"{path} with {', '.join(members) or 'none'}"
-    remedy = "Write it with numpy.savez(path, x_train=..., y_train=..., ...)."
-    require(len(there) == len(needed), "data", expected, got, remedy)
-    expected = f"arrays of at most {largest:,} bytes, unpacked"
-    remedy = "Leave samples out, or allow more by from_npz(..., largest=...)."
-    raise invalid("data", expected, f"{path} that states {size:,} bytes", remedy)
-
-
-def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
-    """One array, whose header must fit the size of its member before memory is taken."""
-    if info.compress_type not in _METHODS:
-        raise ValueError(f"{info.filename} is not compressed as numpy does it")
-    with archive.open(info) as member:
-        shape, _, kind = _HEADERS[npy.read_magic(member)](member)
-        size = member.tell() + math.prod(shape) * kind.itemsize
-        if not kind.hasobject and size != info.file_size:
-            stated = f"{info.file_size:,} bytes states {kind} of shape {shape}"
-            raise ValueError(f"{info.filename} of {stated}")
-        member.seek(0)
-        array: np.ndarray = npy.read_array(member, allow_pickle=False)
-    return array

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from art_snn.dynamics import Dynamics
+from art_snn.dynamics import Dynamics, operand
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,11 @@ class Site:
 
     name: str
     dynamics: Dynamics
+
+    def fire(self, firing: "Firing", current: Tensor) -> Tensor:
+        """What the neuron gives the next layer: the spikes of a firing, at their height."""
+        spikes, height = firing(self, current), self.dynamics.height
+        return spikes if height == 1 else spikes.mul(operand(height, spikes))
 
 
 Firing = Callable[[Site, Tensor], Tensor]

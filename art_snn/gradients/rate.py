@@ -99,6 +99,8 @@ class RateGradient(Gradient):
 
 def curve_objection(dynamics: Dynamics) -> str | None:
     """Why a rule cannot read the rate-current curve off decay and threshold, or None."""
+    if isinstance(dynamics.decay, tuple) and not dynamics.unknown:
+        return "it uses the rate-current curve of LIF and IF, and these have a decay for every step"
     # The rate is a function of the current after a reset to below the threshold.
     if dynamics.obeys_equations and dynamics.reset != "none" and dynamics.resets_below:
         return None

@@ -9,7 +9,8 @@ Wu et al. (2018), from t = T - 1 down with d[T] = 0, g = dL/ds and d = dL/dx::
     no reset:   d[t] = g[t] h[t] + decay d[t+1]
 
 A detached reset drops the u h or the threshold h term. Further parameters of the dynamics replace
-u by u - rest and the threshold by `drop`, and dL/dx is gain d.
+u by u - rest and the threshold by `drop`, and dL/dx is gain d. Where every step has its decay, that
+of step t + 1 counts.
 
 Where a graph of the gradient is asked for (`create_graph=True`), the recursion gives the values,
 and a loop in plain autograd their graph. A spike has the slope h(z), z = u - threshold, and that
@@ -27,7 +28,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from art_snn import fused
-from art_snn.dynamics import Dynamics, empty_steps, operand, plus_product, plus_scaled
+from art_snn.dynamics import Dynamics, Setting, empty_steps, operand, plus_product, plus_scaled
 from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
 from art_snn.gradients.shared import (
     anchored,
@@ -193,13 +194,14 @@ def _backward_steps(
     """Write dL/du [T, N, ...] to d, step by step, or add it up [N, ...] and write the last two."""
     parts, steps = blocks(grad_spikes, _TENSORS), len(grad_spikes)
     scratch = torch.empty_like(d[0, parts[0]] if parts else d[0])
+    decays = (*site.dynamics.decays(steps)[1:], None)
     for block in parts:
         z, later = scratch[: d[0, block].shape[0]], None
         for t in reversed(range(steps)):
             g, u, here = grad_spikes[t, block], potential[t, block], d[t % len(d), block]
             torch.sub(u, operand(site.dynamics.threshold, u), out=z)
             h = at_step(z, t, block)
-            _one_step(site.dynamics, rule.detach_reset, g, h, u, later, here, z)
+            _one_step(site.dynamics, rule.detach_reset, g, h, u, decays[t], later, here, z)
             later = here
             if total is not None:
                 total[block].add_(here)
@@ -222,24 +224,25 @@ def _one_step(
     g: Tensor,
     h: Tensor,
     u: Tensor,
+    decay: Setting,
     later: Tensor | None,
     here: Tensor,
     scratch: Tensor,
 ) -> None:
-    """Write d[t] to `here` from g[t], h[t], u[t] and d[t+1], which is None at the last step."""
+    """Write d[t] to `here` from g[t], h[t], u[t], and decay and d[t+1], None at the last step."""
     if later is None or detach_reset or dynamics.reset == "none":
         torch.mul(g, h, out=here)
     elif dynamics.reset == "hard":
         fall = u if dynamics.rest == 0 else u - dynamics.rest
-        plus_product(g, later, fall, -dynamics.decay, out=here).mul_(h)
+        plus_product(g, later, fall, -decay, out=here).mul_(h)
     else:
-        plus_scaled(g, later, -dynamics.decay * dynamics.amount, out=here).mul_(h)
+        plus_scaled(g, later, -decay * dynamics.amount, out=here).mul_(h)
     if later is None:
         return
     if dynamics.reset == "hard":
-        plus_product(here, later, dynamics.silent(u, scratch), dynamics.decay, out=here)
+        plus_product(here, later, dynamics.silent(u, scratch), decay, out=here)
     else:
-        plus_scaled(here, later, dynamics.decay, out=here)
+        plus_scaled(here, later, decay, out=here)
 
 
 _Slope = Callable[[Tensor, int], Tensor]
@@ -253,13 +256,14 @@ def _spikes(
 
     :param potential: u of the simulation [T, N, ...].
     :param current: a tensor [T, N, ...] with the graph of the current; its values are not read."""
-    settings = (dynamics.threshold, dynamics.rest, dynamics.decay, dynamics.gain)
-    threshold, rest, decay, gain = (operand(value, potential) for value in settings)
+    settings = (dynamics.threshold, dynamics.rest, dynamics.gain)
+    threshold, rest, gain = (operand(value, potential) for value in settings)
+    decays = [operand(decay, potential) for decay in dynamics.decays(len(potential))]
     soft = dynamics.reset == "soft"
     drop = operand(dynamics.amount, potential) if soft else 0
     spikes, v = list[Tensor](), None
     for t, (value, x) in enumerate(zip(potential, current, strict=True)):
-        u = valued(value, gain * x if v is None else gain * x + decay * v)
+        u = valued(value, gain * x if v is None else gain * x + decays[t] * v)
         fired = 1 - dynamics.silent(value)
         spikes.append(apply(_Spike, u - threshold, fired, slope, t))
         s = fired if detach_reset else spikes[-1]

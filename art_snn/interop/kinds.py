@@ -54,7 +54,9 @@ class ReadOff(Dynamics):
         """v - l."""
         return v if self.leak == 0 else v - self.leak
 
-    def _charge(self, x: Tensor, v: Tensor, before: Tensor | None, u: Tensor) -> None:
+    def _charge(
+        self, x: Tensor, v: Tensor, before: Tensor | None, u: Tensor, decay: Setting
+    ) -> None:
         u.copy_(_ORDERS[self.order](self, x, v))
         if self.late and before is not None:
             plus_scaled(u, before, -self.threshold, out=u)

@@ -135,7 +135,7 @@ class Exchange(FiringPass):
         site, call = self.sites[member.name], self.calls[member.name]
         if call > 1:  # A neuron that starts from rest may have several places.
             site = replace(site, name=f"{site.name}, call {call}")
-        return self.firing(site, x)
+        return site.fire(self.firing, x)
 
 
 _Trace = list[tuple[list[Any], list[Any]]]

@@ -67,7 +67,7 @@ class _Calls:
         """Let all steps fire by the rule."""
         with torch.enable_grad():
             self.stacked = torch.stack([x.detach() for x in self.currents]).requires_grad_()
-            self.fired = firing(self.site, self.stacked)
+            self.fired = self.site.fire(firing, self.stacked)
 
     def current_gradients(self, spikes: Sequence[Any], potentials: Sequence[Any]) -> Tensor | None:
         """Gradients at all currents [T, N, ...] from those at the answers; None without any."""
@@ -103,10 +103,11 @@ class _Calls:
         dynamics = self.site.dynamics
         after = self.member.returned == "after reset"
         d, later = torch.zeros_like(self.stacked), None
+        decays = (*dynamics.decays(len(d))[1:], None)
         for t in reversed(range(len(d))):
-            kept = 1 - self.spikes[t].detach() if dynamics.reset == "hard" else 1
+            kept = self.spikes[t].detach() == 0 if dynamics.reset == "hard" else 1
             here = 0 if potentials[t] is None else potentials[t]
-            passed = 0 if later is None else later * operand(dynamics.decay, d)
+            passed = 0 if later is None else later * operand(decays[t], d)
             later = (here + passed) * kept if after else here + passed * kept
             d[t] = later
         return d.mul(operand(dynamics.gain, d))

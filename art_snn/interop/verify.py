@@ -4,8 +4,8 @@
   neurons, computes what the model computes by itself.
 * With the first batch of several samples, and on eight for other weights: no logits depend on the
   other samples of the batch.
-* Before a rule of ours, and on one sample for other weights: spikes are 0 or 1 and those of the
-  dynamics that were read off the neurons, bit for bit.
+* Before a rule of ours, and on one sample for other weights: spikes are 0 or the height, and those
+  of the dynamics that were read off the neurons, bit for bit.
 * Once for every rule: the gradient passes through the model, which adds no autograd function of its
   own to the graph. A gradient of zero by the rule's own slope results in a warning.
 * In some gradient passes, as long as the network is used: the logits are those of the model."""
@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import CheckpointFunction
 
 from art_snn.checks import ArgumentError, invalid
+from art_snn.dynamics import operand
 from art_snn.gradients import STBP, ATan, Composite, Gradient, Native
 from art_snn.gradients.again import weights_of
 from art_snn.gradients.base import simulation
@@ -354,11 +355,15 @@ def _compare_spikes(network: ModelNetwork, x: Tensor) -> bool:
 
 def _compare(this: FiringPass, name: str, spikes: Tensor, ours: Tensor) -> None:
     """Refuse spikes [T, N, ...] of a neuron that are not those of its dynamics."""
-    odd = spikes[(spikes != 0) & (spikes != 1)]
+    height = this.sites[name].dynamics.height
+    odd = spikes[(spikes != 0) & (spikes != operand(height, spikes))]
     if len(odd):
         got = f"{name}, which gave {odd[0].item():g}"
-        remedy = "Rules of ours know one spike per step: in sinabs that is spike_fn=SingleSpike."
-        raise refusal("neurons whose outputs are 0 or 1", got, remedy)
+        remedy = (
+            "Rules of ours know one spike per step: in sinabs that is spike_fn=SingleSpike. "
+            "Dynamics(height=...) says how high all spikes are."
+        )
+        raise refusal(f"neurons whose outputs are 0 or {height:g}", got, remedy)
     if (spikes != ours).any():
         raise other_equations(name, spikes, ours)
     if spikes.any() and not spikes.all():

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import binomtest
 
-from art_snn.checks import require
+from art_snn.checks import require, require_whole
 
 CONFIDENCE = 0.95
 SIGNIFICANT = 0.05
@@ -21,6 +21,11 @@ class Share:
 
     count: int
     total: int
+
+    def __post_init__(self) -> None:
+        remedy = "Count samples: no more of them than there are."
+        require_whole("total", self.total, up_to=2**63 - 1, remedy=remedy)
+        require_whole("count", self.count, up_to=self.total, remedy=remedy)
 
     @property
     def value(self) -> float:

@@ -118,7 +118,7 @@ class State:
             weights = {name: tensor.cpu() for name, tensor in self.network.state_dict().items()}
             return self.progress() | {"network": weights}
         try:
-            if spoilt := corruption(Path(file)):
+            if spoilt := corruption(Path(file), packed=False):
                 raise _other("the state of this training run", f"{file}, which {spoilt}", file)
             progress: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
             if progress["run"] != self.run:

@@ -6,7 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from art_snn.checks import first_line, invalid, require, require_distinct
+from art_snn.checks import (
+    LARGEST_BUDGET,
+    first_line,
+    invalid,
+    require,
+    require_choice,
+    require_count,
+    require_distinct,
+    require_number,
+)
 from art_snn.data import Source
 from art_snn.metrics import Share
 from art_snn.models import MODELS, Architecture
@@ -17,6 +26,8 @@ FIRST = 200
 
 SCHEMA = 1
 """Number of the form of the manifest: a new form has a new number."""
+
+_REPEAT = "Run examples/zoo/add.py, which writes it."
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,11 @@ class Standard:
     at_most: bool
     certified: Share | None
     version: str
+
+    def __post_init__(self) -> None:
+        how: dict[str, Any] = {"above": 0, "up_to": LARGEST_BUDGET, "remedy": _REPEAT}
+        require_number("eps", self.eps, **how)
+        require_choice("norm", self.norm, ("inf", "2", "0", "shift"), remedy=_REPEAT)
 
 
 @dataclass(frozen=True)
@@ -114,6 +130,8 @@ class ZooEntry:
 
     def __post_init__(self) -> None:
         _check(self.name, self.sha256)
+        for name in ("bytes", "classes", "parameters"):
+            require_count(name, getattr(self, name), up_to=2**63 - 1, remedy=_REPEAT)
         # A manifest can come from the network: it must not name code to run.
         model, remedy = self.architecture.model, "Add its layers to art_snn.models."
         require(model in MODELS, "model", "a model of art_snn", repr(model), remedy)
@@ -178,5 +196,4 @@ def _check(name: str, sha256: str) -> None:
     short = re.fullmatch(r"[a-z0-9]+(?:-[a-z0-9]+)*", name)
     remedy = "Use small letters, digits and single dashes."
     require(short, "name", "a short name such as digits-plain", name, remedy)
-    remedy = "Run examples/zoo/add.py, which computes it."
-    require(re.fullmatch(r"[0-9a-f]{64}", sha256), "sha256", "64 digits", repr(sha256), remedy)
+    require(re.fullmatch(r"[0-9a-f]{64}", sha256), "sha256", "64 digits", repr(sha256), _REPEAT)

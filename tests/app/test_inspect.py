@@ -49,6 +49,14 @@ def test_a_model_of_ours_is_inspected_on_random_samples_under_every_rule():
     )
 
 
+def test_decays_of_time_steps_are_told_by_their_range():
+    dynamics = Dynamics([0.25, 1.5], height=2.0)
+    neurons = _Neurons("lif", "Neuron", "steps", dynamics, 0.5, False, {})
+    assert neurons.row([])[3] == "0.25 to 1.5"
+    told = neurons.as_dict()["dynamics"]
+    assert (told["decay"], told["height"]) == ([0.25, 1.5], 2.0)
+
+
 def test_random_samples_are_of_the_shape_that_a_network_of_the_user_takes(tmp_path):
     _, found = inspect("--model", own(tmp_path, (2, 5, 5), 7), "--rules", "stbp")
     assert "2x5x5" in found["title"]

@@ -17,7 +17,8 @@ from tests.conftest import varied
 from tests.interop.stacks import CLASSES, INPUTS, STEPS
 from tests.interop.test_equations import CASES as ALL
 
-CASES = [case for case in ALL if case.equations.reset != "none"]
+UNBOUNDED = ("no reset", "grown")
+CASES = [case for case in ALL if str(case) not in UNBOUNDED]
 TOGETHER = [c for c in CASES if adapt(c.make(), **c.options).bounds_objection() is None]
 EPS = 0.02
 
@@ -26,10 +27,10 @@ def ours(case, model) -> SpikingNetwork:
     """The network of our own layers with the weights of the model."""
     e = case.equations
     settings = {"gain": e.gain, "constant": e.constant, "rest": e.rest, "start": e.start}
-    settings["drop"] = e.drop if e.reset == "soft" else None
+    settings |= {"drop": e.drop if e.reset == "soft" else None, "height": e.height}
     neurons = [Neuron(Dynamics(e.decay, e.threshold, e.reset, **settings)) for _ in range(2)]
     layers = [model.fc1, neurons[0], model.fc2, neurons[1], model.fc3]
-    return SpikingNetwork([nn.Flatten(2), *layers], Direct(STEPS)).eval()
+    return SpikingNetwork([nn.Flatten(2), *layers], Direct(STEPS), "stbp").eval()
 
 
 def samples() -> torch.Tensor:
@@ -48,8 +49,17 @@ def test_models_of_all_steps_in_one_call_have_the_bounds_of_our_layers(case):
     check(adapted, count=40, rules=())
 
 
-def test_adapted_models_are_certified_as_they_are():
-    case = TOGETHER[0]
+def test_decays_above_one_have_no_bounds():
+    case = next(case for case in ALL if str(case) == "grown")
+    network, x = adapt(case.make(), **case.options), samples().numpy()
+    with pytest.raises(ValueError, match=r"decays from 0 to 1, got neuron1 \(-0\.3 to 1\.2\)"):
+        certify_bounds(around(network, (INPUTS,), CLASSES), x, np.zeros(8, int), 1e-4)
+
+
+@pytest.mark.parametrize(
+    "case", [c for c in TOGETHER if str(c) in ("steps", "FEEL", "DSR")], ids=str
+)
+def test_adapted_models_are_certified_as_they_are(case):
     network = adapt(case.make(), **case.options)
     classifier, x = around(network, (INPUTS,), CLASSES), samples().numpy()
     y = classifier.predict(x).argmax(1)

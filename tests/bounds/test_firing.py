@@ -8,7 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from fractions import Fraction
-from itertools import accumulate, product
+from itertools import accumulate, product, repeat
 from math import inf
 
 import pytest
@@ -153,11 +153,12 @@ def test_too_many_trains_are_left_to_steps(monkeypatch):
 def counts(currents: Sequence[float], neuron: Dynamics) -> list[int]:
     """The spikes of a neuron up to each step, by exact numbers and from the equations alone."""
     drop = neuron.threshold if neuron.drop is None else neuron.drop
-    settings = (neuron.decay, neuron.gain, neuron.constant, neuron.rest, drop, neuron.start)
-    decay, gain, constant, rest, drop, v = map(Fraction, settings)
-    train = []
-    for x in currents:
-        u = decay * v + gain * Fraction(x) + constant
+    settings = (neuron.gain, neuron.constant, neuron.rest, drop, neuron.start)
+    gain, constant, rest, drop, v = map(Fraction, settings)
+    several, train = isinstance(neuron.decay, tuple), []
+    steps = neuron.decay if several else repeat(neuron.decay)
+    for x, decay in zip(currents, steps, strict=False):
+        u = Fraction(decay) * v + gain * Fraction(x) + constant
         s = u > neuron.threshold if neuron.strict else u >= neuron.threshold
         v = {"hard": rest, "soft": u - drop, "none": u}[neuron.reset] if s else u
         train.append(int(s))
@@ -176,7 +177,7 @@ def dynamics(draw, resets=("hard", "soft", "none")):
     reset, threshold = draw(st.sampled_from(resets)), draw(positive)
     rest = draw(eighths) if reset == "hard" else 0.0
     return Dynamics(
-        draw(decays),
+        draw(decays | st.lists(decays | st.just(0.0), min_size=12, max_size=12)),
         threshold,
         reset,
         gain=draw(positive),

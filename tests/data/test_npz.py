@@ -176,7 +176,7 @@ UNREADABLE = {
 def test_what_is_no_file_of_arrays_is_refused(kind, tmp_path):
     path = tmp_path / "images.npz"
     path.write_bytes(UNREADABLE[kind])
-    message = r"(?s)^data: expected a \.npz file of arrays.*cannot be read"
+    message = r"(?s)^data: expected a \.npz file.*cannot be read"
     with pytest.raises(ValueError, match=message):
         from_npz(path)
 
@@ -312,7 +312,7 @@ def test_an_honest_bomb_is_refused_before_it_takes_memory(tmp_path, traced):
     path = bomb(tmp_path / "bomb.npz", 300_000_000)
     assert path.stat().st_size < 2_000_000
     tracemalloc.reset_peak()
-    message = r"^data: .*at most 100,000,000 bytes, .*bomb\.npz that states 300,00\d,\d{3} bytes"
+    message = r"^data: .*bomb\.npz.*it states 300,00\d,\d{3} bytes, .* at most 100,000,000\)"
     with pytest.raises(ArgumentError, match=message):
         from_npz(path, largest=100_000_000)
     assert traced() < 1_000_000
@@ -323,7 +323,9 @@ def test_the_sizes_of_the_arrays_that_are_needed_count_together(tmp_path):
     with zipfile.ZipFile(path) as archive:
         size = sum(archive.getinfo(f"{name}.npy").file_size for name in arrays())
     assert len(from_npz(path, largest=size).x_train) == 6
-    with pytest.raises(ArgumentError, match=rf"at most {size - 1:,} bytes, .* {size:,} bytes\."):
+    with pytest.raises(
+        ArgumentError, match=rf"states {size:,} bytes, .* of at most {size - 1:,}\)"
+    ):
         from_npz(path, largest=size - 1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -118,6 +119,78 @@ class Handed(Steps):
         return s, after
 
 
+class Fed(nn.Module):
+    """As in FEEL-SNN, [T * N, ...]: a learnt decay for every step."""
+
+    def __init__(self, decay: Sequence[float]) -> None:
+        super().__init__()
+        self.thresh, self.tau = 1.0, nn.Parameter(torch.tensor(decay, dtype=torch.float64))
+
+    def forward(self, x: Tensor) -> Tensor:
+        mem, spikes, x = 0.0, [], x.unflatten(0, (len(self.tau), -1))
+        for t in range(len(self.tau)):
+            mem = mem * self.tau[t] + x[t, ...]
+            spike = Spike.apply(mem - self.thresh)
+            mem = (1 - spike) * mem
+            spikes.append(spike)
+        return torch.stack(spikes).flatten(0, 1)
+
+
+class FedStep(Output):
+    """The same one step at a time, with its potential before the reset."""
+
+    def __init__(self, decay: Sequence[float], threshold: float = 1.0) -> None:
+        super().__init__(list(decay), threshold)
+        self.t = 0
+
+    def reset(self) -> None:
+        self.v, self.t = 0.0, 0
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        u = self.decay[self.t] * self.v + x
+        s = self.fire(u - self.threshold)
+        self.v, self.t = u - u * s, self.t + 1
+        return 0.75 * s, u
+
+
+class Tall(Step):
+    """Takes one time step, and its spikes are 1.5 high."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 1.5 * super().forward(x)
+
+
+class Rated(torch.autograd.Function):
+    """As in DSR: spikes of height V, which V itself is taken off; a slope at the mean current."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, vth: Tensor, alpha: float) -> Tensor:
+        mem, spikes = torch.zeros_like(x[0]), torch.zeros_like(x)
+        for t in range(len(x)):
+            mem = mem + x[t]
+            spikes[t] = (mem >= alpha * vth).to(x.dtype) * vth
+            mem = mem - spikes[t]
+        ctx.save_for_backward(x.mean(0), vth)
+        return spikes
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        mean, vth = ctx.saved_tensors
+        return grad * ((mean > 0) & (mean < vth)), None, None
+
+
+class High(nn.Module):
+    """The neuron of DSR, with a learnt threshold."""
+
+    def __init__(self, vth: float, alpha: float) -> None:
+        super().__init__()
+        self.vth = nn.Parameter(torch.tensor(vth, dtype=torch.float64), requires_grad=False)
+        self.alpha = alpha
+
+    def forward(self, x: Tensor) -> Tensor:
+        return Rated.apply(x, self.vth, self.alpha)
+
+
 class Synaptic(nn.Module):
     """One step of a neuron that no rule knows: it has a synaptic current."""
 
@@ -167,5 +240,18 @@ for _cls, _layout in (
 register_neuron(Gated, dynamics=dynamics, gated=True)
 register_neuron(Output, dynamics=dynamics, layout="step", returns="before reset")
 register_neuron(Handed, dynamics=dynamics, layout="step", returns="after reset")
+register_neuron(Fed, dynamics=lambda m: Dynamics(list(m.tau), m.thresh), layout="merged")
+register_neuron(
+    FedStep,
+    dynamics=lambda m: Dynamics(m.decay, m.threshold, height=0.75),
+    layout="step",
+    returns="before reset",
+)
+register_neuron(
+    Tall, dynamics=lambda m: Dynamics(m.decay, m.threshold, m.kind, height=1.5), layout="step"
+)
+register_neuron(
+    High, dynamics=lambda m: Dynamics(1, m.alpha * m.vth, "soft", drop=m.vth, height=m.vth)
+)
 register_neuron(Synaptic, dynamics=synaptic, layout="step")
 register_neuron(SynapticSteps, dynamics=synaptic)

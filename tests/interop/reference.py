@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,9 +22,10 @@ Steps = list[Tensor]
 class Equations:
     """u = decay v + gain x + constant; a spike at u >= threshold; then rest, or less by drop.
 
+    :param decay: a number, or a tuple with one for every step.
     :param reset: "hard", "soft" or "none"."""
 
-    decay: float
+    decay: Any
     threshold: float = 1.0
     gain: float = 1.0
     constant: float = 0.0
@@ -31,12 +33,17 @@ class Equations:
     rest: float = 0.0
     drop: float = 0.0
     start: float = 0.0
+    height: float = 1.0
+
+    def decays(self, steps: int) -> tuple[float, ...]:
+        """The decay of every step."""
+        return self.decay if isinstance(self.decay, tuple) else (self.decay,) * steps
 
     def run(self, xs: Steps, fire: Callable[[Tensor], Tensor]) -> tuple[Steps, Steps]:
         """Spikes and potentials before the reset."""
         v, spikes, potentials = torch.full_like(xs[0], self.start), [], []
-        for x in xs:
-            u = self.decay * v + self.gain * x + self.constant
+        for x, decay in zip(xs, self.decays(len(xs)), strict=True):
+            u = decay * v + self.gain * x + self.constant
             s = fire(u - self.threshold)
             if self.reset == "hard":
                 v = u * (1 - s) + self.rest * s
@@ -101,9 +108,9 @@ def logits(weights: list[Tensor], equations: Equations, steps: int, x: Tensor, r
     """[N, ...] -> [N, K], the mean over time, differentiable by the rule.
 
     :param weights: weight and bias of three affine layers."""
-    fire = RULES[rule]
+    fire, height = RULES[rule], equations.height
     one, two, three = zip(weights[::2], weights[1::2], strict=True)
     currents = [linear(x.flatten(1), *one) for _ in range(steps)]
-    currents = [linear(s, *two) for s in fire(equations, currents)]
-    outputs = [linear(s, *three) for s in fire(equations, currents)]
+    currents = [linear(height * s, *two) for s in fire(equations, currents)]
+    outputs = [linear(height * s, *three) for s in fire(equations, currents)]
     return sum(outputs) / steps

@@ -148,6 +148,13 @@ class Late(nn.Module):
         return torch.stack(spikes) + 0 * x
 
 
+class Mistaken(Stack):
+    """Its spikes are said to be 1.5 high."""
+
+    def __init__(self):
+        super().__init__(again(Steps, dynamics=lambda module: Dynamics(0.5, height=1.5)))
+
+
 for _cls in (Double, Late):
     register_neuron(_cls, dynamics=lambda module: Dynamics(1.0))
 
@@ -174,6 +181,11 @@ REFUSED = {
     "outsider": (partial(Outside, Step), "rga", r"a tensor \[12\] that is none of its para"),
     "no_grad": (partial(Blind, Steps), "rga", DARK),
     "2": (partial(Stack, Double, 3.0), "rga", r"neuron1, which gave 2\. .*spike_fn=SingleSpike"),
+    "height": (
+        Mistaken,
+        "rga",
+        r"0 or 1\.5, got neuron1, which gave 1\. .*Dynamics\(height=\.\.\.\)",
+    ),
     "other spikes": (partial(Stack, Late, 2.0), "rga", "neuron1, .* spikes .*differ.* at step 1"),
     "counter rga": (partial(Counting, Steps), "rga", KEEPS),
     "counter native": (partial(Counting, Steps), "native", KEEPS),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from art_snn.interop import adapt
 from tests.interop import reference
-from tests.interop.neurons import Handed, Output, Step, Steps, again
+from tests.interop.neurons import FedStep, Handed, Output, Step, Steps, again
 from tests.interop.promises import OWN_TIME, close, gradients, inputs, weighed
 from tests.interop.reference import RULES, Equations
 from tests.interop.stacks import STEPS, Loop, Stack, StateLoop
@@ -54,8 +54,8 @@ def read_out(
     for layer in (two, three):
         currents = [linear(s, *layer) for s in RULES[rule](hidden, currents)]
     v, outputs = torch.full_like(currents[0], last.start), []
-    for current in currents:
-        u = last.decay * v + last.gain * current + last.constant
+    for current, decay in zip(currents, last.decays(STEPS), strict=True):
+        u = decay * v + last.gain * current + last.constant
         s = (u.detach() >= last.threshold).to(u.dtype)
         v = u * (1 - s) + last.rest * s if last.reset == "hard" else u - last.drop * s
         outputs.append(v if after else u)
@@ -87,6 +87,13 @@ def test_potentials_are_read_out_before_or_after_the_reset(last, rule):
     make, equations = LAST[last]
     after = last == "after the reset"
     assert_read_out(Read(Step, make), Equations(0.5), equations, rule, after=after)
+
+
+@pytest.mark.parametrize("rule", ["stbp", "bptr", "hart"])
+def test_so_are_those_of_neurons_with_a_decay_for_every_step(rule):
+    decays = (0.9, 0.5, 1.2, 0.4)
+    model, last = Read(Step, partial(FedStep, decays, 0.25)), Equations(decays, 0.25)
+    assert_read_out(model, Equations(0.5), last, rule, after=False)
 
 
 @pytest.mark.parametrize("returns", ["before reset", None])

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +20,8 @@ from art_snn.files import digest, read_arrays
 _OPTION = "adversarials"
 """The option that names the files, as complaints call it."""
 _CONTENT = "a .npz file with the array x, and index and name where they are needed"
+_ROOM = 2**20
+"""Bytes for headers and a name, next to the adversarials."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,9 @@ class Submission:
         :raises ValueError: for a file, a shape, an index or values that do not fit."""
         path, measure = expand_path(_OPTION, file), require_measure(norm)
         remedy = "Write it with numpy.savez(file, x=adversarials, index=rows, name='your name')."
-        arrays = read_arrays(path, _OPTION, _CONTENT, remedy)
+        # In double precision, with an index and a name.
+        how: dict[str, Any] = {"names": ("x", "index", "name"), "largest": 9 * x.size + _ROOM}
+        arrays = read_arrays(path, _OPTION, _CONTENT, remedy, **how)
         require("x" in arrays, _OPTION, _CONTENT, f"{path}, without x", remedy)
         given = _points(path, arrays["x"], classifier)
         index = _index(path, arrays.get("index"), len(given), len(x))

@@ -44,7 +44,7 @@ from art_snn.attacks import Outcome
 from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.encoders import describe_encoder
-from art_snn.files import corruption, digest, read_arrays, write_arrays, write_text
+from art_snn.files import LARGEST, corruption, digest, read_arrays, write_arrays, write_text
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
 from art_snn.seeding import seeded
@@ -168,14 +168,15 @@ class SampleExcerpt:
         return cls(np.array(budgets, dtype=float), x, y, adversarial, broken)
 
     @classmethod
-    def read(cls, folder: Path) -> "SampleExcerpt":
+    def read(cls, folder: Path, largest: int = LARGEST) -> "SampleExcerpt":
         """That in the folder of an evaluation.
 
+        :param largest: bytes that its arrays may take, unpacked.
         :raises FileNotFoundError: when there is none.
         :raises ValueError: when the file is damaged or holds something else."""
         content = "the first samples with their adversarials, as art-snn evaluate writes them"
         remedy = "Evaluate again in a new folder."
-        arrays = read_arrays(folder / EXCERPT, "first", content, remedy)
+        arrays = read_arrays(folder / EXCERPT, "first", content, remedy, largest=largest)
         shapes = {name: array.shape for name, array in arrays.items()}
         eps, x = (shapes.get(name, ()) for name in ("eps", "x"))
         expected = {"eps": eps[:1], "x": x, "y": x[:1], "adversarial": eps[:1] + x}

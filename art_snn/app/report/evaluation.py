@@ -1,7 +1,9 @@
 """What an evaluation measured, sample by sample, and the files that hold it: data alone."""
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from art_snn.attacks import Outcome
 from art_snn.checks import (
     FILE,
     FOLDER,
+    LARGEST_BUDGET,
     ArgumentError,
     expand_path,
     invalid,
@@ -29,6 +32,9 @@ NORMS = ("inf", "2", "0", "shift")
 EXAMPLES, RESULT = "examples.npz", "evaluation.json"
 LONGEST_NAME = 80
 """Characters of the name of an evaluation: it stands in titles and legends."""
+_BUDGET = f"a budget above 0, up to {LARGEST_BUDGET:g}"
+_LARGEST = 2**28
+"""Bytes that examples may take, unpacked: eight samples of a page, and their adversarials."""
 NAME = f"a name in one line, of 1 to {LONGEST_NAME} characters"
 
 
@@ -52,9 +58,15 @@ class Trial:
         allowed = range(Outcome.UNANSWERED, len(outcome.stages))
         odd = [number for number in outcome.stage.tolist() if number not in allowed]
         expect(not odd, f"stages from {allowed.start} to {allowed.stop - 1}", odd[:1])
-        expect(self.eps > 0, "a budget above 0", self.eps)
+        expect(0 < self.eps <= LARGEST_BUDGET, _BUDGET, self.eps)
         fewest = min((*outcome.forwards.tolist(), *outcome.backwards.tolist()), default=0)
         expect(fewest >= 0, "passes of at least 0", fewest)
+        votes, draws = outcome.votes, outcome.draws
+        odd = votes[(votes < 0) | (votes > draws)].tolist()
+        expect(draws > 0 and not odd, f"votes from 0 to {draws}, one or more", odd[:1])
+        # Rounding takes an adversarial no farther out of the ball.
+        far = outcome.distance[~((outcome.distance >= 0) & (outcome.distance <= 1.01 * self.eps))]
+        expect(not len(far), f"distances from 0 to {self.eps:g}", far[:1].tolist())
 
     @property
     def robustness(self) -> Robustness:
@@ -178,12 +190,24 @@ class Evaluation:
         twice = [pair for pair in pairs if pairs.count(pair) > 1]
         expect(not twice, "one trial of a name at a budget", twice[:1])
         expect(self.plan in ("", *self.names), "the name of a trial, or nothing", self.plan)
+        for name, least in (("labels", 0), ("clean", -1)):
+            lowest = min(getattr(self, name))
+            expect(lowest >= least, f"{name} of at least {least}", lowest)
+        budgets = [one.eps for one in self.findings if one.eps is not None]
+        odd = [eps for eps in budgets if not 0 < eps <= LARGEST_BUDGET]
+        expect(not odd, f"findings at {_BUDGET}", odd[:1])
+        expect(_is_date(self.date), "a date in ISO 8601", self.date)
         if self.bounds:
             bounded = sorted(bounds.eps for bounds in self.bounds)
             expect(bounded == [*self.budgets], f"bounds at {[*self.budgets]}", bounded)
             standing = [(t.eps, t.outcome.stage == Outcome.STANDING) for t in self.trials]
             broken = [eps for eps, mask in standing if (self.certified(eps) & ~mask).any()]
             expect(not broken, "certified samples that nothing breaks", broken[:1])
+        for trial in self.trials:
+            stage, passes = trial.outcome.stage, trial.outcome.forwards
+            free = (stage == Outcome.STANDING) & ~self.certified(trial.eps) & (passes == 0)
+            rows = np.flatnonzero(free)[:1].tolist()
+            expect(not rows, "passes of attacks that samples stand, unless certified", rows)
 
     def certified(self, eps: float) -> NDArray[np.bool_]:
         """Samples that are certified at that budget or a larger one, bool (N,)."""
@@ -215,6 +239,12 @@ class Evaluation:
         """The trials of one name, from small to large budgets."""
         trials = (trial for trial in self.trials if trial.name == name)
         return sorted(trials, key=lambda trial: trial.eps)
+
+
+def _is_date(text: str) -> bool:
+    with suppress(ValueError, OverflowError):
+        return bool(datetime.fromisoformat(text).astimezone(timezone.utc))
+    return False
 
 
 def name_from(text: str) -> str:
@@ -260,7 +290,7 @@ class Examples:
         if not path.exists():
             return None
         remedy = "Rerun the evaluation in the same folder; it resumes."
-        arrays = read_arrays(path, "examples", expected, remedy)
+        arrays = read_arrays(path, "examples", expected, remedy, largest=_LARGEST)
         try:
             trial, eps = str(arrays.pop("trial")), float(arrays.pop("eps"))
             return cls(trial, eps, **arrays)

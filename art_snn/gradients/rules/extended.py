@@ -40,6 +40,8 @@ class Extended(Composite):
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         if encoder is not None and not callable(getattr(encoder, "with_steps", None)):
             return f"{encoder} cannot give another number of time steps"
+        if isinstance(dynamics.decay, tuple) and len(dynamics.decay) != self.steps:
+            return f"these neurons have decays for {len(dynamics.decay)} steps, not {self.steps}"
         return super().objection(dynamics, encoder)
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
