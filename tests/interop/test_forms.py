@@ -249,7 +249,9 @@ def test_a_model_that_mixes_samples_is_refused(form, rule):
     make, options, shape = MIXING[form]
     network = adapt(make(), **options)
     x = torch.rand(shape, generator=torch.Generator().manual_seed(4))
-    message = r"else is in its batch, got one .*differ by.*\[N, T, K\].*out\.mean\(1\).*batch_size=1"
+    message = (
+        r"else is in its batch, got one .*differ by.*\[N, T, K\].*out\.mean\(1\).*batch_size=1"
+    )
     if form == "time first":
         message = r"one that makes its time steps of \[N, \.\.\.\] itself"
     with pytest.raises(ValueError, match=message):
