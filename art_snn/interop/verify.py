@@ -46,7 +46,7 @@ _FIRST, _EVERY = (4, 8, 16), 32
 # Gradient passes after which the model is run once more.
 _DRAWS = (
     "the model draws random numbers in evaluation mode, so the same samples get other logits in "
-    "every pass. F.dropout needs training=self.training. If chance is meant, attack it by EOT, as by "
+    "every pass. F.dropout needs training=self.training. If chance is meant, attack by EOT, as by "
     "--gradient eot-native, and report the accuracy over several draws."
 )
 
