@@ -60,7 +60,7 @@ def test_a_network_with_its_own_gradient_alone_is_evaluated_by_it(tmp_path):
     words = (*EVALUATE, "--data", "images.npz", "--model", adapted.own(tmp_path, "inline"))
     done = call(*words, "--plan", "fast")
     assert done.status == 0, done.stderr
-    assert "fast ran 8 stages with the network's own gradient. The first is" in done.stdout
+    assert "fast ran 9 stages with the network's own gradient. The first is" in done.stdout
     found = evaluated("out")
     assert [trial.name for trial in found.trials] == ["PGD-7 by native", "fast"]
     assert found.provenance.rules == {"native": "Native()"}
