@@ -134,12 +134,11 @@ def _refuse_form(network: ModelNetwork, expected: str, x: Tensor) -> None:
     alone = network.members.steps_alone
     merged = any("merged" in member.layout for member in network.members.neurons)
     own = f"steps={len(network.encode(x))}, encoder=None" if merged else "encoder=None"
-    forms: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
-        own: ("one that makes its time steps of [N, ...] itself", lambda x: x),
-        f"steps={steps}": (f"one of {steps} time steps", lambda x: x.expand(steps, *x.shape)),
-        "encoder=Frames()": ("one of event frames", lambda x: x.transpose(0, 1)),
-    }
-    for how, (got, shape) in forms.items():
+    for how, got, shape in (
+        (own, "one that makes its time steps of [N, ...] itself", lambda x: x),
+        (f"steps={steps}", f"one of {steps} time steps", lambda x: x.expand(steps, *x.shape)),
+        ("encoder=Frames()", "one of event frames", lambda x: x.transpose(0, 1)),
+    ):
         call = _call(network, how, x, shape)
         remedy = f"The call for it is {call}{', without --steps' if how == own and alone else ''}."
         require(call is None, "model", expected, got, remedy)

@@ -376,7 +376,7 @@ def test_an_error_of_the_model_says_what_it_was_given():
     network = adapt(model.eval(), steps=STEPS)
     with pytest.raises(RuntimeError, match="conv2d") as caught:
         network(torch.rand(2, 1, 5, 5))
-    assert "a batch in time of shape [4, 2, 1, 5, 5]" in caught.value.__notes__[0]
+    assert "a batch of shape [4, 2, 1, 5, 5]" in caught.value.__notes__[0]
 
 
 def test_a_slope_that_is_zero_everywhere_is_told_and_not_refused():
