@@ -95,7 +95,8 @@ def _require_own_time(network: ModelNetwork, seen: _Counting, x: Tensor) -> None
     if odd or (not other.error and seen.length() != other.length()):
         _refuse_form(network, "one that makes its time steps of [N, ...] itself", x)
     elif seen.most() == 1 and network.own_steps is None:
-        read = ", readout='spikes'" if isinstance(seen.output, tuple | list) else ""
+        first = _try(network, x[None, :2].clone(), network.loop).output[0]
+        read = ", readout='spikes'" if isinstance(first, tuple | list) else ""
         expected = "the number of time steps, since the model computes one of them in a call"
         remedy = (
             f"adapt(model, steps=25{read}), or --steps 25, calls it once for each of 25 time "
