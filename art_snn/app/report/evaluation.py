@@ -17,10 +17,12 @@ from art_snn.checks import (
     FILE,
     FOLDER,
     LARGEST_BUDGET,
+    SEEDS,
     ArgumentError,
     expand_path,
     invalid,
     path_kind,
+    printable,
     require,
     require_kind,
 )
@@ -141,6 +143,8 @@ class Provenance:
 
     def __post_init__(self) -> None:
         expect(self.examined >= 0, "samples of at least 0", self.examined)
+        expect(min(self.block, self.batch_size) > 0, "a block and batch size of at least 1", 0)
+        expect(0 <= self.seed <= SEEDS, f"a seed from 0 to {SEEDS}", self.seed)
 
 
 @dataclass(frozen=True)
@@ -249,8 +253,7 @@ def _is_date(text: str) -> bool:
 
 def name_from(text: str) -> str:
     """The name of a file or a folder as one of an evaluation: short, in one line, not blank."""
-    letters = "".join(letter if letter.isprintable() else " " for letter in text)
-    return " ".join(letters.split())[:LONGEST_NAME].strip() or "evaluation"
+    return " ".join(printable(text).split())[:LONGEST_NAME].strip() or "evaluation"
 
 
 @dataclass(frozen=True)
