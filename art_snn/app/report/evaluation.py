@@ -159,7 +159,7 @@ class Evaluation:
     :param labels, clean: true classes, and predicted ones; -1 without a prediction.
     :param trials: what each attack achieved at each budget; one trial per name and budget.
     :param findings: about "network", "RULE gradients", or the name of a trial.
-    :param date: when it was finished, in UTC as ISO 8601 has it.
+    :param date: when it was finished, in UTC as ISO 8601 has it; "" where nobody noted it.
     :param certificate: of all samples, where it was asked for.
     :param bounds: what is proven at each budget; nothing where bounds were not asked for."""
 
@@ -200,7 +200,7 @@ class Evaluation:
         budgets = [one.eps for one in self.findings if one.eps is not None]
         odd = [eps for eps in budgets if not 0 < eps <= LARGEST_BUDGET]
         expect(not odd, f"findings at {_BUDGET}", odd[:1])
-        expect(_is_date(self.date), "a date in ISO 8601", self.date)
+        expect(not self.date or _is_date(self.date), "a date in ISO 8601", self.date)
         if self.bounds:
             bounded = sorted(bounds.eps for bounds in self.bounds)
             expect(bounded == [*self.budgets], f"bounds at {[*self.budgets]}", bounded)

@@ -44,7 +44,7 @@ _FAILED = 3
 
 _DRAWN, _DRAWN_CERTIFICATES = 32, 4
 """Samples that are drawn for a check at each budget; certificates by draws take 1,000 passes."""
-_LUCK = 0.1
+_LUCK = 1 / 16
 """Share of them that may fall, or one: another seed breaks what an honest attack did not."""
 _MEANING = (
     "A pass does not mean that the number is right: other attacks may break more, and a few forged "
