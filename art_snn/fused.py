@@ -65,8 +65,11 @@ def _compile(
     """The compiled loop if it gives these results of the eager one; otherwise why it does not."""
     copies: _Rows = [None if result is None else torch.empty_like(result) for result in results]
     try:
-        function = torch.compile(loop, fullgraph=True, dynamic=True)
-        function(*given, *copies)
+        with warnings.catch_warnings():
+            # Parts of torch that it loads here warn of each other.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            function = torch.compile(loop, fullgraph=True, dynamic=True)
+            function(*given, *copies)
     except Exception as error:
         return None, truncate(f"it could not be compiled: {type(error).__name__}: {error}", 400)
     for result, copy in zip(results, copies, strict=True):

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from art_snn.app.report.verdict import describe_bound, format_eps
 from art_snn.app.results import Result
 from art_snn.app.settings import Zoo
 from art_snn.app.tables import Part, Table
-from art_snn.metrics import Share
 from art_snn.zoo.networks import manifest
 
 _HEAD = ("network", "data", "training", "T", "parameters", "size", "clean")
@@ -38,19 +38,12 @@ def run(settings: Zoo) -> _ZooList:
     for network in manifest().networks:
         head = [network.name, network.data, network.training, str(network.architecture.steps)]
         size = f"{network.bytes / 1e6:.1f} MB"
-        head += [f"{network.parameters:,}", size, _percent(network.clean)]
+        head += [f"{network.parameters:,}", size, network.clean.percent]
         for one in network.standard:
-            levels = round(255 * one.eps)
-            whole = one.norm == "inf" and one.eps == levels / 255
-            size = f"{levels}/255" if whole else f"{one.eps:.4g}"
-            robust = f"{'≤ ' if one.at_most else ''}{_percent(one.robust)}"
-            proven = "" if one.certified is None else _percent(one.certified)
-            rows.append([*head, f"{size} ({one.norm})", robust, proven])
+            robust = describe_bound(one.robust.percent, one.at_most)
+            proven = "" if one.certified is None else f"at least {one.certified.percent}"
+            rows.append([*head, f"{format_eps(one.norm, one.eps)} ({one.norm})", robust, proven])
             head = [""] * len(_HEAD)
         if not network.standard:
             rows.append([*head, *[""] * len(_BUDGET)])
     return _ZooList(Table((*_HEAD, *_BUDGET), rows, words=3))
-
-
-def _percent(share: Share) -> str:
-    return f"{100 * share.value:.1f} %"

@@ -247,21 +247,17 @@ def _label_words(value: Any) -> list[str]:
 
 @dataclass(frozen=True)
 class Plan:
-    """Stages in order, the cheap ones first: a stage skips what those before it have broken.
-
-    :param native: stages that come first on a network that no rule of theirs suits, but its own
-        gradient, :class:`~art_snn.gradients.Native`."""
+    """Stages in order, the cheap ones first: a stage skips what those before it have broken."""
 
     name: str
     stages: tuple[Stage, ...]
-    native: tuple[Stage, ...] = ()
 
     def __post_init__(self) -> None:
         fits = isinstance(self.stages, Sequence) and bool(self.stages)
-        fits = fits and all(isinstance(stage, Stage) for stage in (*self.stages, *self.native))
+        fits = fits and all(isinstance(stage, Stage) for stage in self.stages)
         remedy = "For instance (Stage(AutoPGD, RGA()),)."
         require(fits, "stages", "a tuple of one Stage or more", shown(self.stages), remedy)
-        set_fields(self, stages=tuple(self.stages), native=tuple(self.native))
+        set_fields(self, stages=tuple(self.stages))
 
 
 class StageSelection(NamedTuple):
@@ -302,9 +298,6 @@ def select_stages(
         else:
             running.add(other)
             stages.append((other, other.record("native", stage.label, why)))
-    native = any(record.status == "native" for _, record in stages)
-    if native and all(stage.rule in (None, Native()) for stage in suiting):
-        stages = [*((one, one.record()) for one in plan.native), *stages]
     return StageSelection(
         tuple(one for one, _ in stages), tuple(one for _, one in stages), tuple(skipped)
     )

@@ -205,9 +205,7 @@ class SpikeRetiming(PerSampleAttack):
         x = best.samples.clone()
         low, high = self.clip_range(x)
         held = counts(x, low)
-        most = (high - low).expand_as(x).add(WHOLE).clamp_max(_LARGEST).long()
-        furthest = held.shape[1] if self.max_shift is None else self.max_shift
-        spikes = _Spikes.among(held, most.flatten(2), furthest)
+        spikes = self._spikes(held, (high - low).expand_as(x))
         scores = torch.zeros_like(spikes.open, dtype=x.dtype).masked_fill_(~spikes.open, -torch.inf)
         rows = torch.unique(spikes.sample)
         frames, left, values = x, Remaining(rows, rows.cpu()), low + held.view_as(x)
@@ -235,6 +233,23 @@ class SpikeRetiming(PerSampleAttack):
         if len(left.here):
             logits = queries.logits(frames[left.rows], left.here)
             self._keep(best, left.rows, frames[left.rows], classes[left.rows], logits)
+
+    def move(self, x: Tensor, gradient: Tensor) -> Tensor:
+        """Samples [n, T, ...] whose spikes all move, within the budgets, where a gradient is
+        largest; spikes that are there already stay."""
+        low, high = self.clip_range(x)
+        held = counts(x, low)
+        spikes = self._spikes(held, (high - low).expand_as(x))
+        there = gradient.flatten()[spikes.cells]
+        taken = spikes.retime(there - there[:, :1], self.moved, self.total_shift)
+        values = low + (held + spikes.change(taken).view_as(held)).view_as(x)
+        return values.to(x).minimum(high)
+
+    def _spikes(self, held: Tensor, room: Tensor) -> _Spikes:
+        """Spikes of counts [n, T, P], in cells of that room ``[n, T, *place]``."""
+        most = room.add(WHOLE).clamp_max(_LARGEST).long()
+        furthest = held.shape[1] if self.max_shift is None else self.max_shift
+        return _Spikes.among(held, most.flatten(2), furthest)
 
     def objective(self, logits: Tensor, classes: Tensor) -> Tensor:
         """The objective: the margin [n] of logits [n, K], above 0 where a sample is broken."""

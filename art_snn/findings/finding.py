@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
+from scipy.stats import binomtest
 
 from art_snn.attacks.balls import require_budget, require_measure
 from art_snn.attacks.queries import cross_entropy, logits_and_gradient
@@ -21,9 +22,32 @@ from art_snn.checks import (
     set_fields,
 )
 from art_snn.classifier.inputs import as_array, check_samples, class_indices
+from art_snn.metrics import SIGNIFICANT
 from art_snn.seeding import seeded
 
 _Severity = Literal["error", "warning"]
+BEYOND = 0.002
+"""The share of all samples by which AutoAttack lets another attack be stronger."""
+BY_CHANCE = (
+    f"significantly more than {BEYOND:g} of all samples (exact binomial test, p < {SIGNIFICANT:g}; "
+    "the share is AutoAttack's: Croce and Hein, ICML 2020)"
+)
+
+
+def exceeds(count: int, of: int) -> bool:
+    """True if so many samples are significantly more than 0.002 of all.
+
+    The null hypothesis: each sample is one of them with a probability of 0.002 at most. The exact
+    binomial test rejects it at p < 0.05: by 2 of 100 samples, 3 of 200, or 6 of 1,000."""
+    p: float = binomtest(max(count, 0), of, BEYOND, alternative="greater").pvalue
+    return p < SIGNIFICANT
+
+
+def list_samples(which: np.ndarray) -> str:
+    """A sentence with the numbers of some samples, bool (N,), counted from 0: the first five."""
+    rows = np.flatnonzero(which).tolist()
+    more = f" and {len(rows) - 5} more" if len(rows) > 5 else ""
+    return f"Sample numbers: {', '.join(map(str, rows[:5]))}{more}."
 
 
 @dataclass(frozen=True)
@@ -41,6 +65,7 @@ OTHER_RULES = Remedy(
     "other-rules",
 )
 SEARCH = Remedy("Also run SquareAttack, which needs no gradient.", "search")
+LONGER_SEARCH = Remedy("Search longer, with SquareSearch(max_iter=10000).", "longer-search")
 SOURCES = Remedy("Also hand the sources to SpikingAutoAttack.", "sources")
 NATIVE = Remedy("Also attack with the rule 'native'.", "native")
 MARGIN = Remedy("Attack the margin of the logits: AutoPGD(loss_type='margin').", "margin")

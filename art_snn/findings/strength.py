@@ -8,30 +8,44 @@ from typing import Any
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
+from torch import Tensor
 
 from art_snn.attacks.auto_pgd import AutoPGD
-from art_snn.attacks.balls import Ball, require_norm
+from art_snn.attacks.balls import FLIPS, SHIFT, Ball
 from art_snn.attacks.grids import SQUARE_ATTACK, OnwardPGD
 from art_snn.attacks.persample import PerSampleAttack
-from art_snn.attacks.plan import require_sources
+from art_snn.attacks.plan import Stage, require_sources
 from art_snn.attacks.randomness import uniform_noise
+from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
+from art_snn.attacks.spike_retiming import SpikeRetiming
 from art_snn.attacks.square_search import SquareSearch
 from art_snn.checks import require_count
 from art_snn.findings.examination import run_checks
-from art_snn.findings.finding import OTHER_RULES, SEARCH, SOURCES, STEPS, Finding, Remedy, Subject
+from art_snn.findings.finding import (
+    BY_CHANCE,
+    OTHER_RULES,
+    SEARCH,
+    SOURCES,
+    STEPS,
+    Finding,
+    Remedy,
+    Subject,
+    exceeds,
+    list_samples,
+)
 from art_snn.findings.gradients import gradients_vanish
 from art_snn.metrics import SIGNIFICANT, Robustness, paired_difference, union
 from art_snn.seeding import seeded
 
 DRAWS = 10
-"""Random points at the rim of the ball."""
-BEYOND = 0.002
+"""Random points at the rim of the ball, or samples with as many random flips or shifts."""
 CERTAIN, POINT = 0.99, 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
 class _WhiteBox(Subject):
-    """Samples with AutoPGD on them: cross entropy, one random start, the network's rule."""
+    """Samples with the attack of the norm on them, by the network's rule: AutoPGD with cross
+    entropy and one random start, SparseDynamicAttack for flips, or SpikeRetiming for shifts."""
 
     sources: tuple[PyTorchClassifier, ...] = ()
     max_iter: int = 100
@@ -40,39 +54,51 @@ class _WhiteBox(Subject):
     @cached_property
     def white(self) -> Robustness:
         """The white box."""
-        return self.auto_pgd()
+        return self.attack()
 
-    def auto_pgd(self, **others: Any) -> Robustness:
+    def attack(self, **options: Any) -> Robustness:
         """The white box with other settings."""
-        return self._outcome(AutoPGD(self.estimator, **self._settings(**others)))
+        kind = {FLIPS: SparseDynamicAttack, SHIFT: SpikeRetiming}.get(self.norm, AutoPGD)
+        return self._outcome(kind, **options)
 
     @cached_property
     def noise(self) -> Robustness:
-        """Whichever of several random points at the rim of the ball is misclassified."""
-        x = torch.as_tensor(self.x, device="cpu")
-        limits = AutoPGD(self.estimator, **self._settings()).clip_range(x)
-        ball = Ball(float(self.norm), self.eps, x, *(end.to(x) for end in limits))
+        """Whichever of several random changes of the whole budget is misclassified."""
         # The white box begins at draw 0.
-        points = (ball.start(uniform_noise(x, self.seed, draw)) for draw in range(1, DRAWS + 1))
+        points = (self._change_randomly(draw) for draw in range(1, DRAWS + 1))
         return union([self._judged(point.numpy()) for point in points])
+
+    def _change_randomly(self, draw: int) -> Tensor:
+        """Points at the rim of the ball, or samples with random flips, or with random shifts."""
+        x = torch.as_tensor(self.x, device="cpu")
+        noise = uniform_noise(x, self.seed, draw)
+        if self.norm == SHIFT:
+            return SpikeRetiming(self.estimator, int(self.eps), verbose=False).move(x, noise)
+        low, high = (end.to(x) for end in AutoPGD(self.estimator, verbose=False).clip_range(x))
+        if self.norm == FLIPS:
+            bits = noise.flatten(1).argsort(1)[:, : int(self.eps)]
+            flipped = torch.zeros_like(x, dtype=torch.bool).flatten(1).scatter(1, bits, True)
+            return torch.where(flipped.view_as(x), low + high - x, x)
+        return Ball(float(self.norm), self.eps, x, low, high).start(noise)
 
     @cached_property
     def square(self) -> Robustness:
         """SquareAttack."""
-        settings = self._settings(max_iter=self.square_iter, **SQUARE_ATTACK)
-        return self._outcome(SquareSearch(self.estimator, **settings))
+        return self._outcome(SquareSearch, max_iter=self.square_iter, **SQUARE_ATTACK)
 
     @cached_property
     def transfer(self) -> Robustness | None:
         """Adversarials crafted on every source, and shown to the network; None without sources."""
-        attacks = [OnwardPGD(source, **self._settings()) for source in self.sources]
-        return union([self._outcome(attack) for attack in attacks]) if attacks else None
+        outcomes = [self._outcome(OnwardPGD, on=source) for source in self.sources]
+        return union(outcomes) if outcomes else None
 
-    def _settings(self, **others: Any) -> dict[str, Any]:
-        usual = {"norm": self.norm, "eps": self.eps, "max_iter": self.max_iter, "seed": self.seed}
-        return usual | {"batch_size": self.batch_size, "verbose": False} | others
-
-    def _outcome(self, attack: PerSampleAttack) -> Robustness:
+    def _outcome(
+        self, kind: type[PerSampleAttack], on: PyTorchClassifier | None = None, **options: Any
+    ) -> Robustness:
+        """The outcome of an attack of the budget, crafted on the classifier or on a source."""
+        stage = Stage(kind, None, {"max_iter": self.max_iter} | options)
+        how = (self.norm, self.eps, self.batch_size, self.seed)
+        attack = stage.instantiate(on or self.estimator, *how)
         with seeded(self.seed):
             adversarial: np.ndarray = attack.generate(self.x, self.y)
         return self._judged(adversarial)
@@ -84,7 +110,8 @@ class _WhiteBox(Subject):
 def _whole_range_survived(subject: _WhiteBox) -> Finding | None:
     """Samples survive although the attack may turn them into any other."""
     # A ball around every sample that holds the whole range.
-    success = subject.auto_pgd(eps=subject.reach).attack_success
+    outcome = subject.attack(eps=subject.reach)
+    success = outcome.attack_success
     if not success.total or success.value >= CERTAIN:
         return None
     left = success.total - success.count
@@ -96,14 +123,14 @@ def _whole_range_survived(subject: _WhiteBox) -> Finding | None:
         "unbounded budget (Pintor et al., NeurIPS 2022; Athalye et al., ICML 2018)",
         (OTHER_RULES,),
         sentence=f"Even where any change is allowed, the gradient attack missed {left} of "
-        f"{success.total} samples. A working attack breaks all of them.",
+        f"{success.total} samples. {list_samples(outcome.correct & outcome.robust)}",
     )
 
 
 def _one_step_as_strong(subject: _WhiteBox) -> Finding | None:
     """One step breaks other samples than all steps, and as many."""
     # FGSM: AutoPGD's first step is 2 eps long, and projected.
-    control = subject.auto_pgd(max_iter=1, num_random_init=0)
+    control = subject.attack(max_iter=1, num_random_init=0)
     only_white, only_control, _ = paired_difference(subject.white, control)
     if not only_control or only_control < only_white:
         return None
@@ -156,14 +183,13 @@ def _as_strong(
         return None
     only_white, only_control, p = paired_difference(subject.white, control)
     weaker = only_control < only_white and p < SIGNIFICANT
-    if weaker or only_control <= BEYOND * len(subject.x):
+    if weaker or not exceeds(only_control, len(subject.x)):
         return None
     evidence, sentence = _compare(subject, control, by, words)
     all_remedies = (OTHER_RULES, *remedies)
     limit = (
-        f"if {by} breaks more than {BEYOND:g} of all samples that the gradient attack leaves "
-        "(AutoAttack: Croce and Hein, ICML 2020), and the gradient attack does not break more at "
-        f"p < {SIGNIFICANT:g} (McNemar)"
+        f"if {by} breaks {BY_CHANCE} that the gradient attack leaves, and the gradient attack does "
+        f"not break more at p < {SIGNIFICANT:g} (McNemar)"
     )
     return Finding(kind, title, evidence, limit, all_remedies, sentence=sentence)
 
@@ -178,7 +204,8 @@ def _compare(
     evidence = {f"broken by {by}": broken, f"by {by} alone": missed}
     sentence = (
         f"{words} broke {broken} of {total} samples at eps {subject.eps:.4g}; "
-        f"the gradient attack broke {by_white}, but missed {missed} of these."
+        f"the gradient attack broke {by_white}, but missed {missed} of these. "
+        f"{list_samples(control.flipped & ~subject.white.flipped)}"
     )
     return evidence | {"by the gradient attack": by_white, "of": total, "p": p}, sentence
 
@@ -186,7 +213,7 @@ def _compare(
 def _steps_still_help(subject: _WhiteBox) -> Finding | None:
     """Twice as many steps break more samples."""
     right, steps = int(subject.correct.sum()), 2 * subject.max_iter
-    longer = subject.auto_pgd(max_iter=steps)
+    longer = subject.attack(max_iter=steps)
     only_longer, only_white, p = paired_difference(longer, subject.white)
     gain = (only_longer - only_white) / max(1, right)
     if gain <= POINT or p >= SIGNIFICANT:
@@ -200,7 +227,7 @@ def _steps_still_help(subject: _WhiteBox) -> Finding | None:
         (STEPS,),
         sentence=f"The gradient attack broke {subject.white.flipped.sum()} of {right} samples at "
         f"eps {subject.eps:.4g}, and {longer.flipped.sum()} with {steps} steps instead of "
-        f"{subject.max_iter}.",
+        f"{subject.max_iter}. {list_samples(longer.flipped & ~subject.white.flipped)}",
     )
 
 
@@ -213,6 +240,8 @@ CHECKS_OF_STRENGTH: tuple[Callable[[_WhiteBox], Finding | None], ...] = (
     _steps_still_help,
 )
 """Every check of the white box, one kind of finding each."""
+CHECKS_OF_FRAMES = {FLIPS: (_noise_as_strong,), SHIFT: (_noise_as_strong, _steps_still_help)}
+"""Those in the norms of event frames; SparseDynamicAttack ends by itself."""
 
 
 def examine_strength(
@@ -223,7 +252,7 @@ def examine_strength(
     eps: float,
     norm: float | str = np.inf,
     sources: Sequence[PyTorchClassifier] = (),
-    max_iter: int = 100,
+    max_iter: int | None = None,
     square_iter: int = 500,
     batch_size: int = 32,
     seed: int = 0,
@@ -231,26 +260,28 @@ def examine_strength(
 ) -> list[Finding]:
     """Look for reasons to doubt the white-box attack, by other attacks and budgets.
 
-    The white box is :class:`~art_snn.attacks.AutoPGD` with cross entropy from one random start. It
-    takes the gradient of the network's present rule. This costs some 4 max_iter gradients per
-    surviving sample, max_iter more per source, and square_iter forward passes. Without any
-    gradient, that is the one finding.
+    The white box is :class:`~art_snn.attacks.AutoPGD` with cross entropy from one random start; in
+    norm 0 :class:`~art_snn.attacks.SparseDynamicAttack`, under shifts
+    :class:`~art_snn.attacks.SpikeRetiming`. It takes the gradient of the network's present rule.
+    This costs some 4 max_iter gradients per surviving sample, max_iter more per source, and
+    square_iter forward passes; less of event frames. Without any gradient, that is the one finding.
 
     The other parameters, and the errors, are those of :func:`examine`.
 
-    :param norm: numpy.inf or 2.
+    :param norm: numpy.inf or 2; of event frames 0 or "shift", which know no sources.
     :param sources: other classifiers of the same samples, whose adversarials may carry over.
-    :param max_iter: steps of the white box.
+    :param max_iter: steps of the white box [100; under shifts 40].
     :param square_iter: iterations of SquareAttack, as a :class:`~art_snn.attacks.SquareSearch`.
     :return: the findings, in the order of the checks."""
+    steps = (40 if norm == SHIFT else 100) if max_iter is None else max_iter
     settings: dict[str, Any] = {
         "sources": require_sources(sources, estimator),
-        "max_iter": require_count("max_iter", max_iter, remedy="A hundred are usual."),
+        "max_iter": require_count("max_iter", steps, remedy="A hundred are usual."),
         "square_iter": require_count("square_iter", square_iter, remedy="500 are usual."),
     }
-    norm = require_norm(norm)
     subject = _WhiteBox(estimator, x, y, eps, norm, batch_size, seed, **settings)
     cut = run_checks((gradients_vanish,), subject, "gradients")
     if not isinstance(subject.gradients, np.ndarray):
         return cut
-    return run_checks(CHECKS_OF_STRENGTH, subject, "gradients", verbose)
+    checks = CHECKS_OF_FRAMES.get(subject.norm, CHECKS_OF_STRENGTH)
+    return run_checks(checks, subject, "gradients", verbose)

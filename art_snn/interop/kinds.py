@@ -4,6 +4,7 @@ No framework is imported. A class is recognised by its qualified name, or by tha
 it inherits from. Its equations are known unless it overrides a method that holds them."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from copy import copy
 from dataclasses import KW_ONLY, dataclass
 from types import MappingProxyType
@@ -191,6 +192,20 @@ def _reset_by_itself(module: nn.Module, steps: int | None) -> None:
     reset: Any = getattr(module, "reset", None)
     if callable(reset):
         reset()
+
+
+def _reset_alone(module: nn.Module, steps: int | None) -> None:
+    """Reset a module, but none of its children, which are reset by themselves."""
+    still, children = nn.Sequential(), module._modules
+    vars(still)["reset"] = lambda: None
+    vars(module)["_modules"] = dict.fromkeys(children, still)
+    with suppress(Exception):  # What it cannot reset keeps its state, as the model has it.
+        _reset_by_itself(module, steps)
+    vars(module)["_modules"] = children
+
+
+RESETTING = NeuronKind("", "step", refresh=_reset_alone, spikes=lambda module: False, copied=True)
+"""Any other module that has a method `reset`, such as a counter of time steps around a neuron."""
 
 
 def find_kind(cls: type[nn.Module], table: Mapping[str, NeuronKind]) -> Any:

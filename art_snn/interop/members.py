@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from art_snn.checks import invalid, require
 from art_snn.gradients.base import Site
 from art_snn.interop.frameworks import KNOWN
-from art_snn.interop.kinds import Layout, NeuronKind, Returned, Unknown, find_kind
+from art_snn.interop.kinds import RESETTING, Layout, NeuronKind, Returned, Unknown, find_kind
 from art_snn.passes import within
 
 _COPIED = ("_memories", "_memories_rv", "_buffers")
@@ -126,14 +126,15 @@ class Members(dict[nn.Module, Member]):
         self.elsewhere = elsewhere
         whole: tuple[str, ...] = ()
         for name, module in model.named_modules():
+            resets = callable(getattr(module, "reset", None)) and not module._parameters
             known_kind = find_kind(type(module), KNOWN)
-            if known_kind is None:
+            if known_kind is None and (not resets or name.startswith(whole)):
                 continue
-            kind, cls = known_kind
+            kind, cls = known_kind or (RESETTING, type(module))
             if name.startswith(whole):
                 # Part of a registered neuron, which fires as a whole.
                 kind = replace(kind, spikes=lambda module: False)
-            elif kind.copied:
+            elif kind.copied and known_kind:
                 whole = (*whole, f"{name}." if name else "")
             self[module] = Member(name, module, kind, cls)
             kept = isinstance(vars(module).get("forward"), _Answer | None)

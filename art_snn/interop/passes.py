@@ -59,8 +59,7 @@ class ModelPass:
             calls = max(0, self.calls[member.name] - self.preludes)
             if self.steps and calls % self.steps and member.fires and member.layout == "step":
                 remedy = (
-                    "It takes one time step in a call: call it in a loop, or set its step mode. "
-                    "adapt(model, encoder=None) is for models with a loop of their own."
+                    "It takes one time step in a call: call it in a loop, or set its step mode."
                 )
                 got = f"{member.name}, which was called {calls} times"
                 raise invalid("model", f"neurons that fire {self.steps} times", got, remedy)

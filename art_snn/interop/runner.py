@@ -16,7 +16,7 @@ from art_snn.gradients.base import Firing, Site, native_firing, simulation
 from art_snn.gradients.fixed import WEIGHTS_HELD, pause_in, weights_fixed
 from art_snn.gradients.names import objection
 from art_snn.interop.frameworks.norse import SEQUENTIAL
-from art_snn.interop.kinds import Unknown
+from art_snn.interop.kinds import RESETTING, Unknown
 from art_snn.interop.members import Members, restoring, running
 from art_snn.interop.passes import Exchange, FiringPass, ModelPass
 from art_snn.interop.steps import StepPass
@@ -45,18 +45,22 @@ class Traits:
 
     :param single: whether a call computes one time step, so that the loop over them is ours.
     :param writes: whether it writes into its input.
-    :param random: whether it draws at random.
+    :param random: whether logits differ from pass to pass, by the encoder or by the model.
+    :param draws: whether the model draws from torch's generators, the encoder left out.
     :param preludes: calls of every neuron before the first time step.
     :param silent: neurons that no pass calls.
-    :param batches: those on which its neurons were compared with their dynamics."""
+    :param batches: those on which its neurons were compared with their dynamics.
+    :param mixed: those of which samples were exchanged for others."""
 
     single: bool = False
     writes: bool = False
     random: bool = False
+    draws: bool = False
     steps: int | None = None
     preludes: int = 0
     silent: list[str] = field(default_factory=list)
     batches: int = 0
+    mixed: int = 0
 
 
 class ModelNetwork(SpikingNetwork):
@@ -149,8 +153,8 @@ class ModelNetwork(SpikingNetwork):
 
     @property
     def plain(self) -> bool:
-        neurons = self.members
-        others = (module for module in self.layers.modules() if module not in neurons)
+        names = self.kept_precise()
+        others = (module for name, module in self.layers.named_modules() if name not in names)
         return are_plain(others)
 
     @property
@@ -160,7 +164,7 @@ class ModelNetwork(SpikingNetwork):
         return (self.encoder, self.layers, self.readout, members)
 
     def kept_precise(self) -> Collection[str]:
-        return [member.name for member in self.members.values()]
+        return [member.name for member in self.members.values() if member.kind is not RESETTING]
 
     def averaging_objection(self) -> str | None:
         reason = super().averaging_objection() or self.bounds_objection()
@@ -311,13 +315,29 @@ def _require_shape(output: object, shape: tuple[int | str, ...], where: str = ""
     sizes = tuple(output.shape) if isinstance(output, Tensor) else ()
     pairs = zip(shape, sizes, strict=False)
     right = len(sizes) == len(shape) and all(a == b or isinstance(a, str) for a, b in pairs)
-    remedy = (
+    several = isinstance(output, tuple | list)
+    fitting = "'spikes'" if where and several else fitting_readout(output, shape[-2])
+    other = fitting and (fitting != "'mean'" or len(shape) == 2)
+    remedy = f"adapt(..., readout={fitting}) reads it. " if other else ""
+    remedy += (
         "A readout reduces what the model returns to logits: 'mean' or 'sum' over [T, N, K], "
         "'spikes' or 'potential' where it returns both, None where it returns [N, K], or a "
         "function of yours. encoder=None is for models that make their time steps themselves."
     )
     expected = f"one that returns [{', '.join(map(str, shape))}]{where}"
     require(right, "model", expected, _describe(output), remedy)
+
+
+def fitting_readout(output: Any, batch: object) -> str | None:
+    """The readout that takes what a model returns to logits, as text; None where there is none."""
+    several = isinstance(output, tuple | list) and len(output) > 1
+    first, name = (output[0], "out[0]") if several else (output, "out")
+    sizes = tuple(first.shape) if isinstance(first, Tensor) else ()
+    if len(sizes) == 2 and sizes[0] == batch:
+        return f"lambda out: {name}" if several else "None"
+    if len(sizes) == 3 and sizes[1] == batch:
+        return "'spikes'" if several else "'mean'"
+    return f"lambda out: {name}.mean(1)" if len(sizes) == 3 and sizes[0] == batch else None
 
 
 def _describe(output: object) -> str:

@@ -24,7 +24,7 @@ MANIFEST = "manifest.json"
 FIRST = 200
 """Test samples that lie in the zoo, the first ones."""
 
-SCHEMA = 1
+SCHEMA = 2
 """Number of the form of the manifest: a new form has a new number."""
 
 _REPEAT = "Run examples/zoo/add.py, which writes it."
@@ -36,22 +36,30 @@ class Standard:
 
     :param eps: budget in the norm, in the unit of the samples.
     :param norm: inf, 2, 0 or shift.
-    :param robust: samples that no attack of the plan broke, of those that were attacked.
+    :param standing: a digit per sample that was attacked, the first ones of the test samples: 1
+        where it is classified correctly before and after all attacks of the plan, otherwise 0.
     :param at_most: whether that share is an upper bound.
     :param certified: samples that bounds prove; None where nobody looked.
     :param version: of art_snn."""
 
     eps: float
     norm: str
-    robust: Share
+    standing: str
     at_most: bool
     certified: Share | None
     version: str
 
     def __post_init__(self) -> None:
+        digits = re.fullmatch("[01]+", self.standing)
+        require(digits, "standing", "a digit 0 or 1 per sample", repr(self.standing), _REPEAT)
         how: dict[str, Any] = {"above": 0, "up_to": LARGEST_BUDGET, "remedy": _REPEAT}
         require_number("eps", self.eps, **how)
         require_choice("norm", self.norm, ("inf", "2", "0", "shift"), remedy=_REPEAT)
+
+    @property
+    def robust(self) -> Share:
+        """Samples that no attack of the plan broke, of those that were attacked."""
+        return Share(self.standing.count("1"), len(self.standing))
 
 
 @dataclass(frozen=True)
@@ -178,9 +186,7 @@ def _entry(content: Mapping[str, Any]) -> ZooEntry:
     standard = []
     for one in content["standard"]:
         certified = None if one["certified"] is None else Share(**one["certified"])
-        standard.append(
-            Standard(**one | {"robust": Share(**one["robust"]), "certified": certified})
-        )
+        standard.append(Standard(**one | {"certified": certified}))
     made: dict[str, Any] = {name: Share(**content[name]) for name in ("clean", "clean_first")}
     made |= {name: tuple(content[name]) for name in ("input_shape", "commands")}
     made |= {"architecture": Architecture(**content["architecture"]), "standard": tuple(standard)}

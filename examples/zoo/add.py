@@ -1,11 +1,13 @@
 """Make an entry of the zoo from a training of ours: python examples/zoo/add.py --help.
 
-The same call writes the same bytes again."""
+The same call writes the same bytes again. With --records alone it makes the records of all networks
+again, from the evaluations that lie next to it."""
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +22,7 @@ from art_snn import checkpoint
 from art_snn.app.evaluate.result import weights_digest
 from art_snn.app.report.evaluation import Evaluation, read_evaluation
 from art_snn.app.report.verdict import verdicts
-from art_snn.app.results import read_result
+from art_snn.app.results import as_json, read_result
 from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset, Source
@@ -38,8 +40,11 @@ from art_snn.zoo.entry import (
     ZooEntry,
     from_text,
 )
+from art_snn.zoo.networks import classifier as load_classifier, manifest
 
 ZOO = Path(__file__).parent
+EVALUATIONS = "evaluations"
+"""The folder of those that the leaderboard is made of."""
 LARGEST = 20_000_000
 """Bytes of all weights and samples of the zoo together."""
 TRAINING = 50
@@ -248,11 +253,35 @@ def _standard(addition: Addition, data: Dataset, entry: ZooEntry) -> tuple[Stand
     same = evaluation.provenance.data == samples
     require(same, "evaluation", f"one of the first test samples of {entry.data}", "others", remedy)
     require(evaluation.plan == "standard", "evaluation", "plan standard", evaluation.plan, remedy)
+    return records(evaluation)
+
+
+def records(evaluation: Evaluation) -> tuple[Standard, ...]:
+    """What is kept of an evaluation, by budget."""
     version = evaluation.provenance.versions["art_snn"]
     return tuple(
-        Standard(one.eps, one.norm, one.outcome.robust_accuracy, one.open, one.certified, version)
+        Standard(
+            eps=one.eps,
+            norm=one.norm,
+            standing=as_json(one.standing),
+            at_most=one.open,
+            certified=one.certified,
+            version=version,
+        )
         for one in verdicts(evaluation)
     )
+
+
+def renew(zoo: Manifest, folder: Path) -> Manifest:
+    """The zoo with the records that the evaluations in the folder of a zoo give."""
+    networks = []
+    for entry in zoo.networks:
+        evaluation: Evaluation = read_evaluation(folder / EVALUATIONS / entry.name).evaluation
+        same = evaluation.provenance.weights == weights_digest(load_classifier(entry.name, "cpu"))
+        remedy = f"Evaluate it: art-snn evaluate --model zoo:{entry.name}."
+        require(same, "evaluation", f"one of {entry.name}", "one of other weights", remedy)
+        networks.append(replace(entry, standard=records(evaluation)))
+    return zoo._replace(networks=tuple(networks))
 
 
 def _share(right: np.ndarray) -> Share:
@@ -264,4 +293,7 @@ def _sum(path: Path) -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--records"]:
+        write_text(ZOO / MANIFEST, as_text(renew(manifest(), ZOO)))
+        sys.exit()
     add(tyro.cli(Addition))

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from art_snn.app.evaluate.findings import target_findings
+from art_snn.app.evaluate.settings import Evaluate
+from art_snn.app.evaluate.target import Target
 from art_snn.app.network import resolve_network
+from art_snn.app.report.verdict import verdicts
 from art_snn.app.settings import Compare
 from art_snn.checks import ArgumentError
 from art_snn.metrics import Share
+from art_snn.team import Team
 from art_snn.zoo import Standard
 from art_snn.zoo.entry import MANIFEST, from_text
 from art_snn.zoo.networks import VARIABLE
 from tests.command import call
+from tests.evaluations import RISES, STAGES, evaluation, save, trial
+from tests.findings.conftest import require_plain
+from tests.pages import tree
 from tests.zoo.shelf import added, tool
 
 NAME = "zoo:small-plain"
-RECORD = Standard(8 / 255, "inf", Share(3, 4), True, Share(1, 4), "1")
+RECORD = Standard(8 / 255, "inf", "1101", True, Share(1, 4), "1")
 
 
 @pytest.fixture
@@ -26,14 +36,18 @@ def shelf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A zoo of one network with a record, in the present folder."""
     added(tmp_path)
     folder = tmp_path / "zoo"
-    file = folder / MANIFEST
-    zoo = from_text(file.read_text("utf-8"), file)
-    records = (RECORD, replace(RECORD, eps=1.5, norm="2", certified=None))
-    changed = zoo._replace(networks=(replace(zoo.networks[0], standard=records),))
-    file.write_text(tool.as_text(changed), encoding="utf-8")
+    put(folder, RECORD, replace(RECORD, eps=1.5, norm="2", certified=None))
     monkeypatch.setenv(VARIABLE, str(folder))
     monkeypatch.chdir(tmp_path)
     return folder
+
+
+def put(folder: Path, *records: Standard) -> None:
+    """Give the network of the zoo these records."""
+    file = folder / MANIFEST
+    zoo = from_text(file.read_text("utf-8"), file)
+    changed = zoo._replace(networks=(replace(zoo.networks[0], standard=records),))
+    file.write_text(tool.as_text(changed), encoding="utf-8")
 
 
 def settings(tmp_path: Path, **options) -> Compare:
@@ -47,9 +61,7 @@ def test_the_list_has_a_row_per_network_and_budget():
     head, first, second = done.stdout.strip().splitlines()
     assert head.split()[:4] == ["network", "data", "training", "T"]
     assert first.split()[:2] == ["small-plain", "pictures"]
-    assert "8/255 (inf)  ≤ 75.0 %     25.0 %" in " ".join(first.split("  ")).replace(
-        "   ", "  "
-    ) or ("8/255 (inf)" in first and "≤ 75.0 %" in first and "25.0 %" in first)
+    assert first.split("  ")[-3:] == ["8/255 (inf)", "at most 75.0 %", "at least 25.0 %"]
     assert "1.5 (2)" in second
 
 
@@ -95,3 +107,58 @@ def test_data_that_the_zoo_does_not_hold_are_to_be_made(tmp_path, monkeypatch):
     done = call("compare", "--model", NAME, "--output", str(tmp_path / "out"))
     assert done.status == 2
     assert "--data: expected a .npz file, but" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "stage", "eps", "numbers"),
+    [
+        # The record broke the third sample at 8/255.
+        ({}, (-1, -1, -1, -1), 8 / 255, (4, 1, 4)),
+        ({}, (0, 0, -1, -1), 0.1, (2, 1, 4)),
+        ({"samples": 3}, (-1, -1, -1), 8 / 255, (3, 1, 3)),
+        ({"data": "pictures.npz"}, (-1, -1, -1, -1), 8 / 255, (4, 1, 4)),
+        ({}, (-1, -1, 0, -1), 8 / 255, None),
+        ({}, (-1, -1, -2, -1), 8 / 255, None),
+        ({}, (-1, -1, -1, -1), 7 / 255, None),
+        ({"norm": "2"}, (-1, -1, -1, -1), 1, None),
+        ({"steps": 3}, (-1, -1, -1, -1), 8 / 255, None),
+        ({"data": "others.npz"}, (-1, -1, -1, -1), 8 / 255, None),
+    ],
+)
+@pytest.mark.usefixtures("shelf")
+def test_a_record_that_broke_more_of_the_same_samples_is_a_finding(
+    options, stage, eps, numbers, tmp_path
+):
+    arrays = dict(np.load(tmp_path / "pictures.npz"))
+    np.savez(tmp_path / "others.npz", **(arrays | {"x_test": arrays["x_test"][::-1]}))
+    given = {"model": NAME, "eps": (eps,), "samples": 4, "device": "cpu"} | options
+    target = Target.resolve(Evaluate(output=tmp_path / "out", **given), Team())
+    found = list(target_findings(target, [trial("fast", eps, stage)]))
+    assert [tuple(one.evidence.values()) for one in found] == [numbers] * (numbers is not None)
+    for one in found:
+        require_plain(one)
+        assert "the record of zoo:small-plain broke 1 of these" in one.sentence
+        assert one.sentence.endswith("Sample numbers: 2.")
+        made = evaluation(trial("fast", eps, stage), plan="fast", findings=(one,))
+        assert [verdict.open for verdict in verdicts(made)] == [True]
+
+
+@pytest.mark.parametrize("findings", [(), (RISES,)], ids=["closed", "open"])
+def test_an_upper_bound_has_one_sign_wherever_it_is_shown(findings, shelf, tmp_path):
+    stage = trial("standard", 8 / 255, (-2, 1, -1, -1), STAGES[:2])
+    made = evaluation(stage, plan="standard", findings=findings)
+    save(made, tmp_path / "made")
+    put(shelf, *tool.records(made))
+    shown = [call("zoo").stdout, str(verdicts(made)[0])]
+    for name, more in (("a.html", ()), ("a.md", ()), ("a.tex", ()), ("b.html", ("--board",))):
+        done = call("report", "made", "--output", name, *more)
+        text = (tmp_path / name).read_text("utf-8")
+        shown += [done.stdout, tree(text).text if name.endswith("html") else text]
+    shown.append((tmp_path / "b.md").read_text("utf-8"))
+    for text in shown:
+        words = " ".join(text.replace("\\", "").split())
+        assert "50.0 %" in words
+        assert ("at most 50.0 %" in words) == bool(findings)
+        assert "≤" not in words
+    (row,) = json.loads((tmp_path / "made" / "evaluation.json").read_text("utf-8"))["summary"]
+    assert row["upper_bound"] == bool(findings)

@@ -28,13 +28,14 @@ from art_snn.attacks import (
     SquareSearch,
     StableAdaptivePGD,
     Stage,
+    parse_stage,
     resolve_plan,
     select_stages,
 )
 from art_snn.attacks.balls import FLIPS, SHIFT
 from art_snn.attacks.borrowed import Borrowed
 from art_snn.attacks.crafting import STEP, STEPS
-from art_snn.attacks.grids import DLR, NATIVE, PGD, OnwardPGD
+from art_snn.attacks.grids import DLR, PAPERS, PGD, OnwardPGD
 from art_snn.attacks.plan import _SEARCHES, _with_native_gradient
 from art_snn.gradients import ASSG, CBA, EOT, HART, ATan, Native, Triangle
 from art_snn.interop import adapt
@@ -247,18 +248,36 @@ def native(data):
 @pytest.mark.parametrize(
     ("norm", "eps"), [(np.inf, 0.1), pytest.param(2, 0.4, marks=pytest.mark.slow)]
 )
-def test_what_pgd_of_seven_steps_breaks_the_plan_breaks_by_the_same_steps(norm, eps, native, data):
+@pytest.mark.parametrize("own", [False, True], ids=["stbp", "native"])
+def test_what_pgd_of_seven_steps_breaks_every_plan_breaks_by_the_same_steps(
+    own, norm, eps, native, trained_layers, data
+):
+    classifier = native if own else build(copy.deepcopy(trained_layers))
+    classifier.model.double()
     x, y = data.x_test.astype(np.float64), data.y_test
-    rows = np.flatnonzero(native.predict(x).argmax(1) == y)[:24]
+    rows = np.flatnonzero(classifier.predict(x).argmax(1) == y)[:24]
     x, y = x[rows], y[rows]
     options = {"eps_step": STEP * eps, "max_iter": STEPS, "batch_size": len(x), **QUIET}
-    pgd = ArtPGD(native, norm=norm, eps=eps, **options).generate(x, y)
-    broken = native.predict(pgd).argmax(1) != y
+    with classifier.model.using(Native() if own else STBP()):
+        pgd = ArtPGD(classifier, norm=norm, eps=eps, **options).generate(x, y)
+    broken = classifier.predict(pgd).argmax(1) != y
     assert 4 < broken.sum() < len(x)
-    attack = SpikingAutoAttack(native, norm, eps, "fast", **QUIET)
+    attack = SpikingAutoAttack(classifier, norm, eps, Plan("mine", (PAPERS,)), **QUIET)
     attack.generate(x, y)
-    assert attack.outcome.stages[0].id == "native-pgd-7-num-random-init-0"
+    assert attack.outcome.stages[0].id.endswith("pgd-7-num-random-init-0")
     assert (attack.outcome.stage[broken] == 0).all()
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("name", PLANS)
+def test_the_attack_that_evaluations_compare_with_is_a_stage_of_every_plan(name, norm):
+    usual = dataclasses.replace(parse_stage(None, norm, 1), rule=STBP())
+    stage = PAPERS if norm in (np.inf, 2) else usual
+    stages = resolve_plan(name, norm).stages
+    assert str(stage) in map(str, stages)
+    assert stage.within is None
+    fast = resolve_plan("fast", norm).stages
+    assert resolve_plan("standard", norm).stages[: len(fast)] == fast
 
 
 @pytest.mark.parametrize("norm", NORMS)
@@ -267,9 +286,8 @@ def test_every_attack_of_a_plan_runs_once_under_the_native_gradient(name, norm, 
     plan, some = resolve_plan(name, norm), torch.rand(2, 1, 8, 8, dtype=torch.float64)
     found = select_stages(plan, native, norm, some)
     asking = [stage for stage in plan.stages if stage.by_gradients]
-    first = [] if norm in (FLIPS, SHIFT) else [str(stage) for stage in NATIVE]
     expected = dict.fromkeys(str(_with_native_gradient(stage)) for stage in asking)
-    assert [str(one) for one in found.stages if one.by_gradients] == [*first, *expected]
+    assert [str(one) for one in found.stages if one.by_gradients] == [*expected]
     assert [one.record() for one in found.stages] == [
         dataclasses.replace(one, status="ran", instead_of="", reason="") for one in found.records
     ]
@@ -286,7 +304,7 @@ def test_networks_of_art_snn_keep_their_stages_and_skip_what_does_not_suit(train
         found = select_stages(resolve_plan(name, np.inf), classifier, np.inf, some)
         assert found.stages == resolve_plan(name, np.inf).stages
         assert (found.skipped, found.native) == ((), ())
-    plan = Plan("mine", (Stage(AutoPGD, CBA(), SHORT), Stage(AutoPGD, RGA(), SHORT)), NATIVE)
+    plan = Plan("mine", (Stage(AutoPGD, CBA(), SHORT), Stage(AutoPGD, RGA(), SHORT)))
     found = select_stages(plan, classifier, np.inf, some)
     assert (found.stages, found.native) == (plan.stages[1:], ())
     (skipped,) = found.skipped
@@ -298,7 +316,7 @@ def test_where_other_rules_suit_one_that_does_not_is_replaced_once():
     classifier = around(adapted.network(), adapted.SHAPE, 3)
     refused, suits = Stage(AutoPGD, CBA(), SHORT), Stage(AutoPGD, RGA(), SHORT)
     longer = Stage(AutoPGD, CBA(), {"max_iter": 5})
-    plan = Plan("mine", (refused, suits, Stage(SquareSearch), refused, longer), NATIVE)
+    plan = Plan("mine", (refused, suits, Stage(SquareSearch), refused, longer))
     found = select_stages(plan, classifier, np.inf, torch.rand(4, *adapted.SHAPE))
     kept = _with_native_gradient(refused), suits, Stage(SquareSearch), _with_native_gradient(longer)
     assert found.stages == kept
@@ -328,7 +346,7 @@ def test_a_network_that_cuts_its_own_gradient_too_is_told_so():
 
     network = adapt(Cut(16, 3), encoder=None, gradient="native")
     classifier, some = around(network, adapted.SHAPE, 3), torch.rand(4, *adapted.SHAPE)
-    attack = SpikingAutoAttack(classifier, plan=Plan("mine", (Stage(AutoPGD, RGA()),), NATIVE))
+    attack = SpikingAutoAttack(classifier, plan=Plan("mine", (Stage(AutoPGD, RGA()),)))
     attack.set_params(**QUIET)
     attack.generate(some.numpy())
     assert attack.outcome.stages == ()

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from art_snn import IF, LIF, Direct, Frames, SpikingNetwork, TimeDistributed as Timed
 from art_snn.attacks import SpikingAutoAttack
 from art_snn.bounds import certify_bounds
+from art_snn.dynamics import Dynamics
 from art_snn.models import resnet17, sew_resnet17, vgg5, vgg_dvs
+from art_snn.neurons import Neuron
 from tests.bounds.random_networks import CLASSES, Drawn, around, check, drawn
 from tests.conftest import varied
 
@@ -127,12 +129,17 @@ def mix(name: str) -> Called:
     return Called(function, kind(*sizes))
 
 
-NEURONS = {"IF soft": lambda: IF(reset="soft"), "LIF": LIF}
+NEURONS: dict[str, Callable[[], nn.Module]] = {
+    "IF soft": lambda: IF(reset="soft"),
+    "LIF": LIF,
+    "FEEL": lambda: Neuron(Dynamics([0.9, 0.3, 1.0, 0.6], height=0.75)),
+    "DSR": lambda: Neuron(Dynamics(1.0, 0.6, "soft", drop=1.2, height=1.2)),
+}
 
 
 def case(layers: list[nn.Module], x: Tensor | None = None, eps: float = 0.05) -> Drawn:
     """The network of these layers, on images, or on frames x [N, T, ...]."""
-    network = SpikingNetwork(layers, Direct(STEPS) if x is None else Frames(STEPS)).eval()
+    network = SpikingNetwork(layers, Direct(STEPS) if x is None else Frames(STEPS), "stbp").eval()
     for module in network.modules():
         if isinstance(module, nn.Linear | nn.Conv2d):
             module.weight.data.mul_(2.5)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -80,6 +81,7 @@ def snntorch(leaky: Any) -> list[Case]:
         ("zero", {"reset_mechanism": "zero"}, Equations(beta)),
         ("zero at once", {"reset_mechanism": "zero", "reset_delay": False}, Equations(beta)),
         ("none", {"reset_mechanism": "none"}, Equations(beta, reset="none")),
+        ("graded", {"graded_spikes_factor": 1.5}, replace(soft, height=1.5)),
         ("threshold", {"threshold": 0.5, "reset_mechanism": "zero"}, Equations(beta, 0.5)),
     ]
     cases = []

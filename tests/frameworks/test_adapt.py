@@ -84,7 +84,7 @@ UNKNOWN = [
     ("snntorch", of("Synaptic", 0.9, 0.8), "it has a synaptic current next to its potential"),
     ("snntorch", of("Leaky", 0.9, reset_delay=False), "twice its threshold is reset twice"),
     ("snntorch", of("Leaky", 0.9, inhibition=True), "its neurons inhibit one another"),
-    ("snntorch", of("Leaky", 0.9, graded_spikes_factor=0.5), "its spikes are graded"),
+    ("snntorch", of("Leaky", 0.9, graded_spikes_factor=-1.0), "height: expected a number above 0"),
     ("norse", of("LIFCell"), "next to its potential; LIFBoxCell has none"),
     ("sinabs", MULTIPLE, "MultiSpike emits more than one spike in a step; SingleSpike does not"),
 ]

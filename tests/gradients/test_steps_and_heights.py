@@ -54,10 +54,11 @@ def test_a_height_is_a_factor_of_the_weights_behind_it(rule, layers):
         assert torch.equal(ours, wanted)
 
 
+@pytest.mark.parametrize("further", [{}, {"gain": 2.0, "rest": -0.25, "constant": 0.1}])
 @pytest.mark.parametrize("rule", NAMES)
-def test_the_same_decay_at_every_step_is_that_decay(rule):
-    plain, x = network(chain, decay=0.5), batch()
-    several = changed(plain, decay=[0.5] * 4)
+def test_the_same_decay_at_every_step_is_that_decay(rule, further):
+    plain, x = changed(network(chain, decay=0.5), **further), batch()
+    several = changed(plain, decay=[0.5] * 4, **further)
     if rule in CURVES:
         with pytest.raises(ValueError, match=r"'layers\.1'.*rate-current curve.*for every step"):
             several.gradient = rule

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
+import torch
+
+from art_snn.interop import adapt
 from tests.interop import neurons, stacks
 from tests.interop.promises import *  # noqa: F403 (the tests of CASES)
-from tests.interop.promises import ALL_STEPS, OWN_TIME, Case
+from tests.interop.promises import ALL_STEPS, OWN_TIME, Case, close, gradients, inputs
 from tests.interop.reference import Equations
 
 HALF = Equations(0.5)
@@ -42,3 +45,15 @@ CASES = [
         refused=("rga", "static"),
     ),
 ]
+
+
+def test_every_neuron_and_every_step_may_have_its_decay_as_in_feel():
+    model = stacks.Merged(partial(neurons.Fed, FED.decay))
+    generator = torch.Generator().manual_seed(0)
+    for neuron, width in ((model.neuron1, 12), (model.neuron2, 8)):
+        neuron.tau.data = 0.8 + 0.5 * torch.randn(4, width, generator=generator).double()
+    network = adapt(model, **ALL_STEPS)
+    logits, grad, weights = gradients(network, "native", inputs())
+    # Its surrogate and its reset are those of the rule.
+    ours = gradients(network, "stbp", inputs())
+    close((*ours[:2], *ours[2]), (logits, grad, *weights), 1e-9)

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from art_snn import LIF, STBP, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.checkpoint import CheckpointError
+from art_snn.dynamics import Dynamics
+from art_snn.neurons import Neuron
 from art_snn.training import RAT, SR, TRADES, AdversarialTraining, Recipe, train
 from tests.architectures import Switch
 from tests.conftest import varied
@@ -164,6 +166,10 @@ def changed(change: Callable[[SpikingNetwork], Any]) -> SpikingNetwork:
     return net
 
 
+def fire_by(net: SpikingNetwork, **settings: Any) -> None:
+    net.layers[2] = Neuron(Dynamics(**settings))
+
+
 X, Y = samples()
 OTHER_RUN, OTHER_SAMPLES, OTHER_CODE = r"a run of", r"these samples", r"code or training gradient"
 OTHERS: dict[str, tuple[dict[str, Any], str]] = {
@@ -179,6 +185,8 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "y": ({"y": Y[::-1].copy()}, OTHER_SAMPLES),
     "steps": ({"network": changed(lambda n: setattr(n, "encoder", Poisson(4)))}, OTHER_CODE),
     "decay": ({"network": changed(lambda n: n.layers.__setitem__(2, LIF(decay=0.9)))}, OTHER_CODE),
+    "decays": ({"network": changed(lambda n: fire_by(n, decay=[0.5] * 3))}, OTHER_CODE),
+    "height": ({"network": changed(lambda n: fire_by(n, height=0.5))}, OTHER_CODE),
     "gradient": (
         {"network": changed(lambda n: setattr(n, "training_gradient", "rga"))},
         OTHER_CODE,

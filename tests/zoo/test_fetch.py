@@ -70,10 +70,10 @@ def test_a_connection_that_breaks_is_tried_again_once_and_leaves_nothing(
     assert server.asked[file] == 4
 
 
-@pytest.mark.parametrize("content", [b"<html>", b"{}", b'{"schema": 2}'])
+@pytest.mark.parametrize("content", [b"<html>", b"{}", b'{"schema": 1}'])
 def test_what_is_no_manifest_is_not_kept(content, server: Server, cache):
     whole, server.files[MANIFEST] = server.files[MANIFEST], content
-    message = r"^zoo: expected a manifest of the zoo, of schema 1, got manifest\.json from http"
+    message = r"^zoo: expected a manifest of the zoo, of schema 2, got manifest\.json from http"
     with pytest.raises(ArgumentError, match=message):
         zoo.names()
     assert not (cache / MANIFEST).exists()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from art_snn import zoo
+from art_snn.app.report.evaluation import read_evaluation
 from art_snn.seeding import seeded
 from art_snn.zoo.entry import MANIFEST, from_text
 from art_snn.zoo.networks import local_file
@@ -40,6 +41,13 @@ def test_the_folder_holds_what_the_manifest_names_and_is_small():
     evaluated = {path.name for path in (ZOO / EVALUATIONS).iterdir()}
     assert evaluated <= {entry.name for entry in SHIPPED.networks}
     assert tool.total(SHIPPED) == sum((ZOO / file).stat().st_size for file in files) < tool.LARGEST
+
+
+@pytest.mark.parametrize("entry", SHIPPED.networks, ids=lambda entry: entry.name)
+def test_a_record_is_what_the_evaluation_next_to_it_says(entry):
+    evaluation = read_evaluation(ZOO / EVALUATIONS / entry.name).evaluation
+    assert entry.standard == tool.records(evaluation)
+    assert evaluation.name == entry.name
 
 
 def sampled(entry: zoo.ZooEntry) -> bool:

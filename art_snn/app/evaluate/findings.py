@@ -6,10 +6,14 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from art_snn.app.evaluate.target import Target
 from art_snn.app.report.evaluation import Trial
-from art_snn.app.report.verdict import join_words
-from art_snn.attacks import FLIPS, SHIFT, Outcome, Plan, Stage, attack_errors
+from art_snn.app.report.verdict import describe_budgets, join_words
+from art_snn.app.results import booleans
+from art_snn.attacks import SHIFT, Outcome, Plan, Stage, attack_errors
+from art_snn.checks import ArgumentError
 from art_snn.findings import (
     DRAWS,
     MARGIN,
@@ -18,7 +22,6 @@ from art_snn.findings import (
     SEARCH,
     SOURCES,
     STEPS,
-    UPPER_BOUND,
     Finding,
     Remedy,
     Subject,
@@ -27,8 +30,8 @@ from art_snn.findings import (
     examine_outcome,
     examine_strength,
 )
+from art_snn.findings.finding import BY_CHANCE, LONGER_SEARCH, exceeds, list_samples
 from art_snn.findings.predictions import RANDOM, odd_budget, without_answer
-from art_snn.findings.strength import BEYOND
 from art_snn.gradients import Gradient, Native, short_name
 from art_snn.seeding import seeded
 
@@ -49,8 +52,13 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
         return [*findings, *(finding for finding in others if finding is not None)]
 
     def examine_gradients(rule: Gradient) -> list[Finding]:
-        with model.using(rule):
-            return examine_strength(classifier, sources=target.sources, **arguments)
+        try:
+            with model.using(rule):
+                return examine_strength(classifier, sources=target.sources, **arguments)
+        except ArgumentError as error:  # Not every sample suits the attack of the norm.
+            if error.argument != "x":
+                raise
+            return [_not_examined(target, error.complaint)]
 
     def examine_single(stage: Stage) -> list[Finding]:
         """The attack runs once more, and is watched."""
@@ -59,7 +67,7 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
             return examine_attack(stage.instantiate(classifier, *how), **arguments)
 
     parts = {"network": examine_network}
-    for name, rule in rules if target.measure not in (FLIPS, SHIFT) else ():
+    for name, rule in rules:
         parts[f"{name} gradients"] = partial(examine_gradients, rule)
     single = target.single_stage(eps)
     # An attack is examined where it takes a budget.
@@ -67,6 +75,20 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     for plan in target.single_plans(eps) if fits else ():
         parts[plan.name] = partial(examine_single, *plan.stages)
     return parts
+
+
+def _not_examined(target: Target, reason: str) -> Finding:
+    """The gradients were not examined in the norm of the evaluation."""
+    return Finding(
+        "not-examined",
+        "gradients that were not examined",
+        {"samples": 0, "of": len(target.x)},
+        "if no sample was examined in the norm of the evaluation (ours)",
+        (Remedy("Examine some samples, which suit the attack of that norm: 100 are usual."),),
+        about="gradients",
+        sentence=f"0 of {len(target.x)} samples were examined for gradients that are too weak: "
+        f"{reason.rstrip('.')}.",
+    )
 
 
 def _arguments(target: Target) -> dict[str, Any]:
@@ -106,60 +128,98 @@ def trial_findings(trials: Sequence[Trial], searches: Collection[str]) -> Iterat
 
 def _searched(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
     """A search without gradients broke what the gradients before it left."""
-    counts = {stage: count for stage, count in trial.outcome.broken_by.items() if stage in searches}
-    samples, count = len(trial.outcome.stage), sum(counts.values())
-    if len(trial.outcome.stages) > len(counts) and count > BEYOND * samples:
+    stage, stages = trial.outcome.stage, trial.outcome.stages
+    others = [one.label for one in stages if one.id not in searches]
+    broken = np.isin(stage, [n for n, one in enumerate(stages) if one.id in searches])
+    count, samples = int(broken.sum()), len(stage)
+    if others and exceeds(count, samples):
         yield Finding(
             "search-found-more",
             "a search found more than the gradients",
             {"samples": count, "of": samples},
-            f"if it breaks more than {BEYOND:g} of all samples (AutoAttack: Croce and Hein, ICML "
-            "2020)",
-            (OTHER_RULES, UPPER_BOUND),
+            f"if it breaks {BY_CHANCE}",
+            (OTHER_RULES, LONGER_SEARCH),
             sentence=f"A search without gradients broke {count} of {samples} samples at eps "
-            f"{trial.eps:.4g} that the gradient attacks before it had missed.",
+            f"{trial.eps:.4g} that the gradient attacks before it, from {others[0]} on, had "
+            f"missed. {list_samples(broken)}",
         )
 
 
 def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
     """A larger budget breaks fewer samples than a smaller one, whose ball it holds."""
     for small, large in pairwise(trials):
-        fewer, more = (int(t.robustness.flipped.sum()) for t in (large, small))
-        if more - fewer > BEYOND * len(small.outcome.stage):
-            broke = f"{fewer} at eps {large.eps:.4g}, but {more} at eps {small.eps:.4g}"
+        fewer, more = (t.robustness.flipped for t in (large, small))
+        counts, samples = (int(fewer.sum()), int(more.sum())), len(more)
+        if exceeds(counts[1] - counts[0], samples):
+            broke = f"{counts[0]} at eps {large.eps:.4g}, but {counts[1]} at eps {small.eps:.4g}"
+            evidence = {"eps": small.eps, "broken": counts[1], "larger eps": large.eps}
             yield Finding(
                 "larger-budget-breaks-less",
                 "a larger budget breaks less",
-                {"eps": small.eps, "broken": more, "larger eps": large.eps, "broken then": fewer},
-                f"if the difference is above {BEYOND:g} of all samples (ours): a larger ball holds "
-                "the smaller one",
+                evidence | {"broken then": counts[0]},
+                f"if the difference is {BY_CHANCE}: a larger ball holds the smaller one",
                 (
                     Remedy(
                         "The verdict counts what a smaller budget broke. Give the attack more or "
                         "other steps at the larger one."
                     ),
                 ),
-                sentence=f"Of {len(small.outcome.stage)} samples the attack broke {broke}, which "
-                "allows smaller changes only.",
+                sentence=f"Of {samples} samples the attack broke {broke}, which allows smaller "
+                f"changes only. {list_samples(more & ~fewer)}",
                 eps=large.eps,
             )
 
 
+def target_findings(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:
+    """No sample was examined; samples stand that the record of the zoo has broken."""
+    if not target.settings.examined:
+        yield _not_examined(target, "no samples are to be examined")
+    entry, norm = target.recorded, str(target.settings.norm)
+    if entry is None:
+        return
+    for eps in target.budgets:
+        records = [n.standing for n in entry.standard if n.norm == norm and n.eps <= eps]
+        stages = [trial.outcome.stage for trial in trials if trial.eps <= eps]
+        count = min(map(len, (*records, target.x)))
+        here = np.logical_and.reduce([s[:count] == Outcome.STANDING for s in stages])
+        broken = here & np.logical_or.reduce([~here, *(~booleans(r[:count]) for r in records)])
+        if broken.any():
+            left, more = int(here.sum()), int(broken.sum())
+            yield Finding(
+                "record-broke-more",
+                "a record broke more",
+                {"left": left, "broken by the record": more, "of": count},
+                "if a sample stands that the record of the zoo has broken within the budget (ours)",
+                (Remedy("Run --plan standard; art-snn report --board counts what either broke."),),
+                about=f"zoo:{entry.name}",
+                sentence=f"Of the first {count} samples this evaluation left {left} "
+                f"{describe_budgets(norm, eps)}, and the record of zoo:{entry.name} broke {more} "
+                f"of these. {list_samples(broken)}",
+                eps=eps,
+            )
+
+
 def without_applied(target: Target, findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The findings, whose remedies say what the deciding plan has done instead of advising it."""
+    """The findings, whose remedies say what the deciding plan has done instead of advising it.
+
+    Where nothing else is left to do, they say what goes further."""
     work = {} if target.deciding is None else _applied(target, target.deciding)
     worded = []
     for finding in findings:
         done = [work[one.id] for one in finding.remedies if one.id in work]
         others = [one for one in finding.remedies if one.id not in work]
-        # Plans handle chance: it makes their number no upper bound.
-        if finding.id != RANDOM and UPPER_BOUND not in others:
-            others.append(UPPER_BOUND)
         if done:
+            if not others and finding.id != RANDOM:  # Plans handle chance.
+                others = [_FURTHER.get(finding.remedies[-1].id, _COMPARE)]
             applied = Remedy(f"The plan already {join_words(done)}.", "applied")
             finding = replace(finding, remedies=(applied, *others))
         worded.append(finding)
     return tuple(worded)
+
+
+_COMPARE = Remedy("Look for a stronger rule with art-snn compare, and add it by --rules.")
+_FURTHER = {SEARCH.id: LONGER_SEARCH, STEPS.id: Remedy("Add one by --attack, with max_iter=400.")}
+"""What to do where the plan has done what a finding advises; otherwise to compare rules."""
 
 
 def _applied(target: Target, plan: Plan) -> dict[str, str]:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 import art_snn
 from art_snn.app.colours import titled
-from art_snn.app.evaluate.findings import trial_findings, without_applied
+from art_snn.app.evaluate.findings import target_findings, trial_findings, without_applied
 from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import block_name, examination_units, read_bounds
@@ -207,6 +207,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     parts = [structured(store.read(name)["certificate"], Certificate) for name in names]
     stages = [stage for _, plan in target.plans for stage in plan.stages]
     searches = {stage.id for stage in stages if stage.searches}
+    findings += [*trial_findings(trials, searches), *target_findings(target, trials)]
     proven = [read_bounds(target, store, rows) for rows in target.slices]
     return Evaluation(
         name=_label(target),
@@ -218,7 +219,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         labels=tuple(target.y.tolist()),
         clean=tuple(clean),
         trials=tuple(trials),
-        findings=without_applied(target, [*findings, *trial_findings(trials, searches)]),
+        findings=without_applied(target, findings),
         provenance=_provenance(target, seconds),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         certificate=Certificate.concatenate(parts) if parts else None,

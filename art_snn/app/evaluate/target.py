@@ -1,6 +1,7 @@
 """The network under evaluation, the attacks that run on it, and whether they suit each other."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from types import MappingProxyType
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from art_snn import zoo
 from art_snn.app.evaluate.adversarials import Submission
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.network import ResolvedNetwork, resolve_network
@@ -32,7 +34,9 @@ from art_snn.data import Dataset
 from art_snn.encoders import Poisson
 from art_snn.gradients import STBP, Gradient, Native, parse_rules
 from art_snn.metrics import certify
+from art_snn.models.own import ZOO
 from art_snn.team import Team
+from art_snn.zoo.entry import ZooEntry
 
 _USUAL_RULES: Mapping[str, Gradient] = MappingProxyType({"stbp": STBP()})
 
@@ -117,6 +121,18 @@ class Target:
         """The budgets, in the order in which they were given."""
         assert self.settings.eps is not None
         return self.settings.eps
+
+    @cached_property
+    def recorded(self) -> ZooEntry | None:
+        """The network of the zoo as it is, where the first samples are those of its records."""
+        name = self.settings.model or ""
+        if not name.startswith(ZOO) or self.subject.architecture.given:
+            return None
+        entry = zoo.entry(name.removeprefix(ZOO))
+        with suppress(FileNotFoundError, ArgumentError):  # Data may be named, and be missing.
+            x = zoo.samples(entry.data)[0][: len(self.x)]
+            return entry if np.array_equal(x, self.x[: len(x)]) else None
+        return None
 
     @property
     def bounded(self) -> bool:

@@ -9,14 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_snn.app.report.evaluation import NORMS, RESULT, Evaluation, ReportItem
-from art_snn.app.report.verdict import Verdict, count_words, describe_budget, join_words, verdicts
+from art_snn.app.report.verdict import (
+    Verdict,
+    count_words,
+    describe_bound,
+    describe_budget,
+    join_words,
+    verdicts,
+)
 from art_snn.app.results import as_json
 from art_snn.app.tables import Heading, Notes, Part, Table
 from art_snn.files import digest
 from art_snn.metrics import Share
 
 _STANDARD = "standard"
-_NONE, _UPPER = "\u2013", "\u2264 "
+_NONE = "\u2013"
 _DIGITS = 6
 """Digits of the weights' digest that tell networks of one name apart."""
 _NARROW = ("network", "robust", "certified", "clean", "findings")
@@ -24,8 +31,8 @@ _NARROW = ("network", "robust", "certified", "clean", "findings")
 READING = (
     "Robust is the share of samples that are classified correctly without an attack and after all "
     "attacks, with its 95 % interval.",
-    "\u2264 marks an upper bound: a better attack may break more. It is exact where all that is "
-    "left is certified; \u2265 marks what is proven.",
+    '"At most" marks what findings cast doubt on: a better attack may break more. It is exact '
+    'where all that is left is certified; "at least" marks what is proven.',
     '"Attacks" lists who broke how many samples, including submitted adversarials. Open findings '
     "are reasons to doubt the number.",
 )
@@ -170,13 +177,12 @@ def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:
     exact = f"{robust}{' exact' if robust.count else ''}"
     single, name = _NONE, evaluation.single_attack
     if (trial := evaluation.at(record.verdict.eps).get(name or "")) is not None:
-        share = trial.robustness.robust_accuracy
-        single = f"{_UPPER if share.count else ''}{share.percent}"
+        single, _, _ = record.verdict.describe_trial(trial).partition(" [")  # No interval.
         single += "" if name == attack else f" ({name})"
     return {
         "network": label,
-        "robust": exact if record.exact else f"{_UPPER}{robust}",
-        "certified": f"\u2265 {record.certified.percent}" if record.certified else _NONE,
+        "robust": exact if record.exact else describe_bound(robust, record.verdict.open),
+        "certified": f"at least {record.certified.percent}" if record.certified else _NONE,
         "clean": record.verdict.outcome.clean_accuracy.percent,
         attack: single,
         "attacks": _describe_credits(record),

@@ -21,7 +21,7 @@ from art_snn.app.report.tables import (
 from art_snn.app.report.verdict import CERTIFIED, UNION, count_words, make_cards, verdicts
 
 PAGE = "report.html"
-_SHARE = re.compile(r"((?:\u2264 )?[\d.]+ % )(\[[^]]+\])")
+_SHARE = re.compile(r"([\d.]+ % )(\[[^]]+\])")
 
 
 def render_page(items: Sequence[ReportItem]) -> str:

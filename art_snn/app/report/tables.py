@@ -17,6 +17,7 @@ from art_snn.app.report.verdict import (
     UNITS,
     Verdict,
     count_words,
+    describe_bound,
     describe_budget,
     describe_budgets,
     format_eps,
@@ -275,7 +276,7 @@ def _side_table(items: Sequence[ReportItem], show: Callable[[Share], str]) -> Ta
         for verdict in verdicts(item.evaluation):
             eps, outcome = at(verdict.norm, verdict.eps), verdict.outcome
             proven = "no bounds" if verdict.certified is None else show(verdict.certified)
-            robust = f"{'at most ' * verdict.open}{show(outcome.robust_accuracy)}"
+            robust = describe_bound(show(outcome.robust_accuracy), verdict.open)
             numbers = (show(outcome.clean_accuracy), *[proven] * bounded, robust)
             rows.append((label, eps, *numbers, verdict.doubts))
     titles = ["result", "eps" if alike else "budget", "clean accuracy"]

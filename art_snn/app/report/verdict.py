@@ -56,6 +56,11 @@ def join_words(words: Sequence[str]) -> str:
     return f"{', '.join(others)} and {last}" if others else last
 
 
+def describe_bound(share: object, upper: bool) -> str:
+    """A share in words, with "at most" where it is an upper bound: the one sign for that."""
+    return f"{'at most ' * upper}{share}"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The result at one budget.
@@ -105,7 +110,7 @@ class Verdict:
     @property
     def share(self) -> str:
         """The robust accuracy in words, "at most" where it is only an upper bound."""
-        return f"{'at most ' * self.open}{self.outcome.robust_accuracy}"
+        return describe_bound(self.outcome.robust_accuracy, self.open)
 
     @property
     def doubts(self) -> str:
@@ -126,8 +131,7 @@ class Verdict:
         about = any(one.eps in (None, trial.eps) for one in findings) and not self.exact
         share = trial.robustness.robust_accuracy
         less = self.outcome.robust_accuracy.count < share.count
-        upper = (self.open or about or less) and share.count > 0
-        return f"{'at most ' * upper}{share}"
+        return describe_bound(share, (self.open or about or less) and share.count > 0)
 
     def breakers(self) -> list[Trial | None]:
         """The trial that broke each sample, from this budget to smaller ones, the plan first."""

@@ -23,12 +23,10 @@ def _leaky(module: Any) -> Dynamics:
         raise ValueError("its neurons inhibit one another")
     if module.state_quant:
         raise ValueError("its state is quantised")
-    if setting(module.graded_spikes_factor) != 1:
-        raise ValueError("its spikes are graded: its outputs are not 0 or 1")
     threshold = setting(module.threshold)
     decay = clamp(setting(module.beta), 0.0, 1.0)
     settings: dict[str, Any] = {"threshold": threshold, "strict": True, "factor": decay}
-    settings["order"] = "f v + x"
+    settings |= {"order": "f v + x", "height": setting(module.graded_spikes_factor)}
     # What runs; the setting reset_mechanism may be changed later without effect.
     state_function = module.state_function.__name__
     if state_function == "_base_zero":
