@@ -274,6 +274,7 @@ def _compare_logits(network: ModelNetwork, x: Tensor, *, native: bool) -> None:
                 note(
                     f"The model was given a batch of shape {list(given.shape)}, and runs in none "
                     "of the forms that adapt knows: are its layers in the step mode for it?"
+                    f"{network.traits.failed}"
                 )
             raise
         # States that are known begin again; others have been changed by the first run.
@@ -364,7 +365,7 @@ def _compare(this: FiringPass, name: str, spikes: Tensor, ours: Tensor) -> None:
         )
         raise refusal(f"neurons whose outputs are 0 or {height:g}", got, remedy)
     if (spikes != ours).any():
-        raise other_equations(name, spikes, ours)
+        raise other_equations(this.sites[name], spikes, ours)
     if spikes.any() and not spikes.all():
         this.lively.add(name)
 
