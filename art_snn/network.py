@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,6 +39,10 @@ class NeuronLayer:
     module: nn.Module
     layout: str
     site: Site
+
+
+THROUGH: ContextVar[Callable[[Any, Tensor], Tensor] | None] = ContextVar("through", default=None)
+"""How calls of a network give logits [N, K] of an input [N, ...], if not by its rules."""
 
 
 class SpikingNetwork(HalfPrecision):
@@ -178,7 +183,9 @@ class SpikingNetwork(HalfPrecision):
 
         :raises TypeError: when x is no tensor.
         :raises ValueError: when x has another shape than `input_shape`."""
-        checked = self._checked(x)
+        checked, through = self._checked(x), THROUGH.get()
+        if through is not None:
+            return through(self, checked)
         if not torch.is_grad_enabled():
             return self.run(self.encode(checked), simulation)
         rule = self.rule if x.requires_grad else self._override or self.training_gradient

@@ -1,9 +1,8 @@
 """Boxes: tensors with an interval around every value.
 
-A :class:`Box` is the tensor of the centres, and layers of torch take it like any other tensor. What
-they call on it is answered by :class:`art_snn.bounds.operations.Propagation`. So a network needs no
-second description: its own forward, with sums of branches and layers of other frameworks, runs on
-boxes."""
+Layers of torch take a :class:`Box` like any other tensor. What they call on it is answered by
+:class:`art_snn.bounds.operations.Propagation`. So a network needs no second description: its own
+forward, with sums of branches and layers of other frameworks, runs on boxes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -75,24 +74,26 @@ class Enclosure:
 
 
 class Box(Tensor):
-    """Centres of intervals, of any shape, with the :class:`Enclosure` around them.
+    """A tensor that stands for the :class:`Enclosure` around its `centre`.
 
-    Outside of a propagation it is a plain tensor, and what is computed of it has no intervals."""
+    It has no values of its own: what would read them, in compiled code or another thread, fails."""
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
+    centre: Tensor
     enclosure: Enclosure
+
+    @classmethod
+    def __torch_dispatch__(cls, func: Any, *call: Any) -> Any:
+        """Refuse an operation that no propagation has answered."""
+        raise Unbounded(f"{func.overloadpacket.__name__} where boxes are not followed")
 
     @staticmethod
     def around(centre: Tensor, enclosure: Enclosure) -> "Box":
         """A box of plain tensors; the graph of the centres goes on."""
-        box = centre.as_subclass(Box)
-        box.enclosure = enclosure
+        form: Any = {"strides": centre.stride(), "dtype": centre.dtype, "device": centre.device}
+        box: Box = Tensor._make_wrapper_subclass(Box, centre.shape, **form)
+        box.centre, box.enclosure = centre, enclosure
         return box
-
-    @property
-    def centre(self) -> Tensor:
-        """The centres as a plain tensor."""
-        return self.as_subclass(Tensor)
 
     @property
     def ends(self) -> tuple[Tensor, Tensor]:
@@ -117,7 +118,7 @@ class Box(Tensor):
         enclosure = replace(self.enclosure, radius=radius, slack=slack, magnitude=magnitude)
         return Box.around(self.centre.detach(), replace(enclosure, budget=None))
 
-    def rows(self, rows: slice) -> "Box":
+    def rows(self, rows: slice | list[int]) -> "Box":
         """The samples of those rows, of time steps [T, N, ...]."""
         radius, slack = self.enclosure.radius[:, rows], self.enclosure.slack
         slack = slack[:, rows] if slack.shape == self.shape else slack

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from art_snn.attacks.balls import require_budget, require_norm
 from art_snn.bounds.box import Box, Enclosure, EuclideanBudget, Nonlinear, Unbounded
+from art_snn.bounds.corners import check_corners, take_rows
 from art_snn.bounds.firing import METHODS, Method
 from art_snn.bounds.margins import bound_margins
 from art_snn.bounds.operations import Propagation
@@ -24,11 +25,12 @@ from art_snn.checks import invalid, require, require_choice, require_count
 from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
 from art_snn.dynamics import least, most
 from art_snn.encoders import Poisson
+from art_snn.gradients.base import Site
 from art_snn.gradients.fixed import WEIGHTS_HELD
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import device_of
 from art_snn.metrics.robust import Share
-from art_snn.network import SpikingNetwork
+from art_snn.network import THROUGH, SpikingNetwork
 from art_snn.passes import modes_kept, within
 from art_snn.progress import progress_over
 
@@ -143,10 +145,6 @@ def check_bounded(network: SpikingNetwork) -> None:
     objection = network.bounds_objection()
     expected = "a network whose neurons take all time steps in one call"
     require(objection is None, "classifier", expected, str(objection), _REMEDY)
-    compiled = [n for n, m in network.named_modules() if isinstance(m, torch.jit.ScriptModule)]
-    expected, remedy = "layers whose operations can be followed", "Leave torch.jit out."
-    got = f"{compiled[0]}, compiled by torch.jit" if compiled else ""
-    require(not compiled, "classifier", expected, got, remedy)
     for site in network.sites():
         got = f"{site.name} ({site.dynamics.unknown or 'of other equations'})"
         fits = site.dynamics.obeys_equations
@@ -185,33 +183,51 @@ class Bounding:
         ):
             # Tensors of inference mode take no part in a graph.
             x, y = (part.clone() if part.is_inference() else part for part in (x, y))
-            bounds = self.margins(x, y).detach()
+            bounds = self.margins(x, y, checked=True).detach()
         smallest = bounds.scatter(1, y[:, None], torch.inf).amin(1)
         return smallest.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
-    def margins(self, x: Tensor, y: Tensor, *, differentiable: bool = False) -> Tensor:
+    def margins(
+        self, x: Tensor, y: Tensor, *, differentiable: bool = False, checked: bool = False
+    ) -> Tensor:
         """Lower bounds of z_y - z_j [N, K], 0 for y itself.
 
         :param x: samples [N, ...] within the limits.
         :param y: class indices [N].
-        :param differentiable: whether the bounds are to be differentiated by weights."""
+        :param differentiable: whether the bounds are to be differentiated by weights.
+        :param checked: whether corners are to go through the network."""
         box = _enclose_samples(x, self.eps, self.norm, self.limits)
         if self.averaged:
             with suppress(Nonlinear):
-                return bound_margins(self._run(box), y, differentiable=differentiable)
+                return bound_margins(self._run(box, checked), y, differentiable=differentiable)
             self.averaged = False
-        return bound_margins(self._run(box), y, differentiable=differentiable)
+        return bound_margins(self._run(box, checked), y, differentiable=differentiable)
 
-    def _run(self, box: Box) -> Box:
+    def _run(self, box: Box, checked: bool) -> Box:
         """The box of the logits [N, K], with the graph of its centres."""
-        with _name_refusals(self.network):
-            with Propagation():
-                encoded = self.network.encode(box)
+        followed: list[tuple[str, Box]] = []
+
+        def fire(site: Site, current: Tensor) -> Tensor:
+            spikes = self.method.fire(site, current)
+            followed.append((f"currents of {site.name}", take_rows(current, len(box))))
+            return spikes
+
+        def run(network: SpikingNetwork, x: Tensor) -> Tensor:
+            encoded = network.encode(x)
             if self.averaged:
-                encoded = _average_steps(encoded)
-            with Propagation():
-                logits = self.network.run(encoded, self.method.fire)
-        assert isinstance(logits, Box)
+                with torch._C.DisableTorchFunction():
+                    encoded = _average_steps(encoded)
+            return network.run(encoded, fire)
+
+        with _name_refusals(self.network):
+            with Propagation(), within(THROUGH, run):
+                logits = self.network(box)
+            if not isinstance(logits, Box):
+                raise Unbounded("logits that do not depend on the input")
+            if checked:
+                steps = logits.rearrange(lambda part: part[None])
+                followed.append(("logits", take_rows(steps, len(box))))
+                check_corners(self.network, box, followed)
         return logits
 
 
@@ -255,11 +271,14 @@ def _name_refusals(network: SpikingNetwork) -> Iterator[None]:
         yield
     except Nonlinear:
         raise
-    except (Unbounded, OverflowError) as error:
+    except (Unbounded, OverflowError, RuntimeError) as error:
+        words, _, _ = str(error).partition(".\n")
+        if isinstance(error, RuntimeError) and "TorchScript" not in words:
+            raise
         modules = network.named_modules()
         names = {module: f"{name} ({type(module).__name__})" for name, module in modules if name}
         frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
         passed = [names[m] for m in frames if isinstance(m, nn.Module) and m in names]
-        got = f"{passed[-1] if passed else 'the network'}, with {error}"
+        got = f"{passed[-1] if passed else 'the network'}, with {words}"
         expected = "a network of layers whose outputs can be bounded"
         raise invalid("classifier", expected, got, _REMEDY) from error

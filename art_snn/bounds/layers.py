@@ -15,7 +15,7 @@ from torch.nn import functional
 from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, has_boxes
 from art_snn.bounds.margins import mark_nonlinear
 from art_snn.bounds.rounding import widening
-from art_snn.gradients.fixed import lightly
+from art_snn.gradients.fixed import WEIGHTS_HELD, lightly
 from art_snn.pooling import Pair, pair, tiles
 
 
@@ -33,19 +33,20 @@ def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None,
     else:
         radius = enclosure.budget.radius(func, weight, *rest)
     with torch.no_grad():
-        error, size = widening(weight[0].numel(), x), magnitudes.flatten(1).sum(1)
+        error, axes = widening(weight[0].numel(), x), weight.ndim - 2
+        size = _view_channels(magnitudes.flatten(1).sum(1), axes)
+        offset = None if bias is None else bias.abs()
         values = x.magnitude * size
-        values = values if bias is None else torch.add(bias.abs(), values)
+        values = values if offset is None else torch.add(_view_channels(offset, axes), values)
         slack = values * error + enclosure.slack.amax() * size
         magnitude = values.amax() + slack.amax()
-        if weight.ndim == 2 and (enclosure.unmixed or not enclosure.averaged):
+        # Convolutions of a training step do without, as it is another one.
+        cheap = weight.ndim == 2 or WEIGHTS_HELD.get()
+        if cheap and (enclosure.unmixed or not enclosure.averaged):
             # Of many terms most are far below the largest one. The sum is itself rounded.
-            largest = x.centre.abs().add_(enclosure.radius)
-            sums = func(largest, magnitudes, None if bias is None else bias.abs())
+            sums = func(x.centre.abs().add_(enclosure.radius), magnitudes, offset, *rest)
             sums.mul_(error).add_(enclosure.slack.amax() * size).mul_(1 + error)
             slack = torch.minimum(slack, sums)
-    if slack.ndim == 1:
-        slack = _view_channels(slack, weight.ndim - 2) if x.ndim >= weight.ndim else slack.amax()
     return Box.around(centre, Enclosure(radius, slack, magnitude, enclosure.averaged))
 
 

@@ -31,10 +31,6 @@ class Propagation(TorchFunctionMode):
         kwargs, name = kwargs or {}, getattr(func, "__name__", str(func))
         if func in METADATA:
             return func(*args, **kwargs)
-        if func in _DRAWS:
-            raise Unbounded(f"{name}, which draws at random")
-        if torch._C._are_functorch_transforms_active():
-            raise Unbounded(f"{name} in a transform of torch.func, which hides boxes")
         if not has_boxes((*args, *kwargs.values())):
             return func(*args, **kwargs)
         operation = _OPERATIONS.get(func)
@@ -106,7 +102,7 @@ def _fits_means(value: Any, x: Box) -> bool:
 def _plain(value: Any, like: Box) -> Any:
     if isinstance(value, Box):
         return value.centre
-    return value if isinstance(value, Tensor) else like.new_tensor(value)
+    return value if isinstance(value, Tensor) else like.centre.new_tensor(value)
 
 
 def _size(value: Any) -> Any:
@@ -281,13 +277,6 @@ def _named(operation: Callable[..., Any], *names: str) -> dict[Any, Callable[...
     """The operation for all functions of these names."""
     return dict.fromkeys(functions_named(*names), operation)
 
-
-_DRAWS = functions_named(
-    *("rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like"),
-    *("normal", "bernoulli", "poisson", "multinomial", "normal_", "uniform_", "random_"),
-    *("bernoulli_", "exponential_", "log_normal_", "geometric_"),
-)
-"""Functions of which one draw says nothing about the next."""
 
 _OPERATIONS: Mapping[Any, Callable[..., Any]] = MappingProxyType(
     dict(LAYERS)

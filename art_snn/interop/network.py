@@ -13,7 +13,7 @@ from art_snn.gradients.names import check_applicable
 from art_snn.interop.members import Members
 from art_snn.interop.runner import READOUTS, ModelNetwork, Readout
 from art_snn.interop.verify import Watch, verify
-from art_snn.network import SpikingNetwork
+from art_snn.network import THROUGH, SpikingNetwork
 from art_snn.neurons import Neuron
 from art_snn.state import comparable
 
@@ -31,6 +31,8 @@ class AdaptedNetwork(ModelNetwork):
 
     def forward(self, x: Tensor) -> Tensor:
         """As :meth:`art_snn.SpikingNetwork.forward`, once what the model computes is verified."""
+        if THROUGH.get() is not None:
+            return super().forward(x)
         with AdaptedNetwork.present.within(self, Members(self.layers, self.elsewhere)):
             checked = self._checked(x)
             if not torch.is_grad_enabled():

@@ -74,8 +74,18 @@ def find_traits(network: ModelNetwork, x: Tensor) -> None:
     traits.preludes = seen.preludes
     # What fails here will fail again in the pass.
     with suppress(Exception), network.restoring():
-        first, second = (network.run_by_itself(network.encode(x[:VERIFIED])) for _ in range(2))
-        traits.random = not torch.equal(first.nan_to_num(), second.nan_to_num())
+        encoded, before = network.encode(x[:VERIFIED]), _generators(x)
+        first = network.run_by_itself(encoded)
+        traits.draws = _generators(x) != before
+        second = network.run_by_itself(network.encode(x[:VERIFIED]))
+        differ = not torch.equal(first.nan_to_num(), second.nan_to_num())
+        traits.random = traits.draws or differ
+
+
+def _generators(x: Tensor) -> list[bytes]:
+    """The states of torch's generators on the CPU and on the device of x."""
+    states = [torch.get_rng_state(), *([torch.cuda.get_rng_state(x.device)] if x.is_cuda else [])]
+    return [state.numpy().tobytes() for state in states]
 
 
 def _require_own_time(network: ModelNetwork, seen: _Counting, x: Tensor) -> None:

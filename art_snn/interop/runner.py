@@ -45,18 +45,22 @@ class Traits:
 
     :param single: whether a call computes one time step, so that the loop over them is ours.
     :param writes: whether it writes into its input.
-    :param random: whether it draws at random.
+    :param random: whether logits differ from pass to pass, by the encoder or by the model.
+    :param draws: whether the model draws from torch's generators, the encoder left out.
     :param preludes: calls of every neuron before the first time step.
     :param silent: neurons that no pass calls.
-    :param batches: those on which its neurons were compared with their dynamics."""
+    :param batches: those on which its neurons were compared with their dynamics.
+    :param mixed: those of which samples were exchanged for others."""
 
     single: bool = False
     writes: bool = False
     random: bool = False
+    draws: bool = False
     steps: int | None = None
     preludes: int = 0
     silent: list[str] = field(default_factory=list)
     batches: int = 0
+    mixed: int = 0
 
 
 class ModelNetwork(SpikingNetwork):

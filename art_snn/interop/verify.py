@@ -2,7 +2,8 @@
 
 * For every shape of input, mode and setting of its modules: a pass of ours, from the start of its
   neurons, computes what the model computes by itself.
-* With the first batch of several samples: no logits depend on the other samples of the batch.
+* With the first batch of several samples, and on eight for other weights: no logits depend on the
+  other samples of the batch.
 * Before a rule of ours, and on one sample for other weights: spikes are 0 or the height, and those
   of the dynamics that were read off the neurons, bit for bit.
 * Once for every rule: the gradient passes through the model, which adds no autograd function of its
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import CheckpointFunction
 
-from art_snn.checks import invalid
+from art_snn.checks import ArgumentError, invalid
 from art_snn.dynamics import operand
 from art_snn.gradients import STBP, ATan, Composite, Gradient, Native
 from art_snn.gradients.again import weights_of
@@ -34,14 +35,20 @@ from art_snn.interop.steps import StepPass, graph_nodes
 from art_snn.layers import varies
 from art_snn.network import VERIFIED
 from art_snn.passes import WATCHED, within
-from art_snn.state import settings
+from art_snn.state import counted, settings
 
 _REMEMBERED = 256
 # States that a network remembers to be verified.
 _TRIES = 8
-# Batches on which neurons are compared until each has fired and been silent.
+# Batches on which neurons are compared until each has fired and been silent, and samples exchanged
+# until that has changed something.
 _FIRST, _EVERY = (4, 8, 16), 32
 # Gradient passes after which the model is run once more.
+_DRAWS = (
+    "the model draws random numbers in evaluation mode, so the same samples get other logits in "
+    "every pass. F.dropout needs training=self.training. If chance is meant, attack by EOT, as by "
+    "--gradient eot-native, and report the accuracy over several draws."
+)
 
 
 def verify(network: ModelNetwork, rule: Gradient | None, x: Tensor) -> None:
@@ -67,6 +74,8 @@ def _settle(network: ModelNetwork, x: Tensor) -> Hashable:
         # What passes change by themselves is known now, and no part of the setup.
         setup = _setup(network, x)
         _remember(network, (setup, "traits"), traits)
+        if traits.draws and not network.model.training:
+            warnings.warn(_DRAWS, stacklevel=2)
     network.traits = traits
     return setup
 
@@ -77,20 +86,23 @@ def _verify_setup(network: ModelNetwork, rule: Gradient | None, x: Tensor, setup
             _verify_setup(network, part, x, setup)
         return
 
-    def once(depends: Hashable, check: Callable[[], object]) -> None:
-        """Check what depends on the setup and this; an answer of False is not known yet."""
-        if (setup, depends) not in network.verified:
+    def once(depends: Hashable, check: Callable[[], object], state: Hashable = True) -> None:
+        """Check what depends on setup, this and a state; an answer of False is not known yet."""
+        if network.verified.get((setup, depends)) != state:
             with _unnoticed(x):
                 if check() is not False:
-                    _remember(network, (setup, depends), True)
+                    _remember(network, (setup, depends), state)
 
     inputs, native = x.detach(), isinstance(rule, Native)
     kind = "none" if rule is None else "native" if native else "ours"
     once(kind, lambda: _compare_logits(network, inputs, native=native))
+    known = (setup, "rows") in network.verified
+    # Training alone changes weights all the time.
+    if len(x) > 1 and (rule is None or x.requires_grad or not known):
+        few, weights = inputs[: VERIFIED if known else None], counted(network.parameters())
+        once("rows", lambda: _compare_rows(network, few), weights)
     if rule is None:
         return
-    if len(x) > 1:
-        once("rows", lambda: _compare_rows(network, inputs))
     if not native:
         later = (setup, "spikes") in network.verified
         once("spikes", lambda: _compare_spikes(network, inputs))
@@ -145,7 +157,12 @@ def _require_gradient(network: ModelNetwork, rule: Gradient, x: Tensor) -> None:
     sites, steep = network.members.ruled.values(), STBP(surrogate=ATan())
     applies = bool(sites) and all(site.dynamics.unknown is None for site in sites)
     if some is not None and applies:
-        through = _gradient(network, steep, x, native=isinstance(rule, Native))
+        try:
+            through = _gradient(network, steep, x, native=isinstance(rule, Native))
+        except ArgumentError:  # Of dynamics that are not the neurons', which native does not use.
+            if not isinstance(rule, Native):
+                raise
+            applies = False
     if not through and (through is None or applies or not sites):
         how = "none" if through is None else "zero"
         place = "input" if x.requires_grad else "weights"
@@ -157,7 +174,7 @@ def _require_gradient(network: ModelNetwork, rule: Gradient, x: Tensor) -> None:
         raise invalid("model", "one that the gradient passes through", got, remedy)
     warnings.warn(
         f"the gradient under {rule} is zero for the first {len(x)} samples: no neuron comes near "
-        "enough to firing for its slope. Attacks by it do nothing there.",
+        "enough to firing for its slope, or something cuts it. Attacks by it do nothing there.",
         stacklevel=2,
     )
 
@@ -292,22 +309,29 @@ def _require_same(
 
 
 @torch.no_grad()
-def _compare_rows(network: ModelNetwork, x: Tensor) -> None:
-    """Refuse a model whose logits of a sample depend on the other samples of its batch."""
+def _compare_rows(network: ModelNetwork, x: Tensor) -> bool:
+    """Refuse a model whose logits of a sample depend on the other samples of its batch.
+
+    True once a change of samples has changed their logits: silence agrees with anything."""
     others = x.clone()  # Of the same shape, which rounding depends on.
     others[1::2] = x.amax() + x.amin() - x[1::2]
 
     def run(batch: Tensor) -> Tensor:
-        with torch.random.fork_rng([x.device] if x.is_cuda else []):
-            return network.run_by_itself(network.encode(batch))[::2]
+        devices = [x.device] if x.is_cuda else []
+        with network.restoring(), torch.random.fork_rng(devices):
+            return network.run_by_itself(network.encode(batch))
 
     remedy = (
         "Which of its axes is the batch? A layer, a neuron (in another step mode?) or the readout "
         "takes samples for time steps or features: a model [N, T, K] is read by "
-        "readout=lambda out: out.mean(1)."
+        "readout=lambda out: out.mean(1). Where the model itself mixes them, as QKFormer does, "
+        "give it one sample at a time: batch_size=1, or --batch-size 1."
     )
     expected = "one whose logits of a sample are the same whatever else is in its batch"
-    _require_same(run(x), run(others), expected, remedy, rounded=True)
+    logits, again = run(x), run(others)
+    _require_same(logits[::2], again[::2], expected, remedy, rounded=True)
+    network.traits.mixed += 1
+    return not torch.equal(logits[1::2], again[1::2]) or network.traits.mixed >= _TRIES
 
 
 @torch.no_grad()

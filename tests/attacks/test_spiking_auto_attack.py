@@ -379,7 +379,7 @@ SQUARE, TABLE = np.zeros((10, 1, 8, 8)), np.zeros((10, 64))
     ("match", "options"),
     [
         (r"^norm:.*'shift', got 1", {"norm": 1}),
-        (r"^eps:.*above 0, got 0", {"eps": 0}),
+        (r"^eps:.*above 0 .*, got 0", {"eps": 0}),
         (r"^eps:.*whole", {"norm": 0, "eps": 0.5}),
         (r"^eps:.*whole", {"norm": "shift", "eps": 0.25}),
         (r"^eps:.*whole", {"norm": 0}),

@@ -119,7 +119,7 @@ SETTINGS = {
     "norm: expected numpy.inf or 2, got 0": {"norm": 0},
     "norm: expected numpy.inf or 2, got 'shift'": {"norm": "shift"},
     "norm: expected numpy.inf or 2, got 1": {"norm": 1},
-    "eps: expected a number above 0, got 0": {"eps": 0},
+    "eps: expected a number above 0 .*, got 0": {"eps": 0},
     "eps: expected a finite number|eps: expected a number": {"eps": np.nan},
     "method: expected .*counts.*s-ibp.*, got 'crown'. counts is never looser": {"method": "crown"},
     "batch_size: expected a whole number": {"batch_size": 0},
@@ -173,7 +173,7 @@ LAYERS = {
     r"\(Called\), with normal_, which draws": lambda: call(
         lambda x, w: x + torch.zeros(x.shape).normal_()
     ),
-    r"\(Called\), with .* in a transform of torch.func": lambda: call(
+    r"\(Called\), with mul where boxes are not followed": lambda: call(
         lambda x, w: x - torch.func.vmap(lambda one: 2 * one)(x)
     ),
 }
@@ -205,7 +205,7 @@ def overflowing():
 
 NETWORKS = {
     r".* layers\.1 \(LIF\), with currents that overflow": overflowing,
-    r"layers whose operations .* got layers\.0\.module\.1\.w, compiled by torch.jit": compiled,
+    r".* layers\.0\.module\.1\.w \(Top.*\), with The following .* TorchScript": compiled,
     "an encoder that draws nothing, got Poisson.*metrics.certify is": lambda: classifier(
         encoder=Poisson(3)
     ),

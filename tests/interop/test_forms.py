@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import torch
@@ -10,13 +11,21 @@ from torch import Tensor, nn
 
 from art_snn import Direct, Frames, Poisson
 from art_snn.dynamics import Dynamics
-from art_snn.interop import adapt, register_neuron
+from art_snn.interop import AdaptedNetwork, adapt, register_neuron
 from tests.adapted import Spike
 from tests.interop.neurons import Output, Step, Steps, TimeLast, again, dynamics
 from tests.interop.promises import close, gradient, gradients, inputs
 from tests.interop.stacks import CLASSES, STEPS, Looping, OfOneStep, Stack, chain, images, lively
 
 RULES = ("rga", "stbp", "bptr", "native")
+
+
+def answer(network: AdaptedNetwork, rule: str | None, x: Tensor) -> Tensor:
+    """Logits of a gradient pass, or of a prediction."""
+    if rule is not None:
+        return gradient(network, rule, x)[0]
+    with torch.no_grad():
+        return network(x)
 
 
 def of_one_step(last: nn.Module | None = None) -> OfOneStep:
@@ -95,35 +104,50 @@ def test_what_returns_several_things_names_the_readouts():
 class Noisy(nn.Sequential):
     """It draws by torch, always or in training mode alone."""
 
-    def __init__(self, always: bool = True) -> None:
+    def __init__(self, always: bool = True, draw: Any = torch.randn_like) -> None:
         super().__init__(chain(Steps()))
-        self.always = always
+        self.always, self.draw = always, draw
 
     def forward(self, x: Tensor) -> Tensor:
         draws = self.always or self.training
-        return super().forward(x + 0.3 * torch.randn_like(x) if draws else x)
+        return super().forward(x + 0.3 * self.draw(x) if draws else x)
 
 
-@pytest.mark.parametrize("rule", ["rga", "stbp", "bptr", "native"])
-def test_a_network_that_draws_by_torch_is_a_random_one(rule):
-    network = adapt(Noisy().eval(), steps=STEPS)
-    logits = [gradient(network, rule, images())[0] for _ in range(2)]
+DRAWS = {
+    "randn_like": torch.randn_like,
+    "dropout": lambda x: nn.functional.dropout(x, 0.5),
+    "cauchy_": lambda x: torch.empty_like(x).cauchy_(),
+    "without effect": lambda x: 0 * torch.rand(()),
+}
+drawn = pytest.warns(UserWarning, match="^the model draws random numbers in evaluation mode.* EOT")
+
+
+@pytest.mark.parametrize("draw", DRAWS)
+@pytest.mark.parametrize("rule", [None, "rga", "stbp", "bptr", "native"])
+def test_a_network_that_draws_by_torch_is_a_random_one_and_says_so(rule, draw):
+    network = adapt(Noisy(draw=DRAWS[draw]).eval(), steps=STEPS)
+    with drawn as warned:
+        logits = [answer(network, rule, images()) for _ in range(2)]
+    assert len(warned) == 1
     assert network.traits.random
-    assert not torch.equal(*logits)
-    assert gradient(network, f"eot-{rule}", images())[1].any()
-    quiet = adapt(chain(Steps()), steps=STEPS)
-    gradient(quiet, rule, images())
-    assert not quiet.traits.random
+    assert torch.equal(*logits) == (draw == "without effect")
+    if rule is not None:
+        assert gradient(network, f"eot-{rule}", images())[1].any()
+    for encoder in (Direct(STEPS), Poisson(STEPS)):
+        quiet = adapt(chain(Steps()), encoder=encoder)
+        answer(quiet, rule, images())
+        assert quiet.traits.random == isinstance(encoder, Poisson)
 
 
 def test_a_network_that_is_random_in_training_alone_is_none_in_evaluation():
     network = adapt(Noisy(always=False).eval(), steps=STEPS)
     for mode in (False, True, False):
         network.train(mode)
-        gradient(network, "rga", images())
+        gradient(network, "rga", images())  # Without a warning: training may draw.
         assert network.traits.random == mode
 
 
+@pytest.mark.filterwarnings("ignore:the model draws")
 @pytest.mark.parametrize("encoder", [Direct(STEPS), Poisson(STEPS)])
 def test_what_verification_draws_leaves_the_random_state_as_it_was(encoder):
     states = []
@@ -194,35 +218,78 @@ class Swapped(nn.Module):
         return x.transpose(0, 1)
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_samples_taken_for_time_steps_are_noticed_where_there_are_as_many(rule):
-    # [N, T, K] read out by the mean of axis 0, with N = T.
-    network = adapt(chain(Steps(), last=Swapped()), steps=STEPS)
-    with pytest.raises(ValueError, match=r"in its batch.*\[N, T, K\].*out\.mean\(1\)"):
-        gradient(network, rule, images(STEPS))
-    network = adapt(chain(Steps(), last=Swapped()), steps=STEPS, readout=lambda out: out.mean(1))
-    assert gradient(network, rule, images(STEPS))[1].any()
+class QKFormer(nn.Module):
+    """A neuron of all steps is given [T * N, ...]."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fc1, self.fc2, self.lif = nn.Linear(9, 12), nn.Linear(12, CLASSES), Steps()
+        lively(self, 0.5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.lif(self.fc1(x.flatten(2).flatten(0, 1)))
+        return self.fc2(y).unflatten(0, (STEPS, -1))
 
 
-@pytest.mark.parametrize("rule", RULES)
-def test_a_model_that_mixes_samples_is_refused_under_every_rule(rule):
-    class Mixed(nn.Module):
-        """A neuron of all steps is given [T * N, ...], as in QKFormer."""
+MIXING: dict[str, tuple[Any, dict[str, Any], tuple[int, ...]]] = {
+    # Read out by the mean of axis 0, with N = T.
+    "[N, T, K]": (lambda: chain(Steps(), last=Swapped()), {"steps": STEPS}, (STEPS, 1, 3, 3)),
+    "time first": (
+        lambda: chain(Steps()),
+        {"encoder": None, "readout": lambda out: out.mean(1)},
+        (5, STEPS, 9, 1),
+    ),
+    "QKFormer": (QKFormer, {"steps": STEPS}, (5, 1, 3, 3)),
+}
 
-        def __init__(self) -> None:
-            super().__init__()
-            self.fc1, self.fc2, self.lif = nn.Linear(9, 12), nn.Linear(12, CLASSES), Steps()
 
-        def forward(self, x: Tensor) -> Tensor:
-            y = self.lif(self.fc1(x.flatten(2).flatten(0, 1)))
-            return self.fc2(y).unflatten(0, (STEPS, -1))
-
-    network = adapt(lively(Mixed(), 0.5), steps=STEPS)
-    message = "a sample are the same whatever else is in its batch, got one whose logits then"
+@pytest.mark.parametrize("rule", [None, *RULES])
+@pytest.mark.parametrize("form", MIXING)
+def test_a_model_that_mixes_samples_is_refused(form, rule):
+    make, options, shape = MIXING[form]
+    network = adapt(make(), **options)
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(4))
+    message = (
+        r"else is in its batch, got one .*differ by.*\[N, T, K\].*out\.mean\(1\).*batch_size=1"
+    )
+    if form == "time first":
+        message = r"one that makes its time steps of \[N, \.\.\.\] itself"
     with pytest.raises(ValueError, match=message):
-        gradient(network, rule, images())
+        answer(network, rule, x)
+    if form == "[N, T, K]":
+        network.readout = lambda out: out.mean(1)
+        assert answer(network, rule, x).any()
+    if form == "QKFormer" and rule in (None, "native"):
+        assert answer(network, rule, x[:1]).any()
+
+
+@pytest.mark.filterwarnings("ignore:the gradient under Native.* is zero")
+@pytest.mark.parametrize("rule", [None, "native"])
+@pytest.mark.parametrize("silent", ["weights", "input"])
+def test_samples_that_cannot_be_told_apart_prove_nothing(silent, rule):
+    network, x = adapt(QKFormer(), steps=STEPS), images()
+    weight = network.model.fc1.weight
+    kept = weight.detach().clone()
+    if silent == "weights":
+        weight.data.zero_()
+    answer(network, rule, 0 * x)
     with torch.no_grad():
-        assert network(images()).shape == (5, CLASSES)
+        weight.copy_(kept)
+    with pytest.raises(ValueError, match="whatever else is in its batch"):
+        answer(network, rule, x)
+
+
+def test_samples_are_exchanged_once_for_every_state_of_the_weights():
+    network, calls = adapt(chain(Steps()), steps=STEPS), []
+    network.model.register_forward_hook(lambda *_: calls.append(1))
+    spent = []
+    with torch.no_grad():
+        for factor in (1, 1, 1.1, 1, 1):
+            network.model[1].weight.mul_(factor) if factor != 1 else None
+            before = len(calls)
+            network(images())
+            spent.append(len(calls) - before)
+    assert spent[1:] == [1, 3, 1, 1]
 
 
 class Shared(Stack):

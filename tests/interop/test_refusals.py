@@ -353,6 +353,18 @@ def test_a_zero_gradient_under_native_is_not_explained_by_other_rules():
         network(inputs().float().requires_grad_())
 
 
+def test_a_zero_gradient_under_native_does_not_name_native_where_a_registration_is_wrong():
+    class Dark(Steps):
+        fire = Double.forward
+
+    model = Stack(again(Dark, dynamics=lambda module: Dynamics(1.0)))
+    network = adapt(model, steps=STEPS)
+    with pytest.raises(ValueError, match=NATIVE):
+        gradients(network, "stbp", inputs())
+    with pytest.warns(UserWarning, match=r"under Native\(\) is zero .* or something cuts it"):
+        gradients(network, "native", inputs())
+
+
 def test_native_alone_is_refused_for_networks_of_our_own():
     from tests.architectures import chain, network
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from art_snn import zoo
+from art_snn.app.evaluate.findings import trial_findings
 from art_snn.app.report.evaluation import read_evaluation
 from art_snn.seeding import seeded
 from art_snn.zoo.entry import MANIFEST, from_text
@@ -20,6 +21,7 @@ TEXT = (ZOO / MANIFEST).read_text("utf-8")
 SHIPPED = from_text(TEXT, MANIFEST)
 EVALUATIONS = "evaluations"
 """The folder of those that the leaderboard is made of."""
+DERIVED = ("search-found-more", "larger-budget-breaks-less", "few-gradients", "unanswered")
 HELD = [data for data in SHIPPED.data if data.sha256]
 
 
@@ -48,6 +50,14 @@ def test_a_record_is_what_the_evaluation_next_to_it_says(entry):
     evaluation = read_evaluation(ZOO / EVALUATIONS / entry.name).evaluation
     assert entry.standard == tool.records(evaluation)
     assert evaluation.name == entry.name
+    # What follows from outcomes is what today's rules say of them.
+    stages = [stage for trial in evaluation.trials for stage in trial.outcome.stages]
+    searches = {stage.id for stage in stages if stage.label.startswith("Square")}
+    derived = {(one.id, one.about, one.eps) for one in trial_findings(evaluation.trials, searches)}
+    stored = {(one.id, one.about, one.eps) for one in evaluation.findings}
+    assert {one for one in stored if one[0] in DERIVED} == derived
+    remedies = [[remedy.id for remedy in one.remedies] for one in evaluation.findings]
+    assert all({*some} - {"applied", "upper-bound"} for some in remedies)
 
 
 def sampled(entry: zoo.ZooEntry) -> bool:

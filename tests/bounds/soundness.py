@@ -1,0 +1,67 @@
+"""Try to break bounds of random networks, some of which compute what boxes do not follow.
+
+python -m tests.bounds.soundness --minutes 10
+
+Ends with status 1 where a certificate is broken, or a network that has bounds is refused."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+import warnings
+from collections import Counter, defaultdict
+
+import numpy as np
+import torch
+
+from tests.bounds.forms import FORMS, insert
+from tests.bounds.random_networks import check, drawn
+
+
+def attempt(seed: int) -> tuple[str, str, int]:
+    """The kind of the network of that seed, how it fared, and how many samples are certified."""
+    draw = random.Random(seed)
+    case = drawn(seed, draw.choice([np.inf, 2]), samples=draw.choice([1, 3, 8]))
+    form = draw.choice([None, draw.choice(FORMS)])
+    kind = "plain" if form is None else form.partition(":")[0]
+    if form is not None:
+        insert(case.network, form, draw.randrange(1, len(case.network.layers)))
+    try:
+        case.bounds()
+    except ValueError as error:
+        wrong = kind in ("plain", "called")
+        if wrong:
+            sys.stderr.write(f"seed {seed}, {form}: {error}\n")
+        return kind, "wrongly refused" if wrong else "refused", 0
+    try:
+        return kind, "sound", int(check(case, 20, ("stbp",)).sum())
+    except (AssertionError, ValueError) as error:
+        sys.stderr.write(f"seed {seed}, {form}: {error}\n")
+        return kind, "broken", 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    end, seed = time.monotonic() + 60 * options.minutes, options.seed
+    fates: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    while time.monotonic() < end:
+        kind, fate, certified = attempt(seed)
+        fates[kind].update({fate: 1, "certified samples": certified})
+        seed += 1
+    for kind, counts in sorted(fates.items()):
+        words = ", ".join(f"{count} {fate}" for fate, count in counts.items())
+        sys.stdout.write(f"{kind}: {words}\n")
+    wrong = sum(counts["broken"] + counts["wrongly refused"] for counts in fates.values())
+    sys.stdout.write(f"{seed - options.seed} networks, {wrong} wrong\n")
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
