@@ -132,6 +132,9 @@ def _one_step(
             remedy = "Hand its states on in a loop of the model's own."
             raise invalid("model", "neurons that keep their state from step to step", got, remedy)
         return one
+    if one.error:
+        name = type(one.error).__name__
+        network.traits.failed = f" A call of one time step fails by {name}: {one.error}"
     if seen.error:
         _refuse_form(network, told, x)
     return None

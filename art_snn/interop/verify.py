@@ -275,6 +275,7 @@ def _compare_logits(network: ModelNetwork, x: Tensor, *, native: bool) -> None:
                     "without its first axis where it makes its time steps itself. "
                     "adapt(model, steps=T) gives a model [T, N, ...], and "
                     "adapt(model, encoder=None) [N, ...]; are its layers in the step mode for that?"
+                    f"{network.traits.failed}"
                 )
             raise
         # States that are known begin again; others have been changed by the first run.
@@ -365,7 +366,7 @@ def _compare(this: FiringPass, name: str, spikes: Tensor, ours: Tensor) -> None:
         )
         raise refusal(f"neurons whose outputs are 0 or {height:g}", got, remedy)
     if (spikes != ours).any():
-        raise other_equations(name, spikes, ours)
+        raise other_equations(this.sites[name], spikes, ours)
     if spikes.any() and not spikes.all():
         this.lively.add(name)
 
