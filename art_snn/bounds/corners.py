@@ -1,8 +1,8 @@
 """Corners of boxes, which go through the network as it is called.
 
 Boxes see no state that a network keeps, no number that it draws, and no other sample of a batch. So
-corners of some samples go through it in a batch, in a smaller one, twice, and alone. Every current
-and logit must lie in its interval, be the same again, and what it is in the other batch."""
+corners of some samples go through it in a batch, and one of them alone, twice. Every current and
+logit must lie in its interval, be the same again, and alone what it is in the batch."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ from art_snn.gradients.base import Site
 from art_snn.network import THROUGH, SpikingNetwork
 from art_snn.passes import within
 
-_INSIDE, _OTHERS, _AWAY = [0, 1, 3], [3, 2, 1], 2
-"""Corners, all low, all high and random; a smaller batch; and a point elsewhere, in both."""
+_INSIDE, _AWAY, _ALONE = [0, 1, 3], 2, [3]
+"""Corners, all low, all high and random; a point elsewhere; the one that also goes alone."""
 _TERMS = 64
 """Sums of so many terms may differ by rounding in batches of two sizes."""
 
@@ -43,27 +43,25 @@ def check_corners(network: SpikingNetwork, box: Box, followed: list[tuple[str, B
     points = centre + radius * sides.to(centre.device) / length
     points[_AWAY] = points.amin() + points.amax() - points[_AWAY]
     state = torch.get_rng_state()
-    alone = network(points[-1:])[None]
     corners, batch = _follow(network, points), _follow(network, points, [0, 1, 2, 3])
-    other, again = (_follow(network, points[_OTHERS], _OTHERS) for _ in range(2))
+    alone, again = (_follow(network, points[_ALONE], _ALONE) for _ in range(2))
     if points.is_cuda or not torch.equal(state, torch.get_rng_state()):
         with _NoDraws():  # type: ignore[no-untyped-call]
             _follow(network, points)
-    for (name, bounds), *calls in zip(followed, corners, batch, other, again, strict=False):
-        (_, real), (_, many), (_, few), (_, same) = calls
-        if any(call[0] != name for call in calls) or not torch.equal(few, same):
+    for (name, bounds), *calls in zip(followed, corners, batch, alone, again, strict=False):
+        (_, real), (_, many), (_, one), (_, same) = calls
+        if any(call[0] != name for call in calls) or not torch.equal(one, same):
             raise Unbounded(f"{name} of one sample that change from pass to pass")
         if not bounds.numel():
             continue
-        near = 2 * bounds.enclosure.slack.amax() + widening(_TERMS, bounds) * few.abs().amax()
-        if ((few - many[:, _OTHERS]).abs() > near).any():
+        near = 2 * bounds.enclosure.slack.amax() + widening(_TERMS, bounds) * one.abs().amax()
+        if ((one - many[:, _ALONE]).abs() > near).any():
             raise Unbounded(f"{name} of one sample that depend on others in its batch")
         if bounds.enclosure.averaged:
             steps = torch.arange(1, len(real) + 1, device=real.device)
             real = real.double().cumsum(0) / steps.view(-1, *(1,) * (real.ndim - 1))
-        values = torch.cat([real[:, _INSIDE], alone if name == "logits" else real[:, 3:]], 1)
-        low, high = (end[:, [*_INSIDE, 3]] for end in bounds.ends)
-        if not ((low <= values) & (values <= high)).all():
+        real, low, high = (part[:, _INSIDE] for part in (real, *bounds.ends))
+        if not ((low <= real) & (real <= high)).all():
             raise Unbounded(f"{name} outside of their bounds at a corner")
 
 
@@ -80,9 +78,8 @@ def _follow(
         calls.append((f"currents of {site.name}", current))
         if rows is None or current.shape[1] != len(rows):
             return site.dynamics.simulate(current)
-        shape = (len(current), 4, *current.shape[2:])
-        spikes = torch.randint(0, 2, shape, generator=generator, device="cpu")
-        return spikes[:, rows].to(current)
+        spikes = torch.randint(0, 2, (4, *current.shape[2:]), generator=generator, device="cpu")
+        return spikes[rows].to(current).repeat(len(current), *(1,) * spikes.ndim)
 
     with within(THROUGH, lambda network, x: network.run(network.encode(x), fire)):
         logits = network(x)[None]

@@ -185,6 +185,8 @@ class Evaluation:
         if (certificate := self.certificate) is not None:
             columns = (certificate.predicted, certificate.radius, certificate.correct)
             sizes |= {len(column) for column in columns}
+            odd = [r for r in certificate.radius.tolist() if not 0 <= r <= LARGEST_BUDGET]
+            expect(not odd, f"radii from 0 to {LARGEST_BUDGET:g}", odd[:1])
         sizes |= {len(bounds.margin) for bounds in self.bounds}
         expect(len(sizes) == 1, "columns of as many samples each", sorted(sizes))
         expect(self.samples, "one sample or more", [])

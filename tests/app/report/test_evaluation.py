@@ -86,6 +86,10 @@ SHORT = replace(CERTIFICATE, radius=np.zeros(3))
     ("make", "message"),
     [
         (lambda: small(labels=(0,)), r"as many samples each, got \[1, 4\]"),
+        (
+            lambda: small(certificate=replace(CERTIFICATE, radius=np.array([0, 0, 0, 1e308]))),
+            r"radii from 0 to 1e\+12, got \[1e\+308\]",
+        ),
         (lambda: small(certificate=SHORT), r"as many samples each, got \[3, 4\]"),
         (lambda: small(bounds=(proven(1),)), r"as many samples each, got \[1, 4\]"),
         (lambda: small(bounds=(proven(0, 0, 0, 1, eps=9),)), r"bounds at \[0.031.*, got \[9\]"),
