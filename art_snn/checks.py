@@ -3,6 +3,7 @@
 import math
 import operator
 import os
+import re
 import stat
 from collections.abc import Collection, Sequence
 from contextlib import suppress
@@ -33,6 +34,15 @@ _KINDS |= dict.fromkeys("cb", "a device")
 def truncate(text: str, most: int = 80) -> str:
     """The text without its middle where it is longer than most."""
     return text if len(text) <= most else f"{text[: most // 2]}...{text[-most // 4 :]}"
+
+
+def printable(text: str) -> str:
+    """The text with a space for newlines, and for all that is not shown: what steers a terminal or
+    turns the direction of writing."""
+    if text.isprintable():
+        return text
+    letters = (x if x.isprintable() or x == "\u00a0" else "\n" for x in text)
+    return re.sub("\n+", " ", "".join(letters))
 
 
 def first_line(error: BaseException) -> str:

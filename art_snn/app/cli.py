@@ -15,7 +15,7 @@ from typing import Any, Union, get_args, get_origin
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
 
-from art_snn.checks import ArgumentError, WriteFailed, shown, truncate
+from art_snn.checks import ArgumentError, WriteFailed, printable, shown, truncate
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -87,12 +87,12 @@ def _run(words: Sequence[str]) -> int:
     except WriteFailed as error:
         return _stopped(name, f"error: {error}", output, _CANNOT_WRITE)
     except (ArgumentError, FileNotFoundError) as error:
-        complaint = _by_option(error, name, words[1:])
+        complaint = printable(_by_option(error, name, words[1:]))
         sys.stderr.write(f"art-snn {name}: error: {complaint}\n")
         sys.stderr.write(f"art-snn {name} --help shows the usage.\n")
         return 2
     for line in result.failure().splitlines():
-        sys.stderr.write(f"art-snn {name}: {line}\n")
+        sys.stderr.write(f"art-snn {name}: {printable(line)}\n")
     return int(result.status())
 
 

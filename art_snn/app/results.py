@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 
 from art_snn.app.settings import Run
 from art_snn.app.tables import Form, Part, render
-from art_snn.checks import cuts_gradients, invalid, require, truncate
+from art_snn.checks import cuts_gradients, invalid, printable, require, truncate
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.dynamics import Values
 from art_snn.files import UNFINISHED, atomic_write, digest, read_json, write_json, write_text
@@ -57,7 +57,7 @@ _PLAIN = {int: "a whole number", bool: "true or false", str: "a text"}
 def _plain(value: Any, kind: Any) -> Any:
     fits = type(value) is kind and (kind is not int or abs(value) < 2**63)
     expect(fits, _PLAIN[kind], value)
-    return value
+    return printable(value) if kind is str else value
 
 
 def _number(value: Any, kind: Any) -> float:

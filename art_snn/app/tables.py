@@ -8,17 +8,19 @@ from typing import Any, Literal
 
 from tabulate import tabulate
 
+from art_snn.checks import printable
+
 Form = Literal["text", "markdown"]
 _MARKUP = re.compile(
-    r"[\\`*|~$]"
-    r"|\[(?![+-]?[\d.]+, [+-]?[\d.]+\])"  # Intervals are no links.
-    r"|(?<!\w)_|_(?!\w)"
+    r"[\\`*|~$#{}]"
+    r"|\[(?![+-]?[\d.]+, [+-]?[\d.]+\](?![(\[:{]))"  # Intervals are no links.
+    r"|(?<![^\W_])_|_(?![^\W_])"
     r"|<(?=[A-Za-z/!?])"
     r"|&(?=#?\w+;)"
+    r"|:(?=//)|(?<=[wW]{3})\."  # GitHub makes links of addresses.
+    r"|^[=>%:]|^[-+](?![\d.])|^\((?=.*\)=)"
 )
-"""Characters that Markdown, with the extensions of MyST, would take for markup."""
-_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]+")
-"""Newlines and control characters, which would end a cell or a paragraph."""
+"""Characters that Markdown, with the extensions of MyST, would take for markup, in one line."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,10 @@ class Notes(tuple[str, ...]):
     __slots__ = ()
 
 
+class Heading(str):
+    """A heading within a page."""
+
+
 class Command(str):
     """A command to copy: it stays in one line, however long it is."""
 
@@ -72,25 +78,25 @@ def render(parts: Sequence[Part], form: Form = "text") -> str:
 def _render_part(part: Part, form: Form) -> str:
     if isinstance(part, Table):
         return _render_table(part.narrow() if form == "text" else part, form)
+    lines = [printable(line) for line in ([part] if isinstance(part, str) else part)]
     if isinstance(part, Command):
-        return part if form == "text" else f"```bash\n{part}\n```"
-    lines = [part] if isinstance(part, str) else part
+        fence = "`" * max(3, *(1 + len(run) for run in re.findall("`+", part) or [""]))
+        return lines[0] if form == "text" else f"{fence}bash\n{lines[0]}\n{fence}"
     if form == "text":
         indent = "  " if isinstance(part, Notes) else ""
         how: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
         return "\n".join(textwrap.fill(n, 80, subsequent_indent=indent, **how) for n in lines)
     lines = [_escape_markdown(line) for line in lines]
     if isinstance(part, str):
-        return lines[0]
+        return f"{'### ' * isinstance(part, Heading)}{lines[0]}"
     if isinstance(part, Notes):
         return "\n".join(f"- {line}" for line in lines)
     return ". ".join(lines) + "."
 
 
 def _render_table(content: Table, form: Form) -> str:
-    cells, sides = [list(content.titles), *map(list, content.rows)], content.sides
-    if form == "markdown":
-        cells = [[_escape_markdown(cell) for cell in row] for row in cells]
+    show, sides = printable if form == "text" else _escape_markdown, content.sides
+    cells = [[show(cell) for cell in row] for row in (content.titles, *content.rows)]
     how = {"colalign": sides if content.rows else None, "disable_numparse": True}
     text = tabulate(cells[1:], cells[0], "plain" if form == "text" else "pipe", **how)
     return "\n".join(line.rstrip() for line in text.splitlines())
@@ -98,4 +104,5 @@ def _render_table(content: Table, form: Form) -> str:
 
 def _escape_markdown(text: str) -> str:
     """The text with a backslash before whatever Markdown would take for markup, in one line."""
-    return _MARKUP.sub(r"\\\g<0>", _CONTROL.sub(" ", text))
+    escaped = _MARKUP.sub(r"\\\g<0>", printable(text).strip())
+    return re.sub(r"^(\d+)(?=[.)](?:\s|$))", r"\1\\", escaped)  # A list of numbers begins so.

@@ -46,7 +46,7 @@ def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None,
             # Of many terms most are far below the largest one. The sum is itself rounded.
             sums = func(x.centre.abs().add_(enclosure.radius), magnitudes, offset, *rest)
             sums.mul_(error).add_(enclosure.slack.amax() * size).mul_(1 + error)
-            slack = torch.minimum(slack, sums)
+            slack = torch.minimum(slack, sums, out=sums)
     return Box.around(centre, Enclosure(radius, slack, magnitude, enclosure.averaged))
 
 

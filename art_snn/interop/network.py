@@ -192,8 +192,9 @@ def _check_model(model: object, *, native: bool) -> None:
     require(not names, "model", "modules of Python", got, remedy)
     if native or Members(model).neurons:
         return
-    names = sorted({type(m).__qualname__ for m in model.modules() if not list(m.children())})
-    got = f"none among {', '.join(names)}"
+    classes = {type(module) for module in model.modules()}
+    others = {c for c in classes if not c.__module__.startswith("torch.nn.modules.")}
+    got = f"none among {', '.join(sorted(c.__qualname__ for c in others or classes))}"
     remedy = (
         "art_snn.interop.register_neuron(cls, dynamics=function) makes neurons of your own known. "
         "Those that are written into a forward have no class, and the model has its own gradient "

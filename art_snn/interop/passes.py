@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from art_snn.checks import ArgumentError, invalid
-from art_snn.gradients.base import Firing
+from art_snn.gradients.base import Firing, Site
 from art_snn.interop.members import Member, Members
 from art_snn.passes import within
 
@@ -154,12 +154,19 @@ def _nodes(value: Any) -> list[Any]:
     return [leaf.grad_fn for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
-def other_equations(name: str, spikes: Tensor, ours: Tensor) -> ArgumentError:
+def other_equations(site: Site, spikes: Tensor, ours: Tensor) -> ArgumentError:
     """An error about a neuron whose spikes [T, N, ...] are not those of its dynamics."""
+    dynamics = site.dynamics
     different = (spikes != ours).flatten(1).float()
     step = int(different.any(1).nonzero()[0])
-    got = f"{name}, of whose spikes {different.mean():.2%} differ, first at step {step}"
+    got = f"{site.name}, of whose spikes {different.mean():.2%} differ, first at step {step}"
+    at_rest = dynamics.rest != 0 and dynamics.start == dynamics.rest
     remedy = (
+        f"Dynamics(start=0.0), if it starts from 0 and not from its rest, {dynamics.rest:g}. "
+        if at_rest
+        else ""
+    )
+    remedy += (
         "Describe other equations by register_neuron(cls, dynamics=function). Or its time axis is "
         "another one (layout='time last'); or it is at two places of a loop, or "
         "its state is changed from outside or kept from call to call."

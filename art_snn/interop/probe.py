@@ -95,7 +95,8 @@ def _require_own_time(network: ModelNetwork, seen: _Counting, x: Tensor) -> None
     if odd or (not other.error and seen.length() != other.length()):
         _refuse_form(network, "one that makes its time steps of [N, ...] itself", x)
     elif seen.most() == 1 and network.own_steps is None:
-        read = ", readout='spikes'" if isinstance(seen.output, tuple | list) else ""
+        first = _try(network, x[None, :2].clone(), network.loop).output[0]
+        read = ", readout='spikes'" if isinstance(first, tuple | list) else ""
         expected = "the number of time steps, since the model computes one of them in a call"
         remedy = (
             f"adapt(model, steps=25{read}), or --steps 25, calls it once for each of 25 time "
@@ -132,6 +133,9 @@ def _one_step(
             remedy = "Hand its states on in a loop of the model's own."
             raise invalid("model", "neurons that keep their state from step to step", got, remedy)
         return one
+    if one.error:
+        name = type(one.error).__name__
+        network.traits.failed = f" A call of one time step fails by {name}: {one.error}"
     if seen.error:
         _refuse_form(network, told, x)
     return None
@@ -144,12 +148,11 @@ def _refuse_form(network: ModelNetwork, expected: str, x: Tensor) -> None:
     alone = network.members.steps_alone
     merged = any("merged" in member.layout for member in network.members.neurons)
     own = f"steps={len(network.encode(x))}, encoder=None" if merged else "encoder=None"
-    forms: dict[str, tuple[str, Callable[[Tensor], Tensor]]] = {
-        own: ("one that makes its time steps of [N, ...] itself", lambda x: x),
-        f"steps={steps}": (f"one of {steps} time steps", lambda x: x.expand(steps, *x.shape)),
-        "encoder=Frames()": ("one of event frames", lambda x: x.transpose(0, 1)),
-    }
-    for how, (got, shape) in forms.items():
+    for how, got, shape in (
+        (own, "one that makes its time steps of [N, ...] itself", lambda x: x),
+        (f"steps={steps}", f"one of {steps} time steps", lambda x: x.expand(steps, *x.shape)),
+        ("encoder=Frames()", "one of event frames", lambda x: x.transpose(0, 1)),
+    ):
         call = _call(network, how, x, shape)
         remedy = f"The call for it is {call}{', without --steps' if how == own and alone else ''}."
         require(call is None, "model", expected, got, remedy)

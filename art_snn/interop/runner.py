@@ -47,6 +47,7 @@ class Traits:
     :param writes: whether it writes into its input.
     :param random: whether logits differ from pass to pass, by the encoder or by the model.
     :param draws: whether the model draws from torch's generators, the encoder left out.
+    :param failed: why it does not compute one time step in a call, as a sentence; else empty.
     :param preludes: calls of every neuron before the first time step.
     :param silent: neurons that no pass calls.
     :param batches: those on which its neurons were compared with their dynamics.
@@ -56,6 +57,7 @@ class Traits:
     writes: bool = False
     random: bool = False
     draws: bool = False
+    failed: str = ""
     steps: int | None = None
     preludes: int = 0
     silent: list[str] = field(default_factory=list)

@@ -183,7 +183,7 @@ class StepPass(FiringPass):
             spikes = torch.stack(calls.spikes).detach()
             lowered = torch.is_autocast_enabled(spikes.device.type)
             if not lowered and (spikes != calls.fired).any():
-                raise other_equations(calls.member.name, spikes, calls.fired)
+                raise other_equations(calls.site, spikes, calls.fired)
 
 
 class _Pieces:

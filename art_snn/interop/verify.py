@@ -267,14 +267,14 @@ def _compare_logits(network: ModelNetwork, x: Tensor, *, native: bool) -> None:
         try:
             with torch.random.fork_rng([x.device] if x.is_cuda else []):
                 alone = network.logits(encoded)
-        except RuntimeError as error:
+        except (RuntimeError, IndexError) as error:
             note: Any = getattr(error, "add_note", None)
             if callable(note):  # From Python 3.11 on.
+                given = encoded[0] if network.makes_own_time else encoded
                 note(
-                    f"The model was given a batch in time of shape {list(encoded.shape)}, or "
-                    "without its first axis where it makes its time steps itself. "
-                    "adapt(model, steps=T) gives a model [T, N, ...], and "
-                    "adapt(model, encoder=None) [N, ...]; are its layers in the step mode for that?"
+                    f"The model was given a batch of shape {list(given.shape)}, and runs in none "
+                    "of the forms that adapt knows: are its layers in the step mode for it?"
+                    f"{network.traits.failed}"
                 )
             raise
         # States that are known begin again; others have been changed by the first run.
@@ -295,7 +295,7 @@ _SAME = "one that computes the same in a pass of ours"
 _REMEDY = (
     "It keeps a state from call to call, reads that of a neuron from outside, or draws by "
     "another generator than torch's. Recognised neurons start from rest at every pass; let "
-    "others do so as well. An encoder draws spikes: adapt(model, encoder=Poisson(steps))."
+    "others do so as well. Encoders such as Poisson draw spikes."
 )
 
 
@@ -365,7 +365,7 @@ def _compare(this: FiringPass, name: str, spikes: Tensor, ours: Tensor) -> None:
         )
         raise refusal(f"neurons whose outputs are 0 or {height:g}", got, remedy)
     if (spikes != ours).any():
-        raise other_equations(name, spikes, ours)
+        raise other_equations(this.sites[name], spikes, ours)
     if spikes.any() and not spikes.all():
         this.lively.add(name)
 

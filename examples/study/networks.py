@@ -54,7 +54,7 @@ def main() -> None:
         right.plot(numbers, [100 * (one.validation or 0) for one in history])
         right.set(ylabel="validation accuracy [%]", ylim=(0, 100))
     network = study.trained(*runs[0]).settle(study.data)
-    size = sum(p.numel() for p in network.build(study.data).parameters())
+    size = sum(p.numel() for p in network.build_for(study.data).parameters())
     words = f"{network.model}, width {network.width:g}, T = {network.steps}, {size:,} weights"
     text = render(
         f"{words}, on {study.data.name}: {len(study.data.x_train)} training samples.", contents

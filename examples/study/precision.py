@@ -203,7 +203,7 @@ def main() -> None:
         for rule in RULES:
             run(study, decay, classifier, rule)
     content = earlier(study.output / "precision.json", "study", dict, bool) or {}
-    network = study.architecture(1.0).on(study.data)
+    network = study.architecture(1.0).fit_to(study.data)
     title = (
         f"{network.model}, width {network.width:g}, T = {study.steps}, {study.epochs} epochs on "
         f"{study.data.name}. {study.attack('pgd')}. {content['machine']}."

@@ -89,7 +89,7 @@ def main() -> None:
         found[f"{decay:g}"][str(seed)] = shares
     content = {"machine": describe_machine(study.device), "accuracies": found}
     write_result(study.output / "train_precision.json", content)
-    network = study.architecture(1.0).on(study.data)
+    network = study.architecture(1.0).fit_to(study.data)
     title = (
         f"{network.model}, width {network.width:g}, T = {study.steps}, {study.epochs} epochs of "
         f"Adam on {study.data.name}. {content['machine']}."

@@ -8,7 +8,7 @@ import re
 import pytest
 from hypothesis import given, strategies as st
 
-from art_snn.app.tables import Command, Notes, Table, _escape_markdown, render
+from art_snn.app.tables import Command, Heading, Notes, Table, _escape_markdown, render
 
 TITLES = ("rule", "ms", "remark")
 ROWS = [("stbp", "12", "usual"), ("a|b", "7", "x | y"), ("<rga> & co", "1e3", "")]
@@ -74,7 +74,7 @@ def test_markup_is_escaped_and_what_would_end_a_line_is_a_space():
     odd = "a\\b|c <b>*x*</b> [y](z) &amp; `k`\nnext\r\x07\u2028end"
     expected = r"a\\b\|c \<b>\*x\*\</b> \[y](z) \&amp; \`k\` next end"
     assert _escape_markdown(odd) == expected
-    for plain in ("36.0 % [31.3, 41.0]", "1 < 2 & 3", "max_iter", "p < 0.001"):
+    for plain in ("36.0 % [31.3, 41.0]", "1 < 2 & 3", "max_iter", "p < 0.001", "-1.5", "a: b"):
         assert _escape_markdown(plain) == plain
     assert render([Command("art-snn `a` <b>")], "markdown") == "```bash\nart-snn `a` <b>\n```\n"
 
@@ -89,3 +89,94 @@ def test_a_terminal_has_lines_of_80_characters_and_whole_commands():
     assert " ".join(first.split()) == " ".join(notes.split()) == words.strip()
     assert shown.splitlines() == ["a      c", "1      3"]
     assert last == f"{command}\n"
+
+
+HOSTILE = (
+    *(
+        r"\<img src=x onerror=alert(1)>",
+        "<script>alert(1)</script>",
+        "<!-- a",
+        "<?php",
+        "&lt;b&gt;",
+    ),
+    *("[a](http://e.org)", "[1, 2](http://e.org)", "![1, 2](http://e.org)", "[1, 2]: http://e.org"),
+    *("[1, 2][1, 2]", "[1, 2]{a}`b`", "<http://e.org>", "http://e.org", "www.e.org", "WWW.E.org"),
+    *(
+        "# a",
+        "a\n# b",
+        "a\n===",
+        "---",
+        "***",
+        "+++",
+        "+ a",
+        "- a",
+        "> a",
+        "1. a",
+        "12) a",
+        "    a",
+    ),
+    *("```", "```{note}", ":::{note}", "~~~", "% a", ": a", "(a)=", "{math}`a`", "$a$", "$$a$$"),
+    *(
+        "~~a~~",
+        "__a__",
+        ".__a__.",
+        "*a*",
+        "`a`",
+        "\\",
+        "a\\",
+        "|",
+        "a | b",
+        "{{ a }}",
+        "[^1]",
+        "a\tb",
+    ),
+    *("\x1b[31ma", "\x9b31ma", "\x00", "\u202ea", "a\u200bb", "\ud800", "a\r\x0bb\x85c\u2028d"),
+)
+"""What a name, a title or a remark of a file may be."""
+PLAIN = {
+    "paragraph",
+    "bullet_list",
+    "list_item",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
+    "text",
+}
+
+
+def engines():
+    """Markdown as the documentation reads it, and with links made of bare addresses."""
+    mdit = pytest.importorskip("myst_parser.parsers.mdit")
+    config = pytest.importorskip("myst_parser.config.main").MdParserConfig
+    renderer = pytest.importorskip("markdown_it.renderer").RendererHTML
+    docs = {"dollarmath", "colon_fence", "deflist"}
+    every = docs | {"attrs_inline", "attrs_block", "strikethrough", "substitution", "tasklist"}
+    return [mdit.create_md_parser(config(enable_extensions=e), renderer) for e in (docs, every)]
+
+
+def kinds(tokens):
+    for token in tokens:
+        yield re.sub("_(open|close)$", "", token.type)
+        yield from kinds(token.children or ())
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=ascii)
+def test_no_text_becomes_markup_a_control_character_or_another_line(text):
+    parts = [text, Notes([text, text]), Table((text, "a"), [(text, text)]), (text, text)]
+    for engine in engines():
+        markdown = render([*parts, Heading(text), Command(text), "end"], "markdown")
+        found = list(kinds(engine.parse(markdown)))
+        assert {*found} - PLAIN == {"inline", "heading", "fence"}
+        assert (found.count("fence"), found.count("heading"), found.count("tr")) == (1, 2, 4)
+        assert found.count("list_item") == 4
+        rows = cells(render(parts[2:3], "markdown"))
+        shown = " ".join(re.sub(r"[^ -~]", " ", text).split())
+        assert [[" ".join(cell.split()) for cell in row] for row in rows] == [
+            [shown, "a"],
+            [shown] * 2,
+        ]
+    for form in FORMS:
+        assert render([*parts, Command(text)], form).replace("\n", "").isprintable()

@@ -16,6 +16,8 @@ from art_snn.bounds.box import Box, Enclosure
 from art_snn.bounds.certify import _average_steps, _enclose_samples
 from art_snn.bounds.operations import Propagation
 from art_snn.bounds.rounding import _unit_roundoff
+from art_snn.gradients.fixed import WEIGHTS_HELD
+from art_snn.passes import within
 from tests.bounds.random_networks import Drawn, around
 from tests.conftest import varied
 
@@ -188,3 +190,13 @@ def test_sums_that_rounding_can_make_anything_of_are_refused_by_the_name_of_the_
     message = r"layers.0.module.0 \(Linear\), with sums of 1100 products, each rounded by 0.0005"
     with pytest.raises(ValueError, match=message):
         certify_bounds(classifier, x, np.zeros(1), 0.1)
+
+
+def test_a_convolution_rounds_by_the_sum_of_what_it_adds_up():
+    x, layer = torch.zeros(1, 8, 6, 6), nn.Conv2d(8, 8, 3, bias=False)
+    x[..., :3, :3] = 1.0
+    with torch.no_grad(), within(WEIGHTS_HELD, True), Propagation():
+        slack = layer(
+            Box.around(x, Enclosure(torch.zeros_like(x), torch.zeros(())))
+        ).enclosure.slack
+    assert (slack[..., 3, 3] < 1e-3 * slack[..., 0, 0]).all()

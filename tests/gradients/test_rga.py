@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from hypothesis import assume, given, settings, strategies as st
@@ -100,3 +102,16 @@ def test_the_integral_of_the_slope_up_to_beta_thresholds_is_one(beta, gamma, dec
 def test_hyperparameters_that_do_not_fit_the_neuron_are_refused_with_the_remedy(rule, message):
     with pytest.raises(ValueError, match=rf"^gradient: .* does not apply to neuron .*: {message}"):
         network(chain, gradient=rule, threshold=2.0, decay=0.5)
+
+
+@pytest.mark.parametrize(
+    ("further", "name"),
+    [
+        ({}, "threshold 18"),
+        ({"rest": 2.0}, r"\(threshold - rest\) 16"),
+        ({"reset": "soft", "drop": 40.0}, "drop 40"),
+    ],
+)
+def test_a_refusal_names_the_setting_that_it_is_about(further, name):
+    objection = RGA().objection(Dynamics(0.5, 18.0, **further)) or ""
+    assert re.search(rf"gamma \* {name[:-3]} \* .* decay 0\.5 and {name}, got", objection)

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import ASSG, RGA, Native
+from art_snn.gradients import ASSG, RGA, STBP, Native
 from art_snn.interop import adapt, register_neuron
 from tests.interop.neurons import Gated, Merged, Step, Steps, Synaptic, SynapticSteps, again
 from tests.interop.promises import ALL_STEPS, OWN_TIME, gradients, inputs
@@ -365,6 +365,59 @@ def test_a_zero_gradient_under_native_does_not_name_native_where_a_registration_
         gradients(network, "native", inputs())
 
 
+class Resting(Steps):
+    """It starts from 0, and is reset to its threshold."""
+
+    def step(self, x, v):
+        u = torch.add(x, v, alpha=self.decay)
+        s = self.fire(u - self.threshold)
+        return s, u, u + (self.threshold - u) * s
+
+
+@pytest.mark.parametrize("make", [Stack, Loop])
+def test_a_neuron_that_starts_elsewhere_than_it_rests_is_told_so(make):
+    class RestingStep(Resting):
+        v, reset, forward = 0.0, Step.reset, Step.forward
+
+    base, layout = (Resting, "steps") if make is Stack else (RestingStep, "step")
+    options = ALL_STEPS if make is Stack else OWN_TIME
+    results = []
+    for start in (None, 0.0):
+        there = Dynamics(0.3, 0.3, rest=0.3, start=start)
+        cls = again(base, dynamics=lambda module, there=there: there, layout=layout)
+        network = adapt(make(lambda cls=cls: cls(0.3, 0.3), 0.3), **options)
+        results.append(network.objection(STBP(), inputs().numpy()))
+    assert "Dynamics(start=0.0), if it starts from 0 and not from its rest, 0.3." in results[0]
+    assert results[1] is None
+
+
+class Online(nn.Module):
+    """A neuron of OTTT, around a module: it makes its state where init=True."""
+
+    def __init__(self):
+        super().__init__()
+        self.surrogate = nn.Identity()
+
+    def forward(self, x, init=False):
+        self.v = torch.zeros_like(x) if init else 0.5 * self.v
+        return Leap.apply(self.v + x - 1)
+
+
+def test_neurons_around_modules_are_named_where_none_is_known():
+    with pytest.raises(ValueError, match=r"known, got none among Online\. art_snn"):
+        adapt(nn.Sequential(nn.Flatten(2), nn.Linear(9, 3), Online()), steps=STEPS)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="errors take notes from Python 3.11 on")
+def test_an_error_of_one_time_step_is_not_hidden_by_that_of_all():
+    register_neuron(Online, dynamics=lambda module: Dynamics(), layout="step")
+    model = nn.Sequential(nn.Conv2d(1, 2, 3), Online(), nn.Flatten())
+    with pytest.raises(RuntimeError, match="conv2d") as caught:
+        adapt(model.eval(), steps=STEPS)(torch.rand(2, 1, 5, 5))
+    message = "of one time step fails by AttributeError: 'Online' object has no attribute 'v'"
+    assert message in caught.value.__notes__[0]
+
+
 def test_native_alone_is_refused_for_networks_of_our_own():
     from tests.architectures import chain, network
 
@@ -388,7 +441,7 @@ def test_an_error_of_the_model_says_what_it_was_given():
     network = adapt(model.eval(), steps=STEPS)
     with pytest.raises(RuntimeError, match="conv2d") as caught:
         network(torch.rand(2, 1, 5, 5))
-    assert "a batch in time of shape [4, 2, 1, 5, 5]" in caught.value.__notes__[0]
+    assert "a batch of shape [4, 2, 1, 5, 5]" in caught.value.__notes__[0]
 
 
 def test_a_slope_that_is_zero_everywhere_is_told_and_not_refused():

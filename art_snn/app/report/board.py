@@ -18,8 +18,7 @@ from art_snn.app.report.verdict import (
     verdicts,
 )
 from art_snn.app.results import as_json
-from art_snn.app.tables import Notes, Part, Table
-from art_snn.checks import invalid
+from art_snn.app.tables import Heading, Notes, Part, Table
 from art_snn.files import digest
 from art_snn.metrics import Share
 
@@ -74,21 +73,10 @@ class _Record:
 
     @cached_property
     def certified(self) -> Share | None:
-        """What any evaluation certifies; None without bounds.
-
-        :raises ValueError: where one breaks what another certifies, which names both files."""
-        eps, norm = self.verdict.eps, self.verdict.norm
-        evaluations = {file: verdict.evaluation for file, verdict in self.verdicts.items()}
-        masks = {file: one.certified(eps) for file, one in evaluations.items() if one.bounds}
-        for file, mask in masks.items():
-            for row in np.flatnonzero(mask & ~self.standing)[:1].tolist():
-                other = next(one for one, v in self.verdicts.items() if not v.standing[row])
-                got = f"{file}, which certifies sample {row}, and {other}, where it is "
-                got += f"wrong or broken {describe_budget(norm, eps)}"
-                expected = "evaluations of the same weights that agree"
-                remedy = "One of them is wrong: repeat both. If both remain, report a bug."
-                raise invalid("files", expected, got, remedy)
-        union = np.logical_or.reduce([*masks.values()]) if masks else None
+        """What any evaluation certifies, and none breaks; None without bounds."""
+        bounded = [one for one in self.verdicts.values() if one.evaluation.bounds]
+        masks = [one.evaluation.certified(one.eps) for one in bounded]
+        union = np.logical_or.reduce(masks) & self.standing if masks else None
         return None if union is None else Share(int(union.sum()), len(union))
 
     @property
@@ -102,24 +90,40 @@ BoardGroup = tuple[str, Table, Notes]
 """Data set and budget in words, a row per network, the most robust first, and remarks on them."""
 
 
-def make_board(items: Iterable[ReportItem]) -> list[BoardGroup]:
-    """The records of all evaluations; copies of one count once.
+def make_board(items: Iterable[ReportItem]) -> tuple[list[BoardGroup], list[str]]:
+    """The records of all evaluations, by budget as it is written, and why some are left out.
 
-    :raises ValueError: where evaluations of the same weights contradict each other."""
-    groups: dict[tuple[str, str, float], dict[str, dict[str, Verdict]]] = {}
-    for item in {digest(as_json(one.evaluation)): one for one in reversed([*items])}.values():
-        evaluation = item.evaluation
+    Copies of one count once. Where one certifies what another breaks, it is left out."""
+    groups: dict[tuple[str, int, str], dict[str, dict[str, Verdict]]] = {}
+    distinct = {digest(as_json(one.evaluation)): one for one in reversed([*items])}
+    evaluations = {one.name.removesuffix(f"/{RESULT}"): one.evaluation for one in distinct.values()}
+    reasons = {file: _contradiction(one, evaluations) for file, one in evaluations.items()}
+    for file, evaluation in evaluations.items():
         source = evaluation.provenance
-        for verdict in verdicts(evaluation):
-            key = source.dataset, evaluation.norm, verdict.eps
+        for verdict in verdicts(evaluation) if reasons[file] is None else ():
+            place = NORMS.index(evaluation.norm)
+            key = source.dataset, place, describe_budget(evaluation.norm, verdict.eps)
             networks = groups.setdefault(key, defaultdict(dict))
-            networks[source.weights][item.name.removesuffix(f"/{RESULT}")] = verdict
-    ordered = sorted(groups, key=lambda key: (key[0], NORMS.index(key[1]), key[2]))
-    return [_make_group(key, map(_make_record, groups[key].values())) for key in ordered]
+            networks[source.weights][file] = verdict
+    records = {key: [*map(_make_record, one.values())] for key, one in groups.items()}
+    ordered = sorted(groups, key=lambda key: (*key[:2], records[key][0].verdict.eps))
+    made = [_make_group(f"{key[0]}, {key[2]}", records[key]) for key in ordered]
+    return made, [f"{file} {reason}" for file, reason in reasons.items() if reason]
 
 
-def _make_group(key: tuple[str, str, float], records: Iterable[_Record]) -> BoardGroup:
-    dataset, norm, eps = key
+def _contradiction(one: Evaluation, evaluations: Mapping[str, Evaluation]) -> str | None:
+    """Why what an evaluation certifies does not hold by another of the same weights, or None."""
+    about = (one.provenance.weights, one.norm, one.samples)
+    for file, other in evaluations.items():
+        same = (other.provenance.weights, other.norm, other.samples) == about
+        for verdict in verdicts(other) if one.bounds and same else ():
+            for row in np.flatnonzero(one.certified(verdict.eps) & ~verdict.standing)[:1].tolist():
+                at = describe_budget(one.norm, verdict.eps)
+                return f"certifies sample {row}, which is wrong or broken {at} in {file}"
+    return None
+
+
+def _make_group(heading: str, records: Iterable[_Record]) -> BoardGroup:
     ranked = sorted(records, key=_rank)
     single = {record.first.single_attack for record in ranked} - {None}
     attack = str(single.pop()) if len(single) == 1 else "one attack"
@@ -128,7 +132,7 @@ def _make_group(key: tuple[str, str, float], records: Iterable[_Record]) -> Boar
     titles = list(rows[0])
     wide = [place for place, title in enumerate(titles) if title not in _NARROW]
     table = Table(titles, [[*row.values()] for row in rows], 1, wide)
-    return f"{dataset}, {describe_budget(norm, eps)}", table, Notes(_notes(ranked, names))
+    return heading, table, Notes(_notes(ranked, names))
 
 
 def _make_record(verdicts_by_file: Mapping[str, Verdict]) -> _Record:
@@ -250,9 +254,9 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
     return [*lines, *(f"Open finding, {finding}" for finding in findings)]
 
 
-def board_parts(board: Iterable[BoardGroup]) -> list[Part]:
-    """Tables and notes, as a page of the documentation includes them."""
+def board_parts(board: Iterable[BoardGroup], left_out: Sequence[str] = ()) -> list[Part]:
+    """Tables and notes, as a page of the documentation includes them; last, what is left out."""
     parts: list[Part] = [*READING]
     for heading, table, notes in board:
-        parts += [f"### {heading}", table, *([notes] if notes else [])]
-    return parts
+        parts += [Heading(heading), table, *([notes] if notes else [])]
+    return [*parts, Notes(f"Left out: {line}" for line in left_out)] if left_out else parts

@@ -17,10 +17,12 @@ from art_snn.checks import (
     FILE,
     FOLDER,
     LARGEST_BUDGET,
+    SEEDS,
     ArgumentError,
     expand_path,
     invalid,
     path_kind,
+    printable,
     require,
     require_kind,
 )
@@ -141,6 +143,8 @@ class Provenance:
 
     def __post_init__(self) -> None:
         expect(self.examined >= 0, "samples of at least 0", self.examined)
+        expect(min(self.block, self.batch_size) > 0, "a block and batch size of at least 1", 0)
+        expect(0 <= self.seed <= SEEDS, f"a seed from 0 to {SEEDS}", self.seed)
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ class Evaluation:
     :param labels, clean: true classes, and predicted ones; -1 without a prediction.
     :param trials: what each attack achieved at each budget; one trial per name and budget.
     :param findings: about "network", "RULE gradients", or the name of a trial.
-    :param date: when it was finished, in UTC as ISO 8601 has it.
+    :param date: when it was finished, in UTC as ISO 8601 has it; "" where nobody noted it.
     :param certificate: of all samples, where it was asked for.
     :param bounds: what is proven at each budget; nothing where bounds were not asked for."""
 
@@ -181,6 +185,8 @@ class Evaluation:
         if (certificate := self.certificate) is not None:
             columns = (certificate.predicted, certificate.radius, certificate.correct)
             sizes |= {len(column) for column in columns}
+            odd = [r for r in certificate.radius.tolist() if not 0 <= r <= LARGEST_BUDGET]
+            expect(not odd, f"radii from 0 to {LARGEST_BUDGET:g}", odd[:1])
         sizes |= {len(bounds.margin) for bounds in self.bounds}
         expect(len(sizes) == 1, "columns of as many samples each", sorted(sizes))
         expect(self.samples, "one sample or more", [])
@@ -196,7 +202,7 @@ class Evaluation:
         budgets = [one.eps for one in self.findings if one.eps is not None]
         odd = [eps for eps in budgets if not 0 < eps <= LARGEST_BUDGET]
         expect(not odd, f"findings at {_BUDGET}", odd[:1])
-        expect(_is_date(self.date), "a date in ISO 8601", self.date)
+        expect(not self.date or _is_date(self.date), "a date in ISO 8601", self.date)
         if self.bounds:
             bounded = sorted(bounds.eps for bounds in self.bounds)
             expect(bounded == [*self.budgets], f"bounds at {[*self.budgets]}", bounded)
@@ -249,8 +255,7 @@ def _is_date(text: str) -> bool:
 
 def name_from(text: str) -> str:
     """The name of a file or a folder as one of an evaluation: short, in one line, not blank."""
-    letters = "".join(letter if letter.isprintable() else " " for letter in text)
-    return " ".join(letters.split())[:LONGEST_NAME].strip() or "evaluation"
+    return " ".join(printable(text).split())[:LONGEST_NAME].strip() or "evaluation"
 
 
 @dataclass(frozen=True)

@@ -36,9 +36,10 @@ def render_page(items: Sequence[ReportItem]) -> str:
     return _render_template("report.html.j2", views=views, several=several, most=MOST_SAMPLES)
 
 
-def render_board_page(board: Sequence[BoardGroup]) -> str:
+def render_board_page(board: Sequence[BoardGroup], left_out: Sequence[str] = ()) -> str:
     """The table of records; its script sorts the tables, which can be read without."""
-    content = {"board": board, "reading": READING, "title": "Robust spiking networks"}
+    content: dict[str, Any] = {"board": board, "left_out": left_out}
+    content |= {"reading": READING, "title": "Robust spiking networks"}
     return _render_template("board.html.j2", **content)
 
 

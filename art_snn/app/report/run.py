@@ -1,31 +1,55 @@
 """What art-snn report does: a page or tables of evaluations, the table of records, or checks."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from secrets import randbits
+from typing import Any
 
 import numpy as np
+import torch
 
 from art_snn import zoo
 from art_snn.app.evaluate.adversarials import in_range, min_budgets
 from art_snn.app.evaluate.result import EXCERPT, EXCERPT_COUNT, SampleExcerpt, weights_digest
 from art_snn.app.network import resolve_network
 from art_snn.app.report.board import board_parts, make_board
-from art_snn.app.report.evaluation import Evaluation, find_evaluations, read_evaluation
+from art_snn.app.report.evaluation import Evaluation, ReportItem, find_evaluations, read_evaluation
 from art_snn.app.report.page import render_board_page, render_page
 from art_snn.app.report.settings import MARKS, SUBJECT, Report
 from art_snn.app.report.tables import compare_parts, evaluation_parts, latex_table
+from art_snn.app.report.verdict import describe_budgets, join_words, verdicts
 from art_snn.app.settings import Network
 from art_snn.app.tables import Part, Table, render
-from art_snn.attacks import require_measure
-from art_snn.attacks.spiking_auto_attack import FRESH
-from art_snn.checks import FOLDER, SEEDS, ArgumentError, expand_path, path_kind
+from art_snn.attacks import (
+    Outcome,
+    Plan,
+    SpikingAutoAttack,
+    parse_stage,
+    require_measure,
+    resolve_plan,
+)
+from art_snn.attacks.plan import select_stages
+from art_snn.attacks.spiking_auto_attack import DRAWS, FRESH
+from art_snn.bounds import certify_bounds
+from art_snn.checks import FOLDER, SEEDS, ArgumentError, expand_path, path_kind, printable
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.files import digest, write_text
+from art_snn.gradients import STBP
+from art_snn.metrics import certify
 from art_snn.seeding import seeded
 
 _FAILED = 3
 """Exit status where a check failed."""
+
+_DRAWN, _DRAWN_CERTIFICATES = 32, 4
+"""Samples that are drawn for a check at each budget; certificates by draws take 1,000 passes."""
+_LUCK = 1 / 16
+"""Share of them that may fall, or one: another seed breaks what an honest attack did not."""
+_MEANING = (
+    "A pass does not mean that the number is right: other attacks may break more, and a few forged "
+    "samples among many are not seen. They are drawn anew each time, now with seed {}."
+)
 
 _Check = tuple[str, bool, str]
 """Its name, True if it passed, and what was compared."""
@@ -67,9 +91,11 @@ def run(settings: Report) -> _ReportResult:
     output = settings.output
     assert output is not None
     if settings.board:
-        board = make_board(map(read_evaluation, find_evaluations(settings.files)))
-        table, parts = output.with_suffix(".md"), board_parts(board)
-        write_text(output, render_board_page(board))
+        items, bad = _read_all(settings.files)
+        board, contradicted = make_board(items)
+        parts = board_parts(board, left_out := [*bad, *contradicted])
+        table = output.with_suffix(".md")
+        write_text(output, render_board_page(board, left_out))
         write_text(table, _render_markdown(parts))
         return _ReportResult(render(parts), (table.name,))
     items = [read_evaluation(file) for file in settings.files]
@@ -87,12 +113,28 @@ def run(settings: Report) -> _ReportResult:
     return _ReportResult(text)
 
 
+def _read_all(places: Sequence[Path]) -> tuple[list[ReportItem], list[str]]:
+    """The evaluations at or below the places, and why others cannot be read.
+
+    :raises ValueError: where none can."""
+    items: list[ReportItem] = []
+    failed: list[ArgumentError] = []
+    for file in find_evaluations(places):
+        try:
+            items.append(read_evaluation(file))
+        except ArgumentError as error:
+            failed.append(error)
+    if failed and (not items or isinstance(failed[0], FileNotFoundError)):
+        raise failed[0]
+    return items, [printable(error.complaint) for error in failed]
+
+
 def _render_markdown(parts: Sequence[Part]) -> str:
     return f"{MARKS['md']}\n\n{render(parts, 'markdown')}"
 
 
 def _verify_record(settings: Report) -> _ReportResult:
-    """Repeat what an evaluation says of its first samples; nothing is attacked.
+    """Repeat what an evaluation says of samples that nobody can foresee.
 
     The network is that of the settings, or else the one of that name in the zoo; the data are those
     of the settings, of that network, or of the name in the evaluation."""
@@ -108,103 +150,188 @@ def _verify_record(settings: Report) -> _ReportResult:
     data = subject.load_data()
     classifier = subject.classifier(data, settings.device, evaluation.provenance.seed)
     samples = data.x_test[: len(evaluation.samples)], data.y_test[: len(evaluation.samples)]
-    checks = [
-        *_check_subject(evaluation, classifier, *samples),
-        *_check_excerpt(evaluation, classifier, *samples, folder),
-    ]
+    rng = np.random.default_rng(seed := randbits(32))
+    checks = [*_Verification(evaluation, classifier, *samples, folder, rng).checks()]
     failed = [f"{name}: {words}" for name, passed, words in checks if not passed]
     verdict = f"{len(failed)} of {len(checks)} checks failed." if failed else "All checks pass."
     rows = [(name, "pass" if passed else "FAIL", words) for name, passed, words in checks]
     table = Table(("check", "result", "remark"), rows, words=3)
-    text = render([f"{evaluation.name}, {evaluation.title}", verdict, table])
+    title = f"{evaluation.name}, {evaluation.title}"
+    text = render([title, verdict, table, _MEANING.format(seed)])
     return _ReportResult(text, failures="\n".join(failed))
 
 
-def _check_subject(
-    evaluation: Evaluation, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
-) -> Iterator[_Check]:
-    """Weights, and the first samples (N, ...) with their classes without an attack, against those
-    of the evaluation."""
-    source, count = evaluation.provenance, min(EXCERPT_COUNT, len(x))
-    here = weights_digest(classifier)
-    words = f"digest {here}, in the evaluation {source.weights}"
-    yield "weights", here == source.weights, words
-    mine = [(digest("", sample)[:16], label) for sample, label in zip(x, y.tolist(), strict=True)]
-    given = list(zip(evaluation.samples, evaluation.labels, strict=True))
-    same = sum(a == b for a, b in zip(mine[:count], given, strict=False))
-    words, total = f"{same} of the first {count} are the same", len(evaluation.samples)
-    words += f"; {len(x)} test samples, not {total}" if len(x) != total else ""
-    yield "samples", same == count and len(x) == total, words
-    # In the blocks of the evaluation, whose seeds random networks depend on.
-    classes: list[int] = []
-    for start in range(0, count, source.block):
-        with seeded((source.seed + start) % (SEEDS + 1)):
-            logits = classifier.predict(x[start : start + source.block], source.batch_size)
-        classes += np.where(np.isnan(logits).any(1), -1, logits.argmax(1)).tolist()
-    same = sum(a == b for a, b in zip(classes[:count], evaluation.clean, strict=False))
-    words = f"{same} of the first {count} are the same"
-    words += f" (evaluated on {source.device})" if same < count else ""
-    yield "predictions", same == count, words
+@dataclass(frozen=True)
+class _Verification:
+    """An evaluation next to the network and the samples (N, ...) that it is said to be of.
 
+    :param folder: with the adversarials of its first samples.
+    :param rng: draws samples."""
 
-def _check_excerpt(
-    evaluation: Evaluation,
-    classifier: PyTorchSpikingClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
-    folder: Path,
-) -> Iterator[_Check]:
-    """The adversarials of the first samples in the folder: broken where the evaluation says it, in
-    the range and the ball, and misclassified, by a random network mostly."""
-    try:
-        excerpt = SampleExcerpt.read(folder)
-    except (ArgumentError, FileNotFoundError) as error:
-        yield EXCERPT, False, getattr(error, "complaint", str(error))
-        return
-    count, budgets = min(EXCERPT_COUNT, len(x)), evaluation.budgets
-    same = excerpt.x.shape == x[:count].shape and np.array_equal(excerpt.x, x[:count])
-    if not same or sorted(excerpt.eps.tolist()) != [*budgets]:
-        # What is of other samples or budgets can be compared with nothing.
-        yield "broken samples", False, f"{EXCERPT} is of other samples or budgets"
-        return
-    order = np.argsort(excerpt.eps)
-    adversarial, broken = excerpt.adversarial[order], excerpt.broken[order]
-    stages = [[t.outcome.stage[:count] for t in evaluation.at(eps).values()] for eps in budgets]
-    claimed = np.array([(np.array(some) >= 0).any(0) for some in stages])
-    words = f"{int(broken.sum())} in {EXCERPT}, {int(claimed.sum())} in the evaluation"
-    yield "broken samples", np.array_equal(broken, claimed), words
-    yield _check_ball(evaluation, classifier, x[:count], adversarial, broken)
-    points, classes = adversarial[broken], np.broadcast_to(y[:count], broken.shape)[broken]
-    draws = max(trial.outcome.draws for trial in evaluation.trials)
-    votes = np.zeros(len(points), int)
-    for draw in range(draws if len(points) else 0):
-        with seeded(evaluation.provenance.seed + FRESH + draw):
-            logits = classifier.predict(points, evaluation.provenance.batch_size)
-        votes += (logits.argmax(1) != classes) & ~np.isnan(logits).any(1)
-    fooled = int((2 * votes > draws).sum())
-    words = f"{fooled} of {len(points)} fool the network"
-    yield "adversarials", fooled == len(points), words
+    evaluation: Evaluation
+    classifier: PyTorchSpikingClassifier
+    x: np.ndarray
+    y: np.ndarray
+    folder: Path
+    rng: np.random.Generator
 
+    def checks(self) -> Iterator[_Check]:
+        """All checks; nothing is attacked or certified where the samples are others."""
+        source, total = self.evaluation.provenance, len(self.evaluation.samples)
+        here = weights_digest(self.classifier)
+        words = f"digest {here}, in the evaluation {source.weights}"
+        yield "weights", here == source.weights, words
+        mine = [(digest("", x)[:16], y) for x, y in zip(self.x, self.y.tolist(), strict=True)]
+        given = zip(self.evaluation.samples, self.evaluation.labels, strict=True)
+        same = sum(a == b for a, b in zip(mine, given, strict=False))
+        words = f"{same} of {total} are the same"
+        words += f"; {len(mine)} test samples, not {total}" if len(mine) != total else ""
+        yield "samples", same == total, words
+        yield self._check_fields()
+        yield self._check_predictions()
+        yield from self._check_excerpt()
+        if same == total:
+            yield from self._check_standing()
+            yield from self._check_certified()
 
-def _check_ball(
-    evaluation: Evaluation,
-    classifier: PyTorchSpikingClassifier,
-    x: np.ndarray,
-    adversarial: np.ndarray,
-    broken: np.ndarray,
-) -> _Check:
-    """Adversarials (B, N, ...) of the samples, by budget, in the range of samples and the ball."""
-    outside, farthest = 0, 0.0
-    for eps, points, which in zip(evaluation.budgets, adversarial, broken, strict=True):
-        fits = in_range(points[which], classifier)
-        outside += int((~fits).sum())
-        if fits.any():
-            pair = x[which][fits], points[which][fits]
-            try:
-                least = min_budgets(require_measure(evaluation.norm), classifier, *pair)
-            except ArgumentError as error:
-                return "ball", False, error.complaint
-            outside += int((least > eps).sum())
-            farthest = max(farthest, float((least / eps).max()))
-    words = f"{outside} of {int(broken.sum())} outside"
-    return "ball", not outside, f"{words}, the farthest at {farthest:.4g} of its budget"
+    def _draw(self, rows: np.ndarray, most: int = _DRAWN) -> np.ndarray:
+        """Some of the rows, in their order."""
+        return np.sort(self.rng.permutation(rows)[:most])
+
+    def _check_fields(self) -> _Check:
+        """Classes that the network has, results that fit them, and the form of the network."""
+        labels, clean = np.array(self.evaluation.labels), np.array(self.evaluation.clean)
+        classes, shape = self.classifier.nb_classes, tuple(self.classifier.input_shape)
+        beyond = int((np.maximum(labels, clean) >= classes).sum())
+        # One more draw of a random network may give another class.
+        outcomes = [one.outcome for one in self.evaluation.trials if one.outcome.draws == 1]
+        odd = [int((one.robustness.correct != (labels == clean)).sum()) for one in outcomes]
+        words = f"{beyond} samples with a class above {classes - 1}, {max(odd, default=0)} whose "
+        words += "class and result differ"
+        size = sum(weight.numel() for weight in self.classifier.model.parameters())
+        source = self.evaluation.provenance
+        same = (source.parameters, source.shape) == (size, shape)
+        return "fields", same and not beyond and not any(odd), words + "; another form" * (not same)
+
+    def _check_predictions(self) -> _Check:
+        """Classes without an attack, in whole blocks: random networks depend on their seeds."""
+        source, same, count = self.evaluation.provenance, 0, 0
+        starts = np.arange(0, len(self.x), source.block)
+        for start in self._draw(starts, -(-_DRAWN // source.block)).tolist():
+            with seeded((source.seed + start) % (SEEDS + 1)):
+                x = self.x[start : start + source.block]
+                logits = self.classifier.predict(x, source.batch_size)
+            classes = np.where(np.isnan(logits).any(1), -1, logits.argmax(1)).tolist()
+            clean = self.evaluation.clean[start:]
+            same += sum(a == b for a, b in zip(classes, clean, strict=False))
+            count += len(classes)
+        words = f"{same} of {count} drawn are the same"
+        words += f" (evaluated on {source.device})" if same < count else ""
+        return "predictions", same == count, words
+
+    def _check_excerpt(self) -> Iterator[_Check]:
+        """The adversarials of the first samples in the folder: broken where the evaluation says it,
+        in the range and the ball, and misclassified, by a random network mostly."""
+        evaluation, x = self.evaluation, self.x[:EXCERPT_COUNT]
+        count, budgets = len(x), evaluation.budgets
+        # In double precision, with flags; the rest are classes, budgets and headers.
+        largest = 9 * (1 + len(budgets)) * x.size + 2**20
+        try:
+            excerpt = SampleExcerpt.read(self.folder, largest)
+        except (ArgumentError, FileNotFoundError) as error:
+            yield EXCERPT, False, getattr(error, "complaint", str(error))
+            return
+        same = excerpt.x.shape == x.shape and np.array_equal(excerpt.x, x)
+        if not same or sorted(excerpt.eps.tolist()) != [*budgets]:
+            # What is of other samples or budgets can be compared with nothing.
+            yield "broken samples", False, f"{EXCERPT} is of other samples or budgets"
+            return
+        order = np.argsort(excerpt.eps)
+        adversarial, broken = excerpt.adversarial[order], excerpt.broken[order]
+        stages = [[t.outcome.stage[:count] for t in evaluation.at(eps).values()] for eps in budgets]
+        claimed = np.array([(np.array(some) >= 0).any(0) for some in stages])
+        words = f"{int(broken.sum())} in {EXCERPT}, {int(claimed.sum())} in the evaluation"
+        yield "broken samples", np.array_equal(broken, claimed), words
+        yield self._check_ball(adversarial, broken)
+        points, classes = adversarial[broken], np.broadcast_to(self.y[:count], broken.shape)[broken]
+        draws = DRAWS if any(trial.outcome.draws > 1 for trial in evaluation.trials) else 1
+        votes = np.zeros(len(points), int)
+        for draw in range(draws if len(points) else 0):
+            with seeded(evaluation.provenance.seed + FRESH + draw):
+                logits = self.classifier.predict(points, evaluation.provenance.batch_size)
+            votes += (logits.argmax(1) != classes) & ~np.isnan(logits).any(1)
+        fooled = int((2 * votes > draws).sum())
+        words = f"{fooled} of {len(points)} fool the network"
+        yield "adversarials", fooled == len(points), words
+
+    def _check_ball(self, adversarial: np.ndarray, broken: np.ndarray) -> _Check:
+        """Adversarials (B, n, ...) of the first n samples, by budget, in their range and ball."""
+        outside, farthest, x = 0, 0.0, self.x[: broken.shape[1]]
+        measure = require_measure(self.evaluation.norm)
+        for eps, points, which in zip(self.evaluation.budgets, adversarial, broken, strict=True):
+            fits = in_range(points[which], self.classifier)
+            outside += int((~fits).sum())
+            if fits.any():
+                pair = x[which][fits], points[which][fits]
+                try:
+                    least = min_budgets(measure, self.classifier, *pair)
+                except ArgumentError as error:
+                    return "ball", False, error.complaint
+                outside += int((least > eps).sum())
+                farthest = max(farthest, float((least / eps).max()))
+        words = f"{outside} of {int(broken.sum())} outside"
+        return "ball", not outside, f"{words}, the farthest at {farthest:.4g} of its budget"
+
+    def _check_standing(self) -> Iterator[_Check]:
+        """Samples that are said to stand, under the usual single attack, PGD-7, and under a stage
+        of the plan that is drawn as well."""
+        name, norm = self.evaluation.plan, self.evaluation.norm
+        measure, size = require_measure(norm), self.evaluation.provenance.batch_size
+        for verdict in verdicts(self.evaluation):
+            rows = self._draw(np.flatnonzero(verdict.standing))
+            eps = int(verdict.eps) if norm in ("0", "shift") else verdict.eps
+            single = parse_stage(None, measure, eps)
+            stages = [replace(single, rule=STBP()) if single.by_gradients else single]
+            if name:
+                some = torch.as_tensor(self.x[:1])
+                try:
+                    plan = resolve_plan(name, measure)
+                except ArgumentError as error:
+                    yield "standing", False, error.complaint
+                    return
+                suiting = select_stages(plan, self.classifier, measure, some).stages
+                suiting = tuple(one for one in suiting if one.by_gradients) or suiting
+                stages.append(suiting[self.rng.integers(len(suiting))])
+            how: dict[str, Any] = {"norm": measure, "eps": eps, "batch_size": size}
+            how |= {"plan": Plan("verify", tuple(stages)), "seed": int(self.rng.integers(SEEDS))}
+            attack = SpikingAutoAttack(self.classifier, verbose=False, **how)
+            attack.generate(self.x[rows], self.y[rows])
+            fell = int((attack.outcome.stage != Outcome.STANDING).sum()) if attack.outcome else 0
+            words = f"{fell} of {len(rows)} drawn fall {describe_budgets(norm, eps)} to "
+            words += join_words([stage.label for stage in stages])
+            yield "standing", fell <= max(1, _LUCK * len(rows)), words
+
+    def _check_certified(self) -> Iterator[_Check]:
+        """Samples that are said to be certified, by bounds or by draws, once more."""
+        norm, size = self.evaluation.norm, self.evaluation.provenance.batch_size
+        how: dict[str, Any] = {"batch_size": size}
+        try:
+            for bounds in self.evaluation.bounds:
+                rows = self._draw(np.flatnonzero(bounds.certified))
+                how["norm"], x = require_measure(norm), self.x[rows]
+                again = certify_bounds(self.classifier, x, self.y[rows], bounds.eps, **how)
+                words = f"{again.certified.sum()} of {len(rows)} drawn are certified again "
+                words += describe_budgets(norm, bounds.eps)
+                yield "certified", bool(again.certified.all()), words
+            if (one := self.evaluation.certificate) is not None and (one.radius > 0).any():
+                rows = self._draw(np.flatnonzero(one.radius > 0), _DRAWN_CERTIFICATES)
+                how = {"batch_size": size, "seed": int(self.rng.integers(SEEDS))}
+                drawn = certify(self.classifier, self.x[rows], self.y[rows], **how)
+                same = (drawn.predicted == one.predicted[rows]) & (
+                    2 * drawn.radius > one.radius[rows]
+                )
+                same &= drawn.correct == one.correct[rows]
+                words = f"{same.sum()} of {len(rows)} drawn are certified again by draws"
+                yield "certified", bool((~same).sum() <= 1), words
+        except ArgumentError as error:
+            yield "certified", False, error.complaint

@@ -25,7 +25,7 @@ class Report:
     """Write a page of one evaluation, or of several side by side on the same samples.
 
     With --board it is a table of records, by data set and budget. With --verify nothing is written:
-    an evaluation is checked on its first samples, and exit status 3 says that a check failed.
+    an evaluation is checked on samples that are drawn; exit status 3 says that a check failed.
 
     :param files: folders of one evaluation or more, or their evaluation.json; with board also
         folders above them.
@@ -33,8 +33,9 @@ class Report:
         sentences and tables [report.html; with board leaderboard.html, and next to it a .md file of
         the same name].
     :param board: write the table of records, as a page whose tables can be sorted, and in Markdown.
-    :param verify: check that weights, samples and predictions repeat, and that the adversarials in
-        first.npz lie in the ball and fool the network.
+    :param verify: check that weights, samples and predictions repeat, that the adversarials in
+        first.npz fool the network, and that samples that are said to stand or to be certified do,
+        by PGD-7, a stage of the plan, and bounds. A pass does not mean that the number is right.
     :param model: of the network to verify: zoo:NAME; or a function or a model of another framework:
         file.py:function or package.module:function [zoo:NAME, by the name in the evaluation].
     :param checkpoint: weights of the network to verify.

@@ -224,8 +224,10 @@ def _sample_table(evaluation: Evaluation) -> Table:
 def _setting_table(evaluation: Evaluation) -> Table:
     """When, where and how it was measured."""
     source = evaluation.provenance
-    when = datetime.fromisoformat(evaluation.date).astimezone(timezone.utc)
-    cells = {"date": f"{when.day} {when:%B %Y, %H:%M} UTC", "time taken": duration(source.seconds)}
+    cells = {"date": "not noted", "time taken": duration(source.seconds)}
+    if evaluation.date:
+        when = datetime.fromisoformat(evaluation.date).astimezone(timezone.utc)
+        cells["date"] = f"{when.day} {when:%B %Y, %H:%M} UTC"
     cells |= {"device": source.device, "threads": str(source.threads)}
     cells |= {"time steps (T)": str(source.steps)} if source.steps is not None else {}
     cells |= {"encoder": source.encoder, "samples": str(len(evaluation.samples))}

@@ -63,19 +63,21 @@ class RGA(RateGradient):
         objection = curve_objection(dynamics)
         if objection is None:
             try:
-                self._check(dynamics.decay, dynamics.standard.threshold)
+                name = "threshold" if dynamics.origin == 0 else "(threshold - rest)"
+                name = name if dynamics.drop is None else "drop"
+                self._check(dynamics.decay, dynamics.standard.threshold, name)
             except ValueError as error:
                 return str(error).rstrip(".")
         return objection
 
-    def _check(self, decay: Setting, threshold: Setting) -> None:
-        neuron = f"a neuron with decay {decay:g} and threshold {threshold:g}"
+    def _check(self, decay: Setting, threshold: Setting, name: str = "threshold") -> None:
+        neuron = f"a neuron with decay {decay:g} and {name} {threshold:g}"
         # As corners are computed, so that rounding does not make them meet.
         if least(self.beta * threshold - (1 - decay) * threshold) <= 0:
             expected = f"more than 1 - decay = {1 - decay:g} for {neuron}"
             remedy = "Raise beta: the rate cannot saturate before the neuron can fire at all."
             raise invalid("beta", expected, f"{self.beta:g}", remedy)
         if most(self.gamma * threshold * (1 - decay)) >= 1:
-            expected = f"gamma * threshold * (1 - decay) below 1 for {neuron}"
+            expected = f"gamma * {name} * (1 - decay) below 1 for {neuron}"
             remedy = "Lower gamma: the curve would pass rate 1 before the neuron can fire."
             raise invalid("gamma", expected, f"gamma = {self.gamma:g}", remedy)

@@ -14,7 +14,6 @@ import pytest
 from art_snn.app.report.board import BoardGroup, board_parts, make_board
 from art_snn.app.report.evaluation import Evaluation, ReportItem
 from art_snn.app.tables import render
-from art_snn.checks import ArgumentError
 from art_snn.files import write_json
 from tests.command import call
 from tests.evaluations import RISES, STAGES, VANISHED, evaluation, proven, provenance, save, trial
@@ -47,7 +46,7 @@ def certified(made: Evaluation, *margins: float) -> Evaluation:
 
 def board(*made: Evaluation) -> list[BoardGroup]:
     """The table of evaluations in the files a, b, c and so on."""
-    return make_board(ReportItem(chr(97 + n), one) for n, one in enumerate(made))
+    return make_board(ReportItem(chr(97 + n), one) for n, one in enumerate(made))[0]
 
 
 def tables(table: list[BoardGroup]) -> list[tuple[str, list[list[str]], list[str]]]:
@@ -166,11 +165,28 @@ def test_copies_of_one_evaluation_count_once():
     assert not any("count together" in note for note in notes(table))
 
 
-def test_evaluations_that_contradict_each_other_are_refused_with_both_files():
-    proof = certified(network((-1, -1)), 1, 1)
-    message = "files: .* got a, which certifies sample 1, and b, where it is wrong or broken at eps"
-    with pytest.raises(ArgumentError, match=message):
-        board(proof, network((-1, 0)))
+def test_a_certificate_that_another_evaluation_breaks_is_left_out_with_a_line():
+    proof, others = certified(network((-1, -1)), 1, 1), (network((-1, 0)), network((0, -1), "far"))
+    table, left = make_board(
+        ReportItem(n, one) for n, one in zip("abc", (proof, *others), strict=True)
+    )
+    line = "a certifies sample 1, which is wrong or broken at eps 8/255 in the maximum norm in b"
+    assert left == [line]
+    assert table == make_board(ReportItem(n, one) for n, one in zip("bc", others, strict=True))[0]
+    assert render(board_parts(table, left), "markdown").endswith(f"\n- Left out: {line}\n")
+    # At a larger budget than it certifies, nothing is contradicted.
+    assert not make_board([ReportItem("a", proof), ReportItem("b", network((-1, 0), eps=1))])[1]
+
+
+def test_budgets_that_are_written_alike_share_a_table():
+    near = certified(network((-1, -1, -1), "near"), 1, -1, 1)
+    table = board(network((0, -1, -1), eps=0.05), network((0, 0, -1), "far", eps=0.0500000001))
+    assert (len(table), column(table, "network")) == (1, ["plain", "far"])
+    moved = EPS * (1 + 1e-9)
+    trials = tuple(replace(one, eps=moved) for one in near.trials)
+    near = replace(near, trials=trials, bounds=(replace(near.bounds[0], eps=moved),))
+    same = network((-1, -1, 0), "near", eps=moved * (1 + 1e-9))
+    assert column(board(near, same), "certified") == ["at least 33.3 %"]
 
 
 def test_a_sample_that_another_evaluation_misclassifies_does_not_stand():
@@ -296,12 +312,19 @@ def test_what_cannot_be_read_or_written_is_refused(words, message, written, tmp_
     assert message in done.complaint
 
 
-def test_one_file_that_is_no_evaluation_is_named(written, tmp_path):
+def test_one_file_that_is_no_evaluation_is_left_out_with_its_name(written, tmp_path):
     shutil.copytree(written / "zoo", tmp_path / "zoo")
     (tmp_path / "zoo" / "bad").mkdir()
     content = {"schema": 1, "trials": [], "findings": []}
     write_json(tmp_path / "zoo" / "bad" / "evaluation.json", content)
-    done = call("report", str(tmp_path / "zoo"), "--board", "--output", str(tmp_path / "page.html"))
-    assert done.status == 2
-    assert f"{tmp_path}/zoo/bad/evaluation.json, which cannot be read" in done.complaint
-    assert not (tmp_path / "page.html").exists()
+    page, line = tmp_path / "page.html", "/zoo/bad/evaluation.json, which cannot be read"
+    done = call("report", str(tmp_path / "zoo"), "--board", "--output", str(page))
+    assert (done.status, done.stderr) == (0, "")
+    for text in (done.stdout, page.read_text("utf-8"), page.with_suffix(".md").read_text("utf-8")):
+        assert f"{tmp_path}{line}" in " ".join(text.split())
+        assert "Left out: " in text
+        assert "sure" in text
+    page.unlink()
+    done = call("report", str(tmp_path / "zoo" / "bad"), "--board", "--output", str(page))
+    assert (done.status, page.exists()) == (2, False)
+    assert f"{tmp_path}{line}" in done.complaint

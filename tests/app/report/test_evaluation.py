@@ -86,6 +86,10 @@ SHORT = replace(CERTIFICATE, radius=np.zeros(3))
     ("make", "message"),
     [
         (lambda: small(labels=(0,)), r"as many samples each, got \[1, 4\]"),
+        (
+            lambda: small(certificate=replace(CERTIFICATE, radius=np.array([0, 0, 0, 1e308]))),
+            r"radii from 0 to 1e\+12, got \[1e\+308\]",
+        ),
         (lambda: small(certificate=SHORT), r"as many samples each, got \[3, 4\]"),
         (lambda: small(bounds=(proven(1),)), r"as many samples each, got \[1, 4\]"),
         (lambda: small(bounds=(proven(0, 0, 0, 1, eps=9),)), r"bounds at \[0.031.*, got \[9\]"),
@@ -117,7 +121,7 @@ SHORT = replace(CERTIFICATE, radius=np.zeros(3))
         (lambda: small(labels=(0, 1, 2, -1)), "labels of at least 0, got -1"),
         (lambda: small(clean=(0, 1, 2, -2)), "clean of at least -1, got -2"),
         (lambda: small(findings=(replace(RISES, eps=1e308),)), "findings at a budget above 0"),
-        (lambda: small(date=""), 'a date in ISO 8601, got ""'),
+        (lambda: small(date="today"), 'a date in ISO 8601, got "today"'),
         (lambda: small(date="0001-01-01T00:00:00+14:00"), "a date in ISO 8601"),
         (
             lambda: evaluation(trial("a", EPS, (0, -1), forwards=np.array([2, 0]))),

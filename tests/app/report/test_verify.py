@@ -20,7 +20,8 @@ def evaluated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluated")
     train_into(folder)
     with pytest.MonkeyPatch.context() as patch:
-        done = evaluate(patch, folder, "--eps", EPS, "--output", "record", training="60 steps")
+        words = ("--eps", EPS, "--bounds", "--output", "record")
+        done = evaluate(patch, folder, *words, plan=None, training="60 steps")
     assert done.status == 0, done.stderr
     return folder
 
@@ -45,8 +46,10 @@ def test_an_evaluation_as_it_was_written_passes(folder):
     done = verify()
     assert (done.status, done.stderr) == (0, "")
     assert "All checks pass." in done.stdout
-    for name in ("weights", "samples", "predictions", "broken samples", "ball", "adversarials"):
+    names = ("weights", "samples", "fields", "predictions", "broken samples", "ball")
+    for name in (*names, "adversarials", "standing", "certified"):
         assert f"\n{name} " in done.stdout
+    assert "A pass does not mean that the number is right" in done.stdout
     assert "Written to" not in done.stdout
 
 
@@ -62,12 +65,57 @@ def other_weights(folder):
     torch.save(weights, folder / "weights.pt")
 
 
-def other_classes(folder):
+def forge(folder, change):
+    """Change the content of evaluation.json, whose checksum anybody can compute."""
     file = folder / "record" / "evaluation.json"
     content = read_json(file)
-    right = content["clean"].index(content["labels"][0])
-    content["clean"][right] = (content["clean"][right] + 1) % 10
+    change(content)
     write_json(file, content)
+
+
+def other_classes(content):
+    """Samples that are right become wrong and back: the form fits, the classes do not."""
+    content["clean"] = [(guess + 1) % 10 for guess in content["clean"]]
+    content["labels"] = content["clean"]
+    for trial in content["trials"]:
+        trial["outcome"]["stage"] = [-1] * 30
+    content["bounds"] = []
+
+
+def stand(content, first=0):
+    """Nothing from that sample on is broken."""
+    for outcome in (trial["outcome"] for trial in content["trials"]):
+        outcome["stage"][first:] = [max(-2, min(s, -1)) for s in outcome["stage"][first:]]
+        outcome["distance"][first:] = [0.0] * (30 - first)
+        outcome["votes"] = [int(stage != -1) for stage in outcome["stage"]]
+        outcome["forwards"] = [max(9, passes) for passes in outcome["forwards"]]
+
+
+def certify_all(content):
+    right = [a == b for a, b in zip(content["labels"], content["clean"], strict=True)]
+    for bounds in content["bounds"]:
+        bounds["margin"] = [1.0 if one else -1.0 for one in right]
+
+
+def forge_all(folder, certified=False):
+    forge(folder, stand)
+    if certified:
+        forge(folder, certify_all)
+    swap(folder, broken=lambda one: one.broken & False)
+
+
+def forge_one(folder, name, value):
+    def change(content):
+        right = content["labels"].index(content["clean"][0])
+        content[name][right] = value
+
+    forge(folder, change)
+
+
+def other_plan(content):
+    content["plan"] = "mine"
+    for trial in content["trials"]:
+        trial["name"] = trial["name"].replace("fast", "mine")
 
 
 def far(excerpt):
@@ -76,7 +124,23 @@ def far(excerpt):
 
 CASES = {
     "weights": (other_weights, "weights: digest "),
-    "classes": (other_classes, "predictions: 19 of the first 20 are the same (evaluated on"),
+    "classes": (lambda folder: forge(folder, other_classes), "predictions: "),
+    "nothing broken": (forge_all, "standing: "),
+    "margins of 1": (lambda folder: forge_all(folder, True), "certified: "),
+    "honest first 20": (lambda folder: forge(folder, lambda c: stand(c, 20)), "standing: "),
+    "misclassified and standing": (
+        lambda folder: forge_one(folder, "clean", -1),
+        "fields: 0 samples with a class above 9, 1 whose class and result differ",
+    ),
+    "labels of none": (
+        lambda folder: forge_one(folder, "labels", 99),
+        "fields: 1 samples with a class above 9",
+    ),
+    "size": (
+        lambda folder: forge(folder, lambda c: c["provenance"].update(parameters=10**9)),
+        "; another form",
+    ),
+    "plan": (lambda folder: forge(folder, other_plan), "standing: expected one of"),
     "missing": (lambda folder: (folder / "record" / "first.npz").unlink(), "first.npz: expected"),
     "damaged": (
         lambda folder: (folder / "record" / "first.npz").write_bytes(b"PK"),
@@ -110,7 +174,7 @@ def test_other_data_fail(folder, data):
     np.savez("other.npz", **arrays, x_test=data.x_test[10:25], y_test=data.y_test[10:25])
     done = verify("--data", "other.npz")
     assert done.status == 3
-    assert "samples: 0 of the first 15 are the same; 15 test samples, not 30" in done.stderr
+    assert "samples: 0 of 30 are the same; 15 test samples, not 30" in done.stderr
 
 
 @pytest.mark.parametrize(
