@@ -114,7 +114,7 @@ def _one_step(
 
     :param seen: how a call on all steps of the encoded input [T, N, ...] went."""
     steps, made = len(encoded), seen.length()
-    told = f"one of {steps} time steps, or of one"
+    forms = f"one of {steps} time steps, or of one"
     if not seen.error:
         if made is None or (made == steps and not seen.most()):
             return None
@@ -124,7 +124,7 @@ def _one_step(
         if seen.most() != 1:
             if 1 != _fewest_steps(network, encoded[0]) == steps:
                 return None
-            _refuse_form(network, told, x)
+            _refuse_form(network, forms, x)
     one = _try(network, encoded[0].clone())
     if not one.error and one.most() == 1:
         loop = _try(network, encoded.clone(), network.loop)
@@ -137,7 +137,7 @@ def _one_step(
         name = type(one.error).__name__
         network.traits.failed = f" A call of one time step fails by {name}: {one.error}"
     if seen.error:
-        _refuse_form(network, told, x)
+        _refuse_form(network, forms, x)
     return None
 
 
@@ -147,14 +147,15 @@ def _refuse_form(network: ModelNetwork, expected: str, x: Tensor) -> None:
     steps = 8 if steps in (None, 1) else steps
     alone = network.members.steps_alone
     merged = any("merged" in member.layout for member in network.members.neurons)
-    own = f"steps={len(network.encode(x))}, encoder=None" if merged else "encoder=None"
+    given = f"steps={len(network.encode(x))}, encoder=None" if merged else "encoder=None"
     for how, got, shape in (
-        (own, "one that makes its time steps of [N, ...] itself", lambda x: x),
+        (given, "one that makes its time steps of [N, ...] itself", lambda x: x),
         (f"steps={steps}", f"one of {steps} time steps", lambda x: x.expand(steps, *x.shape)),
         ("encoder=Frames()", "one of event frames", lambda x: x.transpose(0, 1)),
     ):
         call = _call(network, how, x, shape)
-        remedy = f"The call for it is {call}{', without --steps' if how == own and alone else ''}."
+        unless = ", without --steps" if how == given and alone else ""
+        remedy = f"The call for it is {call}{unless}."
         require(call is None, "model", expected, got, remedy)
 
 

@@ -96,10 +96,10 @@ def _verify_setup(network: ModelNetwork, rule: Gradient | None, x: Tensor, setup
     inputs, native = x.detach(), isinstance(rule, Native)
     kind = "none" if rule is None else "native" if native else "ours"
     once(kind, lambda: _compare_logits(network, inputs, native=native))
-    known = (setup, "rows") in network.verified
+    compared = (setup, "rows") in network.verified
     # Training alone changes weights all the time.
-    if len(x) > 1 and (rule is None or x.requires_grad or not known):
-        few, weights = inputs[: VERIFIED if known else None], counted(network.parameters())
+    if len(x) > 1 and (rule is None or x.requires_grad or not compared):
+        few, weights = inputs[: VERIFIED if compared else None], counted(network.parameters())
         once("rows", lambda: _compare_rows(network, few), weights)
     if rule is None:
         return

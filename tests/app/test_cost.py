@@ -128,7 +128,7 @@ def test_a_row_whose_process_is_killed_has_no_memory_and_says_so(tmp_path, monke
 
     monkeypatch.setattr(Load, "peak", killed)
     costs = run(settings(tmp_path))
-    assert cells(costs)[4][3:] == ["-", "-"]
+    assert cells(costs)[4][3:] == [r"\-", r"\-"]
     assert "stbp of vgg5, T = 2: its process was killed, as when memory" in costs.render()
 
 

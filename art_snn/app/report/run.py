@@ -293,7 +293,7 @@ class _Verification:
             single = parse_stage(None, measure, eps)
             stages = [replace(single, rule=STBP()) if single.by_gradients else single]
             if name:
-                some = torch.as_tensor(self.x[:1])
+                some = torch.as_tensor(self.x[:1], device="cpu")
                 try:
                     plan = resolve_plan(name, measure)
                 except ArgumentError as error:
