@@ -225,17 +225,19 @@ class Snapshot:
 
     `neurons` have the names that they have in the network; `plain` is that of :class:`Pass`."""
 
-    def __init__(self, layers: nn.Module) -> None:
+    def __init__(self, layers: nn.Module, watches: bool = False) -> None:
         names = {module: name for name, module in layers.named_modules(prefix="layers")}
         self.modules, self.plain = list(names), are_plain(names)
         self.neurons = {module: names[module] for module in names if isinstance(module, Neuron)}
         self.answers: dict[Hashable, Any] = {}
-        self.mark = self._marked()
+        self.mark = self._marked() if watches else None
 
     def holds(self) -> bool:
-        """True unless modules, their settings, modes or hooks, or weights have changed.
+        """True if it watches, and modules, their settings, modes, hooks and weights are the same.
 
         Weights that are written through `.data` are not seen, nor changes inside of a setting."""
+        if self.mark is None:
+            return False
         (held, weights), (now, others) = self.mark, self._marked()
         return len(held) == len(now) and all(map(is_, held, now)) and weights == others
 

@@ -187,7 +187,7 @@ class SpikingNetwork(HalfPrecision):
 
         :raises TypeError: when x is no tensor.
         :raises ValueError: when x has another shape than `input_shape`."""
-        if SNAPSHOTS.get() is None:
+        if SNAPSHOTS.get() is None and torch.is_grad_enabled():
             with within(SNAPSHOTS, {}):
                 return SpikingNetwork.forward(self, x)
         self.look()
@@ -334,7 +334,7 @@ class SpikingNetwork(HalfPrecision):
         kept = SNAPSHOTS.get()
         earlier = None if kept is None else kept.get(self.layers)
         if kept is not None and (earlier is None or not earlier.holds()):
-            kept[self.layers] = Snapshot(self.layers)
+            kept[self.layers] = Snapshot(self.layers, watches=self.budget is not None)
 
     @property
     def _snapshot(self) -> Snapshot | None:
