@@ -3,8 +3,8 @@
     python examples/study/control.py examples/zoo/evaluations --output control
 
 Reads evaluations of networks of the zoo by the plan standard. The samples that all other stages
-left at the largest budget are attacked by ART's SquareAttack of the same 2,500 squares. A run that
-was interrupted goes on after its last network.
+left at the largest budget are attacked by ART's SquareAttack of as many squares, which gives none
+up. A run that was interrupted goes on after its last network.
 """
 
 import argparse
@@ -28,13 +28,14 @@ from art_snn.files import digest, write_text
 from art_snn.metrics import Robustness, format_p, paired_difference
 
 PLAN = "standard"
+CONTROL = resolve_plan(PLAN, np.inf).stages[-1]
 
 
 def trials(files: Iterable[Path]) -> list[tuple[str, Trial]]:
     """Network and outcome of each evaluation by the plan with the search, at its largest budget.
 
     Networks whose samples are not there are named and left out."""
-    control = str(resolve_plan(PLAN, np.inf).stages[-1])
+    control = str(CONTROL)
     found = []
     for file in files:
         evaluation = read_evaluation(file).evaluation
@@ -108,7 +109,7 @@ def main() -> None:
     if chosen.threads is not None:
         torch.set_num_threads(chosen.threads)
     output = chosen.output / "small" if chosen.small else chosen.output
-    squares = 5 if chosen.small else 2500
+    squares = 5 if chosen.small else CONTROL.options["max_iter"]
     pairs = trials(find_evaluations(chosen.evaluations))
     networks: dict[str, Any] = {}
     for name, trial in pairs[:1] if chosen.small else pairs:
