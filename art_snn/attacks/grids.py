@@ -36,7 +36,7 @@ DLR = "difference_logits_ratio"
 SQUARE_ATTACK = {"share": 0.8, "halving": True, "stripes": True}
 """SquareAttack (Andriushchenko et al., ECCV 2020) as a search of ours, for the control."""
 _MARGIN = {"max_iter": 100, "loss_type": "margin"}
-FARTHEST, FARTHER, FAR, NEAR, NEXT = 0.4, 0.2, 0.15, 0.08, 0.04
+FARTHEST, REACH, FARTHER, FAR, NEAR, NEXT = 0.4, 0.3, 0.2, 0.15, 0.08, 0.04
 """Largest distances from the boundary for stages: the more expensive, the nearer."""
 
 
@@ -97,7 +97,7 @@ def _fast() -> tuple[Stage, ...]:
         Stage(StableAdaptivePGD, _assg(0.95), {"max_iter": 60}, warm=True),
         Stage(AutoPGD, _stbp(0.5), grid, warm=True, within=FAR),
         Stage(AutoPGD, _assg(0.95), ratio, warm=True, within=FAR),
-        Stage(StableAdaptivePGD, _assg(0.85), {"max_iter": 60}, warm=True, within=FAR),
+        Stage(StableAdaptivePGD, _assg(0.85), {"max_iter": 60}, warm=True, within=FARTHER),
         Stage(SquareSearch, None, squares, warm=True, within=NEAR),
         Stage(AutoPGD, _assg(0.9), _MARGIN, within=NEAR),
         Stage(SquareSearch, None, squares | {"share": 0.05}, warm=True, within=NEAR),
@@ -111,12 +111,10 @@ def _standard() -> tuple[Stage, ...]:
     return (
         *_fast(),
         Stage(OnwardPGD, None, {"max_iter": 20}, transfer=True),
+        Stage(StableAdaptivePGD, _assg(0.85), {"max_iter": 100}, within=FARTHEST),
         Stage(AutoPGD, _assg(0.9), _MARGIN, within=FARTHEST),
-        Stage(AutoPGD, _assg(0.9), {**_MARGIN, "num_random_init": 2}, within=FARTHER),
-        *(
-            Stage(StableAdaptivePGD, _assg(v), {"max_iter": 100}, within=FARTHER)
-            for v in (0.85, 0.95)
-        ),
+        Stage(AutoPGD, _assg(0.9), {**_MARGIN, "num_random_init": 2}, within=REACH),
+        Stage(StableAdaptivePGD, _assg(0.7), {"max_iter": 100}, within=FARTHER),
         Stage(SquareSearch, None, {"max_iter": 600, "share": 0.02}, warm=True, within=NEXT),
         Stage(SquareSearch, None, {"max_iter": 1000, **SQUARE_ATTACK, "racing": True}),
     )
