@@ -106,8 +106,8 @@ def test_a_race_gives_up_what_is_far_and_changes_nothing_for_the_others(norm, ep
         assert squares[row] == count
     left = squares < all_squares
     np.testing.assert_array_equal(found[~left], alone[~left])
-    assert set(squares[left]) == {steps * share for share in _RACE}
-    assert (squares == steps).any()
+    assert steps * min(_RACE) in set(squares[left]) <= {steps * share for share in _RACE}
+    assert (squares[~left] > steps * min(_RACE)).any()
     assert (classifier.predict(found).argmax(1) != 0).any()
 
 
