@@ -246,7 +246,8 @@ class Snapshot:
         tensors = list[Tensor]()
         for module in self.modules:
             held += vars(module).values()
-            held += hooks_of(module)
+            held += module._forward_pre_hooks or module._forward_hooks
+            held += module._backward_pre_hooks or module._backward_hooks
             held += module._modules.values()
             tensors += module._parameters.values()
             tensors += module._buffers.values()
