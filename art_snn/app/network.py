@@ -150,9 +150,8 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
     weights = path is not None or is_own(model) or drawn
     got = f"{model} without weights"
     require(weights, "checkpoint", "the weights of the network", got, _NONE_GIVEN)
-    names = [one.name for one in fields(Architecture)]
-    given = {name: getattr(settings, name, None) for name in names} | {"model": model}
-    architecture = Architecture(**given)
+    options = {one.name: getattr(settings, one.name, None) for one in fields(Architecture)}
+    architecture = Architecture(**options | {"model": model})
     return ResolvedNetwork(architecture, path, source, entry)
 
 

@@ -59,8 +59,8 @@ class Training(Result):
         """All figures, for JSON."""
         number = None if self.best is None else self.best.number
         summary = {"test_accuracy": self.test.as_dict(), "best_epoch": number}
-        summary["stalled"] = self.stalled
-        return dict(self.notes) | summary | {"history": [asdict(epoch) for epoch in self.history]}
+        history = [asdict(epoch) for epoch in self.history]
+        return dict(self.notes) | summary | {"stalled": self.stalled, "history": history}
 
     def parts(self) -> list[Part]:
         """The recipe, the epochs, the best of them and the test accuracy."""
@@ -194,7 +194,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
 
 def _resolve_subject(settings: Train) -> ResolvedNetwork:
     """The network that is trained; its weights are drawn where nothing names any."""
-    if settings.model is settings.checkpoint is None:
+    if settings.model is None and settings.checkpoint is None:
         settings = replace(settings, model=DEFAULTS["model"])
     return resolve_network(settings, drawn=True)
 
