@@ -17,7 +17,7 @@ from art_snn.app.tables import Part, Table
 from art_snn.checks import require
 from art_snn.classifier import wrap
 from art_snn.data import Dataset
-from art_snn.gradients import RGA, parse_rule
+from art_snn.gradients import RGA, Gradient, parse_rule
 from art_snn.metrics import Share
 from art_snn.models import DEFAULTS
 from art_snn.precision import compute_dtype
@@ -138,12 +138,11 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     recipe = Recipe(optimizer=optimizer, **{name: getattr(settings, name) for name in _RECIPE})
     recipe, output = recipe.fit_to(data.input_shape, data.mirrored), settings.output
     recipe.check_samples(data.input_shape)
-    adversary = _resolve_adversary(settings, data)
+    network = subject.build(data, recipe.seed)
+    adversary = _resolve_adversary(settings, data, network.gradient)
+    split = data.held_out(settings.validation, recipe.seed, "validation")
     if adversary is not None:
         recipe = adversary.defence.fit_recipe(recipe)
-    split = data.held_out(settings.validation, recipe.seed, "validation")
-    network = subject.build(data, recipe.seed)
-    if adversary is not None:
         adversary.check(network)
         adversary.defence.check(network)
     limits = data.value_range
@@ -199,19 +198,23 @@ def _resolve_subject(settings: Train) -> ResolvedNetwork:
     return resolve_network(settings, drawn=True)
 
 
-def _resolve_adversary(settings: Train, data: Dataset) -> AdversarialTraining | None:
+def _resolve_adversary(
+    settings: Train, data: Dataset, gradient: Gradient
+) -> AdversarialTraining | None:
     """The attack and the defence of a training; None where neither is asked for.
 
+    :param gradient: rule of an attack that runs, where the settings leave it open.
     :raises ArgumentError: for an unknown attack, rule or defence, and data without a value range.
     """
     if settings.attack is settings.defence is None:
         return None
     defence: Defence = AT() if settings.defence is None else parse_defence(settings.defence)
+    usual = gradient if defence.attacks else RGA()
     return AdversarialTraining(
         attack=settings.attack or "pgd",
         eps=8 / 255 if settings.eps is None else settings.eps,
         norm=np.inf,
-        rule=RGA() if settings.rule is None else parse_rule(settings.rule, "rule"),
+        rule=usual if settings.rule is None else parse_rule(settings.rule, "rule"),
         share=settings.adversarial_share,
         value_range=data.clip_values("adversarial training"),
         defence=defence,

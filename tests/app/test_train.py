@@ -206,7 +206,7 @@ def test_a_run_that_did_not_learn_says_so_twice_ends_with_5_and_keeps_everything
 
 
 def test_without_attack_and_defence_there_is_no_adversary(tmp_path):
-    assert _resolve_adversary(settings(tmp_path), halves()) is None
+    assert _resolve_adversary(settings(tmp_path), halves(), STBP()) is None
 
 
 @pytest.mark.parametrize(
@@ -225,7 +225,7 @@ def test_without_attack_and_defence_there_is_no_adversary(tmp_path):
 def test_the_adversary_is_that_of_the_options_within_the_range_of_the_data(
     options, expected, tmp_path
 ):
-    found = _resolve_adversary(settings(tmp_path, **options), halves_in_frames((0.0, 6.0)))
+    found = _resolve_adversary(settings(tmp_path, **options), halves_in_frames((0.0, 6.0)), RGA())
     assert found == AdversarialTraining(value_range=(0.0, 6.0), **expected)
 
 
@@ -246,7 +246,7 @@ def test_the_adversary_is_that_of_the_options_within_the_range_of_the_data(
 )
 def test_options_that_do_not_suit_each_other_are_refused(options, message, tmp_path):
     with pytest.raises(ArgumentError, match=message):
-        _resolve_adversary(settings(tmp_path, **options), halves())
+        _resolve_adversary(settings(tmp_path, **options), halves(), RGA())
 
 
 def test_adversarial_training_without_a_range_leaves_no_file(tmp_path):
