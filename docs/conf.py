@@ -98,6 +98,10 @@ PAGES = re.findall(
 )
 """The modules that have a page in the reference."""
 
+for stub in Path(__file__).with_name("_api").glob("*.rst"):
+    if stub.stem not in PAGES:
+        stub.unlink()  # The page of an earlier version.
+
 
 def exported(tree: ast.Module) -> Iterator[str]:
     """Names that a package takes from its modules for users: ``import X as X``, ``import *``."""
@@ -152,7 +156,12 @@ def reference() -> Mapping[str, list[tuple[str, str]]]:
     return documented
 
 
-autosummary_context = {"reference": reference}
+def public(page: str) -> list[tuple[str, str]]:
+    """The directive and the name of whatever a page of the reference documents."""
+    return reference()[page]
+
+
+autosummary_context = {"public": public}
 
 
 def describe(app: Sphinx, what: str, name: str, value: Any, options: Any, lines: list[str]) -> None:
