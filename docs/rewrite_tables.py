@@ -6,13 +6,11 @@ those that scripts of the study wrote, which tells what their JSON does not.
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from art_snn.app import tables
 from art_snn.app.compare import Comparison
 from art_snn.app.results import read_result, structured
 from art_snn.files import write_text
@@ -41,7 +39,6 @@ def compare(content: Content) -> str:
 RESULTS: Mapping[str, Callable[[Content], str]] = {"compare": compare}
 SCRIPTS: Mapping[str, Callable[[str, Any], str]] = {
     "attacks": attacks.render,
-    "auto_attack": auto_attack.render,
     "bounds": bounds.render,
     "curves": curves.render,
     "defences": defences.render,
@@ -57,8 +54,13 @@ FILES = sorted(
     if file.stem in (*RESULTS, *SCRIPTS)
 )
 
-SUMMARY = DOCS / "results" / "summary" / "summary.md"
-"""Every network that SpikingAutoAttack was run on, a row each."""
+RUNS = DOCS / "results" / "auto-attack"
+"""What PGD-7 with every rule, our plans and others left of networks of the zoo."""
+SUMMARIES: Mapping[Path, Callable[[Path], str]] = {
+    DOCS / "results" / "summary" / "summary.md": auto_attack.summarize,
+    DOCS / "results" / "summary" / "others.md": auto_attack.compare,
+}
+"""The tables of these runs and of the records of the zoo."""
 
 CLAIMS = DOCS / "study" / "claims" / "claims.md"
 STUDIES = [DOCS / "study" / name for name in ("eurosat", "fashion-mnist-8", "nmnist", "cifar10")]
@@ -74,31 +76,12 @@ def render(file: Path) -> str:
     return SCRIPTS[file.stem](title, content)
 
 
-def summary() -> str:
-    """Robust accuracy of every network under the usual attack and under our plans."""
-    titles = ["network", "eps", "clean", "PGD-7, STBP", "PGD-7, best rule", "fast", "standard"]
-    rows = []
-    for file in (file for file in FILES if file.stem == "auto_attack"):
-        network, _, rest = file.with_suffix(".md").read_text(encoding="utf-8").partition(":")
-        (eps,) = re.findall(r"Budget (\S+)", rest)
-        outcomes = auto_attack.outcomes(read_result(file))
-        rule = auto_attack.best(outcomes)
-        names = (auto_attack.PAPER, rule, "fast", "standard")
-        shares = [outcomes[auto_attack.PAPER].clean_accuracy]
-        shares += [outcomes[name].robust_accuracy for name in names]
-        figures = [f"{100 * share.value:.1f} %" for share in shares]
-        figures[2] += f" ({rule.removeprefix(auto_attack.PGD)})"
-        hardened = ", adversarially trained" * file.parent.name.endswith("adversarial")
-        rows.append((network + hardened, eps, *figures))
-    return tables.render([tables.Table(titles, rows)], "markdown")
-
-
 if __name__ == "__main__":
     for file in FILES:
         write_text(file.with_suffix(".md"), render(file))
         print(file.with_suffix(".md").relative_to(DOCS))
-    SUMMARY.parent.mkdir(exist_ok=True)
-    write_text(SUMMARY, summary())
-    print(SUMMARY.relative_to(DOCS))
+    for file, tabulate in SUMMARIES.items():
+        write_text(file, tabulate(RUNS))
+        print(file.relative_to(DOCS))
     write_text(CLAIMS, claims.render(STUDIES))
     print(CLAIMS.relative_to(DOCS))

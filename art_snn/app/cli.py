@@ -83,6 +83,7 @@ def _run(words: Sequence[str]) -> int:
         settings = _parse_settings(words)
         output = getattr(settings, "output", None)
         run = import_module(f"art_snn.app.{COMMANDS[name][1]}").run
+        import_module("art_snn.app.machine").keep_memory()
         result = run(settings)
         if result is None:  # Another process prints it.
             return 0

@@ -100,8 +100,9 @@ class Load:
     def peak(self, row: str, *, apart: bool = True) -> int:
         """Peak bytes of one row above the loaded model.
 
-        :param apart: on the CPU in a process of its own, with nothing left from before. A training
-            step is the first one, which allocates gradients and the optimizer's state."""
+        :param apart: on the CPU in a process of its own, with nothing left from before, which gives
+            freed memory back. A training step is the first one, which allocates gradients and the
+            optimizer's state."""
         settings = self.settings
         if apart and settings.device == "cpu":
             with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:

@@ -1,14 +1,33 @@
-"""The machine: its name, its devices, and the time that calls take on it."""
+"""The machine: its name, its devices, its memory, and the time that calls take on it."""
 
+import ctypes
+import os
 import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import torch
 
 from art_snn.progress import progress_over
+
+_MMAP_MAX, _TRIM_THRESHOLD = -4, -1
+"""What mallopt of glibc sets: blocks apart from the heap, and free bytes at its end."""
+
+
+def keep_memory() -> None:
+    """Let this process keep memory that tensors free: new pages cost a fault and zeros each.
+
+    Only glibc can. Not where ART_SNN_KEEP_MEMORY is 0, nor where the environment sets malloc up."""
+    tuned = any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ)
+    if tuned or os.environ.get("ART_SNN_KEEP_MEMORY") == "0":
+        return
+    with suppress(AttributeError, OSError, TypeError):  # Other libraries lack the function.
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_MMAP_MAX, 0)
+        mallopt(_TRIM_THRESHOLD, 2**30)
 
 
 def torch_device(device: str) -> torch.device:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+import platform
 import re
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -19,6 +21,7 @@ from art_snn.app.results import read_result
 from art_snn.app.settings import Cost
 from art_snn.checks import ArgumentError
 from tests import adapted
+from tests.command import python
 from tests.own import own
 
 SMALL: dict[str, Any] = {"model": ("vgg5",), "steps": (2,), "width": 0.1, "batch_size": 2}
@@ -197,3 +200,34 @@ def test_the_peak_of_a_call_is_what_memory_rises_by():
 def test_the_machine_is_described_by_processor_threads_and_torch():
     text = describe_machine("cpu")
     assert re.fullmatch(rf".+, \d+ threads, torch {re.escape(torch.__version__)}", text)
+
+
+FAULTS = """
+import json, os, resource, torch
+from art_snn.app.cli import run_command
+
+def again():
+    torch.ones(2**24)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    torch.ones(2**24)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+def after(**environment):
+    os.environ.update(environment)
+    run_command(["zoo"])
+    for name in environment:
+        del os.environ[name]
+    return again()
+
+refusing = [{"ART_SNN_KEEP_MEMORY": "0"}, {"MALLOC_ARENA_MAX": "2"}, {"GLIBC_TUNABLES": ""}]
+print(json.dumps([again(), *(after(**one) for one in refusing), after()]))
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="no other library can")
+def test_commands_keep_freed_memory_unless_the_environment_speaks_against_it():
+    """Pages that the process still has cause no faults: a tensor of 64 MiB is made anew."""
+    done = python("-c", FAULTS)
+    *given_back, kept = json.loads(done.stdout.splitlines()[-1])
+    assert min(given_back) >= 2**26 // 2**21  # Pages have two MiB at most.
+    assert kept < min(given_back) / 4
