@@ -165,14 +165,11 @@ class Architecture:
 
         :param frames: time steps T of samples that are event frames [T, C, H, W].
         :raises Exception: that of the first form, where none takes them."""
-        how: dict[str, Any] = {"steps": self.steps, "readout": self.readout}
-        if frames or self.encoder:
-            # The encoder of a SpikingNetwork says whether it takes frames.
-            make, steps = ENCODERS[self.encoder or "frames"], self.steps or DEFAULTS["steps"]
-            how |= {"encoder": make(frames or steps), "steps": None}
         errors: list[Exception] = []
         with seeded(seed):
-            forms = build_forms(str(self.model), **how, axes=x[0].ndim - bool(frames))
+            forms = build_forms(
+                str(self.model), **self._form(frames), axes=x[0].ndim - bool(frames)
+            )
             first = next(forms)
         for network in chain((first,), forms):
             # A model of another framework may hold what cannot be copied, and is left as it was.
@@ -187,6 +184,13 @@ class Architecture:
                     errors.append(error)
         raise errors[0]
 
+    def _form(self, frames: int | None = None) -> dict[str, Any]:
+        """Options of :func:`build_own`. The encoder has the steps, where there is one."""
+        if not frames and self.encoder is None:
+            return {"steps": self.steps, "readout": self.readout}
+        make, steps = ENCODERS[self.encoder or "frames"], self.steps or DEFAULTS["steps"]
+        return {"encoder": make(frames or steps), "readout": self.readout}
+
     def build(self, seed: int = 0, **options: Any) -> SpikingNetwork:
         """The network, with weights drawn from the seed.
 
@@ -194,7 +198,7 @@ class Architecture:
         :raises ValueError: when the weights do not fit into the memory of this machine."""
         if self.is_own:
             with seeded(seed):
-                return build_own(str(self.model), steps=self.steps, readout=self.readout)
+                return build_own(str(self.model), **self._form())
         usual = {"model": DEFAULTS["model"], "steps": DEFAULTS["steps"]}
         settings: dict[str, Any] = {**usual, **self.given, **options}
         if isinstance(settings.get("encoder"), str):

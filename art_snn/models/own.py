@@ -96,8 +96,8 @@ def _adapt(
     if isinstance(returned, SpikingNetwork):
         remedy = "Leave it out, and set it in that function."
         expected = f"None next to {model}, which builds its network itself"
-        chosen = None if isinstance(encoder, Frames) else encoder
-        for name, value in {"steps": steps, "readout": readout, "encoder": chosen}.items():
+        given = None if isinstance(encoder, Frames) else encoder
+        for name, value in {"steps": steps, "readout": readout, "encoder": given}.items():
             require(value is None, name, expected, value, remedy)
         yield returned
         return
