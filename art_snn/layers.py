@@ -39,6 +39,15 @@ def are_plain(modules: Iterable[nn.Module]) -> bool:
     )
 
 
+def _is_known(module: Any) -> bool:
+    """True if a module in evaluation mode is a function of _WEIGHTED, or has no weights."""
+    if type(module) not in _WEIGHTED:
+        return not module._parameters
+    padded = getattr(module, "padding_mode", "zeros") != "zeros"
+    normed = isinstance(module, _NormBase) and None in (module.running_var, module.momentum)
+    return not (padded or normed)
+
+
 def device_of(module: nn.Module) -> torch.device:
     """Where its parameters and buffers are: the CPU where it has none."""
     tensors = chain(module.parameters(), module.buffers())
@@ -169,17 +178,12 @@ class TimeDistributed(nn.Module):
             forms.append((module, func, folded or ()))
         return forms
 
-    def constant_forms(self) -> list[_Form] | None:
-        """The same with weights that are constants; None where a module is not of a few kinds."""
+    def constant_forms(self) -> list[_Form]:
+        """The same of modules that are all known, with weights that are constants."""
         forms = list[_Form]()
         for module, _, folded in self._forms():
             func, names = _WEIGHTED.get(type(module), (module, []))
             arguments = [*folded, *(getattr(module, name) for name in names[len(folded) :])]
-            others = getattr(module, "padding_mode", "zeros") != "zeros" or (
-                func is functional.batch_norm and None in (module.running_var, module.momentum)
-            )
-            if others or (func is module and module._parameters):
-                return None
             given = (a.detach() if isinstance(a, Tensor) else a for a in arguments)
             forms.append((module, func, tuple(given)))
         return forms
@@ -218,6 +222,15 @@ class Normalize(nn.Module):
         """[N, C, ...] -> [N, C, ...]."""
         shape = (1, -1) + (1,) * (x.ndim - 2)
         return (x - self.mean.view(shape)) / self.std.view(shape)
+
+
+class _Forms(dict[Any, list[_Form]]):
+    """The constant forms of layers, made when a pass comes to them, since these are copies."""
+
+    def __missing__(self, layer: TimeDistributed) -> list[_Form]:
+        with torch.inference_mode(False), torch.no_grad():
+            self[layer] = layer.constant_forms()
+        return self[layer]
 
 
 class Snapshot:
@@ -263,9 +276,7 @@ class Snapshot:
             return None
         if not (self.plain and self.neurons):
             return None
-        with torch.inference_mode(False), torch.no_grad():
-            forms = {layer: layer.constant_forms() for layer in layers}
-        return None if None in forms.values() else forms  # type: ignore[return-value]
+        return _Forms() if all(map(_is_known, inside)) else None
 
     @cached_property
     def affine(self) -> bool:
