@@ -17,14 +17,13 @@ PAGES = (ROOT / "README.md", ROOT / "docs" / "index.md")
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 EXAMPLE = ROOT / "examples" / "frameworks" / "my_network.py"
 # The one place where less is done than typed: the wheel is installed, `make` is for a checkout,
-# and evaluations and trainings are short.
+# and an evaluation takes eight samples.
 SHORTER = """set -e
 pip() { :; }
 make() { :; }
 art-snn() {
     case $1 in
         evaluate) command art-snn "$@" --samples 8 ;;
-        train) command art-snn "$@" --epochs 1 ;;
         *) command art-snn "$@" ;;
     esac
 }

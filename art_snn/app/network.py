@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from importlib import import_module
 from math import prod
 from pathlib import Path
@@ -157,9 +157,8 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
     weights = path is not None or is_own(model) or drawn
     got = f"{model} without weights"
     require(weights, "checkpoint", "the weights of the network", got, _NONE_GIVEN)
-    architecture = Architecture(
-        model=model, steps=settings.steps, readout=settings.readout, encoder=settings.encoder
-    )
+    options = {one.name: getattr(settings, one.name, None) for one in fields(Architecture)}
+    architecture = Architecture(**options | {"model": model})
     return ResolvedNetwork(architecture, path, source, entry)
 
 

@@ -170,6 +170,7 @@ def test_the_network_of_a_tutorial_goes_through_all_commands(
         ("report", "evaluation-trained"),
     ):
         done = call(*line)
-        assert done.status == 0, f"{line}: {done.stderr}"
+        # One epoch may not suffice to learn, which train says by its status.
+        assert done.status == 0 or (done.status == 5 and line[0] == "train"), done.stderr
         assert words in done.stdout or line[0] != "inspect"
     assert (folder / "report.html").exists()
