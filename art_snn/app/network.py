@@ -141,13 +141,14 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
     model, path, source = settings.model, settings.checkpoint, resolve_source(settings)
     entry = None
     require(model or path, "model", "a network with weights", "none", _NONE_GIVEN)
-    if model is not None and model.startswith((ZOO, HUB)):
+    name = model or ""
+    if name.startswith((ZOO, HUB)):
         expected, remedy = f"None next to {model}, which has weights", "Leave one of them out."
         require(path is None, "checkpoint", expected, path, remedy)
-    if model is not None and model.startswith(HUB):
-        model, path = None, _fetch_weights(model)
-    elif model is not None and model.startswith(ZOO):
-        about = zoo.entry(model.removeprefix(ZOO), "model")
+    if name.startswith(HUB):
+        model, path = None, _fetch_weights(name)
+    elif name.startswith(ZOO):
+        about = zoo.entry(name.removeprefix(ZOO), "model")
         if source.data is None:
             entry, held = about, source_of(about.data)
             names = ("data", "image_size", "value_range", "frames", "test_share")

@@ -112,16 +112,16 @@ def _adapt(
     )
     expected = "a function that returns an art_snn.SpikingNetwork or a model with known neurons"
     require(layouts, "model", expected, got, remedy)
-    encoders = [encoder or Direct(steps or _STEPS)]
+    encoders: list[Encoder | None] = [encoder or Direct(steps or _STEPS)]
     if encoder is None and steps is None:
         # A model of single steps mostly has a loop of its own.
         encoders.insert(0 if "step" in layouts else 1, None)
-    readouts = [{}, {"readout": "spikes"}] if readout is None else [{"readout": readout}]
+    readouts: list[Any] = ["default", "spikes"] if readout is None else [readout]
     for flat in (False, True)[: 1 + (axes > 1)]:
         if flat:
             returned.register_forward_pre_hook(partial(_flatten, axes))
-        for one, how in product(encoders, readouts):
-            yield adapt(returned, encoder=one, **how)
+        for one, read in product(encoders, readouts):
+            yield adapt(returned, encoder=one, readout=read)
 
 
 def _flatten(axes: int, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
