@@ -309,7 +309,7 @@ class Dynamics:
         :param spikes: buffer [T, N, ...] for the result, or None to make one."""
         if spikes is None:
             spikes = empty_steps(current)
-        if self.uniform:
+        if fused.is_asked() and self.uniform:
             fused.run(self._simulate, self, (current,), potential, spikes)
         else:
             self._simulate(current, potential, spikes)

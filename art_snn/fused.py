@@ -33,6 +33,11 @@ _compiled: dict[Hashable, _Loop | None] = {}
 """Loops that have been compiled; None for one that runs eagerly after all."""
 
 
+def is_asked() -> bool:
+    """True if the environment says where loops are compiled."""
+    return _SWITCH in os.environ
+
+
 def run(
     loop: _Loop, key: Hashable, given: _Rows, *results: Tensor | None, rounds: bool = False
 ) -> None:

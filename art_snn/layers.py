@@ -1,18 +1,23 @@
 """Stateless layers on tensors with a time axis."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from functools import cached_property
 from itertools import chain
+from operator import is_
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from art_snn import pooling
 from art_snn.checks import require
+from art_snn.gradients.fixed import SHAPES_ONLY, lightly
 from art_snn.gradients.shared import repeat_step, repeats_one_step
 from art_snn.neurons import PASS, Neuron
-from art_snn.state import hooks_of
+from art_snn.state import HOOKS, counted, hooks_of
 
 
 def varies(module: nn.Module) -> bool:
@@ -20,16 +25,27 @@ def varies(module: nn.Module) -> bool:
     return module.training and isinstance(module, _DropoutNd | _NormBase)
 
 
+_GLOBAL_HOOKS = tuple(f"_global{kind}" for kind in HOOKS)
+
+
 def are_plain(modules: Iterable[nn.Module]) -> bool:
     """True for modules of torch or ours, with their own forward, whose values no hook sees."""
-    hooks = ("_global_forward_hooks", "_global_forward_pre_hooks")
-    hooked = any(getattr(nn.modules.module, name, None) for name in hooks)
+    hooked = any(getattr(nn.modules.module, name, None) for name in _GLOBAL_HOOKS)
     return not hooked and all(
         type(module).__module__.startswith(("torch.nn.modules.", "art_snn."))
         and not (module._forward_hooks or module._forward_pre_hooks)
         and "forward" not in vars(module)
         for module in modules
     )
+
+
+def _is_known(module: Any) -> bool:
+    """True if a module in evaluation mode is a function of _WEIGHTED, or has no weights."""
+    if type(module) not in _WEIGHTED:
+        return not module._parameters
+    padded = getattr(module, "padding_mode", "zeros") != "zeros"
+    normed = isinstance(module, _NormBase) and None in (module.running_var, module.momentum)
+    return not (padded or normed)
 
 
 def device_of(module: nn.Module) -> torch.device:
@@ -58,6 +74,23 @@ def fold(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor] | Non
     shift = -norm.running_mean if convolution.bias is None else convolution.bias - norm.running_mean
     shift = shift * scale if norm.bias is None else shift * scale + norm.bias
     return convolution.weight * scale.view(-1, 1, 1, 1), shift
+
+
+_Form = tuple[Any, Callable[..., Tensor], tuple[Any, ...]]
+"""A module, and a function of x and of further arguments that gives the same."""
+_POOL = ["kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"]
+_NORM = ["running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"]
+_WEIGHTED: Mapping[Any, tuple[Any, list[str]]] = {
+    nn.Conv2d: (functional.conv2d, ["weight", "bias", "stride", "padding", "dilation", "groups"]),
+    nn.Linear: (functional.linear, ["weight", "bias"]),
+    nn.AvgPool2d: (functional.avg_pool2d, _POOL),
+    nn.BatchNorm1d: (functional.batch_norm, _NORM),
+    nn.BatchNorm2d: (functional.batch_norm, _NORM),
+}
+"""Modules as functions, and the attributes that are their further arguments."""
+_AFFINE = {*_WEIGHTED, nn.AdaptiveAvgPool2d, nn.Dropout, nn.Dropout2d, nn.Flatten, nn.Unflatten}
+_AFFINE |= {nn.Sequential, nn.Identity}
+"""Modules that are affine in evaluation mode."""
 
 
 _LAST = torch.channels_last
@@ -93,6 +126,8 @@ class TimeDistributed(nn.Module):
     :raises TypeError: when a module is no torch module, or is a neuron, which needs the time axis.
     """
 
+    affine = True
+
     def __init__(self, *modules: nn.Module) -> None:
         super().__init__()
         for module in modules:
@@ -115,26 +150,43 @@ class TimeDistributed(nn.Module):
 
     def _computes_once(self, x: Tensor) -> bool:
         """True if all steps of x [T, N, ...] give the same."""
-        inner = self.module.modules()
-        draws = any(isinstance(m, _DropoutNd) and m.training for m in inner)
-        return repeats_one_step(x) and not draws
+        draws = (isinstance(m, _DropoutNd) and m.training for m in self.module.modules())
+        return repeats_one_step(x) and not any(draws)
 
     def _compute(self, x: Tensor) -> Tensor:
         """[N, ...] -> [N, ...]."""
-        modules, packs = list(self.module), self.training and x.ndim == 4
-        packs = packs and x.device.type == "cpu" and are_plain(self.module.modules())
+        running, packs = PASS.get(), self.training and x.ndim == 4 and x.device.type == "cpu"
+        packs = packs and are_plain(self.module.modules())
+        constant = running.constant if running is not None and type(x) is Tensor else None
+        for module, func, arguments in self._forms() if constant is None else constant[self]:
+            if pooling.suits(module, x) and are_plain([module]):
+                kernel = pooling.pair(module.kernel_size)
+                x = pooling.average(x, kernel, module.divisor_override)
+            else:
+                x = _packed(x, module) if packs and type(func) is nn.Conv2d else x
+                x = lightly(func, x, *arguments)
+        return x
+
+    def _forms(self) -> list[_Form]:
+        """Its modules; a convolution and a norm are one, differentiable by x and by all weights."""
+        forms, modules = list[_Form](), list[Any](self.module)
         while modules:
             module = modules.pop(0)
             folded = fold(module, modules[0]) if modules else None
-            if folded is not None and isinstance(module, nn.Conv2d):
-                # One convolution, differentiable by x and by all weights.
-                x, _ = module._conv_forward(x, *folded), modules.pop(0)
-            elif pooling.suits(module, x) and are_plain([module]):
-                assert isinstance(module, nn.AvgPool2d)
-                x = pooling.average(x, pooling.pair(module.kernel_size), module.divisor_override)
-            else:
-                x = module(_packed(x, module) if packs and type(module) is nn.Conv2d else x)
-        return x
+            func = module if folded is None else module._conv_forward
+            del modules[: folded is not None]
+            forms.append((module, func, folded or ()))
+        return forms
+
+    def constant_forms(self) -> list[_Form]:
+        """The same of modules that are all known, with weights that are constants."""
+        forms = list[_Form]()
+        for module, _, folded in self._forms():
+            func, names = _WEIGHTED.get(type(module), (module, []))
+            arguments = [*folded, *(getattr(module, name) for name in names[len(folded) :])]
+            given = (a.detach() if isinstance(a, Tensor) else a for a in arguments)
+            forms.append((module, func, tuple(given)))
+        return forms
 
     @staticmethod
     def _checked(y: Tensor, rows: int) -> Tensor:
@@ -143,9 +195,10 @@ class TimeDistributed(nn.Module):
         remedy = "Every module must map [N, ...] to [N, ...]."
         require(y.shape[0] == rows, "modules", expected, got, remedy)
         running = PASS.get()
-        # No other module sees the order of memory.
+        # No other module sees the order of memory, or that values are missing.
         plain = running is not None and running.plain and y.ndim == 4
-        return y if plain and y.is_contiguous(memory_format=_LAST) else y.contiguous()
+        kept = SHAPES_ONLY.get() or (plain and y.is_contiguous(memory_format=_LAST))
+        return y if kept else y.contiguous()
 
 
 class Normalize(nn.Module):
@@ -155,6 +208,7 @@ class Normalize(nn.Module):
 
     mean: Tensor
     std: Tensor
+    affine = True
 
     def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
@@ -168,3 +222,65 @@ class Normalize(nn.Module):
         """[N, C, ...] -> [N, C, ...]."""
         shape = (1, -1) + (1,) * (x.ndim - 2)
         return (x - self.mean.view(shape)) / self.std.view(shape)
+
+
+class _Forms(dict[Any, list[_Form]]):
+    """The constant forms of layers, made when a pass comes to them, since these are copies."""
+
+    def __missing__(self, layer: TimeDistributed) -> list[_Form]:
+        with torch.inference_mode(False), torch.no_grad():
+            self[layer] = layer.constant_forms()
+        return self[layer]
+
+
+class Snapshot:
+    """The layers of a network as they are, and what has been computed of them in that state.
+
+    `neurons` have the names that they have in the network; `plain` is that of :class:`Pass`."""
+
+    def __init__(self, layers: nn.Module, watches: bool = False) -> None:
+        names = {module: name for name, module in layers.named_modules(prefix="layers")}
+        self.modules, self.plain = list(names), are_plain(names)
+        self.neurons = {module: names[module] for module in names if isinstance(module, Neuron)}
+        self.answers: dict[Hashable, Any] = {}
+        self.mark = self._marked() if watches else None
+
+    def holds(self) -> bool:
+        """True if it watches, and modules, their settings, modes, hooks and weights are the same.
+
+        Weights that are written through `.data` are not seen, nor changes inside of a setting."""
+        if self.mark is None:
+            return False
+        (held, weights), (now, others) = self.mark, self._marked()
+        return len(held) == len(now) and all(map(is_, held, now)) and weights == others
+
+    def _marked(self) -> tuple[list[Any], Hashable]:
+        held = [key for hooks in _GLOBAL_HOOKS for key in getattr(nn.modules.module, hooks, ())]
+        tensors = list[Tensor]()
+        for module in self.modules:
+            held += vars(module).values()
+            held += module._forward_pre_hooks or module._forward_hooks
+            held += module._backward_pre_hooks or module._backward_hooks
+            held += module._modules.values()
+            tensors += module._parameters.values()
+            tensors += module._buffers.values()
+        return held + tensors, counted(tensor for tensor in tensors if tensor is not None)
+
+    @cached_property
+    def constant(self) -> Mapping[nn.Module, list[_Form]] | None:
+        """How :class:`TimeDistributed` computes with constant weights, if no one else has any."""
+        layers = [module for module in self.modules if type(module) is TimeDistributed]
+        inside = {module for layer in layers for module in layer.module}
+        others = any(m._parameters for m in self.modules if m not in inside)
+        if others or any(hooks_of(m) or m.training for m in self.modules):
+            return None
+        if not (self.plain and self.neurons):
+            return None
+        return _Forms() if all(map(_is_known, inside)) else None
+
+    @cached_property
+    def affine(self) -> bool:
+        """True if its stateless layers have the same gradient whatever their input is."""
+        kinds = set(map(type, self.modules))
+        ours = (issubclass(k, Neuron) or getattr(k, "affine", False) for k in kinds - _AFFINE)
+        return self.constant is not None and all(ours)

@@ -2,28 +2,31 @@
 
 import copy
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from itertools import chain
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from art_snn.checks import invalid, require, require_number
-from art_snn.encoders import Direct, Encoder, describe_encoder
+from art_snn.encoders import Direct, Encoder, Frames, Poisson, describe_encoder
 from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
 from art_snn.gradients.again import Again, weights_of
 from art_snn.gradients.base import kept, simulation
-from art_snn.gradients.fixed import WEIGHTS_HELD, pause_in, weights_fixed
+from art_snn.gradients.fixed import WEIGHTS_HELD, weights_fixed
 from art_snn.gradients.names import check_applicable, objection, parse_rule
-from art_snn.layers import TimeDistributed, are_plain, device_of, varies
+from art_snn.layers import Snapshot, TimeDistributed, device_of, varies
 from art_snn.neurons import PASS, Neuron, Pass
 from art_snn.passes import PerContext, modes_kept, watched, within
 from art_snn.precision import HalfPrecision, compute_dtype
 from art_snn.state import counted, settings, structure, tensors_digest
 
+_Answer = TypeVar("_Answer")
 VERIFIED = 8
 """Samples on which the model of an adapted network is verified at first."""
 
@@ -43,6 +46,8 @@ class NeuronLayer:
 
 THROUGH: ContextVar[Callable[[Any, Tensor], Tensor] | None] = ContextVar("through", default=None)
 """How calls of a network give logits [N, K] of an input [N, ...], if not by its rules."""
+SNAPSHOTS: ContextVar[dict[nn.Module, Snapshot] | None] = ContextVar("snapshots", default=None)
+"""Layers as the last pass has seen them: within a pass, and within a block of `attacking`."""
 
 
 class SpikingNetwork(HalfPrecision):
@@ -97,7 +102,6 @@ class SpikingNetwork(HalfPrecision):
         self.input_shape = None if input_shape is None else tuple(input_shape)
         self.initialise = initialise
         self.obstacles: dict[Hashable, str | None] = {}
-        self.matches: dict[Hashable, bool] = {}
         self.written: set[tuple[type, str]] = set()
 
     def _take(self, layers: Any) -> None:
@@ -173,7 +177,7 @@ class SpikingNetwork(HalfPrecision):
         """Another network object around the same modules, which remembers nothing."""
         twin = copy.copy(self)
         twin._modules = dict(self._modules)
-        twin.obstacles, twin.matches, twin.written = self.obstacles, self.matches, self.written
+        twin.obstacles, twin.written = self.obstacles, self.written
         return twin
 
     def forward(self, x: Tensor) -> Tensor:
@@ -183,6 +187,10 @@ class SpikingNetwork(HalfPrecision):
 
         :raises TypeError: when x is no tensor.
         :raises ValueError: when x has another shape than `input_shape`."""
+        if SNAPSHOTS.get() is None and torch.is_grad_enabled():
+            with within(SNAPSHOTS, {}):
+                return SpikingNetwork.forward(self, x)
+        self.look()
         checked, through = self._checked(x), THROUGH.get()
         if through is not None:
             return through(self, checked)
@@ -244,14 +252,15 @@ class SpikingNetwork(HalfPrecision):
             radius = require_number("radius", radius, at_least=0, remedy=remedy)
         self.forget()
         try:
-            with SpikingNetwork.budget.within(self, (radius,)):
+            with SpikingNetwork.budget.within(self, (radius,)), within(SNAPSHOTS, {}):
                 yield
         finally:
             self.forget()
 
     def check(self, rule: Gradient, x: Tensor) -> None:
         """Refuse, by a ValueError, a rule that does not apply to a pass of an input [N, ...]."""
-        self._require_applicable(rule, "gradient")
+        require = partial(self._require_applicable, rule, "gradient")
+        self._once((rule, self.encoder) if self._snapshot else None, require)
 
     def objection(self, rule: Gradient, samples: Any = None) -> str | None:
         """Why the network cannot be differentiated under a rule, or None.
@@ -311,14 +320,35 @@ class SpikingNetwork(HalfPrecision):
 
     def encode(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""
-        with weights_fixed():
+        with weights_fixed() if self._snapshot is None else nullcontext():
             encoded: Tensor = self.encoder(x)
         return encoded
 
     @property
-    def plain(self) -> bool:
-        """True if its layers are modules of torch and ours, and no hook sees their values."""
-        return are_plain(self.layers.modules())
+    def affine(self) -> bool:
+        """True if a pass shows by its modules that its stateless layers are affine."""
+        return self._snapshot is not None and self._snapshot.affine
+
+    def look(self) -> None:
+        """Forget what is known of the layers from earlier passes where these have changed."""
+        kept = SNAPSHOTS.get()
+        earlier = None if kept is None else kept.get(self.layers)
+        if kept is not None and (earlier is None or not earlier.holds()):
+            kept[self.layers] = Snapshot(self.layers, watches=self.budget is not None)
+
+    @property
+    def _snapshot(self) -> Snapshot | None:
+        """The layers as the present pass has seen them, where weights can be constants directly."""
+        snapshot = (SNAPSHOTS.get() or {}).get(self.layers)
+        usual = snapshot is not None and type(self.encoder) in (Direct, Poisson, Frames)
+        return snapshot if usual and snapshot and snapshot.constant is not None else None
+
+    def _once(self, question: Hashable, answer: Callable[[], _Answer]) -> _Answer:
+        """The answer, which is kept where it depends on nothing but the snapshot."""
+        answers = {} if self._snapshot is None else self._snapshot.answers
+        if question not in answers:
+            answers[question] = answer()
+        return answers[question]  # type: ignore[no-any-return]
 
     def reset(self) -> None:
         """Draw all weights again: by `initialise` where one was given, else as torch draws them."""
@@ -335,14 +365,18 @@ class SpikingNetwork(HalfPrecision):
 
     def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input [T, N, ...] -> output of the last layer at every step [T, N, K]."""
-        names = {m: name for name, m in self.named_modules() if isinstance(m, Neuron)}
-        with within(PASS, Pass(pause_in(firing), names, self.plain)), weights_fixed():
+        now, held = self._snapshot, WEIGHTS_HELD.get() or not torch.is_grad_enabled()
+        constant = now.constant if now and held and type(encoded) is Tensor else None
+        now = now or Snapshot(self.layers)
+        this = Pass(firing, now.neurons, now.plain, constant)
+        with within(PASS, this), weights_fixed() if constant is None else nullcontext():
             output: Tensor = self.layers(encoded)
             return output
 
     def averaging_objection(self) -> str | None:
         """Why the network cannot run on an input averaged over time at present, or None."""
-        layer = next((name for name, module in self.named_modules() if varies(module)), None)
+        modules = () if self._snapshot else self.named_modules()
+        layer = next((name for name, module in modules if varies(module)), None)
         if layer is None:
             return None
         return f"{layer} is in training mode: its output differs from call to call"
@@ -373,7 +407,11 @@ class SpikingNetwork(HalfPrecision):
     def attack_key(self) -> Hashable:
         """As :meth:`state_key`, but it changes whenever a weight does, also through `.data`.
 
-        Buffers of modules in training mode are left out, since every pass writes them."""
+        Buffers of modules in training mode are left out, since every pass writes them. Within a
+        block of :meth:`attacking` values are read at its first pass alone, if modules are ours."""
+        return self._once("attack", self._attack_key)
+
+    def _attack_key(self) -> Hashable:
         kept = (b for m in self.modules() if not m.training for b in m.buffers(recurse=False))
         tensors = [*self.parameters(), *kept]
         # No one else writes the weights of a copy in half precision.
@@ -413,7 +451,7 @@ class SpikingNetwork(HalfPrecision):
     @property
     def dtype(self) -> torch.dtype | None:
         """Floating-point dtype of the parameters and buffers; None where there are none."""
-        tensors = (*self.parameters(), *self.buffers())
+        tensors = chain(self.parameters(), self.buffers())
         return next((t.dtype for t in tensors if t.is_floating_point()), None)
 
     def sites(self) -> list[Site]:
@@ -450,7 +488,7 @@ class SpikingNetwork(HalfPrecision):
     def __getstate__(self) -> dict[str, Any]:
         """A copy made inside `using` keeps that rule as its own, where it can be seen."""
         state = self.__dict__.copy()
-        state["obstacles"], state["matches"], state["_half"] = {}, {}, {}
+        state["obstacles"], state["_half"] = {}, {}
         state["written"] = set(self.written)
         if self._override is not None:
             state["_gradient"] = state["_training_gradient"] = self._override

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +19,13 @@ class Pass:
     """One forward pass of a network: how its neurons fire, and their names.
 
     :param plain: True if all modules are torch's or ours, and no hook sees a value. Then values
-        may lie in memory with the channels last, and need not all exist."""
+        may lie in memory with the channels last, and need not all exist.
+    :param constant: functions of stateless layers with constant weights, where these are."""
 
     firing: Firing
     names: "Mapping[Neuron, str]"
     plain: bool = False
+    constant: Mapping[nn.Module, Any] | None = None
 
 
 PASS: ContextVar[Pass | None] = ContextVar("pass", default=None)

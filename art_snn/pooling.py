@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.autograd import forward_ad
-from torch.overrides import handle_torch_function, has_torch_function_unary
 
 Pair = tuple[int, int]
 
@@ -36,8 +35,6 @@ def tiles(shape: torch.Size, kernel: Pair, stride: Pair, padding: Pair) -> bool:
 
 def average(x: Tensor, kernel: Pair, divisor: int | None = None) -> Tensor:
     """Averages of windows that tile the planes of x [N, C, H, W]; none of its values is kept."""
-    if has_torch_function_unary(x):
-        return handle_torch_function(average, (x,), x, kernel, divisor)
     sums: Tensor = _Summed.apply(x, kernel)  # type: ignore[no-untyped-call]
     return sums.div_(divisor or kernel[0] * kernel[1])
 

@@ -14,7 +14,6 @@ from art_snn.checks import invalid
 from art_snn.gradients import Execution, Gradient
 from art_snn.layers import TimeDistributed, fold
 from art_snn.passes import PerContext
-from art_snn.state import counted, tensors_digest
 
 DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
     {"bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -74,14 +73,14 @@ class HalfPrecision(nn.Module):
         super().__init__()
         self.exact: Any = None
         """The network of which this one is a copy."""
-        self._half: dict[torch.dtype, tuple[tuple[Hashable, Hashable], Any]] = {}
+        self._half: dict[torch.dtype, tuple[Hashable, Any]] = {}
 
     @abstractmethod
     def twin(self) -> Any:
         """Another network object around the same modules."""
 
     @abstractmethod
-    def _form_key(self) -> Hashable: ...
+    def attack_key(self) -> Hashable: ...
 
     @property
     def attack_dtype(self) -> str | None:
@@ -124,21 +123,19 @@ class HalfPrecision(nn.Module):
         else:
             earlier, half = self._half.get(dtype), self.lower(dtype)
             half.budget = self.budget
+            half.look()
             first = earlier is None or half is not earlier[1]
             with half.writing() if first else nullcontext():
                 logits, execution = rule.logits(half, x.to(dtype)).to(x.dtype), half.execution
-            if first and dtype in self._half:
+            if first:
                 # Without what the pass has written.
-                (_, weights), _ = self._half[dtype]
-                self._half[dtype] = ((self._form_key(), weights), half)
+                self._half[dtype] = self.attack_key(), half
         self.execution = Execution(execution.kind, f"{execution.reason}; {reason}")
         return logits
 
     def lower(self, dtype: torch.dtype) -> Any:
         """This network in half precision, made once for every state of it."""
-        tensors = (*self.parameters(), *self.buffers())
-        key = (self._form_key(), (counted(tensors), tensors_digest(tensors)))
-        earlier = self._half.get(dtype)
+        key, earlier = self.attack_key(), self._half.get(dtype)
         if earlier is None or earlier[0] != key:
             half = self.twin()
             half._modules["layers"] = _lower_layers(self.layers, dtype, self.kept_precise())
@@ -169,6 +166,7 @@ def _lower_layers(layers: nn.Module, dtype: torch.dtype, kept: Collection[str] =
                     folded[-1].weight, folded[-1].bias = map(nn.Parameter, weights)
                     del modules[0]
             module.module = nn.Sequential(*folded)
+            module.module.training = module.training
     copy.requires_grad_(False)
     for name, module in copy.named_modules():
         if isinstance(module, nn.modules.batchnorm._NormBase) or name in kept:

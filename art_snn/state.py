@@ -21,7 +21,7 @@ _DEPTH = 3
 _ROW = 1024
 """Values of a large tensor that one product with random numbers stands for."""
 _LARGE = 16 * _ROW
-_HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
+HOOKS = ("_forward_pre_hooks", "_forward_hooks", "_backward_pre_hooks", "_backward_hooks")
 _INTERNAL = frozenset(vars(nn.Module())) | {"forward"}
 _SINGLE = frozenset([int, float, bool, str, bytes, complex, type(None), torch.dtype, torch.device])
 _WHOLE = (FunctionType, MethodType, BuiltinFunctionType, partial, type, nn.Module)
@@ -30,7 +30,7 @@ _WHOLE = (FunctionType, MethodType, BuiltinFunctionType, partial, type, nn.Modul
 
 def hooks_of(module: nn.Module) -> tuple[int, ...]:
     """The keys of its hooks; torch gives none of them twice."""
-    return tuple(key for kind in _HOOKS for key in getattr(module, kind))
+    return tuple(key for kind in HOOKS for key in getattr(module, kind))
 
 
 def structure(modules: Modules) -> Hashable:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 import torch
@@ -13,16 +11,9 @@ from torch import nn
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from art_snn import GRADIENTS, PyTorchSpikingClassifier
-from art_snn.gradients.fixed import (
-    _LIGHT,
-    TRACE,
-    WEIGHTS_HELD,
-    OpTrace,
-    _FixedWeights,
-    _NonAffine,
-    weights_fixed,
-)
+from art_snn import GRADIENTS, LIF, PyTorchSpikingClassifier
+from art_snn.gradients.fixed import _LIGHT, SHAPES_ONLY, _FixedWeights
+from art_snn.layers import Normalize, Snapshot
 from art_snn.models import sew_resnet17
 from art_snn.passes import within
 from tests import adapted
@@ -90,13 +81,6 @@ def untouched(net):
     return all(weight.grad is None for weight in net.parameters())
 
 
-@contextmanager
-def following(trace):
-    """Passes with fixed weights that leave their traces there."""
-    with within(WEIGHTS_HELD, True), within(TRACE, trace), weights_fixed():
-        yield trace
-
-
 def assert_same_gradients(x, *outputs):
     """Gradients at x of several functions of it are the same, to the last bit."""
     g = torch.rand_like(outputs[0])
@@ -121,58 +105,57 @@ def test_layers_give_the_values_and_gradients_of_torch_and_keep_less(name, dtype
     assert untouched(module)
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if "maximum" not in name])
+COMPUTED = ("same", "circular", "maximum", "maximum, overlapping", "maximum, dilated")
+
+
+@pytest.mark.parametrize("name", [name for name in MODULES if name not in COMPUTED])
 def test_layers_of_shapes_only_have_the_shapes_and_gradients_of_computed_ones(name):
     module = MODULES[name].float()
     x = torch.randn(3, 2, 11, 9, requires_grad=True)
-    with following(OpTrace()):
+    with _FixedWeights():
         expected = module(x)
-    with following(OpTrace(shapes_only=True)):
-        if name in ("same", "circular"):
-            with pytest.raises(_NonAffine):
-                module(x)
-            return
+    with _FixedWeights(), within(SHAPES_ONLY, True):
         shaped = module(x)
     assert not shaped.any()
+    assert shaped.shape == expected.shape
     assert_same_gradients(x, expected, shaped)
+
+
+class OwnLinear(nn.Linear):
+    """A layer of the user's."""
+
+
+def hooked():
+    layer = nn.Flatten()
+    layer.register_full_backward_hook(lambda *_: None)
+    return layer
 
 
 @pytest.mark.parametrize(
-    ("operation", "affine"),
+    ("layer", "known", "affine"),
     [
-        (lambda x: x.flatten(1) + 1, True),
-        (lambda x: torch.cat([x, 2 * x], 1), True),
-        (lambda x: x.mean(0, keepdim=True) - x / 3, True),
-        (lambda x: functional.adaptive_avg_pool2d(x, 1), True),
-        (lambda x: functional.dropout(x, 0.5, training=False), True),
-        (lambda x: x[:, 1:, None, 0], True),
-        (lambda x: x * x, False),
-        (lambda x: 1 / (x + 2), False),
-        (lambda x: x.abs(), False),
-        (lambda x: x[x > 0], False),
-        (lambda x: functional.dropout(x, 0.5, training=True), False),
-        (lambda x: functional.max_pool2d(x, 2), False),
-        (lambda x: functional.conv2d(x, x[:1]), False),
-        (lambda x: x * x.detach(), False),
-        (lambda x: torch.div(x, 2.0, rounding_mode="floor"), False),
-        (lambda x: functional.batch_norm(x, None, None, training=True), False),
-        (lambda x: x * x.sum().item(), False),
-        (lambda x: x.clone().add_(1), False),
+        (nn.Identity, True, True),
+        (lambda: nn.Dropout().eval(), True, True),
+        (lambda: Normalize((0.0, 0.1), (1.0, 2.0)), True, True),
+        (lambda: nn.BatchNorm2d(2).eval(), True, True),
+        (lambda: nn.AdaptiveAvgPool2d(6), True, True),
+        (nn.ReLU, True, False),
+        (lambda: nn.MaxPool2d(1), True, False),
+        (lambda: nn.BatchNorm2d(2, track_running_stats=False).eval(), False, False),
+        (lambda: nn.LayerNorm(6), False, False),
+        (lambda: nn.PReLU(), False, False),
+        (lambda: OwnLinear(6, 6), False, False),
+        (lambda: nn.Sequential(nn.Linear(6, 6)), False, False),
+        (hooked, False, False),
     ],
 )
-def test_operations_are_told_by_whether_their_gradient_depends_on_values(operation, affine):
-    x = torch.rand(2, 3, 4, 4, requires_grad=True)
-    with following(OpTrace()) as trace:
-        expected = operation(x)
-    assert trace.affine == affine
-    with following(OpTrace(shapes_only=True)):
-        if not affine:
-            with pytest.raises(_NonAffine):
-                operation(x)
-            return
-        shaped = operation(x)
-    assert shaped.shape == expected.shape
-    assert_same_gradients(x, expected, shaped)
+def test_layers_with_weights_are_known_by_their_kind_and_affine_ones_too(layer, known, affine):
+    layers = chain(LIF)
+    layers[0].module.insert(0, layer())
+    snapshot = Snapshot(layers.eval())
+    assert (snapshot.constant is not None) is known
+    assert snapshot.affine is affine
+    assert Snapshot(layers.train()).constant is None
 
 
 @pytest.mark.parametrize("rule", [name for name in GRADIENTS if name != "cba"])
@@ -240,13 +223,13 @@ def test_later_replays_compute_nothing_and_give_the_gradient_of_the_first(layers
     net, x = network(layers, gradient=rule).to(dtype), batch(5, dtype=dtype)
     first, expected = computed(net, x)
     later, got = computed(net, x)
-    # The probe, the recording, the replay; then the recording alone.
-    assert (first, later) == (3, 1)
+    # The recording alone, since the layers are known.
+    assert (first, later) == (1, 1)
     assert net.execution.kind == "collapsed"
     assert torch.equal(got, expected)
     assert got.any()
     alone, one = computed(net, x[2:3])
-    assert alone == 2  # Another batch size is measured anew.
+    assert alone == 1
     if dtype == torch.float64:
         torch.testing.assert_close(one, expected[2:3], rtol=1e-9, atol=1e-12)
 
@@ -256,32 +239,32 @@ def test_so_they_do_in_half_precision(dtype):
     net, x = network(tiny_vgg, gradient="rga").float(), batch(5, dtype=torch.float32)
     net.attack_dtype = dtype
     (first, expected), (later, got) = computed(net, x), computed(net, x)
-    assert (first, later) == (3, 1)
+    assert (first, later) == (1, 1)
     assert torch.equal(got, expected)
 
 
-def test_changed_weights_are_measured_anew_and_gradients_at_the_weights_need_values():
+def test_gradients_at_the_weights_need_values_and_the_probe_of_their_state():
     net, x = network(chain, gradient="rga"), batch(3)
-    counts, gradients = zip(*(computed(net, x, fixed=f) for f in (True, True, False)), strict=True)
-    assert counts == (3, 1, 2)
+    counts = [computed(net, x, fixed=fixed)[0] for fixed in (True, False, False)]
+    assert counts == [1, 2, 2]
     with torch.no_grad():
         net.layers[0].module[1].weight.mul_(1.5)
-    again, after = computed(net, x)
-    assert again == 3
-    assert not torch.equal(gradients[1], after)
+    assert [computed(net, x, fixed=fixed)[0] for fixed in (True, False)] == [1, 2]
 
 
-def test_a_replay_of_shapes_only_that_fails_is_not_tried_again(monkeypatch):
-    def emptied(shapes_only, x, *weights):
-        return x[:0] if shapes_only else linear(shapes_only, x, *weights)
+def test_where_a_replay_of_shapes_only_fails_the_gradient_is_resolved_in_time(monkeypatch):
+    def emptied(x, *weights):
+        return x[:0] if SHAPES_ONLY.get() else linear(x, *weights)
 
     linear = _LIGHT[functional.linear]
     net, x = network(chain, gradient="rga"), batch(3)
     _, expected = computed(net, x)
     monkeypatch.setattr("art_snn.gradients.fixed._LIGHT", {functional.linear: emptied})
-    (failed, _), (later, got) = computed(net, x), computed(net, x)
-    assert (failed, later) == (3, 2)
-    assert torch.equal(got, expected)
+    for _ in range(2):
+        count, got = computed(net, x)
+        assert count == 2
+        assert net.execution.kind == "time-resolved"
+        torch.testing.assert_close(got, expected)
 
 
 class Rectified(nn.Module):

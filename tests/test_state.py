@@ -55,6 +55,13 @@ def ours(*more: nn.Module) -> SpikingNetwork:
     return net
 
 
+def known() -> SpikingNetwork:
+    """A network without a layer of the user's."""
+    net = ours()
+    net.layers[2] = nn.Identity()
+    return net
+
+
 def inferred() -> SpikingNetwork:
     with torch.inference_mode():
         return ours()
@@ -133,7 +140,21 @@ EDITS: dict[str, tuple[Callable[[], SpikingNetwork], Callable[[Any], object]]] =
     "data of a learned decay": (learned, lambda net: net.layers.neuron1.decay.data.add_(0.3)),
     "readout": (registered, put(lambda net: net, "readout", "sum")),
 }
-REPEATED = ("address", "another hook")
+EDITS |= {f"known, {name}": (known, EDITS[name][1]) for name in ("data.mul_", "divisor", "address")}
+SEEN: dict[str, Callable[[Any], object]] = {
+    "in place": lambda net: weight(net).detach().mul_(-1),
+    "another weight": lambda net: setattr(
+        net.layers[0].module[0], "weight", nn.Parameter(weight(net).detach() * 2)
+    ),
+    "loaded": lambda net: net.load_state_dict({k: v + 0.1 for k, v in net.state_dict().items()}),
+    "running mean": lambda net: norm(net).running_mean.add_(0.7),
+    "epsilon": put(norm, "eps", 3.0),
+    "another layer": lambda net: net.layers.__setitem__(2, TimeDistributed(nn.AvgPool2d(3, 1, 1))),
+    "another neuron": lambda net: net.layers.__setitem__(1, LIF(0.9, 0.4)),
+    **{name: EDITS[name][1] for name in ("divisor", "pre hook", "hook", "backward hook")},
+}
+"""Edits that are seen also within an attack; there no values of weights are read."""
+REPEATED = ("address", "another hook", "known, address")
 """Edits of which one more may lie where an earlier one did."""
 
 
@@ -167,6 +188,24 @@ def test_after_an_edit_the_gradient_is_that_of_a_network_made_so(name, rule, dty
         after, wanted = gradient(edited, rule, dtype), gradient(fresh, rule, dtype)
         assert torch.equal(after, wanted)
         assert not torch.equal(before, after)
+
+
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+@pytest.mark.parametrize("rule", ["rga", "stbp", "assg"])
+@pytest.mark.parametrize("name", SEEN)
+def test_within_an_attack_an_edit_is_seen_at_the_next_pass(name, rule, dtype):
+    edited, fresh = known(), known()
+    with edited.attacking(None):
+        before, _ = (gradient(edited, rule, dtype) for _ in range(2))
+        SEEN[name](edited)
+        after = gradient(edited, rule, dtype)
+        with torch.no_grad():
+            logits = edited(sample(edited))
+    SEEN[name](fresh)
+    assert torch.equal(after, gradient(fresh, rule, dtype))
+    assert not torch.equal(before, after)
+    with torch.no_grad():
+        assert torch.equal(logits, fresh(sample(fresh)))
 
 
 @pytest.mark.parametrize("dtype", [None, "bfloat16"])

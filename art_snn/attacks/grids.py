@@ -21,7 +21,6 @@ from art_snn.attacks.stable_adaptive_pgd import StableAdaptivePGD
 from art_snn.checks import require_choice
 from art_snn.gradients import (
     ASSG,
-    BPTR,
     ENSEMBLE_19,
     HART,
     PDSG,
@@ -36,8 +35,9 @@ from art_snn.gradients import (
 DLR = "difference_logits_ratio"
 SQUARE_ATTACK = {"share": 0.8, "halving": True, "stripes": True}
 """SquareAttack (Andriushchenko et al., ECCV 2020) as a search of ours, for the control."""
-FAR, NEAR, NEXT = 0.15, 0.08, 0.04
-"""Largest distances from the boundary for stages of `fast`: the more expensive, the nearer."""
+_MARGIN = {"max_iter": 100, "loss_type": "margin"}
+FARTHEST, REACH, FARTHER, FAR, NEAR, NEXT = 0.4, 0.3, 0.2, 0.15, 0.08, 0.04
+"""Largest distances from the boundary for stages: the more expensive, the nearer."""
 
 
 def _hart(width: float) -> Gradient:
@@ -91,37 +91,32 @@ class OnwardPGD(AutoPGD):
 def _fast() -> tuple[Stage, ...]:
     """Most begin where those before came furthest; the costly ones leave out far samples."""
     grid, squares = {"max_iter": 20}, {"max_iter": 200, "share": 0.01}
-    margins = {"max_iter": 40, "loss_type": "margin"}
+    ratio = {"max_iter": 40, "loss_type": DLR}
     return (
         Stage(AutoPGD, _hart(0.5), grid),
         Stage(StableAdaptivePGD, _assg(0.95), {"max_iter": 60}, warm=True),
         Stage(AutoPGD, _stbp(0.5), grid, warm=True, within=FAR),
-        Stage(AutoPGD, _assg(0.95), margins | {"loss_type": DLR}, warm=True, within=FAR),
-        Stage(StableAdaptivePGD, _assg(0.85), {"max_iter": 60}, warm=True, within=FAR),
-        Stage(AutoPGD, _assg(0.95), margins, warm=True, within=NEAR),
+        Stage(AutoPGD, _assg(0.95), ratio, warm=True, within=FAR),
+        Stage(StableAdaptivePGD, _assg(0.85), {"max_iter": 60}, warm=True, within=FARTHER),
         Stage(SquareSearch, None, squares, warm=True, within=NEAR),
-        Stage(StableAdaptivePGD, _stbp(0.5), {"max_iter": 100}, within=NEAR),
-        Stage(AutoPGD, _assg(0.9), margins | {"max_iter": 100}, within=NEAR),
+        Stage(AutoPGD, _assg(0.9), _MARGIN, within=NEAR),
         Stage(SquareSearch, None, squares | {"share": 0.05}, warm=True, within=NEAR),
-        Stage(SquareSearch, None, {"max_iter": 600, "share": 0.02}, warm=True, within=NEXT),
         Stage(OnwardPGD, None, grid, transfer=True, within=NEAR),
         PAPERS,
     )
 
 
 def _standard() -> tuple[Stage, ...]:
-    """After those of `fast` a grid of stages with new starts."""
-    grid = (_hart(1.0), _hart(2.0), RGA(), _stbp(0.5), _stbp(1.0), _stbp(2.0), BPTR())
-    slow = (_assg(0.95), _assg(0.85), _assg(0.7), _stbp(0.5))
+    """After those of `fast` stages with new starts, and a search that gives up what is far."""
     return (
         *_fast(),
-        *_each(AutoPGD, grid, max_iter=20),
         Stage(OnwardPGD, None, {"max_iter": 20}, transfer=True),
-        *_each(StableAdaptivePGD, slow, max_iter=100),
-        Stage(AutoPGD, _assg(0.95), {"max_iter": 50, "loss_type": DLR}),
-        Stage(AutoPGD, _assg(0.95), {"max_iter": 20, "loss_type": DLR, "targets": 9}),
-        Stage(AutoPGD, _assg(0.9), {"max_iter": 100, "loss_type": "margin"}),
-        Stage(SquareSearch, None, {"max_iter": 2500, **SQUARE_ATTACK}),
+        Stage(StableAdaptivePGD, _assg(0.85), {"max_iter": 100}, within=FARTHEST),
+        Stage(AutoPGD, _assg(0.9), _MARGIN, within=FARTHEST),
+        Stage(AutoPGD, _assg(0.9), {**_MARGIN, "num_random_init": 2}, within=REACH),
+        Stage(StableAdaptivePGD, _assg(0.7), {"max_iter": 100}, within=FARTHER),
+        Stage(SquareSearch, None, {"max_iter": 600, "share": 0.02}, warm=True, within=NEXT),
+        Stage(SquareSearch, None, {"max_iter": 1000, **SQUARE_ATTACK, "racing": True}),
     )
 
 

@@ -32,6 +32,10 @@ class Walk(ABC):
     def advance(self, values: Tensor, gradient: Tensor) -> None:
         """Go on to other points, by values [n] and gradient of the objective at these."""
 
+    def goes_on(self, values: Tensor, logits: Tensor, aims: Tensor) -> Tensor | bool:
+        """Whether it goes on with a sample that is not broken, or which ones [n]."""
+        return True
+
     def select(self: AnyWalk, which: Tensor) -> AnyWalk:
         """The walk of some of the samples, rows [m]."""
         rows: dict[str, Any] = {}
@@ -126,8 +130,8 @@ class IteratedAttack(PerSampleAttack):
         for _ in range(self.max_iter):
             logits, gradient = self.ask(queries, walk.points, aims, left.here)
             values, broken = self.take(best, left.rows, walk.points, logits, aims)
-            # The only wait of a step.
-            stay = (~broken & ~logits.isnan().any(1)).cpu()
+            stay = ~broken & ~logits.isnan().any(1) & walk.goes_on(values, logits, aims)
+            stay = stay.cpu()  # The only wait of a step.
             queries.finish(int((~stay).sum()))
             left, walk, aims, values, gradient = left.select(stay, walk, aims, values, gradient)
             if not len(left.here):

@@ -124,8 +124,11 @@ class Stage:
     def seed(self, seed: int, again: int = 0) -> int:
         """A seed that is the same in every plan of the stage: more stages never break less.
 
-        :param again: how many stages of the same words come before it."""
-        return (seed + again + zlib.crc32(str(self).encode())) % (SEEDS + 1)
+        It does not depend on `within`, which only says what is attacked.
+
+        :param again: how many stages that are the same but for `within` come before it."""
+        words = str(replace(self, within=None))
+        return (seed + again + zlib.crc32(words.encode())) % (SEEDS + 1)
 
     def objection(self, estimator: PyTorchClassifier, norm: float | str, x: Tensor) -> str | None:
         """Why the attack does not suit the classifier, or some of its samples, or None."""

@@ -137,7 +137,7 @@ class Queries:
 
     def _forward(self, rows: Tensor, times: int) -> None:
         self._count(self.forwards, rows, times)
-        if self.progress is not None:
+        if self.progress is not None and not self.progress.bar.disable:
             self.progress.note(f"forwards={self.forwards.sum()}")
             self.progress.update(0)
 
@@ -169,10 +169,12 @@ def logits_and_gradient(
         leaf = torch.as_tensor(prepared, device=x.device)
     leaf = leaf.detach().clone().requires_grad_()
     inputs = leaf
-    with modes_kept(estimator.model, False), torch.enable_grad():
+    model = estimator.model
+    fixed = model.fixed() if isinstance(model, SpikingNetwork) else nullcontext()
+    with modes_kept(model, False), fixed, torch.enable_grad():
         if not by_numpy:
             inputs, _ = estimator._apply_preprocessing(leaf, y=None, fit=False, no_grad=False)
-        logits = estimator.model(inputs)
+        logits = model(inputs)
         (gradient,) = torch.autograd.grad(objective(logits, classes).sum(), leaf)
     if by_numpy:
         array = estimator._apply_preprocessing_gradient(x.cpu().numpy(), gradient.cpu().numpy())

@@ -253,9 +253,12 @@ class SpikingAutoAttack(CountedAttack):
                     label, words = (f"{text} on source {place}" for text in (stage.label, stage))
                     name = f"{stage.id}-source-{place}"
                     one = replace(record, id=name, label=label, description=words)
-                seed = stage.seed(
-                    self.seed, again=sum(s.record.description == one.description for s in steps)
+                same = replace(stage, within=None)
+                again = sum(
+                    replace(s.stage, within=None) == same and s.attack.estimator is source
+                    for s in steps
                 )
+                seed = stage.seed(self.seed, again)
                 attack = stage.build(source, self.norm, self.eps, self.batch_size, seed)
                 steps.append(_Step(stage, one, attack, rule))
         return steps, unused

@@ -17,6 +17,8 @@ from art_snn.checks import require, require_number
 _IMAGES = 4  # Axes of a batch of images.
 _HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 """Shares of a run after which SquareAttack halves the area of its squares."""
+_RACE = {0.25: 0.25, 0.5: 0.15, 0.75: 0.1}
+"""Shares of a run after which a race gives up where more of the height lacks, and how much."""
 SQUARES = -1
 """The draw of the squares, which is none of those of random starts."""
 
@@ -38,6 +40,8 @@ class SquareSearch(IteratedAttack):
     :param halving: whether the share is halved at set points of the run, as by SquareAttack, and
         does not fall linearly.
     :param stripes: whether random starts are vertical stripes at the rim of the ball.
+    :param racing: whether it gives up samples that are far from the boundary after a quarter of the
+        squares, half, or three quarters. The others get the same squares as without it.
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`IteratedAttack`."""
 
@@ -57,8 +61,9 @@ class SquareSearch(IteratedAttack):
         share: float = 0.1,
         halving: bool = False,
         stripes: bool = False,
+        racing: bool = False,
     ) -> None:
-        self.share, self.halving, self.stripes = share, halving, stripes
+        self.share, self.halving, self.stripes, self.racing = share, halving, stripes, racing
         super().__init__(
             estimator, norm, eps, max_iter, num_random_init, targeted, batch_size, seed, verbose
         )
@@ -73,7 +78,8 @@ class SquareSearch(IteratedAttack):
         shares = [_share_at(step / self.max_iter, self.halving) for step in range(self.max_iter)]
         areas = [self.share * area * share for share in shares]
         lowest = start.new_full((len(start),), -torch.inf)
-        return _Search(ball, start, start, lowest, rows, (draws,), areas, last)
+        limits = {int(share * self.max_iter): lack for share, lack in _RACE.items() if self.racing}
+        return _Search(ball, start, start, lowest, lowest, rows, (draws,), areas, limits, last)
 
     def _cold(self, around: Ball, draw: int) -> Tensor:
         if not (self.stripes and self.num_random_init):
@@ -100,9 +106,11 @@ class SquareSearch(IteratedAttack):
         super()._check_params()
         remedy = "A tenth of the area is usual, a hundredth next to the boundary."
         self.share = require_number("share", self.share, above=0, up_to=1, remedy=remedy)
-        for name in ("halving", "stripes"):
+        for name in ("halving", "stripes", "racing"):
             value = getattr(self, name)
             require(isinstance(value, bool), name, "True or False", repr(value), "Use a bool.")
+        fits, remedy = not (self.racing and self.targeted), "A target may be reached from afar."
+        require(fits, "racing", "False for a targeted attack", "True", remedy)
 
 
 def _share_at(done: float, halving: bool) -> float:
@@ -115,18 +123,29 @@ class _Search(Walk):
     """The steps of the class.
 
     :param current: the point that is kept, with the objective `value` there [n].
+    :param height: how far the true class's logit is above the mean of all, at the start [n].
     :param draws: numbers in (-1, 1) of all samples ``[N, steps, 2 + channels]``, two of the place
         and one per channel; not copied when samples leave, of which rows [n] remain.
     :param areas: values of a channel that the square of every step fills; `last`: channels come
-        last."""
+        last.
+    :param limits: after how many squares a sample leaves that lacks more of its height."""
 
     current: Tensor
     value: Tensor
+    height: Tensor
     rows: Tensor
     draws: tuple[Tensor]
     areas: list[float]
+    limits: dict[int, float]
     last: bool = False
     done: int = 0
+
+    def goes_on(self, values: Tensor, logits: Tensor, aims: Tensor) -> Tensor | bool:
+        if self.limits and not self.done:
+            self.height = logits.gather(1, aims[:, None])[:, 0] - logits.mean(1)
+        if self.done not in self.limits:
+            return True
+        return values.fmax(self.value) >= -self.limits[self.done] * self.height
 
     def advance(self, values: Tensor, gradient: Tensor) -> None:
         better = values > self.value

@@ -205,11 +205,11 @@ class Bounding:
 
     def _run(self, box: Box, checked: bool) -> Box:
         """The box of the logits [N, K], with the graph of its centres."""
-        followed: list[tuple[str, Box]] = []
+        followed = list[tuple[Any, ...]]()
 
         def fire(site: Site, current: Tensor) -> Tensor:
             spikes = self.method.fire(site, current)
-            followed.append((f"currents of {site.name}", take_rows(current, len(box))))
+            followed.append((f"currents of {site.name}", *take_rows(current, len(box))))
             return spikes
 
         def run(network: SpikingNetwork, x: Tensor) -> Tensor:
@@ -226,8 +226,8 @@ class Bounding:
                 raise Unbounded("logits that do not depend on the input")
             if checked:
                 steps = logits.rearrange(lambda part: part[None])
-                followed.append(("logits", take_rows(steps, len(box))))
-                check_corners(self.network, box, followed)
+                followed.append(("logits", *take_rows(steps, len(box))))
+                check_corners(self.network, box, followed, self.averaged)
         return logits
 
 

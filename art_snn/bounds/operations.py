@@ -29,9 +29,7 @@ class Propagation(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs, name = kwargs or {}, getattr(func, "__name__", str(func))
-        if func in METADATA:
-            return func(*args, **kwargs)
-        if not has_boxes((*args, *kwargs.values())):
+        if func in METADATA or not has_boxes((*args, *kwargs.values())):
             return func(*args, **kwargs)
         operation = _OPERATIONS.get(func)
         if operation is None:
@@ -60,27 +58,15 @@ def _add(func: Any, a: Any, b: Any, *, alpha: float = 1, out: None = None) -> Bo
         magnitude = box.magnitude * factor + _size(number) * (abs(alpha) if box is a else 1)
         slack = box.enclosure.slack.amax() * factor + magnitude * widening(1, box)
         return Box.around(centre, _after_numbers(box, radius, slack, magnitude, budget))
-    other = others[0]
-    averaged = box.enclosure.averaged
+    other, averaged, factor = others[0], box.enclosure.averaged, abs(alpha)
     if averaged != other.enclosure.averaged:
         raise Unbounded("a sum of means and steps")
-    factor = abs(alpha)
     radius = box.enclosure.radius + factor * other.enclosure.radius
     magnitude = box.magnitude + factor * other.magnitude
     slack = box.enclosure.slack + factor * other.enclosure.slack + magnitude * widening(1, box)
     if any(part.enclosure.slack.shape == part.shape for part in boxes):
         slack = slack.expand_as(centre)
     return Box.around(centre, Enclosure(radius, slack, magnitude if averaged else None, averaged))
-
-
-def _subtract(func: Any, a: Any, b: Any, *, alpha: float = 1, out: None = None) -> Box:
-    """a - alpha b."""
-    return _add(func, a, b, alpha=-alpha)
-
-
-def _subtract_from(func: Any, a: Any, b: Any) -> Box:
-    """b - a, of a box a and a number or tensor b."""
-    return _add(func, _scale(a, -1.0), b)
 
 
 def _after_numbers(
@@ -121,11 +107,6 @@ def _divide(func: Any, a: Any, b: Any, *, rounding_mode: None = None, out: None 
     if not isinstance(a, Box) or isinstance(b, Box) or rounding_mode is not None:
         raise Unbounded("a division by a value that depends on the input, or with rounding")
     return _scale(a, 1 / b, a.centre / b)
-
-
-def _negate(func: Any, x: Box) -> Box:
-    """-x."""
-    return _scale(x, -1.0)
 
 
 def _scale(x: Box, factor: Any, centre: Tensor | None = None) -> Box:
@@ -192,8 +173,7 @@ def _forget_budget(x: Box) -> Box:
 def _permute(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     """Values at other places."""
     enclosure = x.enclosure
-    timed = bool(enclosure.averaged or enclosure.repeats)
-    mixes = timed and not _keeps_time(func, x, *args, **options)
+    mixes = (enclosure.averaged or enclosure.repeats) and not _keeps_time(func, x, *args, **options)
     if enclosure.averaged and mixes:
         raise Nonlinear(f"{func.__name__} that moves the axis of time")
     whole = Box.around(x.centre, replace(enclosure, slack=enclosure.slack.amax()))
@@ -287,11 +267,11 @@ _OPERATIONS: Mapping[Any, Callable[..., Any]] = MappingProxyType(
     | _named(_drop_out, "dropout", *(f"dropout{n}d" for n in (1, 2, 3)))
     | _named(_convert, "to", "float", "double", "detach")
     | _named(_add, "add", "__add__", "__radd__")
-    | _named(_subtract, "sub", "__sub__")
-    | _named(_subtract_from, "__rsub__", "rsub")
+    | _named(lambda f, a, b, alpha=1, out=None: _add(f, a, b, alpha=-alpha), "sub", "__sub__")
+    | _named(lambda f, a, b: _add(f, _scale(a, -1.0), b), "__rsub__", "rsub")
     | _named(_multiply, "mul", "__mul__", "__rmul__")
     | _named(_divide, "div", "__truediv__", "true_divide")
-    | _named(_negate, "neg", "__neg__")
+    | _named(lambda f, x: _scale(x, -1.0), "neg", "__neg__")
     | _named(_reduce, "mean", "sum")
 )
 """Operations of torch that have bounds, and what they do to boxes."""

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from art_snn.dynamics import Dynamics, operand
+from art_snn.passes import FIRING, within
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Site:
 
     def fire(self, firing: "Firing", current: Tensor) -> Tensor:
         """What the neuron gives the next layer: the spikes of a firing, at their height."""
-        spikes, height = firing(self, current), self.dynamics.height
+        with within(FIRING, True):
+            spikes, height = firing(self, current), self.dynamics.height
         return spikes if height == 1 else spikes.mul(operand(height, spikes))
 
 
@@ -47,7 +49,6 @@ class Differentiable(Protocol):
 
     execution: Execution | None
     obstacles: dict[Hashable, str | None]
-    matches: dict[Hashable, bool]
     memory: "dict[Gradient, Any]"
     budget: tuple[float | None] | None
     input_span: float
@@ -57,7 +58,7 @@ class Differentiable(Protocol):
     @property
     def dtype(self) -> Any: ...
     @property
-    def plain(self) -> bool: ...
+    def affine(self) -> bool: ...
     def encode(self, x: Tensor) -> Tensor: ...
     def with_steps(self, steps: int) -> "Differentiable": ...
     def run(self, encoded: Tensor, firing: Firing) -> Tensor: ...

@@ -11,8 +11,8 @@ That costs about 1 + 2/T inferences and stores 1/T of the activations. It is rig
 current in replay is the recorded mean current, which is measured at each neuron and at the logits.
 Otherwise the same rule runs *time-resolved*: one pass with a graph over all time steps.
 
-Where all operations of a first replay are known to be affine, later ones in the same state of the
-network are for *shapes only*: the same graph, and nothing computed, for 1 + 1/T inferences.
+Where all layers are of torch or ours and known to be affine, the replay is for *shapes only*: the
+same graph, and nothing computed, for 1 + 1/T inferences.
 
 Rules by conversion replay alone: neurons answer with the activation of an ANN."""
 
@@ -29,7 +29,7 @@ from torch import Tensor
 
 from art_snn.dynamics import Dynamics, Setting, empty_steps, least, operand
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
-from art_snn.gradients.fixed import TRACE, WEIGHTS_HELD, OpTrace
+from art_snn.gradients.fixed import SHAPES_ONLY, WEIGHTS_HELD
 from art_snn.gradients.shared import anchored, apply, blocks, mean_over_time, once, valued
 from art_snn.passes import within
 
@@ -141,37 +141,20 @@ class Conversion(Gradient):
 
 
 def _collapse(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor | str:
-    """Record and replay, for shapes only where that is known to be the same.
+    """Record and replay, for shapes only where all layers are known to be affine.
 
     :return: the exact logits [N, K] with the rule in their graph; or why the replay differs."""
-    # With the batch size, since a layer may look at it.
-    key = encoded.shape[1], _key_of(network, encoded)
-    shapes_only = WEIGHTS_HELD.get() and network.matches.get(key, False) and network.plain
-    if shapes_only:
-        logits = _collapse_on(OpTrace(shapes_only=True), rule, network, encoded)
-        if isinstance(logits, Tensor):
-            return logits
-    trace = OpTrace()
-    logits = _collapse_on(trace, rule, network, encoded)
-    if isinstance(logits, Tensor):
-        # Not after one for shapes only that failed.
-        _remember(network.matches, key, trace.affine and not shapes_only)
-    return logits
-
-
-def _collapse_on(
-    trace: OpTrace, rule: RateGradient, network: Differentiable, encoded: Tensor
-) -> Tensor | str:
-    recorder = _Recorder(rule, trace.shapes_only)
+    shapes_only = WEIGHTS_HELD.get() and network.affine
+    recorder = _Recorder(rule, shapes_only)
     with torch.no_grad():
         exact = network.run(encoded.detach(), recorder)
-    replayer = _Replayer(rule, recorder.tape)
+    replayer = _Replayer(rule, recorder.tape, shapes_only)
     try:
-        with within(TRACE, trace):
+        with within(SHAPES_ONLY, shapes_only):
             replayed = network.run(mean_over_time(encoded), replayer)
-        if trace.shapes_only:
+        if shapes_only:
             total = exact.sum() + encoded.detach().sum(dtype=torch.float32)
-            mismatch = replayer.mismatch(_check_of(total))
+            mismatch = replayer.mismatch(total.float())
         else:
             # Logits are single precision also where the layers are not.
             got, expected = (x.detach().to(replayer.dtype)[None] for x in (replayed, exact))
@@ -180,11 +163,6 @@ def _collapse_on(
         # A bug of the network would have shown in the recording, or shows again time-resolved.
         mismatch = _failure("replay", error)
     return mismatch or valued(exact, replayed)
-
-
-def _check_of(total: Tensor) -> Tensor:
-    """0 where a sum of values is finite, otherwise NaN."""
-    return (total - total).float()
 
 
 def _resolve_in_time(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor:
@@ -268,8 +246,8 @@ class _Recorder:
 class _Replayer:
     """Answers the calls of a replay from the tape, in order, and measures how well they match."""
 
-    def __init__(self, rule: RateGradient, tape: list[_Entry]) -> None:
-        self.rule, self.tape = rule, deque(tape)
+    def __init__(self, rule: RateGradient, tape: list[_Entry], shapes_only: bool) -> None:
+        self.rule, self.tape, self.shapes_only = rule, deque(tape), shapes_only
         self.names = [entry.site.name for entry in tape]
         self.excesses: list[Tensor] = []
         self.dtype = torch.float64
@@ -283,7 +261,7 @@ class _Replayer:
             raise ValueError(f"shape {list(current.shape)} instead of {list(entry.slope.shape)}")
         self.dtype, rate = current.dtype, entry.rate
         if rate is None:
-            rate, excess = current.detach(), _check_of(entry.current)
+            rate, excess = current.detach(), entry.current
         else:
             excess = _excess_of(current, entry.current, least(site.dynamics.threshold))
         self.excesses.append(excess)
@@ -293,7 +271,9 @@ class _Replayer:
         """Why the replay is not the time average of the recording; `excess` is of the logits."""
         if self.tape:
             return "the replay called fewer neurons than the recording"
-        return _first_mismatch([*self.excesses, excess], self.names)
+        excesses = torch.stack([*self.excesses, excess])
+        # Sums less themselves are 0 where these are finite, otherwise NaN.
+        return _first_mismatch(excesses - excesses if self.shapes_only else excesses, self.names)
 
 
 class _Sloped(torch.autograd.Function):
@@ -318,7 +298,7 @@ class _Sloped(torch.autograd.Function):
 def _collapse_objection(network: Differentiable, encoded: Tensor) -> str | None:
     """Why the network cannot be replayed on time averages, or None where it can.
 
-    It is probed once for every shape of input and state of the network."""
+    Layers that are not known are probed once for every shape of input and state of the network."""
     objection = network.averaging_objection()
     if objection is not None:
         return objection
@@ -331,6 +311,8 @@ def _collapse_objection(network: Differentiable, encoded: Tensor) -> str | None:
         return _collapse_objection(network.exact, encoded[:, :1].detach().to(network.exact.dtype))
     if encoded.dtype.itemsize < 4 or torch.is_autocast_enabled(encoded.device.type):
         return "in half precision rounding hides whether the layers are affine"
+    if network.affine:
+        return None
     key = _key_of(network, encoded)
     # Not looked up twice: another thread may clear them in between.
     with contextlib.suppress(KeyError):
@@ -383,14 +365,14 @@ def _probe(network: Differentiable, encoded: Tensor) -> str | None:
 
     try:
         judge(network.outputs(draw(encoded), fire), 1.0)
-        return _first_mismatch(excesses, names)
+        return _first_mismatch(torch.stack(excesses), names)
     except Exception as error:
         return _failure("probe", error)
 
 
-def _first_mismatch(excesses: list[Tensor], names: list[str]) -> str | None:
+def _first_mismatch(excesses: Tensor, names: list[str]) -> str | None:
     """The mismatch at the first positive or NaN excess, at a neuron or at last at the logits."""
-    values = torch.stack(excesses).tolist()
+    values = excesses.tolist()
     first = next((i for i, value in enumerate(values) if not value <= 0), None)
     if first is None:
         return None

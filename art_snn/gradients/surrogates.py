@@ -47,13 +47,12 @@ class Triangle(Surrogate):
     width: float = 1.0
 
     def __call__(self, distance: Tensor) -> Tensor:
-        return self._below(distance.abs())
+        slope = (self.width - distance.abs()).clamp_(min=0)
+        return slope if self.width == 1 else slope.div_(self.width**2)
 
     def in_place(self, distance: Tensor) -> Tensor:
-        return self._below(distance.abs_())
-
-    def _below(self, size: Tensor) -> Tensor:
-        slope = size.neg_().add_(self.width).clamp_(min=0)
+        width = distance.new_full((), self.width)
+        slope = torch.sub(width, distance.abs_(), out=distance).clamp_(min=0)
         return slope if self.width == 1 else slope.div_(self.width**2)
 
 

@@ -166,7 +166,8 @@ def _recursion(
     """d [T, N, ...] from g and u [T, N, ...]; if summed a view that repeats its mean over time."""
     dynamics = site.dynamics
     d = torch.empty_like(u[:2] if summed else u)
-    if rule.elementwise and at_step is None and not summed and dynamics.uniform:
+    loops = rule.elementwise and at_step is None and not summed
+    if loops and fused.is_asked() and dynamics.uniform:
         loop = partial(_backward_steps, rule, site, _at_step(rule, site, u, in_place=True))
         fused.run(loop, (rule, site), (g, u), d, rounds=True)
     else:

@@ -165,7 +165,8 @@ def _call(
     """The call of adapt for inputs [N, ...] of this shape; None where the model does not run."""
     batches = (x[:1].expand(samples, *x.shape[1:]) for samples in (1, 3))
     one, three = (_try(network, shape(batch).clone()) for batch in batches)
-    if one.error or three.error or one.length() != three.length():
+    uneven = "encoder=None" not in how and one.most() % len(shape(x))
+    if one.error or three.error or one.length() != three.length() or uneven:
         return None
     # By the one in which the number of samples is not that of time steps.
     output, samples = (one.output, 1) if three.length() == 3 else (three.output, 3)

@@ -13,14 +13,13 @@ from art_snn.encoders import Encoder
 from art_snn.gradients import RGA, Gradient, Native
 from art_snn.gradients.again import weights_of
 from art_snn.gradients.base import Firing, Site, native_firing, simulation
-from art_snn.gradients.fixed import WEIGHTS_HELD, pause_in, weights_fixed
+from art_snn.gradients.fixed import WEIGHTS_HELD, weights_fixed
 from art_snn.gradients.names import objection
 from art_snn.interop.frameworks.norse import SEQUENTIAL
 from art_snn.interop.kinds import RESETTING, Unknown
 from art_snn.interop.members import Members, restoring, running
 from art_snn.interop.passes import Exchange, FiringPass, ModelPass
 from art_snn.interop.steps import StepPass
-from art_snn.layers import are_plain
 from art_snn.network import NeuronLayer, SpikingNetwork
 from art_snn.passes import PerContext
 
@@ -154,12 +153,6 @@ class ModelNetwork(SpikingNetwork):
         return super().averages(name, batches)
 
     @property
-    def plain(self) -> bool:
-        names = self.kept_precise()
-        others = (module for name, module in self.layers.named_modules() if name not in names)
-        return are_plain(others)
-
-    @property
     def form(self) -> tuple[Any, ...]:
         # Modules of other frameworks need not show their equations in their repr.
         members = [(m.name, m.layout, m.site) for m in self.members.neurons]
@@ -204,7 +197,7 @@ class ModelNetwork(SpikingNetwork):
     def firing_pass(self, kind: type[_Firings], encoded: Tensor, firing: Firing) -> _Firings:
         """A pass of a kind in which neurons fire, or are differentiated, by the firing."""
         steps, preludes = self.steps_of(encoded), self.traits.preludes
-        return kind(self.members, steps, pause_in(firing), preludes)
+        return kind(self.members, steps, firing, preludes)
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input -> logits [N, K], neurons firing by the firing."""

@@ -228,6 +228,8 @@ def cnn4(**options: Any) -> SpikingNetwork:
 class Residual(nn.Module):
     """body(x) + shortcut(x) on tensors [T, N, ...]; each a sequence of modules; none is x."""
 
+    affine = True
+
     def __init__(self, body: list[nn.Module], shortcut: list[nn.Module]) -> None:
         super().__init__()
         self.body = nn.Sequential(*body)

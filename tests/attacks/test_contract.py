@@ -143,8 +143,9 @@ REFUSED = [
     (AutoPGD, {"targets": 1.5} | DLR, r"targets:.*whole number"),
     *(
         (SquareSearch, {name: 1}, rf"{name}:.*True or False, got 1")
-        for name in ("halving", "stripes")
+        for name in ("halving", "stripes", "racing")
     ),
+    (SquareSearch, {"racing": True, "targeted": True}, r"racing:.*False for a targeted attack"),
     *((SquareSearch, {"share": share}, r"share:.*at most 1") for share in (0, 1.5, np.nan, "much")),
     (SparseDynamicAttack, {"eps": 0}, rf"eps:{WHOLE} 0\. .*number of flips"),
     (SparseDynamicAttack, {"eps": 0.1}, rf"eps:{WHOLE} 0\.1"),

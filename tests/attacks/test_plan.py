@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import pickle
+import zlib
 
 import numpy as np
 import pytest
@@ -37,6 +38,7 @@ from art_snn.attacks.borrowed import Borrowed
 from art_snn.attacks.crafting import STEP, STEPS
 from art_snn.attacks.grids import DLR, PAPERS, PGD, OnwardPGD
 from art_snn.attacks.plan import _SEARCHES, _with_native_gradient
+from art_snn.attacks.square_search import _RACE
 from art_snn.gradients import ASSG, CBA, EOT, HART, ATan, Native, Triangle
 from art_snn.interop import adapt
 from tests import adapted
@@ -121,6 +123,21 @@ def test_plans_carry_over_to_other_processes(carried):
     plan = resolve_plan("standard", np.inf)
     assert [*map(str, carried(plan).stages)] == [*map(str, plan.stages)]
     assert carried(plan).stages == plan.stages
+
+
+def test_a_seed_depends_on_every_setting_of_a_stage_but_on_whom_it_attacks():
+    stage = Stage(AutoPGD, RGA(), SHORT)
+    assert stage.seed(3) == (3 + zlib.crc32(b"AutoPGD(max_iter=3) by rga")) % 2**32
+    assert dataclasses.replace(stage, within=0.3).seed(3) == stage.seed(3)
+    changes = {"warm": True}, {"rule": STBP()}, {"options": {}}, {"attack": StableAdaptivePGD}
+    assert stage.seed(3) not in [dataclasses.replace(stage, **one).seed(3) for one in changes]
+
+
+@pytest.mark.parametrize("norm", [np.inf, 2.0])
+def test_standard_ends_with_a_search_that_is_a_control_of_250_squares_for_every_sample(norm):
+    stage = resolve_plan("standard", norm).stages[-1]
+    assert (stage.attack, stage.warm, stage.within) == (SquareSearch, False, None)
+    assert min(_RACE) * stage.options["max_iter"] >= 250
 
 
 def test_stages_and_plans_do_not_change():

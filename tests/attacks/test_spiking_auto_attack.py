@@ -1,6 +1,7 @@
 """SpikingAutoAttack: as strong as every stage of its plan, and what it promises of every sample."""
 
 import copy
+import dataclasses
 from contextlib import redirect_stderr
 
 import numpy as np
@@ -348,15 +349,20 @@ def test_rounding_beyond_the_ball_is_that_of_a_sample_whatever_its_batch_holds(o
         assert attack.outcome.stage[0] == stage
 
 
-def test_equal_stages_have_seeds_of_their_own(trained_layers, known):
+@pytest.mark.parametrize("within", [None, 9.0])
+def test_equal_stages_have_seeds_of_their_own(within, trained_layers, known):
     stage = Stage(AutoPGD, RGA(), {"max_iter": 1})
     classifier, (x, y) = exact(trained_layers), digits_of(known, 40)
     top = 2**32 - 1
-    attack = SpikingAutoAttack(classifier, eps=0.12, plan=only(*[stage] * 4), seed=top, **QUIET)
+    plan = only(stage, *[dataclasses.replace(stage, within=within)] * 3)
+    attack = SpikingAutoAttack(classifier, eps=0.12, plan=plan, seed=top, **QUIET)
     attack.generate(x, y)
     first, second = (singly(stage, classifier, x, y, eps=0.12, seed=seed)[1] for seed in (top, 0))
     assert (first != second).any()
-    assert attack.outcome.broken_by == {stage.id: int((attack.outcome.stage >= 0).sum())}
+    assert set(attack.outcome.broken_by) == {one.id for one in plan.stages}
+    seeds = [one.seed(top, again) for again, one in enumerate(plan.stages)]
+    assert [step.attack.seed for step in attack._steps] == seeds
+    assert seeds == [(stage.seed(top) + again) % 2**32 for again in range(4)]
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 32])

@@ -8,7 +8,7 @@ from art.attacks.evasion import SquareAttack
 from art_snn.attacks import SquareSearch, square_search
 from art_snn.attacks.balls import Ball
 from art_snn.attacks.randomness import uniform_noise
-from art_snn.attacks.square_search import SQUARES, _share_at
+from art_snn.attacks.square_search import _RACE, SQUARES, _share_at
 from tests.attacks.classifiers import stock
 from tests.networks import build
 
@@ -33,8 +33,10 @@ def images(count=3, seed=1):
     return torch.rand(count, 2, 5, 6, generator=generator, dtype=torch.float64)
 
 
-def naive(classifier, x, norm, eps, steps, share, seed, halving=False):
-    """The steps, for one sample [2, 5, 6] of class 0: the point with the largest margin."""
+def naive(classifier, x, norm, eps, steps, share, seed, halving=False, racing=False):
+    """The steps, for one sample [2, 5, 6] of class 0: the point with the largest margin.
+
+    And how many squares it took."""
 
     def margin(z):
         logits = classifier.predict(z[None].numpy())[0]
@@ -48,7 +50,11 @@ def naive(classifier, x, norm, eps, steps, share, seed, halving=False):
 
     drawn = uniform_noise(x[None], seed, SQUARES, (steps, 4))[0]
     current, best = x, margin(x)
+    logits = classifier.predict(x[None].numpy())[0]
+    limits = {int(done * steps): lack * (logits[0] - logits.mean()) for done, lack in _RACE.items()}
     for step in range(steps):
+        if best > 0 or (racing and best < -limits.get(step, np.inf)):
+            return current, step
         side = max(1, round((share * 30 * _share_at(step / steps, halving)) ** 0.5))
         height, width = min(side, 5), min(side, 6)
         top = int((drawn[step, 0] + 1) / 2 * (5 - height + 1))
@@ -61,7 +67,7 @@ def naive(classifier, x, norm, eps, steps, share, seed, halving=False):
         found = project(current + change)
         if margin(found) > best:
             current, best = found, margin(found)
-    return current
+    return current, steps
 
 
 @pytest.mark.parametrize(
@@ -74,12 +80,35 @@ def test_runs_are_those_of_a_naive_loop(norm, share, halving):
     attack = SquareSearch(classifier, norm, halving=halving, **options, **QUIET)
     found = attack.generate(x.numpy(), np.zeros(3))
     for sample, adversarial in zip(x, found, strict=True):
-        expected = naive(classifier, sample, norm, 0.2, 30, share, 5, halving)
+        expected, _ = naive(classifier, sample, norm, 0.2, 30, share, 5, halving)
         np.testing.assert_allclose(adversarial, expected.numpy(), atol=1e-12)
     # The prediction before it, the sample itself, and thirty squares.
     np.testing.assert_array_equal(attack.forwards, [32, 32, 32])
     assert not attack.backwards.any()
     assert (found != x.numpy()).any()
+
+
+@pytest.mark.parametrize(("norm", "eps"), [(np.inf, 0.1), (2, 0.5)])
+def test_a_race_gives_up_what_is_far_and_changes_nothing_for_the_others(norm, eps):
+    classifier, x = stock(Steps(ahead=100.0), (2, 5, 6), 3), images(40)
+    x, steps = x[classifier.predict(x.numpy()).argmax(1) == 0], 60
+    options = {"eps": eps, "max_iter": steps, "num_random_init": 0, "seed": 5, "share": 0.3}
+    whole, race = (
+        SquareSearch(classifier, norm, racing=racing, **options, **QUIET)
+        for racing in (False, True)
+    )
+    alone, found = (attack.generate(x.numpy(), np.zeros(len(x))) for attack in (whole, race))
+    # Without the predictions before it and of the sample itself.
+    squares, all_squares = race.forwards - 2, whole.forwards - 2
+    for row, sample in enumerate(x):
+        point, count = naive(classifier, sample, norm, eps, steps, 0.3, 5, racing=True)
+        np.testing.assert_allclose(found[row], point.numpy(), atol=1e-12)
+        assert squares[row] == count
+    left = squares < all_squares
+    np.testing.assert_array_equal(found[~left], alone[~left])
+    assert steps * min(_RACE) in set(squares[left]) <= {steps * share for share in _RACE}
+    assert (squares[~left] > steps * min(_RACE)).any()
+    assert (classifier.predict(found).argmax(1) != 0).any()
 
 
 @pytest.mark.parametrize("norm", [np.inf, 2])

@@ -202,7 +202,7 @@ def test_a_network_is_probed_anew_when_weights_settings_or_layers_have_changed(b
 
 
 def test_the_probe_leaves_the_random_state_alone_and_runs_once_per_shape():
-    net = network(chain)
+    net = network(AFFINE["residual"])
     x = batch()
     state = torch.get_rng_state()
     net(x.requires_grad_())
@@ -294,7 +294,7 @@ def test_only_single_precision_on_a_card_is_rounded_so(monkeypatch):
 
 
 def test_a_network_is_probed_again_under_another_tolerance(monkeypatch):
-    net = network(chain)
+    net = network(AFFINE["residual"])
     x = batch().requires_grad_()
     net(x)
     assert list(net.obstacles.values()) == [None]

@@ -86,6 +86,26 @@ class Fixed(nn.Module):
         return self.fc2(self.lif(self.fc1(x.flatten(1))))
 
 
+class Precharged(Looping):
+    """A loop after a call of the whole network, for x or a constant, whose output is not read."""
+
+    def __init__(self, charge: float | None = None) -> None:
+        super().__init__(step(BARE()))
+        self.charge = charge
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.model(x if self.charge is None else torch.full_like(x, self.charge))
+        return super().forward(x)
+
+
+class PrechargedSteps(Fixed):
+    """The same of [T, N, ...], which fires T + 1 times."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.layers(x[0])
+        return torch.stack([self.layers(step) for step in x])
+
+
 class FixedFrames(Fixed):
     """The same from [N, T, ...]."""
 
@@ -205,6 +225,8 @@ ROWS = {
     "charged": Row(converted, loop, (NONE,), {"steps": 8}),
     "charged, own loop": Row(Resetting, whole, told(2, 3, 6, 7, 12), NONE),
     "own loop": Row(lambda: Looping(step(BARE())), whole, told(1, 2, 4, 6), NONE),
+    "precharged": Row(Precharged, whole, told(1, 4, 5, 6), NONE),
+    "precharged, constant": Row(partial(Precharged, 0.3), whole, told(1, 4, 5, 6), NONE),
     "flat": Row(
         lambda: Looping(flat(BARE())), whole, told(1, 2, 4, 6), NONE, lambda: images().flatten(1)
     ),
@@ -291,6 +313,16 @@ def test_every_call_that_a_refusal_proposes_has_them_too(name, rule):
             run(adapt(row.make(), **options), rule, row.x()[:samples])
         for call in proposed(refused.value, options):
             assert_right(row, call, rule)
+
+
+@pytest.mark.parametrize("options", [{"steps": 4}, NONE, MEAN], ids=str)
+def test_steps_in_which_neurons_do_not_fire_are_not_proposed(options):
+    with pytest.raises(ValueError, match="expected") as refused:
+        run(adapt(PrechargedSteps(), **options), None, images())
+    calls = CALL.findall(str(refused.value))
+    assert calls == ([] if "steps" in options else ["adapt(model, encoder=Frames())"])
+    as_frames = Row(PrechargedSteps, lambda m, x, t: m(x.transpose(0, 1)).mean(0), (), FRAMES)
+    assert_right(as_frames, FRAMES, None)
 
 
 @pytest.mark.parametrize("rule", [None, "native", "rga", "stbp"])

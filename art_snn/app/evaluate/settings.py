@@ -53,8 +53,8 @@ class Evaluate(Network):
         folder]. In Python only.
     :param training: of the network, in words [that of the zoo or the checkpoint]. In Python only.
     :param examined: samples that are examined for findings, the first ones. In Python only.
-    :param block: samples that are written, resumed and handed to processes together, one batch or
-        more. In Python only."""
+    :param block: samples that are written, resumed and handed to processes together, at most this
+        many, or one batch. In Python only."""
 
     output: Folder = Path("evaluation")
     norm: Open[Literal["inf", "2", "0", "shift"]] = None
@@ -74,7 +74,7 @@ class Evaluate(Network):
     name: Suppress[Fixed[str | None]] = None
     training: Suppress[Fixed[str | None]] = None
     examined: Suppress[Fixed[int]] = 100
-    block: Suppress[Fixed[int]] = 64
+    block: Suppress[Fixed[int]] = 256
 
     def __post_init__(self) -> None:
         super().__post_init__()

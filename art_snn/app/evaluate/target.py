@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from itertools import pairwise
 from types import MappingProxyType
 from typing import Any
 
@@ -146,9 +147,11 @@ class Target:
 
     @property
     def slices(self) -> list[slice]:
-        """The samples of each block."""
-        count, block = len(self.x), max(self.settings.block, self.settings.batch_size)
-        return [slice(start, min(start + block, count)) for start in range(0, count, block)]
+        """The samples of each block: as few blocks as there can be, of about the same size."""
+        count, most = len(self.x), max(self.settings.block, self.settings.batch_size)
+        blocks = -(-count // most)
+        edges = [place * count // blocks for place in range(blocks + 1)]
+        return [slice(start, end) for start, end in pairwise(edges)]
 
     def single_stage(self, eps: float) -> Stage:
         """The attack that runs with each rule, next to the plan or alone."""

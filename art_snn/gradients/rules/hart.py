@@ -28,4 +28,4 @@ class HART(RateGradient):
 
     def slope(self, trace: Trace) -> Tensor:
         assert trace.potential is not None
-        return self.surrogate(trace.potential - trace.dynamics.threshold)
+        return self.surrogate.in_place(trace.potential - trace.dynamics.threshold)

@@ -17,6 +17,7 @@ import pytest
 from art_snn.app.cli import run_command
 from art_snn.app.evaluate import result as results, target
 from art_snn.app.evaluate.result import EvaluationResult
+from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.report.verdict import verdicts
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.files import write_json
@@ -78,6 +79,25 @@ def test_it_prints_the_verdict_and_writes_all_that_is_needed_to_reproduce_it(who
     assert max(map(len, done.stdout.partition("Reproduce:")[0].splitlines())) <= 80
     files = done.stdout.splitlines()[-1].removeprefix("Written to out: ").split(", ")
     assert sorted(files) == sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("samples", "block", "batch", "sizes"),
+    [
+        (500, 256, 64, [250, 250]),
+        (256, 256, 64, [256]),
+        (520, 256, 64, [173, 173, 174]),
+        (20, 8, 16, [10, 10]),
+        (3, 8, 8, [3]),
+    ],
+)
+def test_blocks_are_few_and_of_about_the_same_size(samples, block, batch, sizes):
+    class Stub:
+        x, settings = np.zeros(samples), Evaluate(block=block, batch_size=batch)
+
+    slices = target.Target.slices.fget(Stub)
+    assert [rows.stop - rows.start for rows in slices] == sizes
+    assert [row for rows in slices for row in range(samples)[rows]] == list(range(samples))
 
 
 def test_without_a_terminal_there_is_a_line_for_each_part(whole):
