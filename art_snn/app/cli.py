@@ -55,7 +55,8 @@ def run_command(arguments: Sequence[str] | None = None) -> int:
     """Run a command; returns the exit status.
 
     2: an argument is refused. 3 or 4: art-snn evaluate, or 3: art-snn report --verify, was asked
-    for it. 74: a file cannot be written. 130: Ctrl-C stopped the command. Otherwise 0."""
+    for it. 5: art-snn train did not learn. 74: a file cannot be written. 130: Ctrl-C stopped the
+    command. Otherwise 0."""
     try:
         words = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
         if words[0] == "--version":

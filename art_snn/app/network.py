@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -150,9 +150,8 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
     weights = path is not None or is_own(model) or drawn
     got = f"{model} without weights"
     require(weights, "checkpoint", "the weights of the network", got, _NONE_GIVEN)
-    architecture = Architecture(
-        model=model, steps=settings.steps, readout=settings.readout, encoder=settings.encoder
-    )
+    options = {one.name: getattr(settings, one.name, None) for one in fields(Architecture)}
+    architecture = Architecture(**options | {"model": model})
     return ResolvedNetwork(architecture, path, source, entry)
 
 

@@ -109,34 +109,36 @@ class Network(Data):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(Data):
+class Train(Network):
     """Train a network, plainly or against an attack, and say how good it is.
 
-    By default as in table S1 of Bu et al. (CVPR 2023, supplement). With an attack or a defence the
-    samples of every step are attacked first. Started by torchrun, several processes train together.
+    Models of art_snn are trained as in table S1 of Bu et al. (CVPR 2023, supplement), a network of
+    yours with Adam. With an attack or a defence the samples of every step are attacked first.
+    Started by torchrun, several processes train together. Exit status 5: it did not learn.
 
-    :param model: name of a model, or a function of yours that returns a network, or a model of
-        another framework: file.py:function or package.module:function [vgg5].
+    :param model: name of a model; or a function of yours that returns a network, or a model of
+        another framework: file.py:function or package.module:function; or zoo:NAME, with its
+        weights [vgg5; of a checkpoint: the one that it notes].
+    :param checkpoint: weights of the network to start from, as art-snn train or its framework
+        writes them; what they note of the network need not be given [drawn from the seed].
     :param width: factor of the layers' widths, 64 at most [1].
     :param steps: time steps T [8; events: their frames].
-    :param readout: of a model of another framework: mean or sum over time, or the mean of the
-        spikes or of the potential of one that returns both [mean].
     :param decay: decay of the neurons, 1e-6 to 1; 1 makes IF neurons [0.5].
     :param threshold: of the neurons, 1e-4 to 1e4 [1].
     :param reset: of the neurons, hard or soft [hard].
     :param encoder: direct or poisson for images, frames for events [direct; events: frames].
     :param epochs: passes over the samples.
     :param batch_size: samples per step.
-    :param optimizer: sgd, as in the papers, or adam.
-    :param learning_rate: of the first step, 100 at most [sgd: 0.1; adam: 0.001].
+    :param optimizer: sgd, as in the papers, or adam [a model of art_snn: sgd; yours: adam].
+    :param learning_rate: of the first step, 100 at most [sgd: 0.1; adam: 0.01].
     :param momentum: of SGD, in [0, 1) [0.9].
     :param weight_decay: of all parameters, 1 at most [sgd: 5e-4; adam: 0].
     :param crop_padding: pixels of zeros around an image before it is cropped to its size, or 0 [4
-        around 32 pixels, and the same share of other images].
-    :param flip: mirror half of the samples left to right [unless the data are numerals or gestures
-        of an arm].
+        around 32 pixels, and the same share of other images; 0 below 16 pixels].
+    :param flip: mirror half of the samples left to right [only cifar10, cifar100, eurosat,
+        fashion-mnist and cifar10-dvs; no file or folder].
     :param cutout: side in pixels of the hole that is filled with zeros; 0 is none [16 of 32, and
-        the same share].
+        the same share; 0 below 16].
     :param seed: of the weights, the order of the samples and all that is drawn.
     :param train_dtype: precision in which layers compute: bfloat16, or auto, which is bfloat16
         where the device multiplies it natively [the network's own].
@@ -155,17 +157,13 @@ class Train(Data):
         where the device multiplies it natively [the network's own]."""
 
     output: Folder = Path("trained")
-    model: Annotated[Open[str], arg(metavar="MODEL|FILE.py:FUNCTION")] = None
     width: Open[float] = None
-    steps: Open[int] = None
-    readout: Open[Literal["mean", "sum", "spikes", "potential"]] = None
     decay: Open[float] = None
     threshold: Open[float] = None
     reset: Open[Literal["hard", "soft"]] = None
-    encoder: Open[Literal["direct", "poisson", "frames"]] = None
     epochs: int = 200
     batch_size: int = 64
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    optimizer: Open[Literal["sgd", "adam"]] = None
     learning_rate: Open[float] = None
     momentum: Open[float] = None
     weight_decay: Open[float] = None
