@@ -19,17 +19,16 @@ from torch.autograd import Function
 from art_snn.checks import invalid
 from art_snn.gradients.base import Gradient
 from art_snn.gradients.shared import apply, runs, task
+from art_snn.state import counted
 
 
 def weights_of(module: nn.Module) -> list[Tensor]:
     """Every parameter that takes a gradient; of replicas that run in parallel their copies."""
-    weights: dict[int, Tensor] = {}
+    weights = list[Any]()
     for inner in module.modules():
-        former: Any = getattr(inner, "_former_parameters", {})
-        for weight in (*inner._parameters.values(), *former.values()):
-            if isinstance(weight, Tensor) and weight.requires_grad:
-                weights[id(weight)] = weight
-    return list(weights.values())
+        weights += [*inner._parameters.values(), *getattr(inner, "_former_parameters", {}).values()]
+    unique = {id(w): w for w in weights if isinstance(w, Tensor) and w.requires_grad}
+    return list(unique.values())
 
 
 @dataclass
@@ -51,7 +50,7 @@ class Again:
     """Of the weights, on their way there, by backward pass."""
 
     def __post_init__(self) -> None:
-        self.versions = list(map(_version, self.weights))
+        self.versions = counted(self.weights)
         self.card = self.x.get_device() if self.x.is_cuda else None
         self.state = torch.get_rng_state()
         self.card_state = None if self.card is None else torch.cuda.get_rng_state(self.card)
@@ -70,7 +69,7 @@ class Again:
             expected = "a rule that remembers nothing, where gradients at the weights are asked for"
             remedy = "Run the forward pass in `with network.fixed(False): ...`, or take 'stbp'."
             raise invalid("gradient", expected, str(self.rule), remedy)
-        if self.versions != list(map(_version, self.weights)):
+        if self.versions != counted(self.weights):
             raise RuntimeError("a weight has changed between the forward and the backward pass")
         graph, targets = torch.is_grad_enabled(), [x, *(self.weights if asked else [])]
         with torch.enable_grad(), torch.random.fork_rng([] if self.card is None else [self.card]):
@@ -84,11 +83,6 @@ class Again:
         if asked:
             self.gradients[task()] = gradients
         return at_x
-
-
-def _version(weight: Tensor) -> int | None:
-    """The number of changes of a weight; those of inference mode do not count them."""
-    return None if weight.is_inference() else weight._version
 
 
 class _Gathered(Function):
