@@ -255,12 +255,10 @@ class Snapshot:
         held = [key for hooks in _GLOBAL_HOOKS for key in getattr(nn.modules.module, hooks, ())]
         tensors = list[Tensor]()
         for module in self.modules:
-            held += vars(module).values()
-            held += module._forward_pre_hooks or module._forward_hooks
-            held += module._backward_pre_hooks or module._backward_hooks
-            held += module._modules.values()
-            tensors += module._parameters.values()
-            tensors += module._buffers.values()
+            hooks = module._forward_pre_hooks or module._forward_hooks
+            hooks = hooks or module._backward_pre_hooks or module._backward_hooks
+            held += [*vars(module).values(), *hooks, *module._modules.values()]
+            tensors += [*module._parameters.values(), *module._buffers.values()]
         return held + tensors, counted(tensor for tensor in tensors if tensor is not None)
 
     @cached_property

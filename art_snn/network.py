@@ -321,8 +321,7 @@ class SpikingNetwork(HalfPrecision):
     def encode(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""
         with weights_fixed() if self._snapshot is None else nullcontext():
-            encoded: Tensor = self.encoder(x)
-        return encoded
+            return self.encoder(x)
 
     @property
     def affine(self) -> bool:
@@ -377,9 +376,7 @@ class SpikingNetwork(HalfPrecision):
         """Why the network cannot run on an input averaged over time at present, or None."""
         modules = () if self._snapshot else self.named_modules()
         layer = next((name for name, module in modules if varies(module)), None)
-        if layer is None:
-            return None
-        return f"{layer} is in training mode: its output differs from call to call"
+        return layer and f"{layer} is in training mode: its output differs from call to call"
 
     def bounds_objection(self) -> str | None:
         """Why no boxes can be sent through the network at present, or None."""

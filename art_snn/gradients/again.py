@@ -51,9 +51,9 @@ class Again:
 
     def __post_init__(self) -> None:
         self.versions = counted(self.weights)
-        self.card = self.x.get_device() if self.x.is_cuda else None
+        self.cards = [self.x.get_device()] if self.x.is_cuda else []
         self.state = torch.get_rng_state()
-        self.card_state = None if self.card is None else torch.cuda.get_rng_state(self.card)
+        self.card_states = [torch.cuda.get_rng_state(card) for card in self.cards]
 
     def link(self, logits: Tensor) -> Tensor:
         """The logits of the pass with constant weights, that also lead to the weights."""
@@ -72,10 +72,10 @@ class Again:
         if self.versions != counted(self.weights):
             raise RuntimeError("a weight has changed between the forward and the backward pass")
         graph, targets = torch.is_grad_enabled(), [x, *(self.weights if asked else [])]
-        with torch.enable_grad(), torch.random.fork_rng([] if self.card is None else [self.card]):
+        with torch.enable_grad(), torch.random.fork_rng(self.cards):
             torch.set_rng_state(self.state)
-            if self.card is not None and self.card_state is not None:
-                torch.cuda.set_rng_state(self.card_state, self.card)
+            for card, state in zip(self.cards, self.card_states, strict=True):
+                torch.cuda.set_rng_state(state, card)
             logits = self.run(x)
         at_x, *gradients = torch.autograd.grad(
             logits, targets, grad.to(logits.dtype), create_graph=graph, allow_unused=True

@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from art_snn import fused
-from art_snn.dynamics import Dynamics, Setting, empty_steps, operand, plus_product, plus_scaled
+from art_snn.dynamics import Dynamics, empty_steps, operand, plus_product, plus_scaled
 from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
 from art_snn.gradients.shared import (
     anchored,
@@ -128,7 +128,7 @@ class _ThroughTime(torch.autograd.Function):
             return further, None, None
         potential, anchor = ctx.saved_tensors
         with torch.no_grad():
-            d = _recursion(ctx.rule, ctx.site, ctx.at_step, grad_spikes, potential, ctx.summed)
+            d = _recursion(ctx, grad_spikes, potential)
         if torch.is_grad_enabled():
             d = _with_graph(ctx, d, grad_spikes, potential, anchor)
         return d if further is None else d + further, None, None
@@ -155,19 +155,12 @@ def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tenso
     return valued(d, graph)
 
 
-def _recursion(
-    rule: TemporalGradient,
-    site: Site,
-    at_step: StepSlope | None,
-    g: Tensor,
-    u: Tensor,
-    summed: bool,
-) -> Tensor:
+def _recursion(ctx: Any, g: Tensor, u: Tensor) -> Tensor:
     """d [T, N, ...] from g and u [T, N, ...]; if summed a view that repeats its mean over time."""
-    dynamics = site.dynamics
+    rule, site, dynamics, summed = ctx.rule, ctx.site, ctx.site.dynamics, ctx.summed
     d = torch.empty_like(u[:2] if summed else u)
-    loops = rule.elementwise and at_step is None and not summed
-    at_step = at_step or _at_step(rule, site, u, in_place=True)
+    loops = rule.elementwise and ctx.at_step is None and not summed
+    at_step = ctx.at_step or _at_step(rule, site, u, in_place=True)
     if loops and fused.is_asked() and dynamics.uniform:
         loop = partial(_backward_steps, rule, site, at_step)
         fused.run(loop, (rule, site), (g, u), d, rounds=True)
