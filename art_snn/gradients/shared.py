@@ -71,11 +71,6 @@ def repeat_step(x: Tensor, steps: int) -> Tensor:
     return apply(_Repeat, x, steps)
 
 
-def is_repeated(x: Tensor) -> bool:
-    """True if the tensor is what :func:`repeat_step` has made."""
-    return type(x.grad_fn).__name__ == "_RepeatBackward"
-
-
 def repeats_one_step(x: Tensor) -> bool:
     """True if x [T, ...] is a view that repeats one step, and not itself what is differentiated."""
     return x.shape[0] > 1 and x.stride(0) == 0 and not (x.is_leaf and x.requires_grad)

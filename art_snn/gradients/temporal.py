@@ -36,7 +36,6 @@ from art_snn.gradients.shared import (
     blocks,
     final,
     has_no_second_derivative,
-    is_repeated,
     task,
     valued,
 )
@@ -113,7 +112,8 @@ class _ThroughTime(torch.autograd.Function):
         ctx.rule, ctx.site, ctx.further = rule, site, _Further()
         ctx.set_materialize_grads(False)
         # True if only the sum over time will be read of the gradient at the current.
-        ctx.summed = current.device.type == "cpu" and is_repeated(current)
+        repeated = type(current.grad_fn).__name__ == "_RepeatBackward"  # By repeat_step.
+        ctx.summed = current.device.type == "cpu" and repeated
         potential = empty_steps(current)
         spikes = site.dynamics.simulate(current, potential)
         ctx.at_step = rule.prepare(potential, site)

@@ -86,8 +86,7 @@ class FiringPass(ModelPass):
         self.calls[member.name] += 1
         if self.trains(member):
             answer = self.answer_alone(member, *args, **kwargs)
-            trace = _TRACE.get()
-            if trace is not None:
+            if (trace := _TRACE.get()) is not None:
                 trace.append((_nodes(answer), _nodes((args, kwargs))))
             return answer
         if not args and kwargs:
