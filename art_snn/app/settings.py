@@ -91,17 +91,19 @@ class Data(Run):
 class Network(Data):
     """A network with weights, and its data.
 
-    :param model: zoo:NAME (art-snn zoo lists them); or a function of yours that returns a network,
-        or a model of another framework: file.py:function or package.module:function; or a model of
+    :param model: zoo:NAME (art-snn zoo lists them); hf:OWNER/REPO/NAME@COMMIT, weights that
+        art-snn train wrote, on Hugging Face; or a function of yours that returns a network, or a
+        model of another framework: file.py:function or package.module:function; or a model of
         art_snn for a checkpoint that does not note its own.
-    :param checkpoint: weights of the network, as art-snn train writes them; none next to zoo:NAME.
-        A function of yours may return a network with its weights.
+    :param checkpoint: weights of the network: of art-snn train, a state dict, or a .ckpt of
+        Lightning; none next to zoo: or hf:. A function of yours may return a network with its
+        weights.
     :param steps: time steps T [those of its training; events: their frames].
     :param readout: of a model of another framework: mean or sum over time, or the mean of the
         spikes or of the potential of one that returns both [mean].
     :param encoder: direct or poisson for images, frames for events [that of its training]."""
 
-    model: Annotated[Open[str], arg(metavar="zoo:NAME|FILE.py:FUNCTION|MODEL")] = None
+    model: Annotated[Open[str], arg(metavar="zoo:NAME|hf:...|FILE.py:FUNCTION|MODEL")] = None
     checkpoint: Open[Path] = None
     steps: Open[int] = None
     readout: Open[Literal["mean", "sum", "spikes", "potential"]] = None
@@ -109,34 +111,36 @@ class Network(Data):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Train(Data):
+class Train(Network):
     """Train a network, plainly or against an attack, and say how good it is.
 
-    By default as in table S1 of Bu et al. (CVPR 2023, supplement). With an attack or a defence the
-    samples of every step are attacked first. Started by torchrun, several processes train together.
+    Models of art_snn are trained as in table S1 of Bu et al. (CVPR 2023, supplement), a network of
+    yours with Adam. With an attack or a defence the samples of every step are attacked first.
+    Started by torchrun, several processes train together. Exit status 5: it did not learn.
 
-    :param model: name of a model, or a function of yours that returns a network, or a model of
-        another framework: file.py:function or package.module:function [vgg5].
+    :param model: name of a model; or a function of yours that returns a network, or a model of
+        another framework: file.py:function or package.module:function; or zoo:NAME, with its
+        weights [vgg5; of a checkpoint: the one that it notes].
+    :param checkpoint: weights of the network to start from, as art-snn train or its framework
+        writes them; what they note of the network need not be given [drawn from the seed].
     :param width: factor of the layers' widths, 64 at most [1].
     :param steps: time steps T [8; events: their frames].
-    :param readout: of a model of another framework: mean or sum over time, or the mean of the
-        spikes or of the potential of one that returns both [mean].
     :param decay: decay of the neurons, 1e-6 to 1; 1 makes IF neurons [0.5].
     :param threshold: of the neurons, 1e-4 to 1e4 [1].
     :param reset: of the neurons, hard or soft [hard].
     :param encoder: direct or poisson for images, frames for events [direct; events: frames].
     :param epochs: passes over the samples.
     :param batch_size: samples per step.
-    :param optimizer: sgd, as in the papers, or adam.
-    :param learning_rate: of the first step, 100 at most [sgd: 0.1; adam: 0.001].
+    :param optimizer: sgd, as in the papers, or adam [a model of art_snn: sgd; yours: adam].
+    :param learning_rate: of the first step, 100 at most [sgd: 0.1; adam: 0.01].
     :param momentum: of SGD, in [0, 1) [0.9].
     :param weight_decay: of all parameters, 1 at most [sgd: 5e-4; adam: 0].
     :param crop_padding: pixels of zeros around an image before it is cropped to its size, or 0 [4
-        around 32 pixels, and the same share of other images].
-    :param flip: mirror half of the samples left to right [unless the data are numerals or gestures
-        of an arm].
+        around 32 pixels, and the same share of other images; 0 below 16 pixels].
+    :param flip: mirror half of the samples left to right [only cifar10, cifar100, eurosat,
+        fashion-mnist and cifar10-dvs; no file or folder].
     :param cutout: side in pixels of the hole that is filled with zeros; 0 is none [16 of 32, and
-        the same share].
+        the same share; 0 below 16].
     :param seed: of the weights, the order of the samples and all that is drawn.
     :param train_dtype: precision in which layers compute: bfloat16, or auto, which is bfloat16
         where the device multiplies it natively [the network's own].
@@ -145,8 +149,8 @@ class Train(Data):
         pgd(max_iter=7), ... [none; of a defence that attacks: pgd].
     :param eps: budget of the attack or of the certified training, in the unit of the samples
         [8/255].
-    :param rule: gradient rule of the attack: rga, stbp, mean-rga-stbp, ... [rga]. Weights learn by
-        STBP.
+    :param attack_rule: gradient rule of the attack: rga, stbp, mean-rga-stbp, ... [rga]. Weights
+        learn by STBP.
     :param adversarial_share: share of the samples of each step that are attacked, in (0, 1].
     :param defence: use of the adversarial samples: at (trains on them), trades(beta=6),
         rat(orthogonality=0.004) or sr(sparsity=0.002); or ibp(ramp=0.6), which trains on bounds
@@ -155,17 +159,13 @@ class Train(Data):
         where the device multiplies it natively [the network's own]."""
 
     output: Folder = Path("trained")
-    model: Annotated[Open[str], arg(metavar="MODEL|FILE.py:FUNCTION")] = None
     width: Open[float] = None
-    steps: Open[int] = None
-    readout: Open[Literal["mean", "sum", "spikes", "potential"]] = None
     decay: Open[float] = None
     threshold: Open[float] = None
     reset: Open[Literal["hard", "soft"]] = None
-    encoder: Open[Literal["direct", "poisson", "frames"]] = None
     epochs: int = 200
     batch_size: int = 64
-    optimizer: Literal["sgd", "adam"] = "sgd"
+    optimizer: Open[Literal["sgd", "adam"]] = None
     learning_rate: Open[float] = None
     momentum: Open[float] = None
     weight_decay: Open[float] = None
@@ -177,7 +177,7 @@ class Train(Data):
     validation: float = 0.1
     attack: Annotated[Open[str], arg(metavar="ATTACK")] = None
     eps: Open[float] = None
-    rule: Annotated[Open[str], arg(metavar="RULE")] = None
+    attack_rule: Annotated[Open[str], arg(metavar="RULE")] = None
     adversarial_share: float = 1.0
     defence: Annotated[Open[str], arg(metavar="DEFENCE")] = None
     attack_dtype: Open[AttackDtype] = None
@@ -187,7 +187,7 @@ class Train(Data):
         remedy = "Test samples never choose the best epoch; 0.1 is usual."
         require_number("validation", self.validation, above=0, up_to=0.9, remedy=remedy)
         expected, remedy = "None without an attack", "Add --attack pgd, or leave it out."
-        usual = {"eps": None, "rule": None, "adversarial_share": 1.0, "attack_dtype": None}
+        usual = {"eps": None, "attack_rule": None, "adversarial_share": 1.0, "attack_dtype": None}
         for name, value in usual.items() if self.attack is self.defence is None else ():
             require(getattr(self, name) == value, name, expected, getattr(self, name), remedy)
 
@@ -243,7 +243,7 @@ class Cost(Run):
     :param encoder: direct, poisson or frames [direct].
     :param rules: rules with their settings, separated by commas [rga,stbp; of a training step:
         stbp].
-    :param training: measure one training step in place of one input gradient.
+    :param training_step: measure one training step in place of one input gradient.
     :param attack: measure this attack in place of one gradient: pgd(max_iter=5, eps_step=2/255).
     :param eps: budget of the attack, in the unit of the samples.
     :param batch_size: samples per gradient, step or attack.
@@ -263,7 +263,7 @@ class Cost(Run):
     decay: Open[float] = None
     encoder: Open[Literal["direct", "poisson", "frames"]] = None
     rules: Rules = None
-    training: Flag = False
+    training_step: Flag = False
     attack: Annotated[Open[str], arg(metavar="ATTACK")] = None
     eps: float = 2.55 / 255
     batch_size: int = 32
@@ -281,16 +281,16 @@ class Cost(Run):
         require(self.model, "model", "at least one", "none", "Name some.")
         for steps in self.steps or ():
             require_count("steps", steps, up_to=_MOST_STEPS, remedy="The paper uses T = 8.")
-        expected = "None with training, which has no gradients at the input"
-        for name in ("attack", "attack_dtype") if self.training else ():
+        expected = "None with training_step, which has no gradients at the input"
+        for name in ("attack", "attack_dtype") if self.training_step else ():
             value, remedy = getattr(self, name), "Leave it out; --train-dtype is for training."
             require(value is None, name, expected, value, remedy)
-        enough = self.batch_size > 1 or not self.training
+        enough = self.batch_size > 1 or not self.training_step
         expected, remedy = "at least 2 for a training step", "Batch norm needs several samples."
         require(enough, "batch_size", expected, self.batch_size, remedy)
-        expected = "None without training, since it is the precision of training steps"
-        remedy = "Take --attack-dtype for gradients at the input, or --training."
-        fits = self.training or self.train_dtype is None
+        expected = "None without training_step, since it is the precision of training steps"
+        remedy = "Take --attack-dtype for gradients at the input, or --training-step."
+        fits = self.training_step or self.train_dtype is None
         require(fits, "train_dtype", expected, self.train_dtype, remedy)
 
 

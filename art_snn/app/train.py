@@ -1,7 +1,7 @@
 """Train a network, plainly, adversarially or certifiably, and say how good it is."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,34 +10,36 @@ from matplotlib.ticker import MaxNLocator
 
 from art_snn import checkpoint
 from art_snn.app.colours import COLOURS, GREY, titled
-from art_snn.app.network import resolve_source
-from art_snn.app.results import Result, working
+from art_snn.app.network import ResolvedNetwork, resolve_network
+from art_snn.app.results import Result, fingerprint, working
 from art_snn.app.settings import Train
 from art_snn.app.tables import Part, Table
 from art_snn.checks import require
 from art_snn.classifier import wrap
 from art_snn.data import Dataset
-from art_snn.gradients import RGA, parse_rule
+from art_snn.gradients import parse_rule
 from art_snn.metrics import Share
-from art_snn.models import Architecture
+from art_snn.models import DEFAULTS
 from art_snn.precision import compute_dtype
 from art_snn.seeding import seeded
 from art_snn.team import ALONE, Team
 from art_snn.training import AdversarialTraining, Epoch, Recipe, best_epoch, train
 from art_snn.training.defences import AT, Defence, parse_defence
+from art_snn.training.state import describe_stall
 
-_ARCHITECTURE = (*("model", "width", "steps", "readout", "decay", "threshold", "reset", "encoder"),)
 _RECIPE = (
-    *("epochs", "batch_size", "optimizer", "learning_rate", "momentum", "weight_decay"),
-    *("crop_padding", "flip", "cutout", "seed", "train_dtype"),
+    *("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "crop_padding"),
+    *("flip", "cutout", "seed", "train_dtype"),
 )
+_STALLED = 5
 
 
 @dataclass(frozen=True)
 class Training(Result):
     """A trained network: its epochs, and the test samples that it classifies correctly at the end.
 
-    The notes are those that the checkpoint has of the weights."""
+    The notes are those that the checkpoint has of the weights. `stalled` says that the network did
+    not learn, "" that it did."""
 
     history: tuple[Epoch, ...]
     test: Share
@@ -45,6 +47,7 @@ class Training(Result):
     against: str = ""
     recipe: Recipe = field(default_factory=Recipe)
     notes: Mapping[str, Any] = field(default_factory=dict)
+    stalled: str = ""
     name: ClassVar[str] = "training"
 
     @property
@@ -56,7 +59,8 @@ class Training(Result):
         """All figures, for JSON."""
         number = None if self.best is None else self.best.number
         summary = {"test_accuracy": self.test.as_dict(), "best_epoch": number}
-        return dict(self.notes) | summary | {"history": [asdict(epoch) for epoch in self.history]}
+        history = [asdict(epoch) for epoch in self.history]
+        return dict(self.notes) | summary | {"stalled": self.stalled, "history": history}
 
     def parts(self) -> list[Part]:
         """The recipe, the epochs, the best of them and the test accuracy."""
@@ -64,7 +68,9 @@ class Training(Result):
         for epoch in self.history:
             mark = "best" if epoch is best else ""
             rows.append((str(epoch.number), f"{epoch.loss:.4f}", _percent(epoch.validation), mark))
-        heading = [str(self.recipe), self.title]
+        start = self.notes.get("start")
+        begun = [f"Starts from {start['file']}, weights {start['weights']}."] if start else []
+        heading = [str(self.recipe), self.title, *begun]
         table = Table(("epoch", "training loss", "validation", ""), rows)
         accuracy = f"Test accuracy: {self.test} of {self.test.total} samples."
         if best is None:
@@ -72,6 +78,15 @@ class Training(Result):
         under = f" under {self.against}" if self.against else ""
         share = f"{_percent(best.validation)} of the validation samples{under}"
         return [*heading, table, f"Best epoch {best.number} of {len(rows)}: {share}.", accuracy]
+
+    def status(self) -> int:
+        """5 where the network did not learn."""
+        return _STALLED if self.stalled else 0
+
+    def failure(self) -> str:
+        """Why it counts as one that did not learn, and what to try."""
+        remedy = "Try another --learning-rate or --optimizer, less augmentation, or --checkpoint."
+        return f"{self.stalled} {remedy}" if self.stalled else ""
 
     @property
     def files(self) -> list[str]:
@@ -104,7 +119,8 @@ def run(settings: Train) -> Training | None:
     An interrupted run goes on after its last whole epoch, from training.pt, which is kept: a
     finished run is loaded from it. Of several processes all but the leading one give None."""
     with working(settings, together=True) as team:
-        result = train_network(settings, team.leader_first(resolve_source(settings).load), team)
+        load = _resolve_subject(settings).load_data
+        result = train_network(settings, team.leader_first(load), team)
     return result if team.leads else None
 
 
@@ -116,17 +132,17 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     :param team: processes that train together, of which the leading one writes.
     :raises ArgumentError: as :func:`run`, and when rule or defence of the adversary do not suit the
         network or the recipe, or the data have no value range."""
-    architecture = Architecture(**{name: getattr(settings, name) for name in _ARCHITECTURE}).fit_to(
-        data
-    )
-    recipe = Recipe(**{name: getattr(settings, name) for name in _RECIPE})
+    subject = _resolve_subject(settings)
+    architecture = subject.settle(data)
+    optimizer = settings.optimizer or ("adam" if architecture.is_own else "sgd")
+    recipe = Recipe(optimizer=optimizer, **{name: getattr(settings, name) for name in _RECIPE})
     recipe, output = recipe.fit_to(data.input_shape, data.mirrored), settings.output
     recipe.check_samples(data.input_shape)
     adversary = _resolve_adversary(settings, data)
     if adversary is not None:
         recipe = adversary.defence.fit_recipe(recipe)
     split = data.held_out(settings.validation, recipe.seed, "validation")
-    network = architecture.build_for(data, recipe.seed)
+    network = subject.build(data, recipe.seed)
     if adversary is not None:
         adversary.check(network)
         adversary.defence.check(network)
@@ -141,31 +157,46 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     require(not foreign, "output", expected, got, remedy)
     with seeded(recipe.seed):
         classifier.predict(data.x_test[:1])  # Complains before the training, if anything does.
+    start = None
+    if subject.checkpoint is not None:
+        weights = fingerprint("weights", classifier, data.x_test[:0], data.y_test[:0])[:16]
+        start = {"file": str(settings.checkpoint or settings.model), "weights": weights}
     x, y, held = split.x_train, split.y_train, (split.x_test, split.y_test)
+    options: dict[str, Any] = {"resume": state, "validation": held, "adversary": adversary}
     history = train(
-        network, x, y, recipe, resume=state, validation=held, adversary=adversary, team=team
+        network, x, y, recipe, **options, start=start["weights"] if start else "", team=team
     )
-    predictions = classifier.predict(data.x_test, recipe.batch_size).argmax(1)
-    correct = Share(int((predictions == data.y_test).sum()), len(data.y_test))
-    subject = asdict(architecture) | {
+    logits = classifier.predict(data.x_test, recipe.batch_size)
+    correct = Share(int((logits.argmax(1) == data.y_test).sum()), len(data.y_test))
+    form = asdict(architecture) | {
         name: getattr(recipe, name) for name in ("epochs", "seed", "train_dtype")
     }
-    notes: dict[str, Any] = {"subject": subject, "data": data.name, "recipe": asdict(recipe)}
+    notes: dict[str, Any] = {"subject": form, "data": data.name, "recipe": asdict(recipe)}
     notes |= {"adversary": repr(adversary) if adversary else "", "validation": settings.validation}
-    notes["training"] = _describe_training(recipe, adversary)
+    notes |= {"training": _describe_training(recipe, adversary), "start": start}
+    if start is not None:
+        notes["training"] = f"{subject.training or 'given weights'}, then {notes['training']}"
     title, against = f"{architecture.describe(network)} on {data.name}", ""
     if adversary is not None:
         against, defence = adversary.describe(), adversary.defence.describe()
         title += f", hardened by {defence}" if defence else ""
     _, precision = compute_dtype(recipe.train_dtype, classifier.device)
     title += f", trained in {precision}" if precision else ""
-    result = Training(tuple(history), correct, title, against, recipe, notes)
+    stalled = describe_stall(history, recipe.epochs, logits.shape[1], adversary)
+    result = Training(tuple(history), correct, title, against, recipe, notes, stalled)
     if team.leads:
         checkpoint.save(
             network, output / "network.safetensors", **notes, test_accuracy=correct.value
         )
         result.write(output)
     return result
+
+
+def _resolve_subject(settings: Train) -> ResolvedNetwork:
+    """The network that is trained; its weights are drawn where nothing names any."""
+    if settings.model is None and settings.checkpoint is None:
+        settings = replace(settings, model=DEFAULTS["model"])
+    return resolve_network(settings, drawn=True)
 
 
 def _resolve_adversary(settings: Train, data: Dataset) -> AdversarialTraining | None:
@@ -180,7 +211,7 @@ def _resolve_adversary(settings: Train, data: Dataset) -> AdversarialTraining | 
         attack=settings.attack or "pgd",
         eps=8 / 255 if settings.eps is None else settings.eps,
         norm=np.inf,
-        rule=RGA() if settings.rule is None else parse_rule(settings.rule, "rule"),
+        rule=parse_rule(settings.attack_rule or "rga", "attack_rule"),
         share=settings.adversarial_share,
         value_range=data.clip_values("adversarial training"),
         defence=defence,

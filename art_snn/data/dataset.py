@@ -27,8 +27,8 @@ class Dataset:
     :param x_test, y_test: test samples, of the same shape, and their class indices.
     :param value_range: (low, high) of the values that samples may have, attacked ones included
         (ART's clip_values). None: unknown, as for event frames that hold counts.
-    :param mirrored: whether a mirrored sample is still one of its class. Numerals and gestures of a
-        left or right arm are not.
+    :param mirrored: whether a mirrored sample is known to be one of its class, as photographs are.
+        Numerals and gestures of a left or right arm are not.
     :raises ValueError: for samples of other or differing shapes, with the channels last, outside
         the range or not finite; for labels other than one class index per sample from 0 to 99,999;
         and for a bad range."""
@@ -39,7 +39,7 @@ class Dataset:
     x_test: np.ndarray
     y_test: np.ndarray
     value_range: tuple[float, float] | None = (0.0, 1.0)
-    mirrored: bool = True
+    mirrored: bool = False
 
     def __post_init__(self) -> None:
         if self.value_range is not None:

@@ -50,7 +50,7 @@ def digits(test_share: float = 0.2, seed: int = 0) -> Dataset:
     :param seed: of the split, which keeps the classes' proportions."""
     bunch = load_digits()
     x = (bunch.images / 16).astype(np.float32)[:, None]
-    return Dataset.split("digits", x, bunch.target, test_share, seed, mirrored=False)
+    return Dataset.split("digits", x, bunch.target, test_share, seed)
 
 
 def images(
@@ -77,7 +77,7 @@ def images(
     try:
         if name == "eurosat":
             samples = datasets.EuroSAT(root, download=download).samples
-            return Dataset.split(full_name, *_read_samples(samples, image_size))
+            return Dataset.split(full_name, *_read_samples(samples, image_size), mirrored=True)
         (x_train, y_train), (x_test, y_test) = _parts(name, root, download)
     except ArgumentError:
         raise

@@ -24,7 +24,7 @@ from art_snn.team import ALONE, Team
 from art_snn.training.adversarial import AdversarialTraining, Craft
 from art_snn.training.defences import AT, Defence, Learner
 from art_snn.training.recipe import Recipe
-from art_snn.training.state import Epoch, State
+from art_snn.training.state import Epoch, State, describe_stall
 from art_snn.training.together import own_draws, synchronise_norms
 
 
@@ -37,6 +37,7 @@ def train(
     *,
     validation: tuple[np.ndarray, np.ndarray] | None = None,
     adversary: AdversarialTraining | None = None,
+    start: str = "",
     team: Team = ALONE,
 ) -> list[Epoch]:
     """Train the network in place; it is in evaluation mode afterwards.
@@ -52,6 +53,7 @@ def train(
     :param validation: samples (x, y) that choose the best epoch: never the test set.
     :param adversary: crafts the samples of every step and of validation, and has the defence; None
         trains on the samples themselves.
+    :param start: name of the weights that the network has; another one resumes another run.
     :param team: processes with the same arguments, which take a share of every batch each and have
         the same weights after every step. Only the leading one reads and writes the file.
     :return: all epochs, those before the resumption included.
@@ -67,7 +69,7 @@ def train(
     classes, craft = _count_classes(network, x, y, validation, recipe, defence), None
     if adversary is not None and defence.attacks:
         craft = adversary.against(network, x.shape[1:], classes)
-    state = State(network, recipe, x, y, validation, adversary, team)
+    state = State(network, recipe, x, y, validation, adversary, team, start)
     state.resume(resume)
     samples, labels = _copy_tensor(x), _copy_tensor(y).long()
     batches, done = -(-len(x) // recipe.batch_size), len(state.history)
@@ -84,6 +86,9 @@ def train(
             rated += f", {duration(time.monotonic() - began)}"
             number = f"epoch {epoch + 1} of {recipe.epochs}"
             progress.write(f"Training: {number}, loss {loss:.3f}{rated}")
+            stall = describe_stall(state.history, recipe.epochs, classes, adversary)
+            if stall and epoch + 1 == -(-recipe.epochs // 3):
+                progress.write(f"Training: so far it {stall}")
     if state.best is not None:
         network.load_state_dict(state.best)
     network.eval()

@@ -21,12 +21,12 @@ from art_snn.checks import (
 )
 from art_snn.precision import require_dtype
 
-_PUBLISHED_SIDE = 32
+_PUBLISHED_SIDE, _SMALLEST_SIDE = 32, 16
 
 _OPTIMIZERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         "sgd": {"learning_rate": 0.1, "momentum": 0.9, "weight_decay": 5e-4},
-        "adam": {"learning_rate": 1e-3, "weight_decay": 0.0},
+        "adam": {"learning_rate": 0.01, "weight_decay": 0.0},
     }
 )
 """Numbers of each optimizer where nothing else is asked for."""
@@ -51,15 +51,15 @@ class Recipe:
     :param epochs: passes over the samples.
     :param batch_size: samples per step.
     :param optimizer: sgd, as in the papers, or adam.
-    :param learning_rate: of the first step, 100 at most [sgd: 0.1; adam: 0.001].
+    :param learning_rate: of the first step, 100 at most [sgd: 0.1; adam: 0.01].
     :param momentum: of SGD, in [0, 1) [0.9].
     :param weight_decay: of all parameters, 1 at most [sgd: 5e-4; adam: 0].
     :param crop_padding: pixels of zeros around an image before it is cropped to its size, or 0 [4
-        around 32 pixels, and the same share of other images].
-    :param flip: mirror half of the samples left to right [unless the data are numerals or gestures
-        of an arm].
+        around 32 pixels, and the same share of other images; 0 below 16 pixels].
+    :param flip: mirror half of the samples left to right [only where the data say that it leaves
+        their classes].
     :param cutout: side in pixels of the hole that is filled with zeros; 0 is none [16 of 32, and
-        the same share].
+        the same share; 0 below 16].
     :param seed: of the order of the samples and of whatever the network draws.
     :param train_dtype: precision in which layers compute: bfloat16, or auto, which is bfloat16
         where the device multiplies it natively [the network's own]. Weights, optimizer, batch
@@ -91,7 +91,7 @@ class Recipe:
         require_choice("optimizer", self.optimizer, _OPTIMIZERS, remedy=remedy)
         usual, expected = _OPTIMIZERS[self.optimizer], f"None for {self.optimizer}, which has none"
         suits = "momentum" in usual or self.momentum is None
-        require(suits, "momentum", expected, self.momentum, "Leave it out.")
+        require(suits, "momentum", expected, self.momentum, "Leave it out, or take sgd.")
         for name in ("epochs", "batch_size"):
             count, remedy = getattr(self, name), "Use a whole number from 1."
             set_fields(self, **{name: require_count(name, count, remedy=remedy)})
@@ -114,12 +114,13 @@ class Recipe:
             train_dtype=require_dtype("train_dtype", dtype, ["bfloat16"]),
         )
 
-    def fit_to(self, shape: tuple[int, ...], mirrored: bool = True) -> "Recipe":
+    def fit_to(self, shape: tuple[int, ...], mirrored: bool = False) -> "Recipe":
         """This recipe, with open augmentation fitted to samples of that shape.
 
         :param mirrored: True if mirrored samples are still of their class."""
         image = len(shape) >= 3
-        side = min(shape[-2:]) / _PUBLISHED_SIDE if image else 0.0
+        large = image and min(shape[-2:]) >= _SMALLEST_SIDE
+        side = min(shape[-2:]) / _PUBLISHED_SIDE if large else 0.0
         usual: dict[str, Any] = {"crop_padding": round(4 * side), "cutout": round(16 * side)}
         usual["flip"] = image and mirrored
         fitted = replace(self, **{k: v for k, v in usual.items() if getattr(self, k) is None})

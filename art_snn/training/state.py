@@ -1,6 +1,7 @@
 """A training run: what it trains on, its epochs, and the file from which it resumes."""
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -41,6 +42,24 @@ def best_epoch(history: Sequence[Epoch]) -> Epoch | None:
     return max(rated, key=lambda epoch: (epoch.validation or 0.0, -epoch.number), default=None)
 
 
+def describe_stall(
+    history: Sequence[Epoch], epochs: int, classes: int, adversary: AdversarialTraining | None
+) -> str:
+    """A sentence where the network has not learnt after a third of the epochs, "" otherwise.
+
+    The loss of its last epoch is then not 5 % below ln K, that of guessing. Where a defence adds to
+    the cross entropy, the validation accuracy is also that of guessing. Fewer than three epochs say
+    nothing."""
+    last, chance = history[-1], math.log(classes)
+    if epochs < 3 or classes == 1 or last.loss < 0.95 * chance:
+        return ""
+    guesses = last.validation is not None and last.validation * classes < 1.2
+    if adversary is not None and not (adversary.defence.entropy_alone or guesses):
+        return ""
+    got = f"the loss of epoch {last.number} is {last.loss:.3f}"
+    return f"did not learn: {got}, and guessing gives ln {classes} = {chance:.3f}."
+
+
 class State:
     """Network, optimizer, schedule, history and best weights of a run, its defence and its team.
 
@@ -55,6 +74,7 @@ class State:
         validation: tuple[np.ndarray, np.ndarray] | None,
         adversary: AdversarialTraining | None,
         team: Team = ALONE,
+        start: str = "",
     ) -> None:
         self.network, self.recipe, self.team = network, recipe, team
         self.defence = AT() if adversary is None else adversary.defence
@@ -66,6 +86,7 @@ class State:
         self.best: dict[str, Tensor] | None = None
         self.run = repr(recipe)
         self.run += "" if adversary is None else f" against {adversary!r}"
+        self.run += f" from the weights {start}" if start else ""
         self.run += "" if validation is None else ", best by validation samples"
         self.run += f", by {team.size} processes" if team.size > 1 else ""
         held = validation or ()

@@ -25,7 +25,7 @@ from art_snn.app.report.evaluation import Evaluation, read_evaluation
 from art_snn.app.report.verdict import format_eps, verdicts
 from art_snn.app.results import as_json, structured, write_result
 from art_snn.bounds import certify_bounds
-from art_snn.data import Source
+from art_snn.data import NAMES, Source
 from art_snn.files import write_text
 from art_snn.metrics import Share
 from art_snn.models import Architecture
@@ -69,7 +69,8 @@ class Study:
         form: dict[str, object] = {"model": options.model}
         if ":" not in str(options.model):
             form |= {"width": options.width, "steps": options.steps}
-        form |= {"epochs": options.epochs, "optimizer": "adam", "flip": options.flip}
+        flip = True if options.flip is None and options.data not in NAMES else options.flip
+        form |= {"epochs": options.epochs, "optimizer": "adam", "flip": flip}
         form |= {"learning_rate": options.learning_rate, "crop_padding": 0, "cutout": 0}
         defence = TRAININGS[name]
         if defence is not None:

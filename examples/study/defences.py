@@ -23,6 +23,7 @@ from art_snn.app.colours import GREY, SERIES
 from art_snn.app.report.evaluation import Evaluation, read_evaluation
 from art_snn.app.report.verdict import verdicts
 from art_snn.app.results import as_json, structured, write_result
+from art_snn.data import NAMES
 from art_snn.files import write_text
 from art_snn.training.defences import DEFENCES
 
@@ -46,7 +47,8 @@ class Study:
         }
         words = [command, "--output", str(output)]
         for name, value in options.items():
-            words += [] if value is None else [f"--{name}", str(value)]
+            flag = f"--{name}"
+            words += [] if value is None else [flag] if value is True else [flag, str(value)]
         status = run_command(words)
         if status:
             raise SystemExit(status)
@@ -58,6 +60,7 @@ class Study:
             return folder / "network.safetensors"
         names = ("model", "width", "steps", "decay", "epochs", "train_dtype")
         options: dict[str, object] = {name: getattr(chosen, name) for name in names}
+        options["flip"] = True if chosen.data not in NAMES else None
         if kind != PLAIN:
             attack = f"pgd(max_iter=2, eps_step={0.75 * chosen.train_eps})"
             options |= {"attack": attack, "eps": chosen.train_eps, "rule": "stbp"}

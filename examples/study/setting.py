@@ -17,7 +17,7 @@ from art_snn.app.network import ResolvedNetwork
 from art_snn.app.settings import Train
 from art_snn.app.train import train_network
 from art_snn.attacks import craft, parse_stage
-from art_snn.data import Dataset, Source
+from art_snn.data import NAMES, Dataset, Source
 from art_snn.gradients import Gradient
 from art_snn.models import Architecture
 from art_snn.precision import DTYPES
@@ -120,7 +120,7 @@ class Study:
 
     def train_short(self, folder: Path, decay: float, **options: Any) -> PyTorchSpikingClassifier:
         """A network that was trained by Adam on the samples as they are."""
-        bare = {"optimizer": "adam", "crop_padding": 0, "flip": False}
+        bare = {"optimizer": "adam", "learning_rate": 1e-3, "crop_padding": 0, "flip": False}
         file = self.train(folder, decay, **bare, **options)
         network = ResolvedNetwork(self.architecture(decay), file, Source())
         return network.classifier(self.data, self.device)
@@ -173,7 +173,7 @@ def parse(words: str) -> Study:
     add("--epochs", type=int, default=10)
     add("--train", type=int, help="training samples, all unless given")
     add("--samples", type=int, default=500, help="test samples under attack")
-    add("--no-flip", action="store_true", help="mirror no training sample, as in art-snn train")
+    add("--no-flip", action="store_true", help="mirror no training sample")
     for name, value in PAPER.items():
         add(f"--{name.replace('_', '-')}", type=type(value), default=value)
     add("--dtypes", nargs="+", default=list(DTYPES), choices=DTYPES, help="of precision.py")
@@ -199,7 +199,7 @@ def parse(words: str) -> Study:
         steps=2 if chosen.small else data.steps or chosen.steps,
         epochs=1 if chosen.small else chosen.epochs,
         samples=16 if chosen.small else chosen.samples,
-        flip=False if chosen.no_flip else None,
+        flip=False if chosen.no_flip else None if chosen.data in NAMES else True,
         device=chosen.device,
         dtypes=tuple(chosen.dtypes),
         train_dtype=chosen.train_dtype,

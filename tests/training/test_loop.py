@@ -12,7 +12,17 @@ from torch import Tensor, nn
 
 from art_snn import Direct, SpikingNetwork
 from art_snn.seeding import seeded
-from art_snn.training import Epoch, Recipe, accuracy, best_epoch, loop as module, train
+from art_snn.training import (
+    TRADES,
+    AdversarialTraining,
+    Epoch,
+    Recipe,
+    accuracy,
+    best_epoch,
+    loop as module,
+    train,
+)
+from art_snn.training.state import describe_stall
 from tests.tiny import same, weights
 from tests.training.runs import (
     SETTINGS,
@@ -91,7 +101,7 @@ def test_what_the_settings_leave_open_is_fitted_to_samples_that_are_no_images():
 def test_training_gives_bit_for_bit_the_weights_of_a_loop_by_hand():
     net = build()
     x, y = (torch.as_tensor(a) for a in samples())
-    optimizer = torch.optim.Adam(net.parameters(), lr=1e-3)
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.01)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 2 * STEPS_PER_EPOCH)
     net.train()
     for epoch in range(2):
@@ -210,6 +220,33 @@ def test_of_equal_epochs_the_first_is_best():
     history = [Epoch(1, 1.0, 0.2), Epoch(2, 1.0, 0.7), Epoch(3, 0.5, 0.7)]
     assert best_epoch(history) is history[1]
     assert best_epoch([]) is None
+
+
+TRADES_TEN = AdversarialTraining(defence=TRADES())
+
+
+@pytest.mark.parametrize(
+    ("loss", "validation", "epochs", "adversary", "stalled"),
+    [
+        (2.19, 0.5, 3, None, True),  # ln 10 is 2.303.
+        (9.0, None, 3, None, True),
+        (2.18, 0.1, 3, None, False),
+        (2.3, 0.1, 2, None, False),
+        (2.3, 0.4, 3, AdversarialTraining(), True),
+        (2.3, 0.1, 3, TRADES_TEN, True),
+        (2.3, 0.4, 3, TRADES_TEN, False),
+        (2.3, None, 3, TRADES_TEN, False),
+    ],
+)
+def test_a_network_has_not_learnt_where_its_loss_is_that_of_guessing(
+    loss, validation, epochs, adversary, stalled
+):
+    history = [Epoch(1, 0.5, 0.9), Epoch(2, loss, validation)]
+    sentence = describe_stall(history, epochs, 10, adversary)
+    expected = (
+        f"did not learn: the loss of epoch 2 is {loss:.3f}, and guessing gives ln 10 = 2.303."
+    )
+    assert sentence == (expected if stalled else "")
 
 
 def test_accuracy_counts_the_samples_of_every_batch():

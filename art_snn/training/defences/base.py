@@ -44,6 +44,8 @@ class Defence(ABC):
 
     attacks: ClassVar[bool] = True
     """True if samples are attacked, in steps and in validation; otherwise no attack runs."""
+    entropy_alone: ClassVar[bool] = True
+    """True if the loss is hardly more than one cross entropy, so that guessing gives ln K."""
 
     @abstractmethod
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ class IBP(Defence):
     eps: float | None = field(default=None, init=False, repr=False)
     value_range: tuple[float, float] | None = field(default=None, init=False, repr=False)
     attacks: ClassVar[bool] = False
+    entropy_alone: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require_choice("method", self.method, METHODS, remedy="counts is never looser.")

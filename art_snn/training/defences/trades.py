@@ -1,4 +1,5 @@
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -19,6 +20,7 @@ class TRADES(Defence):
         takes 1 and 6."""
 
     beta: float = 6.0
+    entropy_alone: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         remedy = "The paper takes 1 and 6; adversarial training alone is AT."
