@@ -138,7 +138,12 @@ class _Inspection(Result):
         for name, trial in self.rules.items():
             if trial.refusal:
                 refusals.setdefault(trial.refusal, []).append(name)
-        refused = [f"Refused under {', '.join(some)}: {why}" for why, some in refusals.items()]
+        zero = {name: one.vanished.count for name, one in self.rules.items() if one.vanished}
+        best = min(zero, key=lambda name: zero[name], default="")
+        poor = [f"that of {name} for {count}" for name, count in zero.items() if count > zero[best]]
+        advice = f"Attack with {best}, whose gradient is zero for {zero.get(best)} samples"
+        refused = [f"{advice}; {', '.join(poor)}."] if poor else []
+        refused += [f"Refused under {', '.join(some)}: {why}" for why, some in refusals.items()]
         first, second = ([Notes(some)] if some else [] for some in (lines, refused))
         return [(self.title, *heading), neurons, *first, rules, *second]
 

@@ -17,7 +17,7 @@ from art_snn.app.tables import Part, Table
 from art_snn.checks import require
 from art_snn.classifier import wrap
 from art_snn.data import Dataset
-from art_snn.gradients import RGA, parse_rule
+from art_snn.gradients import parse_rule
 from art_snn.metrics import Share
 from art_snn.models import DEFAULTS
 from art_snn.precision import compute_dtype
@@ -211,7 +211,7 @@ def _resolve_adversary(settings: Train, data: Dataset) -> AdversarialTraining | 
         attack=settings.attack or "pgd",
         eps=8 / 255 if settings.eps is None else settings.eps,
         norm=np.inf,
-        rule=RGA() if settings.rule is None else parse_rule(settings.rule, "rule"),
+        rule=parse_rule(settings.attack_rule or "rga", "attack_rule"),
         share=settings.adversarial_share,
         value_range=data.clip_values("adversarial training"),
         defence=defence,
