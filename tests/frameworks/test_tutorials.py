@@ -155,6 +155,7 @@ def test_the_form_of_the_network_of_a_tutorial_is_found(framework, name, options
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:the gradient under")  # After one epoch few neurons fire.
 @pytest.mark.parametrize(("framework", "name", "options", "words"), NETWORKS)
 def test_the_network_of_a_tutorial_goes_through_all_commands(
     framework, name, options, words, folder
@@ -172,5 +173,5 @@ def test_the_network_of_a_tutorial_goes_through_all_commands(
         done = call(*line)
         # One epoch may not suffice to learn, which train says by its status.
         assert done.status == 0 or (done.status == 5 and line[0] == "train"), done.stderr
-        assert words in done.stdout or line[0] != "inspect"
+        assert words in " ".join(done.stdout.split()) or line[0] != "inspect"
     assert (folder / "report.html").exists()

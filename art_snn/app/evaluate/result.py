@@ -242,13 +242,11 @@ def finished(target: Target, key: str) -> Evaluation | None:
 
 def _label(target: Target) -> str:
     """The name of the network: the one given, or that of the checkpoint or the folder."""
-    path = target.subject.checkpoint
     if target.settings.name is not None:
         return target.settings.name
-    if path is None:
-        return name_from(target.settings.output.resolve().name)
-    # Networks trained by this package are all called network.safetensors.
-    return name_from(path.resolve().parent.name if path.stem == "network" else path.stem)
+    if target.subject.checkpoint is None:
+        return name_from(target.settings.output.resolve().name.removeprefix("evaluation-"))
+    return name_from(target.settings.network_name)
 
 
 def _files_of(target: Target, evaluation: Evaluation) -> tuple[str, ...]:
