@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from importlib import import_module
 from math import prod
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from art_snn import checkpoint, zoo
 from art_snn.app.settings import Data, Network
@@ -21,7 +23,8 @@ from art_snn.encoders import Frames
 from art_snn.layers import device_of
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.own import HUB, ZOO, is_own, samples_fit
-from art_snn.network import SpikingNetwork
+from art_snn.network import NeuronLayer, SpikingNetwork
+from art_snn.passes import watched
 from art_snn.zoo.entry import ZooEntry
 from art_snn.zoo.networks import local_file, source_of
 
@@ -161,6 +164,20 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
     options = {one.name: getattr(settings, one.name, None) for one in fields(Architecture)}
     architecture = Architecture(**options | {"model": model})
     return ResolvedNetwork(architecture, path, source, entry)
+
+
+def record_calls(network: SpikingNetwork, x: Tensor) -> list[tuple[NeuronLayer, list[Tensor]]]:
+    """Every layer of neurons with what its calls return in a pass of samples x [N, ...]."""
+    layers = [(layer, list[Tensor]()) for layer in network.neuron_layers()]
+
+    def keep(calls: list[Tensor], _: Any, inputs: Any, output: Any) -> None:
+        calls.append(output[0] if isinstance(output, tuple) else output)
+
+    with ExitStack() as stack, torch.no_grad():
+        for layer, calls in layers:
+            stack.enter_context(watched(layer.module, partial(keep, calls)))
+        network(x)
+    return layers
 
 
 def _fetch_weights(model: str) -> Path:

@@ -18,7 +18,7 @@ from art_snn.app.report.evaluation import Evaluation, ReportItem, find_evaluatio
 from art_snn.app.report.page import render_board_page, render_page
 from art_snn.app.report.settings import MARKS, SUBJECT, Report
 from art_snn.app.report.tables import compare_parts, evaluation_parts, latex_table
-from art_snn.app.report.verdict import describe_budgets, join_words, verdicts
+from art_snn.app.report.verdict import count_words, describe_budgets, join_words, verdicts
 from art_snn.app.settings import Network
 from art_snn.app.tables import Notes, Part, Table, render
 from art_snn.attacks import (
@@ -97,7 +97,10 @@ def run(settings: Report) -> _ReportResult:
         table = output.with_suffix(".md")
         write_text(output, render_board_page(board, left_out))
         write_text(table, _render_markdown(parts))
-        notes = [f"{len(items)} evaluations.", *(f"Left out: {line}" for line in left_out)]
+        notes = [
+            f"{count_words(len(items), 'evaluation')}.",
+            *(f"Left out: {line}" for line in left_out),
+        ]
         return _ReportResult(render([Notes(notes)]), (table.name,))
     items = [read_evaluation(file) for file in settings.files]
     parts = compare_parts(items) if len(items) > 1 else []
