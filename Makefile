@@ -3,6 +3,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 DIST ?= dist
 PACKAGE = $(VENV)-package
+DOCS = $(VENV)-docs
 PIP = -m pip install --quiet --disable-pip-version-check
 PYTEST = $(BIN)/pytest -n 2 --dist worksteal
 STUDY = $(filter-out %/setting.py %_network.py,$(wildcard examples/study/*.py))
@@ -39,8 +40,8 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-docs: $(VENV)/.dev
-	$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+docs: $(DOCS)/.installed
+	$(DOCS)/bin/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 
 # The sdist, and the wheel of what lies in the sdist.
 package: $(PACKAGE)/.installed
@@ -88,6 +89,12 @@ $(PACKAGE)/.installed:
 	$(PACKAGE)/bin/python $(PIP) build twine
 	touch $@
 
+$(DOCS)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(DOCS)
+	echo '*' > $(DOCS)/.gitignore
+	$(DOCS)/bin/python $(PIP) --editable '.[docs]'
+	touch $@
+
 # Most of the frameworks' dependencies no test imports: the files name those that one does.
 $(ENVIRONMENT)%/.installed: tests/frameworks/environments/%.txt pyproject.toml
 	$(PYTHON) -m venv $(@D)
@@ -97,4 +104,4 @@ $(ENVIRONMENT)%/.installed: tests/frameworks/environments/%.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(ENVIRONMENT)* $(PACKAGE) docs/_build docs/_api build dist
+	rm -rf $(VENV) $(ENVIRONMENT)* $(PACKAGE) $(DOCS) docs/_build docs/_api docs/_notebooks build dist

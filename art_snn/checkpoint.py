@@ -59,17 +59,23 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
     values, no code. Its checksums must match. When anything is wrong the network is left as it was.
 
     :param path: file written by :func:`save`; or a plain state dict of this network, or of the
-        model that an adapted network is around, as safetensors or torch.save writes it.
+        model that an adapted network is around, as safetensors or torch.save writes it; or a
+        checkpoint of Lightning. A prefix of all names, such as "model.", is left out.
     :raises FileNotFoundError: when there is no such file.
     :raises CheckpointError: when the file is damaged, is no checkpoint, does not fit, or holds NaN,
         infinity, or tensors without values."""
     weights, noted = _read(Path(path))
     expected = network.state_dict()
-    if isinstance(network, AdaptedNetwork) and noted is None:
-        # Of the model itself, as its own framework saves it.
-        inner = {f"layers.{name}": weight for name, weight in weights.items()}
-        bare = len(inner.keys() & expected.keys()) >= len(weights.keys() & expected.keys())
-        weights = inner if bare else weights
+    if noted is None:
+        # Of a module that holds the model, as Lightning's do, and of the model itself.
+        forms, names = [weights], [str(name).partition(".") for name in weights]
+        if len({head for head, _, _ in names}) == 1:
+            pairs = zip(names, weights.values(), strict=True)
+            forms.append({rest: weight for (_, _, rest), weight in pairs})
+        if isinstance(network, AdaptedNetwork):
+            inner = [{f"layers.{name}": form[name] for name in form} for form in forms]
+            forms = [form for pair in zip(inner, forms, strict=True) for form in pair]
+        weights = max(forms, key=lambda form: len(form.keys() & expected.keys()))
     problems = misfits(expected, weights)
     if problems:
         named = f"{'; '.join(problems[:5])}{' ...' if len(problems) > 5 else ''}"
@@ -101,13 +107,17 @@ def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
         pickled = isinstance(error, UnpicklingError)
         reason = "no archive of tensors and plain values" if pickled else first_line(error)
         remedy = "It is truncated or no checkpoint: save it again."
+        if pickled:
+            remedy = "Save the weights alone: torch.save(model.state_dict(), path)."
         raise _unreadable(path, f"cannot be read ({reason})", remedy) from error
     if spoilt is not None:
         raise _unreadable(path, spoilt, "Take another copy of it, or save it again.")
     if not isinstance(content, dict):
         remedy = "Save the network's weights, not an object."
         raise _unreadable(path, f"holds a {type(content).__name__}", remedy)
-    return content, None
+    # The weights of Lightning, and of scripts that keep the state of a training next to them.
+    inner = (content.get(name) for name in ("state_dict", "model_state_dict", "model", "net"))
+    return next((weights for weights in inner if isinstance(weights, dict)), content), None
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:

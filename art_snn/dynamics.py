@@ -318,12 +318,23 @@ class Dynamics:
     def _simulate(self, current: Tensor, potential: Tensor | None, spikes: Tensor) -> None:
         """:meth:`simulate`, step by step."""
         fires = torch.gt if self.strict else torch.ge
-        v, decays = self._at_start(spikes[0]), self.decays(current.shape[0])
-        for t in range(current.shape[0]):
-            u = v if potential is None else potential[t]
-            self._charge(current[t], v, spikes[t - 1] if t else None, u, decays[t])
-            fires(u, operand(self.threshold, u), out=spikes[t])
-            self._discharge(u, spikes[t], v)
+        decays, last = self.decays(current.shape[0]), current.shape[0] - 1
+        plain = type(self)._charge is Dynamics._charge
+        first = plain and (self.gain, self.constant, self.start) == (1, 0, 0)
+        v = torch.empty_like(spikes[0]) if first else self._at_start(spikes[0])
+        fired, potentials = (
+            spikes.unbind(),
+            (potential if potential is None else potential.unbind()),
+        )
+        for t, (x, s) in enumerate(zip(current.unbind(), fired, strict=True)):
+            u = v if potentials is None else potentials[t]
+            if t == 0 and first:  # The potential is the current.
+                u = x if potentials is None else u.copy_(x)
+            else:
+                self._charge(x, v, fired[t - 1] if t else None, u, decays[t])
+            fires(u, operand(self.threshold, u), out=s)
+            if t < last:
+                self._discharge(u, s, v)
 
     def _at_start(self, like: Tensor) -> Tensor:
         """The potential before the first step, a new tensor."""

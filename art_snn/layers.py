@@ -29,23 +29,20 @@ _GLOBAL_HOOKS = tuple(f"_global{kind}" for kind in HOOKS)
 
 
 def are_plain(modules: Iterable[nn.Module]) -> bool:
-    """True for modules of torch or ours, with their own forward, whose values no hook sees."""
+    """True for modules of torch or ours, with their own forward, that no hook sees."""
     hooked = any(getattr(nn.modules.module, name, None) for name in _GLOBAL_HOOKS)
     return not hooked and all(
         type(module).__module__.startswith(("torch.nn.modules.", "art_snn."))
-        and not (module._forward_hooks or module._forward_pre_hooks)
-        and "forward" not in vars(module)
+        and not ("forward" in vars(module) or hooks_of(module))
         for module in modules
     )
 
 
 def _is_known(module: Any) -> bool:
     """True if a module in evaluation mode is a function of _WEIGHTED, or has no weights."""
-    if type(module) not in _WEIGHTED:
-        return not module._parameters
     padded = getattr(module, "padding_mode", "zeros") != "zeros"
     normed = isinstance(module, _NormBase) and None in (module.running_var, module.momentum)
-    return not (padded or normed)
+    return not (padded or normed) if type(module) in _WEIGHTED else not module._parameters
 
 
 def device_of(module: nn.Module) -> torch.device:
@@ -65,7 +62,7 @@ def fold(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor] | Non
         or norm.running_var is None
         or norm.training
         or norm.num_features != convolution.out_channels
-        or any("forward" in vars(m) or hooks_of(m) for m in (convolution, norm))
+        or not are_plain([convolution, norm])
     ):
         return None
     scale = torch.rsqrt(norm.running_var + norm.eps)
@@ -227,10 +224,10 @@ class Normalize(nn.Module):
 class _Forms(dict[Any, list[_Form]]):
     """The constant forms of layers, made when a pass comes to them, since these are copies."""
 
+    @torch.inference_mode(False)
+    @torch.no_grad()
     def __missing__(self, layer: TimeDistributed) -> list[_Form]:
-        with torch.inference_mode(False), torch.no_grad():
-            self[layer] = layer.constant_forms()
-        return self[layer]
+        return self.setdefault(layer, layer.constant_forms())
 
 
 class Snapshot:
@@ -258,12 +255,10 @@ class Snapshot:
         held = [key for hooks in _GLOBAL_HOOKS for key in getattr(nn.modules.module, hooks, ())]
         tensors = list[Tensor]()
         for module in self.modules:
-            held += vars(module).values()
-            held += module._forward_pre_hooks or module._forward_hooks
-            held += module._backward_pre_hooks or module._backward_hooks
-            held += module._modules.values()
-            tensors += module._parameters.values()
-            tensors += module._buffers.values()
+            hooks = module._forward_pre_hooks or module._forward_hooks
+            hooks = hooks or module._backward_pre_hooks or module._backward_hooks
+            held += [*vars(module).values(), *hooks, *module._modules.values()]
+            tensors += [*module._parameters.values(), *module._buffers.values()]
         return held + tensors, counted(tensor for tensor in tensors if tensor is not None)
 
     @cached_property
@@ -271,12 +266,9 @@ class Snapshot:
         """How :class:`TimeDistributed` computes with constant weights, if no one else has any."""
         layers = [module for module in self.modules if type(module) is TimeDistributed]
         inside = {module for layer in layers for module in layer.module}
-        others = any(m._parameters for m in self.modules if m not in inside)
-        if others or any(hooks_of(m) or m.training for m in self.modules):
-            return None
-        if not (self.plain and self.neurons):
-            return None
-        return _Forms() if all(map(_is_known, inside)) else None
+        others = any(m.training or (m._parameters and m not in inside) for m in self.modules)
+        usual = self.plain and self.neurons and not others
+        return _Forms() if usual and all(map(_is_known, inside)) else None
 
     @cached_property
     def affine(self) -> bool:

@@ -7,7 +7,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +26,6 @@ from art_snn.passes import PerContext, modes_kept, watched, within
 from art_snn.precision import HalfPrecision, compute_dtype
 from art_snn.state import counted, settings, structure, tensors_digest
 
-_Answer = TypeVar("_Answer")
 VERIFIED = 8
 """Samples on which the model of an adapted network is verified at first."""
 
@@ -321,8 +320,7 @@ class SpikingNetwork(HalfPrecision):
     def encode(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""
         with weights_fixed() if self._snapshot is None else nullcontext():
-            encoded: Tensor = self.encoder(x)
-        return encoded
+            return self.encoder(x)
 
     @property
     def affine(self) -> bool:
@@ -343,12 +341,12 @@ class SpikingNetwork(HalfPrecision):
         usual = snapshot is not None and type(self.encoder) in (Direct, Poisson, Frames)
         return snapshot if usual and snapshot and snapshot.constant is not None else None
 
-    def _once(self, question: Hashable, answer: Callable[[], _Answer]) -> _Answer:
+    def _once(self, question: Hashable, answer: Callable[[], Any]) -> Any:
         """The answer, which is kept where it depends on nothing but the snapshot."""
         answers = {} if self._snapshot is None else self._snapshot.answers
         if question not in answers:
             answers[question] = answer()
-        return answers[question]  # type: ignore[no-any-return]
+        return answers[question]
 
     def reset(self) -> None:
         """Draw all weights again: by `initialise` where one was given, else as torch draws them."""
@@ -377,9 +375,7 @@ class SpikingNetwork(HalfPrecision):
         """Why the network cannot run on an input averaged over time at present, or None."""
         modules = () if self._snapshot else self.named_modules()
         layer = next((name for name, module in modules if varies(module)), None)
-        if layer is None:
-            return None
-        return f"{layer} is in training mode: its output differs from call to call"
+        return layer and f"{layer} is in training mode: its output differs from call to call"
 
     def bounds_objection(self) -> str | None:
         """Why no boxes can be sent through the network at present, or None."""
@@ -409,7 +405,8 @@ class SpikingNetwork(HalfPrecision):
 
         Buffers of modules in training mode are left out, since every pass writes them. Within a
         block of :meth:`attacking` values are read at its first pass alone, if modules are ours."""
-        return self._once("attack", self._attack_key)
+        key: Hashable = self._once("attack", self._attack_key)
+        return key
 
     def _attack_key(self) -> Hashable:
         kept = (b for m in self.modules() if not m.training for b in m.buffers(recurse=False))

@@ -60,9 +60,8 @@ class PerContext(Generic[_Value]):
             return self
         values = self.values.get()
         if values is None or instance not in values:
-            self.__set__(instance, self.make())
-            values = self.values.get()
-        assert values is not None
+            self.__set__(instance, value := self.make())
+            return value
         return values[instance]
 
     def __set__(self, instance: object, value: _Value) -> None:

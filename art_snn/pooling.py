@@ -4,6 +4,7 @@ torch's kernel goes through window by window, unless the channels are last. Wher
 every value once, all rows can be added at a time, and then all columns. Averages of spikes are the
 same bit for bit; others may differ by rounding, since they are added in another order."""
 
+from functools import reduce
 from typing import Any
 
 import torch
@@ -57,8 +58,9 @@ class _Summed(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, kernel: Pair) -> Tensor:
         ctx.kernel = kernel
         height, width = kernel
-        rows = _added([x[..., i::height, :] for i in range(height)])
-        return _added([rows[..., j::width] for j in range(width)])
+        rows = reduce(torch.add, [x[..., i::height, :] for i in range(height)])
+        sums = reduce(torch.add, [rows[..., j::width] for j in range(width)])
+        return sums if width > 1 else sums.clone()  # No view of x.
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -86,13 +88,3 @@ class _Spread(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         return _Summed.apply(grad, ctx.kernel), None  # type: ignore[no-untyped-call]
-
-
-def _added(parts: list[Tensor]) -> Tensor:
-    """Their sum, in their order."""
-    if len(parts) == 1:
-        return parts[0].clone()
-    total = parts[0] + parts[1]
-    for part in parts[2:]:
-        total += part
-    return total

@@ -171,10 +171,5 @@ def _lower_layers(layers: nn.Module, dtype: torch.dtype, kept: Collection[str] =
     for name, module in copy.named_modules():
         if isinstance(module, nn.modules.batchnorm._NormBase) or name in kept:
             continue
-        for key, weight in module._parameters.items():
-            if weight is not None and weight.is_floating_point():
-                module._parameters[key] = nn.Parameter(weight.detach().to(dtype), False)
-        for key, buffer in module._buffers.items():
-            if buffer is not None and buffer.is_floating_point():
-                module._buffers[key] = buffer.to(dtype)
+        module._apply(lambda x: x.to(dtype) if x.is_floating_point() else x, recurse=False)
     return copy

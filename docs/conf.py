@@ -4,11 +4,14 @@ import ast
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from nbconvert import MarkdownExporter
 from sphinx.application import Sphinx
 from sphinx.pycode import ModuleAnalyzer
 from sphinx.util.docstrings import prepare_docstring
@@ -40,7 +43,7 @@ myst_heading_anchors = 3
 exclude_patterns = ["_build", "_generated", "_templates", "results/*/*.md", "study/*/*.md"]
 templates_path = ["_templates"]
 html_theme = "furo"
-html_title = "art_snn"
+html_title = f"art_snn {release}"
 html_theme_options = {
     "source_repository": repository,
     "source_branch": "main",
@@ -51,15 +54,53 @@ html_static_path = ["_static"]
 html_css_files = ["style.css"]
 autodoc_member_order = "bysource"
 autodoc_typehints = "description"
+autodoc_typehints_description_target = "documented_params"
 autodoc_preserve_defaults = True
 nitpicky = False
 suppress_warnings = ["config.cache"]  # Of the function that templates call.
+
+NOTEBOOKS = Path(__file__).with_name("_notebooks")
+
+
+def write_notebooks() -> None:
+    """Write the notebooks of examples/ with their outputs as pages, each with a badge of Colab."""
+    host, _, place = repository.partition("github.com/")
+    NOTEBOOKS.mkdir(exist_ok=True)
+    for file in (Path(__file__).parents[1] / "examples").glob("*.ipynb"):
+        text, resources = MarkdownExporter().from_filename(str(file))
+        for name, content in resources["outputs"].items():
+            (NOTEBOOKS / f"{file.stem}_{name}").write_bytes(content)
+            text = text.replace(f"]({name})", f"]({file.stem}_{name})")
+        text = re.sub(r"\]\((\w+\.py)\)", rf"]({repository}/blob/main/examples/\1)", text)
+        if place:
+            link = (
+                f"https://colab.research.google.com/github/{place}/blob/main/examples/{file.name}"
+            )
+            badge = f"[![Open in Colab](../_static/colab.svg)]({link})"
+            note = f"In Colab, first run `%pip install git+{host}github.com/{place}`."
+            title, _, text = text.lstrip().partition("\n")
+            text = f"{title}\n\n{badge} {note}\n{text}"
+        page = NOTEBOOKS / f"{file.stem}.md"
+        if not page.exists() or page.read_text("utf-8") != text:
+            page.write_text(text, "utf-8")
+
+
+write_notebooks()
+
+
+def link_notebooks(app: Sphinx, name: str, content: list[str]) -> None:
+    """Lead from links to a notebook in the repository to its page."""
+    content[0] = re.sub(r"\]\(\.\./examples/(\w+)\.ipynb\)", r"](_notebooks/\1.md)", content[0])
 
 
 PAGES = re.findall(
     r"^   (art_snn[\w.]*)$", Path(__file__).with_name("api.md").read_text("utf-8"), re.MULTILINE
 )
 """The modules that have a page in the reference."""
+
+for stub in Path(__file__).with_name("_api").glob("*.rst"):
+    if stub.stem not in PAGES:
+        stub.unlink()  # The page of an earlier version.
 
 
 def exported(tree: ast.Module) -> Iterator[str]:
@@ -81,28 +122,43 @@ def defined(tree: ast.Module) -> Iterator[str]:
             yield getattr(target, "id", "_")
 
 
-def public(name: str) -> list[tuple[str, str]]:
-    """The directive and the name of whatever a page of the reference documents.
-
-    What `art_snn` itself exports is documented there, anything else where it is defined if that
-    module has a page."""
-    module = import_module(name)
+def names_of(page: str) -> Iterator[tuple[str, Any]]:
+    """Public names of a module, and what they are."""
+    module = import_module(page)
     tree = ast.parse(inspect.getsource(module))
     names = getattr(module, "__all__", None) or [*exported(tree), *defined(tree)]
-    documented = []
-    for member in dict.fromkeys(names):
-        if member.startswith("_"):
-            continue
-        value = getattr(module, member)
-        kind = "class" if inspect.isclass(value) else "data"
-        kind = "function" if inspect.isfunction(value) else kind
-        home = name if kind == "data" else value.__module__
-        elsewhere = home in PAGES and home != name
-        if kind == "class" and member in art_snn.__all__:
-            elsewhere = True
-        if name == "art_snn" or not elsewhere:
-            documented.append((f"auto{kind}", member))
+    yield from ((name, getattr(module, name)) for name in names if not name.startswith("_"))
+
+
+def page_of(value: Any) -> str:
+    """The page of the module that defines a class or a function, or "" for other values."""
+    home = value.__module__ if inspect.isclass(value) or inspect.isfunction(value) else ""
+    return max((page for page in PAGES if f"{home}.".startswith(f"{page}.")), key=len, default="")
+
+
+@cache
+def reference() -> Mapping[str, list[tuple[str, str]]]:
+    """The directive and the name of whatever each page documents.
+
+    Every value is documented once, below the shortest path to it, such as art_snn.LIF, on the page
+    of the module that defines it."""
+    documented: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    seen: set[tuple[str, int, str]] = set()
+    for module in ("art_snn", *sorted(PAGES, key=lambda page: page.count("."))):
+        for name, value in dict(names_of(module)).items():
+            kind = "class" if inspect.isclass(value) else "data"
+            kind = "function" if inspect.isfunction(value) else kind
+            home = page_of(value) or (module if module in PAGES else "art_snn.gradients.rules")
+            identity = (kind, id(value), name if kind == "data" else "")
+            if identity not in seen and (module, kind) != ("art_snn", "function"):
+                seen.add(identity)
+                documented[home].append((f"auto{kind}", f"{module}.{name}"))
     return documented
+
+
+def public(page: str) -> list[tuple[str, str]]:
+    """The directive and the name of whatever a page of the reference documents."""
+    return reference()[page]
 
 
 autosummary_context = {"public": public}
@@ -119,15 +175,55 @@ def describe(app: Sphinx, what: str, name: str, value: Any, options: Any, lines:
             lines[:] = ModuleAnalyzer.for_module(home).find_attr_docs().get(("", member), [])
 
 
-def split_parameters(
+COMMON = {
+    "x": "samples ``(N, *input_shape)``.",
+    "y": "their true classes (N,).",
+    "eps": "budget in the norm, in the unit of the samples.",
+    "norm": 'numpy.inf or 2; for event frames 0 or "shift".',
+    "estimator": "classifier under attack.",
+    "classifier": "classifier of the network.",
+    "network": "a :class:`~art_snn.SpikingNetwork`.",
+    "batch_size": "samples per pass.",
+    "seed": "seed of all random draws.",
+    "verbose": "show progress.",
+    "settings": "options of the command.",
+}
+"""Of parameters of classes and functions, where no docstring describes them."""
+
+
+def parameters(docstring: str | None) -> dict[str, str]:
+    """The texts of the parameters of a docstring, also of several in one line."""
+    texts = {}
+    text = "\n".join(prepare_docstring(docstring or ""))
+    for entry in re.finditer(r"^:param ([\w, ]+): (.*(?:\n +.*)*)", text, re.MULTILINE):
+        first, *others = re.split(r"; (\w+): ", re.sub(r"\s+", " ", entry[2]))
+        texts |= dict.fromkeys(entry[1].split(", "), first)
+        texts |= dict(zip(others[::2], others[1::2], strict=True))
+    return texts
+
+
+def describe_parameters(
     app: Sphinx, what: str, name: str, value: Any, _: Any, lines: list[str]
 ) -> None:
-    """Give parameters that a docstring describes together a line each."""
-    text = "\n".join(lines)
-    for several in re.finditer(r"^:param (\w+(?:, \w+)+): (.*(?:\n +.*)*)", text, re.MULTILINE):
-        one_by_one = "\n".join(f":param {each}: {several[2]}" for each in several[1].split(", "))
-        text = text.replace(several[0], one_by_one)
-    lines[:] = text.split("\n")
+    """Give every parameter a line, from the docstring, that of a base class, or the common ones."""
+    function = value.__init__ if inspect.isclass(value) else getattr(value, "__func__", value)
+    accepted = list(inspect.signature(function).parameters) if inspect.isfunction(function) else []
+    own = parameters("\n".join(lines))
+    text = re.sub(r"^:param .*(\n +.*)*\n?", "", "\n".join(lines), flags=re.MULTILINE)
+    kind = value
+    if accepted and what == "method":
+        around = function.__qualname__.rpartition(".")[0]
+        kind = vars(sys.modules[function.__module__]).get(around)
+    texts = {} if what == "method" else dict(COMMON)
+    for base in reversed(inspect.getmro(kind)) if inspect.isclass(kind) else ():
+        described = vars(base).get(function.__name__) if what == "method" else base
+        if base.__module__.startswith("art_snn"):
+            texts |= parameters(getattr(described, "__doc__", None))
+    texts |= own
+    names = dict.fromkeys([*accepted, *own])
+    rows = [f":param {name}: {texts[name]}" for name in names if name in texts]
+    start = re.search(r"^:(return|raises)|\Z", text, re.MULTILINE).start()
+    lines[:] = [*text[:start].rstrip().split("\n"), "", *rows, *text[start:].split("\n")]
 
 
 def plain(app: Sphinx, what: str, name: str, *_: Any) -> None:
@@ -143,11 +239,11 @@ def link_back(app: Sphinx, page: str, template: str, context: dict[str, Any], _:
     """Lead from sources to the reference where one module's names have two pages."""
 
     def corrected(link: re.Match[str]) -> str:
-        module, parts = link["module"], link["name"].split(".")
-        others = (".".join((module, *parts[start:])) for start in range(1, len(parts)))
-        names = (name for name in (link["name"], *others) if name in objects)
-        pages = [name for name in names if objects[name].docname == f"_api/{module}"]
-        return f'{link["page"]}#{pages[0]}"' if pages else f'{link["page"]}"'
+        parts = link["name"].split(".")
+        ends = [".".join(parts[start:]) for start in range(len(parts))]
+        names = [name for name, one in objects.items() if one.docname == f"_api/{link['module']}"]
+        anchors = [name for end in ends for name in names if f".{name}".endswith(f".{end}")]
+        return f'{link["page"]}#{anchors[0]}"' if anchors else f'{link["page"]}"'
 
     if page.startswith("_modules/"):
         objects = app.env.domains.python_domain.objects
@@ -158,6 +254,7 @@ def link_back(app: Sphinx, page: str, template: str, context: dict[str, Any], _:
 
 def setup(app: Sphinx) -> None:
     app.connect("html-page-context", link_back)
+    app.connect("source-read", link_notebooks)
     app.connect("autodoc-process-docstring", describe)
-    app.connect("autodoc-process-docstring", split_parameters)
+    app.connect("autodoc-process-docstring", describe_parameters)
     app.connect("autodoc-process-signature", plain, priority=600)

@@ -215,6 +215,16 @@ def images(count: int = 6, shape: tuple[int, ...] = (1, 8, 8), seed: int = 0) ->
     return Examples("standard", 8 / 255, rows, x, np.clip(x + change, 0, 1), predicted)
 
 
+def spiking(examples: Examples, steps: int = 4) -> Examples:
+    """The same with spikes of two layers, the second of which fires more under the attack."""
+    owners = np.repeat([0, 1], [3, 2])
+    spikes = np.zeros((2, steps, 5), bool)
+    spikes[:, 0, 0], spikes[1, :, 3:] = True, True
+    rates = np.array([[0.1, 0.2], [0.1, 0.45]])
+    layers = np.array(["layers.1", "layers.<3>"])
+    return replace(examples, layers=layers, rates=rates, spikes=spikes, owners=owners)
+
+
 def frames(count: int = 3, steps: int = 10, seed: int = 0) -> Examples:
     """Events along a line that moves, a few of which are flipped."""
     rng = np.random.default_rng(seed)

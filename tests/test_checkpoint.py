@@ -21,6 +21,7 @@ from art_snn.checkpoint import CheckpointError, load, notes, save
 from art_snn.checks import ArgumentError
 from art_snn.dynamics import Dynamics
 from art_snn.neurons import Neuron
+from tests import adapted
 from tests.faults.damage import flipped, flips
 from tests.networks import FORMS, layers
 from tests.tiny import same, weights
@@ -97,6 +98,37 @@ def test_weights_that_others_saved_are_read_from_both_kinds_of_files(path, forei
         target = small_network()
         assert load(target, file) == notes(file) == {}
         assert same(weights(source), weights(target))
+
+
+LIGHTNING = {"pytorch-lightning_version": "2.5", "epoch": 3, "hyper_parameters": {"beta": 0.9}}
+WRAPPED: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+    "Lightning": lambda w: LIGHTNING | {"state_dict": {f"model.{n}": w[n] for n in w}},
+    "without a prefix": lambda w: LIGHTNING | {"state_dict": w},
+    "SpikingJelly's scripts": lambda w: {"net": w, "optimizer": {"state": {}}, "epoch": 3},
+    "compiled": lambda w: {f"_orig_mod.{n}": w[n] for n in w},
+    "its model in it": lambda w: {"state_dict": {f"net.{n[7:]}": w[n] for n in w}},
+}
+
+
+@pytest.mark.parametrize("kind", WRAPPED)
+def test_weights_lie_in_a_checkpoint_of_lightning_and_under_a_prefix(kind, tmp_path):
+    source, target = adapted.network(), adapted.network()
+    torch.save(WRAPPED[kind](weights(source)), tmp_path / "last.ckpt")
+    for weight in target.parameters():
+        weight.data.zero_()
+    assert load(target, tmp_path / "last.ckpt") == notes(tmp_path / "last.ckpt") == {}
+    assert same(weights(source), weights(target))
+
+
+def test_a_prefix_that_some_names_lack_and_objects_are_refused(foreign):
+    content = weights(small_network())
+    some = {n if "0" in n else f"model.{n}": content[n] for n in content}
+    torch.save({"state_dict": some}, foreign)
+    with refused(r"differs in .*\(missing\).* Build the network") as network:
+        load(network, foreign)
+    torch.save(LIGHTNING | {"state_dict": content, "callbacks": Path("x")}, foreign)
+    with refused(r"cannot be read .* Save the weights alone: torch\.save") as network:
+        load(network, foreign)
 
 
 def test_a_network_is_known_by_its_form_and_the_file_that_built_it():

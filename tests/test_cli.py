@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
@@ -52,6 +53,18 @@ def test_the_help_of_every_command_explains_its_options(name):
     assert [form for form in (":param", "None)", "0.0313", "STR") if form in words] == []
     if name != "zoo":
         assert "--output" in words
+
+
+def test_rare_options_stand_at_the_end_of_help():
+    for name in NAMES[:-1]:
+        usual, _, rare = call(name, "--help").stdout.partition("rare options")
+        flags = {*re.findall(r"^[│| ]+--([a-z][a-z-]+)", rare, re.MULTILINE)}
+        assert {"value-range", "readout"} <= flags or name == "cost"
+        assert not {"output", "model", "eps", "data", "samples"} & flags
+        assert "--output" in usual
+        assert {flag.replace("-", "_") for flag in flags} <= cli._RARE
+    names = {field.name for name in NAMES for field in fields(cli._settings_class(name))}
+    assert names >= cli._RARE
 
 
 def test_what_needs_no_network_imports_neither_torch_nor_art():

@@ -33,7 +33,7 @@ BASES: tuple[tuple[str, ...], ...] = (
     ("train", *TRAIN, *OWN, "--attack", "fgsm", "--defence", "trades"),
     ("compare", *DATA, *OWN, *ATTACK, "--rules", "rga"),
     ("cost", *OWN, "--batch-size", "2", "--repeats", "1", "--rules", "rga"),
-    ("cost", "--training", *OWN, "--batch-size", "2", "--repeats", "1"),
+    ("cost", "--training-step", *OWN, "--batch-size", "2", "--repeats", "1"),
     ("inspect", *OWN, "--batch-size", "2", "--rules", "rga,native"),
 )
 """Calls of commands that end well and soon."""

@@ -5,13 +5,14 @@ import io
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, make_dataclass
+from dataclasses import field, fields, make_dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType, NoneType, UnionType
 from typing import Any, Union, get_args, get_origin
 
+import docstring_parser
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
 
@@ -38,11 +39,18 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "data": ("x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"),
         "model": ("zoo", "network"),
         "output": ("resume",),
-        "rule": ("gradient",),
+        "attack_rule": ("gradient", "rule"),
         "rules": ("gradient", "rule"),
     }
 )
 """Names that the library has for what an option gives, where they differ from the option's."""
+_RARE = {
+    *("threads", "quiet", "root", "image_size", "value_range", "frames", "readout", "encoder"),
+    *("batch_size", "seed", "sources", "adversarials", "fail_under", "strict", "attack_dtype"),
+    *("width", "decay", "threshold", "reset", "momentum", "weight_decay", "crop_padding", "flip"),
+    *("cutout", "train_dtype", "validation", "adversarial_share", "eot", "repeats", "channels"),
+}
+"""Options that help lists in a group of their own, after the others."""
 _NUMBERS = {int: "a whole number such as 8", float: "a number such as 0.03 or 8/255"}
 _METAVARS = {int: "INT", float: "NUMBER"}
 _UNIONS = (Union, UnionType)
@@ -119,22 +127,37 @@ def _parse_settings(words: Sequence[str]) -> Any:
     errors = io.StringIO()
     try:
         with contextlib.redirect_stderr(errors):
-            return tyro.extras.subcommand_cli_from_dict(
-                commands,
-                prog="art-snn",
-                description="Attack, train and evaluate spiking neural networks.",
-                args=words,
-                config=_CONFIG,
-                registry=_REGISTRY,
+            values = vars(
+                tyro.extras.subcommand_cli_from_dict(
+                    {name: _group_options(kind) for name, kind in commands.items()},
+                    prog="art-snn",
+                    description="Attack, train and evaluate spiking neural networks.",
+                    args=words,
+                    config=_CONFIG,
+                    registry=_REGISTRY,
+                )
             )
-    except SystemExit as leaving:
-        cause: BaseException | None = leaving
-        while cause is not None and not isinstance(cause, ArgumentError):
-            cause = cause.__context__
-        if cause is not None:
-            raise cause from None
+    except SystemExit:
         sys.stderr.write(truncate(errors.getvalue(), 2000))
         raise
+    return commands[words[0]](**values | vars(values.pop("rare")))
+
+
+def _group_options(kind: Any) -> Any:
+    """A class with the fields of settings, the rare ones in a field of that name."""
+    documents = (docstring_parser.parse(base.__doc__ or "") for base in reversed(kind.__mro__))
+    helps = {
+        one.arg_name: " ".join(str(one.description).split())
+        for document in documents
+        for one in document.params
+    }
+    groups: dict[bool, list[Any]] = {False: [], True: []}
+    for one in fields(kind):
+        described = field(default=one.default, metadata={"help": helps[one.name]})
+        groups[one.name in _RARE].append((one.name, one.type, described))
+    rare = make_dataclass("rare", groups[True], kw_only=True)
+    rows = [*groups[False], ("rare", rare, field(default_factory=rare))]
+    return make_dataclass(kind.__name__, rows, kw_only=True, namespace={"__doc__": kind.__doc__})
 
 
 def _by_option(error: Any, command: str, words: Sequence[str]) -> str:

@@ -135,13 +135,15 @@ class Comparison(Result):
         colours = [COLOURS.get(name, GREY) for name in names]
         how = {"lw": 1, "capsize": 2}
         left.barh(names, values, xerr=np.abs(ends - values), color=colours, error_kw=how)
-        left.set(xlim=(0, 100), xlabel="attack success [%], dotted: union of all")
+        left.set(xlim=(0, 100), xlabel="attack success [%]")
         left.invert_yaxis()  # Both share the axis.
         if names:
-            left.axvline(100 * self.union().attack_success.value, color="black", lw=0.8, ls=":")
+            success = 100 * self.union().attack_success.value
+            left.axvline(success, color="black", lw=0.8, ls=":", label="union of all rules")
         right.barh(names, times, color=colours)
         right.set(xlabel="time of one gradient [inferences]")
-        right.axvline(1, color="black", lw=0.8, ls=":")
+        right.axvline(1, color="black", lw=0.8, ls="--", label="one inference")
+        figure.legend(loc="outside lower center", ncols=2, frameon=False)
         titled(figure, self.title, self.attack)
         return figure
 

@@ -174,7 +174,7 @@ def run(settings: Cost) -> Costs:
         titles = [_check(load) for load in loads]
         rules = loads[0].rules
         rows = [INFERENCE, *rules]
-        if not settings.training and settings.attack is None and len(loads) == 1:
+        if not settings.training_step and settings.attack is None and len(loads) == 1:
             rows += [f"{STOCK}{name}" for name in rules if name in ("rga", _STBP)]
         cells, killed = [], []
         for load, (model, t) in zip(loads, product(settings.model, steps), strict=True):
@@ -183,7 +183,7 @@ def run(settings: Cost) -> Costs:
             # A training step changes weights and statistics, so each row needs its own network.
             calls = {}
             for row in rows:
-                under = load.network(x, y) if settings.training else network
+                under = load.network(x, y) if settings.training_step else network
                 calls[row] = load.call(row, under, x, y)
             seconds = measure_medians(calls, settings.repeats, settings.device)
             peak: dict[str, float] = {}
@@ -193,7 +193,7 @@ def run(settings: Cost) -> Costs:
                 except BrokenProcessPool:
                     killed.append(f"{row} of {model}, T = {t}")
             cells.append(_Cell(model, t, seconds, peak))
-        what = "training step" if settings.training else "gradient"
+        what = "training step" if settings.training_step else "gradient"
         what = what if settings.attack is None else f"attack {settings.attack}"
         title = f"One {what}: {'; '.join(titles[:: len(steps)])}"
         remarks = _remarks(settings, cells)
@@ -208,7 +208,7 @@ def _check(load: Load) -> str:
     """One network in words; an ArgumentError where rules, attack or training do not suit it."""
     settings, rules = load.settings, load.rules
     require(rules, "rules", "at least one", "none", "Name some.")
-    x, y = load.samples(2 if settings.training else 1)
+    x, y = load.samples(2 if settings.training_step else 1)
     network, architecture = load.network(x, y), load.architecture
     for rule in rules.values():
         check_applicable(rule, network.sites(), "rules", network.encoder)
@@ -217,7 +217,7 @@ def _check(load: Load) -> str:
     weights = any(weight.requires_grad for weight in network.parameters())
     expected, remedy = "a network of weights, for a training step", "Leave training out."
     got = f"{architecture.model}, which has none"
-    require(weights or not settings.training, "model", expected, got, remedy)
+    require(weights or not settings.training_step, "model", expected, got, remedy)
     if isinstance(network.encoder, Frames) and not architecture.is_own:
         architecture = replace(architecture, encoder="frames")
     size = "x".join(map(str, x.shape[1:]))
@@ -227,7 +227,7 @@ def _check(load: Load) -> str:
 def _remarks(settings: Cost, cells: Sequence[_Cell]) -> list[str]:
     """Sentences on the precision, and on each gradient against that of STBP."""
     device, remarks = torch_device(settings.device), []
-    step = "training step" if settings.training else "gradient"
+    step = "training step" if settings.training_step else "gradient"
     for row in cells[0].seconds if len(cells) == 1 and settings.attack is None else ():
         if _STBP in cells[0].seconds and row not in (INFERENCE, _STBP) and STOCK not in row:
             ratio = f"{cells[0].time_ratio(row, _STBP):.2f}"
@@ -239,7 +239,7 @@ def _remarks(settings: Cost, cells: Sequence[_Cell]) -> list[str]:
         )
     if settings.train_dtype is not None:
         remarks.append(f"Training steps: {compute_dtype(settings.train_dtype, device)[1]}.")
-    if settings.training:
+    if settings.training_step:
         remarks.append(
             f"Steps are those of SGD with momentum {TRAINED_BY.momentum:g} and weight decay "
             f"{TRAINED_BY.weight_decay:g}, at a learning rate of {TRAINED_BY.learning_rate:g}, so "

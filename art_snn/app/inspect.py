@@ -1,9 +1,7 @@
 """The neurons of a network, and the engine with which every rule runs on it: found by trying."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +9,7 @@ import torch
 from torch import nn
 
 from art_snn.app.machine import torch_device
-from art_snn.app.network import random_samples, resolve_network
+from art_snn.app.network import random_samples, record_calls, resolve_network
 from art_snn.app.results import Result, as_json, working
 from art_snn.app.settings import RANDOM, Inspect
 from art_snn.app.tables import Notes, Part, Table
@@ -22,7 +20,7 @@ from art_snn.gradients import GRADIENTS, Gradient, parse_rules
 from art_snn.layers import device_of
 from art_snn.metrics import Share
 from art_snn.network import SpikingNetwork
-from art_snn.passes import modes_kept, watched
+from art_snn.passes import modes_kept
 from art_snn.progress import progress_over
 from art_snn.seeding import seeded
 
@@ -138,7 +136,12 @@ class _Inspection(Result):
         for name, trial in self.rules.items():
             if trial.refusal:
                 refusals.setdefault(trial.refusal, []).append(name)
-        refused = [f"Refused under {', '.join(some)}: {why}" for why, some in refusals.items()]
+        zero = {name: one.vanished.count for name, one in self.rules.items() if one.vanished}
+        best = min(zero, key=lambda name: zero[name], default="")
+        poor = [f"that of {name} for {count}" for name, count in zero.items() if count > zero[best]]
+        advice = f"Attack with {best}, whose gradient is zero for {zero.get(best)} samples"
+        refused = [f"{advice}; {', '.join(poor)}."] if poor else []
+        refused += [f"Refused under {', '.join(some)}: {why}" for why, some in refusals.items()]
         first, second = ([Notes(some)] if some else [] for some in (lines, refused))
         return [(self.title, *heading), neurons, *first, rules, *second]
 
@@ -218,23 +221,12 @@ def _inspect_network(
     return _Inspection(title, attributes, neurons, results)
 
 
-@torch.no_grad()
 def _find_neurons(
     network: SpikingNetwork, x: torch.Tensor, rules: Mapping[str, Gradient]
 ) -> list[_Neurons]:
     """Every layer of neurons, with its rate in one pass."""
-    layers, sites = network.neuron_layers(), {site.name for site in network.sites()}
-    recorded: list[list[Any]] = [[] for _ in layers]
-
-    def keep(calls: list[Any], _: Any, inputs: Any, output: Any) -> None:
-        calls.append(output[0] if isinstance(output, tuple) else output)
-
-    with ExitStack() as stack:
-        for layer, calls in zip(layers, recorded, strict=True):
-            stack.enter_context(watched(layer.module, partial(keep, calls)))
-        network(x)
-    neurons = []
-    for layer, calls in zip(layers, recorded, strict=True):
+    neurons, sites = [], {site.name for site in network.sites()}
+    for layer, calls in record_calls(network, x):
         rate = float((torch.cat(calls) != 0).double().mean()) if calls else None
         kind, name, dynamics = type(layer.module).__qualname__, layer.site.name, layer.site.dynamics
         reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}

@@ -49,7 +49,7 @@ class Load:
     def rules(self) -> dict[str, Gradient]:
         """Rules by their texts."""
         return parse_rules(
-            self.settings.rules or ("stbp" if self.settings.training else "rga,stbp")
+            self.settings.rules or ("stbp" if self.settings.training_step else "rga,stbp")
         )
 
     @property
@@ -78,7 +78,7 @@ class Load:
     ) -> Callable[[], object]:
         """The call that a row measures; a training step changes the network."""
         settings, stock = self.settings, row.startswith(STOCK)
-        if settings.training and row != INFERENCE:
+        if settings.training_step and row != INFERENCE:
             network.training_gradient = self.rules[row]
             return training_step(network, x, y, settings.train_dtype)
         kind: Any = PyTorchClassifier if stock else PyTorchSpikingClassifier
@@ -110,7 +110,7 @@ class Load:
         if settings.threads is not None:
             torch.set_num_threads(settings.threads)
         x, y = self.samples(settings.batch_size)
-        network, few = self.network(x, y), 2 if settings.training else 1
+        network, few = self.network(x, y), 2 if settings.training_step else 1
         # A few samples first, since libraries are loaded on demand; batch norm in training needs 2.
         self.call(row, network, x[:few], y[:few])()
         return measure_peak(self.call(row, network, x, y), settings.device)

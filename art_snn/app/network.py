@@ -1,25 +1,30 @@
 """The network with weights, and the data, that a command line names."""
 
+import re
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, fields, replace
+from functools import partial
+from importlib import import_module
 from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from art_snn import checkpoint, zoo
 from art_snn.app.settings import Data, Network
-from art_snn.checks import require, require_memory
+from art_snn.checks import first_line, invalid, require, require_memory
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset, Source
 from art_snn.encoders import Frames
 from art_snn.layers import device_of
 from art_snn.models import DEFAULTS, Architecture
-from art_snn.models.own import ZOO, is_own, samples_fit
-from art_snn.network import SpikingNetwork
+from art_snn.models.own import HUB, ZOO, is_own, samples_fit
+from art_snn.network import NeuronLayer, SpikingNetwork
+from art_snn.passes import watched
 from art_snn.zoo.entry import ZooEntry
 from art_snn.zoo.networks import local_file, source_of
 
@@ -132,15 +137,21 @@ def resolve_source(settings: Data) -> Source:
 def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwork:
     """The network that settings name, with the weights and the data of the zoo for zoo:NAME.
 
+    For hf:OWNER/REPO/NAME@COMMIT the weights are those of NAME.safetensors there; no code is run.
+
     :param drawn: whether weights of a model of art_snn are drawn where there is no checkpoint.
     :raises ArgumentError: without a network or weights, and for an unknown name."""
     model, path, source = settings.model, settings.checkpoint, resolve_source(settings)
     entry = None
     require(model or path, "model", "a network with weights", "none", _NONE_GIVEN)
-    if model is not None and model.startswith(ZOO):
+    name = model or ""
+    if name.startswith((ZOO, HUB)):
         expected, remedy = f"None next to {model}, which has weights", "Leave one of them out."
         require(path is None, "checkpoint", expected, path, remedy)
-        about = zoo.entry(model.removeprefix(ZOO), "model")
+    if name.startswith(HUB):
+        model, path = None, _fetch_weights(name)
+    elif name.startswith(ZOO):
+        about = zoo.entry(name.removeprefix(ZOO), "model")
         if source.data is None:
             entry, held = about, source_of(about.data)
             names = ("data", "image_size", "value_range", "frames", "test_share")
@@ -153,6 +164,42 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
     options = {one.name: getattr(settings, one.name, None) for one in fields(Architecture)}
     architecture = Architecture(**options | {"model": model})
     return ResolvedNetwork(architecture, path, source, entry)
+
+
+def record_calls(network: SpikingNetwork, x: Tensor) -> list[tuple[NeuronLayer, list[Tensor]]]:
+    """Every layer of neurons with what its calls return in a pass of samples x [N, ...]."""
+    layers = [(layer, list[Tensor]()) for layer in network.neuron_layers()]
+
+    def keep(calls: list[Tensor], _: Any, inputs: Any, output: Any) -> None:
+        calls.append(output[0] if isinstance(output, tuple) else output)
+
+    with ExitStack() as stack, torch.no_grad():
+        for layer, calls in layers:
+            stack.enter_context(watched(layer.module, partial(keep, calls)))
+        network(x)
+    return layers
+
+
+def _fetch_weights(model: str) -> Path:
+    """The file of weights that hf:OWNER/REPO/NAME@COMMIT names, from the cache or from there.
+
+    :raises ArgumentError: without a commit, or when there is no such file or connection."""
+    word = r"[\w-][\w.-]*"
+    parts = re.fullmatch(rf"hf:({word}/{word})/({word}(?:/{word})*)@([0-9a-f]{{40}})", model, re.A)
+    remedy = "Pin the revision by the 40 digits of a commit, which the history of its files shows."
+    require(parts, "model", "hf:OWNER/REPO/NAME@COMMIT", model, remedy)
+    assert parts is not None
+    repository, name, revision = parts.groups()
+    file = f"{name}.safetensors"
+    try:
+        hub: Any = import_module("huggingface_hub")
+        return Path(hub.hf_hub_download(repository, file, revision=revision))
+    except ImportError as error:
+        got, remedy = str(error), "pip install huggingface-hub"
+        raise invalid("model", "the package huggingface-hub", got, remedy) from error
+    except (OSError, ValueError) as error:
+        got, remedy = f"none ({first_line(error)})", "Check name, commit and connection."
+        raise invalid("model", f"{file} in {repository} at that commit", got, remedy) from error
 
 
 def build_unloaded(
@@ -207,6 +254,7 @@ def random_samples(
         got, expected = "x".join(map(str, shape)), f"a size that {model} takes"
         remedy = "Give channels and image_size, or let it have an input_shape."
         with samples_fit("image_size", expected, got, remedy), torch.no_grad():
+            network = architecture.build_own_for(torch.zeros(2, *shape)).eval()
             classes = network(torch.zeros(1, *shape, device=device_of(network))).shape[1]
     needed = 4 * samples * prod(shape)
     require_memory("samples", samples, "samples", needed, remedy="Take fewer or smaller ones.")

@@ -91,17 +91,19 @@ class Data(Run):
 class Network(Data):
     """A network with weights, and its data.
 
-    :param model: zoo:NAME (art-snn zoo lists them); or a function of yours that returns a network,
-        or a model of another framework: file.py:function or package.module:function; or a model of
+    :param model: zoo:NAME (art-snn zoo lists them); hf:OWNER/REPO/NAME@COMMIT, weights that
+        art-snn train wrote, on Hugging Face; or a function of yours that returns a network, or a
+        model of another framework: file.py:function or package.module:function; or a model of
         art_snn for a checkpoint that does not note its own.
-    :param checkpoint: weights of the network, as art-snn train writes them; none next to zoo:NAME.
-        A function of yours may return a network with its weights.
+    :param checkpoint: weights of the network: of art-snn train, a state dict, or a .ckpt of
+        Lightning; none next to zoo: or hf:. A function of yours may return a network with its
+        weights.
     :param steps: time steps T [those of its training; events: their frames].
     :param readout: of a model of another framework: mean or sum over time, or the mean of the
         spikes or of the potential of one that returns both [mean].
     :param encoder: direct or poisson for images, frames for events [that of its training]."""
 
-    model: Annotated[Open[str], arg(metavar="zoo:NAME|FILE.py:FUNCTION|MODEL")] = None
+    model: Annotated[Open[str], arg(metavar="zoo:NAME|hf:...|FILE.py:FUNCTION|MODEL")] = None
     checkpoint: Open[Path] = None
     steps: Open[int] = None
     readout: Open[Literal["mean", "sum", "spikes", "potential"]] = None
@@ -147,8 +149,8 @@ class Train(Network):
         pgd(max_iter=7), ... [none; of a defence that attacks: pgd].
     :param eps: budget of the attack or of the certified training, in the unit of the samples
         [8/255].
-    :param rule: gradient rule of the attack: rga, stbp, mean-rga-stbp, ... [that of the network:
-        rga, or its own where rga does not apply]. Weights learn by STBP, or its own gradient.
+    :param attack_rule: gradient rule of the attack: rga, stbp, mean-rga-stbp, ... [that of the
+        network: rga, or its own where rga does not apply]. Weights learn by STBP, or its own.
     :param adversarial_share: share of the samples of each step that are attacked, in (0, 1].
     :param defence: use of the adversarial samples: at (trains on them), trades(beta=6),
         rat(orthogonality=0.004) or sr(sparsity=0.002); or ibp(ramp=0.6), which trains on bounds
@@ -175,7 +177,7 @@ class Train(Network):
     validation: float = 0.1
     attack: Annotated[Open[str], arg(metavar="ATTACK")] = None
     eps: Open[float] = None
-    rule: Annotated[Open[str], arg(metavar="RULE")] = None
+    attack_rule: Annotated[Open[str], arg(metavar="RULE")] = None
     adversarial_share: float = 1.0
     defence: Annotated[Open[str], arg(metavar="DEFENCE")] = None
     attack_dtype: Open[AttackDtype] = None
@@ -185,7 +187,7 @@ class Train(Network):
         remedy = "Test samples never choose the best epoch; 0.1 is usual."
         require_number("validation", self.validation, above=0, up_to=0.9, remedy=remedy)
         expected, remedy = "None without an attack", "Add --attack pgd, or leave it out."
-        usual = {"eps": None, "rule": None, "adversarial_share": 1.0, "attack_dtype": None}
+        usual = {"eps": None, "attack_rule": None, "adversarial_share": 1.0, "attack_dtype": None}
         for name, value in usual.items() if self.attack is self.defence is None else ():
             require(getattr(self, name) == value, name, expected, getattr(self, name), remedy)
 
@@ -241,7 +243,7 @@ class Cost(Run):
     :param encoder: direct, poisson or frames [direct].
     :param rules: rules with their settings, separated by commas [rga,stbp; of a training step:
         stbp].
-    :param training: measure one training step in place of one input gradient.
+    :param training_step: measure one training step in place of one input gradient.
     :param attack: measure this attack in place of one gradient: pgd(max_iter=5, eps_step=2/255).
     :param eps: budget of the attack, in the unit of the samples.
     :param batch_size: samples per gradient, step or attack.
@@ -261,7 +263,7 @@ class Cost(Run):
     decay: Open[float] = None
     encoder: Open[Literal["direct", "poisson", "frames"]] = None
     rules: Rules = None
-    training: Flag = False
+    training_step: Flag = False
     attack: Annotated[Open[str], arg(metavar="ATTACK")] = None
     eps: float = 2.55 / 255
     batch_size: int = 32
@@ -279,16 +281,16 @@ class Cost(Run):
         require(self.model, "model", "at least one", "none", "Name some.")
         for steps in self.steps or ():
             require_count("steps", steps, up_to=_MOST_STEPS, remedy="The paper uses T = 8.")
-        expected = "None with training, which has no gradients at the input"
-        for name in ("attack", "attack_dtype") if self.training else ():
+        expected = "None with training_step, which has no gradients at the input"
+        for name in ("attack", "attack_dtype") if self.training_step else ():
             value, remedy = getattr(self, name), "Leave it out; --train-dtype is for training."
             require(value is None, name, expected, value, remedy)
-        enough = self.batch_size > 1 or not self.training
+        enough = self.batch_size > 1 or not self.training_step
         expected, remedy = "at least 2 for a training step", "Batch norm needs several samples."
         require(enough, "batch_size", expected, self.batch_size, remedy)
-        expected = "None without training, since it is the precision of training steps"
-        remedy = "Take --attack-dtype for gradients at the input, or --training."
-        fits = self.training or self.train_dtype is None
+        expected = "None without training_step, since it is the precision of training steps"
+        remedy = "Take --attack-dtype for gradients at the input, or --training-step."
+        fits = self.training_step or self.train_dtype is None
         require(fits, "train_dtype", expected, self.train_dtype, remedy)
 
 

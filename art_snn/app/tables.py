@@ -56,10 +56,6 @@ class Notes(tuple[str, ...]):
     __slots__ = ()
 
 
-class Heading(str):
-    """A heading within a page."""
-
-
 class Command(str):
     """A command to copy: it stays in one line, however long it is."""
 
@@ -88,7 +84,7 @@ def _render_part(part: Part, form: Form) -> str:
         return "\n".join(textwrap.fill(n, 80, subsequent_indent=indent, **how) for n in lines)
     lines = [_escape_markdown(line) for line in lines]
     if isinstance(part, str):
-        return f"{'### ' * isinstance(part, Heading)}{lines[0]}"
+        return lines[0]
     if isinstance(part, Notes):
         return "\n".join(f"- {line}" for line in lines)
     return ". ".join(lines) + "."

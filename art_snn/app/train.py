@@ -214,7 +214,7 @@ def _resolve_adversary(
         attack=settings.attack or "pgd",
         eps=8 / 255 if settings.eps is None else settings.eps,
         norm=np.inf,
-        rule=usual if settings.rule is None else parse_rule(settings.rule, "rule"),
+        rule=parse_rule(settings.attack_rule, "attack_rule") if settings.attack_rule else usual,
         share=settings.adversarial_share,
         value_range=data.clip_values("adversarial training"),
         defence=defence,

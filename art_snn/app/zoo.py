@@ -33,7 +33,7 @@ class _ZooList(Result):
 def run(settings: Zoo) -> _ZooList:
     """List the networks of the zoo; no network is run.
 
-    :raises ArgumentError: when no manifest is there, and none can be fetched."""
+    :raises ArgumentError: when the manifest cannot be read."""
     rows = []
     for network in manifest().networks:
         head = [network.name, network.data, network.training, str(network.architecture.steps)]

@@ -43,15 +43,19 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     The constructor puts the network into evaluation mode. Every method leaves the mode, the rule
     and (outside training) the weights as they were, also when it is interrupted.
 
+    :param model: the network, with its weights, its encoder and its rules.
     :param loss: loss over logits, such as torch.nn.CrossEntropyLoss().
     :param input_shape: shape of one sample: (C, H, W), or (T, C, H, W) for event frames.
+    :param nb_classes: number of classes, the columns of the logits.
     :param optimizer: optimizer of the network's parameters; only training needs one.
     :param gradient: attack gradient, an instance or a name of GRADIENTS, set on the network; None
         leaves it.
     :param device_type: "gpu" or "cpu". "gpu" is the CUDA device of the network, or the current one
         for a network on the CPU. Without a CUDA device it is the CPU.
-    :param options: of :class:`art.estimators.classification.PyTorchClassifier`, such as
-        clip_values and preprocessing_defences.
+    :param options: of :class:`art.estimators.classification.PyTorchClassifier`: clip_values, the
+        lowest and the highest value of a sample such as (0, 1), within which attacks stay;
+        preprocessing, a mean and a standard deviation; preprocessing_defences and
+        postprocessing_defences, which ART applies to the samples and to the logits.
     :raises TypeError: when the model is no SpikingNetwork, or for an unknown option.
     :raises ValueError: for an unknown gradient or device_type, or preprocessing over time."""
 

@@ -7,8 +7,16 @@ from art_snn.attacks.balls import FLIPS, SHIFT
 from art_snn.attacks.queries import margin
 from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import ArgumentError
-from art_snn.findings.finding import NATIVE, OTHER_RULES, SEARCH, Finding, Remedy, Subject
-from art_snn.gradients import Native
+from art_snn.findings.finding import (
+    NATIVE,
+    OTHER_RULES,
+    SEARCH,
+    Finding,
+    Remedy,
+    Subject,
+    list_samples,
+)
+from art_snn.gradients import Native, short_name
 from art_snn.network import SpikingNetwork
 
 _UNSTABLE = 0.5
@@ -27,18 +35,24 @@ def gradients_vanish(subject: Subject) -> Finding | None:
     zero = finite & ~rows.any(axes)
     if finite.all() and not zero.any():
         return None
-    remedy = "Where all are 0, look for detach, rounding or numpy between the input and the loss."
+    samples, remedy = np.zeros(len(subject.x), bool), OTHER_RULES
+    samples[subject.correct] = zero | ~finite
     if isinstance(gradients, ArgumentError):
-        remedy = f"Change the network as it says: {gradients}"
+        remedy = Remedy(f"Change the network as it says: {gradients}")
+    elif samples.sum() == right:
+        remedy = Remedy("Look for detach, rounding or numpy between the input and the loss.")
+    model = subject.estimator.model
+    by = f" by {short_name(model.rule)}" if isinstance(model, SpikingNetwork) else ""
     return Finding(
         "vanished-gradients",
         "vanished gradients",
         {"share that are 0": float(zero.mean()), "share not finite": float((~finite).mean())},
         "if any correctly classified sample has none (AutoAttack: Croce and Hein, ICML 2020), as "
         "where the loss does not depend on its input (Pintor et al., NeurIPS 2022)",
-        (OTHER_RULES, Remedy(remedy)),
-        sentence=f"The gradient is 0 for {zero.sum()} and not finite for {(~finite).sum()} of "
-        f"{right} correctly classified samples: gradient attacks have no direction there.",
+        (remedy,),
+        sentence=f"The gradient{by} is 0 for {zero.sum()} and not finite for {(~finite).sum()} of "
+        f"{right} correctly classified samples, where gradient attacks have no direction. "
+        f"{list_samples(samples)}",
     )
 
 

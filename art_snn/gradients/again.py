@@ -19,17 +19,16 @@ from torch.autograd import Function
 from art_snn.checks import invalid
 from art_snn.gradients.base import Gradient
 from art_snn.gradients.shared import apply, runs, task
+from art_snn.state import counted
 
 
 def weights_of(module: nn.Module) -> list[Tensor]:
     """Every parameter that takes a gradient; of replicas that run in parallel their copies."""
-    weights: dict[int, Tensor] = {}
+    weights = list[Any]()
     for inner in module.modules():
-        former: Any = getattr(inner, "_former_parameters", {})
-        for weight in (*inner._parameters.values(), *former.values()):
-            if isinstance(weight, Tensor) and weight.requires_grad:
-                weights[id(weight)] = weight
-    return list(weights.values())
+        weights += [*inner._parameters.values(), *getattr(inner, "_former_parameters", {}).values()]
+    unique = {id(w): w for w in weights if isinstance(w, Tensor) and w.requires_grad}
+    return list(unique.values())
 
 
 @dataclass
@@ -51,10 +50,10 @@ class Again:
     """Of the weights, on their way there, by backward pass."""
 
     def __post_init__(self) -> None:
-        self.versions = list(map(_version, self.weights))
-        self.card = self.x.get_device() if self.x.is_cuda else None
+        self.versions = counted(self.weights)
+        self.cards = [self.x.get_device()] if self.x.is_cuda else []
         self.state = torch.get_rng_state()
-        self.card_state = None if self.card is None else torch.cuda.get_rng_state(self.card)
+        self.card_states = [torch.cuda.get_rng_state(card) for card in self.cards]
 
     def link(self, logits: Tensor) -> Tensor:
         """The logits of the pass with constant weights, that also lead to the weights."""
@@ -70,13 +69,13 @@ class Again:
             expected = "a rule that remembers nothing, where gradients at the weights are asked for"
             remedy = "Run the forward pass in `with network.fixed(False): ...`, or take 'stbp'."
             raise invalid("gradient", expected, str(self.rule), remedy)
-        if self.versions != list(map(_version, self.weights)):
+        if self.versions != counted(self.weights):
             raise RuntimeError("a weight has changed between the forward and the backward pass")
         graph, targets = torch.is_grad_enabled(), [x, *(self.weights if asked else [])]
-        with torch.enable_grad(), torch.random.fork_rng([] if self.card is None else [self.card]):
+        with torch.enable_grad(), torch.random.fork_rng(self.cards):
             torch.set_rng_state(self.state)
-            if self.card is not None and self.card_state is not None:
-                torch.cuda.set_rng_state(self.card_state, self.card)
+            for card, state in zip(self.cards, self.card_states, strict=True):
+                torch.cuda.set_rng_state(state, card)
             logits = self.run(x)
         at_x, *gradients = torch.autograd.grad(
             logits, targets, grad.to(logits.dtype), create_graph=graph, allow_unused=True
@@ -84,11 +83,6 @@ class Again:
         if asked:
             self.gradients[task()] = gradients
         return at_x
-
-
-def _version(weight: Tensor) -> int | None:
-    """The number of changes of a weight; those of inference mode do not count them."""
-    return None if weight.is_inference() else weight._version
 
 
 class _Gathered(Function):

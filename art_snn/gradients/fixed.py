@@ -49,18 +49,19 @@ class _FixedWeights(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        about_object = getattr(func, "__name__", "") in _ABOUT_OBJECTS
-        if FIRING.get() or func in METADATA or about_object or _is_checkpointed():
+        about_object = func in METADATA or getattr(func, "__name__", "") in _ABOUT_OBJECTS
+        # A backward pass that computes the pass again must find it the same.
+        again = "checkpoint" in getattr((saving() or [None])[0], "__qualname__", "")
+        if FIRING.get() or about_object or again:
             return func(*args, **kwargs)
         kwargs = {name: constant(value) for name, value in kwargs.items()}
         return lightly(func, *map(constant, args), **kwargs)
 
 
-def _is_checkpointed() -> bool:
-    """True if the backward pass will compute the pass again, and must find it the same."""
+def saving() -> Any:
+    """The hooks that save tensors for the backward pass at present, such as checkpointing's."""
     top: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
-    hooks = None if top is None else top(False)
-    return hooks is not None and "checkpoint" in getattr(hooks[0], "__qualname__", "")
+    return None if top is None else top(False)
 
 
 def constant(value: Any) -> Any:
@@ -157,15 +158,9 @@ def _convolution(
 
     def gradient(grad: Tensor, weight: Tensor) -> Tensor:
         stride, padding, dilation, groups = sizes
+        spans = zip(sides, weight.shape[2:], *sizes[:3], strict=True)
         # Rows and columns at the end that the stride left out.
-        rest = [
-            sides[i]
-            - (grad.shape[2 + i] - 1) * stride[i]
-            + 2 * padding[i]
-            - dilation[i] * (weight.shape[2 + i] - 1)
-            - 1
-            for i in (0, 1)
-        ]
+        rest = [(side + 2 * p - d * (k - 1) - 1) % s for side, k, s, p, d in spans]
         return torch.conv_transpose2d(grad, weight, None, stride, padding, rest, groups, dilation)
 
     return apply(_Light, input, torch.conv2d, (weight, bias, *sizes), gradient, weight)

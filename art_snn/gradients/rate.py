@@ -55,7 +55,7 @@ class Trace:
     :param dynamics: the neuron's state equations; what a rule sees has no further parameters.
     :param current: mean current over time [1, N, ...] after the gain, for `uses_current`.
     :param rate: mean of the spikes over time [1, N, ...], for `uses_rate`.
-    :param potential: u at every step [T, N, ...], for `uses_potential`."""
+    :param potential: u at every step [T, N, ...], for `uses_potential`; a rule may change it."""
 
     dynamics: Dynamics
     current: Tensor
@@ -171,19 +171,17 @@ def _resolve_in_time(rule: RateGradient, network: Differentiable, encoded: Tenso
     def fire(site: Site, current: Tensor) -> Tensor:
         with torch.no_grad():
             spikes, mean = _spikes_and_mean(rule, current)
-            slope = _slope(rule, _trace(rule, site, current, mean, spikes, rates=False))
+            slope = _slope(rule, _trace(rule, site, current, mean, spikes))
         return apply(_Sloped, current, (spikes,), slope, rule)
 
     return network.run(encoded, fire)
 
 
-def _trace(
-    rule: RateGradient, site: Site, current: Tensor, mean: Tensor, spikes: Tensor, rates: bool
-) -> Trace:
-    """The trace of a simulation that writes the spikes; `rates`: with the rate in any case."""
+def _trace(rule: RateGradient, site: Site, current: Tensor, mean: Tensor, spikes: Tensor) -> Trace:
+    """The trace of a simulation that writes the spikes."""
     potential = torch.empty_like(spikes) if rule.uses_potential else None
     site.dynamics.simulate(current, potential, spikes)
-    rate = mean_over_time(spikes) if rates or rule.uses_rate else spikes[:1]
+    rate = mean_over_time(spikes) if rule.uses_rate else spikes[:1]
     return Trace(site.dynamics, mean, rate, potential)
 
 
@@ -227,19 +225,16 @@ class _Recorder:
     def __call__(self, site: Site, current: Tensor) -> Tensor:
         rule, full = self.rule, not self.shapes_only
         spikes, mean = _spikes_and_mean(rule, current)
-        rate, slope = torch.empty_like(spikes[:1]), torch.empty_like(spikes[:1])
+        slope = torch.empty_like(spikes[:1])
         # With the potential in blocks that fit the cache.
         for part in blocks(spikes, len(spikes)) if rule.uses_potential else [slice(None)]:
-            trace = _trace(rule, site, current[:, part], mean[:, part], spikes[:, part], full)
-            slopes = _slope(rule, trace)
-            slope[:, part] = slopes if slopes.shape[0] == 1 else mean_over_time(slopes)
-            if full:
-                rate[:, part] = trace.rate
-        if self.shapes_only:
-            measured = (mean if rule.uses_current else current[-1]).sum(dtype=torch.float32)
-        else:
+            trace = _trace(rule, site, current[:, part], mean[:, part], spikes[:, part])
+            slope[:, part] = mean_over_time(_slope(rule, trace))
+        if full:
             measured = mean if rule.uses_current else mean_over_time(current)
-        self.tape.append(_Entry(site, slope, rate if full else None, measured))
+        else:
+            measured = (mean if rule.uses_current else current[-1]).sum(dtype=torch.float32)
+        self.tape.append(_Entry(site, slope, mean_over_time(spikes) if full else None, measured))
         return spikes
 
 

@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from art_snn import fused
-from art_snn.dynamics import Dynamics, Setting, empty_steps, operand, plus_product, plus_scaled
+from art_snn.dynamics import Dynamics, empty_steps, operand, plus_product, plus_scaled
 from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
 from art_snn.gradients.shared import (
     anchored,
@@ -36,7 +36,6 @@ from art_snn.gradients.shared import (
     blocks,
     final,
     has_no_second_derivative,
-    is_repeated,
     task,
     valued,
 )
@@ -113,7 +112,8 @@ class _ThroughTime(torch.autograd.Function):
         ctx.rule, ctx.site, ctx.further = rule, site, _Further()
         ctx.set_materialize_grads(False)
         # True if only the sum over time will be read of the gradient at the current.
-        ctx.summed = current.device.type == "cpu" and is_repeated(current)
+        repeated = type(current.grad_fn).__name__ == "_RepeatBackward"  # By repeat_step.
+        ctx.summed = current.device.type == "cpu" and repeated
         potential = empty_steps(current)
         spikes = site.dynamics.simulate(current, potential)
         ctx.at_step = rule.prepare(potential, site)
@@ -128,7 +128,7 @@ class _ThroughTime(torch.autograd.Function):
             return further, None, None
         potential, anchor = ctx.saved_tensors
         with torch.no_grad():
-            d = _recursion(ctx.rule, ctx.site, ctx.at_step, grad_spikes, potential, ctx.summed)
+            d = _recursion(ctx, grad_spikes, potential)
         if torch.is_grad_enabled():
             d = _with_graph(ctx, d, grad_spikes, potential, anchor)
         return d if further is None else d + further, None, None
@@ -155,24 +155,16 @@ def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tenso
     return valued(d, graph)
 
 
-def _recursion(
-    rule: TemporalGradient,
-    site: Site,
-    at_step: StepSlope | None,
-    g: Tensor,
-    u: Tensor,
-    summed: bool,
-) -> Tensor:
+def _recursion(ctx: Any, g: Tensor, u: Tensor) -> Tensor:
     """d [T, N, ...] from g and u [T, N, ...]; if summed a view that repeats its mean over time."""
-    dynamics = site.dynamics
+    rule, site, dynamics, summed = ctx.rule, ctx.site, ctx.site.dynamics, ctx.summed
     d = torch.empty_like(u[:2] if summed else u)
-    loops = rule.elementwise and at_step is None and not summed
+    loops = rule.elementwise and ctx.at_step is None and not summed
+    at_step = ctx.at_step or _at_step(rule, site, u, in_place=True)
     if loops and fused.is_asked() and dynamics.uniform:
-        loop = partial(_backward_steps, rule, site, _at_step(rule, site, u, in_place=True))
+        loop = partial(_backward_steps, rule, site, at_step)
         fused.run(loop, (rule, site), (g, u), d, rounds=True)
     else:
-        if at_step is None:
-            at_step = _at_step(rule, site, u, in_place=True)
         # In single precision at least, since there may be many steps.
         wide = torch.promote_types(u.dtype, torch.float32)
         total = torch.zeros_like(u[0], dtype=wide) if summed else None
@@ -193,16 +185,27 @@ def _backward_steps(
     total: Tensor | None = None,
 ) -> None:
     """Write dL/du [T, N, ...] to d, step by step, or add it up [N, ...] and write the last two."""
-    parts, steps = blocks(grad_spikes, _TENSORS), len(grad_spikes)
+    parts, dynamics, last = blocks(grad_spikes, _TENSORS), site.dynamics, len(grad_spikes) - 1
     scratch = torch.empty_like(d[0, parts[0]] if parts else d[0])
-    decays = (*site.dynamics.decays(steps)[1:], None)
+    decays = dynamics.decays(last + 1)
     for block in parts:
-        z, later = scratch[: d[0, block].shape[0]], None
-        for t in reversed(range(steps)):
-            g, u, here = grad_spikes[t, block], potential[t, block], d[t % len(d), block]
-            torch.sub(u, operand(site.dynamics.threshold, u), out=z)
+        gs, us, ds = (x[:, block].unbind() for x in (grad_spikes, potential, d))
+        z, later = scratch[: len(ds[0])], scratch
+        for t in range(last, -1, -1):
+            g, u, here, decay = gs[t], us[t], ds[t % len(ds)], decays[min(t + 1, last)]
+            torch.sub(u, operand(dynamics.threshold, u), out=z)
             h = at_step(z, t, block)
-            _one_step(site.dynamics, rule.detach_reset, g, h, u, decays[t], later, here, z)
+            if t == last or rule.detach_reset or dynamics.reset == "none":
+                torch.mul(g, h, out=here)
+            elif dynamics.reset == "hard":
+                fall = u if dynamics.rest == 0 else u - dynamics.rest
+                plus_product(g, later, fall, -decay, out=here).mul_(h)
+            else:
+                plus_scaled(g, later, -decay * dynamics.amount, out=here).mul_(h)
+            if t < last and dynamics.reset == "hard":
+                plus_product(here, later, dynamics.silent(u, z), decay, out=here)
+            elif t < last:
+                plus_scaled(here, later, decay, out=here)
             later = here
             if total is not None:
                 total[block].add_(here)
@@ -217,33 +220,6 @@ def _at_step(
         return lambda distance, t, samples: slope(distance[None], site)[0]
     slopes = rule.slope(potential - site.dynamics.threshold, site)
     return lambda distance, t, samples: slopes[t, samples]
-
-
-def _one_step(
-    dynamics: Dynamics,
-    detach_reset: bool,
-    g: Tensor,
-    h: Tensor,
-    u: Tensor,
-    decay: Setting,
-    later: Tensor | None,
-    here: Tensor,
-    scratch: Tensor,
-) -> None:
-    """Write d[t] to `here` from g[t], h[t], u[t], and decay and d[t+1], None at the last step."""
-    if later is None or detach_reset or dynamics.reset == "none":
-        torch.mul(g, h, out=here)
-    elif dynamics.reset == "hard":
-        fall = u if dynamics.rest == 0 else u - dynamics.rest
-        plus_product(g, later, fall, -decay, out=here).mul_(h)
-    else:
-        plus_scaled(g, later, -decay * dynamics.amount, out=here).mul_(h)
-    if later is None:
-        return
-    if dynamics.reset == "hard":
-        plus_product(here, later, dynamics.silent(u, scratch), decay, out=here)
-    else:
-        plus_scaled(here, later, decay, out=here)
 
 
 _Slope = Callable[[Tensor, int], Tensor]

@@ -14,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 
 from art_snn.checks import ArgumentError, invalid
 from art_snn.gradients.base import Firing, Site
+from art_snn.gradients.fixed import saving
 from art_snn.interop.members import Member, Members
 from art_snn.passes import within
 
@@ -32,11 +33,11 @@ class ModelPass:
         self.preludes = preludes
         self.twins: dict[nn.Module, nn.Module] = {}
         self.calls: Counter[str] = Counter()
-        self.graph, self.saving = torch.is_grad_enabled(), _saving()
+        self.graph, self.saving = torch.is_grad_enabled(), saving()
 
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         """The answer to a call of a module."""
-        if self.native and self.saving != _saving():
+        if self.native and self.saving != saving():
             raise _hidden(member)
         self.calls[member.name] += 1
         return self.answer_alone(member, *args, **kwargs)
@@ -80,13 +81,12 @@ class FiringPass(ModelPass):
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         if not member.fires:
             return self.answer_alone(member, *args, **kwargs)
-        if self.graph != torch.is_grad_enabled() or self.saving != _saving():
+        if self.graph != torch.is_grad_enabled() or self.saving != saving():
             raise _hidden(member)
         self.calls[member.name] += 1
         if self.trains(member):
             answer = self.answer_alone(member, *args, **kwargs)
-            trace = _TRACE.get()
-            if trace is not None:
+            if (trace := _TRACE.get()) is not None:
                 trace.append((_nodes(answer), _nodes((args, kwargs))))
             return answer
         if not args and kwargs:
@@ -193,9 +193,3 @@ def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:
 def refusal(expected: str, got: str, remedy: str) -> ArgumentError:
     """An error about a model that rules of ours cannot differentiate, but its own can."""
     return invalid("model", expected, got, f"{remedy} Or differentiate it by the rule 'native'.")
-
-
-def _saving() -> object:
-    """The hooks that save tensors for the backward pass at present, such as checkpointing's."""
-    top: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
-    return None if top is None else top(False)

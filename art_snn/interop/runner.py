@@ -196,8 +196,7 @@ class ModelNetwork(SpikingNetwork):
 
     def firing_pass(self, kind: type[_Firings], encoded: Tensor, firing: Firing) -> _Firings:
         """A pass of a kind in which neurons fire, or are differentiated, by the firing."""
-        steps, preludes = self.steps_of(encoded), self.traits.preludes
-        return kind(self.members, steps, firing, preludes)
+        return kind(self.members, self.steps_of(encoded), firing, self.traits.preludes)
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input -> logits [N, K], neurons firing by the firing."""
@@ -217,19 +216,17 @@ class ModelNetwork(SpikingNetwork):
         this = ModelPass(self.members, steps, native=native, preludes=preludes)
         return self.run_in(this, encoded)
 
-    def run_in(self, this: ModelPass, encoded: Tensor) -> Tensor:
-        """Logits [N, K] of a pass, which answers the calls of neurons."""
+    def run_in(self, this: ModelPass, encoded: Tensor, whole: bool = True) -> Tensor:
+        """Logits [N, K] of a pass, which answers the calls of neurons; or the model's output."""
         with running(this):
-            logits = self.logits(encoded)
+            result: Tensor = self.logits(encoded) if whole else self._output(encoded)
         this.ended()
-        return logits
+        return result
 
     def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Output of the model at every step [T, N, K], neurons firing by the firing."""
         this = self.firing_pass(Exchange, encoded, firing)
-        with running(this):
-            outputs: Tensor = self._output(encoded)
-        this.ended()
+        outputs = self.run_in(this, encoded, whole=False)
         return outputs[None] if self.readout is None else outputs
 
     def logits(self, encoded: Tensor) -> Tensor:

@@ -127,10 +127,12 @@ def union(outcomes: Collection[Robustness]) -> Robustness:
 
 
 def describe_difference(outcome: Robustness, reference: Robustness) -> str:
-    """The strength of an attack next to another, with McNemar's p: "weaker, p = 0.03"."""
+    """The strength of an attack next to another, with McNemar's p: "weaker, p = 0.03".
+
+    From p = 0.05 on it is "no difference"."""
     more, fewer, p = paired_difference(outcome, reference)
-    strength = "stronger" if more > fewer else "weaker" if more < fewer else "as strong"
-    return f"{strength}, {format_p(p)}"
+    strength = "stronger" if more > fewer else "weaker"
+    return f"{strength if p < SIGNIFICANT else 'no difference'}, {format_p(p)}"
 
 
 def format_p(p: float) -> str:

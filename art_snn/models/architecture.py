@@ -4,10 +4,12 @@ from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from art_snn.checks import require, require_choice, require_count, require_memory
 from art_snn.data import Dataset
@@ -17,7 +19,7 @@ from art_snn.interop import AdaptedNetwork
 from art_snn.interop.runner import READOUTS
 from art_snn.layers import device_of
 from art_snn.models.networks import MODELS
-from art_snn.models.own import build_own, is_own, samples_fit
+from art_snn.models.own import build_forms, build_own, is_own, samples_fit
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.seeding import seeded
@@ -79,7 +81,7 @@ class Architecture:
             remedy = "Leave it out, and set it in that function."
             for name, value in self.given.items():
                 # Whether it makes its steps itself shows once it is built.
-                fits = name in ("model", "steps", "readout")
+                fits = name in ("model", "steps", "readout", "encoder")
                 require(fits, name, expected, repr(value), remedy)
             if self.readout is not None:
                 remedy = "A function of your own is the readout of adapt, in Python."
@@ -109,7 +111,7 @@ class Architecture:
         :raises ValueError: when the notes name a function of a user: no file runs code."""
         if self.is_own:
             # What it was trained with, where nothing else is given.
-            names = [n for n in ("steps", "readout") if getattr(self, n) is None]
+            names = [n for n in ("steps", "readout", "encoder") if getattr(self, n) is None]
             settled: dict[str, Any] = {name: noted.get(name) for name in names}
             return replace(self, **settled) if is_own(noted.get("model")) else self
         settled = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
@@ -125,13 +127,13 @@ class Architecture:
         """The same with the steps and the encoder that `data` needs in place of None.
 
         :raises ValueError: when steps or encoder are set and do not suit the data."""
-        if self.is_own:
-            return self
         needed = ("frames",) if data.events else ("direct", "poisson")
         encoder = needed[0] if self.encoder is None else self.encoder
         what = "event frames" if data.events else "images"
         expected = f"{' or '.join(needed)}, since {data.name} holds {what}"
         require(encoder in needed, "encoder", expected, repr(encoder), "Leave it out.")
+        if self.is_own:
+            return self
         steps = (data.steps or DEFAULTS["steps"]) if self.steps is None else self.steps
         expected = f"{data.steps}, the number of frames of {data.name}"
         remedy = "Leave it out, or make other frames."
@@ -149,27 +151,45 @@ class Architecture:
         return self.fit_to(data).build(seed, **form)
 
     def _build_own(self, data: Dataset, seed: int) -> SpikingNetwork:
-        """The network of the user's function, after a try with a sample."""
-        model = str(self.model)
+        """The network of the user's function, in the first form that takes two samples."""
         expected = f"{data.steps}, the number of frames of {data.name}"
         fits = not data.events or self.steps in (None, data.steps)
         require(fits, "steps", expected, self.steps, "Leave it out, or make other frames.")
-        with seeded(seed):
-            # The encoder of a SpikingNetwork says whether it takes frames.
-            encoder, steps = (Frames(data.steps), None) if data.events else (None, self.steps)
-            network = build_own(model, encoder=encoder, steps=steps, readout=self.readout)
-        # A model of another framework may hold what cannot be copied, and is left as it was.
-        tried = network if isinstance(network, AdaptedNetwork) else deepcopy(network).float()
         expected = f"a network for samples of shape {data.input_shape}"
         remedy = "Have that function build another, or name other data."
-        with (
-            samples_fit("model", expected, self.describe(), remedy),
-            torch.no_grad(),
-            seeded(0),
-            modes_kept(tried, False),
-        ):
-            tried(torch.as_tensor(data.x_test[:1], device=device_of(tried)).float())
-        return network
+        with samples_fit("model", expected, self.describe(), remedy):
+            return self.build_own_for(torch.as_tensor(data.x_test[:2]), data.steps, seed)
+
+    def build_own_for(self, x: Tensor, frames: int | None = None, seed: int = 0) -> SpikingNetwork:
+        """The network of the user's function, in the first form that takes samples x [N, ...].
+
+        :param frames: time steps T of samples that are event frames [T, C, H, W].
+        :raises Exception: that of the first form, where none takes them."""
+        errors: list[Exception] = []
+        with seeded(seed):
+            forms = build_forms(
+                str(self.model), **self._form(frames), axes=x[0].ndim - bool(frames)
+            )
+            first = next(forms)
+        for network in chain((first,), forms):
+            # A model of another framework may hold what cannot be copied, and is left as it was.
+            tried = network if isinstance(network, AdaptedNetwork) else deepcopy(network).float()
+            # One that mixes the samples of a batch takes them one by one.
+            some = x[:1] if network is first else x
+            with torch.no_grad(), seeded(0), modes_kept(tried, False):
+                try:
+                    tried(some.to(device_of(tried)).float())
+                    return network
+                except (RuntimeError, ValueError, IndexError) as error:
+                    errors.append(error)
+        raise errors[0]
+
+    def _form(self, frames: int | None = None) -> dict[str, Any]:
+        """Options of :func:`build_own`. The encoder has the steps, where there is one."""
+        if not frames and self.encoder is None:
+            return {"steps": self.steps, "readout": self.readout}
+        make, steps = ENCODERS[self.encoder or "frames"], self.steps or DEFAULTS["steps"]
+        return {"encoder": make(frames or steps), "readout": self.readout}
 
     def build(self, seed: int = 0, **options: Any) -> SpikingNetwork:
         """The network, with weights drawn from the seed.
@@ -178,7 +198,7 @@ class Architecture:
         :raises ValueError: when the weights do not fit into the memory of this machine."""
         if self.is_own:
             with seeded(seed):
-                return build_own(str(self.model), steps=self.steps, readout=self.readout)
+                return build_own(str(self.model), **self._form())
         usual = {"model": DEFAULTS["model"], "steps": DEFAULTS["steps"]}
         settings: dict[str, Any] = {**usual, **self.given, **options}
         if isinstance(settings.get("encoder"), str):
@@ -198,7 +218,8 @@ class Architecture:
         if self.is_own:
             steps = "" if self.steps is None else f"T = {self.steps}"
             timing = steps if network is None else network.timing()
-            readout = "" if self.readout is None else f"readout {self.readout}"
+            read = self.readout or getattr(network, "readout", None)
+            readout = f"readout {read}" if isinstance(read, str) and read != "mean" else ""
             return ", ".join(filter(None, (str(self.model), timing, readout)))
         settings = dict(DEFAULTS) | self.given
         model, width, encoder = settings["model"], settings["width"], settings["encoder"]

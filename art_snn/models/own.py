@@ -6,6 +6,8 @@ import inspect
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import product
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from art_snn.checks import ArgumentError, MissingFile, expand_path, first_line, invalid, require
-from art_snn.encoders import Direct, Encoder
+from art_snn.encoders import Direct, Encoder, Frames
 from art_snn.files import digest
 from art_snn.interop import adapt
 from art_snn.interop.members import Members
@@ -22,6 +24,8 @@ from art_snn.network import SpikingNetwork
 
 ZOO = "zoo:"
 """What the name of a network of the zoo begins with, where commands take it as a model."""
+HUB = "hf:"
+"""The same of weights in a repository of Hugging Face."""
 
 _FORM = "file.py:function or package.module:function"
 _STEPS = 8
@@ -36,16 +40,33 @@ def is_own(model: object) -> bool:
 def build_own(
     model: str, *, steps: int | None = None, encoder: Encoder | None = None, readout: Readout = None
 ) -> SpikingNetwork:
-    """The network that the function returns, or one around the bare model that it returns.
+    """The network that the function returns, or the first of :func:`build_forms` around the model.
 
     **Its module is run.** The digest of its file is the network's `origin`.
 
     :param model: ``file.py:function`` or ``package.module:function``, without required arguments.
         It returns a SpikingNetwork, or a model of another framework, which is adapted.
     :param steps, encoder, readout: as :func:`art_snn.interop.adapt` takes them for such a model."""
-    expected, got = "a model to build", f"{model}, which names a trained network of the zoo"
-    remedy = "Commands with --checkpoint take it, and art_snn.zoo.load; art-snn zoo says its model."
-    require(not model.startswith(ZOO), "model", expected, got, remedy)
+    return next(build_forms(model, steps=steps, encoder=encoder, readout=readout))
+
+
+def build_forms(
+    model: str,
+    *,
+    steps: int | None = None,
+    encoder: Encoder | None = None,
+    readout: Readout = None,
+    axes: int = 0,
+) -> Iterator[SpikingNetwork]:
+    """The network that the function returns; of a bare model the forms that it may have, in turn.
+
+    A model may take all time steps, or one, or make them itself; return one output, or spikes and
+    potentials; and take images, or vectors. Parameters are those of :func:`build_own`.
+
+    :param axes: of one sample, which the last forms flatten into one; 0: nothing is flattened."""
+    expected, got = "a model to build", f"{model}, which names a trained network"
+    remedy = "Commands with --checkpoint take it; art_snn.zoo.load gives one of the zoo."
+    require(not model.startswith((ZOO, HUB)), "model", expected, got, remedy)
     # The last colon: drives of Windows have one too.
     place = model.rpartition(":")[0]
     file = expand_path("model", place or ".")
@@ -57,21 +78,29 @@ def build_own(
         returned = _function(module, model)()
     finally:
         sys.path.remove(folder)
-    network = _adapt(returned, model, steps, encoder, readout)
     source = Path(getattr(module, "__file__", None) or "")
-    network.origin = digest(source.read_bytes() if source.is_file() else b"")
-    return network
+    origin = digest(source.read_bytes() if source.is_file() else b"")
+    for network in _adapt(returned, model, steps, encoder, readout, axes):
+        network.origin = origin
+        yield network
 
 
 def _adapt(
-    returned: Any, model: str, steps: int | None, encoder: Encoder | None, readout: Readout
-) -> SpikingNetwork:
+    returned: Any,
+    model: str,
+    steps: int | None,
+    encoder: Encoder | None,
+    readout: Readout,
+    axes: int,
+) -> Iterator[SpikingNetwork]:
     if isinstance(returned, SpikingNetwork):
         remedy = "Leave it out, and set it in that function."
         expected = f"None next to {model}, which builds its network itself"
-        for name, value in {"steps": steps, "readout": readout}.items():
+        given = None if isinstance(encoder, Frames) else encoder
+        for name, value in {"steps": steps, "readout": readout, "encoder": given}.items():
             require(value is None, name, expected, value, remedy)
-        return returned
+        yield returned
+        return
     layouts: set[str] = set()
     got = f"{model}, which returns a {type(returned).__name__}"
     if isinstance(returned, nn.Module):
@@ -83,11 +112,21 @@ def _adapt(
     )
     expected = "a function that returns an art_snn.SpikingNetwork or a model with known neurons"
     require(layouts, "model", expected, got, remedy)
-    how: dict[str, Any] = {} if readout is None else {"readout": readout}
-    # A model of single steps may have a loop of its own; otherwise it will ask for steps.
-    if encoder is None and not (steps is None and "step" in layouts):
-        encoder = Direct(_STEPS if steps is None else steps)
-    return adapt(returned, encoder=encoder, **how)
+    encoders: list[Encoder | None] = [encoder or Direct(steps or _STEPS)]
+    if encoder is None and steps is None:
+        # A model of single steps mostly has a loop of its own.
+        encoders.insert(0 if "step" in layouts else 1, None)
+    readouts: list[Any] = ["default", "spikes"] if readout is None else [readout]
+    for flat in (False, True)[: 1 + (axes > 1)]:
+        if flat:
+            returned.register_forward_pre_hook(partial(_flatten, axes))
+        for one, read in product(encoders, readouts):
+            yield adapt(returned, encoder=one, readout=read)
+
+
+def _flatten(axes: int, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Inputs of a model whose samples are vectors: the last axes of the first become one."""
+    return (inputs[0].flatten(-axes), *inputs[1:])
 
 
 def _function(module: ModuleType, model: str) -> Callable[[], Any]:

@@ -1,7 +1,7 @@
 """Networks, classifiers and samples of the zoo, and the files that they come from.
 
 Files lie in the folder that ART_SNN_ZOO names, otherwise in examples/zoo of a checkout, otherwise
-in the cache of the user. What is missing there is fetched."""
+in the package, which brings three small networks. What is missing is fetched into a cache."""
 
 import logging
 import os
@@ -38,7 +38,7 @@ _Part = TypeVar("_Part", ZooEntry, ZooData)
 def names() -> list[str]:
     """The names of all networks.
 
-    :raises ArgumentError: when no manifest is there, and none can be fetched."""
+    :raises ArgumentError: when the manifest cannot be read."""
     return [network.name for network in manifest().networks]
 
 
@@ -98,17 +98,8 @@ def manifest() -> Manifest:
     """All networks and data sets.
 
     :raises FileNotFoundError: when ART_SNN_ZOO names a folder without a manifest.
-    :raises ArgumentError: when it can neither be read nor fetched.
-    :raises WriteFailed: when it cannot be written into the cache."""
-    folder, cached = _folder()
-    file = folder / MANIFEST
-    if cached and not file.is_file():
-        fetched = _fetch(MANIFEST, folder, None)
-        try:
-            return from_text(fetched.read_text("utf-8"), f"{MANIFEST} from {_address()}")
-        except BaseException:
-            fetched.unlink()  # What is no manifest is not kept.
-            raise
+    :raises ArgumentError: when it cannot be read."""
+    file = _folder() / MANIFEST
     return from_text(file.read_text("utf-8"), file)
 
 
@@ -117,57 +108,62 @@ def local_file(part: ZooEntry | ZooData) -> Path:
 
     :raises ArgumentError: when it is damaged in a folder of the user, or cannot be fetched.
     :raises WriteFailed: when it cannot be written."""
-    folder, cached = _folder()
-    file = folder / part.file
-    right = file.is_file() and sha256(file.read_bytes()).hexdigest() == part.sha256
-    expected = f"the file of the manifest, of SHA-256 {part.sha256}"
-    remedy = "Take another copy of it."
-    damaged = not cached and file.exists() and not right
-    require(not damaged, "zoo", expected, f"{file} with other bytes", remedy)
-    return file if right else _fetch(part.file, folder, part.sha256)
+    folder = _folder()
+    file, expected = folder / part.file, f"the file of the manifest, of SHA-256 {part.sha256}"
+    right, remedy = _holds(file, part.sha256), "Take another copy of it."
+    require(right or not file.exists(), "zoo", expected, f"{file} with other bytes", remedy)
+    return file if right else _fetch(part.file, part.sha256, folder)
 
 
-def _folder() -> tuple[Path, bool]:
-    """The folder of the manifest and of all files, and whether it is the cache of the user."""
+def _holds(file: Path, digest: str) -> bool:
+    return file.is_file() and sha256(file.read_bytes()).hexdigest() == digest
+
+
+def _folder() -> Path:
+    """The folder of the manifest: the one named, that of a checkout, or that of the package."""
     if os.environ.get(VARIABLE):
         folder = expand_path(VARIABLE, os.environ[VARIABLE])
         require_kind(VARIABLE, folder / MANIFEST, FILE, "the manifest of a zoo")
-        return folder, False
+        return folder
     root = Path(art_snn.__path__[0]).parent
     # Something else may be called examples next to an installed package.
     if (root / "pyproject.toml").is_file() and (root / "examples" / "zoo" / MANIFEST).is_file():
-        return root / "examples" / "zoo", False
-    return Path(_pooch().os_cache("art_snn")) / "zoo" / art_snn.__version__, True
+        return root / "examples" / "zoo"
+    return Path(__file__).parent
 
 
-def _fetch(file: str, folder: Path, digest: str | None) -> Path:
-    """Fetch a file into the folder, where it appears once all its bytes are there and right."""
-    options = {"base_url": f"{_address()}/", "registry": {file: digest}, "retry_if_failed": 1}
+def _cache() -> Path:
+    """The folder of what was fetched for this version."""
+    return Path(_pooch().os_cache("art_snn")) / "zoo" / art_snn.__version__
+
+
+def _fetch(file: str, digest: str, looked: Path) -> Path:
+    """The file in the cache, where it appears once all its bytes are there and right."""
+    folder, address = _cache(), _address()
+    if _holds(folder / file, digest):
+        return folder / file
+    options = {"base_url": f"{address}/", "registry": {file: digest}, "retry_if_failed": 1}
+    reason = "the address of the repository is not set in this version"
     try:
-        return Path(_pooch().create(path=folder, **options).fetch(file))
+        # Anybody may register the account of a placeholder.
+        if address.startswith("http") and "/OWNER/" not in address:
+            return Path(_pooch().create(path=folder, **options).fetch(file))
     except Exception as error:
         # Failures of a connection are OSErrors as well, but without a number of the system.
         if isinstance(error, OSError) and error.errno is not None:
             raise WriteFailed(folder / file, error) from error
-        remedy = f"Try again, or name a folder with the files by {VARIABLE}."
-        got = f"none ({str(error).rstrip('.')})"
-        raise invalid("zoo", f"{file} from {_address()}", got, remedy) from error
+        reason = f"{address}: {error if isinstance(error, ValueError) else type(error).__name__}"
+    expected = f"{file} in {looked}, in {folder} or at the repository"
+    remedy = f"Name the folder examples/zoo of a checkout by {VARIABLE}."
+    raise invalid("zoo", expected, f"none ({reason.rstrip('.')})", remedy)
 
 
 def _address() -> str:
-    """The address of the zoo: Zoo among the URLs of pyproject.toml, as it is installed.
-
-    :raises ArgumentError: when it is not installed with one, or with a placeholder."""
+    """The address of the zoo: Zoo among the URLs of pyproject.toml, as it is installed; or ""."""
     lines: list[str] = []
     with suppress(PackageNotFoundError):
         lines = metadata("art-snn").get_all("Project-URL") or []
-    address = dict(line.split(", ", 1) for line in lines).get("Zoo", "nothing")
-    # Anybody may register the account of that name.
-    real = address.startswith("http") and "/OWNER/" not in address
-    got = f"{address}, which is no address of ours"
-    remedy = f"Name the folder examples/zoo of the repository by {VARIABLE}."
-    require(real, "zoo", "the address of the zoo", got, remedy)
-    return address
+    return dict(line.split(", ", 1) for line in lines).get("Zoo", "")
 
 
 def _pooch() -> Any:

@@ -129,7 +129,7 @@ def main() -> None:
         width=0.1 if chosen.small else None,
         batch_size=2 if chosen.small else chosen.batch_size,
         repeats=1 if chosen.small else chosen.repeats,
-        training=chosen.training,
+        training_step=chosen.training,
     )
     load = Load(settings)
     x, y = load.samples(settings.batch_size)

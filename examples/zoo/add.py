@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -20,7 +21,7 @@ import tyro
 
 from art_snn import checkpoint
 from art_snn.app.evaluate.result import weights_digest
-from art_snn.app.report.evaluation import Evaluation, read_evaluation
+from art_snn.app.report.evaluation import RESULT, Evaluation, read_evaluation
 from art_snn.app.report.verdict import verdicts
 from art_snn.app.results import as_json, read_result
 from art_snn.checks import require
@@ -256,31 +257,34 @@ def _standard(addition: Addition, data: Dataset, entry: ZooEntry) -> tuple[Stand
     return records(evaluation)
 
 
-def records(evaluation: Evaluation) -> tuple[Standard, ...]:
-    """What is kept of an evaluation, by budget."""
-    version = evaluation.provenance.versions["art_snn"]
-    return tuple(
-        Standard(
-            eps=one.eps,
-            norm=one.norm,
-            standing=as_json(one.standing),
-            at_most=one.open,
-            certified=one.certified,
-            version=version,
-        )
-        for one in verdicts(evaluation)
-    )
+def records(evaluation: Evaluation, others: Sequence[Evaluation] = ()) -> tuple[Standard, ...]:
+    """What is kept of an evaluation, by budget: the samples that neither it nor others broke."""
+    kept = []
+    for one in verdicts(evaluation):
+        weaker = [v for other in others for v in verdicts(other) if v.eps <= one.eps]
+        standing = np.logical_and.reduce([one.standing, *(v.standing for v in weaker)])
+        fewer = 0 < int(standing.sum()) < int(one.standing.sum())
+        version = evaluation.provenance.versions["art_snn"]
+        words = {"norm": one.norm, "certified": one.certified, "version": version}
+        at_most = one.open or fewer
+        kept.append(Standard(eps=one.eps, standing=as_json(standing), at_most=at_most, **words))
+    return tuple(kept)
 
 
 def renew(zoo: Manifest, folder: Path) -> Manifest:
-    """The zoo with the records that the evaluations in the folder of a zoo give."""
+    """The zoo with the records that the evaluations in the folder of a zoo give.
+
+    Earlier ones of the same weights and samples, in folders NAME-earlier, count too."""
     networks = []
     for entry in zoo.networks:
-        evaluation: Evaluation = read_evaluation(folder / EVALUATIONS / entry.name).evaluation
-        same = evaluation.provenance.weights == weights_digest(load_classifier(entry.name, "cpu"))
+        files = sorted((folder / EVALUATIONS).glob(f"{entry.name}*/{RESULT}"))
+        evaluation, *others = (read_evaluation(file).evaluation for file in files)
+        about = (weights_digest(load_classifier(entry.name, "cpu")), evaluation.samples)
         remedy = f"Evaluate it: art-snn evaluate --model zoo:{entry.name}."
-        require(same, "evaluation", f"one of {entry.name}", "one of other weights", remedy)
-        networks.append(replace(entry, standard=records(evaluation)))
+        for one in (evaluation, *others):
+            same = (one.provenance.weights, one.samples) == about and one.norm == evaluation.norm
+            require(same, "evaluation", f"one of {entry.name}", "one of another", remedy)
+        networks.append(replace(entry, standard=records(evaluation, others)))
     return zoo._replace(networks=tuple(networks))
 
 

@@ -2,11 +2,33 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
+import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from art_snn.app.colours import titled
+from art_snn.app.colours import palette, titled
+
+
+def lab(colour: str) -> np.ndarray:
+    """A colour in CIELAB, in which distances are those of the eye."""
+    red_green_blue = np.array(to_rgb(colour))
+    linear = np.where(
+        red_green_blue <= 0.04045, red_green_blue / 12.92, ((red_green_blue + 0.055) / 1.055) ** 2.4
+    )
+    matrix = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    x, y, z = np.cbrt(np.array(matrix) @ linear / [0.9505, 1, 1.089])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+@pytest.mark.parametrize(("count", "least"), [(8, 30), (20, 5)])
+def test_colours_of_lines_differ_to_the_eye(count, least):
+    colours = list(map(lab, palette(count)))
+    assert len(colours) == count
+    assert min(np.linalg.norm(a - b) for a, b in combinations(colours, 2)) > least
 
 
 def test_what_users_write_is_no_formula():

@@ -229,7 +229,7 @@ EXAMPLE = by_hand(
 CELLS = [
     ("stbp", str(Share(1, 8)), "", "4.00", "2000", str(Share(0, 10)), "1.000"),
     ("rga", str(Share(7, 8)), "stronger, p = 0.031", "1.50", "750", str(Share(4, 10)), "0.250"),
-    ("pdsg", str(Share(0, 8)), "weaker, p = 1", "2.00", "1000", str(Share(10, 10)), "nan"),
+    ("pdsg", str(Share(0, 8)), "no difference, p = 1", "2.00", "1000", str(Share(10, 10)), "nan"),
     ("cba", "does not apply", *BLANK),
     ("union of all", str(Share(7, 8)), *BLANK),
 ]

@@ -101,11 +101,11 @@ def test_several_models_and_time_steps_give_growth(tmp_path, peaks):
 
 
 def test_a_training_step_uses_the_rule_and_keeps_the_weights(tmp_path, peaks):
-    costs = run(settings(tmp_path, training=True, train_dtype="bfloat16"))
+    costs = run(settings(tmp_path, training_step=True, train_dtype="bfloat16"))
     assert list(costs.cells[0].seconds) == ["inference", "stbp"]
     assert "Training steps: bfloat16." in costs.render()
     assert f"rate of {TRAINED_BY.learning_rate:g}" in " ".join(costs.render().split())
-    load = Load(settings(tmp_path, training=True))
+    load = Load(settings(tmp_path, training_step=True))
     x, y = load.samples(2)
     network = load.network(x, y)
     before = [weight.clone() for weight in network.parameters()]
@@ -146,9 +146,9 @@ def test_a_row_whose_process_is_killed_has_no_memory_and_says_so(tmp_path, monke
         ({"rules": "sgd"}, "^rules: expected one of 'stbp'"),
         ({"rules": "cba"}, "^rules: .*IF neurons only"),
         ({"attack": "cw"}, "^attack: expected the class of an evasion attack"),
-        ({"training": True, "attack": "pgd"}, "^attack: expected None with training"),
-        ({"training": True, "attack_dtype": "auto"}, "^attack_dtype: expected None with"),
-        ({"training": True, "batch_size": 1}, "^batch_size: expected at least 2"),
+        ({"training_step": True, "attack": "pgd"}, "^attack: expected None with training"),
+        ({"training_step": True, "attack_dtype": "auto"}, "^attack_dtype: expected None with"),
+        ({"training_step": True, "batch_size": 1}, "^batch_size: expected at least 2"),
         ({"train_dtype": "auto"}, "^train_dtype: expected None without training"),
         ({"batch_size": 0}, "^batch_size: expected a whole number >= 1"),
         ({"device": "gpu"}, "^device: expected a device that torch can see"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from art_snn.checks import ArgumentError
 from art_snn.data import Source
 from art_snn.models import Architecture
 from tests import adapted
+from tests.command import python
 from tests.datasets import halves, halves_in_frames
 from tests.own import own
+from tests.zoo.server import serving
 
+COMMIT = 40 * "a"
 NOTED = {"model": "vgg5", "width": 0.05, "steps": 2, "decay": 0.9, "epochs": 3, "seed": 0}
 
 
@@ -66,6 +70,34 @@ def test_a_classifier_has_the_weights_the_value_range_and_evaluation_mode(weight
     other = subject.with_checkpoint(weights.with_name("other.pt"))
     with pytest.raises(FileNotFoundError):
         other.classifier(data, "cpu")
+
+
+def test_weights_of_a_pinned_revision_come_from_a_repository_and_no_other_file(weights, tmp_path):
+    head = {"X-Repo-Commit": COMMIT, "ETag": '"1"'}
+    files = {"deep.safetensors": weights.read_bytes(), "deep.py": b"raise SystemExit"}
+    words = f"inspect --model hf:owner/nets/deep@{COMMIT} --data digits --rules stbp --batch-size 2"
+    with serving(files, head) as server:
+        place = {"HF_ENDPOINT": server.address.removesuffix("/zoo"), "HF_HOME": str(tmp_path)}
+        place |= {"NO_PROXY": "127.0.0.1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+        output = ("--output", str(tmp_path / "out"))
+        other = python("-m", "art_snn", *words.replace("deep", "none").split(), *output, **place)
+        assert other.status == 2
+        expected = "--model: expected none.safetensors in owner/nets at that commit, got none ("
+        assert expected in other.complaint
+        done = python("-m", "art_snn", *words.split(), *output, **place)
+    assert done.status == 2
+    assert "differs in" in done.complaint
+    assert server.asked["deep.safetensors"] == 2
+    assert "deep.py" not in server.asked
+    # A commit never changes: what was fetched needs no connection.
+    again = python("-m", "art_snn", *words.split(), *output, **place)
+    assert again.complaint == done.complaint
+
+
+def test_the_package_of_the_repositories_is_named_where_it_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ArgumentError, match=r"^model: expected the package .* pip install hugg"):
+        resolve(model=f"hf:owner/nets/deep@{COMMIT}")
 
 
 def test_a_function_of_the_user_gives_its_weights_too(tmp_path):
@@ -123,7 +155,20 @@ def test_notes_of_a_network_that_there_cannot_be_are_refused_with_the_reason(
         ({}, "^model: expected a network with weights, got none. Take --model zoo:digits-plain"),
         ({"model": "vgg5"}, "^checkpoint: expected the weights of the network, got vgg5 without"),
         ({"model": "nope", "checkpoint": Path("n.safetensors")}, "^model: expected one of vgg5"),
-        ({"model": "a.py:b", "encoder": "direct"}, "^encoder: expected None next to a.py:b"),
+        ({"model": f"hf:a/b/c@{COMMIT}", "checkpoint": Path("n.pt")}, "^checkpoint: expected None"),
+        *(
+            (
+                {"model": f"hf:{name}"},
+                r"^model: expected hf:OWNER/REPO/NAME@COMMIT, got .* 40 digits",
+            )
+            for name in (
+                "a/b/c",
+                "a/b/c@main",
+                f"a/b@{COMMIT}",
+                f"a/b/../c@{COMMIT}",
+                "a/b/c@1a2b3c",
+            )
+        ),
         (
             {"model": "vgg5", "checkpoint": Path("n.safetensors"), "readout": "sum"},
             "^readout: expected None",

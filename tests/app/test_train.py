@@ -214,7 +214,7 @@ def test_without_attack_and_defence_there_is_no_adversary(tmp_path):
     [
         ({"attack": "pgd"}, {"attack": "pgd", "eps": 8 / 255, "rule": RGA()}),
         (
-            {**FGSM, "rule": "stbp", "adversarial_share": 0.5},
+            {**FGSM, "attack_rule": "stbp", "adversarial_share": 0.5},
             {**FGSM, "rule": STBP(), "share": 0.5},
         ),
         ({"defence": "trades(beta=2)"}, {"defence": TRADES(beta=2)}),
@@ -233,11 +233,11 @@ def test_the_adversary_is_that_of_the_options_within_the_range_of_the_data(
     ("options", "message"),
     [
         ({"eps": 0.1}, "^eps: expected None without an attack, got 0.1. Add --attack pgd"),
-        ({"rule": "stbp"}, "^rule: expected None without an attack"),
+        ({"attack_rule": "stbp"}, "^attack_rule: expected None without an attack"),
         ({"adversarial_share": 0.5}, "^adversarial_share: expected None without an attack"),
         ({"validation": 1.0}, "^validation: expected a number above 0 and at most 0.9"),
         ({"attack": "cw"}, "^attack: expected the class of an evasion attack, got 'cw'"),
-        ({"attack": "pgd", "rule": "sgd"}, "^rule: expected one of 'stbp'"),
+        ({"attack": "pgd", "attack_rule": "sgd"}, "^attack_rule: expected one of 'stbp'"),
         ({"defence": "trade"}, "^defence: expected one of at, trades, rat, sr, ibp, got 'trade'"),
         ({"defence": "trades(gamma=1)"}, "^defence: expected options of trades: beta, got gamma"),
         ({"defence": "trades(beta=-1)"}, "^defence: beta: expected a number above 0, got -1"),

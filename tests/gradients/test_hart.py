@@ -32,7 +32,7 @@ def test_the_gradient_is_the_one_computed_by_hand_at_every_step(decay, reset, wi
 def test_the_slope_is_the_surrogates_at_every_step():
     potential = torch.tensor([0.6, 1.5, 2.0, 5.0], dtype=torch.float64).view(4, 1, 1)
     mean = potential.mean(0, keepdim=True)
-    slope = HART(surrogate=ATan()).slope(Trace(Dynamics(0.5, 2.0), mean, mean, potential))
+    slope = HART(surrogate=ATan()).slope(Trace(Dynamics(0.5, 2.0), mean, mean, potential.clone()))
     assert slope.flatten().tolist() == ATan()(potential - 2).flatten().tolist()
 
 

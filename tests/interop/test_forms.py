@@ -69,6 +69,13 @@ def test_a_model_of_one_step_takes_event_frames_and_poisson_spikes(encoder, shap
     assert gradient(network, "rga", torch.rand(shape))[1].any()
 
 
+def test_drawn_spikes_make_a_network_random_where_its_logits_happen_to_agree():
+    network = adapt(of_one_step(), encoder=Poisson(STEPS))
+    with torch.no_grad():
+        network(torch.zeros(4, 1, 3, 3))
+    assert network.traits.random
+
+
 @pytest.mark.parametrize("rule", [None, *RULES])
 def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
     network = adapt(of_one_step(), encoder=None)

@@ -50,9 +50,9 @@ def test_the_union_flips_whatever_one_of_the_attacks_flips():
     ("flips", "words"),
     [
         ({2, 3, 4, 5, 6, 7, 8}, "stronger, p = 0.031"),
-        ({2}, "as strong, p = 1"),
-        ({3}, "as strong, p = 1"),
-        ((), "weaker, p = 1"),
+        ({2}, "no difference, p = 1"),
+        ({3}, "no difference, p = 1"),
+        ((), "no difference, p = 1"),
     ],
 )
 def test_the_stronger_of_two_attacks_is_named_with_a_p_value_of_two_digits(flips, words):

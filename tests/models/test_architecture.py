@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -133,8 +133,7 @@ def test_a_function_of_one_s_own_builds_the_network_as_it_is_with_weights_of_a_s
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("width", 0.5), ("decay", 0.9), ("threshold", 1.0), ("reset", "hard"), ("encoder", "direct")],
+    ("name", "value"), [("width", 0.5), ("decay", 0.9), ("threshold", 1.0), ("reset", "hard")]
 )
 def test_other_settings_beside_a_function_are_refused(name, value):
     with pytest.raises(ValueError, match=rf"^{name}: expected None .*none\.py:build.*{value!r}"):
@@ -172,6 +171,10 @@ def test_steps_beside_a_function_are_those_of_a_bare_model(tmp_path):
     wanted = Architecture(model=adapted.own(tmp_path), steps=4)
     assert wanted.build_for(images()).encoder == Direct(4)
     assert wanted.describe() == f"{wanted.model}, T = 4"
+    drawn = replace(wanted, encoder="poisson")
+    assert drawn.build_for(images()).encoder == drawn.build().encoder == Poisson(4)
+    with pytest.raises(ValueError, match=r"^encoder: expected frames, since .* event frames"):
+        drawn.fit_to(frames())
     with pytest.raises(ValueError, match=r"^steps: expected a whole number >= 1, got 0"):
         Architecture(model=wanted.model, steps=0)
     with pytest.raises(ValueError, match=r"^steps: expected None .*builds its network itself"):

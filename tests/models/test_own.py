@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from art_snn import Direct, Frames, SpikingNetwork
+from art_snn import Direct, Frames, Poisson, SpikingNetwork
 from art_snn.checks import ArgumentError, MissingFile
 from art_snn.interop import AdaptedNetwork
+from art_snn.models import Architecture
 from art_snn.models.own import build_own, is_own
 from tests import adapted
 from tests.own import own
@@ -184,10 +188,12 @@ def test_an_adapted_network_is_taken_as_it_is(tmp_path):
     assert build_own("mine.py:f").encoder == Direct(adapted.STEPS)
 
 
-@pytest.mark.parametrize("option", [{"steps": 4}, {"readout": "sum"}])
+@pytest.mark.parametrize("option", [{"steps": 4}, {"readout": "sum"}, {"encoder": Poisson(4)}])
 def test_settings_beside_a_network_that_has_its_own_are_refused(option, tmp_path):
     ((name, value),) = option.items()
-    with pytest.raises(ArgumentError, match=rf"^{name}: expected None .*itself, got {value}"):
+    with pytest.raises(
+        ArgumentError, match=rf"^{name}: expected None .*itself, got {re.escape(str(value))}"
+    ):
         build_own(own(tmp_path), **option)
 
 
@@ -217,3 +223,64 @@ def test_a_model_of_one_step_is_called_for_every_step_that_is_told(readout, tmp_
     ).shape == (2, 3)
     with pytest.raises(ArgumentError, match=r"^steps: .*--steps 25"):
         build_own("mine.py:bare")(x)
+
+
+FORMS = """
+from torch import nn
+from tests.interop.neurons import Output, Step, Steps
+from tests.interop.stacks import OfOneStep, Stack
+
+
+class Repeating(Stack):
+    def forward(self, x):
+        return super().forward(x.repeat(4, 1, 1, 1, 1)).mean(0)
+
+
+def steps():
+    return Stack(Steps).float()
+
+
+def own_time():
+    return Repeating(Steps).float()
+
+
+def one_step():
+    return OfOneStep(Step(), nn.Identity())
+
+
+def both():
+    return OfOneStep(Step(), Output())
+
+
+def vectors():
+    return nn.Sequential(*list(OfOneStep(Step(), Output()))[1:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("steps", "T = 8, direct encoding"),
+        ("own_time", "T = 4, the model's own time"),
+        ("one_step", "T = 8, direct encoding, one step in a call"),
+        ("both", "T = 8, direct encoding, one step in a call, readout spikes"),
+        ("vectors", "T = 8, direct encoding, one step in a call, readout spikes"),
+    ],
+)
+def test_the_form_of_a_bare_model_is_found_on_two_samples(name, words, tmp_path):
+    (tmp_path / "mine.py").write_text(FORMS)
+    architecture, x = Architecture(model=f"mine.py:{name}"), torch.rand(4, 1, 3, 3)
+    network = architecture.build_own_for(x)
+    assert architecture.describe(network) == f"mine.py:{name}, {words}"
+    with torch.no_grad():
+        assert torch.equal(network.eval()(x), deepcopy(network)(x))
+    drawn = replace(architecture, encoder="poisson", steps=3)
+    if name not in ("own_time", "steps"):
+        assert drawn.build_own_for(x).encoder == Poisson(3)
+
+
+def test_the_complaint_about_samples_that_fit_no_form_is_that_of_the_first(tmp_path):
+    (tmp_path / "mine.py").write_text(FORMS)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied") as caught:
+        Architecture(model="mine.py:steps").build_own_for(torch.rand(4, 1, 5, 5))
+    assert not isinstance(caught.value, ArgumentError)

@@ -12,11 +12,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 class Server:
     """Serves files from memory.
 
+    :param headers: of every answer.
     :param cut: how many more answers to break off in the middle.
     :param barrier: what answers wait for, once they have been asked for."""
 
-    def __init__(self, files: dict[str, bytes]) -> None:
-        self.files, self.cut = files, 0
+    def __init__(self, files: dict[str, bytes], headers: dict[str, str]) -> None:
+        self.files, self.headers, self.cut = files, headers, 0
         self.barrier: threading.Barrier | None = None
         self.asked: Counter[str] = Counter()
         self.address = ""
@@ -31,20 +32,24 @@ class Server:
             return
         content, half = self.files[name], len(self.files[name]) // 2
         handler.send_response(200)
-        handler.send_header("Content-Length", str(len(content)))
+        for header in {"Content-Length": str(len(content)), **self.headers}.items():
+            handler.send_header(*header)
         handler.end_headers()
-        handler.wfile.write(content[:half] if self.cut else content)
+        if handler.command == "GET":
+            handler.wfile.write(content[:half] if self.cut else content)
         self.cut = max(0, self.cut - 1)
 
 
 @contextmanager
-def serving(files: dict[str, bytes]) -> Iterator[Server]:
+def serving(files: dict[str, bytes], headers: dict[str, str] | None = None) -> Iterator[Server]:
     """A server of those files, as long as the block runs."""
-    server = Server(files)
+    server = Server(files, headers or {})
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             server.answer(self)
+
+        do_HEAD = do_GET
 
         def log_message(self, *_: object) -> None:
             pass

@@ -1,4 +1,4 @@
-"""Files that are not there are fetched from one address: whole or not at all."""
+"""Networks that do not come with the package are fetched: whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pooch
 import pytest
 import torch
 
+import art_snn
 from art_snn import zoo
 from art_snn.checks import ArgumentError, WriteFailed
 from art_snn.zoo import networks
@@ -24,18 +25,21 @@ NOWHERE = "http://127.0.0.1:1/zoo"
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch) -> Path:
-    """An empty cache, the only place on this machine that is looked into."""
-    folder = tmp_path / "cache"
-    monkeypatch.setattr(networks, "_folder", lambda: (folder, True))
+    """An empty cache, and a package that brings a manifest and no network."""
+    added(tmp_path)
+    (tmp_path / "package").mkdir()
+    text = (tmp_path / "zoo" / MANIFEST).read_bytes()
+    (tmp_path / "package" / MANIFEST).write_bytes(text)
+    monkeypatch.setattr(networks, "_folder", lambda: tmp_path / "package")
+    monkeypatch.setattr(networks, "_cache", lambda: tmp_path / "cache")
     monkeypatch.setattr("pooch.core.time.sleep", lambda seconds: None)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    return folder
+    return tmp_path / "cache"
 
 
 @pytest.fixture
 def server(tmp_path, cache, monkeypatch):
-    """A zoo of one network, at the address."""
-    added(tmp_path)
+    """The files of that network, at the address."""
     with serving({file.name: file.read_bytes() for file in (tmp_path / "zoo").iterdir()}) as it:
         monkeypatch.setattr(networks, "_address", lambda: it.address)
         yield it
@@ -46,7 +50,8 @@ def test_a_network_is_fetched_once_and_found_in_the_cache_without_a_connection(
 ):
     assert zoo.names() == [NAME]
     network, (x, _) = zoo.load(NAME), zoo.samples("pictures")
-    assert {file.name: file.read_bytes() for file in cache.iterdir()} == server.files
+    files = {name: content for name, content in server.files.items() if name != MANIFEST}
+    assert {file.name: file.read_bytes() for file in cache.iterdir()} == files
     monkeypatch.setattr(networks, "_address", lambda: NOWHERE)
     again = zoo.load(NAME)
     with torch.no_grad():
@@ -54,31 +59,14 @@ def test_a_network_is_fetched_once_and_found_in_the_cache_without_a_connection(
     assert set(server.asked.values()) == {1}
 
 
-@pytest.mark.parametrize("file", [MANIFEST, FILE])
-def test_a_connection_that_breaks_is_tried_again_once_and_leaves_nothing(
-    file, server: Server, cache
-):
-    if file == FILE:
-        zoo.names()
-    before = [*cache.glob("*")]
+def test_a_connection_that_breaks_is_tried_again_once_and_leaves_nothing(server: Server, cache):
     server.cut = 2
-    with pytest.raises(ArgumentError, match=rf"^zoo: expected {file} from http.* by ART_SNN_ZOO"):
+    with pytest.raises(ArgumentError, match=rf"^zoo: expected {FILE} in .* by ART_SNN_ZOO"):
         zoo.load(NAME)
-    assert [*cache.glob("*")] == before
+    assert [*cache.glob("*")] == []
     server.cut = 1
     zoo.load(NAME)
-    assert server.asked[file] == 4
-
-
-@pytest.mark.parametrize("content", [b"<html>", b"{}", b'{"schema": 1}'])
-def test_what_is_no_manifest_is_not_kept(content, server: Server, cache):
-    whole, server.files[MANIFEST] = server.files[MANIFEST], content
-    message = r"^zoo: expected a manifest of the zoo, of schema 2, got manifest\.json from http"
-    with pytest.raises(ArgumentError, match=message):
-        zoo.names()
-    assert not (cache / MANIFEST).exists()
-    server.files[MANIFEST] = whole
-    assert zoo.names() == [NAME]
+    assert server.asked[FILE] == 4
 
 
 def test_other_bytes_than_the_manifest_states_are_neither_kept_nor_loaded(server: Server, cache):
@@ -95,35 +83,27 @@ def test_other_bytes_than_the_manifest_states_are_neither_kept_nor_loaded(server
 
 
 def test_no_space_left_is_no_complaint_about_the_server(server: Server, cache, monkeypatch):
-    zoo.names()
-
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr("pooch.core.shutil.move", full)
     with pytest.raises(WriteFailed, match=rf"{FILE} could not be written \(No space left"):
         zoo.load(NAME)
-    assert [file.name for file in cache.iterdir()] == [MANIFEST]
-
-
-def test_without_a_connection_the_complaint_says_what_to_do(server: Server, monkeypatch):
-    monkeypatch.setattr(networks, "_address", lambda: NOWHERE)
-    with pytest.raises(ArgumentError, match=r"^zoo: expected .* from http://127.*by ART_SNN_ZOO"):
-        zoo.load(NAME)
+    assert [*cache.iterdir()] == []
 
 
 @pytest.mark.parametrize(
-    ("lines", "address"),
+    ("lines", "reason"),
     [
-        (["Issues, https://h/i", "Zoo, https://h/a,b"], "https://h/a,b"),
-        (["Zoo, https://github.com/OWNER/project/raw/main/zoo"], None),
-        (["Issues, https://h/i"], None),
-        ([], None),
-        (None, None),
+        (["Issues, https://h/i", f"Zoo, {NOWHERE}"], f"{NOWHERE}: ConnectionError"),
+        (["Zoo, https://github.com/OWNER/project/raw/main/zoo"], "is not set in this version"),
+        (["Issues, https://h/i"], "is not set in this version"),
+        ([], "is not set in this version"),
+        (None, "is not set in this version"),
     ],
 )
-def test_the_address_is_that_of_the_installed_package_and_no_placeholder(
-    lines, address, monkeypatch
+def test_one_sentence_says_where_a_network_was_looked_for_and_no_placeholder_is_asked(
+    lines, reason, cache, monkeypatch
 ):
     class Metadata:
         def get_all(self, name: str) -> list[str] | None:
@@ -134,32 +114,25 @@ def test_the_address_is_that_of_the_installed_package_and_no_placeholder(
             raise PackageNotFoundError(name)
         return Metadata()
 
-    monkeypatch.setattr(networks, "metadata", metadata)
-    if address is not None:
-        assert networks._address() == address
-        return
-    message = r"^zoo: expected the address of the zoo, got .* no address of ours\. Name the folder"
-    with pytest.raises(ArgumentError, match=message):
-        networks._address()
-
-
-def test_nothing_is_fetched_from_a_placeholder(cache, monkeypatch):
     def forbidden(*_: object, **__: object) -> None:
         raise AssertionError("it was asked for")
 
-    class Metadata:
-        def get_all(self, name: str) -> list[str]:
-            return ["Zoo, https://github.com/OWNER/project/raw/main/zoo"]
+    monkeypatch.setattr(networks, "metadata", metadata)
+    if "not set" in reason:
+        monkeypatch.setattr(pooch, "create", forbidden)
+        cache.mkdir()
+        (cache / FILE).write_bytes(b"damaged")
+    with pytest.raises(ArgumentError) as caught:
+        zoo.load(NAME)
+    words, where = str(caught.value), f"{cache.parent / 'package'}, in {cache} or at the repository"
+    assert words.startswith(f"zoo: expected {FILE} in {where}, got none (")
+    assert reason in words
+    assert "OWNER" not in words
 
-    monkeypatch.setattr(networks, "metadata", lambda name: Metadata())
-    monkeypatch.setattr(pooch, "create", forbidden)
-    with pytest.raises(ArgumentError, match=r"got https://github.com/OWNER/.* no address of ours"):
-        zoo.names()
 
-
-def test_the_cache_belongs_to_the_version(monkeypatch, tmp_path):
+def test_an_installed_package_has_its_manifest_and_a_cache_of_its_version(monkeypatch, tmp_path):
     monkeypatch.delenv(networks.VARIABLE, raising=False)
     monkeypatch.setattr("art_snn.__path__", [str(tmp_path / "site" / "art_snn")])
-    folder, cached = networks._folder()
-    assert (cached, folder.parts[-2]) == (True, "zoo")
-    assert "art_snn" in folder.parts
+    assert networks._folder() == Path(networks.__file__).parent
+    assert networks._cache().parts[-2:] == ("zoo", art_snn.__version__)
+    assert "art_snn" in networks._cache().parts

@@ -24,8 +24,10 @@ from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import block_name, examination_units, read_bounds
 from art_snn.app.machine import describe_machine
+from art_snn.app.network import record_calls
 from art_snn.app.report.evaluation import (
     EXAMPLES,
+    NEURONS,
     RESULT,
     Evaluation,
     Examples,
@@ -41,7 +43,7 @@ from art_snn.app.report.verdict import Verdict, describe_budgets, join_words, ve
 from art_snn.app.results import Result, as_json, earlier, fingerprint, structured
 from art_snn.app.tables import Part
 from art_snn.attacks import Outcome
-from art_snn.checks import require
+from art_snn.checks import ArgumentError, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.encoders import describe_encoder
 from art_snn.files import LARGEST, corruption, digest, read_arrays, write_arrays, write_text
@@ -242,13 +244,11 @@ def finished(target: Target, key: str) -> Evaluation | None:
 
 def _label(target: Target) -> str:
     """The name of the network: the one given, or that of the checkpoint or the folder."""
-    path = target.subject.checkpoint
     if target.settings.name is not None:
         return target.settings.name
-    if path is None:
-        return name_from(target.settings.output.resolve().name)
-    # Networks trained by this package are all called network.safetensors.
-    return name_from(path.resolve().parent.name if path.stem == "network" else path.stem)
+    if target.subject.checkpoint is None:
+        return name_from(target.settings.output.resolve().name.removeprefix("evaluation-"))
+    return name_from(target.settings.network_name)
 
 
 def _files_of(target: Target, evaluation: Evaluation) -> tuple[str, ...]:
@@ -274,8 +274,40 @@ def _write_examples(target: Target, trial: Trial, adversarials: np.ndarray) -> N
     broken = adversarials[rows]
     with seeded(target.settings.seed):
         predicted = target.classifier.predict(broken, batch_size=len(rows)).argmax(1)
-    examples = Examples(trial.name, trial.eps, rows, target.x[rows], broken, predicted)
-    examples.write(target.settings.output)
+        spikes = _record_spikes(target, np.concatenate([target.x[rows], broken]))
+    some = target.x[rows], broken, predicted
+    Examples(trial.name, trial.eps, rows, *some, **spikes).write(target.settings.output)
+
+
+def _record_spikes(target: Target, samples: np.ndarray) -> dict[str, np.ndarray]:
+    """Spikes of samples (2 k, ...), half of them adversarials, as :class:`Examples` keeps them.
+
+    Left out are layers whose potential is read, and others that give no spikes (T, 2 k, ...)."""
+    network, half = target.classifier.model, len(samples) // 2
+    inputs = torch.as_tensor(samples, device=target.classifier.device)
+    recorded = [(layer, calls) for layer, calls in record_calls(network, inputs) if calls]
+    sites, steps = {site.name for site in network.sites()}, network.time_steps()
+    members, names, rates = getattr(network, "members", {}), [], []
+    parts: list[np.ndarray] = []
+    for layer, calls in recorded:
+        with suppress(ArgumentError):
+            output = torch.stack(calls[-(steps or 0) :]) if layer.layout == "step" else calls[-1]
+            if members and layer.layout != "step":
+                output = members[layer.module].to_steps(output, steps)
+            form = (len(parts[0][0]) if parts else len(output), len(samples))
+            if layer.site.name in sites and output.ndim > 2 and output.shape[:2] == form:
+                spikes = (output != 0).flatten(2).cpu().numpy()
+                first = spikes[:, [0, half]].swapaxes(0, 1)
+                firing = np.flatnonzero(first.any((0, 1)))
+                places = np.linspace(0, len(firing) - 1, min(NEURONS, len(firing))).astype(int)
+                names.append(layer.name)
+                rates.append((spikes[:, :half].mean(), spikes[:, half:].mean()))
+                parts.append(first[:, :, firing[places]])
+    if not parts:
+        return {}
+    owners = np.repeat(np.arange(len(parts)), [part.shape[2] for part in parts])
+    columns = {"layers": np.array(names), "rates": np.array(rates).T, "owners": owners}
+    return columns | {"spikes": np.concatenate(parts, axis=2)}
 
 
 def _provenance(target: Target, seconds: float) -> Provenance:

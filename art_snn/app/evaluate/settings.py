@@ -16,7 +16,11 @@ from art_snn.checks import (
     require_number,
     require_seed,
     require_whole,
+    set_fields,
 )
+
+_USUAL = Path("evaluation-NAME")
+"""The folder where none is named; NAME is that of the network."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +60,7 @@ class Evaluate(Network):
     :param block: samples that are written, resumed and handed to processes together, at most this
         many, or one batch. In Python only."""
 
-    output: Folder = Path("evaluation")
+    output: Folder = _USUAL
     norm: Open[Literal["inf", "2", "0", "shift"]] = None
     eps: Open[tuple[float, ...]] = None
     plan: Open[Literal["standard", "fast", "ensemble-19"]] = None
@@ -77,6 +81,8 @@ class Evaluate(Network):
     block: Suppress[Fixed[int]] = 256
 
     def __post_init__(self) -> None:
+        if self.output == _USUAL:
+            set_fields(self, output=Path(f"evaluation-{self.network_name}"))
         super().__post_init__()
         self.check_counts("samples", "batch_size", "block")
         require_seed("seed", self.seed)
@@ -100,6 +106,17 @@ class Evaluate(Network):
         require(fits, "adversarials", expected, f"{self.attack} alone", remedy)
         for path in self.sources:
             require_kind("sources", expand_path("sources", path), FILE, "a checkpoint file")
+
+    @property
+    def network_name(self) -> str:
+        """Its name in the zoo or a repository, or that of its checkpoint or its function."""
+        place, _, name = (self.model or "").rpartition(":")
+        path = self.checkpoint and self.checkpoint.resolve()
+        if path is None and place not in ("zoo", "hf"):
+            return "-".join(filter(None, (Path(place.removesuffix(".py")).name, name)))
+        path = path or Path(name.partition("@")[0])
+        # Networks that art-snn train wrote are all called network.safetensors.
+        return path.parent.name if path.stem == "network" else path.stem
 
     @property
     def deciding_plan(self) -> str:

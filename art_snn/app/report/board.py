@@ -10,27 +10,28 @@ from numpy.typing import NDArray
 
 from art_snn.app.report.evaluation import NORMS, RESULT, Evaluation, ReportItem
 from art_snn.app.report.verdict import (
+    STANDARD,
     Verdict,
     count_words,
     describe_bound,
     describe_budget,
+    format_eps,
     join_words,
     verdicts,
 )
 from art_snn.app.results import as_json
-from art_snn.app.tables import Heading, Notes, Part, Table
+from art_snn.app.tables import Notes, Part, Table
 from art_snn.files import digest
 from art_snn.metrics import Share
 
-_STANDARD = "standard"
 _NONE = "\u2013"
 _DIGITS = 6
 """Digits of the weights' digest that tell networks of one name apart."""
-_NARROW = ("network", "robust", "certified", "clean", "findings")
+_NARROW = ("network", "data", "budget", "robust", "clean")
 """Columns for which a terminal has room."""
 READING = (
     "Robust is the share of samples that are classified correctly without an attack and after all "
-    "attacks, with its 95 % interval.",
+    "attacks, with its 95 % interval. Eps is in the maximum norm where none is named.",
     '"At most" marks what findings cast doubt on: a better attack may break more. It is exact '
     'where all that is left is certified; "at least" marks what is proven.',
     '"Attacks" lists who broke how many samples, including submitted adversarials. Open findings '
@@ -86,17 +87,21 @@ class _Record:
         return not self.robust.count or (self.certified == self.robust and not wrong)
 
 
-BoardGroup = tuple[str, Table, Notes]
-"""Data set and budget in words, a row per network, the most robust first, and remarks on them."""
+Board = tuple[Table, Notes, tuple[tuple[str, Share, Share], ...]]
+"""A row per network and budget, by data, budget and robustness; remarks on them; and of each row
+network and budget in words, what is right without an attack, and what is robust."""
 
 
-def make_board(items: Iterable[ReportItem]) -> tuple[list[BoardGroup], list[str]]:
+def make_board(items: Iterable[ReportItem]) -> tuple[Board, list[str]]:
     """The records of all evaluations, by budget as it is written, and why some are left out.
 
     Copies of one count once. Where one certifies what another breaks, it is left out."""
     groups: dict[tuple[str, int, str], dict[str, dict[str, Verdict]]] = {}
     distinct = {digest(as_json(one.evaluation)): one for one in reversed([*items])}
-    evaluations = {one.name.removesuffix(f"/{RESULT}"): one.evaluation for one in distinct.values()}
+    named = {one.name.removesuffix(f"/{RESULT}"): one.evaluation for one in distinct.values()}
+    folder, *others = {name.rpartition("/")[0] for name in named} or [""]
+    shared = "" if others else f"{folder}/"
+    evaluations = {name.removeprefix(shared): one for name, one in named.items()}
     reasons = {file: _contradiction(one, evaluations) for file, one in evaluations.items()}
     for file, evaluation in evaluations.items():
         source = evaluation.provenance
@@ -105,10 +110,12 @@ def make_board(items: Iterable[ReportItem]) -> tuple[list[BoardGroup], list[str]
             key = source.dataset, place, describe_budget(evaluation.norm, verdict.eps)
             networks = groups.setdefault(key, defaultdict(dict))
             networks[source.weights][file] = verdict
-    records = {key: [*map(_make_record, one.values())] for key, one in groups.items()}
+    records = {
+        key: sorted(map(_make_record, one.values()), key=_rank) for key, one in groups.items()
+    }
     ordered = sorted(groups, key=lambda key: (*key[:2], records[key][0].verdict.eps))
-    made = [_make_group(f"{key[0]}, {key[2]}", records[key]) for key in ordered]
-    return made, [f"{file} {reason}" for file, reason in reasons.items() if reason]
+    left_out = [f"{file} {reason}" for file, reason in reasons.items() if reason]
+    return _make_table([records[key] for key in ordered]), left_out
 
 
 def _contradiction(one: Evaluation, evaluations: Mapping[str, Evaluation]) -> str | None:
@@ -123,16 +130,26 @@ def _contradiction(one: Evaluation, evaluations: Mapping[str, Evaluation]) -> st
     return None
 
 
-def _make_group(heading: str, records: Iterable[_Record]) -> BoardGroup:
-    ranked = sorted(records, key=_rank)
-    single = {record.first.single_attack for record in ranked} - {None}
+def _make_table(groups: Sequence[Sequence[_Record]]) -> Board:
+    """One table of the groups of records with the same data and budget, the most robust first."""
+    single = {record.first.single_attack for group in groups for record in group} - {None}
     attack = str(single.pop()) if len(single) == 1 else "one attack"
-    names = _record_names(ranked)
-    rows = [_cells(record, name, attack) for record, name in zip(ranked, names, strict=True)]
-    titles = list(rows[0])
+    rows: list[dict[str, str]] = []
+    points, remarks = [], defaultdict[str, dict[str, None]](dict)
+    for group in groups:
+        names = _record_names(group)
+        for record, name in zip(group, names, strict=True):
+            row = _cells(record, name, attack)
+            place = f"{name}, {row['budget']}"
+            rows.append(row)
+            points.append((place, record.verdict.outcome.clean_accuracy, record.robust))
+            for line in _remarks(record, group[0], names[0]):
+                remarks[line][name] = None
+    titles = list(rows[0]) if rows else []
     wide = [place for place, title in enumerate(titles) if title not in _NARROW]
-    table = Table(titles, [[*row.values()] for row in rows], 1, wide)
-    return heading, table, Notes(_notes(ranked, names))
+    table = Table(titles, [[*row.values()] for row in rows], 3, wide)
+    notes = Notes(f"{line}: {join_words([*names])}." for line, names in remarks.items())
+    return table, notes, tuple(points)
 
 
 def _make_record(verdicts_by_file: Mapping[str, Verdict]) -> _Record:
@@ -179,20 +196,25 @@ def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:
     if (trial := evaluation.at(record.verdict.eps).get(name or "")) is not None:
         single, _, _ = record.verdict.describe_trial(trial).partition(" [")  # No interval.
         single += "" if name == attack else f" ({name})"
+    norm, eps = record.verdict.norm, record.verdict.eps
+    size, count = f"eps {format_eps(norm, eps)}", round(eps)
+    kinds = {"2": f"{size} (Euclidean)", "0": count_words(count, "value")}
+    kinds["shift"] = count_words(count, "step")
     return {
         "network": label,
+        "data": source.dataset,
+        "budget": kinds.get(norm, size),
         "robust": exact if record.exact else describe_bound(robust, record.verdict.open),
         "certified": f"at least {record.certified.percent}" if record.certified else _NONE,
         "clean": record.verdict.outcome.clean_accuracy.percent,
         attack: single,
         "attacks": _describe_credits(record),
+        "training": source.training or _NONE,
         "findings": record.verdict.doubts,
         "samples": f"{len(evaluation.samples):,}",
         "T": _NONE if source.steps is None else f"{source.steps:,}",
         "parameters": f"{source.parameters:,}",
-        "training": source.training or _NONE,
         "date": evaluation.date[:10],
-        "art_snn": source.versions.get("art_snn", _NONE),
     }
 
 
@@ -218,26 +240,13 @@ def _describe_credits(record: _Record) -> str:
     return ", ".join(f"{name}: {count}" for name, count in credits)
 
 
-def _notes(records: Sequence[_Record], names: Sequence[str]) -> list[str]:
-    """Remarks on networks in sentences, each once, with the networks that share it."""
-    networks: dict[str, list[str]] = {}
-    for record, name in zip(records, names, strict=True):
-        for line in _remarks(record, records[0], names[0]):
-            networks.setdefault(line, []).append(name)
-    several = len(records) > 1
-    return [
-        f"{line}: {'all networks' if several and some == [*names] else join_words(some)}."
-        for line, some in networks.items()
-    ]
-
-
 def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
     """Remarks on a network next to its row.
 
     :param leader: the first row of the table, of that name."""
     evaluation, lines = record.first, []
     if len(record.verdicts) > 1:
-        files = join_words([*record.verdicts])
+        files = join_words(sorted(record.verdicts))
         count = count_words(len(record.verdicts), "evaluation")
         lines.append(f"{count} of the same weights, in {files}, count together")
     for file, verdict in record.others.items():
@@ -245,18 +254,17 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
         lines.append(f"{file} is on other samples, leaves {left} and does not count")
     if not evaluation.provenance.training:
         lines.append("Its training is not stated (training of Evaluate states it)")
-    if evaluation.plan != _STANDARD:
+    if evaluation.plan != STANDARD:
         plan = f"the plan {evaluation.plan}" if evaluation.plan else "single attacks alone"
-        lines.append(f"Attacked with {plan}, which may leave more than {_STANDARD}")
+        lines.append(f"Attacked with {plan}, which may leave more than {STANDARD}")
     if evaluation.samples != leader.first.samples:
         lines.append(f"Not on the samples of {name}, so that intervals are compared")
     findings = dict.fromkeys(str(finding.title) for finding in record.verdict.findings)
     return [*lines, *(f"Open finding, {finding}" for finding in findings)]
 
 
-def board_parts(board: Iterable[BoardGroup], left_out: Sequence[str] = ()) -> list[Part]:
-    """Tables and notes, as a page of the documentation includes them; last, what is left out."""
-    parts: list[Part] = [*READING]
-    for heading, table, notes in board:
-        parts += [Heading(heading), table, *([notes] if notes else [])]
-    return [*parts, Notes(f"Left out: {line}" for line in left_out)] if left_out else parts
+def board_parts(board: Board, left_out: Sequence[str] = ()) -> list[Part]:
+    """The table and notes, as a page of the documentation includes them; last, what is left out."""
+    table, notes, _ = board
+    lines = Notes((*notes, *(f"Left out: {line}" for line in left_out)))
+    return [*READING, table, *([lines] if lines else [])]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,8 @@ LONGEST_NAME = 80
 _BUDGET = f"a budget above 0, up to {LARGEST_BUDGET:g}"
 _LARGEST = 2**28
 """Bytes that examples may take, unpacked: eight samples of a page, and their adversarials."""
+NEURONS = 24
+"""Neurons of each layer whose spikes are kept, at most."""
 NAME = f"a name in one line, of 1 to {LONGEST_NAME} characters"
 
 
@@ -265,7 +267,11 @@ class Examples:
     :param trial: name of the trial; eps: its budget.
     :param rows: numbers of the samples in the evaluation, from 0 (k,).
     :param x, adversarial: samples, and what the trial made of them ``(k, *input_shape)``.
-    :param predicted: classes that the network takes the adversarials for (k,)."""
+    :param predicted: classes that the network takes the adversarials for (k,).
+    :param layers: names of the layers of neurons (L,); none where spikes were not recorded.
+    :param rates: spikes per neuron and step, without and with the attack (2, L).
+    :param spikes: of some neurons in the first sample, without and with the attack (2, T, M).
+    :param owners: the layer of each of these neurons, from 0 (M,)."""
 
     trial: str
     eps: float
@@ -273,6 +279,10 @@ class Examples:
     x: np.ndarray
     adversarial: np.ndarray
     predicted: np.ndarray
+    layers: np.ndarray = field(default_factory=lambda: np.zeros(0, str))
+    rates: np.ndarray = field(default_factory=lambda: np.zeros((2, 0)))
+    spikes: np.ndarray = field(default_factory=lambda: np.zeros((2, 0, 0), bool))
+    owners: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
 
     def __post_init__(self) -> None:
         sizes = {len(column) for column in (self.rows, self.x, self.adversarial, self.predicted)}
@@ -281,6 +291,12 @@ class Examples:
         expect(shapes[0] == shapes[1], "samples and adversarials alike in shape", shapes)
         kinds = self.rows.dtype.kind, self.predicted.dtype.kind
         expect({*kinds} <= {*"iu"}, "rows and predicted classes as whole numbers", kinds)
+        layers, spikes, owners = len(self.layers), self.spikes, self.owners
+        forms: tuple[Any, ...] = (self.rates.shape, spikes.shape[::2], owners.shape)
+        fits = forms == ((2, layers), (2, len(owners)), (len(owners),))
+        fits &= spikes.ndim == 3 and spikes.dtype == bool
+        fits &= owners.dtype.kind in "iu" and {*owners.tolist()} <= {*range(layers)}
+        expect(fits and np.isfinite(self.rates).all(), "rates and spikes of the layers", forms)
 
     def write(self, folder: Path) -> None:
         """Write them into the folder of the evaluation."""

@@ -12,19 +12,21 @@ import matplotlib
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
+from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.rcsetup import cycler
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from art_snn.app.colours import SERIES
-from art_snn.app.report.evaluation import Evaluation, Examples, ReportItem, Trial
+from art_snn.app.colours import GREY, SERIES, palette
+from art_snn.app.report.evaluation import NEURONS, Evaluation, Examples, ReportItem, Trial
 from art_snn.app.report.verdict import (
     CERTIFIED,
     NORMS,
     UNION,
     UNITS,
     Verdict,
+    count_words,
     describe_budget,
     describe_budgets,
     format_eps,
@@ -42,7 +44,7 @@ _LETTERS = 13
 _LEVELS = 255
 _INK, _GRID = "#1b1f24", "#d3d7dc"
 """Text and axes, and the grid."""
-_LINES = cycler(ls=["-", "--", ":", "-."]) * cycler(color=SERIES, marker=[*"osD^vP"])
+_MARKERS = "osDvPX*<"
 """Of the lines, which also differ in grey."""
 _STYLE: Any = {
     "font.size": _SIZE,
@@ -57,7 +59,7 @@ _STYLE: Any = {
     "grid.color": _GRID,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.prop_cycle": _LINES,
+    "axes.prop_cycle": cycler(color=SERIES),
     "legend.frameon": False,
     "legend.borderaxespad": 0,
     "svg.fonttype": "none",
@@ -161,6 +163,9 @@ def _plot_accuracy(
     figure, ax = _axes(names, width=width)
     scale, axis = _budget_axis(results[0].norm, [eps for curve in curves.values() for eps in curve])
     colour: Any = _INK
+    count = sum(not name.endswith(CERTIFIED) for name in curves)
+    marks = [_MARKERS[place % len(_MARKERS)] for place in range(count)]
+    ax.set_prop_cycle(color=palette(count), marker=marks)
     for (name, curve), label in zip(curves.items(), names, strict=True):
         values = 100 * np.array([share.value for share in curve.values()])
         low, high = 100 * np.array([share.interval for share in curve.values()]).T
@@ -203,6 +208,37 @@ def _draw_accuracy(evaluation: Evaluation) -> _Drawing:
     return _chart(accuracy_figure(evaluation), title, "", numbers)
 
 
+@matplotlib.rc_context(_STYLE)
+def draw_spikes(examples: Examples) -> _Drawing | None:
+    """Firing rates of every layer and spikes of the first example; None where there are none."""
+    if not examples.layers.size:
+        return None
+    figure, form = Figure(figsize=(_WIDTH, 4.4), layout="constrained"), ("original", "adversarial")
+    axes = figure.subplot_mosaic([["rates", "rates"], [*form]], height_ratios=(2, 3))
+    places, owners = np.arange(len(examples.layers)), examples.owners
+    middles = [float(np.mean(np.flatnonzero(owners == n) + 0.5)) for n in np.unique(owners)]
+    same: np.ndarray = np.all(examples.spikes, axis=0)
+    for n, (name, colour) in enumerate(zip(form, SERIES, strict=False)):
+        axes["rates"].bar(places + 0.4 * n - 0.2, examples.rates[n], 0.4, label=name, color=colour)
+        colours = ListedColormap(["#ffffff", colour, _INK])
+        shown = np.where(same, 2, examples.spikes[n]).T
+        axes[name].pcolormesh(shown, cmap=colours, vmin=0, vmax=2, ec="#ffffff", lw=0.4)
+        axes[name].hlines(np.flatnonzero(np.diff(owners)) + 1, 0, len(same), color=GREY, lw=1.2)
+        axes[name].set_yticks(middles, np.unique(owners) + 1)
+        axes[name].set(xlabel=f"time steps, {name}", ylim=(len(owners), 0))
+        axes[name].xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes[name].grid(visible=False)
+    axes["original"].set_ylabel("layer")
+    axes["rates"].set_xticks(places, places + 1)
+    axes["rates"].set(xlabel="layer of neurons", ylabel="spikes per step")
+    axes["rates"].legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    words = f"Rates are means of {count_words(len(examples.rows), 'sample')}. Below: spikes of "
+    words += f"sample {examples.rows[0]} in up to {NEURONS} neurons of a layer; in black, of both."
+    rows = zip(examples.layers, *examples.rates, strict=True)
+    rates = "; ".join(f"{name} {before:.3f} and {after:.3f}" for name, before, after in rows)
+    return _chart(figure, "Firing rates of the layers, and spikes", words, f"{words} {rates}.")
+
+
 def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
     """The verdicts of several evaluations in one chart; None where their norms differ."""
     if len({item.evaluation.norm for item in items}) > 1:
@@ -220,6 +256,27 @@ def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
     title = f"Accuracy under all attacks of each result{proven}, with 95 % intervals"
     figure = _plot_accuracy(curves, results, _WIDTH)
     return _chart(figure, title, "", f"{'; '.join(words)}.")
+
+
+@matplotlib.rc_context(_STYLE)
+def draw_board(points: Sequence[tuple[str, Share, Share]]) -> _Drawing:
+    """Clean and robust accuracy of each record, by its name, the latter with its interval."""
+    names, places = [name.replace(", eps", ",") for name, _, _ in points], np.arange(len(points))
+    figure = Figure(figsize=(_WIDTH, 1 + 0.19 * len(points)), layout="constrained")
+    ax = figure.subplots()
+    clean = 100 * np.array([share.value for _, share, _ in points])
+    robust = 100 * np.array([share.value for _, _, share in points])
+    ends = 100 * np.array([share.interval for _, _, share in points]).T
+    ax.hlines(places, robust, clean, color=_GRID, lw=3)
+    ax.plot(clean, places, "o", color=SERIES[0], ms=4, label="clean")
+    how: Any = {"fmt": "D", "color": SERIES[1], "ms": 4, "capsize": 2, "label": "robust"}
+    ax.errorbar(robust, places, xerr=np.abs(ends - robust), **how)
+    ax.set_yticks(places, map(_fold, names), fontsize=_SIZE - 2)
+    ax.set(xlim=(0, 100), xlabel="accuracy [%]")
+    ax.invert_yaxis()
+    figure.legend(loc="outside upper left", ncols=2)
+    numbers = "; ".join(f"{name} {one.percent} and {other.percent}" for name, one, other in points)
+    return _chart(figure, "Accuracy without an attack and under all of them", "", f"{numbers}.")
 
 
 @matplotlib.rc_context(_STYLE)

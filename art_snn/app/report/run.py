@@ -18,9 +18,9 @@ from art_snn.app.report.evaluation import Evaluation, ReportItem, find_evaluatio
 from art_snn.app.report.page import render_board_page, render_page
 from art_snn.app.report.settings import MARKS, SUBJECT, Report
 from art_snn.app.report.tables import compare_parts, evaluation_parts, latex_table
-from art_snn.app.report.verdict import describe_budgets, join_words, verdicts
+from art_snn.app.report.verdict import count_words, describe_budgets, join_words, verdicts
 from art_snn.app.settings import Network
-from art_snn.app.tables import Part, Table, render
+from art_snn.app.tables import Notes, Part, Table, render
 from art_snn.attacks import (
     Outcome,
     Plan,
@@ -97,7 +97,11 @@ def run(settings: Report) -> _ReportResult:
         table = output.with_suffix(".md")
         write_text(output, render_board_page(board, left_out))
         write_text(table, _render_markdown(parts))
-        return _ReportResult(render(parts), (table.name,))
+        notes = [
+            f"{count_words(len(items), 'evaluation')}.",
+            *(f"Left out: {line}" for line in left_out),
+        ]
+        return _ReportResult(render([Notes(notes)]), (table.name,))
     items = [read_evaluation(file) for file in settings.files]
     parts = compare_parts(items) if len(items) > 1 else []
     parts += [part for item in items for part in evaluation_parts(item.evaluation)]
@@ -110,7 +114,8 @@ def run(settings: Report) -> _ReportResult:
         # What the table leaves out stands above it, for those who write about it.
         lines = [f"% {line}".rstrip() for line in text.splitlines()]
         write_text(output, "\n".join([MARKS["tex"], *lines, "", latex_table(items), ""]))
-    return _ReportResult(text)
+    # The title, the verdict or the names, and their table; the rest is in the file.
+    return _ReportResult(render(parts[:3]))
 
 
 def _read_all(places: Sequence[Path]) -> tuple[list[ReportItem], list[str]]:

@@ -32,7 +32,7 @@ class Report:
     :param output: file that is written: .html for one page that shows everything, .md or .tex for
         sentences and tables [report.html; with board leaderboard.html, and next to it a .md file of
         the same name].
-    :param board: write the table of records, as a page whose tables can be sorted, and in Markdown.
+    :param board: write the table of records, as a page to sort and filter, and in Markdown.
     :param verify: check that weights, samples and predictions repeat, that the adversarials in
         first.npz fool the network, and that samples that are said to stand or to be certified do,
         by PGD-7, a stage of the plan, and bounds. A pass does not mean that the number is right.

@@ -12,7 +12,6 @@ from tabulate import LATEX_ESCAPE_RULES, tabulate
 from art_snn.app.report.evaluation import Evaluation, ReportItem, Trial
 from art_snn.app.report.verdict import (
     CERTIFIED,
-    EXACT,
     UNION,
     UNITS,
     Verdict,
@@ -20,6 +19,7 @@ from art_snn.app.report.verdict import (
     describe_bound,
     describe_budget,
     describe_budgets,
+    describe_verdicts,
     format_eps,
     join_words,
     make_cards,
@@ -28,6 +28,7 @@ from art_snn.app.report.verdict import (
 from art_snn.app.tables import Command, Notes, Part, Table
 from art_snn.attacks import Outcome
 from art_snn.metrics import (
+    SIGNIFICANT,
     Certificate,
     Robustness,
     Share,
@@ -47,7 +48,7 @@ def evaluation_parts(evaluation: Evaluation) -> list[Part]:
     """The verdict in words and by budget, what casts doubt on it, and a row per attack."""
     samples = count_words(len(evaluation.samples), "sample")
     parts: list[Part] = [(evaluation.name, evaluation.title, samples)]
-    parts += [verdicts(evaluation)[-1].describe(), _verdict_table(evaluation)]
+    parts += [describe_verdicts(verdicts(evaluation)), _verdict_table(evaluation)]
     decisive, others = make_cards(evaluation)
     cards = [(card.severity.capitalize(), card) for card in decisive]
     cards += [("Does not change the verdict", card) for card in others]
@@ -153,10 +154,6 @@ def remarks(evaluation: Evaluation) -> list[str]:
             f"Bounds of the spikes ({bounds.method}) certify samples that no change within the "
             f"budget can break. Those {attacked}."
         )
-        exact = [verdict.eps for verdict in verdicts(evaluation) if verdict.exact]
-        if exact:
-            at = describe_budgets(evaluation.norm, *exact)
-            lines.append(f"The robust accuracy {at} is {EXACT}.")
     if (certificate := evaluation.certificate) is not None:
         lines.append(
             f"Certified with {certificate.draws} draws of each sample and a confidence of "
@@ -297,12 +294,13 @@ def _compare(one: Evaluation, other: Evaluation, names: tuple[str, str]) -> list
         for each in (one, other)
     ]
     for eps in (0.0, *common):
-        at = describe_budget(one.norm, eps) if eps else "without an attack"
+        at = describe_budgets(one.norm, eps) if eps else "without an attack"
         a, b = survivors[0][eps][mine], survivors[1][eps][yours]
         # The test counts flips: of samples that all begin as right, those that do not survive.
         right = np.ones(len(rows), dtype=bool)
         only_b, only_a, p = paired_difference(Robustness(right, a), Robustness(right, b))
-        counts.append((at, *map(str, (int((a & b).sum()), only_a, only_b)), format_p(p)))
+        words = f"{'' if p < SIGNIFICANT else 'no difference, '}{format_p(p)}"
+        counts.append((at, *map(str, (int((a & b).sum()), only_a, only_b)), words))
     heads = ["budget", "right in both", *(f"in {name} alone" for name in names), "McNemar's test"]
     shared = count_words(len(rows), "sample")
     words = f"{both} share {shared}{'' if common else ' and no budget'}."

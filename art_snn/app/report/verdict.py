@@ -9,10 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_snn.app.report.evaluation import Evaluation, Trial
+from art_snn.checks import ArgumentError
 from art_snn.findings import Finding
 from art_snn.findings.predictions import RANDOM
 from art_snn.metrics import Robustness, Share, union
+from art_snn.zoo.networks import manifest
 
+STANDARD = "standard"
+"""The plan of the records of the zoo."""
 UNION = "union of all"
 CERTIFIED = "certified"
 EXACT = "exact: certified and attacked agree"
@@ -88,6 +92,11 @@ class Verdict:
         return standing
 
     @property
+    def left(self) -> int:
+        """How many samples stand."""
+        return self.outcome.robust_accuracy.count
+
+    @property
     def robust(self) -> float:
         """The robust accuracy in [0, 1]; an upper bound wherever :attr:`open` says so."""
         return self.outcome.robust_accuracy.value
@@ -97,7 +106,7 @@ class Verdict:
         """True if the number must be reported as an upper bound: 0 and exact ones never are."""
         examined, plan = self.evaluation.provenance.examined, self.evaluation.plan
         doubted = bool(self.findings) or not examined or not plan
-        return doubted and self.outcome.robust_accuracy.count > 0 and not self.exact
+        return doubted and self.left > 0 and not self.exact
 
     @property
     def exact(self) -> bool:
@@ -117,10 +126,6 @@ class Verdict:
         """How many findings cast doubt on the number, in the cell of a table."""
         count = len(self.findings)
         return str(count) if count or self.evaluation.provenance.examined else "not examined"
-
-    def __str__(self) -> str:
-        proof = "" if self.certified is None else f", {self.certified} certified"
-        return f"Robust accuracy {self.share} {describe_budget(self.norm, self.eps)}{proof}"
 
     def describe_trial(self, trial: Trial) -> str:
         """The robust accuracy that one trial at this budget leaves, in words.
@@ -161,55 +166,96 @@ class Verdict:
             "findings": list(dict.fromkeys(finding.id for finding in self.findings)),
         }
 
-    def describe(self) -> str:
-        """The verdict for people outside of the field, in two sentences or three."""
-        norm, clean = self.norm, self.outcome.clean_accuracy
-        image = len(self.evaluation.provenance.shape) == 3 and norm in NORMS
-        kind, value = ("image", "pixel") if image else ("sample", "value")
-        eps, plural = format_eps(norm, self.eps), "" if self.eps == 1 else "s"
-        change = {
-            "inf": f"changes no {value} by more than {eps}",
-            "2": f"moves no {kind} by more than {eps} in the Euclidean norm",
-            "0": f"changes at most {eps} value{plural} of each",
-            "shift": f"moves no spike by more than {eps} time step{plural}",
-        }[norm]
-        left = self.outcome.robust_accuracy.count
-        start = f"Of {count_words(clean.total, kind)}, {clean.count} "
-        start += f"{'is' if clean.total == 1 else 'are'} classified correctly"
-        still = f"{left or 'none'} still {'is' if left == 1 else 'are'}"
-        words = f"{start}, and {still} after an attack that {change}."
-        return " ".join(filter(None, (words, self._describe_proof(), self._describe_doubt())))
 
-    def _describe_proof(self) -> str:
-        """What bounds prove, in a sentence; "" without them, and where no sample is left."""
-        certified, left = self.certified, self.outcome.robust_accuracy
-        if certified is None or not left.count:
-            return ""
-        them = "it" if certified.count == 1 else "them"
-        if self.exact:
-            return f"Bounds prove that no such attack breaks {them}, so the number is {EXACT}."
-        if not certified.count:
-            return "Bounds prove nothing here."
-        ends = f"{certified.percent} (certified) and {left.percent} (attacked)"
-        proof = f"Bounds prove for {certified.count} that no such attack breaks {them}"
-        return f"{proof}: the robust accuracy is between {ends}."
+def describe_verdicts(results: Sequence[Verdict]) -> str:
+    """The verdicts from the smallest budget on for people outside of the field, in sentences.
 
-    def _describe_doubt(self) -> str:
-        """What the findings mean for the number, in a sentence."""
-        errors = sum(finding.severity == "error" for finding in self.findings)
-        if errors:
-            wrong = "An error" if errors == 1 else "Errors"
-            return f"{wrong} must be fixed before this number means anything."
-        if not self.outcome.robust_accuracy.count or self.exact:
-            return ""
-        if count := len(self.findings):
-            suggest = "A warning suggests" if count == 1 else "Warnings suggest"
-            return f"{suggest} that the true number may be lower."
-        if not self.evaluation.provenance.examined:
-            return "Nothing was examined for warnings, so the true number may be lower."
-        if not self.evaluation.plan:
-            return "A single attack cannot show what others would break: it may be lower."
-        return "No warning casts doubt on this number."
+    Of more than three they are the first, the last at which a tenth is left, and the last."""
+    clean, norm = results[0].outcome.clean_accuracy, results[0].norm
+    if len(results) > 3:
+        tenth = [place for place, one in enumerate(results) if 10 * one.left >= clean.count]
+        results = [results[n] for n in sorted({0, max(tenth, default=0), len(results) - 1})]
+    first, *larger = results
+    image = len(first.evaluation.provenance.shape) == 3 and norm in NORMS
+    kind, value = ("image", "pixel") if image else ("sample", "value")
+    eps, plural = format_eps(norm, first.eps), "" if first.eps == 1 else "s"
+    change = {
+        "inf": f"changes no {value} by more than {eps}",
+        "2": f"moves no {kind} by more than {eps} in the Euclidean norm",
+        "0": f"changes at most {eps} value{plural} of each",
+        "shift": f"moves no spike by more than {eps} time step{plural}",
+    }[norm]
+    right = f"{clean.count} {'is' if clean.total == 1 else 'are'} classified correctly"
+    left = f"{first.left or 'none'} still {'is' if first.left == 1 else 'are'}"
+    words = (
+        f"Of {count_words(clean.total, kind)}, {right}, and {left} after an attack that {change}."
+    )
+    ends = [f"{one.left or 'none'} {describe_budgets(norm, one.eps)}" for one in larger]
+    words += f" Larger changes leave {join_words(ends)}." if ends else ""
+    others = (_describe_proof(results), _describe_doubt(results), _describe_rank(results))
+    return " ".join(filter(None, (words, *others)))
+
+
+def _describe_proof(results: Sequence[Verdict]) -> str:
+    """What bounds prove, in sentences; "" without them, and where no sample is left."""
+    norm, proven = results[0].norm, [one for one in results if one.certified and one.left]
+    if proven and not any(one.certified.count for one in proven if one.certified):
+        return "Bounds prove nothing here: training for them helps (art-snn train --defence ibp)."
+    ends = [
+        f"between {one.certified.percent} (certified) and {one.outcome.robust_accuracy.percent} "
+        f"(attacked) {describe_budgets(norm, one.eps)}"
+        for one in proven
+        if one.certified and not one.exact
+    ]
+    words = f"Bounds prove that the robust accuracy is {join_words(ends)}." if ends else ""
+    exact = [one.eps for one in proven if one.exact]
+    end = f"The number {describe_budgets(norm, *exact)} is {EXACT}." if exact else ""
+    return f"{words} {end}".strip()
+
+
+def _describe_doubt(results: Sequence[Verdict]) -> str:
+    """What the findings mean for the numbers, in a sentence; "" where all are 0 or exact."""
+    counted = [one for one in results if one.left and not one.exact]
+    doubted = [one for one in counted if one.open]
+    findings = {(n.id, n.about): n.severity for one in results for n in one.findings}
+    if errors := [*findings.values()].count("error"):
+        wrong = "An error" if errors == 1 else "Errors"
+        return f"{wrong} must be fixed before any number counts."
+    if not doubted:
+        number = "this number" if len(results) == 1 else "these numbers"
+        return f"No warning casts doubt on {number}." if counted else ""
+    source, warnings = results[0].evaluation, {n.id + n.about for v in doubted for n in v.findings}
+    if warnings:
+        suggest = "A warning suggests" if len(warnings) == 1 else "Warnings suggest"
+        at = f" {describe_budgets(source.norm, *(one.eps for one in doubted))}"
+        where = at if len(doubted) < len(counted) else ""
+        return f"{suggest} that the true number{where} may be lower."
+    if not source.provenance.examined:
+        return "Nothing was examined for warnings, so the true number may be lower."
+    return "A single attack cannot show what others would break: it may be lower."
+
+
+def _describe_rank(results: Sequence[Verdict]) -> str:
+    """The place among the networks of the zoo on the same data, by budget; "" where none is."""
+    source, places = results[0].evaluation, []
+    data, norm = source.provenance.dataset, source.norm
+    try:
+        networks = [n for n in manifest().networks if n.data == data and n.name != source.name]
+    except (ArgumentError, OSError):  # There is none, and none can be fetched.
+        return ""
+    for verdict in results:
+        at = describe_budgets(norm, verdict.eps)
+        standard = [one for network in networks for one in network.standard if one.norm == norm]
+        records = [one.standing for one in standard if describe_budgets(norm, one.eps) == at]
+        better = sum(
+            int(verdict.standing[: len(one)].sum()) > one[: len(verdict.standing)].count("1")
+            for one in records
+        )
+        if records:
+            upper = better > 0 and (verdict.open or source.plan != STANDARD)
+            places.append(f"{describe_bound(better, upper)} of {len(records)} {at}")
+    words = f"Of the zoo's other networks on {data}, it beats"
+    return f"{words} {join_words(places)}." if places else ""
 
 
 def verdicts(evaluation: Evaluation) -> list[Verdict]:

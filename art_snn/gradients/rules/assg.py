@@ -95,10 +95,15 @@ class ASSG(TemporalGradient):
         """Slope of a first pass."""
         moments = _PotentialMoments.at_rest(distance)
         moments.update(distance.abs(), self)
-        return self.sharpened(distance, moments.sharpness(self))
+        return self.sharpened(distance, moments.scale(self))
 
-    def sharpened(self, distance: Tensor, alpha: Tensor) -> Tensor:
-        """``alpha h(alpha z)``."""
+    def sharpened(self, distance: Tensor, scale: Tensor) -> Tensor:
+        """``alpha h(alpha z)`` for alpha = omega / scale, a tensor that is used up."""
+        if type(self.surrogate) is ATan:  # In fewer passes over memory.
+            factor, ratio = self.omega * self.surrogate.alpha / 2, distance / scale
+            scale.addcmul_(distance, ratio, value=(math.pi * factor) ** 2)
+            return scale.reciprocal_().mul_(factor)
+        alpha = scale.reciprocal_().mul_(self.omega)
         return self.surrogate(distance * alpha).mul_(alpha)
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
@@ -161,10 +166,9 @@ class _PotentialMoments:
         self.mean.lerp_(distance, 1 - rule.decay_mean)
         self.deviation.lerp_(distance.sub_(self.mean).abs_(), 1 - rule.decay_deviation)
 
-    def sharpness(self, rule: ASSG, t: int | slice = slice(None)) -> Tensor:
-        """alpha of every element, or of those of one step."""
-        scale = torch.add(self.mean[t], self.deviation[t], alpha=rule.relax)
-        return scale.add_(_SMALLEST).reciprocal_().mul_(rule.omega)
+    def scale(self, rule: ASSG, t: int | slice = slice(None)) -> Tensor:
+        """M + relax D + 1e-4 of every element, or of those of one step."""
+        return torch.add(self.mean[t], self.deviation[t], alpha=rule.relax).add_(_SMALLEST)
 
     def of(self, samples: slice | Tensor) -> "_PotentialMoments":
         """The moments of some samples, a slice of them as views."""
@@ -247,8 +251,7 @@ class _Pass(TemporalGradient):
         self.moments.append(moments)
 
         def at_step(distance: Tensor, t: int, samples: slice) -> Tensor:
-            alpha = moments.of(samples).sharpness(self.rule, t)
-            return self.rule.sharpened(distance, alpha)
+            return self.rule.sharpened(distance, moments.of(samples).scale(self.rule, t))
 
         return at_step
 

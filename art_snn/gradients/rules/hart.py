@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from art_snn.dynamics import operand
 from art_snn.gradients.rate import RateGradient, Trace
 from art_snn.gradients.surrogates import Surrogate, Triangle
 
@@ -28,4 +29,5 @@ class HART(RateGradient):
 
     def slope(self, trace: Trace) -> Tensor:
         assert trace.potential is not None
-        return self.surrogate.in_place(trace.potential - trace.dynamics.threshold)
+        threshold = operand(trace.dynamics.threshold, trace.potential)
+        return self.surrogate.in_place(trace.potential.sub_(threshold))

@@ -3,7 +3,9 @@
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,7 +13,9 @@ from torch import nn
 import art_snn
 from art_snn.app.evaluate import result
 from art_snn.app.evaluate.result import _typed_command, _versions
-from tests.small import classifier
+from art_snn.app.report.evaluation import NEURONS
+from tests import adapted
+from tests.small import CLASSES, SHAPE, around, classifier
 
 PACKAGE = Path(art_snn.__file__).parent
 
@@ -36,6 +40,32 @@ def test_versions_are_those_of_what_the_classes_of_the_network_come_from(monkeyp
     numbers = _versions(bare)
     assert (numbers["norse"], numbers["scipy"]) == ("not installed", "of scipy")
     assert "snntorch" not in numbers
+
+
+@pytest.mark.parametrize("kind", ["steps", "merged", "step", "native", "inline"])
+def test_spikes_are_recorded_of_every_layer_that_gives_them(kind):
+    """One layer of neurons, behind a linear one whose output is the same in every step."""
+    one = classifier(decay=0.5)
+    if kind != "native":
+        one = around(adapted.network(kind, shape=SHAPE, classes=CLASSES))
+    x = np.random.default_rng(0).random((6, *SHAPE), dtype=np.float32)
+    spikes = result._record_spikes(SimpleNamespace(classifier=one), x)
+    if kind == "inline":  # Nobody knows its neurons.
+        assert spikes == {}
+        return
+    linear = next(module for module in one.model.modules() if isinstance(module, nn.Linear))
+    steps = one.model.time_steps() or adapted.STEPS
+    with torch.no_grad():
+        current = linear(torch.as_tensor(x).to(linear.weight).flatten(1))
+        fired = adapted.Leaky()(current.expand(steps, *current.shape)).bool().numpy()
+    assert fired.any()
+    halves = [[fired[:, :3].mean()], [fired[:, 3:].mean()]]
+    assert np.allclose(spikes["rates"], halves)
+    firing = fired[:, [0, 3]].any((0, 1))
+    some = fired[:, [0, 3]][:, :, firing].swapaxes(0, 1)[:, :, :NEURONS]
+    assert np.array_equal(spikes["spikes"], some)
+    assert spikes["owners"].tolist() == [0] * some.shape[2]
+    assert len(spikes["layers"]) == 1
 
 
 @pytest.mark.parametrize(

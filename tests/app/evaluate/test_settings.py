@@ -1,6 +1,7 @@
 """What art-snn evaluate can be asked, and what it refuses before torch is imported."""
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +15,23 @@ from tests.command import call, python
 )
 def test_a_plan_decides_unless_an_attack_is_named_alone(options, plan):
     assert Evaluate(**options).deciding_plan == plan
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"model": "zoo:digits-at"}, "digits-at"),
+        ({"model": f"hf:owner/nets/small@{40 * 'a'}"}, "small"),
+        ({"model": f"hf:owner/nets/network@{40 * 'a'}"}, "nets"),
+        ({"model": "deep/mine.py:load"}, "mine-load"),
+        ({"model": "package.module:load"}, "package.module-load"),
+        ({"model": "mine.py:load", "checkpoint": Path("weights.ckpt")}, "weights"),
+        ({"checkpoint": Path("trained/network.safetensors")}, "trained"),
+    ],
+)
+def test_results_lie_in_a_folder_of_the_name_of_the_network(options, name):
+    assert Evaluate(**options).output == Path(f"evaluation-{name}")
+    assert Evaluate(**options, output=Path("mine")).output == Path("mine")
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """The page in a browser: on a phone, in the dark, by keyboard, to a screen reader, on paper."""
 
+import base64
+import re
 from collections.abc import Iterator
 from importlib.resources import files
 from pathlib import Path
@@ -124,7 +126,16 @@ def test_on_paper_there_is_no_navigation_and_tables_are_not_cut_off(driver, file
     assert driver.execute_script(shown, "nav", "display") == "none"
     assert driver.execute_script(shown, ".scroll", "overflowX") == "visible"
     assert driver.execute_script(BROKEN) == []
-    assert len(driver.execute_cdp_cmd("Page.printToPDF", {})["data"]) > 10_000
+    data = base64.b64decode(driver.execute_cdp_cmd("Page.printToPDF", {})["data"])
+    assert len(data) > 10_000
+
+
+def test_one_result_is_one_printed_page(driver, tmp_path):
+    file = tmp_path / "report.html"
+    file.write_text(render_page([ITEMS[0]]), encoding="utf-8")
+    visit(driver, file, 1280)
+    data = base64.b64decode(driver.execute_cdp_cmd("Page.printToPDF", {})["data"])
+    assert len(re.findall(rb"/Type /Page\b", data)) == 1
 
 
 @pytest.fixture(scope="module")
@@ -134,6 +145,7 @@ def sortable(tmp_path_factory):
         network((0, 0, -1, -1), "b", steps=9),
         network((0, -1, -1, -1), "a", steps=12, training="a long " * 8 + "training"),
         certified(network((0, 0, 0, -1), "c", steps=None), -1, -1, -1, 1),
+        network((0, -1), "d", eps=0.1, dataset="mnist"),
     )
     path.write_text(render_board_page(table), "utf-8")
     return path
@@ -145,25 +157,44 @@ def titles(driver) -> list[str]:
 
 def test_a_click_sorts_and_another_turns_the_order_around(driver, sortable):
     visit(driver, sortable, 1200)
-    assert driver.execute_script(COLUMN, 0) == ["a", "b", "c"]
+    assert driver.execute_script(COLUMN, 0) == ["a", "b", "c", "d"]
     place = titles(driver).index("T")
     button = driver.find_elements("css selector", "thead button")[place]
     button.click()
     # As numbers, and what is not known last either way.
-    assert driver.execute_script(COLUMN, place) == ["12", "9", NONE]
+    assert driver.execute_script(COLUMN, place) == ["12", "9", "8", NONE]
     assert driver.execute_script(SORTED) == [["T", "descending"]]
     button.click()
-    assert driver.execute_script(COLUMN, place) == ["9", "12", NONE]
+    assert driver.execute_script(COLUMN, place) == ["8", "9", "12", NONE]
     assert driver.execute_script(SORTED) == [["T", "ascending"]]
     assert driver.get_log("browser") == []
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1400, "dark")])
+def test_filters_leave_rows_of_the_data_and_of_the_budget(driver, sortable):
+    from selenium.webdriver.support.ui import Select
+
+    visit(driver, sortable, 1200)
+    data, budget = map(Select, driver.find_elements("css selector", ".filters select"))
+    assert [one.text for one in budget.options] == ["all", "eps 8/255", "eps 0.1"]
+    shown = "return [...document.querySelectorAll('tbody tr:not([hidden]) th')]"
+    shown += ".map(one => one.textContent)"
+    budget.select_by_visible_text("eps 0.1")
+    assert driver.execute_script(shown) == ["d"]
+    assert driver.find_element("id", "records").text == "1 of 4 records."
+    data.select_by_visible_text("mnist")
+    budget.select_by_visible_text("all")
+    assert driver.execute_script(shown) == ["d"]
+    data.select_by_visible_text("all")
+    assert driver.execute_script(shown) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (1280, "dark")])
 def test_nothing_leaves_the_window_and_no_rule_of_accessibility_is_broken(
     driver, sortable, width, scheme
 ):
     visit(driver, sortable, width, scheme)
     assert driver.execute_script(BEYOND) == []
+    assert width < 1280 or driver.execute_script(CLIPPED) == []
     room = "return document.documentElement.scrollWidth <= document.documentElement.clientWidth"
     assert driver.execute_script(room)
     axe = files(pytest.importorskip("selenium_axe_python")) / "axe-core" / "axe.min.js"

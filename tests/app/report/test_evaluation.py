@@ -36,6 +36,7 @@ from tests.evaluations import (
     provenance,
     save,
     small,
+    spiking,
     trial,
     write,
 )
@@ -169,11 +170,28 @@ def test_the_schema_has_the_fields_of_the_classes_and_describes_each():
 def test_examples_are_read_as_they_were_written_and_there_may_be_none(tmp_path):
     assert Examples.read(tmp_path) is None
     assert "no examples" in ReportItem.of("", small(), tmp_path).objection
-    written = images(3)
-    written.write(tmp_path)
-    read = Examples.read(tmp_path)
-    assert vars(read).keys() == vars(written).keys()
-    assert all(np.array_equal(getattr(read, name), value) for name, value in vars(written).items())
+    for written in (images(3), spiking(images(3))):
+        written.write(tmp_path)
+        read = Examples.read(tmp_path)
+        assert vars(read).keys() == vars(written).keys()
+        same = [np.array_equal(getattr(read, name), value) for name, value in vars(written).items()]
+        assert all(same)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rates": np.zeros((2, 3))},
+        {"rates": np.full((2, 2), np.nan)},
+        {"spikes": np.zeros((2, 4, 5))},
+        {"owners": np.array([0, 0, 0, 1, 2])},
+        {"owners": np.zeros(4, int)},
+    ],
+    ids=["rates", "nan", "no bool", "owner", "owners"],
+)
+def test_spikes_of_other_layers_or_neurons_are_refused(changes):
+    with pytest.raises(ValueError, match="rates and spikes of the layers"):
+        replace(spiking(images(3)), **changes)
 
 
 @pytest.mark.parametrize("kind", ["flipped", "empty", "text", "short", "x", "eps"])

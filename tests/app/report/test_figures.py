@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -16,9 +17,21 @@ from art_snn.app.report.figures import (
     draw_charts,
     draw_examples,
     draw_side_by_side,
+    draw_spikes,
 )
 from art_snn.attacks import SquareSearch, Stage
-from tests.evaluations import EXACT, STAGES, evaluation, frames, images, large, proven, small, trial
+from tests.evaluations import (
+    EXACT,
+    STAGES,
+    evaluation,
+    frames,
+    images,
+    large,
+    proven,
+    small,
+    spiking,
+    trial,
+)
 
 EPS = 8 / 255
 NAMES = (
@@ -123,6 +136,25 @@ def test_names_of_any_letters_are_drawn_as_they_are():
         one = evaluation(trial(name[:80], 0.1, (0, -1, 1), ("first", name)))
         for drawing in (draw_charts(one)["accuracy"], *stages(one)):
             assert name[:9] in "".join(letters(drawing))
+
+
+def test_spikes_are_drawn_where_some_were_recorded_with_the_rates_in_words():
+    assert draw_spikes(images(2)) is None
+    drawing = draw_spikes(spiking(images(2)))
+    assert {"original", "time steps, adversarial", "layer of neurons", "spikes per step"} <= {
+        *letters(drawing)
+    }
+    ((_, words),) = drawing.pictures
+    assert "Rates are means of 2 samples. Below: spikes of sample 0 in up to 24 neurons" in words
+    assert words.endswith(" layers.1 0.100 and 0.100; layers.<3> 0.200 and 0.450.")
+
+
+def test_any_number_of_results_has_lines_that_differ():
+    items = [ReportItem("", small(name=f"n{place}")) for place in range(20)]
+    colours = re.findall(
+        r"stroke: (#[0-9a-f]{6})", content(draw_side_by_side(items).pictures[0][0]).decode()
+    )
+    assert len({*colours}) >= 20
 
 
 def test_results_side_by_side_are_lines_unless_their_norms_differ():

@@ -41,6 +41,7 @@ def test_a_page_is_written_and_the_verdict_printed(folder):
     assert "Of 4 images, 3 are classified correctly, and 1 still is after" in done.stdout
     assert "at most 25.0 % [4.6, 69.9]" in done.stdout
     assert done.stdout.endswith(f"\nWritten to {output}\n")
+    assert len(done.stdout.splitlines()) < 20
     (heading,) = tree(output.read_text("utf-8")).every("h1")
     assert heading.text == "plain"
 

@@ -1,17 +1,21 @@
 """The verdict in numbers and in plain words, and findings as cards."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from art_snn.app.report import verdict as module
 from art_snn.app.report.verdict import (
     count_words,
     describe_budgets,
+    describe_verdicts,
     format_eps,
     join_words,
     make_cards,
     verdicts,
 )
+from art_snn.checks import ArgumentError
 from art_snn.findings import DRAWS, Finding
 from tests.evaluations import (
     EXACT,
@@ -106,7 +110,7 @@ def test_findings_and_what_was_not_done_make_the_number_an_upper_bound(changes, 
     (verdict,) = verdicts(result)
     assert verdict.share == share
     start = "Of 4 images, 3 are classified correctly, and 1 still is after an attack that changes"
-    words = verdict.describe()
+    words = describe_verdicts([verdict])
     assert words.startswith(f"{start} no pixel by more than 8/255. {doubt}")
     (content,) = summary(result)
     assert content["upper_bound"] == (share == AT_MOST)
@@ -114,40 +118,36 @@ def test_findings_and_what_was_not_done_make_the_number_an_upper_bound(changes, 
 
 
 def test_nothing_is_below_a_robust_accuracy_of_zero():
-    result = evaluation(trial("a", 0.1, (0, 0, -2)), findings=(VANISHED,))
+    result = evaluation(trial("a", 0.3, (0, 0, -2)), findings=(VANISHED,))
     (verdict,) = verdicts(result)
     assert verdict.share.startswith("0.0 %")
-    end = "none still are after an attack that changes no pixel by more than 0.1."
-    assert verdict.describe().endswith(end)
+    end = "none still are after an attack that changes no pixel by more than 0.3."
+    assert describe_verdicts([verdict]).endswith(end)
     assert not summary(result)[0]["upper_bound"]
     fed_wrongly = replace(result, findings=(ERROR, replace(ERROR, about="network")))
-    words = verdicts(fed_wrongly)[0].describe()
-    assert words.endswith("Errors must be fixed before this number means anything.")
+    words = describe_verdicts(verdicts(fed_wrongly))
+    assert words.endswith("Errors must be fixed before any number counts.")
 
 
 @pytest.mark.parametrize(
     ("changes", "share", "proof"),
     [
         # What is certified is all that stands: no better attack can break more of it.
-        (
-            {},
-            SURE,
-            "no such attack breaks it, so the number is exact: certified and attacked agree.",
-        ),
+        ({}, SURE, "The number at eps 8/255 is exact: certified and attacked agree."),
         ({"findings": (RISES, VANISHED)}, SURE, "certified and attacked agree."),
         ({"provenance": provenance(examined=0)}, SURE, "certified and attacked agree."),
         ({"plan": ""}, SURE, "certified and attacked agree."),
         # Whoever feeds the network wrongly certifies wrongly, too.
-        ({"findings": (ERROR,)}, AT_MOST, "An error must be fixed before this number means"),
-        ({"bounds": GAP}, SURE, f"Bounds prove nothing here. {NONE}"),
-        ({"bounds": GAP, "findings": (RISES,)}, AT_MOST, f"Bounds prove nothing here. {ONE}"),
+        ({"findings": (ERROR,)}, AT_MOST, "An error must be fixed before any number counts"),
+        ({"bounds": GAP}, SURE, f"ibp). {NONE}"),
+        ({"bounds": GAP, "findings": (RISES,)}, AT_MOST, f"ibp). {ONE}"),
     ],
 )
 def test_a_number_that_bounds_meet_is_exact_whatever_was_found(changes, share, proof):
     result = small(**({"bounds": EXACT} | changes))
     (verdict,) = verdicts(result)
     assert verdict.share == share
-    assert proof in verdict.describe()
+    assert proof in describe_verdicts([verdict])
     (content,) = summary(result)
     assert content["exact"] == verdict.exact == ("agree" in proof)
     assert content["certified"] == (0 if "bounds" in changes else 0.25)
@@ -155,16 +155,13 @@ def test_a_number_that_bounds_meet_is_exact_whatever_was_found(changes, share, p
 
 
 def test_between_what_is_certified_and_what_was_attacked_lies_the_robust_accuracy():
-    trials = [trial("standard", eps, (-2, 0, -1, -1)) for eps in (0.1, 0.2)]
+    trials = [trial("standard", eps, (-2, 0, -1, -1)) for eps in (0.3, 0.4)]
     # What is certified within the larger budget is so within the smaller one.
-    several = proven(-1, -1, -1, -1, eps=0.1), proven(-1, -1, -1, 2, eps=0.2)
+    several = proven(-1, -1, -1, -1, eps=0.3), proven(-1, -1, -1, 2, eps=0.4)
     result = evaluation(*trials, plan="standard", bounds=several)
-    words = "Bounds prove for 1 that no such attack breaks it: the robust accuracy is between "
-    words += f"25.0 % (certified) and 50.0 % (attacked). {NONE} on this number."
-    for verdict in verdicts(result):
-        assert words in verdict.describe()
-        assert str(verdict).startswith("Robust accuracy 50.0 % [15.0, 85.0] at eps 0.")
-        assert str(verdict).endswith(f" in the maximum norm, {SURE} certified")
+    ends = "between 25.0 % (certified) and 50.0 % (attacked)"
+    words = f"Bounds prove that the robust accuracy is {ends} at eps 0.3 and {ends} at eps 0.4. "
+    assert describe_verdicts(verdicts(result)).endswith(f"{words}{NONE} on these numbers.")
 
 
 def test_no_attack_leaves_an_upper_bound_that_leaves_no_more_than_is_certified():
@@ -209,7 +206,75 @@ def test_an_attack_leaves_an_upper_bound_where_others_left_less_or_a_finding_is_
 )
 def test_budgets_have_the_words_of_their_norm(norm, eps, change):
     result = evaluation(trial("a", eps, (0, -1)), norm=norm)
-    assert f"an attack that {change}." in verdicts(result)[0].describe()
+    assert f"an attack that {change}." in describe_verdicts(verdicts(result))
+
+
+BUDGETS = [level / 255 for level in (1, 2, 4, 8, 16)]
+
+
+@pytest.mark.parametrize(
+    ("lefts", "ends"),
+    [
+        ((5, 3), ("5 still are after", "Larger changes leave 3 at eps 2/255.")),
+        ((5, 3, 0), ("5 still are", "leave 3 at eps 2/255 and none at eps 4/255.")),
+        # Of many, the last at which a tenth of the right samples is left.
+        ((9, 5, 1, 0, 0), ("9 still are", "leave 1 at eps 4/255 and none at eps 16/255.")),
+        ((0, 0, 0, 0, 0), ("none still are after", "leave none at eps 16/255.")),
+    ],
+)
+def test_every_budget_is_told_or_of_many_the_telling_ones(lefts, ends):
+    stages = [[0] * (10 - left) + [-1] * left for left in lefts]
+    trials = [trial("a", eps, stage) for eps, stage in zip(BUDGETS, stages, strict=False)]
+    words = describe_verdicts(verdicts(evaluation(*trials)))
+    assert words.startswith("Of 10 images, 10 are classified correctly, and ")
+    assert all(end in words for end in ends)
+
+
+def test_doubt_is_said_of_the_budgets_that_it_concerns():
+    trials = [trial("standard", eps, (0, -1, -1)) for eps in BUDGETS[:2]]
+    result = evaluation(*trials, plan="standard", findings=(replace(RISES, eps=BUDGETS[1]),))
+    words = describe_verdicts(verdicts(result))
+    assert words.endswith("A warning suggests that the true number at eps 2/255 may be lower.")
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "Of the zoo's other networks on digits, it beats 1 of 2 at eps 0.05."),
+        (
+            {"plan": ""},
+            "Of the zoo's other networks on digits, it beats at most 1 of 2 at eps 0.05.",
+        ),
+        ({"name": "low"}, "Of the zoo's other networks on digits, it beats 0 of 1 at eps 0.05."),
+        ({"norm": "2"}, ""),
+        ({"provenance": provenance(dataset="cifar10")}, ""),
+    ],
+)
+def test_a_network_is_ranked_among_those_of_the_zoo_on_the_same_data(changes, words, monkeypatch):
+    # Of four samples three stand; of the first four of the records one and all of them.
+    records = {"low": "1000111", "high": "1111", "far": "0000"}
+    networks = [
+        SimpleNamespace(
+            name=name,
+            data="digits",
+            standard=[
+                SimpleNamespace(norm="inf", eps=0.1 if name == "far" else 0.05, standing=text)
+            ],
+        )
+        for name, text in records.items()
+    ]
+    monkeypatch.setattr(module, "manifest", lambda: SimpleNamespace(networks=networks))
+    one = evaluation(trial("standard", 0.05, (0, -1, -1, -1)), **({"plan": "standard"} | changes))
+    assert ("beats" in describe_verdicts(verdicts(one))) == bool(words)
+    assert describe_verdicts(verdicts(one)).endswith(words)
+
+
+def test_without_a_zoo_there_is_no_rank(monkeypatch):
+    def fail():
+        raise ArgumentError("zoo", "none.")
+
+    monkeypatch.setattr(module, "manifest", fail)
+    assert describe_verdicts(verdicts(small())).endswith("casts doubt on this number.")
 
 
 def rises(eps: float, **changes):
