@@ -123,6 +123,8 @@ class Train(Network):
         weights [vgg5; of a checkpoint: the one that it notes].
     :param checkpoint: weights of the network to start from, as art-snn train or its framework
         writes them; what they note of the network need not be given [drawn from the seed].
+    :param readout: of a model of another framework: mean or sum over time, or the mean of the
+        spikes or of the potential of one that returns both [mean; of both: potential].
     :param width: factor of the layers' widths, 64 at most [1].
     :param steps: time steps T [8; events: their frames].
     :param decay: decay of the neurons, 1e-6 to 1; 1 makes IF neurons [0.5].

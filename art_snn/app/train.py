@@ -1,6 +1,7 @@
 """Train a network, plainly, adversarially or certifiably, and say how good it is."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -14,7 +15,7 @@ from art_snn.app.network import ResolvedNetwork, resolve_network
 from art_snn.app.results import Result, fingerprint, working
 from art_snn.app.settings import Train
 from art_snn.app.tables import Part, Table
-from art_snn.checks import require
+from art_snn.checks import ArgumentError, require
 from art_snn.classifier import wrap
 from art_snn.data import Dataset
 from art_snn.gradients import RGA, Gradient, parse_rule
@@ -132,7 +133,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     :param team: processes that train together, of which the leading one writes.
     :raises ArgumentError: as :func:`run`, and when rule or defence of the adversary do not suit the
         network or the recipe, or the data have no value range."""
-    subject = _resolve_subject(settings)
+    subject = _prefer_potentials(_resolve_subject(settings), data)
     architecture = subject.settle(data)
     optimizer = settings.optimizer or ("adam" if architecture.is_own else "sgd")
     recipe = Recipe(optimizer=optimizer, **{name: getattr(settings, name) for name in _RECIPE})
@@ -196,6 +197,22 @@ def _resolve_subject(settings: Train) -> ResolvedNetwork:
     if settings.model is None and settings.checkpoint is None:
         settings = replace(settings, model=DEFAULTS["model"])
     return resolve_network(settings, drawn=True)
+
+
+def _prefer_potentials(subject: ResolvedNetwork, data: Dataset) -> ResolvedNetwork:
+    """The network read by potentials, where its model returns them with its spikes.
+
+    Rates of spikes lie in [0, 1], where cross entropy hardly falls. A readout that is given, noted
+    or set by the function of the user stays."""
+    settled = subject.settle(data)
+    if not settled.is_own or settled.readout is not None:
+        return subject
+    if getattr(settled.build_for(data), "readout", None) == "spikes":
+        other = replace(subject, architecture=replace(settled, readout="potential"))
+        with suppress(ArgumentError):  # That function adapts its model itself.
+            other.architecture.build_for(data)
+            return other
+    return subject
 
 
 def _resolve_adversary(

@@ -23,6 +23,7 @@ from art_snn.data import Source
 from art_snn.metrics import Share
 from art_snn.models import Architecture
 from art_snn.training import IBP, TRADES, AdversarialTraining, Epoch, Recipe
+from tests.adapted import own as adapted
 from tests.command import call
 from tests.datasets import halves, halves_in_frames, images
 from tests.own import own
@@ -148,6 +149,16 @@ def test_a_network_of_the_user_that_does_not_fit_the_data_leaves_no_file(change,
     with pytest.raises(ArgumentError, match=message):
         train_network(settings(tmp_path / "new", model=model, steps=None), halves())
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "settled"), [({}, "potential"), ({"readout": "spikes"}, "spikes")]
+)
+def test_a_model_that_returns_both_is_trained_on_potentials_unless_told_otherwise(
+    given, settled, tmp_path
+):
+    asked = settings(tmp_path / "new", model=adapted(tmp_path, "both"), steps=None, **given)
+    assert train_network(replace(asked, epochs=1), halves()).notes["subject"]["readout"] == settled
 
 
 @pytest.mark.parametrize(
