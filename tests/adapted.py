@@ -103,6 +103,15 @@ class Loop(nn.Module):
         return torch.stack(outputs).mean(0)
 
 
+class Both(Loop):
+    """The same, returning spikes and potentials [T, N, K]."""
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        self.lif.reset()
+        outputs = [self.second(self.lif(self.first(x.flatten(1)))) for _ in range(STEPS)]
+        return (torch.stack(outputs) > 1).float(), torch.stack(outputs)
+
+
 class Inline(nn.Module):
     """Neurons written into its forward, so that none is recognised: [N, ...] -> [N, K]."""
 
@@ -136,10 +145,10 @@ class Merged(nn.Module):
 def model(kind: str = "steps", shape: tuple[int, ...] = SHAPE, classes: int = 3) -> nn.Module:
     """A bare model whose neurons come near firing at values in [0, 1].
 
-    :param kind: steps, merged, step, inline (whose neurons nobody recognises), odd, spiking (which
-        ends in its neurons), or none (which has no neurons)."""
+    :param kind: steps, merged, step, both, inline (whose neurons nobody recognises), odd, spiking
+        (which ends in its neurons), or none (which has no neurons)."""
     inputs = prod(shape)
-    loops = {"step": Loop, "merged": Merged, "inline": Inline}
+    loops = {"step": Loop, "both": Both, "merged": Merged, "inline": Inline}
     if kind in loops:
         made: nn.Module = loops[kind](inputs, classes)
     else:

@@ -123,6 +123,8 @@ class Train(Network):
         weights [vgg5; of a checkpoint: the one that it notes].
     :param checkpoint: weights of the network to start from, as art-snn train or its framework
         writes them; what they note of the network need not be given [drawn from the seed].
+    :param readout: of a model of another framework: mean or sum over time, or the mean of the
+        spikes or of the potential of one that returns both [mean; of both: potential].
     :param width: factor of the layers' widths, 64 at most [1].
     :param steps: time steps T [8; events: their frames].
     :param decay: decay of the neurons, 1e-6 to 1; 1 makes IF neurons [0.5].
@@ -149,8 +151,8 @@ class Train(Network):
         pgd(max_iter=7), ... [none; of a defence that attacks: pgd].
     :param eps: budget of the attack or of the certified training, in the unit of the samples
         [8/255].
-    :param attack_rule: gradient rule of the attack: rga, stbp, mean-rga-stbp, ... [rga]. Weights
-        learn by STBP.
+    :param attack_rule: gradient rule of the attack: rga, stbp, mean-rga-stbp, ... [that of the
+        network: rga, or its own where rga does not apply]. Weights learn by STBP, or its own.
     :param adversarial_share: share of the samples of each step that are attacked, in (0, 1].
     :param defence: use of the adversarial samples: at (trains on them), trades(beta=6),
         rat(orthogonality=0.004) or sr(sparsity=0.002); or ibp(ramp=0.6), which trains on bounds

@@ -1,6 +1,7 @@
 """Train a network, plainly, adversarially or certifiably, and say how good it is."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -14,10 +15,10 @@ from art_snn.app.network import ResolvedNetwork, resolve_network
 from art_snn.app.results import Result, fingerprint, working
 from art_snn.app.settings import Train
 from art_snn.app.tables import Part, Table
-from art_snn.checks import require
+from art_snn.checks import ArgumentError, require
 from art_snn.classifier import wrap
 from art_snn.data import Dataset
-from art_snn.gradients import parse_rule
+from art_snn.gradients import RGA, Gradient, parse_rule
 from art_snn.metrics import Share
 from art_snn.models import DEFAULTS
 from art_snn.precision import compute_dtype
@@ -132,18 +133,17 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     :param team: processes that train together, of which the leading one writes.
     :raises ArgumentError: as :func:`run`, and when rule or defence of the adversary do not suit the
         network or the recipe, or the data have no value range."""
-    subject = _resolve_subject(settings)
+    subject = _prefer_potentials(_resolve_subject(settings), data)
     architecture = subject.settle(data)
     optimizer = settings.optimizer or ("adam" if architecture.is_own else "sgd")
     recipe = Recipe(optimizer=optimizer, **{name: getattr(settings, name) for name in _RECIPE})
     recipe, output = recipe.fit_to(data.input_shape, data.mirrored), settings.output
     recipe.check_samples(data.input_shape)
-    adversary = _resolve_adversary(settings, data)
+    network = subject.build(data, recipe.seed)
+    adversary = _resolve_adversary(settings, data, network.gradient)
+    split = data.held_out(settings.validation, recipe.seed, "validation")
     if adversary is not None:
         recipe = adversary.defence.fit_recipe(recipe)
-    split = data.held_out(settings.validation, recipe.seed, "validation")
-    network = subject.build(data, recipe.seed)
-    if adversary is not None:
         adversary.check(network)
         adversary.defence.check(network)
     limits = data.value_range
@@ -199,19 +199,39 @@ def _resolve_subject(settings: Train) -> ResolvedNetwork:
     return resolve_network(settings, drawn=True)
 
 
-def _resolve_adversary(settings: Train, data: Dataset) -> AdversarialTraining | None:
+def _prefer_potentials(subject: ResolvedNetwork, data: Dataset) -> ResolvedNetwork:
+    """The network read by potentials, where its model returns them with its spikes.
+
+    Rates of spikes lie in [0, 1], where cross entropy hardly falls. A readout that is given, noted
+    or set by the function of the user stays."""
+    settled = subject.settle(data)
+    if not settled.is_own or settled.readout is not None:
+        return subject
+    if getattr(settled.build_for(data), "readout", None) == "spikes":
+        other = replace(subject, architecture=replace(settled, readout="potential"))
+        with suppress(ArgumentError):  # That function adapts its model itself.
+            other.architecture.build_for(data)
+            return other
+    return subject
+
+
+def _resolve_adversary(
+    settings: Train, data: Dataset, gradient: Gradient
+) -> AdversarialTraining | None:
     """The attack and the defence of a training; None where neither is asked for.
 
+    :param gradient: rule of an attack that runs, where the settings leave it open.
     :raises ArgumentError: for an unknown attack, rule or defence, and data without a value range.
     """
     if settings.attack is settings.defence is None:
         return None
     defence: Defence = AT() if settings.defence is None else parse_defence(settings.defence)
+    usual = gradient if defence.attacks else RGA()
     return AdversarialTraining(
         attack=settings.attack or "pgd",
         eps=8 / 255 if settings.eps is None else settings.eps,
         norm=np.inf,
-        rule=parse_rule(settings.attack_rule or "rga", "attack_rule"),
+        rule=parse_rule(settings.attack_rule, "attack_rule") if settings.attack_rule else usual,
         share=settings.adversarial_share,
         value_range=data.clip_values("adversarial training"),
         defence=defence,

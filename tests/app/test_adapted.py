@@ -35,6 +35,7 @@ def _here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     [
         ("train", "step"),
         ("train", "steps"),
+        ("train", "inline"),
         *(pytest.param("evaluate", kind, marks=pytest.mark.slow) for kind in ("step", "steps")),
     ],
 )

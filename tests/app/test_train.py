@@ -23,6 +23,7 @@ from art_snn.data import Source
 from art_snn.metrics import Share
 from art_snn.models import Architecture
 from art_snn.training import IBP, TRADES, AdversarialTraining, Epoch, Recipe
+from tests.adapted import own as adapted
 from tests.command import call
 from tests.datasets import halves, halves_in_frames, images
 from tests.own import own
@@ -151,6 +152,16 @@ def test_a_network_of_the_user_that_does_not_fit_the_data_leaves_no_file(change,
 
 
 @pytest.mark.parametrize(
+    ("given", "settled"), [({}, "potential"), ({"readout": "spikes"}, "spikes")]
+)
+def test_a_model_that_returns_both_is_trained_on_potentials_unless_told_otherwise(
+    given, settled, tmp_path
+):
+    asked = settings(tmp_path / "new", model=adapted(tmp_path, "both"), steps=None, **given)
+    assert train_network(replace(asked, epochs=1), halves()).notes["subject"]["readout"] == settled
+
+
+@pytest.mark.parametrize(
     ("mine", "given", "expected"),
     [
         (False, {}, ("sgd", 0.1)),
@@ -206,7 +217,7 @@ def test_a_run_that_did_not_learn_says_so_twice_ends_with_5_and_keeps_everything
 
 
 def test_without_attack_and_defence_there_is_no_adversary(tmp_path):
-    assert _resolve_adversary(settings(tmp_path), halves()) is None
+    assert _resolve_adversary(settings(tmp_path), halves(), STBP()) is None
 
 
 @pytest.mark.parametrize(
@@ -225,7 +236,7 @@ def test_without_attack_and_defence_there_is_no_adversary(tmp_path):
 def test_the_adversary_is_that_of_the_options_within_the_range_of_the_data(
     options, expected, tmp_path
 ):
-    found = _resolve_adversary(settings(tmp_path, **options), halves_in_frames((0.0, 6.0)))
+    found = _resolve_adversary(settings(tmp_path, **options), halves_in_frames((0.0, 6.0)), RGA())
     assert found == AdversarialTraining(value_range=(0.0, 6.0), **expected)
 
 
@@ -246,7 +257,7 @@ def test_the_adversary_is_that_of_the_options_within_the_range_of_the_data(
 )
 def test_options_that_do_not_suit_each_other_are_refused(options, message, tmp_path):
     with pytest.raises(ArgumentError, match=message):
-        _resolve_adversary(settings(tmp_path, **options), halves())
+        _resolve_adversary(settings(tmp_path, **options), halves(), RGA())
 
 
 def test_adversarial_training_without_a_range_leaves_no_file(tmp_path):
