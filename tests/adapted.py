@@ -109,7 +109,7 @@ class Both(Loop):
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         self.lif.reset()
         outputs = [self.second(self.lif(self.first(x.flatten(1)))) for _ in range(STEPS)]
-        return (torch.stack(outputs) > 1).float(), torch.stack(outputs)
+        return Spike.apply(torch.stack(outputs) - 1), torch.stack(outputs)
 
 
 class Inline(nn.Module):

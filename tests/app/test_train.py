@@ -157,8 +157,9 @@ def test_a_network_of_the_user_that_does_not_fit_the_data_leaves_no_file(change,
 def test_a_model_that_returns_both_is_trained_on_potentials_unless_told_otherwise(
     given, settled, tmp_path
 ):
-    asked = settings(tmp_path / "new", model=adapted(tmp_path, "both"), steps=None, **given)
-    assert train_network(replace(asked, epochs=1), halves()).notes["subject"]["readout"] == settled
+    asked = settings(tmp_path / "new", model=adapted(tmp_path, "both", classes=2), **given)
+    result = train_network(replace(asked, steps=None, epochs=1), halves())
+    assert result.notes["subject"]["readout"] == settled
 
 
 @pytest.mark.parametrize(
