@@ -93,6 +93,11 @@ def link_notebooks(app: Sphinx, name: str, content: list[str]) -> None:
     content[0] = re.sub(r"\]\(\.\./examples/(\w+)\.ipynb\)", r"](_notebooks/\1.md)", content[0])
 
 
+def leave_out_index(app: Sphinx, document: Any) -> None:
+    """Keep the first page, which names everything, out of the search."""
+    app.env.metadata["index"]["nosearch"] = ""
+
+
 PAGES = re.findall(
     r"^   (art_snn[\w.]*)$", Path(__file__).with_name("api.md").read_text("utf-8"), re.MULTILINE
 )
@@ -255,6 +260,7 @@ def link_back(app: Sphinx, page: str, template: str, context: dict[str, Any], _:
 def setup(app: Sphinx) -> None:
     app.connect("html-page-context", link_back)
     app.connect("source-read", link_notebooks)
+    app.connect("doctree-read", leave_out_index)
     app.connect("autodoc-process-docstring", describe)
     app.connect("autodoc-process-docstring", describe_parameters)
     app.connect("autodoc-process-signature", plain, priority=600)

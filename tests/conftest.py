@@ -18,6 +18,9 @@ from tests.networks import build
 # What holds for one network must hold for its sisters: `make test-processors` draws others.
 SEED = int(os.environ.get("ART_SNN_TEST_SEED", "0"))
 
+# A command that runs in this process must not change how later tests of memory allocate.
+os.environ["ART_SNN_KEEP_MEMORY"] = "0"
+
 # The networks are tiny and the workers many: more threads per process only wait for each other.
 torch.set_num_threads(int(os.environ.get("ART_SNN_TEST_THREADS", "1")))
 

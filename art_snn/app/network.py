@@ -254,7 +254,7 @@ def random_samples(
         got, expected = "x".join(map(str, shape)), f"a size that {model} takes"
         remedy = "Give channels and image_size, or let it have an input_shape."
         with samples_fit("image_size", expected, got, remedy), torch.no_grad():
-            network = architecture.build_own_for(torch.zeros(2, *shape)).eval()
+            network = architecture.build_own_for(torch.zeros(2, *shape, device="cpu")).eval()
             classes = network(torch.zeros(1, *shape, device=device_of(network))).shape[1]
     needed = 4 * samples * prod(shape)
     require_memory("samples", samples, "samples", needed, remedy="Take fewer or smaller ones.")

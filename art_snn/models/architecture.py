@@ -158,7 +158,8 @@ class Architecture:
         expected = f"a network for samples of shape {data.input_shape}"
         remedy = "Have that function build another, or name other data."
         with samples_fit("model", expected, self.describe(), remedy):
-            return self.build_own_for(torch.as_tensor(data.x_test[:2]), data.steps, seed)
+            some = torch.as_tensor(data.x_test[:2], device="cpu")
+            return self.build_own_for(some, data.steps, seed)
 
     def build_own_for(self, x: Tensor, frames: int | None = None, seed: int = 0) -> SpikingNetwork:
         """The network of the user's function, in the first form that takes samples x [N, ...].

@@ -206,6 +206,8 @@ FAULTS = """
 import json, os, resource, torch
 from art_snn.app.cli import run_command
 
+os.environ.pop("ART_SNN_KEEP_MEMORY", None)
+
 def again():
     torch.ones(2**24)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
