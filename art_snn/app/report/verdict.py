@@ -127,6 +127,10 @@ class Verdict:
         count = len(self.findings)
         return str(count) if count or self.evaluation.provenance.examined else "not examined"
 
+    def __str__(self) -> str:
+        proof = "" if self.certified is None else f", {self.certified} certified"
+        return f"Robust accuracy {self.share} {describe_budget(self.norm, self.eps)}{proof}"
+
     def describe_trial(self, trial: Trial) -> str:
         """The robust accuracy that one trial at this budget leaves, in words.
 
