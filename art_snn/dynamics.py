@@ -322,10 +322,7 @@ class Dynamics:
         plain = type(self)._charge is Dynamics._charge
         first = plain and (self.gain, self.constant, self.start) == (1, 0, 0)
         v = torch.empty_like(spikes[0]) if first else self._at_start(spikes[0])
-        fired, potentials = (
-            spikes.unbind(),
-            (potential if potential is None else potential.unbind()),
-        )
+        fired, potentials = spikes.unbind(), None if potential is None else potential.unbind()
         for t, (x, s) in enumerate(zip(current.unbind(), fired, strict=True)):
             u = v if potentials is None else potentials[t]
             if t == 0 and first:  # The potential is the current.

@@ -213,7 +213,7 @@ def describe_parameters(
     """Give every parameter a line, from the docstring, that of a base class, or the common ones."""
     function = value.__init__ if inspect.isclass(value) else getattr(value, "__func__", value)
     accepted = list(inspect.signature(function).parameters) if inspect.isfunction(function) else []
-    own = parameters("\n".join(lines))
+    given = parameters("\n".join(lines))
     text = re.sub(r"^:param .*(\n +.*)*\n?", "", "\n".join(lines), flags=re.MULTILINE)
     kind = value
     if accepted and what == "method":
@@ -224,8 +224,8 @@ def describe_parameters(
         described = vars(base).get(function.__name__) if what == "method" else base
         if base.__module__.startswith("art_snn"):
             texts |= parameters(getattr(described, "__doc__", None))
-    texts |= own
-    names = dict.fromkeys([*accepted, *own])
+    texts |= given
+    names = dict.fromkeys([*accepted, *given])
     rows = [f":param {name}: {texts[name]}" for name in names if name in texts]
     start = re.search(r"^:(return|raises)|\Z", text, re.MULTILINE).start()
     lines[:] = [*text[:start].rstrip().split("\n"), "", *rows, *text[start:].split("\n")]

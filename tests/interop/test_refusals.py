@@ -491,7 +491,7 @@ def test_functions_that_return_no_dynamics_are_refused():
         adapt(Stack(Odd), steps=STEPS)
 
 
-@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
 def test_layers_that_torch_compiled_are_refused():
     compiled = Stack(Steps)
     compiled.fc2 = torch.jit.script(compiled.fc2)

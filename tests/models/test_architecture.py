@@ -155,7 +155,7 @@ def test_a_model_of_the_user_s_own_that_the_samples_do_not_go_through_is_refused
         file = tmp_path / "mine.py"
         file.write_text(file.read_text().replace(", input_shape=(1, 8, 8)", ""))
         assert Architecture(model=name).build_for(images(shape=(1, 8, 8))).input_shape is None
-    with pytest.raises(ValueError, match=r"^model: .*shape \(1, 4, 4\), got .*:build \(mat1"):
+    with pytest.raises(ValueError, match=r"^model: .*shape \(1, 4, 4\), got .*:build \(.*mat1"):
         Architecture(model=name).build_for(images())
 
 

@@ -25,7 +25,7 @@ def test_versions_are_those_of_what_the_classes_of_the_network_come_from(monkeyp
     bare = classifier()
     numbers = _versions(bare)
     assert list(numbers)[:3] == ["art_snn", "Python", "torch"]
-    assert numbers["torch"] == torch.__version__
+    assert torch.__version__.startswith(numbers["torch"].partition("+")[0])
     # What a process has also imported is not what its numbers depend on.
     assert not {"snntorch", "norse", "torchvision"} & set(numbers)
     base = type("Base", (nn.Module,), {"__module__": "norse.torch"})
