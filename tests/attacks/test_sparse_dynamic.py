@@ -72,6 +72,15 @@ def test_the_search_ends_when_no_bit_is_left():
     assert attack.forwards.tolist() == [1 + 3 + 5]
 
 
+@pytest.mark.parametrize(("eps", "rounds"), [(None, 6), (1, 3), (3, 5)])
+def test_a_search_ends_where_four_budgets_of_bits_are_kept_in_vain(eps, rounds):
+    # Each of 30 bits brings it 1 nearer: 2, 6, 12, 20 and 30 are kept, of 29 that it takes.
+    attack = against(-np.ones((30, 1, 1, 1)), 28.5, eps=eps)
+    found = attack.generate(np.zeros((1, 30, 1, 1, 1)), [0])
+    assert attack.backwards.tolist() == [rounds]
+    assert (found != 0).sum() == (29 if eps is None else 0)
+
+
 class Bowl(nn.Module):
     """Ahead by 1 + (x - 0.3)^2, summed over bits: gradients that lead up in the end."""
 
