@@ -1,13 +1,17 @@
 """Progress as a bar or as lines."""
 
 import importlib
+import io
+import re
 import sys
+import threading
 import warnings
-from contextlib import redirect_stderr
+from contextlib import contextmanager, redirect_stderr
 
 import pytest
 
 import art_snn
+from art_snn import progress as progress_module
 from art_snn.app.results import working
 from art_snn.app.settings import Cost
 from art_snn.passes import within
@@ -61,6 +65,70 @@ def test_an_experiment_is_quiet_where_that_is_asked_for(tmp_path, capsys):
         with working(Cost(output=tmp_path, quiet=quiet)):
             work()
     assert capsys.readouterr().err == "Counting: 3 sheep, 0 s\n"
+
+
+class Lines(io.StringIO):
+    """A stderr that is no terminal, and whose lines can be waited for."""
+
+    def __init__(self):
+        super().__init__()
+        self.more = threading.Event()
+
+    def write(self, text):
+        super().write(text)
+        if text.endswith("\n"):
+            self.more.set()
+
+    def next(self):
+        """The last line, after one more was written than there were."""
+        self.more.clear()
+        assert self.more.wait(60)
+        return re.sub(r"\d+ s\b", "0 s", self.getvalue().splitlines()[-1])
+
+
+@contextmanager
+def telling():
+    """A block in which work says every millisecond how far it is; the lines that it writes."""
+    before = {*threading.enumerate()}
+    with pytest.MonkeyPatch.context() as patch, redirect_stderr(Lines()) as stream:
+        patch.setattr(progress_module, "EVERY", 0.001)
+        yield stream
+        told = stream.getvalue()
+        for thread in {*threading.enumerate()} - before:
+            thread.join(60)
+            assert not thread.is_alive()
+    assert stream.getvalue() == told
+
+
+def test_work_that_calls_nothing_for_long_says_how_far_it_is():
+    with telling() as lines, Progress("Counting", 3, unit="sheep", summary=False) as progress:
+        progress.update()
+        progress.describe("in the dark")
+        progress.note("2 left")
+        lines.next()  # It may have been begun before.
+        assert lines.next() == "Counting, in the dark: 1/3 sheep, 0 s, 2 left"
+
+
+@pytest.mark.parametrize("verbose", [False, True])
+def test_one_line_tells_of_work_and_of_the_innermost_within_it_even_if_that_is_quiet(verbose):
+    count = threading.active_count()
+    with telling() as lines, Progress("Farm", 2, summary=False), Progress("Herd", 4, verbose=False):
+        with Progress("Counting", 3, verbose=verbose, summary=False):
+            lines.next()
+            assert lines.next() == "Farm: 0/2, 0 s; Counting: 0/3, 0 s"
+            assert threading.active_count() == count + 1
+        lines.next()
+        assert lines.next() == "Farm: 0/2, 0 s; Herd: 0/4, 0 s"
+
+
+def test_no_line_follows_work_that_has_failed_and_none_tells_of_quiet_work():
+    with telling() as lines:
+        with pytest.raises(ZeroDivisionError), Progress("Counting", 3):
+            _ = lines.next(), 1 / 0
+        told, threads = lines.getvalue(), {*threading.enumerate()}
+        with Progress("Herd", 4, verbose=False), within(SILENT, True), Progress("Farm", 2):
+            assert {*threading.enumerate()} <= threads
+        assert lines.getvalue() == told
 
 
 def test_a_notebook_without_ipywidgets_is_not_warned():

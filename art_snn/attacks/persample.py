@@ -165,8 +165,8 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         :raises ValueError: when a shape, a label or a value does not fit."""
         samples = self._samples(x)
         classes = self._classes(samples, y)
-        name, verbose = type(self).__name__, self.verbose
-        with Progress(name, len(x), unit="samples", verbose=verbose) as progress:
+        how: Any = {"unit": "samples", "verbose": self.verbose, "even": False}
+        with Progress(type(self).__name__, len(x), **how) as progress:
             queries = Queries(self.estimator, len(samples), self.batch_size, progress)
             self.forwards, self.backwards = queries.forwards.numpy(), queries.backwards.numpy()
             self._prepare(samples, classes)

@@ -137,7 +137,7 @@ class Queries:
 
     def _forward(self, rows: Tensor, times: int) -> None:
         self._count(self.forwards, rows, times)
-        if self.progress is not None and not self.progress.bar.disable:
+        if self.progress is not None and self.progress.shows:
             self.progress.note(f"forwards={self.forwards.sum()}")
             self.progress.update(0)
 
