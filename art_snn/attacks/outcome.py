@@ -60,6 +60,7 @@ class Outcome:
     votes: NDArray[np.int64]
     adversarials: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
 
+    COLUMNS: ClassVar[tuple[str, ...]] = ("stage", "forwards", "backwards", "distance", "votes")
     STANDING: ClassVar[int] = -1
     WRONG: ClassVar[int] = -2
     UNANSWERED: ClassVar[int] = -3
@@ -97,7 +98,7 @@ class Outcome:
         adversarials = samples.copy()
         adversarials[attacked] = self.adversarials
         columns: dict[str, Any] = {}
-        for name in ("stage", "forwards", "backwards", "distance", "votes"):
+        for name in self.COLUMNS:
             column = getattr(self, name)
             rest = self.STANDING if name == "stage" else 0
             columns[name] = np.full(len(attacked), rest, dtype=column.dtype)

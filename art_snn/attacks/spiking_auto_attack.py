@@ -1,6 +1,6 @@
 """SpikingAutoAttack: attacks and rules by a plan, until one breaks a sample."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ from art_snn.attacks.randomness import EVALUATIONS, random
 from art_snn.checks import require, require_seed, shown
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, Gradient
-from art_snn.seeding import seeded
+from art_snn.seeding import random_state, restore_random_state, seeded
 
 DRAWS = 11
 """Fresh predictions of a random network, of which most decide."""
@@ -35,6 +35,8 @@ FRESH = 1000
 """From which seed on, after that of the attack, the predictions that decide are drawn."""
 GRADIENTS = 10
 """Draws that the gradient of a random network is averaged over, and its logits on the way."""
+_KEPT = (*Outcome.COLUMNS, "adversarials")
+"""Arrays of an outcome with which an attack goes on."""
 
 
 class _Step(NamedTuple):
@@ -168,7 +170,9 @@ class SpikingAutoAttack(CountedAttack):
     :param candidates: adversarials that were made elsewhere, which are tried before the plan.
     :param seed: of all that is drawn.
     :param on_stage: called after every stage of a block with its record, the number of samples it
-        attacked, and the number in the block that nothing has broken yet.
+        attacked, and the number in the block that nothing has broken yet. There :meth:`standing`
+        says how far the plan is.
+    :param resume: what it said of the same samples: where to go on, with the same results.
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`CountedAttack`."""
 
@@ -186,17 +190,27 @@ class SpikingAutoAttack(CountedAttack):
         verbose: bool = True,
         on_stage: Callable[[StageRecord, int, int], None] | None = None,
         candidates: Sequence[Candidates] = (),
+        resume: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         super().__init__(estimator, targeted=False, batch_size=batch_size, verbose=verbose)
         self.norm, self.eps, self.plan, self.sources, self.seed = norm, eps, plan, sources, seed
-        self.on_stage, self.candidates = on_stage, candidates
+        self.on_stage, self.candidates, self.resume = on_stage, candidates, resume
         self.outcome: Outcome | None = None
+        self._running: tuple[_BlockAttack, int] | None = None
         self._check_params()
 
     def generate(self, x: Any, y: Any = None) -> Any:
         self.outcome = None
         with seeded(self.seed):
             return super().generate(x, y)
+
+    def standing(self) -> dict[str, np.ndarray]:
+        """How far the plan is, within `on_stage`: what `resume` takes for the same samples."""
+        assert self._running is not None, "ask within on_stage"
+        run, done = self._running
+        arrays = {"place": np.array([run.first, done]), "random": np.array(random_state())}
+        arrays |= {name: getattr(run.outcome, name).copy() for name in _KEPT}
+        return arrays | {name: one.cpu().numpy().copy() for name, one in vars(run.reached).items()}
 
     def _prepare(self, samples: Tensor, classes: Tensor) -> None:
         counts = [len(one.points) for one in self.candidates]
@@ -222,6 +236,13 @@ class SpikingAutoAttack(CountedAttack):
             distance=np.zeros(len(samples)),
             votes=np.zeros(len(samples), dtype=np.int64),
         )
+        if self.resume is not None:
+            before, remedy = self.resume["adversarials"], "Or None, to begin with the first stage."
+            expected, fits = f"one of samples {(*samples.shape,)}", before.shape == samples.shape
+            require(fits, "resume", expected, f"one of {before.shape}", remedy)
+            for name in _KEPT:
+                getattr(self.outcome, name)[:] = self.resume[name]
+            samples[:] = torch.as_tensor(before)
 
     def _random(self, samples: Tensor, classes: Tensor) -> bool:
         """True where predictions of the first batch differ from draw to draw."""
@@ -265,24 +286,31 @@ class SpikingAutoAttack(CountedAttack):
 
     def _attack(self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor) -> None:
         assert self.outcome is not None
-        run = _BlockAttack(
-            attack=self,
-            outcome=self.outcome,
-            queries=queries,
-            samples=samples,
-            classes=classes,
-            first=int(rows[0]),
-            reached=BestMargin.none(samples[rows]),
-        )
-        left = run.correct(rows)
-        for number, candidates in enumerate(self.candidates):
+        first, done, reached = int(rows[0]), 0, BestMargin.none(samples[rows])
+        begun = self.resume if self.resume is not None and self.resume["place"][0] >= first else {}
+        if begun:
+            if first < begun["place"][0]:
+                return
+            done = int(begun["place"][1])
+            for name, kept in vars(reached).items():
+                kept[:] = torch.as_tensor(begun[name])
+            restore_random_state(str(begun["random"]))
+        about: Any = {
+            "queries": queries,
+            "samples": samples,
+            "classes": classes,
+            "reached": reached,
+        }
+        run = _BlockAttack(attack=self, outcome=self.outcome, first=first, **about)
+        left = run.standing(rows) if begun else run.correct(rows)
+        for number, candidates in enumerate(() if begun else self.candidates):
             run.submit(number, candidates, left)
             left = run.standing(left)
         for number, step in enumerate(self._steps, len(self.candidates)):
             within, near = step.stage.within, left
             if within is not None:
                 near = left[run.reached.near(left - run.first, within)]
-            if not len(near):
+            if number < done or not len(near):
                 continue
             network = step.attack.estimator.model
             if queries.progress is not None:
@@ -293,7 +321,9 @@ class SpikingAutoAttack(CountedAttack):
                     run.run_stage(number, step, part)
             left = run.standing(left)
             if self.on_stage is not None:
+                self._running = run, number + 1
                 self.on_stage(step.record, len(near), len(left))
+                self._running = None
 
     def _together(self, x: Tensor) -> int:
         # Stages split their samples themselves, each for its own rule.

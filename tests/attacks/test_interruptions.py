@@ -2,9 +2,19 @@
 
 import numpy as np
 import pytest
+from art.attacks.evasion import ProjectedGradientDescent
 
-from art_snn import RGA, STBP
-from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage, queries
+from art_snn import RGA, STBP, Poisson
+from art_snn.attacks import (
+    AutoPGD,
+    Candidates,
+    Outcome,
+    Plan,
+    SpikingAutoAttack,
+    SquareSearch,
+    Stage,
+    queries,
+)
 from art_snn.attacks.persample import CountedAttack
 from tests import small
 from tests.attacks.classifiers import Stops
@@ -102,3 +112,52 @@ def test_samples_that_nobody_asked_about_count_as_no_robust_ones(monkeypatch):
     assert found.stage[4:].tolist() == [Outcome.UNANSWERED] * 8
     assert found.robustness.clean_accuracy.count == 4
     assert found.robustness.attack_success.total == 4
+
+
+WARM = Plan(
+    "warm",
+    (
+        Stage(AutoPGD, RGA(), {"max_iter": 2}),
+        Stage(SquareSearch, None, {"max_iter": 5}, warm=True),
+        Stage(AutoPGD, STBP(), {"max_iter": 4}, warm=True, within=0.9),
+        Stage(ProjectedGradientDescent, None, {"max_iter": 2, "num_random_init": 1}),
+    ),
+)
+
+
+@pytest.mark.parametrize("encoder", [None, Poisson(4)])
+def test_after_whichever_stage_a_plan_goes_on_the_result_is_the_same(encoder, monkeypatch):
+    classifier = small.classifier(encoder=encoder)
+    x, y = small.samples(classifier, 10)
+    monkeypatch.setattr(CountedAttack, "together", 1)  # Of several blocks.
+    given = Candidates("mine", 1 - x, np.arange(10) == 6)
+    options = {"eps": 0.03, "plan": WARM, "batch_size": 4, "verbose": False, "candidates": [given]}
+    standings = []
+    attack = SpikingAutoAttack(
+        classifier, **options, on_stage=lambda *_: standings.append(attack.standing())
+    )
+    found = attack.generate(x, y)
+    assert {one["place"][0] for one in standings} == {0, 4, 8}
+    assert len({*attack.outcome.stage.tolist()}) >= 3
+    for place, standing in enumerate(standings, 1):
+        later = []
+        again = SpikingAutoAttack(
+            classifier, **options, resume=standing, on_stage=lambda *_, to=later: to.append(1)
+        )
+        np.testing.assert_array_equal(again.generate(x, y), found)
+        assert len(later) == len(standings) - place
+        for name, value in vars(attack.outcome).items():
+            np.testing.assert_array_equal(getattr(again.outcome, name), value)
+        np.testing.assert_array_equal(again.forwards, attack.forwards)
+
+
+def test_a_standing_of_other_samples_is_refused():
+    classifier = small.classifier()
+    x, y = small.samples(classifier, 4)
+    standings = []
+    attack = attacking(classifier)
+    attack.on_stage = lambda *_: standings.append(attack.standing())
+    attack.generate(x, y)
+    attack.set_params(resume=standings[0])
+    with pytest.raises(ValueError, match=r"resume: expected one of samples \(3, 1, 8, 8\)"):
+        attack.generate(x[:3], y[:3])

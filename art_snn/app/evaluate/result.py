@@ -163,7 +163,7 @@ class SampleExcerpt:
         blocks = [rows for rows in target.slices if rows.start < count]
         for place, trial in enumerate(trials):
             names = [block_name(f"attack-{place}", rows) for rows in blocks]
-            arrays = np.concatenate([store.array(name, "adversarials") for name in names])
+            arrays = np.concatenate([store.arrays(name)["adversarials"] for name in names])
             row = budgets.index(trial.eps)
             new = (trial.outcome.stage[:count] >= 0) & ~broken[row]
             adversarial[row][new], broken[row][new] = arrays[:count][new], True
@@ -199,7 +199,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         trials.append(Trial(plan.name, eps, outcome))
         clean += [predicted for block in blocks for predicted in block.get("clean", ())]
         if place == _shown(target):
-            array = np.concatenate([store.array(name, "adversarials") for name in names])
+            array = np.concatenate([store.arrays(name)["adversarials"] for name in names])
             _write_examples(target, trials[-1], array)
     excerpt = SampleExcerpt.collect(target, trials, store)
     write_arrays(settings.output / EXCERPT, **vars(excerpt))

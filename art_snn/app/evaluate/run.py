@@ -9,23 +9,20 @@ from art_snn.app.evaluate.result import EvaluationResult, assemble, finished
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluate.units import Unit, all_units
+from art_snn.app.evaluate.units import TOOK, Unit, all_units
 from art_snn.app.results import working
 from art_snn.checks import require
 from art_snn.progress import Progress, duration
 from art_snn.team import Team
-
-_TOOK = "took"
-"""Name of the seconds that a block took, in its content."""
 
 
 def run(settings: Evaluate) -> EvaluationResult | None:
     """Load the network, attack it, look for findings, and write the results.
 
     Started by torchrun, processes hand the units out among themselves, and the leading one writes;
-    the others return None. A run that was interrupted, or killed, goes on after its last whole
-    block, with the same result, bit for bit. A finished one is not repeated, unless a file of it is
-    damaged or gone."""
+    the others return None. A run that was interrupted, or killed, goes on after the last stage that
+    was written, with the same result, bit for bit. A finished one is not repeated, unless a file of
+    it is damaged or gone."""
     with working(settings, together=True) as team:
         target = Target.resolve(settings, team)
         key = team.leader_first(lambda: target.key)
@@ -39,7 +36,7 @@ def run(settings: Evaluate) -> EvaluationResult | None:
             team.on_leader(target.check)
             units = all_units(target, store)
             _compute(units, store, team)
-            took = [store.read(unit.name).get(_TOOK, 0.0) for unit in units if team.leads]
+            took = [store.read(unit.name).get(TOOK, 0.0) for unit in units if team.leads]
             evaluation = team.on_leader(partial(assemble, target, title, store, sum(took)))
         result = EvaluationResult.of(target, evaluation)
         team.on_leader(lambda: result.write(settings.output))
@@ -55,17 +52,20 @@ def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
     # One process looks for all, and complains.
     done = team.on_leader(lambda: store.done([unit.name for unit in units]))
     missing = [unit for unit in units if unit.name not in done]
-    with Progress("Evaluation", len(units), done=len(done), summary=False) as progress:
+    progress = Progress("Evaluation", len(units), done=len(done), even=False, summary=False)
+    with progress:
         for early in (True, False):
             some = [unit for unit in missing if unit.early == early]
             for unit in team.next_items(some, "bounds" if early else "units"):
                 progress.describe(unit.step)
+                progress.note("")
                 # Those before it are done, or computed by other processes.
                 place, start = len(done) + missing.index(unit), monotonic()
                 progress.update(place - progress.done)
                 content, arrays = unit.compute(progress.note)
-                took = monotonic() - start
-                store.put(unit.name, content | {_TOOK: took}, arrays)
+                took = monotonic() - start + content.get(TOOK, 0.0)
+                store.put(unit.name, content | {TOOK: took}, arrays)
+                store.drop_parts(unit.name)
                 progress.write(f"[{place + 1}/{len(units)}] {unit.step}: {duration(took)}")
             team.gather(None)  # All have written theirs.
         progress.update(len(units) - progress.done)

@@ -25,8 +25,9 @@ class Store:
         return self.folder / f"{name}.{ending}"
 
     def done(self, names: Sequence[str]) -> set[str]:
-        """Names of the blocks that are done, and not damaged or exchanged since."""
-        return {name for name in names if self.file(name).exists() and self._fits(name)}
+        """Names of those that are whole; those of something else are refused, parts too."""
+        all_names = {*names, *(path.stem for path in self.folder.glob("*.[0-9]*.json"))}
+        return {*names} & {one for one in all_names if self.file(one).exists() and self._fits(one)}
 
     def _fits(self, name: str) -> bool:
         try:
@@ -50,16 +51,27 @@ class Store:
         seal = {"key": self.key, "name": name, "arrays": _digest(arrays)}
         write_json(self.file(name), seal | content)
 
+    def latest_part(self, name: str) -> str:
+        """The last of the parts "NAME.1", "NAME.2" ... of a block that is whole, or ""."""
+        parts = [path.stem for path in self.folder.glob(f"{name}.[0-9]*.json")]
+        parts.sort(key=lambda part: int(part.rpartition(".")[2]), reverse=True)
+        return next((part for part in parts if self._fits(part)), "")
+
+    def drop_parts(self, name: str, but: str = "") -> None:
+        """Remove all such parts of a block but one."""
+        for path in self.folder.glob(f"{name}.[0-9]*.*"):
+            if path.stem != but:
+                path.unlink(missing_ok=True)
+
+    def arrays(self, name: str) -> dict[str, np.ndarray]:
+        """All arrays of a block."""
+        with np.load(self.file(name, "npz")) as file:
+            return dict(file)
+
     def read(self, name: str) -> Content:
         """The content of a block."""
         content: Content = read_json(self.file(name))
         return content
-
-    def array(self, name: str, which: str) -> np.ndarray:
-        """An array of a block."""
-        with np.load(self.file(name, "npz")) as file:
-            array: np.ndarray = file[which]
-        return array
 
 
 def _digest(arrays: dict[str, np.ndarray]) -> str:

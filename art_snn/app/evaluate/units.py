@@ -5,6 +5,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from math import inf
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from art_snn.app.evaluate.store import Content, Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.report.evaluation import Bounds
 from art_snn.app.results import as_json, structured
-from art_snn.attacks import Outcome, Plan, SpikingAutoAttack, attack_errors
+from art_snn.attacks import Outcome, Plan, SpikingAutoAttack, StageRecord, attack_errors
 from art_snn.checks import SEEDS, require
 from art_snn.findings import Finding
 from art_snn.metrics import certify
@@ -23,6 +24,11 @@ from art_snn.seeding import seeded
 
 _DRAWS, _ALPHA = 1000, 0.001
 """Of a certificate: draws per sample, and the probability that it is wrong, at most."""
+
+_PAUSE, _SHARE = 5.0, 0.01
+"""Seconds at least between two writings of a standing, and the share of the time that they take."""
+TOOK = "took"
+"""Name of the seconds that a block took, in its content."""
 
 _Block = tuple[Content, dict[str, np.ndarray]]
 
@@ -58,8 +64,8 @@ def all_units(target: Target, store: Store) -> list[Unit]:
     units += examination_units(target)
     for place, (eps, plan) in enumerate(target.plans):
         for rows in target.slices:
-            compute = partial(_attack, target, store, eps, plan, rows, clean=place == 0)
             name, step = block_name(f"attack-{place}", rows), f"{plan.name}, eps {eps:.4g}"
+            compute = partial(_attack, target, store, name, eps, plan, rows, clean=place == 0)
             units.append(Unit(name, step, compute, len(plan.stages)))
     for rows in target.slices if target.smoothed else ():
         compute = partial(_certify, target, rows)
@@ -106,9 +112,41 @@ def _require_sound(bounds: Bounds, rows: slice, wrong: NDArray[np.bool_], how: s
     require(not refuted.any(), "bounds", "certificates that hold", got, remedy)
 
 
+@dataclass
+class _Keeper:
+    """Writes how far the attack on a block is, and which seconds it took, to take it up there."""
+
+    store: Store
+    name: str
+    note: Callable[[str], None]
+    attack: SpikingAutoAttack | None = None
+    took: float = 0.0
+    pause: float = 0.0
+
+    def read(self) -> dict[str, np.ndarray] | None:
+        """Where an earlier run stopped, or None."""
+        self.began = self.written = monotonic()
+        if not (part := self.store.latest_part(self.name)):
+            return None
+        self.took = self.store.read(part)[TOOK]
+        return self.store.arrays(part)
+
+    def on_stage(self, _: StageRecord, __: int, left: int) -> None:
+        """Note how many samples are left, and write the standing where it is time."""
+        self.note(f"{left} left")
+        now = monotonic()
+        if left and self.attack is not None and now - self.written >= max(_PAUSE, self.pause):
+            part, took = f"{self.name}.{self.attack.forwards.sum()}", self.took + now - self.began
+            self.store.put(part, {TOOK: took}, self.attack.standing())
+            self.store.drop_parts(self.name, but=part)
+            self.written = monotonic()
+            self.pause = (self.written - now) / _SHARE
+
+
 def _attack(
     target: Target,
     store: Store,
+    name: str,
     eps: float,
     plan: Plan,
     rows: slice,
@@ -125,7 +163,8 @@ def _attack(
     decides = plan.name == settings.deciding_plan
     submissions = target.submissions if decides else ()
     candidates = [one.within(eps).select(rows) for one in submissions]
-    attack = SpikingAutoAttack(
+    keeper = _Keeper(store, name, note)
+    attack = keeper.attack = SpikingAutoAttack(
         target.classifier,
         norm=target.measure,
         eps=eps,
@@ -134,8 +173,9 @@ def _attack(
         batch_size=settings.batch_size,
         seed=_seed(target, rows),
         verbose=False,
-        on_stage=lambda _, __, standing: note(f"{standing} left"),
+        on_stage=keeper.on_stage,
         candidates=[one.select(left) for one in candidates],
+        resume=keeper.read(),
     )
     with nullcontext() if decides else attack_errors(plan.stages[0]):
         attack.generate(x[left], y[left])
@@ -148,7 +188,7 @@ def _attack(
             logits = target.classifier.predict(one.points, settings.batch_size)
             wrong = one.present & (logits.argmax(1) != y)
             _require_sound(bounds, rows, wrong, f"broken at eps {eps:g} by adversarials {one.name}")
-    content = {"outcome": as_json(outcome)}
+    content: Content = {"outcome": as_json(outcome), TOOK: keeper.took}
     content |= {"clean": _predicted_classes(target, rows)} if clean else {}
     return content, {"adversarials": outcome.adversarials}
 

@@ -14,12 +14,15 @@ from datetime import datetime, timezone
 import numpy as np
 import pytest
 
+from art_snn import RGA, STBP
 from art_snn.app.cli import run_command
-from art_snn.app.evaluate import result as results, target
+from art_snn.app.evaluate import result as results, target, units
 from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.evaluate.settings import Evaluate
+from art_snn.app.evaluate.store import Store
 from art_snn.app.report.verdict import verdicts
-from art_snn.attacks import Outcome, SpikingAutoAttack
+from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, SquareSearch, Stage
+from art_snn.attacks.spiking_auto_attack import _BlockAttack
 from art_snn.files import write_json
 from tests.command import forbidden
 from tests.evaluations import RISES, VANISHED, comparable, complaints, evaluation, trial
@@ -269,6 +272,58 @@ def test_processes_that_torchrun_starts_have_the_same_result(processes, folder, 
     assert job.returncode == 0, errors
     assert printed.count("Written to") == 1
     assert comparable(folder / "out") == whole[1]
+
+
+STAGES = (
+    Stage(AutoPGD, STBP(), {"max_iter": 2}),
+    Stage(AutoPGD, RGA(), {"max_iter": 3}, warm=True),
+    Stage(SquareSearch, None, {"max_iter": 5}, warm=True),
+)
+
+
+def evaluate_stages(patch, folder, on_written=lambda: None):
+    """Evaluate a plan of several stages next to one attack; call that after each stage."""
+
+    def drop_parts(self, name, but=""):
+        drop(self, name, but)
+        if but:
+            on_written()
+
+    words = ("--eps", "0.02", "--samples", "20", "--batch-size", "8", "--output", "out")
+    with patch.context() as inner:
+        drop = Store.drop_parts
+        inner.setattr(Store, "drop_parts", drop_parts)
+        inner.setattr(units, "_PAUSE", 0)
+        inner.setattr(units, "_SHARE", np.inf)
+        return evaluate(inner, folder, *words, plan=Plan("fast", STAGES), block=8)
+
+
+KILLED = """
+import os, pytest
+from pathlib import Path
+from tests.app.evaluate.test_run import evaluate_stages
+
+evaluate_stages(pytest.MonkeyPatch(), Path(), lambda: os.kill(os.getpid(), 9))
+"""
+
+
+def test_an_evaluation_stopped_after_each_stage_goes_on_with_the_next(folder, monkeypatch):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    attacked, run_stage = [], _BlockAttack.run_stage
+    monkeypatch.setattr(_BlockAttack, "run_stage", lambda *a: attacked.append(1) or run_stage(*a))
+    assert evaluate_stages(monkeypatch, folder).status == 0
+    stages, whole = len(attacked), comparable(folder / "out")
+    shutil.rmtree(folder / "out")
+    attacked.clear()
+    Job(KILLED, folder).ended()
+    assert len(list((folder / "out" / "blocks").glob("*.[0-9]*.json"))) == 2
+    while evaluate_stages(monkeypatch, folder, interrupt).status == 130:
+        assert len(attacked) < stages
+    # One stage of each process was done when they were killed.
+    assert len(attacked) == stages - 2
+    assert comparable(folder / "out") == whole
 
 
 def test_a_plan_decides_and_findings_are_looked_for(folder, monkeypatch):

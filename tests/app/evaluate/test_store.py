@@ -16,7 +16,7 @@ def store(tmp_path):
 def test_a_block_that_is_done_is_read(store):
     assert store.done(["one", "two"]) == {"one"}
     assert store.read("one")["figure"] == 3
-    np.testing.assert_array_equal(store.array("one", "values"), np.arange(4))
+    np.testing.assert_array_equal(store.arrays("one")["values"], np.arange(4))
 
 
 @pytest.mark.parametrize("file", ["one.json", "one.npz"])
@@ -50,3 +50,23 @@ def test_blocks_of_something_else_are_refused_and_stay(store):
     with pytest.raises(ValueError, match=r"output: .*without results.*delete"):
         Store(store.folder, "another key").done(["one"])
     assert store.done(["one"]) == {"one"}
+
+
+def test_of_parts_of_a_block_the_latest_whole_one_counts(store):
+    for part in ("two.8", "two.30", "two.100"):
+        store.put(part, {}, {"values": np.arange(4)})
+        assert store.latest_part("two") == part
+    store.file("two.100", "npz").unlink()
+    assert store.latest_part("two") == "two.30"
+    assert store.done(["one", "two"]) == {"one"}
+    store.drop_parts("two", but="two.8")
+    assert store.latest_part("two") == "two.8"
+    store.drop_parts("two")
+    assert (store.latest_part("two"), store.latest_part("one")) == ("", "")
+    assert {path.stem for path in store.folder.iterdir()} == {"one"}
+
+
+def test_parts_of_something_else_are_refused_before_anything_is_computed(store):
+    store.put("two.3", {}, {})
+    with pytest.raises(ValueError, match=r"output: .*without results.*delete"):
+        Store(store.folder, "another key").done(["two"])
