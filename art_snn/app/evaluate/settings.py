@@ -32,8 +32,8 @@ class Evaluate(Network):
     :param norm: of the budget: inf (the largest change of a value), 2 (Euclidean); of event frames
         0 (values that change) or shift (time steps that a spike is moved) [inf; of a network of the
         zoo that of its record].
-    :param eps: budgets, separated by commas, in the unit of the samples [8/255; of a network of the
-        zoo those of its record].
+    :param eps: budgets, separated by commas, in the unit of the samples [8/255; 8 for 0, 1 for
+        shift; of a network of the zoo those of its record].
     :param plan: standard, fast or ensemble-19: attacks without settings to choose [standard, unless
         an attack is named].
     :param attack: fgsm, pgd, pgd-7, mim, apgd or sa-pgd; or the class of an attack, of

@@ -39,6 +39,8 @@ from art_snn.models.own import ZOO
 from art_snn.team import Team
 from art_snn.zoo.entry import ZooEntry
 
+_USUAL_BUDGETS: Mapping[Any, tuple[float, ...]] = MappingProxyType({"0": (8,), "shift": (1,)})
+"""Of event frames: values that change, steps that a spike is moved."""
 _USUAL_RULES: Mapping[str, Gradient] = MappingProxyType({"stbp": STBP()})
 
 
@@ -68,7 +70,8 @@ class Target:
         subject = team.leader_first(partial(resolve_network, settings))
         records = () if subject.entry is None else subject.entry.standard
         norm: Any = settings.norm or next((one.norm for one in records), "inf")
-        usual = tuple(one.eps for one in records if one.norm == norm) or (8 / 255,)
+        usual = tuple(one.eps for one in records if one.norm == norm)
+        usual = usual or _USUAL_BUDGETS.get(norm, (8 / 255,))
         measure = require_measure(norm)
         counted = measure not in (np.inf, 2.0)
         budgets = [

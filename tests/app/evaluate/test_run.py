@@ -385,7 +385,7 @@ def load():
 
 # What is examined in the last norm is what is examined of images, and takes seconds.
 @pytest.mark.parametrize(
-    ("norm", "eps", "examined"), [("0", "4", 3), ("shift", "1", 3), ("inf", "0.1", 0)]
+    ("norm", "eps", "examined"), [("0", "4", 3), ("shift", "", 3), ("inf", "0.1", 0)]
 )
 def test_event_frames_are_attacked_in_every_norm(norm, eps, examined, tmp_path, monkeypatch):
     draw, y = np.random.default_rng(0), np.arange(6) % 2
@@ -394,14 +394,14 @@ def test_event_frames_are_attacked_in_every_norm(norm, eps, examined, tmp_path, 
     (tmp_path / "model.py").write_text(EVENTS, "utf-8")
     monkeypatch.chdir(tmp_path)
     words = ("--model", "model.py:load", "--data", "frames.npz", "--value-range", "0,1")
-    words += ("--norm", norm, "--eps", eps, "--plan", "fast", "--output", "out")
-    fields = {"examined": examined}
+    words += ("--norm", norm, *(("--eps", eps) if eps else ()), "--plan", "fast", "--output", "out")
+    budget, fields = float(eps or 1), {"examined": examined}  # Without one, a step.
     done = evaluate(monkeypatch, tmp_path, *words, network=(), plan=None, **fields)
     assert done.status == 0, done.stderr
     result = evaluation_in(tmp_path / "out")
     assert result.norm == norm
-    assert {trial.eps for trial in result.trials} == {float(eps)}
-    assert max(trial.outcome.distance.max() for trial in result.trials) <= float(eps) + 1e-6
+    assert {trial.eps for trial in result.trials} == {budget}
+    assert max(trial.outcome.distance.max() for trial in result.trials) <= budget + 1e-6
 
 
 def test_networks_to_transfer_from_are_stages_of_the_plan(folder, monkeypatch):
