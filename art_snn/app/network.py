@@ -298,6 +298,6 @@ def _fitting_shape(
         except (RuntimeError, ValueError, IndexError) as error:
             errors.append(error)
     # A complaint about anything else than the size says what to do.
-    told = [error for error in errors if isinstance(error, ArgumentError)]
+    complaints = [error for error in errors if isinstance(error, ArgumentError)]
     with samples_fit("image_size", expected, got, remedy):
-        raise (told or errors)[0]
+        raise (complaints or errors)[0]
