@@ -155,8 +155,8 @@ class Architecture:
         expected = f"{data.steps}, the number of frames of {data.name}"
         fits = not data.events or self.steps in (None, data.steps)
         require(fits, "steps", expected, self.steps, "Leave it out, or make other frames.")
-        expected = f"a network for samples of shape {data.input_shape}"
-        remedy = "Have that function build another, or name other data."
+        expected = f"a network for samples of {data.name}, of shape {data.input_shape}"
+        remedy = "Name its own data with --data, or have that function build another."
         with samples_fit("model", expected, self.describe(), remedy):
             some = torch.as_tensor(data.x_test[:2], device="cpu")
             return self.build_own_for(some, data.steps, seed)

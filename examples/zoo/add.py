@@ -1,7 +1,7 @@
 """Make an entry of the zoo from a training of ours: python examples/zoo/add.py --help.
 
 The same call writes the same bytes again. With --records alone it makes the records of all networks
-again, from the evaluations that lie next to it."""
+again, from the evaluations that lie next to it; with --examples what the pages of these show."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import numpy as np
 import tyro
 
 from art_snn import checkpoint
-from art_snn.app.evaluate.result import weights_digest
-from art_snn.app.report.evaluation import RESULT, Evaluation, read_evaluation
+from art_snn.app.evaluate.result import EXAMPLE_COUNT, SampleExcerpt, record_spikes, weights_digest
+from art_snn.app.report.evaluation import RESULT, Evaluation, Examples, read_evaluation
 from art_snn.app.report.verdict import verdicts
 from art_snn.app.results import as_json, read_result
 from art_snn.checks import require
@@ -288,6 +288,31 @@ def renew(zoo: Manifest, folder: Path) -> Manifest:
     return zoo._replace(networks=tuple(networks))
 
 
+def examples(name: str, folder: Path) -> Examples | None:
+    """Adversarials that the evaluation of a network of the zoo made, classes and spikes of now.
+
+    :param folder: of the evaluation. Its first.npz has the adversarials of the first attack that
+        broke a sample; those of the last attack that has some are taken, at the largest budget.
+    :returns: None where nothing was broken."""
+    evaluation, excerpt = read_evaluation(folder).evaluation, SampleExcerpt.read(folder)
+    classifier = load_classifier(name, "cpu")
+    same = evaluation.provenance.weights == weights_digest(classifier)
+    remedy = f"Evaluate it: art-snn evaluate --model zoo:{name}."
+    require(same, "evaluation", f"one of {name}", "one of other weights", remedy)
+    eps = evaluation.budgets[-1]
+    broken = [trial.outcome.stage[: len(excerpt.x)] >= 0 for trial in evaluation.at(eps).values()]
+    first = np.where(np.any(broken, axis=0), np.argmax(broken, axis=0), -1)
+    rows = np.flatnonzero((first == first.max()) & (first >= 0))[:EXAMPLE_COUNT]
+    if not len(rows):
+        return None
+    x, adversarial = excerpt.x[rows], excerpt.adversarial[list(excerpt.eps).index(eps)][rows]
+    with seeded(evaluation.provenance.seed):
+        predicted = classifier.predict(adversarial, batch_size=len(rows)).argmax(1)
+        spikes = record_spikes(classifier, np.concatenate([x, adversarial]))
+    name = [*evaluation.at(eps)][first.max()]
+    return Examples(name, eps, rows, x, adversarial, predicted, **spikes)
+
+
 def _share(right: np.ndarray) -> Share:
     return Share(int(right.sum()), len(right))
 
@@ -299,5 +324,11 @@ def _sum(path: Path) -> str:
 if __name__ == "__main__":
     if sys.argv[1:] == ["--records"]:
         write_text(ZOO / MANIFEST, as_text(renew(manifest(), ZOO)))
+        sys.exit()
+    if sys.argv[1:] == ["--examples"]:
+        for entry in manifest().networks:
+            shown = examples(entry.name, place := ZOO / EVALUATIONS / entry.name)
+            if shown is not None:
+                shown.write(place)
         sys.exit()
     add(tyro.cli(Addition))

@@ -62,6 +62,20 @@ def test_a_record_is_what_the_evaluation_next_to_it_says(entry):
     assert all({*some} - {"applied", "upper-bound"} for some in remedies)
 
 
+@pytest.mark.parametrize("entry", SHIPPED.networks, ids=lambda entry: entry.name)
+def test_the_page_of_a_record_shows_adversarials_of_its_evaluation_and_spikes(entry):
+    folder = ZOO / EVALUATIONS / entry.name
+    item, made = read_evaluation(folder), tool.examples(entry.name, folder)
+    shown, evaluation = item.examples, item.evaluation
+    assert (shown.trial, shown.eps) == (made.trial, evaluation.budgets[-1])
+    outcome = evaluation.at(shown.eps)[shown.trial].outcome
+    assert (outcome.stage[shown.rows] >= 0).all()
+    assert (shown.predicted != np.array(evaluation.labels)[shown.rows]).all()
+    for name in ("rows", "x", "adversarial", "layers"):
+        assert np.array_equal(getattr(shown, name), getattr(made, name))
+    assert shown.spikes.any()
+
+
 def sampled(entry: zoo.ZooEntry) -> bool:
     """Whether its samples come with art_snn."""
     return entry.data == "digits" or entry.data in {data.name for data in HELD}

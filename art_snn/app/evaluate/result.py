@@ -55,7 +55,7 @@ _HEAD = ("name", "title", "date", "summary")
 """Fields that come first in evaluation.json."""
 _BELOW, _OPEN = 3, 4
 """Exit statuses: less robust than was asked for, and findings where none may be."""
-_EXAMPLE_COUNT = 8
+EXAMPLE_COUNT = 8
 """Samples that the report shows."""
 EXCERPT, EXCERPT_COUNT = "first.npz", 20
 """The file of an excerpt, and how many samples it holds at most."""
@@ -267,24 +267,26 @@ def _shown(target: Target) -> int:
 
 def _write_examples(target: Target, trial: Trial, adversarials: np.ndarray) -> None:
     """Write the first adversarials, which the report shows."""
-    rows = np.flatnonzero(trial.outcome.stage >= 0)[:_EXAMPLE_COUNT]
+    rows = np.flatnonzero(trial.outcome.stage >= 0)[:EXAMPLE_COUNT]
     if not len(rows):  # No earlier examples stay.
         (target.settings.output / EXAMPLES).unlink(missing_ok=True)
         return
     broken = adversarials[rows]
     with seeded(target.settings.seed):
         predicted = target.classifier.predict(broken, batch_size=len(rows)).argmax(1)
-        spikes = _record_spikes(target, np.concatenate([target.x[rows], broken]))
+        spikes = record_spikes(target.classifier, np.concatenate([target.x[rows], broken]))
     some = target.x[rows], broken, predicted
     Examples(trial.name, trial.eps, rows, *some, **spikes).write(target.settings.output)
 
 
-def _record_spikes(target: Target, samples: np.ndarray) -> dict[str, np.ndarray]:
+def record_spikes(
+    classifier: PyTorchSpikingClassifier, samples: np.ndarray
+) -> dict[str, np.ndarray]:
     """Spikes of samples (2 k, ...), half of them adversarials, as :class:`Examples` keeps them.
 
     Left out are layers whose potential is read, and others that give no spikes (T, 2 k, ...)."""
-    network, half = target.classifier.model, len(samples) // 2
-    inputs = torch.as_tensor(samples, device=target.classifier.device)
+    network, half = classifier.model, len(samples) // 2
+    inputs = torch.as_tensor(samples, device=classifier.device)
     recorded = [(layer, calls) for layer, calls in record_calls(network, inputs) if calls]
     sites, steps = {site.name for site in network.sites()}, network.time_steps()
     members, names, rates = getattr(network, "members", {}), [], []

@@ -259,6 +259,9 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
         lines.append(f"Attacked with {plan}, which may leave more than {STANDARD}")
     if evaluation.samples != leader.first.samples:
         lines.append(f"Not on the samples of {name}, so that intervals are compared")
+    mine, other = (one.provenance.versions.get("art_snn") for one in (evaluation, leader.first))
+    if mine != other:
+        lines.append(f"Evaluated with art_snn {mine}, {name} with {other}: plans may differ")
     findings = dict.fromkeys(str(finding.title) for finding in record.verdict.findings)
     return [*lines, *(f"Open finding, {finding}" for finding in findings)]
 

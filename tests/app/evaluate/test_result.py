@@ -3,7 +3,6 @@
 import sys
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -49,7 +48,7 @@ def test_spikes_are_recorded_of_every_layer_that_gives_them(kind):
     if kind != "native":
         one = around(adapted.network(kind, shape=SHAPE, classes=CLASSES))
     x = np.random.default_rng(0).random((6, *SHAPE), dtype=np.float32)
-    spikes = result._record_spikes(SimpleNamespace(classifier=one), x)
+    spikes = result.record_spikes(one, x)
     if kind == "inline":  # Nobody knows its neurons.
         assert spikes == {}
         return

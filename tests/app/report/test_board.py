@@ -29,7 +29,8 @@ def network(stage: Any, name: str = "plain", weights: str = "", **changes: Any) 
     breaks nothing.
 
     :param changes: of the evaluation; those of its provenance by their names there."""
-    noted = {"dataset", "parameters", "training", "examined", "steps", "data"} & changes.keys()
+    noted = {"dataset", "parameters", "training", "examined", "steps", "data", "versions"}
+    noted &= changes.keys()
     source = {key: changes.pop(key) for key in noted}
     plan, eps = changes.pop("plan", "standard"), changes.pop("eps", EPS)
     stages = changes.pop("stages", STAGES[:2])
@@ -212,7 +213,7 @@ def test_a_sample_that_another_evaluation_misclassifies_does_not_stand():
 def test_what_a_reader_has_to_know_is_said_below_the_table():
     table = board(
         network((-1, -1, -1), "first", training="", examined=0, steps=None),
-        network((0, -1, -1), "quick", plan="fast"),
+        network((0, -1, -1), "quick", plan="fast", versions={"art_snn": "0.0.9"}),
         replace(network((0, 0, -1), "far", findings=(RISES,)), samples=("x", "y", "z")),
     )
     assert column(table, "T") == [NONE, "8", "8"]
@@ -221,6 +222,7 @@ def test_what_a_reader_has_to_know_is_said_below_the_table():
     assert notes(table) == [
         "Its training is not stated (training of Evaluate states it): first.",
         "Attacked with the plan fast, which may leave more than standard: quick.",
+        "Evaluated with art_snn 0.0.9, first with 0.1.0: plans may differ: quick.",
         "Not on the samples of first, so that intervals are compared: far.",
         "Open finding, success still rises with steps: far.",
     ]
