@@ -185,12 +185,15 @@ def target_findings(target: Target, trials: Sequence[Trial]) -> Iterator[Finding
         broken = here & np.logical_or.reduce([~here, *(~booleans(r[:count]) for r in records)])
         if broken.any():
             left, more = int(here.sum()), int(broken.sum())
+            remedy = "art-snn report --board counts what either broke."
+            if target.settings.deciding_plan != "standard":
+                remedy = f"Run --plan standard; {remedy}"
             yield Finding(
                 "record-broke-more",
                 "a record broke more",
                 {"left": left, "broken by the record": more, "of": count},
                 "if a sample stands that the record of the zoo has broken within the budget (ours)",
-                (Remedy("Run --plan standard; art-snn report --board counts what either broke."),),
+                (Remedy(remedy),),
                 about=f"zoo:{entry.name}",
                 sentence=f"Of the first {count} samples this evaluation left {left} "
                 f"{describe_budgets(norm, eps)}, and the record of zoo:{entry.name} broke {more} "
