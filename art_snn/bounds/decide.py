@@ -115,7 +115,7 @@ def decide_bounds(
         point = torch.as_tensor(sample, dtype=dtype, device=device)
         with modes_kept(network, False), torch.no_grad():
             falsifier = Falsifier(classifier, point.clamp(*ends), label, ends, seed + int(row))
-            search = Search(*reduction.around(point, label), falsifier)
+            search = Search(reduction.around(point, label), falsifier)
             outcome = search.run(go_on)
         safe[row], broken[row] = outcome is True, outcome is False
         if outcome is False:

@@ -101,6 +101,8 @@ def limit_inputs(layer: Layer, sets: Tensor, sums: Ends, inputs: Ends) -> Ends:
     spread = inputs[1] - inputs[0]
     batch, sums_each, width = spread.shape
     nearest = spread.new_zeros((2, batch * sums_each, width))
+    if not layer.weight.numel():
+        return inputs
     reach = spread.amax(-1, keepdim=True) * layer.weight.abs().amax(1)
     for sign, room in ((1, sums[1] - need[0]), (-1, need[1] - sums[0])):
         which = (room < reach).nonzero()
@@ -142,8 +144,11 @@ def _pass_backward(
             torch.minimum(domains.high, high[:, 0], out=domains.high)
             continue
         for k in range(shares.shape[1]):
-            kept = (low[:, k, :, None] <= shares[:, k]) & (high[:, k, :, None] >= shares[:, k])
-            domains.sets[i - 1].logical_and_(kept)
+            matters = (low[:, k] > inputs[0][:, k]) | (high[:, k] < inputs[1][:, k])
+            b, j = matters.nonzero().unbind(1)
+            kept = low[b, k, j, None] <= shares[:, k]
+            kept &= high[b, k, j, None] >= shares[:, k]
+            domains.sets[i - 1][b, j] &= kept
 
 
 def _is_possible(domains: Domains) -> Tensor:

@@ -119,8 +119,8 @@ class _Recording(SpikeCounts):
 
 
 @dataclass(frozen=True)
-class _Open:
-    """Neurons of a layer, of which some are open.
+class Neurons:
+    """All neurons of a layer, of which some are open.
 
     :param fixed: spikes of the others [T, ...], 0 where neurons are open.
     :param index: of the open ones [n], in one row.
@@ -131,6 +131,19 @@ class _Open:
     index: Tensor
     sets: Tensor
     values: Values
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A network around one sample.
+
+    :param layers: the last are the classes, where value 1 says that one is not behind the true one.
+    :param root: the domains of one node.
+    :param neurons: of every layer but the classes."""
+
+    layers: tuple[Layer, ...]
+    root: Domains
+    neurons: tuple[Neurons, ...]
 
 
 class Reduction:
@@ -151,10 +164,8 @@ class Reduction:
         self.constant = constant
 
     @torch.no_grad()
-    def around(self, x: Tensor, y: int) -> tuple[list[Layer], Domains]:
-        """Layers, and the domains of one node, around a sample x [1, ...] of class y.
-
-        The last layer are the classes: value 1 says that a class is not behind y.
+    def around(self, x: Tensor, y: int) -> Reduced:
+        """The network around a sample x [1, ...] of class y.
 
         :raises TooLarge: where more neurons are open than there may be."""
         recording = _Recording()
@@ -164,7 +175,7 @@ class Reduction:
         with modes_kept(self.network, False):
             logits = bounding.run(box, checked=False)
         low, high = (end.double().cpu() for end in box.ends)
-        before, layers, sets = None, list[Layer](), list[Tensor]()
+        neurons, layers = list[Neurons](), list[Layer]()
         for i, (current, spikes) in enumerate(recording.kept):
             error = _error(current.rearrange(lambda part: part[:, 0]))
             error = error.amax(0) + _rounding(self.chain.sites[i].dynamics, current)
@@ -172,30 +183,31 @@ class Reduction:
             if len(unsure) > self.most:
                 raise TooLarge
             fixed = spikes.centre[:, 0].double().cpu().contiguous()
-            if before is None:
+            if not neurons:
                 values = self.constant
                 layer = self._first_layer(low, unsure, error)
                 sums = bound_sums(layer, low.flatten(1)[:, None], high.flatten(1)[:, None])
             else:
                 dynamics = self.chain.sites[i].dynamics
                 values = list_values(dynamics, self.chain.steps)
-                layer = self._next_layer(i, before, unsure, error)
+                layer = self._next_layer(i, neurons[-1], unsure, error)
                 assert layer.inputs is not None
-                sums = bound_sums(layer, *find_ends(before.sets, layer.inputs, layer.inputs))
-            before, kept = _open(values, sums, unsure, fixed)
+                ends = find_ends(neurons[-1].sets, layer.inputs, layer.inputs)
+                sums = bound_sums(layer, *ends)
+            some, kept = _open(values, sums, unsure, fixed)
+            neurons.append(some)
             layers.append(_select(layer, kept))
-            sets.append(before.sets)
-        assert before is not None
-        layers.append(self._classes(before, y, _error(logits)[0]))
-        sets.append(torch.ones(1, len(layers[-1].weight), 2, dtype=torch.bool))
-        return layers, Domains(low.flatten(1), high.flatten(1), tuple(sets))
+        layers.append(self._classes(neurons[-1], y, _error(logits)[0]))
+        sets = [*(some.sets for some in neurons), torch.ones(1, len(layers[-1].weight), 2) > 0]
+        root = Domains(low.flatten(1), high.flatten(1), tuple(sets))
+        return Reduced(tuple(layers), root, tuple(neurons))
 
     def _first_layer(self, like: Tensor, index: Tensor, error: Tensor) -> Layer:
         weight = self.chain.rows(0, like.shape[1:], index)
         base = self.chain.apply(0, torch.zeros_like(like)).flatten()[index]
         return Layer(weight, base[None], 2 * error.flatten()[index][None], None, self.constant)
 
-    def _next_layer(self, i: int, before: _Open, index: Tensor, error: Tensor) -> Layer:
+    def _next_layer(self, i: int, before: Neurons, index: Tensor, error: Tensor) -> Layer:
         dynamics, steps = self.chain.sites[i].dynamics, self.chain.steps
         windows = weigh_windows(dynamics.decay, steps)
         height = self.chain.sites[i - 1].dynamics.height
@@ -207,7 +219,7 @@ class Reduction:
         values = list_values(dynamics, steps)
         return Layer(weight * (dynamics.gain * height), base, slack, inputs, values)
 
-    def _classes(self, before: _Open, y: int, error: Tensor) -> Layer:
+    def _classes(self, before: Neurons, y: int, error: Tensor) -> Layer:
         """The margins of class y over all classes."""
         last, height = len(self.chain.sites), self.chain.sites[-1].dynamics.height
         rows = self.chain.rows(last, before.fixed.shape[1:], torch.arange(len(error)))
@@ -233,7 +245,7 @@ def _rounding(dynamics: Dynamics, current: Any) -> float:
     return float(potential_rounding(dynamics, current.magnitude, steps, dtype))
 
 
-def _open(values: Values, sums: Ends, index: Tensor, fixed: Tensor) -> tuple[_Open, Tensor]:
+def _open(values: Values, sums: Ends, index: Tensor, fixed: Tensor) -> tuple[Neurons, Tensor]:
     """The neurons of that index that have several trains, and their places in the index.
 
     :param sums: of these neurons.
@@ -245,7 +257,7 @@ def _open(values: Values, sums: Ends, index: Tensor, fixed: Tensor) -> tuple[_Op
     # An open neuron adds nothing here, and all that it does by its sets.
     fixed.flatten(1)[:, index] = torch.where(still, low, 0.0)
     kept = (~still).nonzero()[:, 0]
-    return _Open(fixed, index[kept], sets[:, kept], values), kept
+    return Neurons(fixed, index[kept], sets[:, kept], values), kept
 
 
 def _select(layer: Layer, kept: Tensor) -> Layer:

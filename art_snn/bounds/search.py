@@ -7,17 +7,19 @@ from itertools import count
 import torch
 from torch import Tensor
 
-from art_snn.bounds.falsify import Falsifier
-from art_snn.bounds.propagate import Domains, Ends, Layer, pass_forward, propagate
+from art_snn.bounds.falsify import Falsifier, Passed, classes_of, weigh
+from art_snn.bounds.propagate import Domains, Layer, pass_forward, propagate
+from art_snn.bounds.reduced import Reduced
 from art_snn.bounds.trains import Values
 
-_BATCH = 8
+_MOST_NODES, _CELLS = 8, 2**19
+"""Nodes at a time, at most, and what their sets hold together."""
 _CANDIDATES = (4, 3, 1)
 """Neurons whose two sides are tried, of the last layer, of the one before, and of every other."""
+_STARTS = 8
+"""Descents before the first division."""
 _NARROWEST = 1e-7
 """Pixels of such an interval, relative to their range, are not divided."""
-
-Passed = Sequence[tuple[Ends, Ends]]
 
 
 def open_classes(layers: Sequence[Layer], root: Domains) -> Domains:
@@ -30,27 +32,6 @@ def open_classes(layers: Sequence[Layer], root: Domains) -> Domains:
     ahead[torch.arange(len(classes)), classes] = True
     nodes.sets[-1].copy_(torch.stack([~ahead, ahead], -1))
     return nodes
-
-
-def classes_of(nodes: Domains) -> Tensor:
-    """The class [B] whose counterexamples are looked for."""
-    return nodes.sets[-1][:, :, 1].int().argmax(1)
-
-
-def weigh(layers: Sequence[Layer], nodes: Domains, passed: Passed) -> tuple[list[Tensor], Tensor]:
-    """Shares of the width of the margin by neurons of every layer [B, n], slopes by pixels [B, m].
-
-    The width of a sum is shared among inputs by how much each of them can change it."""
-    share = torch.zeros(nodes.sets[-1].shape[:2], dtype=torch.float64)
-    share[torch.arange(len(share)), classes_of(nodes)] = 1
-    slope, shares, own = share, list[Tensor](), None
-    for layer, ((low, high), _) in zip(reversed(layers), reversed(passed), strict=True):
-        spread, size = (high - low).sum(1), layer.weight.abs()
-        width = (spread @ size.T).clamp_min(1e-30)
-        slope = (slope if own is None else slope * own / width) @ layer.weight
-        share, own = spread * ((share / width) @ size), spread
-        shares.append(share)
-    return shares[:-1][::-1], slope
 
 
 def halve(values: Values, sets: Tensor, middle: Tensor) -> Tensor:
@@ -74,15 +55,34 @@ def halve(values: Values, sets: Tensor, middle: Tensor) -> Tensor:
     return torch.where((least < most)[:, None], by_count, steps)
 
 
+def _narrow(halves: Domains, possible: Tensor) -> None:
+    """Remove from halves what the two of another division of the same node do not have.
+
+    :param possible: [C, 2, B] of C divisions of B nodes, in the order of the halves."""
+    shape = possible.shape
+    for part in halves.sets:
+        several = part.view(*shape, *part.shape[1:])
+        several &= (several & possible[..., None, None]).any(1).all(0)
+    for part, worst in ((halves.low, torch.inf), (halves.high, -torch.inf)):
+        several = part.view(*shape, part.shape[1])
+        either = several.where(possible[..., None], worst)
+        if worst > 0:
+            torch.maximum(several, either.amin(1).amax(0), out=several)
+        else:
+            torch.minimum(several, either.amax(1).amin(0), out=several)
+
+
 class Search:
     """The open nodes of one sample, the one with the smallest bound first."""
 
-    def __init__(self, layers: Sequence[Layer], root: Domains, falsifier: Falsifier) -> None:
-        self.layers, self.falsifier = layers, falsifier
+    def __init__(self, reduced: Reduced, falsifier: Falsifier) -> None:
+        self.layers, root, self.falsifier = reduced.layers, reduced.root, falsifier
+        cells = sum(sets.numel() for sets in root.sets)
+        self.batch = max(1, min(_MOST_NODES, _CELLS // cells))
         self.heap: list[tuple[float, int, Domains]] = []
         self.order, self.nodes, self.stuck = count(), 0, 0
-        nodes = open_classes(layers, root)
-        self._push(nodes, *propagate(layers, nodes))
+        nodes = open_classes(self.layers, root)
+        self._push(nodes, *propagate(self.layers, nodes))
 
     def _push(self, nodes: Domains, possible: Tensor, margins: Tensor) -> None:
         least = margins.gather(1, classes_of(nodes)[:, None])[:, 0].tolist()
@@ -93,21 +93,32 @@ class Search:
         """True where the sample is safe, False where a point breaks it, None where it is open.
 
         :param go_on: whether to, after that many nodes."""
-        if self.heap and self.falsifier.start():
-            return False
+        roots = [node for _, _, node in self.heap]
+        start = Domains.join(roots * -(-self.batch // len(roots))) if roots else None
+        for _ in range(_STARTS if roots else 0):
+            if self.falsifier.visit(self.layers, start):
+                return False
         while self.heap and go_on(self.nodes):
-            best = [heappop(self.heap) for _ in range(min(_BATCH, len(self.heap)))]
+            best = [heappop(self.heap) for _ in range(min(self.batch, len(self.heap)))]
             nodes = Domains.join([node for _, _, node in best])
             self.nodes += len(best)
+            possible, margins = propagate(self.layers, nodes)
+            if not possible.any():
+                continue
+            nodes, margins = nodes[possible], margins[possible]
+            for boxes in (nodes, start):
+                if self.falsifier.visit(self.layers, boxes):
+                    return False
             passed = pass_forward(self.layers, nodes)
-            shares, slopes = weigh(self.layers, nodes, passed)
-            if self.falsifier.visit(nodes, slopes):
-                return False
-            self._branch(nodes, passed, shares, torch.tensor([bound for bound, _, _ in best]))
+            shares, _ = weigh(self.layers, nodes, passed)
+            bounds = margins.gather(1, classes_of(nodes)[:, None])[:, 0]
+            self._branch(nodes, passed, shares, bounds)
         return None if self.heap or self.stuck else True
 
     def _branch(self, nodes: Domains, passed: Passed, shares: list[Tensor], bounds: Tensor) -> None:
-        """Replace nodes by two halves of each, of the neuron that raises both bounds most."""
+        """Replace nodes by two halves of each, of the neuron that raises both bounds most.
+
+        What no half of some neuron has left, is removed from both."""
         tried, exists = list[Domains](), list[Tensor]()
         every = torch.arange(len(nodes.low))
         for i, share in enumerate(shares):
@@ -135,6 +146,7 @@ class Search:
         gain = gain.where(possible.view_as(gain), 1 - bounds).clamp_min(1e-6)
         score = gain.prod(1).where(torch.stack(exists), -1.0)
         chosen = score.argmax(0)
+        _narrow(halves, possible.view_as(gain))
         rows = torch.cat([(2 * chosen + side) * len(every) + every for side in (0, 1)])
         rows = rows[found.repeat(2)]
         self._push(halves[rows], possible[rows], margins[rows])
