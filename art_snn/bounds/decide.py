@@ -93,7 +93,7 @@ def decide_bounds(
     if nodes is not None:
         nodes = require_count("nodes", nodes, remedy="None, for a limit in seconds.")
     seed = require_seed("seed", seed)
-    certificate = certify_bounds(classifier, x, y, eps, batch_size=batch_size)
+    certificate = certify_bounds(classifier, x, y, eps, method="counts", batch_size=batch_size)
     network = require_network("classifier", classifier, "")
     samples = as_array(check_samples(x, classifier.input_shape))
     labels = class_indices(y, len(samples), classifier.nb_classes)

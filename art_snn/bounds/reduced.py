@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from art_snn.bounds.certify import Bounding, enclose_samples
+from art_snn.bounds.bounding import Bounding, enclose_samples
 from art_snn.bounds.firing import SpikeCounts
 from art_snn.bounds.propagate import Domains, Ends, Layer, bound_sums, find_ends, keep_possible
 from art_snn.bounds.rounding import potential_rounding

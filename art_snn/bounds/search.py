@@ -1,6 +1,7 @@
 """Search for a counterexample, or the proof that there is none, by branching on spike trains."""
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable
 from heapq import heappop, heappush
 from itertools import count
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from art_snn.bounds.falsify import Falsifier, Passed, classes_of, weigh
-from art_snn.bounds.propagate import Domains, Layer, pass_forward, propagate
+from art_snn.bounds.propagate import Domains, pass_forward, propagate
 from art_snn.bounds.reduced import Reduced
 from art_snn.bounds.trains import Values
 
@@ -22,16 +23,26 @@ _NARROWEST = 1e-7
 """Pixels of such an interval, relative to their range, are not divided."""
 
 
-def open_classes(layers: Sequence[Layer], root: Domains) -> Domains:
-    """A node for every class that may be ahead of the true one, as far as a pass forward tells."""
-    least = pass_forward(layers, root)[-1][1][0][0, 0]
-    slack = layers[-1].slack[0]
-    classes = ((least <= 0) & (slack > 0)).nonzero()[:, 0]
-    nodes = root[torch.zeros(len(classes), dtype=torch.long)]
-    ahead = torch.zeros(len(classes), len(slack), dtype=torch.bool)
+def _begin(reduced: Reduced) -> tuple[Domains, Tensor, Tensor]:
+    """A node for every class that may be ahead of the true one, as far as a pass forward tells.
+
+    They are propagated: where there may be a counterexample, and the least margins [B, n]."""
+    least, last = pass_forward(reduced.layers, reduced.root)[-1][1][0][0, 0], reduced.layers[-1]
+    classes = ((least <= 0) & (last.slack[0] > 0)).nonzero()[:, 0]
+    nodes = reduced.root[torch.zeros_like(classes)]
+    ahead = torch.zeros(nodes.sets[-1].shape[:2], dtype=torch.bool)
     ahead[torch.arange(len(classes)), classes] = True
     nodes.sets[-1].copy_(torch.stack([~ahead, ahead], -1))
-    return nodes
+    return nodes, *propagate(reduced.layers, nodes)
+
+
+@torch.no_grad()
+def bound_margin(reduced: Reduced) -> float:
+    """A lower bound of the margin; the smallest number above 0 where all else is refuted."""
+    nodes, possible, margins = _begin(reduced)
+    if not possible.any():
+        return sys.float_info.min
+    return float(margins.gather(1, classes_of(nodes)[:, None])[possible].min())
 
 
 def halve(values: Values, sets: Tensor, middle: Tensor) -> Tensor:
@@ -76,13 +87,12 @@ class Search:
     """The open nodes of one sample, the one with the smallest bound first."""
 
     def __init__(self, reduced: Reduced, falsifier: Falsifier) -> None:
-        self.layers, root, self.falsifier = reduced.layers, reduced.root, falsifier
-        cells = sum(sets.numel() for sets in root.sets)
+        self.layers, self.falsifier = reduced.layers, falsifier
+        cells = sum(sets.numel() for sets in reduced.root.sets)
         self.batch = max(1, min(_MOST_NODES, _CELLS // cells))
         self.heap: list[tuple[float, int, Domains]] = []
         self.order, self.nodes, self.stuck = count(), 0, 0
-        nodes = open_classes(self.layers, root)
-        self._push(nodes, *propagate(self.layers, nodes))
+        self._push(*_begin(reduced))
 
     def _push(self, nodes: Domains, possible: Tensor, margins: Tensor) -> None:
         least = margins.gather(1, classes_of(nodes)[:, None])[:, 0].tolist()
@@ -93,11 +103,12 @@ class Search:
         """True where the sample is safe, False where a point breaks it, None where it is open.
 
         :param go_on: whether to, after that many nodes."""
+        if not self.heap:
+            return True
         roots = [node for _, _, node in self.heap]
-        start = Domains.join(roots * -(-self.batch // len(roots))) if roots else None
-        for _ in range(_STARTS if roots else 0):
-            if self.falsifier.visit(self.layers, start):
-                return False
+        start = Domains.join(roots * -(-self.batch // len(roots)))
+        if any(self.falsifier.visit(self.layers, start) for _ in range(_STARTS)):
+            return False
         while self.heap and go_on(self.nodes):
             best = [heappop(self.heap) for _ in range(min(self.batch, len(self.heap)))]
             nodes = Domains.join([node for _, _, node in best])
@@ -106,9 +117,8 @@ class Search:
             if not possible.any():
                 continue
             nodes, margins = nodes[possible], margins[possible]
-            for boxes in (nodes, start):
-                if self.falsifier.visit(self.layers, boxes):
-                    return False
+            if any(self.falsifier.visit(self.layers, boxes) for boxes in (nodes, start)):
+                return False
             passed = pass_forward(self.layers, nodes)
             shares, _ = weigh(self.layers, nodes, passed)
             bounds = margins.gather(1, classes_of(nodes)[:, None])[:, 0]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from art_snn.bounds.bounding import enclose_samples
 from art_snn.bounds.box import Box, Enclosure, Unbounded
-from art_snn.bounds.certify import enclose_samples
 from art_snn.bounds.operations import Propagation
 from art_snn.layers import Normalize
 from tests.bounds.random_networks import LIMITS

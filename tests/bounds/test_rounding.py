@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from art_snn import LIF, STBP, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds import METHODS, certify_bounds
+from art_snn.bounds.bounding import _average_steps, enclose_samples
 from art_snn.bounds.box import Box, Enclosure
-from art_snn.bounds.certify import _average_steps, enclose_samples
 from art_snn.bounds.operations import Propagation
 from art_snn.bounds.rounding import _unit_roundoff
 from art_snn.gradients.fixed import WEIGHTS_HELD
