@@ -98,10 +98,11 @@ def decide_bounds(
     samples = as_array(check_samples(x, classifier.input_shape))
     labels = class_indices(y, len(samples), classifier.nb_classes)
     broken = classifier.predict(samples, batch_size=batch_size).argmax(1) != labels
-    safe, adversarial = certificate.certified & ~broken, samples.astype(np.float32)
+    device, dtype = device_of(network), network.dtype or torch.get_default_dtype()
+    adversarial = samples.astype(np.result_type(samples, str(dtype).removeprefix("torch.")))
+    safe = certificate.certified & ~broken
     visited, took = np.zeros(len(samples), dtype=np.int64), np.zeros(len(samples))
     reduction = Reduction(network, eps, classifier.clip_values)
-    device, dtype = device_of(network), network.dtype or torch.get_default_dtype()
     rows = np.flatnonzero(~(safe | broken))
     for row in progress_over(rows, "Decisions", unit="samples", verbose=verbose):
         start = time.monotonic()
@@ -126,7 +127,9 @@ def decide_bounds(
 
 def limit_points(sample: np.ndarray, eps: float, limits: Any, dtype: torch.dtype) -> Ends:
     """The least and the largest points, in a precision, that are within eps and the limits."""
-    low, high = (sample.astype(np.float64) + change for change in (-eps, eps))
+    low, high = (
+        np.nextafter(sample + np.float64(change), -change * np.inf) for change in (-eps, eps)
+    )
     if limits is not None:
         low, high = np.maximum(low, limits[0]), np.minimum(high, limits[1])
     ends = []

@@ -19,8 +19,8 @@ _CANDIDATES = (4, 3, 1)
 """Neurons whose two sides are tried, of the last layer, of the one before, and of every other."""
 _STARTS = 8
 """Descents before the first division."""
-_NARROWEST = 1e-7
-"""Pixels of such an interval, relative to their range, are not divided."""
+_NARROWEST = 8
+"""Times rounding, the change of a current by a pixel that is not divided any more."""
 
 
 def _begin(reduced: Reduced) -> tuple[Domains, Tensor, Tensor]:
@@ -167,7 +167,7 @@ class Search:
             return
         width = (nodes.high - nodes.low) * self.layers[0].weight.abs().sum(0)
         width, pixel = width.max(1)
-        narrow = width < _NARROWEST
+        narrow = width < _NARROWEST * self.layers[0].slack.max()
         self.stuck += int(narrow.sum())
         nodes, pixel = nodes[~narrow], pixel[~narrow]
         every = torch.arange(len(pixel))
