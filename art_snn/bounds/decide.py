@@ -1,6 +1,7 @@
 """Decisions: samples that no perturbation within a budget breaks, and samples that one does."""
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from art_snn.bounds.certify import certify_bounds
 from art_snn.bounds.falsify import Falsifier
 from art_snn.bounds.propagate import Ends
-from art_snn.bounds.reduced import Reduction
+from art_snn.bounds.reduced import Reduction, TooLarge
 from art_snn.bounds.search import Search
 from art_snn.checks import require_count, require_number, require_seed
 from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
@@ -114,14 +115,14 @@ def decide_bounds(
         ends = limit_points(sample, eps, classifier.clip_values, dtype)
         ends = ends[0].to(device), ends[1].to(device)
         point = torch.as_tensor(sample, dtype=dtype, device=device)
-        with modes_kept(network, False), torch.no_grad():
+        with suppress(TooLarge), modes_kept(network, False), torch.no_grad():
             falsifier = Falsifier(classifier, point.clamp(*ends), label, ends, seed + int(row))
             search = Search(reduction.around(point, label), falsifier)
             outcome = search.run(go_on)
-        safe[row], broken[row] = outcome is True, outcome is False
-        if outcome is False:
-            adversarial[row] = falsifier.best[0]
-        visited[row], took[row] = search.nodes, time.monotonic() - start
+            safe[row], broken[row], visited[row] = outcome is True, outcome is False, search.nodes
+            if outcome is False:
+                adversarial[row] = falsifier.best[0]
+        took[row] = time.monotonic() - start
     return Decision(eps, safe, broken, adversarial, visited, took)
 
 

@@ -225,12 +225,12 @@ class Reduction:
         rows = self.chain.rows(last, before.fixed.shape[1:], torch.arange(len(error)))
         logits = self.chain.apply(last, before.fixed * height).mean(0)
         weight = (rows[y] - rows)[:, before.index] * height
-        slack = 2 * (error[y] + error)
-        slack[y] = 0
+        base, slack = logits[y] - logits, 2 * (error[y] + error)
+        base[y], slack[y] = 1, 0  # The class itself is not ahead.
         ends = torch.tensor([[torch.inf], [0.0]], dtype=torch.float64)
         values = Values(torch.zeros(2, 1), torch.full_like(ends, -torch.inf), ends)
         inputs = before.values.trains.mean(1)[:, None]
-        return Layer(weight, (logits[y] - logits)[None], slack[None], inputs, values)
+        return Layer(weight, base[None], slack[None], inputs, values)
 
 
 def _error(box: Any) -> Tensor:

@@ -27,8 +27,8 @@ def _begin(reduced: Reduced) -> tuple[Domains, Tensor, Tensor]:
     """A node for every class that may be ahead of the true one, as far as a pass forward tells.
 
     They are propagated: where there may be a counterexample, and the least margins [B, n]."""
-    least, last = pass_forward(reduced.layers, reduced.root)[-1][1][0][0, 0], reduced.layers[-1]
-    classes = ((least <= 0) & (last.slack[0] > 0)).nonzero()[:, 0]
+    least = pass_forward(reduced.layers, reduced.root)[-1][1][0][0, 0]
+    classes = (least <= 0).nonzero()[:, 0]
     nodes = reduced.root[torch.zeros_like(classes)]
     ahead = torch.zeros(nodes.sets[-1].shape[:2], dtype=torch.bool)
     ahead[torch.arange(len(classes)), classes] = True
@@ -107,8 +107,9 @@ class Search:
             return True
         roots = [node for _, _, node in self.heap]
         start = Domains.join(roots * -(-self.batch // len(roots)))
-        if any(self.falsifier.visit(self.layers, start) for _ in range(_STARTS)):
-            return False
+        for _ in range(_STARTS):
+            if go_on(self.nodes) and self.falsifier.visit(self.layers, start):
+                return False
         while self.heap and go_on(self.nodes):
             best = [heappop(self.heap) for _ in range(min(self.batch, len(self.heap)))]
             nodes = Domains.join([node for _, _, node in best])

@@ -196,9 +196,11 @@ def _split(planted: Plant, nodes: Domains, b: int, draw: random.Random) -> None:
     sets &= half if (half & sets & planted.does[i][j]).any() else ~half
 
 
-def attempt(seed: int, points: int = 2, steps: int | None = None) -> tuple[int, int]:
+def attempt(
+    seed: int, points: int = 2, steps: int | None = None, digs: int = 16
+) -> tuple[int, int]:
     """Checks, and values removed, of points in the chain of that seed."""
     network, x, eps = chain(seed, steps)
     draw = random.Random(seed)
-    counts = [dig(plant(network, x, eps, draw), draw) for _ in range(points)]
+    counts = [dig(plant(network, x, eps, draw), draw, digs=digs) for _ in range(points)]
     return sum(c for c, _ in counts), sum(r for _, r in counts)
