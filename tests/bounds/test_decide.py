@@ -53,14 +53,14 @@ def test_planted_points_tell_a_rule_that_is_wrong(monkeypatch):
 
     def lost(seed: int) -> bool:
         try:
-            attempt(seed, steps=4, digs=8)
+            attempt(seed, steps=4)
         except AssertionError:
             return True
         return False
 
-    assert not any(lost(seed) for seed in (0, 2, 3))
+    assert not any(lost(seed) for seed in (3, 7, 10))
     monkeypatch.setattr(module, "limit_inputs", cap)
-    assert all(lost(seed) for seed in (0, 2, 3))
+    assert all(lost(seed) for seed in (3, 7, 10))
 
 
 def decide(network: SpikingNetwork, x: Tensor, y: Tensor, eps: float, **options) -> Decision:
