@@ -102,7 +102,11 @@ def read_chain(network: SpikingNetwork) -> Chain:
 def _flatten(module: nn.Module, name: str) -> list[tuple[str, nn.Module]]:
     if type(module) is not nn.Sequential:
         return [(name, module)]
-    return [one for n, child in module.named_children() for one in _flatten(child, f"{name}.{n}")]
+    # Unlike named_children, this has a module as often as it is called.
+    parts = module._modules.items()
+    return [
+        one for n, child in parts if child is not None for one in _flatten(child, f"{name}.{n}")
+    ]
 
 
 class _Recording(SpikeCounts):
@@ -174,6 +178,7 @@ class Reduction:
         box = enclose_samples(x, self.eps, torch.inf, self.limits)
         with modes_kept(self.network, False):
             logits = bounding.run(box, checked=False)
+        assert len(recording.kept) == len(self.chain.sites)
         low, high = (end.double().cpu() for end in box.ends)
         neurons, layers = list[Neurons](), list[Layer]()
         for i, (current, spikes) in enumerate(recording.kept):

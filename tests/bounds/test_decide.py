@@ -15,6 +15,7 @@ from art_snn import IF, LIF, Direct, Frames, SpikingNetwork, TimeDistributed as 
 from art_snn.bounds import Decision, certify_bounds, decide_bounds, propagate as module
 from art_snn.bounds.falsify import Falsifier
 from art_snn.bounds.propagate import Ends, Layer
+from art_snn.bounds.reduced import read_chain
 from art_snn.bounds.trains import list_constant_values, list_values, list_windows
 from art_snn.dynamics import Dynamics
 from art_snn.neurons import Neuron
@@ -199,6 +200,13 @@ def test_trains_are_the_usual_method_of_chains_with_few_steps():
     assert method(known(8)[0], (6,)) == "counts"
     framed = SpikingNetwork([Timed(nn.Linear(6, 5)), IF(), Timed(nn.Linear(5, CLASSES))], Frames(3))
     assert method(framed, (3, 6)) == "counts"
+
+
+def test_a_module_that_is_called_twice_stands_twice_in_a_chain():
+    neuron, between = LIF(), Timed(nn.Linear(5, 5))
+    chain = read_chain(_network(neuron, between, neuron, between, neuron))
+    assert [site.name for site in chain.sites] == ["layers.1", "layers.3", "layers.5"]
+    assert [len(segment) for segment in chain.segments] == [1, 1, 1, 1]
 
 
 class Doubled(nn.Module):
