@@ -113,7 +113,7 @@ def certify_bounds(
     reduction = None
     if asked or (method is None and norm == np.inf and (network.time_steps() or 0) <= _MOST_STEPS):
         with nullcontext() if asked else suppress(ArgumentError):
-            reduction = Reduction(network, eps, limits, _MOST_OPEN)
+            reduction = Reduction(network, eps, limits, *(() if asked else (_MOST_OPEN,)))
     plain = "counts" if method is None or asked else method
     bounding = Bounding(network, METHODS[plain](), eps, norm, limits)
     device, dtype = device_of(network), network.dtype or torch.get_default_dtype()

@@ -95,7 +95,7 @@ def decide_bounds(
         nodes = require_count("nodes", nodes, remedy="None, for a limit in seconds.")
     seed = require_seed("seed", seed)
     certificate = certify_bounds(classifier, x, y, eps, method="counts", batch_size=batch_size)
-    network = require_network("classifier", classifier, "")
+    network, eps = require_network("classifier", classifier, ""), certificate.eps
     samples = as_array(check_samples(x, classifier.input_shape))
     labels = class_indices(y, len(samples), classifier.nb_classes)
     broken = classifier.predict(samples, batch_size=batch_size).argmax(1) != labels

@@ -69,12 +69,38 @@ class Domains:
             part[rows] = other
 
 
+def _list_parts(*tables: Tensor) -> list[tuple[int, int, int]]:
+    """For every sum how often, and by how many values, those of tables [V, K] repeat.
+
+    Of all trains a sum of a window depends on the spikes in it, and on the one before. The sums are
+    in the order of the first of these steps, and from the last step on."""
+    values, sums = tables[0].shape
+    steps = values.bit_length() - 1
+    parts = [
+        (t * (t + 1) // 2 + r, 2 ** max(r - 1, 0), 2 ** (steps - 1 - t))
+        for r in range(steps)
+        for t in reversed(range(r, steps))
+    ]
+    if values == 2**steps and sums == len(parts):
+        views = [table[:, k].view(a, -1, b) for table in tables for k, a, b in parts]
+        if all(bool((view == view[:1, :, :1]).all()) for view in views):
+            return parts
+    return [(k, 1, 1) for k in range(sums)]
+
+
 def find_ends(sets: Tensor, low: Tensor, high: Tensor) -> Ends:
     """The lowest of `low` and the highest of `high` [V, K] over sets [B, n, V], as [B, K, n]."""
     ends = sets.new_empty((2, len(sets), low.shape[1], sets.shape[1]), dtype=low.dtype)
-    for k in range(low.shape[1]):
-        torch.amin(torch.where(sets, low[:, k], inf), -1, out=ends[0, :, k])
-        torch.amax(torch.where(sets, high[:, k], -inf), -1, out=ends[1, :, k])
+    first, some, last = 1, sets, 1
+    for k, before, after in _list_parts(low, high):
+        if before != first or after < last:
+            first, last = before, 1
+            some = torch.unflatten(sets, 2, (before, -1)).any(2) if before > 1 else sets
+        if after > last:
+            some, last = torch.unflatten(some, 2, (-1, after // last)).any(3), after
+        lowest, highest = (end[:, k].view(before, -1, after)[0, :, 0] for end in (low, high))
+        torch.amin(torch.where(some, lowest, inf), -1, out=ends[0, :, k])
+        torch.amax(torch.where(some, highest, -inf), -1, out=ends[1, :, k])
     return ends[0], ends[1]
 
 
@@ -87,9 +113,12 @@ def bound_sums(layer: Layer, low: Tensor, high: Tensor) -> Ends:
 
 def keep_possible(sets: Tensor, values: Values, sums: Ends) -> None:
     """Remove what sums cannot cause."""
-    low, high = (end[..., None] for end in sums)
-    for k in range(values.low.shape[1]):
-        sets &= (high[:, k] >= values.low[:, k]) & (low[:, k] <= values.high[:, k])
+    for k, before, after in _list_parts(values.low, values.high):
+        ends = (end[:, k].view(before, -1, after)[0, :, 0] for end in (values.low, values.high))
+        lowest, highest = ends
+        kept = (sums[1][:, k, :, None] >= lowest) & (sums[0][:, k, :, None] <= highest)
+        several = torch.unflatten(sets, 2, (before, -1, after))
+        several &= kept[:, :, None, :, None]
 
 
 def limit_inputs(layer: Layer, sets: Tensor, sums: Ends, inputs: Ends) -> Ends:
@@ -143,11 +172,12 @@ def _pass_backward(
             torch.maximum(domains.low, low[:, 0], out=domains.low)
             torch.minimum(domains.high, high[:, 0], out=domains.high)
             continue
-        for k in range(shares.shape[1]):
+        for k, before, after in _list_parts(shares):
             matters = (low[:, k] > inputs[0][:, k]) | (high[:, k] < inputs[1][:, k])
             b, j = matters.nonzero().unbind(1)
-            kept = low[b, k, j, None] <= shares[:, k]
-            kept &= high[b, k, j, None] >= shares[:, k]
+            share = shares[:, k].view(before, -1, after)[0, :, 0]
+            kept = (low[b, k, j, None] <= share) & (high[b, k, j, None] >= share)
+            kept = kept[:, None, :, None].expand(-1, before, -1, after).flatten(1)
             domains.sets[i - 1][b, j] &= kept
 
 

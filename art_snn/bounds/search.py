@@ -66,23 +66,6 @@ def halve(values: Values, sets: Tensor, middle: Tensor) -> Tensor:
     return torch.where((least < most)[:, None], by_count, steps)
 
 
-def _narrow(halves: Domains, possible: Tensor) -> None:
-    """Remove from halves what the two of another division of the same node do not have.
-
-    :param possible: [C, 2, B] of C divisions of B nodes, in the order of the halves."""
-    shape = possible.shape
-    for part in halves.sets:
-        several = part.view(*shape, *part.shape[1:])
-        several &= (several & possible[..., None, None]).any(1).all(0)
-    for part, worst in ((halves.low, torch.inf), (halves.high, -torch.inf)):
-        several = part.view(*shape, part.shape[1])
-        either = several.where(possible[..., None], worst)
-        if worst > 0:
-            torch.maximum(several, either.amin(1).amax(0), out=several)
-        else:
-            torch.minimum(several, either.amax(1).amin(0), out=several)
-
-
 class Search:
     """The open nodes of one sample, the one with the smallest bound first."""
 
@@ -114,22 +97,16 @@ class Search:
             best = [heappop(self.heap) for _ in range(min(self.batch, len(self.heap)))]
             nodes = Domains.join([node for _, _, node in best])
             self.nodes += len(best)
-            possible, margins = propagate(self.layers, nodes)
-            if not possible.any():
-                continue
-            nodes, margins = nodes[possible], margins[possible]
             if any(self.falsifier.visit(self.layers, boxes) for boxes in (nodes, start)):
                 return False
             passed = pass_forward(self.layers, nodes)
             shares, _ = weigh(self.layers, nodes, passed)
-            bounds = margins.gather(1, classes_of(nodes)[:, None])[:, 0]
+            bounds = torch.tensor([bound for bound, _, _ in best], dtype=torch.float64)
             self._branch(nodes, passed, shares, bounds)
         return None if self.heap or self.stuck else True
 
     def _branch(self, nodes: Domains, passed: Passed, shares: list[Tensor], bounds: Tensor) -> None:
-        """Replace nodes by two halves of each, of the neuron that raises both bounds most.
-
-        What no half of some neuron has left, is removed from both."""
+        """Replace nodes by two halves of each, of the neuron that raises both bounds most."""
         tried, exists = list[Domains](), list[Tensor]()
         every = torch.arange(len(nodes.low))
         for i, share in enumerate(shares):
@@ -157,7 +134,6 @@ class Search:
         gain = gain.where(possible.view_as(gain), 1 - bounds).clamp_min(1e-6)
         score = gain.prod(1).where(torch.stack(exists), -1.0)
         chosen = score.argmax(0)
-        _narrow(halves, possible.view_as(gain))
         rows = torch.cat([(2 * chosen + side) * len(every) + every for side in (0, 1)])
         rows = rows[found.repeat(2)]
         self._push(halves[rows], possible[rows], margins[rows])
