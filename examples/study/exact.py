@@ -1,4 +1,4 @@
-"""Exact robust accuracy of networks of the zoo: certified, decided, open, and what attacks leave.
+"""Exact robust accuracy of networks of the zoo: certified, decided and open.
 
 python examples/study/exact.py --network digits-ibp --eps 0.05 0.1 --seconds 60 --output exact
 """
@@ -15,12 +15,11 @@ from setting import ratio
 from art_snn import zoo
 from art_snn.app import tables
 from art_snn.app.results import write_result
-from art_snn.attacks import SpikingAutoAttack
 from art_snn.bounds import certify_bounds, decide_bounds
 from art_snn.files import write_text
 from art_snn.metrics import Share
 
-TITLES = ("budget", "clean", "counts", "trains", "safe", "broken", "open", "attacked", "nodes", "s")
+TITLES = ("budget", "clean", "counts", "trains", "safe", "broken", "open", "nodes", "s")
 
 
 def measure(options: argparse.Namespace, eps: float) -> dict[str, Any]:
@@ -38,11 +37,6 @@ def measure(options: argparse.Namespace, eps: float) -> dict[str, Any]:
     row["seconds"] = round(process_time() - start, 1)
     row |= {name: int(getattr(decision, name).sum()) for name in ("safe", "broken", "open")}
     row |= {"nodes": int(decision.nodes.max()), "undecided": decision.open.nonzero()[0].tolist()}
-    row["attacked"] = None
-    if options.plan:
-        attack = SpikingAutoAttack(classifier, eps=eps, plan=options.plan, verbose=False)
-        left = classifier.predict(attack.generate(x, y)).argmax(1) == y
-        row["attacked"] = int(left.sum())
     return row
 
 
@@ -53,8 +47,6 @@ def render(title: str, content: Mapping[str, Any]) -> str:
         shares = ("clean", "counts", "trains", "safe")
         cells = [Share(row[name], row["samples"]).percent for name in shares]
         cells += [str(row["broken"]), str(row["open"])]
-        left = row["attacked"]
-        cells += ["" if left is None else Share(left, row["samples"]).percent]
         rows.append((f"{row['eps']:.4g}", *cells, str(row["nodes"]), f"{row['seconds']:.0f}"))
     return tables.render([title, tables.Table(TITLES, rows)], "markdown")
 
@@ -68,7 +60,6 @@ def main() -> None:
     add("--seconds", type=float, default=10, help="for each sample")
     add("--nodes", type=int, help="for each sample, instead of seconds")
     add("--seed", type=int, default=0)
-    add("--plan", help="of SpikingAutoAttack, for what attacks leave; none by default")
     add("--output", type=Path, default=Path("exact"))
     add("--small", action="store_true")
     options = parser.parse_args()
