@@ -24,8 +24,8 @@ def draw(folder: Path, network: str) -> None:
     figure = Figure(figsize=(6.4, 3.2), layout="constrained")
     ax = figure.subplots()
     if len(record["samples"]) == rows[0]["samples"]:
-        budgets, left = zip(*((one["eps"], 100 * one["robust"]) for one in record["summary"]), strict=True)
-        ax.plot(budgets, left, "v--", color=ORANGE, label="under all attacks")
+        attacked = {one["eps"]: 100 * one["robust"] for one in record["summary"]}
+        ax.plot(*zip(*attacked.items(), strict=True), "v--", color=ORANGE, label="attacked")
     ax.fill_between(eps, shares("safe"), high, color=GREY, alpha=0.4, label="open")
     ax.plot(eps, shares("safe"), "o-", color="black", ms=4, label="safe")
     ax.plot(eps, shares("trains"), "^--", color=BLUE, label="certified by trains")
