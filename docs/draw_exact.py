@@ -25,7 +25,7 @@ def draw(folder: Path, network: str) -> None:
     ax = figure.subplots()
     if len(record["samples"]) == rows[0]["samples"]:
         attacked = {one["eps"]: 100 * one["robust"] for one in record["summary"]}
-        ax.plot(*zip(*attacked.items(), strict=True), "v--", color=ORANGE, label="attacked")
+        ax.plot(*zip(*attacked.items(), strict=True), "v", color=ORANGE, label="under all attacks")
     ax.fill_between(eps, shares("safe"), high, color=GREY, alpha=0.4, label="open")
     ax.plot(eps, shares("safe"), "o-", color="black", ms=4, label="safe")
     ax.plot(eps, shares("trains"), "^--", color=BLUE, label="certified by trains")
