@@ -1,9 +1,9 @@
 """Bounds: what no attack within a budget can do, for networks of LIF and IF neurons."""
 
+from art_snn.bounds.bounding import Bounding as Bounding, check_bounded as check_bounded
 from art_snn.bounds.certify import (
-    Bounding as Bounding,
     BoundsCertificate as BoundsCertificate,
     certify_bounds as certify_bounds,
-    check_bounded as check_bounded,
 )
+from art_snn.bounds.decide import Decision as Decision, decide_bounds as decide_bounds
 from art_snn.bounds.firing import METHODS as METHODS

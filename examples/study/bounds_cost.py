@@ -34,7 +34,9 @@ def calls(model: str, width: float, steps: int, count: int = SAMPLES) -> dict[st
     x, y = x[:count], y[:count]
     return {
         "inference": lambda: classifier.predict(x, batch_size=SAMPLES),
-        "certificate": lambda: certify_bounds(classifier, x, y, EPS, batch_size=SAMPLES),
+        "certificate": lambda: certify_bounds(
+            classifier, x, y, EPS, method="counts", batch_size=SAMPLES
+        ),
     }
 
 

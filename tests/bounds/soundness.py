@@ -2,7 +2,8 @@
 
 python -m tests.bounds.soundness --minutes 10
 
-Ends with status 1 where a certificate is broken, or a network that has bounds is refused."""
+Half of the time goes to counterexamples planted in random chains. Ends with status 1 where a
+certificate is broken, a network that has bounds is refused, or a planted point is lost."""
 
 from __future__ import annotations
 
@@ -16,6 +17,7 @@ from collections import Counter, defaultdict
 import numpy as np
 import torch
 
+from tests.bounds import planted
 from tests.bounds.forms import FORMS, insert
 from tests.bounds.random_networks import check, drawn
 
@@ -42,6 +44,22 @@ def attempt(seed: int) -> tuple[str, str, int]:
         return kind, "broken", 0
 
 
+def check_planted(seed: int, end: float) -> int:
+    """How many chains lost a planted point, until a time."""
+    checks, removed, lost, first = 0, 0, 0, seed
+    while time.monotonic() < end:
+        try:
+            counts = planted.attempt(seed)
+            checks, removed = checks + counts[0], removed + counts[1]
+        except AssertionError as error:
+            sys.stderr.write(f"seed {seed}: {error}\n")
+            lost += 1
+        seed += 1
+    words = f"{checks} checks removed {removed} values, {lost} lost a point"
+    sys.stdout.write(f"planted: {seed - first} chains, {words}\n")
+    return lost
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=1.0)
@@ -49,7 +67,8 @@ def main() -> int:
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    end, seed = time.monotonic() + 60 * options.minutes, options.seed
+    half, seed = 30 * options.minutes, options.seed
+    lost, end = check_planted(seed, time.monotonic() + half), time.monotonic() + half
     fates: defaultdict[str, Counter[str]] = defaultdict(Counter)
     while time.monotonic() < end:
         kind, fate, certified = attempt(seed)
@@ -60,7 +79,7 @@ def main() -> int:
         sys.stdout.write(f"{kind}: {words}\n")
     wrong = sum(counts["broken"] + counts["wrongly refused"] for counts in fates.values())
     sys.stdout.write(f"{seed - options.seed} networks, {wrong} wrong\n")
-    return 1 if wrong else 0
+    return 1 if wrong or lost else 0
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def test_a_certificate_says_which_samples_and_how_many_it_holds_for():
     assert not result.certified[-1]
     share = result.certified_accuracy
     assert (share.count, share.total) == (int(result.certified.sum()), 7)
-    assert str(result) == f"certified accuracy {share} by counts"
+    assert str(result) == f"certified accuracy {share} by trains"
 
 
 @pytest.mark.parametrize("norm", [np.inf, 2])
