@@ -32,7 +32,7 @@ from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
-from art_snn.encoders import Poisson
+from art_snn.encoders import draws
 from art_snn.gradients import STBP, Gradient, Native, parse_rules
 from art_snn.metrics import certify
 from art_snn.models.own import ZOO
@@ -138,11 +138,11 @@ class Target:
     @property
     def bounded(self) -> bool:
         """True where bounds are asked for, and the network draws nothing."""
-        return self.settings.bounds and not isinstance(self.classifier.model.encoder, Poisson)
+        return self.settings.bounds and not draws(self.classifier.model.encoder)
 
     @property
     def smoothed(self) -> bool:
-        """True where bounds are asked for, and draws of Poisson encoding certify the network."""
+        """True where bounds are asked for, and the encoder draws, which certifies the network."""
         return self.settings.bounds and not self.bounded
 
     @property
@@ -189,6 +189,7 @@ class Target:
         settings = self.settings
         names = ("norm", "eps", "seed", "block", "batch_size", "examined", "bounds", "attack_dtype")
         content: list[object] = [getattr(settings, name) for name in names]
+        content += [settings.draws] if self.smoothed else []
         content += [(plan.name, *map(str, plan.stages)) for _, plan in self.plans]
         # Another kind of device rounds otherwise.
         content += [dict(self.rules), self.classifier.device.type]
@@ -231,6 +232,11 @@ class Target:
             check_stage(plan.stages[0], self.classifier, self.x, norm=self.measure, eps=eps)
         if not settings.bounds:
             return
+        remedy = "Flips and shifts of spikes have no bounds: leave it out, or take another norm."
+        fits = self.smoothed or self.measure in (np.inf, 2.0)
+        require(
+            fits, "bounds", "the norm inf or 2, or an encoder that draws", settings.norm, remedy
+        )
         flat = self.x.reshape(len(self.x), -1)
         rows = np.unique([0, flat.min(1).argmin(), flat.max(1).argmax()])
         try:

@@ -21,8 +21,8 @@ from art_snn.findings import Finding
 from art_snn.metrics import certify
 from art_snn.seeding import seeded
 
-_DRAWS, _ALPHA = 1000, 0.001
-"""Of a certificate: draws per sample, and the probability that it is wrong, at most."""
+_TOGETHER = 32_000
+"""Draws of the samples that certify writes together: about a minute of a small network."""
 
 _Block = tuple[Content, dict[str, np.ndarray]]
 
@@ -61,10 +61,17 @@ def all_units(target: Target, store: Store) -> list[Unit]:
             compute = partial(_attack, target, store, eps, plan, rows, clean=place == 0)
             name, step = block_name(f"attack-{place}", rows), f"{plan.name}, eps {eps:.4g}"
             units.append(Unit(name, step, compute, len(plan.stages)))
-    for rows in target.slices if target.smoothed else ():
+    for rows in certificate_slices(target):
         compute = partial(_certify, target, rows)
         units.append(Unit(block_name("certificates", rows), "certificates", compute))
     return units
+
+
+def certificate_slices(target: Target) -> list[slice]:
+    """The samples of each block of certificates, which are independent; none without them."""
+    count, most = len(target.x), max(1, _TOGETHER // target.settings.draws)
+    starts = range(0, count, most) if target.smoothed else ()
+    return [slice(start, min(start + most, count)) for start in starts]
 
 
 def examination_units(target: Target) -> list[Unit]:
@@ -154,7 +161,7 @@ def _attack(
 
 
 def _certify(target: Target, rows: slice, _: Any) -> _Block:
-    how: dict[str, Any] = {"draws": _DRAWS, "alpha": _ALPHA, "seed": _seed(target, rows)}
+    how: dict[str, Any] = {"draws": target.settings.draws, "seed": _seed(target, rows)}
     x, y, size = target.x[rows], target.y[rows], target.settings.batch_size
     certificate = certify(target.classifier, x, y, batch_size=size, **how)
     return {"certificate": as_json(certificate)}, {}

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate import target, units
+from art_snn.app.evaluate import target
 from art_snn.app.report.verdict import verdicts
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.bounds import BoundsCertificate
@@ -142,21 +142,20 @@ def test_a_block_whose_samples_are_all_certified_is_not_attacked(folder, monkeyp
 
 
 def test_a_network_with_poisson_encoding_is_certified_by_draws(folder, monkeypatch):
-    monkeypatch.setattr(units, "_DRAWS", 20)
     text = (folder / "model.py").read_text("utf-8")
     text = text.replace("Direct", "Poisson")
     (folder / "model.py").write_text(text, "utf-8")
     words = ("--bounds", "--eps", "0.2", "--plan", "fast", "--samples", "6", "--output", "out")
-    done = evaluate(monkeypatch, folder, *words, examined=3)
+    done = evaluate(monkeypatch, folder, *words, "--draws", "20", examined=3)
     assert done.status == 0, done.stderr
     result = evaluation_in(folder / "out")
     # Most of eleven draws decide on every sample.
     assert {trial.outcome.draws for trial in result.trials} == {11}
-    assert (result.certificate.draws, len(result.certificate.radius)) == (20, 6)
+    assert (result.certificate.draws, len(result.certificate.region.radius)) == (20, 6)
     assert result.bounds == ()
 
 
 def test_bounds_of_flips_are_refused_as_they_were_typed(tmp_path):
     done = call("evaluate", *NETWORK, "--norm", "0", "--bounds", "--output", str(tmp_path / "out"))
     assert done.status == 2
-    assert "--bounds: expected the norm inf or 2, got 0" in done.complaint
+    assert "--bounds: expected the norm inf or 2, or an encoder that draws, got 0" in done.complaint

@@ -12,6 +12,7 @@ from art_snn.app.report.evaluation import Evaluation, ReportItem
 from art_snn.app.report.tables import evaluation_tables
 from art_snn.app.tables import Notes, render
 from art_snn.attacks import Outcome
+from art_snn.encoders import L1Ball
 from tests.evaluations import (
     CERTIFICATE,
     EXACT,
@@ -163,10 +164,10 @@ def test_certificates_are_shown_against_the_radius():
     assert shares == [("0", "50.0"), ("0.02", "25.0"), ("0.04", "25.0"), ("0.06", "25.0")]
     (words,) = tables.remarks(result)
     assert "No class for 25.0 %" in words
-    assert "radius is 0.025 on average" in words
+    assert "on average the l1 radius is 0.025." in words
     assert words in lines_of(result)
     assert "certificate" not in evaluation_tables(small())
-    nothing = replace(CERTIFICATE, predicted=np.full(4, -1), radius=np.zeros(4))
+    nothing = replace(CERTIFICATE, predicted=np.full(4, -1), region=L1Ball(np.zeros(4)))
     assert len(evaluation_tables(small(certificate=nothing))["certificate"].rows) == 1
 
 
