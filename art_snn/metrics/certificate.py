@@ -23,12 +23,12 @@ ABSTAINED = -1
 
 def _least_lead(counts: NDArray[np.int64], answer: int, draws: int, alpha: float) -> float:
     """A lower bound, of confidence 1 - alpha, of (1 + P - Q) / 2: P is the probability of the
-    answer, Q that of the likeliest other class.
+    answer, Q that of the likeliest other class, or of no answer.
 
     With nothing but these two known, what a proof says of P, where Q is 1 - P, holds for it."""
     least = _lower_bound(int(counts[answer]), draws, alpha / 2)
-    second = int(np.delete(counts, answer).max(initial=0))
-    most = 1 - _lower_bound(draws - second, draws, alpha / 2 / max(1, len(counts) - 1))
+    others = [*np.delete(counts, answer).tolist(), draws - int(counts.sum())]
+    most = 1 - _lower_bound(draws - max(others), draws, alpha / 2 / len(others))
     return (1 + least - min(1 - least, most)) / 2
 
 

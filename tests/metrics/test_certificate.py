@@ -133,7 +133,8 @@ def of_events() -> Certificate:
         ({"flips": 7}, 0),
         ({"removed": 5}, 1),
         ({"added": 3}, 2),
-        ({"moved": 2}, 1),
+        ({"moved": 2}, 2),
+        ({"moved": 3}, 1),
     ],
 )
 def test_certified_accuracy_counts_what_is_right_under_changes_of_events(change, count):
