@@ -218,6 +218,10 @@ class Target:
 
         Bounds are tried on three of these: the first, and those of lowest and highest value."""
         settings, eps = self.settings, self.budgets[0]
+        remedy = "Flips and shifts of spikes have no bounds: leave it out, or take another norm."
+        expected = "the norm inf or 2, or an encoder that draws"
+        fits = not self.bounded or self.measure in (np.inf, 2.0)
+        require(fits, "bounds", expected, settings.norm, remedy)
         for plan in self.plans_at(eps):
             selection, decides = self.select_stages(plan), plan.name == settings.deciding_plan
             reasons = [one.reason for one in (*selection.skipped, *selection.native)]
@@ -232,11 +236,6 @@ class Target:
             check_stage(plan.stages[0], self.classifier, self.x, norm=self.measure, eps=eps)
         if not settings.bounds:
             return
-        remedy = "Flips and shifts of spikes have no bounds: leave it out, or take another norm."
-        fits = self.smoothed or self.measure in (np.inf, 2.0)
-        require(
-            fits, "bounds", "the norm inf or 2, or an encoder that draws", settings.norm, remedy
-        )
         flat = self.x.reshape(len(self.x), -1)
         rows = np.unique([0, flat.min(1).argmin(), flat.max(1).argmax()])
         try:

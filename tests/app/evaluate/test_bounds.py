@@ -156,7 +156,8 @@ def test_a_network_with_poisson_encoding_is_certified_by_draws(folder, monkeypat
 
 
 def test_bounds_of_flips_are_refused_as_they_were_typed(tmp_path):
-    done = call("evaluate", *NETWORK, "--norm", "0", "--bounds", "--output", str(tmp_path / "out"))
+    words = ("--norm", "0", "--eps", "1", "--bounds", "--output", str(tmp_path / "out"))
+    done = call("evaluate", *NETWORK, *words)
     assert done.status == 2
     assert "--bounds: expected the norm inf or 2, or an encoder that draws, got 0" in done.complaint
 
