@@ -27,8 +27,8 @@ class Encoder(Protocol):
     """Anything that maps [N, ...] to [T, N, ...] differentiably; an nn.Module may be one.
 
     One of any number of steps has a method `with_steps(steps)`: the same with so many. One that
-    draws has an attribute `draws`, which is True. If `certified(probability)` gives an
-    :class:`L1Ball` or :class:`EventChanges`, :func:`art_snn.metrics.certify` takes it, too."""
+    draws has `draws` True, and may have `certified(probability)`, an :class:`L1Ball` or
+    :class:`EventChanges`, for :func:`art_snn.metrics.certify`."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""
@@ -42,8 +42,8 @@ def draws(encoder: object) -> bool:
 
 def describe_encoder(encoder: object) -> str:
     """An encoder in words."""
-    known = isinstance(encoder, KNOWN)
-    return encoder.words.format(**vars(encoder)) if known else repr(encoder)
+    words: str = getattr(encoder, "words", "") if isinstance(encoder, KNOWN) else ""
+    return words.format(**vars(encoder)) if words else repr(encoder)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class EventChanges:
         with np.errstate(divide="ignore", invalid="ignore"):
             reach = np.log(2 * self.probability) / -np.log1p(-self.keep)
         # Below the reach, not at it.
-        return np.maximum(np.ceil(reach) - 1, 0)
+        return np.asarray(np.maximum(np.ceil(reach) - 1, 0))
 
     def holds(
         self, flips: int = 0, added: int = 0, removed: int = 0, moved: int = 0
@@ -241,8 +241,7 @@ class Frames:
 class Ablation(Frames):
     """Event frames of which every value is kept with a probability, and is 0 otherwise.
 
-    Each value of each time step is drawn by itself, in every pass, in training, too. The gradient
-    is that of the values that are kept.
+    Each is drawn by itself, in every pass, in training, too. Its gradient is times the mask.
 
     :param steps: as of :class:`Frames`.
     :param keep: probability that a value is kept, between 0 and 1."""
@@ -283,8 +282,7 @@ KNOWN = tuple(ENCODERS.values())
 
 
 def parse_encoder(text: str, steps: int = 8) -> Direct | Poisson | Frames:
-    """The encoder of a text, "direct", "sqe(levels=2)", "ablation(keep=0.03)", ..., over so many
-    time steps.
+    """The encoder of a text, "direct", "sqe(levels=2)", "ablation(keep=0.03)", ..., over T steps.
 
     :raises ValueError: for an unknown name or field, or a value that the encoder refuses."""
     remedy = "Another encoder takes a network of your own: file.py:function."

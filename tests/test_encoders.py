@@ -67,14 +67,8 @@ def test_sqe_is_one_of_the_two_nearest_levels_and_the_value_on_average(levels, d
     assert (drawn.std(0)[part == 0] == 0).all()
 
 
-def test_sqe_of_two_levels_by_hand_and_of_one_is_poisson():
-    torch.manual_seed(2)
-    drawn = SQE(50_000, levels=2)(torch.tensor([[0.3]]))
-    assert drawn.unique().tolist() == [0, 0.5]
-    assert (drawn == 0.5).double().mean().item() == pytest.approx(0.6, abs=0.01)
-    assert drawn.var().item() == pytest.approx(0.06, abs=0.002)
-    x = torch.rand(3, 5)
-    encodings = []
+def test_sqe_of_one_level_is_poisson():
+    x, encodings = torch.rand(3, 5), []
     for encoder in (SQE(4, levels=1), Poisson(4)):
         torch.manual_seed(3)
         encodings.append(encoder(x))
@@ -132,11 +126,8 @@ def test_an_encoder_is_found_by_its_text(encoder):
     [
         ("rate", "one of direct, poisson, sqe, frames, ablation"),
         ("sqe(keep=0.1)", "options of sqe: levels"),
-        ("sqe(steps=4)", "options of sqe: levels"),
         ("sqe(levels=0)", "levels: expected a whole number >= 1"),
-        ("sqe(levels=1.5)", "levels: expected a whole number"),
         ("ablation(keep=1)", "keep: expected a number above 0 and below 1.*0.02 to 0.2"),
-        ("ablation(keep=0)", "keep: expected a number above 0"),
         ("ablation(keep", "name or name"),
     ],
 )

@@ -22,10 +22,8 @@ ABSTAINED = -1
 
 
 def _least_lead(counts: NDArray[np.int64], answer: int, draws: int, alpha: float) -> float:
-    """A lower bound, of confidence 1 - alpha, of (1 + P - Q) / 2: P is the probability of the
-    answer, Q that of the likeliest other class, or of no answer.
-
-    With nothing but these two known, what a proof says of P, where Q is 1 - P, holds for it."""
+    """A lower bound, of confidence 1 - alpha, of (1 + P - Q) / 2 for a class of probability P. Q is
+    that of any other, or of no answer. What holds of P where Q is 1 - P holds of it."""
     least = _lower_bound(int(counts[answer]), draws, alpha / 2)
     others = [*np.delete(counts, answer).tolist(), draws - int(counts.sum())]
     most = 1 - _lower_bound(draws - max(others), draws, alpha / 2 / len(others))
@@ -90,8 +88,7 @@ class Certificate:
 
     @property
     def average(self) -> float:
-        """Mean l1 radius or number of flips, 0 where the class is wrong or none is certified
-        (Zhai et al., ICLR 2020)."""
+        """Mean l1 radius or number of flips, 0 where none is right (Zhai et al., ICLR 2020)."""
         return float(np.where(self.correct, self.region.size, 0.0).mean())
 
     def __str__(self) -> str:
@@ -193,9 +190,7 @@ def _certifying_encoder(estimator: PyTorchClassifier) -> Any:
     kinds = type(encoder).__mro__
     owners = [next((k for k in kinds if n in vars(k)), object) for n in ("certified", "__call__")]
     fits = encoder_draws(encoder) and owners[0] is not object and issubclass(*owners)
-    remedy = (
-        "Only encodings that are drawn certify: build it with encoder=Poisson(8), for instance."
-    )
+    remedy = "Only what is drawn certifies: build it with encoder=Poisson(8), for instance."
     expected = "a network with Poisson encoding, SQE or Ablation"
     require(fits, "estimator", expected, f"{encoder}", remedy)
     dtype = network.dtype or torch.get_default_dtype()

@@ -9,7 +9,7 @@ from art.estimators.classification import PyTorchClassifier
 from scipy.stats import binom
 from torch import nn
 
-from art_snn import LIF, SQE, Ablation, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
+from art_snn import LIF, Ablation, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.classifier import wrap
 from art_snn.interop import adapt
 from art_snn.metrics import certify
@@ -266,17 +266,6 @@ def test_within_the_region_of_a_sample_the_vote_stays_and_beyond_it_some_vote_fa
             votes.append((classifier.predict(x, batch_size=500).argmax(1) == 0).mean())
     assert kept(most, keep, 1) < 0.5 < kept(most + 1, keep, 1)
     assert votes[0] > 0.5 > votes[1]
-
-
-def test_sqe_certifies_by_its_own_levels():
-    network = brighter().model
-    radii = {}
-    for levels in (1, 2, 4):
-        network.encoder = SQE(STEPS, levels)
-        classifier = wrap(network, (2,), 2, (0.0, 1.0), "cpu")
-        result = certify(classifier, samples()[:1], np.array([0]), **FEW)
-        radii[levels] = result.certified_accuracy(radius=0.02).count and result.region.radius[0]
-    assert radii[1] == pytest.approx(2 * radii[2]) == pytest.approx(4 * radii[4])
 
 
 def test_frames_that_are_not_binary_are_refused_with_what_to_do():

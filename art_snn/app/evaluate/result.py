@@ -22,12 +22,7 @@ from art_snn.app.colours import titled
 from art_snn.app.evaluate.findings import target_findings, trial_findings, without_applied
 from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluate.units import (
-    block_name,
-    certificate_slices,
-    examination_units,
-    read_bounds,
-)
+from art_snn.app.evaluate.units import block_name, examination_units, read_bounds
 from art_snn.app.machine import describe_machine
 from art_snn.app.network import record_calls
 from art_snn.app.report.evaluation import (
@@ -210,7 +205,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     write_arrays(settings.output / EXCERPT, **vars(excerpt))
     contents = [store.read(unit.name)["findings"] for unit in examination_units(target)]
     findings = [structured(finding, Finding) for findings in contents for finding in findings]
-    names = [block_name("certificates", rows) for rows in certificate_slices(target)]
+    names = [block_name("certificates", rows) for rows in target.certificate_slices]
     parts = [structured(store.read(name)["certificate"], Certificate) for name in names]
     stages = [stage for _, plan in target.plans for stage in plan.stages]
     searches = {stage.id for stage in stages if stage.searches}

@@ -39,6 +39,8 @@ from art_snn.models.own import ZOO
 from art_snn.team import Team
 from art_snn.zoo.entry import ZooEntry
 
+_TOGETHER = 32_000
+"""Draws of a block of certificates, a minute of a small network: their samples are independent."""
 _USUAL_RULES: Mapping[str, Gradient] = MappingProxyType({"stbp": STBP()})
 
 
@@ -152,6 +154,13 @@ class Target:
         blocks = -(-count // most)
         edges = [place * count // blocks for place in range(blocks + 1)]
         return [slice(start, end) for start, end in pairwise(edges)]
+
+    @property
+    def certificate_slices(self) -> list[slice]:
+        """The samples of each block of certificates, which may be small; none without them."""
+        count, most = len(self.x), max(1, _TOGETHER // self.settings.draws)
+        starts = range(0, count, most) if self.smoothed else ()
+        return [slice(start, min(start + most, count)) for start in starts]
 
     def single_stage(self, eps: float) -> Stage:
         """The attack that runs with each rule, next to the plan or alone."""

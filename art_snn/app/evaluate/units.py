@@ -21,9 +21,6 @@ from art_snn.findings import Finding
 from art_snn.metrics import certify
 from art_snn.seeding import seeded
 
-_TOGETHER = 32_000
-"""Draws of the samples that certify writes together: about a minute of a small network."""
-
 _Block = tuple[Content, dict[str, np.ndarray]]
 
 
@@ -61,17 +58,10 @@ def all_units(target: Target, store: Store) -> list[Unit]:
             compute = partial(_attack, target, store, eps, plan, rows, clean=place == 0)
             name, step = block_name(f"attack-{place}", rows), f"{plan.name}, eps {eps:.4g}"
             units.append(Unit(name, step, compute, len(plan.stages)))
-    for rows in certificate_slices(target):
+    for rows in target.certificate_slices:
         compute = partial(_certify, target, rows)
         units.append(Unit(block_name("certificates", rows), "certificates", compute))
     return units
-
-
-def certificate_slices(target: Target) -> list[slice]:
-    """The samples of each block of certificates, which are independent; none without them."""
-    count, most = len(target.x), max(1, _TOGETHER // target.settings.draws)
-    starts = range(0, count, most) if target.smoothed else ()
-    return [slice(start, min(start + most, count)) for start in starts]
 
 
 def examination_units(target: Target) -> list[Unit]:

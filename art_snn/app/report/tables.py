@@ -139,12 +139,12 @@ def _certificate_table(certificate: Certificate) -> Table:
         radii = dict.fromkeys(largest * part / _RADII for part in range(_RADII))
         rows = [(f"{radius:.3g}", str(accuracy(radius))) for radius in radii]
         return Table(("l1 radius", "certified accuracy"), rows)
-    rows, kinds = [], ("flips", "removed", "moved")
+    lines: list[tuple[str, ...]] = []
     for count in (0, *(2**power for power in range(_DOUBLINGS))):
-        shares = [accuracy(**{kind: count}) for kind in kinds]
+        shares = [accuracy(**{kind: count}) for kind in ("flips", "removed", "moved")]
         if count < 2 or any(share.count for share in shares):
-            rows.append((str(count), *map(str, shares)))
-    return Table(("events", "flipped or added", "removed", "moved"), rows)
+            lines.append((str(count), *map(str, shares)))
+    return Table(("events", "flipped or added", "removed", "moved"), lines)
 
 
 def remarks(evaluation: Evaluation) -> list[str]:

@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate import target, units
+from art_snn.app.evaluate import target
 from art_snn.app.report.verdict import verdicts
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.bounds import BoundsCertificate
 from tests.command import call, forbidden
 from tests.evaluations import comparable, complaints
 from tests.jobs import Job
-from tests.records import NETWORK, evaluate, evaluation_in
+from tests.records import evaluate, evaluation_in
 
 ATTACK = ("--attack", "AutoPGD(max_iter=3)", "--rules", "stbp", "--eps", "0.02,0.05")
 WORDS = (*ATTACK, "--samples", "20", "--batch-size", "8", "--output", "out")
@@ -155,9 +155,9 @@ def test_a_network_with_poisson_encoding_is_certified_by_draws(folder, monkeypat
     assert result.bounds == ()
 
 
-def test_bounds_of_flips_are_refused_as_they_were_typed(tmp_path):
-    words = ("--norm", "0", "--eps", "1", "--bounds", "--output", str(tmp_path / "out"))
-    done = call("evaluate", *NETWORK, *words)
+def test_bounds_of_flips_are_refused_as_they_were_typed(folder, monkeypatch):
+    words = ("--norm", "0", "--eps", "1", "--bounds", "--output", "out")
+    done = evaluate(monkeypatch, folder, *words)
     assert done.status == 2
     assert "--bounds: expected the norm inf or 2, or an encoder that draws, got 0" in done.complaint
 
@@ -174,7 +174,7 @@ def network():
         readout.weight.copy_(torch.stack([left, 1 - left]))
         readout.bias.zero_()
     layers = [LIF(), TimeDistributed(nn.Flatten(), readout)]
-    return SpikingNetwork(layers, Ablation(3, 0.3))
+    return SpikingNetwork(layers, Ablation(3, 0.1))
 """
 
 
@@ -186,7 +186,10 @@ def halves_of_events(path):
     np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
 
 
-VOTES = ("--model", "model.py:network", "--data", "events.npz", "--value-range", "0,1", "--bounds")
+VOTES = ("--model", "model.py:network", "--data", "events.npz", "--value-range", "0,1")
+
+
+OF_VOTES = {"network": VOTES, "plan": None, "examined": 2}
 
 
 @pytest.fixture
@@ -194,13 +197,13 @@ def voting(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.py").write_text(VOTING, "utf-8")
     halves_of_events(tmp_path / "events.npz")
-    monkeypatch.setattr(units, "_TOGETHER", 1000)
+    monkeypatch.setattr(target, "_TOGETHER", 1000)
     return tmp_path
 
 
 def test_flips_are_certified_by_draws_next_to_what_attacks_leave(voting, monkeypatch):
     words = ("--norm", "0", "--eps", "1,2", "--plan", "fast", "--draws", "200", "--output", "out")
-    done = evaluate(monkeypatch, voting, *VOTES, *words, "--samples", "8", examined=2)
+    done = evaluate(monkeypatch, voting, "--bounds", *words, "--samples", "8", **OF_VOTES)
     assert done.status == 0, done.stderr
     result = evaluation_in(voting / "out")
     assert (result.bounds, result.certificate.draws) == ((), 200)
@@ -208,7 +211,8 @@ def test_flips_are_certified_by_draws_next_to_what_attacks_leave(voting, monkeyp
     assert [one.certified.count for one in verdicts(result)] == counts == [8, 8]
     assert not any(one.exact for one in verdicts(result))
     ends = "between 100.0 % (certified, each wrong with probability 0.001) and 100.0 % (attacked)"
-    assert f"Draws show that the robust accuracy is {ends} with 1 changed value and" in done.stdout
+    words = f"Draws show that the robust accuracy is {ends} with 1 changed value and"
+    assert words in " ".join(done.stdout.split())
     assert "flipped or added" in done.stdout
     content = json.loads((voting / "out" / "evaluation.json").read_text("utf-8"))
     assert not complaints(content)
@@ -216,22 +220,13 @@ def test_flips_are_certified_by_draws_next_to_what_attacks_leave(voting, monkeyp
     # Five samples at a time: more draws are more blocks.
     steps = [line for line in done.stderr.splitlines() if "certificates" in line]
     assert len(steps) == 2
-    again = call("report", "out", "--verify", *VOTES[:-1])
+    again = call("report", "out", "--verify", *VOTES)
     assert "4 of 4 drawn are certified again by draws" in again.stdout, again.stdout
 
 
 def test_in_another_norm_the_table_of_events_stands_alone(voting, monkeypatch):
     words = ("--norm", "shift", "--eps", "1", "--plan", "fast", "--draws", "50", "--output", "out")
-    done = evaluate(monkeypatch, voting, *VOTES, *words, "--samples", "4", examined=2)
+    done = evaluate(monkeypatch, voting, "--bounds", *words, "--samples", "4", **OF_VOTES)
     assert done.status == 0, done.stderr
     assert [one.certified for one in verdicts(evaluation_in(voting / "out"))] == [None]
     assert "removed" in done.stdout
-
-
-def test_counts_are_not_certified(voting, monkeypatch):
-    content = dict(np.load("events.npz"))
-    np.savez("events.npz", **content | {"x_test": 2 * content["x_test"]})
-    words = ("--norm", "shift", "--eps", "1", "--plan", "fast", "--output", "out")
-    done = evaluate(monkeypatch, voting, *VOTES, *words, "--value-range", "0,2")
-    assert done.status == 2
-    assert "--bounds: expected binary frames of 0 and 1" in done.complaint
