@@ -204,7 +204,7 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
 def _describe_proof(results: Sequence[Verdict]) -> str:
     """What bounds or draws prove, in sentences; "" without them, and where no sample is left."""
     norm, proven = results[0].norm, [one for one in results if one.certified and one.left]
-    drawn = results[0].evaluation.certificate
+    drawn = None if results[0].evaluation.bounds else results[0].evaluation.certificate
     if proven and not any(one.certified.count for one in proven if one.certified):
         if drawn is not None:
             return "Draws certify nothing here: more of them help (--draws), or more training."
