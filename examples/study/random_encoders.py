@@ -25,14 +25,15 @@ from art_snn.app import tables
 from art_snn.app.cli import run_command
 from art_snn.app.colours import GREY, SERIES
 from art_snn.app.network import ResolvedNetwork
-from art_snn.app.report.evaluation import Evaluation, read_evaluation
+from art_snn.app.report.evaluation import read_evaluation
 from art_snn.app.report.verdict import format_eps, verdicts
-from art_snn.app.results import read_result, write_result
+from art_snn.app.results import as_json, read_result, write_result
 from art_snn.attacks import craft, parse_stage
 from art_snn.data import Source
+from art_snn.encoders import draws
 from art_snn.files import write_arrays, write_text
 from art_snn.gradients import EOT, STBP
-from art_snn.metrics import Share
+from art_snn.metrics import Certificate, Share, certify
 from art_snn.models import Architecture
 from art_snn.seeding import seeded
 
@@ -63,24 +64,41 @@ class Study:
         if status:
             raise SystemExit(status)
 
-    def evaluate(
-        self, folder: Path, source: Source, train: Mapping[str, object], how: Mapping[str, object]
-    ) -> Evaluation:
-        """A network, trained and evaluated in its folder."""
-        options = self.options
-        data: dict[str, object] = {"data": source.data}
-        if source.value_range is not None:
-            data["value-range"] = ",".join(map(str, source.value_range))
+    def train(self, folder: Path, data: Mapping[str, object], change: Mapping[str, object]) -> Path:
+        """The weights of a network, from its folder or trained now."""
         form: dict[str, object] = {"model": "vgg5", "optimizer": "adam", "cutout": 0, "no-flip": ""}
         names = ("width", "epochs", "learning_rate", "crop_padding", "validation")
-        form |= {name.replace("_", "-"): getattr(options, name) for name in names}
+        form |= {name.replace("_", "-"): getattr(self.options, name) for name in names}
         if not (folder / "training.json").exists():
-            self.run("train", folder, **data | form | dict(train))
+            self.run("train", folder, **data | form | dict(change))
             (folder / "training.pt").unlink()
-        given = data | dict(how) | {"plan": options.plan, "samples": options.samples}
-        given["checkpoint"] = folder / "network.safetensors"
+        return folder / "network.safetensors"
+
+    def attack(
+        self, folder: Path, data: Mapping[str, object], how: Mapping[str, object]
+    ) -> Share | None:
+        """What the plan leaves of the first samples; None where it is to attack none."""
+        given: dict[str, object] = {"plan": self.options.plan, "samples": self.options.attacked}
+        given |= {**data, **how, "checkpoint": folder / "network.safetensors"}
+        if not self.options.attacked:
+            return None
         self.run("evaluate", folder / "evaluation", **given)
-        return read_evaluation(folder / "evaluation").evaluation
+        evaluation = read_evaluation(folder / "evaluation").evaluation
+        return verdicts(evaluation)[-1].outcome.robust_accuracy
+
+    def certify(
+        self, folder: Path, classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
+    ) -> Certificate | None:
+        """The certificate of all samples, ten at a time; None where the encoder draws nothing."""
+        parts: list[Certificate] = []
+        how: dict[str, Any] = {"draws": self.options.draws, "batch_size": 64, "verbose": True}
+        for start in range(0, len(x), 10) if draws(classifier.model.encoder) else ():
+            file, rows = folder / f"certificate-{start}.json", slice(start, start + 10)
+            if not file.exists():
+                part = certify(classifier, x[rows], y[rows], seed=start, **how)
+                write_result(file, as_json(part))
+            parts.append(read_result(file, Certificate))
+        return Certificate.concatenate(parts) if parts else None
 
     def classifier(self, folder: Path, source: Source) -> PyTorchSpikingClassifier:
         """The trained network as ART sees it."""
@@ -89,8 +107,7 @@ class Study:
 
     def events(self, source: Source) -> dict[str, Any]:
         """A row for each share that is kept."""
-        how = {"norm": 0, "eps": 4, "bounds": "", "draws": self.options.draws}
-        rows = {}
+        how, rows = {"norm": 0, "eps": 4}, {}
         for keep in self.options.keep:
             train = {"encoder": f"ablation(keep={keep})"}
             rows[str(keep)] = self.row(f"keep-{keep}", source, train, how)
@@ -100,15 +117,13 @@ class Study:
         """A row for each encoder and training."""
         options, rows = self.options, {}
         for encoder in options.encoders:
-            how = {"eps": options.eps}
-            how |= {} if encoder == "direct" else {"bounds": "", "draws": options.draws}
             for name in (encoder, f"{encoder}, adversarial"):
                 train: dict[str, object] = {"encoder": encoder, "steps": options.steps}
                 if name != encoder:
                     attack = f"pgd(max_iter=2, eps_step={0.75 * options.eps})"
                     train |= {"attack": attack, "attack-rule": "stbp", "eps": options.eps}
                 place = re.sub("[^a-z0-9]+", "-", name).strip("-")
-                rows[name] = self.row(place, source, train, how)
+                rows[name] = self.row(place, source, train, {"eps": options.eps})
         return rows
 
     def row(
@@ -119,12 +134,16 @@ class Study:
         if (folder / "row.json").exists():
             row: dict[str, Any] = read_result(folder / "row.json")
             return row
-        evaluation = self.evaluate(folder, source, train, how)
+        given: dict[str, object] = {"data": source.data}
+        if source.value_range is not None:
+            given["value-range"] = ",".join(map(str, source.value_range))
+        self.train(folder, given, train)
         classifier, data = self.classifier(folder, source), source.load()
         x, y = data.x_test[: self.options.samples], data.y_test[: self.options.samples]
         row = {"samples": len(x), "clean": right(classifier, x, y, VOTES)}
-        row |= {"single": right(classifier, x, y, 1), "attacked": verdicts(evaluation)[-1].left}
-        row |= certified(evaluation)
+        row |= {"single": right(classifier, x, y, 1)}
+        row |= certified(self.certify(folder, classifier, x, y))
+        row["attacked"] = as_json(self.attack(folder, given, how))
         if not data.events:
             for label, rule, votes in (("pgd", STBP(), 1), ("pgd-eot", EOT(STBP()), 11)):
                 limits: dict[str, Any] = {"norm": np.inf, "eps": eps, "batch_size": 50, "seed": 0}
@@ -144,9 +163,8 @@ def right(classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray, vo
     return int((counts.argmax(1) == y).sum())
 
 
-def certified(evaluation: Evaluation) -> dict[str, Any]:
+def certified(one: Certificate | None) -> dict[str, Any]:
     """Samples that are certified, by the kind and the size of the change."""
-    one = evaluation.certificate
     if one is None:
         return {"radius": {}}
     if "radius" in one.region.changes:
@@ -166,9 +184,10 @@ def render(title: str, content: Mapping[str, Any]) -> str:
         titles += [f"certified, l1 {radius}" for radius in RADII[1:]]
         lines = []
         for name, row in rows.items():
-            counts = [row[key] for key in ("clean", "pgd", "pgd-eot", "attacked")]
+            counts = [row[key] for key in ("clean", "pgd", "pgd-eot")]
             counts += [row["radius"].get(str(radius)) for radius in RADII[1:]]
-            lines.append((name, *(share(count, row["samples"]) for count in counts)))
+            shares = [share(count, row["samples"]) for count in counts]
+            lines.append((name, *shares[:3], left(row), *shares[3:]))
         return tables.render([title, tables.Table(titles, lines)], "markdown")
     # Of all flips added events are the worst, so that both are certified alike.
     titles = ["keep", "one draw", "clean", *(f"{n} flipped or added" for n in CHANGES["flips"])]
@@ -177,8 +196,14 @@ def render(title: str, content: Mapping[str, Any]) -> str:
     for keep, row in rows.items():
         counts = [row["single"], row["clean"]]
         counts += [count for kind in CHANGES for count in row[kind].values()]
-        lines.append((keep, *(share(n, row["samples"]) for n in (*counts, row["attacked"]))))
+        lines.append((keep, *(share(n, row["samples"]) for n in counts), left(row)))
     return tables.render([title, tables.Table((*titles, "plan, 4 flips"), lines)], "markdown")
+
+
+def left(row: Mapping[str, Any]) -> str:
+    """What the plan left, of how many; nothing where it did not run."""
+    one = row["attacked"]
+    return "" if one is None else f"{share(one['count'], one['total'])} of {one['total']}"
 
 
 def share(count: int | None, total: int) -> str:
@@ -200,12 +225,12 @@ def draw(rows: Mapping[str, Any]) -> Figure:
         ax.plot([*EARLIER], [*EARLIER.values()], "s--", color=GREY, label="bounds, given up")
         ax.set(xlabel="flipped events", ylabel="certified accuracy [%]")
     else:
-        keys = ("clean", "pgd", "pgd-eot", "attacked")
-        names = ("clean", "PGD-7, one draw", "PGD-7 with EOT, a vote", "plan")
+        keys = ("clean", "pgd", "pgd-eot")
+        names = ("clean", "PGD-7, one draw", "PGD-7 with EOT, a vote")
         for n, (key, name) in enumerate(zip(keys, names, strict=True)):
             shares = [100 * row[key] / row["samples"] for row in rows.values()]
-            places = np.arange(len(rows)) + 0.2 * (n - 1.5)
-            ax.bar(places, shares, 0.2, color=[GREY, *SERIES][n], label=name)
+            places = np.arange(len(rows)) + 0.25 * (n - 1)
+            ax.bar(places, shares, 0.25, color=[GREY, *SERIES][n], label=name)
         ax.set_xticks(range(len(rows)), [name.replace(", ", "\n") for name in rows], fontsize=7)
         ax.set_ylabel("accuracy [%]")
     ax.set(ylim=(0, 100), axisbelow=True)
@@ -230,6 +255,7 @@ def parse() -> argparse.Namespace:
     add("--eps", type=ratio, default=2 / 255, help="budget on images, in the maximum norm")
     add("--steps", type=int, default=4, help="time steps T of images")
     add("--samples", type=int, default=100, help="test samples")
+    add("--attacked", type=int, default=20, help="the first of them, which the plan attacks")
     add("--plan", default="standard", choices=("standard", "fast"))
     add("--threads", type=int)
     add("--device", default="gpu", choices=("gpu", "cpu"))
@@ -237,7 +263,14 @@ def parse() -> argparse.Namespace:
     add("--small", action="store_true")
     options = parser.parse_args()
     if options.small:
-        small = {"epochs": 1, "samples": 3, "width": 1 / 16, "draws": 20, "plan": "fast"}
+        small = {
+            "epochs": 1,
+            "samples": 3,
+            "attacked": 2,
+            "width": 1 / 16,
+            "draws": 20,
+            "plan": "fast",
+        }
         small |= {"keep": [0.1], "encoders": ["direct", "sqe(levels=2)"], "validation": 0.25}
         vars(options).update(small, output=options.output / "small")
     return options
