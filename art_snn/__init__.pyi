@@ -3,7 +3,13 @@
 __version__: str
 
 from art_snn.classifier import PyTorchSpikingClassifier as PyTorchSpikingClassifier
-from art_snn.encoders import Direct as Direct, Frames as Frames, Poisson as Poisson
+from art_snn.encoders import (
+    SQE as SQE,
+    Ablation as Ablation,
+    Direct as Direct,
+    Frames as Frames,
+    Poisson as Poisson,
+)
 from art_snn.gradients import (
     ASSG as ASSG,
     BPTR as BPTR,

@@ -1,35 +1,126 @@
-"""Encoders: how an input [N, ...] becomes T time steps [T, N, ...]."""
+"""Encoders: how an input [N, ...] becomes T time steps [T, N, ...], and what drawn ones certify."""
 
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any, ClassVar, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from typing_extensions import Self
 
-from art_snn.checks import invalid, require_count, set_fields
+from art_snn.checks import (
+    invalid,
+    require,
+    require_count,
+    require_number,
+    require_whole,
+    set_fields,
+)
 from art_snn.dynamics import MOST_STEPS
+from art_snn.gradients import parse_object
 
 
 class Encoder(Protocol):
     """Anything that maps [N, ...] to [T, N, ...] differentiably; an nn.Module may be one.
 
-    One of any number of steps has a method `with_steps(steps)`: the same with so many."""
+    One of any number of steps has a method `with_steps(steps)`: the same with so many. One that
+    draws has `draws` True, and may have `certified(probability)`, an :class:`L1Ball` or
+    :class:`EventChanges`, for :func:`art_snn.metrics.certify`."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""
         ...
 
 
+def draws(encoder: object) -> bool:
+    """True if encodings of the same input differ from pass to pass, as the encoder says."""
+    return bool(getattr(encoder, "draws", False))
+
+
 def describe_encoder(encoder: object) -> str:
     """An encoder in words."""
-    words = {Direct: "direct encoding", Poisson: "Poisson encoding", Frames: "event frames"}
-    return words.get(type(encoder), repr(encoder))
+    words: str = getattr(encoder, "words", "") if isinstance(encoder, KNOWN) else ""
+    return words.format(**vars(encoder)) if words else repr(encoder)
+
+
+@dataclass(frozen=True)
+class L1Ball:
+    """All perturbations of a smaller l1 norm than a radius, in the unit of the samples.
+
+    :param radius: of each sample (N,), 0 where there is none."""
+
+    radius: NDArray[np.float64]
+    changes: ClassVar[tuple[str, ...]] = ("radius",)
+    measure: ClassVar[str] = "l1 radius"
+    binary: ClassVar[bool] = False
+
+    @property
+    def size(self) -> NDArray[np.float64]:
+        """The radius (N,)."""
+        return self.radius
+
+    def holds(self, radius: float = 0.0) -> NDArray[np.bool_]:
+        """Samples (N,) whose class stays under every perturbation of that l1 norm or less."""
+        remedy = "An l1 norm is in the unit of the samples, summed over all values of one."
+        norm = require_number("radius", radius, at_least=0, remedy=remedy)
+        return np.asarray(self.radius > norm)
+
+
+@dataclass(frozen=True)
+class EventChanges:
+    """Events that may be added (0 -> 1), removed (1 -> 0), moved, or flipped either way.
+
+    With A = (1 - keep)^added and R = (1 - keep)^removed a class of probability p has at least::
+
+        A (p - 1 + R) / R
+
+    after the changes, and stays more likely than not while that is above 1/2. Proof: one mask for
+    both. Where it hides all changes, both encodings are that of what x and x' share. It hides those
+    of x with probability R, so the class has (p - 1 + R) / R of what is shared, and those of x'
+    with probability A. Levine and Feizi (AAAI 2020) ablate pixels, Bojchevski et al. (ICML 2020)
+    have the sparse case.
+
+    :param keep: probability that a value is kept.
+    :param probability: of the class of each sample (N,), or a lower bound of it."""
+
+    keep: float
+    probability: NDArray[np.float64]
+    changes: ClassVar[tuple[str, ...]] = ("flips", "added", "removed", "moved")
+    measure: ClassVar[str] = "number of flips"
+    binary: ClassVar[bool] = True
+
+    @property
+    def size(self) -> NDArray[np.float64]:
+        """The most flips of each sample that leave its class (N,)."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            reach = np.log(2 * self.probability) / -np.log1p(-self.keep)
+        # Below the reach, not at it.
+        return np.asarray(np.maximum(np.ceil(reach) - 1, 0))
+
+    def holds(
+        self, flips: int = 0, added: int = 0, removed: int = 0, moved: int = 0
+    ) -> NDArray[np.bool_]:
+        """Samples (N,) whose class stays under so many changes of every kind, or fewer.
+
+        :param flips: changes of any kind, of which the worst are all added events: by removed ones
+            the bound never falls below 1/2 first.
+        :param moved: events that go to another time or place: one is added, one removed."""
+        for name, count in zip(self.changes, (flips, added, removed, moved), strict=True):
+            require_whole(name, count, remedy="Give a number of events.")
+        unseen_added = (1 - self.keep) ** (added + moved + flips)
+        unseen_removed = (1 - self.keep) ** (removed + moved)
+        least = unseen_added * (self.probability - 1 + unseen_removed)
+        return np.asarray(least > unseen_removed / 2)
 
 
 @dataclass(frozen=True)
 class _Repeating:
     steps: int = 8
+    draws: ClassVar[bool] = False
+    words: ClassVar[str]
 
     def __post_init__(self) -> None:
         remedy = "The papers use 4 to 10 time steps."
@@ -38,7 +129,7 @@ class _Repeating:
 
     def with_steps(self, steps: int) -> Self:
         """The same with another number of time steps."""
-        return type(self)(steps)
+        return replace(self, steps=steps)
 
 
 class Direct(_Repeating):
@@ -46,6 +137,8 @@ class Direct(_Repeating):
 
     :param steps: number of time steps T, 100,000 at most.
     :raises ValueError: when steps is no whole number in that range."""
+
+    words = "direct encoding"
 
     def __call__(self, x: Tensor) -> Tensor:
         return x.expand(self.steps, *x.shape)
@@ -59,20 +152,63 @@ class Poisson(_Repeating):
 
     The parameter is that of :class:`Direct`."""
 
+    draws = True
+    levels = 1
+    words = "Poisson encoding"
+
     def __call__(self, x: Tensor) -> Tensor:
-        spikes: Tensor = _Bernoulli.apply(x.expand(self.steps, *x.shape))  # type: ignore[no-untyped-call]
-        return spikes
+        drawn: Tensor = _Quantised.apply(x, self.steps, self.levels)  # type: ignore[no-untyped-call]
+        return drawn
+
+    def certified(self, probability: ArrayLike) -> L1Ball:
+        """The l1 radius r within which a class stays more likely than not.
+
+        With one uniform draw per value and step for both, the levels of x and x + d differ with
+        probability min(1, N abs(d)). So all of them agree with probability (1 - N r)^T at least,
+        and that of a class falls by 1 - (1 - N r)^T at most. It stays above 1/2 up to::
+
+            r = (1 - (3/2 - probability)^(1/T)) / N
+
+        No larger radius holds for every network of probability 1. For T = N = 1 it is probability
+        - 1/2, as in Mukhoty et al. (ICLR 2024), whose radius holds for that case alone.
+
+        :param probability: of the class of each sample (N,), or a lower bound of it."""
+        surplus = np.maximum(_probabilities(probability) - 0.5, 0.0)
+        return L1Ball(-np.expm1(np.log1p(-surplus) / self.steps) / self.levels)
 
 
-class _Bernoulli(torch.autograd.Function):
+@dataclass(frozen=True)
+class SQE(Poisson):
+    """Stochastic quantised encoding (arXiv 2610.01558, of which we know the abstract alone).
+
+    At every step a value x in [0, 1] is floor(N x + u) / N, u uniform in [0, 1): one of the two
+    nearest of N + 1 levels, and x on average. N = 1 is :class:`Poisson`, and large N are
+    :class:`Direct`. The gradient is passed straight through.
+
+    :param steps: as of :class:`Direct`.
+    :param levels: N, at most 2^20."""
+
+    levels: int = 2
+    words: ClassVar[str] = "stochastic quantised encoding of {levels} levels"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        levels = require_count("levels", self.levels, up_to=2**20, remedy="The paper takes 2.")
+        set_fields(self, levels=levels)
+
+
+class _Quantised(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, probability: Tensor) -> Tensor:
-        draws = torch.rand(probability.shape, dtype=probability.dtype, device=probability.device)
-        return (draws < probability).to(probability.dtype)
+    def forward(ctx: Any, x: Tensor, steps: int, levels: int) -> Tensor:
+        scaled = (levels * x).clamp(0, levels)
+        below = scaled.floor()
+        draws = torch.rand((steps, *x.shape), dtype=x.dtype, device=x.device)
+        drawn = below + (draws < scaled - below)
+        return drawn if levels == 1 else drawn / levels
 
     @staticmethod
-    def backward(ctx: Any, grad_spikes: Tensor) -> Tensor:
-        return grad_spikes
+    def backward(ctx: Any, grad_steps: Tensor) -> tuple[Tensor, None, None]:
+        return grad_steps.sum(0), None, None
 
 
 @dataclass(frozen=True)
@@ -83,6 +219,8 @@ class Frames:
     :raises ValueError: when steps < 1, or when an input has another number of frames."""
 
     steps: int | None = None
+    draws: ClassVar[bool] = False
+    words: ClassVar[str] = "event frames"
 
     def __post_init__(self) -> None:
         if self.steps is not None:
@@ -97,3 +235,55 @@ class Frames:
         # that of its first frame.
         x = x.contiguous() if x.stride(1) == 0 else x
         return x.transpose(0, 1)
+
+
+@dataclass(frozen=True)
+class Ablation(Frames):
+    """Event frames of which every value is kept with a probability, and is 0 otherwise.
+
+    Each is drawn by itself, in every pass, in training, too. Its gradient is times the mask.
+
+    :param steps: as of :class:`Frames`.
+    :param keep: probability that a value is kept, between 0 and 1."""
+
+    keep: float = 0.05
+    draws: ClassVar[bool] = True
+    words: ClassVar[str] = "event frames, values kept with probability {keep:g}"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        remedy = "0.02 to 0.2 are usual; Frames keeps all."
+        keep = require_number("keep", self.keep, above=0, below=1, remedy=remedy)
+        set_fields(self, keep=keep)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        mask = torch.rand(x.shape, dtype=torch.float32, device=x.device) < self.keep
+        return super().__call__(x * mask)
+
+    def certified(self, probability: ArrayLike) -> EventChanges:
+        """The changes of binary frames under which a class stays more likely than not.
+
+        :param probability: of the class of each sample (N,), or a lower bound of it."""
+        return EventChanges(self.keep, _probabilities(probability))
+
+
+def _probabilities(probability: ArrayLike) -> NDArray[np.float64]:
+    given = np.asarray(probability, dtype=np.float64)
+    fits, remedy = bool(((given >= 0) & (given <= 1)).all()), "A share of draws is from 0 to 1."
+    require(fits, "probability", "numbers from 0 to 1", probability, remedy)
+    return given
+
+
+ENCODERS: Mapping[str, type[Direct | Poisson | Frames]] = MappingProxyType(
+    {"direct": Direct, "poisson": Poisson, "sqe": SQE, "frames": Frames, "ablation": Ablation}
+)
+"""The encoders by name: those of images, and those of event frames."""
+KNOWN = tuple(ENCODERS.values())
+
+
+def parse_encoder(text: str, steps: int = 8) -> Direct | Poisson | Frames:
+    """The encoder of a text, "direct", "sqe(levels=2)", "ablation(keep=0.03)", ..., over T steps.
+
+    :raises ValueError: for an unknown name or field, or a value that the encoder refuses."""
+    remedy = "Another encoder takes a network of your own: file.py:function."
+    return parse_object(text, "encoder", ENCODERS, remedy, steps=steps)

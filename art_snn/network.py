@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from art_snn.checks import invalid, require, require_number
-from art_snn.encoders import Direct, Encoder, Frames, Poisson, describe_encoder
+from art_snn.encoders import KNOWN, Direct, Encoder, describe_encoder
 from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
 from art_snn.gradients.again import Again, weights_of
 from art_snn.gradients.base import kept, simulation
@@ -338,7 +338,7 @@ class SpikingNetwork(HalfPrecision):
     def _snapshot(self) -> Snapshot | None:
         """The layers as the present pass has seen them, where weights can be constants directly."""
         snapshot = (SNAPSHOTS.get() or {}).get(self.layers)
-        usual = snapshot is not None and type(self.encoder) in (Direct, Poisson, Frames)
+        usual = snapshot is not None and type(self.encoder) in KNOWN
         return snapshot if usual and snapshot and snapshot.constant is not None else None
 
     def _once(self, question: Hashable, answer: Callable[[], Any]) -> Any:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from art_snn import LIF, RGA, Direct, Frames, Poisson, SpikingNetwork, TimeDistributed
+from art_snn import (
+    LIF,
+    RGA,
+    SQE,
+    Ablation,
+    Direct,
+    Frames,
+    Poisson,
+    SpikingNetwork,
+    TimeDistributed,
+)
 from art_snn.gradients.base import simulation
 from art_snn.models import vgg
 from art_snn.neurons import Neuron
@@ -163,4 +174,10 @@ def batch(samples: int = 3, encoder: Any = None, dtype: torch.dtype = torch.floa
     return torch.rand(shape).to(dtype)
 
 
-ENCODERS = {"direct": Direct, "poisson": Poisson, "frames": Frames}
+ENCODERS = {
+    "direct": Direct,
+    "poisson": Poisson,
+    "sqe": SQE,
+    "frames": Frames,
+    "ablation": partial(Ablation, keep=0.5),
+}

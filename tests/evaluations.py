@@ -14,6 +14,7 @@ from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.report.evaluation import Bounds, Evaluation, Examples, Provenance, Trial
 from art_snn.app.results import write_result
 from art_snn.attacks import AutoPGD, Outcome, StableAdaptivePGD, Stage, StageRecord
+from art_snn.encoders import L1Ball
 from art_snn.findings import Finding, Remedy
 from art_snn.gradients import ASSG, HART, RGA, STBP, Triangle
 from art_snn.metrics import Certificate
@@ -163,7 +164,7 @@ def small(**changes: Any) -> Evaluation:
 
 CERTIFICATE = Certificate(
     np.array([0, 2, -1, 3]),
-    np.array([0.08, 0.04, 0.0, 0.02]),
+    L1Ball(np.array([0.08, 0.04, 0.0, 0.02])),
     np.array([True, False, False, True]),
     draws=100,
     alpha=0.001,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from art_snn import Direct, Frames, Poisson, SpikingNetwork, TimeDistributed
+from art_snn import Ablation, Direct, Frames, Poisson, SpikingNetwork, TimeDistributed
 from art_snn.dynamics import Dynamics
 from art_snn.models import Residual as Branches
 from art_snn.neurons import Neuron
@@ -201,15 +201,19 @@ def _at_every_step(dynamics: Dynamics, xs: Steps, slope: Callable[[Steps], Tenso
 
 
 def encode(encoder: Any, x: Tensor, dtype: torch.dtype) -> Steps:
-    """Time steps as the encoders make them, with Poisson draws in `dtype`."""
+    """Time steps as the encoders make them, with their draws in `dtype`."""
+    if isinstance(encoder, Ablation):
+        mask = torch.rand(x.shape, dtype=torch.float32) < encoder.keep
+        return [a * b for a, b in zip(x.unbind(1), mask.unbind(1), strict=True)]
     if isinstance(encoder, Frames):
         return list(x.unbind(1))
     if isinstance(encoder, Direct):
         return [x.clone() for _ in range(encoder.steps)]
     assert isinstance(encoder, Poisson)
     draws = torch.rand((encoder.steps, *x.shape), dtype=dtype)
-    spikes = (draws < x.detach().to(dtype)).to(x.dtype)
-    return [s + (x - x.detach()) for s in spikes]
+    below = (encoder.levels * x.detach().to(dtype)).floor()
+    up = draws < encoder.levels * x.detach().to(dtype) - below
+    return [s + (x - x.detach()) for s in ((below + up) / encoder.levels).to(x.dtype)]
 
 
 def walk(module: nn.Module, xs: Steps, neuron: NaiveNeuron, spikes: list[Tensor]) -> Steps:

@@ -70,7 +70,7 @@ WORKS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "train on adversarial samples": lambda c, x, y: trained(
         c, x, y, adversary=AdversarialTraining(attack="fgsm", eps=0.1)
     ),
-    "certify": lambda c, x, y: certify(c, x, y, selection=3, draws=5).radius,
+    "certify": lambda c, x, y: certify(c, x, y, selection=3, draws=5).region.size,
     "SparseDynamicAttack": lambda c, x, y: SparseDynamicAttack(c, **SHORT).generate(x, y),
     "SpikeRetiming": lambda c, x, y: SpikeRetiming(c, **SHORT).generate(x, y),
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from art_snn import Direct, Frames, Poisson
+from art_snn import SQE, Ablation, Direct, Frames, Poisson
+from art_snn.encoders import describe_encoder, draws, parse_encoder
 
 
 def test_direct_repeats_the_input_without_a_copy():
@@ -17,7 +18,7 @@ def test_direct_repeats_the_input_without_a_copy():
     assert torch.equal(encoded, torch.stack([x] * 4))
 
 
-@pytest.mark.parametrize("encoder", [Direct(4), Poisson(4)])
+@pytest.mark.parametrize("encoder", [Direct(4), Poisson(4), SQE(4, levels=3)])
 def test_the_gradient_is_the_sum_over_time(encoder):
     x = torch.tensor([[-0.5, 0.0, 0.3, 1.0, 1.5]], requires_grad=True)
     at_steps = torch.randn(4, 1, 5)
@@ -48,6 +49,93 @@ def test_poisson_draws_every_step_and_element_on_its_own_from_torchs_random_stat
     assert (one[1:] * one[:-1]).mean().item() == pytest.approx(0.25, abs=0.03)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("levels", [1, 2, 5])
+def test_sqe_is_one_of_the_two_nearest_levels_and_the_value_on_average(levels, dtype):
+    x = torch.tensor([[-0.5, 0.0, 0.1, 0.3, 0.5, 0.77, 1.0, 1.5]], dtype=dtype)
+    torch.manual_seed(1)
+    drawn = SQE(20_000, levels=levels)(x)
+    assert drawn.dtype == dtype
+    inside = x.clamp(0, 1)
+    part = (levels * inside) % 1
+    torch.testing.assert_close(drawn.mean(0), inside, rtol=0, atol=0.015)
+    expected = part * (1 - part) / levels**2
+    torch.testing.assert_close(drawn.var(0), expected, rtol=0, atol=0.01)
+    assert ((drawn - inside).abs() < 1 / levels + 1e-6).all()
+    assert {*(drawn * levels).unique().tolist()} <= {*range(levels + 1)}
+    # What is a level never varies.
+    assert (drawn.std(0)[part == 0] == 0).all()
+
+
+def test_sqe_of_one_level_is_poisson():
+    x, encodings = torch.rand(3, 5), []
+    for encoder in (SQE(4, levels=1), Poisson(4)):
+        torch.manual_seed(3)
+        encodings.append(encoder(x))
+    assert torch.equal(*encodings)
+
+
+@pytest.mark.parametrize("levels", [1, 2, 4])
+def test_with_the_same_draws_levels_differ_with_probability_n_times_the_change(levels):
+    x, by, encoder = torch.rand(1, 40), 0.1, SQE(20_000, levels=levels)
+    torch.manual_seed(5)
+    one = encoder(x)
+    torch.manual_seed(5)
+    other = encoder((x + by).clamp(max=1))
+    differ = (one != other).double().mean(0)
+    assert (differ <= levels * by + 0.02).all()
+    inside = x + by < 1
+    assert differ[inside].mean().item() == pytest.approx(levels * by, abs=0.02)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_ablation_keeps_each_value_of_each_step_with_a_probability(dtype):
+    x = torch.ones(200, 4, 50, dtype=dtype, requires_grad=True)
+    torch.manual_seed(1)
+    kept = Ablation(4, keep=0.3)(x)
+    assert (kept.shape, kept.dtype) == ((4, 200, 50), dtype)
+    assert {*kept.unique().tolist()} == {0, 1}
+    rates = [kept.mean(dim).mean(-1) for dim in (0, 1)] + [kept.mean((0, 1))]
+    for rate in rates:
+        torch.testing.assert_close(rate, torch.full_like(rate, 0.3), rtol=0, atol=0.12)
+    assert not torch.equal(kept[0], kept[1])
+    at_steps = torch.randn_like(kept)
+    (grad,) = torch.autograd.grad(kept, x, at_steps)
+    assert torch.equal(grad.transpose(0, 1), at_steps * kept)
+    with torch.no_grad():
+        assert not Ablation(keep=0.5)(torch.zeros(2, 4, 3)).any()
+
+
+def test_encoders_say_whether_they_draw_and_what_they_are():
+    words = {encoder: describe_encoder(encoder) for encoder in (Direct(4), Frames(), Poisson(4))}
+    assert [*words.values()] == ["direct encoding", "event frames", "Poisson encoding"]
+    assert describe_encoder(SQE(levels=4)) == "stochastic quantised encoding of 4 levels"
+    assert describe_encoder(Ablation(keep=0.03)).endswith("values kept with probability 0.03")
+    assert [draws(encoder) for encoder in (*words, SQE(), Ablation())] == [0, 0, 1, 1, 1]
+    assert not draws(torch.nn.Identity())
+
+
+@pytest.mark.parametrize("encoder", [Direct(4), Poisson(4), SQE(4, 3), Frames(4), Ablation(4, 0.1)])
+def test_an_encoder_is_found_by_its_text(encoder):
+    text = {SQE: "sqe(levels=3)", Ablation: "ablation(keep=0.1)"}
+    assert parse_encoder(text.get(type(encoder), type(encoder).__name__.lower()), 4) == encoder
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("rate", "one of direct, poisson, sqe, frames, ablation"),
+        ("sqe(keep=0.1)", "options of sqe: levels"),
+        ("sqe(levels=0)", "levels: expected a whole number >= 1"),
+        ("ablation(keep=1)", "keep: expected a number above 0 and below 1.*0.02 to 0.2"),
+        ("ablation(keep", "name or name"),
+    ],
+)
+def test_a_text_that_is_no_encoder_is_refused(text, words):
+    with pytest.raises(ValueError, match=rf"^encoder: .*{words}"):
+        parse_encoder(text)
+
+
 @pytest.mark.parametrize("steps", [None, 4])
 def test_frames_moves_time_to_the_front(steps):
     x = torch.rand(2, 4, 3, 5, requires_grad=True)
@@ -60,7 +148,7 @@ def test_frames_moves_time_to_the_front(steps):
     assert torch.equal(grad, at_steps.transpose(0, 1))
 
 
-@pytest.mark.parametrize("kind", [Direct, Poisson])
+@pytest.mark.parametrize("kind", [Direct, Poisson, SQE])
 def test_with_steps_gives_the_same_encoder_of_another_number_of_steps(kind):
     x, encoder = torch.rand(2, 3), kind(4)
     assert kind()(x).shape == (8, 2, 3)
@@ -74,13 +162,16 @@ def test_encoders_are_values():
     assert repr(Direct(4)) == "Direct(steps=4)"
     assert Poisson(4) == Poisson(steps=4)
     assert repr(Frames()) == "Frames(steps=None)"
+    assert repr(SQE(4)) == "SQE(steps=4, levels=2)"
+    assert repr(Ablation()) == "Ablation(steps=None, keep=0.05)"
+    assert SQE(4, levels=4).with_steps(5) == SQE(5, levels=4)
     assert not hasattr(Frames(4), "with_steps")
     with pytest.raises(AttributeError, match="cannot assign"):
         Direct(4).steps = 5
 
 
 @pytest.mark.parametrize(
-    "make", [Direct, Poisson, Frames, Direct(4).with_steps, Poisson(4).with_steps]
+    "make", [Direct, Poisson, SQE, Frames, Ablation, Direct(4).with_steps, SQE(4).with_steps]
 )
 @pytest.mark.parametrize("steps", [0, -1, 2.0, "4", True])
 def test_a_number_of_steps_that_is_no_count_is_refused(make, steps):

@@ -218,7 +218,7 @@ def _check(load: Load) -> str:
     expected, remedy = "a network of weights, for a training step", "Leave training out."
     got = f"{architecture.model}, which has none"
     require(weights or not settings.training_step, "model", expected, got, remedy)
-    if isinstance(network.encoder, Frames) and not architecture.is_own:
+    if type(network.encoder) is Frames and not architecture.is_own:
         architecture = replace(architecture, encoder="frames")
     size = "x".join(map(str, x.shape[1:]))
     return f"{architecture.describe(network)}, batch {settings.batch_size}, {size}"

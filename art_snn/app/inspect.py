@@ -165,9 +165,8 @@ def run(settings: Inspect) -> _Inspection:
         subject = resolve_network(settings, drawn=True)
         source = subject.source
         if settings.data == RANDOM or (settings.data is None and subject.entry is None):
-            for name, value in {"value_range": source.value_range, "frames": source.frames}.items():
-                remedy = "Leave it out, or name data."
-                require(value is None, name, "None for random samples", repr(value), remedy)
+            value, remedy = source.value_range, "Leave it out, or name data."
+            require(value is None, "value_range", "None for random samples", repr(value), remedy)
             if source.image_size is not None:
                 remedy = "Random samples are square: give their side in pixels."
                 require_count("image_size", source.image_size, up_to=LONGEST_SIDE, remedy=remedy)

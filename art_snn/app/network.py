@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import checkpoint, zoo
-from art_snn.app.settings import Data, Network
+from art_snn.app.settings import Network
 from art_snn.checks import ArgumentError, first_line, invalid, require, require_memory
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset, Source
+from art_snn.data.events import EVENTS
 from art_snn.encoders import Frames
 from art_snn.layers import device_of
 from art_snn.models import DEFAULTS, Architecture
@@ -130,12 +131,6 @@ class ResolvedNetwork:
         return noted if isinstance(noted, dict) else {}
 
 
-def resolve_source(settings: Data) -> Source:
-    """The data that settings name."""
-    names = ("data", "root", "download", "image_size", "value_range", "frames")
-    return Source(**{name: getattr(settings, name) for name in names})
-
-
 def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwork:
     """The network that settings name, with the weights and the data of the zoo for zoo:NAME.
 
@@ -143,8 +138,10 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
 
     :param drawn: whether weights of a model of art_snn are drawn where there is no checkpoint.
     :raises ArgumentError: without a network or weights, and for an unknown name."""
-    model, path, source = settings.model, settings.checkpoint, resolve_source(settings)
-    entry = None
+    model, path, entry = settings.model, settings.checkpoint, None
+    frames = settings.steps if settings.data in EVENTS else None
+    names = ("data", "root", "download", "image_size", "value_range")
+    source = Source(frames=frames, **{name: getattr(settings, name) for name in names})
     require(model or path, "model", "a network with weights", "none", _NONE_GIVEN)
     name = model or ""
     if name.startswith((ZOO, HUB)):
@@ -156,8 +153,8 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
         about = zoo.entry(name.removeprefix(ZOO), "model")
         if source.data is None:
             entry, held = about, source_of(about.data)
-            names = ("data", "image_size", "value_range", "frames", "test_share")
-            given = {name: getattr(held, name) for name in names}
+            kept = ("data", "image_size", "value_range", "frames", "test_share")
+            given = {name: getattr(held, name) for name in kept}
             source = replace(source, **{k: v for k, v in given.items() if v is not None})
         model, path = None, local_file(about)
     weights = path is not None or is_own(model) or drawn

@@ -76,15 +76,13 @@ class Data(Run):
     :param download: fetch a data set that is not there; without it nothing is fetched.
     :param image_size: side of images, pictures and event frames, or HEIGHT,WIDTH [theirs;
         cifar10-dvs: 48].
-    :param value_range: LOW,HIGH: values that samples of a .npz file or events may have.
-    :param frames: frames T of event recordings [10]."""
+    :param value_range: LOW,HIGH: values that samples of a .npz file or events may have."""
 
     data: Annotated[Open[str], arg(metavar="NAME|FILE|FOLDER")] = None
     root: Folder = Path("data")
     download: Flag = False
     image_size: Open[int | tuple[int, int]] = None
     value_range: Open[tuple[float, float]] = None
-    frames: Open[int] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,16 +96,18 @@ class Network(Data):
     :param checkpoint: weights of the network: of art-snn train, a state dict, or a .ckpt of
         Lightning; none next to zoo: or hf:. A function of yours may return a network with its
         weights.
-    :param steps: time steps T [those of its training; events: their frames].
+    :param steps: time steps T, into which recordings of nmnist and the like are cut [those of its
+        training; events: their frames, or 10].
     :param readout: of a model of another framework: mean or sum over time, or the mean of the
         spikes or of the potential of one that returns both [mean].
-    :param encoder: direct or poisson for images, frames for events [that of its training]."""
+    :param encoder: direct, poisson or sqe(levels=2) for images, frames or ablation(keep=0.05) for
+        events [that of its training]."""
 
     model: Annotated[Open[str], arg(metavar="zoo:NAME|hf:...|FILE.py:FUNCTION|MODEL")] = None
     checkpoint: Open[Path] = None
     steps: Open[int] = None
     readout: Open[Literal["mean", "sum", "spikes", "potential"]] = None
-    encoder: Open[Literal["direct", "poisson", "frames"]] = None
+    encoder: Annotated[Open[str], arg(metavar="ENCODER")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,11 +126,13 @@ class Train(Network):
     :param readout: of a model of another framework: mean or sum over time, or the mean of the
         spikes or of the potential of one that returns both [mean; of both: potential].
     :param width: factor of the layers' widths, 64 at most [1].
-    :param steps: time steps T [8; events: their frames].
+    :param steps: time steps T, into which recordings of nmnist and the like are cut [8; events:
+        their frames, or 10].
     :param decay: decay of the neurons, 1e-6 to 1; 1 makes IF neurons [0.5].
     :param threshold: of the neurons, 1e-4 to 1e4 [1].
     :param reset: of the neurons, hard or soft [hard].
-    :param encoder: direct or poisson for images, frames for events [direct; events: frames].
+    :param encoder: direct, poisson or sqe(levels=2) for images, frames or ablation(keep=0.05) for
+        events [direct; events: frames].
     :param epochs: passes over the samples.
     :param batch_size: samples per step.
     :param optimizer: sgd, as in the papers, or adam [a model of art_snn: sgd; yours: adam].
@@ -242,7 +244,7 @@ class Cost(Run):
     :param width: factor of the layers' widths [1].
     :param steps: time steps T, separated by commas: 4,8,16,32 [8, or those of the model].
     :param decay: decay of the neurons; 1 makes IF neurons [0.5].
-    :param encoder: direct, poisson or frames [direct].
+    :param encoder: direct, poisson, sqe(levels=2), frames or ablation(keep=0.05) [direct].
     :param rules: rules with their settings, separated by commas [rga,stbp; of a training step:
         stbp].
     :param training_step: measure one training step in place of one input gradient.
@@ -263,7 +265,7 @@ class Cost(Run):
     width: Open[float] = None
     steps: Open[tuple[int, ...]] = None
     decay: Open[float] = None
-    encoder: Open[Literal["direct", "poisson", "frames"]] = None
+    encoder: Annotated[Open[str], arg(metavar="ENCODER")] = None
     rules: Rules = None
     training_step: Flag = False
     attack: Annotated[Open[str], arg(metavar="ATTACK")] = None

@@ -18,7 +18,7 @@ from art_snn.bounds.operations import Propagation
 from art_snn.bounds.rounding import widening
 from art_snn.checks import invalid, require
 from art_snn.dynamics import least, most
-from art_snn.encoders import Poisson
+from art_snn.encoders import draws
 from art_snn.gradients.base import Site
 from art_snn.gradients.fixed import WEIGHTS_HELD
 from art_snn.gradients.shared import repeats_one_step
@@ -37,8 +37,8 @@ _Limits = tuple[Any, Any] | None
 
 def check_bounded(network: SpikingNetwork) -> None:
     """Refuse, by a ValueError, a network whose encoder, precision or neurons have no bounds."""
-    drawn, encoder = isinstance(network.encoder, Poisson), f"{network.encoder}"
-    remedy = "art_snn.metrics.certify is for spikes drawn."
+    drawn, encoder = draws(network.encoder), f"{network.encoder}"
+    remedy = "art_snn.metrics.certify is for encoders that draw."
     require(not drawn, "classifier", "an encoder that draws nothing", encoder, remedy)
     dtype = network.dtype or torch.get_default_dtype()
     fits, remedy = dtype in (torch.float32, torch.float64), "Use network.float()."

@@ -14,6 +14,7 @@ from art_snn.gradients.names import (
     hyperparameters as hyperparameters,
     objection as objection,
     parse_call as parse_call,
+    parse_object as parse_object,
     parse_rule as parse_rule,
     parse_rules as parse_rules,
     short_name as short_name,

@@ -1,15 +1,16 @@
 """Rules by name: the grammar of names and hyperparameters, and the rules that suit a network."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass, replace
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, TypeVar
 
-from art_snn.checks import invalid, require, shown
+from art_snn.checks import ArgumentError, invalid, require, require_choice, shown
 from art_snn.gradients.base import Gradient, Site
 from art_snn.gradients.rules import EOT, GRADIENTS, VARIANTS, Extended, Mean
 
+_Kind = TypeVar("_Kind")
 _WRAPPERS: dict[str, type[EOT] | type[Extended]] = {"eot": EOT, "extended": Extended}
 _LONGER = re.compile(r"(.+)-([0-9]+)-steps")
 _LONGEST = 80
@@ -52,6 +53,30 @@ def parse_call(text: str, argument: str = "call") -> tuple[str, dict[str, Any]]:
         require(fits, argument, expected, f"{shown(text)} (at {part!r})", remedy)
         options[option] = _parse_value(value)
     return call[1], options
+
+
+def parse_object(
+    text: str, argument: str, kinds: Mapping[str, type[_Kind]], remedy: str, **given: Any
+) -> _Kind:
+    """The object of ``name`` or ``name(field=value, ...)``, where `kinds` has its class.
+
+    :param remedy: for another name.
+    :param given: fields that the text does not set, and of which complaints keep their names.
+    :raises ValueError: for an unknown name or field, or a value that the class refuses."""
+    name, options = parse_call(text, argument)
+    require_choice(argument, name, kinds, remedy=remedy)
+    kind: Any = kinds[name]
+    names = [field.name for field in fields(kind) if field.init and field.name not in given]
+    odd = [option for option in options if option not in names]
+    expected = f"options of {name}: {', '.join(names) or 'none'}"
+    require(not odd, argument, expected, ", ".join(odd), "Leave out the others.")
+    try:
+        made: _Kind = kind(**options, **given)
+    except ArgumentError as error:
+        if error.argument in given:
+            raise
+        raise ArgumentError(argument, f"{error.argument}: {error.complaint}") from error
+    return made
 
 
 def _parse_value(text: str) -> Any:

@@ -1,10 +1,6 @@
 """Robustness of a classifier: under an attack, with intervals, and by a certificate."""
 
-from art_snn.metrics.certificate import (
-    Certificate as Certificate,
-    certify as certify,
-    l1_radius as l1_radius,
-)
+from art_snn.metrics.certificate import Certificate as Certificate, certify as certify
 from art_snn.metrics.robust import (
     CONFIDENCE as CONFIDENCE,
     SIGNIFICANT as SIGNIFICANT,

@@ -1,6 +1,5 @@
-"""Certificates of Poisson encoding by random draws: a class, and the l1 radius where it holds."""
+"""Certificates of encoders that draw: a class by most draws, and the changes that leave it."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,10 +10,9 @@ from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
-from art_snn.checks import invalid, require, require_count, require_number, require_seed
+from art_snn.checks import require, require_count, require_number, require_seed
 from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
-from art_snn.dynamics import MOST_STEPS
-from art_snn.encoders import Poisson
+from art_snn.encoders import EventChanges, L1Ball, draws as encoder_draws
 from art_snn.metrics.robust import Share
 from art_snn.progress import Progress
 from art_snn.seeding import seeded
@@ -23,27 +21,13 @@ ABSTAINED = -1
 """Instead of a class that is not certified."""
 
 
-def l1_radius(probability: float, steps: int) -> float:
-    """The l1 radius r within which a class stays more likely than not.
-
-    With one uniform draw u per value and step, spikes u < x and u < x + d differ with probability
-    abs(d). So all of them agree with probability prod(1 - abs(d))^T >= (1 - r)^T, and that of a
-    class changes by 1 - (1 - r)^T at most. It stays above 1/2 up to::
-
-        r = 1 - (3/2 - probability)^(1/T)
-
-    No larger radius holds for every network of probability 1. For T = 1 it is probability - 1/2,
-    as in Mukhoty et al. (ICLR 2024).
-
-    :param probability: of the class, or a lower bound of it, from 0 to 1.
-    :param steps: time steps T of the encoder.
-    :return: the radius in the unit of the encoder's input; 0 for probabilities of 1/2 or less."""
-    remedy = "A share of draws is from 0 to 1."
-    probability = require_number("probability", probability, at_least=0, up_to=1, remedy=remedy)
-    remedy = "Take those of the network's encoder."
-    steps = require_count("steps", steps, up_to=MOST_STEPS, remedy=remedy)
-    surplus = max(probability - 0.5, 0.0)
-    return -math.expm1(math.log1p(-surplus) / steps)
+def _least_lead(counts: NDArray[np.int64], answer: int, draws: int, alpha: float) -> float:
+    """A lower bound, of confidence 1 - alpha, of (1 + P - Q) / 2 for a class of probability P. Q is
+    that of any other, or of no answer. What holds of P where Q is 1 - P holds of it."""
+    least = _lower_bound(int(counts[answer]), draws, alpha / 2)
+    others = [*np.delete(counts, answer).tolist(), draws - int(counts.sum())]
+    most = 1 - _lower_bound(draws - max(others), draws, alpha / 2 / len(others))
+    return (1 + least - min(1 - least, most)) / 2
 
 
 def _lower_bound(count: int, draws: int, alpha: float) -> float:
@@ -54,33 +38,48 @@ def _lower_bound(count: int, draws: int, alpha: float) -> float:
 
 @dataclass(frozen=True)
 class Certificate:
-    """Certified classes and radii of samples; each holds with probability 1 - alpha.
+    """Certified classes of samples, and the region of each; each holds with probability 1 - alpha.
 
     :param predicted: class that most draws give, where it is certified, int (N,); otherwise -1.
-    :param radius: perturbations of a smaller l1 norm, in the unit of the samples, leave the class
-        the answer; (N,), 0 where there is none.
+    :param region: changes of the samples that leave the class the answer, as the encoder says.
     :param correct: whether the class is the true one, bool (N,); False where there is none.
     :param draws: of each sample, without those that choose the class."""
 
     predicted: NDArray[np.int64]
-    radius: NDArray[np.float64]
+    region: L1Ball | EventChanges
     correct: NDArray[np.bool_]
     draws: int
     alpha: float
 
     @classmethod
     def concatenate(cls, parts: "Sequence[Certificate]") -> "Certificate":
-        """The certificates of all parts, of as many draws, one after another."""
-        first, *_ = parts
-        names = ("predicted", "radius", "correct")
-        columns: dict[str, Any] = {n: np.concatenate([getattr(p, n) for p in parts]) for n in names}
-        return replace(first, **columns)
+        """The certificates of all parts, of one encoder and as many draws, one after another."""
 
-    def certified_accuracy(self, radius: float = 0.0) -> Share:
-        """Share of samples that are right under every perturbation of l1 norm `radius` or less."""
-        remedy = "An l1 norm is in the unit of the samples, summed over all values of one."
-        radius = require_number("radius", radius, at_least=0, remedy=remedy)
-        return Share(int((self.correct & (self.radius > radius)).sum()), len(self.correct))
+        def join(some: Sequence[Any]) -> Any:
+            names = [k for k, v in vars(some[0]).items() if isinstance(v, np.ndarray)]
+            columns = {n: np.concatenate([getattr(one, n) for one in some]) for n in names}
+            return replace(some[0], **columns)
+
+        return replace(join(parts), region=join([part.region for part in parts]))  # type: ignore[no-any-return]
+
+    def certified(self, **change: float | None) -> NDArray[np.bool_]:
+        """Samples (N,) that are right under every change, as :meth:`certified_accuracy` counts."""
+        given = {name: value for name, value in change.items() if value is not None}
+        for name, value in given.items():
+            expected = f"None, since this encoder certifies {', '.join(self.region.changes)}"
+            remedy = "Events are of binary frames, an l1 radius is of images."
+            require(name in self.region.changes, name, expected, value, remedy)
+        region: Any = self.region
+        return np.asarray(self.correct & region.holds(**given))
+
+    def certified_accuracy(self, radius: float | None = None, **events: int) -> Share:
+        """Share of samples that are right under every change of that size or less.
+
+        :param radius: l1 norm of the change.
+        :param events: in its place numbers of events: flips, added, removed, moved, or several.
+        :raises ValueError: for changes of another kind than the encoder certifies."""
+        certified = self.certified(radius=radius, **events)
+        return Share(int(certified.sum()), len(certified))
 
     @property
     def abstentions(self) -> Share:
@@ -88,14 +87,14 @@ class Certificate:
         return Share(int((self.predicted == ABSTAINED).sum()), len(self.predicted))
 
     @property
-    def average_radius(self) -> float:
-        """Mean radius, 0 where the class is wrong or none is certified (Zhai et al., ICLR 2020)."""
-        return float(np.where(self.correct, self.radius, 0.0).mean())
+    def average(self) -> float:
+        """Mean l1 radius or number of flips, 0 where none is right (Zhai et al., ICLR 2020)."""
+        return float(np.where(self.correct, self.region.size, 0.0).mean())
 
     def __str__(self) -> str:
         return (
             f"certified accuracy {self.certified_accuracy()}, abstentions {self.abstentions}, "
-            f"average l1 radius {self.average_radius:.3g}"
+            f"average {self.region.measure} {self.average:.3g}"
         )
 
 
@@ -111,18 +110,17 @@ def certify(
     seed: int = 0,
     verbose: bool = False,
 ) -> Certificate:
-    """Certify a network with Poisson encoding, sample by sample (Cohen et al., ICML 2019).
+    """Certify a network whose encoder draws, sample by sample (Cohen et al., ICML 2019).
 
-    `selection` draws choose the most frequent class; then it is counted how many of `draws` fresh
-    ones agree. Draws with NaN logits agree with none. :func:`l1_radius` turns the Clopper-Pearson
-    bound at `alpha` into a radius; a bound of 1/2 or less abstains. The draws of a sample follow
-    from the seed, its position and the batch size, and from no other sample.
+    `selection` draws choose the most frequent class; then `draws` fresh ones are counted. Those
+    with NaN logits count for no class. Clopper-Pearson bounds, together at `alpha`, say how far the
+    class is ahead of every other one, and :meth:`certified` of the encoder what follows; a sample
+    without a lead abstains. The draws of a sample follow from the seed, its position and the batch
+    size, and from no other sample.
 
-    The radius of Mukhoty et al. (ICLR 2024), bound - 1/2, holds for T = 1 alone.
-
-    :param estimator: a classifier of ART around a :class:`~art_snn.SpikingNetwork` with
-        :class:`~art_snn.Poisson` encoding.
-    :param x: samples ``(N, *input_shape)`` in [0, 1].
+    :param estimator: a classifier of ART around a :class:`~art_snn.SpikingNetwork` with one of the
+        encoders :class:`~art_snn.Poisson`, :class:`~art_snn.SQE` and :class:`~art_snn.Ablation`.
+    :param x: samples ``(N, *input_shape)`` in [0, 1]; of Ablation 0 and 1 alone.
     :param y: true classes, indices (N,) or scores (N, K).
     :param alpha: probability that the certificate of a sample is wrong, at most.
     :param batch_size: draws per forward pass of the network.
@@ -130,24 +128,25 @@ def certify(
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for another encoder, preprocessing, a network in half precision, no sample,
         another shape, values outside [0, 1], or a bad setting."""
-    steps = _steps(estimator)
-    samples = _samples(estimator, x)
+    encoder = _certifying_encoder(estimator)
+    samples = _samples(estimator, x, encoder.certified(0).binary)
     labels = class_indices(y, len(samples), estimator.nb_classes)
     selection = require_count("selection", selection, remedy="100 are usual.")
     draws = require_count("draws", draws, remedy="1000 are usual, more give larger radii.")
     alpha = require_number("alpha", alpha, above=0, below=1, remedy="0.001 is usual.")
     batch_size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
     seed = require_seed("seed", seed)
-    predicted, radius = np.full(len(samples), ABSTAINED), np.zeros(len(samples))
+    predicted, leads = np.full(len(samples), ABSTAINED), np.zeros(len(samples))
     total = len(samples) * (selection + draws)
     with Progress("Certificates", total, unit="draws", verbose=verbose) as progress:
         for i, sample in enumerate(samples):
             with seeded(seed + i):
                 answer = int(_counts(estimator, sample, selection, batch_size, progress).argmax())
-                agreeing = int(_counts(estimator, sample, draws, batch_size, progress)[answer])
-            radius[i] = l1_radius(_lower_bound(agreeing, draws, alpha), steps)
-            predicted[i] = answer if radius[i] > 0 else ABSTAINED
-    return Certificate(predicted, radius, predicted == labels, draws, alpha)
+                counts = _counts(estimator, sample, draws, batch_size, progress)
+            leads[i] = _least_lead(counts, answer, draws, alpha)
+            predicted[i] = answer if leads[i] > 0.5 else ABSTAINED
+    region = encoder.certified(leads)
+    return Certificate(predicted, region, predicted == labels, draws, alpha)
 
 
 def _counts(
@@ -168,27 +167,34 @@ def _counts(
     return counts
 
 
-def _samples(estimator: PyTorchClassifier, x: np.ndarray) -> np.ndarray:
+def _samples(estimator: PyTorchClassifier, x: np.ndarray, binary: bool) -> np.ndarray:
     samples = as_array(check_samples(x, estimator.input_shape))
     require(len(samples), "x", "at least one sample", "none", "Take some of the test samples.")
     least, most = float(samples.min()), float(samples.max())
-    remedy = "They are probabilities of a spike: bring them into that range before you certify."
     got = f"values from {least:g} to {most:g}"
-    require(least >= 0 and most <= 1, "x", "values from 0 to 1", got, remedy)
+    fits, expected = least >= 0 and most <= 1, "values from 0 to 1"
+    remedy = "They are probabilities of a spike: bring them into that range before you certify."
+    if binary:
+        fits, expected = bool(np.isin(samples, (0, 1)).all()), "binary frames of 0 and 1"
+        remedy = "Make them binary, for instance by (x > 0), before you train and certify."
+    require(fits, "x", expected, got, remedy)
     return samples if samples.dtype.kind == "f" else samples.astype(np.float32)
 
 
-def _steps(estimator: PyTorchClassifier) -> int:
-    """Time steps of a network with nothing but a Poisson encoder between samples and layers."""
-    remedy = "Put it into the network, after the encoder; before it, radii have another unit."
+def _certifying_encoder(estimator: PyTorchClassifier) -> Any:
+    """The encoder of a network, where it says what draws certify, and stands behind no other."""
+    remedy = "Put it into the network, after the encoder; before it, changes have another unit."
     network = require_network("estimator", estimator, remedy)
     encoder = network.encoder
-    # A class derived from it may draw with other probabilities.
-    if type(encoder) is not Poisson:
-        remedy = "Only spikes that are drawn certify: build the network with encoder=Poisson(8)."
-        raise invalid("estimator", "a network with Poisson encoding", f"{encoder}", remedy)
+    # A class derived from one of ours may draw with other probabilities.
+    kinds = type(encoder).__mro__
+    owners = [next((k for k in kinds if n in vars(k)), object) for n in ("certified", "__call__")]
+    fits = encoder_draws(encoder) and owners[0] is not object and issubclass(*owners)
+    remedy = "Only what is drawn certifies: build it with encoder=Poisson(8), for instance."
+    expected = "a network with Poisson encoding, SQE or Ablation"
+    require(fits, "estimator", expected, f"{encoder}", remedy)
     dtype = network.dtype or torch.get_default_dtype()
     remedy = "Half precision rounds the probabilities themselves: use network.float()."
     fits = dtype in (torch.float32, torch.float64)
     require(fits, "estimator", "a network in single or double precision", f"{dtype}", remedy)
-    return encoder.steps
+    return encoder

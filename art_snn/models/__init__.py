@@ -1,10 +1,6 @@
 """Architectures of the papers and a small one, as functions that build a SpikingNetwork."""
 
-from art_snn.models.architecture import (
-    DEFAULTS as DEFAULTS,
-    ENCODERS as ENCODERS,
-    Architecture as Architecture,
-)
+from art_snn.models.architecture import DEFAULTS as DEFAULTS, Architecture as Architecture
 from art_snn.models.networks import (
     MODELS as MODELS,
     Options as Options,

@@ -1,6 +1,6 @@
 """A model by its name, or a function of the user, with its neurons and its encoder."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -14,7 +14,7 @@ from torch import Tensor
 from art_snn.checks import require, require_choice, require_count, require_memory
 from art_snn.data import Dataset
 from art_snn.dynamics import MOST_STEPS
-from art_snn.encoders import Direct, Encoder, Frames, Poisson
+from art_snn.encoders import ENCODERS, Frames, describe_encoder, parse_encoder
 from art_snn.interop import AdaptedNetwork
 from art_snn.interop.runner import READOUTS
 from art_snn.layers import device_of
@@ -23,10 +23,6 @@ from art_snn.models.own import build_forms, build_own, is_own, samples_fit
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.seeding import seeded
-
-ENCODERS: Mapping[str, Callable[[int], Encoder]] = MappingProxyType(
-    {"direct": Direct, "poisson": Poisson, "frames": Frames}
-)
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
     {
@@ -59,7 +55,8 @@ class Architecture:
     :param decay: decay of the neurons, 1e-6 to 1; 1 makes IF neurons [0.5].
     :param threshold: of the neurons, 1e-4 to 1e4 [1].
     :param reset: of the neurons, hard or soft [hard].
-    :param encoder: direct or poisson for images, frames for events [direct; events: frames].
+    :param encoder: direct, poisson or sqe(levels=2) for images, frames or ablation(keep=0.05) for
+        events [direct; events: frames].
     :raises ValueError: for an unknown model or encoder, and for settings of a network that a
         function builds, which has its own."""
 
@@ -70,12 +67,11 @@ class Architecture:
     decay: float | None = None
     threshold: float | None = None
     reset: Literal["hard", "soft"] | None = None
-    encoder: Literal["direct", "poisson", "frames"] | None = None
+    encoder: str | None = None
 
     def __post_init__(self) -> None:
         if self.encoder is not None:
-            remedy = "Another encoder takes a network of your own: file.py:function."
-            require_choice("encoder", self.encoder, ENCODERS, remedy=remedy)
+            parse_encoder(self.encoder)
         if self.is_own:
             expected = f"None next to {self.model}, which builds its network itself"
             remedy = "Leave it out, and set it in that function."
@@ -127,11 +123,12 @@ class Architecture:
         """The same with the steps and the encoder that `data` needs in place of None.
 
         :raises ValueError: when steps or encoder are set and do not suit the data."""
-        needed = ("frames",) if data.events else ("direct", "poisson")
+        needed = [k for k, kind in ENCODERS.items() if issubclass(kind, Frames) == data.events]
         encoder = needed[0] if self.encoder is None else self.encoder
         what = "event frames" if data.events else "images"
         expected = f"{' or '.join(needed)}, since {data.name} holds {what}"
-        require(encoder in needed, "encoder", expected, repr(encoder), "Leave it out.")
+        fits = encoder.partition("(")[0].strip() in needed
+        require(fits, "encoder", expected, repr(encoder), "Leave it out.")
         if self.is_own:
             return self
         steps = (data.steps or DEFAULTS["steps"]) if self.steps is None else self.steps
@@ -189,8 +186,8 @@ class Architecture:
         """Options of :func:`build_own`. The encoder has the steps, where there is one."""
         if not frames and self.encoder is None:
             return {"steps": self.steps, "readout": self.readout}
-        make, steps = ENCODERS[self.encoder or "frames"], self.steps or DEFAULTS["steps"]
-        return {"encoder": make(frames or steps), "readout": self.readout}
+        steps = frames or self.steps or DEFAULTS["steps"]
+        return {"encoder": parse_encoder(self.encoder or "frames", steps), "readout": self.readout}
 
     def build(self, seed: int = 0, **options: Any) -> SpikingNetwork:
         """The network, with weights drawn from the seed.
@@ -203,7 +200,7 @@ class Architecture:
         usual = {"model": DEFAULTS["model"], "steps": DEFAULTS["steps"]}
         settings: dict[str, Any] = {**usual, **self.given, **options}
         if isinstance(settings.get("encoder"), str):
-            settings["encoder"] = ENCODERS[settings["encoder"]](settings["steps"])
+            settings["encoder"] = parse_encoder(settings["encoder"], settings["steps"])
         make = partial(MODELS[settings.pop("model")], **settings)
         with torch.device("meta"), seeded(seed):
             weights = make().state_dict().values()
@@ -223,12 +220,12 @@ class Architecture:
             readout = f"readout {read}" if isinstance(read, str) and read != "mean" else ""
             return ", ".join(filter(None, (str(self.model), timing, readout)))
         settings = dict(DEFAULTS) | self.given
-        model, width, encoder = settings["model"], settings["width"], settings["encoder"]
+        model, width = settings["model"], settings["width"]
         model = model if width == 1 else f"{model} of width {width:g}"
         neuron = f"decay {settings['decay']:g}"
         if settings["threshold"] != 1:
             neuron += f", threshold {settings['threshold']:g}"
         if settings["reset"] != "hard":
             neuron += f", {settings['reset']} reset"
-        how = "event frames" if encoder == "frames" else f"{encoder} encoding"
+        how = describe_encoder(parse_encoder(settings["encoder"]))
         return f"{model}, T = {settings['steps']}, {neuron}, {how}"

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from torch import Tensor, nn
 
 from art_snn.checks import require, require_count, require_number, require_sides, set_fields
-from art_snn.encoders import Direct, Encoder, Frames, Poisson
+from art_snn.encoders import KNOWN, Direct, Encoder, Frames
 from art_snn.gradients import Gradient
 from art_snn.layers import Normalize, TimeDistributed
 from art_snn.network import SpikingNetwork
@@ -84,7 +84,7 @@ class Options:
         encoder = Direct(self.steps) if self.encoder is None else self.encoder
         rules = (self.gradient, self.training_gradient)
         image, shape = (self.in_channels, *self.sides), None
-        if isinstance(encoder, Direct | Poisson | Frames):
+        if isinstance(encoder, KNOWN):
             shape = (encoder.steps, *image) if isinstance(encoder, Frames) else image
         options: dict[str, Any] = {"input_shape": shape, "initialise": _kaiming}
         return _kaiming(SpikingNetwork(layers, encoder, *rules, **options))

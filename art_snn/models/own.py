@@ -96,7 +96,7 @@ def _adapt(
     if isinstance(returned, SpikingNetwork):
         remedy = "Leave it out, and set it in that function."
         expected = f"None next to {model}, which builds its network itself"
-        given = None if isinstance(encoder, Frames) else encoder
+        given = None if type(encoder) is Frames else encoder
         for name, value in {"steps": steps, "readout": readout, "encoder": given}.items():
             require(value is None, name, expected, value, remedy)
         yield returned

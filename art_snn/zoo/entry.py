@@ -39,7 +39,7 @@ class Standard:
     :param standing: a digit per sample that was attacked, the first ones of the test samples: 1
         where it is classified correctly before and after all attacks of the plan, otherwise 0.
     :param at_most: whether that share is an upper bound.
-    :param certified: samples that bounds prove; None where nobody looked.
+    :param certified: samples that bounds prove or draws certify; None where nobody looked.
     :param version: of art_snn."""
 
     eps: float

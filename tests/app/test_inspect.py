@@ -81,7 +81,6 @@ def test_a_bare_model_is_inspected_on_named_data_and_event_frames(tmp_path):
         ((), "--model: expected a network with weights, got none. Take --model zoo:digits-plain"),
         (("--model", "vgg5", "--rules", "sgd"), "--rules: expected one of 'stbp'"),
         (("--model", "vgg5", "--channels", "2", "--data", "digits"), "--channels: expected None"),
-        (("--model", "vgg5", "--frames", "2"), "--frames: expected None for random samples"),
         (("--model", "vgg5", "--value-range", "0,1"), "--value-range: expected None for random"),
         (("--model", "vgg5", "--image-size", "0"), "--image-size: expected a whole number >= 1"),
         (("--model", "vgg5", "--image-size", "4,6"), "--image-size: expected"),

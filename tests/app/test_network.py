@@ -127,6 +127,13 @@ def test_event_frames_decide_steps_and_encoder(tmp_path):
     assert (settled.steps, settled.encoder) == (3, "frames")
 
 
+def test_recordings_are_cut_into_as_many_frames_as_there_are_steps(tmp_path):
+    for data, frames in (("nmnist", 16), ("cifar10", None), ("counts.npz", None)):
+        assert (
+            resolve(model="vgg5", checkpoint=tmp_path, data=data, steps=16).source.frames == frames
+        )
+
+
 @pytest.mark.parametrize("noted", [None, "a string", {"colour": "red"}], ids=repr)
 def test_notes_that_name_no_subject_leave_the_defaults(noted, tmp_path):
     checkpoint.save(Architecture().build_for(halves()), tmp_path / "n.safetensors", subject=noted)

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 from art.estimators.classification import PyTorchClassifier
+from scipy.stats import binom
 from torch import nn
 
-from art_snn import Direct, Poisson
+from art_snn import LIF, Ablation, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.classifier import wrap
 from art_snn.interop import adapt
-from art_snn.metrics import certify, l1_radius
+from art_snn.metrics import certify
 from art_snn.metrics.certificate import ABSTAINED, _lower_bound
 from tests.adapted import Leaky
 from tests.elsewhere import TENSORS
@@ -25,6 +26,10 @@ def brighter(steps: int = STEPS, dtype: torch.dtype = torch.float32) -> PyTorchC
     return linear([[1.0, 0.0], [0.0, 1.0]], [0.25 / steps, 0.0], steps, dtype)
 
 
+def l1_radius(probability: float) -> float:
+    return float(Poisson(STEPS).certified(probability).radius)
+
+
 def samples() -> np.ndarray:
     return np.array([[1, 0], [0, 1], [0.7, 0.4], [0.5, 0.5]], dtype=np.float32)
 
@@ -32,10 +37,10 @@ def samples() -> np.ndarray:
 @pytest.mark.parametrize("steps", [1, 2, 8])
 def test_certain_samples_have_the_radius_of_draws_that_all_agree(steps):
     result = certify(brighter(steps), samples()[:2], np.array([0, 0]), **FEW, alpha=0.001)
-    radius = 1 - (1.5 - 0.001 ** (1 / 200)) ** (1 / steps)
+    radius = 1 - (1.5 - 0.0005 ** (1 / 200)) ** (1 / steps)
     assert result.predicted.tolist() == [0, 1]
     assert result.correct.tolist() == [True, False]
-    assert result.radius == pytest.approx([radius, radius])
+    assert result.region.radius == pytest.approx([radius, radius])
 
 
 def test_no_certificate_goes_beyond_the_exact_probability():
@@ -47,9 +52,9 @@ def test_no_certificate_goes_beyond_the_exact_probability():
     exact = np.array([probabilities(classes, sample, STEPS) for sample in x])
     certified = result.predicted >= 0
     assert certified.any()
-    for sample, answer, radius in zip(x, result.predicted, result.radius, strict=True):
+    for sample, answer, radius in zip(x, result.predicted, result.region.radius, strict=True):
         if answer >= 0:
-            assert radius <= l1_radius(probabilities(classes, sample, STEPS)[answer], STEPS)
+            assert radius <= l1_radius(probabilities(classes, sample, STEPS)[answer])
     assert np.array_equal(result.predicted[certified], exact.argmax(1)[certified])
 
 
@@ -59,7 +64,7 @@ def test_the_draws_have_the_exact_probability():
     assert 0.7 < exact < 0.97
     result = certify(brighter(), x, np.array([0]), selection=20, draws=5000, batch_size=1000)
     low, high = (_lower_bound(round(5000 * (exact + by)), 5000, 0.001) for by in (-0.03, 0.03))
-    assert l1_radius(low, STEPS) < result.radius[0] < l1_radius(high, STEPS)
+    assert l1_radius(low) < result.region.radius[0] < l1_radius(high)
 
 
 def test_what_is_a_toss_up_is_abstained_from():
@@ -67,7 +72,7 @@ def test_what_is_a_toss_up_is_abstained_from():
     coin = linear([[0.0], [1.0]], [0.5, 0.0], 1)
     result = certify(coin, np.full((3, 1), 0.5, np.float32), np.zeros(3, int), **FEW)
     assert result.predicted.tolist() == [-1, -1, -1]
-    assert result.radius.tolist() == [0, 0, 0]
+    assert result.region.radius.tolist() == [0, 0, 0]
     assert not result.correct.any()
     assert result.abstentions.count == 3
 
@@ -79,8 +84,9 @@ def test_a_sample_is_certified_by_its_seed_as_if_it_stood_alone():
     assert torch.equal(torch.get_rng_state(), state)
     for i in range(4):
         alone = certify(brighter(), x[i : i + 1], y[i : i + 1], **FEW, seed=i)
-        assert alone.radius[0] == together.radius[i]
-    assert not np.array_equal(certify(brighter(), x, y, **FEW, seed=100).radius, together.radius)
+        assert alone.region.radius[0] == together.region.radius[i]
+    other = certify(brighter(), x, y, **FEW, seed=100)
+    assert not np.array_equal(other.region.radius, together.region.radius)
 
 
 def test_a_sample_takes_as_many_forward_passes_as_draws_and_an_interrupt_changes_nothing(
@@ -111,7 +117,7 @@ def test_what_stands_in_a_torch_tensor_in_one_hot_form_or_in_double_is_certified
     forms = [(torch.tensor(x), torch.tensor(y)), (x, np.eye(2)[y]), (x, y[:, None])]
     for given in (*forms, *((make(x[:2]), make(y[:2])) for make in TENSORS.values())):
         result, count = certify(brighter(), *given, **FEW), len(given[0])
-        assert np.array_equal(result.radius, expected.radius[:count])
+        assert np.array_equal(result.region.radius, expected.region.radius[:count])
         assert np.array_equal(result.correct, expected.correct[:count])
     assert certify(brighter(dtype=torch.float64), x, y, **FEW).predicted[:2].tolist() == [0, 1]
 
@@ -129,6 +135,9 @@ def test_adapted_networks_and_classifiers_of_art_are_certified():
 
 class Half(Poisson):
     """Fires half as often."""
+
+    def __call__(self, x):
+        return super().__call__(x / 2)
 
 
 def with_encoder(encoder: object) -> PyTorchClassifier:
@@ -166,14 +175,14 @@ def test_a_class_is_certified_by_the_draws_that_answer_alone():
     some.model.register_forward_hook(half)
     of = (samples(), np.zeros(4, int))
     few, all_ = certify(some, *of, **FEW), certify(sure, *of, **FEW)
-    assert (all_.radius > 0).any()
+    assert (all_.region.radius > 0).any()
     # Of half of all draws no lower bound is above one half.
-    assert not few.radius.any()
+    assert not few.region.radius.any()
     with torch.no_grad():
         next(sure.model.parameters()).fill_(np.nan)
     none = certify(sure, *of, **FEW)
     assert none.predicted.tolist() == [ABSTAINED] * 4
-    assert not none.radius.any()
+    assert not none.region.radius.any()
 
 
 BAD = {
@@ -205,3 +214,62 @@ def test_samples_that_are_no_probabilities_are_refused(words):
 def test_settings_out_of_range_are_refused(name, value):
     with pytest.raises(ValueError, match=rf"^{name}: expected a (whole )?number "):
         certify(brighter(), samples(), np.zeros(4, int), **{**FEW, name: value})
+
+
+def counting(keep: float, least: int) -> PyTorchClassifier:
+    """Answers 1 where so many events of frames [2, 1, 12] are kept, otherwise 0."""
+    readout = nn.Linear(12, 2)
+    with torch.no_grad():
+        readout.weight.copy_(torch.tensor([[0.0], [1.0]]).expand(2, 12))
+        readout.bias.copy_(torch.tensor([(least - 0.5) / STEPS, 0.0]))
+    layers = [LIF(), Timed(nn.Flatten(), readout)]
+    network = SpikingNetwork(layers, Ablation(STEPS, keep))
+    return wrap(network, (STEPS, 1, 12), 2, (0.0, 1.0), "cpu")
+
+
+def frames(*counts: int) -> np.ndarray:
+    """Binary frames with so many events each."""
+    return np.array([np.arange(24).reshape(2, 1, 12) < count for count in counts], np.float32)
+
+
+def kept(count: int, keep: float, least: int) -> float:
+    """The exact probability that at least so many of the events are kept."""
+    return float(binom.sf(least - 1, count, keep))
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.3])
+def test_the_numbers_of_events_follow_from_probabilities_that_are_known(keep):
+    counts = [0, 6, 12, 18, 24]
+    x, classifier = frames(*counts), counting(keep, 2)
+    result = certify(classifier, x, np.zeros(5, int), draws=2000, batch_size=500, alpha=1e-6)
+    for row, count in enumerate(counts):
+        p = kept(count, keep, 2)
+        answer = int(p > 0.5)
+        exact = p if answer else 1 - p
+        assert result.predicted[row] in (answer, *([ABSTAINED] if exact < 0.6 else []))
+        assert result.region.probability[row] <= exact
+        assert result.region.probability[row] > exact - 0.07
+    assert result.correct.tolist() == (result.predicted == 0).tolist()
+
+
+def test_within_the_region_of_a_sample_the_vote_stays_and_beyond_it_some_vote_falls():
+    # Without events the answer is 0, always; added ones are the worst that can happen.
+    keep, classifier = 0.1, counting(0.1, 1)
+    result = certify(classifier, frames(0), np.zeros(1, int), draws=2000, batch_size=500)
+    most = int(result.region.size[0])
+    assert result.certified_accuracy(flips=most).count == 1
+    votes = []
+    for added in (most, 12):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(1)
+            x = np.repeat(frames(added), 2000, axis=0)
+            votes.append((classifier.predict(x, batch_size=500).argmax(1) == 0).mean())
+    assert kept(most, keep, 1) < 0.5 < kept(most + 1, keep, 1)
+    assert votes[0] > 0.5 > votes[1]
+
+
+def test_frames_that_are_not_binary_are_refused_with_what_to_do():
+    for value in (0.5, 2.0, -1.0):
+        x = frames(4) * value
+        with pytest.raises(ValueError, match=r"^x: expected binary frames of 0 and 1, .*\(x > 0\)"):
+            certify(counting(0.1, 1), x, np.zeros(1, int), **FEW)

@@ -9,7 +9,7 @@ import torch
 
 from art_snn import LIF, SpikingNetwork
 from art_snn.data import Dataset
-from art_snn.encoders import Direct, Frames, Poisson
+from art_snn.encoders import Direct, Frames, Poisson, describe_encoder, parse_encoder
 from art_snn.models import DEFAULTS, MODELS, Architecture
 from tests import adapted
 from tests.own import own
@@ -27,15 +27,29 @@ def test_the_weights_follow_from_the_seed_and_torch_s_random_state_is_left():
     assert not same(one, weights(small.build_for(images(), seed=1)))
 
 
+@pytest.mark.parametrize("name", ["sqe", "sqe(levels=3)", "ablation", "ablation(keep=0.1)"])
+def test_an_encoder_that_draws_has_its_settings_and_is_of_images_or_of_events(name):
+    made, data = parse_encoder(name, 3), images(shape=(2, 4, 6))
+    mine, other = (frames(), data) if isinstance(made, Frames) else (data, frames())
+    network = Architecture(steps=3, encoder=name).build_for(mine)
+    assert network.encoder == made
+    assert network.input_shape == mine.input_shape
+    assert Architecture(encoder=name).describe().endswith(describe_encoder(made))
+    assert Architecture().fill({"encoder": name}).encoder == name
+    with pytest.raises(ValueError, match=r"^encoder: expected .* holds (images|event frames), got"):
+        Architecture(encoder=name).fit_to(other)
+
+
 @pytest.mark.parametrize(("name", "kind"), [("direct", Direct), ("poisson", Poisson)])
 def test_the_network_is_the_one_that_the_options_and_the_data_describe(name, kind):
+    words = describe_encoder(kind())
     wanted = Architecture(model="vgg5", steps=3, decay=0.9, encoder=name)
     network = wanted.build_for(images(shape=(3, 4, 6), classes=5))
     assert network.encoder == kind(3)
     assert {m.dynamics.decay for m in network.modules() if isinstance(m, LIF)} == {0.9}
     with torch.no_grad():
         assert network(torch.rand(2, 3, 4, 6)).shape == (2, 5)
-    assert wanted.describe() == f"vgg5, T = 3, decay 0.9, {name} encoding"
+    assert wanted.describe() == f"vgg5, T = 3, decay 0.9, {words}"
 
 
 def test_threshold_and_reset_reach_the_neurons_and_are_named_where_they_are_unusual():
@@ -63,7 +77,7 @@ def test_every_model_can_be_named_and_be_narrow(model):
     ("name", "value", "word"),
     [
         ("model", "vgg7", "one of vgg5, .*file\\.py:function"),
-        ("encoder", "ttfs", "one of direct, poisson, frames"),
+        ("encoder", "ttfs", "one of direct, poisson, sqe, frames, ablation"),
         ("steps", 0, ">= 1"),
         ("decay", 0.0, "above 0 and at most 1"),
         ("width", 0, "above 0"),
@@ -173,7 +187,9 @@ def test_steps_beside_a_function_are_those_of_a_bare_model(tmp_path):
     assert wanted.describe() == f"{wanted.model}, T = 4"
     drawn = replace(wanted, encoder="poisson")
     assert drawn.build_for(images()).encoder == drawn.build().encoder == Poisson(4)
-    with pytest.raises(ValueError, match=r"^encoder: expected frames, since .* event frames"):
+    with pytest.raises(
+        ValueError, match=r"^encoder: expected frames or ablation, since .* event frames"
+    ):
         drawn.fit_to(frames())
     with pytest.raises(ValueError, match=r"^steps: expected a whole number >= 1, got 0"):
         Architecture(model=wanted.model, steps=0)

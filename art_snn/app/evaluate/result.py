@@ -205,7 +205,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     write_arrays(settings.output / EXCERPT, **vars(excerpt))
     contents = [store.read(unit.name)["findings"] for unit in examination_units(target)]
     findings = [structured(finding, Finding) for findings in contents for finding in findings]
-    names = [block_name("certificates", rows) for rows in target.slices if target.smoothed]
+    names = [block_name("certificates", rows) for rows in target.certificate_slices]
     parts = [structured(store.read(name)["certificate"], Certificate) for name in names]
     stages = [stage for _, plan in target.plans for stage in plan.stages]
     searches = {stage.id for stage in stages if stage.searches}

@@ -47,7 +47,9 @@ class Evaluate(Network):
     :param samples: number of test samples to attack, the first ones.
     :param batch_size: samples per pass.
     :param bounds: also prove at each budget which samples no attack can break, and attack only the
-        others; in the norms inf and 2. With Poisson encoding: certify each sample by 1000 draws.
+        others; in the norms inf and 2. Where the encoder draws, in any norm: certify each sample by
+        its draws, and attack all.
+    :param draws: that certify each sample.
     :param seed: of all that is drawn.
     :param fail_under: exit with status 3 if the robust accuracy under attack, a share, is below it
         at a budget.
@@ -71,6 +73,7 @@ class Evaluate(Network):
     samples: int = 500
     batch_size: int = 64
     bounds: Flag = False
+    draws: int = 1000
     seed: int = 0
     fail_under: Open[float] = None
     strict: Flag = False
@@ -84,7 +87,7 @@ class Evaluate(Network):
         if self.output == _USUAL:
             set_fields(self, output=Path(f"evaluation-{self.network_name}"))
         super().__post_init__()
-        self.check_counts("samples", "batch_size", "block")
+        self.check_counts("samples", "batch_size", "block", "draws")
         require_seed("seed", self.seed)
         require_whole("examined", self.examined, remedy="With 0 numbers remain upper bounds.")
         if self.eps is not None:
@@ -92,9 +95,6 @@ class Evaluate(Network):
         if self.fail_under is not None:
             remedy = "It is a share: 0.3 for 30 %."
             require_number("fail_under", self.fail_under, above=0, up_to=1, remedy=remedy)
-        remedy = "Flips and shifts of spikes have no bounds: leave it out, or take another norm."
-        fits = not self.bounds or self.norm not in ("0", "shift")
-        require(fits, "bounds", "the norm inf or 2", self.norm, remedy)
         expected, remedy = "a plan that decides", "Add one: what it leaves is an upper bound."
         fits = bool(self.deciding_plan) or not self.strict
         require(fits, "strict", expected, f"{self.attack} alone", remedy)

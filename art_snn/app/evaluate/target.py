@@ -32,7 +32,7 @@ from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
-from art_snn.encoders import Poisson
+from art_snn.encoders import draws
 from art_snn.gradients import STBP, Gradient, Native, parse_rules
 from art_snn.metrics import certify
 from art_snn.models.own import ZOO
@@ -41,6 +41,8 @@ from art_snn.zoo.entry import ZooEntry
 
 _USUAL_BUDGETS: Mapping[Any, tuple[float, ...]] = MappingProxyType({"0": (8,), "shift": (1,)})
 """Of event frames: values that change, steps that a spike is moved."""
+_TOGETHER = 32_000
+"""Draws of a block of certificates, a minute of a small network: their samples are independent."""
 _USUAL_RULES: Mapping[str, Gradient] = MappingProxyType({"stbp": STBP()})
 
 
@@ -141,11 +143,11 @@ class Target:
     @property
     def bounded(self) -> bool:
         """True where bounds are asked for, and the network draws nothing."""
-        return self.settings.bounds and not isinstance(self.classifier.model.encoder, Poisson)
+        return self.settings.bounds and not draws(self.classifier.model.encoder)
 
     @property
     def smoothed(self) -> bool:
-        """True where bounds are asked for, and draws of Poisson encoding certify the network."""
+        """True where bounds are asked for, and the encoder draws, which certifies the network."""
         return self.settings.bounds and not self.bounded
 
     @property
@@ -155,6 +157,13 @@ class Target:
         blocks = -(-count // most)
         edges = [place * count // blocks for place in range(blocks + 1)]
         return [slice(start, end) for start, end in pairwise(edges)]
+
+    @property
+    def certificate_slices(self) -> list[slice]:
+        """The samples of each block of certificates, which may be small; none without them."""
+        count, most = len(self.x), max(1, _TOGETHER // self.settings.draws)
+        starts = range(0, count, most) if self.smoothed else ()
+        return [slice(start, min(start + most, count)) for start in starts]
 
     def single_stage(self, eps: float) -> Stage:
         """The attack that runs with each rule, next to the plan or alone."""
@@ -192,6 +201,7 @@ class Target:
         settings = self.settings
         names = ("norm", "eps", "seed", "block", "batch_size", "examined", "bounds", "attack_dtype")
         content: list[object] = [getattr(settings, name) for name in names]
+        content += [settings.draws] if self.smoothed else []
         content += [(plan.name, *map(str, plan.stages)) for _, plan in self.plans]
         # Another kind of device rounds otherwise.
         content += [dict(self.rules), self.classifier.device.type]
@@ -220,6 +230,10 @@ class Target:
 
         Bounds are tried on three of these: the first, and those of lowest and highest value."""
         settings, eps = self.settings, self.budgets[0]
+        remedy = "Flips and shifts of spikes have no bounds: leave it out, or take another norm."
+        expected = "the norm inf or 2, or an encoder that draws"
+        fits = not self.bounded or self.measure in (np.inf, 2.0)
+        require(fits, "bounds", expected, settings.norm, remedy)
         for plan in self.plans_at(eps):
             selection, decides = self.select_stages(plan), plan.name == settings.deciding_plan
             reasons = [one.reason for one in (*selection.skipped, *selection.native)]

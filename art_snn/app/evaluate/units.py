@@ -22,9 +22,6 @@ from art_snn.findings import Finding
 from art_snn.metrics import certify
 from art_snn.seeding import seeded
 
-_DRAWS, _ALPHA = 1000, 0.001
-"""Of a certificate: draws per sample, and the probability that it is wrong, at most."""
-
 _PAUSE, _SHARE = 5.0, 0.01
 """Seconds at least between two writings of a standing, and the share of the time that they take."""
 TOOK = "took"
@@ -67,7 +64,7 @@ def all_units(target: Target, store: Store) -> list[Unit]:
             name, step = block_name(f"attack-{place}", rows), f"{plan.name}, eps {eps:.4g}"
             compute = partial(_attack, target, store, name, eps, plan, rows, clean=place == 0)
             units.append(Unit(name, step, compute, len(plan.stages)))
-    for rows in target.slices if target.smoothed else ():
+    for rows in target.certificate_slices:
         compute = partial(_certify, target, rows)
         units.append(Unit(block_name("certificates", rows), "certificates", compute))
     return units
@@ -194,7 +191,7 @@ def _attack(
 
 
 def _certify(target: Target, rows: slice, _: Any) -> _Block:
-    how: dict[str, Any] = {"draws": _DRAWS, "alpha": _ALPHA, "seed": _seed(target, rows)}
+    how: dict[str, Any] = {"draws": target.settings.draws, "seed": _seed(target, rows)}
     x, y, size = target.x[rows], target.y[rows], target.settings.batch_size
     certificate = certify(target.classifier, x, y, batch_size=size, **how)
     return {"certificate": as_json(certificate)}, {}

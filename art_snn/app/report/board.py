@@ -74,8 +74,8 @@ class _Record:
 
     @cached_property
     def certified(self) -> Share | None:
-        """What any evaluation certifies, and none breaks; None without bounds."""
-        bounded = [one for one in self.verdicts.values() if one.evaluation.bounds]
+        """What any evaluation certifies, and none breaks; None where none does."""
+        bounded = [one for one in self.verdicts.values() if one.evaluation.certifies]
         masks = [one.evaluation.certified(one.eps) for one in bounded]
         union = np.logical_or.reduce(masks) & self.standing if masks else None
         return None if union is None else Share(int(union.sum()), len(union))
@@ -84,7 +84,8 @@ class _Record:
     def exact(self) -> bool:
         """True if all that the attacks left is certified, or nothing is left."""
         wrong = any(finding.severity == "error" for finding in self.verdict.findings)
-        return not self.robust.count or (self.certified == self.robust and not wrong)
+        proven = any(one.evaluation.bounds for one in self.verdicts.values()) and not wrong
+        return not self.robust.count or (proven and self.certified == self.robust)
 
 
 Board = tuple[Table, Notes, tuple[tuple[str, Share, Share], ...]]

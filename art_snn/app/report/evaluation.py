@@ -185,10 +185,10 @@ class Evaluation:
         sizes = {len(trial.outcome.stage) for trial in self.trials}
         sizes |= {len(column) for column in (self.samples, self.labels, self.clean)}
         if (certificate := self.certificate) is not None:
-            columns = (certificate.predicted, certificate.radius, certificate.correct)
+            columns = (certificate.predicted, certificate.region.size, certificate.correct)
             sizes |= {len(column) for column in columns}
-            odd = [r for r in certificate.radius.tolist() if not 0 <= r <= LARGEST_BUDGET]
-            expect(not odd, f"radii from 0 to {LARGEST_BUDGET:g}", odd[:1])
+            odd = [r for r in certificate.region.size.tolist() if not 0 <= r <= LARGEST_BUDGET]
+            expect(not odd, f"regions of a size from 0 to {LARGEST_BUDGET:g}", odd[:1])
         sizes |= {len(bounds.margin) for bounds in self.bounds}
         expect(len(sizes) == 1, "columns of as many samples each", sorted(sizes))
         expect(self.samples, "one sample or more", [])
@@ -217,9 +217,22 @@ class Evaluation:
             rows = np.flatnonzero(free)[:1].tolist()
             expect(not rows, "passes of attacks that samples stand, unless certified", rows)
 
+    @property
+    def certifies(self) -> bool:
+        """True if it says which samples are certified at its budgets: by bounds, or by draws."""
+        return bool(self.bounds) or self._flips is not None
+
+    @property
+    def _flips(self) -> Certificate | None:
+        """The certificate, where it is of what the budgets count."""
+        one = self.certificate if self.norm == "0" else None
+        return one if one is not None and "flips" in one.region.changes else None
+
     def certified(self, eps: float) -> NDArray[np.bool_]:
         """Samples that are certified at that budget or a larger one, bool (N,)."""
         masks = [bounds.certified for bounds in self.bounds if bounds.eps >= eps]
+        if self._flips is not None:
+            masks.append(self._flips.certified(flips=int(eps)))
         none = np.zeros(len(self.samples), dtype=bool)
         certified: NDArray[np.bool_] = np.logical_or.reduce([none, *masks])
         return certified

@@ -200,10 +200,10 @@ def _draw_accuracy(evaluation: Evaluation) -> _Drawing:
     results = verdicts(evaluation)
     shares = [f"{one.share} {describe_budget(one.norm, one.eps)}" for one in results]
     numbers = f"All attacks together leave {join_words(shares)}."
-    if evaluation.bounds:
+    if evaluation.certifies:
         proven = [f"{v.certified} {describe_budget(v.norm, v.eps)}" for v in results]
         numbers += f" Certified are {join_words(proven)}."
-    certified = ", and what is certified" if evaluation.bounds else ""
+    certified = ", and what is certified" if evaluation.certifies else ""
     title = f"Accuracy under each attack and under all of them{certified}, with 95 % intervals"
     return _chart(accuracy_figure(evaluation), title, "", numbers)
 
@@ -251,7 +251,7 @@ def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
         shares = [f"{v.share} {describe_budget(v.norm, v.eps)}" for v in mine]
         words.append(f"result {number} {join_words(shares)}")
         results += mine
-    bounded = any(item.evaluation.bounds for item in items)
+    bounded = any(item.evaluation.certifies for item in items)
     proven = ", and what is certified" if bounded else ""
     title = f"Accuracy under all attacks of each result{proven}, with 95 % intervals"
     figure = _plot_accuracy(curves, results, _WIDTH)

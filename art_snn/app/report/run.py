@@ -43,7 +43,7 @@ _FAILED = 3
 """Exit status where a check failed."""
 
 _DRAWN, _DRAWN_CERTIFICATES = 32, 4
-"""Samples that are drawn for a check at each budget; certificates by draws take 1,000 passes."""
+"""Samples that are drawn for a check at each budget; certificates take their draws again."""
 _LUCK = 1 / 16
 """Share of them that may fall, or one: another seed breaks what an honest attack did not."""
 _MEANING = (
@@ -328,12 +328,13 @@ class _Verification:
                 words = f"{again.certified.sum()} of {len(rows)} drawn are certified again "
                 words += describe_budgets(norm, bounds.eps)
                 yield "certified", bool(again.certified.all()), words
-            if (one := self.evaluation.certificate) is not None and (one.radius > 0).any():
-                rows = self._draw(np.flatnonzero(one.radius > 0), _DRAWN_CERTIFICATES)
+            if (one := self.evaluation.certificate) is not None and (one.predicted >= 0).any():
+                rows = self._draw(np.flatnonzero(one.predicted >= 0), _DRAWN_CERTIFICATES)
                 how = {"batch_size": size, "seed": int(self.rng.integers(SEEDS))}
+                how["draws"] = one.draws
                 drawn = certify(self.classifier, self.x[rows], self.y[rows], **how)
                 same = (drawn.predicted == one.predicted[rows]) & (
-                    2 * drawn.radius > one.radius[rows]
+                    2 * drawn.region.size >= one.region.size[rows]
                 )
                 same &= drawn.correct == one.correct[rows]
                 words = f"{same.sum()} of {len(rows)} drawn are certified again by draws"

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 from tabulate import LATEX_ESCAPE_RULES, tabulate
@@ -40,8 +41,8 @@ from art_snn.progress import duration
 
 MOST_SAMPLES = 1000
 """Rows of the table of samples; the others are in the JSON."""
-_RADII = 4
-"""Radii at which the certified accuracy is given."""
+_RADII, _DOUBLINGS = 4, 12
+"""Radii and numbers of events at which the certified accuracy is given."""
 
 
 def evaluation_parts(evaluation: Evaluation) -> list[Part]:
@@ -81,9 +82,9 @@ def evaluation_tables(evaluation: Evaluation) -> dict[str, Table]:
 
 
 def _verdict_table(evaluation: Evaluation) -> Table:
-    """A row per budget; with bounds also what they certify."""
+    """A row per budget; with bounds or draws also what they certify."""
     titles = ["eps", "clean accuracy", "robust accuracy", "findings"]
-    if evaluation.bounds:
+    if evaluation.certifies:
         titles.insert(2, "certified accuracy")
     rows = []
     for verdict in verdicts(evaluation):
@@ -95,7 +96,7 @@ def _verdict_table(evaluation: Evaluation) -> Table:
 
 def _attack_table(evaluation: Evaluation) -> Table:
     """A row per budget and attack, one for the union of all attacks up to that budget, and one for
-    what bounds certify.
+    what is certified.
 
     The last column says whether the attack breaks more than the first one, by McNemar's test."""
     first, *others = evaluation.names
@@ -131,11 +132,19 @@ def _stage_table(evaluation: Evaluation) -> Table:
 
 
 def _certificate_table(certificate: Certificate) -> Table:
-    """Certified accuracy at l1 radii from 0, below the largest."""
-    largest = float(certificate.radius.max())
-    radii = dict.fromkeys(largest * part / _RADII for part in range(_RADII))
-    rows = [(f"{radius:.3g}", str(certificate.certified_accuracy(radius))) for radius in radii]
-    return Table(("l1 radius", "certified accuracy"), rows)
+    """Certified accuracy at l1 radii from 0, below the largest, or at numbers of events."""
+    accuracy: Any = certificate.certified_accuracy
+    if "radius" in certificate.region.changes:
+        largest = float(certificate.region.size.max())
+        radii = dict.fromkeys(largest * part / _RADII for part in range(_RADII))
+        rows = [(f"{radius:.3g}", str(accuracy(radius))) for radius in radii]
+        return Table(("l1 radius", "certified accuracy"), rows)
+    lines: list[tuple[str, ...]] = []
+    for count in (0, *(2**power for power in range(_DOUBLINGS))):
+        shares = [accuracy(**{kind: count}) for kind in ("flips", "removed", "moved")]
+        if count < 2 or any(share.count for share in shares):
+            lines.append((str(count), *map(str, shares)))
+    return Table(("events", "flipped or added", "removed", "moved"), lines)
 
 
 def remarks(evaluation: Evaluation) -> list[str]:
@@ -158,8 +167,8 @@ def remarks(evaluation: Evaluation) -> list[str]:
         lines.append(
             f"Certified with {certificate.draws} draws of each sample and a confidence of "
             f"{100 * (1 - certificate.alpha):g} % each: the class that most draws give. No class "
-            f"for {certificate.abstentions} of the samples; the l1 radius is "
-            f"{certificate.average_radius:.3g} on average."
+            f"for {certificate.abstentions} of the samples; on average the "
+            f"{certificate.region.measure} is {certificate.average:.3g}."
         )
     return list(dict.fromkeys(lines))
 
@@ -268,7 +277,7 @@ def _side_table(items: Sequence[ReportItem], show: Callable[[Share], str]) -> Ta
     rows: list[Sequence[str]] = []
     alike = len({item.evaluation.norm for item in items}) == 1
     at = format_eps if alike else describe_budget
-    bounded = any(item.evaluation.bounds for item in items)
+    bounded = any(item.evaluation.certifies for item in items)
     for label, item in zip(labels(items), items, strict=True):
         for verdict in verdicts(item.evaluation):
             eps, outcome = at(verdict.norm, verdict.eps), verdict.outcome

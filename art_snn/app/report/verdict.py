@@ -71,8 +71,8 @@ class Verdict:
 
     :param outcome: of all trials together, at this budget or a smaller one.
     :param findings: those that cast doubt on a number at this budget.
-    :param certified: the samples that bounds certify at this budget or a larger one; None where
-        there are no bounds."""
+    :param certified: the samples that bounds certify at this budget or a larger one, or draws where
+        no attack broke them, too; None where there are neither."""
 
     evaluation: Evaluation
     eps: float
@@ -114,7 +114,8 @@ class Verdict:
 
         Errors cast doubt on what was certified and attacked, and nothing is exact with them."""
         wrong = any(finding.severity == "error" for finding in self.findings)
-        return self.certified == self.outcome.robust_accuracy and not wrong
+        proven = bool(self.evaluation.bounds) and not wrong
+        return proven and self.certified == self.outcome.robust_accuracy
 
     @property
     def share(self) -> str:
@@ -201,17 +202,23 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
 
 
 def _describe_proof(results: Sequence[Verdict]) -> str:
-    """What bounds prove, in sentences; "" without them, and where no sample is left."""
+    """What bounds or draws prove, in sentences; "" without them, and where no sample is left."""
     norm, proven = results[0].norm, [one for one in results if one.certified and one.left]
+    drawn = None if results[0].evaluation.bounds else results[0].evaluation.certificate
     if proven and not any(one.certified.count for one in proven if one.certified):
+        if drawn is not None:
+            return "Draws certify nothing here: more of them help (--draws), or more training."
         return "Bounds prove nothing here: training for them helps (art-snn train --defence ibp)."
+    sure = f"each wrong with probability {drawn.alpha:g}" if drawn else ""
+    how = ", ".join(filter(None, ("certified", sure)))
     ends = [
-        f"between {one.certified.percent} (certified) and {one.outcome.robust_accuracy.percent} "
+        f"between {one.certified.percent} ({how}) and {one.outcome.robust_accuracy.percent} "
         f"(attacked) {describe_budgets(norm, one.eps)}"
         for one in proven
         if one.certified and not one.exact
     ]
-    words = f"Bounds prove that the robust accuracy is {join_words(ends)}." if ends else ""
+    subject = "Draws show" if drawn else "Bounds prove"
+    words = f"{subject} that the robust accuracy is {join_words(ends)}." if ends else ""
     exact = [one.eps for one in proven if one.exact]
     end = f"The number {describe_budgets(norm, *exact)} is {EXACT}." if exact else ""
     return f"{words} {end}".strip()
@@ -276,9 +283,11 @@ def verdicts(evaluation: Evaluation) -> list[Verdict]:
     for eps in evaluation.budgets:
         against = tuple(one for one in decisive if one.eps in (None, eps))
         trials += [trial.robustness for trial in evaluation.at(eps).values()]
-        certified = evaluation.certified(eps)
-        share = Share(int(certified.sum()), len(certified)) if evaluation.bounds else None
-        results.append(Verdict(evaluation, eps, union(trials), against, share))
+        outcome, certified = union(trials), evaluation.certified(eps)
+        if evaluation.certificate is not None:  # Most of eleven draws may be wrong all the same.
+            certified &= outcome.correct & outcome.robust
+        share = Share(int(certified.sum()), len(certified)) if evaluation.certifies else None
+        results.append(Verdict(evaluation, eps, outcome, against, share))
     return results
 
 

@@ -16,7 +16,7 @@ MOST_DRAWS = 10_000
 class EOT(Composite):
     """Expectation over transformation (Athalye et al., ICML 2018) around any rule.
 
-    Logits and their Jacobians are averaged over draws of whatever is random: Poisson spikes, or
+    Logits and their Jacobians are averaged over draws of whatever is random: an encoder, or
     dropout in training mode. A draw is a pass of the inner rule; one that remembers, such as ASSG,
     goes on from draw to draw. The graphs of all draws are kept until the backward pass.
 

@@ -9,14 +9,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate import target, units
+from art_snn.app.evaluate import target
 from art_snn.app.report.verdict import verdicts
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.bounds import BoundsCertificate
 from tests.command import call, forbidden
 from tests.evaluations import comparable, complaints
 from tests.jobs import Job
-from tests.records import NETWORK, evaluate, evaluation_in
+from tests.records import evaluate, evaluation_in
 
 ATTACK = ("--attack", "AutoPGD(max_iter=3)", "--rules", "stbp", "--eps", "0.02,0.05")
 WORDS = (*ATTACK, "--samples", "20", "--batch-size", "8", "--output", "out")
@@ -142,21 +142,91 @@ def test_a_block_whose_samples_are_all_certified_is_not_attacked(folder, monkeyp
 
 
 def test_a_network_with_poisson_encoding_is_certified_by_draws(folder, monkeypatch):
-    monkeypatch.setattr(units, "_DRAWS", 20)
     text = (folder / "model.py").read_text("utf-8")
     text = text.replace("Direct", "Poisson")
     (folder / "model.py").write_text(text, "utf-8")
     words = ("--bounds", "--eps", "0.2", "--plan", "fast", "--samples", "6", "--output", "out")
-    done = evaluate(monkeypatch, folder, *words, examined=3)
+    done = evaluate(monkeypatch, folder, *words, "--draws", "20", examined=3)
     assert done.status == 0, done.stderr
     result = evaluation_in(folder / "out")
     # Most of eleven draws decide on every sample.
     assert {trial.outcome.draws for trial in result.trials} == {11}
-    assert (result.certificate.draws, len(result.certificate.radius)) == (20, 6)
+    assert (result.certificate.draws, len(result.certificate.region.radius)) == (20, 6)
     assert result.bounds == ()
 
 
-def test_bounds_of_flips_are_refused_as_they_were_typed(tmp_path):
-    done = call("evaluate", *NETWORK, "--norm", "0", "--bounds", "--output", str(tmp_path / "out"))
+def test_bounds_of_flips_are_refused_as_they_were_typed(folder, monkeypatch):
+    words = ("--norm", "0", "--eps", "1", "--bounds", "--output", "out")
+    done = evaluate(monkeypatch, folder, *words)
     assert done.status == 2
-    assert "--bounds: expected the norm inf or 2, got 0" in done.complaint
+    assert "--bounds: expected the norm inf or 2, or an encoder that draws, got 0" in done.complaint
+
+
+VOTING = """
+import torch
+from torch import nn
+from art_snn import LIF, Ablation, SpikingNetwork, TimeDistributed
+
+def network():
+    readout = nn.Linear(32, 2)
+    with torch.no_grad():
+        left = (torch.arange(32) % 4 < 2).float()
+        readout.weight.copy_(torch.stack([left, 1 - left]))
+        readout.bias.zero_()
+    layers = [LIF(), TimeDistributed(nn.Flatten(), readout)]
+    return SpikingNetwork(layers, Ablation(3, 0.1))
+"""
+
+
+def halves_of_events(path):
+    """Binary frames [12, 3, 2, 4, 4] with events at the left or at the right."""
+    y = np.arange(12) % 2
+    x = np.zeros((12, 3, 2, 4, 4), np.uint8)
+    x[y == 0, ..., :2] = x[y == 1, ..., 2:] = 1
+    np.savez(path, x_train=x, y_train=y, x_test=x, y_test=y)
+
+
+VOTES = ("--model", "model.py:network", "--data", "events.npz", "--value-range", "0,1")
+
+
+OF_VOTES = {"network": VOTES, "plan": None, "examined": 2}
+
+
+@pytest.fixture
+def voting(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.py").write_text(VOTING, "utf-8")
+    halves_of_events(tmp_path / "events.npz")
+    monkeypatch.setattr(target, "_TOGETHER", 1000)
+    return tmp_path
+
+
+def test_flips_are_certified_by_draws_next_to_what_attacks_leave(voting, monkeypatch):
+    words = ("--norm", "0", "--eps", "1,2", "--plan", "fast", "--draws", "200", "--output", "out")
+    done = evaluate(monkeypatch, voting, "--bounds", *words, "--samples", "8", **OF_VOTES)
+    assert done.status == 0, done.stderr
+    result = evaluation_in(voting / "out")
+    assert (result.bounds, result.certificate.draws) == ((), 200)
+    counts = [result.certificate.certified_accuracy(flips=n).count for n in (1, 2)]
+    assert [one.certified.count for one in verdicts(result)] == counts == [8, 8]
+    assert not any(one.exact for one in verdicts(result))
+    ends = "between 100.0 % (certified, each wrong with probability 0.001) and 100.0 % (attacked)"
+    words = f"Draws show that the robust accuracy is {ends} with 1 changed value and"
+    assert words in " ".join(done.stdout.split())
+    assert "flipped or added" in done.stdout
+    content = json.loads((voting / "out" / "evaluation.json").read_text("utf-8"))
+    assert not complaints(content)
+    assert content["summary"][0]["certified"] == 1
+    # Five samples at a time: more draws are more blocks.
+    steps = [line for line in done.stderr.splitlines() if "certificates" in line]
+    assert len(steps) == 2
+    again = call("report", "out", "--verify", *VOTES)
+    assert "4 of 4 drawn are certified again by draws" in again.stdout, again.stdout
+
+
+def test_in_another_norm_the_table_of_events_stands_alone(voting, monkeypatch):
+    words = ("--norm", "shift", "--eps", "1", "--plan", "fast", "--draws", "50", "--output", "out")
+    done = evaluate(monkeypatch, voting, "--bounds", *words, "--samples", "4", **OF_VOTES)
+    assert done.status == 0, done.stderr
+    assert [one.certified for one in verdicts(evaluation_in(voting / "out"))] == [None]
+    assert "removed" in done.stdout

@@ -20,6 +20,7 @@ from art_snn.app.report.evaluation import (
 from art_snn.app.results import as_json, read_result, structured
 from art_snn.attacks import Outcome
 from art_snn.checks import ArgumentError
+from art_snn.encoders import L1Ball
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
 from tests.evaluations import (
@@ -80,17 +81,15 @@ def test_it_writes_the_files_that_it_names_and_the_page_shows_the_examples(tmp_p
     assert (tmp_path / "report.html").read_text("utf-8").count("data:image/png") == 6
 
 
-SHORT = replace(CERTIFICATE, radius=np.zeros(3))
+SHORT = replace(CERTIFICATE, region=L1Ball(np.zeros(3)))
+FAR = replace(CERTIFICATE, region=L1Ball(np.array([0, 0, 0, 1e308])))
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: small(labels=(0,)), r"as many samples each, got \[1, 4\]"),
-        (
-            lambda: small(certificate=replace(CERTIFICATE, radius=np.array([0, 0, 0, 1e308]))),
-            r"radii from 0 to 1e\+12, got \[1e\+308\]",
-        ),
+        (lambda: small(certificate=FAR), r"regions of a size from 0 to 1e\+12, got \[1e\+308\]"),
         (lambda: small(certificate=SHORT), r"as many samples each, got \[3, 4\]"),
         (lambda: small(bounds=(proven(1),)), r"as many samples each, got \[1, 4\]"),
         (lambda: small(bounds=(proven(0, 0, 0, 1, eps=9),)), r"bounds at \[0.031.*, got \[9\]"),

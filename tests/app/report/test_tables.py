@@ -12,6 +12,7 @@ from art_snn.app.report.evaluation import Evaluation, ReportItem
 from art_snn.app.report.tables import evaluation_tables
 from art_snn.app.tables import Notes, render
 from art_snn.attacks import Outcome
+from art_snn.encoders import EventChanges, L1Ball
 from tests.evaluations import (
     CERTIFICATE,
     EXACT,
@@ -163,11 +164,23 @@ def test_certificates_are_shown_against_the_radius():
     assert shares == [("0", "50.0"), ("0.02", "25.0"), ("0.04", "25.0"), ("0.06", "25.0")]
     (words,) = tables.remarks(result)
     assert "No class for 25.0 %" in words
-    assert "radius is 0.025 on average" in words
+    assert "on average the l1 radius is 0.025." in words
     assert words in lines_of(result)
     assert "certificate" not in evaluation_tables(small())
-    nothing = replace(CERTIFICATE, predicted=np.full(4, -1), radius=np.zeros(4))
+    nothing = replace(CERTIFICATE, predicted=np.full(4, -1), region=L1Ball(np.zeros(4)))
     assert len(evaluation_tables(small(certificate=nothing))["certificate"].rows) == 1
+
+
+def test_certificates_of_events_are_shown_against_their_number():
+    region = EventChanges(0.1, np.array([0.99, 0.9, 0.0, 0.8]))
+    result = small(certificate=replace(CERTIFICATE, region=region))
+    table = evaluation_tables(result)["certificate"]
+    assert table.titles == ("events", "flipped or added", "removed", "moved")
+    shares = {row[0]: [cell.split(" ")[0] for cell in row[1:]] for row in table.rows}
+    assert shares["4"] == ["50.0", "50.0", "25.0"]
+    assert [*shares] == ["0", "1", "2", "4", "8", "16", "32"]
+    (words,) = tables.remarks(result)
+    assert "on average the number of flips is 2.5." in words
 
 
 def test_settings_and_digests_say_when_where_and_how_it_was_measured():
