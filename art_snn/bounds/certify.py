@@ -196,14 +196,14 @@ class Bounding:
         :param y: class indices [N].
         :param differentiable: whether the bounds are to be differentiated by weights.
         :param checked: whether corners are to go through the network."""
-        box = _enclose_samples(x, self.eps, self.norm, self.limits)
+        box = enclose_samples(x, self.eps, self.norm, self.limits)
         if self.averaged:
             with suppress(Nonlinear):
-                return bound_margins(self._run(box, checked), y, differentiable=differentiable)
+                return bound_margins(self.run(box, checked), y, differentiable=differentiable)
             self.averaged = False
-        return bound_margins(self._run(box, checked), y, differentiable=differentiable)
+        return bound_margins(self.run(box, checked), y, differentiable=differentiable)
 
-    def _run(self, box: Box, checked: bool) -> Box:
+    def run(self, box: Box, checked: bool) -> Box:
         """The box of the logits [N, K], with the graph of its centres."""
         followed = list[tuple[Any, ...]]()
 
@@ -231,7 +231,7 @@ class Bounding:
         return logits
 
 
-def _enclose_samples(x: Tensor, eps: float, norm: float, limits: _Limits) -> Box:
+def enclose_samples(x: Tensor, eps: float, norm: float, limits: _Limits) -> Box:
     """All samples within a budget around x [N, ...], and within the limits.
 
     :param norm: numpy.inf or 2."""

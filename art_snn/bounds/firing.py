@@ -124,7 +124,7 @@ class _StepIntervals(Method):
         bound_steps(dynamics, low, high, (sure, maybe))
 
 
-class _SpikeCounts(_StepIntervals):
+class SpikeCounts(_StepIntervals):
     """S-IBP, tightened by the number of spikes, which more current never lowers.
 
     A neuron fires at least as often as a simulation at its lowest current, and at most as often as
@@ -144,7 +144,7 @@ class _SpikeCounts(_StepIntervals):
 
 
 METHODS: Mapping[str, type[Method]] = MappingProxyType(
-    {"counts": _SpikeCounts, "s-ibp": _StepIntervals}
+    {"counts": SpikeCounts, "s-ibp": _StepIntervals}
 )
 """Methods by name."""
 
@@ -265,7 +265,7 @@ def _write_meeting(
 
 
 @dataclass(frozen=True)
-class _Piece:
+class Piece:
     """Currents between two ends with one train so far; the potential is slope * current + offset.
 
     :param decisions: whether the neuron fired at potentials of that slope and offset."""
@@ -279,20 +279,29 @@ class _Piece:
 
 
 @lru_cache(maxsize=64)
-def _list_trains(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> _Trains | None:
-    """The trains of T steps; None where there are too many.
+def list_pieces(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> list[Piece] | None:
+    """Constant currents by their trains of T steps, lowest first; None where there are too many.
 
     Pieces overlap by what rounding in `dtype` can do. After a hard reset the potential repeats
     itself bit for bit, and so do the decisions.
 
     :param dynamics: with one setting for the whole layer."""
-    pieces = [_Piece(-inf, inf, 0.0, float(dynamics.start))]
+    pieces = [Piece(-inf, inf, 0.0, float(dynamics.start))]
     for _ in range(steps):
         pieces = [
             after for piece in pieces for after in _next_pieces(dynamics, piece, steps, dtype)
         ]
         if len(pieces) > _MOST_PIECES:
             return None
+    return sorted(pieces, key=lambda piece: (piece.low, piece.high))
+
+
+@lru_cache(maxsize=64)
+def _list_trains(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> _Trains | None:
+    """The trains of :func:`list_pieces`, step by step; None where there are too many."""
+    pieces = list_pieces(dynamics, steps, dtype)
+    if pieces is None:
+        return None
     firing, silent = (
         tuple(_join([p for p in pieces if p.train[t] == fires]) for t in range(steps))
         for fires in (True, False)
@@ -300,7 +309,7 @@ def _list_trains(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> _Trains 
     return _Trains(firing, silent) if sum(map(len, firing + silent)) <= _MOST_SPANS else None
 
 
-def _next_pieces(dynamics: Dynamics, piece: _Piece, steps: int, dtype: torch.dtype) -> list[_Piece]:
+def _next_pieces(dynamics: Dynamics, piece: Piece, steps: int, dtype: torch.dtype) -> list[Piece]:
     """The pieces after one step: one where the neuron is silent, one where it fires, or both."""
     slope = dynamics.decay * piece.slope + dynamics.gain
     offset = dynamics.decay * piece.offset + dynamics.constant
@@ -322,7 +331,7 @@ def _next_pieces(dynamics: Dynamics, piece: _Piece, steps: int, dtype: torch.dty
         elif fires and dynamics.reset == "soft":
             potential["offset"] -= dynamics.amount
         train = (*piece.train, fires)
-        after.append(_Piece(low, high, **potential, train=train, decisions=decisions))
+        after.append(Piece(low, high, **potential, train=train, decisions=decisions))
     return after
 
 
@@ -334,7 +343,7 @@ def _rounding(dynamics: Dynamics, current: float, steps: int, dtype: torch.dtype
     return float(8 * steps * torch.finfo(dtype).eps * largest)
 
 
-def _join(pieces: list[_Piece]) -> tuple[_Span, ...]:
+def _join(pieces: list[Piece]) -> tuple[_Span, ...]:
     """The currents of pieces, those that touch in one."""
     spans: list[_Span] = []
     for piece in sorted(pieces, key=lambda piece: piece.low):

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from art_snn.bounds.box import Box, Enclosure, Unbounded
-from art_snn.bounds.certify import _enclose_samples
+from art_snn.bounds.certify import enclose_samples
 from art_snn.bounds.operations import Propagation
 from art_snn.layers import Normalize
 from tests.bounds.random_networks import LIMITS
@@ -112,7 +112,7 @@ def boxed(shape, function, eps: float = EPS) -> tuple[Tensor, Box]:
     generator = torch.Generator().manual_seed(varied())
     x = torch.randn(shape, generator=generator)
     with torch.no_grad(), Propagation():
-        return x, function(_enclose_samples(x, eps, np.inf, None))
+        return x, function(enclose_samples(x, eps, np.inf, None))
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -201,7 +201,7 @@ def test_operations_without_bounds_are_refused_by_name(words):
 def test_numbers_are_as_precise_as_the_box():
     x = torch.zeros(3, dtype=torch.float64)
     with Propagation():
-        low, high = (_enclose_samples(x, 1e-9, np.inf, None) * 0 + 0.1).ends
+        low, high = (enclose_samples(x, 1e-9, np.inf, None) * 0 + 0.1).ends
     assert (low <= 0.1).all()
     assert (high >= 0.1).all()
     assert (high - low).max() < 1e-9
@@ -241,7 +241,7 @@ def test_the_worst_perturbation_in_the_euclidean_norm_lies_in_the_interval(name)
         layer.weight.abs_()  # Repeated values pull in one direction.
     x = torch.rand(SHAPE) * 0.2 + 0.4
     with torch.no_grad(), Propagation():
-        low, high = layer(move(_enclose_samples(x, EPS, 2, LIMITS))).ends
+        low, high = layer(move(enclose_samples(x, EPS, 2, LIMITS))).ends
     leaf = x.clone().requires_grad_()
     y = layer(move(leaf))
     assert low.shape == y.shape
@@ -259,6 +259,6 @@ def test_values_that_stay_apart_keep_the_euclidean_budget(name):
     move, layer = REPEATED[name]
     x = torch.full(SHAPE, 0.5)
     with torch.no_grad(), Propagation():
-        low, high = layer(move(_enclose_samples(x, EPS, 2, LIMITS))).ends
-        box_low, box_high = layer(move(_enclose_samples(x, EPS, np.inf, LIMITS))).ends
+        low, high = layer(move(enclose_samples(x, EPS, 2, LIMITS))).ends
+        box_low, box_high = layer(move(enclose_samples(x, EPS, np.inf, LIMITS))).ends
     assert (high - low < 0.9 * (box_high - box_low)).all()

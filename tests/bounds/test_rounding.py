@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from art_snn import LIF, STBP, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds import METHODS, certify_bounds
 from art_snn.bounds.box import Box, Enclosure
-from art_snn.bounds.certify import _average_steps, _enclose_samples
+from art_snn.bounds.certify import _average_steps, enclose_samples
 from art_snn.bounds.operations import Propagation
 from art_snn.bounds.rounding import _unit_roundoff
 from art_snn.gradients.fixed import WEIGHTS_HELD
@@ -141,7 +141,7 @@ def test_rows_of_a_sum_of_steps_and_samples_have_their_slack():
 def test_attacks_measure_in_the_unit_of_the_largest_value_there_may_be():
     x = torch.zeros(1, 2)
     for limits, largest in {(0, 255): 255, (-300.0, 20.0): 300, (-np.inf, np.inf): 1}.items():
-        slack = _enclose_samples(x, 0.5, np.inf, limits).enclosure.slack
+        slack = enclose_samples(x, 0.5, np.inf, limits).enclosure.slack
         assert 1e-6 * largest < slack < 1e-5 * largest
 
 

@@ -1,0 +1,125 @@
+"""Search for a counterexample around one sample, at points that bounds point to."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from art.estimators.classification import PyTorchClassifier
+from torch import Tensor
+
+from art_snn.bounds.propagate import Domains, Ends, Layer, pass_forward
+
+_KEPT = 16
+_MUTANTS = 16
+_RADII = (0.5, 0.4, 0.3, 0.2, 0.15, 0.1)
+"""Of the boxes around points, in the width of the whole."""
+
+
+Passed = Sequence[tuple[Ends, Ends]]
+
+
+def classes_of(nodes: Domains) -> Tensor:
+    """The class [B] whose counterexamples are looked for."""
+    return nodes.sets[-1][:, :, 1].int().argmax(1)
+
+
+def weigh(layers: Sequence[Layer], nodes: Domains, passed: Passed) -> tuple[list[Tensor], Tensor]:
+    """Shares of the width of the margin by neurons of every layer [B, n], slopes by pixels [B, m].
+
+    The width of a sum is shared among inputs by how much each of them can change it."""
+    share = torch.zeros(nodes.sets[-1].shape[:2], dtype=torch.float64)
+    share[torch.arange(len(share)), classes_of(nodes)] = 1
+    slope, shares, own = share, list[Tensor](), None
+    for layer, ((low, high), _) in zip(reversed(layers), reversed(passed), strict=True):
+        spread, size = (high - low).sum(1), layer.weight.abs()
+        width = (spread @ size.T).clamp_min(1e-30)
+        slope = (slope if own is None else slope * own / width) @ layer.weight
+        share, own = spread * ((share / width) @ size), spread
+        shares.append(share)
+    return shares[:-1][::-1], slope
+
+
+class Falsifier:
+    """Tries points around a sample, and keeps the best of them.
+
+    :param x: [1, ...].
+    :param y: its class.
+    :param low, high: of the points, of the dtype of the network.
+    :param seed: of all draws."""
+
+    def __init__(
+        self, classifier: PyTorchClassifier, x: Tensor, y: int, ends: Ends, seed: int
+    ) -> None:
+        self.classifier, self.network, self.y = classifier, classifier.model, y
+        self.low, self.high = ends
+        self.draws = torch.Generator().manual_seed(seed)
+        self.points, self.margins = x, self._measure(x)
+
+    @property
+    def best(self) -> np.ndarray:
+        """The point of the smallest margin [1, ...]."""
+        return self.points[:1].cpu().numpy()
+
+    @torch.no_grad()
+    def _measure(self, points: Tensor) -> Tensor:
+        """The logit of the class less the largest other one [M], above 0 where it is predicted."""
+        z = self.network(points).double().cpu()
+        others = z.index_fill(1, torch.tensor(self.y), -torch.inf).amax(1)
+        margins: Tensor = z[:, self.y] - others
+        return margins.where(z.argmax(1) != self.y, margins.clamp_min(1e-30))
+
+    def try_points(self, points: Tensor) -> Tensor:
+        """The margins of points [M, ...] moved into the box; the best are kept."""
+        points = points.clamp(self.low, self.high)
+        margins = self._measure(points)
+        self.points = torch.cat([points, self.points])
+        self.margins = torch.cat([margins, self.margins])
+        best = self.margins.argsort(stable=True)[:_KEPT]
+        self.points, self.margins = self.points[best], self.margins[best]
+        # Alone a sample may be computed in another order.
+        while self.margins[0] <= 0 and self.classifier.predict(self.best).argmax() == self.y:
+            self.points, self.margins = self.points[1:], self.margins[1:]
+        return margins
+
+    def _draw(self, *shape: int) -> Tensor:
+        return torch.rand(shape, generator=self.draws).to(self.low)
+
+    @torch.no_grad()
+    def visit(self, layers: Sequence[Layer], nodes: Domains) -> bool:
+        """Descend from random points of nodes, along slopes in smaller and smaller boxes.
+
+        Bounds in a box around a point tell by how much the margin changes there, which a gradient
+        of a step function does not. True where the classifier is wrong at one of the points."""
+        nodes = Domains.join([nodes, nodes])
+        span = nodes.high - nodes.low
+        points = nodes.low + span * self._draw(*span.shape).double().cpu()
+        corners = torch.where(self._draw(*span.shape).cpu() < 0.5, nodes.low, nodes.high)
+        points[::2] = corners[::2]
+        for radius in _RADII:
+            low = torch.maximum(nodes.low, points - radius * span)
+            boxes = replace(nodes, low=low, high=torch.minimum(nodes.high, points + radius * span))
+            boxes = boxes[:]
+            _, slopes = weigh(layers, boxes, pass_forward(layers, boxes))
+            ends = torch.where(slopes > 0, boxes.low, boxes.high)
+            size = slopes.abs()
+            strong = size >= size.quantile(float(self._draw(1)) * 0.8, 1, keepdim=True)
+            some = self._draw(*span.shape).cpu() < 0.5
+            tried = torch.cat([ends, ends.where(strong, points), ends.where(some, points)])
+            shaped = tried.view(-1, *self.low.shape[1:]).to(self.low)
+            margins = self.try_points(torch.cat([shaped, self._mutate()]))
+            if self.margins[0] <= 0:
+                return True
+            best = margins[: len(tried)].view(3, -1).argmin(0)
+            points = tried.view(3, *points.shape)[best, torch.arange(len(points))]
+        return False
+
+    def _mutate(self) -> Tensor:
+        chosen = torch.randint(len(self.points), (_MUTANTS,), generator=self.draws)
+        parents = self.points[chosen.to(self.points.device)]
+        shape = parents.shape[1:]
+        often = 0.3 * self._draw(_MUTANTS, *(1,) * len(shape)) ** 2
+        ends = torch.where(self._draw(_MUTANTS, *shape) < 0.5, self.low, self.high)
+        inside = self.low + self._draw(_MUTANTS, *shape) * (self.high - self.low)
+        new = torch.where(self._draw(_MUTANTS, *(1,) * len(shape)) < 0.7, ends, inside)
+        return torch.where(self._draw(_MUTANTS, *shape) < often, new, parents)

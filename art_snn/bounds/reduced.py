@@ -1,0 +1,266 @@
+"""A network around one sample: a chain of affine maps between the neurons that are not fixed.
+
+What no perturbation changes is folded into biases, in double precision. Boxes say how far currents
+and logits of the network as computed may lie from those of exact arithmetic."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from art_snn.bounds.certify import Bounding, enclose_samples
+from art_snn.bounds.firing import SpikeCounts
+from art_snn.bounds.propagate import Domains, Ends, Layer, bound_sums, find_ends, keep_possible
+from art_snn.bounds.rounding import potential_rounding
+from art_snn.bounds.trains import (
+    MOST_STEPS,
+    Values,
+    list_constant_values,
+    list_values,
+    weigh_windows,
+)
+from art_snn.checks import invalid, require
+from art_snn.dynamics import Dynamics
+from art_snn.encoders import Direct
+from art_snn.gradients.base import Site
+from art_snn.layers import _AFFINE, Normalize, TimeDistributed, are_plain
+from art_snn.network import SpikingNetwork
+from art_snn.neurons import Neuron
+from art_snn.passes import modes_kept
+
+_CHUNK = 128
+"""Rows of a map between layers that are computed at a time."""
+_REMEDY = "certify_bounds with method='counts' bounds it, attacks break what they can."
+
+
+class TooLarge(Exception):
+    """More neurons are open than the maps between them may have rows."""
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Layers of neurons, and what is between them, in double precision.
+
+    :param segments: affine maps of values [M, ...] before every layer of neurons, and after all."""
+
+    sites: tuple[Site, ...]
+    segments: tuple[nn.Sequential, ...]
+    steps: int
+
+    def rows(self, i: int, shape: Sequence[int], index: Tensor) -> Tensor:
+        """Derivatives of those outputs of segment i by all of its inputs [len(index), m]."""
+        rows = []
+        for part in torch.split(index, _CHUNK):
+            leaf = torch.zeros((len(part), *shape), dtype=torch.float64, requires_grad=True)
+            with torch.enable_grad():
+                out = self.apply(i, leaf).flatten(1).gather(1, part[:, None])
+                (grad,) = torch.autograd.grad(out.sum(), leaf)
+            rows.append(grad.flatten(1))
+        return torch.cat(rows) if rows else torch.zeros(0, torch.Size(shape).numel()).double()
+
+    def apply(self, i: int, values: Tensor) -> Tensor:
+        """Outputs [M, ...] of segment i."""
+        out: Tensor = self.segments[i](values[None])[0]
+        return out
+
+
+def read_chain(network: SpikingNetwork) -> Chain:
+    """The chain that a network is, on the CPU.
+
+    :raises ValueError: for a layer that has no place in one, by its name."""
+    expected = "a chain of affine layers and neurons under direct encoding"
+
+    def fits(condition: bool, got: str) -> None:
+        require(condition, "classifier", expected, got, _REMEDY)
+
+    fits(type(network) is SpikingNetwork, f"a {type(network).__name__}")
+    fits(type(network.encoder) is Direct, f"{network.encoder}")
+    fits(are_plain([network]), "a network with hooks")
+    steps, copied = network.time_steps() or 0, copy.deepcopy(network).double().cpu().eval()
+    segments, sites = [list[nn.Module]()], list[Site]()
+    for name, module in _flatten(copied.layers, "layers"):
+        shown = f"{name} ({type(module).__name__})"
+        fits(are_plain(module.modules()), f"{shown}, with a hook or code of its own")
+        if isinstance(module, Neuron):
+            fits(module.dynamics.uniform, f"{shown} with settings of single neurons or steps")
+            sites.append(Site(name, module.dynamics))
+            segments.append([])
+            continue
+        fits(isinstance(module, TimeDistributed), shown)
+        for inner in module.modules():
+            affine = {*_AFFINE, Normalize, TimeDistributed}
+            fits(type(inner) in affine, f"{name}, with a {type(inner).__name__}")
+        segments[-1].append(module)
+    remedy = f"Use network.with_steps({MOST_STEPS}), which is another network. {_REMEDY}"
+    require(steps <= MOST_STEPS, "classifier", f"at most {MOST_STEPS} time steps", steps, remedy)
+    return Chain(tuple(sites), tuple(nn.Sequential(*part) for part in segments), steps)
+
+
+def _flatten(module: nn.Module, name: str) -> list[tuple[str, nn.Module]]:
+    if type(module) is not nn.Sequential:
+        return [(name, module)]
+    return [one for n, child in module.named_children() for one in _flatten(child, f"{name}.{n}")]
+
+
+class _Recording(SpikeCounts):
+    """Bounds by counts that keep the boxes of currents and spikes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kept: list[tuple[Any, Any]] = []
+
+    def fire(self, site: Site, current: Tensor) -> Tensor:
+        spikes: Tensor = super().fire(site, current)
+        self.kept.append((current, spikes))
+        return spikes
+
+
+@dataclass(frozen=True)
+class Neurons:
+    """All neurons of a layer, of which some are open.
+
+    :param fixed: spikes of the others [T, ...], 0 where neurons are open.
+    :param index: of the open ones [n], in one row.
+    :param sets: what they may do [1, n, V].
+    :param values: these."""
+
+    fixed: Tensor
+    index: Tensor
+    sets: Tensor
+    values: Values
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A network around one sample.
+
+    :param layers: the last are the classes, where value 1 says that one is not behind the true one.
+    :param root: the domains of one node.
+    :param neurons: of every layer but the classes."""
+
+    layers: tuple[Layer, ...]
+    root: Domains
+    neurons: tuple[Neurons, ...]
+
+
+class Reduction:
+    """Reduces a network around samples.
+
+    :param most: neurons of a layer that may be open."""
+
+    def __init__(
+        self, network: SpikingNetwork, eps: float, limits: Any = None, most: int = 4096
+    ) -> None:
+        self.network, self.chain = network, read_chain(network)
+        self.eps, self.limits, self.most = eps, limits, most
+        first, dtype = self.chain.sites[0], network.dtype or torch.get_default_dtype()
+        constant = list_constant_values(first.dynamics, self.chain.steps, dtype)
+        if constant is None:
+            expected = "first neurons with few trains under a constant current"
+            raise invalid("classifier", expected, first.name, _REMEDY)
+        self.constant = constant
+
+    @torch.no_grad()
+    def around(self, x: Tensor, y: int) -> Reduced:
+        """The network around a sample x [1, ...] of class y.
+
+        :raises TooLarge: where more neurons are open than there may be."""
+        recording = _Recording()
+        bounding = Bounding(self.network, recording, self.eps, limits=self.limits)
+        bounding.averaged = False
+        box = enclose_samples(x, self.eps, torch.inf, self.limits)
+        with modes_kept(self.network, False):
+            logits = bounding.run(box, checked=False)
+        low, high = (end.double().cpu() for end in box.ends)
+        neurons, layers = list[Neurons](), list[Layer]()
+        for i, (current, spikes) in enumerate(recording.kept):
+            error = _error(current.rearrange(lambda part: part[:, 0]))
+            error = error.amax(0) + _rounding(self.chain.sites[i].dynamics, current)
+            unsure = (spikes.enclosure.radius[:, 0] > 0).any(0).flatten().nonzero()[:, 0].cpu()
+            if len(unsure) > self.most:
+                raise TooLarge
+            fixed = spikes.centre[:, 0].double().cpu().contiguous()
+            if not neurons:
+                values = self.constant
+                layer = self._first_layer(low, unsure, error)
+                sums = bound_sums(layer, low.flatten(1)[:, None], high.flatten(1)[:, None])
+            else:
+                dynamics = self.chain.sites[i].dynamics
+                values = list_values(dynamics, self.chain.steps)
+                layer = self._next_layer(i, neurons[-1], unsure, error)
+                assert layer.inputs is not None
+                ends = find_ends(neurons[-1].sets, layer.inputs, layer.inputs)
+                sums = bound_sums(layer, *ends)
+            some, kept = _open(values, sums, unsure, fixed)
+            neurons.append(some)
+            layers.append(_select(layer, kept))
+        layers.append(self._classes(neurons[-1], y, _error(logits)[0]))
+        sets = [*(some.sets for some in neurons), torch.ones(1, len(layers[-1].weight), 2) > 0]
+        root = Domains(low.flatten(1), high.flatten(1), tuple(sets))
+        return Reduced(tuple(layers), root, tuple(neurons))
+
+    def _first_layer(self, like: Tensor, index: Tensor, error: Tensor) -> Layer:
+        weight = self.chain.rows(0, like.shape[1:], index)
+        base = self.chain.apply(0, torch.zeros_like(like)).flatten()[index]
+        return Layer(weight, base[None], 2 * error.flatten()[index][None], None, self.constant)
+
+    def _next_layer(self, i: int, before: Neurons, index: Tensor, error: Tensor) -> Layer:
+        dynamics, steps = self.chain.sites[i].dynamics, self.chain.steps
+        windows = weigh_windows(dynamics.decay, steps)
+        height = self.chain.sites[i - 1].dynamics.height
+        weight = self.chain.rows(i, before.fixed.shape[1:], index)[:, before.index]
+        currents = self.chain.apply(i, before.fixed * height).flatten(1)[:, index]
+        base = windows @ (dynamics.gain * currents + dynamics.constant)
+        slack = windows.sum(1)[:, None] * (2 * dynamics.gain * error.flatten()[index])
+        inputs = before.values.trains @ windows.T
+        values = list_values(dynamics, steps)
+        return Layer(weight * (dynamics.gain * height), base, slack, inputs, values)
+
+    def _classes(self, before: Neurons, y: int, error: Tensor) -> Layer:
+        """The margins of class y over all classes."""
+        last, height = len(self.chain.sites), self.chain.sites[-1].dynamics.height
+        rows = self.chain.rows(last, before.fixed.shape[1:], torch.arange(len(error)))
+        logits = self.chain.apply(last, before.fixed * height).mean(0)
+        weight = (rows[y] - rows)[:, before.index] * height
+        slack = 2 * (error[y] + error)
+        slack[y] = 0
+        ends = torch.tensor([[torch.inf], [0.0]], dtype=torch.float64)
+        values = Values(torch.zeros(2, 1), torch.full_like(ends, -torch.inf), ends)
+        inputs = before.values.trains.mean(1)[:, None]
+        return Layer(weight, (logits[y] - logits)[None], slack[None], inputs, values)
+
+
+def _error(box: Any) -> Tensor:
+    """How far what is computed may lie from exact arithmetic, in the shape of the centres."""
+    error: Tensor = box.enclosure.slack.expand_as(box.centre).double().cpu()
+    return error
+
+
+def _rounding(dynamics: Dynamics, current: Any) -> float:
+    """The same of potentials, as a change of the current."""
+    steps, dtype = len(current), current.dtype
+    return float(potential_rounding(dynamics, current.magnitude, steps, dtype))
+
+
+def _open(values: Values, sums: Ends, index: Tensor, fixed: Tensor) -> tuple[Neurons, Tensor]:
+    """The neurons of that index that have several trains, and their places in the index.
+
+    :param sums: of these neurons.
+    :param fixed: spikes [T, ...] of the layer where they are sure; written to."""
+    sets = torch.ones(1, len(index), len(values.trains), dtype=torch.bool)
+    keep_possible(sets, values, sums)
+    low, high = (end[0] for end in find_ends(sets, values.trains, values.trains))
+    still = (low == high).all(0)
+    # An open neuron adds nothing here, and all that it does by its sets.
+    fixed.flatten(1)[:, index] = torch.where(still, low, 0.0)
+    kept = (~still).nonzero()[:, 0]
+    return Neurons(fixed, index[kept], sets[:, kept], values), kept
+
+
+def _select(layer: Layer, kept: Tensor) -> Layer:
+    """The layer of some of its neurons."""
+    weight, base, slack = layer.weight[kept], layer.base[:, kept], layer.slack[:, kept]
+    return replace(layer, weight=weight, base=base, slack=slack)
