@@ -130,7 +130,7 @@ class ResolvedNetwork:
 
 def resolve_source(settings: Data) -> Source:
     """The data that settings name."""
-    names = ("data", "root", "download", "image_size", "value_range", "frames")
+    names = ("data", "download", "image_size", "value_range", "frames")
     return Source(**{name: getattr(settings, name) for name in names})
 
 
