@@ -36,7 +36,7 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "adversarial_share": ("share",),
         "batch_size": ("samples",),
         "checkpoint": ("path",),
-        "data": ("x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"),
+        "data": ("root", "x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"),
         "model": ("zoo", "network"),
         "output": ("resume",),
         "attack_rule": ("gradient", "rule"),
@@ -45,7 +45,7 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Names that the library has for what an option gives, where they differ from the option's."""
 _RARE = {
-    *("threads", "quiet", "root", "image_size", "value_range", "readout", "encoder", "draws"),
+    *("threads", "quiet", "image_size", "value_range", "readout", "encoder", "draws"),
     *("batch_size", "seed", "sources", "adversarials", "fail_under", "strict", "attack_dtype"),
     *("width", "decay", "threshold", "reset", "momentum", "weight_decay", "crop_padding", "flip"),
     *("cutout", "train_dtype", "validation", "adversarial_share", "eot", "repeats", "channels"),

@@ -140,7 +140,7 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
     :raises ArgumentError: without a network or weights, and for an unknown name."""
     model, path, entry = settings.model, settings.checkpoint, None
     frames = settings.steps if settings.data in EVENTS else None
-    names = ("data", "root", "download", "image_size", "value_range")
+    names = ("data", "download", "image_size", "value_range")
     source = Source(frames=frames, **{name: getattr(settings, name) for name in names})
     require(model or path, "model", "a network with weights", "none", _NONE_GIVEN)
     name = model or ""

@@ -69,17 +69,15 @@ class Run:
 class Data(Run):
     """A data set by its name, or from a .npz file or a folder.
 
-    :param data: digits, mnist, cifar10, nmnist, ...; a .npz file; or a folder of pictures. A name
-        comes before a folder of that name: write ./digits [digits; of a network of the zoo its
-        own].
-    :param root: folder of the data sets that are kept on disk.
+    :param data: digits, mnist, cifar10, nmnist, ..., kept in the folder data, or in another one as
+        FOLDER/cifar10; a .npz file; or a folder of pictures. A name comes before a folder of that
+        name: write ./digits [digits; of a network of the zoo its own].
     :param download: fetch a data set that is not there; without it nothing is fetched.
     :param image_size: side of images, pictures and event frames, or HEIGHT,WIDTH [theirs;
         cifar10-dvs: 48].
     :param value_range: LOW,HIGH: values that samples of a .npz file or events may have."""
 
     data: Annotated[Open[str], arg(metavar="NAME|FILE|FOLDER")] = None
-    root: Folder = Path("data")
     download: Flag = False
     image_size: Open[int | tuple[int, int]] = None
     value_range: Open[tuple[float, float]] = None

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from art_snn.metrics import Robustness
 
-Status = Literal["ran", "native", "submitted", "repeated", "skipped"]
+Status = Literal["ran", "native", "submitted", "repeated", "skipped", "decided"]
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class StageRecord:
     :param gradient: True where it asks the network under attack for gradients.
     :param status: "ran"; "native": ran under the network's own gradient; "submitted": tried
         adversarials from elsewhere; "repeated": left out, since it would repeat another; "skipped":
-        does not suit the network.
+        does not suit the network; "decided": the exact search after a plan.
     :param instead_of: label of the planned stage where the status is "native".
-    :param reason: for every status but "ran" and "submitted"."""
+    :param reason: for "native", "repeated" and "skipped"."""
 
     id: str
     label: str

@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 from torch.nn import functional
 from torchvision import datasets
 from torchvision.datasets import ImageFolder
+from torchvision.datasets.folder import is_image_file
 
 from art_snn.checks import (
     FOLDER,
@@ -87,7 +88,8 @@ def images(
         advice = "Look at that folder" if download else "Pass download=True, --download in commands"
         why = f"which is missing, damaged or cannot be fetched ({reason}). {advice}"
         place = root / IMAGES[name]
-        complaint = f"expected {name} in {place}, {why}, or put torchvision's files there."
+        complaint = f"expected {name} in {place}, {why}, put torchvision's files there, or name "
+        complaint += f"the folder that has them: FOLDER/{name}."
         raise MissingFile("data", complaint) from error
     x_train, x_test = (
         np.divide(_resize(x, image_size), 255, dtype=np.float32) for x in (x_train, x_test)
@@ -171,6 +173,12 @@ def from_folder(
     x, y = _read_samples(first.samples + second.samples, image_size)
     count = len(first.samples)
     return Dataset(name, x[:count], y[:count], x[count:], y[count:])
+
+
+def holds_pictures(folder: Path) -> bool:
+    """True for a folder with train or test in it, or with pictures in folders of classes."""
+    parts = any((folder / part).is_dir() for part in _PARTS)
+    return parts or any(is_image_file(path.name) for path in folder.glob("*/*"))
 
 
 def _image_folder(path: Path) -> ImageFolder:

@@ -1,7 +1,7 @@
 """A data set by one word: its name, file or folder."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -9,7 +9,7 @@ from types import MappingProxyType
 from art_snn.checks import FILE, FOLDER, expand_path, invalid, path_kind, require
 from art_snn.data.dataset import Dataset, ImageSize
 from art_snn.data.events import EVENTS, events
-from art_snn.data.images import IMAGES, digits, from_folder, images
+from art_snn.data.images import IMAGES, digits, from_folder, holds_pictures, images
 from art_snn.data.npz import from_npz
 
 _Loader = tuple[Callable[..., Dataset], tuple[str, ...]]
@@ -32,8 +32,8 @@ class Source:
 
     :param data: digits, mnist, cifar10, nmnist, ...; a .npz file; or a folder of pictures. A name
         comes before a folder of that name: write ./digits [digits; of a network of the zoo its
-        own].
-    :param root: folder of the data sets that are kept on disk.
+        own]. FOLDER/cifar10 is the set in that folder, unless pictures of yours are there.
+    :param root: folder of the data sets that are kept on disk, where data does not name it.
     :param download: fetch a data set that is not there; without it nothing is fetched.
     :param image_size: side of images, pictures and event frames [theirs; cifar10-dvs: 48].
     :param value_range: LOW,HIGH: values that samples of a .npz file or events may have.
@@ -58,6 +58,8 @@ class Source:
 
         :raises FileNotFoundError: when the set, file or folder is not there.
         :raises ValueError: for an unknown name, or an option that the data have no use for."""
+        if (path := self._in_folder()) is not None:
+            return replace(self, data=path.name, root=path.parent).load()
         make, names = NAMES.get(self.name) or self._of_path()
         for option in ("image_size", "value_range", "frames", "test_share"):
             value, expected = getattr(self, option), f"None for {self.name}, which has its own"
@@ -66,6 +68,14 @@ class Source:
         options = {name: getattr(self, name) for name in names}
         return make(**{name: value for name, value in options.items() if value is not None})
 
+    def _in_folder(self) -> Path | None:
+        """FOLDER/NAME of a set that is kept on disk; None for anything else."""
+        path = expand_path("data", self.name)
+        if self.name in NAMES or "root" not in NAMES.get(path.name, ((), ()))[1]:
+            return None
+        kind = path_kind("data", path)
+        return None if kind == FILE or (kind == FOLDER and holds_pictures(path)) else path
+
     def _of_path(self) -> _Loader:
         path = expand_path("data", self.name)
         kind = path_kind("data", path)
@@ -73,6 +83,6 @@ class Source:
             return partial(from_folder, path), ("image_size", "test_share")
         if kind == FILE or path.suffix == ".npz":
             return partial(from_npz, path), ("value_range", "test_share")
-        expected = f"one of {', '.join(NAMES)}, a .npz file or a folder of pictures"
+        expected = f"one of {', '.join(NAMES)}, FOLDER/NAME, a .npz file or a folder of pictures"
         got = f"{self.name!r}, {kind}" if kind else repr(self.name)
         raise invalid("data", expected, got, "Check the spelling and the path.")

@@ -48,7 +48,7 @@ class Study:
     def run(self, command: str, output: Path, **options: object) -> None:
         """Run a command of art-snn on the data of the study; options that are None are left out."""
         given = vars(self.options)
-        options |= {name: given[name] for name in ("data", "root", "threads", "device")}
+        options |= {name: given[name] for name in ("data", "threads", "device")}
         if given["value_range"] is not None:
             options["value_range"] = ",".join(map(str, given["value_range"]))
         words = [command, "--output", str(output)]
@@ -69,7 +69,8 @@ class Study:
         form: dict[str, object] = {"model": options.model}
         if ":" not in str(options.model):
             form |= {"width": options.width, "steps": options.steps}
-        flip = True if options.flip is None and options.data not in NAMES else options.flip
+        own = Path(options.data).name not in NAMES
+        flip = True if options.flip is None and own else options.flip
         form |= {"epochs": options.epochs, "optimizer": "adam", "flip": flip}
         form |= {"learning_rate": options.learning_rate, "crop_padding": 0, "cutout": 0}
         defence = TRAININGS[name]
@@ -107,7 +108,7 @@ class Study:
         """How many of the same samples S-IBP certifies, budget by budget."""
         options, limits = self.options, self.options.value_range
         limits = None if limits is None else tuple(limits)
-        source = Source(data=options.data, root=options.root, value_range=limits)
+        source = Source(data=options.data, value_range=limits)
         subject = ResolvedNetwork(Architecture(model=self.own_model), self.train(name), source)
         data = subject.load_data()
         classifier = subject.classifier(data, options.device)
@@ -163,7 +164,6 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Certified and attacked accuracy side by side.")
     add = parser.add_argument
     add("--data", default="digits", help="as in art-snn train")
-    add("--root", type=Path, default=Path("data"))
     add("--value-range", type=float, nargs=2, help="of event frames")
     add("--model", default="examples/study/digits_network.py:network", help="as in art-snn train")
     add("--width", type=float, default=0.25)

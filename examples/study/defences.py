@@ -42,9 +42,7 @@ class Study:
 
     def run(self, command: str, output: Path, **options: object) -> None:
         """Run a command of art-snn on the data of the study; options that are None are left out."""
-        options |= {
-            name: getattr(self.chosen, name) for name in ("data", "root", "threads", "device")
-        }
+        options |= {name: getattr(self.chosen, name) for name in ("data", "threads", "device")}
         words = [command, "--output", str(output)]
         for name, value in options.items():
             flag = f"--{name}"
@@ -60,7 +58,7 @@ class Study:
             return folder / "network.safetensors"
         names = ("model", "width", "steps", "decay", "epochs", "train_dtype")
         options: dict[str, object] = {name: getattr(chosen, name) for name in names}
-        options["flip"] = True if chosen.data not in NAMES else None
+        options["flip"] = True if Path(chosen.data).name not in NAMES else None
         if kind != PLAIN:
             attack = f"pgd(max_iter=2, eps_step={0.75 * chosen.train_eps})"
             options |= {"attack": attack, "eps": chosen.train_eps, "rule": "stbp"}
@@ -139,7 +137,6 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Defences side by side.")
     add = parser.add_argument
     add("--data", default="digits", help="as in art-snn train")
-    add("--root", type=Path, default=Path("data"))
     add("--model", default="vgg5")
     add("--width", type=float, default=0.25)
     add("--steps", type=int, default=8)

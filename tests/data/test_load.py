@@ -94,3 +94,18 @@ def test_an_option_without_use_is_refused(name, option, value, tmp_path, monkeyp
     pets(tmp_path)
     with pytest.raises(ValueError, match=rf"^{option}: expected None.* {name}.*has"):
         load(name, **{option: value})
+
+
+def test_a_set_in_another_folder_has_the_folder_before_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "kept" / "eurosat" / "2750" / "Forest").mkdir(parents=True)  # As torchvision does.
+    places = {"kept/cifar10": "kept/cifar-10", "./mnist": "MNIST", "kept/eurosat": "kept/eurosat"}
+    for name, place in places.items():
+        with pytest.raises(MissingFile, match=rf"^data: expected \w+ in {place}.* FOLDER/\w+\.$"):
+            load(name)
+    for label in ("cat", "dog"):
+        for index in range(5):
+            picture(tmp_path / "mine" / "cifar10" / label / f"{index}.png", index)
+    assert load("mine/cifar10").classes == 2
+    with pytest.raises(ValueError, match=r"^data: expected one of .*FOLDER/NAME.*'kept/digits'"):
+        load("kept/digits")

@@ -19,6 +19,15 @@ from numpy.typing import NDArray
 
 import art_snn
 from art_snn.app.colours import titled
+from art_snn.app.evaluate.decisions import (
+    Decisions,
+    add_decision,
+    add_proofs,
+    decision_findings,
+    read_adversarials,
+    read_decisions,
+    write_decided,
+)
 from art_snn.app.evaluate.findings import target_findings, trial_findings, without_applied
 from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
@@ -26,6 +35,7 @@ from art_snn.app.evaluate.units import block_name, examination_units, read_bound
 from art_snn.app.machine import describe_machine
 from art_snn.app.network import record_calls
 from art_snn.app.report.evaluation import (
+    DECIDED,
     EXAMPLES,
     NEURONS,
     RESULT,
@@ -155,15 +165,16 @@ class SampleExcerpt:
     broken: NDArray[np.bool_]
 
     @classmethod
-    def collect(cls, target: Target, trials: Sequence[Trial], store: Store) -> "SampleExcerpt":
+    def collect(
+        cls, target: Target, trials: Sequence[Trial], store: Store, decisions: Decisions
+    ) -> "SampleExcerpt":
         """That of an evaluation, from its blocks; the first attack that broke a sample counts."""
         count, budgets = min(EXCERPT_COUNT, len(target.x)), target.budgets
         x, y = target.x[:count], target.y[:count]
         adversarial, broken = np.stack([x] * len(budgets)), np.zeros((len(budgets), count), bool)
         blocks = [rows for rows in target.slices if rows.start < count]
         for place, trial in enumerate(trials):
-            names = [block_name(f"attack-{place}", rows) for rows in blocks]
-            arrays = np.concatenate([store.arrays(name)["adversarials"] for name in names])
+            arrays = read_adversarials(store, place, trial, blocks, decisions)
             row = budgets.index(trial.eps)
             new = (trial.outcome.stage[:count] >= 0) & ~broken[row]
             adversarial[row][new], broken[row][new] = arrays[:count][new], True
@@ -191,17 +202,20 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     """Join all blocks to the evaluation, and write the arrays next to it.
 
     :param seconds: that all blocks took together."""
-    settings, clean, trials = target.settings, [], []
+    settings, clean, attacked, trials = target.settings, [], list[Trial](), list[Trial]()
+    decisions = read_decisions(target, store)
     for place, (eps, plan) in enumerate(target.plans):
         names = [block_name(f"attack-{place}", rows) for rows in target.slices]
         blocks = [store.read(name) for name in names]
         outcome = Outcome.concatenate([structured(block["outcome"], Outcome) for block in blocks])
-        trials.append(Trial(plan.name, eps, outcome))
+        attacked.append(Trial(plan.name, eps, outcome))
+        trials.append(add_decision(attacked[-1], decisions, target))
         clean += [predicted for block in blocks for predicted in block.get("clean", ())]
         if place == _shown(target):
-            array = np.concatenate([store.arrays(name)["adversarials"] for name in names])
+            array = read_adversarials(store, place, trials[-1], target.slices, decisions)
             _write_examples(target, trials[-1], array)
-    excerpt = SampleExcerpt.collect(target, trials, store)
+    excerpt = SampleExcerpt.collect(target, trials, store, decisions)
+    write_decided(target, decisions)
     write_arrays(settings.output / EXCERPT, **vars(excerpt))
     contents = [store.read(unit.name)["findings"] for unit in examination_units(target)]
     findings = [structured(finding, Finding) for findings in contents for finding in findings]
@@ -209,7 +223,8 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     parts = [structured(store.read(name)["certificate"], Certificate) for name in names]
     stages = [stage for _, plan in target.plans for stage in plan.stages]
     searches = {stage.id for stage in stages if stage.searches}
-    findings += [*trial_findings(trials, searches), *target_findings(target, trials)]
+    findings += [*trial_findings(attacked, searches), *target_findings(target, trials)]
+    findings += decision_findings(target, trials)
     proven = [read_bounds(target, store, rows) for rows in target.slices]
     return Evaluation(
         name=_label(target),
@@ -226,7 +241,10 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         certificate=Certificate.concatenate(parts) if parts else None,
         bounds=tuple(
-            replace(first, margin=np.concatenate([part[eps].margin for part in proven]))
+            add_proofs(
+                replace(first, margin=np.concatenate([part[eps].margin for part in proven])),
+                decisions,
+            )
             for eps, first in proven[0].items()
         ),
     )
@@ -254,7 +272,9 @@ def _label(target: Target) -> str:
 def _files_of(target: Target, evaluation: Evaluation) -> tuple[str, ...]:
     """Names of the files with arrays: the excerpt, and examples where the report shows some."""
     broken = max(evaluation.trials[_shown(target)].outcome.stage) >= 0
-    return (EXAMPLES, EXCERPT) if broken else (EXCERPT,)
+    decided = any(one.decided is not None and one.decided.any() for one in evaluation.trials)
+    names = {EXAMPLES: broken, EXCERPT: True, DECIDED: decided}
+    return tuple(name for name, there in names.items() if there)
 
 
 def _shown(target: Target) -> int:

@@ -5,6 +5,7 @@ from functools import partial
 from shutil import rmtree
 from time import monotonic
 
+from art_snn.app.evaluate.decisions import decision_units
 from art_snn.app.evaluate.result import EvaluationResult, assemble, finished
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.store import Store
@@ -34,7 +35,7 @@ def run(settings: Evaluate) -> EvaluationResult | None:
         evaluation = team.on_leader(partial(finished, target, key))
         if evaluation is None:
             team.on_leader(target.check)
-            units = all_units(target, store)
+            units = [*all_units(target, store), *decision_units(target, store)]
             _compute(units, store, team)
             took = [store.read(unit.name).get(TOOK, 0.0) for unit in units if team.leads]
             evaluation = team.on_leader(partial(assemble, target, title, store, sum(took)))
@@ -47,16 +48,16 @@ def run(settings: Evaluate) -> EvaluationResult | None:
 def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
     """Compute the units that are not done; each free process takes the next one.
 
-    Those whose blocks others read come first, in a round of their own."""
-    units = sorted(units, key=lambda unit: (not unit.early, -unit.length))
+    Those whose blocks others read come first, in rounds of their own."""
+    units = sorted(units, key=lambda unit: (unit.turn, -unit.length))
     # One process looks for all, and complains.
     done = team.on_leader(lambda: store.done([unit.name for unit in units]))
     missing = [unit for unit in units if unit.name not in done]
     progress = Progress("Evaluation", len(units), done=len(done), even=False, summary=False)
     with progress:
-        for early in (True, False):
-            some = [unit for unit in missing if unit.early == early]
-            for unit in team.next_items(some, "bounds" if early else "units"):
+        for turn in range(3):
+            some = [unit for unit in missing if unit.turn == turn]
+            for unit in team.next_items(some, f"turn {turn}"):
                 progress.describe(unit.step)
                 progress.note("")
                 # Those before it are done, or computed by other processes.

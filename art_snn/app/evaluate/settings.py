@@ -49,6 +49,8 @@ class Evaluate(Network):
     :param bounds: also prove at each budget which samples no attack can break, and attack only the
         others; in the norms inf and 2. Where the encoder draws, in any norm: certify each sample by
         its draws, and attack all.
+    :param decide: seconds for the exact search on each sample that bounds do not certify and no
+        attack broke, which proves it or breaks it; with bounds and a plan, in the norm inf.
     :param draws: that certify each sample.
     :param seed: of all that is drawn.
     :param fail_under: exit with status 3 if the robust accuracy under attack, a share, is below it
@@ -73,6 +75,7 @@ class Evaluate(Network):
     samples: int = 500
     batch_size: int = 64
     bounds: Flag = False
+    decide: Open[float] = None
     draws: int = 1000
     seed: int = 0
     fail_under: Open[float] = None
@@ -95,6 +98,15 @@ class Evaluate(Network):
         if self.fail_under is not None:
             remedy = "It is a share: 0.3 for 30 %."
             require_number("fail_under", self.fail_under, above=0, up_to=1, remedy=remedy)
+        if self.decide is not None:
+            remedy = "Ten seconds decide most samples of a small network."
+            require_number("decide", self.decide, above=0, remedy=remedy)
+            remedy = "Add --bounds: the search decides what they leave."
+            require(self.bounds, "decide", "bounds before the search", "none", remedy)
+            remedy = "Leave it out, or take --norm inf."
+            require(self.norm in (None, "inf"), "decide", "the norm inf", self.norm, remedy)
+            expected, remedy = "a plan before the search", "Add --plan standard, or leave it out."
+            require(self.deciding_plan, "decide", expected, f"{self.attack} alone", remedy)
         expected, remedy = "a plan that decides", "Add one: what it leaves is an upper bound."
         fits = bool(self.deciding_plan) or not self.strict
         require(fits, "strict", expected, f"{self.attack} alone", remedy)

@@ -27,7 +27,7 @@ from art_snn.attacks import (
     resolve_plan,
 )
 from art_snn.attacks.plan import StageSelection, select_stages
-from art_snn.bounds import certify_bounds
+from art_snn.bounds import certify_bounds, decide_bounds
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError, require
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -211,6 +211,7 @@ class Target:
             selection = self.select_stages(plan)
             content += [*map(str, selection.stages)] if selection.native else []
         content += [submission.digest for submission in self.submissions]
+        content += [] if settings.decide is None else [("decide", settings.decide)]
         return fingerprint(tuple(content), self.classifier, self.x, self.y)
 
     def select_stages(self, plan: Plan) -> StageSelection:
@@ -220,10 +221,9 @@ class Target:
 
     def bound(self, x: np.ndarray, y: np.ndarray, eps: float) -> Bounds:
         """Bounds of samples x ``(N, *shape)`` of classes y at a budget."""
-        # Of the methods that bound spikes none is tighter.
-        how, size = (self.measure, "counts"), self.settings.batch_size
-        certificate = certify_bounds(self.classifier, x, y, eps, *how, batch_size=size)
-        return Bounds(eps, how[1], False, certificate.margin)
+        how: dict[str, Any] = {"norm": self.measure, "batch_size": self.settings.batch_size}
+        certificate = certify_bounds(self.classifier, x, y, eps, **how)
+        return Bounds(eps, certificate.method, False, certificate.margin)
 
     def check(self) -> None:
         """Complain about what cannot be run on this network, with these samples.
@@ -246,8 +246,15 @@ class Target:
             require(fits, argument, expected, f"{plan.name} ({''.join(reasons[:1])})", remedy)
         for plan in self.single_plans(eps):
             check_stage(plan.stages[0], self.classifier, self.x, norm=self.measure, eps=eps)
-        if not settings.bounds:
-            return
+        if settings.bounds:
+            self._check_proofs(eps)
+
+    def _check_proofs(self, eps: float) -> None:
+        """Complain about what has no bounds, or no exact search where one is asked for."""
+        decides, argument = self.settings.decide is not None, "bounds"
+        remedy = "Leave it out: --bounds certifies samples by draws where the encoder draws."
+        got, expected = f"{self.classifier.model.encoder}", "an encoder that draws nothing"
+        require(self.bounded or not decides, "decide", expected, got, remedy)
         flat = self.x.reshape(len(self.x), -1)
         rows = np.unique([0, flat.min(1).argmin(), flat.max(1).argmax()])
         try:
@@ -255,7 +262,11 @@ class Target:
                 self.bound(self.x[rows], self.y[rows], eps)
             else:
                 certify(self.classifier, self.x, self.y, selection=1, draws=1)
+            if decides:  # Without a sample it says whether it takes the network.
+                argument = "decide"
+                decide_bounds(self.classifier, self.x[:0], self.y[:0], eps)
         except ArgumentError as error:
             about_network = self.smoothed or error.argument == "classifier"
-            argument = "bounds" if about_network else error.argument
-            raise ArgumentError(argument, error.complaint) from error
+            raise ArgumentError(
+                argument if about_network else error.argument, error.complaint
+            ) from error

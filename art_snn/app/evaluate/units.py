@@ -22,7 +22,7 @@ from art_snn.findings import Finding
 from art_snn.metrics import certify
 from art_snn.seeding import seeded
 
-_PAUSE, _SHARE = 5.0, 0.01
+PAUSE, _SHARE = 5.0, 0.01
 """Seconds at least between two writings of a standing, and the share of the time that they take."""
 TOOK = "took"
 """Name of the seconds that a block took, in its content."""
@@ -37,13 +37,14 @@ class Unit:
     :param step: what it belongs to, in words: an attack and a budget, or the findings.
     :param compute: it is handed a function that shows a few words next to the bar.
     :param length: how long it takes compared to others; long ones are handed out first.
-    :param early: whether others read its block, so that it has to be done before them."""
+    :param turn: those of an earlier one come before it, since it reads their blocks: bounds are 0,
+        attacks 1, decisions 2."""
 
     name: str
     step: str
     compute: Callable[[Callable[[str], None]], _Block]
     length: float = 1.0
-    early: bool = False
+    turn: int = 1
 
 
 def block_name(work: str, rows: slice) -> str:
@@ -57,7 +58,7 @@ def all_units(target: Target, store: Store) -> list[Unit]:
     for place, eps in enumerate(target.budgets if target.bounded else ()):
         for rows in target.slices:
             name, step = block_name(f"bounds-{place}", rows), f"bounds, eps {eps:.4g}"
-            units.append(Unit(name, step, partial(_bound, target, eps, rows), inf, early=True))
+            units.append(Unit(name, step, partial(_bound, target, eps, rows), inf, 0))
     units += examination_units(target)
     for place, (eps, plan) in enumerate(target.plans):
         for rows in target.slices:
@@ -132,7 +133,7 @@ class _Keeper:
         """Note how many samples are left, and write the standing where it is time."""
         self.note(f"{left} left")
         now = monotonic()
-        if left and self.attack is not None and now - self.written >= max(_PAUSE, self.pause):
+        if left and self.attack is not None and now - self.written >= max(PAUSE, self.pause):
             part, took = f"{self.name}.{self.attack.forwards.sum()}", self.took + now - self.began
             self.store.put(part, {TOOK: took}, self.attack.standing())
             self.store.drop_parts(self.name, but=part)
@@ -168,7 +169,7 @@ def _attack(
         plan=plan,
         sources=target.sources if any(stage.transfer for stage in plan.stages) else (),
         batch_size=settings.batch_size,
-        seed=_seed(target, rows),
+        seed=block_seed(target, rows),
         verbose=False,
         on_stage=keeper.on_stage,
         candidates=[one.select(left) for one in candidates],
@@ -191,13 +192,13 @@ def _attack(
 
 
 def _certify(target: Target, rows: slice, _: Any) -> _Block:
-    how: dict[str, Any] = {"draws": target.settings.draws, "seed": _seed(target, rows)}
+    how: dict[str, Any] = {"draws": target.settings.draws, "seed": block_seed(target, rows)}
     x, y, size = target.x[rows], target.y[rows], target.settings.batch_size
     certificate = certify(target.classifier, x, y, batch_size=size, **how)
     return {"certificate": as_json(certificate)}, {}
 
 
-def _seed(target: Target, rows: slice) -> int:
+def block_seed(target: Target, rows: slice) -> int:
     """The seed of a block, which does not depend on the others."""
     start: int = rows.start
     return (target.settings.seed + start) % (SEEDS + 1)
@@ -205,7 +206,7 @@ def _seed(target: Target, rows: slice) -> int:
 
 def _predicted_classes(target: Target, rows: slice) -> list[int]:
     """Classes of the samples of a block; -1 without a prediction."""
-    with seeded(_seed(target, rows)):
+    with seeded(block_seed(target, rows)):
         logits = target.classifier.predict(target.x[rows], batch_size=target.settings.batch_size)
     classes: list[int] = np.where(np.isnan(logits).any(1), -1, logits.argmax(1)).tolist()
     return classes

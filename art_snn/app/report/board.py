@@ -232,7 +232,7 @@ def _describe_credits(record: _Record) -> str:
             continue
         stage = trial.outcome.stages[trial.outcome.stage[row]]
         ours = record.verdicts[file] is record.verdict
-        name = stage.label if stage.status == "submitted" else trial.name
+        name = stage.label if stage.status in ("submitted", "decided") else trial.name
         counts[f"{name}{'' if ours else f' in {file}'}"] += 1
     plan = record.first.plan or join_words(record.first.names)
     if not {*counts} - {plan}:

@@ -31,7 +31,7 @@ from art_snn.findings import Finding
 from art_snn.metrics import Certificate, Robustness
 
 NORMS = ("inf", "2", "0", "shift")
-EXAMPLES, RESULT = "examples.npz", "evaluation.json"
+EXAMPLES, RESULT, DECIDED = "examples.npz", "evaluation.json", "decided.npz"
 LONGEST_NAME = 80
 """Characters of the name of an evaluation: it stands in titles and legends."""
 _BUDGET = f"a budget above 0, up to {LARGEST_BUDGET:g}"
@@ -77,6 +77,12 @@ class Trial:
         """Shares with their intervals."""
         return self.outcome.robustness
 
+    @property
+    def decided(self) -> NDArray[np.bool_] | None:
+        """Samples that the exact search broke, bool (N,); None where it did not run."""
+        stages = [place for place, one in enumerate(self.outcome.stages) if one.status == "decided"]
+        return np.isin(self.outcome.stage, stages) if stages else None
+
 
 @dataclass(frozen=True)
 class Bounds:
@@ -86,7 +92,7 @@ class Bounds:
     :param method: that bounded the spikes.
     :param checked: whether certified samples were attacked, too.
     :param margin: lower bound of the true class's logit minus the largest other one within the
-        budget (N,); -inf where there is none."""
+        budget (N,); -inf where there is none, NaN where the exact search proved the sample."""
 
     eps: float
     method: str
@@ -96,8 +102,14 @@ class Bounds:
     @property
     def certified(self) -> NDArray[np.bool_]:
         """Samples that are classified correctly everywhere within the budget, bool (N,)."""
-        certified: NDArray[np.bool_] = self.margin > 0
+        certified: NDArray[np.bool_] = (self.margin > 0) | self.decided
         return certified
+
+    @property
+    def decided(self) -> NDArray[np.bool_]:
+        """Those that the exact search proved, bool (N,)."""
+        decided: NDArray[np.bool_] = np.isnan(self.margin)
+        return decided
 
 
 @dataclass(frozen=True)

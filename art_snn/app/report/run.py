@@ -10,11 +10,17 @@ import numpy as np
 import torch
 
 from art_snn import zoo
-from art_snn.app.evaluate.adversarials import in_range, min_budgets
+from art_snn.app.evaluate.adversarials import Submission, in_range, min_budgets
 from art_snn.app.evaluate.result import EXCERPT, EXCERPT_COUNT, SampleExcerpt, weights_digest
 from art_snn.app.network import resolve_network
 from art_snn.app.report.board import board_parts, make_board
-from art_snn.app.report.evaluation import Evaluation, ReportItem, find_evaluations, read_evaluation
+from art_snn.app.report.evaluation import (
+    DECIDED,
+    Evaluation,
+    ReportItem,
+    find_evaluations,
+    read_evaluation,
+)
 from art_snn.app.report.page import render_board_page, render_page
 from art_snn.app.report.settings import MARKS, SUBJECT, Report
 from art_snn.app.report.tables import compare_parts, evaluation_parts, latex_table
@@ -31,7 +37,7 @@ from art_snn.attacks import (
 )
 from art_snn.attacks.plan import select_stages
 from art_snn.attacks.spiking_auto_attack import DRAWS, FRESH
-from art_snn.bounds import certify_bounds
+from art_snn.bounds import certify_bounds, decide_bounds
 from art_snn.checks import FOLDER, SEEDS, ArgumentError, expand_path, path_kind, printable
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.files import digest, write_text
@@ -42,8 +48,10 @@ from art_snn.seeding import seeded
 _FAILED = 3
 """Exit status where a check failed."""
 
-_DRAWN, _DRAWN_CERTIFICATES = 32, 4
+_DRAWN, _DRAWN_CERTIFICATES, _DRAWN_DECISIONS = 32, 4, 4
 """Samples that are drawn for a check at each budget; certificates take their draws again."""
+_PATIENCE = 60.0
+"""Seconds for each decision, here perhaps on a slower machine."""
 _LUCK = 1 / 16
 """Share of them that may fall, or one: another seed breaks what an honest attack did not."""
 _MEANING = (
@@ -198,6 +206,7 @@ class _Verification:
         if same == total:
             yield from self._check_standing()
             yield from self._check_certified()
+            yield from self._check_decided()
 
     def _draw(self, rows: np.ndarray, most: int = _DRAWN) -> np.ndarray:
         """Some of the rows, in their order."""
@@ -322,7 +331,7 @@ class _Verification:
         how: dict[str, Any] = {"batch_size": size}
         try:
             for bounds in self.evaluation.bounds:
-                rows = self._draw(np.flatnonzero(bounds.certified))
+                rows = self._draw(np.flatnonzero(bounds.margin > 0))
                 how["norm"], x = require_measure(norm), self.x[rows]
                 again = certify_bounds(self.classifier, x, self.y[rows], bounds.eps, **how)
                 words = f"{again.certified.sum()} of {len(rows)} drawn are certified again "
@@ -341,3 +350,32 @@ class _Verification:
                 yield "certified", bool((~same).sum() <= 1), words
         except ArgumentError as error:
             yield "certified", False, error.complaint
+
+    def _check_decided(self) -> Iterator[_Check]:
+        """All that the exact search broke, and with another seed some of what it proved."""
+        claimed = np.full(len(self.x), np.inf)
+        for trial in self.evaluation.trials:
+            if trial.decided is not None:
+                claimed[trial.decided] = np.minimum(claimed, trial.eps)[trial.decided]
+        size, budgets = self.evaluation.provenance.batch_size, self.evaluation.budgets
+        how: dict[str, Any] = {"seconds": _PATIENCE, "batch_size": size}
+        try:
+            if (broken := np.isfinite(claimed)).any():
+                against = (self.x, self.evaluation.norm, max(budgets))
+                one = Submission.read(self.folder / DECIDED, self.classifier, *against)
+                wrong = self.classifier.predict(one.candidates.points, size).argmax(1) != self.y
+                good = one.candidates.present & (one.min_budget <= claimed) & wrong
+                words = f"{(good & broken).sum()} of {broken.sum()} break the network within their "
+                words += f"budgets, as {DECIDED} has them"
+                yield "search", bool(good[broken].all()), words
+            for bounds in self.evaluation.bounds:
+                rows = self._draw(np.flatnonzero(bounds.decided), _DRAWN_DECISIONS)
+                x, y, how["seed"] = self.x[rows], self.y[rows], int(self.rng.integers(SEEDS))
+                again = decide_bounds(self.classifier, x, y, bounds.eps, **how)
+                words = f"{again.safe.sum()} of {len(rows)} drawn are proven again "
+                words += f"{describe_budgets(self.evaluation.norm, bounds.eps)}, "
+                words += f"{again.broken.sum()} broken"
+                fits = not again.broken.any() and again.open.sum() <= 1
+                yield from [("search", bool(fits), words)] * (len(rows) > 0)
+        except (ArgumentError, FileNotFoundError) as error:
+            yield "search", False, getattr(error, "complaint", str(error))

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional, arg
 
-from art_snn.app.settings import Flag, Folder, Open
+from art_snn.app.settings import Flag, Open
 from art_snn.checks import FILE, path_kind, require, set_fields
 
 MARKS = {
@@ -16,7 +16,7 @@ MARKS = {
     "tex": "% written by art-snn report",
 }
 """A mark in the first lines of a report, by which it is recognised; by the ending of its file."""
-SUBJECT = ("model", "checkpoint", "steps", "readout", "data", "root", "value_range")
+SUBJECT = ("model", "checkpoint", "steps", "readout", "data", "value_range")
 """Options that name the network and the data of a record that is verified."""
 
 
@@ -35,16 +35,16 @@ class Report:
     :param board: write the table of records, as a page to sort and filter, and in Markdown.
     :param verify: check that weights, samples and predictions repeat, that the adversarials in
         first.npz fool the network, and that samples that are said to stand or to be certified do,
-        by PGD-7, a stage of the plan, and bounds. A pass does not mean that the number is right.
+        by PGD-7, a stage of the plan, bounds and the exact search. A pass does not mean that the
+        number is right.
     :param model: of the network to verify: zoo:NAME; or a function or a model of another framework:
         file.py:function or package.module:function [zoo:NAME, by the name in the evaluation].
     :param checkpoint: weights of the network to verify.
     :param steps: time steps T of that network [those of its training].
     :param readout: of a model of another framework: mean or sum over time, or the mean of the
         spikes or of the potential of one that returns both [mean].
-    :param data: samples to verify with: a name, a .npz file, or a folder of pictures [those that
-        the evaluation names; of a network of the zoo its own].
-    :param root: folder of the data sets that are kept on disk.
+    :param data: samples to verify with: a name or FOLDER/NAME, a .npz file, or a folder of pictures
+        [those that the evaluation names; of a network of the zoo its own].
     :param value_range: LOW,HIGH: values that samples of a .npz file or events may have.
     :param device: gpu, which is cpu where there is none; or cpu."""
 
@@ -59,7 +59,6 @@ class Report:
     steps: Open[int] = None
     readout: Open[Literal["mean", "sum", "spikes", "potential"]] = None
     data: Annotated[Open[str], arg(metavar="NAME|FILE|FOLDER")] = None
-    root: Folder = Path("data")
     value_range: Open[tuple[float, float]] = None
     device: Literal["gpu", "cpu"] = "gpu"
 
@@ -75,9 +74,8 @@ class Report:
                 require(not value, name, expected, value, "Leave it out.")
             return
         for name in SUBJECT:
-            value = getattr(self, name)
-            fits = value is None or name == "root"
-            require(fits, name, "None without --verify", value, "Add --verify, or leave it out.")
+            value, remedy = getattr(self, name), "Add --verify, or leave it out."
+            require(value is None, name, "None without --verify", value, remedy)
         output = self.output or Path("leaderboard.html" if self.board else "report.html")
         endings = [".html"] if self.board else [f".{ending}" for ending in MARKS]
         expected = f"a file that ends in {', '.join(endings)}"

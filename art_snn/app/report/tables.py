@@ -163,6 +163,19 @@ def remarks(evaluation: Evaluation) -> list[str]:
             f"Bounds of the spikes ({bounds.method}) certify samples that no change within the "
             f"budget can break. Those {attacked}."
         )
+    for verdict in verdicts(evaluation) if evaluation.bounds else ():
+        broken = [
+            one.decided.sum()
+            for one in evaluation.at(verdict.eps).values()
+            if one.decided is not None
+        ]
+        if broken:
+            safe = sum(one.decided.sum() for one in evaluation.bounds if one.eps == verdict.eps)
+            lines.append(
+                f"The exact search (decide_bounds) took the samples between both ends "
+                f"{describe_budgets(verdict.norm, verdict.eps)}: {safe} safe, {broken[0]} broken, "
+                f"{verdict.undecided} open."
+            )
     if (certificate := evaluation.certificate) is not None:
         lines.append(
             f"Certified with {certificate.draws} draws of each sample and a confidence of "

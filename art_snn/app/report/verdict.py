@@ -118,6 +118,16 @@ class Verdict:
         return proven and self.certified == self.outcome.robust_accuracy
 
     @property
+    def searched(self) -> bool:
+        """True if the exact search took what the attacks left and bounds did not certify."""
+        return any(one.decided is not None for one in self.evaluation.at(self.eps).values())
+
+    @property
+    def undecided(self) -> int:
+        """How many samples are neither certified nor broken; all that stand without bounds."""
+        return self.left - (self.certified.count if self.certified else 0)
+
+    @property
     def share(self) -> str:
         """The robust accuracy in words, "at most" where it is only an upper bound."""
         return describe_bound(self.outcome.robust_accuracy, self.open)
@@ -205,6 +215,9 @@ def _describe_proof(results: Sequence[Verdict]) -> str:
     """What bounds or draws prove, in sentences; "" without them, and where no sample is left."""
     norm, proven = results[0].norm, [one for one in results if one.certified and one.left]
     drawn = None if results[0].evaluation.bounds else results[0].evaluation.certificate
+    if any(one.searched for one in proven):
+        both = join_words([*map(_describe_ends, proven)])
+        return f"Bounds and a search prove that the robust accuracy is {both}."
     if proven and not any(one.certified.count for one in proven if one.certified):
         if drawn is not None:
             return "Draws certify nothing here: more of them help (--draws), or more training."
@@ -222,6 +235,17 @@ def _describe_proof(results: Sequence[Verdict]) -> str:
     exact = [one.eps for one in proven if one.exact]
     end = f"The number {describe_budgets(norm, *exact)} is {EXACT}." if exact else ""
     return f"{words} {end}".strip()
+
+
+def _describe_ends(verdict: Verdict) -> str:
+    """What is proven at a budget at which the exact search took what was left."""
+    at, low, high = describe_budgets(verdict.norm, verdict.eps), verdict.certified, verdict.outcome
+    assert low is not None
+    end = high.robust_accuracy.percent
+    if verdict.exact:
+        return f"exactly {end} {at}"
+    left = count_words(verdict.undecided, "sample")
+    return f"between {low.percent.removesuffix(' %')} and {end} {at}, with {left} open"
 
 
 def _describe_doubt(results: Sequence[Verdict]) -> str:

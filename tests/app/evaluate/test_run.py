@@ -293,7 +293,7 @@ def evaluate_stages(patch, folder, on_written=lambda: None):
     with patch.context() as inner:
         drop = Store.drop_parts
         inner.setattr(Store, "drop_parts", drop_parts)
-        inner.setattr(units, "_PAUSE", 0)
+        inner.setattr(units, "PAUSE", 0)
         inner.setattr(units, "_SHARE", np.inf)
         return evaluate(inner, folder, *words, plan=Plan("fast", STAGES), block=8)
 

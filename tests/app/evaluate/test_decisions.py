@@ -1,0 +1,167 @@
+"""An evaluation with --decide: what attacks and bounds leave is searched, sample by sample."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from art_snn.app.evaluate import decisions
+from art_snn.app.evaluate.result import SampleExcerpt
+from art_snn.app.report.tables import remarks
+from art_snn.app.report.verdict import describe_verdicts, verdicts
+from art_snn.attacks import SpikingAutoAttack
+from art_snn.bounds import Decision
+from tests.command import forbidden
+from tests.evaluations import comparable, complaints
+from tests.jobs import Job
+from tests.records import evaluate, evaluation_in
+
+WORDS = ("--eps", "0.03,0.1", "--samples", "40", "--batch-size", "8", "--bounds", "--decide", "9")
+FIELDS = {"block": 8}
+
+
+def search(classifier, x, y, eps, *, seconds, seed, batch_size):
+    """In place of the search, whose limits are in time: the seed, which is the number of the
+    sample, says whether it is broken, safe or open."""
+    broken = np.array([seed % 3 == 0] * len(x), dtype=bool)
+    safe = np.array([seed % 3 == 1] * len(x), dtype=bool)
+    points = np.where(broken[:, None, None, None], np.clip(x + eps, 0, 1), x)
+    columns = np.full(len(x), seed), np.full(len(x), float(seconds))
+    return Decision(eps, safe, broken, points, *columns)
+
+
+@pytest.fixture(scope="module")
+def whole(trained):
+    """A run that nothing stopped, whose search decides by the numbers of samples."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(decisions, "decide_bounds", search)
+        done = evaluate(patch, trained, *WORDS, "--output", "out", **FIELDS)
+    assert done.status == 0, done.stderr
+    return trained, done
+
+
+def test_only_what_lies_between_both_ends_is_searched_and_counts_as_decided(whole):
+    result, seen = evaluation_in(whole[0] / "out"), np.zeros(3, dtype=int)
+    rows = np.arange(40)
+    for verdict, bounds in zip(verdicts(result), result.bounds, strict=True):
+        trial = result.at(verdict.eps)["fast"]
+        ends = trial.decided, bounds.decided, verdict.standing & ~result.certified(verdict.eps)
+        for kind, which in enumerate(ends):
+            assert (rows[which] % 3 == kind).all()
+            seen[kind] += which.sum()
+        assert not (trial.decided & (bounds.margin > 0)).any()
+        assert (trial.outcome.distance[trial.decided] > 0).all()
+        assert verdict.undecided == ends[2].sum()
+        assert verdict.left + trial.outcome.broken_by["decide_bounds(seconds=9)"] > 0
+        assert trial.outcome.stages[-1].label == "exact search"
+    assert seen.all()
+
+
+def test_the_search_is_told_in_the_verdict_the_remarks_the_findings_and_the_files(whole):
+    folder, done = whole[0] / "out", whole[1]
+    result = evaluation_in(folder)
+    last = verdicts(result)[-1]
+    words = f"between {last.certified.percent[:-2]} and {last.outcome.robust_accuracy.percent}"
+    assert f"{words} at eps 0.1, with {last.undecided} sample" in describe_verdicts([last])
+    safe, broken = result.bounds[-1].decided.sum(), result.at(0.1)["fast"].decided.sum()
+    (line,) = [line for line in remarks(result) if "at eps 0.1: " in line]
+    assert line.endswith(f"{safe} safe, {broken} broken, {last.undecided} open.")
+    (found,) = [one for one in last.findings if one.id == "exact-search-broke-more"]
+    assert f"and the exact search broke {broken} of these. Sample numbers: " in found.sentence
+    assert not complaints(json.loads((folder / "evaluation.json").read_text("utf-8")))
+    assert "decisions, eps 0.1: " in done.stderr
+    with np.load(folder / "decided.npz") as file:
+        index = np.flatnonzero(np.logical_or.reduce([t.decided for t in result.of("fast")]))
+        np.testing.assert_array_equal(file["index"], index)
+        assert len(file["x"]) == len(index)
+    excerpt = SampleExcerpt.read(folder)
+    changed = (excerpt.adversarial[-1] != excerpt.x).any((1, 2, 3))
+    assert changed[result.at(0.1)["fast"].decided].all()
+
+
+def test_a_number_without_an_open_sample_is_exact(folder, monkeypatch):
+    def proof(classifier, x, y, eps, **options):
+        return search(classifier, x, y, eps, **options | {"seed": 1})
+
+    monkeypatch.setattr(decisions, "decide_bounds", proof)
+    done = evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS)
+    assert done.status == 0, done.stderr
+    result = evaluation_in(folder / "out")
+    assert all(one.exact and not one.open for one in verdicts(result))
+    share = verdicts(result)[0].outcome.robust_accuracy.percent
+    words = describe_verdicts(verdicts(result))
+    assert f"a search prove that the robust accuracy is exactly {share} at eps 0.03" in words
+    assert not (folder / "out" / "decided.npz").exists()
+
+
+def test_an_interrupted_search_decides_nothing_twice(whole, folder, monkeypatch):
+    asked = []
+
+    def stop(classifier, x, y, eps, **options):
+        if len(asked) == 2:
+            sys.exit(9)
+        asked.append((options["seed"], eps))
+        return search(classifier, x, y, eps, **options)
+
+    def go_on(classifier, x, y, eps, **options):
+        assert (options["seed"], eps) not in asked
+        return search(classifier, x, y, eps, **options)
+
+    monkeypatch.setattr(decisions, "PAUSE", 0)
+    for stand_in, status in ((stop, 9), (go_on, 0)):
+        monkeypatch.setattr(decisions, "decide_bounds", stand_in)
+        done = evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS)
+        assert done.status == status, done.stderr
+    assert comparable(folder / "out") == comparable(whole[0] / "out")
+    monkeypatch.setattr(decisions, "decide_bounds", forbidden)
+    assert evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS).status == 0
+
+
+def test_decisions_that_contradict_each_other_stop_the_run(folder, monkeypatch):
+    def lie(classifier, x, y, eps, **options):
+        return search(classifier, x, y, eps, **options | {"seed": int(eps > 0.05)})
+
+    monkeypatch.setattr(decisions, "decide_bounds", lie)
+    done = evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS)
+    assert done.status == 2
+    assert "--decide: expected decisions that agree, got sample" in done.complaint
+
+
+@pytest.mark.slow
+def test_two_processes_share_the_search_and_have_the_same_result(whole, folder):
+    code = "import pytest\nfrom pathlib import Path\nfrom art_snn.app.evaluate import decisions\n"
+    code += "from tests.app.evaluate.test_decisions import search\n"
+    code += "from tests.records import evaluate\nwith pytest.MonkeyPatch.context() as patch:\n"
+    code += "    patch.setattr(decisions, 'decide_bounds', search)\n"
+    code += f"    done = evaluate(patch, Path(), *{WORDS}, '--output', 'out', **{FIELDS})\n"
+    code += "print(done.stdout, done.stderr)\nraise SystemExit(done.status)"
+    well, printed, errors = Job(code, folder).ended()
+    assert well, printed + errors
+    assert comparable(folder / "out") == comparable(whole[0] / "out")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("Direct", "Poisson", "--decide: expected an encoder that draws nothing, got Poisson("),
+        ("LIF(0.5),", "LIF(0.5), Timed(nn.ReLU()),", "--decide: expected a chain of affine layers"),
+    ],
+)
+def test_a_network_that_the_search_does_not_take_is_refused_before_any_attack(
+    old, new, complaint, folder, monkeypatch
+):
+    text = (folder / "model.py").read_text("utf-8").replace(old, new)
+    weights = torch.load(folder / "weights.pt")
+    renamed = {
+        k.replace("layers.2", "layers.3") if "ReLU" in new else k: v for k, v in weights.items()
+    }
+    torch.save(renamed, folder / "weights.pt")
+    (folder / "model.py").write_text(text, "utf-8")
+    monkeypatch.setattr(SpikingAutoAttack, "generate", forbidden)
+    done = evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS)
+    assert done.status == 2
+    assert complaint in done.complaint
