@@ -23,10 +23,7 @@ class STBP(TemporalGradient):
     surrogate: Surrogate = field(default_factory=Triangle)
     detach_reset: bool = False
     elementwise: ClassVar[bool] = True
-
-    @property
-    def second_derivative(self) -> bool:
-        return True
+    second_derivative: ClassVar[bool] = True
 
     @property
     def flat(self) -> bool:
