@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from art_snn import fused
 from art_snn.checks import require, require_number, set_fields
 
 _DECAYS = (1e-6, 1.0)
@@ -309,14 +308,6 @@ class Dynamics:
         :param spikes: buffer [T, N, ...] for the result, or None to make one."""
         if spikes is None:
             spikes = empty_steps(current)
-        if fused.is_asked() and self.uniform:
-            fused.run(self._simulate, self, (current,), potential, spikes)
-        else:
-            self._simulate(current, potential, spikes)
-        return spikes
-
-    def _simulate(self, current: Tensor, potential: Tensor | None, spikes: Tensor) -> None:
-        """:meth:`simulate`, step by step."""
         fires = torch.gt if self.strict else torch.ge
         decays, last = self.decays(current.shape[0]), current.shape[0] - 1
         plain = type(self)._charge is Dynamics._charge
@@ -332,6 +323,7 @@ class Dynamics:
             fires(u, operand(self.threshold, u), out=s)
             if t < last:
                 self._discharge(u, s, v)
+        return spikes
 
     def _at_start(self, like: Tensor) -> Tensor:
         """The potential before the first step, a new tensor."""

@@ -20,14 +20,12 @@ other potentials, these are held fixed, as in the first one."""
 
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from art_snn import fused
 from art_snn.dynamics import Dynamics, empty_steps, operand, plus_product, plus_scaled
 from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
 from art_snn.gradients.shared import (
@@ -159,17 +157,12 @@ def _recursion(ctx: Any, g: Tensor, u: Tensor) -> Tensor:
     """d [T, N, ...] from g and u [T, N, ...]; if summed a view that repeats its mean over time."""
     rule, site, dynamics, summed = ctx.rule, ctx.site, ctx.site.dynamics, ctx.summed
     d = torch.empty_like(u[:2] if summed else u)
-    loops = rule.elementwise and ctx.at_step is None and not summed
     at_step = ctx.at_step or _at_step(rule, site, u, in_place=True)
-    if loops and fused.is_asked() and dynamics.uniform:
-        loop = partial(_backward_steps, rule, site, at_step)
-        fused.run(loop, (rule, site), (g, u), d, rounds=True)
-    else:
-        # In single precision at least, since there may be many steps.
-        wide = torch.promote_types(u.dtype, torch.float32)
-        total = torch.zeros_like(u[0], dtype=wide) if summed else None
-        _backward_steps(rule, site, at_step, g, u, d, total)
-        d = d if total is None else total.div_(len(u))
+    # In single precision at least, since there may be many steps.
+    wide = torch.promote_types(u.dtype, torch.float32)
+    total = torch.zeros_like(u[0], dtype=wide) if summed else None
+    _backward_steps(rule, site, at_step, g, u, d, total)
+    d = d if total is None else total.div_(len(u))
     if dynamics.gain != 1:
         d.mul_(operand(dynamics.gain, d))
     return d.to(u.dtype).expand_as(u)
