@@ -32,10 +32,6 @@ class PDSG(TemporalGradient):
     detach_reset: bool = False
     second_derivative: ClassVar[bool] = True
 
-    @property
-    def mixes_samples(self) -> bool:
-        return not self.per_sample
-
     def slope(self, distance: Tensor, site: Site) -> Tensor:
         return _bell(distance, _running_deviation(distance, self.per_sample))
 
