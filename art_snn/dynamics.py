@@ -211,11 +211,12 @@ class Dynamics:
             decay = _checked("decay", self.decay, above=0, up_to=1, within=_DECAYS, remedy=remedy)
         remedy, resets = SOFT_AND_HARD, ("hard", "soft", "none")
         require(self.reset in resets, "reset", "'hard', 'soft' or 'none'", repr(self.reset), remedy)
-        set_fields(self, decay=decay)
+        start = self.rest if self.start is None else self.start
+        set_fields(self, decay=decay, start=start, strict=bool(self.strict))
         remedy = "Use 0.0, the neurons of the papers have none."
         for name in ("constant", "rest", "start"):
-            value = self.rest if getattr(self, name) is None else getattr(self, name)
-            set_fields(self, **{name: _checked(name, value, within=_POTENTIALS, remedy=remedy)})
+            value = _checked(name, getattr(self, name), within=_POTENTIALS, remedy=remedy)
+            set_fields(self, **{name: value})
         expected, hard = "0 where the reset is not hard", self.reset == "hard"
         require(hard or self.rest == 0, "rest", expected, self.rest, "Leave it out.")
         remedy = "The neurons of the papers use 1.0."
@@ -224,11 +225,10 @@ class Dynamics:
         set_fields(self, threshold=threshold)
         span = threshold - self.rest if self.resets_below else threshold
         _checked("threshold", span, within=_THRESHOLDS, remedy=remedy)
-        for name, value in (("gain", self.gain), ("drop", self.drop), ("height", self.height)):
-            if value is not None:
+        for name in ("gain", "drop", "height"):
+            if (value := getattr(self, name)) is not None:
                 number = _checked(name, value, above=0, within=_THRESHOLDS, remedy=remedy)
                 set_fields(self, **{name: number})
-        set_fields(self, strict=bool(self.strict))
         fits, expected = self.drop is None or self.reset == "soft", "None unless the reset is soft"
         require(fits, "drop", expected, self.drop, "Leave it out, or use rest.")
 
