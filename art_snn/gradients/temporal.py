@@ -37,6 +37,7 @@ from art_snn.gradients.shared import (
     task,
     valued,
 )
+from art_snn.gradients.surrogates import Surrogate
 
 THROUGH_TIME = Execution("through time", "a temporal rule needs every time step")
 
@@ -54,6 +55,8 @@ class TemporalGradient(Gradient):
     slope depends on the distance alone it sets `elementwise`, and gets one time step at a time.
     Where torch can differentiate the slope, it has a :attr:`second_derivative`, and may say so."""
 
+    surrogate: Surrogate | None = None
+    """The form of the slope, of rules that take one."""
     detach_reset: bool = False
     elementwise: ClassVar[bool] = False
 
@@ -67,11 +70,6 @@ class TemporalGradient(Gradient):
     def slope_in_place(self, distance: Tensor, site: Site) -> Tensor:
         """The slope of a rule that is elementwise, which may take the place of the distance."""
         return self.slope(distance.clone(), site)
-
-    @property
-    def flat(self) -> bool:
-        """True if the slope is constant between jumps, so that it has the derivative 0 there."""
-        return False
 
     def prepare(self, potential: Tensor, site: Site) -> StepSlope | None:
         """A function that gives the slope of a forward pass instead of :meth:`slope`, or None.
@@ -138,10 +136,11 @@ def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tenso
     if not rule.second_derivative:
         return final(d, anchor, rule)
     at_step = ctx.at_step or _at_step(rule, site, potential)
+    flat = rule.surrogate is not None and rule.surrogate.flat
 
     def slope(distance: Tensor, t: int) -> Tensor:
         h = at_step(distance, t, slice(None))
-        if torch.is_grad_enabled() and not (h.requires_grad or rule.flat):
+        if torch.is_grad_enabled() and not (h.requires_grad or flat):
             raise has_no_second_derivative(rule)
         return h
 

@@ -81,10 +81,6 @@ class ASSG(TemporalGradient):
         remedy = "A half is the default."
         require_number("restart", self.restart, at_least=0, within=(0, 1e6), remedy=remedy)
 
-    @property
-    def flat(self) -> bool:
-        return self.surrogate.flat
-
     def slope(self, distance: Tensor, site: Site) -> Tensor:
         """Slope of a first pass."""
         moments = _PotentialMoments.at_rest(distance)
@@ -222,16 +218,12 @@ class _Pass(TemporalGradient):
     def __init__(
         self, rule: ASSG, earlier: Sequence[_PotentialMoments], moved: Tensor | None
     ) -> None:
-        self.rule, self.detach_reset = rule, rule.detach_reset
+        self.rule, self.surrogate, self.detach_reset = rule, rule.surrogate, rule.detach_reset
         self.earlier, self.moved = iter(earlier), moved
         self.moments: list[_PotentialMoments] = []
 
     def __repr__(self) -> str:
         return repr(self.rule)
-
-    @property
-    def flat(self) -> bool:
-        return self.rule.flat
 
     def prepare(self, potential: Tensor, site: Site) -> StepSlope:
         moments = next(self.earlier, None) or _PotentialMoments.at_rest(potential)

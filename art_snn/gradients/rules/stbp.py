@@ -25,10 +25,6 @@ class STBP(TemporalGradient):
     elementwise: ClassVar[bool] = True
     second_derivative: ClassVar[bool] = True
 
-    @property
-    def flat(self) -> bool:
-        return self.surrogate.flat
-
     def slope(self, distance: Tensor, site: Site) -> Tensor:
         return self.surrogate(distance)
 
