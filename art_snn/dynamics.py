@@ -58,10 +58,6 @@ class Values:
         """The numbers in the dtype and on the device of another tensor."""
         return self.numbers.to(like.device, like.dtype)
 
-    def tolist(self) -> Any:
-        """The numbers in nested lists, for JSON."""
-        return self.numbers.tolist()
-
     @classmethod
     def __torch_function__(
         cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None

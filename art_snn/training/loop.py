@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -237,16 +237,13 @@ def _copy_tensor(array: np.ndarray) -> Tensor:
     return torch.tensor(as_array(array), device="cpu")
 
 
-@contextmanager
-def own_draws(team: Team, *place: int) -> Iterator[None]:
+def own_draws(team: Team, *place: int) -> AbstractContextManager[None]:
     """A block in which each process of a team draws its own random numbers, and only there.
 
     :param place: whole numbers that no other block of the run has."""
     if team.size == 1:
-        yield
-        return
-    with seeded(int(np.random.SeedSequence((*place, team.rank)).generate_state(1)[0])):
-        yield
+        return nullcontext()
+    return seeded(int(np.random.SeedSequence((*place, team.rank)).generate_state(1)[0]))
 
 
 @contextmanager
