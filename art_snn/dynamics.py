@@ -12,7 +12,6 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from art_snn import fused
 from art_snn.checks import require, require_number, set_fields
 
 _DECAYS = (1e-6, 1.0)
@@ -58,10 +57,6 @@ class Values:
     def at(self, like: Tensor) -> Tensor:
         """The numbers in the dtype and on the device of another tensor."""
         return self.numbers.to(like.device, like.dtype)
-
-    def tolist(self) -> Any:
-        """The numbers in nested lists, for JSON."""
-        return self.numbers.tolist()
 
     @classmethod
     def __torch_function__(
@@ -212,11 +207,12 @@ class Dynamics:
             decay = _checked("decay", self.decay, above=0, up_to=1, within=_DECAYS, remedy=remedy)
         remedy, resets = SOFT_AND_HARD, ("hard", "soft", "none")
         require(self.reset in resets, "reset", "'hard', 'soft' or 'none'", repr(self.reset), remedy)
-        set_fields(self, decay=decay)
+        start = self.rest if self.start is None else self.start
+        set_fields(self, decay=decay, start=start, strict=bool(self.strict))
         remedy = "Use 0.0, the neurons of the papers have none."
         for name in ("constant", "rest", "start"):
-            value = self.rest if getattr(self, name) is None else getattr(self, name)
-            set_fields(self, **{name: _checked(name, value, within=_POTENTIALS, remedy=remedy)})
+            value = _checked(name, getattr(self, name), within=_POTENTIALS, remedy=remedy)
+            set_fields(self, **{name: value})
         expected, hard = "0 where the reset is not hard", self.reset == "hard"
         require(hard or self.rest == 0, "rest", expected, self.rest, "Leave it out.")
         remedy = "The neurons of the papers use 1.0."
@@ -225,11 +221,10 @@ class Dynamics:
         set_fields(self, threshold=threshold)
         span = threshold - self.rest if self.resets_below else threshold
         _checked("threshold", span, within=_THRESHOLDS, remedy=remedy)
-        for name, value in (("gain", self.gain), ("drop", self.drop), ("height", self.height)):
-            if value is not None:
+        for name in ("gain", "drop", "height"):
+            if (value := getattr(self, name)) is not None:
                 number = _checked(name, value, above=0, within=_THRESHOLDS, remedy=remedy)
                 set_fields(self, **{name: number})
-        set_fields(self, strict=bool(self.strict))
         fits, expected = self.drop is None or self.reset == "soft", "None unless the reset is soft"
         require(fits, "drop", expected, self.drop, "Leave it out, or use rest.")
 
@@ -309,14 +304,6 @@ class Dynamics:
         :param spikes: buffer [T, N, ...] for the result, or None to make one."""
         if spikes is None:
             spikes = empty_steps(current)
-        if fused.is_asked() and self.uniform:
-            fused.run(self._simulate, self, (current,), potential, spikes)
-        else:
-            self._simulate(current, potential, spikes)
-        return spikes
-
-    def _simulate(self, current: Tensor, potential: Tensor | None, spikes: Tensor) -> None:
-        """:meth:`simulate`, step by step."""
         fires = torch.gt if self.strict else torch.ge
         decays, last = self.decays(current.shape[0]), current.shape[0] - 1
         plain = type(self)._charge is Dynamics._charge
@@ -332,6 +319,7 @@ class Dynamics:
             fires(u, operand(self.threshold, u), out=s)
             if t < last:
                 self._discharge(u, s, v)
+        return spikes
 
     def _at_start(self, like: Tensor) -> Tensor:
         """The potential before the first step, a new tensor."""

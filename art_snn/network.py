@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
@@ -93,7 +93,12 @@ class SpikingNetwork(HalfPrecision):
     ) -> None:
         super().__init__()
         self._take(layers)
-        self.encoder = _require_encoder(encoder)
+        if isinstance(encoder, type) or not callable(encoder):
+            raise TypeError(
+                f"encoder: expected an instance such as Direct(steps=8), got {encoder!r}. "
+                "Any callable that maps [N, ...] to [T, N, ...] will do."
+            )
+        self.encoder = encoder
         self.input_span = 1.0
         self.attack_dtype = attack_dtype
         self.gradient = gradient
@@ -105,7 +110,16 @@ class SpikingNetwork(HalfPrecision):
 
     def _take(self, layers: Any) -> None:
         """Keep the module whose gradient is to be chosen, and what belongs to it."""
-        self.layers: nn.Module = _module(layers)
+        if isinstance(layers, type) or not isinstance(layers, nn.Module | Iterable):
+            raise TypeError(
+                f"layers: expected a torch module or a sequence of modules, got {layers!r}. "
+                "Pass instances, for example [LIF(), TimeDistributed(nn.Linear(32, 10))]."
+            )
+        module = layers if isinstance(layers, nn.Module) else nn.Sequential(*layers)
+        neurons = any(isinstance(child, Neuron) for child in module.modules())
+        remedy = "Put LIF() or IF() between the layers."
+        require(neurons, "layers", "at least one spiking neuron", "none", remedy)
+        self.layers: nn.Module = module
 
     @property
     def gradient(self) -> Gradient:
@@ -151,11 +165,10 @@ class SpikingNetwork(HalfPrecision):
         """A network of the same layers and weights, not copied, over another number T of steps.
 
         :raises ValueError: when the encoder cannot give another number of steps, or steps < 1."""
-        change = getattr(self.encoder, "with_steps", None)
-        if not callable(change):
-            remedy = "Event frames have their steps; one of your own needs with_steps(steps)."
-            expected = "one that can give any number of time steps, such as Direct or Poisson"
-            raise invalid("encoder", expected, repr(self.encoder), remedy)
+        change: Any = getattr(self.encoder, "with_steps", None)
+        remedy = "Event frames have their steps; one of your own needs with_steps(steps)."
+        expected = "one that can give any number of time steps, such as Direct or Poisson"
+        require(callable(change), "encoder", expected, repr(self.encoder), remedy)
         twin = self.twin()
         twin.encoder = change(steps)
         return twin
@@ -224,16 +237,14 @@ class SpikingNetwork(HalfPrecision):
         half = lowers and self.lowering_objection(self.rule) is None
         return self.rule.exact_logits and not half
 
-    @contextmanager
-    def fixed(self, weights: bool = True) -> Iterator[None]:
+    def fixed(self, weights: bool = True) -> AbstractContextManager[None]:
         """Within the block, and in the present thread or task, weights are constants, or are not.
 
         Attacks do not need the gradient at the weights, which costs memory and time. So weights
         take none where the input requires one, unless the network is in training mode. A backward
         pass that names them, ``torch.autograd.grad(loss, weights)``, runs the network once more for
         them. ``with network.fixed(False): ...`` around the forward pass spares that."""
-        with SpikingNetwork._fixed.within(self, bool(weights)):
-            yield
+        return SpikingNetwork._fixed.within(self, bool(weights))
 
     @contextmanager
     def attacking(self, radius: float | None) -> Iterator[None]:
@@ -477,10 +488,8 @@ class SpikingNetwork(HalfPrecision):
         return x.to(self.dtype or torch.get_default_dtype())
 
     def extra_repr(self) -> str:
-        return (
-            f"encoder={self.encoder}, gradient={self.gradient}, "
-            f"training_gradient={self.training_gradient}"
-        )
+        rules = f"gradient={self.gradient}, training_gradient={self.training_gradient}"
+        return f"encoder={self.encoder}, {rules}"
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy made inside `using` keeps that rule as its own, where it can be seen."""
@@ -502,26 +511,3 @@ class SpikingNetwork(HalfPrecision):
 def readout_dtype(x: Tensor) -> torch.dtype:
     """Precision of the logits: single at least."""
     return torch.promote_types(x.dtype, torch.float32)
-
-
-def _module(layers: nn.Module | Sequence[nn.Module]) -> nn.Module:
-    if isinstance(layers, type) or not isinstance(layers, nn.Module | Iterable):
-        raise TypeError(
-            f"layers: expected a torch module or a sequence of modules, got {layers!r}. "
-            "Pass instances, for example [LIF(), TimeDistributed(nn.Linear(32, 10))]."
-        )
-    module = layers if isinstance(layers, nn.Module) else nn.Sequential(*layers)
-    if any(isinstance(child, Neuron) for child in module.modules()):
-        return module
-    remedy = "Put LIF() or IF() between the layers."
-    raise invalid("layers", "at least one spiking neuron", "none", remedy)
-
-
-def _require_encoder(encoder: Encoder) -> Encoder:
-    """Refuse what cannot be called."""
-    if isinstance(encoder, type) or not callable(encoder):
-        raise TypeError(
-            f"encoder: expected an instance such as Direct(steps=8), got {encoder!r}. "
-            "Any callable that maps [N, ...] to [T, N, ...] will do."
-        )
-    return encoder

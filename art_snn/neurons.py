@@ -79,17 +79,12 @@ class LIF(Neuron):
     def __init__(
         self, decay: float = 0.5, threshold: float = 1.0, reset: Literal["hard", "soft"] = "hard"
     ) -> None:
-        _check_reset(reset)
+        require(reset in ("hard", "soft"), "reset", "'hard' or 'soft'", repr(reset), SOFT_AND_HARD)
         super().__init__(Dynamics(decay, threshold, reset))
 
 
-class IF(Neuron):
+class IF(LIF):
     """Integrate-and-fire neurons: no leak, decay = 1; parameters as :class:`LIF`."""
 
     def __init__(self, threshold: float = 1.0, reset: Literal["hard", "soft"] = "hard") -> None:
-        _check_reset(reset)
-        super().__init__(Dynamics(1.0, threshold, reset))
-
-
-def _check_reset(reset: object) -> None:
-    require(reset in ("hard", "soft"), "reset", "'hard' or 'soft'", repr(reset), SOFT_AND_HARD)
+        super().__init__(1.0, threshold, reset)

@@ -1,8 +1,8 @@
 """Half precision, of crafting and of training: which dtype, where it pays, a network in it."""
 
 from abc import abstractmethod
-from collections.abc import Collection, Hashable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Collection, Hashable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from types import MappingProxyType
 from typing import Any
@@ -95,12 +95,10 @@ class HalfPrecision(nn.Module):
     def attack_dtype(self, dtype: str | torch.dtype | None) -> None:
         self._attack_dtype = require_dtype("attack_dtype", dtype)
 
-    @contextmanager
-    def crafting(self, attack_dtype: str | torch.dtype | None) -> Iterator[None]:
+    def crafting(self, attack_dtype: str | torch.dtype | None) -> AbstractContextManager[None]:
         """Within the block, and in the present thread or task, another :attr:`attack_dtype`."""
         value = (require_dtype("attack_dtype", attack_dtype),)
-        with HalfPrecision._crafting.within(self, value):
-            yield
+        return HalfPrecision._crafting.within(self, value)
 
     def lowering_objection(self, rule: Gradient) -> str | None:
         """Why the network cannot be differentiated in half precision under the rule, or None."""

@@ -12,9 +12,7 @@ import torch
 from art.attacks.evasion import AutoProjectedGradientDescent, ProjectedGradientDescent
 from art.defences.trainer import AdversarialTrainerMadryPGD, AdversarialTrainerTRADESPyTorch
 
-from art_snn import RGA, STBP, fused
-from art_snn.dynamics import Dynamics
-from art_snn.gradients import Site
+from art_snn import RGA, STBP
 from tests.networks import Counted, build
 
 pytestmark = [
@@ -116,38 +114,3 @@ def test_trainers_train_on_the_gpu(on_gpu, data):
             assert weight.is_cuda
             assert torch.isfinite(weight).all()
             assert not torch.equal(weight, before[name]), name
-
-
-DYNAMICS = [
-    Dynamics(0.5),
-    Dynamics(0.9, 0.7, "soft"),
-    Dynamics(1.0, reset="none"),
-    Dynamics(0.9, gain=0.7, constant=-0.1, strict=True, rest=0.25, start=0.5),
-]
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16], ids=str)
-@pytest.mark.parametrize("dynamics", DYNAMICS, ids=str)
-def test_compiled_loops_give_the_spikes_and_gradients_of_the_eager_ones(
-    dynamics, dtype, monkeypatch
-):
-    def through() -> tuple[torch.Tensor, ...]:
-        leaf, u = current.clone().requires_grad_(), torch.empty_like(current)
-        spikes = STBP().firing()(Site("", dynamics), leaf)
-        (gradient,) = torch.autograd.grad(spikes, leaf, at_spikes)
-        return dynamics.simulate(current, u), u, dynamics.simulate(current), spikes, gradient
-
-    monkeypatch.setattr(fused, "_compiled", {})
-    precision = 1e-2 if dtype == torch.bfloat16 else 1e-5
-    for samples in (32, 7):
-        current, at_spikes = torch.randn(2, 8, samples, 64, device="cuda").to(dtype) + 0.4
-        monkeypatch.setenv(fused._SWITCH, "none")
-        *expected, expected_gradient = through()
-        monkeypatch.setenv(fused._SWITCH, "cuda")
-        for _ in range(2):
-            *spikes, gradient = through()
-            assert all(map(torch.equal, spikes, expected))
-            torch.testing.assert_close(gradient, expected_gradient, rtol=precision, atol=precision)
-    # The simulation with and without the potential, and the recursion.
-    assert len(fused._compiled) == 3
-    assert all(fused._compiled.values())

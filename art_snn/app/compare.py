@@ -155,7 +155,6 @@ def run(settings: Compare) -> Comparison:
     with working(settings):
         subject = resolve_network(settings)
         rules = parse_rules(settings.rules or _RULES)
-        require(rules, "rules", "at least one", "none", "Name some.")
         data = subject.load_data()
         classifier = subject.classifier(data, settings.device, settings.seed)
         file, title = settings.output / "compare.json", subject.describe(data, classifier.model)

@@ -207,7 +207,6 @@ def run(settings: Cost) -> Costs:
 def _check(load: Load) -> str:
     """One network in words; an ArgumentError where rules, attack or training do not suit it."""
     settings, rules = load.settings, load.rules
-    require(rules, "rules", "at least one", "none", "Name some.")
     x, y = load.samples(2 if settings.training_step else 1)
     network, architecture = load.network(x, y), load.architecture
     for rule in rules.values():

@@ -191,7 +191,6 @@ def run(settings: Inspect) -> _Inspection:
         size = "x".join(map(str, x.shape[1:]))
         title = f"{subject.describe(data, network)}, batch {len(x)}, {size}"
         rules = parse_rules(settings.rules or _RULES)
-        require(rules, "rules", "at least one", "none", "Name some.")
         result = _inspect_network(network, x, y, rules, title)
         result.write(settings.output)
         return result

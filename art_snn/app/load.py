@@ -26,11 +26,6 @@ from art_snn.network import SpikingNetwork, readout_dtype
 from art_snn.precision import autocast
 from art_snn.training import Recipe
 
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None  # type: ignore[assignment]
-
 TRAINED_BY = Recipe(learning_rate=1e-8)
 """The optimizer of the papers, with steps so small that weights and times stay what they are."""
 INFERENCE, STOCK = "inference", "stock "
@@ -165,9 +160,11 @@ def _resident(field: str) -> int:
     for line in status.read_text().splitlines() if status.exists() else ():
         if line.startswith(field):
             return int(line.split()[1]) * 1024
-    if resource is None:
+    if sys.platform == "win32":
         import psutil
 
         return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024

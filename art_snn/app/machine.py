@@ -39,16 +39,12 @@ def describe_machine(device: str) -> str:
     """The card of "gpu", or processor and threads, and torch's version."""
     if torch_device(device).type == "cuda":
         return f"{torch.cuda.get_device_name()}, torch {torch.__version__}"
-    return f"{_processor()}, {torch.get_num_threads()} threads, torch {torch.__version__}"
-
-
-def _processor() -> str:
-    """Name of the processor from Linux, elsewhere from Python."""
-    listing = Path("/proc/cpuinfo")
-    for line in listing.read_text().splitlines() if listing.exists() else ():
+    listing, processor = Path("/proc/cpuinfo"), platform.processor() or platform.machine()
+    for line in listing.read_text().splitlines() if listing.exists() else ():  # On Linux.
         if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
+            processor = line.split(":", 1)[1].strip()
+            break
+    return f"{processor}, {torch.get_num_threads()} threads, torch {torch.__version__}"
 
 
 def measure_medians(

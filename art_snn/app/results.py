@@ -102,7 +102,7 @@ converter.register_unstructure_hook_func(
     lambda array: "".join(np.where(array, "1", "0")) if array.dtype == bool else array.tolist(),
 )
 converter.register_unstructure_hook(Share, Share.as_dict)
-converter.register_unstructure_hook(Values, Values.tolist)
+converter.register_unstructure_hook(Values, lambda values: values.numbers.tolist())
 converter.register_unstructure_hook(
     Robustness,
     lambda one: one.as_dict() | {n: as_json(getattr(one, n)) for n in ("correct", "robust")},

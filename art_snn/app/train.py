@@ -140,14 +140,11 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     optimizer = settings.optimizer or ("adam" if architecture.is_own else "sgd")
     recipe = Recipe(optimizer=optimizer, **{name: getattr(settings, name) for name in _RECIPE})
     recipe, output = recipe.fit_to(data.input_shape, data.mirrored), settings.output
-    recipe.check_samples(data.input_shape)
     network = subject.build(data, recipe.seed)
     adversary = _resolve_adversary(settings, data, network.gradient)
     split = data.held_out(settings.validation, recipe.seed, "validation")
     if adversary is not None:
         recipe = adversary.defence.fit_recipe(recipe)
-        adversary.check(network)
-        adversary.defence.check(network)
     limits = data.value_range
     classifier = wrap(network, data.input_shape, data.classes, limits, settings.device)
     state = output / "training.pt"

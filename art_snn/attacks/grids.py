@@ -1,6 +1,6 @@
 """The plans that have names: grids of rules and losses, chosen on samples that are not reported."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -35,14 +35,8 @@ from art_snn.gradients import (
 DLR = "difference_logits_ratio"
 SQUARE_ATTACK = {"share": 0.8, "halving": True, "stripes": True}
 """SquareAttack (Andriushchenko et al., ECCV 2020) as a search of ours, for the control."""
-_MARGIN = {"max_iter": 100, "loss_type": "margin"}
 FARTHEST, REACH, FARTHER, FAR, NEAR, NEXT = 0.4, 0.3, 0.2, 0.15, 0.08, 0.04
 """Largest distances from the boundary for stages: the more expensive, the nearer."""
-
-
-def _hart(width: float) -> Gradient:
-    """HART with a triangle of that width."""
-    return HART(surrogate=Triangle(width))
 
 
 def _stbp(width: float) -> Gradient:
@@ -88,38 +82,6 @@ class OnwardPGD(AutoPGD):
         return torch.zeros_like(classes, dtype=torch.bool)
 
 
-def _fast() -> tuple[Stage, ...]:
-    """Most begin where those before came furthest; the costly ones leave out far samples."""
-    grid, squares = {"max_iter": 20}, {"max_iter": 200, "share": 0.01}
-    ratio = {"max_iter": 40, "loss_type": DLR}
-    return (
-        Stage(AutoPGD, _hart(0.5), grid),
-        Stage(StableAdaptivePGD, _assg(0.95), {"max_iter": 60}, warm=True),
-        Stage(AutoPGD, _stbp(0.5), grid, warm=True, within=FAR),
-        Stage(AutoPGD, _assg(0.95), ratio, warm=True, within=FAR),
-        Stage(StableAdaptivePGD, _assg(0.85), {"max_iter": 60}, warm=True, within=FARTHER),
-        Stage(SquareSearch, None, squares, warm=True, within=NEAR),
-        Stage(AutoPGD, _assg(0.9), _MARGIN, within=NEAR),
-        Stage(SquareSearch, None, squares | {"share": 0.05}, warm=True, within=NEAR),
-        Stage(OnwardPGD, None, grid, transfer=True, within=NEAR),
-        PAPERS,
-    )
-
-
-def _standard() -> tuple[Stage, ...]:
-    """After those of `fast` stages with new starts, and a search that gives up what is far."""
-    return (
-        *_fast(),
-        Stage(OnwardPGD, None, {"max_iter": 20}, transfer=True),
-        Stage(StableAdaptivePGD, _assg(0.85), {"max_iter": 100}, within=FARTHEST),
-        Stage(AutoPGD, _assg(0.9), _MARGIN, within=FARTHEST),
-        Stage(AutoPGD, _assg(0.9), {**_MARGIN, "num_random_init": 2}, within=REACH),
-        Stage(StableAdaptivePGD, _assg(0.7), {"max_iter": 100}, within=FARTHER),
-        Stage(SquareSearch, None, {"max_iter": 600, "share": 0.02}, warm=True, within=NEXT),
-        Stage(SquareSearch, None, {"max_iter": 1000, **SQUARE_ATTACK, "racing": True}),
-    )
-
-
 def _each(attack: type, rules: Iterable[Gradient], **options: Any) -> tuple[Stage, ...]:
     return tuple(Stage(attack, rule, options) for rule in rules)
 
@@ -130,53 +92,67 @@ _FLIPS, _SHIFT = (replace(parse_stage(None, norm, 1), rule=STBP()) for norm in (
 """The same on event frames: what evaluations show next to a plan."""
 _RESET, _SPREAD = ASSG(detach_reset=False), PDSG(per_sample=True)
 
+_GRID, _MARGIN = {"max_iter": 20}, {"max_iter": 100, "loss_type": "margin"}
+_RATIO = {"max_iter": 40, "loss_type": DLR}
+_FEW_SQUARES = {"max_iter": 200, "share": 0.01}
+_FAST = (
+    Stage(AutoPGD, HART(surrogate=Triangle(0.5)), _GRID),
+    Stage(StableAdaptivePGD, _assg(0.95), {"max_iter": 60}, warm=True),
+    Stage(AutoPGD, _stbp(0.5), _GRID, warm=True, within=FAR),
+    Stage(AutoPGD, _assg(0.95), _RATIO, warm=True, within=FAR),
+    Stage(StableAdaptivePGD, _assg(0.85), {"max_iter": 60}, warm=True, within=FARTHER),
+    Stage(SquareSearch, None, _FEW_SQUARES, warm=True, within=NEAR),
+    Stage(AutoPGD, _assg(0.9), _MARGIN, within=NEAR),
+    Stage(SquareSearch, None, _FEW_SQUARES | {"share": 0.05}, warm=True, within=NEAR),
+    Stage(OnwardPGD, None, _GRID, transfer=True, within=NEAR),
+    PAPERS,
+)
+"""Most begin where those before came furthest; the costly ones leave out far samples."""
+_STANDARD = (
+    *_FAST,
+    Stage(OnwardPGD, None, _GRID, transfer=True),
+    Stage(StableAdaptivePGD, _assg(0.85), {"max_iter": 100}, within=FARTHEST),
+    Stage(AutoPGD, _assg(0.9), _MARGIN, within=FARTHEST),
+    Stage(AutoPGD, _assg(0.9), {**_MARGIN, "num_random_init": 2}, within=REACH),
+    Stage(StableAdaptivePGD, _assg(0.7), {"max_iter": 100}, within=FARTHER),
+    Stage(SquareSearch, None, {"max_iter": 600, "share": 0.02}, warm=True, within=NEXT),
+    Stage(SquareSearch, None, {"max_iter": 1000, **SQUARE_ATTACK, "racing": True}),
+)
+"""After those of `fast` stages with new starts, and a search that gives up what is far."""
+_FAST_FLIPS = (Stage(SparseDynamicAttack, _stbp(2.0)), _FLIPS)
+"""With a wide surrogate the search ends soonest, with the fewest flips."""
+_STANDARD_FLIPS = (
+    *_FAST_FLIPS,
+    *_each(SpikeRetiming, (_RESET, _stbp(2.0))),
+    *_each(SparseDynamicAttack, (HART(), _SPREAD, RGA(), _RESET)),
+)
+"""Retiming is cheap; searches take long where they fail."""
+_WIDE = Stage(SpikeRetiming, _stbp(2.0), {"max_iter": 20})
+_FAST_SHIFT = (Stage(SpikeRetiming, _RESET), _WIDE, _SHIFT)
+"""The first breaks nearly all that any stage does."""
+_STANDARD_SHIFT = (
+    *_FAST_SHIFT,
+    *_each(SpikeRetiming, (_assg(0.85), _SPREAD, _stbp(2.0), _stbp(0.5)), max_iter=100),
+    Stage(SpikeRetiming, _RESET, {"max_iter": 100, "eta": 0.1}),
+)
+"""What is left costs little, so that each rule takes long."""
+_ENSEMBLE = (*_each(AutoPGD, ENSEMBLE_19, max_iter=50), PAPERS)
+_IN_TIME = [rule for rule in ENSEMBLE_19 if isinstance(rule, TemporalGradient)]
 
-def _fast_flips() -> tuple[Stage, ...]:
-    """With a wide surrogate the search ends soonest, with the fewest flips."""
-    return (Stage(SparseDynamicAttack, _stbp(2.0)), _FLIPS)
-
-
-def _standard_flips() -> tuple[Stage, ...]:
-    """Retiming is cheap; searches take long where they fail."""
-    return (
-        *_fast_flips(),
-        *_each(SpikeRetiming, (_RESET, _stbp(2.0))),
-        *_each(SparseDynamicAttack, (_hart(1.0), _SPREAD, RGA(), _RESET)),
-    )
-
-
-def _fast_shift() -> tuple[Stage, ...]:
-    """The first breaks nearly all that any stage does."""
-    wide = Stage(SpikeRetiming, _stbp(2.0), {"max_iter": 20})
-    return (Stage(SpikeRetiming, _RESET), wide, _SHIFT)
-
-
-def _standard_shift() -> tuple[Stage, ...]:
-    """What is left costs little, so that each rule takes long."""
-    rules = (_assg(0.85), _SPREAD, _stbp(2.0), _stbp(0.5))
-    return (
-        *_fast_shift(),
-        *_each(SpikeRetiming, rules, max_iter=100),
-        Stage(SpikeRetiming, _RESET, {"max_iter": 100, "eta": 0.1}),
-    )
-
-
-PLANS: Mapping[str, Mapping[float | str, Callable[[], tuple[Stage, ...]]]] = MappingProxyType(
+PLANS: Mapping[str, Mapping[float | str, tuple[Stage, ...]]] = MappingProxyType(
     {
         "standard": {
-            np.inf: _standard,
-            2.0: _standard,
-            FLIPS: _standard_flips,
-            SHIFT: _standard_shift,
+            np.inf: _STANDARD,
+            2.0: _STANDARD,
+            FLIPS: _STANDARD_FLIPS,
+            SHIFT: _STANDARD_SHIFT,
         },
-        "fast": {np.inf: _fast, 2.0: _fast, FLIPS: _fast_flips, SHIFT: _fast_shift},
+        "fast": {np.inf: _FAST, 2.0: _FAST, FLIPS: _FAST_FLIPS, SHIFT: _FAST_SHIFT},
         "ensemble-19": {
-            np.inf: lambda: (*_each(AutoPGD, ENSEMBLE_19, max_iter=50), PAPERS),
-            2.0: lambda: (*_each(AutoPGD, ENSEMBLE_19, max_iter=50), PAPERS),
-            FLIPS: lambda: _each(SparseDynamicAttack, ENSEMBLE_19),
-            SHIFT: lambda: _each(
-                SpikeRetiming, [rule for rule in ENSEMBLE_19 if isinstance(rule, TemporalGradient)]
-            ),
+            np.inf: _ENSEMBLE,
+            2.0: _ENSEMBLE,
+            FLIPS: _each(SparseDynamicAttack, ENSEMBLE_19),
+            SHIFT: _each(SpikeRetiming, _IN_TIME),
         },
     }
 )
@@ -188,4 +164,4 @@ def resolve_plan(plan: object, norm: float | str) -> Plan:
     if isinstance(plan, Plan):
         return plan
     require_choice("plan", plan, tuple(PLANS), remedy="Or give a Plan of your own.")
-    return Plan(str(plan), PLANS[str(plan)][norm]())
+    return Plan(str(plan), PLANS[str(plan)][norm])

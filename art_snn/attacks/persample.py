@@ -107,11 +107,6 @@ class Remaining(NamedTuple):
     rows: Tensor
     here: Tensor
 
-    @classmethod
-    def all_of(cls, like: Tensor) -> "Remaining":
-        """All samples [N, ...] of a tensor."""
-        return cls(*(torch.arange(len(like), device=place) for place in (like.device, "cpu")))
-
     def select(self, stay: Tensor, *others: Any) -> tuple[Any, ...]:
         """Those that a mask [n] on the CPU names, and the same rows of what belongs to them.
 
@@ -175,7 +170,12 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
                 before = progress.done
                 self._attack(queries.select(block), samples, classes, block.to(samples.device))
                 progress.update(before + len(block) - progress.done)
-        return _like(samples, x)
+        # In x's library and dtype, but for those whose rounding would leave the budget.
+        if isinstance(x, Tensor):
+            precise = x.is_floating_point() and x.element_size() >= _SINGLE
+            return samples.to(x.device, x.dtype if precise else samples.dtype)
+        precise = x.dtype.kind == "f" and x.dtype.itemsize >= _SINGLE
+        return samples.cpu().numpy().astype(x.dtype if precise else np.float32)
 
     def _prepare(self, samples: Tensor, classes: Tensor) -> None:
         """Called before the first of the samples ``[N, *input_shape]`` is attacked."""
@@ -286,12 +286,3 @@ class PerSampleAttack(CountedAttack):
             with attacking(self.estimator, self.radius):
                 self.craft(queries.select(left.nonzero()[:, 0]), best, classes[rows])
             samples[rows] = best.samples
-
-
-def _like(samples: Tensor, x: Any) -> Any:
-    """Samples in x's library and dtype, but for those whose rounding would leave the budget."""
-    if isinstance(x, Tensor):
-        kept = x.is_floating_point() and x.element_size() >= _SINGLE
-        return samples.to(x.device, x.dtype if kept else samples.dtype)
-    precise = x.dtype.kind == "f" and x.dtype.itemsize >= _SINGLE
-    return samples.cpu().numpy().astype(x.dtype if precise else np.float32)

@@ -8,19 +8,21 @@ from inspect import signature
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from art.attacks import EvasionAttack, evasion
 from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
 from torch import Tensor
 
-from art_snn.attacks.balls import FLIPS, SHIFT
-from art_snn.attacks.borrowed import Borrowed
+from art_snn.attacks.balls import FLIPS, SHIFT, Ball
 from art_snn.attacks.iterated import IteratedAttack
 from art_snn.attacks.outcome import StageRecord, Status
-from art_snn.attacks.persample import PerSampleAttack
+from art_snn.attacks.persample import Best, PerSampleAttack
+from art_snn.attacks.queries import Queries, margin
 from art_snn.checks import SEEDS, require, require_number, set_fields, shown
 from art_snn.gradients import Gradient, Native, Triangle, short_name
 from art_snn.network import SpikingNetwork
+from art_snn.seeding import seeded
 
 LOSSES = {"cross_entropy": "", "difference_logits_ratio": "DLR"}
 """Losses in labels; others have their own names."""
@@ -45,6 +47,52 @@ _SEARCHES = (
 """Attacks of ART that ask for no gradient."""
 _TILED = 10
 """In the Euclidean norm SquareAttack begins with five by five tiles of two values or more."""
+
+
+class Borrowed(PerSampleAttack):
+    """An attack of ART's under the rules of ours.
+
+    Its results are projected to the ball before they count. One seed serves all samples, and they
+    share the passes that it makes.
+
+    :param options: its settings, those of the budget and the batch among them."""
+
+    def __init__(
+        self,
+        estimator: PyTorchClassifier,
+        kind: type[EvasionAttack],
+        options: dict[str, Any],
+        norm: float,
+        eps: float,
+        batch_size: int,
+        seed: int,
+    ) -> None:
+        super().__init__(estimator, targeted=False, batch_size=batch_size, verbose=False)
+        self.kind, self.options = kind, options
+        self.norm, self.eps, self.seed = norm, eps, seed
+
+    @property
+    def radius(self) -> float:
+        return self.eps
+
+    def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:
+        x = best.samples.clone()
+        ball = Ball(self.norm, self.eps, x, *self.clip_range(x))
+        estimator = queries.estimator
+        if queries.draws > 1:
+            # Of a random network the attack sees mean predictions.
+            estimator = object.__new__(type(estimator))
+            vars(estimator).update(vars(queries.estimator))
+            estimator.predict = lambda points, **_: queries.predict(points)
+        attack = self.kind(estimator, **self.options)
+        with seeded(self.seed), queries.counting():
+            array = attack.generate(x.cpu().numpy(), classes.cpu().numpy())
+        points = torch.as_tensor(array, device=x.device).to(x)
+        points = ball.project(torch.where(points.isfinite(), points, x))
+        rows = torch.arange(len(x), device="cpu")
+        logits = queries.logits(points, rows)
+        values, broken = margin(logits, classes), self.succeeded(logits, classes)
+        best.take(rows.to(x.device), points, values, broken)
 
 
 @dataclass(frozen=True)

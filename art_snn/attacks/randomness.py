@@ -23,18 +23,14 @@ def uniform_noise(
 
     :param draw: distinguishes several draws of one sample.
     :param shape: of the numbers of a sample; None: that of the sample."""
-    rows = [_one(sample, seed, draw, shape or sample.shape) for sample in x.detach().cpu()]
-    if not rows:
-        return x.new_zeros(0, *(shape or x.shape[1:]))
-    return torch.stack(rows).to(x.device)
-
-
-def _one(sample: Tensor, seed: int, draw: int, shape: tuple[int, ...]) -> Tensor:
-    values = sample.to(torch.float32).contiguous()
-    digest = hashlib.sha256(f"{seed}, {draw}, ".encode() + values.numpy().tobytes()).digest()
-    generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
-    numbers = torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
-    return numbers.mul_(2).sub_(1).to(sample)
+    noise = torch.empty(len(x), *(shape or x.shape[1:]), dtype=x.dtype, device="cpu")
+    for row, sample in zip(noise, x.detach().to("cpu", torch.float32), strict=True):
+        text = f"{seed}, {draw}, ".encode() + sample.contiguous().numpy().tobytes()
+        number = int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
+        generator = torch.Generator().manual_seed(number)
+        numbers = torch.rand(row.shape, generator=generator, dtype=torch.float64, device="cpu")
+        row.copy_(numbers.mul_(2).sub_(1))
+    return noise.to(x.device)
 
 
 def logit_spread(predictions: Sequence[np.ndarray]) -> float:

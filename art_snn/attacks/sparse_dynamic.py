@@ -135,7 +135,8 @@ class SparseDynamicAttack(PerSampleAttack):
 
     def _flip(self, queries: Queries, flips: _Flips, best: Best, classes: Tensor) -> Tensor:
         """Flip bits round by round; which samples that breaks [m]."""
-        left = Remaining.all_of(classes)
+        rows = torch.arange(len(classes), device="cpu")
+        left = Remaining(rows.to(classes.device), rows)
         broken, samples = [left.rows[:0]], flips.samples.cpu()
         asked = left
         for turn in range(self.max_iter):
@@ -159,9 +160,8 @@ class SparseDynamicAttack(PerSampleAttack):
             if not len(rows):
                 return torch.cat(broken)
             here, before = rows.cpu(), logits[torch.searchsorted(left.rows, rows)]
-            losses = torch.cat(
-                [*self._losses(queries, flips, classes, Remaining(rows, here), bits)]
-            )
+            tried = Remaining(rows, here)
+            losses = torch.cat([*self._losses(queries, flips, classes, tried, bits)])
             difference = losses - self.loss(before, classes[rows])
             rounding = difference.abs() <= _NOISE * before.abs().amax(1)
             flips.keep(rows, bits, torch.where(rounding, 0, difference))

@@ -203,12 +203,10 @@ class SpikeRetiming(PerSampleAttack):
 
     def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:
         x = best.samples.clone()
-        low, high = self.clip_range(x)
-        held = counts(x, low)
-        spikes = self._spikes(held, (high - low).expand_as(x))
+        spikes, held, low, high = self._spikes(x)
         scores = torch.zeros_like(spikes.open, dtype=x.dtype).masked_fill_(~spikes.open, -torch.inf)
         rows = torch.unique(spikes.sample)
-        frames, left, values = x, Remaining(rows, rows.cpu()), low + held.view_as(x)
+        frames, left, values = x, Remaining(rows, rows.cpu()), low + held
         for turn in range(self.max_iter):
             if not len(left.here):
                 return
@@ -237,19 +235,18 @@ class SpikeRetiming(PerSampleAttack):
     def move(self, x: Tensor, gradient: Tensor) -> Tensor:
         """Samples [n, T, ...] whose spikes all move, within the budgets, where a gradient is
         largest; spikes that are there already stay."""
-        low, high = self.clip_range(x)
-        held = counts(x, low)
-        spikes = self._spikes(held, (high - low).expand_as(x))
+        spikes, held, low, high = self._spikes(x)
         there = gradient.flatten()[spikes.cells]
         taken = spikes.retime(there - there[:, :1], self.moved, self.total_shift)
-        values = low + (held + spikes.change(taken).view_as(held)).view_as(x)
-        return values.to(x).minimum(high)
+        return (low + (held + spikes.change(taken).view_as(x))).to(x).minimum(high)
 
-    def _spikes(self, held: Tensor, room: Tensor) -> _Spikes:
-        """Spikes of counts [n, T, P], in cells of that room ``[n, T, *place]``."""
-        most = room.add(WHOLE).clamp_max(_LARGEST).long()
-        furthest = held.shape[1] if self.max_shift is None else self.max_shift
-        return _Spikes.among(held, most.flatten(2), furthest)
+    def _spikes(self, x: Tensor) -> tuple[_Spikes, Tensor, Tensor, Tensor]:
+        """Spikes of samples ``[n, T, *place]``, their counts there, lowest and highest values."""
+        low, high = self.clip_range(x)
+        held, most = counts(x, low), (high - low).expand_as(x).add(WHOLE).clamp_max(_LARGEST)
+        furthest = x.shape[1] if self.max_shift is None else self.max_shift
+        spikes = _Spikes.among(held, most.long().flatten(2), furthest)
+        return spikes, held.view_as(x), low, high
 
     def objective(self, logits: Tensor, classes: Tensor) -> Tensor:
         """The objective: the margin [n] of logits [n, K], above 0 where a sample is broken."""

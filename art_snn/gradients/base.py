@@ -81,11 +81,6 @@ class Gradient(ABC):
         return True
 
     @property
-    def mixes_samples(self) -> bool:
-        """True if the gradient of a sample depends on the other samples of its batch."""
-        return False
-
-    @property
     def remembers(self) -> bool:
         """True if a gradient depends on earlier ones, through the network's `memory`."""
         return False
@@ -131,10 +126,6 @@ class Composite(Gradient):
     @abstractmethod
     def parts(self) -> tuple[Gradient, ...]:
         """The rules inside."""
-
-    @property
-    def mixes_samples(self) -> bool:
-        return any(rule.mixes_samples for rule in self.parts)
 
     @property
     def remembers(self) -> bool:

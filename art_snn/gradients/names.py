@@ -151,8 +151,10 @@ def _rules(words: Sequence[str]) -> list[Gradient]:
 
 
 def parse_rules(text: str) -> dict[str, Gradient]:
-    """Rules by their texts, with commas between; a ValueError for an unknown one."""
-    return {part: parse_rule(part, "rules") for part in _split_calls(text)}
+    """Rules by their texts, with commas between; a ValueError for an unknown one, or for none."""
+    rules = {part: parse_rule(part, "rules") for part in _split_calls(text)}
+    require(rules, "rules", "at least one", "none", "Name some.")
+    return rules
 
 
 def hyperparameters(rule: object) -> dict[str, Any]:

@@ -114,13 +114,8 @@ class Conversion(Gradient):
     Its forward pass is the ANN's, so **its logits are not those of the spiking network**;
     predictions need no gradient, and still are. A new rule overrides :meth:`activation`."""
 
-    @property
-    def exact_logits(self) -> bool:
-        return False
-
-    @property
-    def second_derivative(self) -> bool:
-        return True
+    exact_logits: ClassVar[bool] = False
+    second_derivative: ClassVar[bool] = True
 
     @abstractmethod
     def activation(self, current: Tensor, threshold: Setting) -> Tensor:

@@ -20,14 +20,12 @@ other potentials, these are held fixed, as in the first one."""
 
 from abc import abstractmethod
 from collections.abc import Callable
-from functools import partial
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
-from art_snn import fused
 from art_snn.dynamics import Dynamics, empty_steps, operand, plus_product, plus_scaled
 from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
 from art_snn.gradients.shared import (
@@ -39,6 +37,7 @@ from art_snn.gradients.shared import (
     task,
     valued,
 )
+from art_snn.gradients.surrogates import Surrogate
 
 THROUGH_TIME = Execution("through time", "a temporal rule needs every time step")
 
@@ -56,6 +55,8 @@ class TemporalGradient(Gradient):
     slope depends on the distance alone it sets `elementwise`, and gets one time step at a time.
     Where torch can differentiate the slope, it has a :attr:`second_derivative`, and may say so."""
 
+    surrogate: Surrogate | None = None
+    """The form of the slope, of rules that take one."""
     detach_reset: bool = False
     elementwise: ClassVar[bool] = False
 
@@ -69,11 +70,6 @@ class TemporalGradient(Gradient):
     def slope_in_place(self, distance: Tensor, site: Site) -> Tensor:
         """The slope of a rule that is elementwise, which may take the place of the distance."""
         return self.slope(distance.clone(), site)
-
-    @property
-    def flat(self) -> bool:
-        """True if the slope is constant between jumps, so that it has the derivative 0 there."""
-        return False
 
     def prepare(self, potential: Tensor, site: Site) -> StepSlope | None:
         """A function that gives the slope of a forward pass instead of :meth:`slope`, or None.
@@ -140,10 +136,11 @@ def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tenso
     if not rule.second_derivative:
         return final(d, anchor, rule)
     at_step = ctx.at_step or _at_step(rule, site, potential)
+    flat = rule.surrogate is not None and rule.surrogate.flat
 
     def slope(distance: Tensor, t: int) -> Tensor:
         h = at_step(distance, t, slice(None))
-        if torch.is_grad_enabled() and not (h.requires_grad or rule.flat):
+        if torch.is_grad_enabled() and not (h.requires_grad or flat):
             raise has_no_second_derivative(rule)
         return h
 
@@ -159,17 +156,12 @@ def _recursion(ctx: Any, g: Tensor, u: Tensor) -> Tensor:
     """d [T, N, ...] from g and u [T, N, ...]; if summed a view that repeats its mean over time."""
     rule, site, dynamics, summed = ctx.rule, ctx.site, ctx.site.dynamics, ctx.summed
     d = torch.empty_like(u[:2] if summed else u)
-    loops = rule.elementwise and ctx.at_step is None and not summed
     at_step = ctx.at_step or _at_step(rule, site, u, in_place=True)
-    if loops and fused.is_asked() and dynamics.uniform:
-        loop = partial(_backward_steps, rule, site, at_step)
-        fused.run(loop, (rule, site), (g, u), d, rounds=True)
-    else:
-        # In single precision at least, since there may be many steps.
-        wide = torch.promote_types(u.dtype, torch.float32)
-        total = torch.zeros_like(u[0], dtype=wide) if summed else None
-        _backward_steps(rule, site, at_step, g, u, d, total)
-        d = d if total is None else total.div_(len(u))
+    # In single precision at least, since there may be many steps.
+    wide = torch.promote_types(u.dtype, torch.float32)
+    total = torch.zeros_like(u[0], dtype=wide) if summed else None
+    _backward_steps(rule, site, at_step, g, u, d, total)
+    d = d if total is None else total.div_(len(u))
     if dynamics.gain != 1:
         d.mul_(operand(dynamics.gain, d))
     return d.to(u.dtype).expand_as(u)

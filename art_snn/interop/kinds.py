@@ -74,11 +74,7 @@ class Unknown(Dynamics):
     """Stands for the dynamics of a neuron that no rule of ours may use, and says why."""
 
     foreign: ClassVar[bool] = True
-    reason: str = ""
-
-    @property
-    def unknown(self) -> str:  # type: ignore[override]
-        return self.reason
+    unknown: str = ""  # type: ignore[misc]
 
     def __repr__(self) -> str:
         return "unknown dynamics"
@@ -112,13 +108,13 @@ class NeuronKind:
     def dynamics(self, module: nn.Module) -> Dynamics:
         """The dynamics at present; :class:`Unknown`, with the reason, where they cannot be read."""
         if isinstance(self.read, str):
-            return Unknown(reason=self.read)
+            return Unknown(unknown=self.read)
         try:
             dynamics = self.read(module)
         except ValueError as error:
-            return Unknown(reason=str(error))
+            return Unknown(unknown=str(error))
         except AttributeError as error:
-            return Unknown(reason=f"it is not as in the versions that are known ({error})")
+            return Unknown(unknown=f"it is not as in the versions that are known ({error})")
         if not isinstance(dynamics, Dynamics):
             raise TypeError(
                 "dynamics: expected a function that returns art_snn.dynamics.Dynamics, got one "

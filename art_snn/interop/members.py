@@ -60,7 +60,7 @@ class Member:
             return Site(self.name, self.kind.dynamics(self.module))
         remedy = f"art_snn.interop.register_neuron({type(self.module).__name__}, ...)"
         reason = f"{reason}, so its equations are not known: {remedy}"
-        return Site(self.name, Unknown(reason=reason))
+        return Site(self.name, Unknown(unknown=reason))
 
     def twin(self, steps: int | None, *, training: bool = False) -> nn.Module:
         """The module with a state of its own, at its start; settings and weights are the same."""

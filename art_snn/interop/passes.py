@@ -2,8 +2,6 @@
 
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
@@ -16,7 +14,6 @@ from art_snn.checks import ArgumentError, invalid
 from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.fixed import saving
 from art_snn.interop.members import Member, Members
-from art_snn.passes import within
 
 
 class ModelPass:
@@ -86,7 +83,7 @@ class FiringPass(ModelPass):
         self.calls[member.name] += 1
         if self.trains(member):
             answer = self.answer_alone(member, *args, **kwargs)
-            if (trace := _TRACE.get()) is not None:
+            if (trace := TRACE.get()) is not None:
                 trace.append((_nodes(answer), _nodes((args, kwargs))))
             return answer
         if not args and kwargs:
@@ -137,16 +134,8 @@ class Exchange(FiringPass):
         return site.fire(self.firing, x)
 
 
-_Trace = list[tuple[list[Any], list[Any]]]
-_TRACE: ContextVar[_Trace | None] = ContextVar("trace", default=None)
-
-
-@contextmanager
-def natives_traced() -> Iterator[_Trace]:
-    """Outputs and inputs of neurons that keep their own gradient, as nodes of the graph."""
-    trace: _Trace = []
-    with within(_TRACE, trace):
-        yield trace
+TRACE: ContextVar[list[tuple[list[Any], list[Any]]] | None] = ContextVar("trace", default=None)
+"""Where passes note outputs and inputs of natives, as nodes of the graph, if anywhere."""
 
 
 def _nodes(value: Any) -> list[Any]:

@@ -126,7 +126,7 @@ class ModelNetwork(SpikingNetwork):
         if not members.ruled:
             reason = "no neuron of the model is recognised; register_neuron makes one known"
             reason = next(iter(members.natives.values()), reason)
-            return [Site("of the model", Unknown(reason=reason))]
+            return [Site("of the model", Unknown(unknown=reason))]
         read_out = {member.name for member in members.values() if member.returned}
         sites = members.ruled.values()
         return [s for s in sites if s.dynamics.reset != "none" or s.name not in read_out]

@@ -28,7 +28,7 @@ from art_snn.gradients import STBP, ATan, Composite, Gradient, Native
 from art_snn.gradients.again import weights_of
 from art_snn.gradients.base import simulation
 from art_snn.interop.members import Member
-from art_snn.interop.passes import Exchange, FiringPass, natives_traced, other_equations, refusal
+from art_snn.interop.passes import TRACE, Exchange, FiringPass, other_equations, refusal
 from art_snn.interop.probe import find_traits
 from art_snn.interop.runner import ModelNetwork, Traits
 from art_snn.interop.steps import StepPass, graph_nodes
@@ -185,7 +185,8 @@ def _gradient(
     """True if the gradient of the logits is not all zero; None where the graph ends before."""
     with torch.enable_grad():
         inputs = x.detach().clone().requires_grad_(x.requires_grad)
-        with natives_traced() as natives:
+        natives = list[tuple[list[Any], list[Any]]]()
+        with within(TRACE, natives):
             total = _mixed(rule.logits(network.twin(), inputs))
         if not total.requires_grad:
             return None

@@ -16,7 +16,6 @@ from art_snn.data import Dataset
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import ENCODERS, Frames, describe_encoder, parse_encoder
 from art_snn.interop import AdaptedNetwork
-from art_snn.interop.runner import READOUTS
 from art_snn.layers import device_of
 from art_snn.models.networks import MODELS
 from art_snn.models.own import build_forms, build_own, is_own, samples_fit
@@ -79,9 +78,6 @@ class Architecture:
                 # Whether it makes its steps itself shows once it is built.
                 fits = name in ("model", "steps", "readout", "encoder")
                 require(fits, name, expected, repr(value), remedy)
-            if self.readout is not None:
-                remedy = "A function of your own is the readout of adapt, in Python."
-                require_choice("readout", self.readout, READOUTS, remedy=remedy)
             if self.steps is not None:
                 require_count("steps", self.steps, up_to=MOST_STEPS, remedy="8 is usual.")
         else:
@@ -141,14 +137,10 @@ class Architecture:
         """The network for the samples of `data`, with weights drawn from the seed.
 
         :raises ValueError: as :meth:`fit_to`, and for numbers that the network refuses."""
-        if self.is_own:
-            return self._build_own(data, seed)
-        channels, *sides = data.input_shape[-3:]
-        form = {"in_channels": channels, "image_size": tuple(sides), "classes": data.classes}
-        return self.fit_to(data).build(seed, **form)
-
-    def _build_own(self, data: Dataset, seed: int) -> SpikingNetwork:
-        """The network of the user's function, in the first form that takes two samples."""
+        if not self.is_own:
+            channels, *sides = data.input_shape[-3:]
+            form = {"in_channels": channels, "image_size": tuple(sides), "classes": data.classes}
+            return self.fit_to(data).build(seed, **form)
         expected = f"{data.steps}, the number of frames of {data.name}"
         fits = not data.events or self.steps in (None, data.steps)
         require(fits, "steps", expected, self.steps, "Leave it out, or make other frames.")

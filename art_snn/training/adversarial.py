@@ -57,10 +57,8 @@ class AdversarialTraining:
         remedy = "1 trains on adversarial samples only."
         share = require_number("share", self.share, above=0, up_to=1, remedy=remedy)
         limits, norm = require_range(self.value_range), require_norm(self.norm)
-        eps, dtype = (
-            require_budget(norm, self.eps),
-            require_dtype("attack_dtype", self.attack_dtype),
-        )
+        eps = require_budget(norm, self.eps)
+        dtype = require_dtype("attack_dtype", self.attack_dtype)
         if not isinstance(self.defence, Defence):
             got = f"got {shown(self.defence)}. Give an instance, for example TRADES(beta=6)."
             raise TypeError(f"defence: expected a defence such as AT(), {got}")
@@ -68,8 +66,13 @@ class AdversarialTraining:
         set_fields(self, share=share, value_range=limits, norm=norm, eps=eps, attack_dtype=dtype)
         set_fields(self, defence=defence, rule=rule)
         self.stage  # noqa: B018 (Complains about the attack, if anything does.)
-        if not self.defence.attacks:
-            self._refuse_attack()
+        usual = {"attack": "pgd", "rule": RGA(), "share": 1.0, "attack_dtype": None}
+        name = type(self.defence).__name__
+        for argument, value in () if self.defence.attacks else usual.items():
+            # An attack that does not run has a budget, and no other settings.
+            expected = f"{value!r} for {name}, which takes eps and runs no attack"
+            got = getattr(self, argument)
+            require(got == value, argument, expected, repr(got), "Leave it out.")
 
     @property
     def stage(self) -> Stage:
@@ -87,15 +90,6 @@ class AdversarialTraining:
                 del values[name]
         return f"AdversarialTraining({', '.join(f'{k}={v}' for k, v in values.items())})"
 
-    def _refuse_attack(self) -> None:
-        """Refuse settings of an attack that does not run, but for its budget."""
-        usual = {"attack": "pgd", "rule": RGA(), "share": 1.0, "attack_dtype": None}
-        name = type(self.defence).__name__
-        for argument, value in usual.items():
-            expected = f"{value!r} for {name}, which takes eps and runs no attack"
-            got = getattr(self, argument)
-            require(got == value, argument, expected, repr(got), "Leave it out.")
-
     def describe(self) -> str:
         """Attack and rule as text."""
         if not self.defence.attacks:
@@ -103,19 +97,12 @@ class AdversarialTraining:
         how = "" if self.attack_dtype is None else f", crafted in {self.attack_dtype}"
         return f"{self.attack}, eps {self.eps:.4g}{how} by {self.rule!r}"
 
-    def check(self, network: SpikingNetwork) -> None:
-        """Refuse a network to which the rule of an attack that runs does not apply."""
-        if self.defence.attacks:
-            with network.using(self.rule):
-                pass
-
     def against(self, network: SpikingNetwork, shape: tuple[int, ...], classes: int) -> Craft:
         """A function that crafts against the network as it is at each call; keeps mode and rule.
 
         :param shape: of one sample.
         :raises ValueError: for the rule; when called, for samples outside the value range."""
-        self.check(network)
-        with modes_kept(network):
+        with network.using(self.rule), modes_kept(network):
             device = "cpu" if device_of(network).type == "cpu" else "gpu"
             classifier = wrap(network, shape, classes, self.value_range, device)
         stage = self.stage

@@ -1,14 +1,17 @@
-"""The training loop: annealed along a cosine, resumed exactly, best by validation samples."""
+"""The training loop: annealed along a cosine, resumed exactly, by one process or several."""
 
 import math
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from art_snn.checkpoint import check_weights
@@ -25,7 +28,6 @@ from art_snn.training.adversarial import AdversarialTraining, Craft
 from art_snn.training.defences import AT, Defence, Learner
 from art_snn.training.recipe import Recipe
 from art_snn.training.state import Epoch, State, describe_stall
-from art_snn.training.together import own_draws, synchronise_norms
 
 
 def train(
@@ -138,11 +140,18 @@ def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor, share: float 
     with synchronise_norms(network, state.team):
         loss = share * state.defence.loss(learner, x, adversarial, y.to(learner.device))
     loss.backward()  # type: ignore[no-untyped-call]
-    whole = _sum_gradients(state.team, network, loss.item())
+    total = loss.item()
+    if state.team.size > 1:
+        # DistributedDataParallel would hook the weights while an attack differentiates the network,
+        # and expects one forward pass per step. All processes have the same bits afterwards.
+        for weight in network.parameters():
+            if weight.grad is not None:
+                weight.grad.copy_(state.team.all_reduce(weight.grad.contiguous()))
+        total = float(state.team.all_reduce(torch.tensor(total, dtype=torch.float64, device="cpu")))
     state.optimizer.step()
     state.schedule.step()
     state.defence.after_step(network)
-    return whole
+    return total
 
 
 def accuracy(
@@ -178,19 +187,6 @@ def accuracy(
 def _own_share(team: Team, batch: Tensor) -> Tensor:
     """The share of this process of a batch [N, ...]: as many as the others have, or one more."""
     return torch.tensor_split(batch, team.size)[team.rank]
-
-
-def _sum_gradients(team: Team, network: SpikingNetwork, loss: float) -> float:
-    """Sum a loss and the gradients of weights over the processes; returns the sum of losses.
-
-    All processes have the same bits afterwards. DistributedDataParallel would hook the weights
-    while an attack differentiates the network, and expects one forward pass per step."""
-    if team.size == 1:
-        return loss
-    for weight in network.parameters():
-        if weight.grad is not None:
-            weight.grad.copy_(team.all_reduce(weight.grad.contiguous()))
-    return float(team.all_reduce(torch.tensor(loss, dtype=torch.float64, device="cpu")))
 
 
 def _check_team(team: Team, network: SpikingNetwork, recipe: Recipe, samples: int) -> None:
@@ -239,3 +235,62 @@ def _count_classes(
 def _copy_tensor(array: np.ndarray) -> Tensor:
     """A copy as a tensor in torch's usual layout; torch itself takes no negative strides."""
     return torch.tensor(as_array(array), device="cpu")
+
+
+def own_draws(team: Team, *place: int) -> AbstractContextManager[None]:
+    """A block in which each process of a team draws its own random numbers, and only there.
+
+    :param place: whole numbers that no other block of the run has."""
+    if team.size == 1:
+        return nullcontext()
+    return seeded(int(np.random.SeedSequence((*place, team.rank)).generate_state(1)[0]))
+
+
+@contextmanager
+def synchronise_norms(network: nn.Module, team: Team) -> Iterator[None]:
+    """A block in which batch norms in training mode take statistics over all processes.
+
+    torch's SyncBatchNorm, which computes the same, runs on CUDA alone."""
+    with ExitStack() as stack:
+        for norm in network.modules() if team.size > 1 else ():
+            if isinstance(norm, _BatchNorm) and norm.training:
+                vars(norm)["forward"] = partial(_normalise, norm)
+                stack.callback(vars(norm).pop, "forward")
+        yield
+
+
+def _normalise(norm: _BatchNorm, x: Tensor) -> Tensor:
+    """[N, C, ...] of this process, normalised by the moments over all; differentiable by all.
+
+    They are sums of values and of squared deviations: differences of large sums lose digits. In
+    evaluation mode, to which a defence may switch, the layer normalises as it does by itself."""
+    if not norm.training:
+        return type(norm).forward(norm, x)
+    axes = [0, *range(2, x.ndim)]
+    shape = [1, -1, *[1] * (x.ndim - 2)]
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    count = wide.new_tensor([wide.numel() / wide.shape[1]])
+    # torch's sum over the processes is differentiable by all of them.
+    totals = all_reduce(torch.cat([wide.sum(axes), count]))  # type: ignore[no-untyped-call]
+    count = totals[-1].detach()
+    mean = totals[:-1] / count
+    centred = wide - mean.view(shape)
+    squares = all_reduce(centred.square().sum(axes))  # type: ignore[no-untyped-call]
+    variance = squares / count
+    if norm.track_running_stats:
+        _track(norm, mean.detach(), variance.detach() * count / (count - 1))
+    y = centred * torch.rsqrt(variance + norm.eps).view(shape)
+    if norm.affine:
+        y = y * norm.weight.view(shape) + norm.bias.view(shape)
+    normalised: Tensor = y.to(x.dtype)
+    return normalised
+
+
+@torch.no_grad()
+def _track(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
+    assert norm.num_batches_tracked is not None
+    norm.num_batches_tracked.add_(1)
+    share = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+    for running, moment in ((norm.running_mean, mean), (norm.running_var, variance)):
+        assert running is not None
+        running.mul_(1 - share).add_(moment.to(running.dtype), alpha=share)

@@ -106,13 +106,8 @@ class Recipe:
         flips = self.flip is None or isinstance(self.flip, bool | np.bool_)
         require(flips, "flip", "True or False", repr(self.flip), "False keeps sides.")
         flip, dtype = None if self.flip is None else bool(self.flip), self.train_dtype
-        seed = require_seed("seed", self.seed)
-        set_fields(
-            self,
-            seed=seed,
-            flip=flip,
-            train_dtype=require_dtype("train_dtype", dtype, ["bfloat16"]),
-        )
+        dtype = require_dtype("train_dtype", dtype, ["bfloat16"])
+        set_fields(self, seed=require_seed("seed", self.seed), flip=flip, train_dtype=dtype)
 
     def fit_to(self, shape: tuple[int, ...], mirrored: bool = False) -> "Recipe":
         """This recipe, with open augmentation fitted to samples of that shape.

@@ -173,9 +173,11 @@ def test_rules_stand_with_commas_between_and_blanks_and_empty_parts_count_for_no
     assert list(parse_rules(names).items()) == [("rga", RGA()), ("eot-stbp", EOT(STBP()))]
 
 
-def test_of_equal_names_one_is_chosen_and_of_none_none():
+def test_of_equal_names_one_is_chosen_and_none_at_all_are_refused():
     assert parse_rules("rga,stbp,rga") == {"rga": RGA(), "stbp": STBP()}
-    assert parse_rules("") == parse_rules(" , ,") == {}
+    for text in ("", " , ,"):
+        with pytest.raises(ValueError, match=r"^rules: expected at least one, got none\."):
+            parse_rules(text)
 
 
 def test_an_unknown_rule_among_those_chosen_is_refused():

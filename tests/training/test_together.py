@@ -14,7 +14,7 @@ from torch import nn
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.team import Team
 from art_snn.training import Recipe, train
-from art_snn.training.together import own_draws
+from art_snn.training.loop import own_draws
 from tests.jobs import Job
 from tests.training import runs
 from tests.training.runs import build
@@ -31,7 +31,7 @@ from art_snn.team import join
 from art_snn.training import (
     AT, IBP, RAT, SR, TRADES, AdversarialTraining, Recipe, train
 )
-from art_snn.training.together import synchronise_norms
+from art_snn.training.loop import synchronise_norms
 from tests.training.runs import build, samples
 
 NORMS = [

@@ -5,7 +5,7 @@ import weakref
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -68,6 +68,8 @@ class ASSG(TemporalGradient):
     relax: float = 1.5
     restart: float = 0.5
     detach_reset: bool = True
+    remembers: ClassVar[bool] = True
+    second_derivative: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         remedy = "sharpness_of(0.85) is 2.65."
@@ -78,18 +80,6 @@ class ASSG(TemporalGradient):
         require_number("relax", self.relax, at_least=0, within=(0, 1e3), remedy=remedy)
         remedy = "A half is the default."
         require_number("restart", self.restart, at_least=0, within=(0, 1e6), remedy=remedy)
-
-    @property
-    def remembers(self) -> bool:
-        return True
-
-    @property
-    def second_derivative(self) -> bool:
-        return True
-
-    @property
-    def flat(self) -> bool:
-        return self.surrogate.flat
 
     def slope(self, distance: Tensor, site: Site) -> Tensor:
         """Slope of a first pass."""
@@ -223,23 +213,17 @@ class _Attack:
 class _Pass(TemporalGradient):
     """One forward pass of ASSG: takes up the moments of the calls in order, and updates them."""
 
+    second_derivative: ClassVar[bool] = True
+
     def __init__(
         self, rule: ASSG, earlier: Sequence[_PotentialMoments], moved: Tensor | None
     ) -> None:
-        self.rule, self.detach_reset = rule, rule.detach_reset
+        self.rule, self.surrogate, self.detach_reset = rule, rule.surrogate, rule.detach_reset
         self.earlier, self.moved = iter(earlier), moved
         self.moments: list[_PotentialMoments] = []
 
     def __repr__(self) -> str:
         return repr(self.rule)
-
-    @property
-    def second_derivative(self) -> bool:
-        return True
-
-    @property
-    def flat(self) -> bool:
-        return self.rule.flat
 
     def prepare(self, potential: Tensor, site: Site) -> StepSlope:
         moments = next(self.earlier, None) or _PotentialMoments.at_rest(potential)

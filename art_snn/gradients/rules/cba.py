@@ -1,15 +1,13 @@
 """CBA: the gradient of the ANN that a spiking network could have been converted from."""
 
 from dataclasses import dataclass
-from typing import Any
 
-import torch
 from torch import Tensor
 
 from art_snn.checks import require_count
 from art_snn.dynamics import Dynamics, Setting, operand
 from art_snn.gradients.rate import Conversion
-from art_snn.gradients.shared import apply
+from art_snn.gradients.shared import valued
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,28 +31,12 @@ class CBA(Conversion):
         require_count("levels", self.levels, up_to=2**16, remedy=remedy)
 
     def activation(self, current: Tensor, threshold: Setting) -> Tensor:
-        return apply(_Quantised, current, threshold, self.levels)
+        line = current.div(operand(threshold, current)).clamp(0, 1)
+        levels = line.detach().mul(self.levels).add_(0.5).floor_().div_(self.levels)
+        return valued(levels, line)
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         objection = super().objection(dynamics, encoder)
         if objection is None and dynamics.decay != 1:
             return "conversion to an ANN approximates IF neurons only (decay 1)"
         return objection
-
-
-class _Quantised(torch.autograd.Function):
-    """The quantised activation forward, the slope of the clipped line backward."""
-
-    @staticmethod
-    def forward(ctx: Any, current: Tensor, threshold: Setting, levels: int) -> Tensor:
-        threshold = operand(threshold, current)
-        scaled: Tensor = current / threshold
-        ctx.save_for_backward((scaled >= 0) & (scaled <= 1))
-        ctx.threshold = threshold
-        return scaled.clamp_(0, 1).mul_(levels).add_(0.5).floor_().div_(levels)
-
-    @staticmethod
-    def backward(ctx: Any, grad_rate: Tensor) -> tuple[Tensor, None, None]:
-        (inside,) = ctx.saved_tensors
-        d: Tensor = grad_rate * inside / ctx.threshold
-        return d, None, None

@@ -1,6 +1,7 @@
 """Native: the gradient that a network of another framework has by itself."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -15,10 +16,8 @@ class Native(Gradient):
     For networks that :func:`art_snn.interop.adapt` took from another framework. Neurons that cut
     their surrogate outside of training are in training mode for the time of the pass."""
 
-    @property
-    def second_derivative(self) -> bool:
-        """As far as its framework's surrogates have one, which are none of ours."""
-        return True
+    second_derivative: ClassVar[bool] = True
+    """As far as its framework's surrogates have one, which are none of ours."""
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         network.execution = Execution("native", "the modules differentiate themselves")

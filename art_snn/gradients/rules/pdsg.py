@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,14 +30,7 @@ class PDSG(TemporalGradient):
 
     per_sample: bool = False
     detach_reset: bool = False
-
-    @property
-    def mixes_samples(self) -> bool:
-        return not self.per_sample
-
-    @property
-    def second_derivative(self) -> bool:
-        return True
+    second_derivative: ClassVar[bool] = True
 
     def slope(self, distance: Tensor, site: Site) -> Tensor:
         return _bell(distance, _running_deviation(distance, self.per_sample))

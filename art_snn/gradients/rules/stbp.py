@@ -23,14 +23,7 @@ class STBP(TemporalGradient):
     surrogate: Surrogate = field(default_factory=Triangle)
     detach_reset: bool = False
     elementwise: ClassVar[bool] = True
-
-    @property
-    def second_derivative(self) -> bool:
-        return True
-
-    @property
-    def flat(self) -> bool:
-        return self.surrogate.flat
+    second_derivative: ClassVar[bool] = True
 
     def slope(self, distance: Tensor, site: Site) -> Tensor:
         return self.surrogate(distance)

@@ -1,7 +1,6 @@
 """The neurons of SpikingJelly, versions 2.0.0 and 0.0.0.0.14, and of its clock_driven of 2020."""
 
 import copy
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -58,20 +57,13 @@ def _leaky(module: Any, share: float, factor: float, *, divided: bool) -> Dynami
     settings |= reset
     if getattr(module, "decay_input", True):  # The versions of 2020 know no other way.
         return ReadOff(**settings, gain=share, order=f"v + (x - (v - l)) {times}")
-    if _scales(module, reset):
+    # Versions before 2.0 compute f v + x in some classes and modes.
+    homes = {cls.__module__ for cls in type(module).__mro__}
+    fused = not module.training and not hasattr(module, "w") and reset.get("reset") != "soft"
+    scales = "spikingjelly.activation_based.neuron" in homes and not fused
+    if leak == 0 and (scales or "spikingjelly.clock_driven.neuron" in homes):
         return ReadOff(**settings | {"factor": 1 - share}, order="f v + x")
     return ReadOff(**settings, order=f"v - (v - l) {times} + x")
-
-
-def _scales(module: Any, reset: Mapping[str, Any]) -> bool:
-    """True if it computes f v + x, as versions before 2.0 do in some classes and modes."""
-    homes = {cls.__module__ for cls in type(module).__mro__}
-    if reset.get("rest", 0.0) != 0:
-        return False
-    if "spikingjelly.clock_driven.neuron" in homes:
-        return True
-    fused = not module.training and not hasattr(module, "w") and reset.get("reset") != "soft"
-    return "spikingjelly.activation_based.neuron" in homes and not fused
 
 
 def _step_mode(module: Any) -> Layout:
