@@ -80,7 +80,7 @@ def test_the_search_is_told_in_the_verdict_the_remarks_the_findings_and_the_file
         assert len(file["x"]) == len(index)
     excerpt = SampleExcerpt.read(folder)
     changed = (excerpt.adversarial[-1] != excerpt.x).any((1, 2, 3))
-    assert changed[result.at(0.1)["fast"].decided].all()
+    assert changed[result.at(0.1)["fast"].decided[: len(changed)]].all()
 
 
 def test_a_number_without_an_open_sample_is_exact(folder, monkeypatch):
@@ -123,10 +123,12 @@ def test_an_interrupted_search_decides_nothing_twice(whole, folder, monkeypatch)
 
 def test_decisions_that_contradict_each_other_stop_the_run(folder, monkeypatch):
     def lie(classifier, x, y, eps, **options):
-        return search(classifier, x, y, eps, **options | {"seed": int(eps > 0.05)})
+        return search(classifier, x, y, eps, **options | {"seed": int(eps > 0.0995)})
 
     monkeypatch.setattr(decisions, "decide_bounds", lie)
-    done = evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS)
+    # Budgets so close that what is left at the larger one is left at both.
+    words = ("--eps", "0.099,0.1", *WORDS[2:])
+    done = evaluate(monkeypatch, folder, *words, "--output", "out", **FIELDS)
     assert done.status == 2
     assert "--decide: expected decisions that agree, got sample" in done.complaint
 
