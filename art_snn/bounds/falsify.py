@@ -30,12 +30,12 @@ def weigh(layers: Sequence[Layer], nodes: Domains, passed: Passed) -> tuple[list
     The width of a sum is shared among inputs by how much each of them can change it."""
     share = torch.zeros(nodes.sets[-1].shape[:2], dtype=torch.float64)
     share[torch.arange(len(share)), classes_of(nodes)] = 1
-    slope, shares, own = share, list[Tensor](), None
+    slope, shares, last_spread = share, list[Tensor](), None
     for layer, ((low, high), _) in zip(reversed(layers), reversed(passed), strict=True):
         spread, size = (high - low).sum(1), layer.weight.abs()
         width = (spread @ size.T).clamp_min(1e-30)
-        slope = (slope if own is None else slope * own / width) @ layer.weight
-        share, own = spread * ((share / width) @ size), spread
+        slope = (slope if last_spread is None else slope * last_spread / width) @ layer.weight
+        share, last_spread = spread * ((share / width) @ size), spread
         shares.append(share)
     return shares[:-1][::-1], slope
 
@@ -115,8 +115,8 @@ class Falsifier:
         return False
 
     def _mutate(self) -> Tensor:
-        chosen = torch.randint(len(self.points), (_MUTANTS,), generator=self.draws)
-        parents = self.points[chosen.to(self.points.device)]
+        parent = torch.randint(len(self.points), (_MUTANTS,), generator=self.draws)
+        parents = self.points[parent.to(self.points.device)]
         shape = parents.shape[1:]
         often = 0.3 * self._draw(_MUTANTS, *(1,) * len(shape)) ** 2
         ends = torch.where(self._draw(_MUTANTS, *shape) < 0.5, self.low, self.high)

@@ -12,7 +12,7 @@ from math import inf
 import torch
 from torch import Tensor
 
-from art_snn.bounds.trains import Values
+from art_snn.bounds.trains import Choices
 
 _ROUNDS = 8
 _ROWS = 2**13
@@ -37,7 +37,7 @@ class Layer:
     base: Tensor
     slack: Tensor
     inputs: Tensor | None
-    values: Values
+    values: Choices
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Domains:
 
     def write(self, rows: Tensor, others: "Domains") -> None:
         """Put other nodes at those rows."""
-        own, new = (self.low, self.high, *self.sets), (others.low, others.high, *others.sets)
-        for part, other in zip(own, new, strict=True):
+        old, new = (self.low, self.high, *self.sets), (others.low, others.high, *others.sets)
+        for part, other in zip(old, new, strict=True):
             part[rows] = other
 
 
@@ -111,7 +111,7 @@ def bound_sums(layer: Layer, low: Tensor, high: Tensor) -> Ends:
     return middle - radius, middle + radius
 
 
-def keep_possible(sets: Tensor, values: Values, sums: Ends) -> None:
+def keep_possible(sets: Tensor, values: Choices, sums: Ends) -> None:
     """Remove what sums cannot cause."""
     for k, before, after in _list_parts(values.low, values.high):
         ends = (end[:, k].view(before, -1, after)[0, :, 0] for end in (values.low, values.high))

@@ -17,7 +17,7 @@ from art_snn.bounds.propagate import Domains, Ends, Layer, bound_sums, find_ends
 from art_snn.bounds.rounding import potential_rounding
 from art_snn.bounds.trains import (
     MOST_STEPS,
-    Values,
+    Choices,
     list_constant_values,
     list_values,
     weigh_windows,
@@ -134,7 +134,7 @@ class Neurons:
     fixed: Tensor
     index: Tensor
     sets: Tensor
-    values: Values
+    values: Choices
 
 
 @dataclass(frozen=True)
@@ -233,7 +233,7 @@ class Reduction:
         base, slack = logits[y] - logits, 2 * (error[y] + error)
         base[y], slack[y] = 1, 0  # The class itself is not ahead.
         ends = torch.tensor([[torch.inf], [0.0]], dtype=torch.float64)
-        values = Values(torch.zeros(2, 1), torch.full_like(ends, -torch.inf), ends)
+        values = Choices(torch.zeros(2, 1), torch.full_like(ends, -torch.inf), ends)
         inputs = before.values.trains.mean(1)[:, None]
         return Layer(weight, base[None], slack[None], inputs, values)
 
@@ -250,7 +250,7 @@ def _rounding(dynamics: Dynamics, current: Any) -> float:
     return float(potential_rounding(dynamics, current.magnitude, steps, dtype))
 
 
-def _open(values: Values, sums: Ends, index: Tensor, fixed: Tensor) -> tuple[Neurons, Tensor]:
+def _open(values: Choices, sums: Ends, index: Tensor, fixed: Tensor) -> tuple[Neurons, Tensor]:
     """The neurons of that index that have several trains, and their places in the index.
 
     :param sums: of these neurons.

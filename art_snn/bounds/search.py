@@ -11,7 +11,7 @@ from torch import Tensor
 from art_snn.bounds.falsify import Falsifier, Passed, classes_of, weigh
 from art_snn.bounds.propagate import Domains, pass_forward, propagate
 from art_snn.bounds.reduced import Reduced
-from art_snn.bounds.trains import Values
+from art_snn.bounds.trains import Choices
 
 _MOST_NODES, _CELLS = 8, 2**19
 """Nodes at a time, at most, and what their sets hold together."""
@@ -45,7 +45,7 @@ def bound_margin(reduced: Reduced) -> float:
     return float(margins.gather(1, classes_of(nodes)[:, None])[possible].min())
 
 
-def halve(values: Values, sets: Tensor, middle: Tensor) -> Tensor:
+def halve(values: Choices, sets: Tensor, middle: Tensor) -> Tensor:
     """One half of sets [B, V] of several values, by current, by count, or by a step, bool [B, V].
 
     :param middle: of the current of neurons whose currents have cuts [B]."""
@@ -108,7 +108,7 @@ class Search:
     def _branch(self, nodes: Domains, passed: Passed, shares: list[Tensor], bounds: Tensor) -> None:
         """Replace nodes by two halves of each, of the neuron that raises both bounds most."""
         tried, exists = list[Domains](), list[Tensor]()
-        every = torch.arange(len(nodes.low))
+        index = torch.arange(len(nodes.low))
         for i, share in enumerate(shares):
             several = nodes.sets[i].sum(-1) > 1
             number = _CANDIDATES[min(len(shares) - 1 - i, len(_CANDIDATES) - 1)]
@@ -116,26 +116,26 @@ class Search:
                 continue
             best = share.add(1e-12).where(several, 0.0).topk(min(number, share.shape[1])).indices
             for j in best.unbind(1):
-                sets, (low, high) = nodes.sets[i][every, j], passed[i][1]
-                middle = (low[every, 0, j] + high[every, 0, j]) / 2
+                sets, (low, high) = nodes.sets[i][index, j], passed[i][1]
+                middle = (low[index, 0, j] + high[index, 0, j]) / 2
                 half = halve(self.layers[i].values, sets, middle)
-                exists.append(several[every, j])
+                exists.append(several[index, j])
                 for part in (half, ~half):
-                    tried.append(nodes[every])
-                    tried[-1].sets[i][every, j] &= part
-        found = torch.stack(exists, 1).any(1) if exists else every < 0
-        self._divide_pixels(nodes[~found])
-        if not found.any():
+                    tried.append(nodes[index])
+                    tried[-1].sets[i][index, j] &= part
+        divisible = torch.stack(exists, 1).any(1) if exists else index < 0
+        self._divide_pixels(nodes[~divisible])
+        if not divisible.any():
             return
         halves = Domains.join(tried)
         possible, margins = propagate(self.layers, halves)
         classes = classes_of(halves)[:, None]
-        gain = margins.gather(1, classes)[:, 0].view(-1, 2, len(every)) - bounds
+        gain = margins.gather(1, classes)[:, 0].view(-1, 2, len(index)) - bounds
         gain = gain.where(possible.view_as(gain), 1 - bounds).clamp_min(1e-6)
         score = gain.prod(1).where(torch.stack(exists), -1.0)
-        chosen = score.argmax(0)
-        rows = torch.cat([(2 * chosen + side) * len(every) + every for side in (0, 1)])
-        rows = rows[found.repeat(2)]
+        division = score.argmax(0)
+        rows = torch.cat([(2 * division + side) * len(index) + index for side in (0, 1)])
+        rows = rows[divisible.repeat(2)]
         self._push(halves[rows], possible[rows], margins[rows])
 
     def _divide_pixels(self, nodes: Domains) -> None:
@@ -147,9 +147,9 @@ class Search:
         narrow = width < _NARROWEST * self.layers[0].slack.max()
         self.stuck += int(narrow.sum())
         nodes, pixel = nodes[~narrow], pixel[~narrow]
-        every = torch.arange(len(pixel))
-        low, high = nodes[every], nodes[every]
-        middle = (nodes.low + nodes.high)[every, pixel] / 2
-        low.high[every, pixel] = high.low[every, pixel] = middle
+        index = torch.arange(len(pixel))
+        low, high = nodes[index], nodes[index]
+        middle = (nodes.low + nodes.high)[index, pixel] / 2
+        low.high[index, pixel] = high.low[index, pixel] = middle
         halves = Domains.join([low, high])
         self._push(halves, *propagate(self.layers, halves))

@@ -4,10 +4,10 @@ The sum of currents u[r, t] = sum d^(t-q) x[q], over the steps q from r to t of 
 in the spikes of the layer before, F[r, t] = sum d^(t-q) s[q] each. A train says on which side of
 which limit it lies, for every window."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
 from math import inf
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,8 +19,7 @@ MOST_STEPS = 8
 _MOST_PIECES = 256
 
 
-@dataclass(frozen=True)
-class Values:
+class Choices(NamedTuple):
     """What neurons of a layer may do, V of them, and what each asks of K sums of currents.
 
     :param trains: 0 or 1 [V, T].
@@ -49,7 +48,7 @@ def weigh_windows(decay: float, steps: int) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def list_values(dynamics: Dynamics, steps: int) -> Values:
+def list_values(dynamics: Dynamics, steps: int) -> Choices:
     """All trains of T steps, and what they ask of sums of effective currents over all windows.
 
     A window starts at a potential that the train bounds: it is known at the first step and after a
@@ -74,11 +73,11 @@ def list_values(dynamics: Dynamics, steps: int) -> Values:
                 low[v, k] = limit - d ** (t - r + 1) * most
             else:
                 high[v, k] = limit - d ** (t - r + 1) * least
-    return Values(trains, low, high)
+    return Choices(trains, low, high)
 
 
 @lru_cache(maxsize=64)
-def list_constant_values(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> Values | None:
+def list_constant_values(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> Choices | None:
     """The same of neurons whose current is constant: K is 1, and the sum is the current itself.
 
     None where there are too many pieces of currents."""
@@ -93,4 +92,4 @@ def list_constant_values(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> 
             [[p.high] for p in pieces],
         )
     )
-    return Values(trains, low, high, (high[:-1, 0] + low[1:, 0]) / 2)
+    return Choices(trains, low, high, (high[:-1, 0] + low[1:, 0]) / 2)

@@ -17,7 +17,7 @@ from art_snn import Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds.propagate import Domains, propagate
 from art_snn.bounds.reduced import Reduced, Reduction
 from art_snn.bounds.search import halve
-from art_snn.bounds.trains import Values
+from art_snn.bounds.trains import Choices
 from art_snn.dynamics import Dynamics
 from art_snn.layers import Normalize
 from art_snn.neurons import Neuron
@@ -124,7 +124,7 @@ def plant(network: SpikingNetwork, x: Tensor, eps: float, draw: random.Random) -
     *layers, last = reduced.layers
     limits = last.values.high.clone()
     limits[1] = z[y] - z[other]
-    values = replace(last.values, high=limits)
+    values = last.values._replace(high=limits)
     reduced = replace(reduced, layers=(*layers, replace(last, values=values)))
     node = reduced.root[:1]
     node.sets[-1][0] = torch.tensor([True, False])
@@ -150,7 +150,7 @@ def _matching(reduced: Reduced, i: int, trains: Tensor, point: Tensor) -> Tensor
     return does
 
 
-def halves(values: Values, sets: Tensor, draw: random.Random) -> Tensor:
+def halves(values: Choices, sets: Tensor, draw: random.Random) -> Tensor:
     """A random division of a set [V] of several values, as the search makes them, or by a value."""
     if draw.random() < 0.5:
         return halve(values, sets[None], torch.zeros(1, dtype=torch.float64))[0]
