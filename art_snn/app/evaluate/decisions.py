@@ -82,7 +82,8 @@ def _decide(
 def _between(target: Target, store: Store, eps: float, rows: slice) -> NDArray[np.bool_]:
     """Samples of a block that are not certified, and that nothing within the budget broke."""
     proven = read_bounds(target, store, rows)
-    between = ~np.logical_or.reduce([one.certified for at, one in proven.items() if at >= eps])
+    larger = [one.certified for at, one in proven.items() if at >= eps]
+    between: NDArray[np.bool_] = ~np.logical_or.reduce(larger)
     for place, (at, _) in enumerate(target.plans):
         if at <= eps:
             outcome = store.read(block_name(f"attack-{place}", rows))["outcome"]

@@ -214,8 +214,8 @@ def _describe_proof(results: Sequence[Verdict]) -> str:
     """What bounds prove, in sentences; "" without them, and where no sample is left."""
     norm, proven = results[0].norm, [one for one in results if one.certified and one.left]
     if any(one.searched for one in proven):
-        ends = join_words([*map(_describe_ends, proven)])
-        return f"Bounds and a search prove that the robust accuracy is {ends}."
+        words = join_words([*map(_describe_ends, proven)])
+        return f"Bounds and a search prove that the robust accuracy is {words}."
     if proven and not any(one.certified.count for one in proven if one.certified):
         return "Bounds prove nothing here: training for them helps (art-snn train --defence ibp)."
     ends = [

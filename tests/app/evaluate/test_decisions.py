@@ -80,7 +80,7 @@ def test_the_search_is_told_in_the_verdict_the_remarks_the_findings_and_the_file
         assert len(file["x"]) == len(index)
     excerpt = SampleExcerpt.read(folder)
     changed = (excerpt.adversarial[-1] != excerpt.x).any((1, 2, 3))
-    assert changed[result.at(0.1)["fast"].decided].all()
+    assert changed[result.at(0.1)["fast"].decided[:20]].all()
 
 
 def test_a_number_without_an_open_sample_is_exact(folder, monkeypatch):
@@ -123,10 +123,11 @@ def test_an_interrupted_search_decides_nothing_twice(whole, folder, monkeypatch)
 
 def test_decisions_that_contradict_each_other_stop_the_run(folder, monkeypatch):
     def lie(classifier, x, y, eps, **options):
-        return search(classifier, x, y, eps, **options | {"seed": int(eps > 0.05)})
+        return search(classifier, x, y, eps, **options | {"seed": int(eps > 0.1)})
 
     monkeypatch.setattr(decisions, "decide_bounds", lie)
-    done = evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS)
+    words = (*WORDS, "--eps", "0.1,0.1001", "--output", "out")  # Attacks leave the same at both.
+    done = evaluate(monkeypatch, folder, *words, **FIELDS)
     assert done.status == 2
     assert "--decide: expected decisions that agree, got sample" in done.complaint
 
