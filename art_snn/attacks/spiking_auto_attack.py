@@ -242,7 +242,7 @@ class SpikingAutoAttack(CountedAttack):
             require(fits, "resume", expected, f"one of {before.shape}", remedy)
             for name in _KEPT:
                 getattr(self.outcome, name)[:] = self.resume[name]
-            samples[:] = torch.as_tensor(before)
+            samples[:] = torch.as_tensor(before, device="cpu")
 
     def _random(self, samples: Tensor, classes: Tensor) -> bool:
         """True where predictions of the first batch differ from draw to draw."""
@@ -293,7 +293,7 @@ class SpikingAutoAttack(CountedAttack):
                 return
             done = int(begun["place"][1])
             for name, kept in vars(reached).items():
-                kept[:] = torch.as_tensor(begun[name])
+                kept[:] = torch.as_tensor(begun[name], device="cpu")
             restore_random_state(str(begun["random"]))
         about: Any = {
             "queries": queries,

@@ -134,7 +134,10 @@ def limit_points(sample: np.ndarray, eps: float, limits: Any, dtype: torch.dtype
     if limits is not None:
         low, high = np.maximum(low, limits[0]), np.minimum(high, limits[1])
     ends = []
-    for end, sign in ((torch.as_tensor(low), 1), (torch.as_tensor(high), -1)):
+    for end, sign in (
+        (torch.as_tensor(low, device="cpu"), 1),
+        (torch.as_tensor(high, device="cpu"), -1),
+    ):
         near = end.to(dtype)
         inward = torch.nextafter(near, torch.full_like(near, sign * torch.inf))
         ends.append(near.where(sign * (near.double() - end) >= 0, inward))

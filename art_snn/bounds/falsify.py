@@ -28,8 +28,8 @@ def weigh(layers: Sequence[Layer], nodes: Domains, passed: Passed) -> tuple[list
     """Shares of the width of the margin by neurons of every layer [B, n], slopes by pixels [B, m].
 
     The width of a sum is shared among inputs by how much each of them can change it."""
-    share = torch.zeros(nodes.sets[-1].shape[:2], dtype=torch.float64)
-    share[torch.arange(len(share)), classes_of(nodes)] = 1
+    share = torch.zeros(nodes.sets[-1].shape[:2], dtype=torch.float64, device="cpu")
+    share[torch.arange(len(share), device="cpu"), classes_of(nodes)] = 1
     slope, shares, last_spread = share, list[Tensor](), None
     for layer, ((low, high), _) in zip(reversed(layers), reversed(passed), strict=True):
         spread, size = (high - low).sum(1), layer.weight.abs()
@@ -65,7 +65,7 @@ class Falsifier:
     def _measure(self, points: Tensor) -> Tensor:
         """The logit of the class less the largest other one [M], above 0 where it is predicted."""
         z = self.network(points).double().cpu()
-        others = z.index_fill(1, torch.tensor(self.y), -torch.inf).amax(1)
+        others = z.index_fill(1, torch.tensor(self.y, device="cpu"), -torch.inf).amax(1)
         margins: Tensor = z[:, self.y] - others
         return margins.where(z.argmax(1) != self.y, margins.clamp_min(1e-30))
 
@@ -83,7 +83,7 @@ class Falsifier:
         return margins
 
     def _draw(self, *shape: int) -> Tensor:
-        return torch.rand(shape, generator=self.draws).to(self.low)
+        return torch.rand(shape, generator=self.draws, device="cpu").to(self.low)
 
     @torch.no_grad()
     def visit(self, layers: Sequence[Layer], nodes: Domains) -> bool:
@@ -111,11 +111,11 @@ class Falsifier:
             if self.margins[0] <= 0:
                 return True
             best = margins[: len(tried)].view(3, -1).argmin(0)
-            points = tried.view(3, *points.shape)[best, torch.arange(len(points))]
+            points = tried.view(3, *points.shape)[best, torch.arange(len(points), device="cpu")]
         return False
 
     def _mutate(self) -> Tensor:
-        parent = torch.randint(len(self.points), (_MUTANTS,), generator=self.draws)
+        parent = torch.randint(len(self.points), (_MUTANTS,), generator=self.draws, device="cpu")
         parents = self.points[parent.to(self.points.device)]
         shape = parents.shape[1:]
         often = 0.3 * self._draw(_MUTANTS, *(1,) * len(shape)) ** 2

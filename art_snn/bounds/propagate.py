@@ -199,9 +199,9 @@ def propagate(layers: Sequence[Layer], domains: Domains) -> tuple[Tensor, Tensor
 
     :return: nodes [B] in which there may be one; the sums of the last layer, the least margins
         [B, n] there."""
-    rows = torch.arange(len(domains.low))
-    possible = torch.ones(len(rows), dtype=torch.bool)
-    margins = torch.empty(domains.sets[-1].shape[:2], dtype=domains.low.dtype)
+    rows = torch.arange(len(domains.low), device="cpu")
+    possible = torch.ones(len(rows), dtype=torch.bool, device="cpu")
+    margins = torch.empty(domains.sets[-1].shape[:2], dtype=domains.low.dtype, device="cpu")
     for _ in range(_ROUNDS):
         some = domains[rows]
         before = _measure(some)

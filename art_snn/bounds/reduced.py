@@ -54,12 +54,18 @@ class Chain:
         """Derivatives of those outputs of segment i by all of its inputs [len(index), m]."""
         rows = []
         for part in torch.split(index, _CHUNK):
-            leaf = torch.zeros((len(part), *shape), dtype=torch.float64, requires_grad=True)
+            leaf = torch.zeros(
+                (len(part), *shape), dtype=torch.float64, requires_grad=True, device="cpu"
+            )
             with torch.enable_grad():
                 out = self.apply(i, leaf).flatten(1).gather(1, part[:, None])
                 (grad,) = torch.autograd.grad(out.sum(), leaf)
             rows.append(grad.flatten(1))
-        return torch.cat(rows) if rows else torch.zeros(0, torch.Size(shape).numel()).double()
+        return (
+            torch.cat(rows)
+            if rows
+            else torch.zeros(0, torch.Size(shape).numel(), device="cpu").double()
+        )
 
     def apply(self, i: int, values: Tensor) -> Tensor:
         """Outputs [M, ...] of segment i."""
@@ -203,7 +209,10 @@ class Reduction:
             neurons.append(some)
             layers.append(_select(layer, kept))
         layers.append(self._classes(neurons[-1], y, _error(logits)[0]))
-        sets = [*(some.sets for some in neurons), torch.ones(1, len(layers[-1].weight), 2) > 0]
+        sets = [
+            *(some.sets for some in neurons),
+            torch.ones(1, len(layers[-1].weight), 2, device="cpu") > 0,
+        ]
         root = Domains(low.flatten(1), high.flatten(1), tuple(sets))
         return Reduced(tuple(layers), root, tuple(neurons))
 
@@ -227,13 +236,13 @@ class Reduction:
     def _classes(self, before: Neurons, y: int, error: Tensor) -> Layer:
         """The margins of class y over all classes."""
         last, height = len(self.chain.sites), self.chain.sites[-1].dynamics.height
-        rows = self.chain.rows(last, before.fixed.shape[1:], torch.arange(len(error)))
+        rows = self.chain.rows(last, before.fixed.shape[1:], torch.arange(len(error), device="cpu"))
         logits = self.chain.apply(last, before.fixed * height).mean(0)
         weight = (rows[y] - rows)[:, before.index] * height
         base, slack = logits[y] - logits, 2 * (error[y] + error)
         base[y], slack[y] = 1, 0  # The class itself is not ahead.
-        ends = torch.tensor([[torch.inf], [0.0]], dtype=torch.float64)
-        values = Choices(torch.zeros(2, 1), torch.full_like(ends, -torch.inf), ends)
+        ends = torch.tensor([[torch.inf], [0.0]], dtype=torch.float64, device="cpu")
+        values = Choices(torch.zeros(2, 1, device="cpu"), torch.full_like(ends, -torch.inf), ends)
         inputs = before.values.trains.mean(1)[:, None]
         return Layer(weight, base[None], slack[None], inputs, values)
 
@@ -255,7 +264,7 @@ def _open(values: Choices, sums: Ends, index: Tensor, fixed: Tensor) -> tuple[Ne
 
     :param sums: of these neurons.
     :param fixed: spikes [T, ...] of the layer where they are sure; written to."""
-    sets = torch.ones(1, len(index), len(values.trains), dtype=torch.bool)
+    sets = torch.ones(1, len(index), len(values.trains), dtype=torch.bool, device="cpu")
     keep_possible(sets, values, sums)
     low, high = (end[0] for end in find_ends(sets, values.trains, values.trains))
     still = (low == high).all(0)

@@ -30,8 +30,8 @@ def _begin(reduced: Reduced) -> tuple[Domains, Tensor, Tensor]:
     least = pass_forward(reduced.layers, reduced.root)[-1][1][0][0, 0]
     classes = (least <= 0).nonzero()[:, 0]
     nodes = reduced.root[torch.zeros_like(classes)]
-    ahead = torch.zeros(nodes.sets[-1].shape[:2], dtype=torch.bool)
-    ahead[torch.arange(len(classes)), classes] = True
+    ahead = torch.zeros(nodes.sets[-1].shape[:2], dtype=torch.bool, device="cpu")
+    ahead[torch.arange(len(classes), device="cpu"), classes] = True
     nodes.sets[-1].copy_(torch.stack([~ahead, ahead], -1))
     return nodes, *propagate(reduced.layers, nodes)
 
@@ -49,7 +49,7 @@ def halve(values: Choices, sets: Tensor, middle: Tensor) -> Tensor:
     """One half of sets [B, V] of several values, by current, by count, or by a step, bool [B, V].
 
     :param middle: of the current of neurons whose currents have cuts [B]."""
-    index = torch.arange(sets.shape[1])
+    index = torch.arange(sets.shape[1], device="cpu")
     if values.cuts is not None:
         first, last = sets.int().argmax(1), sets.shape[1] - 1 - sets.flip(1).int().argmax(1)
         inside = (index[:-1] >= first[:, None]) & (index[:-1] < last[:, None])
@@ -101,14 +101,16 @@ class Search:
                 return False
             passed = pass_forward(self.layers, nodes)
             shares, _ = weigh(self.layers, nodes, passed)
-            bounds = torch.tensor([bound for bound, _, _ in best], dtype=torch.float64)
+            bounds = torch.tensor(
+                [bound for bound, _, _ in best], dtype=torch.float64, device="cpu"
+            )
             self._branch(nodes, passed, shares, bounds)
         return None if self.heap or self.stuck else True
 
     def _branch(self, nodes: Domains, passed: Passed, shares: list[Tensor], bounds: Tensor) -> None:
         """Replace nodes by two halves of each, of the neuron that raises both bounds most."""
         tried, exists = list[Domains](), list[Tensor]()
-        index = torch.arange(len(nodes.low))
+        index = torch.arange(len(nodes.low), device="cpu")
         for i, share in enumerate(shares):
             several = nodes.sets[i].sum(-1) > 1
             number = _CANDIDATES[min(len(shares) - 1 - i, len(_CANDIDATES) - 1)]
@@ -147,7 +149,7 @@ class Search:
         narrow = width < _NARROWEST * self.layers[0].slack.max()
         self.stuck += int(narrow.sum())
         nodes, pixel = nodes[~narrow], pixel[~narrow]
-        index = torch.arange(len(pixel))
+        index = torch.arange(len(pixel), device="cpu")
         low, high = nodes[index], nodes[index]
         middle = (nodes.low + nodes.high)[index, pixel] / 2
         low.high[index, pixel] = high.low[index, pixel] = middle

@@ -44,7 +44,7 @@ def weigh_windows(decay: float, steps: int) -> Tensor:
         [decay ** (t - q) if r <= q <= t else 0.0 for q in range(steps)]
         for r, t in list_windows(steps)
     ]
-    return torch.tensor(rows, dtype=torch.float64)
+    return torch.tensor(rows, dtype=torch.float64, device="cpu")
 
 
 @lru_cache(maxsize=64)
@@ -56,8 +56,13 @@ def list_values(dynamics: Dynamics, steps: int) -> Choices:
     after a spike with a soft reset. After a hard reset within the window its sum says nothing."""
     d, theta, hard = dynamics.decay, dynamics.threshold, dynamics.reset == "hard"
     drop = dynamics.amount if dynamics.reset == "soft" else 0.0
-    trains = torch.tensor(list(product((0.0, 1.0), repeat=steps)), dtype=torch.float64)
-    low, high = (torch.full((len(trains), len(list_windows(steps))), end) for end in (-inf, inf))
+    trains = torch.tensor(
+        list(product((0.0, 1.0), repeat=steps)), dtype=torch.float64, device="cpu"
+    )
+    low, high = (
+        torch.full((len(trains), len(list_windows(steps))), end, device="cpu")
+        for end in (-inf, inf)
+    )
     low, high = low.double(), high.double()
     for v, train in enumerate(trains.tolist()):
         for k, (r, t) in enumerate(list_windows(steps)):
@@ -85,7 +90,7 @@ def list_constant_values(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> 
     if pieces is None or len(pieces) > _MOST_PIECES:
         return None
     trains, low, high = (
-        torch.tensor(column, dtype=torch.float64)
+        torch.tensor(column, dtype=torch.float64, device="cpu")
         for column in (
             [p.train for p in pieces],
             [[p.low] for p in pieces],
