@@ -245,7 +245,9 @@ def test_sqe_of_one_pixel_keeps_every_answer_within_its_radius(levels, steps, va
         below, part = divmod(levels * parts, 24)
         chances = [(below, 1 - part / 24), (below + 1, part / 24)]
         ways = itertools.product(chances, repeat=steps)
-        return sum(math.prod(c for _, c in way) * table[way[0][0], way[-1][0] % 4] for way in ways)
+        return sum(
+            math.prod(c for _, c in way) * table[way[0][0] % 4, way[-1][0] % 4] for way in ways
+        )
 
     other = min(max(value + by, 0), 24)
     its = min(float(probability(value)), 1.0)
