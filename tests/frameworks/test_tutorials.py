@@ -121,9 +121,9 @@ def csnn():
 SOURCES = {"snntorch": SNNTORCH, "spikingjelly": SPIKINGJELLY}
 ONE = "T = 8, direct encoding, one step in a call"
 NETWORKS = [
-    ("snntorch", "tutorial_5", (), "T = 5, the model's own time, readout spikes"),
-    ("snntorch", "tutorial_6", (), f"{ONE}, readout spikes"),
-    ("snntorch", "tutorial_6_with_a_loop", (), "T = 5, the model's own time, readout spikes"),
+    ("snntorch", "tutorial_5", (), "T = 5, the model's own time, readout potential"),
+    ("snntorch", "tutorial_6", (), f"{ONE}, readout potential"),
+    ("snntorch", "tutorial_6_with_a_loop", (), "T = 5, the model's own time, readout potential"),
     ("spikingjelly", "single", (), ONE),
     ("spikingjelly", "single", ("--encoder", "poisson"), ONE.replace("direct", "Poisson")),
     ("spikingjelly", "csnn", (), "T = 3, the model's own time"),
