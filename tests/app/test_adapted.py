@@ -61,8 +61,10 @@ def test_a_network_with_its_own_gradient_alone_is_evaluated_by_it(tmp_path):
     words = (*EVALUATE, "--data", "images.npz", "--model", adapted.own(tmp_path, "inline"))
     done = call(*words, "--plan", "fast")
     assert done.status == 0, done.stderr
-    assert "fast ran 9 stages with the network's own gradient. The first is" in done.stdout
     found = evaluated("out")
+    count = sum(stage.status == "native" for stage in found.trials[-1].outcome.stages)
+    told = f"fast ran {count} stages with the network's own gradient. The first is"
+    assert told in " ".join(done.stdout.split())
     assert [trial.name for trial in found.trials] == ["PGD-7 by native", "fast"]
     assert found.provenance.rules == {"native": "Native()"}
     assert "too few attacks" not in done.stdout
