@@ -21,6 +21,8 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="signals are those of Linux"),
 ]
 
+ENDED = (0, 5)
+"""Four epochs on 28 images need not suffice to learn, which train says by its status."""
 TRAIN = ("train", "--model", "vgg5", "--width", "0.05", "--steps", "2", "--epochs", "4")
 TRAIN += ("--validation", "0.25", "--batch-size", "8")
 WORDS = {
@@ -57,7 +59,7 @@ def undisturbed(name: str, folder: Path, data: Path) -> tuple[float, dict[str, s
     began = time.monotonic()
     process = begin(name, folder / "whole", data)
     _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    assert process.returncode in ENDED, errors
     return time.monotonic() - began, dict(results(folder / "whole"))
 
 
@@ -74,7 +76,7 @@ def test_a_command_killed_at_any_moment_goes_on_to_the_same_results(name, tmp_pa
         process.communicate()
     process = begin(name, output, data)
     _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    assert process.returncode in ENDED, errors
     assert not differences(results(output), whole)
 
 
@@ -87,7 +89,7 @@ def test_a_signal_ends_a_command_quietly_and_it_goes_on_to_the_same_results(numb
     time.sleep(0.8 * seconds)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode in (STATUS[number], 0)
+    assert process.returncode in (STATUS[number], *ENDED)
     assert "Traceback" not in errors
     process = begin(name, output, data)
     process.communicate(timeout=300)
@@ -104,7 +106,7 @@ def test_a_full_disk_is_told_and_with_room_the_command_goes_on(limit, tmp_path, 
     assert "Traceback" not in errors
     process = begin("train", output, data)
     _, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors
+    assert process.returncode in ENDED, errors
     assert not differences(results(output), whole)
 
 
@@ -113,5 +115,7 @@ def test_of_two_commands_on_one_folder_one_is_told_that_it_is_held(tmp_path, dat
     errors = [process.communicate(timeout=300)[1] for process in (first, second)]
     statuses = sorted(process.returncode for process in (first, second))
     # The second one may have begun after the end of the first, and then repeats nothing.
-    assert statuses in ([0, 2], [0, 0])
-    assert statuses == [0, 0] or any("which is held" in text for text in errors)
+    held = statuses.count(2)
+    assert held <= 1
+    assert {*statuses} <= {2, *ENDED}
+    assert not held or any("which is held" in text for text in errors)
