@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
+from torch import Tensor
 
 from art_snn.attacks.balls import require_budget, require_norm
 from art_snn.bounds.bounding import Bounding, check_bounded
@@ -98,14 +99,8 @@ def certify_bounds(
     if method is not None:
         require_choice("method", method, methods, remedy="counts is never looser.")
     batch_size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
-    samples = as_array(check_samples(x, classifier.input_shape))
+    samples, limits = _read_samples(classifier, x), classifier.clip_values
     labels = class_indices(y, len(samples), classifier.nb_classes)
-    limits = classifier.clip_values
-    if limits is not None:
-        inside = bool(((samples >= limits[0]) & (samples <= limits[1])).all())
-        got = "others" if inside else f"values from {samples.min():g} to {samples.max():g}"
-        remedy = "Scale the samples, or make the classifier with other clip_values."
-        require(inside, "x", f"values within clip_values, {limits}", got, remedy)
     if type(network) is not SpikingNetwork:
         classifier.predict(samples[:1])  # Adapted networks verify their model, or refuse it.
     expected, asked = "'counts' or 's-ibp' in norm 2", method == _TRAINS
@@ -124,10 +119,28 @@ def certify_bounds(
         y_batch = torch.as_tensor(labels[rows], device=device)
         margins.append(bounding.margin(x_batch, y_batch).double().cpu().numpy())
         if reduction is not None:
-            with modes_kept(network, False), torch.no_grad():
-                right = (network(x_batch).argmax(1) == y_batch).cpu().numpy()
-            for i in np.flatnonzero(right & (margins[-1] <= 0)):
-                with suppress(TooLarge):
-                    least = bound_margin(reduction.around(x_batch[i : i + 1], int(y_batch[i])))
-                    margins[-1][i] = max(margins[-1][i], least)
+            _follow_trains(reduction, x_batch, y_batch, margins[-1])
     return BoundsCertificate(eps, norm, _TRAINS if reduction else plain, np.concatenate(margins))
+
+
+def _read_samples(classifier: PyTorchClassifier, x: np.ndarray) -> np.ndarray:
+    """The samples, which lie within the clip values, if there are any."""
+    samples, limits = as_array(check_samples(x, classifier.input_shape)), classifier.clip_values
+    if limits is not None:
+        inside = bool(((samples >= limits[0]) & (samples <= limits[1])).all())
+        got = "others" if inside else f"values from {samples.min():g} to {samples.max():g}"
+        remedy = "Scale the samples, or make the classifier with other clip_values."
+        require(inside, "x", f"values within clip_values, {limits}", got, remedy)
+    return samples
+
+
+def _follow_trains(
+    reduction: Reduction, x: Tensor, y: Tensor, margins: NDArray[np.float64]
+) -> None:
+    """Raise the margins [N] that are not above 0, of samples x [N, ...] of classes y [N]."""
+    with modes_kept(reduction.network, False), torch.no_grad():
+        right = (reduction.network(x).argmax(1) == y).cpu().numpy()
+    for i in np.flatnonzero(right & (margins <= 0)):
+        with suppress(TooLarge):
+            least = bound_margin(reduction.around(x[i : i + 1], int(y[i])))
+            margins[i] = max(margins[i], least)

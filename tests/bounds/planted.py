@@ -21,6 +21,7 @@ from art_snn.bounds.trains import Choices
 from art_snn.dynamics import Dynamics
 from art_snn.layers import Normalize
 from art_snn.neurons import Neuron
+from tests.bounds.random_networks import excite
 
 CLASSES = 4
 LIMITS = (0.0, 1.0)
@@ -35,14 +36,7 @@ def chain(seed: int, steps: int | None = None) -> tuple[SpikingNetwork, Tensor, 
         layers = _flat(draw) if draw.random() < 0.5 else _images(draw)
         network = SpikingNetwork(layers, Direct(steps), "stbp").eval()
         x = torch.rand(1, 2, 4, 4)
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
-                module.weight.data.uniform_(-1.5, 1.5)
-                module.bias.data.uniform_(-0.2, 0.8)
-                module.running_var.uniform_(0.3, 1.5)
-                module.running_mean.normal_(std=0.2)
-            elif isinstance(module, nn.Linear | nn.Conv2d):
-                module.weight.data.mul_(draw.choice([1.5, 2.5, 4.0]))
+        excite(network, draw)
         dtype = draw.choice([torch.float32, torch.float32, torch.float64])
         return network.to(dtype), x.to(dtype), draw.choice([0.01, 0.05, 0.2])
 

@@ -88,7 +88,7 @@ def drawn(seed: int, norm: float = np.inf, samples: int = 8) -> Drawn:
         x = torch.rand(samples, *steps, 2, 5, 5)
         dtype = draw.choice([torch.float32, torch.float32, torch.float64])
         network, x = network.to(dtype), x.to(dtype)
-        _excite(network, draw)
+        excite(network, draw)
     budgets = {np.inf: (0.002, 0.01, 0.04), 2: (0.01, 0.05, 0.2)}
     return Drawn(network, x, draw.choice(budgets[norm]), norm, f"seed {seed}: {network}")
 
@@ -140,7 +140,7 @@ def _convolution(draw: random.Random, inputs: int, outputs: int, before=()) -> T
     return Timed(*before, conv, *norm)
 
 
-def _excite(network: SpikingNetwork, draw: random.Random) -> None:
+def excite(network: SpikingNetwork, draw: random.Random) -> None:
     """Draw weights and statistics of batch norms that let most layers fire, and not always."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
