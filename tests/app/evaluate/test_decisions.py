@@ -15,10 +15,10 @@ from art_snn.app.report.tables import remarks
 from art_snn.app.report.verdict import describe_verdicts, verdicts
 from art_snn.attacks import SpikingAutoAttack
 from art_snn.bounds import Decision
-from tests.command import forbidden
+from tests.command import call, forbidden
 from tests.evaluations import comparable, complaints
 from tests.jobs import Job
-from tests.records import evaluate, evaluation_in
+from tests.records import NETWORK, evaluate, evaluation_in
 
 WORDS = ("--eps", "0.03,0.1", "--samples", "40", "--batch-size", "8", "--bounds", "--decide", "9")
 FIELDS = {"block": 8}
@@ -81,6 +81,16 @@ def test_the_search_is_told_in_the_verdict_the_remarks_the_findings_and_the_file
     excerpt = SampleExcerpt.read(folder)
     changed = (excerpt.adversarial[-1] != excerpt.x).any((1, 2, 3))
     assert changed[result.at(0.1)["fast"].decided[: len(changed)]].all()
+
+
+def test_a_verification_tries_what_the_search_broke(whole, monkeypatch):
+    """The stand-in says what is not true of this network."""
+    monkeypatch.chdir(whole[0])
+    monkeypatch.setattr("art_snn.app.report.run.decide_bounds", search)
+    done = call("report", "out", "--verify", *NETWORK)
+    assert done.status == 3
+    assert "search: " in done.stderr
+    assert "break the network within their budgets, as decided.npz has them" in done.stderr
 
 
 def test_a_number_without_an_open_sample_is_exact(folder, monkeypatch):
