@@ -25,6 +25,7 @@ from art_snn.app.report.page import render_board_page, render_page
 from art_snn.app.report.settings import MARKS, SUBJECT, Report
 from art_snn.app.report.tables import compare_parts, evaluation_parts, latex_table
 from art_snn.app.report.verdict import count_words, describe_budgets, join_words, verdicts
+from art_snn.app.results import Printed
 from art_snn.app.settings import Network
 from art_snn.app.tables import Notes, Part, Table, render
 from art_snn.attacks import (
@@ -45,9 +46,6 @@ from art_snn.gradients import STBP
 from art_snn.metrics import certify
 from art_snn.seeding import seeded
 
-_FAILED = 3
-"""Exit status where a check failed."""
-
 _DRAWN, _DRAWN_CERTIFICATES, _DRAWN_DECISIONS = 32, 4, 4
 """Samples that are drawn for a check at each budget; certificates take their draws again."""
 _PATIENCE = 60.0
@@ -63,32 +61,7 @@ _Check = tuple[str, bool, str]
 """Its name, True if it passed, and what was compared."""
 
 
-@dataclass(frozen=True)
-class _ReportResult:
-    """The result of the command.
-
-    :param text: for the terminal.
-    :param files: names of files next to the output.
-    :param failures: the checks that failed, a line each."""
-
-    text: str
-    files: tuple[str, ...] = ()
-    failures: str = ""
-
-    def render(self) -> str:
-        """Sentences and tables for the terminal."""
-        return self.text
-
-    def status(self) -> int:
-        """3 where a check failed, 0 otherwise."""
-        return _FAILED if self.failures else 0
-
-    def failure(self) -> str:
-        """The checks that failed, a line each; "" where all passed."""
-        return self.failures
-
-
-def run(settings: Report) -> _ReportResult:
+def run(settings: Report) -> Printed:
     """Write the report or the table of records, or verify a record.
 
     :raises FileNotFoundError, ValueError: when a file is missing, damaged or no evaluation, when
@@ -109,7 +82,7 @@ def run(settings: Report) -> _ReportResult:
             f"{count_words(len(items), 'evaluation')}.",
             *(f"Left out: {line}" for line in left_out),
         ]
-        return _ReportResult(render([Notes(notes)]), (table.name,))
+        return Printed(render([Notes(notes)]), (table.name,))
     items = [read_evaluation(file) for file in settings.files]
     parts = compare_parts(items) if len(items) > 1 else []
     parts += [part for item in items for part in evaluation_parts(item.evaluation)]
@@ -123,7 +96,7 @@ def run(settings: Report) -> _ReportResult:
         lines = [f"% {line}".rstrip() for line in text.splitlines()]
         write_text(output, "\n".join([MARKS["tex"], *lines, "", latex_table(items), ""]))
     # The title, the verdict or the names, and their table; the rest is in the file.
-    return _ReportResult(render(parts[:3]))
+    return Printed(render(parts[:3]))
 
 
 def _read_all(places: Sequence[Path]) -> tuple[list[ReportItem], list[str]]:
@@ -146,7 +119,7 @@ def _render_markdown(parts: Sequence[Part]) -> str:
     return f"{MARKS['md']}\n\n{render(parts, 'markdown')}"
 
 
-def _verify_record(settings: Report) -> _ReportResult:
+def _verify_record(settings: Report) -> Printed:
     """Repeat what an evaluation says of samples that nobody can foresee.
 
     The network is that of the settings, or else the one of that name in the zoo; the data are those
@@ -171,7 +144,7 @@ def _verify_record(settings: Report) -> _ReportResult:
     table = Table(("check", "result", "remark"), rows, words=3)
     title = f"{evaluation.name}, {evaluation.title}"
     text = render([title, verdict, table, _MEANING.format(seed)])
-    return _ReportResult(text, failures="\n".join(failed))
+    return Printed(text, failures="\n".join(failed))
 
 
 @dataclass(frozen=True)
