@@ -11,7 +11,7 @@ import torch
 
 from art_snn import zoo
 from art_snn.app.evaluate.adversarials import Submission, in_range, min_budgets
-from art_snn.app.evaluate.result import EXCERPT, EXCERPT_COUNT, SampleExcerpt, weights_digest
+from art_snn.app.evaluate.result import EXCERPT, EXCERPT_COUNT, read_excerpt, weights_digest
 from art_snn.app.network import resolve_network
 from art_snn.app.report.board import board_parts, make_board
 from art_snn.app.report.evaluation import (
@@ -224,17 +224,17 @@ class _Verification:
         # In double precision, with flags; the rest are classes, budgets and headers.
         largest = 9 * (1 + len(budgets)) * x.size + 2**20
         try:
-            excerpt = SampleExcerpt.read(self.folder, largest)
+            excerpt = read_excerpt(self.folder, largest)
         except (ArgumentError, FileNotFoundError) as error:
             yield EXCERPT, False, getattr(error, "complaint", str(error))
             return
-        same = excerpt.x.shape == x.shape and np.array_equal(excerpt.x, x)
-        if not same or sorted(excerpt.eps.tolist()) != [*budgets]:
+        same = excerpt["x"].shape == x.shape and np.array_equal(excerpt["x"], x)
+        if not same or sorted(excerpt["eps"].tolist()) != [*budgets]:
             # What is of other samples or budgets can be compared with nothing.
             yield "broken samples", False, f"{EXCERPT} is of other samples or budgets"
             return
-        order = np.argsort(excerpt.eps)
-        adversarial, broken = excerpt.adversarial[order], excerpt.broken[order]
+        order = np.argsort(excerpt["eps"])
+        adversarial, broken = excerpt["adversarial"][order], excerpt["broken"][order]
         stages = [[t.outcome.stage[:count] for t in evaluation.at(eps).values()] for eps in budgets]
         claimed = np.array([(np.array(some) >= 0).any(0) for some in stages])
         words = f"{int(broken.sum())} in {EXCERPT}, {int(claimed.sum())} in the evaluation"
