@@ -30,8 +30,8 @@ from art_snn.findings import (
     examine_outcome,
     examine_strength,
 )
+from art_snn.findings.examination import RANDOM, odd_budget, without_answer
 from art_snn.findings.finding import BY_CHANCE, LONGER_SEARCH, exceeds, list_samples
-from art_snn.findings.predictions import RANDOM, odd_budget, without_answer
 from art_snn.gradients import Gradient, Native, short_name
 from art_snn.seeding import seeded
 

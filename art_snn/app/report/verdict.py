@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from art_snn.app.report.evaluation import Evaluation, Trial
 from art_snn.checks import ArgumentError
 from art_snn.findings import Finding
-from art_snn.findings.predictions import RANDOM
+from art_snn.findings.examination import RANDOM
 from art_snn.metrics import Robustness, Share, union
 from art_snn.zoo.networks import manifest
 
