@@ -40,8 +40,11 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     """Examinations before the attacks, by what they are about, in the order of reading."""
     if not target.settings.examined:
         return {}
-    classifier, arguments, rules = target.classifier, _arguments(target), _examined_rules(target)
-    model, eps, seed = classifier.model, target.budgets[0], target.settings.seed
+    settings, classifier, rules = target.settings, target.classifier, _examined_rules(target)
+    model, eps, seed, count = classifier.model, target.budgets[0], settings.seed, settings.examined
+    arguments: dict[str, Any] = {"x": target.x[:count], "y": target.y[:count]}
+    arguments |= {"norm": target.measure, "eps": eps}
+    arguments |= {"batch_size": settings.batch_size, "seed": seed}
 
     def examine_network() -> list[Finding]:
         """All of it at the first budget, and at every other one whether it fits the range."""
@@ -62,7 +65,7 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
 
     def examine_single(stage: Stage) -> list[Finding]:
         """The attack runs once more, and is watched."""
-        how = (target.measure, eps, target.settings.batch_size, seed)
+        how = (target.measure, eps, settings.batch_size, seed)
         with model.using(stage.rule or model.rule), seeded(seed), attack_errors(stage):
             return examine_attack(stage.instantiate(classifier, *how), **arguments)
 
@@ -89,14 +92,6 @@ def _not_examined(target: Target, reason: str) -> Finding:
         sentence=f"0 of {len(target.x)} samples were examined for gradients that are too weak: "
         f"{reason.rstrip('.')}.",
     )
-
-
-def _arguments(target: Target) -> dict[str, Any]:
-    """The first samples at the first budget."""
-    settings, count = target.settings, target.settings.examined
-    samples = {"x": target.x[:count], "y": target.y[:count]}
-    budget = {"norm": target.measure, "eps": target.budgets[0]}
-    return samples | budget | {"batch_size": settings.batch_size, "seed": settings.seed}
 
 
 def _examined_rules(target: Target) -> list[tuple[str, Gradient]]:

@@ -88,12 +88,6 @@ class EvaluationResult(Result):
     strict: bool = False
     name: ClassVar[str] = "evaluation"
 
-    @classmethod
-    def of(cls, target: Target, evaluation: Evaluation) -> "EvaluationResult":
-        """That of an evaluation, as the settings ask for it."""
-        settings, files = target.settings, _files_of(target, evaluation)
-        return cls(evaluation, files, settings.fail_under or 0.0, settings.strict)
-
     def parts(self) -> list[Part]:
         """The verdict at each budget, what casts doubt on it, and a row per attack and budget."""
         return evaluation_parts(self.evaluation)
@@ -192,6 +186,8 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
 
     :param seconds: that all blocks took together."""
     settings, clean, attacked, trials = target.settings, [], list[Trial](), list[Trial]()
+    usual = settings.output.resolve().name.removeprefix("evaluation-")
+    usual = usual if target.subject.checkpoint is None else settings.network_name
     decisions = read_decisions(target, store)
     for place, (eps, plan) in enumerate(target.plans):
         names = [block_name(f"attack-{place}", rows) for rows in target.slices]
@@ -216,7 +212,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     findings += decision_findings(target, trials)
     proven = [read_bounds(target, store, rows) for rows in target.slices]
     return Evaluation(
-        name=_label(target),
+        name=name_from(usual) if settings.name is None else settings.name,
         title=title,
         key=target.key,
         norm=str(settings.norm),
@@ -242,23 +238,13 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
 def finished(target: Target, key: str) -> Evaluation | None:
     """The evaluation, where it lies in the folder with all its files."""
     output = target.settings.output
-    fits = lambda content: content.key == key  # noqa: E731
-    evaluation = earlier(output / RESULT, "evaluation", Evaluation, fits)
-    paths = [output / name for name in _files_of(target, evaluation)] if evaluation else []
+    evaluation = earlier(output / RESULT, "evaluation", Evaluation, lambda one: one.key == key)
+    paths = [output / name for name in files_of(target, evaluation)] if evaluation else []
     whole = all(path.is_file() and corruption(path) is None for path in paths)
     return evaluation if whole else None
 
 
-def _label(target: Target) -> str:
-    """The name of the network: the one given, or that of the checkpoint or the folder."""
-    if target.settings.name is not None:
-        return target.settings.name
-    if target.subject.checkpoint is None:
-        return name_from(target.settings.output.resolve().name.removeprefix("evaluation-"))
-    return name_from(target.settings.network_name)
-
-
-def _files_of(target: Target, evaluation: Evaluation) -> tuple[str, ...]:
+def files_of(target: Target, evaluation: Evaluation) -> tuple[str, ...]:
     """Names of the files with arrays: the excerpt, and examples where the report shows some."""
     broken = max(evaluation.trials[_shown(target)].outcome.stage) >= 0
     decided = any(one.decided is not None and one.decided.any() for one in evaluation.trials)
