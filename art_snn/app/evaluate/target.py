@@ -223,7 +223,7 @@ class Target:
         """Bounds of samples x ``(N, *shape)`` of classes y at a budget."""
         how: dict[str, Any] = {"norm": self.measure, "batch_size": self.settings.batch_size}
         certificate = certify_bounds(self.classifier, x, y, eps, **how)
-        return Bounds(eps, certificate.method, False, certificate.margin)
+        return Bounds(eps, certificate.method, certificate.margin)
 
     def check(self) -> None:
         """Complain about what cannot be run on this network, with these samples.

@@ -87,6 +87,13 @@ class _Record:
         proven = any(one.evaluation.bounds for one in self.verdicts.values()) and not wrong
         return not self.robust.count or (proven and self.certified == self.robust)
 
+    @property
+    def rank(self) -> tuple[float, float, float, str]:
+        """From the most robust to the least; then by what is certified and by clean."""
+        certified = self.certified.value if self.certified else 0.0
+        clean = self.verdict.outcome.clean_accuracy.value
+        return -self.robust.value, -certified, -clean, self.first.name
+
 
 Board = tuple[Table, Notes, tuple[tuple[str, Share, Share], ...]]
 """A row per network and budget, by data, budget and robustness; remarks on them; and of each row
@@ -112,7 +119,8 @@ def make_board(items: Iterable[ReportItem]) -> tuple[Board, list[str]]:
             networks = groups.setdefault(key, defaultdict(dict))
             networks[source.weights][file] = verdict
     records = {
-        key: sorted(map(_make_record, one.values()), key=_rank) for key, one in groups.items()
+        key: sorted(map(_make_record, one.values()), key=lambda record: record.rank)
+        for key, one in groups.items()
     }
     ordered = sorted(groups, key=lambda key: (*key[:2], records[key][0].verdict.eps))
     left_out = [f"{file} {reason}" for file, reason in reasons.items() if reason]
@@ -138,7 +146,9 @@ def _make_table(groups: Sequence[Sequence[_Record]]) -> Board:
     rows: list[dict[str, str]] = []
     points, remarks = [], defaultdict[str, dict[str, None]](dict)
     for group in groups:
-        names = _record_names(group)
+        pairs = [(one.first.name, one.first.provenance.weights[:_DIGITS]) for one in group]
+        same = Counter(name for name, _ in pairs)
+        names = [f"{name} ({digits})" if same[name] > 1 else name for name, digits in pairs]
         for record, name in zip(group, names, strict=True):
             row = _cells(record, name, attack)
             place = f"{name}, {row['budget']}"
@@ -170,21 +180,6 @@ def _make_record(verdicts_by_file: Mapping[str, Verdict]) -> _Record:
     records = [_Record(group, {}) for group in groups.values()]
     best, *rest = sorted(records, key=lambda record: record.robust.value)
     return _Record(best.verdicts, {f: v for record in rest for f, v in record.verdicts.items()})
-
-
-def _rank(record: _Record) -> tuple[float, float, float, str]:
-    """From the most robust to the least; then by what is certified and by clean."""
-    certified = record.certified.value if record.certified else 0.0
-    clean = record.verdict.outcome.clean_accuracy.value
-    return -record.robust.value, -certified, -clean, record.first.name
-
-
-def _record_names(records: Sequence[_Record]) -> list[str]:
-    """The names of networks; those of the same name also with digits of their weights."""
-    names = [record.first.name for record in records]
-    digests = [record.first.provenance.weights[:_DIGITS] for record in records]
-    pairs = zip(names, digests, strict=True)
-    return [f"{name} ({digits})" if names.count(name) > 1 else name for name, digits in pairs]
 
 
 def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """What an evaluation measured, sample by sample, and the files that hold it: data alone."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -90,13 +89,11 @@ class Bounds:
 
     :param eps: budget in the norm of the evaluation.
     :param method: that bounded the spikes.
-    :param checked: whether certified samples were attacked, too.
     :param margin: lower bound of the true class's logit minus the largest other one within the
         budget (N,); -inf where there is none, NaN where the exact search proved the sample."""
 
     eps: float
     method: str
-    checked: bool
     margin: NDArray[np.float64]
 
     @property
@@ -216,7 +213,10 @@ class Evaluation:
         budgets = [one.eps for one in self.findings if one.eps is not None]
         odd = [eps for eps in budgets if not 0 < eps <= LARGEST_BUDGET]
         expect(not odd, f"findings at {_BUDGET}", odd[:1])
-        expect(not self.date or _is_date(self.date), "a date in ISO 8601", self.date)
+        try:
+            datetime.fromisoformat(self.date or "2026-01-01").astimezone(timezone.utc)
+        except (ValueError, OverflowError):
+            expect(False, "a date in ISO 8601", self.date)
         if self.bounds:
             bounded = sorted(bounds.eps for bounds in self.bounds)
             expect(bounded == [*self.budgets], f"bounds at {[*self.budgets]}", bounded)
@@ -272,12 +272,6 @@ class Evaluation:
         """The trials of one name, from small to large budgets."""
         trials = (trial for trial in self.trials if trial.name == name)
         return sorted(trials, key=lambda trial: trial.eps)
-
-
-def _is_date(text: str) -> bool:
-    with suppress(ValueError, OverflowError):
-        return bool(datetime.fromisoformat(text).astimezone(timezone.utc))
-    return False
 
 
 def name_from(text: str) -> str:
