@@ -85,10 +85,8 @@ class Target:
         how = (data, settings.device, settings.seed)
         classifier = team.leader_first(partial(subject.classifier, *how))
         try:
-            networks = [
-                team.leader_first(partial(subject.with_checkpoint(path).classifier, *how))
-                for path in settings.sources
-            ]
+            others = [replace(subject, checkpoint=path, entry=None) for path in settings.sources]
+            networks = [team.leader_first(partial(one.classifier, *how)) for one in others]
         except CheckpointError as error:
             raise CheckpointError("sources", error.complaint) from error
         for one in (classifier, *networks):
