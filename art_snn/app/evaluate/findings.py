@@ -40,8 +40,14 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     """Examinations before the attacks, by what they are about, in the order of reading."""
     if not target.settings.examined:
         return {}
-    settings, classifier, rules = target.settings, target.classifier, _examined_rules(target)
+    settings, classifier = target.settings, target.classifier
     model, eps, seed, count = classifier.model, target.budgets[0], settings.seed, settings.examined
+    single = target.single_stage(eps)
+    # The first rule of the plan, or those of the attack; one that takes no gradient has none.
+    rules = list(target.rules.items()) if single.by_gradients else []
+    if target.deciding is not None:
+        stages = target.select_stages(target.deciding).stages
+        rules = [(short_name(one.rule), one.rule) for one in stages if one.rule][:1]
     arguments: dict[str, Any] = {"x": target.x[:count], "y": target.y[:count]}
     arguments |= {"norm": target.measure, "eps": eps}
     arguments |= {"batch_size": settings.batch_size, "seed": seed}
@@ -72,7 +78,6 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     parts = {"network": examine_network}
     for name, rule in rules:
         parts[f"{name} gradients"] = partial(examine_gradients, rule)
-    single = target.single_stage(eps)
     # An attack is examined where it takes a budget.
     fits = target.measure != SHIFT and single.bounded
     for plan in target.single_plans(eps) if fits else ():
@@ -92,17 +97,6 @@ def _not_examined(target: Target, reason: str) -> Finding:
         sentence=f"0 of {len(target.x)} samples were examined for gradients that are too weak: "
         f"{reason.rstrip('.')}.",
     )
-
-
-def _examined_rules(target: Target) -> list[tuple[str, Gradient]]:
-    """Rules whose gradients are examined: the first one of the plan, or those of the attack.
-
-    An attack alone that takes no gradient has none."""
-    if target.deciding is None:
-        by_gradients = target.single_stage(target.budgets[0]).by_gradients
-        return list(target.rules.items()) if by_gradients else []
-    stages = target.select_stages(target.deciding).stages
-    return [(short_name(stage.rule), stage.rule) for stage in stages if stage.rule][:1]
 
 
 def trial_findings(trials: Sequence[Trial], searches: Collection[str]) -> Iterator[Finding]:

@@ -18,6 +18,7 @@ from art_snn.app.report.evaluation import Bounds
 from art_snn.app.results import as_json, structured
 from art_snn.attacks import Outcome, Plan, SpikingAutoAttack, StageRecord, attack_errors
 from art_snn.checks import SEEDS, require
+from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.findings import Finding
 from art_snn.metrics import certify
 from art_snn.seeding import seeded
@@ -84,8 +85,9 @@ def examination_units(target: Target) -> list[Unit]:
 
 
 def _bound(target: Target, eps: float, rows: slice, _: Any) -> _Block:
-    bounds = target.bound(target.x[rows], target.y[rows], eps)
-    wrong = np.array(_predicted_classes(target, rows)) != target.y[rows]
+    x, y, seed = target.x[rows], target.y[rows], block_seed(target, rows)
+    bounds = target.bound(x, y, eps)
+    wrong = np.array(predict_classes(target.classifier, x, target.settings.batch_size, seed)) != y
     _require_sound(bounds, rows, wrong, "misclassified without an attack")
     return {"bounds": as_json(bounds)}, {}
 
@@ -124,7 +126,7 @@ def _attack(
 
     Samples that bounds certify are not attacked. A killed run goes on after the last stage that was
     written, with the seconds that it took so far."""
-    settings, x, y = target.settings, target.x[rows], target.y[rows]
+    settings, x, y, seed = target.settings, target.x[rows], target.y[rows], block_seed(target, rows)
     proven = read_bounds(target, store, rows)
     larger = [bounds for bounds in proven.values() if bounds.eps >= eps]
     left = np.ones(len(x), dtype=bool) if eps not in proven else ~proven[eps].certified
@@ -151,7 +153,7 @@ def _attack(
         plan=plan,
         sources=target.sources if any(stage.transfer for stage in plan.stages) else (),
         batch_size=settings.batch_size,
-        seed=block_seed(target, rows),
+        seed=seed,
         verbose=False,
         on_stage=keep,
         candidates=[one.select(left) for one in candidates],
@@ -169,7 +171,8 @@ def _attack(
             wrong = one.present & (logits.argmax(1) != y)
             _require_sound(bounds, rows, wrong, f"broken at eps {eps:g} by adversarials {one.name}")
     content: Content = {"outcome": as_json(outcome), TOOK: took}
-    content |= {"clean": _predicted_classes(target, rows)} if clean else {}
+    if clean:
+        content["clean"] = predict_classes(target.classifier, x, settings.batch_size, seed)
     return content, {"adversarials": outcome.adversarials}
 
 
@@ -186,9 +189,11 @@ def block_seed(target: Target, rows: slice) -> int:
     return (target.settings.seed + start) % (SEEDS + 1)
 
 
-def _predicted_classes(target: Target, rows: slice) -> list[int]:
-    """Classes of the samples of a block; -1 without a prediction."""
-    with seeded(block_seed(target, rows)):
-        logits = target.classifier.predict(target.x[rows], batch_size=target.settings.batch_size)
+def predict_classes(
+    classifier: PyTorchSpikingClassifier, x: np.ndarray, batch_size: int, seed: int
+) -> list[int]:
+    """Classes of the samples x ``(n, ...)`` of a block from its seed; -1 without a prediction."""
+    with seeded(seed):
+        logits = classifier.predict(x, batch_size=batch_size)
     classes: list[int] = np.where(np.isnan(logits).any(1), -1, logits.argmax(1)).tolist()
     return classes

@@ -12,6 +12,7 @@ import torch
 from art_snn import zoo
 from art_snn.app.evaluate.adversarials import Submission, in_range, min_budgets
 from art_snn.app.evaluate.result import EXCERPT, EXCERPT_COUNT, read_excerpt, weights_digest
+from art_snn.app.evaluate.units import predict_classes
 from art_snn.app.network import resolve_network
 from art_snn.app.report.board import board_parts, make_board
 from art_snn.app.report.evaluation import (
@@ -205,10 +206,8 @@ class _Verification:
         source, same, count = self.evaluation.provenance, 0, 0
         starts = np.arange(0, len(self.x), source.block)
         for start in self._draw(starts, -(-_DRAWN // source.block)).tolist():
-            with seeded((source.seed + start) % (SEEDS + 1)):
-                x = self.x[start : start + source.block]
-                logits = self.classifier.predict(x, source.batch_size)
-            classes = np.where(np.isnan(logits).any(1), -1, logits.argmax(1)).tolist()
+            x, seed = self.x[start : start + source.block], (source.seed + start) % (SEEDS + 1)
+            classes = predict_classes(self.classifier, x, source.batch_size, seed)
             clean = self.evaluation.clean[start:]
             same += sum(a == b for a, b in zip(classes, clean, strict=False))
             count += len(classes)
