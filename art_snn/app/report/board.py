@@ -64,8 +64,7 @@ class _Record:
     def standing(self) -> NDArray[np.bool_]:
         """Samples that no attack of any evaluation broke, bool (N,)."""
         masks = [verdict.standing for verdict in self.verdicts.values()]
-        standing: NDArray[np.bool_] = np.logical_and.reduce(masks)
-        return standing
+        return np.asarray(np.logical_and.reduce(masks))
 
     @property
     def robust(self) -> Share:

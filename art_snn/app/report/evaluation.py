@@ -99,14 +99,12 @@ class Bounds:
     @property
     def certified(self) -> NDArray[np.bool_]:
         """Samples that are classified correctly everywhere within the budget, bool (N,)."""
-        certified: NDArray[np.bool_] = (self.margin > 0) | self.decided
-        return certified
+        return np.asarray((self.margin > 0) | self.decided)
 
     @property
     def decided(self) -> NDArray[np.bool_]:
         """Those that the exact search proved, bool (N,)."""
-        decided: NDArray[np.bool_] = np.isnan(self.margin)
-        return decided
+        return np.asarray(np.isnan(self.margin))
 
 
 @dataclass(frozen=True)
@@ -246,8 +244,7 @@ class Evaluation:
         if self._flips is not None:
             masks.append(self._flips.certified(flips=int(eps)))
         none = np.zeros(len(self.samples), dtype=bool)
-        certified: NDArray[np.bool_] = np.logical_or.reduce([none, *masks])
-        return certified
+        return np.asarray(np.logical_or.reduce([none, *masks]))
 
     @property
     def budgets(self) -> tuple[float, ...]:

@@ -92,8 +92,7 @@ class Verdict:
     @property
     def standing(self) -> NDArray[np.bool_]:
         """Samples that are right before and after all attacks, bool (N,)."""
-        standing: NDArray[np.bool_] = self.outcome.correct & self.outcome.robust
-        return standing
+        return np.asarray(self.outcome.correct & self.outcome.robust)
 
     @property
     def left(self) -> int:
