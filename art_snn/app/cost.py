@@ -123,16 +123,6 @@ class Costs(Result):
             rows.append(row)
         return Table(titles, rows)
 
-    def times(self, model: str, row: str) -> dict[int, float]:
-        """T -> median seconds of a row, by ascending T."""
-        cells = [cell for cell in self.cells if cell.model == model]
-        return dict(sorted((cell.steps or 0, cell.seconds[row]) for cell in cells))
-
-    def peaks(self, model: str, row: str) -> dict[int, float]:
-        """T -> peak memory of a row in MiB, where there is one, by ascending T."""
-        cells = [cell for cell in self.cells if cell.model == model and row in cell.peak]
-        return dict(sorted((cell.steps or 0, cell.peak[row] / _MEBIBYTE) for cell in cells))
-
     def draw(self) -> Figure:
         """Time and peak memory: of one cell in inferences, of several against the time steps."""
         if len(self.cells) > 1:
@@ -152,11 +142,16 @@ class Costs(Result):
         figure = Figure(figsize=(1 + 3.4 * max(2, len(models)), 6.4), layout="constrained")
         axes = figure.subplots(2, len(models), sharex=True, squeeze=False)
         for (above, below), model in zip(axes.T, models, strict=True):
-            for ax, values_of in ((above, self.times), (below, self.peaks)):
-                for row in self.rows:
-                    values, colour = values_of(model, row), COLOURS.get(row)
-                    label = row if row == INFERENCE else self.label(row)
-                    ax.plot([*values], [*values.values()], "-o", color=colour, ms=4, label=label)
+            cells = sorted((c for c in self.cells if c.model == model), key=lambda c: c.steps or 0)
+            steps = [cell.steps or 0 for cell in cells]
+            for row in self.rows:
+                label = row if row == INFERENCE else self.label(row)
+                how: dict[str, Any] = {"color": COLOURS.get(row), "ms": 4, "label": label}
+                above.plot(steps, [cell.seconds[row] for cell in cells], "-o", **how)
+                # Without a peak there is no point.
+                peaks = [cell.peak.get(row, math.nan) / _MEBIBYTE for cell in cells]
+                below.plot(steps, peaks, "-o", **how)
+            for ax in (above, below):
                 ax.set(xlim=(0, None), ylim=(0, None))
                 ax.grid(alpha=0.3)
             above.set(title=textwrap.fill(model, 32), ylabel="time [s]")
