@@ -167,14 +167,11 @@ def _make_record(verdicts_by_file: Mapping[str, Verdict]) -> _Record:
 
     Those on the same samples count together, whatever any of them broke. Of several sets of
     samples, the one counts on which less is left."""
-
-    def weakness(one: tuple[str, Verdict]) -> tuple[float, int, str]:
-        """From the strongest attack to the weakest; then from fewer findings to more, by name."""
-        file, verdict = one
-        return verdict.robust, len(verdict.findings), file
-
     groups: dict[tuple[str, ...], dict[str, Verdict]] = defaultdict(dict)
-    for file, verdict in sorted(verdicts_by_file.items(), key=weakness):
+    # From the strongest attack to the weakest; then from fewer findings to more, by name.
+    ranked = sorted((one.robust, len(one.findings), file) for file, one in verdicts_by_file.items())
+    for _, _, file in ranked:
+        verdict = verdicts_by_file[file]
         groups[verdict.evaluation.samples][file] = verdict
     records = [_Record(group, {}) for group in groups.values()]
     best, *rest = sorted(records, key=lambda record: record.robust.value)
