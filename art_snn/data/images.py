@@ -97,8 +97,10 @@ def images(
             x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
         arrays += [np.divide(_resize(x, image_size), 255, dtype=np.float32)]
         arrays += [np.asarray(y).astype(np.int64)]
+    x_train, y_train, x_test, y_test = arrays
     # A mirrored numeral is no numeral.
-    return Dataset(full_name, *arrays, mirrored=name not in ("mnist", "svhn"))
+    mirrored = name not in ("mnist", "svhn")
+    return Dataset(full_name, x_train, y_train, x_test, y_test, mirrored=mirrored)
 
 
 def _resize(x: np.ndarray, image_size: ImageSize | None) -> np.ndarray:
