@@ -172,10 +172,10 @@ CERTIFICATE = Certificate(
 """Of the four samples by hand: two are certified rightly, one wrongly, and one is not."""
 
 
-def proven(*margins: float, eps: float = 8 / 255, checked: bool = False) -> Bounds:
+def proven(*margins: float, eps: float = 8 / 255) -> Bounds:
     """Bounds of the samples at a budget, those of the four by hand for one that certifies the
     fourth: ``proven(-1, -1, -1, 2)``."""
-    return Bounds(eps, "counts", checked, np.array(margins, dtype=float))
+    return Bounds(eps, "counts", np.array(margins, dtype=float))
 
 
 EXACT = (proven(-1, -np.inf, -1, 2),)

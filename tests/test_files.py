@@ -15,7 +15,7 @@ import torch
 
 from art_snn import checkpoint
 from art_snn.app.evaluate.adversarials import Submission
-from art_snn.app.evaluate.result import SampleExcerpt
+from art_snn.app.evaluate.result import read_excerpt
 from art_snn.app.report import evaluation
 from art_snn.checks import ArgumentError
 from art_snn.files import (
@@ -223,7 +223,7 @@ READERS: Mapping[str, Callable[[Path], object]] = {
     "mine.npz": lambda file: Submission.read(
         file, build(), np.zeros((4, 1, 8, 8), np.float32), "inf", 0.1
     ),
-    "first.npz": lambda file: SampleExcerpt.read(file.parent, 2**20),
+    "first.npz": lambda file: read_excerpt(file.parent, 2**20),
     "examples.npz": lambda file: evaluation.Examples.read(file.parent),
 }
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from art_snn.app import cost
 from art_snn.app.cli import _settings_class
-from art_snn.app.load import Load
 from tests.command import call
 from tests.datasets import images
 from tests.own import own
@@ -70,7 +70,7 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     own(tmp_path, classes=3)
     for name, text in {"odd.txt": "odd", "empty.pt": ""}.items():
         (tmp_path / name).write_text(text)
-    monkeypatch.setattr(Load, "peak", lambda load, row: 2**20)
+    monkeypatch.setattr(cost, "measure_row_peak", lambda load, row: 2**20)
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
 

@@ -17,7 +17,17 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from art_snn.app.colours import COLOURS, GREY, titled
-from art_snn.app.load import INFERENCE, STOCK, TRAINED_BY, Load
+from art_snn.app.load import (
+    INFERENCE,
+    STOCK,
+    TRAINED_BY,
+    build_network,
+    choose_rules,
+    draw_samples,
+    make_call,
+    measure_row_peak,
+    resolve_architecture,
+)
 from art_snn.app.machine import describe_machine, measure_medians, torch_device
 from art_snn.app.results import Result, working
 from art_snn.app.settings import Cost
@@ -113,16 +123,6 @@ class Costs(Result):
             rows.append(row)
         return Table(titles, rows)
 
-    def times(self, model: str, row: str) -> dict[int, float]:
-        """T -> median seconds of a row, by ascending T."""
-        cells = [cell for cell in self.cells if cell.model == model]
-        return dict(sorted((cell.steps or 0, cell.seconds[row]) for cell in cells))
-
-    def peaks(self, model: str, row: str) -> dict[int, float]:
-        """T -> peak memory of a row in MiB, where there is one, by ascending T."""
-        cells = [cell for cell in self.cells if cell.model == model and row in cell.peak]
-        return dict(sorted((cell.steps or 0, cell.peak[row] / _MEBIBYTE) for cell in cells))
-
     def draw(self) -> Figure:
         """Time and peak memory: of one cell in inferences, of several against the time steps."""
         if len(self.cells) > 1:
@@ -142,11 +142,16 @@ class Costs(Result):
         figure = Figure(figsize=(1 + 3.4 * max(2, len(models)), 6.4), layout="constrained")
         axes = figure.subplots(2, len(models), sharex=True, squeeze=False)
         for (above, below), model in zip(axes.T, models, strict=True):
-            for ax, values_of in ((above, self.times), (below, self.peaks)):
-                for row in self.rows:
-                    values, colour = values_of(model, row), COLOURS.get(row)
-                    label = row if row == INFERENCE else self.label(row)
-                    ax.plot([*values], [*values.values()], "-o", color=colour, ms=4, label=label)
+            cells = sorted((c for c in self.cells if c.model == model), key=lambda c: c.steps or 0)
+            steps = [cell.steps or 0 for cell in cells]
+            for row in self.rows:
+                label = row if row == INFERENCE else self.label(row)
+                how: dict[str, Any] = {"color": COLOURS.get(row), "ms": 4, "label": label}
+                above.plot(steps, [cell.seconds[row] for cell in cells], "-o", **how)
+                # Without a peak there is no point.
+                peaks = [cell.peak.get(row, math.nan) / _MEBIBYTE for cell in cells]
+                below.plot(steps, peaks, "-o", **how)
+            for ax in (above, below):
                 ax.set(xlim=(0, None), ylim=(0, None))
                 ax.grid(alpha=0.3)
             above.set(title=textwrap.fill(model, 32), ylabel="time [s]")
@@ -169,27 +174,29 @@ def run(settings: Cost) -> Costs:
         steps = settings.steps or (None,)
         for name, values in (("model", settings.model), ("steps", steps)):
             require_distinct(name, values)
-        pairs = product(settings.model, [None if t is None else (t,) for t in steps])
-        loads = [Load(replace(settings, model=(model,), steps=some)) for model, some in pairs]
-        titles = [_check(load) for load in loads]
-        rules = loads[0].rules
+        pairs = list(product(settings.model, steps))
+        loads = [
+            replace(settings, model=(model,), steps=None if t is None else (t,))
+            for model, t in pairs
+        ]
+        titles, rules = [_check(load) for load in loads], choose_rules(settings)
         rows = [INFERENCE, *rules]
         if not settings.training_step and settings.attack is None and len(loads) == 1:
             rows += [f"{STOCK}{name}" for name in rules if name in ("rga", _STBP)]
         cells, killed = [], []
-        for load, (model, t) in zip(loads, product(settings.model, steps), strict=True):
-            x, y = load.samples(settings.batch_size)
-            network = load.network(x, y)
+        for load, (model, t) in zip(loads, pairs, strict=True):
+            x, y = draw_samples(load, settings.batch_size)
+            network = build_network(load, x, y)
             # A training step changes weights and statistics, so each row needs its own network.
             calls = {}
             for row in rows:
-                under = load.network(x, y) if settings.training_step else network
-                calls[row] = load.call(row, under, x, y)
+                under = build_network(load, x, y) if settings.training_step else network
+                calls[row] = make_call(load, row, under, x, y)
             seconds = measure_medians(calls, settings.repeats, settings.device)
             peak: dict[str, float] = {}
             for row in progress_over(rows, "Peak memory", unit="rows", leave=False):
                 try:
-                    peak[row] = load.peak(row)
+                    peak[row] = measure_row_peak(load, row)
                 except BrokenProcessPool:
                     killed.append(f"{row} of {model}, T = {t}")
             cells.append(_Cell(model, t, seconds, peak))
@@ -204,12 +211,11 @@ def run(settings: Cost) -> Costs:
     return costs
 
 
-def _check(load: Load) -> str:
+def _check(settings: Cost) -> str:
     """One network in words; an ArgumentError where rules, attack or training do not suit it."""
-    settings, rules = load.settings, load.rules
-    x, y = load.samples(2 if settings.training_step else 1)
-    network, architecture = load.network(x, y), load.architecture
-    for rule in rules.values():
+    x, y = draw_samples(settings, 2 if settings.training_step else 1)
+    network, (architecture, _) = build_network(settings, x, y), resolve_architecture(settings)
+    for rule in choose_rules(settings).values():
         check_applicable(rule, network.sites(), "rules", network.encoder)
     if settings.attack is not None:
         parse_stage(settings.attack, np.inf, settings.eps)

@@ -82,44 +82,20 @@ class _Neurons:
 
 
 @dataclass(frozen=True)
-class _RuleTrial:
-    """One gradient of one batch with a rule.
-
-    :param engine: the engine that ran, and why; "" where the rule was refused.
-    :param objection: why the rule does not apply, so that it was not tried.
-    :param refusal: why its gradient was refused.
-    :param vanished: samples whose gradient is zero."""
-
-    rule: str
-    engine: str = ""
-    objection: str | None = None
-    refusal: str | None = None
-    vanished: Share | None = None
-
-    def row(self, name: str) -> list[str]:
-        """As a row of the table."""
-        if self.vanished is None:
-            return [name, "none", "", "does not apply" if self.objection else "refused: see below"]
-        kind, _, reason = self.engine.partition(": ")
-        return [name, kind, f"{self.vanished.count} of {self.vanished.total}", reason]
-
-
-@dataclass(frozen=True)
 class _Inspection(Result):
     """Neurons and rules of one network; the settings are its encoder, rules and the like."""
 
     title: str
     settings: Mapping[str, Any]
     neurons: Sequence[_Neurons]
-    rules: Mapping[str, _RuleTrial]
+    rules: Mapping[str, Mapping[str, Any]]
     name: ClassVar[str] = "inspect"
     drawn: ClassVar[bool] = False
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""
         neurons = [one.as_dict() for one in self.neurons]
-        rules = {name: as_json(trial) for name, trial in self.rules.items()}
-        return {"title": self.title, **self.settings, "neurons": neurons, "rules": rules}
+        return {"title": self.title, **self.settings, "neurons": neurons, "rules": self.rules}
 
     def parts(self) -> list[Part]:
         """A row per layer of neurons and one per rule, with the reasons below them."""
@@ -127,16 +103,23 @@ class _Inspection(Result):
         titles = ("neuron", "class", "layout", "decay", "gain", "threshold", "reset", "rate")
         names = list(self.rules)
         neurons = Table((*titles, "rules"), [one.row(names) for one in self.neurons])
-        rows = [trial.row(name) for name, trial in self.rules.items()]
+        rows: list[list[str]] = []
+        zero: dict[str, int] = {}
+        refusals: dict[str, list[str]] = {}
+        for name, trial in self.rules.items():
+            if trial["refusal"]:
+                refusals.setdefault(trial["refusal"], []).append(name)
+            if trial["vanished"] is None:
+                remark = "does not apply" if trial["objection"] else "refused: see below"
+                rows.append([name, "none", "", remark])
+                continue
+            kind, _, reason = trial["engine"].partition(": ")
+            zero[name], total = trial["vanished"]["count"], trial["vanished"]["total"]
+            rows.append([name, kind, f"{zero[name]} of {total}", reason])
         rules = Table(("rule", "engine", "zero gradients", "remark"), rows)
         unknown = [(one.label, one.dynamics.unknown) for one in self.neurons]
         lines = [f"The equations of {name} are not known: {why}." for name, why in unknown if why]
         lines += self._objections()
-        refusals: dict[str, list[str]] = {}
-        for name, trial in self.rules.items():
-            if trial.refusal:
-                refusals.setdefault(trial.refusal, []).append(name)
-        zero = {name: one.vanished.count for name, one in self.rules.items() if one.vanished}
         best = min(zero, key=lambda name: zero[name], default="")
         poor = [f"that of {name} for {count}" for name, count in zero.items() if count > zero[best]]
         advice = f"Attack with {best}, whose gradient is zero for {zero.get(best)} samples"
@@ -171,7 +154,7 @@ def run(settings: Inspect) -> _Inspection:
                 remedy = "Random samples are square: give their side in pixels."
                 require_count("image_size", source.image_size, up_to=LONGEST_SIDE, remedy=remedy)
             x, y = random_samples(
-                subject.noted_architecture,
+                subject.architecture.fill(subject.noted),
                 settings.batch_size,
                 channels=settings.channels,
                 image_size=settings.image_size,
@@ -237,11 +220,14 @@ def _find_neurons(
 
 def _try_rule(
     network: SpikingNetwork, rule: Gradient, x: torch.Tensor, y: torch.Tensor
-) -> _RuleTrial:
-    """One gradient with the rule, or why there is none."""
-    reason = network.objection(rule)
-    if reason is not None:
-        return _RuleTrial(str(rule), objection=reason)
+) -> dict[str, Any]:
+    """One gradient with the rule, as JSON: the engine that ran, and samples without a gradient.
+
+    Or the objection because of which it was not tried, or why it was refused."""
+    trial = {"rule": str(rule), "engine": "", "objection": network.objection(rule)}
+    trial |= {"refusal": None, "vanished": None}
+    if trial["objection"] is not None:
+        return trial
     twin = network.twin()
     try:
         with twin.using(rule):
@@ -249,10 +235,10 @@ def _try_rule(
             loss = nn.functional.cross_entropy(twin(leaf), y, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, leaf)
     except ArgumentError as error:
-        return _RuleTrial(str(rule), refusal=str(error))
+        return trial | {"refusal": str(error)}
     except Exception as error:
         # A model that fails under a rule is what is to be found out.
         first = str(error).partition("\n")[0]
-        return _RuleTrial(str(rule), refusal=f"it failed with {type(error).__name__}: {first}")
-    zero = int((gradient.flatten(1) == 0).all(1).sum())
-    return _RuleTrial(str(rule), str(twin.execution), vanished=Share(zero, len(x)))
+        return trial | {"refusal": f"it failed with {type(error).__name__}: {first}"}
+    zero = Share(int((gradient.flatten(1) == 0).all(1).sum()), len(x))
+    return trial | {"engine": str(twin.execution), "vanished": zero.as_dict()}

@@ -4,7 +4,6 @@ import gc
 import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -32,83 +31,74 @@ INFERENCE, STOCK = "inference", "stock "
 """Rows next to those of rules: a prediction, and what ART's stock classifier measures."""
 
 
-@dataclass(frozen=True)
-class Load:
-    """One network under load.
+def choose_rules(settings: Cost) -> dict[str, Gradient]:
+    """Rules by their texts."""
+    return parse_rules(settings.rules or ("stbp" if settings.training_step else "rga,stbp"))
 
-    :param settings: of one model at one number of time steps, or at none, which leaves its own."""
 
-    settings: Cost
+def resolve_architecture(settings: Cost) -> tuple[Architecture, int | None]:
+    """The network of settings of one model, and its time steps; at none it has its own.
 
-    @property
-    def rules(self) -> dict[str, Gradient]:
-        """Rules by their texts."""
-        return parse_rules(
-            self.settings.rules or ("stbp" if self.settings.training_step else "rga,stbp")
-        )
+    A function of the user takes the time steps once it has built its own network."""
+    (model,), (steps, *_) = settings.model, settings.steps or (None,)
+    given = {name: getattr(settings, name) for name in ("width", "decay", "encoder")}
+    return Architecture(model=model, steps=None if is_own(model) else steps, **given), steps
 
-    @property
-    def architecture(self) -> Architecture:
-        """The network; a function of the user takes the time steps once it has built its own."""
-        (model,) = self.settings.model
-        given = {name: getattr(self.settings, name) for name in ("width", "decay", "encoder")}
-        return Architecture(model=model, steps=None if is_own(model) else self._steps, **given)
 
-    @property
-    def _steps(self) -> int | None:
-        return self.settings.steps[0] if self.settings.steps else None
+def draw_samples(settings: Cost, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random samples ``(count, *input_shape)`` and one-hot labels."""
+    architecture, steps = resolve_architecture(settings)
+    sizes = {name: getattr(settings, name) for name in ("channels", "image_size")}
+    return random_samples(architecture, count, steps=steps, **sizes)
 
-    def samples(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Random samples ``(count, *input_shape)`` and one-hot labels."""
-        sizes = {name: getattr(self.settings, name) for name in ("channels", "image_size")}
-        return random_samples(self.architecture, count, steps=self._steps, **sizes)
 
-    def network(self, x: np.ndarray, y: np.ndarray) -> SpikingNetwork:
-        """The network for the samples, in evaluation mode on the device."""
-        network = build_unloaded(self.architecture, self._steps, x.shape[1:], y.shape[1])
-        return network.to(torch_device(self.settings.device))
+def build_network(settings: Cost, x: np.ndarray, y: np.ndarray) -> SpikingNetwork:
+    """The network for the samples, in evaluation mode on the device."""
+    network = build_unloaded(*resolve_architecture(settings), x.shape[1:], y.shape[1])
+    return network.to(torch_device(settings.device))
 
-    def call(
-        self, row: str, network: SpikingNetwork, x: np.ndarray, y: np.ndarray
-    ) -> Callable[[], object]:
-        """The call that a row measures; a training step changes the network."""
-        settings, stock = self.settings, row.startswith(STOCK)
-        if settings.training_step and row != INFERENCE:
-            network.training_gradient = self.rules[row]
-            return training_step(network, x, y, settings.train_dtype)
-        kind: Any = PyTorchClassifier if stock else PyTorchSpikingClassifier
-        classifier = wrap(network, x.shape[1:], y.shape[1], (0.0, 1.0), settings.device, kind)
-        if row == INFERENCE:
-            return lambda: classifier.predict(x, batch_size=len(x))
-        rule, attack = self.rules[row.removeprefix(STOCK)], None
-        if settings.attack is not None:
-            stage = parse_stage(settings.attack, np.inf, settings.eps)
-            attack = stage.instantiate(classifier, np.inf, settings.eps, len(x), 0)
 
-        def operate() -> object:
-            network.forget()
-            with network.using(rule), network.crafting(settings.attack_dtype):
-                return classifier.loss_gradient(x, y) if attack is None else attack.generate(x, y)
+def make_call(
+    settings: Cost, row: str, network: SpikingNetwork, x: np.ndarray, y: np.ndarray
+) -> Callable[[], object]:
+    """The call that a row measures; a training step changes the network."""
+    stock, rules = row.startswith(STOCK), choose_rules(settings)
+    if settings.training_step and row != INFERENCE:
+        network.training_gradient = rules[row]
+        return training_step(network, x, y, settings.train_dtype)
+    kind: Any = PyTorchClassifier if stock else PyTorchSpikingClassifier
+    classifier = wrap(network, x.shape[1:], y.shape[1], (0.0, 1.0), settings.device, kind)
+    if row == INFERENCE:
+        return lambda: classifier.predict(x, batch_size=len(x))
+    rule, attack = rules[row.removeprefix(STOCK)], None
+    if settings.attack is not None:
+        stage = parse_stage(settings.attack, np.inf, settings.eps)
+        attack = stage.instantiate(classifier, np.inf, settings.eps, len(x), 0)
 
-        return operate
+    def operate() -> object:
+        network.forget()
+        with network.using(rule), network.crafting(settings.attack_dtype):
+            return classifier.loss_gradient(x, y) if attack is None else attack.generate(x, y)
 
-    def peak(self, row: str, *, apart: bool = True) -> int:
-        """Peak bytes of one row above the loaded model.
+    return operate
 
-        :param apart: on the CPU in a process of its own, with nothing left from before, which gives
-            freed memory back. A training step is the first one, which allocates gradients and the
-            optimizer's state."""
-        settings = self.settings
-        if apart and settings.device == "cpu":
-            with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-                return pool.submit(self.peak, row, apart=False).result()
-        if settings.threads is not None:
-            torch.set_num_threads(settings.threads)
-        x, y = self.samples(settings.batch_size)
-        network, few = self.network(x, y), 2 if settings.training_step else 1
-        # A few samples first, since libraries are loaded on demand; batch norm in training needs 2.
-        self.call(row, network, x[:few], y[:few])()
-        return measure_peak(self.call(row, network, x, y), settings.device)
+
+def measure_row_peak(settings: Cost, row: str, *, apart: bool = True) -> int:
+    """Peak bytes of one row above the loaded model.
+
+    :param apart: on the CPU in a process of its own, with nothing left from before, which gives
+        freed memory back. A training step is the first one, which allocates gradients and the
+        optimizer's state."""
+    if apart and settings.device == "cpu":
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            return pool.submit(measure_row_peak, settings, row, apart=False).result()
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    x, y = draw_samples(settings, settings.batch_size)
+    network, few = build_network(settings, x, y), 2 if settings.training_step else 1
+    # A few samples first, since libraries are loaded on demand; batch norm in training needs 2.
+    make_call(settings, row, network, x[:few], y[:few])()
+    return measure_peak(make_call(settings, row, network, x, y), settings.device)
 
 
 def training_step(

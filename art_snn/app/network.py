@@ -51,10 +51,6 @@ class ResolvedNetwork:
     source: Source
     entry: ZooEntry | None = None
 
-    def with_checkpoint(self, path: Path) -> "ResolvedNetwork":
-        """The same network with other weights."""
-        return replace(self, checkpoint=path, entry=None)
-
     def load_data(self) -> Dataset:
         """The data, under their name in the zoo where they are those of a network of the zoo.
 
@@ -69,16 +65,17 @@ class ResolvedNetwork:
         return {} if self.checkpoint is None else checkpoint.notes(self.checkpoint)
 
     @property
-    def noted_architecture(self) -> Architecture:
-        """The architecture, with what the checkpoint notes of it."""
-        return self.architecture.fill(self._noted())
+    def noted(self) -> dict[str, Any]:
+        """Settings of the network that the checkpoint notes."""
+        noted = self.notes.get("subject")
+        return noted if isinstance(noted, dict) else {}
 
     def settle(self, data: Dataset) -> Architecture:
         """The architecture, with nothing left open.
 
         :raises CheckpointError: when the checkpoint notes a network that cannot be built.
         :raises ArgumentError: where steps or encoder do not suit the data."""
-        return self.noted_architecture.fit_to(data)
+        return self.architecture.fill(self.noted).fit_to(data)
 
     def build(self, data: Dataset, seed: int = 0) -> SpikingNetwork:
         """The network for the data, with its weights, in evaluation mode on the CPU.
@@ -110,25 +107,19 @@ class ResolvedNetwork:
         """How the network was trained, in words; "" where neither zoo nor checkpoint says it."""
         if self.entry is not None:
             return self.entry.training
-        noted, subject = self.notes.get("training"), self.notes.get("subject")
-        epochs = subject.get("epochs") if isinstance(subject, dict) else None
+        words, epochs = self.notes.get("training"), self.noted.get("epochs")
         passes = f"{epochs} epoch{'' if epochs == 1 else 's'}" if epochs else ""
-        return str(noted) if noted else passes
+        return str(words) if words else passes
 
     def describe(self, data: Dataset, network: SpikingNetwork | None = None) -> str:
         """Network and data in words, with settings that differ from those of the training."""
-        noted, given = self._noted(), self.architecture.given
+        noted, given = self.noted, self.architecture.given
         other = [f"{k} {noted[k]}" for k, v in given.items() if noted.get(k, v) != v]
         trained = f"; its weights were trained with {', '.join(other)}" if other else ""
         dtype = noted.get("train_dtype")
         dtype = "bfloat16 where the device multiplies it natively" if dtype == "auto" else dtype
         how = "" if dtype is None else f", trained in {dtype}"
         return f"{self.settle(data).describe(network)} on {data.name}{how}{trained}"
-
-    def _noted(self) -> dict[str, Any]:
-        """Settings of the network that the checkpoint notes."""
-        noted = self.notes.get("subject")
-        return noted if isinstance(noted, dict) else {}
 
 
 def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwork:

@@ -5,6 +5,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 
@@ -29,6 +30,8 @@ _Found = TypeVar("_Found")
 
 _LOCK = ".lock"
 """File in a folder that a run holds."""
+_FAILED = 3
+"""Exit status where a check failed."""
 _SCHEMA = 1
 """Number of the form that results have as JSON: a new form has a new number."""
 
@@ -238,6 +241,31 @@ class Result(ABC):
         if (picture := self.draw()) is not None:
             with atomic_write(folder / f"{self.name}.png") as partial:
                 picture.savefig(partial, format="png", dpi=150)
+
+
+@dataclass(frozen=True)
+class Printed:
+    """The result of a command that prints, and writes its files by itself.
+
+    :param text: for the terminal.
+    :param files: names of files next to the output.
+    :param failures: checks that failed, a line each."""
+
+    text: str
+    files: tuple[str, ...] = ()
+    failures: str = ""
+
+    def render(self) -> str:
+        """Sentences and tables for the terminal."""
+        return self.text
+
+    def status(self) -> int:
+        """3 where a check failed, 0 otherwise."""
+        return _FAILED if self.failures else 0
+
+    def failure(self) -> str:
+        """The checks that failed, a line each; "" where all passed."""
+        return self.failures
 
 
 @contextmanager

@@ -66,8 +66,8 @@ class Run:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Data(Run):
-    """A data set by its name, or from a .npz file or a folder.
+class Network(Run):
+    """A network with weights, and its data: a set by its name, a .npz file or a folder.
 
     :param data: digits, mnist, cifar10, nmnist, ..., kept in the folder data, or in another one as
         FOLDER/cifar10; a .npz file; or a folder of pictures. A name comes before a folder of that
@@ -75,18 +75,7 @@ class Data(Run):
     :param download: fetch a data set that is not there; without it nothing is fetched.
     :param image_size: side of images, pictures and event frames, or HEIGHT,WIDTH [theirs;
         cifar10-dvs: 48].
-    :param value_range: LOW,HIGH: values that samples of a .npz file or events may have."""
-
-    data: Annotated[Open[str], arg(metavar="NAME|FILE|FOLDER")] = None
-    download: Flag = False
-    image_size: Open[int | tuple[int, int]] = None
-    value_range: Open[tuple[float, float]] = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Network(Data):
-    """A network with weights, and its data.
-
+    :param value_range: LOW,HIGH: values that samples of a .npz file or events may have.
     :param model: zoo:NAME (art-snn zoo lists them); hf:OWNER/REPO/NAME@COMMIT, weights that
         art-snn train wrote, on Hugging Face; or a function of yours that returns a network, or a
         model of another framework: file.py:function or package.module:function; or a model of
@@ -101,6 +90,10 @@ class Network(Data):
     :param encoder: direct, poisson or sqe(levels=2) for images, frames or ablation(keep=0.05) for
         events [that of its training]."""
 
+    data: Annotated[Open[str], arg(metavar="NAME|FILE|FOLDER")] = None
+    download: Flag = False
+    image_size: Open[int | tuple[int, int]] = None
+    value_range: Open[tuple[float, float]] = None
     model: Annotated[Open[str], arg(metavar="zoo:NAME|hf:...|FILE.py:FUNCTION|MODEL")] = None
     checkpoint: Open[Path] = None
     steps: Open[int] = None

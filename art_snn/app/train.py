@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -148,7 +147,11 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     limits = data.value_range
     classifier = wrap(network, data.input_shape, data.classes, limits, settings.device)
     state = output / "training.pt"
-    _require_free(output, state)
+    foreign = (output / "network.safetensors").exists() and not state.exists()
+    got = f"{output} with a network.safetensors and no training.pt"
+    remedy = "Choose another folder, or delete network.safetensors."
+    expected = "a folder without a network, or with the whole of this run"
+    require(not foreign, "output", expected, got, remedy)
     with seeded(recipe.seed):
         classifier.predict(data.x_test[:1])  # Complains before the training, if anything does.
     start = None
@@ -191,15 +194,6 @@ def _resolve_subject(settings: Train) -> ResolvedNetwork:
     if settings.model is None and settings.checkpoint is None:
         settings = replace(settings, model=DEFAULTS["model"])
     return resolve_network(settings, drawn=True)
-
-
-def _require_free(output: Path, state: Path) -> None:
-    """Refuse a folder with a network of another command, or without the state of its training."""
-    foreign = (output / "network.safetensors").exists() and not state.exists()
-    expected = "a folder without a network, or with the whole of this run"
-    got = f"{output} with a network.safetensors and no training.pt"
-    remedy = "Choose another folder, or delete network.safetensors."
-    require(not foreign, "output", expected, got, remedy)
 
 
 def _prefer_potentials(subject: ResolvedNetwork, data: Dataset) -> ResolvedNetwork:

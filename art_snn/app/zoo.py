@@ -1,36 +1,16 @@
 """The trained networks of the zoo, in a table."""
 
-from dataclasses import dataclass
-from typing import ClassVar
-
 from art_snn.app.report.verdict import describe_bound, format_eps
-from art_snn.app.results import Result
+from art_snn.app.results import Printed
 from art_snn.app.settings import Zoo
-from art_snn.app.tables import Part, Table
+from art_snn.app.tables import Table, render
 from art_snn.zoo.networks import manifest
 
 _HEAD = ("network", "data", "training", "T", "parameters", "size", "clean")
 _BUDGET = ("budget", "standard", "certified")
 
 
-@dataclass(frozen=True)
-class _ZooList(Result):
-    """Networks of the zoo, a row per network and budget."""
-
-    table: Table
-    name: ClassVar[str] = "zoo"
-
-    def parts(self) -> list[Part]:
-        """The table."""
-        return [self.table]
-
-    @property
-    def files(self) -> list[str]:
-        """None: nothing is written."""
-        return []
-
-
-def run(settings: Zoo) -> _ZooList:
+def run(settings: Zoo) -> Printed:
     """List the networks of the zoo; no network is run.
 
     :raises ArgumentError: when the manifest cannot be read."""
@@ -46,4 +26,4 @@ def run(settings: Zoo) -> _ZooList:
             head = [""] * len(_HEAD)
         if not network.standard:
             rows.append([*head, *[""] * len(_BUDGET)])
-    return _ZooList(Table((*_HEAD, *_BUDGET), rows, words=3))
+    return Printed(render([Table((*_HEAD, *_BUDGET), rows, words=3)]))

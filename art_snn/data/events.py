@@ -13,8 +13,7 @@ import torch
 from torch.nn import functional
 
 from art_snn.checks import MissingFile, invalid, require, require_count, require_root, require_sides
-from art_snn.data.dataset import Dataset, ImageSize, require_range, sized_name
-from art_snn.data.npz import from_npz
+from art_snn.data.dataset import Dataset, ImageSize, from_npz, require_range, sized_name
 from art_snn.files import write_arrays
 from art_snn.progress import progress_over
 

@@ -30,18 +30,16 @@ from art_snn.progress import progress_over
 _PARTS = ("train", "test")
 _GREY, _DEEP = ("1", "L"), ("I", "F")
 """Modes of PIL, or what they begin with."""
-_Part = tuple[np.ndarray, np.ndarray]
-"""Images [N, C, H, W] uint8 with their class indices [N] int64."""
 
-IMAGES = {
-    "mnist": "MNIST/raw",
-    "fashion-mnist": "FashionMNIST/raw",
-    "cifar10": "cifar-10-batches-py",
-    "cifar100": "cifar-100-python",
-    "svhn": "train_32x32.mat and test_32x32.mat",
-    "eurosat": "eurosat/2750",
+IMAGES: dict[str, tuple[str, Any]] = {
+    "mnist": ("MNIST/raw", datasets.MNIST),
+    "fashion-mnist": ("FashionMNIST/raw", datasets.FashionMNIST),
+    "cifar10": ("cifar-10-batches-py", datasets.CIFAR10),
+    "cifar100": ("cifar-100-python", datasets.CIFAR100),
+    "svhn": ("train_32x32.mat and test_32x32.mat", datasets.SVHN),
+    "eurosat": ("eurosat/2750", datasets.EuroSAT),
 }
-"""The sets by name, each with the place of its files below the root."""
+"""The sets by name, each with the place of its files below the root, and its class."""
 
 
 def digits(test_share: float = 0.2, seed: int = 0) -> Dataset:
@@ -75,11 +73,13 @@ def images(
     remedy = "Images of your own come from from_npz or from_folder."
     require(name in IMAGES, "name", f"one of {', '.join(IMAGES)}", repr(name), remedy)
     full_name, root = sized_name(name, image_size), require_root(root)
+    place, kind = IMAGES[name]
     try:
         if name == "eurosat":
-            samples = datasets.EuroSAT(root, download=download).samples
+            samples = kind(root, download=download).samples
             return Dataset.split(full_name, *_read_samples(samples, image_size), mirrored=True)
-        (x_train, y_train), (x_test, y_test) = _parts(name, root, download)
+        words = ("train", "test") if name == "svhn" else (True, False)
+        parts = [kind(root, word, download=download) for word in words]
     except ArgumentError:
         raise
     except Exception as error:
@@ -87,35 +87,20 @@ def images(
         reason = " ".join(str(error).split()) or type(error).__name__
         advice = "Look at that folder" if download else "Pass download=True, --download in commands"
         why = f"which is missing, damaged or cannot be fetched ({reason}). {advice}"
-        place = root / IMAGES[name]
-        complaint = f"expected {name} in {place}, {why}, put torchvision's files there, or name "
-        complaint += f"the folder that has them: FOLDER/{name}."
+        complaint = f"expected {name} in {root / place}, {why}, put torchvision's files there, or "
+        complaint += f"name the folder that has them: FOLDER/{name}."
         raise MissingFile("data", complaint) from error
-    x_train, x_test = (
-        np.divide(_resize(x, image_size), 255, dtype=np.float32) for x in (x_train, x_test)
-    )
+    arrays: list[np.ndarray] = []
+    for part in parts:
+        x, y = np.asarray(part.data), part.labels if name == "svhn" else part.targets
+        if name != "svhn":
+            x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
+        arrays += [np.divide(_resize(x, image_size), 255, dtype=np.float32)]
+        arrays += [np.asarray(y).astype(np.int64)]
+    x_train, y_train, x_test, y_test = arrays
     # A mirrored numeral is no numeral.
     mirrored = name not in ("mnist", "svhn")
     return Dataset(full_name, x_train, y_train, x_test, y_test, mirrored=mirrored)
-
-
-def _parts(name: str, root: Path, download: bool) -> tuple[_Part, _Part]:
-    """Training and test part, as torchvision reads them."""
-    if name == "svhn":
-        sets = [datasets.SVHN(root, part, download=download) for part in ("train", "test")]
-        return tuple((part.data, part.labels.astype(np.int64)) for part in sets)  # type: ignore[return-value]
-    kinds: dict[str, Any] = {
-        "mnist": datasets.MNIST,
-        "fashion-mnist": datasets.FashionMNIST,
-        "cifar10": datasets.CIFAR10,
-        "cifar100": datasets.CIFAR100,
-    }
-    parts = []
-    for part in (kinds[name](root, train, download=download) for train in (True, False)):
-        x = np.asarray(part.data)
-        x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
-        parts.append((x, np.asarray(part.targets).astype(np.int64)))
-    return parts[0], parts[1]
 
 
 def _resize(x: np.ndarray, image_size: ImageSize | None) -> np.ndarray:

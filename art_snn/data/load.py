@@ -7,10 +7,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from art_snn.checks import FILE, FOLDER, expand_path, invalid, path_kind, require
-from art_snn.data.dataset import Dataset, ImageSize
+from art_snn.data.dataset import Dataset, ImageSize, from_npz
 from art_snn.data.events import EVENTS, events
 from art_snn.data.images import IMAGES, digits, from_folder, holds_pictures, images
-from art_snn.data.npz import from_npz
 
 _Loader = tuple[Callable[..., Dataset], tuple[str, ...]]
 """What makes a data set, and the fields of :class:`Source` that it takes."""

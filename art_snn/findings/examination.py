@@ -1,22 +1,53 @@
-"""All checks before any attack, and what every examination begins and ends with."""
+"""All checks before any attack: of samples and their range, of predictions and of gradients."""
 
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
+from scipy.special import log_softmax
 from torch import nn
 
-from art_snn.findings.finding import Finding, Subject
-from art_snn.findings.gradients import CHECKS_OF_GRADIENTS
-from art_snn.findings.predictions import CHECKS_OF_PREDICTIONS
+from art_snn.attacks.balls import FLIPS, ROUNDING, SHIFT
+from art_snn.attacks.queries import margin
+from art_snn.attacks.randomness import DIFFERENCE, logit_spread, uniform_noise
+from art_snn.checks import ArgumentError
+from art_snn.files import digest
+from art_snn.findings.finding import (
+    DRAWS,
+    MARGIN,
+    NATIVE,
+    OTHER_RULES,
+    SEARCH,
+    Finding,
+    Remedy,
+    Subject,
+    list_samples,
+)
+from art_snn.gradients import Native, short_name
+from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.progress import progress_over
 
 AnySubject = TypeVar("AnySubject", bound=Subject)
+
+NARROW, LARGE, SMALL = 1 / 16, 0.5, 1e-3
+
+RANDOM = "random-network"
+_ALONE = 1e-3
+"""Relative change of logits between a sample alone and in a batch."""
+_CALLED = 8
+"""Samples that are predicted one by one."""
+_OF_ONE = 1e-5
+_SATURATED = 0.1
+_UNSTABLE = 0.5
+_DIRECTIONS = 100
+_RADIUS = 8 / 255
+"""In the width of the range of the samples."""
+_TINY = 1e-6
 
 
 def run_checks(
@@ -51,7 +82,338 @@ def _restored(network: nn.Module) -> Iterator[None]:
             buffers.update(former)
 
 
-CHECKS = CHECKS_OF_PREDICTIONS + CHECKS_OF_GRADIENTS
+def _range_unknown(subject: Subject) -> Finding | None:
+    """Nothing says which values a sample may have."""
+    if subject.estimator.clip_values is not None:
+        return None
+    low, high = float(subject.x.min()), float(subject.x.max())
+    return Finding(
+        "range-unknown",
+        "range of values unknown",
+        {"lowest value": low, "highest value": high},
+        "if there are no clip_values (ours)",
+        (Remedy("Give the classifier the range of its samples as clip_values."),),
+        sentence=f"The samples lie between {low:.4g} and {high:.4g}. The classifier has no "
+        "clip_values, so attacks may return values that no sample can have.",
+    )
+
+
+def _range_left(subject: Subject) -> Finding | None:
+    """Samples have values that the range excludes, or use next to none of it."""
+    values = subject.estimator.clip_values
+    if values is None:
+        return None
+    low, high = values
+    slack = ROUNDING * subject.span
+    outside = float(((subject.x < low - slack) | (subject.x > high + slack)).mean())
+    used = float(np.ptp(subject.x)) / subject.span
+    if outside == 0 and used >= NARROW:
+        return None
+    extent = f"the range of clip_values, {np.min(low):.4g} to {np.max(high):.4g}"
+    words = f"{100 * outside:.3g} % of the values lie outside" if outside else ""
+    words = words or f"The samples use {100 * used:.2g} % of"
+    return Finding(
+        "range-left",
+        "samples that do not fit their range",
+        {
+            "share of values outside": outside,
+            "share of the range in use": used,
+            "highest value": float(subject.x.max()),
+        },
+        f"if any value lies outside clip_values, or less than {NARROW:g} of the range is in use, "
+        "as of images of 0..1 in a range of 0..255 (ours)",
+        (Remedy("Scale the samples or correct clip_values. Normalise inside the network."),),
+        sentence=f"{words} {extent}.",
+        severity="error",
+    )
+
+
+def odd_budget(subject: Subject) -> Finding | None:
+    """The budget is as wide as the range, or too small to matter."""
+    if subject.norm not in (np.inf, 2) or not subject.span:
+        return None
+    share = subject.eps / subject.reach
+    if SMALL <= share < LARGE:
+        return None
+    extent = "diagonal" if subject.norm == 2 else "width"
+    meaning = "too little to matter" if share < SMALL else "every image may become plain grey"
+    return Finding(
+        "odd-budget",
+        "budget that does not fit the range",
+        {"eps": subject.eps, f"{extent} of the range": subject.reach, "share": share},
+        f"if eps is {LARGE:g} of the range or more, where all images can become grey, or less "
+        f"than {SMALL:g} (ours)",
+        (Remedy("Give it in the unit of the samples: 8/255 for images in [0, 1], 8 for 0..255."),),
+        sentence=f"eps {subject.eps:.4g} is {share:.3g} times the range's {extent}: {meaning}.",
+        severity="error",
+        eps=subject.eps,
+    )
+
+
+def _state_kept(subject: Subject) -> Finding | None:
+    """A prediction depends on what was predicted before it."""
+    if not subject.stateful:
+        return None
+    first, again = subject.again
+    change = float(np.abs(np.nan_to_num(again) - np.nan_to_num(first)).max())
+    classes = again.argmax(1) != first.argmax(1)
+    return Finding(
+        "state-kept",
+        "state kept between calls",
+        {"largest change of a logit": change, "share of classes changed": float(classes.mean())},
+        "if the same samples get other logits from the same seed, once others were predicted in "
+        "between (ours)",
+        (
+            Remedy("Reset the neurons before each call, or wrap the network with interop.adapt."),
+            Remedy("Draw from the generators of torch or numpy, which attacks seed."),
+        ),
+        sentence=f"Predicted again after others, the same samples gave outputs that differ by up "
+        f"to {change:.3g}, and another class for {classes.sum()} of {len(classes)}.",
+        severity="error",
+    )
+
+
+def _batch_dependent(subject: Subject) -> Finding | None:
+    """A prediction depends on what else is in the batch."""
+    if subject.random or subject.stateful:
+        return None
+    x = subject.x[:_CALLED]
+    single = np.concatenate([subject.logits(x[i : i + 1]) for i in range(len(x))])
+    together, alone = (np.nan_to_num(logits) for logits in (subject.logits(x), single))
+    lengths = np.linalg.norm(together, axis=1)
+    change = np.linalg.norm(alone - together, axis=1) / np.where(lengths > 0, lengths, 1)
+    median = float(np.median(change))
+    if median <= _ALONE:
+        return None
+    return Finding(
+        "batch-dependent",
+        "predictions depend on the batch",
+        {"median relative change of the logits": median, "samples": len(x)},
+        f"if the median change between a sample alone and in a batch is above {_ALONE:g} (ours; "
+        "rounding changes a few spikes)",
+        (Remedy("Put batch norm into evaluation mode, and look for means over the batch."),),
+        sentence=f"The outputs for a sample alone and in a batch of {len(x)} differ by "
+        f"{100 * median:.2g} % of their length (median).",
+        severity="error",
+    )
+
+
+def _statistics_changed(subject: Subject) -> Finding | None:
+    """Predictions or gradients change what the network has learnt."""
+    before = _digests(subject.estimator.model)
+    subject.logits(subject.x)
+    with suppress(RuntimeError, ArgumentError):  # Where there is no gradient: a finding of its own.
+        subject.gradient(subject.x[: subject.batch_size], subject.y[: subject.batch_size])
+    after = _digests(subject.estimator.model)
+    changed = [name for name in after if after[name] != before.get(name)]
+    if not changed:
+        return None
+    return Finding(
+        "network-changed",
+        "predictions change the network",
+        {"tensors of the network that changed": len(changed), "of": len(after)},
+        "if a prediction or a gradient changes a weight or buffer (ours)",
+        (Remedy("Keep it in evaluation mode: in training mode batch norm learns from attacks."),),
+        sentence=f"A prediction and a gradient changed {len(changed)} of {len(after)} weights and "
+        f"buffers of the network, first {changed[0]}.",
+        severity="error",
+    )
+
+
+def _digests(network: nn.Module) -> dict[str, str]:
+    tensors = (*network.named_parameters(), *network.named_buffers())
+    return {name: digest("", tensor) for name, tensor in tensors}
+
+
+def _random_network(subject: Subject) -> Finding | None:
+    """Predictions of the same samples differ from draw to draw."""
+    # A network that is not reset differs from call to call as well, and not by chance.
+    if not subject.random or subject.stateful:
+        return None
+    evaluations = subject.evaluations
+    counts = [int((logits.argmax(1) == subject.y).sum()) for logits in evaluations]
+    fewest, most = min(counts), max(counts)
+    return Finding(
+        RANDOM,
+        "random network",
+        {
+            "largest difference of logits": logit_spread(evaluations),
+            "fewest right": fewest,
+            "most": most,
+        },
+        f"if five evaluations differ by more than {DIFFERENCE:g} of the length of the logits, or "
+        "in how many samples are right (AutoAttack: Croce and Hein, ICML 2020)",
+        (DRAWS,),
+        sentence=f"Five predictions of the same {len(subject.y)} samples have different outputs; "
+        f"{fewest if fewest == most else f'{fewest} to {most}'} of them are right each time.",
+    )
+
+
+def without_answer(count: int, of: int) -> Finding:
+    """Some samples have logits that are no numbers."""
+    return Finding(
+        "unanswered",
+        "predictions that are not numbers",
+        {"samples": count, "of": of},
+        "if the logits of any sample are NaN (ours)",
+        (Remedy("Look for a division by 0 or an overflow in the network."),),
+        sentence=f"The outputs for {count} of {of} samples are not numbers (NaN). They count as "
+        "classified wrongly.",
+        severity="error",
+    )
+
+
+def _unanswered(subject: Subject) -> Finding | None:
+    """Logits of samples are NaN."""
+    count = int((~subject.answered).sum())
+    return without_answer(count, len(subject.x)) if count else None
+
+
+def _probabilities(subject: Subject) -> Finding | None:
+    """The classifier returns probabilities, whose logarithms saturate, instead of logits."""
+    clean = subject.clean[subject.answered]
+    off = float(np.abs(clean.sum(1) - 1).max(initial=0))
+    inside = clean.min(initial=0) > -_OF_ONE and clean.max(initial=0) < 1 + _OF_ONE
+    if not (len(clean) and inside and off < _OF_ONE):
+        return None
+    return Finding(
+        "probabilities",
+        "probabilities instead of logits",
+        {"largest distance of their sum from 1": off},
+        f"if all outputs lie in [0, 1] and sum to 1 within {_OF_ONE:g} (AutoAttack)",
+        (Remedy("Take the softmax out of the network, or attack before it."),),
+        sentence="All outputs lie between 0 and 1 and sum to 1. Such probabilities hardly change "
+        "where the network is sure, so gradients are lost.",
+    )
+
+
+def _saturated(subject: Subject) -> Finding | None:
+    """Cross entropy is 0 to rounding, and so is its gradient."""
+    rows = np.arange(len(subject.y))
+    clean = subject.clean.astype(np.float32)
+    losses = -np.asarray(log_softmax(clean, axis=1))[rows, subject.y][subject.correct]
+    zero = losses <= np.finfo(np.float32).eps
+    share = float(zero.mean()) if len(zero) else 0.0
+    if share <= _SATURATED:
+        return None
+    return Finding(
+        "saturated-loss",
+        "loss that rounds to 0",
+        {"share of samples whose cross entropy is 0": share},
+        f"if it is 0 in single precision for more than {_SATURATED:g} of the samples that are "
+        "right (ours, after defensive distillation: Carlini and Wagner, 2017)",
+        (MARGIN,),
+        sentence=f"The loss (cross entropy) rounds to 0 for {zero.sum()} of {len(zero)} correctly "
+        "classified samples, so its gradient gives no direction.",
+    )
+
+
+def gradients_vanish(subject: Subject) -> Finding | None:
+    """Some gradients, or all, are 0 throughout, not finite, cut, or refused."""
+    gradients, right = subject.gradients, int(subject.correct.sum())
+    rows = gradients if isinstance(gradients, np.ndarray) else np.zeros((right, 1))
+    axes = tuple(range(1, rows.ndim))
+    finite = np.isfinite(rows).all(axes)
+    zero = finite & ~rows.any(axes)
+    if finite.all() and not zero.any():
+        return None
+    samples, remedy = np.zeros(len(subject.x), bool), OTHER_RULES
+    samples[subject.correct] = zero | ~finite
+    if isinstance(gradients, ArgumentError):
+        remedy = Remedy(f"Change the network as it says: {gradients}")
+    elif samples.sum() == right:
+        remedy = Remedy("Look for detach, rounding or numpy between the input and the loss.")
+    model = subject.estimator.model
+    by = f" by {short_name(model.rule)}" if isinstance(model, SpikingNetwork) else ""
+    return Finding(
+        "vanished-gradients",
+        "vanished gradients",
+        {"share that are 0": float(zero.mean()), "share not finite": float((~finite).mean())},
+        "if any correctly classified sample has none (AutoAttack: Croce and Hein, ICML 2020), as "
+        "where the loss does not depend on its input (Pintor et al., NeurIPS 2022)",
+        (remedy,),
+        sentence=f"The gradient{by} is 0 for {zero.sum()} and not finite for {(~finite).sum()} of "
+        f"{right} correctly classified samples, where gradient attacks have no direction. "
+        f"{list_samples(samples)}",
+    )
+
+
+def _mixed_gradients(subject: Subject) -> Finding | None:
+    """Some layers keep their own gradient, whatever the rule."""
+    network = subject.estimator.model
+    if not isinstance(network, SpikingNetwork) or isinstance(network.rule, Native):
+        return None
+    natives, layers = network.natives(), len(network.neuron_layers())
+    if not natives:
+        return None
+    return Finding(
+        "mixed-gradients",
+        "layers that ignore the gradient rule",
+        {"layers of neurons": len(natives), "of": layers},
+        "if the rule does not differentiate a layer (ours)",
+        (
+            Remedy(f"Register the neurons of {', '.join(natives)} with interop.register_neuron."),
+            NATIVE,
+        ),
+        sentence=f"The gradient rule leaves out {len(natives)} of {layers} layers of neurons, "
+        f"first {next(iter(natives))}: a gradient of their own takes its place.",
+    )
+
+
+def _unstable_loss(subject: Subject) -> Finding | None:
+    """The outputs change near the sample by far more than the gradient says."""
+    x, y = subject.x[subject.correct], subject.y[subject.correct]
+    if not len(x):
+        return None
+    here = _margins(subject, x, y)
+    radius = _RADIUS * subject.span
+    if subject.norm not in (FLIPS, SHIFT):
+        radius = min(radius, subject.eps)
+    values = subject.estimator.clip_values
+    changes = []
+    for draw in range(_DIRECTIONS):
+        noise = uniform_noise(torch.as_tensor(x, device="cpu"), subject.seed, draw).numpy()
+        near = x + radius * noise
+        near = near if values is None else np.clip(near, *values)
+        there = _margins(subject, near.astype(x.dtype), y)
+        relative = np.abs(there - here) / np.maximum(np.abs(here), _TINY)
+        changes.append(np.nan_to_num(relative, nan=1.0))
+    change = float(np.median(np.minimum(np.mean(changes, axis=0), 1)))
+    if change <= _UNSTABLE:
+        return None
+    return Finding(
+        "unstable-outputs",
+        "unstable outputs",
+        {"median relative change of the margin": change, "radius": radius},
+        f"if it is above {_UNSTABLE:g} over {_DIRECTIONS} random directions (after the second "
+        "indicator of Pintor et al., NeurIPS 2022, whose limit of 0.1 spikes exceed by themselves)",
+        (Remedy("Average gradients over noise of that radius."), SEARCH),
+        sentence=f"Random changes of at most {radius:.3g} alter the lead of the true class by "
+        f"{100 * change:.0f} % (median). A gradient then says little about the surroundings.",
+    )
+
+
+def _margins(subject: Subject, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Best other logit minus that of the true class [N]."""
+    logits, classes = (torch.as_tensor(a, device="cpu") for a in (subject.logits(x), y))
+    return margin(logits, classes).numpy()
+
+
+CHECKS = (
+    _range_unknown,
+    _range_left,
+    odd_budget,
+    _statistics_changed,
+    _state_kept,
+    _batch_dependent,
+    _random_network,
+    _unanswered,
+    _probabilities,
+    _saturated,
+    gradients_vanish,
+    _mixed_gradients,
+    _unstable_loss,
+)
 """Every check, one kind of finding each."""
 
 

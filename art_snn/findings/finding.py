@@ -149,8 +149,7 @@ class Subject:
     def logits(self, x: np.ndarray, draw: int = 0) -> np.ndarray:
         """Predictions (N, K), from one of several random states."""
         with seeded(self.seed + draw):
-            logits: np.ndarray = self.estimator.predict(x, batch_size=self.batch_size)
-        return logits
+            return np.asarray(self.estimator.predict(x, batch_size=self.batch_size))
 
     @cached_property
     def evaluations(self) -> list[np.ndarray]:

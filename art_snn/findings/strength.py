@@ -20,7 +20,7 @@ from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.attacks.spike_retiming import SpikeRetiming
 from art_snn.attacks.square_search import SquareSearch
 from art_snn.checks import require_count
-from art_snn.findings.examination import run_checks
+from art_snn.findings.examination import gradients_vanish, run_checks
 from art_snn.findings.finding import (
     BY_CHANCE,
     OTHER_RULES,
@@ -33,7 +33,6 @@ from art_snn.findings.finding import (
     exceeds,
     list_samples,
 )
-from art_snn.findings.gradients import gradients_vanish
 from art_snn.metrics import SIGNIFICANT, Robustness, paired_difference, union
 from art_snn.seeding import seeded
 
@@ -59,16 +58,24 @@ class _WhiteBox(Subject):
     def attack(self, **options: Any) -> Robustness:
         """The white box with other settings."""
         kind = {FLIPS: SparseDynamicAttack, SHIFT: SpikeRetiming}.get(self.norm, AutoPGD)
-        return self._outcome(kind, **options)
+        return self.run(kind, **options)
 
-    @cached_property
-    def noise(self) -> Robustness:
-        """Whichever of several random changes of the whole budget is misclassified."""
-        # The white box begins at draw 0.
-        points = (self._change_randomly(draw) for draw in range(1, DRAWS + 1))
-        return union([self._judged(point.numpy()) for point in points])
+    def run(
+        self, kind: type[PerSampleAttack], on: PyTorchClassifier | None = None, **options: Any
+    ) -> Robustness:
+        """The outcome of an attack of the budget, crafted on the classifier or on a source."""
+        stage = Stage(kind, None, {"max_iter": self.max_iter} | options)
+        how = (self.norm, self.eps, self.batch_size, self.seed)
+        attack = stage.instantiate(on or self.estimator, *how)
+        with seeded(self.seed):
+            adversarial: np.ndarray = attack.generate(self.x, self.y)
+        return self.judge(adversarial)
 
-    def _change_randomly(self, draw: int) -> Tensor:
+    def judge(self, adversarial: np.ndarray) -> Robustness:
+        """The outcome of an attack that made these of the samples."""
+        return Robustness(self.correct, ~self.wrong(adversarial))
+
+    def change_randomly(self, draw: int) -> Tensor:
         """Points at the rim of the ball, or samples with random flips, or with random shifts."""
         x = torch.as_tensor(self.x, device="cpu")
         noise = uniform_noise(x, self.seed, draw)
@@ -80,31 +87,6 @@ class _WhiteBox(Subject):
             flipped = torch.zeros_like(x, dtype=torch.bool).flatten(1).scatter(1, bits, True)
             return torch.where(flipped.view_as(x), low + high - x, x)
         return Ball(float(self.norm), self.eps, x, low, high).start(noise)
-
-    @cached_property
-    def square(self) -> Robustness:
-        """SquareAttack."""
-        return self._outcome(SquareSearch, max_iter=self.square_iter, **SQUARE_ATTACK)
-
-    @cached_property
-    def transfer(self) -> Robustness | None:
-        """Adversarials crafted on every source, and shown to the network; None without sources."""
-        outcomes = [self._outcome(OnwardPGD, on=source) for source in self.sources]
-        return union(outcomes) if outcomes else None
-
-    def _outcome(
-        self, kind: type[PerSampleAttack], on: PyTorchClassifier | None = None, **options: Any
-    ) -> Robustness:
-        """The outcome of an attack of the budget, crafted on the classifier or on a source."""
-        stage = Stage(kind, None, {"max_iter": self.max_iter} | options)
-        how = (self.norm, self.eps, self.batch_size, self.seed)
-        attack = stage.instantiate(on or self.estimator, *how)
-        with seeded(self.seed):
-            adversarial: np.ndarray = attack.generate(self.x, self.y)
-        return self._judged(adversarial)
-
-    def _judged(self, adversarial: np.ndarray) -> Robustness:
-        return Robustness(self.correct, ~self.wrong(adversarial))
 
 
 def _whole_range_survived(subject: _WhiteBox) -> Finding | None:
@@ -147,40 +129,42 @@ def _one_step_as_strong(subject: _WhiteBox) -> Finding | None:
 
 
 def _noise_as_strong(subject: _WhiteBox) -> Finding | None:
-    """Random points of the ball are misclassified that the white box does not find."""
+    """Random changes of the whole budget are misclassified that the white box does not find."""
+    # The white box begins at draw 0.
+    points = (subject.change_randomly(draw) for draw in range(1, DRAWS + 1))
+    control = union([subject.judge(point.numpy()) for point in points])
     names = "noise-as-strong", "noise is as strong as the gradient", "noise"
-    words = f"Random noise, best of {DRAWS} draws,"
-    return _as_strong(subject, subject.noise, *names, words)
+    return _as_strong(subject, control, *names, f"Random noise, best of {DRAWS} draws,")
 
 
 def _search_as_strong(subject: _WhiteBox) -> Finding | None:
     """A search that asks for no gradient finds what the white box does not."""
+    control = subject.run(SquareSearch, max_iter=subject.square_iter, **SQUARE_ATTACK)
     names = "search-as-strong", "a search without gradients is as strong", "SquareAttack"
-    words = "SquareAttack, which needs no gradient,"
-    return _as_strong(subject, subject.square, *names, words, SEARCH)
+    return _as_strong(subject, control, *names, "SquareAttack, which needs no gradient,", SEARCH)
 
 
 def _transfer_as_strong(subject: _WhiteBox) -> Finding | None:
-    """Adversarials of other networks break samples that the white box does not."""
+    """Adversarials that were crafted on sources break samples that the white box does not."""
+    if not subject.sources:
+        return None
+    control = union([subject.run(OnwardPGD, on=source) for source in subject.sources])
     names = "transfer-as-strong", "an attack on another network is as strong", "transfer"
-    words = "An attack on another network"
-    return _as_strong(subject, subject.transfer, *names, words, SOURCES)
+    return _as_strong(subject, control, *names, "An attack on another network", SOURCES)
 
 
 def _as_strong(
     subject: _WhiteBox,
-    control: Robustness | None,
+    control: Robustness,
     kind: str,
     title: str,
     by: str,
     words: str,
     *remedies: Remedy,
 ) -> Finding | None:
-    """The finding of that kind where a control, if there is one, breaks what the white box leaves.
+    """The finding of that kind where a control breaks what the white box leaves.
 
     :param by: the control in the evidence; words: in the sentence."""
-    if control is None:
-        return None
     only_white, only_control, p = paired_difference(subject.white, control)
     weaker = only_control < only_white and p < SIGNIFICANT
     if weaker or not exceeds(only_control, len(subject.x)):

@@ -84,8 +84,7 @@ class Robustness:
     @property
     def flipped(self) -> np.ndarray:
         """Correct before and wrong after the attack, bool (N,)."""
-        flipped: np.ndarray = self.correct & ~self.robust
-        return flipped
+        return np.asarray(self.correct & ~self.robust)
 
     def as_dict(self) -> dict[str, dict[str, float | int | None]]:
         """For JSON: the three shares."""

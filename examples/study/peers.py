@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import SpikingNetwork
-from art_snn.app.load import INFERENCE, Load, training_step
+from art_snn.app.load import INFERENCE, build_network, draw_samples, make_call, training_step
 from art_snn.app.machine import describe_machine, measure_medians
 from art_snn.app.settings import Cost
 from art_snn.app.tables import Table, render
@@ -131,15 +131,15 @@ def main() -> None:
         repeats=1 if chosen.small else chosen.repeats,
         training_step=chosen.training,
     )
-    load = Load(settings)
-    x, y = load.samples(settings.batch_size)
-    rules = ["stbp"] if chosen.training else ["rga", "stbp"]
-    calls = {row: load.call(row, load.network(x, y), x, y) for row in (INFERENCE, *rules)}
+    x, y = draw_samples(settings, settings.batch_size)
+    rules, calls = ["stbp"] if chosen.training else ["rga", "stbp"], {}
+    for row in (INFERENCE, *rules):
+        calls[row] = make_call(settings, row, build_network(settings, x, y), x, y)
     for name, build in PEERS.items():
         if util.find_spec(name) is None:
             print(f"{name} is not installed, and left out.")
             continue
-        peer = build(load.network(x, y)).eval()
+        peer = build(build_network(settings, x, y)).eval()
         calls[name] = training_step(peer, x, y) if chosen.training else gradient_of(peer, x, y)
     seconds = measure_medians(calls, settings.repeats)
     rows = [(n, f"{s:.3f}", f"{s / seconds[INFERENCE]:.2f}") for n, s in seconds.items()]

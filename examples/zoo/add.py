@@ -20,7 +20,7 @@ import numpy as np
 import tyro
 
 from art_snn import checkpoint
-from art_snn.app.evaluate.result import EXAMPLE_COUNT, SampleExcerpt, record_spikes, weights_digest
+from art_snn.app.evaluate.result import EXAMPLE_COUNT, read_excerpt, record_spikes, weights_digest
 from art_snn.app.report.evaluation import RESULT, Evaluation, Examples, read_evaluation
 from art_snn.app.report.verdict import verdicts
 from art_snn.app.results import as_json, read_result
@@ -294,18 +294,19 @@ def examples(name: str, folder: Path) -> Examples | None:
     :param folder: of the evaluation. Its first.npz has the adversarials of the first attack that
         broke a sample; those of the last attack that has some are taken, at the largest budget.
     :returns: None where nothing was broken."""
-    evaluation, excerpt = read_evaluation(folder).evaluation, SampleExcerpt.read(folder)
+    evaluation, excerpt = read_evaluation(folder).evaluation, read_excerpt(folder)
     classifier = load_classifier(name, "cpu")
     same = evaluation.provenance.weights == weights_digest(classifier)
     remedy = f"Evaluate it: art-snn evaluate --model zoo:{name}."
     require(same, "evaluation", f"one of {name}", "one of other weights", remedy)
     eps = evaluation.budgets[-1]
-    broken = [trial.outcome.stage[: len(excerpt.x)] >= 0 for trial in evaluation.at(eps).values()]
+    count, place = len(excerpt["x"]), excerpt["eps"].tolist().index(eps)
+    broken = [trial.outcome.stage[:count] >= 0 for trial in evaluation.at(eps).values()]
     first = np.where(np.any(broken, axis=0), np.argmax(broken, axis=0), -1)
     rows = np.flatnonzero((first == first.max()) & (first >= 0))[:EXAMPLE_COUNT]
     if not len(rows):
         return None
-    x, adversarial = excerpt.x[rows], excerpt.adversarial[list(excerpt.eps).index(eps)][rows]
+    x, adversarial = excerpt["x"][rows], excerpt["adversarial"][place][rows]
     with seeded(evaluation.provenance.seed):
         predicted = classifier.predict(adversarial, batch_size=len(rows)).argmax(1)
         spikes = record_spikes(classifier, np.concatenate([x, adversarial]))

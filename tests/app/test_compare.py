@@ -257,11 +257,6 @@ def test_settings_of_one_rule_are_compared_with_the_first_and_come_with_a_cautio
     assert CAUTION not in EXAMPLE.render()
 
 
-def test_a_table_in_which_no_rule_applies_says_so():
-    text = by_hand(cba=_Row("CBA()", objection="only IF")).render()
-    assert "\nno rule applies\n" in text
-
-
 def test_a_comparison_survives_json_and_is_drawn(tmp_path):
     EXAMPLE.write(tmp_path)
     content = json.loads((tmp_path / "compare.json").read_text(), parse_constant=pytest.fail)

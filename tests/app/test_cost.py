@@ -14,8 +14,16 @@ import numpy as np
 import pytest
 import torch
 
+from art_snn.app import cost
 from art_snn.app.cost import Costs, _Cell, run
-from art_snn.app.load import TRAINED_BY, Load, measure_peak
+from art_snn.app.load import (
+    TRAINED_BY,
+    build_network,
+    draw_samples,
+    make_call,
+    measure_peak,
+    measure_row_peak,
+)
 from art_snn.app.machine import describe_machine, measure_medians
 from art_snn.app.results import read_result
 from art_snn.app.settings import Cost
@@ -33,12 +41,12 @@ def peaks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Peaks are not measured but a MiB each; the rows that were asked for."""
     asked: list[str] = []
 
-    def peak(load: Load, row: str) -> int:
-        model, steps = load.settings.model, load.settings.steps
+    def peak(load: Cost, row: str) -> int:
+        model, steps = load.model, load.steps
         asked.append(f"{model[0]} {steps and steps[0]} {row}")
         return 2**20
 
-    monkeypatch.setattr(Load, "peak", peak)
+    monkeypatch.setattr(cost, "measure_row_peak", peak)
     return asked
 
 
@@ -105,11 +113,11 @@ def test_a_training_step_uses_the_rule_and_keeps_the_weights(tmp_path, peaks):
     assert list(costs.cells[0].seconds) == ["inference", "stbp"]
     assert "Training steps: bfloat16." in costs.render()
     assert f"rate of {TRAINED_BY.learning_rate:g}" in " ".join(costs.render().split())
-    load = Load(settings(tmp_path, training_step=True))
-    x, y = load.samples(2)
-    network = load.network(x, y)
+    load = settings(tmp_path, training_step=True)
+    x, y = draw_samples(load, 2)
+    network = build_network(load, x, y)
     before = [weight.clone() for weight in network.parameters()]
-    step = load.call("stbp", network, x, y)
+    step = make_call(load, "stbp", network, x, y)
     assert math.isfinite(step())
     assert all(map(torch.allclose, before, network.parameters()))
     assert any(weight.grad is not None and weight.grad.any() for weight in network.parameters())
@@ -117,19 +125,18 @@ def test_a_training_step_uses_the_rule_and_keeps_the_weights(tmp_path, peaks):
 
 @pytest.mark.slow
 def test_the_peak_of_a_row_is_taken_in_a_process_of_its_own(tmp_path):
-    load = Load(settings(tmp_path))
-    assert load.peak("stbp") >= 0
-    assert load.peak("stbp", apart=False) >= 0
+    assert measure_row_peak(settings(tmp_path), "stbp") >= 0
+    assert measure_row_peak(settings(tmp_path), "stbp", apart=False) >= 0
 
 
 @pytest.mark.usefixtures("peaks")
 def test_a_row_whose_process_is_killed_has_no_memory_and_says_so(tmp_path, monkeypatch):
-    def killed(_: Load, row: str) -> int:
+    def killed(_: Cost, row: str) -> int:
         if row == "stbp":
             raise BrokenProcessPool
         return 2**20
 
-    monkeypatch.setattr(Load, "peak", killed)
+    monkeypatch.setattr(cost, "measure_row_peak", killed)
     costs = run(settings(tmp_path))
     assert cells(costs)[4][3:] == [r"\-", r"\-"]
     assert "stbp of vgg5, T = 2: its process was killed, as when memory" in costs.render()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,7 @@ def test_a_classifier_has_the_weights_the_value_range_and_evaluation_mode(weight
     assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
     assert tuple(map(float, classifier.clip_values)) == (0.0, 1.0)
     assert not classifier.model.training
-    other = subject.with_checkpoint(weights.with_name("other.pt"))
+    other = replace(subject, checkpoint=weights.with_name("other.pt"))
     with pytest.raises(FileNotFoundError):
         other.classifier(data, "cpu")
 

@@ -16,7 +16,7 @@ from art_snn.app import train as module
 from art_snn.app.network import ResolvedNetwork
 from art_snn.app.results import read_result
 from art_snn.app.settings import Train
-from art_snn.app.train import Training, _describe_training, _resolve_adversary, train_network
+from art_snn.app.train import Training, _resolve_adversary, train_network
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError
 from art_snn.data import Source
@@ -217,10 +217,6 @@ def test_a_run_that_did_not_learn_says_so_twice_ends_with_5_and_keeps_everything
     assert {file.name for file in Path("out").iterdir()} == names
 
 
-def test_without_attack_and_defence_there_is_no_adversary(tmp_path):
-    assert _resolve_adversary(settings(tmp_path), halves(), STBP()) is None
-
-
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
@@ -239,6 +235,7 @@ def test_the_adversary_is_that_of_the_options_within_the_range_of_the_data(
 ):
     found = _resolve_adversary(settings(tmp_path, **options), halves_in_frames((0.0, 6.0)), RGA())
     assert found == AdversarialTraining(value_range=(0.0, 6.0), **expected)
+    assert _resolve_adversary(settings(tmp_path), halves(), STBP()) is None
 
 
 @pytest.mark.parametrize(
@@ -250,8 +247,6 @@ def test_the_adversary_is_that_of_the_options_within_the_range_of_the_data(
         ({"validation": 1.0}, "^validation: expected a number above 0 and at most 0.9"),
         ({"attack": "cw"}, "^attack: expected the class of an evasion attack, got 'cw'"),
         ({"attack": "pgd", "attack_rule": "sgd"}, "^attack_rule: expected one of 'stbp'"),
-        ({"defence": "trade"}, "^defence: expected one of at, trades, rat, sr, ibp, got 'trade'"),
-        ({"defence": "trades(gamma=1)"}, "^defence: expected options of trades: beta, got gamma"),
         ({"defence": "trades(beta=-1)"}, "^defence: beta: expected a number above 0, got -1"),
         ({"defence": "ibp", "attack": "fgsm"}, "^attack: expected 'pgd' for IBP"),
     ],
@@ -280,12 +275,6 @@ def test_it_tells_attack_rule_and_defence_and_refuses_the_folder_of_another(tmp_
     assert notes["training"] == "TRADES training, 2 epochs"
     with pytest.raises(CheckpointError, match=r"^resume: expected a run of .* against Adversarial"):
         train_network(replace(asked, eps=0.2), halves())
-
-
-def test_a_training_is_described_in_a_few_words():
-    assert _describe_training(Recipe(epochs=1), None) == "1 epoch"
-    adversary = AdversarialTraining()
-    assert _describe_training(Recipe(epochs=30), adversary) == "adversarial training, 30 epochs"
 
 
 def test_the_picture_has_a_loss_and_a_score_and_its_title_fits():

@@ -37,7 +37,8 @@ def test_a_word_a_file_and_a_folder_are_told_apart(tmp_path):
     file = str(images(tmp_path / "mine.npz").rename(tmp_path / "mine"))
     assert load(file).name == "mine"
     assert load(file, value_range=(0, 255)).clip_values() == (0, 255)
-    assert load(pets(tmp_path), image_size=2).input_shape == (1, 2, 2)
+    whole = load(pets(tmp_path), image_size=2, test_share=0.4)
+    assert (whole.input_shape, len(whole.x_test)) == ((1, 2, 2), 4)
 
 
 def test_the_options_reach_the_sets(monkeypatch, tmp_path):
@@ -57,15 +58,6 @@ def test_the_options_reach_the_sets(monkeypatch, tmp_path):
         {},
         {"test_share": 0.5},
     ]
-
-
-def test_a_file_or_folder_is_split_by_the_share_that_is_asked_for(tmp_path):
-    x = np.zeros((10, 4, 3), np.uint8)
-    np.savez(tmp_path / "mine.npz", x=x, y=np.arange(10) % 2)
-    data = load(str(tmp_path / "mine.npz"), test_share=0.4)
-    assert (len(data.x_train), len(data.x_test), data.input_shape) == (6, 4, (1, 4, 3))
-    data = load(pets(tmp_path), test_share=0.4)
-    assert (len(data.x_train), len(data.x_test)) == (6, 4)
 
 
 @pytest.mark.parametrize("name", ["cifar11", "CIFAR10", "none/there"])

@@ -1,12 +1,15 @@
-"""Attack success and the tests between attacks against values from the literature's definitions."""
+"""Shares and tests between attacks against the formulas and definitions of the literature."""
 
 import json
+import math
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 
 from art_snn.metrics import (
     Robustness,
+    Share,
     describe_difference,
     format_p,
     paired_difference,
@@ -66,3 +69,25 @@ def test_the_stronger_of_two_attacks_is_named_with_a_p_value_of_two_digits(flips
 )
 def test_small_p_values_are_not_told_apart(p, words):
     assert format_p(p) == words
+
+
+def test_the_wilson_interval_is_that_of_the_formula():
+    count, total, z = 37, 120, 1.959963984540054
+    p = count / total
+    centre = (p + z**2 / (2 * total)) / (1 + z**2 / total)
+    half = z / (1 + z**2 / total) * math.sqrt(p * (1 - p) / total + z**2 / (4 * total**2))
+    assert Share(count, total).interval == pytest.approx((centre - half, centre + half), abs=1e-9)
+
+
+@given(st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_interval_holds_the_share_and_stays_a_share(pair):
+    share = Share(*pair)
+    low, high = share.interval
+    assert -1e-12 <= low <= share.value + 1e-12
+    assert share.value - 1e-12 <= high <= 1 + 1e-12
+
+
+def test_a_share_of_nothing_is_unknown():
+    assert math.isnan(Share(0, 0).value)
+    assert str(Share(0, 0)) == "none to count"
+    assert Share(0, 0).interval == (0, 1)

@@ -21,7 +21,6 @@ from art_snn.neurons import Neuron
 from art_snn.training import RAT, SR, TRADES, AdversarialTraining, Recipe, train
 from tests.architectures import Switch
 from tests.conftest import varied
-from tests.faults.damage import flips
 from tests.training.runs import (
     SETTINGS,
     STEPS_PER_EPOCH,
@@ -259,25 +258,3 @@ def test_a_state_that_lacks_a_part_or_whose_parts_do_not_fit_is_refused(tmp_path
         without(part, lambda progress, part=part: progress.pop(part))
     without("weight .missing", lambda progress: progress["best"].pop("layers.1.module.0.weight"))
     without("another number of epochs", lambda progress: progress["history"].pop())
-
-
-@pytest.mark.slow
-def test_no_flipped_bit_of_a_state_changes_what_is_trained(tmp_path):
-    path = tmp_path / "state.pt"
-    whole = trained(path)
-    content, network, before = path.read_bytes(), build(seed=1), build(seed=1)
-    wanted = whole.state_dict()
-
-    def changed() -> bool:
-        network = build(seed=1)
-        try:
-            train(network, *samples(), SETTINGS, path)
-        except CheckpointError:
-            return False
-        found = network.state_dict()
-        return any(not torch.equal(found[name], wanted[name]) for name in wanted)
-
-    assert flips(path, content, changed) == []
-    path.write_bytes(content[: len(content) // 2])
-    refused(path, r"state\.pt, which is damaged")
-    assert_same_state(network, before)

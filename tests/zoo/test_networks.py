@@ -68,16 +68,6 @@ def test_data_that_the_zoo_does_not_hold_are_to_be_fetched(tmp_path, monkeypatch
         zoo.samples("pictures")
 
 
-def test_a_file_that_is_not_there_is_to_be_made(tmp_path, monkeypatch):
-    added(tmp_path, hold=False)
-    monkeypatch.setenv(places.VARIABLE, str(tmp_path / "zoo"))
-    (tmp_path / "pictures.npz").unlink()
-    with pytest.raises(
-        MissingFile, match=r"^data: expected a \.npz file, .*pictures\.npz does not"
-    ):
-        zoo.samples("pictures")
-
-
 def test_frames_of_events_keep_their_counts_and_their_range(tmp_path, monkeypatch):
     rng, path = np.random.default_rng(0), tmp_path / "frames.npz"
     x, y = rng.integers(0, 4, (6, 3, 2, 8, 8)).astype(np.uint8), np.arange(6) % 2

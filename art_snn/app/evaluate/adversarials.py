@@ -128,8 +128,7 @@ def _clipped(path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifie
     got = f"{points.min():g} to {points.max():g} in {path}, outside in {count} of {len(points)}"
     remedy = "Clip them to that range, or scale them as the samples are."
     require(not count, _OPTION, expected, got, remedy)
-    clipped: np.ndarray = np.clip(points, low, high)
-    return clipped
+    return np.asarray(np.clip(points, low, high))
 
 
 def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> NDArray[np.bool_]:
@@ -139,8 +138,7 @@ def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> NDArra
         low, high = (np.asarray(end, points.dtype) for end in classifier.clip_values)
         slack = ROUNDING * (high - low)
         fits = fits & (points >= low - slack) & (points <= high + slack)
-    whole: NDArray[np.bool_] = fits.all(tuple(range(1, fits.ndim)))
-    return whole
+    return np.asarray(fits.all(tuple(range(1, fits.ndim))))
 
 
 def min_budgets(
@@ -152,5 +150,4 @@ def min_budgets(
     limits = classifier.clip_values
     low = 0.0 if limits is None else torch.as_tensor(limits[0], device="cpu")
     here, there = torch.as_tensor(x, device="cpu"), torch.as_tensor(points, device="cpu")
-    least: NDArray[np.float64] = distances(measure, here, there, low) - rounding_of(there)
-    return least
+    return np.asarray(distances(measure, here, there, low) - rounding_of(there))

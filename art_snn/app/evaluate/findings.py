@@ -30,8 +30,8 @@ from art_snn.findings import (
     examine_outcome,
     examine_strength,
 )
+from art_snn.findings.examination import RANDOM, odd_budget, without_answer
 from art_snn.findings.finding import BY_CHANCE, LONGER_SEARCH, exceeds, list_samples
-from art_snn.findings.predictions import RANDOM, odd_budget, without_answer
 from art_snn.gradients import Gradient, Native, short_name
 from art_snn.seeding import seeded
 
@@ -40,8 +40,17 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     """Examinations before the attacks, by what they are about, in the order of reading."""
     if not target.settings.examined:
         return {}
-    classifier, arguments, rules = target.classifier, _arguments(target), _examined_rules(target)
-    model, eps, seed = classifier.model, target.budgets[0], target.settings.seed
+    settings, classifier = target.settings, target.classifier
+    model, eps, seed, count = classifier.model, target.budgets[0], settings.seed, settings.examined
+    single = target.single_stage(eps)
+    # The first rule of the plan, or those of the attack; one that takes no gradient has none.
+    rules = list(target.rules.items()) if single.by_gradients else []
+    if target.deciding is not None:
+        stages = target.select_stages(target.deciding).stages
+        rules = [(short_name(one.rule), one.rule) for one in stages if one.rule][:1]
+    arguments: dict[str, Any] = {"x": target.x[:count], "y": target.y[:count]}
+    arguments |= {"norm": target.measure, "eps": eps}
+    arguments |= {"batch_size": settings.batch_size, "seed": seed}
 
     def examine_network() -> list[Finding]:
         """All of it at the first budget, and at every other one whether it fits the range."""
@@ -62,14 +71,13 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
 
     def examine_single(stage: Stage) -> list[Finding]:
         """The attack runs once more, and is watched."""
-        how = (target.measure, eps, target.settings.batch_size, seed)
+        how = (target.measure, eps, settings.batch_size, seed)
         with model.using(stage.rule or model.rule), seeded(seed), attack_errors(stage):
             return examine_attack(stage.instantiate(classifier, *how), **arguments)
 
     parts = {"network": examine_network}
     for name, rule in rules:
         parts[f"{name} gradients"] = partial(examine_gradients, rule)
-    single = target.single_stage(eps)
     # An attack is examined where it takes a budget.
     fits = target.measure != SHIFT and single.bounded
     for plan in target.single_plans(eps) if fits else ():
@@ -89,25 +97,6 @@ def _not_examined(target: Target, reason: str) -> Finding:
         sentence=f"0 of {len(target.x)} samples were examined for gradients that are too weak: "
         f"{reason.rstrip('.')}.",
     )
-
-
-def _arguments(target: Target) -> dict[str, Any]:
-    """The first samples at the first budget."""
-    settings, count = target.settings, target.settings.examined
-    samples = {"x": target.x[:count], "y": target.y[:count]}
-    budget = {"norm": target.measure, "eps": target.budgets[0]}
-    return samples | budget | {"batch_size": settings.batch_size, "seed": settings.seed}
-
-
-def _examined_rules(target: Target) -> list[tuple[str, Gradient]]:
-    """Rules whose gradients are examined: the first one of the plan, or those of the attack.
-
-    An attack alone that takes no gradient has none."""
-    if target.deciding is None:
-        by_gradients = target.single_stage(target.budgets[0]).by_gradients
-        return list(target.rules.items()) if by_gradients else []
-    stages = target.select_stages(target.deciding).stages
-    return [(short_name(stage.rule), stage.rule) for stage in stages if stage.rule][:1]
 
 
 def trial_findings(trials: Sequence[Trial], searches: Collection[str]) -> Iterator[Finding]:

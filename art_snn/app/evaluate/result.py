@@ -15,7 +15,6 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 import art_snn
 from art_snn.app.colours import titled
@@ -89,12 +88,6 @@ class EvaluationResult(Result):
     strict: bool = False
     name: ClassVar[str] = "evaluation"
 
-    @classmethod
-    def of(cls, target: Target, evaluation: Evaluation) -> "EvaluationResult":
-        """That of an evaluation, as the settings ask for it."""
-        settings, files = target.settings, _files_of(target, evaluation)
-        return cls(evaluation, files, settings.fail_under or 0.0, settings.strict)
-
     def parts(self) -> list[Part]:
         """The verdict at each budget, what casts doubt on it, and a row per attack and budget."""
         return evaluation_parts(self.evaluation)
@@ -149,53 +142,43 @@ class EvaluationResult(Result):
         write_text(folder / PAGE, render_page([item]))
 
 
-@dataclass(frozen=True)
-class SampleExcerpt:
+def collect_excerpt(
+    target: Target, trials: Sequence[Trial], store: Store, decisions: Decisions
+) -> dict[str, np.ndarray]:
     """The first n samples of an evaluation with their adversarials, by which others verify it.
 
-    :param eps: the B budgets.
-    :param x, y: samples ``(n, *shape)`` and their classes (n,).
-    :param adversarial: ``(B, n, *shape)``; the sample itself where nothing broke it.
-    :param broken: which are adversarial, bool (B, n)."""
+    The first attack that broke a sample counts.
 
-    eps: NDArray[np.float64]
-    x: np.ndarray
-    y: NDArray[np.int64]
-    adversarial: np.ndarray
-    broken: NDArray[np.bool_]
+    :return: the B budgets eps; x ``(n, *shape)`` of classes y (n,); adversarial ``(B, n, *shape)``,
+        the sample itself where nothing broke it; and which are broken, bool (B, n)."""
+    count, budgets = min(EXCERPT_COUNT, len(target.x)), target.budgets
+    x, y = target.x[:count], target.y[:count]
+    adversarial, broken = np.stack([x] * len(budgets)), np.zeros((len(budgets), count), bool)
+    blocks = [rows for rows in target.slices if rows.start < count]
+    for place, trial in enumerate(trials):
+        arrays = read_adversarials(store, place, trial, blocks, decisions)
+        row = budgets.index(trial.eps)
+        new = (trial.outcome.stage[:count] >= 0) & ~broken[row]
+        adversarial[row][new], broken[row][new] = arrays[:count][new], True
+    eps = np.array(budgets, dtype=float)
+    return {"eps": eps, "x": x, "y": y, "adversarial": adversarial, "broken": broken}
 
-    @classmethod
-    def collect(
-        cls, target: Target, trials: Sequence[Trial], store: Store, decisions: Decisions
-    ) -> "SampleExcerpt":
-        """That of an evaluation, from its blocks; the first attack that broke a sample counts."""
-        count, budgets = min(EXCERPT_COUNT, len(target.x)), target.budgets
-        x, y = target.x[:count], target.y[:count]
-        adversarial, broken = np.stack([x] * len(budgets)), np.zeros((len(budgets), count), bool)
-        blocks = [rows for rows in target.slices if rows.start < count]
-        for place, trial in enumerate(trials):
-            arrays = read_adversarials(store, place, trial, blocks, decisions)
-            row = budgets.index(trial.eps)
-            new = (trial.outcome.stage[:count] >= 0) & ~broken[row]
-            adversarial[row][new], broken[row][new] = arrays[:count][new], True
-        return cls(np.array(budgets, dtype=float), x, y, adversarial, broken)
 
-    @classmethod
-    def read(cls, folder: Path, largest: int = LARGEST) -> "SampleExcerpt":
-        """That in the folder of an evaluation.
+def read_excerpt(folder: Path, largest: int = LARGEST) -> dict[str, np.ndarray]:
+    """The arrays of :func:`collect_excerpt` in the folder of an evaluation.
 
-        :param largest: bytes that its arrays may take, unpacked.
-        :raises FileNotFoundError: when there is none.
-        :raises ValueError: when the file is damaged or holds something else."""
-        content = "the first samples with their adversarials, as art-snn evaluate writes them"
-        remedy = "Evaluate again in a new folder."
-        arrays = read_arrays(folder / EXCERPT, "first", content, remedy, largest=largest)
-        shapes = {name: array.shape for name, array in arrays.items()}
-        eps, x = (shapes.get(name, ()) for name in ("eps", "x"))
-        expected = {"eps": eps[:1], "x": x, "y": x[:1], "adversarial": eps[:1] + x}
-        fits = shapes == expected | {"broken": eps[:1] + x[:1]} and arrays["broken"].dtype == bool
-        require(fits, "first", content, f"arrays of shapes {shapes}", remedy)
-        return cls(**arrays)
+    :param largest: bytes that they may take, unpacked.
+    :raises FileNotFoundError: when there are none.
+    :raises ValueError: when the file is damaged or holds something else."""
+    content = "the first samples with their adversarials, as art-snn evaluate writes them"
+    remedy = "Evaluate again in a new folder."
+    arrays = read_arrays(folder / EXCERPT, "first", content, remedy, largest=largest)
+    shapes = {name: array.shape for name, array in arrays.items()}
+    eps, x = (shapes.get(name, ()) for name in ("eps", "x"))
+    expected = {"eps": eps[:1], "x": x, "y": x[:1], "adversarial": eps[:1] + x}
+    fits = shapes == expected | {"broken": eps[:1] + x[:1]} and arrays["broken"].dtype == bool
+    require(fits, "first", content, f"arrays of shapes {shapes}", remedy)
+    return arrays
 
 
 def assemble(target: Target, title: str, store: Store, seconds: float) -> Evaluation:
@@ -203,6 +186,8 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
 
     :param seconds: that all blocks took together."""
     settings, clean, attacked, trials = target.settings, [], list[Trial](), list[Trial]()
+    usual = settings.output.resolve().name.removeprefix("evaluation-")
+    usual = usual if target.subject.checkpoint is None else settings.network_name
     decisions = read_decisions(target, store)
     for place, (eps, plan) in enumerate(target.plans):
         names = [block_name(f"attack-{place}", rows) for rows in target.slices]
@@ -214,9 +199,9 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         if place == _shown(target):
             array = read_adversarials(store, place, trials[-1], target.slices, decisions)
             _write_examples(target, trials[-1], array)
-    excerpt = SampleExcerpt.collect(target, trials, store, decisions)
     write_decided(target, decisions)
-    write_arrays(settings.output / EXCERPT, **vars(excerpt))
+    excerpt = collect_excerpt(target, trials, store, decisions)
+    write_arrays(settings.output / EXCERPT, **excerpt)
     contents = [store.read(unit.name)["findings"] for unit in examination_units(target)]
     findings = [structured(finding, Finding) for findings in contents for finding in findings]
     names = [block_name("certificates", rows) for rows in target.certificate_slices]
@@ -227,7 +212,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     findings += decision_findings(target, trials)
     proven = [read_bounds(target, store, rows) for rows in target.slices]
     return Evaluation(
-        name=_label(target),
+        name=name_from(usual) if settings.name is None else settings.name,
         title=title,
         key=target.key,
         norm=str(settings.norm),
@@ -253,23 +238,13 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
 def finished(target: Target, key: str) -> Evaluation | None:
     """The evaluation, where it lies in the folder with all its files."""
     output = target.settings.output
-    fits = lambda content: content.key == key  # noqa: E731
-    evaluation = earlier(output / RESULT, "evaluation", Evaluation, fits)
-    paths = [output / name for name in _files_of(target, evaluation)] if evaluation else []
+    evaluation = earlier(output / RESULT, "evaluation", Evaluation, lambda one: one.key == key)
+    paths = [output / name for name in files_of(target, evaluation)] if evaluation else []
     whole = all(path.is_file() and corruption(path) is None for path in paths)
     return evaluation if whole else None
 
 
-def _label(target: Target) -> str:
-    """The name of the network: the one given, or that of the checkpoint or the folder."""
-    if target.settings.name is not None:
-        return target.settings.name
-    if target.subject.checkpoint is None:
-        return name_from(target.settings.output.resolve().name.removeprefix("evaluation-"))
-    return name_from(target.settings.network_name)
-
-
-def _files_of(target: Target, evaluation: Evaluation) -> tuple[str, ...]:
+def files_of(target: Target, evaluation: Evaluation) -> tuple[str, ...]:
     """Names of the files with arrays: the excerpt, and examples where the report shows some."""
     broken = max(evaluation.trials[_shown(target)].outcome.stage) >= 0
     decided = any(one.decided is not None and one.decided.any() for one in evaluation.trials)

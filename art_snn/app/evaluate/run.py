@@ -6,7 +6,7 @@ from shutil import rmtree
 from time import monotonic
 
 from art_snn.app.evaluate.decisions import decision_units
-from art_snn.app.evaluate.result import EvaluationResult, assemble, finished
+from art_snn.app.evaluate.result import EvaluationResult, assemble, files_of, finished
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
@@ -39,7 +39,8 @@ def run(settings: Evaluate) -> EvaluationResult | None:
             _compute(units, store, team)
             took = [store.read(unit.name).get(TOOK, 0.0) for unit in units if team.leads]
             evaluation = team.on_leader(partial(assemble, target, title, store, sum(took)))
-        result = EvaluationResult.of(target, evaluation)
+        others, below = files_of(target, evaluation), settings.fail_under or 0.0
+        result = EvaluationResult(evaluation, others, below, settings.strict)
         team.on_leader(lambda: result.write(settings.output))
         rmtree(store.folder, ignore_errors=True)
         return result if team.leads else None

@@ -98,6 +98,14 @@ class Evaluate(Network):
         if self.fail_under is not None:
             remedy = "It is a share: 0.3 for 30 %."
             require_number("fail_under", self.fail_under, above=0, up_to=1, remedy=remedy)
+        for name, role in {
+            "decide": "before the search",
+            "strict": "that decides",
+            "adversarials": "before which they run",
+        }.items():
+            fits, got = bool(self.deciding_plan), f"{self.attack} alone"
+            remedy = "Add --plan standard, or leave it out."
+            require(fits or not getattr(self, name), name, f"a plan {role}", got, remedy)
         if self.decide is not None:
             remedy = "Ten seconds decide most samples of a small network."
             require_number("decide", self.decide, above=0, remedy=remedy)
@@ -105,17 +113,8 @@ class Evaluate(Network):
             require(self.bounds, "decide", "bounds before the search", "none", remedy)
             remedy = "Leave it out, or take --norm inf."
             require(self.norm in (None, "inf"), "decide", "the norm inf", self.norm, remedy)
-            expected, remedy = "a plan before the search", "Add --plan standard, or leave it out."
-            require(self.deciding_plan, "decide", expected, f"{self.attack} alone", remedy)
-        expected, remedy = "a plan that decides", "Add one: what it leaves is an upper bound."
-        fits = bool(self.deciding_plan) or not self.strict
-        require(fits, "strict", expected, f"{self.attack} alone", remedy)
         expected, remedy = "findings that are looked for", "Examine some samples: 100 are usual."
         require(self.examined or not self.strict, "strict", expected, "0 examined", remedy)
-        expected = "a plan before which they run"
-        remedy = "Add --plan standard, or leave them out."
-        fits = bool(self.deciding_plan) or not self.adversarials
-        require(fits, "adversarials", expected, f"{self.attack} alone", remedy)
         for path in self.sources:
             require_kind("sources", expand_path("sources", path), FILE, "a checkpoint file")
 

@@ -85,10 +85,8 @@ class Target:
         how = (data, settings.device, settings.seed)
         classifier = team.leader_first(partial(subject.classifier, *how))
         try:
-            networks = [
-                team.leader_first(partial(subject.with_checkpoint(path).classifier, *how))
-                for path in settings.sources
-            ]
+            others = [replace(subject, checkpoint=path, entry=None) for path in settings.sources]
+            networks = [team.leader_first(partial(one.classifier, *how)) for one in others]
         except CheckpointError as error:
             raise CheckpointError("sources", error.complaint) from error
         for one in (classifier, *networks):
@@ -223,7 +221,7 @@ class Target:
         """Bounds of samples x ``(N, *shape)`` of classes y at a budget."""
         how: dict[str, Any] = {"norm": self.measure, "batch_size": self.settings.batch_size}
         certificate = certify_bounds(self.classifier, x, y, eps, **how)
-        return Bounds(eps, certificate.method, False, certificate.margin)
+        return Bounds(eps, certificate.method, certificate.margin)
 
     def check(self) -> None:
         """Complain about what cannot be run on this network, with these samples.

@@ -18,6 +18,7 @@ from art_snn.app.report.evaluation import Bounds
 from art_snn.app.results import as_json, structured
 from art_snn.attacks import Outcome, Plan, SpikingAutoAttack, StageRecord, attack_errors
 from art_snn.checks import SEEDS, require
+from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.findings import Finding
 from art_snn.metrics import certify
 from art_snn.seeding import seeded
@@ -84,8 +85,9 @@ def examination_units(target: Target) -> list[Unit]:
 
 
 def _bound(target: Target, eps: float, rows: slice, _: Any) -> _Block:
-    bounds = target.bound(target.x[rows], target.y[rows], eps)
-    wrong = np.array(_predicted_classes(target, rows)) != target.y[rows]
+    x, y, seed = target.x[rows], target.y[rows], block_seed(target, rows)
+    bounds = target.bound(x, y, eps)
+    wrong = np.array(predict_classes(target.classifier, x, target.settings.batch_size, seed)) != y
     _require_sound(bounds, rows, wrong, "misclassified without an attack")
     return {"bounds": as_json(bounds)}, {}
 
@@ -110,37 +112,6 @@ def _require_sound(bounds: Bounds, rows: slice, wrong: NDArray[np.bool_], how: s
     require(not refuted.any(), "bounds", "certificates that hold", got, remedy)
 
 
-@dataclass
-class _Keeper:
-    """Writes how far the attack on a block is, and which seconds it took, to take it up there."""
-
-    store: Store
-    name: str
-    note: Callable[[str], None]
-    attack: SpikingAutoAttack | None = None
-    took: float = 0.0
-    pause: float = 0.0
-
-    def read(self) -> dict[str, np.ndarray] | None:
-        """Where an earlier run stopped, or None."""
-        self.began = self.written = monotonic()
-        if not (part := self.store.latest_part(self.name)):
-            return None
-        self.took = self.store.read(part)[TOOK]
-        return self.store.arrays(part)
-
-    def on_stage(self, _: StageRecord, __: int, left: int) -> None:
-        """Note how many samples are left, and write the standing where it is time."""
-        self.note(f"{left} left")
-        now = monotonic()
-        if left and self.attack is not None and now - self.written >= max(PAUSE, self.pause):
-            part, took = f"{self.name}.{self.attack.forwards.sum()}", self.took + now - self.began
-            self.store.put(part, {TOOK: took}, self.attack.standing())
-            self.store.drop_parts(self.name, but=part)
-            self.written = monotonic()
-            self.pause = (self.written - now) / _SHARE
-
-
 def _attack(
     target: Target,
     store: Store,
@@ -153,27 +124,40 @@ def _attack(
 ) -> _Block:
     """The outcome of a plan on a block; `clean` adds the predictions of the samples.
 
-    Samples that bounds certify are not attacked."""
-    settings, x, y = target.settings, target.x[rows], target.y[rows]
+    Samples that bounds certify are not attacked. A killed run goes on after the last stage that was
+    written, with the seconds that it took so far."""
+    settings, x, y, seed = target.settings, target.x[rows], target.y[rows], block_seed(target, rows)
     proven = read_bounds(target, store, rows)
     larger = [bounds for bounds in proven.values() if bounds.eps >= eps]
     left = np.ones(len(x), dtype=bool) if eps not in proven else ~proven[eps].certified
     decides = plan.name == settings.deciding_plan
     submissions = target.submissions if decides else ()
     candidates = [one.within(eps).select(rows) for one in submissions]
-    keeper = _Keeper(store, name, note)
-    attack = keeper.attack = SpikingAutoAttack(
+    began, part = monotonic(), store.latest_part(name)
+    took, due = store.read(part)[TOOK] if part else 0.0, began + PAUSE
+
+    def keep(_: StageRecord, __: int, standing: int) -> None:
+        """Say how many samples stand, and write how far the attack is where it is time."""
+        nonlocal due
+        note(f"{standing} left")
+        if standing and (now := monotonic()) >= due:
+            part = f"{name}.{attack.forwards.sum()}"
+            store.put(part, {TOOK: took + now - began}, attack.standing())
+            store.drop_parts(name, but=part)
+            due = monotonic() + max(PAUSE, (monotonic() - now) / _SHARE)
+
+    attack = SpikingAutoAttack(
         target.classifier,
         norm=target.measure,
         eps=eps,
         plan=plan,
         sources=target.sources if any(stage.transfer for stage in plan.stages) else (),
         batch_size=settings.batch_size,
-        seed=block_seed(target, rows),
+        seed=seed,
         verbose=False,
-        on_stage=keeper.on_stage,
+        on_stage=keep,
         candidates=[one.select(left) for one in candidates],
-        resume=keeper.read(),
+        resume=store.arrays(part) if part else None,
     )
     with nullcontext() if decides else attack_errors(plan.stages[0]):
         attack.generate(x[left], y[left])
@@ -186,8 +170,9 @@ def _attack(
             logits = target.classifier.predict(one.points, settings.batch_size)
             wrong = one.present & (logits.argmax(1) != y)
             _require_sound(bounds, rows, wrong, f"broken at eps {eps:g} by adversarials {one.name}")
-    content: Content = {"outcome": as_json(outcome), TOOK: keeper.took}
-    content |= {"clean": _predicted_classes(target, rows)} if clean else {}
+    content: Content = {"outcome": as_json(outcome), TOOK: took}
+    if clean:
+        content["clean"] = predict_classes(target.classifier, x, settings.batch_size, seed)
     return content, {"adversarials": outcome.adversarials}
 
 
@@ -204,9 +189,11 @@ def block_seed(target: Target, rows: slice) -> int:
     return (target.settings.seed + start) % (SEEDS + 1)
 
 
-def _predicted_classes(target: Target, rows: slice) -> list[int]:
-    """Classes of the samples of a block; -1 without a prediction."""
-    with seeded(block_seed(target, rows)):
-        logits = target.classifier.predict(target.x[rows], batch_size=target.settings.batch_size)
+def predict_classes(
+    classifier: PyTorchSpikingClassifier, x: np.ndarray, batch_size: int, seed: int
+) -> list[int]:
+    """Classes of the samples x ``(n, ...)`` of a block from its seed; -1 without a prediction."""
+    with seeded(seed):
+        logits = classifier.predict(x, batch_size=batch_size)
     classes: list[int] = np.where(np.isnan(logits).any(1), -1, logits.argmax(1)).tolist()
     return classes

@@ -64,8 +64,7 @@ class _Record:
     def standing(self) -> NDArray[np.bool_]:
         """Samples that no attack of any evaluation broke, bool (N,)."""
         masks = [verdict.standing for verdict in self.verdicts.values()]
-        standing: NDArray[np.bool_] = np.logical_and.reduce(masks)
-        return standing
+        return np.asarray(np.logical_and.reduce(masks))
 
     @property
     def robust(self) -> Share:
@@ -86,6 +85,13 @@ class _Record:
         wrong = any(finding.severity == "error" for finding in self.verdict.findings)
         proven = any(one.evaluation.bounds for one in self.verdicts.values()) and not wrong
         return not self.robust.count or (proven and self.certified == self.robust)
+
+    @property
+    def rank(self) -> tuple[float, float, float, str]:
+        """From the most robust to the least; then by what is certified and by clean."""
+        certified = self.certified.value if self.certified else 0.0
+        clean = self.verdict.outcome.clean_accuracy.value
+        return -self.robust.value, -certified, -clean, self.first.name
 
 
 Board = tuple[Table, Notes, tuple[tuple[str, Share, Share], ...]]
@@ -112,7 +118,8 @@ def make_board(items: Iterable[ReportItem]) -> tuple[Board, list[str]]:
             networks = groups.setdefault(key, defaultdict(dict))
             networks[source.weights][file] = verdict
     records = {
-        key: sorted(map(_make_record, one.values()), key=_rank) for key, one in groups.items()
+        key: sorted(map(_make_record, one.values()), key=lambda record: record.rank)
+        for key, one in groups.items()
     }
     ordered = sorted(groups, key=lambda key: (*key[:2], records[key][0].verdict.eps))
     left_out = [f"{file} {reason}" for file, reason in reasons.items() if reason]
@@ -138,7 +145,9 @@ def _make_table(groups: Sequence[Sequence[_Record]]) -> Board:
     rows: list[dict[str, str]] = []
     points, remarks = [], defaultdict[str, dict[str, None]](dict)
     for group in groups:
-        names = _record_names(group)
+        pairs = [(one.first.name, one.first.provenance.weights[:_DIGITS]) for one in group]
+        same = Counter(name for name, _ in pairs)
+        names = [f"{name} ({digits})" if same[name] > 1 else name for name, digits in pairs]
         for record, name in zip(group, names, strict=True):
             row = _cells(record, name, attack)
             place = f"{name}, {row['budget']}"
@@ -158,33 +167,15 @@ def _make_record(verdicts_by_file: Mapping[str, Verdict]) -> _Record:
 
     Those on the same samples count together, whatever any of them broke. Of several sets of
     samples, the one counts on which less is left."""
-
-    def weakness(one: tuple[str, Verdict]) -> tuple[float, int, str]:
-        """From the strongest attack to the weakest; then from fewer findings to more, by name."""
-        file, verdict = one
-        return verdict.robust, len(verdict.findings), file
-
     groups: dict[tuple[str, ...], dict[str, Verdict]] = defaultdict(dict)
-    for file, verdict in sorted(verdicts_by_file.items(), key=weakness):
+    # From the strongest attack to the weakest; then from fewer findings to more, by name.
+    ranked = sorted((one.robust, len(one.findings), file) for file, one in verdicts_by_file.items())
+    for _, _, file in ranked:
+        verdict = verdicts_by_file[file]
         groups[verdict.evaluation.samples][file] = verdict
     records = [_Record(group, {}) for group in groups.values()]
     best, *rest = sorted(records, key=lambda record: record.robust.value)
     return _Record(best.verdicts, {f: v for record in rest for f, v in record.verdicts.items()})
-
-
-def _rank(record: _Record) -> tuple[float, float, float, str]:
-    """From the most robust to the least; then by what is certified and by clean."""
-    certified = record.certified.value if record.certified else 0.0
-    clean = record.verdict.outcome.clean_accuracy.value
-    return -record.robust.value, -certified, -clean, record.first.name
-
-
-def _record_names(records: Sequence[_Record]) -> list[str]:
-    """The names of networks; those of the same name also with digits of their weights."""
-    names = [record.first.name for record in records]
-    digests = [record.first.provenance.weights[:_DIGITS] for record in records]
-    pairs = zip(names, digests, strict=True)
-    return [f"{name} ({digits})" if names.count(name) > 1 else name for name, digits in pairs]
 
 
 def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """What an evaluation measured, sample by sample, and the files that hold it: data alone."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -90,26 +89,22 @@ class Bounds:
 
     :param eps: budget in the norm of the evaluation.
     :param method: that bounded the spikes.
-    :param checked: whether certified samples were attacked, too.
     :param margin: lower bound of the true class's logit minus the largest other one within the
         budget (N,); -inf where there is none, NaN where the exact search proved the sample."""
 
     eps: float
     method: str
-    checked: bool
     margin: NDArray[np.float64]
 
     @property
     def certified(self) -> NDArray[np.bool_]:
         """Samples that are classified correctly everywhere within the budget, bool (N,)."""
-        certified: NDArray[np.bool_] = (self.margin > 0) | self.decided
-        return certified
+        return np.asarray((self.margin > 0) | self.decided)
 
     @property
     def decided(self) -> NDArray[np.bool_]:
         """Those that the exact search proved, bool (N,)."""
-        decided: NDArray[np.bool_] = np.isnan(self.margin)
-        return decided
+        return np.asarray(np.isnan(self.margin))
 
 
 @dataclass(frozen=True)
@@ -216,7 +211,10 @@ class Evaluation:
         budgets = [one.eps for one in self.findings if one.eps is not None]
         odd = [eps for eps in budgets if not 0 < eps <= LARGEST_BUDGET]
         expect(not odd, f"findings at {_BUDGET}", odd[:1])
-        expect(not self.date or _is_date(self.date), "a date in ISO 8601", self.date)
+        try:
+            datetime.fromisoformat(self.date or "2026-01-01").astimezone(timezone.utc)
+        except (ValueError, OverflowError):
+            expect(False, "a date in ISO 8601", self.date)
         if self.bounds:
             bounded = sorted(bounds.eps for bounds in self.bounds)
             expect(bounded == [*self.budgets], f"bounds at {[*self.budgets]}", bounded)
@@ -246,8 +244,7 @@ class Evaluation:
         if self._flips is not None:
             masks.append(self._flips.certified(flips=int(eps)))
         none = np.zeros(len(self.samples), dtype=bool)
-        certified: NDArray[np.bool_] = np.logical_or.reduce([none, *masks])
-        return certified
+        return np.asarray(np.logical_or.reduce([none, *masks]))
 
     @property
     def budgets(self) -> tuple[float, ...]:
@@ -272,12 +269,6 @@ class Evaluation:
         """The trials of one name, from small to large budgets."""
         trials = (trial for trial in self.trials if trial.name == name)
         return sorted(trials, key=lambda trial: trial.eps)
-
-
-def _is_date(text: str) -> bool:
-    with suppress(ValueError, OverflowError):
-        return bool(datetime.fromisoformat(text).astimezone(timezone.utc))
-    return False
 
 
 def name_from(text: str) -> str:

@@ -41,7 +41,6 @@ _WIDTH = 3.6
 _SIZE = 9
 _LETTERS = 13
 """Characters of that size in an inch."""
-_LEVELS = 255
 _INK, _GRID = "#1b1f24", "#d3d7dc"
 """Text and axes, and the grid."""
 _MARKERS = "osDvPX*<"
@@ -117,13 +116,6 @@ def _fold(name: str, width: float = _WIDTH) -> str:
     return textwrap.fill(name, int(_LETTERS * width) - 6)
 
 
-def _budget_axis(norm: str, budgets: Sequence[float]) -> tuple[int, str]:
-    """What budgets are multiplied by on an axis, and its label."""
-    levels = norm == "inf" and all("/" in format_eps(norm, eps) for eps in budgets if eps)
-    label = f"eps in {NORMS[norm]}" if norm in NORMS else UNITS[norm]
-    return (_LEVELS, f"{label} [1/255]") if levels else (1, label)
-
-
 def _accuracy_label(results: Sequence[Verdict]) -> str:
     """The label of an axis of the accuracies of these verdicts."""
     proven = any(verdict.certified is not None for verdict in results)
@@ -161,7 +153,10 @@ def _plot_accuracy(
     of what is certified dashed, in the colour of the line before it."""
     names = [_fold(name, width) for name in curves]
     figure, ax = _axes(names, width=width)
-    scale, axis = _budget_axis(results[0].norm, [eps for curve in curves.values() for eps in curve])
+    norm, budgets = results[0].norm, [eps for curve in curves.values() for eps in curve if eps]
+    axis = f"eps in {NORMS[norm]}" if norm in NORMS else UNITS[norm]
+    levels = norm == "inf" and all("/" in format_eps(norm, eps) for eps in budgets)
+    scale, axis = (255, f"{axis} [1/255]") if levels else (1, axis)
     colour: Any = _INK
     count = sum(not name.endswith(CERTIFIED) for name in curves)
     marks = [_MARKERS[place % len(_MARKERS)] for place in range(count)]
@@ -197,15 +192,17 @@ def draw_charts(evaluation: Evaluation) -> dict[str, Any]:
 
 def _draw_accuracy(evaluation: Evaluation) -> _Drawing:
     """Accuracy against the budget."""
-    results = verdicts(evaluation)
-    shares = [f"{one.share} {describe_budget(one.norm, one.eps)}" for one in results]
-    numbers = f"All attacks together leave {join_words(shares)}."
+    results, title = verdicts(evaluation), "Accuracy under each attack and under all of them"
+    numbers = f"All attacks together leave {_list_shares(results)}."
     if evaluation.certifies:
         proven = [f"{v.certified} {describe_budget(v.norm, v.eps)}" for v in results]
         numbers += f" Certified are {join_words(proven)}."
-    certified = ", and what is certified" if evaluation.certifies else ""
-    title = f"Accuracy under each attack and under all of them{certified}, with 95 % intervals"
-    return _chart(accuracy_figure(evaluation), title, "", numbers)
+        title += ", and what is certified"
+    return _chart(accuracy_figure(evaluation), f"{title}, with 95 % intervals", "", numbers)
+
+
+def _list_shares(results: Sequence[Verdict]) -> str:
+    return join_words([f"{one.share} {describe_budget(one.norm, one.eps)}" for one in results])
 
 
 @matplotlib.rc_context(_STYLE)
@@ -248,8 +245,7 @@ def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
     for number, item in enumerate(items, 1):
         mine, name = verdicts(item.evaluation), f"{number}: {item.evaluation.name}"
         curves |= _verdict_curves(mine, name, f"{name}, {CERTIFIED}")
-        shares = [f"{v.share} {describe_budget(v.norm, v.eps)}" for v in mine]
-        words.append(f"result {number} {join_words(shares)}")
+        words.append(f"result {number} {_list_shares(mine)}")
         results += mine
     bounded = any(item.evaluation.certifies for item in items)
     proven = ", and what is certified" if bounded else ""
@@ -386,6 +382,9 @@ def _draw_example(
     taken = f"{'still ' if guess == label else ''}taken for {guess}"
     start = f"Sample {row}, of class {label}"
     words = f"{start}, {taken}; {moved} of {change.size} values changed, at most by {largest}."
+    x, adversarial, change = (
+        a[None] if a.ndim == 3 else a[:_MOST_FRAMES] for a in (x, adversarial, change)
+    )
     original, changed = (
         _draw_sample(np.clip((a - low) / ((high - low) or 1), 0, 1)) for a in (x, adversarial)
     )
@@ -398,7 +397,7 @@ def _draw_example(
 
 
 def _draw_sample(values: np.ndarray) -> str:
-    """A sample (C, H, W) or (T, C, H, W) in [0, 1] as a data URI; frames are side by side."""
+    """A sample (T, C, H, W) in [0, 1] as a data URI; frames are side by side."""
 
     def coloured(frame: np.ndarray) -> np.ndarray:
         if len(frame) == 1:
@@ -409,18 +408,14 @@ def _draw_sample(values: np.ndarray) -> str:
         one = np.clip(np.tensordot(frame, np.array([_OFF, _ON]) / 255, (0, 0)), 0, 1)
         return np.asarray(one * (1 - both) + both)
 
-    return _strip([coloured(frame) for frame in _frames(values)])
+    return _strip([coloured(frame) for frame in values])
 
 
 def _draw_difference(values: np.ndarray) -> str:
     """A signed change as a data URI: blue where less, red where more, on its own scale."""
-    frames = [frame.mean(0) for frame in _frames(values)]
-    scale = max(float(np.abs(frame).max()) for frame in frames) or 1.0
-    return _strip([colormaps["RdBu_r"](0.5 + one / (2 * scale))[..., :3] for one in frames])
-
-
-def _frames(values: np.ndarray) -> list[np.ndarray]:
-    return list(values[:_MOST_FRAMES]) if values.ndim == 4 else [values]
+    means = values.mean(1)
+    scale = float(np.abs(means).max()) or 1.0
+    return _strip([colormaps["RdBu_r"](0.5 + one / (2 * scale))[..., :3] for one in means])
 
 
 def _strip(frames: list[np.ndarray]) -> str:

@@ -11,7 +11,8 @@ import torch
 
 from art_snn import zoo
 from art_snn.app.evaluate.adversarials import Submission, in_range, min_budgets
-from art_snn.app.evaluate.result import EXCERPT, EXCERPT_COUNT, SampleExcerpt, weights_digest
+from art_snn.app.evaluate.result import EXCERPT, EXCERPT_COUNT, read_excerpt, weights_digest
+from art_snn.app.evaluate.units import predict_classes
 from art_snn.app.network import resolve_network
 from art_snn.app.report.board import board_parts, make_board
 from art_snn.app.report.evaluation import (
@@ -25,6 +26,7 @@ from art_snn.app.report.page import render_board_page, render_page
 from art_snn.app.report.settings import MARKS, SUBJECT, Report
 from art_snn.app.report.tables import compare_parts, evaluation_parts, latex_table
 from art_snn.app.report.verdict import count_words, describe_budgets, join_words, verdicts
+from art_snn.app.results import Printed
 from art_snn.app.settings import Network
 from art_snn.app.tables import Notes, Part, Table, render
 from art_snn.attacks import (
@@ -45,9 +47,6 @@ from art_snn.gradients import STBP
 from art_snn.metrics import certify
 from art_snn.seeding import seeded
 
-_FAILED = 3
-"""Exit status where a check failed."""
-
 _DRAWN, _DRAWN_CERTIFICATES, _DRAWN_DECISIONS = 32, 4, 4
 """Samples that are drawn for a check at each budget; certificates take their draws again."""
 _PATIENCE = 60.0
@@ -63,32 +62,7 @@ _Check = tuple[str, bool, str]
 """Its name, True if it passed, and what was compared."""
 
 
-@dataclass(frozen=True)
-class _ReportResult:
-    """The result of the command.
-
-    :param text: for the terminal.
-    :param files: names of files next to the output.
-    :param failures: the checks that failed, a line each."""
-
-    text: str
-    files: tuple[str, ...] = ()
-    failures: str = ""
-
-    def render(self) -> str:
-        """Sentences and tables for the terminal."""
-        return self.text
-
-    def status(self) -> int:
-        """3 where a check failed, 0 otherwise."""
-        return _FAILED if self.failures else 0
-
-    def failure(self) -> str:
-        """The checks that failed, a line each; "" where all passed."""
-        return self.failures
-
-
-def run(settings: Report) -> _ReportResult:
+def run(settings: Report) -> Printed:
     """Write the report or the table of records, or verify a record.
 
     :raises FileNotFoundError, ValueError: when a file is missing, damaged or no evaluation, when
@@ -109,7 +83,7 @@ def run(settings: Report) -> _ReportResult:
             f"{count_words(len(items), 'evaluation')}.",
             *(f"Left out: {line}" for line in left_out),
         ]
-        return _ReportResult(render([Notes(notes)]), (table.name,))
+        return Printed(render([Notes(notes)]), (table.name,))
     items = [read_evaluation(file) for file in settings.files]
     parts = compare_parts(items) if len(items) > 1 else []
     parts += [part for item in items for part in evaluation_parts(item.evaluation)]
@@ -123,7 +97,7 @@ def run(settings: Report) -> _ReportResult:
         lines = [f"% {line}".rstrip() for line in text.splitlines()]
         write_text(output, "\n".join([MARKS["tex"], *lines, "", latex_table(items), ""]))
     # The title, the verdict or the names, and their table; the rest is in the file.
-    return _ReportResult(render(parts[:3]))
+    return Printed(render(parts[:3]))
 
 
 def _read_all(places: Sequence[Path]) -> tuple[list[ReportItem], list[str]]:
@@ -146,7 +120,7 @@ def _render_markdown(parts: Sequence[Part]) -> str:
     return f"{MARKS['md']}\n\n{render(parts, 'markdown')}"
 
 
-def _verify_record(settings: Report) -> _ReportResult:
+def _verify_record(settings: Report) -> Printed:
     """Repeat what an evaluation says of samples that nobody can foresee.
 
     The network is that of the settings, or else the one of that name in the zoo; the data are those
@@ -171,7 +145,7 @@ def _verify_record(settings: Report) -> _ReportResult:
     table = Table(("check", "result", "remark"), rows, words=3)
     title = f"{evaluation.name}, {evaluation.title}"
     text = render([title, verdict, table, _MEANING.format(seed)])
-    return _ReportResult(text, failures="\n".join(failed))
+    return Printed(text, failures="\n".join(failed))
 
 
 @dataclass(frozen=True)
@@ -232,10 +206,8 @@ class _Verification:
         source, same, count = self.evaluation.provenance, 0, 0
         starts = np.arange(0, len(self.x), source.block)
         for start in self._draw(starts, -(-_DRAWN // source.block)).tolist():
-            with seeded((source.seed + start) % (SEEDS + 1)):
-                x = self.x[start : start + source.block]
-                logits = self.classifier.predict(x, source.batch_size)
-            classes = np.where(np.isnan(logits).any(1), -1, logits.argmax(1)).tolist()
+            x, seed = self.x[start : start + source.block], (source.seed + start) % (SEEDS + 1)
+            classes = predict_classes(self.classifier, x, source.batch_size, seed)
             clean = self.evaluation.clean[start:]
             same += sum(a == b for a, b in zip(classes, clean, strict=False))
             count += len(classes)
@@ -251,17 +223,17 @@ class _Verification:
         # In double precision, with flags; the rest are classes, budgets and headers.
         largest = 9 * (1 + len(budgets)) * x.size + 2**20
         try:
-            excerpt = SampleExcerpt.read(self.folder, largest)
+            excerpt = read_excerpt(self.folder, largest)
         except (ArgumentError, FileNotFoundError) as error:
             yield EXCERPT, False, getattr(error, "complaint", str(error))
             return
-        same = excerpt.x.shape == x.shape and np.array_equal(excerpt.x, x)
-        if not same or sorted(excerpt.eps.tolist()) != [*budgets]:
+        same = excerpt["x"].shape == x.shape and np.array_equal(excerpt["x"], x)
+        if not same or sorted(excerpt["eps"].tolist()) != [*budgets]:
             # What is of other samples or budgets can be compared with nothing.
             yield "broken samples", False, f"{EXCERPT} is of other samples or budgets"
             return
-        order = np.argsort(excerpt.eps)
-        adversarial, broken = excerpt.adversarial[order], excerpt.broken[order]
+        order = np.argsort(excerpt["eps"])
+        adversarial, broken = excerpt["adversarial"][order], excerpt["broken"][order]
         stages = [[t.outcome.stage[:count] for t in evaluation.at(eps).values()] for eps in budgets]
         claimed = np.array([(np.array(some) >= 0).any(0) for some in stages])
         words = f"{int(broken.sum())} in {EXCERPT}, {int(claimed.sum())} in the evaluation"

@@ -51,12 +51,12 @@ def evaluation_parts(evaluation: Evaluation) -> list[Part]:
     parts: list[Part] = [(evaluation.name, evaluation.title, samples)]
     parts += [describe_verdicts(verdicts(evaluation)), _verdict_table(evaluation)]
     decisive, others = make_cards(evaluation)
-    cards = [(card.severity.capitalize(), card) for card in decisive]
+    cards = [(card["severity"].capitalize(), card) for card in decisive]
     cards += [("Does not change the verdict", card) for card in others]
-    notes = [
-        f"{kind}: {card.name} ({card.place}). {' '.join((*card.sentences, *card.remedies))}"
-        for kind, card in cards
-    ]
+    notes = []
+    for kind, card in cards:
+        words = " ".join((*card["sentences"], *card["remedies"]))
+        notes.append(f"{kind}: {card['name']} ({card['place']}). {words}")
     notes += remarks(evaluation)
     parts += [Notes(notes)] if notes else []
     parts.append(_attack_table(evaluation))
@@ -83,15 +83,8 @@ def evaluation_tables(evaluation: Evaluation) -> dict[str, Table]:
 
 def _verdict_table(evaluation: Evaluation) -> Table:
     """A row per budget; with bounds or draws also what they certify."""
-    titles = ["eps", "clean accuracy", "robust accuracy", "findings"]
-    if evaluation.certifies:
-        titles.insert(2, "certified accuracy")
-    rows = []
-    for verdict in verdicts(evaluation):
-        eps, clean = format_eps(verdict.norm, verdict.eps), str(verdict.outcome.clean_accuracy)
-        proven = [] if verdict.certified is None else [str(verdict.certified)]
-        rows.append((eps, clean, *proven, verdict.share, verdict.doubts))
-    return Table(titles, rows)
+    table = _side_table([ReportItem("", evaluation)], str)
+    return Table(table.titles[1:], [row[1:] for row in table.rows])
 
 
 def _attack_table(evaluation: Evaluation) -> Table:
@@ -110,15 +103,13 @@ def _attack_table(evaluation: Evaluation) -> Table:
             robust, reference = trial.robustness, trials.get(first, trial)
             p = "" if reference is trial else describe_difference(robust, reference.robustness)
             row = [trial.name, eps, str(robust.clean_accuracy), str(robust.attack_success)]
-            row += [verdict.describe_trial(trial), f"{trial.outcome.queries:.0f}", p]
-            rows.append(row[: len(titles)])
+            rows.append([*row, verdict.describe_trial(trial), f"{trial.outcome.queries:.0f}", p])
         if len(trials) > 1 or len(evaluation.budgets) > 1:
-            row = [UNION, eps, clean, str(verdict.outcome.attack_success), verdict.share, "", ""]
-            rows.append(row[: len(titles)])
+            success = str(verdict.outcome.attack_success)
+            rows.append([UNION, eps, clean, success, verdict.share, "", ""])
         if verdict.certified is not None:
-            row = [CERTIFIED, eps, clean, "", f"at least {verdict.certified}", "", ""]
-            rows.append(row[: len(titles)])
-    return Table(titles, rows, wide=(2, 3, 5, 6))
+            rows.append([CERTIFIED, eps, clean, "", f"at least {verdict.certified}", "", ""])
+    return Table(titles, [row[: len(titles)] for row in rows], wide=(2, 3, 5, 6))
 
 
 def _stage_table(evaluation: Evaluation) -> Table:
@@ -157,24 +148,19 @@ def remarks(evaluation: Evaluation) -> list[str]:
     if draws > 1:
         lines.append(f"The network is random: most of {draws} predictions decide what is broken.")
     for bounds in evaluation.bounds[:1]:
-        attacked = "were not attacked, and stand in the table of attacks without queries"
-        attacked = "were also attacked, and none was broken" if bounds.checked else attacked
         lines.append(
             f"Bounds of the spikes ({bounds.method}) certify samples that no change within the "
-            f"budget can break. Those {attacked}."
+            "budget can break. Those were not attacked, and stand in the table of attacks without "
+            "queries."
         )
     for verdict in verdicts(evaluation) if evaluation.bounds else ():
-        broken = [
-            one.decided.sum()
-            for one in evaluation.at(verdict.eps).values()
-            if one.decided is not None
-        ]
-        if broken:
+        masks = [one.decided for one in evaluation.at(verdict.eps).values()]
+        for broken in [mask for mask in masks if mask is not None][:1]:
             safe = sum(one.decided.sum() for one in evaluation.bounds if one.eps == verdict.eps)
             lines.append(
                 f"The exact search (decide_bounds) took the samples between both ends "
-                f"{describe_budgets(verdict.norm, verdict.eps)}: {safe} safe, {broken[0]} broken, "
-                f"{verdict.undecided} open."
+                f"{describe_budgets(verdict.norm, verdict.eps)}: {safe} safe, {broken.sum()} "
+                f"broken, {verdict.undecided} open."
             )
     if (certificate := evaluation.certificate) is not None:
         lines.append(

@@ -1,7 +1,7 @@
 """The verdict of an evaluation in numbers and in words, and the findings that cast doubt on it."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from art_snn.app.report.evaluation import Evaluation, Trial
 from art_snn.checks import ArgumentError
 from art_snn.findings import Finding
-from art_snn.findings.predictions import RANDOM
+from art_snn.findings.examination import RANDOM
 from art_snn.metrics import Robustness, Share, union
 from art_snn.zoo.networks import manifest
 
@@ -23,6 +23,10 @@ EXACT = "exact: certified and attacked agree"
 NORMS = {"inf": "the maximum norm", "2": "the Euclidean norm"}
 """Norms in which a budget is a size; in the others it is a number."""
 UNITS = NORMS | {"0": "changed values", "shift": "time steps that a spike moves"}
+Card = Mapping[str, Any]
+"""One finding at all budgets at which it was made: its name and severity; the place, what it is
+about and where; sentences that say what it means; remedies; figures, the budgets in words with what
+was measured there; and limits, when it counts as a finding."""
 _MOST_LEVELS = 32
 """Multiples of 1/255 up to here are budgets of images; 0.2, which is 51/255, is none."""
 
@@ -88,8 +92,7 @@ class Verdict:
     @property
     def standing(self) -> NDArray[np.bool_]:
         """Samples that are right before and after all attacks, bool (N,)."""
-        standing: NDArray[np.bool_] = self.outcome.correct & self.outcome.robust
-        return standing
+        return np.asarray(self.outcome.correct & self.outcome.robust)
 
     @property
     def left(self) -> int:
@@ -315,26 +318,7 @@ def verdicts(evaluation: Evaluation) -> list[Verdict]:
     return results
 
 
-@dataclass(frozen=True)
-class _Card:
-    """One finding at all budgets at which it was made.
-
-    :param place: what it is about, and where: "standard, at eps 0.05 and 0.1".
-    :param sentences: what it means; one where it means the same at all budgets.
-    :param remedies: what to do.
-    :param figures: the budgets in words, and what was measured there.
-    :param limits: when it counts as a finding, and who says so."""
-
-    name: str
-    severity: str
-    place: str
-    sentences: tuple[str, ...]
-    remedies: tuple[str, ...]
-    figures: tuple[tuple[str, str], ...]
-    limits: tuple[str, ...]
-
-
-def make_cards(evaluation: Evaluation) -> tuple[list[_Card], list[_Card]]:
+def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
     """Cards of findings that cast doubt on a number, and of the others; errors come first.
 
     Warnings cast none on 0 nor on exact numbers, errors do."""
@@ -343,21 +327,17 @@ def make_cards(evaluation: Evaluation) -> tuple[list[_Card], list[_Card]]:
     groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for finding in evaluation.findings:
         groups[finding.id, finding.about].append(finding)
-    decisive: list[_Card] = []
-    others: list[_Card] = []
+    decisive: list[Card] = []
+    others: list[Card] = []
     for group in groups.values():
         cards = decisive if any(finding in doubts for finding in group) else others
         cards.append(_make_card(evaluation.norm, group))
     for cards in (decisive, others):
-        cards.sort(key=lambda card: card.severity != "error")
+        cards.sort(key=lambda card: card["severity"] != "error")
     return decisive, others
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _make_card(norm: str, group: Sequence[Finding]) -> _Card:
+def _make_card(norm: str, group: Sequence[Finding]) -> Card:
     """A card of the same finding about the same thing at several budgets."""
 
     def where(some: Sequence[Finding]) -> str:
@@ -374,13 +354,14 @@ def _make_card(norm: str, group: Sequence[Finding]) -> _Card:
     sentences = list(alike)
     if len(alike) > 1:  # A sentence that does not name its budgets begins with them.
         pairs = [(where(some), text) for text, some in alike.items()]
-        sentences = [t if at in t else f"{_capital(at)}: {t}" for at, t in pairs]
-    return _Card(
-        _capital(group[0].title),
-        "error" if any(one.severity == "error" for one in group) else "warning",
-        f"{group[0].about}, {where(group)}",
-        tuple(sentences),
-        tuple(dict.fromkeys(one.remedy for one in group)),
-        tuple((where([one]), measured(one)) for one in group),
-        tuple(dict.fromkeys(one.limit for one in group)),
-    )
+        sentences = [t if at in t else f"{at[:1].upper()}{at[1:]}: {t}" for at, t in pairs]
+    title = group[0].title
+    return {
+        "name": title[:1].upper() + title[1:],
+        "severity": "error" if any(one.severity == "error" for one in group) else "warning",
+        "place": f"{group[0].about}, {where(group)}",
+        "sentences": sentences,
+        "remedies": list(dict.fromkeys(one.remedy for one in group)),
+        "figures": [(where([one]), measured(one)) for one in group],
+        "limits": list(dict.fromkeys(one.limit for one in group)),
+    }

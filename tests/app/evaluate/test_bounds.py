@@ -15,7 +15,6 @@ from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.bounds import BoundsCertificate
 from tests.command import call, forbidden
 from tests.evaluations import comparable, complaints
-from tests.jobs import Job
 from tests.records import evaluate, evaluation_in
 
 ATTACK = ("--attack", "AutoPGD(max_iter=3)", "--rules", "stbp", "--eps", "0.02,0.05")
@@ -75,17 +74,6 @@ def test_an_interrupted_evaluation_proves_nothing_twice(whole, folder, monkeypat
     monkeypatch.setattr(target, "certify_bounds", once)
     done = evaluate(monkeypatch, folder, *WORDS, "--bounds", **FIELDS)
     assert done.status == 0, done.stderr
-    assert comparable(folder / "out") == comparable(whole[0] / "out")
-
-
-@pytest.mark.slow
-def test_two_processes_share_what_is_proven_and_have_the_same_result(whole, folder):
-    code = "import pytest\nfrom pathlib import Path\nfrom tests.records import evaluate\n"
-    code += "with pytest.MonkeyPatch.context() as patch:\n"
-    code += f"    done = evaluate(patch, Path(), *{WORDS}, '--bounds', **{FIELDS})\n"
-    code += "print(done.stdout, done.stderr)\nraise SystemExit(done.status)"
-    well, printed, errors = Job(code, folder).ended()
-    assert well, printed + errors
     assert comparable(folder / "out") == comparable(whole[0] / "out")
 
 

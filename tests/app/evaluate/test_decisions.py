@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from art_snn.app.evaluate import decisions
-from art_snn.app.evaluate.result import SampleExcerpt
+from art_snn.app.evaluate.result import read_excerpt
 from art_snn.app.report.tables import remarks
 from art_snn.app.report.verdict import describe_verdicts, verdicts
 from art_snn.attacks import SpikingAutoAttack
@@ -78,8 +78,8 @@ def test_the_search_is_told_in_the_verdict_the_remarks_the_findings_and_the_file
         index = np.flatnonzero(np.logical_or.reduce([t.decided for t in result.of("fast")]))
         np.testing.assert_array_equal(file["index"], index)
         assert len(file["x"]) == len(index)
-    excerpt = SampleExcerpt.read(folder)
-    changed = (excerpt.adversarial[-1] != excerpt.x).any((1, 2, 3))
+    excerpt = read_excerpt(folder)
+    changed = (excerpt["adversarial"][-1] != excerpt["x"]).any((1, 2, 3))
     assert changed[result.at(0.1)["fast"].decided[: len(changed)]].all()
 
 

@@ -18,7 +18,7 @@ from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
 from art_snn.attacks import Outcome, StageRecord
 from art_snn.findings import Finding, Remedy
-from art_snn.findings.predictions import RANDOM
+from art_snn.findings.examination import RANDOM
 from art_snn.gradients import RGA, STBP, Native
 from tests import adapted
 from tests.attacks.classifiers import around

@@ -285,33 +285,33 @@ def test_the_same_finding_at_several_budgets_is_one_card():
     findings = [rises(e / 255, sentence="More steps break more.") for e in (4, 8)]
     (card,), others = make_cards(large(40, findings=tuple(findings)))
     assert others == []
-    assert card.name == "Success still rises with steps"
-    assert card.place == "standard, at eps 4/255 and 8/255"
-    assert card.sentences == ("More steps break more.",)
-    assert card.remedies == (RISES.remedy,)
-    assert card.limits == (RISES.limit,)
+    assert card["name"] == "Success still rises with steps"
+    assert card["place"] == "standard, at eps 4/255 and 8/255"
+    assert card["sentences"] == ["More steps break more."]
+    assert card["remedies"] == [RISES.remedy]
+    assert card["limits"] == [RISES.limit]
     numbers = "broken\u00a0612, with twice the steps\u00a0633, p\u00a01.2e-05"
-    assert card.figures == (("at eps 4/255", numbers), ("at eps 8/255", numbers))
+    assert card["figures"] == [("at eps 4/255", numbers), ("at eps 8/255", numbers)]
 
 
 def test_sentences_that_differ_are_told_by_budget_and_evidence_stands_in_for_none():
     texts = dict(zip((2, 4, 8), ("One.", "Two.", "One."), strict=True))
     findings = tuple(rises(e / 255, sentence=text) for e, text in texts.items())
     ((card,), _) = make_cards(large(40, findings=findings))
-    assert card.sentences == ("At eps 2/255 and 8/255: One.", "At eps 4/255: Two.")
+    assert card["sentences"] == ["At eps 2/255 and 8/255: One.", "At eps 4/255: Two."]
     ((card,), _) = make_cards(large(40, findings=(VANISHED,)))
-    assert card.sentences == ("Measured: zero\u00a00.12, not finite\u00a00.",)
-    assert card.place == "stbp gradients, at every budget"
+    assert card["sentences"] == ["Measured: zero\u00a00.12, not finite\u00a00."]
+    assert card["place"] == "stbp gradients, at every budget"
 
 
 def test_findings_about_other_things_are_other_cards_and_errors_come_first():
     error = replace(VANISHED, about="network", severity="error")
     decisive, others = make_cards(large(40, findings=(VANISHED, error, WEAK)))
-    assert [(card.severity, card.place.split(",")[0]) for card in decisive] == [
+    assert [(card["severity"], card["place"].split(",")[0]) for card in decisive] == [
         ("error", "network"),
         ("warning", "stbp gradients"),
     ]
-    assert [card.place for card in others] == ["PGD-7 by stbp, at every budget"]
+    assert [card["place"] for card in others] == ["PGD-7 by stbp, at every budget"]
 
 
 def test_where_nothing_survives_only_errors_cast_doubt():
@@ -319,4 +319,4 @@ def test_where_nothing_survives_only_errors_cast_doubt():
     decisive, others = make_cards(result)
     assert (decisive, len(others)) == ([], 1)
     (error,), _ = make_cards(replace(result, findings=(rises(EPS, severity="error"),)))
-    assert error.severity == "error"
+    assert error["severity"] == "error"

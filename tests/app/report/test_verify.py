@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn.app.evaluate.result import SampleExcerpt
+from art_snn.app.evaluate.result import read_excerpt
 from art_snn.files import read_json, write_arrays, write_json
 from tests.command import call
 from tests.records import NETWORK, evaluate, train_into
@@ -38,11 +38,11 @@ def verify(*words):
 
 
 def test_an_evaluation_as_it_was_written_passes(folder):
-    excerpt = SampleExcerpt.read(folder / "record")
-    assert (len(excerpt.x), len(excerpt.eps)) == (20, 2)
-    assert excerpt.broken.any(1).all()
-    changed = (excerpt.adversarial != excerpt.x).any((2, 3, 4))
-    np.testing.assert_array_equal(changed, excerpt.broken)
+    excerpt = read_excerpt(folder / "record")
+    assert (len(excerpt["x"]), len(excerpt["eps"])) == (20, 2)
+    assert excerpt["broken"].any(1).all()
+    changed = (excerpt["adversarial"] != excerpt["x"]).any((2, 3, 4))
+    np.testing.assert_array_equal(changed, excerpt["broken"])
     done = verify()
     assert (done.status, done.stderr) == (0, "")
     assert "All checks pass." in done.stdout
@@ -54,8 +54,8 @@ def test_an_evaluation_as_it_was_written_passes(folder):
 
 
 def swap(folder, **changes):
-    excerpt = SampleExcerpt.read(folder / "record")
-    arrays = vars(excerpt) | {name: change(excerpt) for name, change in changes.items()}
+    excerpt = read_excerpt(folder / "record")
+    arrays = excerpt | {name: change(excerpt) for name, change in changes.items()}
     write_arrays(folder / "record" / "first.npz", **arrays)
 
 
@@ -101,7 +101,7 @@ def forge_all(folder, certified=False):
     forge(folder, stand)
     if certified:
         forge(folder, certify_all)
-    swap(folder, broken=lambda one: one.broken & False)
+    swap(folder, broken=lambda one: one["broken"] & False)
 
 
 def forge_one(folder, name, value):
@@ -119,7 +119,7 @@ def other_plan(content):
 
 
 def far(excerpt):
-    return np.where(excerpt.adversarial > 0.5, 0.0, 1.0).astype(np.float32)
+    return np.where(excerpt["adversarial"] > 0.5, 0.0, 1.0).astype(np.float32)
 
 
 CASES = {
@@ -148,12 +148,12 @@ CASES = {
     ),
     "far": (lambda folder: swap(folder, adversarial=far), "ball: "),
     "harmless": (
-        lambda folder: swap(folder, adversarial=lambda one: np.stack([one.x, one.x])),
+        lambda folder: swap(folder, adversarial=lambda one: np.stack([one["x"], one["x"]])),
         "fool the network",
     ),
-    "flags": (lambda folder: swap(folder, broken=lambda one: ~one.broken), "broken samples: "),
+    "flags": (lambda folder: swap(folder, broken=lambda one: ~one["broken"]), "broken samples: "),
     "others": (
-        lambda folder: swap(folder, x=lambda one: one.x[::-1]),
+        lambda folder: swap(folder, x=lambda one: one["x"][::-1]),
         "broken samples: first.npz is of other samples or budgets",
     ),
 }
