@@ -226,8 +226,9 @@ def gradient_matching(bench: Bench) -> None:
     triggers, aim = bases_of(bench, SOURCE, 2), np.full(2, TARGET)
     x, y = bench.data.x_train[:100], bench.data.y_train[:100]
     options = {"percent_poison": 0.05, "clip_values": UNIT} | MATCHING
-    attack = poisoning.GradientMatchingAttack(bench.build(rule=STBP()), **options)
-    poisons, _ = attack.poison(triggers, aim, x, y)
+    attack = poisoning.GradientMatchingAttack(classifier := bench.build(rule=STBP()), **options)
+    with classifier.model.fixed(False):
+        poisons, _ = attack.poison(triggers, aim, x, y)
     changed = (poisons != x).any((1, 2, 3))
     assert set(y[changed]) == {TARGET}
     assert_within(poisons[changed], x[changed])
@@ -236,7 +237,7 @@ def gradient_matching(bench: Bench) -> None:
 def sleeper_agent(bench: Bench) -> None:
     x, y = bench.data.x_train[:100], bench.data.y_train[:100]
     attack = poisoning.SleeperAgentAttack(
-        bench.build(rule=STBP()),
+        classifier := bench.build(rule=STBP()),
         percent_poison=0.5,
         patch=np.ones((1, 2, 2), np.float32),
         indices_target=np.flatnonzero(y == TARGET),
@@ -247,15 +248,17 @@ def sleeper_agent(bench: Bench) -> None:
         **MATCHING,
     )
     triggers, aim = bases_of(bench, SOURCE, 2), one_hot(np.full(2, TARGET))
-    poisons, _ = attack.poison(triggers, aim, x, one_hot(y), x[:20], one_hot(y[:20]))
+    with classifier.model.fixed(False):
+        poisons, _ = attack.poison(triggers, aim, x, one_hot(y), x[:20], one_hot(y[:20]))
     indices = np.flatnonzero(y == TARGET)[attack.get_poison_indices()]
     assert_within(poisons[indices], x[indices])
 
 
 def match_by_rga(bench: Bench) -> None:
-    attack = poisoning.GradientMatchingAttack(bench.build(), percent_poison=0.05, **MATCHING)
-    x, y = bench.data.x_train[:100], bench.data.y_train[:100]
-    attack.poison(bases_of(bench, SOURCE, 1), np.array([TARGET]), x, y)
+    classifier, (x, y) = bench.build(), (bench.data.x_train[:100], bench.data.y_train[:100])
+    attack = poisoning.GradientMatchingAttack(classifier, percent_poison=0.05, **MATCHING)
+    with classifier.model.fixed(False):
+        attack.poison(bases_of(bench, SOURCE, 1), np.array([TARGET]), x, y)
 
 
 # Extraction and inference
@@ -612,8 +615,20 @@ KINDS: dict[str, list[Row]] = {
             )
             for name in ("HiddenTriggerBackdoor", "HiddenTriggerBackdoorPyTorch")
         ),
-        Row(("GradientMatchingAttack",), WEIGHTS, BOTH, gradient_matching, "with STBP gradients"),
-        Row(("SleeperAgentAttack",), WEIGHTS, BOTH, sleeper_agent, "with STBP gradients"),
+        Row(
+            ("GradientMatchingAttack",),
+            WEIGHTS,
+            BOTH,
+            gradient_matching,
+            "with STBP gradients, in `network.fixed(False)`",
+        ),
+        Row(
+            ("SleeperAgentAttack",),
+            WEIGHTS,
+            BOTH,
+            sleeper_agent,
+            "with STBP gradients, in `network.fixed(False)`",
+        ),
     ],
     "Extraction": [
         Row(
