@@ -1,7 +1,6 @@
 """APGD: projected gradient descent with momentum, whose step follows the progress it makes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -87,7 +86,7 @@ class AutoPGD(IteratedAttack):
         )
 
     def walk(self, ball: Ball, start: Tensor) -> Walk:
-        return _Momentum.begun(ball, start, 2 * self.eps, checkpoints(self.max_iter))
+        return _Momentum(ball, start, 2 * self.eps, checkpoints(self.max_iter))
 
     @property
     def objective(self) -> Objective:
@@ -122,7 +121,6 @@ class AutoPGD(IteratedAttack):
         require(fits, "targets", expected, repr(self.targets), remedy)
 
 
-@dataclass
 class _Momentum(Walk):
     """The equations of the class.
 
@@ -130,25 +128,15 @@ class _Momentum(Walk):
     [n], `done` k. `step_then` and `best_then` are those of the last checkpoint, and `raised` [n]
     counts the steps since then that raised the loss."""
 
-    before: Tensor
-    step: Tensor
-    step_then: Tensor
-    last: Tensor
-    best: Tensor
-    best_then: Tensor
-    best_points: Tensor
-    best_gradient: Tensor
-    raised: Tensor
-    checkpoints: list[int]
-    done: int = 0
-
-    @classmethod
-    def begun(cls, ball: Ball, start: Tensor, step: float, checkpoints: list[int]) -> "_Momentum":
+    def __init__(self, ball: Ball, start: Tensor, step: float, checkpoints: list[int]) -> None:
+        super().__init__(ball, start)
         lowest = start.new_full((len(start),), -torch.inf)
-        width = wide(torch.full_like(lowest, step), start)
-        zeros = torch.zeros_like(start), torch.zeros_like(lowest)
-        best = lowest, lowest, start.clone(), *zeros
-        return cls(ball, start, start, width, width, lowest, *best, checkpoints)
+        self.checkpoints, self.done = checkpoints, 0
+        self.before, self.last = start, lowest
+        self.step = self.step_then = wide(torch.full_like(lowest, step), start)
+        self.best = self.best_then = lowest
+        self.best_points, self.best_gradient = start.clone(), torch.zeros_like(start)
+        self.raised = torch.zeros_like(lowest)
 
     def advance(self, values: Tensor, gradient: Tensor) -> None:
         if self.done:

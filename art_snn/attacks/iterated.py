@@ -1,9 +1,9 @@
 """The base of attacks that walk through a ball by gradients."""
 
+import copy
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -21,12 +21,11 @@ from art_snn.network import SpikingNetwork
 AnyWalk = TypeVar("AnyWalk", bound="Walk")
 
 
-@dataclass
 class Walk(ABC):
     """The state of an attack on samples, the rows of its tensors; it asks next at the points."""
 
-    ball: Ball
-    points: Tensor
+    def __init__(self, ball: Ball, points: Tensor) -> None:
+        self.ball, self.points = ball, points
 
     @abstractmethod
     def advance(self, values: Tensor, gradient: Tensor) -> None:
@@ -38,13 +37,12 @@ class Walk(ABC):
 
     def select(self: AnyWalk, which: Tensor) -> AnyWalk:
         """The walk of some of the samples, rows [m]."""
-        rows: dict[str, Any] = {}
+        some = copy.copy(self)
         for name, value in vars(self).items():
             if isinstance(value, Tensor):
-                rows[name] = value[which]
-            elif hasattr(value, "select"):
-                rows[name] = value.select(which)
-        return replace(self, **rows)
+                setattr(some, name, value[which])
+        some.ball = self.ball.select(which)
+        return some
 
 
 class IteratedAttack(PerSampleAttack):

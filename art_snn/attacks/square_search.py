@@ -1,7 +1,6 @@
 """Random search by squares, which asks for no gradient and may begin where others came furthest."""
 
 from bisect import bisect_left
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -74,12 +73,10 @@ class SquareSearch(IteratedAttack):
         channels = int(np.prod(start.shape[1:])) // area
         shape = self.max_iter, 2 + channels
         draws = uniform_noise(ball.centre, self.seed, SQUARES, shape)
-        rows = torch.arange(len(draws), device=draws.device)
         shares = [_share_at(step / self.max_iter, self.halving) for step in range(self.max_iter)]
         areas = [self.share * area * share for share in shares]
-        lowest = start.new_full((len(start),), -torch.inf)
         limits = {int(share * self.max_iter): lack for share, lack in _RACE.items() if self.racing}
-        return _Search(ball, start, start, lowest, lowest, rows, (draws,), areas, limits, last)
+        return _Search(ball, start, draws, areas, limits, last)
 
     def _cold(self, around: Ball, draw: int) -> Tensor:
         if not (self.stripes and self.num_random_init):
@@ -118,27 +115,32 @@ def _share_at(done: float, halving: bool) -> float:
     return 0.5 ** bisect_left(_HALVINGS, done) if halving else 1 - done
 
 
-@dataclass
 class _Search(Walk):
     """The steps of the class.
 
-    :param current: the point that is kept, with the objective `value` there [n].
-    :param height: how far the true class's logit is above the mean of all, at the start [n].
+    `current` is the point that is kept, with the objective `value` there [n]; `height` says how far
+    the true class's logit is above the mean of all, at the start [n].
+
     :param draws: numbers in (-1, 1) of all samples ``[N, steps, 2 + channels]``, two of the place
         and one per channel; not copied when samples leave, of which rows [n] remain.
-    :param areas: values of a channel that the square of every step fills; `last`: channels come
-        last.
-    :param limits: after how many squares a sample leaves that lacks more of its height."""
+    :param areas: values of a channel that the square of every step fills.
+    :param limits: after how many squares a sample leaves that lacks more of its height.
+    :param last: True where channels come last."""
 
-    current: Tensor
-    value: Tensor
-    height: Tensor
-    rows: Tensor
-    draws: tuple[Tensor]
-    areas: list[float]
-    limits: dict[int, float]
-    last: bool = False
-    done: int = 0
+    def __init__(
+        self,
+        ball: Ball,
+        start: Tensor,
+        draws: Tensor,
+        areas: list[float],
+        limits: dict[int, float],
+        last: bool,
+    ) -> None:
+        super().__init__(ball, start)
+        self.current, self.draws, self.areas = start, (draws,), areas
+        self.limits, self.last, self.done = limits, last, 0
+        self.value = self.height = start.new_full((len(start),), -torch.inf)
+        self.rows = torch.arange(len(draws), device=draws.device)
 
     def goes_on(self, values: Tensor, logits: Tensor, aims: Tensor) -> Tensor | bool:
         if self.limits and not self.done:
