@@ -12,9 +12,9 @@ from torch import Tensor
 from art_snn.attacks.balls import FLIPS, SHIFT, Ball, require_norm
 from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
 from art_snn.attacks.queries import Objective, Queries, cross_entropy, margin
-from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require_count, require_number, require_seed, require_whole
 from art_snn.network import SpikingNetwork
+from art_snn.seeding import uniform_noise
 
 AnyWalk = TypeVar("AnyWalk", bound="Walk")
 

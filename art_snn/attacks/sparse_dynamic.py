@@ -11,8 +11,8 @@ from torch import Tensor
 from art_snn.attacks.balls import FLIPS, ROUNDING
 from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
 from art_snn.attacks.queries import Queries, margin
-from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require, require_count, require_seed
+from art_snn.seeding import uniform_noise
 
 _NOISE = 1e-5
 """Differences of logits up to that share of the largest one are rounding."""

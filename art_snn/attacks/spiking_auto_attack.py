@@ -23,11 +23,10 @@ from art_snn.attacks.plan import (
     select_stages,
 )
 from art_snn.attacks.queries import Queries, attacking
-from art_snn.attacks.randomness import EVALUATIONS, random
 from art_snn.checks import require, require_seed, shown
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, Gradient
-from art_snn.seeding import random_state, restore_random_state, seeded
+from art_snn.seeding import EVALUATIONS, is_random, random_state, restore_random_state, seeded
 
 DRAWS = 11
 """Fresh predictions of a random network, of which most decide."""
@@ -252,7 +251,7 @@ class SpikingAutoAttack(CountedAttack):
             with seeded(self.seed + draw):
                 predictions.append(self.estimator.predict(batch, batch_size=self.batch_size))
         self.forwards[: len(batch)] += EVALUATIONS
-        return bool(predictions) and random(predictions, classes[: len(batch)].cpu().numpy())
+        return bool(predictions) and is_random(predictions, classes[: len(batch)].cpu().numpy())
 
     def _steps_of(
         self, plan: StageSelection, random: bool

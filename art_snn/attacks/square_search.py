@@ -10,8 +10,8 @@ from torch import Tensor
 from art_snn.attacks.balls import Ball, wide
 from art_snn.attacks.iterated import IteratedAttack, Walk
 from art_snn.attacks.queries import Objective, Queries, margin
-from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require, require_number
+from art_snn.seeding import uniform_noise
 
 _IMAGES = 4  # Axes of a batch of images.
 _HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)

@@ -5,7 +5,6 @@ import torch
 
 from art_snn.attacks.balls import FLIPS, SHIFT
 from art_snn.attacks.queries import margin
-from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import ArgumentError
 from art_snn.findings.finding import (
     NATIVE,
@@ -18,6 +17,7 @@ from art_snn.findings.finding import (
 )
 from art_snn.gradients import Native, short_name
 from art_snn.network import SpikingNetwork
+from art_snn.seeding import uniform_noise
 
 _UNSTABLE = 0.5
 _DIRECTIONS = 100

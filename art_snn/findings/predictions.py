@@ -7,10 +7,10 @@ from scipy.special import log_softmax
 from torch import nn
 
 from art_snn.attacks.balls import ROUNDING
-from art_snn.attacks.randomness import DIFFERENCE, logit_spread
 from art_snn.checks import ArgumentError
 from art_snn.files import digest
 from art_snn.findings.finding import DRAWS, MARGIN, Finding, Remedy, Subject
+from art_snn.seeding import DIFFERENCE, logit_spread
 
 NARROW, LARGE, SMALL = 1 / 16, 0.5, 1e-3
 

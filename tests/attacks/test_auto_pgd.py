@@ -7,7 +7,7 @@ from torch.nn import functional
 
 from art_snn.attacks import AutoPGD
 from art_snn.attacks.auto_pgd import _logits_ratio
-from art_snn.attacks.randomness import uniform_noise
+from art_snn.seeding import uniform_noise
 from tests.attacks.classifiers import smooth
 
 QUIET = {"verbose": False}

@@ -9,8 +9,8 @@ from torch import nn
 from art_snn.attacks import SparseDynamicAttack
 from art_snn.attacks.persample import Best
 from art_snn.attacks.queries import Queries
-from art_snn.attacks.randomness import uniform_noise
 from art_snn.attacks.sparse_dynamic import _Flips
+from art_snn.seeding import uniform_noise
 from tests.attacks.classifiers import linear, stock
 from tests.networks import FORMS, build
 

@@ -12,7 +12,7 @@ from art_snn.attacks.balls import Ball
 from art_snn.attacks.grids import DLR, OnwardPGD
 from art_snn.attacks.persample import Best, BestMargin
 from art_snn.attacks.queries import margin
-from art_snn.attacks.randomness import uniform_noise
+from art_snn.seeding import uniform_noise
 from tests.networks import build
 
 FIRST = Stage(AutoPGD, RGA(), {"max_iter": 5, "loss_type": "margin"})
