@@ -17,7 +17,7 @@ from numpy.lib import format as npy
 from art_snn.checks import ArgumentError
 from art_snn.data import Dataset, from_npz
 from art_snn.files import write_arrays
-from tests.faults.damage import flips
+from tests.damage import flips
 
 
 def arrays(train: int = 6, test: int = 2, shape: tuple[int, ...] = (1, 4, 5)) -> dict[str, Any]:

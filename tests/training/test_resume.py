@@ -21,7 +21,7 @@ from art_snn.neurons import Neuron
 from art_snn.training import RAT, SR, TRADES, AdversarialTraining, Recipe, train
 from tests.architectures import Switch
 from tests.conftest import varied
-from tests.faults.damage import flips
+from tests.damage import flips
 from tests.training.runs import (
     SETTINGS,
     STEPS_PER_EPOCH,
