@@ -1,8 +1,8 @@
 """The base of our attacks: each sample is attacked for itself; what is reached, what remains."""
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from inspect import signature
 from typing import Any, ClassVar, NamedTuple
 
@@ -55,25 +55,21 @@ class Best:
         return torch.where(wide(asked, points), points, cold())
 
 
-@dataclass
 class BestMargin:
-    """The point of every sample with the largest margin that attacks have reached.
+    """The `points` of samples x with the largest margin that attacks have reached.
 
-    :param margins: there [n], in the same unit for all attacks; -inf where nothing was asked for.
-    :param heights: how far the true class's logit is above the mean of all, at the samples [n]."""
+    `margins` are those there [n], in the same unit for all attacks, -inf where nothing was asked
+    for; `heights` say how far the true class's logit is above the mean of all, at x [n]."""
 
-    points: Tensor
-    margins: Tensor
-    heights: Tensor
-
-    @classmethod
-    def none(cls, x: Tensor) -> "BestMargin":
-        """Before any attack."""
-        return cls(x.clone(), x.new_full((len(x),), -torch.inf), x.new_zeros(len(x)))
+    def __init__(self, x: Tensor) -> None:
+        self.points, self.heights = x.clone(), x.new_zeros(len(x))
+        self.margins = x.new_full((len(x),), -torch.inf)
 
     def select(self, rows: Tensor) -> "BestMargin":
         """A copy for some samples [m]."""
-        return BestMargin(self.points[rows], self.margins[rows], self.heights[rows])
+        some = copy.copy(self)
+        vars(some).update({name: kept[rows] for name, kept in vars(self).items()})
+        return some
 
     def put(self, rows: Tensor, others: "BestMargin") -> None:
         """Replace those of some samples [m]."""

@@ -65,7 +65,7 @@ class _BlockAttack:
         assert attack.outcome is not None
         self.attack, self.outcome, self.queries = attack, attack.outcome, queries
         self.samples, self.classes, self.first = samples, classes, int(rows[0])
-        self.reached = BestMargin.none(samples[rows])
+        self.reached = BestMargin(samples[rows])
 
     def correct(self, rows: Tensor) -> Tensor:
         """Which of the samples are classified correctly, [m] of rows [n]."""
