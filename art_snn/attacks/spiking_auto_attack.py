@@ -287,7 +287,7 @@ class SpikingAutoAttack(CountedAttack):
 
     def _attack(self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor) -> None:
         run = _BlockAttack(self, queries, samples, classes, rows)
-        before: Mapping[str, Any] = self.resume or {"place": (-1, 0)}
+        before: Any = self.resume or {"place": (-1, 0)}
         first, done = map(int, before["place"])
         if run.first < first:
             return
