@@ -51,6 +51,15 @@ def device_of(module: nn.Module) -> torch.device:
     return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
+def weights_of(module: nn.Module) -> list[Tensor]:
+    """Every parameter that takes a gradient; of replicas that run in parallel their copies."""
+    weights = list[Any]()
+    for inner in module.modules():
+        weights += [*inner._parameters.values(), *getattr(inner, "_former_parameters", {}).values()]
+    unique = {id(w): w for w in weights if isinstance(w, Tensor) and w.requires_grad}
+    return list(unique.values())
+
+
 def fold(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor] | None:
     """Weight and bias of the convolution that norm(convolution(x)) is.
 

@@ -16,10 +16,10 @@ from torch.nn.utils import parametrize
 from art_snn.checks import invalid, require, require_number
 from art_snn.encoders import KNOWN, Direct, Encoder, describe_encoder
 from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
-from art_snn.gradients.again import Again, weights_of
 from art_snn.gradients.base import kept, simulation
 from art_snn.gradients.fixed import WEIGHTS_HELD, weights_fixed
 from art_snn.gradients.names import check_applicable, objection, parse_rule
+from art_snn.gradients.shared import without_graph
 from art_snn.layers import Snapshot, TimeDistributed, device_of, varies
 from art_snn.neurons import PASS, Neuron, Pass
 from art_snn.passes import PerContext, modes_kept, watched, within
@@ -217,17 +217,11 @@ class SpikingNetwork(HalfPrecision):
             checked = checked.view_as(checked)
         fixed = not self.training if self._fixed is None else self._fixed
         fixed = fixed and not getattr(parametrize, "_cache_enabled", 0)
-        weights = weights_of(self) if fixed and self._fixed is None else []
-
-        def run(x: Tensor) -> Tensor:
-            with SpikingNetwork.execution.within(self, None):
-                return rule.logits(self, x)
-
-        again = Again(rule, run, weights, checked) if weights else None
         with within(WEIGHTS_HELD, fixed):
             logits = self.compute_logits(rule, checked)
-        # After a cut, such as a detach, nothing is to be differentiated.
-        return again.link(logits) if again and logits.requires_grad else logits
+        # Weights would be missing from a graph of the gradient, and nobody has asked for that.
+        unasked = fixed and self._fixed is None and rule.second_derivative
+        return without_graph(logits) if unasked and logits.requires_grad else logits
 
     def predicts(self, device: torch.device) -> bool:
         """True if logits of a pass differentiated at its input, on that device, are predictions.
@@ -241,9 +235,10 @@ class SpikingNetwork(HalfPrecision):
         """Within the block, and in the present thread or task, weights are constants, or are not.
 
         Attacks do not need the gradient at the weights, which costs memory and time. So weights
-        take none where the input requires one, unless the network is in training mode. A backward
-        pass that names them, ``torch.autograd.grad(loss, weights)``, runs the network once more for
-        them. ``with network.fixed(False): ...`` around the forward pass spares that."""
+        take none where the input requires one, unless the network is in training mode. Whoever
+        needs both runs the forward pass in ``with network.fixed(False): ...``. So does whoever
+        differentiates the gradient again, at the weights as well; in ``with network.fixed(): ...``
+        that is possible at the input alone."""
         return SpikingNetwork._fixed.within(self, bool(weights))
 
     @contextmanager

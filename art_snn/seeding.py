@@ -1,13 +1,20 @@
-"""Random states of torch, numpy and Python for the length of a block."""
+"""Random states for the length of a block, numbers that belong to a sample, and what is random."""
 
+import hashlib
 import json
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from operator import methodcaller
 
 import numpy as np
 import torch
+from torch import Tensor
+
+EVALUATIONS = 5
+"""Predictions of the same samples that are compared (AutoAttack; Croce and Hein, ICML 2020)."""
+DIFFERENCE = 1e-4
+"""Share of the length of the logits by which those of a network without chance may differ."""
 
 
 @contextmanager
@@ -40,3 +47,36 @@ def restore_random_state(state: str) -> None:
     first, *cards = (torch.tensor(one, dtype=torch.uint8, device="cpu") for one in of_torch)
     torch.set_rng_state(first)
     torch.cuda.set_rng_state_all(cards)
+
+
+def uniform_noise(
+    x: Tensor, seed: int, draw: int = 0, shape: tuple[int, ...] | None = None
+) -> Tensor:
+    """Numbers in (-1, 1) for every sample, from a seed of its own.
+
+    That is made of the sample's values in single precision. So the numbers are the same alone, in
+    any batch and on any device, and equal samples have equal ones.
+
+    :param draw: distinguishes several draws of one sample.
+    :param shape: of the numbers of a sample; None: that of the sample."""
+    noise = torch.empty(len(x), *(shape or x.shape[1:]), dtype=x.dtype, device="cpu")
+    for row, sample in zip(noise, x.detach().to("cpu", torch.float32), strict=True):
+        text = f"{seed}, {draw}, ".encode() + sample.contiguous().numpy().tobytes()
+        number = int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
+        generator = torch.Generator().manual_seed(number)
+        numbers = torch.rand(row.shape, generator=generator, dtype=torch.float64, device="cpu")
+        row.copy_(numbers.mul_(2).sub_(1))
+    return noise.to(x.device)
+
+
+def logit_spread(predictions: Sequence[np.ndarray]) -> float:
+    """The largest difference of a logit between predictions [N, K], in lengths of the logits."""
+    lengths = np.linalg.norm(predictions[0], axis=1, keepdims=True)
+    scaled = np.stack(predictions) / np.where(lengths > 0, lengths, 1)
+    return float(np.nan_to_num(np.ptp(scaled, axis=0)).max(initial=0))
+
+
+def is_random(predictions: Sequence[np.ndarray], y: np.ndarray) -> bool:
+    """True where predictions [N, K] differ by more than rounding, or in how many are right."""
+    counts = {int((logits.argmax(1) == y).sum()) for logits in predictions}
+    return logit_spread(predictions) > DIFFERENCE or len(counts) > 1

@@ -52,14 +52,14 @@ def kind(name: str, rows: list[Row]) -> list[str]:
     cells: dict[tuple[str, str, str], list[str]] = {}
     for row in rows:
         names = cells.setdefault((row.uses, row.rule, row.remark), [])
-        names.extend(one for one in row.names if one not in names)
+        names.extend(one for one in row.names.split(", ") if one not in names)
     lines = [(quoted(names), *several) for several, names in cells.items()]
     return [f"## {name}", *table(("class", "uses", "gradient", "remark"), lines)]
 
 
 def refused() -> list[str]:
     """What cannot run, and why; what is not for PyTorch image classifiers."""
-    rows = [(quoted(one.names), one.reason) for one in toolbox.REFUSALS]
+    rows = [(quoted(one.names.split(", ")), one.reason) for one in toolbox.REFUSALS]
     others = [(quoted(sorted(reason.attacks)), reason.reason) for reason in ELSEWHERE]
     return [
         "## What cannot run",

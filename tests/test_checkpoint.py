@@ -22,7 +22,7 @@ from art_snn.checks import ArgumentError
 from art_snn.dynamics import Dynamics
 from art_snn.neurons import Neuron
 from tests import adapted
-from tests.faults.damage import flipped, flips
+from tests.damage import flipped, flips
 from tests.networks import FORMS, layers
 from tests.tiny import same, weights
 

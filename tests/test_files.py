@@ -28,7 +28,7 @@ from art_snn.files import (
     write_json,
     write_text,
 )
-from tests.faults.damage import flips, small_files_only
+from tests.damage import flips, small_files_only
 from tests.networks import build
 
 BASE = ("settings", 1)

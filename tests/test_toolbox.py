@@ -26,14 +26,14 @@ def bench(trained_layers: Any, data: Any, tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.filterwarnings("ignore:If a single classifier:UserWarning")
 @pytest.mark.parametrize(
-    "row", [row for _, row in ROWS], ids=[f"{kind}: {', '.join(r.names)}" for kind, r in ROWS]
+    "row", [row for _, row in ROWS], ids=[f"{kind}: {row.names}" for kind, row in ROWS]
 )
 def test_the_class_runs_and_uses_the_gradients_of_its_row(row: Row, bench: Bench) -> None:
     row.run(bench)
     assert bench.used == row.rule
 
 
-@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda one: one.names[0])
+@pytest.mark.parametrize("refusal", REFUSALS, ids=lambda one: one.names)
 def test_what_cannot_run_says_why(refusal: Refusal, bench: Bench) -> None:
     with pytest.raises((ValueError, EstimatorError), match=refusal.message):
         refusal.run(bench)

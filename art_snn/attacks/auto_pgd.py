@@ -1,7 +1,6 @@
 """APGD: projected gradient descent with momentum, whose step follows the progress it makes."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -11,8 +10,8 @@ from torch import Tensor
 
 from art_snn.attacks.balls import SMALLEST, Ball, wide
 from art_snn.attacks.iterated import IteratedAttack, Walk, checkpoints
-from art_snn.attacks.queries import Objective, Queries, cross_entropy, margin
-from art_snn.checks import require, require_choice, require_whole
+from art_snn.attacks.queries import Objective, cross_entropy, margin
+from art_snn.checks import require, require_choice
 
 MOMENTUM, PROGRESS = 0.75, 0.75
 """alpha, the share of the new step, and rho, the share of steps that must have raised the loss."""
@@ -26,18 +25,6 @@ def _logits_ratio(logits: Tensor, classes: Tensor) -> Tensor:
         return margin(logits, classes)
     ordered = logits.topk(3).values
     return margin(logits, classes) / (ordered[:, 0] - ordered[:, 2]).clamp_min(SMALLEST)
-
-
-def _logits_ratio_towards(logits: Tensor, aims: Tensor) -> Tensor:
-    """Targeted difference of logits ratio (Croce and Hein, ICML 2020, section 4.1).
-
-    The target's logit less that of the true class (aims, [n, 2]), over the largest less the mean of
-    the third and the fourth. With fewer than four classes there is no divisor."""
-    true, target = logits.gather(1, aims).unbind(1)
-    if logits.shape[1] < 4:
-        return target - true
-    ordered = logits.topk(4).values
-    return (target - true) / (ordered[:, 0] - ordered[:, 2:].mean(1)).clamp_min(SMALLEST)
 
 
 _LOSSES: Mapping[str, Objective] = MappingProxyType(
@@ -62,8 +49,6 @@ class AutoPGD(IteratedAttack):
 
     :param loss_type: "cross_entropy", "difference_logits_ratio" (DLR), or "margin"; a targeted
         attack takes cross entropy.
-    :param targets: run by the targeted DLR towards so many other classes, the likeliest first; any
-        misclassification counts. 0: one run, away from the class.
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`IteratedAttack`."""
 
@@ -79,33 +64,18 @@ class AutoPGD(IteratedAttack):
         seed: int = 0,
         verbose: bool = True,
         loss_type: str = "cross_entropy",
-        targets: int = 0,
     ) -> None:
-        self.loss_type, self.targets = loss_type, targets
+        self.loss_type = loss_type
         super().__init__(
             estimator, norm, eps, max_iter, num_random_init, targeted, batch_size, seed, verbose
         )
 
     def walk(self, ball: Ball, start: Tensor) -> Walk:
-        return _Momentum.begun(ball, start, 2 * self.eps, checkpoints(self.max_iter))
+        return _Momentum(ball, start, 2 * self.eps, checkpoints(self.max_iter))
 
     @property
     def objective(self) -> Objective:
-        if self.targets:
-            return _logits_ratio_towards
         return super().objective if self.targeted else _LOSSES[self.loss_type]
-
-    def aims(self, queries: Queries, x: Tensor, classes: Tensor) -> Sequence[Tensor]:
-        """The true classes [n]; towards targets, pairs of these and of every target [n, 2]."""
-        if not self.targets:
-            return (classes,)
-        logits = queries.logits(x, torch.arange(len(x), device="cpu"))
-        others = logits.scatter(1, classes[:, None], -torch.inf)
-        ranked = others.argsort(dim=1, descending=True)[:, :-1]
-        return [torch.stack([classes, target], 1) for target in ranked[:, : self.targets].unbind(1)]
-
-    def succeeded(self, logits: Tensor, classes: Tensor) -> Tensor:
-        return super().succeeded(logits, classes if classes.ndim == 1 else classes[:, 0])
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -115,14 +85,8 @@ class AutoPGD(IteratedAttack):
         expected = "cross_entropy for a targeted attack"
         remedy = "Leave loss_type out, or attack without targets."
         require(fits, "loss_type", expected, repr(self.loss_type), remedy)
-        require_whole("targets", self.targets, remedy="AutoAttack's standard is 9.")
-        fits = not self.targets or _LOSSES[self.loss_type] is _logits_ratio
-        expected = "0, or loss_type='difference_logits_ratio'"
-        remedy = "The targeted loss that does not saturate is that ratio."
-        require(fits, "targets", expected, repr(self.targets), remedy)
 
 
-@dataclass
 class _Momentum(Walk):
     """The equations of the class.
 
@@ -130,25 +94,15 @@ class _Momentum(Walk):
     [n], `done` k. `step_then` and `best_then` are those of the last checkpoint, and `raised` [n]
     counts the steps since then that raised the loss."""
 
-    before: Tensor
-    step: Tensor
-    step_then: Tensor
-    last: Tensor
-    best: Tensor
-    best_then: Tensor
-    best_points: Tensor
-    best_gradient: Tensor
-    raised: Tensor
-    checkpoints: list[int]
-    done: int = 0
-
-    @classmethod
-    def begun(cls, ball: Ball, start: Tensor, step: float, checkpoints: list[int]) -> "_Momentum":
+    def __init__(self, ball: Ball, start: Tensor, step: float, checkpoints: list[int]) -> None:
+        super().__init__(ball, start)
         lowest = start.new_full((len(start),), -torch.inf)
-        width = wide(torch.full_like(lowest, step), start)
-        zeros = torch.zeros_like(start), torch.zeros_like(lowest)
-        best = lowest, lowest, start.clone(), *zeros
-        return cls(ball, start, start, width, width, lowest, *best, checkpoints)
+        self.checkpoints, self.done = checkpoints, 0
+        self.before, self.last = start, lowest
+        self.step = self.step_then = wide(torch.full_like(lowest, step), start)
+        self.best = self.best_then = lowest
+        self.best_points, self.best_gradient = start.clone(), torch.zeros_like(start)
+        self.raised = torch.zeros_like(lowest)
 
     def advance(self, values: Tensor, gradient: Tensor) -> None:
         if self.done:

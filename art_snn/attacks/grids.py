@@ -1,7 +1,7 @@
 """The plans that have names: grids of rules and losses, chosen on samples that are not reported."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -63,11 +63,12 @@ class PGD(IteratedAttack):
         return _Equal(ball, start, STEP * self.eps)
 
 
-@dataclass
 class _Equal(Walk):
     """The equation of the class, with steps of that length."""
 
-    step: float
+    def __init__(self, ball: Ball, start: Tensor, step: float) -> None:
+        super().__init__(ball, start)
+        self.step = step
 
     def advance(self, values: Tensor, gradient: Tensor) -> None:
         moved = self.ball.direction(gradient).mul_(self.step).add_(self.points)

@@ -1,8 +1,8 @@
 """The base of our attacks: each sample is attacked for itself; what is reached, what remains."""
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from inspect import signature
 from typing import Any, ClassVar, NamedTuple
 
@@ -22,25 +22,20 @@ from art_snn.progress import Progress
 _SINGLE = 4  # Bytes of a number in single precision.
 
 
-@dataclass
 class Best:
     """Of every sample the first point that is broken; until then the one of the highest value.
 
-    :param samples: those points ``[n, *shape]``, with the values [n] of what the attack raises.
+    `samples` are those points, with the `values` [n] of what the attack raises; at first the
+    samples themselves, below any other point.
+
+    :param x: samples ``[n, *shape]``.
     :param reached: where margins were largest in a plan so far; None outside of one.
     :param warm: whether the attack begins there, where it can."""
 
-    samples: Tensor
-    values: Tensor
-    broken: Tensor
-    reached: "BestMargin | None" = None
-    warm: bool = False
-
-    @classmethod
-    def none(cls, x: Tensor, reached: "BestMargin | None" = None, warm: bool = False) -> "Best":
-        """The samples themselves, below any other point."""
-        lowest = x.new_full((len(x),), -torch.inf)
-        return cls(x.clone(), lowest, torch.zeros_like(lowest, dtype=torch.bool), reached, warm)
+    def __init__(self, x: Tensor, reached: "BestMargin | None" = None, warm: bool = False) -> None:
+        self.samples, self.values = x.clone(), x.new_full((len(x),), -torch.inf)
+        self.broken = torch.zeros_like(self.values, dtype=torch.bool)
+        self.reached, self.warm = reached, warm
 
     def take(self, rows: Tensor, points: Tensor, values: Tensor, broken: Tensor) -> None:
         """Take in points ``[m, *shape]`` of samples [m] that were not broken before."""
@@ -60,25 +55,21 @@ class Best:
         return torch.where(wide(asked, points), points, cold())
 
 
-@dataclass
 class BestMargin:
-    """The point of every sample with the largest margin that attacks have reached.
+    """The `points` of samples x with the largest margin that attacks have reached.
 
-    :param margins: there [n], in the same unit for all attacks; -inf where nothing was asked for.
-    :param heights: how far the true class's logit is above the mean of all, at the samples [n]."""
+    `margins` are those there [n], in the same unit for all attacks, -inf where nothing was asked
+    for; `heights` say how far the true class's logit is above the mean of all, at x [n]."""
 
-    points: Tensor
-    margins: Tensor
-    heights: Tensor
-
-    @classmethod
-    def none(cls, x: Tensor) -> "BestMargin":
-        """Before any attack."""
-        return cls(x.clone(), x.new_full((len(x),), -torch.inf), x.new_zeros(len(x)))
+    def __init__(self, x: Tensor) -> None:
+        self.points, self.heights = x.clone(), x.new_zeros(len(x))
+        self.margins = x.new_full((len(x),), -torch.inf)
 
     def select(self, rows: Tensor) -> "BestMargin":
         """A copy for some samples [m]."""
-        return BestMargin(self.points[rows], self.margins[rows], self.heights[rows])
+        some = copy.copy(self)
+        vars(some).update({name: kept[rows] for name, kept in vars(self).items()})
+        return some
 
     def put(self, rows: Tensor, others: "BestMargin") -> None:
         """Replace those of some samples [m]."""
@@ -282,7 +273,7 @@ class PerSampleAttack(CountedAttack):
         queries.finish(int((~left).sum()))
         rows = rows[left]
         if len(rows):
-            best = Best.none(samples[rows])
+            best = Best(samples[rows])
             with attacking(self.estimator, self.radius):
                 self.craft(queries.select(left.nonzero()[:, 0]), best, classes[rows])
             samples[rows] = best.samples

@@ -1,7 +1,6 @@
 """SDA: binary event frames with as few flipped bits as it takes."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,8 +10,8 @@ from torch import Tensor
 from art_snn.attacks.balls import FLIPS, ROUNDING
 from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
 from art_snn.attacks.queries import Queries, margin
-from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require, require_count, require_seed
+from art_snn.seeding import uniform_noise
 
 _NOISE = 1e-5
 """Differences of logits up to that share of the largest one are rounding."""
@@ -20,25 +19,16 @@ _HOPELESS = 4
 """Kept bits, in budgets, from which on hardly ever so many are taken back that they fit."""
 
 
-@dataclass
 class _Flips:
     """Samples ``[n, *shape]`` of two levels, and `other`, their values with every bit flipped.
 
-    :param untried: bool [n, P], the bits of a sample in a row.
-    :param difference: what the flip of a bit did to the loss [n, P]; infinite without a flip."""
+    `untried`, bool [n, P], has the bits of a sample in a row, and `difference` what the flip of a
+    bit did to the loss [n, P], infinite without a flip."""
 
-    samples: Tensor
-    other: Tensor
-    untried: Tensor
-    difference: Tensor
-
-    @classmethod
-    def none(cls, samples: Tensor, low: Tensor, high: Tensor) -> "_Flips":
-        """Of samples as they came."""
-        other = torch.where(samples > (low + high) / 2, low, high)
-        untried = torch.ones_like(samples, dtype=torch.bool)
-        difference = torch.full_like(samples, torch.inf)
-        return cls(samples, other, untried.flatten(1), difference.flatten(1))
+    def __init__(self, samples: Tensor, low: Tensor, high: Tensor) -> None:
+        self.samples, self.other = samples, torch.where(samples > (low + high) / 2, low, high)
+        self.untried = torch.ones_like(samples, dtype=torch.bool).flatten(1)
+        self.difference = torch.full_like(samples, torch.inf).flatten(1)
 
     def flipped(self, rows: Tensor) -> Tensor:
         """Which bits of samples [m] are flipped, bool [m, P]."""
@@ -118,7 +108,7 @@ class SparseDynamicAttack(PerSampleAttack):
 
     def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:
         x = best.samples.clone()
-        flips = _Flips.none(x, *self.clip_range(x))
+        flips = _Flips(x, *self.clip_range(x))
         broken = self._flip(queries, flips, best, classes)
         self._take(best, flips, broken, self._reduce(queries, flips, broken, classes[broken]))
 

@@ -1,7 +1,7 @@
 """Spike retiming: event frames whose spikes come a little earlier or later."""
 
+import copy
 import warnings
-from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,43 +24,35 @@ _TIMELESS = (
 )
 
 
-@dataclass(frozen=True)
 class _Spikes:
     """Spikes of n samples that may move, and the cells (a step of a place) that they may move to.
 
-    Shifts are in the order of :func:`_offsets`, so that 0 is that of a spike which stays.
+    Shifts are in the order of :func:`_offsets`, so that 0 is that of a spike which stays. `sample`
+    [S] says whose spike it is, `cells` [S, 2D + 1] where every shift leads, as an index into all
+    cells, `open` [S, 2D + 1] which shifts end within the frames, `room` [n * T * P] how many spikes
+    more every cell takes, and `distance` [2D + 1] how long the shifts are, in steps.
 
-    :param sample: whose spike it is [S].
-    :param cells: where every shift leads [S, 2D + 1], as an index into all cells.
-    :param open: which shifts end within the frames, bool [S, 2D + 1].
-    :param room: how many spikes more every cell takes [n * T * P].
-    :param distance: how long the shifts are [2D + 1], in steps."""
+    :param counts: of the spikes [n, T, P].
+    :param most: how many a cell holds, in the same shape.
+    :param furthest: the largest shift."""
 
-    samples: int
-    sample: Tensor
-    cells: Tensor
-    open: Tensor
-    room: Tensor
-    distance: Tensor
-
-    @classmethod
-    def among(cls, counts: Tensor, most: Tensor, furthest: int) -> "_Spikes":
-        """Spikes of counts [n, T, P], the most that cells hold, and shifts up to the furthest."""
-        samples, steps, places = counts.shape
+    def __init__(self, counts: Tensor, most: Tensor, furthest: int) -> None:
+        self.samples, steps, places = counts.shape
         spikes = counts.flatten()
         home = torch.arange(len(spikes), device=counts.device).repeat_interleave(spikes)
         shifts = _offsets(min(furthest, steps - 1), counts.device)
         time = (home // places % steps)[:, None] + shifts
-        inside = (time >= 0) & (time < steps)
-        cells = torch.where(inside, home[:, None] + shifts * places, home[:, None])
-        room = (most - counts).flatten()
-        sample = home // (steps * places)
-        return cls(samples, sample, cells, inside, room, shifts.abs())
+        self.open = (time >= 0) & (time < steps)
+        self.cells = torch.where(self.open, home[:, None] + shifts * places, home[:, None])
+        self.sample, self.distance = home // (steps * places), shifts.abs()
+        self.room = (most - counts).flatten()
 
     def select(self, which: Tensor) -> "_Spikes":
         """Some of them, by rows [k]."""
-        sample, cells, is_open = self.sample[which], self.cells[which], self.open[which]
-        return replace(self, sample=sample, cells=cells, open=is_open)
+        some = copy.copy(self)
+        some.sample, some.cells = self.sample[which], self.cells[which]
+        some.open = self.open[which]
+        return some
 
     def ascent(self, scores: Tensor, gradient: Tensor) -> Tensor:
         """Slopes of scores [S, 2D + 1], by their softmax, as shares of the largest of a sample."""
@@ -245,7 +237,7 @@ class SpikeRetiming(PerSampleAttack):
         low, high = self.clip_range(x)
         held, most = counts(x, low), (high - low).expand_as(x).add(WHOLE).clamp_max(_LARGEST)
         furthest = x.shape[1] if self.max_shift is None else self.max_shift
-        spikes = _Spikes.among(held, most.long().flatten(2), furthest)
+        spikes = _Spikes(held, most.long().flatten(2), furthest)
         return spikes, held.view_as(x), low, high
 
     def objective(self, logits: Tensor, classes: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,11 +23,10 @@ from art_snn.attacks.plan import (
     select_stages,
 )
 from art_snn.attacks.queries import Queries, attacking
-from art_snn.attacks.randomness import EVALUATIONS, random
 from art_snn.checks import require, require_seed, shown
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, Gradient
-from art_snn.seeding import random_state, restore_random_state, seeded
+from art_snn.seeding import EVALUATIONS, is_random, random_state, restore_random_state, seeded
 
 DRAWS = 11
 """Fresh predictions of a random network, of which most decide."""
@@ -50,21 +49,23 @@ class _Step(NamedTuple):
     rule: Gradient | None
 
 
-@dataclass(frozen=True, kw_only=True)
 class _BlockAttack:
     """The attack on one block of samples, which adversarials replace.
 
-    Outcome, samples and classes are of all N samples, queries and reached of the block.
+    Samples and classes are all N, queries are about the block, which begins with row `first`."""
 
-    :param first: row of all samples that the block begins with."""
-
-    attack: "SpikingAutoAttack"
-    outcome: Outcome
-    queries: Queries
-    samples: Tensor
-    classes: Tensor
-    first: int
-    reached: BestMargin
+    def __init__(
+        self,
+        attack: "SpikingAutoAttack",
+        queries: Queries,
+        samples: Tensor,
+        classes: Tensor,
+        rows: Tensor,
+    ) -> None:
+        assert attack.outcome is not None
+        self.attack, self.outcome, self.queries = attack, attack.outcome, queries
+        self.samples, self.classes, self.first = samples, classes, int(rows[0])
+        self.reached = BestMargin(samples[rows])
 
     def correct(self, rows: Tensor) -> Tensor:
         """Which of the samples are classified correctly, [m] of rows [n]."""
@@ -90,7 +91,7 @@ class _BlockAttack:
         local = rows - self.first
         # Margins of another network say nothing about this one.
         reached = None if transfer else self.reached.select(local)
-        best = Best.none(self.samples[rows], reached, step.stage.warm)
+        best = Best(self.samples[rows], reached, step.stage.warm)
         draws = GRADIENTS if self.outcome.draws > 1 else 1
         queries = self.queries.select(local, estimator=estimator, reports=False, draws=draws)
         try:
@@ -252,7 +253,7 @@ class SpikingAutoAttack(CountedAttack):
             with seeded(self.seed + draw):
                 predictions.append(self.estimator.predict(batch, batch_size=self.batch_size))
         self.forwards[: len(batch)] += EVALUATIONS
-        return bool(predictions) and random(predictions, classes[: len(batch)].cpu().numpy())
+        return bool(predictions) and is_random(predictions, classes[: len(batch)].cpu().numpy())
 
     def _steps_of(
         self, plan: StageSelection, random: bool
@@ -285,36 +286,29 @@ class SpikingAutoAttack(CountedAttack):
         return steps, unused
 
     def _attack(self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor) -> None:
-        assert self.outcome is not None
-        first, done, reached = int(rows[0]), 0, BestMargin.none(samples[rows])
-        begun = self.resume if self.resume is not None and self.resume["place"][0] >= first else {}
-        if begun:
-            if first < begun["place"][0]:
-                return
-            done = int(begun["place"][1])
-            for name, kept in vars(reached).items():
-                kept[:] = torch.as_tensor(begun[name], device="cpu")
-            restore_random_state(str(begun["random"]))
-        about: Any = {
-            "queries": queries,
-            "samples": samples,
-            "classes": classes,
-            "reached": reached,
-        }
-        run = _BlockAttack(attack=self, outcome=self.outcome, first=first, **about)
-        left = run.standing(rows) if begun else run.correct(rows)
-        for number, candidates in enumerate(() if begun else self.candidates):
+        run = _BlockAttack(self, queries, samples, classes, rows)
+        before: Any = self.resume or {"place": (-1, 0)}
+        first, done = map(int, before["place"])
+        if run.first < first:
+            return
+        resumes = run.first == first
+        if resumes:
+            for name, kept in vars(run.reached).items():
+                kept[:] = torch.as_tensor(before[name], device="cpu")
+            restore_random_state(str(before["random"]))
+        left = run.standing(rows) if resumes else run.correct(rows)
+        for number, candidates in enumerate(() if resumes else self.candidates):
             run.submit(number, candidates, left)
             left = run.standing(left)
         for number, step in enumerate(self._steps, len(self.candidates)):
             within, near = step.stage.within, left
             if within is not None:
                 near = left[run.reached.near(left - run.first, within)]
-            if number < done or not len(near):
+            if (resumes and number < done) or not len(near):
                 continue
             network = step.attack.estimator.model
             if queries.progress is not None:
-                words = f"{number + 1}/{len(self.outcome.stages)} {step.record.label}"
+                words = f"{number + 1}/{len(run.outcome.stages)} {step.record.label}"
                 queries.progress.describe(words)
             with network.using(step.rule) if step.rule else nullcontext():
                 for part in torch.split(near, step.attack._together(samples)):

@@ -1,7 +1,6 @@
 """Random search by squares, which asks for no gradient and may begin where others came furthest."""
 
 from bisect import bisect_left
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,8 +10,8 @@ from torch import Tensor
 from art_snn.attacks.balls import Ball, wide
 from art_snn.attacks.iterated import IteratedAttack, Walk
 from art_snn.attacks.queries import Objective, Queries, margin
-from art_snn.attacks.randomness import uniform_noise
 from art_snn.checks import require, require_number
+from art_snn.seeding import uniform_noise
 
 _IMAGES = 4  # Axes of a batch of images.
 _HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
@@ -74,12 +73,10 @@ class SquareSearch(IteratedAttack):
         channels = int(np.prod(start.shape[1:])) // area
         shape = self.max_iter, 2 + channels
         draws = uniform_noise(ball.centre, self.seed, SQUARES, shape)
-        rows = torch.arange(len(draws), device=draws.device)
         shares = [_share_at(step / self.max_iter, self.halving) for step in range(self.max_iter)]
         areas = [self.share * area * share for share in shares]
-        lowest = start.new_full((len(start),), -torch.inf)
         limits = {int(share * self.max_iter): lack for share, lack in _RACE.items() if self.racing}
-        return _Search(ball, start, start, lowest, lowest, rows, (draws,), areas, limits, last)
+        return _Search(ball, start, draws, areas, limits, last)
 
     def _cold(self, around: Ball, draw: int) -> Tensor:
         if not (self.stripes and self.num_random_init):
@@ -98,7 +95,9 @@ class SquareSearch(IteratedAttack):
     def objective(self) -> Objective:
         return super().objective if self.targeted else margin
 
-    def ask(self, queries: Queries, x: Tensor, aims: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+    def ask(
+        self, queries: Queries, x: Tensor, classes: Tensor, rows: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Predictions [n, K], and no gradient."""
         return queries.logits(x, rows), x.new_zeros(len(x), 0)
 
@@ -118,31 +117,36 @@ def _share_at(done: float, halving: bool) -> float:
     return 0.5 ** bisect_left(_HALVINGS, done) if halving else 1 - done
 
 
-@dataclass
 class _Search(Walk):
     """The steps of the class.
 
-    :param current: the point that is kept, with the objective `value` there [n].
-    :param height: how far the true class's logit is above the mean of all, at the start [n].
+    `current` is the point that is kept, with the objective `value` there [n]; `height` says how far
+    the true class's logit is above the mean of all, at the start [n].
+
     :param draws: numbers in (-1, 1) of all samples ``[N, steps, 2 + channels]``, two of the place
         and one per channel; not copied when samples leave, of which rows [n] remain.
-    :param areas: values of a channel that the square of every step fills; `last`: channels come
-        last.
-    :param limits: after how many squares a sample leaves that lacks more of its height."""
+    :param areas: values of a channel that the square of every step fills.
+    :param limits: after how many squares a sample leaves that lacks more of its height.
+    :param last: True where channels come last."""
 
-    current: Tensor
-    value: Tensor
-    height: Tensor
-    rows: Tensor
-    draws: tuple[Tensor]
-    areas: list[float]
-    limits: dict[int, float]
-    last: bool = False
-    done: int = 0
+    def __init__(
+        self,
+        ball: Ball,
+        start: Tensor,
+        draws: Tensor,
+        areas: list[float],
+        limits: dict[int, float],
+        last: bool,
+    ) -> None:
+        super().__init__(ball, start)
+        self.current, self.draws, self.areas = start, (draws,), areas
+        self.limits, self.last, self.done = limits, last, 0
+        self.value = self.height = start.new_full((len(start),), -torch.inf)
+        self.rows = torch.arange(len(draws), device=draws.device)
 
-    def goes_on(self, values: Tensor, logits: Tensor, aims: Tensor) -> Tensor | bool:
+    def goes_on(self, values: Tensor, logits: Tensor, classes: Tensor) -> Tensor | bool:
         if self.limits and not self.done:
-            self.height = logits.gather(1, aims[:, None])[:, 0] - logits.mean(1)
+            self.height = logits.gather(1, classes[:, None])[:, 0] - logits.mean(1)
         if self.done not in self.limits:
             return True
         return values.fmax(self.value) >= -self.limits[self.done] * self.height

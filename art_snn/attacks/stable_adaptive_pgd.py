@@ -1,7 +1,5 @@
 """SA-PGD: projected gradient descent with a step of its own for every input value."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
@@ -27,21 +25,18 @@ class StableAdaptivePGD(IteratedAttack):
     The parameters are those of :class:`IteratedAttack`."""
 
     def walk(self, ball: Ball, start: Tensor) -> Walk:
-        none = torch.zeros_like(start)
-        return _Adaptive(ball, start, none, none, self.eps, checkpoints(self.max_iter))
+        return _Adaptive(ball, start, self.eps, checkpoints(self.max_iter))
 
 
-@dataclass
 class _Adaptive(Walk):
     """The equations of the class, eta being `step`; it is halved after some of the steps.
 
     `mean` and `square` are the moments of the gradient, normalised per sample ``[n, *shape]``."""
 
-    mean: Tensor
-    square: Tensor
-    step: float
-    halvings: list[int]
-    done: int = 0
+    def __init__(self, ball: Ball, start: Tensor, step: float, halvings: list[int]) -> None:
+        super().__init__(ball, start)
+        self.mean = self.square = torch.zeros_like(start)
+        self.step, self.halvings, self.done = step, halvings, 0
 
     def advance(self, values: Tensor, gradient: Tensor) -> None:
         self.mean, self.square = _update_moments(self.mean, self.square, gradient)

@@ -13,7 +13,6 @@ from torch import nn
 
 from art_snn.attacks.balls import FLIPS, ROUNDING, SHIFT
 from art_snn.attacks.queries import margin
-from art_snn.attacks.randomness import DIFFERENCE, logit_spread, uniform_noise
 from art_snn.checks import ArgumentError
 from art_snn.files import digest
 from art_snn.findings.finding import (
@@ -31,6 +30,7 @@ from art_snn.gradients import Native, short_name
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.progress import progress_over
+from art_snn.seeding import DIFFERENCE, logit_spread, uniform_noise
 
 AnySubject = TypeVar("AnySubject", bound=Subject)
 

@@ -12,7 +12,6 @@ from scipy.stats import binomtest
 
 from art_snn.attacks.balls import require_budget, require_measure
 from art_snn.attacks.queries import cross_entropy, logits_and_gradient
-from art_snn.attacks.randomness import EVALUATIONS, random
 from art_snn.checks import (
     ArgumentError,
     cuts_gradients,
@@ -23,7 +22,7 @@ from art_snn.checks import (
 )
 from art_snn.classifier.inputs import as_array, check_samples, class_indices
 from art_snn.metrics import SIGNIFICANT
-from art_snn.seeding import seeded
+from art_snn.seeding import EVALUATIONS, is_random, seeded
 
 _Severity = Literal["error", "warning"]
 BEYOND = 0.002
@@ -164,7 +163,7 @@ class Subject:
     @cached_property
     def random(self) -> bool:
         """True where predictions of the same samples differ from draw to draw."""
-        return random(self.evaluations, self.y)
+        return is_random(self.evaluations, self.y)
 
     @cached_property
     def again(self) -> tuple[np.ndarray, np.ndarray]:

@@ -15,7 +15,6 @@ from art_snn.attacks.balls import FLIPS, SHIFT, Ball
 from art_snn.attacks.grids import SQUARE_ATTACK, OnwardPGD
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.plan import Stage, require_sources
-from art_snn.attacks.randomness import uniform_noise
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.attacks.spike_retiming import SpikeRetiming
 from art_snn.attacks.square_search import SquareSearch
@@ -34,7 +33,7 @@ from art_snn.findings.finding import (
     list_samples,
 )
 from art_snn.metrics import SIGNIFICANT, Robustness, paired_difference, union
-from art_snn.seeding import seeded
+from art_snn.seeding import seeded, uniform_noise
 
 DRAWS = 10
 """Random points at the rim of the ball, or samples with as many random flips or shifts."""

@@ -114,6 +114,9 @@ class Gradient(ABC):
 class Composite(Gradient):
     """A rule made of others, whose declarations and objections follow from theirs."""
 
+    rule: Gradient
+    """The only one, of rules that wrap another."""
+
     def __post_init__(self) -> None:
         for rule in self.parts:
             if not isinstance(rule, Gradient):
@@ -123,9 +126,9 @@ class Composite(Gradient):
                 )
 
     @property
-    @abstractmethod
     def parts(self) -> tuple[Gradient, ...]:
         """The rules inside."""
+        return (self.rule,)
 
     @property
     def remembers(self) -> bool:

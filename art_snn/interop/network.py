@@ -133,7 +133,7 @@ def adapt(
     fits = input_shape is None or isinstance(input_shape, tuple | list)
     remedy = "For example (3, 32, 32)."
     require(fits, "input_shape", "a tuple of sizes", repr(input_shape), remedy)
-    made = _encoder(encoder, steps)
+    given = model, _encoder(encoder, steps), gradient, training_gradient
     if isinstance(readout, str) and readout == "default":
         readout = None if encoder is None else "mean"
     fits = readout is None or callable(readout) or readout in READOUTS
@@ -147,17 +147,9 @@ def adapt(
     remedy = "'native' lets neurons that no rule knows keep their own gradient."
     fits = elsewhere in (None, "native")
     require(fits, "elsewhere", "'native' or None", shown(elsewhere), remedy)
-    return AdaptedNetwork(
-        model,
-        made,
-        gradient,
-        training_gradient,
-        steps=steps if encoder is None else None,
-        readout=readout,
-        harmless=functions,
-        elsewhere=elsewhere,
-        input_shape=input_shape,
-    )
+    how: dict[str, Any] = {"readout": readout, "harmless": functions, "elsewhere": elsewhere}
+    own_steps = steps if encoder is None else None
+    return AdaptedNetwork(*given, steps=own_steps, input_shape=input_shape, **how)
 
 
 def _encoder(encoder: Encoder | str | None, steps: int | None) -> Encoder | None:

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from art_snn.checks import require
 from art_snn.encoders import Encoder
 from art_snn.gradients import RGA, Gradient, Native
-from art_snn.gradients.again import weights_of
 from art_snn.gradients.base import Firing, Site, native_firing, simulation
 from art_snn.gradients.fixed import WEIGHTS_HELD, weights_fixed
 from art_snn.gradients.names import objection
@@ -20,6 +19,7 @@ from art_snn.interop.kinds import RESETTING, Unknown
 from art_snn.interop.members import Members, restoring, running
 from art_snn.interop.passes import Exchange, FiringPass, ModelPass
 from art_snn.interop.steps import StepPass
+from art_snn.layers import weights_of
 from art_snn.network import NeuronLayer, SpikingNetwork
 from art_snn.passes import PerContext
 

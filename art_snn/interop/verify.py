@@ -25,14 +25,13 @@ from torch.utils.checkpoint import CheckpointFunction
 from art_snn.checks import ArgumentError, invalid
 from art_snn.dynamics import operand
 from art_snn.gradients import STBP, ATan, Composite, Gradient, Native
-from art_snn.gradients.again import weights_of
 from art_snn.gradients.base import simulation
 from art_snn.interop.members import Member
 from art_snn.interop.passes import TRACE, Exchange, FiringPass, other_equations, refusal
 from art_snn.interop.probe import find_traits
 from art_snn.interop.runner import ModelNetwork, Traits
 from art_snn.interop.steps import StepPass, graph_nodes
-from art_snn.layers import varies
+from art_snn.layers import varies, weights_of
 from art_snn.network import VERIFIED
 from art_snn.passes import WATCHED, within
 from art_snn.state import counted, settings

@@ -18,7 +18,7 @@ from art_snn.encoders import ENCODERS, Frames, describe_encoder, parse_encoder
 from art_snn.interop import AdaptedNetwork
 from art_snn.layers import device_of
 from art_snn.models.networks import MODELS
-from art_snn.models.own import build_forms, build_own, is_own, samples_fit
+from art_snn.models.own import build_forms, is_own, samples_fit
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.seeding import seeded
@@ -175,7 +175,7 @@ class Architecture:
         raise errors[0]
 
     def _form(self, frames: int | None = None) -> dict[str, Any]:
-        """Options of :func:`build_own`. The encoder has the steps, where there is one."""
+        """Options of :func:`build_forms`. The encoder has the steps, where there is one."""
         if not frames and self.encoder is None:
             return {"steps": self.steps, "readout": self.readout}
         steps = frames or self.steps or DEFAULTS["steps"]
@@ -188,7 +188,7 @@ class Architecture:
         :raises ValueError: when the weights do not fit into the memory of this machine."""
         if self.is_own:
             with seeded(seed):
-                return build_own(str(self.model), **self._form())
+                return next(build_forms(str(self.model), **self._form()))
         usual = {"model": DEFAULTS["model"], "steps": DEFAULTS["steps"]}
         settings: dict[str, Any] = {**usual, **self.given, **options}
         if isinstance(settings.get("encoder"), str):

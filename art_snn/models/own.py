@@ -37,19 +37,6 @@ def is_own(model: object) -> bool:
     return isinstance(model, str) and ":" in model
 
 
-def build_own(
-    model: str, *, steps: int | None = None, encoder: Encoder | None = None, readout: Readout = None
-) -> SpikingNetwork:
-    """The network that the function returns, or the first of :func:`build_forms` around the model.
-
-    **Its module is run.** The digest of its file is the network's `origin`.
-
-    :param model: ``file.py:function`` or ``package.module:function``, without required arguments.
-        It returns a SpikingNetwork, or a model of another framework, which is adapted.
-    :param steps, encoder, readout: as :func:`art_snn.interop.adapt` takes them for such a model."""
-    return next(build_forms(model, steps=steps, encoder=encoder, readout=readout))
-
-
 def build_forms(
     model: str,
     *,
@@ -58,11 +45,15 @@ def build_forms(
     readout: Readout = None,
     axes: int = 0,
 ) -> Iterator[SpikingNetwork]:
-    """The network that the function returns; of a bare model the forms that it may have, in turn.
+    """The network that a function returns; of a bare model the forms that it may have, in turn.
 
-    A model may take all time steps, or one, or make them itself; return one output, or spikes and
-    potentials; and take images, or vectors. Parameters are those of :func:`build_own`.
+    **Its module is run.** The digest of its file is the network's `origin`. A model may take all
+    time steps, or one, or make them itself; return one output, or spikes and potentials; and take
+    images, or vectors.
 
+    :param model: ``file.py:function`` or ``package.module:function``, without required arguments.
+        It returns a SpikingNetwork, or a model of another framework, which is adapted.
+    :param steps, encoder, readout: as :func:`art_snn.interop.adapt` takes them for such a model.
     :param axes: of one sample, which the last forms flatten into one; 0: nothing is flattened."""
     expected, got = "a model to build", f"{model}, which names a trained network"
     remedy = "Commands with --checkpoint take it; art_snn.zoo.load gives one of the zoo."

@@ -9,8 +9,8 @@ from torch import nn
 from art_snn.attacks import SparseDynamicAttack
 from art_snn.attacks.persample import Best
 from art_snn.attacks.queries import Queries
-from art_snn.attacks.randomness import uniform_noise
 from art_snn.attacks.sparse_dynamic import _Flips
+from art_snn.seeding import uniform_noise
 from tests.attacks.classifiers import linear, stock
 from tests.networks import FORMS, build
 
@@ -43,7 +43,7 @@ def test_what_is_broken_when_flips_are_taken_back_is_found_even_if_that_is_inter
     eps, flips, monkeypatch
 ):
     attack, x = against(eps=eps), torch.as_tensor(ZEROS)
-    best = Best.none(x)
+    best = Best(x)
 
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -228,7 +228,7 @@ def test_what_is_returned_is_binary_within_the_budget_and_else_as_it_was(data):
 
 def test_zero_gradients_are_ranked_last_at_random_and_what_cannot_act_not_at_all():
     x, low, high = torch.zeros(1, 6), torch.tensor(0.0), torch.tensor(1.0)
-    flips = _Flips.none(x, low, high)
+    flips = _Flips(x, low, high)
     gradient = torch.tensor([[0.0, -0.1, 0.0, 2.0, -3.0, 0.0]])
     noise = torch.tensor([[0.9, 0.0, -0.2, 0.0, 0.0, 0.5]])
     rows, bits = flips.candidates(torch.tensor([0]), gradient, noise, 6)

@@ -10,7 +10,7 @@ from art_snn.attacks.spike_retiming import _running_sums, _Spikes
 def spikes_of(counts, most=1, furthest=1):
     """Spikes of counts [n, T, P], and nothing else to know of."""
     table = torch.as_tensor(counts)
-    return _Spikes.among(table, torch.full_like(table, most), furthest)
+    return _Spikes(table, torch.full_like(table, most), furthest)
 
 
 def column(*counts):

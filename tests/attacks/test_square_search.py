@@ -7,8 +7,8 @@ from art.attacks.evasion import SquareAttack
 
 from art_snn.attacks import SquareSearch, square_search
 from art_snn.attacks.balls import Ball
-from art_snn.attacks.randomness import uniform_noise
 from art_snn.attacks.square_search import _RACE, SQUARES, _share_at
+from art_snn.seeding import uniform_noise
 from tests.attacks.classifiers import stock
 from tests.networks import build
 

@@ -7,8 +7,8 @@ from torch.nn import functional
 
 from art_snn.attacks import StableAdaptivePGD
 from art_snn.attacks.iterated import checkpoints
-from art_snn.attacks.randomness import uniform_noise
 from art_snn.attacks.stable_adaptive_pgd import SMALLEST, _update_moments
+from art_snn.seeding import uniform_noise
 from tests.attacks.classifiers import linear, smooth
 
 QUIET = {"verbose": False}

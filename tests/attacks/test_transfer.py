@@ -10,7 +10,7 @@ from torch import nn
 from art_snn import RGA
 from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage
 from art_snn.attacks.grids import OnwardPGD
-from tests.attacks.watched import watched
+from tests.attacks.classifiers import watched
 from tests.networks import build
 
 TRANSFER = Stage(OnwardPGD, None, {"max_iter": 6}, transfer=True)

@@ -12,7 +12,7 @@ from art_snn.attacks.balls import Ball
 from art_snn.attacks.grids import DLR, OnwardPGD
 from art_snn.attacks.persample import Best, BestMargin
 from art_snn.attacks.queries import margin
-from art_snn.attacks.randomness import uniform_noise
+from art_snn.seeding import uniform_noise
 from tests.networks import build
 
 FIRST = Stage(AutoPGD, RGA(), {"max_iter": 5, "loss_type": "margin"})
@@ -122,8 +122,8 @@ def test_how_far_it_came_on_a_source_is_no_start(trained_layers, known):
 
 
 def test_the_furthest_point_is_kept_for_every_sample():
-    reached = BestMargin.none(torch.zeros(3, 2))
-    warm, cold = Best.none(torch.zeros(3, 2), reached, warm=True), torch.full((3, 2), 7.0)
+    reached = BestMargin(torch.zeros(3, 2))
+    warm, cold = Best(torch.zeros(3, 2), reached, warm=True), torch.full((3, 2), 7.0)
     torch.testing.assert_close(warm.start(torch.arange(3), lambda: cold), cold)
     rows, points = torch.tensor([0, 2]), torch.tensor([[1.0, 1.0], [2.0, 2.0]])
     reached.take(rows, points, torch.tensor([-3.0, torch.nan]))
@@ -140,7 +140,7 @@ def test_the_furthest_point_is_kept_for_every_sample():
 
 
 def test_the_best_point_is_the_broken_one_or_that_of_the_highest_value():
-    best = Best.none(torch.zeros(3, 1))
+    best = Best(torch.zeros(3, 1))
     for point, values in ((1.0, [-1.0, 1.0, 3.0]), (2.0, [-2.0, 2.0, 4.0])):
         broken = torch.tensor([point == 2, False, False])
         best.take(torch.arange(3), torch.full((3, 1), point), torch.tensor(values), broken)
@@ -150,7 +150,8 @@ def test_the_best_point_is_the_broken_one_or_that_of_the_highest_value():
 
 def test_near_are_those_that_lack_little_of_what_they_stood_above_the_others():
     margins = torch.tensor([-0.1, -0.5, -0.5, -torch.inf])
-    reached = BestMargin(torch.zeros(4, 1), margins, torch.tensor([1.0, 1.0, 4.0, 1.0]))
+    reached = BestMargin(torch.zeros(4, 1))
+    reached.margins, reached.heights = margins, torch.tensor([1.0, 1.0, 4.0, 1.0])
     assert reached.near(torch.arange(4), 0.2).tolist() == [True, False, True, True]
     assert reached.near(torch.tensor([1, 2]), 0.1).tolist() == [False, False]
 

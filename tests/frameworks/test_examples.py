@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from art_snn import Direct
-from art_snn.models.own import build_own
+from art_snn.models.own import build_forms
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = [name for name in ("spikingjelly", "snntorch", "norse", "sinabs") if find_spec(name)]
@@ -55,7 +55,8 @@ def test_an_evaluation_runs_and_writes_a_report_and_a_table(name, tmp_path):
 
 @pytest.mark.skipif("spikingjelly" not in NAMES, reason="needs SpikingJelly 2")
 def test_the_network_on_the_first_page_is_adapted():
-    network = build_own(f"{ROOT / 'examples' / 'frameworks' / 'my_network.py'}:load")
+    place = ROOT / "examples" / "frameworks" / "my_network.py"
+    network = next(build_forms(f"{place}:load"))
     assert network.encoder == Direct(steps=8)
     assert network(torch.rand(2, 1, 8, 8)).shape == (2, 10)
 

@@ -1,4 +1,4 @@
-"""Second derivatives: by the surrogate's own derivative, and at the weights too."""
+"""Second derivatives: by the surrogate's own derivative, and at the weights where they count."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import ASSG, EOT, GRADIENTS, PDSG, STBP, Extended, Mean, Poisson
+from art_snn import ASSG, EOT, GRADIENTS, PDSG, STBP, Extended, Mean
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import (
     RGA,
@@ -31,7 +31,6 @@ from art_snn.gradients import (
 from art_snn.gradients.base import Site
 from tests import adapted
 from tests.architectures import batch, chain, max_pooled, network
-from tests.networks import Counted
 from tests.oracles import _Scaled, deviation, encode, stbp_neuron, walk
 
 SURROGATES = {
@@ -97,7 +96,8 @@ def derivatives(logits, tensors):
 
 def assert_second_of_a_naive_loop(net, x, neuron, tolerance=1e-11):
     tensors = [x, *net.parameters()]
-    got = derivatives(net(x), tensors)
+    with net.fixed(False):
+        got = derivatives(net(x), tensors)
     outputs = walk(net.layers, encode(net.encoder, x, torch.float64), neuron, [])
     expected = derivatives(sum(outputs) / len(outputs), tensors)
     for ours, theirs in zip(got, expected, strict=True):
@@ -135,8 +135,7 @@ RULES = {
 def test_those_of_further_rules_are_too(name):
     rule, neuron = RULES[name]
     net, x = network(chain, gradient=rule), batch().requires_grad_()
-    with net.fixed(False):
-        assert_second_of_a_naive_loop(net, x, neuron)
+    assert_second_of_a_naive_loop(net, x, neuron)
 
 
 DYNAMICS = {
@@ -181,65 +180,35 @@ def test_a_layer_of_any_state_equations_has_it_outside_of_a_network(name):
     torch.testing.assert_close(*seconds)
 
 
-# What is asked for in the backward pass alone.
+# Weights that are constants.
 
 
-@pytest.mark.parametrize("encoder", [None, Poisson(4)], ids=["direct", "poisson"])
-@pytest.mark.parametrize("rule", ["rga", "stbp", "pdsg", "hart", "bptr", "relu"])
-def test_weights_have_their_gradient_where_a_backward_pass_names_them(rule, encoder):
-    net, x = network(gradient=rule, encoder=encoder), batch().requires_grad_()
-    weights = list(net.parameters())
-    torch.manual_seed(1)
-    got = torch.autograd.grad(loss_of(net(x)), [x, *weights])
-    with net.fixed(False):
-        torch.manual_seed(1)
-        expected = torch.autograd.grad(loss_of(net(x)), [x, *weights])
-    torch.testing.assert_close(got, expected)
-    assert all(weight.grad is None for weight in weights)
-    loss_of(net(x)).backward(inputs=weights[:1])
-    assert weights[0].grad is not None
-    assert weights[1].grad is None
-
-
-def test_the_network_runs_again_only_where_more_than_the_gradient_at_the_input_is_asked_for():
-    rule = Counted(STBP())
+@pytest.mark.parametrize("rule", [STBP(surrogate=ATan()), PDSG()], ids=["stbp", "pdsg"])
+def test_where_weights_are_constants_a_graph_is_refused_unless_it_is_asked_for(rule):
     net, x = network(gradient=rule), batch().requires_grad_()
-    loss_of(net(x)).backward()
-    torch.autograd.grad(loss_of(net(x)), x)
-    assert rule.tally.forwards == 2
-    assert all(weight.grad is None for weight in net.parameters())
-    torch.autograd.grad(loss_of(net(x)), list(net.parameters()))
-    assert rule.tally.forwards == 4
+    (grad,) = torch.autograd.grad(loss_of(net(x)), x, create_graph=True)
+    assert torch.equal(grad, torch.autograd.grad(loss_of(net(x)), x)[0])
+    with pytest.raises(ValueError, match=r"got a pass whose weights are constants.*fixed\(False\)"):
+        grad.square().sum().backward()
+    seconds = []
+    for fixed in (True, False):
+        with net.fixed(fixed):
+            (grad,) = torch.autograd.grad(loss_of(net(x)), x, create_graph=True)
+        seconds += torch.autograd.grad(grad.square().sum(), x)
+    torch.testing.assert_close(*seconds)
 
 
-def test_a_penalty_on_the_gradient_at_the_input_reaches_the_weights_in_evaluation_mode():
+def test_a_penalty_on_the_gradient_at_the_input_reaches_weights_that_are_none():
     net, x = network(gradient=STBP(surrogate=ATan())), batch().requires_grad_()
     expected = []
-    for fixed in (None, False):
+    for training in (True, False):
         net.zero_grad()
-        with net.fixed(False) if fixed is False else torch.enable_grad():
+        with net.train(training).fixed(False):
             loss = loss_of(net(x))
         (grad,) = torch.autograd.grad(loss, x, create_graph=True)
         (loss + grad.square().sum()).backward()
         expected.append([weight.grad.clone() for weight in net.parameters()])
     torch.testing.assert_close(*expected)
-
-
-def test_weights_that_have_changed_in_between_are_refused():
-    net, x = network(gradient="stbp"), batch().requires_grad_()
-    loss = loss_of(net(x))
-    with torch.no_grad():
-        net.layers[0].module[1].weight.add_(1)
-    with pytest.raises(RuntimeError, match="a weight has changed between"):
-        torch.autograd.grad(loss, list(net.parameters()))
-
-
-def test_a_rule_that_remembers_is_not_run_again():
-    net, x = network(gradient="assg"), batch().requires_grad_()
-    with pytest.raises(
-        ValueError, match=r"^gradient: expected a rule that remembers nothing, .*fix"
-    ):
-        torch.autograd.grad(loss_of(net(x)), list(net.parameters()))
 
 
 # Rules that have none.
@@ -338,7 +307,8 @@ def test_one_by_the_weights_is_refused_too():
 def test_so_is_one_by_the_input_of_gradients_at_the_weights():
     net, x = network(gradient="rga"), batch().requires_grad_()
     weights = list(net.parameters())
-    grads = torch.autograd.grad(net(x).square().sum(), weights, create_graph=True)
+    with net.fixed(False):
+        grads = torch.autograd.grad(net(x).square().sum(), weights, create_graph=True)
     with pytest.raises(ValueError, match=MESSAGE.format("RGA")):
         sum(grad.square().sum() for grad in grads).backward()
 

@@ -88,22 +88,7 @@ def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
     assert torch.equal(adapt(flat, steps=1)(images().flatten(1)), network(images()))
 
 
-@pytest.mark.parametrize("steps", [2, STEPS, 6])
-@pytest.mark.parametrize("flat", [True, False])
-def test_a_model_with_a_loop_of_its_own_is_not_given_a_second_one(flat, steps):
-    # Linear layers alone would take the time axis of the input for another batch axis.
-    body = nn.Sequential(*list(of_one_step())[1:]) if flat else of_one_step()
-    network = adapt(Looping(body), steps=steps)
-    message = (
-        r"^model: .*makes its time steps of \[N, \.\.\.\] itself.*adapt\(model, encoder=None\)"
-    )
-    with pytest.raises(ValueError, match=message):
-        network(images().flatten(1) if flat else images())
-
-
-def test_what_returns_several_things_names_the_readouts():
-    with pytest.raises(ValueError, match=r"a tuple of 2.*'spikes' or 'potential'"):
-        adapt(of_one_step(Output()), steps=STEPS)(images())
+def test_what_returns_one_thing_names_the_readouts_of_such():
     with pytest.raises(ValueError, match=r"\(spikes, potential\), got a tensor .*'mean' or 'sum'"):
         adapt(of_one_step(), steps=STEPS, readout="spikes")(images())
 

@@ -15,11 +15,16 @@ from art_snn import Direct, Frames, Poisson, SpikingNetwork
 from art_snn.checks import ArgumentError, MissingFile
 from art_snn.interop import AdaptedNetwork
 from art_snn.models import Architecture
-from art_snn.models.own import build_own, is_own
+from art_snn.models.own import build_forms, is_own
 from tests import adapted
 from tests.own import own
 
 FORM = r"file\.py:function or package\.module:function"
+
+
+def build_own(model, **options):
+    """The first form of the network."""
+    return next(build_forms(model, **options))
 
 
 @pytest.fixture(autouse=True)

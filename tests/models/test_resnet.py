@@ -10,9 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import GRADIENTS, LIF, Direct, Frames, SpikingNetwork
-from art_snn.dynamics import Dynamics
 from art_snn.gradients import RateGradient
-from art_snn.gradients.base import simulation
 from art_snn.models import Residual, resnet17, sew_resnet17
 from tests.architectures import settled
 from tests.conftest import varied
@@ -25,7 +23,6 @@ STEPS = 4
 RATE_RULES = [n for n, kind in GRADIENTS.items() if issubclass(kind, RateGradient)]
 
 both = pytest.mark.parametrize("build", BOTH.values(), ids=BOTH)
-every_rule = pytest.mark.parametrize("name", GRADIENTS)
 
 
 def of(net: nn.Module, kind: Any) -> list[Any]:
@@ -108,38 +105,6 @@ def test_there_are_as_many_parameters_as_counted_by_hand(build, channels, classe
         net = build(in_channels=channels, classes=classes, image_size=sides, width=width)
     counted = sum(parameter.numel() for parameter in net.parameters())
     assert counted == parameters_by_hand(channels, classes, sides, width)
-
-
-def ascend(net: SpikingNetwork, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits and the gradient of a loss that is a sum over samples, earlier ones forgotten."""
-    net.forget()
-    x = x.clone().requires_grad_()
-    logits = net(x)
-    (grad,) = torch.autograd.grad((logits * torch.arange(1.0, 4.0)).sum(), x)
-    return logits.detach(), grad
-
-
-def fitting(name: str) -> float:
-    """The decay of neurons to which the rule applies: IF where it objects to a leak."""
-    return 0.9 if GRADIENTS[name]().objection(Dynamics(0.9)) is None else 1.0
-
-
-@every_rule
-@both
-@pytest.mark.parametrize("frames", [False, True])
-def test_logits_are_those_of_the_plain_simulation_and_the_gradient_is_finite(build, name, frames):
-    coder = Frames(STEPS) if frames else Direct(STEPS)
-    net = lively(build, decay=fitting(name), gradient=name, encoder=coder)
-    x = inputs(frames=frames)
-    logits, grad = ascend(net, x)
-    with torch.no_grad():
-        plain = net.run(net.encode(x), simulation)
-        assert torch.equal(net(x), plain)
-    assert torch.equal(logits, plain) == net.gradient.exact_logits
-    assert len(plain.unique()) > 1
-    assert grad.shape == x.shape
-    assert grad.isfinite().all()
-    assert grad.abs().max() > 0
 
 
 @pytest.mark.parametrize("name", RATE_RULES)

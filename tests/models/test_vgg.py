@@ -18,7 +18,6 @@ from tests.architectures import settled
 
 DVS = {"image_size": 8, "width": 1 / 32, "threshold": 0.1}
 TINY = (((3,), (4, 5)), (6, 7))
-LIVELY = {"image_size": 8, "steps": 2, "threshold": 0.1}
 
 WIDTHS = {
     "vgg5": ([64, 128, 128], [1024], 2),
@@ -153,11 +152,6 @@ def test_the_weights_are_drawn_by_kaiming_and_drawn_anew_by_reset(build, again):
     for module in of(net, nn.BatchNorm2d):
         assert (module.weight == 1).all()
         assert not module.bias.any()
-
-
-def test_an_encoder_that_is_no_instance_is_refused():
-    with pytest.raises(TypeError, match=r"^encoder: expected an instance such as Direct"):
-        vgg(*TINY, image_size=8, encoder=Direct)
 
 
 def test_the_network_for_events_takes_ten_frames_of_two_polarities():

@@ -46,10 +46,6 @@ class EOT(Composite):
     def plain_passes(self) -> int:
         return self.samples * self.rule.plain_passes
 
-    @property
-    def parts(self) -> tuple[Gradient, ...]:
-        return (self.rule,)
-
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
         draws = [self.rule.logits(network, x) for _ in range(self.samples)]
         return torch.stack(draws).mean(0)

@@ -33,10 +33,6 @@ class Extended(Composite):
     def plain_passes(self) -> int:
         return 1 + self.rule.plain_passes
 
-    @property
-    def parts(self) -> tuple[Gradient, ...]:
-        return (self.rule,)
-
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         if encoder is not None and not callable(getattr(encoder, "with_steps", None)):
             return f"{encoder} cannot give another number of time steps"

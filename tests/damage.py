@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 try:
     import resource
 except ImportError:  # Windows
     resource = None  # type: ignore[assignment]
-
-Place = tuple[int, int]
-"""A byte of a file, and a bit of it."""
 
 
 def flipped(content: bytes, place: int, bit: int) -> bytes:
@@ -23,29 +20,19 @@ def flipped(content: bytes, place: int, bit: int) -> bytes:
     return bytes(changed)
 
 
-def spread(content: bytes, every: int = 97) -> list[Place]:
-    """Every 97th byte of a file, and the bits in turn."""
-    return [(place, turn % 8) for turn, place in enumerate(range(0, len(content), every))]
-
-
-def unseen_flips(
-    file: Path, content: bytes, unseen: Callable[[], bool], places: Iterable[Place]
-) -> list[Place]:
-    """Flip one bit after the other: those that go unseen.
+def flips(
+    file: Path, content: bytes, unseen: Callable[[], bool], every: int = 97
+) -> list[tuple[int, int]]:
+    """Flip one bit of every 97th byte, and the bits in turn: those flips that go unseen.
 
     :param content: of the whole file, which is left damaged.
     :param unseen: whether nothing is complained about."""
     missed = []
-    for place in places:
-        file.write_bytes(flipped(content, *place))
+    for turn, place in enumerate(range(0, len(content), every)):
+        file.write_bytes(flipped(content, place, turn % 8))
         if unseen():
-            missed.append(place)
+            missed.append((place, turn % 8))
     return missed
-
-
-def flips(file: Path, content: bytes, unseen: Callable[[], bool], every: int = 97) -> list[Place]:
-    """Flip bits that are spread over the file: those that go unseen."""
-    return unseen_flips(file, content, unseen, spread(content, every))
 
 
 @contextlib.contextmanager

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from art.attacks.evasion import ProjectedGradientDescent
 from torch import nn
@@ -114,3 +115,12 @@ def interrupted(rule: str, expect: Callable[[object, str], None]) -> Iterator[in
         # on, which adds up in another order.
         same = np.allclose(run(), undisturbed, rtol=1e-9, atol=1e-12)
         expect(same, f"{name} by {rule}: another result afterwards")
+
+
+# One rule of every engine.
+@pytest.mark.parametrize("rule", ["stbp", "assg", "rga", "relu"])
+def test_whatever_interrupts_a_call_anywhere_leaves_the_network_as_it_was(rule):
+    problems = []
+    count = sum(interrupted(rule, lambda holds, what: None if holds else problems.append(what)))
+    assert problems == []
+    assert count >= 3 * len(CALLS) * len(ERRORS)
