@@ -1,7 +1,9 @@
 """The base of attacks that walk through a ball by gradients."""
 
 import copy
+import itertools
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -29,7 +31,7 @@ class Walk(ABC):
     def advance(self, values: Tensor, gradient: Tensor) -> None:
         """Go on to other points, by values [n] and gradient of the objective at these."""
 
-    def goes_on(self, values: Tensor, logits: Tensor, classes: Tensor) -> Tensor | bool:
+    def goes_on(self, values: Tensor, logits: Tensor, aims: Tensor) -> Tensor | bool:
         """Whether it goes on with a sample that is not broken, or which ones [n]."""
         return True
 
@@ -94,7 +96,8 @@ class IteratedAttack(PerSampleAttack):
     def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:
         x = best.samples.clone()
         ball = Ball(require_norm(self.norm), self.eps, x, *self.clip_range(x))
-        for draw in range(max(1, self.num_random_init)):
+        draws = range(max(1, self.num_random_init))
+        for draw, aims in itertools.product(draws, self.aims(queries, x, classes)):
             left = (~best.broken).nonzero()[:, 0]
             if not len(left):
                 return
@@ -104,7 +107,7 @@ class IteratedAttack(PerSampleAttack):
             cold = partial(self._cold, around, draw)
             start = cold() if draw else best.start(left, cold)
             walk = self.walk(around, start)
-            self._run(queries, best, Remaining(left, left.cpu()), walk, classes[left])
+            self._run(queries, best, Remaining(left, left.cpu()), walk, aims[left])
 
     def _cold(self, around: Ball, draw: int) -> Tensor:
         """Where a run begins that is not warm: at the samples, or at random points of the ball."""
@@ -112,39 +115,38 @@ class IteratedAttack(PerSampleAttack):
             return around.centre
         return around.start(uniform_noise(around.centre, self.seed, draw))
 
-    def ask(
-        self, queries: Queries, x: Tensor, classes: Tensor, rows: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Predictions [n, K] and the gradient of the objective, at points of the samples rows."""
-        return queries.gradients(x, classes, self.objective, rows, self.succeeded)
+    def aims(self, queries: Queries, x: Tensor, classes: Tensor) -> Sequence[Tensor]:
+        """Second arguments of the objective [n, ...], for one run each from every start."""
+        return (classes,)
 
-    def _run(
-        self, queries: Queries, best: Best, left: Remaining, walk: Walk, classes: Tensor
-    ) -> None:
+    def ask(self, queries: Queries, x: Tensor, aims: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Predictions [n, K] and the gradient of the objective, at points of the samples rows."""
+        return queries.gradients(x, aims, self.objective, rows, self.succeeded)
+
+    def _run(self, queries: Queries, best: Best, left: Remaining, walk: Walk, aims: Tensor) -> None:
         """One run over the samples [m] that are left."""
         for _ in range(self.max_iter):
-            logits, gradient = self.ask(queries, walk.points, classes, left.here)
-            values, broken = self.take(best, left.rows, walk.points, logits, classes)
-            stay = ~broken & ~logits.isnan().any(1) & walk.goes_on(values, logits, classes)
+            logits, gradient = self.ask(queries, walk.points, aims, left.here)
+            values, broken = self.take(best, left.rows, walk.points, logits, aims)
+            stay = ~broken & ~logits.isnan().any(1) & walk.goes_on(values, logits, aims)
             stay = stay.cpu()  # The only wait of a step.
             queries.finish(int((~stay).sum()))
-            left, walk, classes, values, gradient = left.select(
-                stay, walk, classes, values, gradient
-            )
+            left, walk, aims, values, gradient = left.select(stay, walk, aims, values, gradient)
             if not len(left.here):
                 return
             queries.keep(stay)
             walk.advance(values, gradient)
         logits = queries.logits(walk.points, left.here)
-        self.take(best, left.rows, walk.points, logits, classes)
+        self.take(best, left.rows, walk.points, logits, aims)
 
     def take(
-        self, best: Best, rows: Tensor, points: Tensor, logits: Tensor, classes: Tensor
+        self, best: Best, rows: Tensor, points: Tensor, logits: Tensor, aims: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The objective at the points [m], and whether they are broken [m]."""
-        values, broken = self.objective(logits, classes), self.succeeded(logits, classes)
+        values, broken = self.objective(logits, aims), self.succeeded(logits, aims)
         best.take(rows, points, values, broken)
         if best.reached is not None:
+            classes = aims if aims.ndim == 1 else aims[:, 0]
             best.reached.take(rows, points, margin(logits, classes))
         return values, broken
 

@@ -19,7 +19,7 @@ from art_snn.progress import Progress
 Objective = Callable[[Tensor, Tensor], Tensor]
 """(logits [n, K], classes [n]) -> what an attack raises [n]."""
 _Claims = Callable[[Tensor, Tensor], Tensor]
-"""(logits [n, K], classes [n]) -> which samples count as broken [n]."""
+"""(logits [n, K], aims [n, ...]) -> which samples count as broken [n]."""
 _CLOSE = 0.1
 """The gap between two logits within which half precision cannot decide: a share of the distance of
 the first from the mean of the others."""
@@ -74,7 +74,7 @@ class Queries:
     def gradients(
         self,
         x: Tensor,
-        classes: Tensor,
+        aims: Tensor,
         objective: Objective,
         rows: Tensor,
         claims: _Claims | None = None,
@@ -89,7 +89,7 @@ class Queries:
         self._forward(rows, forwards)
         self._count(self.backwards, rows, backwards)
         size = self.batch_size
-        batches = zip(torch.split(x, size), torch.split(classes, size), strict=True)
+        batches = zip(torch.split(x, size), torch.split(aims, size), strict=True)
         pairs = [logits_and_gradient(self.estimator, a, b, objective) for a, b in batches]
         logits, gradient = (torch.cat(parts) for parts in zip(*pairs, strict=True))
         network, defended = self.estimator.model, bool(self.estimator.postprocessing_defences)
@@ -99,7 +99,7 @@ class Queries:
             rounded = not defended and network.rule.exact_logits
             if claims is None or self.draws > 1 or not rounded:
                 logits = self.logits(x, rows)
-            elif (asked := (claims(logits, classes) | _close(logits)).cpu()).any():
+            elif (asked := (claims(logits, aims) | _close(logits)).cpu()).any():
                 which = asked.nonzero()[:, 0].to(x.device)
                 logits[which] = self.logits(x[which], rows.cpu()[asked]).to(logits)
         return logits, gradient.nan_to_num_(0, 0, 0)

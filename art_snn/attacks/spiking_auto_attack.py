@@ -287,8 +287,8 @@ class SpikingAutoAttack(CountedAttack):
 
     def _attack(self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor) -> None:
         run = _BlockAttack(self, queries, samples, classes, rows)
-        before: Any = self.resume or {"place": (-1, 0)}
-        first, done = map(int, before["place"])
+        before: Mapping[str, Any] = self.resume or {}
+        first, done = map(int, before.get("place", (-1, 0)))
         if run.first < first:
             return
         resumes = run.first == first

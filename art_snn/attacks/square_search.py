@@ -95,9 +95,7 @@ class SquareSearch(IteratedAttack):
     def objective(self) -> Objective:
         return super().objective if self.targeted else margin
 
-    def ask(
-        self, queries: Queries, x: Tensor, classes: Tensor, rows: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def ask(self, queries: Queries, x: Tensor, aims: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Predictions [n, K], and no gradient."""
         return queries.logits(x, rows), x.new_zeros(len(x), 0)
 
@@ -144,9 +142,9 @@ class _Search(Walk):
         self.value = self.height = start.new_full((len(start),), -torch.inf)
         self.rows = torch.arange(len(draws), device=draws.device)
 
-    def goes_on(self, values: Tensor, logits: Tensor, classes: Tensor) -> Tensor | bool:
+    def goes_on(self, values: Tensor, logits: Tensor, aims: Tensor) -> Tensor | bool:
         if self.limits and not self.done:
-            self.height = logits.gather(1, classes[:, None])[:, 0] - logits.mean(1)
+            self.height = logits.gather(1, aims[:, None])[:, 0] - logits.mean(1)
         if self.done not in self.limits:
             return True
         return values.fmax(self.value) >= -self.limits[self.done] * self.height
