@@ -15,7 +15,6 @@ from art_snn.gradients import GRADIENTS, STBP, parse_rules
 from tests import adapted
 from tests.command import call
 from tests.datasets import counts, images
-from tests.own import own
 
 WORDS = ("inspect", "--device", "cpu", "--batch-size", "4", "--output", "out")
 
@@ -55,11 +54,6 @@ def test_decays_of_time_steps_are_told_by_their_range():
     assert neurons.row([])[3] == "0.25 to 1.5"
     told = neurons.as_dict()["dynamics"]
     assert (told["decay"], told["height"]) == ([0.25, 1.5], 2.0)
-
-
-def test_random_samples_are_of_the_shape_that_a_network_of_the_user_takes(tmp_path):
-    _, found = inspect("--model", own(tmp_path, (2, 5, 5), 7), "--rules", "stbp")
-    assert "2x5x5" in found["title"]
 
 
 def test_a_bare_model_is_inspected_on_named_data_and_event_frames(tmp_path):

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate.store import Store
 from art_snn.files import write_arrays
 from art_snn.team import Team
-from tests.command import call, interrupted
+from tests.command import call
 
 NETWORK = """
 import torch
@@ -71,26 +70,6 @@ def test_results_of_an_edited_file_are_refused_and_kept_and_the_same_file_goes_o
     assert {path: path.read_bytes() for path in before} == before
     Path("mine.py").write_text(NETWORK)
     assert run(name).status == 0
-
-
-def test_an_evaluation_that_was_stopped_does_not_go_on_with_an_edited_file(monkeypatch):
-    put, written = Store.put, []
-
-    def stopping(self, *given):
-        put(self, *given)
-        written.append(given[0])
-        if len(written) == 2:
-            interrupted()
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Store, "put", stopping)
-        assert run("evaluate").status == 130
-    Path("mine.py").write_text(EDITED)
-    done = run("evaluate")
-    assert (done.status, done.stdout) == (2, "")
-    assert "with blocks of other settings, code, weights or samples" in done.complaint
-    Path("mine.py").write_text(NETWORK)
-    assert run("evaluate").status == 0
 
 
 def test_processes_that_have_different_code_do_not_work_on_one_evaluation(monkeypatch):

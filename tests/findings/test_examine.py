@@ -259,15 +259,6 @@ TAKING = {
 
 
 @pytest.mark.parametrize("work", TAKING)
-def test_what_a_mask_hides_is_refused_by_name(work, trained_layers, samples):
-    classifier, x, y = build(trained_layers), samples[0][:6], samples[1][:6]
-    masked = {"x": np.ma.masked_array(x, x > 0.9), "y": np.ma.masked_array(y, y == y[0])}
-    for name, array in masked.items():
-        with pytest.raises(ValueError, match=rf"^{name}: .*hides no values"):
-            TAKING[work](classifier, **{"x": x, "y": y} | {name: array})
-
-
-@pytest.mark.parametrize("work", [name for name in TAKING if name != "AutoPGD"])
 def test_a_network_is_afterwards_what_it_was(work, trained_layers, samples):
     network = broken.Learning(build(copy.deepcopy(trained_layers)).model)
     before = {name: value.clone() for name, value in network.state_dict().items()}

@@ -10,7 +10,6 @@ from art_snn.app.evaluate.adversarials import Submission, in_range, min_budgets
 from art_snn.app.report.verdict import verdicts
 from art_snn.checks import ArgumentError
 from art_snn.data import Dataset
-from tests import small
 from tests.command import call
 from tests.networks import build
 from tests.records import evaluate, evaluation_in, train_into
@@ -135,13 +134,6 @@ def test_flips_are_counted_and_values_between_the_two_are_refused(x, tmp_path):
     points[1].flat[0] = 0.5
     with pytest.raises(ArgumentError, match=r"adversarials: .*ann\.npz: .* got values such as 0.5"):
         submission(tmp_path, bits, eps=(3,), norm="0", x=points)
-
-
-@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04"])
-def test_a_file_that_is_no_archive_is_refused(content, x, tmp_path):
-    (tmp_path / "ann.npz").write_bytes(content)
-    with pytest.raises(ArgumentError, match=r"got .*ann\.npz, which .* numpy\.savez"):
-        Submission.read(tmp_path / "ann.npz", small.classifier(), x, "inf", EPS)
 
 
 def test_a_file_that_is_not_there_is_refused_as_it_was_typed(tmp_path):
