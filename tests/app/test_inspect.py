@@ -36,9 +36,7 @@ def test_a_model_of_ours_is_inspected_on_random_samples_under_every_rule():
     assert "vgg5, T = 2, decay 0.5, direct encoding on random samples, batch 4, 1x8x8" in text
     assert list(found["rules"]) == [*GRADIENTS, "native"]
     assert found["rules"]["stbp"]["engine"].startswith("through time")
-    assert (
-        found["rules"]["cba"]["objection"].startswith("CBA") or found["rules"]["cba"]["objection"]
-    )
+    assert found["rules"]["cba"]["objection"]
     assert "native does not apply to layers.1, layers.4, layers.6, layers.9: it is for" in text
     neurons = found["neurons"]
     assert [one["kind"] for one in neurons] == ["LIF"] * 4

@@ -97,13 +97,6 @@ def test_the_package_of_the_repositories_is_named_where_it_is_missing(monkeypatc
         resolve(model=f"hf:owner/nets/deep@{COMMIT}")
 
 
-def test_a_function_of_the_user_gives_its_weights_too(tmp_path):
-    subject = resolve(model=own(tmp_path))
-    assert (subject.checkpoint, subject.training) == (None, "")
-    network = subject.build(halves(), seed=0)
-    assert "T = 3" in subject.describe(halves(), network)
-
-
 @pytest.mark.parametrize("kind", ["steps", "step"])
 def test_the_state_dict_of_a_bare_model_is_a_checkpoint(kind, tmp_path):
     model, data = adapted.own(tmp_path, kind, classes=2), halves()

@@ -1,15 +1,13 @@
 """Anybody's adversarials are checked, tried before the plan, and their author is named."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate import target
 from art_snn.app.evaluate.adversarials import Submission, in_range, min_budgets
 from art_snn.app.report.verdict import verdicts
 from art_snn.checks import ArgumentError
 from art_snn.data import Dataset
+from tests.app.evaluate.test_bounds import change_margins, right
 from tests.command import call
 from tests.networks import build
 from tests.records import evaluate, evaluation_in, train_into
@@ -177,15 +175,7 @@ def test_the_evaluation_names_who_made_what_broke_a_sample(evaluated):
 
 
 def test_a_certified_sample_that_an_adversarial_breaks_stops_the_run(evaluated, monkeypatch):
-    certify = target.certify_bounds
-
-    def lying(*arguments, **options):
-        certificate = certify(*arguments, **options)
-        classifier, x, y = arguments[:3]
-        right = classifier.predict(x).argmax(1) == y
-        return replace(certificate, margin=np.where(right, 1.0, -1.0))
-
-    monkeypatch.setattr(target, "certify_bounds", lying)
+    change_margins(right, monkeypatch)
     words = ("--eps", "1", "--adversarials", "ann.npz", "--bounds", "--output", "lying")
     done = evaluate(monkeypatch, evaluated, *words)
     assert done.status == 2
