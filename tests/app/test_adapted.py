@@ -43,8 +43,8 @@ def test_a_plan_of_which_one_stage_has_the_only_gradient_is_an_open_finding(tmp_
     frames = {k: v > 1 if k[0] == "x" else v for k, v in np.load("counts.npz").items()}
     np.savez(tmp_path / "frames.npz", **frames)
     model = adapted.own(tmp_path, "inline", shape=(3, 2, 4, 4))
-    words = ("--eps", "3", "--norm", "0", "--value-range", "0,1", "--strict")
-    data = ("--data", "frames.npz", "--model", model)
+    words = ("--eps", "3", "--norm", "0", "--strict")
+    data = ("--data", "frames.npz", "--value-range", "0,1", "--model", model)
     done = call(*EVALUATE, *words, *data, "--plan", "ensemble-19")
     assert done.status == 4, done.stderr
     found = evaluated("out")
