@@ -21,7 +21,7 @@ from art_snn.checks import ArgumentError, WriteFailed, printable, shown, truncat
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
         "evaluate": ("evaluate.settings", "evaluate.run"),
-        "report": ("report.settings", "report.run"),
+        "report": ("settings", "report.run"),
         "train": ("settings", "train"),
         "compare": ("settings", "compare"),
         "cost": ("settings", "cost"),

@@ -20,7 +20,6 @@ from art_snn.app.results import Result, earlier, fingerprint, working, write_res
 from art_snn.app.settings import Compare
 from art_snn.app.tables import Notes, Part, Table
 from art_snn.attacks import batches, craft, parse_stage, predict_logits
-from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, GRADIENTS, STBP, Gradient, parse_rules
 from art_snn.metrics import Robustness, Share, describe_difference, robustness, union
@@ -179,11 +178,9 @@ def _compare_rules(
     :param file: JSON of the finished rules, which are not run again.
     :param x: test samples ``(N, *input_shape)``, with class indices y (N,).
     :param title: network and data in words.
-    :raises ArgumentError: when the file holds a comparison of something else, or there is no
-        sample."""
+    :raises ArgumentError: when the file holds a comparison of something else."""
     stage = parse_stage(settings.attack, np.inf, settings.eps)
     x, y = x[: settings.samples], y[: settings.samples]
-    require(len(x), "x", "at least one sample", "none", "Give test samples.")
     size, seed, network = settings.batch_size, settings.seed, classifier.model
     stbp: Gradient = STBP()
     if settings.eot > 1:

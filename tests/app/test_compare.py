@@ -154,12 +154,6 @@ def test_as_many_samples_are_attacked_as_wanted_and_present(wanted, attacked):
     assert row.vanished.total == len(row.outcome.correct) == attacked
 
 
-def test_no_samples_are_refused():
-    none = np.empty((0, 1, 8, 8), np.float32), np.empty(0, np.int64)
-    with pytest.raises(ArgumentError, match=r"^x: expected at least one sample, got none"):
-        compare(classifier(), given=none)
-
-
 def test_the_network_and_the_random_states_are_left_as_they_were():
     wrapped = classifier(seed=1, encoder=Poisson(4))
     given = samples(wrapped)

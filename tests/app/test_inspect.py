@@ -15,7 +15,6 @@ from art_snn.gradients import GRADIENTS, STBP, parse_rules
 from tests import adapted
 from tests.command import call
 from tests.datasets import counts, images
-from tests.own import own
 
 WORDS = ("inspect", "--device", "cpu", "--batch-size", "4", "--output", "out")
 
@@ -37,9 +36,7 @@ def test_a_model_of_ours_is_inspected_on_random_samples_under_every_rule():
     assert "vgg5, T = 2, decay 0.5, direct encoding on random samples, batch 4, 1x8x8" in text
     assert list(found["rules"]) == [*GRADIENTS, "native"]
     assert found["rules"]["stbp"]["engine"].startswith("through time")
-    assert (
-        found["rules"]["cba"]["objection"].startswith("CBA") or found["rules"]["cba"]["objection"]
-    )
+    assert found["rules"]["cba"]["objection"]
     assert "native does not apply to layers.1, layers.4, layers.6, layers.9: it is for" in text
     neurons = found["neurons"]
     assert [one["kind"] for one in neurons] == ["LIF"] * 4
@@ -55,11 +52,6 @@ def test_decays_of_time_steps_are_told_by_their_range():
     assert neurons.row([])[3] == "0.25 to 1.5"
     told = neurons.as_dict()["dynamics"]
     assert (told["decay"], told["height"]) == ([0.25, 1.5], 2.0)
-
-
-def test_random_samples_are_of_the_shape_that_a_network_of_the_user_takes(tmp_path):
-    _, found = inspect("--model", own(tmp_path, (2, 5, 5), 7), "--rules", "stbp")
-    assert "2x5x5" in found["title"]
 
 
 def test_a_bare_model_is_inspected_on_named_data_and_event_frames(tmp_path):

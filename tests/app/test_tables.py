@@ -133,18 +133,8 @@ HOSTILE = (
     *("\x1b[31ma", "\x9b31ma", "\x00", "\u202ea", "a\u200bb", "\ud800", "a\r\x0bb\x85c\u2028d"),
 )
 """What a name, a title or a remark of a file may be."""
-PLAIN = {
-    "paragraph",
-    "bullet_list",
-    "list_item",
-    "table",
-    "thead",
-    "tbody",
-    "tr",
-    "th",
-    "td",
-    "text",
-}
+PLAIN = {"paragraph", "bullet_list", "list_item", "text"}
+PLAIN |= {"table", "thead", "tbody", "tr", "th", "td"}
 
 
 def engines():

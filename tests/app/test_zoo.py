@@ -101,15 +101,6 @@ def test_complaints_name_the_option(shelf, tmp_path):
         assert f"--model: {words}" in done.stderr
 
 
-def test_data_that_the_zoo_does_not_hold_are_to_be_made(tmp_path, monkeypatch):
-    added(tmp_path, hold=False)
-    monkeypatch.setenv(VARIABLE, str(tmp_path / "zoo"))
-    (tmp_path / "pictures.npz").unlink()
-    done = call("compare", "--model", NAME, "--output", str(tmp_path / "out"))
-    assert done.status == 2
-    assert "--data: expected a .npz file, but" in done.stderr
-
-
 @pytest.mark.parametrize(
     ("options", "stage", "eps", "numbers"),
     [

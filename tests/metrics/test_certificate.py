@@ -85,12 +85,6 @@ def test_no_classifier_at_all_is_turned_within_the_radius(steps, values, shifts)
             assert turned >= 0.5 - ROUNDING
 
 
-@pytest.mark.parametrize(("draws", "alpha"), [(1, 0.05), (100, 0.001), (1000, 0.001)])
-def test_draws_that_all_agree_are_bounded_by_a_power_of_alpha(draws, alpha):
-    assert _lower_bound(draws, draws, alpha) == pytest.approx(alpha ** (1 / draws))
-    assert _lower_bound(0, draws, alpha) == 0
-
-
 def certificate() -> Certificate:
     """Right and strong, right and weak, wrong, abstained."""
     return Certificate(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 from art_snn.app.evaluate.result import weights_digest
@@ -66,14 +65,6 @@ def test_the_plan_standard_is_noted_and_stays_with_the_weights(tmp_path):
     assert added(tmp_path, seed=1).standard == ()
 
 
-def test_samples_of_data_that_are_known_can_be_added_later(tmp_path):
-    added(tmp_path, hold=False)
-    assert "samples-pictures.npz" not in files(tmp_path / "zoo")
-    added(tmp_path)
-    zoo = from_text((tmp_path / "zoo" / MANIFEST).read_text("utf-8"), "")
-    assert zoo.data[0].bytes == len(files(tmp_path / "zoo")["samples-pictures.npz"])
-
-
 @pytest.mark.parametrize(
     ("of", "message"),
     [
@@ -114,16 +105,3 @@ def test_a_zoo_that_grows_too_large_and_data_of_other_arrays_are_refused(tmp_pat
     monkeypatch.setattr(tool, "LARGEST", entry.bytes)
     with pytest.raises(ArgumentError, match=r"^zoo: expected less than .* bytes, got "):
         added(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("x", "kind"),
-    [
-        (np.arange(4, dtype=np.float32).reshape(1, 1, 1, 2, 2), np.uint8),
-        (np.divide(np.arange(4).reshape(1, 1, 2, 2), 255, dtype=np.float32), np.uint8),
-        (np.full((1, 1, 1, 2, 2), 0.25, np.float32), np.float32),
-        (np.full((1, 1, 2, 2), 0.3, np.float32), np.float32),
-    ],
-)
-def test_samples_are_kept_as_bytes_where_no_value_changes(x, kind):
-    assert tool.smallest(x).dtype == kind

@@ -5,7 +5,6 @@ import io
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import matplotlib
@@ -77,17 +76,9 @@ _GAP = 128
 """Grey of the line between two frames."""
 
 
-@dataclass(frozen=True)
-class _Drawing:
-    """A figure on a page: a chart, or a sample in three pictures.
-
-    :param title: "" for a sample.
-    :param words: the words below it.
-    :param pictures: data URIs, each with words for those who do not see it."""
-
-    title: str
-    words: str
-    pictures: tuple[tuple[str, str], ...]
+_Drawing = dict[str, Any]
+"""A figure as a template shows it: its title, the words below it, and its pictures, which are data
+URIs, each with words for those who do not see it. A sample has three pictures and no title."""
 
 
 def _chart(figure: Figure, title: str, words: str, numbers: str) -> _Drawing:
@@ -97,7 +88,7 @@ def _chart(figure: Figure, title: str, words: str, numbers: str) -> _Drawing:
     with matplotlib.rc_context(_STYLE):
         figure.savefig(stream, format="svg", metadata=nothing)
     source = _data_uri("svg+xml", stream.getvalue())
-    return _Drawing(title, words, ((source, f"{title}. {numbers}"),))
+    return {"title": title, "words": words, "pictures": [(source, f"{title}. {numbers}")]}
 
 
 def _data_uri(kind: str, content: bytes) -> str:
@@ -321,7 +312,7 @@ def _draw_plan(trials: Sequence[Trial], norm: str) -> _Drawing:
         words += f" {len(counts) - len(shown)} of {len(counts)} stages broke nothing at any budget."
     title = f"Samples that each stage of {trials[0].name} broke and earlier stages had not"
     if not shown:
-        return _Drawing(title, words, ())
+        return {"title": title, "words": words, "pictures": []}
     labels = [textwrap.fill(name, int(_LETTERS * _WIDTH / 2)) for name in shown]
     lines = max(len(trials), *(1 + label.count("\n") for label in labels))
     figure, ax = _axes(names, 0.6 + 0.16 * (lines + 0.5) * len(shown))
@@ -355,7 +346,7 @@ def draw_examples(evaluation: Evaluation, examples: Examples) -> tuple[str, list
     room = _ROOM
     for place in range(min(_MOST, len(examples.x))):
         drawing = _draw_example(evaluation, examples, place, low, high)
-        room -= sum(len(source) for source, _ in drawing.pictures)
+        room -= sum(len(source) for source, _ in drawing["pictures"])
         if drawings and room < 0:
             break
         drawings.append(drawing)
@@ -388,12 +379,12 @@ def _draw_example(
     original, changed = (
         _draw_sample(np.clip((a - low) / ((high - low) or 1), 0, 1)) for a in (x, adversarial)
     )
-    pictures = (
+    pictures = [
         (original, f"{start}, original"),
         (changed, f"{start}, adversarial, {taken}"),
         (_draw_difference(change), f"{start}, difference: largest change {largest}"),
-    )
-    return _Drawing("", words, pictures)
+    ]
+    return {"words": words, "pictures": pictures}
 
 
 def _draw_sample(values: np.ndarray) -> str:

@@ -23,11 +23,10 @@ from art_snn.app.report.evaluation import (
     read_evaluation,
 )
 from art_snn.app.report.page import render_board_page, render_page
-from art_snn.app.report.settings import MARKS, SUBJECT, Report
 from art_snn.app.report.tables import compare_parts, evaluation_parts, latex_table
 from art_snn.app.report.verdict import count_words, describe_budgets, join_words, verdicts
 from art_snn.app.results import Printed
-from art_snn.app.settings import Network
+from art_snn.app.settings import MARKS, SUBJECT, Network, Report
 from art_snn.app.tables import Notes, Part, Table, render
 from art_snn.attacks import (
     Outcome,

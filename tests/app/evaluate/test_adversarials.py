@@ -1,16 +1,13 @@
 """Anybody's adversarials are checked, tried before the plan, and their author is named."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate import target
 from art_snn.app.evaluate.adversarials import Submission, in_range, min_budgets
 from art_snn.app.report.verdict import verdicts
 from art_snn.checks import ArgumentError
 from art_snn.data import Dataset
-from tests import small
+from tests.app.evaluate.test_bounds import change_margins, right
 from tests.command import call
 from tests.networks import build
 from tests.records import evaluate, evaluation_in, train_into
@@ -137,13 +134,6 @@ def test_flips_are_counted_and_values_between_the_two_are_refused(x, tmp_path):
         submission(tmp_path, bits, eps=(3,), norm="0", x=points)
 
 
-@pytest.mark.parametrize("content", [b"", b"no archive", b"PK\x03\x04"])
-def test_a_file_that_is_no_archive_is_refused(content, x, tmp_path):
-    (tmp_path / "ann.npz").write_bytes(content)
-    with pytest.raises(ArgumentError, match=r"got .*ann\.npz, which .* numpy\.savez"):
-        Submission.read(tmp_path / "ann.npz", small.classifier(), x, "inf", EPS)
-
-
 def test_a_file_that_is_not_there_is_refused_as_it_was_typed(tmp_path):
     words = ("evaluate", "--adversarials", str(tmp_path / "none.npz"), "--output", str(tmp_path))
     done = call(*words, "--model", "zoo:digits-plain")
@@ -185,15 +175,7 @@ def test_the_evaluation_names_who_made_what_broke_a_sample(evaluated):
 
 
 def test_a_certified_sample_that_an_adversarial_breaks_stops_the_run(evaluated, monkeypatch):
-    certify = target.certify_bounds
-
-    def lying(*arguments, **options):
-        certificate = certify(*arguments, **options)
-        classifier, x, y = arguments[:3]
-        right = classifier.predict(x).argmax(1) == y
-        return replace(certificate, margin=np.where(right, 1.0, -1.0))
-
-    monkeypatch.setattr(target, "certify_bounds", lying)
+    change_margins(right, monkeypatch)
     words = ("--eps", "1", "--adversarials", "ann.npz", "--bounds", "--output", "lying")
     done = evaluate(monkeypatch, evaluated, *words)
     assert done.status == 2

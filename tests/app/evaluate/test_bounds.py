@@ -88,18 +88,22 @@ def change_margins(change, monkeypatch):
     monkeypatch.setattr(target, "certify_bounds", lying)
 
 
+def right(margin, classifier, x, y, eps):
+    """All that is classified correctly is certified."""
+    return np.where(classifier.predict(x).argmax(1) == y, 1.0, -1.0)
+
+
 def test_a_sample_that_is_certified_and_broken_at_a_smaller_budget_stops_the_run(
     folder, monkeypatch
 ):
-    def right(margin, classifier, x, y, at):
-        correct = classifier.predict(x).argmax(1) == y
-        return np.where(correct, 0.5, -1.0) if at == 0.08 else np.minimum(margin, -1)
+    def at_the_larger_one(margin, *given):
+        return right(margin, *given) if given[-1] == 0.08 else np.minimum(margin, -1)
 
-    change_margins(right, monkeypatch)
+    change_margins(at_the_larger_one, monkeypatch)
     done = evaluate(monkeypatch, folder, *WORDS, "--bounds", "--eps", "0.05,0.08", **FIELDS)
     assert done.status == 2
     assert "--bounds: expected certificates that hold, got sample" in done.complaint
-    assert "certified at eps 0.08 with a margin of 0.5, and broken at eps 0.05" in done.complaint
+    assert "certified at eps 0.08 with a margin of 1, and broken at eps 0.05" in done.complaint
     assert "This is a bug in the bounds: please report it" in done.complaint
     assert list((folder / "out" / "blocks").glob("bounds-*.json"))
     assert not (folder / "out" / "evaluation.json").exists()
@@ -114,9 +118,6 @@ def test_a_certified_sample_that_is_misclassified_as_it_is_stops_the_run(folder,
 
 
 def test_a_block_whose_samples_are_all_certified_is_not_attacked(folder, monkeypatch):
-    def right(margin, classifier, x, y, *_):
-        return np.where(classifier.predict(x).argmax(1) == y, 1.0, -1.0)
-
     change_margins(right, monkeypatch)
     words = ("--bounds", "--eps", "0.3", "--plan", "fast", "--samples", "6")
     done = evaluate(monkeypatch, folder, *WORDS, *words)

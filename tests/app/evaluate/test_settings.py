@@ -1,12 +1,11 @@
 """What art-snn evaluate can be asked, and what it refuses before torch is imported."""
 
-import re
 from pathlib import Path
 
 import pytest
 
 from art_snn.app.evaluate.settings import Evaluate
-from tests.command import call, python
+from tests.command import python
 
 
 @pytest.mark.parametrize(
@@ -61,9 +60,6 @@ def test_settings_that_contradict_each_other_are_refused(options, complaint):
         Evaluate(**options)
 
 
-def test_there_are_28_options_and_their_help_needs_no_torch():
-    names = {*re.findall(r"--[a-z][a-z-]+", call("evaluate", "--help").stdout)}
-    assert {"--eps", "--help"} < names
-    assert len(names - {"--help"}) == 28
+def test_settings_are_made_without_torch():
     code = "import sys; from art_snn.app.evaluate.settings import Evaluate; Evaluate()\n"
     assert python("-c", f"{code}sys.exit('torch' in sys.modules)").status == 0

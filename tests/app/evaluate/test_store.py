@@ -46,9 +46,11 @@ def test_a_block_with_the_files_of_another_is_not_done(store, how):
     assert store.done(["one", "two"]) == (set() if how == "exchanged" else {"one"})
 
 
-def test_blocks_of_something_else_are_refused_and_stay(store):
+@pytest.mark.parametrize("name", ["one", "two"])
+def test_blocks_and_parts_of_something_else_are_refused_and_stay(name, store):
+    store.put("two.3", {}, {})
     with pytest.raises(ValueError, match=r"output: .*without results.*delete"):
-        Store(store.folder, "another key").done(["one"])
+        Store(store.folder, "another key").done([name])
     assert store.done(["one"]) == {"one"}
 
 
@@ -64,9 +66,3 @@ def test_of_parts_of_a_block_the_latest_whole_one_counts(store):
     store.drop_parts("two")
     assert (store.latest_part("two"), store.latest_part("one")) == ("", "")
     assert {path.stem for path in store.folder.iterdir()} == {"one"}
-
-
-def test_parts_of_something_else_are_refused_before_anything_is_computed(store):
-    store.put("two.3", {}, {})
-    with pytest.raises(ValueError, match=r"output: .*without results.*delete"):
-        Store(store.folder, "another key").done(["two"])

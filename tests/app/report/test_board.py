@@ -303,11 +303,6 @@ def test_the_command_names_both_files_and_writes_over_its_own_alone(written, tmp
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "--files: expected one result or more, got none"),
-        (
-            ("none",),
-            "--files: expected an evaluation, as art-snn evaluate writes it, but none does",
-        ),
         (("empty",), r"--files: expected a folder with evaluation.json in it or below, got empty"),
         (("more", "--output", "page.pdf"), "--output: expected a file that ends in .html, got"),
     ],

@@ -49,7 +49,7 @@ def content(source):
 
 def letters(drawing):
     """All texts of a chart, which is a whole SVG."""
-    ((source, _),) = drawing.pictures
+    ((source, _),) = drawing["pictures"]
     root = ElementTree.fromstring(content(source))
     return [one.text.strip() for one in root.iter("{http://www.w3.org/2000/svg}text") if one.text]
 
@@ -96,7 +96,7 @@ def test_classes_are_bars_that_lie_upon_one_another(monkeypatch):
     # The smaller budget breaks the first sample, and the fourth was never right.
     trials = trial("a", 1, (0, -1, -1, -2, -1)), trial("a", 3, (0, 0, -1, -2, 0))
     result = evaluation(*trials, labels=(2, 5, 2, 5, 2), norm="0")
-    ((_, words),) = draw_charts(result)["classes"].pictures
+    ((_, words),) = draw_charts(result)["classes"]["pictures"]
     assert "without an attack, with 1 changed value and with 3 changed values" in words
     assert "class 2 3, 2 and 1 of 3; class 5 1, 1 and 0 of 2." in words
     made = []
@@ -115,19 +115,19 @@ def test_stages_are_bars_by_budget_with_words_for_what_is_left_out():
     # The last stage of the plan breaks one sample at the larger budget alone.
     trials = trial("plan", 0.1, (0, -1, -1, -2), NAMES), trial("plan", 0.3, (0, 0, 3, -2), NAMES)
     (drawing,) = stages(evaluation(*trials, trial("PGD", 0.1, (0, 0, 0, -2))))
-    assert drawing.words == (
+    assert drawing["words"] == (
         "Of 4 samples 3 were correct before the attack; at eps 0.1: 1 broken, 2 left; "
         "at eps 0.3: 3 broken, 0 left. 2 of 4 stages broke nothing at any budget."
     )
-    assert drawing.pictures[0][1].endswith(
+    assert drawing["pictures"][0][1].endswith(
         "By stage: AutoPGD HART 0.5 1 and 2; SquareSearch (2) 0 and 1."
     )
     texts = letters(drawing)
     assert {"AutoPGD HART 0.5", "SquareSearch (2)", "at eps 0.1: 1 broken, 2 left"} <= {*texts}
     assert not any("RGA" in text for text in texts)
     (nothing,) = stages(evaluation(trial("plan", 0.1, (-1, -2), NAMES)))
-    assert nothing.pictures == ()
-    assert "4 of 4 stages broke nothing" in nothing.words
+    assert nothing["pictures"] == []
+    assert "4 of 4 stages broke nothing" in nothing["words"]
     assert stages(evaluation(trial("PGD", 0.1, (0, -1)))) == []
 
 
@@ -144,7 +144,7 @@ def test_spikes_are_drawn_where_some_were_recorded_with_the_rates_in_words():
     assert {"original", "time steps, adversarial", "layer of neurons", "spikes per step"} <= {
         *letters(drawing)
     }
-    ((_, words),) = drawing.pictures
+    ((_, words),) = drawing["pictures"]
     assert "Rates are means of 2 samples. Below: spikes of sample 0 in up to 24 neurons" in words
     assert words.endswith(" layers.1 0.100 and 0.100; layers.<3> 0.200 and 0.450.")
 
@@ -152,7 +152,7 @@ def test_spikes_are_drawn_where_some_were_recorded_with_the_rates_in_words():
 def test_any_number_of_results_has_lines_that_differ():
     items = [ReportItem("", small(name=f"n{place}")) for place in range(20)]
     colours = re.findall(
-        r"stroke: (#[0-9a-f]{6})", content(draw_side_by_side(items).pictures[0][0]).decode()
+        r"stroke: (#[0-9a-f]{6})", content(draw_side_by_side(items)["pictures"][0][0]).decode()
     )
     assert len({*colours}) >= 20
 
@@ -169,7 +169,7 @@ def pixels(x, adversarial, place=0):
     x, adversarial = np.array(x, float)[None], np.array(adversarial, float)[None]
     examples = replace(images(1), x=x, adversarial=adversarial)
     _, (drawing,) = draw_examples(large(20), examples)
-    return np.asarray(Image.open(io.BytesIO(content(drawing.pictures[place][0]))))
+    return np.asarray(Image.open(io.BytesIO(content(drawing["pictures"][place][0]))))
 
 
 @pytest.mark.parametrize(
@@ -204,11 +204,11 @@ def test_each_example_is_described_in_numbers():
     examples = replace(images(2), x=x, adversarial=adversarial, predicted=np.array([1, 1]))
     legend, drawings = draw_examples(large(20), examples)
     assert "at eps 8/255 in the maximum norm. Black is 0, white 1." in legend
-    assert [one.words for one in drawings] == [
+    assert [one["words"] for one in drawings] == [
         "Sample 0, of class 0, taken for 1; 3 of 64 values changed, at most by 0.25.",
         "Sample 1, of class 1, still taken for 1; 1 of 64 values changed, at most by 1.",
     ]
-    assert [words for _, words in drawings[0].pictures] == [
+    assert [words for _, words in drawings[0]["pictures"]] == [
         "Sample 0, of class 0, original",
         "Sample 0, of class 0, adversarial, taken for 1",
         "Sample 0, of class 0, difference: largest change 0.25",
@@ -219,7 +219,7 @@ def test_frames_are_strips_and_their_colours_are_explained():
     legend, drawings = draw_examples(large(20), frames(1, steps=30))
     assert "Orange are events of the second channel" in legend
     assert "Frames 1 to 20 of 30, side by side in time." in legend
-    picture = Image.open(io.BytesIO(content(drawings[0].pictures[0][0])))
+    picture = Image.open(io.BytesIO(content(drawings[0]["pictures"][0][0])))
     assert picture.size == (20 * 24 + 19, 24)
 
 
@@ -229,7 +229,7 @@ def test_as_many_examples_are_shown_as_the_page_has_room_for():
     assert "The first 12 of 14 examples are shown." in legend
     _, heavy = draw_examples(large(20), images(4, shape=(3, 224, 224)))
     assert 1 <= len(heavy) < 4
-    assert sum(len(source) for one in heavy[1:] for source, _ in one.pictures) < 700_000
+    assert sum(len(source) for one in heavy[1:] for source, _ in one["pictures"]) < 700_000
 
 
 NAN = replace(images(1), adversarial=np.full((1, 1, 8, 8), np.nan))

@@ -10,8 +10,8 @@ import pytest
 from art_snn.app.report.evaluation import Evaluation, ReportItem
 from art_snn.app.report.page import render_page
 from art_snn.app.report.run import run
-from art_snn.app.report.settings import MARKS, Report
 from art_snn.app.report.tables import compare_parts, latex_table
+from art_snn.app.settings import MARKS, Report
 from art_snn.app.tables import render
 from art_snn.files import write_json
 from tests.command import call
