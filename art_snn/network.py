@@ -4,7 +4,6 @@ import copy
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -21,26 +20,13 @@ from art_snn.gradients.fixed import WEIGHTS_HELD, weights_fixed
 from art_snn.gradients.names import check_applicable, objection, parse_rule
 from art_snn.gradients.shared import without_graph
 from art_snn.layers import Snapshot, TimeDistributed, device_of, varies
-from art_snn.neurons import PASS, Neuron, Pass
+from art_snn.neurons import PASS, Neuron, NeuronLayer, Pass
 from art_snn.passes import PerContext, modes_kept, watched, within
 from art_snn.precision import HalfPrecision, compute_dtype
 from art_snn.state import counted, settings, structure, tensors_digest
 
 VERIFIED = 8
 """Samples on which the model of an adapted network is verified at first."""
-
-
-@dataclass(frozen=True)
-class NeuronLayer:
-    """A layer of neurons, by its name in `network.layer_names`.
-
-    :param layout: what its calls take: "steps" [T, N, ...], "step" one of them [N, ...], ...
-    :param site: its dynamics, with the name that complaints use."""
-
-    name: str
-    module: nn.Module
-    layout: str
-    site: Site
 
 
 THROUGH: ContextVar[Callable[[Any, Tensor], Tensor] | None] = ContextVar("through", default=None)

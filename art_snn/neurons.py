@@ -15,6 +15,19 @@ from art_snn.gradients.rules.stbp import STBP
 
 
 @dataclass(frozen=True)
+class NeuronLayer:
+    """A layer of neurons, by its name in `network.layer_names`.
+
+    :param layout: what its calls take: "steps" [T, N, ...], "step" one of them [N, ...], ...
+    :param site: its dynamics, with the name that complaints use."""
+
+    name: str
+    module: nn.Module
+    layout: str
+    site: Site
+
+
+@dataclass(frozen=True)
 class Pass:
     """One forward pass of a network: how its neurons fire, and their names.
 

@@ -295,27 +295,6 @@ def result(
     return Result(y, x, list(network.parameters()), spikes)
 
 
-def clearance(network: SpikingNetwork, x: Tensor, *, seed: int = 0) -> float:
-    """Smallest distance of any potential from its threshold, over its threshold.
-
-    Where it is as small as the rounding, two ways to add up a current differ in their spikes.
-    """
-    distances: list[float] = []
-
-    def note(neuron: Neuron, arguments: tuple[Tensor], _: Tensor) -> None:
-        potential = torch.empty_like(arguments[0], memory_format=torch.contiguous_format)
-        neuron.dynamics.simulate(arguments[0], potential)
-        distances.append((potential / neuron.dynamics.threshold - 1).abs().min().item())
-
-    hooks = [m.register_forward_hook(note) for m in network.modules() if isinstance(m, Neuron)]
-    torch.manual_seed(seed)
-    with torch.no_grad():
-        network(x)
-    for hook in hooks:
-        hook.remove()
-    return min(distances)
-
-
 def relative(got: Tensor, expected: Tensor) -> float:
     """Largest difference over the largest expected value, which must not be zero."""
     assert got.shape == expected.shape

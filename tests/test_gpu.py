@@ -13,6 +13,10 @@ from art.attacks.evasion import AutoProjectedGradientDescent, ProjectedGradientD
 from art.defences.trainer import AdversarialTrainerMadryPGD, AdversarialTrainerTRADESPyTorch
 
 from art_snn import RGA, STBP
+from art_snn.interop import adapt
+from tests.interop import stacks
+from tests.interop.neurons import Step, Steps
+from tests.interop.promises import OWN_TIME, inputs
 from tests.networks import Counted, build
 
 pytestmark = [
@@ -114,3 +118,18 @@ def test_trainers_train_on_the_gpu(on_gpu, data):
             assert weight.is_cuda
             assert torch.isfinite(weight).all()
             assert not torch.equal(weight, before[name]), name
+
+
+@pytest.mark.parametrize("rule", ["stbp", "rga", "hart", "native"])
+@pytest.mark.parametrize("layout", ["all steps", "loop"])
+def test_gradients_of_adapted_networks_are_those_of_the_cpu(layout, rule):
+    whole = layout == "all steps"
+    gradients = []
+    for place in ("cpu", "cuda"):
+        model = stacks.Stack(Steps) if whole else stacks.Loop(Step)
+        network = adapt(model, **({"steps": stacks.STEPS} if whole else OWN_TIME)).to(place)
+        x = inputs().to(place).requires_grad_()
+        with network.using(rule):
+            (gradient,) = torch.autograd.grad(network(x)[:, 0].sum(), x)
+        gradients.append(gradient.cpu())
+    torch.testing.assert_close(*gradients, rtol=1e-9, atol=1e-12)

@@ -24,7 +24,8 @@ from art_snn.encoders import Frames
 from art_snn.layers import device_of
 from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.own import HUB, ZOO, is_own, samples_fit
-from art_snn.network import NeuronLayer, SpikingNetwork
+from art_snn.network import SpikingNetwork
+from art_snn.neurons import NeuronLayer
 from art_snn.passes import watched
 from art_snn.zoo.entry import ZooEntry
 from art_snn.zoo.networks import local_file, source_of

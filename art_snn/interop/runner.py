@@ -20,7 +20,8 @@ from art_snn.interop.members import Members, restoring, running
 from art_snn.interop.passes import Exchange, FiringPass, ModelPass
 from art_snn.interop.steps import StepPass
 from art_snn.layers import weights_of
-from art_snn.network import NeuronLayer, SpikingNetwork
+from art_snn.network import SpikingNetwork
+from art_snn.neurons import NeuronLayer
 from art_snn.passes import PerContext
 
 READOUTS = ("mean", "sum", "spikes", "potential")
