@@ -36,7 +36,6 @@ def tiles(shape: torch.Size, kernel: Pair, stride: Pair, padding: Pair) -> bool:
 
 def average(x: Tensor, kernel: Pair, divisor: int | None = None) -> Tensor:
     """Averages of windows that tile the planes of x [N, C, H, W]; none of its values is kept."""
-    divisor = divisor or kernel[0] * kernel[1]
     return _Average.apply(x, kernel, divisor)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -55,12 +54,12 @@ class _Average(torch.autograd.Function):
     """Sums over windows by a divisor. This and :class:`_Spread` are each other's gradient."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Pair, divisor: int) -> Tensor:
-        ctx.kernel, ctx.divisor = kernel, divisor
-        height, width = kernel
+    def forward(ctx: Any, x: Tensor, kernel: Pair, divisor: int | None) -> Tensor:
+        height, width = ctx.kernel = kernel
+        ctx.divisor = divisor or height * width
         rows = reduce(torch.add, [x[..., i::height, :] for i in range(height)])
         sums = reduce(torch.add, [rows[..., j::width] for j in range(width)])
-        return sums.div_(divisor) if width > 1 else sums.div(divisor)  # No view of x.
+        return sums.div_(ctx.divisor) if width > 1 else sums.div(ctx.divisor)  # No view of x.
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
@@ -72,8 +71,7 @@ class _Spread(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, kernel: Pair) -> Tensor:
-        ctx.kernel = kernel
-        height, width = kernel
+        height, width = ctx.kernel = kernel
         *outer, h, w = values.shape
         if values.device.type != "cpu":  # One kernel is better there than several.
             whole = values.reshape(*outer, h, 1, w, 1).expand(*outer, h, height, w, width)
