@@ -310,13 +310,16 @@ class Dynamics:
         first = plain and (self.gain, self.constant, self.start) == (1, 0, 0)
         v = torch.empty_like(spikes[0]) if first else self._at_start(spikes[0])
         fired, potentials = spikes.unbind(), None if potential is None else potential.unbind()
+        threshold = operand(self.threshold, v)
+        if not isinstance(threshold, Tensor):  # Made one here, not in every comparison.
+            threshold = torch.full((), threshold, dtype=v.dtype, device="cpu")
         for t, (x, s) in enumerate(zip(current.unbind(), fired, strict=True)):
             u = v if potentials is None else potentials[t]
             if t == 0 and first:  # The potential is the current.
                 u = x if potentials is None else u.copy_(x)
             else:
                 self._charge(x, v, fired[t - 1] if t else None, u, decays[t])
-            fires(u, operand(self.threshold, u), out=s)
+            fires(u, threshold, out=s)
             if t < last:
                 self._discharge(u, s, v)
         return spikes
@@ -352,11 +355,8 @@ class Dynamics:
         """The potential that a soft reset subtracts."""
         return self.threshold if self.drop is None else self.drop
 
-    def silent(self, potential: Tensor, out: Tensor | None = None) -> Tensor:
-        """1 where a neuron of that potential u does not fire, and 0 elsewhere, in its dtype.
-
-        :param out: a buffer for it, or None to make one."""
-        out = torch.empty_like(potential) if out is None else out
+    def silent(self, potential: Tensor, out: Tensor) -> Tensor:
+        """Write 1 where a neuron of that potential u does not fire, and 0 elsewhere."""
         below = torch.le if self.strict else torch.lt
         return below(potential, operand(self.threshold, potential), out=out)
 

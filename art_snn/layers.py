@@ -13,7 +13,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from art_snn import pooling
-from art_snn.checks import require
+from art_snn.checks import invalid, require
 from art_snn.gradients.fixed import SHAPES_ONLY, lightly
 from art_snn.gradients.shared import repeat_step, repeats_one_step
 from art_snn.neurons import PASS, Neuron
@@ -165,7 +165,7 @@ class TimeDistributed(nn.Module):
         packs = packs and are_plain(self.module.modules())
         constant = running.constant if running is not None and type(x) is Tensor else None
         for module, func, arguments in self._forms() if constant is None else constant[self]:
-            if pooling.suits(module, x) and are_plain([module]):
+            if pooling.suits(module, x) and (constant is not None or are_plain([module])):
                 kernel = pooling.pair(module.kernel_size)
                 x = pooling.average(x, kernel, module.divisor_override)
             else:
@@ -196,10 +196,10 @@ class TimeDistributed(nn.Module):
 
     @staticmethod
     def _checked(y: Tensor, rows: int) -> Tensor:
-        expected = f"modules that keep the batch axis of size {rows}"
-        got = f"an output of shape {list(y.shape)}"
-        remedy = "Every module must map [N, ...] to [N, ...]."
-        require(y.shape[0] == rows, "modules", expected, got, remedy)
+        if y.shape[0] != rows:
+            expected = f"modules that keep the batch axis of size {rows}"
+            remedy = "Every module must map [N, ...] to [N, ...]."
+            raise invalid("modules", expected, f"an output of shape {list(y.shape)}", remedy)
         running = PASS.get()
         # No other module sees the order of memory, or that values are missing.
         plain = running is not None and running.plain and y.ndim == 4

@@ -466,7 +466,7 @@ class SpikingNetwork(HalfPrecision):
             remedy = "The axes are batch, time of event frames, channels, height, width."
             expected = f"shape [N, {', '.join(str(n or 'any') for n in wanted)}]"
             raise invalid("x", expected, f"{list(x.shape)}", remedy)
-        return x.to(self.dtype or torch.get_default_dtype())
+        return x.to(self._once("dtype", lambda: self.dtype) or torch.get_default_dtype())
 
     def extra_repr(self) -> str:
         rules = f"gradient={self.gradient}, training_gradient={self.training_gradient}"

@@ -36,8 +36,7 @@ def tiles(shape: torch.Size, kernel: Pair, stride: Pair, padding: Pair) -> bool:
 
 def average(x: Tensor, kernel: Pair, divisor: int | None = None) -> Tensor:
     """Averages of windows that tile the planes of x [N, C, H, W]; none of its values is kept."""
-    sums: Tensor = _Summed.apply(x, kernel)  # type: ignore[no-untyped-call]
-    return sums.div_(divisor or kernel[0] * kernel[1])
+    return _Average.apply(x, kernel, divisor)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def unpool(values: Tensor, kernel: Pair) -> Tensor:
@@ -51,20 +50,20 @@ def pair(value: Any) -> Pair:
     return several * 2 if len(several) == 1 else several
 
 
-class _Summed(torch.autograd.Function):
-    """Sums over windows. This and :class:`_Spread` are each other's gradient."""
+class _Average(torch.autograd.Function):
+    """Sums over windows by a divisor. This and :class:`_Spread` are each other's gradient."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernel: Pair) -> Tensor:
-        ctx.kernel = kernel
-        height, width = kernel
+    def forward(ctx: Any, x: Tensor, kernel: Pair, divisor: int | None) -> Tensor:
+        height, width = ctx.kernel = kernel
+        ctx.divisor = divisor or height * width
         rows = reduce(torch.add, [x[..., i::height, :] for i in range(height)])
         sums = reduce(torch.add, [rows[..., j::width] for j in range(width)])
-        return sums if width > 1 else sums.clone()  # No view of x.
+        return sums.div_(ctx.divisor) if width > 1 else sums.div(ctx.divisor)  # No view of x.
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return unpool(grad, ctx.kernel), None
+        return unpool(grad / ctx.divisor, ctx.kernel), None, None
 
 
 class _Spread(torch.autograd.Function):
@@ -72,19 +71,19 @@ class _Spread(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, kernel: Pair) -> Tensor:
-        ctx.kernel = kernel
-        height, width = kernel
+        height, width = ctx.kernel = kernel
         *outer, h, w = values.shape
         if values.device.type != "cpu":  # One kernel is better there than several.
             whole = values.reshape(*outer, h, 1, w, 1).expand(*outer, h, height, w, width)
             return whole.reshape(*outer, h * height, w * width)
-        windows = values.new_empty(*outer, h, height, w, width)
-        for j in range(width):
-            windows[..., 0, :, j] = values
-        for i in range(1, height):
-            windows[..., i, :, :] = windows[..., 0, :, :]
-        return windows.view(*outer, h * height, w * width)
+        if width == 2 and values.dtype.itemsize >= 4:  # Both at once, as one complex number.
+            row = torch.view_as_real(torch.complex(values, values))
+        else:
+            row = values.new_empty(*outer, h, w, width)
+            for j in range(width):
+                row[..., j] = values
+        return torch.cat([row.flatten(-2)] * height, -1).view(*outer, h * height, w * width)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        return _Summed.apply(grad, ctx.kernel), None  # type: ignore[no-untyped-call]
+        return average(grad, ctx.kernel, 1), None

@@ -190,7 +190,7 @@ def test_further_parameters_obey_their_equations_and_are_told(name, decay):
         assert u[:, i].tolist() == pytest.approx(potentials, abs=1e-12)
         assert spikes[:, i].tolist() == fired
     assert not torch.equal(spikes, Dynamics(decay, reset=dynamics.reset).simulate(currents))
-    assert torch.equal(dynamics.silent(u), 1 - spikes)
+    assert torch.equal(dynamics.silent(u, torch.empty_like(u)), 1 - spikes)
 
 
 def test_by_default_they_change_nothing_and_are_not_told():

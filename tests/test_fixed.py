@@ -105,6 +105,17 @@ def test_layers_give_the_values_and_gradients_of_torch_and_keep_less(name, dtype
     assert untouched(module)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_inputs_of_few_channels_have_the_gradient_of_torch_where_it_is_large(channels):
+    torch.manual_seed(0)
+    module = nn.Conv2d(channels, 24, (3, 5), padding=(2, 1))
+    x = torch.randn(4, channels, 20, 24, requires_grad=True)
+    with _FixedWeights():
+        got = module(x)
+    g = torch.randn_like(got)
+    torch.testing.assert_close(*(torch.autograd.grad(y, x, g)[0] for y in (got, module(x))))
+
+
 COMPUTED = ("same", "circular", "maximum", "maximum, overlapping", "maximum, dilated")
 
 

@@ -140,15 +140,15 @@ def _collapse(rule: RateGradient, network: Differentiable, encoded: Tensor) -> T
 
     :return: the exact logits [N, K] with the rule in their graph; or why the replay differs."""
     shapes_only = WEIGHTS_HELD.get() and network.affine
-    recorder = _Recorder(rule, shapes_only)
+    recorder, mean = _Recorder(rule, shapes_only), mean_over_time(encoded)
     with torch.no_grad():
         exact = network.run(encoded.detach(), recorder)
     replayer = _Replayer(rule, recorder.tape, shapes_only)
     try:
         with within(SHAPES_ONLY, shapes_only):
-            replayed = network.run(mean_over_time(encoded), replayer)
+            replayed = network.run(mean, replayer)
         if shapes_only:
-            total = exact.sum() + encoded.detach().sum(dtype=torch.float32)
+            total = exact.sum() + mean.detach().sum(dtype=torch.float32)
             mismatch = replayer.mismatch(total.float())
         else:
             # Logits are single precision also where the layers are not.
@@ -220,11 +220,11 @@ class _Recorder:
     def __call__(self, site: Site, current: Tensor) -> Tensor:
         rule, full = self.rule, not self.shapes_only
         spikes, mean = _spikes_and_mean(rule, current)
-        slope = torch.empty_like(spikes[:1])
-        # With the potential in blocks that fit the cache.
-        for part in blocks(spikes, len(spikes)) if rule.uses_potential else [slice(None)]:
+        slopes = list[Tensor]()
+        for part in blocks(spikes, len(spikes)):
             trace = _trace(rule, site, current[:, part], mean[:, part], spikes[:, part])
-            slope[:, part] = mean_over_time(_slope(rule, trace))
+            slopes.append(mean_over_time(_slope(rule, trace)))
+        slope = slopes[0] if len(slopes) == 1 else torch.cat(slopes, 1)
         if full:
             measured = mean if rule.uses_current else mean_over_time(current)
         else:

@@ -4,9 +4,10 @@ One autograd function covers a layer over all its time steps. Its forward keeps 
 nothing else of that size: the spikes follow from u >= threshold. Its backward is the recursion of
 Wu et al. (2018), from t = T - 1 down with d[T] = 0, g = dL/ds and d = dL/dx::
 
-    hard reset: d[t] = g[t] h[t] + decay d[t+1] ((1 - s[t]) - u[t] h[t])
-    soft reset: d[t] = g[t] h[t] + decay d[t+1] (1 - threshold h[t])
-    no reset:   d[t] = g[t] h[t] + decay d[t+1]
+    d[t] = g[t] h[t] + decay q[t] d[t+1]
+    hard reset: q[t] = (1 - s[t]) - u[t] h[t]
+    soft reset: q[t] = 1 - threshold h[t]
+    no reset:   q[t] = 1
 
 A detached reset drops the u h or the threshold h term. Further parameters of the dynamics replace
 u by u - rest and the threshold by `drop`, and dL/dx is gain d. Where every step has its decay, that
@@ -41,18 +42,15 @@ from art_snn.gradients.surrogates import Surrogate
 
 THROUGH_TIME = Execution("through time", "a temporal rule needs every time step")
 
-_TENSORS = 16
-"""Tensors of one step that stay in the cache at the same time."""
-
-StepSlope = Callable[[Tensor, int, slice], Tensor]
-"""(u - threshold [n, ...] at a step of some samples, the step, the samples) -> slope [n, ...]."""
+StepSlope = Callable[[Tensor, slice, slice], Tensor]
+"""(u - threshold [t, n, ...] at some steps of some samples, these steps and samples) -> slope."""
 
 
 class TemporalGradient(Gradient):
     """A rule that back-propagates through time with a slope h instead of the spike's derivative.
 
     A new rule overrides :meth:`slope`, and sets `detach_reset` where its paper does so. Where the
-    slope depends on the distance alone it sets `elementwise`, and gets one time step at a time.
+    slope depends on the distance alone it sets `elementwise`, and gets some steps and samples.
     Where torch can differentiate the slope, it has a :attr:`second_derivative`, and may say so."""
 
     surrogate: Surrogate | None = None
@@ -64,8 +62,8 @@ class TemporalGradient(Gradient):
     def slope(self, distance: Tensor, site: Site) -> Tensor:
         """Slope h that replaces the derivative of the spikes.
 
-        :param distance: u - threshold [T, N, ...], T = 1 if elementwise; not to be changed.
-        :return: slope [T, N, ...], a new tensor."""
+        :param distance: u - threshold [T, N, ...], or a part if elementwise; not to be changed.
+        :return: slope of the same shape, a new tensor."""
 
     def slope_in_place(self, distance: Tensor, site: Site) -> Tensor:
         """The slope of a rule that is elementwise, which may take the place of the distance."""
@@ -139,7 +137,7 @@ def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tenso
     flat = rule.surrogate is not None and rule.surrogate.flat
 
     def slope(distance: Tensor, t: int) -> Tensor:
-        h = at_step(distance, t, slice(None))
+        h = at_step(distance[None], slice(t, t + 1), slice(None))[0]
         if torch.is_grad_enabled() and not (h.requires_grad or flat):
             raise has_no_second_derivative(rule)
         return h
@@ -154,62 +152,50 @@ def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tenso
 
 def _recursion(ctx: Any, g: Tensor, u: Tensor) -> Tensor:
     """d [T, N, ...] from g and u [T, N, ...]; if summed a view that repeats its mean over time."""
-    rule, site, dynamics, summed = ctx.rule, ctx.site, ctx.site.dynamics, ctx.summed
-    d = torch.empty_like(u[:2] if summed else u)
+    rule, site, dynamics = ctx.rule, ctx.site, ctx.site.dynamics
     at_step = ctx.at_step or _at_step(rule, site, u, in_place=True)
+    # So that four tensors of all time steps stay in the cache.
+    parts, last, decays = blocks(u, 4 * len(u)), len(u) - 1, dynamics.decays(len(u))
+    z, q = (torch.empty_like(u[:, part]) for part in (parts or [slice(None)])[:1] * 2)
     # In single precision at least, since there may be many steps.
     wide = torch.promote_types(u.dtype, torch.float32)
-    total = torch.zeros_like(u[0], dtype=wide) if summed else None
-    _backward_steps(rule, site, at_step, g, u, d, total)
-    d = d if total is None else total.div_(len(u))
+    total = torch.empty_like(u[0], dtype=wide) if ctx.summed else None
+    d = torch.empty_like(u) if total is None else total
+    for block in parts:
+        us, n = u[:, block], u[:, block].shape[1]
+        h = at_step(torch.sub(us, operand(dynamics.threshold, u), out=z[:, :n]), slice(None), block)
+        qs = _shares(rule, dynamics, us[:last], h[:last], q[:last, :n])
+        here = d[:, block] if total is None else z[:, :n]
+        ds = torch.mul(g[:, block], h, out=here).unbind()
+        for t in range(last - 1, -1, -1):
+            plus_product(ds[t], ds[t + 1], qs[t], decays[t + 1], out=ds[t])
+        if total is not None:
+            torch.mean(here, 0, dtype=wide, out=total[block])
     if dynamics.gain != 1:
         d.mul_(operand(dynamics.gain, d))
     return d.to(u.dtype).expand_as(u)
 
 
-def _backward_steps(
-    rule: TemporalGradient,
-    site: Site,
-    at_step: StepSlope,
-    grad_spikes: Tensor,
-    potential: Tensor,
-    d: Tensor,
-    total: Tensor | None = None,
-) -> None:
-    """Write dL/du [T, N, ...] to d, step by step, or add it up [N, ...] and write the last two."""
-    parts, dynamics, last = blocks(grad_spikes, _TENSORS), site.dynamics, len(grad_spikes) - 1
-    scratch = torch.empty_like(d[0, parts[0]] if parts else d[0])
-    decays = dynamics.decays(last + 1)
-    for block in parts:
-        gs, us, ds = (x[:, block].unbind() for x in (grad_spikes, potential, d))
-        z, later = scratch[: len(ds[0])], scratch
-        for t in range(last, -1, -1):
-            g, u, here, decay = gs[t], us[t], ds[t % len(ds)], decays[min(t + 1, last)]
-            torch.sub(u, operand(dynamics.threshold, u), out=z)
-            h = at_step(z, t, block)
-            if t == last or rule.detach_reset or dynamics.reset == "none":
-                torch.mul(g, h, out=here)
-            elif dynamics.reset == "hard":
-                fall = u if dynamics.rest == 0 else u - dynamics.rest
-                plus_product(g, later, fall, -decay, out=here).mul_(h)
-            else:
-                plus_scaled(g, later, -decay * dynamics.amount, out=here).mul_(h)
-            if t < last and dynamics.reset == "hard":
-                plus_product(here, later, dynamics.silent(u, z), decay, out=here)
-            elif t < last:
-                plus_scaled(here, later, decay, out=here)
-            later = here
-            if total is not None:
-                total[block].add_(here)
+def _shares(
+    rule: TemporalGradient, dynamics: Dynamics, u: Tensor, h: Tensor, out: Tensor
+) -> Tensor:
+    """q [T, N, ...] from u and h, written to `out` where it is not 1 throughout."""
+    hard, one = dynamics.reset == "hard", u.new_ones(()).expand(u.shape)
+    q = dynamics.silent(u, out) if hard else one
+    if rule.detach_reset or dynamics.reset == "none":
+        return q
+    if not hard:
+        return plus_scaled(one, h, -dynamics.amount, out=out)
+    return plus_product(q, u if dynamics.rest == 0 else u - dynamics.rest, h, -1, out=out)
 
 
 def _at_step(
     rule: TemporalGradient, site: Site, potential: Tensor, in_place: bool = False
 ) -> StepSlope:
-    """The rule's slope; one step at a time, and `in_place` of the distance, if elementwise."""
+    """The rule's slope; computed when asked for, and `in_place` of the distance, if elementwise."""
     if rule.elementwise:
         slope = rule.slope_in_place if in_place else rule.slope
-        return lambda distance, t, samples: slope(distance[None], site)[0]
+        return lambda distance, t, samples: slope(distance, site)
     slopes = rule.slope(potential - site.dynamics.threshold, site)
     return lambda distance, t, samples: slopes[t, samples]
 
@@ -233,7 +219,7 @@ def _spikes(
     spikes, v = list[Tensor](), None
     for t, (value, x) in enumerate(zip(potential, current, strict=True)):
         u = valued(value, gain * x if v is None else gain * x + decays[t] * v)
-        fired = 1 - dynamics.silent(value)
+        fired = 1 - dynamics.silent(value, torch.empty_like(value))
         spikes.append(apply(_Spike, u - threshold, fired, slope, t))
         s = fired if detach_reset else spikes[-1]
         v = u * (1 - s) + rest * s if dynamics.reset == "hard" else u - drop * s

@@ -92,7 +92,7 @@ class ASSG(TemporalGradient):
         if type(self.surrogate) is ATan:  # In fewer passes over memory.
             factor, ratio = self.omega * self.surrogate.alpha / 2, distance / scale
             scale.addcmul_(distance, ratio, value=(math.pi * factor) ** 2)
-            return scale.reciprocal_().mul_(factor)
+            return scale.new_full((), factor) / scale
         alpha = scale.reciprocal_().mul_(self.omega)
         return self.surrogate(distance * alpha).mul_(alpha)
 
@@ -156,8 +156,8 @@ class _PotentialMoments:
         self.mean.lerp_(distance, 1 - rule.decay_mean)
         self.deviation.lerp_(distance.sub_(self.mean).abs_(), 1 - rule.decay_deviation)
 
-    def scale(self, rule: ASSG, t: int | slice = slice(None)) -> Tensor:
-        """M + relax D + 1e-4 of every element, or of those of one step."""
+    def scale(self, rule: ASSG, t: slice = slice(None)) -> Tensor:
+        """M + relax D + 1e-4 of every element, or of those of some steps."""
         return torch.add(self.mean[t], self.deviation[t], alpha=rule.relax).add_(_SMALLEST)
 
     def of(self, samples: slice | Tensor) -> "_PotentialMoments":
@@ -234,7 +234,7 @@ class _Pass(TemporalGradient):
             moments.of(block).update(z.abs_(), self.rule)
         self.moments.append(moments)
 
-        def at_step(distance: Tensor, t: int, samples: slice) -> Tensor:
+        def at_step(distance: Tensor, t: slice, samples: slice) -> Tensor:
             return self.rule.sharpened(distance, moments.of(samples).scale(self.rule, t))
 
         return at_step

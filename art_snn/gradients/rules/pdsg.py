@@ -38,7 +38,7 @@ class PDSG(TemporalGradient):
     def prepare(self, potential: Tensor, site: Site) -> StepSlope:
         sigma = _running_deviation(potential, self.per_sample)
 
-        def at_step(distance: Tensor, t: int, samples: slice) -> Tensor:
+        def at_step(distance: Tensor, t: slice, samples: slice) -> Tensor:
             return _bell(distance, sigma[t, samples] if self.per_sample else sigma[t])
 
         return at_step

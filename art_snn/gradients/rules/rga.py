@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import invalid, require_number
-from art_snn.dynamics import Dynamics, Setting, least, most, operand, plus_scaled
+from art_snn.dynamics import Dynamics, Setting, least, most, operand
 from art_snn.gradients.rate import RateGradient, Trace, curve_objection
-from art_snn.gradients.shared import blocks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,16 +38,12 @@ class RGA(RateGradient):
         corners = self.corners(trace.dynamics.decay, trace.dynamics.threshold)
         (knee, low), (end, high) = corners[-2:]
         middle = (high - low) / (end - knee)
-        current = trace.current
-        slope = torch.empty_like(current)
-        for block in blocks(current):
-            x, here = current[:, block], slope[:, block]
-            # As numbers 0 and 1: compared to bool, and selected by it, takes ten times as long.
-            knees, ends = operand(knee, x), operand(end, x)
-            mask = torch.gt(x, knees, out=torch.empty_like(x))
-            plus_scaled(torch.le(x, knees, out=here).mul_(self.gamma), mask, middle, out=here)
-            here.mul_(torch.ge(x, 0, out=mask)).mul_(torch.le(x, ends, out=mask))
-        return slope
+        x = trace.current
+        # As numbers 0 and 1: compared to bool, and selected by it, takes ten times as long.
+        slope = torch.le(x, operand(end, x), out=torch.empty_like(x)).mul_(operand(middle, x))
+        mask = torch.le(x, operand(knee, x), out=torch.empty_like(x))
+        torch.lerp(slope, x.new_full((), self.gamma), mask, out=slope)
+        return slope.mul_(torch.ge(x, 0, out=mask))
 
     def corners(self, decay: Setting, threshold: Setting) -> list[tuple[Any, Any]]:
         """Corners (current, rate) of the polyline; two of them without a leak, otherwise three.
