@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
 
@@ -15,10 +16,15 @@ from art_snn.bounds.trains import Choices
 
 _MOST_NODES, _CELLS = 8, 2**19
 """Nodes at a time, at most, and what their sets hold together."""
-_CANDIDATES = (4, 3, 1)
-"""Neurons whose two sides are tried, of the last layer, of the one before, and of every other."""
+_CANDIDATES = (8, 3, 1)
+"""Neurons whose two sides are tried, of the first layer, of the next, and of every other."""
+_TRIAL_ROUNDS = 2
 _STARTS = 8
 """Descents before the first division."""
+_FIRST = 16
+"""Divisions before points are looked for where a class is ahead by more."""
+_AHEAD, _DIVE = (0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1), 24
+"""By how much of the least bound, and divisions for each of these."""
 _NARROWEST = 8
 """Times rounding, the change of a current by a pixel that is not divided any more."""
 
@@ -27,7 +33,7 @@ def _begin(reduced: Reduced) -> tuple[Domains, Tensor, Tensor]:
     """A node for every class that may be ahead of the true one, as far as a pass forward tells.
 
     They are propagated: where there may be a counterexample, and the least margins [B, n]."""
-    least = pass_forward(reduced.layers, reduced.root)[-1][1][0][0, 0]
+    least = pass_forward(reduced.layers, reduced.root[:])[-1][1][0][0, 0]
     classes = (least <= 0).nonzero()[:, 0]
     nodes = reduced.root[torch.zeros_like(classes)]
     ahead = torch.zeros(nodes.sets[-1].shape[:2], dtype=torch.bool, device="cpu")
@@ -66,6 +72,28 @@ def halve(values: Choices, sets: Tensor, middle: Tensor) -> Tensor:
     return torch.where((least < most)[:, None], by_count, steps)
 
 
+def unite(halves: Domains, possible: Tensor, count: int) -> Domains:
+    """What a counterexample may do in every division of nodes [count], from both halves of each.
+
+    A counterexample is in one half of a division, and so in the union; and that for all of them."""
+    there = possible.view(-1, 2, count, 1)
+    low = halves.low.view(*there.shape[:3], -1).where(there, torch.inf).amin(1).amax(0)
+    high = halves.high.view(*there.shape[:3], -1).where(there, -torch.inf).amax(1).amin(0)
+    sets = [
+        (part.view(*there.shape[:3], *part.shape[1:]) & there[..., None]).any(1).all(0)
+        for part in halves.sets
+    ]
+    return Domains(low, high, tuple(sets))
+
+
+def _intersect(nodes: Domains, others: Domains, rows: Tensor) -> None:
+    others = others[rows]
+    torch.maximum(nodes.low, others.low, out=nodes.low)
+    torch.minimum(nodes.high, others.high, out=nodes.high)
+    for part, other in zip(nodes.sets, others.sets, strict=True):
+        part &= other
+
+
 class Search:
     """The open nodes of one sample, the one with the smallest bound first."""
 
@@ -76,6 +104,8 @@ class Search:
         self.heap: list[tuple[float, int, Domains]] = []
         self.order, self.nodes, self.stuck = count(), 0, 0
         self._push(*_begin(reduced))
+        roots = [node for _, _, node in self.heap] or [reduced.root]
+        self.start = Domains.join(roots * -(-self.batch // len(roots)))
 
     def _push(self, nodes: Domains, possible: Tensor, margins: Tensor) -> None:
         least = margins.gather(1, classes_of(nodes)[:, None])[:, 0].tolist()
@@ -86,18 +116,11 @@ class Search:
         """True where the sample is safe, False where a point breaks it, None where it is open.
 
         :param go_on: whether to, after that many nodes."""
-        if not self.heap:
-            return True
-        roots = [node for _, _, node in self.heap]
-        start = Domains.join(roots * -(-self.batch // len(roots)))
-        for _ in range(_STARTS):
-            if go_on(self.nodes) and self.falsifier.visit(self.layers, start):
-                return False
         while self.heap and go_on(self.nodes):
             best = [heappop(self.heap) for _ in range(min(self.batch, len(self.heap)))]
             nodes = Domains.join([node for _, _, node in best])
             self.nodes += len(best)
-            if any(self.falsifier.visit(self.layers, boxes) for boxes in (nodes, start)):
+            if any(self.falsifier.visit(self.layers, boxes) for boxes in (nodes, self.start)):
                 return False
             passed = pass_forward(self.layers, nodes)
             shares, _ = weigh(self.layers, nodes, passed)
@@ -108,12 +131,14 @@ class Search:
         return None if self.heap or self.stuck else True
 
     def _branch(self, nodes: Domains, passed: Passed, shares: list[Tensor], bounds: Tensor) -> None:
-        """Replace nodes by two halves of each, of the neuron that raises both bounds most."""
+        """Replace nodes by two halves of each, of the neuron that raises both bounds most.
+
+        What a division that is tried rules out is removed, whether or not it is the one."""
         tried, exists = list[Domains](), list[Tensor]()
         index = torch.arange(len(nodes.low), device="cpu")
         for i, share in enumerate(shares):
             several = nodes.sets[i].sum(-1) > 1
-            number = _CANDIDATES[min(len(shares) - 1 - i, len(_CANDIDATES) - 1)]
+            number = _CANDIDATES[min(i, len(_CANDIDATES) - 1)]
             if share.shape[1] == 0:
                 continue
             best = share.add(1e-12).where(several, 0.0).topk(min(number, share.shape[1])).indices
@@ -130,15 +155,19 @@ class Search:
         if not divisible.any():
             return
         halves = Domains.join(tried)
-        possible, margins = propagate(self.layers, halves)
+        possible, margins = propagate(self.layers, halves, _TRIAL_ROUNDS)
         classes = classes_of(halves)[:, None]
         gain = margins.gather(1, classes)[:, 0].view(-1, 2, len(index)) - bounds
-        gain = gain.where(possible.view_as(gain), 1 - bounds).clamp_min(1e-6)
+        # A half that is impossible counts by the union already.
+        gain = gain.clamp_min(1e-6).where(possible.view_as(gain), 0.0)
         score = gain.prod(1).where(torch.stack(exists), -1.0)
         division = score.argmax(0)
         rows = torch.cat([(2 * division + side) * len(index) + index for side in (0, 1)])
         rows = rows[divisible.repeat(2)]
-        self._push(halves[rows], possible[rows], margins[rows])
+        chosen = halves[rows]
+        _intersect(chosen, unite(halves, possible, len(index)), rows % len(index))
+        possible, margins = propagate(self.layers, chosen)
+        self._push(chosen, possible, margins)
 
     def _divide_pixels(self, nodes: Domains) -> None:
         """Replace nodes without an open neuron by halves of their widest pixel."""
@@ -155,3 +184,40 @@ class Search:
         low.high[index, pixel] = high.low[index, pixel] = middle
         halves = Domains.join([low, high])
         self._push(halves, *propagate(self.layers, halves))
+
+
+def demand(reduced: Reduced, margin: float) -> Reduced:
+    """The same network, where only a class that is ahead by as much counts."""
+    *layers, last = reduced.layers
+    limits = last.values.high.clone()
+    limits[1] = margin
+    last = replace(last, values=last.values._replace(high=limits))
+    return replace(reduced, layers=(*layers, last))
+
+
+def decide(
+    reduced: Reduced, falsifier: Falsifier, go_on: Callable[[int], bool]
+) -> tuple[bool | None, int]:
+    """Whether the sample is safe, False where a point breaks it, None where it is open; divisions.
+
+    Where the first divisions do not decide it, a class that is ahead by more is looked for. Bounds
+    refute it sooner, and leave smaller boxes to try points in. Only the points count there.
+
+    :param go_on: whether to, after that many divisions."""
+    search, nodes = Search(reduced, falsifier), 0
+    if not search.heap:
+        return True, 0
+    least = search.heap[0][0]
+    for _ in range(_STARTS):
+        if go_on(0) and falsifier.visit(search.layers, search.start):
+            return False, 0
+    outcome = search.run(lambda n: n < _FIRST and go_on(n))
+    for share in _AHEAD if outcome is None else ():
+        dive, before = Search(demand(reduced, share * least), falsifier), search.nodes + nodes
+        found = dive.run(lambda n, before=before: n < _DIVE and go_on(before + n))
+        nodes += dive.nodes
+        if found is False:
+            return False, search.nodes + nodes
+    if outcome is None:
+        outcome = search.run(lambda n: go_on(nodes + n))
+    return outcome, nodes + search.nodes
