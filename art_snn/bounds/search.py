@@ -16,8 +16,8 @@ from art_snn.bounds.trains import Choices
 
 _MOST_NODES, _CELLS = 8, 2**19
 """Nodes at a time, at most, and what their sets hold together."""
-_CANDIDATES = (8, 3, 1)
-"""Neurons whose two sides are tried, of the first layer, of the next, and of every other."""
+_CANDIDATES, _PIXELS = (4, 2, 1), 8
+"""Neurons whose two sides are tried, of the first layer, the next, and every other; pixels."""
 _TRIAL_ROUNDS = 2
 _STARTS = 8
 """Descents before the first division."""
@@ -123,15 +123,17 @@ class Search:
             if any(self.falsifier.visit(self.layers, boxes) for boxes in (nodes, self.start)):
                 return False
             passed = pass_forward(self.layers, nodes)
-            shares, _ = weigh(self.layers, nodes, passed)
+            shares, slopes = weigh(self.layers, nodes, passed)
             bounds = torch.tensor(
                 [bound for bound, _, _ in best], dtype=torch.float64, device="cpu"
             )
-            self._branch(nodes, passed, shares, bounds)
+            self._branch(nodes, passed, shares, slopes, bounds)
         return None if self.heap or self.stuck else True
 
-    def _branch(self, nodes: Domains, passed: Passed, shares: list[Tensor], bounds: Tensor) -> None:
-        """Replace nodes by two halves of each, of the neuron that raises both bounds most.
+    def _branch(
+        self, nodes: Domains, passed: Passed, shares: list[Tensor], slopes: Tensor, bounds: Tensor
+    ) -> None:
+        """Replace nodes by two halves of each, of what raises both bounds most.
 
         What a division that is tried rules out is removed, whether or not it is the one."""
         tried, exists = list[Domains](), list[Tensor]()
@@ -150,10 +152,16 @@ class Search:
                 for part in (half, ~half):
                     tried.append(nodes[index])
                     tried[-1].sets[i][index, j] &= part
-        divisible = torch.stack(exists, 1).any(1) if exists else index < 0
-        self._divide_pixels(nodes[~divisible])
-        if not divisible.any():
-            return
+        span, middle = nodes.high - nodes.low, (nodes.low + nodes.high) / 2
+        change = span * self.layers[0].weight.abs().sum(0)
+        wide = change >= _NARROWEST * self.layers[0].slack.max()
+        effect = (span * slopes.abs()).add(change, alpha=1e-12).where(wide, -1.0)
+        for j in effect.topk(min(_PIXELS, span.shape[1])).indices.unbind(1):
+            exists.append(wide[index, j])
+            tried += [nodes[index], nodes[index]]
+            tried[-2].high[index, j] = tried[-1].low[index, j] = middle[index, j]
+        divisible = torch.stack(exists).any(0)
+        self.stuck += int((~divisible).sum())
         halves = Domains.join(tried)
         possible, margins = propagate(self.layers, halves, _TRIAL_ROUNDS)
         classes = classes_of(halves)[:, None]
@@ -168,22 +176,6 @@ class Search:
         _intersect(chosen, unite(halves, possible, len(index)), rows % len(index))
         possible, margins = propagate(self.layers, chosen)
         self._push(chosen, possible, margins)
-
-    def _divide_pixels(self, nodes: Domains) -> None:
-        """Replace nodes without an open neuron by halves of their widest pixel."""
-        if not len(nodes.low):
-            return
-        width = (nodes.high - nodes.low) * self.layers[0].weight.abs().sum(0)
-        width, pixel = width.max(1)
-        narrow = width < _NARROWEST * self.layers[0].slack.max()
-        self.stuck += int(narrow.sum())
-        nodes, pixel = nodes[~narrow], pixel[~narrow]
-        index = torch.arange(len(pixel), device="cpu")
-        low, high = nodes[index], nodes[index]
-        middle = (nodes.low + nodes.high)[index, pixel] / 2
-        low.high[index, pixel] = high.low[index, pixel] = middle
-        halves = Domains.join([low, high])
-        self._push(halves, *propagate(self.layers, halves))
 
 
 def demand(reduced: Reduced, margin: float) -> Reduced:
