@@ -21,10 +21,8 @@ _CANDIDATES, _PIXELS = (4, 2, 1), 8
 _TRIAL_ROUNDS = 2
 _STARTS = 8
 """Descents before the first division."""
-_FIRST = 16
-"""Divisions before points are looked for where a class is ahead by more."""
-_AHEAD, _DIVE = (0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1), 24
-"""By how much of the least bound, and divisions for each of these."""
+_FIRST, _DIVE, _AHEAD = 16, 24, (0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+"""Divisions at first, and then for each share of the least bound by which a class must be ahead."""
 _NARROWEST = 8
 """Times rounding, the change of a current by a pixel that is not divided any more."""
 
@@ -73,9 +71,7 @@ def halve(values: Choices, sets: Tensor, middle: Tensor) -> Tensor:
 
 
 def unite(halves: Domains, possible: Tensor, count: int) -> Domains:
-    """What a counterexample may do in every division of nodes [count], from both halves of each.
-
-    A counterexample is in one half of a division, and so in the union; and that for all of them."""
+    """What a counterexample of nodes [count] may do, which is in one half of every division."""
     there = possible.view(-1, 2, count, 1)
     low = halves.low.view(*there.shape[:3], -1).where(there, torch.inf).amin(1).amax(0)
     high = halves.high.view(*there.shape[:3], -1).where(there, -torch.inf).amax(1).amin(0)
@@ -181,8 +177,7 @@ class Search:
 def demand(reduced: Reduced, margin: float) -> Reduced:
     """The same network, where only a class that is ahead by as much counts."""
     *layers, last = reduced.layers
-    limits = last.values.high.clone()
-    limits[1] = margin
+    limits = torch.stack([last.values.high[0], torch.full_like(last.values.high[1], margin)])
     last = replace(last, values=last.values._replace(high=limits))
     return replace(reduced, layers=(*layers, last))
 
@@ -196,6 +191,10 @@ def decide(
     refute it sooner, and leave smaller boxes to try points in. Only the points count there.
 
     :param go_on: whether to, after that many divisions."""
+
+    def limit(most: int, before: int) -> Callable[[int], bool]:
+        return lambda n: n < most and go_on(before + n)
+
     search, nodes = Search(reduced, falsifier), 0
     if not search.heap:
         return True, 0
@@ -203,10 +202,10 @@ def decide(
     for _ in range(_STARTS):
         if go_on(0) and falsifier.visit(search.layers, search.start):
             return False, 0
-    outcome = search.run(lambda n: n < _FIRST and go_on(n))
+    outcome = search.run(limit(_FIRST, 0))
     for share in _AHEAD if outcome is None else ():
-        dive, before = Search(demand(reduced, share * least), falsifier), search.nodes + nodes
-        found = dive.run(lambda n, before=before: n < _DIVE and go_on(before + n))
+        dive = Search(demand(reduced, share * least), falsifier)
+        found = dive.run(limit(_DIVE, search.nodes + nodes))
         nodes += dive.nodes
         if found is False:
             return False, search.nodes + nodes
