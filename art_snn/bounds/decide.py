@@ -14,7 +14,7 @@ from art_snn.bounds.certify import certify_bounds
 from art_snn.bounds.falsify import Falsifier
 from art_snn.bounds.propagate import Ends
 from art_snn.bounds.reduced import Reduction, TooLarge
-from art_snn.bounds.search import Search
+from art_snn.bounds.search import decide
 from art_snn.checks import require_count, require_number, require_seed
 from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
 from art_snn.layers import device_of
@@ -117,9 +117,8 @@ def decide_bounds(
         point = torch.as_tensor(sample, dtype=dtype, device=device)
         with suppress(TooLarge), modes_kept(network, False), torch.no_grad():
             falsifier = Falsifier(classifier, point.clamp(*ends), label, ends, seed + int(row))
-            search = Search(reduction.around(point, label), falsifier)
-            outcome = search.run(go_on)
-            safe[row], broken[row], visited[row] = outcome is True, outcome is False, search.nodes
+            outcome, visited[row] = decide(reduction.around(point, label), falsifier, go_on)
+            safe[row], broken[row] = outcome is True, outcome is False
             if outcome is False:
                 adversarial[row] = falsifier.best[0]
         took[row] = time.monotonic() - start

@@ -11,7 +11,7 @@ from torch import Tensor
 from art_snn.bounds.propagate import Domains, Ends, Layer, pass_forward
 
 _KEPT = 16
-_MUTANTS = 16
+_MUTANTS = 64
 _RADII = (0.5, 0.4, 0.3, 0.2, 0.15, 0.1)
 """Of the boxes around points, in the width of the whole."""
 
@@ -115,11 +115,14 @@ class Falsifier:
         return False
 
     def _mutate(self) -> Tensor:
-        parent = torch.randint(len(self.points), (_MUTANTS,), generator=self.draws, device="cpu")
-        parents = self.points[parent.to(self.points.device)]
+        """Points that take some pixels from another one, and some from anywhere."""
+        parent = torch.randint(len(self.points), (2, _MUTANTS), generator=self.draws, device="cpu")
+        parents, others = self.points[parent.to(self.points.device)]
         shape = parents.shape[1:]
-        often = 0.3 * self._draw(_MUTANTS, *(1,) * len(shape)) ** 2
+        share, often, outer = self._draw(3, _MUTANTS, *(1,) * len(shape))
+        share = share.where(share < 0.5, 0.0)
+        parents = torch.where(self._draw(_MUTANTS, *shape) < share, others, parents)
         ends = torch.where(self._draw(_MUTANTS, *shape) < 0.5, self.low, self.high)
         inside = self.low + self._draw(_MUTANTS, *shape) * (self.high - self.low)
-        new = torch.where(self._draw(_MUTANTS, *(1,) * len(shape)) < 0.7, ends, inside)
-        return torch.where(self._draw(_MUTANTS, *shape) < often, new, parents)
+        new = torch.where(outer < 0.7, ends, inside)
+        return torch.where(self._draw(_MUTANTS, *shape) < 0.3 * often**2, new, parents)

@@ -194,15 +194,18 @@ def _measure(domains: Domains) -> tuple[Tensor, Tensor]:
     return count, (domains.high - domains.low).sum(1)
 
 
-def propagate(layers: Sequence[Layer], domains: Domains) -> tuple[Tensor, Tensor]:
+def propagate(
+    layers: Sequence[Layer], domains: Domains, rounds: int = _ROUNDS
+) -> tuple[Tensor, Tensor]:
     """Remove in place what no counterexample has, in rounds, until one changes nothing.
 
+    :param rounds: at most.
     :return: nodes [B] in which there may be one; the sums of the last layer, the least margins
         [B, n] there."""
     rows = torch.arange(len(domains.low), device="cpu")
     possible = torch.ones(len(rows), dtype=torch.bool, device="cpu")
     margins = torch.empty(domains.sets[-1].shape[:2], dtype=domains.low.dtype, device="cpu")
-    for _ in range(_ROUNDS):
+    for _ in range(rounds):
         some = domains[rows]
         before = _measure(some)
         passed = pass_forward(layers, some)

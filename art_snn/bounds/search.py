@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
 
@@ -15,10 +16,13 @@ from art_snn.bounds.trains import Choices
 
 _MOST_NODES, _CELLS = 8, 2**19
 """Nodes at a time, at most, and what their sets hold together."""
-_CANDIDATES = (4, 3, 1)
-"""Neurons whose two sides are tried, of the last layer, of the one before, and of every other."""
+_CANDIDATES, _PIXELS = (4, 2, 1), 8
+"""Neurons whose two sides are tried, of the first layer, the next, and every other; pixels."""
+_TRIAL_ROUNDS = 2
 _STARTS = 8
 """Descents before the first division."""
+_FIRST, _DIVE, _AHEAD = 16, 24, (0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
+"""Divisions at first, and then for each share of the least bound by which a class must be ahead."""
 _NARROWEST = 8
 """Times rounding, the change of a current by a pixel that is not divided any more."""
 
@@ -27,7 +31,7 @@ def _begin(reduced: Reduced) -> tuple[Domains, Tensor, Tensor]:
     """A node for every class that may be ahead of the true one, as far as a pass forward tells.
 
     They are propagated: where there may be a counterexample, and the least margins [B, n]."""
-    least = pass_forward(reduced.layers, reduced.root)[-1][1][0][0, 0]
+    least = pass_forward(reduced.layers, reduced.root[:])[-1][1][0][0, 0]
     classes = (least <= 0).nonzero()[:, 0]
     nodes = reduced.root[torch.zeros_like(classes)]
     ahead = torch.zeros(nodes.sets[-1].shape[:2], dtype=torch.bool, device="cpu")
@@ -66,6 +70,26 @@ def halve(values: Choices, sets: Tensor, middle: Tensor) -> Tensor:
     return torch.where((least < most)[:, None], by_count, steps)
 
 
+def unite(halves: Domains, possible: Tensor, count: int) -> Domains:
+    """What a counterexample of nodes [count] may do, which is in one half of every division."""
+    there = possible.view(-1, 2, count, 1)
+    low = halves.low.view(*there.shape[:3], -1).where(there, torch.inf).amin(1).amax(0)
+    high = halves.high.view(*there.shape[:3], -1).where(there, -torch.inf).amax(1).amin(0)
+    sets = [
+        (part.view(*there.shape[:3], *part.shape[1:]) & there[..., None]).any(1).all(0)
+        for part in halves.sets
+    ]
+    return Domains(low, high, tuple(sets))
+
+
+def _intersect(nodes: Domains, others: Domains, rows: Tensor) -> None:
+    others = others[rows]
+    torch.maximum(nodes.low, others.low, out=nodes.low)
+    torch.minimum(nodes.high, others.high, out=nodes.high)
+    for part, other in zip(nodes.sets, others.sets, strict=True):
+        part &= other
+
+
 class Search:
     """The open nodes of one sample, the one with the smallest bound first."""
 
@@ -76,6 +100,8 @@ class Search:
         self.heap: list[tuple[float, int, Domains]] = []
         self.order, self.nodes, self.stuck = count(), 0, 0
         self._push(*_begin(reduced))
+        roots = [node for _, _, node in self.heap] or [reduced.root]
+        self.start = Domains.join(roots * -(-self.batch // len(roots)))
 
     def _push(self, nodes: Domains, possible: Tensor, margins: Tensor) -> None:
         least = margins.gather(1, classes_of(nodes)[:, None])[:, 0].tolist()
@@ -86,34 +112,31 @@ class Search:
         """True where the sample is safe, False where a point breaks it, None where it is open.
 
         :param go_on: whether to, after that many nodes."""
-        if not self.heap:
-            return True
-        roots = [node for _, _, node in self.heap]
-        start = Domains.join(roots * -(-self.batch // len(roots)))
-        for _ in range(_STARTS):
-            if go_on(self.nodes) and self.falsifier.visit(self.layers, start):
-                return False
         while self.heap and go_on(self.nodes):
             best = [heappop(self.heap) for _ in range(min(self.batch, len(self.heap)))]
             nodes = Domains.join([node for _, _, node in best])
             self.nodes += len(best)
-            if any(self.falsifier.visit(self.layers, boxes) for boxes in (nodes, start)):
+            if any(self.falsifier.visit(self.layers, boxes) for boxes in (nodes, self.start)):
                 return False
             passed = pass_forward(self.layers, nodes)
-            shares, _ = weigh(self.layers, nodes, passed)
+            shares, slopes = weigh(self.layers, nodes, passed)
             bounds = torch.tensor(
                 [bound for bound, _, _ in best], dtype=torch.float64, device="cpu"
             )
-            self._branch(nodes, passed, shares, bounds)
+            self._branch(nodes, passed, shares, slopes, bounds)
         return None if self.heap or self.stuck else True
 
-    def _branch(self, nodes: Domains, passed: Passed, shares: list[Tensor], bounds: Tensor) -> None:
-        """Replace nodes by two halves of each, of the neuron that raises both bounds most."""
+    def _branch(
+        self, nodes: Domains, passed: Passed, shares: list[Tensor], slopes: Tensor, bounds: Tensor
+    ) -> None:
+        """Replace nodes by two halves of each, of what raises both bounds most.
+
+        What a division that is tried rules out is removed, whether or not it is the one."""
         tried, exists = list[Domains](), list[Tensor]()
         index = torch.arange(len(nodes.low), device="cpu")
         for i, share in enumerate(shares):
             several = nodes.sets[i].sum(-1) > 1
-            number = _CANDIDATES[min(len(shares) - 1 - i, len(_CANDIDATES) - 1)]
+            number = _CANDIDATES[min(i, len(_CANDIDATES) - 1)]
             if share.shape[1] == 0:
                 continue
             best = share.add(1e-12).where(several, 0.0).topk(min(number, share.shape[1])).indices
@@ -125,33 +148,67 @@ class Search:
                 for part in (half, ~half):
                     tried.append(nodes[index])
                     tried[-1].sets[i][index, j] &= part
-        divisible = torch.stack(exists, 1).any(1) if exists else index < 0
-        self._divide_pixels(nodes[~divisible])
-        if not divisible.any():
-            return
+        span, middle = nodes.high - nodes.low, (nodes.low + nodes.high) / 2
+        change = span * self.layers[0].weight.abs().sum(0)
+        wide = change >= _NARROWEST * self.layers[0].slack.max()
+        effect = (span * slopes.abs()).add(change, alpha=1e-12).where(wide, -1.0)
+        for j in effect.topk(min(_PIXELS, span.shape[1])).indices.unbind(1):
+            exists.append(wide[index, j])
+            tried += [nodes[index], nodes[index]]
+            tried[-2].high[index, j] = tried[-1].low[index, j] = middle[index, j]
+        divisible = torch.stack(exists).any(0)
+        self.stuck += int((~divisible).sum())
         halves = Domains.join(tried)
-        possible, margins = propagate(self.layers, halves)
+        possible, margins = propagate(self.layers, halves, _TRIAL_ROUNDS)
         classes = classes_of(halves)[:, None]
         gain = margins.gather(1, classes)[:, 0].view(-1, 2, len(index)) - bounds
-        gain = gain.where(possible.view_as(gain), 1 - bounds).clamp_min(1e-6)
+        # A half that is impossible counts by the union already.
+        gain = gain.clamp_min(1e-6).where(possible.view_as(gain), 0.0)
         score = gain.prod(1).where(torch.stack(exists), -1.0)
         division = score.argmax(0)
         rows = torch.cat([(2 * division + side) * len(index) + index for side in (0, 1)])
         rows = rows[divisible.repeat(2)]
-        self._push(halves[rows], possible[rows], margins[rows])
+        chosen = halves[rows]
+        _intersect(chosen, unite(halves, possible, len(index)), rows % len(index))
+        possible, margins = propagate(self.layers, chosen)
+        self._push(chosen, possible, margins)
 
-    def _divide_pixels(self, nodes: Domains) -> None:
-        """Replace nodes without an open neuron by halves of their widest pixel."""
-        if not len(nodes.low):
-            return
-        width = (nodes.high - nodes.low) * self.layers[0].weight.abs().sum(0)
-        width, pixel = width.max(1)
-        narrow = width < _NARROWEST * self.layers[0].slack.max()
-        self.stuck += int(narrow.sum())
-        nodes, pixel = nodes[~narrow], pixel[~narrow]
-        index = torch.arange(len(pixel), device="cpu")
-        low, high = nodes[index], nodes[index]
-        middle = (nodes.low + nodes.high)[index, pixel] / 2
-        low.high[index, pixel] = high.low[index, pixel] = middle
-        halves = Domains.join([low, high])
-        self._push(halves, *propagate(self.layers, halves))
+
+def demand(reduced: Reduced, margin: float) -> Reduced:
+    """The same network, where only a class that is ahead by as much counts."""
+    *layers, last = reduced.layers
+    limits = torch.stack([last.values.high[0], torch.full_like(last.values.high[1], margin)])
+    last = replace(last, values=last.values._replace(high=limits))
+    return replace(reduced, layers=(*layers, last))
+
+
+def decide(
+    reduced: Reduced, falsifier: Falsifier, go_on: Callable[[int], bool]
+) -> tuple[bool | None, int]:
+    """Whether the sample is safe, False where a point breaks it, None where it is open; divisions.
+
+    Where the first divisions do not decide it, a class that is ahead by more is looked for. Bounds
+    refute it sooner, and leave smaller boxes to try points in. Only the points count there.
+
+    :param go_on: whether to, after that many divisions."""
+
+    def limit(most: int, before: int) -> Callable[[int], bool]:
+        return lambda n: n < most and go_on(before + n)
+
+    search, nodes = Search(reduced, falsifier), 0
+    if not search.heap:
+        return True, 0
+    least = search.heap[0][0]
+    for _ in range(_STARTS):
+        if go_on(0) and falsifier.visit(search.layers, search.start):
+            return False, 0
+    outcome = search.run(limit(_FIRST, 0))
+    for share in _AHEAD if outcome is None else ():
+        dive = Search(demand(reduced, share * least), falsifier)
+        found = dive.run(limit(_DIVE, search.nodes + nodes))
+        nodes += dive.nodes
+        if found is False:
+            return False, search.nodes + nodes
+    if outcome is None:
+        outcome = search.run(lambda n: go_on(nodes + n))
+    return outcome, nodes + search.nodes

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from art_snn import Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds.propagate import Domains, propagate
 from art_snn.bounds.reduced import Reduced, Reduction
-from art_snn.bounds.search import halve
+from art_snn.bounds.search import halve, unite
 from art_snn.bounds.trains import Choices
 from art_snn.dynamics import Dynamics
 from art_snn.layers import Normalize
@@ -168,16 +168,40 @@ def dig(planted: Plant, draw: random.Random, splits: int = 25, digs: int = 16) -
         checks += digs
         for b in range(digs):
             _split(planted, nodes, b, draw)
+    _check_union(planted, nodes, draw)
     return checks, start - sum(int(sets.sum()) for sets in nodes.sets)
 
 
-def _split(planted: Plant, nodes: Domains, b: int, draw: random.Random) -> None:
-    """Keep the side of the point, at a division of a neuron, or of a pixel."""
-    several = [
+def _check_union(planted: Plant, nodes: Domains, draw: random.Random) -> None:
+    """Two divisions of every node, put together as the search does, must keep the point."""
+    parts = list[Domains]()
+    for _ in range(2):
+        parts += [nodes[:], nodes[:]]
+        for b in range(len(nodes.low)):
+            if several := _open_neurons(nodes, b):
+                i, j = draw.choice(several)
+                half = halves(planted.reduced.layers[i].values, nodes.sets[i][b, j], draw)
+                for part, kept in zip(parts[-2:], (half, ~half), strict=True):
+                    part.sets[i][b, j] &= kept
+    divided = Domains.join(parts)
+    possible, _ = propagate(planted.reduced.layers, divided)
+    united = unite(divided, possible, len(nodes.low))
+    lost = {planted.lost(united[b : b + 1]) for b in range(len(nodes.low))}
+    assert lost == {None}, lost
+
+
+def _open_neurons(nodes: Domains, b: int) -> list[tuple[int, int]]:
+    """Layers and places of neurons of a node that have several values left."""
+    return [
         (i, j)
         for i, sets in enumerate(nodes.sets[:-1])
         for j in (sets[b].sum(1) > 1).nonzero()[:, 0].tolist()
     ]
+
+
+def _split(planted: Plant, nodes: Domains, b: int, draw: random.Random) -> None:
+    """Keep the side of the point, at a division of a neuron, or of a pixel."""
+    several = _open_neurons(nodes, b)
     if not several or draw.random() < 0.1:
         pixel = draw.randrange(nodes.low.shape[1])
         cut = (nodes.low + nodes.high)[b, pixel] / 2

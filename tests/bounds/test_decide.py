@@ -15,7 +15,8 @@ from art_snn import IF, LIF, Direct, Frames, SpikingNetwork, TimeDistributed as 
 from art_snn.bounds import Decision, certify_bounds, decide_bounds, propagate as module
 from art_snn.bounds.falsify import Falsifier
 from art_snn.bounds.propagate import Ends, Layer
-from art_snn.bounds.reduced import read_chain
+from art_snn.bounds.reduced import Reduction, read_chain
+from art_snn.bounds.search import bound_margin, demand
 from art_snn.bounds.trains import list_constant_values, list_values, list_windows
 from art_snn.dynamics import Dynamics
 from art_snn.neurons import Neuron
@@ -165,12 +166,24 @@ def test_without_time_samples_are_open_and_both_ends_say_so():
 
 def test_no_decision_hangs_on_what_is_tried(monkeypatch):
     network, x, y = known()
-    x, y = x[:10], y[:10]
-    usual = decide(network, x, y, 0.06, nodes=16)
+    x, y = x[:6], y[:6]
+    # More divisions than come before those that look for classes that are ahead by more.
+    usual = decide(network, x, y, 0.06, nodes=40)
     monkeypatch.setattr(Falsifier, "visit", lambda *call: False)
-    blind = decide(network, x, y, 0.06, nodes=16)
+    blind = decide(network, x, y, 0.06, nodes=40)
     assert usual.broken.any()
+    assert (blind.nodes[usual.broken] > 16).any()
     assert not (blind.safe & usual.broken).any()
+
+
+def test_only_classes_that_are_ahead_by_as_much_are_looked_for():
+    network, x, y = known()
+    limits = 0.0, 1.0
+    for sample, label in zip(x[:10].split(1), y.tolist(), strict=False):
+        reduced = Reduction(network, 0.06, limits).around(sample, label)
+        least = bound_margin(reduced)
+        assert bound_margin(demand(reduced, -1e9)) > 0
+        assert bound_margin(demand(reduced, min(least, 0))) >= least
 
 
 def test_trains_certify_no_less_than_counts():
