@@ -59,7 +59,7 @@ CHANGES = {
     "bounds": ('"ibp, counts": [\n   16', '"ibp, counts": [\n   15'),
     "curves": ('"bias": -0.0', '"bias": -0.9'),
     "defences": ("a search found more", "a search found less"),
-    "exact": ('"clean": 192', '"clean": 191'),
+    "exact": ('"open": 0', '"open": 1'),
     "networks": ('"best_epoch": 3', '"best_epoch": 2'),
     "precision": ('"cosine": 0.9', '"cosine": 0.8'),
     "train_precision": ('"count": 14', '"count": 15'),
@@ -87,8 +87,9 @@ def test_results_are_there_and_every_one_is_shown_with_its_picture():
     pages = "".join(map(text_of, PAGES))
     for file in RESULTS:
         assert f"{{include}} {place(file)}.md" in pages
-        assert f"({place(file)}.png)" in pages
-        assert file.with_suffix(".png").exists()
+        drawn = file.with_suffix(".png").exists()
+        assert drawn or file.stem == "exact"
+        assert (f"({place(file)}.png)" in pages) == drawn
 
 
 def test_pages_name_every_rule_every_class_and_every_command():

@@ -7,6 +7,7 @@ does fulfils every constraint, rounding included."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf
 
 import torch
@@ -69,6 +70,7 @@ class Domains:
             part[rows] = other
 
 
+@lru_cache(maxsize=64)
 def _list_parts(*tables: Tensor) -> list[tuple[int, int, int]]:
     """For every sum how often, and by how many values, those of tables [V, K] repeat.
 
@@ -113,12 +115,18 @@ def bound_sums(layer: Layer, low: Tensor, high: Tensor) -> Ends:
 
 def keep_possible(sets: Tensor, values: Choices, sums: Ends) -> None:
     """Remove what sums cannot cause."""
-    for k, before, after in _list_parts(values.low, values.high):
+    kept: Tensor | None = None
+    for k, before, after in reversed(_list_parts(values.low, values.high)):
         ends = (end[:, k].view(before, -1, after)[0, :, 0] for end in (values.low, values.high))
         lowest, highest = ends
-        kept = (sums[1][:, k, :, None] >= lowest) & (sums[0][:, k, :, None] <= highest)
-        several = torch.unflatten(sets, 2, (before, -1, after))
-        several &= kept[:, :, None, :, None]
+        some = (sums[1][:, k, :, None] >= lowest) & (sums[0][:, k, :, None] <= highest)
+        if kept is not None:  # By windows from the same step, each a step longer.
+            some = (torch.unflatten(some, 2, (kept.shape[2], -1)) & kept[..., None]).flatten(2)
+        kept = some
+        if after == 1:
+            several = torch.unflatten(sets, 2, (before, -1))
+            several &= kept[:, :, None]
+            kept = None
 
 
 def limit_inputs(layer: Layer, sets: Tensor, sums: Ends, inputs: Ends) -> Ends:

@@ -7,6 +7,7 @@ in all domains that it was in before a propagation."""
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -32,7 +33,7 @@ def chain(seed: int, steps: int | None = None) -> tuple[SpikingNetwork, Tensor, 
     draw = random.Random(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        steps = steps or draw.choice([1, 2, 3, 4, 4, 5, 6, 8])
+        steps = steps or draw.choice([1, 2, 3, 3, 4, 4, 5, 5, 6, 8])
         layers = _flat(draw) if draw.random() < 0.5 else _images(draw)
         network = SpikingNetwork(layers, Direct(steps), "stbp").eval()
         x = torch.rand(1, 2, 4, 4)
@@ -85,13 +86,12 @@ class Plant:
     point: Tensor
     does: tuple[Tensor, ...]
 
-    def lost(self, node: Domains) -> str | None:
-        """What of it is not in a node any more."""
-        inside = (self.point >= node.low[0]) & (self.point <= node.high[0])
-        if not inside.all():
+    def lost(self, nodes: Domains) -> str | None:
+        """What of it is not in all of some nodes any more."""
+        if not ((self.point >= nodes.low) & (self.point <= nodes.high)).all():
             return "pixels"
         for i, does in enumerate(self.does):
-            if not (node.sets[i][0] & does).any(1).all():
+            if not (nodes.sets[i] & does).any(2).all():
                 return f"layer {i}"
         return None
 
@@ -144,81 +144,101 @@ def _matching(reduced: Reduced, i: int, trains: Tensor, point: Tensor) -> Tensor
     return does
 
 
-def halves(values: Choices, sets: Tensor, draw: random.Random) -> Tensor:
-    """A random division of a set [V] of several values, as the search makes them, or by a value."""
-    if draw.random() < 0.5:
-        return halve(values, sets[None], torch.zeros(1, dtype=torch.float64))[0]
-    some = sets.nonzero()[:, 0].tolist()
-    cut = draw.choice(some[:-1])
-    return torch.arange(len(sets)) <= cut
+def halves(values: Choices, sets: Tensor, draws: torch.Generator) -> Tensor:
+    """Random divisions of sets [B, V] of several values, as the search makes them, or others."""
+    middle, cut, how = torch.rand(3, len(sets), generator=draws, dtype=torch.float64)
+    count = sets.cumsum(1)
+    by_value = count <= 1 + (cut * (count[:, -1] - 1)).floor()[:, None]
+    return torch.where(how[:, None] < 0.5, halve(values, sets, 2 * middle), by_value)
 
 
-def dig(planted: Plant, draw: random.Random, splits: int = 25, digs: int = 16) -> tuple[int, int]:
-    """Divide nodes at random, keep the side of the point, and propagate, again and again.
+def dig(planted: Plant, seed: int, splits: int = 25, digs: int = 64) -> tuple[int, int]:
+    """Divide nodes at random, keep the side of the point, and propagate, while neurons are open.
 
-    :return: checks, and values that were removed.
+    :return: checks, each of a node after a propagation, and values that propagations removed.
     :raises AssertionError: where the point is lost."""
-    nodes, checks = planted.node[[0] * digs], 0
-    start = sum(int(sets.sum()) for sets in nodes.sets)
-    for _ in range(splits):
+    nodes, draws = planted.node, torch.Generator().manual_seed(seed)
+    checks = removed = 0
+    for _ in range(1 + splits):
+        before = sum(int(sets.sum()) for sets in nodes.sets)
         possible, _ = propagate(planted.reduced.layers, nodes)
-        lost = {planted.lost(nodes[b : b + 1]) for b in range(digs)}
-        assert lost == {None}, lost
+        lost = planted.lost(nodes)
+        assert lost is None, lost
         assert possible.all()
-        checks += digs
-        for b in range(digs):
-            _split(planted, nodes, b, draw)
-    _check_union(planted, nodes, draw)
-    return checks, start - sum(int(sets.sum()) for sets in nodes.sets)
+        checks += len(possible)
+        removed += before - sum(int(sets.sum()) for sets in nodes.sets)
+        nodes = nodes if checks > 1 else nodes[[0] * digs]
+        left = torch.stack([(sets.sum(2) > 1).any(1) for sets in nodes.sets[:-1]]).any(0)
+        if not left.any():
+            break
+        nodes = nodes[left]
+        _split(planted, nodes, draws)
+    _check_union(planted, nodes, draws)
+    return checks + len(nodes.low), removed
 
 
-def _check_union(planted: Plant, nodes: Domains, draw: random.Random) -> None:
+def _draw_open(nodes: Domains, draws: torch.Generator) -> Iterator[tuple[int, Tensor, Tensor]]:
+    """An open neuron of every node that has one: layer by layer these nodes, and its places."""
+    several = torch.cat([sets.sum(2) > 1 for sets in nodes.sets[:-1]], 1)
+    place = torch.rand(several.shape, generator=draws).where(several, -1.0).argmax(1)
+    place[~several.any(1)] = -1
+    for i, sets in enumerate(nodes.sets[:-1]):
+        b = ((place >= 0) & (place < sets.shape[1])).nonzero()[:, 0]
+        yield i, b, place[b]
+        place -= sets.shape[1]
+
+
+def _check_union(planted: Plant, nodes: Domains, draws: torch.Generator) -> None:
     """Two divisions of every node, put together as the search does, must keep the point."""
     parts = list[Domains]()
     for _ in range(2):
         parts += [nodes[:], nodes[:]]
-        for b in range(len(nodes.low)):
-            if several := _open_neurons(nodes, b):
-                i, j = draw.choice(several)
-                half = halves(planted.reduced.layers[i].values, nodes.sets[i][b, j], draw)
-                for part, kept in zip(parts[-2:], (half, ~half), strict=True):
-                    part.sets[i][b, j] &= kept
+        for i, b, j in _draw_open(nodes, draws):
+            half = halves(planted.reduced.layers[i].values, nodes.sets[i][b, j], draws)
+            for part, kept in zip(parts[-2:], (half, ~half), strict=True):
+                part.sets[i][b, j] &= kept
     divided = Domains.join(parts)
     possible, _ = propagate(planted.reduced.layers, divided)
-    united = unite(divided, possible, len(nodes.low))
-    lost = {planted.lost(united[b : b + 1]) for b in range(len(nodes.low))}
-    assert lost == {None}, lost
+    lost = planted.lost(unite(divided, possible, len(nodes.low)))
+    assert lost is None, lost
 
 
-def _open_neurons(nodes: Domains, b: int) -> list[tuple[int, int]]:
-    """Layers and places of neurons of a node that have several values left."""
-    return [
-        (i, j)
-        for i, sets in enumerate(nodes.sets[:-1])
-        for j in (sets[b].sum(1) > 1).nonzero()[:, 0].tolist()
-    ]
-
-
-def _split(planted: Plant, nodes: Domains, b: int, draw: random.Random) -> None:
-    """Keep the side of the point, at a division of a neuron, or of a pixel."""
-    several = _open_neurons(nodes, b)
-    if not several or draw.random() < 0.1:
-        pixel = draw.randrange(nodes.low.shape[1])
-        cut = (nodes.low + nodes.high)[b, pixel] / 2
-        end = nodes.high if planted.point[pixel] <= cut else nodes.low
-        end[b, pixel] = cut
-        return
-    i, j = draw.choice(several)
-    sets = nodes.sets[i][b, j]
-    half = halves(planted.reduced.layers[i].values, sets, draw)
-    sets &= half if (half & sets & planted.does[i][j]).any() else ~half
+def _split(planted: Plant, nodes: Domains, draws: torch.Generator) -> None:
+    """Keep the side of the point, at a division of an open neuron, or at times of a pixel."""
+    by_pixel = torch.rand(len(nodes.low), generator=draws) < 0.1
+    for i, b, j in _draw_open(nodes, draws):
+        b, j = b[~by_pixel[b]], j[~by_pixel[b]]
+        sets = nodes.sets[i][b, j]
+        half = halves(planted.reduced.layers[i].values, sets, draws)
+        with_point = (half & sets & planted.does[i][j]).any(1, keepdim=True)
+        nodes.sets[i][b, j] = sets & torch.where(with_point, half, ~half)
+    b = by_pixel.nonzero()[:, 0]
+    pixel = torch.randint(nodes.low.shape[1], b.shape, generator=draws)
+    cut = (nodes.low + nodes.high)[b, pixel] / 2
+    below = planted.point[pixel] <= cut
+    nodes.high[b[below], pixel[below]] = cut[below]
+    nodes.low[b[~below], pixel[~below]] = cut[~below]
 
 
 def attempt(
-    seed: int, points: int = 2, steps: int | None = None, digs: int = 16
+    seed: int, points: int = 2, steps: int | None = None, digs: int = 64
 ) -> tuple[int, int]:
-    """Checks, and values removed, of points in the chain of that seed."""
+    """Checks, and values removed, of points in the chain of that seed; of many steps fewer digs."""
     network, x, eps = chain(seed, steps)
-    draw = random.Random(seed)
-    counts = [dig(plant(network, x, eps, draw), draw, digs=digs) for _ in range(points)]
+    draw, digs = random.Random(seed), max(1, digs >> max(0, (network.time_steps() or 0) - 5))
+    planted = [plant(network, x, eps, draw) for _ in range(points)]
+    counts = [dig(one, draw.randrange(2**31), digs=digs) for one in planted]
     return sum(c for c, _ in counts), sum(r for _, r in counts)
+
+
+def describe(seed: int) -> list[str]:
+    """What the chain of that seed is made of, in words."""
+    network = chain(seed)[0]
+    modules = list(network.modules())
+    neurons = [module.dynamics for module in modules if isinstance(module, Neuron)]
+    words = {f"{network.time_steps()} steps", f"{len(neurons)} hidden layers"}
+    words |= {f"{one.reset} reset" for one in neurons}
+    words |= {"IF" if one.decay == 1 else "LIF" for one in neurons}
+    affine = (nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.AvgPool2d)
+    words |= {type(module).__name__ for module in modules if isinstance(module, affine)}
+    return sorted(words)

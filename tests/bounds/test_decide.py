@@ -35,7 +35,7 @@ def test_no_propagation_loses_what_a_counterexample_does(seed):
 @pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 5, 6, 7, 8])
 def test_no_propagation_loses_what_a_counterexample_does_over_so_many_steps(steps):
-    counts = [attempt(varied(seed), steps=steps) for seed in range(12)]
+    counts = [attempt(varied(seed), steps=steps, digs=16) for seed in range(12)]
     assert sum(removed for _, removed in counts) > 1000
 
 
@@ -55,7 +55,7 @@ def test_planted_points_tell_a_rule_that_is_wrong(monkeypatch):
 
     def lost(seed: int) -> bool:
         try:
-            attempt(seed, steps=4)
+            attempt(seed, steps=4, digs=16)
         except AssertionError:
             return True
         return False
