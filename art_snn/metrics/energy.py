@@ -187,7 +187,7 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
         sample = torch.zeros(1, *shape, dtype=network.dtype, device=device_of(network))
         try:
             logits = network.run(start(network.encode(sample)), fire).as_subclass(Tensor)
-        except NotImplementedError as error:
+        except (RuntimeError, TypeError) as error:  # Or what no tally goes through.
             expected = "a network of layers whose synapses can be counted"
             raise invalid("classifier", expected, str(error), _REMEDY) from error
         # What has met no weight is no synapse of the readout, or of the input.

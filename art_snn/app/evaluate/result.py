@@ -58,12 +58,15 @@ from art_snn.encoders import describe_encoder
 from art_snn.files import LARGEST, corruption, digest, read_arrays, write_arrays, write_text
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
+from art_snn.metrics.energy import count_operations
 from art_snn.seeding import seeded
 
 _HEAD = ("name", "title", "date", "summary")
 """Fields that come first in evaluation.json."""
 _BELOW, _OPEN = 3, 4
 """Exit statuses: less robust than was asked for, and findings where none may be."""
+_COUNTED = 64
+"""Samples of which operations are counted, which takes as long as to predict them."""
 EXAMPLE_COUNT = 8
 """Samples that the report shows."""
 EXCERPT, EXCERPT_COUNT = "first.npz", 20
@@ -232,7 +235,20 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
             )
             for eps, first in proven[0].items()
         ),
+        operations=_average_operations(target),
     )
+
+
+def _average_operations(target: Target) -> dict[str, tuple[float, float, float, float, float]]:
+    """Operations of the first samples by layers, where they can be counted."""
+    with suppress(ArgumentError), seeded(target.settings.seed):
+        counted = count_operations(target.classifier, target.x[:_COUNTED])
+        dense = np.zeros(len(counted.names))
+        dense[0] = counted.dense.mean()
+        means = counted.spikes.mean(0), counted.operations.mean(0)
+        columns = np.stack([counted.neurons, counted.synapses, *means, dense], 1).tolist()
+        return dict(zip(counted.names, map(tuple, columns), strict=True))
+    return {}
 
 
 def finished(target: Target, key: str) -> Evaluation | None:

@@ -37,6 +37,7 @@ from art_snn.metrics import (
     format_p,
     paired_difference,
 )
+from art_snn.metrics.energy import ACCUMULATE, MULTIPLY
 from art_snn.progress import duration
 
 MOST_SAMPLES = 1000
@@ -67,7 +68,7 @@ def evaluation_parts(evaluation: Evaluation) -> list[Part]:
 
 def evaluation_tables(evaluation: Evaluation) -> dict[str, Table]:
     """The tables of a page, by their names: verdicts, attacks, stages, samples, settings, digests
-    and, where there is a certificate, certificate."""
+    and, where they are known, certificate and operations."""
     tables = {
         "verdicts": _verdict_table(evaluation),
         "attacks": _attack_table(evaluation),
@@ -78,6 +79,8 @@ def evaluation_tables(evaluation: Evaluation) -> dict[str, Table]:
     }
     if evaluation.certificate is not None:
         tables["certificate"] = _certificate_table(evaluation.certificate)
+    if evaluation.operations:
+        tables["operations"] = _operation_table(evaluation)
     return tables
 
 
@@ -136,6 +139,27 @@ def _certificate_table(certificate: Certificate) -> Table:
         if count < 2 or any(share.count for share in shares):
             lines.append((str(count), *map(str, shares)))
     return Table(("events", "flipped or added", "removed", "moved"), lines)
+
+
+def _operation_table(evaluation: Evaluation) -> Table:
+    """A row per layer, their sum, and an estimate of energy, next to a dense network's."""
+    rows, totals, energy = [], np.zeros(3), np.zeros(2)
+    for name, (neurons, synapses, spikes, operations, dense) in evaluation.operations.items():
+        totals += neurons, operations, synapses
+        price = dense * MULTIPLY + (1 - dense) * ACCUMULATE
+        energy += price * operations, MULTIPLY * synapses
+        per_neuron = "" if dense else f"{spikes / neurons:.3f}"
+        numbers = f"{operations:,.0f}", f"{synapses:,.0f}", f"{operations / synapses:.3f}"
+        rows.append(
+            (name, f"{neurons:,.0f}", per_neuron, *(numbers if synapses else ("0", "0", "")))
+        )
+    for name, before, (ours, others) in (
+        ("all layers", f"{totals[0]:,.0f}", totals[1:]),
+        ("energy, an estimate [nJ]", "", energy / 1000),
+    ):
+        rows.append((name, before, "", f"{ours:,.0f}", f"{others:,.0f}", f"{ours / others:.3f}"))
+    titles = "layer", "neurons", "spikes per neuron", "operations", "dense network", "ratio"
+    return Table(titles, rows)
 
 
 def remarks(evaluation: Evaluation) -> list[str]:
