@@ -1,7 +1,9 @@
-"""Bounds of synaptic operations: how many an input within a budget can cause.
+"""How many synaptic operations inputs within a budget can cause.
 
-A neuron fires at most as often as a simulation at the upper ends of its currents, since more
-current never gives fewer spikes."""
+No neuron fires more often than a simulation at the upper ends of its currents, since more current
+never gives fewer spikes."""
+
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from art_snn.bounds.bounding import Bounding, enclose_samples
-from art_snn.bounds.box import Box
 from art_snn.bounds.certify import read_budget
 from art_snn.bounds.firing import SpikeCounts
 from art_snn.bounds.operations import Propagation
@@ -18,7 +19,7 @@ from art_snn.checks import require_count
 from art_snn.gradients.base import Site
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import device_of
-from art_snn.metrics.energy import Synapses, count_synapses, input_operations, weigh
+from art_snn.metrics.energy import count_synapses, input_operations, weigh
 
 
 def bound_operations(
@@ -28,69 +29,58 @@ def bound_operations(
     norm: float | str = np.inf,
     batch_size: int = 32,
 ) -> NDArray[np.float64]:
-    """The most synaptic operations of any input within a budget.
+    """The most :func:`~art_snn.metrics.synaptic_operations` of any input within a budget.
 
-    Bounds hold for the network as it is computed, in any order of its sums, as those of
-    :func:`certify_bounds` do.
+    Rounding is part of the bound, as it is of :func:`certify_bounds`.
 
-    :param classifier: as :func:`certify_bounds` and
-        :func:`~art_snn.metrics.synaptic_operations` take it.
-    :param x: samples ``(N, *input_shape)``.
-    :param eps: the budget.
-    :param norm: numpy.inf or 2.
-    :param batch_size: samples per pass.
+    :param classifier, x: as both functions take them.
+    :param eps, norm: the budget, in norm numpy.inf or 2.
     :return: float (N,).
     :raises TypeError: when x is no array of real numbers.
-    :raises ValueError: as those two."""
+    :raises ValueError: as both functions."""
     network, samples, norm, eps = read_budget(classifier, x, eps, norm)
     size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
-    synapses, counts = count_synapses(network, classifier.input_shape), _MostSpikes()
+    counts, bounds = _MostSpikes(), [np.zeros(0)]
+    (_, inputs), *layers = count_synapses(network, classifier.input_shape)
     bounding = Bounding(network, counts, eps, norm, classifier.clip_values)
-    dtype, bounds = network.dtype or torch.get_default_dtype(), [np.zeros(0)]
     for start in range(0, len(samples), size):
-        batch = torch.as_tensor(samples[start : start + size], dtype=dtype).clone()
+        batch = torch.tensor(samples[start : start + size], device=device_of(network))
         with bounding.evaluating():
-            bounds.append(_bound(bounding, counts, batch.to(device_of(network)), synapses))
+            batch = batch.to(network.dtype or torch.get_default_dtype())
+            box = enclose_samples(batch, eps, norm, classifier.clip_values)
+            bounding.spread(box, checked=True)
+            with Propagation():
+                encoded = network.encode(box)
+            bound = _bound_input(encoded, inputs)
+            # A second pass may have followed one of means over time.
+            for most, (_, leaving) in zip(counts.most[-len(layers) :], layers, strict=True):
+                bound = bound + weigh(most, leaving)
+        bounds.append(bound.detach().cpu().numpy())
+        counts.most.clear()
     return np.concatenate(bounds)
 
 
 class _MostSpikes(SpikeCounts):
-    """Spike counts that are noted, the most of every neuron [N, ...] in the order of calls."""
+    """Spike counts that keep the most of every neuron [N, ...], in the order of calls."""
 
     def __init__(self) -> None:
         super().__init__()
         self.most = list[Tensor]()
 
-    def fire(self, site: Site, current: Tensor) -> Tensor:
-        spikes = super().fire(site, current)
-        assert isinstance(current, Box)
-        assert isinstance(spikes, Box)
+    def fire(self, site: Site, current: Any) -> Tensor:
+        spikes: Any = super().fire(site, current)
         with torch._C.DisableTorchFunction(), torch.no_grad():
             if steps := spikes.enclosure.averaged:
                 most = (spikes.ends[1][-1] * steps).round()
             else:
                 most = self._simulate_ends(site, current.without_graph())[1].sum(0)
         self.most.append(most.double())
-        return spikes
+        return spikes  # type: ignore[no-any-return]
 
 
-def _bound(
-    bounding: Bounding, counts: _MostSpikes, x: Tensor, synapses: Synapses
-) -> NDArray[np.float64]:
-    """Bounds of the operations [N] of samples [N, ...]."""
-    box = enclose_samples(x, bounding.eps, bounding.norm, bounding.limits)
-    bounding.spread(box, checked=True)
-    with Propagation():
-        encoded = bounding.network.encode(box)
-    assert isinstance(encoded, Box)
+def _bound_input(encoded: Any, leaving: Tensor) -> Tensor:
+    """Bounds of the input's operations [N], which is dense between whole numbers."""
     if repeats_one_step(encoded.centre):
-        total, _ = input_operations(encoded.centre, synapses)
-    else:
-        most = encoded.ends[1].clamp_min(0).floor()
-        # Inputs between whole numbers are dense.
-        total = torch.maximum(*(input_operations(part, synapses)[0] for part in (most, most + 0.5)))
-    # A second pass may have followed one of means over time.
-    for most, leaving in zip(counts.most[-len(synapses.neurons) :], synapses.neurons, strict=True):
-        total = total + weigh(most, leaving)
-    counts.most.clear()
-    return np.asarray(total.detach().cpu().numpy())
+        return input_operations(encoded.centre, leaving)[0]
+    most = encoded.ends[1].clamp_min(0).floor()
+    return torch.maximum(*(input_operations(part, leaving)[0] for part in (most, most + 0.5)))

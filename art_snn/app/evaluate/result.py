@@ -58,7 +58,7 @@ from art_snn.encoders import describe_encoder
 from art_snn.files import LARGEST, corruption, digest, read_arrays, write_arrays, write_text
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
-from art_snn.metrics.energy import count_operations
+from art_snn.metrics.energy import count_operations, count_synapses
 from art_snn.seeding import seeded
 
 _HEAD = ("name", "title", "date", "summary")
@@ -239,15 +239,17 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     )
 
 
-def _average_operations(target: Target) -> dict[str, tuple[float, float, float, float, float]]:
+def _average_operations(target: Target) -> dict[str, tuple[float, ...]]:
     """Operations of the first samples by layers, where they can be counted."""
+    classifier = target.classifier
     with suppress(ArgumentError), seeded(target.settings.seed):
-        counted = count_operations(target.classifier, target.x[:_COUNTED])
-        dense = np.zeros(len(counted.names))
-        dense[0] = counted.dense.mean()
-        means = counted.spikes.mean(0), counted.operations.mean(0)
-        columns = np.stack([counted.neurons, counted.synapses, *means, dense], 1).tolist()
-        return dict(zip(counted.names, map(tuple, columns), strict=True))
+        counted = count_operations(classifier, target.x[:_COUNTED])
+        layers = count_synapses(classifier.model, classifier.input_shape)
+        means = counted.mean(0).tolist()
+        return {
+            name: (leaving.numel(), leaving.double().sum().item(), *pair)
+            for (name, leaving), pair in zip(layers, means, strict=True)
+        }
     return {}
 
 

@@ -143,21 +143,19 @@ def _certificate_table(certificate: Certificate) -> Table:
 
 def _operation_table(evaluation: Evaluation) -> Table:
     """A row per layer, their sum, and an estimate of energy, next to a dense network's."""
-    rows, totals, energy = [], np.zeros(3), np.zeros(2)
-    for name, (neurons, synapses, spikes, operations, dense) in evaluation.operations.items():
-        totals += neurons, operations, synapses
-        price = dense * MULTIPLY + (1 - dense) * ACCUMULATE
-        energy += price * operations, MULTIPLY * synapses
-        per_neuron = "" if dense else f"{spikes / neurons:.3f}"
-        numbers = f"{operations:,.0f}", f"{synapses:,.0f}", f"{operations / synapses:.3f}"
-        rows.append(
-            (name, f"{neurons:,.0f}", per_neuron, *(numbers if synapses else ("0", "0", "")))
-        )
-    for name, before, (ours, others) in (
-        ("all layers", f"{totals[0]:,.0f}", totals[1:]),
-        ("energy, an estimate [nJ]", "", energy / 1000),
+    columns = np.array([*evaluation.operations.values()])
+    _, synapses, spikes, operations = columns.T
+    prices = np.where(spikes == 0, MULTIPLY, ACCUMULATE)[:1], [ACCUMULATE] * (len(columns) - 1)
+    energy = np.concatenate(prices) @ operations / 1000, MULTIPLY * synapses.sum() / 1000
+    rows = [
+        (name, f"{n:,.0f}", f"{s / n:.3f}", f"{o:,.0f}", f"{w:,.0f}", f"{o / w if w else 0:.3f}")
+        for name, (n, w, s, o) in evaluation.operations.items()
+    ]
+    for name, (ours, dense) in (
+        ("all layers", (operations.sum(), synapses.sum())),
+        ("energy, an estimate [nJ]", energy),
     ):
-        rows.append((name, before, "", f"{ours:,.0f}", f"{others:,.0f}", f"{ours / others:.3f}"))
+        rows.append((name, "", "", f"{ours:,.0f}", f"{dense:,.0f}", f"{ours / dense:.3f}"))
     titles = "layer", "neurons", "spikes per neuron", "operations", "dense network", "ratio"
     return Table(titles, rows)
 
