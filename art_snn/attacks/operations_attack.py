@@ -54,12 +54,12 @@ class OperationsAttack(AutoPGD):
         twin = metered(network, count_synapses(network, metering.input_shape))
         metering._model, attack._estimator = metering._make_model_wrapper(twin), metering
         metering._nb_classes += 1
-        found = super(OperationsAttack, attack).generate(x)
+        adversarials = super(OperationsAttack, attack).generate(x)
         self.forwards, self.backwards = attack.forwards, attack.backwards
         # Another batch may round a spike away.
-        before, after = (synaptic_operations(self.estimator, part) for part in (x, found))
-        found[after < before] = x[after < before]
-        return found
+        before, after = (synaptic_operations(self.estimator, part) for part in (x, adversarials))
+        adversarials[after < before] = x[after < before]
+        return adversarials
 
     @property
     def objective(self) -> Objective:

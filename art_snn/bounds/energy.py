@@ -19,7 +19,7 @@ from art_snn.checks import require_count
 from art_snn.gradients.base import Site
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import device_of
-from art_snn.metrics.energy import count_synapses, input_operations, weigh
+from art_snn.metrics.energy import count_synapses, input_operations, count_accumulates
 
 
 def bound_operations(
@@ -54,7 +54,7 @@ def bound_operations(
             bound = _bound_input(encoded, inputs)
             # A second pass may have followed one of means over time.
             for most, (_, leaving) in zip(counts.most[-len(layers) :], layers, strict=True):
-                bound = bound + weigh(most, leaving)
+                bound = bound + count_accumulates(most, leaving)
         bounds.append(bound.detach().cpu().numpy())
         counts.most.clear()
     return np.concatenate(bounds)

@@ -77,12 +77,14 @@ def count_operations(
             events = encoded.flatten(2).sum((0, 2), dtype=torch.float64).where(~dense, 0.0)
             pairs = [torch.stack([events, operations], 1)]
             for total, (_, leaving) in zip(totals, layers, strict=True):
-                pairs.append(torch.stack([total.flatten(1).sum(1), weigh(total, leaving)], 1))
+                pairs.append(
+                    torch.stack([total.flatten(1).sum(1), count_accumulates(total, leaving)], 1)
+                )
             counted.append(torch.stack(pairs, 1).cpu().numpy())
     return np.concatenate(counted)
 
 
-def weigh(totals: Tensor, leaving: Tensor) -> Tensor:
+def count_accumulates(totals: Tensor, leaving: Tensor) -> Tensor:
     """Operations [N] of so many spikes [N, ...], of neurons that so many synapses leave [...]."""
     return (totals * leaving).flatten(1).sum(1, dtype=torch.float64)
 
@@ -95,7 +97,7 @@ def input_operations(encoded: Tensor, leaving: Tensor) -> tuple[Tensor, Tensor]:
     whole = ((encoded >= 0) & (encoded == encoded.round())).flatten(2).all(2).all(0) & (not once)
     dense = leaving.sum(dtype=torch.float64) * (1 if once else len(encoded))
     events = encoded[0] if once else encoded.sum(0, dtype=torch.float64)
-    return torch.where(whole, weigh(events, leaving), dense), ~whole
+    return torch.where(whole, count_accumulates(events, leaving), dense), ~whole
 
 
 def metered(network: SpikingNetwork, synapses: Synapses) -> SpikingNetwork:
@@ -109,7 +111,7 @@ def metered(network: SpikingNetwork, synapses: Synapses) -> SpikingNetwork:
 
         def fire(site: Site, current: Tensor) -> Tensor:
             spikes = firing(site, current)
-            totals.append(weigh(spikes.sum(0), next(layers)) / len(spikes))
+            totals.append(count_accumulates(spikes.sum(0), next(layers)) / len(spikes))
             return spikes
 
         return torch.cat([run(encoded, fire), torch.stack(totals).sum(0)[:, None]], 1)
@@ -190,9 +192,9 @@ def _replace_weights(network: SpikingNetwork) -> SpikingNetwork:
             _exchange(network.layers, name, pool)
         else:
             kept = (nn.Flatten, nn.Unflatten, nn.Identity, _DropoutNd, Neuron)
-            known = isinstance(module, kept) or any(module.children())
-            known |= name in getattr(network, "members", {})
-            _require(known and not module._parameters, f"{name} ({type(module).__name__})")
+            supported = isinstance(module, kept) or any(module.children())
+            supported |= name in getattr(network, "members", {})
+            _require(supported and not module._parameters, f"{name} ({type(module).__name__})")
     return network
 
 
