@@ -19,7 +19,7 @@ from art_snn.checks import require_count
 from art_snn.gradients.base import Site
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import device_of
-from art_snn.metrics.energy import count_synapses, input_operations, count_accumulates
+from art_snn.metrics.energy import count_accumulates, count_synapses, input_operations
 
 
 def bound_operations(

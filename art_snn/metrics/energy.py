@@ -70,17 +70,16 @@ def count_operations(
     with modes_kept(network, False), torch.no_grad():
         for start in range(0, len(samples), size):
             batch = torch.as_tensor(samples[start : start + size], device=device_of(network))
-            encoded = network.encode(batch.to(network.dtype))
+            encoded = network.encode(batch.to(network.dtype or torch.get_default_dtype()))
             totals.clear()
             network.run(encoded, fire)
             operations, dense = input_operations(encoded, inputs)
             events = encoded.flatten(2).sum((0, 2), dtype=torch.float64).where(~dense, 0.0)
-            pairs = [torch.stack([events, operations], 1)]
+            pairs = [(events, operations)]
             for total, (_, leaving) in zip(totals, layers, strict=True):
-                pairs.append(
-                    torch.stack([total.flatten(1).sum(1), count_accumulates(total, leaving)], 1)
-                )
-            counted.append(torch.stack(pairs, 1).cpu().numpy())
+                pairs.append((total.flatten(1).sum(1), count_accumulates(total, leaving)))
+            table = torch.stack([torch.stack(pair) for pair in pairs])
+            counted.append(table.permute(2, 0, 1).cpu().numpy())
     return np.concatenate(counted)
 
 
@@ -130,9 +129,9 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
     objection = network.bounds_objection()
     _require(objection is None, objection)
     with torch.inference_mode(False), torch.enable_grad():
-        counting = _replace_weights(copy.deepcopy(network).float().eval())
+        counting = _replace_weights(copy.deepcopy(network).eval()).float()
         sample = torch.zeros(1, *shape, device=device_of(network))
-        encoded = counting.encode(sample)[:1].detach().clone()
+        encoded = torch.zeros_like(counting.encode(sample)[:1].detach()).contiguous()
         objection = probe(counting, encoded)
         _require(objection is None, objection)
         for name, module in counting.layers.named_modules():
@@ -152,13 +151,16 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
         met = [part * (part.detach() != 0) for part in (logits, *currents)]
         how: Any = {"retain_graph": True, "materialize_grads": True, "allow_unused": True}
         # An input that no weight meets is not multiplied.
-        first = torch.autograd.grad(sum(part.sum() for part in met), leaves[:1], **how)
-        total = met[0].sum() + sum(part.sum() for part in currents)
-        others = torch.autograd.grad(total, leaves[1:], **how) if leaves[1:] else ()
+        first = torch.autograd.grad(_add_up(met), leaves[:1], **how)
+        others = torch.autograd.grad(_add_up([met[0], *currents]), leaves[1:], **how)
     layers = [leaving[0, 0] for leaving in (*first, *others)]
     whole = all((part - part.round()).abs().amax() < _ROUNDING for part in layers)
     _require(whole, "functions that scale values, or windows that overlap")
     return list(zip(names, (part.round() for part in layers), strict=True))
+
+
+def _add_up(parts: list[Tensor]) -> Tensor:
+    return torch.stack([part.sum() for part in parts]).sum()
 
 
 def _require(holds: bool, got: object) -> None:
@@ -169,12 +171,14 @@ def _require(holds: bool, got: object) -> None:
 @torch.no_grad()
 def _replace_weights(network: SpikingNetwork) -> SpikingNetwork:
     """The network with weights of 0 and 1, biases of 1, and sums in the place of pooling."""
-    for name, module in [*network.layers.named_modules()]:
+    modules: list[tuple[str, Any]] = [*network.layers.named_modules()]
+    for name, module in modules:
         if isinstance(module, nn.Linear | _ConvNd):
             module.weight.copy_(module.weight != 0)
-            module.bias = nn.Parameter(torch.ones_like(module.weight.flatten(1)[:, 0]))
+            size = module.out_channels if isinstance(module, _ConvNd) else module.out_features
+            module.bias = nn.Parameter(module.weight.new_ones(size))
         elif isinstance(module, _NormBase) and module.running_var is not None:
-            module.running_mean.zero_()  # type: ignore[union-attr]
+            module.running_mean.zero_()
             module.running_var.fill_(1)
             module.eps, module.bias = 0.0, None
             if module.weight is not None:
@@ -185,15 +189,18 @@ def _replace_weights(network: SpikingNetwork) -> SpikingNetwork:
         elif isinstance(module, nn.AvgPool2d | nn.MaxPool2d):
             _require(getattr(module, "dilation", 1) in (1, (1, 1)), f"{name}, with gaps")
             form: Any = (module.kernel_size, module.stride, module.padding, module.ceil_mode)
-            _exchange(network.layers, name, nn.AvgPool2d(*form, True, 1))
+            _exchange(network.layers, name, nn.AvgPool2d(*form, divisor_override=1))
         elif isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
             pool = nn.AdaptiveAvgPool2d(module.output_size)
             pool.register_forward_hook(lambda _, x, y: y * (x[0][0].numel() / y[0].numel()))
             _exchange(network.layers, name, pool)
         else:
-            kept = (nn.Flatten, nn.Unflatten, nn.Identity, _DropoutNd, Neuron)
+            kept = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Sequential, _DropoutNd, Neuron)
             supported = isinstance(module, kept) or any(module.children())
-            supported |= name in getattr(network, "members", {})
+            # Of other frameworks' neurons also the parts.
+            members = getattr(network, "members", {}).values()
+            places = (f"{member.name}." for member in members)
+            supported |= f"{name}.".startswith(tuple(places))
             _require(supported and not module._parameters, f"{name} ({type(module).__name__})")
     return network
 
