@@ -24,6 +24,7 @@ import bounds  # noqa: E402
 import claims  # noqa: E402
 import curves  # noqa: E402
 import defences  # noqa: E402
+import energy  # noqa: E402
 import exact  # noqa: E402
 import hyperparameters  # noqa: E402
 import networks  # noqa: E402
@@ -43,6 +44,7 @@ SCRIPTS: Mapping[str, Callable[[str, Any], str]] = {
     "bounds": bounds.render,
     "curves": curves.render,
     "defences": defences.render,
+    "energy": energy.render,
     "exact": exact.render,
     "networks": networks.render,
     "precision": precision.render,

@@ -527,6 +527,7 @@ OURS: list[Row] = [
         for kind, reach, steps in (
             ("StableAdaptivePGD", MODEL, 3),
             ("AutoPGD", MODEL, 3),
+            ("OperationsAttack", MODEL, 3),
             ("SquareSearch", PREDICTIONS, 9),
         )
     ),

@@ -59,6 +59,7 @@ CHANGES = {
     "bounds": ('"ibp, counts": [\n   16', '"ibp, counts": [\n   15'),
     "curves": ('"bias": -0.0', '"bias": -0.9'),
     "defences": ("a search found more", "a search found less"),
+    "energy": ('"network": "digits', '"network": "gigits'),
     "exact": ('"open": 0', '"open": 1'),
     "networks": ('"best_epoch": 3', '"best_epoch": 2'),
     "precision": ('"cosine": 0.9', '"cosine": 0.8'),

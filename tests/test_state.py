@@ -218,7 +218,7 @@ def test_what_passes_write_on_modules_is_no_edit(dtype, monkeypatch):
             net(sample(net))
         gradient(net, "rga", dtype)
     half = list(net._half.values())
-    monkeypatch.setattr("art_snn.gradients.rate._probe", None)
+    monkeypatch.setattr("art_snn.gradients.rate.probe", None)
     gradient(net, "rga", dtype)
     assert list(net._half.values()) == half
 

@@ -20,6 +20,7 @@ from art_snn.attacks.crafting import (
     predict_logits as predict_logits,
 )
 from art_snn.attacks.grids import PLANS as PLANS, resolve_plan as resolve_plan
+from art_snn.attacks.operations_attack import OperationsAttack as OperationsAttack
 from art_snn.attacks.outcome import Outcome as Outcome, StageRecord as StageRecord
 from art_snn.attacks.plan import (
     Candidates as Candidates,

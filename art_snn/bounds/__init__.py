@@ -6,4 +6,5 @@ from art_snn.bounds.certify import (
     certify_bounds as certify_bounds,
 )
 from art_snn.bounds.decide import Decision as Decision, decide_bounds as decide_bounds
+from art_snn.bounds.energy import bound_operations as bound_operations
 from art_snn.bounds.firing import METHODS as METHODS

@@ -77,14 +77,20 @@ class Bounding:
         integrates = all(one.reset == "soft" and least(one.decay) == 1 for one in dynamics)
         self.averaged = method.averages and norm == np.inf and integrates
 
-    def margin(self, x: Tensor, y: Tensor) -> Tensor:
-        """The smallest margin [N] of samples [N, ...] of classes y [N]; -inf where none holds."""
+    @contextmanager
+    def evaluating(self) -> Iterator[None]:
+        """A block for passes of constant weights, with the graph that they need."""
         with (
             modes_kept(self.network, False),
             torch.inference_mode(False),
             torch.enable_grad(),
             within(WEIGHTS_HELD, True),
         ):
+            yield
+
+    def margin(self, x: Tensor, y: Tensor) -> Tensor:
+        """The smallest margin [N] of samples [N, ...] of classes y [N]; -inf where none holds."""
+        with self.evaluating():
             # Tensors of inference mode take no part in a graph.
             x, y = (part.clone() if part.is_inference() else part for part in (x, y))
             bounds = self.margins(x, y, checked=True).detach()
@@ -101,11 +107,15 @@ class Bounding:
         :param differentiable: whether the bounds are to be differentiated by weights.
         :param checked: whether corners are to go through the network."""
         box = enclose_samples(x, self.eps, self.norm, self.limits)
+        return bound_margins(self.spread(box, checked), y, differentiable=differentiable)
+
+    def spread(self, box: Box, checked: bool = False) -> Box:
+        """The box of the logits [N, K], from means over time where these will do."""
         if self.averaged:
             with suppress(Nonlinear):
-                return bound_margins(self.run(box, checked), y, differentiable=differentiable)
+                return self.run(box, checked)
             self.averaged = False
-        return bound_margins(self.run(box, checked), y, differentiable=differentiable)
+        return self.run(box, checked)
 
     def run(self, box: Box, checked: bool) -> Box:
         """The box of the logits [N, K], with the graph of its centres."""

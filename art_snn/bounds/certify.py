@@ -87,22 +87,12 @@ def certify_bounds(
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for a layer or neuron without bounds, by its name; for preprocessing, half
         precision, samples outside the clip values, or a bad setting."""
-    remedy = "Put it into the network: TimeDistributed(Normalize(mean, std), ...)."
-    network = require_network("classifier", classifier, remedy)
-    changed = bool(getattr(classifier, "postprocessing_defences", None))
-    expected = "a classifier without postprocessing"
-    require(not changed, "classifier", expected, "one with it", "Leave it out.")
-    check_bounded(network)
-    norm = require_norm(norm)
-    eps = require_budget(norm, eps)
+    network, samples, norm, eps = read_budget(classifier, x, eps, norm)
     methods = [*METHODS, _TRAINS]
     if method is not None:
         require_choice("method", method, methods, remedy="counts is never looser.")
     batch_size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
-    samples, limits = _read_samples(classifier, x), classifier.clip_values
-    labels = class_indices(y, len(samples), classifier.nb_classes)
-    if type(network) is not SpikingNetwork:
-        classifier.predict(samples[:1])  # Adapted networks verify their model, or refuse it.
+    limits, labels = classifier.clip_values, class_indices(y, len(samples), classifier.nb_classes)
     expected, asked = "'counts' or 's-ibp' in norm 2", method == _TRAINS
     require(norm == np.inf or not asked, "method", expected, method, "Only boxes have trains.")
     reduction = None
@@ -123,15 +113,30 @@ def certify_bounds(
     return BoundsCertificate(eps, norm, _TRAINS if reduction else plain, np.concatenate(margins))
 
 
-def _read_samples(classifier: PyTorchClassifier, x: np.ndarray) -> np.ndarray:
-    """The samples, which lie within the clip values, if there are any."""
+def read_budget(
+    classifier: PyTorchClassifier, x: np.ndarray, eps: float, norm: float | str
+) -> tuple[SpikingNetwork, np.ndarray, float, float]:
+    """The network, samples within the clip values, norm and eps of a bound.
+
+    :raises TypeError: when x is no array of real numbers.
+    :raises ValueError: for a network without bounds, preprocessing, or a bad sample or budget."""
+    remedy = "Put it into the network: TimeDistributed(Normalize(mean, std), ...)."
+    network = require_network("classifier", classifier, remedy)
+    changed = bool(getattr(classifier, "postprocessing_defences", None))
+    expected = "a classifier without postprocessing"
+    require(not changed, "classifier", expected, "one with it", "Leave it out.")
+    check_bounded(network)
+    norm = require_norm(norm)
+    eps = require_budget(norm, eps)
     samples, limits = as_array(check_samples(x, classifier.input_shape)), classifier.clip_values
     if limits is not None:
         inside = bool(((samples >= limits[0]) & (samples <= limits[1])).all())
         got = "others" if inside else f"values from {samples.min():g} to {samples.max():g}"
         remedy = "Scale the samples, or make the classifier with other clip_values."
         require(inside, "x", f"values within clip_values, {limits}", got, remedy)
-    return samples
+    if type(network) is not SpikingNetwork:
+        classifier.predict(samples[:1])  # Adapted networks verify their model, or refuse it.
+    return network, samples, norm, eps
 
 
 def _follow_trains(

@@ -308,7 +308,7 @@ def _collapse_objection(network: Differentiable, encoded: Tensor) -> str | None:
     with contextlib.suppress(KeyError):
         return network.obstacles[key]
     with network.writing():
-        objection = _probe(network, encoded)
+        objection = probe(network, encoded)
     # Without what the probe has written.
     _remember(network.obstacles, _key_of(network, encoded), objection)
     return objection
@@ -328,7 +328,7 @@ def _key_of(network: Differentiable, encoded: Tensor) -> Hashable:
 
 
 @torch.no_grad()
-def _probe(network: Differentiable, encoded: Tensor) -> str | None:
+def probe(network: Differentiable, encoded: Tensor) -> str | None:
     """Why the layers between neurons are not affine, or None where they are.
 
     Spikes do not show it: a ReLU changes none of them and still cuts gradients. So neurons and

@@ -1,6 +1,7 @@
-"""Robustness of a classifier: under an attack, with intervals, and by a certificate."""
+"""Robustness under an attack, with intervals, and by a certificate; and synaptic operations."""
 
 from art_snn.metrics.certificate import Certificate as Certificate, certify as certify
+from art_snn.metrics.energy import synaptic_operations as synaptic_operations
 from art_snn.metrics.robust import (
     CONFIDENCE as CONFIDENCE,
     SIGNIFICANT as SIGNIFICANT,

@@ -58,12 +58,15 @@ from art_snn.encoders import describe_encoder
 from art_snn.files import LARGEST, corruption, digest, read_arrays, write_arrays, write_text
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
+from art_snn.metrics.energy import count_operations, count_synapses
 from art_snn.seeding import seeded
 
 _HEAD = ("name", "title", "date", "summary")
 """Fields that come first in evaluation.json."""
 _BELOW, _OPEN = 3, 4
 """Exit statuses: less robust than was asked for, and findings where none may be."""
+_COUNTED = 64
+"""Samples of which operations are counted, which takes as long as to predict them."""
 EXAMPLE_COUNT = 8
 """Samples that the report shows."""
 EXCERPT, EXCERPT_COUNT = "first.npz", 20
@@ -232,7 +235,22 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
             )
             for eps, first in proven[0].items()
         ),
+        operations=_average_operations(target),
     )
+
+
+def _average_operations(target: Target) -> dict[str, tuple[float, ...]]:
+    """Operations of the first samples by layers, where they can be counted."""
+    classifier = target.classifier
+    with suppress(ArgumentError), seeded(target.settings.seed):
+        counted = count_operations(classifier, target.x[:_COUNTED])
+        layers = count_synapses(classifier.model, classifier.input_shape)
+        means = counted.mean(0).tolist()
+        return {
+            name: (leaving.numel(), leaving.double().sum().item(), *pair)
+            for (name, leaving), pair in zip(layers, means, strict=True)
+        }
+    return {}
 
 
 def finished(target: Target, key: str) -> Evaluation | None:

@@ -170,7 +170,9 @@ class Evaluation:
     :param findings: about "network", "RULE gradients", or the name of a trial.
     :param date: when it was finished, in UTC as ISO 8601 has it; "" where nobody noted it.
     :param certificate: of all samples, where it was asked for.
-    :param bounds: what is proven at each budget; nothing where bounds were not asked for."""
+    :param bounds: what is proven at each budget; nothing where bounds were not asked for.
+    :param operations: of each layer by its name: neurons, synapses, spikes and synaptic operations
+        per sample; nothing where they cannot be counted. A dense input has no spikes."""
 
     name: str
     title: str
@@ -186,6 +188,7 @@ class Evaluation:
     date: str
     certificate: Certificate | None = None
     bounds: tuple[Bounds, ...] = ()
+    operations: dict[str, tuple[float, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         expect(self.name == name_from(self.name), NAME, self.name)
@@ -221,6 +224,8 @@ class Evaluation:
             standing = [(t.eps, t.outcome.stage == Outcome.STANDING) for t in self.trials]
             broken = [eps for eps, mask in standing if (self.certified(eps) & ~mask).any()]
             expect(not broken, "certified samples that nothing breaks", broken[:1])
+        odd = [v for v in self.operations.values() if len(v) != 4 or min(v) < 0 or not v[0]]
+        expect(not odd, "four numbers of a layer, none below 0", odd[:1])
         for trial in self.trials:
             stage, passes = trial.outcome.stage, trial.outcome.forwards
             free = (stage == Outcome.STANDING) & ~self.certified(trial.eps) & (passes == 0)

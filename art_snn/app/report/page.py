@@ -77,6 +77,7 @@ def _view(item: ReportItem, label: str, number: int) -> Mapping[str, Any]:
         "others": others,
         "remarks": tables.remarks(evaluation),
         "charts": figures.draw_charts(evaluation),
+        "operations": figures.draw_operations(evaluation),
         "legend": legend,
         "examples": examples,
         "spikes": None if item.examples is None else figures.draw_spikes(item.examples),

@@ -37,6 +37,7 @@ from art_snn.metrics import (
     format_p,
     paired_difference,
 )
+from art_snn.metrics.energy import ACCUMULATE, MULTIPLY
 from art_snn.progress import duration
 
 MOST_SAMPLES = 1000
@@ -67,7 +68,7 @@ def evaluation_parts(evaluation: Evaluation) -> list[Part]:
 
 def evaluation_tables(evaluation: Evaluation) -> dict[str, Table]:
     """The tables of a page, by their names: verdicts, attacks, stages, samples, settings, digests
-    and, where there is a certificate, certificate."""
+    and, where they are known, certificate and operations."""
     tables = {
         "verdicts": _verdict_table(evaluation),
         "attacks": _attack_table(evaluation),
@@ -78,6 +79,8 @@ def evaluation_tables(evaluation: Evaluation) -> dict[str, Table]:
     }
     if evaluation.certificate is not None:
         tables["certificate"] = _certificate_table(evaluation.certificate)
+    if evaluation.operations:
+        tables["operations"] = _operation_table(evaluation)
     return tables
 
 
@@ -136,6 +139,25 @@ def _certificate_table(certificate: Certificate) -> Table:
         if count < 2 or any(share.count for share in shares):
             lines.append((str(count), *map(str, shares)))
     return Table(("events", "flipped or added", "removed", "moved"), lines)
+
+
+def _operation_table(evaluation: Evaluation) -> Table:
+    """A row per layer, their sum, and an estimate of energy, next to a dense network's."""
+    columns = np.array([*evaluation.operations.values()])
+    _, synapses, spikes, operations = columns.T
+    prices = np.where(spikes == 0, MULTIPLY, ACCUMULATE)[:1], [ACCUMULATE] * (len(columns) - 1)
+    energy = np.concatenate(prices) @ operations / 1000, MULTIPLY * synapses.sum() / 1000
+    rows = [
+        (name, f"{n:,.0f}", f"{s / n:.3f}", f"{o:,.0f}", f"{w:,.0f}", f"{o / w if w else 0:.3f}")
+        for name, (n, w, s, o) in evaluation.operations.items()
+    ]
+    for name, (ours, dense) in (
+        ("all layers", (operations.sum(), synapses.sum())),
+        ("energy, an estimate [nJ]", energy),
+    ):
+        rows.append((name, "", "", f"{ours:,.0f}", f"{dense:,.0f}", f"{ours / dense:.3f}"))
+    titles = "layer", "neurons", "spikes per neuron", "operations", "dense network", "ratio"
+    return Table(titles, rows)
 
 
 def remarks(evaluation: Evaluation) -> list[str]:

@@ -9,6 +9,7 @@ import pytest
 from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.report import tables
 from art_snn.app.report.evaluation import Evaluation, ReportItem
+from art_snn.app.report.page import render_page
 from art_snn.app.report.tables import evaluation_tables
 from art_snn.app.tables import Notes, render
 from art_snn.attacks import Outcome
@@ -172,6 +173,21 @@ def test_certificates_of_events_are_shown_against_their_number():
     assert [*shares] == ["0", "1", "2", "4", "8", "16", "32"]
     (words,) = tables.remarks(result)
     assert "on average the number of flips is 2.5." in words
+
+
+def test_operations_stand_next_to_those_of_a_dense_network():
+    layers = {"input": (4, 100, 0, 100), "layers.1": (50, 1000, 25, 500), "layers.3": (5, 0, 5, 0)}
+    one = replace(small(), operations=layers)
+    rows = [row[2:] for row in evaluation_tables(one)["operations"].rows]
+    assert rows[:2] == [("0.000", "100", "100", "1.000"), ("0.500", "500", "1,000", "0.500")]
+    # 4.6 pJ for each of the first, 0.9 for each of the others; 4.6 for all of the dense network.
+    assert rows[3:] == [("", "600", "1,100", "0.545"), ("", "1", "5", "0.180")]
+    page = render_page([ReportItem("", one)])
+    assert "Operations of the layers, and of a dense network" in page
+    assert page.count("Horowitz 2014") == 1
+    assert "Synaptic operations" not in render_page([ReportItem("", small())])
+    with pytest.raises(ValueError, match="four numbers of a layer"):
+        replace(one, operations={"input": (1, 2, 3)})
 
 
 def test_settings_and_digests_say_when_where_and_how_it_was_measured():

@@ -1,0 +1,97 @@
+"""An attack on what spiking networks save: samples that make neurons fire."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+from art.estimators.classification import PyTorchClassifier
+from torch import Tensor
+
+from art_snn.attacks.auto_pgd import AutoPGD
+from art_snn.attacks.persample import Best
+from art_snn.attacks.queries import Objective, Queries, margin
+from art_snn.checks import require
+from art_snn.classifier.inputs import require_network
+from art_snn.metrics.energy import count_synapses, metered, synaptic_operations
+
+
+class OperationsAttack(AutoPGD):
+    """Raise the synaptic operations of samples, and leave their predicted class as it is.
+
+    The walk is that of :class:`AutoPGD` along the gradient of
+    :func:`~art_snn.metrics.synaptic_operations` by the network's rule. From a point of another
+    class it goes back: there it raises the lead of the sample's class. It returns the point with
+    most operations of all that it saw and may take.
+
+    :param keep_class: False: points of any class may be taken.
+    :param num_random_init: runs, each from a random start; 0: one run, from the sample itself.
+    :raises ValueError: for a bad setting; in `generate` as `synaptic_operations`. The other
+        parameters are those of :class:`IteratedAttack`."""
+
+    def __init__(
+        self,
+        estimator: PyTorchClassifier,
+        norm: float | str = np.inf,
+        eps: float = 8 / 255,
+        max_iter: int = 100,
+        keep_class: bool = True,
+        num_random_init: int = 0,
+        batch_size: int = 32,
+        seed: int = 0,
+        verbose: bool = True,
+    ) -> None:
+        self.keep_class = keep_class
+        how: Any = {"batch_size": batch_size, "seed": seed, "verbose": verbose}
+        super().__init__(estimator, norm, eps, max_iter, num_random_init, **how)
+
+    def generate(self, x: Any, y: Any = None) -> Any:
+        """Samples of more operations, as :class:`AutoPGD` returns them; y is not read."""
+        network = require_network("estimator", self.estimator, "Put it into the network.")
+        changed = self.estimator.postprocessing_defences
+        require(not changed, "estimator", "no postprocessing", changed, "Leave it out.")
+        attack, metering = copy.copy(self), copy.copy(self.estimator)
+        twin = metered(network, count_synapses(network, metering.input_shape))
+        metering._model, attack._estimator = metering._make_model_wrapper(twin), metering
+        metering._nb_classes += 1
+        adversarials = super(OperationsAttack, attack).generate(x)
+        self.forwards, self.backwards = attack.forwards, attack.backwards
+        # Another batch may round a spike away.
+        before, after = (synaptic_operations(self.estimator, part) for part in (x, adversarials))
+        adversarials[after < before] = x[after < before]
+        return adversarials
+
+    @property
+    def objective(self) -> Objective:
+        """Operations; where the class is lost, how far it is from the largest logit."""
+        return lambda logits, classes: torch.where(
+            self._may_take(logits, classes), logits[:, -1], -margin(logits[:, :-1], classes)
+        )
+
+    def _may_take(self, logits: Tensor, classes: Tensor) -> Tensor:
+        return (logits[:, :-1].argmax(1) == classes) | (not self.keep_class)
+
+    def succeeded(self, logits: Tensor, classes: Tensor) -> Tensor:
+        """False: there may always be more."""
+        return torch.zeros_like(classes, dtype=torch.bool)
+
+    def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:
+        best.values, rows = best.values.double(), torch.arange(len(classes), device="cpu")
+        logits = queries.logits(best.samples, rows)
+        self.take(best, rows.to(classes.device), best.samples.clone(), logits, classes)
+        super().craft(queries, best, classes)
+
+    def take(
+        self, best: Best, rows: Tensor, points: Tensor, logits: Tensor, aims: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        values = logits[:, -1].double().where(self._may_take(logits, aims), -torch.inf)
+        broken = self.succeeded(logits, aims)
+        best.take(rows, points, values, broken)
+        return values, broken
+
+    def _classes(self, samples: Tensor, y: Any) -> Tensor:
+        """The predicted classes [N]."""
+        if not len(samples):
+            return samples.new_empty(0, dtype=torch.int64)
+        logits = self.estimator.predict(samples.cpu().numpy(), batch_size=self.batch_size)
+        return torch.as_tensor(logits[:, :-1].argmax(1), device=samples.device)
