@@ -168,10 +168,10 @@ class Search:
         division = score.argmax(0)
         rows = torch.cat([(2 * division + side) * len(index) + index for side in (0, 1)])
         rows = rows[divisible.repeat(2)]
-        chosen = halves[rows]
-        _intersect(chosen, unite(halves, possible, len(index)), rows % len(index))
-        possible, margins = propagate(self.layers, chosen)
-        self._push(chosen, possible, margins)
+        children = halves[rows]
+        _intersect(children, unite(halves, possible, len(index)), rows % len(index))
+        possible, margins = propagate(self.layers, children)
+        self._push(children, possible, margins)
 
 
 def demand(reduced: Reduced, margin: float) -> Reduced:
@@ -205,9 +205,9 @@ def decide(
     outcome = search.run(limit(_FIRST, 0))
     for share in _AHEAD if outcome is None else ():
         dive = Search(demand(reduced, share * least), falsifier)
-        found = dive.run(limit(_DIVE, search.nodes + nodes))
+        broken = dive.run(limit(_DIVE, search.nodes + nodes)) is False
         nodes += dive.nodes
-        if found is False:
+        if broken:
             return False, search.nodes + nodes
     if outcome is None:
         outcome = search.run(lambda n: go_on(nodes + n))
