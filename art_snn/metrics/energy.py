@@ -178,18 +178,20 @@ def _replace_weights(network: SpikingNetwork) -> SpikingNetwork:
             size = module.out_channels if isinstance(module, _ConvNd) else module.out_features
             module.bias = nn.Parameter(module.weight.new_ones(size))
         elif isinstance(module, _NormBase) and module.running_var is not None:
-            module.running_mean.zero_()
-            module.running_var.fill_(1)
-            module.eps, module.bias = 0.0, None
-            if module.weight is not None:
-                module.weight.copy_(module.weight != 0)
+            norm: Any = module
+            norm.running_mean.zero_()
+            norm.running_var.fill_(1)
+            norm.eps, norm.bias = 0.0, None
+            if norm.weight is not None:
+                norm.weight.copy_(norm.weight != 0)
         elif isinstance(module, Normalize):
             module.mean.zero_()
             module.std.fill_(1)
         elif isinstance(module, nn.AvgPool2d | nn.MaxPool2d):
             _require(getattr(module, "dilation", 1) in (1, (1, 1)), f"{name}, with gaps")
-            form: Any = (module.kernel_size, module.stride, module.padding, module.ceil_mode)
-            _exchange(network.layers, name, nn.AvgPool2d(*form, divisor_override=1))
+            names = ("kernel_size", "stride", "padding", "ceil_mode")
+            form: dict[str, Any] = {key: getattr(module, key) for key in names}
+            _exchange(network.layers, name, nn.AvgPool2d(**form, divisor_override=1))
         elif isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
             pool = nn.AdaptiveAvgPool2d(module.output_size)
             pool.register_forward_hook(lambda _, x, y: y * (x[0][0].numel() / y[0].numel()))
