@@ -29,6 +29,7 @@ import exact  # noqa: E402
 import hyperparameters  # noqa: E402
 import networks  # noqa: E402
 import precision  # noqa: E402
+import random_encoders  # noqa: E402
 import train_precision  # noqa: E402
 
 Content = Mapping[str, Any]
@@ -48,6 +49,7 @@ SCRIPTS: Mapping[str, Callable[[str, Any], str]] = {
     "exact": exact.render,
     "networks": networks.render,
     "precision": precision.render,
+    "random_encoders": random_encoders.render,
     "sweep": hyperparameters.render,
     "train_precision": train_precision.render,
 }
