@@ -275,13 +275,7 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--data", default="digits", help="binary event frames, or images, as in art-snn train")
     add("--value-range", type=float, nargs=2, help="of event frames")
-    add(
-        "--keep",
-        type=float,
-        nargs="+",
-        default=[0.02, 0.03, 0.05, 0.1, 0.2],
-        help="of event frames",
-    )
+    add("--keep", type=float, nargs="+", default=[0.02, 0.03, 0.05, 0.1], help="of event frames")
     add("--encoders", nargs="+", default=ENCODERS, help="of images")
     add("--draws", type=int, default=5000, help="that certify a sample")
     add("--width", type=float, default=0.125)
