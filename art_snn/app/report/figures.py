@@ -239,7 +239,8 @@ def draw_operations(evaluation: Evaluation) -> _Drawing | None:
         shifted = places + 0.4 * n - 0.2
         ax.bar(shifted, columns[:, column], 0.4, label=label, color=SERIES[n])
     ax.set_xticks(places, ["in", *map(str, places[1:])])
-    ax.set(xlabel="layer, after the input", ylabel="operations", yscale="symlog")
+    ax.set(xlabel="layer, after the input", ylabel="operations")
+    ax.yaxis.set_major_formatter("{x:,.0f}")
     ax.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     rows = zip(evaluation.operations, columns[:, 3], columns[:, 1], strict=True)
     numbers = "; ".join(f"{name} {ours:,.0f} and {dense:,.0f}" for name, ours, dense in rows)
