@@ -161,6 +161,7 @@ class Reduction:
 
     :param most: neurons of a layer that may be open."""
 
+    @torch.inference_mode(False)
     def __init__(
         self, network: SpikingNetwork, eps: float, limits: Any = None, most: int = 4096
     ) -> None:
@@ -173,6 +174,7 @@ class Reduction:
             raise invalid("classifier", expected, first.name, _REMEDY)
         self.constant = constant
 
+    @torch.inference_mode(False)
     @torch.no_grad()
     def around(self, x: Tensor, y: int) -> Reduced:
         """The network around a sample x [1, ...] of class y.

@@ -166,14 +166,25 @@ def test_without_time_samples_are_open_and_both_ends_say_so():
 
 def test_no_decision_hangs_on_what_is_tried(monkeypatch):
     network, x, y = known()
-    x, y = x[:6], y[:6]
+    x, y, budgets = x[:8], y[:8], (0.06, 0.2)
     # More divisions than come before those that look for classes that are ahead by more.
-    usual = decide(network, x, y, 0.06, nodes=40)
+    usual = [decide(network, x, y, eps, nodes=40) for eps in budgets]
     monkeypatch.setattr(Falsifier, "visit", lambda *call: False)
-    blind = decide(network, x, y, 0.06, nodes=40)
-    assert usual.broken.any()
-    assert (blind.nodes[usual.broken] > 16).any()
-    assert not (blind.safe & usual.broken).any()
+    blind = [decide(network, x, y, eps, nodes=40) for eps in budgets]
+    broken = np.concatenate([one.broken for one in usual])
+    assert (np.concatenate([one.nodes for one in blind])[broken] > 16).any()
+    assert not (np.concatenate([one.safe for one in blind]) & broken).any()
+
+
+@pytest.mark.parametrize("mode", [torch.inference_mode, torch.enable_grad])
+def test_decisions_are_the_same_under_every_mode_of_torch(mode):
+    network, x, y = known()
+    expected = decide(network, x[:4], y[:4], 0.2, nodes=2)
+    with mode():
+        decision = decide(network, x[:4], y[:4], 0.2, nodes=2)
+    assert not expected.safe.all()
+    for name in ("safe", "broken", "nodes"):
+        np.testing.assert_array_equal(getattr(decision, name), getattr(expected, name))
 
 
 def test_only_classes_that_are_ahead_by_as_much_are_looked_for():

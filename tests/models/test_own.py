@@ -209,6 +209,7 @@ def test_steps_beside_a_model_that_makes_its_own_are_refused_when_it_runs(tmp_pa
         network(torch.rand(2, *adapted.SHAPE))
 
 
+@pytest.mark.filterwarnings("ignore:the gradient under")  # Of weights that are drawn.
 @pytest.mark.parametrize("readout", [None, "mean", "sum", "spikes", "potential"])
 def test_a_model_of_one_step_is_called_for_every_step_that_is_told(readout, tmp_path):
     (tmp_path / "mine.py").write_text(
