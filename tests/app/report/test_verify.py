@@ -79,6 +79,8 @@ def other_classes(content):
     content["labels"] = content["clean"]
     for trial in content["trials"]:
         trial["outcome"]["stage"] = [-1] * 30
+        # Without bounds all were attacked.
+        trial["outcome"]["forwards"] = [max(1, n) for n in trial["outcome"]["forwards"]]
     content["bounds"] = []
 
 
