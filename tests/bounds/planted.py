@@ -180,6 +180,8 @@ def dig(planted: Plant, seed: int, splits: int = 25, digs: int = 64) -> tuple[in
 def _draw_open(nodes: Domains, draws: torch.Generator) -> Iterator[tuple[int, Tensor, Tensor]]:
     """An open neuron of every node that has one: layer by layer these nodes, and its places."""
     several = torch.cat([sets.sum(2) > 1 for sets in nodes.sets[:-1]], 1)
+    if not several.any():
+        return
     place = torch.rand(several.shape, generator=draws).where(several, -1.0).argmax(1)
     place[~several.any(1)] = -1
     for i, sets in enumerate(nodes.sets[:-1]):
