@@ -251,7 +251,7 @@ class SpikingNetwork(HalfPrecision):
     def check(self, rule: Gradient, x: Tensor) -> None:
         """Refuse, by a ValueError, a rule that does not apply to a pass of an input [N, ...]."""
         require = partial(self._require_applicable, rule, "gradient")
-        self._once((rule, self.encoder) if self._snapshot else None, require)
+        self.remembered((rule, self.encoder) if self._snapshot else None, require)
 
     def objection(self, rule: Gradient, samples: Any = None) -> str | None:
         """Why the network cannot be differentiated under a rule, or None.
@@ -333,7 +333,7 @@ class SpikingNetwork(HalfPrecision):
         usual = snapshot is not None and type(self.encoder) in KNOWN
         return snapshot if usual and snapshot and snapshot.constant is not None else None
 
-    def _once(self, question: Hashable, answer: Callable[[], Any]) -> Any:
+    def remembered(self, question: Hashable, answer: Callable[[], Any]) -> Any:
         """The answer, which is kept where it depends on nothing but the snapshot."""
         answers = {} if self._snapshot is None else self._snapshot.answers
         if question not in answers:
@@ -397,7 +397,7 @@ class SpikingNetwork(HalfPrecision):
 
         Buffers of modules in training mode are left out, since every pass writes them. Within a
         block of :meth:`attacking` values are read at its first pass alone, if modules are ours."""
-        key: Hashable = self._once("attack", self._attack_key)
+        key: Hashable = self.remembered("attack", self._attack_key)
         return key
 
     def _attack_key(self) -> Hashable:
@@ -466,7 +466,7 @@ class SpikingNetwork(HalfPrecision):
             remedy = "The axes are batch, time of event frames, channels, height, width."
             expected = f"shape [N, {', '.join(str(n or 'any') for n in wanted)}]"
             raise invalid("x", expected, f"{list(x.shape)}", remedy)
-        return x.to(self._once("dtype", lambda: self.dtype) or torch.get_default_dtype())
+        return x.to(self.remembered("dtype", lambda: self.dtype) or torch.get_default_dtype())
 
     def extra_repr(self) -> str:
         rules = f"gradient={self.gradient}, training_gradient={self.training_gradient}"

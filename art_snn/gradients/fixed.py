@@ -8,7 +8,7 @@ them.
 Such a pass can also be for *shapes only*: an affine layer has the same gradient whatever its input
 is, so it need not be computed where its values are known."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import lru_cache
@@ -175,13 +175,24 @@ def _by_planes(grad: Tensor, weight: Tensor, padding: Pair, sides: torch.Size) -
     A processor computes a convolution for 8 or 16 channels, though there are fewer."""
     (n, _, h, w), (_, few, height, width) = grad.shape, weight.shape
     planes = (weight.flatten(1).t() @ grad.flatten(2)).view(n, few, height, width, h, w)
-    rows = grad.new_zeros(n, few, height, h, w + width - 1)
-    for j in range(width):
-        rows[..., j : j + w] += planes[:, :, :, j]
-    whole = grad.new_zeros(n, few, h + height - 1, w + width - 1)
-    for i in range(height):
-        whole[:, :, i : i + h] += rows[:, :, i]
-    return whole.narrow(2, padding[0], sides[0]).narrow(3, padding[1], sides[1]).contiguous()
+    rows = _shifted_sum(planes.unbind(3), -1, padding[1], sides[1])
+    return _shifted_sum(rows.unbind(2), -2, padding[0], sides[0])
+
+
+def _shifted_sum(parts: Sequence[Tensor], dim: int, padding: int, size: int) -> Tensor:
+    """The sum of parts, the j-th moved by j - padding along an axis, which gets that size."""
+    length = parts[0].shape[dim]
+    # The one that stays in its place may take the sum.
+    total = parts[padding] if length == size and padding < len(parts) else None
+    others = [(j - padding, part) for j, part in enumerate(parts) if part is not total]
+    if total is None:
+        shape = list(parts[0].shape)
+        shape[dim] = size
+        total = parts[0].new_zeros(shape)
+    for shift, part in others:
+        start, end = max(0, shift), min(size, length + shift)
+        total.narrow(dim, start, end - start).add_(part.narrow(dim, start - shift, end - start))
+    return total
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:

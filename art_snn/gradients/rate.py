@@ -11,8 +11,8 @@ That costs about 1 + 2/T inferences and stores 1/T of the activations. It is rig
 current in replay is the recorded mean current, which is measured at each neuron and at the logits.
 Otherwise the same rule runs *time-resolved*: one pass with a graph over all time steps.
 
-Where all layers are of torch or ours and known to be affine, the replay is for *shapes only*: the
-same graph, and nothing computed, for 1 + 1/T inferences.
+Where all layers are of torch or ours and known to be affine, the replay is for *shapes only*: one
+graph for all passes of a network in that state, and nothing computed, for 1 + 1/T inferences.
 
 Rules by conversion replay alone: neurons answer with the activation of an ANN."""
 
@@ -20,7 +20,8 @@ import contextlib
 import math
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -43,6 +44,9 @@ _ABSOLUTE_TOLERANCE = 1e-6
 """Difference that always passes, in thresholds: rounding around a current of zero."""
 
 _OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
+
+_SLOPES: ContextVar[Sequence[Tensor]] = ContextVar("slopes", default=())
+"""Slopes of the pass whose gradient a shared graph computes."""
 
 _REMEMBERED = 64
 """Answers of the probe that a network keeps: one for each input shape and state of its weights."""
@@ -143,21 +147,83 @@ def _collapse(rule: RateGradient, network: Differentiable, encoded: Tensor) -> T
     recorder, mean = _Recorder(rule, shapes_only), mean_over_time(encoded)
     with torch.no_grad():
         exact = network.run(encoded.detach(), recorder)
-    replayer = _Replayer(rule, recorder.tape, shapes_only)
     try:
-        with within(SHAPES_ONLY, shapes_only):
-            replayed = network.run(mean, replayer)
         if shapes_only:
-            total = exact.sum() + mean.detach().sum(dtype=torch.float32)
-            mismatch = replayer.mismatch(total.float())
-        else:
-            # Logits are single precision also where the layers are not.
-            got, expected = (x.detach().to(replayer.dtype)[None] for x in (replayed, exact))
-            mismatch = replayer.mismatch(_excess_of(got, expected, 1.0))
+            return _connect(network, mean, exact, recorder)
+        replayer = _Replayer(rule, recorder.tape)
+        replayed = network.run(mean, replayer)
+        # Logits are single precision also where the layers are not.
+        got, expected = (x.detach().to(replayer.dtype)[None] for x in (replayed, exact))
+        mismatch = replayer.mismatch(_excess_of(got, expected, 1.0))
     except Exception as error:
         # A bug of the network would have shown in the recording, or shows again time-resolved.
         mismatch = _failure("replay", error)
     return mismatch or valued(exact, replayed)
+
+
+def _connect(
+    network: Differentiable, mean: Tensor, exact: Tensor, recorder: "_Recorder"
+) -> Tensor | str:
+    """The exact logits on the graph that passes of this shape share; or what is not finite."""
+    tape, question = recorder.tape, ("graph", mean.shape, mean.dtype, mean.device)
+    graph = network.remembered(question, lambda: _Graph(network, mean))
+    slopes = [entry.slope for entry in tape]
+    if [slope.shape for slope in slopes] != graph.shapes:
+        raise ValueError("other currents than in the recording")
+    total = (exact.sum() + mean.detach().sum(dtype=torch.float32)).float()
+    sums = torch.stack([*(entry.current for entry in tape), total])
+    # Sums less themselves are 0 where these are finite, otherwise NaN.
+    mismatch = _first_mismatch(sums - sums, [entry.site.name for entry in tape])
+    return mismatch or apply(_Connected, mean, (exact,), graph, recorder.rule, *slopes)
+
+
+class _Graph:
+    """The graph of replays for shapes only, from a mean input [1, N, ...] to logits.
+
+    Neurons pass gradients on times the slope of the pass that is differentiated."""
+
+    def __init__(self, network: Differentiable, mean: Tensor) -> None:
+        self.shapes: list[torch.Size] = []
+        self.mean = mean.new_zeros(()).expand(mean.shape).requires_grad_()
+        with within(SHAPES_ONLY, True):
+            self.logits = network.run(self.mean, self._fire)
+
+    def _fire(self, site: Site, current: Tensor) -> Tensor:
+        place, fired = len(self.shapes), current.view_as(current)
+        self.shapes.append(current.shape)
+        if fired.requires_grad:
+            fired.register_hook(lambda grad: (grad * _SLOPES.get()[place]).to(grad.dtype))
+        return fired
+
+    def gradient(self, grad: Tensor, slopes: Sequence[Tensor]) -> Tensor:
+        """The gradient at the mean input for one at the logits [N, K]."""
+        ends = [self.logits], [self.mean], [grad]
+        # Its hooks run in the present thread, which may serve several backward passes.
+        with within(_SLOPES, slopes):
+            (d,) = torch.autograd.grad(*ends, retain_graph=True, materialize_grads=True)
+        return d
+
+
+class _Connected(torch.autograd.Function):
+    """Logits of a recording forward; backward the gradient of a graph with its slopes."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        mean: Tensor,
+        exact: tuple[Tensor],
+        graph: _Graph,
+        rule: RateGradient,
+        *slopes: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        ctx.graph = graph
+        return anchored(ctx, rule, *exact, *slopes)
+
+    @staticmethod
+    @once
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        *slopes, _ = ctx.saved_tensors
+        return ctx.graph.gradient(grad, slopes), *[None] * (3 + len(slopes))
 
 
 def _resolve_in_time(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor:
@@ -202,11 +268,11 @@ def _slope(rule: RateGradient, trace: Trace) -> Tensor:
 class _Entry:
     """The entry of a neuron on the tape: slope, mean rate and mean current, all [1, N, ...].
 
-    For shapes only the rate is None, and the current a sum [] that is finite where all are."""
+    For shapes only the rate is empty, and the current a sum [] that is finite where all are."""
 
     site: Site
     slope: Tensor
-    rate: Tensor | None
+    rate: Tensor
     current: Tensor
 
 
@@ -229,15 +295,16 @@ class _Recorder:
             measured = mean if rule.uses_current else mean_over_time(current)
         else:
             measured = (mean if rule.uses_current else current[-1]).sum(dtype=torch.float32)
-        self.tape.append(_Entry(site, slope, mean_over_time(spikes) if full else None, measured))
+        rate = mean_over_time(spikes) if full else spikes[:0]
+        self.tape.append(_Entry(site, slope, rate, measured))
         return spikes
 
 
 class _Replayer:
     """Answers the calls of a replay from the tape, in order, and measures how well they match."""
 
-    def __init__(self, rule: RateGradient, tape: list[_Entry], shapes_only: bool) -> None:
-        self.rule, self.tape, self.shapes_only = rule, deque(tape), shapes_only
+    def __init__(self, rule: RateGradient, tape: list[_Entry]) -> None:
+        self.rule, self.tape = rule, deque(tape)
         self.names = [entry.site.name for entry in tape]
         self.excesses: list[Tensor] = []
         self.dtype = torch.float64
@@ -249,21 +316,16 @@ class _Replayer:
         entry = self.tape.popleft()
         if current.shape != entry.slope.shape:
             raise ValueError(f"shape {list(current.shape)} instead of {list(entry.slope.shape)}")
-        self.dtype, rate = current.dtype, entry.rate
-        if rate is None:
-            rate, excess = current.detach(), entry.current
-        else:
-            excess = _excess_of(current, entry.current, least(site.dynamics.threshold))
-        self.excesses.append(excess)
-        return apply(_Sloped, current, (rate,), entry.slope, self.rule)
+        self.dtype = current.dtype
+        threshold = least(site.dynamics.threshold)
+        self.excesses.append(_excess_of(current, entry.current, threshold))
+        return apply(_Sloped, current, (entry.rate,), entry.slope, self.rule)
 
     def mismatch(self, excess: Tensor) -> str | None:
         """Why the replay is not the time average of the recording; `excess` is of the logits."""
         if self.tape:
             return "the replay called fewer neurons than the recording"
-        excesses = torch.stack([*self.excesses, excess])
-        # Sums less themselves are 0 where these are finite, otherwise NaN.
-        return _first_mismatch(excesses - excesses if self.shapes_only else excesses, self.names)
+        return _first_mismatch(torch.stack([*self.excesses, excess]), self.names)
 
 
 class _Sloped(torch.autograd.Function):
