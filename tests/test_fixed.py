@@ -278,6 +278,21 @@ def test_where_a_replay_of_shapes_only_fails_the_gradient_is_resolved_in_time(mo
         torch.testing.assert_close(got, expected)
 
 
+def test_passes_that_share_a_graph_bring_their_own_slopes():
+    net, x = network(residual, gradient="rga"), batch(3)
+    inputs = [x, x.flip(0) * 0.7, x[:2]]
+    leaves = [one.clone().requires_grad_() for one in inputs]
+    alone = [torch.autograd.grad(net(leaf).square().sum(), leaf)[0] for leaf in leaves]
+    with net.attacking(0.1):
+        losses = [net(leaf).square().sum() for leaf in leaves]
+        first = torch.autograd.grad(losses[0], leaves[0], retain_graph=True)[0]
+        together = torch.autograd.grad(sum(losses), leaves)
+    assert torch.equal(first, together[0])
+    for got, expected in zip(together, alone, strict=True):
+        assert got.any()
+        torch.testing.assert_close(got, expected)
+
+
 class Rectified(nn.Module):
     """Affine on what it meets in the probe and here, since all of it is far from the corner."""
 

@@ -191,8 +191,12 @@ class _Graph:
     def _fire(self, site: Site, current: Tensor) -> Tensor:
         place, fired = len(self.shapes), current.view_as(current)
         self.shapes.append(current.shape)
+
+        def sloped(grad: Tensor) -> Tensor:
+            return (grad * _SLOPES.get()[place]).to(grad.dtype)
+
         if fired.requires_grad:
-            fired.register_hook(lambda grad: (grad * _SLOPES.get()[place]).to(grad.dtype))
+            fired.register_hook(sloped)  # type: ignore[no-untyped-call]
         return fired
 
     def gradient(self, grad: Tensor, slopes: Sequence[Tensor]) -> Tensor:

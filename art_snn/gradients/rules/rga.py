@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import invalid, require_number
-from art_snn.dynamics import Dynamics, Setting, least, most, operand, plus_product, plus_scaled
+from art_snn.dynamics import Dynamics, Setting, least, most, operand
 from art_snn.gradients.rate import RateGradient, Trace, curve_objection
 
 
@@ -40,11 +40,10 @@ class RGA(RateGradient):
         middle = (high - low) / (end - knee)
         x = trace.current
         # As numbers 0 and 1: compared to bool, and selected by it, takes ten times as long.
-        slope = torch.le(x, operand(end, x), out=torch.empty_like(x))
+        slope = torch.le(x, operand(end, x), out=torch.empty_like(x)).mul_(operand(middle, x))
         mask = torch.le(x, operand(knee, x), out=torch.empty_like(x))
-        plus_scaled(slope, mask, self.gamma / middle - 1, out=slope)
-        torch.ge(x, 0, out=mask)
-        return plus_product(x.new_zeros(()), slope, mask, middle, out=slope)
+        torch.lerp(slope, x.new_full((), self.gamma), mask, out=slope)
+        return slope.mul_(torch.ge(x, 0, out=mask))
 
     def corners(self, decay: Setting, threshold: Setting) -> list[tuple[Any, Any]]:
         """Corners (current, rate) of the polyline; two of them without a leak, otherwise three.
