@@ -61,8 +61,7 @@ class Study:
         options["flip"] = True if Path(chosen.data).name not in NAMES else None
         if kind != PLAIN:
             attack = f"pgd(max_iter=2, eps_step={0.75 * chosen.train_eps})"
-            options |= {"attack": attack, "eps": chosen.train_eps, "rule": "stbp"}
-            options |= {"attack_dtype": chosen.train_dtype, "defence": kind}
+            options |= {"attack": attack, "eps": chosen.train_eps, "rule": "stbp", "defence": kind}
         self.run("train", folder, **options)
         (folder / "training.pt").unlink()
         return folder / "network.safetensors"
