@@ -381,13 +381,14 @@ class SpikingNetwork(nn.Module):
 
         Buffers of modules in training mode are left out, since every pass writes them. Within a
         block of :meth:`attacking` values are read at its first pass alone, if modules are ours."""
-        key: Hashable = self._once("attack", self._attack_key)
-        return key
 
-    def _attack_key(self) -> Hashable:
-        kept = (b for m in self.modules() if not m.training for b in m.buffers(recurse=False))
-        tensors = [*self.parameters(), *kept]
-        return self._form_key(), counted(tensors), tensors_digest(tensors)
+        def read() -> Hashable:
+            kept = (b for m in self.modules() if not m.training for b in m.buffers(recurse=False))
+            tensors = [*self.parameters(), *kept]
+            return self._form_key(), counted(tensors), tensors_digest(tensors)
+
+        key: Hashable = self._once("attack", read)
+        return key
 
     def _form_key(self) -> Hashable:
         modules = list(self.layers.named_modules())

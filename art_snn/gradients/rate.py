@@ -29,7 +29,7 @@ from torch import Tensor
 
 from art_snn.dynamics import Dynamics, Setting, empty_steps, least, operand
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
-from art_snn.gradients.fixed import SHAPES_ONLY, WEIGHTS_HELD
+from art_snn.gradients.fixed import SHAPES_ONLY, WEIGHTS_HELD, product_precisions
 from art_snn.gradients.shared import anchored, apply, blocks, mean_over_time, once, valued
 from art_snn.passes import within
 
@@ -383,17 +383,6 @@ def _excess_of(replayed: Tensor, recorded: Tensor, threshold: float) -> Tensor:
 
 def _tolerance(recorded: Tensor) -> float:
     """Largest relative difference that rounding may cause between a replay and its recording."""
-    return _TF32_TOLERANCE if _rounds_to_tf32(recorded) else _RELATIVE_TOLERANCE
-
-
-def _rounds_to_tf32(x: Tensor) -> bool:
-    """True if CUDA rounds what convolutions or matrix products of such a tensor multiply."""
-    if not x.is_cuda or x.dtype != torch.float32:
-        return False
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    units: tuple[Any, ...] = (getattr(cudnn, "conv", None), matmul)
-    precisions = [getattr(unit, "fp32_precision", None) for unit in units]
-    if None in precisions:
-        return cudnn.allow_tf32 or matmul.allow_tf32
-    # Since torch 2.9 the flags follow from these, and raise where only these were set.
-    return "tf32" in precisions
+    single = recorded.is_cuda and recorded.dtype == torch.float32
+    rounds = single and "tf32" in product_precisions(recorded)
+    return _TF32_TOLERANCE if rounds else _RELATIVE_TOLERANCE

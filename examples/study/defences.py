@@ -141,7 +141,7 @@ def parse() -> argparse.Namespace:
     add("--steps", type=int, default=8)
     add("--decay", type=float, default=0.5)
     add("--epochs", type=int, default=10)
-    add("--train-dtype", help="as in art-snn train; of the attack in training, too")
+    add("--train-dtype", help="as in art-snn train")
     add("--train-eps", type=ratio, default=4 / 255, help="budget of the attack in training")
     add("--eps", type=ratio, default=4 / 255, help="budget of the evaluation")
     add("--samples", type=int, default=200, help="test samples under attack")

@@ -31,8 +31,7 @@ class Learner:
         """The same for samples that require a gradient: one graph of the training gradient alone.
 
         Samples and weights both take a gradient in it."""
-        rule, network = self.network.training_gradient, self.network
-        with network.using(rule), network.fixed(False):
+        with self.network.using(self.network.training_gradient), self.network.fixed(False):
             return self(x)
 
 
