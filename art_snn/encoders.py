@@ -21,6 +21,7 @@ from art_snn.checks import (
 )
 from art_snn.dynamics import MOST_STEPS
 from art_snn.gradients import parse_object
+from art_snn.gradients.shared import apply
 
 
 class Encoder(Protocol):
@@ -157,8 +158,7 @@ class Poisson(_Repeating):
     words = "Poisson encoding"
 
     def __call__(self, x: Tensor) -> Tensor:
-        drawn: Tensor = _Quantised.apply(x, self.steps, self.levels)  # type: ignore[no-untyped-call]
-        return drawn
+        return apply(_Quantised, x, self.steps, self.levels)
 
     def certified(self, probability: ArrayLike) -> L1Ball:
         """The l1 radius r within which a class stays more likely than not.

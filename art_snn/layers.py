@@ -149,15 +149,11 @@ class TimeDistributed(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[T, N, ...] -> [T, N, ...]."""
         steps, batch = x.shape[:2]
-        if self._computes_once(x):
+        draws = (isinstance(m, _DropoutNd) and m.training for m in self.module.modules())
+        if repeats_one_step(x) and not any(draws):
             return repeat_step(self._checked(self._compute(x[0]), batch), steps)
         y = self._compute(x.flatten(0, 1))
         return self._checked(y, steps * batch).view(steps, batch, *y.shape[1:])
-
-    def _computes_once(self, x: Tensor) -> bool:
-        """True if all steps of x [T, N, ...] give the same."""
-        draws = (isinstance(m, _DropoutNd) and m.training for m in self.module.modules())
-        return repeats_one_step(x) and not any(draws)
 
     def _compute(self, x: Tensor) -> Tensor:
         """[N, ...] -> [N, ...]."""

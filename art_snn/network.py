@@ -22,7 +22,6 @@ from art_snn.gradients.shared import without_graph
 from art_snn.layers import Snapshot, TimeDistributed, device_of, varies
 from art_snn.neurons import PASS, Neuron, NeuronLayer, Pass
 from art_snn.passes import PerContext, modes_kept, watched, within
-from art_snn.precision import HalfPrecision, compute_dtype
 from art_snn.state import counted, settings, structure, tensors_digest
 
 VERIFIED = 8
@@ -35,7 +34,7 @@ SNAPSHOTS: ContextVar[dict[nn.Module, Snapshot] | None] = ContextVar("snapshots"
 """Layers as the last pass has seen them: within a pass, and within a block of `attacking`."""
 
 
-class SpikingNetwork(HalfPrecision):
+class SpikingNetwork(nn.Module):
     """A spiking classifier whose gradient is chosen, not built in.
 
     The choice lives in the network's own graph, for any attack and trainer. At every call:
@@ -54,7 +53,6 @@ class SpikingNetwork(HalfPrecision):
     :param input_shape: shape of one input; calls with another shape are refused. None for
         an axis takes any size there, None for the shape any shape.
     :param initialise: draws the weights of the network, at :meth:`reset`; None: torch's own draws.
-    :param attack_dtype: as :attr:`attack_dtype`.
     :raises TypeError: when `layers` are no modules or `encoder` cannot be called.
     :raises ValueError: when `layers` contain no neuron, or a rule is unknown or does not apply."""
 
@@ -75,7 +73,6 @@ class SpikingNetwork(HalfPrecision):
         *,
         input_shape: tuple[int | None, ...] | None = None,
         initialise: Callable[[nn.Module], object] | None = None,
-        attack_dtype: str | torch.dtype | None = None,
     ) -> None:
         super().__init__()
         self._take(layers)
@@ -86,7 +83,6 @@ class SpikingNetwork(HalfPrecision):
             )
         self.encoder = encoder
         self.input_span = 1.0
-        self.attack_dtype = attack_dtype
         self.gradient = gradient
         self.training_gradient = training_gradient
         self.input_shape = None if input_shape is None else tuple(input_shape)
@@ -162,14 +158,10 @@ class SpikingNetwork(HalfPrecision):
     def forget(self) -> None:
         """Drop what rules such as ASSG remember of earlier gradients, and free its memory."""
         self.memory = {}
-        for _, half in self._half.values():
-            half.forget()
 
     def keep(self, samples: Tensor) -> None:
         """Let rules remember only the samples, bool [N], of the last batch that an attack keeps."""
         self.memory = kept(self.memory, samples)
-        for _, half in self._half.values():
-            half.keep(samples)
 
     def twin(self) -> "SpikingNetwork":
         """Another network object around the same modules, which remembers nothing."""
@@ -204,18 +196,10 @@ class SpikingNetwork(HalfPrecision):
         fixed = not self.training if self._fixed is None else self._fixed
         fixed = fixed and not getattr(parametrize, "_cache_enabled", 0)
         with within(WEIGHTS_HELD, fixed):
-            logits = self.compute_logits(rule, checked)
+            logits = rule.logits(self, checked)
         # Weights would be missing from a graph of the gradient, and nobody has asked for that.
         unasked = fixed and self._fixed is None and rule.second_derivative
         return without_graph(logits) if unasked and logits.requires_grad else logits
-
-    def predicts(self, device: torch.device) -> bool:
-        """True if logits of a pass differentiated at its input, on that device, are predictions.
-
-        Not in half precision, nor by rules whose logits are not those of the network."""
-        lowers = compute_dtype(self.attack_dtype, device)[0] is not None
-        half = lowers and self.lowering_objection(self.rule) is None
-        return self.rule.exact_logits and not half
 
     def fixed(self, weights: bool = True) -> AbstractContextManager[None]:
         """Within the block, and in the present thread or task, weights are constants, or are not.
@@ -397,15 +381,14 @@ class SpikingNetwork(HalfPrecision):
 
         Buffers of modules in training mode are left out, since every pass writes them. Within a
         block of :meth:`attacking` values are read at its first pass alone, if modules are ours."""
-        key: Hashable = self.remembered("attack", self._attack_key)
-        return key
 
-    def _attack_key(self) -> Hashable:
-        kept = (b for m in self.modules() if not m.training for b in m.buffers(recurse=False))
-        tensors = [*self.parameters(), *kept]
-        # No one else writes the weights of a copy in half precision.
-        values = tensors_digest(tensors) if self.exact is None else None
-        return self._form_key(), counted(tensors), values
+        def read() -> Hashable:
+            kept = (b for m in self.modules() if not m.training for b in m.buffers(recurse=False))
+            tensors = [*self.parameters(), *kept]
+            return self._form_key(), counted(tensors), tensors_digest(tensors)
+
+        key: Hashable = self.remembered("attack", read)
+        return key
 
     def _form_key(self) -> Hashable:
         modules = list(self.layers.named_modules())
@@ -475,7 +458,7 @@ class SpikingNetwork(HalfPrecision):
     def __getstate__(self) -> dict[str, Any]:
         """A copy made inside `using` keeps that rule as its own, where it can be seen."""
         state = self.__dict__.copy()
-        state["obstacles"], state["_half"] = {}, {}
+        state["obstacles"] = {}
         state["written"] = set(self.written)
         if self._override is not None:
             state["_gradient"] = state["_training_gradient"] = self._override

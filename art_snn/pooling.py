@@ -23,15 +23,16 @@ def suits(module: nn.Module, x: Tensor) -> bool:
         and x.ndim == 4
         and x.is_floating_point()
         and x.is_contiguous()
-        and tiles(x.shape, pair(module.kernel_size), pair(module.stride), pair(module.padding))
+        and tiles(x.shape, module.kernel_size, module.stride, module.padding)
         and forward_ad._current_level < 0
     )
 
 
-def tiles(shape: torch.Size, kernel: Pair, stride: Pair, padding: Pair) -> bool:
-    """True if windows of that kind cover every value once."""
-    whole = all(side % size == 0 for side, size in zip(shape[-2:], kernel, strict=True))
-    return kernel == stride and padding == (0, 0) and whole
+def tiles(shape: torch.Size, size: Any, stride: Any = None, padding: Any = 0, *_: Any) -> bool:
+    """True if windows of settings as torch takes them cover every value once."""
+    kernel, step = pair(size), pair(size if stride is None else stride)
+    whole = all(side % width == 0 for side, width in zip(shape[-2:], kernel, strict=True))
+    return kernel == step and pair(padding) == (0, 0) and whole
 
 
 def average(x: Tensor, kernel: Pair, divisor: int | None = None) -> Tensor:

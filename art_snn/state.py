@@ -1,6 +1,6 @@
 """The present state of a network: its modules, their settings and hooks, its weights.
 
-Whatever depends on a network, such as a copy in half precision, is kept with this. Weights may
+Whatever depends on a network, such as the moments of ASSG, is kept with this. Weights may
 change without a trace in torch's counts: through `.data`, a numpy view, or a new tensor at an old
 one's address. So their values are read, at the speed of memory."""
 

@@ -28,7 +28,6 @@ import energy  # noqa: E402
 import exact  # noqa: E402
 import hyperparameters  # noqa: E402
 import networks  # noqa: E402
-import precision  # noqa: E402
 import random_encoders  # noqa: E402
 import train_precision  # noqa: E402
 
@@ -48,7 +47,6 @@ SCRIPTS: Mapping[str, Callable[[str, Any], str]] = {
     "energy": energy.render,
     "exact": exact.render,
     "networks": networks.render,
-    "precision": precision.render,
     "random_encoders": random_encoders.render,
     "sweep": hyperparameters.render,
     "train_precision": train_precision.render,

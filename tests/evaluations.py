@@ -123,7 +123,6 @@ def provenance(**changes: Any) -> Provenance:
         dataset="digits",
         parameters=1234,
         training="10 epochs",
-        attack_dtype=None,
         **sizes,
     )
     return replace(usual, **changes)

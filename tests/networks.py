@@ -169,7 +169,6 @@ def build(
     gradient: Gradient | None = None,
     training_gradient: Gradient | None = None,
     lr: float = 0.01,
-    attack_dtype: str | None = None,
     **options: Any,
 ) -> PyTorchSpikingClassifier:
     """A classifier of digits in one of the FORMS."""
@@ -179,7 +178,6 @@ def build(
         FORMS[form].encode,
         gradient or RGA(),
         training_gradient or STBP(),
-        attack_dtype=attack_dtype,
         input_shape=shape,
     )
     options = {"clip_values": (0.0, 1.0), "device_type": "cpu"} | options

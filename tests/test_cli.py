@@ -99,7 +99,7 @@ def test_a_shell_completes_commands_and_options(tmp_path):
         assert done.status == 0
     (tmp_path / "art-snn.bash").write_text(done.stdout)
     subprocess.run(["bash", "-n", "art-snn.bash"], cwd=tmp_path, check=True)
-    assert all(word in done.stdout for word in (*NAMES, "--attack-dtype", "bfloat16"))
+    assert all(word in done.stdout for word in (*NAMES, "--train-dtype", "bfloat16"))
 
 
 NUMBER, COUNT = "expected a number such as 0.03 or 8/255, got", "expected a whole number such as 8"

@@ -245,15 +245,6 @@ def test_later_replays_compute_nothing_and_give_the_gradient_of_the_first(layers
         torch.testing.assert_close(one, expected[2:3], rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_so_they_do_in_half_precision(dtype):
-    net, x = network(tiny_vgg, gradient="rga").float(), batch(5, dtype=torch.float32)
-    net.attack_dtype = dtype
-    (first, expected), (later, got) = computed(net, x), computed(net, x)
-    assert (first, later) == (1, 1)
-    assert torch.equal(got, expected)
-
-
 def test_gradients_at_the_weights_need_values_and_the_probe_of_their_state():
     net, x = network(chain, gradient="rga"), batch(3)
     counts = [computed(net, x, fixed=fixed)[0] for fixed in (True, False, False)]

@@ -46,7 +46,7 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """Names that the library has for what an option gives, where they differ from the option's."""
 _RARE = {
     *("threads", "quiet", "image_size", "value_range", "readout", "encoder", "draws"),
-    *("batch_size", "seed", "sources", "adversarials", "fail_under", "strict", "attack_dtype"),
+    *("batch_size", "seed", "sources", "adversarials", "fail_under", "strict"),
     *("width", "decay", "threshold", "reset", "momentum", "weight_decay", "crop_padding", "flip"),
     *("cutout", "train_dtype", "validation", "adversarial_share", "eot", "repeats", "channels"),
 }

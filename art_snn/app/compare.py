@@ -186,40 +186,37 @@ def _compare_rules(
     if settings.eot > 1:
         rules = {name: EOT(rule, samples=settings.eot) for name, rule in rules.items()}
         stbp = EOT(stbp, samples=settings.eot)
-    # Times and directions are those of the gradients that the attack takes.
-    with network.crafting(settings.attack_dtype or network.attack_dtype):
-        objections = {name: _objection(network, rule, x, seed) for name, rule in rules.items()}
-        timed = {name: rule for name, rule in rules.items() if objections[name] is None}
-        names = ("eps", "attack_dtype", "samples", "batch_size", "seed", "eot", "repeats")
-        content = {name: getattr(settings, name) for name in names} | {"attack": str(stage)}
-        content |= {"rules": {name: str(rule) for name, rule in rules.items()}}
-        key = fingerprint(content, classifier, x, y)
-        comparison = earlier(file, "comparison", Comparison, lambda one: one.key == key)
-        if comparison is None:
-            crafted = f", crafted in {settings.attack_dtype}" if settings.attack_dtype else ""
-            attack = f"{settings.attack}, eps {settings.eps:.4g}{crafted}"
-            timing = _time(timed, classifier, x[:size], y[:size], settings)
-            comparison = Comparison(title, key, attack, content, *timing)
-        clean = predict_logits(classifier, x, size, seed)
-        # To zeros there is no cosine.
-        reference = np.zeros((len(x), x[0].size))
-        if not _objection(network, stbp, x, seed) and not rules.keys() <= comparison.rows.keys():
-            reference = _clean_gradients(stbp, "STBP", classifier, x, y, settings)
-        for name, rule in rules.items():
-            if name in comparison.rows:
-                continue
-            row = _Row(str(rule), objections[name])
-            if name in timed:
-                how: dict[str, Any] = {"norm": np.inf, "eps": settings.eps, "batch_size": size}
-                how |= {"seed": seed, "progress_label": f"attack by {name}"}
-                directions = _clean_gradients(rule, name, classifier, x, y, settings)
-                adversarial = craft(stage, rule, classifier, x, y, **how)
-                logits = predict_logits(classifier, adversarial, size, seed)
-                angles = _compare_directions(directions, reference)
-                row = replace(row, outcome=robustness(clean, logits, y), **angles)
-            comparison.rows[name] = row
-            if file is not None:
-                write_result(file, comparison.as_dict())
+    objections = {name: _objection(network, rule, x, seed) for name, rule in rules.items()}
+    timed = {name: rule for name, rule in rules.items() if objections[name] is None}
+    names = ("eps", "samples", "batch_size", "seed", "eot", "repeats")
+    content = {name: getattr(settings, name) for name in names} | {"attack": str(stage)}
+    content |= {"rules": {name: str(rule) for name, rule in rules.items()}}
+    key = fingerprint(content, classifier, x, y)
+    comparison = earlier(file, "comparison", Comparison, lambda one: one.key == key)
+    if comparison is None:
+        attack = f"{settings.attack}, eps {settings.eps:.4g}"
+        timing = _time(timed, classifier, x[:size], y[:size], settings)
+        comparison = Comparison(title, key, attack, content, *timing)
+    clean = predict_logits(classifier, x, size, seed)
+    # To zeros there is no cosine.
+    reference = np.zeros((len(x), x[0].size))
+    if not _objection(network, stbp, x, seed) and not rules.keys() <= comparison.rows.keys():
+        reference = _clean_gradients(stbp, "STBP", classifier, x, y, settings)
+    for name, rule in rules.items():
+        if name in comparison.rows:
+            continue
+        row = _Row(str(rule), objections[name])
+        if name in timed:
+            how: dict[str, Any] = {"norm": np.inf, "eps": settings.eps, "batch_size": size}
+            how |= {"seed": seed, "progress_label": f"attack by {name}"}
+            directions = _clean_gradients(rule, name, classifier, x, y, settings)
+            adversarial = craft(stage, rule, classifier, x, y, **how)
+            logits = predict_logits(classifier, adversarial, size, seed)
+            angles = _compare_directions(directions, reference)
+            row = replace(row, outcome=robustness(clean, logits, y), **angles)
+        comparison.rows[name] = row
+        if file is not None:
+            write_result(file, comparison.as_dict())
     return comparison
 
 

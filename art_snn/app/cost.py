@@ -36,8 +36,8 @@ from art_snn.attacks import parse_stage
 from art_snn.checks import require, require_distinct
 from art_snn.encoders import Frames
 from art_snn.gradients import check_applicable
-from art_snn.precision import compute_dtype
 from art_snn.progress import progress_over
+from art_snn.training.recipe import compute_dtype
 
 _STBP = "stbp"
 _MEBIBYTE = 2**20
@@ -231,19 +231,16 @@ def _check(settings: Cost) -> str:
 
 def _remarks(settings: Cost, cells: Sequence[_Cell]) -> list[str]:
     """Sentences on the precision, and on each gradient against that of STBP."""
-    device, remarks = torch_device(settings.device), []
+    remarks = list[str]()
     step = "training step" if settings.training_step else "gradient"
     for row in cells[0].seconds if len(cells) == 1 and settings.attack is None else ():
         if _STBP in cells[0].seconds and row not in (INFERENCE, _STBP) and STOCK not in row:
             ratio = f"{cells[0].time_ratio(row, _STBP):.2f}"
             remark = f"A {step} by {_upper(row)} takes {ratio} of the time of one by STBP."
             remarks.append(remark)
-    if settings.attack_dtype is not None:
-        remarks.append(
-            f"Gradients at the input: {compute_dtype(settings.attack_dtype, device)[1]}."
-        )
     if settings.train_dtype is not None:
-        remarks.append(f"Training steps: {compute_dtype(settings.train_dtype, device)[1]}.")
+        reason = compute_dtype(settings.train_dtype, torch_device(settings.device))[1]
+        remarks.append(f"Training steps: {reason}.")
     if settings.training_step:
         remarks.append(
             f"Steps are those of SGD with momentum {TRAINED_BY.momentum:g} and weight decay "

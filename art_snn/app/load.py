@@ -22,8 +22,7 @@ from art_snn.gradients import Gradient, parse_rules
 from art_snn.models import Architecture
 from art_snn.models.own import is_own
 from art_snn.network import SpikingNetwork, readout_dtype
-from art_snn.precision import autocast
-from art_snn.training import Recipe
+from art_snn.training.recipe import Recipe, autocast
 
 TRAINED_BY = Recipe(learning_rate=1e-8)
 """The optimizer of the papers, with steps so small that weights and times stay what they are."""
@@ -77,7 +76,7 @@ def make_call(
 
     def operate() -> object:
         network.forget()
-        with network.using(rule), network.crafting(settings.attack_dtype):
+        with network.using(rule):
             return classifier.loss_gradient(x, y) if attack is None else attack.generate(x, y)
 
     return operate

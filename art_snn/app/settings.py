@@ -29,7 +29,6 @@ Folder = Annotated[Path, arg(metavar="FOLDER")]
 Rules = Annotated[Open[str], arg(metavar="RULE[,RULE ...]")]
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 """A switch that is off unless its option is there."""
-AttackDtype = Literal["bfloat16", "float16", "auto"]
 TrainDtype = Literal["bfloat16", "auto"]
 RANDOM = "random"
 """The name of random samples, where a command takes them in place of a data set."""
@@ -159,9 +158,7 @@ class Train(Network):
     :param adversarial_share: share of the samples of each step that are attacked, in (0, 1].
     :param defence: use of the adversarial samples: at (trains on them), trades(beta=6),
         rat(orthogonality=0.004) or sr(sparsity=0.002); or ibp(ramp=0.6), which trains on bounds
-        within eps and runs no attack [at, next to an attack].
-    :param attack_dtype: precision of the attack: bfloat16, float16, or auto, which is bfloat16
-        where the device multiplies it natively [the network's own]."""
+        within eps and runs no attack [at, next to an attack]."""
 
     output: Folder = Path("trained")
     width: Open[float] = None
@@ -185,14 +182,13 @@ class Train(Network):
     attack_rule: Annotated[Open[str], arg(metavar="RULE")] = None
     adversarial_share: float = 1.0
     defence: Annotated[Open[str], arg(metavar="DEFENCE")] = None
-    attack_dtype: Open[AttackDtype] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         remedy = "Test samples never choose the best epoch; 0.1 is usual."
         require_number("validation", self.validation, above=0, up_to=0.9, remedy=remedy)
         expected, remedy = "None without an attack", "Add --attack pgd, or leave it out."
-        usual = {"eps": None, "attack_rule": None, "adversarial_share": 1.0, "attack_dtype": None}
+        usual = {"eps": None, "attack_rule": None, "adversarial_share": 1.0}
         for name, value in usual.items() if self.attack is self.defence is None else ():
             require(getattr(self, name) == value, name, expected, getattr(self, name), remedy)
 
@@ -206,8 +202,6 @@ class Compare(Network):
     :param attack: attack that runs with every rule, in the maximum norm: pgd, fgsm, apgd,
         pgd(max_iter=20, eps_step=0.01), ...
     :param eps: budget of the attack, in the unit of the samples, such as 0.1 or 8/255.
-    :param attack_dtype: precision of its gradients: bfloat16, float16, or auto, which is bfloat16
-        where the device multiplies it natively [the network's own].
     :param samples: number of test samples to attack, the first ones.
     :param batch_size: samples per gradient; batches have one size where it divides the samples.
     :param seed: of the attack, which starts from it in each batch.
@@ -218,7 +212,6 @@ class Compare(Network):
     rules: Rules = None
     attack: Annotated[str, arg(metavar="ATTACK")] = "pgd"
     eps: float = 8 / 255
-    attack_dtype: Open[AttackDtype] = None
     samples: int = 500
     batch_size: int = 50
     seed: int = 0
@@ -254,8 +247,6 @@ class Cost(Run):
     :param batch_size: samples per gradient, step or attack.
     :param channels: of the random input [3; of a network of yours: its own].
     :param image_size: side of the random input [32; of a network of yours: its own].
-    :param attack_dtype: precision of the gradients: bfloat16, float16, or auto, which is bfloat16
-        where the device multiplies it natively [the network's own].
     :param train_dtype: precision of training steps: bfloat16, or auto, which is bfloat16 where the
         device multiplies it natively [the network's own].
     :param repeats: rounds of which each time is the median."""
@@ -274,7 +265,6 @@ class Cost(Run):
     batch_size: int = 32
     channels: Open[int] = None
     image_size: Open[int] = None
-    attack_dtype: Open[AttackDtype] = None
     train_dtype: Open[TrainDtype] = None
     repeats: int = 7
 
@@ -287,14 +277,13 @@ class Cost(Run):
         for steps in self.steps or ():
             require_count("steps", steps, up_to=_MOST_STEPS, remedy="The paper uses T = 8.")
         expected = "None with training_step, which has no gradients at the input"
-        for name in ("attack", "attack_dtype") if self.training_step else ():
-            value, remedy = getattr(self, name), "Leave it out; --train-dtype is for training."
-            require(value is None, name, expected, value, remedy)
+        fits = self.attack is None or not self.training_step
+        require(fits, "attack", expected, self.attack, "Leave it out.")
         enough = self.batch_size > 1 or not self.training_step
         expected, remedy = "at least 2 for a training step", "Batch norm needs several samples."
         require(enough, "batch_size", expected, self.batch_size, remedy)
         expected = "None without training_step, since it is the precision of training steps"
-        remedy = "Take --attack-dtype for gradients at the input, or --training-step."
+        remedy = "Add --training-step, or leave it out."
         fits = self.training_step or self.train_dtype is None
         require(fits, "train_dtype", expected, self.train_dtype, remedy)
 

@@ -21,11 +21,11 @@ from art_snn.data import Dataset
 from art_snn.gradients import RGA, Gradient, parse_rule
 from art_snn.metrics import Share
 from art_snn.models import DEFAULTS
-from art_snn.precision import compute_dtype
 from art_snn.seeding import seeded
 from art_snn.team import ALONE, Team
 from art_snn.training import AdversarialTraining, Epoch, Recipe, best_epoch, train
 from art_snn.training.defences import AT, Defence, parse_defence
+from art_snn.training.recipe import compute_dtype
 from art_snn.training.state import describe_stall
 
 _RECIPE = (
@@ -232,7 +232,6 @@ def _resolve_adversary(
         share=settings.adversarial_share,
         value_range=data.clip_values("adversarial training"),
         defence=defence,
-        attack_dtype=settings.attack_dtype,
     )
 
 

@@ -121,7 +121,7 @@ class IteratedAttack(PerSampleAttack):
 
     def ask(self, queries: Queries, x: Tensor, aims: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Predictions [n, K] and the gradient of the objective, at points of the samples rows."""
-        return queries.gradients(x, aims, self.objective, rows, self.succeeded)
+        return queries.gradients(x, aims, self.objective, rows)
 
     def _run(self, queries: Queries, best: Best, left: Remaining, walk: Walk, aims: Tensor) -> None:
         """One run over the samples [m] that are left."""

@@ -18,11 +18,6 @@ from art_snn.progress import Progress
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 """(logits [n, K], classes [n]) -> what an attack raises [n]."""
-_Claims = Callable[[Tensor, Tensor], Tensor]
-"""(logits [n, K], aims [n, ...]) -> which samples count as broken [n]."""
-_CLOSE = 0.1
-"""The gap between two logits within which half precision cannot decide: a share of the distance of
-the first from the mean of the others."""
 
 
 class Queries:
@@ -31,7 +26,7 @@ class Queries:
     A prediction of a sample counts as one forward, a gradient as one forward and one backward.
     Rules of several passes, such as EOT, count as that many, and Extended as one forward more for
     its logits. Where the logits of a gradient are no predictions (EOT, CBA), the pass that asks for
-    these also counts; with half precision that is only asked for where it may matter.
+    these also counts.
 
     :param draws: predictions of a random network that are averaged."""
 
@@ -72,19 +67,11 @@ class Queries:
         return logits
 
     def gradients(
-        self,
-        x: Tensor,
-        aims: Tensor,
-        objective: Objective,
-        rows: Tensor,
-        claims: _Claims | None = None,
+        self, x: Tensor, aims: Tensor, objective: Objective, rows: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Predictions [n, K] and the gradient of the objective at points of the samples rows [n].
 
-        Elements of the gradient that are not finite are 0.
-
-        :param claims: which logits count as a success. In half precision these are predicted, and
-            those between two classes; the others stay rounded. None: all are predicted."""
+        Elements of the gradient that are not finite are 0."""
         forwards, backwards = _passes(self.estimator.model)
         self._forward(rows, forwards)
         self._count(self.backwards, rows, backwards)
@@ -92,16 +79,10 @@ class Queries:
         batches = zip(torch.split(x, size), torch.split(aims, size), strict=True)
         pairs = [logits_and_gradient(self.estimator, a, b, objective) for a, b in batches]
         logits, gradient = (torch.cat(parts) for parts in zip(*pairs, strict=True))
-        network, defended = self.estimator.model, bool(self.estimator.postprocessing_defences)
-        spiking = isinstance(network, SpikingNetwork)
-        if defended or (spiking and not network.predicts(self.estimator.device)):
-            # Rounded predictions, those of the same pass in half precision, may do.
-            rounded = not defended and network.rule.exact_logits
-            if claims is None or self.draws > 1 or not rounded:
-                logits = self.logits(x, rows)
-            elif (asked := (claims(logits, aims) | _close(logits)).cpu()).any():
-                which = asked.nonzero()[:, 0].to(x.device)
-                logits[which] = self.logits(x[which], rows.cpu()[asked]).to(logits)
+        network = self.estimator.model
+        exact = not isinstance(network, SpikingNetwork) or network.rule.exact_logits
+        if not exact or self.estimator.postprocessing_defences:
+            logits = self.logits(x, rows)
         return logits, gradient.nan_to_num_(0, 0, 0)
 
     @contextmanager
@@ -144,16 +125,6 @@ class Queries:
     def _count(self, counter: Tensor, rows: Tensor, times: int) -> None:
         counted = self.rows[rows.cpu()]
         counter.index_add_(0, counted, torch.full_like(counted, times))
-
-
-def _close(logits: Tensor) -> Tensor:
-    """True where rounding of logits [n, K] may exchange the two largest [n], always of two."""
-    first, second, *others = logits.sort(1, descending=True).values.unbind(1)
-    if not others:
-        return torch.ones_like(first, dtype=torch.bool)
-    spread = first - torch.stack(others, 1).mean(1)
-    # Also where there are logits that are not finite.
-    return ~(first - second > _CLOSE * spread)
 
 
 def logits_and_gradient(

@@ -203,9 +203,7 @@ class SpikeRetiming(PerSampleAttack):
             if not len(left.here):
                 return
             points, true = frames[left.rows], classes[left.rows]
-            logits, gradient = queries.gradients(
-                points, true, self.objective, left.here, self.succeeded
-            )
+            logits, gradient = queries.gradients(points, true, self.objective, left.here)
             if not turn:
                 _warn_of_rates(gradient)
             stay = self._keep(best, left.rows, points, true, logits).cpu()

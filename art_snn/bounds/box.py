@@ -29,23 +29,6 @@ class EuclideanBudget:
     eps: float
     scale: Tensor
 
-    def rearrange(self, function: Callable[[Tensor], Tensor]) -> "EuclideanBudget":
-        """The same after a function that moves values and changes none."""
-        return replace(self, scale=function(self.scale))
-
-    def multiply(self, factor: Any) -> "EuclideanBudget":
-        """The same after a multiplication of each value by a positive factor."""
-        return replace(self, scale=self.scale * factor)
-
-    def average(self, function: Callable[[Tensor], Tensor], area: int) -> "EuclideanBudget":
-        """The same after averages over windows of so many values, each in one of them."""
-        return replace(self, scale=(function(self.scale.square()) / area).sqrt())
-
-    def radius(self, func: Any, weight: Tensor, *rest: Any) -> Tensor:
-        """How far outputs of func(x, weight, None, *rest) can move (Cauchy and Schwarz)."""
-        radius: Tensor = self.eps * func(self.scale.square(), weight.square(), None, *rest).sqrt()
-        return radius
-
 
 @dataclass(frozen=True)
 class Enclosure:
@@ -129,7 +112,7 @@ class Box(Tensor):
         """The same after a function that moves values and changes none."""
         enclosure, centre = self.enclosure, function(self.centre)
         axes, slack, budget = enclosure.slack.ndim, enclosure.slack, enclosure.budget
-        budget = None if budget is None else budget.rearrange(function)
+        budget = None if budget is None else replace(budget, scale=function(budget.scale))
         radius = function(enclosure.radius)
         if slack.shape == self.shape:
             slack = function(slack)

@@ -44,8 +44,7 @@ class BoundsCertificate:
     @property
     def certified(self) -> NDArray[np.bool_]:
         """Samples that are classified correctly everywhere within the budget, bool (N,)."""
-        certified: NDArray[np.bool_] = self.margin > 0
-        return certified
+        return np.asarray(self.margin > 0)
 
     @property
     def certified_accuracy(self) -> Share:

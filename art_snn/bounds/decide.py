@@ -44,8 +44,7 @@ class Decision:
     @property
     def open(self) -> NDArray[np.bool_]:
         """Samples that are neither safe nor broken, bool (N,)."""
-        undecided: NDArray[np.bool_] = ~(self.safe | self.broken)
-        return undecided
+        return np.asarray(~(self.safe | self.broken))
 
     @property
     def robust_accuracy(self) -> tuple[Share, Share]:

@@ -16,7 +16,7 @@ from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, has_boxes
 from art_snn.bounds.margins import mark_nonlinear
 from art_snn.bounds.rounding import widening
 from art_snn.gradients.fixed import WEIGHTS_HELD, lightly
-from art_snn.pooling import Pair, pair, tiles
+from art_snn.pooling import tiles
 
 
 def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: Any) -> Box:
@@ -31,7 +31,9 @@ def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None,
     if enclosure.budget is None or as_one:
         radius = func(enclosure.radius, magnitudes, None, *rest)
     else:
-        radius = enclosure.budget.radius(func, weight, *rest)
+        # Cauchy and Schwarz.
+        squares = func(enclosure.budget.scale.square(), weight.square(), None, *rest)
+        radius = enclosure.budget.eps * squares.sqrt()
     with torch.no_grad():
         error, axes = widening(weight[0].numel(), x), weight.ndim - 2
         size = _view_channels(magnitudes.flatten(1).sum(1), axes)
@@ -85,7 +87,7 @@ def _average_windows(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -
     """Averages over windows of one size, or sums over them, divided by another number."""
     divisor = rest[4] if len(rest) > 4 else options.get("divisor_override")
     area = prod(size if isinstance(size, tuple | list) else (size,) * _count_axes(func))
-    apart = func is functional.avg_pool2d and not options and tiles(x.shape, *_sides(size, *rest))
+    apart = func is functional.avg_pool2d and not options and tiles(x.shape, size, *rest)
 
     def pool(part: Tensor) -> Tensor:
         return lightly(func, part, size, *rest, **options)
@@ -107,11 +109,6 @@ def _count_axes(func: Any) -> int:
     return int(func.__name__.removesuffix("d")[-1])
 
 
-def _sides(size: Any, stride: Any = None, padding: Any = 0, *rest: Any) -> tuple[Pair, Pair, Pair]:
-    """Sides of windows, steps between them, and margins of an average pooling of planes."""
-    return pair(size), pair(size if stride is None else stride), pair(padding)
-
-
 def _average(
     function: Callable[[Tensor], Tensor], x: Box, terms: int, apart: bool, factor: float = 1
 ) -> Box:
@@ -123,7 +120,8 @@ def _average(
     if factor != 1:
         radius = radius.abs()
     if budget is not None:
-        budget = budget.average(function, terms) if apart and factor == 1 else None
+        scale = (function(budget.scale.square()) / terms).sqrt()
+        budget = replace(budget, scale=scale) if apart and factor == 1 else None
     slack = abs(factor) * (enclosure.slack.amax() + x.magnitude * widening(terms, x))
     magnitude = abs(factor) * x.magnitude + slack
     changed = replace(enclosure, radius=radius, slack=slack, magnitude=magnitude, budget=budget)

@@ -15,6 +15,7 @@ from torch.autograd.graph import GradientEdge
 
 from art_snn.bounds.box import Box
 from art_snn.bounds.rounding import widening
+from art_snn.gradients.shared import apply
 
 _ROWS = 2.0**-10
 """Share of the radii by which rounding of the rows, sums of a few thousand products, may be off."""
@@ -42,18 +43,18 @@ class SpikeBounds:
         centre = self.centre
         if not centre.requires_grad:
             centre = centre.detach().requires_grad_()
-        output: Tensor = _Gate.apply(centre, self)  # type: ignore[no-untyped-call]
-        return output
+        return apply(_Gate, centre, self)
 
 
 class _Gate(Function):
     """Where spikes enter the layers after a neuron.
 
     Its node in the graph has the `bounds` of the spikes. While it is `closed`, gradients stop
-    there: they are those of the layers between these spikes and the logits, and of no neuron."""
+    there: they are those of the layers between these spikes and the logits, and of no neuron.
+    Without bounds it marks what has not the same slope everywhere in a box."""
 
     @staticmethod
-    def forward(ctx: Any, centre: Tensor, bounds: SpikeBounds) -> Tensor:
+    def forward(ctx: Any, centre: Tensor, bounds: SpikeBounds | None) -> Tensor:
         ctx.bounds, ctx.closed = bounds, False
         return centre.view_as(centre)
 
@@ -62,23 +63,9 @@ class _Gate(Function):
         return None if ctx.closed else grad, None
 
 
-class _Bend(Function):
-    """A mark in the graph: the slope of what stands here is not the same everywhere in a box."""
-
-    @staticmethod
-    def forward(ctx: Any, centre: Tensor) -> Tensor:
-        ctx.bent = True
-        return centre.view_as(centre)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        return grad
-
-
 def mark_nonlinear(centre: Tensor) -> Tensor:
     """The centre of what no affine function has made, with a mark in its graph."""
-    output: Tensor = _Bend.apply(centre)  # type: ignore[no-untyped-call]
-    return output
+    return apply(_Gate, centre, None)
 
 
 def bound_margins(logits: Box, y: Tensor, *, differentiable: bool = False) -> Tensor:
@@ -119,12 +106,12 @@ def _find_gates(node: Any) -> list[Any] | None:
         if node is None or node in seen:
             continue
         seen.add(node)
-        if hasattr(node, "bent"):
-            return None
-        if hasattr(node, "bounds"):
-            gates.append(node)
-        else:
+        if not hasattr(node, "bounds"):
             waiting += [following for following, _ in node.next_functions]
+        elif node.bounds is None:
+            return None
+        else:
+            gates.append(node)
     return gates
 
 

@@ -120,7 +120,7 @@ def _scale(x: Box, factor: Any, centre: Tensor | None = None) -> Box:
     if budget is not None:
         positive = bool((factor > 0).all()) if isinstance(factor, Tensor) else factor > 0
         kept = positive and centre.shape == x.shape
-        budget = budget.multiply(factor) if kept else None
+        budget = replace(budget, scale=budget.scale * factor) if kept else None
     return Box.around(centre, _after_numbers(x, radius, slack, magnitude, budget))
 
 

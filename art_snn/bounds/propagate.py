@@ -52,8 +52,7 @@ class Domains:
 
     def __getitem__(self, rows: Tensor | slice | list[int]) -> "Domains":
         """Those nodes, as copies."""
-        parts = (part[rows].clone() for part in (self.low, self.high, *self.sets))
-        low, high, *sets = parts
+        low, high, *sets = (part[rows].clone() for part in (self.low, self.high, *self.sets))
         return Domains(low, high, tuple(sets))
 
     @staticmethod

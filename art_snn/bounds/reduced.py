@@ -23,7 +23,6 @@ from art_snn.bounds.trains import (
     weigh_windows,
 )
 from art_snn.checks import invalid, require
-from art_snn.dynamics import Dynamics
 from art_snn.encoders import Direct
 from art_snn.gradients.base import Site
 from art_snn.layers import _AFFINE, Normalize, TimeDistributed, are_plain
@@ -54,18 +53,12 @@ class Chain:
         """Derivatives of those outputs of segment i by all of its inputs [len(index), m]."""
         rows = []
         for part in torch.split(index, _CHUNK):
-            leaf = torch.zeros(
-                (len(part), *shape), dtype=torch.float64, requires_grad=True, device="cpu"
-            )
+            leaf = torch.zeros(len(part), *shape, dtype=torch.float64, device="cpu")
             with torch.enable_grad():
-                out = self.apply(i, leaf).flatten(1).gather(1, part[:, None])
+                out = self.apply(i, leaf.requires_grad_()).flatten(1).gather(1, part[:, None])
                 (grad,) = torch.autograd.grad(out.sum(), leaf)
             rows.append(grad.flatten(1))
-        return (
-            torch.cat(rows)
-            if rows
-            else torch.zeros(0, torch.Size(shape).numel(), device="cpu").double()
-        )
+        return torch.cat(rows)
 
     def apply(self, i: int, values: Tensor) -> Tensor:
         """Outputs [M, ...] of segment i."""
@@ -190,8 +183,9 @@ class Reduction:
         low, high = (end.double().cpu() for end in box.ends)
         neurons, layers = list[Neurons](), list[Layer]()
         for i, (current, spikes) in enumerate(recording.kept):
-            error = _error(current.rearrange(lambda part: part[:, 0]))
-            error = error.amax(0) + _rounding(self.chain.sites[i].dynamics, current)
+            dynamics, steps = self.chain.sites[i].dynamics, len(current)
+            rounding = potential_rounding(dynamics, current.magnitude, steps, current.dtype)
+            error = _error(current.rearrange(lambda part: part[:, 0])).amax(0) + float(rounding)
             unsure = (spikes.enclosure.radius[:, 0] > 0).any(0).flatten().nonzero()[:, 0].cpu()
             if len(unsure) > self.most:
                 raise TooLarge
@@ -201,8 +195,7 @@ class Reduction:
                 layer = self._first_layer(low, unsure, error)
                 sums = bound_sums(layer, low.flatten(1)[:, None], high.flatten(1)[:, None])
             else:
-                dynamics = self.chain.sites[i].dynamics
-                values = list_values(dynamics, self.chain.steps)
+                values = list_values(dynamics, steps)
                 layer = self._next_layer(i, neurons[-1], unsure, error)
                 assert layer.inputs is not None
                 ends = find_ends(neurons[-1].sets, layer.inputs, layer.inputs)
@@ -253,12 +246,6 @@ def _error(box: Any) -> Tensor:
     """How far what is computed may lie from exact arithmetic, in the shape of the centres."""
     error: Tensor = box.enclosure.slack.expand_as(box.centre).double().cpu()
     return error
-
-
-def _rounding(dynamics: Dynamics, current: Any) -> float:
-    """The same of potentials, as a change of the current."""
-    steps, dtype = len(current), current.dtype
-    return float(potential_rounding(dynamics, current.magnitude, steps, dtype))
 
 
 def _open(values: Choices, sums: Ends, index: Tensor, fixed: Tensor) -> tuple[Neurons, Tensor]:

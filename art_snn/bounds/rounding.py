@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from art_snn.dynamics import Dynamics, least, most
+from art_snn.gradients.fixed import product_precisions
 
 _SAFETY = 4
 """Multiple of gamma by which intervals are widened: the error of the network itself, those of the
@@ -24,24 +25,7 @@ def _unit_roundoff(like: Tensor) -> float:
     exact = torch.finfo(like.dtype).eps / 2
     if like.dtype != torch.float32:
         return exact
-    return max([exact, *(precisions.get(name, exact) for name in _precisions(like))])
-
-
-def _precisions(like: Tensor) -> set[str]:
-    """Precisions of products in single precision, by the names that torch has for them."""
-    backends: Any = torch.backends
-    kinds = (backends.cudnn, backends.cuda) if like.is_cuda else (backends.mkldnn,) * 2
-    units = [
-        getattr(kind, name, None) for kind, name in zip(kinds, ("conv", "matmul"), strict=True)
-    ]
-    precisions = [getattr(unit, "fp32_precision", None) for unit in units]
-    if None not in precisions:
-        return {str(name) for name in precisions}
-    # torch has them since 2.9, and from then on may refuse to read the settings before.
-    if like.is_cuda:
-        return {"tf32"} if backends.cudnn.allow_tf32 or backends.cuda.matmul.allow_tf32 else set()
-    names = {"high": "tf32", "medium": "bf16"}
-    return {names.get(torch.get_float32_matmul_precision(), "ieee")}
+    return max([exact, *(precisions.get(name, exact) for name in product_precisions(like))])
 
 
 def widening(terms: int, like: Tensor) -> float:

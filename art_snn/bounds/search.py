@@ -120,9 +120,7 @@ class Search:
                 return False
             passed = pass_forward(self.layers, nodes)
             shares, slopes = weigh(self.layers, nodes, passed)
-            bounds = torch.tensor(
-                [bound for bound, _, _ in best], dtype=torch.float64, device="cpu"
-            )
+            bounds = torch.tensor([one[0] for one in best], dtype=torch.float64, device="cpu")
             self._branch(nodes, passed, shares, slopes, bounds)
         return None if self.heap or self.stuck else True
 

@@ -56,14 +56,10 @@ def list_values(dynamics: Dynamics, steps: int) -> Choices:
     after a spike with a soft reset. After a hard reset within the window its sum says nothing."""
     d, theta, hard = dynamics.decay, dynamics.threshold, dynamics.reset == "hard"
     drop = dynamics.amount if dynamics.reset == "soft" else 0.0
-    trains = torch.tensor(
-        list(product((0.0, 1.0), repeat=steps)), dtype=torch.float64, device="cpu"
-    )
-    low, high = (
-        torch.full((len(trains), len(list_windows(steps))), end, device="cpu")
-        for end in (-inf, inf)
-    )
-    low, high = low.double(), high.double()
+    like = torch.empty(0, dtype=torch.float64, device="cpu")
+    trains = like.new_tensor(list(product((0.0, 1.0), repeat=steps)))
+    shape = (len(trains), len(list_windows(steps)))
+    low, high = like.new_full(shape, -inf), like.new_full(shape, inf)
     for v, train in enumerate(trains.tolist()):
         for k, (r, t) in enumerate(list_windows(steps)):
             if hard and any(train[r:t]):
@@ -89,12 +85,7 @@ def list_constant_values(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> 
     pieces = list_pieces(dynamics, steps, dtype)
     if pieces is None or len(pieces) > _MOST_PIECES:
         return None
-    trains, low, high = (
-        torch.tensor(column, dtype=torch.float64, device="cpu")
-        for column in (
-            [p.train for p in pieces],
-            [[p.low] for p in pieces],
-            [[p.high] for p in pieces],
-        )
-    )
+    columns = [p.train for p in pieces], [[p.low] for p in pieces], [[p.high] for p in pieces]
+    made = (torch.tensor(column, dtype=torch.float64, device="cpu") for column in columns)
+    trains, low, high = made
     return Choices(trains, low, high, (high[:-1, 0] + low[1:, 0]) / 2)

@@ -45,7 +45,7 @@ class Differentiable(Protocol):
     """The side of a spiking network that gradient rules see.
 
     `encode` maps the input [N, ...] to time steps [T, N, ...], `run` these to logits [N, K], and
-    `outputs` to [T, N, K]. `exact` is the network of which this one is a copy in half precision."""
+    `outputs` to [T, N, K]."""
 
     execution: Execution | None
     obstacles: dict[Hashable, str | None]
@@ -53,10 +53,6 @@ class Differentiable(Protocol):
     budget: tuple[float | None] | None
     input_span: float
 
-    @property
-    def exact(self) -> "Differentiable | None": ...
-    @property
-    def dtype(self) -> Any: ...
     @property
     def affine(self) -> bool: ...
     def encode(self, x: Tensor) -> Tensor: ...

@@ -89,6 +89,21 @@ _ABOUT_OBJECTS = {
 """Names of functions about a tensor as an object; a constant made of it is another object."""
 
 
+def product_precisions(like: Tensor) -> set[str]:
+    """Precisions of products in single precision, by the names that torch has for them."""
+    backends: Any = torch.backends
+    first, second = (backends.cudnn, backends.cuda) if like.is_cuda else (backends.mkldnn,) * 2
+    units = getattr(first, "conv", None), getattr(second, "matmul", None)
+    precisions = [getattr(unit, "fp32_precision", None) for unit in units]
+    if None not in precisions:
+        return {str(name) for name in precisions}
+    # torch has them since 2.9, and from then on may refuse to read the settings before.
+    if like.is_cuda:
+        return {"tf32"} if backends.cudnn.allow_tf32 or backends.cuda.matmul.allow_tf32 else set()
+    names = {"high": "tf32", "medium": "bf16"}
+    return {names.get(torch.get_float32_matmul_precision(), "ieee")}
+
+
 def lightly(func: Any, *args: Any, **options: Any) -> Tensor:
     """func(*args, **options), which keeps nothing of its input where only that takes a gradient."""
     layer = _LIGHT.get(func)

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from art_snn.dynamics import Dynamics, Setting, empty_steps, least, operand
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
-from art_snn.gradients.fixed import SHAPES_ONLY, WEIGHTS_HELD
+from art_snn.gradients.fixed import SHAPES_ONLY, WEIGHTS_HELD, product_precisions
 from art_snn.gradients.shared import anchored, apply, blocks, mean_over_time, once, valued
 from art_snn.passes import within
 
@@ -38,8 +38,6 @@ _RELATIVE_TOLERANCE = 1e-3
 """Largest difference between replayed and recorded current, relative to the sample's largest."""
 _TF32_TOLERANCE = 1e-2
 """The same where CUDA rounds single precision to ten bits, as convolutions do by default."""
-_HALF_TOLERANCE = 8
-"""The same in half precision, in units of the last place of 1."""
 _ABSOLUTE_TOLERANCE = 1e-6
 """Difference that always passes, in thresholds: rounding around a current of zero."""
 
@@ -152,9 +150,7 @@ def _collapse(rule: RateGradient, network: Differentiable, encoded: Tensor) -> T
             return _connect(network, mean, exact, recorder)
         replayer = _Replayer(rule, recorder.tape)
         replayed = network.run(mean, replayer)
-        # Logits are single precision also where the layers are not.
-        got, expected = (x.detach().to(replayer.dtype)[None] for x in (replayed, exact))
-        mismatch = replayer.mismatch(_excess_of(got, expected, 1.0))
+        mismatch = replayer.mismatch(_excess_of(replayed[None], exact[None], 1.0))
     except Exception as error:
         # A bug of the network would have shown in the recording, or shows again time-resolved.
         mismatch = _failure("replay", error)
@@ -311,7 +307,6 @@ class _Replayer:
         self.rule, self.tape = rule, deque(tape)
         self.names = [entry.site.name for entry in tape]
         self.excesses: list[Tensor] = []
-        self.dtype = torch.float64
         tape.clear()
 
     def __call__(self, site: Site, current: Tensor) -> Tensor:
@@ -320,7 +315,6 @@ class _Replayer:
         entry = self.tape.popleft()
         if current.shape != entry.slope.shape:
             raise ValueError(f"shape {list(current.shape)} instead of {list(entry.slope.shape)}")
-        self.dtype = current.dtype
         threshold = least(site.dynamics.threshold)
         self.excesses.append(_excess_of(current, entry.current, threshold))
         return apply(_Sloped, current, (entry.rate,), entry.slope, self.rule)
@@ -362,9 +356,6 @@ def _collapse_objection(network: Differentiable, encoded: Tensor) -> str | None:
         return "with one time step there is nothing to average"
     if encoded.shape[1] == 0:
         return "the batch is empty"
-    if network.exact is not None:
-        # The same layers, where rounding does not hide it; one sample will do.
-        return _collapse_objection(network.exact, encoded[:, :1].detach().to(network.exact.dtype))
     if encoded.dtype.itemsize < 4 or torch.is_autocast_enabled(encoded.device.type):
         return "in half precision rounding hides whether the layers are affine"
     if network.affine:
@@ -450,27 +441,13 @@ def _excess_of(replayed: Tensor, recorded: Tensor, threshold: float) -> Tensor:
     if replayed.shape != recorded.shape:
         raise ValueError(f"shape {list(replayed.shape)} instead of {list(recorded.shape)}")
     dims = tuple(range(2, recorded.ndim)) or (0,)
-    wide = torch.promote_types(recorded.dtype, torch.float32)
-    difference = torch.sub(replayed.detach(), recorded).abs_().amax(dims).to(wide)
-    allowed = recorded.abs().amax(dims).to(wide) * _tolerance(recorded)
+    difference = torch.sub(replayed.detach(), recorded).abs_().amax(dims)
+    allowed = recorded.abs().amax(dims) * _tolerance(recorded)
     return (difference - allowed - _ABSOLUTE_TOLERANCE * threshold).amax()
 
 
 def _tolerance(recorded: Tensor) -> float:
     """Largest relative difference that rounding may cause between a replay and its recording."""
-    if recorded.dtype.itemsize < 4:
-        return max(_HALF_TOLERANCE * torch.finfo(recorded.dtype).eps, _RELATIVE_TOLERANCE)
-    return _TF32_TOLERANCE if _rounds_to_tf32(recorded) else _RELATIVE_TOLERANCE
-
-
-def _rounds_to_tf32(x: Tensor) -> bool:
-    """True if CUDA rounds what convolutions or matrix products of such a tensor multiply."""
-    if not x.is_cuda or x.dtype != torch.float32:
-        return False
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    units: tuple[Any, ...] = (getattr(cudnn, "conv", None), matmul)
-    precisions = [getattr(unit, "fp32_precision", None) for unit in units]
-    if None in precisions:
-        return cudnn.allow_tf32 or matmul.allow_tf32
-    # Since torch 2.9 the flags follow from these, and raise where only these were set.
-    return "tf32" in precisions
+    single = recorded.is_cuda and recorded.dtype == torch.float32
+    rounds = single and "tf32" in product_precisions(recorded)
+    return _TF32_TOLERANCE if rounds else _RELATIVE_TOLERANCE

@@ -157,9 +157,7 @@ def _recursion(ctx: Any, g: Tensor, u: Tensor) -> Tensor:
     # So that four tensors of all time steps stay in the cache.
     parts, last, decays = blocks(u, 4 * len(u)), len(u) - 1, dynamics.decays(len(u))
     z, q = (torch.empty_like(u[:, part]) for part in (parts or [slice(None)])[:1] * 2)
-    # In single precision at least, since there may be many steps.
-    wide = torch.promote_types(u.dtype, torch.float32)
-    total = torch.empty_like(u[0], dtype=wide) if ctx.summed else None
+    total = torch.empty_like(u[0]) if ctx.summed else None
     d = torch.empty_like(u) if total is None else total
     for block in parts:
         us, n = u[:, block], u[:, block].shape[1]
@@ -170,10 +168,10 @@ def _recursion(ctx: Any, g: Tensor, u: Tensor) -> Tensor:
         for t in range(last - 1, -1, -1):
             plus_product(ds[t], ds[t + 1], qs[t], decays[t + 1], out=ds[t])
         if total is not None:
-            torch.mean(here, 0, dtype=wide, out=total[block])
+            torch.mean(here, 0, out=total[block])
     if dynamics.gain != 1:
         d.mul_(operand(dynamics.gain, d))
-    return d.to(u.dtype).expand_as(u)
+    return d.expand_as(u)
 
 
 def _shares(

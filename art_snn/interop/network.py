@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from art_snn.checks import invalid, require, require_count, shown
 from art_snn.encoders import Direct, Encoder
-from art_snn.gradients import Composite, Conversion, Gradient, Native
+from art_snn.gradients import Composite, Conversion, Gradient
 from art_snn.gradients.names import check_applicable
 from art_snn.interop.members import Members
 from art_snn.interop.runner import READOUTS, ModelNetwork, Readout
@@ -42,15 +42,9 @@ class AdaptedNetwork(ModelNetwork):
                 self.watch.predicted(self, checked, logits)
                 return logits
             rule = self.rule if x.requires_grad else self._override or self.training_gradient
-            if self.predicts(x.device) if x.requires_grad else rule.exact_logits:
+            if rule.exact_logits:
                 self.watch.compare(self, rule, checked, logits)
             return logits
-
-    def lowering_objection(self, rule: Gradient) -> str | None:
-        members = self.members
-        if members.steps_alone or members.natives or _find(Native, rule) is not None:
-            return "the model's neurons run by themselves"
-        return None
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy verifies its weights again."""

@@ -1,6 +1,6 @@
 """ModelNetwork: how a model is run, who loops over time, and how its output is read."""
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -15,7 +15,7 @@ from art_snn.gradients.base import Firing, Site, native_firing, simulation
 from art_snn.gradients.fixed import WEIGHTS_HELD, weights_fixed
 from art_snn.gradients.names import objection
 from art_snn.interop.frameworks.norse import SEQUENTIAL
-from art_snn.interop.kinds import RESETTING, Unknown
+from art_snn.interop.kinds import Unknown
 from art_snn.interop.members import Members, restoring, running
 from art_snn.interop.passes import Exchange, FiringPass, ModelPass
 from art_snn.interop.steps import StepPass
@@ -159,9 +159,6 @@ class ModelNetwork(SpikingNetwork):
         members = [(m.name, m.layout, m.site) for m in self.members.neurons]
         return (self.encoder, self.layers, self.readout, members)
 
-    def kept_precise(self) -> Collection[str]:
-        return [member.name for member in self.members.values() if member.kind is not RESETTING]
-
     def averaging_objection(self) -> str | None:
         reason = super().averaging_objection() or self.bounds_objection()
         return reason or ("the readout is a function" if callable(self.readout) else None)
@@ -203,7 +200,7 @@ class ModelNetwork(SpikingNetwork):
         """Encoded input -> logits [N, K], neurons firing by the firing."""
         if firing is simulation or firing is native_firing:
             return self.run_by_itself(encoded, native=firing is native_firing)
-        if self.present is None:  # In a twin, such as a copy in half precision.
+        if self.present is None:  # In a twin, such as that of Extended.
             with ModelNetwork.present.within(self, self.members):
                 return self.run(encoded, firing)
         if self.members.steps_alone:

@@ -116,7 +116,7 @@ def metered(network: SpikingNetwork, synapses: Synapses) -> SpikingNetwork:
         return torch.cat([run(encoded, fire), torch.stack(totals).sum(0)[:, None]], 1)
 
     vars(twin)["run"] = run_metered
-    twin.gradient, twin.attack_dtype = network.rule, None  # Half precision cannot count as far.
+    twin.gradient = network.rule
     return twin
 
 

@@ -1,7 +1,6 @@
 """Adversarial training through ART: an attack of ART crafts with any rule; a defence trains."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass, field, fields
 
 import numpy as np
@@ -17,7 +16,6 @@ from art_snn.gradients import RGA, Gradient, parse_rule
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
-from art_snn.precision import require_dtype
 from art_snn.training.defences import AT, Defence
 
 Craft = Callable[[Tensor, Tensor], Tensor]
@@ -41,7 +39,6 @@ class AdversarialTraining:
     :param value_range: lowest and highest value of a sample, ART's clip_values.
     :param defence: what a step does with the samples; by default it trains on them alone. IBP takes
         the budget of the attack alone, which does not run.
-    :param attack_dtype: precision of the attack's gradients; None: the network's own.
     :raises TypeError, ValueError: for what is no rule or defence, another share or a bad range."""
 
     attack: Stage | str = "pgd"
@@ -51,22 +48,20 @@ class AdversarialTraining:
     share: float = 1.0
     value_range: tuple[float, float] = (0.0, 1.0)
     defence: Defence = field(default_factory=AT)
-    attack_dtype: str | None = None
 
     def __post_init__(self) -> None:
         remedy = "1 trains on adversarial samples only."
         share = require_number("share", self.share, above=0, up_to=1, remedy=remedy)
         limits, norm = require_range(self.value_range), require_norm(self.norm)
         eps = require_budget(norm, self.eps)
-        dtype = require_dtype("attack_dtype", self.attack_dtype)
         if not isinstance(self.defence, Defence):
             got = f"got {shown(self.defence)}. Give an instance, for example TRADES(beta=6)."
             raise TypeError(f"defence: expected a defence such as AT(), {got}")
         defence, rule = self.defence.with_budget(eps, limits), parse_rule(self.rule, "rule")
-        set_fields(self, share=share, value_range=limits, norm=norm, eps=eps, attack_dtype=dtype)
+        set_fields(self, share=share, value_range=limits, norm=norm, eps=eps)
         set_fields(self, defence=defence, rule=rule)
         self.stage  # noqa: B018 (Complains about the attack, if anything does.)
-        usual = {"attack": "pgd", "rule": RGA(), "share": 1.0, "attack_dtype": None}
+        usual = {"attack": "pgd", "rule": RGA(), "share": 1.0}
         name = type(self.defence).__name__
         for argument, value in () if self.defence.attacks else usual.items():
             # An attack that does not run has a budget, and no other settings.
@@ -86,7 +81,7 @@ class AdversarialTraining:
         values = {one.name: repr(getattr(self, one.name)) for one in fields(self)}
         values["attack"] = repr(str(self.attack))
         if not self.defence.attacks:
-            for name in ("attack", "rule", "share", "attack_dtype"):
+            for name in ("attack", "rule", "share"):
                 del values[name]
         return f"AdversarialTraining({', '.join(f'{k}={v}' for k, v in values.items())})"
 
@@ -94,8 +89,7 @@ class AdversarialTraining:
         """Attack and rule as text."""
         if not self.defence.attacks:
             return f"any attack within eps {self.eps:.4g}"
-        how = "" if self.attack_dtype is None else f", crafted in {self.attack_dtype}"
-        return f"{self.attack}, eps {self.eps:.4g}{how} by {self.rule!r}"
+        return f"{self.attack}, eps {self.eps:.4g} by {self.rule!r}"
 
     def against(self, network: SpikingNetwork, shape: tuple[int, ...], classes: int) -> Craft:
         """A function that crafts against the network as it is at each call; keeps mode and rule.
@@ -115,9 +109,8 @@ class AdversarialTraining:
             if self.share < 1:
                 count = int(np.ceil(self.share * len(samples)))
                 rows = np.random.choice(rows, count, replace=False)  # noqa: NPY002
-            dtype, budget = self.attack_dtype, {"norm": self.norm, "eps": self.eps}
-            with network.using(self.rule), network.crafting(dtype) if dtype else nullcontext():
-                labels = y.cpu().numpy()[rows]
+            labels, budget = y.cpu().numpy()[rows], {"norm": self.norm, "eps": self.eps}
+            with network.using(self.rule):
                 samples[rows] = craft_batch(stage, classifier, samples[rows], labels, **budget)
             return torch.as_tensor(samples, device=x.device)
 

@@ -1,6 +1,7 @@
 """How weights are trained."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, ClassVar, Literal
@@ -19,7 +20,6 @@ from art_snn.checks import (
     require_whole,
     set_fields,
 )
-from art_snn.precision import require_dtype
 
 _PUBLISHED_SIDE, _SMALLEST_SIDE = 32, 16
 
@@ -105,8 +105,12 @@ class Recipe:
                 set_fields(self, **{name: require_whole(name, value, up_to=1024, remedy=remedy)})
         flips = self.flip is None or isinstance(self.flip, bool | np.bool_)
         require(flips, "flip", "True or False", repr(self.flip), "False keeps sides.")
-        flip, dtype = None if self.flip is None else bool(self.flip), self.train_dtype
-        dtype = require_dtype("train_dtype", dtype, ["bfloat16"])
+        flip = None if self.flip is None else bool(self.flip)
+        given: Any = self.train_dtype
+        dtype = "bfloat16" if given is torch.bfloat16 else given
+        if dtype is not None:
+            remedy = "In float16 gradients vanish unless the loss is scaled."
+            require_choice("train_dtype", dtype, ("bfloat16", "auto"), remedy=remedy)
         set_fields(self, seed=require_seed("seed", self.seed), flip=flip, train_dtype=dtype)
 
     def fit_to(self, shape: tuple[int, ...], mirrored: bool = False) -> "Recipe":
@@ -156,3 +160,31 @@ class Recipe:
         remedy = "Leave it open to have it scaled; 0 is none."
         fits = not self.cutout or self.cutout < min(shape[-2:])
         require(fits, "cutout", expected, self.cutout, remedy)
+
+
+def compute_dtype(train_dtype: str | None, device: torch.device) -> tuple[torch.dtype | None, str]:
+    """The dtype in which layers are trained, None for the network's own, and why."""
+    if train_dtype != "auto":
+        return (None, "") if train_dtype is None else (torch.bfloat16, train_dtype)
+    cuda = device.type == "cuda"
+    name = torch.cuda.get_device_name(device) if cuda else "the processor"
+    if _multiplies_bfloat16(device):
+        return torch.bfloat16, f"bfloat16, which {name} multiplies natively"
+    return None, f"no bfloat16, which {name} does not multiply natively"
+
+
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    """True if products of bfloat16 are native: with AMX, AVX-512 BF16 or CUDA capability 8 on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    if device.type != "cpu":
+        return False
+    names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
+    asked: list[Any] = [getattr(torch.cpu, name, None) for name in names]
+    return any(supported() for supported in asked if callable(supported))
+
+
+def autocast(train_dtype: str | None, device: torch.device) -> AbstractContextManager[object]:
+    """A block in which layers with weights compute in half precision, and weights keep theirs."""
+    dtype, _ = compute_dtype(train_dtype, device)
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)

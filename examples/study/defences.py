@@ -61,8 +61,7 @@ class Study:
         options["flip"] = True if Path(chosen.data).name not in NAMES else None
         if kind != PLAIN:
             attack = f"pgd(max_iter=2, eps_step={0.75 * chosen.train_eps})"
-            options |= {"attack": attack, "eps": chosen.train_eps, "rule": "stbp"}
-            options |= {"attack_dtype": chosen.train_dtype, "defence": kind}
+            options |= {"attack": attack, "eps": chosen.train_eps, "rule": "stbp", "defence": kind}
         self.run("train", folder, **options)
         (folder / "training.pt").unlink()
         return folder / "network.safetensors"
@@ -142,7 +141,7 @@ def parse() -> argparse.Namespace:
     add("--steps", type=int, default=8)
     add("--decay", type=float, default=0.5)
     add("--epochs", type=int, default=10)
-    add("--train-dtype", help="as in art-snn train; of the attack in training, too")
+    add("--train-dtype", help="as in art-snn train")
     add("--train-eps", type=ratio, default=4 / 255, help="budget of the attack in training")
     add("--eps", type=ratio, default=4 / 255, help="budget of the evaluation")
     add("--samples", type=int, default=200, help="test samples under attack")

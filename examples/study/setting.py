@@ -20,7 +20,6 @@ from art_snn.attacks import craft, parse_stage
 from art_snn.data import NAMES, Dataset, Source
 from art_snn.gradients import Gradient
 from art_snn.models import Architecture
-from art_snn.precision import DTYPES
 
 KINDS = ("plain", "other seed", "adversarial")
 PAPER = {"eps": 2.55 / 255, "eps_step": 2 / 255, "iterations": 5}
@@ -87,7 +86,6 @@ class Study:
     samples: int
     flip: bool | None
     device: str
-    dtypes: tuple[str, ...]
     train_dtype: str | None
     attack_settings: dict[str, Any]
 
@@ -176,7 +174,6 @@ def parse(words: str) -> Study:
     add("--no-flip", action="store_true", help="mirror no training sample")
     for name, value in PAPER.items():
         add(f"--{name.replace('_', '-')}", type=type(value), default=value)
-    add("--dtypes", nargs="+", default=list(DTYPES), choices=DTYPES, help="of precision.py")
     add("--train-dtype", help="as in art-snn train")
     add("--threads", type=int)
     add("--device", default="gpu", choices=("gpu", "cpu"))
@@ -201,7 +198,6 @@ def parse(words: str) -> Study:
         samples=16 if chosen.small else chosen.samples,
         flip=False if chosen.no_flip else None if chosen.data in NAMES else True,
         device=chosen.device,
-        dtypes=tuple(chosen.dtypes),
         train_dtype=chosen.train_dtype,
         attack_settings={name: getattr(chosen, name) for name in PAPER},
     )

@@ -154,7 +154,6 @@ def test_a_row_whose_process_is_killed_has_no_memory_and_says_so(tmp_path, monke
         ({"rules": "cba"}, "^rules: .*IF neurons only"),
         ({"attack": "cw"}, "^attack: expected the class of an evasion attack"),
         ({"training_step": True, "attack": "pgd"}, "^attack: expected None with training"),
-        ({"training_step": True, "attack_dtype": "auto"}, "^attack_dtype: expected None with"),
         ({"training_step": True, "batch_size": 1}, "^batch_size: expected at least 2"),
         ({"train_dtype": "auto"}, "^train_dtype: expected None without training"),
         ({"batch_size": 0}, "^batch_size: expected a whole number >= 1"),

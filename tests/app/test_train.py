@@ -228,7 +228,6 @@ def test_a_run_that_did_not_learn_says_so_twice_ends_with_5_and_keeps_everything
         ),
         ({"defence": "trades(beta=2)"}, {"defence": TRADES(beta=2)}),
         ({"defence": "ibp(ramp=0.5)", "eps": 0.1}, {"defence": IBP(ramp=0.5), "eps": 0.1}),
-        ({**FGSM, "attack_dtype": "bfloat16"}, {**FGSM, "attack_dtype": "bfloat16"}),
     ],
 )
 def test_the_adversary_is_that_of_the_options_within_the_range_of_the_data(

@@ -193,15 +193,12 @@ def test_seeds_of_our_attacks_are_the_numbers_that_linux_draws_on_any_system(mon
     assert drawn == [2357136044, 1791095845, 1872583848, 2365658986]
 
 
-@pytest.mark.parametrize("dtype", [None, "bfloat16"])
 @pytest.mark.parametrize("text", [
     "pgd(eps_step=0.5)", "mim(eps_step=0.5)", "apgd(max_iter=6)", "sa-pgd(max_iter=6)"
 ])  # fmt: skip
-def test_no_sample_starts_afresh_inside_a_batch_and_every_one_does_with_it(
-    text, dtype, monkeypatch
-):
+def test_no_sample_starts_afresh_inside_a_batch_and_every_one_does_with_it(text, monkeypatch):
     wrapped = classifier(seed=1)
-    wrapped.gradient, wrapped.model.attack_dtype = ASSG(restart=0.25), dtype
+    wrapped.gradient = ASSG(restart=0.25)
     x, y = samples(wrapped, 6, wrong=0)
     stage, seen = parse_stage(text, np.inf, 0.5), restarts(monkeypatch)
     for batches in (1, 2):

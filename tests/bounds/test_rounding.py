@@ -186,7 +186,7 @@ def test_sums_that_rounding_can_make_anything_of_are_refused_by_the_name_of_the_
     classifier = around(SpikingNetwork(layers, Direct(2)).eval(), (1100,), 2)
     x = np.zeros((1, 1100), np.float32)
     certify_bounds(classifier, x, np.zeros(1), 0.1)
-    monkeypatch.setattr("art_snn.bounds.rounding._precisions", lambda like: {"tf32"})
+    monkeypatch.setattr("art_snn.bounds.rounding.product_precisions", lambda like: {"tf32"})
     message = r"layers.0.module.0 \(Linear\), with sums of 1100 products, each rounded by 0.0005"
     with pytest.raises(ValueError, match=message):
         certify_bounds(classifier, x, np.zeros(1), 0.1)

@@ -391,8 +391,7 @@ def test_the_gradient_of_neurons_without_leak_is_finite_at_the_bounds_too(rule):
 @pytest.mark.parametrize(
     ("rule", "passes", "plain"),
     [
-        (STBP(), 1, 0),
-        (PDSG(), 1, 0),
+        *((kind(), 1, 0) for kind in GRADIENTS.values()),
         (EOT(RGA(), samples=3), 3, 0),
         (Mean(RGA(), STBP()), 2, 0),
         (EOT(Mean(RGA(), STBP()), samples=3), 6, 0),
@@ -407,23 +406,11 @@ def test_passes_of_rules_around_rules_add_up(rule, passes, plain):
     assert (rule.passes, rule.plain_passes) == (passes, plain)
 
 
-def test_a_rule_that_is_made_of_no_others_takes_one_pass():
-    rules = [rule() for rule in GRADIENTS.values()]
-    assert {(rule.passes, rule.plain_passes) for rule in rules} == {(1, 0)}
+BOTH = Mean(STBP(), STBP(detach_reset=True))
+SEVERAL = [STBP(), BOTH, EOT(BOTH, samples=3), EOT(Extended(STBP(), steps=9), samples=2)]
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [
-        *(
-            STBP(),
-            Mean(STBP(), STBP(detach_reset=True)),
-            EOT(Mean(STBP(), STBP(detach_reset=True)), samples=3),
-        ),
-        EOT(Extended(STBP(), steps=9), samples=2),
-    ],
-    ids=repr,
-)
+@pytest.mark.parametrize("rule", SEVERAL, ids=repr)
 def test_layers_run_as_often_as_declared(rule):
     net = network(chain, gradient=rule)
     runs = []

@@ -9,7 +9,6 @@ from torch import nn
 from art_snn import RGA, STBP, Poisson, TimeDistributed as Timed
 from art_snn.gradients import ASSG, EOT
 from tests.architectures import CLASSES, batch, chain, network, residual
-from tests.conftest import varied
 from tests.gradients.adaptive import Naive, ascend, moments_of
 from tests.oracles import relative
 
@@ -58,26 +57,6 @@ def test_logits_and_their_jacobian_are_means_over_draws(rule, samples, architect
     assert relative(rows, jacobian(net, x, seed=6)[1]) > 1e-3
     if dropout:
         assert relative(rows, jacobian(net.eval(), x)[1]) > 1e-3
-
-
-def test_without_anything_random_the_result_is_that_of_the_inner_rule():
-    net = network(gradient=EOT(RGA(), samples=3))
-    x = batch()
-    got, expected = jacobian(net, x), jacobian(net.with_gradient(RGA()), x)
-    for ours, theirs in zip(got, expected, strict=True):
-        assert relative(ours, theirs) < 1e-12
-
-
-def test_predictions_are_single_draws():
-    net = network(encoder=Poisson(1), gradient=EOT(STBP()))
-    with torch.no_grad():
-        torch.manual_seed(5)
-        got = net(batch())
-    torch.manual_seed(varied())
-    net = network(encoder=Poisson(1), gradient=STBP())
-    with torch.no_grad():
-        torch.manual_seed(5)
-        assert torch.equal(got, net(batch()))
 
 
 def test_moments_advance_at_every_draw_as_in_a_naive_loop():

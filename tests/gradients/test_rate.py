@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import product
 from types import SimpleNamespace
 from typing import Any
 
@@ -250,47 +249,13 @@ def test_half_precision_runs_time_resolved_and_leaves_single_precision_alone():
     assert "half precision" in net.execution.reason
 
 
-# Torch keeps the settings of CUDA on machines without a card, too; a tensor there is stood in for.
-ON_CARD: Any = SimpleNamespace(is_cuda=True, dtype=torch.float32)
-
-
-class Mixed:
-    """Settings of torch since 2.9, where reading a flag raises once the others were set."""
-
-    def __init__(self, precision: str) -> None:
-        self.fp32_precision = precision
-
-    @property
-    def allow_tf32(self) -> bool:
-        raise RuntimeError("a mix of the legacy and new APIs")
-
-
-def backends(convolutions: Any, matrices: Any) -> Any:
-    """A stand-in for torch.backends."""
-    return SimpleNamespace(cudnn=convolutions, cuda=SimpleNamespace(matmul=matrices))
-
-
-FLAGS = [SimpleNamespace(allow_tf32=flag) for flag in (True, False)]
-PRECISIONS = [Mixed(precision) for precision in ("tf32", "ieee", "none")]
-
-
-@pytest.mark.parametrize(
-    ("convolutions", "matrices"), [*product(FLAGS, repeat=2), *product(PRECISIONS, repeat=2)]
-)
-def test_either_flag_or_precision_widens_the_tolerance(convolutions, matrices, monkeypatch):
-    cudnn = convolutions if convolutions in FLAGS else SimpleNamespace(conv=convolutions)
-    monkeypatch.setattr(rate.torch, "backends", backends(cudnn, matrices))
-    rounds = {id(FLAGS[0]), id(PRECISIONS[0])}
-    widened = not rounds.isdisjoint({id(convolutions), id(matrices)})
-    assert _tolerance(ON_CARD) == (_TF32_TOLERANCE if widened else _RELATIVE_TOLERANCE)
-
-
-def test_only_single_precision_on_a_card_is_rounded_so(monkeypatch):
-    cudnn = SimpleNamespace(conv=Mixed("tf32"))
-    monkeypatch.setattr(rate.torch, "backends", backends(cudnn, Mixed("tf32")))
-    assert _tolerance(torch.ones(1)) == _RELATIVE_TOLERANCE
-    double: Any = SimpleNamespace(is_cuda=True, dtype=torch.float64)
-    assert _tolerance(double) == _RELATIVE_TOLERANCE
+@pytest.mark.parametrize("names", [{"tf32"}, {"tf32", "ieee"}, {"ieee"}, set()])
+def test_products_rounded_to_tf32_on_a_card_widen_the_tolerance(names, monkeypatch):
+    monkeypatch.setattr(rate, "product_precisions", lambda like: names)
+    on_card: Any = SimpleNamespace(is_cuda=True, dtype=torch.float32)
+    assert _tolerance(on_card) == (_TF32_TOLERANCE if "tf32" in names else _RELATIVE_TOLERANCE)
+    for other in (torch.ones(1), SimpleNamespace(is_cuda=True, dtype=torch.float64)):
+        assert _tolerance(other) == _RELATIVE_TOLERANCE
 
 
 def test_a_network_is_probed_again_under_another_tolerance(monkeypatch):

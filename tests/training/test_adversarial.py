@@ -159,7 +159,6 @@ def test_names_and_numbers_from_numpy_have_the_repr_of_python_s_own():
         ("attack", 7, "a text"),
         ("eps", 0, "above 0"),
         ("norm", 1, "numpy.inf or 2"),
-        ("attack_dtype", "float8", "bfloat16"),
         ("rule", "sgd", "one of"),
         ("rule", RGA, r"a gradient rule such as RGA\(\)"),
         ("value_range", (1, 0), r"\(low, high\)"),

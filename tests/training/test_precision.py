@@ -92,7 +92,7 @@ def test_a_network_of_double_precision_keeps_its_own():
     assert_same_state(one, other)
 
 
-def test_adversarials_are_crafted_in_the_precision_of_the_attack_alone(monkeypatch):
+def test_adversarials_are_crafted_in_the_precision_of_the_network(monkeypatch):
     inside: list[bool] = []
     craft = adversarial.craft_batch
 
@@ -122,7 +122,7 @@ def test_adapted_networks_are_trained_in_it_by_any_rule_and_verified_in_their_ow
 
 @pytest.mark.parametrize("native", [True, False])
 def test_auto_is_bfloat16_where_it_is_multiplied_natively(native, monkeypatch):
-    monkeypatch.setattr("art_snn.precision._multiplies_bfloat16", lambda device: native)
+    monkeypatch.setattr("art_snn.training.recipe._multiplies_bfloat16", lambda device: native)
     data = images()
     auto, same = convolutional(), convolutional()
     train(auto, *data, replace(SETTINGS, train_dtype="auto"))

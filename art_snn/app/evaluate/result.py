@@ -348,7 +348,6 @@ def _provenance(target: Target, seconds: float) -> Provenance:
         dataset=target.data.name,
         parameters=sum(weight.numel() for weight in classifier.model.parameters()),
         training=target.subject.training if settings.training is None else settings.training,
-        attack_dtype=settings.attack_dtype,
     )
 
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Fixed, Suppress, UseAppendAction, arg
 
-from art_snn.app.settings import AttackDtype, Flag, Folder, Network, Open, Rules
+from art_snn.app.settings import Flag, Folder, Network, Open, Rules
 from art_snn.checks import (
     FILE,
     expand_path,
@@ -56,7 +56,6 @@ class Evaluate(Network):
     :param fail_under: exit with status 3 if the robust accuracy under attack, a share, is below it
         at a budget.
     :param strict: exit with status 4 if findings are open; needs a plan.
-    :param attack_dtype: precision of gradients; predictions keep the network's. In Python only.
     :param name: of the network, by which results are told apart [that of the checkpoint or the
         folder]. In Python only.
     :param training: of the network, in words [that of the zoo or the checkpoint]. In Python only.
@@ -80,7 +79,6 @@ class Evaluate(Network):
     seed: int = 0
     fail_under: Open[float] = None
     strict: Flag = False
-    attack_dtype: Suppress[Fixed[AttackDtype | None]] = None
     name: Suppress[Fixed[str | None]] = None
     training: Suppress[Fixed[str | None]] = None
     examined: Suppress[Fixed[int]] = 100

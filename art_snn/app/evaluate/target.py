@@ -89,8 +89,6 @@ class Target:
             networks = [team.leader_first(partial(one.classifier, *how)) for one in others]
         except CheckpointError as error:
             raise CheckpointError("sources", error.complaint) from error
-        for one in (classifier, *networks):
-            one.model.attack_dtype = settings.attack_dtype
         target = cls(settings, subject, data, classifier, sources=tuple(networks)).with_rules()
         against = (classifier, target.x, norm, max(budgets))
         files = settings.adversarials
@@ -197,8 +195,9 @@ class Target:
     def key(self) -> str:
         """Fingerprint of all that the numbers depend on."""
         settings = self.settings
-        names = ("norm", "eps", "seed", "block", "batch_size", "examined", "bounds", "attack_dtype")
-        content: list[object] = [getattr(settings, name) for name in names]
+        names = ("norm", "eps", "seed", "block", "batch_size", "examined", "bounds")
+        # None: earlier versions had the precision of gradients there.
+        content: list[object] = [*(getattr(settings, name) for name in names), None]
         content += [settings.draws] if self.smoothed else []
         content += [(plan.name, *map(str, plan.stages)) for _, plan in self.plans]
         # Another kind of device rounds otherwise.

@@ -125,8 +125,7 @@ class Provenance:
     :param shape: of a sample.
     :param dataset: name of the data.
     :param parameters: number of the network's parameters.
-    :param training: of the weights, in words; "" if unknown.
-    :param attack_dtype: precision of gradients; None: the network's own."""
+    :param training: of the weights, in words; "" if unknown."""
 
     command: str
     versions: dict[str, str]
@@ -148,7 +147,6 @@ class Provenance:
     dataset: str
     parameters: int
     training: str
-    attack_dtype: str | None
 
     def __post_init__(self) -> None:
         expect(self.examined >= 0, "samples of at least 0", self.examined)

@@ -260,7 +260,6 @@ def _setting_table(evaluation: Evaluation) -> Table:
     cells |= {"encoder": source.encoder, "samples": str(len(evaluation.samples))}
     cells |= {"examined for findings": str(source.examined), "seed": str(source.seed)}
     cells |= {"batch size": str(source.batch_size), "block": str(source.block)}
-    cells |= {"precision of gradients": source.attack_dtype} if source.attack_dtype else {}
     cells |= {f"rule {name}": rule for name, rule in source.rules.items()}
     return Table(("", "value"), list(cells.items()), words=2)
 

@@ -1,6 +1,7 @@
 """EOT: expectation over what a network draws at random."""
 
 from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -29,14 +30,11 @@ class EOT(Composite):
     rule: Gradient
     _: KW_ONLY
     samples: int = 10
+    exact_logits: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require_count("samples", self.samples, up_to=MOST_DRAWS, remedy="Ten draws are usual.")
-
-    @property
-    def exact_logits(self) -> bool:
-        return False
 
     @property
     def passes(self) -> int:

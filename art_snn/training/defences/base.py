@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork, readout_dtype
-from art_snn.precision import autocast
-from art_snn.training.recipe import Recipe
+from art_snn.training.recipe import Recipe, autocast
 
 
 class Learner:
@@ -31,9 +30,8 @@ class Learner:
     def at_input(self, x: Tensor) -> Tensor:
         """The same for samples that require a gradient: one graph of the training gradient alone.
 
-        Samples and weights both take a gradient in it; the precision of attacks does not apply."""
-        rule, network = self.network.training_gradient, self.network
-        with network.using(rule), network.fixed(False), network.crafting(None):
+        Samples and weights both take a gradient in it."""
+        with self.network.using(self.network.training_gradient), self.network.fixed(False):
             return self(x)
 
 

@@ -140,7 +140,7 @@ def test_the_name_of_a_file_becomes_the_name_of_an_evaluation():
     assert names == ["my net", "a b", "evaluation", 80 * "a"]
 
 
-EARLIER = {"bounds": {"checked"}}
+EARLIER = {"bounds": {"checked"}, "provenance": {"attack_dtype"}}
 """Fields that earlier records have."""
 
 
