@@ -252,8 +252,8 @@ class Cost(Run):
     :param attack: measure this attack in place of one gradient: pgd(max_iter=5, eps_step=2/255).
     :param eps: budget of the attack, in the unit of the samples.
     :param batch_size: samples per gradient, step or attack.
-    :param channels: of the random input [3; of a network of yours: its own].
-    :param image_size: side of the random input [32; of a network of yours: its own].
+    :param channels: of the random input [3; those of a network of yours with an input_shape].
+    :param image_size: side of the random input [32; that of the input_shape of your network].
     :param attack_dtype: precision of the gradients: bfloat16, float16, or auto, which is bfloat16
         where the device multiplies it natively [the network's own].
     :param train_dtype: precision of training steps: bfloat16, or auto, which is bfloat16 where the
@@ -310,7 +310,7 @@ class Inspect(Network):
         its own].
     :param rules: rules, separated by commas [all].
     :param batch_size: samples of the batch.
-    :param channels: of random samples [3; of a network of yours: its own]."""
+    :param channels: of random samples [3; those of a network of yours with an input_shape]."""
 
     output: Folder = Path("inspection")
     rules: Rules = None

@@ -19,7 +19,7 @@ from art_snn.progress import Progress
 Objective = Callable[[Tensor, Tensor], Tensor]
 """(logits [n, K], classes [n]) -> what an attack raises [n]."""
 _Claims = Callable[[Tensor, Tensor], Tensor]
-"""(logits [n, K], aims [n, ...]) -> which samples count as broken [n]."""
+"""(logits [n, K], aims [n]) -> which samples count as broken [n]."""
 _CLOSE = 0.1
 """The gap between two logits within which half precision cannot decide: a share of the distance of
 the first from the mean of the others."""

@@ -308,29 +308,14 @@ def _require_shape(output: object, shape: tuple[int | str, ...], where: str = ""
     sizes = tuple(output.shape) if isinstance(output, Tensor) else ()
     pairs = zip(shape, sizes, strict=False)
     right = len(sizes) == len(shape) and all(a == b or isinstance(a, str) for a, b in pairs)
-    several = isinstance(output, tuple | list)
-    fitting = "'spikes'" if where and several else fitting_readout(output, shape[-2])
-    other = fitting and (fitting != "'mean'" or len(shape) == 2)
-    remedy = f"adapt(..., readout={fitting}) reads it. " if other else ""
-    remedy += (
+    remedy = (
         "A readout reduces what the model returns to logits: 'mean' or 'sum' over [T, N, K], "
         "'spikes' or 'potential' where it returns both, None where it returns [N, K], or a "
-        "function of yours. encoder=None is for models that make their time steps themselves."
+        "function of yours, as lambda out: out.mean(1) of [N, T, K]. encoder=None is for models "
+        "that make their time steps themselves."
     )
     expected = f"one that returns [{', '.join(map(str, shape))}]{where}"
     require(right, "model", expected, _describe(output), remedy)
-
-
-def fitting_readout(output: Any, batch: object) -> str | None:
-    """The readout that takes what a model returns to logits, as text; None where there is none."""
-    several = isinstance(output, tuple | list) and len(output) > 1
-    first, name = (output[0], "out[0]") if several else (output, "out")
-    sizes = tuple(first.shape) if isinstance(first, Tensor) else ()
-    if len(sizes) == 2 and sizes[0] == batch:
-        return f"lambda out: {name}" if several else "None"
-    if len(sizes) == 3 and sizes[1] == batch:
-        return "'spikes'" if several else "'mean'"
-    return f"lambda out: {name}.mean(1)" if len(sizes) == 3 and sizes[0] == batch else None
 
 
 def _describe(output: object) -> str:

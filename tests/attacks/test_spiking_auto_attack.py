@@ -24,7 +24,6 @@ from art_snn.attacks import (
     Stage,
     shifts,
 )
-from art_snn.attacks.grids import DLR
 from art_snn.gradients import CBA, EOT, Mean
 from art_snn.progress import Progress
 from tests import small
@@ -152,7 +151,6 @@ STAGES = {
     "gradients": (Stage(AutoPGD, RGA(), {"max_iter": 3}), Stage(AutoPGD, STBP(), {"max_iter": 2})),
     "warm": (Stage(AutoPGD, STBP(), {"max_iter": 1}), WARM),
     "several starts": (Stage(AutoPGD, RGA(), {"max_iter": 2, "num_random_init": 2}),),
-    "targets": (Stage(AutoPGD, RGA(), {"max_iter": 2, "targets": 3, "loss_type": DLR}),),
     "square": (Stage(SquareAttack, None, {"max_iter": 12}),),
     "PGD of ART's": (Stage(ProjectedGradientDescent, RGA(), {"max_iter": 3, "eps_step": 0.05}),),
 }
