@@ -77,11 +77,9 @@ def find_traits(network: ModelNetwork, x: Tensor) -> None:
     traits.preludes = seen.preludes
     # What fails here will fail again in the pass.
     with suppress(Exception), network.restoring():
-        start = _generators(x)
         encoded, before = network.encode(x[:VERIFIED]), _generators(x)
         network.run_by_itself(encoded)
         traits.draws = _generators(x) != before
-        traits.random = traits.draws or before != start
 
 
 def _generators(x: Tensor) -> list[bytes]:

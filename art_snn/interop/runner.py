@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.checks import require
-from art_snn.encoders import Encoder
+from art_snn.encoders import Encoder, draws
 from art_snn.gradients import RGA, Gradient, Native
 from art_snn.gradients.base import Firing, Site, native_firing, simulation
 from art_snn.gradients.fixed import WEIGHTS_HELD, weights_fixed
@@ -45,7 +45,6 @@ class Traits:
 
     :param single: whether a call computes one time step, so that the loop over them is ours.
     :param writes: whether it writes into its input.
-    :param random: whether logits differ from pass to pass, by the encoder or by the model.
     :param draws: whether the model draws from torch's generators, the encoder left out.
     :param failed: why it does not compute one time step in a call, as a sentence; else empty.
     :param preludes: calls of every neuron before the first time step.
@@ -55,7 +54,6 @@ class Traits:
 
     single: bool = False
     writes: bool = False
-    random: bool = False
     draws: bool = False
     failed: str = ""
     steps: int | None = None
@@ -137,7 +135,8 @@ class ModelNetwork(SpikingNetwork):
 
     def remarks(self) -> dict[str, str]:
         gradients = {f"own gradient of {name}": why for name, why in self.natives().items()}
-        return {"draws at random": "yes" if self.traits.random else "no"} | gradients
+        drawn = self.traits.draws or draws(self.encoder)
+        return {"draws at random": "yes" if drawn else "no"} | gradients
 
     def neuron_layers(self) -> list[NeuronLayer]:
         return [

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import CheckpointFunction
 
 from art_snn.checks import ArgumentError, invalid
@@ -53,7 +53,10 @@ def verify(network: ModelNetwork, rule: Gradient | None, x: Tensor) -> None:
     :param rule: that is to differentiate the pass; None for a prediction."""
     if len(x):
         setup = _settle(network, x)
-        if not _changes(network.model):
+        # A module that computes something else at every call, in training mode, is not verified.
+        drops = re.compile("Dropout|DropPath")
+        modules = network.model.modules()
+        if not any(varies(m) or (m.training and drops.search(type(m).__name__)) for m in modules):
             _verify_setup(network, rule, x, setup)
 
 
@@ -122,13 +125,6 @@ def _remember(network: ModelNetwork, key: Hashable, answer: object) -> None:
     if len(network.verified) >= _REMEMBERED:
         network.verified.clear()
     network.verified[key] = answer
-
-
-def _changes(model: nn.Module) -> bool:
-    """True if a module computes something else at every call, in training mode."""
-    drops = re.compile("Dropout|DropPath")
-    modules = model.modules()
-    return any(varies(m) or (m.training and drops.search(type(m).__name__)) for m in modules)
 
 
 def _setup(network: ModelNetwork, x: Tensor) -> Hashable:

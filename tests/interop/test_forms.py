@@ -69,13 +69,6 @@ def test_a_model_of_one_step_takes_event_frames_and_poisson_spikes(encoder, shap
     assert gradient(network, "rga", torch.rand(shape))[1].any()
 
 
-def test_drawn_spikes_make_a_network_random_where_its_logits_happen_to_agree():
-    network = adapt(of_one_step(), encoder=Poisson(STEPS))
-    with torch.no_grad():
-        network(torch.zeros(4, 1, 3, 3))
-    assert network.traits.random
-
-
 @pytest.mark.parametrize("rule", [None, *RULES])
 def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
     network = adapt(of_one_step(), encoder=None)
@@ -121,14 +114,15 @@ def test_a_network_that_draws_by_torch_is_a_random_one_and_says_so(rule, draw):
     with drawn as warned:
         logits = [answer(network, rule, images()) for _ in range(2)]
     assert len(warned) == 1
-    assert network.traits.random
+    assert network.remarks()["draws at random"] == "yes"
     assert torch.equal(*logits) == (draw == "without effect")
     if rule is not None:
         assert gradient(network, f"eot-{rule}", images())[1].any()
     for encoder in (Direct(STEPS), Poisson(STEPS)):
         quiet = adapt(chain(Steps()), encoder=encoder)
         answer(quiet, rule, images())
-        assert quiet.traits.random == isinstance(encoder, Poisson)
+        told = "yes" if isinstance(encoder, Poisson) else "no"
+        assert quiet.remarks()["draws at random"] == told
 
 
 def test_a_network_that_is_random_in_training_alone_is_none_in_evaluation():
@@ -136,7 +130,7 @@ def test_a_network_that_is_random_in_training_alone_is_none_in_evaluation():
     for mode in (False, True, False):
         network.train(mode)
         gradient(network, "rga", images())  # Without a warning: training may draw.
-        assert network.traits.random == mode
+        assert network.traits.draws == mode
 
 
 @pytest.mark.filterwarnings("ignore:the model draws")
