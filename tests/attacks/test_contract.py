@@ -4,7 +4,6 @@ import copy
 
 import numpy as np
 import pytest
-import torch
 from art.attacks.evasion import ProjectedGradientDescent
 from hypothesis import given, settings, strategies as st
 
@@ -183,25 +182,6 @@ def test_samples_that_are_no_event_frames_are_refused(kind, x, options, match):
     classifier = linear(np.ones((2, *x.shape[1:])), [1, 0], **options)
     with pytest.raises(ValueError, match=f"^{match}"):
         kind(classifier, **QUIET).generate(x, [0])
-
-
-@pytest.mark.parametrize("kind", [StableAdaptivePGD, SparseDynamicAttack])
-def test_the_settings_are_those_of_art(kind):
-    attack = kind(linear([[1, 1], [0, 0]]))
-    attack.set_params(eps=2, max_iter=3, seed=5)
-    assert (attack.eps, attack.max_iter, attack.seed) == (2, 3, 5)
-    assert "eps=2" in repr(attack)
-    assert "max_iter=3" in repr(attack)
-
-
-@pytest.mark.parametrize("kind", [SparseDynamicAttack, SpikeRetiming])
-def test_tensors_of_event_frames_come_back_as_tensors(kind):
-    classifier = linear(np.stack([-FRAMES[0], 0 * FRAMES[0]]), [1.5, 0])
-    attack = kind(classifier, **QUIET)
-    found = attack.generate(torch.as_tensor(FRAMES).float(), torch.tensor([0]))
-    assert isinstance(found, torch.Tensor)
-    assert found.dtype == torch.float32
-    np.testing.assert_array_equal(found, attack.generate(FRAMES, [0]))
 
 
 @pytest.mark.parametrize("norm", [np.inf, 2])

@@ -426,9 +426,3 @@ def test_candidates_for_other_samples_are_refused(trained_layers, known):
     attack = SpikingAutoAttack(build(trained_layers), candidates=[short], **QUIET)
     with pytest.raises(ValueError, match=r"^candidates: .*points as samples, 2, got 5"):
         attack.generate(known[0][:2], known[1][:2])
-
-
-def test_no_samples_have_an_outcome_of_none(trained_layers, known):
-    attack = SpikingAutoAttack(build(trained_layers), plan=WEAK, **QUIET)
-    assert attack.generate(known[0][:0], known[1][:0]).shape == (0, 1, 8, 8)
-    assert attack.outcome.stage.shape == (0,)

@@ -16,6 +16,7 @@ from tests.adapted import Spike
 from tests.interop.neurons import Output, Step, Steps, TimeLast, again, dynamics
 from tests.interop.promises import close, gradient, gradients, inputs
 from tests.interop.stacks import CLASSES, STEPS, Looping, OfOneStep, Stack, chain, images, lively
+from tests.interop.test_remedies import Charged
 
 RULES = ("rga", "stbp", "bptr", "native")
 
@@ -148,20 +149,6 @@ def test_what_verification_draws_leaves_the_random_state_as_it_was(encoder):
     assert all(map(torch.equal, *states))
 
 
-class Charged(nn.Module):
-    """A neuron of QCFS: charged with half its threshold before the first step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.neuron, self.first = Step(1.0, reset="soft"), True
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.first:
-            self.neuron(torch.ones_like(x) * 0.5)
-        self.first = False
-        return self.neuron(x)
-
-
 class HalfFull(Step):
     """The same neuron, which starts from that potential."""
 
@@ -186,10 +173,10 @@ def test_a_charge_before_the_first_step_is_no_step(rule):
             lively(self)
 
         def forward(self, x: Tensor) -> Tensor:
-            self.fire.first = True
+            self.fire.reset()
             return sum(self.fc2(self.fire(self.fc1(x.flatten(1)))) for _ in range(6)) / 6
 
-    network = adapt(Converted(Charged()), encoder=None)
+    network = adapt(Converted(Charged(1.0)), encoder=None)
     wanted = adapt(Converted(HalfFull(1.0, reset="soft")), encoder=None)
     with torch.inference_mode():
         network(images())  # The first pass, which finds out the traits.

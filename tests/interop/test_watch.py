@@ -79,33 +79,6 @@ def test_a_setting_that_the_dynamics_do_not_read_is_noticed_when_it_changes(neur
         gradient(network, "stbp", steady(8))
 
 
-def test_a_flag_that_turns_on_a_function_of_the_model_s_own_is_noticed():
-    class Round(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            return (8 * x).round() / 8
-
-        @staticmethod
-        def backward(ctx, grad):
-            return grad
-
-    class Quantised(nn.Module):
-        quantise = False
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.body = model(Steps())
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.body(Round.apply(x) if self.quantise else x)
-
-    network = adapt(Quantised().eval(), steps=4)
-    gradient(network, "rga", images())
-    network.model.quantise = True
-    with pytest.raises(ValueError, match="Round in its graph"):
-        gradient(network, "rga", images())
-
-
 def test_what_a_pass_changes_by_itself_is_not_verified_over_and_over():
     class Counting(nn.Module):
         calls = 0

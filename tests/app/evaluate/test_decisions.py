@@ -16,7 +16,6 @@ from art_snn.attacks import SpikingAutoAttack
 from art_snn.bounds import Decision
 from tests.command import call, forbidden
 from tests.evaluations import comparable, complaints
-from tests.jobs import Job
 from tests.records import NETWORK, evaluate, evaluation_in
 
 WORDS = ("--eps", "0.03,0.1", "--samples", "40", "--batch-size", "8", "--bounds", "--decide", "9")
@@ -138,19 +137,6 @@ def test_decisions_that_contradict_each_other_stop_the_run(folder, monkeypatch):
     done = evaluate(monkeypatch, folder, *words, "--output", "out", **FIELDS)
     assert done.status == 2
     assert "--decide: expected decisions that agree, got sample" in done.complaint
-
-
-@pytest.mark.slow
-def test_two_processes_share_the_search_and_have_the_same_result(whole, folder):
-    code = "import pytest\nfrom pathlib import Path\nfrom art_snn.app.evaluate import decisions\n"
-    code += "from tests.app.evaluate.test_decisions import search\n"
-    code += "from tests.records import evaluate\nwith pytest.MonkeyPatch.context() as patch:\n"
-    code += "    patch.setattr(decisions, 'decide_bounds', search)\n"
-    code += f"    done = evaluate(patch, Path(), *{WORDS}, '--output', 'out', **{FIELDS})\n"
-    code += "print(done.stdout, done.stderr)\nraise SystemExit(done.status)"
-    well, printed, errors = Job(code, folder).ended()
-    assert well, printed + errors
-    assert comparable(folder / "out") == comparable(whole[0] / "out")
 
 
 @pytest.mark.parametrize(
