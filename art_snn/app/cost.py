@@ -6,7 +6,7 @@ cost grows with T."""
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
@@ -203,7 +203,7 @@ def run(settings: Cost) -> Costs:
         what = "training step" if settings.training_step else "gradient"
         what = what if settings.attack is None else f"attack {settings.attack}"
         title = f"One {what}: {'; '.join(titles[:: len(steps)])}"
-        remarks = _remarks(settings, cells)
+        remarks = _remarks(settings)
         remarks += [f"{one}: its process was killed, as when memory runs out." for one in killed]
         machine = describe_machine(settings.device)
         costs = Costs(title, what, asdict(settings), machine, tuple(cells), remarks)
@@ -229,15 +229,9 @@ def _check(settings: Cost) -> str:
     return f"{architecture.describe(network)}, batch {settings.batch_size}, {size}"
 
 
-def _remarks(settings: Cost, cells: Sequence[_Cell]) -> list[str]:
-    """Sentences on the precision, and on each gradient against that of STBP."""
+def _remarks(settings: Cost) -> list[str]:
+    """Sentences on the precision, and on training steps."""
     remarks = list[str]()
-    step = "training step" if settings.training_step else "gradient"
-    for row in cells[0].seconds if len(cells) == 1 and settings.attack is None else ():
-        if _STBP in cells[0].seconds and row not in (INFERENCE, _STBP) and STOCK not in row:
-            ratio = f"{cells[0].time_ratio(row, _STBP):.2f}"
-            remark = f"A {step} by {_upper(row)} takes {ratio} of the time of one by STBP."
-            remarks.append(remark)
     if settings.train_dtype is not None:
         reason = compute_dtype(settings.train_dtype, torch_device(settings.device))[1]
         remarks.append(f"Training steps: {reason}.")

@@ -1,22 +1,22 @@
 """The network with weights, and the data, that a command line names."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, fields, replace
 from functools import partial
 from importlib import import_module
-from math import isqrt, prod
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from art_snn import checkpoint, zoo
 from art_snn.app.settings import Network
-from art_snn.checks import ArgumentError, first_line, invalid, require, require_memory
+from art_snn.checks import first_line, invalid, require, require_memory
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset, Source
 from art_snn.data.events import EVENTS
@@ -34,8 +34,6 @@ _NONE_GIVEN = (
     "Take --model zoo:digits-plain, another network that art-snn zoo lists, or --checkpoint with "
     "weights that art-snn train wrote."
 )
-_SIDES = (32, 28, 8, 34, 16, 48, 64, 128, 224)
-"""Sides of images and event frames of the usual data sets."""
 
 
 @dataclass(frozen=True)
@@ -225,9 +223,8 @@ def random_samples(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Random samples ``(samples, *input_shape)`` in [0, 1] and one-hot labels for a network.
 
-    None is 3 channels of 32 x 32 pixels. Of a network of the user's own it is what that takes: its
-    input_shape, or the first usual size that fits. What it does not take, or what does not fit into
-    memory, is refused."""
+    None is 3 channels of 32 x 32 pixels. A network of the user's own has its input_shape, or needs
+    a size. What it does not take, or what does not fit into memory, is refused."""
     image, classes = (channels or 3, *(image_size or 32,) * 2), 10
     with nullcontext() if architecture.is_own else torch.device("meta"):
         network = build_unloaded(architecture, steps, image)
@@ -243,50 +240,19 @@ def random_samples(
             expected = f"{form[axis]}, which {model} takes"
             fits = form[axis] is None or size in (None, form[axis])
             require(fits, name, expected, size, remedy)
-        usual = [(channels or c, *(image_size or side,) * 2) for c, side in _usual_images(network)]
-        sizes = dict.fromkeys(
-            tuple(b if a is None else a for a, b in zip(form, (*shape[:-3], *some), strict=True))
-            for some in usual
+        expected, got = f"the side of square images that {model} takes", str(image_size)
+        remedy = (
+            "Give --channels (3) and --image-size, name --data where the command has it, or return "
+            "adapt(model, ..., input_shape=(C, H, W))."
         )
-        shape, classes = _fitting_shape(architecture, list(sizes))
+        require(image_size or None not in form[-2:], "image_size", expected, got, remedy)
+        shape = tuple(b if a is None else a for a, b in zip(form, shape, strict=True))
+        with samples_fit("image_size", expected, "x".join(map(str, shape)), remedy):
+            network = architecture.build_own_for(torch.zeros(2, *shape, device="cpu")).eval()
+            with torch.no_grad():
+                classes = network(torch.zeros(1, *shape, device=device_of(network))).shape[1]
     needed = 4 * samples * prod(shape)
     require_memory("samples", samples, "samples", needed, remedy="Take fewer or smaller ones.")
     generator = np.random.default_rng(0)
     x = generator.random((samples, *shape), dtype=np.float32)
     return x, np.eye(classes, dtype=np.float32)[generator.integers(0, classes, samples)]
-
-
-def _usual_images(network: SpikingNetwork) -> list[tuple[int, int]]:
-    """Channels and sides of images that the first layer may take, likely ones first."""
-    first = next((m for m in network.modules() if isinstance(m, nn.Conv2d | nn.Linear)), None)
-    channels, pixels = getattr(first, "in_channels", 0), getattr(first, "in_features", 0)
-    exact = [(c, isqrt(pixels // c)) for c in (1, 3, 2) if pixels]
-    exact = [(c, side) for c, side in exact if c * side**2 == pixels]
-    likely = {1: 28, 2: 34}.get(channels, 32)
-    return [*exact, *((channels or 3, side) for side in (likely, *_SIDES))]
-
-
-def _fitting_shape(
-    architecture: Architecture, shapes: Sequence[tuple[int, ...]]
-) -> tuple[tuple[int, ...], int]:
-    """The first of the shapes that the network of the user's function takes, and its classes."""
-    expected, got = f"a size that {architecture.model} takes", "x".join(map(str, shapes[0]))
-    if len(shapes) > 1:
-        got = f"no usual one: {got} does not fit"
-    remedy = (
-        "Give --channels and --image-size of square images, name --data where the command has it, "
-        "or return adapt(model, ..., input_shape=(C, H, W))."
-    )
-    errors: list[Exception] = []
-    for shape in shapes:
-        try:
-            network = architecture.build_own_for(torch.zeros(2, *shape, device="cpu")).eval()
-            with torch.no_grad():
-                logits = network(torch.zeros(1, *shape, device=device_of(network)))
-            return shape, logits.shape[1]
-        except (RuntimeError, ValueError, IndexError) as error:
-            errors.append(error)
-    # A complaint about anything else than the size says what to do.
-    complaints = [error for error in errors if isinstance(error, ArgumentError)]
-    with samples_fit("image_size", expected, got, remedy):
-        raise (complaints or errors)[0]

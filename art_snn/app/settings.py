@@ -245,8 +245,8 @@ class Cost(Run):
     :param attack: measure this attack in place of one gradient: pgd(max_iter=5, eps_step=2/255).
     :param eps: budget of the attack, in the unit of the samples.
     :param batch_size: samples per gradient, step or attack.
-    :param channels: of the random input [3; of a network of yours: its own].
-    :param image_size: side of the random input [32; of a network of yours: its own].
+    :param channels: of the random input [3; those of a network of yours with an input_shape].
+    :param image_size: side of the random input [32; that of the input_shape of your network].
     :param train_dtype: precision of training steps: bfloat16, or auto, which is bfloat16 where the
         device multiplies it natively [the network's own].
     :param repeats: rounds of which each time is the median."""
@@ -299,7 +299,7 @@ class Inspect(Network):
         its own].
     :param rules: rules, separated by commas [all].
     :param batch_size: samples of the batch.
-    :param channels: of random samples [3; of a network of yours: its own]."""
+    :param channels: of random samples [3; those of a network of yours with an input_shape]."""
 
     output: Folder = Path("inspection")
     rules: Rules = None

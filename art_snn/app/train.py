@@ -146,8 +146,8 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
         recipe = adversary.defence.fit_recipe(recipe)
     limits = data.value_range
     classifier = wrap(network, data.input_shape, data.classes, limits, settings.device)
-    state = output / "training.pt"
-    foreign = (output / "network.safetensors").exists() and not state.exists()
+    file, state = output / "network.safetensors", output / "training.pt"
+    foreign = file.exists() and not state.exists()
     got = f"{output} with a network.safetensors and no training.pt"
     remedy = "Choose another folder, or delete network.safetensors."
     expected = "a folder without a network, or with the whole of this run"
@@ -158,16 +158,13 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     if subject.checkpoint is not None:
         weights = fingerprint("weights", classifier, data.x_test[:0], data.y_test[:0])[:16]
         start = {"file": str(settings.checkpoint or settings.model), "weights": weights}
-    x, y, held = split.x_train, split.y_train, (split.x_test, split.y_test)
-    options: dict[str, Any] = {"resume": state, "validation": held, "adversary": adversary}
-    history = train(
-        network, x, y, recipe, **options, start=start["weights"] if start else "", team=team
-    )
+    options: dict[str, Any] = {"resume": state, "validation": (split.x_test, split.y_test)}
+    options |= {"adversary": adversary, "start": start["weights"] if start else "", "team": team}
+    history = train(network, split.x_train, split.y_train, recipe, **options)
     logits = classifier.predict(data.x_test, recipe.batch_size)
     correct = Share(int((logits.argmax(1) == data.y_test).sum()), len(data.y_test))
-    form = asdict(architecture) | {
-        name: getattr(recipe, name) for name in ("epochs", "seed", "train_dtype")
-    }
+    names = ("epochs", "seed", "train_dtype")
+    form = asdict(architecture) | {name: getattr(recipe, name) for name in names}
     notes: dict[str, Any] = {"subject": form, "data": data.name, "recipe": asdict(recipe)}
     notes |= {"adversary": repr(adversary) if adversary else "", "validation": settings.validation}
     notes |= {"training": _describe_training(recipe, adversary), "start": start}
@@ -182,9 +179,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     stalled = describe_stall(history, recipe.epochs, logits.shape[1], adversary)
     result = Training(tuple(history), correct, title, against, recipe, notes, stalled)
     if team.leads:
-        checkpoint.save(
-            network, output / "network.safetensors", **notes, test_accuracy=correct.value
-        )
+        checkpoint.save(network, file, **notes, test_accuracy=correct.value)
         result.write(output)
     return result
 

@@ -1,6 +1,6 @@
 """APGD: projected gradient descent with momentum, whose step follows the progress it makes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
@@ -10,8 +10,8 @@ from torch import Tensor
 
 from art_snn.attacks.balls import SMALLEST, Ball, wide
 from art_snn.attacks.iterated import IteratedAttack, Walk, checkpoints
-from art_snn.attacks.queries import Objective, Queries, cross_entropy, margin
-from art_snn.checks import require, require_choice, require_whole
+from art_snn.attacks.queries import Objective, cross_entropy, margin
+from art_snn.checks import require, require_choice
 
 MOMENTUM, PROGRESS = 0.75, 0.75
 """alpha, the share of the new step, and rho, the share of steps that must have raised the loss."""
@@ -25,18 +25,6 @@ def _logits_ratio(logits: Tensor, classes: Tensor) -> Tensor:
         return margin(logits, classes)
     ordered = logits.topk(3).values
     return margin(logits, classes) / (ordered[:, 0] - ordered[:, 2]).clamp_min(SMALLEST)
-
-
-def _logits_ratio_towards(logits: Tensor, aims: Tensor) -> Tensor:
-    """Targeted difference of logits ratio (Croce and Hein, ICML 2020, section 4.1).
-
-    The target's logit less that of the true class (aims, [n, 2]), over the largest less the mean of
-    the third and the fourth. With fewer than four classes there is no divisor."""
-    true, target = logits.gather(1, aims).unbind(1)
-    if logits.shape[1] < 4:
-        return target - true
-    ordered = logits.topk(4).values
-    return (target - true) / (ordered[:, 0] - ordered[:, 2:].mean(1)).clamp_min(SMALLEST)
 
 
 _LOSSES: Mapping[str, Objective] = MappingProxyType(
@@ -61,8 +49,6 @@ class AutoPGD(IteratedAttack):
 
     :param loss_type: "cross_entropy", "difference_logits_ratio" (DLR), or "margin"; a targeted
         attack takes cross entropy.
-    :param targets: run by the targeted DLR towards so many other classes, the likeliest first; any
-        misclassification counts. 0: one run, away from the class.
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`IteratedAttack`."""
 
@@ -78,9 +64,8 @@ class AutoPGD(IteratedAttack):
         seed: int = 0,
         verbose: bool = True,
         loss_type: str = "cross_entropy",
-        targets: int = 0,
     ) -> None:
-        self.loss_type, self.targets = loss_type, targets
+        self.loss_type = loss_type
         super().__init__(
             estimator, norm, eps, max_iter, num_random_init, targeted, batch_size, seed, verbose
         )
@@ -90,21 +75,7 @@ class AutoPGD(IteratedAttack):
 
     @property
     def objective(self) -> Objective:
-        if self.targets:
-            return _logits_ratio_towards
         return super().objective if self.targeted else _LOSSES[self.loss_type]
-
-    def aims(self, queries: Queries, x: Tensor, classes: Tensor) -> Sequence[Tensor]:
-        """The true classes [n]; towards targets, pairs of these and of every target [n, 2]."""
-        if not self.targets:
-            return (classes,)
-        logits = queries.logits(x, torch.arange(len(x), device="cpu"))
-        others = logits.scatter(1, classes[:, None], -torch.inf)
-        ranked = others.argsort(dim=1, descending=True)[:, :-1]
-        return [torch.stack([classes, target], 1) for target in ranked[:, : self.targets].unbind(1)]
-
-    def succeeded(self, logits: Tensor, classes: Tensor) -> Tensor:
-        return super().succeeded(logits, classes if classes.ndim == 1 else classes[:, 0])
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -114,11 +85,6 @@ class AutoPGD(IteratedAttack):
         expected = "cross_entropy for a targeted attack"
         remedy = "Leave loss_type out, or attack without targets."
         require(fits, "loss_type", expected, repr(self.loss_type), remedy)
-        require_whole("targets", self.targets, remedy="AutoAttack's standard is 9.")
-        fits = not self.targets or _LOSSES[self.loss_type] is _logits_ratio
-        expected = "0, or loss_type='difference_logits_ratio'"
-        remedy = "The targeted loss that does not saturate is that ratio."
-        require(fits, "targets", expected, repr(self.targets), remedy)
 
 
 class _Momentum(Walk):

@@ -1,9 +1,7 @@
 """The base of attacks that walk through a ball by gradients."""
 
 import copy
-import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -96,8 +94,7 @@ class IteratedAttack(PerSampleAttack):
     def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:
         x = best.samples.clone()
         ball = Ball(require_norm(self.norm), self.eps, x, *self.clip_range(x))
-        draws = range(max(1, self.num_random_init))
-        for draw, aims in itertools.product(draws, self.aims(queries, x, classes)):
+        for draw in range(max(1, self.num_random_init)):
             left = (~best.broken).nonzero()[:, 0]
             if not len(left):
                 return
@@ -107,17 +104,13 @@ class IteratedAttack(PerSampleAttack):
             cold = partial(self._cold, around, draw)
             start = cold() if draw else best.start(left, cold)
             walk = self.walk(around, start)
-            self._run(queries, best, Remaining(left, left.cpu()), walk, aims[left])
+            self._run(queries, best, Remaining(left, left.cpu()), walk, classes[left])
 
     def _cold(self, around: Ball, draw: int) -> Tensor:
         """Where a run begins that is not warm: at the samples, or at random points of the ball."""
         if not self.num_random_init:
             return around.centre
         return around.start(uniform_noise(around.centre, self.seed, draw))
-
-    def aims(self, queries: Queries, x: Tensor, classes: Tensor) -> Sequence[Tensor]:
-        """Second arguments of the objective [n, ...], for one run each from every start."""
-        return (classes,)
 
     def ask(self, queries: Queries, x: Tensor, aims: Tensor, rows: Tensor) -> tuple[Tensor, Tensor]:
         """Predictions [n, K] and the gradient of the objective, at points of the samples rows."""
@@ -146,8 +139,7 @@ class IteratedAttack(PerSampleAttack):
         values, broken = self.objective(logits, aims), self.succeeded(logits, aims)
         best.take(rows, points, values, broken)
         if best.reached is not None:
-            classes = aims if aims.ndim == 1 else aims[:, 0]
-            best.reached.take(rows, points, margin(logits, classes))
+            best.reached.take(rows, points, margin(logits, aims))
         return values, broken
 
     def _check_params(self) -> None:

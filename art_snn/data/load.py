@@ -57,9 +57,12 @@ class Source:
 
         :raises FileNotFoundError: when the set, file or folder is not there.
         :raises ValueError: for an unknown name, or an option that the data have no use for."""
-        if (path := self._in_folder()) is not None:
+        path = expand_path("data", self.name)
+        kind = path_kind("data", path)
+        kept = self.name not in NAMES and "root" in NAMES.get(path.name, ((), ()))[1]
+        if kept and kind != FILE and not (kind == FOLDER and holds_pictures(path)):
             return replace(self, data=path.name, root=path.parent).load()
-        make, names = NAMES.get(self.name) or self._of_path()
+        make, names = NAMES.get(self.name) or self._of_path(path, kind)
         for option in ("image_size", "value_range", "frames", "test_share"):
             value, expected = getattr(self, option), f"None for {self.name}, which has its own"
             remedy = "Leave it out, or save the data as you want them for from_npz."
@@ -67,17 +70,7 @@ class Source:
         options = {name: getattr(self, name) for name in names}
         return make(**{name: value for name, value in options.items() if value is not None})
 
-    def _in_folder(self) -> Path | None:
-        """FOLDER/NAME of a set that is kept on disk; None for anything else."""
-        path = expand_path("data", self.name)
-        if self.name in NAMES or "root" not in NAMES.get(path.name, ((), ()))[1]:
-            return None
-        kind = path_kind("data", path)
-        return None if kind == FILE or (kind == FOLDER and holds_pictures(path)) else path
-
-    def _of_path(self) -> _Loader:
-        path = expand_path("data", self.name)
-        kind = path_kind("data", path)
+    def _of_path(self, path: Path, kind: str | None) -> _Loader:
         if kind == FOLDER:
             return partial(from_folder, path), ("image_size", "test_share")
         if kind == FILE or path.suffix == ".npz":

@@ -6,14 +6,7 @@ from art_snn.findings.attack import (
 )
 from art_snn.findings.examination import examine as examine
 from art_snn.findings.finding import (
-    DRAWS as DRAWS,
-    MARGIN as MARGIN,
-    NATIVE as NATIVE,
     OTHER_RULES as OTHER_RULES,
-    SEARCH as SEARCH,
-    SOURCES as SOURCES,
-    STEPS as STEPS,
-    UPPER_BOUND as UPPER_BOUND,
     Finding as Finding,
     Remedy as Remedy,
     Subject as Subject,

@@ -15,17 +15,7 @@ from art_snn.attacks.balls import FLIPS, ROUNDING, SHIFT
 from art_snn.attacks.queries import margin
 from art_snn.checks import ArgumentError
 from art_snn.files import digest
-from art_snn.findings.finding import (
-    DRAWS,
-    MARGIN,
-    NATIVE,
-    OTHER_RULES,
-    SEARCH,
-    Finding,
-    Remedy,
-    Subject,
-    list_samples,
-)
+from art_snn.findings.finding import OTHER_RULES, SEARCH, Finding, Remedy, Subject, list_samples
 from art_snn.gradients import Native, short_name
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
@@ -243,7 +233,7 @@ def _random_network(subject: Subject) -> Finding | None:
         },
         f"if five evaluations differ by more than {DIFFERENCE:g} of the length of the logits, or "
         "in how many samples are right (AutoAttack: Croce and Hein, ICML 2020)",
-        (DRAWS,),
+        (Remedy("Average gradients over draws (EOT), and let a majority decide, as plans do."),),
         sentence=f"Five predictions of the same {len(subject.y)} samples have different outputs; "
         f"{fewest if fewest == most else f'{fewest} to {most}'} of them are right each time.",
     )
@@ -302,7 +292,7 @@ def _saturated(subject: Subject) -> Finding | None:
         {"share of samples whose cross entropy is 0": share},
         f"if it is 0 in single precision for more than {_SATURATED:g} of the samples that are "
         "right (ours, after defensive distillation: Carlini and Wagner, 2017)",
-        (MARGIN,),
+        (Remedy("Attack the margin of the logits: AutoPGD(loss_type='margin')."),),
         sentence=f"The loss (cross entropy) rounds to 0 for {zero.sum()} of {len(zero)} correctly "
         "classified samples, so its gradient gives no direction.",
     )
@@ -353,7 +343,7 @@ def _mixed_gradients(subject: Subject) -> Finding | None:
         "if the rule does not differentiate a layer (ours)",
         (
             Remedy(f"Register the neurons of {', '.join(natives)} with interop.register_neuron."),
-            NATIVE,
+            Remedy("Also attack with the rule 'native'."),
         ),
         sentence=f"The gradient rule leaves out {len(natives)} of {layers} layers of neurons, "
         f"first {next(iter(natives))}: a gradient of their own takes its place.",

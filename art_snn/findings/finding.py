@@ -51,28 +51,16 @@ def list_samples(which: np.ndarray) -> str:
 
 @dataclass(frozen=True)
 class Remedy:
-    """A sentence that says what to do.
-
-    :param id: of those that several findings share, and that a plan may have applied already."""
+    """A sentence that says what to do."""
 
     text: str
-    id: str = ""
 
 
 OTHER_RULES = Remedy(
-    "Use other gradient rules, such as RGA or a wider surrogate, or SpikingAutoAttack.",
-    "other-rules",
+    "Use further gradient rules: art-snn compare finds the strongest, SpikingAutoAttack takes many."
 )
-SEARCH = Remedy("Also run SquareAttack, which needs no gradient.", "search")
-LONGER_SEARCH = Remedy("Search longer, with SquareSearch(max_iter=10000).", "longer-search")
-SOURCES = Remedy("Also hand the sources to SpikingAutoAttack.", "sources")
-NATIVE = Remedy("Also attack with the rule 'native'.", "native")
-MARGIN = Remedy("Attack the margin of the logits: AutoPGD(loss_type='margin').", "margin")
-STEPS = Remedy("Take more steps, until they break no more samples.", "steps")
-DRAWS = Remedy(
-    "Average gradients over draws (EOT), and let a majority of predictions decide.", "draws"
-)
-UPPER_BOUND = Remedy("Report the number as an upper bound.", "upper-bound")
+SEARCH = Remedy("Also search without gradients: SquareSearch(max_iter=10000).")
+UPPER_BOUND = Remedy("Report the number as an upper bound.")
 
 
 @dataclass(frozen=True)

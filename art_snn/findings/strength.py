@@ -24,8 +24,6 @@ from art_snn.findings.finding import (
     BY_CHANCE,
     OTHER_RULES,
     SEARCH,
-    SOURCES,
-    STEPS,
     Finding,
     Remedy,
     Subject,
@@ -149,7 +147,8 @@ def _transfer_as_strong(subject: _WhiteBox) -> Finding | None:
         return None
     control = union([subject.run(OnwardPGD, on=source) for source in subject.sources])
     names = "transfer-as-strong", "an attack on another network is as strong", "transfer"
-    return _as_strong(subject, control, *names, "An attack on another network", SOURCES)
+    remedy = Remedy("Also hand the sources to SpikingAutoAttack.")
+    return _as_strong(subject, control, *names, "An attack on another network", remedy)
 
 
 def _as_strong(
@@ -207,7 +206,7 @@ def _steps_still_help(subject: _WhiteBox) -> Finding | None:
         {"gain of attack success": gain, "steps": steps, "p": p},
         f"if twice the steps gain more than {POINT:g}, at p < {SIGNIFICANT:g} (McNemar; ours, "
         "after Carlini et al., 2019)",
-        (STEPS,),
+        (Remedy("Take more steps, until they break no more samples."),),
         sentence=f"The gradient attack broke {subject.white.flipped.sum()} of {right} samples at "
         f"eps {subject.eps:.4g}, and {longer.flipped.sum()} with {steps} steps instead of "
         f"{subject.max_iter}. {list_samples(longer.flipped & ~subject.white.flipped)}",

@@ -12,7 +12,7 @@ from art_snn.gradients import Composite, Conversion, Gradient
 from art_snn.gradients.names import check_applicable
 from art_snn.interop.members import Members
 from art_snn.interop.runner import READOUTS, ModelNetwork, Readout
-from art_snn.interop.verify import Watch, verify
+from art_snn.interop.verify import verify
 from art_snn.network import THROUGH, SpikingNetwork
 from art_snn.neurons import Neuron
 from art_snn.state import comparable
@@ -25,26 +25,14 @@ class AdaptedNetwork(ModelNetwork):
     its neurons fire by the rule's engine, or are differentiated where they stand. The first pass of
     every shape of input and state of the weights verifies that it computes what the model does."""
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        self.watch = Watch()
-        super().__init__(*args, **options)
-
     def forward(self, x: Tensor) -> Tensor:
         """As :meth:`art_snn.SpikingNetwork.forward`, once what the model computes is verified."""
         if THROUGH.get() is not None:
             return super().forward(x)
         with AdaptedNetwork.present.within(self, Members(self.layers, self.elsewhere)):
-            checked = self._checked(x)
             if not torch.is_grad_enabled():
-                verify(self, None, checked)
-            logits = super().forward(x)
-            if not torch.is_grad_enabled():
-                self.watch.predicted(self, checked, logits)
-                return logits
-            rule = self.rule if x.requires_grad else self._override or self.training_gradient
-            if rule.exact_logits:
-                self.watch.compare(self, rule, checked, logits)
-            return logits
+                verify(self, None, self._checked(x))
+            return super().forward(x)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy verifies its weights again."""

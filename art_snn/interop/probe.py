@@ -1,8 +1,7 @@
-"""Passes that find out the traits of a model, and the call of adapt that it needs."""
+"""Passes that find out the traits of a model, and refuse one of another form than was told."""
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -11,16 +10,20 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
-from art_snn.checks import invalid, require
+from art_snn.checks import invalid
 from art_snn.gradients.base import simulation
 from art_snn.interop.members import Member, Members, running
 from art_snn.interop.passes import ModelPass
-from art_snn.interop.runner import ModelNetwork, fitting_readout
+from art_snn.interop.runner import ModelNetwork
 from art_snn.interop.steps import StepPass, graph_nodes
 from art_snn.network import VERIFIED
 
-_MOST = 1024
-# Time steps up to which those of a loop with a fixed number are looked for.
+FORMS = (
+    "A model that makes its time steps of [N, ...] itself takes encoder=None, on the command line "
+    "without --steps. One of [T, N, ...], one with a loop over a fixed T, and one that computes a "
+    "single step take steps=T, or --steps T; one of event frames takes encoder=Frames(). Are its "
+    "layers in the step mode for that?"
+)
 
 
 class _Counting(ModelPass):
@@ -68,20 +71,15 @@ def find_traits(network: ModelNetwork, x: Tensor) -> None:
     else:
         seen = _try(network, given)
         traits.writes = given._version > 0 or given.shape != encoded.shape
-        one = _one_step(network, seen, encoded, x)
+        one = _one_step(network, seen, encoded)
         seen, traits.single = one or seen, one is not None
         traits.steps = len(encoded)
     traits.preludes = seen.preludes
     # What fails here will fail again in the pass.
     with suppress(Exception), network.restoring():
-        start = _generators(x)
         encoded, before = network.encode(x[:VERIFIED]), _generators(x)
-        first = network.run_by_itself(encoded)
+        network.run_by_itself(encoded)
         traits.draws = _generators(x) != before
-        second = network.run_by_itself(network.encode(x[:VERIFIED]))
-        differ = not torch.equal(first.nan_to_num(), second.nan_to_num())
-        # Logits of a few samples may be the same by chance.
-        traits.random = before != start or traits.draws or differ
 
 
 def _generators(x: Tensor) -> list[bytes]:
@@ -93,30 +91,31 @@ def _generators(x: Tensor) -> list[bytes]:
 def _require_own_time(network: ModelNetwork, seen: _Counting, x: Tensor) -> None:
     """Refuse a model that computes one time step of x [N, ...], or needs a time axis."""
     other = _try(network, x[:1].expand(3 if len(x) == 1 else 1, *x.shape[1:]).clone())
-    odd = seen.error or isinstance(other.error, IndexError)
-    if odd or (not other.error and seen.length() != other.length()):
-        _refuse_form(network, "one that makes its time steps of [N, ...] itself", x)
-    elif seen.most() == 1 and network.own_steps is None:
-        first = _try(network, x[None, :2].clone(), network.loop).output[0]
-        read = ", readout='spikes'" if isinstance(first, tuple | list) else ""
+    longer = seen.error and not _try(network, x.expand(2, *x.shape).clone()).error
+    uneven = not seen.error and not other.error and seen.length() != other.length()
+    if longer or uneven or isinstance(seen.error or other.error, IndexError):
+        got = "one that takes its first axis for time steps"
+        raise invalid("model", "one that makes its time steps of [N, ...] itself", got, FORMS)
+    steps, own = 0 if seen.error else seen.most(), network.own_steps
+    if steps == 1 and own is None:
         expected = "the number of time steps, since the model computes one of them in a call"
         remedy = (
-            f"adapt(model, steps=25{read}), or --steps 25, calls it once for each of 25 time "
-            f"steps; {_call(network, 'steps=1, encoder=None', x)} says that one step is meant."
+            "adapt(model, steps=25), or --steps 25, calls it once for each of 25 time steps, with "
+            "readout='spikes' where it returns (spikes, potential). steps=1 with encoder=None "
+            "says that one step is meant."
         )
         raise invalid("steps", expected, "None", remedy)
-    elif network.own_steps and seen.most() % network.own_steps:
-        _refuse_form(network, f"one that makes {network.own_steps} time steps", x)
+    if steps % (own or 1):
+        got = f"one whose neurons fire {steps} times"
+        raise invalid("model", f"one that makes {own} time steps", got, "Leave steps out.")
 
 
-def _one_step(
-    network: ModelNetwork, seen: _Counting, encoded: Tensor, x: Tensor
-) -> _Counting | None:
+def _one_step(network: ModelNetwork, seen: _Counting, encoded: Tensor) -> _Counting | None:
     """How a call of one time step went, if a call of the model computes one; otherwise None.
 
     :param seen: how a call on all steps of the encoded input [T, N, ...] went."""
     steps, made = len(encoded), seen.length()
-    forms = f"one of {steps} time steps, or of one"
+    expected = f"one of {steps} time steps, or of one"
     if not seen.error:
         if made is None or (made == steps and not seen.most()):
             return None
@@ -124,9 +123,11 @@ def _one_step(
         if longer.error or longer.length() != made:
             return None
         if seen.most() != 1:
-            if 1 != _fewest_steps(network, encoded[0]) == steps:
+            # A loop over a fixed number of steps runs on so many rows, and on no fewer.
+            if made == steps > 1 and _try(network, encoded[1:].clone()).error:
                 return None
-            _refuse_form(network, forms, x)
+            got = f"one whose neurons fire {made} times, whatever it is given"
+            raise invalid("model", expected, got, FORMS)
     one = _try(network, encoded[0].clone())
     if not one.error and one.most() == 1:
         loop = _try(network, encoded.clone(), network.loop)
@@ -138,54 +139,10 @@ def _one_step(
     if one.error:
         name = type(one.error).__name__
         network.traits.failed = f" A call of one time step fails by {name}: {one.error}"
-    if seen.error:
-        _refuse_form(network, forms, x)
+    if seen.error and (not one.error or isinstance(seen.error, IndexError)):
+        got = f"one that fails on {list(encoded.shape)}: {seen.error}"
+        raise invalid("model", expected, got, FORMS) from seen.error
     return None
-
-
-def _refuse_form(network: ModelNetwork, expected: str, x: Tensor) -> None:
-    """Refuse a model of another form than was told, if there is a call of adapt for x [N, ...]."""
-    steps = _fewest_steps(network, x[:2])
-    steps = 8 if steps in (None, 1) else steps
-    alone = network.members.steps_alone
-    merged = any("merged" in member.layout for member in network.members.neurons)
-    given = f"steps={len(network.encode(x))}, encoder=None" if merged else "encoder=None"
-    for how, got, shape in (
-        (given, "one that makes its time steps of [N, ...] itself", lambda x: x),
-        (f"steps={steps}", f"one of {steps} time steps", lambda x: x.expand(steps, *x.shape)),
-        ("encoder=Frames()", "one of event frames", lambda x: x.transpose(0, 1)),
-    ):
-        call = _call(network, how, x, shape)
-        unless = ", without --steps" if how == given and alone else ""
-        remedy = f"The call for it is {call}{unless}."
-        require(call is None, "model", expected, got, remedy)
-
-
-def _call(
-    network: ModelNetwork, how: str, x: Tensor, shape: Callable[[Tensor], Tensor] = lambda x: x
-) -> str | None:
-    """The call of adapt for inputs [N, ...] of this shape; None where the model does not run."""
-    batches = (x[:1].expand(samples, *x.shape[1:]) for samples in (1, 3))
-    one, three = (_try(network, shape(batch).clone()) for batch in batches)
-    uneven = "encoder=None" not in how and one.most() % len(shape(x))
-    if one.error or three.error or one.length() != three.length() or uneven:
-        return None
-    # By the one in which the number of samples is not that of time steps.
-    output, samples = (one.output, 1) if three.length() == 3 else (three.output, 3)
-    readout = fitting_readout(output, samples) or "function"
-    usual = "None" if how.endswith("None") else "'mean'"
-    return f"adapt(model, {how}{'' if readout == usual else f', readout={readout}'})"
-
-
-def _fewest_steps(network: ModelNetwork, x: Tensor) -> int | None:
-    """The fewest rows of an input [T, N, ...] that the model reads, if it runs on such ones."""
-
-    def fails(rows: int) -> Exception | None:
-        return _try(network, x.expand(rows, *x.shape).clone()).error
-
-    most = next(n for n in (8, 32, 128, 512) if not isinstance(fails(n), IndexError) or n == 512)
-    fits = bisect_left(range(1, most + 1), True, key=lambda rows: not fails(rows)) + 1
-    return fits if fits <= most else None
 
 
 def _try(

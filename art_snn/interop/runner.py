@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.checks import require
-from art_snn.encoders import Encoder
+from art_snn.encoders import Encoder, draws
 from art_snn.gradients import RGA, Gradient, Native
 from art_snn.gradients.base import Firing, Site, native_firing, simulation
 from art_snn.gradients.fixed import WEIGHTS_HELD, weights_fixed
@@ -45,7 +45,6 @@ class Traits:
 
     :param single: whether a call computes one time step, so that the loop over them is ours.
     :param writes: whether it writes into its input.
-    :param random: whether logits differ from pass to pass, by the encoder or by the model.
     :param draws: whether the model draws from torch's generators, the encoder left out.
     :param failed: why it does not compute one time step in a call, as a sentence; else empty.
     :param preludes: calls of every neuron before the first time step.
@@ -55,7 +54,6 @@ class Traits:
 
     single: bool = False
     writes: bool = False
-    random: bool = False
     draws: bool = False
     failed: str = ""
     steps: int | None = None
@@ -137,7 +135,8 @@ class ModelNetwork(SpikingNetwork):
 
     def remarks(self) -> dict[str, str]:
         gradients = {f"own gradient of {name}": why for name, why in self.natives().items()}
-        return {"draws at random": "yes" if self.traits.random else "no"} | gradients
+        drawn = self.traits.draws or draws(self.encoder)
+        return {"draws at random": "yes" if drawn else "no"} | gradients
 
     def neuron_layers(self) -> list[NeuronLayer]:
         return [
@@ -305,29 +304,14 @@ def _require_shape(output: object, shape: tuple[int | str, ...], where: str = ""
     sizes = tuple(output.shape) if isinstance(output, Tensor) else ()
     pairs = zip(shape, sizes, strict=False)
     right = len(sizes) == len(shape) and all(a == b or isinstance(a, str) for a, b in pairs)
-    several = isinstance(output, tuple | list)
-    fitting = "'spikes'" if where and several else fitting_readout(output, shape[-2])
-    other = fitting and (fitting != "'mean'" or len(shape) == 2)
-    remedy = f"adapt(..., readout={fitting}) reads it. " if other else ""
-    remedy += (
+    remedy = (
         "A readout reduces what the model returns to logits: 'mean' or 'sum' over [T, N, K], "
         "'spikes' or 'potential' where it returns both, None where it returns [N, K], or a "
-        "function of yours. encoder=None is for models that make their time steps themselves."
+        "function of yours, as lambda out: out.mean(1) of [N, T, K]. encoder=None is for models "
+        "that make their time steps themselves."
     )
     expected = f"one that returns [{', '.join(map(str, shape))}]{where}"
     require(right, "model", expected, _describe(output), remedy)
-
-
-def fitting_readout(output: Any, batch: object) -> str | None:
-    """The readout that takes what a model returns to logits, as text; None where there is none."""
-    several = isinstance(output, tuple | list) and len(output) > 1
-    first, name = (output[0], "out[0]") if several else (output, "out")
-    sizes = tuple(first.shape) if isinstance(first, Tensor) else ()
-    if len(sizes) == 2 and sizes[0] == batch:
-        return f"lambda out: {name}" if several else "None"
-    if len(sizes) == 3 and sizes[1] == batch:
-        return "'spikes'" if several else "'mean'"
-    return f"lambda out: {name}.mean(1)" if len(sizes) == 3 and sizes[0] == batch else None
 
 
 def _describe(output: object) -> str:

@@ -239,16 +239,13 @@ class _Pieces:
             d = calls.current_gradients(spikes, potentials)
             if d is not None:
                 pull(calls.currents, list(d))
-            self._refuse_recurrence(calls, neurons[place:], sums)
+            for later in neurons[place:]:
+                if any(id(leaf) in sums for leaf in (*later.spikes, *later.potentials)):
+                    reads, read = calls.member.name, later.member.name
+                    got = f"{reads}, which reads what {read} gave at an earlier step"
+                    remedy = "Rules that need all steps of a layer at once cannot go through that."
+                    raise refusal("layers without recurrent connections", got, remedy)
         return [None if root is None else sums.get(id(root)) for root in roots]
-
-    def _refuse_recurrence(self, calls: _Calls, following: list[_Calls], sums: Any) -> None:
-        for later in following:
-            if any(id(leaf) in sums for leaf in (*later.spikes, *later.potentials)):
-                reads, read = calls.member.name, later.member.name
-                got = f"{reads}, which reads what {read} gave at an earlier step"
-                remedy = "Rules that need all steps of a layer at once cannot go back through that."
-                raise refusal("layers without recurrent connections", got, remedy)
 
 
 class _BySteps(torch.autograd.Function):

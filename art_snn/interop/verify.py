@@ -7,8 +7,7 @@
 * Before a rule of ours, and on one sample for other weights: spikes are 0 or the height, and those
   of the dynamics that were read off the neurons, bit for bit.
 * Once for every rule: the gradient passes through the model, which adds no autograd function of its
-  own to the graph. A gradient of zero by the rule's own slope results in a warning.
-* In some gradient passes, as long as the network is used: the logits are those of the model."""
+  own to the graph. A gradient of zero by the rule's own slope results in a warning."""
 
 from __future__ import annotations
 
@@ -19,7 +18,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.checkpoint import CheckpointFunction
 
 from art_snn.checks import ArgumentError, invalid
@@ -28,7 +27,7 @@ from art_snn.gradients import STBP, ATan, Composite, Gradient, Native
 from art_snn.gradients.base import simulation
 from art_snn.interop.members import Member
 from art_snn.interop.passes import TRACE, Exchange, FiringPass, other_equations, refusal
-from art_snn.interop.probe import find_traits
+from art_snn.interop.probe import FORMS, find_traits
 from art_snn.interop.runner import ModelNetwork, Traits
 from art_snn.interop.steps import StepPass, graph_nodes
 from art_snn.layers import varies, weights_of
@@ -41,8 +40,6 @@ _REMEMBERED = 256
 _TRIES = 8
 # Batches on which neurons are compared until each has fired and been silent, and samples exchanged
 # until that has changed something.
-_FIRST, _EVERY = (4, 8, 16), 32
-# Gradient passes after which the model is run once more.
 _DRAWS = (
     "the model draws random numbers in evaluation mode, so the same samples get other logits in "
     "every pass. F.dropout needs training=self.training. If chance is meant, attack by EOT, as by "
@@ -56,7 +53,10 @@ def verify(network: ModelNetwork, rule: Gradient | None, x: Tensor) -> None:
     :param rule: that is to differentiate the pass; None for a prediction."""
     if len(x):
         setup = _settle(network, x)
-        if not _changes(network.model):
+        # A module that computes something else at every call, in training mode, is not verified.
+        drops = re.compile("Dropout|DropPath")
+        modules = network.model.modules()
+        if not any(varies(m) or (m.training and drops.search(type(m).__name__)) for m in modules):
             _verify_setup(network, rule, x, setup)
 
 
@@ -125,13 +125,6 @@ def _remember(network: ModelNetwork, key: Hashable, answer: object) -> None:
     if len(network.verified) >= _REMEMBERED:
         network.verified.clear()
     network.verified[key] = answer
-
-
-def _changes(model: nn.Module) -> bool:
-    """True if a module computes something else at every call, in training mode."""
-    drops = re.compile("Dropout|DropPath")
-    modules = model.modules()
-    return any(varies(m) or (m.training and drops.search(type(m).__name__)) for m in modules)
 
 
 def _setup(network: ModelNetwork, x: Tensor) -> Hashable:
@@ -272,8 +265,7 @@ def _compare_logits(network: ModelNetwork, x: Tensor, *, native: bool) -> None:
             if callable(note):  # From Python 3.11 on.
                 given = encoded[0] if network.makes_own_time else encoded
                 note(
-                    f"The model was given a batch of shape {list(given.shape)}, and runs in none "
-                    "of the forms that adapt knows: are its layers in the step mode for it?"
+                    f"The model was given a batch of shape {list(given.shape)}. {FORMS}"
                     f"{network.traits.failed}"
                 )
             raise
@@ -282,13 +274,6 @@ def _compare_logits(network: ModelNetwork, x: Tensor, *, native: bool) -> None:
         ours = network.run_by_itself(encoded, native=native)
     # In training mode some versions of frameworks add in another order.
     _require_same(alone, ours, rounded=native)
-
-
-def _agree(alone: Tensor, ours: Tensor, *, rounded: bool) -> bool:
-    """True if logits are the same; to rounding on a GPU, where sums change from call to call."""
-    if rounded or alone.is_cuda:
-        return torch.allclose(alone, ours, rtol=1e-3, atol=1e-5, equal_nan=True)
-    return torch.equal(alone.nan_to_num(), ours.nan_to_num())
 
 
 _SAME = "one that computes the same in a pass of ours"
@@ -302,8 +287,14 @@ _REMEDY = (
 def _require_same(
     alone: Tensor, ours: Tensor, expected: str = _SAME, remedy: str = _REMEDY, *, rounded: bool
 ) -> None:
-    """Refuse logits in a pass of ours that are not those of the model by itself."""
-    if not _agree(alone, ours, rounded=rounded):
+    """Refuse logits in a pass of ours that are not those of the model by itself.
+
+    To rounding on a GPU, where sums change from call to call."""
+    if rounded or alone.is_cuda:
+        same = torch.allclose(alone, ours, rtol=1e-3, atol=1e-5, equal_nan=True)
+    else:
+        same = torch.equal(alone.nan_to_num(), ours.nan_to_num())
+    if not same:
         got = f"one whose logits then differ by {(alone - ours).abs().max().item():.3g}"
         raise invalid("model", expected, got, remedy)
 
@@ -398,45 +389,3 @@ class _ComparingSteps(StepPass):
             spikes = torch.stack([leaf.detach() for leaf in calls.spikes])
             _compare(self, name, spikes, calls.fired)
             calls.compare_potentials()
-
-
-class Watch:
-    """Compares gradient passes whose input was predicted last, and others on a schedule."""
-
-    def __init__(self) -> None:
-        self.passes = 0
-        self._last: tuple[str, Tensor, Tensor] | None = None
-
-    def predicted(self, network: ModelNetwork, x: Tensor, logits: Tensor) -> None:
-        """Remember the logits [N, K] of the last prediction."""
-        if x.device.type == "cpu" and not network.traits.random:
-            self._last = str(network.encoder), x.detach().clone(), logits.detach()
-
-    def compare(self, network: ModelNetwork, rule: Gradient, x: Tensor, logits: Tensor) -> None:
-        """Refuse logits [N, K] of a gradient pass that are not those of a prediction."""
-        if not len(x) or _changes(network.model) or torch.is_autocast_enabled(x.device.type):
-            return
-        self.passes += 1
-        due = self.passes in _FIRST or self.passes % _EVERY == 0
-        x, logits = x.detach(), logits.detach()
-        if network.traits.random:
-            # Logits differ from pass to pass.
-            if due and not isinstance(rule, Native):
-                with within(WATCHED, ()), torch.random.fork_rng([x.device] if x.is_cuda else []):
-                    _compare_spikes(network, x)
-            return
-        encoder, inputs, alone = self._last or ("", x[:0], logits)
-        alike = (inputs.shape, inputs.dtype, inputs.device) == (x.shape, x.dtype, x.device)
-        predicted = alike and encoder == str(network.encoder) and torch.equal(inputs, x)
-        rounded = isinstance(rule, Native)
-        if not (predicted or due) or (predicted and _agree(alone, logits, rounded=rounded)):
-            return
-        with torch.no_grad(), within(WATCHED, ()):
-            alone = network.run_by_itself(network.encode(x))
-        remedy = (
-            "A setting that its dynamics do not read has changed, or equations agree on the first "
-            "samples alone: describe them by register_neuron(cls, dynamics=function). "
-            "Or differentiate it by the rule 'native'."
-        )
-        expected = f"one whose logits are the same in a gradient pass under {rule}"
-        _require_same(alone, logits, expected, remedy, rounded=rounded)

@@ -84,10 +84,9 @@ def train(
                 score = _validate(state, validation, craft, batches)
             state.finish(Epoch(epoch + 1, loss, score))
             team.on_leader(partial(state.save, resume))
-            rated = "" if score is None else f", validation {100 * score:.1f} %"
-            rated += f", {duration(time.monotonic() - began)}"
-            number = f"epoch {epoch + 1} of {recipe.epochs}"
-            progress.write(f"Training: {number}, loss {loss:.3f}{rated}")
+            words = f"epoch {epoch + 1} of {recipe.epochs}, loss {loss:.3f}"
+            words += "" if score is None else f", validation {100 * score:.1f} %"
+            progress.write(f"Training: {words}, {duration(time.monotonic() - began)}")
             stall = describe_stall(state.history, recipe.epochs, classes, adversary)
             if stall and epoch + 1 == -(-recipe.epochs // 3):
                 progress.write(f"Training: so far it {stall}")

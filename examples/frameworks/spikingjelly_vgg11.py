@@ -1,6 +1,7 @@
-"""SpikingJelly's own VGG-11 as it is, and with average pooling in place of its max pooling.
+r"""SpikingJelly's own VGG-11 as it is, and with average pooling in place of its max pooling.
 
-art-snn cost --model examples/frameworks/spikingjelly_vgg11.py:build --rules native,rga,stbp
+art-snn cost --model examples/frameworks/spikingjelly_vgg11.py:build --image-size 32 \
+    --rules native,rga,stbp
 """
 
 from __future__ import annotations

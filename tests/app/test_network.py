@@ -215,64 +215,26 @@ from torch import nn
 from art_snn import LIF, Direct, Frames, SpikingNetwork, TimeDistributed
 
 
-def network(channels, side, encoder=None):
+def images(channels=1, encoder=None):
     stem = TimeDistributed(nn.Conv2d(channels, 2, 3, padding=1), nn.AvgPool2d(2))
-    head = TimeDistributed(nn.Flatten(), nn.Linear(2 * (side // 2) ** 2, 5))
+    head = TimeDistributed(nn.Flatten(), nn.Linear(2 * 10**2, 5))
     return SpikingNetwork([stem, LIF(), head], encoder or Direct(2))
 
 
-def digits():
-    return network(1, 8)
-
-
-def mnist():
-    return network(1, 28)
-
-
 def events():
-    return network(2, 34, Frames())
-
-
-def photographs():
-    return network(3, 64)
-
-
-def odd():
-    return network(1, 21)
-
-
-def dense(pixels=784):
-    layers = [TimeDistributed(nn.Flatten(), nn.Linear(pixels, 5)), LIF()]
-    return SpikingNetwork([*layers, TimeDistributed(nn.Linear(5, 5))], Direct(2))
-
-
-def few():
-    return dense(64)
+    return images(2, Frames())
 """
 
 
-@pytest.mark.parametrize(
-    ("function", "shape"),
-    [
-        ("digits", (1, 8, 8)),
-        ("mnist", (1, 28, 28)),
-        ("events", (8, 2, 34, 34)),
-        ("photographs", (3, 64, 64)),
-        ("dense", (1, 28, 28)),
-        ("few", (1, 8, 8)),
-    ],
-)
-def test_random_samples_are_of_the_usual_size_that_a_network_without_input_shape_takes(
-    function, shape, tmp_path
-):
+def test_a_network_without_input_shape_is_refused_by_the_flags_that_give_it(tmp_path):
     (tmp_path / "mine.py").write_text(IMAGES)
-    x, y = random_samples(Architecture(model=f"{tmp_path / 'mine.py'}:{function}"), 2)
-    assert (x.shape, y.shape) == ((2, *shape), (2, 5))
-
-
-def test_a_network_of_no_usual_size_is_refused_by_the_flags_that_give_it(tmp_path):
-    (tmp_path / "mine.py").write_text(IMAGES)
-    model = Architecture(model=f"{tmp_path / 'mine.py'}:odd")
-    with pytest.raises(ArgumentError, match=r"^image_size: .* Give --channels and --image-size"):
-        random_samples(model, 2)
-    assert random_samples(model, 2, image_size=21)[0].shape == (2, 1, 21, 21)
+    frames, model = (
+        Architecture(model=f"{tmp_path / 'mine.py'}:{name}") for name in ("events", "images")
+    )
+    remedy = r"Give --channels \(3\) and --image-size"
+    for sizes, got in (({}, "None"), ({"image_size": 21}, r"3x21x21 \(.*\)")):
+        with pytest.raises(ArgumentError, match=rf"^image_size: .* got {got}\. {remedy}"):
+            random_samples(model, 2, **sizes)
+    x, y = random_samples(model, 2, channels=1, image_size=21)
+    assert (x.shape, y.shape) == ((2, 1, 21, 21), (2, 5))
+    assert random_samples(frames, 2, channels=2, image_size=20)[0].shape == (2, 8, 2, 20, 20)

@@ -5,17 +5,12 @@ import json
 import math
 import os
 import re
-import subprocess
-import sys
-import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, strategies as st
 from matplotlib.figure import Figure
 from torch import nn
 
@@ -24,7 +19,6 @@ from art_snn.app.results import (
     Result,
     _hold_folder,
     as_json,
-    booleans,
     converter,
     earlier,
     fingerprint,
@@ -151,21 +145,6 @@ def test_what_is_read_is_written_as_it_was(tmp_path):
     finding = Finding("search", "A title", {"samples": 2, "share": 0.5}, "", ())
     content = as_json(finding)
     assert json.dumps(as_json(structured(content, Finding))) == json.dumps(content)
-
-
-@given(st.lists(st.booleans()))
-def test_booleans_survive_as_digits(values):
-    text = as_json(np.array(values, dtype=bool))
-    assert len(text) == len(values)
-    assert booleans(text).tolist() == values
-
-
-@given(st.integers(0, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_a_share_survives_json_and_tells_its_interval_there(pair):
-    share = Share(*pair)
-    content = json.loads(json.dumps(converter.unstructure(share)))
-    assert converter.structure(content, Share) == share
-    assert (content["low"], content["high"]) == share.interval
 
 
 def test_an_outcome_survives_json_sample_by_sample():
@@ -296,60 +275,6 @@ def test_a_block_leaves_what_it_writes_and_nothing_else(tmp_path):
     assert [file.name for file in folder.iterdir()] == ["result"]
 
 
-HOLD = """
-import sys
-from pathlib import Path
-from art_snn.app.results import _hold_folder
-with _hold_folder(Path(sys.argv[1])):
-    print("held", flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("end", ["close", "kill"])
-def test_a_run_of_another_process_holds_the_folder_until_it_ends_or_is_killed(end, tmp_path):
-    out, root = tmp_path / "out", Path(__file__).parents[2]
-    other = subprocess.Popen(
-        [sys.executable, "-c", HOLD, str(out)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"PYTHONPATH": str(root)},
-    )
-    assert other.stdout.readline() == "held\n"
-    with pytest.raises(ArgumentError, match="no other run is writing"), _hold_folder(out):
-        raise AssertionError("both hold it")
-    if end == "kill":
-        other.kill()
-    other.communicate("")
-    with _hold_folder(out):
-        pass
-    assert out.exists() == (end == "kill")
-
-
-def test_of_many_threads_that_want_a_folder_one_at_a_time_has_it(tmp_path):
-    inside, seen, refused = [], [], []
-
-    def work() -> None:
-        for _ in range(20):
-            try:
-                with _hold_folder(tmp_path / "out"):
-                    inside.append(1)
-                    seen.append(len(inside))
-                    inside.pop()
-            except ArgumentError as error:
-                refused.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert set(seen) == {1}
-    assert len(seen) + len(refused) == 80
-
-
 def test_unfinished_files_of_a_killed_run_are_removed_and_those_of_others_stay(tmp_path):
     ours = ("a.json.01234567.part", "blocks/a.89abcdef.part")
     others = (
@@ -413,12 +338,3 @@ def test_one_process_holds_the_output_and_what_it_does_is_told_to_all(tmp_path):
     assert not well
     assert (tmp_path / "made").exists()
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.slow
-def test_where_the_output_is_held_by_another_run_one_process_says_so(tmp_path):
-    with _hold_folder(tmp_path / "out"):
-        well, _, errors = Job(JOB, tmp_path).ended()
-    assert not well
-    assert errors.count("Error: output: expected a folder that no other run is writing into") == 1
-    assert not (tmp_path / "told-0").exists()

@@ -288,25 +288,3 @@ def test_the_picture_has_a_loss_and_a_score_and_its_title_fits():
     assert [line.get_ydata().tolist() for line in loss.lines] == [[2.0, 1.0]]
     assert score.lines[0].get_ydata().tolist() == [25.0, 50.0]
     assert score.get_ylabel() == "accuracy under attack [%]"
-
-
-def test_an_interrupted_training_goes_on_to_the_same_weights(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    images(tmp_path / "images.npz")
-    words = ("train", "--data", "images.npz", "--width", ".05", "--steps", "2", "--epochs", "2")
-    words += ("--batch-size", "4", "--validation", "0.4", "--device", "cpu", "--output")
-    assert call(*words, "whole").status == 0
-    save = module.train
-
-    def stopped(*given: Any, **options: Any) -> Any:
-        recipe = given[3]
-        save(*given[:3], replace(recipe, epochs=2), **options)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(module, "train", stopped)
-    done = call(*words, "other")
-    assert (done.status, "the same command continues" in done.stderr) == (130, True)
-    monkeypatch.setattr(module, "train", save)
-    assert call(*words, "other").status == 0
-    one, other = (load_file(tmp_path / name / "network.safetensors") for name in ("whole", "other"))
-    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())

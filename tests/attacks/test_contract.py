@@ -4,7 +4,6 @@ import copy
 
 import numpy as np
 import pytest
-import torch
 from art.attacks.evasion import ProjectedGradientDescent
 from hypothesis import given, settings, strategies as st
 
@@ -86,7 +85,6 @@ def test_a_sample_has_the_same_adversarial_alone_and_in_a_batch(
         (StableAdaptivePGD, "stbp", {}),
         *((AutoPGD, "rga", {"loss_type": loss}) for loss in ("cross_entropy", "margin")),
         (AutoPGD, "rga", DLR),
-        (AutoPGD, "rga", DLR | {"targets": 9}),
     ],
 )
 def test_spiking_networks_are_broken_within_the_budget(kind, rule, options, trained_layers, known):
@@ -135,12 +133,6 @@ REFUSED = [
     (StableAdaptivePGD, {"verbose": 2}, r"verbose:.*True or False"),
     (AutoPGD, {"loss_type": "hinge"}, r"loss_type:.*one of cross_entropy, "),
     (AutoPGD, {"loss_type": "margin", "targeted": True}, r"loss_type:.*cross_entropy for a target"),
-    (AutoPGD, {"targets": 9}, r"targets:.*0, or loss_type='difference_logits_ratio', got 9"),
-    (AutoPGD, {"targets": 9, "loss_type": "margin"}, r"targets:.*0, or loss_type="),
-    (AutoPGD, {"targets": 9, "targeted": True}, r"targets:.*0, or loss_type="),
-    (AutoPGD, {"targets": 9, "targeted": True} | DLR, r"loss_type:.*cross_entropy"),
-    (AutoPGD, {"targets": -1} | DLR, r"targets:.*whole number.* 9\."),
-    (AutoPGD, {"targets": 1.5} | DLR, r"targets:.*whole number"),
     *(
         (SquareSearch, {name: 1}, rf"{name}:.*True or False, got 1")
         for name in ("halving", "stripes", "racing")
@@ -190,25 +182,6 @@ def test_samples_that_are_no_event_frames_are_refused(kind, x, options, match):
     classifier = linear(np.ones((2, *x.shape[1:])), [1, 0], **options)
     with pytest.raises(ValueError, match=f"^{match}"):
         kind(classifier, **QUIET).generate(x, [0])
-
-
-@pytest.mark.parametrize("kind", [StableAdaptivePGD, SparseDynamicAttack])
-def test_the_settings_are_those_of_art(kind):
-    attack = kind(linear([[1, 1], [0, 0]]))
-    attack.set_params(eps=2, max_iter=3, seed=5)
-    assert (attack.eps, attack.max_iter, attack.seed) == (2, 3, 5)
-    assert "eps=2" in repr(attack)
-    assert "max_iter=3" in repr(attack)
-
-
-@pytest.mark.parametrize("kind", [SparseDynamicAttack, SpikeRetiming])
-def test_tensors_of_event_frames_come_back_as_tensors(kind):
-    classifier = linear(np.stack([-FRAMES[0], 0 * FRAMES[0]]), [1.5, 0])
-    attack = kind(classifier, **QUIET)
-    found = attack.generate(torch.as_tensor(FRAMES).float(), torch.tensor([0]))
-    assert isinstance(found, torch.Tensor)
-    assert found.dtype == torch.float32
-    np.testing.assert_array_equal(found, attack.generate(FRAMES, [0]))
 
 
 @pytest.mark.parametrize("norm", [np.inf, 2])

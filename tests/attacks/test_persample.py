@@ -12,11 +12,9 @@ from art_snn.attacks import (
     SpikingAutoAttack,
     SquareSearch,
     StableAdaptivePGD,
-    queries,
 )
 from tests import small
-from tests.attacks.classifiers import Stops, linear, stock
-from tests.networks import build
+from tests.attacks.classifiers import linear, stock
 from tests.terminal import pseudo_terminal
 
 X = np.array([[0.4, 0.4], [0.9, 0.9], [0.1, 0.2]])
@@ -129,19 +127,6 @@ def test_bad_input_is_refused_by_name():
     bad(r"^y: .*from 0 to 1, got values from 0 to 2", y=(0, 1, 2))
     bad(r"^y: .*target classes, got None", y=None, options={"targeted": True})
     bad("unexpected keyword argument 'tries'", error=TypeError, tries=3)
-
-
-def test_an_interrupted_attack_leaves_the_network_as_it_was(monkeypatch):
-    classifier = build()
-    classifier.model.train()
-    rule, stops = classifier.gradient, Stops(queries.logits_and_gradient, 3)
-    monkeypatch.setattr(queries, "logits_and_gradient", stops)
-    x = np.random.default_rng(0).random((2, 1, 8, 8), np.float32)
-    with pytest.raises(KeyboardInterrupt):
-        StableAdaptivePGD(classifier, eps=1e-4, max_iter=9, verbose=False).generate(x)
-    assert classifier.model.training
-    assert classifier.gradient is rule
-    assert not classifier.model.memory
 
 
 @pytest.mark.parametrize("y", [np.zeros(0), None])

@@ -75,11 +75,10 @@ NARROW = HART(surrogate=Triangle(0.5))
             "eot-rga-auto-pgd-margin-within-1e-05",
         ),
         (
-            Stage(AutoPGD, STBP(surrogate=ATan(alpha=3.0)), {"loss_type": DLR, "targets": 9}),
-            "AutoPGD(loss_type=difference_logits_ratio, targets=9) by "
-            "STBP(surrogate=ATan(alpha=3.0))",
+            Stage(AutoPGD, STBP(surrogate=ATan(alpha=3.0)), {"loss_type": DLR}),
+            "AutoPGD(loss_type=difference_logits_ratio) by STBP(surrogate=ATan(alpha=3.0))",
             "AutoPGD STBP ATan 3 DLR",
-            "stbp-atan-3-auto-pgd-difference-logits-ratio-targets-9",
+            "stbp-atan-3-auto-pgd-difference-logits-ratio",
         ),
         (
             Stage(PGD, Native(), {"max_iter": 7, "num_random_init": 0}),

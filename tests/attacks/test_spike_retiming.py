@@ -8,7 +8,7 @@ from torch import nn
 
 from art_snn.attacks import SpikeRetiming, shifts
 from art_snn.attacks.queries import margin
-from art_snn.attacks.spike_retiming import _running_sums, _Spikes
+from art_snn.attacks.spike_retiming import _Spikes
 from tests.attacks.classifiers import linear, stock
 from tests.networks import FORMS, build
 
@@ -98,35 +98,6 @@ def test_of_what_is_never_broken_the_best_is_returned():
     assert found[0, 2].sum() == 1
 
 
-def test_spikes_stay_within_the_frames():
-    later = np.arange(4.0).reshape(4, 1, 1, 1)
-    x = np.array([[1.0, 0, 1, 0]]).reshape(1, 4, 1, 1, 1)
-    earliest = against(100.0, later, max_shift=None).generate(x, [0])
-    assert earliest.ravel().tolist() == [1, 1, 0, 0]
-    latest = against(100.0, -later, max_shift=None).generate(x, [0])
-    assert latest.ravel().tolist() == [0, 0, 1, 1]
-
-
-def test_counts_share_steps_up_to_the_highest_value():
-    later = np.arange(4.0).reshape(4, 1, 1, 1)
-    x = np.array([[4.0, 1, 2, 0]]).reshape(1, 4, 1, 1, 1)
-    attack = against(1000.0, -later, max_shift=None, classifier={"clip_values": (0, 4)})
-    assert attack.generate(x, [0]).ravel().tolist() == [0, 0, 3, 4]
-    attack.set_params(max_shift=1)
-    assert attack.generate(x, [0]).ravel().tolist() == [0, 4, 1, 2]
-
-
-def test_the_lowest_value_may_be_another_than_zero():
-    classifier = {"clip_values": (-0.9, 0.1)}
-    x = (X - 0.9).astype(np.float32)
-    attack = against(100.0, max_iter=1, classifier=classifier)
-    found = attack.generate(x, [0])
-    assert times(found > 0) == [[2], [0], [3]]
-    assert found.dtype == np.float32
-    assert found.max() <= np.float32(0.1)
-    assert [told.tolist() for told in attack.shifts] == [[1], [3], [3]]
-
-
 budget = st.none() | st.integers(1, 4)
 
 
@@ -173,22 +144,6 @@ def spiking(trained_layers, known, rule):
     return build(trained_layers, "binary frames", rule), x, y
 
 
-def test_retiming_within_two_steps_raises_the_margin_of_a_spiking_network(trained_layers, known):
-    classifier, x, y = spiking(trained_layers, known, "stbp")
-    attack = SpikeRetiming(classifier, max_shift=2, max_iter=10, verbose=False)
-    found = attack.generate(x, y)
-    before, after = (
-        margin(torch.as_tensor(classifier.predict(of)), torch.as_tensor(y)) for of in (x, found)
-    )
-    right = before < 0
-    assert right.sum() >= 3
-    assert (after >= before).all()
-    assert (after > before)[right].double().mean() > 0.5
-    assert 1 <= attack.shifts.largest.max() <= 2
-    np.testing.assert_array_equal(found.sum(1), x.sum(1))
-    np.testing.assert_array_equal(attack.generate(x, y), found)
-
-
 @pytest.mark.parametrize("rule", ["stbp", "assg"])
 def test_a_spiking_sample_is_retimed_alike_alone_and_in_a_batch(rule, trained_layers, known):
     classifier = build(trained_layers, "binary frames", rule)
@@ -225,12 +180,6 @@ def spikes_of(counts, most=1, furthest=1):
 def column(*counts):
     """One sample of one place."""
     return np.array(counts).reshape(1, -1, 1)
-
-
-def test_sums_run_within_groups_in_the_order_of_the_elements():
-    groups, amounts = torch.tensor([2, 0, 2, 1, 0, 2]), torch.tensor([5, 1, 0, 4, 2, 3])
-    assert _running_sums(groups, amounts).tolist() == [5, 1, 5, 4, 3, 8]
-    assert _running_sums(groups[:0], amounts[:0]).tolist() == []
 
 
 def test_a_count_of_two_is_two_spikes_and_shifts_end_within_the_frames():

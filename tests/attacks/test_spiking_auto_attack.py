@@ -24,7 +24,6 @@ from art_snn.attacks import (
     Stage,
     shifts,
 )
-from art_snn.attacks.grids import DLR
 from art_snn.gradients import CBA, EOT, Mean
 from art_snn.progress import Progress
 from tests import small
@@ -152,7 +151,6 @@ STAGES = {
     "gradients": (Stage(AutoPGD, RGA(), {"max_iter": 3}), Stage(AutoPGD, STBP(), {"max_iter": 2})),
     "warm": (Stage(AutoPGD, STBP(), {"max_iter": 1}), WARM),
     "several starts": (Stage(AutoPGD, RGA(), {"max_iter": 2, "num_random_init": 2}),),
-    "targets": (Stage(AutoPGD, RGA(), {"max_iter": 2, "targets": 3, "loss_type": DLR}),),
     "square": (Stage(SquareAttack, None, {"max_iter": 12}),),
     "PGD of ART's": (Stage(ProjectedGradientDescent, RGA(), {"max_iter": 3, "eps_step": 0.05}),),
 }
@@ -428,9 +426,3 @@ def test_candidates_for_other_samples_are_refused(trained_layers, known):
     attack = SpikingAutoAttack(build(trained_layers), candidates=[short], **QUIET)
     with pytest.raises(ValueError, match=r"^candidates: .*points as samples, 2, got 5"):
         attack.generate(known[0][:2], known[1][:2])
-
-
-def test_no_samples_have_an_outcome_of_none(trained_layers, known):
-    attack = SpikingAutoAttack(build(trained_layers), plan=WEAK, **QUIET)
-    assert attack.generate(known[0][:0], known[1][:0]).shape == (0, 1, 8, 8)
-    assert attack.outcome.stage.shape == (0,)

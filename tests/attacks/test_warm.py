@@ -9,7 +9,7 @@ import torch
 from art_snn import RGA, STBP
 from art_snn.attacks import AutoPGD, Plan, SpikingAutoAttack, StableAdaptivePGD, Stage
 from art_snn.attacks.balls import Ball
-from art_snn.attacks.grids import DLR, OnwardPGD
+from art_snn.attacks.grids import OnwardPGD
 from art_snn.attacks.persample import Best, BestMargin
 from art_snn.attacks.queries import margin
 from art_snn.seeding import uniform_noise
@@ -17,7 +17,6 @@ from tests.networks import build
 
 FIRST = Stage(AutoPGD, RGA(), {"max_iter": 5, "loss_type": "margin"})
 OTHER = Stage(StableAdaptivePGD, RGA(), {"max_iter": 3})
-TARGETED = {"max_iter": 2, "loss_type": DLR, "targets": 2}
 EPS = 0.01
 """Within which nothing is broken here."""
 
@@ -68,22 +67,6 @@ def test_a_warm_stage_begins_at_the_largest_margin_of_all_points_before(
     expected = points[margins.argmax(0), torch.arange(len(y))]
     torch.testing.assert_close(passes["STBP"][0][0], expected, rtol=0, atol=0)
     assert (margins.argmax(0) > 0).any()
-
-
-@pytest.mark.slow
-def test_targets_one_after_another_begin_at_the_furthest_point_of_that_moment(
-    trained_layers, known
-):
-    x, y = firm(trained_layers, known)
-    attack = attacking(trained_layers, FIRST, Stage(AutoPGD, STBP(), TARGETED, warm=True))
-    passes = asked(attack.estimator.model, attack, x, y)
-    # The likeliest classes are asked for at the samples, and then two runs of three points.
-    own = passes["STBP"][1:]
-    margins = [margin(logits, torch.as_tensor(y)) for _, logits in [*passes["RGA"], *own[:3]]]
-    best = torch.stack(margins).argmax(0)
-    points = torch.stack([point for point, _ in [*passes["RGA"], *own[:3]]])
-    expected = points[best, torch.arange(len(y))]
-    torch.testing.assert_close(own[3][0], expected, rtol=0, atol=0)
 
 
 def test_of_several_starts_the_first_is_warm(trained_layers, known):

@@ -87,13 +87,6 @@ def test_a_share_that_cannot_hold_every_class_is_refused(y, share, message):
         numbered(y).held_out(share)
 
 
-def test_events_have_steps_and_images_have_none():
-    images, events = numbered(labels([3, 3])), numbered(labels([3, 3]), shape=(7, 2, 4, 5))
-    assert (images.events, images.steps, images.input_shape) == (False, None, (1, 1, 1))
-    assert (events.events, events.steps, events.input_shape) == (True, 7, (7, 2, 4, 5))
-    assert images.clip_values() == (0.0, 20_000.0)
-
-
 @pytest.mark.parametrize(
     ("low", "high", "remedy"), [(-0.5, 2.5, "(-1, 3)"), (0, 0, "(0, 1)"), (3, 10_005, "(0, 10005)")]
 )

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from art_snn.interop import adapt
 from tests.frameworks.loading import cases, load
-from tests.interop.test_remedies import proposed
 
 STEPS = 5
 
@@ -134,12 +133,6 @@ def test_native_is_plain_autograd_through_the_script(script):
 
 
 @every_script
-def test_the_call_that_a_refusal_proposes_is_that_of_the_script(script):
-    if script.options.get("readout") == "potential":
-        return  # Another script around the same model.
-    with pytest.raises(ValueError, match="computes one of them") as refused:
+def test_without_time_steps_the_remedy_is_to_give_them(script):
+    with pytest.raises(ValueError, match=r"computes one of them .*steps=25.*readout='spikes'"):
         adapt(fresh(script), encoder=None)(images())
-    (options,) = (o for o in proposed(refused.value, {}) if o["steps"] == 25)
-    with torch.no_grad():
-        logits = adapt(fresh(script), **{**script.options, **options, "steps": STEPS})(images())
-        torch.testing.assert_close(logits, script.run(fresh(script), images()))

@@ -16,6 +16,7 @@ from tests.adapted import Spike
 from tests.interop.neurons import Output, Step, Steps, TimeLast, again, dynamics
 from tests.interop.promises import close, gradient, gradients, inputs
 from tests.interop.stacks import CLASSES, STEPS, Looping, OfOneStep, Stack, chain, images, lively
+from tests.interop.test_remedies import Charged
 
 RULES = ("rga", "stbp", "bptr", "native")
 
@@ -69,13 +70,6 @@ def test_a_model_of_one_step_takes_event_frames_and_poisson_spikes(encoder, shap
     assert gradient(network, "rga", torch.rand(shape))[1].any()
 
 
-def test_drawn_spikes_make_a_network_random_where_its_logits_happen_to_agree():
-    network = adapt(of_one_step(), encoder=Poisson(STEPS))
-    with torch.no_grad():
-        network(torch.zeros(4, 1, 3, 3))
-    assert network.traits.random
-
-
 @pytest.mark.parametrize("rule", [None, *RULES])
 def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
     network = adapt(of_one_step(), encoder=None)
@@ -121,14 +115,15 @@ def test_a_network_that_draws_by_torch_is_a_random_one_and_says_so(rule, draw):
     with drawn as warned:
         logits = [answer(network, rule, images()) for _ in range(2)]
     assert len(warned) == 1
-    assert network.traits.random
+    assert network.remarks()["draws at random"] == "yes"
     assert torch.equal(*logits) == (draw == "without effect")
     if rule is not None:
         assert gradient(network, f"eot-{rule}", images())[1].any()
     for encoder in (Direct(STEPS), Poisson(STEPS)):
         quiet = adapt(chain(Steps()), encoder=encoder)
         answer(quiet, rule, images())
-        assert quiet.traits.random == isinstance(encoder, Poisson)
+        told = "yes" if isinstance(encoder, Poisson) else "no"
+        assert quiet.remarks()["draws at random"] == told
 
 
 def test_a_network_that_is_random_in_training_alone_is_none_in_evaluation():
@@ -136,7 +131,7 @@ def test_a_network_that_is_random_in_training_alone_is_none_in_evaluation():
     for mode in (False, True, False):
         network.train(mode)
         gradient(network, "rga", images())  # Without a warning: training may draw.
-        assert network.traits.random == mode
+        assert network.traits.draws == mode
 
 
 @pytest.mark.filterwarnings("ignore:the model draws")
@@ -146,28 +141,12 @@ def test_what_verification_draws_leaves_the_random_state_as_it_was(encoder):
     for verified in (False, True):
         model = Noisy() if isinstance(encoder, Direct) else chain(Steps())
         network = adapt(model.eval(), encoder=encoder)
-        network.watch.passes = 2  # The second pass of these is compared.
         if verified:
             gradient(network, "stbp", images())
-            network.watch.passes = 2
         torch.manual_seed(0)
         logits = [gradient(network, "stbp", images())[0] for _ in range(3)]
         states.append((torch.get_rng_state(), *logits))
     assert all(map(torch.equal, *states))
-
-
-class Charged(nn.Module):
-    """A neuron of QCFS: charged with half its threshold before the first step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.neuron, self.first = Step(1.0, reset="soft"), True
-
-    def forward(self, x: Tensor) -> Tensor:
-        if self.first:
-            self.neuron(torch.ones_like(x) * 0.5)
-        self.first = False
-        return self.neuron(x)
 
 
 class HalfFull(Step):
@@ -194,10 +173,10 @@ def test_a_charge_before_the_first_step_is_no_step(rule):
             lively(self)
 
         def forward(self, x: Tensor) -> Tensor:
-            self.fire.first = True
+            self.fire.reset()
             return sum(self.fc2(self.fire(self.fc1(x.flatten(1)))) for _ in range(6)) / 6
 
-    network = adapt(Converted(Charged()), encoder=None)
+    network = adapt(Converted(Charged(1.0)), encoder=None)
     wanted = adapt(Converted(HalfFull(1.0, reset="soft")), encoder=None)
     with torch.inference_mode():
         network(images())  # The first pass, which finds out the traits.

@@ -428,20 +428,18 @@ def test_native_alone_is_refused_for_networks_of_our_own():
 @pytest.mark.parametrize("rule", ["native", "rga"])
 def test_a_loop_of_another_length_than_was_told_is_refused(rule):
     network = adapt(Loop(Step), steps=3, encoder=None, readout=lambda out: out.mean(0))
-    message = r"one that makes 3 time steps, got .*adapt\(model, encoder=None, readout='mean'\)"
+    message = r"one that makes 3 time steps, got one whose neurons fire 4 times\. Leave steps out"
     with pytest.raises(ValueError, match=message), torch.no_grad():
         network(inputs())
     with pytest.raises(ValueError, match=message):
         gradients(network, rule, inputs())
 
 
-@pytest.mark.skipif(sys.version_info < (3, 11), reason="errors take notes from Python 3.11 on")
 def test_an_error_of_the_model_says_what_it_was_given():
     model = nn.Sequential(nn.Conv2d(1, 2, 3), Steps(), nn.Flatten(2))
     network = adapt(model.eval(), steps=STEPS)
-    with pytest.raises(RuntimeError, match="conv2d") as caught:
+    with pytest.raises(ValueError, match=r"fails on \[4, 2, 1, 5, 5\]: .*conv2d.* step mode"):
         network(torch.rand(2, 1, 5, 5))
-    assert "a batch of shape [4, 2, 1, 5, 5]" in caught.value.__notes__[0]
 
 
 def test_a_slope_that_is_zero_everywhere_is_told_and_not_refused():

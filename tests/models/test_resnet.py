@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import pytest
@@ -85,26 +84,6 @@ def test_neurons_follow_the_sum_or_stand_in_both_of_its_branches():
         assert [type(m) is LIF for m in block.shortcut] in ([], [False, True])
     kinds = [type(m) for m in net.layers]
     assert all(kinds[i + 1] is LIF for i, kind in enumerate(kinds) if kind is Residual)
-
-
-def parameters_by_hand(channels: int, classes: int, sides: tuple[int, int], width: float) -> int:
-    a, b, h = (max(1, round(full * width)) for full in (64, 128, 256))
-    convolutions = 9 * channels * a + 6 * 9 * a * a + 9 * a * b + 7 * 9 * b * b + a * a + a * b
-    norms = 2 * (a + 6 * a + 8 * b + a + b + h)
-    features = b * math.ceil(sides[0] / 8) * math.ceil(sides[1] / 8)
-    return convolutions + norms + features * h + h * classes + classes
-
-
-@both
-@pytest.mark.parametrize(
-    ("channels", "classes", "sides", "width"),
-    [(3, 10, (32, 32), 1.0), (2, 11, (48, 48), 1.0), (1, 100, (9, 17), 0.3), (3, 2, (1, 1), 1e-9)],
-)
-def test_there_are_as_many_parameters_as_counted_by_hand(build, channels, classes, sides, width):
-    with torch.device("meta"):
-        net = build(in_channels=channels, classes=classes, image_size=sides, width=width)
-    counted = sum(parameter.numel() for parameter in net.parameters())
-    assert counted == parameters_by_hand(channels, classes, sides, width)
 
 
 @pytest.mark.parametrize("name", RATE_RULES)

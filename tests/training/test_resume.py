@@ -23,7 +23,6 @@ from tests.architectures import Switch
 from tests.conftest import varied
 from tests.training.runs import (
     SETTINGS,
-    STEPS_PER_EPOCH,
     Killed,
     assert_same_state,
     build,
@@ -80,17 +79,6 @@ def test_a_run_that_was_killed_gives_the_history_and_the_weights_of_one_that_was
         assert_same_state(resumed, whole)
         assert [file.name for file in tmp_path.iterdir()] == ["state.pt"]
         path.unlink()
-
-
-@pytest.mark.slow
-def test_a_run_that_was_killed_twice_gives_the_same_weights(tmp_path):
-    path = tmp_path / "state.pt"
-    killed(path, 2)
-    assert list(tmp_path.iterdir()) == [], "nothing of a first epoch"
-    killed(path, STEPS_PER_EPOCH + 2)
-    killed(path, STEPS_PER_EPOCH + 2, seed=1)
-    assert torch.load(path, weights_only=True)["epochs_done"] == 2
-    assert_same_state(trained(path, seed=2), trained())
 
 
 def test_a_run_that_was_killed_while_writing_its_state_goes_on_from_the_state_before(

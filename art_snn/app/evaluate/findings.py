@@ -1,6 +1,6 @@
 """Findings about the network, about its gradients, and about what the attacks achieved."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
@@ -10,18 +10,12 @@ import numpy as np
 
 from art_snn.app.evaluate.target import Target
 from art_snn.app.report.evaluation import Trial
-from art_snn.app.report.verdict import describe_budgets, join_words
+from art_snn.app.report.verdict import describe_budgets
 from art_snn.app.results import booleans
-from art_snn.attacks import SHIFT, Outcome, Plan, Stage, attack_errors
+from art_snn.attacks import SHIFT, Outcome, Stage, attack_errors
 from art_snn.checks import ArgumentError
 from art_snn.findings import (
-    DRAWS,
-    MARGIN,
-    NATIVE,
     OTHER_RULES,
-    SEARCH,
-    SOURCES,
-    STEPS,
     Finding,
     Remedy,
     Subject,
@@ -30,9 +24,9 @@ from art_snn.findings import (
     examine_outcome,
     examine_strength,
 )
-from art_snn.findings.examination import RANDOM, odd_budget, without_answer
-from art_snn.findings.finding import BY_CHANCE, LONGER_SEARCH, exceeds, list_samples
-from art_snn.gradients import Gradient, Native, short_name
+from art_snn.findings.examination import odd_budget, without_answer
+from art_snn.findings.finding import BY_CHANCE, SEARCH, exceeds, list_samples
+from art_snn.gradients import Gradient, short_name
 from art_snn.seeding import seeded
 
 
@@ -127,7 +121,7 @@ def _searched(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
             "a search found more than the gradients",
             {"samples": count, "of": samples},
             f"if it breaks {BY_CHANCE}",
-            (OTHER_RULES, LONGER_SEARCH),
+            (OTHER_RULES, SEARCH),
             sentence=f"A search without gradients broke {count} of {samples} samples at eps "
             f"{trial.eps:.4g} that the gradient attacks before it, from {others[0]} on, had "
             f"missed. {list_samples(broken)}",
@@ -189,45 +183,3 @@ def target_findings(target: Target, trials: Sequence[Trial]) -> Iterator[Finding
                 f"of these. {list_samples(broken)}",
                 eps=eps,
             )
-
-
-def without_applied(target: Target, findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The findings, whose remedies say what the deciding plan has done instead of advising it.
-
-    Where nothing else is left to do, they say what goes further."""
-    work = {} if target.deciding is None else _applied(target, target.deciding)
-    worded = []
-    for finding in findings:
-        done = [work[one.id] for one in finding.remedies if one.id in work]
-        others = [one for one in finding.remedies if one.id not in work]
-        if done:
-            if not others and finding.id != RANDOM:  # Plans handle chance.
-                others = [_FURTHER.get(finding.remedies[-1].id, _COMPARE)]
-            applied = Remedy(f"The plan already {join_words(done)}.", "applied")
-            finding = replace(finding, remedies=(applied, *others))
-        worded.append(finding)
-    return tuple(worded)
-
-
-_COMPARE = Remedy("Look for a stronger rule with art-snn compare, and add it by --rules.")
-_FURTHER = {SEARCH.id: LONGER_SEARCH, STEPS.id: Remedy("Add one by --attack, with max_iter=400.")}
-"""What to do where the plan has done what a finding advises; otherwise to compare rules."""
-
-
-def _applied(target: Target, plan: Plan) -> dict[str, str]:
-    """The remedies that the plan has applied to the network, by their ids, and what it did."""
-    stages = target.select_stages(plan).stages
-    rules = {stage.rule for stage in stages if stage.rule}
-    searches = [stage.attack.__name__ for stage in stages if stage.searches]
-    transfers = target.sources and any(stage.transfer for stage in stages)
-    losses = {stage.options.get("loss_type") for stage in stages}
-    work = {
-        OTHER_RULES: "used several gradient rules" if len(rules) > 1 else "",
-        SEARCH: f"ran {searches[-1]}" if searches else "",
-        SOURCES: "attacked the sources" if transfers else "",
-        NATIVE: "used the network's own gradient" if Native() in rules else "",
-        MARGIN: "attacked the margin of the logits" if "margin" in losses else "",
-        STEPS: "ran further attacks" if len(stages) > 1 else "",
-        DRAWS: "averaged gradients over draws and let a majority decide",
-    }
-    return {remedy.id: words for remedy, words in work.items() if words}

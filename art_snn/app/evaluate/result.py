@@ -27,7 +27,7 @@ from art_snn.app.evaluate.decisions import (
     read_decisions,
     write_decided,
 )
-from art_snn.app.evaluate.findings import target_findings, trial_findings, without_applied
+from art_snn.app.evaluate.findings import target_findings, trial_findings
 from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import block_name, examination_units, read_bounds
@@ -224,7 +224,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         labels=tuple(target.y.tolist()),
         clean=tuple(clean),
         trials=tuple(trials),
-        findings=without_applied(target, findings),
+        findings=tuple(findings),
         provenance=_provenance(target, seconds),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         certificate=Certificate.concatenate(parts) if parts else None,

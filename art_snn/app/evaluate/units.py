@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import product
 from math import inf
 from time import monotonic
 from typing import Any
@@ -163,13 +164,12 @@ def _attack(
         attack.generate(x[left], y[left])
     assert attack.outcome is not None
     outcome = attack.outcome.expand(left, x)
-    for bounds in larger:
-        wrong = outcome.stage != Outcome.STANDING
-        _require_sound(bounds, rows, wrong, f"broken at eps {eps:g} by {plan.name}")
-        for one in candidates:
-            logits = target.classifier.predict(one.points, settings.batch_size)
-            wrong = one.present & (logits.argmax(1) != y)
-            _require_sound(bounds, rows, wrong, f"broken at eps {eps:g} by adversarials {one.name}")
+    wrong = {plan.name: outcome.stage != Outcome.STANDING}
+    for one in candidates if larger else ():
+        logits = target.classifier.predict(one.points, settings.batch_size)
+        wrong[f"adversarials {one.name}"] = one.present & (logits.argmax(1) != y)
+    for bounds, (by, broken) in product(larger, wrong.items()):
+        _require_sound(bounds, rows, broken, f"broken at eps {eps:g} by {by}")
     content: Content = {"outcome": as_json(outcome), TOOK: took}
     if clean:
         content["clean"] = predict_classes(target.classifier, x, settings.batch_size, seed)

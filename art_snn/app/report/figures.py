@@ -1,9 +1,8 @@
-"""The charts of a page: accuracy, stages and classes, and pictures of samples."""
+"""The charts of a page: accuracy, classes and spikes, and pictures of samples."""
 
 import base64
 import io
 import textwrap
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,7 +17,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from art_snn.app.colours import GREY, SERIES, palette
-from art_snn.app.report.evaluation import NEURONS, Evaluation, Examples, ReportItem, Trial
+from art_snn.app.report.evaluation import NEURONS, Evaluation, Examples, ReportItem
 from art_snn.app.report.verdict import (
     CERTIFIED,
     NORMS,
@@ -32,7 +31,6 @@ from art_snn.app.report.verdict import (
     join_words,
     verdicts,
 )
-from art_snn.attacks import Outcome
 from art_snn.metrics import Share
 
 _WIDTH = 3.6
@@ -78,10 +76,13 @@ _GAP = 128
 
 _Drawing = dict[str, Any]
 """A figure as a template shows it: its title, the words below it, and its pictures, which are data
-URIs, each with words for those who do not see it. A sample has three pictures and no title."""
+URIs, each with words for those who do not see it: its numbers, or that a table of the page has
+them. A sample has three pictures and no title."""
 
 
-def _chart(figure: Figure, title: str, words: str, numbers: str) -> _Drawing:
+def _chart(
+    figure: Figure, title: str, words: str = "", numbers: str = "A table has its numbers."
+) -> _Drawing:
     """The figure as an SVG, with its numbers in words; the same figure gives the same drawing."""
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     stream = io.BytesIO()
@@ -95,10 +96,10 @@ def _data_uri(kind: str, content: bytes) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def _axes(names: Sequence[str], height: float = 2.5, width: float = _WIDTH) -> tuple[Figure, Axes]:
+def _axes(names: Sequence[str], width: float = _WIDTH) -> tuple[Figure, Axes]:
     """One pair of axes, with room for the names of the legend below."""
     lines = sum(1 + name.count("\n") for name in names)
-    figure = Figure(figsize=(width, height + 0.19 * lines), layout="constrained")
+    figure = Figure(figsize=(width, 2.5 + 0.19 * lines), layout="constrained")
     return figure, figure.subplots()
 
 
@@ -143,7 +144,7 @@ def _plot_accuracy(
     """One line per name over the budgets, that of the union as a band below the others, and that
     of what is certified dashed, in the colour of the line before it."""
     names = [_fold(name, width) for name in curves]
-    figure, ax = _axes(names, width=width)
+    figure, ax = _axes(names, width)
     norm, budgets = results[0].norm, [eps for curve in curves.values() for eps in curve if eps]
     axis = f"eps in {NORMS[norm]}" if norm in NORMS else UNITS[norm]
     levels = norm == "inf" and all("/" in format_eps(norm, eps) for eps in budgets)
@@ -169,31 +170,11 @@ def _plot_accuracy(
     return figure
 
 
-def draw_charts(evaluation: Evaluation) -> dict[str, Any]:
-    """The charts of a page by their names: accuracy, classes, and a list of stages, with one for
-    each plan of several stages."""
-    plans = map(evaluation.of, evaluation.names)
-    several = [plan for plan in plans if any(len(trial.outcome.stages) > 1 for trial in plan)]
-    return {
-        "accuracy": _draw_accuracy(evaluation),
-        "classes": _draw_classes(evaluation),
-        "stages": [_draw_plan(plan, evaluation.norm) for plan in several],
-    }
-
-
-def _draw_accuracy(evaluation: Evaluation) -> _Drawing:
+def draw_accuracy(evaluation: Evaluation) -> _Drawing:
     """Accuracy against the budget."""
-    results, title = verdicts(evaluation), "Accuracy under each attack and under all of them"
-    numbers = f"All attacks together leave {_list_shares(results)}."
-    if evaluation.certifies:
-        proven = [f"{v.certified} {describe_budget(v.norm, v.eps)}" for v in results]
-        numbers += f" Certified are {join_words(proven)}."
-        title += ", and what is certified"
-    return _chart(accuracy_figure(evaluation), f"{title}, with 95 % intervals", "", numbers)
-
-
-def _list_shares(results: Sequence[Verdict]) -> str:
-    return join_words([f"{one.share} {describe_budget(one.norm, one.eps)}" for one in results])
+    title = "Accuracy under each attack and under all of them"
+    title += ", and what is certified" if evaluation.certifies else ""
+    return _chart(accuracy_figure(evaluation), f"{title}, with 95 % intervals")
 
 
 @matplotlib.rc_context(_STYLE)
@@ -227,42 +208,20 @@ def draw_spikes(examples: Examples) -> _Drawing | None:
     return _chart(figure, "Firing rates of the layers, and spikes", words, f"{words} {rates}.")
 
 
-@matplotlib.rc_context(_STYLE)
-def draw_operations(evaluation: Evaluation) -> _Drawing | None:
-    """Operations of every layer next to a dense network's; None where they are not known."""
-    if not evaluation.operations:
-        return None
-    figure = Figure(figsize=(_WIDTH, 2.5), layout="constrained")
-    ax, places = figure.subplots(), np.arange(len(evaluation.operations))
-    columns = np.array([*evaluation.operations.values()])
-    for n, (label, column) in enumerate((("spiking", 3), ("dense network", 1))):
-        shifted = places + 0.4 * n - 0.2
-        ax.bar(shifted, columns[:, column], 0.4, label=label, color=SERIES[n])
-    ax.set_xticks(places, ["in", *map(str, places[1:])])
-    ax.set(xlabel="layer, after the input", ylabel="operations")
-    ax.yaxis.set_major_formatter("{x:,.0f}")
-    ax.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-    rows = zip(evaluation.operations, columns[:, 3], columns[:, 1], strict=True)
-    numbers = "; ".join(f"{name} {ours:,.0f} and {dense:,.0f}" for name, ours, dense in rows)
-    return _chart(figure, "Operations of the layers, and of a dense network", "", f"{numbers}.")
-
-
 def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
     """The verdicts of several evaluations in one chart; None where their norms differ."""
     if len({item.evaluation.norm for item in items}) > 1:
         return None
     curves: dict[str, dict[float, Share]] = {}
-    words, results = [], []
+    results = []
     for number, item in enumerate(items, 1):
         mine, name = verdicts(item.evaluation), f"{number}: {item.evaluation.name}"
         curves |= _verdict_curves(mine, name, f"{name}, {CERTIFIED}")
-        words.append(f"result {number} {_list_shares(mine)}")
         results += mine
     bounded = any(item.evaluation.certifies for item in items)
     proven = ", and what is certified" if bounded else ""
     title = f"Accuracy under all attacks of each result{proven}, with 95 % intervals"
-    figure = _plot_accuracy(curves, results, _WIDTH)
-    return _chart(figure, title, "", f"{'; '.join(words)}.")
+    return _chart(_plot_accuracy(curves, results, _WIDTH), title)
 
 
 @matplotlib.rc_context(_STYLE)
@@ -282,12 +241,11 @@ def draw_board(points: Sequence[tuple[str, Share, Share]]) -> _Drawing:
     ax.set(xlim=(0, 100), xlabel="accuracy [%]")
     ax.invert_yaxis()
     figure.legend(loc="outside upper left", ncols=2)
-    numbers = "; ".join(f"{name} {one.percent} and {other.percent}" for name, one, other in points)
-    return _chart(figure, "Accuracy without an attack and under all of them", "", f"{numbers}.")
+    return _chart(figure, "Accuracy without an attack and under all of them")
 
 
 @matplotlib.rc_context(_STYLE)
-def _draw_classes(evaluation: Evaluation) -> _Drawing:
+def draw_classes(evaluation: Evaluation) -> _Drawing:
     """Accuracy by class without an attack and under all of them at each budget."""
     results, labels = verdicts(evaluation), np.array(evaluation.labels)
     columns = {"without an attack": results[0].outcome.correct}
@@ -307,47 +265,6 @@ def _draw_classes(evaluation: Evaluation) -> _Drawing:
     ]
     numbers = f"Correct samples {join_words([*columns])}: {'; '.join(rows)}."
     return _chart(figure, "Accuracy of each class under all attacks", "", numbers)
-
-
-@matplotlib.rc_context(_STYLE)
-def _draw_plan(trials: Sequence[Trial], norm: str) -> _Drawing:
-    """Samples that each stage of a plan broke at each budget."""
-    counts: dict[str, list[int]] = {}
-    seen: Counter[str] = Counter()
-    ids = {one.id: one.label for trial in trials for one in trial.outcome.stages}
-    for one, label in ids.items():
-        seen[label] += 1
-        name = label if seen[label] == 1 else f"{label} ({seen[label]})"
-        counts[name] = [trial.outcome.broken_by.get(one, 0) for trial in trials]
-    shown = {name: row for name, row in counts.items() if any(row)}
-    names = []
-    for trial in trials:
-        stage, budget = trial.outcome.stage, describe_budgets(norm, trial.eps)
-        broken, left = int((stage >= 0).sum()), int((stage == Outcome.STANDING).sum())
-        names.append(f"{budget}: {broken} broken, {left} left")
-    first = trials[0].outcome.stage
-    words = f"Of {len(first)} samples {int((first >= Outcome.STANDING).sum())} were correct before "
-    words += f"the attack; {'; '.join(names)}."
-    if len(shown) < len(counts):
-        words += f" {len(counts) - len(shown)} of {len(counts)} stages broke nothing at any budget."
-    title = f"Samples that each stage of {trials[0].name} broke and earlier stages had not"
-    if not shown:
-        return {"title": title, "words": words, "pictures": []}
-    labels = [textwrap.fill(name, int(_LETTERS * _WIDTH / 2)) for name in shown]
-    lines = max(len(trials), *(1 + label.count("\n") for label in labels))
-    figure, ax = _axes(names, 0.6 + 0.16 * (lines + 0.5) * len(shown))
-    height, places = 0.8 / len(trials), np.arange(len(shown))
-    for place, (name, row) in enumerate(zip(names, np.transpose([*shown.values()]), strict=True)):
-        bars = ax.barh(places + place * height, row, height, label=name)
-        ax.bar_label(bars, padding=2, fontsize=_SIZE - 2)
-    ax.set_yticks(places + 0.4 - height / 2, labels)
-    ax.set(xlabel="samples broken", xmargin=0.1)
-    ax.invert_yaxis()
-    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
-    ax.grid(visible=False, axis="y")
-    figure.legend(loc="outside lower left")
-    numbers = [f"{name} {join_words([*map(str, row)])}" for name, row in shown.items()]
-    return _chart(figure, title, words, f"{words} By stage: {'; '.join(numbers)}.")
 
 
 def draw_examples(evaluation: Evaluation, examples: Examples) -> tuple[str, list[_Drawing]]:
@@ -399,10 +316,13 @@ def _draw_example(
     original, changed = (
         _draw_sample(np.clip((a - low) / ((high - low) or 1), 0, 1)) for a in (x, adversarial)
     )
+    means = change.mean(1)  # Blue where less, red where more, on its own scale.
+    scale = float(np.abs(means).max()) or 1.0
+    signed = [colormaps["RdBu_r"](0.5 + one / (2 * scale))[..., :3] for one in means]
     pictures = [
         (original, f"{start}, original"),
         (changed, f"{start}, adversarial, {taken}"),
-        (_draw_difference(change), f"{start}, difference: largest change {largest}"),
+        (_strip(signed), f"{start}, difference: largest change {largest}"),
     ]
     return {"words": words, "pictures": pictures}
 
@@ -420,13 +340,6 @@ def _draw_sample(values: np.ndarray) -> str:
         return np.asarray(one * (1 - both) + both)
 
     return _strip([coloured(frame) for frame in values])
-
-
-def _draw_difference(values: np.ndarray) -> str:
-    """A signed change as a data URI: blue where less, red where more, on its own scale."""
-    means = values.mean(1)
-    scale = float(np.abs(means).max()) or 1.0
-    return _strip([colormaps["RdBu_r"](0.5 + one / (2 * scale))[..., :3] for one in means])
 
 
 def _strip(frames: list[np.ndarray]) -> str:

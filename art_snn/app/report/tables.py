@@ -175,15 +175,6 @@ def remarks(evaluation: Evaluation) -> list[str]:
             "budget can break. Those were not attacked, and stand in the table of attacks without "
             "queries."
         )
-    for verdict in verdicts(evaluation) if evaluation.bounds else ():
-        masks = [one.decided for one in evaluation.at(verdict.eps).values()]
-        for broken in [mask for mask in masks if mask is not None][:1]:
-            safe = sum(one.decided.sum() for one in evaluation.bounds if one.eps == verdict.eps)
-            lines.append(
-                f"The exact search (decide_bounds) took the samples between both ends "
-                f"{describe_budgets(verdict.norm, verdict.eps)}: {safe} safe, {broken.sum()} "
-                f"broken, {verdict.undecided} open."
-            )
     if (certificate := evaluation.certificate) is not None:
         lines.append(
             f"Certified with {certificate.draws} draws of each sample and a confidence of "

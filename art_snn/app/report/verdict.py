@@ -121,11 +121,6 @@ class Verdict:
         return proven and self.certified == self.outcome.robust_accuracy
 
     @property
-    def searched(self) -> bool:
-        """True if the exact search took what the attacks left and bounds did not certify."""
-        return any(one.decided is not None for one in self.evaluation.at(self.eps).values())
-
-    @property
     def undecided(self) -> int:
         """How many samples are neither certified nor broken; all that stand without bounds."""
         return self.left - (self.certified.count if self.certified else 0)
@@ -218,7 +213,8 @@ def _describe_proof(results: Sequence[Verdict]) -> str:
     """What bounds or draws prove, in sentences; "" without them, and where no sample is left."""
     norm, proven = results[0].norm, [one for one in results if one.certified and one.left]
     drawn = None if results[0].evaluation.bounds else results[0].evaluation.certificate
-    if any(one.searched for one in proven):
+    trials = [trial for one in proven for trial in one.evaluation.at(one.eps).values()]
+    if any(trial.decided is not None for trial in trials):  # The exact search took what was left.
         both = join_words([*map(_describe_ends, proven)])
         return f"Bounds and a search prove that the robust accuracy is {both}."
     if proven and not any(one.certified.count for one in proven if one.certified):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -14,7 +13,7 @@ from art_snn.app.report.verdict import verdicts
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.bounds import BoundsCertificate
 from tests.command import call, forbidden
-from tests.evaluations import comparable, complaints
+from tests.evaluations import complaints
 from tests.records import evaluate, evaluation_in
 
 ATTACK = ("--attack", "AutoPGD(max_iter=3)", "--rules", "stbp", "--eps", "0.02,0.05")
@@ -57,24 +56,6 @@ def test_what_is_certified_is_told_and_written(whole):
     first, second, *_ = done.stderr.splitlines()
     assert first.startswith("[1/12] bounds, eps 0.02: ")
     assert second.startswith("[2/12] bounds, eps 0.02: ")
-
-
-def test_an_interrupted_evaluation_proves_nothing_twice(whole, folder, monkeypatch):
-    generate = SpikingAutoAttack.generate
-    monkeypatch.setattr(SpikingAutoAttack, "generate", lambda *_: sys.exit(9))
-    assert evaluate(monkeypatch, folder, *WORDS, "--bounds", **FIELDS).status == 9
-    assert len(list((folder / "out" / "blocks").glob("bounds-*.json"))) == 2 * BLOCKS
-    monkeypatch.setattr(SpikingAutoAttack, "generate", generate)
-    certify = target.certify_bounds
-
-    def once(classifier, x, *rest, **options):
-        assert len(x) <= 4  # The trial before, of a few samples.
-        return certify(classifier, x, *rest, **options)
-
-    monkeypatch.setattr(target, "certify_bounds", once)
-    done = evaluate(monkeypatch, folder, *WORDS, "--bounds", **FIELDS)
-    assert done.status == 0, done.stderr
-    assert comparable(folder / "out") == comparable(whole[0] / "out")
 
 
 def change_margins(change, monkeypatch):

@@ -7,18 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn import findings
-from art_snn.app.evaluate.findings import (
-    examinations,
-    target_findings,
-    trial_findings,
-    without_applied,
-)
+from art_snn.app.evaluate.findings import examinations, target_findings, trial_findings
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
 from art_snn.attacks import Outcome, StageRecord
-from art_snn.findings import Finding, Remedy
-from art_snn.findings.examination import RANDOM
 from art_snn.gradients import RGA, STBP, Native
 from tests import adapted
 from tests.attacks.classifiers import around
@@ -133,50 +125,3 @@ def test_every_budget_must_fit_the_range_and_the_finding_names_it():
     examine = examinations(target("steps", eps=(8,), examined=2))["network"]
     (alone,) = examine()[:1]
     assert alone.eps == 8
-
-
-OTHERS, SOURCES = findings.OTHER_RULES, findings.SOURCES
-MANY = "The plan already used several gradient rules"
-
-
-@pytest.mark.parametrize(
-    ("kind", "settings", "remedies", "expected"),
-    [
-        # Something is always left to do.
-        (
-            "steps",
-            {"plan": "fast"},
-            (OTHERS,),
-            f"{MANY}. Look for a stronger rule with art-snn compare, and add it by --rules.",
-        ),
-        (
-            "steps",
-            {"plan": "fast"},
-            (OTHERS, findings.SEARCH),
-            f"{MANY} and ran SquareSearch. Search longer, with SquareSearch(max_iter=10000).",
-        ),
-        (
-            "steps",
-            {"plan": "fast"},
-            (OTHERS, findings.SEARCH, Remedy("Look there.")),
-            f"{MANY} and ran SquareSearch. Look there.",
-        ),
-        # No sources were given.
-        ("steps", {"plan": "fast"}, (SOURCES,), SOURCES.text),
-        ("steps", {"plan": "ensemble-19"}, (findings.SEARCH,), findings.SEARCH.text),
-        # All stages follow one gradient there.
-        ("inline", {"plan": "fast"}, (OTHERS,), OTHERS.text),
-        ("steps", {"attack": "AutoPGD"}, (OTHERS,), OTHERS.text),
-    ],
-)
-def test_what_the_plan_has_done_is_not_recommended(kind, settings, remedies, expected):
-    finding = Finding("vanished", "vanished gradients", {}, "if one is 0", remedies)
-    (one,) = without_applied(target(kind, **settings), [finding])
-    assert one.remedy == expected
-
-
-def test_chance_which_a_plan_handles_makes_no_upper_bound():
-    finding = Finding(RANDOM, "random network", {}, "if draws differ", (findings.DRAWS,))
-    (one,) = without_applied(target("steps", plan="fast"), [finding])
-    words = "averaged gradients over draws and let a majority decide."
-    assert one.remedy == f"The plan already {words}"

@@ -121,27 +121,6 @@ def test_what_it_writes_is_of_the_published_schema(whole):
     assert datetime.now(timezone.utc) >= datetime.fromisoformat(content["date"])
 
 
-@pytest.mark.parametrize(
-    ("checkpoint", "fields", "name"),
-    [
-        ("network.pt", {}, "trained"),
-        ("weights.pt", {}, "weights"),
-        ("weights.pt", {"name": "a/<b>$x_1$</b>"}, "a/<b>$x_1$</b>"),
-    ],
-)
-def test_the_name_is_that_of_the_checkpoint_unless_one_is_given(
-    checkpoint, fields, name, trained, tmp_path, monkeypatch
-):
-    path = tmp_path / "trained" / checkpoint
-    path.parent.mkdir()
-    shutil.copy(trained / "weights.pt", path)
-    shutil.copy(trained / "model.py", path.parent)
-    words = (*WORDS, "--samples", "2", "--eps", "0.1", "--checkpoint", str(path))
-    done = evaluate(monkeypatch, tmp_path / "trained", *words, **fields)
-    assert done.status == 0, done.stderr
-    assert evaluation_in(tmp_path / "trained" / "out").name == name
-
-
 def test_a_finished_evaluation_is_not_done_again(finished, whole, run, monkeypatch):
     monkeypatch.setattr(SpikingAutoAttack, "generate", forbidden)
     before = {path.name: path.read_bytes() for path in finished.iterdir()}

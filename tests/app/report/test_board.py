@@ -282,7 +282,7 @@ def test_the_page_loads_nothing_and_can_be_read_without_its_script(files):
     assert [one.attributes["class"] for one in document.every("form")] == ["filters"]
     assert "hidden" in document.every("form")[0].attributes
     (picture,) = document.every("img")
-    assert "far, eps 8/255 100.0 % and 0.0 %" in picture.attributes["alt"]
+    assert "A table has its numbers" in picture.attributes["alt"]
     assert html.escape("<b>a|b*c") in page
 
 

@@ -14,15 +14,14 @@ from art_snn.app.report import figures
 from art_snn.app.report.evaluation import ReportItem
 from art_snn.app.report.figures import (
     accuracy_figure,
-    draw_charts,
+    draw_accuracy,
+    draw_classes,
     draw_examples,
     draw_side_by_side,
     draw_spikes,
 )
-from art_snn.attacks import SquareSearch, Stage
 from tests.evaluations import (
     EXACT,
-    STAGES,
     evaluation,
     frames,
     images,
@@ -34,10 +33,6 @@ from tests.evaluations import (
 )
 
 EPS = 8 / 255
-NAMES = (
-    *STAGES[:2],
-    *(Stage(SquareSearch, None, {"max_iter": count}).record() for count in (200, 600)),
-)
 
 
 def content(source):
@@ -96,46 +91,21 @@ def test_classes_are_bars_that_lie_upon_one_another(monkeypatch):
     # The smaller budget breaks the first sample, and the fourth was never right.
     trials = trial("a", 1, (0, -1, -1, -2, -1)), trial("a", 3, (0, 0, -1, -2, 0))
     result = evaluation(*trials, labels=(2, 5, 2, 5, 2), norm="0")
-    ((_, words),) = draw_charts(result)["classes"]["pictures"]
+    ((_, words),) = draw_classes(result)["pictures"]
     assert "without an attack, with 1 changed value and with 3 changed values" in words
     assert "class 2 3, 2 and 1 of 3; class 5 1, 1 and 0 of 2." in words
     made = []
     monkeypatch.setattr(figures, "_chart", lambda figure, *_: made.append(figure))
-    draw_charts(result)
-    (ax,) = made[1].axes
+    draw_classes(result)
+    (ax,) = made[0].axes
     heights = [[round(bar.get_height()) for bar in bars] for bars in ax.containers]
     assert heights == [[100, 50], [67, 50], [33, 0]]
-
-
-def stages(result):
-    return draw_charts(result)["stages"]
-
-
-def test_stages_are_bars_by_budget_with_words_for_what_is_left_out():
-    # The last stage of the plan breaks one sample at the larger budget alone.
-    trials = trial("plan", 0.1, (0, -1, -1, -2), NAMES), trial("plan", 0.3, (0, 0, 3, -2), NAMES)
-    (drawing,) = stages(evaluation(*trials, trial("PGD", 0.1, (0, 0, 0, -2))))
-    assert drawing["words"] == (
-        "Of 4 samples 3 were correct before the attack; at eps 0.1: 1 broken, 2 left; "
-        "at eps 0.3: 3 broken, 0 left. 2 of 4 stages broke nothing at any budget."
-    )
-    assert drawing["pictures"][0][1].endswith(
-        "By stage: AutoPGD HART 0.5 1 and 2; SquareSearch (2) 0 and 1."
-    )
-    texts = letters(drawing)
-    assert {"AutoPGD HART 0.5", "SquareSearch (2)", "at eps 0.1: 1 broken, 2 left"} <= {*texts}
-    assert not any("RGA" in text for text in texts)
-    (nothing,) = stages(evaluation(trial("plan", 0.1, (-1, -2), NAMES)))
-    assert nothing["pictures"] == []
-    assert "4 of 4 stages broke nothing" in nothing["words"]
-    assert stages(evaluation(trial("PGD", 0.1, (0, -1)))) == []
 
 
 def test_names_of_any_letters_are_drawn_as_they_are():
     for name in ("<b>&\"'", "$a_{", "x" * 300, "\\frac", "%"):
         one = evaluation(trial(name[:80], 0.1, (0, -1, 1), ("first", name)))
-        for drawing in (draw_charts(one)["accuracy"], *stages(one)):
-            assert name[:9] in "".join(letters(drawing))
+        assert name[:9] in "".join(letters(draw_accuracy(one)))
 
 
 def test_spikes_are_drawn_where_some_were_recorded_with_the_rates_in_words():

@@ -16,7 +16,7 @@ from art_snn.app.report.verdict import (
     verdicts,
 )
 from art_snn.checks import ArgumentError
-from art_snn.findings import DRAWS, Finding
+from art_snn.findings import Finding, Remedy
 from tests.evaluations import (
     EXACT,
     GAP,
@@ -32,7 +32,9 @@ from tests.evaluations import (
 )
 
 EPS = 8 / 255
-RANDOM = Finding("random-network", "random network", {"most": 3}, "if draws differ", (DRAWS,))
+RANDOM = Finding(
+    "random-network", "random network", {"most": 3}, "if draws differ", (Remedy("Average."),)
+)
 ERROR = replace(VANISHED, severity="error")
 SURE, AT_MOST = "25.0 % [4.6, 69.9]", "at most 25.0 % [4.6, 69.9]"
 NONE, ONE = "No warning casts doubt", "A warning suggests"
