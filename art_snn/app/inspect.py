@@ -90,7 +90,6 @@ class _Inspection(Result):
     neurons: Sequence[_Neurons]
     rules: Mapping[str, Mapping[str, Any]]
     name: ClassVar[str] = "inspect"
-    drawn: ClassVar[bool] = False
 
     def as_dict(self) -> dict[str, Any]:
         """All figures, for JSON."""

@@ -202,8 +202,6 @@ class Result(ABC):
 
     name: ClassVar[str]
     """Of its files: name.json, name.md, name.png."""
-    drawn: ClassVar[bool] = True
-    """Whether there is a picture."""
 
     @abstractmethod
     def parts(self) -> Sequence[Part]:
@@ -216,7 +214,8 @@ class Result(ABC):
     @property
     def files(self) -> list[str]:
         """Names of the files that :meth:`write` writes."""
-        return [f"{self.name}.{end}" for end in ("json", "md", *(["png"] if self.drawn else []))]
+        drawn = type(self).draw is not Result.draw
+        return [f"{self.name}.{end}" for end in ("json", "md", *["png"] * drawn)]
 
     def status(self) -> int:
         """The exit status of the command."""

@@ -277,19 +277,15 @@ def _normalise(norm: _BatchNorm, x: Tensor) -> Tensor:
     squares = all_reduce(centred.square().sum(axes))  # type: ignore[no-untyped-call]
     variance = squares / count
     if norm.track_running_stats:
-        _track(norm, mean.detach(), variance.detach() * count / (count - 1))
+        assert norm.num_batches_tracked is not None
+        norm.num_batches_tracked.add_(1)
+        share = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
+        moments = mean.detach(), variance.detach() * count / (count - 1)
+        for running, moment in zip((norm.running_mean, norm.running_var), moments, strict=True):
+            assert running is not None
+            running.mul_(1 - share).add_(moment.to(running.dtype), alpha=share)
     y = centred * torch.rsqrt(variance + norm.eps).view(shape)
     if norm.affine:
         y = y * norm.weight.view(shape) + norm.bias.view(shape)
     normalised: Tensor = y.to(x.dtype)
     return normalised
-
-
-@torch.no_grad()
-def _track(norm: _BatchNorm, mean: Tensor, variance: Tensor) -> None:
-    assert norm.num_batches_tracked is not None
-    norm.num_batches_tracked.add_(1)
-    share = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-    for running, moment in ((norm.running_mean, mean), (norm.running_var, variance)):
-        assert running is not None
-        running.mul_(1 - share).add_(moment.to(running.dtype), alpha=share)
