@@ -54,9 +54,6 @@ WORKS: dict[str, Callable[[Any, Any, Any], Any]] = {
     "class_gradient": lambda c, x, y: c.class_gradient(x, label=y),
     "get_activations": lambda c, x, y: c.get_activations(x, 1),
     "AutoPGD": lambda c, x, y: AutoPGD(c, **SMALL).generate(x, y),
-    "AutoPGD of targets": lambda c, x, y: AutoPGD(
-        c, loss_type="difference_logits_ratio", targets=2, **SMALL
-    ).generate(x, y),
     "StableAdaptivePGD": lambda c, x, y: StableAdaptivePGD(c, **SMALL).generate(x, y),
     "SquareSearch": lambda c, x, y: SquareSearch(c, **SMALL).generate(x, y),
     "SpikingAutoAttack": lambda c, x, y: whole(

@@ -96,8 +96,8 @@ def _require_own_time(network: ModelNetwork, seen: _Counting, x: Tensor) -> None
     if longer or uneven or isinstance(seen.error or other.error, IndexError):
         got = "one that takes its first axis for time steps"
         raise invalid("model", "one that makes its time steps of [N, ...] itself", got, FORMS)
-    steps, own = 0 if seen.error else seen.most(), network.own_steps
-    if steps == 1 and own is None:
+    steps, stated = 0 if seen.error else seen.most(), network.own_steps
+    if steps == 1 and stated is None:
         expected = "the number of time steps, since the model computes one of them in a call"
         remedy = (
             "adapt(model, steps=25), or --steps 25, calls it once for each of 25 time steps, with "
@@ -105,9 +105,9 @@ def _require_own_time(network: ModelNetwork, seen: _Counting, x: Tensor) -> None
             "says that one step is meant."
         )
         raise invalid("steps", expected, "None", remedy)
-    if steps % (own or 1):
+    if steps % (stated or 1):
         got = f"one whose neurons fire {steps} times"
-        raise invalid("model", f"one that makes {own} time steps", got, "Leave steps out.")
+        raise invalid("model", f"one that makes {stated} time steps", got, "Leave steps out.")
 
 
 def _one_step(network: ModelNetwork, seen: _Counting, encoded: Tensor) -> _Counting | None:
