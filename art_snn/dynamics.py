@@ -7,12 +7,13 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, fields
+from functools import partial
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor
 
-from art_snn.checks import require, require_number, set_fields
+from art_snn.checks import require, require_count, require_number, set_fields
 
 _DECAYS = (1e-6, 1.0)
 _DECAYS_OF_STEPS = (-10.0, 10.0)
@@ -161,8 +162,13 @@ class Dynamics:
         v[t] = u[t]                                       no reset
         output[t] = height * s[t]
 
-    :param decay: share of the potential that survives one step, in [1e-6, 1]; 1 is the IF neuron. A
-        list of T settings in [-10, 10] has the share of v[t-1] for every time step t.
+    Some chips and simulators count several spikes in a step, and keep potentials above a floor::
+
+        s[t] = min(trunc(max(u[t], 0) / threshold), several)
+        v[t] = max(v[t], floor)                           after the reset
+
+    :param decay: share of the potential that survives one step, in [1e-6, 1] or 0; 1 is the IF
+        neuron, 0 forgets. A list of T settings in [-10, 10] has that of v[t-1] for every step t.
     :param threshold: potential at which the neuron fires, in [1e-4, 1e4], in the unit of the
         current; with a hard reset to a lower potential that far above `rest`.
     :param reset: "hard" (to `rest`), "soft" (by subtraction of `drop`) or "none".
@@ -173,10 +179,12 @@ class Dynamics:
     :param start: potential before the first step, in [-1e4, 1e4]; None is `rest`.
     :param drop: what a soft reset subtracts, in [1e-4, 1e4]; None is the threshold.
     :param height: what a spike gives the next layer, in [1e-4, 1e4].
+    :param several: most spikes of a step, None for any; not 1 only without strict, rest and drop.
+    :param floor: lowest potential after a step, in [-1e4, 1e4] and at most `rest`; None for none.
 
-    A number may be a tensor of one element. All but `strict` may be tensors that broadcast to one
-    step [N, ...], such as [K] after a linear layer and [C, 1, 1] after a convolution: each neuron
-    then has its setting, kept as :class:`Values`.
+    A number may be a tensor of one element. All but `strict` and `several` may be tensors that
+    broadcast to one step [N, ...], such as [K] after a linear layer and [C, 1, 1] after a
+    convolution: each neuron then has its setting, kept as :class:`Values`.
 
     :raises ValueError: when a parameter is out of its range."""
 
@@ -195,6 +203,8 @@ class Dynamics:
     start: Setting = None
     drop: Setting = None
     height: Setting = 1.0
+    several: int | None = 1
+    floor: Setting = None
 
     def __post_init__(self) -> None:
         remedy = "Use 1.0 for a neuron without leak."
@@ -204,15 +214,18 @@ class Dynamics:
             each = {"within": _DECAYS_OF_STEPS, "remedy": remedy}
             decay: Setting = tuple(_checked("decay", one, **each) for one in self.decay)
         else:
-            decay = _checked("decay", self.decay, above=0, up_to=1, within=_DECAYS, remedy=remedy)
+            decay = setting(self.decay)
+            within = (0.0 if least(decay) == 0 else _DECAYS[0], 1.0)
+            decay = _checked("decay", decay, at_least=0, up_to=1, within=within, remedy=remedy)
         remedy, resets = SOFT_AND_HARD, ("hard", "soft", "none")
         require(self.reset in resets, "reset", "'hard', 'soft' or 'none'", repr(self.reset), remedy)
         start = self.rest if self.start is None else self.start
         set_fields(self, decay=decay, start=start, strict=bool(self.strict))
-        remedy = "Use 0.0, the neurons of the papers have none."
-        for name in ("constant", "rest", "start"):
-            value = _checked(name, getattr(self, name), within=_POTENTIALS, remedy=remedy)
-            set_fields(self, **{name: value})
+        remedy = "Leave it out, the neurons of the papers have none."
+        for name in ("constant", "rest", "start", "floor"):
+            if (value := getattr(self, name)) is not None:
+                number = _checked(name, value, within=_POTENTIALS, remedy=remedy)
+                set_fields(self, **{name: number})
         expected, hard = "0 where the reset is not hard", self.reset == "hard"
         require(hard or self.rest == 0, "rest", expected, self.rest, "Leave it out.")
         remedy = "The neurons of the papers use 1.0."
@@ -227,10 +240,18 @@ class Dynamics:
                 set_fields(self, **{name: number})
         fits, expected = self.drop is None or self.reset == "soft", "None unless the reset is soft"
         require(fits, "drop", expected, self.drop, "Leave it out, or use rest.")
+        if self.several is not None:
+            require_count("several", self.several, remedy="None is for any number.")
+        fits = self.several == 1 or (self.strict, self.rest, self.drop) == (False, 0, None)
+        expected = "1, unless neurons fire at the threshold and are reset to 0 or by it"
+        require(fits, "several", expected, self.several, "Leave out strict, rest and drop.")
+        fits = self.floor is None or most(self.floor - self.rest) <= 0
+        remedy = "sinabs' IAF has minus the threshold, None is for no floor."
+        require(fits, "floor", f"at most the rest, {self.rest:g}", self.floor, remedy)
 
     def __repr__(self) -> str:
         """The fields, of the further ones those that change something."""
-        usual = {"start": self.rest, "drop": None, "height": 1}
+        usual = {"start": self.rest, "drop": None, "height": 1, "several": 1, "floor": None}
         usual |= {field.name: field.default for field in fields(Dynamics)[3:7]}
         values = {field.name: getattr(self, field.name) for field in fields(Dynamics)}
         shown = [f"{k}={v!r}" for k, v in values.items() if k not in usual or usual[k] != v]
@@ -243,8 +264,9 @@ class Dynamics:
 
     @property
     def uniform(self) -> bool:
-        """True if every setting is one number for the whole layer and all steps."""
-        return not any(isinstance(getattr(self, f.name), Values | tuple) for f in fields(self))
+        """True if each setting is one number, with at most one spike in a step and no floor."""
+        varied = any(isinstance(getattr(self, f.name), Values | tuple) for f in fields(self))
+        return (varied, self.several, self.floor) == (False, 1, None)
 
     @property
     def obeys_equations(self) -> bool:
@@ -255,7 +277,7 @@ class Dynamics:
     def is_standard(self) -> bool:
         """True if the further parameters change nothing; the height changes no spike."""
         further = (self.gain, self.constant, self.strict, self.rest, self.start, self.drop)
-        return further == (1, 0, False, 0, 0, None)
+        return (*further, self.several, self.floor) == (1, 0, False, 0, 0, None, 1, None)
 
     @property
     def origin(self) -> Setting:
@@ -271,8 +293,9 @@ class Dynamics:
     def standard(self) -> Dynamics:
         """The dynamics without further parameters that :meth:`effective` currents drive alike.
 
-        They differ in the first steps after another start, and for a potential at the threshold."""
-        return Dynamics(self.decay, self.threshold - self.origin, self.reset)
+        They differ in the first steps after another start, for a potential at the threshold, and by
+        what a floor adds. The number of spikes in a step is kept."""
+        return Dynamics(self.decay, self.threshold - self.origin, self.reset, several=self.several)
 
     def effective(self, current: Tensor) -> Tensor:
         """A current x as the :attr:`standard` dynamics see it: gain * x + constant, from there.
@@ -297,21 +320,21 @@ class Dynamics:
     def simulate(
         self, current: Tensor, potential: Tensor | None = None, spikes: Tensor | None = None
     ) -> Tensor:
-        """Spikes [T, N, ...] of a layer that starts from rest, 0 or 1, in the dtype of the current.
+        """Spikes [T, N, ...] of a layer that starts from rest, in the dtype of the current.
 
         :param current: input current x [T, N, ...], floating point; may be an expanded view.
         :param potential: buffer [T, N, ...] that receives u, or None.
         :param spikes: buffer [T, N, ...] for the result, or None to make one."""
         if spikes is None:
             spikes = empty_steps(current)
-        fires = torch.gt if self.strict else torch.ge
         decays, last = self.decays(current.shape[0]), current.shape[0] - 1
         plain = type(self)._charge is Dynamics._charge
         first = plain and (self.gain, self.constant, self.start) == (1, 0, 0)
         v = torch.empty_like(spikes[0]) if first else self._at_start(spikes[0])
         fired, potentials = spikes.unbind(), None if potential is None else potential.unbind()
         threshold = operand(self.threshold, v)
-        if not isinstance(threshold, Tensor):  # Made one here, not in every comparison.
+        fires, single = self._fires, self.several == 1
+        if single and not isinstance(threshold, Tensor):  # Made one here, not in every comparison.
             threshold = torch.full((), threshold, dtype=v.dtype, device="cpu")
         for t, (x, s) in enumerate(zip(current.unbind(), fired, strict=True)):
             u = v if potentials is None else potentials[t]
@@ -322,7 +345,19 @@ class Dynamics:
             fires(u, threshold, out=s)
             if t < last:
                 self._discharge(u, s, v)
+                self._lift(v)
         return spikes
+
+    def fire(self, u: Tensor) -> Tensor:
+        """The spikes of a step at potentials u, in their dtype."""
+        return self._fires(u, operand(self.threshold, u), out=torch.empty_like(u))
+
+    @property
+    def _fires(self) -> Callable[..., Tensor]:
+        if self.several == 1:
+            return torch.gt if self.strict else torch.ge
+        divide = partial(torch.div, rounding_mode="trunc")
+        return lambda u, threshold, out: divide(u, threshold, out=out).clamp_(0, self.several)
 
     def _at_start(self, like: Tensor) -> Tensor:
         """The potential before the first step, a new tensor."""
@@ -340,25 +375,34 @@ class Dynamics:
             u.add_(operand(self.constant, u))
 
     def _discharge(self, u: Tensor, spikes: Tensor, v: Tensor) -> None:
-        """Write v[t] from u[t], whose place it may take, and s[t]."""
+        """Write v[t], before a floor, from u[t], whose place it may take, and s[t]."""
         if self.reset == "hard":
+            spikes = spikes if self.several == 1 else spikes.clamp(max=1)
             torch.addcmul(u, u, spikes, value=-1, out=v)
             if self.rest != 0:
                 plus_scaled(v, spikes, self.rest, out=v)
-        elif self.reset == "soft":
+        elif self.reset == "soft" and self.several == 1:
             plus_scaled(u, spikes, -self.amount, out=v)
+        elif self.reset == "soft":  # In two roundings, as sinabs.
+            torch.sub(u, spikes * operand(self.threshold, u), out=v)
         elif v is not u:
             v.copy_(u)
+
+    def _lift(self, v: Tensor) -> None:
+        """Bring potentials v after a reset to the floor at least, in place."""
+        if self.floor is not None:
+            floor = operand(self.floor, v)
+            v.sub_(floor).relu_().add_(floor)  # sinabs rounds like this.
 
     @property
     def amount(self) -> Setting:
         """The potential that a soft reset subtracts."""
         return self.threshold if self.drop is None else self.drop
 
-    def silent(self, potential: Tensor, out: Tensor) -> Tensor:
-        """Write 1 where a neuron of that potential u does not fire, and 0 elsewhere."""
-        below = torch.le if self.strict else torch.lt
-        return below(potential, operand(self.threshold, potential), out=out)
+    def above_floor(self, u: Tensor) -> Tensor:
+        """How far potentials u are above the floor after the reset; the floor adds what lacks."""
+        self._discharge(u, self.fire(u), v := torch.empty_like(u))
+        return v.sub_(operand(self.floor, v))
 
 
 def empty_steps(like: Tensor) -> Tensor:

@@ -45,6 +45,14 @@ def _is_known(module: Any) -> bool:
     return not (padded or normed) if type(module) in _WEIGHTED else not module._parameters
 
 
+def list_layers(module: nn.Module, name: str) -> list[tuple[str, nn.Module]]:
+    """The layers of nested sequences, by name; one as often as it is called."""
+    if type(module) is not nn.Sequential:
+        return [(name, module)]
+    parts = ((n, child) for n, child in module._modules.items() if child is not None)
+    return [one for n, child in parts for one in list_layers(child, f"{name}.{n}")]
+
+
 def device_of(module: nn.Module) -> torch.device:
     """Where its parameters and buffers are: the CPU where it has none."""
     tensors = chain(module.parameters(), module.buffers())

@@ -84,7 +84,7 @@ class Neuron(nn.Module):
 class LIF(Neuron):
     """Leaky integrate-and-fire neurons.
 
-    :param decay: share of the potential that survives one step, in [1e-6, 1].
+    :param decay: share of the potential that survives one step, in [1e-6, 1] or 0.
     :param threshold: firing threshold, in [1e-4, 1e4].
     :param reset: "hard" (to zero) or "soft" (by subtraction).
     :raises ValueError: when a parameter is out of its range."""

@@ -116,7 +116,8 @@ def test_a_soft_reset_accounts_for_every_bit_of_charge(currents, decay, threshol
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"decay": 0}, r"decay: expected a number above 0 and at most 1, got 0\. Use 1\.0"),
+        ({"decay": -0.1}, r"decay: expected a number of at least 0 and at most 1, got -0\.1\. Use"),
+        ({"decay": 1e-7}, r"decay: expected a number from 1e-06 to 1, got 1e-07"),
         ({"decay": 1.1}, r"decay: .*got 1\.1\. Use 1\.0 for a neuron without leak\."),
         ({"decay": "0.5"}, r"decay: .*got '0\.5'"),
         ({"threshold": 0.0}, r"threshold: expected a number above 0, got 0\.0\. The neurons"),
@@ -138,6 +139,11 @@ def test_a_soft_reset_accounts_for_every_bit_of_charge(currents, decay, threshol
         ({"threshold": (0.5, 1.0)}, r"threshold: .*got \(0\.5, 1\.0\)"),
         ({"height": 0}, "height: expected a number above 0, got 0"),
         ({"drop": 0, "reset": "soft"}, "drop: expected a number above 0, got 0"),
+        ({"several": 0}, r"several: expected a whole number >= 1, got 0\. None is for any number"),
+        ({"several": 2, "strict": True}, "several: expected 1, unless neurons fire at the thresh"),
+        ({"floor": 0.5}, "floor: expected at most the rest, 0, got 0.5"),
+        ({"floor": math.nan}, "floor: expected a number that is finite, got nan"),
+        ({"floor": -0.25, "rest": -0.5}, "floor: expected at most the rest, -0.5, got -0.25"),
     ],
 )
 def test_parameters_out_of_range_are_refused(options, message):
@@ -155,6 +161,11 @@ FURTHER = {
     "drop": {"reset": "soft", "drop": 1.5},
     "soft": {"reset": "soft", "gain": 0.5, "constant": 0.1, "start": 0.5},
     "all": {"gain": 2.0, "constant": -0.2, "strict": True, "rest": 0.25, "start": 0.5},
+    "several": {"several": 2},
+    "several soft": {"several": None, "reset": "soft"},
+    "floor": {"floor": -0.25},
+    "all of sinabs": {"several": None, "reset": "soft", "floor": -0.5, "gain": 2.0},
+    "floor alone": {"reset": "none", "floor": 0.0},
 }
 
 
@@ -164,10 +175,15 @@ def by_hand(dynamics, currents):
     for x in currents:
         u = dynamics.decay * v + dynamics.gain * x + dynamics.constant
         s = u > dynamics.threshold if dynamics.strict else u >= dynamics.threshold
+        if dynamics.several != 1:
+            s = min(int(max(u, 0) / dynamics.threshold), dynamics.several or math.inf)
         if dynamics.reset == "hard":
             v = dynamics.rest if s else u
-        else:
+        elif dynamics.reset == "soft":
             v = u - (dynamics.threshold if dynamics.drop is None else dynamics.drop) * s
+        else:
+            v = u
+        v = v if dynamics.floor is None else max(v, dynamics.floor)
         potentials.append(u)
         spikes.append(float(s))
     return potentials, spikes
@@ -190,7 +206,7 @@ def test_further_parameters_obey_their_equations_and_are_told(name, decay):
         assert u[:, i].tolist() == pytest.approx(potentials, abs=1e-12)
         assert spikes[:, i].tolist() == fired
     assert not torch.equal(spikes, Dynamics(decay, reset=dynamics.reset).simulate(currents))
-    assert torch.equal(dynamics.silent(u, torch.empty_like(u)), 1 - spikes)
+    assert torch.equal(dynamics.fire(u), spikes)
 
 
 def test_by_default_they_change_nothing_and_are_not_told():
@@ -219,3 +235,10 @@ def test_the_standard_dynamics_fire_by_effective_currents_as_the_others_do(dynam
     assert spikes.any()
     # What a soft reset takes is the threshold of the standard dynamics.
     assert dynamics.drop in (None, dynamics.standard.threshold)
+
+
+def test_decay_zero_is_a_threshold_of_every_current_alone():
+    current = torch.randn(6, 40)
+    for reset in ("hard", "soft", "none"):
+        spikes = Dynamics(0.0, 0.5, reset, strict=True).simulate(current)
+        assert torch.equal(spikes, (current > 0.5).float())

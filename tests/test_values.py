@@ -97,7 +97,7 @@ def test_they_are_compared_by_value_and_survive_copies():
     ("name", "values", "message"),
     [
         ("decay", [0.5, 1.5], r".* at most 1, got 1\.5"),
-        ("decay", [0.0, 0.5], "a number above 0"),
+        ("decay", [-0.5, 0.5], "a number of at least 0"),
         ("threshold", [1.0, -1.0], "a number above 0"),
         ("decay", [0.5, float("nan")], ""),
     ],

@@ -15,7 +15,7 @@ from art_snn.app.settings import RANDOM, Inspect
 from art_snn.app.tables import Notes, Part, Table
 from art_snn.checks import LONGEST_SIDE, ArgumentError, require, require_count
 from art_snn.data import Dataset
-from art_snn.dynamics import Dynamics, least, most
+from art_snn.dynamics import Dynamics, least, most, operand
 from art_snn.gradients import GRADIENTS, Gradient, parse_rules
 from art_snn.layers import device_of
 from art_snn.metrics import Share
@@ -49,7 +49,7 @@ class _Neurons:
         """For JSON."""
         d, same = self.dynamics, ("name", "kind", "layout", "rate", "read_out")
         names = ("decay", "gain", "threshold", "constant", "strict", "rest", "start", "height")
-        numbers = {name: as_json(getattr(d, name)) for name in names}
+        numbers = {name: as_json(getattr(d, name)) for name in (*names, "several", "floor")}
         numbers |= {"reset": d.reset, "drop": as_json(d.amount)}
         return {name: getattr(self, name) for name in same} | {
             "dynamics": None if d.unknown else numbers,
@@ -67,10 +67,12 @@ class _Neurons:
         d = self.dynamics
         reset = f"soft by {d.amount:g}" if d.reset == "soft" else "none"
         reset = f"hard to {d.rest:g}" if d.reset == "hard" else reset
+        reset += "" if d.floor is None else f", floor {d.floor:g}"
         cells = ["?"] * 4
         if not d.unknown:
             decay = " to ".join(f"{end:g}" for end in sorted({least(d.decay), most(d.decay)}))
-            cells = [decay, f"{d.gain:g}", f"{d.threshold:g}", reset]
+            spikes = {None: ", several spikes", 1: ""}.get(d.several, f", {d.several} spikes")
+            cells = [decay, f"{d.gain:g}", f"{d.threshold:g}{spikes}", reset]
         rate = "not called" if self.rate is None else f"{self.rate:.3f}"
         applicable = [name for name in rules if name not in self.objections]
         words = ", ".join(applicable) or "none"
@@ -207,8 +209,10 @@ def _find_neurons(
     """Every layer of neurons, with its rate in one pass."""
     neurons, sites = [], {site.name for site in network.sites()}
     for layer, calls in record_calls(network, x):
-        rate = float((torch.cat(calls) != 0).double().mean()) if calls else None
         kind, name, dynamics = type(layer.module).__qualname__, layer.site.name, layer.site.dynamics
+        single, height = dynamics.several == 1, dynamics.height
+        counts = [x != 0 if single else x / operand(height, x) for x in calls]
+        rate = float(torch.cat(counts).double().mean()) if calls else None
         reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}
         objections = {n: reason for n, reason in reasons.items() if reason is not None}
         read_out = name not in sites

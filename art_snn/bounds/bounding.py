@@ -74,7 +74,8 @@ class Bounding:
         self.network, self.method = network, method
         self.eps, self.norm, self.limits = eps, norm, limits
         dynamics = [site.dynamics for site in network.sites()]
-        integrates = all(one.reset == "soft" and least(one.decay) == 1 for one in dynamics)
+        # Under a floor charge that comes early is not the same as charge that comes late.
+        integrates = all((d.reset, d.floor, least(d.decay)) == ("soft", None, 1) for d in dynamics)
         self.averaged = method.averages and norm == np.inf and integrates
 
     @contextmanager

@@ -66,6 +66,8 @@ class Method(ABC):
         with torch._C.DisableTorchFunction():
             bounds = (self._bound_means if averaged else self._bound_spikes)(site, current)
             one = bounds.radius.detach().new_ones(())
+            if dynamics.several != 1:
+                one = (bounds.centre + bounds.radius).detach().amax() * max(1, averaged)
             # Means over time are rounded; spikes, and halves between them, are not.
             slack = one * (4 * torch.finfo(one.dtype).eps if averaged else 0)
             enclosure = Enclosure(bounds.radius, slack, one, averaged, unmixed=True)
@@ -184,7 +186,7 @@ def bound_steps(
     sure, maybe = (torch.empty_like(low), torch.empty_like(low)) if out is None else out
     v_low, v_high = dynamics._at_start(low[0]), dynamics._at_start(low[0])
     spare, decays = torch.empty_like(low[0]), dynamics.decays(len(low))
-    fires, threshold = torch.gt if dynamics.strict else torch.ge, operand(dynamics.threshold, v_low)
+    fires, threshold = dynamics._fires, operand(dynamics.threshold, v_low)
     for t in range(len(low)):
         dynamics._charge(low[t], v_low, None, v_low, decays[t])
         dynamics._charge(high[t], v_high, None, v_high, decays[t])
@@ -194,6 +196,8 @@ def bound_steps(
             _reset_hard(dynamics, v_low, v_high, sure[t], maybe[t], spare)
         elif dynamics.reset == "soft":
             _reset_soft(dynamics, v_low, v_high, sure[t], maybe[t], spare)
+        dynamics._lift(v_low)
+        dynamics._lift(v_high)
     return sure, maybe
 
 
@@ -216,7 +220,16 @@ def _reset_hard(
 def _reset_soft(
     dynamics: Dynamics, low: Tensor, high: Tensor, sure: Tensor, maybe: Tensor, spare: Tensor
 ) -> None:
-    """From u to v in place. The lowest potential that can fire is at the threshold."""
+    """From u to v in place. The lowest potential that can fire is at the threshold.
+
+    Where a number of spikes is unsure, one at a threshold leads to 0, one just below to it."""
+    if dynamics.several != 1:
+        dynamics._discharge(low, sure, low)
+        dynamics._discharge(high, maybe, high)
+        threshold, unsure = operand(dynamics.threshold, low), torch.gt(maybe, sure)
+        low.copy_(torch.where(unsure, low.clamp(max=0), low))
+        high.copy_(torch.where(unsure, high.clamp(min=threshold), high))
+        return
     threshold, drop = (operand(value, low) for value in (dynamics.threshold, dynamics.amount))
     taken = torch.sub(low, threshold - drop, out=spare).clamp_(min=0).clamp_(max=drop)
     low.addcmul_(taken, maybe, value=-1)

@@ -25,7 +25,7 @@ from art_snn.bounds.trains import (
 from art_snn.checks import invalid, require
 from art_snn.encoders import Direct
 from art_snn.gradients.base import Site
-from art_snn.layers import _AFFINE, Normalize, TimeDistributed, are_plain
+from art_snn.layers import _AFFINE, Normalize, TimeDistributed, are_plain, list_layers
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
 from art_snn.passes import modes_kept
@@ -80,11 +80,12 @@ def read_chain(network: SpikingNetwork) -> Chain:
     fits(are_plain([network]), "a network with hooks")
     steps, copied = network.time_steps() or 0, copy.deepcopy(network).double().cpu().eval()
     segments, sites = [list[nn.Module]()], list[Site]()
-    for name, module in _flatten(copied.layers, "layers"):
+    for name, module in list_layers(copied.layers, "layers"):
         shown = f"{name} ({type(module).__name__})"
         fits(are_plain(module.modules()), f"{shown}, with a hook or code of its own")
         if isinstance(module, Neuron):
-            fits(module.dynamics.uniform, f"{shown} with settings of single neurons or steps")
+            words = "settings of single neurons or steps, several spikes in a step or a floor"
+            fits(module.dynamics.uniform, f"{shown} with {words}")
             sites.append(Site(name, module.dynamics))
             segments.append([])
             continue
@@ -96,16 +97,6 @@ def read_chain(network: SpikingNetwork) -> Chain:
     remedy = f"Use network.with_steps({MOST_STEPS}), which is another network. {_REMEDY}"
     require(steps <= MOST_STEPS, "classifier", f"at most {MOST_STEPS} time steps", steps, remedy)
     return Chain(tuple(sites), tuple(nn.Sequential(*part) for part in segments), steps)
-
-
-def _flatten(module: nn.Module, name: str) -> list[tuple[str, nn.Module]]:
-    if type(module) is not nn.Sequential:
-        return [(name, module)]
-    # Unlike named_children, this has a module as often as it is called.
-    parts = module._modules.items()
-    return [
-        one for n, child in parts if child is not None for one in _flatten(child, f"{name}.{n}")
-    ]
 
 
 class _Recording(SpikeCounts):

@@ -54,6 +54,7 @@ def potential_rounding(
     drop = most(dynamics.amount) if dynamics.reset == "soft" else _size(dynamics.rest)
     each = most(dynamics.gain) * magnitude + _size(dynamics.constant) + drop
     largest = most(dynamics.threshold) + _size(dynamics.start) + each * remembered
+    largest = largest if dynamics.floor is None else largest + _size(dynamics.floor)
     return _NEURON_SAFETY * (torch.finfo(dtype).eps / 2) * largest / least(dynamics.gain)
 
 

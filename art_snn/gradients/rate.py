@@ -28,7 +28,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from art_snn.dynamics import Dynamics, Setting, empty_steps, least, operand
+from art_snn.dynamics import Dynamics, empty_steps, least, operand
 from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
 from art_snn.gradients.fixed import SHAPES_ONLY, WEIGHTS_HELD, product_precisions
 from art_snn.gradients.shared import anchored, apply, blocks, mean_over_time, once, valued
@@ -55,7 +55,8 @@ class Trace:
     """The record of a neuron after one simulation, for a rate rule.
 
     :param dynamics: the neuron's state equations; what a rule sees has no further parameters.
-    :param current: mean current over time [1, N, ...] after the gain, for `uses_current`.
+    :param current: mean current over time [1, N, ...] after the gain, with what a floor added to
+        potentials, for `uses_current`.
     :param rate: mean of the spikes over time [1, N, ...], for `uses_rate`.
     :param potential: u at every step [T, N, ...], for `uses_potential`; a rule may change it."""
 
@@ -120,7 +121,7 @@ class Conversion(Gradient):
     second_derivative: ClassVar[bool] = True
 
     @abstractmethod
-    def activation(self, current: Tensor, threshold: Setting) -> Tensor:
+    def activation(self, current: Tensor, dynamics: Dynamics) -> Tensor:
         """The neuron of the ANN: current [1, N, ...] -> activation [1, N, ...]."""
 
     def logits(self, network: Differentiable, x: Tensor) -> Tensor:
@@ -134,7 +135,7 @@ class Conversion(Gradient):
         dynamics = site.dynamics
         if not dynamics.is_standard:
             current, dynamics = dynamics.effective(current), dynamics.standard
-        return self.activation(current, dynamics.threshold)
+        return self.activation(current, dynamics)
 
 
 def _collapse(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor | str:
@@ -240,7 +241,8 @@ def _resolve_in_time(rule: RateGradient, network: Differentiable, encoded: Tenso
 
 def _trace(rule: RateGradient, site: Site, current: Tensor, mean: Tensor, spikes: Tensor) -> Trace:
     """The trace of a simulation that writes the spikes."""
-    potential = torch.empty_like(spikes) if rule.uses_potential else None
+    reads = rule.uses_potential or (rule.uses_current and site.dynamics.floor is not None)
+    potential = torch.empty_like(spikes) if reads else None
     site.dynamics.simulate(current, potential, spikes)
     rate = mean_over_time(spikes) if rule.uses_rate else spikes[:1]
     return Trace(site.dynamics, mean, rate, potential)
@@ -260,6 +262,8 @@ def _slope(rule: RateGradient, trace: Trace) -> Tensor:
     if potential is not None and dynamics.origin != 0:
         potential = potential - dynamics.origin
     current = dynamics.effective(trace.current)
+    if trace.potential is not None and rule.uses_current and dynamics.floor is not None:
+        current.add_(mean_over_time(dynamics.above_floor(trace.potential).neg_().clamp_(min=0)))
     slope = rule.slope(Trace(dynamics.standard, current, trace.rate, potential))
     return slope.mul(operand(dynamics.gain, trace.current))
 

@@ -4,7 +4,8 @@ The latter refuse to be differentiated again, naming the rule. torch's `once_dif
 them off, so a second derivative at an input would miss a part in silence. Here the gradient of a
 function stays connected to the function, and with it to all its inputs."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.autograd import Function
 
 from art_snn.checks import invalid
+from art_snn.dynamics import Dynamics, least, operand
 
 _CACHED_ELEMENTS = 2**20
 """Elements of one tensor in a block, on the CPU."""
@@ -27,6 +29,22 @@ def blocks(x: Tensor, steps: int = 1) -> list[slice]:
         size = _CACHED_ELEMENTS * samples // max(1, steps * x[0].numel())
     size = max(1, size)
     return [slice(start, start + size) for start in range(0, samples, size)]
+
+
+def sum_slopes(slope: Callable[[Tensor], Tensor], z: Tensor, dynamics: Dynamics) -> Tensor:
+    """Slope of the number of spikes in a step: the sum over k of h(z - k threshold) at z [...].
+
+    Of more than 16 thresholds those within 1 of the potential count, 8 on either side at most. The
+    function h, `slope`, may change its tensor; z is u - threshold."""
+    if dynamics.several == 1:
+        return slope(z)
+    threshold, most = operand(dynamics.threshold, z), dynamics.several or math.inf
+    near = min(math.ceil(1 / least(dynamics.threshold)), 8)
+    ks: Iterable[Any] = range(int(min(most, 16)))
+    if most > 16:
+        below = torch.floor(z.detach() / threshold)
+        ks = (below + i for i in range(1 - near, near + 1))
+    return sum((slope(z - k * threshold) * ((k >= 0) & (k < most)) for k in ks), z.new_zeros(()))
 
 
 def apply(function: type[Function], *arguments: Any) -> Tensor:

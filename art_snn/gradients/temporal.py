@@ -11,7 +11,8 @@ Wu et al. (2018), from t = T - 1 down with d[T] = 0, g = dL/ds and d = dL/dx::
 
 A detached reset drops the u h or the threshold h term. Further parameters of the dynamics replace
 u by u - rest and the threshold by `drop`, and dL/dx is gain d. Where every step has its decay, that
-of step t + 1 counts.
+of step t + 1 counts. Of several spikes in a step g h becomes g H, with the sum H of h over their
+thresholds, and so does the h of a soft reset. Nothing passes a floor that has moved v.
 
 Where a graph of the gradient is asked for (`create_graph=True`), the recursion gives the values,
 and a loop in plain autograd their graph. A spike has the slope h(z), z = u - threshold, and that
@@ -21,6 +22,7 @@ other potentials, these are held fixed, as in the first one."""
 
 from abc import abstractmethod
 from collections.abc import Callable
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -35,6 +37,7 @@ from art_snn.gradients.shared import (
     blocks,
     final,
     has_no_second_derivative,
+    sum_slopes,
     task,
     valued,
 )
@@ -80,10 +83,11 @@ class TemporalGradient(Gradient):
         return network.run(network.encode(x), self.firing())
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
-        if dynamics.obeys_equations:
-            return None
-        others = "it uses the equations of LIF and IF, and these neurons obey others"
-        return dynamics.unknown or others
+        if not dynamics.obeys_equations:
+            others = "it uses the equations of LIF and IF, and these neurons obey others"
+            return dynamics.unknown or others
+        single = "its slope is that of one threshold, and these neurons have one for every spike"
+        return None if dynamics.several == 1 or self.elementwise else single
 
     def firing(self) -> Firing:
         """The firing of a neuron under this rule."""
@@ -145,7 +149,7 @@ def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tenso
     # It has the graph of the current, which is not kept; the anchor leads to this function.
     current = apply(_Current, anchor, potential, ctx.further)
     with torch.enable_grad():
-        spikes = _spikes(site.dynamics, slope, rule.detach_reset, potential, current)
+        spikes = _spikes(rule, site, slope, potential, current)
         (graph,) = torch.autograd.grad(spikes, current, g, create_graph=True)
     return valued(d, graph)
 
@@ -162,7 +166,7 @@ def _recursion(ctx: Any, g: Tensor, u: Tensor) -> Tensor:
     for block in parts:
         us, n = u[:, block], u[:, block].shape[1]
         h = at_step(torch.sub(us, operand(dynamics.threshold, u), out=z[:, :n]), slice(None), block)
-        qs = _shares(rule, dynamics, us[:last], h[:last], q[:last, :n])
+        qs = _shares(rule, site, us[:last], h[:last], q[:last, :n])
         here = d[:, block] if total is None else z[:, :n]
         ds = torch.mul(g[:, block], h, out=here).unbind()
         for t in range(last - 1, -1, -1):
@@ -174,17 +178,18 @@ def _recursion(ctx: Any, g: Tensor, u: Tensor) -> Tensor:
     return d.expand_as(u)
 
 
-def _shares(
-    rule: TemporalGradient, dynamics: Dynamics, u: Tensor, h: Tensor, out: Tensor
-) -> Tensor:
+def _shares(rule: TemporalGradient, site: Site, u: Tensor, h: Tensor, out: Tensor) -> Tensor:
     """q [T, N, ...] from u and h, written to `out` where it is not 1 throughout."""
-    hard, one = dynamics.reset == "hard", u.new_ones(()).expand(u.shape)
-    q = dynamics.silent(u, out) if hard else one
-    if rule.detach_reset or dynamics.reset == "none":
-        return q
-    if not hard:
-        return plus_scaled(one, h, -dynamics.amount, out=out)
-    return plus_product(q, u if dynamics.rest == 0 else u - dynamics.rest, h, -1, out=out)
+    dynamics, threshold = site.dynamics, operand(site.dynamics.threshold, u)
+    q = u.new_ones(()).expand(u.shape)
+    if dynamics.reset == "hard":
+        q = (torch.le if dynamics.strict else torch.lt)(u, threshold, out=out)
+        if not rule.detach_reset:
+            first = h if dynamics.several == 1 else rule.slope(u - threshold, site)
+            plus_product(q, u if dynamics.rest == 0 else u - dynamics.rest, first, -1, out=out)
+    elif dynamics.reset == "soft" and not rule.detach_reset:
+        q = plus_scaled(q, h, -dynamics.amount, out=out)
+    return q if dynamics.floor is None else q * (dynamics.above_floor(u) > 0)
 
 
 def _at_step(
@@ -192,8 +197,8 @@ def _at_step(
 ) -> StepSlope:
     """The rule's slope; computed when asked for, and `in_place` of the distance, if elementwise."""
     if rule.elementwise:
-        slope = rule.slope_in_place if in_place else rule.slope
-        return lambda distance, t, samples: slope(distance, site)
+        slope = partial(rule.slope_in_place if in_place else rule.slope, site=site)
+        return lambda distance, t, samples: sum_slopes(slope, distance, site.dynamics)
     slopes = rule.slope(potential - site.dynamics.threshold, site)
     return lambda distance, t, samples: slopes[t, samples]
 
@@ -203,24 +208,30 @@ _Slope = Callable[[Tensor, int], Tensor]
 
 
 def _spikes(
-    dynamics: Dynamics, slope: _Slope, detach_reset: bool, potential: Tensor, current: Tensor
+    rule: TemporalGradient, site: Site, slope: _Slope, potential: Tensor, current: Tensor
 ) -> Tensor:
     """Spikes [T, N, ...] of the state equations, with their graph.
 
     :param potential: u of the simulation [T, N, ...].
     :param current: a tensor [T, N, ...] with the graph of the current; its values are not read."""
-    settings = (dynamics.threshold, dynamics.rest, dynamics.gain)
-    threshold, rest, gain = (operand(value, potential) for value in settings)
+    dynamics = site.dynamics
+    settings = (dynamics.threshold, dynamics.rest, dynamics.gain, dynamics.floor)
+    threshold, rest, gain, floor = (operand(value, potential) for value in settings)
     decays = [operand(decay, potential) for decay in dynamics.decays(len(potential))]
     soft = dynamics.reset == "soft"
     drop = operand(dynamics.amount, potential) if soft else 0
     spikes, v = list[Tensor](), None
     for t, (value, x) in enumerate(zip(potential, current, strict=True)):
         u = valued(value, gain * x if v is None else gain * x + decays[t] * v)
-        fired = 1 - dynamics.silent(value, torch.empty_like(value))
-        spikes.append(apply(_Spike, u - threshold, fired, slope, t))
-        s = fired if detach_reset else spikes[-1]
+        fired = dynamics.fire(value.detach())
+        s = apply(_Spike, u - threshold, fired, slope, t)
+        spikes.append(s)
+        if dynamics.several != 1 and not soft:
+            fired = fired.clamp(max=1)
+            s = apply(_Spike, u - threshold, fired, lambda z, _: rule.slope(z, site), t)
+        s = fired if rule.detach_reset else s
         v = u * (1 - s) + rest * s if dynamics.reset == "hard" else u - drop * s
+        v = v if floor is None else (v - floor).relu() + floor
     return torch.stack(spikes)
 
 

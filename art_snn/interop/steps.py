@@ -12,7 +12,7 @@ So the graph is cut at every neuron:
 
 No neuron may read spikes of one that is called after it: recurrent connections are refused.
 Potentials that a neuron returns with its spikes are differentiated with the resets held fixed. So
-dv[t]/dx[t'] = gain decay^(t - t') up to the next hard reset, under any rule."""
+dv[t]/dx[t'] = gain decay^(t - t') up to the next hard reset or floor, under any rule."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -94,6 +94,7 @@ class _Calls:
         if self.member.returned == "after reset":
             for u, s in zip(potential, spikes, strict=True):
                 dynamics._discharge(u, s, u)
+                dynamics._lift(u)
         if not torch.allclose(given.to(potential.dtype), potential, rtol=1e-4, atol=1e-4):
             got = f"{self.member.name}, whose potentials are not those {self.member.returned}"
             remedy = "register_neuron(..., returns=...) says which they are."
@@ -104,8 +105,12 @@ class _Calls:
         after = self.member.returned == "after reset"
         d, later = torch.zeros_like(self.stacked), None
         decays = (*dynamics.decays(len(d))[1:], None)
+        u = torch.empty_like(d)
+        if dynamics.floor is not None:
+            dynamics.simulate(self.stacked.detach(), u)
         for t in reversed(range(len(d))):
             kept = self.spikes[t].detach() == 0 if dynamics.reset == "hard" else 1
+            kept = kept if dynamics.floor is None else kept * (dynamics.above_floor(u[t]) > 0)
             here = 0 if potentials[t] is None else potentials[t]
             passed = 0 if later is None else later * operand(decays[t], d)
             later = (here + passed) * kept if after else here + passed * kept

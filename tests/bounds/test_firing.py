@@ -10,14 +10,18 @@ from collections.abc import Sequence
 from fractions import Fraction
 from itertools import accumulate, product, repeat
 from math import inf
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
+from torch import nn
 
-from art_snn.bounds import firing as module
+from art_snn import SpikingNetwork, TimeDistributed
+from art_snn.bounds import METHODS, Bounding, firing as module
 from art_snn.bounds.firing import _list_trains, bound_steps
 from art_snn.dynamics import Dynamics, Values
+from art_snn.neurons import Neuron
 from tests.conftest import varied
 
 NEURONS = {
@@ -33,6 +37,17 @@ NEURONS = {
     "rest": Dynamics(0.5, rest=-0.5, start=0.25),
     "rest above": Dynamics(0.5, rest=2.0),
     "drop": Dynamics(0.5, reset="soft", drop=0.6, gain=0.7, constant=0.1),
+    "floor": Dynamics(0.9, 0.7, "soft", floor=-0.1),
+    "floor hard": Dynamics(1.0, floor=0.0),
+    "floor alone": Dynamics(0.9, 0.7, "none", floor=-0.1),
+    "forgets": Dynamics(0.0),
+}
+SEVERAL = {
+    "any": Dynamics(1.0, 0.4, "soft", several=None),
+    "any hard": Dynamics(0.9, 0.4, several=None),
+    "two": Dynamics(0.5, 0.3, "soft", several=2, gain=0.7),
+    "any, no reset": Dynamics(0.5, 0.3, "none", several=None),
+    "floor, any": Dynamics(1.0, 0.4, "soft", several=None, floor=-0.4),
 }
 
 
@@ -42,6 +57,19 @@ def boxes(steps: int, count: int, seed: int = 0):
     middle = torch.randn(steps, count, generator=generator) * 0.8 + 0.5
     half = torch.rand(steps, count, generator=generator) * 0.4
     return middle - half, middle + half
+
+
+@pytest.mark.parametrize("neuron", SEVERAL.values(), ids=SEVERAL)
+def test_the_number_of_spikes_in_a_step_lies_within_its_bounds(neuron):
+    low, high = boxes(steps=6, count=400)
+    fewest, most = bound_steps(neuron, low, high)
+    assert most.max() > 1
+    assert (most > fewest).float().mean() < 0.9
+    for index in range(60):
+        where = torch.rand(low.shape).round(decimals=2 * (index % 2))
+        spikes = neuron.simulate(low + where * (high - low))
+        assert (fewest <= spikes).all()
+        assert (spikes <= most).all()
 
 
 def truths(bounds):
@@ -160,7 +188,10 @@ def counts(currents: Sequence[float], neuron: Dynamics) -> list[int]:
     for x, decay in zip(currents, steps, strict=False):
         u = Fraction(decay) * v + gain * Fraction(x) + constant
         s = u > neuron.threshold if neuron.strict else u >= neuron.threshold
-        v = {"hard": rest, "soft": u - drop, "none": u}[neuron.reset] if s else u
+        if neuron.several != 1:
+            s = min(max(u, Fraction(0)) // Fraction(neuron.threshold), neuron.several or inf)
+        v = {"hard": rest, "soft": u - drop * s, "none": u}[neuron.reset] if s else u
+        v = v if neuron.floor is None else max(v, Fraction(neuron.floor))
         train.append(int(s))
     return list(accumulate(train))
 
@@ -176,16 +207,23 @@ def dynamics(draw, resets=("hard", "soft", "none")):
     """Any neurons, also such whose hard reset leads above the threshold."""
     reset, threshold = draw(st.sampled_from(resets)), draw(positive)
     rest = draw(eighths) if reset == "hard" else 0.0
+    further = {
+        "strict": draw(st.booleans()),
+        "rest": rest,
+        "drop": draw(st.none() | positive) if reset == "soft" else None,
+    }
+    if draw(st.booleans()):
+        further, rest = {"several": draw(st.sampled_from([2, 3, None]))}, 0.0
+    below = draw(st.none() | positive | st.just(0.0))
     return Dynamics(
         draw(decays | st.lists(decays | st.just(0.0), min_size=12, max_size=12)),
         threshold,
         reset,
         gain=draw(positive),
         constant=draw(eighths),
-        strict=draw(st.booleans()),
-        rest=rest,
         start=draw(eighths),
-        drop=draw(st.none() | positive) if reset == "soft" else None,
+        floor=None if below is None else rest - below,
+        **further,
     )
 
 
@@ -208,11 +246,40 @@ def test_counts_up_to_every_step_never_fall_where_the_current_rises(neuron, curr
 @settings(max_examples=200, deadline=None)
 @given(dynamics(resets=["soft"]), two_currents())
 def test_counts_without_leak_depend_on_charges_alone_and_never_fall_with_them(neuron, charges):
-    neuron = Dynamics(
-        1.0, neuron.threshold, "soft", gain=neuron.gain, strict=neuron.strict, drop=neuron.drop
-    )
+    names = ("gain", "strict", "drop", "several")
+    further = {name: getattr(neuron, name) for name in names}
+    neuron = Dynamics(1.0, neuron.threshold, "soft", **further)
     fewest, most = (counts(_steps(charge), neuron) for charge in charges)
     assert all(a <= b for a, b in zip(fewest, most, strict=True))
+
+
+OTHERS = {
+    "by more than the threshold": ({"drop": 2.0}, "soft", (0, 0.5, 1.5), (0, 1, 1.5), 2, 1),
+    "to below 0": ({"rest": -0.5}, "hard", (1.25, 2.25, 1), (1.75, 2.375, 1.25), 3, 2),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_several_spikes_and_a_reset_to_lower_than_rest_fall_and_are_refused(name):
+    settings, reset, less, more, high, low = OTHERS[name]
+    with pytest.raises(ValueError, match="several: expected 1, unless"):
+        Dynamics(1.0, reset=reset, several=None, **settings)
+    neuron = SimpleNamespace(**vars(Dynamics(1.0, reset=reset, **settings)) | {"several": None})
+    assert all(a <= b for a, b in zip(less, more, strict=True))
+    assert (counts(less, neuron)[-1], counts(more, neuron)[-1]) == (high, low)
+
+
+def test_under_a_floor_more_charge_may_mean_fewer_spikes():
+    neuron = Dynamics(1.0, reset="soft", floor=-1.0)
+    less, more = (-3, 2), (-1, 0)
+    assert all(a <= b for a, b in zip(accumulate(less), accumulate(more), strict=True))
+    assert counts(less, neuron) == [0, 1]
+    assert counts(more, neuron) == [0, 0]
+    for floor in (None, -1.0):
+        layers = [Neuron(Dynamics(1.0, reset="soft", floor=floor)), TimeDistributed(nn.Identity())]
+        bounding = Bounding(SpikingNetwork(layers), METHODS["counts"](), 0.1)
+        # So charges bound none of its spikes, and steps and counts do.
+        assert bounding.averaged == (floor is None)
 
 
 def _steps(charges):
@@ -222,9 +289,11 @@ def _steps(charges):
 
 def test_the_loop_is_that_of_the_package():
     draw = random.Random(1)
-    for reset in ("hard", "soft", "none"):
+    for reset in ("hard", "soft", "none") * 4:
         rest = -0.25 if reset == "hard" else 0.0
         neuron = Dynamics(0.5, 1.0, reset, gain=0.75, constant=0.125, rest=rest, start=0.5)
+        if draw.random() < 0.5:
+            neuron = Dynamics(0.5, 0.25, reset, several=draw.choice([2, None]), floor=-0.125)
         current = [draw.randint(-16, 16) / 8 for _ in range(12)]
         simulated = neuron.simulate(torch.tensor(current, dtype=torch.float64)[:, None])
         assert simulated[:, 0].cumsum(0).tolist() == counts(current, neuron)

@@ -134,6 +134,9 @@ NEURONS: dict[str, Callable[[], nn.Module]] = {
     "LIF": LIF,
     "FEEL": lambda: Neuron(Dynamics([0.9, 0.3, 1.0, 0.6], height=0.75)),
     "DSR": lambda: Neuron(Dynamics(1.0, 0.6, "soft", drop=1.2, height=1.2)),
+    "sinabs": lambda: Neuron(Dynamics(1.0, 0.7, "soft", several=None, floor=-0.7)),
+    "any number": lambda: Neuron(Dynamics(1.0, 0.7, "soft", several=None)),
+    "two": lambda: Neuron(Dynamics(0.5, 0.5, several=2, floor=0.0)),
 }
 
 

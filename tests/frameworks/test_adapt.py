@@ -75,7 +75,6 @@ def of(name: str, *args: Any, **options: Any) -> Callable[[Any], Callable[[], nn
     return lambda library: partial(getattr(library, name), *args, **options)
 
 
-MULTIPLE = lambda library: partial(library.IAF, spike_fn=library.MultiSpike)  # noqa: E731
 UNKNOWN = [
     ("spikingjelly", drifting, "Drifting has a single_step_functional_forward of"),
     ("spikingjelly", analog, "its outputs are not 0 or 1"),
@@ -86,7 +85,7 @@ UNKNOWN = [
     ("snntorch", of("Leaky", 0.9, inhibition=True), "its neurons inhibit one another"),
     ("snntorch", of("Leaky", 0.9, graded_spikes_factor=-1.0), "height: expected a number above 0"),
     ("norse", of("LIFCell"), "next to its potential; LIFBoxCell has none"),
-    ("sinabs", MULTIPLE, "MultiSpike emits more than one spike in a step; SingleSpike does not"),
+    ("sinabs", of("IAF", reset_fn=round), "its reset_fn is <built-in function round>"),
 ]
 
 
@@ -279,6 +278,16 @@ def test_decays_that_sinabs_learns_are_read_off(sinabs):
     network = adapt(SamplesFirst(partial(sinabs.LIF, tau_mem=3.0, **options), 2.0), **ALL_STEPS)
     assert network.sites()[0].dynamics.decay == pytest.approx(0.7165, abs=1e-4)
     gradients(network, "rga", inputs())
+
+
+@pytest.mark.parametrize("options", [{}, {"min_v_mem": -0.25, "spike_threshold": 0.5}])
+@pytest.mark.parametrize("rule", ["rga", "stbp", "hart"])
+def test_several_spikes_and_a_floor_of_sinabs_are_read_off(sinabs, rule, options):
+    network = adapt(SamplesFirst(partial(sinabs.IAF, **options), 4.0), **ALL_STEPS)
+    dynamics = network.sites()[0].dynamics
+    assert (dynamics.several, dynamics.floor) == (None, options.get("min_v_mem"))
+    # Spikes are compared with the neuron's own.
+    assert gradients(network, rule, inputs())[1].any()
 
 
 def test_a_node_of_0_0_0_0_14_with_equations_of_its_own_is_refused():

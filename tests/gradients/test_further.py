@@ -15,7 +15,9 @@ from art_snn.neurons import Neuron
 from tests.oracles import relative, rga_slope, static_slope, triangle
 from tests.test_dynamics import FURTHER
 
-every_dynamics = pytest.mark.parametrize("name", FURTHER)
+# Of several spikes and floors, see test_several.
+NAMES = [name for name, further in FURTHER.items() if Dynamics(0.5, **further).uniform]
+every_dynamics = pytest.mark.parametrize("name", NAMES)
 
 
 def layers(dynamics):

@@ -180,7 +180,7 @@ REFUSED = {
     "function loop stbp": (partial(HiddenLoop, Step), "stbp", FUNCTION),
     "outsider": (partial(Outside, Step), "rga", r"a tensor \[12\] that is none of its para"),
     "no_grad": (partial(Blind, Steps), "rga", DARK),
-    "2": (partial(Stack, Double, 3.0), "rga", r"neuron1, which gave 2\. .*spike_fn=SingleSpike"),
+    "2": (partial(Stack, Double, 3.0), "rga", r"neuron1, which gave 2\. .*height=.*several="),
     "height": (
         Mistaken,
         "rga",

@@ -79,7 +79,7 @@ def test_every_model_can_be_named_and_be_narrow(model):
         ("model", "vgg7", "one of vgg5, .*file\\.py:function"),
         ("encoder", "ttfs", "one of direct, poisson, sqe, frames, ablation"),
         ("steps", 0, ">= 1"),
-        ("decay", 0.0, "above 0 and at most 1"),
+        ("decay", -0.5, "of at least 0 and at most 1"),
         ("width", 0, "above 0"),
         ("reset", "none", ""),
         ("threshold", 0, "above 0"),

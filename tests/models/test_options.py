@@ -121,7 +121,7 @@ REFUSED = [
     (("std", (0.5, 1.0, 1.0)), "2 numbers each.* got 2 and 3"),
     (("std", (1.0, 0.0)), "2 numbers above 0"),
     (("steps", 0), ">= 1"),
-    *((("decay", v), "above 0 and at most 1") for v in (0, 2)),
+    *((("decay", v), "of at least 0 and at most 1") for v in (-0.5, 2)),
     (("threshold", 0), "above 0"),
     (("reset", "none"), "'hard' or 'soft'"),
     *(((name, "rag"), "one of 'stbp'") for name in ("gradient", "training_gradient")),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from art_snn.checks import require_count
-from art_snn.dynamics import Dynamics, Setting, operand
+from art_snn.dynamics import Dynamics, operand
 from art_snn.gradients.rate import Conversion
 from art_snn.gradients.shared import valued
 
@@ -18,9 +18,10 @@ class CBA(Conversion):
 
         floor(levels clip(x / threshold, 0, 1) + 1/2) / levels
 
-    differentiated straight through, with slope 1 / threshold on 0 <= x <= threshold. Its forward
-    pass is the ANN's, so **its logits are not those of the spiking network**; predictions still
-    are. Only for IF neurons does such an ANN approximate the network.
+    differentiated straight through, with slope 1 / threshold on 0 <= x <= threshold. It is clipped
+    at the most spikes of a step, where these are several. Its forward pass is the ANN's, so **its
+    logits are not those of the spiking network**; predictions still are. Only for IF neurons does
+    such an ANN approximate the network.
 
     :param levels: quantisation levels L of the activation, a whole number up to 2**16."""
 
@@ -30,8 +31,8 @@ class CBA(Conversion):
         remedy = "The conversion of the papers uses 8 levels."
         require_count("levels", self.levels, up_to=2**16, remedy=remedy)
 
-    def activation(self, current: Tensor, threshold: Setting) -> Tensor:
-        line = current.div(operand(threshold, current)).clamp(0, 1)
+    def activation(self, current: Tensor, dynamics: Dynamics) -> Tensor:
+        line = current.div(operand(dynamics.threshold, current)).clamp(0, dynamics.several)
         levels = line.detach().mul(self.levels).add_(0.5).floor_().div_(self.levels)
         return valued(levels, line)
 

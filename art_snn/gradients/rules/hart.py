@@ -7,6 +7,7 @@ from torch import Tensor
 
 from art_snn.dynamics import operand
 from art_snn.gradients.rate import RateGradient, Trace
+from art_snn.gradients.shared import sum_slopes
 from art_snn.gradients.surrogates import Surrogate, Triangle
 
 
@@ -30,4 +31,5 @@ class HART(RateGradient):
     def slope(self, trace: Trace) -> Tensor:
         assert trace.potential is not None
         threshold = operand(trace.dynamics.threshold, trace.potential)
-        return self.surrogate.in_place(trace.potential.sub_(threshold))
+        distance = trace.potential.sub_(threshold)
+        return sum_slopes(self.surrogate.in_place, distance, trace.dynamics)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from art_snn.dynamics import Setting, operand
+from art_snn.dynamics import Dynamics, operand
 from art_snn.gradients.rate import Conversion
 
 
@@ -19,5 +19,5 @@ class RectifiedANN(Conversion):
     Up to the threshold that is the rate of an IF neuron under a constant current. For neurons with
     a leak it is no approximation, but one more direction, as in the authors' ensemble."""
 
-    def activation(self, current: Tensor, threshold: Setting) -> Tensor:
-        return current.relu().div(operand(threshold, current))
+    def activation(self, current: Tensor, dynamics: Dynamics) -> Tensor:
+        return current.relu().div(operand(dynamics.threshold, current))

@@ -1,5 +1,6 @@
 """RGA: rate gradient approximation."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +18,9 @@ class RGA(RateGradient):
 
     The slope, at the mean current, of a polyline that replaces the rate-current curve. Its corners
     are (0, 0), ((1 - decay) threshold, gamma (1 - decay) threshold) and (beta threshold, 1). As the
-    curve ends at rate 1, the slope integrates to 1 over its range.
+    curve ends at rate 1, the slope integrates to 1 over its range. Neurons of up to c spikes in a
+    step have the last corner at (c threshold, c), those of any number the slope 1 / threshold from
+    the second one on. A floor counts by the charge that it adds to the mean current.
 
     :param beta: mean current, in thresholds, at which the neuron saturates; > 1 - decay, in
         [1e-4, 1e4].
@@ -35,23 +38,24 @@ class RGA(RateGradient):
         require_number("gamma", self.gamma, at_least=0, within=(0, 1e4), remedy=remedy)
 
     def slope(self, trace: Trace) -> Tensor:
-        corners = self.corners(trace.dynamics.decay, trace.dynamics.threshold)
-        (knee, low), (end, high) = corners[-2:]
-        middle = (high - low) / (end - knee)
-        x = trace.current
+        x, dynamics, several = trace.current, trace.dynamics, trace.dynamics.several
+        (knee, low), (end, high) = self.corners(dynamics.decay, dynamics.threshold, several)[-2:]
+        middle = (high - low) / (end - knee) if several else 1 / dynamics.threshold
         # As numbers 0 and 1: compared to bool, and selected by it, takes ten times as long.
         slope = torch.le(x, operand(end, x), out=torch.empty_like(x)).mul_(operand(middle, x))
         mask = torch.le(x, operand(knee, x), out=torch.empty_like(x))
         torch.lerp(slope, x.new_full((), self.gamma), mask, out=slope)
         return slope.mul_(torch.ge(x, 0, out=mask))
 
-    def corners(self, decay: Setting, threshold: Setting) -> list[tuple[Any, Any]]:
+    def corners(self, decay: Setting, threshold: Setting, several: Setting = 1) -> list[Any]:
         """Corners (current, rate) of the polyline; two of them without a leak, otherwise three.
 
+        :param several: the most spikes of a step.
         :raises ValueError: when beta or gamma does not fit one of the neurons."""
-        self._check(decay, threshold)
-        knee = (1 - decay) * threshold
-        ends = [(knee, self.gamma * knee), (self.beta * threshold, 1.0)]
+        self._check(decay, threshold, "threshold", several)
+        knee, highest = (1 - decay) * threshold, several or math.inf
+        end = (self.beta if several == 1 else highest) * threshold
+        ends = [(knee, self.gamma * knee), (end, float(highest))]
         return ends if knee == 0 else [(0.0, 0.0), *ends]
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
@@ -60,15 +64,16 @@ class RGA(RateGradient):
             try:
                 name = "threshold" if dynamics.origin == 0 else "(threshold - rest)"
                 name = name if dynamics.drop is None else "drop"
-                self._check(dynamics.decay, dynamics.standard.threshold, name)
+                threshold, several = dynamics.standard.threshold, dynamics.several
+                self._check(dynamics.decay, threshold, name, several)
             except ValueError as error:
                 return str(error).rstrip(".")
         return objection
 
-    def _check(self, decay: Setting, threshold: Setting, name: str = "threshold") -> None:
+    def _check(self, decay: Setting, threshold: Setting, name: str, several: Setting) -> None:
         neuron = f"a neuron with decay {decay:g} and {name} {threshold:g}"
         # As corners are computed, so that rounding does not make them meet.
-        if least(self.beta * threshold - (1 - decay) * threshold) <= 0:
+        if several == 1 and least(self.beta * threshold - (1 - decay) * threshold) <= 0:
             expected = f"more than 1 - decay = {1 - decay:g} for {neuron}"
             remedy = "Raise beta: the rate cannot saturate before the neuron can fire at all."
             raise invalid("beta", expected, f"{self.beta:g}", remedy)

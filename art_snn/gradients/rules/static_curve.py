@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import require_number
-from art_snn.dynamics import Dynamics, most, operand
+from art_snn.dynamics import Dynamics, least, most, operand
 from art_snn.gradients.rate import RateGradient, Trace, curve_objection
 
 
@@ -24,8 +24,9 @@ class StaticCurve(RateGradient):
         slope = -ln(decay) knee / (L^2 I (I - knee))        (IF: rate I / threshold, slope
                                                              1 / threshold for 0 <= I <= threshold)
 
-    and 0 outside. At the knee the slope diverges, and a neuron close to it would decide the whole
-    gradient. So the slope is clipped at `limit` times the curve's mean, 1 / (decay threshold).
+    and 0 outside. Of IF neurons with up to c spikes in a step the line ends at c threshold. At the
+    knee the slope diverges, and a neuron close to it would decide the whole gradient. So the slope
+    is clipped at `limit` times the curve's mean, 1 / (decay threshold).
 
     :param limit: in [1, 1e4], or inf for no clipping. 2 clips at currents within 2.4 % (decay 0.5)
         or 4.7 % (decay 0.9) above the knee."""
@@ -42,7 +43,7 @@ class StaticCurve(RateGradient):
         current, dynamics = trace.current, trace.dynamics
         threshold, decay = operand(dynamics.threshold, current), operand(dynamics.decay, current)
         knee = (1 - decay) * threshold
-        rising = torch.le(current, threshold)
+        rising = torch.le(current, threshold * (dynamics.several or math.inf))
         straight = rising.logical_and(current >= 0).to(current.dtype)
         if dynamics.decay == 1:
             return straight.div_(threshold)
@@ -58,4 +59,9 @@ class StaticCurve(RateGradient):
         return steep
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
-        return curve_objection(dynamics)
+        objection = curve_objection(dynamics)
+        if objection is None and least(dynamics.decay) == 0:
+            return "the curve of a neuron that forgets at every step is a jump (decay 0)"
+        if objection is None and dynamics.several != 1 and dynamics.decay != 1:
+            return "of several spikes in a step it knows the curve of IF neurons only (decay 1)"
+        return objection

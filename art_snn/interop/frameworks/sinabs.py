@@ -11,15 +11,17 @@ from art_snn.interop.kinds import NeuronKind, ReadOff
 
 def _neuron(module: Any) -> Dynamics:
     fires = getattr(module.spike_fn, "__name__", type(module.spike_fn).__name__)
-    if fires != "SingleSpike":
-        raise ValueError(f"{fires} emits more than one spike in a step; SingleSpike does not")
+    if fires not in ("SingleSpike", "MultiSpike", "MaxSpike"):
+        raise ValueError(f"its spike_fn is {fires}")
     if module.alpha_syn_calculated is not None:
         raise ValueError("it has a synaptic current next to its potential (tau_syn)")
-    if module.min_v_mem is not None:
-        raise ValueError("its potential has a floor: build it with min_v_mem=None")
     decay = setting(module.alpha_mem_calculated)
     threshold, reset = setting(module.spike_threshold), module.reset_fn
     settings: dict[str, Any] = {"threshold": threshold, "factor": decay, "order": "f v + x"}
+    if fires != "SingleSpike":
+        settings["several"] = getattr(module.spike_fn, "max_num_spikes_per_bin", None)
+    if module.min_v_mem is not None:
+        settings["floor"] = setting(module.min_v_mem)
     if module.norm_input:
         gain = setting(1 - module.alpha_mem_calculated)
         settings |= {"gain": gain, "order": "f v + g x"}
