@@ -26,7 +26,12 @@ from art_snn.gradients import (
     RectifiedANN as RectifiedANN,
     StaticCurve as StaticCurve,
 )
-from art_snn.interop import adapt as adapt, register_neuron as register_neuron
+from art_snn.interop import (
+    adapt as adapt,
+    from_nir as from_nir,
+    register_neuron as register_neuron,
+    to_nir as to_nir,
+)
 from art_snn.layers import TimeDistributed as TimeDistributed
 from art_snn.network import SpikingNetwork as SpikingNetwork
 from art_snn.neurons import IF as IF, LIF as LIF

@@ -89,6 +89,7 @@ class SpikingNetwork(nn.Module):
         self.initialise = initialise
         self.obstacles: dict[Hashable, str | None] = {}
         self.written: set[tuple[type, str]] = set()
+        self.facts: dict[str, str] = {}  # Which remarks have: how a NIR file is read.
 
     def _take(self, layers: Any) -> None:
         """Keep the module whose gradient is to be chosen, and what belongs to it."""
@@ -259,7 +260,7 @@ class SpikingNetwork(nn.Module):
 
     def remarks(self) -> dict[str, str]:
         """Further facts of how the network runs, in words, by name."""
-        return {}
+        return self.facts
 
     @property
     def makes_own_time(self) -> bool:

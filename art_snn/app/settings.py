@@ -87,8 +87,9 @@ class Network(Run):
     :param value_range: LOW,HIGH: values that samples of a .npz file or events may have.
     :param model: zoo:NAME (art-snn zoo lists them); hf:OWNER/REPO/NAME@COMMIT, weights that
         art-snn train wrote, on Hugging Face; or a function of yours that returns a network, or a
-        model of another framework: file.py:function or package.module:function; or a model of
-        art_snn for a checkpoint that does not note its own.
+        model of another framework: file.py:function or package.module:function; or a NIR file, and
+        how to read it: net.nir(like=sinabs, dt=1e-4); or a model of art_snn for a checkpoint that
+        does not note its own.
     :param checkpoint: weights of the network: of art-snn train, a state dict, or a .ckpt of
         Lightning; none next to zoo: or hf:. A function of yours may return a network with its
         weights.

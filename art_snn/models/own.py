@@ -14,10 +14,12 @@ from typing import Any
 
 from torch import nn
 
+from art_snn import checks
 from art_snn.checks import ArgumentError, MissingFile, expand_path, first_line, invalid, require
 from art_snn.encoders import Direct, Encoder, Frames
 from art_snn.files import digest
-from art_snn.interop import adapt
+from art_snn.gradients.names import parse_call
+from art_snn.interop import adapt, from_nir
 from art_snn.interop.members import Members
 from art_snn.interop.runner import Readout
 from art_snn.network import SpikingNetwork
@@ -28,13 +30,18 @@ HUB = "hf:"
 """The same of weights in a repository of Hugging Face."""
 
 _FORM = "file.py:function or package.module:function"
+_READING = ("like", "dt", "reset", "strict", "several", "floor", "start")
 _STEPS = 8
 """Time steps of a bare model where no other number is given."""
 
 
 def is_own(model: object) -> bool:
-    """True for the name of a function, False for one of MODELS."""
-    return isinstance(model, str) and ":" in model
+    """True for the name of a function or of a NIR file, False for one of MODELS."""
+    return isinstance(model, str) and (":" in model or _is_nir(model))
+
+
+def _is_nir(model: str) -> bool:
+    return model.partition("(")[0].strip().endswith(".nir")
 
 
 def build_forms(
@@ -52,12 +59,24 @@ def build_forms(
     images, or vectors.
 
     :param model: ``file.py:function`` or ``package.module:function``, without required arguments.
-        It returns a SpikingNetwork, or a model of another framework, which is adapted.
+        It returns a SpikingNetwork, or a model of another framework, which is adapted. Or
+        ``net.nir(like=sinabs, dt=1e-4)``, with arguments of :func:`art_snn.interop.from_nir`.
     :param steps, encoder, readout: as :func:`art_snn.interop.adapt` takes them for such a model.
     :param axes: of one sample, which the last forms flatten into one; 0: nothing is flattened."""
     expected, got = "a model to build", f"{model}, which names a trained network"
     remedy = "Commands with --checkpoint take it; art_snn.zoo.load gives one of the zoo."
     require(not model.startswith((ZOO, HUB)), "model", expected, got, remedy)
+    if _is_nir(model):
+        name, options = parse_call(model, "model")
+        for option in options:
+            checks.require_choice(
+                "model", option, _READING, remedy="They are options of a NIR file."
+            )
+        options |= {"encoder": encoder or Direct(steps or _STEPS), "readout": readout}
+        network = from_nir(name, **options)
+        network.origin = digest(expand_path("model", name).read_bytes())
+        yield network
+        return
     # The last colon: drives of Windows have one too.
     place = model.rpartition(":")[0]
     file = expand_path("model", place or ".")
