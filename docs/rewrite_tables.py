@@ -28,6 +28,7 @@ import energy  # noqa: E402
 import exact  # noqa: E402
 import hyperparameters  # noqa: E402
 import networks  # noqa: E402
+import nir_readings  # noqa: E402
 import random_encoders  # noqa: E402
 import train_precision  # noqa: E402
 
@@ -47,6 +48,7 @@ SCRIPTS: Mapping[str, Callable[[str, Any], str]] = {
     "energy": energy.render,
     "exact": exact.render,
     "networks": networks.render,
+    "nir": nir_readings.render,
     "random_encoders": random_encoders.render,
     "sweep": hyperparameters.render,
     "train_precision": train_precision.render,

@@ -62,6 +62,7 @@ CHANGES = {
     "energy": ('"network": "digits', '"network": "gigits'),
     "exact": ('"open": 0', '"open": 1'),
     "networks": ('"best_epoch": 3', '"best_epoch": 2'),
+    "nir": ('"binary": 98', '"binary": 97'),
     "random_encoders": ('"clean": 83', '"clean": 82'),
     "train_precision": ('"count": 14', '"count": 15'),
 }
