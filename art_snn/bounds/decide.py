@@ -14,6 +14,7 @@ from art_snn.bounds.certify import certify_bounds
 from art_snn.bounds.falsify import Falsifier
 from art_snn.bounds.propagate import Ends
 from art_snn.bounds.reduced import Reduction, TooLarge
+from art_snn.bounds.rounding import round_toward
 from art_snn.bounds.search import decide
 from art_snn.checks import require_count, require_number, require_seed
 from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
@@ -131,12 +132,5 @@ def limit_points(sample: np.ndarray, eps: float, limits: Any, dtype: torch.dtype
     )
     if limits is not None:
         low, high = np.maximum(low, limits[0]), np.minimum(high, limits[1])
-    ends = []
-    for end, sign in (
-        (torch.as_tensor(low, device="cpu"), 1),
-        (torch.as_tensor(high, device="cpu"), -1),
-    ):
-        near = end.to(dtype)
-        inward = torch.nextafter(near, torch.full_like(near, sign * torch.inf))
-        ends.append(near.where(sign * (near.double() - end) >= 0, inward))
-    return ends[0], ends[1]
+    least, largest = (torch.as_tensor(end, device="cpu") for end in (low, high))
+    return round_toward(torch.inf, least, dtype), round_toward(-torch.inf, largest, dtype)

@@ -28,11 +28,11 @@ def weigh(layers: Sequence[Layer], nodes: Domains, passed: Passed) -> tuple[list
     """Shares of the width of the margin by neurons of every layer [B, n], slopes by pixels [B, m].
 
     The width of a sum is shared among inputs by how much each of them can change it."""
-    share = torch.zeros(nodes.sets[-1].shape[:2], dtype=torch.float64, device="cpu")
+    share = nodes.low.new_zeros(nodes.sets[-1].shape[:2])
     share[torch.arange(len(share), device="cpu"), classes_of(nodes)] = 1
     slope, shares, last_spread = share, list[Tensor](), None
     for layer, ((low, high), _) in zip(reversed(layers), reversed(passed), strict=True):
-        spread, size = (high - low).sum(1), layer.weight.abs()
+        spread, size = (high - low).sum(0), layer.weight.abs()
         width = (spread @ size.T).clamp_min(1e-30)
         slope = (slope if last_spread is None else slope * last_spread / width) @ layer.weight
         share, last_spread = spread * ((share / width) @ size), spread
@@ -93,7 +93,7 @@ class Falsifier:
         of a step function does not. True where the classifier is wrong at one of the points."""
         nodes = Domains.join([nodes, nodes])
         span = nodes.high - nodes.low
-        points = nodes.low + span * self._draw(*span.shape).double().cpu()
+        points = nodes.low + span * self._draw(*span.shape).to(span)
         corners = torch.where(self._draw(*span.shape).cpu() < 0.5, nodes.low, nodes.high)
         points[::2] = corners[::2]
         for radius in _RADII:

@@ -7,11 +7,12 @@ does fulfils every constraint, rounding included."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from math import inf
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from art_snn.bounds.trains import Choices
 
@@ -69,88 +70,94 @@ class Domains:
             part[rows] = other
 
 
-@lru_cache(maxsize=64)
-def _list_parts(*tables: Tensor) -> list[tuple[int, int, int]]:
-    """For every sum how often, and by how many values, those of tables [V, K] repeat.
+_BITS = torch.arange(256, device="cpu")[:, None] >> torch.arange(8, device="cpu") & 1 > 0
 
-    Of all trains a sum of a window depends on the spikes in it, and on the one before. The sums are
-    in the order of the first of these steps, and from the last step on."""
-    values, sums = tables[0].shape
-    steps = values.bit_length() - 1
-    parts = [
-        (t * (t + 1) // 2 + r, 2 ** max(r - 1, 0), 2 ** (steps - 1 - t))
-        for r in range(steps)
-        for t in reversed(range(r, steps))
-    ]
-    if values == 2**steps and sums == len(parts):
-        views = [table[:, k].view(a, -1, b) for table in tables for k, a, b in parts]
-        if all(bool((view == view[:1, :, :1]).all()) for view in views):
-            return parts
-    return [(k, 1, 1) for k in range(sums)]
+
+def _encode(sets: Tensor) -> Tensor:
+    """Codes of every eight values of sets [..., V], as [C, M]; bits are gathered by a product."""
+    whole = functional.pad(sets, (0, -sets.shape[-1] % 8)).contiguous().view(torch.int64)
+    return (whole.flatten(0, -2).T * 0x0102040810204080 >> 56).bitwise_and_(255)
+
+
+@lru_cache(maxsize=256)
+def _tabulate(values: Tensor, sign: int) -> Tensor:
+    """The least of sign * values [V, K] in sets of eight of them, times the sign, [C, K, 256]."""
+    padded = functional.pad(sign * values.T, (0, -len(values) % 8), value=inf)
+    parts = padded.view(len(padded), -1, 1, 8).where(_BITS, inf).amin(-1)
+    table = torch.empty_like(parts)
+    table[..., _encode(_BITS)[0]] = sign * parts
+    return table.transpose(0, 1).contiguous()
 
 
 def find_ends(sets: Tensor, low: Tensor, high: Tensor) -> Ends:
-    """The lowest of `low` and the highest of `high` [V, K] over sets [B, n, V], as [B, K, n]."""
-    ends = sets.new_empty((2, len(sets), low.shape[1], sets.shape[1]), dtype=low.dtype)
-    first, some, last = 1, sets, 1
-    for k, before, after in _list_parts(low, high):
-        if before != first or after < last:
-            first, last = before, 1
-            some = torch.unflatten(sets, 2, (before, -1)).any(2) if before > 1 else sets
-        if after > last:
-            some, last = torch.unflatten(some, 2, (-1, after // last)).any(3), after
-        lowest, highest = (end[:, k].view(before, -1, after)[0, :, 0] for end in (low, high))
-        torch.amin(torch.where(some, lowest, inf), -1, out=ends[0, :, k])
-        torch.amax(torch.where(some, highest, -inf), -1, out=ends[1, :, k])
+    """The lowest of `low` and the highest of `high` [V, K] over sets [B, n, V], as [K, B, n]."""
+    ends, codes = list[Tensor](), _encode(sets)
+    for values, sign, extreme in ((low, 1, torch.minimum), (high, -1, torch.maximum)):
+        tables = _tabulate(values, sign)
+        parts = [t.index_select(1, code) for t, code in zip(tables, codes, strict=True)]
+        ends.append(reduce(extreme, parts).view(low.shape[1], *sets.shape[:2]))
     return ends[0], ends[1]
 
 
 def bound_sums(layer: Layer, low: Tensor, high: Tensor) -> Ends:
-    """The least and the largest sums [B, K, n] for inputs between ends [B, K, m]."""
-    middle = ((low + high) / 2) @ layer.weight.T + layer.base
-    radius = ((high - low) / 2) @ layer.weight.abs().T + layer.slack
+    """The least and the largest sums [K, B, n] for inputs between ends [K, B, m]."""
+    middle = ((low + high) / 2) @ layer.weight.T + layer.base[:, None]
+    radius = ((high - low) / 2) @ layer.weight.abs().T + layer.slack[:, None]
     return middle - radius, middle + radius
+
+
+@lru_cache(maxsize=256)
+def _list_limits(limits: Tensor) -> list[tuple[int, float, Tensor]]:
+    """Sums k, their limits, and codes of values that have these [C, 1, 1], of limits [V, K]."""
+    several = []
+    for k, column in enumerate(limits.unbind(1)):
+        for limit in sorted(set(column[column.isfinite()].tolist())):
+            bits = functional.pad(column == limit, (0, -len(column) % 8)).view(-1, 8)
+            codes = (bits * 2 ** torch.arange(8, device="cpu")).sum(1).to(torch.uint8)
+            several.append((k, limit, codes[:, None, None]))
+    return several
 
 
 def keep_possible(sets: Tensor, values: Choices, sums: Ends) -> None:
     """Remove what sums cannot cause."""
-    kept: Tensor | None = None
-    for k, before, after in reversed(_list_parts(values.low, values.high)):
-        ends = (end[:, k].view(before, -1, after)[0, :, 0] for end in (values.low, values.high))
-        lowest, highest = ends
-        some = (sums[1][:, k, :, None] >= lowest) & (sums[0][:, k, :, None] <= highest)
-        if kept is not None:  # By windows from the same step, each a step longer.
-            some = (torch.unflatten(some, 2, (kept.shape[2], -1)) & kept[..., None]).flatten(2)
-        kept = some
-        if after == 1:
-            several = torch.unflatten(sets, 2, (before, -1))
-            several &= kept[:, :, None]
-            kept = None
+    removed = sets.new_zeros((-(-sets.shape[2] // 8), *sets.shape[:2]), dtype=torch.uint8)
+    for k, limit, codes in _list_limits(values.low):
+        removed |= (sums[1][k] < limit).view(torch.uint8) * codes
+    for k, limit, codes in _list_limits(values.high):
+        removed |= (sums[0][k] > limit).view(torch.uint8) * codes
+    kept = (~_BITS).view(torch.int64)[:, 0].index_select(0, removed.flatten().int())
+    kept = kept.view(torch.bool).view(*removed.shape, 8)
+    sets &= kept.movedim(0, 2).flatten(2)[..., : sets.shape[2]]
 
 
-def limit_inputs(layer: Layer, sets: Tensor, sums: Ends, inputs: Ends) -> Ends:
-    """Between which ends [B, K, m] inputs must lie for some of the values left.
+def limit_inputs(layer: Layer, sets: Tensor, sums: Ends, inputs: Ends) -> tuple[Tensor, ...]:
+    """Between which ends inputs must lie for some of the values left, where it is a limit.
 
     A sum of at least a needs every input within u - a of the end that it likes most, where u is
-    the largest sum."""
+    the largest sum.
+
+    :return: places k, b, j in inputs [K, B, m], each once, and the ends there."""
     need = find_ends(sets, layer.values.low, layer.values.high)
     spread = inputs[1] - inputs[0]
-    batch, sums_each, width = spread.shape
-    nearest = spread.new_zeros((2, batch * sums_each, width))
-    if not layer.weight.numel():
-        return inputs
     reach = spread.amax(-1, keepdim=True) * layer.weight.abs().amax(1)
-    for sign, room in ((1, sums[1] - need[0]), (-1, need[1] - sums[0])):
-        which = (room < reach).nonzero()
-        for part in torch.split(which, _ROWS):
-            b, k, j = part.unbind(1)
-            rows = layer.weight[j] * (sign / room[b, k, j].clamp_min(1e-30))[:, None]
-            place = (b * sums_each + k)[:, None].expand_as(rows)
-            nearest[0].scatter_reduce_(0, place, rows, "amax")
-            nearest[1].scatter_reduce_(0, place, rows.neg_(), "amax")
-    # What does not matter is divided by 0, and has no limit.
-    room = 1 / nearest.abs().view(2, batch, sums_each, width)
-    return inputs[1] - room[0], inputs[0] + room[1]
+    rooms = sums[1] - need[0], need[1] - sums[0]
+    narrow = [room < reach for room in rooms]
+    some = (narrow[0] | narrow[1]).any(-1)
+    place = some.flatten().cumsum(0).view_as(some) - 1
+    spread = spread[some]
+    nearest = spread.new_zeros((2, *spread.shape))
+    for sign, room, which in zip((1, -1), rooms, narrow, strict=True):
+        for part in torch.split(which.nonzero(), _ROWS):
+            k, b, j = part.unbind(1)
+            rows = layer.weight[j] * (sign / room[k, b, j].clamp_min(1e-30))[:, None]
+            index = place[k, b][:, None].expand_as(rows)
+            nearest[0].scatter_reduce_(0, index, rows, "amax")
+            nearest[1].scatter_reduce_(0, index, rows.neg_(), "amax")
+    p, j = (nearest.amax(0) * spread > 1).nonzero().unbind(1)
+    k, b = (axis[p] for axis in some.nonzero().unbind(1))
+    # What does not matter is divided by 0, of any sign, and has no limit.
+    room = 1 / nearest[:, p, j].abs()
+    return k, b, j, inputs[1][k, b, j] - room[0], inputs[0][k, b, j] + room[1]
 
 
 def pass_forward(layers: Sequence[Layer], domains: Domains) -> list[tuple[Ends, Ends]]:
@@ -158,7 +165,7 @@ def pass_forward(layers: Sequence[Layer], domains: Domains) -> list[tuple[Ends, 
     passed = []
     for i, layer in enumerate(layers):
         if layer.inputs is None:
-            inputs = domains.low[:, None], domains.high[:, None]
+            inputs = domains.low[None], domains.high[None]
         else:
             inputs = find_ends(domains.sets[i - 1], layer.inputs, layer.inputs)
         sums = bound_sums(layer, *inputs)
@@ -173,19 +180,17 @@ def _pass_backward(
     """Remove what the constraints of the layers after forbid, from the last to the pixels."""
     for i in reversed(range(len(layers))):
         inputs, sums = passed[i]
-        low, high = limit_inputs(layers[i], domains.sets[i], sums, inputs)
+        if not layers[i].weight.numel():
+            continue
+        k, b, j, low, high = limit_inputs(layers[i], domains.sets[i], sums, inputs)
         shares = layers[i].inputs
         if shares is None:
-            torch.maximum(domains.low, low[:, 0], out=domains.low)
-            torch.minimum(domains.high, high[:, 0], out=domains.high)
+            domains.low[b, j] = domains.low[b, j].maximum(low)
+            domains.high[b, j] = domains.high[b, j].minimum(high)
             continue
-        for k, before, after in _list_parts(shares):
-            matters = (low[:, k] > inputs[0][:, k]) | (high[:, k] < inputs[1][:, k])
-            b, j = matters.nonzero().unbind(1)
-            share = shares[:, k].view(before, -1, after)[0, :, 0]
-            kept = (low[b, k, j, None] <= share) & (high[b, k, j, None] >= share)
-            kept = kept[:, None, :, None].expand(-1, before, -1, after).flatten(1)
-            domains.sets[i - 1][b, j] &= kept
+        share = shares.T[k]
+        h, v = ((share < low[:, None]) | (share > high[:, None])).nonzero().unbind(1)
+        domains.sets[i - 1][b[h], j[h], v] = False
 
 
 def _is_possible(domains: Domains) -> Tensor:
@@ -216,7 +221,7 @@ def propagate(
         some = domains[rows]
         before = _measure(some)
         passed = pass_forward(layers, some)
-        margins[rows] = passed[-1][1][0][:, 0]
+        margins[rows] = passed[-1][1][0][0]
         left = _is_possible(some)
         if left.any():
             _pass_backward(layers, some, passed)

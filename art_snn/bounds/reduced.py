@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from art_snn.bounds.bounding import Bounding, enclose_samples
 from art_snn.bounds.firing import SpikeCounts
 from art_snn.bounds.propagate import Domains, Ends, Layer, bound_sums, find_ends, keep_possible
-from art_snn.bounds.rounding import potential_rounding
+from art_snn.bounds.rounding import potential_rounding, round_toward, widening
 from art_snn.bounds.trains import (
     MOST_STEPS,
     Choices,
@@ -184,7 +184,7 @@ class Reduction:
             if not neurons:
                 values = self.constant
                 layer = self._first_layer(low, unsure, error)
-                sums = bound_sums(layer, low.flatten(1)[:, None], high.flatten(1)[:, None])
+                sums = bound_sums(layer, low.flatten(1)[None], high.flatten(1)[None])
             else:
                 values = list_values(dynamics, steps)
                 layer = self._next_layer(i, neurons[-1], unsure, error)
@@ -195,11 +195,17 @@ class Reduction:
             neurons.append(some)
             layers.append(_select(layer, kept))
         layers.append(self._classes(neurons[-1], y, _error(logits)[0]))
+        dtype = torch.promote_types(self.network.dtype or torch.get_default_dtype(), torch.float32)
+        low, high = (
+            round_toward(end, part.flatten(1), dtype)
+            for end, part in ((-torch.inf, low), (torch.inf, high))
+        )
+        layers = [_narrow(layer, torch.maximum(low.abs(), high.abs()), dtype) for layer in layers]
         sets = [
             *(some.sets for some in neurons),
             torch.ones(1, len(layers[-1].weight), 2, device="cpu") > 0,
         ]
-        root = Domains(low.flatten(1), high.flatten(1), tuple(sets))
+        root = Domains(low, high, tuple(sets))
         return Reduced(tuple(layers), root, tuple(neurons))
 
     def _first_layer(self, like: Tensor, index: Tensor, error: Tensor) -> Layer:
@@ -246,7 +252,7 @@ def _open(values: Choices, sums: Ends, index: Tensor, fixed: Tensor) -> tuple[Ne
     :param fixed: spikes [T, ...] of the layer where they are sure; written to."""
     sets = torch.ones(1, len(index), len(values.trains), dtype=torch.bool, device="cpu")
     keep_possible(sets, values, sums)
-    low, high = (end[0] for end in find_ends(sets, values.trains, values.trains))
+    low, high = (end[:, 0] for end in find_ends(sets, values.trains, values.trains))
     still = (low == high).all(0)
     # An open neuron adds nothing here, and all that it does by its sets.
     fixed.flatten(1)[:, index] = torch.where(still, low, 0.0)
@@ -258,3 +264,15 @@ def _select(layer: Layer, kept: Tensor) -> Layer:
     """The layer of some of its neurons."""
     weight, base, slack = layer.weight[kept], layer.base[:, kept], layer.slack[:, kept]
     return replace(layer, weight=weight, base=base, slack=slack)
+
+
+def _narrow(layer: Layer, pixels: Tensor, dtype: torch.dtype) -> Layer:
+    """The same in a precision, with a slack for what rounding does there to sums and limits.
+
+    :param pixels: their largest absolute values [1, m]."""
+    most = pixels.double() if layer.inputs is None else layer.inputs.abs().amax(0)[:, None]
+    weight, base, slack = layer.weight.to(dtype), layer.base, layer.slack
+    sizes = (layer.weight.abs() * most[:, None]).sum(-1) + base.abs() + slack
+    slack = round_toward(torch.inf, slack + widening(weight.shape[1], weight) * sizes, dtype)
+    inputs = None if layer.inputs is None else layer.inputs.to(dtype)
+    return Layer(weight, base.to(dtype), slack, inputs, layer.values.narrow(dtype))

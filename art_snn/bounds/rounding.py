@@ -40,6 +40,13 @@ def widening(terms: int, like: Tensor) -> float:
     return _SAFETY * n / (1 - n)
 
 
+def round_toward(end: float, values: Tensor, dtype: torch.dtype) -> Tensor:
+    """Values in a precision, or the next number there toward an end, -inf or inf."""
+    near, values = values.to(dtype), values.double()
+    right = near.double() <= values if end < 0 else near.double() >= values
+    return near.where(right, torch.nextafter(near, torch.full_like(near, end)))
+
+
 def potential_rounding(
     dynamics: Dynamics, magnitude: Tensor, steps: int, dtype: torch.dtype
 ) -> Tensor:

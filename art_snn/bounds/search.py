@@ -19,6 +19,7 @@ _MOST_NODES, _CELLS = 8, 2**19
 _CANDIDATES, _PIXELS = (4, 2, 1), 8
 """Neurons whose two sides are tried, of the first layer, the next, and every other; pixels."""
 _TRIAL_ROUNDS = 2
+_VISITS = 4
 _STARTS = 8
 """Descents before the first division."""
 _FIRST, _DIVE, _AHEAD = 16, 24, (0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
@@ -98,7 +99,7 @@ class Search:
         cells = sum(sets.numel() for sets in reduced.root.sets)
         self.batch = max(1, min(_MOST_NODES, _CELLS // cells))
         self.heap: list[tuple[float, int, Domains]] = []
-        self.order, self.nodes, self.stuck = count(), 0, 0
+        self.order, self.nodes, self.stuck, self.batches = count(), 0, 0, 0
         self._push(*_begin(reduced))
         roots = [node for _, _, node in self.heap] or [reduced.root]
         self.start = Domains.join(roots * -(-self.batch // len(roots)))
@@ -116,7 +117,9 @@ class Search:
             best = [heappop(self.heap) for _ in range(min(self.batch, len(self.heap)))]
             nodes = Domains.join([node for _, _, node in best])
             self.nodes += len(best)
-            if any(self.falsifier.visit(self.layers, boxes) for boxes in (nodes, self.start)):
+            visited = (nodes, self.start)[self.batches % _VISITS : self.batches % _VISITS + 1]
+            self.batches += 1
+            if visited and self.falsifier.visit(self.layers, visited[0]):
                 return False
             passed = pass_forward(self.layers, nodes)
             shares, slopes = weigh(self.layers, nodes, passed)
@@ -140,7 +143,7 @@ class Search:
             best = share.add(1e-12).where(several, 0.0).topk(min(number, share.shape[1])).indices
             for j in best.unbind(1):
                 sets, (low, high) = nodes.sets[i][index, j], passed[i][1]
-                middle = (low[index, 0, j] + high[index, 0, j]) / 2
+                middle = (low[0, index, j] + high[0, index, j]) / 2
                 half = halve(self.layers[i].values, sets, middle)
                 exists.append(several[index, j])
                 for part in (half, ~half):

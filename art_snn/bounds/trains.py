@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from art_snn.bounds.firing import list_pieces
+from art_snn.bounds.rounding import round_toward
 from art_snn.dynamics import Dynamics
 
 MOST_STEPS = 8
@@ -30,6 +31,12 @@ class Choices(NamedTuple):
     low: Tensor
     high: Tensor
     cuts: Tensor | None = None
+
+    @lru_cache(maxsize=64)  # noqa: B019
+    def narrow(self, dtype: torch.dtype) -> "Choices":
+        """The same in a precision, with no less between the limits."""
+        low, high = round_toward(-inf, self.low, dtype), round_toward(inf, self.high, dtype)
+        return self._replace(low=low, high=high)
 
 
 def list_windows(steps: int) -> list[tuple[int, int]]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from art_snn import Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds.propagate import Domains, propagate
 from art_snn.bounds.reduced import Reduced, Reduction
+from art_snn.bounds.rounding import round_toward
 from art_snn.bounds.search import halve, unite
 from art_snn.bounds.trains import Choices
 from art_snn.dynamics import Dynamics
@@ -117,7 +118,7 @@ def plant(network: SpikingNetwork, x: Tensor, eps: float, draw: random.Random) -
     reduced = Reduction(network, eps, LIMITS).around(x, y)
     *layers, last = reduced.layers
     limits = last.values.high.clone()
-    limits[1] = z[y] - z[other]
+    limits[1] = round_toward(torch.inf, z[y] - z[other], limits.dtype)
     values = last.values._replace(high=limits)
     reduced = replace(reduced, layers=(*layers, replace(last, values=values)))
     node = reduced.root[:1]
@@ -138,7 +139,8 @@ def _matching(reduced: Reduced, i: int, trains: Tensor, point: Tensor) -> Tensor
     layer, values = reduced.layers[i], reduced.neurons[i].values
     does = (values.trains == trains.T[:, None]).all(2)
     if i == 0:
-        current, slack = (layer.weight @ point + layer.base[0])[:, None], layer.slack[0][:, None]
+        current = (layer.weight.double() @ point + layer.base[0])[:, None]
+        slack = layer.slack[0][:, None]
         does &= (current >= values.low[:, 0] - slack) & (current <= values.high[:, 0] + slack)
     assert does.any(1).all(), f"layer {i} has no such train"
     return does
