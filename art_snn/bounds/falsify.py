@@ -8,10 +8,12 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.bounds.propagate import Domains, Ends, Layer, pass_forward
+from art_snn.bounds.propagate import Domains, Ends, Layer, find_ends, pass_forward
 
 _KEPT = 16
 _MUTANTS = 64
+_LASTS = 8
+"""Visits until all points but the sample are forgotten."""
 _RADII = (0.5, 0.4, 0.3, 0.2, 0.15, 0.1)
 """Of the boxes around points, in the width of the whole."""
 
@@ -25,17 +27,23 @@ def classes_of(nodes: Domains) -> Tensor:
 
 
 def weigh(layers: Sequence[Layer], nodes: Domains, passed: Passed) -> tuple[list[Tensor], Tensor]:
-    """Shares of the width of the margin by neurons of every layer [B, n], slopes by pixels [B, m].
+    """Shares of widths by neurons of every layer [B, n], slopes of the margin by pixels [B, m].
 
-    The width of a sum is shared among inputs by how much each of them can change it."""
-    share = nodes.low.new_zeros(nodes.sets[-1].shape[:2])
-    share[torch.arange(len(share), device="cpu"), classes_of(nodes)] = 1
-    slope, shares, last_spread = share, list[Tensor](), None
-    for layer, ((low, high), _) in zip(reversed(layers), reversed(passed), strict=True):
-        spread, size = (high - low).sum(0), layer.weight.abs()
+    The width of a sum is shared among inputs by how much each of them can change it: that of the
+    margin, and of sums of neurons in how far no value left allows them, squared."""
+    ahead = nodes.low.new_zeros(nodes.sets[-1].shape[:2])
+    ahead[torch.arange(len(ahead), device="cpu"), classes_of(nodes)] = 1
+    slope, share, shares, last = ahead, ahead, list[Tensor](), ahead
+    for i in reversed(range(len(layers))):
+        layer, (ends, (low, high)) = layers[i], passed[i]
+        if shares:
+            need = find_ends(nodes.sets[i], layer.values.low, layer.values.high)
+            beyond = torch.maximum(need[0] - low, high - need[1]) / (high - low)
+            share = share + beyond.clamp(0, 1).amax(0).square()
+        spread, size = (ends[1] - ends[0]).sum(0), layer.weight.abs()
         width = (spread @ size.T).clamp_min(1e-30)
-        slope = (slope if last_spread is None else slope * last_spread / width) @ layer.weight
-        share, last_spread = spread * ((share / width) @ size), spread
+        slope = (slope * last / width if shares else slope) @ layer.weight
+        share, last = spread * ((share / width) @ size), spread
         shares.append(share)
     return shares[:-1][::-1], slope
 
@@ -54,7 +62,8 @@ class Falsifier:
         self.classifier, self.network, self.y = classifier, classifier.model, y
         self.low, self.high = ends
         self.draws = torch.Generator().manual_seed(seed)
-        self.points, self.margins = x, self._measure(x)
+        self.points, self.margins = self.first = x, self._measure(x)
+        self.visits = 0
 
     @property
     def best(self) -> np.ndarray:
@@ -91,7 +100,9 @@ class Falsifier:
 
         Bounds in a box around a point tell by how much the margin changes there, which a gradient
         of a step function does not. True where the classifier is wrong at one of the points."""
-        nodes = Domains.join([nodes, nodes])
+        if self.visits % _LASTS == 0:
+            self.points, self.margins = self.first
+        self.visits, nodes = self.visits + 1, Domains.join([nodes, nodes])
         span = nodes.high - nodes.low
         points = nodes.low + span * self._draw(*span.shape).to(span)
         corners = torch.where(self._draw(*span.shape).cpu() < 0.5, nodes.low, nodes.high)

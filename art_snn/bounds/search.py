@@ -14,13 +14,14 @@ from art_snn.bounds.propagate import Domains, pass_forward, propagate
 from art_snn.bounds.reduced import Reduced
 from art_snn.bounds.trains import Choices
 
-_MOST_NODES, _CELLS = 8, 2**19
+_MOST_NODES, _CELLS = 2, 2**19
 """Nodes at a time, at most, and what their sets hold together."""
-_CANDIDATES, _PIXELS = (4, 2, 1), 8
+_CANDIDATES, _PIXELS = (16, 24, 8), 32
 """Neurons whose two sides are tried, of the first layer, the next, and every other; pixels."""
 _TRIAL_ROUNDS = 2
-_VISITS = 4
-_STARTS = 8
+_BITS = 0.1
+"""What all that neurons after the first layer may do is worth, in units of the margin."""
+_STARTS = 48
 """Descents before the first division."""
 _FIRST, _DIVE, _AHEAD = 16, 24, (0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 """Divisions at first, and then for each share of the least bound by which a class must be ahead."""
@@ -91,15 +92,22 @@ def _intersect(nodes: Domains, others: Domains, rows: Tensor) -> None:
         part &= other
 
 
+def _count_bits(nodes: Domains) -> Tensor:
+    """How much neurons may do, in bits [L, B], of layers after the first, or of one alone."""
+    several = nodes.sets[1:-1] or nodes.sets[:1]
+    bits = [sets.sum(-1).clamp_min(1).log2().sum(1) for sets in several]
+    return torch.stack(bits).clamp_min(1e-6)
+
+
 class Search:
     """The open nodes of one sample, the one with the smallest bound first."""
 
     def __init__(self, reduced: Reduced, falsifier: Falsifier) -> None:
         self.layers, self.falsifier = reduced.layers, falsifier
-        cells = sum(sets.numel() for sets in reduced.root.sets)
-        self.batch = max(1, min(_MOST_NODES, _CELLS // cells))
+        self.cells = sum(sets.numel() for sets in reduced.root.sets)
+        self.batch = max(1, min(_MOST_NODES, _CELLS // self.cells))
         self.heap: list[tuple[float, int, Domains]] = []
-        self.order, self.nodes, self.stuck, self.batches = count(), 0, 0, 0
+        self.order, self.nodes, self.stuck = count(), 0, 0
         self._push(*_begin(reduced))
         roots = [node for _, _, node in self.heap] or [reduced.root]
         self.start = Domains.join(roots * -(-self.batch // len(roots)))
@@ -117,27 +125,21 @@ class Search:
             best = [heappop(self.heap) for _ in range(min(self.batch, len(self.heap)))]
             nodes = Domains.join([node for _, _, node in best])
             self.nodes += len(best)
-            visited = (nodes, self.start)[self.batches % _VISITS : self.batches % _VISITS + 1]
-            self.batches += 1
-            if visited and self.falsifier.visit(self.layers, visited[0]):
+            if any(self.falsifier.visit(self.layers, boxes) for boxes in (nodes, self.start)):
                 return False
-            passed = pass_forward(self.layers, nodes)
-            shares, slopes = weigh(self.layers, nodes, passed)
-            bounds = torch.tensor([one[0] for one in best], dtype=torch.float64, device="cpu")
-            self._branch(nodes, passed, shares, slopes, bounds)
+            self._branch(nodes, pass_forward(self.layers, nodes))
         return None if self.heap or self.stuck else True
 
-    def _branch(
-        self, nodes: Domains, passed: Passed, shares: list[Tensor], slopes: Tensor, bounds: Tensor
-    ) -> None:
+    def _branch(self, nodes: Domains, passed: Passed) -> None:
         """Replace nodes by two halves of each, of what raises both bounds most.
 
         What a division that is tried rules out is removed, whether or not it is the one."""
         tried, exists = list[Domains](), list[Tensor]()
-        index = torch.arange(len(nodes.low), device="cpu")
+        shares, slopes = weigh(self.layers, nodes, passed)
+        index, fewer = torch.arange(len(nodes.low), device="cpu"), max(1, self.cells // _CELLS)
         for i, share in enumerate(shares):
             several = nodes.sets[i].sum(-1) > 1
-            number = _CANDIDATES[min(i, len(_CANDIDATES) - 1)]
+            number = max(1, _CANDIDATES[min(i, len(_CANDIDATES) - 1)] // fewer)
             if share.shape[1] == 0:
                 continue
             best = share.add(1e-12).where(several, 0.0).topk(min(number, share.shape[1])).indices
@@ -153,7 +155,7 @@ class Search:
         change = span * self.layers[0].weight.abs().sum(0)
         wide = change >= _NARROWEST * self.layers[0].slack.max()
         effect = (span * slopes.abs()).add(change, alpha=1e-12).where(wide, -1.0)
-        for j in effect.topk(min(_PIXELS, span.shape[1])).indices.unbind(1):
+        for j in effect.topk(min(max(1, _PIXELS // fewer), span.shape[1])).indices.unbind(1):
             exists.append(wide[index, j])
             tried += [nodes[index], nodes[index]]
             tried[-2].high[index, j] = tried[-1].low[index, j] = middle[index, j]
@@ -161,8 +163,11 @@ class Search:
         self.stuck += int((~divisible).sum())
         halves = Domains.join(tried)
         possible, margins = propagate(self.layers, halves, _TRIAL_ROUNDS)
-        classes = classes_of(halves)[:, None]
-        gain = margins.gather(1, classes)[:, 0].view(-1, 2, len(index)) - bounds
+        classes = classes_of(nodes)[:, None]
+        bounds = passed[-1][1][0][0].gather(1, classes)[:, 0]
+        margins = margins.gather(1, classes.repeat(len(tried), 1))[:, 0]
+        left = (_count_bits(halves) / _count_bits(nodes).repeat(1, len(tried))).mean(0)
+        gain = (margins + _BITS * (1 - left)).view(-1, 2, len(index)) - bounds
         # A half that is impossible counts by the union already.
         gain = gain.clamp_min(1e-6).where(possible.view_as(gain), 0.0)
         score = gain.prod(1).where(torch.stack(exists), -1.0)
