@@ -79,7 +79,7 @@ def _encode(sets: Tensor) -> Tensor:
     return (whole.flatten(0, -2).T * 0x0102040810204080 >> 56).bitwise_and_(255)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _tabulate(values: Tensor, sign: int) -> Tensor:
     """The least of sign * values [V, K] in sets of eight of them, times the sign, [C, K, 256]."""
     padded = functional.pad(sign * values.T, (0, -len(values) % 8), value=inf)
@@ -106,7 +106,7 @@ def bound_sums(layer: Layer, low: Tensor, high: Tensor) -> Ends:
     return middle - radius, middle + radius
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
 def _list_limits(limits: Tensor) -> list[tuple[int, float, Tensor]]:
     """Sums k, their limits, and codes of values that have these [C, 1, 1], of limits [V, K]."""
     several = []

@@ -6,6 +6,7 @@ and logits of the network as computed may lie from those of exact arithmetic."""
 import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 import torch
@@ -193,14 +194,15 @@ class Reduction:
                 sums = bound_sums(layer, *ends)
             some, kept = _open(values, sums, unsure, fixed)
             neurons.append(some)
-            layers.append(_select(layer, kept))
+            weight, base, slack = layer.weight[kept], layer.base[:, kept], layer.slack[:, kept]
+            layers.append(replace(layer, weight=weight, base=base, slack=slack))
         layers.append(self._classes(neurons[-1], y, _error(logits)[0]))
         dtype = torch.promote_types(self.network.dtype or torch.get_default_dtype(), torch.float32)
         low, high = (
-            round_toward(end, part.flatten(1), dtype)
-            for end, part in ((-torch.inf, low), (torch.inf, high))
+            round_toward(-inf, low.flatten(1), dtype),
+            round_toward(inf, high.flatten(1), dtype),
         )
-        layers = [_narrow(layer, torch.maximum(low.abs(), high.abs()), dtype) for layer in layers]
+        layers = [_narrow(layer, torch.maximum(-low, high), dtype) for layer in layers]
         sets = [
             *(some.sets for some in neurons),
             torch.ones(1, len(layers[-1].weight), 2, device="cpu") > 0,
@@ -260,12 +262,6 @@ def _open(values: Choices, sums: Ends, index: Tensor, fixed: Tensor) -> tuple[Ne
     return Neurons(fixed, index[kept], sets[:, kept], values), kept
 
 
-def _select(layer: Layer, kept: Tensor) -> Layer:
-    """The layer of some of its neurons."""
-    weight, base, slack = layer.weight[kept], layer.base[:, kept], layer.slack[:, kept]
-    return replace(layer, weight=weight, base=base, slack=slack)
-
-
 def _narrow(layer: Layer, pixels: Tensor, dtype: torch.dtype) -> Layer:
     """The same in a precision, with a slack for what rounding does there to sums and limits.
 
@@ -273,6 +269,6 @@ def _narrow(layer: Layer, pixels: Tensor, dtype: torch.dtype) -> Layer:
     most = pixels.double() if layer.inputs is None else layer.inputs.abs().amax(0)[:, None]
     weight, base, slack = layer.weight.to(dtype), layer.base, layer.slack
     sizes = (layer.weight.abs() * most[:, None]).sum(-1) + base.abs() + slack
-    slack = round_toward(torch.inf, slack + widening(weight.shape[1], weight) * sizes, dtype)
+    slack = round_toward(inf, slack + widening(weight.shape[1], weight) * sizes, dtype)
     inputs = None if layer.inputs is None else layer.inputs.to(dtype)
     return Layer(weight, base.to(dtype), slack, inputs, layer.values.narrow(dtype))

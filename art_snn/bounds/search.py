@@ -2,9 +2,9 @@
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
+from math import inf
 
 import torch
 from torch import Tensor
@@ -21,10 +21,8 @@ _CANDIDATES, _PIXELS = (16, 24, 8), 32
 _TRIAL_ROUNDS = 2
 _BITS = 0.1
 """What all that neurons after the first layer may do is worth, in units of the margin."""
-_STARTS = 48
-"""Descents before the first division."""
-_FIRST, _DIVE, _AHEAD = 16, 24, (0.8, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
-"""Divisions at first, and then for each share of the least bound by which a class must be ahead."""
+_STARTS = (8, 16), (96, inf)
+"""Descents around the sample, and how many divisions there are before the next ones."""
 _NARROWEST = 8
 """Times rounding, the change of a current by a pixel that is not divided any more."""
 
@@ -82,14 +80,6 @@ def unite(halves: Domains, possible: Tensor, count: int) -> Domains:
         for part in halves.sets
     ]
     return Domains(low, high, tuple(sets))
-
-
-def _intersect(nodes: Domains, others: Domains, rows: Tensor) -> None:
-    others = others[rows]
-    torch.maximum(nodes.low, others.low, out=nodes.low)
-    torch.minimum(nodes.high, others.high, out=nodes.high)
-    for part, other in zip(nodes.sets, others.sets, strict=True):
-        part &= other
 
 
 def _count_bits(nodes: Domains) -> Tensor:
@@ -174,18 +164,13 @@ class Search:
         division = score.argmax(0)
         rows = torch.cat([(2 * division + side) * len(index) + index for side in (0, 1)])
         rows = rows[divisible.repeat(2)]
-        children = halves[rows]
-        _intersect(children, unite(halves, possible, len(index)), rows % len(index))
+        children, both = halves[rows], unite(halves, possible, len(index))[rows % len(index)]
+        torch.maximum(children.low, both.low, out=children.low)
+        torch.minimum(children.high, both.high, out=children.high)
+        for sets, kept in zip(children.sets, both.sets, strict=True):
+            sets &= kept
         possible, margins = propagate(self.layers, children)
         self._push(children, possible, margins)
-
-
-def demand(reduced: Reduced, margin: float) -> Reduced:
-    """The same network, where only a class that is ahead by as much counts."""
-    *layers, last = reduced.layers
-    limits = torch.stack([last.values.high[0], torch.full_like(last.values.high[1], margin)])
-    last = replace(last, values=last.values._replace(high=limits))
-    return replace(reduced, layers=(*layers, last))
 
 
 def decide(
@@ -193,28 +178,16 @@ def decide(
 ) -> tuple[bool | None, int]:
     """Whether the sample is safe, False where a point breaks it, None where it is open; divisions.
 
-    Where the first divisions do not decide it, a class that is ahead by more is looked for. Bounds
-    refute it sooner, and leave smaller boxes to try points in. Only the points count there.
-
     :param go_on: whether to, after that many divisions."""
-
-    def limit(most: int, before: int) -> Callable[[int], bool]:
-        return lambda n: n < most and go_on(before + n)
-
-    search, nodes = Search(reduced, falsifier), 0
+    search = Search(reduced, falsifier)
     if not search.heap:
         return True, 0
-    least = search.heap[0][0]
-    for _ in range(_STARTS):
-        if go_on(0) and falsifier.visit(search.layers, search.start):
-            return False, 0
-    outcome = search.run(limit(_FIRST, 0))
-    for share in _AHEAD if outcome is None else ():
-        dive = Search(demand(reduced, share * least), falsifier)
-        broken = dive.run(limit(_DIVE, search.nodes + nodes)) is False
-        nodes += dive.nodes
-        if broken:
-            return False, search.nodes + nodes
-    if outcome is None:
-        outcome = search.run(lambda n: go_on(nodes + n))
-    return outcome, nodes + search.nodes
+    outcome: bool | None = None
+    for starts, most in _STARTS:
+        for _ in range(starts):
+            if go_on(search.nodes) and falsifier.visit(search.layers, search.start):
+                return False, search.nodes
+        outcome = search.run(lambda nodes: go_on(nodes) and nodes < most)  # noqa: B023
+        if outcome is not None:
+            break
+    return outcome, search.nodes

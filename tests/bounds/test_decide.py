@@ -15,8 +15,8 @@ from art_snn import IF, LIF, Direct, Frames, SpikingNetwork, TimeDistributed as 
 from art_snn.bounds import Decision, certify_bounds, decide_bounds, propagate as module
 from art_snn.bounds.falsify import Falsifier
 from art_snn.bounds.propagate import Ends, Layer
-from art_snn.bounds.reduced import Reduction, read_chain
-from art_snn.bounds.search import bound_margin, demand
+from art_snn.bounds.reduced import read_chain
+from art_snn.bounds.search import Search
 from art_snn.bounds.trains import list_constant_values, list_values, list_windows
 from art_snn.dynamics import Dynamics
 from art_snn.neurons import Neuron
@@ -167,13 +167,23 @@ def test_without_time_samples_are_open_and_both_ends_say_so():
 def test_no_decision_hangs_on_what_is_tried(monkeypatch):
     network, x, y = known()
     x, y, budgets = x[:8], y[:8], (0.06, 0.2)
-    # More divisions than come before those that look for classes that are ahead by more.
+    # More divisions than come before the second descents around a sample.
     usual = [decide(network, x, y, eps, nodes=40) for eps in budgets]
     monkeypatch.setattr(Falsifier, "visit", lambda *call: False)
     blind = [decide(network, x, y, eps, nodes=40) for eps in budgets]
     broken = np.concatenate([one.broken for one in usual])
     assert (np.concatenate([one.nodes for one in blind])[broken] > 16).any()
     assert not (np.concatenate([one.safe for one in blind]) & broken).any()
+
+
+def test_nodes_that_cannot_be_divided_leave_a_sample_open(monkeypatch):
+    def get_stuck(self: Search, go_on: Callable[[int], bool]) -> None:
+        self.heap, self.stuck = [], 1
+
+    network, x, y = known()
+    monkeypatch.setattr(Falsifier, "visit", lambda *call: False)
+    monkeypatch.setattr(Search, "run", get_stuck)
+    assert decide(network, x, y, 0.15, nodes=1).open.any()
 
 
 @pytest.mark.parametrize("mode", [torch.inference_mode, torch.enable_grad])
@@ -185,16 +195,6 @@ def test_decisions_are_the_same_under_every_mode_of_torch(mode):
     assert not expected.safe.all()
     for name in ("safe", "broken", "nodes"):
         np.testing.assert_array_equal(getattr(decision, name), getattr(expected, name))
-
-
-def test_only_classes_that_are_ahead_by_as_much_are_looked_for():
-    network, x, y = known()
-    limits = 0.0, 1.0
-    for sample, label in zip(x[:10].split(1), y.tolist(), strict=False):
-        reduced = Reduction(network, 0.06, limits).around(sample, label)
-        least = bound_margin(reduced)
-        assert bound_margin(demand(reduced, -1e9)) > 0
-        assert bound_margin(demand(reduced, min(least, 0))) >= least - 1e-5
 
 
 def test_trains_certify_no_less_than_counts():
