@@ -11,7 +11,7 @@ trained plainly and adversarially. A run that was interrupted goes on where it s
 import argparse
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from art_snn.app.report.evaluation import read_evaluation
 from art_snn.app.report.verdict import format_eps, verdicts
 from art_snn.app.results import as_json, read_result, write_result
 from art_snn.attacks import craft, parse_stage
+from art_snn.classifier import wrap
 from art_snn.data import Dataset, Source
 from art_snn.encoders import draws
 from art_snn.files import write_arrays, write_text
@@ -41,6 +42,7 @@ from art_snn.training import AdversarialTraining, Recipe, train
 
 CHANGES = {"flips": (1, 2, 4, 8, 13), "removed": (8, 32, 64), "moved": (2, 4, 8)}
 RADII = (0, 0.02, 0.05)
+KEEPS = (0.02, 0.03, 0.05, 0.1, 0.2)
 ENCODERS = ("direct", "poisson", "sqe(levels=2)", "sqe(levels=4)")
 EARLIER = {1: 74, 2: 63, 4: 38, 8: 0}
 """Percent certified by bounds of flips, at 86 to 88 % clean, on the same recordings: as the script
@@ -66,10 +68,11 @@ class Study:
         if status:
             raise SystemExit(status)
 
-    def train(self, folder: Path, data: Dataset, hardened: bool, **form: Any) -> None:
+    def train(self, folder: Path, data: Dataset, epochs: int, hardened: bool, **form: Any) -> None:
         """The weights of a network after the last epoch, unless they are in its folder.
 
-        Single draws of held-out samples would choose an epoch by chance."""
+        Single draws of held-out samples would choose an epoch by chance. Next to them lies what
+        examples/zoo/add.py reads."""
         file, options = folder / "network.safetensors", self.options
         if file.exists():
             return
@@ -78,7 +81,7 @@ class Study:
         recipe = Recipe(
             optimizer="adam",
             learning_rate=options.learning_rate,
-            epochs=options.epochs,
+            epochs=epochs,
             crop_padding=options.crop_padding,
             flip=False,
             cutout=0,
@@ -91,7 +94,14 @@ class Study:
         folder.mkdir(parents=True, exist_ok=True)
         state = folder / "training.pt"
         train(network, data.x_train, data.y_train, recipe, state, adversary=adversary)
-        checkpoint.save(network, file, subject=architecture.given)
+        notes = {"subject": architecture.given, "recipe": asdict(recipe)}
+        notes |= {"adversary": repr(adversary) if adversary else ""}
+        checkpoint.save(network, file, **notes)
+        classifier = wrap(network.eval(), data.input_shape, data.classes, data.value_range, "cpu")
+        with seeded(0):
+            test = np.mean(classifier.predict(data.x_test).argmax(1) == data.y_test)
+        written = notes | {"test_accuracy": {"value": float(test)}}
+        write_result(folder / "training.json", written)
         state.unlink()
 
     def attack(
@@ -100,7 +110,7 @@ class Study:
         """What the plan leaves of the first samples; None where it is to attack none."""
         given: dict[str, object] = {"plan": self.options.plan, "samples": self.options.attacked}
         given |= {**data, **how, "checkpoint": folder / "network.safetensors"}
-        if not self.options.attacked:
+        if not self.options.attacked or self.options.held_out:
             return None
         place = folder / f"evaluation-{self.options.attacked}"
         self.run("evaluate", place, **given)
@@ -122,16 +132,25 @@ class Study:
             parts.append(read_result(file, Certificate))
         return Certificate.concatenate(parts) if parts else None
 
+    def load(self, source: Source) -> Dataset:
+        """All samples, or those for training, of which some take the place of test samples."""
+        data, share = source.load(), self.options.held_out
+        return data.held_out(share) if share else data
+
     def classifier(self, folder: Path, source: Source) -> PyTorchSpikingClassifier:
         """The trained network as ART sees it."""
         subject = ResolvedNetwork(Architecture(), folder / "network.safetensors", source)
         return subject.classifier(source.load(), self.options.device)
 
     def events(self, source: Source) -> dict[str, Any]:
-        """A row for each share that is kept."""
-        how, rows = {"norm": 0, "eps": 4}, {}
-        for keep in self.options.keep:
-            rows[str(keep)] = self.row(f"keep-{keep}", source, how, f"ablation(keep={keep})")
+        """A row for each share that is kept, and for those that are trained twice as long."""
+        options, how, rows = self.options, {"norm": 0, "eps": 4}, {}
+        trainings = [(str(keep), keep, options.epochs) for keep in options.keep]
+        epochs = 2 * options.epochs
+        trainings += [(f"{keep}, {epochs} epochs", keep, epochs) for keep in options.longer]
+        for name, keep, epochs in trainings:
+            place = f"keep-{name}".replace(", ", "-").replace(" ", "-")
+            rows[name] = self.row(place, source, how, f"ablation(keep={keep})", epochs=epochs)
         return rows
 
     def images(self, source: Source) -> dict[str, Any]:
@@ -151,11 +170,12 @@ class Study:
         how: Mapping[str, object],
         encoder: str,
         hardened: bool = False,
+        epochs: int | None = None,
         **form: int,
     ) -> dict[str, Any]:
         """What is kept of a network: counts of samples."""
-        folder, data = self.options.output / name, source.load()
-        self.train(folder, data, hardened, encoder=encoder, **form)
+        folder, data = self.options.output / name, self.load(source)
+        self.train(folder, data, epochs or self.options.epochs, hardened, encoder=encoder, **form)
         given: dict[str, object] = {"data": source.data}
         if source.value_range is not None:
             given["value-range"] = ",".join(map(str, source.value_range))
@@ -275,7 +295,8 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--data", default="digits", help="binary event frames, or images, as in art-snn train")
     add("--value-range", type=float, nargs=2, help="of event frames")
-    add("--keep", type=float, nargs="+", default=[0.02, 0.03, 0.05, 0.1], help="of event frames")
+    add("--keep", type=float, nargs="+", default=KEEPS, help="of event frames")
+    add("--longer", type=float, nargs="+", default=[], help="of them, in twice as many epochs")
     add("--encoders", nargs="+", default=ENCODERS, help="of images")
     add("--draws", type=int, default=5000, help="that certify a sample")
     add("--width", type=float, default=0.125)
@@ -285,6 +306,7 @@ def parse() -> argparse.Namespace:
     add("--eps", type=ratio, default=2 / 255, help="budget on images, in the maximum norm")
     add("--steps", type=int, default=4, help="time steps T of images")
     add("--samples", type=int, default=100, help="test samples")
+    add("--held-out", type=float, help="share of the training samples that are tested instead")
     add("--attacked", type=int, default=20, help="the first of them, which the plan attacks")
     add("--plan", default="standard", choices=("standard", "fast"))
     add("--threads", type=int)
@@ -310,13 +332,13 @@ def measure(options: argparse.Namespace) -> None:
     """Write table, figures and picture of one data set."""
     limits = None if options.value_range is None else tuple(options.value_range)
     source, study = Source(data=options.data, value_range=limits), Study(options)
-    data = source.load()
+    data = study.load(source)
     rows = study.events(source) if data.events else study.images(source)
     width, epochs = options.width, options.epochs
     title = f"VGG-5 of width {width:g}, {epochs} epochs; {options.samples} test samples of "
     title += f"{data.name}, in %. "
     title += f"Certified by {options.draws} draws each"
-    title += f"; plan {options.plan}" if options.attacked else ""
+    title += f"; plan {options.plan} on the first {options.attacked}" if options.attacked else ""
     title += "." if data.events else f"; {format_eps('inf', options.eps)}, T = {options.steps}."
     content = {"rows": rows}
     write_result(options.output / "random_encoders.json", content)

@@ -46,7 +46,7 @@ from art_snn.zoo.networks import classifier as load_classifier, manifest
 ZOO = Path(__file__).parent
 EVALUATIONS = "evaluations"
 """The folder of those that the leaderboard is made of."""
-LARGEST = 20_000_000
+LARGEST = 30_000_000
 """Bytes of all weights and samples of the zoo together."""
 TRAINING = 50
 """Training samples in a file of samples, so that it is a data set like any other."""

@@ -59,8 +59,9 @@ def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
         for turn in range(3):
             some = [unit for unit in missing if unit.turn == turn]
             for unit in team.next_items(some, f"turn {turn}"):
+                if unit.step != progress.described:
+                    progress.note("")
                 progress.describe(unit.step)
-                progress.note("")
                 # Those before it are done, or computed by other processes.
                 place, start = len(done) + missing.index(unit), monotonic()
                 progress.update(place - progress.done)

@@ -21,7 +21,8 @@ from art_snn.attacks import Outcome, Plan, SpikingAutoAttack, StageRecord, attac
 from art_snn.checks import SEEDS, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.findings import Finding
-from art_snn.metrics import certify
+from art_snn.metrics import Certificate, certify
+from art_snn.progress import duration
 from art_snn.seeding import seeded
 
 PAUSE, _SHARE = 5.0, 0.01
@@ -160,6 +161,7 @@ def _attack(
         candidates=[one.select(left) for one in candidates],
         resume=store.arrays(part) if part else None,
     )
+    note(f"{left.sum()} left")
     with nullcontext() if decides else attack_errors(plan.stages[0]):
         attack.generate(x[left], y[left])
     assert attack.outcome is not None
@@ -176,11 +178,17 @@ def _attack(
     return content, {"adversarials": outcome.adversarials}
 
 
-def _certify(target: Target, rows: slice, _: Any) -> _Block:
-    how: dict[str, Any] = {"draws": target.settings.draws, "seed": block_seed(target, rows)}
-    x, y, size = target.x[rows], target.y[rows], target.settings.batch_size
-    certificate = certify(target.classifier, x, y, batch_size=size, **how)
-    return {"certificate": as_json(certificate)}, {}
+def _certify(target: Target, rows: slice, note: Callable[[str], None]) -> _Block:
+    """The certificate of a block. Samples take equally long, so that it says how long the rest of
+    all takes one process."""
+    size, draws, parts, began = target.settings.batch_size, target.settings.draws, [], monotonic()
+    for start in range(rows.start, rows.stop):
+        row = slice(start, start + 1)
+        how: dict[str, Any] = {"seed": block_seed(target, row), "batch_size": size, "draws": draws}
+        parts.append(certify(target.classifier, target.x[row], target.y[row], **how))
+        left = (monotonic() - began) / len(parts) * (len(target.x) - row.stop)
+        note(f"about {duration(left)} left")
+    return {"certificate": as_json(Certificate.concatenate(parts))}, {}
 
 
 def block_seed(target: Target, rows: slice) -> int:

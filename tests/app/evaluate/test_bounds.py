@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate import target
+from art_snn.app.evaluate import target, units
 from art_snn.app.report.verdict import verdicts
+from art_snn.app.results import as_json
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.bounds import BoundsCertificate
+from art_snn.progress import Progress
 from tests.command import call, forbidden
 from tests.evaluations import complaints
 from tests.records import evaluate, evaluation_in
@@ -192,6 +195,31 @@ def test_flips_are_certified_by_draws_next_to_what_attacks_leave(voting, monkeyp
     assert len(steps) == 2
     again = call("report", "out", "--verify", *VOTES)
     assert "4 of 4 drawn are certified again by draws" in again.stdout, again.stdout
+
+
+def test_interrupted_certificates_say_how_long_the_rest_takes_and_draw_nothing_twice(
+    voting, monkeypatch
+):
+    words = ("--bounds", "--norm", "0", "--eps", "1", "--draws", "200", "--samples", "8")
+    evaluate(monkeypatch, voting, *words, "--plan", "fast", "--output", "whole", **OF_VOTES)
+    certify, notes, samples = units.certify, [], []
+
+    def interrupted(classifier, x, *rest, **options):
+        samples.append(len(x))
+        if len(samples) == 7:
+            raise KeyboardInterrupt
+        return certify(classifier, x, *rest, **options)
+
+    monkeypatch.setattr(units, "certify", interrupted)
+    monkeypatch.setattr(Progress, "note", lambda _, words: notes.append(words))
+    words += ("--plan", "fast", "--output", "out")
+    assert evaluate(monkeypatch, voting, *words, **OF_VOTES).status == 130
+    assert sum(bool(re.fullmatch(r"about \d+ s left", note)) for note in notes) == 6
+    # Five samples are a block, and those of an unfinished one are drawn again.
+    assert evaluate(monkeypatch, voting, *words, **OF_VOTES).status == 0
+    assert samples == [1] * (7 + 3)
+    one, other = (as_json(evaluation_in(voting / n).certificate) for n in ("out", "whole"))
+    assert one == other
 
 
 def test_in_another_norm_the_table_of_events_stands_alone(voting, monkeypatch):
