@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import tyro
+from scipy.stats import mode
 
 from art_snn import checkpoint
 from art_snn.app.evaluate.result import EXAMPLE_COUNT, read_excerpt, record_spikes, weights_digest
@@ -308,10 +309,11 @@ def examples(name: str, folder: Path) -> Examples | None:
         return None
     x, adversarial = excerpt["x"][rows], excerpt["adversarial"][place][rows]
     with seeded(evaluation.provenance.seed):
-        predicted = classifier.predict(adversarial, batch_size=len(rows)).argmax(1)
+        draws = range(max(trial.outcome.draws for trial in evaluation.trials))
+        guesses = [classifier.predict(adversarial, batch_size=len(rows)).argmax(1) for _ in draws]
         spikes = record_spikes(classifier, np.concatenate([x, adversarial]))
     name = [*evaluation.at(eps)][first.max()]
-    return Examples(name, eps, rows, x, adversarial, predicted, **spikes)
+    return Examples(name, eps, rows, x, adversarial, mode(guesses).mode, **spikes)
 
 
 def _share(right: np.ndarray) -> Share:

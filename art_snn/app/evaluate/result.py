@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from scipy.stats import mode
 
 import art_snn
 from art_snn.app.colours import titled
@@ -286,9 +287,10 @@ def _write_examples(target: Target, trial: Trial, adversarials: np.ndarray) -> N
         return
     broken = adversarials[rows]
     with seeded(target.settings.seed):
-        predicted = target.classifier.predict(broken, batch_size=len(rows)).argmax(1)
+        predict, draws = target.classifier.predict, range(trial.outcome.draws)
+        guesses = [predict(broken, batch_size=len(rows)).argmax(1) for _ in draws]
         spikes = record_spikes(target.classifier, np.concatenate([target.x[rows], broken]))
-    some = target.x[rows], broken, predicted
+    some = target.x[rows], broken, mode(guesses).mode
     Examples(trial.name, trial.eps, rows, *some, **spikes).write(target.settings.output)
 
 
