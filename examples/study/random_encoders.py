@@ -274,7 +274,7 @@ def draw(rows: Mapping[str, Any]) -> Figure:
         for (keep, row), colour in zip(rows.items(), SERIES, strict=False):
             points = {0: row["clean"]} | {int(n): count for n, count in row["flips"].items()}
             shares = [100 * count / row["samples"] for count in points.values()]
-            ax.plot([*points], shares, "o-", color=colour, label=f"ablation, keep {keep}")
+            ax.plot([*points], shares, "o-", color=colour, label=f"keep {keep}")
         ax.plot([*EARLIER], [*EARLIER.values()], "s--", color=GREY, label="bounds, given up")
         ax.set(xlabel="flipped events", ylabel="certified accuracy [%]")
     else:
