@@ -37,7 +37,7 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "batch_size": ("samples",),
         "checkpoint": ("path",),
         "data": ("root", "x", "y", "x, y", "x_train", "y_train", "x_test", "y_test"),
-        "model": ("zoo", "network", "path", "graph"),
+        "model": ("zoo", "network", "path_or_graph", "graph"),
         "output": ("resume",),
         "attack_rule": ("gradient", "rule"),
         "rules": ("gradient", "rule"),

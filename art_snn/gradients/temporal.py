@@ -183,7 +183,8 @@ def _shares(rule: TemporalGradient, site: Site, u: Tensor, h: Tensor, out: Tenso
     dynamics, threshold = site.dynamics, operand(site.dynamics.threshold, u)
     q = u.new_ones(()).expand(u.shape)
     if dynamics.reset == "hard":
-        q = (torch.le if dynamics.strict else torch.lt)(u, threshold, out=out)
+        below = torch.le if dynamics.strict else torch.lt
+        q = below(u, threshold, out=out)
         if not rule.detach_reset:
             first = h if dynamics.several == 1 else rule.slope(u - threshold, site)
             plus_product(q, u if dynamics.rest == 0 else u - dynamics.rest, first, -1, out=out)

@@ -284,7 +284,9 @@ def _setting(value: Any) -> Setting:
     if not isinstance(value, np.ndarray | np.generic):
         return value
     same = (value == value.flat[0]).all()
-    return setting(torch.tensor(value.flat[0] if same else value, dtype=torch.float64))
+    return setting(
+        torch.tensor(value.flat[0] if same else value, dtype=torch.float64, device="cpu")
+    )
 
 
 def _describe(nodes: Any, like: str | None, dt: float | None, given: Node) -> str:

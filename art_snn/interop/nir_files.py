@@ -35,14 +35,14 @@ def refusing(argument: str, expected: str, got: str, how: str = WRITE_AGAIN) -> 
 
 def package() -> Any:
     """The package nir, which the extra nir brings, and with it h5py."""
-    with refusing("path", "the package nir", "none", 'pip install "art-snn[nir]"'):
+    with refusing("path_or_graph", "the package nir", "none", 'pip install "art-snn[nir]"'):
         return import_module("nir")
 
 
 def read_graph(path: str | Path) -> Node:
     """The content of a NIR file."""
-    file = expand_path("path", path)
-    checks.require_kind("path", file, checks.FILE, "a NIR file")
+    file = expand_path("path_or_graph", path)
+    checks.require_kind("path_or_graph", file, checks.FILE, "a NIR file")
     hdf, size = package().serialization, file.stat().st_size
     items, room, h5py = _ITEMS, min(_EXPANSION * size, _UNPACKED + size), hdf.h5py
 
@@ -62,10 +62,10 @@ def read_graph(path: str | Path) -> Node:
                 return name
         return None
 
-    with refusing("path", "a NIR file", f"{path}"), h5py.File(file, "r") as content:
+    with refusing("path_or_graph", "a NIR file", f"{path}"), h5py.File(file, "r") as content:
         odd = content.visititems_links(find)
         got = f"{path}, whose {odd!r} is a link, too large or no array of numbers"
-        require(odd is None, "path", "a file that holds its own arrays", got, WRITE_AGAIN)
+        require(odd is None, "path_or_graph", "a file that holds its own arrays", got, WRITE_AGAIN)
         return dict(hdf.hdf2dict(content["node"]))
 
 

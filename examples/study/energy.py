@@ -20,6 +20,7 @@ from art_snn.app.colours import SERIES
 from art_snn.app.results import write_result
 from art_snn.attacks import OperationsAttack
 from art_snn.bounds import bound_operations
+from art_snn.checks import ArgumentError
 from art_snn.files import write_text
 from art_snn.metrics import synaptic_operations
 from art_snn.metrics.energy import count_synapses
@@ -101,7 +102,7 @@ def main() -> None:
     for name in options.network:
         try:
             rows.append(measure(options, name))
-        except FileNotFoundError as error:
+        except (FileNotFoundError, ArgumentError) as error:  # No data, or a draw in the encoder.
             print(f"{name} is left out. {error}", file=sys.stderr)
     title = f"{options.samples} samples; {options.iterations} steps by {options.rule}."
     content = {"rows": rows}

@@ -203,7 +203,8 @@ def test_edges_must_lead_from_the_input_to_the_output(edges, words):
         from_nir(graph({"a": lif(), "b": lif()}, edges), like="nir", dt=1)
 
 
-OWN = "path: expected a file that holds its own arrays, got .*, whose 'node/nodes/if/r' is a link"
+OWN = "path_or_graph: expected a file that holds its own arrays, got .*, "
+OWN += "whose 'node/nodes/if/r' is a link"
 FITS = "finite numbers as r of IF 'if', got .'"
 OUTSIDE = {"shape": 1, "dtype": "f8", "external": [("/etc/hostname", 0, 8)]}
 HUGE = {"shape": (10**5, 10**5), "dtype": "f8", "chunks": (100, 100), "compression": "gzip"}
@@ -241,7 +242,7 @@ def test_what_is_no_file_of_nir_is_refused(tmp_path):
     (tmp_path / "text.nir").write_text("no HDF5")
     h5py.File(tmp_path / "other.nir", "w").close()
     for name in ("text.nir", "other.nir"):
-        with pytest.raises(ValueError, match=r"path: expected a NIR file, got .*\.nir \("):
+        with pytest.raises(ValueError, match=r"path_or_graph: expected a NIR file, got .*\.nir \("):
             from_nir(tmp_path / name, like="norse")
 
 
