@@ -77,7 +77,7 @@ def draw(content: Mapping[str, Any]) -> Figure:
     names = [row["network"].replace("-vgg5", "") for row in content["rows"]]
     ax.set_xticks(places, names, rotation=30, ha="right")
     ax.axhline(1, color="black", lw=0.8)
-    ax.set(ylabel="operations, as a share of clean")
+    ax.set(ylabel="share of clean operations")
     ax.legend(ncols=3, frameon=False)
     return figure
 
