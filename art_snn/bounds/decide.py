@@ -112,11 +112,10 @@ def decide_bounds(
             return time.monotonic() - start < seconds if nodes is None else count < nodes
 
         label, sample = int(labels[row]), samples[row : row + 1]
-        ends = limit_points(sample, eps, classifier.clip_values, dtype)
-        ends = ends[0].to(device), ends[1].to(device)
+        limits = limit_points(sample, eps, classifier.clip_values, dtype)
         point = torch.as_tensor(sample, dtype=dtype, device=device)
         with suppress(TooLarge), modes_kept(network, False), torch.no_grad():
-            falsifier = Falsifier(classifier, point.clamp(*ends), label, ends, seed + int(row))
+            falsifier = Falsifier(classifier, point, label, limits, seed + int(row))
             outcome, visited[row] = decide(reduction.around(point, label), falsifier, go_on)
             safe[row], broken[row] = outcome is True, outcome is False
             if outcome is False:

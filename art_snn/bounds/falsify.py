@@ -53,14 +53,15 @@ class Falsifier:
 
     :param x: [1, ...].
     :param y: its class.
-    :param low, high: of the points, of the dtype of the network.
+    :param ends: the least and the largest points, of the dtype of the network.
     :param seed: of all draws."""
 
     def __init__(
         self, classifier: PyTorchClassifier, x: Tensor, y: int, ends: Ends, seed: int
     ) -> None:
         self.classifier, self.network, self.y = classifier, classifier.model, y
-        self.low, self.high = ends
+        self.low, self.high = (end.to(x.device) for end in ends)
+        x = x.clamp(self.low, self.high)
         self.draws = torch.Generator().manual_seed(seed)
         self.points, self.margins = self.first = x, self._measure(x)
         self.visits = 0

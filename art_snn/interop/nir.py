@@ -120,8 +120,7 @@ def from_nir(
     :raises ValueError: for what is no NIR file or not all in it, nodes that are not known, cycles,
         several inputs or outputs, shapes that do not fit, numbers that are not finite; and where a
         time step or a reset is needed that is not given."""
-    to_dict = getattr(path_or_graph, "to_dict", None)
-    nodes = order_nodes(to_dict() if callable(to_dict) else read_graph(path_or_graph))
+    nodes = order_nodes(read_graph(path_or_graph))
     readers, remedy = get_args(Reader), "None is NIR's text, with the reset given."
     require(like in (None, *readers), "like", f"one of {readers} or None", repr(like), remedy)
     if dt is not None:

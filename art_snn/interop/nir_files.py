@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -39,8 +38,10 @@ def package() -> Any:
         return import_module("nir")
 
 
-def read_graph(path: str | Path) -> Node:
-    """The content of a NIR file."""
+def read_graph(path: Any) -> Node:
+    """The content of a NIR file, or of a graph of the package nir."""
+    if callable(to_dict := getattr(path, "to_dict", None)):
+        return dict(to_dict())
     file = expand_path("path_or_graph", path)
     checks.require_kind("path_or_graph", file, checks.FILE, "a NIR file")
     hdf, size = package().serialization, file.stat().st_size

@@ -50,7 +50,8 @@ class Traits:
     :param preludes: calls of every neuron before the first time step.
     :param silent: neurons that no pass calls.
     :param batches: those on which its neurons were compared with their dynamics.
-    :param mixed: those of which samples were exchanged for others."""
+    :param mixed: those of which samples were exchanged for others.
+    :param passes: gradient passes at the input under rules of ours."""
 
     single: bool = False
     writes: bool = False
@@ -61,6 +62,7 @@ class Traits:
     silent: list[str] = field(default_factory=list)
     batches: int = 0
     mixed: int = 0
+    passes: int = 0
 
 
 class ModelNetwork(SpikingNetwork):

@@ -5,7 +5,8 @@
 * With the first batch of several samples, and on eight for other weights: no logits depend on the
   other samples of the batch.
 * Before a rule of ours, and on one sample for other weights: spikes are 0 or the height, and those
-  of the dynamics that were read off the neurons, bit for bit.
+  of the dynamics that were read off the neurons, bit for bit. Again in some gradient passes at the
+  input, as long as the network is used: equations may agree on the first samples alone.
 * Once for every rule: the gradient passes through the model, which adds no autograd function of its
   own to the graph. A gradient of zero by the rule's own slope results in a warning."""
 
@@ -40,6 +41,8 @@ _REMEMBERED = 256
 _TRIES = 8
 # Batches on which neurons are compared until each has fired and been silent, and samples exchanged
 # until that has changed something.
+_FIRST, _EVERY = (4, 8, 16), 32
+# Gradient passes before which neurons are compared again.
 _DRAWS = (
     "the model draws random numbers in evaluation mode, so the same samples get other logits in "
     "every pass. F.dropout needs training=self.training. If chance is meant, attack by EOT, as by "
@@ -108,6 +111,10 @@ def _verify_setup(network: ModelNetwork, rule: Gradient | None, x: Tensor, setup
         if x.requires_grad and (later or (setup, "spikes") in network.verified):
             weights = (tuple(network.members.ruled.values()), network.state_key())
             once(weights, lambda: not later or _compare_spikes(network, inputs[:1]))
+        passes = network.traits.passes = network.traits.passes + x.requires_grad
+        if x.requires_grad and (passes in _FIRST or passes % _EVERY == 0):
+            with _unnoticed(x):
+                _compare_spikes(network, inputs)
     once((repr(rule), x.requires_grad), lambda: _require_gradient(network, rule, x[:VERIFIED]))
 
 

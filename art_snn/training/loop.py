@@ -84,8 +84,7 @@ def train(
                 score = _validate(state, validation, craft, batches)
             state.finish(Epoch(epoch + 1, loss, score))
             team.on_leader(partial(state.save, resume))
-            words = f"epoch {epoch + 1} of {recipe.epochs}, loss {loss:.3f}"
-            words += "" if score is None else f", validation {100 * score:.1f} %"
+            words = _describe_epoch(state.history[-1], recipe.epochs)
             progress.write(f"Training: {words}, {duration(time.monotonic() - began)}")
             stall = describe_stall(state.history, recipe.epochs, classes, adversary)
             if stall and epoch + 1 == -(-recipe.epochs // 3):
@@ -94,6 +93,12 @@ def train(
         network.load_state_dict(state.best)
     network.eval()
     return state.history
+
+
+def _describe_epoch(epoch: Epoch, epochs: int) -> str:
+    words = f"epoch {epoch.number} of {epochs}, loss {epoch.loss:.3f}"
+    share = epoch.validation
+    return words if share is None else f"{words}, validation {100 * share:.1f} %"
 
 
 def _validate(

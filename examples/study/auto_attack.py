@@ -155,10 +155,11 @@ def compare(folder: Path) -> str:
             counts = (samples, result.broken, ours.attack_success.count, more, fewer)
             queries = (f"{one.queries:,.0f}" for one in (result, results[STANDARD]))
             rows.append((record.name, name, *map(str, counts), format_p(p), *queries))
-    words = "; ".join(f"{stage} {count}" for stage, count in stages.most_common() if count)
-    note = f"Samples of all {len(list(folder.glob('*.json')))} networks by the stage of standard "
-    note += f"that broke them first: {words}."
-    return tables.render([tables.Table(titles, rows, words=2), tables.Notes([note])], "markdown")
+    first = [(stage, str(count)) for stage, count in stages.most_common() if count]
+    networks = len(list(folder.glob("*.json")))
+    heads = "stage of standard", f"samples of {networks} networks that it broke first"
+    parts = tables.Table(titles, rows, words=2), tables.Table(heads, first, words=1)
+    return tables.render(parts, "markdown")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Changes after the first pass are noticed."""
+"""Changes after the first pass, and differences beyond the first samples, are noticed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from art_snn import Frames
 from art_snn.interop import adapt
+from art_snn.interop.verify import _EVERY, _FIRST
 from tests.interop.neurons import Step, Steps
 from tests.interop.promises import gradient
 from tests.interop.stacks import CLASSES, images, lively
@@ -69,6 +70,19 @@ def test_samples_of_a_later_batch_that_differ_are_refused_step_by_step():
         gradient(network, "stbp", falling(8))
 
 
+def test_samples_of_later_batches_that_differ_are_noticed_on_a_schedule():
+    network = adapt(model(Floored()), encoder=Frames(4))
+    gradient(network, "stbp", steady(8))
+    others = falling(8)
+    for _ in range(_FIRST[0] - 2):
+        gradient(network, "stbp", others)
+    with pytest.raises(ValueError, match=r"register_neuron\(cls, dynamics=function\)"):
+        gradient(network, "stbp", others)
+    network.traits.passes = _EVERY - 1
+    with pytest.raises(ValueError, match=r"register_neuron\(cls, dynamics=function\)"):
+        gradient(network, "stbp", others)
+
+
 @neurons
 @pytest.mark.parametrize(("setting", "value"), [("gain", 0.3), ("floor", 2.0)])
 def test_a_setting_that_the_dynamics_do_not_read_is_noticed_when_it_changes(neuron, setting, value):
@@ -77,6 +91,33 @@ def test_a_setting_that_the_dynamics_do_not_read_is_noticed_when_it_changes(neur
     setattr(network.model[2], setting, value)
     with pytest.raises(ValueError, match=r"of whose spikes .* differ"):
         gradient(network, "stbp", steady(8))
+
+
+def test_a_flag_that_turns_on_a_function_of_the_model_s_own_is_noticed():
+    class Round(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return (8 * x).round() / 8
+
+        @staticmethod
+        def backward(ctx, grad):
+            return grad
+
+    class Quantised(nn.Module):
+        quantise = False
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.body = model(Steps())
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.body(Round.apply(x) if self.quantise else x)
+
+    network = adapt(Quantised().eval(), steps=4)
+    gradient(network, "rga", images())
+    network.model.quantise = True
+    with pytest.raises(ValueError, match="Round in its graph"):
+        gradient(network, "rga", images())
 
 
 def test_what_a_pass_changes_by_itself_is_not_verified_over_and_over():

@@ -126,15 +126,13 @@ def _attack(
 ) -> _Block:
     """The outcome of a plan on a block; `clean` adds the predictions of the samples.
 
-    Samples that bounds certify are not attacked. A killed run goes on after the last stage that was
-    written, with the seconds that it took so far."""
+    Samples that bounds certify are not attacked. A killed run goes on after its last stage."""
     settings, x, y, seed = target.settings, target.x[rows], target.y[rows], block_seed(target, rows)
     proven = read_bounds(target, store, rows)
     larger = [bounds for bounds in proven.values() if bounds.eps >= eps]
     left = np.ones(len(x), dtype=bool) if eps not in proven else ~proven[eps].certified
     decides = plan.name == settings.deciding_plan
-    submissions = target.submissions if decides else ()
-    candidates = [one.within(eps).select(rows) for one in submissions]
+    candidates = [one.within(eps).select(rows) for one in target.submissions if decides]
     began, part = monotonic(), store.latest_part(name)
     took, due = store.read(part)[TOOK] if part else 0.0, began + PAUSE
 
