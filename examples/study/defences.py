@@ -1,9 +1,12 @@
-"""Defences side by side: what papers report of them, what a plan of attacks leaves, and findings.
+"""Defences side by side: what papers report of them, and what attacks that adapt leave.
 
     python examples/study/defences.py --data eurosat32_10k.npz --eps 4/255 --output defences
+    python examples/study/defences.py --data nmnist-binary.npz --value-range 0 1 --width 0.125 \
+        --kinds plain at trades rat sr mpd-sgr tgo mppd stog --output defences-nmnist
 
-Trains one network plainly and one by every defence of art-snn train, against the same attack, and
-evaluates them all as art-snn evaluate does. A run that was interrupted goes on where it stopped.
+Trains one network plainly and one by every defence, by one recipe and against one attack. Attacks
+as papers run them come first, then art-snn evaluate. On event frames the budgets are flips and
+moved spikes, for which papers have no attack. A run that was interrupted goes on where it stopped.
 """
 
 import argparse
@@ -13,166 +16,328 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from random_encoders import VOTES, share
 from setting import ratio
 
+from art_snn import PyTorchSpikingClassifier
 from art_snn.app import tables
 from art_snn.app.cli import run_command
 from art_snn.app.colours import GREY, SERIES
+from art_snn.app.network import ResolvedNetwork
 from art_snn.app.report.evaluation import Evaluation, read_evaluation
-from art_snn.app.report.verdict import verdicts
-from art_snn.app.results import as_json, structured, write_result
-from art_snn.data import NAMES
+from art_snn.app.report.verdict import format_eps, verdicts
+from art_snn.app.results import read_result, write_result
+from art_snn.attacks import craft, parse_stage
+from art_snn.data import NAMES, Source
 from art_snn.files import write_text
-from art_snn.training.defences import DEFENCES
+from art_snn.gradients import BPTR, EOT, RGA, STBP, Gradient
+from art_snn.gradients.surrogates import ATan, Sigmoid
+from art_snn.metrics import Share
+from art_snn.models import Architecture
+from art_snn.seeding import is_random, seeded
 
 PLAIN = "plain"
-KINDS = (PLAIN, *(name for name, defence in DEFENCES.items() if defence.attacks))
-PAPER, DECIDES = "PGD-7 by stbp", "standard"
+KINDS: Mapping[str, Mapping[str, str]] = {
+    PLAIN: {},
+    "at": {"defence": "at"},
+    "trades": {"defence": "trades"},
+    "rat": {"defence": "rat"},
+    "sr": {"defence": "sr"},
+    "mpd-sgr": {"defence": "mpd-sgr"},
+    "tgo": {"defence": "tgo", "modulation": "noise(sigma=0.2)"},
+    "mppd": {"defence": "mppd", "modulation": "gains"},
+    "feel": {"defence": "at", "encoder": "frequency"},
+    "stog": {"defence": "stog", "modulation": "gates"},
+    "sqe": {"defence": "at", "encoder": "sqe(levels=2)"},
+}
+"""Options of art-snn train. StoG's gates and SQE draw, at test too."""
+PAPERS: Mapping[str, tuple[str, Gradient]] = {
+    "FGSM": ("fgsm", STBP()),
+    "PGD-7": ("pgd-7", STBP()),
+    "PGD-40": ("pgd-7(max_iter=40)", STBP()),
+    "PGD-100": ("pgd-7(max_iter=100)", STBP()),
+    "APGD": ("apgd", STBP()),
+    "PGD-7, sigmoid": ("pgd-7", STBP(surrogate=Sigmoid(4))),
+    "PGD-7, atan": ("pgd-7", STBP(surrogate=ATan(2))),
+    "PGD-7, BPTR": ("pgd-7", BPTR()),
+}
+"""Attacks of the defences' papers: their surrogate is a triangle of width 1, SR has three more."""
+OURS, EVERY, AVERAGED = "PGD-7, RGA", "papers", "PGD-7, EOT"
+BUDGETS = {"0": 4, "shift": 1}
+"""Of event frames: values that change, and steps that a spike is moved."""
+BATCH, DRAWS = 50, 11
 
 
 @dataclass(frozen=True)
 class Study:
-    """What is trained and evaluated.
+    """What is trained, attacked and evaluated, by the options of the command line."""
 
-    :param chosen: the options of the command line."""
+    options: argparse.Namespace
 
-    chosen: argparse.Namespace
+    @property
+    def source(self) -> Source:
+        """The data."""
+        limits = self.options.value_range
+        return Source(data=self.options.data, value_range=None if limits is None else (*limits,))
 
-    def run(self, command: str, output: Path, **options: object) -> None:
+    def run(self, command: str, output: Path, **given: object) -> None:
         """Run a command of art-snn on the data of the study; options that are None are left out."""
-        options |= {name: getattr(self.chosen, name) for name in ("data", "threads", "device")}
+        given |= {name: getattr(self.options, name) for name in ("data", "threads", "device")}
+        limits = self.options.value_range
+        given["value-range"] = None if limits is None else ",".join(map(str, limits))
         words = [command, "--output", str(output)]
-        for name, value in options.items():
-            flag = f"--{name}"
+        for name, value in given.items():
+            flag = f"--{name}".replace("_", "-")
             words += [] if value is None else [flag] if value is True else [flag, str(value)]
         status = run_command(words)
         if status:
             raise SystemExit(status)
 
-    def train(self, kind: str) -> Path:
-        """The weights of a network, from its folder or trained now."""
-        chosen, folder = self.chosen, self.chosen.output / kind
+    def train(self, kind: str, seed: int) -> Path:
+        """The folder of a network, trained now where its weights are missing."""
+        options, folder = self.options, self.options.output / name(kind, seed)
         if (folder / "training.json").exists():
-            return folder / "network.safetensors"
-        names = ("model", "width", "steps", "decay", "epochs", "train_dtype")
-        options: dict[str, object] = {name: getattr(chosen, name) for name in names}
-        options["flip"] = True if Path(chosen.data).name not in NAMES else None
-        if kind != PLAIN:
-            attack = f"pgd(max_iter=2, eps_step={0.75 * chosen.train_eps})"
-            options |= {"attack": attack, "eps": chosen.train_eps, "rule": "stbp", "defence": kind}
-        self.run("train", folder, **options)
+            return folder
+        fields = ("model", "width", "decay", "epochs", "learning_rate")
+        given: dict[str, object] = {field: getattr(options, field) for field in fields}
+        given |= {"optimizer": "adam", "crop_padding": 0, "cutout": 0, "seed": seed}
+        named = Path(options.data).name in NAMES
+        given["steps"] = None if options.value_range else options.steps
+        # Digits and events would change their classes, images seen from above do not.
+        given["no-flip" if options.value_range else "flip"] = None if named else True
+        if KINDS[kind]:
+            attack = f"pgd(max_iter=2, eps_step={0.75 * options.train_eps})"
+            given |= {"attack": attack, "eps": options.train_eps, "attack_rule": "stbp"}
+        self.run("train", folder, **given, **KINDS[kind])
         (folder / "training.pt").unlink()
-        return folder / "network.safetensors"
+        return folder
 
-    def evaluate(self, kind: str) -> Evaluation:
-        """How robust it is."""
-        chosen, output = self.chosen, self.chosen.output / kind / "evaluation"
-        self.run(
-            "evaluate",
-            output,
-            checkpoint=self.train(kind),
-            eps=chosen.eps,
-            plan="fast" if chosen.small else DECIDES,
-            samples=chosen.samples,
-        )
+    def evaluate(self, folder: Path, plan: str, norm: str, eps: float) -> Evaluation:
+        """How robust it is under a plan; next to `standard` its certified samples, if any."""
+        output = folder / f"{plan}-{norm}-{self.options.samples}"
+        given: dict[str, object] = {"checkpoint": folder / "network.safetensors", "plan": plan}
+        given |= {"norm": norm, "eps": eps, "samples": self.options.samples}
+        self.run("evaluate", output, **given)
         return read_evaluation(output).evaluation
 
-
-def row(kind: str, found: Evaluation) -> tuple[str, ...]:
-    """What came out of one network."""
-    (verdict,) = verdicts(found)
-    paper = found.trials[0]
-    points = 100 * (paper.robustness.robust_accuracy.value - verdict.robust)
-    left = verdict.describe_trial(paper)
-    shares = str(verdict.outcome.clean_accuracy), left, verdict.share
-    return kind, *shares, f"{points:.1f}", str(len(doubts(found)))
-
-
-def doubts(found: Evaluation) -> list[str]:
-    """Names of the findings that say that it may be less robust still."""
-    (verdict,) = verdicts(found)
-    return sorted({one.title for one in verdict.findings})
-
-
-def render(title: str, content: Mapping[str, Any]) -> str:
-    """A row per network, and what was found out against its number."""
-    titles = ("training", "clean accuracy", "under PGD-7 by STBP", "under all attacks")
-    titles += ("difference", "findings")
-    every = outcomes(content)
-    table = tables.Table(titles, [row(kind, found) for kind, found in every.items()])
-    words = {kind: "; ".join(doubts(found)) for kind, found in every.items()}
-    notes = [f"{kind}: {names}." for kind, names in words.items() if names]
-    return tables.render([title, table, tables.Notes(notes)], "markdown")
+    def row(self, kind: str, seed: int) -> dict[str, Any]:
+        """What is kept of a network: counts of samples."""
+        folder, options = self.train(kind, seed), self.options
+        data, count = self.source.load(), options.samples
+        file = folder / f"row-{count}.json"
+        if file.exists():
+            return dict(read_result(file))
+        budgets = BUDGETS if data.events else {"inf": options.eps}
+        row: dict[str, Any] = {"samples": min(count, len(data.y_test)), "left": {}}
+        for norm, eps in budgets.items():
+            row["left"][norm] = summary(self.evaluate(folder, options.plan, norm, eps))
+        if not data.events:
+            row["fast"] = summary(self.evaluate(folder, "fast", "inf", options.eps))["left"]
+            subject = ResolvedNetwork(Architecture(), folder / "network.safetensors", self.source)
+            classifier = subject.classifier(data, options.device)
+            x, y = data.x_test[:count], data.y_test[:count]
+            stands = np.array(row["left"]["inf"].pop("stands"))
+            row |= papers(classifier, x, y, options.eps, stands)
+            row |= gradients(classifier, x, y)
+        write_result(file, row)
+        return row
 
 
-def draw(ax: Axes, found: Mapping[str, Evaluation]) -> None:
+def name(kind: str, seed: int) -> str:
+    """The name of a network."""
+    return f"{kind}-{seed}" if seed else kind
+
+
+def summary(found: Evaluation) -> dict[str, Any]:
+    """What a plan left, what its strongest stage was, and what casts doubt on it."""
+    verdict, plan = verdicts(found)[-1], found.trials[-1]
+    robust = verdict.outcome.correct & verdict.outcome.robust
+    labels = {one.id: one.label for one in plan.outcome.stages}
+    most = max(plan.outcome.broken_by.items(), key=lambda pair: pair[1], default=("", 0))
+    return {
+        "clean": int(verdict.outcome.correct.sum()),
+        "usual": int(found.trials[0].robustness.robust_accuracy.count),
+        "left": int(robust.sum()),
+        "stands": robust.astype(int).tolist(),
+        "strongest": labels.get(most[0], ""),
+        "findings": sorted({one.title for one in verdict.findings}),
+    }
+
+
+def papers(
+    classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray, eps: float, stands: Any
+) -> dict[str, Any]:
+    """What attacks of papers leave, all of them together too, and what they broke of `stands`."""
+    attacks = dict(PAPERS) | {OURS: ("pgd-7", RGA())}
+    random = is_random([classifier.predict(x[:BATCH]) for _ in range(2)], y[:BATCH])
+    attacks |= {AVERAGED: ("pgd-7", EOT(STBP()))} if random else {}
+    clean = right(classifier, x, y, VOTES if random else 1)
+    every, row = clean.copy(), dict[str, Any]()
+    for label, (text, rule) in attacks.items():
+        stage = parse_stage(text, np.inf, eps)
+        limits: dict[str, Any] = {"norm": np.inf, "eps": eps, "batch_size": BATCH, "seed": 0}
+        adversarial = craft(stage, rule, classifier, x, y, progress_label=label, **limits)
+        # A paper predicts once; whether a sample is broken is what most of eleven draws say.
+        row[label] = int((clean & right(classifier, adversarial, y, 1)).sum())
+        held = right(classifier, adversarial, y, DRAWS if random else 1)
+        every &= held if label in PAPERS else True
+    row |= {"clean": int(clean.sum()), EVERY: int(every.sum())}
+    return {"papers": row, "found": int((stands.astype(bool) & clean & ~every).sum())}
+
+
+def right(
+    classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray, votes: int
+) -> np.ndarray:
+    """Which samples most of so many predictions classify correctly, bool [N]."""
+    counts = np.zeros((len(x), classifier.nb_classes), dtype=int)
+    with seeded(1):
+        for _ in range(votes):
+            counts[np.arange(len(x)), classifier.predict(x, batch_size=64).argmax(1)] += 1
+    return np.asarray(counts.argmax(1) == y)
+
+
+def gradients(
+    classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray
+) -> dict[str, float]:
+    """Share of samples whose STBP gradient is 0, and the mean cosine with that of RGA."""
+    found = []
+    for rule in (STBP(), RGA()):
+        parts = []
+        with classifier.model.using(rule), seeded(0):
+            for start in range(0, len(x), BATCH):
+                rows = slice(start, start + BATCH)
+                parts.append(classifier.loss_gradient(x[rows], y[rows]).reshape(len(x[rows]), -1))
+        found.append(torch.as_tensor(np.concatenate(parts)).double())
+    zero = ~found[0].any(1)
+    cosine = torch.nn.functional.cosine_similarity(*found)[~zero]
+    return {"zero": float(zero.double().mean()), "cosine": float(cosine.mean())}
+
+
+def render(title: str, rows: Mapping[str, Any]) -> str:
+    """A row per network: what attacks leave, then which attack saw what, and findings."""
+    return tables.render([title, *(event_parts(rows) if events(rows) else parts(rows))], "markdown")
+
+
+def events(rows: Mapping[str, Any]) -> bool:
+    """True for event frames."""
+    return all("papers" not in row for row in rows.values())
+
+
+def parts(rows: Mapping[str, Any]) -> list[tables.Part]:
+    """Tables of images."""
+    left = ["training", "clean", "FGSM", "PGD-7", "PGD-7, EOT", "PGD-7, RGA"]
+    left += ["all of papers", "`fast`", "left", "PGD-7 minus left"]
+    saw = ["training", "PGD-7", "PGD-40", "PGD-100", "STBP's gradient 0", "cosine of STBP and RGA"]
+    saw += ["strongest stage", "papers' beyond", "findings"]
+    first, second = [], []
+    for kind, row in rows.items():
+        total, one, end = row["samples"], row["papers"], row["left"]["inf"]
+        labels = ("clean", "FGSM", "PGD-7", AVERAGED, OURS, EVERY)
+        shares = [share(one.get(label), total) for label in labels]
+        interval = str(Share(end["left"], total))
+        points = f"{100 * (one['PGD-7'] - end['left']) / total:.1f}"
+        first.append((kind, *shares, share(row["fast"], total), interval, points))
+        steps = [share(one[label], total) for label in ("PGD-7", "PGD-40", "PGD-100")]
+        seen = f"{100 * row['zero']:.0f} %", f"{row['cosine']:.2f}", end["strongest"]
+        second.append((kind, *steps, *seen, str(row["found"]), str(len(end["findings"]))))
+    return [tables.Table(left, first), tables.Table(saw, second), doubts(rows, "inf")]
+
+
+def event_parts(rows: Mapping[str, Any]) -> list[tables.Part]:
+    """The table of event frames."""
+    titles = ["training", "clean"]
+    for norm in ("flips", "moved spikes"):
+        titles += [f"{norm}: by STBP", f"{norm}: left"]
+    lines = []
+    for kind, row in rows.items():
+        ends, total = [row["left"][norm] for norm in BUDGETS], row["samples"]
+        shares = [share(end[key], total) for end in ends for key in ("usual", "left")]
+        lines.append((kind, share(ends[0]["clean"], total), *shares))
+    return [tables.Table(titles, lines), *(doubts(rows, norm) for norm in BUDGETS)]
+
+
+def doubts(rows: Mapping[str, Any], norm: str) -> tables.Part:
+    """What was found out against the numbers."""
+    words = {kind: "; ".join(row["left"][norm]["findings"]) for kind, row in rows.items()}
+    return tables.Notes([f"{kind}: {names}." for kind, names in words.items() if names])
+
+
+def draw(ax: Axes, rows: Mapping[str, Any]) -> None:
     """Accuracies of every network, with their intervals."""
-    parts: dict[str, list[Any]] = {"clean": [], "PGD-7 by STBP": [], "all attacks": []}
-    for evaluation in found.values():
-        (verdict,) = verdicts(evaluation)
-        shares = verdict.outcome.clean_accuracy, evaluation.trials[0].robustness.robust_accuracy
-        for name, share in zip(parts, (*shares, verdict.outcome.robust_accuracy), strict=True):
-            parts[name].append(share)
-    places = np.arange(len(found))
-    for number, (name, shares) in enumerate(parts.items()):
-        values = np.array([100 * share.value for share in shares])
-        reach = np.abs(100 * np.array([share.interval for share in shares]).T - values)
+    bars: dict[str, list[int]] = {}
+    for row in rows.values():
+        ends = {norm: row["left"][norm] for norm in row["left"]}
+        first = next(iter(ends.values()))
+        found = {"clean": row.get("papers", first)["clean"]}
+        if "papers" in row:
+            found |= {"as papers attack: PGD-7": row["papers"]["PGD-7"], "left": first["left"]}
+        else:
+            found |= {f"left, {norm}": end["left"] for norm, end in ends.items()}
+        for label, count in found.items():
+            bars.setdefault(label, []).append(count)
+    totals, places = [row["samples"] for row in rows.values()], np.arange(len(rows))
+    for number, (label, counts) in enumerate(bars.items()):
+        shares = [Share(count, total) for count, total in zip(counts, totals, strict=True)]
+        values = np.array([100 * one.value for one in shares])
+        reach = np.abs(100 * np.array([one.interval for one in shares]).T - values)
         colour = (GREY, *SERIES)[number]
-        ax.bar(places + 0.27 * (number - 1), values, 0.25, yerr=reach, color=colour, label=name)
-    words = "accuracy, under attack at most [%]"
-    ax.set(xticks=places, xticklabels=list(found), ylabel=words, ylim=(0, 100), axisbelow=True)
+        ax.bar(places + 0.27 * (number - 1), values, 0.25, yerr=reach, color=colour, label=label)
+    words = "accuracy [%]"
+    ax.set(xticks=places, xticklabels=list(rows), ylabel=words, ylim=(0, 100), axisbelow=True)
     ax.grid(alpha=0.3, axis="y")
     ax.legend(frameon=False, ncols=3)
-
-
-def outcomes(content: Mapping[str, Any]) -> dict[str, Evaluation]:
-    """What the file holds, by the name of the defence."""
-    return {kind: structured(one, Evaluation) for kind, one in content["evaluations"].items()}
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Defences side by side.")
     add = parser.add_argument
     add("--data", default="digits", help="as in art-snn train")
+    add("--value-range", type=float, nargs=2, help="of event frames")
+    add("--kinds", nargs="+", default=list(KINDS), choices=KINDS, help="of training")
+    add("--seeds", type=int, nargs="+", default=[0], help="of weights and order of the samples")
     add("--model", default="vgg5")
     add("--width", type=float, default=0.25)
-    add("--steps", type=int, default=8)
+    add("--steps", type=int, default=4, help="time steps T of images")
     add("--decay", type=float, default=0.5)
     add("--epochs", type=int, default=10)
-    add("--train-dtype", help="as in art-snn train")
+    add("--learning-rate", type=float, default=0.005, help="of Adam")
     add("--train-eps", type=ratio, default=4 / 255, help="budget of the attack in training")
-    add("--eps", type=ratio, default=4 / 255, help="budget of the evaluation")
+    add("--eps", type=ratio, default=4 / 255, help="budget of the evaluation of images")
     add("--samples", type=int, default=200, help="test samples under attack")
+    add("--plan", default="standard", choices=("standard", "fast"))
     add("--threads", type=int)
     add("--device", default="gpu", choices=("gpu", "cpu"))
     add("--output", type=Path, default=Path("defences"))
     add("--small", action="store_true")
-    chosen = parser.parse_args()
-    if chosen.small:
-        small = {"width": 1 / 16, "steps": 2, "epochs": 1, "samples": 8}
-        vars(chosen).update(small, output=chosen.output / "small")
-    return chosen
+    options = parser.parse_args()
+    if options.small:
+        small: dict[str, Any] = {"width": 1 / 16, "steps": 2, "epochs": 1, "samples": 8}
+        vars(options).update(small, plan="fast", output=options.output / "small")
+    return options
 
 
 def main() -> None:
-    chosen = parse()
-    study = Study(chosen)
-    found = {kind: study.evaluate(kind) for kind in KINDS}
-    first = next(iter(found.values()))
-    title = (
-        f"{first.title}; {chosen.epochs} epochs of training, defences against PGD of two steps at "
-        f"{chosen.train_eps:.4g} by STBP; {len(first.samples)} test samples at {chosen.eps:.4g} in "
-        f"the maximum norm."
-    )
-    content = {"evaluations": {kind: as_json(one) for kind, one in found.items()}}
-    text = render(title, content)
-    write_result(chosen.output / "defences.json", content)
-    write_text(chosen.output / "defences.md", text)
-    figure = Figure(figsize=(8, 4), layout="constrained")
-    draw(figure.subplots(), found)
-    figure.savefig(chosen.output / "defences.png", dpi=110)
+    options = parse()
+    if options.threads is not None:
+        torch.set_num_threads(options.threads)
+    study = Study(options)
+    rows = {
+        name(kind, seed): study.row(kind, seed) for seed in options.seeds for kind in options.kinds
+    }
+    image = not events(rows)
+    title = f"{options.model} of width {options.width:g}, {options.epochs} epochs of Adam, "
+    title += f"defences against PGD of two steps at {options.train_eps:.4g} by STBP; "
+    title += f"{max(row['samples'] for row in rows.values())} test samples of {study.source.name}"
+    title += f"; {format_eps('inf', options.eps)}, T = {options.steps}." if image else "."
+    write_result(options.output / "defences.json", {"rows": rows})
+    text = render(title, rows)
+    write_text(options.output / "defences.md", text)
+    figure = Figure(figsize=(10, 4), layout="constrained")
+    draw(figure.subplots(), rows)
+    figure.savefig(options.output / "defences.png", dpi=110)
     print(text)
 
 
