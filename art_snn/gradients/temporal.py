@@ -215,25 +215,41 @@ def _spikes(
 
     :param potential: u of the simulation [T, N, ...].
     :param current: a tensor [T, N, ...] with the graph of the current; its values are not read."""
-    dynamics = site.dynamics
-    settings = (dynamics.threshold, dynamics.rest, dynamics.gain, dynamics.floor)
-    threshold, rest, gain, floor = (operand(value, potential) for value in settings)
-    decays = [operand(decay, potential) for decay in dynamics.decays(len(potential))]
-    soft = dynamics.reset == "soft"
-    drop = operand(dynamics.amount, potential) if soft else 0
-    spikes, v = list[Tensor](), None
-    for t, (value, x) in enumerate(zip(potential, current, strict=True)):
-        u = valued(value, gain * x if v is None else gain * x + decays[t] * v)
-        fired = dynamics.fire(value.detach())
-        s = apply(_Spike, u - threshold, fired, slope, t)
-        spikes.append(s)
-        if dynamics.several != 1 and not soft:
+    dynamics, spikes = site.dynamics, list[Tensor]()
+    threshold = operand(dynamics.threshold, potential)
+
+    def fire(u: Tensor, t: int) -> Tensor:
+        fired = dynamics.fire(potential[t].detach())
+        spikes.append(s := apply(_Spike, u - threshold, fired, slope, t))
+        if dynamics.several != 1 and dynamics.reset != "soft":
             fired = fired.clamp(max=1)
             s = apply(_Spike, u - threshold, fired, lambda z, _: rule.slope(z, site), t)
-        s = fired if rule.detach_reset else s
+        return fired if rule.detach_reset else s
+
+    unroll(dynamics, potential, current, fire)
+    return torch.stack(spikes)
+
+
+def unroll(
+    dynamics: Dynamics, potential: Tensor, current: Tensor, fire: Callable[[Tensor, int], Tensor]
+) -> list[Tensor]:
+    """Potentials u [N, ...] of every step with the graph of the state equations.
+
+    :param potential: u of the simulation [T, N, ...], the values.
+    :param current: a tensor [T, N, ...] with the graph of the current; its values are not read.
+    :param fire: (u [N, ...] at a step, the step) -> spikes [N, ...] by which it is reset."""
+    settings = (dynamics.rest, dynamics.gain, dynamics.floor)
+    rest, gain, floor = (operand(value, potential) for value in settings)
+    decays = [operand(decay, potential) for decay in dynamics.decays(len(potential))]
+    drop = operand(dynamics.amount, potential) if dynamics.reset == "soft" else 0
+    potentials, v = list[Tensor](), None
+    for t, (value, x) in enumerate(zip(potential, current, strict=True)):
+        u = valued(value, gain * x if v is None else gain * x + decays[t] * v)
+        potentials.append(u)
+        s = fire(u, t)
         v = u * (1 - s) + rest * s if dynamics.reset == "hard" else u - drop * s
         v = v if floor is None else (v - floor).relu() + floor
-    return torch.stack(spikes)
+    return potentials
 
 
 _Further = dict[int, Tensor]

@@ -5,11 +5,15 @@ from art_snn.training.defences import (
     AT as AT,
     DEFENCES as DEFENCES,
     IBP as IBP,
+    MPDSGR as MPDSGR,
+    MPPD as MPPD,
     RAT as RAT,
     SR as SR,
+    TGO as TGO,
     TRADES as TRADES,
     Defence as Defence,
     Learner as Learner,
+    Operations as Operations,
 )
 from art_snn.training.loop import accuracy as accuracy, train as train
 from art_snn.training.recipe import Recipe as Recipe

@@ -6,14 +6,19 @@ from types import MappingProxyType
 from art_snn.gradients import parse_object
 from art_snn.training.defences.base import AT as AT, Defence as Defence, Learner as Learner
 from art_snn.training.defences.ibp import IBP as IBP
+from art_snn.training.defences.mpd_sgr import MPDSGR as MPDSGR
+from art_snn.training.defences.mppd import MPPD as MPPD
+from art_snn.training.defences.operations import Operations as Operations
 from art_snn.training.defences.rat import RAT as RAT
 from art_snn.training.defences.sr import SR as SR
+from art_snn.training.defences.tgo import TGO as TGO
 from art_snn.training.defences.trades import TRADES as TRADES
 
 DEFENCES: Mapping[str, type[Defence]] = MappingProxyType(
     {"at": AT, "trades": TRADES, "rat": RAT, "sr": SR, "ibp": IBP}
+    | {"mpd-sgr": MPDSGR, "tgo": TGO, "mppd": MPPD, "operations": Operations}
 )
-"""Defences by name: adversarial training alone, TRADES, RAT, SR, and certified training, IBP."""
+"""Defences by name: adversarial training alone and with more, and certified training, IBP."""
 
 
 def parse_defence(text: str) -> Defence:
