@@ -1,8 +1,9 @@
 """Modules next to neurons that change what they receive or give: gains, noise and random gates."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from art_snn.checks import invalid, require_count, require_number
 from art_snn.dynamics import MOST_STEPS
 from art_snn.gradients.names import parse_call, parse_object
+from art_snn.passes import modes_kept, watched
 
 
 class Modulation(nn.Module):
@@ -87,7 +89,68 @@ class Noise(Modulation):
         return f"sigma={self.sigma:g}"
 
 
-MODULATIONS: Mapping[str, type[Modulation]] = MappingProxyType({"gains": Gains, "noise": Noise})
+class Gates(Modulation):
+    """Spikes that pass gates, opened at random in training and in evaluation (StoG, AAAI 2024).
+
+    Every neuron has a number rho, which :class:`~art_snn.training.StoG` learns. For each sample and
+    step its gate opens with probability p - 0.001, p = clip(rho, 0.1, 1), as in the authors' code.
+    Draws come from torch's random state.
+
+    While rho requires a gradient it gets minus that of the gates' relaxation of temperature 0.5, as
+    the authors have it: -g s (1 - s) / (p (1 - p) / 2), s = sigmoid(2 (logit p + logit u)), for the
+    gradient g at a gate and the draw u that decides on it.
+
+    :param shape: of rho, which is 1 at first: that of the neurons, or () for all of them."""
+
+    after = True
+    rho: Tensor
+
+    def __init__(self, shape: tuple[int, ...] = ()) -> None:
+        super().__init__()
+        self.register_buffer("rho", torch.ones(shape))
+
+    def reset_parameters(self) -> None:
+        """Set rho to 1."""
+        nn.init.ones_(self.rho)
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """[T, N, ...] -> [T, N, ...]."""
+        # In half precision a probability of 0.999 would be 1.
+        dtype = torch.promote_types(spikes.dtype, torch.float32)
+        p = self.rho.detach().to(dtype).clamp(0.1, 1)
+        u = torch.rand(spikes.shape, dtype=dtype, device=spikes.device)
+        gates = (u > 1.001 - p).to(dtype)
+        if self.rho.requires_grad:
+            # The slope at 1 is no number; no gate is open more often than this.
+            p = p.clamp(max=0.999)
+            s = (2 * (p.logit() + u.logit())).sigmoid()
+            gates = gates - 2 * s * (1 - s) / (p * (1 - p)) * (self.rho - self.rho.detach())
+        return spikes * gates.to(spikes.dtype)
+
+    def extra_repr(self) -> str:
+        return f"shape={tuple(self.rho.shape)}"
+
+
+def gates_of(network: nn.Module) -> list[Gates]:
+    """The gates in a network."""
+    return [module for module in network.modules() if isinstance(module, Gates)]
+
+
+def size_gates(network: nn.Module, x: Tensor) -> None:
+    """Give every neuron before gates a rho of its own, 1, by a pass of a sample x [1, ...]."""
+
+    def size(gates: Gates, _: object, spikes: Tensor) -> None:
+        gates.rho = spikes.new_ones(spikes.shape[2:])
+
+    with ExitStack() as stack, torch.no_grad(), modes_kept(network, False):
+        for gates in gates_of(network):
+            stack.enter_context(watched(gates, size))
+        network(x)
+
+
+MODULATIONS: Mapping[str, type[Modulation]] = MappingProxyType(
+    {"gains": Gains, "gates": Gates, "noise": Noise}
+)
 """The modules by name."""
 
 
@@ -96,5 +159,6 @@ def parse_modulation(text: str, steps: int | None) -> Modulation:
 
     :param steps: time steps T, which gains need.
     :raises ValueError: for an unknown name or field, or a value that the module refuses."""
-    given = {"steps": steps} if parse_call(text, "modulation")[0] == "gains" else {}
+    known: dict[str, dict[str, Any]] = {"gains": {"steps": steps}, "gates": {"shape": ()}}
+    given = known.get(parse_call(text, "modulation")[0], {})
     return parse_object(text, "modulation", MODULATIONS, "Leave it out for none.", **given)

@@ -7,13 +7,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from art_snn.checks import require, require_count, require_number, require_sides, set_fields
 from art_snn.encoders import KNOWN, Direct, Encoder, Frames
 from art_snn.gradients import Gradient
 from art_snn.layers import Normalize, TimeDistributed
-from art_snn.modulation import parse_modulation
+from art_snn.modulation import gates_of, parse_modulation, size_gates
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import LIF
 
@@ -96,7 +97,10 @@ class Options:
         if isinstance(encoder, KNOWN):
             shape = (encoder.steps, *image) if isinstance(encoder, Frames) else image
         options: dict[str, Any] = {"input_shape": shape, "initialise": _kaiming}
-        return _kaiming(SpikingNetwork(layers, encoder, *rules, **options))
+        network = _kaiming(SpikingNetwork(layers, encoder, *rules, **options))
+        if gates_of(network):
+            size_gates(network, torch.zeros(1, *(size or 1 for size in shape or image)))
+        return network
 
 
 def _convolution(

@@ -10,6 +10,7 @@ from art_snn.training.defences import (
     TRADES as TRADES,
     Defence as Defence,
     Learner as Learner,
+    StoG as StoG,
 )
 from art_snn.training.loop import accuracy as accuracy, train as train
 from art_snn.training.recipe import Recipe as Recipe

@@ -8,12 +8,13 @@ from art_snn.training.defences.base import AT as AT, Defence as Defence, Learner
 from art_snn.training.defences.ibp import IBP as IBP
 from art_snn.training.defences.rat import RAT as RAT
 from art_snn.training.defences.sr import SR as SR
+from art_snn.training.defences.stog import StoG as StoG
 from art_snn.training.defences.trades import TRADES as TRADES
 
 DEFENCES: Mapping[str, type[Defence]] = MappingProxyType(
-    {"at": AT, "trades": TRADES, "rat": RAT, "sr": SR, "ibp": IBP}
+    {"at": AT, "trades": TRADES, "rat": RAT, "sr": SR, "stog": StoG, "ibp": IBP}
 )
-"""Defences by name: adversarial training alone, TRADES, RAT, SR, and certified training, IBP."""
+"""Defences by name: adversarial training alone, TRADES, RAT, SR, StoG; certified training, IBP."""
 
 
 def parse_defence(text: str) -> Defence:
