@@ -8,6 +8,7 @@ from art_snn.encoders import (
     Ablation as Ablation,
     Direct as Direct,
     Frames as Frames,
+    Frequency as Frequency,
     Poisson as Poisson,
 )
 from art_snn.gradients import (

@@ -20,6 +20,7 @@ from art_snn.gradients.fixed import WEIGHTS_HELD, weights_fixed
 from art_snn.gradients.names import check_applicable, objection, parse_rule
 from art_snn.gradients.shared import without_graph
 from art_snn.layers import Snapshot, TimeDistributed, device_of, varies
+from art_snn.modulation import Gains
 from art_snn.neurons import PASS, Neuron, NeuronLayer, Pass
 from art_snn.passes import PerContext, modes_kept, watched, within
 from art_snn.state import counted, settings, structure, tensors_digest
@@ -152,6 +153,9 @@ class SpikingNetwork(nn.Module):
         remedy = "Event frames have their steps; one of your own needs with_steps(steps)."
         expected = "one that can give any number of time steps, such as Direct or Poisson"
         require(callable(change), "encoder", expected, repr(self.encoder), remedy)
+        for gains in (m.gain for m in self.layers.modules() if isinstance(m, Gains)):
+            expected, remedy = f"{len(gains)}, for which it has gains", "Train another network."
+            require(len(gains) == steps, "steps", expected, steps, remedy)
         twin = self.twin()
         twin.encoder = change(steps)
         return twin
@@ -350,9 +354,9 @@ class SpikingNetwork(nn.Module):
 
     def averaging_objection(self) -> str | None:
         """Why the network cannot run on an input averaged over time at present, or None."""
-        modules = () if self._snapshot else self.named_modules()
+        modules = () if self.affine else self.named_modules()
         layer = next((name for name, module in modules if varies(module)), None)
-        return layer and f"{layer} is in training mode: its output differs from call to call"
+        return layer and f"the output of {layer} differs from call to call, or from step to step"
 
     def bounds_objection(self) -> str | None:
         """Why no boxes can be sent through the network at present, or None."""

@@ -47,8 +47,9 @@ _ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _RARE = {
     *("threads", "quiet", "image_size", "value_range", "readout", "encoder", "draws"),
     *("batch_size", "seed", "sources", "adversarials", "fail_under", "strict"),
-    *("width", "decay", "threshold", "reset", "momentum", "weight_decay", "crop_padding", "flip"),
-    *("cutout", "train_dtype", "validation", "adversarial_share", "eot", "repeats", "channels"),
+    *("width", "decay", "threshold", "reset", "modulation", "momentum", "weight_decay"),
+    *("crop_padding", "flip", "cutout", "train_dtype", "validation", "adversarial_share", "eot"),
+    *("repeats", "channels"),
 }
 """Options that help lists in a group of their own, after the others."""
 _NUMBERS = {int: "a whole number such as 8", float: "a number such as 0.03 or 8/255"}

@@ -97,8 +97,8 @@ class Network(Run):
         training; events: their frames, or 10].
     :param readout: of a model of another framework: mean or sum over time, or the mean of the
         spikes or of the potential of one that returns both [mean].
-    :param encoder: direct, poisson or sqe(levels=2) for images, frames or ablation(keep=0.05) for
-        events [that of its training]."""
+    :param encoder: direct, poisson, sqe(levels=2) or frequency for images, frames or
+        ablation(keep=0.05) for events [that of its training]."""
 
     data: Annotated[Open[str], arg(metavar="NAME|FILE|FOLDER")] = None
     download: Flag = False
@@ -132,8 +132,10 @@ class Train(Network):
     :param decay: decay of the neurons, 1e-6 to 1; 1 makes IF neurons [0.5].
     :param threshold: of the neurons, 1e-4 to 1e4 [1].
     :param reset: of the neurons, hard or soft [hard].
-    :param encoder: direct, poisson or sqe(levels=2) for images, frames or ablation(keep=0.05) for
-        events [direct; events: frames].
+    :param encoder: direct, poisson, sqe(levels=2) or frequency for images, frames or
+        ablation(keep=0.05) for events [direct; events: frames].
+    :param modulation: modules next to all neurons: gains, which are learnt for every step, gates,
+        which open at random, or noise(sigma=0.2), in training alone [none].
     :param epochs: passes over the samples.
     :param batch_size: samples per step.
     :param optimizer: sgd, as in the papers, or adam [a model of art_snn: sgd; yours: adam].
@@ -166,6 +168,7 @@ class Train(Network):
     decay: Open[float] = None
     threshold: Open[float] = None
     reset: Open[Literal["hard", "soft"]] = None
+    modulation: Annotated[Open[str], arg(metavar="MODULATION")] = None
     epochs: int = 200
     batch_size: int = 64
     optimizer: Open[Literal["sgd", "adam"]] = None
@@ -239,7 +242,8 @@ class Cost(Run):
     :param width: factor of the layers' widths [1].
     :param steps: time steps T, separated by commas: 4,8,16,32 [8, or those of the model].
     :param decay: decay of the neurons; 1 makes IF neurons [0.5].
-    :param encoder: direct, poisson, sqe(levels=2), frames or ablation(keep=0.05) [direct].
+    :param encoder: direct, poisson, sqe(levels=2), frequency, frames or ablation(keep=0.05)
+        [direct].
     :param rules: rules with their settings, separated by commas [rga,stbp; of a training step:
         stbp].
     :param training_step: measure one training step in place of one input gradient.

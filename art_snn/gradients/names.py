@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass, replace
+from inspect import signature
 from numbers import Integral, Real
 from typing import Any, TypeVar
 
@@ -66,7 +67,7 @@ def parse_object(
     name, options = parse_call(text, argument)
     require_choice(argument, name, kinds, remedy=remedy)
     kind: Any = kinds[name]
-    names = [field.name for field in fields(kind) if field.init and field.name not in given]
+    names = [name for name in signature(kind).parameters if name not in given]
     odd = [option for option in options if option not in names]
     expected = f"options of {name}: {', '.join(names) or 'none'}"
     require(not odd, argument, expected, ", ".join(odd), "Leave out the others.")

@@ -19,6 +19,7 @@ from art_snn.interop import AdaptedNetwork
 from art_snn.layers import device_of
 from art_snn.models.networks import MODELS
 from art_snn.models.own import build_forms, is_own, samples_fit
+from art_snn.modulation import parse_modulation
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.seeding import seeded
@@ -33,6 +34,7 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
         "threshold": 1.0,
         "reset": "hard",
         "encoder": "direct",
+        "modulation": None,
     }
 )
 """What is left open, on images. On event frames steps and encoder are those of the frames."""
@@ -54,8 +56,9 @@ class Architecture:
     :param decay: decay of the neurons, 1e-6 to 1; 1 makes IF neurons [0.5].
     :param threshold: of the neurons, 1e-4 to 1e4 [1].
     :param reset: of the neurons, hard or soft [hard].
-    :param encoder: direct, poisson or sqe(levels=2) for images, frames or ablation(keep=0.05) for
-        events [direct; events: frames].
+    :param encoder: direct, poisson, sqe(levels=2) or frequency for images, frames or
+        ablation(keep=0.05) for events [direct; events: frames].
+    :param modulation: modules next to all neurons: gains, gates or noise(sigma=0.2) [none].
     :raises ValueError: for an unknown model or encoder, and for settings of a network that a
         function builds, which has its own."""
 
@@ -67,10 +70,13 @@ class Architecture:
     threshold: float | None = None
     reset: Literal["hard", "soft"] | None = None
     encoder: str | None = None
+    modulation: str | None = None
 
     def __post_init__(self) -> None:
         if self.encoder is not None:
             parse_encoder(self.encoder)
+        if self.modulation is not None:
+            parse_modulation(self.modulation, DEFAULTS["steps"])
         if self.is_own:
             expected = f"None next to {self.model}, which builds its network itself"
             remedy = "Leave it out, and set it in that function."
@@ -220,4 +226,6 @@ class Architecture:
         if settings["reset"] != "hard":
             neuron += f", {settings['reset']} reset"
         how = describe_encoder(parse_encoder(settings["encoder"]))
+        modulation = settings["modulation"]
+        how += f", {modulation}" if modulation else ""
         return f"{model}, T = {settings['steps']}, {neuron}, {how}"

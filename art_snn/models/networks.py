@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from art_snn.checks import require, require_count, require_number, require_sides, set_fields
 from art_snn.encoders import KNOWN, Direct, Encoder, Frames
 from art_snn.gradients import Gradient
 from art_snn.layers import Normalize, TimeDistributed
+from art_snn.modulation import gates_of, parse_modulation, size_gates
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import LIF
 
@@ -33,6 +35,8 @@ class Options:
     :param mean, std: per channel, which the network subtracts from its input and divides it by.
     :param gradient, training_gradient: of the network.
     :param width: factor of all convolution and hidden widths, 64 at most.
+    :param modulation: modules next to all neurons, as :func:`~art_snn.modulation.parse_modulation`
+        reads it.
     :raises ValueError: for a number outside its range, or mean and std of other lengths."""
 
     in_channels: int = 3
@@ -48,6 +52,7 @@ class Options:
     gradient: Gradient | str = "rga"
     training_gradient: Gradient | str = "stbp"
     width: float = 1.0
+    modulation: str | None = None
     sides: tuple[int, int] = field(init=False, repr=False)
     """Height and width of the input."""
 
@@ -64,9 +69,14 @@ class Options:
         """A width of the paper times `width`, rounded and at least 1."""
         return max(1, round(channels * self.width))
 
-    def neuron(self) -> LIF:
-        """A new layer of neurons."""
-        return LIF(decay=self.decay, threshold=self.threshold, reset=self.reset)
+    def neuron(self) -> nn.Module:
+        """A new layer of neurons, with what modulates it."""
+        neuron = LIF(decay=self.decay, threshold=self.threshold, reset=self.reset)
+        if self.modulation is None:
+            return neuron
+        steps = self.steps if self.encoder is None else getattr(self.encoder, "steps", None)
+        module = parse_modulation(self.modulation, steps)
+        return nn.Sequential(*((neuron, module) if module.after else (module, neuron)))
 
     def normalisation(self) -> list[nn.Module]:
         """The layer that subtracts mean and divides by std; none where neither is given."""
@@ -87,7 +97,10 @@ class Options:
         if isinstance(encoder, KNOWN):
             shape = (encoder.steps, *image) if isinstance(encoder, Frames) else image
         options: dict[str, Any] = {"input_shape": shape, "initialise": _kaiming}
-        return _kaiming(SpikingNetwork(layers, encoder, *rules, **options))
+        network = _kaiming(SpikingNetwork(layers, encoder, *rules, **options))
+        if gates_of(network):
+            size_gates(network, torch.zeros(1, *(size or 1 for size in shape or image)))
+        return network
 
 
 def _convolution(

@@ -14,6 +14,7 @@ from art_snn.training.defences import (
     Defence as Defence,
     Learner as Learner,
     Operations as Operations,
+    StoG as StoG,
 )
 from art_snn.training.loop import accuracy as accuracy, train as train
 from art_snn.training.recipe import Recipe as Recipe

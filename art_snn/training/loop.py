@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -148,13 +149,13 @@ def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor, share: float 
     if state.team.size > 1:
         # DistributedDataParallel would hook the weights while an attack differentiates the network,
         # and expects one forward pass per step. All processes have the same bits afterwards.
-        for weight in network.parameters():
+        for weight in chain(network.parameters(), network.buffers()):
             if weight.grad is not None:
                 weight.grad.copy_(state.team.all_reduce(weight.grad.contiguous()))
         total = float(state.team.all_reduce(torch.tensor(total, dtype=torch.float64, device="cpu")))
     state.optimizer.step()
     state.schedule.step()
-    state.defence.after_step(network)
+    state.defence.after_step(network, 1 / state.schedule.T_max)
     return total
 
 

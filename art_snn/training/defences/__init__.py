@@ -11,12 +11,13 @@ from art_snn.training.defences.mppd import MPPD as MPPD
 from art_snn.training.defences.operations import Operations as Operations
 from art_snn.training.defences.rat import RAT as RAT
 from art_snn.training.defences.sr import SR as SR
+from art_snn.training.defences.stog import StoG as StoG
 from art_snn.training.defences.tgo import TGO as TGO
 from art_snn.training.defences.trades import TRADES as TRADES
 
 DEFENCES: Mapping[str, type[Defence]] = MappingProxyType(
     {"at": AT, "trades": TRADES, "rat": RAT, "sr": SR, "ibp": IBP}
-    | {"mpd-sgr": MPDSGR, "tgo": TGO, "mppd": MPPD, "operations": Operations}
+    | {"mpd-sgr": MPDSGR, "tgo": TGO, "mppd": MPPD, "stog": StoG, "operations": Operations}
 )
 """Defences by name: adversarial training alone and with more, and certified training, IBP."""
 

@@ -79,8 +79,10 @@ class Defence(ABC):
         """True if validation rates the network after that share of the steps of the training."""
         return True
 
-    def after_step(self, network: SpikingNetwork) -> None:
-        """Change the weights after the optimizer has; a ValueError where that no longer works."""
+    def after_step(self, network: SpikingNetwork, share: float = 0.0) -> None:
+        """Change the weights after the optimizer has; a ValueError where that no longer works.
+
+        :param share: of all steps of the training, which this one is."""
         return
 
     def describe(self) -> str:

@@ -54,7 +54,7 @@ class RAT(AT):
         self._grams(weights)
 
     @torch.no_grad()
-    def after_step(self, network: SpikingNetwork) -> None:
+    def after_step(self, network: SpikingNetwork, share: float = 0.0) -> None:
         """Move the weights towards orthonormal rows, or columns where there are more rows."""
         weights = _weights(network)
         grams = self._grams(weights)
