@@ -1,6 +1,6 @@
 """Defences side by side: what papers report of them, and what attacks that adapt leave.
 
-    python examples/study/defences.py --data eurosat32_10k.npz --eps 4/255 --output defences
+    python examples/study/defences.py --data eurosat32_10k.npz --output defences
     python examples/study/defences.py --data nmnist-binary.npz --value-range 0 1 --width 0.125 \
         --kinds plain at trades rat sr mpd-sgr tgo mppd stog --output defences-nmnist
 
@@ -304,8 +304,8 @@ def parse() -> argparse.Namespace:
     add("--decay", type=float, default=0.5)
     add("--epochs", type=int, default=10)
     add("--learning-rate", type=float, default=0.005, help="of Adam")
-    add("--train-eps", type=ratio, default=4 / 255, help="budget of the attack in training")
-    add("--eps", type=ratio, default=4 / 255, help="budget of the evaluation of images")
+    add("--train-eps", type=ratio, default=2 / 255, help="budget of the attack in training")
+    add("--eps", type=ratio, default=2 / 255, help="budget of the evaluation of images")
     add("--samples", type=int, default=200, help="test samples under attack")
     add("--plan", default="standard", choices=("standard", "fast"))
     add("--threads", type=int)
