@@ -1,36 +1,13 @@
 """APGD: projected gradient descent with momentum, whose step follows the progress it makes."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
-import numpy as np
 import torch
-from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import SMALLEST, Ball, wide
+from art_snn.attacks.balls import Ball, wide
 from art_snn.attacks.iterated import IteratedAttack, Walk, checkpoints
-from art_snn.attacks.queries import Objective, cross_entropy, margin
-from art_snn.checks import require, require_choice
 
 MOMENTUM, PROGRESS = 0.75, 0.75
 """alpha, the share of the new step, and rho, the share of steps that must have raised the loss."""
-
-
-def _logits_ratio(logits: Tensor, classes: Tensor) -> Tensor:
-    """Difference of logits ratio (Croce and Hein, ICML 2020, equation 6), free of their scale.
-
-    The margin over the largest less the third largest logit; of two classes the margin."""
-    if logits.shape[1] < 3:
-        return margin(logits, classes)
-    ordered = logits.topk(3).values
-    return margin(logits, classes) / (ordered[:, 0] - ordered[:, 2]).clamp_min(SMALLEST)
-
-
-_LOSSES: Mapping[str, Objective] = MappingProxyType(
-    {"cross_entropy": cross_entropy, "difference_logits_ratio": _logits_ratio, "margin": margin}
-)
-"""Objectives that lead away from the true class, by the names of ART."""
 
 
 class AutoPGD(IteratedAttack):
@@ -47,44 +24,10 @@ class AutoPGD(IteratedAttack):
     fewer than 0.75 of the steps since the last one raised its loss, or where neither its eta nor
     its best loss has changed since. Then eta is halved, and the sample goes back to its best point.
 
-    :param loss_type: "cross_entropy", "difference_logits_ratio" (DLR), or "margin"; a targeted
-        attack takes cross entropy.
-    :raises ValueError: for a setting out of its range. The other parameters are those of
-        :class:`IteratedAttack`."""
-
-    def __init__(
-        self,
-        estimator: PyTorchClassifier,
-        norm: float | str = np.inf,
-        eps: float = 8 / 255,
-        max_iter: int = 100,
-        num_random_init: int = 1,
-        targeted: bool = False,
-        batch_size: int = 32,
-        seed: int = 0,
-        verbose: bool = True,
-        loss_type: str = "cross_entropy",
-    ) -> None:
-        self.loss_type = loss_type
-        super().__init__(
-            estimator, norm, eps, max_iter, num_random_init, targeted, batch_size, seed, verbose
-        )
+    The parameters are those of :class:`IteratedAttack`."""
 
     def walk(self, ball: Ball, start: Tensor) -> Walk:
         return _Momentum(ball, start, 2 * self.eps, checkpoints(self.max_iter))
-
-    @property
-    def objective(self) -> Objective:
-        return super().objective if self.targeted else _LOSSES[self.loss_type]
-
-    def _check_params(self) -> None:
-        super()._check_params()
-        remedy = "Cross entropy rises fastest at first; the other two do not saturate."
-        require_choice("loss_type", self.loss_type, _LOSSES, remedy=remedy)
-        fits = not self.targeted or _LOSSES[self.loss_type] is cross_entropy
-        expected = "cross_entropy for a targeted attack"
-        remedy = "Leave loss_type out, or attack without targets."
-        require(fits, "loss_type", expected, repr(self.loss_type), remedy)
 
 
 class _Momentum(Walk):

@@ -2,21 +2,46 @@
 
 import copy
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import FLIPS, SHIFT, Ball, require_norm
+from art_snn.attacks.balls import FLIPS, SHIFT, SMALLEST, Ball, require_norm
 from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
 from art_snn.attacks.queries import Objective, Queries, cross_entropy, margin
-from art_snn.checks import require_count, require_number, require_seed, require_whole
+from art_snn.checks import (
+    require,
+    require_choice,
+    require_count,
+    require_number,
+    require_seed,
+    require_whole,
+)
 from art_snn.network import SpikingNetwork
 from art_snn.seeding import uniform_noise
 
 AnyWalk = TypeVar("AnyWalk", bound="Walk")
+
+
+def _logits_ratio(logits: Tensor, classes: Tensor) -> Tensor:
+    """Difference of logits ratio (Croce and Hein, ICML 2020, equation 6), free of their scale.
+
+    The margin over the largest less the third largest logit; of two classes the margin."""
+    if logits.shape[1] < 3:
+        return margin(logits, classes)
+    ordered = logits.topk(3).values
+    return margin(logits, classes) / (ordered[:, 0] - ordered[:, 2]).clamp_min(SMALLEST)
+
+
+_LOSSES: Mapping[str, Objective] = MappingProxyType(
+    {"cross_entropy": cross_entropy, "difference_logits_ratio": _logits_ratio, "margin": margin}
+)
+"""Objectives that lead away from the true class, by the names of ART."""
 
 
 class Walk(ABC):
@@ -54,6 +79,8 @@ class IteratedAttack(PerSampleAttack):
     :param max_iter: steps of a run [100].
     :param num_random_init: runs, each from a random start; 0: one run, from the sample itself.
     :param seed: of all that is drawn.
+    :param loss_type: what is raised: "cross_entropy", "difference_logits_ratio" (DLR), or "margin";
+        a targeted attack takes cross entropy.
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`CountedAttack`."""
 
@@ -68,10 +95,11 @@ class IteratedAttack(PerSampleAttack):
         batch_size: int = 32,
         seed: int = 0,
         verbose: bool = True,
+        loss_type: str = "cross_entropy",
     ) -> None:
         super().__init__(estimator, targeted=targeted, batch_size=batch_size, verbose=verbose)
         self.norm, self.eps, self.max_iter = norm, eps, max_iter
-        self.num_random_init, self.seed = num_random_init, seed
+        self.num_random_init, self.seed, self.loss_type = num_random_init, seed, loss_type
         self._check_params()
 
     @classmethod
@@ -84,8 +112,9 @@ class IteratedAttack(PerSampleAttack):
 
     @property
     def objective(self) -> Objective:
-        """The function that is raised: cross entropy, or its negative towards a target."""
-        return _towards if self.targeted else cross_entropy
+        """The function that is raised: that of the loss, or towards a target its negative."""
+        loss = _LOSSES[self.loss_type]
+        return (lambda logits, classes: -loss(logits, classes)) if self.targeted else loss
 
     @property
     def radius(self) -> float:
@@ -150,11 +179,12 @@ class IteratedAttack(PerSampleAttack):
         remedy = "0 starts at the samples themselves, 1 at one random point of the ball."
         require_whole("num_random_init", self.num_random_init, remedy=remedy)
         require_seed("seed", self.seed)
-
-
-def _towards(logits: Tensor, classes: Tensor) -> Tensor:
-    """Negative cross entropy at target classes; raising it leads to them."""
-    return -cross_entropy(logits, classes)
+        remedy = "Cross entropy rises fastest at first; the other two do not saturate."
+        require_choice("loss_type", self.loss_type, _LOSSES, remedy=remedy)
+        fits = not self.targeted or _LOSSES[self.loss_type] is cross_entropy
+        expected = "cross_entropy for a targeted attack"
+        remedy = "Leave loss_type out, or attack without targets."
+        require(fits, "loss_type", expected, repr(self.loss_type), remedy)
 
 
 def checkpoints(steps: int) -> list[int]:

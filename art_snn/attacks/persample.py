@@ -124,6 +124,8 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     _estimator_requirements = (PyTorchClassifier,)
     together: ClassVar[int] = 2**26
     """Bytes of samples that are attacked at a time."""
+    needs_range: ClassVar[str] = ""
+    """What clip_values must say, where the attack needs them."""
 
     def __init_subclass__(cls) -> None:
         """Let set_params take the arguments of the constructor."""
@@ -206,6 +208,9 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
             dtype = torch.promote_types(dtype, torch.float32)
         samples = checked.detach().to(self.estimator.device, dtype, copy=True)
         if self.estimator.clip_values is None:
+            remedy = f"Tell the classifier by clip_values {self.needs_range}."
+            got = "a classifier without clip_values"
+            require(not self.needs_range, "x", "samples of a known range", got, remedy)
             return samples
         low, high = self.clip_range(samples)
         slack = ROUNDING * (high - low)
@@ -242,9 +247,10 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     def _check_params(self) -> None:
         super()._check_params()
         require_count("batch_size", self.batch_size, remedy="Batches of 32 are usual.")
-        for name in ("targeted", "verbose"):
-            value = getattr(self, name)
-            require(isinstance(value, bool), name, "True or False", repr(value), "Use a bool.")
+        for name, parameter in signature(type(self)).parameters.items():
+            if isinstance(parameter.default, bool):
+                value = getattr(self, name)
+                require(isinstance(value, bool), name, "True or False", repr(value), "Use a bool.")
 
 
 class PerSampleAttack(CountedAttack):

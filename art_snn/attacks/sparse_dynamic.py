@@ -1,7 +1,7 @@
 """SDA: binary event frames with as few flipped bits as it takes."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from art.estimators.classification import PyTorchClassifier
@@ -102,6 +102,8 @@ class SparseDynamicAttack(PerSampleAttack):
         self.eps, self.max_iter, self.candidates, self.seed = eps, max_iter, candidates, seed
         self._check_params()
 
+    needs_range: ClassVar[str] = "which two values a bit has"
+
     @classmethod
     def budget(cls, norm: float | str, eps: float) -> dict[str, Any] | None:
         return {"eps": eps} if norm == FLIPS else None
@@ -186,17 +188,14 @@ class SparseDynamicAttack(PerSampleAttack):
 
     def _samples(self, x: Any) -> Tensor:
         """The samples, with the clip_values themselves where they lie within rounding of them."""
-        values = self.estimator.clip_values
-        expected = "binary event frames, each value one of the two clip_values"
-        remedy = "Tell the classifier by clip_values which two values a bit has."
-        require(values is not None, "x", expected, "a classifier without clip_values", remedy)
-        samples = super()._samples(x)
+        samples, values = super()._samples(x), self.estimator.clip_values
+        expected = f"binary event frames, each value one of the two clip_values, {values}"
         low, high = self.clip_range(samples)
         bits = torch.where(samples > (low + high) / 2, high, low)
         strange = (samples - bits).abs() > ROUNDING * (high - low)
         got = f"values such as {samples[strange][0]:g}" if strange.any() else ""
         remedy = "Make them binary first, for instance by (x > 0) where x holds counts."
-        require(not got, "x", f"{expected}, {values}", got, remedy)
+        require(not got, "x", expected, got, remedy)
         return bits
 
     def _check_params(self) -> None:

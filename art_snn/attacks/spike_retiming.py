@@ -27,10 +27,10 @@ _TIMELESS = (
 class _Spikes:
     """Spikes of n samples that may move, and the cells (a step of a place) that they may move to.
 
-    Shifts are in the order of :func:`_offsets`, so that 0 is that of a spike which stays. `sample`
-    [S] says whose spike it is, `cells` [S, 2D + 1] where every shift leads, as an index into all
-    cells, `open` [S, 2D + 1] which shifts end within the frames, `room` [n * T * P] how many spikes
-    more every cell takes, and `distance` [2D + 1] how long the shifts are, in steps.
+    Shifts are 0, -1, 1, -2, 2, ..., of which 0 is that of a spike which stays. `sample` [S] says
+    whose spike it is, `cells` [S, 2D + 1] where every shift leads, as an index into all cells,
+    `open` [S, 2D + 1] which shifts end within the frames, `room` [n * T * P] how many spikes more
+    every cell takes, and `distance` [2D + 1] how long the shifts are, in steps.
 
     :param counts: of the spikes [n, T, P].
     :param most: how many a cell holds, in the same shape.
@@ -40,7 +40,8 @@ class _Spikes:
         self.samples, steps, places = counts.shape
         spikes = counts.flatten()
         home = torch.arange(len(spikes), device=counts.device).repeat_interleave(spikes)
-        shifts = _offsets(min(furthest, steps - 1), counts.device)
+        away = torch.arange(1, min(furthest, steps - 1) + 1, device=counts.device)
+        shifts = torch.cat((away.new_zeros(1), torch.stack((-away, away), 1).flatten()))
         time = (home // places % steps)[:, None] + shifts
         self.open = (time >= 0) & (time < steps)
         self.cells = torch.where(self.open, home[:, None] + shifts * places, home[:, None])
@@ -112,13 +113,6 @@ class _Spikes:
         return gained.index_add_(0, self.cells[:, 0], -one)
 
 
-def _offsets(furthest: int, device: torch.device) -> Tensor:
-    """0, -1, 1, -2, 2, ... [2D + 1]."""
-    away = torch.arange(1, furthest + 1, device=device)
-    pairs = torch.stack((-away, away), 1).flatten()
-    return torch.cat((away.new_zeros(1), pairs))
-
-
 def _running_sums(groups: Tensor, amounts: Tensor) -> Tensor:
     """Sums [k] of the amounts, whole numbers from 0, up to every element within its group."""
     order = groups.argsort(stable=True)
@@ -157,6 +151,7 @@ class SpikeRetiming(PerSampleAttack):
     :raises ValueError: for a setting out of its range; by :meth:`generate`, without clip_values, or
         whole numbers of spikes. The other parameters are those of :class:`CountedAttack`."""
 
+    needs_range: ClassVar[str] = "the value without spikes, and the highest"
     together: ClassVar[int] = 2**22  # Every spike has scores, many times the memory of the frames.
 
     def __init__(
@@ -253,9 +248,6 @@ class SpikeRetiming(PerSampleAttack):
         expected, remedy = "event frames [N, T, ...]", "The time axis comes second."
         shape = self.estimator.input_shape
         require(len(shape) > 1, "x", expected, f"samples of shape {shape}", remedy)
-        fits, got = self.estimator.clip_values is not None, "a classifier without clip_values"
-        remedy = "Tell the classifier by clip_values the value without spikes, and the highest."
-        require(fits, "x", f"{expected} of a known range", got, remedy)
         samples = super()._samples(x)
         counts(samples, self.clip_range(samples)[0])
         return samples

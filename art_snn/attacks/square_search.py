@@ -103,9 +103,6 @@ class SquareSearch(IteratedAttack):
         super()._check_params()
         remedy = "A tenth of the area is usual, a hundredth next to the boundary."
         self.share = require_number("share", self.share, above=0, up_to=1, remedy=remedy)
-        for name in ("halving", "stripes", "racing"):
-            value = getattr(self, name)
-            require(isinstance(value, bool), name, "True or False", repr(value), "Use a bool.")
         fits, remedy = not (self.racing and self.targeted), "A target may be reached from afar."
         require(fits, "racing", "False for a targeted attack", "True", remedy)
 

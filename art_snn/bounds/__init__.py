@@ -3,8 +3,9 @@
 from art_snn.bounds.bounding import Bounding as Bounding, check_bounded as check_bounded
 from art_snn.bounds.certify import (
     BoundsCertificate as BoundsCertificate,
+    Decision as Decision,
+    bound_operations as bound_operations,
     certify_bounds as certify_bounds,
+    decide_bounds as decide_bounds,
 )
-from art_snn.bounds.decide import Decision as Decision, decide_bounds as decide_bounds
-from art_snn.bounds.energy import bound_operations as bound_operations
 from art_snn.bounds.firing import METHODS as METHODS

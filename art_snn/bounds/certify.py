@@ -1,7 +1,10 @@
-"""Certificates by bounds: samples whose class no perturbation within a budget changes."""
+"""Certificates: samples that no perturbation within a budget breaks. Decisions: also those that one
+does. And how many synaptic operations inputs within a budget can cause."""
 
+import time
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,13 +13,26 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from art_snn.attacks.balls import require_budget, require_norm
-from art_snn.bounds.bounding import Bounding, check_bounded
-from art_snn.bounds.firing import METHODS
+from art_snn.bounds.bounding import Bounding, check_bounded, enclose_samples
+from art_snn.bounds.box import round_toward
+from art_snn.bounds.firing import METHODS, SpikeCounts
+from art_snn.bounds.operations import Propagation
+from art_snn.bounds.propagate import Ends
 from art_snn.bounds.reduced import Reduction, TooLarge
-from art_snn.bounds.search import bound_margin
-from art_snn.checks import ArgumentError, require, require_choice, require_count
+from art_snn.bounds.search import Falsifier, bound_margin, decide
+from art_snn.checks import (
+    ArgumentError,
+    require,
+    require_choice,
+    require_count,
+    require_number,
+    require_seed,
+)
 from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
+from art_snn.gradients.base import Site
+from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import device_of
+from art_snn.metrics.energy import count_accumulates, count_synapses, input_operations
 from art_snn.metrics.robust import Share
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
@@ -148,3 +164,180 @@ def _follow_trains(
         with suppress(TooLarge):
             least = bound_margin(reduction.around(x[i : i + 1], int(y[i])))
             margins[i] = max(margins[i], least)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """For every sample whether a perturbation within a budget breaks it, as far as is known.
+
+    :param eps: the budget, in the maximum norm.
+    :param safe: samples that none breaks, proven, bool (N,).
+    :param broken: samples that the classifier gets wrong at their `adversarial`, bool (N,).
+    :param adversarial: points within the budget where broken, else the samples (N, ...).
+    :param nodes: divisions of the search (N,).
+    :param seconds: that each sample took (N,)."""
+
+    eps: float
+    safe: NDArray[np.bool_]
+    broken: NDArray[np.bool_]
+    adversarial: np.ndarray
+    nodes: NDArray[np.int64]
+    seconds: NDArray[np.float64]
+
+    @property
+    def open(self) -> NDArray[np.bool_]:
+        """Samples that are neither safe nor broken, bool (N,)."""
+        return np.asarray(~(self.safe | self.broken))
+
+    @property
+    def robust_accuracy(self) -> tuple[Share, Share]:
+        """Both ends of the robust accuracy; the same where no sample is open."""
+        total = len(self.safe)
+        return Share(int(self.safe.sum()), total), Share(int((~self.broken).sum()), total)
+
+    def __str__(self) -> str:
+        low, high = self.robust_accuracy
+        if low == high:
+            return f"robust accuracy {low}, exactly on these samples"
+        return f"robust accuracy from {low.percent} to {high.percent}, {self.open.sum()} open"
+
+
+def decide_bounds(
+    classifier: PyTorchClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    eps: float,
+    *,
+    seconds: float = 10.0,
+    nodes: int | None = None,
+    seed: int = 0,
+    batch_size: int = 32,
+    verbose: bool = False,
+) -> Decision:
+    """Decide, sample by sample, whether any perturbation within a budget breaks it.
+
+    A sample is safe where every division of what neurons may do is refuted, for the network as it
+    is computed. It is broken where the classifier gets a point within the budget wrong. Samples
+    that it gets wrong themselves are broken.
+
+    :param classifier: as for :func:`certify_bounds`, around a chain of convolutions, linear layers,
+        batch norms, average pooling, and LIF or IF neurons, under direct encoding of up to 8 steps.
+    :param x: samples ``(N, *input_shape)``.
+    :param y: true classes, indices (N,) or scores (N, K).
+    :param eps: the budget, in the maximum norm.
+    :param seconds: of search for each sample.
+    :param nodes: divisions for each sample, instead of seconds, for the same decisions everywhere.
+    :param seed: of random points.
+    :param batch_size: samples per pass of :func:`certify_bounds`.
+    :param verbose: show progress.
+    :raises TypeError: when x or y is no array of real numbers.
+    :raises ValueError: as :func:`certify_bounds`, and for what is no such chain."""
+    seconds = require_number("seconds", seconds, at_least=0, remedy="Ten decide most samples.")
+    if nodes is not None:
+        nodes = require_count("nodes", nodes, remedy="None, for a limit in seconds.")
+    seed = require_seed("seed", seed)
+    certificate = certify_bounds(classifier, x, y, eps, method="counts", batch_size=batch_size)
+    network, eps = require_network("classifier", classifier, ""), certificate.eps
+    samples = as_array(check_samples(x, classifier.input_shape))
+    labels = class_indices(y, len(samples), classifier.nb_classes)
+    broken = classifier.predict(samples, batch_size=batch_size).argmax(1) != labels
+    device, dtype = device_of(network), network.dtype or torch.get_default_dtype()
+    adversarial = samples.astype(np.result_type(samples, str(dtype).removeprefix("torch.")))
+    safe = certificate.certified & ~broken
+    visited, took = np.zeros(len(samples), dtype=np.int64), np.zeros(len(samples))
+    reduction = Reduction(network, eps, classifier.clip_values)
+    rows = np.flatnonzero(~(safe | broken))
+    for row in progress_over(rows, "Decisions", unit="samples", verbose=verbose):
+        start = time.monotonic()
+
+        def go_on(count: int, start: float = start) -> bool:
+            return time.monotonic() - start < seconds if nodes is None else count < nodes
+
+        label, sample = int(labels[row]), samples[row : row + 1]
+        limits = limit_points(sample, eps, classifier.clip_values, dtype)
+        point = torch.as_tensor(sample, dtype=dtype, device=device)
+        with suppress(TooLarge), modes_kept(network, False), torch.no_grad():
+            falsifier = Falsifier(classifier, point, label, limits, seed + int(row))
+            outcome, visited[row] = decide(reduction.around(point, label), falsifier, go_on)
+            safe[row], broken[row] = outcome is True, outcome is False
+            if outcome is False:
+                adversarial[row] = falsifier.best[0]
+        took[row] = time.monotonic() - start
+    return Decision(eps, safe, broken, adversarial, visited, took)
+
+
+def limit_points(sample: np.ndarray, eps: float, limits: Any, dtype: torch.dtype) -> Ends:
+    """The least and the largest points, in a precision, that are within eps and the limits."""
+    low, high = (
+        np.nextafter(sample + np.float64(change), -change * np.inf) for change in (-eps, eps)
+    )
+    if limits is not None:
+        low, high = np.maximum(low, limits[0]), np.minimum(high, limits[1])
+    least, largest = (torch.as_tensor(end, device="cpu") for end in (low, high))
+    return round_toward(torch.inf, least, dtype), round_toward(-torch.inf, largest, dtype)
+
+
+def bound_operations(
+    classifier: PyTorchClassifier,
+    x: np.ndarray,
+    eps: float,
+    norm: float | str = np.inf,
+    batch_size: int = 32,
+) -> NDArray[np.float64]:
+    """The most :func:`~art_snn.metrics.synaptic_operations` of any input within a budget.
+
+    Rounding is part of the bound, as it is of :func:`certify_bounds`.
+
+    :param classifier, x: as both functions take them.
+    :param eps, norm: the budget, in norm numpy.inf or 2.
+    :return: float (N,).
+    :raises TypeError: when x is no array of real numbers.
+    :raises ValueError: as both functions."""
+    network, samples, norm, eps = read_budget(classifier, x, eps, norm)
+    size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
+    counts, bounds = _MostSpikes(), [np.zeros(0)]
+    (_, inputs), *layers = count_synapses(network, classifier.input_shape)
+    bounding = Bounding(network, counts, eps, norm, classifier.clip_values)
+    for start in range(0, len(samples), size):
+        batch = torch.tensor(samples[start : start + size], device=device_of(network))
+        with bounding.evaluating():
+            batch = batch.to(network.dtype or torch.get_default_dtype())
+            box = enclose_samples(batch, eps, norm, classifier.clip_values)
+            bounding.spread(box, checked=True)
+            with Propagation():
+                encoded = network.encode(box)
+            bound = _bound_input(encoded, inputs)
+            # A second pass may have followed one of means over time.
+            for most, (_, leaving) in zip(counts.most[-len(layers) :], layers, strict=True):
+                bound = bound + count_accumulates(most, leaving)
+        bounds.append(bound.detach().cpu().numpy())
+        counts.most.clear()
+    return np.concatenate(bounds)
+
+
+class _MostSpikes(SpikeCounts):
+    """Spike counts that keep the most of every neuron [N, ...], in the order of calls.
+
+    None fires more often than at the upper ends of its currents: more never gives fewer spikes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.most = list[Tensor]()
+
+    def fire(self, site: Site, current: Any) -> Tensor:
+        spikes: Any = super().fire(site, current)
+        with torch._C.DisableTorchFunction(), torch.no_grad():
+            if steps := spikes.enclosure.averaged:
+                most = (spikes.ends[1][-1] * steps).round()
+            else:
+                most = self._simulate_ends(site, current.without_graph())[1].sum(0)
+        self.most.append(most.double())
+        return spikes  # type: ignore[no-any-return]
+
+
+def _bound_input(encoded: Any, leaving: Tensor) -> Tensor:
+    """Bounds of the input's operations [N], which is dense between whole numbers."""
+    if repeats_one_step(encoded.centre):
+        return input_operations(encoded.centre, leaving)[0]
+    most = encoded.ends[1].clamp_min(0).floor()
+    return torch.maximum(*(input_operations(part, leaving)[0] for part in (most, most + 0.5)))

@@ -15,9 +15,8 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded
+from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, potential_rounding
 from art_snn.bounds.margins import SpikeBounds
-from art_snn.bounds.rounding import potential_rounding
 from art_snn.dynamics import Dynamics, operand, plus_scaled
 from art_snn.gradients.base import Firing, Site, simulation
 from art_snn.gradients.fixed import WEIGHTS_HELD

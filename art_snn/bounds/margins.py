@@ -13,8 +13,7 @@ from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.graph import GradientEdge
 
-from art_snn.bounds.box import Box
-from art_snn.bounds.rounding import widening
+from art_snn.bounds.box import Box, widening
 from art_snn.gradients.shared import apply
 
 _ROWS = 2.0**-10

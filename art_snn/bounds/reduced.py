@@ -13,12 +13,17 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.bounds.bounding import Bounding, enclose_samples
+from art_snn.bounds.box import potential_rounding, round_toward, widening
 from art_snn.bounds.firing import SpikeCounts
-from art_snn.bounds.propagate import Domains, Ends, Layer, bound_sums, find_ends, keep_possible
-from art_snn.bounds.rounding import potential_rounding, round_toward, widening
-from art_snn.bounds.trains import (
+from art_snn.bounds.propagate import (
     MOST_STEPS,
     Choices,
+    Domains,
+    Ends,
+    Layer,
+    bound_sums,
+    find_ends,
+    keep_possible,
     list_constant_values,
     list_values,
     weigh_windows,

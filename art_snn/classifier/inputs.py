@@ -84,7 +84,10 @@ def _checked_form(x: Any, input_shape: tuple[int, ...]) -> Any:
     _require_numbers("x", x, "Convert it first, for instance with x.astype(np.float32).")
     if x.ndim != len(input_shape) + 1 or tuple(x.shape[1:]) != tuple(input_shape):
         expected = f"shape (N, {', '.join(map(str, input_shape))})"
-        remedy = _shape_remedy(tuple(x.shape), tuple(input_shape))
+        remedy = (
+            "Samples come first, then time of event frames, channels, height and width: x[None] or "
+            "x[:, None] adds an axis, x.transpose moves them."
+        )
         raise invalid("x", expected, str(tuple(x.shape)), remedy)
     if isinstance(x, torch.Tensor):
         return x.float() if x.dtype == torch.bool else x
@@ -109,19 +112,6 @@ def _require_numbers(argument: str, values: Any, remedy: str) -> None:
     kind = type(values).__name__ + (f" of dtype {values.dtype}" if array else "")
     expected = "a numpy array or torch tensor of real numbers"
     raise TypeError(f"{argument}: expected {expected}, got {kind}. {remedy}")
-
-
-def _shape_remedy(shape: tuple[int, ...], input_shape: tuple[int, ...]) -> str:
-    if shape == input_shape:
-        return "Add the batch axis: x[None]."
-    if shape[1:] == input_shape[1:] and input_shape[0] == 1 and len(shape) == len(input_shape):
-        return "Add the channel axis: x[:, None]."
-    if shape[1:] == (*input_shape[:-3], *input_shape[-2:], *input_shape[-3:-2]):
-        *first, height, width, last = range(len(shape))
-        return f"Channels come before height and width: x.transpose{(*first, last, height, width)}."
-    if len(shape) >= 3 and shape[2:] == input_shape[1:]:
-        return f"The first axis of a sample has {input_shape[0]} channels (or frames) here."
-    return "Reshape the data, or build the classifier with the data's input_shape."
 
 
 def check_labels(y: Any, samples: int, classes: int) -> None:

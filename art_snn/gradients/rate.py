@@ -96,7 +96,7 @@ class RateGradient(Gradient):
         network.execution = Execution("time-resolved", objection)
         # An input that is not finite says nothing of the layers.
         if failed and encoded.isfinite().all():
-            _remember(network.obstacles, _key_of(network, encoded), objection)
+            remember(network.obstacles, _key_of(network, encoded), objection)
         return logits
 
 
@@ -371,13 +371,15 @@ def _collapse_objection(network: Differentiable, encoded: Tensor) -> str | None:
     with network.writing():
         objection = probe(network, encoded)
     # Without what the probe has written.
-    _remember(network.obstacles, _key_of(network, encoded), objection)
+    remember(network.obstacles, _key_of(network, encoded), objection)
     return objection
 
 
-def _remember(answers: dict[Hashable, Any], key: Hashable, answer: object) -> None:
+def remember(
+    answers: dict[Hashable, Any], key: Hashable, answer: object, most: int = _REMEMBERED
+) -> None:
     """Keep one answer more, and not too many."""
-    if len(answers) >= _REMEMBERED and key not in answers:
+    if len(answers) >= most and key not in answers:
         answers.clear()
     answers[key] = answer
 

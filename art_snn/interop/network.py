@@ -116,7 +116,12 @@ def adapt(
     remedy = "For example (3, 32, 32)."
     require(fits, "input_shape", "a tuple of sizes", repr(input_shape), remedy)
     given = model, _encoder(encoder, steps), gradient, training_gradient
-    readout = _readout(readout, "mean" if encoder is not None else None)
+    if readout == "default":
+        readout = "mean" if encoder is not None else None
+    fits = readout is None or callable(readout) or readout in READOUTS
+    expected = f"{', '.join(map(repr, READOUTS))}, None or a function"
+    remedy = "A function gets what the model returns, and gives [N, K]."
+    require(fits, "readout", expected, repr(readout), remedy)
     functions: tuple[Any, ...] = tuple(harmless) if isinstance(harmless, Iterable) else (harmless,)
     fits = all(isinstance(f, type) and issubclass(f, torch.autograd.Function) for f in functions)
     remedy = "For example harmless=[RoundSTE]."
@@ -127,16 +132,6 @@ def adapt(
     how: dict[str, Any] = {"readout": readout, "harmless": functions, "elsewhere": elsewhere}
     own_steps = steps if encoder is None else None
     return AdaptedNetwork(*given, steps=own_steps, input_shape=input_shape, **how)
-
-
-def _readout(readout: Readout | Literal["default"], default: Readout) -> Readout:
-    if isinstance(readout, str) and readout == "default":
-        return default
-    fits = readout is None or callable(readout) or readout in READOUTS
-    expected = f"{', '.join(map(repr, READOUTS))}, None or a function"
-    remedy = "A function gets what the model returns, and gives [N, K]."
-    require(fits, "readout", expected, repr(readout), remedy)
-    return readout
 
 
 def _encoder(encoder: Encoder | str | None, steps: int | None) -> Encoder | None:

@@ -145,20 +145,14 @@ def _nodes(value: Any) -> list[Any]:
 
 def other_equations(site: Site, spikes: Tensor, ours: Tensor) -> ArgumentError:
     """An error about a neuron whose spikes [T, N, ...] are not those of its dynamics."""
-    dynamics = site.dynamics
     different = (spikes != ours).flatten(1).float()
     step = int(different.any(1).nonzero()[0])
     got = f"{site.name}, of whose spikes {different.mean():.2%} differ, first at step {step}"
-    at_rest = dynamics.rest != 0 and dynamics.start == dynamics.rest
     remedy = (
-        f"Dynamics(start=0.0), if it starts from 0 and not from its rest, {dynamics.rest:g}. "
-        if at_rest
-        else ""
-    )
-    remedy += (
-        "Describe other equations by register_neuron(cls, dynamics=function). Or its time axis is "
-        "another one (layout='time last'); or it is at two places of a loop, or "
-        "its state is changed from outside or kept from call to call."
+        "Describe other equations by register_neuron(cls, dynamics=function), or another start by "
+        f"Dynamics(start=0.0): it is {site.dynamics.start:g}. Or its time axis is another one "
+        "(layout='time last'); or it is at two places of a loop, or its state is changed from "
+        "outside or kept from call to call."
     )
     return refusal("neurons that fire by the dynamics read off them", got, remedy)
 

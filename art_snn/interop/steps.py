@@ -210,10 +210,6 @@ class _Pieces:
         """Spikes and potentials that the neurons returned."""
         return [leaf for c in self.this.made.values() for leaf in (*c.spikes, *c.potentials)]
 
-    def targets(self) -> set[int]:
-        """Tensors, by id, whose gradients are passed on."""
-        return {id(tensor) for tensor in (self.x, *self.weights, *self.leaves())}
-
     def roots(self) -> list[Any]:
         """Where the pieces of the graph end: at the output, and at the currents of all neurons."""
         ends = [x for calls in self.this.made.values() for x in calls.currents]
@@ -290,7 +286,7 @@ def graph_nodes(roots: Iterable[Any], ends: Iterable[Any] = ()) -> set[Any]:
 
 def _refuse_outsiders(pieces: Any) -> None:
     """Refuse tensors that require a gradient and are no parameters, in a graph that is cut."""
-    parameters = pieces.targets()
+    parameters = {id(tensor) for tensor in (pieces.x, *pieces.weights, *pieces.leaves())}
     for node in graph_nodes(pieces.roots()):
         leaf = getattr(node, "variable", None)
         # Numbers may: states of Norse start from such ones.

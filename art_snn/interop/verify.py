@@ -26,6 +26,7 @@ from art_snn.checks import ArgumentError, invalid
 from art_snn.dynamics import operand
 from art_snn.gradients import STBP, ATan, Composite, Gradient, Native
 from art_snn.gradients.base import simulation
+from art_snn.gradients.rate import remember
 from art_snn.interop.members import Member
 from art_snn.interop.passes import TRACE, Exchange, FiringPass, other_equations, refusal
 from art_snn.interop.probe import FORMS, find_traits
@@ -75,7 +76,7 @@ def _settle(network: ModelNetwork, x: Tensor) -> Hashable:
             find_traits(twin, x.detach())
         # What passes change by themselves is known now, and no part of the setup.
         setup = _setup(network, x)
-        _remember(network, (setup, "traits"), traits)
+        remember(network.verified, (setup, "traits"), traits, _REMEMBERED)
         if traits.draws and not network.model.training:
             warnings.warn(_DRAWS, stacklevel=2)
     network.traits = traits
@@ -93,7 +94,7 @@ def _verify_setup(network: ModelNetwork, rule: Gradient | None, x: Tensor, setup
         if network.verified.get((setup, depends)) != state:
             with _unnoticed(x):
                 if check() is not False:
-                    _remember(network, (setup, depends), state)
+                    remember(network.verified, (setup, depends), state, _REMEMBERED)
 
     inputs, native = x.detach(), isinstance(rule, Native)
     kind = "none" if rule is None else "native" if native else "ours"
@@ -126,12 +127,6 @@ def _unnoticed(x: Tensor) -> Iterator[None]:
     exact = torch.autocast(x.device.type, enabled=False)
     with torch.random.fork_rng(devices), within(WATCHED, ()), exact:
         yield
-
-
-def _remember(network: ModelNetwork, key: Hashable, answer: object) -> None:
-    if len(network.verified) >= _REMEMBERED:
-        network.verified.clear()
-    network.verified[key] = answer
 
 
 def _setup(network: ModelNetwork, x: Tensor) -> Hashable:

@@ -148,19 +148,16 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
             return leaves[-1]
 
         logits = counting.run(encoded, fire)
-        met = [part * (part.detach() != 0) for part in (logits, *currents)]
+        met = [(part * (part.detach() != 0)).sum() for part in (logits, *currents)]
         how: Any = {"retain_graph": True, "materialize_grads": True, "allow_unused": True}
         # An input that no weight meets is not multiplied.
-        first = torch.autograd.grad(_add_up(met), leaves[:1], **how)
-        others = torch.autograd.grad(_add_up([met[0], *currents]), leaves[1:], **how)
+        first = torch.autograd.grad(torch.stack(met).sum(), leaves[:1], **how)
+        ends = torch.stack([met[0], *(current.sum() for current in currents)])
+        others = torch.autograd.grad(ends.sum(), leaves[1:], **how)
     layers = [leaving[0, 0] for leaving in (*first, *others)]
     whole = all((part - part.round()).abs().amax() < _ROUNDING for part in layers)
     _require(whole, "functions that scale values, or windows that overlap")
     return list(zip(names, (part.round() for part in layers), strict=True))
-
-
-def _add_up(parts: list[Tensor]) -> Tensor:
-    return torch.stack([part.sum() for part in parts]).sum()
 
 
 def _require(holds: bool, got: object) -> None:

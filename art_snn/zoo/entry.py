@@ -6,16 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from art_snn.checks import (
-    LARGEST_BUDGET,
-    first_line,
-    invalid,
-    require,
-    require_choice,
-    require_count,
-    require_distinct,
-    require_number,
-)
+from art_snn.checks import first_line, invalid, require, require_distinct
 from art_snn.data import Source
 from art_snn.metrics import Share
 from art_snn.models import MODELS, Architecture
@@ -48,13 +39,6 @@ class Standard:
     at_most: bool
     certified: Share | None
     version: str
-
-    def __post_init__(self) -> None:
-        digits = re.fullmatch("[01]+", self.standing)
-        require(digits, "standing", "a digit 0 or 1 per sample", repr(self.standing), _REPEAT)
-        how: dict[str, Any] = {"above": 0, "up_to": LARGEST_BUDGET, "remedy": _REPEAT}
-        require_number("eps", self.eps, **how)
-        require_choice("norm", self.norm, ("inf", "2", "0", "shift"), remedy=_REPEAT)
 
     @property
     def robust(self) -> Share:
@@ -138,8 +122,6 @@ class ZooEntry:
 
     def __post_init__(self) -> None:
         _check(self.name, self.sha256)
-        for name in ("bytes", "classes", "parameters"):
-            require_count(name, getattr(self, name), up_to=2**63 - 1, remedy=_REPEAT)
         # A manifest can come from the network: it must not name code to run.
         model, remedy = self.architecture.model, "Add its layers to art_snn.models."
         require(model in MODELS, "model", "a model of art_snn", repr(model), remedy)

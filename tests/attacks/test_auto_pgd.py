@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from art_snn.attacks import AutoPGD
-from art_snn.attacks.auto_pgd import _logits_ratio
+from art_snn.attacks.iterated import _logits_ratio
 from art_snn.seeding import uniform_noise
 from tests.attacks.classifiers import smooth
 

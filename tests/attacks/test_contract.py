@@ -82,7 +82,7 @@ def test_a_sample_has_the_same_adversarial_alone_and_in_a_batch(
     ("kind", "rule", "options"),
     [
         (StableAdaptivePGD, "rga", {}),
-        (StableAdaptivePGD, "stbp", {}),
+        (StableAdaptivePGD, "stbp", {"loss_type": "margin"}),
         *((AutoPGD, "rga", {"loss_type": loss}) for loss in ("cross_entropy", "margin")),
         (AutoPGD, "rga", DLR),
     ],
@@ -172,7 +172,7 @@ FRAMES = np.array([[0.0, 0, 0], [1, 1, 0], [0, 0, 1], [0, 0, 0]]).reshape(1, 4, 
     ("kind", "x", "options", "match"),
     [
         (SparseDynamicAttack, FRAMES / 2, {}, r"x:.*binary.* as 0\.5\. Make them binary first"),
-        (SparseDynamicAttack, FRAMES, UNKNOWN, r"x:.*binary.*without clip_values\. Tell the"),
+        (SparseDynamicAttack, FRAMES, UNKNOWN, r"x:.*known range.*without clip_values\. Tell the"),
         (SpikeRetiming, FRAMES / 3, {}, r"x:.*whole numbers of spikes.* 0\.333333\. A spike adds"),
         (SpikeRetiming, FRAMES, UNKNOWN, r"x:.*known range.*without clip_values\. Tell the"),
         (SpikeRetiming, np.ones((1, 4)), {}, r"x:.*event frames.*shape \(4,\)\. The time axis"),

@@ -15,11 +15,10 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import Direct, SpikingNetwork, TimeDistributed as Timed
-from art_snn.bounds.propagate import Domains, propagate
+from art_snn.bounds.box import round_toward
+from art_snn.bounds.propagate import Choices, Domains, propagate
 from art_snn.bounds.reduced import Reduced, Reduction
-from art_snn.bounds.rounding import round_toward
 from art_snn.bounds.search import halve, unite
-from art_snn.bounds.trains import Choices
 from art_snn.dynamics import Dynamics
 from art_snn.layers import Normalize
 from art_snn.neurons import Neuron

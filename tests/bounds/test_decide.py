@@ -13,11 +13,9 @@ from torch import Tensor, nn
 
 from art_snn import IF, LIF, Direct, Frames, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds import Decision, certify_bounds, decide_bounds, propagate as module
-from art_snn.bounds.falsify import Falsifier
-from art_snn.bounds.propagate import Ends, Layer
+from art_snn.bounds.propagate import Ends, Layer, list_constant_values, list_values, list_windows
 from art_snn.bounds.reduced import read_chain
-from art_snn.bounds.search import Search
-from art_snn.bounds.trains import list_constant_values, list_values, list_windows
+from art_snn.bounds.search import Falsifier, Search
 from art_snn.dynamics import Dynamics
 from art_snn.neurons import Neuron
 from tests.bounds.planted import CLASSES, LIMITS, attempt, chain

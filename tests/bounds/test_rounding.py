@@ -13,9 +13,8 @@ from torch import Tensor, nn
 from art_snn import LIF, STBP, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds import METHODS, certify_bounds
 from art_snn.bounds.bounding import _average_steps, enclose_samples
-from art_snn.bounds.box import Box, Enclosure
+from art_snn.bounds.box import Box, Enclosure, _unit_roundoff
 from art_snn.bounds.operations import Propagation
-from art_snn.bounds.rounding import _unit_roundoff
 from art_snn.gradients.fixed import WEIGHTS_HELD
 from art_snn.passes import within
 from tests.bounds.random_networks import Drawn, around
@@ -186,7 +185,7 @@ def test_sums_that_rounding_can_make_anything_of_are_refused_by_the_name_of_the_
     classifier = around(SpikingNetwork(layers, Direct(2)).eval(), (1100,), 2)
     x = np.zeros((1, 1100), np.float32)
     certify_bounds(classifier, x, np.zeros(1), 0.1)
-    monkeypatch.setattr("art_snn.bounds.rounding.product_precisions", lambda like: {"tf32"})
+    monkeypatch.setattr("art_snn.bounds.box.product_precisions", lambda like: {"tf32"})
     message = r"layers.0.module.0 \(Linear\), with sums of 1100 products, each rounded by 0.0005"
     with pytest.raises(ValueError, match=message):
         certify_bounds(classifier, x, np.zeros(1), 0.1)

@@ -57,13 +57,13 @@ def everywhere(value: float) -> np.ndarray:
 SIZES = r"x: expected shape \(N, 1, 8, 8\), got "
 FINITE = "x: expected finite values, got 4 NaN or infinite values"
 BAD_SAMPLES = {
-    "another size": (zeros(4, 1, 9, 8), SIZES + r"\(4, 1, 9, 8\)\. Reshape the data"),
-    "another channel count": (zeros(4, 3, 8, 8), SIZES + r".* first axis of a sample has 1"),
-    "channels last": (zeros(4, 8, 8, 1), SIZES + r".* .*x\.transpose\(0, 3, 1, 2\)"),
-    "no batch axis": (X[0], SIZES + r".*Add the batch axis: x\[None\]"),
-    "no channel axis": (X[:, 0], SIZES + r".*Add the channel axis: x\[:, None\]"),
-    "a flat table": (X.reshape(4, 64), SIZES + r".*Reshape the data"),
-    "one axis too many": (X[None], SIZES + r".*Reshape the data"),
+    "another size": (zeros(4, 1, 9, 8), SIZES + r"\(4, 1, 9, 8\)\. Samples come first"),
+    "another channel count": (zeros(4, 3, 8, 8), SIZES + r".* Samples come first"),
+    "channels last": (zeros(4, 8, 8, 1), SIZES + r".*x\.transpose moves them"),
+    "no batch axis": (X[0], SIZES + r".*x\[None\]"),
+    "no channel axis": (X[:, 0], SIZES + r".*x\[:, None\] adds an axis"),
+    "a flat table": (X.reshape(4, 64), SIZES + r".*Samples come first"),
+    "one axis too many": (X[None], SIZES + r".*Samples come first"),
     "a number": (np.array(1.0), SIZES + r"\(\)\."),
     "NaN": (everywhere(np.nan), rf"{FINITE}\. Clean"),
     "infinity": (everywhere(np.inf), FINITE),

@@ -387,7 +387,7 @@ def test_a_neuron_that_starts_elsewhere_than_it_rests_is_told_so(make):
         cls = again(base, dynamics=lambda module, there=there: there, layout=layout)
         network = adapt(make(lambda cls=cls: cls(0.3, 0.3), 0.3), **options)
         results.append(network.objection(STBP(), inputs().numpy()))
-    assert "Dynamics(start=0.0), if it starts from 0 and not from its rest, 0.3." in results[0]
+    assert "another start by Dynamics(start=0.0): it is 0.3." in results[0]
     assert results[1] is None
 
 
