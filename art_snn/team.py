@@ -1,5 +1,6 @@
 """Several processes that work on one thing, as torchrun starts them."""
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +11,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, distributed
 from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.nn.functional import all_reduce
 from torch.distributed.rendezvous import rendezvous
 
 Thing = TypeVar("Thing")
@@ -93,6 +95,22 @@ class Team:
 
 ALONE = Team()
 """The team of a process that was started by itself."""
+
+
+def moments(x: Tensor, axes: Sequence[int], together: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, variance and number of values along axes, which are kept.
+
+    They are sums of values and of squared deviations: differences of large sums lose digits. The
+    variance is divided by the number.
+
+    :param together: over all processes, and differentiable by all."""
+    # torch's sum over the processes is differentiable by all of them.
+    add_up = all_reduce if together else Tensor.contiguous
+    sums = x.sum(axes, keepdim=True)
+    count = x.new_tensor([math.prod(x.shape[axis] for axis in axes)])
+    totals = add_up(torch.cat([sums.flatten(), count]))
+    mean, count = totals[:-1].view_as(sums) / totals[-1].detach(), totals[-1].detach()
+    return mean, add_up((x - mean).square().sum(axes, keepdim=True)) / count, count
 
 
 @contextmanager

@@ -99,6 +99,14 @@ class TemporalGradient(Gradient):
 
         return fire
 
+    def fire_watched(self, site: Site, current: Tensor) -> tuple[Tensor, Tensor]:
+        """Spikes, and potentials u before the reset, [T, N, ...]; both have the rule's gradient."""
+        if torch.is_grad_enabled() and current.requires_grad:
+            spikes, _, potential = _ThroughTime.apply(current, self, site)  # type: ignore[no-untyped-call]
+            return spikes, potential
+        potential = empty_steps(current)
+        return site.dynamics.simulate(current, potential), potential
+
 
 class _ThroughTime(torch.autograd.Function):
     """Spikes of one layer forward, the recursion of the module's docstring backward."""
@@ -106,7 +114,7 @@ class _ThroughTime(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, current: Tensor, rule: TemporalGradient, site: Site
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.rule, ctx.site, ctx.further = rule, site, _Further()
         ctx.set_materialize_grads(False)
         # True if only the sum over time will be read of the gradient at the current.
@@ -115,19 +123,25 @@ class _ThroughTime(torch.autograd.Function):
         potential = empty_steps(current)
         spikes = site.dynamics.simulate(current, potential)
         ctx.at_step = rule.prepare(potential, site)
-        return anchored(ctx, rule, spikes, potential)
+        return (*anchored(ctx, rule, spikes, potential), potential.detach())
 
     @staticmethod
     def backward(
-        ctx: Any, grad_spikes: Tensor | None, grad_anchor: Tensor | None
+        ctx: Any,
+        grad_spikes: Tensor | None,
+        grad_anchor: Tensor | None,
+        grad_potential: Tensor | None,
     ) -> tuple[Tensor | None, None, None]:
         further = ctx.further.pop(task(), None)
-        if grad_spikes is None:
+        if grad_spikes is None and grad_potential is None:
             return further, None, None
         potential, anchor = ctx.saved_tensors
+        grad_spikes = torch.zeros_like(potential) if grad_spikes is None else grad_spikes
         with torch.no_grad():
-            d = _recursion(ctx, grad_spikes, potential)
+            d = _recursion(ctx, grad_spikes, potential, grad_potential)
         if torch.is_grad_enabled():
+            if grad_potential is not None:
+                raise has_no_second_derivative("a loss on potentials")
             d = _with_graph(ctx, d, grad_spikes, potential, anchor)
         return d if further is None else d + further, None, None
 
@@ -154,8 +168,10 @@ def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tenso
     return valued(d, graph)
 
 
-def _recursion(ctx: Any, g: Tensor, u: Tensor) -> Tensor:
-    """d [T, N, ...] from g and u [T, N, ...]; if summed a view that repeats its mean over time."""
+def _recursion(ctx: Any, g: Tensor, u: Tensor, at_u: Tensor | None) -> Tensor:
+    """d [T, N, ...] from g and u [T, N, ...]; if summed a view that repeats its mean over time.
+
+    :param at_u: the gradient at u apart from that through the spikes; None for 0."""
     rule, site, dynamics = ctx.rule, ctx.site, ctx.site.dynamics
     at_step = ctx.at_step or _at_step(rule, site, u, in_place=True)
     # So that four tensors of all time steps stay in the cache.
@@ -168,7 +184,8 @@ def _recursion(ctx: Any, g: Tensor, u: Tensor) -> Tensor:
         h = at_step(torch.sub(us, operand(dynamics.threshold, u), out=z[:, :n]), slice(None), block)
         qs = _shares(rule, site, us[:last], h[:last], q[:last, :n])
         here = d[:, block] if total is None else z[:, :n]
-        ds = torch.mul(g[:, block], h, out=here).unbind()
+        torch.mul(g[:, block], h, out=here)
+        ds = (here if at_u is None else here.add_(at_u[:, block])).unbind()
         for t in range(last - 1, -1, -1):
             plus_product(ds[t], ds[t + 1], qs[t], decays[t + 1], out=ds[t])
         if total is not None:
@@ -215,41 +232,25 @@ def _spikes(
 
     :param potential: u of the simulation [T, N, ...].
     :param current: a tensor [T, N, ...] with the graph of the current; its values are not read."""
-    dynamics, spikes = site.dynamics, list[Tensor]()
-    threshold = operand(dynamics.threshold, potential)
-
-    def fire(u: Tensor, t: int) -> Tensor:
-        fired = dynamics.fire(potential[t].detach())
-        spikes.append(s := apply(_Spike, u - threshold, fired, slope, t))
-        if dynamics.several != 1 and dynamics.reset != "soft":
-            fired = fired.clamp(max=1)
-            s = apply(_Spike, u - threshold, fired, lambda z, _: rule.slope(z, site), t)
-        return fired if rule.detach_reset else s
-
-    unroll(dynamics, potential, current, fire)
-    return torch.stack(spikes)
-
-
-def unroll(
-    dynamics: Dynamics, potential: Tensor, current: Tensor, fire: Callable[[Tensor, int], Tensor]
-) -> list[Tensor]:
-    """Potentials u [N, ...] of every step with the graph of the state equations.
-
-    :param potential: u of the simulation [T, N, ...], the values.
-    :param current: a tensor [T, N, ...] with the graph of the current; its values are not read.
-    :param fire: (u [N, ...] at a step, the step) -> spikes [N, ...] by which it is reset."""
-    settings = (dynamics.rest, dynamics.gain, dynamics.floor)
-    rest, gain, floor = (operand(value, potential) for value in settings)
+    dynamics = site.dynamics
+    settings = (dynamics.threshold, dynamics.rest, dynamics.gain, dynamics.floor)
+    threshold, rest, gain, floor = (operand(value, potential) for value in settings)
     decays = [operand(decay, potential) for decay in dynamics.decays(len(potential))]
-    drop = operand(dynamics.amount, potential) if dynamics.reset == "soft" else 0
-    potentials, v = list[Tensor](), None
+    soft = dynamics.reset == "soft"
+    drop = operand(dynamics.amount, potential) if soft else 0
+    spikes, v = list[Tensor](), None
     for t, (value, x) in enumerate(zip(potential, current, strict=True)):
         u = valued(value, gain * x if v is None else gain * x + decays[t] * v)
-        potentials.append(u)
-        s = fire(u, t)
+        fired = dynamics.fire(value.detach())
+        s = apply(_Spike, u - threshold, fired, slope, t)
+        spikes.append(s)
+        if dynamics.several != 1 and not soft:
+            fired = fired.clamp(max=1)
+            s = apply(_Spike, u - threshold, fired, lambda z, _: rule.slope(z, site), t)
+        s = fired if rule.detach_reset else s
         v = u * (1 - s) + rest * s if dynamics.reset == "hard" else u - drop * s
         v = v if floor is None else (v - floor).relu() + floor
-    return potentials
+    return torch.stack(spikes)
 
 
 _Further = dict[int, Tensor]

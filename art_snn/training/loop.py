@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.distributed.nn.functional import all_reduce
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from art_snn.checkpoint import check_weights
@@ -24,7 +23,7 @@ from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.progress import Progress, duration
 from art_snn.seeding import seeded
-from art_snn.team import ALONE, Team
+from art_snn.team import ALONE, Team, moments
 from art_snn.training.adversarial import AdversarialTraining, Craft
 from art_snn.training.defences import AT, Defence, Learner
 from art_snn.training.recipe import Recipe
@@ -140,7 +139,7 @@ def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor, share: float 
     """Update the weights; returns the mean loss over the batch, of which these are the share."""
     network = state.network
     dtype = state.recipe.train_dtype
-    learner = Learner(network=network, train_dtype=dtype, progress=state.share(1))
+    learner = Learner(network=network, train_dtype=dtype, progress=state.share(1), team=state.team)
     state.optimizer.zero_grad()
     with synchronise_norms(network, state.team):
         loss = share * state.defence.loss(learner, x, adversarial, y.to(learner.device))
@@ -267,31 +266,22 @@ def synchronise_norms(network: nn.Module, team: Team) -> Iterator[None]:
 def _normalise(norm: _BatchNorm, x: Tensor) -> Tensor:
     """[N, C, ...] of this process, normalised by the moments over all; differentiable by all.
 
-    They are sums of values and of squared deviations: differences of large sums lose digits. In
-    evaluation mode, to which a defence may switch, the layer normalises as it does by itself."""
+    In evaluation mode, to which a defence may switch, the layer normalises as it does by itself."""
     if not norm.training:
         return type(norm).forward(norm, x)
-    axes = [0, *range(2, x.ndim)]
-    shape = [1, -1, *[1] * (x.ndim - 2)]
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    count = wide.new_tensor([wide.numel() / wide.shape[1]])
-    # torch's sum over the processes is differentiable by all of them.
-    totals = all_reduce(torch.cat([wide.sum(axes), count]))  # type: ignore[no-untyped-call]
-    count = totals[-1].detach()
-    mean = totals[:-1] / count
-    centred = wide - mean.view(shape)
-    squares = all_reduce(centred.square().sum(axes))  # type: ignore[no-untyped-call]
-    variance = squares / count
+    mean, variance, count = moments(wide, [0, *range(2, x.ndim)], True)
     if norm.track_running_stats:
         assert norm.num_batches_tracked is not None
         norm.num_batches_tracked.add_(1)
         share = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-        moments = mean.detach(), variance.detach() * count / (count - 1)
-        for running, moment in zip((norm.running_mean, norm.running_var), moments, strict=True):
+        new = mean.detach(), variance.detach() * count / (count - 1)
+        for running, moment in zip((norm.running_mean, norm.running_var), new, strict=True):
             assert running is not None
-            running.mul_(1 - share).add_(moment.to(running.dtype), alpha=share)
-    y = centred * torch.rsqrt(variance + norm.eps).view(shape)
+            running.mul_(1 - share).add_(moment.flatten().to(running.dtype), alpha=share)
+    y = (wide - mean) * torch.rsqrt(variance + norm.eps)
     if norm.affine:
+        shape = mean.shape[1:]
         y = y * norm.weight.view(shape) + norm.bias.view(shape)
     normalised: Tensor = y.to(x.dtype)
     return normalised

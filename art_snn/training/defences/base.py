@@ -7,25 +7,35 @@ from torch import Tensor, nn
 
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork, readout_dtype
+from art_snn.team import ALONE, Team
 from art_snn.training.recipe import Recipe, autocast
 
 
 class Learner:
     """Forward passes of a network with its training gradient, in the precision of a recipe.
 
-    :param progress: share of the steps of the training up to the end of this one, in (0, 1]."""
+    :param progress: share of the steps of the training up to the end of this one, in (0, 1].
+    :param team: processes with a share of every batch each."""
 
     def __init__(
-        self, network: SpikingNetwork, train_dtype: str | None = None, progress: float = 1.0
+        self,
+        network: SpikingNetwork,
+        train_dtype: str | None = None,
+        progress: float = 1.0,
+        team: Team = ALONE,
     ) -> None:
         self.network, self.train_dtype, self.progress = network, train_dtype, progress
-        self.device = device_of(network)
+        self.device, self.team = device_of(network), team
 
     def __call__(self, x: Tensor) -> Tensor:
         """Samples [N, ...] on any device -> logits [N, K], of single precision at least."""
         with autocast(self.train_dtype, self.device):
             logits: Tensor = self.network(x.to(self.device))
         return logits.to(readout_dtype(logits))
+
+    def through(self, twin: SpikingNetwork) -> "Learner":
+        """The same, for another network object around the modules."""
+        return Learner(twin, self.train_dtype, self.progress, self.team)
 
     def at_input(self, x: Tensor) -> Tensor:
         """The same for samples that require a gradient: one graph of the training gradient alone.

@@ -5,10 +5,10 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from art_snn.checks import require_number, set_fields
-from art_snn.dynamics import operand
 from art_snn.network import SpikingNetwork
+from art_snn.team import moments
 from art_snn.training.defences.base import Defence, Learner
-from art_snn.training.defences.potentials import check_watched, recompute_potentials, run_watched
+from art_snn.training.defences.potentials import check_watched, distances, run_watched
 
 _EPS = 1e-5
 
@@ -47,11 +47,9 @@ class MPDSGR(Defence):
         """Cross entropy of the adversarial samples and the weighted share within the band."""
         logits, layers = run_watched(learner, adversarial)
         shares = logits.new_zeros(())
-        for layer in layers:
-            u = recompute_potentials(learner, layer)
-            distance = u - operand(layer[0].dynamics.threshold, u)
-            axes = (1, *range(3, u.ndim))
-            mean, variance = distance.mean(axes), distance.var(axes, unbiased=False)
+        for distance in distances(layers):
+            axes, together = (1, *range(3, distance.ndim)), learner.team.size > 1
+            mean, variance, _ = moments(distance, axes, together)
             shares = shares + share_within(mean, (variance + _EPS).sqrt(), self.width).mean()
         return nn.functional.cross_entropy(logits, y) + self.weight * shares / len(layers)
 

@@ -38,8 +38,7 @@ class Operations(Defence):
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the adversarial samples and their weighted operations."""
         synapses = count_synapses(learner.network, tuple(x.shape[1:]))
-        twin = metered(learner.network, synapses)
-        outputs = Learner(twin, learner.train_dtype, learner.progress)(adversarial)
+        outputs = learner.through(metered(learner.network, synapses))(adversarial)
         most = torch.stack([leaving.sum() for _, leaving in synapses]).sum()
         entropy = nn.functional.cross_entropy(outputs[:, :-1], y)
         return entropy + self.weight * outputs[:, -1].mean() / most

@@ -1,51 +1,46 @@
-"""Losses on potentials and currents: a pass that keeps what the neurons got and fired."""
+"""Losses on potentials and currents: a pass that keeps what the neurons got, and how they fired."""
 
 import torch
 from torch import Tensor
 
 from art_snn.checks import require
-from art_snn.dynamics import empty_steps
+from art_snn.dynamics import operand
 from art_snn.gradients.base import Firing, Site
-from art_snn.gradients.temporal import TemporalGradient, unroll
+from art_snn.gradients.temporal import TemporalGradient
 from art_snn.network import SpikingNetwork
 from art_snn.training.defences.base import Learner
 
-Layer = tuple[Site, Tensor, Tensor]
-"""A layer of neurons in a pass: its dynamics, current [T, N, ...] and spikes [T, N, ...]."""
+Layer = tuple[Site, Tensor, Tensor, Tensor]
+"""Neurons in a pass: their dynamics, current, spikes and potentials before the reset [T, N, ...].
+
+Spikes are before their height. They follow from the potentials bit for bit."""
 
 
 def run_watched(learner: Learner, x: Tensor) -> tuple[Tensor, list[Layer]]:
     """Logits [N, K] of samples [N, ...], and the layers of neurons in the order of their calls.
 
-    Both have the graph of the training gradient. Spikes are before their height."""
+    All have the training gradient, which is a temporal rule."""
     twin, layers = learner.network.twin(), list[Layer]()
-    run = twin.run
+    run, rule = twin.run, twin.training_gradient
+    assert isinstance(rule, TemporalGradient)
 
-    def run_through(encoded: Tensor, firing: Firing) -> Tensor:
+    def run_through(encoded: Tensor, _: Firing) -> Tensor:
         def fire(site: Site, current: Tensor) -> Tensor:
-            layers.append((site, current, firing(site, current)))
-            return layers[-1][2]
+            spikes, potential = rule.fire_watched(site, current)
+            layers.append((site, current, spikes, potential))
+            return spikes
 
         return run(encoded, fire)
 
     # The modules are shared, and have no hook that would outlive an error.
     vars(twin)["run"] = run_through
-    return Learner(twin, learner.train_dtype, learner.progress)(x), layers
+    return learner.through(twin)(x), layers
 
 
-def recompute_potentials(learner: Learner, layer: Layer) -> Tensor:
-    """Potentials u [T, N, ...] before the reset, in single precision at least.
-
-    The values are those of the simulation, from which the spikes follow bit for bit. The gradient
-    goes to currents and, unless the training gradient detaches the reset, to the spikes."""
-    site, current, spikes = layer
-    site.dynamics.simulate(current.detach(), values := empty_steps(current))
-    wide = torch.promote_types(current.dtype, torch.float32)
-    rule = learner.network.training_gradient
-    resets = (spikes.detach() if getattr(rule, "detach_reset", False) else spikes).to(wide)
-    resets = resets if site.dynamics.reset == "soft" else resets.clamp(max=1)
-    how = values.detach().to(wide), current.to(wide), lambda u, t: resets[t]
-    return torch.stack(unroll(site.dynamics, *how))
+def distances(layers: list[Layer]) -> list[Tensor]:
+    """u - threshold [T, N, ...] of every layer, in single precision at least."""
+    wide = (u.to(torch.promote_types(u.dtype, torch.float32)) for _, _, _, u in layers)
+    return [u - operand(one[0].dynamics.threshold, u) for one, u in zip(layers, wide, strict=True)]
 
 
 def check_watched(network: SpikingNetwork, defence: str) -> None:

@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.checks import require_number, set_fields
-from art_snn.dynamics import operand
 from art_snn.network import SpikingNetwork
 from art_snn.training.defences.base import Defence, Learner
-from art_snn.training.defences.potentials import check_watched, recompute_potentials, run_watched
+from art_snn.training.defences.potentials import check_watched, distances, run_watched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +43,7 @@ class TGO(Defence):
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the adversarial samples and the penalty, at its weight by now."""
         logits, layers = run_watched(learner, adversarial)
-        lacks = list[Tensor]()
-        for layer in layers:
-            u = recompute_potentials(learner, layer)
-            distance = (u - operand(layer[0].dynamics.threshold, u)).abs()
-            lacks.append((self.margin - distance).relu().mean())
+        lacks = [(self.margin - z.abs()).relu().mean() for z in distances(layers)]
         weight = self.weight * (1 - math.cos(math.pi * learner.progress)) / 2
         return nn.functional.cross_entropy(logits, y) + weight * torch.stack(lacks).sum()
 
