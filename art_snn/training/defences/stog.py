@@ -13,18 +13,16 @@ from art_snn.training.defences.base import AT, Learner
 class StoG(AT):
     """Stochastic gating (Ding et al., AAAI 2024): adversarial training that also learns gates.
 
-    The loss of adversarial training. In the first half of the training every step also changes the
-    numbers rho of :class:`~art_snn.modulation.Gates`, from which gates open with a probability::
+    In the first half of the training every step also changes the numbers rho of
+    :class:`~art_snn.modulation.Gates` by the gradient g of the loss, as the gates define it::
 
         rho <- opening^(2 / steps of the training) rho - rate g
 
-    g is the gradient of the cross entropy at rho, of the sign that the authors' code gives it. The
-    first term is their prior, gradient descent on a weight times sum rho^2. Its strength is ours:
-    alone it brings rho to `opening` in a training of any length, theirs to 0.73 in 78,200 steps.
+    The first term is the authors' prior. Its strength is ours: alone it brings rho to `opening` in
+    a training of any length, theirs to 0.73 in 78,200 steps.
 
     :param opening: rho that the prior alone leads to, in (0, 1).
-    :param rate: of the gradient, above 0. 0.8 is their SGD of 0.1 with momentum 0.9 along a cosine,
-        on average over these steps."""
+    :param rate: above 0; 0.8 is the mean of their SGD of 0.1 with momentum 0.9 along a cosine."""
 
     opening: float = 0.7
     rate: float = 0.8
