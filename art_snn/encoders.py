@@ -214,36 +214,32 @@ class _Quantised(torch.autograd.Function):
 class Frequency(_Repeating):
     """Frequency encoding of FEEL-SNN (Xu et al., NeurIPS 2024): every step is a blurrier image.
 
-    At step t an image [N, C, H, W] keeps, per channel, the frequencies from -L to L - 1 of its
-    Fourier transform along both sides::
+    Step t keeps the frequencies from -L to L - 1 along both sides of an image [N, C, H, W]::
 
         s[t] = |F^-1 (M_t F x)|,   L = side/2 (1 - t / max(8, T)), rounded up
 
-    At 32 pixels L is 16, 14, ..., 2 for T = 8, and 16, 14, 12, 10 for T = 4, as in the authors'
-    code. That has 32 pixels and up to 8 steps: the rest of the rule is ours. Steps that keep
-    all are the image.
+    At 32 pixels L is 16, 14, ..., 2 for T = 8, and 16, 14, 12, 10 for T = 4, as the authors have
+    it; other sizes and longer runs are ours. Steps that keep all are the image.
 
     The parameter is that of :class:`Direct`."""
 
     words = "frequency encoding"
 
     def __call__(self, x: Tensor) -> Tensor:
-        remedy = "Event frames take Frames."
-        got = f"shape {list(x.shape)}"
-        require(x.ndim in (3, 4), "x", "images [N, C, H, W] or [N, H, W]", got, remedy)
+        expected, got = "images [N, C, H, W] or [N, H, W]", f"shape {list(x.shape)}"
+        require(x.ndim in (3, 4), "x", expected, got, "Event frames take Frames.")
         # There is no transform of half precision on a CPU.
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         spectrum, encoded, slowest = torch.fft.fft2(wide), list[Tensor](), max(8, self.steps)
         for t in range(self.steps):
             radii = [-(-side * (slowest - t) // (2 * slowest)) for side in x.shape[-2:]]
-            pairs = list(zip(x.shape[-2:], radii, strict=True))
+            places = [torch.arange(side, device=x.device) for side in x.shape[-2:]]
+            pairs = list(zip(places, radii, strict=True))
+            rows, columns = ((k < radius) | (k >= len(k) - radius) for k, radius in pairs)
+            blurred = torch.fft.ifft2(spectrum * (rows[:, None] & columns)).abs()
             # Rounding would give black pixels a gradient of any sign.
-            if all(2 * radius >= side for side, radius in pairs):
-                encoded.append(wide)
-                continue
-            places = ((torch.arange(side, device=x.device), side, radius) for side, radius in pairs)
-            rows, columns = ((k < radius) | (k >= side - radius) for k, side, radius in places)
-            encoded.append(torch.fft.ifft2(spectrum * (rows[:, None] & columns)).abs())
+            whole = all(2 * radius >= len(k) for k, radius in pairs)
+            encoded.append(wide if whole else blurred)
         return torch.stack(encoded).to(x.dtype)
 
 

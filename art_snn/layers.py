@@ -16,7 +16,7 @@ from art_snn import pooling
 from art_snn.checks import invalid, require
 from art_snn.gradients.fixed import SHAPES_ONLY, lightly
 from art_snn.gradients.shared import repeat_step, repeats_one_step
-from art_snn.modulation import Modulation
+from art_snn.modulation import Gains, Gates, Noise
 from art_snn.neurons import PASS, Neuron
 from art_snn.state import HOOKS, counted, hooks_of
 
@@ -25,8 +25,8 @@ def varies(module: nn.Module) -> bool:
     """True if the module, in its present mode, changes its output or buffers at every call.
 
     Gains do so at every step."""
-    usual = module.training and isinstance(module, _DropoutNd | _NormBase)
-    return usual or (isinstance(module, Modulation) and module.varies)
+    trains = module.training and isinstance(module, _DropoutNd | _NormBase | Noise)
+    return trains or isinstance(module, Gains | Gates)
 
 
 _GLOBAL_HOOKS = tuple(f"_global{kind}" for kind in HOOKS)

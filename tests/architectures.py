@@ -16,6 +16,7 @@ from art_snn import (
     Ablation,
     Direct,
     Frames,
+    Frequency,
     Poisson,
     SpikingNetwork,
     TimeDistributed,
@@ -178,6 +179,7 @@ ENCODERS = {
     "direct": Direct,
     "poisson": Poisson,
     "sqe": SQE,
+    "frequency": Frequency,
     "frames": Frames,
     "ablation": partial(Ablation, keep=0.5),
 }

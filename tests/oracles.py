@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from fractions import Fraction
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from art_snn import Ablation, Direct, Frames, Poisson, SpikingNetwork, TimeDistributed
+from art_snn import Ablation, Direct, Frames, Frequency, Poisson, SpikingNetwork, TimeDistributed
 from art_snn.dynamics import Dynamics
 from art_snn.models import Residual as Branches
+from art_snn.modulation import Gains, Gates, Noise
 from art_snn.neurons import Neuron
 from tests.architectures import Residual, Switch
 
@@ -207,6 +209,8 @@ def encode(encoder: Any, x: Tensor, dtype: torch.dtype) -> Steps:
         return [a * b for a, b in zip(x.unbind(1), mask.unbind(1), strict=True)]
     if isinstance(encoder, Frames):
         return list(x.unbind(1))
+    if isinstance(encoder, Frequency):
+        return [blurred(x, t, max(8, encoder.steps)) for t in range(encoder.steps)]
     if isinstance(encoder, Direct):
         return [x.clone() for _ in range(encoder.steps)]
     assert isinstance(encoder, Poisson)
@@ -214,6 +218,18 @@ def encode(encoder: Any, x: Tensor, dtype: torch.dtype) -> Steps:
     below = (encoder.levels * x.detach().to(dtype)).floor()
     up = draws < encoder.levels * x.detach().to(dtype) - below
     return [s + (x - x.detach()) for s in ((below + up) / encoder.levels).to(x.dtype)]
+
+
+def blurred(x: Tensor, t: int, slowest: int) -> Tensor:
+    """The image of the frequencies -L to L - 1, by the sums of Fourier over every side."""
+    sides = []
+    for side in x.shape[-2:]:
+        k = torch.arange(side)
+        lags, radius = k[:, None] - k, math.ceil(Fraction(side * (slowest - t), 2 * slowest))
+        kept = [f for f in range(-(side // 2), (side + 1) // 2) if -radius <= f < radius]
+        waves = [torch.exp(2j * math.pi * f * lags.double() / side) for f in kept]
+        sides.append(sum(waves) / side)
+    return (sides[0] @ x.to(sides[0].dtype) @ sides[1].T).abs().to(x.dtype)
 
 
 def walk(module: nn.Module, xs: Steps, neuron: NaiveNeuron, spikes: list[Tensor]) -> Steps:
@@ -228,7 +244,13 @@ def walk(module: nn.Module, xs: Steps, neuron: NaiveNeuron, spikes: list[Tensor]
         body = walk(module.body, xs, neuron, spikes)
         others = walk(module.shortcut, xs, neuron, spikes) if isinstance(module, Branches) else xs
         return [a + b for a, b in zip(body, others, strict=True)]
-    if isinstance(module, Switch):
+    if isinstance(module, Gains):
+        gains = module.gain if len(xs) > 1 else [sum(module.gain) / len(module.gain)]
+        return [gain * x for gain, x in zip(gains, xs, strict=True)]
+    if isinstance(module, Gates):
+        draws = torch.rand((len(xs), *xs[0].shape), dtype=xs[0].dtype)
+        return [x * (u > 1.001 - module.rho) for u, x in zip(draws, xs, strict=True)]
+    if isinstance(module, Switch | Noise):
         return xs
     assert isinstance(module, nn.Sequential), module
     for child in module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from art_snn import SQE, Ablation, Direct, Frames, Poisson
+from art_snn import SQE, Ablation, Direct, Frames, Frequency, Poisson
 from art_snn.encoders import describe_encoder, draws, parse_encoder
 
 
@@ -88,6 +88,42 @@ def test_with_the_same_draws_levels_differ_with_probability_n_times_the_change(l
     assert differ[inside].mean().item() == pytest.approx(levels * by, abs=0.02)
 
 
+POINT = torch.zeros(1, 1, 32, 32).index_fill_(3, torch.tensor(0), 1)
+POINT[..., 1:, :] = 0
+BOARD = 0.5 + 0.1 * (-1.0) ** (torch.arange(32)[:, None] + torch.arange(32))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_frequency_encoding_takes_frequencies_away_step_by_step(dtype):
+    shares = [1, 0.765625, 0.5625, 0.390625, 0.25, 0.140625, 0.0625, 0.015625]
+    at_point = Frequency(8)(POINT.to(dtype))[:, 0, 0, 0, 0]
+    assert (at_point.dtype, at_point.tolist()) == (dtype, pytest.approx(shares, rel=4e-3))
+    assert Frequency(4)(POINT)[:, 0, 0, 0, 0].tolist() == pytest.approx(shares[:4])
+    ramp = torch.arange(16.0).view(1, 1, 4, 4) / 16
+    row = Frequency(8)(ramp)[4, 0, 0, 0].tolist()
+    assert row == pytest.approx([0.3494, 0.3263, 0.3865, 0.4062], abs=5e-5)
+    spread = (Frequency(8)(BOARD[None]) - 0.5).abs().amax((1, 2, 3))
+    torch.testing.assert_close(spread, torch.tensor([0.1] + [0.0] * 7))
+
+
+@pytest.mark.parametrize("sides", [(32, 32), (28, 28), (5, 7), (1, 3)])
+@pytest.mark.parametrize("steps", [1, 4, 8, 11])
+def test_frequency_encoding_begins_with_the_image_and_keeps_a_constant(sides, steps):
+    x = torch.rand(2, *sides, requires_grad=True)
+    x.data[0, 0, 0] = 0
+    encoded = Frequency(steps)(x)
+    assert torch.equal(encoded[0], x)
+    assert torch.equal(torch.autograd.grad(encoded[0].sum(), x)[0], torch.ones_like(x))
+    flat = Frequency(steps)(torch.full((2, 3, *sides), 0.3))
+    torch.testing.assert_close(flat, torch.full_like(flat, 0.3))
+
+
+@pytest.mark.parametrize("shape", [(2, 5), (2, 4, 3, 8, 8)])
+def test_frequency_encoding_refuses_what_is_no_image(shape):
+    with pytest.raises(ValueError, match=r"^x: expected images \[N, C, H, W\] .* take Frames"):
+        Frequency(4)(torch.zeros(shape))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_ablation_keeps_each_value_of_each_step_with_a_probability(dtype):
     x = torch.ones(200, 4, 50, dtype=dtype, requires_grad=True)
@@ -115,7 +151,9 @@ def test_encoders_say_whether_they_draw_and_what_they_are():
     assert not draws(torch.nn.Identity())
 
 
-@pytest.mark.parametrize("encoder", [Direct(4), Poisson(4), SQE(4, 3), Frames(4), Ablation(4, 0.1)])
+@pytest.mark.parametrize(
+    "encoder", [Direct(4), Poisson(4), SQE(4, 3), Frequency(4), Frames(4), Ablation(4, 0.1)]
+)
 def test_an_encoder_is_found_by_its_text(encoder):
     text = {SQE: "sqe(levels=3)", Ablation: "ablation(keep=0.1)"}
     assert parse_encoder(text.get(type(encoder), type(encoder).__name__.lower()), 4) == encoder
@@ -124,7 +162,7 @@ def test_an_encoder_is_found_by_its_text(encoder):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("rate", "one of direct, poisson, sqe, frames, ablation"),
+        ("rate", "one of direct, poisson, sqe, frequency, frames, ablation"),
         ("sqe(keep=0.1)", "options of sqe: levels"),
         ("sqe(levels=0)", "levels: expected a whole number >= 1"),
         ("ablation(keep=1)", "keep: expected a number above 0 and below 1.*0.02 to 0.2"),
@@ -148,14 +186,14 @@ def test_frames_moves_time_to_the_front(steps):
     assert torch.equal(grad, at_steps.transpose(0, 1))
 
 
-@pytest.mark.parametrize("kind", [Direct, Poisson, SQE])
+@pytest.mark.parametrize("kind", [Direct, Poisson, SQE, Frequency])
 def test_with_steps_gives_the_same_encoder_of_another_number_of_steps(kind):
-    x, encoder = torch.rand(2, 3), kind(4)
-    assert kind()(x).shape == (8, 2, 3)
+    x, encoder = torch.rand(2, 3, 5), kind(4)
+    assert kind()(x).shape == (8, 2, 3, 5)
     longer = encoder.with_steps(9)
     assert longer == kind(9)
     assert encoder == kind(4)
-    assert longer(x).shape == (9, 2, 3)
+    assert longer(x).shape == (9, 2, 3, 5)
 
 
 def test_encoders_are_values():
@@ -171,7 +209,8 @@ def test_encoders_are_values():
 
 
 @pytest.mark.parametrize(
-    "make", [Direct, Poisson, SQE, Frames, Ablation, Direct(4).with_steps, SQE(4).with_steps]
+    "make",
+    [Direct, Poisson, SQE, Frequency, Frames, Ablation, Direct(4).with_steps, SQE(4).with_steps],
 )
 @pytest.mark.parametrize("steps", [0, -1, 2.0, "4", True])
 def test_a_number_of_steps_that_is_no_count_is_refused(make, steps):

@@ -21,11 +21,12 @@ from art_snn.bounds.margins import bound_margins
 from art_snn.bounds.operations import Propagation
 from art_snn.checks import invalid, require
 from art_snn.dynamics import least, most
-from art_snn.encoders import draws
+from art_snn.encoders import Frequency, draws
 from art_snn.gradients.base import Site
 from art_snn.gradients.fixed import WEIGHTS_HELD
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import device_of
+from art_snn.modulation import Gates
 from art_snn.network import THROUGH, SpikingNetwork
 from art_snn.neurons import PASS
 from art_snn.passes import modes_kept, within
@@ -44,6 +45,9 @@ def check_bounded(network: SpikingNetwork) -> None:
     drawn, encoder = draws(network.encoder), f"{network.encoder}"
     remedy = "art_snn.metrics.certify is for encoders that draw."
     require(not drawn, "classifier", "an encoder that draws nothing", encoder, remedy)
+    for part in (network.encoder, *network.modules()):
+        fits = not isinstance(part, Frequency | Gates)
+        require(fits, "classifier", "encoder and layers with bounds", f"{part}", _REMEDY)
     dtype = network.dtype or torch.get_default_dtype()
     fits, remedy = dtype in (torch.float32, torch.float64), "Use network.float()."
     require(fits, "classifier", "a network in single or double precision", f"{dtype}", remedy)

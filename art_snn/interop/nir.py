@@ -6,7 +6,7 @@ reset and no start. Every reader fills these in by itself, so that one file is s
 import math
 from collections.abc import Iterable
 from copy import deepcopy
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, Literal, get_args
 from warnings import warn
@@ -298,7 +298,7 @@ def _describe(nodes: Any, like: str | None, dt: float | None, given: Node) -> st
         return f"nothing: {error}"
 
 
-def to_nir(network: SpikingNetwork, path: str | Path, dt: float = 1.0) -> None:
+def to_nir(network: SpikingNetwork, path: str | Path, dt: float = 1.0, fold: bool = False) -> None:
     """Write a network of layers one after another as a NIR file, batch norms folded.
 
     A warning says what the format has no place for. Where :func:`from_nir` takes it as arguments,
@@ -306,6 +306,8 @@ def to_nir(network: SpikingNetwork, path: str | Path, dt: float = 1.0) -> None:
 
     :param path: a file, which is replaced.
     :param dt: the time step: a decay d becomes the time constant dt / (1 - d).
+    :param fold: write R = 1, 1 / dt of IF, and multiply the weights before the neurons instead.
+        Norse ignores any other R. Where 1 / (1 - d) is a power of two, that rounds nothing.
     :raises ValueError: for a network without a known input_shape, and for layers and neurons that
         NIR does not have."""
     checks.require_number("dt", dt, above=0, remedy="With 1 the time constants are in steps.")
@@ -318,7 +320,10 @@ def to_nir(network: SpikingNetwork, path: str | Path, dt: float = 1.0) -> None:
     lost = {f"the encoder {network.encoder}", "the readout", f"dt={dt:g}"}
     for name, layer in list_layers(network.layers, "layers"):
         if isinstance(layer, Neuron):
-            nodes[f"{len(nodes)}"] = _neurons(name, layer.dynamics, x.shape[2:], dt, lost)
+            node = _neurons(name, layer.dynamics, x.shape[2:], dt, lost)
+            if fold:
+                _fold(name, node, nodes, dt)
+            nodes[f"{len(nodes)}"] = node
             continue
         require(type(layer) is TimeDistributed, "network", _LAYERS, f"{name} ({layer})", _HOW)
         copied: Any = deepcopy(layer).eval()
@@ -332,6 +337,21 @@ def to_nir(network: SpikingNetwork, path: str | Path, dt: float = 1.0) -> None:
     with atomic_write(path) as partial:
         nir.write(str(partial), nir.NIRGraph.from_dict({"type": "NIRGraph", **graph}))
     warn(f"{path} does not hold {', '.join(sorted(lost))}", stacklevel=2)
+
+
+def _fold(name: str, neurons: Node, nodes: dict[str, Node], dt: float) -> None:
+    """Move the R of neurons into the last weights of the nodes before them."""
+    usual = 1.0 if "tau" in neurons else 1 / dt
+    factors = neurons["r"].ravel() / usual
+    before = takewhile(lambda node: "r" not in node, reversed(nodes.values()))
+    weighted = next((node for node in before if "weight" in node), None)
+    fits = weighted is not None and (factors == factors[0]).all()
+    remedy = "Write it without fold."
+    require(fits, "network", "neurons of one R after weights, to fold it", name, remedy)
+    for field in _WEIGHTS if weighted else ():
+        if field in weighted:
+            weighted[field] = weighted[field] * float(factors[0])
+    neurons["r"] = np.full_like(neurons["r"], usual)
 
 
 def _stateless(name: str, module: Any, folded: tuple[Any, ...], shape: tuple[int, ...]) -> Node:

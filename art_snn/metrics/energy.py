@@ -23,6 +23,7 @@ from art_snn.gradients.base import Firing, Site, simulation
 from art_snn.gradients.rate import probe
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import Normalize, device_of
+from art_snn.modulation import Noise
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
 from art_snn.passes import modes_kept
@@ -193,7 +194,7 @@ def _replace_weights(network: SpikingNetwork) -> SpikingNetwork:
             pool.register_forward_hook(lambda _, x, y: y * (x[0][0].numel() / y[0].numel()))
             _exchange(network.layers, name, pool)
         else:
-            kept = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Sequential, _DropoutNd, Neuron)
+            kept = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Sequential, _DropoutNd, Neuron, Noise)
             supported = isinstance(module, kept) or any(module.children())
             # Of other frameworks' neurons also the parts.
             members = getattr(network, "members", {}).values()

@@ -14,7 +14,7 @@ from art_snn.checks import require, require_count, require_number, require_sides
 from art_snn.encoders import KNOWN, Direct, Encoder, Frames
 from art_snn.gradients import Gradient
 from art_snn.layers import Normalize, TimeDistributed
-from art_snn.modulation import gates_of, parse_modulation, size_gates
+from art_snn.modulation import Gates, gates_of, parse_modulation
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import LIF
 
@@ -75,8 +75,8 @@ class Options:
         if self.modulation is None:
             return neuron
         steps = self.steps if self.encoder is None else getattr(self.encoder, "steps", None)
-        module = parse_modulation(self.modulation, steps)
-        return nn.Sequential(*((neuron, module) if module.after else (module, neuron)))
+        pair = [parse_modulation(self.modulation, steps), neuron]
+        return nn.Sequential(*(pair[::-1] if isinstance(pair[0], Gates) else pair))
 
     def normalisation(self) -> list[nn.Module]:
         """The layer that subtracts mean and divides by std; none where neither is given."""
@@ -98,9 +98,10 @@ class Options:
             shape = (encoder.steps, *image) if isinstance(encoder, Frames) else image
         options: dict[str, Any] = {"input_shape": shape, "initialise": _kaiming}
         network = _kaiming(SpikingNetwork(layers, encoder, *rules, **options))
-        if gates_of(network):
-            size_gates(network, torch.zeros(1, *(size or 1 for size in shape or image)))
-        return network
+        if gates_of(network):  # They take their shapes from a pass.
+            with torch.no_grad():
+                network.eval()(torch.zeros(1, *(size or 1 for size in shape or image)))
+        return network.train()
 
 
 def _convolution(

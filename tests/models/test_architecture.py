@@ -27,8 +27,10 @@ def test_the_weights_follow_from_the_seed_and_torch_s_random_state_is_left():
     assert not same(one, weights(small.build_for(images(), seed=1)))
 
 
-@pytest.mark.parametrize("name", ["sqe", "sqe(levels=3)", "ablation", "ablation(keep=0.1)"])
-def test_an_encoder_that_draws_has_its_settings_and_is_of_images_or_of_events(name):
+@pytest.mark.parametrize(
+    "name", ["sqe", "sqe(levels=3)", "frequency", "ablation", "ablation(keep=0.1)"]
+)
+def test_an_encoder_has_its_settings_and_is_of_images_or_of_events(name):
     made, data = parse_encoder(name, 3), images(shape=(2, 4, 6))
     mine, other = (frames(), data) if isinstance(made, Frames) else (data, frames())
     network = Architecture(steps=3, encoder=name).build_for(mine)
@@ -77,7 +79,7 @@ def test_every_model_can_be_named_and_be_narrow(model):
     ("name", "value", "word"),
     [
         ("model", "vgg7", "one of vgg5, .*file\\.py:function"),
-        ("encoder", "ttfs", "one of direct, poisson, sqe, frames, ablation"),
+        ("encoder", "ttfs", "one of direct, poisson, sqe, frequency, frames, ablation"),
         ("steps", 0, ">= 1"),
         ("decay", -0.5, "of at least 0 and at most 1"),
         ("width", 0, "above 0"),

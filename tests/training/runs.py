@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import LIF, Poisson, SpikingNetwork, TimeDistributed as Timed
+from art_snn.modulation import Gains, Gates, Noise
 from art_snn.training import Recipe, train
 from tests.architectures import Switch
 from tests.conftest import varied
@@ -24,12 +25,15 @@ class Killed(BaseException):
 
 
 def build(seed: int = 0, hidden: int = 10, **options: Any) -> SpikingNetwork:
-    """A network with everything that training could forget: buffers, dropout, random spikes."""
+    """A network with everything that training could forget: buffers, dropout, gates, noise."""
     torch.manual_seed(varied(seed))
     layers = nn.Sequential(
         Switch(),
         Timed(nn.Linear(6, hidden), nn.BatchNorm1d(hidden)),
         LIF(),
+        Gates((hidden,)),
+        Gains(3),
+        Noise(0.05),
         Timed(nn.Dropout(0.2), nn.Linear(hidden, 3)),
     )
     return SpikingNetwork(layers, Poisson(3), "stbp", **options)

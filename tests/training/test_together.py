@@ -29,7 +29,7 @@ from torch import nn
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.team import join
 from art_snn.training import (
-    AT, IBP, RAT, SR, TRADES, AdversarialTraining, Recipe, train
+    AT, IBP, RAT, SR, TRADES, AdversarialTraining, Recipe, StoG, train
 )
 from art_snn.training.loop import synchronise_norms
 from tests.training.runs import build, samples
@@ -109,6 +109,12 @@ with join() as team:
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-7)
         bits = [tensor.numpy().tobytes() for tensor in net.state_dict().values()]
         assert team.gather(bits)[0] == bits
+    # Gates of every process draw by themselves, and so have no single process to compare with.
+    net, adversary = build(), AdversarialTraining(attack="fgsm", defence=StoG(opening=0.5))
+    train(net, *samples(), recipe.short(epochs=2, batch_size=8), team=team, adversary=adversary)
+    bits = [tensor.numpy().tobytes() for tensor in net.state_dict().values()]
+    assert team.gather(bits)[0] == bits
+    assert net.layers[3].rho.mean() < 0.7
     print("training", flush=True)
     train(build(), *samples(), Recipe.short(epochs=1, batch_size=19), "state.pt", team=team)
 """

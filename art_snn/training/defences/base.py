@@ -92,7 +92,7 @@ class Defence(ABC):
     def after_step(self, network: SpikingNetwork, share: float = 0.0) -> None:
         """Change the weights after the optimizer has; a ValueError where that no longer works.
 
-        :param share: of all steps of the training, which this one is."""
+        :param share: of the training that the step was."""
         return
 
     def describe(self) -> str:

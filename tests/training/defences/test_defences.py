@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from art_snn.checks import ArgumentError
-from art_snn.training import AT, IBP, RAT, SR, TRADES
+from art_snn.training import AT, IBP, RAT, SR, TRADES, StoG
 from art_snn.training.defences import DEFENCES, parse_defence
 
 
@@ -18,6 +18,7 @@ from art_snn.training.defences import DEFENCES, parse_defence
         ("trades(beta=1)", TRADES(beta=1)),
         ("rat(orthogonality=0.1)", RAT(orthogonality=0.1)),
         ("sr(sparsity=1/2, step=0.02)", SR(sparsity=0.5, step=0.02)),
+        ("stog(opening=0.5)", StoG(opening=0.5)),
         ("ibp(method=s-ibp, ramp=0.5)", IBP(method="s-ibp", ramp=0.5)),
     ],
 )
@@ -34,7 +35,7 @@ def test_every_defence_has_a_name_and_its_own_words():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("trade", "^defence: expected one of at, trades, rat, sr, ibp, got 'trade'"),
+        ("trade", "^defence: expected one of at, trades, rat, sr, stog, ibp, got 'trade'"),
         ("", "^defence: expected "),
         ("trades(beta=6", "^defence: expected name or name"),
         ("trades(gamma=1)", "^defence: expected options of trades: beta, got gamma"),
@@ -56,6 +57,8 @@ def test_what_is_no_defence_is_refused_by_what_is_wrong_with_it(text, message):
         (TRADES, "beta", (0, -1, "six", True, 1e9), r"(above 0|from 0 to 1e\+06)"),
         (RAT, "orthogonality", (0, 1, -0.1, "some"), "above 0 and below 1"),
         (SR, "sparsity", (0, -1, "some", 1e9), "(above 0|from .*), got"),
+        (StoG, "opening", (0, 1, -0.1, "some"), "above 0 and below 1"),
+        (StoG, "rate", (0, -1, "some", 1e9), "(above 0|from .*), got"),
         (IBP, "ramp", (0, -1, 1.5, "some"), "above 0 and at most 1"),
         (IBP, "bound_weight", (0, -1, 1.5, "some"), "above 0 and at most 1"),
         (SR, "step", (0, -1, "some", 1e9), "(above 0|from .*), got"),
