@@ -147,6 +147,11 @@ class Target:
         return self.settings.bounds and not self.bounded
 
     @property
+    def searched(self) -> tuple[float, ...]:
+        """The budgets at which an exact search is asked for."""
+        return () if self.settings.decide is None else self.budgets
+
+    @property
     def slices(self) -> list[slice]:
         """The samples of each block: as few blocks as there can be, of about the same size."""
         count, most = len(self.x), max(self.settings.block, self.settings.batch_size)

@@ -73,30 +73,25 @@ def run(settings: Report) -> Printed:
     assert output is not None
     if settings.board:
         items, bad = _read_all(settings.files)
-        board, contradicted = make_board(items)
-        parts = board_parts(board, left_out := [*bad, *contradicted])
+        board, left_out = make_board(items, bad)
         table = output.with_suffix(".md")
-        write_text(output, render_board_page(board, left_out))
-        write_text(table, _render_markdown(parts))
-        notes = [
-            f"{count_words(len(items), 'evaluation')}.",
-            *(f"Left out: {line}" for line in left_out),
-        ]
-        return Printed(render([Notes(notes)]), (table.name,))
+        write_text(output, render_board_page(board))
+        write_text(table, _render_markdown(board_parts(board)))
+        notes = [f"{count_words(len(items), 'evaluation')}.", *left_out]
+        return Printed([Notes(notes)], [table.name])
     items = [read_evaluation(file) for file in settings.files]
     parts = compare_parts(items) if len(items) > 1 else []
     parts += [part for item in items for part in evaluation_parts(item.evaluation)]
-    text = render(parts)
     if output.suffix == ".html":
         write_text(output, render_page(items))
     elif output.suffix == ".md":
         write_text(output, _render_markdown(parts))
     else:
         # What the table leaves out stands above it, for those who write about it.
-        lines = [f"% {line}".rstrip() for line in text.splitlines()]
+        lines = [f"% {line}".rstrip() for line in render(parts).splitlines()]
         write_text(output, "\n".join([MARKS["tex"], *lines, "", latex_table(items), ""]))
     # The title, the verdict or the names, and their table; the rest is in the file.
-    return Printed(render(parts[:3]))
+    return Printed(parts[:3])
 
 
 def _read_all(places: Sequence[Path]) -> tuple[list[ReportItem], list[str]]:
@@ -143,8 +138,8 @@ def _verify_record(settings: Report) -> Printed:
     rows = [(name, "pass" if passed else "FAIL", words) for name, passed, words in checks]
     table = Table(("check", "result", "remark"), rows, words=3)
     title = f"{evaluation.name}, {evaluation.title}"
-    text = render([title, verdict, table, _MEANING.format(seed)])
-    return Printed(text, failures="\n".join(failed))
+    parts: list[Part] = [title, verdict, table, _MEANING.format(seed)]
+    return Printed(parts, failures="\n".join(failed))
 
 
 @dataclass(frozen=True)
@@ -237,35 +232,29 @@ class _Verification:
         claimed = np.array([(np.array(some) >= 0).any(0) for some in stages])
         words = f"{int(broken.sum())} in {EXCERPT}, {int(claimed.sum())} in the evaluation"
         yield "broken samples", np.array_equal(broken, claimed), words
-        yield self._check_ball(adversarial, broken)
-        points, classes = adversarial[broken], np.broadcast_to(self.y[:count], broken.shape)[broken]
+        points, (at, rows) = adversarial[broken], np.nonzero(broken)
+        yield self._check_ball(points, x[rows], np.array(budgets)[at])
         draws = DRAWS if any(trial.outcome.draws > 1 for trial in evaluation.trials) else 1
         votes = np.zeros(len(points), int)
         for draw in range(draws if len(points) else 0):
             with seeded(evaluation.provenance.seed + FRESH + draw):
                 logits = self.classifier.predict(points, evaluation.provenance.batch_size)
-            votes += (logits.argmax(1) != classes) & ~np.isnan(logits).any(1)
+            votes += (logits.argmax(1) != self.y[rows]) & ~np.isnan(logits).any(1)
         fooled = int((2 * votes > draws).sum())
         words = f"{fooled} of {len(points)} fool the network"
         yield "adversarials", fooled == len(points), words
 
-    def _check_ball(self, adversarial: np.ndarray, broken: np.ndarray) -> _Check:
-        """Adversarials (B, n, ...) of the first n samples, by budget, in their range and ball."""
-        outside, farthest, x = 0, 0.0, self.x[: broken.shape[1]]
-        measure = require_measure(self.evaluation.norm)
-        for eps, points, which in zip(self.evaluation.budgets, adversarial, broken, strict=True):
-            fits = in_range(points[which], self.classifier)
-            outside += int((~fits).sum())
-            if fits.any():
-                pair = x[which][fits], points[which][fits]
-                try:
-                    least = min_budgets(measure, self.classifier, *pair)
-                except ArgumentError as error:
-                    return "ball", False, error.complaint
-                outside += int((least > eps).sum())
-                farthest = max(farthest, float((least / eps).max()))
-        words = f"{outside} of {int(broken.sum())} outside"
-        return "ball", not outside, f"{words}, the farthest at {farthest:.4g} of its budget"
+    def _check_ball(self, points: np.ndarray, x: np.ndarray, eps: np.ndarray) -> _Check:
+        """Adversarials of samples x (n, ...) in their range, and within their budgets eps (n,)."""
+        fits, measure = in_range(points, self.classifier), require_measure(self.evaluation.norm)
+        try:
+            least = min_budgets(measure, self.classifier, x[fits], points[fits])
+        except ArgumentError as error:
+            return "ball", False, error.complaint
+        outside = int((~fits).sum() + (least > eps[fits]).sum())
+        words = f"{outside} of {len(points)} outside, the farthest at "
+        words += f"{(least / eps[fits]).max(initial=0):.4g} of its budget"
+        return "ball", not outside, words
 
     def _check_standing(self) -> Iterator[_Check]:
         """Samples that are said to stand, under the usual single attack, PGD-7, and under a stage

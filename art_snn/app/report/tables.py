@@ -74,8 +74,7 @@ def evaluation_tables(evaluation: Evaluation) -> dict[str, Table]:
         "attacks": _attack_table(evaluation),
         "stages": _stage_table(evaluation),
         "samples": _sample_table(evaluation),
-        "settings": _setting_table(evaluation),
-        "digests": _digest_table(evaluation),
+        **_provenance_tables(evaluation),
     }
     if evaluation.certificate is not None:
         tables["certificate"] = _certificate_table(evaluation.certificate)
@@ -170,11 +169,8 @@ def remarks(evaluation: Evaluation) -> list[str]:
     if draws > 1:
         lines.append(f"The network is random: most of {draws} predictions decide what is broken.")
     for bounds in evaluation.bounds[:1]:
-        lines.append(
-            f"Bounds of the spikes ({bounds.method}) certify samples that no change within the "
-            "budget can break. Those were not attacked, and stand in the table of attacks without "
-            "queries."
-        )
+        words = "certify samples, which were not attacked: in the table they have no queries"
+        lines.append(f"Bounds of the spikes ({bounds.method}) {words}.")
     if (certificate := evaluation.certificate) is not None:
         lines.append(
             f"Certified with {certificate.draws} draws of each sample and a confidence of "
@@ -239,29 +235,23 @@ def _sample_table(evaluation: Evaluation) -> Table:
     return Table(titles, rows, words=len(titles))
 
 
-def _setting_table(evaluation: Evaluation) -> Table:
-    """When, where and how it was measured."""
+def _provenance_tables(evaluation: Evaluation) -> dict[str, Table]:
+    """When, where and how it was measured; and digests, versions and a commit, where there is one,
+    by which a result is recognised."""
     source = evaluation.provenance
-    cells = {"date": "not noted", "time taken": duration(source.seconds)}
-    if evaluation.date:
-        when = datetime.fromisoformat(evaluation.date).astimezone(timezone.utc)
-        cells["date"] = f"{when.day} {when:%B %Y, %H:%M} UTC"
+    when = datetime.fromisoformat(evaluation.date).astimezone(timezone.utc)
+    cells = {"date": f"{when.day} {when:%B %Y, %H:%M} UTC", "time taken": duration(source.seconds)}
     cells |= {"device": source.device, "threads": str(source.threads)}
     cells |= {"time steps (T)": str(source.steps)} if source.steps is not None else {}
     cells |= {"encoder": source.encoder, "samples": str(len(evaluation.samples))}
     cells |= {"examined for findings": str(source.examined), "seed": str(source.seed)}
     cells |= {"batch size": str(source.batch_size), "block": str(source.block)}
     cells |= {f"rule {name}": rule for name, rule in source.rules.items()}
-    return Table(("", "value"), list(cells.items()), words=2)
-
-
-def _digest_table(evaluation: Evaluation) -> Table:
-    """What a result is recognised by: digests, versions, and a commit where there is one."""
-    source = evaluation.provenance
-    cells = {"weights": source.weights, "data": source.data, "fingerprint": evaluation.key}
-    cells |= {"sources": ", ".join(source.sources)} if source.sources else {}
-    cells |= source.versions | ({"commit": source.commit} if source.commit else {})
-    return Table(("", "value"), list(cells.items()), words=2)
+    digests = {"weights": source.weights, "data": source.data, "fingerprint": evaluation.key}
+    digests |= {"sources": ", ".join(source.sources)} if source.sources else {}
+    digests |= source.versions | ({"commit": source.commit} if source.commit else {})
+    both = {"settings": cells, "digests": digests}
+    return {name: Table(("", "value"), [*rows.items()], 2) for name, rows in both.items()}
 
 
 def compare_parts(items: Sequence[ReportItem]) -> list[Part]:
