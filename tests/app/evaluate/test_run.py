@@ -115,7 +115,7 @@ def test_without_a_terminal_there_is_a_line_for_each_part(whole):
 def test_what_it_writes_is_of_the_published_schema(whole):
     content = json.loads((whole[0] / "evaluation.json").read_text("utf-8"))
     assert not complaints(content)
-    assert list(content)[:5] == ["schema", "name", "title", "date", "summary"]
+    assert list(content)[:5] == ["schema", "summary", "name", "title", "date"]
     assert content["name"] == "weights"
     assert [one["eps"] for one in content["summary"]] == list(EPS)
     assert datetime.now(timezone.utc) >= datetime.fromisoformat(content["date"])
