@@ -74,16 +74,6 @@ class Comparison(Result):
         """rule -> outcome, of the rules that apply."""
         return {n: row.outcome for n, row in self.rows.items() if row.outcome is not None}
 
-    @property
-    def reference(self) -> str:
-        """The rule with which others are compared: STBP, or else the first that applies."""
-        outcomes = self.outcomes
-        return _STBP if _STBP in outcomes else next(iter(outcomes), _STBP)
-
-    def union(self) -> Robustness:
-        """The outcome of the attack whose adversarial is that of whichever rule succeeds."""
-        return union(self.outcomes.values())
-
     def parts(self) -> list[Part]:
         """The network, the attack, and a row per rule."""
         accuracy = "no rule applies"
@@ -101,16 +91,17 @@ class Comparison(Result):
     def _table(self) -> Table:
         """One row per rule and one for the union of all; p is of McNemar's test."""
         outcomes, blank = self.outcomes, ("",) * 5
-        name = self.reference
+        # STBP, or else the first that applies.
+        name = _STBP if _STBP in outcomes else next(iter(outcomes), _STBP)
+        reference = outcomes.get(name)
         titles = ["rule", "success among the correct"]
         titles += [f"against {name.upper() if name == _STBP else name}", "x inference", "ms"]
         titles += ["zero gradient", "cosine to STBP"]
         rows: list[tuple[str, ...]] = []
         for name, row in self.rows.items():
-            if row.outcome is None:
+            if row.outcome is None or reference is None:
                 rows.append((name, "does not apply", *blank))
                 continue
-            reference = outcomes[self.reference]
             p = "" if reference is row.outcome else describe_difference(row.outcome, reference)
             seconds = self.seconds[name]
             time = f"{seconds / self.inference:.2f}", f"{1000 * seconds:.0f}"
@@ -118,7 +109,7 @@ class Comparison(Result):
             success = str(row.outcome.attack_success)
             rows.append((name, success, p, *time, str(row.vanished), cosine))
         if len(outcomes) > 1:
-            rows.append(("union of all", str(self.union().attack_success), *blank))
+            rows.append(("union of all", str(union(outcomes.values()).attack_success), *blank))
         return Table(titles, rows)
 
     def draw(self) -> Figure:
@@ -137,7 +128,7 @@ class Comparison(Result):
         left.set(xlim=(0, 100), xlabel="attack success [%]")
         left.invert_yaxis()  # Both share the axis.
         if names:
-            success = 100 * self.union().attack_success.value
+            success = 100 * union(outcomes).attack_success.value
             left.axvline(success, color="black", lw=0.8, ls=":", label="union of all rules")
         right.barh(names, times, color=colours)
         right.set(xlabel="time of one gradient [inferences]")

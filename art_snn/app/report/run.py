@@ -170,11 +170,15 @@ class _Verification:
         yield "samples", same == total, words
         yield self._check_fields()
         yield self._check_predictions()
-        yield from self._check_excerpt()
+        others = {EXCERPT: self._check_excerpt}
         if same == total:
-            yield from self._check_standing()
-            yield from self._check_certified()
-            yield from self._check_decided()
+            others |= {"standing": self._check_standing, "certified": self._check_certified}
+            others |= {"search": self._check_decided}
+        for name, check in others.items():
+            try:
+                yield from check()
+            except (ArgumentError, FileNotFoundError) as error:
+                yield name, False, getattr(error, "complaint", str(error))
 
     def _draw(self, rows: np.ndarray, most: int = _DRAWN) -> np.ndarray:
         """Some of the rows, in their order."""
@@ -216,11 +220,7 @@ class _Verification:
         count, budgets = len(x), evaluation.budgets
         # In double precision, with flags; the rest are classes, budgets and headers.
         largest = 9 * (1 + len(budgets)) * x.size + 2**20
-        try:
-            excerpt = read_excerpt(self.folder, largest)
-        except (ArgumentError, FileNotFoundError) as error:
-            yield EXCERPT, False, getattr(error, "complaint", str(error))
-            return
+        excerpt = read_excerpt(self.folder, largest)
         same = excerpt["x"].shape == x.shape and np.array_equal(excerpt["x"], x)
         if not same or sorted(excerpt["eps"].tolist()) != [*budgets]:
             # What is of other samples or budgets can be compared with nothing.
@@ -267,12 +267,7 @@ class _Verification:
             single = parse_stage(None, measure, eps)
             stages = [replace(single, rule=STBP()) if single.by_gradients else single]
             if name:
-                some = torch.as_tensor(self.x[:1], device="cpu")
-                try:
-                    plan = resolve_plan(name, measure)
-                except ArgumentError as error:
-                    yield "standing", False, error.complaint
-                    return
+                plan, some = resolve_plan(name, measure), torch.as_tensor(self.x[:1], device="cpu")
                 suiting = select_stages(plan, self.classifier, measure, some).stages
                 suiting = tuple(one for one in suiting if one.by_gradients) or suiting
                 stages.append(suiting[self.rng.integers(len(suiting))])
@@ -289,27 +284,24 @@ class _Verification:
         """Samples that are said to be certified, by bounds or by draws, once more."""
         norm, size = self.evaluation.norm, self.evaluation.provenance.batch_size
         how: dict[str, Any] = {"batch_size": size}
-        try:
-            for bounds in self.evaluation.bounds:
-                rows = self._draw(np.flatnonzero(bounds.margin > 0))
-                how["norm"], x = require_measure(norm), self.x[rows]
-                again = certify_bounds(self.classifier, x, self.y[rows], bounds.eps, **how)
-                words = f"{again.certified.sum()} of {len(rows)} drawn are certified again "
-                words += describe_budgets(norm, bounds.eps)
-                yield "certified", bool(again.certified.all()), words
-            if (one := self.evaluation.certificate) is not None and (one.predicted >= 0).any():
-                rows = self._draw(np.flatnonzero(one.predicted >= 0), _DRAWN_CERTIFICATES)
-                how = {"batch_size": size, "seed": int(self.rng.integers(SEEDS))}
-                how["draws"] = one.draws
-                drawn = certify(self.classifier, self.x[rows], self.y[rows], **how)
-                same = (drawn.predicted == one.predicted[rows]) & (
-                    2 * drawn.region.size >= one.region.size[rows]
-                )
-                same &= drawn.correct == one.correct[rows]
-                words = f"{same.sum()} of {len(rows)} drawn are certified again by draws"
-                yield "certified", bool((~same).sum() <= 1), words
-        except ArgumentError as error:
-            yield "certified", False, error.complaint
+        for bounds in self.evaluation.bounds:
+            rows = self._draw(np.flatnonzero(bounds.margin > 0))
+            how["norm"], x = require_measure(norm), self.x[rows]
+            again = certify_bounds(self.classifier, x, self.y[rows], bounds.eps, **how)
+            words = f"{again.certified.sum()} of {len(rows)} drawn are certified again "
+            words += describe_budgets(norm, bounds.eps)
+            yield "certified", bool(again.certified.all()), words
+        if (one := self.evaluation.certificate) is not None and (one.predicted >= 0).any():
+            rows = self._draw(np.flatnonzero(one.predicted >= 0), _DRAWN_CERTIFICATES)
+            how = {"batch_size": size, "seed": int(self.rng.integers(SEEDS))}
+            how["draws"] = one.draws
+            drawn = certify(self.classifier, self.x[rows], self.y[rows], **how)
+            same = (drawn.predicted == one.predicted[rows]) & (
+                2 * drawn.region.size >= one.region.size[rows]
+            )
+            same &= drawn.correct == one.correct[rows]
+            words = f"{same.sum()} of {len(rows)} drawn are certified again by draws"
+            yield "certified", bool((~same).sum() <= 1), words
 
     def _check_decided(self) -> Iterator[_Check]:
         """All that the exact search broke, and with another seed some of what it proved."""
@@ -319,23 +311,20 @@ class _Verification:
                 claimed[trial.decided] = np.minimum(claimed, trial.eps)[trial.decided]
         size, budgets = self.evaluation.provenance.batch_size, self.evaluation.budgets
         how: dict[str, Any] = {"seconds": _PATIENCE, "batch_size": size}
-        try:
-            if (broken := np.isfinite(claimed)).any():
-                against = (self.x, self.evaluation.norm, max(budgets))
-                one = Submission.read(self.folder / DECIDED, self.classifier, *against)
-                wrong = self.classifier.predict(one.candidates.points, size).argmax(1) != self.y
-                good = one.candidates.present & (one.min_budget <= claimed) & wrong
-                words = f"{(good & broken).sum()} of {broken.sum()} break the network within their "
-                words += f"budgets, as {DECIDED} has them"
-                yield "search", bool(good[broken].all()), words
-            for bounds in self.evaluation.bounds:
-                rows = self._draw(np.flatnonzero(bounds.decided), _DRAWN_DECISIONS)
-                x, y, how["seed"] = self.x[rows], self.y[rows], int(self.rng.integers(SEEDS))
-                again = decide_bounds(self.classifier, x, y, bounds.eps, **how)
-                words = f"{again.safe.sum()} of {len(rows)} drawn are proven again "
-                words += f"{describe_budgets(self.evaluation.norm, bounds.eps)}, "
-                words += f"{again.broken.sum()} broken"
-                fits = not again.broken.any() and again.open.sum() <= 1
-                yield from [("search", bool(fits), words)] * (len(rows) > 0)
-        except (ArgumentError, FileNotFoundError) as error:
-            yield "search", False, getattr(error, "complaint", str(error))
+        if (broken := np.isfinite(claimed)).any():
+            against = (self.x, self.evaluation.norm, max(budgets))
+            one = Submission.read(self.folder / DECIDED, self.classifier, *against)
+            wrong = self.classifier.predict(one.candidates.points, size).argmax(1) != self.y
+            good = one.candidates.present & (one.min_budget <= claimed) & wrong
+            words = f"{(good & broken).sum()} of {broken.sum()} break the network within their "
+            words += f"budgets, as {DECIDED} has them"
+            yield "search", bool(good[broken].all()), words
+        for bounds in self.evaluation.bounds:
+            rows = self._draw(np.flatnonzero(bounds.decided), _DRAWN_DECISIONS)
+            x, y, how["seed"] = self.x[rows], self.y[rows], int(self.rng.integers(SEEDS))
+            again = decide_bounds(self.classifier, x, y, bounds.eps, **how)
+            words = f"{again.safe.sum()} of {len(rows)} drawn are proven again "
+            words += f"{describe_budgets(self.evaluation.norm, bounds.eps)}, "
+            words += f"{again.broken.sum()} broken"
+            fits = not again.broken.any() and again.open.sum() <= 1
+            yield from [("search", bool(fits), words)] * (len(rows) > 0)
