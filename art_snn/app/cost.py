@@ -85,9 +85,8 @@ class Costs(Result):
         repeats = self.settings["repeats"]
         how = f"median of {repeats} rounds in turn; memory above the model"
         heading = (self.title, f"{self.machine}; {how}")
-        notes = [Notes(self.remarks)] if self.remarks else []
         if len(self.cells) > 1:
-            return [heading, self._growth_table(), *notes]
+            return [heading, self._growth_table(), Notes(self.remarks)]
         (cell,), rows = self.cells, []
         for row in self.rows:
             peak = _number(cell.mebibytes(row), ".0f"), cell.ratio("peak", row)
@@ -95,7 +94,7 @@ class Costs(Result):
                 (self.label(row), f"{cell.seconds[row]:.3f}", cell.ratio("seconds", row), *peak)
             )
         titles = (f"one {self.what}", "seconds", "x inference", "peak MiB", "x inference")
-        return [heading, Table(titles, rows), *notes]
+        return [heading, Table(titles, rows), Notes(self.remarks)]
 
     def label(self, row: str) -> str:
         """What a row measures, in words."""

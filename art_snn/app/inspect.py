@@ -30,7 +30,7 @@ _RULES = ",".join((*GRADIENTS, "native"))
 
 @dataclass(frozen=True)
 class _Neurons:
-    """A layer of neurons of some class, by its name in the network.
+    """A layer of neurons of some class, by its name in the network; a model that is one has none.
 
     :param layout: what its calls take: steps [T, N, ...], step [N, ...], merged [T * N, ...], ...
     :param rate: spikes per step on the samples; None where it was not called.
@@ -46,11 +46,6 @@ class _Neurons:
     rate: float | None
     read_out: bool
     objections: Mapping[str, str]
-
-    @property
-    def label(self) -> str:
-        """The name, of which a model that is a neuron itself has none."""
-        return self.name or "(the model)"
 
     def row(self, rules: Sequence[str]) -> list[str]:
         """As a row of the table; numbers that are not known are question marks."""
@@ -69,7 +64,7 @@ class _Neurons:
             words = "all"
         elif len(applicable) > len(self.objections):
             words = f"all but {', '.join(self.objections)}"
-        return [self.label, self.kind, self.layout, *cells, rate, words]
+        return [self.name, self.kind, self.layout, *cells, rate, words]
 
 
 @dataclass(frozen=True)
@@ -102,7 +97,7 @@ class _Inspection(Result):
             zero[name], total = trial["vanished"]["count"], trial["vanished"]["total"]
             rows.append([name, kind, f"{zero[name]} of {total}", reason])
         rules = Table(("rule", "engine", "zero gradients", "remark"), rows)
-        unknown = [(one.label, one.unknown) for one in self.neurons]
+        unknown = [(one.name, one.unknown) for one in self.neurons]
         lines = [f"The equations of {name} are not known: {why}." for name, why in unknown if why]
         lines += self._objections()
         best = min(zero, key=lambda name: zero[name], default="")
@@ -110,8 +105,7 @@ class _Inspection(Result):
         advice = f"Attack with {best}, whose gradient is zero for {zero.get(best)} samples"
         refused = [f"{advice}; {', '.join(poor)}."] if poor else []
         refused += [f"Refused under {', '.join(some)}: {why}" for why, some in refusals.items()]
-        first, second = ([Notes(some)] if some else [] for some in (lines, refused))
-        return [(self.title, *heading), neurons, *first, rules, *second]
+        return [(self.title, *heading), neurons, Notes(lines), rules, Notes(refused)]
 
     def _objections(self) -> list[str]:
         """Sentences: a rule, the neurons that it does not apply to, and why."""
@@ -119,7 +113,7 @@ class _Inspection(Result):
         for one in self.neurons:
             for rule, reason in one.objections.items():
                 if reason != one.unknown:
-                    neurons.setdefault((rule, reason, one.read_out), []).append(one.label)
+                    neurons.setdefault((rule, reason, one.read_out), []).append(one.name)
         return [
             f"{rule} does not apply to {', '.join(names)}"
             f"{' where others read its spikes' if read_out else ''}: {reason}."
@@ -195,9 +189,9 @@ def _find_neurons(
         rate = float(torch.cat(counts).double().mean()) if calls else None
         reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}
         objections = {n: reason for n, reason in reasons.items() if reason is not None}
-        known, why = None if dynamics.unknown else dynamics, dynamics.unknown
-        rest = (known, why, rate, name not in sites, objections)
-        neurons.append(_Neurons(name, kind, layer.layout, *rest))
+        equations, why = None if dynamics.unknown else dynamics, dynamics.unknown
+        rest = (equations, why, rate, name not in sites, objections)
+        neurons.append(_Neurons(name or "(the model)", kind, layer.layout, *rest))
     return neurons
 
 

@@ -55,21 +55,18 @@ def measure_medians(
     """Median seconds of each operation over `repeats` rounds, one after the other in turn.
 
     So a slow spell of the machine falls on all. One round runs beforehand and is not counted."""
+    cuda = torch_device(device).type == "cuda"
+    synchronise: Callable[[], object] = torch.cuda.synchronize if cuda else lambda: None
     seconds: dict[str, list[float]] = {name: [] for name in operations}
     for round_ in progress_over(range(repeats + 1), "Timing", unit="rounds"):
         for name, operate in operations.items():
-            _synchronise(device)
+            synchronise()
             start = time.perf_counter()
             operate()
-            _synchronise(device)
+            synchronise()
             if round_ > 0:
                 seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
-
-
-def _synchronise(device: str) -> None:
-    if torch_device(device).type == "cuda":
-        torch.cuda.synchronize()
 
 
 def measure_peak(operate: Callable[[], object], device: str) -> int:

@@ -78,7 +78,7 @@ def _array(content: Any, kind: Any) -> np.ndarray:
         expect(digits, "digits 0 and 1", content)
         return booleans(content)
     expect(isinstance(content, list), "a list of numbers", content)
-    kind = list[int] if dtype is np.int64 else list[float]
+    kind = list[int] if dtype is np.int64 else list[Measured]
     return np.array(converter.structure(content, kind), dtype=dtype)
 
 
@@ -206,8 +206,8 @@ class Result(ABC):
         return [f"{self.name}.{end}" for end in ("json", "md", *["png"] * drawn)]
 
     def status(self) -> int:
-        """The exit status of the command."""
-        return 0
+        """The exit status of the command: 3 where a check failed, or another one of its own."""
+        return _FAILED if self.failure() else 0
 
     def failure(self) -> str:
         """Why that status is not 0, in lines; "" where it is."""
@@ -245,10 +245,6 @@ class Printed(Result):
     def parts(self) -> Sequence[Part]:
         """Sentences and tables for the terminal."""
         return self.content
-
-    def status(self) -> int:
-        """3 where a check failed, 0 otherwise."""
-        return _FAILED if self.failures else 0
 
     def failure(self) -> str:
         """The checks that failed, a line each; "" where all passed."""

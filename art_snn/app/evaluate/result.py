@@ -187,6 +187,8 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     usual = settings.output.resolve().name.removeprefix("evaluation-")
     usual = usual if target.subject.checkpoint is None else settings.network_name
     decisions = read_decisions(target, store)
+    for name in (EXAMPLES, DECIDED):  # No earlier file stays where there is none now.
+        (settings.output / name).unlink(missing_ok=True)
     for place, (eps, plan) in enumerate(target.plans):
         names = [block_name(f"attack-{place}", rows) for rows in target.slices]
         blocks = [store.read(name) for name in names]
@@ -275,8 +277,7 @@ def _shown(target: Target) -> int:
 def _write_examples(target: Target, trial: Trial, adversarials: np.ndarray) -> None:
     """Write the first adversarials, which the report shows."""
     rows = np.flatnonzero(trial.outcome.stage >= 0)[:EXAMPLE_COUNT]
-    if not len(rows):  # No earlier examples stay.
-        (target.settings.output / EXAMPLES).unlink(missing_ok=True)
+    if not len(rows):
         return
     broken = adversarials[rows]
     with seeded(target.settings.seed):

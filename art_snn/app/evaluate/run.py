@@ -67,7 +67,7 @@ def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
                 content, arrays = unit.compute(progress.note)
                 took = monotonic() - start + content.get(TOOK, 0.0)
                 store.put(unit.name, content | {TOOK: took}, arrays)
-                store.drop(unit.name + PART)
+                store.file(unit.name + PART).unlink(missing_ok=True)
                 progress.write(f"[{place + 1}/{len(units)}] {unit.step}: {duration(took)}")
             team.gather(None)  # All have written theirs.
         progress.update(len(units) - progress.done)

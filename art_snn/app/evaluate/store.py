@@ -31,8 +31,8 @@ class Store:
 
     def done(self, names: Collection[str]) -> set[str]:
         """Names of those that are whole; those of something else are refused, parts too."""
-        every = (*names, *(name + PART for name in names))
-        return {*names} & {name for name in every if self.whole(name)}
+        files = (*names, *(name + PART for name in names))
+        return {*names} & {name for name in files if self.whole(name)}
 
     def whole(self, name: str) -> bool:
         """True where a block is there and undamaged; one of something else is refused."""
@@ -52,10 +52,6 @@ class Store:
         """Write a block, in the place of an earlier one of that name."""
         text = json.dumps({"key": self.key, "name": name} | content)
         write_arrays(self.file(name), **arrays, **{_CONTENT: np.array(text)})
-
-    def drop(self, name: str) -> None:
-        """Remove a block, where it is there."""
-        self.file(name).unlink(missing_ok=True)
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """All arrays of a block."""

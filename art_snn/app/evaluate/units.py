@@ -310,15 +310,14 @@ def read_adversarials(
 
 def write_decided(target: Target, decisions: Decisions) -> None:
     """Write what the search broke, each at the smallest budget, in a file for --adversarials."""
-    path, points = target.settings.output / DECIDED, target.x.copy()
+    points = target.x.copy()
     broken = np.zeros(len(points), dtype=bool)
     for _, one in sorted(decisions.items(), reverse=True):
         points[one.broken], broken = one.adversarial[one.broken], broken | one.broken
     rows = np.flatnonzero(broken)
     if len(rows):
-        write_arrays(path, x=points[rows], index=rows, name=np.array("exact search"))
-    else:  # No earlier file stays.
-        path.unlink(missing_ok=True)
+        path, name = target.settings.output / DECIDED, np.array("exact search")
+        write_arrays(path, x=points[rows], index=rows, name=name)
 
 
 def decision_findings(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:

@@ -247,8 +247,6 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
     for file, verdict in record.others.items():
         left = verdict.outcome.robust_accuracy.percent
         lines.append(f"{file} is on other samples, leaves {left} and does not count")
-    if not evaluation.provenance.training:
-        lines.append("Its training is not stated (training of Evaluate states it)")
     if evaluation.plan != STANDARD:
         plan = f"the plan {evaluation.plan}" if evaluation.plan else "single attacks alone"
         lines.append(f"Attacked with {plan}, which may leave more than {STANDARD}")
@@ -263,5 +261,4 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
 
 def board_parts(board: Board) -> list[Part]:
     """The table and notes, as a page of the documentation includes them; last, what is left out."""
-    table, notes, _ = board
-    return [*READING, table, *([notes] if notes else [])]
+    return [*READING, *board[:2]]

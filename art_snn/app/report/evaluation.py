@@ -400,8 +400,6 @@ def find_evaluations(places: Iterable[Path]) -> Iterator[Path]:
 
 _OUTCOME = make_dict_unstructure_fn(Outcome, converter, adversarials=override(omit=True))
 converter.register_unstructure_hook(Outcome, _OUTCOME)
-_MARGIN = override(struct_hook=lambda c, _: np.array(converter.structure(c, list[Measured]), float))
-converter.register_structure_hook(Bounds, make_dict_structure_fn(Bounds, converter, margin=_MARGIN))
 _EVIDENCE = override(struct_hook=lambda c, _: converter.structure(c, dict[str, Measured]))
 converter.register_structure_hook(
     Finding, make_dict_structure_fn(Finding, converter, evidence=_EVIDENCE)

@@ -52,8 +52,6 @@ _ROOM = 700_000
 _ON, _OFF = (240, 160, 0), (86, 180, 233)
 """Colours of brighter and darker events; white where a pixel has both."""
 _MOST_FRAMES = 20
-_GAP = 128
-"""Grey of the line between two frames."""
 
 
 _Drawing = dict[str, Any]
@@ -318,7 +316,7 @@ def _draw_sample(values: np.ndarray) -> str:
 
 def _strip(frames: list[np.ndarray]) -> str:
     """Frames (H, W, 3) in [0, 1] as one picture, a grey line between any two."""
-    line = np.full((len(frames[0]), 1, 3), _GAP / 255)
+    line = np.full((len(frames[0]), 1, 3), 128 / 255)
     strip = np.concatenate([part for frame in frames for part in (frame, line)][:-1], axis=1)
     stream = io.BytesIO()
     Image.fromarray((255 * strip).round().astype(np.uint8)).save(stream, "PNG", optimize=True)

@@ -35,8 +35,8 @@ def render_page(items: Sequence[ReportItem]) -> str:
     several: dict[str, Any] = {}
     if len(items) > 1:
         title, _, table, *compared = tables.compare_parts(items)
-        several |= {"title": title, "verdicts": table, "pairs": compared}
-        several["drawing"] = figures.draw_side_by_side(items)
+        drawing = figures.draw_side_by_side(items)
+        several = {"title": title, "verdicts": table, "pairs": compared, "drawing": drawing}
     content: dict[str, Any] = {"views": views, "several": several, "most": tables.MOST_SAMPLES}
     shown = _render_template("report.html.j2", **content, glossary=())
     return _render_template("report.html.j2", **content, glossary=_find_terms(shown))

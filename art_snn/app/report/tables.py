@@ -59,8 +59,7 @@ def evaluation_parts(evaluation: Evaluation) -> list[Part]:
         words = " ".join((*card["sentences"], *card["remedies"]))
         notes.append(f"{kind}: {card['name']} ({card['place']}). {words}")
     notes += remarks(evaluation)
-    parts += [Notes(notes)] if notes else []
-    parts.append(_attack_table(evaluation))
+    parts += [Notes(notes), _attack_table(evaluation)]
     if evaluation.certificate is not None:
         parts.append(_certificate_table(evaluation.certificate))
     return [*parts, "Reproduce:", Command(evaluation.provenance.command)]
@@ -162,10 +161,7 @@ def _operation_table(evaluation: Evaluation) -> Table:
 def remarks(evaluation: Evaluation) -> list[str]:
     """Sentences about stages that did not run, random networks, and what is proven."""
     lines = [line for trial in evaluation.trials for line in _skipped(trial)]
-    unanswered = int((evaluation.trials[0].outcome.stage == Outcome.UNANSWERED).sum())
     draws = max(trial.outcome.draws for trial in evaluation.trials)
-    if unanswered:
-        lines.append(f"Samples without a prediction, which count as not correct: {unanswered}.")
     if draws > 1:
         lines.append(f"The network is random: most of {draws} predictions decide what is broken.")
     for bounds in evaluation.bounds[:1]:
@@ -182,19 +178,14 @@ def remarks(evaluation: Evaluation) -> list[str]:
 
 
 def _skipped(trial: Trial) -> list[str]:
-    """Stages of a trial that ran with the network's own gradient or did not run, and why."""
-    outcome, lines = trial.outcome, []
-    several = {
-        "ran {} with the network's own gradient": (outcome.stages, "native"),
-        "skipped {} that would repeat another": (outcome.skipped, "repeated"),
-    }
-    for words, (stages, status) in several.items():
-        records = [one for one in stages if one.status == status]
-        for one in records[:1]:
-            start = f"{trial.name} {words.format(count_words(len(records), 'stage'))}."
-            label = one.instead_of or one.label
-            lines.append(f"{start} The first is {label}: {one.reason.rstrip('.')}.")
-    others = [one for one in outcome.skipped if one.status == "skipped"]
+    """Stages of a trial that ran with the network's own gradient or do not suit it, and why."""
+    native = [one for one in trial.outcome.stages if one.status == "native"]
+    lines = [
+        f"{trial.name} ran {count_words(len(native), 'stage')} with the network's own gradient. "
+        f"The first is {one.instead_of}: {one.reason.rstrip('.')}."
+        for one in native[:1]
+    ]
+    others = [one for one in trial.outcome.skipped if one.status == "skipped"]
     reasons = dict.fromkeys(f"{one.label}: {one.reason.rstrip('.')}." for one in others)
     return lines + [f"{trial.name} skipped {line}" for line in reasons]
 

@@ -221,7 +221,6 @@ def test_what_a_reader_has_to_know_is_said_below_the_table():
     assert column(table, "training") == [NONE, "10 epochs", "10 epochs"]
     assert column(table, "findings") == ["not examined", "0", "1"]
     assert notes(table) == [
-        "Its training is not stated (training of Evaluate states it): first.",
         "Attacked with the plan fast, which may leave more than standard: quick.",
         "Evaluated with art_snn 0.0.9, first with 0.1.0: plans may differ: quick.",
         "Not on the samples of first, so that intervals are compared: far.",
