@@ -6,7 +6,6 @@ import logging
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, make_dataclass
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import MappingProxyType, NoneType, UnionType
@@ -185,50 +184,36 @@ def _stopped(name: str, why: str, output: Path | None, status: int) -> int:
 @_REGISTRY.primitive_rule
 def _number_rule(info: Any) -> PrimitiveConstructorSpec[Any] | None:
     """How tyro reads numbers, and several of them in one word: 0.03, 8/255, or 8/255,16/255."""
-    kind = info.type
-    metavar = _metavar(kind)
-    if metavar is None:
+    kinds = get_args(info.type) if get_origin(info.type) in _UNIONS else (info.type,)
+    forms = {kind: get_args(kind) or (kind,) for kind in kinds if kind is not NoneType}
+    number, *others = {form[0] for form in forms.values()} or {None}
+    if others or number not in _METAVARS:
         return None
-    read = partial(_read_value, kind)
+    one, several = _METAVARS[number], [form for kind, form in forms.items() if kind is not number]
+
+    def read(words: Sequence[str]) -> Any:
+        texts = words[0].split(",") if several else words
+        numbers = tuple(_read_number(number, text.strip()) for text in texts)
+        if number in forms and len(numbers) == 1:
+            return numbers[0]
+        if any(... in form or len(form) == len(numbers) for form in several):
+            return numbers
+        expected = f"{len(several[0])} numbers with commas between"
+        raise ValueError(f"expected {expected}, got {shown(words[0])}.")
+
+    metavar = "|".join(
+        f"{one}[,{one} ...]" if ... in form else ",".join([one] * len(form))
+        for form in forms.values()
+    )
     return PrimitiveConstructorSpec(
-        1,
-        metavar,
-        lambda words: read(words[0]),
-        lambda _: True,
-        lambda value: [_write_value(value)],
+        1, metavar, read, lambda _: True, lambda value: [_write_value(value)]
     )
 
 
-def _metavar(kind: Any) -> str | None:
-    """The name of a value in help: INT, NUMBER[,NUMBER ...]; None for what is not of numbers."""
-    inner = [one for one in get_args(kind) if one is not NoneType]
-    if kind in _METAVARS or not inner:
-        return _METAVARS.get(kind)
-    if get_origin(kind) is tuple and inner[0] in _METAVARS:
-        one = _METAVARS[inner[0]]
-        return f"{one}[,{one} ...]" if ... in inner else ",".join([one] * len(inner))
-    names = [_metavar(one) for one in inner] if get_origin(kind) in _UNIONS else [None]
-    return None if None in names else "|".join(map(str, names))
+def _read_number(kind: type, text: str) -> float:
+    """The text as a number, where fractions are numbers too.
 
-
-def _read_value(kind: Any, text: str) -> Any:
-    """The text as a number, where fractions are numbers too, or as several in a tuple.
-
-    :param kind: int, float, a tuple of them, or a union of such types and None.
     :raises ValueError: for another text."""
-    inner = [one for one in get_args(kind) if one is not NoneType]
-    if get_origin(kind) in _UNIONS:
-        for one in inner[:-1]:
-            with contextlib.suppress(ValueError):
-                return _read_value(one, text)
-        return _read_value(inner[-1], text)
-    if get_origin(kind) is tuple:
-        values = tuple(_read_value(inner[0], part.strip()) for part in text.split(","))
-        if ... not in inner and len(values) != len(inner):
-            raise ValueError(
-                f"expected {len(inner)} numbers with commas between, got {shown(text)}."
-            )
-        return values
     # Python would take 1_000 and the digits of every script, too.
     with contextlib.suppress(ValueError, ZeroDivisionError):
         if text.isascii() and "_" not in text:

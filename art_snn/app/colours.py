@@ -1,21 +1,12 @@
 """Titles, and colours and lines that mean the same in every picture."""
 
 import textwrap
-from colorsys import hsv_to_rgb
 
-from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 COLOURS = {"stbp": "#0072b2", "rga": "#d55e00"}
 SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#6a3d9a", "#e69f00", "#6b6b1a", "#45c4e8")
 GREY = "#999999"
-
-
-def palette(count: int) -> list[str]:
-    """So many colours that differ: those of SERIES, or hues around the circle where these end."""
-    if count <= len(SERIES):
-        return [*SERIES[:count]]
-    return [to_hex(hsv_to_rgb(n / count, 0.9, (0.85, 0.5)[n % 2])) for n in range(count)]
 
 
 def titled(figure: Figure, *lines: str, fontsize: str = "medium") -> None:

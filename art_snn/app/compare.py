@@ -74,16 +74,6 @@ class Comparison(Result):
         """rule -> outcome, of the rules that apply."""
         return {n: row.outcome for n, row in self.rows.items() if row.outcome is not None}
 
-    @property
-    def reference(self) -> str:
-        """The rule with which others are compared: STBP, or else the first that applies."""
-        outcomes = self.outcomes
-        return _STBP if _STBP in outcomes else next(iter(outcomes), _STBP)
-
-    def union(self) -> Robustness:
-        """The outcome of the attack whose adversarial is that of whichever rule succeeds."""
-        return union(self.outcomes.values())
-
     def parts(self) -> list[Part]:
         """The network, the attack, and a row per rule."""
         accuracy = "no rule applies"
@@ -96,21 +86,22 @@ class Comparison(Result):
         lines = [f"{name} does not apply: {row.objection}." for name, row in rows if row.objection]
         lines += [CAUTION] if sum("(" in name for name in self.rows) > 1 else []
         heading = (self.title, self.attack, accuracy, self.machine)
-        return [heading, self._table(), *([Notes(lines)] if lines else [])]
+        return [heading, self._table(), Notes(lines)]
 
     def _table(self) -> Table:
         """One row per rule and one for the union of all; p is of McNemar's test."""
         outcomes, blank = self.outcomes, ("",) * 5
-        name = self.reference
+        # STBP, or else the first that applies.
+        name = _STBP if _STBP in outcomes else next(iter(outcomes), _STBP)
+        reference = outcomes.get(name)
         titles = ["rule", "success among the correct"]
         titles += [f"against {name.upper() if name == _STBP else name}", "x inference", "ms"]
         titles += ["zero gradient", "cosine to STBP"]
         rows: list[tuple[str, ...]] = []
         for name, row in self.rows.items():
-            if row.outcome is None:
+            if row.outcome is None or reference is None:
                 rows.append((name, "does not apply", *blank))
                 continue
-            reference = outcomes[self.reference]
             p = "" if reference is row.outcome else describe_difference(row.outcome, reference)
             seconds = self.seconds[name]
             time = f"{seconds / self.inference:.2f}", f"{1000 * seconds:.0f}"
@@ -118,7 +109,7 @@ class Comparison(Result):
             success = str(row.outcome.attack_success)
             rows.append((name, success, p, *time, str(row.vanished), cosine))
         if len(outcomes) > 1:
-            rows.append(("union of all", str(self.union().attack_success), *blank))
+            rows.append(("union of all", str(union(outcomes.values()).attack_success), *blank))
         return Table(titles, rows)
 
     def draw(self) -> Figure:
@@ -137,7 +128,7 @@ class Comparison(Result):
         left.set(xlim=(0, 100), xlabel="attack success [%]")
         left.invert_yaxis()  # Both share the axis.
         if names:
-            success = 100 * self.union().attack_success.value
+            success = 100 * union(outcomes).attack_success.value
             left.axvline(success, color="black", lw=0.8, ls=":", label="union of all rules")
         right.barh(names, times, color=colours)
         right.set(xlabel="time of one gradient [inferences]")
@@ -194,9 +185,16 @@ def _compare_rules(
     key = fingerprint(content, classifier, x, y)
     comparison = earlier(file, "comparison", Comparison, lambda one: one.key == key)
     if comparison is None:
-        attack = f"{settings.attack}, eps {settings.eps:.4g}"
-        timing = _time(timed, classifier, x[:size], y[:size], settings)
-        comparison = Comparison(title, key, attack, content, *timing)
+        one = x[:size], y[:size]
+        calls = {n: partial(classifier.loss_gradient, *one, gradient=r) for n, r in timed.items()}
+        calls |= {"": partial(classifier.predict, one[0], batch_size=size)}
+        with seeded(seed):
+            seconds = measure_medians(calls, settings.repeats, settings.device)
+        network.forget()
+        how = f"times are medians of {settings.repeats} rounds in turn, batch {len(one[0])}"
+        machine = f"{describe_machine(settings.device)}; {how}"
+        words = f"{settings.attack}, eps {settings.eps:.4g}", content, machine
+        comparison = Comparison(title, key, *words, seconds.pop(""), seconds)
     clean = predict_logits(classifier, x, size, seed)
     # To zeros there is no cosine.
     reference = np.zeros((len(x), x[0].size))
@@ -207,10 +205,10 @@ def _compare_rules(
             continue
         row = _Row(str(rule), objections[name])
         if name in timed:
-            how: dict[str, Any] = {"norm": np.inf, "eps": settings.eps, "batch_size": size}
-            how |= {"seed": seed, "progress_label": f"attack by {name}"}
+            options: dict[str, Any] = {"norm": np.inf, "eps": settings.eps, "batch_size": size}
+            options |= {"seed": seed, "progress_label": f"attack by {name}"}
             directions = _clean_gradients(rule, name, classifier, x, y, settings)
-            adversarial = craft(stage, rule, classifier, x, y, **how)
+            adversarial = craft(stage, rule, classifier, x, y, **options)
             logits = predict_logits(classifier, adversarial, size, seed)
             angles = _compare_directions(directions, reference)
             row = replace(row, outcome=robustness(clean, logits, y), **angles)
@@ -250,21 +248,3 @@ def _compare_directions(gradients: np.ndarray, reference: np.ndarray) -> dict[st
     products = (gradients[both] * reference[both]).sum(1) / (lengths[0] * lengths[1])[both]
     vanished = Share(int((lengths[0] == 0).sum()), len(gradients))
     return {"vanished": vanished, "cosine": float(products.mean()) if both.any() else None}
-
-
-def _time(
-    rules: Mapping[str, Gradient],
-    classifier: PyTorchSpikingClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
-    settings: Compare,
-) -> tuple[str, float, dict[str, float]]:
-    """The machine, and median seconds of a prediction and of one gradient of a batch with each
-    rule, all in turn."""
-    calls = {name: partial(classifier.loss_gradient, x, y, gradient=rules[name]) for name in rules}
-    calls |= {"": partial(classifier.predict, x, batch_size=len(x))}
-    with seeded(settings.seed):
-        seconds = measure_medians(calls, settings.repeats, settings.device)
-    classifier.model.forget()
-    how = f"times are medians of {settings.repeats} rounds in turn, batch {len(x)}"
-    return f"{describe_machine(settings.device)}; {how}", seconds.pop(""), seconds

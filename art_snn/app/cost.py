@@ -6,41 +6,40 @@ cost grows with T."""
 
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
 from itertools import product
+from multiprocessing import get_context
 from typing import Any, ClassVar
 
 import numpy as np
-from matplotlib.axes import Axes
+import torch
+from art.estimators.classification import PyTorchClassifier
 from matplotlib.figure import Figure
+from torch import nn
 
-from art_snn.app.colours import COLOURS, GREY, titled
-from art_snn.app.load import (
-    INFERENCE,
-    STOCK,
-    TRAINED_BY,
-    build_network,
-    choose_rules,
-    draw_samples,
-    make_call,
-    measure_row_peak,
-    resolve_architecture,
-)
-from art_snn.app.machine import describe_machine, measure_medians, torch_device
+from art_snn.app.colours import COLOURS, titled
+from art_snn.app.machine import describe_machine, measure_medians, measure_peak, torch_device
+from art_snn.app.network import build_unloaded, random_samples
 from art_snn.app.results import Result, working
 from art_snn.app.settings import Cost
 from art_snn.app.tables import Notes, Part, Table
 from art_snn.attacks import parse_stage
 from art_snn.checks import require, require_distinct
+from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.encoders import Frames
-from art_snn.gradients import check_applicable
+from art_snn.gradients import Gradient, check_applicable, parse_rules
+from art_snn.models import Architecture
+from art_snn.models.own import is_own
+from art_snn.network import SpikingNetwork, readout_dtype
 from art_snn.progress import progress_over
-from art_snn.training.recipe import compute_dtype
+from art_snn.training.recipe import Recipe, autocast, compute_dtype
 
+INFERENCE, STOCK = "inference", "stock "
+"""Rows next to those of rules: a prediction, and what ART's stock classifier measures."""
 _STBP = "stbp"
-_MEBIBYTE = 2**20
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,14 @@ class _Cell:
     seconds: Mapping[str, float]
     peak: Mapping[str, float]
 
-    def time_ratio(self, row: str, to: str = INFERENCE) -> float:
-        """Time of a row, in times of another."""
-        return self.seconds.get(row, math.nan) / self.seconds.get(to, math.nan)
+    def ratio(self, figure: str, row: str, to: str = INFERENCE) -> str:
+        """Seconds or peak of a row, in those of another; "-" where that was too small to see."""
+        values = getattr(self, figure)
+        return _number(values.get(row, math.nan) / (values.get(to) or math.nan), ".2f")
 
-    def memory_ratio(self, row: str, to: str = INFERENCE) -> float:
-        """Peak memory of a row, in that of another; NaN where that was too small to see."""
-        return self.peak.get(row, math.nan) / (self.peak.get(to) or math.nan)
+    def mebibytes(self, row: str) -> float:
+        """Peak memory of a row in MiB; NaN where its process failed."""
+        return self.peak.get(row, math.nan) / 2**20
 
 
 @dataclass(frozen=True)
@@ -85,17 +85,16 @@ class Costs(Result):
         repeats = self.settings["repeats"]
         how = f"median of {repeats} rounds in turn; memory above the model"
         heading = (self.title, f"{self.machine}; {how}")
-        notes = [Notes(self.remarks)] if self.remarks else []
         if len(self.cells) > 1:
-            return [heading, self._growth_table(), *notes]
-        cell, rows = self.cells[0], []
+            return [heading, self._growth_table(), Notes(self.remarks)]
+        (cell,), rows = self.cells, []
         for row in self.rows:
-            time = f"{cell.seconds[row]:.3f}", f"{cell.time_ratio(row):.2f}"
-            peak = _number(cell.peak.get(row, math.nan) / _MEBIBYTE, ".0f")
-            memory = peak, _number(cell.memory_ratio(row), ".2f")
-            rows.append((self.label(row), *time, *memory))
+            peak = _number(cell.mebibytes(row), ".0f"), cell.ratio("peak", row)
+            rows.append(
+                (self.label(row), f"{cell.seconds[row]:.3f}", cell.ratio("seconds", row), *peak)
+            )
         titles = (f"one {self.what}", "seconds", "x inference", "peak MiB", "x inference")
-        return [heading, Table(titles, rows), *notes]
+        return [heading, Table(titles, rows), Notes(self.remarks)]
 
     def label(self, row: str) -> str:
         """What a row measures, in words."""
@@ -107,37 +106,23 @@ class Costs(Result):
 
     def _growth_table(self) -> Table:
         """One row per cell: seconds, memory, and their ratios to STBP."""
-        rules = self.rows[1:]
-        others = [rule for rule in rules if _STBP in rules and rule != _STBP]
-        titles = ["model", "T", "inference s", *(f"{_upper(rule)} s" for rule in rules)]
-        titles += [f"{_upper(rule)}/STBP time" for rule in others]
-        titles += [f"{_upper(rule)} MiB" for rule in rules]
-        titles += [f"{_upper(rule)}/STBP memory" for rule in others]
+        rules = {_upper(rule): rule for rule in self.rows[1:]}
+        others = {n: rule for n, rule in rules.items() if _STBP in self.rows and rule != _STBP}
         rows = []
         for cell in self.cells:
-            row = [cell.model, "" if cell.steps is None else str(cell.steps)]
-            row += [f"{cell.seconds[name]:.3f}" for name in self.rows]
-            row += [_number(cell.time_ratio(rule, _STBP), ".2f") for rule in others]
-            row += [_number(cell.peak.get(rule, math.nan) / _MEBIBYTE, ".0f") for rule in rules]
-            row += [_number(cell.memory_ratio(rule, _STBP), ".2f") for rule in others]
+            row = {"model": cell.model, "T": "" if cell.steps is None else str(cell.steps)}
+            timed = {"inference": INFERENCE, **rules}
+            row |= {f"{n} s": f"{cell.seconds[rule]:.3f}" for n, rule in timed.items()}
+            row |= {f"{n}/STBP time": cell.ratio("seconds", r, _STBP) for n, r in others.items()}
+            row |= {f"{n} MiB": _number(cell.mebibytes(r), ".0f") for n, r in rules.items()}
+            row |= {f"{n}/STBP memory": cell.ratio("peak", r, _STBP) for n, r in others.items()}
             rows.append(row)
-        return Table(titles, rows)
+        return Table(list(rows[0]), [list(row.values()) for row in rows])
 
-    def draw(self) -> Figure:
-        """Time and peak memory: of one cell in inferences, of several against the time steps."""
-        if len(self.cells) > 1:
-            return self._draw_growth()
-        (cell,), rows = self.cells, self.rows
-        figure = Figure(figsize=(9, 1.4 + 0.32 * len(rows)), layout="constrained")
-        left, right = figure.subplots(1, 2, sharey=True)
-        _bars(left, rows, [cell.time_ratio(row) for row in rows], "time [inferences]")
-        _bars(right, rows, [cell.memory_ratio(row) for row in rows], "peak memory [inferences]")
-        left.invert_yaxis()  # Both share the axis.
-        titled(figure, self.title, self.machine, fontsize="small")
-        return figure
-
-    def _draw_growth(self) -> Figure:
-        """Time above, memory below against T, one column per model."""
+    def draw(self) -> Figure | None:
+        """Of several cells time above, memory below against T, one column per model."""
+        if len(self.cells) == 1:
+            return None
         models = list(dict.fromkeys(cell.model for cell in self.cells))
         figure = Figure(figsize=(1 + 3.4 * max(2, len(models)), 6.4), layout="constrained")
         axes = figure.subplots(2, len(models), sharex=True, squeeze=False)
@@ -149,8 +134,7 @@ class Costs(Result):
                 how: dict[str, Any] = {"color": COLOURS.get(row), "ms": 4, "label": label}
                 above.plot(steps, [cell.seconds[row] for cell in cells], "-o", **how)
                 # Without a peak there is no point.
-                peaks = [cell.peak.get(row, math.nan) / _MEBIBYTE for cell in cells]
-                below.plot(steps, peaks, "-o", **how)
+                below.plot(steps, [cell.mebibytes(row) for cell in cells], "-o", **how)
             for ax in (above, below):
                 ax.set(xlim=(0, None), ylim=(0, None))
                 ax.grid(alpha=0.3)
@@ -164,27 +148,24 @@ class Costs(Result):
 def run(settings: Cost) -> Costs:
     """Time every row in turn, then its peak memory: on the CPU in a fresh process for each row.
 
-    Writes cost.json, cost.md and cost.png.
+    Writes cost.json, cost.md and, of several models or time steps, cost.png.
 
     :raises ArgumentError: when network, input, rules, attack or training do not fit."""
     with working(settings):
         seen = torch_device(settings.device).type == "cuda" or settings.device == "cpu"
         expected, remedy = "a device that torch can see", "Use cpu, or install a CUDA build."
         require(seen, "device", expected, "gpu", remedy)
-        steps = settings.steps or (None,)
-        for name, values in (("model", settings.model), ("steps", steps)):
-            require_distinct(name, values)
-        pairs = list(product(settings.model, steps))
-        loads = [
-            replace(settings, model=(model,), steps=None if t is None else (t,))
-            for model, t in pairs
-        ]
+        require_distinct("model", settings.model)
+        require_distinct("steps", steps := settings.steps or (None,))
+        pairs = [(m, None if t is None else (t,)) for m, t in product(settings.model, steps)]
+        loads = [replace(settings, model=(model,), steps=some) for model, some in pairs]
         titles, rules = [_check(load) for load in loads], choose_rules(settings)
         rows = [INFERENCE, *rules]
         if not settings.training_step and settings.attack is None and len(loads) == 1:
             rows += [f"{STOCK}{name}" for name in rules if name in ("rga", _STBP)]
         cells, killed = [], []
-        for load, (model, t) in zip(loads, pairs, strict=True):
+        for load in loads:
+            (model,), (t, *_) = load.model, load.steps or (None,)
             x, y = draw_samples(load, settings.batch_size)
             network = build_network(load, x, y)
             # A training step changes weights and statistics, so each row needs its own network.
@@ -203,8 +184,10 @@ def run(settings: Cost) -> Costs:
         what = "training step" if settings.training_step else "gradient"
         what = what if settings.attack is None else f"attack {settings.attack}"
         title = f"One {what}: {'; '.join(titles[:: len(steps)])}"
-        remarks = _remarks(settings)
-        remarks += [f"{one}: its process was killed, as when memory runs out." for one in killed]
+        remarks = [f"{one}: its process was killed, as when memory runs out." for one in killed]
+        if settings.train_dtype is not None:
+            _, reason = compute_dtype(settings.train_dtype, torch_device(settings.device))
+            remarks.append(f"Training steps: {reason}.")
         machine = describe_machine(settings.device)
         costs = Costs(title, what, asdict(settings), machine, tuple(cells), remarks)
         costs.write(settings.output)
@@ -229,22 +212,6 @@ def _check(settings: Cost) -> str:
     return f"{architecture.describe(network)}, batch {settings.batch_size}, {size}"
 
 
-def _remarks(settings: Cost) -> list[str]:
-    """Sentences on the precision, and on training steps."""
-    remarks = list[str]()
-    if settings.train_dtype is not None:
-        reason = compute_dtype(settings.train_dtype, torch_device(settings.device))[1]
-        remarks.append(f"Training steps: {reason}.")
-    if settings.training_step:
-        remarks.append(
-            f"Steps are those of SGD with momentum {TRAINED_BY.momentum:g} and weight decay "
-            f"{TRAINED_BY.weight_decay:g}, at a learning rate of {TRAINED_BY.learning_rate:g}, so "
-            "that weights stay as they are drawn. Peaks are those of the first step: gradients of "
-            "weights and the state of SGD count."
-        )
-    return remarks
-
-
 def _upper(rule: str) -> str:
     """A rule as papers write it."""
     return rule if "(" in rule else rule.upper()
@@ -254,11 +221,95 @@ def _number(value: float, form: str) -> str:
     return "-" if math.isnan(value) else format(value, form)
 
 
-def _bars(ax: Axes, rows: list[str], values: list[float], label: str) -> None:
-    colours = [COLOURS.get(row.removeprefix(STOCK), GREY) for row in rows]
-    bars = ax.barh(rows, values, color=colours)
-    for bar, row in zip(bars, rows, strict=True):
-        bar.set_alpha(0.5 if row.startswith(STOCK) else 1)
-    ax.bar_label(bars, fmt="%.2f", padding=3, fontsize="small")
-    ax.axvline(1, color="black", lw=0.8, ls=":")
-    ax.set(xlabel=label, xlim=(0, 1.15 * np.nanmax([1, *values])))
+def choose_rules(settings: Cost) -> dict[str, Gradient]:
+    """Rules by their texts."""
+    return parse_rules(settings.rules or ("stbp" if settings.training_step else "rga,stbp"))
+
+
+def resolve_architecture(settings: Cost) -> tuple[Architecture, int | None]:
+    """The network of settings of one model, and its time steps; at none it has its own.
+
+    A function of the user takes the time steps once it has built its own network."""
+    (model,), (steps, *_) = settings.model, settings.steps or (None,)
+    given = {name: getattr(settings, name) for name in ("width", "decay", "encoder")}
+    return Architecture(model=model, steps=None if is_own(model) else steps, **given), steps
+
+
+def draw_samples(settings: Cost, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Random samples ``(count, *input_shape)`` and one-hot labels."""
+    architecture, steps = resolve_architecture(settings)
+    sizes = {name: getattr(settings, name) for name in ("channels", "image_size")}
+    return random_samples(architecture, count, steps=steps, **sizes)
+
+
+def build_network(settings: Cost, x: np.ndarray, y: np.ndarray) -> SpikingNetwork:
+    """The network for the samples, in evaluation mode on the device."""
+    network = build_unloaded(*resolve_architecture(settings), x.shape[1:], y.shape[1])
+    return network.to(torch_device(settings.device))
+
+
+def make_call(
+    settings: Cost, row: str, network: SpikingNetwork, x: np.ndarray, y: np.ndarray
+) -> Callable[[], object]:
+    """The call that a row measures; a training step changes the network."""
+    stock, rules = row.startswith(STOCK), choose_rules(settings)
+    if settings.training_step and row != INFERENCE:
+        network.training_gradient = rules[row]
+        return training_step(network, x, y, settings.train_dtype)
+    kind: Any = PyTorchClassifier if stock else PyTorchSpikingClassifier
+    classifier = wrap(network, x.shape[1:], y.shape[1], (0.0, 1.0), settings.device, kind)
+    if row == INFERENCE:
+        return lambda: classifier.predict(x, batch_size=len(x))
+    rule, attack = rules[row.removeprefix(STOCK)], None
+    if settings.attack is not None:
+        stage = parse_stage(settings.attack, np.inf, settings.eps)
+        attack = stage.instantiate(classifier, np.inf, settings.eps, len(x), 0)
+
+    def operate() -> object:
+        network.forget()
+        with network.using(rule):
+            return classifier.loss_gradient(x, y) if attack is None else attack.generate(x, y)
+
+    return operate
+
+
+def measure_row_peak(settings: Cost, row: str, *, apart: bool = True) -> int:
+    """Peak bytes of one row above the loaded model.
+
+    :param apart: on the CPU in a process of its own, with nothing left from before, which gives
+        freed memory back. A training step is the first one, which allocates gradients and the
+        optimizer's state."""
+    if apart and settings.device == "cpu":
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            return pool.submit(measure_row_peak, settings, row, apart=False).result()
+    if settings.threads is not None:
+        torch.set_num_threads(settings.threads)
+    x, y = draw_samples(settings, settings.batch_size)
+    network, few = build_network(settings, x, y), 2 if settings.training_step else 1
+    # A few samples first, since libraries are loaded on demand; batch norm in training needs 2.
+    make_call(settings, row, network, x[:few], y[:few])()
+    return measure_peak(make_call(settings, row, network, x, y), settings.device)
+
+
+def training_step(
+    network: nn.Module, x: np.ndarray, y: np.ndarray, train_dtype: str | None = None
+) -> Callable[[], float]:
+    """A call that takes one step of training on samples x with one-hot labels y."""
+    # Gradients of an earlier step would not count as memory of this one.
+    network.train().zero_grad()
+    # The optimizer of the papers, with steps so small that weights and times stay what they are.
+    optimizer = Recipe(learning_rate=1e-8).build_optimizer(network.parameters())
+    like = next(network.parameters())
+
+    def step() -> float:
+        samples = torch.tensor(x, device=like.device).to(like)
+        labels = torch.tensor(y, device=like.device).argmax(1)
+        optimizer.zero_grad()
+        with autocast(train_dtype, like.device):
+            logits = network(samples)
+        loss = nn.functional.cross_entropy(logits.to(readout_dtype(logits)), labels)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+        return loss.item()
+
+    return step

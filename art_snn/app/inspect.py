@@ -10,7 +10,7 @@ from torch import nn
 
 from art_snn.app.machine import torch_device
 from art_snn.app.network import random_samples, record_calls, resolve_network
-from art_snn.app.results import Result, as_json, working
+from art_snn.app.results import Result, working
 from art_snn.app.settings import RANDOM, Inspect
 from art_snn.app.tables import Notes, Part, Table
 from art_snn.checks import LONGEST_SIDE, ArgumentError, require, require_count
@@ -30,46 +30,30 @@ _RULES = ",".join((*GRADIENTS, "native"))
 
 @dataclass(frozen=True)
 class _Neurons:
-    """A layer of neurons of some class, by its name in the network.
+    """A layer of neurons of some class, by its name in the network; a model that is one has none.
 
     :param layout: what its calls take: steps [T, N, ...], step [N, ...], merged [T * N, ...], ...
     :param rate: spikes per step on the samples; None where it was not called.
+    :param dynamics: its equations; None where they are not known, and why.
     :param read_out: whether it never resets, so that its potential is read rather than its spikes.
     :param objections: rule -> why it does not apply."""
 
     name: str
     kind: str
     layout: str
-    dynamics: Dynamics
+    dynamics: Dynamics | None
+    unknown: str | None
     rate: float | None
     read_out: bool
     objections: Mapping[str, str]
 
-    def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        d, same = self.dynamics, ("name", "kind", "layout", "rate", "read_out")
-        names = ("decay", "gain", "threshold", "constant", "strict", "rest", "start", "height")
-        numbers = {name: as_json(getattr(d, name)) for name in (*names, "several", "floor")}
-        numbers |= {"reset": d.reset, "drop": as_json(d.amount)}
-        return {name: getattr(self, name) for name in same} | {
-            "dynamics": None if d.unknown else numbers,
-            "unknown": d.unknown,
-            "objections": dict(self.objections),
-        }
-
-    @property
-    def label(self) -> str:
-        """The name, of which a model that is a neuron itself has none."""
-        return self.name or "(the model)"
-
     def row(self, rules: Sequence[str]) -> list[str]:
         """As a row of the table; numbers that are not known are question marks."""
-        d = self.dynamics
-        reset = f"soft by {d.amount:g}" if d.reset == "soft" else "none"
-        reset = f"hard to {d.rest:g}" if d.reset == "hard" else reset
-        reset += "" if d.floor is None else f", floor {d.floor:g}"
         cells = ["?"] * 4
-        if not d.unknown:
+        if (d := self.dynamics) is not None:
+            reset = f"soft by {d.amount:g}" if d.reset == "soft" else "none"
+            reset = f"hard to {d.rest:g}" if d.reset == "hard" else reset
+            reset += "" if d.floor is None else f", floor {d.floor:g}"
             decay = " to ".join(f"{end:g}" for end in sorted({least(d.decay), most(d.decay)}))
             spikes = {None: ", several spikes", 1: ""}.get(d.several, f", {d.several} spikes")
             cells = [decay, f"{d.gain:g}", f"{d.threshold:g}{spikes}", reset]
@@ -80,7 +64,7 @@ class _Neurons:
             words = "all"
         elif len(applicable) > len(self.objections):
             words = f"all but {', '.join(self.objections)}"
-        return [self.label, self.kind, self.layout, *cells, rate, words]
+        return [self.name, self.kind, self.layout, *cells, rate, words]
 
 
 @dataclass(frozen=True)
@@ -92,11 +76,6 @@ class _Inspection(Result):
     neurons: Sequence[_Neurons]
     rules: Mapping[str, Mapping[str, Any]]
     name: ClassVar[str] = "inspect"
-
-    def as_dict(self) -> dict[str, Any]:
-        """All figures, for JSON."""
-        neurons = [one.as_dict() for one in self.neurons]
-        return {"title": self.title, **self.settings, "neurons": neurons, "rules": self.rules}
 
     def parts(self) -> list[Part]:
         """A row per layer of neurons and one per rule, with the reasons below them."""
@@ -118,7 +97,7 @@ class _Inspection(Result):
             zero[name], total = trial["vanished"]["count"], trial["vanished"]["total"]
             rows.append([name, kind, f"{zero[name]} of {total}", reason])
         rules = Table(("rule", "engine", "zero gradients", "remark"), rows)
-        unknown = [(one.label, one.dynamics.unknown) for one in self.neurons]
+        unknown = [(one.name, one.unknown) for one in self.neurons]
         lines = [f"The equations of {name} are not known: {why}." for name, why in unknown if why]
         lines += self._objections()
         best = min(zero, key=lambda name: zero[name], default="")
@@ -126,16 +105,15 @@ class _Inspection(Result):
         advice = f"Attack with {best}, whose gradient is zero for {zero.get(best)} samples"
         refused = [f"{advice}; {', '.join(poor)}."] if poor else []
         refused += [f"Refused under {', '.join(some)}: {why}" for why, some in refusals.items()]
-        first, second = ([Notes(some)] if some else [] for some in (lines, refused))
-        return [(self.title, *heading), neurons, *first, rules, *second]
+        return [(self.title, *heading), neurons, Notes(lines), rules, Notes(refused)]
 
     def _objections(self) -> list[str]:
         """Sentences: a rule, the neurons that it does not apply to, and why."""
         neurons: dict[tuple[str, str, bool], list[str]] = {}
         for one in self.neurons:
             for rule, reason in one.objections.items():
-                if reason != one.dynamics.unknown:
-                    neurons.setdefault((rule, reason, one.read_out), []).append(one.label)
+                if reason != one.unknown:
+                    neurons.setdefault((rule, reason, one.read_out), []).append(one.name)
         return [
             f"{rule} does not apply to {', '.join(names)}"
             f"{' where others read its spikes' if read_out else ''}: {reason}."
@@ -154,21 +132,17 @@ def run(settings: Inspect) -> _Inspection:
             if source.image_size is not None:
                 remedy = "Random samples are square: give their side in pixels."
                 require_count("image_size", source.image_size, up_to=LONGEST_SIDE, remedy=remedy)
-            x, y = random_samples(
-                subject.architecture.fill(subject.noted),
-                settings.batch_size,
-                channels=settings.channels,
-                image_size=settings.image_size,
-            )
+            sizes = {name: getattr(settings, name) for name in ("channels", "image_size")}
+            architecture = subject.architecture.fill(subject.noted)
+            x, y = random_samples(architecture, settings.batch_size, **sizes)
             labels = y.argmax(1)
             # Labels alone would not tell how many classes there are.
             labels[-1] = y.shape[1] - 1
             data = Dataset("random samples", x, labels, x, labels)
         else:
             expected = f"None next to {source.name}, whose samples have channels"
-            require(
-                settings.channels is None, "channels", expected, settings.channels, "Leave it out."
-            )
+            given, remedy = settings.channels, "Leave it out."
+            require(given is None, "channels", expected, given, remedy)
             data = subject.load_data()
         network = subject.build(data).to(torch_device(settings.device))
         x, y = data.x_test[: settings.batch_size], data.y_test[: settings.batch_size]
@@ -215,9 +189,9 @@ def _find_neurons(
         rate = float(torch.cat(counts).double().mean()) if calls else None
         reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}
         objections = {n: reason for n, reason in reasons.items() if reason is not None}
-        read_out = name not in sites
-        one = _Neurons(name, kind, layer.layout, dynamics, rate, read_out, objections)
-        neurons.append(one)
+        equations, why = None if dynamics.unknown else dynamics, dynamics.unknown
+        rest = (equations, why, rate, name not in sites, objections)
+        neurons.append(_Neurons(name or "(the model)", kind, layer.layout, *rest))
     return neurons
 
 

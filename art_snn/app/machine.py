@@ -1,9 +1,11 @@
 """The machine: its name, its devices, its memory, and the time that calls take on it."""
 
 import ctypes
+import gc
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -53,18 +55,52 @@ def measure_medians(
     """Median seconds of each operation over `repeats` rounds, one after the other in turn.
 
     So a slow spell of the machine falls on all. One round runs beforehand and is not counted."""
+    cuda = torch_device(device).type == "cuda"
+    synchronise: Callable[[], object] = torch.cuda.synchronize if cuda else lambda: None
     seconds: dict[str, list[float]] = {name: [] for name in operations}
     for round_ in progress_over(range(repeats + 1), "Timing", unit="rounds"):
         for name, operate in operations.items():
-            _synchronise(device)
+            synchronise()
             start = time.perf_counter()
             operate()
-            _synchronise(device)
+            synchronise()
             if round_ > 0:
                 seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def _synchronise(device: str) -> None:
-    if torch_device(device).type == "cuda":
+def measure_peak(operate: Callable[[], object], device: str) -> int:
+    """Bytes by which memory rises at most while `operate` runs, on "gpu" or "cpu".
+
+    On a GPU the allocator's peak; on Linux the peak of the process's resident memory, reset
+    beforehand; elsewhere the rise of its lifetime peak, so call it in a fresh process."""
+    gc.collect()
+    if device == "gpu":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        operate()
         torch.cuda.synchronize()
+        return int(torch.cuda.max_memory_allocated() - before)
+    clear = Path("/proc/self/clear_refs")
+    if clear.exists():
+        clear.write_text("5")
+    before = _resident("VmRSS")
+    operate()
+    return _resident("VmHWM") - before
+
+
+def _resident(field: str) -> int:
+    """Bytes of this process: resident (VmRSS) or its peak (VmHWM); where /proc does not tell them,
+    the peak of its lifetime."""
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else ():
+        if line.startswith(field):
+            return int(line.split()[1]) * 1024
+    if sys.platform == "win32":
+        import psutil
+
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

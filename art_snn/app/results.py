@@ -70,14 +70,6 @@ def _number(value: Any, kind: Any) -> float:
     return value  # type: ignore[no-any-return]
 
 
-def _share(value: Any, _: object) -> Share:
-    try:
-        return Share(value["count"], value["total"])
-    except (KeyError, TypeError, ValueError):
-        expect(False, "a count and its total", value)
-        raise
-
-
 def _array(content: Any, kind: Any) -> np.ndarray:
     """An array of the dtype that its annotation names, booleans where it names none."""
     dtype = next((get_args(part)[0] for part in get_args(kind)[1:]), np.bool_)
@@ -86,7 +78,7 @@ def _array(content: Any, kind: Any) -> np.ndarray:
         expect(digits, "digits 0 and 1", content)
         return booleans(content)
     expect(isinstance(content, list), "a list of numbers", content)
-    kind = list[int] if dtype is np.int64 else list[float]
+    kind = list[int] if dtype is np.int64 else list[Measured]
     return np.array(converter.structure(content, kind), dtype=dtype)
 
 
@@ -98,7 +90,6 @@ for _kind in _PLAIN:
     converter.register_structure_hook(_kind, _plain)
 converter.register_structure_hook(float, _number)
 converter.register_structure_hook_func(lambda kind: kind == Measured, _number)
-converter.register_structure_hook(Share, _share)
 converter.register_structure_hook_func(_is_array, _array)
 converter.register_unstructure_hook_func(
     _is_array,
@@ -114,10 +105,7 @@ converter.register_unstructure_hook(
 
 def as_json(content: object) -> Any:
     """The content as JSON gives it back: dicts, lists, strings and numbers."""
-    plain = converter.unstructure(content)
-    if isinstance(plain, dict):
-        return {str(name): as_json(value) for name, value in plain.items()}
-    return [as_json(value) for value in plain] if isinstance(plain, list | tuple) else plain
+    return json.loads(json.dumps(converter.unstructure(content)))
 
 
 def fingerprint(
@@ -212,14 +200,14 @@ class Result(ABC):
         return as_json(self)  # type: ignore[no-any-return]
 
     @property
-    def files(self) -> list[str]:
+    def files(self) -> Sequence[str]:
         """Names of the files that :meth:`write` writes."""
-        drawn = type(self).draw is not Result.draw
+        drawn = self.draw() is not None
         return [f"{self.name}.{end}" for end in ("json", "md", *["png"] * drawn)]
 
     def status(self) -> int:
-        """The exit status of the command."""
-        return 0
+        """The exit status of the command: 3 where a check failed, or another one of its own."""
+        return _FAILED if self.failure() else 0
 
     def failure(self) -> str:
         """Why that status is not 0, in lines; "" where it is."""
@@ -243,24 +231,20 @@ class Result(ABC):
 
 
 @dataclass(frozen=True)
-class Printed:
+class Printed(Result):
     """The result of a command that prints, and writes its files by itself.
 
-    :param text: for the terminal.
+    :param content: for the terminal.
     :param files: names of files next to the output.
     :param failures: checks that failed, a line each."""
 
-    text: str
-    files: tuple[str, ...] = ()
+    content: Sequence[Part]
+    files: Sequence[str] = ()
     failures: str = ""
 
-    def render(self) -> str:
+    def parts(self) -> Sequence[Part]:
         """Sentences and tables for the terminal."""
-        return self.text
-
-    def status(self) -> int:
-        """3 where a check failed, 0 otherwise."""
-        return _FAILED if self.failures else 0
+        return self.content
 
     def failure(self) -> str:
         """The checks that failed, a line each; "" where all passed."""

@@ -65,10 +65,10 @@ Part = str | Table | Notes | Sequence[str]
 
 
 def render(parts: Sequence[Part], form: Form = "text") -> str:
-    """The parts as one text, an empty line between them.
+    """The parts as one text, an empty line between them; nothing of those that are empty.
 
     Text is for a terminal: in lines of 80 characters, tables without their wide columns."""
-    return "\n\n".join(_render_part(part, form) for part in parts) + "\n"
+    return "\n\n".join(_render_part(part, form) for part in parts if part) + "\n"
 
 
 def _render_part(part: Part, form: Form) -> str:

@@ -3,7 +3,7 @@
 from art_snn.app.report.verdict import describe_bound, format_eps
 from art_snn.app.results import Printed
 from art_snn.app.settings import Zoo
-from art_snn.app.tables import Table, render
+from art_snn.app.tables import Table
 from art_snn.zoo.networks import manifest
 
 _HEAD = ("network", "data", "training", "T", "parameters", "size", "clean")
@@ -26,4 +26,4 @@ def run(settings: Zoo) -> Printed:
             head = [""] * len(_HEAD)
         if not network.standard:
             rows.append([*head, *[""] * len(_BUDGET)])
-    return Printed(render([Table((*_HEAD, *_BUDGET), rows, words=3)]))
+    return Printed([Table((*_HEAD, *_BUDGET), rows, words=3)])

@@ -17,8 +17,7 @@ import numpy as np
 import torch
 
 from art_snn import zoo
-from art_snn.app.load import measure_peak
-from art_snn.app.machine import measure_medians
+from art_snn.app.machine import measure_medians, measure_peak
 from art_snn.bounds import certify_bounds
 from art_snn.classifier import wrap
 from art_snn.models import MODELS

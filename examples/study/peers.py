@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import SpikingNetwork
-from art_snn.app.load import INFERENCE, build_network, draw_samples, make_call, training_step
+from art_snn.app.cost import INFERENCE, build_network, draw_samples, make_call, training_step
 from art_snn.app.machine import describe_machine, measure_medians
 from art_snn.app.settings import Cost
 from art_snn.app.tables import Table, render

@@ -9,7 +9,7 @@ import pytest
 from torch import Tensor
 
 from art_snn.app.inspect import _inspect_network, _Neurons
-from art_snn.app.results import read_result
+from art_snn.app.results import as_json, read_result
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import GRADIENTS, STBP, parse_rules
 from tests import adapted
@@ -48,9 +48,9 @@ def test_a_model_of_ours_is_inspected_on_random_samples_under_every_rule():
 
 def test_decays_of_time_steps_are_told_by_their_range():
     dynamics = Dynamics([0.25, 1.5], height=2.0)
-    neurons = _Neurons("lif", "Neuron", "steps", dynamics, 0.5, False, {})
+    neurons = _Neurons("lif", "Neuron", "steps", dynamics, None, 0.5, False, {})
     assert neurons.row([])[3] == "0.25 to 1.5"
-    told = neurons.as_dict()["dynamics"]
+    told = as_json(neurons)["dynamics"]
     assert (told["decay"], told["height"]) == ([0.25, 1.5], 2.0)
 
 
@@ -64,7 +64,7 @@ def test_a_bare_model_is_inspected_on_named_data_and_event_frames(tmp_path):
     counts(tmp_path / "counts.npz")
     model = adapted.own(tmp_path, shape=(2, 4, 4))
     _, found = inspect("--data", "counts.npz", "--model", model, "--rules", "rga")
-    assert found["encoder"] == "Frames(steps=3)"
+    assert found["settings"]["encoder"] == "Frames(steps=3)"
 
 
 @pytest.mark.parametrize(
@@ -116,5 +116,6 @@ def test_a_model_that_fails_under_a_rule_is_a_row_and_is_left_as_it_was():
     ],
 )
 def test_the_reset_is_told_with_its_value_or_amount(dynamics, reset):
-    row = _Neurons("n", "LIF", "steps", dynamics, None, False, {"rga": "why"}).row(["rga"])
+    one = _Neurons("n", "LIF", "steps", dynamics, None, None, False, {"rga": "why"})
+    row = one.row(["rga"])
     assert row[6:] == [reset, "not called", "none"]

@@ -15,7 +15,7 @@ from art_snn.attacks.balls import ROUNDING, distances, rounding_of
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.checks import ArgumentError, expand_path, require, shown
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.files import digest, read_arrays
+from art_snn.files import read_arrays
 
 _OPTION = "adversarials"
 """The option that names the files, as complaints call it."""
@@ -38,12 +38,6 @@ class Submission:
         """Those that a budget allows."""
         return Candidates(self.candidates.name, self.candidates.points, self.min_budget <= eps)
 
-    @property
-    def digest(self) -> str:
-        """A text that changes with the adversarials and their name."""
-        content = self.candidates
-        return digest(content.name, content.points[content.present], content.present)
-
     @classmethod
     def read(
         cls, file: Path, classifier: PyTorchSpikingClassifier, x: np.ndarray, norm: str, eps: float
@@ -59,12 +53,10 @@ class Submission:
         how: dict[str, Any] = {"names": ("x", "index", "name"), "largest": 9 * x.size + _ROOM}
         arrays = read_arrays(path, _OPTION, _CONTENT, remedy, **how)
         require("x" in arrays, _OPTION, _CONTENT, f"{path}, without x", remedy)
-        given = _points(path, arrays["x"], classifier)
+        given = _points(path, arrays["x"], classifier, x.dtype)
         index = _index(path, arrays.get("index"), len(given), len(x))
         points, there = x.copy(), np.zeros(len(x), dtype=bool)
-        with np.errstate(over="ignore"):  # What becomes infinite is outside of the range.
-            given = given.astype(x.dtype)
-        points[index], there[index] = _clipped(path, given, classifier), True
+        points[index], there[index] = given, True
         least = np.full(len(x), np.inf)
         try:
             if measure == FLIPS:  # Between the two values no flip leads.
@@ -87,8 +79,11 @@ class Submission:
         return cls(Candidates(name, points, there), least)
 
 
-def _points(path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifier) -> np.ndarray:
-    """Adversarials of the shape of samples, of real finite numbers."""
+def _points(
+    path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifier, dtype: Any
+) -> np.ndarray:
+    """Adversarials of the shape of samples, of real finite numbers in their range, in that dtype;
+    what is beyond the range by rounding is clipped."""
     shape = classifier.input_shape
     fits = points.ndim > 0 and len(points) > 0 and points.shape[1:] == shape
     expected = f"x of shape (N, {', '.join(map(str, shape))})"
@@ -98,37 +93,31 @@ def _points(path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifier
     real = points.dtype.kind in "fiu" and bool(np.isfinite(points).all())
     got = f"{points.dtype} in {path}, or NaN or infinity among them"
     require(real, _OPTION, "x of finite real numbers", got, remedy)
-    return points
-
-
-def _index(path: Path, index: np.ndarray | None, count: int, samples: int) -> np.ndarray:
-    """Numbers of the test samples that the adversarials are of, each once."""
-    rows = np.arange(count) if index is None else index
-    fits = rows.dtype.kind in "iu" and rows.shape == (count,)
-    expected = f"index as {count} whole numbers from 0 to {samples - 1}, one for each adversarial"
-    got = f"{rows.dtype} of shape {rows.shape} in {path}"
-    got += f", {rows.min()} to {rows.max()}" if fits else ""
-    remedy = "Give the number of the test sample of each; --samples evaluates more."
-    fits = fits and rows.min() >= 0 and rows.max() < samples
-    require(fits, _OPTION, expected, got, remedy)
-    twice = count - len(np.unique(rows))
-    remedy = "Write further ones into another file: the option may be given several times."
-    got = f"{twice} more in {path}"
-    require(not twice, _OPTION, "one adversarial of each sample", got, remedy)
-    return rows
-
-
-def _clipped(path: Path, points: np.ndarray, classifier: PyTorchSpikingClassifier) -> np.ndarray:
-    """Adversarials in the range of the samples; what is beyond it by rounding is clipped."""
+    with np.errstate(over="ignore"):  # What becomes infinite is outside of the range.
+        points = points.astype(dtype)
     if classifier.clip_values is None:
         return points
-    low, high = (np.asarray(end, points.dtype) for end in classifier.clip_values)
+    low, high = (np.asarray(end, dtype) for end in classifier.clip_values)
     count = int((~in_range(points, classifier)).sum())
     expected = f"values from {low.min():g} to {high.max():g}, as the samples have"
     got = f"{points.min():g} to {points.max():g} in {path}, outside in {count} of {len(points)}"
     remedy = "Clip them to that range, or scale them as the samples are."
     require(not count, _OPTION, expected, got, remedy)
     return np.asarray(np.clip(points, low, high))
+
+
+def _index(path: Path, index: np.ndarray | None, count: int, samples: int) -> np.ndarray:
+    """Numbers of the test samples that the adversarials are of, each once."""
+    rows = np.arange(count) if index is None else index
+    fits = rows.dtype.kind in "iu" and rows.shape == (count,)
+    expected = f"index as {count} whole numbers from 0 to {samples - 1}, each once"
+    got = f"{rows.dtype} of shape {rows.shape} in {path}"
+    got += f", {len(set(rows.tolist()))} from {rows.min()} to {rows.max()}" if fits else ""
+    remedy = "Give the number of the test sample of each; --samples evaluates more. Write further "
+    remedy += "adversarials of a sample into another file: the option may be given several times."
+    fits = fits and {*rows.tolist()} <= {*range(samples)} and len({*rows.tolist()}) == count
+    require(fits, _OPTION, expected, got, remedy)
+    return rows
 
 
 def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> NDArray[np.bool_]:

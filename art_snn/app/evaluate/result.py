@@ -19,19 +19,20 @@ from scipy.stats import mode
 
 import art_snn
 from art_snn.app.colours import titled
-from art_snn.app.evaluate.decisions import (
-    Decisions,
-    add_decision,
-    add_proofs,
-    decision_findings,
-    read_adversarials,
-    read_decisions,
-    write_decided,
-)
 from art_snn.app.evaluate.findings import target_findings, trial_findings
 from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluate.units import block_name, examination_units, read_bounds
+from art_snn.app.evaluate.units import (
+    Decisions,
+    add_decision,
+    block_name,
+    decision_findings,
+    examination_units,
+    read_adversarials,
+    read_bounds,
+    read_decisions,
+    write_decided,
+)
 from art_snn.app.machine import describe_machine
 from art_snn.app.network import record_calls
 from art_snn.app.report.evaluation import (
@@ -49,7 +50,7 @@ from art_snn.app.report.evaluation import (
 from art_snn.app.report.figures import accuracy_figure
 from art_snn.app.report.page import PAGE, render_page
 from art_snn.app.report.tables import evaluation_parts
-from art_snn.app.report.verdict import Verdict, describe_budgets, join_words, verdicts
+from art_snn.app.report.verdict import describe_budgets, join_words, verdicts
 from art_snn.app.results import Result, as_json, earlier, fingerprint, structured
 from art_snn.app.tables import Part
 from art_snn.attacks import Outcome
@@ -62,8 +63,6 @@ from art_snn.metrics import Certificate
 from art_snn.metrics.energy import count_operations, count_synapses
 from art_snn.seeding import seeded
 
-_HEAD = ("name", "title", "date", "summary")
-"""Fields that come first in evaluation.json."""
 _BELOW, _OPEN = 3, 4
 """Exit statuses: less robust than was asked for, and findings where none may be."""
 _COUNTED = 64
@@ -98,40 +97,35 @@ class EvaluationResult(Result):
 
     def as_dict(self) -> dict[str, Any]:
         """The evaluation, for JSON: first the verdicts, which most readers look for."""
-        summary = [one.as_dict() for one in verdicts(self.evaluation)]
-        content = as_json(self.evaluation) | {"summary": summary}
-        return {name: content[name] for name in dict.fromkeys((*_HEAD, *content))}
+        content: dict[str, Any] = as_json(self.evaluation)
+        return {"summary": [one.as_dict() for one in verdicts(self.evaluation)]} | content
 
     @property
-    def files(self) -> list[str]:
+    def files(self) -> Sequence[str]:
         """Names of all files of the evaluation."""
         return [*super().files, PAGE, *self.others]
 
     def status(self) -> int:
         """3 where the network is less robust than was asked for, 4 where findings are open."""
-        return _BELOW if self._below else _OPEN if self._doubted else 0
+        return min((status for status, _ in self._failures()), default=0)
 
     def failure(self) -> str:
         """The reasons for that status, a line per budget; "" where nothing failed."""
-        lines = []
-        for one in self._below:
+        return "\n".join(line for _, line in self._failures())
+
+    def _failures(self) -> list[tuple[int, str]]:
+        """Each with its status. Findings count even of 0 %, as a network fed wrongly has it."""
+        below, doubted = [], []
+        for one in verdicts(self.evaluation):
             share, at = one.outcome.robust_accuracy, describe_budgets(one.norm, one.eps)
             accuracy = f"{share.percent} ({share.count} of {share.total})"
-            lines.append(f"{accuracy} {at} is below {self.fail_under:g} (--fail-under)")
-        for one in self._doubted:
-            names = join_words(list(dict.fromkeys(finding.title for finding in one.findings)))
-            at = describe_budgets(one.norm, one.eps)
-            lines.append(f"findings are open {at} (--strict): {names}")
-        return "\n".join(lines)
-
-    @property
-    def _below(self) -> list[Verdict]:
-        return [one for one in verdicts(self.evaluation) if one.robust < self.fail_under]
-
-    @property
-    def _doubted(self) -> list[Verdict]:
-        """Verdicts with findings, even of 0 %: a network that is fed wrongly has that, too."""
-        return [one for one in verdicts(self.evaluation) if self.strict and one.findings]
+            if one.robust < self.fail_under:
+                line = f"{accuracy} {at} is below {self.fail_under:g} (--fail-under)"
+                below.append((_BELOW, line))
+            if self.strict and one.findings:
+                names = join_words(list(dict.fromkeys(finding.title for finding in one.findings)))
+                doubted.append((_OPEN, f"findings are open {at} (--strict): {names}"))
+        return below + doubted
 
     def draw(self) -> Figure:
         """Accuracy against the budget."""
@@ -193,6 +187,8 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     usual = settings.output.resolve().name.removeprefix("evaluation-")
     usual = usual if target.subject.checkpoint is None else settings.network_name
     decisions = read_decisions(target, store)
+    for name in (EXAMPLES, DECIDED):  # No earlier file stays where there is none now.
+        (settings.output / name).unlink(missing_ok=True)
     for place, (eps, plan) in enumerate(target.plans):
         names = [block_name(f"attack-{place}", rows) for rows in target.slices]
         blocks = [store.read(name) for name in names]
@@ -214,7 +210,12 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     searches = {stage.id for stage in stages if stage.searches}
     findings += [*trial_findings(attacked, searches), *target_findings(target, trials)]
     findings += decision_findings(target, trials)
-    proven = [read_bounds(target, store, rows) for rows in target.slices]
+    proven, bounds = [read_bounds(target, store, rows) for rows in target.slices], []
+    for eps, first in proven[0].items():
+        margin = np.concatenate([part[eps].margin for part in proven])
+        if eps in decisions:  # Of what the search proved no margin is known.
+            margin[decisions[eps].safe] = np.nan
+        bounds.append(replace(first, margin=margin))
     return Evaluation(
         name=name_from(usual) if settings.name is None else settings.name,
         title=title,
@@ -229,13 +230,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         provenance=_provenance(target, seconds),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         certificate=Certificate.concatenate(parts) if parts else None,
-        bounds=tuple(
-            add_proofs(
-                replace(first, margin=np.concatenate([part[eps].margin for part in proven])),
-                decisions,
-            )
-            for eps, first in proven[0].items()
-        ),
+        bounds=tuple(bounds),
         operations=_average_operations(target),
     )
 
@@ -282,8 +277,7 @@ def _shown(target: Target) -> int:
 def _write_examples(target: Target, trial: Trial, adversarials: np.ndarray) -> None:
     """Write the first adversarials, which the report shows."""
     rows = np.flatnonzero(trial.outcome.stage >= 0)[:EXAMPLE_COUNT]
-    if not len(rows):  # No earlier examples stay.
-        (target.settings.output / EXAMPLES).unlink(missing_ok=True)
+    if not len(rows):
         return
     broken = adversarials[rows]
     with seeded(target.settings.seed):

@@ -5,10 +5,9 @@ from functools import partial
 from shutil import rmtree
 from time import monotonic
 
-from art_snn.app.evaluate.decisions import decision_units
 from art_snn.app.evaluate.result import EvaluationResult, assemble, files_of, finished
 from art_snn.app.evaluate.settings import Evaluate
-from art_snn.app.evaluate.store import Store
+from art_snn.app.evaluate.store import PART, Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import TOOK, Unit, all_units
 from art_snn.app.results import working
@@ -35,7 +34,7 @@ def run(settings: Evaluate) -> EvaluationResult | None:
         evaluation = team.on_leader(partial(finished, target, key))
         if evaluation is None:
             team.on_leader(target.check)
-            units = [*all_units(target, store), *decision_units(target, store)]
+            units = all_units(target, store)
             _compute(units, store, team)
             took = [store.read(unit.name).get(TOOK, 0.0) for unit in units if team.leads]
             evaluation = team.on_leader(partial(assemble, target, title, store, sum(took)))
@@ -68,7 +67,7 @@ def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
                 content, arrays = unit.compute(progress.note)
                 took = monotonic() - start + content.get(TOOK, 0.0)
                 store.put(unit.name, content | {TOOK: took}, arrays)
-                store.drop_parts(unit.name)
+                store.file(unit.name + PART).unlink(missing_ok=True)
                 progress.write(f"[{place + 1}/{len(units)}] {unit.step}: {duration(took)}")
             team.gather(None)  # All have written theirs.
         progress.update(len(units) - progress.done)

@@ -1,79 +1,65 @@
 """A folder of blocks that are done: each is written once, and never computed again."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from art_snn.checks import require
-from art_snn.files import digest, read_arrays, read_json, write_arrays, write_json
+from art_snn.files import read_arrays, write_arrays
 
 Content = dict[str, Any]
+PART = ".part"
+"""After the name of a block: how far it is, in place of the block."""
+_CONTENT = "content"
+"""The array that holds the content of a block as JSON, with its name and key."""
 
 
 class Store:
-    """A folder of blocks that are done.
+    """A folder of blocks that are done, each in one file.
 
     :param key: fingerprint of what they are about."""
 
     def __init__(self, folder: Path, key: str) -> None:
         self.folder, self.key = folder, key
 
-    def file(self, name: str, ending: str = "json") -> Path:
-        """The JSON of a block, or its arrays."""
-        return self.folder / f"{name}.{ending}"
+    def file(self, name: str) -> Path:
+        """The file of a block."""
+        return self.folder / f"{name}.npz"
 
-    def done(self, names: Sequence[str]) -> set[str]:
+    def done(self, names: Collection[str]) -> set[str]:
         """Names of those that are whole; those of something else are refused, parts too."""
-        all_names = {*names, *(path.stem for path in self.folder.glob("*.[0-9]*.json"))}
-        return {*names} & {one for one in all_names if self.file(one).exists() and self._fits(one)}
+        files = (*names, *(name + PART for name in names))
+        return {*names} & {name for name in files if self.whole(name)}
 
-    def _fits(self, name: str) -> bool:
-        try:
-            content = read_json(self.file(name))
-            key = content.get("key")
-        except (ValueError, AttributeError):
-            return False
+    def whole(self, name: str) -> bool:
+        """True where a block is there and undamaged; one of something else is refused."""
         expected = "a folder without results, or with results of the same evaluation"
-        got = f"{self.folder.parent}, with blocks of other settings, code, weights or samples"
         remedy = f"Choose another folder, or delete {self.folder}."
-        require(key == self.key, "output", expected, got, remedy)
         try:
-            arrays = read_arrays(self.file(name, "npz"), "output", expected, remedy)
-        except (ValueError, FileNotFoundError):
+            arrays = read_arrays(self.file(name), "output", expected, remedy)
+            content = json.loads(str(arrays[_CONTENT]))
+            key, kept = content["key"], content["name"]
+        except (ValueError, KeyError, TypeError, FileNotFoundError):
             return False
-        return bool(content.get("name") == name and content.get("arrays") == _digest(arrays))
+        got = f"{self.folder.parent}, with blocks of other settings, code, weights or samples"
+        require(key == self.key, "output", expected, got, remedy)
+        return bool(kept == name)
 
     def put(self, name: str, content: Content, arrays: dict[str, np.ndarray]) -> None:
-        """Write a block; it is done when its JSON is there, which comes last."""
-        write_arrays(self.file(name, "npz"), **arrays)
-        seal = {"key": self.key, "name": name, "arrays": _digest(arrays)}
-        write_json(self.file(name), seal | content)
-
-    def latest_part(self, name: str) -> str:
-        """The last of the parts "NAME.1", "NAME.2" ... of a block that is whole, or ""."""
-        parts = [path.stem for path in self.folder.glob(f"{name}.[0-9]*.json")]
-        parts.sort(key=lambda part: int(part.rpartition(".")[2]), reverse=True)
-        return next((part for part in parts if self._fits(part)), "")
-
-    def drop_parts(self, name: str, but: str = "") -> None:
-        """Remove all such parts of a block but one."""
-        for path in self.folder.glob(f"{name}.[0-9]*.*"):
-            if path.stem != but:
-                path.unlink(missing_ok=True)
+        """Write a block, in the place of an earlier one of that name."""
+        text = json.dumps({"key": self.key, "name": name} | content)
+        write_arrays(self.file(name), **arrays, **{_CONTENT: np.array(text)})
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         """All arrays of a block."""
-        with np.load(self.file(name, "npz")) as file:
-            return dict(file)
+        with np.load(self.file(name)) as file:
+            return {name: file[name] for name in file if name != _CONTENT}
 
     def read(self, name: str) -> Content:
         """The content of a block."""
-        content: Content = read_json(self.file(name))
+        with np.load(self.file(name)) as file:
+            content: Content = json.loads(str(file[_CONTENT]))
         return content
-
-
-def _digest(arrays: dict[str, np.ndarray]) -> str:
-    forms = [(name, array.dtype.str, array.shape) for name, array in arrays.items()]
-    return digest(forms, *arrays.values())

@@ -33,6 +33,7 @@ from art_snn.checks import ArgumentError, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.data import Dataset
 from art_snn.encoders import draws
+from art_snn.files import digest
 from art_snn.gradients import STBP, Gradient, Native, parse_rules
 from art_snn.metrics import certify
 from art_snn.models.own import ZOO
@@ -147,6 +148,11 @@ class Target:
         return self.settings.bounds and not self.bounded
 
     @property
+    def searched(self) -> tuple[float, ...]:
+        """The budgets at which an exact search is asked for."""
+        return () if self.settings.decide is None else self.budgets
+
+    @property
     def slices(self) -> list[slice]:
         """The samples of each block: as few blocks as there can be, of about the same size."""
         count, most = len(self.x), max(self.settings.block, self.settings.batch_size)
@@ -207,7 +213,8 @@ class Target:
         for plan in self.plans_at(self.budgets[0]):
             selection = self.select_stages(plan)
             content += [*map(str, selection.stages)] if selection.native else []
-        content += [submission.digest for submission in self.submissions]
+        for one in (submission.candidates for submission in self.submissions):
+            content.append(digest(one.name, one.points[one.present], one.present))
         content += [] if settings.decide is None else [("decide", settings.decide)]
         return fingerprint(tuple(content), self.classifier, self.x, self.y)
 

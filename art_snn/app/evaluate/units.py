@@ -1,8 +1,10 @@
-"""The work of an evaluation in units, each of which one process computes by itself."""
+"""The work of an evaluation in units, each of which one process computes by itself.
 
-from collections.abc import Callable
+Bounds come first, then attacks, then an exact search, which decides what lies between the two."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from itertools import product
 from math import inf
@@ -13,14 +15,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_snn.app.evaluate.findings import examinations
-from art_snn.app.evaluate.store import Content, Store
+from art_snn.app.evaluate.store import PART, Content, Store
 from art_snn.app.evaluate.target import Target
-from art_snn.app.report.evaluation import Bounds
+from art_snn.app.report.evaluation import DECIDED, Bounds, Trial
+from art_snn.app.report.verdict import count_words, describe_budgets
 from art_snn.app.results import as_json, structured
 from art_snn.attacks import Outcome, Plan, SpikingAutoAttack, StageRecord, attack_errors
+from art_snn.bounds import Decision, decide_bounds
 from art_snn.checks import SEEDS, require
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.findings import Finding
+from art_snn.files import write_arrays
+from art_snn.findings import OTHER_RULES, Finding, Remedy
+from art_snn.findings.finding import list_samples
 from art_snn.metrics import Certificate, certify
 from art_snn.progress import duration
 from art_snn.seeding import seeded
@@ -31,6 +37,11 @@ TOOK = "took"
 """Name of the seconds that a block took, in its content."""
 
 _Block = tuple[Content, dict[str, np.ndarray]]
+
+Decisions = Mapping[float, Decision]
+"""Those of all samples by budget; nothing where none were asked for."""
+
+_COLUMNS = tuple(one.name for one in fields(Decision) if one.name != "eps")
 
 
 @dataclass(frozen=True)
@@ -56,18 +67,22 @@ def block_name(work: str, rows: slice) -> str:
 
 
 def all_units(target: Target, store: Store) -> list[Unit]:
-    """All units of an evaluation, in the order of their steps."""
-    units = []
+    """All units of an evaluation: bounds, attacks and decisions of each block, and the others."""
+    compute: Callable[..., _Block]
+    works: list[tuple[str, str, Callable[..., _Block], float, int]] = []
     for place, eps in enumerate(target.budgets if target.bounded else ()):
-        for rows in target.slices:
-            name, step = block_name(f"bounds-{place}", rows), f"bounds, eps {eps:.4g}"
-            units.append(Unit(name, step, partial(_bound, target, eps, rows), inf, 0))
-    units += examination_units(target)
+        compute = partial(_bound, target, eps)
+        works.append((f"bounds-{place}", f"bounds, eps {eps:.4g}", compute, inf, 0))
     for place, (eps, plan) in enumerate(target.plans):
+        compute, stages = partial(_attack, target, store, place, eps, plan), len(plan.stages)
+        works.append((f"attack-{place}", f"{plan.name}, eps {eps:.4g}", compute, stages, 1))
+    for place, eps in enumerate(target.searched):
+        compute = partial(_decide, target, store, place, eps)
+        works.append((f"decisions-{place}", f"decisions, eps {eps:.4g}", compute, inf, 2))
+    units = examination_units(target)
+    for work, step, compute, length, turn in works:
         for rows in target.slices:
-            name, step = block_name(f"attack-{place}", rows), f"{plan.name}, eps {eps:.4g}"
-            compute = partial(_attack, target, store, name, eps, plan, rows, clean=place == 0)
-            units.append(Unit(name, step, compute, len(plan.stages)))
+            units.append(Unit(block_name(work, rows), step, partial(compute, rows), length, turn))
     for rows in target.certificate_slices:
         compute = partial(_certify, target, rows)
         units.append(Unit(block_name("certificates", rows), "certificates", compute))
@@ -117,14 +132,13 @@ def _require_sound(bounds: Bounds, rows: slice, wrong: NDArray[np.bool_], how: s
 def _attack(
     target: Target,
     store: Store,
-    name: str,
+    place: int,
     eps: float,
     plan: Plan,
     rows: slice,
     note: Callable[[str], None],
-    clean: bool,
 ) -> _Block:
-    """The outcome of a plan on a block; `clean` adds the predictions of the samples.
+    """The outcome of a plan on a block; that of the first has predictions of the samples as well.
 
     Samples that bounds certify are not attacked. A killed run goes on after its last stage."""
     settings, x, y, seed = target.settings, target.x[rows], target.y[rows], block_seed(target, rows)
@@ -133,17 +147,16 @@ def _attack(
     left = np.ones(len(x), dtype=bool) if eps not in proven else ~proven[eps].certified
     decides = plan.name == settings.deciding_plan
     candidates = [one.within(eps).select(rows) for one in target.submissions if decides]
-    began, part = monotonic(), store.latest_part(name)
-    took, due = store.read(part)[TOOK] if part else 0.0, began + PAUSE
+    began, part = monotonic(), block_name(f"attack-{place}", rows) + PART
+    started = store.whole(part)
+    took, due = store.read(part)[TOOK] if started else 0.0, began + PAUSE
 
     def keep(_: StageRecord, __: int, standing: int) -> None:
         """Say how many samples stand, and write how far the attack is where it is time."""
         nonlocal due
         note(f"{standing} left")
         if standing and (now := monotonic()) >= due:
-            part = f"{name}.{attack.forwards.sum()}"
             store.put(part, {TOOK: took + now - began}, attack.standing())
-            store.drop_parts(name, but=part)
             due = monotonic() + max(PAUSE, (monotonic() - now) / _SHARE)
 
     attack = SpikingAutoAttack(
@@ -157,7 +170,7 @@ def _attack(
         verbose=False,
         on_stage=keep,
         candidates=[one.select(left) for one in candidates],
-        resume=store.arrays(part) if part else None,
+        resume=store.arrays(part) if started else None,
     )
     note(f"{left.sum()} left")
     with nullcontext() if decides else attack_errors(plan.stages[0]):
@@ -171,7 +184,7 @@ def _attack(
     for bounds, (by, broken) in product(larger, wrong.items()):
         _require_sound(bounds, rows, broken, f"broken at eps {eps:g} by {by}")
     content: Content = {"outcome": as_json(outcome), TOOK: took}
-    if clean:
+    if place == 0:
         content["clean"] = predict_classes(target.classifier, x, settings.batch_size, seed)
     return content, {"adversarials": outcome.adversarials}
 
@@ -203,3 +216,125 @@ def predict_classes(
         logits = classifier.predict(x, batch_size=batch_size)
     classes: list[int] = np.where(np.isnan(logits).any(1), -1, logits.argmax(1)).tolist()
     return classes
+
+
+def _decide(
+    target: Target, store: Store, place: int, eps: float, rows: slice, note: Callable[[str], None]
+) -> _Block:
+    """Decide what bounds do not certify and no attack broke; a killed run goes on after the last
+    sample that was written, as time limits give other decisions each time."""
+    settings, x, y = target.settings, target.x[rows], target.y[rows]
+    assert settings.decide is not None
+    left = np.flatnonzero(_between(target, store, eps, rows))
+    arrays: dict[str, np.ndarray] = {n: np.zeros(len(x), bool) for n in ("asked", "safe", "broken")}
+    arrays |= {"adversarial": x.copy(), "nodes": np.zeros(len(x), int), "seconds": np.zeros(len(x))}
+    began, took = monotonic(), 0.0
+    if store.whole(part := block_name(f"decisions-{place}", rows) + PART):
+        arrays, took = store.arrays(part), store.read(part)[TOOK]
+    written = began
+    for count, row in enumerate(left.tolist(), 1):
+        if arrays["asked"][row]:
+            continue
+        how: dict[str, Any] = {"seconds": settings.decide, "batch_size": settings.batch_size}
+        seed, one = block_seed(target, slice(rows.start + row, None)), slice(row, row + 1)
+        decision = decide_bounds(target.classifier, x[one], y[one], eps, seed=seed, **how)
+        for column in _COLUMNS:
+            arrays[column][one] = getattr(decision, column)
+        arrays["asked"][one] = True
+        unknown = int((arrays["asked"] & ~arrays["safe"] & ~arrays["broken"]).sum())
+        note(f"decided {count - unknown} of {len(left)}, {unknown} open")
+        if monotonic() - written >= PAUSE:
+            written = monotonic()
+            store.put(part, {TOOK: took + written - began}, arrays)
+    return {TOOK: took}, arrays
+
+
+def _between(target: Target, store: Store, eps: float, rows: slice) -> NDArray[np.bool_]:
+    """Samples of a block that are not certified, and that nothing within the budget broke."""
+    proven = read_bounds(target, store, rows)
+    between: NDArray[np.bool_] = np.ones(rows.stop - rows.start, dtype=bool)
+    for at, one in proven.items():
+        between &= (at < eps) | ~one.certified
+    for place, (at, _) in enumerate(target.plans):
+        if at <= eps:
+            outcome = store.read(block_name(f"attack-{place}", rows))["outcome"]
+            between &= structured(outcome, Outcome).stage == Outcome.STANDING
+    return between
+
+
+def read_decisions(target: Target, store: Store) -> Decisions:
+    """The decisions at each budget, which must not contradict each other."""
+    decisions = {}
+    for place, eps in enumerate(target.searched):
+        names = (block_name(f"decisions-{place}", rows) for rows in target.slices)
+        blocks = [*map(store.arrays, names)]
+        columns: Any = {n: np.concatenate([block[n] for block in blocks]) for n in _COLUMNS}
+        decisions[eps] = Decision(eps, **columns)
+    for eps, one in decisions.items():
+        smaller = [other.broken for at, other in decisions.items() if at <= eps]
+        wrong = one.safe & np.logical_or.reduce(smaller)
+        got = f"sample {wrong.argmax()}, safe at eps {eps:g} and broken at a smaller one"
+        remedy = "This is a bug in the search: please report it with this command."
+        require(not wrong.any(), "decide", "decisions that agree", got, remedy)
+    return decisions
+
+
+def add_decision(trial: Trial, decisions: Decisions, target: Target) -> Trial:
+    """The trial of the deciding plan with the search as its last stage; others as they are."""
+    decision, outcome = decisions.get(trial.eps), trial.outcome
+    if decision is None or trial.name != target.settings.deciding_plan:
+        return trial
+    text = f"decide_bounds(seconds={target.settings.decide:g})"
+    record = StageRecord(text, "exact search", text, status="decided")
+    far = np.abs(decision.adversarial - target.x).reshape(len(target.x), -1).max(1)
+    changes = {"stage": len(outcome.stages), "distance": far, "votes": outcome.draws}
+    columns: dict[str, Any] = {
+        name: np.where(decision.broken, new, getattr(outcome, name))
+        for name, new in changes.items()
+    }
+    stages = (*outcome.stages, record)
+    return replace(trial, outcome=replace(outcome, stages=stages, **columns))
+
+
+def read_adversarials(
+    store: Store, place: int, trial: Trial, blocks: Sequence[slice], decisions: Decisions
+) -> np.ndarray:
+    """What a trial made of the samples of blocks, the first ones ``(n, ...)``."""
+    names = [block_name(f"attack-{place}", rows) for rows in blocks]
+    arrays = np.concatenate([store.arrays(name)["adversarials"] for name in names])
+    if (broken := trial.decided) is not None:
+        broken = broken[: len(arrays)]
+        arrays[broken] = decisions[trial.eps].adversarial[: len(arrays)][broken]
+    return arrays
+
+
+def write_decided(target: Target, decisions: Decisions) -> None:
+    """Write what the search broke, each at the smallest budget, in a file for --adversarials."""
+    points = target.x.copy()
+    broken = np.zeros(len(points), dtype=bool)
+    for _, one in sorted(decisions.items(), reverse=True):
+        points[one.broken], broken = one.adversarial[one.broken], broken | one.broken
+    rows = np.flatnonzero(broken)
+    if len(rows):
+        path, name = target.settings.output / DECIDED, np.array("exact search")
+        write_arrays(path, x=points[rows], index=rows, name=name)
+
+
+def decision_findings(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:
+    """The search broke samples that the plan had left."""
+    for trial in trials:
+        if (broken := trial.decided) is None or not (count := int(broken.sum())):
+            continue
+        left = count + int((trial.outcome.stage == Outcome.STANDING).sum())
+        at = describe_budgets(str(target.settings.norm), trial.eps)
+        yield Finding(
+            "exact-search-broke-more",
+            "the exact search broke more",
+            {"left": left, "broken by the search": count, "of": len(broken)},
+            "if it breaks a sample that the plan left (ours)",
+            (OTHER_RULES, Remedy("The verdict counts them; more seconds may break open samples.")),
+            about=trial.name,
+            sentence=f"{trial.name} left {count_words(left, 'sample')} {at}, and the exact search "
+            f"broke {count} of these. {list_samples(broken)}",
+            eps=trial.eps,
+        )

@@ -99,10 +99,12 @@ Board = tuple[Table, Notes, tuple[tuple[str, Share, Share], ...]]
 network and budget in words, what is right without an attack, and what is robust."""
 
 
-def make_board(items: Iterable[ReportItem]) -> tuple[Board, list[str]]:
+def make_board(items: Iterable[ReportItem], unread: Sequence[str] = ()) -> tuple[Board, list[str]]:
     """The records of all evaluations, by budget as it is written, and why some are left out.
 
-    Copies of one count once. Where one certifies what another breaks, it is left out."""
+    Copies of one count once. Where one certifies what another breaks, it is left out.
+
+    :param unread: why others cannot be read."""
     groups: dict[tuple[str, int, str], dict[str, dict[str, Verdict]]] = {}
     distinct = {digest(as_json(one.evaluation)): one for one in reversed([*items])}
     named = {one.name.removesuffix(f"/{RESULT}"): one.evaluation for one in distinct.values()}
@@ -122,8 +124,10 @@ def make_board(items: Iterable[ReportItem]) -> tuple[Board, list[str]]:
         for key, one in groups.items()
     }
     ordered = sorted(groups, key=lambda key: (*key[:2], records[key][0].verdict.eps))
-    left_out = [f"{file} {reason}" for file, reason in reasons.items() if reason]
-    return _make_table([records[key] for key in ordered]), left_out
+    contradicted = [f"{file} {reason}" for file, reason in reasons.items() if reason]
+    left_out = [f"Left out: {line}" for line in (*unread, *contradicted)]
+    table, notes, points = _make_table([records[key] for key in ordered])
+    return (table, Notes((*notes, *left_out)), points), left_out
 
 
 def _contradiction(one: Evaluation, evaluations: Mapping[str, Evaluation]) -> str | None:
@@ -173,9 +177,8 @@ def _make_record(verdicts_by_file: Mapping[str, Verdict]) -> _Record:
     for _, _, file in ranked:
         verdict = verdicts_by_file[file]
         groups[verdict.evaluation.samples][file] = verdict
-    records = [_Record(group, {}) for group in groups.values()]
-    best, *rest = sorted(records, key=lambda record: record.robust.value)
-    return _Record(best.verdicts, {f: v for record in rest for f, v in record.verdicts.items()})
+    best = min(groups.values(), key=lambda group: _Record(group, {}).robust.value)
+    return _Record(best, {f: verdicts_by_file[f] for *_, f in ranked if f not in best})
 
 
 def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:
@@ -244,8 +247,6 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
     for file, verdict in record.others.items():
         left = verdict.outcome.robust_accuracy.percent
         lines.append(f"{file} is on other samples, leaves {left} and does not count")
-    if not evaluation.provenance.training:
-        lines.append("Its training is not stated (training of Evaluate states it)")
     if evaluation.plan != STANDARD:
         plan = f"the plan {evaluation.plan}" if evaluation.plan else "single attacks alone"
         lines.append(f"Attacked with {plan}, which may leave more than {STANDARD}")
@@ -258,8 +259,6 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
     return [*lines, *(f"Open finding, {finding}" for finding in findings)]
 
 
-def board_parts(board: Board, left_out: Sequence[str] = ()) -> list[Part]:
+def board_parts(board: Board) -> list[Part]:
     """The table and notes, as a page of the documentation includes them; last, what is left out."""
-    table, notes, _ = board
-    lines = Notes((*notes, *(f"Left out: {line}" for line in left_out)))
-    return [*READING, table, *([lines] if lines else [])]
+    return [*READING, *board[:2]]

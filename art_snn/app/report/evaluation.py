@@ -10,7 +10,7 @@ import numpy as np
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from numpy.typing import NDArray
 
-from art_snn.app.results import Measured, converter, expect, read_result, structured
+from art_snn.app.results import Measured, converter, expect, read_result
 from art_snn.attacks import Outcome
 from art_snn.checks import (
     FILE,
@@ -55,8 +55,7 @@ class Trial:
 
     def __post_init__(self) -> None:
         outcome = self.outcome
-        columns = (outcome.stage, outcome.forwards, outcome.backwards)
-        sizes = sorted({len(c) for c in (*columns, outcome.distance, outcome.votes)})
+        sizes = sorted({len(getattr(outcome, name)) for name in Outcome.COLUMNS})
         expect(len(sizes) == 1, "columns of as many samples each", sizes)
         allowed = range(Outcome.UNANSWERED, len(outcome.stages))
         odd = [number for number in outcome.stage.tolist() if number not in allowed]
@@ -166,7 +165,7 @@ class Evaluation:
     :param labels, clean: true classes, and predicted ones; -1 without a prediction.
     :param trials: what each attack achieved at each budget; one trial per name and budget.
     :param findings: about "network", "RULE gradients", or the name of a trial.
-    :param date: when it was finished, in UTC as ISO 8601 has it; "" where nobody noted it.
+    :param date: when it was finished, in UTC as ISO 8601 has it.
     :param certificate: of all samples, where it was asked for.
     :param bounds: what is proven at each budget; nothing where bounds were not asked for.
     :param operations: of each layer by its name: neurons, synapses, spikes and synaptic operations
@@ -174,6 +173,7 @@ class Evaluation:
 
     name: str
     title: str
+    date: str
     key: str
     norm: str
     plan: str
@@ -183,7 +183,6 @@ class Evaluation:
     trials: tuple[Trial, ...]
     findings: tuple[Finding, ...]
     provenance: Provenance
-    date: str
     certificate: Certificate | None = None
     bounds: tuple[Bounds, ...] = ()
     operations: dict[str, tuple[float, ...]] = field(default_factory=dict)
@@ -213,7 +212,7 @@ class Evaluation:
         odd = [eps for eps in budgets if not 0 < eps <= LARGEST_BUDGET]
         expect(not odd, f"findings at {_BUDGET}", odd[:1])
         try:
-            datetime.fromisoformat(self.date or "2026-01-01").astimezone(timezone.utc)
+            datetime.fromisoformat(self.date).astimezone(timezone.utc)
         except (ValueError, OverflowError):
             expect(False, "a date in ISO 8601", self.date)
         if self.bounds:
@@ -305,9 +304,11 @@ class Examples:
 
     def __post_init__(self) -> None:
         sizes = {len(column) for column in (self.rows, self.x, self.adversarial, self.predicted)}
-        expect(len(sizes) == 1, "columns of as many samples each", sorted(sizes))
+        single = len(sizes) == 1 and 0 not in sizes
+        expect(single, "columns of as many samples each, one or more", sorted(sizes))
         shapes = self.x.shape, self.adversarial.shape
-        expect(shapes[0] == shapes[1], "samples and adversarials alike in shape", shapes)
+        alike = shapes[0] == shapes[1] and np.isfinite((self.x, self.adversarial)).all()
+        expect(alike, "samples and adversarials alike in shape, of finite values", shapes)
         kinds = self.rows.dtype.kind, self.predicted.dtype.kind
         expect({*kinds} <= {*"iu"}, "rows and predicted classes as whole numbers", kinds)
         layers, spikes, owners = len(self.layers), self.spikes, self.owners
@@ -368,25 +369,21 @@ class ReportItem:
         return cls(name, evaluation, examples)
 
 
-def read_evaluation(file: str | Path, argument: str = "files") -> ReportItem:
+def read_evaluation(file: str | Path) -> ReportItem:
     """The evaluation in a JSON file, or in a folder, with the examples that lie next to it.
 
     :param file: evaluation.json, or the folder that holds it.
-    :param argument: as complaints name the file.
     :raises FileNotFoundError: when it is not there.
     :raises ValueError: when it is damaged, naming the field, or holds anything else."""
-    path, expected = expand_path(argument, file), "an evaluation, as art-snn evaluate writes it"
-    if path_kind(argument, path) == FOLDER:
+    path, expected = expand_path("files", file), "an evaluation, as art-snn evaluate writes it"
+    if path_kind("files", path) == FOLDER:
         path /= RESULT
-    require_kind(argument, path, FILE, expected)
+    require_kind("files", path, FILE, expected)
     remedy = "Give evaluation.json from the folder of an evaluation."
     try:
-        content = read_result(path)
-        if not {"trials", "findings"} & content.keys():
-            raise ValueError("holds another kind of result")
-        evaluation: Evaluation = structured(content, Evaluation)
+        evaluation: Evaluation = read_result(path, Evaluation)
     except (ValueError, OSError) as error:
-        raise invalid(argument, expected, f"{path}, which {error}", remedy) from error
+        raise invalid("files", expected, f"{path}, which {error}", remedy) from error
     return ReportItem.of(str(file), evaluation, path.parent)
 
 
@@ -401,13 +398,8 @@ def find_evaluations(places: Iterable[Path]) -> Iterator[Path]:
         yield from files
 
 
-_LEFT_OUT: dict[str, Any] = {name: override(omit=True) for name in ("adversarials", "seconds")}
-converter.register_unstructure_hook(
-    Outcome, make_dict_unstructure_fn(Outcome, converter, **_LEFT_OUT)
-)
-converter.register_structure_hook(Outcome, make_dict_structure_fn(Outcome, converter, **_LEFT_OUT))
-_MARGIN = override(struct_hook=lambda c, _: np.array(converter.structure(c, list[Measured]), float))
-converter.register_structure_hook(Bounds, make_dict_structure_fn(Bounds, converter, margin=_MARGIN))
+_OUTCOME = make_dict_unstructure_fn(Outcome, converter, adversarials=override(omit=True))
+converter.register_unstructure_hook(Outcome, _OUTCOME)
 _EVIDENCE = override(struct_hook=lambda c, _: converter.structure(c, dict[str, Measured]))
 converter.register_structure_hook(
     Finding, make_dict_structure_fn(Finding, converter, evidence=_EVIDENCE)

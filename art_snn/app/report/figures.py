@@ -4,11 +4,12 @@ import base64
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import matplotlib
 import numpy as np
-from matplotlib import colormaps
+from matplotlib import colormaps, rc_params_from_file
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
@@ -16,7 +17,7 @@ from matplotlib.rcsetup import cycler
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from art_snn.app.colours import GREY, SERIES, palette
+from art_snn.app.colours import GREY, SERIES
 from art_snn.app.report.evaluation import NEURONS, Evaluation, Examples, ReportItem
 from art_snn.app.report.verdict import (
     CERTIFIED,
@@ -33,45 +34,24 @@ from art_snn.app.report.verdict import (
 )
 from art_snn.metrics import Share
 
+_STYLE: Any = rc_params_from_file(Path(__file__).with_name("report.mplstyle"), False, False)
+_STYLE["axes.prop_cycle"] = cycler(color=SERIES)
+_INK, _GRID, _SIZE = (_STYLE[name] for name in ("text.color", "grid.color", "font.size"))
 _WIDTH = 3.6
 """Inches of a chart that takes half of a wide page, or a phone."""
-_SIZE = 9
 _LETTERS = 13
 """Characters of that size in an inch."""
-_INK, _GRID = "#1b1f24", "#d3d7dc"
-"""Text and axes, and the grid."""
-_MARKERS = "osDvPX*<"
-"""Of the lines, which also differ in grey."""
-_STYLE: Any = {
-    "font.size": _SIZE,
-    "text.color": _INK,
-    "text.parse_math": False,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": _GRID,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.prop_cycle": cycler(color=SERIES),
-    "legend.frameon": False,
-    "legend.borderaxespad": 0,
-    "svg.fonttype": "none",
-    "svg.hashsalt": "art_snn",
-}
+_MARKERS = "osDvPX*"
+"""Of the lines, which also differ in grey: one fewer than colours, so that no pair repeats soon."""
 _BAND = {"color": _INK, "alpha": 0.28, "lw": 7, "elinewidth": 2.5, "capsize": 0, "marker": ""}
 """The union as a broad light band, on which the line of an attack that alone makes it is seen."""
 _BELOW = {"ls": "--", "marker": "^"}
 """What is certified, which no attack goes below."""
-_MOST, _ROOM = 12, 700_000
-"""Samples that are shown, and characters that their pictures may take."""
+_ROOM = 700_000
+"""Characters that the pictures of samples may take."""
 _ON, _OFF = (240, 160, 0), (86, 180, 233)
 """Colours of brighter and darker events; white where a pixel has both."""
 _MOST_FRAMES = 20
-_GAP = 128
-"""Grey of the line between two frames."""
 
 
 _Drawing = dict[str, Any]
@@ -150,9 +130,7 @@ def _plot_accuracy(
     levels = norm == "inf" and all("/" in format_eps(norm, eps) for eps in budgets)
     scale, axis = (255, f"{axis} [1/255]") if levels else (1, axis)
     colour: Any = _INK
-    count = sum(not name.endswith(CERTIFIED) for name in curves)
-    marks = [_MARKERS[place % len(_MARKERS)] for place in range(count)]
-    ax.set_prop_cycle(color=palette(count), marker=marks)
+    ax.set_prop_cycle(color=SERIES * len(_MARKERS), marker=[*_MARKERS] * len(SERIES))
     for (name, curve), label in zip(curves.items(), names, strict=True):
         values = 100 * np.array([share.value for share in curve.values()])
         low, high = 100 * np.array([share.interval for share in curve.values()]).T
@@ -206,24 +184,6 @@ def draw_spikes(examples: Examples) -> _Drawing | None:
     rows = zip(examples.layers, *examples.rates, strict=True)
     rates = "; ".join(f"{name} {before:.3f} and {after:.3f}" for name, before, after in rows)
     return _chart(figure, "Firing rates of the layers, and spikes", words, f"{words} {rates}.")
-
-
-@matplotlib.rc_context(_STYLE)
-def draw_operations(evaluation: Evaluation) -> _Drawing | None:
-    """Operations of every layer next to a dense network's; None where they are not known."""
-    if not evaluation.operations:
-        return None
-    figure = Figure(figsize=(_WIDTH, 2.5), layout="constrained")
-    ax, places = figure.subplots(), np.arange(len(evaluation.operations))
-    columns = np.array([*evaluation.operations.values()])
-    for n, (label, column) in enumerate((("spiking", 3), ("dense network", 1))):
-        shifted = places + 0.4 * n - 0.2
-        ax.bar(shifted, columns[:, column], 0.4, label=label, color=SERIES[n])
-    ax.set_xticks(places, ["in", *map(str, places[1:])])
-    ax.set(xlabel="layer, after the input", ylabel="operations")
-    ax.yaxis.set_major_formatter("{x:,.0f}")
-    ax.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-    return _chart(figure, "Operations of the layers, and of a dense network")
 
 
 def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
@@ -290,16 +250,12 @@ def draw_examples(evaluation: Evaluation, examples: Examples) -> tuple[str, list
     for, with a legend in sentences."""
     start = f"Samples under {examples.trial}, {describe_budget(evaluation.norm, examples.eps)}. "
     shape, both = examples.x.shape[1:], (examples.x, examples.adversarial)
-    if not len(examples.x):
-        return f"{start}There is none.", []
     if len(shape) not in (3, 4) or shape[-3] not in (1, 2, 3) or not min(shape):
         return f"{start}Samples of shape ({', '.join(map(str, shape))}) are not drawn.", []
-    if not all(np.isfinite(values).all() for values in both):
-        return f"{start}They hold values that are not finite, and are not drawn.", []
     low, high = float(min(a.min() for a in both)), float(max(a.max() for a in both))
     drawings: list[_Drawing] = []
     room = _ROOM
-    for place in range(min(_MOST, len(examples.x))):
+    for place in range(len(examples.x)):
         drawing = _draw_example(evaluation, examples, place, low, high)
         room -= sum(len(source) for source, _ in drawing["pictures"])
         if drawings and room < 0:
@@ -349,10 +305,8 @@ def _draw_sample(values: np.ndarray) -> str:
     """A sample (T, C, H, W) in [0, 1] as a data URI; frames are side by side."""
 
     def coloured(frame: np.ndarray) -> np.ndarray:
-        if len(frame) == 1:
-            return np.repeat(frame[0][..., None], 3, -1)
-        if len(frame) == 3:
-            return frame.transpose(1, 2, 0)
+        if len(frame) != 2:  # Grey is the same in all three.
+            return np.broadcast_to(frame.transpose(1, 2, 0), (*frame.shape[1:], 3))
         both: np.ndarray = frame.min(0)[..., None]
         one = np.clip(np.tensordot(frame, np.array([_OFF, _ON]) / 255, (0, 0)), 0, 1)
         return np.asarray(one * (1 - both) + both)
@@ -362,7 +316,7 @@ def _draw_sample(values: np.ndarray) -> str:
 
 def _strip(frames: list[np.ndarray]) -> str:
     """Frames (H, W, 3) in [0, 1] as one picture, a grey line between any two."""
-    line = np.full((len(frames[0]), 1, 3), _GAP / 255)
+    line = np.full((len(frames[0]), 1, 3), 128 / 255)
     strip = np.concatenate([part for frame in frames for part in (frame, line)][:-1], axis=1)
     stream = io.BytesIO()
     Image.fromarray((255 * strip).round().astype(np.uint8)).save(stream, "PNG", optimize=True)

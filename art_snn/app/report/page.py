@@ -35,8 +35,8 @@ def render_page(items: Sequence[ReportItem]) -> str:
     several: dict[str, Any] = {}
     if len(items) > 1:
         title, _, table, *compared = tables.compare_parts(items)
-        several |= {"title": title, "verdicts": table, "pairs": compared}
-        several["drawing"] = figures.draw_side_by_side(items)
+        drawing = figures.draw_side_by_side(items)
+        several = {"title": title, "verdicts": table, "pairs": compared, "drawing": drawing}
     content: dict[str, Any] = {"views": views, "several": several, "most": tables.MOST_SAMPLES}
     shown = _render_template("report.html.j2", **content, glossary=())
     return _render_template("report.html.j2", **content, glossary=_find_terms(shown))
@@ -51,10 +51,11 @@ def _find_terms(page: str) -> list[tuple[str, str]]:
     return [(term, words) for term, form, words in terms if occurs(rf"(?<!\w)(?:{form})(?!\w)")]
 
 
-def render_board_page(board: Board, left_out: Sequence[str] = ()) -> str:
+def render_board_page(board: Board) -> str:
     """The table of records; its script sorts and filters it, which can be read without."""
-    content: dict[str, Any] = {"table": board[0], "notes": board[1], "left_out": left_out}
-    content |= {"drawing": figures.draw_board(board[2]) if board[2] else None, "reading": READING}
+    table, notes, points = board
+    drawing = figures.draw_board(points) if points else None
+    content = {"table": table, "notes": notes, "drawing": drawing, "reading": READING}
     return _render_template("board.html.j2", **content)
 
 
@@ -69,7 +70,6 @@ def _view(item: ReportItem, label: str, number: int) -> Mapping[str, Any]:
         "label": label,
         "item": item,
         "evaluation": evaluation,
-        "total": len(evaluation.samples),
         "tables": tables.evaluation_tables(evaluation),
         "verdict": describe_verdicts(results),
         "open": bool(decisive) or any(verdict.open for verdict in results),
@@ -78,11 +78,9 @@ def _view(item: ReportItem, label: str, number: int) -> Mapping[str, Any]:
         "remarks": tables.remarks(evaluation),
         "accuracy": figures.draw_accuracy(evaluation),
         "classes": figures.draw_classes(evaluation),
-        "operations": figures.draw_operations(evaluation),
         "legend": legend,
         "examples": examples,
         "spikes": None if item.examples is None else figures.draw_spikes(item.examples),
-        "strips": item.examples is not None and item.examples.x.ndim == 5,
     }
 
 

@@ -73,30 +73,25 @@ def run(settings: Report) -> Printed:
     assert output is not None
     if settings.board:
         items, bad = _read_all(settings.files)
-        board, contradicted = make_board(items)
-        parts = board_parts(board, left_out := [*bad, *contradicted])
+        board, left_out = make_board(items, bad)
         table = output.with_suffix(".md")
-        write_text(output, render_board_page(board, left_out))
-        write_text(table, _render_markdown(parts))
-        notes = [
-            f"{count_words(len(items), 'evaluation')}.",
-            *(f"Left out: {line}" for line in left_out),
-        ]
-        return Printed(render([Notes(notes)]), (table.name,))
+        write_text(output, render_board_page(board))
+        write_text(table, _render_markdown(board_parts(board)))
+        notes = [f"{count_words(len(items), 'evaluation')}.", *left_out]
+        return Printed([Notes(notes)], [table.name])
     items = [read_evaluation(file) for file in settings.files]
     parts = compare_parts(items) if len(items) > 1 else []
     parts += [part for item in items for part in evaluation_parts(item.evaluation)]
-    text = render(parts)
     if output.suffix == ".html":
         write_text(output, render_page(items))
     elif output.suffix == ".md":
         write_text(output, _render_markdown(parts))
     else:
         # What the table leaves out stands above it, for those who write about it.
-        lines = [f"% {line}".rstrip() for line in text.splitlines()]
+        lines = [f"% {line}".rstrip() for line in render(parts).splitlines()]
         write_text(output, "\n".join([MARKS["tex"], *lines, "", latex_table(items), ""]))
     # The title, the verdict or the names, and their table; the rest is in the file.
-    return Printed(render(parts[:3]))
+    return Printed(parts[:3])
 
 
 def _read_all(places: Sequence[Path]) -> tuple[list[ReportItem], list[str]]:
@@ -143,8 +138,8 @@ def _verify_record(settings: Report) -> Printed:
     rows = [(name, "pass" if passed else "FAIL", words) for name, passed, words in checks]
     table = Table(("check", "result", "remark"), rows, words=3)
     title = f"{evaluation.name}, {evaluation.title}"
-    text = render([title, verdict, table, _MEANING.format(seed)])
-    return Printed(text, failures="\n".join(failed))
+    parts: list[Part] = [title, verdict, table, _MEANING.format(seed)]
+    return Printed(parts, failures="\n".join(failed))
 
 
 @dataclass(frozen=True)
@@ -175,11 +170,15 @@ class _Verification:
         yield "samples", same == total, words
         yield self._check_fields()
         yield self._check_predictions()
-        yield from self._check_excerpt()
+        others = {EXCERPT: self._check_excerpt}
         if same == total:
-            yield from self._check_standing()
-            yield from self._check_certified()
-            yield from self._check_decided()
+            others |= {"standing": self._check_standing, "certified": self._check_certified}
+            others |= {"search": self._check_decided}
+        for name, check in others.items():
+            try:
+                yield from check()
+            except (ArgumentError, FileNotFoundError) as error:
+                yield name, False, getattr(error, "complaint", str(error))
 
     def _draw(self, rows: np.ndarray, most: int = _DRAWN) -> np.ndarray:
         """Some of the rows, in their order."""
@@ -221,11 +220,7 @@ class _Verification:
         count, budgets = len(x), evaluation.budgets
         # In double precision, with flags; the rest are classes, budgets and headers.
         largest = 9 * (1 + len(budgets)) * x.size + 2**20
-        try:
-            excerpt = read_excerpt(self.folder, largest)
-        except (ArgumentError, FileNotFoundError) as error:
-            yield EXCERPT, False, getattr(error, "complaint", str(error))
-            return
+        excerpt = read_excerpt(self.folder, largest)
         same = excerpt["x"].shape == x.shape and np.array_equal(excerpt["x"], x)
         if not same or sorted(excerpt["eps"].tolist()) != [*budgets]:
             # What is of other samples or budgets can be compared with nothing.
@@ -237,35 +232,29 @@ class _Verification:
         claimed = np.array([(np.array(some) >= 0).any(0) for some in stages])
         words = f"{int(broken.sum())} in {EXCERPT}, {int(claimed.sum())} in the evaluation"
         yield "broken samples", np.array_equal(broken, claimed), words
-        yield self._check_ball(adversarial, broken)
-        points, classes = adversarial[broken], np.broadcast_to(self.y[:count], broken.shape)[broken]
+        points, (at, rows) = adversarial[broken], np.nonzero(broken)
+        yield self._check_ball(points, x[rows], np.array(budgets)[at])
         draws = DRAWS if any(trial.outcome.draws > 1 for trial in evaluation.trials) else 1
         votes = np.zeros(len(points), int)
         for draw in range(draws if len(points) else 0):
             with seeded(evaluation.provenance.seed + FRESH + draw):
                 logits = self.classifier.predict(points, evaluation.provenance.batch_size)
-            votes += (logits.argmax(1) != classes) & ~np.isnan(logits).any(1)
+            votes += (logits.argmax(1) != self.y[rows]) & ~np.isnan(logits).any(1)
         fooled = int((2 * votes > draws).sum())
         words = f"{fooled} of {len(points)} fool the network"
         yield "adversarials", fooled == len(points), words
 
-    def _check_ball(self, adversarial: np.ndarray, broken: np.ndarray) -> _Check:
-        """Adversarials (B, n, ...) of the first n samples, by budget, in their range and ball."""
-        outside, farthest, x = 0, 0.0, self.x[: broken.shape[1]]
-        measure = require_measure(self.evaluation.norm)
-        for eps, points, which in zip(self.evaluation.budgets, adversarial, broken, strict=True):
-            fits = in_range(points[which], self.classifier)
-            outside += int((~fits).sum())
-            if fits.any():
-                pair = x[which][fits], points[which][fits]
-                try:
-                    least = min_budgets(measure, self.classifier, *pair)
-                except ArgumentError as error:
-                    return "ball", False, error.complaint
-                outside += int((least > eps).sum())
-                farthest = max(farthest, float((least / eps).max()))
-        words = f"{outside} of {int(broken.sum())} outside"
-        return "ball", not outside, f"{words}, the farthest at {farthest:.4g} of its budget"
+    def _check_ball(self, points: np.ndarray, x: np.ndarray, eps: np.ndarray) -> _Check:
+        """Adversarials of samples x (n, ...) in their range, and within their budgets eps (n,)."""
+        fits, measure = in_range(points, self.classifier), require_measure(self.evaluation.norm)
+        try:
+            least = min_budgets(measure, self.classifier, x[fits], points[fits])
+        except ArgumentError as error:
+            return "ball", False, error.complaint
+        outside = int((~fits).sum() + (least > eps[fits]).sum())
+        words = f"{outside} of {len(points)} outside, the farthest at "
+        words += f"{(least / eps[fits]).max(initial=0):.4g} of its budget"
+        return "ball", not outside, words
 
     def _check_standing(self) -> Iterator[_Check]:
         """Samples that are said to stand, under the usual single attack, PGD-7, and under a stage
@@ -278,12 +267,7 @@ class _Verification:
             single = parse_stage(None, measure, eps)
             stages = [replace(single, rule=STBP()) if single.by_gradients else single]
             if name:
-                some = torch.as_tensor(self.x[:1], device="cpu")
-                try:
-                    plan = resolve_plan(name, measure)
-                except ArgumentError as error:
-                    yield "standing", False, error.complaint
-                    return
+                plan, some = resolve_plan(name, measure), torch.as_tensor(self.x[:1], device="cpu")
                 suiting = select_stages(plan, self.classifier, measure, some).stages
                 suiting = tuple(one for one in suiting if one.by_gradients) or suiting
                 stages.append(suiting[self.rng.integers(len(suiting))])
@@ -300,27 +284,24 @@ class _Verification:
         """Samples that are said to be certified, by bounds or by draws, once more."""
         norm, size = self.evaluation.norm, self.evaluation.provenance.batch_size
         how: dict[str, Any] = {"batch_size": size}
-        try:
-            for bounds in self.evaluation.bounds:
-                rows = self._draw(np.flatnonzero(bounds.margin > 0))
-                how["norm"], x = require_measure(norm), self.x[rows]
-                again = certify_bounds(self.classifier, x, self.y[rows], bounds.eps, **how)
-                words = f"{again.certified.sum()} of {len(rows)} drawn are certified again "
-                words += describe_budgets(norm, bounds.eps)
-                yield "certified", bool(again.certified.all()), words
-            if (one := self.evaluation.certificate) is not None and (one.predicted >= 0).any():
-                rows = self._draw(np.flatnonzero(one.predicted >= 0), _DRAWN_CERTIFICATES)
-                how = {"batch_size": size, "seed": int(self.rng.integers(SEEDS))}
-                how["draws"] = one.draws
-                drawn = certify(self.classifier, self.x[rows], self.y[rows], **how)
-                same = (drawn.predicted == one.predicted[rows]) & (
-                    2 * drawn.region.size >= one.region.size[rows]
-                )
-                same &= drawn.correct == one.correct[rows]
-                words = f"{same.sum()} of {len(rows)} drawn are certified again by draws"
-                yield "certified", bool((~same).sum() <= 1), words
-        except ArgumentError as error:
-            yield "certified", False, error.complaint
+        for bounds in self.evaluation.bounds:
+            rows = self._draw(np.flatnonzero(bounds.margin > 0))
+            how["norm"], x = require_measure(norm), self.x[rows]
+            again = certify_bounds(self.classifier, x, self.y[rows], bounds.eps, **how)
+            words = f"{again.certified.sum()} of {len(rows)} drawn are certified again "
+            words += describe_budgets(norm, bounds.eps)
+            yield "certified", bool(again.certified.all()), words
+        if (one := self.evaluation.certificate) is not None and (one.predicted >= 0).any():
+            rows = self._draw(np.flatnonzero(one.predicted >= 0), _DRAWN_CERTIFICATES)
+            how = {"batch_size": size, "seed": int(self.rng.integers(SEEDS))}
+            how["draws"] = one.draws
+            drawn = certify(self.classifier, self.x[rows], self.y[rows], **how)
+            same = (drawn.predicted == one.predicted[rows]) & (
+                2 * drawn.region.size >= one.region.size[rows]
+            )
+            same &= drawn.correct == one.correct[rows]
+            words = f"{same.sum()} of {len(rows)} drawn are certified again by draws"
+            yield "certified", bool((~same).sum() <= 1), words
 
     def _check_decided(self) -> Iterator[_Check]:
         """All that the exact search broke, and with another seed some of what it proved."""
@@ -330,23 +311,20 @@ class _Verification:
                 claimed[trial.decided] = np.minimum(claimed, trial.eps)[trial.decided]
         size, budgets = self.evaluation.provenance.batch_size, self.evaluation.budgets
         how: dict[str, Any] = {"seconds": _PATIENCE, "batch_size": size}
-        try:
-            if (broken := np.isfinite(claimed)).any():
-                against = (self.x, self.evaluation.norm, max(budgets))
-                one = Submission.read(self.folder / DECIDED, self.classifier, *against)
-                wrong = self.classifier.predict(one.candidates.points, size).argmax(1) != self.y
-                good = one.candidates.present & (one.min_budget <= claimed) & wrong
-                words = f"{(good & broken).sum()} of {broken.sum()} break the network within their "
-                words += f"budgets, as {DECIDED} has them"
-                yield "search", bool(good[broken].all()), words
-            for bounds in self.evaluation.bounds:
-                rows = self._draw(np.flatnonzero(bounds.decided), _DRAWN_DECISIONS)
-                x, y, how["seed"] = self.x[rows], self.y[rows], int(self.rng.integers(SEEDS))
-                again = decide_bounds(self.classifier, x, y, bounds.eps, **how)
-                words = f"{again.safe.sum()} of {len(rows)} drawn are proven again "
-                words += f"{describe_budgets(self.evaluation.norm, bounds.eps)}, "
-                words += f"{again.broken.sum()} broken"
-                fits = not again.broken.any() and again.open.sum() <= 1
-                yield from [("search", bool(fits), words)] * (len(rows) > 0)
-        except (ArgumentError, FileNotFoundError) as error:
-            yield "search", False, getattr(error, "complaint", str(error))
+        if (broken := np.isfinite(claimed)).any():
+            against = (self.x, self.evaluation.norm, max(budgets))
+            one = Submission.read(self.folder / DECIDED, self.classifier, *against)
+            wrong = self.classifier.predict(one.candidates.points, size).argmax(1) != self.y
+            good = one.candidates.present & (one.min_budget <= claimed) & wrong
+            words = f"{(good & broken).sum()} of {broken.sum()} break the network within their "
+            words += f"budgets, as {DECIDED} has them"
+            yield "search", bool(good[broken].all()), words
+        for bounds in self.evaluation.bounds:
+            rows = self._draw(np.flatnonzero(bounds.decided), _DRAWN_DECISIONS)
+            x, y, how["seed"] = self.x[rows], self.y[rows], int(self.rng.integers(SEEDS))
+            again = decide_bounds(self.classifier, x, y, bounds.eps, **how)
+            words = f"{again.safe.sum()} of {len(rows)} drawn are proven again "
+            words += f"{describe_budgets(self.evaluation.norm, bounds.eps)}, "
+            words += f"{again.broken.sum()} broken"
+            fits = not again.broken.any() and again.open.sum() <= 1
+            yield from [("search", bool(fits), words)] * (len(rows) > 0)

@@ -59,8 +59,7 @@ def evaluation_parts(evaluation: Evaluation) -> list[Part]:
         words = " ".join((*card["sentences"], *card["remedies"]))
         notes.append(f"{kind}: {card['name']} ({card['place']}). {words}")
     notes += remarks(evaluation)
-    parts += [Notes(notes)] if notes else []
-    parts.append(_attack_table(evaluation))
+    parts += [Notes(notes), _attack_table(evaluation)]
     if evaluation.certificate is not None:
         parts.append(_certificate_table(evaluation.certificate))
     return [*parts, "Reproduce:", Command(evaluation.provenance.command)]
@@ -74,8 +73,7 @@ def evaluation_tables(evaluation: Evaluation) -> dict[str, Table]:
         "attacks": _attack_table(evaluation),
         "stages": _stage_table(evaluation),
         "samples": _sample_table(evaluation),
-        "settings": _setting_table(evaluation),
-        "digests": _digest_table(evaluation),
+        **_provenance_tables(evaluation),
     }
     if evaluation.certificate is not None:
         tables["certificate"] = _certificate_table(evaluation.certificate)
@@ -163,18 +161,12 @@ def _operation_table(evaluation: Evaluation) -> Table:
 def remarks(evaluation: Evaluation) -> list[str]:
     """Sentences about stages that did not run, random networks, and what is proven."""
     lines = [line for trial in evaluation.trials for line in _skipped(trial)]
-    unanswered = int((evaluation.trials[0].outcome.stage == Outcome.UNANSWERED).sum())
     draws = max(trial.outcome.draws for trial in evaluation.trials)
-    if unanswered:
-        lines.append(f"Samples without a prediction, which count as not correct: {unanswered}.")
     if draws > 1:
         lines.append(f"The network is random: most of {draws} predictions decide what is broken.")
     for bounds in evaluation.bounds[:1]:
-        lines.append(
-            f"Bounds of the spikes ({bounds.method}) certify samples that no change within the "
-            "budget can break. Those were not attacked, and stand in the table of attacks without "
-            "queries."
-        )
+        words = "certify samples, which were not attacked: in the table they have no queries"
+        lines.append(f"Bounds of the spikes ({bounds.method}) {words}.")
     if (certificate := evaluation.certificate) is not None:
         lines.append(
             f"Certified with {certificate.draws} draws of each sample and a confidence of "
@@ -186,19 +178,14 @@ def remarks(evaluation: Evaluation) -> list[str]:
 
 
 def _skipped(trial: Trial) -> list[str]:
-    """Stages of a trial that ran with the network's own gradient or did not run, and why."""
-    outcome, lines = trial.outcome, []
-    several = {
-        "ran {} with the network's own gradient": (outcome.stages, "native"),
-        "skipped {} that would repeat another": (outcome.skipped, "repeated"),
-    }
-    for words, (stages, status) in several.items():
-        records = [one for one in stages if one.status == status]
-        for one in records[:1]:
-            start = f"{trial.name} {words.format(count_words(len(records), 'stage'))}."
-            label = one.instead_of or one.label
-            lines.append(f"{start} The first is {label}: {one.reason.rstrip('.')}.")
-    others = [one for one in outcome.skipped if one.status == "skipped"]
+    """Stages of a trial that ran with the network's own gradient or do not suit it, and why."""
+    native = [one for one in trial.outcome.stages if one.status == "native"]
+    lines = [
+        f"{trial.name} ran {count_words(len(native), 'stage')} with the network's own gradient. "
+        f"The first is {one.instead_of}: {one.reason.rstrip('.')}."
+        for one in native[:1]
+    ]
+    others = [one for one in trial.outcome.skipped if one.status == "skipped"]
     reasons = dict.fromkeys(f"{one.label}: {one.reason.rstrip('.')}." for one in others)
     return lines + [f"{trial.name} skipped {line}" for line in reasons]
 
@@ -239,29 +226,23 @@ def _sample_table(evaluation: Evaluation) -> Table:
     return Table(titles, rows, words=len(titles))
 
 
-def _setting_table(evaluation: Evaluation) -> Table:
-    """When, where and how it was measured."""
+def _provenance_tables(evaluation: Evaluation) -> dict[str, Table]:
+    """When, where and how it was measured; and digests, versions and a commit, where there is one,
+    by which a result is recognised."""
     source = evaluation.provenance
-    cells = {"date": "not noted", "time taken": duration(source.seconds)}
-    if evaluation.date:
-        when = datetime.fromisoformat(evaluation.date).astimezone(timezone.utc)
-        cells["date"] = f"{when.day} {when:%B %Y, %H:%M} UTC"
+    when = datetime.fromisoformat(evaluation.date).astimezone(timezone.utc)
+    cells = {"date": f"{when.day} {when:%B %Y, %H:%M} UTC", "time taken": duration(source.seconds)}
     cells |= {"device": source.device, "threads": str(source.threads)}
     cells |= {"time steps (T)": str(source.steps)} if source.steps is not None else {}
     cells |= {"encoder": source.encoder, "samples": str(len(evaluation.samples))}
     cells |= {"examined for findings": str(source.examined), "seed": str(source.seed)}
     cells |= {"batch size": str(source.batch_size), "block": str(source.block)}
     cells |= {f"rule {name}": rule for name, rule in source.rules.items()}
-    return Table(("", "value"), list(cells.items()), words=2)
-
-
-def _digest_table(evaluation: Evaluation) -> Table:
-    """What a result is recognised by: digests, versions, and a commit where there is one."""
-    source = evaluation.provenance
-    cells = {"weights": source.weights, "data": source.data, "fingerprint": evaluation.key}
-    cells |= {"sources": ", ".join(source.sources)} if source.sources else {}
-    cells |= source.versions | ({"commit": source.commit} if source.commit else {})
-    return Table(("", "value"), list(cells.items()), words=2)
+    digests = {"weights": source.weights, "data": source.data, "fingerprint": evaluation.key}
+    digests |= {"sources": ", ".join(source.sources)} if source.sources else {}
+    digests |= source.versions | ({"commit": source.commit} if source.commit else {})
+    both = {"settings": cells, "digests": digests}
+    return {name: Table(("", "value"), [*rows.items()], 2) for name, rows in both.items()}
 
 
 def compare_parts(items: Sequence[ReportItem]) -> list[Part]:

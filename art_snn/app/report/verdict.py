@@ -121,11 +121,6 @@ class Verdict:
         return proven and self.certified == self.outcome.robust_accuracy
 
     @property
-    def undecided(self) -> int:
-        """How many samples are neither certified nor broken; all that stand without bounds."""
-        return self.left - (self.certified.count if self.certified else 0)
-
-    @property
     def share(self) -> str:
         """The robust accuracy in words, "at most" where it is only an upper bound."""
         return describe_bound(self.outcome.robust_accuracy, self.open)
@@ -243,7 +238,7 @@ def _describe_ends(verdict: Verdict) -> str:
     end = high.robust_accuracy.percent
     if verdict.exact:
         return f"exactly {end} {at}"
-    left = count_words(verdict.undecided, "sample")
+    left = count_words(verdict.left - low.count, "sample")
     return f"between {low.percent.removesuffix(' %')} and {end} {at}, with {left} open"
 
 
@@ -323,14 +318,13 @@ def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
     groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for finding in evaluation.findings:
         groups[finding.id, finding.about].append(finding)
-    decisive: list[Card] = []
-    others: list[Card] = []
+    cards: dict[bool, list[Card]] = {True: [], False: []}
     for group in groups.values():
-        cards = decisive if any(finding in doubts for finding in group) else others
-        cards.append(_make_card(evaluation.norm, group))
-    for cards in (decisive, others):
-        cards.sort(key=lambda card: card["severity"] != "error")
-    return decisive, others
+        decides = any(finding in doubts for finding in group)
+        cards[decides].append(_make_card(evaluation.norm, group))
+    for some in cards.values():
+        some.sort(key=lambda card: card["severity"] != "error")
+    return cards[True], cards[False]
 
 
 def _make_card(norm: str, group: Sequence[Finding]) -> Card:

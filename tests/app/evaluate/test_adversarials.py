@@ -105,7 +105,7 @@ def changed(x, value):
         (lambda x: {"x": np.concatenate([x, x])}, "from 0 to 19, .* got .* 0 to 39"),
         (
             lambda x: {"x": x, "index": np.arange(20) // 2},
-            "one adversarial of each sample, got 10 more in .* several times",
+            "index as 20 whole numbers from 0 to 19, each once, got .*, 10 from .* several times",
         ),
         (lambda x: {"x": x, "name": "a\nb"}, "name in one line, .* got 'a.nb' in .* Turing"),
         (lambda x: {"x": x, "name": np.array(["a", "b"])}, "a name in one line"),
@@ -165,7 +165,7 @@ def test_the_evaluation_names_who_made_what_broke_a_sample(evaluated):
     assert outcome.stages[0].label == "adversarials Ann"
     assert not (outcome.stage[:5] == 0).any()
     assert (outcome.stage[5:] == 0).sum() > 10
-    assert verdicts(ours)[1].robust <= verdicts(plain)[1].robust
+    assert verdicts(ours)[1].left <= verdicts(plain)[1].left
     # They are no stage of the plan, which asks for gradients as before.
     assert [one.findings for one in verdicts(ours)] == [one.findings for one in verdicts(plain)]
     # They are outside of the small ball, where nothing changes.

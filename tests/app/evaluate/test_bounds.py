@@ -89,7 +89,7 @@ def test_a_sample_that_is_certified_and_broken_at_a_smaller_budget_stops_the_run
     assert "--bounds: expected certificates that hold, got sample" in done.complaint
     assert "certified at eps 0.08 with a margin of 1, and broken at eps 0.05" in done.complaint
     assert "This is a bug in the bounds: please report it" in done.complaint
-    assert list((folder / "out" / "blocks").glob("bounds-*.json"))
+    assert list((folder / "out" / "blocks").glob("bounds-*.npz"))
     assert not (folder / "out" / "evaluation.json").exists()
 
 

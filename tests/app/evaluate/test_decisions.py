@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn.app.evaluate import decisions
+from art_snn.app.evaluate import units
 from art_snn.app.evaluate.result import read_excerpt
 from art_snn.app.report.verdict import describe_verdicts, verdicts
 from art_snn.attacks import SpikingAutoAttack
@@ -36,7 +36,7 @@ def search(classifier, x, y, eps, *, seconds, seed, batch_size):
 def whole(trained):
     """A run that nothing stopped, whose search decides by the numbers of samples."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(decisions, "decide_bounds", search)
+        patch.setattr(units, "decide_bounds", search)
         done = evaluate(patch, trained, *WORDS, "--output", "out", **FIELDS)
     assert done.status == 0, done.stderr
     return trained, done
@@ -53,7 +53,7 @@ def test_only_what_lies_between_both_ends_is_searched_and_counts_as_decided(whol
             seen[kind] += which.sum()
         assert not (trial.decided & (bounds.margin > 0)).any()
         assert (trial.outcome.distance[trial.decided] > 0).all()
-        assert verdict.undecided == ends[2].sum()
+        assert verdict.left - verdict.certified.count == ends[2].sum()
         assert verdict.left + trial.outcome.broken_by["decide_bounds(seconds=9)"] > 0
         assert trial.outcome.stages[-1].label == "exact search"
     assert seen.all()
@@ -64,7 +64,10 @@ def test_the_search_is_told_in_the_verdict_the_findings_and_the_files(whole):
     result = evaluation_in(folder)
     last = verdicts(result)[-1]
     words = f"between {last.certified.percent[:-2]} and {last.outcome.robust_accuracy.percent}"
-    assert f"{words} at eps 0.1, with {last.undecided} sample" in describe_verdicts([last])
+    assert (
+        f"{words} at eps 0.1, with {last.left - last.certified.count} sample"
+        in describe_verdicts([last])
+    )
     broken = result.at(0.1)["fast"].decided.sum()
     (found,) = [one for one in last.findings if one.id == "exact-search-broke-more"]
     assert f"and the exact search broke {broken} of these. Sample numbers: " in found.sentence
@@ -93,7 +96,7 @@ def test_a_number_without_an_open_sample_is_exact(folder, monkeypatch):
     def proof(classifier, x, y, eps, **options):
         return search(classifier, x, y, eps, **options | {"seed": 1})
 
-    monkeypatch.setattr(decisions, "decide_bounds", proof)
+    monkeypatch.setattr(units, "decide_bounds", proof)
     done = evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS)
     assert done.status == 0, done.stderr
     result = evaluation_in(folder / "out")
@@ -117,13 +120,13 @@ def test_an_interrupted_search_decides_nothing_twice(whole, folder, monkeypatch)
         assert (options["seed"], eps) not in asked
         return search(classifier, x, y, eps, **options)
 
-    monkeypatch.setattr(decisions, "PAUSE", 0)
+    monkeypatch.setattr(units, "PAUSE", 0)
     for stand_in, status in ((stop, 9), (go_on, 0)):
-        monkeypatch.setattr(decisions, "decide_bounds", stand_in)
+        monkeypatch.setattr(units, "decide_bounds", stand_in)
         done = evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS)
         assert done.status == status, done.stderr
     assert comparable(folder / "out") == comparable(whole[0] / "out")
-    monkeypatch.setattr(decisions, "decide_bounds", forbidden)
+    monkeypatch.setattr(units, "decide_bounds", forbidden)
     assert evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS).status == 0
 
 
@@ -131,7 +134,7 @@ def test_decisions_that_contradict_each_other_stop_the_run(folder, monkeypatch):
     def lie(classifier, x, y, eps, **options):
         return search(classifier, x, y, eps, **options | {"seed": int(eps > 0.0995)})
 
-    monkeypatch.setattr(decisions, "decide_bounds", lie)
+    monkeypatch.setattr(units, "decide_bounds", lie)
     # Budgets so close that what is left at the larger one is left at both.
     words = ("--eps", "0.099,0.1", *WORDS[2:])
     done = evaluate(monkeypatch, folder, *words, "--output", "out", **FIELDS)

@@ -19,7 +19,7 @@ from art_snn.app.cli import run_command
 from art_snn.app.evaluate import result as results, target, units
 from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.evaluate.settings import Evaluate
-from art_snn.app.evaluate.store import Store
+from art_snn.app.evaluate.store import PART, Store
 from art_snn.app.report.verdict import verdicts
 from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, SquareSearch, Stage
 from art_snn.attacks.spiking_auto_attack import _BlockAttack
@@ -115,7 +115,7 @@ def test_without_a_terminal_there_is_a_line_for_each_part(whole):
 def test_what_it_writes_is_of_the_published_schema(whole):
     content = json.loads((whole[0] / "evaluation.json").read_text("utf-8"))
     assert not complaints(content)
-    assert list(content)[:5] == ["schema", "name", "title", "date", "summary"]
+    assert list(content)[:5] == ["schema", "summary", "name", "title", "date"]
     assert content["name"] == "weights"
     assert [one["eps"] for one in content["summary"]] == list(EPS)
     assert datetime.now(timezone.utc) >= datetime.fromisoformat(content["date"])
@@ -219,7 +219,7 @@ raise SystemExit(done.status)
 
 def kill_after_a_block(job, folder):
     blocks, until = folder / "out" / "blocks", time.monotonic() + 200
-    while not list(blocks.glob("*.json")):
+    while not list(blocks.glob("*.npz")):
         assert job.running(), job.ended()
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -256,15 +256,15 @@ STAGES = (
 def evaluate_stages(patch, folder, on_written=lambda: None):
     """Evaluate a plan of several stages next to one attack; call that after each stage."""
 
-    def drop_parts(self, name, but=""):
-        drop(self, name, but)
-        if but:
+    def put_and_call(self, name, *what):
+        put(self, name, *what)
+        if name.endswith(PART):
             on_written()
 
     words = ("--eps", "0.02", "--samples", "20", "--batch-size", "8", "--output", "out")
     with patch.context() as inner:
-        drop = Store.drop_parts
-        inner.setattr(Store, "drop_parts", drop_parts)
+        put = Store.put
+        inner.setattr(Store, "put", put_and_call)
         inner.setattr(units, "PAUSE", 0)
         inner.setattr(units, "_SHARE", np.inf)
         return evaluate(inner, folder, *words, plan=Plan("fast", STAGES), block=8)
@@ -290,7 +290,7 @@ def test_an_evaluation_stopped_after_each_stage_goes_on_with_the_next(folder, mo
     shutil.rmtree(folder / "out")
     attacked.clear()
     Job(KILLED, folder).ended()
-    assert len(list((folder / "out" / "blocks").glob("*.[0-9]*.json"))) == 2
+    assert len(list((folder / "out" / "blocks").glob(f"*{PART}.npz"))) == 2
     while evaluate_stages(monkeypatch, folder, interrupt).status == 130:
         assert len(attacked) < stages
     # One stage of each process was done when they were killed.

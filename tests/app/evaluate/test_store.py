@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate.store import Store
+from art_snn.app.evaluate.store import PART, Store
 
 
 @pytest.fixture
@@ -19,10 +19,9 @@ def test_a_block_that_is_done_is_read(store):
     np.testing.assert_array_equal(store.arrays("one")["values"], np.arange(4))
 
 
-@pytest.mark.parametrize("file", ["one.json", "one.npz"])
 @pytest.mark.parametrize("how", ["cut", "gone"])
-def test_a_block_that_was_damaged_since_is_not_done(store, file, how):
-    path = store.folder / file
+def test_a_block_that_was_damaged_since_is_not_done(store, how):
+    path = store.file("one")
     content = path.read_bytes()
     path.write_bytes(content[: len(content) // 2])
     if how == "gone":
@@ -33,14 +32,13 @@ def test_a_block_that_was_damaged_since_is_not_done(store, file, how):
 @pytest.mark.parametrize("how", ["exchanged", "copied", "rewritten"])
 def test_a_block_with_the_files_of_another_is_not_done(store, how):
     store.put("two", {"figure": 4}, {"values": np.arange(1, 5)})
-    one, two = store.file("one", "npz"), store.file("two", "npz")
+    one, two = store.file("one"), store.file("two")
     if how == "exchanged":
         first = one.read_bytes()
         one.write_bytes(two.read_bytes())
         two.write_bytes(first)
     elif how == "copied":
-        for ending in ("npz", "json"):
-            store.file("two", ending).write_bytes(store.file("one", ending).read_bytes())
+        two.write_bytes(one.read_bytes())
     else:
         np.savez(two, values=np.zeros(4, int))
     assert store.done(["one", "two"]) == (set() if how == "exchanged" else {"one"})
@@ -48,21 +46,16 @@ def test_a_block_with_the_files_of_another_is_not_done(store, how):
 
 @pytest.mark.parametrize("name", ["one", "two"])
 def test_blocks_and_parts_of_something_else_are_refused_and_stay(name, store):
-    store.put("two.3", {}, {})
+    store.put("two" + PART, {}, {})
     with pytest.raises(ValueError, match=r"output: .*without results.*delete"):
         Store(store.folder, "another key").done([name])
     assert store.done(["one"]) == {"one"}
 
 
-def test_of_parts_of_a_block_the_latest_whole_one_counts(store):
-    for part in ("two.8", "two.30", "two.100"):
-        store.put(part, {}, {"values": np.arange(4)})
-        assert store.latest_part("two") == part
-    store.file("two.100", "npz").unlink()
-    assert store.latest_part("two") == "two.30"
+def test_the_part_of_a_block_is_not_the_block(store):
+    store.put("two" + PART, {}, {"values": np.arange(4)})
+    assert store.whole("two" + PART)
+    assert not store.whole("one" + PART)
     assert store.done(["one", "two"]) == {"one"}
-    store.drop_parts("two", but="two.8")
-    assert store.latest_part("two") == "two.8"
-    store.drop_parts("two")
-    assert (store.latest_part("two"), store.latest_part("one")) == ("", "")
-    assert {path.stem for path in store.folder.iterdir()} == {"one"}
+    store.file("two" + PART).unlink()
+    assert [*store.folder.iterdir()] == [store.file("one")]

@@ -152,7 +152,7 @@ def test_no_file_a_missing_file_and_a_folder_without_one_are_refused(folder):
         ("no json", r"holds no JSON"),
         ("[]", r"cannot be read \(expected an object"),
         ('{"rows": {}}', "is damaged"),
-        ({"schema": 1, "rows": {}}, "holds another kind of result"),
+        ({"schema": 1, "rows": {}}, r"cannot be read \(its field name: missing\)"),
         ({"schema": 1, "trials": []}, r"cannot be read \(its field name: missing\)"),
         ({"trials": []}, "has no number as its schema"),
     ],

@@ -181,7 +181,7 @@ def test_what_breaks_at_a_smaller_budget_is_broken_at_a_larger_one():
     trials = trial("a", 1 / 255, (0, -1, -1, -1)), trial("a", 2 / 255, (-1, 0, -1, -1))
     results = verdicts(evaluation(*trials, findings=(VANISHED,)))
     assert [verdict.outcome.robust_accuracy.count for verdict in results] == [3, 2]
-    assert [verdict.robust for verdict in results] == [0.75, 0.5]
+    assert [verdict.as_dict()["robust"] for verdict in results] == [0.75, 0.5]
 
 
 def test_an_attack_leaves_an_upper_bound_where_others_left_less_or_a_finding_is_about_it():
