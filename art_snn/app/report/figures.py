@@ -186,6 +186,24 @@ def draw_spikes(examples: Examples) -> _Drawing | None:
     return _chart(figure, "Firing rates of the layers, and spikes", words, f"{words} {rates}.")
 
 
+@matplotlib.rc_context(_STYLE)
+def draw_operations(evaluation: Evaluation) -> _Drawing | None:
+    """Operations of every layer next to a dense network's; None where they are not known."""
+    if not evaluation.operations:
+        return None
+    figure = Figure(figsize=(_WIDTH, 2.5), layout="constrained")
+    ax, places = figure.subplots(), np.arange(len(evaluation.operations))
+    columns = np.array([*evaluation.operations.values()])
+    for n, (label, column) in enumerate((("spiking", 3), ("dense network", 1))):
+        shifted = places + 0.4 * n - 0.2
+        ax.bar(shifted, columns[:, column], 0.4, label=label, color=SERIES[n])
+    ax.set_xticks(places, ["in", *map(str, places[1:])])
+    ax.set(xlabel="layer, after the input", ylabel="operations")
+    ax.yaxis.set_major_formatter("{x:,.0f}")
+    ax.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    return _chart(figure, "Operations of the layers, and of a dense network")
+
+
 def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
     """The verdicts of several evaluations in one chart; None where their norms differ."""
     if len({item.evaluation.norm for item in items}) > 1:

@@ -78,6 +78,7 @@ def _view(item: ReportItem, label: str, number: int) -> Mapping[str, Any]:
         "remarks": tables.remarks(evaluation),
         "accuracy": figures.draw_accuracy(evaluation),
         "classes": figures.draw_classes(evaluation),
+        "operations": figures.draw_operations(evaluation),
         "legend": legend,
         "examples": examples,
         "spikes": None if item.examples is None else figures.draw_spikes(item.examples),
