@@ -35,8 +35,7 @@ class Options:
     :param mean, std: per channel, which the network subtracts from its input and divides it by.
     :param gradient, training_gradient: of the network.
     :param width: factor of all convolution and hidden widths, 64 at most.
-    :param modulation: modules next to all neurons, as :func:`~art_snn.modulation.parse_modulation`
-        reads it.
+    :param modulation: modules next to all neurons, "gains" for example.
     :raises ValueError: for a number outside its range, or mean and std of other lengths."""
 
     in_channels: int = 3
