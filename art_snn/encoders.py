@@ -303,15 +303,13 @@ def _probabilities(probability: ArrayLike) -> NDArray[np.float64]:
     return given
 
 
-ENCODERS: Mapping[str, type[Direct | Poisson | Frequency | Frames]] = MappingProxyType(
-    {"direct": Direct, "poisson": Poisson, "sqe": SQE, "frequency": Frequency}
-    | {"frames": Frames, "ablation": Ablation}
-)
+_Known = Direct | Poisson | Frequency | Frames
+KNOWN: tuple[type[_Known], ...] = (Direct, Poisson, SQE, Frequency, Frames, Ablation)
+ENCODERS: Mapping[str, type[_Known]] = MappingProxyType({k.__name__.lower(): k for k in KNOWN})
 """The encoders by name: those of images, and those of event frames."""
-KNOWN = tuple(ENCODERS.values())
 
 
-def parse_encoder(text: str, steps: int = 8) -> Direct | Poisson | Frequency | Frames:
+def parse_encoder(text: str, steps: int = 8) -> _Known:
     """The encoder of a text, "direct", "sqe(levels=2)", "ablation(keep=0.03)", ..., over T steps.
 
     :raises ValueError: for an unknown name or field, or a value that the encoder refuses."""

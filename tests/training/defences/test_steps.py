@@ -48,7 +48,7 @@ def test_every_pass_of_a_step_is_in_training_mode_with_statistics_of_its_own(def
 def test_the_loss_goes_down(defence):
     given = classifier()
     if isinstance(defence, StoG):
-        given.model.layers[1] = nn.Sequential(given.model.layers[1], Gates(()))
+        given.model.layers[1] = nn.Sequential(given.model.layers[1], Gates())
     x, y = pairs(given, 16)
     adversary = AdversarialTraining(attack="fgsm", eps=0.01, defence=defence)
     recipe = Recipe.short(epochs=25, batch_size=8, learning_rate=0.03)
