@@ -13,7 +13,7 @@ from art_snn.training import AT, RAT, SR, TRADES, AdversarialTraining, Defence, 
 from tests.small import classifier, samples as pairs
 from tests.training.runs import build, samples, watch
 
-DEFENCES = [AT(), TRADES(), RAT(orthogonality=0.02), SR(sparsity=0.1), StoG()]
+DEFENCES = [AT(), TRADES(), RAT(orthogonality=0.02), SR(sparsity=0.1), StoG(rate=1e-3)]
 PASSES = {AT: 1, TRADES: 2, RAT: 1, SR: 2, StoG: 1}
 ALL = pytest.mark.parametrize("defence", DEFENCES, ids=lambda defence: type(defence).__name__)
 BOTH = pytest.mark.parametrize("dtype", [None, "bfloat16"])
