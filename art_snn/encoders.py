@@ -226,6 +226,8 @@ class Frequency(_Repeating):
     def __call__(self, x: Tensor) -> Tensor:
         expected, got = "images [N, C, H, W] or [N, H, W]", f"shape {list(x.shape)}"
         require(x.ndim in (3, 4), "x", expected, got, "Event frames take Frames.")
+        if not len(x):  # MKL transforms no empty batch.
+            return x.expand(self.steps, *x.shape)
         # There is no transform of half precision on a CPU.
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         spectrum, encoded, slowest = torch.fft.fft2(wide), list[Tensor](), max(8, self.steps)
