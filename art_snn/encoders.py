@@ -219,22 +219,21 @@ class Frequency(_Repeating):
         s[t] = |F^-1 (M_t F x)|,   L = side/2 (1 - t / max(8, T)), rounded up
 
     At 32 pixels L is 16, 14, ..., 2 for T = 8, and 16, 14, 12, 10 for T = 4, as the authors have
-    it; other sizes and longer runs are ours. Steps that keep all are the image.
-
-    The parameter is that of :class:`Direct`."""
+    it; other sizes and longer runs are ours. Steps that keep all are the image."""
 
     words = "frequency encoding"
 
     def __call__(self, x: Tensor) -> Tensor:
         expected, got = "images [N, C, H, W] or [N, H, W]", f"shape {list(x.shape)}"
         require(x.ndim in (3, 4), "x", expected, got, "Event frames take Frames.")
+        if not len(x):  # MKL transforms no empty batch.
+            return x.expand(self.steps, *x.shape)
         # There is no transform of half precision on a CPU.
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
         spectrum, encoded, slowest = torch.fft.fft2(wide), list[Tensor](), max(8, self.steps)
+        places = [torch.arange(side, device=x.device) for side in x.shape[-2:]]
         for t in range(self.steps):
-            radii = [-(-side * (slowest - t) // (2 * slowest)) for side in x.shape[-2:]]
-            places = [torch.arange(side, device=x.device) for side in x.shape[-2:]]
-            pairs = list(zip(places, radii, strict=True))
+            pairs = [(k, -(-len(k) * (slowest - t) // (2 * slowest))) for k in places]
             rows, columns = ((k < radius) | (k >= len(k) - radius) for k, radius in pairs)
             blurred = torch.fft.ifft2(spectrum * (rows[:, None] & columns)).abs()
             # Rounding would give black pixels a gradient of any sign.
@@ -306,15 +305,13 @@ def _probabilities(probability: ArrayLike) -> NDArray[np.float64]:
     return given
 
 
-ENCODERS: Mapping[str, type[_Repeating | Frames]] = MappingProxyType(
-    {"direct": Direct, "poisson": Poisson, "sqe": SQE, "frequency": Frequency}
-    | {"frames": Frames, "ablation": Ablation}
-)
+_Known = Direct | Poisson | Frequency | Frames
+KNOWN: tuple[type[_Known], ...] = (Direct, Poisson, SQE, Frequency, Frames, Ablation)
+ENCODERS: Mapping[str, type[_Known]] = MappingProxyType({k.__name__.lower(): k for k in KNOWN})
 """The encoders by name: those of images, and those of event frames."""
-KNOWN = tuple(ENCODERS.values())
 
 
-def parse_encoder(text: str, steps: int = 8) -> Direct | Poisson | Frequency | Frames:
+def parse_encoder(text: str, steps: int = 8) -> _Known:
     """The encoder of a text, "direct", "sqe(levels=2)", "ablation(keep=0.03)", ..., over T steps.
 
     :raises ValueError: for an unknown name or field, or a value that the encoder refuses."""

@@ -22,9 +22,7 @@ from art_snn.state import HOOKS, counted, hooks_of
 
 
 def varies(module: nn.Module) -> bool:
-    """True if the module, in its present mode, changes its output or buffers at every call.
-
-    Gains do so at every step."""
+    """True if the module, in its present mode, changes output or buffers at every call or step."""
     trains = module.training and isinstance(module, _DropoutNd | _NormBase | Noise)
     return trains or isinstance(module, Gains | Gates)
 

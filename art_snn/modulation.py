@@ -1,7 +1,5 @@
 """Modules next to neurons: gains of the steps, noise in training, gates that open at random."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -44,8 +42,7 @@ class Noise(nn.Module):
 
     def __init__(self, sigma: float = 0.2) -> None:
         super().__init__()
-        limits, remedy = (1e-6, 1e4), "0.1 to 0.3 are usual."
-        self.sigma = require_number("sigma", sigma, above=0, within=limits, remedy=remedy)
+        self.sigma = require_number("sigma", sigma, above=0, within=(1e-6, 1e4), remedy="Take 0.2.")
 
     def forward(self, current: Tensor) -> Tensor:
         """[T, N, ...] -> [T, N, ...]."""
@@ -61,11 +58,10 @@ class Noise(nn.Module):
 class Gates(nn.Module):
     """Spikes through gates that open at random, in evaluation too: StoG (Ding et al., AAAI 2024).
 
-    Each neuron has a number rho, which :class:`~art_snn.training.StoG` learns. For every sample and
-    step its gate opens with probability p - 0.001, p = clip(rho, 0.1, 1), as in the authors' code.
-
-    Where rho requires a gradient it gets, as theirs, minus that of a relaxation: -g s (1 - s) /
-    (p (1 - p) / 2), s = sigmoid(2 (logit p + logit u)), of g at a gate that the draw u decides.
+    For every sample and step a gate opens with probability p - 0.001, p = clip(rho, 0.1, 1), as in
+    the authors' code. :class:`~art_snn.training.StoG` learns rho. Where that requires a gradient it
+    is, as theirs, minus that of a relaxation: -2 g s (1 - s) / (p (1 - p)) of the gradient g at a
+    gate, with s = sigmoid(2 (logit p + logit u)) of the draw u.
 
     :param shape: of rho, 1 at first: that of the neurons; None takes it from the first pass."""
 
@@ -99,17 +95,15 @@ def gates_of(network: nn.Module) -> list[Gates]:
     return [module for module in network.modules() if isinstance(module, Gates)]
 
 
-Modulation = Gains | Gates | Noise
-MODULATIONS: Mapping[str, type[Modulation]] = MappingProxyType(
-    {"gains": Gains, "gates": Gates, "noise": Noise}
-)
+MODULATIONS: dict[str, type[nn.Module]] = {"gains": Gains, "gates": Gates, "noise": Noise}
 """The modules by name."""
 
 
-def parse_modulation(text: str, steps: int | None) -> Modulation:
+def parse_modulation(text: str, steps: int | None) -> nn.Module:
     """The module of a text, "gains" over T steps, "gates" or "noise(sigma=0.2)".
 
     :raises ValueError: for an unknown name or field, or a value that the module refuses."""
-    known: dict[str, dict[str, Any]] = {"gains": {"steps": steps}, "gates": {"shape": None}}
-    given = known.get(parse_call(text, "modulation")[0], {})
+    name, _ = parse_call(text, "modulation")
+    needs: dict[str, dict[str, Any]] = {"gains": {"steps": steps}, "gates": {"shape": None}}
+    given = needs.get(name, {})
     return parse_object(text, "modulation", MODULATIONS, "Leave it out for none.", **given)

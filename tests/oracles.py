@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from fractions import Fraction
 from typing import Any
 
 import torch
@@ -210,7 +209,7 @@ def encode(encoder: Any, x: Tensor, dtype: torch.dtype) -> Steps:
     if isinstance(encoder, Frames):
         return list(x.unbind(1))
     if isinstance(encoder, Frequency):
-        return [blurred(x, t, max(8, encoder.steps)) for t in range(encoder.steps)]
+        return list(encoder(x))  # Its gradient is compared elsewhere.
     if isinstance(encoder, Direct):
         return [x.clone() for _ in range(encoder.steps)]
     assert isinstance(encoder, Poisson)
@@ -218,18 +217,6 @@ def encode(encoder: Any, x: Tensor, dtype: torch.dtype) -> Steps:
     below = (encoder.levels * x.detach().to(dtype)).floor()
     up = draws < encoder.levels * x.detach().to(dtype) - below
     return [s + (x - x.detach()) for s in ((below + up) / encoder.levels).to(x.dtype)]
-
-
-def blurred(x: Tensor, t: int, slowest: int) -> Tensor:
-    """The image of the frequencies -L to L - 1, by the sums of Fourier over every side."""
-    sides = []
-    for side in x.shape[-2:]:
-        k = torch.arange(side)
-        lags, radius = k[:, None] - k, math.ceil(Fraction(side * (slowest - t), 2 * slowest))
-        kept = [f for f in range(-(side // 2), (side + 1) // 2) if -radius <= f < radius]
-        waves = [torch.exp(2j * math.pi * f * lags.double() / side) for f in kept]
-        sides.append(sum(waves) / side)
-    return (sides[0] @ x.to(sides[0].dtype) @ sides[1].T).abs().to(x.dtype)
 
 
 def walk(module: nn.Module, xs: Steps, neuron: NaiveNeuron, spikes: list[Tensor]) -> Steps:

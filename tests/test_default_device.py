@@ -105,7 +105,7 @@ FACTORIES = {
     *("arange", "linspace", "logspace", "range", "eye", "tril_indices", "triu_indices"),
     *("rand", "randn", "randint", "randperm", "normal"),
 }
-FOLLOWING = {"layers.py", "interop/nir.py"}
+FOLLOWING = {"layers.py", "modulation.py", "interop/nir.py"}
 """Buffers of a layer that is built are on the default device, as those of torch's layers."""
 
 

@@ -88,34 +88,31 @@ def test_with_the_same_draws_levels_differ_with_probability_n_times_the_change(l
     assert differ[inside].mean().item() == pytest.approx(levels * by, abs=0.02)
 
 
-POINT = torch.zeros(1, 1, 32, 32).index_fill_(3, torch.tensor(0), 1)
-POINT[..., 1:, :] = 0
-BOARD = 0.5 + 0.1 * (-1.0) ** (torch.arange(32)[:, None] + torch.arange(32))
-
-
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
-def test_frequency_encoding_takes_frequencies_away_step_by_step(dtype):
-    shares = [1, 0.765625, 0.5625, 0.390625, 0.25, 0.140625, 0.0625, 0.015625]
-    at_point = Frequency(8)(POINT.to(dtype))[:, 0, 0, 0, 0]
-    assert (at_point.dtype, at_point.tolist()) == (dtype, pytest.approx(shares, rel=4e-3))
-    assert Frequency(4)(POINT)[:, 0, 0, 0, 0].tolist() == pytest.approx(shares[:4])
-    ramp = torch.arange(16.0).view(1, 1, 4, 4) / 16
-    row = Frequency(8)(ramp)[4, 0, 0, 0].tolist()
+@pytest.mark.parametrize(("dtype", "rounding"), [(torch.bfloat16, 4e-3), (torch.float64, 1e-12)])
+def test_frequency_encoding_takes_frequencies_away_step_by_step(dtype, rounding):
+    board = 0.5 + 0.1 * (-1.0) ** (torch.arange(32)[:, None] + torch.arange(32))
+    point, side = torch.zeros(1, 32, 32, dtype=dtype), torch.tensor([16, 14, 12, 10, 8, 6, 4, 2])
+    point[0, 0, 0] = 1
+    for steps in (8, 4):
+        at_point = Frequency(steps)(point)[:, 0, 0, 0].tolist()
+        assert at_point == pytest.approx((side[:steps] / 16).square().tolist(), rel=rounding)
+    row = Frequency(8)(torch.arange(16.0).view(1, 4, 4) / 16)[4, 0, 0].tolist()
     assert row == pytest.approx([0.3494, 0.3263, 0.3865, 0.4062], abs=5e-5)
-    spread = (Frequency(8)(BOARD[None]) - 0.5).abs().amax((1, 2, 3))
-    torch.testing.assert_close(spread, torch.tensor([0.1] + [0.0] * 7))
+    spread = (Frequency(8)(board[None]) - 0.5).abs().amax((1, 2, 3)).tolist()
+    assert spread == pytest.approx([0.1, *[0] * 7], abs=1e-6)
 
 
-@pytest.mark.parametrize("sides", [(32, 32), (28, 28), (5, 7), (1, 3)])
-@pytest.mark.parametrize("steps", [1, 4, 8, 11])
+@pytest.mark.parametrize("sides", [(32, 28), (5, 7), (1, 3)])
+@pytest.mark.parametrize("steps", [1, 4, 11])
 def test_frequency_encoding_begins_with_the_image_and_keeps_a_constant(sides, steps):
-    x = torch.rand(2, *sides, requires_grad=True)
+    x, encoder = torch.rand(2, *sides, dtype=torch.float64, requires_grad=True), Frequency(steps)
+    assert sides == (32, 28) or torch.autograd.gradcheck(encoder, x)
     x.data[0, 0, 0] = 0
-    encoded = Frequency(steps)(x)
-    assert torch.equal(encoded[0], x)
-    assert torch.equal(torch.autograd.grad(encoded[0].sum(), x)[0], torch.ones_like(x))
-    flat = Frequency(steps)(torch.full((2, 3, *sides), 0.3))
-    torch.testing.assert_close(flat, torch.full_like(flat, 0.3))
+    assert torch.equal(encoder(x)[0], x)
+    assert torch.equal(torch.autograd.grad(encoder(x)[0].sum(), x)[0], torch.ones_like(x))
+    assert encoder(torch.full((2, *sides), 0.3)).flatten().tolist() == pytest.approx(
+        [0.3] * (steps * x.numel()), rel=1e-6
+    )
 
 
 @pytest.mark.parametrize("shape", [(2, 5), (2, 4, 3, 8, 8)])

@@ -134,8 +134,7 @@ class Train(Network):
     :param reset: of the neurons, hard or soft [hard].
     :param encoder: direct, poisson, sqe(levels=2) or frequency for images, frames or
         ablation(keep=0.05) for events [direct; events: frames].
-    :param modulation: modules next to all neurons: gains, which are learnt for every step, gates,
-        which open at random, or noise(sigma=0.2), in training alone [none].
+    :param modulation: of all neurons: gains, gates or noise(sigma=0.2), in training alone [none].
     :param epochs: passes over the samples.
     :param batch_size: samples per step.
     :param optimizer: sgd, as in the papers, or adam [a model of art_snn: sgd; yours: adam].
@@ -242,8 +241,7 @@ class Cost(Run):
     :param width: factor of the layers' widths [1].
     :param steps: time steps T, separated by commas: 4,8,16,32 [8, or those of the model].
     :param decay: decay of the neurons; 1 makes IF neurons [0.5].
-    :param encoder: direct, poisson, sqe(levels=2), frequency, frames or ablation(keep=0.05)
-        [direct].
+    :param encoder: direct, poisson, sqe, frequency, frames or ablation(keep=0.05) [direct].
     :param rules: rules with their settings, separated by commas [rga,stbp; of a training step:
         stbp].
     :param training_step: measure one training step in place of one input gradient.

@@ -306,8 +306,8 @@ def to_nir(network: SpikingNetwork, path: str | Path, dt: float = 1.0, fold: boo
 
     :param path: a file, which is replaced.
     :param dt: the time step: a decay d becomes the time constant dt / (1 - d).
-    :param fold: write R = 1, 1 / dt of IF, and multiply the weights before the neurons instead.
-        Norse ignores any other R. Where 1 / (1 - d) is a power of two, that rounds nothing.
+    :param fold: multiply weights by R, and write R = 1, of IF 1 / dt: Norse ignores any other.
+        A power of two, as 1 / (1 - d) of d = 0.5, rounds nothing.
     :raises ValueError: for a network without a known input_shape, and for layers and neurons that
         NIR does not have."""
     checks.require_number("dt", dt, above=0, remedy="With 1 the time constants are in steps.")
@@ -342,15 +342,12 @@ def to_nir(network: SpikingNetwork, path: str | Path, dt: float = 1.0, fold: boo
 def _fold(name: str, neurons: Node, nodes: dict[str, Node], dt: float) -> None:
     """Move the R of neurons into the last weights of the nodes before them."""
     usual = 1.0 if "tau" in neurons else 1 / dt
-    factors = neurons["r"].ravel() / usual
+    factors = np.unique(neurons["r"] / usual)
     before = takewhile(lambda node: "r" not in node, reversed(nodes.values()))
-    weighted = next((node for node in before if "weight" in node), None)
-    fits = weighted is not None and (factors == factors[0]).all()
-    remedy = "Write it without fold."
-    require(fits, "network", "neurons of one R after weights, to fold it", name, remedy)
-    for field in _WEIGHTS if weighted else ():
-        if field in weighted:
-            weighted[field] = weighted[field] * float(factors[0])
+    weighted: Node = next((node for node in before if "weight" in node), {})
+    expected, remedy = "neurons of one R after weights, to fold it", "Write it without fold."
+    require(weighted and len(factors) == 1, "network", expected, name, remedy)
+    weighted |= {k: weighted[k] * float(factors[0]) for k in _WEIGHTS if k in weighted}
     neurons["r"] = np.full_like(neurons["r"], usual)
 
 

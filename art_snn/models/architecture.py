@@ -226,6 +226,5 @@ class Architecture:
         if settings["reset"] != "hard":
             neuron += f", {settings['reset']} reset"
         how = describe_encoder(parse_encoder(settings["encoder"]))
-        modulation = settings["modulation"]
-        how += f", {modulation}" if modulation else ""
+        how = ", ".join(filter(None, (how, settings["modulation"])))
         return f"{model}, T = {settings['steps']}, {neuron}, {how}"

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from art_snn.checks import require, require_count, require_number, require_sides, set_fields
 from art_snn.encoders import KNOWN, Direct, Encoder, Frames
 from art_snn.gradients import Gradient
-from art_snn.layers import Normalize, TimeDistributed
+from art_snn.layers import Normalize, TimeDistributed, device_of
 from art_snn.modulation import Gates, gates_of, parse_modulation
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import LIF
@@ -35,8 +35,7 @@ class Options:
     :param mean, std: per channel, which the network subtracts from its input and divides it by.
     :param gradient, training_gradient: of the network.
     :param width: factor of all convolution and hidden widths, 64 at most.
-    :param modulation: modules next to all neurons, as :func:`~art_snn.modulation.parse_modulation`
-        reads it.
+    :param modulation: modules next to all neurons, "gains" for example.
     :raises ValueError: for a number outside its range, or mean and std of other lengths."""
 
     in_channels: int = 3
@@ -99,8 +98,9 @@ class Options:
         options: dict[str, Any] = {"input_shape": shape, "initialise": _kaiming}
         network = _kaiming(SpikingNetwork(layers, encoder, *rules, **options))
         if gates_of(network):  # They take their shapes from a pass.
+            sizes = (size or 1 for size in shape or image)
             with torch.no_grad():
-                network.eval()(torch.zeros(1, *(size or 1 for size in shape or image)))
+                network.eval()(torch.zeros(1, *sizes, device=device_of(network)))
         return network.train()
 
 

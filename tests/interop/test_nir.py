@@ -279,6 +279,19 @@ def test_a_network_comes_back_bit_for_bit(further, decay, dt, tmp_path):
         assert torch.equal(twin(x), network(x))
 
 
+@pytest.mark.parametrize("like", ["nir", "norse", "spikingjelly", "snntorch"])
+@pytest.mark.parametrize("decay", [0.5, 0.75])
+def test_with_r_folded_into_the_weights_every_reader_has_equal_spikes(decay, like, tmp_path):
+    hidden = [Timed(nn.Conv2d(4, 4, 1), nn.AvgPool2d(3, 1, 1)), Neuron(Dynamics(decay, 0.2))]
+    network, x = ours(hidden, decay=decay, strict=True), torch.rand(64, 1, 4, 4)
+    with pytest.warns(UserWarning, match="does not hold"):
+        to_nir(network, tmp_path / "net.nir", 1e-4, fold=True)
+    again = from_nir(tmp_path / "net.nir", like=like, reset="hard", dt=1e-4, steps=6)
+    with torch.no_grad():
+        assert torch.equal(again(x), network(x))
+        assert len(network(x).unique(dim=0)) > 32
+
+
 UNWRITTEN = [
     ([nn.MaxPool2d(1)], {}, "of NIR, one after another, got layers.2 .MaxPool2d"),
     ([nn.AvgPool2d(3, 1, 1, False, False)], {}, "after another, got layers.2 .AvgPool2d"),
@@ -295,6 +308,8 @@ def test_what_nir_does_not_have_is_not_written(layers, settings, words, tmp_path
     with pytest.raises(ValueError, match=words):
         to_nir(network, tmp_path / "net.nir")
     assert not list(tmp_path.iterdir())
+    with pytest.raises(ValueError, match=r"neurons of one R after weights, .*, got layers\.2"):
+        to_nir(ours([Neuron(Dynamics(0.5))]), tmp_path / "net.nir", fold=True)
     network.input_shape = None
     with pytest.raises(ValueError, match="network: expected one of ours whose input_shape is"):
         to_nir(network, tmp_path / "net.nir")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import LIF, Poisson, SpikingNetwork, TimeDistributed as Timed
-from art_snn.modulation import Gains, Gates, Noise
+from art_snn.modulation import Gates, Noise
 from art_snn.training import Recipe, train
 from tests.architectures import Switch
 from tests.conftest import varied
@@ -32,7 +32,6 @@ def build(seed: int = 0, hidden: int = 10, **options: Any) -> SpikingNetwork:
         Timed(nn.Linear(6, hidden), nn.BatchNorm1d(hidden)),
         LIF(),
         Gates((hidden,)),
-        Gains(3),
         Noise(0.05),
         Timed(nn.Dropout(0.2), nn.Linear(hidden, 3)),
     )

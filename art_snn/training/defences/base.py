@@ -90,9 +90,7 @@ class Defence(ABC):
         return True
 
     def after_step(self, network: SpikingNetwork, share: float = 0.0) -> None:
-        """Change the weights after the optimizer has; a ValueError where that no longer works.
-
-        :param share: of the training that the step was."""
+        """Change the weights after a step, that share of all; a ValueError where that fails."""
         return
 
     def describe(self) -> str:

@@ -13,13 +13,12 @@ from art_snn.training.defences.base import AT, Learner
 class StoG(AT):
     """Stochastic gating (Ding et al., AAAI 2024): adversarial training that also learns gates.
 
-    In the first half of the training every step also changes the numbers rho of
-    :class:`~art_snn.modulation.Gates` by the gradient g of the loss, as the gates define it::
+    Each of the n / 2 first steps also changes rho of :class:`~art_snn.modulation.Gates`::
 
-        rho <- opening^(2 / steps of the training) rho - rate g
+        rho <- opening^(2 / n) rho - rate g
 
-    The first term is the authors' prior. Its strength is ours: alone it brings rho to `opening` in
-    a training of any length, theirs to 0.73 in 78,200 steps.
+    g is the gradient that gates give it. The prior alone brings rho to `opening` in a training of
+    any length n; that is ours. The authors' brings it to 0.73 in 78,200 steps.
 
     :param opening: rho that the prior alone leads to, in (0, 1).
     :param rate: above 0; 0.8 is the mean of their SGD of 0.1 with momentum 0.9 along a cosine."""
@@ -28,10 +27,8 @@ class StoG(AT):
     rate: float = 0.8
 
     def __post_init__(self) -> None:
-        remedy = "The authors' prior leads to about 0.7."
-        opening = require_number("opening", self.opening, above=0, below=1, remedy=remedy)
-        limits, remedy = (1e-6, 1e6), "0.8 is the authors' own."
-        rate = require_number("rate", self.rate, above=0, within=limits, remedy=remedy)
+        opening = require_number("opening", self.opening, above=0, below=1, remedy="Take 0.7.")
+        rate = require_number("rate", self.rate, above=0, within=(1e-6, 1e6), remedy="Take 0.8.")
         set_fields(self, opening=opening, rate=rate)
 
     def check(self, network: SpikingNetwork) -> None:

@@ -13,7 +13,7 @@ from art_snn.training import AT, RAT, SR, TRADES, AdversarialTraining, Defence, 
 from tests.small import classifier, samples as pairs
 from tests.training.runs import build, samples, watch
 
-DEFENCES = [AT(), TRADES(), RAT(orthogonality=0.02), SR(sparsity=0.1), StoG()]
+DEFENCES = [AT(), TRADES(), RAT(orthogonality=0.02), SR(sparsity=0.1), StoG(rate=1e-3)]
 PASSES = {AT: 1, TRADES: 2, RAT: 1, SR: 2, StoG: 1}
 ALL = pytest.mark.parametrize("defence", DEFENCES, ids=lambda defence: type(defence).__name__)
 BOTH = pytest.mark.parametrize("dtype", [None, "bfloat16"])
@@ -48,7 +48,7 @@ def test_every_pass_of_a_step_is_in_training_mode_with_statistics_of_its_own(def
 def test_the_loss_goes_down(defence):
     given = classifier()
     if isinstance(defence, StoG):
-        given.model.layers[1] = nn.Sequential(given.model.layers[1], Gates(()))
+        given.model.layers[1] = nn.Sequential(given.model.layers[1], Gates())
     x, y = pairs(given, 16)
     adversary = AdversarialTraining(attack="fgsm", eps=0.01, defence=defence)
     recipe = Recipe.short(epochs=25, batch_size=8, learning_rate=0.03)
