@@ -18,7 +18,7 @@ from art_snn import LIF, STBP, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.checkpoint import CheckpointError
 from art_snn.dynamics import Dynamics
 from art_snn.neurons import Neuron
-from art_snn.training import RAT, SR, TRADES, AdversarialTraining, Recipe, train
+from art_snn.training import MPDSGR, MPPD, RAT, SR, TGO, TRADES, AdversarialTraining, Recipe, train
 from tests.architectures import Switch
 from tests.conftest import varied
 from tests.training.runs import (
@@ -35,6 +35,7 @@ from tests.training.runs import (
 HELD = samples(10)
 FGSM = AdversarialTraining(attack="fgsm", eps=0.1, share=0.75)
 DEFENCES = {"TRADES": TRADES(), "RAT": RAT(orthogonality=0.02), "SR": SR(sparsity=0.1)}
+DEFENCES |= {"MPD-SGR": MPDSGR(), "TGO": TGO(), "MPPD": MPPD()}
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
     "validation": {"validation": HELD},

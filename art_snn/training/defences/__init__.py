@@ -14,9 +14,9 @@ from art_snn.training.defences.sr import SR as SR
 from art_snn.training.defences.tgo import TGO as TGO
 from art_snn.training.defences.trades import TRADES as TRADES
 
+_OTHERS: Mapping[str, type[Defence]] = {"tgo": TGO, "mppd": MPPD, "operations": Operations}
 DEFENCES: Mapping[str, type[Defence]] = MappingProxyType(
-    {"at": AT, "trades": TRADES, "rat": RAT, "sr": SR, "ibp": IBP}
-    | {"mpd-sgr": MPDSGR, "tgo": TGO, "mppd": MPPD, "operations": Operations}
+    {"at": AT, "trades": TRADES, "rat": RAT, "sr": SR, "ibp": IBP, "mpd-sgr": MPDSGR, **_OTHERS}
 )
 """Defences by name: adversarial training alone and with more, and certified training, IBP."""
 
