@@ -98,10 +98,9 @@ ALONE = Team()
 
 
 def moments(x: Tensor, axes: tuple[int, ...], together: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, variance and number of values along axes, which are kept.
+    """Mean, variance, divided by the number, and number of values along axes, which are kept.
 
-    They are sums of values and of squared deviations: differences of large sums lose digits. The
-    variance is divided by the number.
+    They are sums of values and of squared deviations: differences of large sums lose digits.
 
     :param together: over all processes, and differentiable by all."""
     # torch's sum over the processes is differentiable by all of them.

@@ -35,23 +35,22 @@ class MPPD(Watching):
 
     def __post_init__(self) -> None:
         require_choice("kind", self.kind, ("l1", "l2"), remedy="l1 is of 2026, l2 of 2024.")
-        remedy = "The authors' code has 0.5."
-        require_number("clean", self.clean, above=0, up_to=1, remedy=remedy)
+        require_number("clean", self.clean, above=0, up_to=1, remedy="The authors' code has 0.5.")
         super().__post_init__()
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropies of clean and adversarial samples, and the weighted distance."""
         modules, entered = [*learner.network.layers.modules()], list[Tensor]()
-        pair = x, adversarial
         last = max((i for i, one in enumerate(modules) if isinstance(one, Neuron)), default=0)
+        # A module that changes currents, such as gains, stands right before the neurons.
         gains = getattr(modules[last - 1], "after", None) is False
         watch = watched(modules[last - 1], lambda _, currents, __: entered.append(currents[0]))
         with watch if gains else nullcontext():
-            (natural, layers), (attacked, moved) = (run_watched(learner, z) for z in pair)
-        before, after = entered or (layers[-1][1], moved[-1][1])
+            (clean, layers), (hard, others) = (run_watched(learner, z) for z in (x, adversarial))
+        before, after = entered or (layers[-1][1], others[-1][1])
         silent = Site("", Dynamics(layers[-1][0].dynamics.decay, reset="none"))
-        difference = (before.detach() - after).to(natural.dtype)
-        _, potentials = STBP().fire_watched(silent, difference)
-        size = (potentials.abs() if self.kind == "l1" else potentials.square()).mean()
-        clean, hard = (nn.functional.cross_entropy(z, y) for z in (natural, attacked))
-        return self.clean * clean + (1 - self.clean) * hard + self.weight * size
+        _, y_t = STBP().fire_watched(silent, (before.detach() - after).to(clean.dtype))
+        size = (y_t.abs() if self.kind == "l1" else y_t.square()).mean()
+        entropies = (nn.functional.cross_entropy(z, y) for z in (clean, hard))
+        terms = zip((self.clean, 1 - self.clean), entropies, strict=True)
+        return sum((k * entropy for k, entropy in terms), self.weight * size)

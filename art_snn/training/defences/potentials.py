@@ -41,6 +41,8 @@ def run_watched(learner: Learner, x: Tensor) -> tuple[Tensor, list[Layer]]:
     assert isinstance(rule, TemporalGradient)
 
     def run_through(encoded: Tensor, _: Firing) -> Tensor:
+        layers.clear()  # Those of a pass that has verified an adapted network.
+
         def fire(site: Site, current: Tensor) -> Tensor:
             spikes, potential = rule.fire_watched(site, current)
             layers.append((site, current, spikes, potential))
