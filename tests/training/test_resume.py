@@ -35,7 +35,7 @@ from tests.training.runs import (
 HELD = samples(10)
 FGSM = AdversarialTraining(attack="fgsm", eps=0.1, share=0.75)
 DEFENCES = {"TRADES": TRADES(), "RAT": RAT(orthogonality=0.02), "SR": SR(sparsity=0.1)}
-DEFENCES |= {"MPD-SGR": MPDSGR(), "TGO": TGO(), "MPPD": MPPD()}
+DEFENCES |= {"MPDSGR": MPDSGR(), "TGO": TGO(), "MPPD": MPPD()}
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
     "validation": {"validation": HELD},

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from art_snn.team import moments
 from art_snn.training.defences.base import Learner
-from art_snn.training.defences.potentials import Watching, distances, run_watched
+from art_snn.training.defences.potentials import Watching, gaps, run_watched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +30,9 @@ class MPDSGR(Watching):
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the adversarial samples and the weighted share within the band."""
         (logits, layers), shares = run_watched(learner, adversarial), list[Tensor]()
-        for distance in distances(layers):
-            axes, together = (1, *range(3, distance.ndim)), learner.team.size > 1
-            mean, variance, _ = moments(distance, axes, together)
+        for gap in gaps(layers):
+            axes, together = (1, *range(3, gap.ndim)), learner.team.size > 1
+            mean, variance, _ = moments(gap, axes, together)
             shares.append(share_within(mean, (variance + 1e-5).sqrt(), self.width).mean())
         return nn.functional.cross_entropy(logits, y) + self.weight * torch.stack(shares).mean()
 

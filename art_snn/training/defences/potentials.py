@@ -55,7 +55,7 @@ def run_watched(learner: Learner, x: Tensor) -> tuple[Tensor, list[Layer]]:
     return Learner(twin, learner.train_dtype)(x), layers
 
 
-def distances(layers: list[Layer]) -> list[Tensor]:
+def gaps(layers: list[Layer]) -> list[Tensor]:
     """u - threshold [T, N, ...] of every layer, in single precision at least."""
     wide = [(site, u.to(readout_dtype(u))) for site, *_, u in layers]
     return [u - operand(site.dynamics.threshold, u) for site, u in wide]

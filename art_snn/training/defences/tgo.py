@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.training.defences.base import Learner
-from art_snn.training.defences.potentials import Watching, distances, run_watched
+from art_snn.training.defences.potentials import Watching, gaps, run_watched
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,6 @@ class TGO(Watching):
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the adversarial samples and the penalty, at its weight by now."""
         logits, layers = run_watched(learner, adversarial)
-        lacks = [self.margin - z.abs().clamp(max=self.margin).mean() for z in distances(layers)]
+        lacks = [self.margin - z.abs().clamp(max=self.margin).mean() for z in gaps(layers)]
         weight = self.weight * (1 - math.cos(math.pi * learner.progress)) / 2
         return nn.functional.cross_entropy(logits, y) + weight * torch.stack(lacks).sum()

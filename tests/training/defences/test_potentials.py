@@ -27,7 +27,7 @@ from art_snn.training import (
     train,
 )
 from art_snn.training.defences.mpd_sgr import share_within
-from art_snn.training.defences.potentials import distances, run_watched
+from art_snn.training.defences.potentials import gaps, run_watched
 from tests.conftest import varied
 from tests.interop.stacks import INPUTS
 from tests.interop.test_equations import CASES
@@ -158,11 +158,11 @@ def test_spikes_follow_from_the_potentials_and_logits_are_as_ever(dynamics, dtyp
     learner = Learner(net, dtype)
     logits, layers = run_watched(learner, x)
     assert torch.equal(logits, learner(x))
-    for (site, current, spikes, potential), distance in zip(layers, distances(layers), strict=True):
+    for (site, current, spikes, potential), gap in zip(layers, gaps(layers), strict=True):
         assert torch.equal(dynamics.fire(potential.detach()), spikes)
         assert torch.equal(site.dynamics.simulate(current.detach()), spikes)
-        assert distance.dtype == torch.float32
-        fires = distance > 0 if dynamics.strict else distance >= 0
+        assert gap.dtype == torch.float32
+        fires = gap > 0 if dynamics.strict else gap >= 0
         assert dtype or torch.equal(fires, spikes > 0)
         assert 0 < spikes.mean() < dynamics.several
 
