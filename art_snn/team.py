@@ -97,15 +97,14 @@ ALONE = Team()
 """The team of a process that was started by itself."""
 
 
-def moments(x: Tensor, axes: Sequence[int], together: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, variance and number of values along axes, which are kept.
+def moments(x: Tensor, axes: tuple[int, ...], together: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, variance, divided by the number, and number of values along axes, which are kept.
 
-    They are sums of values and of squared deviations: differences of large sums lose digits. The
-    variance is divided by the number.
+    They are sums of values and of squared deviations: differences of large sums lose digits.
 
     :param together: over all processes, and differentiable by all."""
     # torch's sum over the processes is differentiable by all of them.
-    add_up = all_reduce if together else Tensor.contiguous
+    add_up: Callable[[Tensor], Tensor] = all_reduce if together else Tensor.contiguous
     sums = x.sum(axes, keepdim=True)
     count = x.new_tensor([math.prod(x.shape[axis] for axis in axes)])
     totals = add_up(torch.cat([sums.flatten(), count]))

@@ -159,8 +159,8 @@ class Train(Network):
         network: rga, or its own where rga does not apply]. Weights learn by STBP, or its own.
     :param adversarial_share: share of the samples of each step that are attacked, in (0, 1].
     :param defence: use of the adversarial samples: at (trains on them), trades(beta=6),
-        rat(orthogonality=0.004) or sr(sparsity=0.002); or ibp(ramp=0.6), which trains on bounds
-        within eps and runs no attack [at, next to an attack]."""
+        rat(orthogonality=0.004), sr(sparsity=0.002), mpd-sgr, tgo, mppd or operations(weight=1);
+        or ibp(ramp=0.6), which trains on bounds within eps, without an attack [at, next to one]."""
 
     output: Folder = Path("trained")
     width: Open[float] = None

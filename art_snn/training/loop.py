@@ -270,7 +270,7 @@ def _normalise(norm: _BatchNorm, x: Tensor) -> Tensor:
     if not norm.training:
         return type(norm).forward(norm, x)
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
-    mean, variance, count = moments(wide, [0, *range(2, x.ndim)], True)
+    mean, variance, count = moments(wide, (0, *range(2, x.ndim)), True)
     if norm.track_running_stats:
         assert norm.num_batches_tracked is not None
         norm.num_batches_tracked.add_(1)

@@ -18,7 +18,18 @@ from art_snn import LIF, STBP, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.checkpoint import CheckpointError
 from art_snn.dynamics import Dynamics
 from art_snn.neurons import Neuron
-from art_snn.training import RAT, SR, TRADES, AdversarialTraining, Recipe, StoG, train
+from art_snn.training import (
+    MPDSGR,
+    MPPD,
+    RAT,
+    SR,
+    TGO,
+    TRADES,
+    AdversarialTraining,
+    Recipe,
+    StoG,
+    train,
+)
 from tests.architectures import Switch
 from tests.conftest import varied
 from tests.training.runs import (
@@ -35,7 +46,7 @@ from tests.training.runs import (
 HELD = samples(10)
 FGSM = AdversarialTraining(attack="fgsm", eps=0.1, share=0.75)
 DEFENCES = {"TRADES": TRADES(), "RAT": RAT(orthogonality=0.02), "SR": SR(sparsity=0.1)}
-DEFENCES["StoG"] = StoG()
+DEFENCES |= {"MPDSGR": MPDSGR(), "TGO": TGO(), "MPPD": MPPD(), "StoG": StoG()}
 WAYS: dict[str, dict[str, Any]] = {
     "plain": {},
     "validation": {"validation": HELD},

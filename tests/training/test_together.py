@@ -29,7 +29,8 @@ from torch import nn
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.team import join
 from art_snn.training import (
-    AT, IBP, RAT, SR, TRADES, AdversarialTraining, Recipe, StoG, train
+    AT, IBP, MPDSGR, MPPD, RAT, SR, TGO, TRADES, AdversarialTraining, Operations, Recipe, StoG,
+    train,
 )
 from art_snn.training.loop import synchronise_norms
 from tests.training.runs import build, samples
@@ -91,7 +92,8 @@ recipe = Recipe(
 with join() as team:
     compare_norms(team)
     print("norms", flush=True)
-    for defence in (None, AT(), TRADES(), RAT(), SR(sparsity=0.1), IBP(ramp=0.5)):
+    watching = MPDSGR(weight=1), TGO(), MPPD(), Operations(weight=3)
+    for defence in (None, AT(), TRADES(), RAT(), SR(sparsity=0.1), IBP(ramp=0.5), *watching):
         attack = {"eps": 0.01} if defence == IBP(ramp=0.5) else {"attack": "fgsm", "eps": 0.1}
         adversary = AdversarialTraining(**attack, defence=defence) if defence else None
         how = {"validation": (x[:7], y[:7]), "adversary": adversary}

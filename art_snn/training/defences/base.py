@@ -1,10 +1,11 @@
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from art_snn.checks import require_number, set_fields
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork, readout_dtype
 from art_snn.team import ALONE, Team
@@ -32,10 +33,6 @@ class Learner:
         with autocast(self.train_dtype, self.device):
             logits: Tensor = self.network(x.to(self.device))
         return logits.to(readout_dtype(logits))
-
-    def through(self, twin: SpikingNetwork) -> "Learner":
-        """The same, for another network object around the modules."""
-        return Learner(twin, self.train_dtype, self.progress, self.team)
 
     def at_input(self, x: Tensor) -> Tensor:
         """The same for samples that require a gradient: one graph of the training gradient alone.
@@ -96,6 +93,24 @@ class Defence(ABC):
     def describe(self) -> str:
         """Name and strength, or "" for adversarial training alone."""
         return ""
+
+
+class Weighted(Defence):
+    """A defence whose numbers are above 0, and which its settings describe."""
+
+    def __post_init__(self) -> None:
+        settings: Any = self
+        for name in (one.name for one in fields(settings) if isinstance(one.default, float)):
+            value, remedy = getattr(self, name), "Adversarial training alone is AT."
+            number = require_number(name, value, above=0, within=(1e-6, 1e6), remedy=remedy)
+            set_fields(self, **{name: number})
+
+    def describe(self) -> str:
+        """Name and settings."""
+        settings: Any = self
+        values = ((one.name, getattr(self, one.name)) for one in fields(settings))
+        words = (f"{k} {v:g}" if isinstance(v, float) else f"{k} {v}" for k, v in values)
+        return ", ".join((type(self).__name__, *words))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,70 +1,57 @@
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
-from art_snn.checks import require_choice, require_number, set_fields
-from art_snn.dynamics import Dynamics, operand
-from art_snn.network import SpikingNetwork
-from art_snn.training.defences.base import Defence, Learner
-from art_snn.training.defences.potentials import check_watched, run_watched
-
-KINDS = ("l1", "l2")
+from art_snn.checks import require_choice, require_number
+from art_snn.dynamics import Dynamics
+from art_snn.gradients import STBP, Site
+from art_snn.modulation import Gains, Noise
+from art_snn.neurons import Neuron
+from art_snn.passes import watched
+from art_snn.training.defences.base import Learner
+from art_snn.training.defences.potentials import Watching, run_watched
 
 
 @dataclass(frozen=True, kw_only=True)
-class MPPD(Defence):
-    """MPPD (Ding et al., ICML 2024; as total variation ICLR 2026): potentials that stay near.
+class MPPD(Watching):
+    """MPPD (Ding et al., ICML 2024; its l1 form ICLR 2026): adversarial currents near clean ones.
 
-    clean CE(f(x), y) + (1 - clean) CE(f(x_adv), y) + weight * mean(abs(Y)), or mean(Y^2). Y is the
-    potential that the difference between the clean and the adversarial current would have in the
-    last layer of neurons, without spikes: Y[t] = decay Y[t-1] + x_clean[t] - x_adv[t]. The clean
-    current is a constant. The mean is over steps, samples and neurons.
+    clean CE(f(x), y) + (1 - clean) CE(f(x_adv), y) + weight * mean(abs(Y)), or mean(Y^2). Y is what
+    the difference of currents adds up to in the last layer of neurons, if none fires:
+    Y[t] = decay Y[t-1] + x_clean[t] - x_adv[t]. The clean current is a constant, and both are those
+    before learnt gains, which are a module of the model. The mean is over steps, samples and
+    neurons. Clean and adversarial samples are two forward passes in training mode, in this order.
 
-    Clean and adversarial samples are two forward passes in training mode, in this order. Not
-    settled by the source: the published weight. The learnt gains of its neurons are a module of the
-    model; Y is of currents before them.
+    Not settled by the source: the published weight.
 
     :param kind: l1, of 2026, or l2, of 2024.
     :param weight: of the penalty, above 0.
-    :param clean: share of the clean cross entropy, in [0, 1]; the authors' code has 0.5."""
+    :param clean: share of the clean cross entropy, in (0, 1]; the authors' code has 0.5."""
 
     kind: Literal["l1", "l2"] = "l1"
     weight: float = 1.0
     clean: float = 0.5
-    entropy_alone: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        require_choice("kind", self.kind, KINDS, remedy="l1 is of 2026, l2 of 2024.")
-        remedy, within = "TRADES and AT have no weight of potentials.", (1e-6, 1e6)
-        weight = require_number("weight", self.weight, above=0, within=within, remedy=remedy)
-        remedy = "The authors' code has 0.5."
-        clean = require_number("clean", self.clean, at_least=0, up_to=1, remedy=remedy)
-        set_fields(self, weight=weight, clean=clean)
-
-    def check(self, network: SpikingNetwork) -> None:
-        """Refuse a network whose currents are not seen."""
-        check_watched(network, "MPPD")
+        require_choice("kind", self.kind, ("l1", "l2"), remedy="l1 is of 2026, l2 of 2024.")
+        require_number("clean", self.clean, above=0, up_to=1, remedy="The authors' code has 0.5.")
+        super().__post_init__()
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropies of clean and adversarial samples, and the weighted distance."""
-        (natural, clean), (attacked, moved) = (run_watched(learner, z) for z in (x, adversarial))
-        distance = accumulate(moved[-1][0].dynamics, clean[-1][1].detach() - moved[-1][1])
-        entropies = (nn.functional.cross_entropy(z, y) for z in (natural, attacked))
-        entropy = sum(k * e for k, e in zip((self.clean, 1 - self.clean), entropies, strict=True))
-        size = distance.abs() if self.kind == "l1" else distance.square()
-        return entropy + self.weight * size.mean()
-
-    def describe(self) -> str:
-        """Name, kind and weight."""
-        return f"MPPD, {self.kind}, weight {self.weight:g}"
-
-
-def accumulate(dynamics: Dynamics, current: Tensor) -> Tensor:
-    """Potentials [T, N, ...] of a current that leaks and never fires, in single precision."""
-    wide = current.to(torch.promote_types(current.dtype, torch.float32))
-    potentials = [wide[0]]
-    for x, decay in zip(wide[1:], dynamics.decays(len(wide))[1:], strict=True):
-        potentials.append(x + operand(decay, x) * potentials[-1])
-    return torch.stack(potentials)
+        modules, entered = [*learner.network.layers.modules()], list[Tensor]()
+        last = max((i for i, one in enumerate(modules) if isinstance(one, Neuron)), default=0)
+        # What changes currents stands right before the neurons.
+        gains = isinstance(modules[last - 1], Gains | Noise)
+        watch = watched(modules[last - 1], lambda _, currents, __: entered.append(currents[0]))
+        with watch if gains else nullcontext():
+            (clean, layers), (hard, others) = (run_watched(learner, z) for z in (x, adversarial))
+        before, after = entered or (layers[-1][1], others[-1][1])
+        silent = Site("", Dynamics(layers[-1][0].dynamics.decay, reset="none"))
+        _, y_t = STBP().fire_watched(silent, (before.detach() - after).to(clean.dtype))
+        size = (y_t.abs() if self.kind == "l1" else y_t.square()).mean()
+        entropies = (nn.functional.cross_entropy(z, y) for z in (clean, hard))
+        terms = zip((self.clean, 1 - self.clean), entropies, strict=True)
+        return sum((k * entropy for k, entropy in terms), self.weight * size)

@@ -1,19 +1,35 @@
-"""Losses on potentials and currents: a pass that keeps what the neurons got, and how they fired."""
+"""Losses on potentials, currents and spikes: a pass that keeps them."""
 
-import torch
+from typing import ClassVar
+
 from torch import Tensor
 
 from art_snn.checks import require
 from art_snn.dynamics import operand
 from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.temporal import TemporalGradient
-from art_snn.network import SpikingNetwork
-from art_snn.training.defences.base import Learner
+from art_snn.network import SpikingNetwork, readout_dtype
+from art_snn.training.defences.base import Learner, Weighted
 
 Layer = tuple[Site, Tensor, Tensor, Tensor]
-"""Neurons in a pass: their dynamics, current, spikes and potentials before the reset [T, N, ...].
+"""Neurons in a pass: dynamics; current, spikes, before their height, and potentials, before the
+reset, [T, N, ...]. The spikes follow from the potentials bit for bit."""
 
-Spikes are before their height. They follow from the potentials bit for bit."""
+
+class Watching(Weighted):
+    """A defence whose loss is on what neurons do."""
+
+    entropy_alone: ClassVar[bool] = False
+
+    def check(self, network: SpikingNetwork) -> None:
+        """Refuse a network whose neurons do not fire for all steps at once by a temporal rule."""
+        rule, remedy = network.training_gradient, "Set network.training_gradient to STBP()."
+        name, temporal = type(self).__name__, isinstance(rule, TemporalGradient)
+        expected = f"a temporal rule for {name}, which differentiates potentials"
+        require(temporal, "training_gradient", expected, repr(rule), remedy)
+        expected = f"neurons that get all time steps in one call for {name}"
+        objection = network.bounds_objection()
+        require(objection is None, "network", expected, objection, "Take another defence.")
 
 
 def run_watched(learner: Learner, x: Tensor) -> tuple[Tensor, list[Layer]]:
@@ -25,6 +41,8 @@ def run_watched(learner: Learner, x: Tensor) -> tuple[Tensor, list[Layer]]:
     assert isinstance(rule, TemporalGradient)
 
     def run_through(encoded: Tensor, _: Firing) -> Tensor:
+        layers.clear()  # Those of a pass that has verified an adapted network.
+
         def fire(site: Site, current: Tensor) -> Tensor:
             spikes, potential = rule.fire_watched(site, current)
             layers.append((site, current, spikes, potential))
@@ -34,21 +52,10 @@ def run_watched(learner: Learner, x: Tensor) -> tuple[Tensor, list[Layer]]:
 
     # The modules are shared, and have no hook that would outlive an error.
     vars(twin)["run"] = run_through
-    return learner.through(twin)(x), layers
+    return Learner(twin, learner.train_dtype)(x), layers
 
 
-def distances(layers: list[Layer]) -> list[Tensor]:
+def gaps(layers: list[Layer]) -> list[Tensor]:
     """u - threshold [T, N, ...] of every layer, in single precision at least."""
-    wide = (u.to(torch.promote_types(u.dtype, torch.float32)) for _, _, _, u in layers)
-    return [u - operand(one[0].dynamics.threshold, u) for one, u in zip(layers, wide, strict=True)]
-
-
-def check_watched(network: SpikingNetwork, defence: str) -> None:
-    """Refuse a network whose neurons do not fire for all steps at once by a temporal rule."""
-    rule, remedy = network.training_gradient, "Set network.training_gradient to STBP()."
-    expected = f"a temporal rule for {defence}, whose loss is on potentials or spikes"
-    temporal = isinstance(rule, TemporalGradient)
-    require(temporal, "training_gradient", expected, repr(rule), remedy)
-    objection = network.bounds_objection()
-    expected = f"neurons that get all time steps in one call for {defence}"
-    require(objection is None, "network", expected, objection, "Take another defence.")
+    wide = [(site, u.to(readout_dtype(u))) for site, *_, u in layers]
+    return [u - operand(site.dynamics.threshold, u) for site, u in wide]

@@ -3,12 +3,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from art_snn.checks import require_number, set_fields
-from art_snn.training.defences.base import Defence, Learner
+from art_snn.training.defences.base import Learner, Weighted
 
 
 @dataclass(frozen=True, kw_only=True)
-class SR(Defence):
+class SR(Weighted):
     """Sparsity regularisation (Liu et al., ICML 2024): adversarial training with sparse gradients.
 
     CE(f(x), y) + sparsity * mean over samples of ((p(x + step sign g) - p(x)) / step)^2 at the
@@ -25,13 +24,6 @@ class SR(Defence):
     sparsity: float = 2e-3
     step: float = 0.01
 
-    def __post_init__(self) -> None:
-        remedy = "Adversarial training alone is AT."
-        weight = require_number("sparsity", self.sparsity, above=0, within=(0, 1e6), remedy=remedy)
-        remedy = "The paper takes 0.01."
-        step = require_number("step", self.step, above=0, within=(1e-6, 1e6), remedy=remedy)
-        set_fields(self, sparsity=weight, step=step)
-
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the adversarial samples and the weighted penalty."""
         start = adversarial.detach().to(learner.device).requires_grad_()
@@ -42,10 +34,6 @@ class SR(Defence):
         there = _ahead(learner(start.detach() + self.step * gradient.sign()), y, other)
         penalty = ((there - here) / self.step).square().mean()
         return nn.functional.cross_entropy(logits, y) + self.sparsity * penalty
-
-    def describe(self) -> str:
-        """Name and weight."""
-        return f"SR, sparsity {self.sparsity:g}"
 
 
 def _ahead(logits: Tensor, y: Tensor, other: Tensor) -> Tensor:

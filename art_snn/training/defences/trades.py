@@ -3,12 +3,11 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from art_snn.checks import require_number, set_fields
-from art_snn.training.defences.base import Defence, Learner
+from art_snn.training.defences.base import Learner, Weighted
 
 
 @dataclass(frozen=True, kw_only=True)
-class TRADES(Defence):
+class TRADES(Weighted):
     """TRADES (Zhang et al., ICML 2019, equation 5): CE(f(x), y) + beta KL(f(x) || f(x_adv)).
 
     Both terms are means over the samples, differentiated through both distributions. As in ART's
@@ -22,18 +21,9 @@ class TRADES(Defence):
     beta: float = 6.0
     entropy_alone: ClassVar[bool] = False
 
-    def __post_init__(self) -> None:
-        remedy = "The paper takes 1 and 6; adversarial training alone is AT."
-        beta = require_number("beta", self.beta, above=0, within=(0.0, 1e6), remedy=remedy)
-        set_fields(self, beta=beta)
-
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the clean samples and the weighted divergence of the adversarial."""
         clean = learner(x)
         natural, attacked = (z.log_softmax(1) for z in (clean, learner(adversarial)))
         divergence = nn.functional.kl_div(attacked, natural, reduction="batchmean", log_target=True)
         return nn.functional.cross_entropy(clean, y) + self.beta * divergence
-
-    def describe(self) -> str:
-        """Name and weight."""
-        return f"TRADES, beta {self.beta:g}"

@@ -9,12 +9,26 @@ import pytest
 from torch import nn
 
 from art_snn.modulation import Gates
-from art_snn.training import AT, RAT, SR, TRADES, AdversarialTraining, Defence, Recipe, StoG, train
+from art_snn.training import (
+    AT,
+    MPDSGR,
+    MPPD,
+    RAT,
+    SR,
+    TGO,
+    TRADES,
+    AdversarialTraining,
+    Defence,
+    Recipe,
+    StoG,
+    train,
+)
 from tests.small import classifier, samples as pairs
 from tests.training.runs import build, samples, watch
 
-DEFENCES = [AT(), TRADES(), RAT(orthogonality=0.02), SR(sparsity=0.1), StoG(rate=1e-3)]
-PASSES = {AT: 1, TRADES: 2, RAT: 1, SR: 2, StoG: 1}
+DEFENCES = [AT(), TRADES(), RAT(orthogonality=0.02), SR(sparsity=0.1)]
+DEFENCES += [MPDSGR(), TGO(), MPPD(), StoG(rate=1e-3)]
+PASSES = {AT: 1, TRADES: 2, RAT: 1, SR: 2, MPDSGR: 1, TGO: 1, MPPD: 2, StoG: 1}
 ALL = pytest.mark.parametrize("defence", DEFENCES, ids=lambda defence: type(defence).__name__)
 BOTH = pytest.mark.parametrize("dtype", [None, "bfloat16"])
 
