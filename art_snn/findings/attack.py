@@ -9,7 +9,7 @@ from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import ROUNDING, SHIFT, distances, require_measure, rounding_of
+from art_snn.attacks.balls import SHIFT, distances, require_measure, rounding_of
 from art_snn.attacks.outcome import Outcome
 from art_snn.attacks.queries import margin, watching
 from art_snn.checks import require, shown
@@ -66,13 +66,6 @@ class _Attacked(Subject):
         require(fits, "attack", "one that returns samples of x's shape", got, remedy)
         path = points.view(self.x.shape).cpu().numpy().astype(self.x.dtype)
         return returned, path, (margins > 0).cpu().numpy()
-
-    @property
-    def limits(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest values, rounding included; infinite without clip_values."""
-        values, slack = self.estimator.clip_values, ROUNDING * self.span
-        low, high = (-np.inf, np.inf) if values is None else values
-        return np.asarray(low) - slack, np.asarray(high) + slack
 
     @cached_property
     def finite(self) -> np.ndarray:
