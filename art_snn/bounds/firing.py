@@ -309,7 +309,7 @@ def _next_pieces(dynamics: Dynamics, piece: Piece, steps: int, dtype: torch.dtyp
     slope = dynamics.decay * piece.slope + dynamics.gain
     offset = dynamics.decay * piece.offset + dynamics.constant
     crossing = (dynamics.threshold - offset) / slope
-    span = _rounding(dynamics, crossing, steps, dtype) / slope
+    span = potential_rounding(dynamics, abs(crossing), steps, dtype)
     decided = piece.decisions.get((slope, offset))
     after = []
     for fires in (False, True) if decided is None else (decided,):
@@ -328,14 +328,6 @@ def _next_pieces(dynamics: Dynamics, piece: Piece, steps: int, dtype: torch.dtyp
         train = (*piece.train, fires)
         after.append(Piece(low, high, **potential, train=train, decisions=decisions))
     return after
-
-
-def _rounding(dynamics: Dynamics, current: float, steps: int, dtype: torch.dtype) -> float:
-    """How far rounding can move a potential at that current."""
-    drop = dynamics.amount if dynamics.reset == "soft" else abs(dynamics.rest)
-    each = dynamics.gain * abs(current) + abs(dynamics.constant) + drop
-    largest = dynamics.threshold + abs(dynamics.start) + steps * each
-    return float(8 * steps * torch.finfo(dtype).eps * largest)
 
 
 def _join(pieces: list[Piece]) -> tuple[_Span, ...]:

@@ -160,13 +160,12 @@ def examine_attack(
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, a bad setting, a targeted attack, one on
         another classifier or after preprocessing, or one that returns no such samples."""
-    fits = isinstance(attack, EvasionAttack)
-    remedy = "For instance AutoPGD(classifier), of art_snn.attacks."
+    known = isinstance(attack, EvasionAttack)
+    fits = known and isinstance(attack.estimator, PyTorchClassifier)
     # The repr of ART's SquareAttack calls itself without end.
-    require(fits, "attack", "an evasion attack", "" if fits else shown(attack), remedy)
-    kind = type(attack.estimator)
-    fits = issubclass(kind, PyTorchClassifier)
-    require(fits, "attack", "one on a classifier of torch's", f"one on {kind.__name__}", remedy)
+    got = type(attack).__name__ if known else shown(attack)
+    expected = "an evasion attack on a classifier of torch's"
+    require(fits, "attack", expected, got, "For instance AutoPGD(classifier), of art_snn.attacks.")
     remedy = "Any class but the true one counts here: build it with targeted=False."
     require(not attack.targeted, "attack", "an untargeted one", "a targeted one", remedy)
     remedy = "Put it into the network; after it, budget and range have another unit."

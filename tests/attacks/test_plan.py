@@ -34,8 +34,7 @@ from art_snn.attacks import (
     select_stages,
 )
 from art_snn.attacks.balls import FLIPS, SHIFT
-from art_snn.attacks.crafting import STEP, STEPS
-from art_snn.attacks.grids import DLR, PAPERS, PGD, OnwardPGD
+from art_snn.attacks.crafting import DLR, PAPERS, PGD, STEP, STEPS, OnwardPGD
 from art_snn.attacks.plan import _SEARCHES, Borrowed, _with_native_gradient
 from art_snn.attacks.square_search import _RACE
 from art_snn.gradients import ASSG, CBA, EOT, HART, ATan, Native, Triangle

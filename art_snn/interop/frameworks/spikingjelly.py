@@ -4,8 +4,6 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
-
 from art_snn.dynamics import Dynamics, setting
 from art_snn.interop.kinds import Layout, NeuronKind, ReadOff
 
@@ -33,10 +31,6 @@ def _reset(module: Any) -> dict[str, Any]:
     if rest is None:
         return {"threshold": threshold, "reset": "soft"}
     return {"threshold": threshold, "rest": setting(rest)}
-
-
-def _if_node(module: nn.Module) -> Dynamics:
-    return ReadOff(decay=1.0, order="v + x", **_reset(module))
 
 
 def _lif_node(module: Any) -> Dynamics:
@@ -89,8 +83,9 @@ def _kinds() -> dict[str, NeuronKind]:
     kinds = {f"{package}.base.MemoryModule": memory for package in (new, old)}
     kinds |= {f"{new}.neuron.{path}": replace(other, gated=True) for path in _GATED}
     standard = NeuronKind(_OTHER, _step_mode, _EQUATIONS, _clear_memories)
+    fires = replace(standard, read=lambda module: ReadOff(1.0, order="v + x", **_reset(module)))
     for name, file, kind in (
-        ("IFNode", "integrate_and_fire", replace(standard, read=_if_node)),
+        ("IFNode", "integrate_and_fire", fires),
         ("LIFNode", "lif", replace(standard, read=_lif_node)),
         ("ParametricLIFNode", "plif", replace(standard, read=_lif_node)),
         ("PLIFNode", "plif", replace(standard, read=_lif_node)),
