@@ -10,11 +10,10 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import torch
 from art.attacks import EvasionAttack, evasion
 from torch import Tensor
 
-from art_snn.attacks.auto_pgd import AutoPGD
+from art_snn.attacks.auto_pgd import AutoPGD, OnwardPGD
 from art_snn.attacks.balls import FLIPS, SHIFT, Ball, require_budget
 from art_snn.attacks.iterated import IteratedAttack, Walk
 from art_snn.attacks.persample import PerSampleAttack
@@ -263,13 +262,6 @@ class _Equal(Walk):
         moved = self.ball.direction(gradient).mul_(STEP * self.ball.eps).add_(self.points)
         # ART clips first; in the Euclidean norm the order matters.
         self.points = self.ball.project(moved.clamp_(self.ball.low, self.ball.high))
-
-
-class OnwardPGD(AutoPGD):
-    """AutoPGD that goes on where it has succeeded, so that adversarials may carry over."""
-
-    def succeeded(self, logits: Tensor, classes: Tensor) -> Tensor:
-        return torch.zeros_like(classes, dtype=torch.bool)
 
 
 def _each(attack: type, rules: Iterable[Gradient], **options: Any) -> tuple[Stage, ...]:

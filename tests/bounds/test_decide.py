@@ -175,12 +175,12 @@ def test_no_decision_hangs_on_what_is_tried(monkeypatch):
 
 
 def test_nodes_that_cannot_be_divided_leave_a_sample_open(monkeypatch):
-    def get_stuck(self: Search, go_on: Callable[[int], bool]) -> None:
+    def get_stuck(self: Search, *call: object) -> None:
         self.heap, self.stuck = [], 1
 
     network, x, y = known()
     monkeypatch.setattr(Falsifier, "visit", lambda *call: False)
-    monkeypatch.setattr(Search, "run", get_stuck)
+    monkeypatch.setattr(Search, "_branch", get_stuck)
     assert decide(network, x, y, 0.15, nodes=1).open.any()
 
 
