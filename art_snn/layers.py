@@ -190,16 +190,6 @@ class TimeDistributed(nn.Module):
             forms.append((module, func, folded or ()))
         return forms
 
-    def constant_forms(self) -> list[_Form]:
-        """The same of modules that are all known, with weights that are constants."""
-        forms = list[_Form]()
-        for module, _, folded in self._forms():
-            func, names = _WEIGHTED.get(type(module), (module, []))
-            arguments = [*folded, *(getattr(module, name) for name in names[len(folded) :])]
-            given = (a.detach() if isinstance(a, Tensor) else a for a in arguments)
-            forms.append((module, func, tuple(given)))
-        return forms
-
     @staticmethod
     def _checked(y: Tensor, rows: int) -> Tensor:
         if y.shape[0] != rows:
@@ -237,12 +227,20 @@ class Normalize(nn.Module):
 
 
 class _Forms(dict[Any, list[_Form]]):
-    """The constant forms of layers, made when a pass comes to them, since these are copies."""
+    """Forms of layers, whose modules are all known, with weights that are constants.
+
+    They are made when a pass comes to the layer, since they are copies."""
 
     @torch.inference_mode(False)
     @torch.no_grad()
     def __missing__(self, layer: TimeDistributed) -> list[_Form]:
-        return self.setdefault(layer, layer.constant_forms())
+        forms = list[_Form]()
+        for module, _, folded in layer._forms():
+            func, names = _WEIGHTED.get(type(module), (module, []))
+            arguments = [*folded, *(getattr(module, name) for name in names[len(folded) :])]
+            given = (a.detach() if isinstance(a, Tensor) else a for a in arguments)
+            forms.append((module, func, tuple(given)))
+        return self.setdefault(layer, forms)
 
 
 class Snapshot:

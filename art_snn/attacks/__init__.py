@@ -10,6 +10,7 @@ from art_snn.attacks.balls import (
     shifts as shifts,
 )
 from art_snn.attacks.crafting import (
+    PLANS as PLANS,
     SHORT_NAMES as SHORT_NAMES,
     attack_errors as attack_errors,
     batches as batches,
@@ -18,8 +19,8 @@ from art_snn.attacks.crafting import (
     craft_batch as craft_batch,
     parse_stage as parse_stage,
     predict_logits as predict_logits,
+    resolve_plan as resolve_plan,
 )
-from art_snn.attacks.grids import PLANS as PLANS, resolve_plan as resolve_plan
 from art_snn.attacks.operations_attack import OperationsAttack as OperationsAttack
 from art_snn.attacks.outcome import Outcome as Outcome, StageRecord as StageRecord
 from art_snn.attacks.plan import (

@@ -30,6 +30,13 @@ class AutoPGD(IteratedAttack):
         return _Momentum(ball, start, 2 * self.eps, checkpoints(self.max_iter))
 
 
+class OnwardPGD(AutoPGD):
+    """AutoPGD that goes on where it has succeeded, so that adversarials may carry over."""
+
+    def succeeded(self, logits: Tensor, classes: Tensor) -> Tensor:
+        return torch.zeros_like(classes, dtype=torch.bool)
+
+
 class _Momentum(Walk):
     """The equations of the class.
 

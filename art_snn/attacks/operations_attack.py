@@ -8,7 +8,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.auto_pgd import AutoPGD
+from art_snn.attacks.auto_pgd import OnwardPGD
 from art_snn.attacks.persample import Best
 from art_snn.attacks.queries import Objective, Queries, margin
 from art_snn.checks import require
@@ -16,7 +16,7 @@ from art_snn.classifier.inputs import require_network
 from art_snn.metrics.energy import count_synapses, metered, synaptic_operations
 
 
-class OperationsAttack(AutoPGD):
+class OperationsAttack(OnwardPGD):
     """Raise the synaptic operations of samples, and leave their predicted class as it is.
 
     The walk is that of :class:`AutoPGD` along the gradient of
@@ -70,10 +70,6 @@ class OperationsAttack(AutoPGD):
 
     def _may_take(self, logits: Tensor, classes: Tensor) -> Tensor:
         return (logits[:, :-1].argmax(1) == classes) | (not self.keep_class)
-
-    def succeeded(self, logits: Tensor, classes: Tensor) -> Tensor:
-        """False: there may always be more."""
-        return torch.zeros_like(classes, dtype=torch.bool)
 
     def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:
         best.values, rows = best.values.double(), torch.arange(len(classes), device="cpu")

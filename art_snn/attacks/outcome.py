@@ -113,10 +113,8 @@ class Outcome:
     @property
     def broken_by(self) -> dict[str, int]:
         """The number of samples that each stage broke first, by its id."""
-        counts = dict.fromkeys((one.id for one in self.stages), 0)
-        for place in self.stage[self.stage >= 0].tolist():
-            counts[self.stages[place].id] += 1
-        return counts
+        counts = Counter(self.stages[place].id for place in self.stage.tolist() if place >= 0)
+        return {one.id: counts[one.id] for one in self.stages}
 
     @property
     def queries(self) -> float:

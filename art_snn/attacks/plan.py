@@ -335,7 +335,7 @@ def select_stages(
     judged = list(zip(plan.stages, objections, strict=True))
     suiting = [stage for stage, why in judged if why is None and not stage.transfer]
     rule = estimator.model.rule
-    running = {_with_native_gradient(one) for one in suiting if (one.rule or rule) == Native()}
+    running = {replace(one, rule=Native()) for one in suiting if (one.rule or rule) == Native()}
     stages: list[tuple[Stage, StageRecord]] = []
     skipped = []
     for stage, why in judged:
@@ -343,7 +343,7 @@ def select_stages(
             stages.append((stage, stage.record()))
         elif (objection := _objection(stage, why, estimator, norm, some)) is not None:
             skipped.append(stage.record("skipped", reason=objection))
-        elif (other := _with_native_gradient(stage)) in running:
+        elif (other := replace(stage, rule=Native())) in running:
             reason = f"the same stage already runs, {other}. {why}"
             skipped.append(stage.record("repeated", reason=reason))
         else:
@@ -360,15 +360,10 @@ def _objection(
     """Why a stage suits the network no better under its own gradient; None where it does."""
     if stage.rule is None:
         return why
-    objection = _with_native_gradient(stage).objection(estimator, norm, some)
+    objection = replace(stage, rule=Native()).objection(estimator, norm, some)
     if objection in (None, why) or estimator.model.objection(Native()) is not None:
         return objection and why
     return f"{why} Nor does the network's own gradient: {objection}"
-
-
-def _with_native_gradient(stage: Stage) -> Stage:
-    """The stage under the network's own gradient."""
-    return replace(stage, rule=Native())
 
 
 def require_sources(sources: object, estimator: PyTorchClassifier) -> tuple[PyTorchClassifier, ...]:

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -162,11 +162,9 @@ def watching(
     def hook(_: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | list[Tensor]) -> None:
         on_pass(inputs[0].detach(), output[-1] if isinstance(output, list) else output)
 
-    with ExitStack() as stack:
-        stack.enter_context(watched(estimator.model, hook))
-        if isinstance(estimator.model, nn.Sequential):
-            # ART calls the members of a bare one, and our attacks the whole of it.
-            stack.enter_context(watched(estimator._model, hook))
+    # ART calls the members of a bare sequence, and our attacks the whole of it.
+    bare = isinstance(estimator.model, nn.Sequential)
+    with watched(estimator.model, hook), watched(estimator._model, hook) if bare else nullcontext():
         yield
 
 

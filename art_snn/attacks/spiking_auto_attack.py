@@ -11,7 +11,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.balls import FLIPS, distances, require_budget, require_measure, rounding_of
-from art_snn.attacks.grids import resolve_plan
+from art_snn.attacks.crafting import resolve_plan
 from art_snn.attacks.outcome import Outcome, StageRecord
 from art_snn.attacks.persample import Best, BestMargin, CountedAttack, PerSampleAttack
 from art_snn.attacks.plan import (
@@ -74,7 +74,8 @@ class _BlockAttack:
         self.reached.heights[rows - self.first] = (true - logits.mean(1)).to(self.reached.heights)
         index, answered = rows.cpu().numpy(), ~unanswered.cpu().numpy()
         self.outcome.votes[index] = votes.cpu().numpy()
-        stage = np.where(self._most(votes).cpu().numpy(), Outcome.WRONG, Outcome.STANDING)
+        most = 2 * votes.cpu().numpy() > self.outcome.draws
+        stage = np.where(most, Outcome.WRONG, Outcome.STANDING)
         self.outcome.stage[index[answered]] = stage[answered]
         left = self.standing(rows)
         self.queries.finish(len(rows) - len(left))
@@ -119,7 +120,8 @@ class _BlockAttack:
         distance = distances(self.attack.norm, self.samples[rows], adversarial, low)
         slack = rounding_of(adversarial)
         votes, _, _ = self._votes(adversarial, rows)
-        broken = self._most(votes).cpu().numpy() & (distance <= self.attack.eps + slack)
+        most = 2 * votes.cpu().numpy() > self.outcome.draws
+        broken = most & (distance <= self.attack.eps + slack)
         which = torch.as_tensor(broken, device="cpu")
         taken, index = rows[which], rows.cpu().numpy()[broken]
         self.samples[taken] = adversarial[which]
@@ -139,10 +141,6 @@ class _BlockAttack:
             votes += self.attack.succeeded(logits, self.classes[rows])
             unanswered |= logits.isnan().any(1)
         return votes, unanswered, logits
-
-    def _most(self, votes: Tensor) -> Tensor:
-        """True where votes [n] are a majority of the predictions."""
-        return 2 * votes > self.outcome.draws
 
 
 class SpikingAutoAttack(CountedAttack):

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from art_snn.bounds.box import Box, Enclosure, EuclideanBudget, Nonlinear, Unbounded, widening
+from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, widening
 from art_snn.bounds.firing import Method
 from art_snn.bounds.margins import bound_margins
 from art_snn.bounds.operations import Propagation
@@ -169,7 +169,7 @@ def enclose_samples(x: Tensor, eps: float, norm: float, limits: _Limits) -> Box:
         largest = x.abs().amax() + eps
     slack = _BUDGET_ROUNDING * largest.clamp_min(1.0)
     if norm == 2:
-        budget = EuclideanBudget(eps, torch.ones_like(x))
+        budget = torch.full_like(x, eps)
         return Box.around(x, Enclosure(torch.maximum(high - x, x - low), slack, budget=budget))
     return Box.around((low + high) / 2, Enclosure((high - low) / 2, slack))
 

@@ -28,16 +28,6 @@ class Nonlinear(Unbounded):
 
 
 @dataclass(frozen=True)
-class EuclideanBudget:
-    """Perturbations whose Euclidean length is at most eps, each value scaled afterwards.
-
-    :param scale: of each value, in the shape of the samples."""
-
-    eps: float
-    scale: Tensor
-
-
-@dataclass(frozen=True)
 class Enclosure:
     """Intervals around the centres of a box.
 
@@ -48,8 +38,8 @@ class Enclosure:
         holds means; a scalar, None where it is that of the intervals.
     :param averaged: number of time steps, where the first axis holds means over the steps up to
         each one; 0 where it holds the steps.
-    :param budget: the perturbations, where they are fewer than those of the box: the first affine
-        layer uses it.
+    :param budget: of the perturbations, where they are fewer than those of the box: changes of a
+        Euclidean length of 1 at most times this, of each value; the first affine layer uses it.
     :param repeats: number of time steps, where the first axis holds the same values for each.
     :param unmixed: whether no value takes both signs over time, since none is below 0, or all are
         constant: then their means say how large they are."""
@@ -58,7 +48,7 @@ class Enclosure:
     slack: Tensor
     magnitude: Tensor | None = None
     averaged: int = 0
-    budget: EuclideanBudget | None = None
+    budget: Tensor | None = None
     repeats: int = 0
     unmixed: bool = False
 
@@ -119,7 +109,7 @@ class Box(Tensor):
         """The same after a function that moves values and changes none."""
         enclosure, centre = self.enclosure, function(self.centre)
         axes, slack, budget = enclosure.slack.ndim, enclosure.slack, enclosure.budget
-        budget = None if budget is None else replace(budget, scale=function(budget.scale))
+        budget = None if budget is None else function(budget)
         radius = function(enclosure.radius)
         if slack.shape == self.shape:
             slack = function(slack)
@@ -169,15 +159,13 @@ def round_toward(end: float, values: Tensor, dtype: torch.dtype) -> Tensor:
     return near.where(right, torch.nextafter(near, torch.full_like(near, end)))
 
 
-def potential_rounding(
-    dynamics: Dynamics, magnitude: Tensor, steps: int, dtype: torch.dtype
-) -> Tensor:
+def potential_rounding(dynamics: Dynamics, magnitude: Any, steps: int, dtype: torch.dtype) -> Any:
     """The change of a current that does to a potential what rounding does.
 
     A computed potential is decay v + gain x + constant but for one roundoff per term, and so is
     that of the exact dynamics at another current. The terms are sums of at most T currents.
 
-    :param magnitude: bound of the absolute values of the currents, a scalar."""
+    :param magnitude: bound of the absolute values of the currents, a number or a scalar."""
     decay = most(dynamics.decay)
     remembered = min(float(steps), 1 / (1 - decay)) if decay < 1 else float(steps)
     drop = most(dynamics.amount) if dynamics.reset == "soft" else _size(dynamics.rest)

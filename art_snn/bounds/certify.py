@@ -19,7 +19,7 @@ from art_snn.bounds.firing import METHODS, SpikeCounts
 from art_snn.bounds.operations import Propagation
 from art_snn.bounds.propagate import Ends
 from art_snn.bounds.reduced import Reduction, TooLarge
-from art_snn.bounds.search import Falsifier, bound_margin, decide
+from art_snn.bounds.search import Falsifier, Search, bound_margin
 from art_snn.checks import (
     ArgumentError,
     require,
@@ -258,7 +258,8 @@ def decide_bounds(
         point = torch.as_tensor(sample, dtype=dtype, device=device)
         with suppress(TooLarge), modes_kept(network, False), torch.no_grad():
             falsifier = Falsifier(classifier, point, label, limits, seed + int(row))
-            outcome, visited[row] = decide(reduction.around(point, label), falsifier, go_on)
+            search = Search(reduction.around(point, label), falsifier)
+            outcome, visited[row] = search.decide(go_on), search.nodes
             safe[row], broken[row] = outcome is True, outcome is False
             if outcome is False:
                 adversarial[row] = falsifier.best[0]
@@ -305,8 +306,13 @@ def bound_operations(
             box = enclose_samples(batch, eps, norm, classifier.clip_values)
             bounding.spread(box, checked=True)
             with Propagation():
-                encoded = network.encode(box)
-            bound = _bound_input(encoded, inputs)
+                encoded: Any = network.encode(box)
+            ends = [encoded.centre]
+            if not repeats_one_step(encoded.centre):
+                # The input is dense between whole numbers.
+                most = encoded.ends[1].clamp_min(0).floor()
+                ends = [most, most + 0.5]
+            bound = torch.stack([input_operations(end, inputs)[0] for end in ends]).amax(0)
             # A second pass may have followed one of means over time.
             for most, (_, leaving) in zip(counts.most[-len(layers) :], layers, strict=True):
                 bound = bound + count_accumulates(most, leaving)
@@ -333,11 +339,3 @@ class _MostSpikes(SpikeCounts):
                 most = self._simulate_ends(site, current.without_graph())[1].sum(0)
         self.most.append(most.double())
         return spikes  # type: ignore[no-any-return]
-
-
-def _bound_input(encoded: Any, leaving: Tensor) -> Tensor:
-    """Bounds of the input's operations [N], which is dense between whole numbers."""
-    if repeats_one_step(encoded.centre):
-        return input_operations(encoded.centre, leaving)[0]
-    most = encoded.ends[1].clamp_min(0).floor()
-    return torch.maximum(*(input_operations(part, leaving)[0] for part in (most, most + 0.5)))

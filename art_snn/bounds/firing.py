@@ -5,7 +5,6 @@ encoding the first current is the same at every step. A spike train is then a fu
 number, and takes few values: the pieces of a line. An interval of the current has the trains of the
 pieces that it meets. At every step this is exact but for rounding."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -32,8 +31,8 @@ _Pair = tuple[Tensor, Tensor]
 _Span = tuple[float, float]
 
 
-class Method(ABC):
-    """A way to bound the spikes of neurons.
+class Method:
+    """A way to bound the spikes of neurons; this one is S-IBP (Liang et al., NeurIPS 2022).
 
     :param firing: simulates neurons, with the gradient that it has."""
 
@@ -45,12 +44,13 @@ class Method(ABC):
     def __init__(self, firing: Firing = simulation) -> None:
         self.firing = firing
 
-    @abstractmethod
     def write(self, dynamics: Dynamics, current: Box, sure: Tensor, maybe: Tensor) -> None:
-        """Write sure and possible spikes, 0 or 1.
+        """Write sure and possible spikes, 0 or 1, here by intervals of the potential.
 
         :param current: [T, N, ...].
         :param sure, maybe: buffers [T, N, ...]."""
+        low, high = (end.expand_as(sure) for end in _ends(dynamics, current))
+        bound_steps(dynamics, low, high, (sure, maybe))
 
     def fire(self, site: Site, current: Tensor) -> Tensor:
         """The box of the spikes of a neuron, from that of its current."""
@@ -117,15 +117,7 @@ class Method(ABC):
         return SpikeBounds((low + high) / 2, (high - low) / 2)
 
 
-class _StepIntervals(Method):
-    """S-IBP (Liang et al., NeurIPS 2022): intervals of the potential, step by step."""
-
-    def write(self, dynamics: Dynamics, current: Box, sure: Tensor, maybe: Tensor) -> None:
-        low, high = (end.expand_as(sure) for end in _ends(dynamics, current))
-        bound_steps(dynamics, low, high, (sure, maybe))
-
-
-class SpikeCounts(_StepIntervals):
+class SpikeCounts(Method):
     """S-IBP, tightened by the number of spikes, which more current never lowers.
 
     A neuron fires at least as often as a simulation at its lowest current, and at most as often as
@@ -141,12 +133,10 @@ class SpikeCounts(_StepIntervals):
         if trains is None:
             super().write(dynamics, current, sure, maybe)
         else:
-            trains.bound(*_ends(dynamics, current), sure, maybe)
+            write_trains(trains, *_ends(dynamics, current), sure, maybe)
 
 
-METHODS: Mapping[str, type[Method]] = MappingProxyType(
-    {"counts": SpikeCounts, "s-ibp": _StepIntervals}
-)
+METHODS: Mapping[str, type[Method]] = MappingProxyType({"counts": SpikeCounts, "s-ibp": Method})
 """Methods by name."""
 
 
@@ -236,25 +226,18 @@ def _reset_soft(
     high.sub_(torch.maximum(taken, sure * drop, out=spare))
 
 
-@dataclass(frozen=True)
-class _Trains:
-    """The currents, constant over time, at which a neuron fires at each of T steps.
+_Trains = tuple[list[tuple[_Span, ...]], list[tuple[_Span, ...]]]
+"""Per step the intervals of currents, constant over time, with a spike, and those without one, in
+ascending order; next to each other they overlap, by what rounding can do."""
 
-    :param firing, silent: per step the intervals of currents with a spike and without one, in
-        ascending order; next to each other they overlap, by what rounding can do."""
 
-    firing: tuple[tuple[_Span, ...], ...]
-    silent: tuple[tuple[_Span, ...], ...]
-
-    def bound(self, low: Tensor, high: Tensor, sure: Tensor, maybe: Tensor) -> None:
-        """Write sure and possible spikes, 0 or 1 [T, N, ...], for ends of the current [N, ...]."""
-        spare = torch.empty_like(low)
-        for firing, silent, fires, may_fire in zip(
-            self.firing, self.silent, sure, maybe, strict=True
-        ):
-            _write_meeting(firing, low, high, spare, may_fire)
-            _write_meeting(silent, low, high, spare, fires)
-            fires.neg_().add_(1)
+def write_trains(trains: _Trains, low: Tensor, high: Tensor, sure: Tensor, maybe: Tensor) -> None:
+    """Write sure and possible spikes, 0 or 1 [T, N, ...], for ends of the current [N, ...]."""
+    spare = torch.empty_like(low)
+    for firing, silent, fires, may_fire in zip(*trains, sure, maybe, strict=True):
+        _write_meeting(firing, low, high, spare, may_fire)
+        _write_meeting(silent, low, high, spare, fires)
+        fires.neg_().add_(1)
 
 
 def _write_meeting(
@@ -315,10 +298,10 @@ def _list_trains(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> _Trains 
     if pieces is None:
         return None
     firing, silent = (
-        tuple(_join([p for p in pieces if p.train[t] == fires]) for t in range(steps))
+        [_join([p for p in pieces if p.train[t] == fires]) for t in range(steps)]
         for fires in (True, False)
     )
-    return _Trains(firing, silent) if sum(map(len, firing + silent)) <= _MOST_SPANS else None
+    return (firing, silent) if sum(map(len, firing + silent)) <= _MOST_SPANS else None
 
 
 def _next_pieces(dynamics: Dynamics, piece: Piece, steps: int, dtype: torch.dtype) -> list[Piece]:
@@ -326,7 +309,7 @@ def _next_pieces(dynamics: Dynamics, piece: Piece, steps: int, dtype: torch.dtyp
     slope = dynamics.decay * piece.slope + dynamics.gain
     offset = dynamics.decay * piece.offset + dynamics.constant
     crossing = (dynamics.threshold - offset) / slope
-    span = _rounding(dynamics, crossing, steps, dtype) / slope
+    span = potential_rounding(dynamics, abs(crossing), steps, dtype)
     decided = piece.decisions.get((slope, offset))
     after = []
     for fires in (False, True) if decided is None else (decided,):
@@ -345,14 +328,6 @@ def _next_pieces(dynamics: Dynamics, piece: Piece, steps: int, dtype: torch.dtyp
         train = (*piece.train, fires)
         after.append(Piece(low, high, **potential, train=train, decisions=decisions))
     return after
-
-
-def _rounding(dynamics: Dynamics, current: float, steps: int, dtype: torch.dtype) -> float:
-    """How far rounding can move a potential at that current."""
-    drop = dynamics.amount if dynamics.reset == "soft" else abs(dynamics.rest)
-    each = dynamics.gain * abs(current) + abs(dynamics.constant) + drop
-    largest = dynamics.threshold + abs(dynamics.start) + steps * each
-    return float(8 * steps * torch.finfo(dtype).eps * largest)
 
 
 def _join(pieces: list[Piece]) -> tuple[_Span, ...]:

@@ -15,15 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-from art_snn.bounds.box import (
-    Box,
-    Enclosure,
-    EuclideanBudget,
-    Nonlinear,
-    Unbounded,
-    has_boxes,
-    widening,
-)
+from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, has_boxes, widening
 from art_snn.bounds.margins import mark_nonlinear
 from art_snn.gradients.fixed import METADATA, WEIGHTS_HELD, lightly
 from art_snn.pooling import tiles
@@ -42,8 +34,7 @@ def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None,
         radius = func(enclosure.radius, magnitudes, None, *rest)
     else:
         # Cauchy and Schwarz.
-        squares = func(enclosure.budget.scale.square(), weight.square(), None, *rest)
-        radius = enclosure.budget.eps * squares.sqrt()
+        radius = func(enclosure.budget.square(), weight.square(), None, *rest).sqrt()
     with torch.no_grad():
         error, axes = widening(weight[0].numel(), x), weight.ndim - 2
         size = _view_channels(magnitudes.flatten(1).sum(1), axes)
@@ -130,8 +121,8 @@ def _average(
     if factor != 1:
         radius = radius.abs()
     if budget is not None:
-        scale = (function(budget.scale.square()) / terms).sqrt()
-        budget = replace(budget, scale=scale) if apart and factor == 1 else None
+        kept = apart and factor == 1
+        budget = (function(budget.square()) / terms).sqrt() if kept else None
     slack = abs(factor) * (enclosure.slack.amax() + x.magnitude * widening(terms, x))
     magnitude = abs(factor) * x.magnitude + slack
     changed = replace(enclosure, radius=radius, slack=slack, magnitude=magnitude, budget=budget)
@@ -202,7 +193,7 @@ def _add(func: Any, a: Any, b: Any, *, alpha: float = 1, out: None = None) -> Bo
 
 
 def _after_numbers(
-    x: Box, radius: Tensor, slack: Tensor, magnitude: Tensor, budget: EuclideanBudget | None
+    x: Box, radius: Tensor, slack: Tensor, magnitude: Tensor, budget: Tensor | None
 ) -> Enclosure:
     """The enclosure after arithmetic with numbers. Intervals of steps give a smaller magnitude."""
     bound = magnitude if x.enclosure.averaged else None
@@ -252,7 +243,7 @@ def _scale(x: Box, factor: Any, centre: Tensor | None = None) -> Box:
     if budget is not None:
         positive = bool((factor > 0).all()) if isinstance(factor, Tensor) else factor > 0
         kept = positive and centre.shape == x.shape
-        budget = replace(budget, scale=budget.scale * factor) if kept else None
+        budget = budget * factor if kept else None
     return Box.around(centre, _after_numbers(x, radius, slack, magnitude, budget))
 
 

@@ -45,35 +45,10 @@ class TooLarge(Exception):
     """More neurons are open than the maps between them may have rows."""
 
 
-@dataclass(frozen=True)
-class Chain:
-    """Layers of neurons, and what is between them, in double precision.
+def read_chain(network: SpikingNetwork) -> tuple[list[Site], list[nn.Sequential], int]:
+    """The chain that a network is, on the CPU in double precision, and its number of steps.
 
-    :param segments: affine maps of values [M, ...] before every layer of neurons, and after all."""
-
-    sites: tuple[Site, ...]
-    segments: tuple[nn.Sequential, ...]
-    steps: int
-
-    def rows(self, i: int, shape: Sequence[int], index: Tensor) -> Tensor:
-        """Derivatives of those outputs of segment i by all of its inputs [len(index), m]."""
-        rows = []
-        for part in torch.split(index, _CHUNK):
-            leaf = torch.zeros(len(part), *shape, dtype=torch.float64, device="cpu")
-            with torch.enable_grad():
-                out = self.apply(i, leaf.requires_grad_()).flatten(1).gather(1, part[:, None])
-                (grad,) = torch.autograd.grad(out.sum(), leaf)
-            rows.append(grad.flatten(1))
-        return torch.cat(rows)
-
-    def apply(self, i: int, values: Tensor) -> Tensor:
-        """Outputs [M, ...] of segment i."""
-        out: Tensor = self.segments[i](values[None])[0]
-        return out
-
-
-def read_chain(network: SpikingNetwork) -> Chain:
-    """The chain that a network is, on the CPU.
+    Neurons, and affine maps of values [M, ...] before every layer of them, and after all.
 
     :raises ValueError: for a layer that has no place in one, by its name."""
     expected = "a chain of affine layers and neurons under direct encoding"
@@ -102,7 +77,7 @@ def read_chain(network: SpikingNetwork) -> Chain:
         segments[-1].append(module)
     remedy = f"Use network.with_steps({MOST_STEPS}), which is another network. {_REMEDY}"
     require(steps <= MOST_STEPS, "classifier", f"at most {MOST_STEPS} time steps", steps, remedy)
-    return Chain(tuple(sites), tuple(nn.Sequential(*part) for part in segments), steps)
+    return sites, [nn.Sequential(*part) for part in segments], steps
 
 
 class _Recording(SpikeCounts):
@@ -155,10 +130,10 @@ class Reduction:
     def __init__(
         self, network: SpikingNetwork, eps: float, limits: Any = None, most: int = 4096
     ) -> None:
-        self.network, self.chain = network, read_chain(network)
-        self.eps, self.limits, self.most = eps, limits, most
-        first, dtype = self.chain.sites[0], network.dtype or torch.get_default_dtype()
-        constant = list_constant_values(first.dynamics, self.chain.steps, dtype)
+        self.network, self.eps, self.limits, self.most = network, eps, limits, most
+        self.sites, self.segments, self.steps = read_chain(network)
+        first, dtype = self.sites[0], network.dtype or torch.get_default_dtype()
+        constant = list_constant_values(first.dynamics, self.steps, dtype)
         if constant is None:
             expected = "first neurons with few trains under a constant current"
             raise invalid("classifier", expected, first.name, _REMEDY)
@@ -176,11 +151,11 @@ class Reduction:
         box = enclose_samples(x, self.eps, torch.inf, self.limits)
         with modes_kept(self.network, False):
             logits = bounding.run(box, checked=False)
-        assert len(recording.kept) == len(self.chain.sites)
+        assert len(recording.kept) == len(self.sites)
         low, high = (end.double().cpu() for end in box.ends)
         neurons, layers = list[Neurons](), list[Layer]()
         for i, (current, spikes) in enumerate(recording.kept):
-            dynamics, steps = self.chain.sites[i].dynamics, len(current)
+            dynamics, steps = self.sites[i].dynamics, len(current)
             rounding = potential_rounding(dynamics, current.magnitude, steps, current.dtype)
             error = _error(current.rearrange(lambda part: part[:, 0])).amax(0) + float(rounding)
             unsure = (spikes.enclosure.radius[:, 0] > 0).any(0).flatten().nonzero()[:, 0].cpu()
@@ -188,16 +163,14 @@ class Reduction:
                 raise TooLarge
             fixed = spikes.centre[:, 0].double().cpu().contiguous()
             if not neurons:
-                values = self.constant
                 layer = self._first_layer(low, unsure, error)
                 sums = bound_sums(layer, low.flatten(1)[None], high.flatten(1)[None])
             else:
-                values = list_values(dynamics, steps)
                 layer = self._next_layer(i, neurons[-1], unsure, error)
                 assert layer.inputs is not None
                 ends = find_ends(neurons[-1].sets, layer.inputs, layer.inputs)
                 sums = bound_sums(layer, *ends)
-            some, kept = _open(values, sums, unsure, fixed)
+            some, kept = _open(layer.values, sums, unsure, fixed)
             neurons.append(some)
             weight, base, slack = layer.weight[kept], layer.base[:, kept], layer.slack[:, kept]
             layers.append(replace(layer, weight=weight, base=base, slack=slack))
@@ -215,17 +188,33 @@ class Reduction:
         root = Domains(low, high, tuple(sets))
         return Reduced(tuple(layers), root, tuple(neurons))
 
+    def rows(self, i: int, shape: Sequence[int], index: Tensor) -> Tensor:
+        """Derivatives of those outputs of segment i by all of its inputs [len(index), m]."""
+        rows = []
+        for part in torch.split(index, _CHUNK):
+            leaf = torch.zeros(len(part), *shape, dtype=torch.float64, device="cpu")
+            with torch.enable_grad():
+                out = self.apply(i, leaf.requires_grad_()).flatten(1).gather(1, part[:, None])
+                (grad,) = torch.autograd.grad(out.sum(), leaf)
+            rows.append(grad.flatten(1))
+        return torch.cat(rows)
+
+    def apply(self, i: int, values: Tensor) -> Tensor:
+        """Outputs [M, ...] of segment i."""
+        out: Tensor = self.segments[i](values[None])[0]
+        return out
+
     def _first_layer(self, like: Tensor, index: Tensor, error: Tensor) -> Layer:
-        weight = self.chain.rows(0, like.shape[1:], index)
-        base = self.chain.apply(0, torch.zeros_like(like)).flatten()[index]
+        weight = self.rows(0, like.shape[1:], index)
+        base = self.apply(0, torch.zeros_like(like)).flatten()[index]
         return Layer(weight, base[None], 2 * error.flatten()[index][None], None, self.constant)
 
     def _next_layer(self, i: int, before: Neurons, index: Tensor, error: Tensor) -> Layer:
-        dynamics, steps = self.chain.sites[i].dynamics, self.chain.steps
+        dynamics, steps = self.sites[i].dynamics, self.steps
         windows = weigh_windows(dynamics.decay, steps)
-        height = self.chain.sites[i - 1].dynamics.height
-        weight = self.chain.rows(i, before.fixed.shape[1:], index)[:, before.index]
-        currents = self.chain.apply(i, before.fixed * height).flatten(1)[:, index]
+        height = self.sites[i - 1].dynamics.height
+        weight = self.rows(i, before.fixed.shape[1:], index)[:, before.index]
+        currents = self.apply(i, before.fixed * height).flatten(1)[:, index]
         base = windows @ (dynamics.gain * currents + dynamics.constant)
         slack = windows.sum(1)[:, None] * (2 * dynamics.gain * error.flatten()[index])
         inputs = before.values.trains @ windows.T
@@ -234,9 +223,9 @@ class Reduction:
 
     def _classes(self, before: Neurons, y: int, error: Tensor) -> Layer:
         """The margins of class y over all classes."""
-        last, height = len(self.chain.sites), self.chain.sites[-1].dynamics.height
-        rows = self.chain.rows(last, before.fixed.shape[1:], torch.arange(len(error), device="cpu"))
-        logits = self.chain.apply(last, before.fixed * height).mean(0)
+        last, height = len(self.sites), self.sites[-1].dynamics.height
+        rows = self.rows(last, before.fixed.shape[1:], torch.arange(len(error), device="cpu"))
+        logits = self.apply(last, before.fixed * height).mean(0)
         weight = (rows[y] - rows)[:, before.index] * height
         base, slack = logits[y] - logits, 2 * (error[y] + error)
         base[y], slack[y] = 1, 0  # The class itself is not ahead.

@@ -248,17 +248,23 @@ class Search:
         for b in possible.nonzero()[:, 0].tolist():
             heappush(self.heap, (least[b], next(self.order), nodes[b : b + 1]))
 
-    def run(self, go_on: Callable[[int], bool]) -> bool | None:
+    def decide(self, go_on: Callable[[int], bool]) -> bool | None:
         """True where the sample is safe, False where a point breaks it, None where it is open.
 
-        :param go_on: whether to, after that many nodes."""
-        while self.heap and go_on(self.nodes):
-            best = [heappop(self.heap) for _ in range(min(self.batch, len(self.heap)))]
-            nodes = Domains.join([node for _, _, node in best])
-            self.nodes += len(best)
-            if any(self.falsifier.visit(self.layers, boxes) for boxes in (nodes, self.start)):
-                return False
-            self._branch(nodes, pass_forward(self.layers, nodes))
+        :param go_on: whether to, after that many divisions."""
+        for starts, most in _STARTS:
+            if not (self.heap or self.stuck):
+                return True
+            for _ in range(starts):
+                if go_on(self.nodes) and self.falsifier.visit(self.layers, self.start):
+                    return False
+            while self.heap and self.nodes < most and go_on(self.nodes):
+                best = [heappop(self.heap) for _ in range(min(self.batch, len(self.heap)))]
+                nodes = Domains.join([node for _, _, node in best])
+                self.nodes += len(best)
+                if any(self.falsifier.visit(self.layers, boxes) for boxes in (nodes, self.start)):
+                    return False
+                self._branch(nodes, pass_forward(self.layers, nodes))
         return None if self.heap or self.stuck else True
 
     def _branch(self, nodes: Domains, passed: Passed) -> None:
@@ -312,23 +318,3 @@ class Search:
             sets &= kept
         possible, margins = propagate(self.layers, children)
         self._push(children, possible, margins)
-
-
-def decide(
-    reduced: Reduced, falsifier: Falsifier, go_on: Callable[[int], bool]
-) -> tuple[bool | None, int]:
-    """Whether the sample is safe, False where a point breaks it, None where it is open; divisions.
-
-    :param go_on: whether to, after that many divisions."""
-    search = Search(reduced, falsifier)
-    if not search.heap:
-        return True, 0
-    outcome: bool | None = None
-    for starts, most in _STARTS:
-        for _ in range(starts):
-            if go_on(search.nodes) and falsifier.visit(search.layers, search.start):
-                return False, search.nodes
-        outcome = search.run(lambda nodes: go_on(nodes) and nodes < most)  # noqa: B023
-        if outcome is not None:
-            break
-    return outcome, search.nodes

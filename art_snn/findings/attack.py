@@ -9,7 +9,7 @@ from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import ROUNDING, SHIFT, distances, require_measure, rounding_of
+from art_snn.attacks.balls import SHIFT, distances, require_measure, rounding_of
 from art_snn.attacks.outcome import Outcome
 from art_snn.attacks.queries import margin, watching
 from art_snn.checks import require, shown
@@ -66,13 +66,6 @@ class _Attacked(Subject):
         require(fits, "attack", "one that returns samples of x's shape", got, remedy)
         path = points.view(self.x.shape).cpu().numpy().astype(self.x.dtype)
         return returned, path, (margins > 0).cpu().numpy()
-
-    @property
-    def limits(self) -> tuple[np.ndarray, np.ndarray]:
-        """Lowest and highest values, rounding included; infinite without clip_values."""
-        values, slack = self.estimator.clip_values, ROUNDING * self.span
-        low, high = (-np.inf, np.inf) if values is None else values
-        return np.asarray(low) - slack, np.asarray(high) + slack
 
     @cached_property
     def finite(self) -> np.ndarray:
@@ -167,13 +160,12 @@ def examine_attack(
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, a bad setting, a targeted attack, one on
         another classifier or after preprocessing, or one that returns no such samples."""
-    fits = isinstance(attack, EvasionAttack)
-    remedy = "For instance AutoPGD(classifier), of art_snn.attacks."
+    known = isinstance(attack, EvasionAttack)
+    fits = known and isinstance(attack.estimator, PyTorchClassifier)
     # The repr of ART's SquareAttack calls itself without end.
-    require(fits, "attack", "an evasion attack", "" if fits else shown(attack), remedy)
-    kind = type(attack.estimator)
-    fits = issubclass(kind, PyTorchClassifier)
-    require(fits, "attack", "one on a classifier of torch's", f"one on {kind.__name__}", remedy)
+    got = type(attack).__name__ if known else shown(attack)
+    expected = "an evasion attack on a classifier of torch's"
+    require(fits, "attack", expected, got, "For instance AutoPGD(classifier), of art_snn.attacks.")
     remedy = "Any class but the true one counts here: build it with targeted=False."
     require(not attack.targeted, "attack", "an untargeted one", "a targeted one", remedy)
     remedy = "Put it into the network; after it, budget and range have another unit."

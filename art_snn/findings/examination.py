@@ -11,7 +11,7 @@ from art.estimators.classification import PyTorchClassifier
 from scipy.special import log_softmax
 from torch import nn
 
-from art_snn.attacks.balls import FLIPS, ROUNDING, SHIFT
+from art_snn.attacks.balls import FLIPS, SHIFT
 from art_snn.attacks.queries import margin
 from art_snn.checks import ArgumentError
 from art_snn.files import digest
@@ -93,9 +93,8 @@ def _range_left(subject: Subject) -> Finding | None:
     values = subject.estimator.clip_values
     if values is None:
         return None
-    low, high = values
-    slack = ROUNDING * subject.span
-    outside = float(((subject.x < low - slack) | (subject.x > high + slack)).mean())
+    (low, high), (least, most) = values, subject.limits
+    outside = float(((subject.x < least) | (subject.x > most)).mean())
     used = float(np.ptp(subject.x)) / subject.span
     if outside == 0 and used >= NARROW:
         return None

@@ -10,7 +10,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from scipy.stats import binomtest
 
-from art_snn.attacks.balls import require_budget, require_measure
+from art_snn.attacks.balls import ROUNDING, require_budget, require_measure
 from art_snn.attacks.queries import cross_entropy, logits_and_gradient
 from art_snn.checks import (
     ArgumentError,
@@ -218,6 +218,13 @@ class Subject:
         values = self.estimator.clip_values
         low, high = (self.x.min(), self.x.max()) if values is None else values
         return float(np.max(np.subtract(high, low)))
+
+    @property
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lowest and highest values, rounding included; infinite without clip_values."""
+        values, slack = self.estimator.clip_values, ROUNDING * self.span
+        low, high = (-np.inf, np.inf) if values is None else values
+        return np.asarray(low) - slack, np.asarray(high) + slack
 
     @property
     def reach(self) -> float:

@@ -10,9 +10,9 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.auto_pgd import AutoPGD
+from art_snn.attacks.auto_pgd import AutoPGD, OnwardPGD
 from art_snn.attacks.balls import FLIPS, SHIFT, Ball
-from art_snn.attacks.grids import SQUARE_ATTACK, OnwardPGD
+from art_snn.attacks.crafting import SQUARE_ATTACK
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.plan import Stage, require_sources
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack

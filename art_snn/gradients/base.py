@@ -151,6 +151,12 @@ class Composite(Gradient):
         return None
 
 
+def flatten(rule: Gradient) -> list[Gradient]:
+    """The rules that a rule is made of, which are made of no others; or itself."""
+    parts = rule.parts if isinstance(rule, Composite) else ()
+    return [inner for part in parts for inner in flatten(part)] or [rule]
+
+
 _REMEMBERED_RULES = 8
 """Rules whose memory a network keeps, in one thread or task; the oldest leave."""
 

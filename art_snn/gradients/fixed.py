@@ -8,8 +8,8 @@ them.
 Such a pass can also be for *shapes only*: an affine layer has the same gradient whatever its input
 is, so it need not be computed where its values are known."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from functools import lru_cache
 from types import MappingProxyType
@@ -32,12 +32,9 @@ SHAPES_ONLY: ContextVar[bool] = ContextVar("shapes", default=False)
 """True if a pass with constant weights needs the right graph, and no values."""
 
 
-@contextmanager
-def weights_fixed() -> Iterator[None]:
+def weights_fixed() -> AbstractContextManager[object]:
     """A block in which weights are constants, if passes hold them so and make a graph at all."""
-    holds = WEIGHTS_HELD.get() and torch.is_grad_enabled()
-    with _FixedWeights() if holds else nullcontext():
-        yield
+    return _FixedWeights() if WEIGHTS_HELD.get() and torch.is_grad_enabled() else nullcontext()
 
 
 class _FixedWeights(TorchFunctionMode):

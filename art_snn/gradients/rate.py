@@ -41,8 +41,6 @@ _TF32_TOLERANCE = 1e-2
 _ABSOLUTE_TOLERANCE = 1e-6
 """Difference that always passes, in thresholds: rounding around a current of zero."""
 
-_OUT_OF_MEMORY = (MemoryError, torch.cuda.OutOfMemoryError)
-
 _SLOPES: ContextVar[Sequence[Tensor]] = ContextVar("slopes", default=())
 """Slopes of the pass whose gradient a shared graph computes."""
 
@@ -142,27 +140,20 @@ def _collapse(rule: RateGradient, network: Differentiable, encoded: Tensor) -> T
     """Record and replay, for shapes only where all layers are known to be affine.
 
     :return: the exact logits [N, K] with the rule in their graph; or why the replay differs."""
-    shapes_only = WEIGHTS_HELD.get() and network.affine
-    recorder, mean = _Recorder(rule, shapes_only), mean_over_time(encoded)
-    with torch.no_grad():
-        exact = network.run(encoded.detach(), recorder)
+    shapes_only, mean = WEIGHTS_HELD.get() and network.affine, mean_over_time(encoded)
+    exact, tape = _record(rule, network, encoded, shapes_only)
     try:
-        if shapes_only:
-            return _connect(network, mean, exact, recorder)
-        replayer = _Replayer(rule, recorder.tape)
-        replayed = network.run(mean, replayer)
-        mismatch = replayer.mismatch(_excess_of(replayed[None], exact[None], 1.0))
+        return (_connect if shapes_only else _replay)(rule, network, mean, exact, tape)
     except Exception as error:
         # A bug of the network would have shown in the recording, or shows again time-resolved.
-        mismatch = _failure("replay", error)
-    return mismatch or valued(exact, replayed)
+        return _failure("replay", error)
 
 
 def _connect(
-    network: Differentiable, mean: Tensor, exact: Tensor, recorder: "_Recorder"
+    rule: RateGradient, network: Differentiable, mean: Tensor, exact: Tensor, tape: "_Tape"
 ) -> Tensor | str:
     """The exact logits on the graph that passes of this shape share; or what is not finite."""
-    tape, question = recorder.tape, ("graph", mean.shape, mean.dtype, mean.device)
+    question = ("graph", mean.shape, mean.dtype, mean.device)
     graph = network.remembered(question, lambda: _Graph(network, mean))
     slopes = [entry.slope for entry in tape]
     if [slope.shape for slope in slopes] != graph.shapes:
@@ -171,7 +162,32 @@ def _connect(
     sums = torch.stack([*(entry.current for entry in tape), total])
     # Sums less themselves are 0 where these are finite, otherwise NaN.
     mismatch = _first_mismatch(sums - sums, [entry.site.name for entry in tape])
-    return mismatch or apply(_Connected, mean, (exact,), graph, recorder.rule, *slopes)
+    return mismatch or apply(_Connected, mean, (exact,), graph, rule, *slopes)
+
+
+def _replay(
+    rule: RateGradient, network: Differentiable, mean: Tensor, exact: Tensor, tape: "_Tape"
+) -> Tensor | str:
+    """The exact logits on the graph of a replay, whose calls are answered from the tape in order.
+
+    Or why the replay is not the time average of the recording."""
+    names, excesses = [entry.site.name for entry in tape], list[Tensor]()
+
+    def fire(site: Site, current: Tensor) -> Tensor:
+        if not tape:
+            raise ValueError("more neurons are called than in the recording")
+        entry = tape.popleft()
+        if current.shape != entry.slope.shape:
+            raise ValueError(f"shape {list(current.shape)} instead of {list(entry.slope.shape)}")
+        threshold = least(site.dynamics.threshold)
+        excesses.append(_excess_of(current, entry.current, threshold))
+        return apply(_Sloped, current, (entry.rate,), entry.slope, rule)
+
+    replayed = network.run(mean, fire)
+    if tape:
+        return "the replay called fewer neurons than the recording"
+    excesses.append(_excess_of(replayed[None], exact[None], 1.0))
+    return _first_mismatch(torch.stack(excesses), names) or valued(exact, replayed)
 
 
 class _Graph:
@@ -280,54 +296,32 @@ class _Entry:
     current: Tensor
 
 
-class _Recorder:
-    """Fires by plain simulation and writes one tape entry per call, less for shapes only."""
+_Tape = deque[_Entry]
 
-    def __init__(self, rule: RateGradient, shapes_only: bool) -> None:
-        self.rule, self.shapes_only = rule, shapes_only
-        self.tape: list[_Entry] = []
 
-    def __call__(self, site: Site, current: Tensor) -> Tensor:
-        rule, full = self.rule, not self.shapes_only
+@torch.no_grad()
+def _record(
+    rule: RateGradient, network: Differentiable, encoded: Tensor, shapes_only: bool
+) -> tuple[Tensor, _Tape]:
+    """Logits of plain simulation, and one tape entry per call of a neuron, less for shapes only."""
+    tape = _Tape()
+
+    def fire(site: Site, current: Tensor) -> Tensor:
         spikes, mean = _spikes_and_mean(rule, current)
         slopes = list[Tensor]()
         for part in blocks(spikes, len(spikes)):
             trace = _trace(rule, site, current[:, part], mean[:, part], spikes[:, part])
             slopes.append(mean_over_time(_slope(rule, trace)))
         slope = slopes[0] if len(slopes) == 1 else torch.cat(slopes, 1)
-        if full:
-            measured = mean if rule.uses_current else mean_over_time(current)
-        else:
+        if shapes_only:
             measured = (mean if rule.uses_current else current[-1]).sum(dtype=torch.float32)
-        rate = mean_over_time(spikes) if full else spikes[:0]
-        self.tape.append(_Entry(site, slope, rate, measured))
+        else:
+            measured = mean if rule.uses_current else mean_over_time(current)
+        rate = spikes[:0] if shapes_only else mean_over_time(spikes)
+        tape.append(_Entry(site, slope, rate, measured))
         return spikes
 
-
-class _Replayer:
-    """Answers the calls of a replay from the tape, in order, and measures how well they match."""
-
-    def __init__(self, rule: RateGradient, tape: list[_Entry]) -> None:
-        self.rule, self.tape = rule, deque(tape)
-        self.names = [entry.site.name for entry in tape]
-        self.excesses: list[Tensor] = []
-        tape.clear()
-
-    def __call__(self, site: Site, current: Tensor) -> Tensor:
-        if not self.tape:
-            raise ValueError("more neurons are called than in the recording")
-        entry = self.tape.popleft()
-        if current.shape != entry.slope.shape:
-            raise ValueError(f"shape {list(current.shape)} instead of {list(entry.slope.shape)}")
-        threshold = least(site.dynamics.threshold)
-        self.excesses.append(_excess_of(current, entry.current, threshold))
-        return apply(_Sloped, current, (entry.rate,), entry.slope, self.rule)
-
-    def mismatch(self, excess: Tensor) -> str | None:
-        """Why the replay is not the time average of the recording; `excess` is of the logits."""
-        if self.tape:
-            return "the replay called fewer neurons than the recording"
-        return _first_mismatch(torch.stack([*self.excesses, excess]), self.names)
+    return network.run(encoded.detach(), fire), tape
 
 
 class _Sloped(torch.autograd.Function):
@@ -437,7 +431,7 @@ def _first_mismatch(excesses: Tensor, names: list[str]) -> str | None:
 
 def _failure(stage: str, error: Exception) -> str:
     """The mismatch that an exception of a probe or replay shows."""
-    if isinstance(error, _OUT_OF_MEMORY):
+    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         raise error
     return f"the {stage} failed ({type(error).__name__}: {error})"
 

@@ -115,7 +115,7 @@ class _ThroughTime(torch.autograd.Function):
     def forward(
         ctx: Any, current: Tensor, rule: TemporalGradient, site: Site
     ) -> tuple[Tensor, Tensor, Tensor]:
-        ctx.rule, ctx.site, ctx.further = rule, site, _Further()
+        ctx.rule, ctx.site, ctx.further = rule, site, dict[int, Tensor]()
         ctx.set_materialize_grads(False)
         # True if only the sum over time will be read of the gradient at the current.
         repeated = type(current.grad_fn).__name__ == "_RepeatBackward"  # By repeat_step.
@@ -253,15 +253,13 @@ def _spikes(
     return torch.stack(spikes)
 
 
-_Further = dict[int, Tensor]
-"""Gradients [T, N, ...] at a current from graphs of its gradient, by backward pass."""
-
-
 class _Current(torch.autograd.Function):
-    """Zeros in the memory of one; their gradient takes a way of its own to the anchor."""
+    """Zeros in the memory of one; their gradient takes a way of its own to the anchor.
+
+    It lies in `further` [T, N, ...], by the number of the backward pass."""
 
     @staticmethod
-    def forward(ctx: Any, anchor: Tensor, like: Tensor, further: _Further) -> Tensor:
+    def forward(ctx: Any, anchor: Tensor, like: Tensor, further: dict[int, Tensor]) -> Tensor:
         ctx.further = further
         return like.new_zeros(()).expand(like.shape)
 

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from art_snn.checks import invalid, require, require_count, shown
 from art_snn.encoders import Direct, Encoder
-from art_snn.gradients import Composite, Conversion, Gradient
+from art_snn.gradients import Conversion, Gradient
+from art_snn.gradients.base import flatten
 from art_snn.gradients.names import check_applicable
 from art_snn.interop.members import Members
 from art_snn.interop.runner import READOUTS, ModelNetwork, Readout
@@ -53,18 +54,11 @@ class AdaptedNetwork(ModelNetwork):
         hint = " adapt(..., elsewhere='native') leaves that neuron its own gradient."
         where = (self.sites(), argument, self.encoder)
         check_applicable(rule, *where, excluded=excluded, hint=hint if some else "")
-        conversion = _find(Conversion, rule) if excluded else None
+        conversion = next((one for one in flatten(rule) if isinstance(one, excluded)), None)
         does = "calls them step by step" if members.steps_alone else "has some that no rule knows"
         expected = f"a rule that needs spikes of the model's neurons, since it {does}"
         got = f"{conversion}, whose ANN fires no spikes"
         require(conversion is None, argument, expected, got, "All other rules are.")
-
-
-def _find(kind: type[Any], rule: Gradient) -> Gradient | None:
-    """The first rule of a kind among those that a rule is made of."""
-    if isinstance(rule, Composite):
-        return next(filter(None, (_find(kind, part) for part in rule.parts)), None)
-    return rule if isinstance(rule, kind) else None
 
 
 def adapt(

@@ -29,7 +29,6 @@ FORMS = (
 class _Counting(ModelPass):
     """Runs the model as it is, and counts calls and time steps."""
 
-    output: Any = None
     error: Exception | None = None
 
     def __init__(self, members: Members) -> None:
@@ -152,7 +151,7 @@ def _try(
     this, again, run = _Counting(network.members), x.clone(), run or network.model
     try:
         with network.restoring(), running(this), torch.random.fork_rng([]):
-            this.output = run(x)
+            run(x)
         if this.most() > 1:
             this.preludes = _preludes(network, run, again)
     except Exception as error:

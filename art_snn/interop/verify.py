@@ -24,8 +24,8 @@ from torch.utils.checkpoint import CheckpointFunction
 
 from art_snn.checks import ArgumentError, invalid
 from art_snn.dynamics import operand
-from art_snn.gradients import STBP, ATan, Composite, Gradient, Native
-from art_snn.gradients.base import simulation
+from art_snn.gradients import STBP, ATan, Gradient, Native
+from art_snn.gradients.base import flatten, simulation
 from art_snn.gradients.rate import remember
 from art_snn.interop.members import Member
 from art_snn.interop.passes import TRACE, Exchange, FiringPass, other_equations, refusal
@@ -61,7 +61,8 @@ def verify(network: ModelNetwork, rule: Gradient | None, x: Tensor) -> None:
         drops = re.compile("Dropout|DropPath")
         modules = network.model.modules()
         if not any(varies(m) or (m.training and drops.search(type(m).__name__)) for m in modules):
-            _verify_setup(network, rule, x, setup)
+            for one in (None,) if rule is None else flatten(rule):
+                _verify_setup(network, one, x, setup)
 
 
 def _settle(network: ModelNetwork, x: Tensor) -> Hashable:
@@ -84,11 +85,6 @@ def _settle(network: ModelNetwork, x: Tensor) -> Hashable:
 
 
 def _verify_setup(network: ModelNetwork, rule: Gradient | None, x: Tensor, setup: Hashable) -> None:
-    if isinstance(rule, Composite):
-        for part in rule.parts:
-            _verify_setup(network, part, x, setup)
-        return
-
     def once(depends: Hashable, check: Callable[[], object], state: Hashable = True) -> None:
         """Check what depends on setup, this and a state; an answer of False is not known yet."""
         if network.verified.get((setup, depends)) != state:

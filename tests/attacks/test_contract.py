@@ -14,8 +14,7 @@ from art_snn.attacks import (
     SquareSearch,
     StableAdaptivePGD,
 )
-from art_snn.attacks.crafting import STEP
-from art_snn.attacks.grids import PGD
+from art_snn.attacks.crafting import PGD, STEP
 from tests.attacks.classifiers import linear
 from tests.networks import CLASSES, FORMS, build
 

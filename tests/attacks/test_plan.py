@@ -34,9 +34,8 @@ from art_snn.attacks import (
     select_stages,
 )
 from art_snn.attacks.balls import FLIPS, SHIFT
-from art_snn.attacks.crafting import STEP, STEPS
-from art_snn.attacks.grids import DLR, PAPERS, PGD, OnwardPGD
-from art_snn.attacks.plan import _SEARCHES, Borrowed, _with_native_gradient
+from art_snn.attacks.crafting import DLR, PAPERS, PGD, STEP, STEPS, OnwardPGD
+from art_snn.attacks.plan import _SEARCHES, Borrowed
 from art_snn.attacks.square_search import _RACE
 from art_snn.gradients import ASSG, CBA, EOT, HART, ATan, Native, Triangle
 from art_snn.interop import adapt
@@ -301,7 +300,7 @@ def test_every_attack_of_a_plan_runs_once_under_the_native_gradient(name, norm, 
     plan, some = resolve_plan(name, norm), torch.rand(2, 1, 8, 8, dtype=torch.float64)
     found = select_stages(plan, native, norm, some)
     asking = [stage for stage in plan.stages if stage.by_gradients]
-    expected = dict.fromkeys(str(_with_native_gradient(stage)) for stage in asking)
+    expected = dict.fromkeys(str(dataclasses.replace(stage, rule=Native())) for stage in asking)
     assert [str(one) for one in found.stages if one.by_gradients] == [*expected]
     assert [one.record() for one in found.stages] == [
         dataclasses.replace(one, status="ran", instead_of="", reason="") for one in found.records
@@ -333,7 +332,12 @@ def test_where_other_rules_suit_one_that_does_not_is_replaced_once():
     longer = Stage(AutoPGD, CBA(), {"max_iter": 5})
     plan = Plan("mine", (refused, suits, Stage(SquareSearch), refused, longer))
     found = select_stages(plan, classifier, np.inf, torch.rand(4, *adapted.SHAPE))
-    kept = _with_native_gradient(refused), suits, Stage(SquareSearch), _with_native_gradient(longer)
+    kept = (
+        dataclasses.replace(refused, rule=Native()),
+        suits,
+        Stage(SquareSearch),
+        dataclasses.replace(longer, rule=Native()),
+    )
     assert found.stages == kept
     assert [one.instead_of for one in found.records] == ["AutoPGD CBA", "", "", "AutoPGD CBA"]
     (repeated,) = found.skipped

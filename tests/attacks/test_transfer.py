@@ -9,7 +9,7 @@ from torch import nn
 
 from art_snn import RGA
 from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage
-from art_snn.attacks.grids import OnwardPGD
+from art_snn.attacks.auto_pgd import OnwardPGD
 from tests.attacks.classifiers import watched
 from tests.networks import build
 

@@ -8,8 +8,8 @@ import torch
 
 from art_snn import RGA, STBP
 from art_snn.attacks import AutoPGD, Plan, SpikingAutoAttack, StableAdaptivePGD, Stage
+from art_snn.attacks.auto_pgd import OnwardPGD
 from art_snn.attacks.balls import Ball
-from art_snn.attacks.grids import OnwardPGD
 from art_snn.attacks.persample import Best, BestMargin
 from art_snn.attacks.queries import margin
 from art_snn.seeding import uniform_noise

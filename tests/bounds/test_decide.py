@@ -175,12 +175,12 @@ def test_no_decision_hangs_on_what_is_tried(monkeypatch):
 
 
 def test_nodes_that_cannot_be_divided_leave_a_sample_open(monkeypatch):
-    def get_stuck(self: Search, go_on: Callable[[int], bool]) -> None:
+    def get_stuck(self: Search, *call: object) -> None:
         self.heap, self.stuck = [], 1
 
     network, x, y = known()
     monkeypatch.setattr(Falsifier, "visit", lambda *call: False)
-    monkeypatch.setattr(Search, "run", get_stuck)
+    monkeypatch.setattr(Search, "_branch", get_stuck)
     assert decide(network, x, y, 0.15, nodes=1).open.any()
 
 
@@ -226,9 +226,9 @@ def test_trains_are_the_usual_method_of_chains_with_few_steps():
 
 def test_a_module_that_is_called_twice_stands_twice_in_a_chain():
     neuron, between = LIF(), Timed(nn.Linear(5, 5))
-    chain = read_chain(_network(neuron, between, neuron, between, neuron))
-    assert [site.name for site in chain.sites] == ["layers.1", "layers.3", "layers.5"]
-    assert [len(segment) for segment in chain.segments] == [1, 1, 1, 1]
+    sites, segments, _ = read_chain(_network(neuron, between, neuron, between, neuron))
+    assert [site.name for site in sites] == ["layers.1", "layers.3", "layers.5"]
+    assert [len(segment) for segment in segments] == [1, 1, 1, 1]
 
 
 class Doubled(nn.Module):

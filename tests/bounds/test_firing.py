@@ -19,7 +19,7 @@ from torch import nn
 
 from art_snn import SpikingNetwork, TimeDistributed
 from art_snn.bounds import METHODS, Bounding, firing as module
-from art_snn.bounds.firing import _list_trains, bound_steps
+from art_snn.bounds.firing import _list_trains, bound_steps, write_trains
 from art_snn.dynamics import Dynamics, Values
 from art_snn.neurons import Neuron
 from tests.conftest import varied
@@ -131,7 +131,7 @@ CONSTANT = [
 
 def around_ends(trains) -> torch.Tensor:
     """Currents up to three ulps around the ends of pieces, and dense ones."""
-    spans = [span for step in trains.firing + trains.silent for span in step]
+    spans = [span for steps in trains for step in steps for span in step]
     ends = torch.tensor(spans).flatten().float()
     several = [ends[ends.isfinite()]] * 2
     for _ in range(3):
@@ -162,7 +162,7 @@ def test_trains_of_constant_currents_are_all_and_nothing_else(neuron, steps):
     for current in (around_ends(trains), dense):
         low, high, always, ever = intervals(current, neuron, steps)
         bounds = torch.empty(2, steps, *low.shape)
-        trains.bound(low, high, *bounds)
+        write_trains(trains, low, high, *bounds)
         sure, maybe = truths(bounds)
         assert (sure <= always).all()
         assert (ever <= maybe).all()

@@ -4,8 +4,6 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-from torch import nn
-
 from art_snn.dynamics import Dynamics, setting
 from art_snn.interop.kinds import Layout, NeuronKind, ReadOff
 
@@ -35,31 +33,19 @@ def _reset(module: Any) -> dict[str, Any]:
     return {"threshold": threshold, "rest": setting(rest)}
 
 
-def _if_node(module: nn.Module) -> Dynamics:
-    return ReadOff(decay=1.0, order="v + x", **_reset(module))
-
-
 def _lif_node(module: Any) -> Dynamics:
-    tau = setting(module.tau)
-    return _leaky(module, 1 / tau, tau, divided=True)
-
-
-def _parametric_node(module: Any) -> Dynamics:
-    share = setting(module.w.sigmoid())
-    return _leaky(module, share, share, divided=False)
-
-
-def _leaky(module: Any, share: float, factor: float, *, divided: bool) -> Dynamics:
     """A potential that loses a share of its distance to the reset value in every step."""
-    reset = _reset(module)
-    leak, times = reset.get("rest", 0.0), "/ f" if divided else "f"
+    learns, reset = hasattr(module, "w"), _reset(module)
+    factor = setting(module.w.sigmoid() if learns else module.tau)
+    share, times = (factor, "f") if learns else (1 / factor, "/ f")
+    leak = reset.get("rest", 0.0)
     settings = {"decay": 1 - share, "constant": share * leak, "factor": factor, "leak": leak}
     settings |= reset
     if getattr(module, "decay_input", True):  # The versions of 2020 know no other way.
         return ReadOff(**settings, gain=share, order=f"v + (x - (v - l)) {times}")
     # Versions before 2.0 compute f v + x in some classes and modes.
     homes = {cls.__module__ for cls in type(module).__mro__}
-    fused = not module.training and not hasattr(module, "w") and reset.get("reset") != "soft"
+    fused = not module.training and not learns and reset.get("reset") != "soft"
     scales = "spikingjelly.activation_based.neuron" in homes and not fused
     if leak == 0 and (scales or "spikingjelly.clock_driven.neuron" in homes):
         return ReadOff(**settings | {"factor": 1 - share}, order="f v + x")
@@ -97,11 +83,12 @@ def _kinds() -> dict[str, NeuronKind]:
     kinds = {f"{package}.base.MemoryModule": memory for package in (new, old)}
     kinds |= {f"{new}.neuron.{path}": replace(other, gated=True) for path in _GATED}
     standard = NeuronKind(_OTHER, _step_mode, _EQUATIONS, _clear_memories)
+    fires = replace(standard, read=lambda module: ReadOff(1.0, order="v + x", **_reset(module)))
     for name, file, kind in (
-        ("IFNode", "integrate_and_fire", replace(standard, read=_if_node)),
+        ("IFNode", "integrate_and_fire", fires),
         ("LIFNode", "lif", replace(standard, read=_lif_node)),
-        ("ParametricLIFNode", "plif", replace(standard, read=_parametric_node)),
-        ("PLIFNode", "plif", replace(standard, read=_parametric_node)),
+        ("ParametricLIFNode", "plif", replace(standard, read=_lif_node)),
+        ("PLIFNode", "plif", replace(standard, read=_lif_node)),
         ("BaseNode", "base_node", other),
         ("SimpleBaseNode", "base_node", other),
     ):

@@ -14,6 +14,7 @@ from art_snn import LIF, RGA, STBP, Direct, Frames, SpikingNetwork, TimeDistribu
 from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt
 from art_snn.metrics import synaptic_operations
+from art_snn.modulation import Gains
 from art_snn.neurons import Neuron
 from art_snn.training import (
     AT,
@@ -223,18 +224,10 @@ def test_a_dead_channel_has_a_finite_gradient():
         assert all(weight.grad.isfinite().all() for weight in net.parameters())
 
 
-class Halved(nn.Module):
-    """Gains in front of neurons."""
-
-    after = False
-
-    def forward(self, current: Tensor) -> Tensor:
-        return current / 2
-
-
 def test_mppd_compares_currents_before_gains():
     net, x = frames(0.99, (0.5,) * 4, (0.4, 0.6, 0.5, 0.3))
-    net = SpikingNetwork([nn.Sequential(Halved(), net.layers[0]), net.layers[1]], Frames(4))
+    nn.init.constant_((gains := Gains(4)).gain, 0.5)
+    net = SpikingNetwork([nn.Sequential(gains, net.layers[0]), net.layers[1]], Frames(4))
     assert penalty(MPPD(), 1, net, x) == pytest.approx(0.0752525, abs=5e-8)
     assert not any(module._forward_hooks for module in net.modules())
 
