@@ -16,8 +16,8 @@ from art_snn.training.defences.tgo import TGO as TGO
 from art_snn.training.defences.trades import TRADES as TRADES
 
 DEFENCES: Mapping[str, type[Defence]] = MappingProxyType(
-    {"at": AT, "trades": TRADES, "rat": RAT, "sr": SR, "ibp": IBP}
-    | {"mpd-sgr": MPDSGR, "tgo": TGO, "mppd": MPPD, "stog": StoG, "operations": Operations}
+    {"at": AT, "trades": TRADES, "rat": RAT, "sr": SR, "ibp": IBP, "mpd-sgr": MPDSGR}
+    | dict[str, type[Defence]](tgo=TGO, mppd=MPPD, stog=StoG, operations=Operations)
 )
 """Defences by name: adversarial training alone and with more, and certified training, IBP."""
 
