@@ -15,10 +15,9 @@ from art_snn.training.defences.stog import StoG as StoG
 from art_snn.training.defences.tgo import TGO as TGO
 from art_snn.training.defences.trades import TRADES as TRADES
 
-DEFENCES: Mapping[str, type[Defence]] = MappingProxyType(
-    {"at": AT, "trades": TRADES, "rat": RAT, "sr": SR, "ibp": IBP, "mpd-sgr": MPDSGR}
-    | dict[str, type[Defence]](tgo=TGO, mppd=MPPD, stog=StoG, operations=Operations)
-)
+_ALL: dict[str, type[Defence]] = {"at": AT, "trades": TRADES, "rat": RAT, "sr": SR, "ibp": IBP}
+_ALL |= {"mpd-sgr": MPDSGR, "tgo": TGO, "mppd": MPPD, "stog": StoG, "operations": Operations}
+DEFENCES: Mapping[str, type[Defence]] = MappingProxyType(_ALL)
 """Defences by name: adversarial training alone and with more, and certified training, IBP."""
 
 
