@@ -160,10 +160,10 @@ def examine_attack(
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, a bad setting, a targeted attack, one on
         another classifier or after preprocessing, or one that returns no such samples."""
-    known = isinstance(attack, EvasionAttack)
-    fits = known and isinstance(attack.estimator, PyTorchClassifier)
+    evades = isinstance(attack, EvasionAttack)
+    fits = evades and isinstance(attack.estimator, PyTorchClassifier)
     # The repr of ART's SquareAttack calls itself without end.
-    got = type(attack).__name__ if known else shown(attack)
+    got = type(attack).__name__ if evades else shown(attack)
     expected = "an evasion attack on a classifier of torch's"
     require(fits, "attack", expected, got, "For instance AutoPGD(classifier), of art_snn.attacks.")
     remedy = "Any class but the true one counts here: build it with targeted=False."

@@ -24,7 +24,7 @@ class MPDSGR(Watching):
     :param weight: of the penalty, above 0. Its default is ours.
     :param width: of the band on either side, above 0: 1, that of the triangle."""
 
-    weight: float = 0.1
+    weight: float = 0.01
     width: float = 1.0
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:

@@ -226,7 +226,7 @@ def test_a_dead_channel_has_a_finite_gradient():
 
 def test_mppd_compares_currents_before_gains():
     net, x = frames(0.99, (0.5,) * 4, (0.4, 0.6, 0.5, 0.3))
-    nn.init.constant_((gains := Gains(4)).gain, 0.5)
+    nn.init.constant_((gains := Gains(4).double()).gain, 0.5)
     net = SpikingNetwork([nn.Sequential(gains, net.layers[0]), net.layers[1]], Frames(4))
     assert penalty(MPPD(), 1, net, x) == pytest.approx(0.0752525, abs=5e-8)
     assert not any(module._forward_hooks for module in net.modules())
