@@ -216,8 +216,9 @@ def gradients(
     return {"zero": float(zero.double().mean()), "cosine": float(cosine.mean())}
 
 
-def render(title: str, rows: Mapping[str, Any]) -> str:
+def render(title: str, content: Mapping[str, Any]) -> str:
     """A row per network: what attacks leave, then which attack saw what, and findings."""
+    rows = content["rows"]
     return tables.render([title, *(event_parts(rows) if events(rows) else parts(rows))], "markdown")
 
 
@@ -229,7 +230,7 @@ def events(rows: Mapping[str, Any]) -> bool:
 def parts(rows: Mapping[str, Any]) -> list[tables.Part]:
     """Tables of images."""
     left = ["training", "clean", "FGSM", "PGD-7", "PGD-7, EOT", "PGD-7, RGA"]
-    left += ["all of papers", "`fast`", "left", "PGD-7 minus left"]
+    left += ["all of papers", "fast", "left", "PGD-7 minus left"]
     saw = ["training", "PGD-7", "PGD-40", "PGD-100", "STBP's gradient 0", "cosine of STBP and RGA"]
     saw += ["strongest stage", "papers' beyond", "findings"]
     first, second = [], []
@@ -329,11 +330,12 @@ def main() -> None:
     }
     image = not events(rows)
     title = f"{options.model} of width {options.width:g}, {options.epochs} epochs of Adam, "
-    title += f"defences against PGD of two steps at {options.train_eps:.4g} by STBP; "
+    title += f"defences against PGD of two steps by STBP, {format_eps('inf', options.train_eps)}; "
     title += f"{max(row['samples'] for row in rows.values())} test samples of {study.source.name}"
     title += f"; {format_eps('inf', options.eps)}, T = {options.steps}." if image else "."
-    write_result(options.output / "defences.json", {"rows": rows})
-    text = render(title, rows)
+    content = {"rows": rows}
+    write_result(options.output / "defences.json", content)
+    text = render(title, content)
     write_text(options.output / "defences.md", text)
     figure = Figure(figsize=(10, 4), layout="constrained")
     draw(figure.subplots(), rows)
