@@ -229,19 +229,21 @@ def events(rows: Mapping[str, Any]) -> bool:
 
 def parts(rows: Mapping[str, Any]) -> list[tables.Part]:
     """Tables of images."""
-    left = ["training", "clean", "FGSM", "PGD-7", "PGD-7, EOT", "PGD-7, RGA"]
-    left += ["all of papers", "fast", "left", "PGD-7 minus left"]
-    saw = ["training", "PGD-7", "PGD-40", "PGD-100", "STBP's gradient 0", "cosine of STBP and RGA"]
+    titles = {"clean": "clean", "FGSM": "FGSM", "PGD-7": "PGD-7", AVERAGED: AVERAGED}
+    titles |= {OURS: OURS, EVERY: "all of papers"}
+    if not any(AVERAGED in row["papers"] for row in rows.values()):
+        del titles[AVERAGED]
+    left = ["training", *titles.values(), "fast", "left", "PGD-7 minus left"]
+    saw = ["training", "PGD-40", "PGD-100", "STBP's gradient 0", "cosine of STBP and RGA"]
     saw += ["strongest stage", "papers' beyond", "findings"]
     first, second = [], []
     for kind, row in rows.items():
         total, one, end = row["samples"], row["papers"], row["left"]["inf"]
-        labels = ("clean", "FGSM", "PGD-7", AVERAGED, OURS, EVERY)
-        shares = [share(one.get(label), total) for label in labels]
+        shares = [share(one.get(label), total) for label in titles]
         interval = str(Share(end["left"], total))
         points = f"{100 * (one['PGD-7'] - end['left']) / total:.1f}"
         first.append((kind, *shares, share(row["fast"], total), interval, points))
-        steps = [share(one[label], total) for label in ("PGD-7", "PGD-40", "PGD-100")]
+        steps = [share(one[label], total) for label in ("PGD-40", "PGD-100")]
         seen = f"{100 * row['zero']:.0f} %", f"{row['cosine']:.2f}", end["strongest"]
         second.append((kind, *steps, *seen, str(row["found"]), str(len(end["findings"]))))
     return [tables.Table(left, first), tables.Table(saw, second), doubts(rows, "inf")]
