@@ -1,17 +1,12 @@
 """NIR graphs as networks of our layers, as one of their readers reads them, and networks as files.
 
 A file (Pedersen et al., Nature Communications, 2024) has equations, and no time step, no kind of
-reset and no start. Every reader fills these in by itself, so that one file is several networks.
-
-Nothing of a file is run, no other file is opened, and memory is bounded."""
+reset and no start. Every reader fills these in by itself, so that one file is several networks."""
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from copy import deepcopy
-from importlib import import_module
-from itertools import chain, pairwise, takewhile
+from itertools import pairwise, takewhile
 from pathlib import Path
 from typing import Any, Literal, get_args
 from warnings import warn
@@ -21,120 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import checks
-from art_snn.checks import ArgumentError, expand_path, first_line, invalid, require, require_memory
+from art_snn.checks import ArgumentError, require, require_memory
 from art_snn.dynamics import Dynamics, Setting, Values, most, operand, setting
 from art_snn.encoders import Direct, Encoder, Frames
 from art_snn.files import atomic_write
 from art_snn.gradients import RGA, STBP
+from art_snn.interop.nir_files import WRITE_AGAIN, Node, order_nodes, package, read_graph, refusing
 from art_snn.layers import Normalize, TimeDistributed, list_layers
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
-
-Node = dict[str, Any]
-"""The type of a node and its parameters; of a graph its nodes and edges."""
-WRITE_AGAIN = "nir.write makes a file of a graph."
-_ITEMS, _EXPANSION, _UNPACKED = 100_000, 2000, 2**32
-"""Most items of a file, bytes of arrays per byte of it, and in all."""
-
-
-@contextmanager
-def refusing(argument: str, expected: str, got: str, how: str = WRITE_AGAIN) -> Iterator[None]:
-    """Any error as a refusal: damaged files and odd graphs fail in any way."""
-    try:
-        yield
-    except ArgumentError:
-        raise
-    except Exception as error:
-        raise invalid(argument, expected, f"{got} ({first_line(error)})", how) from error
-
-
-def package() -> Any:
-    """The package nir, which the extra nir brings, and with it h5py."""
-    with refusing("path_or_graph", "the package nir", "none", 'pip install "art-snn[nir]"'):
-        return import_module("nir")
-
-
-def read_graph(path: Any) -> Node:
-    """The content of a NIR file, or of a graph of the package nir."""
-    if callable(to_dict := getattr(path, "to_dict", None)):
-        return dict(to_dict())
-    file = expand_path("path_or_graph", path)
-    checks.require_kind("path_or_graph", file, checks.FILE, "a NIR file")
-    hdf, size = package().serialization, file.stat().st_size
-    items, room, h5py = _ITEMS, min(_EXPANSION * size, _UNPACKED + size), hdf.h5py
-
-    def find(name: str, link: Any) -> str | None:
-        """The name of what is not in the file, once, as a group or as an array without code."""
-        nonlocal items, room
-        item: Any = content[name] if type(link) is h5py.HardLink else None
-        array = isinstance(item, h5py.Dataset) and item.shape is not None
-        array = array and (item.dtype.kind in "fiub" or h5py.check_string_dtype(item.dtype))
-        array = array and not (item.external or item.is_virtual)
-        fits = (array or isinstance(item, h5py.Group)) and h5py.h5o.get_info(item.id).rc == 1
-        # Many strings may be one in the file.
-        texts = np.ndindex(item.shape) if array and item.dtype.kind == "O" else ()
-        for amount in chain([item.nbytes if array else 0], (len(item[at]) for at in texts)):
-            items, room = items - 1, room - amount
-            if not fits or min(items, room) < 0:
-                return name
-        return None
-
-    with refusing("path_or_graph", "a NIR file", f"{path}"), h5py.File(file, "r") as content:
-        odd = content.visititems_links(find)
-        got = f"{path}, whose {odd!r} is a link, too large or no array of numbers"
-        require(odd is None, "path_or_graph", "a file that holds its own arrays", got, WRITE_AGAIN)
-        return dict(hdf.hdf2dict(content["node"]))
-
-
-def order_nodes(graph: Node) -> list[tuple[str, Node, list[str]]]:
-    """Nodes with the names of those that they add up, from the Input to the Output.
-
-    Subgraphs are inlined, and what nothing reads is left out."""
-    nodes, edges = dict[str, Any](), list[tuple[str, str]]()
-    sources, done = defaultdict[str, list[str]](list), dict[str, None]()
-
-    def visit(name: str, after: tuple[str, ...] = ()) -> None:
-        """Nodes in `done` after those that they read."""
-        if name in done:
-            return
-        cycle = (name, *reversed(after[after.index(name) :])) if name in after else ()
-        remedy = 'Adapt the framework\'s own model under "native".'
-        require(not cycle, "graph", "no recurrent connection", " → ".join(cycle), remedy)
-        fits = name == first or sources[name]
-        require(fits, "graph", "edges from the Input to every node", f"none to {name}", "Add one.")
-        for before in sources[name]:
-            visit(before, (*after, name))
-        done[name] = None
-
-    with refusing("graph", "nodes with a type, and edges", "others"):
-        first, last = _inline(graph, nodes, edges)
-        for before, behind in edges:
-            fits = before in nodes and behind in nodes and before not in sources[behind]
-            expected, got = "edges between its nodes, every one once", f"{before} → {behind}"
-            require(fits, "graph", expected, got, "Leave it out.")
-            sources[behind].append(before)
-        visit(last)
-    return [(name, nodes[name], sources[name]) for name in done]
-
-
-def _inline(graph: Node, nodes: Node, edges: list[Any], prefix: str = "") -> tuple[str, str]:
-    """Collect nodes and edges, of subgraphs with a prefix; the names of its Input and Output."""
-    ends, names = dict[str, tuple[str, str]](), defaultdict[str, list[str]](list)
-    for key, node in graph["nodes"].items():
-        name, kind = f"{prefix}{key}", str(node["type"])
-        names[kind].append(name)
-        nested = kind == "NIRGraph"
-        ends[f"{key}"] = _inline(node, nodes, edges, f"{name}.") if nested else (name, name)
-        nodes |= {} if nested else {name: node}
-    for pair in graph["edges"]:
-        a, b = (x.decode() if type(x) is bytes else x for x in pair)
-        edges.append((ends.get(a, (a, a))[1], ends.get(b, (b, b))[0]))
-    first, last = names["Input"], names["Output"]
-    got = f"{', '.join(first) or 'none'} and {', '.join(last) or 'none'}"
-    fits, remedy = len(first) == len(last) == 1, "Networks here have one input, and logits."
-    require(fits, "graph", "one Input and one Output", got, remedy)
-    return first[0], last[0]
-
 
 Reader = Literal["nir", "norse", "sinabs", "spikingjelly", "snntorch"]
 
