@@ -10,7 +10,8 @@ moved spikes, for which papers have no attack. A run that was interrupted goes o
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,11 +32,12 @@ from art_snn.app.report.evaluation import Evaluation, read_evaluation
 from art_snn.app.report.verdict import format_eps, verdicts
 from art_snn.app.results import read_result, write_result
 from art_snn.attacks import craft, parse_stage
+from art_snn.bounds import certify_bounds
 from art_snn.data import NAMES, Source
-from art_snn.files import write_text
+from art_snn.files import write_arrays, write_text
 from art_snn.gradients import BPTR, EOT, RGA, STBP, Gradient
 from art_snn.gradients.surrogates import ATan, Sigmoid
-from art_snn.metrics import Share
+from art_snn.metrics import Share, certify
 from art_snn.models import Architecture
 from art_snn.seeding import is_random, seeded
 
@@ -65,7 +67,14 @@ PAPERS: Mapping[str, tuple[str, Gradient]] = {
     "PGD-7, BPTR": ("pgd-7", BPTR()),
 }
 """Attacks of the defences' papers: their surrogate is a triangle of width 1, SR has three more."""
-OURS, EVERY, AVERAGED = "PGD-7, RGA", "papers", "PGD-7, EOT"
+OURS, AVERAGED = "PGD-7, RGA", "PGD-7, EOT"
+OWN: Mapping[str, Sequence[str]] = {
+    "sr": ("PGD-7", "PGD-7, sigmoid", "PGD-7, atan", "PGD-7, BPTR"),
+    "stog": (AVERAGED,),
+}
+"""Rules by which a paper judges its own defence, all of which a sample must survive; else STBP."""
+RADIUS = 0.02
+"""The l1 norm up to which a vote is asked for its certificate: it has none in the maximum norm."""
 BUDGETS = {"0": 4, "shift": 1}
 """Of event frames: values that change, and steps that a spike is moved."""
 BATCH, DRAWS = 50, 11
@@ -91,7 +100,8 @@ class Study:
         words = [command, "--output", str(output)]
         for name, value in given.items():
             flag = f"--{name}".replace("_", "-")
-            words += [] if value is None else [flag] if value is True else [flag, str(value)]
+            for one in value if isinstance(value, list) else [value]:
+                words += [] if one is None else [flag] if one is True else [flag, str(one)]
         status = run_command(words)
         if status:
             raise SystemExit(status)
@@ -115,12 +125,14 @@ class Study:
         (folder / "training.pt").unlink()
         return folder
 
-    def evaluate(self, folder: Path, plan: str, norm: str, eps: float) -> Evaluation:
-        """How robust it is under a plan; next to `standard` its certified samples, if any."""
-        output = folder / f"{plan}-{norm}-{self.options.samples}"
+    def evaluate(
+        self, folder: Path, plan: str, norm: str, eps: float, adversarials: Sequence[Path] = ()
+    ) -> Evaluation:
+        """How robust it is under a plan, which tries adversarials first."""
+        output = folder / f"{plan}-{norm}-{self.options.samples}{'-papers' if adversarials else ''}"
         given: dict[str, object] = {"checkpoint": folder / "network.safetensors", "plan": plan}
         given |= {"norm": norm, "eps": eps, "samples": self.options.samples}
-        self.run("evaluate", output, **given)
+        self.run("evaluate", output, **given, adversarials=[*adversarials])
         return read_evaluation(output).evaluation
 
     def row(self, kind: str, seed: int) -> dict[str, Any]:
@@ -139,9 +151,16 @@ class Study:
             subject = ResolvedNetwork(Architecture(), folder / "network.safetensors", self.source)
             classifier = subject.classifier(data, options.device)
             x, y = data.x_test[:count], data.y_test[:count]
-            stands = np.array(row["left"]["inf"].pop("stands"))
-            row |= papers(classifier, x, y, options.eps, stands)
-            row |= gradients(classifier, x, y)
+            stands = np.array(row["left"]["inf"].pop("stands"), dtype=bool)
+            place = folder / f"papers-{count}"
+            row["papers"] = papers(classifier, x, y, options.eps, place, kind)
+            files = sorted(place.glob("*.npz"))
+            outcome = self.evaluate(folder, "fast", "inf", options.eps, files).trials[-1].outcome
+            submitted = [n for n, one in enumerate(outcome.stages) if one.status == "submitted"]
+            broken = np.isin(outcome.stage, submitted)
+            row["papers"]["all"] = int((~broken & (outcome.stage != outcome.WRONG)).sum())
+            row["found"] = int((broken & stands).sum())
+            row |= gradients(classifier, x, y) | certified(classifier, x, y, options.eps)
         write_result(file, row)
         return row
 
@@ -168,24 +187,43 @@ def summary(found: Evaluation) -> dict[str, Any]:
 
 
 def papers(
-    classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray, eps: float, stands: Any
-) -> dict[str, Any]:
-    """What attacks of papers leave, all of them together too, and what they broke of `stands`."""
-    attacks = dict(PAPERS) | {OURS: ("pgd-7", RGA())}
+    classifier: PyTorchSpikingClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    eps: float,
+    place: Path,
+    kind: str,
+) -> dict[str, int]:
+    """What every attack of papers leaves, and the rules that a defence's own paper takes.
+
+    Adversarials go into files in that place, one per attack, for art-snn evaluate."""
+    attacks = {**PAPERS, OURS: ("pgd-7", RGA())}
     random = is_random([classifier.predict(x[:BATCH]) for _ in range(2)], y[:BATCH])
     attacks |= {AVERAGED: ("pgd-7", EOT(STBP()))} if random else {}
     clean = right(classifier, x, y, VOTES if random else 1)
-    every, row = clean.copy(), dict[str, Any]()
+    stands = {"clean": clean}
     for label, (text, rule) in attacks.items():
         stage = parse_stage(text, np.inf, eps)
         limits: dict[str, Any] = {"norm": np.inf, "eps": eps, "batch_size": BATCH, "seed": 0}
         adversarial = craft(stage, rule, classifier, x, y, progress_label=label, **limits)
-        # A paper predicts once; whether a sample is broken is what most of eleven draws say.
-        row[label] = int((clean & right(classifier, adversarial, y, 1)).sum())
-        held = right(classifier, adversarial, y, DRAWS if random else 1)
-        every &= held if label in PAPERS else True
-    row |= {"clean": int(clean.sum()), EVERY: int(every.sum())}
-    return {"papers": row, "found": int((stands.astype(bool) & clean & ~every).sum())}
+        # A paper predicts once; art-snn evaluate takes what most of eleven draws say.
+        stands[label] = clean & right(classifier, adversarial, y, 1)
+        if label != OURS:
+            write_arrays(place / f"{label.replace(', ', '-')}.npz", x=adversarial)
+    stands["own"] = np.all([stands[label] for label in OWN.get(kind, ("PGD-7",))], axis=0)
+    return {label: int(rows.sum()) for label, rows in stands.items()}
+
+
+def certified(
+    classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray, eps: float
+) -> dict[str, int]:
+    """How many samples bounds certify within eps, or else a vote in the l1 norm, if either does."""
+    with suppress(ValueError):
+        return {"certified": certify_bounds(classifier, x, y, eps).certified_accuracy.count}
+    with suppress(ValueError):
+        vote = certify(classifier, x, y, batch_size=64, verbose=True)
+        return {"voted": vote.certified_accuracy(radius=RADIUS).count}
+    return {}
 
 
 def right(
@@ -229,23 +267,23 @@ def events(rows: Mapping[str, Any]) -> bool:
 
 def parts(rows: Mapping[str, Any]) -> list[tables.Part]:
     """Tables of images."""
-    titles = {"clean": "clean", "FGSM": "FGSM", "PGD-7": "PGD-7", AVERAGED: AVERAGED}
-    titles |= {OURS: OURS, EVERY: "all of papers"}
-    if not any(AVERAGED in row["papers"] for row in rows.values()):
-        del titles[AVERAGED]
-    left = ["training", *titles.values(), "fast", "left", "PGD-7 minus left"]
-    saw = ["training", "PGD-40", "PGD-100", "STBP's gradient 0", "cosine of STBP and RGA"]
-    saw += ["strongest stage", "papers' beyond", "findings"]
+    titles = ["clean", "FGSM", "PGD-7"]
+    titles += [AVERAGED] if any(AVERAGED in row["papers"] for row in rows.values()) else []
+    left = ["training", *titles, "fast", "left", "PGD-7 minus left", "certified"]
+    saw = ["training", "own rules", OURS, "PGD-40", "PGD-100", "all of papers", "papers' beyond"]
+    saw += ["STBP's gradient 0", "cosine of STBP and RGA", "strongest stage", "findings"]
     first, second = [], []
     for kind, row in rows.items():
         total, one, end = row["samples"], row["papers"], row["left"]["inf"]
         shares = [share(one.get(label), total) for label in titles]
         interval = str(Share(end["left"], total))
         points = f"{100 * (one['PGD-7'] - end['left']) / total:.1f}"
-        first.append((kind, *shares, share(row["fast"], total), interval, points))
-        steps = [share(one[label], total) for label in ("PGD-40", "PGD-100")]
+        proven = share(row.get("certified", row.get("voted")), total)
+        proven += f" (l1, {RADIUS:g})" if "voted" in row else ""
+        first.append((kind, *shares, share(row["fast"], total), interval, points, proven))
+        parts = [share(one[label], total) for label in ("own", OURS, "PGD-40", "PGD-100", "all")]
         seen = f"{100 * row['zero']:.0f} %", f"{row['cosine']:.2f}", end["strongest"]
-        second.append((kind, *steps, *seen, str(row["found"]), str(len(end["findings"]))))
+        second.append((kind, *parts, str(row["found"]), *seen, str(len(end["findings"]))))
     return [tables.Table(left, first), tables.Table(saw, second), doubts(rows, "inf")]
 
 
