@@ -31,7 +31,7 @@ from art_snn.app.network import ResolvedNetwork
 from art_snn.app.report.evaluation import Evaluation, read_evaluation
 from art_snn.app.report.verdict import format_eps, verdicts
 from art_snn.app.results import read_result, write_result
-from art_snn.attacks import craft, parse_stage
+from art_snn.attacks import craft, parse_stage, require_measure, resolve_plan
 from art_snn.bounds import certify_bounds
 from art_snn.data import NAMES, Source
 from art_snn.files import write_arrays, write_text
@@ -147,7 +147,6 @@ class Study:
         for norm, eps in budgets.items():
             row["left"][norm] = summary(self.evaluate(folder, options.plan, norm, eps))
         if not data.events:
-            row["fast"] = summary(self.evaluate(folder, "fast", "inf", options.eps))["left"]
             subject = ResolvedNetwork(Architecture(), folder / "network.safetensors", self.source)
             classifier = subject.classifier(data, options.device)
             x, y = data.x_test[:count], data.y_test[:count]
@@ -172,13 +171,18 @@ def name(kind: str, seed: int) -> str:
 
 def summary(found: Evaluation) -> dict[str, Any]:
     """What a plan left, what its strongest stage was, and what casts doubt on it."""
-    verdict, plan = verdicts(found)[-1], found.trials[-1]
+    verdict, usual, plan = verdicts(found)[-1], found.trials[0].robustness, found.trials[-1]
     robust = verdict.outcome.correct & verdict.outcome.robust
     labels = {one.id: one.label for one in plan.outcome.stages}
+    # The plan fast is the beginning of standard, with the same seeds.
+    fast = {one.record().id for one in resolve_plan("fast", require_measure(found.norm)).stages}
+    early = [place for place, one in enumerate(plan.outcome.stages) if one.id in fast]
+    stands = verdict.outcome.correct & usual.robust & ~np.isin(plan.outcome.stage, early)
     most = max(plan.outcome.broken_by.items(), key=lambda pair: pair[1], default=("", 0))
     return {
         "clean": int(verdict.outcome.correct.sum()),
-        "usual": int(found.trials[0].robustness.robust_accuracy.count),
+        "usual": int(usual.robust_accuracy.count),
+        "fast": int(stands.sum()),
         "left": int(robust.sum()),
         "stands": robust.astype(int).tolist(),
         "strongest": labels.get(most[0], ""),
@@ -280,7 +284,7 @@ def parts(rows: Mapping[str, Any]) -> list[tables.Part]:
         points = f"{100 * (one['PGD-7'] - end['left']) / total:.1f}"
         proven = share(row.get("certified", row.get("voted")), total)
         proven += f" (l1, {RADIUS:g})" if "voted" in row else ""
-        first.append((kind, *shares, share(row["fast"], total), interval, points, proven))
+        first.append((kind, *shares, share(end["fast"], total), interval, points, proven))
         parts = [share(one[label], total) for label in ("own", OURS, "PGD-40", "PGD-100", "all")]
         seen = f"{100 * row['zero']:.0f} %", f"{row['cosine']:.2f}", end["strongest"]
         second.append((kind, *parts, str(row["found"]), *seen, str(len(end["findings"]))))
