@@ -12,6 +12,7 @@ moved spikes, for which papers have no attack. A run that was interrupted goes o
 import argparse
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,16 +30,19 @@ from art_snn.app.cli import run_command
 from art_snn.app.colours import GREY, SERIES
 from art_snn.app.network import ResolvedNetwork
 from art_snn.app.report.evaluation import Evaluation, read_evaluation
-from art_snn.app.report.verdict import format_eps, verdicts
+from art_snn.app.report.verdict import count_words, format_eps, verdicts
 from art_snn.app.results import read_result, write_result
 from art_snn.attacks import craft, parse_stage, require_measure, resolve_plan
 from art_snn.bounds import certify_bounds
+from art_snn.classifier import wrap
 from art_snn.data import NAMES, Source
+from art_snn.encoders import Direct, draws as is_drawn
 from art_snn.files import write_arrays, write_text
 from art_snn.gradients import BPTR, EOT, RGA, STBP, Gradient
 from art_snn.gradients.surrogates import ATan, Sigmoid
 from art_snn.metrics import Share, certify
 from art_snn.models import Architecture
+from art_snn.modulation import gates_of
 from art_snn.seeding import is_random, seeded
 
 PLAIN = "plain"
@@ -67,7 +71,10 @@ PAPERS: Mapping[str, tuple[str, Gradient]] = {
     "PGD-7, BPTR": ("pgd-7", BPTR()),
 }
 """Attacks of the defences' papers: their surrogate is a triangle of width 1, SR has three more."""
-OURS, AVERAGED = "PGD-7, RGA", "PGD-7, EOT"
+OURS, AVERAGED, LONGER = "PGD-7, RGA", "PGD-7, EOT", "PGD-7, EOT of 50"
+TRANSFER = "APGD, no draws"
+DRAWN = ("PGD-7", AVERAGED, LONGER, TRANSFER)
+"""Of networks that draw: gradients of ten and 50 draws, and of the same weights without draws."""
 OWN: Mapping[str, Sequence[str]] = {
     "sr": ("PGD-7", "PGD-7, sigmoid", "PGD-7, atan", "PGD-7, BPTR"),
     "stog": (AVERAGED,),
@@ -203,19 +210,34 @@ def papers(
     Adversarials go into files in that place, one per attack, for art-snn evaluate."""
     attacks = {**PAPERS, OURS: ("pgd-7", RGA())}
     random = is_random([classifier.predict(x[:BATCH]) for _ in range(2)], y[:BATCH])
-    attacks |= {AVERAGED: ("pgd-7", EOT(STBP()))} if random else {}
+    if random:
+        attacks |= {AVERAGED: ("pgd-7", EOT(STBP())), LONGER: ("pgd-7", EOT(STBP(), samples=50))}
+        attacks |= {TRANSFER: ("apgd", STBP())}
     clean = right(classifier, x, y, VOTES if random else 1)
     stands = {"clean": clean}
     for label, (text, rule) in attacks.items():
         stage = parse_stage(text, np.inf, eps)
-        limits: dict[str, Any] = {"norm": np.inf, "eps": eps, "batch_size": BATCH, "seed": 0}
-        adversarial = craft(stage, rule, classifier, x, y, progress_label=label, **limits)
+        size = BATCH // 5 if label == LONGER else BATCH  # All graphs are kept.
+        limits: dict[str, Any] = {"norm": np.inf, "eps": eps, "batch_size": size, "seed": 0}
+        subject = without_draws(classifier) if label == TRANSFER else classifier
+        adversarial = craft(stage, rule, subject, x, y, progress_label=label, **limits)
         # A paper predicts once; art-snn evaluate takes what most of eleven draws say.
         stands[label] = clean & right(classifier, adversarial, y, 1)
         if label != OURS:
             write_arrays(place / f"{label.replace(', ', '-')}.npz", x=adversarial)
     stands["own"] = np.all([stands[label] for label in OWN.get(kind, ("PGD-7",))], axis=0)
     return {label: int(rows.sum()) for label, rows in stands.items()}
+
+
+def without_draws(classifier: PyTorchSpikingClassifier) -> PyTorchSpikingClassifier:
+    """The same weights under direct encoding, and gates that pass the mean of their draws."""
+    network = deepcopy(classifier.model)
+    if is_drawn(network.encoder):
+        network.encoder = Direct(network.encoder.steps)
+    for gates in gates_of(network):
+        gates.forward = lambda spikes, gates=gates: spikes * gates.rho.clamp(0.1, 1)
+    shape, limits = classifier.input_shape, classifier.clip_values
+    return wrap(network, shape, classifier.nb_classes, limits, classifier.device.type)
 
 
 def certified(
@@ -273,22 +295,30 @@ def parts(rows: Mapping[str, Any]) -> list[tables.Part]:
     """Tables of images."""
     titles = ["clean", "FGSM", "PGD-7"]
     titles += [AVERAGED] if any(AVERAGED in row["papers"] for row in rows.values()) else []
+    reach = ("own", OURS, "PGD-40", "PGD-100", "all")
     left = ["training", *titles, "fast", "left", "PGD-7 minus left", "certified"]
-    saw = ["training", "own rules", OURS, "PGD-40", "PGD-100", "all of papers", "papers' beyond"]
-    saw += ["STBP's gradient 0", "cosine of STBP and RGA", "strongest stage", "findings"]
-    first, second = [], []
+    more = ["training", "own rules", *reach[1:4], "all of papers", "papers' beyond"]
+    saw = ["training", "STBP's gradient 0", "cosine of STBP and RGA", "strongest stage", "findings"]
+    draws = ["training that draws", *DRAWN, "left"]
+    heads: list[list[str]] = [left, more, saw, draws]
+    cells: list[list[tuple[str, ...]]] = [[] for _ in heads]
     for kind, row in rows.items():
         total, one, end = row["samples"], row["papers"], row["left"]["inf"]
-        shares = [share(one.get(label), total) for label in titles]
-        interval = str(Share(end["left"], total))
         points = f"{100 * (one['PGD-7'] - end['left']) / total:.1f}"
         proven = share(row.get("certified", row.get("voted")), total)
         proven += f" (l1, {RADIUS:g})" if "voted" in row else ""
-        first.append((kind, *shares, share(end["fast"], total), interval, points, proven))
-        parts = [share(one[label], total) for label in ("own", OURS, "PGD-40", "PGD-100", "all")]
+        interval = str(Share(end["left"], total))
+        shares = [share(one.get(label), total) for label in titles]
+        cells[0].append((kind, *shares, share(end["fast"], total), interval, points, proven))
+        shares = [share(one[label], total) for label in reach]
+        cells[1].append((kind, *shares, str(row["found"])))
         seen = f"{100 * row['zero']:.0f} %", f"{row['cosine']:.2f}", end["strongest"]
-        second.append((kind, *parts, str(row["found"]), *seen, str(len(end["findings"]))))
-    return [tables.Table(left, first), tables.Table(saw, second), doubts(rows, "inf")]
+        cells[2].append((kind, *seen, str(len(end["findings"]))))
+        if TRANSFER in one:
+            shares = [share(one[label], total) for label in DRAWN]
+            cells[3].append((kind, *shares, share(end["left"], total)))
+    pairs = zip(heads, cells, strict=True)
+    return [*(tables.Table(head, some) for head, some in pairs if some), doubts(rows, "inf")]
 
 
 def event_parts(rows: Mapping[str, Any]) -> list[tables.Part]:
@@ -373,7 +403,8 @@ def main() -> None:
         name(kind, seed): study.row(kind, seed) for seed in options.seeds for kind in options.kinds
     }
     image = not events(rows)
-    title = f"{options.model} of width {options.width:g}, {options.epochs} epochs of Adam, "
+    epochs = count_words(options.epochs, "epoch")
+    title = f"{options.model} of width {options.width:g}, {epochs} of Adam, "
     title += f"defences against PGD of two steps by STBP, {format_eps('inf', options.train_eps)}; "
     title += f"{max(row['samples'] for row in rows.values())} test samples of {study.source.name}"
     title += f"; {format_eps('inf', options.eps)}, T = {options.steps}." if image else "."
