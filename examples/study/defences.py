@@ -84,7 +84,8 @@ RADIUS = 0.02
 """The l1 norm up to which a vote is asked for its certificate: it has none in the maximum norm."""
 BUDGETS = {"0": 4, "shift": 1}
 """Of event frames: values that change, and steps that a spike is moved."""
-BATCH, DRAWS = 50, 11
+CHANGES = {"0": "four values flipped", "shift": "spikes moved by a step"}
+BATCH = 50
 
 
 @dataclass(frozen=True)
@@ -354,7 +355,7 @@ def draw(ax: Axes, rows: Mapping[str, Any]) -> None:
         if "papers" in row:
             found |= {"as papers attack: PGD-7": row["papers"]["PGD-7"], "left": first["left"]}
         else:
-            found |= {f"left, {norm}": end["left"] for norm, end in ends.items()}
+            found |= {f"left, {CHANGES[norm]}": end["left"] for norm, end in ends.items()}
         for label, count in found.items():
             bars.setdefault(label, []).append(count)
     totals, places = [row["samples"] for row in rows.values()], np.arange(len(rows))
@@ -367,7 +368,7 @@ def draw(ax: Axes, rows: Mapping[str, Any]) -> None:
     words = "accuracy [%]"
     ax.set(xticks=places, xticklabels=list(rows), ylabel=words, ylim=(0, 100), axisbelow=True)
     ax.grid(alpha=0.3, axis="y")
-    ax.legend(frameon=False, ncols=3)
+    ax.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
 
 
 def parse() -> argparse.Namespace:
