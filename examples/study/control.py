@@ -31,26 +31,27 @@ from art_snn.metrics import Robustness, format_p, paired_difference
 PLAN = "standard"
 
 
-def trials(files: Iterable[Path], samples: int) -> list[tuple[str, Trial, np.ndarray]]:
+def trials(files: Iterable[Path], samples: int) -> list[tuple[str, Trial, np.ndarray, int]]:
     """Network and outcome of each evaluation by the plan with the search, at its largest budget,
-    and the first rows that the other stages left.
+    the first rows that the stages before the search left, and the place of the search.
 
-    Networks whose samples are not there are named and left out."""
+    Networks that draw are left out, those whose samples are not there are named."""
     control = str(resolve_plan(PLAN, np.inf).stages[-1])
     found = []
     for file in files:
         evaluation = read_evaluation(file).evaluation
-        ours = [
-            one
+        places = [
+            (one, place)
             for one in evaluation.trials
-            if any(control == stage.description for stage in one.outcome.stages)
+            for place, stage in enumerate(one.outcome.stages)
+            if stage.description == control and one.outcome.draws == 1
         ]
-        if ours and there(evaluation.name):
-            trial = max(ours, key=lambda trial: trial.eps)
-            stage, last = trial.outcome.stage, len(trial.outcome.stages) - 1
-            others = (stage == trial.outcome.STANDING) | (stage == last)
+        if places and there(evaluation.name):
+            trial, last = max(places, key=lambda pair: pair[0].eps)
+            stage = trial.outcome.stage
+            others = (stage == trial.outcome.STANDING) | (stage >= last)
             (rows,) = np.nonzero(others & ~evaluation.certified(trial.eps))
-            found.append((evaluation.name, trial, rows[:samples]))
+            found.append((evaluation.name, trial, rows[:samples], last))
     remedy = "Evaluate a network anew, in the maximum norm."
     require(found, "evaluations", f"one with {control}", "none", remedy)
     return found
@@ -67,7 +68,7 @@ def there(name: str) -> bool:
 
 
 def measured(
-    name: str, trial: Trial, rows: np.ndarray, squares: int, device: str
+    name: str, trial: Trial, rows: np.ndarray, place: int, squares: int, device: str
 ) -> dict[str, Any]:
     """Which of the samples that the other stages left each of the two searches broke."""
     x, y = zoo.samples(zoo.entry(name).data)
@@ -76,7 +77,7 @@ def measured(
     attack = SpikingAutoAttack(classifier, eps=trial.eps, plan=plan, batch_size=64)
     attack.generate(x[rows], y[rows])
     theirs = attack.outcome.stage >= 0
-    shares = {"theirs": as_json(theirs), "ours": as_json(trial.outcome.stage[rows] >= 0)}
+    shares = {"theirs": as_json(theirs), "ours": as_json(trial.outcome.stage[rows] == place)}
     return {"network": name, "eps": trial.eps, **shares}
 
 
@@ -118,12 +119,12 @@ def main() -> None:
     squares = 5 if chosen.small else 2500
     left = trials(find_evaluations(chosen.evaluations), chosen.samples)
     networks: dict[str, Any] = {}
-    for name, trial, rows in left[:1] if chosen.small else left:
+    for name, trial, rows, place in left[:1] if chosen.small else left:
         about = (name, trial.eps, squares, zoo.entry(name).sha256)
         key = digest(about, trial.outcome.stage, rows)[:16]
         content = earlier(output / "control.json", "study", dict, lambda one: "networks" in one)
         kept = (content or {"networks": {}})["networks"]
-        networks[key] = kept.get(key) or measured(name, trial, rows, squares, chosen.device)
+        networks[key] = kept.get(key) or measured(name, trial, rows, place, squares, chosen.device)
         write_result(output / "control.json", {"networks": kept | networks})
     title = (
         f"At most {chosen.samples} samples per network that the other stages of {PLAN} leave at "

@@ -10,7 +10,9 @@ moved spikes, for which papers have no attack. A run that was interrupted goes o
 """
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,15 +30,19 @@ from art_snn.app.cli import run_command
 from art_snn.app.colours import GREY, SERIES
 from art_snn.app.network import ResolvedNetwork
 from art_snn.app.report.evaluation import Evaluation, read_evaluation
-from art_snn.app.report.verdict import format_eps, verdicts
+from art_snn.app.report.verdict import count_words, format_eps, verdicts
 from art_snn.app.results import read_result, write_result
-from art_snn.attacks import craft, parse_stage
+from art_snn.attacks import craft, parse_stage, require_measure, resolve_plan
+from art_snn.bounds import certify_bounds
+from art_snn.classifier import wrap
 from art_snn.data import NAMES, Source
-from art_snn.files import write_text
+from art_snn.encoders import Direct, draws as is_drawn
+from art_snn.files import write_arrays, write_text
 from art_snn.gradients import BPTR, EOT, RGA, STBP, Gradient
 from art_snn.gradients.surrogates import ATan, Sigmoid
-from art_snn.metrics import Share
+from art_snn.metrics import Share, certify
 from art_snn.models import Architecture
+from art_snn.modulation import gates_of
 from art_snn.seeding import is_random, seeded
 
 PLAIN = "plain"
@@ -65,10 +71,21 @@ PAPERS: Mapping[str, tuple[str, Gradient]] = {
     "PGD-7, BPTR": ("pgd-7", BPTR()),
 }
 """Attacks of the defences' papers: their surrogate is a triangle of width 1, SR has three more."""
-OURS, EVERY, AVERAGED = "PGD-7, RGA", "papers", "PGD-7, EOT"
+OURS, AVERAGED, LONGER = "PGD-7, RGA", "PGD-7, EOT", "PGD-7, EOT of 50"
+TRANSFER = "APGD, no draws"
+DRAWN = ("PGD-7", AVERAGED, LONGER, TRANSFER)
+"""Of networks that draw: gradients of ten and 50 draws, and of the same weights without draws."""
+OWN: Mapping[str, Sequence[str]] = {
+    "sr": ("PGD-7", "PGD-7, sigmoid", "PGD-7, atan", "PGD-7, BPTR"),
+    "stog": (AVERAGED,),
+}
+"""Rules by which a paper judges its own defence, all of which a sample must survive; else STBP."""
+RADIUS = 0.02
+"""The l1 norm up to which a vote is asked for its certificate: it has none in the maximum norm."""
 BUDGETS = {"0": 4, "shift": 1}
 """Of event frames: values that change, and steps that a spike is moved."""
-BATCH, DRAWS = 50, 11
+CHANGES = {"0": "four values flipped", "shift": "spikes moved by a step"}
+BATCH = 50
 
 
 @dataclass(frozen=True)
@@ -91,7 +108,8 @@ class Study:
         words = [command, "--output", str(output)]
         for name, value in given.items():
             flag = f"--{name}".replace("_", "-")
-            words += [] if value is None else [flag] if value is True else [flag, str(value)]
+            for one in value if isinstance(value, list) else [value]:
+                words += [] if one is None else [flag] if one is True else [flag, str(one)]
         status = run_command(words)
         if status:
             raise SystemExit(status)
@@ -115,12 +133,14 @@ class Study:
         (folder / "training.pt").unlink()
         return folder
 
-    def evaluate(self, folder: Path, plan: str, norm: str, eps: float) -> Evaluation:
-        """How robust it is under a plan; next to `standard` its certified samples, if any."""
-        output = folder / f"{plan}-{norm}-{self.options.samples}"
+    def evaluate(
+        self, folder: Path, plan: str, norm: str, eps: float, adversarials: Sequence[Path] = ()
+    ) -> Evaluation:
+        """How robust it is under a plan, which tries adversarials first."""
+        output = folder / f"{plan}-{norm}-{self.options.samples}{'-papers' if adversarials else ''}"
         given: dict[str, object] = {"checkpoint": folder / "network.safetensors", "plan": plan}
         given |= {"norm": norm, "eps": eps, "samples": self.options.samples}
-        self.run("evaluate", output, **given)
+        self.run("evaluate", output, **given, adversarials=[*adversarials])
         return read_evaluation(output).evaluation
 
     def row(self, kind: str, seed: int) -> dict[str, Any]:
@@ -135,13 +155,22 @@ class Study:
         for norm, eps in budgets.items():
             row["left"][norm] = summary(self.evaluate(folder, options.plan, norm, eps))
         if not data.events:
-            row["fast"] = summary(self.evaluate(folder, "fast", "inf", options.eps))["left"]
             subject = ResolvedNetwork(Architecture(), folder / "network.safetensors", self.source)
             classifier = subject.classifier(data, options.device)
             x, y = data.x_test[:count], data.y_test[:count]
-            stands = np.array(row["left"]["inf"].pop("stands"))
-            row |= papers(classifier, x, y, options.eps, stands)
-            row |= gradients(classifier, x, y)
+            stands = np.array(row["left"]["inf"].pop("stands"), dtype=bool)
+            place = folder / f"papers-{count}"
+            row["papers"] = papers(classifier, x, y, options.eps, place, kind)
+            files = sorted(place.glob("*.npz"))
+            outcome = self.evaluate(folder, "fast", "inf", options.eps, files).trials[-1].outcome
+            submitted = [n for n, one in enumerate(outcome.stages) if one.status == "submitted"]
+            broken = np.isin(outcome.stage, submitted)
+            row["papers"]["all"] = int((~broken & (outcome.stage != outcome.WRONG)).sum())
+            # Where the network draws, eleven predictions of many adversarials find some by chance.
+            rows = np.flatnonzero(broken & stands)
+            again = [right(classifier, np.load(one)["x"][rows], y[rows], VOTES) for one in files]
+            row |= {"eleven": len(rows), "found": int((~np.all(again, axis=0)).sum())}
+            row |= gradients(classifier, x, y) | certified(classifier, x, y, options.eps)
         write_result(file, row)
         return row
 
@@ -153,13 +182,18 @@ def name(kind: str, seed: int) -> str:
 
 def summary(found: Evaluation) -> dict[str, Any]:
     """What a plan left, what its strongest stage was, and what casts doubt on it."""
-    verdict, plan = verdicts(found)[-1], found.trials[-1]
+    verdict, usual, plan = verdicts(found)[-1], found.trials[0].robustness, found.trials[-1]
     robust = verdict.outcome.correct & verdict.outcome.robust
     labels = {one.id: one.label for one in plan.outcome.stages}
+    # The plan fast is the beginning of standard, with the same seeds.
+    fast = {one.record().id for one in resolve_plan("fast", require_measure(found.norm)).stages}
+    early = [place for place, one in enumerate(plan.outcome.stages) if one.id in fast]
+    stands = verdict.outcome.correct & usual.robust & ~np.isin(plan.outcome.stage, early)
     most = max(plan.outcome.broken_by.items(), key=lambda pair: pair[1], default=("", 0))
     return {
         "clean": int(verdict.outcome.correct.sum()),
-        "usual": int(found.trials[0].robustness.robust_accuracy.count),
+        "usual": int(usual.robust_accuracy.count),
+        "fast": int(stands.sum()),
         "left": int(robust.sum()),
         "stands": robust.astype(int).tolist(),
         "strongest": labels.get(most[0], ""),
@@ -168,24 +202,58 @@ def summary(found: Evaluation) -> dict[str, Any]:
 
 
 def papers(
-    classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray, eps: float, stands: Any
-) -> dict[str, Any]:
-    """What attacks of papers leave, all of them together too, and what they broke of `stands`."""
-    attacks = dict(PAPERS) | {OURS: ("pgd-7", RGA())}
+    classifier: PyTorchSpikingClassifier,
+    x: np.ndarray,
+    y: np.ndarray,
+    eps: float,
+    place: Path,
+    kind: str,
+) -> dict[str, int]:
+    """What every attack of papers leaves, and the rules that a defence's own paper takes.
+
+    Adversarials go into files in that place, one per attack, for art-snn evaluate."""
+    attacks = {**PAPERS, OURS: ("pgd-7", RGA())}
     random = is_random([classifier.predict(x[:BATCH]) for _ in range(2)], y[:BATCH])
-    attacks |= {AVERAGED: ("pgd-7", EOT(STBP()))} if random else {}
+    if random:
+        attacks |= {AVERAGED: ("pgd-7", EOT(STBP())), LONGER: ("pgd-7", EOT(STBP(), samples=50))}
+        attacks |= {TRANSFER: ("apgd", STBP())}
     clean = right(classifier, x, y, VOTES if random else 1)
-    every, row = clean.copy(), dict[str, Any]()
+    stands = {"clean": clean}
     for label, (text, rule) in attacks.items():
         stage = parse_stage(text, np.inf, eps)
-        limits: dict[str, Any] = {"norm": np.inf, "eps": eps, "batch_size": BATCH, "seed": 0}
-        adversarial = craft(stage, rule, classifier, x, y, progress_label=label, **limits)
-        # A paper predicts once; whether a sample is broken is what most of eleven draws say.
-        row[label] = int((clean & right(classifier, adversarial, y, 1)).sum())
-        held = right(classifier, adversarial, y, DRAWS if random else 1)
-        every &= held if label in PAPERS else True
-    row |= {"clean": int(clean.sum()), EVERY: int(every.sum())}
-    return {"papers": row, "found": int((stands.astype(bool) & clean & ~every).sum())}
+        size = BATCH // 5 if label == LONGER else BATCH  # All graphs are kept.
+        limits: dict[str, Any] = {"norm": np.inf, "eps": eps, "batch_size": size, "seed": 0}
+        subject = without_draws(classifier) if label == TRANSFER else classifier
+        adversarial = craft(stage, rule, subject, x, y, progress_label=label, **limits)
+        # A paper predicts once; art-snn evaluate takes what most of eleven draws say.
+        stands[label] = clean & right(classifier, adversarial, y, 1)
+        if label != OURS:
+            write_arrays(place / f"{label.replace(', ', '-')}.npz", x=adversarial)
+    stands["own"] = np.all([stands[label] for label in OWN.get(kind, ("PGD-7",))], axis=0)
+    return {label: int(rows.sum()) for label, rows in stands.items()}
+
+
+def without_draws(classifier: PyTorchSpikingClassifier) -> PyTorchSpikingClassifier:
+    """The same weights under direct encoding, and gates that pass the mean of their draws."""
+    network = deepcopy(classifier.model)
+    if is_drawn(network.encoder):
+        network.encoder = Direct(network.encoder.steps)
+    for gates in gates_of(network):
+        gates.forward = lambda spikes, gates=gates: spikes * gates.rho.clamp(0.1, 1)
+    shape, limits = classifier.input_shape, classifier.clip_values
+    return wrap(network, shape, classifier.nb_classes, limits, classifier.device.type)
+
+
+def certified(
+    classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray, eps: float
+) -> dict[str, int]:
+    """How many samples bounds certify within eps, or else a vote in the l1 norm, if either does."""
+    with suppress(ValueError):
+        return {"certified": certify_bounds(classifier, x, y, eps).certified_accuracy.count}
+    with suppress(ValueError):
+        vote = certify(classifier, x, y, batch_size=64, verbose=True)
+        return {"voted": vote.certified_accuracy(radius=RADIUS).count}
+    return {}
 
 
 def right(
@@ -229,24 +297,33 @@ def events(rows: Mapping[str, Any]) -> bool:
 
 def parts(rows: Mapping[str, Any]) -> list[tables.Part]:
     """Tables of images."""
-    titles = {"clean": "clean", "FGSM": "FGSM", "PGD-7": "PGD-7", AVERAGED: AVERAGED}
-    titles |= {OURS: OURS, EVERY: "all of papers"}
-    if not any(AVERAGED in row["papers"] for row in rows.values()):
-        del titles[AVERAGED]
-    left = ["training", *titles.values(), "fast", "left", "PGD-7 minus left"]
-    saw = ["training", "PGD-40", "PGD-100", "STBP's gradient 0", "cosine of STBP and RGA"]
-    saw += ["strongest stage", "papers' beyond", "findings"]
-    first, second = [], []
+    titles = ["clean", "FGSM", "PGD-7"]
+    titles += [AVERAGED] if any(AVERAGED in row["papers"] for row in rows.values()) else []
+    reach = ("own", OURS, "PGD-40", "PGD-100", "all")
+    left = ["training", *titles, "fast", "left", "PGD-7 minus left", "certified"]
+    more = ["training", "own rules", *reach[1:4], "all of papers", "papers' beyond"]
+    saw = ["training", "STBP's gradient 0", "cosine of STBP and RGA", "strongest stage", "findings"]
+    draws = ["training that draws", *DRAWN, "left"]
+    heads: list[list[str]] = [left, more, saw, draws]
+    cells: list[list[tuple[str, ...]]] = [[] for _ in heads]
     for kind, row in rows.items():
         total, one, end = row["samples"], row["papers"], row["left"]["inf"]
-        shares = [share(one.get(label), total) for label in titles]
-        interval = str(Share(end["left"], total))
         points = f"{100 * (one['PGD-7'] - end['left']) / total:.1f}"
-        first.append((kind, *shares, share(row["fast"], total), interval, points))
-        steps = [share(one[label], total) for label in ("PGD-40", "PGD-100")]
+        proven = share(row.get("certified", row.get("voted")), total)
+        proven += f" (l1, {RADIUS:g})" if "voted" in row else ""
+        interval = str(Share(end["left"], total))
+        shares = [share(one.get(label), total) for label in titles]
+        cells[0].append((kind, *shares, share(end["fast"], total), interval, points, proven))
+        shares = [share(one[label], total) for label in reach]
+        chance = f" ({row['eleven']} by eleven draws)" if row["eleven"] > row["found"] else ""
+        cells[1].append((kind, *shares, f"{row['found']}{chance}"))
         seen = f"{100 * row['zero']:.0f} %", f"{row['cosine']:.2f}", end["strongest"]
-        second.append((kind, *steps, *seen, str(row["found"]), str(len(end["findings"]))))
-    return [tables.Table(left, first), tables.Table(saw, second), doubts(rows, "inf")]
+        cells[2].append((kind, *seen, str(len(end["findings"]))))
+        if TRANSFER in one:
+            shares = [share(one[label], total) for label in DRAWN]
+            cells[3].append((kind, *shares, share(end["left"], total)))
+    pairs = zip(heads, cells, strict=True)
+    return [*(tables.Table(head, some) for head, some in pairs if some), doubts(rows, "inf")]
 
 
 def event_parts(rows: Mapping[str, Any]) -> list[tables.Part]:
@@ -278,7 +355,7 @@ def draw(ax: Axes, rows: Mapping[str, Any]) -> None:
         if "papers" in row:
             found |= {"as papers attack: PGD-7": row["papers"]["PGD-7"], "left": first["left"]}
         else:
-            found |= {f"left, {norm}": end["left"] for norm, end in ends.items()}
+            found |= {f"left, {CHANGES[norm]}": end["left"] for norm, end in ends.items()}
         for label, count in found.items():
             bars.setdefault(label, []).append(count)
     totals, places = [row["samples"] for row in rows.values()], np.arange(len(rows))
@@ -291,7 +368,7 @@ def draw(ax: Axes, rows: Mapping[str, Any]) -> None:
     words = "accuracy [%]"
     ax.set(xticks=places, xticklabels=list(rows), ylabel=words, ylim=(0, 100), axisbelow=True)
     ax.grid(alpha=0.3, axis="y")
-    ax.legend(frameon=False, ncols=3)
+    ax.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
 
 
 def parse() -> argparse.Namespace:
@@ -331,7 +408,8 @@ def main() -> None:
         name(kind, seed): study.row(kind, seed) for seed in options.seeds for kind in options.kinds
     }
     image = not events(rows)
-    title = f"{options.model} of width {options.width:g}, {options.epochs} epochs of Adam, "
+    epochs = count_words(options.epochs, "epoch")
+    title = f"{options.model} of width {options.width:g}, {epochs} of Adam, "
     title += f"defences against PGD of two steps by STBP, {format_eps('inf', options.train_eps)}; "
     title += f"{max(row['samples'] for row in rows.values())} test samples of {study.source.name}"
     title += f"; {format_eps('inf', options.eps)}, T = {options.steps}." if image else "."

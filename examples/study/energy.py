@@ -27,7 +27,7 @@ from art_snn.metrics.energy import count_synapses
 
 TITLES = ("network", "eps", "dense network", "clean", "random", "attacked", "bound")
 TITLES += ("bound / attacked", "largest attacked / clean")
-EPS = {"digits": 0.05, "eurosat": 2 / 255, "nmnist": 0.05, "cifar10": 2 / 255}
+EPS = {"digits": 0.05, "eurosat": 2 / 255, "nmnist": 0.05}
 
 
 def measure(options: argparse.Namespace, name: str) -> dict[str, Any]:

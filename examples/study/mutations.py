@@ -22,7 +22,7 @@ NETWORKS: Sequence[tuple[str, float, int]] = (
     ("digits-at", 0.05, 600),
     ("digits-plain", 0.05, 600),
     ("eurosat-vgg5-ibp", 4 / 255, 160),
-    ("eurosat-vgg5-at", 4 / 255, 160),
+    ("eurosat-vgg5-at", 2 / 255, 160),
 )
 """Networks, budgets, and queries of each sample."""
 KEPT, CHILDREN = 16, 16
