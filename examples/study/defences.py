@@ -2,7 +2,8 @@
 
     python examples/study/defences.py --data eurosat32_10k.npz --output defences
     python examples/study/defences.py --data nmnist-binary.npz --value-range 0 1 --width 0.125 \
-        --kinds plain at trades rat sr mpd-sgr tgo mppd stog --output defences-nmnist
+        --epochs 20 --train-eps 0.05 --kinds plain at trades rat sr mpd-sgr tgo mppd stog \
+        --output defences-nmnist
 
 Trains one network plainly and one by every defence, by one recipe and against one attack. Attacks
 as papers run them come first, then art-snn evaluate. On event frames the budgets are flips and
@@ -21,7 +22,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from random_encoders import VOTES, share
+from random_encoders import VOTES, right, share
 from setting import ratio
 
 from art_snn import PyTorchSpikingClassifier
@@ -45,9 +46,8 @@ from art_snn.models import Architecture
 from art_snn.modulation import gates_of
 from art_snn.seeding import is_random, seeded
 
-PLAIN = "plain"
 KINDS: Mapping[str, Mapping[str, str]] = {
-    PLAIN: {},
+    "plain": {},
     "at": {"defence": "at"},
     "trades": {"defence": "trades"},
     "rat": {"defence": "rat"},
@@ -254,17 +254,6 @@ def certified(
         vote = certify(classifier, x, y, batch_size=64, verbose=True)
         return {"voted": vote.certified_accuracy(radius=RADIUS).count}
     return {}
-
-
-def right(
-    classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray, votes: int
-) -> np.ndarray:
-    """Which samples most of so many predictions classify correctly, bool [N]."""
-    counts = np.zeros((len(x), classifier.nb_classes), dtype=int)
-    with seeded(1):
-        for _ in range(votes):
-            counts[np.arange(len(x)), classifier.predict(x, batch_size=64).argmax(1)] += 1
-    return np.asarray(counts.argmax(1) == y)
 
 
 def gradients(

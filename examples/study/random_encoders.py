@@ -184,8 +184,9 @@ class Study:
         file = folder / f"row-{len(x)}-{self.options.draws}.json"
         if not file.exists():
             classifier = self.classifier(folder, source)
-            row: dict[str, Any] = {"samples": len(x), "clean": right(classifier, x, y, VOTES)}
-            row |= {"single": right(classifier, x, y, 1)}
+            row: dict[str, Any] = {"samples": len(x)}
+            for label, votes in (("clean", VOTES), ("single", 1)):
+                row[label] = int(right(classifier, x, y, votes).sum())
             row |= certified(self.certify(folder, classifier, x, y))
             row |= {} if data.events else self.pgd(classifier, x, y)
             write_result(file, row)
@@ -200,17 +201,19 @@ class Study:
             limits: dict[str, Any] = {"norm": np.inf, "eps": eps, "batch_size": 50, "seed": 0}
             stage = parse_stage("pgd-7", np.inf, eps)
             adversarial = craft(stage, rule, classifier, x, y, progress_label=label, **limits)
-            left[label] = right(classifier, adversarial, y, votes)
+            left[label] = int(right(classifier, adversarial, y, votes).sum())
         return left
 
 
-def right(classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray, votes: int) -> int:
-    """How many samples most of so many predictions classify correctly."""
+def right(
+    classifier: PyTorchSpikingClassifier, x: np.ndarray, y: np.ndarray, votes: int
+) -> np.ndarray:
+    """Which samples most of so many predictions classify correctly, bool [N]."""
     counts = np.zeros((len(x), classifier.nb_classes), dtype=int)
     with seeded(1):
         for _ in range(votes):
             counts[np.arange(len(x)), classifier.predict(x, batch_size=64).argmax(1)] += 1
-    return int((counts.argmax(1) == y).sum())
+    return np.asarray(counts.argmax(1) == y)
 
 
 def certified(one: Certificate | None) -> dict[str, Any]:
