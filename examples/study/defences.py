@@ -59,7 +59,9 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "stog": {"defence": "stog", "modulation": "gates"},
     "sqe": {"defence": "at", "encoder": "sqe(levels=2)"},
 }
-"""Options of art-snn train. StoG's gates and SQE draw, at test too."""
+"""Options of art-snn train."""
+DRAWING = ("stog", "sqe")
+"""They draw at test too. Attacks average gradients over draws and take ten times as long."""
 PAPERS: Mapping[str, tuple[str, Gradient]] = {
     "FGSM": ("fgsm", STBP()),
     "PGD-7": ("pgd-7", STBP()),
@@ -85,6 +87,8 @@ RADIUS = 0.02
 BUDGETS = {"0": 4, "shift": 1}
 """Of event frames: values that change, and steps that a spike is moved."""
 CHANGES = {"0": "four values flipped", "shift": "spikes moved by a step"}
+BETWEEN = ("all of papers", "fast")
+"""Attacks that the table shows and the picture does not."""
 BATCH = 50
 
 
@@ -274,9 +278,23 @@ def gradients(
 
 
 def render(title: str, content: Mapping[str, Any]) -> str:
-    """A row per network: what attacks leave, then which attack saw what, and findings."""
-    rows = content["rows"]
-    return tables.render([title, *(event_parts(rows) if events(rows) else parts(rows))], "markdown")
+    """A row per training: what attacks leave of the first seed, and of all; then which attack saw
+    what, and findings, of the first."""
+    kinds = by_kind(content["rows"])
+    first = {kind: rows[0] for kind, rows in kinds.items()}
+    found = event_parts(first) if events(first) else parts(first)
+    several = {kind: rows for kind, rows in kinds.items() if len(rows) > 1}
+    if several:
+        found.insert(1, seeds(several))
+    return tables.render([title, *found], "markdown")
+
+
+def by_kind(rows: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """The rows of every training, one per seed."""
+    kinds: dict[str, list[Any]] = {}
+    for row in rows.values():
+        kinds.setdefault(row["kind"], []).append(row)
+    return kinds
 
 
 def events(rows: Mapping[str, Any]) -> bool:
@@ -328,6 +346,37 @@ def event_parts(rows: Mapping[str, Any]) -> list[tables.Part]:
     return [tables.Table(titles, lines), *(doubts(rows, norm) for norm in BUDGETS)]
 
 
+def counts(row: Mapping[str, Any]) -> dict[str, int]:
+    """Samples that are right without attack, and under attacks."""
+    ends = row["left"]
+    if "papers" not in row:
+        left = {f"left, {CHANGES[norm]}": end["left"] for norm, end in ends.items()}
+        return {"clean": next(iter(ends.values()))["clean"], **left}
+    found = {label: row["papers"][label] for label in ("clean", "PGD-7")}
+    found["all of papers"] = row["papers"]["all"]
+    return found | {key: ends["inf"][key] for key in ("fast", "left")}
+
+
+def seeds(kinds: Mapping[str, Sequence[Any]]) -> tables.Table:
+    """Means over seeds, lowest to highest, and how many samples only attacks of papers break."""
+    lines, titles = [], []
+    for kind, rows in kinds.items():
+        found = [{key: 100 * n / row["samples"] for key, n in counts(row).items()} for row in rows]
+        titles = [*found[0]]
+        cells = [spread([one[title] for one in found]) for title in titles]
+        if "PGD-7" in titles:
+            cells.append(spread([one["PGD-7"] - one["left"] for one in found]))
+            cells.append(str(sum(row["found"] for row in rows)))
+        lines.append((kind, str(len(rows)), *cells))
+    ends = ["PGD-7 minus left", "papers' beyond"] if "PGD-7" in titles else []
+    return tables.Table(["training", "seeds", *titles, *ends], lines)
+
+
+def spread(values: Sequence[float]) -> str:
+    """A mean and its range."""
+    return f"{np.mean(values):.1f} ({min(values):.1f} to {max(values):.1f})"
+
+
 def doubts(rows: Mapping[str, Any], norm: str) -> tables.Part:
     """What was found out against the numbers."""
     words = {kind: "; ".join(row["left"][norm]["findings"]) for kind, row in rows.items()}
@@ -335,27 +384,23 @@ def doubts(rows: Mapping[str, Any], norm: str) -> tables.Part:
 
 
 def draw(ax: Axes, rows: Mapping[str, Any]) -> None:
-    """Accuracies of every network, with their intervals."""
-    bars: dict[str, list[int]] = {}
-    for row in rows.values():
-        ends = {norm: row["left"][norm] for norm in row["left"]}
-        first = next(iter(ends.values()))
-        found = {"clean": row.get("papers", first)["clean"]}
-        if "papers" in row:
-            found |= {"as papers attack: PGD-7": row["papers"]["PGD-7"], "left": first["left"]}
-        else:
-            found |= {f"left, {CHANGES[norm]}": end["left"] for norm, end in ends.items()}
-        for label, count in found.items():
-            bars.setdefault(label, []).append(count)
-    totals, places = [row["samples"] for row in rows.values()], np.arange(len(rows))
-    for number, (label, counts) in enumerate(bars.items()):
-        shares = [Share(count, total) for count, total in zip(counts, totals, strict=True)]
-        values = np.array([100 * one.value for one in shares])
-        reach = np.abs(100 * np.array([one.interval for one in shares]).T - values)
-        colour = (GREY, *SERIES)[number]
-        ax.bar(places + 0.27 * (number - 1), values, 0.25, yerr=reach, color=colour, label=label)
-    words = "accuracy [%]"
-    ax.set(xticks=places, xticklabels=list(rows), ylabel=words, ylim=(0, 100), axisbelow=True)
+    """Accuracies of the first seed of every training with their intervals, and points of others."""
+    kinds = by_kind(rows)
+    keys = [key for key in counts(next(iter(rows.values()))) if key not in BETWEEN]
+    for number, key in enumerate(keys):
+        places, colour = np.arange(len(kinds)) + 0.27 * (number - 1), (GREY, *SERIES)[number]
+        found = [
+            [Share(counts(one)[key], one["samples"]) for one in some] for some in kinds.values()
+        ]
+        values = 100 * np.array([some[0].value for some in found])
+        reach = np.abs(100 * np.array([some[0].interval for some in found]).T - values)
+        label = "as papers attack: PGD-7" if key == "PGD-7" else key
+        ax.bar(places, values, 0.25, yerr=reach, color=colour, label=label)
+        for place, some in zip(places, found, strict=True):
+            for other in some[1:]:
+                ax.plot(place, 100 * other.value, "o", color="white", mec="black", ms=4)
+    ax.set(xticks=range(len(kinds)), xticklabels=list(kinds), ylabel="accuracy [%]")
+    ax.set(ylim=(0, 100), axisbelow=True)
     ax.grid(alpha=0.3, axis="y")
     ax.legend(frameon=False, ncols=3, loc="lower center", bbox_to_anchor=(0.5, 1))
 
@@ -367,6 +412,7 @@ def parse() -> argparse.Namespace:
     add("--value-range", type=float, nargs=2, help="of event frames")
     add("--kinds", nargs="+", default=list(KINDS), choices=KINDS, help="of training")
     add("--seeds", type=int, nargs="+", default=[0], help="of weights and order of the samples")
+    add("--drawing-seeds", type=int, nargs="+", default=[0], help=f"of {' and '.join(DRAWING)}")
     add("--model", default="vgg5")
     add("--width", type=float, default=0.25)
     add("--steps", type=int, default=4, help="time steps T of images")
@@ -393,9 +439,11 @@ def main() -> None:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     study = Study(options)
-    rows = {
-        name(kind, seed): study.row(kind, seed) for seed in options.seeds for kind in options.kinds
-    }
+    rows = {}
+    for seed in sorted({*options.seeds, *options.drawing_seeds}):
+        for kind in options.kinds:
+            if seed in (options.drawing_seeds if kind in DRAWING else options.seeds):
+                rows[name(kind, seed)] = {"kind": kind, **study.row(kind, seed)}
     image = not events(rows)
     epochs = count_words(options.epochs, "epoch")
     title = f"{options.model} of width {options.width:g}, {epochs} of Adam, "
