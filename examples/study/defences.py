@@ -279,14 +279,14 @@ def gradients(
 
 def render(title: str, content: Mapping[str, Any]) -> str:
     """A row per training: what attacks leave of the first seed, and of all; then which attack saw
-    what, and findings, of the first."""
+    what, of the first. Notes name findings of all."""
     kinds = by_kind(content["rows"])
     first = {kind: rows[0] for kind, rows in kinds.items()}
     found = event_parts(first) if events(first) else parts(first)
     several = {kind: rows for kind, rows in kinds.items() if len(rows) > 1}
     if several:
         found.insert(1, seeds(several))
-    return tables.render([title, *found], "markdown")
+    return tables.render([title, *found, doubts(content["rows"])], "markdown")
 
 
 def by_kind(rows: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -330,7 +330,7 @@ def parts(rows: Mapping[str, Any]) -> list[tables.Part]:
             shares = [share(one[label], total) for label in DRAWN]
             cells[3].append((kind, *shares, share(end["left"], total)))
     pairs = zip(heads, cells, strict=True)
-    return [*(tables.Table(head, some) for head, some in pairs if some), doubts(rows, "inf")]
+    return [tables.Table(head, some) for head, some in pairs if some]
 
 
 def event_parts(rows: Mapping[str, Any]) -> list[tables.Part]:
@@ -343,7 +343,7 @@ def event_parts(rows: Mapping[str, Any]) -> list[tables.Part]:
         ends, total = [row["left"][norm] for norm in BUDGETS], row["samples"]
         shares = [share(end[key], total) for end in ends for key in ("usual", "left")]
         lines.append((kind, share(ends[0]["clean"], total), *shares))
-    return [tables.Table(titles, lines), *(doubts(rows, norm) for norm in BUDGETS)]
+    return [tables.Table(titles, lines)]
 
 
 def counts(row: Mapping[str, Any]) -> dict[str, int]:
@@ -377,10 +377,15 @@ def spread(values: Sequence[float]) -> str:
     return f"{np.mean(values):.1f} ({min(values):.1f} to {max(values):.1f})"
 
 
-def doubts(rows: Mapping[str, Any], norm: str) -> tables.Part:
+def doubts(rows: Mapping[str, Any]) -> tables.Part:
     """What was found out against the numbers."""
-    words = {kind: "; ".join(row["left"][norm]["findings"]) for kind, row in rows.items()}
-    return tables.Notes([f"{kind}: {names}." for kind, names in words.items() if names])
+    words = {
+        name: sorted({title for end in row["left"].values() for title in end["findings"]})
+        for name, row in rows.items()
+    }
+    return tables.Notes(
+        [f"{name}: {'; '.join(titles)}." for name, titles in words.items() if titles]
+    )
 
 
 def draw(ax: Axes, rows: Mapping[str, Any]) -> None:
