@@ -59,9 +59,7 @@ KINDS: Mapping[str, Mapping[str, str]] = {
     "stog": {"defence": "stog", "modulation": "gates"},
     "sqe": {"defence": "at", "encoder": "sqe(levels=2)"},
 }
-"""Options of art-snn train."""
-DRAWING = ("stog", "sqe")
-"""They draw at test too. Attacks average gradients over draws and take ten times as long."""
+"""Options of art-snn train. StoG's gates and SQE draw, at test too."""
 PAPERS: Mapping[str, tuple[str, Gradient]] = {
     "FGSM": ("fgsm", STBP()),
     "PGD-7": ("pgd-7", STBP()),
@@ -283,9 +281,8 @@ def render(title: str, content: Mapping[str, Any]) -> str:
     kinds = by_kind(content["rows"])
     first = {kind: rows[0] for kind, rows in kinds.items()}
     found = event_parts(first) if events(first) else parts(first)
-    several = {kind: rows for kind, rows in kinds.items() if len(rows) > 1}
-    if several:
-        found.insert(1, seeds(several))
+    if len(content["rows"]) > len(kinds):
+        found.insert(1, seeds(kinds))
     return tables.render([title, *found, doubts(content["rows"])], "markdown")
 
 
@@ -367,9 +364,9 @@ def seeds(kinds: Mapping[str, Sequence[Any]]) -> tables.Table:
         if "PGD-7" in titles:
             cells.append(spread([one["PGD-7"] - one["left"] for one in found]))
             cells.append(str(sum(row["found"] for row in rows)))
-        lines.append((kind, str(len(rows)), *cells))
+        lines.append((kind, *cells))
     ends = ["PGD-7 minus left", "papers' beyond"] if "PGD-7" in titles else []
-    return tables.Table(["training", "seeds", *titles, *ends], lines)
+    return tables.Table([f"training, {len(rows)} seeds", *titles, *ends], lines)
 
 
 def spread(values: Sequence[float]) -> str:
@@ -417,7 +414,6 @@ def parse() -> argparse.Namespace:
     add("--value-range", type=float, nargs=2, help="of event frames")
     add("--kinds", nargs="+", default=list(KINDS), choices=KINDS, help="of training")
     add("--seeds", type=int, nargs="+", default=[0], help="of weights and order of the samples")
-    add("--drawing-seeds", type=int, nargs="+", default=[0], help=f"of {' and '.join(DRAWING)}")
     add("--model", default="vgg5")
     add("--width", type=float, default=0.25)
     add("--steps", type=int, default=4, help="time steps T of images")
@@ -444,11 +440,11 @@ def main() -> None:
     if options.threads is not None:
         torch.set_num_threads(options.threads)
     study = Study(options)
-    rows = {}
-    for seed in sorted({*options.seeds, *options.drawing_seeds}):
-        for kind in options.kinds:
-            if seed in (options.drawing_seeds if kind in DRAWING else options.seeds):
-                rows[name(kind, seed)] = {"kind": kind, **study.row(kind, seed)}
+    rows = {
+        name(kind, seed): {"kind": kind, **study.row(kind, seed)}
+        for seed in options.seeds
+        for kind in options.kinds
+    }
     image = not events(rows)
     epochs = count_words(options.epochs, "epoch")
     title = f"{options.model} of width {options.width:g}, {epochs} of Adam, "
