@@ -353,17 +353,15 @@ def counts(row: Mapping[str, Any]) -> dict[str, int]:
 
 def seeds(kinds: Mapping[str, Sequence[Any]]) -> tables.Table:
     """Means over seeds, lowest to highest, and samples that only attacks of papers break."""
-    lines, titles = [], []
+    lines = []
     for kind, rows in kinds.items():
         found = [{key: 100 * n / row["samples"] for key, n in counts(row).items()} for row in rows]
-        titles = [*found[0]]
-        cells = [spread([one[title] for one in found]) for title in titles]
-        if "PGD-7" in titles:
-            cells.append(spread([one["PGD-7"] - one["left"] for one in found]))
-            cells.append(beyond(rows))
-        lines.append((kind, *cells))
-    ends = ["PGD-7 minus left", "papers' beyond"] if "PGD-7" in titles else []
-    return tables.Table([f"training, {len(rows)} seeds", *titles, *ends], lines)
+        cells = {title: spread([one[title] for one in found]) for title in found[0]}
+        if "PGD-7" in cells:
+            cells["PGD-7 minus left"] = spread([one["PGD-7"] - one["left"] for one in found])
+            cells["papers' beyond"] = beyond(rows)
+        lines.append((kind, *cells.values()))
+    return tables.Table([f"training, {len(rows)} seeds", *cells], lines)
 
 
 def beyond(rows: Sequence[Any]) -> str:
@@ -389,7 +387,7 @@ def doubts(rows: Mapping[str, Any]) -> tables.Part:
 
 
 def draw(ax: Axes, rows: Mapping[str, Any]) -> None:
-    """Accuracies of the first seed of every training with their intervals, and points of others."""
+    """Accuracies of the first seed of every training with their intervals, and dots of others."""
     kinds = by_kind(rows)
     keys = [key for key in counts(next(iter(rows.values()))) if key != "all of papers"]
     for number, key in enumerate(keys):
