@@ -41,7 +41,7 @@ def write_state(path: Path, content: object) -> None:
     packed = io.BytesIO()
     torch.save(content, packed)
     with atomic_write(path) as partial:
-        partial.write_bytes(packed.getbuffer())
+        partial.write_bytes(packed.getvalue())
 
 
 WRITERS: Mapping[str, Callable[[Path], None]] = {

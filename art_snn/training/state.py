@@ -125,7 +125,7 @@ class State:
             content = io.BytesIO()
             torch.save(self.progress(), content)
             with atomic_write(file) as place:
-                place.write_bytes(content.getbuffer())
+                place.write_bytes(content.getvalue())
 
     def resume(self, file: str | Path | None) -> None:
         """Go on from the file where it exists; the leading process reads it for all."""

@@ -32,9 +32,11 @@ class CBA(Conversion):
         require_count("levels", self.levels, up_to=2**16, remedy=remedy)
 
     def activation(self, current: Tensor, dynamics: Dynamics) -> Tensor:
-        line = current.div(operand(dynamics.threshold, current)).clamp(0, dynamics.several)
-        levels = line.detach().mul(self.levels).add_(0.5).floor_().div_(self.levels)
-        return valued(levels, line)
+        scaled = current.div(operand(dynamics.threshold, current))
+        clipped = scaled.detach().clamp(0, dynamics.several)
+        levels = clipped.mul(self.levels).add_(0.5).floor_().div_(self.levels)
+        # At its ends clamp has slope 1 before torch 2.15, and 0 since.
+        return valued(levels, scaled.where(scaled == clipped, 0))
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         objection = super().objection(dynamics, encoder)
