@@ -27,12 +27,13 @@ def varies(module: nn.Module) -> bool:
     return trains or isinstance(module, Gains | Gates)
 
 
-_GLOBAL_HOOKS = tuple(f"_global{kind}" for kind in HOOKS)
+GLOBAL_HOOKS = tuple(f"_global{kind}" for kind in HOOKS)
+"""Names of torch's hooks on all modules."""
 
 
 def are_plain(modules: Iterable[nn.Module]) -> bool:
     """True for modules of torch or ours, with their own forward, that no hook sees."""
-    hooked = any(getattr(nn.modules.module, name, None) for name in _GLOBAL_HOOKS)
+    hooked = any(getattr(nn.modules.module, name, None) for name in GLOBAL_HOOKS)
     return not hooked and all(
         type(module).__module__.startswith(("torch.nn.modules.", "art_snn."))
         and not ("forward" in vars(module) or hooks_of(module))
@@ -265,7 +266,7 @@ class Snapshot:
         return len(held) == len(now) and all(map(is_, held, now)) and weights == others
 
     def _marked(self) -> tuple[list[Any], Hashable]:
-        held = [key for hooks in _GLOBAL_HOOKS for key in getattr(nn.modules.module, hooks, ())]
+        held = [key for hooks in GLOBAL_HOOKS for key in getattr(nn.modules.module, hooks, ())]
         tensors = list[Tensor]()
         for module in self.modules:
             hooks = module._forward_pre_hooks or module._forward_hooks

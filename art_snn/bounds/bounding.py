@@ -17,7 +17,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, widening
 from art_snn.bounds.firing import Method
-from art_snn.bounds.margins import bound_margins
+from art_snn.bounds.margins import bound_margins, mark_nonlinear
 from art_snn.bounds.operations import Propagation
 from art_snn.checks import invalid, require
 from art_snn.dynamics import least, most
@@ -142,9 +142,12 @@ class Bounding:
                     encoded = _average_steps(encoded)
             return network.run(encoded, fire)
 
+        # What reaches the logits without passing a neuron must not escape the bounds of margins.
+        centre = box.centre.detach().requires_grad_(torch.is_grad_enabled())
+        marked = Box.around(mark_nonlinear(centre), box.enclosure)
         with _name_refusals(self.network):
             with Propagation(), within(THROUGH, run):
-                logits = self.network(box)
+                logits = self.network(marked)
             if not isinstance(logits, Box):
                 raise Unbounded("logits that do not depend on the input")
             if checked:

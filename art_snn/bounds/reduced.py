@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.bounds.bounding import Bounding, enclose_samples
-from art_snn.bounds.box import potential_rounding, round_toward, widening
+from art_snn.bounds.box import Box, potential_rounding, round_toward, widening
 from art_snn.bounds.firing import SpikeCounts
 from art_snn.bounds.propagate import (
     MOST_STEPS,
@@ -29,12 +29,13 @@ from art_snn.bounds.propagate import (
     weigh_windows,
 )
 from art_snn.checks import invalid, require
+from art_snn.composition import require_composed
 from art_snn.encoders import Direct
 from art_snn.gradients.base import Site
 from art_snn.layers import _AFFINE, Normalize, TimeDistributed, are_plain, list_layers
-from art_snn.network import SpikingNetwork
+from art_snn.network import THROUGH, SpikingNetwork
 from art_snn.neurons import Neuron
-from art_snn.passes import modes_kept
+from art_snn.passes import modes_kept, within
 
 _CHUNK = 128
 """Rows of a map between layers that are computed at a time."""
@@ -58,12 +59,15 @@ def read_chain(network: SpikingNetwork) -> tuple[list[Site], list[nn.Sequential]
 
     fits(type(network) is SpikingNetwork, f"a {type(network).__name__}")
     fits(type(network.encoder) is Direct, f"{network.encoder}")
-    fits(are_plain([network]), "a network with hooks")
-    steps, copied = network.time_steps() or 0, copy.deepcopy(network).double().cpu().eval()
-    segments, sites = [list[nn.Module]()], list[Site]()
+    require_composed(network, "classifier")
+
+    steps = network.time_steps() or 0
+    copied = copy.deepcopy(network).double().cpu().eval()
+    sites = list[Site]()
+    segments = [list[nn.Module]()]
     for name, module in list_layers(copied.layers, "layers"):
         shown = f"{name} ({type(module).__name__})"
-        fits(are_plain(module.modules()), f"{shown}, with a hook or code of its own")
+        fits(are_plain(module.modules()), f"{shown}, with code of its own")
         if isinstance(module, Neuron):
             words = "settings of single neurons or steps, several spikes in a step or a floor"
             fits(module.dynamics.uniform, f"{shown} with {words}")
@@ -75,6 +79,7 @@ def read_chain(network: SpikingNetwork) -> tuple[list[Site], list[nn.Sequential]
             affine = {*_AFFINE, Normalize, TimeDistributed}
             fits(type(inner) in affine, f"{name}, with a {type(inner).__name__}")
         segments[-1].append(module)
+
     remedy = f"Use network.with_steps({MOST_STEPS}), which is another network. {_REMEDY}"
     require(steps <= MOST_STEPS, "classifier", f"at most {MOST_STEPS} time steps", steps, remedy)
     return sites, [nn.Sequential(*part) for part in segments], steps
@@ -151,22 +156,23 @@ class Reduction:
         box = enclose_samples(x, self.eps, torch.inf, self.limits)
         with modes_kept(self.network, False):
             logits = bounding.run(box, checked=False)
-        assert len(recording.kept) == len(self.sites)
+        _require_chain(len(recording.kept) == len(self.sites))
+        errors = [self._bound_error(i, current) for i, (current, _) in enumerate(recording.kept)]
+        error_of_logits = _error(logits)[0]
+        self._compare(box, [*errors, error_of_logits])
+
         low, high = (end.double().cpu() for end in box.ends)
         neurons, layers = list[Neurons](), list[Layer]()
-        for i, (current, spikes) in enumerate(recording.kept):
-            dynamics, steps = self.sites[i].dynamics, len(current)
-            rounding = potential_rounding(dynamics, current.magnitude, steps, current.dtype)
-            error = _error(current.rearrange(lambda part: part[:, 0])).amax(0) + float(rounding)
+        for i, (_, spikes) in enumerate(recording.kept):
             unsure = (spikes.enclosure.radius[:, 0] > 0).any(0).flatten().nonzero()[:, 0].cpu()
             if len(unsure) > self.most:
                 raise TooLarge
             fixed = spikes.centre[:, 0].double().cpu().contiguous()
             if not neurons:
-                layer = self._first_layer(low, unsure, error)
+                layer = self._first_layer(low, unsure, errors[i])
                 sums = bound_sums(layer, low.flatten(1)[None], high.flatten(1)[None])
             else:
-                layer = self._next_layer(i, neurons[-1], unsure, error)
+                layer = self._next_layer(i, neurons[-1], unsure, errors[i])
                 assert layer.inputs is not None
                 ends = find_ends(neurons[-1].sets, layer.inputs, layer.inputs)
                 sums = bound_sums(layer, *ends)
@@ -174,19 +180,51 @@ class Reduction:
             neurons.append(some)
             weight, base, slack = layer.weight[kept], layer.base[:, kept], layer.slack[:, kept]
             layers.append(replace(layer, weight=weight, base=base, slack=slack))
-        layers.append(self._classes(neurons[-1], y, _error(logits)[0]))
+        layers.append(self._classes(neurons[-1], y, error_of_logits))
+
         dtype = torch.promote_types(self.network.dtype or torch.get_default_dtype(), torch.float32)
-        low, high = (
-            round_toward(-inf, low.flatten(1), dtype),
-            round_toward(inf, high.flatten(1), dtype),
-        )
+        low = round_toward(-inf, low.flatten(1), dtype)
+        high = round_toward(inf, high.flatten(1), dtype)
         layers = [_narrow(layer, torch.maximum(-low, high), dtype) for layer in layers]
-        sets = [
-            *(some.sets for some in neurons),
-            torch.ones(1, len(layers[-1].weight), 2, device="cpu") > 0,
-        ]
-        root = Domains(low, high, tuple(sets))
+        ahead = torch.ones(1, len(layers[-1].weight), 2, dtype=torch.bool, device="cpu")
+        root = Domains(low, high, (*(some.sets for some in neurons), ahead))
         return Reduced(tuple(layers), root, tuple(neurons))
+
+    def _bound_error(self, i: int, current: Any) -> Tensor:
+        """How far currents [...] of layer i may lie from exact arithmetic, at any step."""
+        dynamics = self.sites[i].dynamics
+        rounding = potential_rounding(dynamics, current.magnitude, len(current), current.dtype)
+        return _error(current.rearrange(lambda part: part[:, 0])).amax(0) + float(rounding)
+
+    def _compare(self, box: Box, errors: Sequence[Tensor]) -> None:
+        """Refuse a network that computes something else than the chain at a corner of a box.
+
+        The chain is given the spikes that the network fires, so that rounding alone differs.
+
+        :param box: of one sample [1, ...].
+        :param errors: bounds of this difference for the currents of every layer, and for logits."""
+        generator = torch.Generator("cpu").manual_seed(0)
+        sides = torch.randint(0, 2, box.shape, generator=generator, device="cpu") * 2 - 1
+        corner = box.centre + box.enclosure.radius * sides.to(box.device)
+        found, inputs = list[Tensor](), [corner]
+
+        def fire(site: Site, current: Tensor) -> Tensor:
+            spikes = site.dynamics.simulate(current)
+            found.append(current[:, 0])
+            inputs.append(spikes[:, 0] * site.dynamics.height)
+            return spikes
+
+        def run(network: SpikingNetwork, x: Tensor) -> Tensor:
+            return network.run(network.encode(x), fire)
+
+        with modes_kept(self.network, False), within(THROUGH, run):
+            found.append(self.network(corner)[0])
+
+        _require_chain(len(found) == len(errors))
+        expected = [self.apply(i, part.double().cpu()) for i, part in enumerate(inputs)]
+        expected[-1] = expected[-1].mean(0)
+        for value, exact, error in zip(found, expected, errors, strict=True):
+            _require_chain(bool(((value.double().cpu() - exact).abs() <= error).all()))
 
     def rows(self, i: int, shape: Sequence[int], index: Tensor) -> Tensor:
         """Derivatives of those outputs of segment i by all of its inputs [len(index), m]."""
@@ -233,6 +271,12 @@ class Reduction:
         values = Choices(torch.zeros(2, 1, device="cpu"), torch.full_like(ends, -torch.inf), ends)
         inputs = before.values.trains.mean(1)[:, None]
         return Layer(weight, base[None], slack[None], inputs, values)
+
+
+def _require_chain(same: bool) -> None:
+    """Refuse a network where a pass has shown that it is not the chain that was read off it."""
+    got = "one that computes something else at a point within the budget"
+    require(same, "classifier", "a network that is the chain of its layers", got, _REMEDY)
 
 
 def _error(box: Any) -> Tensor:

@@ -9,16 +9,24 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
 from scipy.stats import binomtest
+from torch import Tensor
 
 from art_snn.checks import require, require_count, require_number, require_seed
 from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
+from art_snn.composition import require_composed
 from art_snn.encoders import EventChanges, L1Ball, draws as encoder_draws
+from art_snn.gradients.base import simulation
+from art_snn.layers import device_of
 from art_snn.metrics.robust import Share
+from art_snn.network import THROUGH, SpikingNetwork
+from art_snn.passes import modes_kept, within
 from art_snn.progress import Progress
 from art_snn.seeding import seeded
 
 ABSTAINED = -1
 """Instead of a class that is not certified."""
+_COMPARED = 16
+"""Draws that show whether logits depend on anything else."""
 
 
 def _least_lead(counts: NDArray[np.int64], answer: int, draws: int, alpha: float) -> float:
@@ -136,6 +144,7 @@ def certify(
     alpha = require_number("alpha", alpha, above=0, below=1, remedy="0.001 is usual.")
     batch_size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
     seed = require_seed("seed", seed)
+    _require_draws_alone(estimator.model, samples)
     predicted, leads = np.full(len(samples), ABSTAINED), np.zeros(len(samples))
     total = len(samples) * (selection + draws)
     with Progress("Certificates", total, unit="draws", verbose=verbose) as progress:
@@ -181,10 +190,48 @@ def _samples(estimator: PyTorchClassifier, x: np.ndarray, binary: bool) -> np.nd
     return samples if samples.dtype.kind == "f" else samples.astype(np.float32)
 
 
+@torch.no_grad()
+def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
+    """Refuse a network whose logits of a sample depend on more than what its encoder draws of it.
+
+    Samples go through the network. Then what the encoder draws of them does, with the same random
+    numbers: next to the samples, next to NaN in their place, and with NaN for all but the first."""
+    rows = np.resize(np.arange(len(samples)), _COMPARED)
+    dtype = network.dtype or torch.get_default_dtype()
+    x = torch.as_tensor(samples[rows], device=device_of(network)).to(dtype)
+    with modes_kept(network, False), seeded(0):
+        drawn: Tensor = network.encoder(x)
+    first = drawn.clone()
+    first[:, 1:] = torch.nan
+
+    def compute(given: Tensor, encoded: Tensor | None = None) -> Tensor:
+        def run(network: SpikingNetwork, x: Tensor) -> Tensor:
+            encoding = network.encode(x)
+            return network.run(encoding if encoded is None else encoded, simulation)
+
+        with modes_kept(network, False), seeded(0), within(THROUGH, run):
+            logits: Tensor = network(given)
+        return logits
+
+    def require_same(logits: Tensor, got: str) -> None:
+        same = torch.allclose(logits, expected[: len(logits)], rtol=1e-3, atol=1e-5, equal_nan=True)
+        wanted = "a network whose logits depend on what its encoder draws of a sample, and no more"
+        remedy = "Remove what reads anything else: a hook, or a layer that keeps the input."
+        require(same, "estimator", wanted, got, remedy)
+
+    expected = compute(x)
+    got = "one that computes something else than its encoder and its layers"
+    require_same(compute(x, drawn), got)
+    unread = torch.full_like(x, torch.nan)
+    require_same(compute(unread, drawn), "one whose layers read the input itself")
+    require_same(compute(x, first)[:1], "one whose logits depend on other samples of a batch")
+
+
 def _certifying_encoder(estimator: PyTorchClassifier) -> Any:
     """The encoder of a network, where it says what draws certify, and stands behind no other."""
     remedy = "Put it into the network, after the encoder; before it, changes have another unit."
     network = require_network("estimator", estimator, remedy)
+    require_composed(network, "estimator")
     encoder = network.encoder
     # A class derived from one of ours may draw with other probabilities.
     kinds = type(encoder).__mro__

@@ -19,14 +19,15 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from art_snn.checks import require, require_count
 from art_snn.classifier.inputs import as_array, check_samples, require_network
+from art_snn.composition import require_composed
 from art_snn.gradients.base import Firing, Site, simulation
 from art_snn.gradients.rate import probe
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import Normalize, device_of
 from art_snn.modulation import Noise
-from art_snn.network import SpikingNetwork
+from art_snn.network import THROUGH, SpikingNetwork
 from art_snn.neurons import Neuron
-from art_snn.passes import modes_kept
+from art_snn.passes import modes_kept, within
 
 ACCUMULATE, MULTIPLY = 0.9, 4.6
 """Energy in pJ of an addition, and with a multiplication, of 32 bits at 45 nm (Horowitz 2014)."""
@@ -61,26 +62,30 @@ def count_operations(
     size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
     samples = as_array(check_samples(x, classifier.input_shape))
     (_, inputs), *layers = count_synapses(network, classifier.input_shape)
-    counted, totals = [np.zeros((0, 1 + len(layers), 2))], list[Tensor]()
+    pairs = list[Tensor]()
+    """Spikes and operations [2, N] of the input and of every layer of neurons, for one batch."""
+
+    def run(network: SpikingNetwork, x: Tensor) -> Tensor:
+        encoded = network.encode(x)
+        operations, dense = input_operations(encoded, inputs)
+        events = encoded.flatten(2).sum((0, 2), dtype=torch.float64).where(~dense, 0.0)
+        pairs.append(torch.stack([events, operations]))
+        return network.run(encoded, fire)
 
     def fire(site: Site, current: Tensor) -> Tensor:
         spikes = simulation(site, current)
-        totals.append(spikes.sum(0, dtype=torch.float64))
+        _, leaving = layers[len(pairs) - 1]
+        totals = spikes.sum(0, dtype=torch.float64)
+        operations = count_accumulates(totals, leaving)
+        pairs.append(torch.stack([totals.flatten(1).sum(1), operations]))
         return spikes
 
-    with modes_kept(network, False), torch.no_grad():
+    counted = [np.zeros((0, 1 + len(layers), 2))]
+    with modes_kept(network, False), torch.no_grad(), within(THROUGH, run):
         for start in range(0, len(samples), size):
-            batch = torch.as_tensor(samples[start : start + size], device=device_of(network))
-            encoded = network.encode(batch.to(network.dtype or torch.get_default_dtype()))
-            totals.clear()
-            network.run(encoded, fire)
-            operations, dense = input_operations(encoded, inputs)
-            events = encoded.flatten(2).sum((0, 2), dtype=torch.float64).where(~dense, 0.0)
-            pairs = [(events, operations)]
-            for total, (_, leaving) in zip(totals, layers, strict=True):
-                pairs.append((total.flatten(1).sum(1), count_accumulates(total, leaving)))
-            table = torch.stack([torch.stack(pair) for pair in pairs])
-            counted.append(table.permute(2, 0, 1).cpu().numpy())
+            pairs.clear()
+            network(torch.as_tensor(samples[start : start + size], device=device_of(network)))
+            counted.append(torch.stack(pairs).permute(2, 0, 1).cpu().numpy())
     return np.concatenate(counted)
 
 
@@ -127,6 +132,7 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
     They are gradients at spikes through a copy of the layers with weights of 0 and 1.
 
     :raises ValueError: as :func:`synaptic_operations`."""
+    require_composed(network, "classifier")
     objection = network.bounds_objection()
     _require(objection is None, objection)
     with torch.inference_mode(False), torch.enable_grad():

@@ -191,3 +191,24 @@ def test_readouts_that_are_not_affine_have_sound_bounds(name, neuron):
         layers = [Timed(nn.Linear(6, 12)), neuron(), Timed(*READOUTS[name]())]
         certified.append(check(case(layers, eps=0.02), count=40, rules=()))
     assert 0 < torch.cat(certified).float().mean() < 1
+
+
+class Bypass(nn.Module):
+    """Neurons, and a way past all of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.neurons = nn.Sequential(Timed(nn.Linear(6, 8)), LIF(), Timed(nn.Linear(8, CLASSES)))
+        self.past = Timed(nn.Linear(6, CLASSES))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.neurons(x) + self.past(x)
+
+
+def test_what_reaches_the_logits_past_all_neurons_is_bounded():
+    certified = []
+    for seed in range(3):
+        torch.manual_seed(varied(seed))
+        network = SpikingNetwork(Bypass(), Direct(STEPS)).eval()
+        certified.append(check(Drawn(network, torch.rand(30, 6), 0.1, np.inf, "bypass")))
+    assert 0.05 < torch.cat(certified).float().mean() < 0.95

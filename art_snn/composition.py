@@ -1,0 +1,59 @@
+"""Is a network computed by its encoder, its layers and the mean over time, and by nothing else?
+
+Certificates, exact searches and counts of operations speak of these parts alone. A hook or an
+exchanged method changes what a call of the network gives, and none of the parts shows it. So all of
+them ask :func:`require_composed`. No list of such changes is complete. So each of them also sends
+points through the network itself, and compares."""
+
+from torch import nn
+from torch.nn.modules import module as torch_module
+
+from art_snn.checks import require
+from art_snn.layers import GLOBAL_HOOKS
+from art_snn.network import SpikingNetwork
+from art_snn.state import hooks_of
+
+_METHODS = ("__call__", "forward", "encode", "run", "outputs")
+"""Methods that lead a pass from the input to the logits."""
+
+
+def find_addition(network: SpikingNetwork) -> str | None:
+    """What takes part in a pass next to encoder, layers and mean over time, in words, or None."""
+    if any(getattr(torch_module, name, None) for name in GLOBAL_HOOKS):
+        return "a hook on all modules of torch"
+
+    for name in _METHODS:
+        method = getattr(type(network), name)
+        if name in vars(network) or not _comes_from(method, ("art_snn.", "torch.")):
+            return f"a method {name} of its own"
+
+    for name, module in network.named_modules():
+        place = name or "the network"
+        if hooks_of(module):
+            return f"a hook on {place}"
+        if _has_exchanged_forward(module):
+            return f"an exchanged forward on {place}"
+    return None
+
+
+def require_composed(network: SpikingNetwork, argument: str) -> None:
+    """Refuse, by a ValueError, a network that computes more than its parts show."""
+    addition = find_addition(network)
+    expected = "a network that is its encoder, its layers and the mean over time"
+    remedy = "Remove it, or put what it computes into the layers."
+    require(addition is None, argument, expected, f"one with {addition}", remedy)
+
+
+def _has_exchanged_forward(module: nn.Module) -> bool:
+    """True where a module does not run the forward that its class was written with."""
+    exchanged = vars(module).get("forward")
+    # Passes of adapted networks put one there for a while, and say what was there before.
+    if getattr(exchanged, "earlier", exchanged) is not None:
+        return True
+    cls = type(module)
+    of_torch = cls.__module__.startswith("torch.nn.modules.")
+    return of_torch and not _comes_from(cls.forward, ("torch.",))
+
+
+def _comes_from(function: object, packages: tuple[str, ...]) -> bool:
+    return str(getattr(function, "__module__", "")).startswith(packages)
