@@ -2,9 +2,10 @@
 
 python -m tests.bounds.altered --networks 500
 
-A hook, a subclass, an exchanged method or a container changes what a call of each network computes.
-Every method must refuse the network, or certify what no corner of the budget and no AutoPGD breaks.
-Ends with status 1 where a certificate is broken, or where a network that nothing alters is refused."""
+A hook, a subclass, an exchanged method or a container changes what a call of each network
+computes. Every method must refuse the network, or certify what no corner of the budget and no
+AutoPGD breaks. Ends with status 1 where a certificate is broken, or where a network that nothing
+alters is refused."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn.modules import module as torch_module
 from torch.nn.utils import parametrize
 
-from art_snn import SQE, Ablation, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
+from art_snn import SQE, Ablation, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.attacks import AutoPGD
 from art_snn.bounds import bound_operations, certify_bounds, decide_bounds
 from art_snn.classifier import wrap
