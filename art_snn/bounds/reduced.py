@@ -39,6 +39,8 @@ from art_snn.passes import modes_kept, within
 
 _CHUNK = 128
 """Rows of a map between layers that are computed at a time."""
+_COMPARED, _CORNERS = 16, 2
+"""Samples of which one is compared with the network itself, and points around it."""
 _REMEDY = "certify_bounds with method='counts' bounds it, attacks break what they can."
 
 
@@ -136,6 +138,7 @@ class Reduction:
         self, network: SpikingNetwork, eps: float, limits: Any = None, most: int = 4096
     ) -> None:
         self.network, self.eps, self.limits, self.most = network, eps, limits, most
+        self.reduced = 0
         self.sites, self.segments, self.steps = read_chain(network)
         first, dtype = self.sites[0], network.dtype or torch.get_default_dtype()
         constant = list_constant_values(first.dynamics, self.steps, dtype)
@@ -157,17 +160,15 @@ class Reduction:
         with modes_kept(self.network, False):
             logits = bounding.run(box, checked=False)
         _require_chain(len(recording.kept) == len(self.sites))
-        errors = [self._bound_error(i, current) for i, (current, _) in enumerate(recording.kept)]
-        error_of_logits = _error(logits)[0]
-        self._compare(box, [*errors, error_of_logits])
 
         low, high = (end.double().cpu() for end in box.ends)
-        neurons, layers = list[Neurons](), list[Layer]()
-        for i, (_, spikes) in enumerate(recording.kept):
+        neurons, layers, errors = list[Neurons](), list[Layer](), list[Tensor]()
+        for i, (current, spikes) in enumerate(recording.kept):
             unsure = (spikes.enclosure.radius[:, 0] > 0).any(0).flatten().nonzero()[:, 0].cpu()
             if len(unsure) > self.most:
                 raise TooLarge
             fixed = spikes.centre[:, 0].double().cpu().contiguous()
+            errors.append(self._bound_error(i, current))
             if not neurons:
                 layer = self._first_layer(low, unsure, errors[i])
                 sums = bound_sums(layer, low.flatten(1)[None], high.flatten(1)[None])
@@ -180,7 +181,12 @@ class Reduction:
             neurons.append(some)
             weight, base, slack = layer.weight[kept], layer.base[:, kept], layer.slack[:, kept]
             layers.append(replace(layer, weight=weight, base=base, slack=slack))
-        layers.append(self._classes(neurons[-1], y, error_of_logits))
+        errors.append(_error(logits)[0])
+        layers.append(self._classes(neurons[-1], y, errors[-1]))
+
+        if self.reduced % _COMPARED == 0:
+            self._compare(box, errors)
+        self.reduced += 1
 
         dtype = torch.promote_types(self.network.dtype or torch.get_default_dtype(), torch.float32)
         low = round_toward(-inf, low.flatten(1), dtype)
@@ -197,31 +203,33 @@ class Reduction:
         return _error(current.rearrange(lambda part: part[:, 0])).amax(0) + float(rounding)
 
     def _compare(self, box: Box, errors: Sequence[Tensor]) -> None:
-        """Refuse a network that computes something else than the chain at a corner of a box.
+        """Refuse a network that computes something else than the chain at corners of a box.
 
         The chain is given the spikes that the network fires, so that rounding alone differs.
 
         :param box: of one sample [1, ...].
         :param errors: bounds of this difference for the currents of every layer, and for logits."""
         generator = torch.Generator("cpu").manual_seed(0)
-        sides = torch.randint(0, 2, box.shape, generator=generator, device="cpu") * 2 - 1
-        corner = box.centre + box.enclosure.radius * sides.to(box.device)
-        found, inputs = list[Tensor](), [corner]
+        shape = (_CORNERS, *box.shape[1:])
+        sides = torch.randint(0, 2, shape, generator=generator, device="cpu") * 2 - 1
+        corners = box.centre + box.enclosure.radius * sides.to(box.device)
+        found = list[Tensor]()
+        inputs = [corners.expand(self.steps, *shape)]
 
         def fire(site: Site, current: Tensor) -> Tensor:
             spikes = site.dynamics.simulate(current)
-            found.append(current[:, 0])
-            inputs.append(spikes[:, 0] * site.dynamics.height)
+            found.append(current)
+            inputs.append(spikes * site.dynamics.height)
             return spikes
 
         def run(network: SpikingNetwork, x: Tensor) -> Tensor:
             return network.run(network.encode(x), fire)
 
         with modes_kept(self.network, False), within(THROUGH, run):
-            found.append(self.network(corner)[0])
+            found.append(self.network(corners))
 
         _require_chain(len(found) == len(errors))
-        expected = [self.apply(i, part.double().cpu()) for i, part in enumerate(inputs)]
+        expected = [self.segments[i](part.double().cpu()) for i, part in enumerate(inputs)]
         expected[-1] = expected[-1].mean(0)
         for value, exact, error in zip(found, expected, errors, strict=True):
             _require_chain(bool(((value.double().cpu() - exact).abs() <= error).all()))
