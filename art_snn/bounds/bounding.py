@@ -7,7 +7,7 @@ logit must lie in its interval, be the same again, and alone what it is in the b
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -128,11 +128,11 @@ class Bounding:
 
     def run(self, box: Box, checked: bool) -> Box:
         """The box of the logits [N, K], with the graph of its centres."""
-        followed = list[tuple[Any, ...]]()
+        followed = list[_Followed]()
 
         def fire(site: Site, current: Tensor) -> Tensor:
             spikes = self.method.fire(site, current)
-            followed.append((f"currents of {site.name}", *take_rows(current, len(box))))
+            followed.append(_Followed.of(f"currents of {site.name}", current, len(box)))
             return spikes
 
         def run(network: SpikingNetwork, x: Tensor) -> Tensor:
@@ -152,8 +152,8 @@ class Bounding:
                 raise Unbounded("logits that do not depend on the input")
             if checked:
                 steps = logits.rearrange(lambda part: part[None])
-                followed.append(("logits", *take_rows(steps, len(box))))
-                check_corners(self.network, box, followed, self.averaged)
+                followed.append(_Followed.of("logits", steps, len(box)))
+                _check_corners(self.network, box, followed, self.averaged)
         return logits
 
 
@@ -214,38 +214,68 @@ _TERMS = 64
 """Sums of so many terms may differ by rounding in batches of two sizes."""
 
 
+@dataclass(frozen=True)
+class _Followed:
+    """Bounds of the currents of a layer, or of the logits, for the samples that are compared.
+
+    :param name: in complaints.
+    :param centre, reach: of the intervals [T, n, ...], rounding included; one step of those that
+        are all equal, and no sample where samples are on another axis.
+    :param slack: the most of what rounding adds, a scalar."""
+
+    name: str
+    centre: Tensor
+    reach: Tensor
+    slack: Tensor
+
+    @staticmethod
+    @torch.no_grad()
+    def of(name: str, box: Any, samples: int) -> "_Followed":
+        """What is kept of a box [T, N, ...]."""
+        with torch._C.DisableTorchFunction():
+            rows = _choose_rows(samples) if box.shape[1] == samples else slice(0)
+            steps = slice(1) if repeats_one_step(box.centre) else slice(None)
+
+            def choose(part: Tensor) -> Tensor:
+                return part[steps, rows] if part.shape == box.shape else part
+
+            slack = choose(box.enclosure.slack)
+            reach = choose(box.enclosure.radius) + slack
+            most = slack.amax() if slack.numel() else slack
+            return _Followed(name, choose(box.centre).clone(), reach, most)
+
+    def contains(self, real: Tensor) -> bool:
+        """True if values [T, n, ...] lie in their intervals."""
+        return bool(((real - self.centre).abs_() <= self.reach).all())
+
+
 def _choose_rows(samples: int) -> slice:
     """Three of the samples, or the first of fewer."""
     return slice(0, samples // 3 * 3, samples // 3) if samples > 2 else slice(1)
 
 
-@torch.no_grad()
-def take_rows(values: Any, samples: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Centres and radii [T, 3, ...] of three samples, with rounding, and the most of it.
+def _choose_corners(box: Box) -> Tensor:
+    """The lowest corner, the highest, and a random one [3, ...], of the samples that are compared.
 
-    One step of those that are equal; empty where the samples are on another axis."""
-    with torch._C.DisableTorchFunction():
-        rows = _choose_rows(samples) if values.shape[1] == samples else slice(0)
-        index, whole = (slice(1 if repeats_one_step(values.centre) else None), rows), values.shape
-        parts = values.centre, values.enclosure.radius, values.enclosure.slack
-        centre, radius, slack = (part[index] if part.shape == whole else part for part in parts)
-        return centre.clone(), radius + slack, slack.amax() if slack.numel() else slack
-
-
-@torch.no_grad()
-def check_corners(
-    network: SpikingNetwork, box: Box, followed: list[tuple[Any, ...]], averaged: bool = False
-) -> None:
-    """Refuse currents and logits at corners of a box [N, ...] that its bounds do not allow.
-
-    :param followed: names of all currents and of the logits, with what :func:`take_rows` gives.
-    :param averaged: whether those are of means over the steps up to each one."""
-    rows, generator = _choose_rows(len(box)), torch.Generator("cpu").manual_seed(len(box))
+    Of a Euclidean ball they are points at the budget in these directions."""
+    rows = _choose_rows(len(box))
     centre, radius = box.centre[rows], box.enclosure.radius[rows]
+    generator = torch.Generator("cpu").manual_seed(len(box))
     sides = torch.randint(0, 2, (3, *centre.shape[1:]), generator=generator, device="cpu") * 2 - 1
     sides[0], sides[1] = -1, 1
     length = 1 if box.enclosure.budget is None else centre[0].numel() ** 0.5
-    corners = centre + radius * sides.to(centre.device) / length
+    return centre + radius * sides.to(centre.device) / length
+
+
+@torch.no_grad()
+def _check_corners(
+    network: SpikingNetwork, box: Box, followed: list[_Followed], averaged: bool = False
+) -> None:
+    """Refuse currents and logits at corners of a box [N, ...] that its bounds do not allow.
+
+    :param followed: bounds of all currents and of the logits.
+    :param averaged: whether those are of means over the steps up to each one."""
+    corners = _choose_corners(box)
     # Of the last, at random, neurons also fire at random: after a point elsewhere, and alone.
     alone, state, spikes = corners[2:], torch.get_rng_state(), dict[int, Tensor]()
     batch = torch.cat([corners, corners.amin() + corners.amax() - alone, alone])
@@ -253,21 +283,25 @@ def check_corners(
     if batch.is_cuda or not torch.equal(state, torch.get_rng_state()):
         with _NoDraws():  # type: ignore[no-untyped-call]
             _follow(network, batch, spikes)
-    for (name, middle, reach, slack), *calls in zip(followed, *passes, strict=False):
+
+    for bounds, *calls in zip(followed, *passes, strict=False):
+        name = bounds.name
         real, one, same = (current for _, current in calls)
         if any(call[0] != name for call in calls) or not torch.equal(one, same):
             raise Unbounded(f"{name} of one sample that change from pass to pass")
-        if not middle.numel():
+        if not bounds.centre.numel():
             continue
-        near = 2 * slack + widening(_TERMS, middle) * one.abs().amax()
+        near = 2 * bounds.slack + widening(_TERMS, one) * one.abs().amax()
         if ((one - real[:, 4:]).abs() > near).any():
             raise Unbounded(f"{name} of one sample that depend on others in its batch")
         real = real[:, :3]
         if averaged:
             steps = torch.arange(1, len(real) + 1, device=real.device)
             real = real.double().cumsum(0) / steps.view(-1, *(1,) * (real.ndim - 1))
-        if not ((real - middle).abs_() <= reach).all():
+        if not bounds.contains(real):
             raise Unbounded(f"{name} outside of their bounds at a corner")
+    if not followed[-1].contains(network(corners)[None]):
+        raise Unbounded("logits outside of their bounds at a corner, in a call of the network")
 
 
 def _follow(
