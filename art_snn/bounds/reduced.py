@@ -3,7 +3,6 @@
 What no perturbation changes is folded into biases, in double precision. Boxes say how far currents
 and logits of the network as computed may lie from those of exact arithmetic."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
@@ -31,7 +30,7 @@ from art_snn.bounds.propagate import (
 from art_snn.checks import invalid, require
 from art_snn.encoders import Direct
 from art_snn.gradients.base import Site
-from art_snn.layers import _AFFINE, Normalize, TimeDistributed, are_plain, list_layers
+from art_snn.layers import _AFFINE, Normalize, TimeDistributed, are_plain, copy_module, list_layers
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
 from art_snn.passes import modes_kept
@@ -59,7 +58,8 @@ def read_chain(network: SpikingNetwork) -> tuple[list[Site], list[nn.Sequential]
     fits(type(network) is SpikingNetwork, f"a {type(network).__name__}")
     fits(type(network.encoder) is Direct, f"{network.encoder}")
     fits(are_plain([network]), "a network with hooks")
-    steps, copied = network.time_steps() or 0, copy.deepcopy(network).double().cpu().eval()
+    steps, copied = network.time_steps() or 0, copy_module("classifier", network)
+    copied = copied.double().cpu().eval()
     segments, sites = [list[nn.Module]()], list[Site]()
     for name, module in list_layers(copied.layers, "layers"):
         shown = f"{name} ({type(module).__name__})"
