@@ -1,10 +1,11 @@
 """Stateless layers on tensors with a time axis."""
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
+from copy import deepcopy
 from functools import cached_property
 from itertools import chain
 from operator import is_
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -60,6 +61,23 @@ def device_of(module: nn.Module) -> torch.device:
     """Where its parameters and buffers are: the CPU where it has none."""
     tensors = chain(module.parameters(), module.buffers())
     return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+
+_Module = TypeVar("_Module", bound=nn.Module)
+
+
+def copy_module(argument: str, module: _Module, name: str = "network") -> _Module:
+    """A deep copy of a module.
+
+    :raises ValueError: with the name of the innermost module that cannot be copied."""
+    try:
+        return deepcopy(module)
+    except Exception as error:
+        for part, child in module.named_children():
+            copy_module(argument, child, f"{name}.{part}")
+        got = f"{name} ({type(module).__name__}) with an attribute that cannot be ({error})"
+        remedy = "Keep scripted functions, generators and the like outside of modules."
+        raise invalid(argument, "modules that can be copied", got, remedy) from error
 
 
 def weights_of(module: nn.Module) -> list[Tensor]:

@@ -3,7 +3,6 @@
 What no perturbation changes is folded into biases, in double precision. Boxes say how far currents
 and logits of the network as computed may lie from those of exact arithmetic."""
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import inf
@@ -32,7 +31,7 @@ from art_snn.checks import invalid, require
 from art_snn.composition import require_composed
 from art_snn.encoders import Direct
 from art_snn.gradients.base import Site
-from art_snn.layers import _AFFINE, Normalize, TimeDistributed, are_plain, list_layers
+from art_snn.layers import _AFFINE, Normalize, TimeDistributed, are_plain, copy_module, list_layers
 from art_snn.network import THROUGH, SpikingNetwork
 from art_snn.neurons import Neuron
 from art_snn.passes import modes_kept, within
@@ -64,7 +63,7 @@ def read_chain(network: SpikingNetwork) -> tuple[list[Site], list[nn.Sequential]
     require_composed(network, "classifier")
 
     steps = network.time_steps() or 0
-    copied = copy.deepcopy(network).double().cpu().eval()
+    copied = copy_module("classifier", network).double().cpu().eval()
     sites = list[Site]()
     segments = [list[nn.Module]()]
     for name, module in list_layers(copied.layers, "layers"):

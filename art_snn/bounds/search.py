@@ -290,7 +290,9 @@ class Search:
                     tried[-1].sets[i][index, j] &= part
         span, middle = nodes.high - nodes.low, (nodes.low + nodes.high) / 2
         change = span * self.layers[0].weight.abs().sum(0)
-        wide = change >= _NARROWEST * self.layers[0].slack.max()
+        # Without an open neuron in the first layer no pixel changes anything.
+        slack = max(self.layers[0].slack[0].tolist(), default=0.0)
+        wide = change > _NARROWEST * slack
         effect = (span * slopes.abs()).add(change, alpha=1e-12).where(wide, -1.0)
         for j in effect.topk(min(max(1, _PIXELS // fewer), span.shape[1])).indices.unbind(1):
             exists.append(wide[index, j])

@@ -5,7 +5,6 @@ many as there are at its place, fewer at borders. Chips fold batch norm into the
 pooling hands every spike on to all windows around it. Where the input is no spikes, each of its
 synapses costs a multiply-accumulate: at every step, or once where all steps are the same."""
 
-import copy
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,7 @@ from art_snn.composition import require_composed
 from art_snn.gradients.base import Firing, Site, simulation
 from art_snn.gradients.rate import probe
 from art_snn.gradients.shared import repeats_one_step
-from art_snn.layers import Normalize, device_of
+from art_snn.layers import Normalize, copy_module, device_of
 from art_snn.modulation import Noise
 from art_snn.network import THROUGH, SpikingNetwork
 from art_snn.neurons import Neuron
@@ -136,7 +135,7 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
     objection = network.bounds_objection()
     _require(objection is None, objection)
     with torch.inference_mode(False), torch.enable_grad():
-        counting = _replace_weights(copy.deepcopy(network).eval()).float()
+        counting = _replace_weights(copy_module("classifier", network).eval()).float()
         sample = torch.zeros(1, *shape, device=device_of(network))
         encoded = torch.zeros_like(counting.encode(sample)[:1].detach()).contiguous()
         objection = probe(counting, encoded)

@@ -1,7 +1,6 @@
 """A model by its name, or a function of the user, with its neurons and its encoder."""
 
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import chain
@@ -16,7 +15,7 @@ from art_snn.data import Dataset
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import ENCODERS, Frames, describe_encoder, parse_encoder
 from art_snn.interop import AdaptedNetwork
-from art_snn.layers import device_of
+from art_snn.layers import copy_module, device_of
 from art_snn.models.networks import MODELS
 from art_snn.models.own import build_forms, is_own, samples_fit
 from art_snn.modulation import parse_modulation
@@ -169,7 +168,9 @@ class Architecture:
             first = next(forms)
         for network in chain((first,), forms):
             # A model of another framework may hold what cannot be copied, and is left as it was.
-            tried = network if isinstance(network, AdaptedNetwork) else deepcopy(network).float()
+            tried = network
+            if not isinstance(network, AdaptedNetwork):
+                tried = copy_module("model", network).float()
             # One that mixes the samples of a batch takes them one by one.
             some = x[:1] if network is first else x
             with torch.no_grad(), seeded(0), modes_kept(tried, False):

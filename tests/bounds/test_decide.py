@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,11 +13,18 @@ from hypothesis import given, settings, strategies as st
 from torch import Tensor, nn
 
 from art_snn import IF, LIF, Direct, Frames, SpikingNetwork, TimeDistributed as Timed
-from art_snn.bounds import Decision, certify_bounds, decide_bounds, propagate as module
+from art_snn.bounds import (
+    Decision,
+    bound_operations,
+    certify_bounds,
+    decide_bounds,
+    propagate as module,
+)
 from art_snn.bounds.propagate import Ends, Layer, list_constant_values, list_values, list_windows
 from art_snn.bounds.reduced import read_chain
 from art_snn.bounds.search import Falsifier, Search
 from art_snn.dynamics import Dynamics
+from art_snn.metrics import synaptic_operations
 from art_snn.neurons import Neuron
 from tests.bounds.planted import CLASSES, LIMITS, attempt, chain
 from tests.bounds.random_networks import around
@@ -123,6 +131,45 @@ def test_decisions_hold_at_random_points_and_adversarial_samples_break_the_class
         safe, broken = safe + decision.safe.sum(), broken + decision.broken.sum()
     assert safe > 2
     assert broken > 0
+
+
+def small(draw: random.Random) -> SpikingNetwork:
+    """A network that may be silent, dead, constant or tied, of as little as one pixel."""
+    sizes = [draw.choice([1, 2, 5]) for _ in range(draw.choice([2, 3, 4]))]
+    scale, bias = draw.choice([0.0, 0.3, 3.0]), draw.choice([0.0, 1.0])
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise([*sizes, CLASSES]):
+        linear = nn.Linear(inputs, outputs)
+        linear.weight.data.mul_(scale)
+        linear.bias.data.mul_(bias)
+        layers += [Timed(linear), draw.choice([IF(draw.choice([0.5, 3.0])), LIF()])]
+    return SpikingNetwork(layers[:-1], Direct(draw.choice([1, 2, 4]))).eval()
+
+
+def test_networks_of_a_few_neurons_that_may_all_be_silent_are_decided():
+    sides = np.zeros(3, dtype=int)
+    for seed in range(15):
+        draw = random.Random(varied(seed))
+        torch.manual_seed(varied(seed))
+        network = small(draw)
+        pixels = network.layers[0].module[0].in_features
+        x, eps = torch.rand(draw.choice([0, 1, 2]), pixels), draw.choice([1e-9, 0.1, 0.5, 2.0])
+        with torch.no_grad():
+            y = network(x).argmax(1)
+            decision = decide(network, x, y, eps, nodes=1)
+            for _ in range(40):
+                points = (x + eps * (2 * torch.rand_like(x) - 1)).clamp(*LIMITS)
+                assert (network(points).argmax(1) == y)[decision.safe].all()
+        sides += [one.sum() for one in (decision.safe, decision.broken, decision.open)]
+    assert sides.all()
+
+
+def test_tied_classes_of_a_network_without_an_open_neuron_leave_samples_open():
+    network = _network(IF(), steps=3).eval()
+    for weight in network.parameters():
+        weight.data.zero_()
+    decision = decide(network, torch.rand(2, 6), torch.zeros(2, dtype=torch.long), 0.3, nodes=3)
+    assert decision.open.all()
 
 
 def known(steps: int = 4) -> tuple[SpikingNetwork, Tensor, Tensor]:
@@ -255,6 +302,28 @@ REFUSED: dict[str, tuple[Callable[[], SpikingNetwork], str]] = {
         "Frames",
     ),
 }
+
+
+def holding(attribute: object) -> Timed:
+    """A layer with an attribute that cannot be copied."""
+    linear = nn.Linear(5, 5)
+    linear.extra = attribute
+    return Timed(linear)
+
+
+def test_networks_that_cannot_be_copied_are_refused_by_name_and_bounded_by_counts():
+    words = r"network\.layers\.2\.module\.0 \(Linear\) .*cannot pickle 'generator'"
+    classifier = around(_network(LIF(), holding(one for one in "abc")).eval(), (6,))
+    x, y = np.full((2, 6), 0.5, dtype=np.float32), np.zeros(2, int)
+    for refusing in (
+        lambda: certify_bounds(classifier, x, y, 0.01, method="trains"),
+        lambda: decide_bounds(classifier, x, y, 0.01),
+        lambda: bound_operations(classifier, x, 0.01),
+        lambda: synaptic_operations(classifier, x),
+    ):
+        with pytest.raises(ValueError, match=words):
+            refusing()
+    assert certify_bounds(classifier, x, y, 0.01).method == "counts"
 
 
 @pytest.mark.parametrize("name", REFUSED)

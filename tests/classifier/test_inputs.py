@@ -14,7 +14,13 @@ import torch
 from art.attacks.evasion import AutoAttack, AutoProjectedGradientDescent, SquareAttack
 from torch import nn
 
+from art_snn import IF, Direct, SpikingNetwork, TimeDistributed as Timed
+from art_snn.attacks import AutoPGD, SpikingAutoAttack
+from art_snn.bounds import bound_operations, certify_bounds, decide_bounds
 from art_snn.classifier.inputs import check_labels, check_samples, class_indices
+from art_snn.metrics import synaptic_operations
+from art_snn.training import Recipe, train
+from tests.bounds.random_networks import around
 from tests.networks import CLASSES, FORMS, build
 from tests.tiny import same, weights
 
@@ -201,7 +207,7 @@ def test_an_empty_batch_gives_an_empty_result(form):
 # ART divides by the number of samples for its log message.
 
 
-DTYPES = [bool, np.uint8, np.int64, np.float16, np.float64]
+DTYPES = [bool, np.uint8, np.int64, np.float16, np.float64, ">f4", ">i2"]
 ANY = [X[:, :, :, ::-1], np.broadcast_to(X[:1], X.shape), *((3 * X).astype(d) for d in DTYPES)]
 
 
@@ -212,6 +218,30 @@ def test_samples_of_any_layout_and_dtype_are_taken(x, classifier):
     for call in (classifier.loss_gradient, classifier.compute_loss):
         np.testing.assert_allclose(call(x, Y), call(plain, Y), rtol=1e-3, atol=1e-6)
     classifier.fit(x, Y, nb_epochs=1)
+
+
+OTHERS: dict[str, Callable[[Any, Any, Any], Any]] = {
+    "bounds": lambda c, x, y: certify_bounds(c, x, y, 0.01).margin,
+    "decisions": lambda c, x, y: decide_bounds(c, x, y, 0.01, nodes=1).safe,
+    "operations": lambda c, x, y: bound_operations(c, x, 0.01) + synaptic_operations(c, x),
+    "class gradient": lambda c, x, y: c.class_gradient(x, y),
+    "attack": lambda c, x, y: AutoPGD(c, eps=0.1, max_iter=2, verbose=False).generate(x, y),
+    "plan": lambda c, x, y: SpikingAutoAttack(c, eps=0.1, plan="fast", verbose=False).generate(
+        x, y
+    ),
+    "training": lambda c, x, y: train(c.model, x, y, Recipe(epochs=1))[-1].loss,
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_arrays_whose_bytes_are_in_the_other_order_are_taken_everywhere(name):
+    layers = [Timed(nn.Flatten(), nn.Linear(64, 8)), IF(), Timed(nn.Linear(8, CLASSES))]
+    results = []
+    for x, y in ((X, Y), (X.astype(">f4"), Y.astype(">i8"))):
+        torch.manual_seed(0)
+        classifier = around(SpikingNetwork(copy.deepcopy(layers), Direct(3)).eval(), (1, 8, 8), 10)
+        results.append(OTHERS[name](classifier, x, y))
+    np.testing.assert_array_equal(*results)
 
 
 @pytest.mark.parametrize("method", TAKES_LABELS)

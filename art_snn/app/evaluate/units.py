@@ -22,7 +22,7 @@ from art_snn.app.report.verdict import count_words, describe_budgets
 from art_snn.app.results import as_json, structured
 from art_snn.attacks import Outcome, Plan, SpikingAutoAttack, StageRecord, attack_errors
 from art_snn.bounds import Decision, decide_bounds
-from art_snn.checks import SEEDS, require
+from art_snn.checks import SEEDS, first_line, require
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.files import write_arrays
 from art_snn.findings import OTHER_RULES, Finding, Remedy
@@ -38,10 +38,21 @@ TOOK = "took"
 
 _Block = tuple[Content, dict[str, np.ndarray]]
 
-Decisions = Mapping[float, Decision]
+
+@dataclass(frozen=True)
+class Searched(Decision):
+    """Decisions, and the errors in which searches ended.
+
+    :param raised: in words, "" where there was none (N,)."""
+
+    raised: NDArray[np.str_]
+
+
+Decisions = Mapping[float, Searched]
 """Those of all samples by budget; nothing where none were asked for."""
 
 _COLUMNS = tuple(one.name for one in fields(Decision) if one.name != "eps")
+_FAILED = "the exact search of some samples"
 
 
 @dataclass(frozen=True)
@@ -228,6 +239,7 @@ def _decide(
     left = np.flatnonzero(_between(target, store, eps, rows))
     arrays: dict[str, np.ndarray] = {n: np.zeros(len(x), bool) for n in ("asked", "safe", "broken")}
     arrays |= {"adversarial": x.copy(), "nodes": np.zeros(len(x), int), "seconds": np.zeros(len(x))}
+    arrays["raised"] = np.zeros(len(x), "U200")
     began, took = monotonic(), 0.0
     if store.whole(part := block_name(f"decisions-{place}", rows) + PART):
         arrays, took = store.arrays(part), store.read(part)[TOOK]
@@ -237,9 +249,12 @@ def _decide(
             continue
         how: dict[str, Any] = {"seconds": settings.decide, "batch_size": settings.batch_size}
         seed, one = block_seed(target, slice(rows.start + row, None)), slice(row, row + 1)
-        decision = decide_bounds(target.classifier, x[one], y[one], eps, seed=seed, **how)
-        for column in _COLUMNS:
-            arrays[column][one] = getattr(decision, column)
+        try:
+            decision = decide_bounds(target.classifier, x[one], y[one], eps, seed=seed, **how)
+            for column in _COLUMNS:
+                arrays[column][one] = getattr(decision, column)
+        except Exception as error:  # The sample stays open; the record says why.
+            arrays["raised"][one] = f"{type(error).__name__}: {first_line(error)}"
         arrays["asked"][one] = True
         unknown = int((arrays["asked"] & ~arrays["safe"] & ~arrays["broken"]).sum())
         note(f"decided {count - unknown} of {len(left)}, {unknown} open")
@@ -266,10 +281,10 @@ def read_decisions(target: Target, store: Store) -> Decisions:
     """The decisions at each budget, which must not contradict each other."""
     decisions = {}
     for place, eps in enumerate(target.searched):
-        names = (block_name(f"decisions-{place}", rows) for rows in target.slices)
-        blocks = [*map(store.arrays, names)]
-        columns: Any = {n: np.concatenate([block[n] for block in blocks]) for n in _COLUMNS}
-        decisions[eps] = Decision(eps, **columns)
+        blocks = [store.arrays(block_name(f"decisions-{place}", rows)) for rows in target.slices]
+        names = (*_COLUMNS, "raised")
+        columns: Any = {name: np.concatenate([block[name] for block in blocks]) for name in names}
+        decisions[eps] = Searched(eps, **columns)
     for eps, one in decisions.items():
         smaller = [other.broken for at, other in decisions.items() if at <= eps]
         wrong = one.safe & np.logical_or.reduce(smaller)
@@ -280,7 +295,9 @@ def read_decisions(target: Target, store: Store) -> Decisions:
 
 
 def add_decision(trial: Trial, decisions: Decisions, target: Target) -> Trial:
-    """The trial of the deciding plan with the search as its last stage; others as they are."""
+    """The trial of the deciding plan with the search as its last stage; others as they are.
+
+    Samples whose search ended in an error stand among what was skipped."""
     decision, outcome = decisions.get(trial.eps), trial.outcome
     if decision is None or trial.name != target.settings.deciding_plan:
         return trial
@@ -292,8 +309,13 @@ def add_decision(trial: Trial, decisions: Decisions, target: Target) -> Trial:
         name: np.where(decision.broken, new, getattr(outcome, name))
         for name, new in changes.items()
     }
-    stages = (*outcome.stages, record)
-    return replace(trial, outcome=replace(outcome, stages=stages, **columns))
+    columns["stages"] = *outcome.stages, record
+    columns["skipped"] = outcome.skipped
+    for words in np.unique(decision.raised[decision.raised != ""]).tolist():
+        reason = f"{words}. {list_samples(decision.raised == words)}"
+        failed = replace(record, label=_FAILED, status="skipped", reason=reason)
+        columns["skipped"] += (failed,)
+    return replace(trial, outcome=replace(outcome, **columns))
 
 
 def read_adversarials(

@@ -130,6 +130,29 @@ def test_an_interrupted_search_decides_nothing_twice(whole, folder, monkeypatch)
     assert evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS).status == 0
 
 
+def test_a_search_that_ends_in_an_error_leaves_the_sample_open_and_the_record_says_why(
+    whole, folder, monkeypatch
+):
+    def fail(classifier, x, y, eps, **options):
+        if options["seed"] % 3 == 1:
+            raise RuntimeError("no neuron\nand more")
+        return search(classifier, x, y, eps, **options)
+
+    monkeypatch.setattr(units, "PAUSE", 0)
+    monkeypatch.setattr(units, "decide_bounds", fail)
+    done = evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS)
+    assert done.status == 0, done.stderr
+    usual, result = evaluation_in(whole[0] / "out"), evaluation_in(folder / "out")
+    failed = np.flatnonzero(usual.bounds[-1].decided).tolist()
+    numbers = ", ".join(map(str, failed[:5]))
+    words = "fast skipped the exact search of some samples: RuntimeError: no neuron. Sample numbers"
+    assert f"{words}: {numbers}" in " ".join(done.stdout.split())
+    assert not any(one.decided.any() for one in result.bounds)
+    for one, other in zip(verdicts(usual), verdicts(result), strict=True):
+        assert one.left == other.left
+    assert not complaints(json.loads((folder / "out/evaluation.json").read_text("utf-8")))
+
+
 def test_decisions_that_contradict_each_other_stop_the_run(folder, monkeypatch):
     def lie(classifier, x, y, eps, **options):
         return search(classifier, x, y, eps, **options | {"seed": int(eps > 0.0995)})
