@@ -3,7 +3,7 @@
 In every branch points are tried that its bounds point to."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
@@ -34,6 +34,9 @@ _RADII = (0.5, 0.4, 0.3, 0.2, 0.15, 0.1)
 
 
 Passed = Sequence[tuple[Ends, Ends]]
+"""Ends of what enters every layer, and of its sums, as a pass forward has found them."""
+_Division = tuple[Tensor, Domains, Domains]
+"""Whether it divides anything in each node, bool [B], and both halves of all nodes."""
 
 
 def classes_of(nodes: Domains) -> Tensor:
@@ -46,20 +49,29 @@ def weigh(layers: Sequence[Layer], nodes: Domains, passed: Passed) -> tuple[list
 
     The width of a sum is shared among inputs by how much each of them can change it: that of the
     margin, and of sums of neurons in how far no value left allows them, squared."""
+    classes = classes_of(nodes)
     ahead = nodes.low.new_zeros(nodes.sets[-1].shape[:2])
-    ahead[torch.arange(len(ahead), device="cpu"), classes_of(nodes)] = 1
-    slope, share, shares, last = ahead, ahead, list[Tensor](), ahead
+    ahead[torch.arange(len(ahead), device="cpu"), classes] = 1
+
+    slope, share, last = ahead, ahead, ahead
+    shares = list[Tensor]()
     for i in reversed(range(len(layers))):
-        layer, (ends, (low, high)) = layers[i], passed[i]
+        layer = layers[i]
+        inputs, (low, high) = passed[i]
         if shares:
-            need = find_ends(nodes.sets[i], layer.values.low, layer.values.high)
-            beyond = torch.maximum(need[0] - low, high - need[1]) / (high - low)
+            need_low, need_high = find_ends(nodes.sets[i], layer.values.low, layer.values.high)
+            beyond = torch.maximum(need_low - low, high - need_high) / (high - low)
             share = share + beyond.clamp(0, 1).amax(0).square()
-        spread, size = (ends[1] - ends[0]).sum(0), layer.weight.abs()
+
+        spread = (inputs[1] - inputs[0]).sum(0)
+        size = layer.weight.abs()
         width = (spread @ size.T).clamp_min(1e-30)
-        slope = (slope * last / width if shares else slope) @ layer.weight
-        share, last = spread * ((share / width) @ size), spread
+        if shares:
+            slope = slope * last / width
+        slope = slope @ layer.weight
+        share = spread * ((share / width) @ size)
         shares.append(share)
+        last = spread
     return shares[:-1][::-1], slope
 
 
@@ -74,12 +86,15 @@ class Falsifier:
     def __init__(
         self, classifier: PyTorchClassifier, x: Tensor, y: int, ends: Ends, seed: int
     ) -> None:
-        self.classifier, self.network, self.y = classifier, classifier.model, y
+        self.classifier, self.network = classifier, classifier.model
+        self.y = y
         self.low, self.high = (end.to(x.device) for end in ends)
-        x = x.clamp(self.low, self.high)
         self.draws = torch.Generator().manual_seed(seed)
-        self.points, self.margins = self.first = x, self._measure(x)
         self.visits = 0
+
+        x = x.clamp(self.low, self.high)
+        self.first = x, self._measure(x)
+        self.points, self.margins = self.first
 
     @property
     def best(self) -> np.ndarray:
@@ -118,28 +133,42 @@ class Falsifier:
         of a step function does not. True where the classifier is wrong at one of the points."""
         if self.visits % _LASTS == 0:
             self.points, self.margins = self.first
-        self.visits, nodes = self.visits + 1, Domains.join([nodes, nodes])
+        self.visits += 1
+
+        nodes = Domains.join([nodes, nodes])
         span = nodes.high - nodes.low
         points = nodes.low + span * self._draw(*span.shape).to(span)
         corners = torch.where(self._draw(*span.shape).cpu() < 0.5, nodes.low, nodes.high)
         points[::2] = corners[::2]
         for radius in _RADII:
-            low = torch.maximum(nodes.low, points - radius * span)
-            boxes = replace(nodes, low=low, high=torch.minimum(nodes.high, points + radius * span))
-            boxes = boxes[:]
-            _, slopes = weigh(layers, boxes, pass_forward(layers, boxes))
-            ends = torch.where(slopes > 0, boxes.low, boxes.high)
-            size = slopes.abs()
-            strong = size >= size.quantile(float(self._draw(1)) * 0.8, 1, keepdim=True)
-            some = self._draw(*span.shape).cpu() < 0.5
-            tried = torch.cat([ends, ends.where(strong, points), ends.where(some, points)])
-            shaped = tried.view(-1, *self.low.shape[1:]).to(self.low)
+            tried = self._descend(layers, nodes, points, radius * span)
+            shaped = tried.flatten(0, 1).view(-1, *self.low.shape[1:]).to(self.low)
             margins = self.try_points(torch.cat([shaped, self._mutate()]))
             if self.margins[0] <= 0:
                 return True
-            best = margins[: len(tried)].view(3, -1).argmin(0)
-            points = tried.view(3, *points.shape)[best, torch.arange(len(points), device="cpu")]
+            best = margins[: len(shaped)].view(3, -1).argmin(0)
+            points = tried[best, torch.arange(len(points), device="cpu")]
         return False
+
+    def _descend(
+        self, layers: Sequence[Layer], nodes: Domains, points: Tensor, reach: Tensor
+    ) -> Tensor:
+        """Three points [3, B, m] for each of some points [B, m]: ends of boxes around them.
+
+        They are those where the slopes say that the margin is smallest: all pixels, the pixels of
+        the steepest slopes, and random ones.
+
+        :param reach: of the boxes to either side [B, m]."""
+        low = torch.maximum(nodes.low, points - reach)
+        high = torch.minimum(nodes.high, points + reach)
+        boxes = replace(nodes, low=low, high=high)[:]
+        _, slopes = weigh(layers, boxes, pass_forward(layers, boxes))
+
+        ends = torch.where(slopes > 0, boxes.low, boxes.high)
+        size = slopes.abs()
+        strong = size >= size.quantile(float(self._draw(1)) * 0.8, 1, keepdim=True)
+        some = self._draw(*points.shape).cpu() < 0.5
+        return torch.stack([ends, ends.where(strong, points), ends.where(some, points)])
 
     def _mutate(self) -> Tensor:
         """Points that take some pixels from another one, and some from anywhere."""
@@ -147,12 +176,16 @@ class Falsifier:
         parents, others = self.points[parent.to(self.points.device)]
         shape = parents.shape[1:]
         share, often, outer = self._draw(3, _MUTANTS, *(1,) * len(shape))
+
         share = share.where(share < 0.5, 0.0)
-        parents = torch.where(self._draw(_MUTANTS, *shape) < share, others, parents)
+        crossed = self._draw(_MUTANTS, *shape) < share
+        parents = torch.where(crossed, others, parents)
+
         ends = torch.where(self._draw(_MUTANTS, *shape) < 0.5, self.low, self.high)
         inside = self.low + self._draw(_MUTANTS, *shape) * (self.high - self.low)
         new = torch.where(outer < 0.7, ends, inside)
-        return torch.where(self._draw(_MUTANTS, *shape) < 0.3 * often**2, new, parents)
+        changed = self._draw(_MUTANTS, *shape) < 0.3 * often**2
+        return torch.where(changed, new, parents)
 
 
 _MOST_NODES, _CELLS = 2, 2**19
@@ -194,32 +227,43 @@ def halve(values: Choices, sets: Tensor, middle: Tensor) -> Tensor:
     """One half of sets [B, V] of several values, by current, by count, or by a step, bool [B, V].
 
     :param middle: of the current of neurons whose currents have cuts [B]."""
-    index = torch.arange(sets.shape[1], device="cpu")
     if values.cuts is not None:
-        first, last = sets.int().argmax(1), sets.shape[1] - 1 - sets.flip(1).int().argmax(1)
-        inside = (index[:-1] >= first[:, None]) & (index[:-1] < last[:, None])
-        distance = (values.cuts - middle[:, None]).abs().where(inside, torch.inf)
-        return index <= distance.argmin(1)[:, None]
+        return _halve_currents(values.cuts, sets, middle)
+
     counts = values.trains.sum(1)
     least = counts.where(sets, torch.inf).amin(1)
     most = counts.where(sets, -torch.inf).amax(1)
-    some = (values.trains * sets[..., None]).amax(1) > (
-        values.trains.where(sets[..., None], torch.inf).amin(1)
-    )
-    steps = values.trains.T[some.int().argmax(1)] == 0
     by_count = counts <= ((least + most) / 2).floor()[:, None]
-    return torch.where((least < most)[:, None], by_count, steps)
+
+    fires = (values.trains * sets[..., None]).amax(1)
+    is_silent = values.trains.where(sets[..., None], torch.inf).amin(1)
+    step = (fires > is_silent).int().argmax(1)
+    by_step = values.trains.T[step] == 0
+    return torch.where((least < most)[:, None], by_count, by_step)
+
+
+def _halve_currents(cuts: Tensor, sets: Tensor, middle: Tensor) -> Tensor:
+    """The values [B, V] below the cut that is nearest to the middle, among those between values."""
+    size = sets.shape[1]
+    index = torch.arange(size, device="cpu")
+    first = sets.int().argmax(1)
+    last = size - 1 - sets.flip(1).int().argmax(1)
+    inside = (index[:-1] >= first[:, None]) & (index[:-1] < last[:, None])
+    distance = (cuts - middle[:, None]).abs().where(inside, torch.inf)
+    return index <= distance.argmin(1)[:, None]
 
 
 def unite(halves: Domains, possible: Tensor, count: int) -> Domains:
     """What a counterexample of nodes [count] may do, which is in one half of every division."""
     there = possible.view(-1, 2, count, 1)
-    low = halves.low.view(*there.shape[:3], -1).where(there, torch.inf).amin(1).amax(0)
-    high = halves.high.view(*there.shape[:3], -1).where(there, -torch.inf).amax(1).amin(0)
-    sets = [
-        (part.view(*there.shape[:3], *part.shape[1:]) & there[..., None]).any(1).all(0)
-        for part in halves.sets
-    ]
+
+    def split(part: Tensor) -> Tensor:
+        """By division, half and node."""
+        return part.view(*there.shape[:3], *part.shape[1:])
+
+    low = split(halves.low).where(there, torch.inf).amin(1).amax(0)
+    high = split(halves.high).where(there, -torch.inf).amax(1).amin(0)
+    sets = [(split(part) & there[..., None]).any(1).all(0) for part in halves.sets]
     return Domains(low, high, tuple(sets))
 
 
@@ -235,10 +279,14 @@ class Search:
 
     def __init__(self, reduced: Reduced, falsifier: Falsifier) -> None:
         self.layers, self.falsifier = reduced.layers, falsifier
-        self.cells = sum(sets.numel() for sets in reduced.root.sets)
-        self.batch = max(1, min(_MOST_NODES, _CELLS // self.cells))
+        cells = sum(sets.numel() for sets in reduced.root.sets)
+        self.batch = max(1, min(_MOST_NODES, _CELLS // cells))
+        self.fewer = max(1, cells // _CELLS)
+        """Of how many neurons and pixels one is tried, where there are very many."""
         self.heap: list[tuple[float, int, Domains]] = []
-        self.order, self.nodes, self.stuck = count(), 0, 0
+        self.order = count()
+        self.nodes = 0
+        self.stuck = 0
         self._push(*_begin(reduced))
         roots = [node for _, _, node in self.heap] or [reduced.root]
         self.start = Domains.join(roots * -(-self.batch // len(roots)))
@@ -271,52 +319,82 @@ class Search:
         """Replace nodes by two halves of each, of what raises both bounds most.
 
         What a division that is tried rules out is removed, whether or not it is the one."""
-        tried, exists = list[Domains](), list[Tensor]()
         shares, slopes = weigh(self.layers, nodes, passed)
-        index, fewer = torch.arange(len(nodes.low), device="cpu"), max(1, self.cells // _CELLS)
-        for i, share in enumerate(shares):
-            several = nodes.sets[i].sum(-1) > 1
-            number = max(1, _CANDIDATES[min(i, len(_CANDIDATES) - 1)] // fewer)
-            if share.shape[1] == 0:
-                continue
-            best = share.add(1e-12).where(several, 0.0).topk(min(number, share.shape[1])).indices
-            for j in best.unbind(1):
-                sets, (low, high) = nodes.sets[i][index, j], passed[i][1]
-                middle = (low[0, index, j] + high[0, index, j]) / 2
-                half = halve(self.layers[i].values, sets, middle)
-                exists.append(several[index, j])
-                for part in (half, ~half):
-                    tried.append(nodes[index])
-                    tried[-1].sets[i][index, j] &= part
-        span, middle = nodes.high - nodes.low, (nodes.low + nodes.high) / 2
-        change = span * self.layers[0].weight.abs().sum(0)
-        # Without an open neuron in the first layer no pixel changes anything.
-        slack = max(self.layers[0].slack[0].tolist(), default=0.0)
-        wide = change > _NARROWEST * slack
-        effect = (span * slopes.abs()).add(change, alpha=1e-12).where(wide, -1.0)
-        for j in effect.topk(min(max(1, _PIXELS // fewer), span.shape[1])).indices.unbind(1):
-            exists.append(wide[index, j])
-            tried += [nodes[index], nodes[index]]
-            tried[-2].high[index, j] = tried[-1].low[index, j] = middle[index, j]
-        divisible = torch.stack(exists).any(0)
+        divisions = [*self._divide_neurons(nodes, passed, shares)]
+        divisions += self._divide_pixels(nodes, slopes)
+        exists = torch.stack([possible for possible, _, _ in divisions])
+        divisible = exists.any(0)
         self.stuck += int((~divisible).sum())
-        halves = Domains.join(tried)
+
+        halves = Domains.join([half for _, *both in divisions for half in both])
         possible, margins = propagate(self.layers, halves, _TRIAL_ROUNDS)
-        classes = classes_of(nodes)[:, None]
-        bounds = passed[-1][1][0][0].gather(1, classes)[:, 0]
-        margins = margins.gather(1, classes.repeat(len(tried), 1))[:, 0]
-        left = (_count_bits(halves) / _count_bits(nodes).repeat(1, len(tried))).mean(0)
-        gain = (margins + _BITS * (1 - left)).view(-1, 2, len(index)) - bounds
+        gain = self._measure_gain(nodes, passed, halves, margins)
         # A half that is impossible counts by the union already.
         gain = gain.clamp_min(1e-6).where(possible.view_as(gain), 0.0)
-        score = gain.prod(1).where(torch.stack(exists), -1.0)
-        division = score.argmax(0)
-        rows = torch.cat([(2 * division + side) * len(index) + index for side in (0, 1)])
+        best = gain.prod(1).where(exists, -1.0).argmax(0)
+
+        size = len(nodes.low)
+        index = torch.arange(size, device="cpu")
+        rows = torch.cat([(2 * best + side) * size + index for side in (0, 1)])
         rows = rows[divisible.repeat(2)]
-        children, both = halves[rows], unite(halves, possible, len(index))[rows % len(index)]
+        children, both = halves[rows], unite(halves, possible, size)[rows % size]
         torch.maximum(children.low, both.low, out=children.low)
         torch.minimum(children.high, both.high, out=children.high)
         for sets, kept in zip(children.sets, both.sets, strict=True):
             sets &= kept
-        possible, margins = propagate(self.layers, children)
-        self._push(children, possible, margins)
+        self._push(children, *propagate(self.layers, children))
+
+    def _divide_neurons(
+        self, nodes: Domains, passed: Passed, shares: Sequence[Tensor]
+    ) -> Iterator[_Division]:
+        """Divisions of the sets of the neurons with the largest shares."""
+        index = torch.arange(len(nodes.low), device="cpu")
+        for i, share in enumerate(shares):
+            if share.shape[1] == 0:
+                continue
+            several = nodes.sets[i].sum(-1) > 1
+            usual = _CANDIDATES[min(i, len(_CANDIDATES) - 1)]
+            number = min(max(1, usual // self.fewer), share.shape[1])
+            best = share.add(1e-12).where(several, 0.0).topk(number).indices
+            low, high = passed[i][1]
+            for j in best.unbind(1):
+                middle = (low[0, index, j] + high[0, index, j]) / 2
+                first = halve(self.layers[i].values, nodes.sets[i][index, j], middle)
+                left, right = nodes[index], nodes[index]
+                left.sets[i][index, j] &= first
+                right.sets[i][index, j] &= ~first
+                yield several[index, j], left, right
+
+    def _divide_pixels(self, nodes: Domains, slopes: Tensor) -> Iterator[_Division]:
+        """Divisions of the boxes at the middle of the pixels that change the margin most."""
+        index = torch.arange(len(nodes.low), device="cpu")
+        span = nodes.high - nodes.low
+        middle = (nodes.low + nodes.high) / 2
+        first = self.layers[0]
+        change = span * first.weight.abs().sum(0)
+        # Without an open neuron in the first layer no pixel changes anything.
+        slack = max(first.slack[0].tolist(), default=0.0)
+        wide = change > _NARROWEST * slack
+        effect = (span * slopes.abs()).add(change, alpha=1e-12).where(wide, -1.0)
+        number = min(max(1, _PIXELS // self.fewer), span.shape[1])
+        for j in effect.topk(number).indices.unbind(1):
+            left, right = nodes[index], nodes[index]
+            left.high[index, j] = middle[index, j]
+            right.low[index, j] = middle[index, j]
+            yield wide[index, j], left, right
+
+    def _measure_gain(
+        self, nodes: Domains, passed: Passed, halves: Domains, margins: Tensor
+    ) -> Tensor:
+        """What each half of every division adds to the bound of its node [D, 2, B].
+
+        It is the rise of the margin, and the share of what neurons may do that is ruled out.
+
+        :param margins: of all halves."""
+        count = len(nodes.low)
+        divisions = len(halves.low) // (2 * count)
+        classes = classes_of(nodes)[:, None]
+        bounds = passed[-1][1][0][0].gather(1, classes)[:, 0]
+        rise = margins.gather(1, classes.repeat(2 * divisions, 1))[:, 0]
+        left = (_count_bits(halves) / _count_bits(nodes).repeat(1, 2 * divisions)).mean(0)
+        return (rise + _BITS * (1 - left)).view(divisions, 2, count) - bounds
