@@ -49,7 +49,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     :param nb_classes: number of classes, the columns of the logits.
     :param optimizer: optimizer of the network's parameters; only training needs one.
     :param gradient: attack gradient, an instance or a name of GRADIENTS, set on the network; None
-        leaves it.
+        leaves that of the network, which is STBP where it was given none.
     :param device_type: "gpu" or "cpu". "gpu" is the CUDA device of the network, or the current one
         for a network on the CPU. Without a CUDA device it is the CPU.
     :param options: of :class:`art.estimators.classification.PyTorchClassifier`: clip_values, the

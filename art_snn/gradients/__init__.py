@@ -8,6 +8,7 @@ from art_snn.gradients.base import (
     Gradient as Gradient,
     Site as Site,
 )
+from art_snn.gradients.choice import choose_rule as choose_rule
 from art_snn.gradients.names import (
     applicable as applicable,
     check_applicable as check_applicable,

@@ -1,0 +1,63 @@
+"""The gradient rule that an attack takes where nobody has named one."""
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from art_snn.gradients.base import Gradient
+from art_snn.gradients.rules import GRADIENTS, STBP, Native
+from art_snn.passes import modes_kept
+from art_snn.seeding import seeded
+
+
+def choose_rule(network: Any, x: Tensor | None = None, y: Tensor | None = None) -> Gradient:
+    """The rule that attacks on a network take where nobody has named one.
+
+    Of the rules that apply it is the one whose gradient vanishes for the fewest samples. The first
+    of equals wins: in the order of :data:`GRADIENTS`, which STBP leads, and the network's own
+    gradient last. Without samples no gradient is known to vanish.
+
+    :param network: a :class:`~art_snn.SpikingNetwork`, which keeps its own rule.
+    :param x: samples [N, ...] of classes y [N], on its device; None: the equations decide alone.
+    :return: the rule; STBP where none applies."""
+    rules = _applicable_rules(network)
+    if x is None or y is None:
+        return next(rules, STBP())
+    counts = dict[Gradient, int]()
+    for rule in rules:
+        # A model may refuse a rule once it sees samples, or fail under it.
+        with suppress(ValueError, RuntimeError):
+            counts[rule] = int(find_vanished(network, rule, x, y)[0].sum())
+        if counts.get(rule) == 0:
+            break
+    return fewest(counts) if counts else choose_rule(network)
+
+
+def fewest(counts: dict[Any, int]) -> Any:
+    """The rule of the fewest samples without a gradient, the first of equals."""
+    return min(counts, key=counts.__getitem__)
+
+
+def find_vanished(network: Any, rule: Gradient, x: Tensor, y: Tensor) -> tuple[Tensor, object]:
+    """Samples whose gradient by a rule is 0 throughout, bool [N], and how the rule ran.
+
+    The gradient is that of the cross entropy, in evaluation mode. The network is left as it was.
+
+    :param x: samples [N, ...] of classes y [N].
+    :raises ValueError: where the network refuses the rule."""
+    twin = network.twin()
+    with modes_kept(network, False), seeded(0), twin.using(rule):
+        leaf = x.clone().requires_grad_()
+        loss = nn.functional.cross_entropy(twin(leaf), y, reduction="sum")
+        (gradient,) = torch.autograd.grad(loss, leaf)
+    return (gradient.flatten(1) == 0).all(1), twin.execution
+
+
+def _applicable_rules(network: Any) -> Iterator[Gradient]:
+    """The rules that apply to neurons and encoder, in their order."""
+    for rule in (*(kind() for kind in GRADIENTS.values()), Native()):
+        if network.objection(rule) is None:
+            yield rule
