@@ -19,6 +19,7 @@ from art_snn.gradients.names import (
     parse_rule as parse_rule,
     parse_rules as parse_rules,
     short_name as short_name,
+    spell as spell,
 )
 from art_snn.gradients.rate import (
     Conversion as Conversion,

@@ -223,6 +223,21 @@ def short_name(rule: Gradient) -> str:
     return f"{type(rule).__name__}({', '.join(words)})"
 
 
+def spell(rule: Gradient) -> str:
+    """The text that :func:`parse_rule` reads as the rule, hyperparameters included.
+
+    Where there is none, as :func:`short_name`."""
+    for name, kind in GRADIENTS.items():
+        if type(rule) is kind:
+            usual = hyperparameters(kind())
+            given = {k: v for k, v in hyperparameters(rule).items() if usual.get(k) != v}
+            words = ", ".join(f"{field}={value:g}" for field, value in given.items())
+            text = f"{name}({words})" if words else name
+            if given.keys() <= usual.keys() and parse_rule(text) == rule:
+                return text
+    return short_name(rule)
+
+
 def objection(rule: Gradient, sites: Iterable[Site], encoder: object = None) -> str | None:
     """Why the rule does not apply to a network of these neurons and this encoder, or None."""
     objections = (rule.objection(site.dynamics, encoder) for site in sites)

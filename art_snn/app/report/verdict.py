@@ -12,6 +12,7 @@ from art_snn.app.report.evaluation import Evaluation, Trial
 from art_snn.checks import ArgumentError
 from art_snn.findings import Finding
 from art_snn.findings.examination import RANDOM
+from art_snn.findings.finding import SEVERITIES
 from art_snn.metrics import Robustness, Share, union
 from art_snn.zoo.networks import manifest
 
@@ -290,11 +291,11 @@ def _describe_rank(results: Sequence[Verdict]) -> str:
 def verdicts(evaluation: Evaluation) -> list[Verdict]:
     """One per budget, from small to large.
 
-    Where a plan decides, findings about other attacks cast no doubt, nor does randomness: plans
-    handle it with EOT and a majority of fresh predictions."""
+    Notes cast no doubt. Where a plan decides, nor do findings about other attacks, nor randomness:
+    plans handle it with EOT and a majority of fresh predictions."""
     results: list[Verdict] = []
     trials: list[Robustness] = []
-    decisive = evaluation.findings
+    decisive = tuple(one for one in evaluation.findings if one.severity != "note")
     if evaluation.plan:
         others = {*evaluation.names} - {evaluation.plan}
         decisive = tuple(n for n in decisive if n.about not in others and n.id != RANDOM)
@@ -323,7 +324,7 @@ def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
         decides = any(finding in doubts for finding in group)
         cards[decides].append(_make_card(evaluation.norm, group))
     for some in cards.values():
-        some.sort(key=lambda card: card["severity"] != "error")
+        some.sort(key=lambda card: SEVERITIES.index(card["severity"]))
     return cards[True], cards[False]
 
 
@@ -348,7 +349,7 @@ def _make_card(norm: str, group: Sequence[Finding]) -> Card:
     title = group[0].title
     return {
         "name": title[:1].upper() + title[1:],
-        "severity": "error" if any(one.severity == "error" for one in group) else "warning",
+        "severity": min((one.severity for one in group), key=SEVERITIES.index),
         "place": f"{group[0].about}, {where(group)}",
         "sentences": sentences,
         "remedies": list(dict.fromkeys(one.remedy for one in group)),

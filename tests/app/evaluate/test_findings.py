@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from art_snn.app import compare, inspect
 from art_snn.app.evaluate.findings import examinations, target_findings, trial_findings
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
 from art_snn.attacks import Outcome, StageRecord
-from art_snn.gradients import RGA, STBP, Native
+from art_snn.gradients import RGA, STBP, Native, parse_rules
 from tests import adapted
 from tests.attacks.classifiers import around
 from tests.evaluations import record, trial
@@ -91,6 +92,13 @@ def test_no_gradient_is_examined_of_an_attack_that_takes_none(attack):
     subject = target("steps", {"stbp": STBP(), "rga": RGA()}, attack=attack)
     assert [plan.name for _, plan in subject.plans] == [attack]
     assert list(examinations(subject)) == ["network", attack]
+
+
+def test_rules_have_the_names_by_which_inspect_and_compare_take_them():
+    names = list(examinations(target("steps", plan="standard")))
+    assert names[:2] == ["network", "hart(surrogate.width=0.5) gradients"]
+    for default in (inspect._RULES, compare._RULES):
+        assert "hart(surrogate.width=0.5)" in parse_rules(default)
 
 
 def test_the_native_gradient_is_examined_where_the_plan_begins_with_it():

@@ -283,6 +283,14 @@ def rises(eps: float, **changes):
     return replace(RISES, eps=eps, **changes)
 
 
+def test_a_note_is_shown_and_changes_no_verdict():
+    note = replace(VANISHED, about="network", severity="note")
+    made = small(findings=(note,))
+    assert not any(verdict.open or verdict.findings for verdict in verdicts(made))
+    decisive, (card,) = make_cards(made)
+    assert (decisive, card["severity"]) == ([], "note")
+
+
 def test_the_same_finding_at_several_budgets_is_one_card():
     findings = [rises(e / 255, sentence="More steps break more.") for e in (4, 8)]
     (card,), others = make_cards(large(40, findings=tuple(findings)))
