@@ -319,19 +319,21 @@ def gradients_vanish(subject: Subject) -> Finding | None:
     elif everywhere.all():
         remedy = Remedy("Look for detach, rounding or numpy between the input and the loss.")
     by = f" by {spell(model.rule)}" if isinstance(model, SpikingNetwork) else ""
-    counts = [f"by {name} for {mask.sum()}" for name, mask in others.items()]
-    counts += [f"by all of them for {everywhere.sum()}"] if others else []
-    words = f" ({', '.join(counts)})" if others else ""
+    evidence = {"share that are 0": float(zero.mean()), "share not finite": float(infinite.mean())}
+    evidence |= {f"samples by {name}": int(mask.sum()) for name, mask in others.items()}
+    words = "where gradient attacks have no direction"
+    if others:
+        words = f"by all {1 + len(others)} rules for {everywhere.sum()}"
     return Finding(
         "vanished-gradients",
         "vanished gradients",
-        {"share that are 0": float(zero.mean()), "share not finite": float(infinite.mean())},
+        evidence,
         "if any correctly classified sample has none by any rule that attacks it (AutoAttack: "
         "Croce and Hein, ICML 2020), as where the loss does not depend on its input (Pintor et "
         "al., NeurIPS 2022); a note if only some rules have none",
         (remedy,),
         sentence=f"The gradient{by} is 0 for {zero.sum()} and not finite for {infinite.sum()} of "
-        f"{right} correctly classified samples{words}, where attacks with it have no direction. "
+        f"{right} correctly classified samples, {words}. "
         f"{list_samples(samples)}",
         severity="warning" if everywhere.any() else "note",
     )
