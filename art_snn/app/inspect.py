@@ -15,8 +15,8 @@ from art_snn.app.tables import Notes, Part, Table
 from art_snn.checks import LONGEST_SIDE, ArgumentError, require, require_count
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics, least, most, operand
-from art_snn.gradients import GRADIENTS, Gradient, parse_rules
-from art_snn.gradients.choice import fewest, find_vanished
+from art_snn.gradients import Gradient, parse_rules
+from art_snn.gradients.choice import ORDER, fewest, find_vanished
 from art_snn.layers import device_of
 from art_snn.metrics import Share
 from art_snn.network import SpikingNetwork
@@ -24,7 +24,7 @@ from art_snn.passes import modes_kept
 from art_snn.progress import progress_over
 from art_snn.seeding import seeded
 
-_RULES = ",".join((*GRADIENTS, "native", "hart(surrogate.width=0.5)"))
+_RULES = ",".join((*ORDER, "hart(surrogate.width=0.5)"))
 """The rules that are tried unless others are asked for; plans of attacks begin with the last."""
 
 

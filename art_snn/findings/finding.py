@@ -80,7 +80,9 @@ class Finding:
     :param severity: "error" where predictions, samples or the budget are not what they seem, so
         that the number means nothing until that is fixed; "warning" where the true robustness may
         be lower; "note" where something is worth knowing that changes no number.
-    :param eps: the budget that it concerns; None for every budget."""
+    :param eps: the budget that it concerns; None for every budget.
+    :param broken: numbers of the samples that it saw misclassified within the budget of the
+        examination; none of random networks, of which plans count more predictions."""
 
     id: str
     title: str
@@ -91,6 +93,7 @@ class Finding:
     sentence: str = ""
     severity: _Severity = "warning"
     eps: float | None = None
+    broken: tuple[int, ...] = ()
 
     @property
     def remedy(self) -> str:
@@ -190,6 +193,10 @@ class Subject:
             logits = self.logits(x, draw)
             votes += (logits.argmax(1) != self.y) & ~np.isnan(logits).any(1)
         return np.asarray(2 * votes > draws)
+
+    def broken(self, which: np.ndarray) -> tuple[int, ...]:
+        """Numbers of these samples, bool (N,), as a finding has them."""
+        return () if self.random else tuple(np.flatnonzero(which).tolist())
 
     @cached_property
     def gradients(self) -> np.ndarray | ArgumentError | None:

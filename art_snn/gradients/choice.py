@@ -8,17 +8,21 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.gradients.base import Gradient
-from art_snn.gradients.rules import GRADIENTS, STBP, Native
+from art_snn.gradients.names import parse_rule
+from art_snn.gradients.rules import GRADIENTS, STBP
 from art_snn.passes import modes_kept
 from art_snn.seeding import seeded
+
+ORDER = ("stbp", "native", *(name for name in GRADIENTS if name != "stbp"))
+"""The rules from which is chosen: STBP, the network's own gradient, and the others."""
 
 
 def choose_rule(network: Any, x: Tensor | None = None, y: Tensor | None = None) -> Gradient:
     """The rule that attacks on a network take where nobody has named one.
 
-    Of the rules that apply it is the one whose gradient vanishes for the fewest samples. The first
-    of equals wins: in the order of :data:`GRADIENTS`, which STBP leads, and the network's own
-    gradient last. Without samples no gradient is known to vanish.
+    Of the rules that apply it is the one whose gradient vanishes for the fewest samples, and of
+    equals the first: STBP, the network's own gradient, the others in the order of GRADIENTS.
+    Without samples no gradient is known to vanish.
 
     :param network: a :class:`~art_snn.SpikingNetwork`, which keeps its own rule.
     :param x: samples [N, ...] of classes y [N], on its device; None: the equations decide alone.
@@ -58,6 +62,6 @@ def find_vanished(network: Any, rule: Gradient, x: Tensor, y: Tensor) -> tuple[T
 
 def _applicable_rules(network: Any) -> Iterator[Gradient]:
     """The rules that apply to neurons and encoder, in their order."""
-    for rule in (*(kind() for kind in GRADIENTS.values()), Native()):
+    for rule in map(parse_rule, ORDER):
         if network.objection(rule) is None:
             yield rule

@@ -11,7 +11,8 @@ from torch import Tensor
 from art_snn.app.inspect import _inspect_network, _Neurons
 from art_snn.app.results import as_json, read_result
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import GRADIENTS, STBP, parse_rules
+from art_snn.gradients import STBP, parse_rules
+from art_snn.gradients.choice import ORDER
 from tests import adapted
 from tests.command import call
 from tests.datasets import counts, images
@@ -36,7 +37,7 @@ def inspect(*words: str):
 def test_a_model_of_ours_is_inspected_on_random_samples_under_every_rule():
     text, found = inspect("--model", "vgg5", "--steps", "2", "--image-size", "8", "--channels", "1")
     assert "vgg5, T = 2, decay 0.5, direct encoding on random samples, batch 4, 1x8x8" in text
-    assert list(found["rules"]) == [*GRADIENTS, "native", HART]
+    assert list(found["rules"]) == [*ORDER, HART]
     assert found["rules"]["stbp"]["engine"].startswith("through time")
     assert found["rules"]["cba"]["objection"]
     assert "native does not apply to layers.1, layers.4, layers.6, layers.9: it is for" in text

@@ -35,7 +35,9 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     if not target.settings.examined:
         return {}
     settings, classifier = target.settings, target.classifier
-    model, eps, seed, count = classifier.model, target.budgets[0], settings.seed, settings.examined
+    model, seed, count = classifier.model, settings.seed, settings.examined
+    # What is broken there is broken at every budget.
+    eps, *larger = sorted(target.budgets)
     single = target.single_stage(eps)
     # Those of the attack; one that takes no gradient has none.
     rules = list(target.rules.items()) if single.by_gradients else []
@@ -51,9 +53,9 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     arguments |= {"batch_size": settings.batch_size, "seed": seed}
 
     def examine_network() -> list[Finding]:
-        """All of it at the first budget, and at every other one whether it fits the range."""
+        """All of it at the smallest budget, and at every other one whether it fits the range."""
         subject = Subject(classifier, **arguments)
-        others = [odd_budget(replace(subject, eps=eps)) for eps in target.budgets[1:]]
+        others = [odd_budget(replace(subject, eps=eps)) for eps in larger]
         first, *more = [rule for _, rule in rules] or [model.rule]
         with model.using(first):
             findings = examine(classifier, rules=more, **arguments)

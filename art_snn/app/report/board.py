@@ -222,7 +222,8 @@ def _describe_credits(record: _Record) -> str:
         broken = ((file, trials[row]) for file, trials in breakers.items())
         file, trial = next((pair for pair in broken if pair[1] is not None), ("", None))
         if trial is None:
-            counts["misclassified"] += 1
+            wrong = any(not one.outcome.correct[row] for one in record.verdicts.values())
+            counts["misclassified" if wrong else "examination"] += 1
             continue
         stage = trial.outcome.stages[trial.outcome.stage[row]]
         ours = record.verdicts[file] is record.verdict

@@ -215,10 +215,14 @@ class Evaluation:
             datetime.fromisoformat(self.date).astimezone(timezone.utc)
         except (ValueError, OverflowError):
             expect(False, "a date in ISO 8601", self.date)
+        rows = range(len(self.samples))
+        odd = [row for one in self.findings for row in one.broken if row not in rows]
+        expect(not odd, "numbers of samples", odd[:1])
         if self.bounds:
             bounded = sorted(bounds.eps for bounds in self.bounds)
             expect(bounded == [*self.budgets], f"bounds at {[*self.budgets]}", bounded)
             standing = [(t.eps, t.outcome.stage == Outcome.STANDING) for t in self.trials]
+            standing.append((self.budgets[0], self.examined.robust))
             broken = [eps for eps, mask in standing if (self.certified(eps) & ~mask).any()]
             expect(not broken, "certified samples that nothing breaks", broken[:1])
         odd = [v for v in self.operations.values() if len(v) != 4 or min(v) < 0 or not v[0]]
@@ -247,6 +251,13 @@ class Evaluation:
             masks.append(self._flips.certified(flips=int(eps)))
         none = np.zeros(len(self.samples), dtype=bool)
         return np.asarray(np.logical_or.reduce([none, *masks]))
+
+    @property
+    def examined(self) -> Robustness:
+        """The outcome of all that looked for findings, within the smallest budget."""
+        robust = np.ones(len(self.samples), dtype=bool)
+        robust[[row for one in self.findings for row in one.broken]] = False
+        return Robustness(self.trials[0].robustness.correct, robust)
 
     @property
     def budgets(self) -> tuple[float, ...]:

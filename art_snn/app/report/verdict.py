@@ -74,7 +74,8 @@ def describe_bound(share: object, upper: bool) -> str:
 class Verdict:
     """The result at one budget.
 
-    :param outcome: of all trials together, at this budget or a smaller one.
+    :param outcome: of all trials at this budget or a smaller one together, and of all attacks that
+        looked for findings.
     :param findings: those that cast doubt on a number at this budget.
     :param certified: the samples that bounds certify at this budget or a larger one, or draws where
         no attack broke them, too; None where there are neither."""
@@ -294,7 +295,7 @@ def verdicts(evaluation: Evaluation) -> list[Verdict]:
     Notes cast no doubt. Where a plan decides, nor do findings about other attacks, nor randomness:
     plans handle it with EOT and a majority of fresh predictions."""
     results: list[Verdict] = []
-    trials: list[Robustness] = []
+    trials = [evaluation.examined]
     decisive = tuple(one for one in evaluation.findings if one.severity != "note")
     if evaluation.plan:
         others = {*evaluation.names} - {evaluation.plan}

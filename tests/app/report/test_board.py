@@ -146,6 +146,12 @@ def test_a_plan_that_broke_all_alone_is_named_without_a_count():
     assert column(board(network((-1, -1))), "attacks") == ["standard"]
 
 
+def test_what_was_broken_while_findings_were_looked_for_is_credited_to_the_examination():
+    table = board(network((0, -1, -1), findings=(replace(RISES, broken=(0, 1)),)))
+    assert column(table, "attacks") == ["examination: 1, standard: 1"]
+    assert column(table, "robust")[0].startswith("at most 33.3 %")
+
+
 def test_what_a_smaller_budget_broke_is_credited_too():
     made = network((-1, -1, -1))
     small = replace(made.trials[1], eps=EPS / 2, name="PGD-7 by stbp")
