@@ -161,7 +161,7 @@ def compared(only_white, only_control, both=10, samples=1000):
     control = Robustness(right, spared | (rows >= both + only_white + only_control))
     clip = SimpleNamespace(clip_values=(0.0, 1.0), input_shape=(1,), nb_classes=2)
     subject = Compared(clip, np.zeros((samples, 1)), np.zeros(samples, int), 0.1)
-    vars(subject).update(correct=right, white=white)
+    vars(subject).update(correct=right, white=white, random=False)
     return subject
 
 

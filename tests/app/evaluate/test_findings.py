@@ -129,7 +129,7 @@ def test_every_budget_must_fit_the_range_and_the_finding_names_it():
     findings = [one for one in examine() if one.id == "odd-budget"]
     assert [one.eps for one in findings] == [1e-4, 8]
     assert [one.severity for one in findings] == ["error", "error"]
-    assert findings[0].sentence.startswith("eps 8 is 8 times the range's width")
+    assert findings[1].sentence.startswith("eps 8 is 8 times the range's width")
     examine = examinations(target("steps", eps=(8,), examined=2))["network"]
     (alone,) = examine()[:1]
     assert alone.eps == 8
