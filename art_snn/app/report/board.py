@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from art_snn.app.report.evaluation import NORMS, RESULT, Evaluation, ReportItem
 from art_snn.app.report.verdict import (
-    STANDARD,
     Verdict,
     count_words,
     describe_bound,
@@ -24,6 +23,8 @@ from art_snn.app.tables import Notes, Part, Table
 from art_snn.files import digest
 from art_snn.metrics import Share
 
+_STANDARD = "standard"
+"""The plan of the records."""
 _NONE = "\u2013"
 _DIGITS = 6
 """Digits of the weights' digest that tell networks of one name apart."""
@@ -248,9 +249,9 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
     for file, verdict in record.others.items():
         left = verdict.outcome.robust_accuracy.percent
         lines.append(f"{file} is on other samples, leaves {left} and does not count")
-    if evaluation.plan != STANDARD:
+    if evaluation.plan != _STANDARD:
         plan = f"the plan {evaluation.plan}" if evaluation.plan else "single attacks alone"
-        lines.append(f"Attacked with {plan}, which may leave more than {STANDARD}")
+        lines.append(f"Attacked with {plan}, which may leave more than {_STANDARD}")
     if evaluation.samples != leader.first.samples:
         lines.append(f"Not on the samples of {name}, so that intervals are compared")
     mine, other = (one.provenance.versions.get("art_snn") for one in (evaluation, leader.first))

@@ -9,15 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_snn.app.report.evaluation import Evaluation, Trial
-from art_snn.checks import ArgumentError
 from art_snn.findings import Finding
 from art_snn.findings.examination import RANDOM
 from art_snn.findings.finding import SEVERITIES
 from art_snn.metrics import Robustness, Share, union
-from art_snn.zoo.networks import manifest
 
-STANDARD = "standard"
-"""The plan of the records of the zoo."""
 UNION = "union of all"
 CERTIFIED = "certified"
 EXACT = "exact: certified and attacked agree"
@@ -202,7 +198,7 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
     )
     ends = [f"{one.left or 'none'} {describe_budgets(norm, one.eps)}" for one in larger]
     words += f" Larger changes leave {join_words(ends)}." if ends else ""
-    others = (_describe_proof(results), _describe_doubt(results), _describe_rank(results))
+    others = (_describe_proof(results), _describe_doubt(results))
     return " ".join(filter(None, (words, *others)))
 
 
@@ -264,29 +260,6 @@ def _describe_doubt(results: Sequence[Verdict]) -> str:
     if not source.provenance.examined:
         return "Nothing was examined for warnings, so the true number may be lower."
     return "A single attack cannot show what others would break: it may be lower."
-
-
-def _describe_rank(results: Sequence[Verdict]) -> str:
-    """The place among the networks of the zoo on the same data, by budget; "" where none is."""
-    source, places = results[0].evaluation, []
-    data, norm = source.provenance.dataset, source.norm
-    try:
-        networks = [n for n in manifest().networks if n.data == data and n.name != source.name]
-    except (ArgumentError, OSError):  # There is none, and none can be fetched.
-        return ""
-    for verdict in results:
-        at = describe_budgets(norm, verdict.eps)
-        standard = [one for network in networks for one in network.standard if one.norm == norm]
-        records = [one.standing for one in standard if describe_budgets(norm, one.eps) == at]
-        better = sum(
-            int(verdict.standing[: len(one)].sum()) > one[: len(verdict.standing)].count("1")
-            for one in records
-        )
-        if records:
-            upper = better > 0 and (verdict.open or source.plan != STANDARD)
-            places.append(f"{describe_bound(better, upper)} of {len(records)} {at}")
-    words = f"Of the zoo's other networks on {data}, it beats"
-    return f"{words} {join_words(places)}." if places else ""
 
 
 def verdicts(evaluation: Evaluation) -> list[Verdict]:
