@@ -5,12 +5,14 @@ from __future__ import annotations
 import html
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from art_snn.app.report import board as module
 from art_snn.app.report.board import Board, board_parts, make_board
 from art_snn.app.report.evaluation import Evaluation, ReportItem
 from art_snn.app.tables import render
@@ -22,6 +24,14 @@ from tests.pages import tree
 NONE = "\u2013"
 EPS = 8 / 255
 ANN = "adversarials Ann"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_are_ranked() -> Iterator[None]:
+    """Networks of a few samples are ranked, as those of a hundred are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_RANKED", 1)
+        yield
 
 
 def network(stage: Any, name: str = "plain", weights: str = "", **changes: Any) -> Evaluation:
@@ -99,6 +109,18 @@ def test_networks_stand_in_one_table_by_data_and_budget_the_most_robust_first():
         ("whole, eps 8/255", 4, 4),
         ("wrong, eps 8/255", 3, 3),
         ("half, eps 8/255", 4, 2),
+    ]
+
+
+def test_evaluations_of_few_samples_stand_below_and_are_not_ranked(monkeypatch):
+    monkeypatch.setattr(module, "_RANKED", 4)
+    few = network((-1, -1, -1), "few", plan="fast")
+    table = board(few, network((0, 0, -1, -1), "many"), network((-1, -1, -1), "one", eps=1))
+    assert column(table, "network") == ["many", "few (n = 3)", "one (n = 3)"]
+    assert [name for name, *_ in table[2]][:2] == ["many, eps 8/255", "few (n = 3), eps 8/255"]
+    assert notes(table) == [
+        "Attacked with the plan fast, which may leave more than standard: few (n = 3).",
+        "Not ranked, since 3 samples say too little: few (n = 3) and one (n = 3).",
     ]
 
 
