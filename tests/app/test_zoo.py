@@ -62,7 +62,7 @@ def test_the_list_has_a_row_per_network_and_budget():
     assert head.split()[:4] == ["network", "data", "training", "T"]
     assert first.split()[:2] == ["small-plain", "pictures"]
     assert first.split("  ")[-3:] == ["100.0 %", "at most 75.0 %", "at least 25.0 %"]
-    assert first.split()[-11:-8] == ["8/255", "(inf)", "4"]
+    assert first.split()[-13:-8] == ["8/255", "(inf)", "4", "100.0", "%"]
     assert "1.5 (2)" in second
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn.app import compare, inspect
+from art_snn.app import inspect
 from art_snn.app.evaluate.findings import examinations, target_findings, trial_findings
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
@@ -97,8 +97,7 @@ def test_no_gradient_is_examined_of_an_attack_that_takes_none(attack):
 def test_rules_have_the_names_by_which_inspect_and_compare_take_them():
     names = list(examinations(target("steps", plan="standard")))
     assert names[:2] == ["network", "hart(surrogate.width=0.5) gradients"]
-    for default in (inspect._RULES, compare._RULES):
-        assert "hart(surrogate.width=0.5)" in parse_rules(default)
+    assert "hart(surrogate.width=0.5)" in parse_rules(inspect._RULES)
 
 
 def test_the_native_gradient_is_examined_where_the_plan_begins_with_it():
