@@ -79,7 +79,9 @@ class Training(Result):
             return [*heading, table, accuracy]
         under = f" under {self.against}" if self.against else ""
         share = f"{_percent(best.validation)} of the validation samples{under}"
-        return [*heading, table, f"Best epoch {best.number} of {len(rows)}: {share}.", accuracy]
+        words = f"Best epoch {best.number} of {len(rows)}: {share}."
+        words += " Stronger attacks leave less: art-snn evaluate says what." if under else ""
+        return [*heading, table, words, accuracy]
 
     def status(self) -> int:
         """5 where the network did not learn."""

@@ -414,13 +414,12 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     def _check_optimizer(self) -> None:
         """Refuse no optimizer, and one that holds none of the network's parameters."""
-        held, got = [], "None"
-        if self._optimizer is not None:
-            held = [weight for group in self._optimizer.param_groups for weight in group["params"]]
-            got = "one of another network, whose steps leave this one as it is"
+        groups = () if self._optimizer is None else self._optimizer.param_groups
+        held = {id(weight) for group in groups for weight in group["params"]}
+        fits = not held.isdisjoint(map(id, self.model.parameters()))
         expected = "an optimizer of the network's parameters"
+        got = "one of another network, whose steps leave this one as it is" if held else "None"
         remedy = "Pass optimizer=torch.optim.SGD(network.parameters(), lr=0.1)."
-        fits = {*map(id, held)} & {*map(id, self.model.parameters())}
         require(fits, "optimizer", expected, got, remedy)
 
     def _check_trainable(self, samples: int) -> None:

@@ -309,9 +309,8 @@ def gradients_vanish(subject: Subject) -> Finding | None:
     others = dict[str, np.ndarray]()
     for rule in subject.rules:
         with model.using(rule):
-            lost_here = _lose(subject.differentiate(), right)
-        others[spell(rule)] = lost_here[0] | lost_here[1]
-    everywhere = np.logical_and.reduce([lost, *others.values()])
+            others[spell(rule)] = np.any(_lose(subject.differentiate(), right), axis=0)
+    everywhere = np.all([lost, *others.values()], axis=0)
     samples, remedy = np.zeros(len(subject.x), bool), OTHER_RULES
     samples[subject.correct] = everywhere if everywhere.any() else lost
     if isinstance(subject.gradients, ArgumentError):
@@ -319,15 +318,15 @@ def gradients_vanish(subject: Subject) -> Finding | None:
     elif everywhere.all():
         remedy = Remedy("Look for detach, rounding or numpy between the input and the loss.")
     by = f" by {spell(model.rule)}" if isinstance(model, SpikingNetwork) else ""
-    evidence = {"share that are 0": float(zero.mean()), "share not finite": float(infinite.mean())}
-    evidence |= {f"samples by {name}": int(mask.sum()) for name, mask in others.items()}
+    shares = {"share that are 0": float(zero.mean()), "share not finite": float(infinite.mean())}
+    counts = {f"samples by {name}": int(mask.sum()) for name, mask in others.items()}
     words = "where gradient attacks have no direction"
     if others:
         words = f"by all {1 + len(others)} rules for {everywhere.sum()}"
     return Finding(
         "vanished-gradients",
         "vanished gradients",
-        evidence,
+        shares | counts,
         "if any correctly classified sample has none by any rule that attacks it (AutoAttack: "
         "Croce and Hein, ICML 2020), as where the loss does not depend on its input (Pintor et "
         "al., NeurIPS 2022); a note if only some rules have none",

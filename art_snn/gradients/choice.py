@@ -1,11 +1,11 @@
 """The gradient rule that an attack takes where nobody has named one."""
 
-from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from torch.nn.functional import cross_entropy
 
 from art_snn.gradients.base import Gradient
 from art_snn.gradients.names import parse_rule
@@ -27,17 +27,18 @@ def choose_rule(network: Any, x: Tensor | None = None, y: Tensor | None = None) 
     :param network: a :class:`~art_snn.SpikingNetwork`, which keeps its own rule.
     :param x: samples [N, ...] of classes y [N], on its device; None: the equations decide alone.
     :return: the rule; STBP where none applies."""
-    rules = _applicable_rules(network)
-    if x is None or y is None:
-        return next(rules, STBP())
     counts = dict[Gradient, int]()
-    for rule in rules:
+    for rule in map(parse_rule, ORDER):
+        if network.objection(rule) is not None:
+            continue
+        if x is None or y is None:
+            return rule
         # A model may refuse a rule once it sees samples, or fail under it.
         with suppress(ValueError, RuntimeError):
             counts[rule] = int(find_vanished(network, rule, x, y)[0].sum())
         if counts.get(rule) == 0:
             break
-    return fewest(counts) if counts else choose_rule(network)
+    return fewest(counts) if counts else STBP()
 
 
 def fewest(counts: dict[Any, int]) -> Any:
@@ -52,16 +53,8 @@ def find_vanished(network: Any, rule: Gradient, x: Tensor, y: Tensor) -> tuple[T
 
     :param x: samples [N, ...] of classes y [N].
     :raises ValueError: where the network refuses the rule."""
-    twin = network.twin()
+    twin, leaf = network.twin(), x.clone().requires_grad_()
     with modes_kept(network, False), seeded(0), twin.using(rule):
-        leaf = x.clone().requires_grad_()
-        loss = nn.functional.cross_entropy(twin(leaf), y, reduction="sum")
+        loss = cross_entropy(twin(leaf), y, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, leaf)
     return (gradient.flatten(1) == 0).all(1), twin.execution
-
-
-def _applicable_rules(network: Any) -> Iterator[Gradient]:
-    """The rules that apply to neurons and encoder, in their order."""
-    for rule in map(parse_rule, ORDER):
-        if network.objection(rule) is None:
-            yield rule

@@ -227,14 +227,13 @@ def spell(rule: Gradient) -> str:
     """The text that :func:`parse_rule` reads as the rule, hyperparameters included.
 
     Where there is none, as :func:`short_name`."""
+    numbers = hyperparameters(rule).items()
     for name, kind in GRADIENTS.items():
-        if type(rule) is kind:
-            usual = hyperparameters(kind())
-            given = {k: v for k, v in hyperparameters(rule).items() if usual.get(k) != v}
-            words = ", ".join(f"{field}={value:g}" for field, value in given.items())
-            text = f"{name}({words})" if words else name
-            if given.keys() <= usual.keys() and parse_rule(text) == rule:
-                return text
+        usual = hyperparameters(kind())
+        given = [f"{f}={value:g}" for f, value in numbers if usual.get(f, value) != value]
+        text = f"{name}({', '.join(given)})"
+        if given and parse_rule(text) == rule:
+            return text
     return short_name(rule)
 
 

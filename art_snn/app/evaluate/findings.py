@@ -45,8 +45,8 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     if target.deciding is not None:
         # Those of the plan with which it attacks every sample; it begins with the first.
         stages = target.select_stages(target.deciding).stages
-        every = [one.rule for one in stages if one.rule and one.within is None]
-        rules = [(spell(rule), rule) for rule in dict.fromkeys(every)]
+        followed = [one.rule for one in stages if one.rule and one.within is None]
+        rules = [(spell(rule), rule) for rule in dict.fromkeys(followed)]
         looked = rules[:1]
     arguments: dict[str, Any] = {"x": target.x[:count], "y": target.y[:count]}
     arguments |= {"norm": target.measure, "eps": eps}
