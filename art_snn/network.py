@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 
 from art_snn.checks import invalid, require, require_number
 from art_snn.encoders import KNOWN, Direct, Encoder, describe_encoder
-from art_snn.gradients import RGA, STBP, Execution, Firing, Gradient, Site
+from art_snn.gradients import STBP, Execution, Firing, Gradient, Site, choose_rule
 from art_snn.gradients.base import kept, simulation
 from art_snn.gradients.fixed import WEIGHTS_HELD, weights_fixed
 from art_snn.gradients.names import check_applicable, objection, parse_rule
@@ -49,7 +49,8 @@ class SpikingNetwork(nn.Module):
         :class:`LIF` and :class:`IF`, and layers without state are wrapped in
         :class:`TimeDistributed`. The last layer is affine and gives [T, N, K].
     :param encoder: maps the input [N, ...] to [T, N, ...].
-    :param gradient: rule for gradients at the input, an instance or a name of GRADIENTS.
+    :param gradient: rule for gradients at the input, an instance or a name of GRADIENTS. None:
+        :func:`~art_snn.gradients.choose_rule` by the equations alone, which is STBP.
     :param training_gradient: rule for gradients at the weights.
     :param input_shape: shape of one input; calls with another shape are refused. None for
         an axis takes any size there, None for the shape any shape.
@@ -69,7 +70,7 @@ class SpikingNetwork(nn.Module):
         self,
         layers: nn.Module | Sequence[nn.Module],
         encoder: Encoder = Direct(steps=8),  # noqa: B008
-        gradient: Gradient | str = RGA(),  # noqa: B008
+        gradient: Gradient | str | None = None,
         training_gradient: Gradient | str = STBP(),  # noqa: B008
         *,
         input_shape: tuple[int | None, ...] | None = None,
@@ -84,7 +85,7 @@ class SpikingNetwork(nn.Module):
             )
         self.encoder = encoder
         self.input_span = 1.0
-        self.gradient = gradient
+        self.gradient = choose_rule(self) if gradient is None else gradient
         self.training_gradient = training_gradient
         self.input_shape = None if input_shape is None else tuple(input_shape)
         self.initialise = initialise

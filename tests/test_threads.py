@@ -196,11 +196,11 @@ def test_how_a_gradient_was_computed_is_told_to_whoever_asked_for_it(classifier)
 @pytest.mark.parametrize("copied", [copy.copy, lambda n: n._replicate_for_data_parallel()])
 def test_copies_and_replicas_made_inside_using_keep_its_rule(copied, classifier):
     network: SpikingNetwork = classifier.model
-    with network.using(STBP()):
+    with network.using(RGA()):
         twin = copied(network)
-    assert (twin.gradient, twin.training_gradient) == (STBP(), STBP())
+    assert (twin.gradient, twin.training_gradient) == (RGA(), RGA())
     assert (twin.memory, twin.execution, twin._override) == ({}, None, None)
-    assert network.gradient == RGA()
+    assert network.gradient == STBP()
 
 
 def test_nothing_of_a_network_that_is_gone_is_kept():

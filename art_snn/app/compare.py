@@ -39,7 +39,7 @@ CAUTION = (
 class _Row:
     """The achievement of one rule, in words; or why it does not apply.
 
-    :param vanished: samples with an all-zero gradient at the clean image.
+    :param vanished: correctly classified samples with an all-zero gradient at the clean image.
     :param cosine: mean of the cosine to the STBP gradient, over the clean images at which neither
         vanishes."""
 
@@ -210,8 +210,9 @@ def _compare_rules(
             directions = _clean_gradients(rule, name, classifier, x, y, settings)
             adversarial = craft(stage, rule, classifier, x, y, **options)
             logits = predict_logits(classifier, adversarial, size, seed)
-            angles = _compare_directions(directions, reference)
-            row = replace(row, outcome=robustness(clean, logits, y), **angles)
+            outcome = robustness(clean, logits, y)
+            angles = _compare_directions(directions, reference, outcome.correct)
+            row = replace(row, outcome=outcome, **angles)
         comparison.rows[name] = row
         if file is not None:
             write_result(file, comparison.as_dict())
@@ -241,10 +242,13 @@ def _clean_gradients(
     return np.concatenate(parts).reshape(len(x), -1).astype(np.float64)
 
 
-def _compare_directions(gradients: np.ndarray, reference: np.ndarray) -> dict[str, Any]:
-    """How many gradients (N, D) vanish, and their mean cosine to those of the reference."""
+def _compare_directions(
+    gradients: np.ndarray, reference: np.ndarray, correct: np.ndarray
+) -> dict[str, Any]:
+    """How many gradients (N, D) of correctly classified samples, bool (N,), vanish; and the mean
+    cosine of all to those of the reference."""
     lengths = np.linalg.norm(gradients, axis=1), np.linalg.norm(reference, axis=1)
     both = (lengths[0] > 0) & (lengths[1] > 0)
     products = (gradients[both] * reference[both]).sum(1) / (lengths[0] * lengths[1])[both]
-    vanished = Share(int((lengths[0] == 0).sum()), len(gradients))
+    vanished = Share(int((lengths[0][correct] == 0).sum()), int(correct.sum()))
     return {"vanished": vanished, "cosine": float(products.mean()) if both.any() else None}

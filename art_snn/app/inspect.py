@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import nn
 
 from art_snn.app.machine import torch_device
 from art_snn.app.network import random_samples, record_calls, resolve_network
@@ -16,7 +15,8 @@ from art_snn.app.tables import Notes, Part, Table
 from art_snn.checks import LONGEST_SIDE, ArgumentError, require, require_count
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics, least, most, operand
-from art_snn.gradients import GRADIENTS, Gradient, parse_rules
+from art_snn.gradients import Gradient, parse_rules
+from art_snn.gradients.choice import ORDER, fewest, find_vanished
 from art_snn.layers import device_of
 from art_snn.metrics import Share
 from art_snn.network import SpikingNetwork
@@ -24,8 +24,8 @@ from art_snn.passes import modes_kept
 from art_snn.progress import progress_over
 from art_snn.seeding import seeded
 
-_RULES = ",".join((*GRADIENTS, "native"))
-"""The rules that are tried unless others are asked for."""
+_RULES = ",".join((*ORDER, "hart(surrogate.width=0.5)"))
+"""The rules that are tried unless others are asked for; plans of attacks begin with the last."""
 
 
 @dataclass(frozen=True)
@@ -96,16 +96,17 @@ class _Inspection(Result):
             kind, _, reason = trial["engine"].partition(": ")
             zero[name], total = trial["vanished"]["count"], trial["vanished"]["total"]
             rows.append([name, kind, f"{zero[name]} of {total}", reason])
-        rules = Table(("rule", "engine", "zero gradients", "remark"), rows)
+        rules = Table(("rule", "engine", "zero gradient", "remark"), rows)
         unknown = [(one.name, one.unknown) for one in self.neurons]
         lines = [f"The equations of {name} are not known: {why}." for name, why in unknown if why]
         lines += self._objections()
-        best = min(zero, key=lambda name: zero[name], default="")
-        poor = [f"that of {name} for {count}" for name, count in zero.items() if count > zero[best]]
-        advice = f"Attack with {best}, whose gradient is zero for {zero.get(best)} samples"
-        refused = [f"{advice}; {', '.join(poor)}."] if poor else []
-        refused += [f"Refused under {', '.join(some)}: {why}" for why, some in refusals.items()]
-        return [(self.title, *heading), neurons, Notes(lines), rules, Notes(refused)]
+        remarks = [f"Refused under {', '.join(some)}: {why}" for why, some in refusals.items()]
+        if zero:
+            best = fewest(zero)
+            others = [f"that of {n} for {count}" for n, count in zero.items() if count > zero[best]]
+            advice = f"Attack with {best}, whose gradient is zero for {zero[best]} samples"
+            remarks = ["; ".join((advice, *others)) + ".", *remarks]
+        return [(self.title, *heading), neurons, Notes(lines), rules, Notes(remarks)]
 
     def _objections(self) -> list[str]:
         """Sentences: a rule, the neurons that it does not apply to, and why."""
@@ -126,7 +127,8 @@ def run(settings: Inspect) -> _Inspection:
     with working(settings):
         subject = resolve_network(settings, drawn=True)
         source = subject.source
-        if settings.data == RANDOM or (settings.data is None and subject.entry is None):
+        drawn = settings.data == RANDOM or (settings.data is None and subject.entry is None)
+        if drawn:
             value, remedy = source.value_range, "Leave it out, or name data."
             require(value is None, "value_range", "None for random samples", repr(value), remedy)
             if source.image_size is not None:
@@ -145,11 +147,11 @@ def run(settings: Inspect) -> _Inspection:
             require(given is None, "channels", expected, given, remedy)
             data = subject.load_data()
         network = subject.build(data).to(torch_device(settings.device))
-        x, y = data.x_test[: settings.batch_size], data.y_test[: settings.batch_size]
+        x, classes = data.x_test[: settings.batch_size], data.y_test[: settings.batch_size]
         size = "x".join(map(str, x.shape[1:]))
         title = f"{subject.describe(data, network)}, batch {len(x)}, {size}"
         rules = parse_rules(settings.rules or _RULES)
-        result = _inspect_network(network, x, y, rules, title)
+        result = _inspect_network(network, x, None if drawn else classes, rules, title)
         result.write(settings.output)
         return result
 
@@ -157,18 +159,25 @@ def run(settings: Inspect) -> _Inspection:
 def _inspect_network(
     network: SpikingNetwork,
     x: np.ndarray,
-    y: np.ndarray,
+    y: np.ndarray | None,
     rules: Mapping[str, Gradient],
     title: str = "",
 ) -> _Inspection:
-    """Inspect any network, which is left as it was, on samples [N, ...] of classes [N]."""
+    """Inspect any network, which is left as it was, on samples [N, ...] of classes [N].
+
+    Gradients are of the samples that are classified correctly, if any; without classes of all."""
     device = device_of(network)
     inputs = torch.as_tensor(x, device=device).float()
-    labels = torch.as_tensor(y, device=device).long()
     names = ("encoder", "gradient", "training_gradient")
     attributes = {name: str(getattr(network, name)) for name in names}
     with modes_kept(network, False), seeded(0):
         neurons = _find_neurons(network, inputs, rules)
+        with torch.no_grad():
+            labels = network(inputs).argmax(1)
+        if y is not None:
+            true = torch.as_tensor(y, device=device).long()
+            rows = labels == true
+            inputs, labels = (inputs[rows], true[rows]) if rows.any() else (inputs, true)
         results = {
             name: _try_rule(network, rule, inputs, labels)
             for name, rule in progress_over(rules.items(), "Rules", leave=False)
@@ -205,17 +214,12 @@ def _try_rule(
     trial |= {"refusal": None, "vanished": None}
     if trial["objection"] is not None:
         return trial
-    twin = network.twin()
     try:
-        with twin.using(rule):
-            leaf = x.clone().requires_grad_()
-            loss = nn.functional.cross_entropy(twin(leaf), y, reduction="sum")
-            (gradient,) = torch.autograd.grad(loss, leaf)
+        zero, execution = find_vanished(network, rule, x, y)
     except ArgumentError as error:
         return trial | {"refusal": str(error)}
     except Exception as error:
         # A model that fails under a rule is what is to be found out.
         first = str(error).partition("\n")[0]
         return trial | {"refusal": f"it failed with {type(error).__name__}: {first}"}
-    zero = Share(int((gradient.flatten(1) == 0).all(1).sum()), len(x))
-    return trial | {"engine": str(twin.execution), "vanished": zero.as_dict()}
+    return trial | {"engine": str(execution), "vanished": Share(int(zero.sum()), len(x)).as_dict()}

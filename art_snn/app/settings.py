@@ -155,8 +155,8 @@ class Train(Network):
         pgd(max_iter=7), ... [none; of a defence that attacks: pgd].
     :param eps: budget of the attack or of the certified training, in the unit of the samples
         [8/255].
-    :param attack_rule: gradient rule of the attack: rga, stbp, mean-rga-stbp, ... [that of the
-        network: rga, or its own where rga does not apply]. Weights learn by STBP, or its own.
+    :param attack_rule: gradient rule of the attack: rga, stbp, mean-rga-stbp, ... [that which
+        inspect names; stbp without a checkpoint]. Weights learn by STBP, or the network's own.
     :param adversarial_share: share of the samples of each step that are attacked, in (0, 1].
     :param defence: use of the adversarial samples: at (trains on them), trades(beta=6),
         rat(orthogonality=0.004), sr(sparsity=0.002), mpd-sgr, tgo, mppd or operations(weight=1);

@@ -18,7 +18,7 @@ from art_snn.app.tables import Part, Table
 from art_snn.checks import ArgumentError, require
 from art_snn.classifier import wrap
 from art_snn.data import Dataset
-from art_snn.gradients import RGA, Gradient, parse_rule
+from art_snn.gradients import parse_rule
 from art_snn.metrics import Share
 from art_snn.models import DEFAULTS
 from art_snn.seeding import seeded
@@ -79,7 +79,9 @@ class Training(Result):
             return [*heading, table, accuracy]
         under = f" under {self.against}" if self.against else ""
         share = f"{_percent(best.validation)} of the validation samples{under}"
-        return [*heading, table, f"Best epoch {best.number} of {len(rows)}: {share}.", accuracy]
+        words = f"Best epoch {best.number} of {len(rows)}: {share}."
+        words += " Stronger attacks leave less: art-snn evaluate says what." if under else ""
+        return [*heading, table, words, accuracy]
 
     def status(self) -> int:
         """5 where the network did not learn."""
@@ -140,12 +142,15 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     recipe = Recipe(optimizer=optimizer, **{name: getattr(settings, name) for name in _RECIPE})
     recipe, output = recipe.fit_to(data.input_shape, data.mirrored), settings.output
     network = subject.build(data, recipe.seed)
-    adversary = _resolve_adversary(settings, data, network.gradient)
+    adversary = _resolve_adversary(settings, data)
     split = data.held_out(settings.validation, recipe.seed, "validation")
-    if adversary is not None:
-        recipe = adversary.defence.fit_recipe(recipe)
     limits = data.value_range
     classifier = wrap(network, data.input_shape, data.classes, limits, settings.device)
+    if adversary is not None:
+        # Gradients of weights that are still random say little.
+        tried = () if subject.checkpoint is None else (split.x_train, split.y_train)
+        adversary = adversary.fit_to(network, *tried)
+        recipe = adversary.defence.fit_recipe(recipe)
     file, state = output / "network.safetensors", output / "training.pt"
     foreign = file.exists() and not state.exists()
     got = f"{output} with a network.safetensors and no training.pt"
@@ -207,23 +212,19 @@ def _prefer_potentials(subject: ResolvedNetwork, data: Dataset) -> ResolvedNetwo
     return subject
 
 
-def _resolve_adversary(
-    settings: Train, data: Dataset, gradient: Gradient
-) -> AdversarialTraining | None:
+def _resolve_adversary(settings: Train, data: Dataset) -> AdversarialTraining | None:
     """The attack and the defence of a training; None where neither is asked for.
 
-    :param gradient: rule of an attack that runs, where the settings leave it open.
     :raises ArgumentError: for an unknown attack, rule or defence, and data without a value range.
     """
     if settings.attack is settings.defence is None:
         return None
     defence: Defence = AT() if settings.defence is None else parse_defence(settings.defence)
-    usual = gradient if defence.attacks else RGA()
     return AdversarialTraining(
         attack=settings.attack or "pgd",
         eps=8 / 255 if settings.eps is None else settings.eps,
         norm=np.inf,
-        rule=parse_rule(settings.attack_rule, "attack_rule") if settings.attack_rule else usual,
+        rule=parse_rule(settings.attack_rule, "attack_rule") if settings.attack_rule else None,
         share=settings.adversarial_share,
         value_range=data.clip_values("adversarial training"),
         defence=defence,

@@ -6,8 +6,8 @@ from art_snn.app.settings import Zoo
 from art_snn.app.tables import Table
 from art_snn.zoo.networks import manifest
 
-_HEAD = ("network", "data", "training", "T", "parameters", "size", "clean")
-_BUDGET = ("budget", "standard", "certified")
+_HEAD = ("network", "data", "training", "T", "parameters", "size")
+_BUDGET = ("budget", "samples", "clean", "standard", "certified")
 
 
 def run(settings: Zoo) -> Printed:
@@ -18,11 +18,12 @@ def run(settings: Zoo) -> Printed:
     for network in manifest().networks:
         head = [network.name, network.data, network.training, str(network.architecture.steps)]
         size = f"{network.bytes / 1e6:.1f} MB"
-        head += [f"{network.parameters:,}", size, network.clean.percent]
+        head += [f"{network.parameters:,}", size]
         for one in network.standard:
             robust = describe_bound(one.robust.percent, one.at_most)
             proven = "" if one.certified is None else f"at least {one.certified.percent}"
-            rows.append([*head, f"{format_eps(one.norm, one.eps)} ({one.norm})", robust, proven])
+            budget = [f"{format_eps(one.norm, one.eps)} ({one.norm})", f"{one.clean.total}"]
+            rows.append([*head, *budget, one.clean.percent, robust, proven])
             head = [""] * len(_HEAD)
         if not network.standard:
             rows.append([*head, *[""] * len(_BUDGET)])

@@ -47,9 +47,9 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     :param loss: loss over logits, such as torch.nn.CrossEntropyLoss().
     :param input_shape: shape of one sample: (C, H, W), or (T, C, H, W) for event frames.
     :param nb_classes: number of classes, the columns of the logits.
-    :param optimizer: optimizer of the network's parameters; only training needs one.
+    :param optimizer: optimizer of the network's parameters, or of some; only training needs one.
     :param gradient: attack gradient, an instance or a name of GRADIENTS, set on the network; None
-        leaves it.
+        leaves that of the network, which is STBP where it was given none.
     :param device_type: "gpu" or "cpu". "gpu" is the CUDA device of the network, or the current one
         for a network on the CPU. Without a CUDA device it is the CPU.
     :param options: of :class:`art.estimators.classification.PyTorchClassifier`: clip_values, the
@@ -57,7 +57,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         preprocessing, a mean and a standard deviation; preprocessing_defences and
         postprocessing_defences, which ART applies to the samples and to the logits.
     :raises TypeError: when the model is no SpikingNetwork, or for an unknown option.
-    :raises ValueError: for an unknown gradient or device_type, or preprocessing over time."""
+    :raises ValueError: for an unknown gradient or device_type, preprocessing over time, or an
+        optimizer of another network."""
 
     _model: Any
     _optimizer: Any
@@ -406,10 +407,23 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             return as_array(grads)
         return self._apply_preprocessing_gradient(x, as_array(grads))
 
-    def _check_trainable(self, samples: int) -> None:
+    def _check_params(self) -> None:
+        super()._check_params()
+        if self._optimizer is not None:
+            self._check_optimizer()
+
+    def _check_optimizer(self) -> None:
+        """Refuse no optimizer, and one that holds none of the network's parameters."""
+        groups = () if self._optimizer is None else self._optimizer.param_groups
+        held = {id(weight) for group in groups for weight in group["params"]}
+        fits = not held.isdisjoint(map(id, self.model.parameters()))
         expected = "an optimizer of the network's parameters"
+        got = "one of another network, whose steps leave this one as it is" if held else "None"
         remedy = "Pass optimizer=torch.optim.SGD(network.parameters(), lr=0.1)."
-        require(self._optimizer is not None, "optimizer", expected, "None", remedy)
+        require(fits, "optimizer", expected, got, remedy)
+
+    def _check_trainable(self, samples: int) -> None:
+        self._check_optimizer()
         require(samples, "x", "at least one sample to train on", "none", "Check the training set.")
 
 

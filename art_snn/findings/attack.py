@@ -114,7 +114,8 @@ def _silent_successes(subject: _Attacked) -> Finding | None:
     _, points, held = subject.run
     # Once more, since logits of gradients may be no predictions.
     held = held & subject.wrong(points)
-    silent = int((subject.correct & held & ~subject.wrong(subject.returned)).sum())
+    held &= subject.correct
+    silent = int((held & ~subject.wrong(subject.returned)).sum())
     correct = int(subject.correct.sum())
     if not silent:
         return None
@@ -127,6 +128,7 @@ def _silent_successes(subject: _Attacked) -> Finding | None:
         (Remedy("Return the first adversarial of the path, as art_snn.attacks.AutoPGD does."),),
         sentence=f"Within eps {subject.eps:.4g} the attack came across a misclassified version of "
         f"{silent} of {correct} samples, but returned one that is classified correctly.",
+        broken=subject.broken(held),
     )
 
 

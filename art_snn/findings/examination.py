@@ -1,6 +1,6 @@
 """All checks before any attack: of samples and their range, of predictions and of gradients."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
@@ -16,7 +16,7 @@ from art_snn.attacks.queries import margin
 from art_snn.checks import ArgumentError
 from art_snn.files import digest
 from art_snn.findings.finding import OTHER_RULES, SEARCH, Finding, Remedy, Subject, list_samples
-from art_snn.gradients import Native, short_name
+from art_snn.gradients import Gradient, Native, spell
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.progress import progress_over
@@ -298,33 +298,51 @@ def _saturated(subject: Subject) -> Finding | None:
 
 
 def gradients_vanish(subject: Subject) -> Finding | None:
-    """Some gradients, or all, are 0 throughout, not finite, cut, or refused."""
-    gradients, right = subject.gradients, int(subject.correct.sum())
-    rows = gradients if isinstance(gradients, np.ndarray) else np.zeros((right, 1))
-    axes = tuple(range(1, rows.ndim))
-    finite = np.isfinite(rows).all(axes)
-    zero = finite & ~rows.any(axes)
-    if finite.all() and not zero.any():
+    """Some gradients, or all, are 0 throughout, not finite, cut, or refused.
+
+    Where another rule that attacks the same samples has a gradient at each, it is a note."""
+    model, right = subject.estimator.model, int(subject.correct.sum())
+    zero, infinite = _lose(subject.gradients, right)
+    lost = zero | infinite
+    if not lost.any():
         return None
+    others = dict[str, np.ndarray]()
+    for rule in subject.rules:
+        with model.using(rule):
+            others[spell(rule)] = np.any(_lose(subject.differentiate(), right), axis=0)
+    everywhere = np.all([lost, *others.values()], axis=0)
     samples, remedy = np.zeros(len(subject.x), bool), OTHER_RULES
-    samples[subject.correct] = zero | ~finite
-    if isinstance(gradients, ArgumentError):
-        remedy = Remedy(f"Change the network as it says: {gradients}")
-    elif samples.sum() == right:
+    samples[subject.correct] = everywhere if everywhere.any() else lost
+    if isinstance(subject.gradients, ArgumentError):
+        remedy = Remedy(f"Change the network as it says: {subject.gradients}")
+    elif everywhere.all():
         remedy = Remedy("Look for detach, rounding or numpy between the input and the loss.")
-    model = subject.estimator.model
-    by = f" by {short_name(model.rule)}" if isinstance(model, SpikingNetwork) else ""
+    by = f" by {spell(model.rule)}" if isinstance(model, SpikingNetwork) else ""
+    shares = {"share that are 0": float(zero.mean()), "share not finite": float(infinite.mean())}
+    counts = {f"samples by {name}": int(mask.sum()) for name, mask in others.items()}
+    words = "where gradient attacks have no direction"
+    if others:
+        words = f"by all {1 + len(others)} rules for {everywhere.sum()}"
     return Finding(
         "vanished-gradients",
         "vanished gradients",
-        {"share that are 0": float(zero.mean()), "share not finite": float((~finite).mean())},
-        "if any correctly classified sample has none (AutoAttack: Croce and Hein, ICML 2020), as "
-        "where the loss does not depend on its input (Pintor et al., NeurIPS 2022)",
+        shares | counts,
+        "if any correctly classified sample has none by any rule that attacks it (AutoAttack: "
+        "Croce and Hein, ICML 2020), as where the loss does not depend on its input (Pintor et "
+        "al., NeurIPS 2022); a note if only some rules have none",
         (remedy,),
-        sentence=f"The gradient{by} is 0 for {zero.sum()} and not finite for {(~finite).sum()} of "
-        f"{right} correctly classified samples, where gradient attacks have no direction. "
+        sentence=f"The gradient{by} is 0 for {zero.sum()} and not finite for {infinite.sum()} of "
+        f"{right} correctly classified samples, {words}. "
         f"{list_samples(samples)}",
+        severity="warning" if everywhere.any() else "note",
     )
+
+
+def _lose(gradients: object, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which of the gradients, of that count of samples, are 0 throughout, and not finite."""
+    rows = gradients if isinstance(gradients, np.ndarray) else np.zeros((count, 1))
+    zero = np.array([not row.any() for row in rows], bool)
+    return zero, np.array([not np.isfinite(row).all() for row in rows], bool)
 
 
 def _mixed_gradients(subject: Subject) -> Finding | None:
@@ -413,6 +431,7 @@ def examine(
     *,
     eps: float,
     norm: float | str = np.inf,
+    rules: Sequence[Gradient] = (),
     batch_size: int = 32,
     seed: int = 0,
     verbose: bool = False,
@@ -427,9 +446,11 @@ def examine(
     :param y: true classes, indices (N,) or scores (N, K).
     :param eps: budget of the attacks, in the unit of the samples.
     :param norm: numpy.inf or 2; of event frames 0 or "shift", about whose budgets nothing is said.
+    :param rules: other rules with which all of these samples are attacked. Where one of them has a
+        gradient, that of the present rule may vanish.
     :param batch_size: samples per pass; seed: of what is drawn; verbose: show progress.
     :return: the findings, in the order of the checks; none are no proof of a sound evaluation.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, or a bad setting."""
-    subject = Subject(estimator, x, y, eps, norm, batch_size, seed)
+    subject = Subject(estimator, x, y, eps, norm, batch_size, seed, tuple(rules))
     return run_checks(CHECKS, subject, verbose=verbose)

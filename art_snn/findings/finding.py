@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -21,10 +21,13 @@ from art_snn.checks import (
     set_fields,
 )
 from art_snn.classifier.inputs import as_array, check_samples, class_indices
+from art_snn.gradients import Gradient
 from art_snn.metrics import SIGNIFICANT
 from art_snn.seeding import EVALUATIONS, is_random, seeded
 
-_Severity = Literal["error", "warning"]
+_Severity = Literal["error", "warning", "note"]
+SEVERITIES = get_args(_Severity)
+"""From the gravest on."""
 BEYOND = 0.002
 """The share of all samples by which AutoAttack lets another attack be stronger."""
 BY_CHANCE = (
@@ -76,8 +79,10 @@ class Finding:
     :param sentence: the evidence in words, for people outside of the field.
     :param severity: "error" where predictions, samples or the budget are not what they seem, so
         that the number means nothing until that is fixed; "warning" where the true robustness may
-        be lower.
-    :param eps: the budget that it concerns; None for every budget."""
+        be lower; "note" where something is worth knowing that changes no number.
+    :param eps: the budget that it concerns; None for every budget.
+    :param broken: numbers of the samples that it saw misclassified within the budget of the
+        examination; none of random networks, of which plans count more predictions."""
 
     id: str
     title: str
@@ -88,6 +93,7 @@ class Finding:
     sentence: str = ""
     severity: _Severity = "warning"
     eps: float | None = None
+    broken: tuple[int, ...] = ()
 
     @property
     def remedy(self) -> str:
@@ -107,6 +113,7 @@ class Subject:
     """A classifier with the samples that its robustness is measured on.
 
     :param x: samples ``(N, *input_shape)``, with their true classes y (N,).
+    :param rules: with which the samples are attacked, next to the present one.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: for no sample, another shape, or a bad setting."""
 
@@ -117,6 +124,7 @@ class Subject:
     norm: float | str = np.inf
     batch_size: int = 32
     seed: int = 0
+    rules: tuple[Gradient, ...] = ()
 
     def __post_init__(self) -> None:
         x = as_array(check_samples(self.x, self.estimator.input_shape))
@@ -186,8 +194,16 @@ class Subject:
             votes += (logits.argmax(1) != self.y) & ~np.isnan(logits).any(1)
         return np.asarray(2 * votes > draws)
 
+    def broken(self, which: np.ndarray) -> tuple[int, ...]:
+        """Numbers of these samples, bool (N,), as a finding has them."""
+        return () if self.random else tuple(np.flatnonzero(which).tolist())
+
     @cached_property
     def gradients(self) -> np.ndarray | ArgumentError | None:
+        """Gradients by the present rule, as :meth:`differentiate` gives them."""
+        return self.differentiate()
+
+    def differentiate(self) -> np.ndarray | ArgumentError | None:
         """Gradients of the loss at the correctly classified samples.
 
         The network's own complaint where it refuses them, None where autograd has none."""

@@ -113,15 +113,14 @@ def _one_step_as_strong(subject: _WhiteBox) -> Finding | None:
     only_white, only_control, _ = paired_difference(subject.white, control)
     if not only_control or only_control < only_white:
         return None
-    evidence, sentence = _compare(subject, control, "FGSM", "A single step (FGSM)")
+    compared = _compare(subject, control, "FGSM", "A single step (FGSM)")
     return Finding(
         "one-step-as-strong",
         "one step is as strong as many",
-        evidence,
-        "if FGSM breaks samples that the attack of all steps leaves, and at least as many (after "
-        "Athalye et al., ICML 2018)",
-        (OTHER_RULES,),
-        sentence=sentence,
+        limit="if FGSM breaks samples that the attack of all steps leaves, and at least as many "
+        "(after Athalye et al., ICML 2018)",
+        remedies=(OTHER_RULES,),
+        **compared,
     )
 
 
@@ -167,29 +166,29 @@ def _as_strong(
     weaker = only_control < only_white and p < SIGNIFICANT
     if weaker or not exceeds(only_control, len(subject.x)):
         return None
-    evidence, sentence = _compare(subject, control, by, words)
     all_remedies = (OTHER_RULES, *remedies)
     limit = (
         f"if {by} breaks {BY_CHANCE} that the gradient attack leaves, and the gradient attack does "
         f"not break more at p < {SIGNIFICANT:g} (McNemar)"
     )
-    return Finding(kind, title, evidence, limit, all_remedies, sentence=sentence)
+    compared = _compare(subject, control, by, words)
+    return Finding(kind, title, limit=limit, remedies=all_remedies, **compared)
 
 
-def _compare(
-    subject: _WhiteBox, control: Robustness, by: str, words: str
-) -> tuple[dict[str, float], str]:
-    """The samples that a control and the white box broke: the evidence, and a sentence."""
+def _compare(subject: _WhiteBox, control: Robustness, by: str, words: str) -> dict[str, Any]:
+    """The samples that a control and the white box broke: evidence, sentence and their numbers."""
     _, missed, p = paired_difference(subject.white, control)
     broken, by_white = int(control.flipped.sum()), int(subject.white.flipped.sum())
     total = int(subject.correct.sum())
-    evidence = {f"broken by {by}": broken, f"by {by} alone": missed}
+    evidence: dict[str, float] = {f"broken by {by}": broken, f"by {by} alone": missed}
     sentence = (
         f"{words} broke {broken} of {total} samples at eps {subject.eps:.4g}; "
         f"the gradient attack broke {by_white}, but missed {missed} of these. "
         f"{list_samples(control.flipped & ~subject.white.flipped)}"
     )
-    return evidence | {"by the gradient attack": by_white, "of": total, "p": p}, sentence
+    evidence |= {"by the gradient attack": by_white, "of": total, "p": p}
+    both = subject.broken(control.flipped | subject.white.flipped)
+    return {"evidence": evidence, "sentence": sentence, "broken": both}
 
 
 def _steps_still_help(subject: _WhiteBox) -> Finding | None:
@@ -210,6 +209,7 @@ def _steps_still_help(subject: _WhiteBox) -> Finding | None:
         sentence=f"The gradient attack broke {subject.white.flipped.sum()} of {right} samples at "
         f"eps {subject.eps:.4g}, and {longer.flipped.sum()} with {steps} steps instead of "
         f"{subject.max_iter}. {list_samples(longer.flipped & ~subject.white.flipped)}",
+        broken=subject.broken(longer.flipped | subject.white.flipped),
     )
 
 

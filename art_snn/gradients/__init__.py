@@ -8,6 +8,7 @@ from art_snn.gradients.base import (
     Gradient as Gradient,
     Site as Site,
 )
+from art_snn.gradients.choice import choose_rule as choose_rule
 from art_snn.gradients.names import (
     applicable as applicable,
     check_applicable as check_applicable,
@@ -18,6 +19,7 @@ from art_snn.gradients.names import (
     parse_rule as parse_rule,
     parse_rules as parse_rules,
     short_name as short_name,
+    spell as spell,
 )
 from art_snn.gradients.rate import (
     Conversion as Conversion,

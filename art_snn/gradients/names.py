@@ -223,6 +223,20 @@ def short_name(rule: Gradient) -> str:
     return f"{type(rule).__name__}({', '.join(words)})"
 
 
+def spell(rule: Gradient) -> str:
+    """The text that :func:`parse_rule` reads as the rule, hyperparameters included.
+
+    Where there is none, as :func:`short_name`."""
+    numbers = hyperparameters(rule).items()
+    for name, kind in GRADIENTS.items():
+        usual = hyperparameters(kind())
+        given = [f"{f}={value:g}" for f, value in numbers if usual.get(f, value) != value]
+        text = f"{name}({', '.join(given)})"
+        if given and parse_rule(text) == rule:
+            return text
+    return short_name(rule)
+
+
 def objection(rule: Gradient, sites: Iterable[Site], encoder: object = None) -> str | None:
     """Why the rule does not apply to a network of these neurons and this encoder, or None."""
     objections = (rule.objection(site.dynamics, encoder) for site in sites)

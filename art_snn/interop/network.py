@@ -94,8 +94,9 @@ def adapt(
         "potential": the mean of the first or the last of several outputs; a function from whatever
         the model returns, of a model of one time step the list of all steps, to logits [N, K];
         None: the model returns logits. Left out: "mean", and None with encoder=None.
-    :param gradient: rule for gradients at the input. None: RGA where it applies, else native; also
-        native where no neuron is recognised.
+    :param gradient: rule for gradients at the input. None:
+        :func:`~art_snn.gradients.choose_rule` by the equations alone, as there are no samples yet:
+        STBP where it applies, else native; also native where no neuron is recognised.
     :param training_gradient: rule for gradients at the weights.
     :param input_shape: shape of one input, as :class:`~art_snn.SpikingNetwork` takes it.
     :param harmless: autograd functions of the model that are no spikes; rules of ours refuse

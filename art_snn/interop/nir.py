@@ -20,7 +20,6 @@ from art_snn.checks import ArgumentError, require, require_memory
 from art_snn.dynamics import Dynamics, Setting, Values, most, operand, setting
 from art_snn.encoders import Direct, Encoder, Frames
 from art_snn.files import atomic_write
-from art_snn.gradients import RGA, STBP
 from art_snn.interop.nir_files import WRITE_AGAIN, Node, order_nodes, package, read_graph, refusing
 from art_snn.layers import Normalize, TimeDistributed, list_layers
 from art_snn.network import SpikingNetwork
@@ -144,8 +143,7 @@ def from_nir(
     chained = sources == [[i] for i in range(len(layers))]
     module = nn.Sequential(*layers) if chained else Graph(layers, sources)
     framed = (None, *shape) if isinstance(made, Frames) else shape
-    network = SpikingNetwork(module, made, STBP(), input_shape=framed)
-    network.gradient = RGA() if network.objection(RGA()) is None else STBP()
+    network = SpikingNetwork(module, made, input_shape=framed)
     network.facts[f"read as {like or 'nir'}"] = _describe(nodes, like, dt, given)
     network.facts |= {f"{r} reads": _describe(nodes, r, dt, {}) for r in readers if r != like}
     return network.eval()

@@ -10,10 +10,9 @@ from torch import Tensor, nn
 
 from art_snn.checks import require
 from art_snn.encoders import Encoder, draws
-from art_snn.gradients import RGA, Gradient, Native
+from art_snn.gradients import Gradient, Native, choose_rule
 from art_snn.gradients.base import Firing, Site, native_firing, simulation
 from art_snn.gradients.fixed import WEIGHTS_HELD, weights_fixed
-from art_snn.gradients.names import objection
 from art_snn.interop.frameworks.norse import SEQUENTIAL
 from art_snn.interop.kinds import Unknown
 from art_snn.interop.members import Members, restoring, running
@@ -97,9 +96,7 @@ class ModelNetwork(SpikingNetwork):
         encoder = _OwnTime() if encoder is None else encoder
         super().__init__(model, encoder, Native(), training_gradient, input_shape=input_shape)
         self.readout = readout  # A module is registered, and trained with the model.
-        if gradient is None:
-            gradient = Native() if objection(RGA(), self.sites(), self.encoder) else RGA()
-        self.gradient = gradient
+        self.gradient = choose_rule(self) if gradient is None else gradient
 
     def _take(self, layers: Any) -> None:
         self.layers = layers

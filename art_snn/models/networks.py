@@ -48,7 +48,7 @@ class Options:
     encoder: Encoder | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
-    gradient: Gradient | str = "rga"
+    gradient: Gradient | str | None = None
     training_gradient: Gradient | str = "stbp"
     width: float = 1.0
     modulation: str | None = None

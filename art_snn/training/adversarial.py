@@ -1,7 +1,8 @@
 """Adversarial training through ART: an attack of ART crafts with any rule; a defence trains."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +13,14 @@ from art_snn.attacks.balls import require_norm
 from art_snn.checks import require, require_number, set_fields, shown
 from art_snn.classifier import wrap
 from art_snn.data.dataset import check_values, require_range
-from art_snn.gradients import RGA, Gradient, parse_rule
+from art_snn.gradients import Gradient, choose_rule, parse_rule
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
 from art_snn.training.defences import AT, Defence
 
+_TRIED = 32
+"""Samples on which rules are tried."""
 Craft = Callable[[Tensor, Tensor], Tensor]
 """Samples [N, ...] and class indices [N] to adversarial samples [N, ...]."""
 
@@ -34,7 +37,8 @@ class AdversarialTraining:
         it, or a stage.
     :param eps: its budget in the norm, in the unit of the samples; norm: numpy.inf or 2.
     :param rule: gradient that the attack uses, an instance or a name of GRADIENTS; weights are
-        trained by the training gradient.
+        trained by the training gradient. None: that which
+        :meth:`fit_to` finds without samples.
     :param share: share of the samples of every step that are attacked, in (0, 1].
     :param value_range: lowest and highest value of a sample, ART's clip_values.
     :param defence: what a step does with the samples; by default it trains on them alone. IBP takes
@@ -44,7 +48,7 @@ class AdversarialTraining:
     attack: Stage | str = "pgd"
     eps: float = 8 / 255
     norm: float = np.inf
-    rule: Gradient | str = field(default_factory=RGA)
+    rule: Gradient | str | None = None
     share: float = 1.0
     value_range: tuple[float, float] = (0.0, 1.0)
     defence: Defence = field(default_factory=AT)
@@ -57,11 +61,12 @@ class AdversarialTraining:
         if not isinstance(self.defence, Defence):
             got = f"got {shown(self.defence)}. Give an instance, for example TRADES(beta=6)."
             raise TypeError(f"defence: expected a defence such as AT(), {got}")
-        defence, rule = self.defence.with_budget(eps, limits), parse_rule(self.rule, "rule")
+        defence = self.defence.with_budget(eps, limits)
+        rule = None if self.rule is None else parse_rule(self.rule, "rule")
         set_fields(self, share=share, value_range=limits, norm=norm, eps=eps)
         set_fields(self, defence=defence, rule=rule)
         self.stage  # noqa: B018 (Complains about the attack, if anything does.)
-        usual = {"attack": "pgd", "rule": RGA(), "share": 1.0}
+        usual = {"attack": "pgd", "rule": None, "share": 1.0}
         name = type(self.defence).__name__
         for argument, value in () if self.defence.attacks else usual.items():
             # An attack that does not run has a budget, and no other settings.
@@ -75,6 +80,19 @@ class AdversarialTraining:
         if isinstance(self.attack, Stage):
             return self.attack
         return parse_stage(self.attack, self.norm, self.eps)
+
+    def fit_to(self, network: SpikingNetwork, *samples: np.ndarray) -> "AdversarialTraining":
+        """The same with a rule, where it has none: that which the network was given, or else that
+        which :func:`~art_snn.gradients.choose_rule` finds.
+
+        :param samples: x [N, ...] and classes y [N], of which the first are tried; or nothing."""
+        if self.rule is not None or not self.defence.attacks:
+            return self
+        rule = network.gradient
+        if samples and rule == choose_rule(network):
+            x, y = (torch.as_tensor(one[:_TRIED], device=device_of(network)) for one in samples)
+            rule = choose_rule(network, x.float(), y.long())
+        return replace(self, rule=rule)
 
     def __repr__(self) -> str:
         """All settings; of an attack that does not run the budget alone."""
@@ -96,7 +114,8 @@ class AdversarialTraining:
 
         :param shape: of one sample.
         :raises ValueError: for the rule; when called, for samples outside the value range."""
-        with network.using(self.rule), modes_kept(network):
+        rule: Any = self.fit_to(network).rule
+        with network.using(rule), modes_kept(network):
             device = "cpu" if device_of(network).type == "cpu" else "gpu"
             classifier = wrap(network, shape, classes, self.value_range, device)
         stage = self.stage
@@ -110,7 +129,7 @@ class AdversarialTraining:
                 count = int(np.ceil(self.share * len(samples)))
                 rows = np.random.choice(rows, count, replace=False)  # noqa: NPY002
             labels, budget = y.cpu().numpy()[rows], {"norm": self.norm, "eps": self.eps}
-            with network.using(self.rule):
+            with network.using(rule):
                 samples[rows] = craft_batch(stage, classifier, samples[rows], labels, **budget)
             return torch.as_tensor(samples, device=x.device)
 

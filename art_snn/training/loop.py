@@ -65,6 +65,7 @@ def train(
         processes and defence do not fit each other. Later, when the loss or a weight is no longer
         finite; earlier epochs are kept."""
     check_labelled_samples(("x, y", "x, y"), x, y)
+    adversary = adversary and adversary.fit_to(network)
     defence = AT() if adversary is None else adversary.defence
     recipe = defence.fit_recipe(recipe.fit_to(x.shape[1:]))
     team.on_leader(partial(_check_team, team, network, recipe, len(x)))

@@ -15,7 +15,7 @@ MANIFEST = "manifest.json"
 FIRST = 200
 """Test samples that lie in the zoo, the first ones."""
 
-SCHEMA = 2
+SCHEMA = 3
 """Number of the form of the manifest: a new form has a new number."""
 
 _REPEAT = "Run examples/zoo/add.py, which writes it."
@@ -30,6 +30,7 @@ class Standard:
     :param standing: a digit per sample that was attacked, the first ones of the test samples: 1
         where it is classified correctly before and after all attacks of the plan, otherwise 0.
     :param at_most: whether that share is an upper bound.
+    :param clean: the same samples without an attack.
     :param certified: samples that bounds prove or draws certify; None where nobody looked.
     :param version: of art_snn."""
 
@@ -37,6 +38,7 @@ class Standard:
     norm: str
     standing: str
     at_most: bool
+    clean: Share
     certified: Share | None
     version: str
 
@@ -168,7 +170,8 @@ def _entry(content: Mapping[str, Any]) -> ZooEntry:
     standard = []
     for one in content["standard"]:
         certified = None if one["certified"] is None else Share(**one["certified"])
-        standard.append(Standard(**one | {"certified": certified}))
+        shares = {"clean": Share(**one["clean"]), "certified": certified}
+        standard.append(Standard(**one | shares))
     made: dict[str, Any] = {name: Share(**content[name]) for name in ("clean", "clean_first")}
     made |= {name: tuple(content[name]) for name in ("input_shape", "commands")}
     made |= {"architecture": Architecture(**content["architecture"]), "standard": tuple(standard)}

@@ -267,6 +267,7 @@ def records(evaluation: Evaluation, others: Sequence[Evaluation] = ()) -> tuple[
         fewer = 0 < int(standing.sum()) < int(one.standing.sum())
         version = evaluation.provenance.versions["art_snn"]
         words = {"norm": one.norm, "certified": one.certified, "version": version}
+        words |= {"clean": one.outcome.clean_accuracy}
         at_most = one.open or fewer
         kept.append(Standard(eps=one.eps, standing=as_json(standing), at_most=at_most, **words))
     return tuple(kept)

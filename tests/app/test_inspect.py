@@ -11,11 +11,14 @@ from torch import Tensor
 from art_snn.app.inspect import _inspect_network, _Neurons
 from art_snn.app.results import as_json, read_result
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import GRADIENTS, STBP, parse_rules
+from art_snn.gradients import STBP, parse_rules
+from art_snn.gradients.choice import ORDER
 from tests import adapted
 from tests.command import call
 from tests.datasets import counts, images
 
+HART = "hart(surrogate.width=0.5)"
+"""The first rule of the plan standard, by the name that evaluate gives it."""
 WORDS = ("inspect", "--device", "cpu", "--batch-size", "4", "--output", "out")
 
 
@@ -34,7 +37,7 @@ def inspect(*words: str):
 def test_a_model_of_ours_is_inspected_on_random_samples_under_every_rule():
     text, found = inspect("--model", "vgg5", "--steps", "2", "--image-size", "8", "--channels", "1")
     assert "vgg5, T = 2, decay 0.5, direct encoding on random samples, batch 4, 1x8x8" in text
-    assert list(found["rules"]) == [*GRADIENTS, "native"]
+    assert list(found["rules"]) == [*ORDER, HART]
     assert found["rules"]["stbp"]["engine"].startswith("through time")
     assert found["rules"]["cba"]["objection"]
     assert "native does not apply to layers.1, layers.4, layers.6, layers.9: it is for" in text
@@ -60,7 +63,8 @@ def test_a_bare_model_is_inspected_on_named_data_and_event_frames(tmp_path):
         "--data", "images.npz", "--model", adapted.own(tmp_path), "--rules", "rga"
     )
     assert "on images.npz, batch 4, 1x4x4" in text
-    assert found["rules"]["rga"]["vanished"]["total"] == 4
+    # Of the samples that are classified correctly.
+    assert 0 < found["rules"]["rga"]["vanished"]["total"] <= 4
     counts(tmp_path / "counts.npz")
     model = adapted.own(tmp_path, shape=(2, 4, 4))
     _, found = inspect("--data", "counts.npz", "--model", model, "--rules", "rga")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from art_snn import RGA, STBP, checkpoint
+from art_snn import STBP, checkpoint
 from art_snn.app import train as module
 from art_snn.app.network import ResolvedNetwork
 from art_snn.app.results import read_result
@@ -221,7 +221,7 @@ def test_a_run_that_did_not_learn_says_so_twice_ends_with_5_and_keeps_everything
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
-        ({"attack": "pgd"}, {"attack": "pgd", "eps": 8 / 255, "rule": RGA()}),
+        ({"attack": "pgd"}, {"attack": "pgd", "eps": 8 / 255}),
         (
             {**FGSM, "attack_rule": "stbp", "adversarial_share": 0.5},
             {**FGSM, "rule": STBP(), "share": 0.5},
@@ -233,9 +233,9 @@ def test_a_run_that_did_not_learn_says_so_twice_ends_with_5_and_keeps_everything
 def test_the_adversary_is_that_of_the_options_within_the_range_of_the_data(
     options, expected, tmp_path
 ):
-    found = _resolve_adversary(settings(tmp_path, **options), halves_in_frames((0.0, 6.0)), RGA())
+    found = _resolve_adversary(settings(tmp_path, **options), halves_in_frames((0.0, 6.0)))
     assert found == AdversarialTraining(value_range=(0.0, 6.0), **expected)
-    assert _resolve_adversary(settings(tmp_path), halves(), STBP()) is None
+    assert _resolve_adversary(settings(tmp_path), halves()) is None
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,7 @@ def test_the_adversary_is_that_of_the_options_within_the_range_of_the_data(
 )
 def test_options_that_do_not_suit_each_other_are_refused(options, message, tmp_path):
     with pytest.raises(ArgumentError, match=message):
-        _resolve_adversary(settings(tmp_path, **options), halves(), RGA())
+        _resolve_adversary(settings(tmp_path, **options), halves())
 
 
 def test_adversarial_training_without_a_range_leaves_no_file(tmp_path):
@@ -268,7 +268,8 @@ def test_it_tells_attack_rule_and_defence_and_refuses_the_folder_of_another(tmp_
     result = train_network(asked, halves())
     text, best = result.render(), result.best
     assert f"Best epoch {best.number} of 2: {100 * best.validation:.1f} % of the validation" in text
-    assert "under fgsm, eps 0.1 by RGA(beta=2.0, gamma=0.2)." in " ".join(text.split())
+    assert "under fgsm, eps 0.1 by STBP(surrogate=Triangle(width=1.0)" in " ".join(text.split())
+    assert "Stronger attacks leave less: art-snn evaluate says what." in " ".join(text.split())
     assert "hardened by TRADES, beta 2" in text
     notes = checkpoint.notes(tmp_path / "network.safetensors")
     assert "attack='fgsm'" in notes["adversary"]

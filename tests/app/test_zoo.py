@@ -28,7 +28,7 @@ from tests.pages import tree
 from tests.zoo.shelf import added, tool
 
 NAME = "zoo:small-plain"
-RECORD = Standard(8 / 255, "inf", "1101", True, Share(1, 4), "1")
+RECORD = Standard(8 / 255, "inf", "1101", True, Share(4, 4), Share(1, 4), "1")
 
 
 @pytest.fixture
@@ -61,7 +61,8 @@ def test_the_list_has_a_row_per_network_and_budget():
     head, first, second = done.stdout.strip().splitlines()
     assert head.split()[:4] == ["network", "data", "training", "T"]
     assert first.split()[:2] == ["small-plain", "pictures"]
-    assert first.split("  ")[-3:] == ["8/255 (inf)", "at most 75.0 %", "at least 25.0 %"]
+    assert first.split("  ")[-3:] == ["100.0 %", "at most 75.0 %", "at least 25.0 %"]
+    assert first.split()[-13:-8] == ["8/255", "(inf)", "4", "100.0", "%"]
     assert "1.5 (2)" in second
 
 

@@ -8,7 +8,7 @@ import torch
 from art.attacks.evasion import ProjectedGradientDescent
 from torch import Tensor, nn
 
-from art_snn import RGA, STBP, PyTorchSpikingClassifier
+from art_snn import STBP, PyTorchSpikingClassifier
 from art_snn.gradients import Native
 from art_snn.interop import AdaptedNetwork, adapt
 from tests.adapted import SHAPE, STEPS, Leaky, network
@@ -42,7 +42,7 @@ def test_it_learns_by_the_native_gradient_and_is_attacked_by_ours(adapted):
     assert adapted.model.training_gradient == Native()
     adapted.fit(x, y, batch_size=8, nb_epochs=20)
     assert (adapted.predict(x).argmax(1) == y).mean() > 0.9
-    assert adapted.gradient == RGA()
+    assert adapted.gradient == STBP()
     moved = ProjectedGradientDescent(adapted, eps=0.4, eps_step=0.1, max_iter=5).generate(x, y)
     assert (adapted.predict(moved).argmax(1) == y).mean() < 0.9
     assert np.abs(moved - x).max() <= 0.4 + 1e-6

@@ -27,6 +27,7 @@ from art_snn import (
     LIF,
     RGA,
     STBP,
+    Direct,
     PyTorchSpikingClassifier,
     SpikingNetwork,
     TimeDistributed as Timed,
@@ -210,6 +211,25 @@ def test_fit_takes_one_hot_labels_a_scheduler_and_validation_data_and_restores_m
     assert not any(m.training for m in classifier.model.modules())
     statistics = classifier.model.state_dict()["layers.0.module.1.num_batches_tracked"]
     assert statistics == 2 * 2, "batch norm was not in training mode"
+
+
+def test_an_optimizer_of_another_network_is_refused_and_one_of_some_layers_is_not(batch):
+    network, other = (SpikingNetwork(varying_layers(), Direct(STEPS)) for _ in range(2))
+    first, *_, last = network.parameters()
+    wrapped = around(network, optimizer=torch.optim.SGD([first], lr=0.1))
+    before = first.detach().clone(), last.detach().clone()
+    wrapped.fit(*batch, nb_epochs=1)
+    assert not torch.equal(first, before[0])
+    assert torch.equal(last, before[1])
+    strange = torch.optim.SGD(other.parameters(), lr=0.1)
+    message = "^optimizer: expected .*network's parameters, got one of another network"
+    with pytest.raises(ValueError, match=message):
+        around(network, optimizer=strange)
+    with pytest.raises(ValueError, match=message):
+        wrapped.set_params(optimizer=strange)
+    wrapped._optimizer = strange
+    with pytest.raises(ValueError, match=message):
+        wrapped.fit(*batch, nb_epochs=1)
 
 
 def test_without_an_optimizer_one_predicts_and_is_told_how_to_train(classifier, batch):

@@ -64,6 +64,7 @@ def test_what_lay_on_the_path_must_be_returned_as_numbers(returned, path, expect
         count = one.evidence.get("with NaN or infinite values")
         lost = f"Among the 2 samples that the attack returned are {count} with NaN or infinite"
         assert (lost if count else CAME_ACROSS) in one.sentence
+        assert bool(one.broken) != bool(count)
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,18 @@ def test_gradients_that_are_not_finite_or_too_narrow_are_found(trained_layers, s
     assert "is 0 for 24 and not finite for 0 of 24 correctly" in cut["vanished gradients"].sentence
 
 
+def test_gradients_that_vanish_by_some_rules_of_several_are_a_note(trained_layers, samples):
+    narrow = build(trained_layers, gradient=STBP(surrogate=Triangle(width=0.001)))
+    for rules, severity, words in (
+        ([STBP(surrogate=Triangle(width=0.002))], "warning", "by all 2 rules for 1"),
+        ([STBP(surrogate=Triangle(width=0.002)), RGA()], "note", "by all 3 rules for 0"),
+    ):
+        (finding,) = examine(narrow, *samples, eps=0.1, rules=rules)
+        assert (finding.id, finding.severity) == ("vanished-gradients", severity)
+        assert words in finding.sentence
+        assert finding.sentence.startswith("The gradient by stbp(surrogate.width=0.001) is 0 for")
+
+
 UNFIT, BUDGET = "samples that do not fit their range", "budget that does not fit the range"
 
 
@@ -191,7 +203,7 @@ def test_a_network_with_its_own_gradient_alone_is_examined_by_it(look):
 @pytest.mark.parametrize("look", [examine, examine_strength])
 def test_a_rule_that_does_not_suit_is_a_finding_with_the_reason(look):
     classifier, (x, y) = with_native_gradient("odd")
-    assert classifier.model.rule == RGA()
+    assert classifier.model.rule == STBP()
     found = {one.title: one.remedy for one in look(classifier, x, y, eps=0.2)}
     words = "Change the network as it says: model: "
     assert words in found["vanished gradients"]

@@ -182,7 +182,7 @@ def branched() -> SpikingNetwork:
 
 
 def test_a_network_is_probed_anew_when_weights_settings_or_layers_have_changed(branched):
-    branch = branched.layers[2]
+    branch, branched.gradient = branched.layers[2], "rga"
 
     def kind():
         result(branched, batch())

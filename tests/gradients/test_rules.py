@@ -33,6 +33,7 @@ from art_snn.gradients import (
     parse_rule,
     parse_rules,
     short_name,
+    spell,
 )
 from art_snn.gradients.names import _set_hyperparameter
 from art_snn.gradients.rules import VARIANTS
@@ -344,3 +345,18 @@ class Own(Gradient):
 def test_a_rule_of_a_user_has_numbers_too():
     assert hyperparameters(Own()) == {"scale": 1}
     assert _set_hyperparameter(Own(), "scale", 2.5) == Own(scale=2.5)
+
+
+@pytest.mark.parametrize(
+    ("rule", "text"),
+    [
+        (HART(surrogate=Triangle(width=0.5)), "hart(surrogate.width=0.5)"),
+        (STBP(detach_reset=True), "stbp(detach_reset=1)"),
+        (STBP(), "stbp"),
+        (EOT(RGA()), "eot-rga"),
+        (STBP(surrogate=ATan()), short_name(STBP(surrogate=ATan()))),
+    ],
+)
+def test_a_rule_is_spelt_as_it_is_read(rule, text):
+    assert spell(rule) == text
+    assert "surrogate=ATan" in text or parse_rule(text) == rule

@@ -36,7 +36,7 @@ def test_the_network_shares_the_models_parameters_and_is_a_spiking_network():
     assert isinstance(network, SpikingNetwork)
     assert network.model is model
     assert next(iter(network.parameters())) is model.fc1.weight
-    assert network.gradient == RGA()
+    assert network.gradient == STBP()
     assert network.training_gradient == Native()
     assert [site.name for site in network.sites()] == ["neuron1", "neuron2"]
     assert isinstance(network.encoder, Direct)
@@ -116,7 +116,7 @@ def test_the_relu_network_of_a_model_is_that_of_its_layers():
 def test_a_decay_that_is_learnt_is_read_at_every_call_and_reached_by_native():
     model = Stack(Learned)
     network = adapt(model, steps=STEPS)
-    assert network.gradient == RGA()
+    assert network.gradient == STBP()
     assert network.sites()[0].dynamics.decay == 0.5
     close(
         gradients(network, "rga", inputs())[:2],

@@ -54,7 +54,7 @@ def test_where_the_rule_is_the_surrogate_the_mixture_is_plain_autograd(kind):
 @every_kind
 def test_logits_of_a_mixture_are_the_model_s_and_gradients_depend_on_the_rule(kind, rule):
     network = mixed(kind)
-    assert str(network.gradient).startswith("RGA")
+    assert str(network.gradient).startswith("STBP")
     logits, grad = gradient(network, rule, images())
     with torch.no_grad():
         assert torch.equal(logits, network(images()))

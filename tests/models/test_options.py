@@ -55,7 +55,7 @@ def test_all_widths_but_those_of_input_and_classes_are_scaled(name):
 @every_model
 @pytest.mark.parametrize("frames", [Frames(3), Frames()], ids=str)
 def test_every_model_takes_event_frames_and_refuses_images_in_their_place(name, frames):
-    net = build(name, encoder=frames)
+    net = build(name, encoder=frames, gradient="rga")
     x = torch.rand(2, 3, *SHAPE, requires_grad=True)
     logits = net(x)
     assert logits.shape == (2, 3)
@@ -81,7 +81,7 @@ def test_every_model_takes_images_and_refuses_frames_in_their_place(name, encode
 @every_model
 @pytest.mark.parametrize("size", [1, 2, 9, 16, (7, 5), (1, 17)], ids=str)
 def test_images_of_any_size_pass_and_are_replayed(name, size):
-    net = build(name, image_size=size, encoder=Direct(2), in_channels=1)
+    net = build(name, image_size=size, encoder=Direct(2), in_channels=1, gradient="rga")
     sides = (size, size) if isinstance(size, int) else size
     x = torch.rand(2, 1, *sides, requires_grad=True)
     logits = net(x)

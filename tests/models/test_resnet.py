@@ -104,6 +104,7 @@ def test_rate_rules_are_replayed_and_equal_their_time_resolved_execution(build, 
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 def test_the_replayed_rga_equals_a_naive_loop(build, reset):
     net = lively(build, reset=reset)
+    net.gradient = "rga"
     expected = naive(net, inputs(), rga_neuron)
     got = result(net, inputs())
     assert net.execution.kind == "collapsed"

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import LIF, RGA, STBP, Direct, Frames
+from art_snn import LIF, STBP, Direct, Frames
 from art_snn.dynamics import Dynamics
 from art_snn.layers import Normalize
 from art_snn.models import MODELS, cnn4, resnet17, sew_resnet17, vgg, vgg5, vgg11, vgg16, vgg_dvs
@@ -74,7 +74,7 @@ def test_the_defaults_are_those_of_the_papers():
     net = vgg(*TINY)
     assert {neuron.dynamics for neuron in of(net, LIF)} == {Dynamics(0.5, 1.0, "hard")}
     assert len({id(m) for m in net.layers if isinstance(m, LIF)}) == 5, "none is shared"
-    assert (net.encoder, net.gradient, net.training_gradient) == (Direct(8), RGA(), STBP())
+    assert (net.encoder, net.gradient, net.training_gradient) == (Direct(8), STBP(), STBP())
 
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.5)
@@ -156,7 +156,7 @@ def test_the_network_for_events_takes_ten_frames_of_two_polarities():
     ],
 )
 def test_the_network_for_events_takes_other_numbers_of_frames_and_images(options, encoder, shape):
-    net = vgg_dvs(**DVS | options).eval()
+    net = vgg_dvs(**DVS | options, gradient="rga").eval()
     assert net.encoder == encoder
     x = torch.rand(2, *shape, requires_grad=True)
     logits = net(x)

@@ -21,7 +21,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 VALIDATOR = Draft202012Validator(json.loads((DOCS / "zoo.schema.json").read_text("utf-8")))
 DATA = ZooData("bars", {"data": "bars.npz", "image_size": [4, 6]}, "ab" * 32, None, "CC0", "us")
 HELD = replace(DATA, name="held", value_range=(0.0, 1.0), sha256="cd" * 32, bytes=7)
-STANDARD = Standard(0.1, "inf", "1101", True, None, "0.1.0")
+STANDARD = Standard(0.1, "inf", "1101", True, Share(3, 4), None, "0.1.0")
 ENTRY = ZooEntry(
     name="a-plain",
     sha256="ef" * 32,
@@ -83,5 +83,5 @@ def test_a_manifest_that_names_code_other_files_or_nonsense_is_refused(fields, m
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"schema": 0}', '{"schema": "1"}'])
 def test_what_is_no_manifest_of_this_schema_is_refused(text):
-    with pytest.raises(ArgumentError, match=r"^zoo: expected a manifest of the zoo, of schema 2"):
+    with pytest.raises(ArgumentError, match=r"^zoo: expected a manifest of the zoo, of schema 3"):
         from_text(text, "here")

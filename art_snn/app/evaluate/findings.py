@@ -26,7 +26,7 @@ from art_snn.findings import (
 )
 from art_snn.findings.examination import odd_budget, without_answer
 from art_snn.findings.finding import BY_CHANCE, SEARCH, exceeds, list_samples
-from art_snn.gradients import Gradient, short_name
+from art_snn.gradients import Gradient, spell
 from art_snn.seeding import seeded
 
 
@@ -35,23 +35,30 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     if not target.settings.examined:
         return {}
     settings, classifier = target.settings, target.classifier
-    model, eps, seed, count = classifier.model, target.budgets[0], settings.seed, settings.examined
+    model, seed, count = classifier.model, settings.seed, settings.examined
+    # What is broken there is broken at every budget.
+    eps, *larger = sorted(target.budgets)
     single = target.single_stage(eps)
-    # The first rule of the plan, or those of the attack; one that takes no gradient has none.
+    # Those of the attack; one that takes no gradient has none.
     rules = list(target.rules.items()) if single.by_gradients else []
+    looked = rules
     if target.deciding is not None:
+        # Those of the plan with which it attacks every sample; it begins with the first.
         stages = target.select_stages(target.deciding).stages
-        rules = [(short_name(one.rule), one.rule) for one in stages if one.rule][:1]
+        followed = [one.rule for one in stages if one.rule and one.within is None]
+        rules = [(spell(rule), rule) for rule in dict.fromkeys(followed)]
+        looked = rules[:1]
     arguments: dict[str, Any] = {"x": target.x[:count], "y": target.y[:count]}
     arguments |= {"norm": target.measure, "eps": eps}
     arguments |= {"batch_size": settings.batch_size, "seed": seed}
 
     def examine_network() -> list[Finding]:
-        """All of it at the first budget, and at every other one whether it fits the range."""
+        """All of it at the smallest budget, and at every other one whether it fits the range."""
         subject = Subject(classifier, **arguments)
-        others = [odd_budget(replace(subject, eps=eps)) for eps in target.budgets[1:]]
-        with model.using(rules[0][1] if rules else model.rule):
-            findings = examine(classifier, **arguments)
+        others = [odd_budget(replace(subject, eps=eps)) for eps in larger]
+        first, *more = [rule for _, rule in rules] or [model.rule]
+        with model.using(first):
+            findings = examine(classifier, rules=more, **arguments)
         return [*findings, *(finding for finding in others if finding is not None)]
 
     def examine_gradients(rule: Gradient) -> list[Finding]:
@@ -70,7 +77,7 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
             return examine_attack(stage.instantiate(classifier, *how), **arguments)
 
     parts = {"network": examine_network}
-    for name, rule in rules:
+    for name, rule in looked:
         parts[f"{name} gradients"] = partial(examine_gradients, rule)
     # An attack is examined where it takes a budget.
     fits = target.measure != SHIFT and single.bounded

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from art_snn.app.report.evaluation import NORMS, RESULT, Evaluation, ReportItem
 from art_snn.app.report.verdict import (
-    STANDARD,
     Verdict,
     count_words,
     describe_bound,
@@ -24,7 +23,11 @@ from art_snn.app.tables import Notes, Part, Table
 from art_snn.files import digest
 from art_snn.metrics import Share
 
+_STANDARD = "standard"
+"""The plan of the records."""
 _NONE = "\u2013"
+_RANKED = 100
+"""Samples of an evaluation that is ranked, at least."""
 _DIGITS = 6
 """Digits of the weights' digest that tell networks of one name apart."""
 _NARROW = ("network", "data", "budget", "robust", "clean")
@@ -36,6 +39,7 @@ READING = (
     'where all that is left is certified; "at least" marks what is proven.',
     '"Attacks" lists who broke how many samples, including submitted adversarials. Open findings '
     "are reasons to doubt the number.",
+    f"Evaluations of fewer than {_RANKED} samples are not ranked: they stand below the others.",
 )
 
 
@@ -87,11 +91,17 @@ class _Record:
         return not self.robust.count or (proven and self.certified == self.robust)
 
     @property
-    def rank(self) -> tuple[float, float, float, str]:
-        """From the most robust to the least; then by what is certified and by clean."""
+    def small(self) -> bool:
+        """True if it has too few samples for a rank."""
+        return len(self.standing) < _RANKED
+
+    @property
+    def rank(self) -> tuple[bool, float, float, float, str]:
+        """From the most robust to the least; then by what is certified and by clean; those that
+        are too small last."""
         certified = self.certified.value if self.certified else 0.0
         clean = self.verdict.outcome.clean_accuracy.value
-        return -self.robust.value, -certified, -clean, self.first.name
+        return self.small, -self.robust.value, -certified, -clean, self.first.name
 
 
 Board = tuple[Table, Notes, tuple[tuple[str, Share, Share], ...]]
@@ -152,7 +162,8 @@ def _make_table(groups: Sequence[Sequence[_Record]]) -> Board:
         pairs = [(one.first.name, one.first.provenance.weights[:_DIGITS]) for one in group]
         same = Counter(name for name, _ in pairs)
         names = [f"{name} ({digits})" if same[name] > 1 else name for name, digits in pairs]
-        for record, name in zip(group, names, strict=True):
+        for record, label in zip(group, names, strict=True):
+            name = f"{label} (n = {len(record.standing)})" if record.small else label
             row = _cells(record, name, attack)
             place = f"{name}, {row['budget']}"
             rows.append(row)
@@ -222,7 +233,8 @@ def _describe_credits(record: _Record) -> str:
         broken = ((file, trials[row]) for file, trials in breakers.items())
         file, trial = next((pair for pair in broken if pair[1] is not None), ("", None))
         if trial is None:
-            counts["misclassified"] += 1
+            wrong = any(not one.outcome.correct[row] for one in record.verdicts.values())
+            counts["misclassified" if wrong else "examination"] += 1
             continue
         stage = trial.outcome.stages[trial.outcome.stage[row]]
         ours = record.verdicts[file] is record.verdict
@@ -247,10 +259,12 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
     for file, verdict in record.others.items():
         left = verdict.outcome.robust_accuracy.percent
         lines.append(f"{file} is on other samples, leaves {left} and does not count")
-    if evaluation.plan != STANDARD:
+    if evaluation.plan != _STANDARD:
         plan = f"the plan {evaluation.plan}" if evaluation.plan else "single attacks alone"
-        lines.append(f"Attacked with {plan}, which may leave more than {STANDARD}")
-    if evaluation.samples != leader.first.samples:
+        lines.append(f"Attacked with {plan}, which may leave more than {_STANDARD}")
+    if record.small:
+        lines.append(f"Not ranked, since {len(evaluation.samples)} samples say too little")
+    elif evaluation.samples != leader.first.samples:
         lines.append(f"Not on the samples of {name}, so that intervals are compared")
     mine, other = (one.provenance.versions.get("art_snn") for one in (evaluation, leader.first))
     if mine != other:

@@ -219,6 +219,7 @@ class Evaluation:
             bounded = sorted(bounds.eps for bounds in self.bounds)
             expect(bounded == [*self.budgets], f"bounds at {[*self.budgets]}", bounded)
             standing = [(t.eps, t.outcome.stage == Outcome.STANDING) for t in self.trials]
+            standing.append((self.budgets[0], self.examined.robust))
             broken = [eps for eps, mask in standing if (self.certified(eps) & ~mask).any()]
             expect(not broken, "certified samples that nothing breaks", broken[:1])
         odd = [v for v in self.operations.values() if len(v) != 4 or min(v) < 0 or not v[0]]
@@ -247,6 +248,13 @@ class Evaluation:
             masks.append(self._flips.certified(flips=int(eps)))
         none = np.zeros(len(self.samples), dtype=bool)
         return np.asarray(np.logical_or.reduce([none, *masks]))
+
+    @property
+    def examined(self) -> Robustness:
+        """The outcome of all that looked for findings, within the smallest budget."""
+        broken = [row for one in self.findings for row in one.broken]
+        robust = ~np.isin(np.arange(len(self.samples)), broken)
+        return Robustness(self.trials[0].robustness.correct, robust)
 
     @property
     def budgets(self) -> tuple[float, ...]:

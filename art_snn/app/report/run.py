@@ -17,6 +17,7 @@ from art_snn.app.network import resolve_network
 from art_snn.app.report.board import board_parts, make_board
 from art_snn.app.report.evaluation import (
     DECIDED,
+    RESULT,
     Evaluation,
     ReportItem,
     find_evaluations,
@@ -25,7 +26,7 @@ from art_snn.app.report.evaluation import (
 from art_snn.app.report.page import render_board_page, render_page
 from art_snn.app.report.tables import compare_parts, evaluation_parts, latex_table
 from art_snn.app.report.verdict import count_words, describe_budgets, join_words, verdicts
-from art_snn.app.results import Printed
+from art_snn.app.results import Printed, as_json
 from art_snn.app.settings import MARKS, SUBJECT, Network, Report
 from art_snn.app.tables import Notes, Part, Table, render
 from art_snn.attacks import (
@@ -41,13 +42,15 @@ from art_snn.attacks.spiking_auto_attack import DRAWS, FRESH
 from art_snn.bounds import certify_bounds, decide_bounds
 from art_snn.checks import FOLDER, SEEDS, ArgumentError, expand_path, path_kind, printable
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.files import digest, write_text
+from art_snn.files import digest, read_json, write_text
 from art_snn.gradients import STBP
-from art_snn.metrics import certify
+from art_snn.metrics import Certificate, certify
 from art_snn.seeding import seeded
 
 _DRAWN, _DRAWN_CERTIFICATES, _DRAWN_DECISIONS = 32, 4, 4
 """Samples that are drawn for a check at each budget; certificates take their draws again."""
+_LARGER = 1.25
+"""How much larger a certified region may be than that of other draws."""
 _PATIENCE = 60.0
 """Seconds for each decision, here perhaps on a slower machine."""
 _LUCK = 1 / 16
@@ -121,7 +124,8 @@ def _verify_record(settings: Report) -> Printed:
     of the settings, of that network, or of the name in the evaluation."""
     (file,) = settings.files
     evaluation, path = read_evaluation(file).evaluation, expand_path("files", file)
-    folder = path if path_kind("files", path) == FOLDER else path.parent
+    path = path / RESULT if path_kind("files", path) == FOLDER else path
+    folder = path.parent
     given = {name: getattr(settings, name) for name in SUBJECT}
     if not given["model"] and not given["checkpoint"] and evaluation.name in zoo.names():
         given["model"] = f"zoo:{evaluation.name}"
@@ -132,7 +136,7 @@ def _verify_record(settings: Report) -> Printed:
     classifier = subject.classifier(data, settings.device, evaluation.provenance.seed)
     samples = data.x_test[: len(evaluation.samples)], data.y_test[: len(evaluation.samples)]
     rng = np.random.default_rng(seed := randbits(32))
-    checks = [*_Verification(evaluation, classifier, *samples, folder, rng).checks()]
+    checks = [*_Verification(evaluation, classifier, *samples, path, rng).checks()]
     failed = [f"{name}: {words}" for name, passed, words in checks if not passed]
     verdict = f"{len(failed)} of {len(checks)} checks failed." if failed else "All checks pass."
     rows = [(name, "pass" if passed else "FAIL", words) for name, passed, words in checks]
@@ -146,14 +150,14 @@ def _verify_record(settings: Report) -> Printed:
 class _Verification:
     """An evaluation next to the network and the samples (N, ...) that it is said to be of.
 
-    :param folder: with the adversarials of its first samples.
+    :param file: of the evaluation, next to the adversarials of its first samples.
     :param rng: draws samples."""
 
     evaluation: Evaluation
     classifier: PyTorchSpikingClassifier
     x: np.ndarray
     y: np.ndarray
-    folder: Path
+    file: Path
     rng: np.random.Generator
 
     def checks(self) -> Iterator[_Check]:
@@ -168,6 +172,7 @@ class _Verification:
         words = f"{same} of {total} are the same"
         words += f"; {len(mine)} test samples, not {total}" if len(mine) != total else ""
         yield "samples", same == total, words
+        yield self._check_summary()
         yield self._check_fields()
         yield self._check_predictions()
         others = {EXCERPT: self._check_excerpt}
@@ -183,6 +188,12 @@ class _Verification:
     def _draw(self, rows: np.ndarray, most: int = _DRAWN) -> np.ndarray:
         """Some of the rows, in their order."""
         return np.sort(self.rng.permutation(rows)[:most])
+
+    def _check_summary(self) -> _Check:
+        """The verdicts that the file states are those of its trials, certificates and findings."""
+        given = as_json([one.as_dict() for one in verdicts(self.evaluation)])
+        same = read_json(self.file).get("summary") == given
+        return "summary", same, f"{'as' if same else 'not what'} trials and findings give"
 
     def _check_fields(self) -> _Check:
         """Classes that the network has, results that fit them, and the form of the network."""
@@ -220,7 +231,7 @@ class _Verification:
         count, budgets = len(x), evaluation.budgets
         # In double precision, with flags; the rest are classes, budgets and headers.
         largest = 9 * (1 + len(budgets)) * x.size + 2**20
-        excerpt = read_excerpt(self.folder, largest)
+        excerpt = read_excerpt(self.file.parent, largest)
         same = excerpt["x"].shape == x.shape and np.array_equal(excerpt["x"], x)
         if not same or sorted(excerpt["eps"].tolist()) != [*budgets]:
             # What is of other samples or budgets can be compared with nothing.
@@ -293,13 +304,14 @@ class _Verification:
             yield "certified", bool(again.certified.all()), words
         if (one := self.evaluation.certificate) is not None and (one.predicted >= 0).any():
             rows = self._draw(np.flatnonzero(one.predicted >= 0), _DRAWN_CERTIFICATES)
-            how = {"batch_size": size, "seed": int(self.rng.integers(SEEDS))}
-            how["draws"] = one.draws
-            drawn = certify(self.classifier, self.x[rows], self.y[rows], **how)
-            same = (drawn.predicted == one.predicted[rows]) & (
-                2 * drawn.region.size >= one.region.size[rows]
-            )
-            same &= drawn.correct == one.correct[rows]
+            source, parts = self.evaluation.provenance, []
+            for row in rows.tolist():  # From the seed that it had; another device draws others.
+                how = {"batch_size": size, "seed": (source.seed + row) % (SEEDS + 1)}
+                how |= {"draws": one.draws, "alpha": one.alpha}
+                parts.append(certify(self.classifier, self.x[[row]], self.y[[row]], **how))
+            drawn = Certificate.concatenate(parts)
+            same = (drawn.predicted == one.predicted[rows]) & (drawn.correct == one.correct[rows])
+            same &= one.region.size[rows] <= _LARGER * drawn.region.size
             words = f"{same.sum()} of {len(rows)} drawn are certified again by draws"
             yield "certified", bool((~same).sum() <= 1), words
 
@@ -313,7 +325,7 @@ class _Verification:
         how: dict[str, Any] = {"seconds": _PATIENCE, "batch_size": size}
         if (broken := np.isfinite(claimed)).any():
             against = (self.x, self.evaluation.norm, max(budgets))
-            one = Submission.read(self.folder / DECIDED, self.classifier, *against)
+            one = Submission.read(self.file.parent / DECIDED, self.classifier, *against)
             wrong = self.classifier.predict(one.candidates.points, size).argmax(1) != self.y
             good = one.candidates.present & (one.min_budget <= claimed) & wrong
             words = f"{(good & broken).sum()} of {broken.sum()} break the network within their "

@@ -210,6 +210,8 @@ def _sample_results(verdict: Verdict) -> list[str]:
             by = f", {stages[breaker.outcome.stage[sample]].description}" if len(stages) > 1 else ""
             where = "" if breaker.eps == eps else f" at {format_eps(evaluation.norm, breaker.eps)}"
             words.append(f"broken by {breaker.name}{by}{where}")
+        elif not verdict.standing[sample]:
+            words.append("broken while findings were looked for")
         else:
             words.append("certified" if certified[sample] else "survives")
     return words

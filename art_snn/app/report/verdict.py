@@ -9,14 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_snn.app.report.evaluation import Evaluation, Trial
-from art_snn.checks import ArgumentError
 from art_snn.findings import Finding
 from art_snn.findings.examination import RANDOM
+from art_snn.findings.finding import SEVERITIES
 from art_snn.metrics import Robustness, Share, union
-from art_snn.zoo.networks import manifest
 
-STANDARD = "standard"
-"""The plan of the records of the zoo."""
 UNION = "union of all"
 CERTIFIED = "certified"
 EXACT = "exact: certified and attacked agree"
@@ -73,7 +70,8 @@ def describe_bound(share: object, upper: bool) -> str:
 class Verdict:
     """The result at one budget.
 
-    :param outcome: of all trials together, at this budget or a smaller one.
+    :param outcome: of all trials at this budget or a smaller one together, and of all attacks that
+        looked for findings.
     :param findings: those that cast doubt on a number at this budget.
     :param certified: the samples that bounds certify at this budget or a larger one, or draws where
         no attack broke them, too; None where there are neither."""
@@ -200,7 +198,7 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
     )
     ends = [f"{one.left or 'none'} {describe_budgets(norm, one.eps)}" for one in larger]
     words += f" Larger changes leave {join_words(ends)}." if ends else ""
-    others = (_describe_proof(results), _describe_doubt(results), _describe_rank(results))
+    others = (_describe_proof(results), _describe_doubt(results))
     return " ".join(filter(None, (words, *others)))
 
 
@@ -264,37 +262,14 @@ def _describe_doubt(results: Sequence[Verdict]) -> str:
     return "A single attack cannot show what others would break: it may be lower."
 
 
-def _describe_rank(results: Sequence[Verdict]) -> str:
-    """The place among the networks of the zoo on the same data, by budget; "" where none is."""
-    source, places = results[0].evaluation, []
-    data, norm = source.provenance.dataset, source.norm
-    try:
-        networks = [n for n in manifest().networks if n.data == data and n.name != source.name]
-    except (ArgumentError, OSError):  # There is none, and none can be fetched.
-        return ""
-    for verdict in results:
-        at = describe_budgets(norm, verdict.eps)
-        standard = [one for network in networks for one in network.standard if one.norm == norm]
-        records = [one.standing for one in standard if describe_budgets(norm, one.eps) == at]
-        better = sum(
-            int(verdict.standing[: len(one)].sum()) > one[: len(verdict.standing)].count("1")
-            for one in records
-        )
-        if records:
-            upper = better > 0 and (verdict.open or source.plan != STANDARD)
-            places.append(f"{describe_bound(better, upper)} of {len(records)} {at}")
-    words = f"Of the zoo's other networks on {data}, it beats"
-    return f"{words} {join_words(places)}." if places else ""
-
-
 def verdicts(evaluation: Evaluation) -> list[Verdict]:
     """One per budget, from small to large.
 
-    Where a plan decides, findings about other attacks cast no doubt, nor does randomness: plans
-    handle it with EOT and a majority of fresh predictions."""
+    Notes cast no doubt. Where a plan decides, nor do findings about other attacks, nor randomness:
+    plans handle it with EOT and a majority of fresh predictions."""
     results: list[Verdict] = []
-    trials: list[Robustness] = []
-    decisive = evaluation.findings
+    trials = [evaluation.examined]
+    decisive = tuple(one for one in evaluation.findings if one.severity != "note")
     if evaluation.plan:
         others = {*evaluation.names} - {evaluation.plan}
         decisive = tuple(n for n in decisive if n.about not in others and n.id != RANDOM)
@@ -323,7 +298,7 @@ def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
         decides = any(finding in doubts for finding in group)
         cards[decides].append(_make_card(evaluation.norm, group))
     for some in cards.values():
-        some.sort(key=lambda card: card["severity"] != "error")
+        some.sort(key=lambda card: SEVERITIES.index(card["severity"]))
     return cards[True], cards[False]
 
 
@@ -348,7 +323,7 @@ def _make_card(norm: str, group: Sequence[Finding]) -> Card:
     title = group[0].title
     return {
         "name": title[:1].upper() + title[1:],
-        "severity": "error" if any(one.severity == "error" for one in group) else "warning",
+        "severity": min((one.severity for one in group), key=SEVERITIES.index),
         "place": f"{group[0].about}, {where(group)}",
         "sentences": sentences,
         "remedies": list(dict.fromkeys(one.remedy for one in group)),

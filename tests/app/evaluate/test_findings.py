@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from art_snn.app import inspect
 from art_snn.app.evaluate.findings import examinations, target_findings, trial_findings
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
 from art_snn.attacks import Outcome, StageRecord
-from art_snn.gradients import RGA, STBP, Native
+from art_snn.gradients import RGA, STBP, Native, parse_rules
 from tests import adapted
 from tests.attacks.classifiers import around
 from tests.evaluations import record, trial
@@ -93,6 +94,12 @@ def test_no_gradient_is_examined_of_an_attack_that_takes_none(attack):
     assert list(examinations(subject)) == ["network", attack]
 
 
+def test_rules_have_the_names_by_which_inspect_and_compare_take_them():
+    names = list(examinations(target("steps", plan="standard")))
+    assert names[:2] == ["network", "hart(surrogate.width=0.5) gradients"]
+    assert "hart(surrogate.width=0.5)" in parse_rules(inspect._RULES)
+
+
 def test_the_native_gradient_is_examined_where_the_plan_begins_with_it():
     subject = target(plan="fast")
     assert subject.rules == {"native": Native()}
@@ -119,9 +126,9 @@ def test_every_budget_must_fit_the_range_and_the_finding_names_it():
     subject = target("steps", plan="fast", eps=(0.1, 8, 1e-4), examined=2)
     examine = examinations(subject)["network"]
     findings = [one for one in examine() if one.id == "odd-budget"]
-    assert [one.eps for one in findings] == [8, 1e-4]
+    assert [one.eps for one in findings] == [1e-4, 8]
     assert [one.severity for one in findings] == ["error", "error"]
-    assert findings[0].sentence.startswith("eps 8 is 8 times the range's width")
+    assert findings[1].sentence.startswith("eps 8 is 8 times the range's width")
     examine = examinations(target("steps", eps=(8,), examined=2))["network"]
     (alone,) = examine()[:1]
     assert alone.eps == 8

@@ -5,12 +5,14 @@ from __future__ import annotations
 import html
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from art_snn.app.report import board as module
 from art_snn.app.report.board import Board, board_parts, make_board
 from art_snn.app.report.evaluation import Evaluation, ReportItem
 from art_snn.app.tables import render
@@ -22,6 +24,14 @@ from tests.pages import tree
 NONE = "\u2013"
 EPS = 8 / 255
 ANN = "adversarials Ann"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _few_are_ranked() -> Iterator[None]:
+    """Networks of a few samples are ranked, as those of a hundred are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_RANKED", 1)
+        yield
 
 
 def network(stage: Any, name: str = "plain", weights: str = "", **changes: Any) -> Evaluation:
@@ -102,6 +112,18 @@ def test_networks_stand_in_one_table_by_data_and_budget_the_most_robust_first():
     ]
 
 
+def test_evaluations_of_few_samples_stand_below_and_are_not_ranked(monkeypatch):
+    monkeypatch.setattr(module, "_RANKED", 4)
+    few = network((-1, -1, -1), "few", plan="fast")
+    table = board(few, network((0, 0, -1, -1), "many"), network((-1, -1, -1), "one", eps=1))
+    assert column(table, "network") == ["many", "few (n = 3)", "one (n = 3)"]
+    assert [name for name, *_ in table[2]][:2] == ["many, eps 8/255", "few (n = 3), eps 8/255"]
+    assert notes(table) == [
+        "Attacked with the plan fast, which may leave more than standard: few (n = 3).",
+        "Not ranked, since 3 samples say too little: few (n = 3) and one (n = 3).",
+    ]
+
+
 def test_networks_as_robust_as_each_other_are_ordered_by_what_is_certified_and_clean():
     table = board(
         network((-2, -1, -1, 0), "a"),
@@ -144,6 +166,12 @@ def test_two_evaluations_of_the_same_weights_count_together_and_say_who_found_wh
 def test_a_plan_that_broke_all_alone_is_named_without_a_count():
     assert column(board(network((0, -1))), "attacks") == ["standard"]
     assert column(board(network((-1, -1))), "attacks") == ["standard"]
+
+
+def test_what_was_broken_while_findings_were_looked_for_is_credited_to_the_examination():
+    table = board(network((0, -1, -1), findings=(replace(RISES, broken=(0, 1)),)))
+    assert column(table, "attacks") == ["examination: 1, standard: 1"]
+    assert column(table, "robust")[0].startswith("at most 33.3 %")
 
 
 def test_what_a_smaller_budget_broke_is_credited_too():

@@ -1,11 +1,9 @@
 """The verdict in numbers and in plain words, and findings as cards."""
 
 from dataclasses import replace
-from types import SimpleNamespace
 
 import pytest
 
-from art_snn.app.report import verdict as module
 from art_snn.app.report.verdict import (
     count_words,
     describe_budgets,
@@ -15,7 +13,6 @@ from art_snn.app.report.verdict import (
     make_cards,
     verdicts,
 )
-from art_snn.checks import ArgumentError
 from art_snn.findings import Finding, Remedy
 from tests.evaluations import (
     EXACT,
@@ -239,48 +236,30 @@ def test_doubt_is_said_of_the_budgets_that_it_concerns():
     assert words.endswith("A warning suggests that the true number at eps 2/255 may be lower.")
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({}, "Of the zoo's other networks on digits, it beats 1 of 2 at eps 0.05."),
-        (
-            {"plan": ""},
-            "Of the zoo's other networks on digits, it beats at most 1 of 2 at eps 0.05.",
-        ),
-        ({"name": "low"}, "Of the zoo's other networks on digits, it beats 0 of 1 at eps 0.05."),
-        ({"norm": "2"}, ""),
-        ({"provenance": provenance(dataset="cifar10")}, ""),
-    ],
-)
-def test_a_network_is_ranked_among_those_of_the_zoo_on_the_same_data(changes, words, monkeypatch):
-    # Of four samples three stand; of the first four of the records one and all of them.
-    records = {"low": "1000111", "high": "1111", "far": "0000"}
-    networks = [
-        SimpleNamespace(
-            name=name,
-            data="digits",
-            standard=[
-                SimpleNamespace(norm="inf", eps=0.1 if name == "far" else 0.05, standing=text)
-            ],
-        )
-        for name, text in records.items()
-    ]
-    monkeypatch.setattr(module, "manifest", lambda: SimpleNamespace(networks=networks))
-    one = evaluation(trial("standard", 0.05, (0, -1, -1, -1)), **({"plan": "standard"} | changes))
-    assert ("beats" in describe_verdicts(verdicts(one))) == bool(words)
-    assert describe_verdicts(verdicts(one)).endswith(words)
-
-
-def test_without_a_zoo_there_is_no_rank(monkeypatch):
-    def fail():
-        raise ArgumentError("zoo", "none.")
-
-    monkeypatch.setattr(module, "manifest", fail)
-    assert describe_verdicts(verdicts(small())).endswith("casts doubt on this number.")
+def test_a_verdict_does_not_depend_on_what_the_zoo_holds_now():
+    made = evaluation(trial("standard", 0.05, (0, -1, -1, -1)), plan="standard")
+    assert describe_verdicts(verdicts(made)).endswith("No warning casts doubt on this number.")
 
 
 def rises(eps: float, **changes):
     return replace(RISES, eps=eps, **changes)
+
+
+def test_the_headline_counts_what_was_broken_while_findings_were_looked_for():
+    made = small(findings=(replace(RISES, broken=(1, 3)),))
+    assert [verdict.left for verdict in verdicts(small())] == [1]
+    assert [verdict.left for verdict in verdicts(made)] == [0]
+    assert "none still are" in describe_verdicts(verdicts(made))
+    with pytest.raises(ValueError, match="certified samples that nothing breaks"):
+        replace(made, bounds=EXACT)
+
+
+def test_a_note_is_shown_and_changes_no_verdict():
+    note = replace(VANISHED, about="network", severity="note")
+    made = small(findings=(note,))
+    assert not any(verdict.open or verdict.findings for verdict in verdicts(made))
+    decisive, (card,) = make_cards(made)
+    assert (decisive, card["severity"]) == ([], "note")
 
 
 def test_the_same_finding_at_several_budgets_is_one_card():

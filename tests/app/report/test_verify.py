@@ -46,7 +46,7 @@ def test_an_evaluation_as_it_was_written_passes(folder):
     done = verify()
     assert (done.status, done.stderr) == (0, "")
     assert "All checks pass." in done.stdout
-    names = ("weights", "samples", "fields", "predictions", "broken samples", "ball")
+    names = ("weights", "samples", "summary", "fields", "predictions", "broken samples", "ball")
     for name in (*names, "adversarials", "standing", "certified"):
         assert f"\n{name} " in done.stdout
     assert "A pass does not mean that the number is right" in done.stdout
@@ -124,7 +124,12 @@ def far(excerpt):
     return np.where(excerpt["adversarial"] > 0.5, 0.0, 1.0).astype(np.float32)
 
 
+def other_summary(content):
+    content["summary"][0]["robust"] = 1.0
+
+
 CASES = {
+    "summary": (lambda folder: forge(folder, other_summary), "summary: not what trials"),
     "weights": (other_weights, "weights: digest "),
     "classes": (lambda folder: forge(folder, other_classes), "predictions: "),
     "nothing broken": (forge_all, "standing: "),
@@ -169,6 +174,37 @@ def test_what_does_not_repeat_fails_with_status_3_and_is_named(change, line, fol
     assert line in done.stderr
     assert done.stderr.startswith("art-snn report: ")
     assert "FAIL" in done.stdout
+
+
+@pytest.fixture(scope="module")
+def drawn(evaluated, tmp_path_factory):
+    """The same network with Poisson encoding, certified by draws."""
+    folder = tmp_path_factory.mktemp("drawn")
+    shutil.copytree(evaluated, folder, dirs_exist_ok=True)
+    shutil.rmtree(folder / "record")
+    text = (folder / "model.py").read_text("utf-8")
+    (folder / "model.py").write_text(text.replace("Direct", "Poisson"), "utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        words = ("--eps", "0.1", "--bounds", "--draws", "200", "--output", "record")
+        done = evaluate(patch, folder, *words, plan=None)
+    assert done.status == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_certificates_by_draws_of_twice_their_size_fail(factor, drawn, tmp_path, monkeypatch):
+    shutil.copytree(drawn, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+
+    def enlarge(content):
+        region = content["certificate"]["region"]
+        assert max(region["radius"]) > 0
+        region["radius"] = [factor * radius for radius in region["radius"]]
+
+    forge(tmp_path, enlarge)
+    done = verify()
+    assert ("certified: 0 of 4" in done.stderr) == (factor == 2), done.stdout
+    assert ("certified" not in done.stderr) == (factor == 1)
 
 
 def test_other_data_fail(folder, data):
