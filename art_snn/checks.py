@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
+from traceback import extract_tb
 from typing import TypeVar
 
 _Failure = TypeVar("_Failure", bound="ArgumentError")
@@ -48,6 +49,24 @@ def printable(text: str) -> str:
 def first_line(error: BaseException) -> str:
     """What an error says in its first line; its type where it says nothing."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+_LIBRARY = re.compile(
+    rf"<|{re.escape(str(Path(__file__).parent))}|"
+    r".*[/\\]((site|dist)-packages|python3\.\d+|Python3\d+[/\\]Lib)[/\\]"
+)
+"""What the names of files that are no user's begin with."""
+
+
+def locate_own(error: BaseException | None) -> str:
+    """The last line of code of the user that an error passed, in brackets; "" for none."""
+    place = ""
+    while error is not None:
+        for frame in extract_tb(error.__traceback__):
+            if not _LIBRARY.match(frame.filename):
+                place = f" ({frame.filename}, line {frame.lineno}: {frame.line})"
+        error = error.__cause__ or error.__context__
+    return place
 
 
 class ArgumentError(ValueError):

@@ -5,7 +5,7 @@ from copy import deepcopy
 from functools import cached_property
 from itertools import chain
 from operator import is_
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,10 +63,7 @@ def device_of(module: nn.Module) -> torch.device:
     return next((tensor.device for tensor in tensors), torch.device("cpu"))
 
 
-_Module = TypeVar("_Module", bound=nn.Module)
-
-
-def copy_module(argument: str, module: _Module, name: str = "network") -> _Module:
+def copy_module(argument: str, module: nn.Module, name: str = "network") -> Any:
     """A deep copy of a module.
 
     :raises ValueError: with the name of the innermost module that cannot be copied."""

@@ -15,7 +15,7 @@ import docstring_parser
 import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec
 
-from art_snn.checks import ArgumentError, WriteFailed, printable, shown, truncate
+from art_snn.checks import ArgumentError, WriteFailed, locate_own, printable, shown, truncate
 
 COMMANDS: Mapping[str, tuple[str, str]] = MappingProxyType(
     {
@@ -97,7 +97,7 @@ def _run(words: Sequence[str]) -> int:
     except WriteFailed as error:
         return _stopped(name, f"error: {error}", output, _CANNOT_WRITE)
     except (ArgumentError, FileNotFoundError) as error:
-        complaint = printable(_by_option(error, name, words[1:]))
+        complaint = printable(_by_option(error, name, words[1:]) + locate_own(error))
         sys.stderr.write(f"art-snn {name}: error: {complaint}\n")
         sys.stderr.write(f"art-snn {name} --help shows the usage.\n")
         return 2

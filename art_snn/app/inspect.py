@@ -12,7 +12,14 @@ from art_snn.app.network import random_samples, record_calls, resolve_network
 from art_snn.app.results import Result, working
 from art_snn.app.settings import RANDOM, Inspect
 from art_snn.app.tables import Notes, Part, Table
-from art_snn.checks import LONGEST_SIDE, ArgumentError, require, require_count
+from art_snn.checks import (
+    LONGEST_SIDE,
+    ArgumentError,
+    first_line,
+    locate_own,
+    require,
+    require_count,
+)
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics, least, most, operand
 from art_snn.gradients import Gradient, parse_rules
@@ -220,6 +227,6 @@ def _try_rule(
         return trial | {"refusal": str(error)}
     except Exception as error:
         # A model that fails under a rule is what is to be found out.
-        first = str(error).partition("\n")[0]
-        return trial | {"refusal": f"it failed with {type(error).__name__}: {first}"}
+        words = f"{type(error).__name__}: {first_line(error)}{locate_own(error)}"
+        return trial | {"refusal": f"it failed with {words}"}
     return trial | {"engine": str(execution), "vanished": Share(int(zero.sum()), len(x)).as_dict()}

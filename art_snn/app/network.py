@@ -23,7 +23,7 @@ from art_snn.data.events import EVENTS
 from art_snn.encoders import Frames
 from art_snn.layers import device_of
 from art_snn.models import DEFAULTS, Architecture
-from art_snn.models.own import HUB, ZOO, is_own, samples_fit
+from art_snn.models.own import HUB, ZOO, is_own
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import NeuronLayer
 from art_snn.passes import watched
@@ -247,10 +247,11 @@ def random_samples(
         )
         require(image_size or None not in form[-2:], "image_size", expected, got, remedy)
         shape = tuple(b if a is None else a for a, b in zip(form, shape, strict=True))
-        with samples_fit("image_size", expected, "x".join(map(str, shape)), remedy):
-            network = architecture.build_own_for(torch.zeros(2, *shape, device="cpu")).eval()
-            with torch.no_grad():
-                classes = network(torch.zeros(1, *shape, device=device_of(network))).shape[1]
+        complaint = "image_size", expected, "x".join(map(str, shape)), remedy
+        some = torch.zeros(2, *shape, device="cpu")
+        network = architecture.build_own_for(some, complaint).eval()
+        with torch.no_grad():
+            classes = network(torch.zeros(1, *shape, device=device_of(network))).shape[1]
     needed = 4 * samples * prod(shape)
     require_memory("samples", samples, "samples", needed, remedy="Take fewer or smaller ones.")
     generator = np.random.default_rng(0)

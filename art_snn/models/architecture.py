@@ -10,14 +10,22 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from art_snn.checks import require, require_choice, require_count, require_memory
+from art_snn.checks import (
+    ArgumentError,
+    first_line,
+    invalid,
+    require,
+    require_choice,
+    require_count,
+    require_memory,
+)
 from art_snn.data import Dataset
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import ENCODERS, Frames, describe_encoder, parse_encoder
 from art_snn.interop import AdaptedNetwork
 from art_snn.layers import copy_module, device_of
 from art_snn.models.networks import MODELS
-from art_snn.models.own import build_forms, is_own, samples_fit
+from art_snn.models.own import build_forms, is_own
 from art_snn.modulation import parse_modulation
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept
@@ -130,13 +138,11 @@ class Architecture:
         expected = f"{' or '.join(needed)}, since {data.name} holds {what}"
         fits = encoder.partition("(")[0].strip() in needed
         require(fits, "encoder", expected, repr(encoder), "Leave it out.")
-        if self.is_own:
-            return self
         steps = (data.steps or DEFAULTS["steps"]) if self.steps is None else self.steps
         expected = f"{data.steps}, the number of frames of {data.name}"
         remedy = "Leave it out, or make other frames."
         require(data.steps in (None, steps), "steps", expected, steps, remedy)
-        return self.fill({"steps": steps, "encoder": encoder})
+        return self if self.is_own else self.fill({"steps": steps, "encoder": encoder})
 
     def build_for(self, data: Dataset, seed: int = 0) -> SpikingNetwork:
         """The network for the samples of `data`, with weights drawn from the seed.
@@ -146,20 +152,26 @@ class Architecture:
             channels, *sides = data.input_shape[-3:]
             form = {"in_channels": channels, "image_size": tuple(sides), "classes": data.classes}
             return self.fit_to(data).build(seed, **form)
-        expected = f"{data.steps}, the number of frames of {data.name}"
-        fits = not data.events or self.steps in (None, data.steps)
-        require(fits, "steps", expected, self.steps, "Leave it out, or make other frames.")
+        self.fit_to(data)
         expected = f"a network for samples of {data.name}, of shape {data.input_shape}"
         remedy = "Name its own data with --data, or have that function build another."
-        with samples_fit("model", expected, self.describe(), remedy):
-            some = torch.as_tensor(data.x_test[:2], device="cpu")
-            return self.build_own_for(some, data.steps, seed)
+        complaint = "model", expected, self.describe(), remedy
+        some = torch.as_tensor(data.x_test[:2], device="cpu")
+        return self.build_own_for(some, complaint, data.steps, seed)
 
-    def build_own_for(self, x: Tensor, frames: int | None = None, seed: int = 0) -> SpikingNetwork:
+    def build_own_for(
+        self,
+        x: Tensor,
+        complaint: tuple[str, str, str, str],
+        frames: int | None = None,
+        seed: int = 0,
+    ) -> SpikingNetwork:
         """The network of the user's function, in the first form that takes samples x [N, ...].
 
         :param frames: time steps T of samples that are event frames [T, C, H, W].
-        :raises Exception: that of the first form, where none takes them."""
+        :param complaint: argument, expectation, what came and remedy, where none takes them.
+        :raises ArgumentError: that of the first form, or the complaint, about its error.
+        :raises Exception: that of the function."""
         errors: list[Exception] = []
         with seeded(seed):
             forms = build_forms(
@@ -179,6 +191,10 @@ class Architecture:
                     return network
                 except (RuntimeError, ValueError, IndexError) as error:
                     errors.append(error)
+        argument, expected, got, remedy = complaint
+        if not isinstance(errors[0], ArgumentError):
+            got = f"{got} ({first_line(errors[0])})"
+            raise invalid(argument, expected, got, remedy) from errors[0]
         raise errors[0]
 
     def _form(self, frames: int | None = None) -> dict[str, Any]:

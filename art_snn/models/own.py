@@ -5,7 +5,6 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 from torch import nn
 
 from art_snn import checks
-from art_snn.checks import ArgumentError, MissingFile, expand_path, first_line, invalid, require
+from art_snn.checks import ArgumentError, MissingFile, expand_path, require
 from art_snn.encoders import Direct, Encoder, Frames
 from art_snn.files import digest
 from art_snn.gradients.names import parse_call
@@ -183,14 +182,3 @@ def _import_module(name: str) -> ModuleType:
             raise
         missing = f"but there is no module {error.name} ({error})"
         raise ArgumentError("model", f"expected {_FORM}, {missing}.") from error
-
-
-@contextmanager
-def samples_fit(argument: str, expected: str, got: str, remedy: str) -> Iterator[None]:
-    """A block in which errors of a network that its samples do not fit become a complaint."""
-    try:
-        yield
-    except ArgumentError:
-        raise
-    except (RuntimeError, ValueError, IndexError) as error:
-        raise invalid(argument, expected, f"{got} ({first_line(error)})", remedy) from error

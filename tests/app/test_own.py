@@ -109,3 +109,61 @@ def test_a_network_in_bfloat16_is_evaluated_and_known_again():
     for _ in range(2):
         done = run("evaluate", "--model", "mine.py:half")
         assert done.status == 0, done.stderr
+
+
+BROKEN = """
+class Broken(nn.Module):
+    def forward(self, x):
+        raise IndexError("my own bug")
+
+
+def forward():
+    network = build()
+    network.layers.append(Broken())
+    return network
+
+
+def file():
+    open("weights.pt")
+
+
+def setting():
+    return LIF(decay=7)
+
+
+def boom():
+    raise ValueError("my own bug")
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "line"),
+    [
+        ("forward", "got mine.py:forward (my own bug)", 'raise IndexError("my own bug")'),
+        ("file", "No such file or directory: 'weights.pt'", 'open("weights.pt")'),
+        ("setting", "decay: expected a number", "return LIF(decay=7)"),
+    ],
+)
+def test_a_complaint_about_code_of_the_user_names_its_line(name, words, line):
+    source = NETWORK + BROKEN
+    Path("mine.py").write_text(source)
+    done = run("evaluate", "--model", f"mine.py:{name}")
+    assert (done.status, done.stdout) == (2, "")
+    number = source[: source.index(line)].count("\n") + 1
+    assert words in done.complaint
+    assert f"({Path('mine.py').resolve()}, line {number}: {line})" in done.complaint
+
+
+def test_an_error_of_a_function_is_no_complaint_about_samples_and_keeps_its_traceback():
+    Path("mine.py").write_text(NETWORK + BROKEN)
+    with pytest.raises(ValueError, match=r"^my own bug$") as caught:
+        run("evaluate", "--model", "mine.py:boom")
+    assert caught.traceback[-1].name == "boom"
+
+
+def test_inspection_names_the_line_of_a_network_that_fails_under_a_rule():
+    fails = "if x.requires_grad: raise IndexError('my own bug')"
+    Path("mine.py").write_text(NETWORK.replace("return x * 1.0", f"{fails}\n        return x"))
+    done = call("inspect", "--model", "mine.py:build", "--data", "tiny.npz", "--device", "cpu")
+    shown = " ".join(done.stdout.split())
+    assert f"IndexError: my own bug ({Path('mine.py').resolve()}, line 10: {fails})" in shown

@@ -310,11 +310,11 @@ def add_decision(trial: Trial, decisions: Decisions, target: Target) -> Trial:
         for name, new in changes.items()
     }
     columns["stages"] = *outcome.stages, record
-    columns["skipped"] = outcome.skipped
-    for words in np.unique(decision.raised[decision.raised != ""]).tolist():
-        reason = f"{words}. {list_samples(decision.raised == words)}"
-        failed = replace(record, label=_FAILED, status="skipped", reason=reason)
-        columns["skipped"] += (failed,)
+    failed = decision.raised != ""
+    if failed.any():
+        reason = f"{decision.raised[failed][0]}. {list_samples(failed)}"
+        skipped = replace(record, label=_FAILED, status="skipped", reason=reason)
+        columns["skipped"] = *outcome.skipped, skipped
     return replace(trial, outcome=replace(outcome, **columns))
 
 
