@@ -247,27 +247,27 @@ def _resolve_in_time(rule: RateGradient, network: Differentiable, encoded: Tenso
     """Logits [N, K] of one pass in which every step's gradient is multiplied by the slope."""
 
     def fire(site: Site, current: Tensor) -> Tensor:
+        spikes = empty_steps(current)
         with torch.no_grad():
-            spikes, mean = _spikes_and_mean(rule, current)
-            slope = _slope(rule, _trace(rule, site, current, mean, spikes))
+            slope, _ = _simulate(rule, site, current, spikes)
         return apply(_Sloped, current, (spikes,), slope, rule)
 
     return network.run(encoded, fire)
 
 
-def _trace(rule: RateGradient, site: Site, current: Tensor, mean: Tensor, spikes: Tensor) -> Trace:
-    """The trace of a simulation that writes the spikes."""
-    reads = rule.uses_potential or (rule.uses_current and site.dynamics.floor is not None)
+def _simulate(
+    rule: RateGradient, site: Site, current: Tensor, spikes: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The slope and the mean current, or the last one, of a simulation that writes the spikes."""
+    dynamics = site.dynamics
+    mean = mean_over_time(current) if rule.uses_current else current[-1:]
+
+    reads = rule.uses_potential or (rule.uses_current and dynamics.floor is not None)
     potential = torch.empty_like(spikes) if reads else None
-    site.dynamics.simulate(current, potential, spikes)
+    dynamics.simulate(current, potential, spikes)
     rate = mean_over_time(spikes) if rule.uses_rate else spikes[:1]
-    return Trace(site.dynamics, mean, rate, potential)
 
-
-def _spikes_and_mean(rule: RateGradient, current: Tensor) -> tuple[Tensor, Tensor]:
-    """Memory for the spikes, and the mean current over time where the rule reads it."""
-    spikes = empty_steps(current)
-    return spikes, mean_over_time(current) if rule.uses_current else current[:1]
+    return _slope(rule, Trace(dynamics, mean, rate, potential)), mean
 
 
 def _slope(rule: RateGradient, trace: Trace) -> Tensor:
@@ -307,19 +307,23 @@ def _record(
     tape = _Tape()
 
     def fire(site: Site, current: Tensor) -> Tensor:
-        spikes, mean = _spikes_and_mean(rule, current)
-        slopes = list[Tensor]()
-        for part in blocks(spikes, len(spikes)):
-            trace = _trace(rule, site, current[:, part], mean[:, part], spikes[:, part])
-            slopes.append(mean_over_time(_slope(rule, trace)))
-        slope = slopes[0] if len(slopes) == 1 else torch.cat(slopes, 1)
+        spikes, slope = empty_steps(current), empty_steps(current[:1])
+        sums = list[Tensor]()
+        for part in blocks(spikes, 2 * len(spikes)):
+            sums.append(record(site, current[:, part], spikes[:, part], slope[:, part]))
         if shapes_only:
-            measured = (mean if rule.uses_current else current[-1]).sum(dtype=torch.float32)
+            # Nothing of all time steps, of which a view would be enough to keep it.
+            entry = _Entry(site, slope, spikes.new_empty(0), torch.stack(sums).sum())
         else:
-            measured = mean if rule.uses_current else mean_over_time(current)
-        rate = spikes[:0] if shapes_only else mean_over_time(spikes)
-        tape.append(_Entry(site, slope, rate, measured))
+            entry = _Entry(site, slope, mean_over_time(spikes), mean_over_time(current))
+        tape.append(entry)
         return spikes
+
+    def record(site: Site, current: Tensor, spikes: Tensor, slope: Tensor) -> Tensor:
+        """Write spikes and slope of a block; a sum that is finite where its currents are."""
+        steps, mean = _simulate(rule, site, current, spikes)
+        slope.copy_(mean_over_time(steps))
+        return mean.sum(dtype=torch.float32)
 
     return network.run(encoded.detach(), fire), tape
 
