@@ -162,9 +162,9 @@ def logits_and_gradient(
 
 def _predicts_on_device(estimator: PyTorchClassifier) -> bool:
     """True where predictions are those of our classifier, and nothing of them is made by numpy."""
-    own = getattr(estimator.predict, "__func__", None) is PyTorchSpikingClassifier.predict
+    predict = getattr(estimator.predict, "__func__", None)
     by_numpy = estimator.postprocessing_defences or not estimator.all_framework_preprocessing
-    return own and not by_numpy
+    return predict is PyTorchSpikingClassifier.predict and not by_numpy
 
 
 @contextmanager
