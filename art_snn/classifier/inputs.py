@@ -59,7 +59,9 @@ def as_array(values: Any) -> np.ndarray:
     if isinstance(values, torch.Tensor):
         half = values.dtype in (torch.float16, torch.bfloat16)
         return (values.float() if half else values).detach().cpu().numpy()
-    array = np.require(np.asarray(values), requirements=["C", "W"])
+    array = np.asarray(values)
+    # Files of FITS, of IDX and of old arrays have the bytes of a number in the other order.
+    array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
     # numpy keeps a negative stride where an axis has length 1, and torch takes none.
     return array.copy() if min(array.strides, default=0) < 0 else array
 
