@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 from torch.nn import functional
 
+from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.classifier.inputs import lacks_preprocessing
 from art_snn.network import SpikingNetwork
 from art_snn.passes import modes_kept, watched
@@ -58,7 +60,12 @@ class Queries:
     def logits(self, x: Tensor, rows: Tensor) -> Tensor:
         """Predictions [n, K] at points of the samples rows [n]; NaN where there is no answer."""
         self._forward(rows, self.draws)
-        return torch.as_tensor(self.predict(x.cpu().numpy()), device=x.device)
+        estimator = self.estimator
+        if not _predicts_on_device(estimator):
+            return torch.as_tensor(self.predict(x.cpu().numpy()), device=x.device)
+        draws = (estimator._predictions(x, self.batch_size) for _ in range(self.draws))
+        total: Tensor = reduce(torch.add, draws)
+        return total / self.draws
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Predictions (n, K) that are not counted."""
@@ -151,6 +158,13 @@ def logits_and_gradient(
         array = estimator._apply_preprocessing_gradient(x.cpu().numpy(), gradient.cpu().numpy())
         gradient = torch.as_tensor(array, device=x.device).to(x)
     return logits.detach(), gradient
+
+
+def _predicts_on_device(estimator: PyTorchClassifier) -> bool:
+    """True where predictions are those of our classifier, and nothing of them is made by numpy."""
+    predict = getattr(estimator.predict, "__func__", None)
+    by_numpy = estimator.postprocessing_defences or not estimator.all_framework_preprocessing
+    return predict is PyTorchSpikingClassifier.predict and not by_numpy
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from art_snn.classifier.inputs import (
     check_labels,
     check_samples,
     fill,
+    lacks_preprocessing,
     refuse_masked,
     with_finite_rows,
 )
@@ -31,6 +32,9 @@ from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
 from art_snn.passes import modes_kept
+
+_STANDARDISED = (torch.float32, torch.float64, np.float32, np.float64)
+"""Types of numbers that keep their type where ART standardises them."""
 
 
 class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
@@ -124,11 +128,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :return: logits (N, nb_classes) in the network's dtype (half precision as float32); NaN for
             samples that hold NaN or infinity, with a warning.
         :raises ValueError: for a wrong shape, or when no sample is finite and no attack asks."""
-        x, missing = self._finite_rows(x)
-        x = x.to(self.device) if isinstance(x, Tensor) else x
-        x, _ = self._apply_preprocessing(x, y=None, fit=False)
-        with self._mode(training_mode):
-            logits = as_array(fill(self._logits(x, batch_size), missing, math.nan))
+        logits = as_array(self._predictions(x, batch_size, training_mode))
         return self._apply_postprocessing(preds=logits, fit=False)  # type: ignore[no-any-return]
 
     def compute_loss(  # type: ignore[no-untyped-def]
@@ -324,6 +324,17 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         self._model = self._make_model_wrapper(state["_model"])
         self._device = device_of(self.model)
 
+    def _apply_preprocessing(
+        self, x: Any, y: Any, fit: bool = False, no_grad: bool = True
+    ) -> tuple[Any, Any]:
+        """As ART has it, but numbers are not standardised by the mean 0 and the deviation 1.
+
+        That changes no value, and ART sends both to the device at every call."""
+        if lacks_preprocessing(self) and x.dtype in _STANDARDISED:
+            return x, y
+        y = y.to(self.device) if isinstance(y, Tensor) else y
+        return super()._apply_preprocessing(x, y, fit, no_grad)  # type: ignore[no-any-return]
+
     def _set_span(self) -> None:
         """Set the width of the network's input range, which some rules measure by."""
         if self.clip_values is not None:
@@ -355,6 +366,14 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             raise invalid("model", expected, list(logits.shape), remedy)
         return logits
 
+    def _predictions(self, x: Any, batch_size: int, training_mode: bool = False) -> Tensor:
+        """Predictions as a tensor on the device of the network, before postprocessing."""
+        x, missing = self._finite_rows(x)
+        x = x.to(self.device) if isinstance(x, Tensor) else x
+        x, _ = self._apply_preprocessing(x, y=None, fit=False)
+        with self._mode(training_mode):
+            return fill(self._logits(x, batch_size), missing, math.nan)
+
     @torch.no_grad()
     def _logits(self, x: Any, batch_size: int) -> Tensor:
         batches = _batches(as_tensor(x), batch_size)
@@ -372,17 +391,18 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         leaf = samples.to(self.device, dtype, copy=True).requires_grad_(True)
         if numpy_defences:
             return leaf, leaf, y
-        labels = None if y is None else torch.as_tensor(y, device=self.device)
+        labels = None if y is None else as_tensor(y)
         inputs, labels = self._apply_preprocessing(leaf, y=labels, fit=False, no_grad=False)
         return leaf, inputs, labels
 
     def _scores(self, y: Any, x: Any) -> Any:
-        """Labels as one row of scores per sample, in the library that x is of."""
+        """Labels as one row of scores per sample, in the library that x is of, on the CPU."""
+        # Fetched at once: every question to labels on a card would be a wait for it.
+        y = y.cpu() if isinstance(y, Tensor) else y
         check_labels(y, len(x), self.nb_classes)
         rows = y if isinstance(y, Tensor) and y.ndim == 2 and y.shape[1] > 1 else as_array(y)
         rows = check_and_transform_label_format(rows, self.nb_classes)
-        tensor = isinstance(x, Tensor)
-        return torch.as_tensor(rows, device=self.device) if tensor else as_array(rows)
+        return as_tensor(rows) if isinstance(x, Tensor) else as_array(rows)
 
     def _to_network(self, x: Any) -> Any:
         """Samples as preprocessing takes them: a tensor on the network's device.
