@@ -2,8 +2,10 @@
 
 from art_snn.attacks.auto_pgd import AutoPGD as AutoPGD
 from art_snn.attacks.balls import (
+    COUNTED as COUNTED,
     FLIPS as FLIPS,
     SHIFT as SHIFT,
+    Norm as Norm,
     Shifts as Shifts,
     require_budget as require_budget,
     require_measure as require_measure,

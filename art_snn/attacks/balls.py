@@ -12,8 +12,12 @@ from torch import Tensor
 from art_snn.checks import LARGEST_BUDGET, invalid, require, require_count, require_number, shown
 from art_snn.classifier.inputs import as_tensor
 
+Norm = float | str
+"""numpy.inf or 2.0, or one of the norms of event frames."""
 FLIPS, SHIFT = 0.0, "shift"
 """Norms of event frames: how many values have changed, and how far spikes were moved in time."""
+COUNTED = {FLIPS: 8, SHIFT: 1}
+"""The norms whose budgets are whole numbers, of flips or of time steps, each with a usual one."""
 
 WHOLE = 1e-4
 """How far a value may lie from a whole number of spikes."""
@@ -153,9 +157,9 @@ def _spike_times(spikes: Tensor) -> tuple[Tensor, Tensor]:
     return owner.repeat_interleave(many), time.repeat_interleave(many)
 
 
-def require_measure(norm: object) -> float | str:
+def require_measure(norm: object) -> Norm:
     """numpy.inf, 2.0, FLIPS or SHIFT; ValueError for anything else."""
-    norms: dict[object, float | str] = {**NORMS, "0": FLIPS, FLIPS: FLIPS, SHIFT: SHIFT}
+    norms: dict[object, Norm] = {**NORMS, "0": FLIPS, FLIPS: FLIPS, SHIFT: SHIFT}
     if isinstance(norm, int | float | str) and not isinstance(norm, bool) and norm in norms:
         return norms[norm]
     expected = "numpy.inf, 2, 0 or 'shift'"
@@ -166,22 +170,20 @@ def require_measure(norm: object) -> float | str:
     raise invalid("norm", expected, shown(norm), remedy)
 
 
-def require_budget(norm: float | str, eps: object) -> float:
+def require_budget(norm: Norm, eps: object) -> float:
     """A budget in that norm; ValueError unless it is above 0, and whole where it counts."""
-    if norm in (FLIPS, SHIFT):
+    if norm in COUNTED:
         return require_count("eps", eps, remedy="Flips and time steps are counted.")
     remedy = "A usual budget is 8/255."
     return require_number("eps", eps, above=0, up_to=LARGEST_BUDGET, remedy=remedy)
 
 
-def distances(norm: float | str, x: Any, adversarial: Any, low: Any) -> np.ndarray:
+def distances(norm: Norm, x: Any, adversarial: Any, low: Any) -> np.ndarray:
     """Distances of adversarial samples [n, ...] from samples, in that norm [n]."""
     if norm == SHIFT:
         return shifts(x, adversarial, low).largest.astype(float)
-    change = adversarial - x
-    if norm == FLIPS:
-        return np.asarray((change != 0).flatten(1).sum(1).cpu().numpy(), dtype=float)
-    return np.asarray(_length(change, float(norm)).flatten().double().cpu().numpy())
+    # Of order 0 the length is the number of values that are not 0.
+    return np.asarray(_length(adversarial - x, float(norm)).flatten().double().cpu().numpy())
 
 
 def rounding_of(samples: Tensor) -> np.ndarray:

@@ -14,7 +14,7 @@ from art.attacks import EvasionAttack, evasion
 from torch import Tensor
 
 from art_snn.attacks.auto_pgd import AutoPGD, OnwardPGD
-from art_snn.attacks.balls import FLIPS, SHIFT, Ball, require_budget
+from art_snn.attacks.balls import COUNTED, FLIPS, SHIFT, Ball, Norm, require_budget
 from art_snn.attacks.iterated import IteratedAttack, Walk
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.plan import Plan, Stage
@@ -48,6 +48,8 @@ ONE_RUN = {"nb_random_init": 1, "loss_type": "cross_entropy"}
 RUN = frozenset({"norm", "eps", "batch_size", "verbose", "targeted", "seed"})
 """Settings of attacks that are given apart from their options, next to those of a budget."""
 OURS = (AutoPGD, SparseDynamicAttack, SpikeRetiming, SquareSearch, StableAdaptivePGD)
+ATTACKS_ON_FRAMES = {FLIPS: SparseDynamicAttack, SHIFT: SpikeRetiming}
+"""The usual attack in each norm of event frames."""
 
 
 def _steps(
@@ -70,7 +72,7 @@ SHORT_NAMES: Mapping[str, Callable[[float], Stage]] = MappingProxyType(
 """The attacks with short names, by a budget; pgd has no random start, pgd-7 is that of papers."""
 
 
-def parse_stage(text: str | None, norm: float | str, eps: float) -> Stage:
+def parse_stage(text: str | None, norm: Norm, eps: float) -> Stage:
     """The attack of a text such as "pgd", "pgd(max_iter=20)" or "SquareAttack(max_iter=1000)".
 
     Without a text it is the one that papers report: pgd-7, or that of the norm of event frames.
@@ -85,7 +87,7 @@ def parse_stage(text: str | None, norm: float | str, eps: float) -> Stage:
     eps = require_budget(norm, eps)
     remedy = 'For instance "pgd", or "SquareAttack(max_iter=1000)".'
     if text is None:
-        text = {FLIPS: "SparseDynamicAttack", SHIFT: "SpikeRetiming"}.get(norm, "pgd-7")
+        text = ATTACKS_ON_FRAMES[norm].__name__ if norm in COUNTED else "pgd-7"
     require(isinstance(text, str), "attack", "a text", shown(text), remedy)
     name, given = parse_call(text, "attack")
     options = {option: _read_literal(value) for option, value in given.items()}
@@ -137,7 +139,7 @@ def _failed(stage: Stage, error: Exception) -> ValueError:
 
 
 def check_stage(
-    stage: Stage, classifier: PyTorchSpikingClassifier, x: Any, *, norm: float | str, eps: float
+    stage: Stage, classifier: PyTorchSpikingClassifier, x: Any, *, norm: Norm, eps: float
 ) -> None:
     """Raise a ValueError for an attack that cannot be built, or whose samples x do not suit it."""
     try:
@@ -178,14 +180,14 @@ def craft_batch(
     x: np.ndarray,
     y: np.ndarray,
     *,
-    norm: float | str,
+    norm: Norm,
     eps: float,
 ) -> np.ndarray:
     """Adversarial samples of one batch ``(N, *input_shape)`` with labels (N,).
 
     The network's rule gives the gradients. Rules such as ASSG remember nothing before the batch,
     and nothing after it. Results of attacks of ART's that take no budget are projected."""
-    seed, radius = 0, None if norm in (FLIPS, SHIFT) else eps
+    seed, radius = 0, None if norm in COUNTED else eps
     if "seed" in stage.taken:
         # As ART's attacks draw, from numpy's global state; numbers above 2**31 on any system.
         seed = int(np.random.randint(SEEDS, dtype=np.uint32))  # noqa: NPY002
@@ -203,7 +205,7 @@ def craft(
     x: np.ndarray,
     y: np.ndarray,
     *,
-    norm: float | str,
+    norm: Norm,
     eps: float,
     batch_size: int,
     seed: int,
@@ -270,7 +272,7 @@ def _each(attack: type, rules: Iterable[Gradient], **options: Any) -> tuple[Stag
 
 PAPERS = Stage(PGD, STBP(), {"max_iter": STEPS, "num_random_init": 0})
 """PGD-7 with STBP, as papers report it: a stage of every plan, so that none breaks less."""
-_FLIPS, _SHIFT = (replace(parse_stage(None, norm, 1), rule=STBP()) for norm in (FLIPS, SHIFT))
+_FLIPS, _SHIFT = (Stage(attack, STBP()) for attack in ATTACKS_ON_FRAMES.values())
 """The same on event frames: what evaluations show next to a plan."""
 _RESET, _SPREAD = ASSG(detach_reset=False), PDSG(per_sample=True)
 
@@ -321,7 +323,7 @@ _STANDARD_SHIFT = (
 _ENSEMBLE = (*_each(AutoPGD, ENSEMBLE_19, max_iter=50), PAPERS)
 _IN_TIME = [rule for rule in ENSEMBLE_19 if isinstance(rule, TemporalGradient)]
 
-PLANS: Mapping[str, Mapping[float | str, tuple[Stage, ...]]] = MappingProxyType(
+PLANS: Mapping[str, Mapping[Norm, tuple[Stage, ...]]] = MappingProxyType(
     {
         "standard": {
             np.inf: _STANDARD,
@@ -341,7 +343,7 @@ PLANS: Mapping[str, Mapping[float | str, tuple[Stage, ...]]] = MappingProxyType(
 """Name, then norm."""
 
 
-def resolve_plan(plan: object, norm: float | str) -> Plan:
+def resolve_plan(plan: object, norm: Norm) -> Plan:
     """A plan as it is, or the one of that name for a norm; ValueError for an unknown name."""
     if isinstance(plan, Plan):
         return plan

@@ -5,13 +5,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import FLIPS, SHIFT, SMALLEST, Ball, require_norm
+from art_snn.attacks.balls import SMALLEST, Ball, Norm, require_norm
 from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
 from art_snn.attacks.queries import Objective, Queries, cross_entropy, margin
 from art_snn.checks import (
@@ -87,7 +87,7 @@ class IteratedAttack(PerSampleAttack):
     def __init__(
         self,
         estimator: PyTorchClassifier,
-        norm: float | str = np.inf,
+        norm: Norm = np.inf,
         eps: float = 8 / 255,
         max_iter: int = 100,
         num_random_init: int = 1,
@@ -101,10 +101,6 @@ class IteratedAttack(PerSampleAttack):
         self.norm, self.eps, self.max_iter = norm, eps, max_iter
         self.num_random_init, self.seed, self.loss_type = num_random_init, seed, loss_type
         self._check_params()
-
-    @classmethod
-    def budget(cls, norm: float | str, eps: float) -> dict[str, Any] | None:
-        return None if norm in (FLIPS, SHIFT) else {"norm": norm, "eps": eps}
 
     @abstractmethod
     def walk(self, ball: Ball, start: Tensor) -> Walk:

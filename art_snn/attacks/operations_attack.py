@@ -9,6 +9,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.auto_pgd import OnwardPGD
+from art_snn.attacks.balls import Norm
 from art_snn.attacks.persample import Best
 from art_snn.attacks.queries import Objective, Queries, margin
 from art_snn.checks import require
@@ -32,7 +33,7 @@ class OperationsAttack(OnwardPGD):
     def __init__(
         self,
         estimator: PyTorchClassifier,
-        norm: float | str = np.inf,
+        norm: Norm = np.inf,
         eps: float = 8 / 255,
         max_iter: int = 100,
         keep_class: bool = True,

@@ -12,7 +12,7 @@ from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import ROUNDING, wide
+from art_snn.attacks.balls import COUNTED, ROUNDING, Norm, wide
 from art_snn.attacks.queries import Queries, attacking
 from art_snn.checks import require, require_count
 from art_snn.classifier.inputs import as_tensor, check_samples, class_indices
@@ -262,9 +262,11 @@ class PerSampleAttack(CountedAttack):
     """True where it asks the classifier for gradients."""
 
     @classmethod
-    def budget(cls, norm: float | str, eps: float) -> dict[str, Any] | None:
-        """The settings by which it takes a budget in that norm; None where it knows none."""
-        return None
+    def budget(cls, norm: Norm, eps: float) -> dict[str, Any] | None:
+        """The settings by which it takes a budget in that norm; None where it knows none.
+
+        Attacks take `norm` and `eps`, unless they say otherwise, and know no event frames."""
+        return None if norm in COUNTED else {"norm": norm, "eps": eps}
 
     @abstractmethod
     def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:

@@ -14,7 +14,7 @@ from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
 from torch import Tensor
 
-from art_snn.attacks.balls import FLIPS, SHIFT, Ball
+from art_snn.attacks.balls import COUNTED, Ball, Norm
 from art_snn.attacks.iterated import IteratedAttack
 from art_snn.attacks.outcome import StageRecord, Status
 from art_snn.attacks.persample import Best, PerSampleAttack
@@ -139,29 +139,29 @@ class Stage:
         """The settings that the attack takes. Some of ART's also list others that they inherit."""
         return signature(self.attack).parameters.keys() & set(self.attack.attack_params)
 
-    def settings(self, norm: float | str, eps: float, batch_size: int, seed: int) -> dict[str, Any]:
+    def settings(self, norm: Norm, eps: float, batch_size: int, seed: int) -> dict[str, Any]:
         """Arguments of the attack, next to the classifier."""
         run = {"batch_size": batch_size, "verbose": False, "seed": seed}
         settings = {name: run[name] for name in run if name in self.taken}
         return {**settings, **(self.budget(norm, eps) or {}), **self.options}
 
-    def budget(self, norm: float | str, eps: float) -> dict[str, Any] | None:
+    def budget(self, norm: Norm, eps: float) -> dict[str, Any] | None:
         """The settings by which it takes a budget in that norm; None where it knows none."""
         if issubclass(self.attack, PerSampleAttack):
             return self.attack.budget(norm, eps)
-        if norm in (FLIPS, SHIFT):
+        if norm in COUNTED:
             return None
         given = {"norm": norm, "eps": eps}
         return {name: given[name] for name in given if name in self.taken}
 
     def instantiate(
-        self, estimator: PyTorchClassifier, norm: float | str, eps: float, size: int, seed: int
+        self, estimator: PyTorchClassifier, norm: Norm, eps: float, size: int, seed: int
     ) -> EvasionAttack:
         """The attack itself on a classifier, in batches of that size."""
         return self.attack(estimator, **self.settings(norm, eps, size, seed))
 
     def build(
-        self, estimator: PyTorchClassifier, norm: float | str, eps: float, size: int, seed: int
+        self, estimator: PyTorchClassifier, norm: Norm, eps: float, size: int, seed: int
     ) -> PerSampleAttack:
         """The attack under the rules of a plan: ART's results are projected and counted."""
         settings = self.settings(norm, eps, size, seed)
@@ -178,7 +178,7 @@ class Stage:
         words = str(replace(self, within=None))
         return (seed + again + zlib.crc32(words.encode())) % (SEEDS + 1)
 
-    def objection(self, estimator: PyTorchClassifier, norm: float | str, x: Tensor) -> str | None:
+    def objection(self, estimator: PyTorchClassifier, norm: Norm, x: Tensor) -> str | None:
         """Why the attack does not suit the classifier, or some of its samples, or None."""
         if self.budget(norm, 1) is None:
             return f"it does not support norm {norm}"
@@ -325,7 +325,7 @@ class StageSelection(NamedTuple):
 
 
 def select_stages(
-    plan: Plan, estimator: PyTorchClassifier, norm: float | str, some: Tensor
+    plan: Plan, estimator: PyTorchClassifier, norm: Norm, some: Tensor
 ) -> StageSelection:
     """The stages of a plan that run on a spiking network and some of its samples.
 
@@ -355,7 +355,7 @@ def select_stages(
 
 
 def _objection(
-    stage: Stage, why: str, estimator: PyTorchClassifier, norm: float | str, some: Tensor
+    stage: Stage, why: str, estimator: PyTorchClassifier, norm: Norm, some: Tensor
 ) -> str | None:
     """Why a stage suits the network no better under its own gradient; None where it does."""
     if stage.rule is None:

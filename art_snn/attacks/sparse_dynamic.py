@@ -7,7 +7,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import FLIPS, ROUNDING
+from art_snn.attacks.balls import FLIPS, ROUNDING, Norm
 from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
 from art_snn.attacks.queries import Queries, margin
 from art_snn.checks import require, require_count, require_seed
@@ -105,7 +105,7 @@ class SparseDynamicAttack(PerSampleAttack):
     needs_range: ClassVar[str] = "which two values a bit has"
 
     @classmethod
-    def budget(cls, norm: float | str, eps: float) -> dict[str, Any] | None:
+    def budget(cls, norm: Norm, eps: float) -> dict[str, Any] | None:
         return {"eps": eps} if norm == FLIPS else None
 
     def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:

@@ -9,7 +9,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import FLIPS, ROUNDING, SHIFT, WHOLE, Shifts, counts, shifts
+from art_snn.attacks.balls import FLIPS, ROUNDING, SHIFT, WHOLE, Norm, Shifts, counts, shifts
 from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
 from art_snn.attacks.queries import Queries, margin
 from art_snn.checks import require, require_count, require_number
@@ -173,7 +173,7 @@ class SpikeRetiming(PerSampleAttack):
         self._check_params()
 
     @classmethod
-    def budget(cls, norm: float | str, eps: float) -> dict[str, Any] | None:
+    def budget(cls, norm: Norm, eps: float) -> dict[str, Any] | None:
         if norm == FLIPS:
             # A spike that leaves its step changes two values.
             return {"moved": max(1, int(eps) // 2), "max_shift": None}

@@ -10,7 +10,14 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import FLIPS, distances, require_budget, require_measure, rounding_of
+from art_snn.attacks.balls import (
+    COUNTED,
+    Norm,
+    distances,
+    require_budget,
+    require_measure,
+    rounding_of,
+)
 from art_snn.attacks.crafting import resolve_plan
 from art_snn.attacks.outcome import Outcome, StageRecord
 from art_snn.attacks.persample import Best, BestMargin, CountedAttack, PerSampleAttack
@@ -180,7 +187,7 @@ class SpikingAutoAttack(CountedAttack):
     def __init__(
         self,
         estimator: PyTorchSpikingClassifier,
-        norm: float | str = np.inf,
+        norm: Norm = np.inf,
         eps: float = 8 / 255,
         plan: str | Plan = "standard",
         sources: Sequence[PyTorchClassifier] = (),
@@ -327,7 +334,7 @@ class SpikingAutoAttack(CountedAttack):
         self.eps = require_budget(self.norm, self.eps)
         resolve_plan(self.plan, self.norm)
         self.sources = require_sources(self.sources, self.estimator)
-        fits = not self.sources or (isinstance(self.norm, float) and self.norm != FLIPS)
+        fits = not self.sources or self.norm not in COUNTED
         remedy = "Leave them out, or attack in the maximum norm or the Euclidean one."
         require(fits, "sources", "none with that norm", f"{len(self.sources)}", remedy)
         fits = isinstance(self.candidates, Sequence)

@@ -7,7 +7,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import Ball, wide
+from art_snn.attacks.balls import Ball, Norm, wide
 from art_snn.attacks.iterated import IteratedAttack, Walk
 from art_snn.attacks.queries import Objective, Queries, margin
 from art_snn.checks import require, require_number
@@ -49,7 +49,7 @@ class SquareSearch(IteratedAttack):
     def __init__(
         self,
         estimator: PyTorchClassifier,
-        norm: float | str = np.inf,
+        norm: Norm = np.inf,
         eps: float = 8 / 255,
         max_iter: int = 100,
         num_random_init: int = 1,

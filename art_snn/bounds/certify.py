@@ -12,7 +12,7 @@ from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
 from torch import Tensor
 
-from art_snn.attacks.balls import require_budget, require_norm
+from art_snn.attacks.balls import Norm, require_budget, require_norm
 from art_snn.bounds.bounding import Bounding, check_bounded, enclose_samples
 from art_snn.bounds.box import round_toward
 from art_snn.bounds.firing import METHODS, SpikeCounts
@@ -76,7 +76,7 @@ def certify_bounds(
     x: np.ndarray,
     y: np.ndarray,
     eps: float,
-    norm: float | str = np.inf,
+    norm: Norm = np.inf,
     method: str | None = None,
     *,
     batch_size: int = 32,
@@ -129,7 +129,7 @@ def certify_bounds(
 
 
 def read_budget(
-    classifier: PyTorchClassifier, x: np.ndarray, eps: float, norm: float | str
+    classifier: PyTorchClassifier, x: np.ndarray, eps: float, norm: Norm
 ) -> tuple[SpikingNetwork, np.ndarray, float, float]:
     """The network, samples within the clip values, norm and eps of a bound.
 
@@ -282,7 +282,7 @@ def bound_operations(
     classifier: PyTorchClassifier,
     x: np.ndarray,
     eps: float,
-    norm: float | str = np.inf,
+    norm: Norm = np.inf,
     batch_size: int = 32,
 ) -> NDArray[np.float64]:
     """The most :func:`~art_snn.metrics.synaptic_operations` of any input within a budget.

@@ -9,7 +9,7 @@ from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import SHIFT, distances, require_measure, rounding_of
+from art_snn.attacks.balls import SHIFT, Norm, distances, require_measure, rounding_of
 from art_snn.attacks.outcome import Outcome
 from art_snn.attacks.queries import margin, watching
 from art_snn.checks import require, shown
@@ -142,7 +142,7 @@ def examine_attack(
     y: np.ndarray,
     *,
     eps: float,
-    norm: float | str = np.inf,
+    norm: Norm = np.inf,
     batch_size: int = 32,
     seed: int = 0,
 ) -> list[Finding]:

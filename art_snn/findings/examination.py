@@ -11,7 +11,7 @@ from art.estimators.classification import PyTorchClassifier
 from scipy.special import log_softmax
 from torch import nn
 
-from art_snn.attacks.balls import FLIPS, SHIFT
+from art_snn.attacks.balls import COUNTED, Norm
 from art_snn.attacks.queries import margin
 from art_snn.checks import ArgumentError
 from art_snn.files import digest
@@ -119,7 +119,7 @@ def _range_left(subject: Subject) -> Finding | None:
 
 def odd_budget(subject: Subject) -> Finding | None:
     """The budget is as wide as the range, or too small to matter."""
-    if subject.norm not in (np.inf, 2) or not subject.span:
+    if subject.norm in COUNTED or not subject.span:
         return None
     share = subject.eps / subject.reach
     if SMALL <= share < LARGE:
@@ -374,7 +374,7 @@ def _unstable_loss(subject: Subject) -> Finding | None:
         return None
     here = _margins(subject, x, y)
     radius = _RADIUS * subject.span
-    if subject.norm not in (FLIPS, SHIFT):
+    if subject.norm not in COUNTED:
         radius = min(radius, subject.eps)
     values = subject.estimator.clip_values
     changes = []
@@ -430,7 +430,7 @@ def examine(
     y: np.ndarray,
     *,
     eps: float,
-    norm: float | str = np.inf,
+    norm: Norm = np.inf,
     rules: Sequence[Gradient] = (),
     batch_size: int = 32,
     seed: int = 0,

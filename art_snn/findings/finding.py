@@ -10,7 +10,7 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from scipy.stats import binomtest
 
-from art_snn.attacks.balls import ROUNDING, require_budget, require_measure
+from art_snn.attacks.balls import ROUNDING, Norm, require_budget, require_measure
 from art_snn.attacks.queries import cross_entropy, logits_and_gradient
 from art_snn.checks import (
     ArgumentError,
@@ -121,7 +121,7 @@ class Subject:
     x: np.ndarray
     y: np.ndarray
     eps: float
-    norm: float | str = np.inf
+    norm: Norm = np.inf
     batch_size: int = 32
     seed: int = 0
     rules: tuple[Gradient, ...] = ()

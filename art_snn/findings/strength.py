@@ -11,11 +11,10 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.auto_pgd import AutoPGD, OnwardPGD
-from art_snn.attacks.balls import FLIPS, SHIFT, Ball
-from art_snn.attacks.crafting import SQUARE_ATTACK
+from art_snn.attacks.balls import FLIPS, SHIFT, Ball, Norm
+from art_snn.attacks.crafting import ATTACKS_ON_FRAMES, SQUARE_ATTACK
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.plan import Stage, require_sources
-from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.attacks.spike_retiming import SpikeRetiming
 from art_snn.attacks.square_search import SquareSearch
 from art_snn.checks import require_count
@@ -54,8 +53,7 @@ class _WhiteBox(Subject):
 
     def attack(self, **options: Any) -> Robustness:
         """The white box with other settings."""
-        kind = {FLIPS: SparseDynamicAttack, SHIFT: SpikeRetiming}.get(self.norm, AutoPGD)
-        return self.run(kind, **options)
+        return self.run(ATTACKS_ON_FRAMES.get(self.norm, AutoPGD), **options)
 
     def run(
         self, kind: type[PerSampleAttack], on: PyTorchClassifier | None = None, **options: Any
@@ -232,7 +230,7 @@ def examine_strength(
     y: np.ndarray,
     *,
     eps: float,
-    norm: float | str = np.inf,
+    norm: Norm = np.inf,
     sources: Sequence[PyTorchClassifier] = (),
     max_iter: int | None = None,
     square_iter: int = 500,

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from art_snn.app.report.evaluation import NAME, name_from
 from art_snn.app.report.verdict import describe_budget
-from art_snn.attacks import FLIPS, Candidates, require_measure
+from art_snn.attacks import FLIPS, Candidates, Norm, require_measure
 from art_snn.attacks.balls import ROUNDING, distances, rounding_of
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.checks import ArgumentError, expand_path, require, shown
@@ -131,7 +131,7 @@ def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> NDArra
 
 
 def min_budgets(
-    measure: float | str, classifier: PyTorchSpikingClassifier, x: np.ndarray, points: np.ndarray
+    measure: Norm, classifier: PyTorchSpikingClassifier, x: np.ndarray, points: np.ndarray
 ) -> NDArray[np.float64]:
     """The smallest budget that allows each point (n,), with the slack that all attacks have.
 

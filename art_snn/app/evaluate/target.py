@@ -18,6 +18,8 @@ from art_snn.app.network import ResolvedNetwork, resolve_network
 from art_snn.app.report.evaluation import Bounds
 from art_snn.app.results import fingerprint
 from art_snn.attacks import (
+    COUNTED,
+    Norm,
     Plan,
     Stage,
     check_stage,
@@ -40,8 +42,6 @@ from art_snn.models.own import ZOO
 from art_snn.team import Team
 from art_snn.zoo.entry import ZooEntry
 
-_USUAL_BUDGETS: Mapping[Any, tuple[float, ...]] = MappingProxyType({"0": (8,), "shift": (1,)})
-"""Of event frames: values that change, steps that a spike is moved."""
 _TOGETHER = 32_000
 """Draws of a block of certificates, a minute of a small network: their samples are independent."""
 _USUAL_RULES: Mapping[str, Gradient] = MappingProxyType({"stbp": STBP()})
@@ -73,10 +73,10 @@ class Target:
         subject = team.leader_first(partial(resolve_network, settings))
         records = () if subject.entry is None else subject.entry.standard
         norm: Any = settings.norm or next((one.norm for one in records), "inf")
-        usual = tuple(one.eps for one in records if one.norm == norm)
-        usual = usual or _USUAL_BUDGETS.get(norm, (8 / 255,))
         measure = require_measure(norm)
-        counted = measure not in (np.inf, 2.0)
+        usual = [one.eps for one in records if one.norm == norm]
+        usual = usual or [COUNTED.get(measure, 8 / 255)]
+        counted = measure in COUNTED
         budgets = [
             require_budget(measure, int(eps) if counted and float(eps).is_integer() else eps)
             for eps in settings.eps or usual
@@ -115,7 +115,7 @@ class Target:
         return self.data.y_test[: self.settings.samples]
 
     @property
-    def measure(self) -> float | str:
+    def measure(self) -> Norm:
         """The norm as attacks know it."""
         return require_measure(self.settings.norm)
 
@@ -174,7 +174,7 @@ class Target:
     def single_plans(self, eps: float) -> Iterator[Plan]:
         """The single attack with every rule, or as it is where it takes no gradient."""
         stage = self.single_stage(eps)
-        usual = "PGD-7" if self.measure in (np.inf, 2.0) else stage.attack.__name__
+        usual = stage.attack.__name__ if self.measure in COUNTED else "PGD-7"
         name = self.settings.attack or usual
         if not stage.by_gradients:
             yield Plan(name, (stage,))
@@ -236,7 +236,7 @@ class Target:
         settings, eps = self.settings, self.budgets[0]
         remedy = "Flips and shifts of spikes have no bounds: leave it out, or take another norm."
         expected = "the norm inf or 2, or an encoder that draws"
-        fits = not self.bounded or self.measure in (np.inf, 2.0)
+        fits = not self.bounded or self.measure not in COUNTED
         require(fits, "bounds", expected, settings.norm, remedy)
         for plan in self.plans_at(eps):
             selection, decides = self.select_stages(plan), plan.name == settings.deciding_plan

@@ -30,6 +30,7 @@ from art_snn.app.results import Printed, as_json
 from art_snn.app.settings import MARKS, SUBJECT, Network, Report
 from art_snn.app.tables import Notes, Part, Table, render
 from art_snn.attacks import (
+    COUNTED,
     Outcome,
     Plan,
     SpikingAutoAttack,
@@ -274,7 +275,7 @@ class _Verification:
         measure, size = require_measure(norm), self.evaluation.provenance.batch_size
         for verdict in verdicts(self.evaluation):
             rows = self._draw(np.flatnonzero(verdict.standing))
-            eps = int(verdict.eps) if norm in ("0", "shift") else verdict.eps
+            eps = int(verdict.eps) if measure in COUNTED else verdict.eps
             single = parse_stage(None, measure, eps)
             stages = [replace(single, rule=STBP()) if single.by_gradients else single]
             if name:
