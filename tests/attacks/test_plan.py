@@ -33,8 +33,8 @@ from art_snn.attacks import (
     resolve_plan,
     select_stages,
 )
-from art_snn.attacks.balls import FLIPS, SHIFT
-from art_snn.attacks.crafting import DLR, PAPERS, PGD, STEP, STEPS, OnwardPGD
+from art_snn.attacks.balls import COUNTED, FLIPS, SHIFT, require_budget
+from art_snn.attacks.crafting import ATTACKS_ON_FRAMES, DLR, PAPERS, PGD, STEP, STEPS, OnwardPGD
 from art_snn.attacks.plan import _SEARCHES, Borrowed
 from art_snn.attacks.square_search import _RACE
 from art_snn.gradients import ASSG, CBA, EOT, HART, ATan, Native, Triangle
@@ -46,7 +46,7 @@ from tests.conftest import seed_everything
 from tests.networks import CLASSES, build
 
 QUIET = {"verbose": False}
-NORMS = (np.inf, 2.0, FLIPS, SHIFT)
+NORMS = (np.inf, 2.0, *COUNTED)
 SHORT = {"max_iter": 3}
 NARROW = HART(surrogate=Triangle(0.5))
 
@@ -280,6 +280,12 @@ def test_what_pgd_of_seven_steps_breaks_every_plan_breaks_by_the_same_steps(
     attack.generate(x, y)
     assert attack.outcome.stages[0].id.endswith("pgd-7-num-random-init-0")
     assert (attack.outcome.stage[broken] == 0).all()
+
+
+@pytest.mark.parametrize("norm", COUNTED)
+def test_a_norm_that_counts_has_a_usual_budget_and_an_attack_that_takes_it(norm):
+    assert require_budget(norm, COUNTED[norm]) == COUNTED[norm]
+    assert Stage(ATTACKS_ON_FRAMES[norm]).budget(norm, COUNTED[norm])
 
 
 @pytest.mark.parametrize("norm", NORMS)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from art_snn.app.report.evaluation import NAME, name_from
 from art_snn.app.report.verdict import describe_budget
-from art_snn.attacks import FLIPS, Candidates, Norm, require_measure
+from art_snn.attacks import Candidates, Norm, require_measure
 from art_snn.attacks.balls import ROUNDING, distances, rounding_of
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.checks import ArgumentError, expand_path, require, shown
@@ -47,7 +47,7 @@ class Submission:
         :param norm: "inf", "2", "0" or "shift".
         :raises FileNotFoundError: when there is no such file.
         :raises ValueError: for a file, a shape, an index or values that do not fit."""
-        path, measure = expand_path(_OPTION, file), require_measure(norm)
+        path = expand_path(_OPTION, file)
         remedy = "Write it with numpy.savez(file, x=adversarials, index=rows, name='your name')."
         # In double precision, with an index and a name.
         how: dict[str, Any] = {"names": ("x", "index", "name"), "largest": 9 * x.size + _ROOM}
@@ -59,9 +59,9 @@ class Submission:
         points[index], there[index] = given, True
         least = np.full(len(x), np.inf)
         try:
-            if measure == FLIPS:  # Between the two values no flip leads.
+            if norm == "0":  # Between the two values no flip leads.
                 SparseDynamicAttack(classifier, verbose=False)._samples(points)
-            least[there] = min_budgets(measure, classifier, x[there], points[there])
+            least[there] = min_budgets(norm, classifier, x[there], points[there])
         except ArgumentError as error:
             raise ArgumentError(_OPTION, f"{path}: {error.complaint}") from error
         outside = int((least[there] > eps).sum())
@@ -131,7 +131,7 @@ def in_range(points: np.ndarray, classifier: PyTorchSpikingClassifier) -> NDArra
 
 
 def min_budgets(
-    measure: Norm, classifier: PyTorchSpikingClassifier, x: np.ndarray, points: np.ndarray
+    norm: Norm, classifier: PyTorchSpikingClassifier, x: np.ndarray, points: np.ndarray
 ) -> NDArray[np.float64]:
     """The smallest budget that allows each point (n,), with the slack that all attacks have.
 
@@ -139,4 +139,5 @@ def min_budgets(
     limits = classifier.clip_values
     low = 0.0 if limits is None else torch.as_tensor(limits[0], device="cpu")
     here, there = torch.as_tensor(x, device="cpu"), torch.as_tensor(points, device="cpu")
-    return np.asarray(distances(measure, here, there, low) - rounding_of(there))
+    far = distances(require_measure(norm), here, there, low)
+    return np.asarray(far - rounding_of(there))

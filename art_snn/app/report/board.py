@@ -125,7 +125,7 @@ def make_board(items: Iterable[ReportItem], unread: Sequence[str] = ()) -> tuple
     for file, evaluation in evaluations.items():
         source = evaluation.provenance
         for verdict in verdicts(evaluation) if reasons[file] is None else ():
-            place = NORMS.index(evaluation.norm)
+            place = [*NORMS].index(evaluation.norm)
             key = source.dataset, place, describe_budget(evaluation.norm, verdict.eps)
             networks = groups.setdefault(key, defaultdict(dict))
             networks[source.weights][file] = verdict
@@ -204,12 +204,16 @@ def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:
         single += "" if name == attack else f" ({name})"
     norm, eps = record.verdict.norm, record.verdict.eps
     size, count = f"eps {format_eps(norm, eps)}", round(eps)
-    kinds = {"2": f"{size} (Euclidean)", "0": count_words(count, "value")}
-    kinds["shift"] = count_words(count, "step")
+    budgets = {
+        "inf": size,
+        "2": f"{size} (Euclidean)",
+        "0": count_words(count, "value"),
+        "shift": count_words(count, "step"),
+    }
     return {
         "network": label,
         "data": source.dataset,
-        "budget": kinds.get(norm, size),
+        "budget": budgets[norm],
         "robust": exact if record.exact else describe_bound(robust, record.verdict.open),
         "certified": f"at least {record.certified.percent}" if record.certified else _NONE,
         "clean": record.verdict.outcome.clean_accuracy.percent,

@@ -29,7 +29,15 @@ from art_snn.files import read_arrays, write_arrays
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate, Robustness
 
-NORMS = ("inf", "2", "0", "shift")
+NORMS = {
+    "inf": "the maximum norm",
+    "2": "the Euclidean norm",
+    "0": "changed values",
+    "shift": "time steps that a spike moves",
+}
+"""Every norm, and what its budgets are in or count."""
+SIZES = ("inf", "2")
+"""Norms in which a budget is a size; in the others it is a number."""
 EXAMPLES, RESULT, DECIDED = "examples.npz", "evaluation.json", "decided.npz"
 LONGEST_NAME = 80
 """Characters of the name of an evaluation: it stands in titles and legends."""

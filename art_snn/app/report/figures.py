@@ -18,12 +18,10 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from art_snn.app.colours import GREY, SERIES
-from art_snn.app.report.evaluation import NEURONS, Evaluation, Examples, ReportItem
+from art_snn.app.report.evaluation import NEURONS, NORMS, SIZES, Evaluation, Examples, ReportItem
 from art_snn.app.report.verdict import (
     CERTIFIED,
-    NORMS,
     UNION,
-    UNITS,
     Verdict,
     count_words,
     describe_budget,
@@ -126,7 +124,7 @@ def _plot_accuracy(
     names = [_fold(name, width) for name in curves]
     figure, ax = _axes(names, width)
     norm, budgets = results[0].norm, [eps for curve in curves.values() for eps in curve if eps]
-    axis = f"eps in {NORMS[norm]}" if norm in NORMS else UNITS[norm]
+    axis = f"eps in {NORMS[norm]}" if norm in SIZES else NORMS[norm]
     levels = norm == "inf" and all("/" in format_eps(norm, eps) for eps in budgets)
     scale, axis = (255, f"{axis} [1/255]") if levels else (1, axis)
     colour: Any = _INK

@@ -258,9 +258,9 @@ class _Verification:
 
     def _check_ball(self, points: np.ndarray, x: np.ndarray, eps: np.ndarray) -> _Check:
         """Adversarials of samples x (n, ...) in their range, and within their budgets eps (n,)."""
-        fits, measure = in_range(points, self.classifier), require_measure(self.evaluation.norm)
+        fits = in_range(points, self.classifier)
         try:
-            least = min_budgets(measure, self.classifier, x[fits], points[fits])
+            least = min_budgets(self.evaluation.norm, self.classifier, x[fits], points[fits])
         except ArgumentError as error:
             return "ball", False, error.complaint
         outside = int((~fits).sum() + (least > eps[fits]).sum())
@@ -295,11 +295,11 @@ class _Verification:
     def _check_certified(self) -> Iterator[_Check]:
         """Samples that are said to be certified, by bounds or by draws, once more."""
         norm, size = self.evaluation.norm, self.evaluation.provenance.batch_size
-        how: dict[str, Any] = {"batch_size": size}
+        how: dict[str, Any] = {"norm": norm, "batch_size": size}
         for bounds in self.evaluation.bounds:
             rows = self._draw(np.flatnonzero(bounds.margin > 0))
-            how["norm"], x = require_measure(norm), self.x[rows]
-            again = certify_bounds(self.classifier, x, self.y[rows], bounds.eps, **how)
+            x, y = self.x[rows], self.y[rows]
+            again = certify_bounds(self.classifier, x, y, bounds.eps, **how)
             words = f"{again.certified.sum()} of {len(rows)} drawn are certified again "
             words += describe_budgets(norm, bounds.eps)
             yield "certified", bool(again.certified.all()), words

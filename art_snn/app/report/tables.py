@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
-from art_snn.app.report.evaluation import Evaluation, ReportItem, Trial
+from art_snn.app.report.evaluation import NORMS, Evaluation, ReportItem, Trial
 from art_snn.app.report.verdict import (
     CERTIFIED,
     UNION,
-    UNITS,
     Verdict,
     count_words,
     describe_bound,
@@ -331,7 +330,7 @@ def latex_table(items: Sequence[ReportItem]) -> str:
     evaluations = [item.evaluation for item in items]
     titles = "; ".join(dict.fromkeys(one.title for one in evaluations))
     counts = join_words([*dict.fromkeys(str(len(one.samples)) for one in evaluations)])
-    norms = join_words([*dict.fromkeys(UNITS[one.norm] for one in evaluations)])
+    norms = join_words([*dict.fromkeys(NORMS[one.norm] for one in evaluations)])
     words = f"{titles}. Accuracy on {counts} samples, with budgets eps in {norms}."
     caption = "".join(LATEX_ESCAPE_RULES.get(letter, letter) for letter in words)
     lines = [r"\begin{table}[t]", r"\centering\small", rf"\caption{{{caption}}}"]

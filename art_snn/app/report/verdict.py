@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from art_snn.app.report.evaluation import Evaluation, Trial
+from art_snn.app.report.evaluation import NORMS, SIZES, Evaluation, Trial
 from art_snn.findings import Finding
 from art_snn.findings.examination import RANDOM
 from art_snn.findings.finding import SEVERITIES
@@ -17,9 +17,6 @@ from art_snn.metrics import Robustness, Share, union
 UNION = "union of all"
 CERTIFIED = "certified"
 EXACT = "exact: certified and attacked agree"
-NORMS = {"inf": "the maximum norm", "2": "the Euclidean norm"}
-"""Norms in which a budget is a size; in the others it is a number."""
-UNITS = NORMS | {"0": "changed values", "shift": "time steps that a spike moves"}
 Card = Mapping[str, Any]
 """One finding at all budgets at which it was made: its name and severity; the place, what it is
 about and where; sentences that say what it means; remedies; figures, the budgets in words with what
@@ -33,21 +30,24 @@ def format_eps(norm: str, eps: float) -> str:
     levels = round(255 * eps)
     if norm == "inf" and 0 < levels <= _MOST_LEVELS and eps == levels / 255:
         return f"{levels}/255"
-    return f"{eps:.4g}" if norm in NORMS else f"{eps:g}"
+    return f"{eps:.4g}" if norm in SIZES else f"{eps:g}"
 
 
 def describe_budgets(norm: str, *budgets: float) -> str:
     """One or more budgets in words, without the name of their norm."""
     sizes = join_words([format_eps(norm, eps) for eps in budgets])
     plural = "" if budgets == (1,) else "s"
-    kinds = {"0": f"with {sizes} changed value{plural}"}
-    kinds["shift"] = f"with spikes moved by {sizes} step{plural}"
-    return kinds.get(norm, f"at eps {sizes}")
+    words = {
+        "0": f"with {sizes} changed value{plural}",
+        "shift": f"with spikes moved by {sizes} step{plural}",
+    }
+    return words.get(norm, f"at eps {sizes}")
 
 
 def describe_budget(norm: str, eps: float) -> str:
     """A budget in words, with the name of its norm."""
-    return f"{describe_budgets(norm, eps)}{f' in {NORMS[norm]}' if norm in NORMS else ''}"
+    words = describe_budgets(norm, eps)
+    return f"{words} in {NORMS[norm]}" if norm in SIZES else words
 
 
 def count_words(count: int, noun: str) -> str:
@@ -182,7 +182,7 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
         tenth = [place for place, one in enumerate(results) if 10 * one.left >= clean.count]
         results = [results[n] for n in sorted({0, max(tenth, default=0), len(results) - 1})]
     first, *larger = results
-    image = len(first.evaluation.provenance.shape) == 3 and norm in NORMS
+    image = len(first.evaluation.provenance.shape) == 3 and norm in SIZES
     kind, value = ("image", "pixel") if image else ("sample", "value")
     eps, plural = format_eps(norm, first.eps), "" if first.eps == 1 else "s"
     change = {
