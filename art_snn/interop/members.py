@@ -14,16 +14,26 @@ from types import MethodType
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 
 from art_snn.checks import invalid, require
 from art_snn.gradients.base import Site
 from art_snn.interop.frameworks import KNOWN
-from art_snn.interop.kinds import RESETTING, Layout, NeuronKind, Returned, Unknown, find_kind
+from art_snn.interop.kinds import (
+    RESETTING,
+    Layout,
+    NeuronKind,
+    Returned,
+    Unknown,
+    find_kind,
+    has_name_of_neuron,
+)
 from art_snn.passes import within
 
 _COPIED = ("_memories", "_memories_rv", "_buffers")
 # Where modules keep what a pass changes, next to plain attributes.
+_COMPILED = "torch.jit compiled it, so its calls are not seen: give it as it was before"
 
 
 @dataclass(frozen=True)
@@ -124,8 +134,13 @@ class Members(dict[nn.Module, Member]):
     def __init__(self, model: nn.Module, elsewhere: Literal["native"] | None = None) -> None:
         super().__init__()
         self.elsewhere = elsewhere
+        self.compiled: list[Site] = []
         whole: tuple[str, ...] = ()
         for name, module in model.named_modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                if has_name_of_neuron(module.original_name, KNOWN):
+                    self.compiled.append(Site(name, Unknown(unknown=_COMPILED)))
+                continue
             resets = callable(getattr(module, "reset", None)) and not module._parameters
             known_kind = find_kind(type(module), KNOWN)
             if known_kind is None and (not resets or name.startswith(whole)):
@@ -144,7 +159,8 @@ class Members(dict[nn.Module, Member]):
 
     @cached_property
     def _sites(self) -> dict[str, Site]:
-        return {member.name: member.site for member in self.neurons}
+        sites = [*(member.site for member in self.neurons), *self.compiled]
+        return {site.name: site for site in sites}
 
     @cached_property
     def natives(self) -> dict[str, str]:
@@ -174,8 +190,8 @@ class Members(dict[nn.Module, Member]):
 
 def _in_training(module: nn.Module | None) -> nn.Module | None:
     """The same module in training mode, such as a surrogate that has a gradient there alone."""
-    if module is None:
-        return None
+    if module is None or isinstance(module, torch.jit.ScriptModule):
+        return module
     twin = object.__new__(type(module))
     vars(twin).update(vars(module) | {"training": True})
     return twin
@@ -204,7 +220,10 @@ _RESTORING = threading.RLock()
 def restoring(model: nn.Module, members: Members, written: set[tuple[type, str]]) -> Iterator[None]:
     """Put back what modules keep after the block; `written` gains what the block has changed."""
     with _RESTORING:
-        before = [(module, _kept(module)) for module in model.modules()]
+        # What torch.jit compiled keeps its state in its buffers alone.
+        compiled = torch.jit.ScriptModule
+        written_in_python = [m for m in model.modules() if not isinstance(m, compiled)]
+        before = [(module, _kept(module)) for module in written_in_python]
         buffers = [(buffer, buffer.clone(), buffer._version) for buffer in model.buffers()]
         try:
             for member in members.values():

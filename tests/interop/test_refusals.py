@@ -489,13 +489,26 @@ def test_functions_that_return_no_dynamics_are_refused():
         adapt(Stack(Odd), steps=STEPS)
 
 
+class Forgetting(nn.Module):
+    """A neuron without memory, which torch.jit compiles."""
+
+    def forward(self, x):
+        return (x >= 1).to(x.dtype) + (x - x.detach())
+
+
+register_neuron(Forgetting, dynamics=lambda module: Dynamics(0.0))
+
+
 @pytest.mark.filterwarnings("ignore:.*torch.jit")
-def test_layers_that_torch_compiled_are_refused():
-    compiled = Stack(Steps)
-    compiled.fc2 = torch.jit.script(compiled.fc2)
-    for model, message in (
-        (compiled, "modules of Python, got fc2 compiled"),
-        (torch.jit.script(nn.Linear(2, 2)), r"got the model compiled by torch\.jit\. Give the mo"),
-    ):
-        with pytest.raises(ValueError, match=rf"^model: expected .*{message}"):
-            adapt(model, steps=STEPS, gradient="native")
+def test_neurons_that_torch_compiled_keep_their_own_gradient_alone():
+    model = Stack(IF)
+    model.neuron2 = torch.jit.script(nn.Sequential(Forgetting()))
+    network = adapt(model, steps=STEPS)
+    assert gradients(network, "native", inputs())[1].any()
+    for rule in ALL_RULES:
+        with pytest.raises(ValueError, match=r"neuron 'neuron2\.0'.* torch\.jit compiled it"):
+            network.gradient = rule
+    mixture = adapt(model, steps=STEPS, elsewhere="native")
+    assert gradients(mixture, "rga", inputs())[1].any()
+    with pytest.raises(ValueError, match=r"known, got none among Linear\."):
+        adapt(torch.jit.script(nn.Linear(2, 2)), steps=STEPS)
