@@ -228,7 +228,7 @@ class Dynamics:
                 set_fields(self, **{name: number})
         expected, hard = "0 where the reset is not hard", self.reset == "hard"
         require(hard or self.rest == 0, "rest", expected, self.rest, "Leave it out.")
-        remedy = "The neurons of the papers use 1.0."
+        remedy = "The neurons of the papers use 1.0. One that never fires has no spikes."
         lowest = min(0.0, least(self.rest))
         threshold = _checked("threshold", self.threshold, above=lowest, remedy=remedy)
         set_fields(self, threshold=threshold)

@@ -46,10 +46,10 @@ def structure(modules: Modules) -> Hashable:
 def settings(modules: Modules, without: Container[tuple[type, str]] = ()) -> Settings:
     """Plain attributes of modules by (module, attribute), as values that can be compared."""
     return {
-        (name, attribute): comparable(vars(module)[attribute])
+        (name, attribute): comparable(held)
         for name, module in modules
-        for attribute in vars(module).keys() - _INTERNAL
-        if (type(module), attribute) not in without
+        for attribute, held in dict(vars(module)).items()  # Other threads may add to them.
+        if attribute not in _INTERNAL and (type(module), attribute) not in without
     }
 
 

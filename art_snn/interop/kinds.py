@@ -112,7 +112,7 @@ class NeuronKind:
         try:
             dynamics = self.read(module)
         except ValueError as error:
-            return Unknown(unknown=str(error))
+            return Unknown(unknown=str(error).rstrip("."))
         except AttributeError as error:
             return Unknown(unknown=f"it is not as in the versions that are known ({error})")
         if not isinstance(dynamics, Dynamics):

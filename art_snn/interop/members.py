@@ -6,7 +6,7 @@ module runs by itself, a twin of it does, whose state is that of the pass."""
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -33,6 +33,8 @@ from art_snn.passes import within
 
 _COPIED = ("_memories", "_memories_rv", "_buffers")
 # Where modules keep what a pass changes, next to plain attributes.
+_SHARED = ("_parameters", "_modules", "forward", "training")
+# No state.
 _COMPILED = "torch.jit compiled it, so its calls are not seen: give it as it was before"
 
 
@@ -188,6 +190,21 @@ class Members(dict[nn.Module, Member]):
         return any(m.layout == "step" for m in self.neurons if m.name in names)
 
 
+def states_of(module: nn.Module) -> list[dict[str, Any]]:
+    """Where a module keeps its state: its attributes, memories and buffers."""
+    attributes = vars(module)
+    return [attributes, *(attributes[name] for name in _COPIED if name in attributes)]
+
+
+def hand_over(source: nn.Module, target: nn.Module) -> None:
+    """Let one module have the state of another one of its class."""
+    for name, value in list(vars(source).items()):
+        if name in ("_memories", "_buffers"):
+            vars(target)[name] = dict(value)
+        elif name not in _SHARED and not isinstance(value, MethodType):
+            vars(target)[name] = value
+
+
 def _in_training(module: nn.Module | None) -> nn.Module | None:
     """The same module in training mode, such as a surrogate that has a gradient there alone."""
     if module is None or isinstance(module, torch.jit.ScriptModule):
@@ -199,9 +216,8 @@ def _in_training(module: nn.Module | None) -> nn.Module | None:
 
 def _copy_state(module: nn.Module) -> None:
     """Let a module keep its tensors, lists and mappings in copies; its weights stay shared."""
-    shared = ("_parameters", "_modules", "forward", "training")
     attributes = dict(vars(module))
-    vars(module).update({n: _copy(value) for n, value in attributes.items() if n not in shared})
+    vars(module).update({n: _copy(value) for n, value in attributes.items() if n not in _SHARED})
 
 
 def _copy(value: Any) -> Any:
@@ -241,6 +257,8 @@ def restoring(model: nn.Module, members: Members, written: set[tuple[type, str]]
                 for name, value in kept.items():
                     if name in _COPIED:
                         mapping, entries = value  # The same mapping, which others may hold.
+                        if vars(module)[name] is not mapping:
+                            written.add((type(module), name))
                         mapping.clear()
                         mapping.update(entries)
                         vars(module)[name] = mapping
@@ -282,7 +300,21 @@ class _Answer:
 
 @contextmanager
 def running(this: Any) -> Iterator[None]:
-    """Within the block, and for the present thread or task, calls of members go to the pass."""
+    """Within the block, and for the present thread or task, calls of members go to the pass.
+
+    Where the model reads their state, modules have that of the pass, in one thread at a time."""
+    with ExitStack() as stack:
+        if this.reading:
+            alone = nn.ModuleList(this.members)
+            stack.enter_context(restoring(alone, this.members, this.written))
+            for member in this.members.values():
+                member.kind.refresh(member.module, this.steps)
+        stack.enter_context(_answering(this))
+        yield
+
+
+@contextmanager
+def _answering(this: Any) -> Iterator[None]:
     try:
         for module in this.members:
             with _LOCK:

@@ -45,6 +45,7 @@ class Traits:
 
     :param single: whether a call computes one time step, so that the loop over them is ours.
     :param writes: whether it writes into its input.
+    :param reads: whether it reads the state of its neurons.
     :param draws: whether the model draws from torch's generators, the encoder left out.
     :param failed: why it does not compute one time step in a call, as a sentence; else empty.
     :param preludes: calls of every neuron before the first time step.
@@ -56,6 +57,7 @@ class Traits:
 
     single: bool = False
     writes: bool = False
+    reads: bool = False
     draws: bool = False
     failed: str = ""
     steps: int | None = None
@@ -169,6 +171,8 @@ class ModelNetwork(SpikingNetwork):
 
     def bounds_objection(self) -> str | None:
         members = self.members
+        if self.traits.reads:
+            return "the model reads the state of its neurons"
         if self.mixing:
             return f"{self.mixing} takes the rows of all samples for time steps"
         if members.steps_alone:
@@ -200,7 +204,9 @@ class ModelNetwork(SpikingNetwork):
 
     def firing_pass(self, kind: type[_Firings], encoded: Tensor, firing: Firing) -> _Firings:
         """A pass of a kind in which neurons fire, or are differentiated, by the firing."""
-        return kind(self.members, self.steps_of(encoded), firing, self.traits.preludes)
+        this = kind(self.members, self.steps_of(encoded), firing, self.traits.preludes)
+        this.reading, this.written = self.traits.reads, self.written
+        return this
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input -> logits [N, K], neurons firing by the firing."""
@@ -218,6 +224,7 @@ class ModelNetwork(SpikingNetwork):
         """Logits [N, K] of the model as it is, from rest; `native`: by its own surrogates."""
         steps, preludes = self.steps_of(encoded), self.traits.preludes
         this = ModelPass(self.members, steps, native=native, preludes=preludes)
+        this.reading, this.written = self.traits.reads, self.written
         return self.run_in(this, encoded)
 
     def run_in(self, this: ModelPass, encoded: Tensor, whole: bool = True) -> Tensor:

@@ -27,6 +27,7 @@ from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.shared import anchored, apply, once, runs
 from art_snn.interop.members import Member, running
 from art_snn.interop.passes import FiringPass, other_equations, refusal, wrong_steps
+from art_snn.interop.reading import Potentials, versions
 
 
 class _Calls:
@@ -39,6 +40,7 @@ class _Calls:
 
     def __init__(self, member: Member, site: Site) -> None:
         self.member, self.site = member, site
+        self.read = Potentials(member, site)
         self.currents: list[Tensor] = []
         self.spikes: list[Tensor] = []
         self.potentials: list[Tensor] = []
@@ -137,6 +139,7 @@ class StepPass(FiringPass):
             self.made[member.name] = _Calls(member, self.sites[member.name])
         calls = self.made[member.name]
         calls.currents.append(current)
+        earlier = versions(member.module) if self.reading else {}
         with torch.no_grad():
             args, kwargs = tree_map_only(Tensor, Tensor.detach, ((current, *args), kwargs))
             answer = self.answer_alone(member, *args, **kwargs)
@@ -151,6 +154,9 @@ class StepPass(FiringPass):
             remedy = "register_neuron(..., returns='before reset' or 'after reset') says which."
             raise refusal("neurons that return spikes, or (spikes, potential)", got, remedy)
         calls.spikes.append(spikes.detach().requires_grad_())
+        if self.reading:
+            calls.read.step(current, calls.spikes[-1].clone())
+            calls.read.show(earlier)
         # Copies, since the model may write into what it is given.
         if not both:
             return calls.spikes[-1].clone()

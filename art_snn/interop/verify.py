@@ -293,7 +293,7 @@ def _compare_logits(network: ModelNetwork, x: Tensor, *, native: bool) -> None:
 
 _SAME = "one that computes the same in a pass of ours"
 _REMEDY = (
-    "It keeps a state from call to call, reads that of a neuron from outside, or draws by "
+    "It keeps a state from call to call, sets that of a neuron from outside, or draws by "
     "another generator than torch's. Recognised neurons start from rest at every pass; let "
     "others do so as well. Encoders such as Poisson draw spikes."
 )
