@@ -193,12 +193,30 @@ def _hidden(member: Member) -> ArgumentError:
     return invalid("model", "neurons whose gradient can be seen", got, remedy)
 
 
+def require_spikes(name: str, spikes: object, current: Tensor) -> None:
+    """Refuse what a neuron gives unless that is a spike for every value of its current."""
+    came = tuple(spikes.shape) if isinstance(spikes, Tensor) else type(spikes).__name__
+    got = f"{name}, which takes {tuple(current.shape)} and returns {came}"
+    remedy = (
+        "Does it have weights inside? Rules need the current after them: register the part that "
+        "fires as a class of its own."
+    )
+    if came != tuple(current.shape):
+        raise refusal("neurons that return a spike for every value of their current", got, remedy)
+
+
 def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:
     """An error about a neuron that fired another number of times than it should."""
     remedy = (
-        "Is the model of another number of steps, does its input lack the time axis, or does one "
-        "neuron have two places?"
+        "Is the model of another number of steps, does its input lack the time axis, or does a "
+        "layer make another number of steps, as delays may?"
     )
+    places = got // expected if expected else 0
+    if places > 1 and got == places * expected:
+        remedy = (
+            f"Does one neuron have {places} places in a step, so that two places share a state? "
+            "Give every place a neuron of its own. Or does it take the rows of all samples?"
+        )
     fired = f"{name}, which fired {got} times where {expected} were expected"
     return refusal(f"neurons that all fire {expected} times", fired, remedy)
 

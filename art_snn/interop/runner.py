@@ -132,7 +132,7 @@ class ModelNetwork(SpikingNetwork):
         if not members.ruled:
             reason = "no neuron of the model is recognised; register_neuron makes one known"
             reason = next(iter(members.natives.values()), reason)
-            return [Site("of the model", Unknown(unknown=reason))]
+            return [Site("", Unknown(unknown=reason))]
         read_out = {member.name for member in members.values() if member.returned}
         sites = members.ruled.values()
         return [s for s in sites if s.dynamics.reset != "none" or s.name not in read_out]
@@ -278,8 +278,9 @@ def _read_logits(
     if callable(readout):
         reduced: Tensor = readout(output)
         remedy = (
-            "It is given what the model returns, and reduces it to logits. Where other batches "
-            "were right, a layer has its own number of samples, as UnflattenTime of sinabs has."
+            f"It is given what the model returns, {_describe(output)}, and must keep the axis of "
+            f"the {batch} samples and that of the classes. Where that axis has another size, the "
+            "model has a number of samples of its own, as sinabs' UnflattenTime."
         )
         expected = f"logits [{batch}, K] from the readout"
         right = isinstance(reduced, Tensor) and reduced.ndim == 2 and len(reduced) == batch

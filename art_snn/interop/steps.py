@@ -26,7 +26,7 @@ from art_snn.dynamics import operand
 from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.shared import anchored, apply, once, runs
 from art_snn.interop.members import Member, running
-from art_snn.interop.passes import FiringPass, other_equations, refusal, wrong_steps
+from art_snn.interop.passes import FiringPass, other_equations, refusal, require_spikes, wrong_steps
 from art_snn.interop.reading import Potentials, versions
 
 
@@ -148,8 +148,8 @@ class StepPass(FiringPass):
         spikes, state = answer if both and len(answer) == 2 else (answer, None)
         potential: Any = getattr(state, "v", state)
         returned = member.returned if both else None
-        fits = isinstance(spikes, Tensor) and spikes.shape == current.shape
-        if not fits or both != isinstance(potential, Tensor) or both != (returned is not None):
+        require_spikes(member.name, spikes, current)
+        if both != isinstance(potential, Tensor) or both != (returned is not None):
             got = f"{member.name}, which returns something else"
             remedy = "register_neuron(..., returns='before reset' or 'after reset') says which."
             raise refusal("neurons that return spikes, or (spikes, potential)", got, remedy)
@@ -179,7 +179,7 @@ class StepPass(FiringPass):
         for calls in self.made.values():
             calls.begin_after(self.preludes)
         counts = {name: len(calls.currents) for name, calls in self.made.items()}
-        expected = next(iter(counts.values())) if self.steps is None else self.steps
+        expected = min(counts.values(), default=0) if self.steps is None else self.steps
         for name, count in counts.items():
             if count != expected:
                 raise wrong_steps(name, count, expected)

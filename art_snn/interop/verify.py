@@ -28,7 +28,14 @@ from art_snn.gradients import STBP, ATan, Gradient, Native
 from art_snn.gradients.base import flatten, simulation
 from art_snn.gradients.rate import remember
 from art_snn.interop.members import Member
-from art_snn.interop.passes import TRACE, Exchange, FiringPass, other_equations, refusal
+from art_snn.interop.passes import (
+    TRACE,
+    Exchange,
+    FiringPass,
+    other_equations,
+    refusal,
+    require_spikes,
+)
 from art_snn.interop.probe import FORMS, find_traits
 from art_snn.interop.runner import ModelNetwork, Traits
 from art_snn.interop.steps import StepPass, graph_nodes
@@ -387,10 +394,7 @@ class _ComparingExchange(Exchange):
             got = f"{member.name}, which has several places and keeps a state"
             remedy = "One neuron cannot be at two places: give every place one of its own."
             raise refusal("neurons that start from rest at every place", got, remedy)
-        if not isinstance(spikes, Tensor) or spikes.shape != current.shape:
-            got = f"{member.name}, which returns something else"
-            remedy = "Its class is known by a name that belongs to others."
-            raise refusal("neurons that return spikes as they take currents", got, remedy)
+        require_spikes(member.name, spikes, current)
         spikes = member.to_steps(spikes, self.steps)
         _compare(self, member.name, spikes, ours)
         return ours

@@ -185,6 +185,15 @@ def test_a_charge_before_the_first_step_is_no_step(rule):
     assert network.traits.preludes == 1
 
 
+def test_a_readout_of_another_shape_is_told_what_it_was_given():
+    network = adapt(chain(Steps()), steps=STEPS, readout=lambda out: out.mean(1))
+    message = (
+        r"logits \[5, K\] from the readout, got a tensor \[4, 3\]\..* a tensor \[4, 5, 3\], and"
+    )
+    with pytest.raises(ValueError, match=message):
+        network(images())
+
+
 class Swapped(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.transpose(0, 1)
