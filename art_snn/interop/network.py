@@ -56,25 +56,13 @@ class AdaptedNetwork(ModelNetwork):
         return bool(self.mixing)
 
     def _run_one_by_one(self, x: Tensor) -> Tensor:
-        """Logits [N, K] of samples that each run alone, with what rules remember of each."""
-        earlier: dict[Any, Any] = self.memory
-        memories: dict[Any, Any] = {}
+        """Logits [N, K] of samples that each run alone, of which rules remember nothing."""
         logits = []
         for place in range(len(x)):
-            self.memory = earlier.get(place, {})
+            self.forget()
             logits.append(super().forward(x[place : place + 1]))
-            memories[place] = self.memory
-        self.memory = memories
+        self.forget()
         return torch.cat(logits)
-
-    def keep(self, samples: Tensor) -> None:
-        if not self.mixing:
-            super().keep(samples)
-            return
-        each: dict[Any, Any] = self.memory
-        places = samples.nonzero().flatten().tolist()
-        memories: dict[Any, Any] = {new: each[old] for new, old in enumerate(places) if old in each}
-        self.memory = memories
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy verifies its weights again."""

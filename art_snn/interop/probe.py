@@ -76,7 +76,7 @@ def find_traits(network: ModelNetwork, x: Tensor) -> None:
     """Find out the traits of the model from a few samples [N, ...]."""
     x = x.clone()  # Tensors of inference mode count no writes, and take no gradient.
     encoded, traits = network.encode(x[:2]), network.traits
-    traits.reads = True  # Until it is known.
+    traits.reads = True  # Until something else is known.
     given = encoded.clone(memory_format=torch.contiguous_format)
     if network.makes_own_time:
         seen = _try(network, given[0])
@@ -95,26 +95,11 @@ def find_traits(network: ModelNetwork, x: Tensor) -> None:
         seen, traits.single = single or seen, single is not None
         traits.steps = len(encoded)
     traits.preludes = seen.preludes
-    few = network.encode(x[:VERIFIED])
-    traits.reads = False
-    before = _generators(x)
-    without, drawn = _logits(network, few)
-    traits.draws = drawn != before
-    traits.reads = True
-    with_state, _ = _logits(network, few)
-    traits.reads = with_state is not None and not (
-        without is not None and torch.allclose(with_state, without, equal_nan=True)
-    )
-
-
-def _logits(network: ModelNetwork, encoded: Tensor) -> tuple[Tensor | None, list[bytes]]:
-    """The logits of a pass, or None where it fails, and torch's generators after it."""
-    logits = None
-    devices = [encoded.device] if encoded.is_cuda else []
-    with network.restoring(), torch.random.fork_rng(devices):
-        with suppress(Exception):  # What fails here will fail again in the pass.
-            logits = network.run_by_itself(encoded)
-        return logits, _generators(encoded)
+    # What fails here will fail again in the pass.
+    with suppress(Exception), network.restoring():
+        encoded, before = network.encode(x[:VERIFIED]), _generators(x)
+        network.run_by_itself(encoded)
+        traits.draws = _generators(x) != before
 
 
 def _generators(x: Tensor) -> list[bytes]:

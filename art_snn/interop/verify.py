@@ -99,6 +99,7 @@ def _settle(network: ModelNetwork, x: Tensor) -> Hashable:
         twin.traits = traits = Traits()
         with _unnoticed(x):
             find_traits(twin, x.detach())
+            traits.reads = _reads(twin, x.detach()[:VERIFIED])
         # What passes change by themselves is known now, and no part of the setup.
         setup = _setup(network, x)
         remember(network.verified, (setup, "traits"), traits, _REMEMBERED)
@@ -106,6 +107,22 @@ def _settle(network: ModelNetwork, x: Tensor) -> Hashable:
             warnings.warn(_DRAWS, stacklevel=2)
     network.traits = traits
     return setup
+
+
+@torch.no_grad()
+def _reads(network: ModelNetwork, x: Tensor) -> bool:
+    """True if the model computes something else where it cannot read the state of its neurons."""
+    results = []
+    devices = [x.device] if x.is_cuda else []
+    try:
+        encoded = network.encode(x)
+        for network.traits.reads in (True, False):
+            with network.restoring(), torch.random.fork_rng(devices):
+                results.append(network.run_by_itself(encoded))
+        _require_same(results[0], results[1], rounded=False)
+    except Exception:  # What fails in both will fail again in the pass.
+        return True
+    return False
 
 
 def _verify_setup(network: ModelNetwork, rule: Gradient | None, x: Tensor, setup: Hashable) -> None:
