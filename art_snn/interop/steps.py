@@ -22,7 +22,6 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from art_snn.dynamics import operand
 from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.shared import anchored, apply, once, runs
 from art_snn.interop.members import Member, running
@@ -90,34 +89,25 @@ class _Calls:
         if not self.potentials:
             return
         given = torch.stack(self.potentials).detach()
-        potential = torch.empty_like(self.stacked)
-        dynamics = self.site.dynamics
-        spikes = dynamics.simulate(self.stacked.detach(), potential)
-        if self.member.returned == "after reset":
-            for u, s in zip(potential, spikes, strict=True):
-                dynamics._discharge(u, s, u)
-                dynamics._lift(u)
-        if not torch.allclose(given.to(potential.dtype), potential, rtol=1e-4, atol=1e-4):
+        potentials = torch.stack(self._returned(self.stacked.detach()))
+        if not torch.allclose(given.to(potentials.dtype), potentials, rtol=1e-4, atol=1e-4):
             got = f"{self.member.name}, whose potentials are not those {self.member.returned}"
             remedy = "register_neuron(..., returns=...) says which they are."
             raise refusal("neurons that return the potential that they are said to", got, remedy)
 
+    def _returned(self, currents: Tensor) -> list[Tensor]:
+        """The potential that the neuron returns at every step."""
+        steps = Potentials(self.member, self.site)
+        for x, spikes in zip(currents, self.spikes, strict=True):
+            steps.step(x, spikes)
+        return steps.after if self.member.returned == "after reset" else steps.before
+
     def _through_potentials(self, potentials: Sequence[Any]) -> Tensor:
-        dynamics = self.site.dynamics
-        after = self.member.returned == "after reset"
-        d, later = torch.zeros_like(self.stacked), None
-        decays = (*dynamics.decays(len(d))[1:], None)
-        u = torch.empty_like(d)
-        if dynamics.floor is not None:
-            dynamics.simulate(self.stacked.detach(), u)
-        for t in reversed(range(len(d))):
-            kept = self.spikes[t].detach() == 0 if dynamics.reset == "hard" else 1
-            kept = kept if dynamics.floor is None else kept * (dynamics.above_floor(u[t]) > 0)
-            here = 0 if potentials[t] is None else potentials[t]
-            passed = 0 if later is None else later * operand(decays[t], d)
-            later = (here + passed) * kept if after else here + passed * kept
-            d[t] = later
-        return d.mul(operand(dynamics.gain, d))
+        with torch.enable_grad():
+            returned = self._returned(self.stacked)
+        pairs = [(v, g.to(v)) for v, g in zip(returned, potentials, strict=True) if g is not None]
+        values, grads = zip(*pairs, strict=True)
+        return torch.autograd.grad(values, self.stacked, grads)[0]
 
 
 class StepPass(FiringPass):
