@@ -190,12 +190,6 @@ class Members(dict[nn.Module, Member]):
         return any(m.layout == "step" for m in self.neurons if m.name in names)
 
 
-def states_of(module: nn.Module) -> list[dict[str, Any]]:
-    """Where a module keeps its state: its attributes, memories and buffers."""
-    attributes = vars(module)
-    return [attributes, *(attributes[name] for name in _COPIED if name in attributes)]
-
-
 def hand_over(source: nn.Module, target: nn.Module) -> None:
     """Let one module have the state of another one of its class."""
     for name, value in list(vars(source).items()):

@@ -3,16 +3,18 @@
 While a pass runs, modules show the state of their twins. Where a rule of ours answers instead of
 the neuron, potentials are differentiated with the resets held fixed, under any rule."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-from art_snn.checks import invalid
+from art_snn.checks import ArgumentError, invalid
 from art_snn.dynamics import operand
 from art_snn.gradients.base import Site
 from art_snn.gradients.shared import apply, valued
-from art_snn.interop.members import Member, states_of
+from art_snn.interop.members import Member
 
 
 class Potentials:
@@ -55,11 +57,15 @@ class Potentials:
         """Give the state that the neuron has written on its module the gradient that it has.
 
         :param earlier: the version of every tensor before."""
-        for holder in states_of(self.member.module):
-            for name, value in list(holder.items()):
-                tensor = isinstance(value, Tensor) and not isinstance(value, nn.Parameter)
-                if tensor and earlier.get(id(value)) != _version(value):
-                    holder[name] = self._with_gradient(name, value)
+        for attributes, name, value in _state(self.member.module):
+            written = [x for x in _tensors(value) if earlier.get(id(x)) != _version(x)]
+            if not written:
+                continue
+            leaves, form = tree_flatten(value)
+            if not {id(x) for x in written} <= {id(leaf) for leaf in leaves}:
+                raise _refuse(f"{name} of {self.member.name}, an object with state inside")
+            shown = {id(x): self._with_gradient(name, x) for x in written}
+            attributes[name] = tree_unflatten([shown.get(id(x), x) for x in leaves], form)
 
     def _with_gradient(self, name: str, value: Tensor) -> Tensor:
         """The value of an attribute, with the gradient of the series that it belongs to."""
@@ -78,12 +84,33 @@ class Potentials:
 
 def versions(module: nn.Module) -> dict[int, int]:
     """How often each tensor among the state of a module has been written into, by its id."""
-    values = [value for holder in states_of(module) for value in holder.values()]
-    return {id(value): _version(value) for value in values if isinstance(value, Tensor)}
+    return {id(x): _version(x) for _, _, value in _state(module) for x in _tensors(value)}
+
+
+def _state(module: nn.Module) -> list[tuple[dict[str, Any], str, Any]]:
+    """Attributes of a module and those inside: where each is kept, its name and its value."""
+    kept = [vars(inner) for inner in module.modules()]
+    return [(of, name, value) for of in kept for name, value in of.items()]
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Tensors of an attribute, also in lists and mappings, and as attributes of other objects."""
+    for leaf in tree_leaves(value):
+        whole = isinstance(leaf, Tensor | nn.Module)
+        inside = {} if whole else getattr(leaf, "__dict__", {})
+        for x in (leaf, *inside.values()):
+            if isinstance(x, Tensor) and not isinstance(x, nn.Parameter):
+                yield x
 
 
 def _version(tensor: Tensor) -> int:
     return 0 if tensor.is_inference() else tensor._version
+
+
+def _refuse(got: str) -> ArgumentError:
+    expected = "one that reads spikes and potentials of its neurons alone"
+    remedy = "It has another gradient than these: differentiate it by the rule 'native'."
+    return invalid("model", expected, got, remedy)
 
 
 class _Sealed(torch.autograd.Function):
@@ -96,8 +123,4 @@ class _Sealed(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        expected = (
-            "one that reads spikes of its neurons, and potentials before or after their reset"
-        )
-        remedy = "Differentiate it by the rule 'native'."
-        raise invalid("model", expected, ctx.name, remedy)
+        raise _refuse(ctx.name)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from art_snn.interop import adapt, register_neuron
 from tests.interop.neurons import Handed, Step, Steps, dynamics
@@ -20,10 +21,11 @@ class Recording(Steps):
     """Takes all time steps, and keeps the last potential, all potentials and all spikes."""
 
     v: Any = 0.0
+    hides = False
 
     def reset(self) -> None:
         self.v = 0.0
-        for name in ("v_seq", "spikes", "trace"):
+        for name in ("v_seq", "spikes", "trace", "past", "held"):
             vars(self).pop(name, None)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -34,11 +36,15 @@ class Recording(Steps):
             potentials.append(v)
         self.v, self.v_seq, self.spikes = v, torch.stack(potentials), torch.stack(spikes)
         self.trace = self.spikes.cumsum(0)
+        self.past = {"of": [*potentials, self.trace]}
+        self.held = SimpleNamespace(v=v) if self.hides else None
         return self.spikes
 
 
 class RecordingStep(Step):
     """The same one step at a time."""
+
+    hides = False
 
     def reset(self) -> None:
         Recording.reset(self)
@@ -49,6 +55,9 @@ class RecordingStep(Step):
         self.v_seq = torch.cat([self.v_seq, v]) if "v_seq" in vars(self) else v
         self.spikes = torch.cat([self.spikes, spikes]) if "spikes" in vars(self) else spikes
         self.trace = self.spikes.cumsum(0)
+        past = self.past["of"][:-1] if "past" in vars(self) else []
+        self.past = {"of": [*past, self.v, self.trace]}
+        self.held = SimpleNamespace(v=self.v) if self.hides else None
         return s
 
 
@@ -58,6 +67,8 @@ register_neuron(RecordingStep, dynamics=dynamics, layout="step")
 READ = {
     "v": lambda neuron: neuron.v,
     "v_seq": lambda neuron: neuron.v_seq.mean(0),
+    "cell": lambda neuron: neuron.cell.v,
+    "past": lambda neuron: torch.stack(neuron.past["of"][:STEPS]).mean(0),
     "spikes": lambda neuron: (neuron.spikes + neuron.v_seq).mean(0),
     "trace": lambda neuron: neuron.trace.mean(0),
 }
@@ -107,9 +118,11 @@ class Returned(StateLoop):
         return (torch.stack(potentials) + more).mean(0)
 
 
+PAIRS = [(make, what) for what in ("v", "v_seq", "spikes") for make in (ReadStack, ReadLoop)]
+
+
 @pytest.mark.parametrize("rule", EVERY)
-@pytest.mark.parametrize("what", ["v", "v_seq", "spikes"])
-@pytest.mark.parametrize("make", [ReadStack, ReadLoop])
+@pytest.mark.parametrize(("make", "what"), [*PAIRS, (ReadLoop, "past")])
 def test_state_that_is_read_has_the_gradient_of_state_that_is_returned(make, what, rule):
     model = make(what)
     kept = [dict(vars(module)) for module in model.modules()]
@@ -126,7 +139,7 @@ def test_state_that_is_read_has_the_gradient_of_state_that_is_returned(make, wha
 
 @pytest.mark.parametrize("make", [ReadStack, ReadLoop])
 def test_the_native_gradient_of_state_that_is_read_is_that_of_the_model(make):
-    for what in READ:
+    for what in READ.keys() - {"cell"}:
         model, x = make(what), inputs().requires_grad_()
         logits = model(x)
         by_hand = torch.autograd.grad(weighed(logits), x)
@@ -134,13 +147,44 @@ def test_the_native_gradient_of_state_that_is_read_is_that_of_the_model(make):
 
 
 @pytest.mark.parametrize("rule", ["rga", "stbp", "hart"])
-@pytest.mark.parametrize("make", [ReadStack, ReadLoop])
-def test_state_whose_gradient_is_not_known_is_refused_by_name(make, rule):
-    network = adapt(make("trace"), encoder=None)
-    with pytest.raises(ValueError, match=r"got trace of neuron3.* 'native'"):
+@pytest.mark.parametrize(
+    ("make", "what"), [(ReadStack, "trace"), (ReadLoop, "trace"), (ReadStack, "past")]
+)
+def test_state_whose_gradient_is_not_known_is_refused_by_name(make, what, rule):
+    network = adapt(make(what), encoder=None)
+    with pytest.raises(ValueError, match=rf"got {what} of neuron3.* 'native'"):
         gradient(network, rule, inputs())
+    hiding = make("v")
+    hiding.neuron3.hides = True
+    with pytest.raises(ValueError, match=r"got held of neuron3, an object .* 'native'"):
+        gradient(adapt(hiding, encoder=None), rule, inputs())
     with torch.no_grad():
-        assert torch.equal(network(inputs()), make("trace")(inputs()))
+        assert torch.equal(network(inputs()), make(what)(inputs()))
+
+
+class Celled(RecordingStep):
+    """It keeps its potential in a module inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cell = nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        s = super().forward(x)
+        self.cell.v = 1.0 * self.v
+        return s
+
+
+register_neuron(Celled, dynamics=dynamics, layout="step")
+
+
+def test_state_of_a_module_inside_a_neuron_is_read_as_well():
+    model = ReadLoop("cell")
+    model.neuron3 = Celled()
+    for rule in ("native", "rga", "stbp"):
+        found = gradient(adapt(model, encoder=None), rule, inputs())
+        close(found, gradient(adapt(ReadLoop("v"), encoder=None), rule, inputs()))
+    assert "v" not in vars(model.neuron3.cell)
 
 
 def test_rules_without_potentials_are_refused_where_state_is_read():
