@@ -228,7 +228,7 @@ class Dynamics:
                 set_fields(self, **{name: number})
         expected, hard = "0 where the reset is not hard", self.reset == "hard"
         require(hard or self.rest == 0, "rest", expected, self.rest, "Leave it out.")
-        remedy = "The neurons of the papers use 1.0."
+        remedy = "The neurons of the papers use 1.0. One that never fires has no spikes."
         lowest = min(0.0, least(self.rest))
         threshold = _checked("threshold", self.threshold, above=lowest, remedy=remedy)
         set_fields(self, threshold=threshold)
@@ -244,7 +244,11 @@ class Dynamics:
             require_count("several", self.several, remedy="None is for any number.")
         fits = self.several == 1 or (self.strict, self.rest, self.drop) == (False, 0, None)
         expected = "1, unless neurons fire at the threshold and are reset to 0 or by it"
-        require(fits, "several", expected, self.several, "Leave out strict, rest and drop.")
+        remedy = (
+            "Leave out strict, rest and drop. A neuron that rounds its potential has "
+            "constant=0.5 * (1 - decay) and start=0.5 instead."
+        )
+        require(fits, "several", expected, self.several, remedy)
         fits = self.floor is None or most(self.floor - self.rest) <= 0
         remedy = "sinabs' IAF has minus the threshold, None is for no floor."
         require(fits, "floor", f"at most the rest, {self.rest:g}", self.floor, remedy)

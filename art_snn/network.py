@@ -447,6 +447,9 @@ class SpikingNetwork(nn.Module):
     def _checked(self, x: Tensor) -> Tensor:
         if not isinstance(x, Tensor):
             raise TypeError(f"x: expected a torch tensor [N, ...], got {type(x).__name__}.")
+        plain = not torch._C._functorch.is_functorch_wrapped_tensor(x)
+        remedy = "Differentiate it by torch.autograd.grad, one output after another."
+        require(plain, "x", "a plain tensor", "one within vmap or torch.func", remedy)
         wanted, shape = self.input_shape, tuple(x.shape[1:])
         if wanted is not None and (
             len(shape) != len(wanted)

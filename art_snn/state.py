@@ -46,10 +46,10 @@ def structure(modules: Modules) -> Hashable:
 def settings(modules: Modules, without: Container[tuple[type, str]] = ()) -> Settings:
     """Plain attributes of modules by (module, attribute), as values that can be compared."""
     return {
-        (name, attribute): comparable(vars(module)[attribute])
+        (name, attribute): comparable(held)
         for name, module in modules
-        for attribute in vars(module).keys() - _INTERNAL
-        if (type(module), attribute) not in without
+        for attribute, held in dict(vars(module)).items()  # Other threads may add to them.
+        if attribute not in _INTERNAL and (type(module), attribute) not in without
     }
 
 
@@ -98,8 +98,9 @@ def _bytes(flat: Tensor) -> bytes:
             products = wide[:end].view(-1, _ROW) @ _factors(wide.dtype, wide.device)
         # A row that is not finite hides what else changes in it.
         flat = torch.cat([products, wide[end:]]) if products.isfinite().all() else flat
-    flat = torch.view_as_real(flat).reshape(-1) if flat.is_complex() else flat
-    return flat.view(torch.uint8).cpu().numpy().tobytes()
+    flat = torch.view_as_real(flat.resolve_conj()).reshape(-1) if flat.is_complex() else flat
+    # An expanded tensor keeps its stride of 0 as a vector.
+    return flat.contiguous().view(torch.uint8).cpu().numpy().tobytes()
 
 
 @cache

@@ -316,3 +316,10 @@ def test_an_objection_is_the_reason_and_with_samples_the_whole_complaint():
     assert complaint.startswith("gradient: expected a rule that applies")
     assert reason in complaint
     assert net.training
+
+
+@pytest.mark.parametrize("transform", [torch.func.grad, torch.func.jacrev, torch.vmap])
+def test_transforms_of_torch_are_refused_with_a_remedy(transform):
+    net = network(chain)
+    with pytest.raises(ValueError, match=r"^x: .*torch\.func.* torch\.autograd\.grad"):
+        transform(lambda x: net(x).sum())(batch())

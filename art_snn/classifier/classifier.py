@@ -363,6 +363,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if logits.ndim != 2 or logits.shape[1] != self.nb_classes:
             expected = f"logits of shape [N, {self.nb_classes}], as nb_classes says"
             remedy = "End the network with TimeDistributed(nn.Flatten(), nn.Linear(..., K))."
+            if logits.ndim == 2:
+                remedy = f"Pass nb_classes={logits.shape[1]}, or give it as many outputs."
             raise invalid("model", expected, list(logits.shape), remedy)
         return logits
 
@@ -457,10 +459,11 @@ def _check_network(model: object) -> None:
     """Refuse anything but a spiking network with an affine readout."""
     if not isinstance(model, SpikingNetwork):
         raise TypeError(
-            f"model: expected an art_snn.SpikingNetwork, got {type(model).__name__}. Build one "
-            "with SpikingNetwork([TimeDistributed(nn.Flatten(), nn.Linear(64, 32)), LIF(), "
-            "TimeDistributed(nn.Linear(32, 10))], encoder=Direct(steps=8)), or take one from "
-            "art_snn.models."
+            f"model: expected an art_snn.SpikingNetwork, got {type(model).__name__}. A model of "
+            "SpikingJelly, snnTorch, Norse or sinabs becomes one by art_snn.interop.adapt(model, "
+            "steps=8). Others are built with SpikingNetwork([TimeDistributed(nn.Flatten(), "
+            "nn.Linear(64, 32)), LIF(), TimeDistributed(nn.Linear(32, 10))], "
+            "encoder=Direct(steps=8)), or taken from art_snn.models."
         )
     last: nn.Module = model.layers
     while isinstance(last, nn.Sequential) and len(last):

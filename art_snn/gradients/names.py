@@ -274,7 +274,8 @@ def check_applicable(
         reason = rule.objection(site.dynamics, encoder)
         if reason is not None:
             names = ", ".join(map(repr, applicable(sites, encoder, excluded))) or "none"
-            neuron = f"neuron {site.name!r} with {site.dynamics}"
+            named = site.name or not site.dynamics.unknown
+            neuron = f"neuron {site.name!r} with {site.dynamics}" if named else "the model"
             got = f"{rule}, which does not apply to {neuron}: {reason}"
             expected = "a rule that applies to every neuron of the network"
             remedy = f"The rules that do apply: {names}.{hint if site.dynamics.unknown else ''}"

@@ -112,7 +112,7 @@ class NeuronKind:
         try:
             dynamics = self.read(module)
         except ValueError as error:
-            return Unknown(unknown=str(error))
+            return Unknown(unknown=str(error).rstrip("."))
         except AttributeError as error:
             return Unknown(unknown=f"it is not as in the versions that are known ({error})")
         if not isinstance(dynamics, Dynamics):
@@ -211,3 +211,9 @@ def find_kind(cls: type[nn.Module], table: Mapping[str, NeuronKind]) -> Any:
     names = ((c, f"{c.__module__}.{c.__qualname__}") for c in cls.__mro__)
     kinds = ((_REGISTERED.get(c) or table.get(name), c) for c, name in names)
     return next(((kind, c) for kind, c in kinds if kind is not None), None)
+
+
+def has_name_of_neuron(name: str, table: Mapping[str, NeuronKind]) -> bool:
+    """True if a class of neurons has this name, without its module; torch.jit keeps no more."""
+    registered = {cls.__qualname__ for cls in _REGISTERED}
+    return name in registered | {path.rpartition(".")[2] for path in table}

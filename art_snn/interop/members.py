@@ -6,7 +6,7 @@ module runs by itself, a twin of it does, whose state is that of the pass."""
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -14,16 +14,28 @@ from types import MethodType
 from typing import Any, Literal
 from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor, nn
 
 from art_snn.checks import invalid, require
 from art_snn.gradients.base import Site
 from art_snn.interop.frameworks import KNOWN
-from art_snn.interop.kinds import RESETTING, Layout, NeuronKind, Returned, Unknown, find_kind
+from art_snn.interop.kinds import (
+    RESETTING,
+    Layout,
+    NeuronKind,
+    Returned,
+    Unknown,
+    find_kind,
+    has_name_of_neuron,
+)
 from art_snn.passes import within
 
 _COPIED = ("_memories", "_memories_rv", "_buffers")
 # Where modules keep what a pass changes, next to plain attributes.
+_SHARED = ("_parameters", "_modules", "forward", "training")
+# No state.
+_COMPILED = "torch.jit compiled it, so its calls are not seen: give it as it was before"
 
 
 @dataclass(frozen=True)
@@ -124,8 +136,13 @@ class Members(dict[nn.Module, Member]):
     def __init__(self, model: nn.Module, elsewhere: Literal["native"] | None = None) -> None:
         super().__init__()
         self.elsewhere = elsewhere
+        self.compiled: list[Site] = []
         whole: tuple[str, ...] = ()
         for name, module in model.named_modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                if has_name_of_neuron(module.original_name, KNOWN):
+                    self.compiled.append(Site(name, Unknown(unknown=_COMPILED)))
+                continue
             resets = callable(getattr(module, "reset", None)) and not module._parameters
             known_kind = find_kind(type(module), KNOWN)
             if known_kind is None and (not resets or name.startswith(whole)):
@@ -144,7 +161,8 @@ class Members(dict[nn.Module, Member]):
 
     @cached_property
     def _sites(self) -> dict[str, Site]:
-        return {member.name: member.site for member in self.neurons}
+        sites = [*(member.site for member in self.neurons), *self.compiled]
+        return {site.name: site for site in sites}
 
     @cached_property
     def natives(self) -> dict[str, str]:
@@ -172,10 +190,19 @@ class Members(dict[nn.Module, Member]):
         return any(m.layout == "step" for m in self.neurons if m.name in names)
 
 
+def hand_over(source: nn.Module, target: nn.Module) -> None:
+    """Let one module have the state of another one of its class."""
+    for name, value in list(vars(source).items()):
+        if name in ("_memories", "_buffers"):
+            vars(target)[name] = dict(value)
+        elif name not in _SHARED and not isinstance(value, MethodType):
+            vars(target)[name] = value
+
+
 def _in_training(module: nn.Module | None) -> nn.Module | None:
     """The same module in training mode, such as a surrogate that has a gradient there alone."""
-    if module is None:
-        return None
+    if module is None or isinstance(module, torch.jit.ScriptModule):
+        return module
     twin = object.__new__(type(module))
     vars(twin).update(vars(module) | {"training": True})
     return twin
@@ -183,9 +210,8 @@ def _in_training(module: nn.Module | None) -> nn.Module | None:
 
 def _copy_state(module: nn.Module) -> None:
     """Let a module keep its tensors, lists and mappings in copies; its weights stay shared."""
-    shared = ("_parameters", "_modules", "forward", "training")
     attributes = dict(vars(module))
-    vars(module).update({n: _copy(value) for n, value in attributes.items() if n not in shared})
+    vars(module).update({n: _copy(value) for n, value in attributes.items() if n not in _SHARED})
 
 
 def _copy(value: Any) -> Any:
@@ -204,7 +230,10 @@ _RESTORING = threading.RLock()
 def restoring(model: nn.Module, members: Members, written: set[tuple[type, str]]) -> Iterator[None]:
     """Put back what modules keep after the block; `written` gains what the block has changed."""
     with _RESTORING:
-        before = [(module, _kept(module)) for module in model.modules()]
+        # What torch.jit compiled keeps its state in its buffers alone.
+        compiled = torch.jit.ScriptModule
+        written_in_python = [m for m in model.modules() if not isinstance(m, compiled)]
+        before = [(module, _kept(module)) for module in written_in_python]
         buffers = [(buffer, buffer.clone(), buffer._version) for buffer in model.buffers()]
         try:
             for member in members.values():
@@ -222,6 +251,8 @@ def restoring(model: nn.Module, members: Members, written: set[tuple[type, str]]
                 for name, value in kept.items():
                     if name in _COPIED:
                         mapping, entries = value  # The same mapping, which others may hold.
+                        if vars(module)[name] is not mapping:
+                            written.add((type(module), name))
                         mapping.clear()
                         mapping.update(entries)
                         vars(module)[name] = mapping
@@ -263,7 +294,21 @@ class _Answer:
 
 @contextmanager
 def running(this: Any) -> Iterator[None]:
-    """Within the block, and for the present thread or task, calls of members go to the pass."""
+    """Within the block, and for the present thread or task, calls of members go to the pass.
+
+    Where the model reads their state, modules have that of the pass, in one thread at a time."""
+    with ExitStack() as stack:
+        if this.reading:
+            alone = nn.ModuleList(this.members)
+            stack.enter_context(restoring(alone, this.members, this.written))
+            for member in this.members.values():
+                member.kind.refresh(member.module, this.steps)
+        stack.enter_context(_answering(this))
+        yield
+
+
+@contextmanager
+def _answering(this: Any) -> Iterator[None]:
     try:
         for module in this.members:
             with _LOCK:

@@ -164,7 +164,8 @@ def _build(
                 shape = tuple(int(size) for size in node["shape"])
                 values[name] = torch.empty(1, 1, *shape, device="meta")
                 continue
-            x: Tensor = sum((values[one] for one in sources[1:]), values[sources[0]])
+            first, *more = {values[one].shape: values[one] for one in sources}.values()
+            x: Tensor = sum(more, first)
             for field in _FIELDS[node["type"]] if node["type"] in _ELEMENTWISE else ():
                 if node[field].size != 1 and node[field].shape != x.shape[2:]:
                     raise ValueError(f"{field} {[*node[field].shape]} for {[*x.shape[2:]]}")

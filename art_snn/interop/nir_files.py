@@ -5,6 +5,7 @@ Nothing of a file is run, no other file is opened, and memory is bounded."""
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from itertools import chain
 from typing import Any
@@ -17,8 +18,8 @@ from art_snn.checks import ArgumentError, expand_path, first_line, invalid, requ
 Node = dict[str, Any]
 """The type of a node and its parameters; of a graph its nodes and edges."""
 WRITE_AGAIN = "nir.write makes a file of a graph."
-_ITEMS, _EXPANSION, _UNPACKED = 100_000, 2000, 2**32
-"""Most items of a file, bytes of arrays per byte of it, and in all."""
+_ITEMS, _EXPANSION, _UNPACKED, _DEPTH = 100_000, 2000, 2**32, 100
+"""Most items of a file, bytes of arrays per byte of it, and in all, and groups in one another."""
 
 
 @contextmanager
@@ -55,6 +56,7 @@ def read_graph(path: Any) -> Node:
         array = array and (item.dtype.kind in "fiub" or h5py.check_string_dtype(item.dtype))
         array = array and not (item.external or item.is_virtual)
         fits = (array or isinstance(item, h5py.Group)) and h5py.h5o.get_info(item.id).rc == 1
+        fits = fits and name.count("/") < _DEPTH
         # Many strings may be one in the file.
         texts = np.ndindex(item.shape) if array and item.dtype.kind == "O" else ()
         for amount in chain([item.nbytes if array else 0], (len(item[at]) for at in texts)):
@@ -65,7 +67,7 @@ def read_graph(path: Any) -> Node:
 
     with refusing("path_or_graph", "a NIR file", f"{path}"), h5py.File(file, "r") as content:
         odd = content.visititems_links(find)
-        got = f"{path}, whose {odd!r} is a link, too large or no array of numbers"
+        got = f"{path}, whose {odd!r} is a link, too large, too deep or no array of numbers"
         require(odd is None, "path_or_graph", "a file that holds its own arrays", got, WRITE_AGAIN)
         return dict(hdf.hdf2dict(content["node"]))
 
@@ -75,30 +77,33 @@ def order_nodes(graph: Node) -> list[tuple[str, Node, list[str]]]:
 
     Subgraphs are inlined, and what nothing reads is left out."""
     nodes, edges = dict[str, Any](), list[tuple[str, str]]()
-    sources, done = defaultdict[str, list[str]](list), dict[str, None]()
-
-    def visit(name: str, after: tuple[str, ...] = ()) -> None:
-        """Nodes in `done` after those that they read."""
-        if name in done:
-            return
-        cycle = (name, *reversed(after[after.index(name) :])) if name in after else ()
-        remedy = 'Adapt the framework\'s own model under "native".'
-        require(not cycle, "graph", "no recurrent connection", " → ".join(cycle), remedy)
-        fits = name == first or sources[name]
-        require(fits, "graph", "edges from the Input to every node", f"none to {name}", "Add one.")
-        for before in sources[name]:
-            visit(before, (*after, name))
-        done[name] = None
-
+    sources = defaultdict[str, dict[str, None]](dict)
     with refusing("graph", "nodes with a type, and edges", "others"):
         first, last = _inline(graph, nodes, edges)
         for before, behind in edges:
             fits = before in nodes and behind in nodes and before not in sources[behind]
             expected, got = "edges between its nodes, every one once", f"{before} → {behind}"
             require(fits, "graph", expected, got, "Leave it out.")
-            sources[behind].append(before)
-        visit(last)
-    return [(name, nodes[name], sources[name]) for name in done]
+            sources[behind][before] = None
+
+    read = dict[str, list[str]]()
+    waiting = [last]
+    while waiting:
+        name = waiting.pop()
+        if name in read:
+            continue
+        fits = name == first or bool(sources[name])
+        require(fits, "graph", "edges from the Input to every node", f"none to {name}", "Add one.")
+        read[name] = list(sources[name])
+        waiting += read[name]
+
+    try:
+        order = list(TopologicalSorter(read).static_order())
+    except CycleError as error:
+        remedy = 'Adapt the framework\'s own model under "native".'
+        cycle = " → ".join(error.args[1])
+        raise invalid("graph", "no recurrent connection", cycle, remedy) from error
+    return [(name, nodes[name], read[name]) for name in order]
 
 
 def _inline(graph: Node, nodes: Node, edges: list[Any], prefix: str = "") -> tuple[str, str]:

@@ -13,7 +13,8 @@ from torch.utils._pytree import tree_leaves
 from art_snn.checks import ArgumentError, invalid
 from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.fixed import saving
-from art_snn.interop.members import Member, Members
+from art_snn.interop.members import Member, Members, hand_over
+from art_snn.interop.reading import Potentials, versions
 
 
 class ModelPass:
@@ -22,6 +23,11 @@ class ModelPass:
     :param steps: time steps T; None where the neurons have them.
     :param native: whether it is to be differentiated by the model's own surrogates.
     :param preludes: calls of every neuron before the first time step."""
+
+    reading = False
+    """True if the model reads state of its neurons, which then is on its modules."""
+    written: set[tuple[type, str]]
+    """Attributes that a pass changes by itself, where it is reading."""
 
     def __init__(
         self, members: Members, steps: int | None, *, native: bool = False, preludes: int = 0
@@ -45,7 +51,13 @@ class ModelPass:
         if module not in self.twins:
             training = self.trains(member) and member.kind.gated
             self.twins[module] = member.twin(self.steps, training=training)
-        return type(module).forward(self.twins[module], *args, **kwargs)
+        twin = self.twins[module]
+        if self.reading:
+            hand_over(module, twin)
+        answer = type(module).forward(twin, *args, **kwargs)
+        if self.reading:
+            hand_over(twin, module)
+        return answer
 
     def trains(self, member: Member) -> bool:
         """True if the module itself is differentiated."""
@@ -124,7 +136,25 @@ class Exchange(FiringPass):
         self.steps = x.shape[0] if self.steps is None else self.steps
         if x.shape[0] != self.steps:
             raise wrong_steps(member.name, x.shape[0], self.steps)
-        return member.from_steps(self.answer(member, x, current))
+        spikes = self.answer(member, x, current)
+        if self.reading:
+            self.show(member, x, current, spikes)
+        return member.from_steps(spikes)
+
+    def show(self, member: Member, x: Tensor, current: Tensor, spikes: Tensor) -> None:
+        """Leave the state of a neuron on its module, with the gradient that it has."""
+        member.kind.refresh(member.module, self.steps)
+        earlier = versions(member.module)
+        with torch.no_grad():
+            alone = member.to_steps(self.answer_alone(member, current.detach()), self.steps)
+        if not torch.equal(alone, spikes):
+            got = f"{member.name}, which does not fire as it does by itself"
+            remedy = "A rule by conversion has no potentials: take another one."
+            raise refusal("spikes, since the model reads the state of its neurons", got, remedy)
+        potentials = Potentials(member, self.sites[member.name])
+        for step, fired in zip(x, spikes, strict=True):
+            potentials.step(step, fired)
+        potentials.show(earlier)
 
     def answer(self, member: Member, x: Tensor, current: Tensor) -> Tensor:
         """Spikes [T, N, ...] for a current x [T, N, ...], which came as `current`."""
@@ -163,12 +193,30 @@ def _hidden(member: Member) -> ArgumentError:
     return invalid("model", "neurons whose gradient can be seen", got, remedy)
 
 
+def require_spikes(name: str, spikes: object, current: Tensor) -> None:
+    """Refuse what a neuron gives unless that is a spike for every value of its current."""
+    came = tuple(spikes.shape) if isinstance(spikes, Tensor) else type(spikes).__name__
+    got = f"{name}, which takes {tuple(current.shape)} and returns {came}"
+    remedy = (
+        "Does it have weights inside? Rules need the current after them: register the part that "
+        "fires as a class of its own."
+    )
+    if came != tuple(current.shape):
+        raise refusal("neurons that return a spike for every value of their current", got, remedy)
+
+
 def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:
     """An error about a neuron that fired another number of times than it should."""
     remedy = (
-        "Is the model of another number of steps, does its input lack the time axis, or does one "
-        "neuron have two places?"
+        "Is the model of another number of steps, does its input lack the time axis, or does a "
+        "layer make another number of steps, as delays may?"
     )
+    places = got // expected if expected else 0
+    if places > 1 and got == places * expected:
+        remedy = (
+            f"Does one neuron have {places} places in a step, so that two places share a state? "
+            "Give every place a neuron of its own. Or does it take the rows of all samples?"
+        )
     fired = f"{name}, which fired {got} times where {expected} were expected"
     return refusal(f"neurons that all fire {expected} times", fired, remedy)
 

@@ -30,16 +30,17 @@ class _Counting(ModelPass):
     """Runs the model as it is, and counts calls and time steps."""
 
     error: Exception | None = None
+    reading = True
 
     def __init__(self, members: Members) -> None:
         super().__init__(members, None)
-        self.lengths: set[int] = set()
+        self.lengths: dict[str, int] = {}
         self.forgotten: list[str] = []
 
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         again = self.calls[member.name] > 0
         if member.layout in ("steps", "samples first", "time last") and member.fires and args:
-            self.lengths.add(len(member.to_steps(args[0], None)))
+            self.lengths[member.name] = len(member.to_steps(args[0], None))
         states = [value for value in (*args[1:], *kwargs.values()) if value is not None]
         if again and member.kind.handed and not states:
             self.forgotten.append(member.name)
@@ -51,9 +52,22 @@ class _Counting(ModelPass):
         calls = max((self.calls[m.name] for m in stepwise), default=0)
         return max(0, calls - self.preludes)
 
+    def least(self) -> int | None:
+        """The smallest number of time steps of any neuron."""
+        return self.most() or min(self.lengths.values(), default=None)
+
     def length(self) -> int | None:
         """Time steps T, where the calls show them."""
-        return self.most() or (min(self.lengths) if len(self.lengths) == 1 else None)
+        return self.least() if len(set(self.lengths.values())) < 2 else self.most() or None
+
+    def merging(self, one: _Counting, steps: int | None) -> list[str]:
+        """Neurons that take the T * N rows of all samples for time steps.
+
+        :param one: how a call on one sample went, where they took `steps` rows."""
+        if self.error or one.error or self.most():
+            return []
+        lengths = self.lengths.items()
+        return [name for name, length in lengths if one.lengths.get(name) == steps != length]
 
 
 @torch.inference_mode(False)
@@ -62,16 +76,23 @@ def find_traits(network: ModelNetwork, x: Tensor) -> None:
     """Find out the traits of the model from a few samples [N, ...]."""
     x = x.clone()  # Tensors of inference mode count no writes, and take no gradient.
     encoded, traits = network.encode(x[:2]), network.traits
+    traits.reads = True  # Until something else is known.
     given = encoded.clone(memory_format=torch.contiguous_format)
     if network.makes_own_time:
         seen = _try(network, given[0])
-        _require_own_time(network, seen, x)
-        traits.steps = network.own_steps or seen.length()
+        other = _try(network, x[:1].expand(3 if len(x) == 1 else 1, *x.shape[1:]).clone())
+        _require_own_time(network, seen, other, x)
+        one, several = (seen, other) if len(x) == 1 else (other, seen)
+        traits.merging = several.merging(one, one.least())
+        traits.steps = network.own_steps or (seen if one.error else one).length()
     else:
         seen = _try(network, given)
         traits.writes = given._version > 0 or given.shape != encoded.shape
-        one = _one_step(network, seen, encoded)
-        seen, traits.single = one or seen, one is not None
+        single = _one_step(network, seen, encoded)
+        if seen.lengths and len(x) > 1:
+            alone = _try(network, encoded[:, :1].clone())
+            traits.merging = seen.merging(alone, len(encoded))
+        seen, traits.single = single or seen, single is not None
         traits.steps = len(encoded)
     traits.preludes = seen.preludes
     # What fails here will fail again in the pass.
@@ -87,11 +108,14 @@ def _generators(x: Tensor) -> list[bytes]:
     return [state.numpy().tobytes() for state in states]
 
 
-def _require_own_time(network: ModelNetwork, seen: _Counting, x: Tensor) -> None:
-    """Refuse a model that computes one time step of x [N, ...], or needs a time axis."""
-    other = _try(network, x[:1].expand(3 if len(x) == 1 else 1, *x.shape[1:]).clone())
+def _require_own_time(network: ModelNetwork, seen: _Counting, other: _Counting, x: Tensor) -> None:
+    """Refuse a model that computes one time step of x [N, ...], or needs a time axis.
+
+    :param seen: how a call on x went.
+    :param other: how one on another number of samples went."""
     longer = seen.error and not _try(network, x.expand(2, *x.shape).clone()).error
-    uneven = not seen.error and not other.error and seen.length() != other.length()
+    # Some layers may be given T * N rows, and none may be given fewer than T.
+    uneven = not seen.error and not other.error and seen.least() != other.least()
     if longer or uneven or isinstance(seen.error or other.error, IndexError):
         got = "one that takes its first axis for time steps"
         raise invalid("model", "one that makes its time steps of [N, ...] itself", got, FORMS)
@@ -149,6 +173,7 @@ def _try(
 ) -> _Counting:
     """How the neurons were called, or the error with which the model failed."""
     this, again, run = _Counting(network.members), x.clone(), run or network.model
+    this.written = network.written
     try:
         with network.restoring(), running(this), torch.random.fork_rng([]):
             run(x)

@@ -44,9 +44,11 @@ class Traits:
 
     :param single: whether a call computes one time step, so that the loop over them is ours.
     :param writes: whether it writes into its input.
+    :param reads: whether it reads the state of its neurons.
     :param draws: whether the model draws from torch's generators, the encoder left out.
     :param failed: why it does not compute one time step in a call, as a sentence; else empty.
     :param preludes: calls of every neuron before the first time step.
+    :param merging: neurons that take the T * N rows of all samples for time steps.
     :param silent: neurons that no pass calls.
     :param batches: those on which its neurons were compared with their dynamics.
     :param mixed: those of which samples were exchanged for others.
@@ -54,10 +56,12 @@ class Traits:
 
     single: bool = False
     writes: bool = False
+    reads: bool = False
     draws: bool = False
     failed: str = ""
     steps: int | None = None
     preludes: int = 0
+    merging: list[str] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
     batches: int = 0
     mixed: int = 0
@@ -92,6 +96,7 @@ class ModelNetwork(SpikingNetwork):
         self.own_steps, self.harmless, self.elsewhere = steps, tuple(harmless), elsewhere
         self.traits = Traits()
         self.verified: dict[Hashable, Any] = {}
+        self.mixing: str | None = None
         self.readout: Readout = None
         encoder = _OwnTime() if encoder is None else encoder
         super().__init__(model, encoder, Native(), training_gradient, input_shape=input_shape)
@@ -124,7 +129,7 @@ class ModelNetwork(SpikingNetwork):
         if not members.ruled:
             reason = "no neuron of the model is recognised; register_neuron makes one known"
             reason = next(iter(members.natives.values()), reason)
-            return [Site("of the model", Unknown(unknown=reason))]
+            return [Site("", Unknown(unknown=reason))]
         read_out = {member.name for member in members.values() if member.returned}
         sites = members.ruled.values()
         return [s for s in sites if s.dynamics.reset != "none" or s.name not in read_out]
@@ -163,6 +168,10 @@ class ModelNetwork(SpikingNetwork):
 
     def bounds_objection(self) -> str | None:
         members = self.members
+        if self.traits.reads:
+            return "the model reads the state of its neurons"
+        if self.mixing:
+            return f"{self.mixing} takes the rows of all samples for time steps"
         if members.steps_alone:
             return "the model calls its neurons step by step"
         if members.natives:
@@ -192,7 +201,9 @@ class ModelNetwork(SpikingNetwork):
 
     def firing_pass(self, kind: type[_Firings], encoded: Tensor, firing: Firing) -> _Firings:
         """A pass of a kind in which neurons fire, or are differentiated, by the firing."""
-        return kind(self.members, self.steps_of(encoded), firing, self.traits.preludes)
+        this = kind(self.members, self.steps_of(encoded), firing, self.traits.preludes)
+        this.reading, this.written = self.traits.reads, self.written
+        return this
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
         """Encoded input -> logits [N, K], neurons firing by the firing."""
@@ -210,6 +221,7 @@ class ModelNetwork(SpikingNetwork):
         """Logits [N, K] of the model as it is, from rest; `native`: by its own surrogates."""
         steps, preludes = self.steps_of(encoded), self.traits.preludes
         this = ModelPass(self.members, steps, native=native, preludes=preludes)
+        this.reading, this.written = self.traits.reads, self.written
         return self.run_in(this, encoded)
 
     def run_in(self, this: ModelPass, encoded: Tensor, whole: bool = True) -> Tensor:
@@ -263,8 +275,9 @@ def _read_logits(
     if callable(readout):
         reduced: Tensor = readout(output)
         remedy = (
-            "It is given what the model returns, and reduces it to logits. Where other batches "
-            "were right, a layer has its own number of samples, as UnflattenTime of sinabs has."
+            f"It is given what the model returns, {_describe(output)}, and must keep the axis of "
+            f"the {batch} samples and that of the classes. Where that axis has another size, the "
+            "model has a number of samples of its own, as sinabs' UnflattenTime."
         )
         expected = f"logits [{batch}, K] from the readout"
         right = isinstance(reduced, Tensor) and reduced.ndim == 2 and len(reduced) == batch

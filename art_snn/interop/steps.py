@@ -22,11 +22,11 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
 
-from art_snn.dynamics import operand
 from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.shared import anchored, apply, once, runs
 from art_snn.interop.members import Member, running
-from art_snn.interop.passes import FiringPass, other_equations, refusal, wrong_steps
+from art_snn.interop.passes import FiringPass, other_equations, refusal, require_spikes, wrong_steps
+from art_snn.interop.reading import Potentials, versions
 
 
 class _Calls:
@@ -39,6 +39,7 @@ class _Calls:
 
     def __init__(self, member: Member, site: Site) -> None:
         self.member, self.site = member, site
+        self.read = Potentials(member, site)
         self.currents: list[Tensor] = []
         self.spikes: list[Tensor] = []
         self.potentials: list[Tensor] = []
@@ -88,34 +89,25 @@ class _Calls:
         if not self.potentials:
             return
         given = torch.stack(self.potentials).detach()
-        potential = torch.empty_like(self.stacked)
-        dynamics = self.site.dynamics
-        spikes = dynamics.simulate(self.stacked.detach(), potential)
-        if self.member.returned == "after reset":
-            for u, s in zip(potential, spikes, strict=True):
-                dynamics._discharge(u, s, u)
-                dynamics._lift(u)
-        if not torch.allclose(given.to(potential.dtype), potential, rtol=1e-4, atol=1e-4):
+        potentials = torch.stack(self._returned(self.stacked.detach()))
+        if not torch.allclose(given.to(potentials.dtype), potentials, rtol=1e-4, atol=1e-4):
             got = f"{self.member.name}, whose potentials are not those {self.member.returned}"
             remedy = "register_neuron(..., returns=...) says which they are."
             raise refusal("neurons that return the potential that they are said to", got, remedy)
 
+    def _returned(self, currents: Tensor) -> list[Tensor]:
+        """The potential that the neuron returns at every step."""
+        steps = Potentials(self.member, self.site)
+        for x, spikes in zip(currents, self.spikes, strict=True):
+            steps.step(x, spikes)
+        return steps.after if self.member.returned == "after reset" else steps.before
+
     def _through_potentials(self, potentials: Sequence[Any]) -> Tensor:
-        dynamics = self.site.dynamics
-        after = self.member.returned == "after reset"
-        d, later = torch.zeros_like(self.stacked), None
-        decays = (*dynamics.decays(len(d))[1:], None)
-        u = torch.empty_like(d)
-        if dynamics.floor is not None:
-            dynamics.simulate(self.stacked.detach(), u)
-        for t in reversed(range(len(d))):
-            kept = self.spikes[t].detach() == 0 if dynamics.reset == "hard" else 1
-            kept = kept if dynamics.floor is None else kept * (dynamics.above_floor(u[t]) > 0)
-            here = 0 if potentials[t] is None else potentials[t]
-            passed = 0 if later is None else later * operand(decays[t], d)
-            later = (here + passed) * kept if after else here + passed * kept
-            d[t] = later
-        return d.mul(operand(dynamics.gain, d))
+        with torch.enable_grad():
+            returned = self._returned(self.stacked)
+        pairs = [(v, g.to(v)) for v, g in zip(returned, potentials, strict=True) if g is not None]
+        values, grads = zip(*pairs, strict=True)
+        return torch.autograd.grad(values, self.stacked, grads)[0]
 
 
 class StepPass(FiringPass):
@@ -137,6 +129,7 @@ class StepPass(FiringPass):
             self.made[member.name] = _Calls(member, self.sites[member.name])
         calls = self.made[member.name]
         calls.currents.append(current)
+        earlier = versions(member.module) if self.reading else {}
         with torch.no_grad():
             args, kwargs = tree_map_only(Tensor, Tensor.detach, ((current, *args), kwargs))
             answer = self.answer_alone(member, *args, **kwargs)
@@ -145,12 +138,15 @@ class StepPass(FiringPass):
         spikes, state = answer if both and len(answer) == 2 else (answer, None)
         potential: Any = getattr(state, "v", state)
         returned = member.returned if both else None
-        fits = isinstance(spikes, Tensor) and spikes.shape == current.shape
-        if not fits or both != isinstance(potential, Tensor) or both != (returned is not None):
+        require_spikes(member.name, spikes, current)
+        if both != isinstance(potential, Tensor) or both != (returned is not None):
             got = f"{member.name}, which returns something else"
             remedy = "register_neuron(..., returns='before reset' or 'after reset') says which."
             raise refusal("neurons that return spikes, or (spikes, potential)", got, remedy)
         calls.spikes.append(spikes.detach().requires_grad_())
+        if self.reading:
+            calls.read.step(current, calls.spikes[-1].clone())
+            calls.read.show(earlier)
         # Copies, since the model may write into what it is given.
         if not both:
             return calls.spikes[-1].clone()
@@ -173,7 +169,7 @@ class StepPass(FiringPass):
         for calls in self.made.values():
             calls.begin_after(self.preludes)
         counts = {name: len(calls.currents) for name, calls in self.made.items()}
-        expected = next(iter(counts.values())) if self.steps is None else self.steps
+        expected = min(counts.values(), default=0) if self.steps is None else self.steps
         for name, count in counts.items():
             if count != expected:
                 raise wrong_steps(name, count, expected)

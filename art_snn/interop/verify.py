@@ -28,8 +28,16 @@ from art_snn.gradients import STBP, ATan, Gradient, Native
 from art_snn.gradients.base import flatten, simulation
 from art_snn.gradients.rate import remember
 from art_snn.interop.members import Member
-from art_snn.interop.passes import TRACE, Exchange, FiringPass, other_equations, refusal
+from art_snn.interop.passes import (
+    TRACE,
+    Exchange,
+    FiringPass,
+    other_equations,
+    refusal,
+    require_spikes,
+)
 from art_snn.interop.probe import FORMS, find_traits
+from art_snn.interop.reading import versions
 from art_snn.interop.runner import ModelNetwork, Traits
 from art_snn.interop.steps import StepPass, graph_nodes
 from art_snn.layers import varies, weights_of
@@ -65,6 +73,23 @@ def verify(network: ModelNetwork, rule: Gradient | None, x: Tensor) -> None:
                 _verify_setup(network, one, x, setup)
 
 
+def find_mixing(network: ModelNetwork, x: Tensor) -> str | None:
+    """The neuron by which the model mixes the samples of a batch [N, ...]; "" where none does.
+
+    None where these samples do not show it. Only a neuron that is given [T * N, ...] and takes all
+    of these rows for time steps is looked for: one sample is computed as it should be."""
+    _settle(network, x)
+    merging = network.traits.merging
+    if not merging:
+        return ""
+    try:
+        with _unnoticed(x):
+            known = _compare_rows(network, x.detach()[:VERIFIED])
+    except ArgumentError:
+        return merging[0]
+    return "" if known else None
+
+
 def _settle(network: ModelNetwork, x: Tensor) -> Hashable:
     """Find out the traits of the model once for every setup of it; returns that setup."""
     setup = _setup(network, x)
@@ -75,6 +100,7 @@ def _settle(network: ModelNetwork, x: Tensor) -> Hashable:
         twin.traits = traits = Traits()
         with _unnoticed(x):
             find_traits(twin, x.detach())
+            traits.reads = _reads(twin, x.detach()[:VERIFIED])
         # What passes change by themselves is known now, and no part of the setup.
         setup = _setup(network, x)
         remember(network.verified, (setup, "traits"), traits, _REMEMBERED)
@@ -82,6 +108,25 @@ def _settle(network: ModelNetwork, x: Tensor) -> Hashable:
             warnings.warn(_DRAWS, stacklevel=2)
     network.traits = traits
     return setup
+
+
+@torch.no_grad()
+def _reads(network: ModelNetwork, x: Tensor) -> bool:
+    """True if the model computes something else where it cannot read the state of its neurons."""
+    results = []
+    devices = [x.device] if x.is_cuda else []
+    try:
+        encoded = network.encode(x)
+        for network.traits.reads in (True, False):
+            with network.restoring(), torch.random.fork_rng(devices):
+                before = [versions(module) for module in network.members]
+                results.append(network.run_by_itself(encoded))
+                after = [versions(module) for module in network.members]
+        _require_same(results[0], results[1], rounded=False)
+        # Modules inside of neurons keep what they write, in whatever pass.
+        return before != after
+    except Exception:  # What fails in both will fail again in the pass.
+        return True
 
 
 def _verify_setup(network: ModelNetwork, rule: Gradient | None, x: Tensor, setup: Hashable) -> None:
@@ -276,7 +321,7 @@ def _compare_logits(network: ModelNetwork, x: Tensor, *, native: bool) -> None:
 
 _SAME = "one that computes the same in a pass of ours"
 _REMEDY = (
-    "It keeps a state from call to call, reads that of a neuron from outside, or draws by "
+    "It keeps a state from call to call, sets that of a neuron from outside, or draws by "
     "another generator than torch's. Recognised neurons start from rest at every pass; let "
     "others do so as well. Encoders such as Poisson draw spikes."
 )
@@ -313,8 +358,8 @@ def _compare_rows(network: ModelNetwork, x: Tensor) -> bool:
     remedy = (
         "Which of its axes is the batch? A layer, a neuron (in another step mode?) or the readout "
         "takes samples for time steps or features: a model [N, T, K] is read by "
-        "readout=lambda out: out.mean(1). Where the model itself mixes them, as QKFormer does, "
-        "give it one sample at a time: batch_size=1, or --batch-size 1."
+        "readout=lambda out: out.mean(1). A model that mixes them on purpose takes one sample at a "
+        "time: batch_size=1."
     )
     expected = "one whose logits of a sample are the same whatever else is in its batch"
     logits, again = run(x), run(others)
@@ -370,10 +415,7 @@ class _ComparingExchange(Exchange):
             got = f"{member.name}, which has several places and keeps a state"
             remedy = "One neuron cannot be at two places: give every place one of its own."
             raise refusal("neurons that start from rest at every place", got, remedy)
-        if not isinstance(spikes, Tensor) or spikes.shape != current.shape:
-            got = f"{member.name}, which returns something else"
-            remedy = "Its class is known by a name that belongs to others."
-            raise refusal("neurons that return spikes as they take currents", got, remedy)
+        require_spikes(member.name, spikes, current)
         spikes = member.to_steps(spikes, self.steps)
         _compare(self, member.name, spikes, ours)
         return ours

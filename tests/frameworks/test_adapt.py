@@ -13,10 +13,10 @@ from torch import nn
 
 from art_snn import STBP
 from art_snn.dynamics import Values
-from art_snn.gradients import ATan
+from art_snn.gradients import ATan, Sigmoid
 from art_snn.interop import adapt
 from tests.frameworks.loading import real
-from tests.interop.promises import ALL_STEPS, OWN_TIME, close, gradient, gradients, inputs
+from tests.interop.promises import ALL_STEPS, OWN_TIME, close, gradient, gradients, inputs, weighed
 from tests.interop.reference import RULES, Equations
 from tests.interop.stacks import (
     CLASSES,
@@ -311,3 +311,85 @@ def test_layers_of_multi_step_nodes_are_taken_as_they_are(jelly):
     network = adapt(model, steps=STEPS)
     plain = adapt(chain(jelly.LIFNode(step_mode="m")), steps=STEPS)
     close(gradient(network, "rga", images()), gradient(plain, "rga", images()), 1e-6)
+
+
+class Membrane(nn.Module):
+    """[N, ...] -> [N, K], read off the potentials of its last neurons."""
+
+    def __init__(self, hidden, last, read=None, mode="s"):
+        super().__init__()
+        self.fc1, self.fc2 = nn.Linear(9, 12), nn.Linear(12, CLASSES)
+        self.hidden, self.last, self.read, self.mode = hidden, last, read, mode
+        lively(self)
+
+    def step(self, x):
+        return self.last(self.fc2(self.hidden(self.fc1(x))))
+
+    def forward(self, x):
+        x = x.flatten(1)
+        if self.mode == "m":
+            self.step(x.expand(STEPS, *x.shape))
+        else:
+            for _ in range(STEPS):
+                self.step(x)
+        return self.read(self.last)
+
+
+READ = {"v": lambda neuron: neuron.v, "v_seq": lambda neuron: neuron.v_seq.mean(0)}
+
+
+@pytest.mark.parametrize("threshold", [1.0, 1e9, float("inf")])
+@pytest.mark.parametrize("mode", ["m", "s"])
+@pytest.mark.parametrize("what", READ)
+def test_potentials_that_a_model_of_spikingjelly_reads_are_differentiated(
+    what, mode, threshold, jelly
+):
+    def build():
+        options = {"step_mode": mode, "detach_reset": True}
+        last = jelly.LIFNode(**options, store_v_seq=True, v_threshold=threshold)
+        return Membrane(jelly.LIFNode(**options), last, READ[what], mode)
+
+    model, x = build(), images().requires_grad_()
+    logits = model(x)
+    (by_hand,) = torch.autograd.grad(weighed(logits), x)
+    elsewhere = None if threshold == 1.0 else "native"
+    network = adapt(build(), encoder=None, elsewhere=elsewhere)
+    if elsewhere:
+        with pytest.raises(ValueError, match=r"never fires.*elsewhere='native'"):
+            adapt(build(), encoder=None, gradient="rga")
+    # SpikingJelly's own surrogate and detached reset, as a rule of ours.
+    for rule in ("native", STBP(surrogate=Sigmoid(4.0), detach_reset=True)):
+        close(gradient(network, rule, images()), (logits.detach(), by_hand), 1e-5)
+    for rule in ("rga", "stbp", "hart"):
+        found, grad = gradient(network, rule, images())
+        assert torch.equal(found, logits)
+        assert grad.any()
+
+
+@pytest.mark.parametrize("rule", [*RULES, "native"])
+@pytest.mark.parametrize("reset", ["subtract", "zero"])
+def test_potentials_that_a_model_of_snntorch_reads_are_those_that_it_returns(reset, rule, snn):
+    class Read(Membrane):
+        def forward(self, x):
+            potentials = []
+            for _ in range(STEPS):
+                self.step(x.flatten(1))
+                potentials.append(self.last.mem)
+            return torch.stack(potentials).mean(0)
+
+    class Returned(Membrane):
+        def forward(self, x):
+            states, potentials = (self.hidden.init_leaky(), self.last.init_leaky()), []
+            for _ in range(STEPS):
+                spikes, first = self.hidden(self.fc1(x.flatten(1)), states[0])
+                _, second = self.last(self.fc2(spikes), states[1])
+                states = first, second
+                potentials.append(second)
+            return torch.stack(potentials).mean(0)
+
+    results = []
+    for make, hidden in ((Read, True), (Returned, False)):
+        leaky = partial(snn.Leaky, 0.8, reset_mechanism=reset, init_hidden=hidden)
+        model = make(leaky(), leaky())
+        results.append(gradient(adapt(model, encoder=None), rule, images()))
+    close(*results)

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from art_snn.interop import AdaptedNetwork, adapt
 from tests.frameworks.loading import load
+from tests.interop import qkformer
+from tests.interop.promises import close, gradient
 
 (neuron, layer, functional, surrogate, vgg, sew) = load(
     "spikingjelly",
@@ -118,3 +120,17 @@ def test_the_native_gradient_is_that_of_plain_autograd(name, networks):
     (wanted,) = torch.autograd.grad(logits[:, 0].sum(), x)
     functional.reset_net(network.model)
     torch.testing.assert_close(grad, wanted, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.filterwarnings("ignore:patches.proj_res_lif is given")
+def test_the_official_qkformer_runs_at_every_batch_size(samples):
+    def build(reshaped: bool) -> AdaptedNetwork:
+        node = partial(neuron.LIFNode, step_mode="m", detach_reset=True)
+        return adapt(qkformer.QKFormer(node, reshaped=reshaped), encoder=None)
+
+    official, mended, x = build(False), build(True), qkformer.images(samples)
+    for rule in ("native", "rga", "stbp"):
+        close(gradient(official, rule, x), gradient(mended, rule, x), 1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(official(x), mended(x))

@@ -120,16 +120,17 @@ class Handed(Steps):
 
 
 class Fed(nn.Module):
-    """As in FEEL-SNN, [T * N, ...]: a learnt decay for every step."""
+    """As in FEEL-SNN, [T * N, ...]: a learnt decay for every step, next to a number `tau`."""
 
     def __init__(self, decay: Sequence[float]) -> None:
         super().__init__()
-        self.thresh, self.tau = 1.0, nn.Parameter(torch.tensor(decay, dtype=torch.float64))
+        self.thresh, self.tau = 1.0, 1.0
+        self.taus = nn.Parameter(torch.tensor(decay, dtype=torch.float64))
 
     def forward(self, x: Tensor) -> Tensor:
-        mem, spikes, x = 0.0, [], x.unflatten(0, (len(self.tau), -1))
-        for t in range(len(self.tau)):
-            mem = mem * self.tau[t] + x[t, ...]
+        mem, spikes, x = 0.0, [], x.unflatten(0, (len(self.taus), -1))
+        for t in range(len(self.taus)):
+            mem = mem * self.taus[t] + x[t, ...]
             spike = Spike.apply(mem - self.thresh)
             mem = (1 - spike) * mem
             spikes.append(spike)
@@ -191,6 +192,36 @@ class High(nn.Module):
         return Rated.apply(x, self.vth, self.alpha)
 
 
+class Round(torch.autograd.Function):
+    """As in SpikeYOLO and Spike-driven Transformer V3: up to so many spikes in a step."""
+
+    @staticmethod
+    def forward(ctx: Any, u: Tensor, most: int) -> Tensor:
+        ctx.save_for_backward((u >= 0) & (u <= most))
+        return torch.round(torch.clamp(u, min=0, max=most))
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad * ctx.saved_tensors[0], None
+
+
+class Rounding(nn.Module):
+    """The neuron of these, whose potential is rounded."""
+
+    def __init__(self, decay: float = 0.25, most: int = 4) -> None:
+        super().__init__()
+        self.decay, self.most = decay, most
+
+    def forward(self, x: Tensor) -> Tensor:
+        spike, before, output = torch.zeros_like(x[0]), torch.zeros_like(x[0]), []
+        for t in range(len(x)):
+            mem = (before - spike.detach()) * self.decay + x[t] if t else x[t]
+            spike = Round.apply(mem, self.most)
+            before = mem.clone()
+            output.append(spike)
+        return torch.stack(output)
+
+
 class Synaptic(nn.Module):
     """One step of a neuron that no rule knows: it has a synaptic current."""
 
@@ -240,7 +271,7 @@ for _cls, _layout in (
 register_neuron(Gated, dynamics=dynamics, gated=True)
 register_neuron(Output, dynamics=dynamics, layout="step", returns="before reset")
 register_neuron(Handed, dynamics=dynamics, layout="step", returns="after reset")
-register_neuron(Fed, dynamics=lambda m: Dynamics(list(m.tau), m.thresh), layout="merged")
+register_neuron(Fed, dynamics=lambda m: Dynamics(list(m.taus), m.thresh), layout="merged")
 register_neuron(
     FedStep,
     dynamics=lambda m: Dynamics(m.decay, m.threshold, height=0.75),

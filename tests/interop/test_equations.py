@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
+from pathlib import Path
+from typing import Any
 
+import pytest
 import torch
 
-from art_snn.interop import adapt
+from art_snn.dynamics import Dynamics
+from art_snn.interop import adapt, register_neuron
 from tests.interop import neurons, stacks
 from tests.interop.promises import *  # noqa: F403 (the tests of CASES)
 from tests.interop.promises import ALL_STEPS, OWN_TIME, Case, close, gradients, inputs
@@ -51,9 +56,71 @@ def test_every_neuron_and_every_step_may_have_its_decay_as_in_feel():
     model = stacks.Merged(partial(neurons.Fed, FED.decay))
     generator = torch.Generator().manual_seed(0)
     for neuron, width in ((model.neuron1, 12), (model.neuron2, 8)):
-        neuron.tau.data = 0.8 + 0.5 * torch.randn(4, width, generator=generator).double()
+        neuron.taus.data = 0.8 + 0.5 * torch.randn(4, width, generator=generator).double()
     network = adapt(model, **ALL_STEPS)
     logits, grad, weights = gradients(network, "native", inputs())
     # Its surrogate and its reset are those of the rule.
     ours = gradients(network, "stbp", inputs())
     close((*ours[:2], *ours[2]), (logits, grad, *weights), 1e-9)
+
+
+def said(name: str, **known: Any) -> Dynamics:
+    """The dynamics by which the page registers a neuron."""
+    page = (Path(__file__).parents[2] / "docs" / "neurons.md").read_text("utf-8")
+    found = re.search(rf"{name}.*?`(Dynamics\(.*?)`", page, re.DOTALL)
+    return eval(found[1], {"Dynamics": Dynamics, **known})
+
+
+def test_the_page_reads_the_decays_off_the_public_class_of_feel():
+    module = neurons.Fed(FED.decay)
+    assert said("FEEL-SNN", module=module) == Dynamics(FED.decay, 1.0)
+
+
+def rounding(tied: bool) -> Any:
+    """A network of neurons that round, whose first have currents of any size or in steps of 1/2."""
+    model = stacks.Stack(neurons.Rounding, 2.0)
+    if tied:
+        model.fc1.weight.data = model.fc1.weight.data.round()
+        model.fc1.bias.data.zero_()
+    return model
+
+
+def register(ties: str) -> None:
+    """Make neurons that round known, but those of that name, whose potentials tie."""
+
+    def read(module: Any) -> Dynamics:
+        if getattr(module, "name", None) == ties:
+            raise ValueError("its potentials tie, and are rounded to even there")
+        return said("SpikeYOLO", decay=module.decay, L=module.most)
+
+    register_neuron(neurons.Rounding, dynamics=read)
+
+
+@pytest.mark.parametrize("rule", ["rga", "stbp", "hart", "native"])
+@pytest.mark.parametrize("decay", [0.25, 0.5, 1.0, 0.3])
+def test_neurons_that_round_are_counted_bit_for_bit(decay, rule):
+    register(ties="none")
+    model = rounding(tied=False)
+    model.neuron1.decay = model.neuron2.decay = decay
+    x = inputs(50)
+    network = adapt(model, **ALL_STEPS)
+    logits, grad, _ = gradients(network, rule, x)
+    assert torch.equal(logits, model(x.expand(stacks.STEPS, *x.shape)).mean(0))
+    assert grad.any()
+    spikes = model.neuron1(model.fc1(x.flatten(1).expand(stacks.STEPS, 50, -1)))
+    assert {0.0, 1.0, 2.0} <= set(spikes.unique().tolist())
+
+
+def test_neurons_that_round_ties_to_even_keep_their_own_gradient():
+    register(ties="none")
+    x = inputs(50).mul(2).round().div(2)
+    network = adapt(rounding(tied=True), **ALL_STEPS)
+    with pytest.raises(ValueError, match=r"neuron1, of whose spikes"):
+        gradients(network, "rga", x)
+    register(ties="first")
+    model = rounding(tied=True)
+    model.neuron1.name = "first"
+    with pytest.raises(ValueError, match=r"potentials tie.*elsewhere='native'"):
+        adapt(model, **ALL_STEPS, gradient="rga")
+    network = adapt(model, **ALL_STEPS, elsewhere="native")
+    assert gradients(network, "rga", x)[1].any()

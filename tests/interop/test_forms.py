@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,7 @@ from art_snn.dynamics import Dynamics
 from art_snn.interop import AdaptedNetwork, adapt, register_neuron
 from tests.adapted import Spike
 from tests.interop.neurons import Output, Step, Steps, TimeLast, again, dynamics
-from tests.interop.promises import close, gradient, gradients, inputs
+from tests.interop.promises import EVERY, close, gradient, gradients, inputs
 from tests.interop.stacks import CLASSES, STEPS, Looping, OfOneStep, Stack, chain, images, lively
 from tests.interop.test_remedies import Charged
 
@@ -184,25 +185,29 @@ def test_a_charge_before_the_first_step_is_no_step(rule):
     assert network.traits.preludes == 1
 
 
+def test_a_readout_of_another_shape_is_told_what_it_was_given():
+    network = adapt(chain(Steps()), steps=STEPS, readout=lambda out: out.mean(1))
+    message = (
+        r"logits \[5, K\] from the readout, got a tensor \[4, 3\]\..* a tensor \[4, 5, 3\], and"
+    )
+    with pytest.raises(ValueError, match=message):
+        network(images())
+
+
 class Swapped(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.transpose(0, 1)
 
 
-class QKFormer(nn.Module):
-    """A neuron of all steps is given [T * N, ...]."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.fc1, self.fc2, self.lif = nn.Linear(9, 12), nn.Linear(12, CLASSES), Steps()
-        lively(self, 0.5)
+class Mixed(nn.Module):
+    """Subtracts the mean over the batch."""
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.lif(self.fc1(x.flatten(2).flatten(0, 1)))
-        return self.fc2(y).unflatten(0, (STEPS, -1))
+        return x - x.mean(1, keepdim=True)
 
 
 MIXING: dict[str, tuple[Any, dict[str, Any], tuple[int, ...]]] = {
+    "mean": (lambda: nn.Sequential(Mixed(), chain(Steps())), {"steps": STEPS}, (5, 1, 3, 3)),
     # Read out by the mean of axis 0, with N = T.
     "[N, T, K]": (lambda: chain(Steps(), last=Swapped()), {"steps": STEPS}, (STEPS, 1, 3, 3)),
     "time first": (
@@ -210,7 +215,6 @@ MIXING: dict[str, tuple[Any, dict[str, Any], tuple[int, ...]]] = {
         {"encoder": None, "readout": lambda out: out.mean(1)},
         (5, STEPS, 9, 1),
     ),
-    "QKFormer": (QKFormer, {"steps": STEPS}, (5, 1, 3, 3)),
 }
 
 
@@ -230,19 +234,17 @@ def test_a_model_that_mixes_samples_is_refused(form, rule):
     if form == "[N, T, K]":
         network.readout = lambda out: out.mean(1)
         assert answer(network, rule, x).any()
-    if form == "QKFormer" and rule in (None, "native"):
-        assert answer(network, rule, x[:1]).any()
 
 
 @pytest.mark.filterwarnings("ignore:the gradient under Native.* is zero")
 @pytest.mark.parametrize("rule", [None, "native"])
 @pytest.mark.parametrize("silent", ["weights", "input"])
 def test_samples_that_cannot_be_told_apart_prove_nothing(silent, rule):
-    network, x = adapt(QKFormer(), steps=STEPS), images()
-    weight = network.model.fc1.weight
+    network, x = adapt(nn.Sequential(Mixed(), chain(Steps())), steps=STEPS), images()
+    weight = network.model[1][1].weight
     kept = weight.detach().clone()
     if silent == "weights":
-        weight.data.zero_()
+        weight.data.mul_(1e-9)
     answer(network, rule, 0 * x)
     with torch.no_grad():
         weight.copy_(kept)
@@ -445,3 +447,58 @@ def test_further_arguments_of_a_neuron_are_refused_and_names_are_not():
     wanted = gradients(adapt(Stack(Steps), steps=STEPS), "stbp", inputs())
     named = gradients(adapt(Named(Optional), steps=STEPS), "stbp", inputs())
     assert torch.equal(named[1], wanted[1])
+
+
+def compile_class(inner: nn.Module) -> nn.Module:
+    """In a class that torch.jit compiles by itself, as those of SpikeGPT."""
+
+    class Method(torch.jit.ScriptModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = inner
+
+        @torch.jit.script_method
+        def forward(self, x: Tensor) -> Tensor:
+            return self.inner(x)
+
+    return Method()
+
+
+COMPILERS = {
+    "script": torch.jit.script,
+    "trace": lambda module: torch.jit.trace(module, torch.rand(4, 5, 12, dtype=torch.float64)),
+    "class": compile_class,
+}
+
+
+@pytest.mark.parametrize("rule", EVERY)
+@pytest.mark.parametrize("compiler", COMPILERS)
+@pytest.mark.filterwarnings("ignore:.*torch.jit")
+def test_layers_without_neurons_may_be_compiled_by_torch_jit(compiler, rule):
+    model = Stack(Steps)
+    model.fc2 = COMPILERS[compiler](model.fc2)
+    network = adapt(model, steps=STEPS)
+    wanted = gradients(adapt(Stack(Steps), steps=STEPS), rule, inputs())
+    for tried in (network, copy.deepcopy(network)):
+        close(gradient(tried, rule, inputs()), wanted[:2])
+        with torch.no_grad():
+            assert torch.equal(tried(inputs()), wanted[0])
+
+
+@pytest.mark.parametrize("rule", [None, *RULES])
+def test_a_layer_may_keep_an_expanded_tensor(rule):
+    class Limited(Stack):
+        limit = None
+
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x.clamp(max=self.limit[0, 0]))
+
+    model = Limited(Steps)
+    model.limit = torch.tensor(0.9).expand(3, 10)
+    model.whole = torch.tensor(3).expand(30)
+    model.factors = torch.randn(4, dtype=torch.cfloat).conj()
+    network = adapt(model, steps=STEPS)
+    assert answer(network, rule, inputs()).any()
+    key = network.state_key()
+    model.whole = torch.tensor(4).expand(30)
+    assert network.state_key() != key

@@ -17,6 +17,7 @@ from art_snn.app.cli import run_command
 from art_snn.bounds import METHODS, Bounding
 from art_snn.dynamics import Dynamics
 from art_snn.interop import from_nir, to_nir
+from art_snn.interop.nir_files import order_nodes
 from art_snn.layers import Normalize
 from art_snn.neurons import Neuron
 
@@ -203,6 +204,14 @@ def test_edges_must_lead_from_the_input_to_the_output(edges, words):
         from_nir(graph({"a": lif(), "b": lif()}, edges), like="nir", dt=1)
 
 
+def test_long_chains_of_nodes_are_put_in_order():
+    names = ["input", *(f"{i}" for i in range(2000)), "output"]
+    kinds = {"input": "Input", "output": "Output"}
+    nodes = {name: {"type": kinds.get(name, "Scale")} for name in reversed(names)}
+    ordered = order_nodes({"nodes": nodes, "edges": [*itertools.pairwise(names)]})
+    assert [name for name, _, _ in ordered] == names
+
+
 OWN = "path_or_graph: expected a file that holds its own arrays, got .*, "
 OWN += "whose 'node/nodes/if/r' is a link"
 FITS = "finite numbers as r of IF 'if', got .'"
@@ -219,6 +228,7 @@ SPOILT = {
     "one text many times": (OWN, lambda node: node.create_dataset("r", **TEXTS)),
     "text": (f"{FITS}import os", lambda node: "import os"),
     "missing": (f"{FITS}nothing", lambda node: None),
+    "deep": ("is a link, too large, too deep", lambda node: node.create_group("/".join("x" * 200))),
 }
 
 

@@ -1,0 +1,126 @@
+"""State of neurons that a model reads itself, such as a membrane potential as its output.
+
+While a pass runs, modules show the state of their twins. Where a rule of ours answers instead of
+the neuron, potentials are differentiated with the resets held fixed, under any rule."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
+
+from art_snn.checks import ArgumentError, invalid
+from art_snn.dynamics import operand
+from art_snn.gradients.base import Site
+from art_snn.gradients.shared import apply, valued
+from art_snn.interop.members import Member
+
+
+class Potentials:
+    """Spikes and potentials of a neuron from step to step, with their gradients.
+
+    :param member: the neuron, which has just run by itself without a graph."""
+
+    def __init__(self, member: Member, site: Site) -> None:
+        self.member, self.dynamics = member, site.dynamics
+        self.spikes: list[Tensor] = []
+        self.before: list[Tensor] = []
+        self.after: list[Tensor] = []
+
+    def step(self, x: Tensor, spikes: Tensor) -> None:
+        """Follow a time step of a current x [N, ...], which has a graph, and its spikes."""
+        dynamics = self.dynamics
+        fired = spikes.detach().to(x.dtype) / operand(dynamics.height, x)
+        decay = dynamics.decay
+        if isinstance(decay, tuple):
+            decay = decay[len(self.before)]
+        start = operand(dynamics.start, x) + torch.zeros_like(x)
+        v = self.after[-1] if self.after else start
+
+        u = v * operand(decay, x) + x * operand(dynamics.gain, x)
+        u = u + operand(dynamics.constant, x)
+        after = u
+        if dynamics.reset == "hard":
+            after = torch.where(fired > 0, operand(dynamics.rest, x), u)
+        elif dynamics.reset == "soft":
+            after = u - fired * operand(dynamics.amount, x)
+        if dynamics.floor is not None:
+            floor = operand(dynamics.floor, x)
+            after = torch.where(after > floor, after, floor)
+
+        self.spikes.append(spikes)
+        self.before.append(u)
+        self.after.append(after)
+
+    def show(self, earlier: dict[int, int]) -> None:
+        """Give the state that the neuron has written on its module the gradient that it has.
+
+        :param earlier: the version of every tensor before."""
+        for attributes, name, value in _state(self.member.module):
+            written = [x for x in _tensors(value) if earlier.get(id(x)) != _version(x)]
+            if not written:
+                continue
+            leaves, form = tree_flatten(value)
+            if not {id(x) for x in written} <= {id(leaf) for leaf in leaves}:
+                raise _refuse(f"{name} of {self.member.name}, an object with state inside")
+            shown = {id(x): self._with_gradient(name, x) for x in written}
+            attributes[name] = tree_unflatten([shown.get(id(x), x) for x in leaves], form)
+
+    def _with_gradient(self, name: str, value: Tensor) -> Tensor:
+        """The value of an attribute, with the gradient of the series that it belongs to."""
+        last = self.before[-1]
+        if not (last.requires_grad and value.is_floating_point()):
+            return value
+        for series in (self.after, self.before, self.spikes):
+            graph = series[-1]
+            if value.shape != graph.shape:
+                graph = self.member.from_steps(torch.stack(series))
+            graph = graph.to(value.dtype)
+            if value.shape == graph.shape and torch.allclose(graph, value, rtol=1e-4, atol=1e-4):
+                return valued(value.detach().clone(), graph)
+        return apply(_Sealed, (value.clone(),), f"{name} of {self.member.name}", last)
+
+
+def versions(module: nn.Module) -> dict[int, int]:
+    """How often each tensor among the state of a module has been written into, by its id."""
+    return {id(x): _version(x) for _, _, value in _state(module) for x in _tensors(value)}
+
+
+def _state(module: nn.Module) -> list[tuple[dict[str, Any], str, Any]]:
+    """Attributes of a module and those inside: where each is kept, its name and its value."""
+    kept = [vars(inner) for inner in module.modules()]
+    return [(of, name, value) for of in kept for name, value in of.items()]
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    """Tensors of an attribute, also in lists and mappings, and as attributes of other objects."""
+    for leaf in tree_leaves(value):
+        whole = isinstance(leaf, Tensor | nn.Module)
+        inside = {} if whole else getattr(leaf, "__dict__", {})
+        for x in (leaf, *inside.values()):
+            if isinstance(x, Tensor) and not isinstance(x, nn.Parameter):
+                yield x
+
+
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
+
+
+def _refuse(got: str) -> ArgumentError:
+    expected = "one that reads spikes and potentials of its neurons alone"
+    remedy = "It has another gradient than these: differentiate it by the rule 'native'."
+    return invalid("model", expected, got, remedy)
+
+
+class _Sealed(torch.autograd.Function):
+    """State whose gradient is not known, so that nothing may be differentiated through it."""
+
+    @staticmethod
+    def forward(ctx: Any, value: tuple[Tensor], name: str, current: Tensor) -> Tensor:
+        ctx.name = name
+        return value[0]
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        raise _refuse(ctx.name)
