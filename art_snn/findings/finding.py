@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal, get_args
 
 import numpy as np
@@ -23,7 +23,7 @@ from art_snn.checks import (
 from art_snn.classifier.inputs import as_array, check_samples, class_indices
 from art_snn.gradients import Gradient
 from art_snn.metrics import SIGNIFICANT
-from art_snn.seeding import EVALUATIONS, is_random, seeded
+from art_snn.seeding import EVALUATIONS, find_misclassified, is_random, seeded
 
 _Severity = Literal["error", "warning", "note"]
 SEVERITIES = get_args(_Severity)
@@ -187,12 +187,9 @@ class Subject:
         """True where what was made of the samples is misclassified, bool (N,).
 
         Of random networks the majority of five predictions decides."""
-        votes = np.zeros(len(x))
+        predict = partial(self.estimator.predict, x, batch_size=self.batch_size)
         draws = EVALUATIONS if self.random else 1
-        for draw in range(draws):
-            logits = self.logits(x, draw)
-            votes += (logits.argmax(1) != self.y) & ~np.isnan(logits).any(1)
-        return np.asarray(2 * votes > draws)
+        return find_misclassified(predict, self.y, range(self.seed, self.seed + draws))
 
     def broken(self, which: np.ndarray) -> tuple[int, ...]:
         """Numbers of these samples, bool (N,), as a finding has them."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from secrets import randbits
 from typing import Any
@@ -46,7 +47,7 @@ from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.files import digest, read_json, write_text
 from art_snn.gradients import STBP
 from art_snn.metrics import Certificate, certify
-from art_snn.seeding import seeded
+from art_snn.seeding import find_misclassified
 
 _DRAWN, _DRAWN_CERTIFICATES, _DRAWN_DECISIONS = 32, 4, 4
 """Samples that are drawn for a check at each budget; certificates take their draws again."""
@@ -247,12 +248,10 @@ class _Verification:
         points, (at, rows) = adversarial[broken], np.nonzero(broken)
         yield self._check_ball(points, x[rows], np.array(budgets)[at])
         draws = DRAWS if any(trial.outcome.draws > 1 for trial in evaluation.trials) else 1
-        votes = np.zeros(len(points), int)
-        for draw in range(draws if len(points) else 0):
-            with seeded(evaluation.provenance.seed + FRESH + draw):
-                logits = self.classifier.predict(points, evaluation.provenance.batch_size)
-            votes += (logits.argmax(1) != self.y[rows]) & ~np.isnan(logits).any(1)
-        fooled = int((2 * votes > draws).sum())
+        predict = partial(self.classifier.predict, points, evaluation.provenance.batch_size)
+        seed = evaluation.provenance.seed + FRESH
+        broken_again = find_misclassified(predict, self.y[rows], range(seed, seed + draws))
+        fooled = int(broken_again.sum())
         words = f"{fooled} of {len(points)} fool the network"
         yield "adversarials", fooled == len(points), words
 
