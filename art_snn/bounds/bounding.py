@@ -7,7 +7,7 @@ logit must lie in its interval, be the same again, and alone what it is in the b
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -182,7 +182,7 @@ def _average_steps(encoded: Any) -> Box:
     assert isinstance(encoded, Box)
     enclosure, averaged = encoded.enclosure, len(encoded)
     if repeats_one_step(encoded):
-        return Box.around(encoded.centre, replace(enclosure, averaged=averaged, unmixed=True))
+        return encoded.revise(averaged=averaged, unmixed=True)
     steps = torch.arange(1, averaged + 1, device=encoded.device, dtype=encoded.dtype)
     steps = steps.view(-1, *(1,) * (encoded.ndim - 1))
     centre, radius = (part.cumsum(0) / steps for part in (encoded.centre, enclosure.radius))

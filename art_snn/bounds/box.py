@@ -91,19 +91,23 @@ class Box(Tensor):
             low, high = self.centre.aminmax()
             return torch.maximum(-low, high) + enclosure.radius.amax() + enclosure.slack.amax()
 
+    def revise(self, **fields: Any) -> "Box":
+        """The same centre, with other fields of its enclosure."""
+        return Box.around(self.centre, replace(self.enclosure, **fields))
+
     def without_graph(self) -> "Box":
         """The same without a graph, and without a budget."""
         radius, slack = self.enclosure.radius.detach(), self.enclosure.slack.detach()
         magnitude = self.magnitude if self.enclosure.averaged else None
-        enclosure = replace(self.enclosure, radius=radius, slack=slack, magnitude=magnitude)
-        return Box.around(self.centre.detach(), replace(enclosure, budget=None))
+        alone = Box.around(self.centre.detach(), self.enclosure)
+        return alone.revise(radius=radius, slack=slack, magnitude=magnitude, budget=None)
 
     def rows(self, rows: slice | list[int]) -> "Box":
         """The samples of those rows, of time steps [T, N, ...]."""
         radius, slack = self.enclosure.radius[:, rows], self.enclosure.slack
         slack = slack[:, rows] if slack.shape == self.shape else slack
-        enclosure = replace(self.enclosure, radius=radius, slack=slack, magnitude=None)
-        return Box.around(self.centre[:, rows], replace(enclosure, budget=None))
+        some = Box.around(self.centre[:, rows], self.enclosure)
+        return some.revise(radius=radius, slack=slack, magnitude=None, budget=None)
 
     def rearrange(self, function: Callable[[Tensor], Tensor]) -> "Box":
         """The same after a function that moves values and changes none."""

@@ -25,30 +25,43 @@ def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None,
     """A linear layer or a convolution."""
     if has_boxes((weight, bias)):
         raise Unbounded("a layer whose weights depend on the input")
-    enclosure, magnitudes = x.enclosure, weight.abs()
-    if enclosure.averaged and x.ndim < max(2, weight.ndim):
+
+    enclosure = x.enclosure
+    # Then the axis of time is taken for that of samples, or of channels.
+    is_one_sample = x.ndim < max(2, weight.ndim)
+    if is_one_sample and enclosure.averaged:
         raise Nonlinear(f"{func.__name__} of all time steps as one sample")
+
     centre = lightly(func, x.centre, weight, bias, *rest)
-    as_one = enclosure.repeats and x.ndim < max(2, weight.ndim)
-    if enclosure.budget is None or as_one:
+    magnitudes = weight.abs()
+    if enclosure.budget is None or (is_one_sample and enclosure.repeats):
+        # |W (x - m)| <= |W| r
         radius = func(enclosure.radius, magnitudes, None, *rest)
     else:
-        # Cauchy and Schwarz.
+        # |W (x - m)| <= sqrt(sum W^2 b^2), by Cauchy and Schwarz, where sum ((x - m) / b)^2 <= 1.
         radius = func(enclosure.budget.square(), weight.square(), None, *rest).sqrt()
+
     with torch.no_grad():
-        error, axes = widening(weight[0].numel(), x), weight.ndim - 2
-        size = _view_channels(magnitudes.flatten(1).sum(1), axes)
+        axes = weight.ndim - 2
+        error = widening(weight[0].numel(), x)
         offset = None if bias is None else bias.abs()
+        size = _view_channels(magnitudes.flatten(1).sum(1), axes)
+
+        # |W x + b| <= max |x| sum |W| + |b|, of which rounding is a share.
         values = x.magnitude * size
-        values = values if offset is None else torch.add(_view_channels(offset, axes), values)
-        slack = values * error + enclosure.slack.amax() * size
+        if offset is not None:
+            values = values + _view_channels(offset, axes)
+        before = enclosure.slack.amax() * size
+        slack = values * error + before
         magnitude = values.amax() + slack.amax()
+
         # Convolutions of a training step do without, as it is another one.
-        cheap = weight.ndim == 2 or WEIGHTS_HELD.get()
-        if cheap and (enclosure.unmixed or not enclosure.averaged):
-            # Of many terms most are far below the largest one. The sum is itself rounded.
+        is_cheap = weight.ndim == 2 or WEIGHTS_HELD.get()
+        if is_cheap and (enclosure.unmixed or not enclosure.averaged):
+            # |W x + b| <= |W| (|m| + r) + |b|. Of many terms most are far below the largest one.
+            # The sum is itself rounded.
             sums = func(x.centre.abs().add_(enclosure.radius), magnitudes, offset, *rest)
-            sums.mul_(error).add_(enclosure.slack.amax() * size).mul_(1 + error)
+            sums.mul_(error).add_(before).mul_(1 + error)
             slack = torch.minimum(slack, sums, out=sums)
     return Box.around(centre, Enclosure(radius, slack, magnitude, enclosure.averaged))
 
@@ -61,39 +74,51 @@ def _view_channels(values: Tensor, axes: int) -> Tensor:
 def _apply_batch_norm(
     func: Any,
     x: Box,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
+    mean: Tensor | None,
+    variance: Tensor | None,
+    *,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
 ) -> Box:
     """Batch norm in evaluation mode, which multiplies every channel by a number."""
-    if training or running_mean is None or running_var is None:
+    if training or mean is None or variance is None:
         raise Unbounded("batch norm by the statistics of the batch")
-    centre = lightly(func, x.centre, running_mean, running_var, weight, bias, False, momentum, eps)
-    axes, scale = x.ndim - 2, (running_var + eps).rsqrt()
-    scale = (scale if weight is None else scale * weight).abs()
-    radius = x.enclosure.radius * _view_channels(scale, axes)
+
+    centre = lightly(func, x.centre, mean, variance, weight, bias, False, momentum, eps)
+    scale = (variance + eps).rsqrt()
+    if weight is not None:
+        scale = scale * weight
+    scale = scale.abs()
+    axes = x.ndim - 2
+    factor = _view_channels(scale, axes)
+
     with torch.no_grad():
-        error = scale * (x.magnitude + running_mean.abs()) + (0.0 if bias is None else bias.abs())
-        slack = x.enclosure.slack * _view_channels(scale, axes)
-        slack = slack + _view_channels(error * widening(8, x), axes)
-        magnitude = error.amax() + slack.amax()
+        # |y| <= |w| / sqrt(v) (max |x| + |mean|) + |b|, of which rounding is a share.
+        values = scale * (x.magnitude + mean.abs())
+        if bias is not None:
+            values = values + bias.abs()
+        slack = x.enclosure.slack * factor + _view_channels(values * widening(8, x), axes)
+        magnitude = values.amax() + slack.amax()
+    # |w (x - m)| <= |w| r
+    radius = x.enclosure.radius * factor
     return Box.around(centre, Enclosure(radius, slack, magnitude, x.enclosure.averaged))
 
 
 def _average_windows(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -> Box:
     """Averages over windows of one size, or sums over them, divided by another number."""
+    sides = size if isinstance(size, tuple | list) else (size,) * _count_axes(func)
+    terms = prod(sides)
     divisor = rest[4] if len(rest) > 4 else options.get("divisor_override")
-    area = prod(size if isinstance(size, tuple | list) else (size,) * _count_axes(func))
+    factor = terms / divisor if divisor else 1
     apart = func is functional.avg_pool2d and not options and tiles(x.shape, size, *rest)
 
     def pool(part: Tensor) -> Tensor:
         return lightly(func, part, size, *rest, **options)
 
-    return _average(pool, x, area, apart, area / divisor if divisor else 1)
+    return _average(pool, x, terms, apart, factor)
 
 
 def _average_adaptively(func: Any, x: Box, sides: Any) -> Box:
@@ -116,17 +141,27 @@ def _average(
     """Means over windows of so many values at most, each times a factor.
 
     :param apart: whether all windows have as many values, and none is in two of them."""
-    enclosure, budget = x.enclosure, x.enclosure.budget
-    centre, radius = function(x.centre), function(enclosure.radius)
+    centre, radius = function(x.centre), function(x.enclosure.radius)
     if factor != 1:
+        # |f mean (x - m)| <= |f| mean r
         radius = radius.abs()
-    if budget is not None:
-        kept = apart and factor == 1
-        budget = (function(budget.square()) / terms).sqrt() if kept else None
-    slack = abs(factor) * (enclosure.slack.amax() + x.magnitude * widening(terms, x))
-    magnitude = abs(factor) * x.magnitude + slack
-    changed = replace(enclosure, radius=radius, slack=slack, magnitude=magnitude, budget=budget)
-    return Box.around(centre, replace(changed, unmixed=enclosure.unmixed and factor > 0))
+
+    budget = None
+    if x.enclosure.budget is not None and apart and factor == 1:
+        # |mean (x - m)| <= sqrt(sum b^2) / n where sum ((x - m) / b)^2 <= 1, in n terms.
+        budget = (function(x.enclosure.budget.square()) / terms).sqrt()
+
+    # |f mean x| <= |f| max |x|, of which rounding is a share.
+    slack = abs(factor) * (x.enclosure.slack.amax() + x.magnitude * widening(terms, x))
+    enclosure = replace(
+        x.enclosure,
+        radius=radius,
+        slack=slack,
+        magnitude=abs(factor) * x.magnitude + slack,
+        budget=budget,
+        unmixed=x.enclosure.unmixed and factor > 0,
+    )
+    return Box.around(centre, enclosure)
 
 
 def _apply_monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
@@ -135,10 +170,12 @@ def _apply_monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
         raise Unbounded(f"{func.__name__} in place")
     if x.enclosure.averaged:
         raise Nonlinear(func.__name__)
+
+    # A function that never falls has f(m - r) <= f(x) <= f(m + r).
     low, high = (func(end, *args, **options) for end in x.ends)
-    centre = (low + high) / 2
+    centre, radius = (low + high) / 2, (high - low) / 2
     slack = 4 * torch.finfo(x.dtype).eps * x.magnitude
-    return Box.around(mark_nonlinear(centre), Enclosure((high - low) / 2, slack, x.magnitude))
+    return Box.around(mark_nonlinear(centre), Enclosure(radius, slack, x.magnitude))
 
 
 class Propagation(TorchFunctionMode):
@@ -151,13 +188,15 @@ class Propagation(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        kwargs, name = kwargs or {}, getattr(func, "__name__", str(func))
+        kwargs = dict(kwargs or {})
         if func in METADATA or not has_boxes((*args, *kwargs.values())):
             return func(*args, **kwargs)
+
+        name = getattr(func, "__name__", str(func))
         operation = _OPERATIONS.get(func)
         if operation is None:
             raise Unbounded(name)
-        if kwargs.get("out") is not None:
+        if kwargs.pop("out", None) is not None:
             raise Unbounded(f"{name} into another tensor")
         if self.with_graph and not torch.is_grad_enabled():
             # Margins need the slope of every operation; a custom gradient is another slope.
@@ -165,40 +204,49 @@ class Propagation(TorchFunctionMode):
         return operation(func, *args, **kwargs)
 
 
-def _add(func: Any, a: Any, b: Any, *, alpha: float = 1, out: None = None) -> Box:
-    """a + alpha b, also of a box and a number."""
+def _add(func: Any, a: Any, b: Any, *, alpha: float = 1) -> Box:
+    """a + alpha b, of two boxes or of a box and a number."""
     boxes = [part for part in (a, b) if isinstance(part, Box)]
-    box, *others = boxes
-    centre = torch.add(*(_plain(part, box) for part in (a, b)), alpha=alpha)
-    if not others:
-        number = b if box is a else a
-        if not _fits_means(number, box):
-            raise Nonlinear("a sum with what changes over time")
-        factor = abs(alpha) if box is b else 1
-        kept = factor == 1 and box is a and centre.shape == box.shape
-        budget = box.enclosure.budget if kept else None
-        radius = (box.enclosure.radius * factor).expand_as(centre)
-        magnitude = box.magnitude * factor + _size(number) * (abs(alpha) if box is a else 1)
-        slack = box.enclosure.slack.amax() * factor + magnitude * widening(1, box)
-        return Box.around(centre, _after_numbers(box, radius, slack, magnitude, budget))
-    other, averaged, factor = others[0], box.enclosure.averaged, abs(alpha)
-    if averaged != other.enclosure.averaged:
+    like = boxes[0]
+    averaged = like.enclosure.averaged
+    if not all(_fits_means(part, like) for part in (a, b)):
+        raise Nonlinear("a sum with what changes over time")
+    if any(box.enclosure.averaged != averaged for box in boxes):
         raise Unbounded("a sum of means and steps")
-    radius = box.enclosure.radius + factor * other.enclosure.radius
-    magnitude = box.magnitude + factor * other.magnitude
-    slack = box.enclosure.slack + factor * other.enclosure.slack + magnitude * widening(1, box)
-    if any(part.enclosure.slack.shape == part.shape for part in boxes):
+
+    factor = abs(alpha)
+    first, second = _as_box(a, like), _as_box(b, like)
+    centre = torch.add(first.centre, second.centre, alpha=alpha)
+    # |a + alpha b - (m + alpha n)| <= r + |alpha| q
+    radius = first.enclosure.radius + factor * second.enclosure.radius
+    # |a + alpha b| <= max |a| + |alpha| max |b|, of which rounding is a share.
+    magnitude = first.magnitude + factor * second.magnitude
+    slack = first.enclosure.slack + factor * second.enclosure.slack
+    slack = slack + magnitude * widening(1, like)
+
+    budget, repeats = None, 0
+    if len(boxes) == 1:
+        slack, repeats = slack.amax(), like.enclosure.repeats
+        if centre.shape == first.shape:
+            budget = first.enclosure.budget
+    elif any(box.enclosure.slack.shape == box.shape for box in boxes):
         slack = slack.expand_as(centre)
-    return Box.around(centre, Enclosure(radius, slack, magnitude if averaged else None, averaged))
+    # Intervals of steps give a smaller magnitude.
+    bound = magnitude if averaged else None
+    return Box.around(centre, Enclosure(radius, slack, bound, averaged, budget, repeats))
 
 
-def _after_numbers(
-    x: Box, radius: Tensor, slack: Tensor, magnitude: Tensor, budget: Tensor | None
-) -> Enclosure:
-    """The enclosure after arithmetic with numbers. Intervals of steps give a smaller magnitude."""
-    bound = magnitude if x.enclosure.averaged else None
-    changed = replace(x.enclosure, radius=radius, slack=slack, magnitude=bound, budget=budget)
-    return replace(changed, unmixed=False)
+def _as_box(value: Any, like: Box) -> Box:
+    """A box as it is, and a number or a tensor as one without width."""
+    if isinstance(value, Box):
+        return value
+    centre = _as_tensor(value, like)
+    zeros, averaged = torch.zeros_like(centre), like.enclosure.averaged
+    return Box.around(centre, Enclosure(zeros, centre.new_zeros(()), averaged=averaged))
+
+
+def _as_tensor(value: Any, like: Box) -> Tensor:
+    return value if isinstance(value, Tensor) else like.centre.new_tensor(value)
 
 
 def _fits_means(value: Any, x: Box) -> bool:
@@ -208,24 +256,14 @@ def _fits_means(value: Any, x: Box) -> bool:
     return value.ndim < x.ndim or (value.ndim == x.ndim and len(value) == 1)
 
 
-def _plain(value: Any, like: Box) -> Any:
-    if isinstance(value, Box):
-        return value.centre
-    return value if isinstance(value, Tensor) else like.centre.new_tensor(value)
-
-
-def _size(value: Any) -> Any:
-    return value.detach().abs().amax() if isinstance(value, Tensor) else abs(value)
-
-
-def _multiply(func: Any, a: Any, b: Any, *, out: None = None) -> Box:
+def _multiply(func: Any, a: Any, b: Any) -> Box:
     """A box times numbers."""
     if isinstance(a, Box) and isinstance(b, Box):
         raise Unbounded("a product of two values that depend on the input")
     return _scale(a, b) if isinstance(a, Box) else _scale(b, a)
 
 
-def _divide(func: Any, a: Any, b: Any, *, rounding_mode: None = None, out: None = None) -> Box:
+def _divide(func: Any, a: Any, b: Any, *, rounding_mode: None = None) -> Box:
     """A box divided by numbers."""
     if not isinstance(a, Box) or isinstance(b, Box) or rounding_mode is not None:
         raise Unbounded("a division by a value that depends on the input, or with rounding")
@@ -235,23 +273,39 @@ def _divide(func: Any, a: Any, b: Any, *, rounding_mode: None = None, out: None 
 def _scale(x: Box, factor: Any, centre: Tensor | None = None) -> Box:
     if not _fits_means(factor, x):
         raise Nonlinear("a product with what changes over time")
-    centre = x.centre * factor if centre is None else centre
-    enclosure, budget = x.enclosure, x.enclosure.budget
-    radius = (enclosure.radius * abs(factor)).expand_as(centre)
-    magnitude = x.magnitude * _size(factor)
-    slack = _size(factor) * enclosure.slack.amax() + magnitude * widening(2, x)
-    if budget is not None:
-        positive = bool((factor > 0).all()) if isinstance(factor, Tensor) else factor > 0
-        kept = positive and centre.shape == x.shape
-        budget = budget * factor if kept else None
-    return Box.around(centre, _after_numbers(x, radius, slack, magnitude, budget))
+    if centre is None:
+        centre = x.centre * factor
+
+    factor = _as_tensor(factor, x)
+    largest = factor.detach().abs().amax()
+    # |f (x - m)| <= |f| r
+    radius = (x.enclosure.radius * factor.abs()).expand_as(centre)
+    # |f x| <= |f| max |x|, of which rounding is a share.
+    magnitude = x.magnitude * largest
+    slack = largest * x.enclosure.slack.amax() + magnitude * widening(2, x)
+
+    budget = None
+    if x.enclosure.budget is not None and centre.shape == x.shape and (factor > 0).all():
+        # sum (f (x - m) / (f b))^2 <= 1
+        budget = x.enclosure.budget * factor
+    enclosure = replace(
+        x.enclosure,
+        radius=radius,
+        slack=slack,
+        # Intervals of steps give a smaller magnitude.
+        magnitude=magnitude if x.enclosure.averaged else None,
+        budget=budget,
+        unmixed=False,
+    )
+    return Box.around(centre, enclosure)
 
 
 def _reduce(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     """The mean or the sum over some axes.
 
     Of means over the steps up to each one the last is that over all."""
-    enclosure, sums = x.enclosure, func in (torch.sum, Tensor.sum)
+    enclosure = x.enclosure
+    sums = func in (torch.sum, Tensor.sum)
     over_time = args == (0,) and not options.get("keepdim")
     if enclosure.averaged:
         if not over_time or len(x) != enclosure.averaged:
@@ -259,14 +313,19 @@ def _reduce(func: Any, x: Box, *args: Any, **options: Any) -> Box:
         last = x.rearrange(lambda part: part[-1])
         # The network adds the steps up.
         slack = last.enclosure.slack + x.magnitude * widening(len(x), x)
-        last = Box.around(last.centre, replace(last.enclosure, slack=slack, averaged=0))
-        return last if not sums or len(x) == 1 else _scale(last, float(len(x)))
+        last = last.revise(slack=slack, averaged=0)
+        return _scale(last, float(len(x))) if sums and len(x) > 1 else last
+
+    # |sum (x - m)| <= sum r, and the same of means.
     centre = func(x.centre, *args, **options)
     radius = func(enclosure.radius, *args, **options)
-    terms = max(1, x.numel() // max(1, centre.numel()))
-    each = enclosure.slack if over_time else enclosure.slack.amax()
-    if over_time and each.shape == x.shape:
+    each = enclosure.slack
+    if not over_time:
+        each = each.amax()
+    elif each.shape == x.shape:
         each = each.mean(0)
+    # |mean x| <= max |x|, of which rounding is a share.
+    terms = max(1, x.numel() // max(1, centre.numel()))
     slack = each + x.magnitude * widening(terms, x)
     return Box.around(centre, Enclosure(radius, slack * terms if sums else slack))
 
@@ -281,16 +340,12 @@ def _reshape(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     mixes = bool(steps and y.stride(0) and y.shape[0] % len(x) and y.shape[0] % steps)
     if x.enclosure.averaged and mixes:
         raise Nonlinear(func.__name__)
-    if y.numel() == x.numel():
-        return _forget_budget(y) if mixes else y
+    if y.numel() == x.numel() and not mixes:
+        return y
     if y.shape[1:] == x.shape and not steps:
-        return Box.around(y.centre, replace(y.enclosure, repeats=len(y)))
-    return _forget_budget(y)
-
-
-def _forget_budget(x: Box) -> Box:
-    """The same with all perturbations of the box, as one of a value may now be of several."""
-    return Box.around(x.centre, replace(x.enclosure, budget=None, repeats=0))
+        return y.revise(repeats=len(y))
+    # A perturbation of a value may now be one of several.
+    return y.revise(budget=None, repeats=0)
 
 
 def _permute(func: Any, x: Box, *args: Any, **options: Any) -> Box:
@@ -299,12 +354,19 @@ def _permute(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     mixes = (enclosure.averaged or enclosure.repeats) and not _keeps_time(func, x, *args, **options)
     if enclosure.averaged and mixes:
         raise Nonlinear(f"{func.__name__} that moves the axis of time")
-    whole = Box.around(x.centre, replace(enclosure, slack=enclosure.slack.amax()))
-    y = whole.rearrange(lambda part: func(part, *args, **options))
+
+    y = _level_slack(x).rearrange(lambda part: func(part, *args, **options))
     index = args[0] if func is Tensor.__getitem__ else None
     if isinstance(index, int):
-        return Box.around(y.centre, replace(y.enclosure, repeats=0))
-    return _forget_budget(y) if mixes or not _is_slice(index) else y
+        return y.revise(repeats=0)
+    if mixes or not _is_slice(index):
+        return y.revise(budget=None, repeats=0)
+    return y
+
+
+def _level_slack(x: Box) -> Box:
+    """The same with one slack for all values, wherever they go."""
+    return x.revise(slack=x.enclosure.slack.amax())
 
 
 def _keeps_time(func: Any, x: Box, *args: Any, **options: Any) -> bool:
@@ -330,7 +392,7 @@ def _split(func: Any, x: Box, *args: Any, **options: Any) -> tuple[Box, ...]:
     if x.enclosure.averaged:
         raise Nonlinear(func.__name__)
     count = len(func(x.centre, *args, **options))
-    whole = Box.around(x.centre, replace(x.enclosure, slack=x.enclosure.slack.amax()))
+    whole = _level_slack(x)
     return tuple(
         whole.rearrange(lambda part, i=i: func(part, *args, **options)[i])  # type: ignore[misc]
         for i in range(count)
@@ -339,15 +401,17 @@ def _split(func: Any, x: Box, *args: Any, **options: Any) -> tuple[Box, ...]:
 
 def _join(func: Any, boxes: Any, *args: Any, **options: Any) -> Box:
     """Several tensors in one, of which those that are no boxes are known exactly."""
-    averaged = max(box.enclosure.averaged for box in boxes if isinstance(box, Box))
-    several = [box if isinstance(box, Box) else _exact(box, averaged) for box in boxes]
+    like = next(part for part in boxes if isinstance(part, Box))
+    averaged = like.enclosure.averaged
+    several = [_as_box(part, like) for part in boxes]
     if any(box.enclosure.averaged != averaged for box in several):
         raise Unbounded(f"{func.__name__} of means and steps")
     if averaged:
         axis = int(args[0] if args else options.get("dim", 0))
-        joins_time = axis in (0, -several[0].ndim - (func is torch.stack))
-        if joins_time or not all(_fits_means(part, several[0]) for part in boxes):
+        joins_time = axis in (0, -like.ndim - (func is torch.stack))
+        if joins_time or not all(_fits_means(part, like) for part in boxes):
             raise Nonlinear(f"{func.__name__} of what changes over time")
+
     centre = func([box.centre for box in several], *args, **options)
     radius = func([box.enclosure.radius for box in several], *args, **options)
     slack = torch.stack([box.enclosure.slack.amax() for box in several]).amax()
@@ -355,14 +419,7 @@ def _join(func: Any, boxes: Any, *args: Any, **options: Any) -> Box:
     return Box.around(centre, Enclosure(radius, slack, magnitude, averaged))
 
 
-def _exact(value: Tensor, averaged: int) -> Box:
-    zeros = torch.zeros_like(value)
-    return Box.around(value, Enclosure(zeros, value.new_zeros(()), averaged=averaged))
-
-
-def _drop_out(
-    func: Any, x: Box, p: float = 0.5, training: bool = True, inplace: bool = False
-) -> Box:
+def _drop_out(func: Any, x: Box, p: float, training: bool, **options: Any) -> Box:
     """Dropout, which changes nothing in evaluation mode."""
     if training:
         raise Unbounded("dropout in training mode")
@@ -397,7 +454,7 @@ _OPERATIONS: Mapping[Any, Callable[..., Any]] = MappingProxyType(
     | _named(_drop_out, "dropout", *(f"dropout{n}d" for n in (1, 2, 3)))
     | _named(_convert, "to", "float", "double", "detach")
     | _named(_add, "add", "__add__", "__radd__")
-    | _named(lambda f, a, b, alpha=1, out=None: _add(f, a, b, alpha=-alpha), "sub", "__sub__")
+    | _named(lambda f, a, b, alpha=1: _add(f, a, b, alpha=-alpha), "sub", "__sub__")
     | _named(lambda f, a, b: _add(f, _scale(a, -1.0), b), "__rsub__", "rsub")
     | _named(_multiply, "mul", "__mul__", "__rmul__")
     | _named(_divide, "div", "__truediv__", "true_divide")

@@ -27,15 +27,28 @@ from art_snn.neurons import Neuron
 
 Reader = Literal["nir", "norse", "sinabs", "spikingjelly", "snntorch"]
 
-_POOL, _CONV = ("kernel_size", "stride", "padding"), ("stride", "padding", "dilation", "groups")
-_FIRES, _WEIGHTS = ("r", "v_threshold"), ("weight", "bias")
-_FIELDS: dict[str, tuple[str, ...]] = {"IF": _FIRES, "LIF": (*_FIRES, "tau", "v_leak"), "I": ("r",)}
-_FIELDS |= {"Threshold": ("threshold",), "LI": ("r", "tau", "v_leak"), "Scale": ("scale",)}
-_FIELDS |= {"Affine": _WEIGHTS, "Linear": ("weight",), "Flatten": ("start_dim", "end_dim")}
-_FIELDS |= dict.fromkeys(("Conv1d", "Conv2d"), (*_WEIGHTS, *_CONV))
-_FIELDS |= dict.fromkeys(("SumPool2d", "AvgPool2d"), _POOL)
-"""The nodes that are known, and the parameters that they need; of the first six one per value."""
-_ELEMENTWISE = tuple(_FIELDS)[:6]
+_WEIGHTS = ("weight", "bias")
+_POOL = ("kernel_size", "stride", "padding")
+_CONV = ("stride", "padding", "dilation", "groups")
+_ELEMENTWISE: dict[str, tuple[str, ...]] = {
+    "IF": ("r", "v_threshold"),
+    "LIF": ("r", "v_threshold", "tau", "v_leak"),
+    "I": ("r",),
+    "Threshold": ("threshold",),
+    "LI": ("r", "tau", "v_leak"),
+    "Scale": ("scale",),
+}
+"""Nodes whose parameters have one number for every value."""
+_FIELDS = _ELEMENTWISE | {
+    "Affine": _WEIGHTS,
+    "Linear": ("weight",),
+    "Flatten": ("start_dim", "end_dim"),
+    "Conv1d": (*_WEIGHTS, *_CONV),
+    "Conv2d": (*_WEIGHTS, *_CONV),
+    "SumPool2d": _POOL,
+    "AvgPool2d": _POOL,
+}
+"""The nodes that are known, and the parameters that they need."""
 _LAYERS, _HOW = "layers of NIR, one after another", "docs/nir.md lists them."
 
 
@@ -125,25 +138,34 @@ def from_nir(
     if dt is not None:
         checks.require_number("dt", dt, above=0, remedy="snnTorch and SpikingJelly have 1e-4.")
     names = {"reset": reset, "strict": strict, "several": several, "floor": floor, "start": start}
-    none = {"several": math.inf, "floor": -math.inf}
-    given = {k: None if none.get(k) == v else v for k, v in names.items() if v is not None}
-    fits, remedy = None in (steps, encoder), "The encoder has the steps: leave steps out."
-    require(fits, "steps", "None with an encoder", steps, remedy)
-    made = encoder or (Frames() if steps is None else Direct(steps))
-    length, numbers = getattr(made, "steps", None), {name: i for i, (name, *_) in enumerate(nodes)}
-    sources = [[numbers[source] for source in before] for _, _, before in nodes[1:]]
+    given: Node = {name: value for name, value in names.items() if value is not None}
+    if several == math.inf:
+        given["several"] = None
+    if floor == -math.inf:
+        given["floor"] = None
+
+    remedy = "The encoder has the steps: leave steps out."
+    require(None in (steps, encoder), "steps", "None with an encoder", steps, remedy)
+    if encoder is None:
+        encoder = Frames() if steps is None else Direct(steps)
+    length = getattr(encoder, "steps", None)
+
     layers, shape = _build(nodes, like, dt, given)
+    numbers = {name: number for number, (name, *_) in enumerate(nodes)}
+    sources = [[numbers[source] for source in before] for _, _, before in nodes[1:]]
     fires = all(source and isinstance(layers[source - 1], Neuron) for source in sources[-1])
-    readout = readout or ("sum" if fires and length else "mean")
+    if readout is None:
+        readout = "sum" if fires and length else "mean"
     checks.require_choice("readout", readout, ("mean", "sum"), remedy="Leave it out.")
     expected, remedy = "an encoder that knows its steps, for a sum", "Pass steps= or Frames(steps)."
-    require(length or readout == "mean", "encoder", expected, f"{made}", remedy)
+    require(length or readout == "mean", "encoder", expected, f"{encoder}", remedy)
     if readout == "sum":
         layers[-1].module.append(Scale(torch.tensor(float(length or 1))))
-    chained = sources == [[i] for i in range(len(layers))]
-    module = nn.Sequential(*layers) if chained else Graph(layers, sources)
-    framed = (None, *shape) if isinstance(made, Frames) else shape
-    network = SpikingNetwork(module, made, input_shape=framed)
+
+    is_chain = sources == [[i] for i in range(len(layers))]
+    module = nn.Sequential(*layers) if is_chain else Graph(layers, sources)
+    framed = (None, *shape) if isinstance(encoder, Frames) else shape
+    network = SpikingNetwork(module, encoder, input_shape=framed)
     network.facts[f"read as {like or 'nir'}"] = _describe(nodes, like, dt, given)
     network.facts |= {f"{r} reads": _describe(nodes, r, dt, {}) for r in readers if r != like}
     return network.eval()
@@ -155,33 +177,40 @@ def _build(
     """The layers after the Input, and the shape of that.
 
     Outputs are computed without values, to refuse a node whose shapes do not fit by its name."""
-    layers, values = list[nn.Module](), dict[str, Tensor]()
+    layers = list[nn.Module]()
+    values = dict[str, Tensor]()
     for name, node, sources in nodes:
         what = f"{node['type']} {name!r}"
         with refusing("graph", "nodes whose shapes fit", what):
-            layers.append(layer := _layer(what, node, like, dt, given))
+            layer = _layer(what, node, like, dt, given)
+            layers.append(layer)
             if not sources:
                 shape = tuple(int(size) for size in node["shape"])
                 values[name] = torch.empty(1, 1, *shape, device="meta")
                 continue
+
+            # One value of every shape stands for all: they only have to add up.
             first, *more = {values[one].shape: values[one] for one in sources}.values()
-            x: Tensor = sum(more, first)
-            for field in _FIELDS[node["type"]] if node["type"] in _ELEMENTWISE else ():
-                if node[field].size != 1 and node[field].shape != x.shape[2:]:
-                    raise ValueError(f"{field} {[*node[field].shape]} for {[*x.shape[2:]]}")
-            values[name] = (
-                deepcopy(layer).to("meta")(x) if isinstance(layer, TimeDistributed) else x
-            )
-            require_memory("graph", what, "outputs", 4 * values[name].numel(), remedy=WRITE_AGAIN)
-    layers[-1] = TimeDistributed(*[nn.Flatten()] * (values[name].ndim > 3))
+            x = sum(more, first)
+            for field in _ELEMENTWISE.get(node["type"], ()):
+                numbers = node[field]
+                if numbers.size != 1 and numbers.shape != x.shape[2:]:
+                    raise ValueError(f"{field} {[*numbers.shape]} for {[*x.shape[2:]]}")
+            if isinstance(layer, TimeDistributed):
+                x = deepcopy(layer).to("meta")(x)
+            values[name] = x
+            require_memory("graph", what, "outputs", 4 * x.numel(), remedy=WRITE_AGAIN)
+
+    layers[-1] = TimeDistributed(*[nn.Flatten()] * (x.ndim > 3))
     return layers[1:], shape
 
 
 def _layer(what: str, node: Node, like: str | None, dt: float | None, given: Node) -> nn.Module:
     """The layer of a node, on tensors [T, N, ...]."""
-    kind, dtype = node["type"], torch.get_default_dtype()
+    kind = node["type"]
     if kind in ("Input", "Output"):
         return TimeDistributed()
+
     remedy = f"Supported: {', '.join(_FIELDS)}."
     require(kind in _FIELDS, "graph", "nodes that art_snn knows", what, remedy)
     for field in (*_FIELDS[kind], *["v_reset"] * ("v_reset" in node)):
@@ -191,32 +220,44 @@ def _layer(what: str, node: Node, like: str | None, dt: float | None, given: Nod
         expected, got = f"finite numbers as {field} of {what}", f"{value.ravel()[:4]}"
         require(fits, "graph", expected, got, WRITE_AGAIN)
         node[field] = value.astype(np.float64) if kind in _ELEMENTWISE else value
+
     if kind in ("IF", "LIF", "Threshold"):
         return Neuron(_dynamics(what, node, like, dt, given))
     if kind in ("I", "LI"):
         reader = "sinabs" if (kind, like) == ("LI", "sinabs") else "nir"
         settings = {"gain": 1.0, "constant": 0.0} | _settings(what, node, reader, dt)
         return Integrator(*(_setting(settings[name]) for name in ("decay", "gain", "constant")))
+    if kind == "Flatten":
+        # Axes are counted without that of the batch.
+        ends = (int(node["start_dim"]), int(node["end_dim"]))
+        return TimeDistributed(nn.Flatten(*(end + (end >= 0) for end in ends)))
+
+    dtype = torch.get_default_dtype()
     if kind == "Scale":
         return TimeDistributed(Scale(torch.tensor(node["scale"], dtype=dtype)))
-    if kind == "Flatten":
-        ends = (int(node["start_dim"]), int(node["end_dim"]))  # Without the batch.
-        return TimeDistributed(nn.Flatten(*(end + (end >= 0) for end in ends)))
-    values = {f: node[f].ravel() for f in (*_POOL, "dilation") if f in _FIELDS[kind]}
-    sizes: Node = {f: tuple(np.broadcast_to(v, int(kind[-2])).tolist()) for f, v in values.items()}
-    sizes |= {f: v[0] for f, v in sizes.items() if isinstance(v[0], str)}
+
+    options: Node = {}
+    for field in (*_POOL, "dilation"):
+        if field in _FIELDS[kind]:
+            sides = np.broadcast_to(node[field].ravel(), int(kind[-2])).tolist()
+            options[field] = sides[0] if isinstance(sides[0], str) else tuple(sides)
     if kind in ("SumPool2d", "AvgPool2d"):
         divisor = 1 if kind == "SumPool2d" else None
-        return TimeDistributed(nn.AvgPool2d(**sizes, divisor_override=divisor))
-    weight, bias = (torch.tensor(node.get(f, []), dtype=dtype) for f in _WEIGHTS)
-    (outputs, inputs, *kernel), biased = weight.shape, "bias" in node
-    if biased and bias.shape != weight.shape[:1]:
-        raise ValueError(f"weight {list(weight.shape)}, bias {list(bias.shape)}")
-    groups, cls = int(node.get("groups", 1)), getattr(nn, kind, nn.Linear)
-    sizes |= {"groups": groups, "kernel_size": tuple(kernel)} if sizes else {}
-    with torch.device("meta"):  # Draws nothing.
-        module: Any = cls(inputs * groups, outputs, bias=biased, **sizes)
-    module.weight, module.bias = nn.Parameter(weight), nn.Parameter(bias) if biased else None
+        return TimeDistributed(nn.AvgPool2d(**options, divisor_override=divisor))
+
+    weights = {field: torch.tensor(node[field], dtype=dtype) for field in _WEIGHTS if field in node}
+    outputs, inputs, *kernel = weights["weight"].shape
+    shapes = [list(values.shape) for values in weights.values()]
+    if shapes[1:] not in ([], [[outputs]]):
+        raise ValueError("weight {}, bias {}".format(*shapes))
+    if options:
+        options |= {"groups": int(node["groups"]), "kernel_size": tuple(kernel)}
+        inputs *= options["groups"]
+    # Layers on this device draw nothing.
+    with torch.device("meta"):
+        cls = getattr(nn, kind, nn.Linear)
+        module: Any = cls(inputs, outputs, bias="bias" in weights, **options)
+    module.load_state_dict(weights, assign=True)
     return TimeDistributed(module)
 
 
