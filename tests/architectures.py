@@ -1,7 +1,5 @@
 """Tiny networks of every shape that the gradient tests need: builders, not fixtures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

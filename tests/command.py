@@ -1,7 +1,5 @@
 """The command line as the tests call it, and what stands in the way of doing things twice."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -1,7 +1,5 @@
 """Damage to files: single bits that flip, and disks that take nothing more."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
 from collections.abc import Callable, Iterator

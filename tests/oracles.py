@@ -1,7 +1,5 @@
 """Naive implementations that share no code with the package: one time step at a time."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any

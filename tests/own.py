@@ -1,7 +1,5 @@
 """Networks of a user's own, written into a file as the command line takes them."""
 
-from __future__ import annotations
-
 from math import prod
 from pathlib import Path
 

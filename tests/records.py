@@ -1,7 +1,5 @@
 """A small network on the digits with its weights, and evaluations of it that take a moment."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from functools import partial

@@ -1,7 +1,5 @@
 """A tiny classifier for the evaluations, its samples, and an attack written by hand."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """Every evasion attack differentiates the network by the selected rule, and by no other."""
 
-from __future__ import annotations
-
 import re
 import runpy
 import sys

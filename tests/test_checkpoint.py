@@ -1,7 +1,5 @@
 """Weights survive a round trip, and no bad file changes the network or runs code."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import re

@@ -1,7 +1,5 @@
 """Checks of arguments and paths: what passes, and the one form of every complaint."""
 
-from __future__ import annotations
-
 import math
 import os
 import pickle

@@ -1,7 +1,5 @@
 """The command line as a whole: what it lists, what it imports, and how it refuses."""
 
-from __future__ import annotations
-
 import io
 import re
 import shutil

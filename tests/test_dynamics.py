@@ -1,7 +1,5 @@
 """The simulation: values computed by hand, and the laws of the state equations."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Encoders: from [N, ...] to [T, N, ...]."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

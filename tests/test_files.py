@@ -1,7 +1,5 @@
 """Files are written whole or not at all; digests change with what they are of."""
 
-from __future__ import annotations
-
 import io
 import json
 import tracemalloc

@@ -1,7 +1,5 @@
 """Calls drawn at random end well, or with a message that says what was expected and what came."""
 
-from __future__ import annotations
-
 import random
 import re
 import sys

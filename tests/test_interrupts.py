@@ -1,7 +1,5 @@
 """Exceptions and interrupts anywhere inside of a call: nothing of the network has changed."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial

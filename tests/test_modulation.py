@@ -1,7 +1,5 @@
 """Gains, noise and gates next to neurons: values by hand, every rule, models and their weights."""
 
-from __future__ import annotations
-
 import copy
 from itertools import product
 

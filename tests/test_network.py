@@ -1,7 +1,5 @@
 """SpikingNetwork: which rule runs when, what is cast and refused, what copies share."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """Threads and tasks that differentiate one network at once, each by a rule of its own."""
 
-from __future__ import annotations
-
 import asyncio
 import contextvars
 import copy

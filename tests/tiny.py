@@ -1,7 +1,5 @@
 """Six samples of a few pixels, and the weights of networks on them."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

@@ -1,7 +1,5 @@
 """Counts the waits and transfers that an attack would cost on a card, on a CPU."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any

@@ -1,7 +1,5 @@
 """The comparison of rules on a network of a few neurons, against attacks written by hand."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The network that a command line names: its weights, its notes, its words, and what is refused."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Paragraphs and tables in the forms in which they are told."""
 
-from __future__ import annotations
-
 import html
 import re
 

@@ -1,7 +1,5 @@
 """Training from data to checkpoint: the files, the validation, the adversary, resumption."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

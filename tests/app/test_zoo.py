@@ -1,7 +1,5 @@
 """The list of the zoo, and its networks in commands: their weights, data, records and training."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """PyTorchSpikingClassifier around adapted networks: whatever it does with networks of ours."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

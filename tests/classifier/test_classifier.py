@@ -1,7 +1,5 @@
 """The classifier keeps ART's contract, and leaves the network as it found it."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 from functools import partial

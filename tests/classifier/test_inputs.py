@@ -1,7 +1,5 @@
 """Bad input is refused with the argument, the expectation, what came and the remedy."""
 
-from __future__ import annotations
-
 import copy
 import warnings
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """Samples, labels and ranges that are accepted or refused; splits and draws of samples."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

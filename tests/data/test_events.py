@@ -3,8 +3,6 @@
 The recordings are written by hand in the format of N-MNIST on disk: five bytes per event.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Images and event frames from a file, which may state more than it holds."""
 
-from __future__ import annotations
-
 import io
 import tracemalloc
 import zipfile

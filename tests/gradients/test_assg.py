@@ -1,7 +1,5 @@
 """ASSG: its equations over several passes, what restarts its moments, and ART's attacks."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

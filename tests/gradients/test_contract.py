@@ -2,8 +2,6 @@
 
 Rules around other rules sign it too."""
 
-from __future__ import annotations
-
 import copy
 import math
 import pickle

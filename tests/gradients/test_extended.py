@@ -1,7 +1,5 @@
 """Extended: the Jacobian of a longer run at the network's own logits."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

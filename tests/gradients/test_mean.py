@@ -1,7 +1,5 @@
 """Mean: the average direction, or the plain average, of several rules."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

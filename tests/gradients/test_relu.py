@@ -1,7 +1,5 @@
 """RectifiedANN: the ReLU network of the same weights, for neurons with a leak, too."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """RGA: values computed by hand, and the law that its slope integrates to one."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """One grammar of rule names: what it gives, what it calls a rule, and who understands it."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction

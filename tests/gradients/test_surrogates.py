@@ -1,7 +1,5 @@
 """Surrogate slopes: every value of the table, and the laws that all of them obey."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import fields
 

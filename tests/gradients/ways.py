@@ -1,7 +1,5 @@
 """The ways in which a rule is asked for its gradient, and the check vector of the equations."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any

@@ -1,7 +1,5 @@
 """Networks of a few pixels whose classes can be computed for every pattern of spikes."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

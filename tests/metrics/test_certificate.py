@@ -1,7 +1,5 @@
 """Certified regions against exact probabilities, over all patterns of spikes and all masks."""
 
-from __future__ import annotations
-
 import itertools
 import math
 

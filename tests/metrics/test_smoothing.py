@@ -1,7 +1,5 @@
 """Certificates of networks whose exact probabilities are known."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

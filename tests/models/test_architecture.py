@@ -1,7 +1,5 @@
 """A network by its settings: what is left open, what suits the data, and a function instead."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, replace
 
 import pytest

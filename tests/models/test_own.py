@@ -1,7 +1,5 @@
 """Networks by functions of the user's own: found, run, and refused in words that help."""
 
-from __future__ import annotations
-
 import re
 import sys
 from copy import deepcopy

@@ -1,7 +1,5 @@
 """Residual networks: layers, sizes, gradients on both engines, and that the shortcuts count."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

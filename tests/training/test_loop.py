@@ -1,7 +1,5 @@
 """Training: it learns, leaves everything else alone, and keeps the best epoch by validation."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

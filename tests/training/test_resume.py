@@ -1,7 +1,5 @@
 """Runs that are killed go on exactly; files of other runs and damaged files are refused."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """Networks that do not come with the package are fetched: whole or not at all."""
 
-from __future__ import annotations
-
 import errno
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path

@@ -1,7 +1,5 @@
 """An evaluation with bounds: certified samples need no attack, and one that breaks is a bug."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import replace

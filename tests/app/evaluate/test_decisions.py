@@ -1,7 +1,5 @@
 """An evaluation with --decide: what attacks and bounds leave is searched, sample by sample."""
 
-from __future__ import annotations
-
 import json
 import sys
 

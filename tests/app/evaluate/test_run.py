@@ -1,7 +1,5 @@
 """An evaluation has the same result however often it is stopped, and says what it found."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json

@@ -1,7 +1,5 @@
 """IBP: bounds written out for two layers, the ramp, validation, resumption, and what is refused."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Losses on potentials, currents and spikes: values by hand, gradients by a loop in autograd."""
 
-from __future__ import annotations
-
 from math import cos, pi
 from typing import Any
 

@@ -1,7 +1,5 @@
 """SR: the difference quotient along the sign of the gradient, and which gradient that is."""
 
-from __future__ import annotations
-
 import copy
 from math import exp, log
 

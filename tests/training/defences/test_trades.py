@@ -1,7 +1,5 @@
 """TRADES: its two terms, what they are differentiated through, and ART's trainer."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import replace
 from math import log
