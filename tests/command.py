@@ -40,9 +40,7 @@ def call(*arguments: str) -> Done:
     return Done(status, out.getvalue(), err.getvalue())
 
 
-def start(
-    *arguments: str, cwd: Path = ROOT, session: bool = False, **environment: str
-) -> subprocess.Popen[str]:
+def start(*arguments, cwd=ROOT, session=False, **environment):
     """Start a fresh interpreter that finds this package and takes one thread.
 
     :param session: as the leader of a session of its own."""

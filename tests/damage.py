@@ -2,8 +2,7 @@
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 try:
     import resource
@@ -18,9 +17,7 @@ def flipped(content: bytes, place: int, bit: int) -> bytes:
     return bytes(changed)
 
 
-def flips(
-    file: Path, content: bytes, unseen: Callable[[], bool], every: int = 97
-) -> list[tuple[int, int]]:
+def flips(file, content, unseen, every=97):
     """Flip one bit of every 97th byte, and the bits in turn: those flips that go unseen.
 
     :param content: of the whole file, which is left damaged.

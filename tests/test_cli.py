@@ -169,9 +169,7 @@ ENDS = [
 
 
 @pytest.mark.parametrize(("error", "status", "words"), ENDS, ids=repr)
-def test_the_end_of_a_command_is_told_with_the_place_of_its_results(
-    error, status, words, monkeypatch, tmp_path
-):
+def test_the_end_of_a_command_tells_where_results_are(error, status, words, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     failing(monkeypatch, error)
     (tmp_path / "out").mkdir()

@@ -34,9 +34,7 @@ class Card(TorchFunctionMode):
         self.waits: Counter[str] = Counter()
         self.storages = {StorageWeakRef(tensor.untyped_storage()) for tensor in tensors}
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         leaves = tree_leaves((args, kwargs))
         here = any(map(self._holds, leaves))

@@ -136,9 +136,7 @@ def test_notes_that_name_no_subject_leave_the_defaults(noted, tmp_path):
         ({"model": "mine.py:build"}, "the function that builds the network, since no checkpoint"),
     ],
 )
-def test_notes_of_a_network_that_there_cannot_be_are_refused_with_the_reason(
-    noted, reason, tmp_path
-):
+def test_notes_of_a_network_that_there_cannot_be_are_refused(noted, reason, tmp_path):
     checkpoint.save(Architecture().build_for(halves()), tmp_path / "n.safetensors", subject=noted)
     with pytest.raises(ArgumentError, match=reason):
         resolve(checkpoint=tmp_path / "n.safetensors").build(halves())

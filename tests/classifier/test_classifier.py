@@ -253,9 +253,7 @@ def test_layers_are_named_in_order_and_their_activations_are_time_means(classifi
         np.testing.assert_array_equal(other, rates)
 
 
-def test_framework_activations_carry_the_graph_of_the_attack_rule_where_x_has_one(
-    classifier, batch
-):
+def test_framework_activations_carry_the_graph_of_the_attack_rule(classifier, batch):
     x = torch.tensor(batch[0], requires_grad=True)
     logits = classifier.get_activations(x, -1, framework=True)
     (gradient,) = torch.autograd.grad(logits[:, 3].sum(), x)

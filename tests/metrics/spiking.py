@@ -34,9 +34,7 @@ def hidden(draw: int, pixels: int, steps: int) -> PyTorchSpikingClassifier:
     return classifier(layers, pixels, 3, steps)
 
 
-def classifier(
-    layers: list[nn.Module], pixels: int, classes: int, steps: int
-) -> PyTorchSpikingClassifier:
+def classifier(layers, pixels, classes, steps):
     network = SpikingNetwork(layers, encoder=Poisson(steps))
     return wrap(network, (pixels,), classes, (0.0, 1.0), "cpu")
 

@@ -209,9 +209,7 @@ def test_no_change_of_six_bits_takes_more_than_the_bound_and_some_take_all_of_it
 
 @pytest.mark.parametrize("keep", [0.1, 0.3])
 @pytest.mark.parametrize(("added", "removed"), [(2, 0), (0, 2), (1, 1), (2, 1), (2, 3)])
-def test_for_any_number_of_added_and_removed_events_some_function_is_on_the_bound(
-    keep, added, removed
-):
+def test_for_any_change_of_events_some_function_is_on_the_bound(keep, added, removed):
     # x has the first bits, x' the last ones, both the fourth. The function answers 1 where x shows
     # one of its own, 0 where x' does, and otherwise where the fourth is hidden.
     x = np.array([1] * removed + [0] * (3 - removed) + [1, 0, 0])
