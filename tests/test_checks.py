@@ -142,9 +142,7 @@ def test_no_values_and_values_that_occur_twice_are_refused():
     require_distinct("eps", (0.1, 0.25))
     with pytest.raises(ArgumentError, match=r"^eps: expected at least one, got none"):
         require_distinct("eps", ())
-    with pytest.raises(
-        ArgumentError, match=r"^eps: expected distinct values, got 0\.1, 0\.25, 0\.1"
-    ):
+    with pytest.raises(ArgumentError, match=r"^eps: .*distinct values, got 0\.1, 0\.25, 0\.1"):
         require_distinct("eps", (0.1, 0.25, 0.1))
 
 
@@ -278,9 +276,7 @@ def test_what_may_not_be_read_is_refused(reader, tmp_path, shut):
         path.mkdir()
     shut(path)
     argument, read = READERS[reader]
-    message = (
-        rf"^{argument}: expected {expected}, got .*{path.name}, which may not be read\. Change"
-    )
+    message = rf"^{argument}: expected {expected}, got .*{path.name}, .*not be read"
     with pytest.raises(ArgumentError, match=message):
         read(str(path))
 

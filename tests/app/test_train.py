@@ -191,9 +191,7 @@ def test_a_training_starts_from_a_checkpoint_and_notes_it(folder, tmp_path):
     moved = tmp_path / "moved.safetensors"
     checkpoint.save(ResolvedNetwork(Architecture(), start, Source()).build(halves()), moved)
     assert train_network(replace(asked, checkpoint=moved, steps=2), halves()).test == result.test
-    with pytest.raises(
-        CheckpointError, match=r"^resume: expected a run of .*got one of .* from the"
-    ):
+    with pytest.raises(CheckpointError, match=r"^resume: .*got one of .* from the"):
         train_network(replace(asked, checkpoint=None, steps=2), halves())
 
 

@@ -61,9 +61,7 @@ def test_what_is_no_likelier_than_not_has_no_radius_and_what_is_no_probability_i
     assert [l1_radius(probability, 4) for probability in (0.0, 0.3, 0.5)] == [0, 0, 0]
     for encoder in (Poisson(4), SQE(4), Ablation()):
         for value in (1.1, -0.1, math.nan, [0.5, 2]):
-            with pytest.raises(
-                ValueError, match=r"^probability: expected numbers from 0 to 1, got"
-            ):
+            with pytest.raises(ValueError, match=r"^probability: .*from 0 to 1"):
                 encoder.certified(value)
 
 
