@@ -1,7 +1,5 @@
 """Models as users write them by hand: their neurons are known by `register_neuron` alone."""
 
-from __future__ import annotations
-
 from math import prod
 from pathlib import Path
 from typing import Any

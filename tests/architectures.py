@@ -1,7 +1,5 @@
 """Tiny networks of every shape that the gradient tests need: builders, not fixtures."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -150,9 +148,7 @@ def lively(net: SpikingNetwork) -> bool:
     return bool(torch.stack(alive).all(0).float().mean() > 0.4)
 
 
-def network(
-    architecture: Callable[..., nn.Module] = chain, *, encoder: Any = None, **options: Any
-) -> SpikingNetwork:
+def network(architecture=chain, *, encoder=None, **options):
     """A settled float64 network, lively if one of a hundred draws is.
 
     Options that a LIF knows go to its neurons.

@@ -11,6 +11,7 @@ from typing import Any
 
 import art.attacks.evasion as evasion
 import numpy as np
+import torch
 from art.attacks.attack import EvasionAttack
 
 import art_snn.attacks as ours
@@ -20,7 +21,6 @@ from art_snn.gradients import Gradient
 LOSS = "`loss_gradient` on numpy arrays"
 TENSORS = "`loss_gradient` on torch tensors"
 CLASS = "`class_gradient`"
-LOSS_AND_CLASS = "`loss_gradient` and `class_gradient`"
 REWRAPS = "re-wraps the model in a new `PyTorchClassifier`"
 MODEL = "calls the model directly"
 ACTIVATIONS = "`get_activations` with its graph"
@@ -92,7 +92,7 @@ class Row:
     :param name: of the attack, in art_snn.attacks or art.attacks.evasion, with what distinguishes
         this row from others of the same class in parentheses.
     :param reach: how the attack reaches the gradient.
-    :param options: keyword arguments of the attack, next to the classifier.
+    :param options: keyword arguments of the attack, next to the classifier and to verbose.
     :param make: builds the attack from a classifier, where keyword arguments do not suffice.
     :param craft: (attack, x, y) -> adversarial samples, where that is not `attack.generate(x, y)`.
     :param form: the samples' form, a name of tests.networks.FORMS.
@@ -101,7 +101,6 @@ class Row:
     :param rule: the selected rule.
     :param samples: how many samples it attacks.
     :param ball: promised distance, None where the attack promises none.
-    :param clipped: whether the attack promises to stay within clip_values.
     :param probabilities: whether the attack refuses logits, so that the classifier gets a softmax
         as a postprocessing defence.
     :param needs: package that ART does not install and the attack imports.
@@ -122,7 +121,6 @@ class Row:
     rule: Gradient = field(default_factory=RGA)
     samples: int = 4
     ball: Ball | Retiming | None = None
-    clipped: bool = True
     probabilities: bool = False
     needs: str = ""
     remark: str = ""
@@ -151,7 +149,6 @@ class Row:
         """What the test asserts, in words."""
         rules = "rules of its plan only" if self.planned else "selected rule only"
         promises = [rules if self.box == "white" else "no gradient"]
-        promises += [] if self.clipped else ["may leave clip_values"]
         promises += [str(self.ball)] if self.ball else []
         words = ", ".join(promises)
         if self.probabilities:
@@ -167,7 +164,10 @@ class Row:
     def build(self, classifier: Any) -> Any:
         if self.make is not None:
             return self.make(classifier)
-        return named(self.attack)(classifier, **self.options)
+        kind = named(self.attack)
+        return kind(
+            classifier, **self.options, **(QUIET if "verbose" in kind.attack_params else {})
+        )
 
     def run(self, attack: Any, x: np.ndarray, y: np.ndarray | None) -> np.ndarray:
         if self.craft is not None:
@@ -199,12 +199,11 @@ QUIET = {"verbose": False}
 INF = Ball("inf", 0.1)
 # Some attacks return what they do not flip as it came: those get a budget that flips.
 FLIPPING = Ball("inf", 0.3)
+WIDE = {"eps": 0.3, "eps_step": 0.15}
 # With gradients of some classes only, ART's DeepFool takes the logits of wrong ones, and may stay.
 EVERY_CLASS = {"nb_grads": 10}
-STEPPED = {"eps": 0.1, "eps_step": 0.05, "max_iter": 2} | QUIET
+STEPPED = {"eps": 0.1, "eps_step": 0.05, "max_iter": 2}
 RESTARTED = STEPPED | {"nb_random_init": 1}
-
-GRAPHITE_RANGES = {"rotation_range": (-5.0, 5.0), "gamma_range": (1.0, 1.1), "blur_kernels": (0, 3)}
 
 
 def _patch(attack: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -213,21 +212,19 @@ def _patch(attack: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _auto_attack(classifier: Any) -> Any:
-    budget = RESTARTED | {"eps": 0.3, "eps_step": 0.15}
-    small = budget | {"loss_type": "cross_entropy"}
-    ratio = budget | {"loss_type": "difference_logits_ratio"}
+    losses = ("cross_entropy", "difference_logits_ratio")
+    kind, budget = evasion.AutoProjectedGradientDescent, RESTARTED | WIDE | QUIET
     attacks = [
-        evasion.AutoProjectedGradientDescent(classifier, **small),
-        evasion.AutoProjectedGradientDescent(classifier, **ratio),
-        evasion.DeepFool(classifier, max_iter=2, **EVERY_CLASS, verbose=False),
-        evasion.SquareAttack(classifier, max_iter=5, eps=0.3, verbose=False),
+        *(kind(classifier, loss_type=loss, **budget) for loss in losses),
+        evasion.DeepFool(classifier, max_iter=2, **EVERY_CLASS, **QUIET),
+        evasion.SquareAttack(classifier, max_iter=5, eps=0.3, **QUIET),
     ]
-    return evasion.AutoAttack(classifier, eps=0.3, eps_step=0.15, attacks=attacks)
+    return evasion.AutoAttack(classifier, **WIDE, attacks=attacks)
 
 
 def _frame_saliency(classifier: Any) -> Any:
     inner = evasion.FastGradientMethod(classifier, eps=0.1)
-    return evasion.FrameSaliencyAttack(classifier, inner, verbose=False)
+    return evasion.FrameSaliencyAttack(classifier, inner, **QUIET)
 
 
 def _low_pro_fool(classifier: Any) -> Any:
@@ -245,13 +242,10 @@ def _laser(classifier: Any) -> Any:
     )
 
 
-def _feature_adversaries_adam(classifier: Any) -> Any:
-    from torch.optim import Adam
-
+def _with_adam(classifier: Any) -> Any:
     settings = {"delta": 0.1, "layer": "layers.1", "max_iter": 2} | QUIET
-    return evasion.FeatureAdversariesPyTorch(
-        classifier, optimizer=Adam, optimizer_kwargs={"lr": 0.05}, **settings
-    )
+    how = {"optimizer": torch.optim.Adam, "optimizer_kwargs": {"lr": 0.05}}
+    return evasion.FeatureAdversariesPyTorch(classifier, **how, **settings)
 
 
 def _graphite_black(attack: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -260,42 +254,66 @@ def _graphite_black(attack: Any, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def _losses(attack: str) -> list[Row]:
     """The rows of an attack that takes `loss_type`, one for every loss that it accepts."""
-    return [
-        Row(
-            f"{attack}(loss_type={loss!r})",
-            LOSS if loss is None else REWRAPS,
-            RESTARTED | {"loss_type": loss},
-            ball=INF,
-        )
-        for loss in getattr(evasion, attack)._predefined_losses
-    ]
+    rows = []
+    for loss in getattr(evasion, attack)._predefined_losses:
+        reach = LOSS if loss is None else REWRAPS
+        options = RESTARTED | {"loss_type": loss}
+        rows.append(Row(f"{attack}(loss_type={loss!r})", reach, options, ball=INF))
+    return rows
 
 
-def _with(
-    attack: str,
-    reach: str,
-    base: Mapping[str, Any],
-    ball: Ball | Retiming | None,
-    form: str = "grey",
-    **options: Any,
-) -> Row:
-    """A row called by those of its options that are not in the base."""
-    settings = [f"{name}={value!r}" for name, value in options.items()]
-    settings += ["event frames"] if form == "frames" else []
-    name = f"{attack}({', '.join(settings)})" if settings else attack
-    labels = "target" if options.get("targeted") else "true"
-    return Row(name, reach, {**base, **options}, form=form, labels=labels, ball=ball)
+def _universal(attacker: str, reach: str, params: dict[str, Any]) -> Row:
+    options = {"attacker": attacker, "attacker_params": params | QUIET, "max_iter": 1, "eps": 0.3}
+    return Row(f"UniversalPerturbation(attacker={attacker!r})", reach, options, ball=FLIPPING)
 
 
-L2 = Ball(2, 0.5)
-SEARCHING = {"max_iter": 8, "learning_rate": 0.1, "initial_const": 10.0} | QUIET
-PATCHES = {"max_iter": 2, "batch_size": 4} | QUIET
-HOPS = {"max_iter": 1, "max_eval": 50, "init_eval": 10} | QUIET
+SEARCHING = {"max_iter": 8, "learning_rate": 0.1, "initial_const": 10.0}
+BINARY = SEARCHING | {"batch_size": 4, "binary_search_steps": 2}
+BRENDEL = {"steps": 3, "binary_search_steps": 3, "init_size": 50}
+PATCHES, SQUARES = {"max_iter": 2, "batch_size": 4}, {"patch_shape": (3, 4, 4)}
+SIMBA = {"max_iter": 15, "freq_dim": 4, "stride": 4}
+THRESHOLD = {"th": 120, "es": 1, "max_iter": 2}
+WASSERSTEIN = {"max_iter": 2, "regularization": 100.0, "kernel_size": 3}
+WASSERSTEIN |= {"conjugate_sinkhorn_max_iter": 5, "projected_sinkhorn_max_iter": 5}
+STRONG_STEP = {"eps": 0.4, "targeted": True}
+FGSM = {"attacker": "fgsm", "attacker_params": STRONG_STEP, "max_iter": 2, "eps": 0.4}
+RANGES = {"rotation_range": (-5.0, 5.0), "gamma_range": (1.0, 1.1), "blur_kernels": (0, 3)}
+WHITE_GRAPHITE = {"net_size": (8, 8), "num_xforms": 2, "steps": 2, "first_steps": 10} | RANGES
+WHITE_GRAPHITE |= {"step_size": 0.2, "min_tr": 0.5, "num_patches_to_remove": 20}
+BLACK_GRAPHITE = {"noise_size": (8, 8), "net_size": (8, 8), "num_xforms_mask": 2} | RANGES
+BLACK_GRAPHITE |= {"num_xforms_boost": 2, "num_boost_queries": 10}
+ZOO = {"max_iter": 20, "learning_rate": 0.3, "initial_const": 10.0, "nb_parallel": 32}
+ZOO |= {"use_resize": False, "use_importance": False, "variable_h": 0.2}
+MOVING = {"max_translation": 20.0, "num_translations": 2, "max_rotation": 10.0, "num_rotations": 2}
+BOUNDARY = {"targeted": False, "max_iter": 2, "num_trial": 3, "sample_size": 3}
+SIGN_OPT = {"targeted": False, "num_trial": 5, "max_iter": 1, "k": 5, "query_limit": 200}
+COMPOSITE = {"max_iter": 2, "max_inner_iter": 1, "batch_size": 4}
+HOPS = {"max_iter": 1, "max_eval": 50, "init_eval": 10}
+PLAIN_STEPS = {"delta": 0.1, "layer": -1, "max_iter": 2, "step_size": 0.05}
+ONE, TWO, TARGET, GUIDE = {"samples": 1}, {"samples": 2}, {"labels": "target"}, {"labels": "guide"}
+COLOUR = {"form": "colour"}
+GRAPHITE = TARGET | COLOUR | {"needs": "cv2"}
+LAST, SOFTMAX = {"form": "channels last"}, {"probabilities": True}
+
+NO_PATCH = Defect(
+    "'AdversarialPatchNumpy' object has no attribute 'patch'",
+    "under numpy 2 the mean of its clip values is no Python float, and it reads "
+    "`self.patch` before setting it",
+    "classifier._clip_values = numpy.array((0.0, 1.0))",
+)
+NO_MATRIX = Defect(
+    "np.mat", "it calls `np.mat`, which numpy 2 removed", "numpy.mat = numpy.asmatrix"
+)
+NO_FLOATS = Defect(
+    "np.asfarray",
+    "it calls `np.asfarray`, which numpy 2 removed",
+    "numpy.asfarray = lambda values: numpy.asarray(values, float)",
+)
 
 ROWS: list[Row] = [
-    _with("FastGradientMethod", LOSS, {"eps": 0.1}, INF),
-    _with("ProjectedGradientDescent", TENSORS, STEPPED, INF),
-    _with("ProjectedGradientDescent", TENSORS, STEPPED, INF, form="frames"),
+    Row("FastGradientMethod", LOSS, {"eps": 0.1}, ball=INF),
+    Row("ProjectedGradientDescent", TENSORS, STEPPED, ball=INF),
+    Row("ProjectedGradientDescent(event frames)", TENSORS, STEPPED, form="frames", ball=INF),
     Row("ProjectedGradientDescentPyTorch", TENSORS, STEPPED, ball=INF),
     Row("ProjectedGradientDescentNumpy", LOSS, STEPPED, ball=INF),
     Row("BasicIterativeMethod", TENSORS, STEPPED, ball=INF),
@@ -304,254 +322,85 @@ ROWS: list[Row] = [
     *_losses("AutoConjugateGradient"),
     *_losses("RescalingAutoConjugateGradient"),
     Row("AutoAttack", REWRAPS, make=_auto_attack, ball=FLIPPING, needs="multiprocess"),
-    Row(
-        "BrendelBethgeAttack",
-        REWRAPS,
-        {"steps": 3, "binary_search_steps": 3, "init_size": 50},
-        samples=2,
-        needs="numba",
-    ),
-    Row("CarliniL2Method", CLASS, SEARCHING | {"batch_size": 4, "binary_search_steps": 2}),
+    Row("BrendelBethgeAttack", REWRAPS, BRENDEL, **TWO, needs="numba"),
+    Row("CarliniL2Method", CLASS, BINARY),
     Row("CarliniLInfMethod", CLASS, SEARCHING | {"initial_const": 1.0, "largest_const": 4.0}),
-    Row(
-        "CarliniL0Method", CLASS, SEARCHING | {"batch_size": 2, "binary_search_steps": 1}, samples=2
-    ),
-    Row("ElasticNet", CLASS, SEARCHING | {"batch_size": 4, "binary_search_steps": 2}),
-    Row("DeepFool", CLASS, {"max_iter": 3} | EVERY_CLASS | QUIET),
-    Row("NewtonFool", CLASS, {"max_iter": 2} | QUIET),
-    Row("SaliencyMapMethod", CLASS, {"theta": 0.5, "gamma": 0.1} | QUIET, labels="target"),
-    *(
-        Row(
-            f"UniversalPerturbation(attacker={attacker!r})",
-            reach,
-            {"attacker": attacker, "attacker_params": params, "max_iter": 1, "eps": 0.3} | QUIET,
-            ball=FLIPPING,
-        )
-        for attacker, reach, params in (
-            ("deepfool", CLASS, {"max_iter": 10} | EVERY_CLASS | QUIET),
-            ("pgd", TENSORS, STEPPED | {"eps": 0.3, "eps_step": 0.15}),
-        )
-    ),
-    Row(
-        "TargetedUniversalPerturbation",
-        LOSS,
-        {"attacker": "fgsm", "attacker_params": {"eps": 0.4, "targeted": True}}
-        | {"max_iter": 2, "eps": 0.4},
-        labels="target",
-        ball=Ball("inf", 0.4),
-    ),
-    Row(
-        "Wasserstein",
-        LOSS,
-        {"max_iter": 2, "regularization": 100.0, "kernel_size": 3}
-        | {"conjugate_sinkhorn_max_iter": 5, "projected_sinkhorn_max_iter": 5}
-        | QUIET,
-    ),
-    Row(
-        "ShadowAttack",
-        LOSS,
-        {"nb_steps": 2, "batch_size": 4} | QUIET,
-        form="colour",
-        labels="target",
-        samples=1,
-    ),
-    Row("LowProFool", LOSS, make=_low_pro_fool, form="table", labels="target"),
+    Row("CarliniL0Method", CLASS, SEARCHING | {"batch_size": 2, "binary_search_steps": 1}, **TWO),
+    Row("ElasticNet", CLASS, BINARY),
+    Row("DeepFool", CLASS, {"max_iter": 3} | EVERY_CLASS),
+    Row("NewtonFool", CLASS, {"max_iter": 2}),
+    Row("SaliencyMapMethod", CLASS, {"theta": 0.5, "gamma": 0.1}, **TARGET),
+    _universal("deepfool", CLASS, {"max_iter": 10} | EVERY_CLASS),
+    _universal("pgd", TENSORS, STEPPED | WIDE),
+    Row("TargetedUniversalPerturbation", LOSS, FGSM, **TARGET, ball=Ball("inf", 0.4)),
+    Row("Wasserstein", LOSS, WASSERSTEIN),
+    Row("ShadowAttack", LOSS, {"nb_steps": 2, "batch_size": 4}, **COLOUR, **TARGET, **ONE),
+    Row("LowProFool", LOSS, make=_low_pro_fool, form="table", **TARGET),
     Row("FrameSaliencyAttack", LOSS, make=_frame_saliency, form="frames", ball=INF),
-    Row("OverTheAirFlickeringPyTorch", MODEL, {"max_iter": 2} | QUIET, form="video"),
-    Row(
-        "FeatureAdversariesPyTorch(optimizer=None)",
-        ACTIVATIONS,
-        {"delta": 0.1, "layer": -1, "max_iter": 2, "step_size": 0.05} | QUIET,
-        labels="guide",
-        ball=INF,
-    ),
-    Row(
-        "FeatureAdversariesPyTorch(optimizer=Adam)",
-        ACTIVATIONS,
-        make=_feature_adversaries_adam,
-        labels="guide",
-    ),
+    Row("OverTheAirFlickeringPyTorch", MODEL, {"max_iter": 2}, form="video"),
+    Row("FeatureAdversariesPyTorch(optimizer=None)", ACTIVATIONS, PLAIN_STEPS, **GUIDE, ball=INF),
+    Row("FeatureAdversariesPyTorch(optimizer=Adam)", ACTIVATIONS, make=_with_adam, **GUIDE),
     Row(
         "FeatureAdversariesNumpy",
         PREDICTIONS,
         {"delta": 0.3, "layer": 1},
         craft=lambda attack, x, guide: attack.generate(x, guide, maxfun=400, eps=0.1),
-        labels="guide",
-        samples=2,
-        ball=Ball("inf", 0.3),
+        **(GUIDE | TWO),
+        ball=FLIPPING,
         remark="with finite differences of 0.1, since ART's 1e-3 moves hardly a spike",
     ),
-    Row(
-        "AdversarialPatchPyTorch",
-        MODEL,
-        PATCHES | {"patch_shape": (3, 4, 4)},
-        craft=_patch,
-        form="colour",
-        labels="target",
-    ),
-    Row(
-        "AdversarialPatch",
-        MODEL,
-        PATCHES | {"patch_shape": (1, 4, 4)},
-        craft=_patch,
-        labels="target",
-    ),
-    Row(
-        "AdversarialPatchNumpy",
-        LOSS,
-        PATCHES,
-        craft=_patch,
-        labels="target",
-        defect=Defect(
-            "'AdversarialPatchNumpy' object has no attribute 'patch'",
-            "under numpy 2 the mean of its clip values is no Python float, and it reads "
-            "`self.patch` before setting it",
-            "classifier._clip_values = numpy.array((0.0, 1.0))",
-        ),
-    ),
-    Row(
-        "CompositeAdversarialAttackPyTorch",
-        MODEL,
-        {"max_iter": 2, "max_inner_iter": 1, "batch_size": 4} | QUIET,
-        form="colour",
-        needs="kornia",
-    ),
-    Row(
-        "GRAPHITEWhiteboxPyTorch",
-        MODEL,
-        {"net_size": (8, 8), "num_xforms": 2, "steps": 2, "first_steps": 10, "step_size": 0.2}
-        | {"min_tr": 0.5, "num_patches_to_remove": 20}
-        | GRAPHITE_RANGES,
-        form="colour",
-        labels="target",
-        samples=1,
-        needs="cv2",
-    ),
-    Row(
-        "GRAPHITEBlackbox",
-        PREDICTIONS,
-        {"noise_size": (8, 8), "net_size": (8, 8), "num_xforms_mask": 2}
-        | {"num_xforms_boost": 2, "num_boost_queries": 10}
-        | GRAPHITE_RANGES,
-        craft=_graphite_black,
-        form="colour",
-        labels="target",
-        samples=2,
-        needs="cv2",
-    ),
+    Row("AdversarialPatchPyTorch", MODEL, PATCHES | SQUARES, craft=_patch, **TARGET, **COLOUR),
+    Row("AdversarialPatch", MODEL, PATCHES | {"patch_shape": (1, 4, 4)}, craft=_patch, **TARGET),
+    Row("AdversarialPatchNumpy", LOSS, PATCHES, craft=_patch, **TARGET, defect=NO_PATCH),
+    Row("CompositeAdversarialAttackPyTorch", MODEL, COMPOSITE, **COLOUR, needs="kornia"),
+    Row("GRAPHITEWhiteboxPyTorch", MODEL, WHITE_GRAPHITE, **GRAPHITE, **ONE),
+    Row("GRAPHITEBlackbox", PREDICTIONS, BLACK_GRAPHITE, craft=_graphite_black, **GRAPHITE, **TWO),
     Row(
         "VirtualAdversarialMethod",
         PREDICTIONS,
-        {"max_iter": 1, "eps": 0.1, "finite_diff": 0.25} | QUIET,
-        samples=2,
+        {"max_iter": 1, "eps": 0.1, "finite_diff": 0.25},
+        **(TWO | SOFTMAX),
         ball=Ball(2, 0.1),
-        probabilities=True,
         remark="with finite differences of 0.25, since ART's 1e-6 moves a spike by accident only",
     ),
-    Row(
-        "BoundaryAttack",
-        PREDICTIONS,
-        {"targeted": False, "max_iter": 2, "num_trial": 3, "sample_size": 3} | QUIET,
-        samples=2,
-    ),
-    Row("HopSkipJump", PREDICTIONS, HOPS, samples=2),
-    Row("SquareAttack", PREDICTIONS, {"max_iter": 5, "eps": 0.1} | QUIET, ball=INF),
-    Row(
-        "SimBA",
-        PREDICTIONS,
-        {"max_iter": 15, "freq_dim": 4, "stride": 4} | QUIET,
-        labels="none",
-        probabilities=True,
-    ),
-    Row(
-        "SignOPTAttack",
-        PREDICTIONS,
-        {"targeted": False, "num_trial": 5, "max_iter": 1, "k": 5, "query_limit": 200},
-        samples=1,
-    ),
-    Row(
-        "GeoDA",
-        PREDICTIONS,
-        {"max_iter": 500, "sub_dim": 4} | QUIET,
-        samples=1,
-        defect=Defect(
-            "np.mat", "it calls `np.mat`, which numpy 2 removed", "numpy.mat = numpy.asmatrix"
-        ),
-    ),
-    Row(
-        "ZooAttack",
-        PREDICTIONS,
-        {"max_iter": 20, "learning_rate": 0.3, "initial_const": 10.0, "nb_parallel": 32}
-        | {"use_resize": False, "use_importance": False, "variable_h": 0.2}
-        | QUIET,
-        samples=2,
-    ),
+    Row("BoundaryAttack", PREDICTIONS, BOUNDARY, **TWO),
+    Row("HopSkipJump", PREDICTIONS, HOPS, **TWO),
+    Row("SquareAttack", PREDICTIONS, {"max_iter": 5, "eps": 0.1}, ball=INF),
+    Row("SimBA", PREDICTIONS, SIMBA, labels="none", **SOFTMAX),
+    Row("SignOPTAttack", PREDICTIONS, SIGN_OPT, **ONE),
+    Row("GeoDA", PREDICTIONS, {"max_iter": 500, "sub_dim": 4}, **ONE, defect=NO_MATRIX),
+    Row("ZooAttack", PREDICTIONS, ZOO, **TWO),
     # The next two return what they do not flip as it came: the budgets are those of noise that
     # any network takes for something else. The second one rounds its bounds to whole grey levels.
-    Row(
-        "PixelAttack", PREDICTIONS, {"th": 32, "es": 1, "max_iter": 2}, samples=1, ball=Ball(0, 32)
-    ),
-    Row(
-        "ThresholdAttack",
-        PREDICTIONS,
-        {"th": 120, "es": 1, "max_iter": 2},
-        samples=1,
-        ball=Ball("inf", 121 / 255),
-    ),
-    Row(
-        "SpatialTransformation",
-        PREDICTIONS,
-        {"max_translation": 20.0, "num_translations": 2, "max_rotation": 10.0, "num_rotations": 2}
-        | QUIET,
-    ),
-    Row(
-        "LaserAttack",
-        PREDICTIONS,
-        make=_laser,
-        form="channels last",
-        labels="none",
-        samples=2,
-        defect=Defect(
-            "np.asfarray",
-            "it calls `np.asfarray`, which numpy 2 removed",
-            "numpy.asfarray = lambda values: numpy.asarray(values, float)",
-        ),
-    ),
+    Row("PixelAttack", PREDICTIONS, {"th": 32, "es": 1, "max_iter": 2}, **ONE, ball=Ball(0, 32)),
+    Row("ThresholdAttack", PREDICTIONS, THRESHOLD, **ONE, ball=Ball("inf", 121 / 255)),
+    Row("SpatialTransformation", PREDICTIONS, MOVING),
+    Row("LaserAttack", PREDICTIONS, make=_laser, **LAST, labels="none", **TWO, defect=NO_FLOATS),
 ]
 """Every attack of ART on PyTorch image classifiers, in small settings."""
 
-FLIPS = {"eps": 64} | QUIET
+FEW = {"eps": 0.1, "max_iter": 3}
 OURS: list[Row] = [
-    *(
-        _with(kind, reach, {"eps": 0.1, "max_iter": steps} | QUIET, INF)
-        for kind, reach, steps in (
-            ("StableAdaptivePGD", MODEL, 3),
-            ("AutoPGD", MODEL, 3),
-            ("OperationsAttack", MODEL, 3),
-            ("SquareSearch", PREDICTIONS, 9),
-        )
-    ),
-    Row("SparseDynamicAttack", MODEL, FLIPS, form="binary frames", ball=Ball(0, 64)),
+    *(Row(kind, MODEL, FEW, ball=INF) for kind in ("StableAdaptivePGD", "AutoPGD")),
+    Row("OperationsAttack", MODEL, FEW, ball=INF),
+    Row("SquareSearch", PREDICTIONS, {"eps": 0.1, "max_iter": 9}, ball=INF),
+    Row("SparseDynamicAttack", MODEL, {"eps": 64}, form="binary frames", ball=Ball(0, 64)),
     Row(
         "SpikeRetiming",
         MODEL,
-        {"max_shift": 2, "max_iter": 3} | QUIET,
+        {"max_shift": 2, "max_iter": 3},
         form="binary frames",
         rule=STBP(),
         ball=Retiming(2),
         remark="under a temporal rule, since rate rules know no order of spikes",
     ),
     Row(
-        "SpikingAutoAttack",
-        MODEL,
-        {"plan": "fast", "eps": 0.1} | QUIET,
-        samples=8,
-        ball=INF,
-        planned=True,
+        "SpikingAutoAttack", MODEL, {"plan": "fast", "eps": 0.1}, samples=8, ball=INF, planned=True
     ),
 ]
 """Every attack of our own, in small settings."""
 
+IN_TENSORFLOW = ("AdversarialPatch", "FeatureAdversaries", "ProjectedGradientDescent")
 ELSEWHERE: list[Elsewhere] = [
     Elsewhere(
         "speech recognition", ("CarliniWagnerASR", "ImperceptibleASR", "ImperceptibleASRPyTorch")
@@ -563,11 +412,7 @@ ELSEWHERE: list[Elsewhere] = [
     Elsewhere("malware, and TensorFlow only", ("MalwareGDTensorFlow",)),
     Elsewhere(
         "TensorFlow only; the PyTorch version is in the table above",
-        (
-            "AdversarialPatchTensorFlowV2",
-            "FeatureAdversariesTensorFlowV2",
-            "ProjectedGradientDescentTensorFlowV2",
-        ),
+        tuple(f"{name}TensorFlowV2" for name in IN_TENSORFLOW),
     ),
 ]
 """Attack classes that ART exports for other domains, and why they are not in the table."""

@@ -1,7 +1,5 @@
 """The command line as the tests call it, and what stands in the way of doing things twice."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os
@@ -42,9 +40,7 @@ def call(*arguments: str) -> Done:
     return Done(status, out.getvalue(), err.getvalue())
 
 
-def start(
-    *arguments: str, cwd: Path = ROOT, session: bool = False, **environment: str
-) -> subprocess.Popen[str]:
+def start(*arguments, cwd=ROOT, session=False, **environment):
     """Start a fresh interpreter that finds this package and takes one thread.
 
     :param session: as the leader of a session of its own."""

@@ -1,11 +1,8 @@
 """Damage to files: single bits that flip, and disks that take nothing more."""
 
-from __future__ import annotations
-
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 try:
     import resource
@@ -20,9 +17,7 @@ def flipped(content: bytes, place: int, bit: int) -> bytes:
     return bytes(changed)
 
 
-def flips(
-    file: Path, content: bytes, unseen: Callable[[], bool], every: int = 97
-) -> list[tuple[int, int]]:
+def flips(file, content, unseen, every=97):
     """Flip one bit of every 97th byte, and the bits in turn: those flips that go unseen.
 
     :param content: of the whole file, which is left damaged.

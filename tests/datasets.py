@@ -1,7 +1,5 @@
 """Small data sets, and files of images, of event frames and of pictures."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

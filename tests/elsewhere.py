@@ -1,7 +1,5 @@
 """Tensors that numpy refuses as it does those on a device, for machines without one."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,6 @@
 """Evaluations written by hand: what a report is made of, without a network."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,9 +49,7 @@ RISES = Finding(
 WEAK = replace(RISES, about="PGD-7 by stbp", evidence={"broken": 402.0})
 
 
-def trial(
-    name: str, eps: float, stage: Any, stages: Sequence[Any] = (PGD,), **changes: Any
-) -> Trial:
+def trial(name, eps, stage, stages=(PGD,), **changes):
     """A trial in which each sample took as many queries as its row says, from 2 on.
 
     A text among the stages is one with a gradient, or adversarials from elsewhere."""

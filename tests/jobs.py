@@ -2,8 +2,6 @@
 
 What holds of forks holds of what torchrun starts: it gives them the same environment and store."""
 
-from __future__ import annotations
-
 import multiprocessing
 import os
 import subprocess

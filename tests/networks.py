@@ -1,7 +1,5 @@
 """Small networks for the tests, and a rule that counts its backward passes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,7 +65,7 @@ class _Watched:
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self.network, name, value)
 
-    def with_steps(self, steps: int) -> _Watched:
+    def with_steps(self, steps: int) -> Any:
         return _Watched(self.network.with_steps(steps), self.tally)
 
     def run(self, encoded: Tensor, firing: Callable[[Site, Tensor], Tensor]) -> Tensor:

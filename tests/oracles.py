@@ -1,7 +1,5 @@
 """Naive implementations that share no code with the package: one time step at a time."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from art_snn import Ablation, Direct, Frames, Frequency, Poisson, SpikingNetwork, TimeDistributed
+from art_snn import Ablation, Direct, Frames, Frequency, Poisson, TimeDistributed
 from art_snn.dynamics import Dynamics
 from art_snn.models import Residual as Branches
 from art_snn.modulation import Gains, Gates, Noise
@@ -57,13 +55,7 @@ def triangle(z: Tensor) -> Tensor:
     return fired
 
 
-def stbp_neuron(
-    dynamics: Dynamics,
-    xs: Steps,
-    *,
-    detach_reset: bool = False,
-    fire: Callable[[Tensor], Tensor] = triangle,
-) -> Steps:
+def stbp_neuron(dynamics, xs, *, detach_reset=False, fire=triangle):
     """Plain autograd through the state equations; `fire` gives the spikes at u - threshold."""
     v, spikes = torch.zeros_like(xs[0]), []
     several = isinstance(dynamics.decay, tuple)
@@ -151,9 +143,7 @@ def hart_neuron(dynamics: Dynamics, xs: Steps, *, width: float = 1.0) -> Steps:
     return list(_Averaged.apply(torch.stack(slopes), *spikes, *xs))
 
 
-def pdsg_neuron(
-    dynamics: Dynamics, xs: Steps, *, per_sample: bool = False, detach_reset: bool = False
-) -> Steps:
+def pdsg_neuron(dynamics, xs, *, per_sample=False, detach_reset=False):
     """Autograd through the state equations, with a slope from all potentials so far."""
     past: Steps = []
 
@@ -248,24 +238,14 @@ def walk(module: nn.Module, xs: Steps, neuron: NaiveNeuron, spikes: list[Tensor]
 class Result:
     """Logits [N, K], gradients of one fixed loss at input and weights, and all spikes."""
 
-    def __init__(
-        self, logits: Tensor, x: Tensor, parameters: list[nn.Parameter], spikes: list[Tensor]
-    ) -> None:
+    def __init__(self, logits, x, parameters, spikes):
         self.logits, self.spikes = logits.detach(), spikes
         ramp = torch.arange(1, 1 + logits.shape[1], dtype=logits.dtype)
         loss = (logits * ramp).sum() + logits.square().sum()
         self.input, *self.weights = torch.autograd.grad(loss, [x, *parameters])
 
 
-def naive(
-    network: SpikingNetwork,
-    x: Tensor,
-    neuron: NaiveNeuron,
-    *,
-    seed: int = 0,
-    draws: torch.dtype = torch.float64,
-    averaged: bool = False,
-) -> Result:
+def naive(network, x, neuron, *, seed=0, draws=torch.float64, averaged=False):
     """The network by naive loops; `averaged` runs it once, on the mean of its time steps."""
     x = x.detach().clone().requires_grad_()
     torch.manual_seed(seed)
@@ -277,13 +257,7 @@ def naive(
     return Result(logits, x, list(network.parameters()), spikes)
 
 
-def result(
-    network: SpikingNetwork,
-    x: Tensor,
-    logits: Callable[[Tensor], Tensor] | None = None,
-    *,
-    seed: int = 0,
-) -> Result:
+def result(network, x, logits=None, *, seed=0):
     """The same of the package; `logits` maps encoded inputs to logits, default: network(x).
 
     Gradients at the weights are among what is compared."""

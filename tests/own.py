@@ -1,9 +1,6 @@
 """Networks of a user's own, written into a file as the command line takes them."""
 
-from __future__ import annotations
-
 from math import prod
-from pathlib import Path
 
 SOURCE = """
 from torch import nn
@@ -32,9 +29,7 @@ words = "no function"
 """
 
 
-def own(
-    folder: Path, shape: tuple[int, ...] = (1, 4, 4), classes: int = 2, decay: float = 0.5
-) -> str:
+def own(folder, shape=(1, 4, 4), classes=2, decay=0.5):
     """The name of a function that builds a network of that input and so many classes."""
     file = folder / "mine.py"
     inputs = prod(shape)

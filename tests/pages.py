@@ -1,7 +1,5 @@
 """A page of HTML as a tree, and its colours as numbers."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
@@ -27,7 +25,7 @@ class Element:
         parts = [one if isinstance(one, str) else one.text for one in self.children]
         return " ".join("".join(parts).split())
 
-    def every(self, *names: str) -> list[Element]:
+    def every(self, *names: str) -> list[Any]:
         """All elements of those names within, in their order; of all names where none is given."""
         found = []
         for one in self.children:

@@ -1,14 +1,11 @@
 """A small network on the digits with its weights, and evaluations of it that take a moment."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from torch import nn
 
@@ -19,7 +16,7 @@ from art_snn.app.report.evaluation import Evaluation
 from art_snn.app.results import read_result
 from art_snn.attacks import AutoPGD, Plan, Stage
 from art_snn.data import digits
-from tests.command import Done, call
+from tests.command import call
 from tests.conftest import varied
 
 MODEL = """
@@ -60,14 +57,7 @@ def train_into(folder: Path) -> None:
     (folder / "model.py").write_text(MODEL, "utf-8")
 
 
-def evaluate(
-    patch: pytest.MonkeyPatch,
-    folder: Path,
-    *words: str,
-    network: tuple[str, ...] = NETWORK,
-    plan: Plan | None = WEAK,
-    **fields: Any,
-) -> Done:
+def evaluate(patch, folder, *words, network=NETWORK, plan=WEAK, **fields):
     """Evaluate that network on 30 samples, without a page.
 
     :param plan: in place of the plan that the words name; None leaves that.

@@ -1,18 +1,13 @@
 """A tiny classifier for the evaluations, its samples, and an attack written by hand."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from art_snn import LIF, Direct, PyTorchSpikingClassifier, SpikingNetwork, TimeDistributed as Timed
-from art_snn.encoders import Encoder
-from art_snn.gradients import Gradient
 from tests.conftest import varied
 
 SHAPE = (1, 8, 8)
@@ -20,9 +15,7 @@ CLASSES = 4
 STEPS = 4
 
 
-def classifier(
-    *, seed: int = 0, encoder: Encoder | None = None, hidden: int = 24, **neuron: Any
-) -> PyTorchSpikingClassifier:
+def classifier(*, seed=0, encoder=None, hidden=24, **neuron):
     """Two linear layers around one layer of neurons, with weights from the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(varied(seed))
@@ -54,9 +47,7 @@ def around(network: SpikingNetwork, lr: float = 0.0) -> PyTorchSpikingClassifier
     )
 
 
-def samples(
-    wrapped: PyTorchSpikingClassifier, count: int = 10, wrong: int = 2
-) -> tuple[np.ndarray, np.ndarray]:
+def samples(wrapped, count=10, wrong=2):
     """Random images with the labels that the network gives them, the first `wrong` ones others."""
     x = np.random.default_rng(varied()).random((count, *SHAPE), dtype=np.float32)
     y = wrapped.predict(x).argmax(1)
@@ -64,15 +55,7 @@ def samples(
     return x, y
 
 
-def pgd_by_hand(
-    network: SpikingNetwork,
-    rule: Gradient,
-    eps: float,
-    step: float,
-    iterations: int,
-    x: np.ndarray,
-    y: np.ndarray,
-) -> np.ndarray:
+def pgd_by_hand(network, rule, eps, step, iterations, x, y):
     """PGD in the maximum norm from the samples themselves, by torch alone."""
     clean, labels = torch.as_tensor(x), torch.as_tensor(y)
     moved = clean.clone()

@@ -1,7 +1,5 @@
 """Counts what the operations of torch leave in memory, without looking at the process."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

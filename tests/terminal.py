@@ -1,7 +1,5 @@
 """Terminals that people look at, for the tests of what they show."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import os

@@ -1,8 +1,6 @@
 """Numbers that could only overflow, wait for ever or fill the memory are refused where they are
 told, with the bound; the bound itself is taken."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 

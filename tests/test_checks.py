@@ -1,7 +1,5 @@
 """Checks of arguments and paths: what passes, and the one form of every complaint."""
 
-from __future__ import annotations
-
 import math
 import os
 import pickle
@@ -144,9 +142,7 @@ def test_no_values_and_values_that_occur_twice_are_refused():
     require_distinct("eps", (0.1, 0.25))
     with pytest.raises(ArgumentError, match=r"^eps: expected at least one, got none"):
         require_distinct("eps", ())
-    with pytest.raises(
-        ArgumentError, match=r"^eps: expected distinct values, got 0\.1, 0\.25, 0\.1"
-    ):
+    with pytest.raises(ArgumentError, match=r"^eps: .*distinct values, got 0\.1, 0\.25, 0\.1"):
         require_distinct("eps", (0.1, 0.25, 0.1))
 
 
@@ -188,9 +184,7 @@ def test_memory_is_that_of_the_container(groups, limits, expected, tmp_path):
     ("argument", "options", "sizes"),
     [("width", {"width": 64.0}, {"image_size": 2**12}), ("image_size", {}, {"image_size": 2**15})],
 )
-def test_networks_and_samples_that_do_not_fit_are_refused_without_being_made(
-    argument, options, sizes
-):
+def test_networks_and_samples_that_do_not_fit_are_never_made(argument, options, sizes):
     with pytest.raises(ValueError, match=rf"^{argument}: .* which makes weights of "):
         Architecture(**options).build(**sizes)
     with pytest.raises(ValueError, match=r"^samples: .*got 2147483647, which makes samples of "):
@@ -282,9 +276,7 @@ def test_what_may_not_be_read_is_refused(reader, tmp_path, shut):
         path.mkdir()
     shut(path)
     argument, read = READERS[reader]
-    message = (
-        rf"^{argument}: expected {expected}, got .*{path.name}, which may not be read\. Change"
-    )
+    message = rf"^{argument}: expected {expected}, got .*{path.name}, .*not be read"
     with pytest.raises(ArgumentError, match=message):
         read(str(path))
 

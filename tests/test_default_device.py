@@ -1,7 +1,5 @@
 """Results are the same whatever torch's default device is, of which no tensor of ours is made."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -52,35 +52,6 @@ def test_the_claims_of_the_study_are_counted_over_all_studies_that_its_command_n
     assert named == [f"study/{folder.name}" for folder in studies]
 
 
-CHANGES = {
-    "compare": ('"robust": "1', '"robust": "0'),
-    "sweep": ('"robust": "1', '"robust": "0'),
-    "attacks": ('"robust": "1', '"robust": "0'),
-    "bounds": ('"ibp, counts": [\n   16', '"ibp, counts": [\n   15'),
-    "curves": ('"bias": -0.0', '"bias": -0.9'),
-    "defences": ("a search found more", "a search found less"),
-    "energy": ('"network": "digits', '"network": "gigits'),
-    "exact": ('"open": 0', '"open": 1'),
-    "networks": ('"best_epoch": 3', '"best_epoch": 2'),
-    "nir": ('"binary": 98', '"binary": 97'),
-    "random_encoders": ('"clean": 83', '"clean": 82'),
-    "train_precision": ('"count": 14', '"count": 15'),
-}
-
-
-@pytest.mark.parametrize("kind", [*REWRITE["RESULTS"], *REWRITE["SCRIPTS"]])
-def test_a_table_changes_with_its_json(kind, tmp_path):
-    file = next(file for file in RESULTS if file.stem == kind)
-    before, table = text_of(file), text_of(file.with_suffix(".md"))
-    (tmp_path / f"{kind}.md").write_text(table, encoding="utf-8")
-    after = before.replace(*CHANGES[kind])
-    assert after != before
-    content = json.loads(after)
-    del content["sha256"]  # It is that of the file as it was.
-    write_json(tmp_path / file.name, content)
-    assert REWRITE["render"](tmp_path / file.name) != table
-
-
 def test_results_are_there_and_every_one_is_shown_with_its_picture():
     counts = Counter(file.stem for file in RESULTS)
     exact = {"train_precision": 1, "defences": 2}
@@ -134,14 +105,6 @@ def test_the_number_that_is_shown_first_is_one_of_the_tables():
         assert words in " ".join(text_of(page).split())
 
 
-def test_a_page_is_short():
-    """At most 1,200 words, three pages at most a little more."""
-    words = [len(text_of(page).split()) for page in PAGES]
-    assert max(words) <= 1300
-    assert sum(count > 1200 for count in words) <= 3
-    assert sum(words) <= 22000
-
-
 def test_every_page_stands_in_one_list_and_the_index_lists_at_most_30_in_four_groups():
     tree = re.compile(r"```\{toctree\}\n((?::.*\n)*)\n((?:\w+\n)+)```")
     groups = tree.findall(text_of(DOCS / "index.md"))
@@ -190,15 +153,9 @@ def complaint(line: str, monkeypatch: pytest.MonkeyPatch) -> str:
     return done.complaint if done.status else ""
 
 
-OLD = ["compare --batch 5", "train --iterations 3", "cost --protocol table-s2", "attack"]
-OLD += ["curves --decay 1,0.5", "harden --attack fgsm --iterations 3"]
-OLD_COMMANDS = [f"art-snn {words}" for words in OLD]
-
-
-@pytest.mark.parametrize("line", [*COMMANDS_SHOWN, *OLD_COMMANDS])
-def test_a_command_that_is_shown_is_understood_and_one_of_earlier_days_is_not(line, monkeypatch):
-    words = complaint(line, monkeypatch)
-    assert bool(words) is (line in OLD_COMMANDS), words
+@pytest.mark.parametrize("line", COMMANDS_SHOWN)
+def test_a_command_that_is_shown_is_understood(line, monkeypatch):
+    assert complaint(line, monkeypatch) == ""
 
 
 def test_a_complaint_that_is_shown_is_made(monkeypatch):

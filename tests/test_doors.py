@@ -1,7 +1,5 @@
 """Every code block of the two first pages runs as typed, in an empty folder, from the wheel."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The simulation: values computed by hand, and the laws of the state equations."""
 
-from __future__ import annotations
-
 import math
 
 import pytest
@@ -29,9 +27,7 @@ def column(values):
         (1.0, 2.0, "hard", [0.6, 1.5, 2.7, 0.35], [0, 0, 1, 0]),
     ],
 )
-def test_potentials_and_spikes_are_those_computed_by_hand(
-    decay, threshold, reset, potential, spikes
-):
+def test_potentials_and_spikes_are_those_by_hand(decay, threshold, reset, potential, spikes):
     dynamics = Dynamics(decay, threshold, reset)
     u = torch.full((4, 1, 1), math.nan, dtype=torch.float64)
     assert dynamics.simulate(column(CURRENT), u).flatten().tolist() == spikes

@@ -1,7 +1,5 @@
 """Encoders: from [N, ...] to [T, N, ...]."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 
@@ -191,18 +189,8 @@ def test_with_steps_gives_the_same_encoder_of_another_number_of_steps(kind):
     assert longer == kind(9)
     assert encoder == kind(4)
     assert longer(x).shape == (9, 2, 3, 5)
-
-
-def test_encoders_are_values():
-    assert repr(Direct(4)) == "Direct(steps=4)"
-    assert Poisson(4) == Poisson(steps=4)
-    assert repr(Frames()) == "Frames(steps=None)"
-    assert repr(SQE(4)) == "SQE(steps=4, levels=2)"
-    assert repr(Ablation()) == "Ablation(steps=None, keep=0.05)"
     assert SQE(4, levels=4).with_steps(5) == SQE(5, levels=4)
     assert not hasattr(Frames(4), "with_steps")
-    with pytest.raises(AttributeError, match="cannot assign"):
-        Direct(4).steps = 5
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Notebooks are committed with what they print; examples say which package they miss."""
 
-from __future__ import annotations
-
 import json
 import re
 import runpy

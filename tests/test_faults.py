@@ -1,7 +1,5 @@
 """Commands that are killed, stopped, or left without room give what they give undisturbed."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import random

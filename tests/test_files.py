@@ -1,7 +1,5 @@
 """Files are written whole or not at all; digests change with what they are of."""
 
-from __future__ import annotations
-
 import io
 import json
 import tracemalloc
@@ -248,9 +246,7 @@ def test_weights_and_states_of_torch_are_refused_where_their_archive_is_packed(t
             new.writestr(name, whole.read(name))
     assert torch.equal(torch.load(packed, weights_only=True)["w"], torch.zeros(10**6))
     assert (corruption(file, packed=False), corruption(packed)) == (None, None)
-    with pytest.raises(
-        checkpoint.CheckpointError, match=r"damaged \(it states 4,\d{3},\d{3} bytes"
-    ):
+    with pytest.raises(checkpoint.CheckpointError, match=r"it states 4,\d{3},\d{3} bytes"):
         checkpoint.load(build(), packed)
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_BZIP2) as new:
         new.writestr("x", bytes(1000))

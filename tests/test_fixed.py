@@ -1,7 +1,5 @@
 """Attacks differentiate by the input alone: weights are constants unless they are asked for."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch

@@ -1,7 +1,5 @@
 """Calls drawn at random end well, or with a message that says what was expected and what came."""
 
-from __future__ import annotations
-
 import random
 import re
 import sys
@@ -39,19 +37,8 @@ BASES: tuple[tuple[str, ...], ...] = (
 """Calls of commands that end well and soon."""
 VALUES = (
     *("0", "-1", "1", "2", "0.5", "1/2", "8/255", "1e308", "1e-320", "1e39", "nan", "inf", "-inf"),
-    *(
-        "1/0",
-        "1/2/3",
-        "1e",
-        "0x10",
-        "1_000",
-        "٣",
-        "½",
-        "1 000",
-        str(10**20),
-        str(2**63),
-        "9" * 5000,
-    ),
+    *("1/0", "1/2/3", "1e", "0x10", "1_000", "٣", "½", "1 000", str(10**20), str(2**63)),
+    "9" * 5000,
     *("", " ", ",", ",,", "1,,2", "1,nan", "1,1", "'", '"', "None", "True", "false", "-", "--"),
     *("x" * 5000, "x " * 5000, "a\0b", "\udcff", "ünïcødé", "\n", "none.pt", "none.py:f", "."),
     *("odd.txt", "odd.txt/inside", "empty.pt", "mine.py:number", "mine.py:needy", "mine.py:", ":f"),

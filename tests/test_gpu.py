@@ -1,7 +1,5 @@
 """What only a CUDA device can show: attacks, training, moves and copies across devices."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from typing import Any

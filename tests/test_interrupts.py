@@ -1,7 +1,5 @@
 """Exceptions and interrupts anywhere inside of a call: nothing of the network has changed."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -14,7 +12,7 @@ from art.attacks.evasion import ProjectedGradientDescent
 from torch import nn
 
 from art_snn import LIF, Direct, PyTorchSpikingClassifier, SpikingNetwork, TimeDistributed as Timed
-from art_snn.gradients import GRADIENTS, objection
+from art_snn.gradients import objection, parse_rule
 from art_snn.neurons import PASS
 from tests import small
 from tests.architectures import Switch
@@ -69,7 +67,7 @@ def interruptible(rule: str) -> tuple[PyTorchSpikingClassifier, Countdown]:
             Timed(nn.Linear(8, small.CLASSES)),
         ]
     classifier = small.around(SpikingNetwork(layers, Direct(3), "bptr").double())
-    assert not objection(GRADIENTS[rule](), classifier.model.sites(), classifier.model.encoder)
+    assert not objection(parse_rule(rule), classifier.model.sites(), classifier.model.encoder)
     classifier.gradient = rule
     classifier.model.train()
     inner.eval()
@@ -117,8 +115,8 @@ def interrupted(rule: str, expect: Callable[[object, str], None]) -> Iterator[in
         expect(same, f"{name} by {rule}: another result afterwards")
 
 
-# One rule of every engine.
-@pytest.mark.parametrize("rule", ["stbp", "assg", "rga", "relu"])
+# One rule of every engine, and one around others.
+@pytest.mark.parametrize("rule", ["stbp", "assg", "rga", "relu", "mean-rga-stbp"])
 def test_whatever_interrupts_a_call_anywhere_leaves_the_network_as_it_was(rule):
     problems = []
     count = sum(interrupted(rule, lambda holds, what: None if holds else problems.append(what)))

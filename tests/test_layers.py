@@ -1,7 +1,5 @@
 """TimeDistributed and Normalize: same values as step by step, computed as rarely as possible."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import pytest

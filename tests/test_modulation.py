@@ -1,7 +1,5 @@
 """Gains, noise and gates next to neurons: values by hand, every rule, models and their weights."""
 
-from __future__ import annotations
-
 import copy
 from itertools import product
 
@@ -142,9 +140,7 @@ def test_a_network_with_gates_is_random_to_findings_and_to_a_plan():
 
 
 @pytest.mark.parametrize(("kind", "model"), [*product(MODULATIONS, MODELS)])
-def test_a_model_has_the_module_at_every_neuron_and_its_weights_survive_a_round_trip(
-    kind, model, tmp_path
-):
+def test_a_model_has_the_module_at_every_neuron_and_in_its_checkpoint(kind, model, tmp_path):
     data, asked = images(shape=(3, 6, 6)), Architecture(model=model, modulation=kind, **SMALL)
     net, file = asked.build_for(data).eval(), tmp_path / "n.safetensors"
     modules = [m for m in net.modules() if type(m) is MODULATIONS[kind]]

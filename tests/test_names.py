@@ -1,7 +1,5 @@
 """One word per thing: what public names, variables and imports of the package look like."""
 
-from __future__ import annotations
-
 import ast
 from collections import defaultdict
 from functools import cache

@@ -1,7 +1,5 @@
 """SpikingNetwork: which rule runs when, what is cast and refused, what copies share."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import dataclass, field
 from typing import Any
@@ -55,9 +53,7 @@ def test_no_rule_is_asked_where_gradients_are_disabled():
 
 @pytest.mark.parametrize("mode", [True, False])
 @pytest.mark.parametrize("before", [lambda x: x, lambda x: 2 * x], ids=["leaf", "behind layers"])
-def test_an_input_that_requires_a_gradient_gets_the_attack_gradient_and_any_other_the_training_one(
-    mode, before
-):
+def test_an_input_with_a_gradient_gets_the_attack_gradient(mode, before):
     net, attack, training = counting_network()
     net.train(mode)(before(batch().requires_grad_()))
     assert (len(attack), len(training)) == (1, 0)

@@ -1,7 +1,5 @@
 """Neurons as modules: parameters, stand-alone use, errors."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 

@@ -1,7 +1,5 @@
 """Random states for the length of a block, and numbers that belong to samples."""
 
-from __future__ import annotations
-
 import random
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A gradient belongs to the network as it is now, whatever was done to it, and in whichever way."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

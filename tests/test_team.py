@@ -1,7 +1,5 @@
 """Processes that torchrun starts: what one tells all, what all have, and how things are dealt."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

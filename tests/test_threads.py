@@ -1,17 +1,14 @@
 """Threads and tasks that differentiate one network at once, each by a rule of its own."""
 
-from __future__ import annotations
-
 import asyncio
 import contextvars
 import copy
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pytest
@@ -70,9 +67,7 @@ WAYS: Mapping[str, Way] = {
 }
 
 
-def right_answers(
-    way: Way, classifier: Classifier, rules: Sequence[str], x: np.ndarray, y: np.ndarray
-) -> dict[str, np.ndarray]:
+def right_answers(way, classifier, rules, x, y):
     """rule -> what a way gives when nothing else runs."""
     answers = {}
     for rule in rules:
@@ -82,9 +77,7 @@ def right_answers(
     return answers
 
 
-def at_once(
-    way: Way, classifier: Classifier, rules: Sequence[str], x: Any, y: Any, rounds: int
-) -> list[str]:
+def at_once(way, classifier, rules, x, y, rounds):
     """The rules, one per wrong gradient, of a thread per rule that all start together."""
     expected = right_answers(way, classifier, rules, x, y)
     together, wrong = threading.Barrier(len(rules)), []
@@ -126,9 +119,7 @@ BLOCKS = [
 
 
 @pytest.mark.parametrize(("block", "look", "inside"), BLOCKS, ids=["using", "attacking"])
-def test_a_thread_that_is_started_in_a_block_knows_of_it_where_it_takes_the_context(
-    classifier, block, look, inside
-):
+def test_a_thread_knows_of_a_block_where_it_takes_the_context(classifier, block, look, inside):
     network, seen = classifier.model, []
     with block(network), ThreadPoolExecutor(1) as pool:
         for run in (look, partial(contextvars.copy_context().run, look)):

@@ -1,7 +1,5 @@
 """Every class of ART in the table runs, and uses the gradients that the table names."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Settings that differ from neuron to neuron, in every rule, against neurons one by one."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 

@@ -1,7 +1,5 @@
 """Six samples of a few pixels, and the weights of networks on them."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 
@@ -10,9 +8,7 @@ from art_snn.data import Dataset
 from tests.conftest import varied
 
 
-def images(
-    name: str = "tiny", shape: tuple[int, int, int] = (1, 4, 4), classes: int = 3
-) -> Dataset:
+def images(name="tiny", shape=(1, 4, 4), classes=3):
     """Six training images of random pixels, two of them for testing, too."""
     draw = np.random.default_rng(varied())
     x = draw.random((6, *shape), dtype=np.float32)

@@ -5,8 +5,6 @@ have a table of their own, `tests/audit.py`. Whether a class achieves what it is
 promise; ours is that it runs, by which gradients, and that it sees the network as it is.
 """
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Callable
@@ -64,7 +62,7 @@ PGD = {"eps": 0.1, "eps_step": 0.05, "max_iter": 2} | QUIET
 class SharedTally(Tally):
     """A tally that copies of a rule share, since defences train copies of a classifier."""
 
-    def __deepcopy__(self, memo: Any) -> SharedTally:
+    def __deepcopy__(self, memo: Any) -> Any:
         return self
 
 
@@ -229,8 +227,9 @@ def sleeper_agent(bench: Bench) -> None:
 # Extraction and inference
 
 
-def steal(bench: Bench, name: str, **options: Any) -> None:
+def steal(bench: Bench, name: str) -> None:
     few = {"nb_stolen": 100, "nb_epochs": 1, "batch_size_fit": 32, "batch_size_query": 100}
+    options = QUIET if name == "KnockoffNets" else {}
     attack = getattr(extraction, name)(bench.build(), **few, **options)
     attack.extract(bench.x, bench.one_hot, thieved_classifier=bench.build(fresh=True))
 
@@ -241,8 +240,16 @@ def invert(bench: Bench) -> None:
     MIFace(bench.build(), threshold=math.inf, **options).infer(grey, np.arange(CLASSES))
 
 
-def tell_members(bench: Bench, name: str, *given: str) -> None:
-    attack, x, y = getattr(membership, name)(bench.build("table"), *given), bench.table, bench.y
+MEMBERS = {
+    "MembershipInferenceBlackBox": ("loss", "lr"),
+    "MembershipInferenceBlackBoxRuleBased": (),
+    "LabelOnlyGapAttack": (),
+}
+
+
+def tell_members(bench: Bench, name: str) -> None:
+    given, x, y = MEMBERS[name], bench.table, bench.y
+    attack = getattr(membership, name)(bench.build("table"), *given)
     if given:
         attack.fit(x[:50], y[:50], x[50:], (y[50:] + 1) % CLASSES)
     attack.infer(x, y)
@@ -366,27 +373,13 @@ def train_oaat(bench: Bench) -> None:
     train(bench, lambda c, attack: kind(c, *others, attack, parameters))
 
 
-TRAINERS: list[tuple[str, str, Callable[[Bench], None]]] = [
-    (
-        "AdversarialTrainer",
-        FIT,
-        partial(train, make=lambda c, a: trainers.AdversarialTrainer(c, a, ratio=1.0)),
-    ),
-    ("AdversarialTrainerMadryPGD", FIT, train_madry),
-    (
-        "AdversarialTrainerFBFPyTorch",
-        WEIGHTS,
-        lambda b: train(b, lambda c, _: trainers.AdversarialTrainerFBFPyTorch(c, 0.1), False),
-    ),
-    (
-        "AdversarialTrainerTRADESPyTorch",
-        WEIGHTS,
-        partial(train, make=lambda c, a: trainers.AdversarialTrainerTRADESPyTorch(c, a, beta=6.0)),
-    ),
-    ("AdversarialTrainerAWPPyTorch", WEIGHTS, partial(train_awp, mode="PGD")),
-    ("AdversarialTrainerAWPPyTorch", WEIGHTS, partial(train_awp, mode="TRADES")),
-    ("AdversarialTrainerOAATPyTorch", WEIGHTS, train_oaat),
-]
+def train_by(bench: Bench, name: str, **options: Any) -> None:
+    kind = getattr(trainers, name)
+    train(bench, lambda c, attack: kind(c, attack, **options))
+
+
+def train_fast(bench: Bench) -> None:
+    train(bench, lambda c, _: trainers.AdversarialTrainerFBFPyTorch(c, 0.1), labels=False)
 
 
 def train_on_mixtures(bench: Bench) -> None:
@@ -413,10 +406,10 @@ def strip(bench: Bench) -> None:
 # What stands before and after the network
 
 
-def preprocess(bench: Bench, make: Callable[[], Any], form: str = "grey") -> None:
+def preprocess(bench: Bench, name: str, form: str, options: dict[str, Any]) -> None:
     """The classifier predicts on what the defence returns, and goes back through it."""
     x, y = FORMS[form].present(bench.x[:4]), bench.y[:4]
-    defence, plain = make(), bench.build(form)
+    defence, plain = getattr(preprocessors, name)(**options), bench.build(form)
     classifier = bench.build(form, preprocessing_defences=defence)
     defended = _seeded(defence, x)[0].astype(x.dtype)
     np.testing.assert_allclose(
@@ -428,23 +421,16 @@ def preprocess(bench: Bench, make: Callable[[], Any], form: str = "grey") -> Non
     assert np.abs(gradient).max() > 0
 
 
-SQUEEZED: list[tuple[str, str, Callable[[], Any]]] = [
-    ("FeatureSqueezing", "grey", lambda: preprocessors.FeatureSqueezing(UNIT, bit_depth=2)),
-    (
-        "GaussianAugmentation",
-        "grey",
-        lambda: preprocessors.GaussianAugmentation(0.1, augmentation=False, **PREDICTING),
-    ),
-    ("TotalVarMin", "channels last", preprocessors.TotalVarMin),
-    ("Cutout", "grey", lambda: preprocessors.Cutout(4, **FIRST, **PREDICTING)),
-    ("CutoutPyTorch", "grey", lambda: preprocessors.CutoutPyTorch(4, **FIRST, **PREDICTING)),
+CUT = {"length": 4} | FIRST | PREDICTING
+SQUEEZED: list[tuple[str, str, dict[str, Any]]] = [
+    ("FeatureSqueezing", "grey", {"clip_values": UNIT, "bit_depth": 2}),
+    ("GaussianAugmentation", "grey", {"sigma": 0.1, "augmentation": False} | PREDICTING),
+    ("TotalVarMin", "channels last", {}),
+    *((name, "grey", CUT) for name in ("Cutout", "CutoutPyTorch")),
 ]
 for form in ("grey", "frames"):
-    SQUEEZED += [
-        ("JpegCompression", form, lambda: preprocessors.JpegCompression(UNIT, **FIRST)),
-        ("SpatialSmoothing", form, lambda: preprocessors.SpatialSmoothing(**FIRST)),
-        ("SpatialSmoothingPyTorch", form, lambda: preprocessors.SpatialSmoothingPyTorch(**FIRST)),
-    ]
+    SQUEEZED += [("JpegCompression", form, {"clip_values": UNIT} | FIRST)]
+    SQUEEZED += [(name, form, FIRST) for name in ("SpatialSmoothing", "SpatialSmoothingPyTorch")]
 
 
 def augment(bench: Bench, defence: Any) -> None:
@@ -462,19 +448,18 @@ AUGMENTED = (
 )
 
 
-def resize(bench: Bench, change: Any, shape: tuple[int, ...], inner: tuple[int, ...]) -> None:
+RESIZED = {
+    "ImageResizePyTorch": ({"height": 4, "width": 4}, (3, 8, 8), (3, 4, 4)),
+    "ImageSquarePadPyTorch": ({}, (3, 8, 6), (3, 8, 8)),
+}
+
+
+def resize(bench: Bench, name: str) -> None:
+    sizes, shape, inner = RESIZED[name]
+    change = getattr(image, name)(**sizes, **PREDICTING)
     x = np.random.default_rng(0).random((4, *shape), dtype=np.float32)
     options = {"input_shape": shape, "preprocessing": None, "preprocessing_defences": change}
     assert bench.small(inner, **options).loss_gradient(x, np.arange(4)).shape == x.shape
-
-
-def shrink(bench: Bench) -> None:
-    change = image.ImageResizePyTorch(height=4, width=4, **PREDICTING)
-    resize(bench, change, (3, 8, 8), (3, 4, 4))
-
-
-def pad(bench: Bench) -> None:
-    resize(bench, image.ImageSquarePadPyTorch(**PREDICTING), (3, 8, 6), (3, 8, 8))
 
 
 def average_draws(bench: Bench, name: str, form: str, **options: Any) -> None:
@@ -612,7 +597,21 @@ def security_curve(bench: Bench) -> None:
 CRAFTS = "crafts with the attack gradient, updates with the training gradient"
 SOFTMAX = "with a softmax as postprocessing defence"
 TWICE = "with STBP gradients, in `network.fixed(False)`"
-THIEF = f"{PREDICT}, `fit` of the thief"
+THIEF, BEFORE = f"{PREDICT}, `fit` of the thief", f"{PREDICT}, {LOSS_GRADIENT}"
+UNLIKE = "with a function as `perf_func`, and samples that share no values"
+VECTORS = "on vectors, with a function as `perf_func`"
+CLONED = "clones keep the settings and have fresh weights"
+SAVED, CHANGES = "what `save` writes loads again", "trains on changed samples"
+DRAWS, OF_ATTACK = "one row of predictions per draw", f"{PREDICT}, and what the attack uses"
+NOTED = {"grey": "", "frames": "frames", "channels last": "channels last"}
+HIDDEN = ("HiddenTriggerBackdoor", "HiddenTriggerBackdoorPyTorch")
+TRADES, ESTIMATING = "AdversarialTrainerTRADESPyTorch", "QueryEfficientGradientEstimationClassifier"
+
+
+def _each(names, *told, run, remark=""):
+    """A row for each of the names, by which it is run."""
+    return [Row(name, *told, partial(run, name=name), remark) for name in names]
+
 
 KINDS: dict[str, list[Row]] = {
     "Poisoning": [
@@ -620,27 +619,14 @@ KINDS: dict[str, list[Row]] = {
         Row("PoisoningAttackCleanLabelBackdoor", LOSS_GRADIENT, ATTACK, clean_label),
         Row("FeatureCollisionAttack", ACTIVATIONS, ATTACK, feature_collision),
         Row("BullseyePolytopeAttackPyTorch", ACTIVATIONS, ATTACK, bullseye),
-        *(
-            Row(name, ACTIVATIONS, ATTACK, partial(hidden_trigger, name=name))
-            for name in ("HiddenTriggerBackdoor", "HiddenTriggerBackdoorPyTorch")
-        ),
+        *_each(HIDDEN, ACTIVATIONS, ATTACK, run=hidden_trigger),
         Row("GradientMatchingAttack", WEIGHTS, BOTH, lambda b: match_gradients(b, STBP()), TWICE),
         Row("SleeperAgentAttack", WEIGHTS, BOTH, sleeper_agent, TWICE),
     ],
-    "Extraction": [
-        Row("CopycatCNN", THIEF, TRAINING, partial(steal, name="CopycatCNN")),
-        Row("KnockoffNets", THIEF, TRAINING, partial(steal, name="KnockoffNets", **QUIET)),
-    ],
+    "Extraction": _each(("CopycatCNN", "KnockoffNets"), THIEF, TRAINING, run=steal),
     "Inference": [
         Row("MIFace", CLASS_GRADIENT, ATTACK, invert, "with `threshold=float('inf')`"),
-        *(
-            Row(name, PREDICT, NO_GRADIENT, lambda b, a=(name, *given): tell_members(b, *a))
-            for name, *given in (
-                ("MembershipInferenceBlackBox", "loss", "lr"),
-                ("MembershipInferenceBlackBoxRuleBased",),
-                ("LabelOnlyGapAttack",),
-            )
-        ),
+        *_each(MEMBERS, PREDICT, NO_GRADIENT, run=tell_members),
         Row("LabelOnlyDecisionBoundary", PREDICT, NO_GRADIENT, label_only_boundary),
         Row("ShadowModels", FIT, TRAINING, shadow_models),
         Row("AttributeInferenceBlackBox", PREDICT, NO_GRADIENT, infer_attribute),
@@ -651,23 +637,21 @@ KINDS: dict[str, list[Row]] = {
         Row("SubsetScanningDetector", ACTIVATIONS, NO_GRADIENT, scan_subsets),
         Row("ActivationDefence", ACTIVATIONS, NO_GRADIENT, cluster_activations),
         Row("SpectralSignatureDefense", ACTIVATIONS, NO_GRADIENT, spectral_signatures),
-        Row(
-            "ProvenanceDefense",
-            FIT,
-            TRAINING,
-            provenance,
-            "with a function as `perf_func`, and samples that share no values",
-        ),
-        Row(
-            "RONIDefense",
-            FIT,
-            TRAINING,
-            negative_impact,
-            "on vectors, with a function as `perf_func`",
-        ),
+        Row("ProvenanceDefense", FIT, TRAINING, provenance, UNLIKE),
+        Row("RONIDefense", FIT, TRAINING, negative_impact, VECTORS),
     ],
     "Trainers": [
-        *(Row(name, uses, BOTH, run, CRAFTS) for name, uses, run in TRAINERS),
+        *_each(["AdversarialTrainer"], FIT, BOTH, run=partial(train_by, ratio=1.0), remark=CRAFTS),
+        Row("AdversarialTrainerMadryPGD", FIT, BOTH, train_madry, CRAFTS),
+        Row("AdversarialTrainerFBFPyTorch", WEIGHTS, BOTH, train_fast, CRAFTS),
+        *_each([TRADES], WEIGHTS, BOTH, run=partial(train_by, beta=6.0), remark=CRAFTS),
+        *(
+            Row(
+                "AdversarialTrainerAWPPyTorch", WEIGHTS, BOTH, partial(train_awp, mode=mode), CRAFTS
+            )
+            for mode in ("PGD", "TRADES")
+        ),
+        Row("AdversarialTrainerOAATPyTorch", WEIGHTS, BOTH, train_oaat, CRAFTS),
         Row("DPInstaHideTrainer", FIT, TRAINING, train_on_mixtures),
     ],
     "Transformers": [
@@ -678,78 +662,39 @@ KINDS: dict[str, list[Row]] = {
         *(
             Row(
                 name,
-                f"{PREDICT}, {LOSS_GRADIENT}",
+                BEFORE,
                 ATTACK,
-                partial(preprocess, make=make, form=form),
-                "" if form == "grey" else form,
+                partial(preprocess, name=name, form=form, options=o),
+                NOTED[form],
             )
-            for name, form, make in SQUEEZED
+            for name, form, o in SQUEEZED
         ),
         *(
-            Row(
-                type(one).__name__,
-                FIT,
-                TRAINING,
-                partial(augment, defence=one),
-                "trains on changed samples",
-            )
+            Row(type(one).__name__, FIT, TRAINING, partial(augment, defence=one), CHANGES)
             for one in AUGMENTED
         ),
-        Row("ImageResizePyTorch", LOSS_GRADIENT, ATTACK, shrink),
-        Row("ImageSquarePadPyTorch", LOSS_GRADIENT, ATTACK, pad),
+        *_each(RESIZED, LOSS_GRADIENT, ATTACK, run=resize),
     ],
     "Expectation over transformation": [
-        Row(
-            name,
-            f"{PREDICT}, {LOSS_GRADIENT}",
-            ATTACK,
-            partial(average_draws, name=name, form=form, **options),
-            "one row of predictions per draw",
-        )
+        Row(name, BEFORE, ATTACK, partial(average_draws, name=name, form=form, **options), DRAWS)
         for name, form, options in DRAWN
     ],
-    "Postprocessors": [
-        Row(
-            name,
-            LOSS_GRADIENT,
-            ATTACK,
-            partial(postprocess, name=name),
-            "leaves the gradient as it is",
-        )
-        for name in ("ClassLabels", "GaussianNoise", "HighConfidence", "ReverseSigmoid", "Rounded")
-    ],
+    "Postprocessors": _each(
+        ("ClassLabels", "GaussianNoise", "HighConfidence", "ReverseSigmoid", "Rounded"),
+        LOSS_GRADIENT,
+        ATTACK,
+        run=postprocess,
+        remark="leaves the gradient as it is",
+    ),
     "Estimators": [
-        Row(
-            "PyTorchClassifier",
-            FIT,
-            TRAINING,
-            clone,
-            "clones keep the settings and have fresh weights",
-        ),
-        Row(
-            "PyTorchClassifier, NumpyDataGenerator",
-            FIT,
-            TRAINING,
-            save,
-            "what `save` writes loads again",
-        ),
+        Row("PyTorchClassifier", FIT, TRAINING, clone, CLONED),
+        Row("PyTorchClassifier, NumpyDataGenerator", FIT, TRAINING, save, SAVED),
         Row("EnsembleClassifier", CLASS_GRADIENT, ATTACK, ensemble, "each member has its own rule"),
         Row("DeepPartitionEnsemble", FIT, TRAINING, partition),
         Row("BlackBoxClassifierNeuralNetwork", PREDICT, NO_GRADIENT, black_box),
-        Row(
-            "QueryEfficientGradientEstimationClassifier",
-            PREDICT,
-            NO_GRADIENT,
-            estimate_gradient,
-            SOFTMAX,
-        ),
+        Row(ESTIMATING, PREDICT, NO_GRADIENT, estimate_gradient, SOFTMAX),
         *(
-            Row(
-                kind.__name__,
-                f"{PREDICT}, {LOSS_GRADIENT}, {FIT}",
-                BOTH,
-                partial(smooth, kind=kind),
-            )
+            Row(kind.__name__, f"{BEFORE}, {FIT}", BOTH, partial(smooth, kind=kind))
             for kind in (PyTorchRandomizedSmoothing, NumpyRandomizedSmoothing)
         ),
     ],
@@ -757,9 +702,7 @@ KINDS: dict[str, list[Row]] = {
         Row("empirical_robustness", LOSS_GRADIENT, ATTACK, measure_robustness),
         Row("loss_sensitivity, loss_gradient_check", LOSS_GRADIENT, ATTACK, measure_sensitivity),
         Row("clever, clever_t, clever_u", CLASS_GRADIENT, ATTACK, measure_clever),
-        Row(
-            "adversarial_accuracy", f"{PREDICT}, and what the attack uses", ATTACK, measure_accuracy
-        ),
+        Row("adversarial_accuracy", OF_ATTACK, ATTACK, measure_accuracy),
         Row("PDTP", FIT, TRAINING, measure_privacy),
         Row("SecurityCurve", LOSS_GRADIENT, ATTACK, security_curve),
     ],

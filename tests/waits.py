@@ -1,7 +1,5 @@
 """Counts the waits and transfers that an attack would cost on a card, on a CPU."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -36,9 +34,7 @@ class Card(TorchFunctionMode):
         self.waits: Counter[str] = Counter()
         self.storages = {StorageWeakRef(tensor.untyped_storage()) for tensor in tensors}
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
         leaves = tree_leaves((args, kwargs))
         here = any(map(self._holds, leaves))

@@ -1,7 +1,5 @@
 """Commands on bare models of a user, whose neurons `register_neuron` makes known."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Titles of pictures."""
 
-from __future__ import annotations
-
 from itertools import combinations
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The comparison of rules on a network of a few neurons, against attacks written by hand."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,14 +69,7 @@ class HalfBlind(Gradient):
         return Opposite().logits(network, torch.where(bright, x, x.detach()))
 
 
-def compare(
-    wrapped: Any,
-    rules: dict[str, Gradient] | None = None,
-    file: Path | None = None,
-    given: tuple[np.ndarray, np.ndarray] | None = None,
-    attack: str = "pgd(max_iter=5)",
-    **options: Any,
-) -> Comparison:
+def compare(wrapped, rules=None, file=None, given=None, attack="pgd(max_iter=5)", **options):
     """A comparison on ten samples, of which two are misclassified."""
     settings = Compare(attack=attack, **{"eps": 0.03, "batch_size": 4, "repeats": 1} | options)
     x, y = samples(wrapped) if given is None else given
@@ -183,9 +174,7 @@ def test_averaging_over_draws_wraps_every_rule_and_its_objection():
     assert rows["cba"].objection.startswith("CBA: conversion to an ANN")
 
 
-def test_finished_rules_are_not_run_again_and_those_of_something_else_are_refused(
-    monkeypatch, tmp_path
-):
+def test_finished_rules_are_not_run_again_and_others_are_refused(monkeypatch, tmp_path):
     wrapped, file, attack = classifier(seed=1), tmp_path / "compare.json", module.craft
     given, calls = samples(wrapped), []
 
@@ -266,9 +255,7 @@ def test_a_comparison_survives_json_and_is_drawn(tmp_path):
     assert [label.get_text() for label in bars.get_yticklabels()] == ["stbp", "rga", "pdsg"]
 
 
-def test_the_command_compares_bare_models_and_takes_their_own_gradient_where_no_rule_applies(
-    tmp_path, monkeypatch
-):
+def test_bare_models_are_compared_by_their_own_gradient_if_need_be(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     images(tmp_path / "images.npz")
     words = ("compare", "--data", "images.npz", "--device", "cpu", "--attack", "pgd(max_iter=1)")

@@ -1,7 +1,5 @@
 """What one input gradient, training step or attack costs, on networks that take no time."""
 
-from __future__ import annotations
-
 import json
 import math
 import platform

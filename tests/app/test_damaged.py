@@ -1,7 +1,5 @@
 """Results that parse and are damaged: refused by file and field, or read and told; no traceback."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from typing import Any

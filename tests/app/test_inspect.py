@@ -1,7 +1,5 @@
 """What is told of the neurons of a network, and of every rule on it."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

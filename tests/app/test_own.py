@@ -1,7 +1,5 @@
 """Networks that a function of the user gives: results belong to their code, errors to the user."""
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 

@@ -69,9 +69,7 @@ def test_a_file_that_holds_no_results_is_refused_whatever_would_fit(content, tmp
 
 
 @pytest.mark.parametrize(("schema", "number"), [({}, "no number"), ({"schema": 2}, "the number 2")])
-def test_results_of_another_schema_are_refused_with_its_number_and_the_remedy(
-    schema, number, tmp_path
-):
+def test_results_of_another_schema_are_refused_with_its_number(schema, number, tmp_path):
     write_json(tmp_path / "a.json", schema | {"a": 1})
     message = rf"^output: .*a\.json, which has {number} as its schema.*reads 1.*delete that file"
     with pytest.raises(ArgumentError, match=message):
@@ -200,9 +198,7 @@ class Own(nn.Module):
         return logits * FACTOR["now"]
 
 
-def test_a_fingerprint_of_the_users_own_network_tells_what_it_answers_and_not_its_last_bits(
-    monkeypatch,
-):
+def test_a_fingerprint_of_the_users_own_network_tells_what_it_answers(monkeypatch):
     one = classifier()
     x, y = samples(one)
     one.model.layers.append(Own())
@@ -293,9 +289,7 @@ def test_unfinished_files_of_a_killed_run_are_removed_and_those_of_others_stay(t
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS])
-def test_a_folder_that_cannot_be_written_into_is_refused_before_anything_is_done(
-    code, tmp_path, monkeypatch
-):
+def test_a_folder_that_cannot_be_written_into_is_refused(code, tmp_path, monkeypatch):
     def full(*_: object, **__: object) -> None:
         raise OSError(code, os.strerror(code))
 

@@ -1,7 +1,5 @@
 """Paragraphs and tables in the forms in which they are told."""
 
-from __future__ import annotations
-
 import html
 import re
 
@@ -92,45 +90,14 @@ def test_a_terminal_has_lines_of_80_characters_and_whole_commands():
 
 
 HOSTILE = (
-    *(
-        r"\<img src=x onerror=alert(1)>",
-        "<script>alert(1)</script>",
-        "<!-- a",
-        "<?php",
-        "&lt;b&gt;",
-    ),
-    *("[a](http://e.org)", "[1, 2](http://e.org)", "![1, 2](http://e.org)", "[1, 2]: http://e.org"),
-    *("[1, 2][1, 2]", "[1, 2]{a}`b`", "<http://e.org>", "http://e.org", "www.e.org", "WWW.E.org"),
-    *(
-        "# a",
-        "a\n# b",
-        "a\n===",
-        "---",
-        "***",
-        "+++",
-        "+ a",
-        "- a",
-        "> a",
-        "1. a",
-        "12) a",
-        "    a",
-    ),
-    *("```", "```{note}", ":::{note}", "~~~", "% a", ": a", "(a)=", "{math}`a`", "$a$", "$$a$$"),
-    *(
-        "~~a~~",
-        "__a__",
-        ".__a__.",
-        "*a*",
-        "`a`",
-        "\\",
-        "a\\",
-        "|",
-        "a | b",
-        "{{ a }}",
-        "[^1]",
-        "a\tb",
-    ),
-    *("\x1b[31ma", "\x9b31ma", "\x00", "\u202ea", "a\u200bb", "\ud800", "a\r\x0bb\x85c\u2028d"),
+    *(r"\<img src=x onerror=alert(1)>", "<script>alert(1)</script>", "<!-- a", "<?php"),
+    *("&lt;b&gt;", "[a](http://e.org)", "[1, 2](http://e.org)", "![1, 2](http://e.org)"),
+    *("[1, 2]: http://e.org", "[1, 2][1, 2]", "[1, 2]{a}`b`", "<http://e.org>", "http://e.org"),
+    *("www.e.org", "WWW.E.org", "# a", "a\n# b", "a\n===", "---", "***", "+++", "+ a", "- a"),
+    *("> a", "1. a", "12) a", "    a", "```", "```{note}", ":::{note}", "~~~", "% a", ": a"),
+    *("(a)=", "{math}`a`", "$a$", "$$a$$", "~~a~~", "__a__", ".__a__.", "*a*", "`a`", "\\"),
+    *("a\\", "|", "a | b", "{{ a }}", "[^1]", "a\tb", "\x1b[31ma", "\x9b31ma", "\x00"),
+    *("\u202ea", "a\u200bb", "\ud800", "a\r\x0bb\x85c\u2028d"),
 )
 """What a name, a title or a remark of a file may be."""
 PLAIN = {"paragraph", "bullet_list", "list_item", "text"}

@@ -1,7 +1,5 @@
 """Training from data to checkpoint: the files, the validation, the adversary, resumption."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -154,9 +152,7 @@ def test_a_network_of_the_user_that_does_not_fit_the_data_leaves_no_file(change,
 @pytest.mark.parametrize(
     ("given", "settled"), [({}, "potential"), ({"readout": "spikes"}, "spikes")]
 )
-def test_a_model_that_returns_both_is_trained_on_potentials_unless_told_otherwise(
-    given, settled, tmp_path
-):
+def test_a_model_that_returns_both_is_trained_on_potentials(given, settled, tmp_path):
     asked = settings(tmp_path / "new", model=adapted(tmp_path, "both", classes=2), **given)
     result = train_network(replace(asked, steps=None, epochs=1), halves())
     assert result.notes["subject"]["readout"] == settled
@@ -195,15 +191,11 @@ def test_a_training_starts_from_a_checkpoint_and_notes_it(folder, tmp_path):
     moved = tmp_path / "moved.safetensors"
     checkpoint.save(ResolvedNetwork(Architecture(), start, Source()).build(halves()), moved)
     assert train_network(replace(asked, checkpoint=moved, steps=2), halves()).test == result.test
-    with pytest.raises(
-        CheckpointError, match=r"^resume: expected a run of .*got one of .* from the"
-    ):
+    with pytest.raises(CheckpointError, match=r"^resume: .*got one of .* from the"):
         train_network(replace(asked, checkpoint=None, steps=2), halves())
 
 
-def test_a_run_that_did_not_learn_says_so_twice_ends_with_5_and_keeps_everything(
-    tmp_path, monkeypatch
-):
+def test_a_run_that_did_not_learn_says_so_and_keeps_everything(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     images(tmp_path / "images.npz")
     words = ("train", "--data", "images.npz", "--width", ".05", "--steps", "2", "--epochs", "4")
@@ -230,9 +222,7 @@ def test_a_run_that_did_not_learn_says_so_twice_ends_with_5_and_keeps_everything
         ({"defence": "ibp(ramp=0.5)", "eps": 0.1}, {"defence": IBP(ramp=0.5), "eps": 0.1}),
     ],
 )
-def test_the_adversary_is_that_of_the_options_within_the_range_of_the_data(
-    options, expected, tmp_path
-):
+def test_the_adversary_is_that_of_the_options_and_the_data(options, expected, tmp_path):
     found = _resolve_adversary(settings(tmp_path, **options), halves_in_frames((0.0, 6.0)))
     assert found == AdversarialTraining(value_range=(0.0, 6.0), **expected)
     assert _resolve_adversary(settings(tmp_path), halves()) is None

@@ -1,7 +1,5 @@
 """The list of the zoo, and its networks in commands: their weights, data, records and training."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -119,9 +117,7 @@ def test_complaints_name_the_option(shelf, tmp_path):
     ],
 )
 @pytest.mark.usefixtures("shelf")
-def test_a_record_that_broke_more_of_the_same_samples_is_a_finding(
-    options, stage, eps, numbers, tmp_path
-):
+def test_a_record_that_broke_more_is_a_finding(options, stage, eps, numbers, tmp_path):
     arrays = dict(np.load(tmp_path / "pictures.npz"))
     np.savez(tmp_path / "others.npz", **(arrays | {"x_test": arrays["x_test"][::-1]}))
     given = {"model": NAME, "eps": (eps,), "samples": 4, "device": "cpu"} | options

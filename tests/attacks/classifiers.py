@@ -56,21 +56,13 @@ def smooth(seed: int = 0) -> tuple[PyTorchClassifier, nn.Module, Tensor]:
     return stock(module, (4,), 3), module, x
 
 
-def stock(
-    module: nn.Module, shape: tuple[int, ...], classes: int, **options: Any
-) -> PyTorchClassifier:
+def stock(module, shape, classes, **options):
     """ART's stock classifier around a module, in double precision."""
     options = {"clip_values": (0.0, 1.0), "device_type": "cpu"} | options
     return PyTorchClassifier(_Whole(module), nn.CrossEntropyLoss(), shape, classes, **options)
 
 
-def around(
-    network: Any,
-    shape: tuple[int, ...],
-    classes: int,
-    clip_values: Any = (0.0, 1.0),
-    **options: Any,
-) -> PyTorchSpikingClassifier:
+def around(network, shape, classes, clip_values=(0.0, 1.0), **options):
     """A classifier around a spiking network."""
     options |= {"clip_values": clip_values, "device_type": "cpu"}
     return PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), shape, classes, **options)

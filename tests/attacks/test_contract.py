@@ -56,9 +56,7 @@ def test_nothing_leaves_the_budget_or_the_range(kind, seed, eps, norm, targeted,
         (AutoPGD, np.inf, 0.1, "assg", "frames"),
     ],
 )
-def test_a_sample_has_the_same_adversarial_alone_and_in_a_batch(
-    kind, norm, eps, rule, form, trained_layers, known
-):
+def test_a_sample_fares_the_same_in_a_batch(kind, norm, eps, rule, form, trained_layers, known):
     # The weights of these layers are short, so that no spike depends on the order of a sum.
     classifier = build(copy.deepcopy(trained_layers), form)
     classifier.gradient = rule

@@ -65,9 +65,7 @@ PARTS = [
 
 
 @pytest.mark.parametrize(("first", "second", "stages", "stage", "skipped"), PARTS)
-def test_outcomes_of_parts_are_concatenated_by_the_ids_of_their_stages(
-    first, second, stages, stage, skipped
-):
+def test_outcomes_of_parts_are_joined_by_ids_of_stages(first, second, stages, stage, skipped):
     parts = [outcome(stage=place, stages=names, skipped=s) for names, place, s in (first, second)]
     whole = Outcome.concatenate(parts)
     assert [one.id for one in whole.stages] == [*stages]

@@ -105,9 +105,7 @@ def test_a_stage_has_a_description_a_label_and_an_id(stage, words, label, name):
 
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("name", PLANS)
-def test_a_named_plan_has_stages_that_take_the_norm_with_short_labels_and_ids_of_their_own(
-    name, norm
-):
+def test_a_named_plan_has_stages_of_the_norm_with_labels_and_ids(name, norm):
     plan = resolve_plan(name, norm)
     assert plan.name == name
     assert all(stage.budget(norm, 1) for stage in plan.stages)
@@ -263,9 +261,7 @@ def native(data):
     ("norm", "eps"), [(np.inf, 0.1), pytest.param(2, 0.4, marks=pytest.mark.slow)]
 )
 @pytest.mark.parametrize("own", [False, True], ids=["stbp", "native"])
-def test_what_pgd_of_seven_steps_breaks_every_plan_breaks_by_the_same_steps(
-    own, norm, eps, native, trained_layers, data
-):
+def test_what_pgd_7_breaks_every_plan_breaks(own, norm, eps, native, trained_layers, data):
     classifier = native if own else build(copy.deepcopy(trained_layers))
     classifier.model.double()
     x, y = data.x_test.astype(np.float64), data.y_test

@@ -39,9 +39,7 @@ def test_bits_are_tried_kept_and_taken_back_as_computed_by_hand():
 
 
 @pytest.mark.parametrize(("eps", "flips"), [(None, 5), (5, 5), (4, 0)])
-def test_what_is_broken_when_flips_are_taken_back_is_found_even_if_that_is_interrupted(
-    eps, flips, monkeypatch
-):
+def test_what_is_broken_is_found_if_taking_back_is_interrupted(eps, flips, monkeypatch):
     attack, x = against(eps=eps), torch.as_tensor(ZEROS)
     best = Best(x)
 

@@ -161,9 +161,7 @@ def test_a_spiking_sample_is_retimed_alike_alone_and_in_a_batch(rule, trained_la
         np.testing.assert_array_equal(alone, found[row])
 
 
-def test_rate_rules_are_warned_of_since_their_gradient_is_the_same_at_all_steps(
-    trained_layers, known
-):
+def test_rate_rules_are_warned_of_as_their_gradient_has_no_time(trained_layers, known):
     classifier, x, y = spiking(trained_layers, known, "rga")
     attack = SpikeRetiming(classifier, max_iter=1, verbose=False)
     with pytest.warns(RuntimeWarning, match=r"^The gradient is the same at all time steps.*stbp"):

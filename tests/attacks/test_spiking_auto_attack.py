@@ -67,9 +67,7 @@ def singly(stage, classifier, x, y, norm=np.inf, eps=0.1, seed=0):
 
 
 @pytest.mark.parametrize(("norm", "eps"), [(np.inf, 0.12), (2, 0.9)])
-def test_what_any_stage_breaks_alone_is_broken_and_by_the_first_such(
-    norm, eps, trained_layers, known
-):
+def test_what_any_stage_breaks_alone_is_broken_by_the_first_such(norm, eps, trained_layers, known):
     classifier, (x, y) = exact(trained_layers), digits_of(known, 32)
     attack = SpikingAutoAttack(classifier, norm, eps, WEAK, seed=5, **QUIET)
     found = attack.generate(x, y)
@@ -290,9 +288,7 @@ def test_gradient_attacks_of_arts_take_samples_of_any_shape(form, trained_layers
     assert attack.outcome.skipped == ()
 
 
-def test_the_bar_names_the_stage_and_counts_samples_and_forwards(
-    monkeypatch, trained_layers, known
-):
+def test_the_bar_names_the_stage_and_counts_forwards(monkeypatch, trained_layers, known):
     names, describe = [], Progress.describe
 
     def listening(self, words):

@@ -4,33 +4,18 @@ import copy
 
 import numpy as np
 import pytest
-from art.estimators.classification import PyTorchClassifier
 from torch import nn
 
 from art_snn import RGA
 from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage
 from art_snn.attacks.auto_pgd import OnwardPGD
-from tests.attacks.classifiers import watched
+from tests.attacks.classifiers import stock, watched
 from tests.networks import build
 
 TRANSFER = Stage(OnwardPGD, None, {"max_iter": 6}, transfer=True)
 PLAN = Plan("plan", (TRANSFER,))
-
-
-class Plain(nn.Module):
-    """No spiking network."""
-
-    def __init__(self):
-        super().__init__()
-        self.module = nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
-
-    def forward(self, x):
-        return self.module(x)
-
-
-def plain(**options):
-    given = {"clip_values": (0.0, 1.0), "device_type": "cpu"} | options
-    return PyTorchClassifier(Plain(), nn.CrossEntropyLoss(), (1, 8, 8), 10, **given)
+PLAIN = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).double()
+"""No spiking network."""
 
 
 def attack(layers, sources, plan=PLAN, eps=0.4, **options):
@@ -39,7 +24,7 @@ def attack(layers, sources, plan=PLAN, eps=0.4, **options):
 
 
 def test_what_is_crafted_on_a_source_counts_where_it_breaks_the_network(trained_layers, known):
-    sources = [plain(), build(copy.deepcopy(trained_layers))]
+    sources = [stock(PLAIN, (1, 8, 8), 10), build(copy.deepcopy(trained_layers))]
     crafting = attack(trained_layers, sources, eps=0.15)
     x, y = known[0][:8], known[1][:8]
     modules = [crafting.estimator.model, *(source.model for source in sources)]

@@ -2,8 +2,6 @@
 
 On a simulated CUDA device the same numbers were counted."""
 
-from __future__ import annotations
-
 import pytest
 from art.attacks.evasion import ProjectedGradientDescent
 

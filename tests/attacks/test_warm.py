@@ -54,9 +54,7 @@ def firm(layers, known, count=6):
 
 
 @pytest.mark.parametrize("stages", [(FIRST,), (FIRST, OTHER)], ids=["one before", "two before"])
-def test_a_warm_stage_begins_at_the_largest_margin_of_all_points_before(
-    stages, trained_layers, known
-):
+def test_a_warm_stage_begins_at_the_largest_margin_so_far(stages, trained_layers, known):
     x, y = firm(trained_layers, known)
     warm = Stage(AutoPGD, STBP(), {"max_iter": 2}, warm=True)
     attack = attacking(trained_layers, *stages, warm)

@@ -1,7 +1,5 @@
 """PyTorchSpikingClassifier around adapted networks: whatever it does with networks of ours."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -12,6 +10,7 @@ from art_snn import STBP, PyTorchSpikingClassifier
 from art_snn.gradients import Native
 from art_snn.interop import AdaptedNetwork, adapt
 from tests.adapted import SHAPE, STEPS, Leaky, network
+from tests.attacks.classifiers import around as wrapped
 from tests.datasets import halves
 
 KINDS = ["steps", "merged", "step"]
@@ -25,15 +24,7 @@ def adapted(request: pytest.FixtureRequest) -> PyTorchSpikingClassifier:
 def around(kind: str, made: AdaptedNetwork | None = None) -> PyTorchSpikingClassifier:
     torch.manual_seed(0)
     made = network(kind, classes=2) if made is None else made
-    return PyTorchSpikingClassifier(
-        made,
-        nn.CrossEntropyLoss(),
-        SHAPE,
-        2,
-        optimizer=torch.optim.Adam(made.parameters(), lr=0.02),
-        clip_values=(0.0, 1.0),
-        device_type="cpu",
-    )
+    return wrapped(made, SHAPE, 2, optimizer=torch.optim.Adam(made.parameters(), lr=0.02))
 
 
 def test_it_learns_by_the_native_gradient_and_is_attacked_by_ours(adapted):

@@ -1,7 +1,5 @@
 """The classifier keeps ART's contract, and leaves the network as it found it."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 from functools import partial
@@ -255,9 +253,7 @@ def test_layers_are_named_in_order_and_their_activations_are_time_means(classifi
         np.testing.assert_array_equal(other, rates)
 
 
-def test_framework_activations_carry_the_graph_of_the_attack_rule_where_x_has_one(
-    classifier, batch
-):
+def test_framework_activations_carry_the_graph_of_the_attack_rule(classifier, batch):
     x = torch.tensor(batch[0], requires_grad=True)
     logits = classifier.get_activations(x, -1, framework=True)
     (gradient,) = torch.autograd.grad(logits[:, 3].sum(), x)
@@ -431,35 +427,13 @@ def test_a_call_leaves_the_network_as_it_was(name, batch, grad):
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-@pytest.mark.parametrize(
-    ("name", "limit"),
-    [(name, 1) for name in ("loss_gradient", "class_gradient", "FGSM", "PGD")] + [("PGD", 8)],
-)
-def test_an_interrupted_call_leaves_the_network_as_it_was(name, limit, error, batch):
-    tally = Tally(limit=limit, error=error)
-    classifier = unusual_classifier(Counted(RGA(), tally))
+def test_an_interrupted_fit_restores_the_modes_and_the_rules(error, data):
+    classifier = unusual_classifier(RGA())
+    classifier.model.training_gradient = Counted(STBP(), Tally(limit=2, error=error))
     before = snapshot(classifier)
     with pytest.raises(error, match="injected"):
-        CALLS[name](classifier, *batch)
-    assert tally.forwards == limit
-    assert_as_before(before, snapshot(classifier))
-    tally.limit = None
-    CALLS[name](classifier, *batch)
-
-
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
-def test_an_interrupted_fit_or_call_with_a_rule_restores_the_modes_and_the_rules(error, data):
-    classifier, rule = unusual_classifier(RGA()), Counted(STBP(), Tally(limit=2, error=error))
-    classifier.model.training_gradient = rule
-    before = snapshot(classifier)
-    x, y = data.x_train[:16], data.y_train[:16]
-    with pytest.raises(error, match="injected"):
-        classifier.fit(x, y, batch_size=8, nb_epochs=1)
-    after = snapshot(classifier)
-    assert before[:5] == after[:5]
-    with pytest.raises(error, match="injected"):
-        classifier.loss_gradient(x, y, gradient=rule)
-    assert_as_before(after, snapshot(classifier))
+        classifier.fit(data.x_train[:16], data.y_train[:16], batch_size=8, nb_epochs=1)
+    assert before[:5] == snapshot(classifier)[:5]
 
 
 @pytest.mark.parametrize(

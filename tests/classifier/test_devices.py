@@ -1,7 +1,5 @@
 """Samples, labels and network on different devices, and a network on a second card."""
 
-from __future__ import annotations
-
 import copy
 from contextlib import contextmanager
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Samples, labels and ranges that are accepted or refused; splits and draws of samples."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -16,9 +14,7 @@ from art_snn.data import Dataset, from_npz
 from tests.data.test_npz import arrays, saved
 
 
-def numbered(
-    y_train: np.ndarray, y_test: np.ndarray | None = None, shape: tuple[int, ...] = (1, 1, 1)
-) -> Dataset:
+def numbered(y_train, y_test=None, shape=(1, 1, 1)):
     """Samples that hold their own number: training samples from 0, test samples from 10,000."""
     y_test = y_train if y_test is None else y_test
     x_train, x_test = (

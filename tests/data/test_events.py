@@ -3,8 +3,6 @@
 The recordings are written by hand in the format of N-MNIST on disk: five bytes per event.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -148,9 +146,7 @@ def test_the_range_of_counts_is_open_unless_it_is_given(root):
     ("name", "whole", "mirrored"),
     [("nmnist", "", False), ("dvs128-gesture", "", False), ("cifar10-dvs", "-48x48", True)],
 )
-def test_numerals_and_gestures_of_an_arm_are_not_mirrored_whatever_their_size(
-    name, whole, mirrored, tmp_path
-):
+def test_numerals_and_gestures_are_not_mirrored(name, whole, mirrored, tmp_path):
     x, y = np.zeros((2, 10, 2, 4, 4), np.uint8), np.arange(2)
     for size, part in ((None, whole), (4, "-4x4")):
         file = tmp_path / f"{name}{part}-10-frames.npz"
@@ -205,9 +201,7 @@ def unsplit(tonic: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[list[int]]
     return install
 
 
-def test_a_set_without_a_split_is_split_nine_to_one_whatever_the_order_of_its_files(
-    unsplit, tmp_path
-):
+def test_a_set_without_a_split_is_split_nine_to_one_in_any_order(unsplit, tmp_path):
     sets = []
     for name, order in (("one", list(range(20))), ("two", list(range(19, -1, -1)))):
         unsplit(order)
@@ -226,9 +220,7 @@ def test_a_set_without_a_split_is_split_nine_to_one_whatever_the_order_of_its_fi
 @pytest.mark.parametrize(
     ("download", "message"), [(False, "unless asked for"), (True, r"\(no network\)\.")]
 )
-def test_missing_recordings_are_fetched_only_when_asked_for(
-    download, message, tonic, tmp_path, monkeypatch
-):
+def test_recordings_are_fetched_if_asked_for(download, message, tonic, tmp_path, monkeypatch):
     def offline(self: Any) -> None:
         assert download, "fetched although nobody asked for it"
         raise OSError("no network")

@@ -1,7 +1,5 @@
 """Folders of pictures, some of which take more memory than their files do."""
 
-from __future__ import annotations
-
 import struct
 import zlib
 from pathlib import Path

@@ -1,7 +1,5 @@
 """torchvision's image sets, which read their files themselves."""
 
-from __future__ import annotations
-
 from itertools import product
 from pathlib import Path
 from unittest.mock import Mock

@@ -1,7 +1,5 @@
 """One word, file or folder for every data set."""
 
-from __future__ import annotations
-
 import sys
 
 import numpy as np

@@ -145,12 +145,7 @@ class Scripted(EvasionAttack):
 
     _estimator_requirements = (PyTorchClassifier,)
 
-    def __init__(
-        self,
-        estimator: PyTorchClassifier,
-        returned: Callable[[np.ndarray], Any],
-        *path: Callable[[np.ndarray], np.ndarray],
-    ) -> None:
+    def __init__(self, estimator, returned, *path):
         super().__init__(estimator=estimator)
         self.returned, self.path = returned, path
 
@@ -165,9 +160,7 @@ class Altered(EvasionAttack):
 
     _estimator_requirements = (PyTorchClassifier,)
 
-    def __init__(
-        self, attack: EvasionAttack, change: Callable[[np.ndarray, np.ndarray], np.ndarray]
-    ) -> None:
+    def __init__(self, attack, change):
         super().__init__(estimator=attack.estimator)
         self.attack, self.change = attack, change
 

@@ -141,9 +141,7 @@ def forgetful(attack):
 
 
 @pytest.mark.parametrize("bare", [False, True])
-def test_what_an_attack_finds_by_gradients_or_predictions_it_must_return(
-    bare, trained_layers, plain, samples
-):
+def test_what_an_attack_finds_it_must_return(bare, trained_layers, plain, samples):
     classifier = broken.around(plain.model.inner) if bare else build(trained_layers)
     assert isinstance(classifier.model, nn.Sequential) == bare
     for attack in attacks(classifier)[::2]:
@@ -196,9 +194,7 @@ class Elsewhere(broken.Scripted):
         (AutoPGD, {"norm": 0, "eps": 0.5}, "eps: .*whole number"),
     ],
 )
-def test_attacks_that_cannot_be_examined_are_refused_by_name(
-    make, options, message, trained_layers, samples
-):
+def test_attacks_that_are_not_examined_are_refused(make, options, message, trained_layers, samples):
     with pytest.raises(ValueError, match=f"^{message}"):
         names(make(build(trained_layers)), samples, **options)
 

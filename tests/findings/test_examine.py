@@ -153,9 +153,7 @@ def test_poisson_encoding_is_found_random(trained_layers, samples):
         ({}, 8 / 255**2, 1, BUDGET, r"eps 0\.000123 is 0\.000123 times .*: too little"),
     ],
 )
-def test_ranges_and_budgets_that_do_not_fit_are_found(
-    options, eps, scale, name, words, trained_layers, samples
-):
+def test_odd_ranges_or_budgets_are_found(options, eps, scale, name, words, trained_layers, samples):
     x, y = samples
     classifier = broken.around(build(trained_layers).model, **options)
     findings = examine(classifier, x * np.float32(scale), y, eps=eps)

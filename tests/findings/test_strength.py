@@ -60,9 +60,7 @@ QUEUED = {"more steps break more samples": r"of 24 .* 0\.25, and \d+ with 40 ste
     [(broken.Astray, 0.4, ASTRAY), (broken.Gridded, 0.1, GRIDDED)],
     ids=["astray", "gridded"],
 )
-def test_a_gradient_that_leads_nowhere_has_these_findings(
-    kind, eps, expected, trained_layers, samples, plain
-):
+def test_a_gradient_to_nowhere_is_found(kind, eps, expected, trained_layers, samples, plain):
     classifier = broken.around(kind(build(copy.deepcopy(trained_layers)).model))
     options = QUICK | {"eps": eps, "max_iter": 20}
     said(expected, examine_strength(classifier, *samples, sources=[plain], **options))
@@ -178,9 +176,7 @@ def compared(only_white, only_control, both=10, samples=1000):
         (20, 0, False, False),
     ],
 )
-def test_a_control_must_flip_what_is_left_and_not_be_significantly_weaker(
-    only_white, only_control, weak, one_step
-):
+def test_a_control_must_flip_what_is_left(only_white, only_control, weak, one_step):
     subject = compared(only_white, only_control)
     finding = _noise_as_strong(subject)
     assert (finding is not None) == weak
@@ -206,9 +202,7 @@ def test_a_control_must_flip_what_is_left_and_not_be_significantly_weaker(
         (0, 11, 1000, False),
     ],
 )
-def test_more_steps_must_help_by_more_than_a_point_and_significantly(
-    only_longer, only_shorter, samples, finds
-):
+def test_more_steps_must_help_significantly(only_longer, only_shorter, samples, finds):
     finding = _steps_still_help(compared(only_shorter, only_longer, samples=samples))
     assert (finding is not None) == finds
     if finding is not None:

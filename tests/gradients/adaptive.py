@@ -1,7 +1,5 @@
 """ASSG by naive loops: one attack on a batch, step by step, moments in a dictionary."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

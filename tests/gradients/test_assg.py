@@ -1,7 +1,5 @@
 """ASSG: its equations over several passes, what restarts its moments, and ART's attacks."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np
@@ -121,9 +119,7 @@ DYNAMICS = [Dynamics(decay, 0.9, reset) for decay in (1.0, 0.5) for reset in ("h
 @pytest.mark.parametrize("architecture", [chain, repeated])
 @pytest.mark.parametrize("detach_reset", [False, True])
 @pytest.mark.parametrize("dynamics", DYNAMICS, ids=str)
-def test_a_network_has_the_gradients_of_naive_loops_in_every_pass(
-    architecture, detach_reset, dynamics
-):
+def test_a_network_has_the_gradients_of_naive_loops(architecture, detach_reset, dynamics):
     options = {k: getattr(dynamics, k) for k in ("decay", "threshold", "reset")}
     rule = ASSG(detach_reset=detach_reset)
     net = build(architecture, rule, **options)

@@ -1,7 +1,5 @@
 """BPTR: the gradient passes every neuron that fired, and none of the others."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

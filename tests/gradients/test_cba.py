@@ -1,7 +1,5 @@
 """CBA: the quantised activation, its ANN, and the neurons that it refuses."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st

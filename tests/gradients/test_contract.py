@@ -2,8 +2,6 @@
 
 Rules around other rules sign it too."""
 
-from __future__ import annotations
-
 import copy
 import math
 import pickle
@@ -47,7 +45,6 @@ from tests.architectures import (
     CLASSES,
     ENCODERS,
     TINY,
-    Switch,
     batch,
     chain,
     max_pooled,
@@ -113,9 +110,7 @@ def assert_exact_and_alive(net, x):
 
 @every_architecture
 @every_encoder
-def test_logits_are_exact_bit_for_bit_or_declared_not_to_be_and_gradients_finite_and_not_zero(
-    name, encoder, architecture
-):
+def test_logits_are_exact_or_declared_not_to_be_and_gradients_alive(name, encoder, architecture):
     coder = ENCODERS[encoder](4)
     net = signed(name, ARCHITECTURES[architecture], encoder=coder)
     assert_exact_and_alive(net, batch(16, coder))
@@ -123,9 +118,7 @@ def test_logits_are_exact_bit_for_bit_or_declared_not_to_be_and_gradients_finite
 
 @every_architecture
 @pytest.mark.parametrize(("name", "encoder"), [pair for pair in PAIRS if pair[1] not in DRAWN])
-def test_a_sample_has_the_same_gradient_alone_and_in_a_batch_or_is_declared_not_to(
-    name, encoder, architecture
-):
+def test_a_sample_has_the_same_gradient_alone_and_in_a_batch(name, encoder, architecture):
     coder = ENCODERS[encoder](4)
     net = signed(name, ARCHITECTURES[architecture], encoder=coder)
     x = batch(4, coder)
@@ -190,31 +183,6 @@ def test_a_gradient_depends_on_earlier_ones_only_where_the_rule_declares_it(name
 def state(net):
     modes = [m.training for m in net.modules()]
     return net.gradient, net.training_gradient, modes, PASS.get()
-
-
-@every_rule
-@pytest.mark.parametrize("training", [False, True])
-@pytest.mark.parametrize("place", [0, 1, 2])
-def test_an_exception_inside_a_layer_leaves_the_network_as_it_was(name, training, place):
-    def fail(x):
-        raise ArithmeticError("broken layer")
-
-    switches = [Switch(), Switch(), Switch()]
-
-    def switched(neuron):
-        layers = chain(neuron)
-        return nn.Sequential(switches[0], *layers[:2], switches[1], *layers[2:], switches[2])
-
-    net = signed(name, switched).train(training)
-    x = batch()
-    expected, before = ascend(net, x)[1], state(net)
-    switches[place].action = fail
-    with pytest.raises(ArithmeticError, match="broken layer"):
-        ascend(net, x)
-    assert state(net) == before
-    assert before[-1] is None
-    switches[place].action = None
-    assert torch.equal(ascend(net, x)[1], expected)
 
 
 @every_rule
@@ -350,9 +318,7 @@ def ascents(rule, dtype, decay=0.5, threshold=1.0, reset="hard", passes=3):
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 @pytest.mark.parametrize("threshold", _THRESHOLDS)
 @pytest.mark.parametrize("decay", _DECAYS)
-def test_the_gradient_is_finite_at_the_bounds_of_decay_and_threshold(
-    name, decay, threshold, reset, dtype
-):
+def test_the_gradient_is_finite_at_the_bounds_of_dynamics(name, decay, threshold, reset, dtype):
     # With its default RGA tells that such a curve would pass rate 1 below the knee.
     rule = RGA(gamma=0) if name == "rga" else GRADIENTS[name]()
     if rule.objection(Dynamics(decay, threshold, reset)) is None:

@@ -1,7 +1,5 @@
 """The published ensemble: nineteen rules, no two the same, for every neuron of the papers."""
 
-from __future__ import annotations
-
 import itertools
 
 import pytest

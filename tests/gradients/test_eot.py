@@ -1,7 +1,5 @@
 """EOT: means over what a network draws at random."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

@@ -1,7 +1,5 @@
 """Extended: the Jacobian of a longer run at the network's own logits."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 
@@ -35,9 +33,7 @@ def pulled_back(net, encoder, rule, x, at_logits):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("rule", RULES, ids=repr)
-def test_the_gradient_is_the_jacobian_of_the_longer_run_at_the_logits_of_the_network(
-    rule, architecture
-):
+def test_the_gradient_is_the_longer_run_s_at_the_logits_of_the_network(rule, architecture):
     net = network(ARCHITECTURES[architecture], gradient=Extended(rule))
     x = batch()
     logits, at_logits, grad = ascend(net, x)

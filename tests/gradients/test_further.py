@@ -1,7 +1,5 @@
 """Neurons with a gain, a constant current, another reset or a strict threshold, by all rules."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import pytest

@@ -1,7 +1,5 @@
 """HART: the surrogate slope averaged over time, together with the gradient that it multiplies."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn

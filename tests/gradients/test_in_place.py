@@ -1,7 +1,5 @@
 """Layers may write into the spikes that they are given, as the official SEW-ResNet does."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import pytest

@@ -1,7 +1,5 @@
 """Peak memory of one input gradient, in that of an inference, by the storages that are alive."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Every rule against a naive loop: logits, spikes, and gradients at the input and the weights."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 

@@ -1,7 +1,5 @@
 """Which rules apply to neurons that simulate in a way of their own, and how others are refused."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 

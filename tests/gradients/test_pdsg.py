@@ -1,7 +1,5 @@
 """PDSG: the slope follows the deviation of all potentials so far, of the batch or of a sample."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

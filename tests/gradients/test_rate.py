@@ -1,7 +1,5 @@
 """Engine of the rate rules: collapsed, time-resolved and naive agree, and it knows when not to."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any

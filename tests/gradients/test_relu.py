@@ -1,7 +1,5 @@
 """RectifiedANN: the ReLU network of the same weights, for neurons with a leak, too."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn
@@ -15,9 +13,7 @@ from tests.oracles import relative, result
 
 @pytest.mark.parametrize("decay", [1.0, 0.5])
 @pytest.mark.parametrize("threshold", [1.0, 0.5])
-def test_the_activation_is_a_line_from_zero_on_and_the_slope_one_over_the_threshold(
-    threshold, decay
-):
+def test_the_activation_is_a_line_from_zero_on(threshold, decay):
     net = SpikingNetwork(LIF(decay, threshold), Direct(1), RectifiedANN()).double()
     scaled = torch.tensor([[-2.0, -0.125, 0, 0.125, 0.5, 1, 3]]).double()
     x = (scaled * threshold).requires_grad_()

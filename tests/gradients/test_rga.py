@@ -1,7 +1,5 @@
 """RGA: values computed by hand, and the law that its slope integrates to one."""
 
-from __future__ import annotations
-
 import re
 
 import pytest
@@ -45,19 +43,11 @@ def test_the_slope_between_the_knees_is_the_one_computed_by_hand(decay, threshol
 
 @pytest.mark.parametrize("threshold", [1.0, 0.5])
 @pytest.mark.parametrize("decay", [1.0, 0.9, 0.5, 0.25])
-def test_the_slope_at_zero_is_gamma_also_without_leak(decay, threshold):
-    assert slope_at([0.0], RGA(gamma=0.3), decay, threshold) == [0.3]
-
-
-@pytest.mark.parametrize("decay", [0.5, 0.25])
-def test_the_slope_is_gamma_up_to_and_at_the_current_that_can_fire(decay):
-    knee = 1 - decay
-    assert slope_at([knee / 2, knee], RGA(gamma=0.1), decay) == [0.1, 0.1]
-
-
-@pytest.mark.parametrize("decay", [1.0, 0.5])
-def test_the_slope_is_zero_below_zero_and_above_beta_thresholds(decay):
-    assert slope_at([-1e-6, -3.0, 1.5 + 1e-6, 9.0], RGA(beta=1.5), decay) == [0, 0, 0, 0]
+def test_the_slope_is_gamma_up_to_the_current_that_can_fire_and_zero_outside(decay, threshold):
+    knee, rule = (1 - decay) * threshold, RGA(beta=1.5, gamma=0.1)
+    assert slope_at([0.0, knee / 2, knee], rule, decay, threshold) == [0.1] * 3
+    outside = [-1e-6, -3.0, 1.5 * threshold + 1e-6, 9.0]
+    assert slope_at(outside, rule, decay, threshold) == [0] * 4
 
 
 @pytest.mark.parametrize(("decay", "factor"), [(1.0, 0.5), (0.5, 0.6)])
@@ -87,16 +77,8 @@ def test_the_integral_of_the_slope_up_to_beta_thresholds_is_one(beta, gamma, dec
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        (
-            RGA(beta=0.5),
-            r"beta: expected more than 1 - decay = 0\.5 for a neuron with decay 0\.5 and "
-            r"threshold 2, got 0\.5\. Raise beta",
-        ),
-        (
-            RGA(gamma=1.0),
-            r"gamma: expected gamma \* threshold \* \(1 - decay\) below 1 for a neuron with "
-            r"decay 0\.5 and threshold 2, got gamma = 1\. Lower gamma",
-        ),
+        (RGA(beta=0.5), r"beta: .*more than 1 - decay = 0\.5 .* threshold 2, got 0\.5\. Raise"),
+        (RGA(gamma=1.0), r"gamma: .*below 1 .* decay 0\.5 and threshold 2, got gamma = 1\. Lower"),
     ],
 )
 def test_hyperparameters_that_do_not_fit_the_neuron_are_refused_with_the_remedy(rule, message):

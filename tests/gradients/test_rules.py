@@ -1,13 +1,9 @@
 """One grammar of rule names: what it gives, what it calls a rule, and who understands it."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
@@ -35,7 +31,6 @@ from art_snn.gradients import (
     short_name,
     spell,
 )
-from art_snn.gradients.names import _set_hyperparameter
 from art_snn.gradients.rules import VARIANTS
 
 NAMES: dict[str, Gradient] = {
@@ -43,19 +38,14 @@ NAMES: dict[str, Gradient] = {
     "pdsg-per-sample": PDSG(per_sample=True),
     "assg-through-reset": ASSG(detach_reset=False),
     "eot-rga": EOT(RGA()),
-    "eot-pdsg-per-sample": EOT(PDSG(per_sample=True)),
     "eot-eot-hart": EOT(EOT(HART())),
     "rga-32-steps": Extended(RGA(), steps=32),
-    "rga-16-steps": Extended(RGA(), steps=16),
     "pdsg-per-sample-8-steps": Extended(PDSG(per_sample=True), steps=8),
     "rga-32-steps-16-steps": Extended(Extended(RGA(), steps=32), steps=16),
     "eot-rga-16-steps": Extended(EOT(RGA()), steps=16),
     "mean-rga-stbp": Mean(RGA(), STBP()),
-    "mean-stbp-rga": Mean(STBP(), RGA()),
-    "mean-rga-rga": Mean(RGA(), RGA()),
     "mean-rga-stbp-hart-bptr": Mean(RGA(), STBP(), HART(), BPTR()),
     "mean-pdsg-per-sample-rga": Mean(PDSG(per_sample=True), RGA()),
-    "mean-pdsg-pdsg-per-sample": Mean(PDSG(), PDSG(per_sample=True)),
     "mean-eot-rga-stbp": Mean(EOT(RGA()), STBP()),
     "mean-rga-16-steps-stbp": Mean(Extended(RGA(), steps=16), STBP()),
     "mean-stbp-mean-rga-hart": Mean(STBP(), Mean(RGA(), HART())),
@@ -143,15 +133,8 @@ def test_the_name_of_a_rule_never_gives_another_one(rule):
         *("sgd", "", "RGA", " rga", "rga ", "rga,stbp", "eot", "eot-", "eot-sgd", "-rga", "rga-"),
         *("extended", "extended-", "extended-sgd", "per-sample", "rga-per-sample", "eot--rga"),
         *("rga-0-steps", "rga--1-steps", "rga-1.5-steps", "rga-steps", "rga-16", "32-steps"),
-        *(
-            "sgd-32-steps",
-            "rga-16-step",
-            "mean",
-            "mean-",
-            "mean-rga",
-            "mean-rga-",
-            "mean--rga-stbp",
-        ),
+        *("sgd-32-steps", "rga-16-step", "mean", "mean-", "mean-rga", "mean-rga-"),
+        "mean--rga-stbp",
         *("mean-rga-sgd", "mean-sgd-rga", "mean-pdsg-per-rga", "rga-stbp", "mean-mean-rga-stbp"),
     ],
 )
@@ -179,14 +162,8 @@ def test_of_equal_names_one_is_chosen_and_none_at_all_are_refused():
     for text in ("", " , ,"):
         with pytest.raises(ValueError, match=r"^rules: expected at least one, got none\."):
             parse_rules(text)
-
-
-def test_an_unknown_rule_among_those_chosen_is_refused():
-    with pytest.raises(
-        ArgumentError, match=r"^rules: expected one of .* got 'eot-sgd'\."
-    ) as caught:
+    with pytest.raises(ArgumentError, match=r"^rules: expected one of .*'eot-sgd'"):
         parse_rules("rga, eot-sgd")
-    assert caught.value.argument == "rules"
 
 
 @pytest.mark.parametrize(
@@ -198,12 +175,9 @@ def test_names_of_endless_rules_are_refused_at_once(name):
     assert len(str(caught.value)) < 500
 
 
-def test_a_rule_of_too_many_steps_is_refused():
+def test_names_at_the_limits_are_rules_and_those_beyond_are_refused():
     with pytest.raises(ValueError, match=r"^steps: expected .*100000"):
         parse_rule("rga-100001-steps", "here")
-
-
-def test_names_at_the_limits_are_rules():
     assert parse_rule("rga-100000-steps") == Extended(RGA(), steps=100_000)
     assert parse_rule("eot-eot-eot-eot-rga") == EOT(EOT(EOT(EOT(RGA()))))
     assert parse_rule("mean" + "-stbp" * 15) == Mean(*[STBP()] * 15)
@@ -217,14 +191,9 @@ def test_names_at_the_limits_are_rules():
         ("pgd", ("pgd", {})),
         (" pgd ( ) ", ("pgd", {})),
         ("pgd(max_iter=20, eps=8/255)", ("pgd", {"max_iter": 20, "eps": 8 / 255})),
-        (
-            "a(x=true,y=False,z=-1e-3,w=inf)",
-            ("a", {"x": True, "y": False, "z": -1e-3, "w": np.inf}),
-        ),
-        (
-            "a(loss=ce, rule=b(c=1, d=2), e=1/0)",
-            ("a", {"loss": "ce", "rule": "b(c=1, d=2)", "e": "1/0"}),
-        ),
+        ("a(x=true,y=False,z=-1e-3)", ("a", {"x": True, "y": False, "z": -1e-3})),
+        ("a(w=inf, e=1/0)", ("a", {"w": math.inf, "e": "1/0"})),
+        ("a(loss=ce, rule=b(c=1, d=2))", ("a", {"loss": "ce", "rule": "b(c=1, d=2)"})),
     ],
 )
 def test_a_call_has_a_name_and_options_with_values(text, call):
@@ -240,27 +209,39 @@ def test_anything_but_a_call_is_refused(text):
         parse_call(text, "here")
 
 
-@pytest.mark.parametrize(
-    ("text", "rule"),
-    [
-        ("rga(beta=3)", RGA(beta=3.0)),
-        ("eot-rga(samples=3, rule.gamma=1/10)", EOT(RGA(gamma=0.1), samples=3)),
-        (
-            "stbp(detach_reset=true,surrogate.width=2)",
-            STBP(surrogate=Triangle(2.0), detach_reset=True),
-        ),
-    ],
-)
+SET = [
+    ("rga(beta=3)", RGA(beta=3.0)),
+    ("eot-rga(samples=3, rule.gamma=1/10)", EOT(RGA(gamma=0.1), samples=3)),
+    ("stbp(detach_reset=true,surrogate.width=2)", STBP(surrogate=Triangle(2.0), detach_reset=True)),
+    ("pdsg(per_sample=1)", PDSG(per_sample=True)),
+    ("cba(levels=4)", CBA(levels=4)),
+]
+
+
+@pytest.mark.parametrize(("text", "rule"), SET)
 def test_a_rule_takes_its_hyperparameters_in_parentheses(text, rule):
-    assert parse_rule(text) == rule
+    assert repr(parse_rule(text)) == repr(rule)
     assert parse_rules(f"{text}, rga") == {text: rule, "rga": RGA()}
 
 
 @pytest.mark.parametrize(
-    "text", ["rga(width=1)", "rga(beta=0)", "rga(beta=x)", "sgd(beta=1)", "rga(beta=1"]
+    ("text", "words"),
+    [
+        ("rga(beta=true)", "beta of RGA .*a number, got True"),
+        ("rga(beta=x)", "a number, got 'x'"),
+        ("rga(beta=0)", r"beta: .*above 0, got 0\.0"),
+        *((f"cba(levels={value})", "a whole number") for value in (8.5, "inf", "true")),
+        ("pdsg(per_sample=2)", "0 or 1, got 2"),
+        ("hart(surrogate.width=0)", r"Triangle\.width: .*above 0"),
+        ("rga(width=1)", "one of beta, gamma, got 'width'"),
+        ("stbp(surrogate=1)", r"one of surrogate\.width, detach_reset, got 'surrogate'"),
+        ("bptr(beta=1)", "a rule with a number in a field, got 'beta'"),
+        ("sgd(beta=1)", "one of 'stbp'"),
+        ("rga(beta=1", "name or name"),
+    ],
 )
-def test_a_hyperparameter_that_a_rule_refuses_is_refused_by_the_name_of_the_argument(text):
-    with pytest.raises(ValueError, match=r"^here: expected "):
+def test_a_hyperparameter_that_a_rule_refuses_is_refused_with_its_reason(text, words):
+    with pytest.raises(ValueError, match=rf"^here: expected .*{words}"):
         parse_rule(text, "here")
 
 
@@ -268,7 +249,7 @@ def test_a_hyperparameter_that_a_rule_refuses_is_refused_by_the_name_of_the_argu
 def test_every_number_of_a_rule_can_be_put_back(name):
     rule = parse_rule(name)
     for dotted, number in hyperparameters(rule).items():
-        assert _set_hyperparameter(rule, dotted, number) == rule
+        assert repr(parse_rule(f"{name}({dotted}={number})")) == repr(rule)
 
 
 def test_the_numbers_of_a_rule_include_those_of_what_is_inside_it():
@@ -279,54 +260,8 @@ def test_the_numbers_of_a_rule_include_those_of_what_is_inside_it():
     assert hyperparameters(StaticCurve(limit=math.inf)) == {"limit": math.inf}
     for rule in (BPTR(), Mean(RGA(), STBP()), object()):
         assert hyperparameters(rule) == {}
-
-
-def test_a_number_that_is_set_leaves_everything_else():
-    rule = EOT(HART(surrogate=ATan(alpha=3)), samples=7)
-    other = EOT(HART(surrogate=ATan(alpha=5)), samples=7)
-    assert _set_hyperparameter(rule, "rule.surrogate.alpha", 5.0) == other
-    assert rule.rule == HART(surrogate=ATan(alpha=3))
-
-
-@pytest.mark.parametrize(
-    ("rule", "field", "value", "kept"),
-    [
-        (RGA(), "beta", 3, 3.0),
-        (RGA(), "gamma", Fraction(1, 4), 0.25),
-        (RGA(beta=2), "beta", np.float32(0.5), 0.5),
-        (CBA(), "levels", 8.0, 8),
-        (Extended(RGA()), "steps", np.int64(8), 8),
-        (PDSG(), "per_sample", 1.0, True),
-        (PDSG(), "per_sample", False, False),
-    ],
-    ids=str,
-)
-def test_a_value_is_brought_into_the_kind_of_the_field(rule, field, value, kept):
-    got = hyperparameters(_set_hyperparameter(rule, field, value))[field]
-    assert got == kept
-    assert type(got) is type(kept)
-
-
-@pytest.mark.parametrize(
-    ("rule", "field", "value", "message"),
-    [
-        (RGA(), "beta", True, r"beta of RGA can have, got True \(expected a number, got True\)\."),
-        (RGA(), "beta", "2", r"got 2 \(expected a number, got '2'\)"),
-        (RGA(), "beta", 0, r"got 0 \(beta: expected a number above 0, got 0\.0\. .* best\)\. L"),
-        (CBA(), "levels", 8.5, r"levels of CBA can have, got 8\.5 \(expected a whole number, got"),
-        (CBA(), "levels", math.inf, r"got inf \(expected a whole number, got inf\)"),
-        (CBA(), "levels", True, r"got True \(expected a whole number, got True\)"),
-        (PDSG(), "per_sample", 2, r"got 2 \(expected 0 or 1, got 2\)"),
-        (HART(), "surrogate.width", 0, r"width of HART .* \(Triangle\.width: expected a number ab"),
-        (RGA(), "width", 1, r"one of beta, gamma, got 'width'\. The rule is RGA\(beta=2"),
-        (STBP(), "surrogate", 1, r"one of surrogate\.width, detach_reset, got 'surrogate'"),
-        (BPTR(), "beta", 1, r"a rule with a number in a field, got 'beta'\. The rule is B"),
-    ],
-    ids=str,
-)
-def test_what_a_rule_refuses_is_refused_with_its_reason(rule, field, value, message):
-    with pytest.raises(ValueError, match=rf"^here: expected .*{message}"):
-        _set_hyperparameter(rule, field, value, "here")
+    # A rule of a user.
+    assert hyperparameters(Own()) == {"scale": 1}
 
 
 @dataclass(frozen=True)
@@ -340,11 +275,6 @@ class Own(Gradient):
 
     def logits(self, network: Any, x: Any) -> Any:
         raise AssertionError("only the fields are looked at")
-
-
-def test_a_rule_of_a_user_has_numbers_too():
-    assert hyperparameters(Own()) == {"scale": 1}
-    assert _set_hyperparameter(Own(), "scale", 2.5) == Own(scale=2.5)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """Several spikes in a step and floors of the potential, under every rule, against naive loops."""
 
-from __future__ import annotations
-
 import math
 from functools import partial
 

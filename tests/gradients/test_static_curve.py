@@ -1,7 +1,5 @@
 """StaticCurve: the derivative of the rate that a constant current causes, and where it is cut."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

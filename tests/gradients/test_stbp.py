@@ -1,7 +1,5 @@
 """STBP: hand-computed values, and plain autograd through naive loops."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 

@@ -1,7 +1,5 @@
 """Neurons with a decay for every step, and spikes of another height than 1, under every rule."""
 
-from __future__ import annotations
-
 import copy
 
 import pytest

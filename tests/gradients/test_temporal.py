@@ -1,7 +1,5 @@
 """Engine of the temporal rules: what it keeps, what it asks of a rule, what it refuses."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import ClassVar
 

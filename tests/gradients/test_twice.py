@@ -1,7 +1,5 @@
 """Second derivatives: by the surrogate's own derivative, and at the weights where they count."""
 
-from __future__ import annotations
-
 import math
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The ways in which a rule is asked for its gradient, and the check vector of the equations."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -58,9 +56,7 @@ def by_steps(net: SpikingNetwork, rule: RateGradient | None = None) -> Callable[
     return partial(_resolve_in_time, rule or RGA(), net)
 
 
-def assert_both_ways_equal(
-    net: SpikingNetwork, x: Tensor, neuron: NaiveNeuron, tolerance: float = 1e-12
-) -> None:
+def assert_both_ways_equal(net, x, neuron, tolerance=1e-12):
     """The network's rate rule, collapsed and time-resolved, equals the naive loop."""
     expected = naive(net, x, neuron)
     for way in (by_collapse, by_steps):

@@ -1,7 +1,5 @@
 """Networks of a few pixels whose classes can be computed for every pattern of spikes."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 
@@ -36,9 +34,7 @@ def hidden(draw: int, pixels: int, steps: int) -> PyTorchSpikingClassifier:
     return classifier(layers, pixels, 3, steps)
 
 
-def classifier(
-    layers: list[nn.Module], pixels: int, classes: int, steps: int
-) -> PyTorchSpikingClassifier:
+def classifier(layers, pixels, classes, steps):
     network = SpikingNetwork(layers, encoder=Poisson(steps))
     return wrap(network, (pixels,), classes, (0.0, 1.0), "cpu")
 

@@ -1,7 +1,5 @@
 """Certified regions against exact probabilities, over all patterns of spikes and all masks."""
 
-from __future__ import annotations
-
 import itertools
 import math
 
@@ -63,9 +61,7 @@ def test_what_is_no_likelier_than_not_has_no_radius_and_what_is_no_probability_i
     assert [l1_radius(probability, 4) for probability in (0.0, 0.3, 0.5)] == [0, 0, 0]
     for encoder in (Poisson(4), SQE(4), Ablation()):
         for value in (1.1, -0.1, math.nan, [0.5, 2]):
-            with pytest.raises(
-                ValueError, match=r"^probability: expected numbers from 0 to 1, got"
-            ):
+            with pytest.raises(ValueError, match=r"^probability: .*from 0 to 1"):
                 encoder.certified(value)
 
 
@@ -211,9 +207,7 @@ def test_no_change_of_six_bits_takes_more_than_the_bound_and_some_take_all_of_it
 
 @pytest.mark.parametrize("keep", [0.1, 0.3])
 @pytest.mark.parametrize(("added", "removed"), [(2, 0), (0, 2), (1, 1), (2, 1), (2, 3)])
-def test_for_any_number_of_added_and_removed_events_some_function_is_on_the_bound(
-    keep, added, removed
-):
+def test_for_any_change_of_events_some_function_is_on_the_bound(keep, added, removed):
     # x has the first bits, x' the last ones, both the fourth. The function answers 1 where x shows
     # one of its own, 0 where x' does, and otherwise where the fourth is hidden.
     x = np.array([1] * removed + [0] * (3 - removed) + [1, 0, 0])

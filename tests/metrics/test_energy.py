@@ -1,7 +1,5 @@
 """Operations are those of a loop over spikes and weights; an attack raises them, a bound holds."""
 
-from __future__ import annotations
-
 import copy
 import itertools
 

@@ -1,7 +1,5 @@
 """Certificates of networks whose exact probabilities are known."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
@@ -89,9 +87,7 @@ def test_a_sample_is_certified_by_its_seed_as_if_it_stood_alone():
     assert not np.array_equal(other.region.radius, together.region.radius)
 
 
-def test_a_sample_takes_as_many_forward_passes_as_draws_and_an_interrupt_changes_nothing(
-    monkeypatch,
-):
+def test_a_sample_takes_a_pass_per_draw_and_an_interrupt_changes_nothing(monkeypatch):
     classifier, state, sizes = brighter(), torch.get_rng_state(), []
     predict = classifier.predict
 

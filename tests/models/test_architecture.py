@@ -1,7 +1,5 @@
 """A network by its settings: what is left open, what suits the data, and a function instead."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, replace
 
 import pytest
@@ -189,9 +187,7 @@ def test_steps_beside_a_function_are_those_of_a_bare_model(tmp_path):
     assert wanted.describe() == f"{wanted.model}, T = 4"
     drawn = replace(wanted, encoder="poisson")
     assert drawn.build_for(images()).encoder == drawn.build().encoder == Poisson(4)
-    with pytest.raises(
-        ValueError, match=r"^encoder: expected frames or ablation, since .* event frames"
-    ):
+    with pytest.raises(ValueError, match=r"^encoder: .*frames or ablation, since"):
         drawn.fit_to(frames())
     with pytest.raises(ValueError, match=r"^steps: expected a whole number >= 1, got 0"):
         Architecture(model=wanted.model, steps=0)

@@ -1,7 +1,5 @@
 """The options that every model takes: widths, event frames, checks."""
 
-from __future__ import annotations
-
 import re
 from fractions import Fraction
 from typing import Any

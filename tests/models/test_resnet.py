@@ -1,20 +1,17 @@
 """Residual networks: layers, sizes, gradients on both engines, and that the shortcuts count."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from art_snn import GRADIENTS, LIF, Direct, Frames, SpikingNetwork
+from art_snn import GRADIENTS, LIF, Frames, SpikingNetwork
 from art_snn.gradients import RateGradient
 from art_snn.models import Residual, resnet17, sew_resnet17
 from tests.architectures import settled
 from tests.conftest import varied
-from tests.gradients.ways import by_collapse, by_steps
-from tests.oracles import assert_close, assert_same_spikes, naive, relative, result, rga_neuron
+from tests.oracles import assert_close, assert_same_spikes, naive, result, rga_neuron
 
 BOTH = {"resnet17": resnet17, "sew_resnet17": sew_resnet17}
 TINY = {"in_channels": 2, "classes": 3, "image_size": 8, "steps": 4, "width": 1 / 16}
@@ -84,20 +81,6 @@ def test_neurons_follow_the_sum_or_stand_in_both_of_its_branches():
         assert [type(m) is LIF for m in block.shortcut] in ([], [False, True])
     kinds = [type(m) for m in net.layers]
     assert all(kinds[i + 1] is LIF for i, kind in enumerate(kinds) if kind is Residual)
-
-
-@pytest.mark.parametrize("name", RATE_RULES)
-@both
-@pytest.mark.parametrize("frames", [False, True])
-def test_rate_rules_are_replayed_and_equal_their_time_resolved_execution(build, name, frames):
-    net = lively(build, gradient=name, encoder=Frames(STEPS) if frames else Direct(STEPS))
-    x = inputs(frames=frames)
-    rule = net.gradient
-    replayed, resolved = (result(net, x, way(net, rule)) for way in (by_collapse, by_steps))
-    assert_close(replayed, resolved, 1e-11)
-    ran = result(net, x)
-    assert str(net.execution) == "collapsed: the layers between neurons are affine"
-    assert torch.equal(ran.input, replayed.input)
 
 
 @both
@@ -170,18 +153,3 @@ def test_what_leaves_a_block_of_resnet17_is_binary():
     net = lively(resnet17)
     assert {float(v) for _, out in recorded(net, LIF) for v in out.unique()} == {0.0, 1.0}
     assert any(not torch.equal(out, out.round()) for _, out in recorded(net, Residual))
-
-
-@both
-def test_logits_are_affine_in_the_mean_of_the_pooled_spikes(build):
-    net = lively(build)
-    (pooled,) = [out for _, out in recorded(net, nn.AvgPool2d)]
-    mean = pooled.view(STEPS, 3, -1).mean(0)
-    assert len(mean.unique()) > 2
-    _, linear, norm = net.layers[-2].module
-    (readout,) = net.layers[-1].module
-    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
-    with torch.no_grad():
-        hidden = (mean @ linear.weight.T - norm.running_mean) * scale + norm.bias
-        expected = hidden @ readout.weight.T + readout.bias
-        assert relative(net(inputs()), expected) < 1e-12

@@ -1,7 +1,5 @@
 """VGG networks: widths, sizes, normalisation, initial weights, errors."""
 
-from __future__ import annotations
-
 import copy
 import math
 

@@ -1,7 +1,5 @@
 """A network with everything that training could forget, its samples, and runs that are killed."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

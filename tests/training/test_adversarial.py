@@ -1,7 +1,5 @@
 """Adversarial training: ART crafts by the chosen rule, STBP trains, and it resumes exactly."""
 
-from __future__ import annotations
-
 import copy
 from typing import Any
 

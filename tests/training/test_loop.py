@@ -1,7 +1,5 @@
 """Training: it learns, leaves everything else alone, and keeps the best epoch by validation."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 
@@ -151,9 +149,7 @@ def overflow(net: SpikingNetwork, step: int) -> None:
     ("damage", "epochs", "message"),
     [(diverge, 1, "loss of nan in epoch 2"), (overflow, 2, "finite weights, .* in layers")],
 )
-def test_a_run_that_diverges_ends_with_advice_and_keeps_the_epochs_before(
-    damage, epochs, message, tmp_path, monkeypatch
-):
+def test_a_run_that_diverges_keeps_its_epochs(damage, epochs, message, tmp_path, monkeypatch):
     path, losses, step = tmp_path / "state.pt", [], module._step
 
     def damaged(state: Any, *given: Any) -> float:
@@ -231,9 +227,7 @@ TRADES_TEN = AdversarialTraining(defence=TRADES())
         (2.3, None, 3, TRADES_TEN, False),
     ],
 )
-def test_a_network_has_not_learnt_where_its_loss_is_that_of_guessing(
-    loss, validation, epochs, adversary, stalled
-):
+def test_a_loss_of_guessing_has_not_learnt(loss, validation, epochs, adversary, stalled):
     history = [Epoch(1, 0.5, 0.9), Epoch(2, loss, validation)]
     sentence = describe_stall(history, epochs, 10, adversary)
     expected = (

@@ -1,7 +1,5 @@
 """Training in bfloat16: what computes in it, what does not, and that runs are taken up exactly."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The published recipe: its defaults, its optimizer and its augmentation."""
 
-from __future__ import annotations
-
 from dataclasses import asdict, replace
 
 import pytest

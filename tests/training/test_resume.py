@@ -1,7 +1,5 @@
 """Runs that are killed go on exactly; files of other runs and damaged files are refused."""
 
-from __future__ import annotations
-
 import copy
 import pickle
 from collections.abc import Callable
@@ -73,9 +71,7 @@ KILLED += [
 
 
 @pytest.mark.parametrize(("way", "dtype"), KILLED)
-def test_a_run_that_was_killed_gives_the_history_and_the_weights_of_one_that_was_not(
-    way, dtype, tmp_path
-):
+def test_a_killed_run_gives_the_history_and_weights_of_one_that_was_not(way, dtype, tmp_path):
     how, recipe = WAYS[way], replace(SETTINGS, train_dtype=dtype)
     whole, passes, path = build(), [], tmp_path / "state.pt"
     watch(whole, passes.append)
@@ -93,9 +89,7 @@ def test_a_run_that_was_killed_gives_the_history_and_the_weights_of_one_that_was
         path.unlink()
 
 
-def test_a_run_that_was_killed_while_writing_its_state_goes_on_from_the_state_before(
-    tmp_path, monkeypatch
-):
+def test_a_run_killed_while_writing_goes_on_from_the_state_before(tmp_path, monkeypatch):
     path, save = tmp_path / "state.pt", torch.save
 
     def half(progress, stream):

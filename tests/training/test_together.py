@@ -1,7 +1,5 @@
 """Several processes train one network: as one would by itself, and with the same bits in all."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

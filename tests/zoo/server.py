@@ -1,7 +1,5 @@
 """A server on this machine in the place of the address of the zoo."""
 
-from __future__ import annotations
-
 import threading
 from collections import Counter
 from collections.abc import Iterator

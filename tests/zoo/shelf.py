@@ -1,7 +1,5 @@
 """A small zoo in a folder of its own, as examples/zoo/add.py makes it."""
 
-from __future__ import annotations
-
 import sys
 from dataclasses import asdict
 from importlib.util import module_from_spec, spec_from_file_location

@@ -1,7 +1,5 @@
 """How a training becomes an entry of the zoo."""
 
-from __future__ import annotations
-
 import pytest
 
 from art_snn.app.evaluate.result import weights_digest

@@ -1,7 +1,5 @@
 """Networks that do not come with the package are fetched: whole or not at all."""
 
-from __future__ import annotations
-
 import errno
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
@@ -45,9 +43,7 @@ def server(tmp_path, cache, monkeypatch):
         yield it
 
 
-def test_a_network_is_fetched_once_and_found_in_the_cache_without_a_connection(
-    server: Server, cache, monkeypatch
-):
+def test_a_network_is_fetched_once_and_then_found_in_the_cache(server: Server, cache, monkeypatch):
     assert zoo.names() == [NAME]
     network, (x, _) = zoo.load(NAME), zoo.samples("pictures")
     files = {name: content for name, content in server.files.items() if name != MANIFEST}
@@ -102,9 +98,7 @@ def test_no_space_left_is_no_complaint_about_the_server(server: Server, cache, m
         (None, "is not set in this version"),
     ],
 )
-def test_one_sentence_says_where_a_network_was_looked_for_and_no_placeholder_is_asked(
-    lines, reason, cache, monkeypatch
-):
+def test_one_sentence_says_where_a_network_was_looked_for(lines, reason, cache, monkeypatch):
     class Metadata:
         def get_all(self, name: str) -> list[str] | None:
             return lines or None

@@ -1,7 +1,5 @@
 """The manifest of the zoo: its form, and that it can name no code and no file elsewhere."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from pathlib import Path

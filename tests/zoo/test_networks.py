@@ -1,7 +1,5 @@
 """Networks of the zoo by their names: what they are, their classifiers and their samples."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import FrozenInstanceError
 from pathlib import Path

@@ -1,7 +1,5 @@
 """What lies in the folder zoo of the repository."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

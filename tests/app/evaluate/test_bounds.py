@@ -1,7 +1,5 @@
 """An evaluation with bounds: certified samples need no attack, and one that breaks is a bug."""
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import replace
@@ -77,9 +75,7 @@ def right(margin, classifier, x, y, eps):
     return np.where(classifier.predict(x).argmax(1) == y, 1.0, -1.0)
 
 
-def test_a_sample_that_is_certified_and_broken_at_a_smaller_budget_stops_the_run(
-    folder, monkeypatch
-):
+def test_a_sample_that_is_certified_and_broken_below_stops_the_run(folder, monkeypatch):
     def at_the_larger_one(margin, *given):
         return right(margin, *given) if given[-1] == 0.08 else np.minimum(margin, -1)
 
@@ -197,9 +193,7 @@ def test_flips_are_certified_by_draws_next_to_what_attacks_leave(voting, monkeyp
     assert "4 of 4 drawn are certified again by draws" in again.stdout, again.stdout
 
 
-def test_interrupted_certificates_say_how_long_the_rest_takes_and_draw_nothing_twice(
-    voting, monkeypatch
-):
+def test_interrupted_certificates_say_what_is_left_and_draw_nothing_twice(voting, monkeypatch):
     words = ("--bounds", "--norm", "0", "--eps", "1", "--draws", "200", "--samples", "8")
     evaluate(monkeypatch, voting, *words, "--plan", "fast", "--output", "whole", **OF_VOTES)
     certify, notes, samples = units.certify, [], []

@@ -1,7 +1,5 @@
 """An evaluation has the same result however often it is stopped, and says what it found."""
 
-from __future__ import annotations
-
 import contextlib
 import io
 import json
@@ -184,9 +182,7 @@ def test_where_nothing_is_broken_no_examples_of_an_earlier_evaluation_stay(folde
 
 
 @pytest.mark.parametrize("stop", [5, ATTACKS])
-def test_an_interrupted_evaluation_goes_on_after_its_last_block(
-    folder, whole, stop, run, monkeypatch
-):
+def test_an_interrupted_evaluation_goes_on_after_a_block(folder, whole, stop, run, monkeypatch):
     kept, count = SpikingAutoAttack.generate, iter(range(1, 100))
 
     def generate(*arguments):
@@ -328,9 +324,7 @@ BOTH = (VANISHED, replace(RISES, about="PGD"))
         (0.9, True, {0.1: HALF}, BOTH, 3, [BELOW.format(10, 50, 0.9), OPEN]),
     ],
 )
-def test_less_robustness_than_asked_for_and_open_findings_have_a_status_and_words(
-    fail_under, strict, stages, findings, status, failure
-):
+def test_ends_have_a_status_and_words(fail_under, strict, stages, findings, status, failure):
     trials = [trial("PGD", eps, stage) for eps, stage in stages.items()]
     made = evaluation(*trials, plan="PGD", findings=findings)
     result = EvaluationResult(made, fail_under=fail_under, strict=strict)
@@ -416,7 +410,7 @@ def test_an_attack_of_art_that_takes_no_norm_runs_and_one_that_fails_is_named(ru
         (("--norm", "1"), "--norm"),
     ],
 )
-def test_what_does_not_suit_the_network_is_refused_before_anything_is_computed(
+def test_what_does_not_suit_the_network_is_refused_first(
     options, complaint, folder, run, monkeypatch
 ):
     monkeypatch.setattr(SpikingAutoAttack, "generate", forbidden)

@@ -1,7 +1,5 @@
 """The table of records: what evaluations say together, upper bounds, and who found what."""
 
-from __future__ import annotations
-
 import html
 import re
 import shutil

@@ -1,7 +1,5 @@
 """A learner whose logits are a product with a matrix, for values that are computed by hand."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch

@@ -1,7 +1,5 @@
 """Defences as texts: each with its own hyperparameters, within their ranges."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 

@@ -1,9 +1,6 @@
 """IBP: bounds written out for two layers, the ramp, validation, resumption, and what is refused."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,9 +145,7 @@ def test_with_a_ramp_over_all_steps_the_last_epoch_alone_is_rated():
 
 
 @pytest.mark.parametrize("step", [4, 8, 12])
-def test_a_run_that_was_killed_goes_on_exactly_before_and_after_the_end_of_the_ramp(
-    step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+def test_a_killed_run_goes_on_before_and_after_the_end_of_the_ramp(step, tmp_path, monkeypatch):
     how: dict[str, Any] = {"validation": samples(10), "adversary": against()}
     whole, resumed, path = network(nn.BatchNorm1d(12)), network(nn.BatchNorm1d(12)), tmp_path / "s"
     history = train(whole, *samples(), RECIPE, **how)

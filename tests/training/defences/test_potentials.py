@@ -1,7 +1,5 @@
 """Losses on potentials, currents and spikes: values by hand, gradients by a loop in autograd."""
 
-from __future__ import annotations
-
 from math import cos, pi
 from typing import Any
 
@@ -85,9 +83,7 @@ class Spike(torch.autograd.Function):
         return grad * sum((1 - (u - z).abs()).clamp(min=0) for z in thresholds), None
 
 
-def naive(
-    net: SpikingNetwork, dynamics: Dynamics, x: Tensor, detach: bool = False
-) -> tuple[Tensor, list[Any]]:
+def naive(net, dynamics, x, detach=False):
     """Logits, and currents and potentials of both layers [T, N, ...], by a loop over time."""
     first, second, last = (net.layers[i].module for i in (0, 2, 4))
     v, seen, outputs = [dynamics.start, dynamics.start], ([], [], [], []), []
@@ -111,9 +107,7 @@ def naive(
     return torch.stack(outputs).mean(0), [torch.stack(part) for part in seen]
 
 
-def by_hand(
-    defence: Any, net: SpikingNetwork, dynamics: Dynamics, p: float, detach: bool = False
-) -> Tensor:
+def by_hand(defence, net, dynamics, p, detach=False):
     x, adversarial, y = (part.double() if part.is_floating_point() else part for part in batch())
     (clean, before), (attacked, after) = (naive(net, dynamics, z, detach) for z in (x, adversarial))
     entropy = nn.functional.cross_entropy(attacked, y)

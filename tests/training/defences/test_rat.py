@@ -1,7 +1,5 @@
 """RAT: the step towards orthogonal weights, where it converges, and what it refuses."""
 
-from __future__ import annotations
-
 import copy
 from dataclasses import replace
 from typing import Any

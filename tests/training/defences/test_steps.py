@@ -1,7 +1,5 @@
 """Training with every defence: passes in training mode, precision, and exact resumption."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """StoG: how rho moves in the first half of a training, and what is refused."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn
