@@ -170,41 +170,12 @@ def _convolution(
 
     def gradient(grad: Tensor, weight: Tensor) -> Tensor:
         stride, padding, dilation, groups = sizes
-        plain = sizes == ((1, 1), padding, (1, 1), 1) and grad.dtype == torch.float32
-        if plain and weight.shape[1] <= 4 and grad.numel() > 2**15 and grad.device.type == "cpu":
-            return _by_planes(grad, weight, padding, sides)
         spans = zip(sides, weight.shape[2:], *sizes[:3], strict=True)
         # Rows and columns at the end that the stride left out.
         rest = [(side + 2 * p - d * (k - 1) - 1) % s for side, k, s, p, d in spans]
         return torch.conv_transpose2d(grad, weight, None, stride, padding, rest, groups, dilation)
 
     return apply(_Light, input, torch.conv2d, (weight, bias, *sizes), gradient, weight)
-
-
-def _by_planes(grad: Tensor, weight: Tensor, padding: Pair, sides: torch.Size) -> Tensor:
-    """The gradient at an input of few channels, by one product and sums of shifted planes.
-
-    A processor computes a convolution for 8 or 16 channels, though there are fewer."""
-    (n, _, h, w), (_, few, height, width) = grad.shape, weight.shape
-    planes = (weight.flatten(1).t() @ grad.flatten(2)).view(n, few, height, width, h, w)
-    rows = _shifted_sum(planes.unbind(3), -1, padding[1], sides[1])
-    return _shifted_sum(rows.unbind(2), -2, padding[0], sides[0])
-
-
-def _shifted_sum(parts: Sequence[Tensor], dim: int, padding: int, size: int) -> Tensor:
-    """The sum of parts, the j-th moved by j - padding along an axis, which gets that size."""
-    length = parts[0].shape[dim]
-    # The one that stays in its place may take the sum.
-    total = parts[padding] if length == size and padding < len(parts) else None
-    others = [(j - padding, part) for j, part in enumerate(parts) if part is not total]
-    if total is None:
-        shape = list(parts[0].shape)
-        shape[dim] = size
-        total = parts[0].new_zeros(shape)
-    for shift, part in others:
-        start, end = max(0, shift), min(size, length + shift)
-        total.narrow(dim, start, end - start).add_(part.narrow(dim, start - shift, end - start))
-    return total
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:

@@ -1,6 +1,5 @@
 """AdaptedNetwork: a model of another framework, or one written by hand, as a SpikingNetwork."""
 
-import warnings
 from collections.abc import Hashable, Iterable
 from typing import Any, Literal
 
@@ -14,16 +13,10 @@ from art_snn.gradients.base import flatten
 from art_snn.gradients.names import check_applicable
 from art_snn.interop.members import Members
 from art_snn.interop.runner import READOUTS, ModelNetwork, Readout
-from art_snn.interop.verify import find_mixing, verify
+from art_snn.interop.verify import verify
 from art_snn.network import THROUGH, SpikingNetwork
 from art_snn.neurons import Neuron
 from art_snn.state import comparable
-
-_MIXING = (
-    "{} is given [T * N, ...] and takes all of these rows for time steps, so the model mixes the "
-    "samples of a batch. The network runs one sample at a time, where the model computes what it "
-    "should. Reshape the input of that neuron to [T, N, ...], and batches are faster."
-)
 
 
 class AdaptedNetwork(ModelNetwork):
@@ -38,31 +31,9 @@ class AdaptedNetwork(ModelNetwork):
         if THROUGH.get() is not None:
             return super().forward(x)
         with AdaptedNetwork.present.within(self, Members(self.layers, self.elsewhere)):
-            checked = self._checked(x)
-            if self._mixes(checked):
-                return self._run_one_by_one(x)
             if not torch.is_grad_enabled():
-                verify(self, None, checked)
+                verify(self, None, self._checked(x))
             return super().forward(x)
-
-    def _mixes(self, x: Tensor) -> bool:
-        """True if the model would mix several samples of a batch [N, ...]; training may."""
-        if self.model.training or len(x) < 2:
-            return False
-        if self.mixing is None:
-            self.mixing = find_mixing(self, x)
-            if self.mixing:
-                warnings.warn(_MIXING.format(self.mixing), stacklevel=4)
-        return bool(self.mixing)
-
-    def _run_one_by_one(self, x: Tensor) -> Tensor:
-        """Logits [N, K] of samples that each run alone, of which rules remember nothing."""
-        logits = []
-        for place in range(len(x)):
-            self.forget()
-            logits.append(super().forward(x[place : place + 1]))
-        self.forget()
-        return torch.cat(logits)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy verifies its weights again."""
@@ -74,8 +45,7 @@ class AdaptedNetwork(ModelNetwork):
 
     def check(self, rule: Gradient, x: Tensor) -> None:
         super().check(rule, x)
-        # The first sample stands for all, which run one by one.
-        verify(self, rule, x[:1] if self._mixes(x) else x)
+        verify(self, rule, x)
 
     def _require_applicable(self, rule: Gradient, argument: str) -> None:
         members = self.members

@@ -34,13 +34,13 @@ class _Counting(ModelPass):
 
     def __init__(self, members: Members) -> None:
         super().__init__(members, None)
-        self.lengths: dict[str, int] = {}
+        self.lengths: set[int] = set()
         self.forgotten: list[str] = []
 
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         again = self.calls[member.name] > 0
         if member.layout in ("steps", "samples first", "time last") and member.fires and args:
-            self.lengths[member.name] = len(member.to_steps(args[0], None))
+            self.lengths.add(len(member.to_steps(args[0], None)))
         states = [value for value in (*args[1:], *kwargs.values()) if value is not None]
         if again and member.kind.handed and not states:
             self.forgotten.append(member.name)
@@ -54,20 +54,11 @@ class _Counting(ModelPass):
 
     def least(self) -> int | None:
         """The smallest number of time steps of any neuron."""
-        return self.most() or min(self.lengths.values(), default=None)
+        return self.most() or min(self.lengths, default=None)
 
     def length(self) -> int | None:
         """Time steps T, where the calls show them."""
-        return self.least() if len(set(self.lengths.values())) < 2 else self.most() or None
-
-    def merging(self, one: _Counting, steps: int | None) -> list[str]:
-        """Neurons that take the T * N rows of all samples for time steps.
-
-        :param one: how a call on one sample went, where they took `steps` rows."""
-        if self.error or one.error or self.most():
-            return []
-        lengths = self.lengths.items()
-        return [name for name, length in lengths if one.lengths.get(name) == steps != length]
+        return self.least() if len(self.lengths) < 2 else self.most() or None
 
 
 @torch.inference_mode(False)
@@ -82,16 +73,12 @@ def find_traits(network: ModelNetwork, x: Tensor) -> None:
         seen = _try(network, given[0])
         other = _try(network, x[:1].expand(3 if len(x) == 1 else 1, *x.shape[1:]).clone())
         _require_own_time(network, seen, other, x)
-        one, several = (seen, other) if len(x) == 1 else (other, seen)
-        traits.merging = several.merging(one, one.least())
-        traits.steps = network.own_steps or (seen if one.error else one).length()
+        one = seen if len(x) == 1 or other.error else other
+        traits.steps = network.own_steps or one.length()
     else:
         seen = _try(network, given)
         traits.writes = given._version > 0 or given.shape != encoded.shape
         single = _one_step(network, seen, encoded)
-        if seen.lengths and len(x) > 1:
-            alone = _try(network, encoded[:, :1].clone())
-            traits.merging = seen.merging(alone, len(encoded))
         seen, traits.single = single or seen, single is not None
         traits.steps = len(encoded)
     traits.preludes = seen.preludes

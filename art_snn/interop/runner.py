@@ -48,7 +48,6 @@ class Traits:
     :param draws: whether the model draws from torch's generators, the encoder left out.
     :param failed: why it does not compute one time step in a call, as a sentence; else empty.
     :param preludes: calls of every neuron before the first time step.
-    :param merging: neurons that take the T * N rows of all samples for time steps.
     :param silent: neurons that no pass calls.
     :param batches: those on which its neurons were compared with their dynamics.
     :param mixed: those of which samples were exchanged for others.
@@ -61,7 +60,6 @@ class Traits:
     failed: str = ""
     steps: int | None = None
     preludes: int = 0
-    merging: list[str] = field(default_factory=list)
     silent: list[str] = field(default_factory=list)
     batches: int = 0
     mixed: int = 0
@@ -96,7 +94,6 @@ class ModelNetwork(SpikingNetwork):
         self.own_steps, self.harmless, self.elsewhere = steps, tuple(harmless), elsewhere
         self.traits = Traits()
         self.verified: dict[Hashable, Any] = {}
-        self.mixing: str | None = None
         self.readout: Readout = None
         encoder = _OwnTime() if encoder is None else encoder
         super().__init__(model, encoder, Native(), training_gradient, input_shape=input_shape)
@@ -170,8 +167,6 @@ class ModelNetwork(SpikingNetwork):
         members = self.members
         if self.traits.reads:
             return "the model reads the state of its neurons"
-        if self.mixing:
-            return f"{self.mixing} takes the rows of all samples for time steps"
         if members.steps_alone:
             return "the model calls its neurons step by step"
         if members.natives:

@@ -73,23 +73,6 @@ def verify(network: ModelNetwork, rule: Gradient | None, x: Tensor) -> None:
                 _verify_setup(network, one, x, setup)
 
 
-def find_mixing(network: ModelNetwork, x: Tensor) -> str | None:
-    """The neuron by which the model mixes the samples of a batch [N, ...]; "" where none does.
-
-    None where these samples do not show it. Only a neuron that is given [T * N, ...] and takes all
-    of these rows for time steps is looked for: one sample is computed as it should be."""
-    _settle(network, x)
-    merging = network.traits.merging
-    if not merging:
-        return ""
-    try:
-        with _unnoticed(x):
-            known = _compare_rows(network, x.detach()[:VERIFIED])
-    except ArgumentError:
-        return merging[0]
-    return "" if known else None
-
-
 def _settle(network: ModelNetwork, x: Tensor) -> Hashable:
     """Find out the traits of the model once for every setup of it; returns that setup."""
     setup = _setup(network, x)
@@ -358,8 +341,8 @@ def _compare_rows(network: ModelNetwork, x: Tensor) -> bool:
     remedy = (
         "Which of its axes is the batch? A layer, a neuron (in another step mode?) or the readout "
         "takes samples for time steps or features: a model [N, T, K] is read by "
-        "readout=lambda out: out.mean(1). A model that mixes them on purpose takes one sample at a "
-        "time: batch_size=1."
+        "readout=lambda out: out.mean(1). Where the model itself mixes them, as QKFormer does, "
+        "give it one sample at a time: batch_size=1."
     )
     expected = "one whose logits of a sample are the same whatever else is in its batch"
     logits, again = run(x), run(others)
