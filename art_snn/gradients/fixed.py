@@ -8,7 +8,7 @@ them.
 Such a pass can also be for *shapes only*: an affine layer has the same gradient whatever its input
 is, so it need not be computed where its values are known."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from functools import lru_cache
@@ -24,7 +24,7 @@ from torch.overrides import TorchFunctionMode
 
 from art_snn.gradients.shared import apply
 from art_snn.passes import FIRING
-from art_snn.pooling import Pair, pair, tiles, unpool
+from art_snn.pooling import pair, tiles, unpool
 
 WEIGHTS_HELD: ContextVar[bool] = ContextVar("held", default=False)
 """True if passes, of whichever network, take weights for constants."""
