@@ -2,6 +2,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 DIST ?= dist
+OLDEST = $(VENV)-oldest
 PACKAGE = $(VENV)-package
 DOCS = $(VENV)-docs
 PIP = -m pip install --quiet --disable-pip-version-check
@@ -11,7 +12,7 @@ STUDY = $(filter-out %/setting.py %_network.py,$(wildcard examples/study/*.py))
 ENVIRONMENTS ?= main sinabs spikingjelly-0.0.0.0.14
 ENVIRONMENT = $(VENV)-frameworks-
 
-.PHONY: demo test test-all test-processors test-frameworks test-gpu check docs package wheel examples notebooks clean
+.PHONY: demo test test-all test-processors test-oldest test-frameworks test-gpu check docs package wheel examples notebooks clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/demo.py
@@ -26,6 +27,10 @@ test-all: $(VENV)/.test
 # As a processor with other instructions runs them, on other networks.
 test-processors: $(VENV)/.test
 	ONEDNN_MAX_CPU_ISA=SSE41 ATEN_CPU_CAPABILITY=default ART_SNN_TEST_SEED=1 $(PYTEST) $(ARGS)
+
+# On the oldest torch, torchvision and numpy that pyproject.toml admits.
+test-oldest: $(OLDEST)/.installed
+	$(OLDEST)/bin/pytest -n 2 --dist worksteal $(ARGS)
 
 test-frameworks: $(ENVIRONMENTS:%=$(ENVIRONMENT)%/.installed)
 	@set -e; for name in $(ENVIRONMENTS); do echo "$$name"; \
@@ -95,6 +100,12 @@ $(DOCS)/.installed: pyproject.toml
 	$(DOCS)/bin/python $(PIP) --editable '.[docs]'
 	touch $@
 
+$(OLDEST)/.installed: tests/oldest.txt pyproject.toml
+	$(PYTHON) -m venv $(OLDEST)
+	echo '*' > $(OLDEST)/.gitignore
+	$(OLDEST)/bin/python $(PIP) --constraint $< --editable '.[test]'
+	touch $@
+
 # Most of the frameworks' dependencies no test imports: the files name those that one does.
 $(ENVIRONMENT)%/.installed: tests/frameworks/environments/%.txt pyproject.toml
 	$(PYTHON) -m venv $(@D)
@@ -104,4 +115,4 @@ $(ENVIRONMENT)%/.installed: tests/frameworks/environments/%.txt pyproject.toml
 	touch $@
 
 clean:
-	rm -rf $(VENV) $(ENVIRONMENT)* $(PACKAGE) $(DOCS) docs/_build docs/_api docs/_notebooks build dist
+	rm -rf $(VENV) $(ENVIRONMENT)* $(OLDEST) $(PACKAGE) $(DOCS) docs/_build docs/_api docs/_notebooks build dist

@@ -154,3 +154,10 @@ def test_the_workflows_run_on_the_versions_of_python_that_are_declared():
     assert tested == {version[1] for version in versions if version}
     declared = SpecifierSet(PROJECT["requires-python"])
     assert {f"3.{minor}" for minor in range(20) if f"3.{minor}" in declared} == tested
+
+
+def test_the_oldest_versions_that_are_declared_run_every_night():
+    oldest = re.findall(r"^(\w+)==(.*?)(?:\.\*)?$", text_of("tests/oldest.txt"), re.MULTILINE)
+    assert len(oldest) == 3
+    assert {f"{name}>={version}" for name, version in oldest} <= {*PROJECT["dependencies"]}
+    assert "target: test-oldest" in text_of(".github/workflows/nightly.yml")
