@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from matplotlib.figure import Figure
 
-from art_snn.app.colours import COLOURS, GREY, titled
+from art_snn.app.colours import COLOURS, GREY, titled, to_percent
 from art_snn.app.machine import describe_machine, measure_medians
 from art_snn.app.network import resolve_network
 from art_snn.app.results import Result, earlier, fingerprint, working, write_result
@@ -79,18 +79,21 @@ class Comparison(Result):
         accuracy = "no rule applies"
         for outcome in self.outcomes.values():
             share = outcome.clean_accuracy
-            accuracy = (
-                f"{share.count} of {share.total} samples classified correctly before the attack"
-            )
-        rows = self.rows.items()
-        lines = [f"{name} does not apply: {row.objection}." for name, row in rows if row.objection]
-        lines += [CAUTION] if sum("(" in name for name in self.rows) > 1 else []
+            accuracy = f"{share.count} of {share.total} samples classified correctly "
+            accuracy += "before the attack"
+        lines = []
+        for name, row in self.rows.items():
+            if row.objection:
+                lines.append(f"{name} does not apply: {row.objection}.")
+        if sum("(" in name for name in self.rows) > 1:
+            lines.append(CAUTION)
         heading = (self.title, self.attack, accuracy, self.machine)
         return [heading, self._table(), Notes(lines)]
 
     def _table(self) -> Table:
         """One row per rule and one for the union of all; p is of McNemar's test."""
-        outcomes, blank = self.outcomes, ("",) * 5
+        outcomes = self.outcomes
+        blank = ("",) * 5
         # STBP, or else the first that applies.
         name = _STBP if _STBP in outcomes else next(iter(outcomes), _STBP)
         reference = outcomes.get(name)
@@ -119,12 +122,11 @@ class Comparison(Result):
         names, outcomes = list(self.outcomes), self.outcomes.values()
         figure = Figure(figsize=(9, 1.2 + 0.32 * len(names)), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True, width_ratios=(3, 2))
-        values = np.array([100 * one.attack_success.value for one in outcomes])
-        ends = 100 * np.array([one.attack_success.interval for one in outcomes]).T
+        values, bars = to_percent(one.attack_success for one in outcomes)
         times = [self.seconds[name] / self.inference for name in names]
         colours = [COLOURS.get(name, GREY) for name in names]
         how = {"lw": 1, "capsize": 2}
-        left.barh(names, values, xerr=np.abs(ends - values), color=colours, error_kw=how)
+        left.barh(names, values, xerr=bars, color=colours, error_kw=how)
         left.set(xlim=(0, 100), xlabel="attack success [%]")
         left.invert_yaxis()  # Both share the axis.
         if names:
@@ -180,18 +182,20 @@ def _compare_rules(
     objections = {name: _objection(network, rule, x, seed) for name, rule in rules.items()}
     timed = {name: rule for name, rule in rules.items() if objections[name] is None}
     names = ("eps", "samples", "batch_size", "seed", "eot", "repeats")
-    content = {name: getattr(settings, name) for name in names} | {"attack": str(stage)}
-    content |= {"rules": {name: str(rule) for name, rule in rules.items()}}
+    content = {name: getattr(settings, name) for name in names}
+    content["attack"] = str(stage)
+    content["rules"] = {name: str(rule) for name, rule in rules.items()}
     key = fingerprint(content, classifier, x, y)
     comparison = earlier(file, "comparison", Comparison, lambda one: one.key == key)
     if comparison is None:
-        one = x[:size], y[:size]
-        calls = {n: partial(classifier.loss_gradient, *one, gradient=r) for n, r in timed.items()}
-        calls |= {"": partial(classifier.predict, one[0], batch_size=size)}
+        batch = x[:size]
+        differentiate = partial(classifier.loss_gradient, batch, y[:size])
+        calls = {name: partial(differentiate, gradient=rule) for name, rule in timed.items()}
+        calls[""] = partial(classifier.predict, batch, batch_size=size)
         with seeded(seed):
             seconds = measure_medians(calls, settings.repeats, settings.device)
         network.forget()
-        how = f"times are medians of {settings.repeats} rounds in turn, batch {len(one[0])}"
+        how = f"times are medians of {settings.repeats} rounds in turn, batch {len(batch)}"
         machine = f"{describe_machine(settings.device)}; {how}"
         words = f"{settings.attack}, eps {settings.eps:.4g}", content, machine
         comparison = Comparison(title, key, *words, seconds.pop(""), seconds)
@@ -205,10 +209,19 @@ def _compare_rules(
             continue
         row = _Row(str(rule), objections[name])
         if name in timed:
-            options: dict[str, Any] = {"norm": np.inf, "eps": settings.eps, "batch_size": size}
-            options |= {"seed": seed, "progress_label": f"attack by {name}"}
             directions = _clean_gradients(rule, name, classifier, x, y, settings)
-            adversarial = craft(stage, rule, classifier, x, y, **options)
+            adversarial = craft(
+                stage,
+                rule,
+                classifier,
+                x,
+                y,
+                norm=np.inf,
+                eps=settings.eps,
+                batch_size=size,
+                seed=seed,
+                progress_label=f"attack by {name}",
+            )
             logits = predict_logits(classifier, adversarial, size, seed)
             outcome = robustness(clean, logits, y)
             angles = _compare_directions(directions, reference, outcome.correct)
@@ -247,8 +260,9 @@ def _compare_directions(
 ) -> dict[str, Any]:
     """How many gradients (N, D) of correctly classified samples, bool (N,), vanish; and the mean
     cosine of all to those of the reference."""
-    lengths = np.linalg.norm(gradients, axis=1), np.linalg.norm(reference, axis=1)
-    both = (lengths[0] > 0) & (lengths[1] > 0)
-    products = (gradients[both] * reference[both]).sum(1) / (lengths[0] * lengths[1])[both]
-    vanished = Share(int((lengths[0][correct] == 0).sum()), int(correct.sum()))
-    return {"vanished": vanished, "cosine": float(products.mean()) if both.any() else None}
+    lengths = np.linalg.norm(gradients, axis=1)
+    others = np.linalg.norm(reference, axis=1)
+    both = (lengths > 0) & (others > 0)
+    cosines = (gradients[both] * reference[both]).sum(1) / (lengths * others)[both]
+    vanished = Share.of(lengths[correct] == 0)
+    return {"vanished": vanished, "cosine": float(cosines.mean()) if both.any() else None}

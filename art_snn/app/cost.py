@@ -82,17 +82,16 @@ class Costs(Result):
 
     def parts(self) -> list[Part]:
         """Time, memory and their ratios to inference, a row each; of several cells, growth."""
-        repeats = self.settings["repeats"]
-        how = f"median of {repeats} rounds in turn; memory above the model"
+        how = f"median of {self.settings['repeats']} rounds in turn; memory above the model"
         heading = (self.title, f"{self.machine}; {how}")
         if len(self.cells) > 1:
             return [heading, self._growth_table(), Notes(self.remarks)]
-        (cell,), rows = self.cells, []
+        (cell,) = self.cells
+        rows = []
         for row in self.rows:
+            time = f"{cell.seconds[row]:.3f}", cell.ratio("seconds", row)
             peak = _number(cell.mebibytes(row), ".0f"), cell.ratio("peak", row)
-            rows.append(
-                (self.label(row), f"{cell.seconds[row]:.3f}", cell.ratio("seconds", row), *peak)
-            )
+            rows.append((self.label(row), *time, *peak))
         titles = (f"one {self.what}", "seconds", "x inference", "peak MiB", "x inference")
         return [heading, Table(titles, rows), Notes(self.remarks)]
 
@@ -111,11 +110,14 @@ class Costs(Result):
         rows = []
         for cell in self.cells:
             row = {"model": cell.model, "T": "" if cell.steps is None else str(cell.steps)}
-            timed = {"inference": INFERENCE, **rules}
-            row |= {f"{n} s": f"{cell.seconds[rule]:.3f}" for n, rule in timed.items()}
-            row |= {f"{n}/STBP time": cell.ratio("seconds", r, _STBP) for n, r in others.items()}
-            row |= {f"{n} MiB": _number(cell.mebibytes(r), ".0f") for n, r in rules.items()}
-            row |= {f"{n}/STBP memory": cell.ratio("peak", r, _STBP) for n, r in others.items()}
+            for name, rule in {"inference": INFERENCE, **rules}.items():
+                row[f"{name} s"] = f"{cell.seconds[rule]:.3f}"
+            for name, rule in others.items():
+                row[f"{name}/STBP time"] = cell.ratio("seconds", rule, _STBP)
+            for name, rule in rules.items():
+                row[f"{name} MiB"] = _number(cell.mebibytes(rule), ".0f")
+            for name, rule in others.items():
+                row[f"{name}/STBP memory"] = cell.ratio("peak", rule, _STBP)
             rows.append(row)
         return Table(list(rows[0]), [list(row.values()) for row in rows])
 
@@ -123,11 +125,12 @@ class Costs(Result):
         """Of several cells time above, memory below against T, one column per model."""
         if len(self.cells) == 1:
             return None
-        models = list(dict.fromkeys(cell.model for cell in self.cells))
+        models = dict.fromkeys(cell.model for cell in self.cells)
         figure = Figure(figsize=(1 + 3.4 * max(2, len(models)), 6.4), layout="constrained")
         axes = figure.subplots(2, len(models), sharex=True, squeeze=False)
         for (above, below), model in zip(axes.T, models, strict=True):
-            cells = sorted((c for c in self.cells if c.model == model), key=lambda c: c.steps or 0)
+            some = (cell for cell in self.cells if cell.model == model)
+            cells = sorted(some, key=lambda cell: cell.steps or 0)
             steps = [cell.steps or 0 for cell in cells]
             for row in self.rows:
                 label = row if row == INFERENCE else self.label(row)
@@ -156,16 +159,20 @@ def run(settings: Cost) -> Costs:
         expected, remedy = "a device that torch can see", "Use cpu, or install a CUDA build."
         require(seen, "device", expected, "gpu", remedy)
         require_distinct("model", settings.model)
-        require_distinct("steps", steps := settings.steps or (None,))
-        pairs = [(m, None if t is None else (t,)) for m, t in product(settings.model, steps)]
-        loads = [replace(settings, model=(model,), steps=some) for model, some in pairs]
-        titles, rules = [_check(load) for load in loads], choose_rules(settings)
+        steps = settings.steps or (None,)
+        require_distinct("steps", steps)
+        loads = {
+            (model, t): replace(settings, model=(model,), steps=None if t is None else (t,))
+            for model, t in product(settings.model, steps)
+        }
+        titles = [_check(load) for load in loads.values()]
+        rules = choose_rules(settings)
         rows = [INFERENCE, *rules]
         if not settings.training_step and settings.attack is None and len(loads) == 1:
             rows += [f"{STOCK}{name}" for name in rules if name in ("rga", _STBP)]
-        cells, killed = [], []
-        for load in loads:
-            (model,), (t, *_) = load.model, load.steps or (None,)
+
+        cells, remarks = [], []
+        for (model, t), load in loads.items():
             x, y = draw_samples(load, settings.batch_size)
             network = build_network(load, x, y)
             # A training step changes weights and statistics, so each row needs its own network.
@@ -179,12 +186,14 @@ def run(settings: Cost) -> Costs:
                 try:
                     peak[row] = measure_row_peak(load, row)
                 except BrokenProcessPool:
-                    killed.append(f"{row} of {model}, T = {t}")
+                    killed = "its process was killed, as when memory runs out"
+                    remarks.append(f"{row} of {model}, T = {t}: {killed}.")
             cells.append(_Cell(model, t, seconds, peak))
+
         what = "training step" if settings.training_step else "gradient"
-        what = what if settings.attack is None else f"attack {settings.attack}"
+        if settings.attack is not None:
+            what = f"attack {settings.attack}"
         title = f"One {what}: {'; '.join(titles[:: len(steps)])}"
-        remarks = [f"{one}: its process was killed, as when memory runs out." for one in killed]
         if settings.train_dtype is not None:
             _, reason = compute_dtype(settings.train_dtype, torch_device(settings.device))
             remarks.append(f"Training steps: {reason}.")
@@ -197,7 +206,8 @@ def run(settings: Cost) -> Costs:
 def _check(settings: Cost) -> str:
     """One network in words; an ArgumentError where rules, attack or training do not suit it."""
     x, y = draw_samples(settings, 2 if settings.training_step else 1)
-    network, (architecture, _) = build_network(settings, x, y), resolve_architecture(settings)
+    network = build_network(settings, x, y)
+    architecture, _ = resolve_architecture(settings)
     for rule in choose_rules(settings).values():
         check_applicable(rule, network.sites(), "rules", network.encoder)
     if settings.attack is not None:
@@ -230,7 +240,8 @@ def resolve_architecture(settings: Cost) -> tuple[Architecture, int | None]:
     """The network of settings of one model, and its time steps; at none it has its own.
 
     A function of the user takes the time steps once it has built its own network."""
-    (model,), (steps, *_) = settings.model, settings.steps or (None,)
+    (model,) = settings.model
+    steps, *_ = settings.steps or (None,)
     given = {name: getattr(settings, name) for name in ("width", "decay", "encoder")}
     return Architecture(model=model, steps=None if is_own(model) else steps, **given), steps
 
@@ -252,23 +263,24 @@ def make_call(
     settings: Cost, row: str, network: SpikingNetwork, x: np.ndarray, y: np.ndarray
 ) -> Callable[[], object]:
     """The call that a row measures; a training step changes the network."""
-    stock, rules = row.startswith(STOCK), choose_rules(settings)
+    rules = choose_rules(settings)
     if settings.training_step and row != INFERENCE:
         network.training_gradient = rules[row]
         return training_step(network, x, y, settings.train_dtype)
-    kind: Any = PyTorchClassifier if stock else PyTorchSpikingClassifier
+    kind: Any = PyTorchClassifier if row.startswith(STOCK) else PyTorchSpikingClassifier
     classifier = wrap(network, x.shape[1:], y.shape[1], (0.0, 1.0), settings.device, kind)
     if row == INFERENCE:
         return lambda: classifier.predict(x, batch_size=len(x))
-    rule, attack = rules[row.removeprefix(STOCK)], None
+    rule = rules[row.removeprefix(STOCK)]
+    call = classifier.loss_gradient
     if settings.attack is not None:
         stage = parse_stage(settings.attack, np.inf, settings.eps)
-        attack = stage.instantiate(classifier, np.inf, settings.eps, len(x), 0)
+        call = stage.instantiate(classifier, np.inf, settings.eps, len(x), 0).generate
 
     def operate() -> object:
         network.forget()
         with network.using(rule):
-            return classifier.loss_gradient(x, y) if attack is None else attack.generate(x, y)
+            return call(x, y)
 
     return operate
 
@@ -285,7 +297,8 @@ def measure_row_peak(settings: Cost, row: str, *, apart: bool = True) -> int:
     if settings.threads is not None:
         torch.set_num_threads(settings.threads)
     x, y = draw_samples(settings, settings.batch_size)
-    network, few = build_network(settings, x, y), 2 if settings.training_step else 1
+    network = build_network(settings, x, y)
+    few = 2 if settings.training_step else 1
     # A few samples first, since libraries are loaded on demand; batch norm in training needs 2.
     make_call(settings, row, network, x[:few], y[:few])()
     return measure_peak(make_call(settings, row, network, x, y), settings.device)

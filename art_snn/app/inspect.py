@@ -135,6 +135,7 @@ def run(settings: Inspect) -> _Inspection:
         subject = resolve_network(settings, drawn=True)
         source = subject.source
         drawn = settings.data == RANDOM or (settings.data is None and subject.entry is None)
+
         if drawn:
             value, remedy = source.value_range, "Leave it out, or name data."
             require(value is None, "value_range", "None for random samples", repr(value), remedy)
@@ -197,17 +198,24 @@ def _find_neurons(
     network: SpikingNetwork, x: torch.Tensor, rules: Mapping[str, Gradient]
 ) -> list[_Neurons]:
     """Every layer of neurons, with its rate in one pass."""
-    neurons, sites = [], {site.name for site in network.sites()}
+    neurons = []
+    sites = {site.name for site in network.sites()}
     for layer, calls in record_calls(network, x):
-        kind, name, dynamics = type(layer.module).__qualname__, layer.site.name, layer.site.dynamics
-        single, height = dynamics.several == 1, dynamics.height
-        counts = [x != 0 if single else x / operand(height, x) for x in calls]
-        rate = float(torch.cat(counts).double().mean()) if calls else None
+        name, dynamics = layer.site.name, layer.site.dynamics
+        single = dynamics.several == 1
+        counts = [x != 0 if single else x / operand(dynamics.height, x) for x in calls]
         reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}
-        objections = {n: reason for n, reason in reasons.items() if reason is not None}
-        equations, why = None if dynamics.unknown else dynamics, dynamics.unknown
-        rest = (equations, why, rate, name not in sites, objections)
-        neurons.append(_Neurons(name or "(the model)", kind, layer.layout, *rest))
+        found = _Neurons(
+            name=name or "(the model)",
+            kind=type(layer.module).__qualname__,
+            layout=layer.layout,
+            dynamics=None if dynamics.unknown else dynamics,
+            unknown=dynamics.unknown,
+            rate=float(torch.cat(counts).double().mean()) if calls else None,
+            read_out=name not in sites,
+            objections={n: reason for n, reason in reasons.items() if reason is not None},
+        )
+        neurons.append(found)
     return neurons
 
 
@@ -217,9 +225,10 @@ def _try_rule(
     """One gradient with the rule, as JSON: the engine that ran, and samples without a gradient.
 
     Or the objection because of which it was not tried, or why it was refused."""
-    trial = {"rule": str(rule), "engine": "", "objection": network.objection(rule)}
+    objection = network.objection(rule)
+    trial = {"rule": str(rule), "engine": "", "objection": objection}
     trial |= {"refusal": None, "vanished": None}
-    if trial["objection"] is not None:
+    if objection is not None:
         return trial
     try:
         zero, execution = find_vanished(network, rule, x, y)

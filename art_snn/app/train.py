@@ -163,18 +163,33 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     if subject.checkpoint is not None:
         weights = fingerprint("weights", classifier, data.x_test[:0], data.y_test[:0])[:16]
         start = {"file": str(settings.checkpoint or settings.model), "weights": weights}
-    options: dict[str, Any] = {"resume": state, "validation": (split.x_test, split.y_test)}
-    options |= {"adversary": adversary, "start": start["weights"] if start else "", "team": team}
-    history = train(network, split.x_train, split.y_train, recipe, **options)
+    history = train(
+        network,
+        split.x_train,
+        split.y_train,
+        recipe,
+        resume=state,
+        validation=(split.x_test, split.y_test),
+        adversary=adversary,
+        start=start["weights"] if start else "",
+        team=team,
+    )
     logits = classifier.predict(data.x_test, recipe.batch_size)
-    correct = Share(int((logits.argmax(1) == data.y_test).sum()), len(data.y_test))
+    correct = Share.of(logits.argmax(1) == data.y_test)
     names = ("epochs", "seed", "train_dtype")
     form = asdict(architecture) | {name: getattr(recipe, name) for name in names}
-    notes: dict[str, Any] = {"subject": form, "data": data.name, "recipe": asdict(recipe)}
-    notes |= {"adversary": repr(adversary) if adversary else "", "validation": settings.validation}
-    notes |= {"training": _describe_training(recipe, adversary), "start": start}
+    training = _describe_training(recipe, adversary)
     if start is not None:
-        notes["training"] = f"{subject.training or 'given weights'}, then {notes['training']}"
+        training = f"{subject.training or 'given weights'}, then {training}"
+    notes: dict[str, Any] = {
+        "subject": form,
+        "data": data.name,
+        "recipe": asdict(recipe),
+        "adversary": repr(adversary) if adversary else "",
+        "validation": settings.validation,
+        "training": training,
+        "start": start,
+    }
     title, against = f"{architecture.describe(network)} on {data.name}", ""
     if adversary is not None:
         against, defence = adversary.describe(), adversary.defence.describe()

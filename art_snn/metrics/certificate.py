@@ -87,12 +87,12 @@ class Certificate:
         :param events: in its place numbers of events: flips, added, removed, moved, or several.
         :raises ValueError: for changes of another kind than the encoder certifies."""
         certified = self.certified(radius=radius, **events)
-        return Share(int(certified.sum()), len(certified))
+        return Share.of(certified)
 
     @property
     def abstentions(self) -> Share:
         """Share of samples of which no class is certified."""
-        return Share(int((self.predicted == ABSTAINED).sum()), len(self.predicted))
+        return Share.of(self.predicted == ABSTAINED)
 
     @property
     def average(self) -> float:

@@ -27,6 +27,11 @@ class Share:
         require_whole("total", self.total, up_to=2**63 - 1, remedy=remedy)
         require_whole("count", self.count, up_to=self.total, remedy=remedy)
 
+    @classmethod
+    def of(cls, which: np.ndarray) -> "Share":
+        """The share of these samples, bool (N,), among all."""
+        return cls(int(which.sum()), len(which))
+
     @property
     def value(self) -> float:
         """count / total; NaN when there is nothing to count."""
@@ -69,17 +74,17 @@ class Robustness:
     @property
     def clean_accuracy(self) -> Share:
         """Share of samples classified correctly before the attack."""
-        return Share(int(self.correct.sum()), len(self.correct))
+        return Share.of(self.correct)
 
     @property
     def robust_accuracy(self) -> Share:
         """Share of samples classified correctly before and after the attack."""
-        return Share(int((self.correct & self.robust).sum()), len(self.correct))
+        return Share.of(self.correct & self.robust)
 
     @property
     def attack_success(self) -> Share:
         """Conditional attack success: flipped among the correctly classified (RGA, HART)."""
-        return Share(int(self.flipped.sum()), int(self.correct.sum()))
+        return Share.of(self.flipped[self.correct])
 
     @property
     def flipped(self) -> np.ndarray:

@@ -50,8 +50,9 @@ class Submission:
         path = expand_path(_OPTION, file)
         remedy = "Write it with numpy.savez(file, x=adversarials, index=rows, name='your name')."
         # In double precision, with an index and a name.
-        how: dict[str, Any] = {"names": ("x", "index", "name"), "largest": 9 * x.size + _ROOM}
-        arrays = read_arrays(path, _OPTION, _CONTENT, remedy, **how)
+        largest = 9 * x.size + _ROOM
+        names = ("x", "index", "name")
+        arrays = read_arrays(path, _OPTION, _CONTENT, remedy, names=names, largest=largest)
         require("x" in arrays, _OPTION, _CONTENT, f"{path}, without x", remedy)
         given = _points(path, arrays["x"], classifier, x.dtype)
         index = _index(path, arrays.get("index"), len(given), len(x))
@@ -64,8 +65,8 @@ class Submission:
             least[there] = min_budgets(norm, classifier, x[there], points[there])
         except ArgumentError as error:
             raise ArgumentError(_OPTION, f"{path}: {error.complaint}") from error
-        outside = int((least[there] > eps).sum())
-        got = f"{outside} of {int(there.sum())} in {path} farther away, the farthest at "
+        outside = np.count_nonzero(least[there] > eps)
+        got = f"{outside} of {there.sum()} in {path} farther away, the farthest at "
         got += f"{least[there].max():.4g}"
         expected = f"adversarials {describe_budget(norm, eps)} of their samples"
         remedy = "Project them into that ball, or leave them out. The index says which test sample "
@@ -98,7 +99,7 @@ def _points(
     if classifier.clip_values is None:
         return points
     low, high = (np.asarray(end, dtype) for end in classifier.clip_values)
-    count = int((~in_range(points, classifier)).sum())
+    count = np.count_nonzero(~in_range(points, classifier))
     expected = f"values from {low.min():g} to {high.max():g}, as the samples have"
     got = f"{points.min():g} to {points.max():g} in {path}, outside in {count} of {len(points)}"
     remedy = "Clip them to that range, or scale them as the samples are."

@@ -35,7 +35,8 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     if not target.settings.examined:
         return {}
     settings, classifier = target.settings, target.classifier
-    model, seed, count = classifier.model, settings.seed, settings.examined
+    model = classifier.model
+    seed, count = settings.seed, settings.examined
     # What is broken there is broken at every budget.
     eps, *larger = sorted(target.budgets)
     single = target.single_stage(eps)
@@ -48,9 +49,14 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
         followed = [one.rule for one in stages if one.rule and one.within is None]
         rules = [(spell(rule), rule) for rule in dict.fromkeys(followed)]
         looked = rules[:1]
-    arguments: dict[str, Any] = {"x": target.x[:count], "y": target.y[:count]}
-    arguments |= {"norm": target.measure, "eps": eps}
-    arguments |= {"batch_size": settings.batch_size, "seed": seed}
+    arguments: dict[str, Any] = {
+        "x": target.x[:count],
+        "y": target.y[:count],
+        "norm": target.measure,
+        "eps": eps,
+        "batch_size": settings.batch_size,
+        "seed": seed,
+    }
 
     def examine_network() -> list[Finding]:
         """All of it at the smallest budget, and at every other one whether it fits the range."""
@@ -121,7 +127,8 @@ def _searched(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
     stage, stages = trial.outcome.stage, trial.outcome.stages
     others = [one.label for one in stages if one.id not in searches]
     broken = np.isin(stage, [n for n, one in enumerate(stages) if one.id in searches])
-    count, samples = int(broken.sum()), len(stage)
+    count = int(broken.sum())
+    samples = len(stage)
     if others and exceeds(count, samples):
         yield Finding(
             "search-found-more",
@@ -138,15 +145,15 @@ def _searched(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
 def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
     """A larger budget breaks fewer samples than a smaller one, whose ball it holds."""
     for small, large in pairwise(trials):
-        fewer, more = (t.robustness.flipped for t in (large, small))
-        counts, samples = (int(fewer.sum()), int(more.sum())), len(more)
-        if exceeds(counts[1] - counts[0], samples):
-            broke = f"{counts[0]} at eps {large.eps:.4g}, but {counts[1]} at eps {small.eps:.4g}"
-            evidence = {"eps": small.eps, "broken": counts[1], "larger eps": large.eps}
+        fewer, more = large.robustness.flipped, small.robustness.flipped
+        few, many = int(fewer.sum()), int(more.sum())
+        if exceeds(many - few, len(more)):
+            broke = f"{few} at eps {large.eps:.4g}, but {many} at eps {small.eps:.4g}"
+            evidence = {"eps": small.eps, "broken": many, "larger eps": large.eps}
             yield Finding(
                 "larger-budget-breaks-less",
                 "a larger budget breaks less",
-                evidence | {"broken then": counts[0]},
+                evidence | {"broken then": few},
                 f"if the difference is {BY_CHANCE}: a larger ball holds the smaller one",
                 (
                     Remedy(
@@ -154,7 +161,7 @@ def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
                         "other steps at the larger one."
                     ),
                 ),
-                sentence=f"Of {samples} samples the attack broke {broke}, which allows smaller "
+                sentence=f"Of {len(more)} samples the attack broke {broke}, which allows smaller "
                 f"changes only. {list_samples(more & ~fewer)}",
                 eps=large.eps,
             )
@@ -164,7 +171,8 @@ def target_findings(target: Target, trials: Sequence[Trial]) -> Iterator[Finding
     """No sample was examined; samples stand that the record of the zoo has broken."""
     if not target.settings.examined:
         yield _not_examined(target, "no samples are to be examined")
-    entry, norm = target.recorded, str(target.settings.norm)
+    entry = target.recorded
+    norm = str(target.settings.norm)
     if entry is None:
         return
     for eps in target.budgets:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,12 +26,14 @@ from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import (
     Decisions,
     add_decision,
+    attack_name,
     block_name,
     decision_findings,
     examination_units,
     read_adversarials,
     read_bounds,
     read_decisions,
+    read_outcome,
     write_decided,
 )
 from art_snn.app.machine import describe_machine
@@ -117,13 +120,13 @@ class EvaluationResult(Result):
         """Each with its status. Findings count even of 0 %, as a network fed wrongly has it."""
         below, doubted = [], []
         for one in verdicts(self.evaluation):
-            share, at = one.outcome.robust_accuracy, describe_budgets(one.norm, one.eps)
-            accuracy = f"{share.percent} ({share.count} of {share.total})"
+            at = describe_budgets(one.norm, one.eps)
             if one.robust < self.fail_under:
-                line = f"{accuracy} {at} is below {self.fail_under:g} (--fail-under)"
-                below.append((_BELOW, line))
+                share = one.outcome.robust_accuracy
+                line = f"{share.percent} ({share.count} of {share.total}) {at} is below "
+                below.append((_BELOW, f"{line}{self.fail_under:g} (--fail-under)"))
             if self.strict and one.findings:
-                names = join_words(list(dict.fromkeys(finding.title for finding in one.findings)))
+                names = join_words([*dict.fromkeys(finding.title for finding in one.findings)])
                 doubted.append((_OPEN, f"findings are open {at} (--strict): {names}"))
         return below + doubted
 
@@ -149,16 +152,20 @@ def collect_excerpt(
 
     :return: the B budgets eps; x ``(n, *shape)`` of classes y (n,); adversarial ``(B, n, *shape)``,
         the sample itself where nothing broke it; and which are broken, bool (B, n)."""
-    count, budgets = min(EXCERPT_COUNT, len(target.x)), target.budgets
-    x, y = target.x[:count], target.y[:count]
-    adversarial, broken = np.stack([x] * len(budgets)), np.zeros((len(budgets), count), bool)
+    budgets = target.budgets
+    x = target.x[:EXCERPT_COUNT]
+    count = len(x)
+    adversarial = np.stack([x] * len(budgets))
+    broken = np.zeros((len(budgets), count), bool)
     blocks = [rows for rows in target.slices if rows.start < count]
-    for place, trial in enumerate(trials):
-        arrays = read_adversarials(store, place, trial, blocks, decisions)
+    for trial in trials:
+        arrays = read_adversarials(store, trial, blocks, decisions)
         row = budgets.index(trial.eps)
         new = (trial.outcome.stage[:count] >= 0) & ~broken[row]
-        adversarial[row][new], broken[row][new] = arrays[:count][new], True
+        adversarial[row][new] = arrays[:count][new]
+        broken[row] |= new
     eps = np.array(budgets, dtype=float)
+    y = target.y[:count]
     return {"eps": eps, "x": x, "y": y, "adversarial": adversarial, "broken": broken}
 
 
@@ -183,39 +190,46 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     """Join all blocks to the evaluation, and write the arrays next to it.
 
     :param seconds: that all blocks took together."""
-    settings, clean, attacked, trials = target.settings, [], list[Trial](), list[Trial]()
-    usual = settings.output.resolve().name.removeprefix("evaluation-")
-    usual = usual if target.subject.checkpoint is None else settings.network_name
+    settings = target.settings
+    usual = settings.network_name
+    if target.subject.checkpoint is None:
+        usual = settings.output.resolve().name.removeprefix("evaluation-")
+
     decisions = read_decisions(target, store)
+    attacked = []
+    for eps, plan in target.plans:
+        outcomes = [read_outcome(store, eps, plan.name, rows) for rows in target.slices]
+        attacked.append(Trial(plan.name, eps, Outcome.concatenate(outcomes)))
+    trials = [add_decision(trial, decisions, target) for trial in attacked]
+    eps, first = target.plans[0]
+    blocks = [store.read(attack_name(eps, first.name, rows)) for rows in target.slices]
+    clean = [predicted for block in blocks for predicted in block["clean"]]
+
     for name in (EXAMPLES, DECIDED):  # No earlier file stays where there is none now.
         (settings.output / name).unlink(missing_ok=True)
-    for place, (eps, plan) in enumerate(target.plans):
-        names = [block_name(f"attack-{place}", rows) for rows in target.slices]
-        blocks = [store.read(name) for name in names]
-        outcome = Outcome.concatenate([structured(block["outcome"], Outcome) for block in blocks])
-        attacked.append(Trial(plan.name, eps, outcome))
-        trials.append(add_decision(attacked[-1], decisions, target))
-        clean += [predicted for block in blocks for predicted in block.get("clean", ())]
-        if place == _shown(target):
-            array = read_adversarials(store, place, trials[-1], target.slices, decisions)
-            _write_examples(target, trials[-1], array)
+    shown = _choose_shown(trials, settings.deciding_plan)
+    _write_examples(target, shown, read_adversarials(store, shown, target.slices, decisions))
     write_decided(target, decisions)
     excerpt = collect_excerpt(target, trials, store, decisions)
     write_arrays(settings.output / EXCERPT, **excerpt)
+
     contents = [store.read(unit.name)["findings"] for unit in examination_units(target)]
     findings = [structured(finding, Finding) for findings in contents for finding in findings]
-    names = [block_name("certificates", rows) for rows in target.certificate_slices]
-    parts = [structured(store.read(name)["certificate"], Certificate) for name in names]
     stages = [stage for _, plan in target.plans for stage in plan.stages]
     searches = {stage.id for stage in stages if stage.searches}
-    findings += [*trial_findings(attacked, searches), *target_findings(target, trials)]
+    findings += trial_findings(attacked, searches)
+    findings += target_findings(target, trials)
     findings += decision_findings(target, trials)
-    proven, bounds = [read_bounds(target, store, rows) for rows in target.slices], []
-    for eps, first in proven[0].items():
+
+    names = [block_name("certificates", rows) for rows in target.certificate_slices]
+    parts = [structured(store.read(name)["certificate"], Certificate) for name in names]
+    proven = [read_bounds(target, store, rows) for rows in target.slices]
+    bounds = []
+    for eps, one in proven[0].items():
         margin = np.concatenate([part[eps].margin for part in proven])
         if eps in decisions:  # Of what the search proved no margin is known.
             margin[decisions[eps].safe] = np.nan
-        bounds.append(replace(first, margin=margin))
+        bounds.append(replace(one, margin=margin))
     return Evaluation(
         name=name_from(usual) if settings.name is None else settings.name,
         title=title,
@@ -253,25 +267,23 @@ def finished(target: Target, key: str) -> Evaluation | None:
     """The evaluation, where it lies in the folder with all its files."""
     output = target.settings.output
     evaluation = earlier(output / RESULT, "evaluation", Evaluation, lambda one: one.key == key)
-    paths = [output / name for name in files_of(target, evaluation)] if evaluation else []
+    paths = [output / name for name in files_of(evaluation)] if evaluation else []
     whole = all(path.is_file() and corruption(path) is None for path in paths)
     return evaluation if whole else None
 
 
-def files_of(target: Target, evaluation: Evaluation) -> tuple[str, ...]:
+def files_of(evaluation: Evaluation) -> tuple[str, ...]:
     """Names of the files with arrays: the excerpt, and examples where the report shows some."""
-    broken = max(evaluation.trials[_shown(target)].outcome.stage) >= 0
+    broken = max(_choose_shown(evaluation.trials, evaluation.plan).outcome.stage) >= 0
     decided = any(one.decided is not None and one.decided.any() for one in evaluation.trials)
     names = {EXAMPLES: broken, EXCERPT: True, DECIDED: decided}
     return tuple(name for name, there in names.items() if there)
 
 
-def _shown(target: Target) -> int:
-    """Place of what the report shows: the deciding plan, or the first, at its largest budget."""
-    plans = target.plans
-    name = target.settings.deciding_plan or plans[0][1].name
-    places = (place for place, (_, plan) in enumerate(plans) if plan.name == name)
-    return max(places, key=lambda place: plans[place][0])
+def _choose_shown(trials: Sequence[Trial], plan: str) -> Trial:
+    """The trial that the report shows: of that plan, or of the first, at its largest budget."""
+    name = plan or trials[0].name
+    return max((one for one in trials if one.name == name), key=lambda one: one.eps)
 
 
 def _write_examples(target: Target, trial: Trial, adversarials: np.ndarray) -> None:
@@ -279,13 +291,14 @@ def _write_examples(target: Target, trial: Trial, adversarials: np.ndarray) -> N
     rows = np.flatnonzero(trial.outcome.stage >= 0)[:EXAMPLE_COUNT]
     if not len(rows):
         return
+    x = target.x[rows]
     broken = adversarials[rows]
     with seeded(target.settings.seed):
-        predict, draws = target.classifier.predict, range(trial.outcome.draws)
-        guesses = [predict(broken, batch_size=len(rows)).argmax(1) for _ in draws]
-        spikes = record_spikes(target.classifier, np.concatenate([target.x[rows], broken]))
-    some = target.x[rows], broken, mode(guesses).mode
-    Examples(trial.name, trial.eps, rows, *some, **spikes).write(target.settings.output)
+        predict = partial(target.classifier.predict, broken, batch_size=len(rows))
+        guesses = [predict().argmax(1) for _ in range(trial.outcome.draws)]
+        spikes = record_spikes(target.classifier, np.concatenate([x, broken]))
+    examples = Examples(trial.name, trial.eps, rows, x, broken, mode(guesses).mode, **spikes)
+    examples.write(target.settings.output)
 
 
 def record_spikes(
@@ -294,13 +307,16 @@ def record_spikes(
     """Spikes of samples (2 k, ...), half of them adversarials, as :class:`Examples` keeps them.
 
     Left out are layers whose potential is read, and others that give no spikes (T, 2 k, ...)."""
-    network, half = classifier.model, len(samples) // 2
-    inputs = torch.as_tensor(samples, device=classifier.device)
-    recorded = [(layer, calls) for layer, calls in record_calls(network, inputs) if calls]
-    sites, steps = {site.name for site in network.sites()}, network.time_steps()
-    members, names, rates = getattr(network, "members", {}), [], []
+    network = classifier.model
+    half = len(samples) // 2
+    steps = network.time_steps()
+    sites = {site.name for site in network.sites()}
+    members = getattr(network, "members", {})
+    names, rates = [], []
     parts: list[np.ndarray] = []
-    for layer, calls in recorded:
+    for layer, calls in record_calls(network, torch.as_tensor(samples, device=classifier.device)):
+        if not calls:
+            continue
         with suppress(ArgumentError):
             output = torch.stack(calls[-(steps or 0) :]) if layer.layout == "step" else calls[-1]
             if members and layer.layout != "step":
@@ -322,7 +338,7 @@ def record_spikes(
 
 
 def _provenance(target: Target, seconds: float) -> Provenance:
-    settings, classifier, x, y = target.settings, target.classifier, target.x, target.y
+    settings, classifier = target.settings, target.classifier
     return Provenance(
         command=_typed_command(),
         versions=_versions(classifier, *target.sources),
@@ -332,15 +348,15 @@ def _provenance(target: Target, seconds: float) -> Provenance:
         batch_size=settings.batch_size,
         rules={name: repr(rule) for name, rule in target.rules.items()},
         weights=weights_digest(classifier),
-        data=digest("samples", x, y)[:16],
+        data=digest("samples", target.x, target.y)[:16],
         device=describe_machine(settings.device),
         threads=torch.get_num_threads(),
-        examined=min(settings.examined, len(x)),
+        examined=min(settings.examined, len(target.x)),
         sources=tuple(map(weights_digest, target.sources)),
         seconds=round(seconds, 1),
         steps=classifier.model.time_steps(),
         encoder=describe_encoder(classifier.model.encoder),
-        shape=tuple(x.shape[1:]),
+        shape=target.x.shape[1:],
         dataset=target.data.name,
         parameters=sum(weight.numel() for weight in classifier.model.parameters()),
         training=target.subject.training if settings.training is None else settings.training,

@@ -38,8 +38,8 @@ def run(settings: Evaluate) -> EvaluationResult | None:
             _compute(units, store, team)
             took = [store.read(unit.name).get(TOOK, 0.0) for unit in units if team.leads]
             evaluation = team.on_leader(partial(assemble, target, title, store, sum(took)))
-        others, below = files_of(target, evaluation), settings.fail_under or 0.0
-        result = EvaluationResult(evaluation, others, below, settings.strict)
+        below = settings.fail_under or 0.0
+        result = EvaluationResult(evaluation, files_of(evaluation), below, settings.strict)
         team.on_leader(lambda: result.write(settings.output))
         rmtree(store.folder, ignore_errors=True)
         return result if team.leads else None

@@ -82,6 +82,7 @@ class Target:
             for eps in settings.eps or usual
         ]
         settings = replace(settings, norm=norm, eps=tuple(budgets))
+
         data = team.leader_first(subject.load_data)
         how = (data, settings.device, settings.seed)
         classifier = team.leader_first(partial(subject.classifier, *how))
@@ -91,6 +92,7 @@ class Target:
         except CheckpointError as error:
             raise CheckpointError("sources", error.complaint) from error
         target = cls(settings, subject, data, classifier, sources=tuple(networks)).with_rules()
+
         against = (classifier, target.x, norm, max(budgets))
         files = settings.adversarials
         read = team.on_leader(lambda: tuple(Submission.read(file, *against) for file in files))
@@ -114,7 +116,7 @@ class Target:
         """Their classes (N,)."""
         return self.data.y_test[: self.settings.samples]
 
-    @property
+    @cached_property
     def measure(self) -> Norm:
         """The norm as attacks know it."""
         return require_measure(self.settings.norm)
@@ -137,10 +139,11 @@ class Target:
             return entry if np.array_equal(x, self.x[: len(x)]) else None
         return None
 
-    @property
-    def bounded(self) -> bool:
-        """True where bounds are asked for, and the network draws nothing."""
-        return self.settings.bounds and not draws(self.classifier.model.encoder)
+    @cached_property
+    def bounded(self) -> tuple[float, ...]:
+        """The budgets where bounds are asked for, and the network draws nothing."""
+        proven = self.settings.bounds and not draws(self.classifier.model.encoder)
+        return self.budgets if proven else ()
 
     @property
     def smoothed(self) -> bool:
@@ -152,10 +155,11 @@ class Target:
         """The budgets at which an exact search is asked for."""
         return () if self.settings.decide is None else self.budgets
 
-    @property
+    @cached_property
     def slices(self) -> list[slice]:
         """The samples of each block: as few blocks as there can be, of about the same size."""
-        count, most = len(self.x), max(self.settings.block, self.settings.batch_size)
+        count = len(self.x)
+        most = max(self.settings.block, self.settings.batch_size)
         blocks = -(-count // most)
         edges = [place * count // blocks for place in range(blocks + 1)]
         return [slice(start, end) for start, end in pairwise(edges)]
@@ -163,7 +167,8 @@ class Target:
     @property
     def certificate_slices(self) -> list[slice]:
         """The samples of each block of certificates, which may be small; none without them."""
-        count, most = len(self.x), max(1, _TOGETHER // self.settings.draws)
+        count = len(self.x)
+        most = max(1, _TOGETHER // self.settings.draws)
         starts = range(0, count, most) if self.smoothed else ()
         return [slice(start, min(start + most, count)) for start in starts]
 
@@ -179,10 +184,10 @@ class Target:
         if not stage.by_gradients:
             yield Plan(name, (stage,))
             return
-        for rule_name, rule in self.rules.items():
-            yield Plan(f"{name} by {rule_name}", (replace(stage, rule=rule),))
+        for rule, gradient in self.rules.items():
+            yield Plan(f"{name} by {rule}", (replace(stage, rule=gradient),))
 
-    @property
+    @cached_property
     def deciding(self) -> Plan | None:
         """The plan that decides; None where an attack alone was asked for."""
         name = self.settings.deciding_plan
@@ -190,9 +195,9 @@ class Target:
 
     def plans_at(self, eps: float) -> list[Plan]:
         """All plans at a budget: the attack with each rule first, the plan last."""
-        return [*self.single_plans(eps), *([] if self.deciding is None else [self.deciding])]
+        return [*self.single_plans(eps), *filter(None, [self.deciding])]
 
-    @property
+    @cached_property
     def plans(self) -> list[tuple[float, Plan]]:
         """All plans with their budgets, budget by budget."""
         return [(eps, plan) for eps in self.budgets for plan in self.plans_at(eps)]
@@ -202,8 +207,7 @@ class Target:
         """Fingerprint of all that the numbers depend on."""
         settings = self.settings
         names = ("norm", "eps", "seed", "block", "batch_size", "examined", "bounds")
-        # None: earlier versions had the precision of gradients there.
-        content: list[object] = [*(getattr(settings, name) for name in names), None]
+        content: list[object] = [getattr(settings, name) for name in names]
         content += [settings.draws] if self.smoothed else []
         content += [(plan.name, *map(str, plan.stages)) for _, plan in self.plans]
         # Another kind of device rounds otherwise.
@@ -212,8 +216,9 @@ class Target:
         # So do stages with the network's own gradient instead of others.
         for plan in self.plans_at(self.budgets[0]):
             selection = self.select_stages(plan)
-            content += [*map(str, selection.stages)] if selection.native else []
-        for one in (submission.candidates for submission in self.submissions):
+            content += map(str, selection.stages if selection.native else ())
+        for submission in self.submissions:
+            one = submission.candidates
             content.append(digest(one.name, one.points[one.present], one.present))
         content += [] if settings.decide is None else [("decide", settings.decide)]
         return fingerprint(tuple(content), self.classifier, self.x, self.y)
@@ -225,23 +230,26 @@ class Target:
 
     def bound(self, x: np.ndarray, y: np.ndarray, eps: float) -> Bounds:
         """Bounds of samples x ``(N, *shape)`` of classes y at a budget."""
-        how: dict[str, Any] = {"norm": self.measure, "batch_size": self.settings.batch_size}
-        certificate = certify_bounds(self.classifier, x, y, eps, **how)
+        size = self.settings.batch_size
+        certificate = certify_bounds(self.classifier, x, y, eps, norm=self.measure, batch_size=size)
         return Bounds(eps, certificate.method, certificate.margin)
 
     def check(self) -> None:
         """Complain about what cannot be run on this network, with these samples.
 
         Bounds are tried on three of these: the first, and those of lowest and highest value."""
-        settings, eps = self.settings, self.budgets[0]
+        settings = self.settings
+        eps = self.budgets[0]
         remedy = "Flips and shifts of spikes have no bounds: leave it out, or take another norm."
         expected = "the norm inf or 2, or an encoder that draws"
         fits = not self.bounded or self.measure not in COUNTED
         require(fits, "bounds", expected, settings.norm, remedy)
         for plan in self.plans_at(eps):
-            selection, decides = self.select_stages(plan), plan.name == settings.deciding_plan
+            selection = self.select_stages(plan)
+            decides = plan.name == settings.deciding_plan
             reasons = [one.reason for one in (*selection.skipped, *selection.native)]
-            argument = "plan" if decides else "attack" if plan.stages[0].rule is None else "rules"
+            argument = "attack" if plan.stages[0].rule is None else "rules"
+            argument = "plan" if decides else argument
             remedy = "Choose another, or another norm; art-snn inspect lists the rules that apply."
             if selection.native:
                 remedy = "Take --rules native: the network has its own gradient."
@@ -255,10 +263,12 @@ class Target:
 
     def _check_proofs(self, eps: float) -> None:
         """Complain about what has no bounds, or no exact search where one is asked for."""
-        decides, argument = self.settings.decide is not None, "bounds"
+        argument = "bounds"
+        decides = self.settings.decide is not None
         remedy = "Leave it out: --bounds certifies samples by draws where the encoder draws."
         got, expected = f"{self.classifier.model.encoder}", "an encoder that draws nothing"
         require(self.bounded or not decides, "decide", expected, got, remedy)
+
         flat = self.x.reshape(len(self.x), -1)
         rows = np.unique([0, flat.min(1).argmin(), flat.max(1).argmax()])
         try:
@@ -271,6 +281,5 @@ class Target:
                 decide_bounds(self.classifier, self.x[:0], self.y[:0], eps)
         except ArgumentError as error:
             about_network = self.smoothed or error.argument == "classifier"
-            raise ArgumentError(
-                argument if about_network else error.argument, error.complaint
-            ) from error
+            argument = argument if about_network else error.argument
+            raise ArgumentError(argument, error.complaint) from error

@@ -24,7 +24,7 @@ from art_snn.attacks import Outcome, Plan, SpikingAutoAttack, StageRecord, attac
 from art_snn.bounds import Decision, decide_bounds
 from art_snn.checks import SEEDS, first_line, require
 from art_snn.classifier import PyTorchSpikingClassifier
-from art_snn.files import write_arrays
+from art_snn.files import digest, write_arrays
 from art_snn.findings import OTHER_RULES, Finding, Remedy
 from art_snn.findings.finding import list_samples
 from art_snn.metrics import Certificate, certify
@@ -77,23 +77,31 @@ def block_name(work: str, rows: slice) -> str:
     return f"{work}-{rows.start}"
 
 
+def attack_name(eps: float, plan: str, rows: slice) -> str:
+    """Name of the block of a plan at a budget; the name of the plan may not suit a file."""
+    return block_name(f"attack-{eps}-{digest(plan)[:16]}", rows)
+
+
+def read_outcome(store: Store, eps: float, plan: str, rows: slice) -> Outcome:
+    """What a plan achieved on a block."""
+    content = store.read(attack_name(eps, plan, rows))
+    outcome: Outcome = structured(content["outcome"], Outcome)
+    return outcome
+
+
 def all_units(target: Target, store: Store) -> list[Unit]:
     """All units of an evaluation: bounds, attacks and decisions of each block, and the others."""
-    compute: Callable[..., _Block]
-    works: list[tuple[str, str, Callable[..., _Block], float, int]] = []
-    for place, eps in enumerate(target.budgets if target.bounded else ()):
-        compute = partial(_bound, target, eps)
-        works.append((f"bounds-{place}", f"bounds, eps {eps:.4g}", compute, inf, 0))
-    for place, (eps, plan) in enumerate(target.plans):
-        compute, stages = partial(_attack, target, store, place, eps, plan), len(plan.stages)
-        works.append((f"attack-{place}", f"{plan.name}, eps {eps:.4g}", compute, stages, 1))
-    for place, eps in enumerate(target.searched):
-        compute = partial(_decide, target, store, place, eps)
-        works.append((f"decisions-{place}", f"decisions, eps {eps:.4g}", compute, inf, 2))
     units = examination_units(target)
-    for work, step, compute, length, turn in works:
-        for rows in target.slices:
-            units.append(Unit(block_name(work, rows), step, partial(compute, rows), length, turn))
+    for eps, rows in product(target.bounded, target.slices):
+        name, step = block_name(f"bounds-{eps}", rows), f"bounds, eps {eps:.4g}"
+        units.append(Unit(name, step, partial(_bound, target, eps, rows), inf, 0))
+    for (eps, plan), rows in product(target.plans, target.slices):
+        name, step = attack_name(eps, plan.name, rows), f"{plan.name}, eps {eps:.4g}"
+        compute = partial(_attack, target, store, eps, plan, rows)
+        units.append(Unit(name, step, compute, len(plan.stages)))
+    for eps, rows in product(target.searched, target.slices):
+        name, step = block_name(f"decisions-{eps}", rows), f"decisions, eps {eps:.4g}"
+        units.append(Unit(name, step, partial(_decide, target, store, eps, rows), inf, 2))
     for rows in target.certificate_slices:
         compute = partial(_certify, target, rows)
         units.append(Unit(block_name("certificates", rows), "certificates", compute))
@@ -113,9 +121,9 @@ def examination_units(target: Target) -> list[Unit]:
 
 
 def _bound(target: Target, eps: float, rows: slice, _: Any) -> _Block:
-    x, y, seed = target.x[rows], target.y[rows], block_seed(target, rows)
+    x, y = target.x[rows], target.y[rows]
     bounds = target.bound(x, y, eps)
-    wrong = np.array(predict_classes(target.classifier, x, target.settings.batch_size, seed)) != y
+    wrong = np.array(_predict_block(target, rows)) != y
     _require_sound(bounds, rows, wrong, "misclassified without an attack")
     return {"bounds": as_json(bounds)}, {}
 
@@ -123,9 +131,9 @@ def _bound(target: Target, eps: float, rows: slice, _: Any) -> _Block:
 def read_bounds(target: Target, store: Store, rows: slice) -> dict[float, Bounds]:
     """Bounds of a block at each budget; nothing where bounds were not asked for."""
     proven = {}
-    for place, eps in enumerate(target.budgets if target.bounded else ()):
-        content = store.read(block_name(f"bounds-{place}", rows))["bounds"]
-        proven[eps] = structured(content, Bounds)
+    for eps in target.bounded:
+        content = store.read(block_name(f"bounds-{eps}", rows))
+        proven[eps] = structured(content["bounds"], Bounds)
     return proven
 
 
@@ -141,32 +149,31 @@ def _require_sound(bounds: Bounds, rows: slice, wrong: NDArray[np.bool_], how: s
 
 
 def _attack(
-    target: Target,
-    store: Store,
-    place: int,
-    eps: float,
-    plan: Plan,
-    rows: slice,
-    note: Callable[[str], None],
+    target: Target, store: Store, eps: float, plan: Plan, rows: slice, note: Callable[[str], None]
 ) -> _Block:
     """The outcome of a plan on a block; that of the first has predictions of the samples as well.
 
     Samples that bounds certify are not attacked. A killed run goes on after its last stage."""
-    settings, x, y, seed = target.settings, target.x[rows], target.y[rows], block_seed(target, rows)
+    settings = target.settings
+    x, y = target.x[rows], target.y[rows]
     proven = read_bounds(target, store, rows)
     larger = [bounds for bounds in proven.values() if bounds.eps >= eps]
-    left = np.ones(len(x), dtype=bool) if eps not in proven else ~proven[eps].certified
+    left = ~proven[eps].certified if proven else np.ones(len(x), dtype=bool)
     decides = plan.name == settings.deciding_plan
     candidates = [one.within(eps).select(rows) for one in target.submissions if decides]
-    began, part = monotonic(), block_name(f"attack-{place}", rows) + PART
+
+    part = attack_name(eps, plan.name, rows) + PART
     started = store.whole(part)
-    took, due = store.read(part)[TOOK] if started else 0.0, began + PAUSE
+    took = store.read(part)[TOOK] if started else 0.0
+    began = monotonic()
+    due = began + PAUSE
 
     def keep(_: StageRecord, __: int, standing: int) -> None:
         """Say how many samples stand, and write how far the attack is where it is time."""
         nonlocal due
         note(f"{standing} left")
-        if standing and (now := monotonic()) >= due:
+        now = monotonic()
+        if standing and now >= due:
             store.put(part, {TOOK: took + now - began}, attack.standing())
             due = monotonic() + max(PAUSE, (monotonic() - now) / _SHARE)
 
@@ -177,7 +184,7 @@ def _attack(
         plan=plan,
         sources=target.sources if any(stage.transfer for stage in plan.stages) else (),
         batch_size=settings.batch_size,
-        seed=seed,
+        seed=block_seed(target, rows),
         verbose=False,
         on_stage=keep,
         candidates=[one.select(left) for one in candidates],
@@ -188,26 +195,31 @@ def _attack(
         attack.generate(x[left], y[left])
     assert attack.outcome is not None
     outcome = attack.outcome.expand(left, x)
+
     wrong = {plan.name: outcome.stage != Outcome.STANDING}
     for one in candidates if larger else ():
         logits = target.classifier.predict(one.points, settings.batch_size)
         wrong[f"adversarials {one.name}"] = one.present & (logits.argmax(1) != y)
     for bounds, (by, broken) in product(larger, wrong.items()):
         _require_sound(bounds, rows, broken, f"broken at eps {eps:g} by {by}")
+
     content: Content = {"outcome": as_json(outcome), TOOK: took}
-    if place == 0:
-        content["clean"] = predict_classes(target.classifier, x, settings.batch_size, seed)
+    if (eps, plan) == target.plans[0]:
+        content["clean"] = _predict_block(target, rows)
     return content, {"adversarials": outcome.adversarials}
 
 
 def _certify(target: Target, rows: slice, note: Callable[[str], None]) -> _Block:
     """The certificate of a block. Samples take equally long, so that it says how long the rest of
     all takes one process."""
-    size, draws, parts, began = target.settings.batch_size, target.settings.draws, [], monotonic()
+    settings = target.settings
+    how: dict[str, Any] = {"batch_size": settings.batch_size, "draws": settings.draws}
+    parts = []
+    began = monotonic()
     for start in range(rows.start, rows.stop):
         row = slice(start, start + 1)
-        how: dict[str, Any] = {"seed": block_seed(target, row), "batch_size": size, "draws": draws}
-        parts.append(certify(target.classifier, target.x[row], target.y[row], **how))
+        sample = target.x[row], target.y[row]
+        parts.append(certify(target.classifier, *sample, seed=block_seed(target, row), **how))
         left = (monotonic() - began) / len(parts) * (len(target.x) - row.stop)
         note(f"about {duration(left)} left")
     return {"certificate": as_json(Certificate.concatenate(parts))}, {}
@@ -229,26 +241,39 @@ def predict_classes(
     return classes
 
 
+def _predict_block(target: Target, rows: slice) -> list[int]:
+    """Classes of the samples of a block from its seed, without an attack."""
+    seed = block_seed(target, rows)
+    return predict_classes(target.classifier, target.x[rows], target.settings.batch_size, seed)
+
+
 def _decide(
-    target: Target, store: Store, place: int, eps: float, rows: slice, note: Callable[[str], None]
+    target: Target, store: Store, eps: float, rows: slice, note: Callable[[str], None]
 ) -> _Block:
     """Decide what bounds do not certify and no attack broke; a killed run goes on after the last
     sample that was written, as time limits give other decisions each time."""
-    settings, x, y = target.settings, target.x[rows], target.y[rows]
+    settings = target.settings
+    x, y = target.x[rows], target.y[rows]
     assert settings.decide is not None
+    how: dict[str, Any] = {"seconds": settings.decide, "batch_size": settings.batch_size}
     left = np.flatnonzero(_between(target, store, eps, rows))
-    arrays: dict[str, np.ndarray] = {n: np.zeros(len(x), bool) for n in ("asked", "safe", "broken")}
-    arrays |= {"adversarial": x.copy(), "nodes": np.zeros(len(x), int), "seconds": np.zeros(len(x))}
-    arrays["raised"] = np.zeros(len(x), "U200")
-    began, took = monotonic(), 0.0
-    if store.whole(part := block_name(f"decisions-{place}", rows) + PART):
-        arrays, took = store.arrays(part), store.read(part)[TOOK]
+    kinds: dict[str, Any] = {"asked": bool, "safe": bool, "broken": bool}
+    kinds |= {"nodes": int, "seconds": float, "raised": "U200"}
+    arrays = {name: np.zeros(len(x), kind) for name, kind in kinds.items()}
+    arrays["adversarial"] = x.copy()
+
+    part = block_name(f"decisions-{eps}", rows) + PART
+    began = monotonic()
+    took = 0.0
+    if store.whole(part):
+        arrays = store.arrays(part)
+        took = store.read(part)[TOOK]
     written = began
     for count, row in enumerate(left.tolist(), 1):
         if arrays["asked"][row]:
             continue
-        how: dict[str, Any] = {"seconds": settings.decide, "batch_size": settings.batch_size}
-        seed, one = block_seed(target, slice(rows.start + row, None)), slice(row, row + 1)
+        one = slice(row, row + 1)
+        seed = block_seed(target, slice(rows.start + row, None))
         try:
             decision = decide_bounds(target.classifier, x[one], y[one], eps, seed=seed, **how)
             for column in _COLUMNS:
@@ -256,7 +281,7 @@ def _decide(
         except Exception as error:  # The sample stays open; the record says why.
             arrays["raised"][one] = f"{type(error).__name__}: {first_line(error)}"
         arrays["asked"][one] = True
-        unknown = int((arrays["asked"] & ~arrays["safe"] & ~arrays["broken"]).sum())
+        unknown = np.count_nonzero(arrays["asked"] & ~arrays["safe"] & ~arrays["broken"])
         note(f"decided {count - unknown} of {len(left)}, {unknown} open")
         if monotonic() - written >= PAUSE:
             written = monotonic()
@@ -270,19 +295,18 @@ def _between(target: Target, store: Store, eps: float, rows: slice) -> NDArray[n
     between: NDArray[np.bool_] = np.ones(rows.stop - rows.start, dtype=bool)
     for at, one in proven.items():
         between &= (at < eps) | ~one.certified
-    for place, (at, _) in enumerate(target.plans):
+    for at, plan in target.plans:
         if at <= eps:
-            outcome = store.read(block_name(f"attack-{place}", rows))["outcome"]
-            between &= structured(outcome, Outcome).stage == Outcome.STANDING
+            between &= read_outcome(store, at, plan.name, rows).stage == Outcome.STANDING
     return between
 
 
 def read_decisions(target: Target, store: Store) -> Decisions:
     """The decisions at each budget, which must not contradict each other."""
     decisions = {}
-    for place, eps in enumerate(target.searched):
-        blocks = [store.arrays(block_name(f"decisions-{place}", rows)) for rows in target.slices]
-        names = (*_COLUMNS, "raised")
+    names = (*_COLUMNS, "raised")
+    for eps in target.searched:
+        blocks = [store.arrays(block_name(f"decisions-{eps}", rows)) for rows in target.slices]
         columns: Any = {name: np.concatenate([block[name] for block in blocks]) for name in names}
         decisions[eps] = Searched(eps, **columns)
     for eps, one in decisions.items():
@@ -298,7 +322,8 @@ def add_decision(trial: Trial, decisions: Decisions, target: Target) -> Trial:
     """The trial of the deciding plan with the search as its last stage; others as they are.
 
     Samples whose search ended in an error stand among what was skipped."""
-    decision, outcome = decisions.get(trial.eps), trial.outcome
+    decision = decisions.get(trial.eps)
+    outcome = trial.outcome
     if decision is None or trial.name != target.settings.deciding_plan:
         return trial
     text = f"decide_bounds(seconds={target.settings.decide:g})"
@@ -319,13 +344,13 @@ def add_decision(trial: Trial, decisions: Decisions, target: Target) -> Trial:
 
 
 def read_adversarials(
-    store: Store, place: int, trial: Trial, blocks: Sequence[slice], decisions: Decisions
+    store: Store, trial: Trial, blocks: Sequence[slice], decisions: Decisions
 ) -> np.ndarray:
     """What a trial made of the samples of blocks, the first ones ``(n, ...)``."""
-    names = [block_name(f"attack-{place}", rows) for rows in blocks]
+    names = [attack_name(trial.eps, trial.name, rows) for rows in blocks]
     arrays = np.concatenate([store.arrays(name)["adversarials"] for name in names])
-    if (broken := trial.decided) is not None:
-        broken = broken[: len(arrays)]
+    if trial.decided is not None:
+        broken = trial.decided[: len(arrays)]
         arrays[broken] = decisions[trial.eps].adversarial[: len(arrays)][broken]
     return arrays
 
@@ -335,18 +360,21 @@ def write_decided(target: Target, decisions: Decisions) -> None:
     points = target.x.copy()
     broken = np.zeros(len(points), dtype=bool)
     for _, one in sorted(decisions.items(), reverse=True):
-        points[one.broken], broken = one.adversarial[one.broken], broken | one.broken
+        points[one.broken] = one.adversarial[one.broken]
+        broken |= one.broken
     rows = np.flatnonzero(broken)
     if len(rows):
-        path, name = target.settings.output / DECIDED, np.array("exact search")
-        write_arrays(path, x=points[rows], index=rows, name=name)
+        arrays = {"x": points[rows], "index": rows, "name": np.array("exact search")}
+        write_arrays(target.settings.output / DECIDED, **arrays)
 
 
 def decision_findings(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:
     """The search broke samples that the plan had left."""
     for trial in trials:
-        if (broken := trial.decided) is None or not (count := int(broken.sum())):
+        broken = trial.decided
+        if broken is None or not broken.any():
             continue
+        count = int(broken.sum())
         left = count + int((trial.outcome.stage == Outcome.STANDING).sum())
         at = describe_budgets(str(target.settings.norm), trial.eps)
         yield Finding(

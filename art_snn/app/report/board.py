@@ -73,15 +73,14 @@ class _Record:
     @property
     def robust(self) -> Share:
         """Right after the attacks of all evaluations."""
-        return Share(int(self.standing.sum()), len(self.standing))
+        return Share.of(self.standing)
 
     @cached_property
     def certified(self) -> Share | None:
         """What any evaluation certifies, and none breaks; None where none does."""
         bounded = [one for one in self.verdicts.values() if one.evaluation.certifies]
         masks = [one.evaluation.certified(one.eps) for one in bounded]
-        union = np.logical_or.reduce(masks) & self.standing if masks else None
-        return None if union is None else Share(int(union.sum()), len(union))
+        return Share.of(np.logical_or.reduce(masks) & self.standing) if masks else None
 
     @property
     def exact(self) -> bool:
@@ -115,7 +114,8 @@ def make_board(items: Iterable[ReportItem], unread: Sequence[str] = ()) -> tuple
     Copies of one count once. Where one certifies what another breaks, it is left out.
 
     :param unread: why others cannot be read."""
-    groups: dict[tuple[str, int, str], dict[str, dict[str, Verdict]]] = {}
+    groups: dict[tuple[str, int, str], dict[str, dict[str, Verdict]]]
+    groups = defaultdict(lambda: defaultdict(dict))
     distinct = {digest(as_json(one.evaluation)): one for one in reversed([*items])}
     named = {one.name.removesuffix(f"/{RESULT}"): one.evaluation for one in distinct.values()}
     folder, *others = {name.rpartition("/")[0] for name in named} or [""]
@@ -125,10 +125,10 @@ def make_board(items: Iterable[ReportItem], unread: Sequence[str] = ()) -> tuple
     for file, evaluation in evaluations.items():
         source = evaluation.provenance
         for verdict in verdicts(evaluation) if reasons[file] is None else ():
-            place = [*NORMS].index(evaluation.norm)
-            key = source.dataset, place, describe_budget(evaluation.norm, verdict.eps)
-            networks = groups.setdefault(key, defaultdict(dict))
-            networks[source.weights][file] = verdict
+            norm = evaluation.norm
+            place = [*NORMS].index(norm)
+            key = source.dataset, place, describe_budget(norm, verdict.eps)
+            groups[key][source.weights][file] = verdict
     records = {
         key: sorted(map(_make_record, one.values()), key=lambda record: record.rank)
         for key, one in groups.items()
@@ -157,7 +157,8 @@ def _make_table(groups: Sequence[Sequence[_Record]]) -> Board:
     single = {record.first.single_attack for group in groups for record in group} - {None}
     attack = str(single.pop()) if len(single) == 1 else "one attack"
     rows: list[dict[str, str]] = []
-    points, remarks = [], defaultdict[str, dict[str, None]](dict)
+    points = []
+    remarks: dict[str, dict[str, None]] = defaultdict(dict)
     for group in groups:
         pairs = [(one.first.name, one.first.provenance.weights[:_DIGITS]) for one in group]
         same = Counter(name for name, _ in pairs)
@@ -165,9 +166,9 @@ def _make_table(groups: Sequence[Sequence[_Record]]) -> Board:
         for record, label in zip(group, names, strict=True):
             name = f"{label} (n = {len(record.standing)})" if record.small else label
             row = _cells(record, name, attack)
-            place = f"{name}, {row['budget']}"
             rows.append(row)
-            points.append((place, record.verdict.outcome.clean_accuracy, record.robust))
+            words = f"{name}, {row['budget']}"
+            points.append((words, record.verdict.outcome.clean_accuracy, record.robust))
             for line in _remarks(record, group[0], names[0]):
                 remarks[line][name] = None
     titles = list(rows[0]) if rows else []
@@ -185,11 +186,11 @@ def _make_record(verdicts_by_file: Mapping[str, Verdict]) -> _Record:
     groups: dict[tuple[str, ...], dict[str, Verdict]] = defaultdict(dict)
     # From the strongest attack to the weakest; then from fewer findings to more, by name.
     ranked = sorted((one.robust, len(one.findings), file) for file, one in verdicts_by_file.items())
-    for _, _, file in ranked:
+    for *_, file in ranked:
         verdict = verdicts_by_file[file]
         groups[verdict.evaluation.samples][file] = verdict
     best = min(groups.values(), key=lambda group: _Record(group, {}).robust.value)
-    return _Record(best, {f: verdicts_by_file[f] for *_, f in ranked if f not in best})
+    return _Record(best, {file: verdicts_by_file[file] for *_, file in ranked if file not in best})
 
 
 def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:
@@ -255,7 +256,8 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
     """Remarks on a network next to its row.
 
     :param leader: the first row of the table, of that name."""
-    evaluation, lines = record.first, []
+    evaluation = record.first
+    lines = []
     if len(record.verdicts) > 1:
         files = join_words(sorted(record.verdicts))
         count = count_words(len(record.verdicts), "evaluation")

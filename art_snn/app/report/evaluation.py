@@ -198,11 +198,11 @@ class Evaluation:
     def __post_init__(self) -> None:
         expect(self.name == name_from(self.name), NAME, self.name)
         sizes = {len(trial.outcome.stage) for trial in self.trials}
-        sizes |= {len(column) for column in (self.samples, self.labels, self.clean)}
-        if (certificate := self.certificate) is not None:
-            columns = (certificate.predicted, certificate.region.size, certificate.correct)
-            sizes |= {len(column) for column in columns}
-            odd = [r for r in certificate.region.size.tolist() if not 0 <= r <= LARGEST_BUDGET]
+        sizes |= {len(self.samples), len(self.labels), len(self.clean)}
+        if self.certificate is not None:
+            region = self.certificate.region.size
+            sizes |= {len(region), len(self.certificate.predicted), len(self.certificate.correct)}
+            odd = [size for size in region.tolist() if not 0 <= size <= LARGEST_BUDGET]
             expect(not odd, f"regions of a size from 0 to {LARGEST_BUDGET:g}", odd[:1])
         sizes |= {len(bounds.margin) for bounds in self.bounds}
         expect(len(sizes) == 1, "columns of as many samples each", sorted(sizes))
@@ -319,7 +319,7 @@ class Examples:
     owners: np.ndarray = field(default_factory=lambda: np.zeros(0, int))
 
     def __post_init__(self) -> None:
-        sizes = {len(column) for column in (self.rows, self.x, self.adversarial, self.predicted)}
+        sizes = {len(self.rows), len(self.x), len(self.adversarial), len(self.predicted)}
         single = len(sizes) == 1 and 0 not in sizes
         expect(single, "columns of as many samples each, one or more", sorted(sizes))
         shapes = self.x.shape, self.adversarial.shape
@@ -378,9 +378,8 @@ class ReportItem:
             return cls(name, evaluation, None, f"Left out: {error.complaint}")
         if examples is None:
             return cls(name, evaluation, None, "There are no examples next to the evaluation.")
-        trials = {(trial.name, trial.eps) for trial in evaluation.trials}
-        within = all(0 <= row < len(evaluation.samples) for row in examples.rows.tolist())
-        if not within or (examples.trial, examples.eps) not in trials:
+        within = {*examples.rows.tolist()} <= {*range(len(evaluation.samples))}
+        if not within or examples.trial not in evaluation.at(examples.eps):
             return cls(name, evaluation, None, "Left out: the examples are of another evaluation.")
         return cls(name, evaluation, examples)
 

@@ -17,7 +17,7 @@ from matplotlib.rcsetup import cycler
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from art_snn.app.colours import GREY, SERIES
+from art_snn.app.colours import GREY, SERIES, to_percent
 from art_snn.app.report.evaluation import NEURONS, NORMS, SIZES, Evaluation, Examples, ReportItem
 from art_snn.app.report.verdict import (
     CERTIFIED,
@@ -81,6 +81,14 @@ def _axes(names: Sequence[str], width: float = _WIDTH) -> tuple[Figure, Axes]:
     return figure, figure.subplots()
 
 
+def _draw_pairs(ax: Axes, columns: Mapping[str, np.ndarray]) -> None:
+    """Two columns as bars side by side, with a legend above them."""
+    for n, (label, heights) in enumerate(columns.items()):
+        places = np.arange(len(heights)) + 0.4 * n - 0.2
+        ax.bar(places, heights, 0.4, label=label, color=SERIES[n])
+    ax.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+
+
 def _fold(name: str, width: float = _WIDTH) -> str:
     """A name of the legend, folded to fit next to its line."""
     return textwrap.fill(name, int(_LETTERS * width) - 6)
@@ -123,23 +131,26 @@ def _plot_accuracy(
     of what is certified dashed, in the colour of the line before it."""
     names = [_fold(name, width) for name in curves]
     figure, ax = _axes(names, width)
-    norm, budgets = results[0].norm, [eps for curve in curves.values() for eps in curve if eps]
+    norm = results[0].norm
     axis = f"eps in {NORMS[norm]}" if norm in SIZES else NORMS[norm]
-    levels = norm == "inf" and all("/" in format_eps(norm, eps) for eps in budgets)
-    scale, axis = (255, f"{axis} [1/255]") if levels else (1, axis)
+    scale = 1
+    budgets = {eps for curve in curves.values() for eps in curve if eps}
+    if norm == "inf" and all("/" in format_eps(norm, eps) for eps in budgets):
+        scale = 255
+        axis += " [1/255]"
+
     colour: Any = _INK
     ax.set_prop_cycle(color=SERIES * len(_MARKERS), marker=[*_MARKERS] * len(SERIES))
     for (name, curve), label in zip(curves.items(), names, strict=True):
-        values = 100 * np.array([share.value for share in curve.values()])
-        low, high = 100 * np.array([share.interval for share in curve.values()]).T
+        values, bars = to_percent(curve.values())
         # The first is broader, so that it can be seen below another one.
         style: dict[str, Any] = {"lw": 1.4 if ax.containers else 3.0, "markersize": 4, "capsize": 2}
         style |= _BAND | {"zorder": 1.5} if name == UNION else {}
         if name == CERTIFIED or name.endswith(f", {CERTIFIED}"):
             style |= _BELOW | {"color": colour}
-        reach = np.abs([values - low, high - values])
-        line = ax.errorbar(scale * np.array(list(curve)), values, reach, label=label, **style)
+        line = ax.errorbar(scale * np.array([*curve]), values, bars, label=label, **style)
         colour = line.lines[0].get_color()
+
     ax.set(ylim=(0, 100), ylabel=_accuracy_label(results), xlabel=axis)
     ax.set_xlim(left=0)
     figure.legend(loc="outside lower left")
@@ -158,25 +169,29 @@ def draw_spikes(examples: Examples) -> _Drawing | None:
     """Firing rates of every layer and spikes of the first example; None where there are none."""
     if not examples.layers.size:
         return None
-    figure, form = Figure(figsize=(_WIDTH, 4.4), layout="constrained"), ("original", "adversarial")
+    form = ("original", "adversarial")
+    figure = Figure(figsize=(_WIDTH, 4.4), layout="constrained")
     axes = figure.subplot_mosaic([["rates", "rates"], [*form]], height_ratios=(2, 3))
-    places, owners = np.arange(len(examples.layers)), examples.owners
+    owners = examples.owners
     middles = [float(np.mean(np.flatnonzero(owners == n) + 0.5)) for n in np.unique(owners)]
     same: np.ndarray = np.all(examples.spikes, axis=0)
+
+    _draw_pairs(axes["rates"], dict(zip(form, examples.rates, strict=True)))
     for n, (name, colour) in enumerate(zip(form, SERIES, strict=False)):
-        axes["rates"].bar(places + 0.4 * n - 0.2, examples.rates[n], 0.4, label=name, color=colour)
+        ax = axes[name]
         colours = ListedColormap(["#ffffff", colour, _INK])
         shown = np.where(same, 2, examples.spikes[n]).T
-        axes[name].pcolormesh(shown, cmap=colours, vmin=0, vmax=2, ec="#ffffff", lw=0.4)
-        axes[name].hlines(np.flatnonzero(np.diff(owners)) + 1, 0, len(same), color=GREY, lw=1.2)
-        axes[name].set_yticks(middles, np.unique(owners) + 1)
-        axes[name].set(xlabel=f"time steps, {name}", ylim=(len(owners), 0))
-        axes[name].xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes[name].grid(visible=False)
+        ax.pcolormesh(shown, cmap=colours, vmin=0, vmax=2, ec="#ffffff", lw=0.4)
+        ax.hlines(np.flatnonzero(np.diff(owners)) + 1, 0, len(same), color=GREY, lw=1.2)
+        ax.set_yticks(middles, np.unique(owners) + 1)
+        ax.set(xlabel=f"time steps, {name}", ylim=(len(owners), 0))
+        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+        ax.grid(visible=False)
     axes["original"].set_ylabel("layer")
-    axes["rates"].set_xticks(places, places + 1)
+    layers = np.arange(len(examples.layers))
+    axes["rates"].set_xticks(layers, layers + 1)
     axes["rates"].set(xlabel="layer of neurons", ylabel="spikes per step")
-    axes["rates"].legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+
     words = f"Rates are means of {count_words(len(examples.rows), 'sample')}. Below: spikes of "
     words += f"sample {examples.rows[0]} in up to {NEURONS} neurons of a layer; in black, of both."
     rows = zip(examples.layers, *examples.rates, strict=True)
@@ -190,15 +205,13 @@ def draw_operations(evaluation: Evaluation) -> _Drawing | None:
     if not evaluation.operations:
         return None
     figure = Figure(figsize=(_WIDTH, 2.5), layout="constrained")
-    ax, places = figure.subplots(), np.arange(len(evaluation.operations))
-    columns = np.array([*evaluation.operations.values()])
-    for n, (label, column) in enumerate((("spiking", 3), ("dense network", 1))):
-        shifted = places + 0.4 * n - 0.2
-        ax.bar(shifted, columns[:, column], 0.4, label=label, color=SERIES[n])
-    ax.set_xticks(places, ["in", *map(str, places[1:])])
+    ax = figure.subplots()
+    _, synapses, _, operations = np.transpose([*evaluation.operations.values()])
+    _draw_pairs(ax, {"spiking": operations, "dense network": synapses})
+    layers = range(len(operations))
+    ax.set_xticks(layers, ["in", *map(str, layers[1:])])
     ax.set(xlabel="layer, after the input", ylabel="operations")
     ax.yaxis.set_major_formatter("{x:,.0f}")
-    ax.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     return _chart(figure, "Operations of the layers, and of a dense network")
 
 
@@ -209,7 +222,8 @@ def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
     curves: dict[str, dict[float, Share]] = {}
     results = []
     for number, item in enumerate(items, 1):
-        mine, name = verdicts(item.evaluation), f"{number}: {item.evaluation.name}"
+        mine = verdicts(item.evaluation)
+        name = f"{number}: {item.evaluation.name}"
         curves |= _verdict_curves(mine, name, f"{name}, {CERTIFIED}")
         results += mine
     bounded = any(item.evaluation.certifies for item in items)
@@ -221,16 +235,18 @@ def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
 @matplotlib.rc_context(_STYLE)
 def draw_board(points: Sequence[tuple[str, Share, Share]]) -> _Drawing:
     """Clean and robust accuracy of each record, by its name, the latter with its interval."""
-    names, places = [name.replace(", eps", ",") for name, _, _ in points], np.arange(len(points))
+    names = [name.replace(", eps", ",") for name, _, _ in points]
+    places = range(len(points))
     figure = Figure(figsize=(_WIDTH, 1 + 0.19 * len(points)), layout="constrained")
     ax = figure.subplots()
-    clean = 100 * np.array([share.value for _, share, _ in points])
-    robust = 100 * np.array([share.value for _, _, share in points])
-    ends = 100 * np.array([share.interval for _, _, share in points]).T
+
+    clean, _ = to_percent(share for _, share, _ in points)
+    robust, bars = to_percent(share for _, _, share in points)
     ax.hlines(places, robust, clean, color=_GRID, lw=3)
     ax.plot(clean, places, "o", color=SERIES[0], ms=4, label="clean")
-    how: Any = {"fmt": "D", "color": SERIES[1], "ms": 4, "capsize": 2, "label": "robust"}
-    ax.errorbar(robust, places, xerr=np.abs(ends - robust), **how)
+    style: Any = {"color": SERIES[1], "ms": 4, "capsize": 2, "label": "robust"}
+    ax.errorbar(robust, places, xerr=bars, fmt="D", **style)
+
     ax.set_yticks(places, map(_fold, names), fontsize=_SIZE - 2)
     ax.set(xlim=(0, 100), xlabel="accuracy [%]")
     ax.invert_yaxis()
@@ -241,11 +257,15 @@ def draw_board(points: Sequence[tuple[str, Share, Share]]) -> _Drawing:
 @matplotlib.rc_context(_STYLE)
 def draw_classes(evaluation: Evaluation) -> _Drawing:
     """Accuracy by class without an attack and under all of them at each budget."""
-    results, labels = verdicts(evaluation), np.array(evaluation.labels)
+    results = verdicts(evaluation)
+    labels = np.array(evaluation.labels)
     columns = {"without an attack": results[0].outcome.correct}
     columns |= {describe_budgets(v.norm, v.eps): v.standing for v in results}
     classes, totals = np.unique(labels, return_counts=True)
-    counts = [[int(right[labels == one].sum()) for right in columns.values()] for one in classes]
+    counts = [
+        [np.count_nonzero(right[labels == one]) for right in columns.values()] for one in classes
+    ]
+
     figure, ax = _axes([*columns])
     for name, column in zip(columns, np.transpose(counts), strict=True):
         ax.bar(classes, 100 * column / totals, label=name)
@@ -253,6 +273,7 @@ def draw_classes(evaluation: Evaluation) -> _Drawing:
     ax.set(ylim=(0, 100), xlabel="class", ylabel=_accuracy_label(results))
     ax.xaxis.set_major_locator(MaxNLocator(10, integer=True))
     ax.grid(visible=False, axis="x")
+
     rows = [
         f"class {one} {join_words([*map(str, row)])} of {total}"
         for one, row, total in zip(classes, counts, totals, strict=True)
@@ -265,10 +286,12 @@ def draw_examples(evaluation: Evaluation, examples: Examples) -> tuple[str, list
     """Originals, adversarials and differences of the first examples, as many as a page has room
     for, with a legend in sentences."""
     start = f"Samples under {examples.trial}, {describe_budget(evaluation.norm, examples.eps)}. "
-    shape, both = examples.x.shape[1:], (examples.x, examples.adversarial)
+    shape = examples.x.shape[1:]
     if len(shape) not in (3, 4) or shape[-3] not in (1, 2, 3) or not min(shape):
         return f"{start}Samples of shape ({', '.join(map(str, shape))}) are not drawn.", []
-    low, high = float(min(a.min() for a in both)), float(max(a.max() for a in both))
+
+    both = examples.x, examples.adversarial
+    low, high = float(np.min(both)), float(np.max(both))
     drawings: list[_Drawing] = []
     room = _ROOM
     for place in range(len(examples.x)):
@@ -277,6 +300,7 @@ def draw_examples(evaluation: Evaluation, examples: Examples) -> tuple[str, list
         if drawings and room < 0:
             break
         drawings.append(drawing)
+
     words = f"Black is {low:.4g}, white {high:.4g}. "
     if shape[-3] == 2:
         words = "Orange are events of the second channel, blue those of the first, white both. "
@@ -293,20 +317,23 @@ def draw_examples(evaluation: Evaluation, examples: Examples) -> tuple[str, list
 def _draw_example(
     evaluation: Evaluation, examples: Examples, place: int, low: float, high: float
 ) -> _Drawing:
-    x, adversarial = (a[place].astype(float) for a in (examples.x, examples.adversarial))
-    change, row = adversarial - x, int(examples.rows[place])
-    label, guess = evaluation.labels[row], int(examples.predicted[place])
-    moved, largest = int((change != 0).sum()), f"{np.abs(change).max():.3g}"
+    """Original, adversarial and difference of one sample; black is `low`, white is `high`."""
+    frames = (-1, *examples.x.shape[-3:])
+    both = [a[place].astype(float).reshape(frames) for a in (examples.x, examples.adversarial)]
+    change = both[1] - both[0]
+
+    row = int(examples.rows[place])
+    guess = int(examples.predicted[place])
+    label = evaluation.labels[row]
+    largest = f"{np.abs(change).max():.3g}"
     taken = f"{'still ' if guess == label else ''}taken for {guess}"
     start = f"Sample {row}, of class {label}"
-    words = f"{start}, {taken}; {moved} of {change.size} values changed, at most by {largest}."
-    x, adversarial, change = (
-        a[None] if a.ndim == 3 else a[:_MOST_FRAMES] for a in (x, adversarial, change)
-    )
-    original, changed = (
-        _draw_sample(np.clip((a - low) / ((high - low) or 1), 0, 1)) for a in (x, adversarial)
-    )
-    means = change.mean(1)  # Blue where less, red where more, on its own scale.
+    moved = f"{np.count_nonzero(change)} of {change.size} values changed"
+    words = f"{start}, {taken}; {moved}, at most by {largest}."
+
+    span = (high - low) or 1
+    original, changed = (_draw_sample(np.clip((a[:_MOST_FRAMES] - low) / span, 0, 1)) for a in both)
+    means = change[:_MOST_FRAMES].mean(1)  # Blue where less, red where more, on its own scale.
     scale = float(np.abs(means).max()) or 1.0
     signed = [colormaps["RdBu_r"](0.5 + one / (2 * scale))[..., :3] for one in means]
     pictures = [

@@ -87,9 +87,14 @@ def _view(item: ReportItem, label: str, number: int) -> Mapping[str, Any]:
 
 def _render_template(name: str, **content: object) -> str:
     """A template of this folder with its content, which is text and never markup."""
-    how: dict[str, Any] = {"trim_blocks": True, "lstrip_blocks": True, "autoescape": True}
-    how |= {"undefined": StrictUndefined, "keep_trailing_newline": True}
-    environment = Environment(loader=FileSystemLoader(_HERE), **how)
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
     environment.filters |= {"cell": _mark_share, "count_words": count_words}
     style = Markup((_HERE / "report.css").read_text(encoding="utf-8"))
     environment.globals |= {"style": style, "summing": (UNION, CERTIFIED)}

@@ -62,7 +62,7 @@ _MEANING = (
     "samples among many are not seen. They are drawn anew each time, now with seed {}."
 )
 
-_Check = tuple[str, bool, str]
+_Check = tuple[str, bool | np.bool_, str]
 """Its name, True if it passed, and what was compared."""
 
 
@@ -125,19 +125,24 @@ def _verify_record(settings: Report) -> Printed:
     The network is that of the settings, or else the one of that name in the zoo; the data are those
     of the settings, of that network, or of the name in the evaluation."""
     (file,) = settings.files
-    evaluation, path = read_evaluation(file).evaluation, expand_path("files", file)
-    path = path / RESULT if path_kind("files", path) == FOLDER else path
-    folder = path.parent
+    evaluation = read_evaluation(file).evaluation
+    path = expand_path("files", file)
+    if path_kind("files", path) == FOLDER:
+        path /= RESULT
+
     given = {name: getattr(settings, name) for name in SUBJECT}
     if not given["model"] and not given["checkpoint"] and evaluation.name in zoo.names():
         given["model"] = f"zoo:{evaluation.name}"
     if not (given["model"] or "").startswith("zoo:"):
         given["data"] = given["data"] or evaluation.provenance.dataset
-    subject = resolve_network(Network(output=folder, device=settings.device, **given))
+    subject = resolve_network(Network(output=path.parent, device=settings.device, **given))
     data = subject.load_data()
     classifier = subject.classifier(data, settings.device, evaluation.provenance.seed)
-    samples = data.x_test[: len(evaluation.samples)], data.y_test[: len(evaluation.samples)]
-    rng = np.random.default_rng(seed := randbits(32))
+    count = len(evaluation.samples)
+    samples = data.x_test[:count], data.y_test[:count]
+
+    seed = randbits(32)
+    rng = np.random.default_rng(seed)
     checks = [*_Verification(evaluation, classifier, *samples, path, rng).checks()]
     failed = [f"{name}: {words}" for name, passed, words in checks if not passed]
     verdict = f"{len(failed)} of {len(checks)} checks failed." if failed else "All checks pass."
@@ -164,23 +169,26 @@ class _Verification:
 
     def checks(self) -> Iterator[_Check]:
         """All checks; nothing is attacked or certified where the samples are others."""
-        source, total = self.evaluation.provenance, len(self.evaluation.samples)
+        claimed = self.evaluation.provenance.weights
         here = weights_digest(self.classifier)
-        words = f"digest {here}, in the evaluation {source.weights}"
-        yield "weights", here == source.weights, words
+        yield "weights", here == claimed, f"digest {here}, in the evaluation {claimed}"
+
+        total = len(self.evaluation.samples)
         mine = [(digest("", x)[:16], y) for x, y in zip(self.x, self.y.tolist(), strict=True)]
         given = zip(self.evaluation.samples, self.evaluation.labels, strict=True)
         same = sum(a == b for a, b in zip(mine, given, strict=False))
         words = f"{same} of {total} are the same"
         words += f"; {len(mine)} test samples, not {total}" if len(mine) != total else ""
         yield "samples", same == total, words
+
         yield self._check_summary()
         yield self._check_fields()
         yield self._check_predictions()
         others = {EXCERPT: self._check_excerpt}
         if same == total:
-            others |= {"standing": self._check_standing, "certified": self._check_certified}
-            others |= {"search": self._check_decided}
+            others["standing"] = self._check_standing
+            others["certified"] = self._check_certified
+            others["search"] = self._check_decided
         for name, check in others.items():
             try:
                 yield from check()
@@ -199,25 +207,32 @@ class _Verification:
 
     def _check_fields(self) -> _Check:
         """Classes that the network has, results that fit them, and the form of the network."""
-        labels, clean = np.array(self.evaluation.labels), np.array(self.evaluation.clean)
-        classes, shape = self.classifier.nb_classes, tuple(self.classifier.input_shape)
-        beyond = int((np.maximum(labels, clean) >= classes).sum())
+        labels = np.array(self.evaluation.labels)
+        clean = np.array(self.evaluation.clean)
+        classes = self.classifier.nb_classes
+        beyond = np.count_nonzero(np.maximum(labels, clean) >= classes)
         # One more draw of a random network may give another class.
         outcomes = [one.outcome for one in self.evaluation.trials if one.outcome.draws == 1]
-        odd = [int((one.robustness.correct != (labels == clean)).sum()) for one in outcomes]
-        words = f"{beyond} samples with a class above {classes - 1}, {max(odd, default=0)} whose "
-        words += "class and result differ"
-        size = sum(weight.numel() for weight in self.classifier.model.parameters())
+        right = labels == clean
+        counts = [np.count_nonzero(one.robustness.correct != right) for one in outcomes]
+        odd = max(counts, default=0)
+        words = f"{beyond} samples with a class above {classes - 1}, {odd} whose class and result "
+        words += "differ"
+
         source = self.evaluation.provenance
-        same = (source.parameters, source.shape) == (size, shape)
-        return "fields", same and not beyond and not any(odd), words + "; another form" * (not same)
+        size = sum(weight.numel() for weight in self.classifier.model.parameters())
+        same = (source.parameters, source.shape) == (size, self.classifier.input_shape)
+        words += "" if same else "; another form"
+        return "fields", same and not beyond and not odd, words
 
     def _check_predictions(self) -> _Check:
         """Classes without an attack, in whole blocks: random networks depend on their seeds."""
-        source, same, count = self.evaluation.provenance, 0, 0
+        source = self.evaluation.provenance
+        same, count = 0, 0
         starts = np.arange(0, len(self.x), source.block)
         for start in self._draw(starts, -(-_DRAWN // source.block)).tolist():
-            x, seed = self.x[start : start + source.block], (source.seed + start) % (SEEDS + 1)
+            x = self.x[start : start + source.block]
+            seed = (source.seed + start) % (SEEDS + 1)
             classes = predict_classes(self.classifier, x, source.batch_size, seed)
             clean = self.evaluation.clean[start:]
             same += sum(a == b for a, b in zip(classes, clean, strict=False))
@@ -229,8 +244,9 @@ class _Verification:
     def _check_excerpt(self) -> Iterator[_Check]:
         """The adversarials of the first samples in the folder: broken where the evaluation says it,
         in the range and the ball, and misclassified, by a random network mostly."""
-        evaluation, x = self.evaluation, self.x[:EXCERPT_COUNT]
-        count, budgets = len(x), evaluation.budgets
+        evaluation = self.evaluation
+        budgets = evaluation.budgets
+        x = self.x[:EXCERPT_COUNT]
         # In double precision, with flags; the rest are classes, budgets and headers.
         largest = 9 * (1 + len(budgets)) * x.size + 2**20
         excerpt = read_excerpt(self.file.parent, largest)
@@ -239,19 +255,24 @@ class _Verification:
             # What is of other samples or budgets can be compared with nothing.
             yield "broken samples", False, f"{EXCERPT} is of other samples or budgets"
             return
+
         order = np.argsort(excerpt["eps"])
-        adversarial, broken = excerpt["adversarial"][order], excerpt["broken"][order]
-        stages = [[t.outcome.stage[:count] for t in evaluation.at(eps).values()] for eps in budgets]
-        claimed = np.array([(np.array(some) >= 0).any(0) for some in stages])
-        words = f"{int(broken.sum())} in {EXCERPT}, {int(claimed.sum())} in the evaluation"
+        broken = excerpt["broken"][order]
+        claimed = np.zeros_like(broken)
+        for trial in evaluation.trials:
+            claimed[budgets.index(trial.eps)] |= trial.outcome.stage[: len(x)] >= 0
+        words = f"{broken.sum()} in {EXCERPT}, {claimed.sum()} in the evaluation"
         yield "broken samples", np.array_equal(broken, claimed), words
-        points, (at, rows) = adversarial[broken], np.nonzero(broken)
+
+        points = excerpt["adversarial"][order][broken]
+        at, rows = np.nonzero(broken)
         yield self._check_ball(points, x[rows], np.array(budgets)[at])
+
         draws = DRAWS if any(trial.outcome.draws > 1 for trial in evaluation.trials) else 1
         predict = partial(self.classifier.predict, points, evaluation.provenance.batch_size)
         seed = evaluation.provenance.seed + FRESH
-        broken_again = find_misclassified(predict, self.y[rows], range(seed, seed + draws))
-        fooled = int(broken_again.sum())
+        seeds = range(seed, seed + draws)
+        fooled = np.count_nonzero(find_misclassified(predict, self.y[rows], seeds))
         words = f"{fooled} of {len(points)} fool the network"
         yield "adversarials", fooled == len(points), words
 
@@ -262,7 +283,7 @@ class _Verification:
             least = min_budgets(self.evaluation.norm, self.classifier, x[fits], points[fits])
         except ArgumentError as error:
             return "ball", False, error.complaint
-        outside = int((~fits).sum() + (least > eps[fits]).sum())
+        outside = np.count_nonzero(~fits) + np.count_nonzero(least > eps[fits])
         words = f"{outside} of {len(points)} outside, the farthest at "
         words += f"{(least / eps[fits]).max(initial=0):.4g} of its budget"
         return "ball", not outside, words
@@ -270,50 +291,65 @@ class _Verification:
     def _check_standing(self) -> Iterator[_Check]:
         """Samples that are said to stand, under the usual single attack, PGD-7, and under a stage
         of the plan that is drawn as well."""
-        name, norm = self.evaluation.plan, self.evaluation.norm
-        measure, size = require_measure(norm), self.evaluation.provenance.batch_size
+        name = self.evaluation.plan
+        norm = self.evaluation.norm
+        measure = require_measure(norm)
         for verdict in verdicts(self.evaluation):
             rows = self._draw(np.flatnonzero(verdict.standing))
             eps = int(verdict.eps) if measure in COUNTED else verdict.eps
             single = parse_stage(None, measure, eps)
             stages = [replace(single, rule=STBP()) if single.by_gradients else single]
             if name:
-                plan, some = resolve_plan(name, measure), torch.as_tensor(self.x[:1], device="cpu")
+                plan = resolve_plan(name, measure)
+                some = torch.as_tensor(self.x[:1], device="cpu")
                 suiting = select_stages(plan, self.classifier, measure, some).stages
                 suiting = tuple(one for one in suiting if one.by_gradients) or suiting
                 stages.append(suiting[self.rng.integers(len(suiting))])
-            how: dict[str, Any] = {"norm": measure, "eps": eps, "batch_size": size}
-            how |= {"plan": Plan("verify", tuple(stages)), "seed": int(self.rng.integers(SEEDS))}
-            attack = SpikingAutoAttack(self.classifier, verbose=False, **how)
+
+            attack = SpikingAutoAttack(
+                self.classifier,
+                norm=measure,
+                eps=eps,
+                plan=Plan("verify", tuple(stages)),
+                batch_size=self.evaluation.provenance.batch_size,
+                seed=int(self.rng.integers(SEEDS)),
+                verbose=False,
+            )
             attack.generate(self.x[rows], self.y[rows])
-            fell = int((attack.outcome.stage != Outcome.STANDING).sum()) if attack.outcome else 0
+            assert attack.outcome is not None
+            fell = np.count_nonzero(attack.outcome.stage != Outcome.STANDING)
             words = f"{fell} of {len(rows)} drawn fall {describe_budgets(norm, eps)} to "
             words += join_words([stage.label for stage in stages])
             yield "standing", fell <= max(1, _LUCK * len(rows)), words
 
     def _check_certified(self) -> Iterator[_Check]:
         """Samples that are said to be certified, by bounds or by draws, once more."""
-        norm, size = self.evaluation.norm, self.evaluation.provenance.batch_size
-        how: dict[str, Any] = {"norm": norm, "batch_size": size}
+        norm = self.evaluation.norm
+        source = self.evaluation.provenance
         for bounds in self.evaluation.bounds:
             rows = self._draw(np.flatnonzero(bounds.margin > 0))
-            x, y = self.x[rows], self.y[rows]
-            again = certify_bounds(self.classifier, x, y, bounds.eps, **how)
+            how: dict[str, Any] = {"norm": norm, "batch_size": source.batch_size}
+            some = self.x[rows], self.y[rows]
+            again = certify_bounds(self.classifier, *some, bounds.eps, **how)
             words = f"{again.certified.sum()} of {len(rows)} drawn are certified again "
             words += describe_budgets(norm, bounds.eps)
-            yield "certified", bool(again.certified.all()), words
-        if (one := self.evaluation.certificate) is not None and (one.predicted >= 0).any():
+            yield "certified", again.certified.all(), words
+
+        one = self.evaluation.certificate
+        if one is not None and (one.predicted >= 0).any():
             rows = self._draw(np.flatnonzero(one.predicted >= 0), _DRAWN_CERTIFICATES)
-            source, parts = self.evaluation.provenance, []
+            parts = []
+            how = {"batch_size": source.batch_size, "draws": one.draws, "alpha": one.alpha}
             for row in rows.tolist():  # From the seed that it had; another device draws others.
-                how = {"batch_size": size, "seed": (source.seed + row) % (SEEDS + 1)}
-                how |= {"draws": one.draws, "alpha": one.alpha}
-                parts.append(certify(self.classifier, self.x[[row]], self.y[[row]], **how))
+                seed = (source.seed + row) % (SEEDS + 1)
+                some = self.x[[row]], self.y[[row]]
+                parts.append(certify(self.classifier, *some, seed=seed, **how))
             drawn = Certificate.concatenate(parts)
             same = (drawn.predicted == one.predicted[rows]) & (drawn.correct == one.correct[rows])
             same &= one.region.size[rows] <= _LARGER * drawn.region.size
-            words = f"{same.sum()} of {len(rows)} drawn are certified again by draws"
-            yield "certified", bool((~same).sum() <= 1), words
+            held = np.count_nonzero(same)
+            words = f"{held} of {len(rows)} drawn are certified again by draws"
+            yield "certified", held >= len(rows) - 1, words
 
     def _check_decided(self) -> Iterator[_Check]:
         """All that the exact search broke, and with another seed some of what it proved."""
@@ -321,22 +357,26 @@ class _Verification:
         for trial in self.evaluation.trials:
             if trial.decided is not None:
                 claimed[trial.decided] = np.minimum(claimed, trial.eps)[trial.decided]
-        size, budgets = self.evaluation.provenance.batch_size, self.evaluation.budgets
-        how: dict[str, Any] = {"seconds": _PATIENCE, "batch_size": size}
-        if (broken := np.isfinite(claimed)).any():
-            against = (self.x, self.evaluation.norm, max(budgets))
+        size = self.evaluation.provenance.batch_size
+        norm = self.evaluation.norm
+        broken = np.isfinite(claimed)
+        if broken.any():
+            against = (self.x, norm, max(self.evaluation.budgets))
             one = Submission.read(self.file.parent / DECIDED, self.classifier, *against)
             wrong = self.classifier.predict(one.candidates.points, size).argmax(1) != self.y
             good = one.candidates.present & (one.min_budget <= claimed) & wrong
             words = f"{(good & broken).sum()} of {broken.sum()} break the network within their "
             words += f"budgets, as {DECIDED} has them"
-            yield "search", bool(good[broken].all()), words
+            yield "search", good[broken].all(), words
+
+        how: dict[str, Any] = {"seconds": _PATIENCE, "batch_size": size}
         for bounds in self.evaluation.bounds:
             rows = self._draw(np.flatnonzero(bounds.decided), _DRAWN_DECISIONS)
-            x, y, how["seed"] = self.x[rows], self.y[rows], int(self.rng.integers(SEEDS))
-            again = decide_bounds(self.classifier, x, y, bounds.eps, **how)
+            seed = int(self.rng.integers(SEEDS))
+            some = self.x[rows], self.y[rows]
+            again = decide_bounds(self.classifier, *some, bounds.eps, seed=seed, **how)
             words = f"{again.safe.sum()} of {len(rows)} drawn are proven again "
-            words += f"{describe_budgets(self.evaluation.norm, bounds.eps)}, "
-            words += f"{again.broken.sum()} broken"
+            words += f"{describe_budgets(norm, bounds.eps)}, {again.broken.sum()} broken"
             fits = not again.broken.any() and again.open.sum() <= 1
-            yield from [("search", bool(fits), words)] * (len(rows) > 0)
+            if len(rows):
+                yield "search", fits, words

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from itertools import combinations
 from typing import Any
@@ -94,13 +94,15 @@ def _attack_table(evaluation: Evaluation) -> Table:
     The last column says whether the attack breaks more than the first one, by McNemar's test."""
     first, *others = evaluation.names
     titles = ["attack", "eps", "clean accuracy", "attack success", "robust accuracy"]
-    titles += ["queries per sample", *([f"against {first}"] if others else [])]
+    titles += ["queries per sample", *[f"against {first}"] * bool(others)]
     rows = []
     for verdict in verdicts(evaluation):
-        eps, clean = format_eps(evaluation.norm, verdict.eps), str(verdict.outcome.clean_accuracy)
+        eps = format_eps(evaluation.norm, verdict.eps)
+        clean = str(verdict.outcome.clean_accuracy)
         trials = evaluation.at(verdict.eps)
         for trial in trials.values():
-            robust, reference = trial.robustness, trials.get(first, trial)
+            robust = trial.robustness
+            reference = trials.get(first, trial)
             p = "" if reference is trial else describe_difference(robust, reference.robustness)
             row = [trial.name, eps, str(robust.clean_accuracy), str(robust.attack_success)]
             rows.append([*row, verdict.describe_trial(trial), f"{trial.outcome.queries:.0f}", p])
@@ -116,9 +118,10 @@ def _stage_table(evaluation: Evaluation) -> Table:
     """How many samples each stage broke that those before it had not."""
     rows = []
     for trial in evaluation.trials:
-        eps, counts = format_eps(evaluation.norm, trial.eps), trial.outcome.broken_by
+        eps = format_eps(evaluation.norm, trial.eps)
         words = {one.id: one.description for one in trial.outcome.stages}
-        rows += [(trial.name, words[one], eps, str(count)) for one, count in counts.items()]
+        for one, count in trial.outcome.broken_by.items():
+            rows.append((trial.name, words[one], eps, str(count)))
     return Table(("attack", "stage", "eps", "samples broken"), rows, words=2)
 
 
@@ -140,10 +143,11 @@ def _certificate_table(certificate: Certificate) -> Table:
 
 def _operation_table(evaluation: Evaluation) -> Table:
     """A row per layer, their sum, and an estimate of energy, next to a dense network's."""
-    columns = np.array([*evaluation.operations.values()])
-    _, synapses, spikes, operations = columns.T
-    prices = np.where(spikes == 0, MULTIPLY, ACCUMULATE)[:1], [ACCUMULATE] * (len(columns) - 1)
-    energy = np.concatenate(prices) @ operations / 1000, MULTIPLY * synapses.sum() / 1000
+    _, synapses, spikes, operations = np.transpose([*evaluation.operations.values()])
+    prices = np.full(len(operations), ACCUMULATE)
+    if spikes[0] == 0:  # A dense input is multiplied.
+        prices[0] = MULTIPLY
+    energy = prices @ operations / 1000, MULTIPLY * synapses.sum() / 1000
     rows = [
         (name, f"{n:,.0f}", f"{s / n:.3f}", f"{o:,.0f}", f"{w:,.0f}", f"{o / w if w else 0:.3f}")
         for name, (n, w, s, o) in evaluation.operations.items()
@@ -163,10 +167,11 @@ def remarks(evaluation: Evaluation) -> list[str]:
     draws = max(trial.outcome.draws for trial in evaluation.trials)
     if draws > 1:
         lines.append(f"The network is random: most of {draws} predictions decide what is broken.")
-    for bounds in evaluation.bounds[:1]:
+    if evaluation.bounds:
         words = "certify samples, which were not attacked: in the table they have no queries"
-        lines.append(f"Bounds of the spikes ({bounds.method}) {words}.")
-    if (certificate := evaluation.certificate) is not None:
+        lines.append(f"Bounds of the spikes ({evaluation.bounds[0].method}) {words}.")
+    certificate = evaluation.certificate
+    if certificate is not None:
         lines.append(
             f"Certified with {certificate.draws} draws of each sample and a confidence of "
             f"{100 * (1 - certificate.alpha):g} % each: the class that most draws give. No class "
@@ -193,10 +198,10 @@ def _sample_results(verdict: Verdict) -> list[str]:
     """The result of each sample under all attacks up to a budget, in words."""
     evaluation, eps = verdict.evaluation, verdict.eps
     first = next(iter(evaluation.at(evaluation.budgets[0]).values())).outcome
-    certified, breakers = evaluation.certified(eps), verdict.breakers()
+    certified = evaluation.certified(eps)
     words = []
-    for sample, stage in enumerate(first.stage.tolist()):
-        breaker = breakers[sample]
+    for sample, breaker in enumerate(verdict.breakers()):
+        stage = first.stage[sample]
         if stage == Outcome.UNANSWERED:
             words.append("no prediction")
         elif stage == Outcome.WRONG and first.draws > 1:
@@ -205,8 +210,9 @@ def _sample_results(verdict: Verdict) -> list[str]:
         elif stage == Outcome.WRONG:
             words.append(f"misclassified as {evaluation.clean[sample]}")
         elif breaker is not None:
-            stages = breaker.outcome.stages
-            by = f", {stages[breaker.outcome.stage[sample]].description}" if len(stages) > 1 else ""
+            outcome = breaker.outcome
+            record = outcome.stages[outcome.stage[sample]]
+            by = f", {record.description}" if len(outcome.stages) > 1 else ""
             where = "" if breaker.eps == eps else f" at {format_eps(evaluation.norm, breaker.eps)}"
             words.append(f"broken by {breaker.name}{by}{where}")
         elif not verdict.standing[sample]:
@@ -232,18 +238,35 @@ def _provenance_tables(evaluation: Evaluation) -> dict[str, Table]:
     by which a result is recognised."""
     source = evaluation.provenance
     when = datetime.fromisoformat(evaluation.date).astimezone(timezone.utc)
-    cells = {"date": f"{when.day} {when:%B %Y, %H:%M} UTC", "time taken": duration(source.seconds)}
-    cells |= {"device": source.device, "threads": str(source.threads)}
-    cells |= {"time steps (T)": str(source.steps)} if source.steps is not None else {}
-    cells |= {"encoder": source.encoder, "samples": str(len(evaluation.samples))}
-    cells |= {"examined for findings": str(source.examined), "seed": str(source.seed)}
-    cells |= {"batch size": str(source.batch_size), "block": str(source.block)}
-    cells |= {f"rule {name}": rule for name, rule in source.rules.items()}
-    digests = {"weights": source.weights, "data": source.data, "fingerprint": evaluation.key}
-    digests |= {"sources": ", ".join(source.sources)} if source.sources else {}
-    digests |= source.versions | ({"commit": source.commit} if source.commit else {})
-    both = {"settings": cells, "digests": digests}
-    return {name: Table(("", "value"), [*rows.items()], 2) for name, rows in both.items()}
+    cells = {
+        "date": f"{when.day} {when:%B %Y, %H:%M} UTC",
+        "time taken": duration(source.seconds),
+        "device": source.device,
+        "threads": source.threads,
+        "time steps (T)": source.steps,
+        "encoder": source.encoder,
+        "samples": len(evaluation.samples),
+        "examined for findings": source.examined,
+        "seed": source.seed,
+        "batch size": source.batch_size,
+        "block": source.block,
+        **{f"rule {name}": rule for name, rule in source.rules.items()},
+    }
+    digests = {
+        "weights": source.weights,
+        "data": source.data,
+        "fingerprint": evaluation.key,
+        "sources": ", ".join(source.sources) or None,
+        **source.versions,
+        "commit": source.commit or None,
+    }
+    return {"settings": _list_values(cells), "digests": _list_values(digests)}
+
+
+def _list_values(cells: Mapping[str, object]) -> Table:
+    """A row per name and value; none where there is no value."""
+    rows = [(name, str(value)) for name, value in cells.items() if value is not None]
+    return Table(("", "value"), rows, 2)
 
 
 def compare_parts(items: Sequence[ReportItem]) -> list[Part]:
@@ -273,7 +296,8 @@ def _side_table(items: Sequence[ReportItem], show: Callable[[Share], str]) -> Ta
     bounded = any(item.evaluation.certifies for item in items)
     for label, item in zip(labels(items), items, strict=True):
         for verdict in verdicts(item.evaluation):
-            eps, outcome = at(verdict.norm, verdict.eps), verdict.outcome
+            eps = at(verdict.norm, verdict.eps)
+            outcome = verdict.outcome
             proven = "no bounds" if verdict.certified is None else show(verdict.certified)
             robust = describe_bound(show(outcome.robust_accuracy), verdict.open)
             numbers = (show(outcome.clean_accuracy), *[proven] * bounded, robust)
@@ -285,28 +309,32 @@ def _side_table(items: Sequence[ReportItem], show: Callable[[Share], str]) -> Ta
 
 def _compare(one: Evaluation, other: Evaluation, names: tuple[str, str]) -> list[Part]:
     """Two evaluations in a sentence, and their counts by budget where they share samples."""
-    both, rows = " and ".join(names), _match_samples(one, other)
+    both = " and ".join(names)
+    rows = _match_samples(one, other)
     if not rows:
         return [f"{both} have no sample in common, so that nothing can be paired."]
     common = [eps for eps in one.budgets if one.norm == other.norm and eps in other.budgets]
+    mine, yours = np.transpose(rows)
+    first, second = _survivors(one), _survivors(other)
+    # The test counts flips: of samples that all begin as right, those that do not survive.
+    right = np.ones(len(rows), dtype=bool)
     counts = []
-    mine, yours = (list(column) for column in zip(*rows, strict=True))
-    survivors = [
-        {0.0: verdicts(each)[0].outcome.correct} | {v.eps: v.standing for v in verdicts(each)}
-        for each in (one, other)
-    ]
     for eps in (0.0, *common):
         at = describe_budgets(one.norm, eps) if eps else "without an attack"
-        a, b = survivors[0][eps][mine], survivors[1][eps][yours]
-        # The test counts flips: of samples that all begin as right, those that do not survive.
-        right = np.ones(len(rows), dtype=bool)
+        a, b = first[eps][mine], second[eps][yours]
         only_b, only_a, p = paired_difference(Robustness(right, a), Robustness(right, b))
         words = f"{'' if p < SIGNIFICANT else 'no difference, '}{format_p(p)}"
-        counts.append((at, *map(str, (int((a & b).sum()), only_a, only_b)), words))
+        counts.append((at, str((a & b).sum()), str(only_a), str(only_b), words))
     heads = ["budget", "right in both", *(f"in {name} alone" for name in names), "McNemar's test"]
     shared = count_words(len(rows), "sample")
     words = f"{both} share {shared}{'' if common else ' and no budget'}."
     return [words, Table(heads, counts)]
+
+
+def _survivors(evaluation: Evaluation) -> dict[float, np.ndarray]:
+    """Samples that are right, bool (N,): without an attack at 0, and after those of each budget."""
+    results = verdicts(evaluation)
+    return {0.0: results[0].outcome.correct} | {one.eps: one.standing for one in results}
 
 
 def _match_samples(one: Evaluation, other: Evaluation) -> list[tuple[int, int]]:

@@ -204,7 +204,8 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
 
 def _describe_proof(results: Sequence[Verdict]) -> str:
     """What bounds or draws prove, in sentences; "" without them, and where no sample is left."""
-    norm, proven = results[0].norm, [one for one in results if one.certified and one.left]
+    norm = results[0].norm
+    proven = [one for one in results if one.certified and one.left]
     drawn = None if results[0].evaluation.bounds else results[0].evaluation.certificate
     trials = [trial for one in proven for trial in one.evaluation.at(one.eps).values()]
     if any(trial.decided is not None for trial in trials):  # The exact search took what was left.
@@ -231,9 +232,10 @@ def _describe_proof(results: Sequence[Verdict]) -> str:
 
 def _describe_ends(verdict: Verdict) -> str:
     """What is proven at a budget at which the exact search took what was left."""
-    at, low, high = describe_budgets(verdict.norm, verdict.eps), verdict.certified, verdict.outcome
+    low = verdict.certified
     assert low is not None
-    end = high.robust_accuracy.percent
+    at = describe_budgets(verdict.norm, verdict.eps)
+    end = verdict.outcome.robust_accuracy.percent
     if verdict.exact:
         return f"exactly {end} {at}"
     left = count_words(verdict.left - low.count, "sample")
@@ -251,7 +253,8 @@ def _describe_doubt(results: Sequence[Verdict]) -> str:
     if not doubted:
         number = "this number" if len(results) == 1 else "these numbers"
         return f"No warning casts doubt on {number}." if counted else ""
-    source, warnings = results[0].evaluation, {n.id + n.about for v in doubted for n in v.findings}
+    source = results[0].evaluation
+    warnings = {n.id + n.about for verdict in doubted for n in verdict.findings}
     if warnings:
         suggest = "A warning suggests" if len(warnings) == 1 else "Warnings suggest"
         at = f" {describe_budgets(source.norm, *(one.eps for one in doubted))}"
@@ -279,7 +282,7 @@ def verdicts(evaluation: Evaluation) -> list[Verdict]:
         outcome, certified = union(trials), evaluation.certified(eps)
         if evaluation.certificate is not None:  # Most of eleven draws may be wrong all the same.
             certified &= outcome.correct & outcome.robust
-        share = Share(int(certified.sum()), len(certified)) if evaluation.certifies else None
+        share = Share.of(certified) if evaluation.certifies else None
         results.append(Verdict(evaluation, eps, outcome, against, share))
     return results
 
