@@ -1,6 +1,5 @@
 """SDA: binary event frames with as few flipped bits as it takes."""
 
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import torch
@@ -26,7 +25,8 @@ class _Flips:
     bit did to the loss [n, P], infinite without a flip."""
 
     def __init__(self, samples: Tensor, low: Tensor, high: Tensor) -> None:
-        self.samples, self.other = samples, torch.where(samples > (low + high) / 2, low, high)
+        self.samples = samples
+        self.other = torch.where(samples > (low + high) / 2, low, high)
         self.untried = torch.ones_like(samples, dtype=torch.bool).flatten(1)
         self.difference = torch.full_like(samples, torch.inf).flatten(1)
 
@@ -128,18 +128,20 @@ class SparseDynamicAttack(PerSampleAttack):
     def _flip(self, queries: Queries, flips: _Flips, best: Best, classes: Tensor) -> Tensor:
         """Flip bits round by round; which samples that breaks [m]."""
         rows = torch.arange(len(classes), device="cpu")
-        left = Remaining(rows.to(classes.device), rows)
-        broken, samples = [left.rows[:0]], flips.samples.cpu()
-        asked = left
+        left = asked = Remaining(rows.to(classes.device), rows)
+        samples = flips.samples.cpu()
+        broken = [left.rows[:0]]
         for turn in range(self.max_iter):
             queries.keep(torch.isin(asked.here, left.here))
-            asked, true = left, classes[left.rows]
-            points = flips.show(left.rows, flips.flipped(left.rows))
+            asked = left
+
+            true, flipped = classes[left.rows], flips.flipped(left.rows)
+            points = flips.show(left.rows, flipped)
             logits, gradient = queries.gradients(points, true, self.loss, left.here)
             done = self.succeeded(logits, true)
             stay = ~done & ~logits.isnan().any(1)
             if self.eps is not None:
-                stay &= flips.flipped(left.rows).sum(1) <= _HOPELESS * self.eps
+                stay &= flipped.sum(1) <= _HOPELESS * self.eps
             done, stay = torch.stack([done, stay]).cpu()
             if done.any():
                 rows = left.select(done)[0].rows
@@ -147,44 +149,52 @@ class SparseDynamicAttack(PerSampleAttack):
                 self._take(best, flips, rows, flips.flipped(rows))
             queries.finish(int((~stay).sum()))
             left, logits, gradient = left.select(stay, logits, gradient)
+
             noise = uniform_noise(samples[left.here], self.seed, turn).to(gradient.device)
             rows, bits = flips.candidates(left.rows, gradient, noise, self.candidates * (turn + 1))
             if not len(rows):
                 return torch.cat(broken)
-            here, before = rows.cpu(), logits[torch.searchsorted(left.rows, rows)]
-            tried = Remaining(rows, here)
-            losses = torch.cat([*self._losses(queries, flips, classes, tried, bits)])
+
+            tried = Remaining(rows, rows.cpu())
+            before = logits[torch.searchsorted(left.rows, rows)]
+            losses = self._ask_losses(queries, flips, classes, tried, bits)
             difference = losses - self.loss(before, classes[rows])
             rounding = difference.abs() <= _NOISE * before.abs().amax(1)
             flips.keep(rows, bits, torch.where(rounding, 0, difference))
-            (left,) = left.select(torch.isin(left.here, here))
+            (left,) = left.select(torch.isin(left.here, tried.here))
+
         logits = queries.logits(flips.show(left.rows, flips.flipped(left.rows)), left.here)
         return torch.cat([*broken, left.rows[self.succeeded(logits, classes[left.rows])]])
 
-    def _losses(
+    def _ask_losses(
         self, queries: Queries, flips: _Flips, classes: Tensor, tried: Remaining, bits: Tensor
-    ) -> Iterator[Tensor]:
-        """The losses of single flips of samples [k], batch by batch."""
-        parts = (torch.split(values, self.batch_size) for values in (tried.rows, tried.here, bits))
-        for rows, here, bit in zip(*parts, strict=True):
-            flipped = flips.flipped(rows)
-            flipped[torch.arange(len(rows), device=rows.device), bit] = True
-            logits = queries.logits(flips.show(rows, flipped), here)
-            yield self.loss(logits, classes[rows])
+    ) -> Tensor:
+        """The losses of single flips of samples [k], which are asked for batch by batch."""
+        rows, losses = tried.rows, list[Tensor]()
+        for start in range(0, len(rows), self.batch_size):
+            batch = slice(start, start + self.batch_size)
+            flipped = flips.flipped(rows[batch])
+            flipped.scatter_(1, bits[batch, None], True)
+            logits = queries.logits(flips.show(rows[batch], flipped), tried.here[batch])
+            losses.append(self.loss(logits, classes[rows[batch]]))
+        return torch.cat(losses)
 
     def _reduce(self, queries: Queries, flips: _Flips, rows: Tensor, classes: Tensor) -> Tensor:
         """Which bits of broken samples [m] stay flipped, bool [m, P]."""
         flipped = flips.flipped(rows)
+        # The place of every bit in the order of differences.
         rank = flips.difference[rows].abs().argsort(dim=1, stable=True).argsort(1)
         # Without that many flips the sample is still broken, and without that many it is not.
         most, too_many = torch.zeros_like(rows), flipped.sum(1)
-        while len(at := (too_many - most > 1).nonzero()[:, 0]):
+        while True:
+            at = (too_many - most > 1).nonzero()[:, 0]
+            if not len(at):
+                return flipped & (rank >= most[:, None])
             middle = (most[at] + too_many[at]) // 2
             points = flips.show(rows[at], flipped[at] & (rank[at] >= middle[:, None]))
             holds = self.succeeded(queries.logits(points, rows[at].cpu()), classes[at])
             most[at] = torch.where(holds, middle, most[at])
             too_many[at] = torch.where(holds, too_many[at], middle)
-        return flipped & (rank >= most[:, None])
 
     def _samples(self, x: Any) -> Tensor:
         """The samples, with the clip_values themselves where they lie within rounding of them."""

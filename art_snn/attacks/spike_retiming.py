@@ -51,7 +51,8 @@ class _Spikes:
     def select(self, which: Tensor) -> "_Spikes":
         """Some of them, by rows [k]."""
         some = copy.copy(self)
-        some.sample, some.cells = self.sample[which], self.cells[which]
+        some.sample = self.sample[which]
+        some.cells = self.cells[which]
         some.open = self.open[which]
         return some
 
@@ -102,8 +103,7 @@ class _Spikes:
 
     def _budget(self, most: int | None) -> Tensor:
         """The budget of every sample [n]."""
-        spikes, reach = self.cells.shape
-        free = spikes * reach if most is None else most
+        free = self.cells.numel() if most is None else most
         return torch.full((self.samples,), free, device=self.room.device)
 
     def change(self, taken: Tensor) -> Tensor:
@@ -193,14 +193,16 @@ class SpikeRetiming(PerSampleAttack):
         spikes, held, low, high = self._spikes(x)
         scores = torch.zeros_like(spikes.open, dtype=x.dtype).masked_fill_(~spikes.open, -torch.inf)
         rows = torch.unique(spikes.sample)
-        frames, left, values = x, Remaining(rows, rows.cpu()), low + held
+        left = Remaining(rows, rows.cpu())
+        frames, values = x, low + held
         for turn in range(self.max_iter):
             if not len(left.here):
                 return
             points, true = frames[left.rows], classes[left.rows]
             logits, gradient = queries.gradients(points, true, self.objective, left.here)
-            if not turn:
+            if turn == 0:
                 _warn_of_rates(gradient)
+
             stay = self._keep(best, left.rows, points, true, logits).cpu()
             queries.finish(int((~stay).sum()))
             left, gradient = left.select(stay, gradient)
@@ -208,6 +210,7 @@ class SpikeRetiming(PerSampleAttack):
             if not stay.all():
                 going = torch.isin(spikes.sample, left.rows).nonzero()[:, 0]
                 spikes, scores = spikes.select(going), scores[going]
+
             slopes = torch.zeros_like(x).index_copy_(0, left.rows, gradient)
             scores = scores + self.eta * spikes.ascent(scores, slopes)
             gain = scores - scores[:, :1]
@@ -255,7 +258,8 @@ class SpikeRetiming(PerSampleAttack):
     def _check_params(self) -> None:
         super()._check_params()
         for name in BUDGETS:
-            if (budget := getattr(self, name)) is not None:
+            budget = getattr(self, name)
+            if budget is not None:
                 require_count(name, budget, remedy="Give a number, or None for no such budget.")
         require_count("max_iter", self.max_iter, remedy="The default is 40.")
         self.eta = require_number("eta", self.eta, above=0, remedy="The default is 0.3.")

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, widening
+from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, count_steps, widening
 from art_snn.bounds.firing import Method
 from art_snn.bounds.margins import bound_margins, mark_nonlinear
 from art_snn.bounds.operations import Propagation
@@ -183,8 +183,7 @@ def _average_steps(encoded: Any) -> Box:
     enclosure, averaged = encoded.enclosure, len(encoded)
     if repeats_one_step(encoded):
         return encoded.revise(averaged=averaged, unmixed=True)
-    steps = torch.arange(1, averaged + 1, device=encoded.device, dtype=encoded.dtype)
-    steps = steps.view(-1, *(1,) * (encoded.ndim - 1))
+    steps = count_steps(encoded)
     centre, radius = (part.cumsum(0) / steps for part in (encoded.centre, enclosure.radius))
     slack = enclosure.slack.amax() + encoded.magnitude * widening(averaged, encoded)
     return Box.around(centre, Enclosure(radius, slack, encoded.magnitude, averaged))
@@ -296,8 +295,7 @@ def _check_corners(
             raise Unbounded(f"{name} of one sample that depend on others in its batch")
         real = real[:, :3]
         if averaged:
-            steps = torch.arange(1, len(real) + 1, device=real.device)
-            real = real.double().cumsum(0) / steps.view(-1, *(1,) * (real.ndim - 1))
+            real = real.double().cumsum(0) / count_steps(real.double())
         if not bounds.contains(real):
             raise Unbounded(f"{name} outside of their bounds at a corner")
     if not followed[-1].contains(network(corners)[None]):

@@ -122,6 +122,12 @@ class Box(Tensor):
         return Box.around(centre, replace(enclosure, radius=radius, slack=slack, budget=budget))
 
 
+def count_steps(like: Tensor) -> Tensor:
+    """1, 2, ..., T along the first axis of a tensor [T, ...], in its dtype."""
+    steps = torch.arange(1, len(like) + 1, device=like.device, dtype=like.dtype)
+    return steps.view(-1, *(1,) * (like.ndim - 1))
+
+
 def has_boxes(values: Any) -> bool:
     """True where a box is among the values, or in lists and tuples of them."""
     several = (tuple, list)

@@ -14,7 +14,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, potential_rounding
+from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, count_steps, potential_rounding
 from art_snn.bounds.margins import SpikeBounds
 from art_snn.dynamics import Dynamics, operand, plus_scaled
 from art_snn.gradients.base import Firing, Site, simulation
@@ -27,7 +27,8 @@ _MOST_PIECES = 4096
 _MOST_SPANS = 1024
 """With more pieces, or spans in all, the potential's intervals are used instead."""
 
-_Pair = tuple[Tensor, Tensor]
+_Ends = tuple[Tensor, Tensor]
+"""What is lowest or fewest, and what is highest or most."""
 _Span = tuple[float, float]
 
 
@@ -84,7 +85,7 @@ class Method:
                 self.write(dynamics, current.rows(rows), sure[:, rows], maybe[:, rows])
         spikes = None if held else self._simulate_ends(site, current)
 
-        def totals() -> tuple[Tensor, Tensor]:
+        def totals() -> _Ends:
             low, high = spikes or self._simulate_ends(site, current)
             return low.sum(0), high.sum(0)
 
@@ -95,7 +96,7 @@ class Method:
         low, high = (b + (s - s.detach()) for b, s in zip((sure, maybe), spikes, strict=True))
         return SpikeBounds((low + high) / 2, (high - low) / 2, counts)
 
-    def _simulate_ends(self, site: Site, current: Box) -> tuple[Tensor, Tensor]:
+    def _simulate_ends(self, site: Site, current: Box) -> _Ends:
         """Spikes [T, N, ...] at the lowest and at the highest current."""
         low, high = _ends_over_time(site.dynamics, current)
         return self.firing(site, low), self.firing(site, high)
@@ -105,13 +106,14 @@ class Method:
 
         The potential of an IF neuron with soft reset is its charge, the sum of the currents so far,
         less what its spikes took. So their number rises with the charge."""
-        steps = torch.arange(1, len(current) + 1, device=current.device, dtype=current.dtype)
-        steps, means = steps.view(-1, *(1,) * (current.ndim - 1)), []
+        steps = count_steps(current)
         if WEIGHTS_HELD.get():
             current = current.without_graph()
+
+        means = []
         for end in _ends_over_time(site.dynamics, current):
             charges = end * steps
-            spikes = self.firing(site, torch.cat([charges[:1], charges[1:] - charges[:-1]]))
+            spikes = self.firing(site, charges.diff(dim=0, prepend=torch.zeros_like(charges[:1])))
             means.append(spikes.cumsum(0) / steps)
         low, high = means
         return SpikeBounds((low + high) / 2, (high - low) / 2)
@@ -140,7 +142,7 @@ METHODS: Mapping[str, type[Method]] = MappingProxyType({"counts": SpikeCounts, "
 """Methods by name."""
 
 
-def _ends(dynamics: Dynamics, current: Box) -> tuple[Tensor, Tensor]:
+def _ends(dynamics: Dynamics, current: Box) -> _Ends:
     """Lowest and highest currents [T, N, ...], one step [N, ...] where all are the same.
 
     They include what rounding of potentials can add."""
@@ -149,22 +151,21 @@ def _ends(dynamics: Dynamics, current: Box) -> tuple[Tensor, Tensor]:
         current = current.rearrange(lambda part: part[0])
     enclosure = current.enclosure
     rounding = potential_rounding(dynamics, current.magnitude, steps, current.dtype)
+    # |x - m| <= r + slack + rounding
     radius = enclosure.radius + (enclosure.slack + rounding)
     return current.centre - radius, current.centre + radius
 
 
-def _ends_over_time(dynamics: Dynamics, current: Box) -> tuple[Tensor, Tensor]:
+def _ends_over_time(dynamics: Dynamics, current: Box) -> _Ends:
     """Lowest and highest currents [T, N, ...]."""
     low, high = _ends(dynamics, current)
-    if not repeats_one_step(current.centre):
-        return low, high
-    return repeat_step(low, len(current)), repeat_step(high, len(current))
+    if repeats_one_step(current.centre):
+        return repeat_step(low, len(current)), repeat_step(high, len(current))
+    return low, high
 
 
 @torch.no_grad()
-def bound_steps(
-    dynamics: Dynamics, low: Tensor, high: Tensor, out: _Pair | None = None
-) -> tuple[Tensor, Tensor]:
+def bound_steps(dynamics: Dynamics, low: Tensor, high: Tensor, out: _Ends | None = None) -> _Ends:
     """Sure spikes and possible ones at every step, 0 or 1 [T, N, ...] each.
 
     The intervals of the potential go from step to step. A neuron that may or may not fire has the
@@ -172,11 +173,12 @@ def bound_steps(
 
     :param low, high: ends of the current [T, N, ...].
     :param out: buffers for the results, such as the two themselves; None to make them."""
-    sure, maybe = (torch.empty_like(low), torch.empty_like(low)) if out is None else out
+    sure, maybe = out or (torch.empty_like(low), torch.empty_like(low))
     v_low, v_high = dynamics._at_start(low[0]), dynamics._at_start(low[0])
     spare, decays = torch.empty_like(low[0]), dynamics.decays(len(low))
     fires, threshold = dynamics._fires, operand(dynamics.threshold, v_low)
     for t in range(len(low)):
+        # d v + g x + c rises with v and with x, and so does the spike with the potential.
         dynamics._charge(low[t], v_low, None, v_low, decays[t])
         dynamics._charge(high[t], v_high, None, v_high, decays[t])
         fires(v_low, threshold, out=sure[t])
@@ -195,11 +197,14 @@ def _reset_hard(
 ) -> None:
     """From u to v in place. The highest potential that can be silent is at the threshold."""
     threshold, rest = (operand(value, low) for value in (dynamics.threshold, dynamics.rest))
+    # v >= rest where the neuron may fire and rest is lower, and v >= u otherwise.
     torch.gt(low, rest, out=spare).mul_(maybe)
     dynamics._discharge(low, spare, low)
     if dynamics.resets_below:
+        # v <= min(u, threshold), since a potential above fires, and rest is lower.
         high.clamp_(max=threshold)
     else:
+        # v <= max(threshold, rest) where the neuron may fire; v = rest where it is sure to.
         either = torch.maximum(torch.zeros_like(low).add_(threshold), spare.fill_(0).add_(rest))
         plus_scaled(high.addcmul_(high, maybe, value=-1), maybe * either, 1, out=high)
         low.copy_(torch.where(sure > 0, spare, low))
@@ -220,8 +225,10 @@ def _reset_soft(
         high.copy_(torch.where(unsure, high.clamp(min=threshold), high))
         return
     threshold, drop = (operand(value, low) for value in (dynamics.threshold, dynamics.amount))
+    # v >= min(u, max(u - drop, threshold - drop)) where the neuron may fire, else v >= u.
     taken = torch.sub(low, threshold - drop, out=spare).clamp_(min=0).clamp_(max=drop)
     low.addcmul_(taken, maybe, value=-1)
+    # v <= max(u - drop, min(u, threshold)), and v <= u - drop where the neuron is sure to fire.
     taken = torch.sub(high, threshold, out=spare).clamp_(min=0).clamp_(max=drop)
     high.sub_(torch.maximum(taken, sure * drop, out=spare))
 
@@ -313,27 +320,32 @@ def _next_pieces(dynamics: Dynamics, piece: Piece, steps: int, dtype: torch.dtyp
     decided = piece.decisions.get((slope, offset))
     after = []
     for fires in (False, True) if decided is None else (decided,):
-        low = max(piece.low, crossing - span) if fires else piece.low
-        high = piece.high if fires else min(piece.high, crossing + span)
+        # The current times slope is at least threshold - offset where the neuron fires, and at
+        # most that where it is silent.
+        low, high = piece.low, piece.high
+        if fires:
+            low = max(low, crossing - span)
+        else:
+            high = min(high, crossing + span)
         if low >= high:
             continue
+
         decisions = piece.decisions
+        potential = (slope, offset)
         if dynamics.reset == "hard":
-            decisions = decisions | {(slope, offset): fires}
-        potential = {"slope": slope, "offset": offset}
+            decisions = decisions | {potential: fires}
         if fires and dynamics.reset == "hard":
-            potential = {"slope": 0.0, "offset": float(dynamics.rest)}
+            potential = (0.0, float(dynamics.rest))
         elif fires and dynamics.reset == "soft":
-            potential["offset"] -= dynamics.amount
-        train = (*piece.train, fires)
-        after.append(Piece(low, high, **potential, train=train, decisions=decisions))
+            potential = (slope, offset - dynamics.amount)
+        after.append(Piece(low, high, *potential, (*piece.train, fires), decisions))
     return after
 
 
 def _join(pieces: list[Piece]) -> tuple[_Span, ...]:
-    """The currents of pieces, those that touch in one."""
+    """The currents of pieces, which are in order, those that touch in one."""
     spans: list[_Span] = []
-    for piece in sorted(pieces, key=lambda piece: piece.low):
+    for piece in pieces:
         if spans and piece.low <= spans[-1][1]:
             spans[-1] = (spans[-1][0], max(spans[-1][1], piece.high))
         else:

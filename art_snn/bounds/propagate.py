@@ -72,23 +72,32 @@ def list_values(dynamics: Dynamics, steps: int) -> Choices:
     d, theta, hard = dynamics.decay, dynamics.threshold, dynamics.reset == "hard"
     drop = dynamics.amount if dynamics.reset == "soft" else 0.0
     like = torch.empty(0, dtype=torch.float64, device="cpu")
+    windows = list_windows(steps)
     trains = like.new_tensor(list(product((0.0, 1.0), repeat=steps)))
-    shape = (len(trains), len(list_windows(steps)))
-    low, high = like.new_full(shape, -inf), like.new_full(shape, inf)
+    low = like.new_full((len(trains), len(windows)), -inf)
+    high = low.neg()
     for v, train in enumerate(trains.tolist()):
-        for k, (r, t) in enumerate(list_windows(steps)):
+        for k, (r, t) in enumerate(windows):
             if hard and any(train[r:t]):
                 continue
+
+            # The window starts at a potential from least to most.
             least, most = -inf, theta
             if r == 0:
                 least = most = dynamics.start
+            elif train[r - 1] and hard:
+                least = most = dynamics.rest
             elif train[r - 1]:
-                least, most = (dynamics.rest,) * 2 if hard else (theta - drop, inf)
+                least, most = theta - drop, inf
+
+            # u[t] = d^(t-r+1) v[r-1] + sum d^(t-q) x[q] - drop sum d^(t-q) s[q]. It is at least
+            # theta where the neuron fires at t, and at most theta where it does not.
             limit = theta + drop * sum(d ** (t - q) * train[q] for q in range(r, t))
+            kept = d ** (t - r + 1)
             if train[t]:
-                low[v, k] = limit - d ** (t - r + 1) * most
+                low[v, k] = limit - kept * most
             else:
-                high[v, k] = limit - d ** (t - r + 1) * least
+                high[v, k] = limit - kept * least
     return Choices(trains, low, high)
 
 
@@ -100,9 +109,9 @@ def list_constant_values(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> 
     pieces = list_pieces(dynamics, steps, dtype)
     if pieces is None or len(pieces) > _MOST_PIECES:
         return None
-    columns = [p.train for p in pieces], [[p.low] for p in pieces], [[p.high] for p in pieces]
-    made = (torch.tensor(column, dtype=torch.float64, device="cpu") for column in columns)
-    trains, low, high = made
+    rows = [(*piece.train, piece.low, piece.high) for piece in pieces]
+    table = torch.tensor(rows, dtype=torch.float64, device="cpu")
+    trains, low, high = torch.split(table, [steps, 1, 1], 1)
     return Choices(trains, low, high, (high[:-1, 0] + low[1:, 0]) / 2)
 
 
@@ -141,22 +150,25 @@ class Domains:
     high: Tensor
     sets: tuple[Tensor, ...]
 
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """All tensors of the nodes, which are their first axis."""
+        return self.low, self.high, *self.sets
+
     def __getitem__(self, rows: Tensor | slice | list[int]) -> "Domains":
         """Those nodes, as copies."""
-        low, high, *sets = (part[rows].clone() for part in (self.low, self.high, *self.sets))
+        low, high, *sets = (part[rows].clone() for part in self.parts)
         return Domains(low, high, tuple(sets))
 
     @staticmethod
     def join(several: "Sequence[Domains]") -> "Domains":
         """All nodes of several."""
-        parts = zip(*((d.low, d.high, *d.sets) for d in several), strict=True)
-        low, high, *sets = (torch.cat(part) for part in parts)
+        low, high, *sets = map(torch.cat, zip(*(nodes.parts for nodes in several), strict=True))
         return Domains(low, high, tuple(sets))
 
     def write(self, rows: Tensor, others: "Domains") -> None:
         """Put other nodes at those rows."""
-        old, new = (self.low, self.high, *self.sets), (others.low, others.high, *others.sets)
-        for part, other in zip(old, new, strict=True):
+        for part, other in zip(self.parts, others.parts, strict=True):
             part[rows] = other
 
 
@@ -191,6 +203,7 @@ def find_ends(sets: Tensor, low: Tensor, high: Tensor) -> Ends:
 
 def bound_sums(layer: Layer, low: Tensor, high: Tensor) -> Ends:
     """The least and the largest sums [K, B, n] for inputs between ends [K, B, m]."""
+    # |W x + b - (W m + b)| <= |W| r + slack
     middle = ((low + high) / 2) @ layer.weight.T + layer.base[:, None]
     radius = ((high - low) / 2) @ layer.weight.abs().T + layer.slack[:, None]
     return middle - radius, middle + radius
@@ -211,10 +224,12 @@ def _list_limits(limits: Tensor) -> list[tuple[int, float, Tensor]]:
 def keep_possible(sets: Tensor, values: Choices, sums: Ends) -> None:
     """Remove what sums cannot cause."""
     removed = sets.new_zeros((-(-sets.shape[2] // 8), *sets.shape[:2]), dtype=torch.uint8)
+    least, most = sums
+    # A value is possible only if low <= u <= high for some u from the least to the largest sum.
     for k, limit, codes in _list_limits(values.low):
-        removed |= (sums[1][k] < limit).view(torch.uint8) * codes
+        removed |= (most[k] < limit).view(torch.uint8) * codes
     for k, limit, codes in _list_limits(values.high):
-        removed |= (sums[0][k] > limit).view(torch.uint8) * codes
+        removed |= (least[k] > limit).view(torch.uint8) * codes
     kept = (~_BITS).view(torch.int64)[:, 0].index_select(0, removed.flatten().int())
     kept = kept.view(torch.bool).view(*removed.shape, 8)
     sets &= kept.movedim(0, 2).flatten(2)[..., : sets.shape[2]]
@@ -227,14 +242,18 @@ def limit_inputs(layer: Layer, sets: Tensor, sums: Ends, inputs: Ends) -> tuple[
     the largest sum.
 
     :return: places k, b, j in inputs [K, B, m], each once, and the ends there."""
-    need = find_ends(sets, layer.values.low, layer.values.high)
-    spread = inputs[1] - inputs[0]
+    least, most = sums
+    low, high = inputs
+    need_least, need_most = find_ends(sets, layer.values.low, layer.values.high)
+    spread = high - low
     reach = spread.amax(-1, keepdim=True) * layer.weight.abs().amax(1)
-    rooms = sums[1] - need[0], need[1] - sums[0]
+    rooms = most - need_least, need_most - least
     narrow = [room < reach for room in rooms]
+
     some = (narrow[0] | narrow[1]).any(-1)
     place = some.flatten().cumsum(0).view_as(some) - 1
     spread = spread[some]
+    # |x - end| <= room / |w|, at the end that the sign of w says.
     nearest = spread.new_zeros((2, *spread.shape))
     for sign, room, which in zip((1, -1), rooms, narrow, strict=True):
         for part in torch.split(which.nonzero(), _ROWS):
@@ -243,11 +262,12 @@ def limit_inputs(layer: Layer, sets: Tensor, sums: Ends, inputs: Ends) -> tuple[
             index = place[k, b][:, None].expand_as(rows)
             nearest[0].scatter_reduce_(0, index, rows, "amax")
             nearest[1].scatter_reduce_(0, index, rows.neg_(), "amax")
+
     p, j = (nearest.amax(0) * spread > 1).nonzero().unbind(1)
     k, b = (axis[p] for axis in some.nonzero().unbind(1))
     # What does not matter is divided by 0, of any sign, and has no limit.
-    room = 1 / nearest[:, p, j].abs()
-    return k, b, j, inputs[1][k, b, j] - room[0], inputs[0][k, b, j] + room[1]
+    below, above = 1 / nearest[:, p, j].abs()
+    return k, b, j, high[k, b, j] - below, low[k, b, j] + above
 
 
 def pass_forward(layers: Sequence[Layer], domains: Domains) -> list[tuple[Ends, Ends]]:

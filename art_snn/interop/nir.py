@@ -247,9 +247,9 @@ def _layer(what: str, node: Node, like: str | None, dt: float | None, given: Nod
 
     weights = {field: torch.tensor(node[field], dtype=dtype) for field in _WEIGHTS if field in node}
     outputs, inputs, *kernel = weights["weight"].shape
-    shapes = [list(values.shape) for values in weights.values()]
-    if shapes[1:] not in ([], [[outputs]]):
-        raise ValueError("weight {}, bias {}".format(*shapes))
+    shapes = {field: [*values.shape] for field, values in weights.items()}
+    if shapes.get("bias", [outputs]) != [outputs]:
+        raise ValueError(f"weight {shapes['weight']}, bias {shapes['bias']}")
     if options:
         options |= {"groups": int(node["groups"]), "kernel_size": tuple(kernel)}
         inputs *= options["groups"]
@@ -265,16 +265,19 @@ def _settings(what: str, node: Node, like: str, dt: float | None) -> dict[str, A
     """The neurons of a node, as a reader has them; left out: a hard reset to 0, gain 1."""
     if "threshold" in node:
         return {"decay": 0.0, "threshold": node["threshold"], "strict": True}
-    leaky, euler = "tau" in node, like in ("nir", "spikingjelly")
+
+    leaky = "tau" in node
     remedy = "Files hold none: snnTorch and SpikingJelly write 1e-4, Norse 1e-3."
-    fits = dt is not None or not (leaky or euler)
+    fits = dt is not None or not (leaky or like in ("nir", "spikingjelly"))
     require(fits, "dt", "the time step of the graph", dt, remedy)
     r, leak, rest = (node.get(field, 0.0) for field in ("r", "v_leak", "v_reset"))
-    threshold, tau = node.get("v_threshold", 1.0), node.get("tau", np.ones(1))
+    threshold = node.get("v_threshold", 1.0)
+    tau = node.get("tau", np.ones(1))
     share = (dt or 1.0) / tau
     expected = f"at most the smallest time constant {tau.min():g}"
     fits = not leaky or 0 < share.min() <= share.max() <= 1
     require(fits, "dt", expected, f"{dt}", f"It is that of {what}.")
+
     decay = np.round(1 - share, 14) if leaky else 1.0
     settings = {"decay": decay, "threshold": threshold, "strict": True, "start": 0.0}
     whole, plain = np.allclose(r * share, 1, 1e-6), np.allclose(r, 1)
@@ -284,18 +287,21 @@ def _settings(what: str, node: Node, like: str, dt: float | None) -> dict[str, A
     elif like == "norse" and leaky:
         settings |= {"gain": share, "constant": leak * share, "start": leak}
     elif like == "spikingjelly":
-        needs = {"R of tau/dt or 1, of IF 1/dt": whole or (leaky and plain)}
-        needs |= {"v_leak = v_reset": not leaky or np.allclose(leak, rest)}
+        needs = {
+            "R of tau/dt or 1, of IF 1/dt": whole or (leaky and plain),
+            "v_leak = v_reset": not leaky or np.allclose(leak, rest),
+        }
         settings |= {"gain": 1.0 if whole else share, "constant": leak * share}
         settings |= {"strict": False, "rest": rest, "start": rest}
     elif like == "sinabs":
-        settings |= {"decay": np.exp(-share)} if leaky else {"floor": -threshold}
         settings |= {"strict": False, "reset": "soft", "several": None}
+        settings |= {"decay": np.exp(-share)} if leaky else {"floor": -threshold}
     elif like == "snntorch" and leaky:
-        settings |= {"threshold": threshold / (r * share)}
+        settings["threshold"] = threshold / (r * share)
     elif like == "snntorch":
-        needs |= {"R = 1": plain}
+        needs["R = 1"] = plain
         settings |= {"decay": 0.9, "reset": None}
+
     for expected, holds in needs.items():
         got, remedy = f"another at {what}", 'like="nir" reads any.'
         require(holds, "graph", f"{expected}, as {like} needs it", got, remedy)
@@ -305,13 +311,17 @@ def _settings(what: str, node: Node, like: str, dt: float | None) -> dict[str, A
 def _dynamics(what: str, node: Node, like: str | None, dt: float | None, given: Node) -> Dynamics:
     """The neurons of a node as a reader has them, with the settings that are given instead."""
     settings = _settings(what, node, like or "nir", dt)
-    settings |= ({"reset": None} if like is None else {}) | given
+    if like is None:
+        settings["reset"] = None
+    settings |= given
+
     remedy = 'NIR cannot say which: pass like="norse" or reset=.'
     if like == "snntorch":
         remedy = 'snnTorch subtracts twice above twice the threshold: pass reset="soft".'
     reset = settings.setdefault("reset", "hard")
     require(reset is not None, "reset", '"hard" or "soft"', None, remedy)
-    settings |= {"rest": 0.0} if reset == "soft" else {}
+    if reset == "soft":
+        settings["rest"] = 0.0
     try:
         return Dynamics(**{field: _setting(value) for field, value in settings.items()})
     except ArgumentError as error:
@@ -322,10 +332,9 @@ def _setting(value: Any) -> Setting:
     """An array as a number where all of it is the same, else as Values; others as they are."""
     if not isinstance(value, np.ndarray | np.generic):
         return value
-    same = (value == value.flat[0]).all()
-    return setting(
-        torch.tensor(value.flat[0] if same else value, dtype=torch.float64, device="cpu")
-    )
+    if (value == value.flat[0]).all():
+        value = value.flat[0]
+    return setting(torch.tensor(value, dtype=torch.float64, device="cpu"))
 
 
 def _describe(nodes: Any, like: str | None, dt: float | None, given: Node) -> str:
@@ -351,11 +360,12 @@ def to_nir(network: SpikingNetwork, path: str | Path, dt: float = 1.0, fold: boo
     :raises ValueError: for a network without a known input_shape, and for layers and neurons that
         NIR does not have."""
     checks.require_number("dt", dt, above=0, remedy="With 1 the time constants are in steps.")
-    shape = (network.input_shape or (None,))[isinstance(network.encoder, Frames) :]
+    shape: Any = (network.input_shape or (None,))[isinstance(network.encoder, Frames) :]
     expected, remedy = "one of ours whose input_shape is known", "Set network.input_shape."
     fits = type(network) is SpikingNetwork and None not in shape
     require(fits, "network", expected, f"input_shape {network.input_shape}", remedy)
-    x = torch.empty(1, 1, *map(int, filter(None, shape)), device="meta")
+
+    x = torch.empty(1, 1, *shape, device="meta")
     nodes: dict[str, Node] = {"input": {"type": "Input", "shape": np.array(x.shape[2:])}}
     lost = {f"the encoder {network.encoder}", "the readout", f"dt={dt:g}"}
     for name, layer in list_layers(network.layers, "layers"):
@@ -369,13 +379,16 @@ def to_nir(network: SpikingNetwork, path: str | Path, dt: float = 1.0, fold: boo
         copied: Any = deepcopy(layer).eval()
         for module, _, folded in copied._forms():
             node = _stateless(name, module, folded, x.shape[2:])
-            nodes |= {f"{len(nodes)}": node} if node else {}
+            if node:
+                nodes[f"{len(nodes)}"] = node
             x = TimeDistributed(module.to(device="meta"))(x)
     nodes["output"] = {"type": "Output", "shape": np.array(x.shape[2:])}
+
+    nir = package()
     # Where convolutions have groups, the types of nir 1.0.8 are wrong.
-    nir, graph = package(), {"nodes": nodes, "edges": [*pairwise(nodes)], "type_check": False}
+    graph = {"type": "NIRGraph", "nodes": nodes, "edges": [*pairwise(nodes)], "type_check": False}
     with atomic_write(path) as partial:
-        nir.write(str(partial), nir.NIRGraph.from_dict({"type": "NIRGraph", **graph}))
+        nir.write(str(partial), nir.NIRGraph.from_dict(graph))
     warn(f"{path} does not hold {', '.join(sorted(lost))}", stacklevel=2)
 
 
@@ -387,42 +400,47 @@ def _fold(name: str, neurons: Node, nodes: dict[str, Node], dt: float) -> None:
     weighted: Node = next((node for node in before if "weight" in node), {})
     expected, remedy = "neurons of one R after weights, to fold it", "Write it without fold."
     require(weighted and len(factors) == 1, "network", expected, name, remedy)
-    weighted |= {k: weighted[k] * float(factors[0]) for k in _WEIGHTS if k in weighted}
+    for field in _WEIGHTS:
+        if field in weighted:
+            weighted[field] = weighted[field] * float(factors[0])
     neurons["r"] = np.full_like(neurons["r"], usual)
 
 
 def _stateless(name: str, module: Any, folded: tuple[Any, ...], shape: tuple[int, ...]) -> Node:
     """A layer as a node; nothing for one that changes nothing, and for the readout."""
     kind: Any = type(module)
-    if kind in (nn.Dropout, nn.Dropout2d, nn.Identity) or (kind is Scale and not module.scale.ndim):
+    if kind in (nn.Dropout, nn.Dropout2d, nn.Identity):
         return {}
     if kind is Scale:
-        return {"type": "Scale", "scale": module.scale.cpu().numpy()}
+        scale = module.scale.cpu().numpy()
+        return {"type": "Scale", "scale": scale} if scale.ndim else {}
     if kind is nn.Flatten and module.start_dim > 0:
         ends = {"start_dim": module.start_dim - 1, "end_dim": module.end_dim - (module.end_dim > 0)}
         return {"type": "Flatten", "input_type": np.array(shape), **ends}
     if kind is nn.AvgPool2d and module.divisor_override in (None, 1) and module.count_include_pad:
-        sizes = {n: np.broadcast_to(getattr(module, n), 2).copy() for n in _POOL}
+        sizes = {field: np.broadcast_to(getattr(module, field), 2).copy() for field in _POOL}
         size, stride, padding = sizes.values()
-        if not (module.ceil_mode and ((shape[-2:] + 2 * padding - size) % stride).any()):
+        left_over = (shape[-2:] + 2 * padding - size) % stride
+        if not (module.ceil_mode and left_over.any()):
             return {"type": "SumPool2d" if module.divisor_override else "AvgPool2d", **sizes}
-    weights = folded or (getattr(module, "weight", None), getattr(module, "bias", None))
-    weight: Any
-    weight, bias = (None if w is None else w.detach().cpu().numpy() for w in weights)
-    if kind is nn.Linear:
-        biased = {} if bias is None else {"bias": bias}
-        return {"type": "Affine" if biased else "Linear", "weight": weight, **biased}
+
     if kind is Normalize and len(shape) == 3:
-        std = module.std.cpu().numpy()
-        weight, bias = np.diag(1 / std)[..., None, None], -module.mean.cpu().numpy() / std
+        mean, std = module.mean, module.std
+        folded = torch.diag(1 / std)[..., None, None], -mean / std
         module, kind = nn.Conv2d(len(std), len(std), 1), nn.Conv2d
-    fits = kind in (nn.Conv1d, nn.Conv2d) and module.padding_mode == "zeros"
-    require(fits, "network", _LAYERS, f"{name} ({module})", _HOW)
-    bias = np.zeros(len(weight), weight.dtype) if bias is None else bias
-    given = ((name, getattr(module, name)) for name in _CONV)
-    values = {name: np.array(v) if isinstance(v, tuple) else v for name, v in given}
+    is_convolution = kind in (nn.Conv1d, nn.Conv2d) and module.padding_mode == "zeros"
+    require(kind is nn.Linear or is_convolution, "network", _LAYERS, f"{name} ({module})", _HOW)
+    weights = zip(_WEIGHTS, folded or (module.weight, module.bias), strict=True)
+    node: Node = {field: w.detach().cpu().numpy() for field, w in weights if w is not None}
+    if kind is nn.Linear:
+        return {"type": "Affine" if "bias" in node else "Linear", **node}
+
+    node.setdefault("bias", np.zeros_like(node["weight"], shape=len(node["weight"])))
+    for field in _CONV:
+        value = getattr(module, field)
+        node[field] = np.array(value) if isinstance(value, tuple) else value
     spatial = shape[1:] if kind is nn.Conv2d else shape[1]
-    return {"type": kind.__name__, "input_shape": spatial, "weight": weight, "bias": bias} | values
+    return {"type": kind.__name__, "input_shape": spatial, **node}
 
 
 def _neurons(name: str, d: Dynamics, shape: tuple[int, ...], dt: float, lost: set[str]) -> Node:
@@ -433,9 +451,14 @@ def _neurons(name: str, d: Dynamics, shape: tuple[int, ...], dt: float, lost: se
     require(fits, "network", expected, f"{name} with {d}", "Fold a constant into a bias.")
     usual = {"reset": "hard", "strict": True, "start": 0, "drop": None, "several": 1, "floor": None}
     lost |= {f"{k}={getattr(d, k)!r}" for k, v in usual.items() if getattr(d, k) != v}
-    leak = dt if d.decay == 1 else 1 - d.decay
+
+    leaky = d.decay != 1
+    leak = 1 - d.decay if leaky else dt
     values = {"v_threshold": d.threshold, "v_reset": d.rest, "r": d.gain / leak}
-    values |= {} if d.decay == 1 else {"tau": dt / leak, "v_leak": d.constant / leak}
-    arrays = {k: v.numbers.numpy() if isinstance(v, Values) else v for k, v in values.items()}
-    arrays = {k: np.broadcast_to(np.float64(v), shape).copy() for k, v in arrays.items()}
-    return {"type": "LIF" if "tau" in values else "IF", **arrays}
+    if leaky:
+        values |= {"tau": dt / leak, "v_leak": d.constant / leak}
+    arrays = {}
+    for field, value in values.items():
+        numbers = value.numbers.numpy() if isinstance(value, Values) else value
+        arrays[field] = np.broadcast_to(np.float64(numbers), shape).copy()
+    return {"type": "LIF" if leaky else "IF", **arrays}
