@@ -206,7 +206,9 @@ def test_refused_arguments_and_missing_files_are_usage_errors(error, flag, monke
     assert (done.status, done.stdout) == (2, "")
     refused, usage = done.stderr.splitlines()
     words = f"{flag}{getattr(error, 'complaint', error)}"
-    assert refused.startswith(f"art-snn compare: error: {words}")
+    # This file stands for code of the user, which raises the error.
+    place = f" ({__file__}, line "
+    assert refused.startswith(f"art-snn compare: error: {words}{place}")
     assert usage == "art-snn compare --help shows the usage."
 
 
