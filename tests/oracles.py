@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
@@ -57,16 +58,40 @@ def triangle(z: Tensor) -> Tensor:
 
 def stbp_neuron(dynamics, xs, *, detach_reset=False, fire=triangle):
     """Plain autograd through the state equations; `fire` gives the spikes at u - threshold."""
-    v, spikes = torch.zeros_like(xs[0]), []
-    several = isinstance(dynamics.decay, tuple)
-    decays = dynamics.decay if several else (dynamics.decay,) * len(xs)
+    return _run(dynamics, xs, fire, detach_reset)[0]
+
+
+def _run(dynamics, xs, fire=triangle, detach_reset=False):
+    """Spikes by the state equations, and the mean charge that a floor added."""
+    decays = dynamics.decay if isinstance(dynamics.decay, tuple) else (dynamics.decay,) * len(xs)
+    v, spikes, added = torch.zeros_like(xs[0]) + dynamics.start, [], 0.0
+    # Where there may be any number, more than there are.
+    thresholds = range(1, 1 + (dynamics.several or 60))
     for x, decay in zip(xs, decays, strict=True):
-        u = decay * v + x
-        s = fire(u - dynamics.threshold)
-        reset = s.detach() if detach_reset else s
-        v = u * (1 - reset) if dynamics.reset == "hard" else u - dynamics.threshold * reset
-        spikes.append(s)
-    return spikes
+        u = w = decay * v + dynamics.gain * x + dynamics.constant
+        # The least number below zero makes a threshold strict.
+        z = u - 1e-15 if dynamics.strict else u
+        first, *more = (fire(z - j * dynamics.threshold) for j in thresholds)
+        spikes.append(sum(more, first))
+        s = first if dynamics.reset == "hard" else spikes[-1]
+        s = s.detach() if detach_reset else s
+        if dynamics.reset == "hard":
+            w = u * (1 - s) + dynamics.rest * s
+        elif dynamics.reset == "soft":
+            w = u - (dynamics.drop or dynamics.threshold) * s
+        v = w if dynamics.floor is None else torch.where(w > dynamics.floor, w, dynamics.floor)
+        added = added + (v - w).detach() / len(xs)
+    return spikes, added
+
+
+def _plain(dynamics, xs, added=0.0):
+    """A plain neuron at rest zero, and the mean current at which it fires as often."""
+    origin = dynamics.rest
+    if dynamics.reset == "soft":
+        origin = dynamics.threshold - (dynamics.drop or dynamics.threshold)
+    plain = Dynamics(dynamics.decay, dynamics.threshold - origin, several=dynamics.several)
+    mean = dynamics.gain * sum(xs) / len(xs) + dynamics.constant + added
+    return plain, mean - (1 - dynamics.decay) * origin
 
 
 def straight_through(z: Tensor) -> Tensor:
@@ -82,33 +107,28 @@ def exponential(z: Tensor, gamma: float = 1.0, height: float = 1.0) -> Tensor:
 
 
 def rga_slope(dynamics: Dynamics, mean: Tensor, beta: float = 2.0, gamma: float = 0.2) -> Tensor:
-    """Equation S8, element by element."""
-    decay, threshold = dynamics.decay, dynamics.threshold
-    slopes = []
-    for current in mean.flatten().tolist():
-        if 0 <= current <= (1 - decay) * threshold:
-            slopes.append(gamma)
-        elif (1 - decay) * threshold < current <= beta * threshold:
-            top = 1 - gamma * threshold + gamma * threshold * decay
-            slopes.append(top / ((beta + decay - 1) * threshold))
-        else:
-            slopes.append(0.0)
-    return torch.tensor(slopes, dtype=mean.dtype).view(mean.shape)
+    """Equation S8; the curve of several spikes ends at all their thresholds."""
+    knee, most = (1 - dynamics.decay) * dynamics.threshold, dynamics.several or math.inf
+    end = (beta if most == 1 else most) * dynamics.threshold
+    slope = 1 / dynamics.threshold if most == math.inf else (most - gamma * knee) / (end - knee)
+    below, above = (mean >= 0) & (mean <= knee), (mean > knee) & (mean <= end)
+    return gamma * below.to(mean.dtype) + slope * above.to(mean.dtype)
 
 
 def rga_neuron(dynamics: Dynamics, xs: Steps) -> Steps:
     """Every step's gradient times the slope at the mean current."""
-    return _at_every_step(dynamics, xs, lambda spikes: rga_slope(dynamics, sum(xs) / len(xs)))
+    return _at_every_step(dynamics, xs, lambda _, added: rga_slope(*_plain(dynamics, xs, added)))
 
 
 def bptr_neuron(dynamics: Dynamics, xs: Steps) -> Steps:
     """Every step's gradient as it is, where the neuron fired at all."""
-    return _at_every_step(dynamics, xs, lambda spikes: (sum(spikes) != 0).to(xs[0].dtype))
+    return _at_every_step(dynamics, xs, lambda spikes, _: (sum(spikes) != 0).to(xs[0].dtype))
 
 
 def static_neuron(dynamics: Dynamics, xs: Steps, *, limit: float = 2.0) -> Steps:
     """Every step's gradient times the derivative of the static curve at the mean current."""
-    return _at_every_step(dynamics, xs, lambda _: static_slope(dynamics, sum(xs) / len(xs), limit))
+    slope = partial(static_slope, limit=limit)
+    return _at_every_step(dynamics, xs, lambda _, added: slope(*_plain(dynamics, xs, added)))
 
 
 def static_slope(dynamics: Dynamics, mean: Tensor, limit: float = 2.0) -> Tensor:
@@ -121,7 +141,7 @@ def _static_slope_at(dynamics: Dynamics, current: float, limit: float) -> float:
     """Derivative of ln(decay) / ln(1 - knee / I), by the chain rule, and not above the limit."""
     decay, threshold = dynamics.decay, dynamics.threshold
     if decay == 1:
-        return 1 / threshold if 0 <= current <= threshold else 0.0
+        return (0 <= current <= threshold * (dynamics.several or math.inf)) / threshold
     knee = threshold * (1 - decay)
     if not knee < current <= threshold:
         return 0.0
@@ -135,12 +155,13 @@ def hart_neuron(dynamics: Dynamics, xs: Steps, *, width: float = 1.0) -> Steps:
     slopes: Steps = []
 
     def fire(z: Tensor) -> Tensor:
-        slopes.append(torch.clamp(width - z.abs(), min=0) / width**2)
+        slopes.append(dynamics.gain * torch.clamp(width - z.abs(), min=0) / width**2)
         return (z >= 0).to(z.dtype)
 
     with torch.no_grad():
         spikes = stbp_neuron(dynamics, xs, fire=fire)
-    return list(_Averaged.apply(torch.stack(slopes), *spikes, *xs))
+    of_steps = torch.stack(slopes).unflatten(0, (len(xs), -1)).sum(1)
+    return list(_Averaged.apply(of_steps, *spikes, *xs))
 
 
 def pdsg_neuron(dynamics, xs, *, per_sample=False, detach_reset=False):
@@ -173,21 +194,27 @@ def deviation(past: Steps, per_sample: bool) -> Tensor:
 
 def ann_neuron(dynamics: Dynamics, xs: Steps, *, levels: int = 8) -> Steps:
     """Plain autograd through a clipped line, quantised behind the graph's back."""
-    lines = [torch.clamp(x / dynamics.threshold, 0, 1) for x in xs]
+    lines = [line.clamp(0, dynamics.several) for line in _lines(dynamics, xs)]
     steps = [torch.floor(levels * line.detach() + 0.5) / levels for line in lines]
     return [line + (step - line.detach()) for line, step in zip(lines, steps, strict=True)]
 
 
 def relu_neuron(dynamics: Dynamics, xs: Steps) -> Steps:
     """Plain autograd through a rectifier over the threshold."""
-    return [torch.where(x > 0, x / dynamics.threshold, 0.0) for x in xs]
+    return [torch.where(line > 0, line, 0.0) for line in _lines(dynamics, xs)]
 
 
-def _at_every_step(dynamics: Dynamics, xs: Steps, slope: Callable[[Steps], Tensor]) -> Steps:
+def _lines(dynamics: Dynamics, xs: Steps) -> Steps:
+    """What arrives at every step, in thresholds."""
+    seen = [_plain(dynamics, [x]) for x in xs]
+    return [current / plain.threshold for plain, current in seen]
+
+
+def _at_every_step(dynamics: Dynamics, xs: Steps, slope: Callable[..., Tensor]) -> Steps:
     """The spikes, with every step's gradient times a slope that follows from them."""
     with torch.no_grad():
-        spikes = stbp_neuron(dynamics, xs)
-        factor = slope(spikes)
+        spikes, added = _run(dynamics, xs)
+        factor = dynamics.gain * slope(spikes, added)
     return [_Scaled.apply(x, s, factor) for x, s in zip(xs, spikes, strict=True)]
 
 

@@ -1,145 +1,141 @@
-"""Neurons with a gain, a constant current, another reset or a strict threshold, by all rules."""
+"""Neurons of further state equations, under every rule, against naive loops."""
 
 from functools import partial
 
 import pytest
 import torch
-from torch import nn
 
-from art_snn import GRADIENTS, RGA, STBP, Direct, Frames, SpikingNetwork, TimeDistributed as Timed
+from art_snn import GRADIENTS, RGA, STBP
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import BPTR, HART, StaticCurve
-from art_snn.neurons import Neuron
-from tests.oracles import relative, rga_slope, static_slope, triangle
+from art_snn.gradients import Conversion, RateGradient, Site
+from tests.architectures import batch, chain, max_pooled, network, residual
+from tests.gradients.test_naive import RULES as NAIVE
+from tests.gradients.test_steps_and_heights import changed, gradient
+from tests.gradients.test_twice import SURROGATES, assert_second_of_a_naive_loop, spike
+from tests.gradients.ways import by_collapse, by_steps
+from tests.oracles import assert_close, naive, result, stbp_neuron
 from tests.test_dynamics import FURTHER
 
-# Of several spikes and floors, see test_several.
-NAMES = [name for name, further in FURTHER.items() if Dynamics(0.5, **further).uniform]
-every_dynamics = pytest.mark.parametrize("name", NAMES)
-
-
-def layers(dynamics):
-    torch.manual_seed(1)
-    first, second, last = nn.Linear(6, 12), nn.Linear(12, 8), nn.Linear(8, 3)
-    parts = [Timed(first), Neuron(dynamics), Timed(second), Neuron(dynamics), Timed(last)]
-    for part in (first, second):
-        part.weight.data.mul_(3 / dynamics.gain)
-        part.bias.data.abs_()
-    return nn.Sequential(*parts).double()
-
-
-def spikes_and_slopes(dynamics, xs, slope):
-    """Plain autograd through the state equations; with a slope, that at every step instead."""
-    v, spikes = torch.full_like(xs[0], dynamics.start), []
-    amount = dynamics.threshold if dynamics.drop is None else dynamics.drop
-    potentials = []
-    for x in xs:
-        u = dynamics.decay * v + dynamics.gain * x + dynamics.constant
-        z = u - dynamics.threshold
-        # The triangle fires at z >= 0; the least number below zero makes it strict.
-        s = triangle(z - 1e-15 if dynamics.strict else z)
-        v = u * (1 - s) + dynamics.rest * s if dynamics.reset == "hard" else u - amount * s
-        potentials.append(u)
-        spikes.append(s)
-    if slope is None:
-        return spikes
-    factor = slope(xs, potentials, spikes).detach()
-    return [s.detach() + (x - x.detach()) * factor for x, s in zip(xs, spikes, strict=True)]
-
-
-def gradient(dynamics, frames, slope=None):
-    """Logits and input gradient of the layers above, step by step."""
-    x, (a, _, b, _, c) = frames.clone().requires_grad_(), layers(dynamics)
-    steps = [a.module(step) for step in x.unbind(1)]
-    steps = [b.module(s) for s in spikes_and_slopes(dynamics, steps, slope)]
-    steps = [c.module(s) for s in spikes_and_slopes(dynamics, steps, slope)]
-    logits = sum(steps) / len(steps)
-    (at_x,) = torch.autograd.grad((logits * torch.arange(1, 4)).sum(), x)
-    return logits, at_x
-
-
-def by_rule(dynamics, frames, rule):
-    network = SpikingNetwork(layers(dynamics), Frames(6), rule)
-    x = frames.clone().requires_grad_()
-    logits = network(x)
-    (at_x,) = torch.autograd.grad((logits * torch.arange(1, 4)).sum(), x)
-    with torch.no_grad():
-        assert torch.equal(network(x), logits)
-    return logits, at_x
-
-
-def mean_slope(dynamics, slope_of):
-    """The slope at the mean current: gain times that of the plain neuron at what arrives."""
-    soft = dynamics.drop is not None
-    origin = dynamics.threshold - dynamics.drop if soft else dynamics.rest
-    height, gain = dynamics.threshold - origin, dynamics.gain
-    shift = dynamics.constant - (1 - dynamics.decay) * origin
-
-    def slope(xs, potentials, spikes):
-        mean = gain * sum(xs) / len(xs) + shift
-        return gain * slope_of(Dynamics(dynamics.decay, height), mean)
-
-    return slope
-
-
-def straight(dynamics):
-    return lambda xs, potentials, spikes: dynamics.gain * (sum(spikes) > 0).double()
-
-
-def hart(dynamics):
-    def slope(xs, potentials, spikes):
-        slopes = [(1 - (u - dynamics.threshold).abs()).clamp(min=0) for u in potentials]
-        return dynamics.gain * sum(slopes) / len(slopes)
-
-    return slope
-
-
-SLOPES = {
-    STBP(): lambda dynamics: None,
-    RGA(): partial(mean_slope, slope_of=rga_slope),
-    StaticCurve(): partial(mean_slope, slope_of=static_slope),
-    BPTR(): straight,
-    HART(): hart,
+NEURONS = {
+    "two": {"several": 2},
+    "any": {"several": None, "threshold": 0.5},
+    "floor": {"floor": -0.25},
+    "both": {"several": None, "threshold": 0.5, "floor": -0.25, "gain": 0.75, "constant": 0.05},
 }
+RULES = {name: neuron for name, (_, neuron) in NAIVE.items() if "pdsg" not in name}
+UNIFORM = {k: further for k, further in FURTHER.items() if Dynamics(0.5, **further).uniform}
+RESETS = ({"reset": "hard"}, {"reset": "soft"})
+ROWS = {f"{name} {r['reset']}": NEURONS[name] | r for name in NEURONS for r in RESETS} | UNIFORM
 
 
-@every_dynamics
-@pytest.mark.parametrize("rule", SLOPES, ids=repr)
-def test_gradients_are_those_of_the_equations_and_of_the_current_after_the_gain(name, rule):
-    dynamics, frames = Dynamics(0.5, **FURTHER[name]), torch.rand(4, 6, 6).double()
-    logits, got = by_rule(dynamics, frames, rule)
-    wanted_logits, wanted = gradient(dynamics, frames, SLOPES[rule](dynamics))
-    assert relative(logits, wanted_logits) < 1e-10
-    assert relative(got, wanted) < (1e-12 if rule == STBP() else 1e-10)
+@pytest.mark.parametrize("layers", [chain, residual, max_pooled])
+@pytest.mark.parametrize("name", ROWS)
+@pytest.mark.parametrize("rule", RULES)
+def test_a_rule_equals_a_naive_loop(rule, name, layers):
+    decay = 1.0 if rule == "cba" or (rule == "static" and name not in UNIFORM) else 0.75
+    further = {"reset": "hard"} | ROWS[name]
+    net = changed(network(layers, decay=decay, reset=further["reset"]), **further)
+    net.gradient, x = rule, batch(16)
+    averaged = isinstance(net.gradient, Conversion)
+    expected = naive(net, x, RULES[rule], averaged=averaged)
+    assert_close(result(net, x), expected, 1e-12)
+    if isinstance(net.gradient, RateGradient) and layers is not max_pooled:
+        for way in (by_collapse, by_steps):
+            assert_close(result(net, x, way(net, net.gradient)), expected, 1e-12)
+    if not averaged and layers is residual:
+        counts = torch.cat([s.flatten() for s in expected.spikes]).unique().tolist()
+        assert (max(counts) > 1) == ("several" in further)
 
 
-@every_dynamics
+@pytest.mark.parametrize("name", UNIFORM)
 @pytest.mark.parametrize("rule", [name for name in GRADIENTS if GRADIENTS[name]().exact_logits])
-def test_record_and_replay_run_and_leave_the_logits_alone(name, rule):
-    network = SpikingNetwork(layers(Dynamics(0.5, **FURTHER[name])), Direct(5), rule)
-    x = torch.rand(3, 6).double()
-    with torch.no_grad():
-        plain = network(x)
-    leaf = x.requires_grad_()
-    logits = network(leaf)
-    assert torch.equal(logits, plain)
-    (grad,) = torch.autograd.grad(logits.sum(), leaf)
-    assert torch.isfinite(grad).all()
+def test_logits_are_those_of_inference(rule, name):
+    net, x = changed(network(chain, decay=0.5), **UNIFORM[name]), batch().requires_grad_()
+    net.gradient = rule
+    logits = net(x)
     kind = "collapsed" if rule in ("rga", "static", "bptr", "hart") else "through time"
-    assert network.execution.kind == kind
+    assert net.execution.kind == kind
+    (grad,) = torch.autograd.grad(logits.sum(), x)
+    assert grad.isfinite().all()
+    with torch.no_grad():
+        assert torch.equal(net(x), logits)
 
 
-def test_cba_sees_the_current_after_the_gain():
-    dynamics = Dynamics(1.0, gain=0.5, constant=0.1, rest=-0.5)
-    network = SpikingNetwork(layers(dynamics), Direct(5), "cba")
-    x = torch.rand(3, 6).double().requires_grad_()
-    (grad,) = torch.autograd.grad(network(x).sum(), x)
-    a, _, b, _, c = layers(dynamics)
-    leaf = x.detach().clone().requires_grad_()
-    values = leaf
-    for layer in (a, b):
-        arriving = 0.5 * layer.module(values) + 0.1
-        line = (arriving / 1.5).clamp(0, 1)
-        values = line + (torch.floor(8 * line + 0.5) / 8 - line).detach()
-    (wanted,) = torch.autograd.grad(c.module(values).sum(), leaf)
-    assert relative(grad, wanted) < 1e-12
+@pytest.mark.parametrize("reset", ["hard", "soft"])
+@pytest.mark.parametrize("detach_reset", [False, True])
+@pytest.mark.parametrize("name", NEURONS)
+def test_so_does_the_second_derivative_of_stbp(name, detach_reset, reset):
+    surrogate, slope = next(iter(SURROGATES.items()))
+    net = changed(network(chain, decay=0.75, reset=reset), **NEURONS[name])
+    net.gradient = STBP(surrogate=surrogate, detach_reset=detach_reset)
+    fire = lambda z: spike(z, slope(z))  # noqa: E731
+    neuron = partial(stbp_neuron, fire=fire, detach_reset=detach_reset)
+    x = batch()
+    assert_close(result(net, x), naive(net, x, neuron), 1e-12)
+    assert_second_of_a_naive_loop(net, x.clone().requires_grad_(), neuron)
+
+
+@pytest.mark.parametrize(("reset", "first"), [("soft", 0.9375), ("hard", 1.078125)])
+def test_stbp_gives_the_values_computed_by_hand(reset, first):
+    current = torch.tensor([[[x]] for x in (0.75, 1.5, -3.0, 2.75, 0.5)]).double().requires_grad_()
+    site = Site("", Dynamics(0.75, 1.0, reset, several=None, floor=-1.0))
+    spikes = STBP().firing()(site, current)
+    assert spikes.flatten().tolist() == [0, 2, 0, 2, 0]
+    (d,) = torch.autograd.grad(spikes.sum(), current)
+    assert d.flatten().tolist() == [first, 1, 0, 1, 0.5]
+
+
+@pytest.mark.parametrize("most", [3, 17, None])
+def test_a_wide_slope_counts_all_thresholds_that_it_reaches(most):
+    # In the middle of many thresholds the sum of slopes is their integral over the spacing.
+    dynamics = Dynamics(0.5, 0.25, several=most)
+    current = torch.full((1, 1, 1), 2.0, dtype=torch.float64, requires_grad=True)
+    (d,) = torch.autograd.grad(STBP().firing()(Site("", dynamics), current).sum(), current)
+    assert d.item() == pytest.approx(0 if most == 3 else 4)
+
+
+def test_the_rate_curve_of_several_spikes_ends_at_all_of_them():
+    rule = RGA()
+    assert rule.corners(1.0, 0.5, 3) == [(0, 0), (1.5, 3)]
+    assert rule.corners(0.5, 1.0) == [(0, 0), (0.5, 0.1), (2, 1)]
+    # Saturation is at 3 thresholds, wherever beta is.
+    assert RGA(beta=0.4).objection(Dynamics(0.5, several=3)) is None
+    assert RGA(beta=0.4).objection(Dynamics(0.5)) is not None
+
+
+def test_a_floor_adds_the_charge_that_explains_the_rate():
+    torch.manual_seed(0)
+    current, u = torch.randn(50, 40, 5, dtype=torch.float64), torch.empty(50, 40, 5).double()
+    dynamics = Dynamics(1.0, 0.5, "soft", several=None, floor=-0.5)
+    spikes = dynamics.simulate(current, u)
+    added = dynamics.above_floor(u).neg().clamp(min=0).sum(0)
+    v = (u[-1] - 0.5 * spikes[-1]).clamp(min=-0.5)
+    torch.testing.assert_close(0.5 * spikes.sum(0), current.sum(0) + added - v)
+    # At their mean current alone RGA has no slope at most neurons that fire.
+    mean, rate = current.mean(0), spikes.mean(0)
+    assert ((mean <= 0) & (rate > 0)).double().mean() > 0.3
+    pair = torch.stack([(mean + added / 50).flatten(), rate.flatten()])
+    assert torch.corrcoef(pair)[0, 1] > 0.99
+
+
+ONE = {"pdsg": "one threshold", "assg": "one threshold"}
+REFUSED = [
+    (Dynamics(1.0, several=2), ONE),
+    (Dynamics(0.5, several=None), ONE | {"static": "IF neurons", "cba": "IF neurons"}),
+    (Dynamics(0.5, floor=-1.0), {"cba": "IF neurons"}),
+    (Dynamics(torch.tensor([0.0, 0.5])), {"static": "a jump", "cba": "IF neurons"}),
+]
+
+
+@pytest.mark.parametrize(("dynamics", "words"), REFUSED)
+def test_rules_that_know_one_threshold_or_no_jump_refuse_the_others(dynamics, words):
+    for name, rule in GRADIENTS.items():
+        objection = rule().objection(dynamics)
+        assert (objection is None) == (name not in words)
+        assert words.get(name, "") in (objection or "")
+
+
+@pytest.mark.parametrize("rule", ["stbp", "pdsg", "assg", "rga", "bptr", "hart", "relu"])
+def test_neurons_may_forget_at_every_step(rule):
+    net = changed(network(chain), decay=0.0)
+    assert all(grad.isfinite().all() and grad.any() for grad in gradient(net, rule, batch())[1:])

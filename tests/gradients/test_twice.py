@@ -145,29 +145,13 @@ DYNAMICS = {
 }
 
 
-def naive_steps(dynamics, xs, slope):
-    """The further state equations, one step at a time."""
-    of = {name: getattr(dynamics, name) for name in ("decay", "threshold", "gain", "start")}
-    of = {k: v.numbers if hasattr(v, "numbers") else v for k, v in of.items()}
-    v, spikes = torch.zeros_like(xs[0]) + of["start"], []
-    for x in xs:
-        u = of["decay"] * v + of["gain"] * x + dynamics.constant
-        spikes.append(spike(u - of["threshold"], slope(u - of["threshold"])))
-        v = u
-        if dynamics.reset == "hard":
-            v = u * (1 - spikes[-1]) + dynamics.rest * spikes[-1]
-        elif dynamics.reset == "soft":
-            v = u - dynamics.drop * spikes[-1]
-    return torch.stack(spikes)
-
-
 @pytest.mark.parametrize("name", DYNAMICS)
 def test_a_layer_of_any_state_equations_has_it_outside_of_a_network(name):
     dynamics, surrogate = DYNAMICS[name], ATan()
     current = (1.5 * torch.rand(6, 3, 5, dtype=torch.float64)).requires_grad_()
     g = torch.randn_like(current).requires_grad_()
     fired = STBP(surrogate=surrogate).firing()(Site("", dynamics), current)
-    expected = naive_steps(dynamics, list(current), SURROGATES[surrogate])
+    expected = torch.stack(surrogate_neuron(SURROGATES[surrogate])(dynamics, list(current)))
     assert torch.equal(fired, expected)
     firsts, seconds = [], []
     for spikes in (fired, expected):
