@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import ast
+import io
 import re
+import tokenize
 from pathlib import Path
-
-import pytest
 
 from art_snn.app.cli import COMMANDS
 from tests.command import call
 
 ROOT = Path(__file__).parents[1]
-LINES = {"art_snn": 26_500, "tests": 38_000}
-FILES, DATACLASSES, NAMES_PER_1000 = 185, 125, 25
+TOKENS, TOKENS_A_LINE, DENSEST = 193_200, 7.0, 9.8
+"""Names, operators and numbers: of the package, of a line of it, and of a line of any file."""
+KINDS = (tokenize.NAME, tokenize.OP, tokenize.NUMBER)
+LINES_OF_TESTS, FILES, DATACLASSES, NAMES_PER_1000 = 38_000, 185, 125, 25
 COMMANDS_AT_MOST, OPTIONS, OPTIONS_OF_EVALUATE = 7, 190, 28
 LONGEST = 600
 
@@ -29,9 +31,23 @@ def definitions() -> list[ast.stmt]:
     return [node for tree in trees for node in tree.body if hasattr(node, "decorator_list")]
 
 
-@pytest.mark.parametrize("folder", LINES)
-def test_a_folder_has_at_most_so_many_lines(folder):
-    assert sum(map(len, files(folder).values())) <= LINES[folder]
+def count_tokens(lines: list[str]) -> int:
+    text = io.StringIO("".join(f"{line}\n" for line in lines))
+    return sum(token.type in KINDS for token in tokenize.generate_tokens(text.readline))
+
+
+def test_a_reader_has_to_hold_little_code_and_few_tokens_of_a_line():
+    package = files("art_snn")
+    counts = {file: (count_tokens(lines), len(lines)) for file, lines in package.items()}
+    tokens, lines = (sum(column) for column in zip(*counts.values(), strict=True))
+    assert tokens <= TOKENS
+    assert tokens / lines <= TOKENS_A_LINE
+    dense = {name: t / n for name, (t, n) in counts.items() if n > 100 and t / n > DENSEST}
+    assert dense == {}
+
+
+def test_there_are_not_too_many_tests():
+    assert sum(map(len, files("tests").values())) <= LINES_OF_TESTS
 
 
 def test_the_package_has_few_files_and_no_long_one():

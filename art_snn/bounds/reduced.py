@@ -212,12 +212,12 @@ class Reduction:
         shape = (_CORNERS, *box.shape[1:])
         sides = torch.randint(0, 2, shape, generator=generator, device="cpu") * 2 - 1
         corners = box.centre + box.enclosure.radius * sides.to(box.device)
-        found = list[Tensor]()
+        values = list[Tensor]()
         inputs = [corners.expand(self.steps, *shape)]
 
         def fire(site: Site, current: Tensor) -> Tensor:
             spikes = site.dynamics.simulate(current)
-            found.append(current)
+            values.append(current)
             inputs.append(spikes * site.dynamics.height)
             return spikes
 
@@ -225,12 +225,12 @@ class Reduction:
             return network.run(network.encode(x), fire)
 
         with modes_kept(self.network, False), within(THROUGH, run):
-            found.append(self.network(corners))
+            values.append(self.network(corners))
 
-        _require_chain(len(found) == len(errors))
+        _require_chain(len(values) == len(errors))
         expected = [self.segments[i](part.double().cpu()) for i, part in enumerate(inputs)]
         expected[-1] = expected[-1].mean(0)
-        for value, exact, error in zip(found, expected, errors, strict=True):
+        for value, exact, error in zip(values, expected, errors, strict=True):
             _require_chain(bool(((value.double().cpu() - exact).abs() <= error).all()))
 
     def rows(self, i: int, shape: Sequence[int], index: Tensor) -> Tensor:
