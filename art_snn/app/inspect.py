@@ -205,7 +205,7 @@ def _find_neurons(
         single = dynamics.several == 1
         counts = [x != 0 if single else x / operand(dynamics.height, x) for x in calls]
         reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}
-        found = _Neurons(
+        listed = _Neurons(
             name=name or "(the model)",
             kind=type(layer.module).__qualname__,
             layout=layer.layout,
@@ -215,7 +215,7 @@ def _find_neurons(
             read_out=name not in sites,
             objections={n: reason for n, reason in reasons.items() if reason is not None},
         )
-        neurons.append(found)
+        neurons.append(listed)
     return neurons
 
 
@@ -235,7 +235,7 @@ def _try_rule(
     except ArgumentError as error:
         return trial | {"refusal": str(error)}
     except Exception as error:
-        # A model that fails under a rule is what is to be found out.
+        # A model that fails under a rule is what is to be listed out.
         words = f"{type(error).__name__}: {first_line(error)}{locate_own(error)}"
         return trial | {"refusal": f"it failed with {words}"}
     return trial | {"engine": str(execution), "vanished": Share(int(zero.sum()), len(x)).as_dict()}
