@@ -46,10 +46,10 @@ class _FixedWeights(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        about_object = func in METADATA or getattr(func, "__name__", "") in _ABOUT_OBJECTS
+        if FIRING.get() or func in METADATA or getattr(func, "__name__", "") in _ABOUT_OBJECTS:
+            return func(*args, **kwargs)
         # A backward pass that computes the pass again must find it the same.
-        again = "checkpoint" in getattr((saving() or [None])[0], "__qualname__", "")
-        if FIRING.get() or about_object or again:
+        if "checkpoint" in getattr((saving() or [None])[0], "__qualname__", ""):
             return func(*args, **kwargs)
         kwargs = {name: constant(value) for name, value in kwargs.items()}
         return lightly(func, *map(constant, args), **kwargs)

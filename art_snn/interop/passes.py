@@ -15,6 +15,7 @@ from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.fixed import saving
 from art_snn.interop.members import Member, Members, hand_over
 from art_snn.interop.reading import Potentials, versions
+from art_snn.passes import FIRING, within
 
 
 class ModelPass:
@@ -101,7 +102,8 @@ class FiringPass(ModelPass):
         if not args and kwargs:
             # The current by its name, which differs from framework to framework.
             args = (kwargs.pop(next(iter(kwargs))),)
-        return self.fire(member, *args, **kwargs)
+        with within(FIRING, True):
+            return self.fire(member, *args, **kwargs)
 
     @abstractmethod
     def fire(self, member: Member, *args: Any, **kwargs: Any) -> Any:

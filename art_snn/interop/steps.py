@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map_only
 
 from art_snn.gradients.base import Firing, Site
 from art_snn.gradients.shared import anchored, apply, once, runs
@@ -131,8 +130,7 @@ class StepPass(FiringPass):
         calls.currents.append(current)
         earlier = versions(member.module) if self.reading else {}
         with torch.no_grad():
-            args, kwargs = tree_map_only(Tensor, Tensor.detach, ((current, *args), kwargs))
-            answer = self.answer_alone(member, *args, **kwargs)
+            answer = self.answer_alone(member, current, *args, **kwargs)
         both = isinstance(answer, tuple)
         state: Any
         spikes, state = answer if both and len(answer) == 2 else (answer, None)
@@ -183,7 +181,7 @@ class StepPass(FiringPass):
         for calls in self.made.values():
             spikes = torch.stack(calls.spikes).detach()
             lowered = torch.is_autocast_enabled(spikes.device.type)
-            if not lowered and (spikes != calls.fired).any():
+            if not lowered and not torch.equal(spikes.to(calls.fired.dtype), calls.fired):
                 raise other_equations(calls.site, spikes, calls.fired)
 
 

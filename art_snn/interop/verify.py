@@ -2,11 +2,12 @@
 
 * For every shape of input, mode and setting of its modules: a pass of ours, from the start of its
   neurons, computes what the model computes by itself.
-* With the first batch of several samples, and on eight for other weights: no logits depend on the
-  other samples of the batch.
+* With the first batch of several samples, and on eight where its logits did not change with its
+  samples, or for other weights: no logits depend on the other samples of the batch.
 * Before a rule of ours, and on one sample for other weights: spikes are 0 or the height, and those
   of the dynamics that were read off the neurons, bit for bit. Again in some gradient passes at the
-  input, as long as the network is used: equations may agree on the first samples alone.
+  input, as long as the network is used, since equations may agree on the first samples alone; of
+  neurons that are called step by step in all of them, by the pass itself.
 * Once for every rule: the gradient passes through the model, which adds no autograd function of its
   own to the graph. A gradient of zero by the rule's own slope results in a warning."""
 
@@ -123,21 +124,25 @@ def _verify_setup(network: ModelNetwork, rule: Gradient | None, x: Tensor, setup
     inputs, native = x.detach(), isinstance(rule, Native)
     kind = "none" if rule is None else "native" if native else "ours"
     once(kind, lambda: _compare_logits(network, inputs, native=native))
-    compared = (setup, "rows") in network.verified
+    few, traits = inputs[:VERIFIED], network.traits
     # Training alone changes weights all the time.
-    if len(x) > 1 and (rule is None or x.requires_grad or not compared):
-        few, weights = inputs[: VERIFIED if compared else None], counted(network.parameters())
-        once("rows", lambda: _compare_rows(network, few), weights)
+    if len(x) > 1 and (rule is None or x.requires_grad or (setup, "rows") not in network.verified):
+        rows = few if traits.mixed else inputs
+        once("rows", lambda: _compare_rows(network, rows), counted(network.parameters()))
     if rule is None:
         return
     if not native:
         later = (setup, "spikes") in network.verified
-        once("spikes", lambda: _compare_spikes(network, inputs))
+        # Neurons that are called step by step are compared in every pass anyway.
+        steps = network.members.steps_alone
+        batch = few if steps and traits.batches else inputs
+        once("spikes", lambda: _compare_spikes(network, batch))
         if x.requires_grad and (later or (setup, "spikes") in network.verified):
             weights = (tuple(network.members.ruled.values()), network.state_key())
             once(weights, lambda: not later or _compare_spikes(network, inputs[:1]))
-        passes = network.traits.passes = network.traits.passes + x.requires_grad
-        if x.requires_grad and (passes in _FIRST or passes % _EVERY == 0):
+        traits.passes += x.requires_grad
+        again = traits.passes in _FIRST or traits.passes % _EVERY == 0
+        if x.requires_grad and again and not steps:
             with _unnoticed(x):
                 _compare_spikes(network, inputs)
     once((repr(rule), x.requires_grad), lambda: _require_gradient(network, rule, x[:VERIFIED]))

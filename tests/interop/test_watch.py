@@ -83,6 +83,27 @@ def test_samples_of_later_batches_that_differ_are_noticed_on_a_schedule():
         gradient(network, "stbp", others)
 
 
+@pytest.mark.filterwarnings("ignore:the gradient under")  # Of the silent batch it is zero.
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_network_that_is_called_step_by_step_runs_once_in_a_pass(first):
+    """Whether its neurons were silent at first, and are compared again on eight samples, or not."""
+    runs = list[int]()
+
+    class Seen(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            runs.append(len(x))
+            return super().forward(x)
+
+    made = model(FlooredStep())
+    made[3] = Seen(12, CLASSES)
+    network = adapt(made, encoder=Frames(4))
+    gradient(network, "stbp", first * steady(16))
+    for _ in range(_EVERY):
+        runs.clear()
+        gradient(network, "stbp", steady(16))
+        assert runs.count(16) == 4
+
+
 @neurons
 @pytest.mark.parametrize(("setting", "value"), [("gain", 0.3), ("floor", 2.0)])
 def test_a_setting_that_the_dynamics_do_not_read_is_noticed_when_it_changes(neuron, setting, value):
