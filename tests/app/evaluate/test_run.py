@@ -96,7 +96,7 @@ def test_blocks_are_few_and_of_about_the_same_size(samples, block, batch, sizes)
     class Stub:
         x, settings = np.zeros(samples), Evaluate(block=block, batch_size=batch)
 
-    slices = target.Target.slices.fget(Stub)
+    slices = target.Target.slices.func(Stub)
     assert [rows.stop - rows.start for rows in slices] == sizes
     assert [row for rows in slices for row in range(samples)[rows]] == list(range(samples))
 
