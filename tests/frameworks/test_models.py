@@ -122,14 +122,12 @@ def test_the_native_gradient_is_that_of_plain_autograd(name, networks):
     torch.testing.assert_close(grad, wanted, rtol=1e-4, atol=1e-7)
 
 
-@pytest.mark.parametrize("samples", [1, 3])
-@pytest.mark.filterwarnings("ignore:patches.proj_res_lif is given")
-def test_the_official_qkformer_runs_at_every_batch_size(samples):
+def test_the_official_qkformer_runs_one_sample_at_a_time():
     def build(reshaped: bool) -> AdaptedNetwork:
         node = partial(neuron.LIFNode, step_mode="m", detach_reset=True)
         return adapt(qkformer.QKFormer(node, reshaped=reshaped), encoder=None)
 
-    official, mended, x = build(False), build(True), qkformer.images(samples)
+    official, mended, x = build(False), build(True), qkformer.images(1)
     for rule in ("native", "rga", "stbp"):
         close(gradient(official, rule, x), gradient(mended, rule, x), 1e-5)
     with torch.no_grad():
