@@ -20,6 +20,7 @@ from art_snn.attacks.outcome import StageRecord, Status
 from art_snn.attacks.persample import Best, PerSampleAttack
 from art_snn.attacks.queries import Queries, margin
 from art_snn.checks import SEEDS, require, require_number, set_fields, shown
+from art_snn.classifier.inputs import as_array, as_tensor
 from art_snn.gradients import Gradient, Native, Triangle, short_name
 from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
@@ -83,7 +84,7 @@ class Borrowed(PerSampleAttack):
             # Of a random network the attack sees mean predictions.
             estimator = object.__new__(type(estimator))
             vars(estimator).update(vars(queries.estimator))
-            estimator.predict = lambda points, **_: queries.predict(points)
+            estimator.predict = lambda points, **_: as_array(queries.predict(as_tensor(points)))
         attack = self.kind(estimator, **self.options)
         with seeded(self.seed), queries.counting():
             array = attack.generate(x.cpu().numpy(), classes.cpu().numpy())

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import reduce
 from typing import Any
 
-import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
@@ -60,18 +59,13 @@ class Queries:
     def logits(self, x: Tensor, rows: Tensor) -> Tensor:
         """Predictions [n, K] at points of the samples rows [n]; NaN where there is no answer."""
         self._forward(rows, self.draws)
-        estimator = self.estimator
-        if not _predicts_on_device(estimator):
-            return torch.as_tensor(self.predict(x.cpu().numpy()), device=x.device)
-        draws = (estimator._predictions(x, self.batch_size) for _ in range(self.draws))
+        return self.predict(x)
+
+    def predict(self, x: Tensor) -> Tensor:
+        """Predictions [n, K] that are not counted."""
+        draws = (_predict(self.estimator, x, self.batch_size) for _ in range(self.draws))
         total: Tensor = reduce(torch.add, draws)
         return total / self.draws
-
-    def predict(self, x: np.ndarray) -> np.ndarray:
-        """Predictions (n, K) that are not counted."""
-        draws = [self.estimator.predict(x, batch_size=self.batch_size) for _ in range(self.draws)]
-        logits: np.ndarray = np.mean(draws, axis=0) if self.draws > 1 else draws[0]
-        return logits
 
     def gradients(
         self, x: Tensor, aims: Tensor, objective: Objective, rows: Tensor
@@ -134,6 +128,16 @@ class Queries:
         counter.index_add_(0, counted, torch.full_like(counted, times))
 
 
+def _predict(estimator: PyTorchClassifier, x: Tensor, batch_size: int) -> Tensor:
+    """Predictions [n, K], without a way over the CPU where none of them is made by numpy."""
+    method = getattr(estimator.predict, "__func__", None)
+    by_numpy = estimator.postprocessing_defences or not estimator.all_framework_preprocessing
+    if method is PyTorchSpikingClassifier.predict and not by_numpy:
+        return estimator._predictions(x, batch_size)  # type: ignore[no-any-return]
+    logits = estimator.predict(x.cpu().numpy(), batch_size=batch_size)
+    return torch.as_tensor(logits, device=x.device)
+
+
 def logits_and_gradient(
     estimator: PyTorchClassifier, x: Tensor, classes: Tensor, objective: Objective
 ) -> tuple[Tensor, Tensor]:
@@ -158,13 +162,6 @@ def logits_and_gradient(
         array = estimator._apply_preprocessing_gradient(x.cpu().numpy(), gradient.cpu().numpy())
         gradient = torch.as_tensor(array, device=x.device).to(x)
     return logits.detach(), gradient
-
-
-def _predicts_on_device(estimator: PyTorchClassifier) -> bool:
-    """True where predictions are those of our classifier, and nothing of them is made by numpy."""
-    predict = getattr(estimator.predict, "__func__", None)
-    by_numpy = estimator.postprocessing_defences or not estimator.all_framework_preprocessing
-    return predict is PyTorchSpikingClassifier.predict and not by_numpy
 
 
 @contextmanager

@@ -33,9 +33,6 @@ from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
 from art_snn.passes import modes_kept
 
-_STANDARDISED = (torch.float32, torch.float64, np.float32, np.float64)
-"""Types of numbers that keep their type where ART standardises them."""
-
 
 class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     """An ART classifier around a :class:`~art_snn.SpikingNetwork`.
@@ -324,16 +321,14 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         self._model = self._make_model_wrapper(state["_model"])
         self._device = device_of(self.model)
 
-    def _apply_preprocessing(
-        self, x: Any, y: Any, fit: bool = False, no_grad: bool = True
-    ) -> tuple[Any, Any]:
-        """As ART has it, but numbers are not standardised by the mean 0 and the deviation 1.
+    def _apply_preprocessing(self, x: Any, y: Any, *args: Any, **options: Any) -> tuple[Any, Any]:
+        """As ART has it, or a copy of samples that it would standardise by 0 and 1.
 
-        That changes no value, and ART sends both to the device at every call."""
-        if lacks_preprocessing(self) and x.dtype in _STANDARDISED:
-            return x, y
+        ART sends both numbers to the device at every call. Layers may write into the copy."""
+        if lacks_preprocessing(self):
+            return x * 1, y  # Of numpy or of torch.
         y = y.to(self.device) if isinstance(y, Tensor) else y
-        return super()._apply_preprocessing(x, y, fit, no_grad)  # type: ignore[no-any-return]
+        return super()._apply_preprocessing(x, y, *args, **options)  # type: ignore[no-any-return]
 
     def _set_span(self) -> None:
         """Set the width of the network's input range, which some rules measure by."""
@@ -398,7 +393,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         return leaf, inputs, labels
 
     def _scores(self, y: Any, x: Any) -> Any:
-        """Labels as one row of scores per sample, in the library that x is of, on the CPU."""
+        """Labels as one row of scores per sample, in the library that x is of."""
         # Fetched at once: every question to labels on a card would be a wait for it.
         y = y.cpu() if isinstance(y, Tensor) else y
         check_labels(y, len(x), self.nb_classes)

@@ -266,22 +266,18 @@ def _simulate(
     potential = torch.empty_like(spikes) if reads else None
     dynamics.simulate(current, potential, spikes)
     rate = mean_over_time(spikes) if rule.uses_rate else spikes[:1]
-
-    return _slope(rule, Trace(dynamics, mean, rate, potential)), mean
-
-
-def _slope(rule: RateGradient, trace: Trace) -> Tensor:
-    """The rule's slope at the input current, of which it sees what arrives after the gain."""
-    dynamics, potential = trace.dynamics, trace.potential
     if dynamics.is_standard:
-        return rule.slope(trace)
+        return rule.slope(Trace(dynamics, mean, rate, potential)), mean
+
+    # The rule sees what arrives after the gain, and potentials above the rest.
+    effective = dynamics.effective(mean)
+    if potential is not None and rule.uses_current and dynamics.floor is not None:
+        lacking = dynamics.above_floor(potential).neg_().clamp_(min=0)
+        effective.add_(mean_over_time(lacking))
     if potential is not None and dynamics.origin != 0:
         potential = potential - dynamics.origin
-    current = dynamics.effective(trace.current)
-    if trace.potential is not None and rule.uses_current and dynamics.floor is not None:
-        current.add_(mean_over_time(dynamics.above_floor(trace.potential).neg_().clamp_(min=0)))
-    slope = rule.slope(Trace(dynamics.standard, current, trace.rate, potential))
-    return slope.mul(operand(dynamics.gain, trace.current))
+    slope = rule.slope(Trace(dynamics.standard, effective, rate, potential))
+    return slope.mul(operand(dynamics.gain, mean)), mean
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,7 @@ def test_predictions_of_several_draws_are_averaged_and_counted():
     x = torch.zeros(2, 2, dtype=torch.float64)
     assert queries.logits(x, torch.arange(2)).tolist() == [[2, 2]] * 2
     assert queries.forwards.tolist() == [3, 3]
-    assert queries.predict(x.numpy()).tolist() == [[5, 5]] * 2
+    assert queries.predict(x).tolist() == [[5, 5]] * 2
     assert queries.forwards.tolist() == [3, 3]
 
 

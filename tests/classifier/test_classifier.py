@@ -374,6 +374,19 @@ def test_a_numpy_defence_acts_before_the_network_and_refuses_tensors(trained_lay
             refused()
 
 
+@pytest.mark.parametrize("library", [np.copy, torch.tensor])
+def test_a_first_layer_may_write_into_what_it_is_given(library):
+    writing = Timed(nn.Flatten(), nn.Threshold(0.5, 0.0, inplace=True), nn.Linear(64, 8))
+    classifier = build(nn.Sequential(writing, LIF(), Timed(nn.Linear(8, CLASSES))))
+    given = np.random.default_rng(0).random((2, 1, 8, 8), dtype=np.float32)
+    x, y = library(given), library(np.array([0, 1]))
+    for call in (classifier.compute_loss, classifier.loss_gradient):
+        call(x, y)
+    classifier.predict(given)
+    classifier.get_activations(x, 0)
+    assert np.array_equal(x, given)
+
+
 def test_one_mean_per_channel_is_refused_for_frames():
     means = (np.array([0.5, 0.5]), np.array([1.0, 1.0]))
     classifier = build(form="frames", preprocessing=(0.5, 2.0))
