@@ -84,7 +84,9 @@ class Borrowed(PerSampleAttack):
             # Of a random network the attack sees mean predictions.
             estimator = object.__new__(type(estimator))
             vars(estimator).update(vars(queries.estimator))
-            estimator.predict = lambda points, **_: as_array(queries.predict(as_tensor(points)))
+            estimator.predict = lambda points, **_: as_array(
+                queries.predict(as_tensor(points).to(x.device))
+            )
         attack = self.kind(estimator, **self.options)
         with seeded(self.seed), queries.counting():
             array = attack.generate(x.cpu().numpy(), classes.cpu().numpy())

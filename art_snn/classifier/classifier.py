@@ -364,9 +364,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         return logits
 
     def _predictions(self, x: Any, batch_size: int, training_mode: bool = False) -> Tensor:
-        """Predictions as a tensor on the device of the network, before postprocessing."""
+        """Predictions before postprocessing, a tensor on the network's device; so is x, if one."""
         x, missing = self._finite_rows(x)
-        x = x.to(self.device) if isinstance(x, Tensor) else x
         x, _ = self._apply_preprocessing(x, y=None, fit=False)
         with self._mode(training_mode):
             return fill(self._logits(x, batch_size), missing, math.nan)
