@@ -65,7 +65,7 @@ class BoundsCertificate:
     @property
     def certified_accuracy(self) -> Share:
         """The share of those samples: a lower bound of the robust accuracy on all of them."""
-        return Share(int(self.certified.sum()), len(self.margin))
+        return Share.of(self.certified)
 
     def __str__(self) -> str:
         return f"certified accuracy {self.certified_accuracy} by {self.method}"
@@ -192,8 +192,7 @@ class Decision:
     @property
     def robust_accuracy(self) -> tuple[Share, Share]:
         """Both ends of the robust accuracy; the same where no sample is open."""
-        total = len(self.safe)
-        return Share(int(self.safe.sum()), total), Share(int((~self.broken).sum()), total)
+        return Share.of(self.safe), Share.of(~self.broken)
 
     def __str__(self) -> str:
         low, high = self.robust_accuracy

@@ -205,6 +205,8 @@ def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
     first[:, 1:] = torch.nan
 
     def compute(given: Tensor, encoded: Tensor | None = None) -> Tensor:
+        """Logits of samples, or of what is fixed as their encoding."""
+
         def run(network: SpikingNetwork, x: Tensor) -> Tensor:
             encoding = network.encode(x)
             return network.run(encoding if encoded is None else encoded, simulation)
@@ -213,18 +215,17 @@ def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
             logits: Tensor = network(given)
         return logits
 
-    def require_same(logits: Tensor, got: str) -> None:
-        same = torch.allclose(logits, expected[: len(logits)], rtol=1e-3, atol=1e-5, equal_nan=True)
-        wanted = "a network whose logits depend on what its encoder draws of a sample, and no more"
-        remedy = "Remove what reads anything else: a hook, or a layer that keeps the input."
-        require(same, "estimator", wanted, got, remedy)
-
     expected = compute(x)
-    got = "one that computes something else than its encoder and its layers"
-    require_same(compute(x, drawn), got)
     unread = torch.full_like(x, torch.nan)
-    require_same(compute(unread, drawn), "one whose layers read the input itself")
-    require_same(compute(x, first)[:1], "one whose logits depend on other samples of a batch")
+    wanted = "a network whose logits depend on what its encoder draws of a sample, and no more"
+    remedy = "Remove what reads anything else: a hook, or a layer that keeps the input."
+    for logits, got in (
+        (compute(x, drawn), "one that computes something else than its encoder and its layers"),
+        (compute(unread, drawn), "one whose layers read the input itself"),
+        (compute(x, first)[:1], "one whose logits depend on other samples of a batch"),
+    ):
+        same = torch.allclose(logits, expected[: len(logits)], rtol=1e-3, atol=1e-5, equal_nan=True)
+        require(same, "estimator", wanted, got, remedy)
 
 
 def _certifying_encoder(estimator: PyTorchClassifier) -> Any:
