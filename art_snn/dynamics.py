@@ -155,34 +155,35 @@ class Dynamics:
 
     Neurons of other frameworks have further parameters, which by default change nothing::
 
-        u[t] = decay * v[t-1] + gain * x[t] + constant,   v[-1] = start
+        u[t] = decay * v[t-1] + gain * x[t] + constant,   v[-1] = v_start
         s[t] = 1 if u[t] > threshold else 0               strict
-        v[t] = u[t] * (1 - s[t]) + rest * s[t]            hard reset
-        v[t] = u[t] - drop * s[t]                         soft reset
+        v[t] = u[t] * (1 - s[t]) + v_reset * s[t]         hard reset
+        v[t] = u[t] - reset_by * s[t]                     soft reset
         v[t] = u[t]                                       no reset
-        output[t] = height * s[t]
+        output[t] = amplitude * s[t]
 
     Some chips and simulators count several spikes in a step, and keep potentials above a floor::
 
-        s[t] = min(trunc(max(u[t], 0) / threshold), several)
+        s[t] = min(trunc(max(u[t], 0) / threshold), max_spikes)
         v[t] = max(v[t], floor)                           after the reset
 
     :param decay: share of the potential that survives one step, in [1e-6, 1] or 0; 1 is the IF
         neuron, 0 forgets. A list of T settings in [-10, 10] has that of v[t-1] for every step t.
     :param threshold: potential at which the neuron fires, in [1e-4, 1e4], in the unit of the
-        current; with a hard reset to a lower potential that far above `rest`.
-    :param reset: "hard" (to `rest`), "soft" (by subtraction of `drop`) or "none".
+        current; with a hard reset to a lower potential that far above `v_reset`.
+    :param reset: "hard" (to `v_reset`), "soft" (by subtraction of `reset_by`) or "none".
     :param gain: factor of the input current, in [1e-4, 1e4].
     :param constant: what is added to the current at every step, in [-1e4, 1e4].
     :param strict: True if the potential must exceed the threshold to fire.
-    :param rest: potential after a hard reset, in [-1e4, 1e4].
-    :param start: potential before the first step, in [-1e4, 1e4]; None is `rest`.
-    :param drop: what a soft reset subtracts, in [1e-4, 1e4]; None is the threshold.
-    :param height: what a spike gives the next layer, in [1e-4, 1e4].
-    :param several: most spikes of a step, None for any; not 1 only without strict, rest and drop.
-    :param floor: lowest potential after a step, in [-1e4, 1e4] and at most `rest`; None for none.
+    :param v_reset: potential after a hard reset, in [-1e4, 1e4].
+    :param v_start: potential before the first step, in [-1e4, 1e4]; None is `v_reset`.
+    :param reset_by: what a soft reset subtracts, in [1e-4, 1e4]; None is the threshold.
+    :param amplitude: what a spike gives the next layer, in [1e-4, 1e4].
+    :param max_spikes: most spikes of a step, None for any. A number other than 1 needs neurons without
+        strict, v_reset and reset_by.
+    :param floor: lowest potential after a step, in [-1e4, 1e4] and at most `v_reset`; None for none.
 
-    A number may be a tensor of one element. All but `strict` and `several` may be tensors that
+    A number may be a tensor of one element. All but `strict` and `max_spikes` may be tensors that
     broadcast to one step [N, ...], such as [K] after a linear layer and [C, 1, 1] after a
     convolution: each neuron then has its setting, kept as :class:`Values`.
 
@@ -199,11 +200,11 @@ class Dynamics:
     gain: Setting = 1.0
     constant: Setting = 0.0
     strict: bool = False
-    rest: Setting = 0.0
-    start: Setting = None
-    drop: Setting = None
-    height: Setting = 1.0
-    several: int | None = 1
+    v_reset: Setting = 0.0
+    v_start: Setting = None
+    reset_by: Setting = None
+    amplitude: Setting = 1.0
+    max_spikes: int | None = 1
     floor: Setting = None
 
     def __post_init__(self) -> None:
@@ -219,43 +220,56 @@ class Dynamics:
             decay = _checked("decay", decay, at_least=0, up_to=1, within=within, remedy=remedy)
         remedy, resets = SOFT_AND_HARD, ("hard", "soft", "none")
         require(self.reset in resets, "reset", "'hard', 'soft' or 'none'", repr(self.reset), remedy)
-        start = self.rest if self.start is None else self.start
-        set_fields(self, decay=decay, start=start, strict=bool(self.strict))
+        v_start = self.v_reset if self.v_start is None else self.v_start
+        set_fields(self, decay=decay, v_start=v_start, strict=bool(self.strict))
         remedy = "Leave it out, the neurons of the papers have none."
-        for name in ("constant", "rest", "start", "floor"):
+        for name in ("constant", "v_reset", "v_start", "floor"):
             if (value := getattr(self, name)) is not None:
                 number = _checked(name, value, within=_POTENTIALS, remedy=remedy)
                 set_fields(self, **{name: number})
         expected, hard = "0 where the reset is not hard", self.reset == "hard"
-        require(hard or self.rest == 0, "rest", expected, self.rest, "Leave it out.")
+        require(hard or self.v_reset == 0, "v_reset", expected, self.v_reset, "Leave it out.")
         remedy = "The neurons of the papers use 1.0. One that never fires has no spikes."
-        lowest = min(0.0, least(self.rest))
+        lowest = min(0.0, least(self.v_reset))
         threshold = _checked("threshold", self.threshold, above=lowest, remedy=remedy)
         set_fields(self, threshold=threshold)
-        span = threshold - self.rest if self.resets_below else threshold
+        span = threshold - self.v_reset if self.resets_below else threshold
         _checked("threshold", span, within=_THRESHOLDS, remedy=remedy)
-        for name in ("gain", "drop", "height"):
+        for name in ("gain", "reset_by", "amplitude"):
             if (value := getattr(self, name)) is not None:
                 number = _checked(name, value, above=0, within=_THRESHOLDS, remedy=remedy)
                 set_fields(self, **{name: number})
-        fits, expected = self.drop is None or self.reset == "soft", "None unless the reset is soft"
-        require(fits, "drop", expected, self.drop, "Leave it out, or use rest.")
-        if self.several is not None:
-            require_count("several", self.several, remedy="None is for any number.")
-        fits = self.several == 1 or (self.strict, self.rest, self.drop) == (False, 0, None)
+        fits, expected = (
+            self.reset_by is None or self.reset == "soft",
+            "None unless the reset is soft",
+        )
+        require(fits, "reset_by", expected, self.reset_by, "Leave it out, or use v_reset.")
+        if self.max_spikes is not None:
+            require_count("max_spikes", self.max_spikes, remedy="None is for any number.")
+        fits = self.max_spikes == 1 or (self.strict, self.v_reset, self.reset_by) == (
+            False,
+            0,
+            None,
+        )
         expected = "1, unless neurons fire at the threshold and are reset to 0 or by it"
         remedy = (
-            "Leave out strict, rest and drop. A neuron that rounds its potential has "
-            "constant=0.5 * (1 - decay) and start=0.5 instead."
+            "Leave out strict, v_reset and reset_by. A neuron that rounds its potential has "
+            "constant=0.5 * (1 - decay) and v_start=0.5 instead."
         )
-        require(fits, "several", expected, self.several, remedy)
-        fits = self.floor is None or most(self.floor - self.rest) <= 0
+        require(fits, "max_spikes", expected, self.max_spikes, remedy)
+        fits = self.floor is None or most(self.floor - self.v_reset) <= 0
         remedy = "sinabs' IAF has minus the threshold, None is for no floor."
-        require(fits, "floor", f"at most the rest, {self.rest:g}", self.floor, remedy)
+        require(fits, "floor", f"at most v_reset, {self.v_reset:g}", self.floor, remedy)
 
     def __repr__(self) -> str:
         """The fields, of the further ones those that change something."""
-        usual = {"start": self.rest, "drop": None, "height": 1, "several": 1, "floor": None}
+        usual = {
+            "v_start": self.v_reset,
+            "reset_by": None,
+            "amplitude": 1,
+            "max_spikes": 1,
+            "floor": None,
+        }
         usual |= {field.name: field.default for field in fields(Dynamics)[3:7]}
         values = {field.name: getattr(self, field.name) for field in fields(Dynamics)}
         shown = [f"{k}={v!r}" for k, v in values.items() if k not in usual or usual[k] != v]
@@ -264,13 +278,13 @@ class Dynamics:
     @property
     def resets_below(self) -> bool:
         """True if a hard reset leads below the threshold."""
-        return least(self.threshold - self.rest) > 0
+        return least(self.threshold - self.v_reset) > 0
 
     @property
     def uniform(self) -> bool:
         """True if each setting is one number, with at most one spike in a step and no floor."""
         varied = any(isinstance(getattr(self, f.name), Values | tuple) for f in fields(self))
-        return (varied, self.several, self.floor) == (False, 1, None)
+        return (varied, self.max_spikes, self.floor) == (False, 1, None)
 
     @property
     def obeys_equations(self) -> bool:
@@ -279,19 +293,19 @@ class Dynamics:
 
     @property
     def is_standard(self) -> bool:
-        """True if the further parameters change nothing; the height changes no spike."""
-        further = (self.gain, self.constant, self.strict, self.rest, self.start, self.drop)
-        return (*further, self.several, self.floor) == (1, 0, False, 0, 0, None, 1, None)
+        """True if the further parameters change nothing; the amplitude changes no spike."""
+        further = (self.gain, self.constant, self.strict, self.v_reset, self.v_start, self.reset_by)
+        return (*further, self.max_spikes, self.floor) == (1, 0, False, 0, 0, None, 1, None)
 
     @property
     def origin(self) -> Setting:
         """Potential from which those of the :attr:`standard` dynamics are counted.
 
         After a hard reset below the threshold that of the reset; where a soft reset subtracts
-        `drop`, threshold - drop; otherwise 0."""
-        if self.drop is not None:
-            return self.threshold - self.drop
-        return self.rest if self.resets_below else 0.0
+        `reset_by`, threshold - reset_by; otherwise 0."""
+        if self.reset_by is not None:
+            return self.threshold - self.reset_by
+        return self.v_reset if self.resets_below else 0.0
 
     @property
     def standard(self) -> Dynamics:
@@ -299,7 +313,9 @@ class Dynamics:
 
         They differ in the first steps after another start, for a potential at the threshold, and by
         what a floor adds. The number of spikes in a step is kept."""
-        return Dynamics(self.decay, self.threshold - self.origin, self.reset, several=self.several)
+        return Dynamics(
+            self.decay, self.threshold - self.origin, self.reset, max_spikes=self.max_spikes
+        )
 
     def effective(self, current: Tensor) -> Tensor:
         """A current x as the :attr:`standard` dynamics see it: gain * x + constant, from there.
@@ -333,11 +349,11 @@ class Dynamics:
             spikes = empty_steps(current)
         decays, last = self.decays(current.shape[0]), current.shape[0] - 1
         plain = type(self)._charge is Dynamics._charge
-        first = plain and (self.gain, self.constant, self.start) == (1, 0, 0)
+        first = plain and (self.gain, self.constant, self.v_start) == (1, 0, 0)
         v = torch.empty_like(spikes[0]) if first else self._at_start(spikes[0])
         fired, potentials = spikes.unbind(), None if potential is None else potential.unbind()
         threshold = operand(self.threshold, v)
-        fires, single = self._fires, self.several == 1
+        fires, single = self._fires, self.max_spikes == 1
         if single and not isinstance(threshold, Tensor):  # Made one here, not in every comparison.
             threshold = torch.full((), threshold, dtype=v.dtype, device="cpu")
         for t, (x, s) in enumerate(zip(current.unbind(), fired, strict=True)):
@@ -348,8 +364,8 @@ class Dynamics:
                 self._charge(x, v, fired[t - 1] if t else None, u, decays[t])
             fires(u, threshold, out=s)
             if t < last:
-                self._discharge(u, s, v)
-                self._lift(v)
+                self._reset(u, s, v)
+                self._apply_floor(v)
         return spikes
 
     def fire(self, u: Tensor) -> Tensor:
@@ -358,14 +374,14 @@ class Dynamics:
 
     @property
     def _fires(self) -> Callable[..., Tensor]:
-        if self.several == 1:
+        if self.max_spikes == 1:
             return torch.gt if self.strict else torch.ge
         divide = partial(torch.div, rounding_mode="trunc")
-        return lambda u, threshold, out: divide(u, threshold, out=out).clamp_(0, self.several)
+        return lambda u, threshold, out: divide(u, threshold, out=out).clamp_(0, self.max_spikes)
 
     def _at_start(self, like: Tensor) -> Tensor:
         """The potential before the first step, a new tensor."""
-        return torch.zeros_like(like).add_(operand(self.start, like))
+        return torch.zeros_like(like).add_(operand(self.v_start, like))
 
     def _charge(
         self, x: Tensor, v: Tensor, before: Tensor | None, u: Tensor, decay: Setting
@@ -378,34 +394,34 @@ class Dynamics:
         if self.constant != 0:
             u.add_(operand(self.constant, u))
 
-    def _discharge(self, u: Tensor, spikes: Tensor, v: Tensor) -> None:
+    def _reset(self, u: Tensor, spikes: Tensor, v: Tensor) -> None:
         """Write v[t], before a floor, from u[t], whose place it may take, and s[t]."""
         if self.reset == "hard":
-            spikes = spikes if self.several == 1 else spikes.clamp(max=1)
+            spikes = spikes if self.max_spikes == 1 else spikes.clamp(max=1)
             torch.addcmul(u, u, spikes, value=-1, out=v)
-            if self.rest != 0:
-                plus_scaled(v, spikes, self.rest, out=v)
-        elif self.reset == "soft" and self.several == 1:
-            plus_scaled(u, spikes, -self.amount, out=v)
+            if self.v_reset != 0:
+                plus_scaled(v, spikes, self.v_reset, out=v)
+        elif self.reset == "soft" and self.max_spikes == 1:
+            plus_scaled(u, spikes, -self.reset_amount, out=v)
         elif self.reset == "soft":  # In two roundings, as sinabs.
             torch.sub(u, spikes * operand(self.threshold, u), out=v)
         elif v is not u:
             v.copy_(u)
 
-    def _lift(self, v: Tensor) -> None:
+    def _apply_floor(self, v: Tensor) -> None:
         """Bring potentials v after a reset to the floor at least, in place."""
         if self.floor is not None:
             floor = operand(self.floor, v)
             v.sub_(floor).relu_().add_(floor)  # sinabs rounds like this.
 
     @property
-    def amount(self) -> Setting:
+    def reset_amount(self) -> Setting:
         """The potential that a soft reset subtracts."""
-        return self.threshold if self.drop is None else self.drop
+        return self.threshold if self.reset_by is None else self.reset_by
 
     def above_floor(self, u: Tensor) -> Tensor:
         """How far potentials u are above the floor after the reset; the floor adds what lacks."""
-        self._discharge(u, self.fire(u), v := torch.empty_like(u))
+        self._reset(u, self.fire(u), v := torch.empty_like(u))
         return v.sub_(operand(self.floor, v))
 
 

@@ -64,9 +64,9 @@ def stbp_neuron(dynamics, xs, *, detach_reset=False, fire=triangle):
 def _run(dynamics, xs, fire=triangle, detach_reset=False):
     """Spikes by the state equations, and the mean charge that a floor added."""
     decays = dynamics.decay if isinstance(dynamics.decay, tuple) else (dynamics.decay,) * len(xs)
-    v, spikes, added = torch.zeros_like(xs[0]) + dynamics.start, [], 0.0
+    v, spikes, added = torch.zeros_like(xs[0]) + dynamics.v_start, [], 0.0
     # Where there may be any number, more than there are.
-    thresholds = range(1, 1 + (dynamics.several or 60))
+    thresholds = range(1, 1 + (dynamics.max_spikes or 60))
     for x, decay in zip(xs, decays, strict=True):
         u = w = decay * v + dynamics.gain * x + dynamics.constant
         # The least number below zero makes a threshold strict.
@@ -76,9 +76,9 @@ def _run(dynamics, xs, fire=triangle, detach_reset=False):
         s = first if dynamics.reset == "hard" else spikes[-1]
         s = s.detach() if detach_reset else s
         if dynamics.reset == "hard":
-            w = u * (1 - s) + dynamics.rest * s
+            w = u * (1 - s) + dynamics.v_reset * s
         elif dynamics.reset == "soft":
-            w = u - (dynamics.drop or dynamics.threshold) * s
+            w = u - (dynamics.reset_by or dynamics.threshold) * s
         v = w if dynamics.floor is None else torch.where(w > dynamics.floor, w, dynamics.floor)
         added = added + (v - w).detach() / len(xs)
     return spikes, added
@@ -86,10 +86,10 @@ def _run(dynamics, xs, fire=triangle, detach_reset=False):
 
 def _plain(dynamics, xs, added=0.0):
     """A plain neuron at rest zero, and the mean current at which it fires as often."""
-    origin = dynamics.rest
+    origin = dynamics.v_reset
     if dynamics.reset == "soft":
-        origin = dynamics.threshold - (dynamics.drop or dynamics.threshold)
-    plain = Dynamics(dynamics.decay, dynamics.threshold - origin, several=dynamics.several)
+        origin = dynamics.threshold - (dynamics.reset_by or dynamics.threshold)
+    plain = Dynamics(dynamics.decay, dynamics.threshold - origin, max_spikes=dynamics.max_spikes)
     mean = dynamics.gain * sum(xs) / len(xs) + dynamics.constant + added
     return plain, mean - (1 - dynamics.decay) * origin
 
@@ -108,7 +108,7 @@ def exponential(z: Tensor, gamma: float = 1.0, height: float = 1.0) -> Tensor:
 
 def rga_slope(dynamics: Dynamics, mean: Tensor, beta: float = 2.0, gamma: float = 0.2) -> Tensor:
     """Equation S8; the curve of several spikes ends at all their thresholds."""
-    knee, most = (1 - dynamics.decay) * dynamics.threshold, dynamics.several or math.inf
+    knee, most = (1 - dynamics.decay) * dynamics.threshold, dynamics.max_spikes or math.inf
     end = (beta if most == 1 else most) * dynamics.threshold
     slope = 1 / dynamics.threshold if most == math.inf else (most - gamma * knee) / (end - knee)
     below, above = (mean >= 0) & (mean <= knee), (mean > knee) & (mean <= end)
@@ -141,7 +141,7 @@ def _static_slope_at(dynamics: Dynamics, current: float, limit: float) -> float:
     """Derivative of ln(decay) / ln(1 - knee / I), by the chain rule, and not above the limit."""
     decay, threshold = dynamics.decay, dynamics.threshold
     if decay == 1:
-        return (0 <= current <= threshold * (dynamics.several or math.inf)) / threshold
+        return (0 <= current <= threshold * (dynamics.max_spikes or math.inf)) / threshold
     knee = threshold * (1 - decay)
     if not knee < current <= threshold:
         return 0.0
@@ -194,7 +194,7 @@ def deviation(past: Steps, per_sample: bool) -> Tensor:
 
 def ann_neuron(dynamics: Dynamics, xs: Steps, *, levels: int = 8) -> Steps:
     """Plain autograd through a clipped line, quantised behind the graph's back."""
-    lines = [line.clamp(0, dynamics.several) for line in _lines(dynamics, xs)]
+    lines = [line.clamp(0, dynamics.max_spikes) for line in _lines(dynamics, xs)]
     steps = [torch.floor(levels * line.detach() + 0.5) / levels for line in lines]
     return [line + (step - line.detach()) for line, step in zip(lines, steps, strict=True)]
 

@@ -76,7 +76,7 @@ def test_weights_buffers_and_notes_survive_a_round_trip_as_plain_values(noted, r
 
 def test_networks_with_decays_of_steps_and_high_spikes_survive_a_round_trip(path):
     def build() -> SpikingNetwork:
-        neuron = Neuron(Dynamics([0.9, 0.5, 1.2], height=0.75))
+        neuron = Neuron(Dynamics([0.9, 0.5, 1.2], amplitude=0.75))
         body = [Timed(nn.Linear(4, 8)), neuron, Timed(nn.Linear(8, 2))]
         return SpikingNetwork(body, Direct(3), "stbp")
 

@@ -124,22 +124,31 @@ def test_a_soft_reset_accounts_for_every_bit_of_charge(currents, decay, threshol
         ({"gain": 1e9}, "gain: expected a number from 0.0001 to 10000, got"),
         ({"constant": math.nan}, "constant: expected a number that is finite, got nan"),
         ({"constant": 1e9}, "constant: expected a number from -10000 to 10000"),
-        ({"rest": -1.0, "threshold": -2.0}, "threshold: expected a number above -1, got -2"),
-        ({"rest": 2.0, "threshold": -1.0}, "threshold: expected a number above 0, got -1"),
-        ({"rest": 0.5, "reset": "soft"}, "rest: expected 0 where the reset is not hard, got 0.5"),
-        ({"start": "x"}, "start: expected a number that is finite, got 'x'"),
-        ({"drop": 1.0}, "drop: expected None unless the reset is soft, got 1.0"),
+        ({"v_reset": -1.0, "threshold": -2.0}, "threshold: expected a number above -1, got -2"),
+        ({"v_reset": 2.0, "threshold": -1.0}, "threshold: expected a number above 0, got -1"),
+        (
+            {"v_reset": 0.5, "reset": "soft"},
+            "v_reset: expected 0 where the reset is not hard, got 0.5",
+        ),
+        ({"v_start": "x"}, "v_start: expected a number that is finite, got 'x'"),
+        ({"reset_by": 1.0}, "reset_by: expected None unless the reset is soft, got 1.0"),
         ({"decay": []}, "decay: expected one for each time step, got none"),
         ({"decay": [0.5, 11]}, "decay: expected a number from -10 to 10, got 11"),
         ({"decay": [0.5, (0.5, 0.5)]}, r"decay: .*got \(0\.5, 0\.5\)"),
         ({"threshold": (0.5, 1.0)}, r"threshold: .*got \(0\.5, 1\.0\)"),
-        ({"height": 0}, "height: expected a number above 0, got 0"),
-        ({"drop": 0, "reset": "soft"}, "drop: expected a number above 0, got 0"),
-        ({"several": 0}, r"several: expected a whole number >= 1, got 0\. None is for any number"),
-        ({"several": 2, "strict": True}, "several: expected 1, unless neurons fire at the thresh"),
-        ({"floor": 0.5}, "floor: expected at most the rest, 0, got 0.5"),
+        ({"amplitude": 0}, "amplitude: expected a number above 0, got 0"),
+        ({"reset_by": 0, "reset": "soft"}, "reset_by: expected a number above 0, got 0"),
+        (
+            {"max_spikes": 0},
+            r"max_spikes: expected a whole number >= 1, got 0\. None is for any number",
+        ),
+        (
+            {"max_spikes": 2, "strict": True},
+            "max_spikes: expected 1, unless neurons fire at the thresh",
+        ),
+        ({"floor": 0.5}, "floor: expected at most v_reset, 0, got 0.5"),
         ({"floor": math.nan}, "floor: expected a number that is finite, got nan"),
-        ({"floor": -0.25, "rest": -0.5}, "floor: expected at most the rest, -0.5, got -0.25"),
+        ({"floor": -0.25, "v_reset": -0.5}, "floor: expected at most v_reset, -0.5, got -0.25"),
     ],
 )
 def test_parameters_out_of_range_are_refused(options, message):
@@ -151,32 +160,32 @@ FURTHER = {
     "gain": {"gain": 0.5},
     "constant": {"constant": 0.3},
     "strict": {"strict": True},
-    "rest": {"rest": -0.5},
-    "start": {"start": 0.75},
-    "rest and start": {"rest": 0.25, "start": 0.0},
-    "drop": {"reset": "soft", "drop": 1.5},
-    "soft": {"reset": "soft", "gain": 0.5, "constant": 0.1, "start": 0.5},
-    "all": {"gain": 2.0, "constant": -0.2, "strict": True, "rest": 0.25, "start": 0.5},
-    "several": {"several": 2},
-    "several soft": {"several": None, "reset": "soft"},
+    "v_reset": {"v_reset": -0.5},
+    "v_start": {"v_start": 0.75},
+    "rest and start": {"v_reset": 0.25, "v_start": 0.0},
+    "reset_by": {"reset": "soft", "reset_by": 1.5},
+    "soft": {"reset": "soft", "gain": 0.5, "constant": 0.1, "v_start": 0.5},
+    "all": {"gain": 2.0, "constant": -0.2, "strict": True, "v_reset": 0.25, "v_start": 0.5},
+    "max_spikes": {"max_spikes": 2},
+    "several soft": {"max_spikes": None, "reset": "soft"},
     "floor": {"floor": -0.25},
-    "all of sinabs": {"several": None, "reset": "soft", "floor": -0.5, "gain": 2.0},
+    "all of sinabs": {"max_spikes": None, "reset": "soft", "floor": -0.5, "gain": 2.0},
     "floor alone": {"reset": "none", "floor": 0.0},
 }
 
 
 def by_hand(dynamics, currents):
     """Potentials and spikes of one neuron, in plain Python."""
-    v, potentials, spikes = dynamics.start, [], []
+    v, potentials, spikes = dynamics.v_start, [], []
     for x in currents:
         u = dynamics.decay * v + dynamics.gain * x + dynamics.constant
         s = u > dynamics.threshold if dynamics.strict else u >= dynamics.threshold
-        if dynamics.several != 1:
-            s = min(int(max(u, 0) / dynamics.threshold), dynamics.several or math.inf)
+        if dynamics.max_spikes != 1:
+            s = min(int(max(u, 0) / dynamics.threshold), dynamics.max_spikes or math.inf)
         if dynamics.reset == "hard":
-            v = dynamics.rest if s else u
+            v = dynamics.v_reset if s else u
         elif dynamics.reset == "soft":
-            v = u - (dynamics.threshold if dynamics.drop is None else dynamics.drop) * s
+            v = u - (dynamics.threshold if dynamics.reset_by is None else dynamics.reset_by) * s
         else:
             v = u
         v = v if dynamics.floor is None else max(v, dynamics.floor)
@@ -207,20 +216,22 @@ def test_further_parameters_obey_their_equations_and_are_told(name, decay):
 
 def test_by_default_they_change_nothing_and_are_not_told():
     plain = Dynamics(0.5, 1.0, "hard")
-    given = Dynamics(0.5, 1.0, gain=1, constant=0, strict=False, rest=0, start=0, drop=None)
+    given = Dynamics(
+        0.5, 1.0, gain=1, constant=0, strict=False, v_reset=0, v_start=0, reset_by=None
+    )
     assert given == plain
     assert repr(plain) == "Dynamics(decay=0.5, threshold=1.0, reset='hard')"
     assert plain.is_standard
     current = torch.randn(6, 100)
     assert plain.effective(current).equal(current)
     assert plain.standard == plain
-    assert Dynamics(rest=-0.5).start == -0.5
-    assert Dynamics(rest=-0.5, start=0).start == 0
+    assert Dynamics(v_reset=-0.5).v_start == -0.5
+    assert Dynamics(v_reset=-0.5, v_start=0).v_start == 0
 
 
-OTHERS = ("gain", "constant", "rest", "all")
-ALIKE = [Dynamics(0.5, **FURTHER[name] | {"strict": False, "start": None}) for name in OTHERS]
-ALIKE += [Dynamics(0.5, reset="soft", drop=d, start=1.0 - d, gain=0.5) for d in (0.5, 2.0)]
+OTHERS = ("gain", "constant", "v_reset", "all")
+ALIKE = [Dynamics(0.5, **FURTHER[name] | {"strict": False, "v_start": None}) for name in OTHERS]
+ALIKE += [Dynamics(0.5, reset="soft", reset_by=d, v_start=1.0 - d, gain=0.5) for d in (0.5, 2.0)]
 
 
 @pytest.mark.parametrize("dynamics", ALIKE, ids=repr)
@@ -230,7 +241,7 @@ def test_the_standard_dynamics_fire_by_effective_currents_as_the_others_do(dynam
     assert torch.equal(dynamics.simulate(currents), spikes)
     assert spikes.any()
     # What a soft reset takes is the threshold of the standard dynamics.
-    assert dynamics.drop in (None, dynamics.standard.threshold)
+    assert dynamics.reset_by in (None, dynamics.standard.threshold)
 
 
 def test_decay_zero_is_a_threshold_of_every_current_alone():

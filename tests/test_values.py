@@ -21,8 +21,8 @@ VARIED = {
     "threshold": [0.5, 1.0, 1.5, 0.8, 1.2],
     "gain": [1.0, 0.5, 2.0, 1.5, 1.0],
     "constant": [0.0, 0.1, -0.1, 0.2, 0.0],
-    "drop": [0.5, 0.4, 1.0, 0.8, 1.1],
-    "rest": [0.0, 0.1, -0.2, 0.3, 0.0],
+    "reset_by": [0.5, 0.4, 1.0, 0.8, 1.1],
+    "v_reset": [0.0, 0.1, -0.2, 0.3, 0.0],
 }
 CASES = ["decay", "threshold", "decay threshold", "gain constant", "decay threshold drop"]
 CASES += ["decay rest"]

@@ -58,11 +58,11 @@ class _Neurons:
         """As a row of the table; numbers that are not known are question marks."""
         cells = ["?"] * 4
         if (d := self.dynamics) is not None:
-            reset = f"soft by {d.amount:g}" if d.reset == "soft" else "none"
-            reset = f"hard to {d.rest:g}" if d.reset == "hard" else reset
+            reset = f"soft by {d.reset_amount:g}" if d.reset == "soft" else "none"
+            reset = f"hard to {d.v_reset:g}" if d.reset == "hard" else reset
             reset += "" if d.floor is None else f", floor {d.floor:g}"
             decay = " to ".join(f"{end:g}" for end in sorted({least(d.decay), most(d.decay)}))
-            spikes = {None: ", several spikes", 1: ""}.get(d.several, f", {d.several} spikes")
+            spikes = {None: ", several spikes", 1: ""}.get(d.max_spikes, f", {d.max_spikes} spikes")
             cells = [decay, f"{d.gain:g}", f"{d.threshold:g}{spikes}", reset]
         rate = "not called" if self.rate is None else f"{self.rate:.3f}"
         applicable = [name for name in rules if name not in self.objections]
@@ -202,8 +202,8 @@ def _find_neurons(
     sites = {site.name for site in network.sites()}
     for layer, calls in record_calls(network, x):
         name, dynamics = layer.site.name, layer.site.dynamics
-        single = dynamics.several == 1
-        counts = [x != 0 if single else x / operand(dynamics.height, x) for x in calls]
+        single = dynamics.max_spikes == 1
+        counts = [x != 0 if single else x / operand(dynamics.amplitude, x) for x in calls]
         reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}
         listed = _Neurons(
             name=name or "(the model)",

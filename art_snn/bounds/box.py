@@ -178,9 +178,9 @@ def potential_rounding(dynamics: Dynamics, magnitude: Any, steps: int, dtype: to
     :param magnitude: bound of the absolute values of the currents, a number or a scalar."""
     decay = most(dynamics.decay)
     remembered = min(float(steps), 1 / (1 - decay)) if decay < 1 else float(steps)
-    drop = most(dynamics.amount) if dynamics.reset == "soft" else _size(dynamics.rest)
+    drop = most(dynamics.reset_amount) if dynamics.reset == "soft" else _size(dynamics.v_reset)
     each = most(dynamics.gain) * magnitude + _size(dynamics.constant) + drop
-    largest = most(dynamics.threshold) + _size(dynamics.start) + each * remembered
+    largest = most(dynamics.threshold) + _size(dynamics.v_start) + each * remembered
     largest = largest if dynamics.floor is None else largest + _size(dynamics.floor)
     return _NEURON_SAFETY * (torch.finfo(dtype).eps / 2) * largest / least(dynamics.gain)
 

@@ -66,7 +66,7 @@ class Method:
         with torch._C.DisableTorchFunction():
             bounds = (self._bound_means if averaged else self._bound_spikes)(site, current)
             one = bounds.radius.detach().new_ones(())
-            if dynamics.several != 1:
+            if dynamics.max_spikes != 1:
                 one = (bounds.centre + bounds.radius).detach().amax() * max(1, averaged)
             # Means over time are rounded; spikes, and halves between them, are not.
             slack = one * (4 * torch.finfo(one.dtype).eps if averaged else 0)
@@ -187,8 +187,8 @@ def bound_steps(dynamics: Dynamics, low: Tensor, high: Tensor, out: _Ends | None
             _reset_hard(dynamics, v_low, v_high, sure[t], maybe[t], spare)
         elif dynamics.reset == "soft":
             _reset_soft(dynamics, v_low, v_high, sure[t], maybe[t], spare)
-        dynamics._lift(v_low)
-        dynamics._lift(v_high)
+        dynamics._apply_floor(v_low)
+        dynamics._apply_floor(v_high)
     return sure, maybe
 
 
@@ -196,10 +196,10 @@ def _reset_hard(
     dynamics: Dynamics, low: Tensor, high: Tensor, sure: Tensor, maybe: Tensor, spare: Tensor
 ) -> None:
     """From u to v in place. The highest potential that can be silent is at the threshold."""
-    threshold, rest = (operand(value, low) for value in (dynamics.threshold, dynamics.rest))
+    threshold, rest = (operand(value, low) for value in (dynamics.threshold, dynamics.v_reset))
     # v >= rest where the neuron may fire and rest is lower, and v >= u otherwise.
     torch.gt(low, rest, out=spare).mul_(maybe)
-    dynamics._discharge(low, spare, low)
+    dynamics._reset(low, spare, low)
     if dynamics.resets_below:
         # v <= min(u, threshold), since a potential above fires, and rest is lower.
         high.clamp_(max=threshold)
@@ -208,7 +208,7 @@ def _reset_hard(
         either = torch.maximum(torch.zeros_like(low).add_(threshold), spare.fill_(0).add_(rest))
         plus_scaled(high.addcmul_(high, maybe, value=-1), maybe * either, 1, out=high)
         low.copy_(torch.where(sure > 0, spare, low))
-    dynamics._discharge(high, sure, high)
+    dynamics._reset(high, sure, high)
 
 
 def _reset_soft(
@@ -217,14 +217,14 @@ def _reset_soft(
     """From u to v in place. The lowest potential that can fire is at the threshold.
 
     Where a number of spikes is unsure, one at a threshold leads to 0, one just below to it."""
-    if dynamics.several != 1:
-        dynamics._discharge(low, sure, low)
-        dynamics._discharge(high, maybe, high)
+    if dynamics.max_spikes != 1:
+        dynamics._reset(low, sure, low)
+        dynamics._reset(high, maybe, high)
         threshold, unsure = operand(dynamics.threshold, low), torch.gt(maybe, sure)
         low.copy_(torch.where(unsure, low.clamp(max=0), low))
         high.copy_(torch.where(unsure, high.clamp(min=threshold), high))
         return
-    threshold, drop = (operand(value, low) for value in (dynamics.threshold, dynamics.amount))
+    threshold, drop = (operand(value, low) for value in (dynamics.threshold, dynamics.reset_amount))
     # v >= min(u, max(u - drop, threshold - drop)) where the neuron may fire, else v >= u.
     taken = torch.sub(low, threshold - drop, out=spare).clamp_(min=0).clamp_(max=drop)
     low.addcmul_(taken, maybe, value=-1)
@@ -288,7 +288,7 @@ def list_pieces(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> list[Piec
     itself bit for bit, and so do the decisions.
 
     :param dynamics: with one setting for the whole layer."""
-    pieces = [Piece(-inf, inf, 0.0, float(dynamics.start))]
+    pieces = [Piece(-inf, inf, 0.0, float(dynamics.v_start))]
     for _ in range(steps):
         pieces = [
             after for piece in pieces for after in _next_pieces(dynamics, piece, steps, dtype)
@@ -335,9 +335,9 @@ def _next_pieces(dynamics: Dynamics, piece: Piece, steps: int, dtype: torch.dtyp
         if dynamics.reset == "hard":
             decisions = decisions | {potential: fires}
         if fires and dynamics.reset == "hard":
-            potential = (0.0, float(dynamics.rest))
+            potential = (0.0, float(dynamics.v_reset))
         elif fires and dynamics.reset == "soft":
-            potential = (slope, offset - dynamics.amount)
+            potential = (slope, offset - dynamics.reset_amount)
         after.append(Piece(low, high, *potential, (*piece.train, fires), decisions))
     return after
 

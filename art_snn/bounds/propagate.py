@@ -70,7 +70,7 @@ def list_values(dynamics: Dynamics, steps: int) -> Choices:
     hard reset, at most the threshold after a silent step, at least the threshold less the drop
     after a spike with a soft reset. After a hard reset within the window its sum says nothing."""
     d, theta, hard = dynamics.decay, dynamics.threshold, dynamics.reset == "hard"
-    drop = dynamics.amount if dynamics.reset == "soft" else 0.0
+    drop = dynamics.reset_amount if dynamics.reset == "soft" else 0.0
     like = torch.empty(0, dtype=torch.float64, device="cpu")
     windows = list_windows(steps)
     trains = like.new_tensor(list(product((0.0, 1.0), repeat=steps)))
@@ -84,9 +84,9 @@ def list_values(dynamics: Dynamics, steps: int) -> Choices:
             # The window starts at a potential from least to most.
             least, most = -inf, theta
             if r == 0:
-                least = most = dynamics.start
+                least = most = dynamics.v_start
             elif train[r - 1] and hard:
-                least = most = dynamics.rest
+                least = most = dynamics.v_reset
             elif train[r - 1]:
                 least, most = theta - drop, inf
 

@@ -218,7 +218,7 @@ class Reduction:
         def fire(site: Site, current: Tensor) -> Tensor:
             spikes = site.dynamics.simulate(current)
             values.append(current)
-            inputs.append(spikes * site.dynamics.height)
+            inputs.append(spikes * site.dynamics.amplitude)
             return spikes
 
         def run(network: SpikingNetwork, x: Tensor) -> Tensor:
@@ -257,7 +257,7 @@ class Reduction:
     def _next_layer(self, i: int, before: Neurons, index: Tensor, error: Tensor) -> Layer:
         dynamics, steps = self.sites[i].dynamics, self.steps
         windows = weigh_windows(dynamics.decay, steps)
-        height = self.sites[i - 1].dynamics.height
+        height = self.sites[i - 1].dynamics.amplitude
         weight = self.rows(i, before.fixed.shape[1:], index)[:, before.index]
         currents = self.apply(i, before.fixed * height).flatten(1)[:, index]
         base = windows @ (dynamics.gain * currents + dynamics.constant)
@@ -268,7 +268,7 @@ class Reduction:
 
     def _classes(self, before: Neurons, y: int, error: Tensor) -> Layer:
         """The margins of class y over all classes."""
-        last, height = len(self.sites), self.sites[-1].dynamics.height
+        last, height = len(self.sites), self.sites[-1].dynamics.amplitude
         rows = self.rows(last, before.fixed.shape[1:], torch.arange(len(error), device="cpu"))
         logits = self.apply(last, before.fixed * height).mean(0)
         weight = (rows[y] - rows)[:, before.index] * height

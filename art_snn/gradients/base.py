@@ -22,7 +22,7 @@ class Site:
     def fire(self, firing: "Firing", current: Tensor) -> Tensor:
         """What the neuron gives the next layer: the spikes of a firing, at their height."""
         with within(FIRING, True):
-            spikes, height = firing(self, current), self.dynamics.height
+            spikes, height = firing(self, current), self.dynamics.amplitude
         return spikes if height == 1 else spikes.mul(operand(height, spikes))
 
 

@@ -36,9 +36,9 @@ def sum_slopes(slope: Callable[[Tensor], Tensor], z: Tensor, dynamics: Dynamics)
 
     Of more than 16 thresholds those within 1 of the potential count, 8 on either side at most. The
     function h, `slope`, may change its tensor; z is u - threshold."""
-    if dynamics.several == 1:
+    if dynamics.max_spikes == 1:
         return slope(z)
-    threshold, most = operand(dynamics.threshold, z), dynamics.several or math.inf
+    threshold, most = operand(dynamics.threshold, z), dynamics.max_spikes or math.inf
     near = min(math.ceil(1 / least(dynamics.threshold)), 8)
     ks: Iterable[Any] = range(int(min(most, 16)))
     if most > 16:

@@ -10,7 +10,7 @@ Wu et al. (2018), from t = T - 1 down with d[T] = 0, g = dL/ds and d = dL/dx::
     no reset:   q[t] = 1
 
 A detached reset drops the u h or the threshold h term. Further parameters of the dynamics replace
-u by u - rest and the threshold by `drop`, and dL/dx is gain d. Where every step has its decay, that
+u by u - v_reset and the threshold by `reset_by`, and dL/dx is gain d. Where every step has its decay, that
 of step t + 1 counts. Of several spikes in a step g h becomes g H, with the sum H of h over their
 thresholds, and so does the h of a soft reset. Nothing passes a floor that has moved v.
 
@@ -87,7 +87,7 @@ class TemporalGradient(Gradient):
             others = "it uses the equations of LIF and IF, and these neurons obey others"
             return dynamics.unknown or others
         single = "its slope is that of one threshold, and these neurons have one for every spike"
-        return None if dynamics.several == 1 or self.elementwise else single
+        return None if dynamics.max_spikes == 1 or self.elementwise else single
 
     def firing(self) -> Firing:
         """The firing of a neuron under this rule."""
@@ -203,10 +203,12 @@ def _shares(rule: TemporalGradient, site: Site, u: Tensor, h: Tensor, out: Tenso
         below = torch.le if dynamics.strict else torch.lt
         q = below(u, threshold, out=out)
         if not rule.detach_reset:
-            first = h if dynamics.several == 1 else rule.slope(u - threshold, site)
-            plus_product(q, u if dynamics.rest == 0 else u - dynamics.rest, first, -1, out=out)
+            first = h if dynamics.max_spikes == 1 else rule.slope(u - threshold, site)
+            plus_product(
+                q, u if dynamics.v_reset == 0 else u - dynamics.v_reset, first, -1, out=out
+            )
     elif dynamics.reset == "soft" and not rule.detach_reset:
-        q = plus_scaled(q, h, -dynamics.amount, out=out)
+        q = plus_scaled(q, h, -dynamics.reset_amount, out=out)
     return q if dynamics.floor is None else q * (dynamics.above_floor(u) > 0)
 
 
@@ -233,18 +235,18 @@ def _spikes(
     :param potential: u of the simulation [T, N, ...].
     :param current: a tensor [T, N, ...] with the graph of the current; its values are not read."""
     dynamics = site.dynamics
-    settings = (dynamics.threshold, dynamics.rest, dynamics.gain, dynamics.floor)
+    settings = (dynamics.threshold, dynamics.v_reset, dynamics.gain, dynamics.floor)
     threshold, rest, gain, floor = (operand(value, potential) for value in settings)
     decays = [operand(decay, potential) for decay in dynamics.decays(len(potential))]
     soft = dynamics.reset == "soft"
-    drop = operand(dynamics.amount, potential) if soft else 0
+    drop = operand(dynamics.reset_amount, potential) if soft else 0
     spikes, v = list[Tensor](), None
     for t, (value, x) in enumerate(zip(potential, current, strict=True)):
         u = valued(value, gain * x if v is None else gain * x + decays[t] * v)
         fired = dynamics.fire(value.detach())
         s = apply(_Spike, u - threshold, fired, slope, t)
         spikes.append(s)
-        if dynamics.several != 1 and not soft:
+        if dynamics.max_spikes != 1 and not soft:
             fired = fired.clamp(max=1)
             s = apply(_Spike, u - threshold, fired, lambda z, _: rule.slope(z, site), t)
         s = fired if rule.detach_reset else s

@@ -33,7 +33,7 @@ _ORDERS: Mapping[str, Callable[["ReadOff", Tensor, Tensor], Tensor]] = MappingPr
         "v + (x - (v - l)) f": lambda d, x, v: (x - d.beyond(v)).mul_(d.factor).add_(v),
         "v - (v - l) / f + x": lambda d, x, v: torch.sub(v, d.beyond(v) / d.factor).add_(x),
         "v - (v - l) f + x": lambda d, x, v: torch.sub(v, d.beyond(v) * d.factor).add_(x),
-        "v + f ((x + l) - v)": lambda d, x, v: (x + d.leak).sub_(v).mul_(d.factor).add_(v),
+        "v + f ((x + l) - v)": lambda d, x, v: (x + d.v_leak).sub_(v).mul_(d.factor).add_(v),
     }
 )
 
@@ -48,12 +48,12 @@ class ReadOff(Dynamics):
     _: KW_ONLY
     order: str = "v + x"
     factor: Setting = 1.0
-    leak: Setting = 0.0
+    v_leak: Setting = 0.0
     late: bool = False
 
     def beyond(self, v: Tensor) -> Tensor:
         """v - l."""
-        return v if self.leak == 0 else v - self.leak
+        return v if self.v_leak == 0 else v - self.v_leak
 
     def _charge(
         self, x: Tensor, v: Tensor, before: Tensor | None, u: Tensor, decay: Setting
@@ -62,9 +62,9 @@ class ReadOff(Dynamics):
         if self.late and before is not None:
             plus_scaled(u, before, -self.threshold, out=u)
 
-    def _discharge(self, u: Tensor, spikes: Tensor, v: Tensor) -> None:
+    def _reset(self, u: Tensor, spikes: Tensor, v: Tensor) -> None:
         if not self.late:
-            super()._discharge(u, spikes, v)
+            super()._reset(u, spikes, v)
         elif v is not u:
             v.copy_(u)
 

@@ -108,9 +108,9 @@ def from_nir(
     dt: float | None = None,
     reset: Literal["hard", "soft"] | None = None,
     strict: bool | None = None,
-    several: float | None = None,
+    max_spikes: float | None = None,
     floor: float | None = None,
-    start: float | None = None,
+    v_start: float | None = None,
     steps: int | None = None,
     encoder: Encoder | None = None,
     readout: Literal["mean", "sum"] | None = None,
@@ -122,7 +122,7 @@ def from_nir(
     :param path_or_graph: a file, or a graph of the package nir.
     :param like: whose reading is taken; None: that of NIR's text, with the reset that you give.
     :param dt: the time step, in the unit of the time constants.
-    :param reset, strict, several, floor, start: of :class:`~art_snn.dynamics.Dynamics`, instead of
+    :param reset, strict, max_spikes, floor, v_start: of :class:`~art_snn.dynamics.Dynamics`, instead of
         the reader's own; math.inf for any number of spikes, -math.inf for no floor.
     :param steps: time steps T of the encoder Direct, for inputs without a time axis.
     :param encoder: maps the input [N, ...] to [T, N, ...]; None: Direct with steps, else Frames.
@@ -137,10 +137,16 @@ def from_nir(
     require(like in (None, *readers), "like", f"one of {readers} or None", repr(like), remedy)
     if dt is not None:
         checks.require_number("dt", dt, above=0, remedy="snnTorch and SpikingJelly have 1e-4.")
-    names = {"reset": reset, "strict": strict, "several": several, "floor": floor, "start": start}
+    names = {
+        "reset": reset,
+        "strict": strict,
+        "max_spikes": max_spikes,
+        "floor": floor,
+        "v_start": v_start,
+    }
     given: Node = {name: value for name, value in names.items() if value is not None}
-    if several == math.inf:
-        given["several"] = None
+    if max_spikes == math.inf:
+        given["max_spikes"] = None
     if floor == -math.inf:
         given["floor"] = None
 
@@ -279,22 +285,22 @@ def _settings(what: str, node: Node, like: str, dt: float | None) -> dict[str, A
     require(fits, "dt", expected, f"{dt}", f"It is that of {what}.")
 
     decay = np.round(1 - share, 14) if leaky else 1.0
-    settings = {"decay": decay, "threshold": threshold, "strict": True, "start": 0.0}
+    settings = {"decay": decay, "threshold": threshold, "strict": True, "v_start": 0.0}
     whole, plain = np.allclose(r * share, 1, 1e-6), np.allclose(r, 1)
     needs = {"v_leak = 0": like in ("nir", "norse") or np.allclose(leak, 0)}
     if like == "nir":
-        settings |= {"gain": np.round(r * share, 14), "constant": leak * share, "rest": rest}
+        settings |= {"gain": np.round(r * share, 14), "constant": leak * share, "v_reset": rest}
     elif like == "norse" and leaky:
-        settings |= {"gain": share, "constant": leak * share, "start": leak}
+        settings |= {"gain": share, "constant": leak * share, "v_start": leak}
     elif like == "spikingjelly":
         needs = {
             "R of tau/dt or 1, of IF 1/dt": whole or (leaky and plain),
             "v_leak = v_reset": not leaky or np.allclose(leak, rest),
         }
         settings |= {"gain": 1.0 if whole else share, "constant": leak * share}
-        settings |= {"strict": False, "rest": rest, "start": rest}
+        settings |= {"strict": False, "v_reset": rest, "v_start": rest}
     elif like == "sinabs":
-        settings |= {"strict": False, "reset": "soft", "several": None}
+        settings |= {"strict": False, "reset": "soft", "max_spikes": None}
         settings |= {"decay": np.exp(-share)} if leaky else {"floor": -threshold}
     elif like == "snntorch" and leaky:
         settings["threshold"] = threshold / (r * share)
@@ -321,7 +327,7 @@ def _dynamics(what: str, node: Node, like: str | None, dt: float | None, given: 
     reset = settings.setdefault("reset", "hard")
     require(reset is not None, "reset", '"hard" or "soft"', None, remedy)
     if reset == "soft":
-        settings["rest"] = 0.0
+        settings["v_reset"] = 0.0
     try:
         return Dynamics(**{field: _setting(value) for field, value in settings.items()})
     except ArgumentError as error:
@@ -445,16 +451,25 @@ def _stateless(name: str, module: Any, folded: tuple[Any, ...], shape: tuple[int
 
 def _neurons(name: str, d: Dynamics, shape: tuple[int, ...], dt: float, lost: set[str]) -> Node:
     """Neurons as a node, and the settings that are lost."""
-    fits = (type(d), d.height) == (Dynamics, 1) and d.reset != "none" and type(d.decay) is not tuple
+    fits = (
+        (type(d), d.amplitude) == (Dynamics, 1) and d.reset != "none" and type(d.decay) is not tuple
+    )
     fits = fits and (d.constant == 0 if d.decay == 1 else most(d.decay) < 1)
     expected = "neurons of one decay, with a reset, spikes of height 1 and, of IF, no constant"
     require(fits, "network", expected, f"{name} with {d}", "Fold a constant into a bias.")
-    usual = {"reset": "hard", "strict": True, "start": 0, "drop": None, "several": 1, "floor": None}
+    usual = {
+        "reset": "hard",
+        "strict": True,
+        "v_start": 0,
+        "reset_by": None,
+        "max_spikes": 1,
+        "floor": None,
+    }
     lost |= {f"{k}={getattr(d, k)!r}" for k, v in usual.items() if getattr(d, k) != v}
 
     leaky = d.decay != 1
     leak = 1 - d.decay if leaky else dt
-    values = {"v_threshold": d.threshold, "v_reset": d.rest, "r": d.gain / leak}
+    values = {"v_threshold": d.threshold, "v_reset": d.v_reset, "r": d.gain / leak}
     if leaky:
         values |= {"tau": dt / leak, "v_leak": d.constant / leak}
     arrays = {}

@@ -182,7 +182,7 @@ def other_equations(site: Site, spikes: Tensor, ours: Tensor) -> ArgumentError:
     got = f"{site.name}, of whose spikes {different.mean():.2%} differ, first at step {step}"
     remedy = (
         "Describe other equations by register_neuron(cls, dynamics=function), or another start by "
-        f"Dynamics(start=0.0): it is {site.dynamics.start:g}. Or its time axis is another one "
+        f"Dynamics(v_start=0.0): it is {site.dynamics.v_start:g}. Or its time axis is another one "
         "(layout='time last'); or it is at two places of a loop, or its state is changed from "
         "outside or kept from call to call."
     )

@@ -31,20 +31,20 @@ class Potentials:
     def step(self, x: Tensor, spikes: Tensor) -> None:
         """Follow a time step of a current x [N, ...], which has a graph, and its spikes."""
         dynamics = self.dynamics
-        fired = spikes.detach().to(x.dtype) / operand(dynamics.height, x)
+        fired = spikes.detach().to(x.dtype) / operand(dynamics.amplitude, x)
         decay = dynamics.decay
         if isinstance(decay, tuple):
             decay = decay[len(self.before)]
-        start = operand(dynamics.start, x) + torch.zeros_like(x)
+        start = operand(dynamics.v_start, x) + torch.zeros_like(x)
         v = self.after[-1] if self.after else start
 
         u = v * operand(decay, x) + x * operand(dynamics.gain, x)
         u = u + operand(dynamics.constant, x)
         after = u
         if dynamics.reset == "hard":
-            after = torch.where(fired > 0, operand(dynamics.rest, x), u)
+            after = torch.where(fired > 0, operand(dynamics.v_reset, x), u)
         elif dynamics.reset == "soft":
-            after = u - fired * operand(dynamics.amount, x)
+            after = u - fired * operand(dynamics.reset_amount, x)
         if dynamics.floor is not None:
             floor = operand(dynamics.floor, x)
             after = torch.where(after > floor, after, floor)

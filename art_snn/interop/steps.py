@@ -56,10 +56,10 @@ class _Calls:
             at = v[-1].flatten()
             if spikes.any() or (at != at[0]).any():
                 got = f"{self.member.name}, which is called before it with other currents"
-                remedy = "Charge it with one number, or start it from there: Dynamics(start=...)."
+                remedy = "Charge it with one number, or start it from there: Dynamics(v_start=...)."
                 raise refusal("neurons that start alike at the first time step", got, remedy)
         start = float(at[0])
-        self.site = replace(self.site, dynamics=replace(self.site.dynamics, start=start))
+        self.site = replace(self.site, dynamics=replace(self.site.dynamics, v_start=start))
         for kept in (self.currents, self.spikes, self.potentials):
             del kept[:calls]
 

@@ -377,12 +377,12 @@ def _compare_spikes(network: ModelNetwork, x: Tensor) -> bool:
 
 def _compare(this: FiringPass, name: str, spikes: Tensor, ours: Tensor) -> None:
     """Refuse spikes [T, N, ...] of a neuron that are not those of its dynamics."""
-    height, several = this.sites[name].dynamics.height, this.sites[name].dynamics.several
+    height, several = this.sites[name].dynamics.amplitude, this.sites[name].dynamics.max_spikes
     odd = spikes[(spikes != 0) & (spikes != operand(height, spikes))]
     if len(odd) and several == 1:
         got = f"{name}, which gave {odd[0].item():g}"
         remedy = (
-            "Dynamics(height=...) says how high all spikes are, and several=... how many a step "
+            "Dynamics(amplitude=...) says how high all spikes are, and max_spikes=... how many a step "
             "may have."
         )
         raise refusal(f"neurons whose outputs are 0 or {height:g}", got, remedy)

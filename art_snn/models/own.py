@@ -29,7 +29,7 @@ HUB = "hf:"
 """The same of weights in a repository of Hugging Face."""
 
 _FORM = "file.py:function or package.module:function"
-_READING = ("like", "dt", "reset", "strict", "several", "floor", "start")
+_READING = ("like", "dt", "reset", "strict", "max_spikes", "floor", "v_start")
 _STEPS = 8
 """Time steps of a bare model where no other number is given."""
 

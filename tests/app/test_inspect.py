@@ -48,11 +48,11 @@ def test_a_model_of_ours_is_inspected_on_random_samples_under_every_rule():
 
 
 def test_decays_of_time_steps_are_told_by_their_range():
-    dynamics = Dynamics([0.25, 1.5], height=2.0)
+    dynamics = Dynamics([0.25, 1.5], amplitude=2.0)
     neurons = _Neurons("lif", "Neuron", "steps", dynamics, None, 0.5, False, {})
     assert neurons.row([])[3] == "0.25 to 1.5"
     told = as_json(neurons)["dynamics"]
-    assert (told["decay"], told["height"]) == ([0.25, 1.5], 2.0)
+    assert (told["decay"], told["amplitude"]) == ([0.25, 1.5], 2.0)
 
 
 def test_a_bare_model_is_inspected_on_named_data_and_event_frames(tmp_path):
@@ -112,8 +112,8 @@ def test_a_model_that_fails_under_a_rule_is_a_row_and_is_left_as_it_was():
 @pytest.mark.parametrize(
     ("dynamics", "reset"),
     [
-        (Dynamics(rest=-0.5), "hard to -0.5"),
-        (Dynamics(reset="soft", drop=0.75), "soft by 0.75"),
+        (Dynamics(v_reset=-0.5), "hard to -0.5"),
+        (Dynamics(reset="soft", reset_by=0.75), "soft by 0.75"),
         (Dynamics(reset="soft", threshold=2.0), "soft by 2"),
         (Dynamics(reset="none"), "none"),
     ],

@@ -47,8 +47,8 @@ def _neuron(draw: random.Random) -> Neuron:
     reset, decay = draw.choice(["hard", "hard", "soft", "none"]), draw.choice([0.25, 0.5, 0.9, 1.0])
     further: dict[str, float] = {}
     if draw.random() < 0.25:
-        further = {"gain": 0.7, "constant": 0.05, "start": 0.2, "height": 1.5}
-        further |= {"hard": {"rest": -0.1}, "soft": {"drop": 0.8}, "none": {}}[reset]
+        further = {"gain": 0.7, "constant": 0.05, "v_start": 0.2, "amplitude": 1.5}
+        further |= {"hard": {"v_reset": -0.1}, "soft": {"reset_by": 0.8}, "none": {}}[reset]
     strict = draw.random() < 0.2
     return Neuron(Dynamics(decay, draw.choice([0.25, 1.0, 1.7]), reset, strict=strict, **further))
 

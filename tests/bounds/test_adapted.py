@@ -26,8 +26,8 @@ EPS = 0.02
 def ours(case, model) -> SpikingNetwork:
     """The network of our own layers with the weights of the model."""
     e = case.equations
-    settings = {"gain": e.gain, "constant": e.constant, "rest": e.rest, "start": e.start}
-    settings |= {"drop": e.drop if e.reset == "soft" else None, "height": e.height}
+    settings = {"gain": e.gain, "constant": e.constant, "v_reset": e.v_reset, "v_start": e.v_start}
+    settings |= {"reset_by": e.reset_by if e.reset == "soft" else None, "amplitude": e.amplitude}
     neurons = [Neuron(Dynamics(e.decay, e.threshold, e.reset, **settings)) for _ in range(2)]
     layers = [model.fc1, neurons[0], model.fc2, neurons[1], model.fc3]
     return SpikingNetwork([nn.Flatten(2), *layers], Direct(STEPS), "stbp").eval()

@@ -34,20 +34,20 @@ NEURONS = {
     "slow soft": Dynamics(0.9, 1.3, "soft"),
     "fast": Dynamics(0.25, 0.5),
     "strict": Dynamics(0.5, strict=True),
-    "rest": Dynamics(0.5, rest=-0.5, start=0.25),
-    "rest above": Dynamics(0.5, rest=2.0),
-    "drop": Dynamics(0.5, reset="soft", drop=0.6, gain=0.7, constant=0.1),
+    "v_reset": Dynamics(0.5, v_reset=-0.5, v_start=0.25),
+    "rest above": Dynamics(0.5, v_reset=2.0),
+    "reset_by": Dynamics(0.5, reset="soft", reset_by=0.6, gain=0.7, constant=0.1),
     "floor": Dynamics(0.9, 0.7, "soft", floor=-0.1),
     "floor hard": Dynamics(1.0, floor=0.0),
     "floor alone": Dynamics(0.9, 0.7, "none", floor=-0.1),
     "forgets": Dynamics(0.0),
 }
 SEVERAL = {
-    "any": Dynamics(1.0, 0.4, "soft", several=None),
-    "any hard": Dynamics(0.9, 0.4, several=None),
-    "two": Dynamics(0.5, 0.3, "soft", several=2, gain=0.7),
-    "any, no reset": Dynamics(0.5, 0.3, "none", several=None),
-    "floor, any": Dynamics(1.0, 0.4, "soft", several=None, floor=-0.4),
+    "any": Dynamics(1.0, 0.4, "soft", max_spikes=None),
+    "any hard": Dynamics(0.9, 0.4, max_spikes=None),
+    "two": Dynamics(0.5, 0.3, "soft", max_spikes=2, gain=0.7),
+    "any, no reset": Dynamics(0.5, 0.3, "none", max_spikes=None),
+    "floor, any": Dynamics(1.0, 0.4, "soft", max_spikes=None, floor=-0.4),
 }
 
 
@@ -91,7 +91,7 @@ def test_steps_that_are_sure_are_fired_by_every_current_in_the_box(neuron):
         assert (spikes <= maybe).all()
 
 
-@pytest.mark.parametrize("name", [name for name in NEURONS if name != "drop"])
+@pytest.mark.parametrize("name", [name for name in NEURONS if name != "reset_by"])
 def test_the_first_step_that_is_not_sure_can_be_either(name):
     # Bounds are tight at a step whose neuron was sure until then, and later ones not always.
     neuron = NEURONS[name]
@@ -180,16 +180,16 @@ def test_too_many_trains_are_left_to_steps(monkeypatch):
 
 def counts(currents: Sequence[float], neuron: Dynamics) -> list[int]:
     """The spikes of a neuron up to each step, by exact numbers and from the equations alone."""
-    drop = neuron.threshold if neuron.drop is None else neuron.drop
-    settings = (neuron.gain, neuron.constant, neuron.rest, drop, neuron.start)
+    drop = neuron.threshold if neuron.reset_by is None else neuron.reset_by
+    settings = (neuron.gain, neuron.constant, neuron.v_reset, drop, neuron.v_start)
     gain, constant, rest, drop, v = map(Fraction, settings)
     several, train = isinstance(neuron.decay, tuple), []
     steps = neuron.decay if several else repeat(neuron.decay)
     for x, decay in zip(currents, steps, strict=False):
         u = Fraction(decay) * v + gain * Fraction(x) + constant
         s = u > neuron.threshold if neuron.strict else u >= neuron.threshold
-        if neuron.several != 1:
-            s = min(max(u, Fraction(0)) // Fraction(neuron.threshold), neuron.several or inf)
+        if neuron.max_spikes != 1:
+            s = min(max(u, Fraction(0)) // Fraction(neuron.threshold), neuron.max_spikes or inf)
         v = {"hard": rest, "soft": u - drop * s, "none": u}[neuron.reset] if s else u
         v = v if neuron.floor is None else max(v, Fraction(neuron.floor))
         train.append(int(s))
@@ -209,11 +209,11 @@ def dynamics(draw, resets=("hard", "soft", "none")):
     rest = draw(eighths) if reset == "hard" else 0.0
     further = {
         "strict": draw(st.booleans()),
-        "rest": rest,
-        "drop": draw(st.none() | positive) if reset == "soft" else None,
+        "v_reset": rest,
+        "reset_by": draw(st.none() | positive) if reset == "soft" else None,
     }
     if draw(st.booleans()):
-        further, rest = {"several": draw(st.sampled_from([2, 3, None]))}, 0.0
+        further, rest = {"max_spikes": draw(st.sampled_from([2, 3, None]))}, 0.0
     below = draw(st.none() | positive | st.just(0.0))
     return Dynamics(
         draw(decays | st.lists(decays | st.just(0.0), min_size=12, max_size=12)),
@@ -246,7 +246,7 @@ def test_counts_up_to_every_step_never_fall_where_the_current_rises(neuron, curr
 @settings(max_examples=200, deadline=None)
 @given(dynamics(resets=["soft"]), two_currents())
 def test_counts_without_leak_depend_on_charges_alone_and_never_fall_with_them(neuron, charges):
-    names = ("gain", "strict", "drop", "several")
+    names = ("gain", "strict", "reset_by", "max_spikes")
     further = {name: getattr(neuron, name) for name in names}
     neuron = Dynamics(1.0, neuron.threshold, "soft", **further)
     fewest, most = (counts(_steps(charge), neuron) for charge in charges)
@@ -254,17 +254,17 @@ def test_counts_without_leak_depend_on_charges_alone_and_never_fall_with_them(ne
 
 
 OTHERS = {
-    "by more than the threshold": ({"drop": 2.0}, "soft", (0, 0.5, 1.5), (0, 1, 1.5), 2, 1),
-    "to below 0": ({"rest": -0.5}, "hard", (1.25, 2.25, 1), (1.75, 2.375, 1.25), 3, 2),
+    "by more than the threshold": ({"reset_by": 2.0}, "soft", (0, 0.5, 1.5), (0, 1, 1.5), 2, 1),
+    "to below 0": ({"v_reset": -0.5}, "hard", (1.25, 2.25, 1), (1.75, 2.375, 1.25), 3, 2),
 }
 
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_several_spikes_and_a_reset_to_lower_than_rest_fall_and_are_refused(name):
     settings, reset, less, more, high, low = OTHERS[name]
-    with pytest.raises(ValueError, match="several: expected 1, unless"):
-        Dynamics(1.0, reset=reset, several=None, **settings)
-    neuron = SimpleNamespace(**vars(Dynamics(1.0, reset=reset, **settings)) | {"several": None})
+    with pytest.raises(ValueError, match="max_spikes: expected 1, unless"):
+        Dynamics(1.0, reset=reset, max_spikes=None, **settings)
+    neuron = SimpleNamespace(**vars(Dynamics(1.0, reset=reset, **settings)) | {"max_spikes": None})
     assert all(a <= b for a, b in zip(less, more, strict=True))
     assert (counts(less, neuron)[-1], counts(more, neuron)[-1]) == (high, low)
 
@@ -291,9 +291,9 @@ def test_the_loop_is_that_of_the_package():
     draw = random.Random(1)
     for reset in ("hard", "soft", "none") * 4:
         rest = -0.25 if reset == "hard" else 0.0
-        neuron = Dynamics(0.5, 1.0, reset, gain=0.75, constant=0.125, rest=rest, start=0.5)
+        neuron = Dynamics(0.5, 1.0, reset, gain=0.75, constant=0.125, v_reset=rest, v_start=0.5)
         if draw.random() < 0.5:
-            neuron = Dynamics(0.5, 0.25, reset, several=draw.choice([2, None]), floor=-0.125)
+            neuron = Dynamics(0.5, 0.25, reset, max_spikes=draw.choice([2, None]), floor=-0.125)
         current = [draw.randint(-16, 16) / 8 for _ in range(12)]
         simulated = neuron.simulate(torch.tensor(current, dtype=torch.float64)[:, None])
         assert simulated[:, 0].cumsum(0).tolist() == counts(current, neuron)

@@ -132,11 +132,11 @@ def mix(name: str) -> Called:
 NEURONS: dict[str, Callable[[], nn.Module]] = {
     "IF soft": lambda: IF(reset="soft"),
     "LIF": LIF,
-    "FEEL": lambda: Neuron(Dynamics([0.9, 0.3, 1.0, 0.6], height=0.75)),
-    "DSR": lambda: Neuron(Dynamics(1.0, 0.6, "soft", drop=1.2, height=1.2)),
-    "sinabs": lambda: Neuron(Dynamics(1.0, 0.7, "soft", several=None, floor=-0.7)),
-    "any number": lambda: Neuron(Dynamics(1.0, 0.7, "soft", several=None)),
-    "two": lambda: Neuron(Dynamics(0.5, 0.5, several=2, floor=0.0)),
+    "FEEL": lambda: Neuron(Dynamics([0.9, 0.3, 1.0, 0.6], amplitude=0.75)),
+    "DSR": lambda: Neuron(Dynamics(1.0, 0.6, "soft", reset_by=1.2, amplitude=1.2)),
+    "sinabs": lambda: Neuron(Dynamics(1.0, 0.7, "soft", max_spikes=None, floor=-0.7)),
+    "any number": lambda: Neuron(Dynamics(1.0, 0.7, "soft", max_spikes=None)),
+    "two": lambda: Neuron(Dynamics(0.5, 0.5, max_spikes=2, floor=0.0)),
 }
 
 

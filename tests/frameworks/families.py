@@ -39,26 +39,26 @@ def _case(name: str, neuron: Callable[[], Any], equations: Equations, mode: str)
     return Case(name, partial(Loop, neuron, 2.0), equations, OWN_TIME)
 
 
-SOFT = {"reset": "soft", "drop": 1.0}
+SOFT = {"reset": "soft", "reset_by": 1.0}
 SHARE = float(torch.tensor(-math.log(3.0 - 1)).sigmoid())
 RAW = {"tau": 3.0, "decay_input": False}
 NODES: list[tuple[str, str, dict[str, Any], Equations]] = [
     ("IF", "IFNode", {}, Equations(1.0)),
     ("IF soft", "IFNode", {"v_reset": None}, Equations(1.0, **SOFT)),
-    ("IF rest", "IFNode", {"v_reset": 0.25}, Equations(1.0, rest=0.25, start=0.25)),
+    ("IF rest", "IFNode", {"v_reset": 0.25}, Equations(1.0, v_reset=0.25, v_start=0.25)),
     ("LIF", "LIFNode", {}, Equations(0.5, gain=0.5)),
     ("LIF 3", "LIFNode", RAW | {"v_threshold": 0.75}, Equations(2 / 3, 0.75)),
     (
         "LIF rest",
         "LIFNode",
         {"tau": 3.0, "v_reset": 0.25},
-        Equations(2 / 3, gain=1 / 3, constant=0.25 / 3, rest=0.25, start=0.25),
+        Equations(2 / 3, gain=1 / 3, constant=0.25 / 3, v_reset=0.25, v_start=0.25),
     ),
     (
         "LIF undecayed rest",
         "LIFNode",
         RAW | {"v_reset": -0.25},
-        Equations(2 / 3, constant=-0.25 / 3, rest=-0.25, start=-0.25),
+        Equations(2 / 3, constant=-0.25 / 3, v_reset=-0.25, v_start=-0.25),
     ),
     ("LIF soft", "LIFNode", {"v_reset": None}, Equations(0.5, gain=0.5, **SOFT)),
     ("LIF soft undecayed", "LIFNode", RAW | {"v_reset": None}, Equations(2 / 3, **SOFT)),
@@ -75,13 +75,13 @@ NODES: list[tuple[str, str, dict[str, Any], Equations]] = [
 def snntorch(leaky: Any) -> list[Case]:
     """Leaky, whose state the loop hands on or hides."""
     beta = float(torch.tensor(0.8))
-    soft = Equations(beta, reset="soft", drop=1 / beta)
+    soft = Equations(beta, reset="soft", reset_by=1 / beta)
     settings = [
         ("subtract", {"reset_mechanism": "subtract"}, soft),
         ("zero", {"reset_mechanism": "zero"}, Equations(beta)),
         ("zero at once", {"reset_mechanism": "zero", "reset_delay": False}, Equations(beta)),
         ("none", {"reset_mechanism": "none"}, Equations(beta, reset="none")),
-        ("graded", {"graded_spikes_factor": 1.5}, replace(soft, height=1.5)),
+        ("graded", {"graded_spikes_factor": 1.5}, replace(soft, amplitude=1.5)),
         ("threshold", {"threshold": 0.5, "reset_mechanism": "zero"}, Equations(beta, 0.5)),
     ]
     cases = []
@@ -103,7 +103,7 @@ def norse(module: Any, box: Any, iaf: Any, reset_subtract: Any) -> list[Case]:
     :param iaf: parameters of IAFCell."""
     share, leak = float(0.001 * torch.tensor(300.0)), float(torch.tensor(0.1))
     leaky = Equations(1 - share, gain=share)
-    leaking = Equations(1 - share, gain=share, constant=share * leak, start=leak, rest=-0.25)
+    leaking = Equations(1 - share, gain=share, constant=share * leak, v_start=leak, v_reset=-0.25)
     inverse, at = torch.tensor(300.0), torch.as_tensor
     settings = [
         ("box", "LIFBoxCell", lambda: box(tau_mem_inv=inverse), leaky, 3.0),
@@ -118,7 +118,7 @@ def norse(module: Any, box: Any, iaf: Any, reset_subtract: Any) -> list[Case]:
             "box soft",
             "LIFBoxCell",
             lambda: box(tau_mem_inv=inverse, reset_method=reset_subtract),
-            Equations(1 - share, gain=share, reset="soft", drop=1.0),
+            Equations(1 - share, gain=share, reset="soft", reset_by=1.0),
             3.0,
         ),
         ("IAF", "IAFCell", iaf, Equations(1.0), 1.0),
@@ -136,7 +136,7 @@ def _cell(module: Any, name: str, parameters: Callable[[], Any]) -> Callable[[],
 def sinabs(layers: Any, single: Any, subtract: Any, to_zero: Any) -> list[Case]:
     """LIF and IAF, and IAFSqueeze; their spikes and states are single precision."""
     decay = float(torch.exp(-1.0 / torch.tensor(3.0)))
-    plain, less = {"tau_mem": 3.0, "norm_input": False}, Equations(1.0, reset="soft", drop=0.75)
+    plain, less = {"tau_mem": 3.0, "norm_input": False}, Equations(1.0, reset="soft", reset_by=0.75)
     settings = [
         ("LIF", "LIF", {"tau_mem": 3.0}, Equations(decay, gain=1 - decay, **SOFT), 2.0),
         ("LIF plain", "LIF", plain, Equations(decay, **SOFT), 1.0),

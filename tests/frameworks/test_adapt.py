@@ -83,7 +83,11 @@ UNKNOWN = [
     ("snntorch", of("Synaptic", 0.9, 0.8), "it has a synaptic current next to its potential"),
     ("snntorch", of("Leaky", 0.9, reset_delay=False), "twice its threshold is reset twice"),
     ("snntorch", of("Leaky", 0.9, inhibition=True), "its neurons inhibit one another"),
-    ("snntorch", of("Leaky", 0.9, graded_spikes_factor=-1.0), "height: expected a number above 0"),
+    (
+        "snntorch",
+        of("Leaky", 0.9, graded_spikes_factor=-1.0),
+        "amplitude: expected a number above 0",
+    ),
     ("norse", of("LIFCell"), "next to its potential; LIFBoxCell has none"),
     ("sinabs", of("IAF", reset_fn=round), "its reset_fn is <built-in function round>"),
 ]
@@ -144,7 +148,7 @@ LAST = {
     "subtract": (
         {"threshold": 0.3},
         Equations(
-            BETA, float(torch.tensor(0.3)), reset="soft", drop=float(torch.tensor(0.3)) / BETA
+            BETA, float(torch.tensor(0.3)), reset="soft", reset_by=float(torch.tensor(0.3)) / BETA
         ),
     ),
     "zero": ({"threshold": 0.25, "reset_mechanism": "zero"}, Equations(BETA, 0.25)),
@@ -285,7 +289,7 @@ def test_decays_that_sinabs_learns_are_read_off(sinabs):
 def test_several_spikes_and_a_floor_of_sinabs_are_read_off(sinabs, rule, options):
     network = adapt(SamplesFirst(partial(sinabs.IAF, **options), 4.0), **ALL_STEPS)
     dynamics = network.sites()[0].dynamics
-    assert (dynamics.several, dynamics.floor) == (None, options.get("min_v_mem"))
+    assert (dynamics.max_spikes, dynamics.floor) == (None, options.get("min_v_mem"))
     # Spikes are compared with the neuron's own.
     assert gradients(network, rule, inputs())[1].any()
 

@@ -17,10 +17,10 @@ from tests.oracles import assert_close, naive, result, stbp_neuron
 from tests.test_dynamics import FURTHER
 
 NEURONS = {
-    "two": {"several": 2},
-    "any": {"several": None, "threshold": 0.5},
+    "two": {"max_spikes": 2},
+    "any": {"max_spikes": None, "threshold": 0.5},
     "floor": {"floor": -0.25},
-    "both": {"several": None, "threshold": 0.5, "floor": -0.25, "gain": 0.75, "constant": 0.05},
+    "both": {"max_spikes": None, "threshold": 0.5, "floor": -0.25, "gain": 0.75, "constant": 0.05},
 }
 RULES = {name: neuron for name, (_, neuron) in NAIVE.items() if "pdsg" not in name}
 UNIFORM = {k: further for k, further in FURTHER.items() if Dynamics(0.5, **further).uniform}
@@ -78,7 +78,7 @@ def test_so_does_the_second_derivative_of_stbp(name, detach_reset, reset):
 @pytest.mark.parametrize(("reset", "first"), [("soft", 0.9375), ("hard", 1.078125)])
 def test_stbp_gives_the_values_computed_by_hand(reset, first):
     current = torch.tensor([[[x]] for x in (0.75, 1.5, -3.0, 2.75, 0.5)]).double().requires_grad_()
-    site = Site("", Dynamics(0.75, 1.0, reset, several=None, floor=-1.0))
+    site = Site("", Dynamics(0.75, 1.0, reset, max_spikes=None, floor=-1.0))
     spikes = STBP().firing()(site, current)
     assert spikes.flatten().tolist() == [0, 2, 0, 2, 0]
     (d,) = torch.autograd.grad(spikes.sum(), current)
@@ -88,7 +88,7 @@ def test_stbp_gives_the_values_computed_by_hand(reset, first):
 @pytest.mark.parametrize("most", [3, 17, None])
 def test_a_wide_slope_counts_all_thresholds_that_it_reaches(most):
     # In the middle of many thresholds the sum of slopes is their integral over the spacing.
-    dynamics = Dynamics(0.5, 0.25, several=most)
+    dynamics = Dynamics(0.5, 0.25, max_spikes=most)
     current = torch.full((1, 1, 1), 2.0, dtype=torch.float64, requires_grad=True)
     (d,) = torch.autograd.grad(STBP().firing()(Site("", dynamics), current).sum(), current)
     assert d.item() == pytest.approx(0 if most == 3 else 4)
@@ -99,14 +99,14 @@ def test_the_rate_curve_of_several_spikes_ends_at_all_of_them():
     assert rule.corners(1.0, 0.5, 3) == [(0, 0), (1.5, 3)]
     assert rule.corners(0.5, 1.0) == [(0, 0), (0.5, 0.1), (2, 1)]
     # Saturation is at 3 thresholds, wherever beta is.
-    assert RGA(beta=0.4).objection(Dynamics(0.5, several=3)) is None
+    assert RGA(beta=0.4).objection(Dynamics(0.5, max_spikes=3)) is None
     assert RGA(beta=0.4).objection(Dynamics(0.5)) is not None
 
 
 def test_a_floor_adds_the_charge_that_explains_the_rate():
     torch.manual_seed(0)
     current, u = torch.randn(50, 40, 5, dtype=torch.float64), torch.empty(50, 40, 5).double()
-    dynamics = Dynamics(1.0, 0.5, "soft", several=None, floor=-0.5)
+    dynamics = Dynamics(1.0, 0.5, "soft", max_spikes=None, floor=-0.5)
     spikes = dynamics.simulate(current, u)
     added = dynamics.above_floor(u).neg().clamp(min=0).sum(0)
     v = (u[-1] - 0.5 * spikes[-1]).clamp(min=-0.5)
@@ -120,8 +120,8 @@ def test_a_floor_adds_the_charge_that_explains_the_rate():
 
 ONE = {"pdsg": "one threshold", "assg": "one threshold"}
 REFUSED = [
-    (Dynamics(1.0, several=2), ONE),
-    (Dynamics(0.5, several=None), ONE | {"static": "IF neurons", "cba": "IF neurons"}),
+    (Dynamics(1.0, max_spikes=2), ONE),
+    (Dynamics(0.5, max_spikes=None), ONE | {"static": "IF neurons", "cba": "IF neurons"}),
     (Dynamics(0.5, floor=-1.0), {"cba": "IF neurons"}),
     (Dynamics(torch.tensor([0.0, 0.5])), {"static": "a jump", "cba": "IF neurons"}),
 ]

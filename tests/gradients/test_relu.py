@@ -60,7 +60,7 @@ def test_neither_leak_nor_reset_nor_time_steps_matter_to_an_ann():
 
 
 def test_the_current_that_counts_is_the_one_behind_the_gain():
-    dynamics = Dynamics(0.5, 1.0, gain=0.5, constant=0.1, rest=-0.5)
+    dynamics = Dynamics(0.5, 1.0, gain=0.5, constant=0.1, v_reset=-0.5)
     net = SpikingNetwork(two_layers(Neuron(dynamics)), Direct(4), "relu").double()
     x = torch.rand(8, 2, dtype=torch.float64, requires_grad=True)
     (got,) = torch.autograd.grad(net(x).square().sum(), x)

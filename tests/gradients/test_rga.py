@@ -90,8 +90,8 @@ def test_hyperparameters_that_do_not_fit_the_neuron_are_refused_with_the_remedy(
     ("further", "name"),
     [
         ({}, "threshold 18"),
-        ({"rest": 2.0}, r"\(threshold - rest\) 16"),
-        ({"reset": "soft", "drop": 40.0}, "drop 40"),
+        ({"v_reset": 2.0}, r"\(threshold - v_reset\) 16"),
+        ({"reset": "soft", "reset_by": 40.0}, "reset_by 40"),
     ],
 )
 def test_a_refusal_names_the_setting_that_it_is_about(further, name):

@@ -44,7 +44,7 @@ def gradient(net, rule, x):
 @pytest.mark.parametrize("rule", [*NAMES, *LONGER])
 def test_a_height_is_a_factor_of_the_weights_behind_it(rule, layers):
     plain, x = network(layers, decay=1.0, reset="soft"), batch()
-    high = changed(plain, height=0.5)
+    high = changed(plain, amplitude=0.5)
     for layer in [m for m in high.modules() if isinstance(m, nn.Linear | nn.Conv2d)][1:]:
         layer.weight.data.mul_(2)
     for ours, wanted in zip(gradient(high, rule, x), gradient(plain, rule, x), strict=True):
@@ -52,7 +52,7 @@ def test_a_height_is_a_factor_of_the_weights_behind_it(rule, layers):
         assert torch.equal(ours, wanted)
 
 
-@pytest.mark.parametrize("further", [{}, {"gain": 2.0, "rest": -0.25, "constant": 0.1}])
+@pytest.mark.parametrize("further", [{}, {"gain": 2.0, "v_reset": -0.25, "constant": 0.1}])
 @pytest.mark.parametrize("rule", NAMES)
 def test_the_same_decay_at_every_step_is_that_decay(rule, further):
     plain, x = changed(network(chain, decay=0.5), **further), batch()
@@ -72,9 +72,9 @@ def test_the_same_decay_at_every_step_is_that_decay(rule, further):
 @pytest.mark.parametrize("name", [name for name in RULES if name not in CURVES])
 def test_a_rule_equals_a_naive_loop(name, layers, reset):
     rule, neuron = RULES[name]
-    net = changed(network(layers, reset=reset), decay=DECAYS, height=1.5)
+    net = changed(network(layers, reset=reset), decay=DECAYS, amplitude=1.5)
     net.gradient = rule
-    high = lambda d, xs: [d.height * s for s in neuron(d, xs)]  # noqa: E731
+    high = lambda d, xs: [d.amplitude * s for s in neuron(d, xs)]  # noqa: E731
     x = batch(4)
     assert_close(result(net, x), naive(net, x, high), 1e-12)
 

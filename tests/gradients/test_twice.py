@@ -137,9 +137,9 @@ def test_those_of_further_rules_are_too(name):
 
 
 DYNAMICS = {
-    "gain": Dynamics(0.9, gain=1.5, constant=0.1, start=0.2, strict=True),
-    "rest": Dynamics(0.7, rest=-0.3),
-    "drop": Dynamics(0.8, 0.7, "soft", drop=0.5),
+    "gain": Dynamics(0.9, gain=1.5, constant=0.1, v_start=0.2, strict=True),
+    "v_reset": Dynamics(0.7, v_reset=-0.3),
+    "reset_by": Dynamics(0.8, 0.7, "soft", reset_by=0.5),
     "none": Dynamics(0.6, 0.8, "none"),
     "each its own": Dynamics(torch.linspace(0.3, 0.9, 5), torch.linspace(0.5, 1.0, 5)),
 }

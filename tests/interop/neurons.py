@@ -274,15 +274,15 @@ register_neuron(Handed, dynamics=dynamics, layout="step", returns="after reset")
 register_neuron(Fed, dynamics=lambda m: Dynamics(list(m.taus), m.thresh), layout="merged")
 register_neuron(
     FedStep,
-    dynamics=lambda m: Dynamics(m.decay, m.threshold, height=0.75),
+    dynamics=lambda m: Dynamics(m.decay, m.threshold, amplitude=0.75),
     layout="step",
     returns="before reset",
 )
 register_neuron(
-    Tall, dynamics=lambda m: Dynamics(m.decay, m.threshold, m.kind, height=1.5), layout="step"
+    Tall, dynamics=lambda m: Dynamics(m.decay, m.threshold, m.kind, amplitude=1.5), layout="step"
 )
 register_neuron(
-    High, dynamics=lambda m: Dynamics(1, m.alpha * m.vth, "soft", drop=m.vth, height=m.vth)
+    High, dynamics=lambda m: Dynamics(1, m.alpha * m.vth, "soft", reset_by=m.vth, amplitude=m.vth)
 )
 register_neuron(Synaptic, dynamics=synaptic, layout="step")
 register_neuron(SynapticSteps, dynamics=synaptic)

@@ -30,10 +30,10 @@ class Equations:
     gain: float = 1.0
     constant: float = 0.0
     reset: str = "hard"
-    rest: float = 0.0
-    drop: float = 0.0
-    start: float = 0.0
-    height: float = 1.0
+    v_reset: float = 0.0
+    reset_by: float = 0.0
+    v_start: float = 0.0
+    amplitude: float = 1.0
 
     def decays(self, steps: int) -> tuple[float, ...]:
         """The decay of every step."""
@@ -41,14 +41,14 @@ class Equations:
 
     def run(self, xs: Steps, fire: Callable[[Tensor], Tensor]) -> tuple[Steps, Steps]:
         """Spikes and potentials before the reset."""
-        v, spikes, potentials = torch.full_like(xs[0], self.start), [], []
+        v, spikes, potentials = torch.full_like(xs[0], self.v_start), [], []
         for x, decay in zip(xs, self.decays(len(xs)), strict=True):
             u = decay * v + self.gain * x + self.constant
             s = fire(u - self.threshold)
             if self.reset == "hard":
-                v = u * (1 - s) + self.rest * s
+                v = u * (1 - s) + self.v_reset * s
             else:
-                v = u - (self.drop if self.reset == "soft" else 0) * s
+                v = u - (self.reset_by if self.reset == "soft" else 0) * s
             spikes.append(s)
             potentials.append(u)
         return spikes, potentials
@@ -69,7 +69,7 @@ class Equations:
     @property
     def origin(self) -> float:
         """Where potentials are counted from, so that the threshold is what a soft reset takes."""
-        return self.threshold - self.drop if self.reset == "soft" else self.rest
+        return self.threshold - self.reset_by if self.reset == "soft" else self.v_reset
 
 
 def _sloped(equations: Equations, xs: Steps, slope: Tensor) -> Steps:
@@ -108,7 +108,7 @@ def logits(weights: list[Tensor], equations: Equations, steps: int, x: Tensor, r
     """[N, ...] -> [N, K], the mean over time, differentiable by the rule.
 
     :param weights: weight and bias of three affine layers."""
-    fire, height = RULES[rule], equations.height
+    fire, height = RULES[rule], equations.amplitude
     one, two, three = zip(weights[::2], weights[1::2], strict=True)
     currents = [linear(x.flatten(1), *one) for _ in range(steps)]
     currents = [linear(height * s, *two) for s in fire(equations, currents)]

@@ -20,8 +20,8 @@ from tests.interop.reference import Equations
 HALF = Equations(0.5)
 FED = Equations((0.9, 0.5, 0.25, 1.0))
 GROWN = Equations((1.0, 0.5, 1.2, -0.3))
-HIGH = Equations(1.0, 0.6, reset="soft", drop=1.5, height=1.5)
-SOFT = Equations(0.5, 0.75, reset="soft", drop=0.75)
+HIGH = Equations(1.0, 0.6, reset="soft", reset_by=1.5, amplitude=1.5)
+SOFT = Equations(0.5, 0.75, reset="soft", reset_by=0.75)
 UNCURVED = {"refused": ("rga", "static")}
 CASES = [
     Case("steps", partial(stacks.Stack, neurons.Steps), HALF),
@@ -41,7 +41,7 @@ CASES = [
     Case("handed", partial(stacks.StateLoop, neurons.Handed), HALF, OWN_TIME),
     Case("FEEL", partial(stacks.Merged, partial(neurons.Fed, FED.decay)), FED, **UNCURVED),
     Case("grown", partial(stacks.Merged, partial(neurons.Fed, GROWN.decay)), GROWN, **UNCURVED),
-    Case("tall", partial(stacks.Loop, neurons.Tall), Equations(0.5, height=1.5), OWN_TIME),
+    Case("tall", partial(stacks.Loop, neurons.Tall), Equations(0.5, amplitude=1.5), OWN_TIME),
     Case("DSR", partial(stacks.Stack, partial(neurons.High, 1.5, 0.4)), HIGH),
     Case(
         "no reset",

@@ -161,7 +161,7 @@ class HalfFull(Step):
         return s
 
 
-half_full = Dynamics(1, 1, reset="soft", start=0.5)
+half_full = Dynamics(1, 1, reset="soft", v_start=0.5)
 register_neuron(HalfFull, dynamics=lambda module: half_full, layout="step")
 
 
@@ -409,7 +409,7 @@ class AtThreshold(Steps):
 
 
 register_neuron(
-    AtThreshold, dynamics=lambda m: Dynamics(m.decay, m.threshold, rest=m.threshold, start=0.0)
+    AtThreshold, dynamics=lambda m: Dynamics(m.decay, m.threshold, v_reset=m.threshold, v_start=0.0)
 )
 
 

@@ -57,9 +57,9 @@ READ = [
     ("1000000", {"like": "norse"}),
     ("1000000", {"like": "spikingjelly", "dt": 1}),
     ("2100110", {"like": "sinabs"}),
-    ("1100110", {"like": "sinabs", "several": 1}),
+    ("1100110", {"like": "sinabs", "max_spikes": 1}),
     ("2100000", ANY),
-    ("1100010", ANY | {"several": 1}),
+    ("1100010", ANY | {"max_spikes": 1}),
     ("1100000", {"like": "norse", "reset": "soft"}),
     ("1100000", {"reset": "soft", "dt": 1}),
 ]
@@ -96,7 +96,7 @@ def test_the_same_file_is_another_network_to_every_reader_and_inspect_says_so(tm
     facts = from_nir(given, like="spikingjelly", dt=1e-4).remarks()
     assert facts["read as spikingjelly"] == str(Dynamics(0.5))
     assert facts["norse reads"] == str(Dynamics(0.5, gain=0.5, strict=True))
-    assert facts["sinabs reads"] == str(Dynamics(math.exp(-0.5), reset="soft", several=None))
+    assert facts["sinabs reads"] == str(Dynamics(math.exp(-0.5), reset="soft", max_spikes=None))
     fc = nir.Affine(np.full((10, 4), 0.3), np.zeros(10))
     flat = nir.Flatten({"input": np.array([1, 2, 2])}, 0)
     nodes = {"flat": flat, "fc": fc, "if": nir.IF(full(2, 10), full(1, 10))}
@@ -179,7 +179,11 @@ REFUSED = [
     (IF, {"like": "lava"}, "like: expected one of .*'sinabs'.* or None, got 'lava'"),
     (IF, {"steps": 2, "encoder": Direct(2)}, "steps: expected None with an encoder, got 2"),
     (IF, {"readout": "sum"}, "encoder: expected an encoder that knows its steps, for a sum"),
-    (IF, {"several": 2, "strict": True}, "graph: IF 'if', several: expected 1, unless neurons"),
+    (
+        IF,
+        {"max_spikes": 2, "strict": True},
+        "graph: IF 'if', max_spikes: expected 1, unless neurons",
+    ),
 ]
 
 
@@ -268,18 +272,20 @@ def ours(layers=None, **dynamics):
     return network.eval()
 
 
-SINABS = {"reset": "soft", "several": None, "floor": -0.5}
+SINABS = {"reset": "soft", "max_spikes": None, "floor": -0.5}
 
 
 @pytest.mark.parametrize("dt", [1.0, 1e-4])
 @pytest.mark.parametrize("decay", [0.5, 0.9, 0.3, 1.0, 0.0])
-@pytest.mark.parametrize("further", [{}, {"strict": True, "rest": -0.25, "start": 0.0}, SINABS])
+@pytest.mark.parametrize(
+    "further", [{}, {"strict": True, "v_reset": -0.25, "v_start": 0.0}, SINABS]
+)
 def test_a_network_comes_back_bit_for_bit(further, decay, dt, tmp_path):
     normal = Normalize((0.25, 0.5, 0.75, 1), (0.5, 0.25, 2, 1))
     network, x = ours([Timed(normal)], decay=decay, **further), torch.rand(64, 1, 4, 4)
     with pytest.warns(UserWarning, match="hold dt=.*, the encoder Direct.steps=6., the readout"):
         to_nir(network, tmp_path / "net.nir", dt)
-    options = {"several": math.inf, "reset": "soft", "floor": -0.5} if further is SINABS else {}
+    options = {"max_spikes": math.inf, "reset": "soft", "floor": -0.5} if further is SINABS else {}
     options = {"reset": "hard", "strict": "strict" in further, "dt": dt, "steps": 6} | options
     again, twin = (from_nir(tmp_path / "net.nir", **options) for _ in range(2))
     with torch.no_grad():
@@ -307,7 +313,7 @@ UNWRITTEN = [
     ([nn.AvgPool2d(3, 1, 1, False, False)], {}, "after another, got layers.2 .AvgPool2d"),
     ([nn.ReLU()], {}, "one after another, got layers.2 .ReLU"),
     ([], {"reset": "none"}, "neurons of one decay, with a reset, .* got layers.1 with Dynamics"),
-    ([], {"height": 2.0}, "spikes of height 1"),
+    ([], {"amplitude": 2.0}, "spikes of height 1"),
     ([], {"decay": 1.0, "constant": 0.5}, "of IF, no constant, got .* Fold a constant into a bias"),
 ]
 

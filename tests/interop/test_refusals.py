@@ -190,7 +190,7 @@ class Mistaken(Stack):
     """Its spikes are said to be 1.5 high."""
 
     def __init__(self):
-        super().__init__(again(Steps, dynamics=lambda module: Dynamics(0.5, height=1.5)))
+        super().__init__(again(Steps, dynamics=lambda module: Dynamics(0.5, amplitude=1.5)))
 
 
 for _cls in (Double, Late):
@@ -221,11 +221,11 @@ REFUSED = {
     "function loop stbp": (partial(HiddenLoop, Step), "stbp", FUNCTION),
     "outsider": (partial(Outside, Step), "rga", r"a tensor \[12\] that is none of its para"),
     "no_grad": (partial(Blind, Steps), "rga", DARK),
-    "2": (partial(Stack, Double, 3.0), "rga", r"neuron1, which gave 2\. .*height=.*several="),
-    "height": (
+    "2": (partial(Stack, Double, 3.0), "rga", r"neuron1, which gave 2\. .*amplitude=.*max_spikes="),
+    "amplitude": (
         Mistaken,
         "rga",
-        r"0 or 1\.5, got neuron1, which gave 1\. .*Dynamics\(height=\.\.\.\)",
+        r"0 or 1\.5, got neuron1, which gave 1\. .*Dynamics\(amplitude=\.\.\.\)",
     ),
     "other spikes": (partial(Stack, Late, 2.0), "rga", "neuron1, .* spikes .*differ.* at step 1"),
     "counter rga": (partial(Counting, Steps), "rga", KEEPS),
@@ -427,11 +427,11 @@ def test_a_neuron_that_starts_elsewhere_than_it_rests_is_told_so(make):
     options = ALL_STEPS if make is Stack else OWN_TIME
     results = []
     for start in (None, 0.0):
-        there = Dynamics(0.3, 0.3, rest=0.3, start=start)
+        there = Dynamics(0.3, 0.3, v_reset=0.3, v_start=start)
         cls = again(base, dynamics=lambda module, there=there: there, layout=layout)
         network = adapt(make(lambda cls=cls: cls(0.3, 0.3), 0.3), **options)
         results.append(network.objection(STBP(), inputs().numpy()))
-    assert "another start by Dynamics(start=0.0): it is 0.3." in results[0]
+    assert "another start by Dynamics(v_start=0.0): it is 0.3." in results[0]
     assert results[1] is None
 
 

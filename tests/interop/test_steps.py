@@ -53,11 +53,11 @@ def read_out(
     currents = [linear(x.flatten(1), *one) for _ in range(STEPS)]
     for layer in (two, three):
         currents = [linear(s, *layer) for s in RULES[rule](hidden, currents)]
-    v, outputs = torch.full_like(currents[0], last.start), []
+    v, outputs = torch.full_like(currents[0], last.v_start), []
     for current, decay in zip(currents, last.decays(STEPS), strict=True):
         u = decay * v + last.gain * current + last.constant
         s = (u.detach() >= last.threshold).to(u.dtype)
-        v = u * (1 - s) + last.rest * s if last.reset == "hard" else u - last.drop * s
+        v = u * (1 - s) + last.v_reset * s if last.reset == "hard" else u - last.reset_by * s
         outputs.append(v if after else u)
     return sum(outputs) / STEPS
 
@@ -74,7 +74,7 @@ LAST = {
     "hard": (partial(Output, 0.8, 0.25), Equations(0.8, 0.25)),
     "soft": (
         partial(Output, 0.8, 0.25, reset="soft"),
-        Equations(0.8, 0.25, reset="soft", drop=0.25),
+        Equations(0.8, 0.25, reset="soft", reset_by=0.25),
     ),
     "none": (partial(Output, 0.8, reset="none"), Equations(0.8, reset="none")),
     "after the reset": (partial(Handed, 0.8, 0.25), Equations(0.8, 0.25)),

@@ -179,7 +179,7 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "steps": ({"network": changed(lambda n: setattr(n, "encoder", Poisson(4)))}, OTHER_CODE),
     "decay": ({"network": changed(lambda n: n.layers.__setitem__(2, LIF(decay=0.9)))}, OTHER_CODE),
     "decays": ({"network": changed(lambda n: fire_by(n, decay=[0.5] * 3))}, OTHER_CODE),
-    "height": ({"network": changed(lambda n: fire_by(n, height=0.5))}, OTHER_CODE),
+    "amplitude": ({"network": changed(lambda n: fire_by(n, amplitude=0.5))}, OTHER_CODE),
     "gradient": (
         {"network": changed(lambda n: setattr(n, "training_gradient", "rga"))},
         OTHER_CODE,

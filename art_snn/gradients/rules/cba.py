@@ -33,7 +33,7 @@ class CBA(Conversion):
 
     def activation(self, current: Tensor, dynamics: Dynamics) -> Tensor:
         scaled = current.div(operand(dynamics.threshold, current))
-        clipped = scaled.detach().clamp(0, dynamics.several)
+        clipped = scaled.detach().clamp(0, dynamics.max_spikes)
         levels = clipped.mul(self.levels).add_(0.5).floor_().div_(self.levels)
         # At its ends clamp has slope 1 before torch 2.15, and 0 since.
         return valued(levels, scaled.where(scaled == clipped, 0))

@@ -38,7 +38,7 @@ class RGA(RateGradient):
         require_number("gamma", self.gamma, at_least=0, within=(0, 1e4), remedy=remedy)
 
     def slope(self, trace: Trace) -> Tensor:
-        x, dynamics, several = trace.current, trace.dynamics, trace.dynamics.several
+        x, dynamics, several = trace.current, trace.dynamics, trace.dynamics.max_spikes
         (knee, low), (end, high) = self.corners(dynamics.decay, dynamics.threshold, several)[-2:]
         middle = (high - low) / (end - knee) if several else 1 / dynamics.threshold
         # As numbers 0 and 1: compared to bool, and selected by it, takes ten times as long.
@@ -62,9 +62,9 @@ class RGA(RateGradient):
         objection = curve_objection(dynamics)
         if objection is None:
             try:
-                name = "threshold" if dynamics.origin == 0 else "(threshold - rest)"
-                name = name if dynamics.drop is None else "drop"
-                threshold, several = dynamics.standard.threshold, dynamics.several
+                name = "threshold" if dynamics.origin == 0 else "(threshold - v_reset)"
+                name = name if dynamics.reset_by is None else "reset_by"
+                threshold, several = dynamics.standard.threshold, dynamics.max_spikes
                 self._check(dynamics.decay, threshold, name, several)
             except ValueError as error:
                 return str(error).rstrip(".")

@@ -43,7 +43,7 @@ class StaticCurve(RateGradient):
         current, dynamics = trace.current, trace.dynamics
         threshold, decay = operand(dynamics.threshold, current), operand(dynamics.decay, current)
         knee = (1 - decay) * threshold
-        rising = torch.le(current, threshold * (dynamics.several or math.inf))
+        rising = torch.le(current, threshold * (dynamics.max_spikes or math.inf))
         straight = rising.logical_and(current >= 0).to(current.dtype)
         if dynamics.decay == 1:
             return straight.div_(threshold)
@@ -62,6 +62,6 @@ class StaticCurve(RateGradient):
         objection = curve_objection(dynamics)
         if objection is None and least(dynamics.decay) == 0:
             return "the curve of a neuron that forgets at every step is a jump (decay 0)"
-        if objection is None and dynamics.several != 1 and dynamics.decay != 1:
+        if objection is None and dynamics.max_spikes != 1 and dynamics.decay != 1:
             return "of several spikes in a step it knows the curve of IF neurons only (decay 1)"
         return objection

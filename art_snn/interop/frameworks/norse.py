@@ -12,7 +12,7 @@ SEQUENTIAL = "norse.torch.module.sequential.SequentialState"
 def _lif_box(module: Any) -> Dynamics:
     p, share = module.p, setting(module.dt * module.p.tau_mem_inv)
     method = getattr(p.reset_method, "__name__", "")
-    reset: dict[str, Any] = {"reset": "hard", "rest": setting(p.v_reset)}
+    reset: dict[str, Any] = {"reset": "hard", "v_reset": setting(p.v_reset)}
     if method == "reset_subtract":
         reset = {"reset": "soft"}
     elif method != "reset_value":
@@ -25,16 +25,16 @@ def _lif_box(module: Any) -> Dynamics:
         gain=share,
         constant=share * leak,
         strict=True,
-        start=leak,
+        v_start=leak,
         factor=share,
-        leak=leak,
+        v_leak=leak,
         order="v + f ((x + l) - v)",
     )
 
 
 def _iaf_cell(module: Any) -> Dynamics:
     threshold, rest = setting(module.p.v_th), setting(module.p.v_reset)
-    return ReadOff(1.0, threshold, rest=rest, strict=True, order="v + x")
+    return ReadOff(1.0, threshold, v_reset=rest, strict=True, order="v + x")
 
 
 _OTHER = "its equations are not those of LIFBoxCell or IAFCell; register_neuron describes others"

@@ -19,7 +19,7 @@ def _neuron(module: Any) -> Dynamics:
     threshold, reset = setting(module.spike_threshold), module.reset_fn
     settings: dict[str, Any] = {"threshold": threshold, "factor": decay, "order": "f v + x"}
     if fires != "SingleSpike":
-        settings["several"] = getattr(module.spike_fn, "max_num_spikes_per_bin", None)
+        settings["max_spikes"] = getattr(module.spike_fn, "max_num_spikes_per_bin", None)
     if module.min_v_mem is not None:
         settings["floor"] = setting(module.min_v_mem)
     if module.norm_input:
@@ -28,7 +28,7 @@ def _neuron(module: Any) -> Dynamics:
     if type(reset).__name__ == "MembraneSubtract":
         drop = reset.subtract_value
         drop = None if drop is None else setting(drop)
-        return ReadOff(decay, reset="soft", drop=drop, **settings)
+        return ReadOff(decay, reset="soft", reset_by=drop, **settings)
     if type(reset).__name__ == "MembraneReset" and setting(reset.reset_value) == 0:
         return ReadOff(decay, **settings)
     raise ValueError(f"its reset_fn is {reset!r}")

@@ -26,7 +26,7 @@ def _leaky(module: Any) -> Dynamics:
     threshold = setting(module.threshold)
     decay = clamp(setting(module.beta), 0.0, 1.0)
     settings: dict[str, Any] = {"threshold": threshold, "strict": True, "factor": decay}
-    settings |= {"order": "f v + x", "height": setting(module.graded_spikes_factor)}
+    settings |= {"order": "f v + x", "amplitude": setting(module.graded_spikes_factor)}
     # What runs; the setting reset_mechanism may be changed later without effect.
     state_function = module.state_function.__name__
     if state_function == "_base_zero":
@@ -40,7 +40,7 @@ def _leaky(module: Any) -> Dynamics:
         )
     if least(decay) == 0:
         raise ValueError("its beta is 0: nothing is left to subtract the reset from")
-    return ReadOff(decay, reset="soft", drop=threshold / decay, late=True, **settings)
+    return ReadOff(decay, reset="soft", reset_by=threshold / decay, late=True, **settings)
 
 
 def _clear_states(module: Any, steps: int | None) -> None:

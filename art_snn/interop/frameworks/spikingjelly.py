@@ -30,7 +30,7 @@ def _reset(module: Any) -> dict[str, Any]:
     threshold, rest = setting(module.v_threshold), module.v_reset
     if rest is None:
         return {"threshold": threshold, "reset": "soft"}
-    return {"threshold": threshold, "rest": setting(rest)}
+    return {"threshold": threshold, "v_reset": setting(rest)}
 
 
 def _lif_node(module: Any) -> Dynamics:
@@ -38,7 +38,7 @@ def _lif_node(module: Any) -> Dynamics:
     learns, reset = hasattr(module, "w"), _reset(module)
     factor = setting(module.w.sigmoid() if learns else module.tau)
     share, times = (factor, "f") if learns else (1 / factor, "/ f")
-    leak = reset.get("rest", 0.0)
+    leak = reset.get("v_reset", 0.0)
     settings = {"decay": 1 - share, "constant": share * leak, "factor": factor, "leak": leak}
     settings |= reset
     if getattr(module, "decay_input", True):  # The versions of 2020 know no other way.

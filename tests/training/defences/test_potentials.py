@@ -39,8 +39,8 @@ NEURONS = {
     "soft": Dynamics(0.9, 0.8, "soft"),
     "none": Dynamics(0.5, 1.0, "none"),
     "no leak": Dynamics(1.0),
-    "strict": Dynamics(0.5, 1.0, strict=True, rest=-0.1, gain=1.5, constant=0.1),
-    "several": Dynamics(0.9, 0.5, "soft", several=3, floor=-0.3),
+    "strict": Dynamics(0.5, 1.0, strict=True, v_reset=-0.1, gain=1.5, constant=0.1),
+    "max_spikes": Dynamics(0.9, 0.5, "soft", max_spikes=3, floor=-0.3),
 }
 
 
@@ -74,19 +74,19 @@ class Spike(torch.autograd.Function):
         ctx.save_for_backward(u)
         if dynamics.strict:
             return (u > dynamics.threshold).to(u.dtype)
-        return (u / dynamics.threshold).floor().clamp(0, dynamics.several)
+        return (u / dynamics.threshold).floor().clamp(0, dynamics.max_spikes)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         (u,), dynamics = ctx.saved_tensors, ctx.dynamics
-        thresholds = [(k + 1) * dynamics.threshold for k in range(dynamics.several)]
+        thresholds = [(k + 1) * dynamics.threshold for k in range(dynamics.max_spikes)]
         return grad * sum((1 - (u - z).abs()).clamp(min=0) for z in thresholds), None
 
 
 def naive(net, dynamics, x, detach=False):
     """Logits, and currents and potentials of both layers [T, N, ...], by a loop over time."""
     first, second, last = (net.layers[i].module for i in (0, 2, 4))
-    v, seen, outputs = [dynamics.start, dynamics.start], ([], [], [], []), []
+    v, seen, outputs = [dynamics.v_start, dynamics.v_start], ([], [], [], []), []
     for _ in range(STEPS):
         x_in = first(x)
         for layer, read in enumerate((second, last)):
@@ -96,7 +96,7 @@ def naive(net, dynamics, x, detach=False):
             seen[2 * layer].append(x_in)
             seen[2 * layer + 1].append(u)
             v[layer] = {
-                "hard": u * (1 - s) + dynamics.rest * s,
+                "hard": u * (1 - s) + dynamics.v_reset * s,
                 "soft": u - dynamics.threshold * s,
                 "none": u,
             }[dynamics.reset]
@@ -159,7 +159,7 @@ def test_spikes_follow_from_the_potentials_and_logits_are_as_ever(dynamics, dtyp
         assert gap.dtype == torch.float32
         fires = gap > 0 if dynamics.strict else gap >= 0
         assert dtype or torch.equal(fires, spikes > 0)
-        assert 0 < spikes.mean() < dynamics.several
+        assert 0 < spikes.mean() < dynamics.max_spikes
 
 
 @pytest.mark.parametrize(
