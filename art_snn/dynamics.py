@@ -179,9 +179,9 @@ class Dynamics:
     :param v_start: potential before the first step, in [-1e4, 1e4]; None is `v_reset`.
     :param reset_by: what a soft reset subtracts, in [1e-4, 1e4]; None is the threshold.
     :param amplitude: what a spike gives the next layer, in [1e-4, 1e4].
-    :param max_spikes: most spikes of a step, None for any. A number other than 1 needs neurons without
-        strict, v_reset and reset_by.
-    :param floor: lowest potential after a step, in [-1e4, 1e4] and at most `v_reset`; None for none.
+    :param max_spikes: most spikes of a step, None for any. A number other than 1 needs neurons
+        without strict, v_reset and reset_by.
+    :param floor: lowest potential after a step, in [-1e4, 1e4] and at most `v_reset`, or None.
 
     A number may be a tensor of one element. All but `strict` and `max_spikes` may be tensors that
     broadcast to one step [N, ...], such as [K] after a linear layer and [C, 1, 1] after a

@@ -15,7 +15,7 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from art_snn import pooling
 from art_snn.checks import invalid, require
-from art_snn.gradients.fixed import SHAPES_ONLY, lightly
+from art_snn.gradients.fixed import SHAPES_ONLY, without_saving
 from art_snn.gradients.shared import repeat_step, repeats_one_step
 from art_snn.modulation import Gains, Gates, Noise
 from art_snn.neurons import PASS, Neuron
@@ -192,7 +192,7 @@ class TimeDistributed(nn.Module):
                 x = pooling.average(x, kernel, module.divisor_override)
             else:
                 x = _packed(x, module) if packs and type(func) is nn.Conv2d else x
-                x = lightly(func, x, *arguments)
+                x = without_saving(func, x, *arguments)
         return x
 
     def _forms(self) -> list[_Form]:

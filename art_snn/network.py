@@ -14,7 +14,7 @@ from torch.nn.utils import parametrize
 
 from art_snn.checks import invalid, require, require_number
 from art_snn.encoders import KNOWN, Direct, Encoder, describe_encoder
-from art_snn.gradients import STBP, Execution, Firing, Gradient, Site, choose_rule
+from art_snn.gradients import STBP, Execution, Firing, Gradient, NeuronRef, choose_rule
 from art_snn.gradients.base import kept, simulation
 from art_snn.gradients.fixed import WEIGHTS_HELD, weights_fixed
 from art_snn.gradients.names import check_applicable, objection, parse_rule
@@ -22,7 +22,7 @@ from art_snn.gradients.shared import without_graph
 from art_snn.layers import Snapshot, TimeDistributed, device_of, varies
 from art_snn.modulation import Gains
 from art_snn.neurons import PASS, Neuron, NeuronLayer, Pass
-from art_snn.passes import PerContext, modes_kept, watched, within
+from art_snn.passes import PerContext, hook_here, keep_modes, set_in_block
 from art_snn.state import counted, settings, structure, tensors_digest
 
 VERIFIED = 8
@@ -54,7 +54,8 @@ class SpikingNetwork(nn.Module):
     :param training_gradient: rule for gradients at the weights.
     :param input_shape: shape of one input; calls with another shape are refused. None for
         an axis takes any size there, None for the shape any shape.
-    :param initialise: draws the weights of the network, at :meth:`reset`; None: torch's own draws.
+    :param initialise: draws the weights of the network, at :meth:`reset_parameters`. None: torch's
+        own draws.
     :raises TypeError: when `layers` are no modules or `encoder` cannot be called.
     :raises ValueError: when `layers` contain no neuron, or a rule is unknown or does not apply."""
 
@@ -89,9 +90,9 @@ class SpikingNetwork(nn.Module):
         self.training_gradient = training_gradient
         self.input_shape = None if input_shape is None else tuple(input_shape)
         self.initialise = initialise
-        self.obstacles: dict[Hashable, str | None] = {}
-        self.written: set[tuple[type, str]] = set()
-        self.facts: dict[str, str] = {}  # Which remarks have: how a NIR file is read.
+        self.probe_results: dict[Hashable, str | None] = {}
+        self.volatile: set[tuple[type, str]] = set()
+        self._notes: dict[str, str] = {}  # How a NIR file is read.
 
     def _take(self, layers: Any) -> None:
         """Keep the module whose gradient is to be chosen, and what belongs to it."""
@@ -137,12 +138,12 @@ class SpikingNetwork(nn.Module):
         That holds for the thread or asynchronous task of the block, and for tasks that it starts,
         but not for threads."""
         rule = self._resolved(gradient, "gradient")
-        with SpikingNetwork._override.within(self, rule):
+        with SpikingNetwork._override.set_in_block(self, rule):
             yield self
 
     def with_gradient(self, gradient: Gradient | str) -> "SpikingNetwork":
         """A network of the same layers and weights, not copied, under another attack gradient."""
-        twin = self.twin()
+        twin = self.share()
         twin.gradient = gradient
         return twin
 
@@ -157,7 +158,7 @@ class SpikingNetwork(nn.Module):
         for gains in (m.gain for m in self.layers.modules() if isinstance(m, Gains)):
             expected, remedy = f"{len(gains)}, for which it has gains", "Train another network."
             require(len(gains) == steps, "steps", expected, steps, remedy)
-        twin = self.twin()
+        twin = self.share()
         twin.encoder = change(steps)
         return twin
 
@@ -169,11 +170,11 @@ class SpikingNetwork(nn.Module):
         """Let rules remember only the samples, bool [N], of the last batch that an attack keeps."""
         self.memory = kept(self.memory, samples)
 
-    def twin(self) -> "SpikingNetwork":
+    def share(self) -> "SpikingNetwork":
         """Another network object around the same modules, which remembers nothing."""
         twin = copy.copy(self)
         twin._modules = dict(self._modules)
-        twin.obstacles, twin.written = self.obstacles, self.written
+        twin.probe_results, twin.volatile = self.probe_results, self.volatile
         return twin
 
     def forward(self, x: Tensor) -> Tensor:
@@ -184,7 +185,7 @@ class SpikingNetwork(nn.Module):
         :raises TypeError: when x is no tensor.
         :raises ValueError: when x has another shape than `input_shape`."""
         if SNAPSHOTS.get() is None and torch.is_grad_enabled():
-            with within(SNAPSHOTS, {}):
+            with set_in_block(SNAPSHOTS, {}):
                 return SpikingNetwork.forward(self, x)
         self.look()
         checked, through = self._checked(x), THROUGH.get()
@@ -201,7 +202,7 @@ class SpikingNetwork(nn.Module):
             checked = checked.view_as(checked)
         fixed = not self.training if self._fixed is None else self._fixed
         fixed = fixed and not getattr(parametrize, "_cache_enabled", 0)
-        with within(WEIGHTS_HELD, fixed):
+        with set_in_block(WEIGHTS_HELD, fixed):
             logits = rule.logits(self, checked)
         # Weights would be missing from a graph of the gradient, and nobody has asked for that.
         unasked = fixed and self._fixed is None and rule.second_derivative
@@ -215,7 +216,7 @@ class SpikingNetwork(nn.Module):
         needs both runs the forward pass in ``with network.fixed(False): ...``. So does whoever
         differentiates the gradient again, at the weights as well; in ``with network.fixed(): ...``
         that is possible at the input alone."""
-        return SpikingNetwork._fixed.within(self, bool(weights))
+        return SpikingNetwork._fixed.set_in_block(self, bool(weights))
 
     @contextmanager
     def attacking(self, radius: float | None) -> Iterator[None]:
@@ -233,7 +234,7 @@ class SpikingNetwork(nn.Module):
             radius = require_number("radius", radius, at_least=0, remedy=remedy)
         self.forget()
         try:
-            with SpikingNetwork.budget.within(self, (radius,)), within(SNAPSHOTS, {}):
+            with SpikingNetwork.budget.set_in_block(self, (radius,)), set_in_block(SNAPSHOTS, {}):
                 yield
         finally:
             self.forget()
@@ -253,22 +254,22 @@ class SpikingNetwork(nn.Module):
         x = torch.as_tensor(samples[:VERIFIED], device=device_of(self)).detach()
         dtype = self.dtype or torch.get_default_dtype()
         try:
-            with modes_kept(self, False):
+            with keep_modes(self, False):
                 self.check(rule, x.to(dtype, copy=True).requires_grad_())
         except ValueError as error:
             return str(error)
         return None
 
-    def natives(self) -> dict[str, str]:
+    def own_gradient_neurons(self) -> dict[str, str]:
         """Neurons that keep a gradient of their own under any rule, by name, and why."""
         return {}
 
-    def remarks(self) -> dict[str, str]:
+    def notes(self) -> dict[str, str]:
         """Further facts of how the network runs, in words, by name."""
-        return self.facts
+        return self._notes
 
     @property
-    def makes_own_time(self) -> bool:
+    def loops_itself(self) -> bool:
         """True if the layers map [N, ...] and keep their time steps to themselves."""
         return False
 
@@ -276,20 +277,20 @@ class SpikingNetwork(nn.Module):
         """Every layer of neurons, in order of definition."""
         modules = self.named_modules()
         neurons = [(name, module) for name, module in modules if isinstance(module, Neuron)]
-        return [NeuronLayer(name, m, "steps", Site(name, m.dynamics)) for name, m in neurons]
+        return [NeuronLayer(name, m, "steps", NeuronRef(name, m.dynamics)) for name, m in neurons]
 
-    def averages(self, name: str, batches: Sequence[Tensor]) -> list[Tensor]:
+    def layer_means(self, name: str, batches: Sequence[Tensor]) -> list[Tensor]:
         """Outputs [n, ...] of a layer for every batch, averaged over time, with a graph if on.
 
         :param name: in :attr:`layer_names`.
         :raises ValueError: for a layer whose output has no such average."""
         averages, outputs = list[Tensor](), list[Any]()
-        with watched(self.get_submodule(name), lambda _, __, output: outputs.append(output)):
+        with hook_here(self.get_submodule(name), lambda _, __, output: outputs.append(output)):
             for batch in batches:
                 outputs.clear()
                 self(batch)
                 shapes = [tuple(getattr(output, "shape", ())) for output in outputs]
-                merged = (self.time_steps() or 0) * len(batch)
+                merged = (self.steps or 0) * len(batch)
                 whole = len(batch) < 2 or merged not in [shape[0] for shape in shapes if shape]
                 fits = shapes and shapes[-1][1:2] == (len(batch),) and whole
                 expected = f"a layer whose output is [T, {len(batch)}, ...]"
@@ -330,7 +331,7 @@ class SpikingNetwork(nn.Module):
             answers[question] = answer()
         return answers[question]
 
-    def reset(self) -> None:
+    def reset_parameters(self) -> None:
         """Draw all weights again: by `initialise` where one was given, else as torch draws them."""
         for module in self.layers.modules():
             draw = getattr(module, "reset_parameters", None)
@@ -349,7 +350,7 @@ class SpikingNetwork(nn.Module):
         constant = now.constant if now and held and type(encoded) is Tensor else None
         now = now or Snapshot(self.layers)
         this = Pass(firing, now.neurons, now.plain, constant)
-        with within(PASS, this), weights_fixed() if constant is None else nullcontext():
+        with set_in_block(PASS, this), weights_fixed() if constant is None else nullcontext():
             output: Tensor = self.layers(encoded)
             return output
 
@@ -398,25 +399,26 @@ class SpikingNetwork(nn.Module):
 
     def _form_key(self) -> Hashable:
         modules = list(self.layers.named_modules())
-        return structure(modules), frozenset(settings(modules, self.written).items())
+        return structure(modules), frozenset(settings(modules, self.volatile).items())
 
     @contextmanager
-    def writing(self) -> Iterator[None]:
+    def observe_writes(self) -> Iterator[None]:
         """Attributes that a pass within the block writes on modules are no settings any more."""
         modules = dict(self.layers.named_modules())
-        before = settings(modules.items(), self.written)
+        before = settings(modules.items(), self.volatile)
         yield
-        for (name, attribute), held in settings(modules.items(), self.written).items():
+        for (name, attribute), held in settings(modules.items(), self.volatile).items():
             if before.get((name, attribute), ...) != held:
-                self.written.add((type(modules[name]), attribute))
+                self.volatile.add((type(modules[name]), attribute))
 
-    def time_steps(self) -> int | None:
+    @property
+    def steps(self) -> int | None:
         """Time steps T, where the encoder has a number of them."""
         return getattr(self.encoder, "steps", None)
 
-    def timing(self) -> str:
+    def describe_time(self) -> str:
         """Time steps and encoder in words, as far as they are known."""
-        steps = self.time_steps()
+        steps = self.steps
         return ("" if steps is None else f"T = {steps}, ") + describe_encoder(self.encoder)
 
     @property
@@ -432,7 +434,7 @@ class SpikingNetwork(nn.Module):
         tensors = chain(self.parameters(), self.buffers())
         return next((t.dtype for t in tensors if t.is_floating_point()), None)
 
-    def sites(self) -> list[Site]:
+    def sites(self) -> list[NeuronRef]:
         """Every neuron by name and dynamics."""
         return [layer.site for layer in self.neuron_layers()]
 
@@ -467,8 +469,8 @@ class SpikingNetwork(nn.Module):
     def __getstate__(self) -> dict[str, Any]:
         """A copy made inside `using` keeps that rule as its own, where it can be seen."""
         state = self.__dict__.copy()
-        state["obstacles"] = {}
-        state["written"] = set(self.written)
+        state["probe_results"] = {}
+        state["volatile"] = set(self.volatile)
         if self._override is not None:
             state["_gradient"] = state["_training_gradient"] = self._override
         return state

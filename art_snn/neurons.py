@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from art_snn.checks import invalid, require
 from art_snn.dynamics import SOFT_AND_HARD, Dynamics
-from art_snn.gradients.base import Firing, Site
+from art_snn.gradients.base import Firing, NeuronRef
 from art_snn.gradients.rules.stbp import STBP
 
 
@@ -24,7 +24,7 @@ class NeuronLayer:
     name: str
     module: nn.Module
     layout: str
-    site: Site
+    site: NeuronRef
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Neuron(nn.Module):
         running = PASS.get()
         name = None if running is None else running.names.get(self)
         if running is not None and name is not None:
-            spikes = Site(name, self.dynamics).fire(running.firing, current)
+            spikes = NeuronRef(name, self.dynamics).fire(running.firing, current)
             return spikes if running.plain else spikes.contiguous()
         if torch._C._current_graph_task_id() != -1:
             raise RuntimeError(
@@ -75,7 +75,7 @@ class Neuron(nn.Module):
                 "then the network's pass is over, and another rule would be used. Do not "
                 "checkpoint blocks that contain neurons."
             )
-        return Site("", self.dynamics).fire(STBP().firing(), current).contiguous()
+        return NeuronRef("", self.dynamics).fire(STBP().firing(), current).contiguous()
 
     def extra_repr(self) -> str:
         return repr(self.dynamics).partition("(")[2].removesuffix(")")

@@ -1,7 +1,7 @@
 """State that belongs to one pass and not to the modules that passes share.
 
 Every thread and every asynchronous task has its own values (:class:`PerContext`), sees only its own
-calls of a module (:func:`watched`), and relies on a mode of the modules (:func:`modes_kept`)."""
+calls of a module (:func:`hook_here`), and relies on a mode of the modules (:func:`keep_modes`)."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +16,7 @@ _Value = TypeVar("_Value")
 
 
 @contextmanager
-def within(variable: ContextVar[_Value], value: _Value) -> Iterator[None]:
+def set_in_block(variable: ContextVar[_Value], value: _Value) -> Iterator[None]:
     """Give a variable another value within the block."""
     before = variable.get()
     variable.set(value)
@@ -40,7 +40,7 @@ class PerContext(Generic[_Value]):
         self.values = ContextVar(name, default=None)
 
     @contextmanager
-    def within(self, instance: object, value: _Value) -> Iterator[None]:
+    def set_in_block(self, instance: object, value: _Value) -> Iterator[None]:
         """Give the attribute of one object another value within the block."""
         before = self.__get__(instance, type(instance))
         self.__set__(instance, value)
@@ -80,7 +80,7 @@ _MODES: WeakKeyDictionary[nn.Module, tuple[int, bool]] = WeakKeyDictionary()
 
 
 @contextmanager
-def modes_kept(network: nn.Module, mode: bool | None = None) -> Iterator[None]:
+def keep_modes(network: nn.Module, mode: bool | None = None) -> Iterator[None]:
     """Set a mode within the block (None: none), and put that of every module back after it."""
     modules, nested = list(network.modules()), _KEEPING.get()
     with _MODES_LOCK:
@@ -91,7 +91,7 @@ def modes_kept(network: nn.Module, mode: bool | None = None) -> Iterator[None]:
             users, first = _MODES.get(module, (0, module.training))
             _MODES[module] = users + 1, first
     try:
-        with within(_KEEPING, nested or bool(modules)):
+        with set_in_block(_KEEPING, nested or bool(modules)):
             if mode is not None and modules:
                 network.train(mode)
             yield
@@ -106,17 +106,17 @@ def modes_kept(network: nn.Module, mode: bool | None = None) -> Iterator[None]:
 
 
 WATCHED: ContextVar[tuple[object, ...]] = ContextVar("watched", default=())
-"""The hooks of :func:`watched` that see calls at present; none within ``within(WATCHED, ())``."""
+"""The hooks of :func:`hook_here` that see calls at present."""
 
 
 @contextmanager
-def watched(module: nn.Module, hook: Callable[[Any, Any, Any], None]) -> Iterator[None]:
+def hook_here(module: nn.Module, hook: Callable[[Any, Any, Any], None]) -> Iterator[None]:
     """A forward hook within the block, for the calls that this thread or task makes."""
 
-    def hook_here(*call: Any) -> None:
+    def call_here(*call: Any) -> None:
         if handle in WATCHED.get():
             hook(*call)
 
-    handle = module.register_forward_hook(hook_here)
-    with handle, within(WATCHED, (*WATCHED.get(), handle)):
+    handle = module.register_forward_hook(call_here)
+    with handle, set_in_block(WATCHED, (*WATCHED.get(), handle)):
         yield

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from art_snn.app.compare import Comparison
-from art_snn.app.results import read_result, structured
+from art_snn.app.results import from_json, read_result
 from art_snn.files import write_text
 
 DOCS = Path(__file__).resolve().parent
@@ -36,7 +36,7 @@ Content = Mapping[str, Any]
 
 
 def compare(content: Content) -> str:
-    return structured(content, Comparison).render("markdown")
+    return from_json(content, Comparison).render("markdown")
 
 
 RESULTS: Mapping[str, Callable[[Content], str]] = {"compare": compare}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.data import digits
-from art_snn.gradients import RateGradient, Site, TemporalGradient, Trace
+from art_snn.gradients import NeuronRef, RateGradient, TemporalGradient, Trace
 from art_snn.models import vgg5
 
 
@@ -20,7 +20,7 @@ class Exponential(TemporalGradient):
     sharpness: float = 2.0
     elementwise = True
 
-    def slope(self, distance: Tensor, site: Site) -> Tensor:
+    def slope(self, distance: Tensor, site: NeuronRef) -> Tensor:
         return torch.exp(-self.sharpness * distance.abs())
 
 

@@ -19,7 +19,7 @@ from art_snn import (
     SpikingNetwork,
     TimeDistributed as Timed,
 )
-from art_snn.gradients import Gradient, Site
+from art_snn.gradients import Gradient, NeuronRef
 
 STEPS = 4
 CLASSES = 10
@@ -68,8 +68,8 @@ class _Watched:
     def with_steps(self, steps: int) -> Any:
         return _Watched(self.network.with_steps(steps), self.tally)
 
-    def run(self, encoded: Tensor, firing: Callable[[Site, Tensor], Tensor]) -> Tensor:
-        def fire(site: Site, current: Tensor) -> Tensor:
+    def run(self, encoded: Tensor, firing: Callable[[NeuronRef, Tensor], Tensor]) -> Tensor:
+        def fire(site: NeuronRef, current: Tensor) -> Tensor:
             return _Tallied.apply(firing(site, current), self.tally)
 
         return self.network.run(encoded, fire)

@@ -10,10 +10,10 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from art_snn import GRADIENTS, LIF, PyTorchSpikingClassifier
-from art_snn.gradients.fixed import _LIGHT, SHAPES_ONLY, _FixedWeights
+from art_snn.gradients.fixed import _WITHOUT_SAVING, SHAPES_ONLY, _FixedWeights
 from art_snn.layers import Normalize, Snapshot
 from art_snn.models import sew_resnet17
-from art_snn.passes import within
+from art_snn.passes import set_in_block
 from tests import adapted
 from tests.architectures import (
     CLASSES,
@@ -123,7 +123,7 @@ def test_layers_of_shapes_only_have_the_shapes_and_gradients_of_computed_ones(na
     x = torch.randn(3, 2, 11, 9, requires_grad=True)
     with _FixedWeights():
         expected = module(x)
-    with _FixedWeights(), within(SHAPES_ONLY, True):
+    with _FixedWeights(), set_in_block(SHAPES_ONLY, True):
         shaped = module(x)
     assert not shaped.any()
     assert shaped.shape == expected.shape
@@ -256,10 +256,10 @@ def test_where_a_replay_of_shapes_only_fails_the_gradient_is_resolved_in_time(mo
     def emptied(x, *weights):
         return x[:0] if SHAPES_ONLY.get() else linear(x, *weights)
 
-    linear = _LIGHT[functional.linear]
+    linear = _WITHOUT_SAVING[functional.linear]
     net, x = network(chain, gradient="rga"), batch(3)
     _, expected = computed(net, x)
-    monkeypatch.setattr("art_snn.gradients.fixed._LIGHT", {functional.linear: emptied})
+    monkeypatch.setattr("art_snn.gradients.fixed._WITHOUT_SAVING", {functional.linear: emptied})
     for _ in range(2):
         count, got = computed(net, x)
         assert count == 2

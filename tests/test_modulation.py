@@ -157,7 +157,7 @@ def test_a_model_has_the_module_at_every_neuron_and_in_its_checkpoint(kind, mode
         torch.manual_seed(1)
         outputs.append(one(torch.as_tensor(data.x_test)).tolist())
     assert outputs[0] == outputs[1] == outputs[2]
-    net.reset()
+    net.reset_parameters()
     begun = [p for n, p in net.state_dict().items() if n.endswith(("gain", "rho"))]
     assert all((start == 1).all() for start in begun)
 

@@ -214,7 +214,7 @@ def test_reset_draws_all_weights_anew_and_ends_with_the_initialisation():
     net = network(residual)
     before = copy.deepcopy(net.state_dict())
     assert set(before) == {f"layers.{key}" for key in net.layers.state_dict()}
-    net.reset()
+    net.reset_parameters()
     changed = {name for name, value in net.state_dict().items() if not value.equal(before[name])}
     assert {key for key in before if key.endswith(("weight", "running_mean"))} <= changed
     norms = [module for module in net.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -226,7 +226,7 @@ def test_reset_draws_all_weights_anew_and_ends_with_the_initialisation():
 
     net = SpikingNetwork(chain(), initialise=ones)
     assert not all((parameter == 1).all() for parameter in net.parameters())
-    net.reset()
+    net.reset_parameters()
     assert all((parameter == 1).all() for parameter in net.parameters())
 
 

@@ -10,9 +10,9 @@ from torch.utils.checkpoint import checkpoint
 
 from art_snn import IF, LIF, STBP, Direct, SpikingNetwork, TimeDistributed
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import Site
+from art_snn.gradients import NeuronRef
 from art_snn.neurons import PASS, Neuron, Pass
-from art_snn.passes import within
+from art_snn.passes import set_in_block
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_neuron_on_its_own_is_differentiated_by_stbp():
     current = torch.randn(6, 2, 3).add_(0.6).requires_grad_()
     at_spikes = torch.randn(6, 2, 3)
     (alone,) = torch.autograd.grad(neuron(current), current, at_spikes)
-    spikes = STBP().firing()(Site("", neuron.dynamics), current)
+    spikes = STBP().firing()(NeuronRef("", neuron.dynamics), current)
     (expected,) = torch.autograd.grad(spikes, current, at_spikes)
     assert torch.equal(alone, expected)
     assert alone.abs().sum() > 0
@@ -56,10 +56,10 @@ def test_a_neuron_fires_as_the_pass_tells_that_knows_it_by_its_name():
         seen.append(site)
         return current + 1
 
-    with within(PASS, Pass(fire, {neuron: "1.0"})):
+    with set_in_block(PASS, Pass(fire, {neuron: "1.0"})):
         assert torch.equal(neuron(torch.zeros(4, 2)), torch.ones(4, 2))
         assert torch.equal(stranger(torch.zeros(4, 2)), torch.zeros(4, 2))
-    assert seen == [Site("1.0", neuron.dynamics)]
+    assert seen == [NeuronRef("1.0", neuron.dynamics)]
     assert torch.equal(neuron(torch.zeros(4, 2)), torch.zeros(4, 2))
     assert PASS.get() is None
 

@@ -12,9 +12,9 @@ import pytest
 
 import art_snn
 from art_snn import progress as progress_module
-from art_snn.app.results import working
+from art_snn.app.results import run_folder
 from art_snn.app.settings import Cost
-from art_snn.passes import within
+from art_snn.passes import set_in_block
 from art_snn.progress import SILENT, Progress, duration, progress_over
 from tests.terminal import Terminal
 
@@ -55,14 +55,14 @@ def test_quiet_work_shows_nothing(looks, capsys, monkeypatch):
         monkeypatch.setattr(sys, "stderr", Terminal())
     stream = sys.stderr
     work(verbose=False)
-    with within(SILENT, True), Progress("Counting", 3) as progress:
+    with set_in_block(SILENT, True), Progress("Counting", 3) as progress:
         progress.write("A line.")
     assert (stream.getvalue() if looks else capsys.readouterr().err) == ""
 
 
 def test_an_experiment_is_quiet_where_that_is_asked_for(tmp_path, capsys):
     for quiet in (True, False):
-        with working(Cost(output=tmp_path, quiet=quiet)):
+        with run_folder(Cost(output=tmp_path, quiet=quiet)):
             work()
     assert capsys.readouterr().err == "Counting: 3 sheep, 0 s\n"
 
@@ -131,7 +131,7 @@ def test_no_line_follows_work_that_has_failed_and_none_tells_of_quiet_work():
         with pytest.raises(ZeroDivisionError), Progress("Counting", 3):
             _ = lines.next(), 1 / 0
         told, threads = lines.getvalue(), {*tellers()}
-        with Progress("Herd", 4, verbose=False), within(SILENT, True), Progress("Farm", 2):
+        with Progress("Herd", 4, verbose=False), set_in_block(SILENT, True), Progress("Farm", 2):
             assert {*tellers()} <= threads
         assert lines.getvalue() == told
 

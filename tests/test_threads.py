@@ -26,7 +26,7 @@ from art_snn import (
 )
 from art_snn.gradients import ASSG, GRADIENTS, Extended
 from art_snn.neurons import PASS
-from art_snn.passes import modes_kept
+from art_snn.passes import keep_modes
 from tests import small
 from tests.test_interrupts import attack
 
@@ -220,9 +220,9 @@ def test_threads_that_evaluate_a_network_leave_it_in_training_mode_and_see_none_
         assert all(pool.map(work, range(4)))
     assert all(module.training for module in network.modules())
     assert torch.equal(first.module[2].running_mean, statistics)
-    with modes_kept(network):
+    with keep_modes(network):
         network.eval()
-        with modes_kept(network):
+        with keep_modes(network):
             network.train()
         assert not any(module.training for module in network.modules())
     assert all(module.training for module in network.modules())

@@ -24,8 +24,8 @@ VARIED = {
     "reset_by": [0.5, 0.4, 1.0, 0.8, 1.1],
     "v_reset": [0.0, 0.1, -0.2, 0.3, 0.0],
 }
-CASES = ["decay", "threshold", "decay threshold", "gain constant", "decay threshold drop"]
-CASES += ["decay rest"]
+CASES = ["decay", "threshold", "decay threshold", "gain constant", "decay threshold reset_by"]
+CASES += ["decay v_reset"]
 
 
 def one_layer(dynamics: Dynamics, weight: torch.Tensor, columns: torch.Tensor) -> SpikingNetwork:
@@ -52,7 +52,7 @@ def test_a_layer_is_what_its_neurons_are_one_by_one(case, rule):
     weight = torch.rand(WIDTH, WIDTH, generator=generator, dtype=torch.float64)
     columns = torch.randn(3, WIDTH, generator=generator, dtype=torch.float64)
     x = torch.rand(4, WIDTH, generator=generator, dtype=torch.float64)
-    reset = "soft" if "drop" in case else "hard"
+    reset = "soft" if "reset_by" in case else "hard"
     varied = {name: torch.tensor(VARIED[name], dtype=torch.float64) for name in case.split()}
     if rule == "pdsg":
         rule = "pdsg-per-sample"  # Its deviation is over the batch, per neuron alike.

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from art_snn.app.colours import COLOURS, GREY, titled, to_percent
 from art_snn.app.machine import describe_machine, measure_medians
 from art_snn.app.network import resolve_network
-from art_snn.app.results import Result, earlier, fingerprint, working, write_result
+from art_snn.app.results import Result, fingerprint, load_previous, run_folder, write_result
 from art_snn.app.settings import Compare
 from art_snn.app.tables import Notes, Part, Table
 from art_snn.attacks import batches, craft, parse_stage, predict_logits
@@ -144,7 +144,7 @@ def run(settings: Compare) -> Comparison:
     """Compare the rules; write compare.json, compare.md and compare.png.
 
     An interrupted run goes on after its last whole rule."""
-    with working(settings):
+    with run_folder(settings):
         subject = resolve_network(settings)
         rules = parse_rules(settings.rules or _RULES)
         data = subject.load_data()
@@ -186,7 +186,7 @@ def _compare_rules(
     content["attack"] = str(stage)
     content["rules"] = {name: str(rule) for name, rule in rules.items()}
     key = fingerprint(content, classifier, x, y)
-    comparison = earlier(file, "comparison", Comparison, lambda one: one.key == key)
+    comparison = load_previous(file, "comparison", Comparison, lambda one: one.key == key)
     if comparison is None:
         batch = x[:size]
         differentiate = partial(classifier.loss_gradient, batch, y[:size])

@@ -23,7 +23,7 @@ from torch import nn
 from art_snn.app.colours import COLOURS, titled
 from art_snn.app.machine import describe_machine, measure_medians, measure_peak, torch_device
 from art_snn.app.network import build_unloaded, random_samples
-from art_snn.app.results import Result, working
+from art_snn.app.results import Result, run_folder
 from art_snn.app.settings import Cost
 from art_snn.app.tables import Notes, Part, Table
 from art_snn.attacks import parse_stage
@@ -154,7 +154,7 @@ def run(settings: Cost) -> Costs:
     Writes cost.json, cost.md and, of several models or time steps, cost.png.
 
     :raises ArgumentError: when network, input, rules, attack or training do not fit."""
-    with working(settings):
+    with run_folder(settings):
         seen = torch_device(settings.device).type == "cuda" or settings.device == "cpu"
         expected, remedy = "a device that torch can see", "Use cpu, or install a CUDA build."
         require(seen, "device", expected, "gpu", remedy)

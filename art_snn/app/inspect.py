@@ -9,7 +9,7 @@ import torch
 
 from art_snn.app.machine import torch_device
 from art_snn.app.network import random_samples, record_calls, resolve_network
-from art_snn.app.results import Result, working
+from art_snn.app.results import Result, run_folder
 from art_snn.app.settings import RANDOM, Inspect
 from art_snn.app.tables import Notes, Part, Table
 from art_snn.checks import (
@@ -27,7 +27,7 @@ from art_snn.gradients.choice import ORDER, fewest, find_vanished
 from art_snn.layers import device_of
 from art_snn.metrics import Share
 from art_snn.network import SpikingNetwork
-from art_snn.passes import modes_kept
+from art_snn.passes import keep_modes
 from art_snn.progress import progress_over
 from art_snn.seeding import seeded
 
@@ -131,7 +131,7 @@ class _Inspection(Result):
 
 def run(settings: Inspect) -> _Inspection:
     """Build or load the network, look at its neurons, try every rule; write inspect.json, .md."""
-    with working(settings):
+    with run_folder(settings):
         subject = resolve_network(settings, drawn=True)
         source = subject.source
         drawn = settings.data == RANDOM or (settings.data is None and subject.entry is None)
@@ -178,7 +178,7 @@ def _inspect_network(
     inputs = torch.as_tensor(x, device=device).float()
     names = ("encoder", "gradient", "training_gradient")
     attributes = {name: str(getattr(network, name)) for name in names}
-    with modes_kept(network, False), seeded(0):
+    with keep_modes(network, False), seeded(0):
         neurons = _find_neurons(network, inputs, rules)
         with torch.no_grad():
             labels = network(inputs).argmax(1)
@@ -190,7 +190,7 @@ def _inspect_network(
             name: _try_rule(network, rule, inputs, labels)
             for name, rule in progress_over(rules.items(), "Rules", leave=False)
         }
-    attributes = {"time": network.timing(), **attributes, **network.remarks()}
+    attributes = {"time": network.describe_time(), **attributes, **network.notes()}
     return _Inspection(title, attributes, neurons, results)
 
 

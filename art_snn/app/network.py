@@ -26,7 +26,7 @@ from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.own import HUB, ZOO, is_own
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import NeuronLayer
-from art_snn.passes import watched
+from art_snn.passes import hook_here
 from art_snn.zoo.entry import ZooEntry
 from art_snn.zoo.networks import local_file, source_of
 
@@ -164,7 +164,7 @@ def record_calls(network: SpikingNetwork, x: Tensor) -> list[tuple[NeuronLayer, 
 
     with ExitStack() as stack, torch.no_grad():
         for layer, calls in layers:
-            stack.enter_context(watched(layer.module, partial(keep, calls)))
+            stack.enter_context(hook_here(layer.module, partial(keep, calls)))
         network(x)
     return layers
 
@@ -205,7 +205,7 @@ def build_unloaded(
         got = f"{architecture.model}, whose model makes its time steps itself"
         remedy = "art-snn cost takes it as it is."
         expected = "a network over any number of time steps"
-        require(not network.makes_own_time, "model", expected, got, remedy)
+        require(not network.loops_itself, "model", expected, got, remedy)
         return network.with_steps(steps).eval()
     settled = architecture if steps is None else replace(architecture, steps=steps)
     channels, *sides = shape[-3:]

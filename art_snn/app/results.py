@@ -21,7 +21,7 @@ from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.dynamics import Values
 from art_snn.files import UNFINISHED, atomic_write, digest, read_json, write_json, write_text
 from art_snn.metrics import Robustness, Share
-from art_snn.passes import within
+from art_snn.passes import set_in_block
 from art_snn.progress import SILENT
 from art_snn.seeding import seeded
 from art_snn.team import Team, join
@@ -49,7 +49,7 @@ Measured = Annotated[float, "NaN and infinities among them"]
 
 
 def expect(holds: object, expected: str, value: object) -> None:
-    """Raise a ValueError, to which :func:`structured` adds the field, unless something holds."""
+    """Raise a ValueError, to which :func:`from_json` adds the field, unless something holds."""
     if not holds:
         raise ValueError(f"expected {expected}, got {truncate(json.dumps(value, default=repr))}")
 
@@ -134,16 +134,16 @@ def write_result(file: Path, content: Mapping[str, Any]) -> None:
 def read_result(file: Path, kind: Any = dict) -> Any:
     """The results in a JSON file as an object of that kind; dict leaves them as they are.
 
-    :raises ValueError: for another schema or none, and as :func:`structured`."""
+    :raises ValueError: for another schema or none, and as :func:`from_json`."""
     content = read_json(file)
     schema = content.pop("schema", None) if isinstance(content, dict) else _SCHEMA
     if schema != _SCHEMA:
         number = "no number" if schema is None else f"the number {truncate(repr(schema))}"
         raise ValueError(f"has {number} as its schema; this version reads {_SCHEMA}")
-    return structured(content, kind)
+    return from_json(content, kind)
 
 
-def structured(content: object, kind: Any) -> Any:
+def from_json(content: object, kind: Any) -> Any:
     """The content of a JSON file as an object of that kind.
 
     :raises ValueError: naming the first field that is missing or holds something else."""
@@ -164,7 +164,7 @@ def structured(content: object, kind: Any) -> Any:
         raise ValueError(f"cannot be read ({field}{first})") from error
 
 
-def earlier(
+def load_previous(
     file: Path | None, what: str, kind: type[_Found], fits: Callable[[_Found], bool]
 ) -> _Found | None:
     """Earlier results as an object of that kind, None where there are none.
@@ -252,7 +252,7 @@ class Printed(Result):
 
 
 @contextmanager
-def working(settings: Run, together: bool = False) -> Iterator[Team]:
+def run_folder(settings: Run, together: bool = False) -> Iterator[Team]:
     """This process is set up as the settings ask, and holds the output within the block.
 
     :param together: whether several processes, as torchrun starts them, do it together. The leading
@@ -263,7 +263,7 @@ def working(settings: Run, together: bool = False) -> Iterator[Team]:
         torch.set_num_threads(settings.threads)
     with join() if together else nullcontext(Team()) as team, ExitStack() as stack:
         team.on_leader(lambda: stack.enter_context(_hold_folder(settings.output)))
-        stack.enter_context(within(SILENT, settings.quiet or not team.leads))
+        stack.enter_context(set_in_block(SILENT, settings.quiet or not team.leads))
         try:
             yield team
         except RuntimeError as error:

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from art_snn import checkpoint
 from art_snn.app.colours import COLOURS, GREY, titled
 from art_snn.app.network import ResolvedNetwork, resolve_network
-from art_snn.app.results import Result, fingerprint, working
+from art_snn.app.results import Result, fingerprint, run_folder
 from art_snn.app.settings import Train
 from art_snn.app.tables import Part, Table
 from art_snn.checks import ArgumentError, require
@@ -122,7 +122,7 @@ def run(settings: Train) -> Training | None:
 
     An interrupted run goes on after its last whole epoch, from training.pt, which is kept: a
     finished run is loaded from it. Of several processes all but the leading one give None."""
-    with working(settings, together=True) as team:
+    with run_folder(settings, together=True) as team:
         load = _resolve_subject(settings).load_data
         result = train_network(settings, team.leader_first(load), team)
     return result if team.leads else None

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from art_snn.attacks.balls import Ball, wide
-from art_snn.attacks.iterated import IteratedAttack, Walk, checkpoints
+from art_snn.attacks.iterated import AttackState, IteratedAttack, checkpoints
 
 MOMENTUM, PROGRESS = 0.75, 0.75
 """alpha, the share of the new step, and rho, the share of steps that must have raised the loss."""
@@ -26,7 +26,7 @@ class AutoPGD(IteratedAttack):
 
     The parameters are those of :class:`IteratedAttack`."""
 
-    def walk(self, ball: Ball, start: Tensor) -> Walk:
+    def walk(self, ball: Ball, start: Tensor) -> AttackState:
         return _Momentum(ball, start, 2 * self.eps, checkpoints(self.max_iter))
 
 
@@ -37,7 +37,7 @@ class OnwardPGD(AutoPGD):
         return torch.zeros_like(classes, dtype=torch.bool)
 
 
-class _Momentum(Walk):
+class _Momentum(AttackState):
     """The equations of the class.
 
     `before` is x[k-1] with the loss `last` [n], `step` eta [n, 1, ...], `best` the highest loss

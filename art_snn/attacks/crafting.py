@@ -15,7 +15,7 @@ from torch import Tensor
 
 from art_snn.attacks.auto_pgd import AutoPGD, OnwardPGD
 from art_snn.attacks.balls import COUNTED, FLIPS, SHIFT, Ball, Norm, require_budget
-from art_snn.attacks.iterated import IteratedAttack, Walk
+from art_snn.attacks.iterated import AttackState, IteratedAttack
 from art_snn.attacks.persample import PerSampleAttack
 from art_snn.attacks.plan import Plan, Stage
 from art_snn.attacks.queries import attacking
@@ -253,11 +253,11 @@ class PGD(IteratedAttack):
     where d is the sign of the gradient, with norm=2 its direction. Unlike ART's it leaves a sample
     at the first adversarial of its path."""
 
-    def walk(self, ball: Ball, start: Tensor) -> Walk:
+    def walk(self, ball: Ball, start: Tensor) -> AttackState:
         return _Equal(ball, start)
 
 
-class _Equal(Walk):
+class _Equal(AttackState):
     """The equation of the class."""
 
     def advance(self, values: Tensor, gradient: Tensor) -> None:

@@ -12,7 +12,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.balls import SMALLEST, Ball, Norm, require_norm
-from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
+from art_snn.attacks.persample import ActiveRows, BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Objective, Queries, cross_entropy, margin
 from art_snn.checks import (
     require,
@@ -25,7 +25,7 @@ from art_snn.checks import (
 from art_snn.network import SpikingNetwork
 from art_snn.seeding import uniform_noise
 
-AnyWalk = TypeVar("AnyWalk", bound="Walk")
+AnyState = TypeVar("AnyState", bound="AttackState")
 
 
 def _logits_ratio(logits: Tensor, classes: Tensor) -> Tensor:
@@ -44,7 +44,7 @@ _LOSSES: Mapping[str, Objective] = MappingProxyType(
 """Objectives that lead away from the true class, by the names of ART."""
 
 
-class Walk(ABC):
+class AttackState(ABC):
     """The state of an attack on samples, the rows of its tensors; it asks next at the points."""
 
     def __init__(self, ball: Ball, points: Tensor) -> None:
@@ -58,7 +58,7 @@ class Walk(ABC):
         """Whether it goes on with a sample that is not broken, or which ones [n]."""
         return True
 
-    def select(self: AnyWalk, which: Tensor) -> AnyWalk:
+    def select(self: AnyState, which: Tensor) -> AnyState:
         """The walk of some of the samples, rows [m]."""
         some = copy.copy(self)
         for name, value in vars(self).items():
@@ -103,7 +103,7 @@ class IteratedAttack(PerSampleAttack):
         self._check_params()
 
     @abstractmethod
-    def walk(self, ball: Ball, start: Tensor) -> Walk:
+    def walk(self, ball: Ball, start: Tensor) -> AttackState:
         """A walk that begins at points ``[n, *shape]`` of the ball."""
 
     @property
@@ -116,7 +116,7 @@ class IteratedAttack(PerSampleAttack):
     def radius(self) -> float:
         return self.eps
 
-    def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:
+    def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:
         x = best.samples.clone()
         ball = Ball(require_norm(self.norm), self.eps, x, *self.clip_range(x))
         for draw in range(max(1, self.num_random_init)):
@@ -129,7 +129,7 @@ class IteratedAttack(PerSampleAttack):
             cold = partial(self._cold, around, draw)
             start = cold() if draw else best.start(left, cold)
             walk = self.walk(around, start)
-            self._run(queries, best, Remaining(left, left.cpu()), walk, classes[left])
+            self._run(queries, best, ActiveRows(left, left.cpu()), walk, classes[left])
 
     def _cold(self, around: Ball, draw: int) -> Tensor:
         """Where a run begins that is not warm: at the samples, or at random points of the ball."""
@@ -141,7 +141,9 @@ class IteratedAttack(PerSampleAttack):
         """Predictions [n, K] and the gradient of the objective, at points of the samples rows."""
         return queries.gradients(x, aims, self.objective, rows)
 
-    def _run(self, queries: Queries, best: Best, left: Remaining, walk: Walk, aims: Tensor) -> None:
+    def _run(
+        self, queries: Queries, best: BestPoints, left: ActiveRows, walk: AttackState, aims: Tensor
+    ) -> None:
         """One run over the samples [m] that are left."""
         for _ in range(self.max_iter):
             logits, gradient = self.ask(queries, walk.points, aims, left.here)
@@ -158,7 +160,7 @@ class IteratedAttack(PerSampleAttack):
         self.take(best, left.rows, walk.points, logits, aims)
 
     def take(
-        self, best: Best, rows: Tensor, points: Tensor, logits: Tensor, aims: Tensor
+        self, best: BestPoints, rows: Tensor, points: Tensor, logits: Tensor, aims: Tensor
     ) -> tuple[Tensor, Tensor]:
         """The objective at the points [m], and whether they are broken [m]."""
         values, broken = self.objective(logits, aims), self.succeeded(logits, aims)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from art_snn.attacks.auto_pgd import OnwardPGD
 from art_snn.attacks.balls import Norm
-from art_snn.attacks.persample import Best
+from art_snn.attacks.persample import BestPoints
 from art_snn.attacks.queries import Objective, Queries, margin
 from art_snn.checks import require
 from art_snn.classifier.inputs import require_network
@@ -72,14 +72,14 @@ class OperationsAttack(OnwardPGD):
     def _may_take(self, logits: Tensor, classes: Tensor) -> Tensor:
         return (logits[:, :-1].argmax(1) == classes) | (not self.keep_class)
 
-    def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:
+    def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:
         best.values, rows = best.values.double(), torch.arange(len(classes), device="cpu")
         logits = queries.logits(best.samples, rows)
         self.take(best, rows.to(classes.device), best.samples.clone(), logits, classes)
         super().craft(queries, best, classes)
 
     def take(
-        self, best: Best, rows: Tensor, points: Tensor, logits: Tensor, aims: Tensor
+        self, best: BestPoints, rows: Tensor, points: Tensor, logits: Tensor, aims: Tensor
     ) -> tuple[Tensor, Tensor]:
         values = logits[:, -1].double().where(self._may_take(logits, aims), -torch.inf)
         broken = self.succeeded(logits, aims)

@@ -22,7 +22,7 @@ from art_snn.progress import Progress
 _SINGLE = 4  # Bytes of a number in single precision.
 
 
-class Best:
+class BestPoints:
     """Of every sample the first point that is broken; until then the one of the highest value.
 
     `samples` are those points, with the `values` [n] of what the attack raises; at first the
@@ -92,7 +92,7 @@ def _put(kept: Tensor, rows: Tensor, others: Tensor, which: Tensor) -> None:
     kept[rows] = torch.where(wide(which, others), others.to(kept), kept[rows])
 
 
-class Remaining(NamedTuple):
+class ActiveRows(NamedTuple):
     """Rows of samples [n] on the device, and on the CPU, where they are counted without a wait."""
 
     rows: Tensor
@@ -106,7 +106,7 @@ class Remaining(NamedTuple):
             return self, *others
         which = stay.nonzero()[:, 0].to(self.rows.device)
         selected = (o[which] if isinstance(o, Tensor) else o.select(which) for o in others)
-        return Remaining(self.rows[which], self.here[stay]), *selected
+        return ActiveRows(self.rows[which], self.here[stay]), *selected
 
 
 class CountedAttack(EvasionAttack):  # type: ignore[misc]
@@ -122,7 +122,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
 
     attack_params = EvasionAttack.attack_params + ["targeted", "batch_size", "verbose"]  # noqa: RUF005
     _estimator_requirements = (PyTorchClassifier,)
-    together: ClassVar[int] = 2**26
+    bytes_at_once: ClassVar[int] = 2**26
     """Bytes of samples that are attacked at a time."""
     needs_range: ClassVar[str] = ""
     """What clip_values must say, where the attack needs them."""
@@ -159,7 +159,7 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
             self.forwards, self.backwards = queries.forwards.numpy(), queries.backwards.numpy()
             self._prepare(samples, classes)
             rows = torch.arange(len(samples), device="cpu")
-            for block in torch.split(rows, self._together(samples)) if len(samples) else ():
+            for block in torch.split(rows, self._block_size(samples)) if len(samples) else ():
                 before = progress.done
                 self._attack(queries.select(block), samples, classes, block.to(samples.device))
                 progress.update(before + len(block) - progress.done)
@@ -182,17 +182,17 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     def _attack(self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor) -> None:
         """Replace samples rows [n], about which the queries are, by adversarials."""
 
-    def _together(self, x: Tensor) -> int:
+    def _block_size(self, x: Tensor) -> int:
         """The number of samples attacked at a time: one batch where the rule remembers it.
 
         Otherwise more, so that batches remain full when samples leave."""
         network = self.estimator.model
         remembers = isinstance(network, SpikingNetwork) and network.rule.remembers
-        return self.batch_size if remembers else self._room(x)
+        return self.batch_size if remembers else self._rows_that_fit(x)
 
-    def _room(self, x: Tensor) -> int:
+    def _rows_that_fit(self, x: Tensor) -> int:
         """The number of samples of the size of x's that fit, where nothing is remembered."""
-        return max(self.batch_size, self.together // max(1, x[0].numel() * x.element_size()))
+        return max(self.batch_size, self.bytes_at_once // max(1, x[0].numel() * x.element_size()))
 
     def _samples(self, x: Any) -> Tensor:
         """The samples on the device of the classifier, in its precision at least.
@@ -269,7 +269,7 @@ class PerSampleAttack(CountedAttack):
         return None if norm in COUNTED else {"norm": norm, "eps": eps}
 
     @abstractmethod
-    def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:
+    def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:
         """Replace the samples by adversarials, those that are neither broken nor left alone.
 
         :param queries: about the samples, which are rows 0 to n - 1.
@@ -281,7 +281,7 @@ class PerSampleAttack(CountedAttack):
         queries.finish(int((~left).sum()))
         rows = rows[left]
         if len(rows):
-            best = Best(samples[rows])
+            best = BestPoints(samples[rows])
             with attacking(self.estimator, self.radius):
                 self.craft(queries.select(left.nonzero()[:, 0]), best, classes[rows])
             samples[rows] = best.samples

@@ -17,7 +17,7 @@ from torch import Tensor
 from art_snn.attacks.balls import COUNTED, Ball, Norm
 from art_snn.attacks.iterated import IteratedAttack
 from art_snn.attacks.outcome import StageRecord, Status
-from art_snn.attacks.persample import Best, PerSampleAttack
+from art_snn.attacks.persample import BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Queries, margin
 from art_snn.checks import SEEDS, require, require_number, set_fields, shown
 from art_snn.classifier.inputs import as_array, as_tensor
@@ -50,7 +50,7 @@ _TILED = 10
 """In the Euclidean norm SquareAttack begins with five by five tiles of two values or more."""
 
 
-class Borrowed(PerSampleAttack):
+class ArtAttack(PerSampleAttack):
     """An attack of ART's under the rules of ours.
 
     Its results are projected to the ball before they count. One seed serves all samples, and they
@@ -76,7 +76,7 @@ class Borrowed(PerSampleAttack):
     def radius(self) -> float:
         return self.eps
 
-    def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:
+    def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:
         x = best.samples.clone()
         ball = Ball(self.norm, self.eps, x, *self.clip_range(x))
         estimator = queries.estimator
@@ -170,7 +170,7 @@ class Stage:
         settings = self.settings(norm, eps, size, seed)
         if issubclass(self.attack, PerSampleAttack):
             return self.attack(estimator, **settings)
-        return Borrowed(estimator, self.attack, settings, float(norm), eps, size, seed)
+        return ArtAttack(estimator, self.attack, settings, float(norm), eps, size, seed)
 
     def seed(self, seed: int, again: int = 0) -> int:
         """A seed that is the same in every plan of the stage: more stages never break less.

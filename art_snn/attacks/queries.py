@@ -14,7 +14,7 @@ from torch.nn import functional
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.classifier.inputs import lacks_preprocessing
 from art_snn.network import SpikingNetwork
-from art_snn.passes import modes_kept, watched
+from art_snn.passes import hook_here, keep_modes
 from art_snn.progress import Progress
 
 Objective = Callable[[Tensor, Tensor], Tensor]
@@ -153,7 +153,7 @@ def logits_and_gradient(
     inputs = leaf
     model = estimator.model
     fixed = model.fixed() if isinstance(model, SpikingNetwork) else nullcontext()
-    with modes_kept(model, False), fixed, torch.enable_grad():
+    with keep_modes(model, False), fixed, torch.enable_grad():
         if not by_numpy:
             inputs, _ = estimator._apply_preprocessing(leaf, y=None, fit=False, no_grad=False)
         logits = model(inputs)
@@ -175,7 +175,10 @@ def watching(
 
     # ART calls the members of a bare sequence, and our attacks the whole of it.
     bare = isinstance(estimator.model, nn.Sequential)
-    with watched(estimator.model, hook), watched(estimator._model, hook) if bare else nullcontext():
+    with (
+        hook_here(estimator.model, hook),
+        hook_here(estimator._model, hook) if bare else nullcontext(),
+    ):
         yield
 
 

@@ -7,7 +7,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.balls import FLIPS, ROUNDING, Norm
-from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
+from art_snn.attacks.persample import ActiveRows, BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Queries, margin
 from art_snn.checks import require, require_count, require_seed
 from art_snn.seeding import uniform_noise
@@ -108,13 +108,13 @@ class SparseDynamicAttack(PerSampleAttack):
     def budget(cls, norm: Norm, eps: float) -> dict[str, Any] | None:
         return {"eps": eps} if norm == FLIPS else None
 
-    def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:
+    def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:
         x = best.samples.clone()
         flips = _Flips(x, *self.clip_range(x))
         broken = self._flip(queries, flips, best, classes)
         self._take(best, flips, broken, self._reduce(queries, flips, broken, classes[broken]))
 
-    def _take(self, best: Best, flips: _Flips, rows: Tensor, bits: Tensor) -> None:
+    def _take(self, best: BestPoints, flips: _Flips, rows: Tensor, bits: Tensor) -> None:
         """Take in broken samples [m] with these bits flipped, bool [m, P], where eps allows it."""
         if len(rows):
             fits = bits.sum(1) <= (bits.shape[1] if self.eps is None else self.eps)
@@ -125,10 +125,10 @@ class SparseDynamicAttack(PerSampleAttack):
         ahead = margin(logits, classes)
         return (ahead if self.targeted else -ahead).clamp_min(0)
 
-    def _flip(self, queries: Queries, flips: _Flips, best: Best, classes: Tensor) -> Tensor:
+    def _flip(self, queries: Queries, flips: _Flips, best: BestPoints, classes: Tensor) -> Tensor:
         """Flip bits round by round; which samples that breaks [m]."""
         rows = torch.arange(len(classes), device="cpu")
-        left = asked = Remaining(rows.to(classes.device), rows)
+        left = asked = ActiveRows(rows.to(classes.device), rows)
         samples = flips.samples.cpu()
         broken = [left.rows[:0]]
         for turn in range(self.max_iter):
@@ -155,7 +155,7 @@ class SparseDynamicAttack(PerSampleAttack):
             if not len(rows):
                 return torch.cat(broken)
 
-            tried = Remaining(rows, rows.cpu())
+            tried = ActiveRows(rows, rows.cpu())
             before = logits[torch.searchsorted(left.rows, rows)]
             losses = self._ask_losses(queries, flips, classes, tried, bits)
             difference = losses - self.loss(before, classes[rows])
@@ -167,7 +167,7 @@ class SparseDynamicAttack(PerSampleAttack):
         return torch.cat([*broken, left.rows[self.succeeded(logits, classes[left.rows])]])
 
     def _ask_losses(
-        self, queries: Queries, flips: _Flips, classes: Tensor, tried: Remaining, bits: Tensor
+        self, queries: Queries, flips: _Flips, classes: Tensor, tried: ActiveRows, bits: Tensor
     ) -> Tensor:
         """The losses of single flips of samples [k], which are asked for batch by batch."""
         rows, losses = tried.rows, list[Tensor]()

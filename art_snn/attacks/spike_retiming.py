@@ -10,7 +10,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.balls import FLIPS, ROUNDING, SHIFT, WHOLE, Norm, Shifts, counts, shifts
-from art_snn.attacks.persample import Best, PerSampleAttack, Remaining
+from art_snn.attacks.persample import ActiveRows, BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Queries, margin
 from art_snn.checks import require, require_count, require_number
 
@@ -152,7 +152,9 @@ class SpikeRetiming(PerSampleAttack):
         whole numbers of spikes. The other parameters are those of :class:`CountedAttack`."""
 
     needs_range: ClassVar[str] = "the value without spikes, and the highest"
-    together: ClassVar[int] = 2**22  # Every spike has scores, many times the memory of the frames.
+    bytes_at_once: ClassVar[int] = (
+        2**22
+    )  # Every spike has scores, many times the memory of the frames.
 
     def __init__(
         self,
@@ -188,12 +190,12 @@ class SpikeRetiming(PerSampleAttack):
                 raise RuntimeError(f"retiming moved spikes by {spent.max()}, above {budget}")
         return adversarials
 
-    def craft(self, queries: Queries, best: Best, classes: Tensor) -> None:
+    def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:
         x = best.samples.clone()
         spikes, held, low, high = self._spikes(x)
         scores = torch.zeros_like(spikes.open, dtype=x.dtype).masked_fill_(~spikes.open, -torch.inf)
         rows = torch.unique(spikes.sample)
-        left = Remaining(rows, rows.cpu())
+        left = ActiveRows(rows, rows.cpu())
         frames, values = x, low + held
         for turn in range(self.max_iter):
             if not len(left.here):
@@ -241,7 +243,9 @@ class SpikeRetiming(PerSampleAttack):
         ahead = margin(logits, classes)
         return -ahead if self.targeted else ahead
 
-    def _keep(self, best: Best, rows: Tensor, x: Tensor, classes: Tensor, logits: Tensor) -> Tensor:
+    def _keep(
+        self, best: BestPoints, rows: Tensor, x: Tensor, classes: Tensor, logits: Tensor
+    ) -> Tensor:
         """Take in points of samples [m]; which of these the attack goes on with."""
         broken = self.succeeded(logits, classes)
         best.take(rows, x, self.objective(logits, classes), broken)

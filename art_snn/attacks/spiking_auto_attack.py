@@ -20,7 +20,7 @@ from art_snn.attacks.balls import (
 )
 from art_snn.attacks.crafting import resolve_plan
 from art_snn.attacks.outcome import Outcome, StageRecord
-from art_snn.attacks.persample import Best, BestMargin, CountedAttack, PerSampleAttack
+from art_snn.attacks.persample import BestMargin, BestPoints, CountedAttack, PerSampleAttack
 from art_snn.attacks.plan import (
     Candidates,
     Plan,
@@ -99,7 +99,7 @@ class _BlockAttack:
         local = rows - self.first
         # Margins of another network say nothing about this one.
         reached = None if transfer else self.reached.select(local)
-        best = Best(self.samples[rows], reached, step.stage.warm)
+        best = BestPoints(self.samples[rows], reached, step.stage.warm)
         draws = GRADIENTS if self.outcome.draws > 1 else 1
         queries = self.queries.select(local, estimator=estimator, reports=False, draws=draws)
         try:
@@ -316,7 +316,7 @@ class SpikingAutoAttack(CountedAttack):
                 words = f"{number + 1}/{len(run.outcome.stages)} {step.record.label}"
                 queries.progress.describe(words)
             with network.using(step.rule) if step.rule else nullcontext():
-                for part in torch.split(near, step.attack._together(samples)):
+                for part in torch.split(near, step.attack._block_size(samples)):
                     run.run_stage(number, step, part)
             left = run.standing(left)
             if self.on_stage is not None:
@@ -324,9 +324,9 @@ class SpikingAutoAttack(CountedAttack):
                 self.on_stage(step.record, len(near), len(left))
                 self._running = None
 
-    def _together(self, x: Tensor) -> int:
+    def _block_size(self, x: Tensor) -> int:
         # Stages split their samples themselves, each for its own rule.
-        return self._room(x)
+        return self._rows_that_fit(x)
 
     def _check_params(self) -> None:
         super()._check_params()

@@ -8,7 +8,7 @@ from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.balls import Ball, Norm, wide
-from art_snn.attacks.iterated import IteratedAttack, Walk
+from art_snn.attacks.iterated import AttackState, IteratedAttack
 from art_snn.attacks.queries import Objective, Queries, margin
 from art_snn.checks import require, require_number
 from art_snn.seeding import uniform_noise
@@ -67,7 +67,7 @@ class SquareSearch(IteratedAttack):
             estimator, norm, eps, max_iter, num_random_init, targeted, batch_size, seed, verbose
         )
 
-    def walk(self, ball: Ball, start: Tensor) -> Walk:
+    def walk(self, ball: Ball, start: Tensor) -> AttackState:
         last = self._last(start)
         area = int(np.prod(start.shape[1:][-3:-1] if last else start.shape[1:][-2:]))
         channels = int(np.prod(start.shape[1:])) // area
@@ -112,7 +112,7 @@ def _share_at(done: float, halving: bool) -> float:
     return 0.5 ** bisect_left(_HALVINGS, done) if halving else 1 - done
 
 
-class _Search(Walk):
+class _Search(AttackState):
     """The steps of the class.
 
     `current` is the point that is kept, with the objective `value` there [n]; `height` says how far

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from art_snn.attacks.balls import SMALLEST, Ball
-from art_snn.attacks.iterated import IteratedAttack, Walk, checkpoints
+from art_snn.attacks.iterated import AttackState, IteratedAttack, checkpoints
 
 KEPT, KEPT_SQUARES = 0.5, 0.8
 """Shares of the two moments that survive a step."""
@@ -24,11 +24,11 @@ class StableAdaptivePGD(IteratedAttack):
 
     The parameters are those of :class:`IteratedAttack`."""
 
-    def walk(self, ball: Ball, start: Tensor) -> Walk:
+    def walk(self, ball: Ball, start: Tensor) -> AttackState:
         return _Adaptive(ball, start, self.eps, checkpoints(self.max_iter))
 
 
-class _Adaptive(Walk):
+class _Adaptive(AttackState):
     """The equations of the class, eta being `step`; it is halved after some of the steps.
 
     `mean` and `square` are the moments of the gradient, normalised per sample ``[n, *shape]``."""

@@ -22,14 +22,14 @@ from art_snn.bounds.operations import Propagation
 from art_snn.checks import invalid, require
 from art_snn.dynamics import least, most
 from art_snn.encoders import Frequency, draws
-from art_snn.gradients.base import Site
+from art_snn.gradients.base import NeuronRef
 from art_snn.gradients.fixed import WEIGHTS_HELD
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import device_of
 from art_snn.modulation import Gates
 from art_snn.network import THROUGH, SpikingNetwork
 from art_snn.neurons import PASS
-from art_snn.passes import modes_kept, within
+from art_snn.passes import keep_modes, set_in_block
 
 _REMEDY = "docs/bounds.md lists the layers that have bounds; attacks need none."
 _BUDGET_ROUNDING = 2e-6
@@ -90,10 +90,10 @@ class Bounding:
     def evaluating(self) -> Iterator[None]:
         """A block for passes of constant weights, with the graph that they need."""
         with (
-            modes_kept(self.network, False),
+            keep_modes(self.network, False),
             torch.inference_mode(False),
             torch.enable_grad(),
-            within(WEIGHTS_HELD, True),
+            set_in_block(WEIGHTS_HELD, True),
         ):
             yield
 
@@ -130,7 +130,7 @@ class Bounding:
         """The box of the logits [N, K], with the graph of its centres."""
         followed = list[_Followed]()
 
-        def fire(site: Site, current: Tensor) -> Tensor:
+        def fire(site: NeuronRef, current: Tensor) -> Tensor:
             spikes = self.method.fire(site, current)
             followed.append(_Followed.of(f"currents of {site.name}", current, len(box)))
             return spikes
@@ -146,7 +146,7 @@ class Bounding:
         centre = box.centre.detach().requires_grad_(torch.is_grad_enabled())
         marked = Box.around(mark_nonlinear(centre), box.enclosure)
         with _name_refusals(self.network):
-            with Propagation(), within(THROUGH, run):
+            with Propagation(), set_in_block(THROUGH, run):
                 logits = self.network(marked)
             if not isinstance(logits, Box):
                 raise Unbounded("logits that do not depend on the input")
@@ -311,7 +311,7 @@ def _follow(
         every step, so that no layer is silent; where they are missing, they are drawn."""
     calls, generator = list[tuple[str, Tensor]](), torch.Generator("cpu").manual_seed(0)
 
-    def fire(site: Site, current: Tensor) -> Tensor:
+    def fire(site: NeuronRef, current: Tensor) -> Tensor:
         calls.append((f"currents of {site.name}", current))
         if current.shape[1] != len(x):
             return site.dynamics.simulate(current)
@@ -324,7 +324,7 @@ def _follow(
             return torch.cat([site.dynamics.simulate(current[:, :-2]), last], 1)
         return last.contiguous() if PASS.get() is None else last
 
-    with within(THROUGH, lambda network, x: network.run(network.encode(x), fire)):
+    with set_in_block(THROUGH, lambda network, x: network.run(network.encode(x), fire)):
         logits = network(x)[None]
     return [*calls, ("logits", logits)]
 

@@ -29,13 +29,13 @@ from art_snn.checks import (
     require_seed,
 )
 from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
-from art_snn.gradients.base import Site
+from art_snn.gradients.base import NeuronRef
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import device_of
 from art_snn.metrics.energy import count_accumulates, count_synapses, input_operations
 from art_snn.metrics.robust import Share
 from art_snn.network import SpikingNetwork
-from art_snn.passes import modes_kept
+from art_snn.passes import keep_modes
 from art_snn.progress import progress_over
 
 _TRAINS = "trains"
@@ -111,7 +111,7 @@ def certify_bounds(
     expected, asked = "'counts' or 's-ibp' in norm 2", method == _TRAINS
     require(norm == np.inf or not asked, "method", expected, method, "Only boxes have trains.")
     reduction = None
-    if asked or (method is None and norm == np.inf and (network.time_steps() or 0) <= _MOST_STEPS):
+    if asked or (method is None and norm == np.inf and (network.steps or 0) <= _MOST_STEPS):
         with nullcontext() if asked else suppress(ArgumentError):
             reduction = Reduction(network, eps, limits, *(() if asked else (_MOST_OPEN,)))
     plain = "counts" if method is None or asked else method
@@ -158,7 +158,7 @@ def _follow_trains(
     reduction: Reduction, x: Tensor, y: Tensor, margins: NDArray[np.float64]
 ) -> None:
     """Raise the margins [N] that are not above 0, of samples x [N, ...] of classes y [N]."""
-    with modes_kept(reduction.network, False), torch.no_grad():
+    with keep_modes(reduction.network, False), torch.no_grad():
         right = (reduction.network(x).argmax(1) == y).cpu().numpy()
     for i in np.flatnonzero(right & (margins <= 0)):
         with suppress(TooLarge):
@@ -255,7 +255,7 @@ def decide_bounds(
         label, sample = int(labels[row]), samples[row : row + 1]
         limits = limit_points(sample, eps, classifier.clip_values, dtype)
         point = torch.as_tensor(sample, dtype=dtype, device=device)
-        with suppress(TooLarge), modes_kept(network, False), torch.no_grad():
+        with suppress(TooLarge), keep_modes(network, False), torch.no_grad():
             falsifier = Falsifier(classifier, point, label, limits, seed + int(row))
             search = Search(reduction.around(point, label), falsifier)
             outcome, visited[row] = search.decide(go_on), search.nodes
@@ -329,7 +329,7 @@ class _MostSpikes(SpikeCounts):
         super().__init__()
         self.most = list[Tensor]()
 
-    def fire(self, site: Site, current: Any) -> Tensor:
+    def fire(self, site: NeuronRef, current: Any) -> Tensor:
         spikes: Any = super().fire(site, current)
         with torch._C.DisableTorchFunction(), torch.no_grad():
             if steps := spikes.enclosure.averaged:

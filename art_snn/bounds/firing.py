@@ -17,7 +17,7 @@ from torch import Tensor
 from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, count_steps, potential_rounding
 from art_snn.bounds.margins import SpikeBounds
 from art_snn.dynamics import Dynamics, operand, plus_scaled
-from art_snn.gradients.base import Firing, Site, simulation
+from art_snn.gradients.base import Firing, NeuronRef, simulation
 from art_snn.gradients.fixed import WEIGHTS_HELD
 from art_snn.gradients.shared import blocks, repeat_step, repeats_one_step
 
@@ -53,7 +53,7 @@ class Method:
         low, high = (end.expand_as(sure) for end in _ends(dynamics, current))
         bound_steps(dynamics, low, high, (sure, maybe))
 
-    def fire(self, site: Site, current: Tensor) -> Tensor:
+    def fire(self, site: NeuronRef, current: Tensor) -> Tensor:
         """The box of the spikes of a neuron, from that of its current."""
         assert isinstance(current, Box)
         dynamics, averaged = site.dynamics, current.enclosure.averaged
@@ -73,7 +73,7 @@ class Method:
             enclosure = Enclosure(bounds.radius, slack, one, averaged, unmixed=True)
             return Box.around(bounds.enter(), enclosure)
 
-    def _bound_spikes(self, site: Site, current: Box) -> SpikeBounds:
+    def _bound_spikes(self, site: NeuronRef, current: Box) -> SpikeBounds:
         """Bounds of every step, and, where spikes are counted, of their number."""
         dynamics, held = site.dynamics, WEIGHTS_HELD.get() or not torch.is_grad_enabled()
         if held:
@@ -96,12 +96,12 @@ class Method:
         low, high = (b + (s - s.detach()) for b, s in zip((sure, maybe), spikes, strict=True))
         return SpikeBounds((low + high) / 2, (high - low) / 2, counts)
 
-    def _simulate_ends(self, site: Site, current: Box) -> _Ends:
+    def _simulate_ends(self, site: NeuronRef, current: Box) -> _Ends:
         """Spikes [T, N, ...] at the lowest and at the highest current."""
         low, high = _ends_over_time(site.dynamics, current)
         return self.firing(site, low), self.firing(site, high)
 
-    def _bound_means(self, site: Site, current: Box) -> SpikeBounds:
+    def _bound_means(self, site: NeuronRef, current: Box) -> SpikeBounds:
         """Means of spikes over the steps up to each one, from those of the currents.
 
         The potential of an IF neuron with soft reset is its charge, the sum of the currents so far,

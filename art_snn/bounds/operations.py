@@ -17,7 +17,7 @@ from torch.overrides import TorchFunctionMode
 
 from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, has_boxes, widening
 from art_snn.bounds.margins import mark_nonlinear
-from art_snn.gradients.fixed import METADATA, WEIGHTS_HELD, lightly
+from art_snn.gradients.fixed import METADATA, WEIGHTS_HELD, without_saving
 from art_snn.pooling import tiles
 
 
@@ -32,7 +32,7 @@ def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None,
     if is_one_sample and enclosure.averaged:
         raise Nonlinear(f"{func.__name__} of all time steps as one sample")
 
-    centre = lightly(func, x.centre, weight, bias, *rest)
+    centre = without_saving(func, x.centre, weight, bias, *rest)
     magnitudes = weight.abs()
     if enclosure.budget is None or (is_one_sample and enclosure.repeats):
         # |W (x - m)| <= |W| r
@@ -87,7 +87,7 @@ def _apply_batch_norm(
     if training or mean is None or variance is None:
         raise Unbounded("batch norm by the statistics of the batch")
 
-    centre = lightly(func, x.centre, mean, variance, weight, bias, False, momentum, eps)
+    centre = without_saving(func, x.centre, mean, variance, weight, bias, False, momentum, eps)
     scale = (variance + eps).rsqrt()
     if weight is not None:
         scale = scale * weight
@@ -116,7 +116,7 @@ def _average_windows(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -
     apart = func is functional.avg_pool2d and not options and tiles(x.shape, size, *rest)
 
     def pool(part: Tensor) -> Tensor:
-        return lightly(func, part, size, *rest, **options)
+        return without_saving(func, part, size, *rest, **options)
 
     return _average(pool, x, terms, apart, factor)
 

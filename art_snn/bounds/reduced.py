@@ -30,11 +30,11 @@ from art_snn.bounds.propagate import (
 from art_snn.checks import invalid, require
 from art_snn.composition import require_composed
 from art_snn.encoders import Direct
-from art_snn.gradients.base import Site
+from art_snn.gradients.base import NeuronRef
 from art_snn.layers import _AFFINE, Normalize, TimeDistributed, are_plain, copy_module, list_layers
 from art_snn.network import THROUGH, SpikingNetwork
 from art_snn.neurons import Neuron
-from art_snn.passes import modes_kept, within
+from art_snn.passes import keep_modes, set_in_block
 
 _CHUNK = 128
 """Rows of a map between layers that are computed at a time."""
@@ -47,7 +47,7 @@ class TooLarge(Exception):
     """More neurons are open than the maps between them may have rows."""
 
 
-def read_chain(network: SpikingNetwork) -> tuple[list[Site], list[nn.Sequential], int]:
+def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequential], int]:
     """The chain that a network is, on the CPU in double precision, and its number of steps.
 
     Neurons, and affine maps of values [M, ...] before every layer of them, and after all.
@@ -62,9 +62,9 @@ def read_chain(network: SpikingNetwork) -> tuple[list[Site], list[nn.Sequential]
     fits(type(network.encoder) is Direct, f"{network.encoder}")
     require_composed(network, "classifier")
 
-    steps = network.time_steps() or 0
+    steps = network.steps or 0
     copied = copy_module("classifier", network).double().cpu().eval()
-    sites = list[Site]()
+    sites = list[NeuronRef]()
     segments = [list[nn.Module]()]
     for name, module in list_layers(copied.layers, "layers"):
         shown = f"{name} ({type(module).__name__})"
@@ -72,7 +72,7 @@ def read_chain(network: SpikingNetwork) -> tuple[list[Site], list[nn.Sequential]
         if isinstance(module, Neuron):
             words = "settings of single neurons or steps, several spikes in a step or a floor"
             fits(module.dynamics.uniform, f"{shown} with {words}")
-            sites.append(Site(name, module.dynamics))
+            sites.append(NeuronRef(name, module.dynamics))
             segments.append([])
             continue
         fits(isinstance(module, TimeDistributed), shown)
@@ -93,7 +93,7 @@ class _Recording(SpikeCounts):
         super().__init__()
         self.kept: list[tuple[Any, Any]] = []
 
-    def fire(self, site: Site, current: Tensor) -> Tensor:
+    def fire(self, site: NeuronRef, current: Tensor) -> Tensor:
         spikes: Tensor = super().fire(site, current)
         self.kept.append((current, spikes))
         return spikes
@@ -156,7 +156,7 @@ class Reduction:
         bounding = Bounding(self.network, recording, self.eps, limits=self.limits)
         bounding.averaged = False
         box = enclose_samples(x, self.eps, torch.inf, self.limits)
-        with modes_kept(self.network, False):
+        with keep_modes(self.network, False):
             logits = bounding.run(box, checked=False)
         _require_chain(len(recording.kept) == len(self.sites))
 
@@ -215,7 +215,7 @@ class Reduction:
         values = list[Tensor]()
         inputs = [corners.expand(self.steps, *shape)]
 
-        def fire(site: Site, current: Tensor) -> Tensor:
+        def fire(site: NeuronRef, current: Tensor) -> Tensor:
             spikes = site.dynamics.simulate(current)
             values.append(current)
             inputs.append(spikes * site.dynamics.amplitude)
@@ -224,7 +224,7 @@ class Reduction:
         def run(network: SpikingNetwork, x: Tensor) -> Tensor:
             return network.run(network.encode(x), fire)
 
-        with modes_kept(self.network, False), within(THROUGH, run):
+        with keep_modes(self.network, False), set_in_block(THROUGH, run):
             values.append(self.network(corners))
 
         _require_chain(len(values) == len(errors))

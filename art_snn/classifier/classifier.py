@@ -31,7 +31,7 @@ from art_snn.gradients import Gradient
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
-from art_snn.passes import modes_kept
+from art_snn.passes import keep_modes
 
 
 class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
@@ -240,7 +240,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         inputs = as_tensor(inputs).to(self.device)
         batches = [inputs] if framework else _batches(inputs, batch_size)
         with self._mode(False), torch.set_grad_enabled(graph):
-            kept = torch.cat(self.model.averages(str(name), batches))
+            kept = torch.cat(self.model.layer_means(str(name), batches))
         if not framework:
             return as_array(kept)
         return kept.to(x.device) if isinstance(x, Tensor) else kept
@@ -293,7 +293,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     def reset(self) -> None:
         """Draw all weights again, by the network's `initialise` where it has one."""
-        self.model.reset()
+        self.model.reset_parameters()
 
     def __eq__(self, other: object) -> bool:
         """True if the other classifier wraps the same layers, with any rule.
@@ -339,7 +339,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     @contextmanager
     def _mode(self, training: bool, gradient: Gradient | str | None = None) -> Iterator[None]:
         rule = nullcontext() if gradient is None else self.model.using(gradient)
-        with rule, modes_kept(self._model, training):
+        with rule, keep_modes(self._model, training):
             yield
 
     def _finite_rows(self, x: Any) -> tuple[Any, Tensor | None]:

@@ -6,7 +6,7 @@ from art_snn.gradients.base import (
     Execution as Execution,
     Firing as Firing,
     Gradient as Gradient,
-    Site as Site,
+    NeuronRef as NeuronRef,
 )
 from art_snn.gradients.choice import choose_rule as choose_rule
 from art_snn.gradients.names import (

@@ -9,11 +9,11 @@ from typing import Any, Protocol
 from torch import Tensor
 
 from art_snn.dynamics import Dynamics, operand
-from art_snn.passes import FIRING, within
+from art_snn.passes import FIRING, set_in_block
 
 
 @dataclass(frozen=True)
-class Site:
+class NeuronRef:
     """A neuron: its qualified name in its network ("" outside a network), its state equations."""
 
     name: str
@@ -21,12 +21,12 @@ class Site:
 
     def fire(self, firing: "Firing", current: Tensor) -> Tensor:
         """What the neuron gives the next layer: the spikes of a firing, at their height."""
-        with within(FIRING, True):
+        with set_in_block(FIRING, True):
             spikes, height = firing(self, current), self.dynamics.amplitude
         return spikes if height == 1 else spikes.mul(operand(height, spikes))
 
 
-Firing = Callable[[Site, Tensor], Tensor]
+Firing = Callable[[NeuronRef, Tensor], Tensor]
 """How a neuron fires: (site, current [T, N, ...]) -> spikes [T, N, ...]."""
 
 
@@ -48,7 +48,7 @@ class Differentiable(Protocol):
     `outputs` to [T, N, K]."""
 
     execution: Execution | None
-    obstacles: dict[Hashable, str | None]
+    probe_results: dict[Hashable, str | None]
     memory: "dict[Gradient, Any]"
     budget: tuple[float | None] | None
     input_span: float
@@ -63,7 +63,7 @@ class Differentiable(Protocol):
     def averaging_objection(self) -> str | None: ...
     def state_key(self) -> Hashable: ...
     def attack_key(self) -> Hashable: ...
-    def writing(self) -> AbstractContextManager[object]: ...
+    def observe_writes(self) -> AbstractContextManager[object]: ...
 
 
 class Gradient(ABC):
@@ -178,11 +178,11 @@ def with_memory(memory: Mapping[Gradient, Any], rule: Gradient, value: Any) -> d
     return dict([*others.items(), (rule, value)][-_REMEMBERED_RULES:])
 
 
-def simulation(site: Site, current: Tensor) -> Tensor:
+def simulation(site: NeuronRef, current: Tensor) -> Tensor:
     """The firing without any gradient: plain simulation."""
     return site.dynamics.simulate(current)
 
 
-def native_firing(site: Site, current: Tensor) -> Tensor:
+def native_firing(site: NeuronRef, current: Tensor) -> Tensor:
     """The sign for modules of other frameworks to fire as they are; networks never call it."""
     raise TypeError(f"neuron {site.name!r} has no gradient of its own")

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from art_snn.gradients.base import Gradient
 from art_snn.gradients.names import parse_rule
 from art_snn.gradients.rules import GRADIENTS, STBP
-from art_snn.passes import modes_kept
+from art_snn.passes import keep_modes
 from art_snn.seeding import seeded
 
 ORDER = ("stbp", "native", *(name for name in GRADIENTS if name != "stbp"))
@@ -53,8 +53,8 @@ def find_vanished(network: Any, rule: Gradient, x: Tensor, y: Tensor) -> tuple[T
 
     :param x: samples [N, ...] of classes y [N].
     :raises ValueError: where the network refuses the rule."""
-    twin, leaf = network.twin(), x.clone().requires_grad_()
-    with modes_kept(network, False), seeded(0), twin.using(rule):
+    twin, leaf = network.share(), x.clone().requires_grad_()
+    with keep_modes(network, False), seeded(0), twin.using(rule):
         loss = cross_entropy(twin(leaf), y, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, leaf)
     return (gradient.flatten(1) == 0).all(1), twin.execution

@@ -1,9 +1,9 @@
 """Passes that are differentiated by their input alone: weights are constants, and cost nothing.
 
 An attack throws the gradients at the weights away. Autograd keeps the input of every convolution
-and pooling; where weights are constants, neither needs it, so :data:`_LIGHT` layers keep nothing.
-Where all layers are torch's and ours, they are called directly; elsewhere a function mode finds
-them.
+and pooling; where weights are constants, neither needs it, so the functions of
+:data:`_WITHOUT_SAVING` keep nothing. Where all layers are torch's and ours, they are called
+directly; elsewhere a function mode finds them.
 
 Such a pass can also be for *shapes only*: an affine layer has the same gradient whatever its input
 is, so it need not be computed where its values are known."""
@@ -49,13 +49,13 @@ class _FixedWeights(TorchFunctionMode):
         if FIRING.get() or func in METADATA or getattr(func, "__name__", "") in _ABOUT_OBJECTS:
             return func(*args, **kwargs)
         # A backward pass that computes the pass again must find it the same.
-        if "checkpoint" in getattr((saving() or [None])[0], "__qualname__", ""):
+        if "checkpoint" in getattr((saved_tensor_hooks() or [None])[0], "__qualname__", ""):
             return func(*args, **kwargs)
         kwargs = {name: constant(value) for name, value in kwargs.items()}
-        return lightly(func, *map(constant, args), **kwargs)
+        return without_saving(func, *map(constant, args), **kwargs)
 
 
-def saving() -> Any:
+def saved_tensor_hooks() -> Any:
     """The hooks that save tensors for the backward pass at present, such as checkpointing's."""
     top: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
     return None if top is None else top(False)
@@ -101,9 +101,9 @@ def product_precisions(like: Tensor) -> set[str]:
     return {names.get(torch.get_float32_matmul_precision(), "ieee")}
 
 
-def lightly(func: Any, *args: Any, **options: Any) -> Tensor:
+def without_saving(func: Any, *args: Any, **options: Any) -> Tensor:
     """func(*args, **options), which keeps nothing of its input where only that takes a gradient."""
-    layer = _LIGHT.get(func)
+    layer = _WITHOUT_SAVING.get(func)
     x = args[0] if args else options.get("input")
     answer = NotImplemented
     if layer is not None and type(x) is Tensor and x.requires_grad:
@@ -127,7 +127,7 @@ def _shape(func: Any, *arguments: Any) -> torch.Size:
     return output.shape
 
 
-class _Light(Function):
+class _WithoutSaving(Function):
     """func(x, *arguments), affine in x, or zeros; its gradient is (at y, *kept) -> at x."""
 
     @staticmethod
@@ -175,13 +175,13 @@ def _convolution(
         rest = [(side + 2 * p - d * (k - 1) - 1) % s for side, k, s, p, d in spans]
         return torch.conv_transpose2d(grad, weight, None, stride, padding, rest, groups, dilation)
 
-    return apply(_Light, input, torch.conv2d, (weight, bias, *sizes), gradient, weight)
+    return apply(_WithoutSaving, input, torch.conv2d, (weight, bias, *sizes), gradient, weight)
 
 
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Any:
     if weight.ndim != 2:
         return NotImplemented
-    return apply(_Light, input, functional.linear, (weight, bias), torch.matmul, weight)
+    return apply(_WithoutSaving, input, functional.linear, (weight, bias), torch.matmul, weight)
 
 
 def _norm(
@@ -203,7 +203,7 @@ def _norm(
     scale = torch.rsqrt(running_var + eps)
     scale = scale if weight is None else scale * weight
     arguments = (running_mean, running_var, weight, bias, False, momentum, eps)
-    return apply(_Light, input, functional.batch_norm, arguments, gradient, scale)
+    return apply(_WithoutSaving, input, functional.batch_norm, arguments, gradient, scale)
 
 
 def _average(
@@ -226,10 +226,10 @@ def _average(
         at_x: Tensor = torch.ops.aten.avg_pool2d_backward(grad, like, *options)
         return at_x
 
-    return apply(_Light, input, functional.avg_pool2d, options, gradient)
+    return apply(_WithoutSaving, input, functional.avg_pool2d, options, gradient)
 
 
-_LIGHT: Mapping[Any, Callable[..., Any]] = MappingProxyType(
+_WITHOUT_SAVING: Mapping[Any, Callable[..., Any]] = MappingProxyType(
     {
         functional.conv2d: _convolution,
         functional.linear: _linear,

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import Any, TypeVar
 
 from art_snn.checks import ArgumentError, invalid, require, require_choice, shown
-from art_snn.gradients.base import Gradient, Site
+from art_snn.gradients.base import Gradient, NeuronRef
 from art_snn.gradients.rules import EOT, GRADIENTS, VARIANTS, Extended, Mean
 
 _Kind = TypeVar("_Kind")
@@ -237,14 +237,14 @@ def spell(rule: Gradient) -> str:
     return short_name(rule)
 
 
-def objection(rule: Gradient, sites: Iterable[Site], encoder: object = None) -> str | None:
+def objection(rule: Gradient, sites: Iterable[NeuronRef], encoder: object = None) -> str | None:
     """Why the rule does not apply to a network of these neurons and this encoder, or None."""
     objections = (rule.objection(site.dynamics, encoder) for site in sites)
     return next(filter(None, objections), None)
 
 
 def applicable(
-    sites: Iterable[Site], encoder: object = None, excluded: tuple[type[Gradient], ...] = ()
+    sites: Iterable[NeuronRef], encoder: object = None, excluded: tuple[type[Gradient], ...] = ()
 ) -> list[str]:
     """Names of the rules that apply to all neurons of a network, which refuses `excluded` kinds."""
     sites = list(sites)
@@ -257,7 +257,7 @@ def applicable(
 
 def check_applicable(
     rule: Gradient,
-    sites: Iterable[Site],
+    sites: Iterable[NeuronRef],
     argument: str = "gradient",
     encoder: object = None,
     *,

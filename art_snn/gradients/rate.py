@@ -29,10 +29,17 @@ import torch
 from torch import Tensor
 
 from art_snn.dynamics import Dynamics, empty_steps, least, operand
-from art_snn.gradients.base import Differentiable, Execution, Gradient, Site
+from art_snn.gradients.base import Differentiable, Execution, Gradient, NeuronRef
 from art_snn.gradients.fixed import SHAPES_ONLY, WEIGHTS_HELD, product_precisions
-from art_snn.gradients.shared import anchored, apply, blocks, mean_over_time, once, valued
-from art_snn.passes import within
+from art_snn.gradients.shared import (
+    apply,
+    attach_anchor,
+    blocks,
+    differentiable_once,
+    mean_over_time,
+    straight_through,
+)
+from art_snn.passes import set_in_block
 
 _RELATIVE_TOLERANCE = 1e-3
 """Largest difference between replayed and recorded current, relative to the sample's largest."""
@@ -94,7 +101,7 @@ class RateGradient(Gradient):
         network.execution = Execution("time-resolved", objection)
         # An input that is not finite says nothing of the layers.
         if failed and encoded.isfinite().all():
-            remember(network.obstacles, _key_of(network, encoded), objection)
+            remember(network.probe_results, _key_of(network, encoded), objection)
         return logits
 
 
@@ -129,7 +136,7 @@ class Conversion(Gradient):
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         return curve_objection(dynamics)
 
-    def _activate(self, site: Site, current: Tensor) -> Tensor:
+    def _activate(self, site: NeuronRef, current: Tensor) -> Tensor:
         dynamics = site.dynamics
         if not dynamics.is_standard:
             current, dynamics = dynamics.effective(current), dynamics.standard
@@ -173,7 +180,7 @@ def _replay(
     Or why the replay is not the time average of the recording."""
     names, excesses = [entry.site.name for entry in tape], list[Tensor]()
 
-    def fire(site: Site, current: Tensor) -> Tensor:
+    def fire(site: NeuronRef, current: Tensor) -> Tensor:
         if not tape:
             raise ValueError("more neurons are called than in the recording")
         entry = tape.popleft()
@@ -187,7 +194,7 @@ def _replay(
     if tape:
         return "the replay called fewer neurons than the recording"
     excesses.append(_excess_of(replayed[None], exact[None], 1.0))
-    return _first_mismatch(torch.stack(excesses), names) or valued(exact, replayed)
+    return _first_mismatch(torch.stack(excesses), names) or straight_through(exact, replayed)
 
 
 class _Graph:
@@ -198,10 +205,10 @@ class _Graph:
     def __init__(self, network: Differentiable, mean: Tensor) -> None:
         self.shapes: list[torch.Size] = []
         self.mean = mean.new_zeros(()).expand(mean.shape).requires_grad_()
-        with within(SHAPES_ONLY, True):
+        with set_in_block(SHAPES_ONLY, True):
             self.logits = network.run(self.mean, self._fire)
 
-    def _fire(self, site: Site, current: Tensor) -> Tensor:
+    def _fire(self, site: NeuronRef, current: Tensor) -> Tensor:
         place, fired = len(self.shapes), current.view_as(current)
         self.shapes.append(current.shape)
 
@@ -216,7 +223,7 @@ class _Graph:
         """The gradient at the mean input for one at the logits [N, K]."""
         ends = [self.logits], [self.mean], [grad]
         # Its hooks run in the present thread, which may serve several backward passes.
-        with within(_SLOPES, slopes):
+        with set_in_block(_SLOPES, slopes):
             (d,) = torch.autograd.grad(*ends, retain_graph=True, materialize_grads=True)
         return d
 
@@ -234,10 +241,10 @@ class _Connected(torch.autograd.Function):
         *slopes: Tensor,
     ) -> tuple[Tensor, Tensor]:
         ctx.graph = graph
-        return anchored(ctx, rule, *exact, *slopes)
+        return attach_anchor(ctx, rule, *exact, *slopes)
 
     @staticmethod
-    @once
+    @differentiable_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         *slopes, _ = ctx.saved_tensors
         return ctx.graph.gradient(grad, slopes), *[None] * (3 + len(slopes))
@@ -246,7 +253,7 @@ class _Connected(torch.autograd.Function):
 def _resolve_in_time(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor:
     """Logits [N, K] of one pass in which every step's gradient is multiplied by the slope."""
 
-    def fire(site: Site, current: Tensor) -> Tensor:
+    def fire(site: NeuronRef, current: Tensor) -> Tensor:
         spikes = empty_steps(current)
         with torch.no_grad():
             slope, _ = _simulate(rule, site, current, spikes)
@@ -256,7 +263,7 @@ def _resolve_in_time(rule: RateGradient, network: Differentiable, encoded: Tenso
 
 
 def _simulate(
-    rule: RateGradient, site: Site, current: Tensor, spikes: Tensor
+    rule: RateGradient, site: NeuronRef, current: Tensor, spikes: Tensor
 ) -> tuple[Tensor, Tensor]:
     """The slope and the mean current, or the last one, of a simulation that writes the spikes."""
     dynamics = site.dynamics
@@ -286,7 +293,7 @@ class _Entry:
 
     For shapes only the rate is empty, and the current a sum [] that is finite where all are."""
 
-    site: Site
+    site: NeuronRef
     slope: Tensor
     rate: Tensor
     current: Tensor
@@ -302,7 +309,7 @@ def _record(
     """Logits of plain simulation, and one tape entry per call of a neuron, less for shapes only."""
     tape = _Tape()
 
-    def fire(site: Site, current: Tensor) -> Tensor:
+    def fire(site: NeuronRef, current: Tensor) -> Tensor:
         spikes, slope = empty_steps(current), empty_steps(current[:1])
         sums = list[Tensor]()
         for part in blocks(spikes, 2 * len(spikes)):
@@ -315,7 +322,7 @@ def _record(
         tape.append(entry)
         return spikes
 
-    def record(site: Site, current: Tensor, spikes: Tensor, slope: Tensor) -> Tensor:
+    def record(site: NeuronRef, current: Tensor, spikes: Tensor, slope: Tensor) -> Tensor:
         """Write spikes and slope of a block; a sum that is finite where its currents are."""
         steps, mean = _simulate(rule, site, current, spikes)
         slope.copy_(mean_over_time(steps))
@@ -333,10 +340,10 @@ class _Sloped(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         ctx.averages = rule.averages
         # In a tuple: a view of an argument could not be changed in place, as SEW-ResNet does.
-        return anchored(ctx, rule, *output, slope)
+        return attach_anchor(ctx, rule, *output, slope)
 
     @staticmethod
-    @once
+    @differentiable_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         slope, _ = ctx.saved_tensors
         d = (grad * slope).to(grad.dtype)
@@ -361,11 +368,11 @@ def _collapse_objection(network: Differentiable, encoded: Tensor) -> str | None:
     key = _key_of(network, encoded)
     # Not looked up twice: another thread may clear them in between.
     with contextlib.suppress(KeyError):
-        return network.obstacles[key]
-    with network.writing():
+        return network.probe_results[key]
+    with network.observe_writes():
         objection = probe(network, encoded)
     # Without what the probe has written.
-    remember(network.obstacles, _key_of(network, encoded), objection)
+    remember(network.probe_results, _key_of(network, encoded), objection)
     return objection
 
 
@@ -405,7 +412,7 @@ def probe(network: Differentiable, encoded: Tensor) -> str | None:
         a, b, middle = current
         excesses.append(_excess_of(middle[None], (a + b)[None] / 2, threshold))
 
-    def fire(site: Site, current: Tensor) -> Tensor:
+    def fire(site: NeuronRef, current: Tensor) -> Tensor:
         judge(current, least(site.dynamics.threshold))
         names.append(site.name)
         return draw(current)

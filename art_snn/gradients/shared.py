@@ -54,13 +54,13 @@ def apply(function: type[Function], *arguments: Any) -> Tensor:
     return output[0] if isinstance(output, tuple) else output
 
 
-def runs(node: Any) -> bool:
+def needs_gradient(node: Any) -> bool:
     """True if the backward pass that runs needs the gradient at a node."""
     asks: Any = getattr(torch._C, "_will_engine_execute_node", None)
     return asks is None or node is None or bool(asks(node))
 
 
-def task() -> int:
+def graph_task() -> int:
     """The number of the backward pass that runs."""
     return int(torch._C._current_graph_task_id())
 
@@ -101,7 +101,7 @@ def mean_over_time(x: Tensor) -> Tensor:
     return x.mean(0, keepdim=True)
 
 
-class _Valued(Function):
+class _StraightThrough(Function):
     """The values of one tensor forward, the gradient of another one backward."""
 
     @staticmethod
@@ -113,26 +113,27 @@ class _Valued(Function):
         return None, grad
 
 
-def valued(values: Tensor, graph: Tensor) -> Tensor:
+def straight_through(values: Tensor, graph: Tensor) -> Tensor:
     """A tensor of these values that passes its gradient on to `graph`, of the same shape."""
     # In a tuple: a view of an argument could not be changed in place.
-    return apply(_Valued, (values,), graph)
+    return apply(_StraightThrough, (values,), graph)
 
 
-def anchored(ctx: Any, rule: object, output: Tensor, *kept: Tensor) -> tuple[Tensor, Tensor]:
-    """The output of a function differentiated :func:`once`, and a tensor that leads back to it.
+def attach_anchor(ctx: Any, rule: object, output: Tensor, *kept: Tensor) -> tuple[Tensor, Tensor]:
+    """The output of a function, and an anchor: a tensor that leads back to the function.
 
-    `kept` are for the backward pass, the first of `ctx.saved_tensors`."""
+    The function is :func:`differentiable_once`. Its backward pass finds `kept` as the first of
+    `ctx.saved_tensors`."""
     anchor = output.new_empty(0)
     ctx.named = rule
     ctx.save_for_backward(*kept, anchor)
     return output, anchor
 
 
-def once(backward: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
+def differentiable_once(backward: Callable[..., tuple[Any, ...]]) -> Callable[..., tuple[Any, ...]]:
     """A backward whose gradients refuse to be differentiated again, naming the rule.
 
-    It receives the gradient at the output of :func:`anchored` alone."""
+    It receives the gradient at the output of :func:`attach_anchor` alone."""
 
     @wraps(backward)
     def first(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
@@ -167,10 +168,10 @@ class _Held(Function):
 
     @staticmethod
     def forward(ctx: Any, values: tuple[Tensor], graph: Tensor) -> tuple[Tensor, Tensor]:
-        return anchored(ctx, "a pass whose weights are constants", *values)
+        return attach_anchor(ctx, "a pass whose weights are constants", *values)
 
     @staticmethod
-    @once
+    @differentiable_once
     def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
         return None, grad
 

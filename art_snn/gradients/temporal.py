@@ -10,9 +10,9 @@ Wu et al. (2018), from t = T - 1 down with d[T] = 0, g = dL/ds and d = dL/dx::
     no reset:   q[t] = 1
 
 A detached reset drops the u h or the threshold h term. Further parameters of the dynamics replace
-u by u - v_reset and the threshold by `reset_by`, and dL/dx is gain d. Where every step has its decay, that
-of step t + 1 counts. Of several spikes in a step g h becomes g H, with the sum H of h over their
-thresholds, and so does the h of a soft reset. Nothing passes a floor that has moved v.
+u by u - v_reset and the threshold by `reset_by`, and dL/dx is gain d. Where every step has its
+decay, that of step t + 1 counts. Of several spikes in a step g h becomes g H, with the sum H of h
+over their thresholds, and so does the h of a soft reset. Nothing passes a floor that has moved v.
 
 Where a graph of the gradient is asked for (`create_graph=True`), the recursion gives the values,
 and a loop in plain autograd their graph. A spike has the slope h(z), z = u - threshold, and that
@@ -30,16 +30,16 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from art_snn.dynamics import Dynamics, empty_steps, operand, plus_product, plus_scaled
-from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, Site
+from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, NeuronRef
 from art_snn.gradients.shared import (
-    anchored,
     apply,
+    attach_anchor,
     blocks,
     final,
+    graph_task,
     has_no_second_derivative,
+    straight_through,
     sum_slopes,
-    task,
-    valued,
 )
 from art_snn.gradients.surrogates import Surrogate
 
@@ -62,17 +62,17 @@ class TemporalGradient(Gradient):
     elementwise: ClassVar[bool] = False
 
     @abstractmethod
-    def slope(self, distance: Tensor, site: Site) -> Tensor:
+    def slope(self, distance: Tensor, site: NeuronRef) -> Tensor:
         """Slope h that replaces the derivative of the spikes.
 
         :param distance: u - threshold [T, N, ...], or a part if elementwise; not to be changed.
         :return: slope of the same shape, a new tensor."""
 
-    def slope_in_place(self, distance: Tensor, site: Site) -> Tensor:
+    def slope_in_place(self, distance: Tensor, site: NeuronRef) -> Tensor:
         """The slope of a rule that is elementwise, which may take the place of the distance."""
         return self.slope(distance.clone(), site)
 
-    def prepare(self, potential: Tensor, site: Site) -> StepSlope | None:
+    def prepare(self, potential: Tensor, site: NeuronRef) -> StepSlope | None:
         """A function that gives the slope of a forward pass instead of :meth:`slope`, or None.
 
         :param potential: u [T, N, ...]; not to be changed or kept."""
@@ -92,14 +92,14 @@ class TemporalGradient(Gradient):
     def firing(self) -> Firing:
         """The firing of a neuron under this rule."""
 
-        def fire(site: Site, current: Tensor) -> Tensor:
+        def fire(site: NeuronRef, current: Tensor) -> Tensor:
             if torch.is_grad_enabled() and current.requires_grad:
                 return apply(_ThroughTime, current, self, site)
             return site.dynamics.simulate(current)
 
         return fire
 
-    def fire_watched(self, site: Site, current: Tensor) -> tuple[Tensor, Tensor]:
+    def fire_watched(self, site: NeuronRef, current: Tensor) -> tuple[Tensor, Tensor]:
         """Spikes, and potentials u before the reset, [T, N, ...]; both have the rule's gradient."""
         if torch.is_grad_enabled() and current.requires_grad:
             spikes, _, potential = _ThroughTime.apply(current, self, site)  # type: ignore[no-untyped-call]
@@ -113,7 +113,7 @@ class _ThroughTime(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, current: Tensor, rule: TemporalGradient, site: Site
+        ctx: Any, current: Tensor, rule: TemporalGradient, site: NeuronRef
     ) -> tuple[Tensor, Tensor, Tensor]:
         ctx.rule, ctx.site, ctx.further = rule, site, dict[int, Tensor]()
         ctx.set_materialize_grads(False)
@@ -123,7 +123,7 @@ class _ThroughTime(torch.autograd.Function):
         potential = empty_steps(current)
         spikes = site.dynamics.simulate(current, potential)
         ctx.at_step = rule.prepare(potential, site)
-        return (*anchored(ctx, rule, spikes, potential), potential.detach())
+        return (*attach_anchor(ctx, rule, spikes, potential), potential.detach())
 
     @staticmethod
     def backward(
@@ -132,7 +132,7 @@ class _ThroughTime(torch.autograd.Function):
         grad_anchor: Tensor | None,
         grad_potential: Tensor | None,
     ) -> tuple[Tensor | None, None, None]:
-        further = ctx.further.pop(task(), None)
+        further = ctx.further.pop(graph_task(), None)
         if grad_spikes is None and grad_potential is None:
             return further, None, None
         potential, anchor = ctx.saved_tensors
@@ -165,7 +165,7 @@ def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tenso
     with torch.enable_grad():
         spikes = _spikes(rule, site, slope, potential, current)
         (graph,) = torch.autograd.grad(spikes, current, g, create_graph=True)
-    return valued(d, graph)
+    return straight_through(d, graph)
 
 
 def _recursion(ctx: Any, g: Tensor, u: Tensor, at_u: Tensor | None) -> Tensor:
@@ -195,7 +195,7 @@ def _recursion(ctx: Any, g: Tensor, u: Tensor, at_u: Tensor | None) -> Tensor:
     return d.expand_as(u)
 
 
-def _shares(rule: TemporalGradient, site: Site, u: Tensor, h: Tensor, out: Tensor) -> Tensor:
+def _shares(rule: TemporalGradient, site: NeuronRef, u: Tensor, h: Tensor, out: Tensor) -> Tensor:
     """q [T, N, ...] from u and h, written to `out` where it is not 1 throughout."""
     dynamics, threshold = site.dynamics, operand(site.dynamics.threshold, u)
     q = u.new_ones(()).expand(u.shape)
@@ -213,7 +213,7 @@ def _shares(rule: TemporalGradient, site: Site, u: Tensor, h: Tensor, out: Tenso
 
 
 def _at_step(
-    rule: TemporalGradient, site: Site, potential: Tensor, in_place: bool = False
+    rule: TemporalGradient, site: NeuronRef, potential: Tensor, in_place: bool = False
 ) -> StepSlope:
     """The rule's slope; computed when asked for, and `in_place` of the distance, if elementwise."""
     if rule.elementwise:
@@ -228,7 +228,7 @@ _Slope = Callable[[Tensor, int], Tensor]
 
 
 def _spikes(
-    rule: TemporalGradient, site: Site, slope: _Slope, potential: Tensor, current: Tensor
+    rule: TemporalGradient, site: NeuronRef, slope: _Slope, potential: Tensor, current: Tensor
 ) -> Tensor:
     """Spikes [T, N, ...] of the state equations, with their graph.
 
@@ -242,7 +242,7 @@ def _spikes(
     drop = operand(dynamics.reset_amount, potential) if soft else 0
     spikes, v = list[Tensor](), None
     for t, (value, x) in enumerate(zip(potential, current, strict=True)):
-        u = valued(value, gain * x if v is None else gain * x + decays[t] * v)
+        u = straight_through(value, gain * x if v is None else gain * x + decays[t] * v)
         fired = dynamics.fire(value.detach())
         s = apply(_Spike, u - threshold, fired, slope, t)
         spikes.append(s)
@@ -267,8 +267,8 @@ class _Current(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
-        earlier = ctx.further.get(task())
-        ctx.further[task()] = grad if earlier is None else earlier + grad
+        earlier = ctx.further.get(graph_task())
+        ctx.further[graph_task()] = grad if earlier is None else earlier + grad
         return grad.new_empty(0), None, None
 
 

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.checks import invalid, require
-from art_snn.gradients.base import Site
+from art_snn.gradients.base import NeuronRef
 from art_snn.interop.frameworks import KNOWN
 from art_snn.interop.kinds import (
     RESETTING,
@@ -29,7 +29,7 @@ from art_snn.interop.kinds import (
     find_kind,
     has_name_of_neuron,
 )
-from art_snn.passes import within
+from art_snn.passes import set_in_block
 
 _COPIED = ("_memories", "_memories_rv", "_buffers")
 # Where modules keep what a pass changes, next to plain attributes.
@@ -65,14 +65,14 @@ class Member:
         return returns(self.module) if callable(returns) else returns
 
     @property
-    def site(self) -> Site:
+    def site(self) -> NeuronRef:
         """The neuron as engines see it, with its dynamics at present."""
         reason = self.kind.overridden(self.module, self.cls)
         if reason is None:
-            return Site(self.name, self.kind.dynamics(self.module))
+            return NeuronRef(self.name, self.kind.dynamics(self.module))
         remedy = f"art_snn.interop.register_neuron({type(self.module).__name__}, ...)"
         reason = f"{reason}, so its equations are not known: {remedy}"
-        return Site(self.name, Unknown(unknown=reason))
+        return NeuronRef(self.name, Unknown(unknown=reason))
 
     def twin(self, steps: int | None, *, training: bool = False) -> nn.Module:
         """The module with a state of its own, at its start; settings and weights are the same."""
@@ -136,12 +136,12 @@ class Members(dict[nn.Module, Member]):
     def __init__(self, model: nn.Module, elsewhere: Literal["native"] | None = None) -> None:
         super().__init__()
         self.elsewhere = elsewhere
-        self.compiled: list[Site] = []
+        self.compiled: list[NeuronRef] = []
         whole: tuple[str, ...] = ()
         for name, module in model.named_modules():
             if isinstance(module, torch.jit.ScriptModule):
                 if has_name_of_neuron(module.original_name, KNOWN):
-                    self.compiled.append(Site(name, Unknown(unknown=_COMPILED)))
+                    self.compiled.append(NeuronRef(name, Unknown(unknown=_COMPILED)))
                 continue
             resets = callable(getattr(module, "reset", None)) and not module._parameters
             known_kind = find_kind(type(module), KNOWN)
@@ -160,7 +160,7 @@ class Members(dict[nn.Module, Member]):
         self.neurons = [member for member in self.values() if member.fires]
 
     @cached_property
-    def _sites(self) -> dict[str, Site]:
+    def _sites(self) -> dict[str, NeuronRef]:
         sites = [*(member.site for member in self.neurons), *self.compiled]
         return {site.name: site for site in sites}
 
@@ -179,7 +179,7 @@ class Members(dict[nn.Module, Member]):
         return natives
 
     @cached_property
-    def ruled(self) -> dict[str, Site]:
+    def ruled(self) -> dict[str, NeuronRef]:
         """Neurons that rules of ours differentiate, with their dynamics at present."""
         return {name: site for name, site in self._sites.items() if name not in self.natives}
 
@@ -227,8 +227,10 @@ _RESTORING = threading.RLock()
 
 
 @contextmanager
-def restoring(model: nn.Module, members: Members, written: set[tuple[type, str]]) -> Iterator[None]:
-    """Put back what modules keep after the block; `written` gains what the block has changed."""
+def restoring(
+    model: nn.Module, members: Members, volatile: set[tuple[type, str]]
+) -> Iterator[None]:
+    """Put back what modules keep after the block; `volatile` gains what the block has changed."""
     with _RESTORING:
         # What torch.jit compiled keeps its state in its buffers alone.
         compiled = torch.jit.ScriptModule
@@ -246,18 +248,18 @@ def restoring(model: nn.Module, members: Members, written: set[tuple[type, str]]
                     buffer.copy_(value)
             for module, kept in before:
                 for name in set(_kept(module)) - set(kept):
-                    written.add((type(module), name))
+                    volatile.add((type(module), name))
                     vars(module).pop(name, None)
                 for name, value in kept.items():
                     if name in _COPIED:
                         mapping, entries = value  # The same mapping, which others may hold.
                         if vars(module)[name] is not mapping:
-                            written.add((type(module), name))
+                            volatile.add((type(module), name))
                         mapping.clear()
                         mapping.update(entries)
                         vars(module)[name] = mapping
                     elif vars(module).get(name) is not value:
-                        written.add((type(module), name))
+                        volatile.add((type(module), name))
                         vars(module)[name] = value
 
 
@@ -300,7 +302,7 @@ def running(this: Any) -> Iterator[None]:
     with ExitStack() as stack:
         if this.reading:
             alone = nn.ModuleList(this.members)
-            stack.enter_context(restoring(alone, this.members, this.written))
+            stack.enter_context(restoring(alone, this.members, this.volatile))
             for member in this.members.values():
                 member.kind.refresh(member.module, this.steps)
         stack.enter_context(_answering(this))
@@ -316,7 +318,7 @@ def _answering(this: Any) -> Iterator[None]:
                 users.add(id(this))
                 if _answer_of(module) is None:
                     vars(module)["forward"] = _Answer(module)
-        with within(_RUNNING, this):
+        with set_in_block(_RUNNING, this):
             yield
     finally:
         for module in this.members:

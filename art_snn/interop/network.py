@@ -30,7 +30,7 @@ class AdaptedNetwork(ModelNetwork):
         """As :meth:`art_snn.SpikingNetwork.forward`, once what the model computes is verified."""
         if THROUGH.get() is not None:
             return super().forward(x)
-        with AdaptedNetwork.present.within(self, Members(self.layers, self.elsewhere)):
+        with AdaptedNetwork.present.set_in_block(self, Members(self.layers, self.elsewhere)):
             if not torch.is_grad_enabled():
                 verify(self, None, self._checked(x))
             return super().forward(x)

@@ -122,8 +122,8 @@ def from_nir(
     :param path_or_graph: a file, or a graph of the package nir.
     :param like: whose reading is taken; None: that of NIR's text, with the reset that you give.
     :param dt: the time step, in the unit of the time constants.
-    :param reset, strict, max_spikes, floor, v_start: of :class:`~art_snn.dynamics.Dynamics`, instead of
-        the reader's own; math.inf for any number of spikes, -math.inf for no floor.
+    :param reset, strict, max_spikes, floor, v_start: of :class:`~art_snn.dynamics.Dynamics`,
+        instead of the reader's own; math.inf for any number of spikes, -math.inf for no floor.
     :param steps: time steps T of the encoder Direct, for inputs without a time axis.
     :param encoder: maps the input [N, ...] to [T, N, ...]; None: Direct with steps, else Frames.
     :param readout: of the Output over time, flattened; None: "sum" of spikes where the encoder
@@ -172,8 +172,8 @@ def from_nir(
     module = nn.Sequential(*layers) if is_chain else Graph(layers, sources)
     framed = (None, *shape) if isinstance(encoder, Frames) else shape
     network = SpikingNetwork(module, encoder, input_shape=framed)
-    network.facts[f"read as {like or 'nir'}"] = _describe(nodes, like, dt, given)
-    network.facts |= {f"{r} reads": _describe(nodes, r, dt, {}) for r in readers if r != like}
+    network._notes[f"read as {like or 'nir'}"] = _describe(nodes, like, dt, given)
+    network._notes |= {f"{r} reads": _describe(nodes, r, dt, {}) for r in readers if r != like}
     return network.eval()
 
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves
 
 from art_snn.checks import ArgumentError, invalid
-from art_snn.gradients.base import Firing, Site
-from art_snn.gradients.fixed import saving
+from art_snn.gradients.base import Firing, NeuronRef
+from art_snn.gradients.fixed import saved_tensor_hooks
 from art_snn.interop.members import Member, Members, hand_over
 from art_snn.interop.reading import Potentials, versions
-from art_snn.passes import FIRING, within
+from art_snn.passes import FIRING, set_in_block
 
 
 class ModelPass:
@@ -27,7 +27,7 @@ class ModelPass:
 
     reading = False
     """True if the model reads state of its neurons, which then is on its modules."""
-    written: set[tuple[type, str]]
+    volatile: set[tuple[type, str]]
     """Attributes that a pass changes by itself, where it is reading."""
 
     def __init__(
@@ -37,11 +37,11 @@ class ModelPass:
         self.preludes = preludes
         self.twins: dict[nn.Module, nn.Module] = {}
         self.calls: Counter[str] = Counter()
-        self.graph, self.saving = torch.is_grad_enabled(), saving()
+        self.graph, self.saving = torch.is_grad_enabled(), saved_tensor_hooks()
 
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         """The answer to a call of a module."""
-        if self.native and self.saving != saving():
+        if self.native and self.saving != saved_tensor_hooks():
             raise _hidden(member)
         self.calls[member.name] += 1
         return self.answer_alone(member, *args, **kwargs)
@@ -91,7 +91,7 @@ class FiringPass(ModelPass):
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         if not member.fires:
             return self.answer_alone(member, *args, **kwargs)
-        if self.graph != torch.is_grad_enabled() or self.saving != saving():
+        if self.graph != torch.is_grad_enabled() or self.saving != saved_tensor_hooks():
             raise _hidden(member)
         self.calls[member.name] += 1
         if self.trains(member):
@@ -102,7 +102,7 @@ class FiringPass(ModelPass):
         if not args and kwargs:
             # The current by its name, which differs from framework to framework.
             args = (kwargs.pop(next(iter(kwargs))),)
-        with within(FIRING, True):
+        with set_in_block(FIRING, True):
             return self.fire(member, *args, **kwargs)
 
     @abstractmethod
@@ -175,7 +175,7 @@ def _nodes(value: Any) -> list[Any]:
     return [leaf.grad_fn for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
-def other_equations(site: Site, spikes: Tensor, ours: Tensor) -> ArgumentError:
+def other_equations(site: NeuronRef, spikes: Tensor, ours: Tensor) -> ArgumentError:
     """An error about a neuron whose spikes [T, N, ...] are not those of its dynamics."""
     different = (spikes != ours).flatten(1).float()
     step = int(different.any(1).nonzero()[0])

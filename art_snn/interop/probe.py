@@ -69,7 +69,7 @@ def find_traits(network: ModelNetwork, x: Tensor) -> None:
     encoded, traits = network.encode(x[:2]), network.traits
     traits.reads = True  # Until something else is known.
     given = encoded.clone(memory_format=torch.contiguous_format)
-    if network.makes_own_time:
+    if network.loops_itself:
         seen = _try(network, given[0])
         other = _try(network, x[:1].expand(3 if len(x) == 1 else 1, *x.shape[1:]).clone())
         _require_own_time(network, seen, other, x)
@@ -160,7 +160,7 @@ def _try(
 ) -> _Counting:
     """How the neurons were called, or the error with which the model failed."""
     this, again, run = _Counting(network.members), x.clone(), run or network.model
-    this.written = network.written
+    this.volatile = network.volatile
     try:
         with network.restoring(), running(this), torch.random.fork_rng([]):
             run(x)

@@ -12,8 +12,8 @@ from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from art_snn.checks import ArgumentError, invalid
 from art_snn.dynamics import operand
-from art_snn.gradients.base import Site
-from art_snn.gradients.shared import apply, valued
+from art_snn.gradients.base import NeuronRef
+from art_snn.gradients.shared import apply, straight_through
 from art_snn.interop.members import Member
 
 
@@ -22,7 +22,7 @@ class Potentials:
 
     :param member: the neuron, which has just run by itself without a graph."""
 
-    def __init__(self, member: Member, site: Site) -> None:
+    def __init__(self, member: Member, site: NeuronRef) -> None:
         self.member, self.dynamics = member, site.dynamics
         self.spikes: list[Tensor] = []
         self.before: list[Tensor] = []
@@ -78,7 +78,7 @@ class Potentials:
                 graph = self.member.from_steps(torch.stack(series))
             graph = graph.to(value.dtype)
             if value.shape == graph.shape and torch.allclose(graph, value, rtol=1e-4, atol=1e-4):
-                return valued(value.detach().clone(), graph)
+                return straight_through(value.detach().clone(), graph)
         return apply(_Sealed, (value.clone(),), f"{name} of {self.member.name}", last)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from art_snn.checks import require
 from art_snn.encoders import Encoder, draws
 from art_snn.gradients import Gradient, Native, choose_rule
-from art_snn.gradients.base import Firing, Site, native_firing, simulation
+from art_snn.gradients.base import Firing, NeuronRef, native_firing, simulation
 from art_snn.gradients.fixed import WEIGHTS_HELD, weights_fixed
 from art_snn.interop.frameworks.norse import SEQUENTIAL
 from art_snn.interop.kinds import Unknown
@@ -115,10 +115,10 @@ class ModelNetwork(SpikingNetwork):
         return Members(self.layers, self.elsewhere) if present is None else present
 
     @property
-    def makes_own_time(self) -> bool:
+    def loops_itself(self) -> bool:
         return isinstance(self.encoder, _OwnTime)
 
-    def sites(self) -> list[Site]:
+    def sites(self) -> list[NeuronRef]:
         """Every neuron that rules differentiate, by its name, with its dynamics at present.
 
         Left out are neurons without a reset that return their potential: mostly it is read out."""
@@ -126,16 +126,18 @@ class ModelNetwork(SpikingNetwork):
         if not members.ruled:
             reason = "no neuron of the model is recognised; register_neuron makes one known"
             reason = next(iter(members.natives.values()), reason)
-            return [Site("", Unknown(unknown=reason))]
+            return [NeuronRef("", Unknown(unknown=reason))]
         read_out = {member.name for member in members.values() if member.returned}
         sites = members.ruled.values()
         return [s for s in sites if s.dynamics.reset != "none" or s.name not in read_out]
 
-    def natives(self) -> dict[str, str]:
+    def own_gradient_neurons(self) -> dict[str, str]:
         return self.members.natives
 
-    def remarks(self) -> dict[str, str]:
-        gradients = {f"own gradient of {name}": why for name, why in self.natives().items()}
+    def notes(self) -> dict[str, str]:
+        gradients = {
+            f"own gradient of {name}": why for name, why in self.own_gradient_neurons().items()
+        }
         drawn = self.traits.draws or draws(self.encoder)
         return {"draws at random": "yes" if drawn else "no"} | gradients
 
@@ -145,13 +147,13 @@ class ModelNetwork(SpikingNetwork):
             for m in self.members.neurons
         ]
 
-    def averages(self, name: str, batches: Sequence[Tensor]) -> list[Tensor]:
+    def layer_means(self, name: str, batches: Sequence[Tensor]) -> list[Tensor]:
         layouts = {member.layout for member in self.members.neurons}
-        fits = not self.makes_own_time and layouts <= {"steps"}
+        fits = not self.loops_itself and layouts <= {"steps"}
         expected = "a model whose layers all take [T, N, ...]"
         got = f"one whose neurons take {', '.join(sorted(layouts))}, or with its own time steps"
         require(fits, "layer", expected, got, "Record it by a forward hook of torch.")
-        return super().averages(name, batches)
+        return super().layer_means(name, batches)
 
     @property
     def form(self) -> tuple[Any, ...]:
@@ -171,14 +173,15 @@ class ModelNetwork(SpikingNetwork):
             return "the model calls its neurons step by step"
         if members.natives:
             return f"{next(iter(members.natives))} is differentiated by its own gradient"
-        return "the model makes its time steps itself" if self.makes_own_time else None
+        return "the model makes its time steps itself" if self.loops_itself else None
 
-    def time_steps(self) -> int | None:
+    @property
+    def steps(self) -> int | None:
         """Time steps T, where the encoder has a number of them, or a pass has shown one."""
-        return super().time_steps() or self.traits.steps
+        return super().steps or self.traits.steps
 
-    def timing(self) -> str:
-        return super().timing() + (", one step in a call" if self.traits.single else "")
+    def describe_time(self) -> str:
+        return super().describe_time() + (", one step in a call" if self.traits.single else "")
 
     def encode(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> [T, N, ...], or [1, N, ...] where the model makes its time steps."""
@@ -188,16 +191,16 @@ class ModelNetwork(SpikingNetwork):
 
     def steps_of(self, encoded: Tensor) -> int | None:
         """Time steps T that every neuron has; None where the model alone knows."""
-        return self.own_steps if self.makes_own_time else len(encoded)
+        return self.own_steps if self.loops_itself else len(encoded)
 
     def restoring(self) -> AbstractContextManager[None]:
         """A block after which modules keep what they kept before."""
-        return restoring(self.model, self.members, self.written)
+        return restoring(self.model, self.members, self.volatile)
 
     def firing_pass(self, kind: type[_Firings], encoded: Tensor, firing: Firing) -> _Firings:
         """A pass of a kind in which neurons fire, or are differentiated, by the firing."""
         this = kind(self.members, self.steps_of(encoded), firing, self.traits.preludes)
-        this.reading, this.written = self.traits.reads, self.written
+        this.reading, this.volatile = self.traits.reads, self.volatile
         return this
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
@@ -205,7 +208,7 @@ class ModelNetwork(SpikingNetwork):
         if firing is simulation or firing is native_firing:
             return self.run_by_itself(encoded, native=firing is native_firing)
         if self.present is None:  # In a twin, such as that of Extended.
-            with ModelNetwork.present.within(self, self.members):
+            with ModelNetwork.present.set_in_block(self, self.members):
                 return self.run(encoded, firing)
         if self.members.steps_alone:
             weights = [] if WEIGHTS_HELD.get() else weights_of(self)
@@ -216,7 +219,7 @@ class ModelNetwork(SpikingNetwork):
         """Logits [N, K] of the model as it is, from rest; `native`: by its own surrogates."""
         steps, preludes = self.steps_of(encoded), self.traits.preludes
         this = ModelPass(self.members, steps, native=native, preludes=preludes)
-        this.reading, this.written = self.traits.reads, self.written
+        this.reading, this.volatile = self.traits.reads, self.volatile
         return self.run_in(this, encoded)
 
     def run_in(self, this: ModelPass, encoded: Tensor, whole: bool = True) -> Tensor:
@@ -235,13 +238,13 @@ class ModelNetwork(SpikingNetwork):
     def logits(self, encoded: Tensor) -> Tensor:
         """Encoded input -> logits [N, K], the model running as the present pass has it."""
         steps = self.steps_of(encoded)
-        length = None if self.makes_own_time else self.length
+        length = None if self.loops_itself else self.length
         return _read_logits(self.readout, self._output(encoded), encoded.shape[1], steps, length)
 
     def _output(self, encoded: Tensor) -> Any:
         """The answer of the model, whatever it is."""
-        x = encoded[0] if self.makes_own_time else encoded
-        if self.makes_own_time or self.traits.writes:
+        x = encoded[0] if self.loops_itself else encoded
+        if self.loops_itself or self.traits.writes:
             x = x.clone()
         with weights_fixed():
             return self.loop(x) if self.traits.single else self.model(x)

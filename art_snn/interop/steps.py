@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from art_snn.gradients.base import Firing, Site
-from art_snn.gradients.shared import anchored, apply, once, runs
+from art_snn.gradients.base import Firing, NeuronRef
+from art_snn.gradients.shared import apply, attach_anchor, differentiable_once, needs_gradient
 from art_snn.interop.members import Member, running
 from art_snn.interop.passes import FiringPass, other_equations, refusal, require_spikes, wrong_steps
 from art_snn.interop.reading import Potentials, versions
@@ -36,7 +36,7 @@ class _Calls:
     fired: Tensor
     """Their spikes."""
 
-    def __init__(self, member: Member, site: Site) -> None:
+    def __init__(self, member: Member, site: NeuronRef) -> None:
         self.member, self.site = member, site
         self.read = Potentials(member, site)
         self.currents: list[Tensor] = []
@@ -251,13 +251,13 @@ class _BySteps(torch.autograd.Function):
         ctx: Any, pieces: _Pieces, nodes: list[Any], x: Tensor, *weights: Tensor
     ) -> tuple[Tensor, Tensor]:
         ctx.pieces, ctx.nodes = pieces, nodes
-        return anchored(ctx, "the rule of neurons called step by step", pieces.forward(x))
+        return attach_anchor(ctx, "the rule of neurons called step by step", pieces.forward(x))
 
     @staticmethod
-    @once
+    @differentiable_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         pairs = zip(ctx.needs_input_grad[2:], ctx.nodes, strict=True)
-        wanted = [needs and runs(node) for needs, node in pairs]
+        wanted = [needs and needs_gradient(node) for needs, node in pairs]
         return (None, None, *ctx.pieces.backward(grad, wanted))
 
 

@@ -43,7 +43,7 @@ from art_snn.interop.runner import ModelNetwork, Traits
 from art_snn.interop.steps import StepPass, graph_nodes
 from art_snn.layers import varies, weights_of
 from art_snn.network import VERIFIED
-from art_snn.passes import WATCHED, within
+from art_snn.passes import WATCHED, set_in_block
 from art_snn.state import counted, settings
 
 _REMEMBERED = 256
@@ -80,9 +80,9 @@ def _settle(network: ModelNetwork, x: Tensor) -> Hashable:
     traits = network.verified.get((setup, "traits"))
     if traits is None:
         # A twin, since passes of other threads may rely on the traits of their setup.
-        twin: Any = network.twin()
+        twin: Any = network.share()
         twin.traits = traits = Traits()
-        with _unnoticed(x):
+        with _isolated(x):
             find_traits(twin, x.detach())
             traits.reads = _reads(twin, x.detach()[:VERIFIED])
         # What passes change by themselves is known now, and no part of the setup.
@@ -117,7 +117,7 @@ def _verify_setup(network: ModelNetwork, rule: Gradient | None, x: Tensor, setup
     def once(depends: Hashable, check: Callable[[], object], state: Hashable = True) -> None:
         """Check what depends on setup, this and a state; an answer of False is not known yet."""
         if network.verified.get((setup, depends)) != state:
-            with _unnoticed(x):
+            with _isolated(x):
                 if check() is not False:
                     remember(network.verified, (setup, depends), state, _REMEMBERED)
 
@@ -143,18 +143,18 @@ def _verify_setup(network: ModelNetwork, rule: Gradient | None, x: Tensor, setup
         traits.passes += x.requires_grad
         again = traits.passes in _FIRST or traits.passes % _EVERY == 0
         if x.requires_grad and again and not steps:
-            with _unnoticed(x):
+            with _isolated(x):
                 _compare_spikes(network, inputs)
     once((repr(rule), x.requires_grad), lambda: _require_gradient(network, rule, x[:VERIFIED]))
 
 
 @contextmanager
-def _unnoticed(x: Tensor) -> Iterator[None]:
+def _isolated(x: Tensor) -> Iterator[None]:
     """A block whose passes draw no random numbers from the caller's and are not watched."""
     devices = [x.device] if x.device.type == "cuda" else []
     # In half precision, as training may run, neurons of two makes part at rounding.
     exact = torch.autocast(x.device.type, enabled=False)
-    with torch.random.fork_rng(devices), within(WATCHED, ()), exact:
+    with torch.random.fork_rng(devices), set_in_block(WATCHED, ()), exact:
         yield
 
 
@@ -166,7 +166,7 @@ def _setup(network: ModelNetwork, x: Tensor) -> Hashable:
     sites = [(m, ruled[m.name]) for m in network.members.neurons if m.name in ruled]
     equations = tuple((m.name, m.layout, type(s.dynamics), s.dynamics.reset) for m, s in sites)
     passed = (tuple(x.shape[1:]), x.dtype, x.device, str(network.encoder))
-    return *passed, kinds, equations, frozenset(settings(modules, network.written).items())
+    return *passed, kinds, equations, frozenset(settings(modules, network.volatile).items())
 
 
 def _require_gradient(network: ModelNetwork, rule: Gradient, x: Tensor) -> None:
@@ -209,8 +209,8 @@ def _gradient(
     with torch.enable_grad():
         inputs = x.detach().clone().requires_grad_(x.requires_grad)
         natives = list[tuple[list[Any], list[Any]]]()
-        with within(TRACE, natives):
-            total = _mixed(rule.logits(network.twin(), inputs))
+        with set_in_block(TRACE, natives):
+            total = _mixed(rule.logits(network.share(), inputs))
         if not total.requires_grad:
             return None
         if native or isinstance(rule, Native):
@@ -294,7 +294,7 @@ def _compare_logits(network: ModelNetwork, x: Tensor, *, native: bool) -> None:
         except (RuntimeError, IndexError) as error:
             note: Any = getattr(error, "add_note", None)
             if callable(note):  # From Python 3.11 on.
-                given = encoded[0] if network.makes_own_time else encoded
+                given = encoded[0] if network.loops_itself else encoded
                 note(
                     f"The model was given a batch of shape {list(given.shape)}. {FORMS}"
                     f"{network.traits.failed}"
@@ -382,8 +382,8 @@ def _compare(this: FiringPass, name: str, spikes: Tensor, ours: Tensor) -> None:
     if len(odd) and several == 1:
         got = f"{name}, which gave {odd[0].item():g}"
         remedy = (
-            "Dynamics(amplitude=...) says how high all spikes are, and max_spikes=... how many a step "
-            "may have."
+            "Dynamics(amplitude=...) says how high all spikes are, and max_spikes=... how many "
+            "a step may have."
         )
         raise refusal(f"neurons whose outputs are 0 or {height:g}", got, remedy)
     if (spikes != ours).any():

@@ -19,7 +19,7 @@ from art_snn.gradients.base import simulation
 from art_snn.layers import device_of
 from art_snn.metrics.robust import Share
 from art_snn.network import THROUGH, SpikingNetwork
-from art_snn.passes import modes_kept, within
+from art_snn.passes import keep_modes, set_in_block
 from art_snn.progress import Progress
 from art_snn.seeding import seeded
 
@@ -199,7 +199,7 @@ def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
     rows = np.resize(np.arange(len(samples)), _COMPARED)
     dtype = network.dtype or torch.get_default_dtype()
     x = torch.as_tensor(samples[rows], device=device_of(network)).to(dtype)
-    with modes_kept(network, False), seeded(0):
+    with keep_modes(network, False), seeded(0):
         drawn: Tensor = network.encoder(x)
     first = drawn.clone()
     first[:, 1:] = torch.nan
@@ -211,7 +211,7 @@ def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
             encoding = network.encode(x)
             return network.run(encoding if encoded is None else encoded, simulation)
 
-        with modes_kept(network, False), seeded(0), within(THROUGH, run):
+        with keep_modes(network, False), seeded(0), set_in_block(THROUGH, run):
             logits: Tensor = network(given)
         return logits
 

@@ -19,14 +19,14 @@ from torch.nn.modules.dropout import _DropoutNd
 from art_snn.checks import require, require_count
 from art_snn.classifier.inputs import as_array, check_samples, require_network
 from art_snn.composition import require_composed
-from art_snn.gradients.base import Firing, Site, simulation
+from art_snn.gradients.base import Firing, NeuronRef, simulation
 from art_snn.gradients.rate import probe
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import Normalize, copy_module, device_of
 from art_snn.modulation import Noise
 from art_snn.network import THROUGH, SpikingNetwork
 from art_snn.neurons import Neuron
-from art_snn.passes import modes_kept, within
+from art_snn.passes import keep_modes, set_in_block
 
 ACCUMULATE, MULTIPLY = 0.9, 4.6
 """Energy in pJ of an addition, and with a multiplication, of 32 bits at 45 nm (Horowitz 2014)."""
@@ -71,7 +71,7 @@ def count_operations(
         pairs.append(torch.stack([events, operations]))
         return network.run(encoded, fire)
 
-    def fire(site: Site, current: Tensor) -> Tensor:
+    def fire(site: NeuronRef, current: Tensor) -> Tensor:
         spikes = simulation(site, current)
         _, leaving = layers[len(pairs) - 1]
         totals = spikes.sum(0, dtype=torch.float64)
@@ -80,7 +80,7 @@ def count_operations(
         return spikes
 
     counted = [np.zeros((0, 1 + len(layers), 2))]
-    with modes_kept(network, False), torch.no_grad(), within(THROUGH, run):
+    with keep_modes(network, False), torch.no_grad(), set_in_block(THROUGH, run):
         for start in range(0, len(samples), size):
             pairs.clear()
             network(torch.as_tensor(samples[start : start + size], device=device_of(network)))
@@ -106,14 +106,14 @@ def input_operations(encoded: Tensor, leaving: Tensor) -> tuple[Tensor, Tensor]:
 
 def metered(network: SpikingNetwork, synapses: Synapses) -> SpikingNetwork:
     """The network with a further logit: operations of a sample per step, by the same rule."""
-    twin = network.twin()
+    twin = network.share()
     run = twin.run
 
     def run_metered(encoded: Tensor, firing: Firing) -> Tensor:
         layers = iter(leaving for _, leaving in synapses)
         totals = [input_operations(encoded, next(layers))[0] / len(encoded)]
 
-        def fire(site: Site, current: Tensor) -> Tensor:
+        def fire(site: NeuronRef, current: Tensor) -> Tensor:
             spikes = firing(site, current)
             totals.append(count_accumulates(spikes.sum(0), next(layers)) / len(spikes))
             return spikes
@@ -147,7 +147,7 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
                 module.register_forward_pre_hook(lambda _, x, w=words: _require(not x[0].any(), w))
         names, leaves, currents = ["input"], [encoded.requires_grad_()], list[Tensor]()
 
-        def fire(site: Site, current: Tensor) -> Tensor:
+        def fire(site: NeuronRef, current: Tensor) -> Tensor:
             names.append(site.name)
             currents.append(current)
             leaves.append(torch.zeros_like(current).requires_grad_())

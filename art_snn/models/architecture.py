@@ -28,7 +28,7 @@ from art_snn.models.networks import MODELS
 from art_snn.models.own import build_forms, is_own
 from art_snn.modulation import parse_modulation
 from art_snn.network import SpikingNetwork
-from art_snn.passes import modes_kept
+from art_snn.passes import keep_modes
 from art_snn.seeding import seeded
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
@@ -185,7 +185,7 @@ class Architecture:
                 tried = copy_module("model", network).float()
             # One that mixes the samples of a batch takes them one by one.
             some = x[:1] if network is first else x
-            with torch.no_grad(), seeded(0), modes_kept(tried, False):
+            with torch.no_grad(), seeded(0), keep_modes(tried, False):
                 try:
                     tried(some.to(device_of(tried)).float())
                     return network
@@ -230,7 +230,7 @@ class Architecture:
         """The network in words; open settings are those on images, or of the built network."""
         if self.is_own:
             steps = "" if self.steps is None else f"T = {self.steps}"
-            timing = steps if network is None else network.timing()
+            timing = steps if network is None else network.describe_time()
             read = self.readout or getattr(network, "readout", None)
             readout = f"readout {read}" if isinstance(read, str) and read != "mean" else ""
             return ", ".join(filter(None, (str(self.model), timing, readout)))

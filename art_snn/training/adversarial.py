@@ -16,7 +16,7 @@ from art_snn.data.dataset import check_values, require_range
 from art_snn.gradients import Gradient, choose_rule, parse_rule
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
-from art_snn.passes import modes_kept
+from art_snn.passes import keep_modes
 from art_snn.training.defences import AT, Defence
 
 _TRIED = 32
@@ -115,7 +115,7 @@ class AdversarialTraining:
         :param shape: of one sample.
         :raises ValueError: for the rule; when called, for samples outside the value range."""
         rule: Any = self.fit_to(network).rule
-        with network.using(rule), modes_kept(network):
+        with network.using(rule), keep_modes(network):
             device = "cpu" if device_of(network).type == "cpu" else "gpu"
             classifier = wrap(network, shape, classes, self.value_range, device)
         stage = self.stage

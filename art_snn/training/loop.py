@@ -20,7 +20,7 @@ from art_snn.classifier.inputs import as_array
 from art_snn.data.dataset import check_labelled_samples
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
-from art_snn.passes import modes_kept
+from art_snn.passes import keep_modes
 from art_snn.progress import Progress, duration
 from art_snn.seeding import seeded
 from art_snn.team import ALONE, Team, moments
@@ -221,7 +221,7 @@ def _count_classes(
     """Number of classes of the network, from a pass of one sample; refuses what does not fit it."""
     recipe.check_samples(x.shape[1:])
     defence.check(network)
-    with seeded(recipe.seed), torch.no_grad(), modes_kept(network):
+    with seeded(recipe.seed), torch.no_grad(), keep_modes(network):
         classes = network.eval()(_copy_tensor(x[:1]).to(device_of(network))).shape[1]
     held = {} if validation is None else {"validation": validation[1]}
     if validation is not None:

@@ -23,7 +23,7 @@ from art_snn.app.colours import GREY, SERIES
 from art_snn.app.network import ResolvedNetwork
 from art_snn.app.report.evaluation import Evaluation, read_evaluation
 from art_snn.app.report.verdict import format_eps, verdicts
-from art_snn.app.results import as_json, structured, write_result
+from art_snn.app.results import as_json, from_json, write_result
 from art_snn.bounds import certify_bounds
 from art_snn.data import NAMES, Source
 from art_snn.files import write_text
@@ -157,7 +157,7 @@ def draw(ax: Axes, evaluations: Mapping[str, Evaluation]) -> None:
 
 def outcomes(content: Mapping[str, Any]) -> dict[str, Evaluation]:
     """What the file holds, by the name of the training."""
-    return {name: structured(one, Evaluation) for name, one in content["evaluations"].items()}
+    return {name: from_json(one, Evaluation) for name, one in content["evaluations"].items()}
 
 
 def parse() -> argparse.Namespace:

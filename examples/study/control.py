@@ -22,7 +22,7 @@ from art_snn import zoo
 from art_snn.app import tables
 from art_snn.app.machine import describe_machine
 from art_snn.app.report.evaluation import Trial, find_evaluations, read_evaluation
-from art_snn.app.results import as_json, booleans, earlier, write_result
+from art_snn.app.results import as_json, booleans, load_previous, write_result
 from art_snn.attacks import Plan, SpikingAutoAttack, Stage, resolve_plan
 from art_snn.checks import require
 from art_snn.files import digest, write_text
@@ -122,7 +122,9 @@ def main() -> None:
     for name, trial, rows, place in left[:1] if chosen.small else left:
         about = (name, trial.eps, squares, zoo.entry(name).sha256)
         key = digest(about, trial.outcome.stage, rows)[:16]
-        content = earlier(output / "control.json", "study", dict, lambda one: "networks" in one)
+        content = load_previous(
+            output / "control.json", "study", dict, lambda one: "networks" in one
+        )
         kept = (content or {"networks": {}})["networks"]
         networks[key] = kept.get(key) or measured(name, trial, rows, place, squares, chosen.device)
         write_result(output / "control.json", {"networks": kept | networks})

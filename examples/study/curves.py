@@ -23,7 +23,7 @@ from art_snn.app.results import write_result
 from art_snn.app.tables import Part, Table, render as render_parts
 from art_snn.files import write_arrays, write_text
 from art_snn.layers import device_of
-from art_snn.passes import modes_kept, watched
+from art_snn.passes import hook_here, keep_modes
 from art_snn.seeding import seeded
 
 LAYER, PAIRS, BATCH, BINS = 1, 8000, 64, 24
@@ -64,7 +64,7 @@ def record(network: SpikingNetwork, x: np.ndarray) -> tuple[np.ndarray, np.ndarr
     def keep(_: object, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
         calls.append((inputs[0], output))
 
-    with watched(layer.module, keep), seeded(0), modes_kept(network):
+    with hook_here(layer.module, keep), seeded(0), keep_modes(network):
         network.eval()
         for start in range(0, len(x), BATCH):
             calls.clear()

@@ -7,7 +7,7 @@ import pytest
 
 from art_snn import checkpoint
 from art_snn.app.report.evaluation import Evaluation
-from art_snn.app.results import read_result, structured
+from art_snn.app.results import from_json, read_result
 from tests import adapted
 from tests.command import call
 from tests.datasets import counts, images
@@ -33,7 +33,7 @@ def test_a_bare_model_is_trained(kind, tmp_path):
 
 
 def evaluated(folder):
-    return structured(read_result(Path(folder, "evaluation.json")), Evaluation)
+    return from_json(read_result(Path(folder, "evaluation.json")), Evaluation)
 
 
 def test_a_plan_of_which_one_stage_has_the_only_gradient_is_an_open_finding(tmp_path):

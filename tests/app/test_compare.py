@@ -23,7 +23,7 @@ from art_snn.gradients import (
     RGA,
     STBP,
     Gradient,
-    Site,
+    NeuronRef,
     StaticCurve,
     TemporalGradient,
     parse_rules,
@@ -56,7 +56,7 @@ class Opposite(Gradient):
 class Blind(TemporalGradient):
     """No slope anywhere."""
 
-    def slope(self, distance: Tensor, site: Site) -> Tensor:
+    def slope(self, distance: Tensor, site: NeuronRef) -> Tensor:
         return torch.zeros_like(distance)
 
 

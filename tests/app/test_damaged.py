@@ -6,7 +6,7 @@ from typing import Any
 
 from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.report.evaluation import Evaluation
-from art_snn.app.results import as_json, earlier, write_result
+from art_snn.app.results import as_json, load_previous, write_result
 from art_snn.checks import ArgumentError
 from tests.evaluations import VANISHED, small
 
@@ -46,7 +46,7 @@ def test_whatever_a_field_holds_instead_the_results_are_refused_by_name_or_told(
         for value in (*OTHERS, changed):
             write_result(file, changed(CONTENT, path, value))
             try:
-                found = earlier(file, "evaluation", Evaluation, lambda _: True)
+                found = load_previous(file, "evaluation", Evaluation, lambda _: True)
                 assert EvaluationResult(found).render()
             except ArgumentError as error:
                 complaints.append(str(error))

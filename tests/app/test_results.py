@@ -20,11 +20,11 @@ from art_snn.app.results import (
     _hold_folder,
     as_json,
     converter,
-    earlier,
     fingerprint,
+    from_json,
+    load_previous,
     read_result,
-    structured,
-    working,
+    run_folder,
     write_result,
 )
 from art_snn.app.settings import Cost
@@ -49,14 +49,14 @@ def deep(levels):
 
 def test_what_is_written_is_read_where_it_fits_and_otherwise_refused_by_its_kind(tmp_path):
     file = tmp_path / "new" / "folder" / "results.json"
-    assert earlier(file, "kind", dict, lambda _: False) is None
+    assert load_previous(file, "kind", dict, lambda _: False) is None
     write_result(file, {"a": [1, None, "x"]})
-    content = earlier(file, "kind", dict, lambda content: content["a"][0] == 1)
+    content = load_previous(file, "kind", dict, lambda content: content["a"][0] == 1)
     assert content == {"a": [1, None, "x"]}
     with pytest.raises(ValueError, match=REFUSAL):
-        earlier(file, "kind", dict, lambda content: content["a"] == 2)
+        load_previous(file, "kind", dict, lambda content: content["a"] == 2)
     assert read_result(file) == content
-    assert earlier(None, "kind", dict, lambda _: False) is None
+    assert load_previous(None, "kind", dict, lambda _: False) is None
 
 
 @pytest.mark.parametrize("content", ["", '{"a": ', "[]", "3", "null", "\x00\x01", "[" * 5000])
@@ -64,7 +64,7 @@ def test_a_file_that_holds_no_results_is_refused_whatever_would_fit(content, tmp
     file = tmp_path / "results.json"
     file.write_text(content)
     with pytest.raises(ValueError, match=r"results\.json, which (holds no JSON|cannot be read) \("):
-        earlier(file, "kind", dict, lambda _: True)
+        load_previous(file, "kind", dict, lambda _: True)
     assert file.read_text() == content
 
 
@@ -73,7 +73,7 @@ def test_results_of_another_schema_are_refused_with_its_number(schema, number, t
     write_json(tmp_path / "a.json", schema | {"a": 1})
     message = rf"^output: .*a\.json, which has {number} as its schema.*reads 1.*delete that file"
     with pytest.raises(ArgumentError, match=message):
-        earlier(tmp_path / "a.json", "kind", dict, lambda _: True)
+        load_previous(tmp_path / "a.json", "kind", dict, lambda _: True)
 
 
 @dataclass
@@ -121,19 +121,19 @@ def test_a_field_that_holds_something_else_is_refused_by_its_name(change, reason
     write_result(file, WHOLE | change)
     pattern = reason if ".*" in reason else re.escape(reason)
     with pytest.raises(ArgumentError, match=rf"results\.json, which .* \(its field {pattern}"):
-        earlier(file, "kind", Kept, lambda _: True)
+        load_previous(file, "kind", Kept, lambda _: True)
 
 
 @pytest.mark.parametrize("name", ["time", "name", "counts", "share", "flips"])
 def test_a_field_that_is_missing_is_named(name, tmp_path):
     write_result(tmp_path / "a.json", {k: v for k, v in WHOLE.items() if k != name})
     with pytest.raises(ArgumentError, match=rf"cannot be read \(its field {name}: missing\)"):
-        earlier(tmp_path / "a.json", "kind", Kept, lambda _: True)
+        load_previous(tmp_path / "a.json", "kind", Kept, lambda _: True)
 
 
 def test_fields_of_every_kind_are_read_and_those_with_a_usual_value_may_be_missing(tmp_path):
     write_result(tmp_path / "a.json", {k: v for k, v in WHOLE.items() if k not in ("done", "loss")})
-    kept = earlier(tmp_path / "a.json", "kind", Kept, lambda _: True)
+    kept = load_previous(tmp_path / "a.json", "kind", Kept, lambda _: True)
     assert (kept.time, kept.name, kept.counts, kept.share) == (0.5, "a", {"x": 2}, Share(1, 2))
     assert kept.flips.tolist() == [False, True, False, True]
     assert (kept.done, kept.loss) == (False, None)
@@ -142,7 +142,7 @@ def test_fields_of_every_kind_are_read_and_those_with_a_usual_value_may_be_missi
 def test_what_is_read_is_written_as_it_was(tmp_path):
     finding = Finding("search", "A title", {"samples": 2, "share": 0.5}, "", ())
     content = as_json(finding)
-    assert json.dumps(as_json(structured(content, Finding))) == json.dumps(content)
+    assert json.dumps(as_json(from_json(content, Finding))) == json.dumps(content)
 
 
 def test_an_outcome_survives_json_sample_by_sample():
@@ -244,20 +244,20 @@ def test_a_command_at_work_has_its_threads_and_its_folder(together, tmp_path, mo
     if not together:  # As torchrun would start it.
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     try:
-        with working(Cost(output=tmp_path / "out", threads=before + 1), together) as team:
+        with run_folder(Cost(output=tmp_path / "out", threads=before + 1), together) as team:
             assert torch.get_num_threads() == before + 1
             assert team == Team()
             with pytest.raises(ArgumentError, match=r"^output: expected a folder that no other"):
-                working(Cost(output=tmp_path / "out")).__enter__()
+                run_folder(Cost(output=tmp_path / "out")).__enter__()
     finally:
         torch.set_num_threads(before)
 
 
 def test_a_gradient_that_does_not_reach_the_input_is_a_complaint_about_the_network(tmp_path):
     message = r"^model: expected a network through which gradients pass, got .*Look for detach"
-    with pytest.raises(ArgumentError, match=message), working(Cost(output=tmp_path)):
+    with pytest.raises(ArgumentError, match=message), run_folder(Cost(output=tmp_path)):
         torch.zeros(1).sum().backward()
-    with pytest.raises(RuntimeError, match=r"^a bug$"), working(Cost(output=tmp_path)):
+    with pytest.raises(RuntimeError, match=r"^a bug$"), run_folder(Cost(output=tmp_path)):
         raise RuntimeError("a bug")
 
 
@@ -302,11 +302,11 @@ def test_a_folder_that_cannot_be_written_into_is_refused(code, tmp_path, monkeyp
 
 JOB = """
 from pathlib import Path
-from art_snn.app.results import working
+from art_snn.app.results import run_folder
 from art_snn.app.settings import Run
 from art_snn.checks import ArgumentError
 
-with working(Run(output=Path("out")), together=True) as team:
+with run_folder(Run(output=Path("out")), together=True) as team:
     held = Path("out/.lock").exists()
     found = team.on_leader(lambda: [team.rank])
     team.leader_first(lambda: Path("made").touch(exist_ok=not team.leads))

@@ -35,7 +35,7 @@ from art_snn.attacks import (
 )
 from art_snn.attacks.balls import COUNTED, FLIPS, SHIFT, require_budget
 from art_snn.attacks.crafting import ATTACKS_ON_FRAMES, DLR, PAPERS, PGD, STEP, STEPS, OnwardPGD
-from art_snn.attacks.plan import _SEARCHES, Borrowed
+from art_snn.attacks.plan import _SEARCHES, ArtAttack
 from art_snn.attacks.square_search import _RACE
 from art_snn.gradients import ASSG, CBA, EOT, HART, ATan, Native, Triangle
 from art_snn.interop import adapt
@@ -184,7 +184,7 @@ def test_stages_become_attacks_with_budget_batch_seed_and_options():
     assert (made.norm, made.eps, made.batch_size, made.seed) == (2, 0.5, 7, 11)
     assert (made.max_iter, made.verbose) == (3, False)
     made = Stage(SquareAttack, None, SHORT).build(classifier, np.inf, 0.5, 7, 11)
-    assert type(made) is Borrowed
+    assert type(made) is ArtAttack
     known = {"norm": np.inf, "eps": 0.5, "batch_size": 7, "verbose": False, "max_iter": 3}
     assert made.options == known
     assert (made.norm, made.eps, made.batch_size, made.seed) == (np.inf, 0.5, 7, 11)

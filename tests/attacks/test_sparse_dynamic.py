@@ -7,7 +7,7 @@ from hypothesis import given, settings, strategies as st
 from torch import nn
 
 from art_snn.attacks import SparseDynamicAttack
-from art_snn.attacks.persample import Best
+from art_snn.attacks.persample import BestPoints
 from art_snn.attacks.queries import Queries
 from art_snn.attacks.sparse_dynamic import _Flips
 from art_snn.seeding import uniform_noise
@@ -41,7 +41,7 @@ def test_bits_are_tried_kept_and_taken_back_as_computed_by_hand():
 @pytest.mark.parametrize(("eps", "flips"), [(None, 5), (5, 5), (4, 0)])
 def test_what_is_broken_is_found_if_taking_back_is_interrupted(eps, flips, monkeypatch):
     attack, x = against(eps=eps), torch.as_tensor(ZEROS)
-    best = Best(x)
+    best = BestPoints(x)
 
     def interrupted(*_):
         raise KeyboardInterrupt

@@ -10,7 +10,7 @@ from art_snn import RGA, STBP
 from art_snn.attacks import AutoPGD, Plan, SpikingAutoAttack, StableAdaptivePGD, Stage
 from art_snn.attacks.auto_pgd import OnwardPGD
 from art_snn.attacks.balls import Ball
-from art_snn.attacks.persample import Best, BestMargin
+from art_snn.attacks.persample import BestMargin, BestPoints
 from art_snn.attacks.queries import margin
 from art_snn.seeding import uniform_noise
 from tests.networks import build
@@ -104,7 +104,7 @@ def test_how_far_it_came_on_a_source_is_no_start(trained_layers, known):
 
 def test_the_furthest_point_is_kept_for_every_sample():
     reached = BestMargin(torch.zeros(3, 2))
-    warm, cold = Best(torch.zeros(3, 2), reached, warm=True), torch.full((3, 2), 7.0)
+    warm, cold = BestPoints(torch.zeros(3, 2), reached, warm=True), torch.full((3, 2), 7.0)
     torch.testing.assert_close(warm.start(torch.arange(3), lambda: cold), cold)
     rows, points = torch.tensor([0, 2]), torch.tensor([[1.0, 1.0], [2.0, 2.0]])
     reached.take(rows, points, torch.tensor([-3.0, torch.nan]))
@@ -121,7 +121,7 @@ def test_the_furthest_point_is_kept_for_every_sample():
 
 
 def test_the_best_point_is_the_broken_one_or_that_of_the_highest_value():
-    best = Best(torch.zeros(3, 1))
+    best = BestPoints(torch.zeros(3, 1))
     for point, values in ((1.0, [-1.0, 1.0, 3.0]), (2.0, [-2.0, 2.0, 4.0])):
         broken = torch.tensor([point == 2, False, False])
         best.take(torch.arange(3), torch.full((3, 1), point), torch.tensor(values), broken)

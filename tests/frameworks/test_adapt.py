@@ -244,7 +244,7 @@ def test_a_mixture_under_the_frameworks_own_surrogate_is_plain_autograd(unknown,
     grad = gradient(network, STBP(surrogate=ATan(2.0), detach_reset=True), images())[1]
     wanted = gradient(adapt(build(), steps=STEPS, gradient="native"), "native", images())[1]
     torch.testing.assert_close(grad, wanted, rtol=1e-4, atol=1e-6)
-    assert set(network.natives()) == {"unknown"}
+    assert set(network.own_gradient_neurons()) == {"unknown"}
     logits, grad = gradient(network, "rga", images())
     with torch.no_grad():
         assert torch.equal(network(images()), logits)

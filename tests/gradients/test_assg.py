@@ -14,13 +14,22 @@ from torch import nn
 
 from art_snn import STBP, PyTorchSpikingClassifier
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import ASSG, ATan, Gaussian, Rectangle, Sigmoid, Site, Triangle, sharpness_of
+from art_snn.gradients import (
+    ASSG,
+    ATan,
+    Gaussian,
+    NeuronRef,
+    Rectangle,
+    Sigmoid,
+    Triangle,
+    sharpness_of,
+)
 from tests.architectures import CLASSES, SHAPE, Switch, batch, chain, network, repeated
 from tests.conftest import varied
 from tests.gradients.adaptive import Naive, ascend
 from tests.oracles import relative
 
-SITE = Site("", Dynamics())
+SITE = NeuronRef("", Dynamics())
 
 
 def build(architecture=chain, rule=None, **options):

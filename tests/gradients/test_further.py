@@ -7,7 +7,7 @@ import torch
 
 from art_snn import GRADIENTS, RGA, STBP
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import Conversion, RateGradient, Site
+from art_snn.gradients import Conversion, NeuronRef, RateGradient
 from tests.architectures import batch, chain, max_pooled, network, residual
 from tests.gradients.test_naive import RULES as NAIVE
 from tests.gradients.test_steps_and_heights import changed, gradient
@@ -78,7 +78,7 @@ def test_so_does_the_second_derivative_of_stbp(name, detach_reset, reset):
 @pytest.mark.parametrize(("reset", "first"), [("soft", 0.9375), ("hard", 1.078125)])
 def test_stbp_gives_the_values_computed_by_hand(reset, first):
     current = torch.tensor([[[x]] for x in (0.75, 1.5, -3.0, 2.75, 0.5)]).double().requires_grad_()
-    site = Site("", Dynamics(0.75, 1.0, reset, max_spikes=None, floor=-1.0))
+    site = NeuronRef("", Dynamics(0.75, 1.0, reset, max_spikes=None, floor=-1.0))
     spikes = STBP().firing()(site, current)
     assert spikes.flatten().tolist() == [0, 2, 0, 2, 0]
     (d,) = torch.autograd.grad(spikes.sum(), current)
@@ -90,7 +90,7 @@ def test_a_wide_slope_counts_all_thresholds_that_it_reaches(most):
     # In the middle of many thresholds the sum of slopes is their integral over the spacing.
     dynamics = Dynamics(0.5, 0.25, max_spikes=most)
     current = torch.full((1, 1, 1), 2.0, dtype=torch.float64, requires_grad=True)
-    (d,) = torch.autograd.grad(STBP().firing()(Site("", dynamics), current).sum(), current)
+    (d,) = torch.autograd.grad(STBP().firing()(NeuronRef("", dynamics), current).sum(), current)
     assert d.item() == pytest.approx(0 if most == 3 else 4)
 
 

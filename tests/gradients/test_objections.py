@@ -28,7 +28,7 @@ from art_snn import (
     StaticCurve,
 )
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import Site, applicable, objection, parse_rule
+from art_snn.gradients import NeuronRef, applicable, objection, parse_rule
 from art_snn.neurons import Neuron
 from tests.architectures import SHAPE, batch, chain
 from tests.oracles import result
@@ -77,7 +77,7 @@ def test_rules_of_more_steps_object_to_an_encoder_that_cannot_give_them(rule, en
 
 
 def test_the_objection_to_a_network_is_that_to_any_of_its_neurons_or_to_its_encoder():
-    fine, other = Site("a", Dynamics()), Site("b", Refractory())
+    fine, other = NeuronRef("a", Dynamics()), NeuronRef("b", Refractory())
     assert objection(STBP(), [fine, fine]) is None
     assert objection(STBP(), [fine, other]) == STBP().objection(Refractory())
     assert objection(HART(), [fine, other]) is None
@@ -87,9 +87,14 @@ def test_the_objection_to_a_network_is_that_to_any_of_its_neurons_or_to_its_enco
 
 
 def test_the_rules_that_apply_are_listed_by_name():
-    assert applicable([Site("", Dynamics(1.0))]) == list(GRADIENTS)
-    assert applicable([Site("", Dynamics(0.9))]) == [name for name in GRADIENTS if name != "cba"]
-    assert applicable([Site("", Dynamics(1.0)), Site("", Refractory())]) == ["bptr", "hart"]
+    assert applicable([NeuronRef("", Dynamics(1.0))]) == list(GRADIENTS)
+    assert applicable([NeuronRef("", Dynamics(0.9))]) == [
+        name for name in GRADIENTS if name != "cba"
+    ]
+    assert applicable([NeuronRef("", Dynamics(1.0)), NeuronRef("", Refractory())]) == [
+        "bptr",
+        "hart",
+    ]
     assert applicable([]) == list(GRADIENTS)
 
 

@@ -5,7 +5,7 @@ import torch
 
 from art_snn import PDSG
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import Site
+from art_snn.gradients import NeuronRef
 from art_snn.gradients.rules.pdsg import _running_deviation
 from tests.oracles import deviation
 
@@ -34,7 +34,7 @@ def test_slopes_and_deviations_are_those_computed_by_hand(per_sample):
     u = doubles(POTENTIAL).view(2, 1, 1, 2, 2)
     sigma = _running_deviation(u - 1, per_sample)
     assert sigma.flatten().tolist() == pytest.approx(SIGMA, abs=6e-7)
-    slope = PDSG(per_sample=per_sample).slope(u - 1, Site("", Dynamics()))
+    slope = PDSG(per_sample=per_sample).slope(u - 1, NeuronRef("", Dynamics()))
     assert slope.flatten().tolist() == pytest.approx(SLOPE, abs=6e-7)
 
 

@@ -5,7 +5,7 @@ import torch
 
 from art_snn import STBP
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import Site, StraightThrough
+from art_snn.gradients import NeuronRef, StraightThrough
 
 CURRENT = torch.tensor([0.6, 0.9, 1.2, 0.35], dtype=torch.float64).view(4, 1, 1)
 AT_SPIKES = torch.tensor([1, -0.5, 0.25, 2], dtype=torch.float64).view(4, 1, 1)
@@ -21,7 +21,7 @@ TABLE = [
 
 def gradient_at_current(rule, dynamics):
     current = CURRENT.clone().requires_grad_()
-    spikes = rule.firing()(Site("", dynamics), current)
+    spikes = rule.firing()(NeuronRef("", dynamics), current)
     spikes.backward(AT_SPIKES)
     return current.grad.flatten().tolist()
 
@@ -37,7 +37,7 @@ def test_the_gradient_is_the_one_computed_by_hand(decay, reset, d, detached):
 @pytest.mark.parametrize(("detach", "d"), [(False, [0.875, 0.5, 0.5]), (True, [1.5, 1.0, 0.5])])
 def test_a_potential_at_exactly_the_threshold_counts_as_a_spike(detach, d):
     current = torch.full((3, 1, 1), 0.5, requires_grad=True)
-    spikes = STBP(detach_reset=detach).firing()(Site("", Dynamics(1.0)), current)
+    spikes = STBP(detach_reset=detach).firing()(NeuronRef("", Dynamics(1.0)), current)
     assert spikes.flatten().tolist() == [0, 1, 0]
     spikes.sum().backward()
     assert current.grad.flatten().tolist() == d

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from art_snn import STBP
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import Site, TemporalGradient, Triangle
+from art_snn.gradients import NeuronRef, TemporalGradient, Triangle
 
 DYNAMICS = [Dynamics(decay, 1.0, reset) for decay in (1.0, 0.5) for reset in ("hard", "soft")]
 
@@ -19,9 +19,9 @@ class Whole(TemporalGradient):
     """The triangle, asked for once for all steps; notes what it was asked."""
 
     detach_reset: bool = False
-    asked: list[tuple[Tensor, Site]] = field(default_factory=list, compare=False, repr=False)
+    asked: list[tuple[Tensor, NeuronRef]] = field(default_factory=list, compare=False, repr=False)
 
-    def slope(self, distance: Tensor, site: Site) -> Tensor:
+    def slope(self, distance: Tensor, site: NeuronRef) -> Tensor:
         self.asked.append((distance.clone(), site))
         return Triangle()(distance)
 
@@ -35,7 +35,7 @@ class InParts(Whole):
 
 def gradient(rule, dynamics, current, at_spikes):
     current = current.clone().requires_grad_()
-    spikes = rule.firing()(Site("here", dynamics), current)
+    spikes = rule.firing()(NeuronRef("here", dynamics), current)
     return torch.autograd.grad(spikes, current, at_spikes)[0]
 
 
@@ -61,7 +61,7 @@ def test_a_rule_sees_all_distances_and_the_site_at_once_or_in_parts_where_they_a
     assert len(rule.asked) == (1 if kind is Whole else 3)
     distances = torch.cat([distance for distance, _ in rule.asked], 1)
     assert torch.equal(distances, potential - 0.8)
-    assert {site for _, site in rule.asked} == {Site("here", dynamics)}
+    assert {site for _, site in rule.asked} == {NeuronRef("here", dynamics)}
 
 
 def test_the_forward_pass_keeps_one_tensor_of_the_size_of_the_layer():
@@ -73,7 +73,7 @@ def test_the_forward_pass_keeps_one_tensor_of_the_size_of_the_layer():
 
     current = torch.rand(5, 3, 4, requires_grad=True)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        STBP().firing()(Site("", Dynamics()), current)
+        STBP().firing()(NeuronRef("", Dynamics()), current)
     assert [tuple(tensor.shape) for tensor in kept if tensor.numel()] == [(5, 3, 4)]
 
 
@@ -86,11 +86,11 @@ def test_expanded_and_transposed_tensors_give_the_gradient_of_their_copies(dynam
         leaf = current.detach().contiguous()
         expected = gradient(STBP(), dynamics, leaf, at_spikes.contiguous())
         through = leaf.transpose(0, 1).contiguous().requires_grad_()
-        spikes = STBP().firing()(Site("", dynamics), through.transpose(0, 1))
+        spikes = STBP().firing()(NeuronRef("", dynamics), through.transpose(0, 1))
         (got,) = torch.autograd.grad(spikes, through, at_spikes)
         assert torch.equal(got.transpose(0, 1), expected)
     repeated = image.clone().requires_grad_()
-    spikes = STBP().firing()(Site("", dynamics), repeated.expand(5, 3, 4))
+    spikes = STBP().firing()(NeuronRef("", dynamics), repeated.expand(5, 3, 4))
     (got,) = torch.autograd.grad(spikes, repeated, at_spikes)
     leaf = image.expand(5, 3, 4).contiguous()
     expected = gradient(STBP(), dynamics, leaf, at_spikes).sum(0)

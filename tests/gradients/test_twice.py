@@ -26,7 +26,7 @@ from art_snn.gradients import (
     TemporalGradient,
     Triangle,
 )
-from art_snn.gradients.base import Site
+from art_snn.gradients.base import NeuronRef
 from tests import adapted
 from tests.architectures import batch, chain, max_pooled, network
 from tests.oracles import _Scaled, deviation, encode, stbp_neuron, walk
@@ -150,7 +150,7 @@ def test_a_layer_of_any_state_equations_has_it_outside_of_a_network(name):
     dynamics, surrogate = DYNAMICS[name], ATan()
     current = (1.5 * torch.rand(6, 3, 5, dtype=torch.float64)).requires_grad_()
     g = torch.randn_like(current).requires_grad_()
-    fired = STBP(surrogate=surrogate).firing()(Site("", dynamics), current)
+    fired = STBP(surrogate=surrogate).firing()(NeuronRef("", dynamics), current)
     expected = torch.stack(surrogate_neuron(SURROGATES[surrogate])(dynamics, list(current)))
     assert torch.equal(fired, expected)
     firsts, seconds = [], []

@@ -46,7 +46,7 @@ def test_a_model_of_one_step_is_called_once_for_every_step(readout, rule):
     looped, expected = (gradient(one, rule, images()) for one in (network, wanted))
     assert torch.equal(looped[0], expected[0])
     torch.testing.assert_close(looped[1], expected[1])
-    assert network.time_steps() == wanted.time_steps() == STEPS
+    assert network.steps == wanted.steps == STEPS
     with torch.no_grad():
         assert torch.equal(network(images()), wanted(images()))
 
@@ -78,7 +78,7 @@ def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
         network(images()) if rule is None else gradient(network, rule, images())
     network = adapt(of_one_step(), encoder=None, steps=1)
     assert network(images()).shape == (5, CLASSES)
-    assert network.time_steps() == 1
+    assert network.steps == 1
     flat = nn.Sequential(*list(of_one_step())[1:])  # It also takes [1, N, ...].
     assert torch.equal(adapt(flat, steps=1)(images().flatten(1)), network(images()))
 
@@ -116,7 +116,7 @@ def test_a_network_that_draws_by_torch_is_a_random_one_and_says_so(rule, draw):
     with drawn as warned:
         logits = [answer(network, rule, images()) for _ in range(2)]
     assert len(warned) == 1
-    assert network.remarks()["draws at random"] == "yes"
+    assert network.notes()["draws at random"] == "yes"
     assert torch.equal(*logits) == (draw == "without effect")
     if rule is not None:
         assert gradient(network, f"eot-{rule}", images())[1].any()
@@ -124,7 +124,7 @@ def test_a_network_that_draws_by_torch_is_a_random_one_and_says_so(rule, draw):
         quiet = adapt(chain(Steps()), encoder=encoder)
         answer(quiet, rule, images())
         told = "yes" if isinstance(encoder, Poisson) else "no"
-        assert quiet.remarks()["draws at random"] == told
+        assert quiet.notes()["draws at random"] == told
 
 
 def test_a_network_that_is_random_in_training_alone_is_none_in_evaluation():
@@ -334,7 +334,7 @@ def test_time_may_be_the_last_axis(rule):
     wanted = gradient(adapt(chain(Steps()), steps=STEPS), rule, images())
     assert network.sites()[0].name == "lif"
     close(gradient(network, rule, images()), wanted, 1e-6)
-    assert network.time_steps() == STEPS
+    assert network.steps == STEPS
 
 
 def test_a_time_axis_at_another_place_is_thought_of():

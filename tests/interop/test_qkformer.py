@@ -21,7 +21,7 @@ def test_one_sample_has_the_logits_of_the_model_itself(rule):
     logits, grad = gradient(network, rule, images(1))
     assert torch.equal(logits, model(images(1)))
     assert grad.any()
-    assert network.time_steps() == model.steps
+    assert network.steps == model.steps
 
 
 @pytest.mark.parametrize("rule", RULES)

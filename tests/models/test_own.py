@@ -180,7 +180,7 @@ def test_a_bare_model_whose_neurons_take_all_steps_is_adapted_over_the_steps(kin
 
 def test_a_bare_model_that_calls_its_neurons_by_steps_keeps_its_own_time(tmp_path):
     network = build_own(adapted.own(tmp_path, "step"))
-    assert network.makes_own_time
+    assert network.loops_itself
     assert network(torch.rand(2, *adapted.SHAPE)).shape == (2, 3)
 
 
@@ -219,7 +219,7 @@ def test_a_model_of_one_step_is_called_for_every_step_that_is_told(readout, tmp_
     x = torch.rand(2, 1, 3, 3)
     network = build_own(f"mine.py:{name}", steps=5, readout=readout)
     assert network(x).shape == (2, 3)
-    assert network.timing() == "T = 5, direct encoding, one step in a call"
+    assert network.describe_time() == "T = 5, direct encoding, one step in a call"
     assert build_own(f"mine.py:{name}", encoder=Frames(4), readout=readout)(
         torch.rand(2, 4, 1, 3, 3)
     ).shape == (2, 3)

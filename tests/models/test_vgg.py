@@ -123,7 +123,7 @@ def test_the_weights_are_drawn_by_kaiming_and_drawn_anew_by_reset(build, again):
     net = build(image_size=8)
     if again:
         before = copy.deepcopy(net.state_dict())
-        net.reset()
+        net.reset_parameters()
         assert not any(torch.equal(w, before[n]) for n, w in net.named_parameters() if w.ndim > 1)
     for module in of(net, nn.Conv2d):
         fan = module.kernel_size[0] ** 2 * module.out_channels

@@ -97,7 +97,7 @@ with join() as team:
         how = {"validation": (x[:7], y[:7]), "adversary": adversary}
         single, net = network(), network()
         if team.rank == 1:
-            net.reset()  # It has the weights of the leading process all the same.
+            net.reset_parameters()  # It has the weights of the leading process all the same.
         state = torch.get_rng_state()
         history = train(net, x, y, recipe, team=team, **how)
         assert torch.equal(state, torch.get_rng_state())

@@ -54,7 +54,7 @@ from art_snn.app.report.figures import accuracy_figure
 from art_snn.app.report.page import PAGE, render_page
 from art_snn.app.report.tables import evaluation_parts
 from art_snn.app.report.verdict import describe_budgets, join_words, verdicts
-from art_snn.app.results import Result, as_json, earlier, fingerprint, structured
+from art_snn.app.results import Result, as_json, fingerprint, from_json, load_previous
 from art_snn.app.tables import Part
 from art_snn.attacks import Outcome
 from art_snn.checks import ArgumentError, require
@@ -207,14 +207,14 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
 
     for name in (EXAMPLES, DECIDED):  # No earlier file stays where there is none now.
         (settings.output / name).unlink(missing_ok=True)
-    shown = _choose_shown(trials, settings.deciding_plan)
+    shown = _choose_shown_trial(trials, settings.deciding_plan)
     _write_examples(target, shown, read_adversarials(store, shown, target.slices, decisions))
     write_decided(target, decisions)
     excerpt = collect_excerpt(target, trials, store, decisions)
     write_arrays(settings.output / EXCERPT, **excerpt)
 
     contents = [store.read(unit.name)["findings"] for unit in examination_units(target)]
-    findings = [structured(finding, Finding) for findings in contents for finding in findings]
+    findings = [from_json(finding, Finding) for findings in contents for finding in findings]
     stages = [stage for _, plan in target.plans for stage in plan.stages]
     searches = {stage.id for stage in stages if stage.searches}
     findings += trial_findings(attacked, searches)
@@ -222,7 +222,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
     findings += decision_findings(target, trials)
 
     names = [block_name("certificates", rows) for rows in target.certificate_slices]
-    parts = [structured(store.read(name)["certificate"], Certificate) for name in names]
+    parts = [from_json(store.read(name)["certificate"], Certificate) for name in names]
     proven = [read_bounds(target, store, rows) for rows in target.slices]
     bounds = []
     for eps, one in proven[0].items():
@@ -263,10 +263,12 @@ def _average_operations(target: Target) -> dict[str, tuple[float, ...]]:
     return {}
 
 
-def finished(target: Target, key: str) -> Evaluation | None:
+def load_finished(target: Target, key: str) -> Evaluation | None:
     """The evaluation, where it lies in the folder with all its files."""
     output = target.settings.output
-    evaluation = earlier(output / RESULT, "evaluation", Evaluation, lambda one: one.key == key)
+    evaluation = load_previous(
+        output / RESULT, "evaluation", Evaluation, lambda one: one.key == key
+    )
     paths = [output / name for name in files_of(evaluation)] if evaluation else []
     whole = all(path.is_file() and corruption(path) is None for path in paths)
     return evaluation if whole else None
@@ -274,13 +276,13 @@ def finished(target: Target, key: str) -> Evaluation | None:
 
 def files_of(evaluation: Evaluation) -> tuple[str, ...]:
     """Names of the files with arrays: the excerpt, and examples where the report shows some."""
-    broken = max(_choose_shown(evaluation.trials, evaluation.plan).outcome.stage) >= 0
+    broken = max(_choose_shown_trial(evaluation.trials, evaluation.plan).outcome.stage) >= 0
     decided = any(one.decided is not None and one.decided.any() for one in evaluation.trials)
     names = {EXAMPLES: broken, EXCERPT: True, DECIDED: decided}
     return tuple(name for name, there in names.items() if there)
 
 
-def _choose_shown(trials: Sequence[Trial], plan: str) -> Trial:
+def _choose_shown_trial(trials: Sequence[Trial], plan: str) -> Trial:
     """The trial that the report shows: of that plan, or of the first, at its largest budget."""
     name = plan or trials[0].name
     return max((one for one in trials if one.name == name), key=lambda one: one.eps)
@@ -309,7 +311,7 @@ def record_spikes(
     Left out are layers whose potential is read, and others that give no spikes (T, 2 k, ...)."""
     network = classifier.model
     half = len(samples) // 2
-    steps = network.time_steps()
+    steps = network.steps
     sites = {site.name for site in network.sites()}
     members = getattr(network, "members", {})
     names, rates = [], []
@@ -354,7 +356,7 @@ def _provenance(target: Target, seconds: float) -> Provenance:
         examined=min(settings.examined, len(target.x)),
         sources=tuple(map(weights_digest, target.sources)),
         seconds=round(seconds, 1),
-        steps=classifier.model.time_steps(),
+        steps=classifier.model.steps,
         encoder=describe_encoder(classifier.model.encoder),
         shape=target.x.shape[1:],
         dataset=target.data.name,

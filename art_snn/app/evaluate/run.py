@@ -5,12 +5,12 @@ from functools import partial
 from shutil import rmtree
 from time import monotonic
 
-from art_snn.app.evaluate.result import EvaluationResult, assemble, files_of, finished
+from art_snn.app.evaluate.result import EvaluationResult, assemble, files_of, load_finished
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.store import PART, Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import TOOK, Unit, all_units
-from art_snn.app.results import working
+from art_snn.app.results import run_folder
 from art_snn.checks import require
 from art_snn.progress import Progress, duration
 from art_snn.team import Team
@@ -23,7 +23,7 @@ def run(settings: Evaluate) -> EvaluationResult | None:
     the others return None. A run that was interrupted, or killed, goes on after the last stage that
     was written, with the same result, bit for bit. A finished one is not repeated, unless a file of
     it is damaged or gone."""
-    with working(settings, together=True) as team:
+    with run_folder(settings, together=True) as team:
         target = Target.resolve(settings, team)
         key = team.leader_first(lambda: target.key)
         same, remedy = {*team.gather(key)} == {key}, "Start them all from one state of the code."
@@ -31,7 +31,7 @@ def run(settings: Evaluate) -> EvaluationResult | None:
         team.on_leader(lambda: require(same, "model", expected, "several", remedy))
         store = Store(settings.output / "blocks", key)
         title = target.subject.describe(target.data, target.classifier.model)
-        evaluation = team.on_leader(partial(finished, target, key))
+        evaluation = team.on_leader(partial(load_finished, target, key))
         if evaluation is None:
             team.on_leader(target.check)
             units = all_units(target, store)

@@ -19,7 +19,7 @@ from art_snn.app.evaluate.store import PART, Content, Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.report.evaluation import DECIDED, Bounds, Trial
 from art_snn.app.report.verdict import count_words, describe_budgets
-from art_snn.app.results import as_json, structured
+from art_snn.app.results import as_json, from_json
 from art_snn.attacks import Outcome, Plan, SpikingAutoAttack, StageRecord, attack_errors
 from art_snn.bounds import Decision, decide_bounds
 from art_snn.checks import SEEDS, first_line, require
@@ -85,7 +85,7 @@ def attack_name(eps: float, plan: str, rows: slice) -> str:
 def read_outcome(store: Store, eps: float, plan: str, rows: slice) -> Outcome:
     """What a plan achieved on a block."""
     content = store.read(attack_name(eps, plan, rows))
-    outcome: Outcome = structured(content["outcome"], Outcome)
+    outcome: Outcome = from_json(content["outcome"], Outcome)
     return outcome
 
 
@@ -133,7 +133,7 @@ def read_bounds(target: Target, store: Store, rows: slice) -> dict[float, Bounds
     proven = {}
     for eps in target.bounded:
         content = store.read(block_name(f"bounds-{eps}", rows))
-        proven[eps] = structured(content["bounds"], Bounds)
+        proven[eps] = from_json(content["bounds"], Bounds)
     return proven
 
 
@@ -256,7 +256,7 @@ def _decide(
     x, y = target.x[rows], target.y[rows]
     assert settings.decide is not None
     how: dict[str, Any] = {"seconds": settings.decide, "batch_size": settings.batch_size}
-    left = np.flatnonzero(_between(target, store, eps, rows))
+    left = np.flatnonzero(_find_undecided(target, store, eps, rows))
     kinds: dict[str, Any] = {"asked": bool, "safe": bool, "broken": bool}
     kinds |= {"nodes": int, "seconds": float, "raised": "U200"}
     arrays = {name: np.zeros(len(x), kind) for name, kind in kinds.items()}
@@ -289,7 +289,7 @@ def _decide(
     return {TOOK: took}, arrays
 
 
-def _between(target: Target, store: Store, eps: float, rows: slice) -> NDArray[np.bool_]:
+def _find_undecided(target: Target, store: Store, eps: float, rows: slice) -> NDArray[np.bool_]:
     """Samples of a block that are not certified, and that nothing within the budget broke."""
     proven = read_bounds(target, store, rows)
     between: NDArray[np.bool_] = np.ones(rows.stop - rows.start, dtype=bool)

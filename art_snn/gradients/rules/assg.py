@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import require_number
-from art_snn.gradients.base import Differentiable, Site, with_memory
+from art_snn.gradients.base import Differentiable, NeuronRef, with_memory
 from art_snn.gradients.shared import blocks
 from art_snn.gradients.surrogates import ATan, Surrogate
 from art_snn.gradients.temporal import THROUGH_TIME, StepSlope, TemporalGradient
@@ -81,7 +81,7 @@ class ASSG(TemporalGradient):
         remedy = "A half is the default."
         require_number("restart", self.restart, at_least=0, within=(0, 1e6), remedy=remedy)
 
-    def slope(self, distance: Tensor, site: Site) -> Tensor:
+    def slope(self, distance: Tensor, site: NeuronRef) -> Tensor:
         """Slope of a first pass."""
         moments = _PotentialMoments.at_rest(distance)
         moments.update(distance.abs(), self)
@@ -112,7 +112,7 @@ class ASSG(TemporalGradient):
         this_pass = _Pass(self, moments, moved)
         del moments
         network.execution = THROUGH_TIME
-        with nullcontext() if begun else network.writing():
+        with nullcontext() if begun else network.observe_writes():
             logits = network.run(encoded, this_pass.firing())
         if not begun:
             # Without what the pass has written.
@@ -225,7 +225,7 @@ class _Pass(TemporalGradient):
     def __repr__(self) -> str:
         return repr(self.rule)
 
-    def prepare(self, potential: Tensor, site: Site) -> StepSlope:
+    def prepare(self, potential: Tensor, site: NeuronRef) -> StepSlope:
         moments = next(self.earlier, None) or _PotentialMoments.at_rest(potential)
         if self.moved is not None:
             moments.rest(self.moved)
@@ -239,5 +239,5 @@ class _Pass(TemporalGradient):
 
         return at_step
 
-    def slope(self, distance: Tensor, site: Site) -> Tensor:
+    def slope(self, distance: Tensor, site: NeuronRef) -> Tensor:
         return self.rule.slope(distance, site)

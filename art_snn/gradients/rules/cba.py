@@ -7,7 +7,7 @@ from torch import Tensor
 from art_snn.checks import require_count
 from art_snn.dynamics import Dynamics, operand
 from art_snn.gradients.rate import Conversion
-from art_snn.gradients.shared import valued
+from art_snn.gradients.shared import straight_through
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +36,7 @@ class CBA(Conversion):
         clipped = scaled.detach().clamp(0, dynamics.max_spikes)
         levels = clipped.mul(self.levels).add_(0.5).floor_().div_(self.levels)
         # At its ends clamp has slope 1 before torch 2.15, and 0 since.
-        return valued(levels, scaled.where(scaled == clipped, 0))
+        return straight_through(levels, scaled.where(scaled == clipped, 0))
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         objection = super().objection(dynamics, encoder)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from art_snn.checks import invalid, require, set_fields, shown
 from art_snn.gradients.base import Composite, Differentiable, Execution, Gradient
-from art_snn.gradients.shared import anchored, once
+from art_snn.gradients.shared import attach_anchor, differentiable_once
 
 _PLAIN = "False averages gradients as they are."
 
@@ -75,11 +75,11 @@ class _FanOut(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, rule: Mean) -> tuple[Tensor, ...]:
-        first, anchor = anchored(ctx, rule, x.view_as(x))
+        first, anchor = attach_anchor(ctx, rule, x.view_as(x))
         return first, *(x.view_as(x) for _ in rule.rules[1:]), anchor
 
     @staticmethod
-    @once
+    @differentiable_once
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
         # Scaled by the largest element first, so that squares of small gradients do not underflow.
         stacked = torch.stack(grads)

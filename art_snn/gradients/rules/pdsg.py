@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from art_snn.gradients.base import Site
+from art_snn.gradients.base import NeuronRef
 from art_snn.gradients.shared import blocks
 from art_snn.gradients.temporal import StepSlope, TemporalGradient
 
@@ -32,10 +32,10 @@ class PDSG(TemporalGradient):
     detach_reset: bool = False
     second_derivative: ClassVar[bool] = True
 
-    def slope(self, distance: Tensor, site: Site) -> Tensor:
+    def slope(self, distance: Tensor, site: NeuronRef) -> Tensor:
         return _bell(distance, _running_deviation(distance, self.per_sample))
 
-    def prepare(self, potential: Tensor, site: Site) -> StepSlope:
+    def prepare(self, potential: Tensor, site: NeuronRef) -> StepSlope:
         sigma = _running_deviation(potential, self.per_sample)
 
         def at_step(distance: Tensor, t: slice, samples: slice) -> Tensor:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from art_snn.gradients.base import Site
+from art_snn.gradients.base import NeuronRef
 from art_snn.gradients.surrogates import Surrogate, Triangle
 from art_snn.gradients.temporal import TemporalGradient
 
@@ -25,10 +25,10 @@ class STBP(TemporalGradient):
     elementwise: ClassVar[bool] = True
     second_derivative: ClassVar[bool] = True
 
-    def slope(self, distance: Tensor, site: Site) -> Tensor:
+    def slope(self, distance: Tensor, site: NeuronRef) -> Tensor:
         return self.surrogate(distance)
 
-    def slope_in_place(self, distance: Tensor, site: Site) -> Tensor:
+    def slope_in_place(self, distance: Tensor, site: NeuronRef) -> Tensor:
         if type(self).slope is not STBP.slope:
             return super().slope_in_place(distance, site)
         return self.surrogate.in_place(distance)

@@ -39,7 +39,7 @@ def _lif_node(module: Any) -> Dynamics:
     factor = setting(module.w.sigmoid() if learns else module.tau)
     share, times = (factor, "f") if learns else (1 / factor, "/ f")
     leak = reset.get("v_reset", 0.0)
-    settings = {"decay": 1 - share, "constant": share * leak, "factor": factor, "leak": leak}
+    settings = {"decay": 1 - share, "constant": share * leak, "factor": factor, "v_leak": leak}
     settings |= reset
     if getattr(module, "decay_input", True):  # The versions of 2020 know no other way.
         return ReadOff(**settings, gain=share, order=f"v + (x - (v - l)) {times}")

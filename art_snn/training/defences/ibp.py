@@ -10,7 +10,7 @@ from art_snn.checks import ArgumentError, require, require_choice, require_numbe
 from art_snn.data.dataset import check_values
 from art_snn.gradients.temporal import TemporalGradient
 from art_snn.network import SpikingNetwork
-from art_snn.passes import modes_kept
+from art_snn.passes import keep_modes
 from art_snn.training.defences.base import Defence, Learner
 
 
@@ -69,7 +69,7 @@ class IBP(Defence):
         rule = network.training_gradient
         assert isinstance(rule, TemporalGradient)
         bounding = self._bounding(network, METHODS[self.method](rule.firing()), k)
-        with modes_kept(network, False):
+        with keep_modes(network, False):
             margins = bounding.margins(self._checked(learner, x), y, differentiable=True)
         weight = k * self.bound_weight
         return (1 - weight) * entropy + weight * nn.functional.cross_entropy(-margins, y)

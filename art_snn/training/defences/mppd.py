@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 from art_snn.checks import require_choice, require_number
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import STBP, Site
+from art_snn.gradients import STBP, NeuronRef
 from art_snn.modulation import Gains, Noise
 from art_snn.neurons import Neuron
-from art_snn.passes import watched
+from art_snn.passes import hook_here
 from art_snn.training.defences.base import Learner
 from art_snn.training.defences.potentials import Watching, run_watched
 
@@ -45,11 +45,11 @@ class MPPD(Watching):
         last = max((i for i, one in enumerate(modules) if isinstance(one, Neuron)), default=0)
         # What changes currents stands right before the neurons.
         gains = isinstance(modules[last - 1], Gains | Noise)
-        watch = watched(modules[last - 1], lambda _, currents, __: entered.append(currents[0]))
+        watch = hook_here(modules[last - 1], lambda _, currents, __: entered.append(currents[0]))
         with watch if gains else nullcontext():
             (clean, layers), (hard, others) = (run_watched(learner, z) for z in (x, adversarial))
         before, after = entered or (layers[-1][1], others[-1][1])
-        silent = Site("", Dynamics(layers[-1][0].dynamics.decay, reset="none"))
+        silent = NeuronRef("", Dynamics(layers[-1][0].dynamics.decay, reset="none"))
         _, y_t = STBP().fire_watched(silent, (before.detach() - after).to(clean.dtype))
         size = (y_t.abs() if self.kind == "l1" else y_t.square()).mean()
         entropies = (nn.functional.cross_entropy(z, y) for z in (clean, hard))

@@ -6,12 +6,12 @@ from torch import Tensor
 
 from art_snn.checks import require
 from art_snn.dynamics import operand
-from art_snn.gradients.base import Firing, Site
+from art_snn.gradients.base import Firing, NeuronRef
 from art_snn.gradients.temporal import TemporalGradient
 from art_snn.network import SpikingNetwork, readout_dtype
 from art_snn.training.defences.base import Learner, Weighted
 
-Layer = tuple[Site, Tensor, Tensor, Tensor]
+Layer = tuple[NeuronRef, Tensor, Tensor, Tensor]
 """Neurons in a pass: dynamics; current, spikes, before their height, and potentials, before the
 reset, [T, N, ...]. The spikes follow from the potentials bit for bit."""
 
@@ -36,14 +36,14 @@ def run_watched(learner: Learner, x: Tensor) -> tuple[Tensor, list[Layer]]:
     """Logits [N, K] of samples [N, ...], and the layers of neurons in the order of their calls.
 
     All have the training gradient, which is a temporal rule."""
-    twin, layers = learner.network.twin(), list[Layer]()
+    twin, layers = learner.network.share(), list[Layer]()
     run, rule = twin.run, twin.training_gradient
     assert isinstance(rule, TemporalGradient)
 
     def run_through(encoded: Tensor, _: Firing) -> Tensor:
         layers.clear()  # Those of a pass that has verified an adapted network.
 
-        def fire(site: Site, current: Tensor) -> Tensor:
+        def fire(site: NeuronRef, current: Tensor) -> Tensor:
             spikes, potential = rule.fire_watched(site, current)
             layers.append((site, current, spikes, potential))
             return spikes

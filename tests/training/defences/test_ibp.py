@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from art_snn import LIF, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds import certify_bounds
 from art_snn.classifier import wrap
-from art_snn.gradients.base import Site
+from art_snn.gradients.base import NeuronRef
 from art_snn.training import (
     IBP,
     AdversarialTraining,
@@ -54,7 +54,7 @@ def simple_loss(net: SpikingNetwork, x: Tensor, y: Tensor, eps: float, weight: f
     first, last = net.layers[0].module[0], net.layers[2].module[0]
     low, high = (x.double() - eps).clamp(0, 1), (x.double() + eps).clamp(0, 1)
     centre, radius = (low + high) / 2, (high - low) / 2
-    fire, site = net.training_gradient.firing(), Site("", net.layers[1].dynamics)
+    fire, site = net.training_gradient.firing(), NeuronRef("", net.layers[1].dynamics)
     middle, spread = first(centre), radius @ first.weight.abs().T
     ends = [middle - spread, middle + spread]
     fewest, most = (fire(site, end.expand(STEPS, *end.shape)).mean(0) for end in ends)
