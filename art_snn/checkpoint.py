@@ -16,7 +16,7 @@ from torch import Tensor
 
 from art_snn.checks import FILE, ArgumentError, expand_path, first_line, require, require_kind
 from art_snn.files import atomic_write, corruption, digest
-from art_snn.interop import AdaptedNetwork
+from art_snn.interop import ModelBody
 from art_snn.network import SpikingNetwork
 
 _ENDING = ".safetensors"
@@ -72,7 +72,7 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
         if len({head for head, _, _ in names}) == 1:
             pairs = zip(names, weights.values(), strict=True)
             forms.append({rest: weight for (_, _, rest), weight in pairs})
-        if isinstance(network, AdaptedNetwork):
+        if isinstance(network.body, ModelBody):
             inner = [{f"layers.{name}": form[name] for name in form} for form in forms]
             forms = [form for pair in zip(inner, forms, strict=True) for form in pair]
         weights = max(forms, key=lambda form: len(form.keys() & expected.keys()))

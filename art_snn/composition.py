@@ -11,9 +11,10 @@ from torch.nn.modules import module as torch_module
 from art_snn.checks import require
 from art_snn.layers import GLOBAL_HOOKS
 from art_snn.network import SpikingNetwork
-from art_snn.state import hooks_of
+from art_snn.running.digests import hooks_of
 
-_METHODS = ("__call__", "forward", "encode", "run", "outputs")
+_NETWORK = ("__call__", "forward", "body")
+_BODY = ("encode", "run", "outputs", "opened")
 """Methods that lead a pass from the input to the logits."""
 
 
@@ -22,10 +23,12 @@ def find_addition(network: SpikingNetwork) -> str | None:
     if any(getattr(torch_module, name, None) for name in GLOBAL_HOOKS):
         return "a hook on all modules of torch"
 
-    for name in _METHODS:
-        method = getattr(type(network), name)
-        if name in vars(network) or not _comes_from(method, ("art_snn.", "torch.")):
-            return f"a method {name} of its own"
+    for part, names in ((network, _NETWORK), (network.body, _BODY)):
+        for name in names:
+            method = getattr(type(part), name)
+            method = getattr(method, "fget", method)  # Of a property.
+            if name in vars(part) or not _comes_from(method, ("art_snn.", "torch.")):
+                return f"a method {name} of its own"
 
     for name, module in network.named_modules():
         place = name or "the network"

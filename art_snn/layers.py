@@ -1,25 +1,23 @@
 """Stateless layers on tensors with a time axis."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from copy import deepcopy
-from functools import cached_property
 from itertools import chain
-from operator import is_
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.dropout import _DropoutNd
 
 from art_snn import pooling
 from art_snn.checks import invalid, require
-from art_snn.gradients.fixed import SHAPES_ONLY, without_saving
+from art_snn.gradients.fixed import without_saving
 from art_snn.gradients.shared import repeat_step, repeats_one_step
 from art_snn.modulation import Gains, Gates, Noise
-from art_snn.neurons import PASS, Neuron
-from art_snn.state import HOOKS, counted, hooks_of
+from art_snn.neurons import Neuron
+from art_snn.running.digests import HOOKS, hooks_of
+from art_snn.running.run import RUN
 
 
 def varies(module: nn.Module) -> bool:
@@ -42,13 +40,6 @@ def are_plain(modules: Iterable[nn.Module]) -> bool:
     )
 
 
-def _is_known(module: Any) -> bool:
-    """True if a module in evaluation mode is a function of _WEIGHTED, or has no weights."""
-    padded = getattr(module, "padding_mode", "zeros") != "zeros"
-    normed = isinstance(module, _NormBase) and None in (module.running_var, module.momentum)
-    return not (padded or normed) if type(module) in _WEIGHTED else not module._parameters
-
-
 def list_layers(module: nn.Module, name: str) -> list[tuple[str, nn.Module]]:
     """The layers of nested sequences, by name; one as often as it is called."""
     if type(module) is not nn.Sequential:
@@ -58,9 +49,16 @@ def list_layers(module: nn.Module, name: str) -> list[tuple[str, nn.Module]]:
 
 
 def device_of(module: nn.Module) -> torch.device:
-    """Where its parameters and buffers are: the CPU where it has none."""
+    """The device of its parameters and buffers; the CPU where it has none."""
     tensors = chain(module.parameters(), module.buffers())
     return next((tensor.device for tensor in tensors), torch.device("cpu"))
+
+
+def dtype_of(module: nn.Module) -> torch.dtype:
+    """The floating-point dtype of its parameters and buffers; torch's default where it has none."""
+    tensors = chain(module.parameters(), module.buffers())
+    dtypes = (tensor.dtype for tensor in tensors if tensor.is_floating_point())
+    return next(dtypes, torch.get_default_dtype())
 
 
 def copy_module(argument: str, module: nn.Module, name: str = "network") -> Any:
@@ -108,23 +106,8 @@ def fold(convolution: nn.Module, norm: nn.Module) -> tuple[Tensor, Tensor] | Non
     return convolution.weight * scale.view(-1, 1, 1, 1), shift
 
 
-_Form = tuple[Any, Callable[..., Tensor], tuple[Any, ...]]
+Form = tuple[Any, Callable[..., Tensor], tuple[Any, ...]]
 """A module, and a function of x and of further arguments that gives the same."""
-_POOL = ["kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"]
-_NORM = ["running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"]
-_WEIGHTED: Mapping[Any, tuple[Any, list[str]]] = {
-    nn.Conv2d: (functional.conv2d, ["weight", "bias", "stride", "padding", "dilation", "groups"]),
-    nn.Linear: (functional.linear, ["weight", "bias"]),
-    nn.AvgPool2d: (functional.avg_pool2d, _POOL),
-    nn.BatchNorm1d: (functional.batch_norm, _NORM),
-    nn.BatchNorm2d: (functional.batch_norm, _NORM),
-}
-"""Modules as functions, and the attributes that are their further arguments."""
-_AFFINE = {*_WEIGHTED, nn.AdaptiveAvgPool2d, nn.Dropout, nn.Dropout2d, nn.Flatten, nn.Unflatten}
-_AFFINE |= {nn.Sequential, nn.Identity}
-"""Modules that are affine in evaluation mode."""
-
-
 _LAST = torch.channels_last
 _PACKED = 64
 """Pixels of an image from which convolutions are faster with the channels last."""
@@ -183,10 +166,10 @@ class TimeDistributed(nn.Module):
 
     def _compute(self, x: Tensor) -> Tensor:
         """[N, ...] -> [N, ...]."""
-        running, packs = PASS.get(), self.training and x.ndim == 4 and x.device.type == "cpu"
+        constant = RUN.get().forms if type(x) is Tensor else None
+        packs = self.training and x.ndim == 4 and x.device.type == "cpu"
         packs = packs and are_plain(self.module.modules())
-        constant = running.constant if running is not None and type(x) is Tensor else None
-        for module, func, arguments in self._forms() if constant is None else constant[self]:
+        for module, func, arguments in self.forms() if constant is None else constant[self]:
             if pooling.suits(module, x) and (constant is not None or are_plain([module])):
                 kernel = pooling.pair(module.kernel_size)
                 x = pooling.average(x, kernel, module.divisor_override)
@@ -195,9 +178,10 @@ class TimeDistributed(nn.Module):
                 x = without_saving(func, x, *arguments)
         return x
 
-    def _forms(self) -> list[_Form]:
+    def forms(self) -> list[Form]:
         """Its modules; a convolution and a norm are one, differentiable by x and by all weights."""
-        forms, modules = list[_Form](), list[Any](self.module)
+        forms = list[Form]()
+        modules = list[Any](self.module)
         while modules:
             module = modules.pop(0)
             folded = fold(module, modules[0]) if modules else None
@@ -212,10 +196,10 @@ class TimeDistributed(nn.Module):
             expected = f"modules that keep the batch axis of size {rows}"
             remedy = "Every module must map [N, ...] to [N, ...]."
             raise invalid("modules", expected, f"an output of shape {list(y.shape)}", remedy)
-        running = PASS.get()
+        run = RUN.get()
         # No other module sees the order of memory, or that values are missing.
-        plain = running is not None and running.plain and y.ndim == 4
-        kept = SHAPES_ONLY.get() or (plain and y.is_contiguous(memory_format=_LAST))
+        channels_last = run.plain and y.ndim == 4 and y.is_contiguous(memory_format=_LAST)
+        kept = run.shapes_only or channels_last
         return y if kept else y.contiguous()
 
 
@@ -240,68 +224,3 @@ class Normalize(nn.Module):
         """[N, C, ...] -> [N, C, ...]."""
         shape = (1, -1) + (1,) * (x.ndim - 2)
         return (x - self.mean.view(shape)) / self.std.view(shape)
-
-
-class _Forms(dict[Any, list[_Form]]):
-    """Forms of layers, whose modules are all known, with weights that are constants.
-
-    They are made when a pass comes to the layer, since they are copies."""
-
-    @torch.inference_mode(False)
-    @torch.no_grad()
-    def __missing__(self, layer: TimeDistributed) -> list[_Form]:
-        forms = list[_Form]()
-        for module, _, folded in layer._forms():
-            func, names = _WEIGHTED.get(type(module), (module, []))
-            arguments = [*folded, *(getattr(module, name) for name in names[len(folded) :])]
-            given = (a.detach() if isinstance(a, Tensor) else a for a in arguments)
-            forms.append((module, func, tuple(given)))
-        return self.setdefault(layer, forms)
-
-
-class Snapshot:
-    """The layers of a network as they are, and what has been computed of them in that state.
-
-    `neurons` have the names that they have in the network; `plain` is that of :class:`Pass`."""
-
-    def __init__(self, layers: nn.Module, watches: bool = False) -> None:
-        names = {module: name for name, module in layers.named_modules(prefix="layers")}
-        self.modules, self.plain = list(names), are_plain(names)
-        self.neurons = {module: names[module] for module in names if isinstance(module, Neuron)}
-        self.answers: dict[Hashable, Any] = {}
-        self.mark = self._marked() if watches else None
-
-    def holds(self) -> bool:
-        """True if it watches, and modules, their settings, modes, hooks and weights are the same.
-
-        Weights that are written through `.data` are not seen, nor changes inside of a setting."""
-        if self.mark is None:
-            return False
-        (held, weights), (now, others) = self.mark, self._marked()
-        return len(held) == len(now) and all(map(is_, held, now)) and weights == others
-
-    def _marked(self) -> tuple[list[Any], Hashable]:
-        held = [key for hooks in GLOBAL_HOOKS for key in getattr(nn.modules.module, hooks, ())]
-        tensors = list[Tensor]()
-        for module in self.modules:
-            hooks = module._forward_pre_hooks or module._forward_hooks
-            hooks = hooks or module._backward_pre_hooks or module._backward_hooks
-            held += [*vars(module).values(), *hooks, *module._modules.values()]
-            tensors += [*module._parameters.values(), *module._buffers.values()]
-        return held + tensors, counted(tensor for tensor in tensors if tensor is not None)
-
-    @cached_property
-    def constant(self) -> Mapping[nn.Module, list[_Form]] | None:
-        """How :class:`TimeDistributed` computes with constant weights, if no one else has any."""
-        layers = [module for module in self.modules if type(module) is TimeDistributed]
-        inside = {module for layer in layers for module in layer.module}
-        others = any(m.training or (m._parameters and m not in inside) for m in self.modules)
-        usual = self.plain and self.neurons and not others
-        return _Forms() if usual and all(map(_is_known, inside)) else None
-
-    @cached_property
-    def affine(self) -> bool:
-        """True if its stateless layers have the same gradient whatever their input is."""
-        kinds = set(map(type, self.modules))
-        ours = (issubclass(k, Neuron) or getattr(k, "affine", False) for k in kinds - _AFFINE)
-        return self.constant is not None and all(ours)

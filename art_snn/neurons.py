@@ -1,22 +1,21 @@
 """Spiking neurons as torch modules: the state equations, and the firing of the pass that runs."""
 
-from collections.abc import Mapping
-from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from art_snn.checks import invalid, require
 from art_snn.dynamics import SOFT_AND_HARD, Dynamics
-from art_snn.gradients.base import Firing, NeuronRef
+from art_snn.gradients.base import NeuronRef
 from art_snn.gradients.rules.stbp import STBP
+from art_snn.running.run import RUN
 
 
 @dataclass(frozen=True)
 class NeuronLayer:
-    """A layer of neurons, by its name in `network.layer_names`.
+    """A layer of neurons, by its name in `network.body.layer_names`.
 
     :param layout: what its calls take: "steps" [T, N, ...], "step" one of them [N, ...], ...
     :param site: its dynamics, with the name that complaints use."""
@@ -25,24 +24,6 @@ class NeuronLayer:
     module: nn.Module
     layout: str
     site: NeuronRef
-
-
-@dataclass(frozen=True)
-class Pass:
-    """One forward pass of a network: how its neurons fire, and their names.
-
-    :param plain: True if all modules are torch's or ours, and no hook sees a value. Then values
-        may lie in memory with the channels last, and need not all exist.
-    :param constant: functions of stateless layers with constant weights, where these are."""
-
-    firing: Firing
-    names: "Mapping[Neuron, str]"
-    plain: bool = False
-    constant: Mapping[nn.Module, Any] | None = None
-
-
-PASS: ContextVar[Pass | None] = ContextVar("pass", default=None)
-"""The pass that runs in this thread or task. Modules are shared by passes, so they keep nothing."""
 
 
 class Neuron(nn.Module):
@@ -64,11 +45,10 @@ class Neuron(nn.Module):
             expected = "a tensor [T, N, ...] with T >= 1"
             remedy = "Time comes first: x.expand(steps, *x.shape) repeats an image."
             raise invalid("current", expected, f"shape {list(current.shape)}", remedy)
-        running = PASS.get()
-        name = None if running is None else running.names.get(self)
-        if running is not None and name is not None:
-            spikes = NeuronRef(name, self.dynamics).fire(running.firing, current)
-            return spikes if running.plain else spikes.contiguous()
+        run = RUN.get()
+        if run.firing is not None and self in run.names:
+            spikes = NeuronRef(run.names[self], self.dynamics).fire(run.firing, current)
+            return spikes if run.plain else spikes.contiguous()
         if torch._C._current_graph_task_id() != -1:
             raise RuntimeError(
                 "a neuron was called during a backward pass, as activation checkpointing does. By "

@@ -142,7 +142,7 @@ def lively(net: SpikingNetwork) -> bool:
     frames = steps if isinstance(net.encoder, Frames) else 1
     x = torch.rand(frames, 64, *SHAPE, generator=torch.Generator().manual_seed(0)).double()
     with torch.no_grad():
-        net.run(x.expand(steps, *x.shape[1:]), simulation)
+        net.body.run(x.expand(steps, *x.shape[1:]), simulation)
     for hook in hooks:
         hook.remove()
     return bool(torch.stack(alive).all(0).float().mean() > 0.4)

@@ -46,33 +46,33 @@ class Counted(Gradient):
     def second_derivative(self) -> bool:
         return self.rule.second_derivative
 
-    def logits(self, network: Any, x: Tensor) -> Tensor:
+    def logits(self, body: Any, x: Tensor) -> Tensor:
         self.tally.forwards += 1
         if self.tally.limit is not None and self.tally.forwards >= self.tally.limit:
             raise self.tally.error("injected by the test")
-        return self.rule.logits(_Watched(network, self.tally), x)
+        return self.rule.logits(_Watched(body, self.tally), x)
 
 
 class _Watched:
-    """The network as rules see it, with a counter behind every neuron."""
+    """A body, with a counter behind every neuron."""
 
-    def __init__(self, network: Any, tally: Tally) -> None:
-        vars(self).update(network=network, tally=tally)
+    def __init__(self, body: Any, tally: Tally) -> None:
+        vars(self).update(body=body, tally=tally)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.network, name)
+        return getattr(self.body, name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        setattr(self.network, name, value)
+        setattr(self.body, name, value)
 
     def with_steps(self, steps: int) -> Any:
-        return _Watched(self.network.with_steps(steps), self.tally)
+        return _Watched(self.body.with_steps(steps), self.tally)
 
     def run(self, encoded: Tensor, firing: Callable[[NeuronRef, Tensor], Tensor]) -> Tensor:
         def fire(site: NeuronRef, current: Tensor) -> Tensor:
             return _Tallied.apply(firing(site, current), self.tally)
 
-        return self.network.run(encoded, fire)
+        return self.body.run(encoded, fire)
 
 
 class _Tallied(torch.autograd.Function):

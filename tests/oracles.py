@@ -297,8 +297,7 @@ def result(network, x, logits=None, *, seed=0):
     ]
     torch.manual_seed(seed)
     try:
-        with network.fixed(False):
-            y = network(x) if logits is None else logits(network.encoder(x))
+        y = network(x) if logits is None else logits(network.encoder(x))
     finally:
         for hook in hooks:
             hook.remove()

@@ -81,6 +81,6 @@ def untouched(wrapped: PyTorchSpikingClassifier) -> Iterator[None]:
         assert np.array_equal(numpy[1], after[1])
         assert torch.equal(state, torch.get_rng_state())
         assert wrapped.gradient is rule
-        assert wrapped.model._override is None
-        assert wrapped.model.memory == {}
+        assert wrapped.model.body.context.rule is None
+        assert wrapped.model.body.memory == {}
         assert not wrapped.model.training

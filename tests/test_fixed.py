@@ -1,5 +1,7 @@
 """Attacks differentiate by the input alone: weights are constants unless they are asked for."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -10,10 +12,12 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from art_snn import GRADIENTS, LIF, PyTorchSpikingClassifier
-from art_snn.gradients.fixed import _WITHOUT_SAVING, SHAPES_ONLY, _FixedWeights
-from art_snn.layers import Normalize, Snapshot
+from art_snn.engine.snapshot import Snapshot
+from art_snn.gradients.fixed import _WITHOUT_SAVING, _FixedWeights
+from art_snn.layers import Normalize
 from art_snn.models import sew_resnet17
-from art_snn.passes import set_in_block
+from art_snn.running.context import set_in_block
+from art_snn.running.run import RUN, NetworkRun
 from tests import adapted
 from tests.architectures import (
     CLASSES,
@@ -61,16 +65,17 @@ def kept_bytes(call):
 
 def input_gradient(net, x, *, fixed):
     x = x.clone().requires_grad_()
-    with net.fixed(fixed):
+    with net.constant_weights() if fixed else nullcontext():
         logits = net(x)
     (grad,) = torch.autograd.grad(logits[:, 0].sum() - logits[:, 1].sum(), x)
     return logits.detach(), grad
 
 
-def backward(net, x):
+def backward(net, x, fixed=True):
     """The gradient at a new leaf, which goes to the weights too where they take one."""
     leaf = x.clone().requires_grad_()
-    net(leaf).sum().backward()
+    with net.constant_weights() if fixed else nullcontext():
+        net(leaf).sum().backward()
     return leaf.grad
 
 
@@ -123,7 +128,7 @@ def test_layers_of_shapes_only_have_the_shapes_and_gradients_of_computed_ones(na
     x = torch.randn(3, 2, 11, 9, requires_grad=True)
     with _FixedWeights():
         expected = module(x)
-    with _FixedWeights(), set_in_block(SHAPES_ONLY, True):
+    with _FixedWeights(), set_in_block(RUN, NetworkRun(shapes_only=True)):
         shaped = module(x)
     assert not shaped.any()
     assert shaped.shape == expected.shape
@@ -192,8 +197,7 @@ def test_so_it_is_in_adapted_networks(kind, rule):
     assert torch.equal(logits, same)
     torch.testing.assert_close(got, wanted)
     for fixed in (True, False):
-        with net.fixed(fixed):
-            assert backward(net, x).any()
+        assert backward(net, x, fixed).any()
         assert all((weight.grad is None) == fixed for weight in net.parameters())
 
 
@@ -254,7 +258,7 @@ def test_gradients_at_the_weights_need_values_and_the_probe_of_their_state():
 
 def test_where_a_replay_of_shapes_only_fails_the_gradient_is_resolved_in_time(monkeypatch):
     def emptied(x, *weights):
-        return x[:0] if SHAPES_ONLY.get() else linear(x, *weights)
+        return x[:0] if RUN.get().shapes_only else linear(x, *weights)
 
     linear = _WITHOUT_SAVING[functional.linear]
     net, x = network(chain, gradient="rga"), batch(3)
@@ -360,12 +364,12 @@ def test_values_that_are_not_finite_are_told_of_at_later_calls_too(rule):
 
 def test_in_training_mode_weights_take_gradients_and_loss_gradients_still_need_none():
     net, x = network(residual, gradient="stbp").train(), batch(3)
-    backward(net, x)
+    backward(net, x, fixed=False)
     assert all(weight.grad is not None for weight in net.parameters())
     kept = {}
     for fixed in (True, False):
         leaf = x.clone().requires_grad_()
-        with net.fixed(fixed):
+        with net.constant_weights() if fixed else nullcontext():
             kept[fixed], _ = kept_bytes(lambda leaf=leaf: net(leaf))
     assert kept[True] < kept[False]
     classifier = PyTorchSpikingClassifier(net, nn.CrossEntropyLoss(), SHAPE, CLASSES)
@@ -386,8 +390,7 @@ def test_both_gradients_are_those_of_two_passes():
     """As an algorithm wants that trains on the gradients of its attack."""
     net, x = network(residual, gradient="stbp"), batch(3)
     leaf, other = x.clone().requires_grad_(), x.clone().requires_grad_()
-    with net.fixed(False):
-        net(leaf).square().sum().backward()
+    net(leaf).square().sum().backward()
     weights = [weight.grad for weight in net.parameters()]
     net.zero_grad()
     net(x).square().sum().backward()
@@ -397,20 +400,21 @@ def test_both_gradients_are_those_of_two_passes():
     torch.testing.assert_close(leaf.grad, other.grad)
 
 
-def test_a_stock_classifier_around_the_network_leaves_no_gradient_on_the_weights():
+def test_a_stock_classifier_leaves_no_gradient_on_weights_that_are_constants():
     net = network(residual).float()
     stock = PyTorchClassifier(
         net, nn.CrossEntropyLoss(), SHAPE, CLASSES, clip_values=(0, 1), device_type="cpu"
     )
     x = batch(4, dtype=torch.float32).numpy()
     attack = ProjectedGradientDescent(stock, eps=0.1, eps_step=0.05, max_iter=2, verbose=False)
-    assert np.abs(attack.generate(x) - x).max() > 0
+    with net.constant_weights():
+        assert np.abs(attack.generate(x) - x).max() > 0
     assert untouched(net)
 
 
 def test_autocast_is_left_to_torch():
     net = network(residual, gradient="stbp").float()
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    with net.constant_weights(), torch.autocast("cpu", dtype=torch.bfloat16):
         logits = net(leaf := batch(2, dtype=torch.float32).requires_grad_())
     logits.sum().backward()
     assert torch.isfinite(leaf.grad).all()

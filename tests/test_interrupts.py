@@ -13,7 +13,7 @@ from torch import nn
 
 from art_snn import LIF, Direct, PyTorchSpikingClassifier, SpikingNetwork, TimeDistributed as Timed
 from art_snn.gradients import objection, parse_rule
-from art_snn.neurons import PASS
+from art_snn.running.run import RUN
 from tests import small
 from tests.architectures import Switch
 
@@ -67,7 +67,9 @@ def interruptible(rule: str) -> tuple[PyTorchSpikingClassifier, Countdown]:
             Timed(nn.Linear(8, small.CLASSES)),
         ]
     classifier = small.around(SpikingNetwork(layers, Direct(3), "bptr").double())
-    assert not objection(parse_rule(rule), classifier.model.sites(), classifier.model.encoder)
+    assert not objection(
+        parse_rule(rule), classifier.model.body.neurons(), classifier.model.encoder
+    )
     classifier.gradient = rule
     classifier.model.train()
     inner.eval()
@@ -82,7 +84,7 @@ def state(classifier: PyTorchSpikingClassifier) -> tuple[Any, ...]:
         [module.training for module in modules],
         [(len(module._forward_hooks), len(module._backward_hooks)) for module in modules],
         [(p.requires_grad, p.grad) for p in network.parameters()],
-        *(network.gradient, network.training_gradient, network._override, PASS.get()),
+        *(network.gradient, network.training_gradient, network.body.context.rule, RUN.get()),
         *(classifier.loss.reduction, torch.is_grad_enabled()),
     )
 

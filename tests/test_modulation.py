@@ -117,7 +117,7 @@ def test_every_rule_equals_a_naive_loop_and_has_the_logits_of_the_simulation(nam
     assert_equals_naive(net, x, neuron, rate if isinstance(rule, RateGradient) else "through time")
     torch.manual_seed(0)
     with torch.no_grad():
-        plain = net.run(net.encode(x), simulation)
+        plain = net.body.run(net.body.encode(x), simulation)
     torch.manual_seed(0)
     assert torch.equal(net(x.requires_grad_()).detach(), plain)
 
@@ -144,7 +144,7 @@ def test_a_model_has_the_module_at_every_neuron_and_in_its_checkpoint(kind, mode
     data, asked = images(shape=(3, 6, 6)), Architecture(model=model, modulation=kind, **SMALL)
     net, file = asked.build_for(data).eval(), tmp_path / "n.safetensors"
     modules = [m for m in net.modules() if type(m) is MODULATIONS[kind]]
-    assert len(modules) == len(net.neuron_layers())
+    assert len(modules) == len(net.body.neuron_layers())
     assert asked.describe().endswith(f"direct encoding, {kind}")
     for tensor in [*net.parameters(), *(gates.rho for gates in gates_of(net))]:
         tensor.data.add_(0.1)

@@ -31,9 +31,9 @@ class Counting(Gradient):
 
     calls: list[Any] = field(default_factory=list, compare=False)
 
-    def logits(self, network: Any, x: Tensor) -> Tensor:
-        self.calls.append(network)
-        return STBP().logits(network, x)
+    def logits(self, body: Any, x: Tensor) -> Tensor:
+        self.calls.append(body)
+        return STBP().logits(body, x)
 
 
 def counting_network():
@@ -57,7 +57,7 @@ def test_an_input_with_a_gradient_gets_the_attack_gradient(mode, before):
     net, attack, training = counting_network()
     net.train(mode)(before(batch().requires_grad_()))
     assert (len(attack), len(training)) == (1, 0)
-    assert attack[0] is net
+    assert attack[0] is net.body
     net(batch()).sum().backward()
     assert (len(attack), len(training)) == (1, 1)
     assert net.layers[0].module[1].weight.grad.abs().sum() > 0
@@ -99,8 +99,8 @@ def test_using_nests_and_ends_with_an_exception():
 
 @pytest.mark.parametrize("mode", [True, False])
 def test_twins_share_all_but_the_gradient_or_the_encoder(mode):
-    net = network(residual, training_gradient="rga", input_shape=SHAPE, initialise=nn.Module.eval)
-    net.train(mode).input_span = 255.0
+    net = network(residual, training_gradient="rga", input_shape=SHAPE)
+    net.train(mode).body.input_span = 255.0
     norm = next(m for m in net.modules() if isinstance(m, nn.BatchNorm2d)).train(not mode)
     other, longer = net.with_gradient("stbp"), net.with_steps(9)
     assert (other.gradient, net.gradient, longer.gradient) == (STBP(), RGA(), RGA())
@@ -109,8 +109,8 @@ def test_twins_share_all_but_the_gradient_or_the_encoder(mode):
         assert twin.layers is net.layers
         assert twin.training is mode
         assert norm.training is not mode
-        assert (twin.training_gradient, twin.input_span) == (RGA(), 255.0)
-        assert (twin.input_shape, twin.initialise) == (net.input_shape, net.initialise)
+        assert (twin.training_gradient, twin.body.input_span) == (RGA(), 255.0)
+        assert twin.input_shape == net.input_shape
         pairs = zip(twin.parameters(), net.parameters(), strict=True)
         assert all(ours is theirs for ours, theirs in pairs)
     x = batch()
@@ -195,19 +195,19 @@ def test_an_input_that_is_no_tensor_is_refused(x):
 
 
 def test_layer_names_are_those_with_a_time_axis_in_order_of_definition():
-    assert SpikingNetwork(chain()).layer_names == [f"layers.{i}" for i in range(5)]
+    assert SpikingNetwork(chain()).body.layer_names == [f"layers.{i}" for i in range(5)]
     net = network(residual, encoder=Poisson(5))
     body, other = ([f"layers.{i}", f"layers.{i}.body"] for i in (2, 4))
     body += [f"layers.2.body.{i}" for i in range(4)]
     other += [f"layers.4.body.{i}" for i in range(2)]
-    assert net.layer_names == ["layers.0", "layers.1", *body, "layers.3", *other, "layers.5"]
+    assert net.body.layer_names == ["layers.0", "layers.1", *body, "layers.3", *other, "layers.5"]
     axes = {}
-    for name in net.layer_names:
+    for name in net.body.layer_names:
         module = net.get_submodule(name)
         module.register_forward_hook(lambda _m, _i, out, at=name: axes.update({at: out.shape[:2]}))
     with torch.no_grad():
         net(batch(3))
-    assert axes == dict.fromkeys(net.layer_names, (5, 3))
+    assert axes == dict.fromkeys(net.body.layer_names, (5, 3))
 
 
 def test_reset_draws_all_weights_anew_and_ends_with_the_initialisation():
@@ -259,19 +259,19 @@ def test_with_steps_is_refused_where_the_encoder_has_a_fixed_number(encoder):
 
 def test_a_network_remembers_the_attack_until_it_forgets_or_has_another_gradient():
     net = network(chain, gradient=ASSG())
-    assert net.memory == {}
+    assert net.body.memory == {}
     net(batch().requires_grad_())
-    assert set(net.memory) == {ASSG()}
+    assert set(net.body.memory) == {ASSG()}
     net.training_gradient = "rga"
     with pytest.raises(ValueError, match=r"^gradient: expected a rule that applies .*CBA"):
         net.gradient = CBA()
     assert net.gradient == ASSG()
-    assert set(net.memory) == {ASSG()}
+    assert set(net.body.memory) == {ASSG()}
     net.forget()
-    assert net.memory == {}
+    assert net.body.memory == {}
     net(batch().requires_grad_())
     net.gradient = ASSG()
-    assert net.memory == {}
+    assert net.body.memory == {}
 
 
 NEAR = ASSG(restart=0.05)
@@ -300,14 +300,15 @@ def test_a_radius_that_is_none_is_refused_before_anything_is_forgotten(wrong):
     message = r"^radius: expected a number of at least 0, got .*None where it is not known\."
     with pytest.raises(ValueError, match=message), net.attacking(wrong):
         pass
-    assert (set(net.memory), net.budget) == ({ASSG()}, None)
+    assert set(net.body.memory) == {ASSG()}
+    assert not net.body.context.attacking
 
 
 def test_an_objection_is_the_reason_and_with_samples_the_whole_complaint():
     net = network(chain).train()
     for samples in (None, batch(), batch().numpy()):
-        assert net.objection(RGA(), samples) is None
-    reason, complaint = net.objection(CBA()), net.objection(CBA(), batch())
+        assert net.body.objection(RGA(), samples) is None
+    reason, complaint = net.body.objection(CBA()), net.body.objection(CBA(), batch())
     assert reason.startswith("conversion to an ANN")
     assert complaint.startswith("gradient: expected a rule that applies")
     assert reason in complaint

@@ -14,8 +14,8 @@ import art_snn
 from art_snn import progress as progress_module
 from art_snn.app.results import run_folder
 from art_snn.app.settings import Cost
-from art_snn.passes import set_in_block
 from art_snn.progress import SILENT, Progress, duration, progress_over
+from art_snn.running.context import set_in_block
 from tests.terminal import Terminal
 
 

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
+from art_snn.engine.body import LayeredBody
 from art_snn.interop import adapt
-from art_snn.state import _LARGE, _ROW, tensors_digest
+from art_snn.running.digests import _LARGE, _ROW, digest_tensors
 from tests.adapted import Leaky
 from tests.interop.neurons import Learned
 from tests.interop.stacks import Stack
@@ -125,7 +126,7 @@ EDITS: dict[str, tuple[Callable[[], SpikingNetwork], Callable[[Any], object]]] =
     "threshold": (registered, put(NEURON, "threshold", 0.3)),
     "decay": (registered, put(NEURON, "decay", 0.95)),
     "data of a learned decay": (learned, lambda net: net.layers.neuron1.decay.data.add_(0.3)),
-    "readout": (registered, put(lambda net: net, "readout", "sum")),
+    "readout": (registered, put(lambda net: net.body, "readout", "sum")),
 }
 EDITS |= {f"known, {name}": (known, EDITS[name][1]) for name in ("data.mul_", "divisor", "address")}
 SEEN: dict[str, Callable[[Any], object]] = {
@@ -146,7 +147,7 @@ REPEATED = ("address", "another hook", "known, address")
 
 
 def sample(net: SpikingNetwork) -> Tensor:
-    shape = SHAPE if type(net) is SpikingNetwork else (1, 3, 3)
+    shape = SHAPE if isinstance(net.body, LayeredBody) else (1, 3, 3)
     return torch.rand(5, *shape, generator=torch.Generator().manual_seed(1))
 
 
@@ -212,10 +213,10 @@ def test_one_value_more_or_less_has_other_bits_also_beside_what_is_not_finite(dt
     if dtype.is_floating_point:
         broken[0], broken[2] = torch.nan, torch.inf
     for whole, places in ((tensor, (0, size // 2, size - 1)), (broken, (1,))):
-        before = tensors_digest([whole])
-        assert tensors_digest([whole.clone()]) == before
+        before = digest_tensors([whole])
+        assert digest_tensors([whole.clone()]) == before
         for place in places:
             other = whole.clone()
             other[place] = -other[place] - 1
-            assert tensors_digest([other]) != before
-    assert tensors_digest([tensor.flip(0)]) != tensors_digest([tensor])
+            assert digest_tensors([other]) != before
+    assert digest_tensors([tensor.flip(0)]) != digest_tensors([tensor])

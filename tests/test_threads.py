@@ -25,8 +25,8 @@ from art_snn import (
     TimeDistributed,
 )
 from art_snn.gradients import ASSG, GRADIENTS, Extended
-from art_snn.neurons import PASS
-from art_snn.passes import keep_modes
+from art_snn.running.context import keep_modes
+from art_snn.running.run import RUN
 from tests import small
 from tests.test_interrupts import attack
 
@@ -108,13 +108,13 @@ def classifier() -> PyTorchSpikingClassifier:
 def test_threads_on_one_network_get_the_gradients_of_their_own_rules(classifier, way):
     x, y = small.samples(classifier)
     assert at_once(WAYS[way], classifier, RULES, x, y, rounds=3) == []
-    assert PASS.get() is None
-    assert classifier.model._override is None
+    assert RUN.get().firing is None
+    assert classifier.model.body.context.rule is None
 
 
 BLOCKS = [
-    (lambda n: n.using("stbp"), lambda n: n._override, STBP()),
-    (lambda n: n.attacking(0.1), lambda n: n.budget, (0.1,)),
+    (lambda n: n.using("stbp"), lambda n: n.body.context.rule, STBP()),
+    (lambda n: n.attacking(0.1), lambda n: n.body.context.radius, 0.1),
 ]
 
 
@@ -145,7 +145,7 @@ def test_tasks_keep_their_rules_while_they_wait_for_each_other(classifier):
             return await asyncio.gather(*map(differentiate, RULES))
 
     assert all(asyncio.run(together()))
-    assert classifier.model._override is None
+    assert classifier.model.body.context.rule is None
 
 
 def test_moments_of_two_attacks_by_one_rule_do_not_mix(classifier):
@@ -171,7 +171,7 @@ def test_what_a_network_remembers_is_bounded_and_the_oldest_leave(classifier):
     for rules in (alone, [Extended(rule, steps=6) for rule in alone]):
         for rule in rules:
             classifier.loss_gradient(x, y, gradient=rule)
-        assert list(classifier.model.memory) == rules[-8:]
+        assert list(classifier.model.body.memory) == rules[-8:]
 
 
 def test_how_a_gradient_was_computed_is_told_to_whoever_asked_for_it(classifier):
@@ -190,7 +190,7 @@ def test_copies_and_replicas_made_inside_using_keep_its_rule(copied, classifier)
     with network.using(RGA()):
         twin = copied(network)
     assert (twin.gradient, twin.training_gradient) == (RGA(), RGA())
-    assert (twin.memory, twin.execution, twin._override) == ({}, None, None)
+    assert (twin.body.memory, twin.execution, twin.body.context.rule) == ({}, None, None)
     assert network.gradient == STBP()
 
 

@@ -115,4 +115,4 @@ def test_decays_of_a_registered_neuron_are_known_neuron_by_neuron(rule):
     with network.using(rule):
         logits = network(x)
     assert torch.autograd.grad(logits.sum(), x)[0].any()
-    assert network.sites()[0].dynamics.decay == Values(beta)
+    assert network.body.neurons()[0].dynamics.decay == Values(beta)

@@ -208,8 +208,7 @@ MATCHING = {"max_trials": 1, "max_epochs": 4, "verbose": 0, "epsilon": EPS}
 def match_gradients(bench: Bench, rule: Any = None) -> None:
     classifier = bench.build(rule=rule)
     attack = poisoning.GradientMatchingAttack(classifier, percent_poison=0.05, **MATCHING)
-    with classifier.model.fixed(False):
-        attack.poison(bench.bases(SOURCE, 2), np.full(2, TARGET), bench.x, bench.y)
+    attack.poison(bench.bases(SOURCE, 2), np.full(2, TARGET), bench.x, bench.y)
 
 
 def sleeper_agent(bench: Bench) -> None:
@@ -220,8 +219,7 @@ def sleeper_agent(bench: Bench) -> None:
     patch = np.ones((1, 2, 2), np.float32)
     attack = poisoning.SleeperAgentAttack(classifier, patch=patch, **places, **options)
     samples = bench.x, bench.one_hot, bench.x[:20], bench.one_hot[:20]
-    with classifier.model.fixed(False):
-        attack.poison(triggers, one_hot(np.full(2, TARGET)), *samples)
+    attack.poison(triggers, one_hot(np.full(2, TARGET)), *samples)
 
 
 # Extraction and inference
@@ -596,7 +594,7 @@ def security_curve(bench: Bench) -> None:
 
 CRAFTS = "crafts with the attack gradient, updates with the training gradient"
 SOFTMAX = "with a softmax as postprocessing defence"
-TWICE = "with STBP gradients, in `network.fixed(False)`"
+TWICE = "with STBP gradients"
 THIEF, BEFORE = f"{PREDICT}, `fit` of the thief", f"{PREDICT}, {LOSS_GRADIENT}"
 UNLIKE = "with a function as `perf_func`, and samples that share no values"
 VECTORS = "on vectors, with a function as `perf_func`"

@@ -235,7 +235,7 @@ def _compare_rules(
 def _objection(network: SpikingNetwork, rule: Gradient, x: np.ndarray, seed: int) -> str | None:
     """Why a rule does not apply to the network, or to the samples; None where it does."""
     with seeded(seed):
-        reason = network.objection(rule) or network.objection(rule, x)
+        reason = network.body.objection(rule) or network.body.objection(rule, x)
     return None if reason is None else str(reason).rstrip(".")
 
 

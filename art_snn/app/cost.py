@@ -30,10 +30,11 @@ from art_snn.attacks import parse_stage
 from art_snn.checks import require, require_distinct
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.encoders import Frames
+from art_snn.engine.body import readout_dtype
 from art_snn.gradients import Gradient, check_applicable, parse_rules
 from art_snn.models import Architecture
 from art_snn.models.own import is_own
-from art_snn.network import SpikingNetwork, readout_dtype
+from art_snn.network import SpikingNetwork
 from art_snn.progress import progress_over
 from art_snn.training.recipe import Recipe, autocast, compute_dtype
 
@@ -209,7 +210,7 @@ def _check(settings: Cost) -> str:
     network = build_network(settings, x, y)
     architecture, _ = resolve_architecture(settings)
     for rule in choose_rules(settings).values():
-        check_applicable(rule, network.sites(), "rules", network.encoder)
+        check_applicable(rule, network.body.neurons(), "rules", network.encoder)
     if settings.attack is not None:
         parse_stage(settings.attack, np.inf, settings.eps)
     weights = any(weight.requires_grad for weight in network.parameters())

@@ -27,8 +27,8 @@ from art_snn.gradients.choice import ORDER, fewest, find_vanished
 from art_snn.layers import device_of
 from art_snn.metrics import Share
 from art_snn.network import SpikingNetwork
-from art_snn.passes import keep_modes
 from art_snn.progress import progress_over
+from art_snn.running.context import keep_modes
 from art_snn.seeding import seeded
 
 _RULES = ",".join((*ORDER, "hart(surrogate.width=0.5)"))
@@ -190,7 +190,7 @@ def _inspect_network(
             name: _try_rule(network, rule, inputs, labels)
             for name, rule in progress_over(rules.items(), "Rules", leave=False)
         }
-    attributes = {"time": network.describe_time(), **attributes, **network.notes()}
+    attributes = {"time": network.body.describe_time(), **attributes, **network.body.notes()}
     return _Inspection(title, attributes, neurons, results)
 
 
@@ -199,7 +199,7 @@ def _find_neurons(
 ) -> list[_Neurons]:
     """Every layer of neurons, with its rate in one pass."""
     neurons = []
-    sites = {site.name for site in network.sites()}
+    sites = {site.name for site in network.body.neurons()}
     for layer, calls in record_calls(network, x):
         name, dynamics = layer.site.name, layer.site.dynamics
         single = dynamics.max_spikes == 1
@@ -225,7 +225,7 @@ def _try_rule(
     """One gradient with the rule, as JSON: the engine that ran, and samples without a gradient.
 
     Or the objection because of which it was not tried, or why it was refused."""
-    objection = network.objection(rule)
+    objection = network.body.objection(rule)
     trial = {"rule": str(rule), "engine": "", "objection": objection}
     trial |= {"refusal": None, "vanished": None}
     if objection is not None:

@@ -26,7 +26,7 @@ from art_snn.models import DEFAULTS, Architecture
 from art_snn.models.own import HUB, ZOO, is_own
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import NeuronLayer
-from art_snn.passes import hook_here
+from art_snn.running.context import hook_here
 from art_snn.zoo.entry import ZooEntry
 from art_snn.zoo.networks import local_file, source_of
 
@@ -157,7 +157,7 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
 
 def record_calls(network: SpikingNetwork, x: Tensor) -> list[tuple[NeuronLayer, list[Tensor]]]:
     """Every layer of neurons with what its calls return in a pass of samples x [N, ...]."""
-    layers = [(layer, list[Tensor]()) for layer in network.neuron_layers()]
+    layers = [(layer, list[Tensor]()) for layer in network.body.neuron_layers()]
 
     def keep(calls: list[Tensor], _: Any, inputs: Any, output: Any) -> None:
         calls.append(output[0] if isinstance(output, tuple) else output)
@@ -205,7 +205,7 @@ def build_unloaded(
         got = f"{architecture.model}, whose model makes its time steps itself"
         remedy = "art-snn cost takes it as it is."
         expected = "a network over any number of time steps"
-        require(not network.loops_itself, "model", expected, got, remedy)
+        require(not network.body.loops_itself, "model", expected, got, remedy)
         return network.with_steps(steps).eval()
     settled = architecture if steps is None else replace(architecture, steps=steps)
     channels, *sides = shape[-3:]

@@ -21,8 +21,8 @@ from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.dynamics import Values
 from art_snn.files import UNFINISHED, atomic_write, digest, read_json, write_json, write_text
 from art_snn.metrics import Robustness, Share
-from art_snn.passes import set_in_block
 from art_snn.progress import SILENT
+from art_snn.running.context import set_in_block
 from art_snn.seeding import seeded
 from art_snn.team import Team, join
 
@@ -120,10 +120,10 @@ def fingerprint(
     ends = None if limits is None else [np.asarray(limit).tolist() for limit in limits]
     parts = [*network.state_dict().values(), x, y]
     packages = {type(module).__module__.partition(".")[0] for module in network.modules()}
-    if len(x) and (network.origin or packages - {"art_snn", "torch"}):
+    if len(x) and (network.body.origin or packages - {"art_snn", "torch"}):
         with seeded(0):
             parts.append(classifier.predict(x[:32], batch_size=8).argmax(1))
-    return digest((settings, *network.identity, ends), *parts)
+    return digest((settings, *network.body.digest_parts(), ends), *parts)
 
 
 def write_result(file: Path, content: Mapping[str, Any]) -> None:

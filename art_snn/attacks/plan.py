@@ -192,7 +192,7 @@ class Stage:
         if self.rule is None:
             return None
         network: SpikingNetwork = estimator.model
-        return network.objection(self.rule, x)
+        return network.body.objection(self.rule, x)
 
     @property
     def bounded(self) -> bool:
@@ -364,7 +364,7 @@ def _objection(
     if stage.rule is None:
         return why
     objection = replace(stage, rule=Native()).objection(estimator, norm, some)
-    if objection in (None, why) or estimator.model.objection(Native()) is not None:
+    if objection in (None, why) or estimator.model.body.objection(Native()) is not None:
         return objection and why
     return f"{why} Nor does the network's own gradient: {objection}"
 

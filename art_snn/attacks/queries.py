@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.classifier.inputs import lacks_preprocessing
+from art_snn.gradients.base import keep_samples
 from art_snn.network import SpikingNetwork
-from art_snn.passes import hook_here, keep_modes
 from art_snn.progress import Progress
+from art_snn.running.context import hook_here, keep_modes
 
 Objective = Callable[[Tensor, Tensor], Tensor]
 """(logits [n, K], classes [n]) -> what an attack raises [n]."""
@@ -110,7 +111,7 @@ class Queries:
         """Tell the network which samples of the last batch the next one holds, bool [N]."""
         network = self.estimator.model
         if isinstance(network, SpikingNetwork) and not bool(samples.all()):
-            network.keep(samples)
+            network.body.memory = keep_samples(network.body.memory, samples)
 
     def finish(self, samples: int) -> None:
         """Show that the attack is done with so many samples."""
@@ -152,7 +153,7 @@ def logits_and_gradient(
     leaf = leaf.detach().clone().requires_grad_()
     inputs = leaf
     model = estimator.model
-    fixed = model.fixed() if isinstance(model, SpikingNetwork) else nullcontext()
+    fixed = model.constant_weights() if isinstance(model, SpikingNetwork) else nullcontext()
     with keep_modes(model, False), fixed, torch.enable_grad():
         if not by_numpy:
             inputs, _ = estimator._apply_preprocessing(leaf, y=None, fit=False, no_grad=False)

@@ -23,13 +23,12 @@ from art_snn.checks import invalid, require
 from art_snn.dynamics import least, most
 from art_snn.encoders import Frequency, draws
 from art_snn.gradients.base import NeuronRef
-from art_snn.gradients.fixed import WEIGHTS_HELD
 from art_snn.gradients.shared import repeats_one_step
-from art_snn.layers import device_of
+from art_snn.layers import device_of, dtype_of
 from art_snn.modulation import Gates
-from art_snn.network import THROUGH, SpikingNetwork
-from art_snn.neurons import PASS
-from art_snn.passes import keep_modes, set_in_block
+from art_snn.network import SpikingNetwork
+from art_snn.running.context import keep_modes, set_in_block
+from art_snn.running.run import RUN, NetworkRun
 
 _REMEDY = "docs/bounds.md lists the layers that have bounds; attacks need none."
 _BUDGET_ROUNDING = 2e-6
@@ -48,16 +47,16 @@ def check_bounded(network: SpikingNetwork) -> None:
     for part in (network.encoder, *network.modules()):
         fits = not isinstance(part, Frequency | Gates)
         require(fits, "classifier", "encoder and layers with bounds", f"{part}", _REMEDY)
-    dtype = network.dtype or torch.get_default_dtype()
+    dtype = dtype_of(network)
     fits, remedy = dtype in (torch.float32, torch.float64), "Use network.float()."
     require(fits, "classifier", "a network in single or double precision", f"{dtype}", remedy)
     lowered = torch.is_autocast_enabled(device_of(network).type)
     expected, remedy = "a call outside of torch.autocast", "Close its block first."
     require(not lowered, "classifier", expected, "one within it", remedy)
-    objection = network.bounds_objection()
+    objection = network.body.bounds_objection()
     expected = "a network whose neurons take all time steps in one call"
     require(objection is None, "classifier", expected, str(objection), _REMEDY)
-    for site in network.sites():
+    for site in network.body.neurons():
         got = f"{site.name} ({site.dynamics.unknown or 'of other equations'})"
         fits = site.dynamics.obeys_equations
         require(fits, "classifier", "LIF and IF neurons", got, _REMEDY)
@@ -81,7 +80,7 @@ class Bounding:
     ) -> None:
         self.network, self.method = network, method
         self.eps, self.norm, self.limits = eps, norm, limits
-        dynamics = [site.dynamics for site in network.sites()]
+        dynamics = [site.dynamics for site in network.body.neurons()]
         # Under a floor charge that comes early is not the same as charge that comes late.
         integrates = all((d.reset, d.floor, least(d.decay)) == ("soft", None, 1) for d in dynamics)
         self.averaged = method.averages and norm == np.inf and integrates
@@ -93,7 +92,8 @@ class Bounding:
             keep_modes(self.network, False),
             torch.inference_mode(False),
             torch.enable_grad(),
-            set_in_block(WEIGHTS_HELD, True),
+            self.network.constant_weights(),
+            set_in_block(RUN, NetworkRun(constant_weights=True)),
         ):
             yield
 
@@ -136,17 +136,17 @@ class Bounding:
             return spikes
 
         def run(network: SpikingNetwork, x: Tensor) -> Tensor:
-            encoded = network.encode(x)
+            encoded = network.body.encode(x)
             if self.averaged:
                 with torch._C.DisableTorchFunction():
                     encoded = _average_steps(encoded)
-            return network.run(encoded, fire)
+            return network.body.run(encoded, fire)
 
         # What reaches the logits without passing a neuron must not escape the bounds of margins.
         centre = box.centre.detach().requires_grad_(torch.is_grad_enabled())
         marked = Box.around(mark_nonlinear(centre), box.enclosure)
         with _name_refusals(self.network):
-            with Propagation(), set_in_block(THROUGH, run):
+            with Propagation(), self.network.body.changed(forward=run):
                 logits = self.network(marked)
             if not isinstance(logits, Box):
                 raise Unbounded("logits that do not depend on the input")
@@ -322,9 +322,11 @@ def _follow(
         last = last.expand(len(current), *last.shape)
         if len(x) > 2:
             return torch.cat([site.dynamics.simulate(current[:, :-2]), last], 1)
-        return last.contiguous() if PASS.get() is None else last
+        return last.contiguous() if RUN.get().firing is None else last
 
-    with set_in_block(THROUGH, lambda network, x: network.run(network.encode(x), fire)):
+    with network.body.changed(
+        forward=lambda network, x: network.body.run(network.body.encode(x), fire)
+    ):
         logits = network(x)[None]
     return [*calls, ("logits", logits)]
 

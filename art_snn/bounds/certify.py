@@ -31,12 +31,12 @@ from art_snn.checks import (
 from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
 from art_snn.gradients.base import NeuronRef
 from art_snn.gradients.shared import repeats_one_step
-from art_snn.layers import device_of
+from art_snn.layers import device_of, dtype_of
 from art_snn.metrics.energy import count_accumulates, count_synapses, input_operations
 from art_snn.metrics.robust import Share
 from art_snn.network import SpikingNetwork
-from art_snn.passes import keep_modes
 from art_snn.progress import progress_over
+from art_snn.running.context import keep_modes
 
 _TRAINS = "trains"
 _MOST_STEPS, _MOST_OPEN = 5, 1024
@@ -111,12 +111,12 @@ def certify_bounds(
     expected, asked = "'counts' or 's-ibp' in norm 2", method == _TRAINS
     require(norm == np.inf or not asked, "method", expected, method, "Only boxes have trains.")
     reduction = None
-    if asked or (method is None and norm == np.inf and (network.steps or 0) <= _MOST_STEPS):
+    if asked or (method is None and norm == np.inf and (network.body.steps or 0) <= _MOST_STEPS):
         with nullcontext() if asked else suppress(ArgumentError):
             reduction = Reduction(network, eps, limits, *(() if asked else (_MOST_OPEN,)))
     plain = "counts" if method is None or asked else method
     bounding = Bounding(network, METHODS[plain](), eps, norm, limits)
-    device, dtype = device_of(network), network.dtype or torch.get_default_dtype()
+    device, dtype = device_of(network), dtype_of(network)
     margins, starts = [np.zeros(0)], range(0, len(samples), batch_size)
     for start in progress_over(starts, "Bounds", unit="batches", verbose=verbose):
         rows = slice(start, start + batch_size)
@@ -240,7 +240,7 @@ def decide_bounds(
     samples = as_array(check_samples(x, classifier.input_shape))
     labels = class_indices(y, len(samples), classifier.nb_classes)
     broken = classifier.predict(samples, batch_size=batch_size).argmax(1) != labels
-    device, dtype = device_of(network), network.dtype or torch.get_default_dtype()
+    device, dtype = device_of(network), dtype_of(network)
     adversarial = samples.astype(np.result_type(samples, str(dtype).removeprefix("torch.")))
     safe = certificate.certified & ~broken
     visited, took = np.zeros(len(samples), dtype=np.int64), np.zeros(len(samples))
@@ -301,11 +301,11 @@ def bound_operations(
     for start in range(0, len(samples), size):
         batch = torch.tensor(samples[start : start + size], device=device_of(network))
         with bounding.evaluating():
-            batch = batch.to(network.dtype or torch.get_default_dtype())
+            batch = batch.to(dtype_of(network))
             box = enclose_samples(batch, eps, norm, classifier.clip_values)
             bounding.spread(box, checked=True)
             with Propagation():
-                encoded: Any = network.encode(box)
+                encoded: Any = network.body.encode(box)
             ends = [encoded.centre]
             if not repeats_one_step(encoded.centre):
                 # The input is dense between whole numbers.

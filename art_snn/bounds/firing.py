@@ -18,8 +18,8 @@ from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, count_steps
 from art_snn.bounds.margins import SpikeBounds
 from art_snn.dynamics import Dynamics, operand, plus_scaled
 from art_snn.gradients.base import Firing, NeuronRef, simulation
-from art_snn.gradients.fixed import WEIGHTS_HELD
 from art_snn.gradients.shared import blocks, repeat_step, repeats_one_step
+from art_snn.running.run import RUN
 
 _BUFFERS = 16
 """Tensors of one step's size in a block, which should fit into the cache."""
@@ -75,7 +75,7 @@ class Method:
 
     def _bound_spikes(self, site: NeuronRef, current: Box) -> SpikeBounds:
         """Bounds of every step, and, where spikes are counted, of their number."""
-        dynamics, held = site.dynamics, WEIGHTS_HELD.get() or not torch.is_grad_enabled()
+        dynamics, held = site.dynamics, RUN.get().constant_weights or not torch.is_grad_enabled()
         if held:
             # A graph of bounds is for gradients at weights, and keeps what lies before.
             current = current.without_graph()
@@ -107,7 +107,7 @@ class Method:
         The potential of an IF neuron with soft reset is its charge, the sum of the currents so far,
         less what its spikes took. So their number rises with the charge."""
         steps = count_steps(current)
-        if WEIGHTS_HELD.get():
+        if RUN.get().constant_weights:
             current = current.without_graph()
 
         means = []

@@ -17,8 +17,9 @@ from torch.overrides import TorchFunctionMode
 
 from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, has_boxes, widening
 from art_snn.bounds.margins import mark_nonlinear
-from art_snn.gradients.fixed import METADATA, WEIGHTS_HELD, without_saving
+from art_snn.gradients.fixed import METADATA, without_saving
 from art_snn.pooling import tiles
+from art_snn.running.run import RUN
 
 
 def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: Any) -> Box:
@@ -56,7 +57,7 @@ def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None,
         magnitude = values.amax() + slack.amax()
 
         # Convolutions of a training step do without, as it is another one.
-        is_cheap = weight.ndim == 2 or WEIGHTS_HELD.get()
+        is_cheap = weight.ndim == 2 or RUN.get().constant_weights
         if is_cheap and (enclosure.unmixed or not enclosure.averaged):
             # |W x + b| <= |W| (|m| + r) + |b|. Of many terms most are far below the largest one.
             # The sum is itself rounded.

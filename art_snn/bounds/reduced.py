@@ -30,11 +30,12 @@ from art_snn.bounds.propagate import (
 from art_snn.checks import invalid, require
 from art_snn.composition import require_composed
 from art_snn.encoders import Direct
+from art_snn.engine.snapshot import AFFINE
 from art_snn.gradients.base import NeuronRef
-from art_snn.layers import _AFFINE, Normalize, TimeDistributed, are_plain, copy_module, list_layers
-from art_snn.network import THROUGH, SpikingNetwork
+from art_snn.layers import Normalize, TimeDistributed, are_plain, copy_module, dtype_of, list_layers
+from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
-from art_snn.passes import keep_modes, set_in_block
+from art_snn.running.context import keep_modes
 
 _CHUNK = 128
 """Rows of a map between layers that are computed at a time."""
@@ -62,7 +63,7 @@ def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequen
     fits(type(network.encoder) is Direct, f"{network.encoder}")
     require_composed(network, "classifier")
 
-    steps = network.steps or 0
+    steps = network.body.steps or 0
     copied = copy_module("classifier", network).double().cpu().eval()
     sites = list[NeuronRef]()
     segments = [list[nn.Module]()]
@@ -77,7 +78,7 @@ def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequen
             continue
         fits(isinstance(module, TimeDistributed), shown)
         for inner in module.modules():
-            affine = {*_AFFINE, Normalize, TimeDistributed}
+            affine = {*AFFINE, Normalize, TimeDistributed}
             fits(type(inner) in affine, f"{name}, with a {type(inner).__name__}")
         segments[-1].append(module)
 
@@ -139,7 +140,7 @@ class Reduction:
         self.network, self.eps, self.limits, self.most = network, eps, limits, most
         self.reduced = 0
         self.sites, self.segments, self.steps = read_chain(network)
-        first, dtype = self.sites[0], network.dtype or torch.get_default_dtype()
+        first, dtype = self.sites[0], dtype_of(network)
         constant = list_constant_values(first.dynamics, self.steps, dtype)
         if constant is None:
             expected = "first neurons with few trains under a constant current"
@@ -187,7 +188,7 @@ class Reduction:
             self._compare(box, errors)
         self.reduced += 1
 
-        dtype = torch.promote_types(self.network.dtype or torch.get_default_dtype(), torch.float32)
+        dtype = torch.promote_types(dtype_of(self.network), torch.float32)
         low = round_toward(-inf, low.flatten(1), dtype)
         high = round_toward(inf, high.flatten(1), dtype)
         layers = [_narrow(layer, torch.maximum(-low, high), dtype) for layer in layers]
@@ -222,9 +223,9 @@ class Reduction:
             return spikes
 
         def run(network: SpikingNetwork, x: Tensor) -> Tensor:
-            return network.run(network.encode(x), fire)
+            return network.body.run(network.body.encode(x), fire)
 
-        with keep_modes(self.network, False), set_in_block(THROUGH, run):
+        with keep_modes(self.network, False), self.network.body.changed(forward=run):
             values.append(self.network(corners))
 
         _require_chain(len(values) == len(errors))

@@ -17,6 +17,7 @@ from art.utils import check_and_transform_label_format
 from torch import Tensor, nn
 
 from art_snn.checks import invalid, require, require_choice, require_count
+from art_snn.classifier.activations import average_layer
 from art_snn.classifier.inputs import (
     as_array,
     as_tensor,
@@ -28,10 +29,10 @@ from art_snn.classifier.inputs import (
     with_finite_rows,
 )
 from art_snn.gradients import Gradient
-from art_snn.layers import device_of
+from art_snn.layers import device_of, dtype_of
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
-from art_snn.passes import keep_modes
+from art_snn.running.context import keep_modes
 
 
 class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
@@ -86,7 +87,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         given = (model, loss, tuple(input_shape), nb_classes, optimizer)
         with _card_of(model):  # ART moves the network to the current device.
             super().__init__(*given, device_type=device_type, **options)
-        self._layer_names = model.layer_names
+        self._layer_names = model.body.layer_names
         self.gradient = gradient
         self._model.eval()
         self._set_span()
@@ -171,7 +172,11 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :raises ValueError: for bad samples or labels, or an unknown rule."""
         x, missing = self._finite_rows(x)
         y = self._scores(y, x)
-        with self._mode(training_mode, gradient), self.model.fixed(), torch.enable_grad():
+        with (
+            self._mode(training_mode, gradient),
+            self.model.constant_weights(),
+            torch.enable_grad(),
+        ):
             leaf, inputs, labels = self._leaf(x, y)
             logits = self._forward(inputs)
             loss = self._loss(logits, self._targets(labels, logits))
@@ -201,7 +206,11 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             expected = "one class, or one class index per sample"
             remedy = "Turn one-hot labels into indices: label.argmax(1)."
             require(classes.ndim == 1, "label", expected, f"shape {classes.shape}", remedy)
-        with self._mode(training_mode, gradient), self.model.fixed(), torch.enable_grad():
+        with (
+            self._mode(training_mode, gradient),
+            self.model.constant_weights(),
+            torch.enable_grad(),
+        ):
             leaf, inputs, _ = self._leaf(x, None)
             logits = self._forward(inputs)
             if classes is None:
@@ -240,7 +249,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         inputs = as_tensor(inputs).to(self.device)
         batches = [inputs] if framework else _batches(inputs, batch_size)
         with self._mode(False), torch.set_grad_enabled(graph):
-            kept = torch.cat(self.model.layer_means(str(name), batches))
+            kept = torch.cat(average_layer(self.model, str(name), batches))
         if not framework:
             return as_array(kept)
         return kept.to(x.device) if isinstance(x, Tensor) else kept
@@ -334,12 +343,20 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         """Set the width of the network's input range, which some rules measure by."""
         if self.clip_values is not None:
             low, high = self.clip_values
-            self.model.input_span = float(np.max(np.subtract(high, low)))
+            self.model.body.input_span = float(np.max(np.subtract(high, low)))
 
     @contextmanager
     def _mode(self, training: bool, gradient: Gradient | str | None = None) -> Iterator[None]:
         rule = nullcontext() if gradient is None else self.model.using(gradient)
         with rule, keep_modes(self._model, training):
+            yield
+
+    @contextmanager
+    def _differentiating(
+        self, training: bool, gradient: Gradient | str | None = None
+    ) -> Iterator[None]:
+        constant = self.model.constant_weights()
+        with self._mode(training, gradient), constant, torch.enable_grad():
             yield
 
     def _finite_rows(self, x: Any) -> tuple[Any, Tensor | None]:
@@ -383,7 +400,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             x, y = self._apply_preprocessing(x, y=y, fit=False, no_grad=True)
         samples = as_tensor(x).detach()
         # Small gradients must not underflow. A copy, since the user may write to the array later.
-        dtype = torch.promote_types(samples.dtype, self.model.dtype or torch.get_default_dtype())
+        dtype = torch.promote_types(samples.dtype, dtype_of(self.model))
         leaf = samples.to(self.device, dtype, copy=True).requires_grad_(True)
         if numpy_defences:
             return leaf, leaf, y

@@ -18,8 +18,8 @@ from art_snn.files import digest
 from art_snn.findings.finding import OTHER_RULES, SEARCH, Finding, Remedy, Subject, list_samples
 from art_snn.gradients import Gradient, Native, spell
 from art_snn.network import SpikingNetwork
-from art_snn.passes import keep_modes
 from art_snn.progress import progress_over
+from art_snn.running.context import keep_modes
 from art_snn.seeding import DIFFERENCE, logit_spread, uniform_noise
 
 AnySubject = TypeVar("AnySubject", bound=Subject)
@@ -350,7 +350,7 @@ def _mixed_gradients(subject: Subject) -> Finding | None:
     network = subject.estimator.model
     if not isinstance(network, SpikingNetwork) or isinstance(network.rule, Native):
         return None
-    natives, layers = network.own_gradient_neurons(), len(network.neuron_layers())
+    natives, layers = network.body.own_gradient_neurons(), len(network.body.neuron_layers())
     if not natives:
         return None
     return Finding(

@@ -1,8 +1,8 @@
 """How a spiking network is differentiated: one interface, two engines, one file per rule."""
 
 from art_snn.gradients.base import (
+    Body as Body,
     Composite as Composite,
-    Differentiable as Differentiable,
     Execution as Execution,
     Firing as Firing,
     Gradient as Gradient,

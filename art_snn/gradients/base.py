@@ -1,15 +1,16 @@
 """The interface of gradient rules, and what they see of a network and of a neuron."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Callable, Hashable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from art_snn.dynamics import Dynamics, operand
-from art_snn.passes import FIRING, set_in_block
+from art_snn.running.context import PerContext, set_in_block
+from art_snn.running.run import RUN
 
 
 @dataclass(frozen=True)
@@ -21,9 +22,10 @@ class NeuronRef:
 
     def fire(self, firing: "Firing", current: Tensor) -> Tensor:
         """What the neuron gives the next layer: the spikes of a firing, at their height."""
-        with set_in_block(FIRING, True):
-            spikes, height = firing(self, current), self.dynamics.amplitude
-        return spikes if height == 1 else spikes.mul(operand(height, spikes))
+        with set_in_block(RUN, replace(RUN.get(), in_neuron=True)):
+            spikes = firing(self, current)
+        amplitude = self.dynamics.amplitude
+        return spikes if amplitude == 1 else spikes.mul(operand(amplitude, spikes))
 
 
 Firing = Callable[[NeuronRef, Tensor], Tensor]
@@ -41,36 +43,129 @@ class Execution:
         return f"{self.kind}: {self.reason}"
 
 
-class Differentiable(Protocol):
-    """The side of a spiking network that gradient rules see.
+@dataclass(frozen=True)
+class Context:
+    """What holds for one network in one thread or task.
 
-    `encode` maps the input [N, ...] to time steps [T, N, ...], `run` these to logits [N, K], and
-    `outputs` to [T, N, K]."""
+    :param rule: overrides the rules of the network, if any.
+    :param constant_weights: True if weights are constants to autograd.
+    :param radius: of the attack that runs; None where it is not known, or no attack runs.
+    :param attacking: True within a block of :meth:`art_snn.SpikingNetwork.attacking`.
+    :param memory: what rules remember of earlier passes. It is replaced, never changed, since
+        tasks that are started within a block share it.
+    :param snapshots: what is known of the layers, within a pass or an attack; None outside.
+    :param execution: how the last gradient was computed.
+    :param forward: ``(network, x) -> logits``, which replaces the forward pass, as bounds need it.
+    :param members: the neurons of a model of another framework, within a pass.
+    :param length: time steps of the last input that such a model was given."""
 
-    execution: Execution | None
+    rule: "Gradient | None" = None
+    constant_weights: bool = False
+    radius: float | None = None
+    attacking: bool = False
+    memory: "Mapping[Gradient, Any]" = field(default_factory=dict)
+    snapshots: dict[Any, Any] | None = None
+    execution: Execution | None = None
+    forward: Callable[[Any, Tensor], Tensor] | None = None
+    members: Any = None
+    length: int = 1
+
+
+class Body(ABC):
+    """A spiking network as engines see it: how it runs, and what is remembered of its passes.
+
+    Its user sees :class:`~art_snn.SpikingNetwork`, which has one."""
+
+    context: PerContext[Context] = PerContext(Context)
+    layers: nn.Module
+    encoder: Any
+    input_span: float = 1.0
+    """Width of the range of input values, by which some rules measure."""
     probe_results: dict[Hashable, str | None]
-    memory: "dict[Gradient, Any]"
-    budget: tuple[float | None] | None
-    input_span: float
+    """Why layers between neurons are not affine, by input and state of the network."""
+
+    @abstractmethod
+    def encode(self, x: Tensor) -> Tensor:
+        """Input [N, ...] -> time steps [T, N, ...]."""
+
+    @abstractmethod
+    def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
+        """Encoded input [T, N, ...] -> outputs [T, N, K], every neuron firing by `firing`."""
+
+    @abstractmethod
+    def run(self, encoded: Tensor, firing: Firing) -> Tensor:
+        """Encoded input [T, N, ...] -> logits [N, K], every neuron firing by `firing`."""
+
+    @abstractmethod
+    def neurons(self) -> list[NeuronRef]:
+        """Every neuron that rules differentiate."""
 
     @property
-    def affine(self) -> bool: ...
-    def encode(self, x: Tensor) -> Tensor: ...
-    def with_steps(self, steps: int) -> "Differentiable": ...
-    def run(self, encoded: Tensor, firing: Firing) -> Tensor: ...
-    def outputs(self, encoded: Tensor, firing: Firing) -> Tensor: ...
-    def remembered(self, question: Hashable, answer: Callable[[], Any]) -> Any: ...
-    def averaging_objection(self) -> str | None: ...
-    def state_key(self) -> Hashable: ...
-    def attack_key(self) -> Hashable: ...
-    def observe_writes(self) -> AbstractContextManager[object]: ...
+    @abstractmethod
+    def affine(self) -> bool:
+        """True if a pass shows by its modules that its stateless layers are affine."""
+
+    @abstractmethod
+    def averaging_objection(self) -> str | None:
+        """Why the network cannot run on an input averaged over time at present, or None."""
+
+    @abstractmethod
+    def with_steps(self, steps: int) -> "Body":
+        """The same body over another number T of time steps, in the same attack."""
+
+    @abstractmethod
+    def remembered(self, question: Hashable, answer: Callable[[], Any]) -> Any:
+        """The answer, which is kept where it depends on nothing but the layers as they are."""
+
+    @abstractmethod
+    def version_key(self, *, exact: bool) -> Hashable:
+        """Changes with the network's modules, their settings, modes and hooks, and with weights.
+
+        :param exact: whether weights that are written through `.data`, which torch does not count,
+            change it too. Buffers of modules in training mode, which passes write, then do not."""
+
+    @abstractmethod
+    def observe_writes(self) -> AbstractContextManager[object]:
+        """A block of a pass: attributes that it writes on modules are no settings any more."""
+
+    def change(self, **fields: Any) -> None:
+        """Change fields of the context."""
+        self.context = replace(self.context, **fields)
+
+    @contextmanager
+    def changed(self, **fields: Any) -> Iterator[None]:
+        """A block in which fields of the context have other values."""
+        before = self.context
+        self.context = replace(before, **fields)
+        try:
+            yield
+        finally:
+            self.change(**{name: getattr(before, name) for name in fields})
+
+    @property
+    def execution(self) -> Execution | None:
+        """How the last gradient was computed."""
+        return self.context.execution
+
+    @execution.setter
+    def execution(self, execution: Execution | None) -> None:
+        self.change(execution=execution)
+
+    @property
+    def memory(self) -> "Mapping[Gradient, Any]":
+        """What rules remember of earlier passes."""
+        return self.context.memory
+
+    @memory.setter
+    def memory(self, memory: "Mapping[Gradient, Any]") -> None:
+        self.change(memory=memory)
 
 
 class Gradient(ABC):
     """A rule by which a spiking network is differentiated.
 
     A rule is a frozen dataclass of hyperparameters. What it remembers from one forward pass to the
-    next lies in the network's `memory`."""
+    next lies in the `memory` of the :class:`Body`."""
 
     @property
     def exact_logits(self) -> bool:
@@ -79,7 +174,7 @@ class Gradient(ABC):
 
     @property
     def remembers(self) -> bool:
-        """True if a gradient depends on earlier ones, through the network's `memory`."""
+        """True if a gradient depends on earlier ones, through the body's `memory`."""
         return False
 
     @property
@@ -98,10 +193,10 @@ class Gradient(ABC):
         return 0
 
     @abstractmethod
-    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
+    def logits(self, body: Body, x: Tensor) -> Tensor:
         """Logits [N, K] of an input [N, ...] of the network's dtype, with the rule in their graph.
 
-        A rule runs the network by `encode` and `run`, and sets its `execution`."""
+        A rule runs the body by `encode` and `run`, and sets its `execution`."""
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         """Why this rule does not apply to a neuron, and to an encoder if one is given, or None."""
@@ -161,12 +256,12 @@ _REMEMBERED_RULES = 8
 """Rules whose memory a network keeps, in one thread or task; the oldest leave."""
 
 
-def kept(memory: Mapping[Gradient, Any], samples: Tensor) -> dict[Gradient, Any]:
+def keep_samples(memory: Mapping[Gradient, Any], samples: Tensor) -> dict[Gradient, Any]:
     """The memory of some samples, bool [N]; values that cannot be reduced to these are dropped."""
     smaller: dict[Gradient, Any] = {}
     for rule, value in memory.items():
         if isinstance(value, Mapping):
-            smaller[rule] = kept(value, samples)
+            smaller[rule] = keep_samples(value, samples)
         elif hasattr(value, "of"):
             smaller[rule] = value.of(samples)
     return smaller

@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 from art_snn.gradients.base import Gradient
 from art_snn.gradients.names import parse_rule
 from art_snn.gradients.rules import GRADIENTS, STBP
-from art_snn.passes import keep_modes
+from art_snn.running.context import keep_modes
 from art_snn.seeding import seeded
 
 ORDER = ("stbp", "native", *(name for name in GRADIENTS if name != "stbp"))
@@ -29,7 +29,7 @@ def choose_rule(network: Any, x: Tensor | None = None, y: Tensor | None = None) 
     :return: the rule; STBP where none applies."""
     counts = dict[Gradient, int]()
     for rule in map(parse_rule, ORDER):
-        if network.objection(rule) is not None:
+        if network.body.objection(rule) is not None:
             continue
         if x is None or y is None:
             return rule
@@ -53,8 +53,9 @@ def find_vanished(network: Any, rule: Gradient, x: Tensor, y: Tensor) -> tuple[T
 
     :param x: samples [N, ...] of classes y [N].
     :raises ValueError: where the network refuses the rule."""
-    twin, leaf = network.share(), x.clone().requires_grad_()
-    with keep_modes(network, False), seeded(0), twin.using(rule):
+    twin = network.with_gradient(rule)
+    leaf = x.clone().requires_grad_()
+    with keep_modes(network, False), seeded(0), twin.constant_weights():
         loss = cross_entropy(twin(leaf), y, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, leaf)
     return (gradient.flatten(1) == 0).all(1), twin.execution

@@ -10,7 +10,6 @@ is, so it need not be computed where its values are known."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from contextvars import ContextVar
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -23,18 +22,15 @@ from torch.nn.parameter import is_lazy
 from torch.overrides import TorchFunctionMode
 
 from art_snn.gradients.shared import apply
-from art_snn.passes import FIRING
 from art_snn.pooling import pair, tiles, unpool
-
-WEIGHTS_HELD: ContextVar[bool] = ContextVar("held", default=False)
-"""True if passes, of whichever network, take weights for constants."""
-SHAPES_ONLY: ContextVar[bool] = ContextVar("shapes", default=False)
-"""True if a pass with constant weights needs the right graph, and no values."""
+from art_snn.running.run import RUN
 
 
 def weights_fixed() -> AbstractContextManager[object]:
-    """A block in which weights are constants, if passes hold them so and make a graph at all."""
-    return _FixedWeights() if WEIGHTS_HELD.get() and torch.is_grad_enabled() else nullcontext()
+    """A block in which weights are constants, if they are in this run and a graph is made."""
+    return (
+        _FixedWeights() if RUN.get().constant_weights and torch.is_grad_enabled() else nullcontext()
+    )
 
 
 class _FixedWeights(TorchFunctionMode):
@@ -46,7 +42,11 @@ class _FixedWeights(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if FIRING.get() or func in METADATA or getattr(func, "__name__", "") in _ABOUT_OBJECTS:
+        if (
+            RUN.get().in_neuron
+            or func in METADATA
+            or getattr(func, "__name__", "") in _ABOUT_OBJECTS
+        ):
             return func(*args, **kwargs)
         # A backward pass that computes the pass again must find it the same.
         if "checkpoint" in getattr((saved_tensor_hooks() or [None])[0], "__qualname__", ""):
@@ -142,7 +142,7 @@ class _WithoutSaving(Function):
         ctx.save_for_backward(*kept)
         ctx.set_materialize_grads(False)
         ctx.gradient = gradient
-        if not SHAPES_ONLY.get():
+        if not RUN.get().shapes_only:
             return func(x, *arguments)
         given = (a.shape if isinstance(a, Tensor) else a for a in (x, *arguments))
         # Zeros in the memory of one.

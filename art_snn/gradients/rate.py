@@ -22,15 +22,15 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Hashable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from art_snn.dynamics import Dynamics, empty_steps, least, operand
-from art_snn.gradients.base import Differentiable, Execution, Gradient, NeuronRef
-from art_snn.gradients.fixed import SHAPES_ONLY, WEIGHTS_HELD, product_precisions
+from art_snn.gradients.base import Body, Execution, Gradient, NeuronRef
+from art_snn.gradients.fixed import product_precisions
 from art_snn.gradients.shared import (
     apply,
     attach_anchor,
@@ -39,7 +39,8 @@ from art_snn.gradients.shared import (
     mean_over_time,
     straight_through,
 )
-from art_snn.passes import set_in_block
+from art_snn.running.context import set_in_block
+from art_snn.running.run import RUN
 
 _RELATIVE_TOLERANCE = 1e-3
 """Largest difference between replayed and recorded current, relative to the sample's largest."""
@@ -88,20 +89,20 @@ class RateGradient(Gradient):
     def slope(self, trace: Trace) -> Tensor:
         """Slope [1, N, ...] from the trace of one simulation, or [T, N, ...] if it averages."""
 
-    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
-        encoded = network.encode(x)
-        objection, failed = _collapse_objection(network, encoded), False
+    def logits(self, body: Body, x: Tensor) -> Tensor:
+        encoded = body.encode(x)
+        objection, failed = _collapse_objection(body, encoded), False
         if objection is None:
-            logits = _collapse(self, network, encoded)
+            logits = collapse(self, body, encoded)
             if isinstance(logits, Tensor):
-                network.execution = Execution("collapsed", "the layers between neurons are affine")
+                body.execution = Execution("collapsed", "the layers between neurons are affine")
                 return logits
             objection, failed = logits, True
-        logits = _resolve_in_time(self, network, encoded)
-        network.execution = Execution("time-resolved", objection)
+        logits = resolve_in_time(self, body, encoded)
+        body.execution = Execution("time-resolved", objection)
         # An input that is not finite says nothing of the layers.
         if failed and encoded.isfinite().all():
-            remember(network.probe_results, _key_of(network, encoded), objection)
+            remember(body.probe_results, _key_of(body, encoded), objection)
         return logits
 
 
@@ -129,9 +130,9 @@ class Conversion(Gradient):
     def activation(self, current: Tensor, dynamics: Dynamics) -> Tensor:
         """The neuron of the ANN: current [1, N, ...] -> activation [1, N, ...]."""
 
-    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
-        network.execution = Execution("converted", "the gradient is that of an ANN, run once")
-        return network.run(mean_over_time(network.encode(x)), self._activate)
+    def logits(self, body: Body, x: Tensor) -> Tensor:
+        body.execution = Execution("converted", "the gradient is that of an ANN, run once")
+        return body.run(mean_over_time(body.encode(x)), self._activate)
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         return curve_objection(dynamics)
@@ -143,25 +144,26 @@ class Conversion(Gradient):
         return self.activation(current, dynamics)
 
 
-def _collapse(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor | str:
+def collapse(rule: RateGradient, body: Body, encoded: Tensor) -> Tensor | str:
     """Record and replay, for shapes only where all layers are known to be affine.
 
     :return: the exact logits [N, K] with the rule in their graph; or why the replay differs."""
-    shapes_only, mean = WEIGHTS_HELD.get() and network.affine, mean_over_time(encoded)
-    exact, tape = _record(rule, network, encoded, shapes_only)
+    shapes_only = RUN.get().constant_weights and body.affine
+    mean = mean_over_time(encoded)
+    exact, tape = _record(rule, body, encoded, shapes_only)
     try:
-        return (_connect if shapes_only else _replay)(rule, network, mean, exact, tape)
+        return (_connect if shapes_only else _replay)(rule, body, mean, exact, tape)
     except Exception as error:
         # A bug of the network would have shown in the recording, or shows again time-resolved.
         return _failure("replay", error)
 
 
 def _connect(
-    rule: RateGradient, network: Differentiable, mean: Tensor, exact: Tensor, tape: "_Tape"
+    rule: RateGradient, body: Body, mean: Tensor, exact: Tensor, tape: "_Tape"
 ) -> Tensor | str:
     """The exact logits on the graph that passes of this shape share; or what is not finite."""
     question = ("graph", mean.shape, mean.dtype, mean.device)
-    graph = network.remembered(question, lambda: _Graph(network, mean))
+    graph = body.remembered(question, lambda: _Graph(body, mean))
     slopes = [entry.slope for entry in tape]
     if [slope.shape for slope in slopes] != graph.shapes:
         raise ValueError("other currents than in the recording")
@@ -173,7 +175,7 @@ def _connect(
 
 
 def _replay(
-    rule: RateGradient, network: Differentiable, mean: Tensor, exact: Tensor, tape: "_Tape"
+    rule: RateGradient, body: Body, mean: Tensor, exact: Tensor, tape: "_Tape"
 ) -> Tensor | str:
     """The exact logits on the graph of a replay, whose calls are answered from the tape in order.
 
@@ -190,7 +192,7 @@ def _replay(
         excesses.append(_excess_of(current, entry.current, threshold))
         return apply(_Sloped, current, (entry.rate,), entry.slope, rule)
 
-    replayed = network.run(mean, fire)
+    replayed = body.run(mean, fire)
     if tape:
         return "the replay called fewer neurons than the recording"
     excesses.append(_excess_of(replayed[None], exact[None], 1.0))
@@ -202,11 +204,11 @@ class _Graph:
 
     Neurons pass gradients on times the slope of the pass that is differentiated."""
 
-    def __init__(self, network: Differentiable, mean: Tensor) -> None:
+    def __init__(self, body: Body, mean: Tensor) -> None:
         self.shapes: list[torch.Size] = []
         self.mean = mean.new_zeros(()).expand(mean.shape).requires_grad_()
-        with set_in_block(SHAPES_ONLY, True):
-            self.logits = network.run(self.mean, self._fire)
+        with set_in_block(RUN, replace(RUN.get(), shapes_only=True)):
+            self.logits = body.run(self.mean, self._fire)
 
     def _fire(self, site: NeuronRef, current: Tensor) -> Tensor:
         place, fired = len(self.shapes), current.view_as(current)
@@ -250,7 +252,7 @@ class _Connected(torch.autograd.Function):
         return ctx.graph.gradient(grad, slopes), *[None] * (3 + len(slopes))
 
 
-def _resolve_in_time(rule: RateGradient, network: Differentiable, encoded: Tensor) -> Tensor:
+def resolve_in_time(rule: RateGradient, body: Body, encoded: Tensor) -> Tensor:
     """Logits [N, K] of one pass in which every step's gradient is multiplied by the slope."""
 
     def fire(site: NeuronRef, current: Tensor) -> Tensor:
@@ -259,7 +261,7 @@ def _resolve_in_time(rule: RateGradient, network: Differentiable, encoded: Tenso
             slope, _ = _simulate(rule, site, current, spikes)
         return apply(_Sloped, current, (spikes,), slope, rule)
 
-    return network.run(encoded, fire)
+    return body.run(encoded, fire)
 
 
 def _simulate(
@@ -304,7 +306,7 @@ _Tape = deque[_Entry]
 
 @torch.no_grad()
 def _record(
-    rule: RateGradient, network: Differentiable, encoded: Tensor, shapes_only: bool
+    rule: RateGradient, body: Body, encoded: Tensor, shapes_only: bool
 ) -> tuple[Tensor, _Tape]:
     """Logits of plain simulation, and one tape entry per call of a neuron, less for shapes only."""
     tape = _Tape()
@@ -328,7 +330,7 @@ def _record(
         slope.copy_(mean_over_time(steps))
         return mean.sum(dtype=torch.float32)
 
-    return network.run(encoded.detach(), fire), tape
+    return body.run(encoded.detach(), fire), tape
 
 
 class _Sloped(torch.autograd.Function):
@@ -350,11 +352,11 @@ class _Sloped(torch.autograd.Function):
         return mean_over_time(d).expand_as(d) if ctx.averages else d, None, None, None
 
 
-def _collapse_objection(network: Differentiable, encoded: Tensor) -> str | None:
+def _collapse_objection(body: Body, encoded: Tensor) -> str | None:
     """Why the network cannot be replayed on time averages, or None where it can.
 
     Layers that are not known are probed once for every shape of input and state of the network."""
-    objection = network.averaging_objection()
+    objection = body.averaging_objection()
     if objection is not None:
         return objection
     if encoded.shape[0] == 1:
@@ -363,16 +365,16 @@ def _collapse_objection(network: Differentiable, encoded: Tensor) -> str | None:
         return "the batch is empty"
     if encoded.dtype.itemsize < 4 or torch.is_autocast_enabled(encoded.device.type):
         return "in half precision rounding hides whether the layers are affine"
-    if network.affine:
+    if body.affine:
         return None
-    key = _key_of(network, encoded)
+    key = _key_of(body, encoded)
     # Not looked up twice: another thread may clear them in between.
     with contextlib.suppress(KeyError):
-        return network.probe_results[key]
-    with network.observe_writes():
-        objection = probe(network, encoded)
+        return body.probe_results[key]
+    with body.observe_writes():
+        objection = probe(body, encoded)
     # Without what the probe has written.
-    remember(network.probe_results, _key_of(network, encoded), objection)
+    remember(body.probe_results, _key_of(body, encoded), objection)
     return objection
 
 
@@ -385,14 +387,14 @@ def remember(
     answers[key] = answer
 
 
-def _key_of(network: Differentiable, encoded: Tensor) -> Hashable:
+def _key_of(body: Body, encoded: Tensor) -> Hashable:
     """A key of all that an answer of the probe depends on."""
     form = (encoded.shape[0], *encoded.shape[2:], encoded.dtype)
-    return (*form, _tolerance(encoded), network.state_key())
+    return (*form, _tolerance(encoded), body.version_key(exact=False))
 
 
 @torch.no_grad()
-def probe(network: Differentiable, encoded: Tensor) -> str | None:
+def probe(body: Body, encoded: Tensor) -> str | None:
     """Why the layers between neurons are not affine, or None where they are.
 
     Spikes do not show it: a ReLU changes none of them and still cuts gradients. So neurons and
@@ -418,7 +420,7 @@ def probe(network: Differentiable, encoded: Tensor) -> str | None:
         return draw(current)
 
     try:
-        judge(network.outputs(draw(encoded), fire), 1.0)
+        judge(body.outputs(draw(encoded), fire), 1.0)
         return _first_mismatch(torch.stack(excesses), names)
     except Exception as error:
         return _failure("probe", error)

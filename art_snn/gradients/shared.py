@@ -157,28 +157,10 @@ def has_no_second_derivative(rule: object) -> ValueError:
     expected, got = "a rule with a second derivative", f"{rule}, which has none"
     remedy = (
         "Take a rule whose second_derivative is True, such as STBP(), where neurons get all "
-        "time steps in one call, in `with network.fixed(False): ...`. Or take differences between "
+        "time steps in one call. Or take differences between "
         "the gradients of two inputs."
     )
     return invalid("gradient", expected, got, remedy)
-
-
-class _Held(Function):
-    """The values of logits forward, their gradient backward, once."""
-
-    @staticmethod
-    def forward(ctx: Any, values: tuple[Tensor], graph: Tensor) -> tuple[Tensor, Tensor]:
-        return attach_anchor(ctx, "a pass whose weights are constants", *values)
-
-    @staticmethod
-    @differentiable_once
-    def backward(ctx: Any, grad: Tensor) -> tuple[None, Tensor]:
-        return None, grad
-
-
-def without_graph(logits: Tensor) -> Tensor:
-    """The same logits, whose gradient refuses to be differentiated again."""
-    return apply(_Held, (logits.detach(),), logits)
 
 
 class _Final(Function):

@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from art_snn.dynamics import Dynamics, empty_steps, operand, plus_product, plus_scaled
-from art_snn.gradients.base import Differentiable, Execution, Firing, Gradient, NeuronRef
+from art_snn.gradients.base import Body, Execution, Firing, Gradient, NeuronRef
 from art_snn.gradients.shared import (
     apply,
     attach_anchor,
@@ -78,9 +78,9 @@ class TemporalGradient(Gradient):
         :param potential: u [T, N, ...]; not to be changed or kept."""
         return None
 
-    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
-        network.execution = THROUGH_TIME
-        return network.run(network.encode(x), self.firing())
+    def logits(self, body: Body, x: Tensor) -> Tensor:
+        body.execution = THROUGH_TIME
+        return body.run(body.encode(x), self.firing())
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         if not dynamics.obeys_equations:

@@ -29,7 +29,7 @@ from art_snn.interop.kinds import (
     find_kind,
     has_name_of_neuron,
 )
-from art_snn.passes import set_in_block
+from art_snn.running.context import set_in_block
 
 _COPIED = ("_memories", "_memories_rv", "_buffers")
 # Where modules keep what a pass changes, next to plain attributes.

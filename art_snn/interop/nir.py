@@ -172,8 +172,11 @@ def from_nir(
     module = nn.Sequential(*layers) if is_chain else Graph(layers, sources)
     framed = (None, *shape) if isinstance(encoder, Frames) else shape
     network = SpikingNetwork(module, encoder, input_shape=framed)
-    network._notes[f"read as {like or 'nir'}"] = _describe(nodes, like, dt, given)
-    network._notes |= {f"{r} reads": _describe(nodes, r, dt, {}) for r in readers if r != like}
+    reading = {f"read as {like or 'nir'}": _describe(nodes, like, dt, given)}
+    for reader in readers:
+        if reader != like:
+            reading[f"{reader} reads"] = _describe(nodes, reader, dt, {})
+    network.body.reading = reading
     return network.eval()
 
 

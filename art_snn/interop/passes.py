@@ -15,7 +15,8 @@ from art_snn.gradients.base import Firing, NeuronRef
 from art_snn.gradients.fixed import saved_tensor_hooks
 from art_snn.interop.members import Member, Members, hand_over
 from art_snn.interop.reading import Potentials, versions
-from art_snn.passes import FIRING, set_in_block
+from art_snn.running.context import set_in_block
+from art_snn.running.run import RUN
 
 
 class ModelPass:
@@ -102,7 +103,7 @@ class FiringPass(ModelPass):
         if not args and kwargs:
             # The current by its name, which differs from framework to framework.
             args = (kwargs.pop(next(iter(kwargs))),)
-        with set_in_block(FIRING, True):
+        with set_in_block(RUN, replace(RUN.get(), in_neuron=True)):
             return self.fire(member, *args, **kwargs)
 
     @abstractmethod

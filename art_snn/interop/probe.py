@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
 from art_snn.checks import invalid
+from art_snn.engine.body import VERIFIED
 from art_snn.gradients.base import simulation
+from art_snn.interop.body import ModelBody
 from art_snn.interop.members import Member, Members, running
 from art_snn.interop.passes import ModelPass
-from art_snn.interop.runner import ModelNetwork
 from art_snn.interop.steps import StepPass, graph_nodes
-from art_snn.network import VERIFIED
 
 FORMS = (
     "A model that makes its time steps of [N, ...] itself takes encoder=None, on the command line "
@@ -63,29 +63,29 @@ class _Counting(ModelPass):
 
 @torch.inference_mode(False)
 @torch.no_grad()
-def find_traits(network: ModelNetwork, x: Tensor) -> None:
+def find_traits(body: ModelBody, x: Tensor) -> None:
     """Find out the traits of the model from a few samples [N, ...]."""
     x = x.clone()  # Tensors of inference mode count no writes, and take no gradient.
-    encoded, traits = network.encode(x[:2]), network.traits
+    encoded, traits = body.encode(x[:2]), body.traits
     traits.reads = True  # Until something else is known.
     given = encoded.clone(memory_format=torch.contiguous_format)
-    if network.loops_itself:
-        seen = _try(network, given[0])
-        other = _try(network, x[:1].expand(3 if len(x) == 1 else 1, *x.shape[1:]).clone())
-        _require_own_time(network, seen, other, x)
+    if body.loops_itself:
+        seen = _try(body, given[0])
+        other = _try(body, x[:1].expand(3 if len(x) == 1 else 1, *x.shape[1:]).clone())
+        _require_own_time(body, seen, other, x)
         one = seen if len(x) == 1 or other.error else other
-        traits.steps = network.own_steps or one.length()
+        traits.steps = body.own_steps or one.length()
     else:
-        seen = _try(network, given)
+        seen = _try(body, given)
         traits.writes = given._version > 0 or given.shape != encoded.shape
-        single = _one_step(network, seen, encoded)
+        single = _one_step(body, seen, encoded)
         seen, traits.single = single or seen, single is not None
         traits.steps = len(encoded)
     traits.preludes = seen.preludes
     # What fails here will fail again in the pass.
-    with suppress(Exception), network.restoring():
-        encoded, before = network.encode(x[:VERIFIED]), _generators(x)
-        network.run_by_itself(encoded)
+    with suppress(Exception), body.restoring():
+        encoded, before = body.encode(x[:VERIFIED]), _generators(x)
+        body.run_by_itself(encoded)
         traits.draws = _generators(x) != before
 
 
@@ -95,18 +95,18 @@ def _generators(x: Tensor) -> list[bytes]:
     return [state.numpy().tobytes() for state in states]
 
 
-def _require_own_time(network: ModelNetwork, seen: _Counting, other: _Counting, x: Tensor) -> None:
+def _require_own_time(body: ModelBody, seen: _Counting, other: _Counting, x: Tensor) -> None:
     """Refuse a model that computes one time step of x [N, ...], or needs a time axis.
 
     :param seen: how a call on x went.
     :param other: how one on another number of samples went."""
-    longer = seen.error and not _try(network, x.expand(2, *x.shape).clone()).error
+    longer = seen.error and not _try(body, x.expand(2, *x.shape).clone()).error
     # Some layers may be given T * N rows, and none may be given fewer than T.
     uneven = not seen.error and not other.error and seen.least() != other.least()
     if longer or uneven or isinstance(seen.error or other.error, IndexError):
         got = "one that takes its first axis for time steps"
         raise invalid("model", "one that makes its time steps of [N, ...] itself", got, FORMS)
-    steps, stated = 0 if seen.error else seen.most(), network.own_steps
+    steps, stated = 0 if seen.error else seen.most(), body.own_steps
     if steps == 1 and stated is None:
         expected = "the number of time steps, since the model computes one of them in a call"
         remedy = (
@@ -120,7 +120,7 @@ def _require_own_time(network: ModelNetwork, seen: _Counting, other: _Counting, 
         raise invalid("model", f"one that makes {stated} time steps", got, "Leave steps out.")
 
 
-def _one_step(network: ModelNetwork, seen: _Counting, encoded: Tensor) -> _Counting | None:
+def _one_step(body: ModelBody, seen: _Counting, encoded: Tensor) -> _Counting | None:
     """How a call of one time step went, if a call of the model computes one; otherwise None.
 
     :param seen: how a call on all steps of the encoded input [T, N, ...] went."""
@@ -129,18 +129,18 @@ def _one_step(network: ModelNetwork, seen: _Counting, encoded: Tensor) -> _Count
     if not seen.error:
         if made is None or (made == steps and not seen.most()):
             return None
-        longer = _try(network, torch.cat([encoded, encoded]))
+        longer = _try(body, torch.cat([encoded, encoded]))
         if longer.error or longer.length() != made:
             return None
         if seen.most() != 1:
             # A loop over a fixed number of steps runs on so many rows, and on no fewer.
-            if made == steps > 1 and _try(network, encoded[1:].clone()).error:
+            if made == steps > 1 and _try(body, encoded[1:].clone()).error:
                 return None
             got = f"one whose neurons fire {made} times, whatever it is given"
             raise invalid("model", expected, got, FORMS)
-    one = _try(network, encoded[0].clone())
+    one = _try(body, encoded[0].clone())
     if not one.error and one.most() == 1:
-        loop = _try(network, encoded.clone(), network.loop)
+        loop = _try(body, encoded.clone(), body.loop)
         if loop.forgotten and not loop.error:
             got = f"{loop.forgotten[0]}, which was called without the state of the step before"
             remedy = "Hand its states on in a loop of the model's own."
@@ -148,35 +148,33 @@ def _one_step(network: ModelNetwork, seen: _Counting, encoded: Tensor) -> _Count
         return one
     if one.error:
         name = type(one.error).__name__
-        network.traits.failed = f" A call of one time step fails by {name}: {one.error}"
+        body.traits.failed = f" A call of one time step fails by {name}: {one.error}"
     if seen.error and (not one.error or isinstance(seen.error, IndexError)):
         got = f"one that fails on {list(encoded.shape)}: {seen.error}"
         raise invalid("model", expected, got, FORMS) from seen.error
     return None
 
 
-def _try(
-    network: ModelNetwork, x: Tensor, run: Callable[[Tensor], object] | None = None
-) -> _Counting:
+def _try(body: ModelBody, x: Tensor, run: Callable[[Tensor], object] | None = None) -> _Counting:
     """How the neurons were called, or the error with which the model failed."""
-    this, again, run = _Counting(network.members), x.clone(), run or network.model
-    this.volatile = network.volatile
+    this, again, run = _Counting(body.members), x.clone(), run or body.model
+    this.volatile = body.volatile
     try:
-        with network.restoring(), running(this), torch.random.fork_rng([]):
+        with body.restoring(), running(this), torch.random.fork_rng([]):
             run(x)
         if this.most() > 1:
-            this.preludes = _preludes(network, run, again)
+            this.preludes = _preludes(body, run, again)
     except Exception as error:
         this.error = error
     return this
 
 
-def _preludes(network: ModelNetwork, run: Callable[[Tensor], object], x: Tensor) -> int:
+def _preludes(body: ModelBody, run: Callable[[Tensor], object], x: Tensor) -> int:
     """1 where every neuron is called once before the first step, and its spikes are not read."""
     # Networks converted from an ANN charge their neurons so, with a constant.
     try:
-        with network.restoring(), torch.enable_grad(), torch.random.fork_rng([]):
-            this = network.firing_pass(StepPass, x[None], simulation)
+        with body.restoring(), torch.enable_grad(), torch.random.fork_rng([]):
+            this = body.firing_pass(StepPass, x[None], simulation)
             with running(this):  # The graph as it is, before anything fires.
                 output = run(x.requires_grad_().clone())
     except Exception:

@@ -25,9 +25,11 @@ from torch.utils.checkpoint import CheckpointFunction
 
 from art_snn.checks import ArgumentError, invalid
 from art_snn.dynamics import operand
+from art_snn.engine.body import VERIFIED
 from art_snn.gradients import STBP, ATan, Gradient, Native
 from art_snn.gradients.base import flatten, simulation
 from art_snn.gradients.rate import remember
+from art_snn.interop.body import ModelBody, Traits
 from art_snn.interop.members import Member
 from art_snn.interop.passes import (
     TRACE,
@@ -39,12 +41,11 @@ from art_snn.interop.passes import (
 )
 from art_snn.interop.probe import FORMS, find_traits
 from art_snn.interop.reading import versions
-from art_snn.interop.runner import ModelNetwork, Traits
 from art_snn.interop.steps import StepPass, graph_nodes
-from art_snn.layers import varies, weights_of
-from art_snn.network import VERIFIED
-from art_snn.passes import WATCHED, set_in_block
-from art_snn.state import counted, settings
+from art_snn.layers import varies
+from art_snn.running.context import WATCHED, set_in_block
+from art_snn.running.digests import count_writes, settings
+from art_snn.running.run import RUN
 
 _REMEMBERED = 256
 # States that a network remembers to be verified.
@@ -60,52 +61,54 @@ _DRAWS = (
 )
 
 
-def verify(network: ModelNetwork, rule: Gradient | None, x: Tensor) -> None:
+def verify(body: ModelBody, rule: Gradient | None, x: Tensor) -> None:
     """Refuse, before a pass, a model that computes otherwise than is believed.
 
     :param rule: that is to differentiate the pass; None for a prediction."""
+    if RUN.get().constant_weights and not x.requires_grad:
+        rule = None  # Nothing is differentiated.
     if len(x):
-        setup = _settle(network, x)
+        setup = _settle(body, x)
         # A module that computes something else at every call, in training mode, is not verified.
         drops = re.compile("Dropout|DropPath")
-        modules = network.model.modules()
+        modules = body.model.modules()
         if not any(varies(m) or (m.training and drops.search(type(m).__name__)) for m in modules):
             for one in (None,) if rule is None else flatten(rule):
-                _verify_setup(network, one, x, setup)
+                _verify_setup(body, one, x, setup)
 
 
-def _settle(network: ModelNetwork, x: Tensor) -> Hashable:
+def _settle(body: ModelBody, x: Tensor) -> Hashable:
     """Find out the traits of the model once for every setup of it; returns that setup."""
-    setup = _setup(network, x)
-    traits = network.verified.get((setup, "traits"))
+    setup = _setup(body, x)
+    traits = body.verified.get((setup, "traits"))
     if traits is None:
         # A twin, since passes of other threads may rely on the traits of their setup.
-        twin: Any = network.share()
+        twin: Any = body.share()
         twin.traits = traits = Traits()
         with _isolated(x):
             find_traits(twin, x.detach())
             traits.reads = _reads(twin, x.detach()[:VERIFIED])
         # What passes change by themselves is known now, and no part of the setup.
-        setup = _setup(network, x)
-        remember(network.verified, (setup, "traits"), traits, _REMEMBERED)
-        if traits.draws and not network.model.training:
+        setup = _setup(body, x)
+        remember(body.verified, (setup, "traits"), traits, _REMEMBERED)
+        if traits.draws and not body.model.training:
             warnings.warn(_DRAWS, stacklevel=2)
-    network.traits = traits
+    body.traits = traits
     return setup
 
 
 @torch.no_grad()
-def _reads(network: ModelNetwork, x: Tensor) -> bool:
+def _reads(body: ModelBody, x: Tensor) -> bool:
     """True if the model computes something else where it cannot read the state of its neurons."""
     results = []
     devices = [x.device] if x.is_cuda else []
     try:
-        encoded = network.encode(x)
-        for network.traits.reads in (True, False):
-            with network.restoring(), torch.random.fork_rng(devices):
-                before = [versions(module) for module in network.members]
-                results.append(network.run_by_itself(encoded))
-                after = [versions(module) for module in network.members]
+        encoded = body.encode(x)
+        for body.traits.reads in (True, False):
+            with body.restoring(), torch.random.fork_rng(devices):
+                before = [versions(module) for module in body.members]
+                results.append(body.run_by_itself(encoded))
+                after = [versions(module) for module in body.members]
         _require_same(results[0], results[1], rounded=False)
         # Modules inside of neurons keep what they write, in whatever pass.
         return before != after
@@ -113,39 +116,39 @@ def _reads(network: ModelNetwork, x: Tensor) -> bool:
         return True
 
 
-def _verify_setup(network: ModelNetwork, rule: Gradient | None, x: Tensor, setup: Hashable) -> None:
+def _verify_setup(body: ModelBody, rule: Gradient | None, x: Tensor, setup: Hashable) -> None:
     def once(depends: Hashable, check: Callable[[], object], state: Hashable = True) -> None:
         """Check what depends on setup, this and a state; an answer of False is not known yet."""
-        if network.verified.get((setup, depends)) != state:
+        if body.verified.get((setup, depends)) != state:
             with _isolated(x):
                 if check() is not False:
-                    remember(network.verified, (setup, depends), state, _REMEMBERED)
+                    remember(body.verified, (setup, depends), state, _REMEMBERED)
 
     inputs, native = x.detach(), isinstance(rule, Native)
     kind = "none" if rule is None else "native" if native else "ours"
-    once(kind, lambda: _compare_logits(network, inputs, native=native))
-    few, traits = inputs[:VERIFIED], network.traits
+    once(kind, lambda: _compare_logits(body, inputs, native=native))
+    few, traits = inputs[:VERIFIED], body.traits
     # Training alone changes weights all the time.
-    if len(x) > 1 and (rule is None or x.requires_grad or (setup, "rows") not in network.verified):
+    if len(x) > 1 and (rule is None or x.requires_grad or (setup, "rows") not in body.verified):
         rows = few if traits.mixed else inputs
-        once("rows", lambda: _compare_rows(network, rows), counted(network.parameters()))
+        once("rows", lambda: _compare_rows(body, rows), count_writes(body.weights()))
     if rule is None:
         return
     if not native:
-        later = (setup, "spikes") in network.verified
+        later = (setup, "spikes") in body.verified
         # Neurons that are called step by step are compared in every pass anyway.
-        steps = network.members.steps_alone
+        steps = body.members.steps_alone
         batch = few if steps and traits.batches else inputs
-        once("spikes", lambda: _compare_spikes(network, batch))
-        if x.requires_grad and (later or (setup, "spikes") in network.verified):
-            weights = (tuple(network.members.ruled.values()), network.state_key())
-            once(weights, lambda: not later or _compare_spikes(network, inputs[:1]))
+        once("spikes", lambda: _compare_spikes(body, batch))
+        if x.requires_grad and (later or (setup, "spikes") in body.verified):
+            weights = (tuple(body.members.ruled.values()), body.version_key(exact=False))
+            once(weights, lambda: not later or _compare_spikes(body, inputs[:1]))
         traits.passes += x.requires_grad
         again = traits.passes in _FIRST or traits.passes % _EVERY == 0
         if x.requires_grad and again and not steps:
             with _isolated(x):
-                _compare_spikes(network, inputs)
-    once((repr(rule), x.requires_grad), lambda: _require_gradient(network, rule, x[:VERIFIED]))
+                _compare_spikes(body, inputs)
+    once((repr(rule), x.requires_grad), lambda: _require_gradient(body, rule, x[:VERIFIED]))
 
 
 @contextmanager
@@ -158,30 +161,30 @@ def _isolated(x: Tensor) -> Iterator[None]:
         yield
 
 
-def _setup(network: ModelNetwork, x: Tensor) -> Hashable:
+def _setup(body: ModelBody, x: Tensor) -> Hashable:
     """A key that changes with the input's shape and the model's modules and settings."""
-    modules = list(network.model.named_modules())
+    modules = list(body.model.named_modules())
     kinds = tuple((name, type(module), module.training) for name, module in modules)
-    ruled = network.members.ruled
-    sites = [(m, ruled[m.name]) for m in network.members.neurons if m.name in ruled]
+    ruled = body.members.ruled
+    sites = [(m, ruled[m.name]) for m in body.members.neurons if m.name in ruled]
     equations = tuple((m.name, m.layout, type(s.dynamics), s.dynamics.reset) for m, s in sites)
-    passed = (tuple(x.shape[1:]), x.dtype, x.device, str(network.encoder))
-    return *passed, kinds, equations, frozenset(settings(modules, network.volatile).items())
+    passed = (tuple(x.shape[1:]), x.dtype, x.device, str(body.encoder))
+    return *passed, kinds, equations, frozenset(settings(modules, body.volatile).items())
 
 
-def _require_gradient(network: ModelNetwork, rule: Gradient, x: Tensor) -> None:
+def _require_gradient(body: ModelBody, rule: Gradient, x: Tensor) -> None:
     """Refuse what cuts gradients at x, or at the weights, and graphs of unknown functions."""
     if not isinstance(rule, Native):
-        _refuse_unread(network, rule, x.detach())
-    some = through = _gradient(network, rule, x)
+        _refuse_unread(body, rule, x.detach())
+    some = through = _gradient(body, rule, x)
     if some:
         return
     # By a slope that is nowhere zero: only the model itself can cut it.
-    sites, steep = network.members.ruled.values(), STBP(surrogate=ATan())
+    sites, steep = body.members.ruled.values(), STBP(surrogate=ATan())
     applies = bool(sites) and all(site.dynamics.unknown is None for site in sites)
     if some is not None and applies:
         try:
-            through = _gradient(network, steep, x, native=isinstance(rule, Native))
+            through = _gradient(body, steep, x, native=isinstance(rule, Native))
         except ArgumentError:  # Of dynamics that are not the neurons', which native does not use.
             if not isinstance(rule, Native):
                 raise
@@ -202,23 +205,21 @@ def _require_gradient(network: ModelNetwork, rule: Gradient, x: Tensor) -> None:
     )
 
 
-def _gradient(
-    network: ModelNetwork, rule: Gradient, x: Tensor, *, native: bool = False
-) -> bool | None:
+def _gradient(body: ModelBody, rule: Gradient, x: Tensor, *, native: bool = False) -> bool | None:
     """True if the gradient of the logits is not all zero; None where the graph ends before."""
     with torch.enable_grad():
         inputs = x.detach().clone().requires_grad_(x.requires_grad)
         natives = list[tuple[list[Any], list[Any]]]()
         with set_in_block(TRACE, natives):
-            total = _mixed(rule.logits(network.share(), inputs))
+            total = _mixed(rule.logits(body.share(), inputs))
         if not total.requires_grad:
             return None
         if native or isinstance(rule, Native):
             # Autograd functions of the model's own may stand anywhere in the graph.
             natives = [([total.grad_fn], [])]
         between = set().union(*(graph_nodes(*ends) for ends in natives))
-        _refuse_functions(network, total.grad_fn, between)
-        wanted = [inputs] if x.requires_grad else weights_of(network)
+        _refuse_functions(body, total.grad_fn, between)
+        wanted = [inputs] if x.requires_grad else body.weights()
         grads = torch.autograd.grad(total, wanted, allow_unused=True)
     zero = [not grad.any() for grad in grads if grad is not None]
     return not all(zero) if zero else None
@@ -230,15 +231,15 @@ def _mixed(logits: Tensor) -> Tensor:
     return (logits * weights).sum()
 
 
-def _refuse_unread(network: ModelNetwork, rule: Gradient, x: Tensor) -> None:
+def _refuse_unread(body: ModelBody, rule: Gradient, x: Tensor) -> None:
     """Refuse neurons without a reset that do not suit the rule, where their spikes matter."""
-    reasons = {name: rule.objection(site.dynamics) for name, site in network.members.ruled.items()}
+    reasons = {name: rule.objection(site.dynamics) for name, site in body.members.ruled.items()}
     if not any(reasons.values()):
         return
     with torch.enable_grad():
-        encoded = network.encode(x.clone().requires_grad_())
-        this = network.firing_pass(StepPass, encoded, STBP().firing())
-        total = _mixed(this.run(network.logits, weights_of(network), encoded))
+        encoded = body.encode(x.clone().requires_grad_())
+        this = body.firing_pass(StepPass, encoded, STBP().firing())
+        total = _mixed(this.run(body.logits, body.weights(), encoded))
         torch.autograd.grad(total, encoded, allow_unused=True)
     for name, calls in this.made.items():
         if calls.spikes_matter and reasons[name]:
@@ -246,11 +247,11 @@ def _refuse_unread(network: ModelNetwork, rule: Gradient, x: Tensor) -> None:
             raise refusal("neurons that the rule applies to", got, "Take STBP or HART.")
 
 
-def _refuse_functions(network: ModelNetwork, root: Any, natives: set[Any]) -> None:
+def _refuse_functions(body: ModelBody, root: Any, natives: set[Any]) -> None:
     """Refuse autograd functions of the model's own, other than harmless ones and these nodes.
 
     And compiled code, where neurons were not called."""
-    silent = network.traits.silent
+    silent = body.traits.silent
     for node in graph_nodes([root]):
         function: Any = getattr(type(node), "_forward_cls", None)
         if function is None:
@@ -262,7 +263,7 @@ def _refuse_functions(network: ModelNetwork, root: Any, natives: set[Any]) -> No
         place = function.__module__
         compiled = silent and "functorch" in place
         usual = place.startswith(("torch.", "art_snn.")) and not compiled
-        if usual or node in natives or function in network.harmless:
+        if usual or node in natives or function in body.harmless:
             continue
         got = f"{place}.{function.__qualname__} in its graph"
         remedy = (
@@ -278,31 +279,31 @@ def _refuse_functions(network: ModelNetwork, root: Any, natives: set[Any]) -> No
 
 
 @torch.no_grad()
-def _compare_logits(network: ModelNetwork, x: Tensor, *, native: bool) -> None:
+def _compare_logits(body: ModelBody, x: Tensor, *, native: bool) -> None:
     """Compare a pass of ours with the model as it is."""
-    encoded = network.encode(x)
+    encoded = body.encode(x)
 
     def refresh() -> None:
-        for member in network.members.values():
-            member.kind.refresh(member.module, network.steps_of(encoded))
+        for member in body.members.values():
+            member.kind.refresh(member.module, body.steps_of(encoded))
 
-    with network.restoring():
+    with body.restoring():
         refresh()
         try:
             with torch.random.fork_rng([x.device] if x.is_cuda else []):
-                alone = network.logits(encoded)
+                alone = body.logits(encoded)
         except (RuntimeError, IndexError) as error:
             note: Any = getattr(error, "add_note", None)
             if callable(note):  # From Python 3.11 on.
-                given = encoded[0] if network.loops_itself else encoded
+                given = encoded[0] if body.loops_itself else encoded
                 note(
                     f"The model was given a batch of shape {list(given.shape)}. {FORMS}"
-                    f"{network.traits.failed}"
+                    f"{body.traits.failed}"
                 )
             raise
         # States that are known begin again; others have been changed by the first run.
         refresh()
-        ours = network.run_by_itself(encoded, native=native)
+        ours = body.run_by_itself(encoded, native=native)
     # In training mode some versions of frameworks add in another order.
     _require_same(alone, ours, rounded=native)
 
@@ -331,7 +332,7 @@ def _require_same(
 
 
 @torch.no_grad()
-def _compare_rows(network: ModelNetwork, x: Tensor) -> bool:
+def _compare_rows(body: ModelBody, x: Tensor) -> bool:
     """Refuse a model whose logits of a sample depend on the other samples of its batch.
 
     True once a change of samples has changed their logits: silence agrees with anything."""
@@ -340,8 +341,8 @@ def _compare_rows(network: ModelNetwork, x: Tensor) -> bool:
 
     def run(batch: Tensor) -> Tensor:
         devices = [x.device] if x.is_cuda else []
-        with network.restoring(), torch.random.fork_rng(devices):
-            return network.run_by_itself(network.encode(batch))
+        with body.restoring(), torch.random.fork_rng(devices):
+            return body.run_by_itself(body.encode(batch))
 
     remedy = (
         "Which of its axes is the batch? A layer, a neuron (in another step mode?) or the readout "
@@ -352,27 +353,27 @@ def _compare_rows(network: ModelNetwork, x: Tensor) -> bool:
     expected = "one whose logits of a sample are the same whatever else is in its batch"
     logits, again = run(x), run(others)
     _require_same(logits[::2], again[::2], expected, remedy, rounded=True)
-    network.traits.mixed += 1
-    return not torch.equal(logits[1::2], again[1::2]) or network.traits.mixed >= _TRIES
+    body.traits.mixed += 1
+    return not torch.equal(logits[1::2], again[1::2]) or body.traits.mixed >= _TRIES
 
 
 @torch.no_grad()
-def _compare_spikes(network: ModelNetwork, x: Tensor) -> bool:
+def _compare_spikes(body: ModelBody, x: Tensor) -> bool:
     """Compare spikes with those of the dynamics, and logits.
 
     True once neurons have fired and been silent: silence agrees with any equations."""
-    encoded = network.encode(x)
+    encoded = body.encode(x)
     with torch.random.fork_rng([x.device] if x.is_cuda else []):
-        alone = network.run_by_itself(encoded)
-    kind = _ComparingSteps if network.members.steps_alone else _ComparingExchange
-    this: FiringPass = network.firing_pass(kind, encoded, simulation)
-    natives = network.members.natives
-    gated = any(m.kind.gated for m in network.members.values() if m.name in natives)
-    _require_same(alone, network.run_in(this, encoded), rounded=gated)
-    network.traits.silent = [name for name in this.sites if not this.calls[name]]
-    network.traits.batches += 1
-    lively = this.sites.keys() - network.traits.silent <= this.lively
-    return lively or network.traits.batches >= _TRIES
+        alone = body.run_by_itself(encoded)
+    kind = _ComparingSteps if body.members.steps_alone else _ComparingExchange
+    this: FiringPass = body.firing_pass(kind, encoded, simulation)
+    natives = body.members.natives
+    gated = any(m.kind.gated for m in body.members.values() if m.name in natives)
+    _require_same(alone, body.run_in(this, encoded), rounded=gated)
+    body.traits.silent = [name for name in this.sites if not this.calls[name]]
+    body.traits.batches += 1
+    lively = this.sites.keys() - body.traits.silent <= this.lively
+    return lively or body.traits.batches >= _TRIES
 
 
 def _compare(this: FiringPass, name: str, spikes: Tensor, ours: Tensor) -> None:

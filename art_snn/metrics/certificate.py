@@ -16,11 +16,11 @@ from art_snn.classifier.inputs import as_array, check_samples, class_indices, re
 from art_snn.composition import require_composed
 from art_snn.encoders import EventChanges, L1Ball, draws as encoder_draws
 from art_snn.gradients.base import simulation
-from art_snn.layers import device_of
+from art_snn.layers import device_of, dtype_of
 from art_snn.metrics.robust import Share
-from art_snn.network import THROUGH, SpikingNetwork
-from art_snn.passes import keep_modes, set_in_block
+from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
+from art_snn.running.context import keep_modes
 from art_snn.seeding import seeded
 
 ABSTAINED = -1
@@ -197,7 +197,7 @@ def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
     Samples go through the network. Then what the encoder draws of them does, with the same random
     numbers: next to the samples, next to NaN in their place, and with NaN for all but the first."""
     rows = np.resize(np.arange(len(samples)), _COMPARED)
-    dtype = network.dtype or torch.get_default_dtype()
+    dtype = dtype_of(network)
     x = torch.as_tensor(samples[rows], device=device_of(network)).to(dtype)
     with keep_modes(network, False), seeded(0):
         drawn: Tensor = network.encoder(x)
@@ -208,10 +208,10 @@ def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
         """Logits of samples, or of what is fixed as their encoding."""
 
         def run(network: SpikingNetwork, x: Tensor) -> Tensor:
-            encoding = network.encode(x)
-            return network.run(encoding if encoded is None else encoded, simulation)
+            encoding = network.body.encode(x)
+            return network.body.run(encoding if encoded is None else encoded, simulation)
 
-        with keep_modes(network, False), seeded(0), set_in_block(THROUGH, run):
+        with keep_modes(network, False), seeded(0), network.body.changed(forward=run):
             logits: Tensor = network(given)
         return logits
 
@@ -241,7 +241,7 @@ def _certifying_encoder(estimator: PyTorchClassifier) -> Any:
     remedy = "Only what is drawn certifies: build it with encoder=Poisson(8), for instance."
     expected = "a network with Poisson encoding, SQE or Ablation"
     require(fits, "estimator", expected, f"{encoder}", remedy)
-    dtype = network.dtype or torch.get_default_dtype()
+    dtype = dtype_of(network)
     remedy = "Half precision rounds the probabilities themselves: use network.float()."
     fits = dtype in (torch.float32, torch.float64)
     require(fits, "estimator", "a network in single or double precision", f"{dtype}", remedy)

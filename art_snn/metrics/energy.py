@@ -24,9 +24,9 @@ from art_snn.gradients.rate import probe
 from art_snn.gradients.shared import repeats_one_step
 from art_snn.layers import Normalize, copy_module, device_of
 from art_snn.modulation import Noise
-from art_snn.network import THROUGH, SpikingNetwork
+from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
-from art_snn.passes import keep_modes, set_in_block
+from art_snn.running.context import keep_modes
 
 ACCUMULATE, MULTIPLY = 0.9, 4.6
 """Energy in pJ of an addition, and with a multiplication, of 32 bits at 45 nm (Horowitz 2014)."""
@@ -65,11 +65,11 @@ def count_operations(
     """Spikes and operations [2, N] of the input and of every layer of neurons, for one batch."""
 
     def run(network: SpikingNetwork, x: Tensor) -> Tensor:
-        encoded = network.encode(x)
+        encoded = network.body.encode(x)
         operations, dense = input_operations(encoded, inputs)
         events = encoded.flatten(2).sum((0, 2), dtype=torch.float64).where(~dense, 0.0)
         pairs.append(torch.stack([events, operations]))
-        return network.run(encoded, fire)
+        return network.body.run(encoded, fire)
 
     def fire(site: NeuronRef, current: Tensor) -> Tensor:
         spikes = simulation(site, current)
@@ -80,7 +80,7 @@ def count_operations(
         return spikes
 
     counted = [np.zeros((0, 1 + len(layers), 2))]
-    with keep_modes(network, False), torch.no_grad(), set_in_block(THROUGH, run):
+    with keep_modes(network, False), torch.no_grad(), network.body.changed(forward=run):
         for start in range(0, len(samples), size):
             pairs.clear()
             network(torch.as_tensor(samples[start : start + size], device=device_of(network)))
@@ -106,8 +106,8 @@ def input_operations(encoded: Tensor, leaving: Tensor) -> tuple[Tensor, Tensor]:
 
 def metered(network: SpikingNetwork, synapses: Synapses) -> SpikingNetwork:
     """The network with a further logit: operations of a sample per step, by the same rule."""
-    twin = network.share()
-    run = twin.run
+    twin = network.with_gradient(network.rule)
+    run = twin.body.run
 
     def run_metered(encoded: Tensor, firing: Firing) -> Tensor:
         layers = iter(leaving for _, leaving in synapses)
@@ -120,8 +120,7 @@ def metered(network: SpikingNetwork, synapses: Synapses) -> SpikingNetwork:
 
         return torch.cat([run(encoded, fire), torch.stack(totals).sum(0)[:, None]], 1)
 
-    vars(twin)["run"] = run_metered
-    twin.gradient = network.rule
+    vars(twin.body)["run"] = run_metered
     return twin
 
 
@@ -132,13 +131,13 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
 
     :raises ValueError: as :func:`synaptic_operations`."""
     require_composed(network, "classifier")
-    objection = network.bounds_objection()
+    objection = network.body.bounds_objection()
     _require(objection is None, objection)
     with torch.inference_mode(False), torch.enable_grad():
         counting = _replace_weights(copy_module("classifier", network).eval()).float()
         sample = torch.zeros(1, *shape, device=device_of(network))
-        encoded = torch.zeros_like(counting.encode(sample)[:1].detach()).contiguous()
-        objection = probe(counting, encoded)
+        encoded = torch.zeros_like(counting.body.encode(sample)[:1].detach()).contiguous()
+        objection = probe(counting.body, encoded)
         _require(objection is None, objection)
         for name, module in counting.layers.named_modules():
             if isinstance(module, nn.Linear | _ConvNd):
@@ -153,7 +152,7 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
             leaves.append(torch.zeros_like(current).requires_grad_())
             return leaves[-1]
 
-        logits = counting.run(encoded, fire)
+        logits = counting.body.run(encoded, fire)
         met = [(part * (part.detach() != 0)).sum() for part in (logits, *currents)]
         how: Any = {"retain_graph": True, "materialize_grads": True, "allow_unused": True}
         # An input that no weight meets is not multiplied.

@@ -22,13 +22,13 @@ from art_snn.checks import (
 from art_snn.data import Dataset
 from art_snn.dynamics import MOST_STEPS
 from art_snn.encoders import ENCODERS, Frames, describe_encoder, parse_encoder
-from art_snn.interop import AdaptedNetwork
+from art_snn.interop import ModelBody
 from art_snn.layers import copy_module, device_of
 from art_snn.models.networks import MODELS
 from art_snn.models.own import build_forms, is_own
 from art_snn.modulation import parse_modulation
 from art_snn.network import SpikingNetwork
-from art_snn.passes import keep_modes
+from art_snn.running.context import keep_modes
 from art_snn.seeding import seeded
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
@@ -181,7 +181,7 @@ class Architecture:
         for network in chain((first,), forms):
             # A model of another framework may hold what cannot be copied, and is left as it was.
             tried = network
-            if not isinstance(network, AdaptedNetwork):
+            if not isinstance(network.body, ModelBody):
                 tried = copy_module("model", network).float()
             # One that mixes the samples of a batch takes them one by one.
             some = x[:1] if network is first else x
@@ -230,8 +230,8 @@ class Architecture:
         """The network in words; open settings are those on images, or of the built network."""
         if self.is_own:
             steps = "" if self.steps is None else f"T = {self.steps}"
-            timing = steps if network is None else network.describe_time()
-            read = self.readout or getattr(network, "readout", None)
+            timing = steps if network is None else network.body.describe_time()
+            read = self.readout or (None if network is None else network.body.readout)
             readout = f"readout {read}" if isinstance(read, str) and read != "mean" else ""
             return ", ".join(filter(None, (str(self.model), timing, readout)))
         settings = dict(DEFAULTS) | self.given

@@ -19,8 +19,8 @@ from art_snn.encoders import Direct, Encoder, Frames
 from art_snn.files import digest
 from art_snn.gradients.names import parse_call
 from art_snn.interop import adapt, from_nir
+from art_snn.interop.body import Readout
 from art_snn.interop.members import Members
-from art_snn.interop.runner import Readout
 from art_snn.network import SpikingNetwork
 
 ZOO = "zoo:"
@@ -73,7 +73,7 @@ def build_forms(
             )
         options |= {"encoder": encoder or Direct(steps or _STEPS), "readout": readout}
         network = from_nir(name, **options)
-        network.origin = digest(expand_path("model", name).read_bytes())
+        network.body.origin = digest(expand_path("model", name).read_bytes())
         yield network
         return
     # The last colon: drives of Windows have one too.
@@ -90,7 +90,7 @@ def build_forms(
     source = Path(getattr(module, "__file__", None) or "")
     origin = digest(source.read_bytes() if source.is_file() else b"")
     for network in _adapt(returned, model, steps, encoder, readout, axes):
-        network.origin = origin
+        network.body.origin = origin
         yield network
 
 

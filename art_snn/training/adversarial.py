@@ -16,7 +16,7 @@ from art_snn.data.dataset import check_values, require_range
 from art_snn.gradients import Gradient, choose_rule, parse_rule
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
-from art_snn.passes import keep_modes
+from art_snn.running.context import keep_modes
 from art_snn.training.defences import AT, Defence
 
 _TRIED = 32

@@ -20,8 +20,8 @@ from art_snn.classifier.inputs import as_array
 from art_snn.data.dataset import check_labelled_samples
 from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
-from art_snn.passes import keep_modes
 from art_snn.progress import Progress, duration
+from art_snn.running.context import keep_modes
 from art_snn.seeding import seeded
 from art_snn.team import ALONE, Team, moments
 from art_snn.training.adversarial import AdversarialTraining, Craft

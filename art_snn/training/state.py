@@ -92,7 +92,7 @@ class State:
         held = validation or ()
         self.samples = digest([a.shape for a in (x, y, *held)], x, y, *held)
         # Weights do not show decay, threshold, reset, encoding and code.
-        self.form = digest((*network.identity, network.training_gradient))
+        self.form = digest((*network.body.digest_parts(), network.training_gradient))
 
     def share(self, more: int = 0) -> float:
         """Share of the steps of the training that are done after so many more."""

@@ -11,16 +11,17 @@ from spikingjelly.activation_based import functional, layer, neuron, surrogate
 from spikingjelly.activation_based.model import spiking_vgg
 from torch import nn
 
-from art_snn.interop import AdaptedNetwork, adapt
+from art_snn.interop import adapt
+from art_snn.network import SpikingNetwork
 
 STEPS, SIDE = 8, 32
 
 
-def build() -> AdaptedNetwork:
+def build() -> SpikingNetwork:
     return adapted(model())
 
 
-def averaged() -> AdaptedNetwork:
+def averaged() -> SpikingNetwork:
     changed = model()
     for index, module in enumerate(changed.features):
         if isinstance(module, nn.MaxPool2d):
@@ -33,7 +34,7 @@ def model() -> nn.Module:
     return spiking_vgg.spiking_vgg11_bn(num_classes=10, detach_reset=True, **options)
 
 
-def adapted(model: nn.Module) -> AdaptedNetwork:
+def adapted(model: nn.Module) -> SpikingNetwork:
     """Adapted, with batch norms from random images that let its neurons fire without training."""
     functional.set_step_mode(model, "m")
     for module in model.modules():

@@ -67,7 +67,7 @@ def measure(name: str, chosen: argparse.Namespace) -> dict[str, Any]:
     eps, samples = record.budgets[-1], len(record.samples)
     if chosen.small:
         eps, samples = 5 * eps, 8  # What stands keeps ART's searches busy for minutes.
-    rules = ",".join(applicable(network.sites(), network.encoder))
+    rules = ",".join(applicable(network.body.neurons(), network.encoder))
     runs: dict[str, dict[str, Any]] = {FAST: {"plan": FAST, "rules": rules}}
     if chosen.art_samples:
         step = f"AutoAttack(eps_step={eps / 4})"

@@ -23,7 +23,7 @@ from art_snn.app.results import write_result
 from art_snn.app.tables import Part, Table, render as render_parts
 from art_snn.files import write_arrays, write_text
 from art_snn.layers import device_of
-from art_snn.passes import hook_here, keep_modes
+from art_snn.running.context import hook_here, keep_modes
 from art_snn.seeding import seeded
 
 LAYER, PAIRS, BATCH, BINS = 1, 8000, 64, 24
@@ -57,7 +57,7 @@ class Pairs:
 @torch.no_grad()
 def record(network: SpikingNetwork, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean current and mean rate [P] of the layer on samples x, at places drawn from seed 0."""
-    layer = network.neuron_layers()[LAYER]
+    layer = network.body.neuron_layers()[LAYER]
     draw, places, currents, rates = np.random.default_rng(0), None, [], []
     calls: list[tuple[torch.Tensor, torch.Tensor]] = []
 

@@ -47,8 +47,8 @@ class Mine(STBP):
 class Opposite(Gradient):
     """Minus STBP."""
 
-    def logits(self, network: Any, x: Tensor) -> Tensor:
-        logits = STBP().logits(network, x)
+    def logits(self, body: Any, x: Tensor) -> Tensor:
+        logits = STBP().logits(body, x)
         return 2 * logits.detach() - logits
 
 
@@ -64,9 +64,9 @@ class Blind(TemporalGradient):
 class HalfBlind(Gradient):
     """STBP, with the sign turned, where the first pixel is bright; no gradient elsewhere."""
 
-    def logits(self, network: Any, x: Tensor) -> Tensor:
+    def logits(self, body: Any, x: Tensor) -> Tensor:
         bright = x[:, :1, :1, :1] > 0.5
-        return Opposite().logits(network, torch.where(bright, x, x.detach()))
+        return Opposite().logits(body, torch.where(bright, x, x.detach()))
 
 
 def compare(wrapped, rules=None, file=None, given=None, attack="pgd(max_iter=5)", **options):

@@ -96,7 +96,7 @@ def test_a_bare_model_without_known_neurons_is_a_usage_error(tmp_path):
 
 def test_a_model_that_fails_under_a_rule_is_a_row_and_is_left_as_it_was():
     class Failing(STBP):
-        def logits(self, network: object, x: Tensor) -> Tensor:
+        def logits(self, body: object, x: Tensor) -> Tensor:
             raise RuntimeError("on purpose\nand more")
 
     network, rules = adapted.network(), {"failing": Failing(), **parse_rules("stbp")}

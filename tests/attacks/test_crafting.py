@@ -204,7 +204,7 @@ def test_no_sample_starts_afresh_inside_a_batch_and_every_one_does_with_it(text,
     for batches in (1, 2):
         batch(stage, wrapped, x, y, eps=0.5)
         assert seen == ["all"] * batches
-        assert wrapped.model.memory == {}
+        assert wrapped.model.body.memory == {}
     # An attack of ART does not tell its budget by itself; ours do.
     stage.instantiate(wrapped, np.inf, 0.5, len(x), 0).generate(x, y)
     assert any(entry != "all" for entry in seen) == (text[:2] != "sa")
@@ -240,7 +240,7 @@ def test_an_attack_that_is_broken_off_leaves_no_memory(monkeypatch):
     monkeypatch.setattr(ProjectedGradientDescent, "generate", broken)
     with pytest.raises(ArithmeticError, match="broken off"):
         batch("pgd", wrapped, x, y)
-    assert wrapped.model.memory == {}
+    assert wrapped.model.body.memory == {}
 
 
 def test_samples_that_are_not_finite_are_not_predicted():

@@ -78,18 +78,18 @@ def _parametrize(network: SpikingNetwork, module: nn.Module, stack: ExitStack) -
 
 
 def _encode(network: SpikingNetwork, module: nn.Module, stack: ExitStack) -> None:
-    plain = network.encode
-    network.encode = lambda x: plain(_brighten(x))
+    plain = network.body.encode
+    network.body.encode = lambda x: plain(_brighten(x))
 
 
 def _run(network: SpikingNetwork, module: nn.Module, stack: ExitStack) -> None:
-    plain = network.run
-    network.run = lambda encoded, firing: plain(_brighten(encoded), firing)
+    plain = network.body.run
+    network.body.run = lambda encoded, firing: plain(_brighten(encoded), firing)
 
 
 def _outputs(network: SpikingNetwork, module: nn.Module, stack: ExitStack) -> None:
-    plain = network.outputs
-    network.outputs = lambda encoded, firing: plain(_brighten(encoded), firing)
+    plain = network.body.outputs
+    network.body.outputs = lambda encoded, firing: plain(_brighten(encoded), firing)
 
 
 def _skip(network: SpikingNetwork, module: nn.Module, stack: ExitStack) -> None:

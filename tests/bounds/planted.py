@@ -111,7 +111,7 @@ def plant(network: SpikingNetwork, x: Tensor, eps: float, draw: random.Random) -
         return spikes[-1]
 
     with torch.no_grad():
-        z = network.run(network.encode(point), fire)[0].double()
+        z = network.body.run(network.body.encode(point), fire)[0].double()
     y = draw.randrange(CLASSES)
     other = draw.choice([k for k in range(CLASSES) if k != y])
     reduced = Reduction(network, eps, LIMITS).around(x, y)
@@ -228,7 +228,7 @@ def attempt(
 ) -> tuple[int, int]:
     """Checks, and values removed, of points in the chain of that seed; of many steps fewer digs."""
     network, x, eps = chain(seed, steps)
-    draw, digs = random.Random(seed), max(1, digs >> max(0, (network.steps or 0) - 5))
+    draw, digs = random.Random(seed), max(1, digs >> max(0, (network.body.steps or 0) - 5))
     planted = [plant(network, x, eps, draw) for _ in range(points)]
     counts = [dig(one, draw.randrange(2**31), digs=digs) for one in planted]
     return sum(c for c, _ in counts), sum(r for _, r in counts)
@@ -239,7 +239,7 @@ def describe(seed: int) -> list[str]:
     network = chain(seed)[0]
     modules = list(network.modules())
     neurons = [module.dynamics for module in modules if isinstance(module, Neuron)]
-    words = {f"{network.steps} steps", f"{len(neurons)} hidden layers"}
+    words = {f"{network.body.steps} steps", f"{len(neurons)} hidden layers"}
     words |= {f"{one.reset} reset" for one in neurons}
     words |= {"IF" if one.decay == 1 else "LIF" for one in neurons}
     affine = (nn.Linear, nn.Conv2d, nn.BatchNorm1d, nn.BatchNorm2d, nn.AvgPool2d)

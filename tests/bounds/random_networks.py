@@ -22,9 +22,9 @@ from art_snn import (
     TimeDistributed as Timed,
 )
 from art_snn.bounds import METHODS, Bounding
-from art_snn.gradients.fixed import WEIGHTS_HELD
 from art_snn.layers import Normalize
-from art_snn.passes import set_in_block
+from art_snn.running.context import set_in_block
+from art_snn.running.run import RUN, NetworkRun
 from tests.architectures import Residual
 
 CLASSES = 4
@@ -51,7 +51,7 @@ class Drawn:
         bounding = Bounding(self.network, METHODS[method](), self.eps, self.norm, LIMITS)
         y = self.y if y is None else y
         bounding.margin(self.x, y)  # Refuses what corners forbid.
-        with torch.enable_grad(), set_in_block(WEIGHTS_HELD, True):
+        with torch.enable_grad(), set_in_block(RUN, NetworkRun(constant_weights=True)):
             return bounding.margins(self.x, y).detach()
 
     def inside(self, points: Tensor) -> Tensor:

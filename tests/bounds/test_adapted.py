@@ -19,7 +19,7 @@ from tests.interop.test_equations import CASES as ALL
 
 UNBOUNDED = ("no reset", "grown")
 CASES = [case for case in ALL if str(case) not in UNBOUNDED]
-TOGETHER = [c for c in CASES if adapt(c.make(), **c.options).bounds_objection() is None]
+TOGETHER = [c for c in CASES if adapt(c.make(), **c.options).body.bounds_objection() is None]
 EPS = 0.02
 
 

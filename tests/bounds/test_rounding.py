@@ -15,8 +15,8 @@ from art_snn.bounds import METHODS, certify_bounds
 from art_snn.bounds.bounding import _average_steps, enclose_samples
 from art_snn.bounds.box import Box, Enclosure, _unit_roundoff
 from art_snn.bounds.operations import Propagation
-from art_snn.gradients.fixed import WEIGHTS_HELD
-from art_snn.passes import set_in_block
+from art_snn.running.context import set_in_block
+from art_snn.running.run import RUN, NetworkRun
 from tests.bounds.random_networks import Drawn, around
 from tests.conftest import varied
 
@@ -194,7 +194,7 @@ def test_sums_that_rounding_can_make_anything_of_are_refused_by_the_name_of_the_
 def test_a_convolution_rounds_by_the_sum_of_what_it_adds_up():
     x, layer = torch.zeros(1, 8, 6, 6), nn.Conv2d(8, 8, 3, bias=False)
     x[..., :3, :3] = 1.0
-    with torch.no_grad(), set_in_block(WEIGHTS_HELD, True), Propagation():
+    with torch.no_grad(), set_in_block(RUN, NetworkRun(constant_weights=True)), Propagation():
         slack = layer(
             Box.around(x, Enclosure(torch.zeros_like(x), torch.zeros(())))
         ).enclosure.slack

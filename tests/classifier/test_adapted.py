@@ -8,7 +8,8 @@ from torch import Tensor, nn
 
 from art_snn import STBP, PyTorchSpikingClassifier
 from art_snn.gradients import Native
-from art_snn.interop import AdaptedNetwork, adapt
+from art_snn.interop import adapt
+from art_snn.network import SpikingNetwork
 from tests.adapted import SHAPE, STEPS, Leaky, network
 from tests.attacks.classifiers import around as wrapped
 from tests.datasets import halves
@@ -21,7 +22,7 @@ def adapted(request: pytest.FixtureRequest) -> PyTorchSpikingClassifier:
     return around(request.param)
 
 
-def around(kind: str, made: AdaptedNetwork | None = None) -> PyTorchSpikingClassifier:
+def around(kind: str, made: SpikingNetwork | None = None) -> PyTorchSpikingClassifier:
     torch.manual_seed(0)
     made = network(kind, classes=2) if made is None else made
     return wrapped(made, SHAPE, 2, optimizer=torch.optim.Adam(made.parameters(), lr=0.02))

@@ -30,7 +30,7 @@ from art_snn import (
     SpikingNetwork,
     TimeDistributed as Timed,
 )
-from art_snn.neurons import PASS
+from art_snn.running.run import RUN
 from tests.networks import CLASSES, FORMS, STEPS, Counted, Tally, build
 
 KEEP = {"rtol": 1e-5, "atol": 1e-8}
@@ -403,8 +403,8 @@ def snapshot(classifier: Any) -> tuple[Any, ...]:
         [(name, module.training) for name, module in network.named_modules()],
         network.gradient,
         network.training_gradient,
-        network._override,
-        PASS.get(),
+        network.body.context.rule,
+        RUN.get(),
         {name: value.clone() for name, value in network.state_dict().items()},
         [(p.requires_grad, p.grad) for p in network.parameters()],
     )

@@ -180,7 +180,7 @@ def with_native_gradient(kind="inline"):
     torch.manual_seed(0)
     network = adapted.network(kind)
     if kind == "inline":
-        torch.nn.init.constant_(network.model.first.bias, -0.1)
+        torch.nn.init.constant_(network.layers.first.bias, -0.1)
     classifier = wrapped(network, adapted.SHAPE)
     x = np.random.default_rng(0).random((16, *adapted.SHAPE), dtype=np.float32)
     # Of black samples no potential comes near the threshold.

@@ -109,7 +109,7 @@ def test_a_subclass_with_a_constructor_of_its_own_counts_as_the_same(jelly):
             super().__init__(v_threshold=0.5, **options)
 
     network = adapt(Stack(partial(Named, step_mode="m")), steps=STEPS)
-    assert [site.dynamics.threshold for site in network.sites()] == [0.5, 0.5]
+    assert [site.dynamics.threshold for site in network.body.neurons()] == [0.5, 0.5]
 
 
 def test_a_node_that_keeps_its_state_has_one_place(jelly):
@@ -195,7 +195,7 @@ def test_a_learned_beta_of_snntorch_is_known_neuron_by_neuron(rule, snn):
     model.append(snn.Leaky(beta, init_hidden=True, learn_beta=True))
     network = adapt(model, steps=STEPS)
     assert gradient(network, rule, images())[1].any()
-    assert network.sites()[0].dynamics.decay == Values(beta)
+    assert network.body.neurons()[0].dynamics.decay == Values(beta)
 
 
 @pytest.mark.parametrize("rule", [*RULES, "native"])
@@ -244,7 +244,7 @@ def test_a_mixture_under_the_frameworks_own_surrogate_is_plain_autograd(unknown,
     grad = gradient(network, STBP(surrogate=ATan(2.0), detach_reset=True), images())[1]
     wanted = gradient(adapt(build(), steps=STEPS, gradient="native"), "native", images())[1]
     torch.testing.assert_close(grad, wanted, rtol=1e-4, atol=1e-6)
-    assert set(network.own_gradient_neurons()) == {"unknown"}
+    assert set(network.body.own_gradient_neurons()) == {"unknown"}
     logits, grad = gradient(network, "rga", images())
     with torch.no_grad():
         assert torch.equal(network(images()), logits)
@@ -271,7 +271,7 @@ def test_a_size_of_the_batch_that_sinabs_was_told_holds_for_every_batch(sinabs):
     logits, grad, _ = gradients(network, "rga", inputs(6))
     torch.testing.assert_close(logits, wanted[0])
     torch.testing.assert_close(grad, wanted[1])
-    assert network.model.neuron1.batch_size == 6
+    assert network.layers.neuron1.batch_size == 6
     with torch.no_grad():
         part = network(inputs(6)[:3])
     torch.testing.assert_close(part, logits[:3], rtol=0, atol=1e-6)
@@ -280,7 +280,7 @@ def test_a_size_of_the_batch_that_sinabs_was_told_holds_for_every_batch(sinabs):
 def test_decays_that_sinabs_learns_are_read_off(sinabs):
     options = {"train_alphas": True, "spike_fn": sinabs.SingleSpike}
     network = adapt(SamplesFirst(partial(sinabs.LIF, tau_mem=3.0, **options), 2.0), **ALL_STEPS)
-    assert network.sites()[0].dynamics.decay == pytest.approx(0.7165, abs=1e-4)
+    assert network.body.neurons()[0].dynamics.decay == pytest.approx(0.7165, abs=1e-4)
     gradients(network, "rga", inputs())
 
 
@@ -288,7 +288,7 @@ def test_decays_that_sinabs_learns_are_read_off(sinabs):
 @pytest.mark.parametrize("rule", ["rga", "stbp", "hart"])
 def test_several_spikes_and_a_floor_of_sinabs_are_read_off(sinabs, rule, options):
     network = adapt(SamplesFirst(partial(sinabs.IAF, **options), 4.0), **ALL_STEPS)
-    dynamics = network.sites()[0].dynamics
+    dynamics = network.body.neurons()[0].dynamics
     assert (dynamics.max_spikes, dynamics.floor) == (None, options.get("min_v_mem"))
     # Spikes are compared with the neuron's own.
     assert gradients(network, rule, inputs())[1].any()

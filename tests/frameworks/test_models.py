@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from art_snn.interop import AdaptedNetwork, adapt
+from art_snn.interop import adapt
+from art_snn.network import SpikingNetwork
 from tests.frameworks.loading import load
 from tests.interop import qkformer
 from tests.interop.promises import close, gradient
@@ -84,7 +85,7 @@ def lively(name: str) -> nn.Module:
 
 
 @pytest.fixture(scope="module")
-def networks() -> dict[str, AdaptedNetwork]:
+def networks() -> dict[str, SpikingNetwork]:
     return {name: adapt(lively(name), steps=STEPS) for name in MODELS}
 
 
@@ -99,9 +100,9 @@ def images(samples: int) -> Tensor:
 def test_logits_are_the_models_own_under_every_rule(name, rule, networks):
     network, x = networks[name], images(3)
     with torch.no_grad():
-        functional.reset_net(network.model)
-        wanted = network.model(x.expand(STEPS, *x.shape)).mean(0)
-        functional.reset_net(network.model)
+        functional.reset_net(network.layers)
+        wanted = network.layers(x.expand(STEPS, *x.shape)).mean(0)
+        functional.reset_net(network.layers)
         assert torch.equal(network(x), wanted)
     x.requires_grad_()
     with network.using(rule):
@@ -116,14 +117,14 @@ def test_the_native_gradient_is_that_of_plain_autograd(name, networks):
     network, x = networks[name], images(2).requires_grad_()
     with network.using("native"):
         (grad,) = torch.autograd.grad(network(x)[:, 0].sum(), x)
-    logits = network.model(x.expand(STEPS, *x.shape)).mean(0)
+    logits = network.layers(x.expand(STEPS, *x.shape)).mean(0)
     (wanted,) = torch.autograd.grad(logits[:, 0].sum(), x)
-    functional.reset_net(network.model)
+    functional.reset_net(network.layers)
     torch.testing.assert_close(grad, wanted, rtol=1e-4, atol=1e-7)
 
 
 def test_the_official_qkformer_runs_one_sample_at_a_time():
-    def build(reshaped: bool) -> AdaptedNetwork:
+    def build(reshaped: bool) -> SpikingNetwork:
         node = partial(neuron.LIFNode, step_mode="m", detach_reset=True)
         return adapt(qkformer.QKFormer(node, reshaped=reshaped), encoder=None)
 

@@ -114,7 +114,7 @@ def fresh(script: Script) -> nn.Module:
 @every_script
 def test_logits_are_those_of_the_script_and_every_rule_has_a_gradient(script, rule):
     network, x = adapt(fresh(script), steps=STEPS, **script.options), images().requires_grad_()
-    assert tuple(network.own_gradient_neurons()) == script.native
+    assert tuple(network.body.own_gradient_neurons()) == script.native
     with network.using(rule):
         logits = network(x)
     with torch.no_grad():

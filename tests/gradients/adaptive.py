@@ -66,7 +66,7 @@ def ascend(logits, x):
 
 def moments_of(net: SpikingNetwork) -> list[Tensor]:
     """M and D [T, N, ...] of every layer of neurons that the network remembers, of every rule."""
-    moments, memories = [], [net.memory]
+    moments, memories = [], [net.body.memory]
     while memories:
         for value in memories.pop().values():
             if isinstance(value, dict):

@@ -56,7 +56,7 @@ def assert_different(got, expected):
 
 def test_moments_and_sharpness_of_three_passes_have_the_values_of_the_equations():
     net = build(lambda neuron: nn.Sequential(neuron()), encoder=lambda x: x[None])
-    net.input_span = 10.0
+    net.body.input_span = 10.0
     table = [
         (0.3, 0.93, 0.063, 2.588046, 0.520232),
         (-0.2, 0.857, 0.1224, 2.548008, 0.776468),
@@ -66,7 +66,7 @@ def test_moments_and_sharpness_of_three_passes_have_the_values_of_the_equations(
         x = torch.full((1, 1), 1 + z, requires_grad=True)
         (grad,) = torch.autograd.grad(net(x).sum(), x)
         assert grad.item() == pytest.approx(h, abs=1e-6)
-        (attack,) = net.memory.values()
+        (attack,) = net.body.memory.values()
         (moments,) = attack.moments
         assert moments.mean.item() == pytest.approx(mean, abs=1e-6)
         assert moments.deviation.item() == pytest.approx(deviation, abs=1e-6)
@@ -223,7 +223,7 @@ def test_the_span_of_the_input_scales_the_distance():
 
     def wide(passes):
         net = build()
-        net.input_span = 255.0
+        net.body.input_span = 255.0
         net.layers[0].module[1].weight.data.div_(255)
         for _ in range(passes):
             ascend(net, x)
@@ -242,15 +242,15 @@ def classifier(net, **options):
 
 def test_a_classifier_tells_its_network_the_span_of_its_clip_values():
     net = build()
-    assert net.input_span == 1
+    assert net.body.input_span == 1
     wrapped = classifier(net, clip_values=(0, 255))
-    assert net.input_span == 255
+    assert net.body.input_span == 255
     wrapped.set_params(clip_values=(-1.0, 1.0))
-    assert net.input_span == 2
+    assert net.body.input_span == 2
     wrapped.set_params(clip_values=(np.array([0.0, -1.0]), np.array([1.0, 3.0])))
-    assert net.input_span == 4
+    assert net.body.input_span == 4
     classifier(net, clip_values=None)
-    assert net.input_span == 4
+    assert net.body.input_span == 4
 
 
 def test_another_batch_size_starts_afresh():
@@ -304,12 +304,12 @@ FORGETTING = [lambda net: net.forget(), set_equal_rule, set_other_rule_between, 
 def test_other_weights_a_rule_that_is_set_and_an_interrupted_pass_start_afresh(action):
     x = batch()
     net, fresh = warm(x, architecture=switched), build(switched)
-    assert len(net.memory) == 1
+    assert len(net.body.memory) == 1
     action(net)
     if action in CHANGES:
         action(fresh)
     else:
-        assert net.memory == {}
+        assert net.body.memory == {}
     got = ascend(net, x)
     assert_equal(got, ascend(fresh, x))
     assert_different(ascend(net, x), got)

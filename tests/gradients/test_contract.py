@@ -39,7 +39,7 @@ from art_snn.gradients.base import simulation
 from art_snn.gradients.rules.assg import _SHARP
 from art_snn.gradients.surrogates import _SHAPES
 from art_snn.models import vgg
-from art_snn.neurons import PASS
+from art_snn.running.run import RUN
 from tests.architectures import (
     AFFINE,
     CLASSES,
@@ -97,7 +97,7 @@ def assert_exact_and_alive(net, x):
     logits, grad = ascend(net, x)
     with torch.no_grad():
         torch.manual_seed(0)
-        plain = net.run(net.encode(x), simulation)
+        plain = net.body.run(net.body.encode(x), simulation)
         torch.manual_seed(0)
         assert torch.equal(net(x), plain)
     averaged = isinstance(net.gradient, EOT)
@@ -171,18 +171,18 @@ def test_a_gradient_depends_on_earlier_ones_only_where_the_rule_declares_it(name
     net = signed(name, ARCHITECTURES[architecture])
     x = batch(16)
     _, first = ascend(net, x)
-    assert bool(net.memory) == net.gradient.remembers
+    assert bool(net.body.memory) == net.gradient.remembers
     _, second = ascend(net, x, afresh=False)
     assert torch.equal(second, first) != net.gradient.remembers
     net.forget()
-    assert net.memory == {}
+    assert net.body.memory == {}
     assert torch.equal(ascend(net, x, afresh=False)[1], first)
     assert first.abs().max() > 0
 
 
 def state(net):
     modes = [m.training for m in net.modules()]
-    return net.gradient, net.training_gradient, modes, PASS.get()
+    return net.gradient, net.training_gradient, modes, RUN.get()
 
 
 @every_rule

@@ -59,7 +59,7 @@ def test_logits_and_their_jacobian_are_means_over_draws(rule, samples, architect
 
 def test_moments_advance_at_every_draw_as_in_a_naive_loop():
     net, x = network(gradient=EOT(ASSG(), samples=3)), batch()
-    naive = Naive(net, net.sites()[0].dynamics)
+    naive = Naive(net, net.body.neurons()[0].dynamics)
     for _ in range(2):
         got = ascend(net, x)
         draws = [ascend(lambda y: naive.logits(y, 4), x) for _ in range(3)]

@@ -44,11 +44,11 @@ def test_a_layer_of_many_blocks_has_the_gradient_of_its_samples_one_by_one():
 
     def gradient(samples):
         leaf = samples.clone().requires_grad_()
-        (grad,) = torch.autograd.grad(by_collapse(net, HART())(net.encode(leaf)).sum(), leaf)
+        (grad,) = torch.autograd.grad(by_collapse(net, HART())(net.body.encode(leaf)).sum(), leaf)
         return grad
 
     together = gradient(frames)
     assert torch.equal(together, torch.cat([gradient(sample[None]) for sample in frames]))
     leaf = frames.clone().requires_grad_()
-    (resolved,) = torch.autograd.grad(by_steps(net, HART())(net.encode(leaf)).sum(), leaf)
+    (resolved,) = torch.autograd.grad(by_steps(net, HART())(net.body.encode(leaf)).sum(), leaf)
     torch.testing.assert_close(together, resolved)

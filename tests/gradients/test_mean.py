@@ -21,8 +21,8 @@ class Cut(Gradient):
 
     graph: bool = True
 
-    def logits(self, network: Any, x: Tensor) -> Tensor:
-        logits = STBP().logits(network, x.detach())
+    def logits(self, body: Any, x: Tensor) -> Tensor:
+        logits = STBP().logits(body, x.detach())
         return logits + 0 * x.sum() if self.graph else logits.detach()
 
 

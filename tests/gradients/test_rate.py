@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from art_snn import IF, LIF, RGA, Direct, SpikingNetwork, TimeDistributed
 from art_snn.gradients import RateGradient, Trace, Triangle, rate
 from art_snn.gradients.rate import _RELATIVE_TOLERANCE, _TF32_TOLERANCE, _tolerance
-from art_snn.neurons import PASS
+from art_snn.running.run import RUN
 from tests.architectures import AFFINE, ENCODERS, Switch, batch, chain, max_pooled, network
 from tests.conftest import varied
 from tests.gradients.ways import by_collapse, by_steps
@@ -81,7 +81,7 @@ def test_nothing_to_average_runs_time_resolved_and_teaches_nothing(steps, sample
     net = network(chain, encoder=Direct(steps))
     net(batch(samples).requires_grad_())
     assert str(net.execution) == f"time-resolved: {reason}"
-    assert net.probe_results == {}
+    assert net.body.probe_results == {}
 
 
 REFUSED = {
@@ -107,15 +107,15 @@ def test_where_layers_are_not_affine_it_runs_time_resolved_and_equals_the_naive_
     got, expected = result(net, x), naive(net, x, rga_neuron)
     assert net.execution.kind == "time-resolved"
     assert net.execution.reason.startswith(reason)
-    assert net.execution.reason in net.probe_results.values()
+    assert net.execution.reason in net.body.probe_results.values()
     assert_same_spikes(got, expected)
     assert_close(got, expected, 1e-12)
-    assert PASS.get() is None
+    assert RUN.get().firing is None
     # A second time it is not recorded before.
     net(x.requires_grad_())
     net.gradient.traces.clear()
     net(x)
-    assert len(net.gradient.traces) == len(net.sites())
+    assert len(net.gradient.traces) == len(net.body.neurons())
     assert net.execution.reason.startswith(reason)
 
 
@@ -131,7 +131,7 @@ def test_layers_in_training_mode_run_time_resolved_and_once(training):
     assert str(net.execution) == (
         f"time-resolved: the output of {name} differs from call to call, or from step to step"
     )
-    assert net.probe_results == {}
+    assert net.body.probe_results == {}
     if training == "norm":
         norms = [m for m in net.modules() if isinstance(m, nn.BatchNorm2d)]
         assert all(m.num_batches_tracked == 1 for m in norms)
@@ -205,7 +205,7 @@ def test_the_probe_leaves_the_random_state_alone_and_runs_once_per_shape():
     net(x.requires_grad_())
     assert torch.equal(torch.get_rng_state(), state)
     net(batch(2).requires_grad_())
-    assert list(net.probe_results.values()) == [None]
+    assert list(net.body.probe_results.values()) == [None]
 
 
 def test_an_error_of_the_rule_is_raised_and_not_held_against_the_layers():
@@ -260,11 +260,11 @@ def test_a_network_is_probed_again_under_another_tolerance(monkeypatch):
     net = network(AFFINE["residual"])
     x = batch().requires_grad_()
     net(x)
-    assert list(net.probe_results.values()) == [None]
+    assert list(net.body.probe_results.values()) == [None]
     monkeypatch.setattr(rate, "_RELATIVE_TOLERANCE", -1.0)
     net(x)
     assert net.execution.kind == "time-resolved"
-    assert len(net.probe_results) == 2
+    assert len(net.body.probe_results) == 2
     monkeypatch.undo()
     net(x)
     assert net.execution.kind == "collapsed"

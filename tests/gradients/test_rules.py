@@ -273,7 +273,7 @@ class Own(Gradient):
     count: int | None = None
     derived: float = field(init=False, default=3.0)
 
-    def logits(self, network: Any, x: Any) -> Any:
+    def logits(self, body: Any, x: Any) -> Any:
         raise AssertionError("only the fields are looked at")
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from art_snn import RGA, Frames, SpikingNetwork
 from art_snn.gradients import Gradient, RateGradient
-from art_snn.gradients.rate import _collapse, _resolve_in_time
+from art_snn.gradients.rate import collapse, resolve_in_time
 from tests.architectures import network
 from tests.oracles import NaiveNeuron, assert_close, assert_same_spikes, naive, result
 
@@ -44,7 +44,7 @@ def by_collapse(net: SpikingNetwork, rule: RateGradient | None = None) -> Callab
     """Encoded input -> logits by record and replay, which must not be refused."""
 
     def logits(encoded: Tensor) -> Tensor:
-        out = _collapse(rule or RGA(), net, encoded)
+        out = collapse(rule or RGA(), net.body, encoded)
         assert isinstance(out, Tensor)
         return out
 
@@ -53,7 +53,7 @@ def by_collapse(net: SpikingNetwork, rule: RateGradient | None = None) -> Callab
 
 def by_steps(net: SpikingNetwork, rule: RateGradient | None = None) -> Callable[[Tensor], Any]:
     """Encoded input -> logits by a pass with a graph over all time steps."""
-    return partial(_resolve_in_time, rule or RGA(), net)
+    return partial(resolve_in_time, rule or RGA(), net.body)
 
 
 def assert_both_ways_equal(net, x, neuron, tolerance=1e-12):

@@ -13,7 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from art_snn.interop import AdaptedNetwork, adapt
+from art_snn.interop import adapt
+from art_snn.network import SpikingNetwork
 from tests.interop import reference
 from tests.interop.reference import RULES, Equations
 from tests.interop.stacks import INPUTS, STEPS, Stack
@@ -67,21 +68,21 @@ def close(results: Iterable[Tensor], wanted: Iterable[Tensor], tolerance: float 
         torch.testing.assert_close(got, expected, rtol=tolerance, atol=tolerance)
 
 
-def adapted(case: Case) -> tuple[Stack, AdaptedNetwork]:
+def adapted(case: Case) -> tuple[Stack, SpikingNetwork]:
     model = case.make()
     return model, adapt(model, **case.options)
 
 
-def gradients(network: AdaptedNetwork, rule: str, x: Tensor) -> tuple[Tensor, Tensor, list]:
+def gradients(network: SpikingNetwork, rule: str, x: Tensor) -> tuple[Tensor, Tensor, list]:
     """Logits, and gradients at the input and at the weights."""
     x = x.clone().requires_grad_()
     with network.using(rule):
         logits = network(x)
-    grad, *of_weights = torch.autograd.grad(weighed(logits), (x, *network.model.weights))
+    grad, *of_weights = torch.autograd.grad(weighed(logits), (x, *network.layers.weights))
     return logits.detach(), grad, of_weights
 
 
-def gradient(network: AdaptedNetwork, rule: str, x: Tensor) -> tuple[Tensor, Tensor]:
+def gradient(network: SpikingNetwork, rule: str, x: Tensor) -> tuple[Tensor, Tensor]:
     """Logits, and gradients at the input."""
     x = x.clone().requires_grad_()
     with network.using(rule):

@@ -13,7 +13,7 @@ from torch import nn
 from art_snn import LIF, Direct, Frames, Poisson, SpikingNetwork
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import EOT, HART, RGA, STBP, Extended, Mean, Native
-from art_snn.interop import AdaptedNetwork, adapt, register_neuron
+from art_snn.interop import ModelBody, adapt, register_neuron
 from tests.interop.neurons import Learned, Step, Steps
 from tests.interop.promises import EVERY, OWN_TIME, close, gradients, inputs, weighed
 from tests.interop.stacks import STEPS, Loop, Stack
@@ -34,13 +34,13 @@ def test_the_network_shares_the_models_parameters_and_is_a_spiking_network():
     model = Stack(Steps)
     network = adapt(model, steps=STEPS)
     assert isinstance(network, SpikingNetwork)
-    assert network.model is model
+    assert network.layers is model
     assert next(iter(network.parameters())) is model.fc1.weight
     assert network.gradient == STBP()
     assert network.training_gradient == Native()
-    assert [site.name for site in network.sites()] == ["neuron1", "neuron2"]
+    assert [site.name for site in network.body.neurons()] == ["neuron1", "neuron2"]
     assert isinstance(network.encoder, Direct)
-    assert "layers.fc1" in network.layer_names
+    assert "layers.fc1" in network.body.layer_names
 
 
 def test_readouts_are_a_mean_a_sum_a_function_or_none():
@@ -75,7 +75,7 @@ def test_a_readout_that_is_a_module_is_trained_too(make, rule):
     network = adapt(model, readout=Potentials(), **options)
     with network.using(rule):
         network(inputs())[:, 0].sum().backward()
-    assert network.readout.last.weight.grad.any()
+    assert network.body.readout.last.weight.grad.any()
     assert model.fc1.weight.grad.any()
 
 
@@ -92,7 +92,7 @@ def test_a_sum_has_the_gradients_of_the_mean_times_the_steps(rule):
 def test_affine_layers_are_collapsed_and_max_pooling_is_not(model, kind):
     network = adapt(model(Steps), steps=STEPS)
     for readout in ("mean", "sum"):
-        network.readout = readout
+        network.body.readout = readout
         gradients(network, "rga", inputs())
         assert network.execution.kind == kind
 
@@ -117,7 +117,7 @@ def test_a_decay_that_is_learnt_is_read_at_every_call_and_reached_by_native():
     model = Stack(Learned)
     network = adapt(model, steps=STEPS)
     assert network.gradient == STBP()
-    assert network.sites()[0].dynamics.decay == 0.5
+    assert network.body.neurons()[0].dynamics.decay == 0.5
     close(
         gradients(network, "rga", inputs())[:2],
         gradients(adapt(Stack(Steps), steps=STEPS), "rga", inputs())[:2],
@@ -125,7 +125,7 @@ def test_a_decay_that_is_learnt_is_read_at_every_call_and_reached_by_native():
     one = gradients(network, "stbp", inputs())
     with torch.no_grad():
         model.neuron1.decay.add_(0.25)
-    assert network.sites()[0].dynamics.decay == 0.75
+    assert network.body.neurons()[0].dynamics.decay == 0.75
     two = gradients(network, "stbp", inputs())
     with torch.no_grad():
         assert torch.equal(two[0], network(inputs()))
@@ -168,12 +168,12 @@ def test_twins_copies_and_pickles_give_the_same_and_single_precision_nearly(buil
     options = OWN_TIME if isinstance(model, Loop) else {"steps": STEPS}
     network = adapt(model, **options, gradient="hart")
     wanted = gradients(network, "rga", inputs())[:2]
-    assert network.verified
+    assert network.body.verified
     twin, copied = network.with_gradient("stbp"), copy.deepcopy(network)
-    assert twin.model is network.model
-    assert isinstance(twin, AdaptedNetwork)
-    assert copied.model is not network.model
-    assert not copied.verified  # It does not believe what was verified of another.
+    assert twin.layers is network.layers
+    assert isinstance(twin.body, ModelBody)
+    assert copied.layers is not network.layers
+    assert not copied.body.verified  # It does not believe what was verified of another.
     loaded = pickle.loads(pickle.dumps(network))
     assert loaded.gradient == HART()
     for other in (twin, copied, network, loaded):
@@ -247,7 +247,7 @@ def test_a_class_that_is_registered_again_is_read_by_the_later_function():
 
     for decay in (0.25, 0.5):
         register_neuron(Twice, dynamics=lambda module, decay=decay: Dynamics(decay))
-        assert adapt(Stack(Twice), steps=STEPS).sites()[0].dynamics.decay == decay
+        assert adapt(Stack(Twice), steps=STEPS).body.neurons()[0].dynamics.decay == decay
 
 
 OUTPUTS = {

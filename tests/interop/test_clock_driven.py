@@ -62,7 +62,7 @@ for _cls in (LIFNode, PLIFNode):
 def test_neurons_of_spikingjelly_of_2020_are_known(neuron, rule):
     body = nn.Sequential(nn.Flatten(), nn.Linear(9, 12), neuron(), nn.Linear(12, CLASSES))
     network = adapt(Looping(lively(body, 1.0)), encoder=None)
-    dynamics = network.sites()[0].dynamics
+    dynamics = network.body.neurons()[0].dynamics
     assert (dynamics.decay, dynamics.gain) == pytest.approx((0.5, 0.5))
     logits, grad = gradient(network, rule, images())
     with torch.no_grad():

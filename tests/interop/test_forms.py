@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from art_snn import Direct, Frames, Poisson
 from art_snn.dynamics import Dynamics
-from art_snn.interop import AdaptedNetwork, adapt, register_neuron
+from art_snn.interop import adapt, register_neuron
+from art_snn.network import SpikingNetwork
 from tests.adapted import Spike
 from tests.interop.neurons import Output, Step, Steps, TimeLast, again, dynamics
 from tests.interop.promises import EVERY, close, gradient, gradients, inputs
@@ -22,7 +23,7 @@ from tests.interop.test_remedies import Charged
 RULES = ("rga", "stbp", "bptr", "native")
 
 
-def answer(network: AdaptedNetwork, rule: str | None, x: Tensor) -> Tensor:
+def answer(network: SpikingNetwork, rule: str | None, x: Tensor) -> Tensor:
     """Logits of a gradient pass, or of a prediction."""
     if rule is not None:
         return gradient(network, rule, x)[0]
@@ -46,7 +47,7 @@ def test_a_model_of_one_step_is_called_once_for_every_step(readout, rule):
     looped, expected = (gradient(one, rule, images()) for one in (network, wanted))
     assert torch.equal(looped[0], expected[0])
     torch.testing.assert_close(looped[1], expected[1])
-    assert network.steps == wanted.steps == STEPS
+    assert network.body.steps == wanted.body.steps == STEPS
     with torch.no_grad():
         assert torch.equal(network(images()), wanted(images()))
 
@@ -78,7 +79,7 @@ def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
         network(images()) if rule is None else gradient(network, rule, images())
     network = adapt(of_one_step(), encoder=None, steps=1)
     assert network(images()).shape == (5, CLASSES)
-    assert network.steps == 1
+    assert network.body.steps == 1
     flat = nn.Sequential(*list(of_one_step())[1:])  # It also takes [1, N, ...].
     assert torch.equal(adapt(flat, steps=1)(images().flatten(1)), network(images()))
 
@@ -116,7 +117,7 @@ def test_a_network_that_draws_by_torch_is_a_random_one_and_says_so(rule, draw):
     with drawn as warned:
         logits = [answer(network, rule, images()) for _ in range(2)]
     assert len(warned) == 1
-    assert network.notes()["draws at random"] == "yes"
+    assert network.body.notes()["draws at random"] == "yes"
     assert torch.equal(*logits) == (draw == "without effect")
     if rule is not None:
         assert gradient(network, f"eot-{rule}", images())[1].any()
@@ -124,7 +125,7 @@ def test_a_network_that_draws_by_torch_is_a_random_one_and_says_so(rule, draw):
         quiet = adapt(chain(Steps()), encoder=encoder)
         answer(quiet, rule, images())
         told = "yes" if isinstance(encoder, Poisson) else "no"
-        assert quiet.notes()["draws at random"] == told
+        assert quiet.body.notes()["draws at random"] == told
 
 
 def test_a_network_that_is_random_in_training_alone_is_none_in_evaluation():
@@ -132,7 +133,7 @@ def test_a_network_that_is_random_in_training_alone_is_none_in_evaluation():
     for mode in (False, True, False):
         network.train(mode)
         gradient(network, "rga", images())  # Without a warning: training may draw.
-        assert network.traits.draws == mode
+        assert network.body.traits.draws == mode
 
 
 @pytest.mark.filterwarnings("ignore:the model draws")
@@ -182,7 +183,7 @@ def test_a_charge_before_the_first_step_is_no_step(rule):
     with torch.inference_mode():
         network(images())  # The first pass, which finds out the traits.
     close(gradient(network, rule, images()), gradient(wanted, rule, images()), 1e-6)
-    assert network.traits.preludes == 1
+    assert network.body.traits.preludes == 1
 
 
 def test_a_readout_of_another_shape_is_told_what_it_was_given():
@@ -232,7 +233,7 @@ def test_a_model_that_mixes_samples_is_refused(form, rule):
     with pytest.raises(ValueError, match=message):
         answer(network, rule, x)
     if form == "[N, T, K]":
-        network.readout = lambda out: out.mean(1)
+        network.body.readout = lambda out: out.mean(1)
         assert answer(network, rule, x).any()
 
 
@@ -241,7 +242,7 @@ def test_a_model_that_mixes_samples_is_refused(form, rule):
 @pytest.mark.parametrize("silent", ["weights", "input"])
 def test_samples_that_cannot_be_told_apart_prove_nothing(silent, rule):
     network, x = adapt(nn.Sequential(Mixed(), chain(Steps())), steps=STEPS), images()
-    weight = network.model[1][1].weight
+    weight = network.layers[1][1].weight
     kept = weight.detach().clone()
     if silent == "weights":
         weight.data.mul_(1e-9)
@@ -254,11 +255,11 @@ def test_samples_that_cannot_be_told_apart_prove_nothing(silent, rule):
 
 def test_samples_are_exchanged_once_for_every_state_of_the_weights():
     network, calls = adapt(chain(Steps()), steps=STEPS), []
-    network.model.register_forward_hook(lambda *_: calls.append(1))
+    network.layers.register_forward_hook(lambda *_: calls.append(1))
     spent = []
     with torch.no_grad():
         for factor in (1, 1, 1.1, 1, 1):
-            network.model[1].weight.mul_(factor) if factor != 1 else None
+            network.layers[1].weight.mul_(factor) if factor != 1 else None
             before = len(calls)
             network(images())
             spent.append(len(calls) - before)
@@ -332,9 +333,9 @@ class Last(nn.Module):
 def test_time_may_be_the_last_axis(rule):
     network = adapt(Last(TimeLast()), encoder=None)
     wanted = gradient(adapt(chain(Steps()), steps=STEPS), rule, images())
-    assert network.sites()[0].name == "lif"
+    assert network.body.neurons()[0].name == "lif"
     close(gradient(network, rule, images()), wanted, 1e-6)
-    assert network.steps == STEPS
+    assert network.body.steps == STEPS
 
 
 def test_a_time_axis_at_another_place_is_thought_of():
@@ -360,7 +361,7 @@ register_neuron(Wrapped, dynamics=lambda module: Dynamics(1.0, 2.0, gain=2.0))
 @pytest.mark.parametrize("rule", RULES)
 def test_a_neuron_inside_a_registered_one_is_a_part_of_it(rule):
     network = adapt(chain(Wrapped(), 0.3), steps=STEPS)
-    assert [site.name for site in network.sites()] == ["2"]
+    assert [site.name for site in network.body.neurons()] == ["2"]
     wanted = adapt(chain(Steps(1.0), 0.3), steps=STEPS)
     for _ in range(2):
         logits, grad = gradient(network, rule, images())
@@ -499,6 +500,6 @@ def test_a_layer_may_keep_an_expanded_tensor(rule):
     model.factors = torch.randn(4, dtype=torch.cfloat).conj()
     network = adapt(model, steps=STEPS)
     assert answer(network, rule, inputs()).any()
-    key = network.state_key()
+    key = network.body.version_key(exact=False)
     model.whole = torch.tensor(4).expand(30)
-    assert network.state_key() != key
+    assert network.body.version_key(exact=False) != key

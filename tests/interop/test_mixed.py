@@ -61,7 +61,7 @@ def test_logits_of_a_mixture_are_the_model_s_and_gradients_depend_on_the_rule(ki
     assert grad.any()
     if rule != "stbp":
         assert not torch.allclose(grad, gradient(network, "native", images())[1])
-    assert network.own_gradient_neurons() == {"unknown": "it has a synaptic current"}
+    assert network.body.own_gradient_neurons() == {"unknown": "it has a synaptic current"}
 
 
 def test_steps_of_a_mixture_are_never_averaged():
@@ -75,7 +75,7 @@ def test_steps_of_a_mixture_are_never_averaged():
 def test_a_gradient_through_a_mixture_is_that_of_the_chain_rule():
     network = mixed("steps")
     _, grad = gradient(network, "bptr", images())
-    x, model = images().requires_grad_(), network.model
+    x, model = images().requires_grad_(), network.layers
 
     def fire(neuron: nn.Module, current: Tensor) -> Tensor:
         spikes = neuron(current).detach()
@@ -108,7 +108,7 @@ def test_a_recurrent_neuron_of_one_step_is_mixed_in_and_otherwise_refused_with_t
         gradient(adapt(Recurring(), steps=STEPS), "stbp", images())
     network = adapt(Recurring(), steps=STEPS, elsewhere="native")
     assert gradient(network, "stbp", images())[1].any()
-    assert "others take all" in network.own_gradient_neurons()["inner"]
+    assert "others take all" in network.body.own_gradient_neurons()["inner"]
 
 
 @pytest.mark.parametrize("rule", ["stbp", "rga"])

@@ -21,7 +21,7 @@ def test_one_sample_has_the_logits_of_the_model_itself(rule):
     logits, grad = gradient(network, rule, images(1))
     assert torch.equal(logits, model(images(1)))
     assert grad.any()
-    assert network.steps == model.steps
+    assert network.body.steps == model.steps
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -44,5 +44,5 @@ def test_predictions_of_a_classifier_take_samples_one_at_a_time():
     loss, shape = torch.nn.CrossEntropyLoss(), (1, 6, 6)
     classifier = PyTorchSpikingClassifier(network, loss, shape, 3, clip_values=(0, 1))
     logits = classifier.predict(images(4).numpy(), batch_size=1)
-    alone = torch.cat([network.model(sample[None]) for sample in images(4)])
+    alone = torch.cat([network.layers(sample[None]) for sample in images(4)])
     assert torch.equal(torch.as_tensor(logits), alone.detach())

@@ -290,10 +290,10 @@ def test_an_objection_with_samples_verifies_the_model_and_leaves_nothing():
     network = adapt(Hidden(Steps), steps=STEPS, gradient="native").train()
     state = torch.get_rng_state()
     for rule, samples in ((RGA(), None), (Native(), inputs()), (Native(), inputs().numpy())):
-        assert network.objection(rule, samples) is None
-    assert "Leap in its graph" in network.objection(ASSG(), inputs(20).numpy())
+        assert network.body.objection(rule, samples) is None
+    assert "Leap in its graph" in network.body.objection(ASSG(), inputs(20).numpy())
     assert network.training
-    assert network.memory == {}
+    assert network.body.memory == {}
     assert torch.equal(torch.get_rng_state(), state)
 
 
@@ -353,7 +353,7 @@ def test_silence_proves_nothing(rule):
     wrong = again(Steps, dynamics=lambda module: Dynamics(0.9))
     network = adapt(Stack(wrong, 2.0), steps=STEPS)
     with torch.no_grad():
-        for weight in (network.model.fc1, network.model.fc2):
+        for weight in (network.layers.fc1, network.layers.fc2):
             weight.bias.fill_(-0.1)
     dark = torch.zeros_like(inputs())
     with pytest.warns(UserWarning, match="is zero for the first 5"):
@@ -373,7 +373,7 @@ def test_weights_are_trained_after_an_input_that_no_gradient_reaches(rule, make)
     network = adapt(Binary(Steps if whole else Step), **(ALL_STEPS if whole else OWN_TIME))
     with network.using(rule):
         network(inputs()).sum().backward()
-        assert network.model.fc1.weight.grad.any()
+        assert network.layers.fc1.weight.grad.any()
         with pytest.raises(ValueError, match="gradient at the input is"):
             network(inputs().requires_grad_())
 
@@ -430,7 +430,7 @@ def test_a_neuron_that_starts_elsewhere_than_it_rests_is_told_so(make):
         there = Dynamics(0.3, 0.3, v_reset=0.3, v_start=start)
         cls = again(base, dynamics=lambda module, there=there: there, layout=layout)
         network = adapt(make(lambda cls=cls: cls(0.3, 0.3), 0.3), **options)
-        results.append(network.objection(STBP(), inputs().numpy()))
+        results.append(network.body.objection(STBP(), inputs().numpy()))
     assert "another start by Dynamics(v_start=0.0): it is 0.3." in results[0]
     assert results[1] is None
 

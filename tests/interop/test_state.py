@@ -39,7 +39,7 @@ def test_threads_and_rules_do_not_mix(maker):
         grads = list(pool.map(lambda job: gradients(network, *job)[1], jobs))
     for got, expected in zip(grads, wanted, strict=True):
         torch.testing.assert_close(got, expected, rtol=0, atol=1e-12)
-    assert clean(network.model)
+    assert clean(network.layers)
 
 
 def clean(model: nn.Module) -> bool:
@@ -54,7 +54,7 @@ class Stopped(BaseException):
 @pytest.mark.parametrize("rule", ["stbp", "rga", "hart", "native"])
 def test_an_interrupted_pass_leaves_nothing(maker, rule):
     network = MAKERS[maker]()
-    model = network.model
+    model = network.layers
     wanted = gradients(network, rule, inputs())
     places = [(layer, call) for call in range(1, 4) for layer in (model.fc2, model.fc3)]
     for (layer, call), error in zip(places, cycle((Stopped, RuntimeError, RuntimeError, Stopped))):
@@ -142,7 +142,7 @@ def paused(network: Any) -> Iterator[Future]:
         inside.set()
         goes_on.wait(10)
 
-    handle = network.model.fc2.register_forward_pre_hook(waiting)
+    handle = network.layers.fc2.register_forward_pre_hook(waiting)
     thread = ThreadPoolExecutor(1).submit(gradients, network, "rga", inputs())
     inside.wait(10)
     handle.remove()
@@ -171,7 +171,7 @@ def test_copies_made_while_a_pass_runs_are_themselves():
     wanted = gradients(network, "rga", inputs())
     with paused(network):
         copied, shallow = copy.deepcopy(network), copy.copy(model.neuron1)
-    for neuron in (copied.model.neuron1, copied.model.neuron2, shallow):
+    for neuron in (copied.layers.neuron1, copied.layers.neuron2, shallow):
         neuron.threshold = 99.0
     other = Stack(Steps)
     other.neuron1 = shallow
@@ -179,7 +179,7 @@ def test_copies_made_while_a_pass_runs_are_themselves():
         assert torch.equal(network(inputs()), wanted[0])
         for changed in (copied, adapt(other, steps=STEPS)):
             assert not torch.equal(changed(inputs()), wanted[0])
-            assert clean(changed.model)
+            assert clean(changed.layers)
     assert clean(model)
 
 
@@ -199,7 +199,7 @@ def test_a_network_may_ask_another_one():
 def test_training_verifies_once_and_not_for_every_state_of_the_weights(maker, rule):
     network = MAKERS[maker]()
     calls, spent = [], []
-    network.model.fc1.register_forward_pre_hook(lambda *_: calls.append(1))
+    network.layers.fc1.register_forward_pre_hook(lambda *_: calls.append(1))
     optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
     for _ in range(3):
         calls.clear()
@@ -209,7 +209,7 @@ def test_training_verifies_once_and_not_for_every_state_of_the_weights(maker, ru
         optimizer.zero_grad()
         spent.append(len(calls))
     assert spent[0] > spent[1] == spent[2]
-    by_steps = any(layer.layout == "step" for layer in network.neuron_layers())
+    by_steps = any(layer.layout == "step" for layer in network.body.neuron_layers())
     assert spent[1] == (STEPS if by_steps else 1)
 
 
@@ -227,7 +227,7 @@ def test_buffers_that_count_are_counted_by_passes_alone():
     for passes in (1, 2):
         with torch.no_grad():
             network(inputs())
-        assert network.model.seen == passes  # What was verified before is undone.
+        assert network.layers.seen == passes  # What was verified before is undone.
 
 
 @pytest.mark.parametrize("rule", ["native", "stbp"])
@@ -248,15 +248,15 @@ def test_training_mode_is_no_state(rule):
     network = adapt(Normed(Steps), steps=STEPS).train()
     with network.using(rule):
         network(inputs()).sum().backward()
-    assert network.model.norm.num_batches_tracked == 1
-    assert network.model.fc1.weight.grad.any()
+    assert network.layers.norm.num_batches_tracked == 1
+    assert network.layers.fc1.weight.grad.any()
 
 
 @pytest.mark.parametrize("rule", ["native", "rga"])
 def test_logits_that_are_no_numbers_are_no_state(rule):
     network = adapt(Stack(Steps), steps=STEPS)
     with torch.no_grad():
-        network.model.fc3.bias.fill_(torch.nan)
+        network.layers.fc3.bias.fill_(torch.nan)
         assert torch.isnan(network(inputs())).all()
     with network.using(rule):
         network(inputs())

@@ -136,7 +136,7 @@ def test_backward_asks_for_weights_only_where_they_are_wanted(monkeypatch):
     logits.sum().backward()
     assert asked
     assert torch.equal(x.grad, alone)
-    assert all(weight.grad is not None for weight in network.model.weights)
+    assert all(weight.grad is not None for weight in network.layers.weights)
 
 
 @pytest.mark.parametrize("rule", ["rga", "stbp", "hart"])

@@ -78,7 +78,7 @@ def test_samples_of_later_batches_that_differ_are_noticed_on_a_schedule():
         gradient(network, "stbp", others)
     with pytest.raises(ValueError, match=r"register_neuron\(cls, dynamics=function\)"):
         gradient(network, "stbp", others)
-    network.traits.passes = _EVERY - 1
+    network.body.traits.passes = _EVERY - 1
     with pytest.raises(ValueError, match=r"register_neuron\(cls, dynamics=function\)"):
         gradient(network, "stbp", others)
 
@@ -109,7 +109,7 @@ def test_a_network_that_is_called_step_by_step_runs_once_in_a_pass(first):
 def test_a_setting_that_the_dynamics_do_not_read_is_noticed_when_it_changes(neuron, setting, value):
     network = adapt(model(neuron()), encoder=Frames(4))
     gradient(network, "stbp", steady(8))
-    setattr(network.model[2], setting, value)
+    setattr(network.layers[2], setting, value)
     with pytest.raises(ValueError, match=r"of whose spikes .* differ"):
         gradient(network, "stbp", steady(8))
 
@@ -136,7 +136,7 @@ def test_a_flag_that_turns_on_a_function_of_the_model_s_own_is_noticed():
 
     network = adapt(Quantised().eval(), steps=4)
     gradient(network, "rga", images())
-    network.model.quantise = True
+    network.layers.quantise = True
     with pytest.raises(ValueError, match="Round in its graph"):
         gradient(network, "rga", images())
 
@@ -156,9 +156,9 @@ def test_what_a_pass_changes_by_itself_is_not_verified_over_and_over():
     network = adapt(Counting().eval(), steps=4)
     spent = []
     for _ in range(3):
-        before = network.model.calls
+        before = network.layers.calls
         gradient(network, "rga", images())
-        spent.append(network.model.calls - before)
+        spent.append(network.layers.calls - before)
     assert spent[1] == spent[2] < spent[0]
 
 
@@ -166,9 +166,9 @@ def test_what_a_pass_changes_by_itself_is_not_verified_over_and_over():
 def test_edits_of_weights_are_no_reason_to_refuse(rule):
     network = adapt(model(Steps()), steps=4)
     for factor in (1.0, 0.5, 2.0):
-        network.model[3].weight.data.mul_(factor)
+        network.layers[3].weight.data.mul_(factor)
         logits, _ = gradient(network, rule, images())
         with torch.no_grad():
             assert torch.equal(network(images()), logits)
-        network.model[1].weight.data.mul_(factor)
+        network.layers[1].weight.data.mul_(factor)
         gradient(network, rule, images())

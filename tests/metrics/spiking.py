@@ -10,6 +10,7 @@ from torch import nn
 from art_snn import LIF, Poisson, PyTorchSpikingClassifier, SpikingNetwork, TimeDistributed as Timed
 from art_snn.classifier import wrap
 from art_snn.gradients.base import simulation
+from art_snn.layers import dtype_of
 from tests.conftest import varied
 
 
@@ -42,9 +43,9 @@ def classifier(layers, pixels, classes, steps):
 def answers(classifier: PyTorchSpikingClassifier, pixels: int, steps: int) -> np.ndarray:
     """Class of every pattern of spikes, an array of 2 along each of steps * pixels axes."""
     every = list(itertools.product((0.0, 1.0), repeat=steps * pixels))
-    encoded = torch.tensor(every, dtype=classifier.model.dtype).view(-1, steps, pixels)
+    encoded = torch.tensor(every, dtype=dtype_of(classifier.model)).view(-1, steps, pixels)
     with torch.no_grad():
-        logits = classifier.model.run(encoded.transpose(0, 1), simulation)
+        logits = classifier.model.body.run(encoded.transpose(0, 1), simulation)
     return logits.argmax(1).numpy().reshape((2,) * (steps * pixels))
 
 

@@ -72,8 +72,8 @@ def loop(network: SpikingNetwork, x: Tensor, events: bool) -> np.ndarray:
         spikes.append(simulation(site, current))
         return spikes[-1]
 
-    encoded = network.encode(x)
-    network.run(encoded, fire)
+    encoded = network.body.encode(x)
+    network.body.run(encoded, fire)
     first, second, last = (network.layers[i].module for i in (0, 2, 4))
     kernel, grouped, readout = first[0].weight, second[1].weight, last[1].weight
     operations, taps = np.zeros(len(x)), list(itertools.product(range(3), range(3)))

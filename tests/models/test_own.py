@@ -11,7 +11,7 @@ import torch
 
 from art_snn import Direct, Frames, Poisson, SpikingNetwork
 from art_snn.checks import ArgumentError, MissingFile
-from art_snn.interop import AdaptedNetwork
+from art_snn.interop import ModelBody
 from art_snn.models import Architecture
 from art_snn.models.own import build_forms, is_own
 from tests import adapted
@@ -172,7 +172,7 @@ def test_errors_of_the_user_s_own_code_keep_their_traceback(place, source, error
 def test_a_bare_model_whose_neurons_take_all_steps_is_adapted_over_the_steps(kind, tmp_path):
     name = adapted.own(tmp_path, kind)
     network = build_own(name)
-    assert isinstance(network, AdaptedNetwork)
+    assert isinstance(network.body, ModelBody)
     assert network.encoder == Direct(8)
     assert build_own(name, steps=3).encoder == Direct(3)
     assert build_own(name, encoder=Frames(5)).encoder == Frames(5)
@@ -180,7 +180,7 @@ def test_a_bare_model_whose_neurons_take_all_steps_is_adapted_over_the_steps(kin
 
 def test_a_bare_model_that_calls_its_neurons_by_steps_keeps_its_own_time(tmp_path):
     network = build_own(adapted.own(tmp_path, "step"))
-    assert network.loops_itself
+    assert network.body.loops_itself
     assert network(torch.rand(2, *adapted.SHAPE)).shape == (2, 3)
 
 
@@ -219,7 +219,7 @@ def test_a_model_of_one_step_is_called_for_every_step_that_is_told(readout, tmp_
     x = torch.rand(2, 1, 3, 3)
     network = build_own(f"mine.py:{name}", steps=5, readout=readout)
     assert network(x).shape == (2, 3)
-    assert network.describe_time() == "T = 5, direct encoding, one step in a call"
+    assert network.body.describe_time() == "T = 5, direct encoding, one step in a call"
     assert build_own(f"mine.py:{name}", encoder=Frames(4), readout=readout)(
         torch.rand(2, 4, 1, 3, 3)
     ).shape == (2, 3)

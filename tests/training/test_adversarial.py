@@ -191,7 +191,7 @@ def test_a_share_is_of_different_samples_each_with_its_own_label(monkeypatch):
 def test_what_a_rule_remembers_is_of_one_batch(monkeypatch):
     net, seen = network(), restarts(monkeypatch)
     craft = crafting(net, rule="assg")
-    net.memory[STBP()] = "an older word"
+    net.body.memory[STBP()] = "an older word"
     for batches in (1, 2):
         craft(*pairs(4))
-        assert (seen, net.memory) == (["all"] * batches, {})
+        assert (seen, net.body.memory) == (["all"] * batches, {})

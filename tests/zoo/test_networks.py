@@ -77,7 +77,7 @@ def test_frames_of_events_keep_their_counts_and_their_range(tmp_path, monkeypatc
     assert np.array_equal(zoo.samples("nm")[0], x.astype(np.float32))
     classifier = zoo.classifier("events", device="cpu")
     assert tuple(map(float, classifier.clip_values)) == (0.0, 3.0)
-    assert (classifier.input_shape, classifier.model.steps) == ((3, 2, 8, 8), 3)
+    assert (classifier.input_shape, classifier.model.body.steps) == ((3, 2, 8, 8), 3)
 
 
 def test_a_file_of_other_bytes_is_refused_where_it_lies(shelf):

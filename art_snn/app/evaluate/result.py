@@ -311,8 +311,8 @@ def record_spikes(
     Left out are layers whose potential is read, and others that give no spikes (T, 2 k, ...)."""
     network = classifier.model
     half = len(samples) // 2
-    steps = network.steps
-    sites = {site.name for site in network.sites()}
+    steps = network.body.steps
+    sites = {site.name for site in network.body.neurons()}
     members = getattr(network, "members", {})
     names, rates = [], []
     parts: list[np.ndarray] = []
@@ -356,7 +356,7 @@ def _provenance(target: Target, seconds: float) -> Provenance:
         examined=min(settings.examined, len(target.x)),
         sources=tuple(map(weights_digest, target.sources)),
         seconds=round(seconds, 1),
-        steps=classifier.model.steps,
+        steps=classifier.model.body.steps,
         encoder=describe_encoder(classifier.model.encoder),
         shape=target.x.shape[1:],
         dataset=target.data.name,

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import require_number
-from art_snn.gradients.base import Differentiable, NeuronRef, with_memory
+from art_snn.gradients.base import Body, NeuronRef, with_memory
 from art_snn.gradients.shared import blocks
 from art_snn.gradients.surrogates import ATan, Surrogate
 from art_snn.gradients.temporal import THROUGH_TIME, StepSlope, TemporalGradient
@@ -96,41 +96,41 @@ class ASSG(TemporalGradient):
         alpha = scale.reciprocal_().mul_(self.omega)
         return self.surrogate(distance * alpha).mul_(alpha)
 
-    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
-        encoded = network.encode(x)
-        key = _key(network, encoded)
+    def logits(self, body: Body, x: Tensor) -> Tensor:
+        encoded = body.encode(x)
+        key = _key(body, encoded)
         # Taken out for the time of the pass, so that an interrupted one leaves nothing half done;
         # and once, of two tasks that were started with this memory.
-        earlier = network.memory.get(self)
-        network.memory = {rule: value for rule, value in network.memory.items() if rule != self}
+        earlier = body.memory.get(self)
+        body.memory = {rule: value for rule, value in body.memory.items() if rule != self}
         begun = earlier if isinstance(earlier, _Attack) and earlier.key == key else None
         moments = begun.take() if begun else []
         if begun and moments:
-            first, moved = begun.first_and_moved(x, self.reach(network))
+            first, moved = begun.first_and_moved(x, self.reach(body))
         else:
             first, moved = x.detach().clone(), None
         this_pass = _Pass(self, moments, moved)
         del moments
-        network.execution = THROUGH_TIME
-        with nullcontext() if begun else network.observe_writes():
-            logits = network.run(encoded, this_pass.firing())
+        body.execution = THROUGH_TIME
+        with nullcontext() if begun else body.observe_writes():
+            logits = body.run(encoded, this_pass.firing())
         if not begun:
             # Without what the pass has written.
-            key = _key(network, encoded)
-        network.memory = with_memory(network.memory, self, _Attack(key, first, this_pass.moments))
+            key = _key(body, encoded)
+        body.memory = with_memory(body.memory, self, _Attack(key, first, this_pass.moments))
         return logits
 
-    def reach(self, network: Differentiable) -> float:
+    def reach(self, body: Body) -> float:
         """How far an input value may lie from the first one of its sample."""
-        if network.budget is None:
-            return self.restart * network.input_span
-        (radius,) = network.budget
-        return math.inf if radius is None else 2 * radius
+        context = body.context
+        if not context.attacking:
+            return self.restart * body.input_span
+        return math.inf if context.radius is None else 2 * context.radius
 
 
-def _key(network: Differentiable, encoded: Tensor) -> tuple[Any, ...]:
+def _key(body: Body, encoded: Tensor) -> tuple[Any, ...]:
     """A key that remains the same in one attack."""
-    return encoded.shape, encoded.dtype, encoded.device, network.attack_key()
+    return encoded.shape, encoded.dtype, encoded.device, body.version_key(exact=True)
 
 
 @dataclass

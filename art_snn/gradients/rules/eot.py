@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import require_count
-from art_snn.gradients.base import Composite, Differentiable, Gradient
+from art_snn.gradients.base import Body, Composite, Gradient
 
 MOST_DRAWS = 10_000
 """The largest number of draws."""
@@ -44,6 +44,6 @@ class EOT(Composite):
     def plain_passes(self) -> int:
         return self.samples * self.rule.plain_passes
 
-    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
-        draws = [self.rule.logits(network, x) for _ in range(self.samples)]
+    def logits(self, body: Body, x: Tensor) -> Tensor:
+        draws = [self.rule.logits(body, x) for _ in range(self.samples)]
         return torch.stack(draws).mean(0)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from art_snn.checks import require_count
 from art_snn.dynamics import MOST_STEPS, Dynamics
-from art_snn.gradients.base import Composite, Differentiable, Gradient, simulation, with_memory
+from art_snn.gradients.base import Body, Composite, Gradient, simulation, with_memory
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,14 @@ class Extended(Composite):
             return f"these neurons have decays for {len(dynamics.decay)} steps, not {self.steps}"
         return super().objection(dynamics, encoder)
 
-    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
-        longer = network.with_steps(self.steps)
-        longer.budget = network.budget
+    def logits(self, body: Body, x: Tensor) -> Tensor:
+        longer = body.with_steps(self.steps)
         if self.remembers:
-            longer.memory = network.memory.get(self, {})
+            longer.memory = body.memory.get(self, {})
         with torch.no_grad():
-            exact = network.run(network.encode(x), simulation)
+            exact = body.run(body.encode(x), simulation)
         extended = self.rule.logits(longer, x)
-        network.execution = longer.execution
+        body.execution = longer.execution
         if self.remembers:
-            network.memory = with_memory(network.memory, self, longer.memory)
+            body.memory = with_memory(body.memory, self, longer.memory)
         return exact + (extended - extended.detach())

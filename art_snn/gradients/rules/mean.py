@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from art_snn.checks import invalid, require, set_fields, shown
-from art_snn.gradients.base import Composite, Differentiable, Execution, Gradient
+from art_snn.gradients.base import Body, Composite, Execution, Gradient
 from art_snn.gradients.shared import attach_anchor, differentiable_once
 
 _PLAIN = "False averages gradients as they are."
@@ -56,15 +56,15 @@ class Mean(Composite):
     def exact_logits(self) -> bool:
         return any(rule.exact_logits for rule in self.rules)
 
-    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
+    def logits(self, body: Body, x: Tensor) -> Tensor:
         inputs = [x] * len(self.rules)
         if self.normalise:
             *inputs, _ = _FanOut.apply(x, self)  # type: ignore[no-untyped-call]
         logits, ways = [], []
         for rule, copy in zip(self.rules, inputs, strict=True):
-            logits.append(rule.logits(network, copy))
-            ways.append(f"{type(rule).__name__} {network.execution}")
-        network.execution = Execution("several rules", "; ".join(ways))
+            logits.append(rule.logits(body, copy))
+            ways.append(f"{type(rule).__name__} {body.execution}")
+        body.execution = Execution("several rules", "; ".join(ways))
         leader = [rule.exact_logits for rule in self.rules].index(self.exact_logits)
         mean = torch.stack(logits).mean(0)
         return logits[leader].detach() + (mean - mean.detach())

@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from art_snn.dynamics import Dynamics
-from art_snn.gradients.base import Differentiable, Execution, Gradient, native_firing
+from art_snn.gradients.base import Body, Execution, Gradient, native_firing
 
 
 @dataclass(frozen=True)
@@ -19,9 +19,9 @@ class Native(Gradient):
     second_derivative: ClassVar[bool] = True
     """As far as its framework's surrogates have one, which are none of ours."""
 
-    def logits(self, network: Differentiable, x: Tensor) -> Tensor:
-        network.execution = Execution("native", "the modules differentiate themselves")
-        return network.run(network.encode(x), native_firing)
+    def logits(self, body: Body, x: Tensor) -> Tensor:
+        body.execution = Execution("native", "the modules differentiate themselves")
+        return body.run(body.encode(x), native_firing)
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         if dynamics.foreign:

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.checks import require_number, set_fields
+from art_snn.engine.body import readout_dtype
 from art_snn.layers import device_of
-from art_snn.network import SpikingNetwork, readout_dtype
+from art_snn.network import SpikingNetwork
 from art_snn.team import ALONE, Team
 from art_snn.training.recipe import Recipe, autocast
 
@@ -38,7 +39,7 @@ class Learner:
         """The same for samples that require a gradient: one graph of the training gradient alone.
 
         Samples and weights both take a gradient in it."""
-        with self.network.using(self.network.training_gradient), self.network.fixed(False):
+        with self.network.using(self.network.training_gradient):
             return self(x)
 
 

@@ -1,7 +1,6 @@
 from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
-import torch
 from torch import Tensor, nn
 
 from art_snn.bounds import METHODS, Bounding, check_bounded
@@ -9,8 +8,9 @@ from art_snn.bounds.firing import Method
 from art_snn.checks import ArgumentError, require, require_choice, require_number, set_fields
 from art_snn.data.dataset import check_values
 from art_snn.gradients.temporal import TemporalGradient
+from art_snn.layers import dtype_of
 from art_snn.network import SpikingNetwork
-from art_snn.passes import keep_modes
+from art_snn.running.context import keep_modes
 from art_snn.training.defences.base import Defence, Learner
 
 
@@ -98,4 +98,4 @@ class IBP(Defence):
     def _checked(self, learner: Learner, x: Tensor) -> Tensor:
         """Samples on the device and in the precision of the network; refused out of the range."""
         check_values("x", x.detach().cpu().numpy(), self.value_range)
-        return x.to(learner.device, learner.network.dtype or torch.get_default_dtype())
+        return x.to(learner.device, dtype_of(learner.network))

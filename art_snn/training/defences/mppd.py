@@ -9,7 +9,7 @@ from art_snn.dynamics import Dynamics
 from art_snn.gradients import STBP, NeuronRef
 from art_snn.modulation import Gains, Noise
 from art_snn.neurons import Neuron
-from art_snn.passes import hook_here
+from art_snn.running.context import hook_here
 from art_snn.training.defences.base import Learner
 from art_snn.training.defences.potentials import Watching, run_watched
 

@@ -6,9 +6,10 @@ from torch import Tensor
 
 from art_snn.checks import require
 from art_snn.dynamics import operand
+from art_snn.engine.body import readout_dtype
 from art_snn.gradients.base import Firing, NeuronRef
 from art_snn.gradients.temporal import TemporalGradient
-from art_snn.network import SpikingNetwork, readout_dtype
+from art_snn.network import SpikingNetwork
 from art_snn.training.defences.base import Learner, Weighted
 
 Layer = tuple[NeuronRef, Tensor, Tensor, Tensor]
@@ -28,7 +29,7 @@ class Watching(Weighted):
         expected = f"a temporal rule for {name}, which differentiates potentials"
         require(temporal, "training_gradient", expected, repr(rule), remedy)
         expected = f"neurons that get all time steps in one call for {name}"
-        objection = network.bounds_objection()
+        objection = network.body.bounds_objection()
         require(objection is None, "network", expected, objection, "Take another defence.")
 
 
@@ -36,8 +37,10 @@ def run_watched(learner: Learner, x: Tensor) -> tuple[Tensor, list[Layer]]:
     """Logits [N, K] of samples [N, ...], and the layers of neurons in the order of their calls.
 
     All have the training gradient, which is a temporal rule."""
-    twin, layers = learner.network.share(), list[Layer]()
-    run, rule = twin.run, twin.training_gradient
+    twin = learner.network.with_gradient(learner.network.gradient)
+    rule = twin.training_gradient
+    run = twin.body.run
+    layers = list[Layer]()
     assert isinstance(rule, TemporalGradient)
 
     def run_through(encoded: Tensor, _: Firing) -> Tensor:
@@ -51,7 +54,7 @@ def run_watched(learner: Learner, x: Tensor) -> tuple[Tensor, list[Layer]]:
         return run(encoded, fire)
 
     # The modules are shared, and have no hook that would outlive an error.
-    vars(twin)["run"] = run_through
+    vars(twin.body)["run"] = run_through
     return Learner(twin, learner.train_dtype)(x), layers
 
 

@@ -53,7 +53,7 @@ def test_spikes_are_recorded_of_every_layer_that_gives_them(kind):
         assert spikes == {}
         return
     linear = next(module for module in one.model.modules() if isinstance(module, nn.Linear))
-    steps = one.model.steps or adapted.STEPS
+    steps = one.model.body.steps or adapted.STEPS
     with torch.no_grad():
         current = linear(torch.as_tensor(x).to(linear.weight).flatten(1))
         fired = adapted.Leaky()(current.expand(steps, *current.shape)).bool().numpy()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from art_snn import LIF, RGA, STBP, Direct, Frames, SpikingNetwork, TimeDistributed as Timed
 from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt
+from art_snn.layers import dtype_of
 from art_snn.metrics import synaptic_operations
 from art_snn.modulation import Gains
 from art_snn.neurons import Neuron
@@ -256,7 +257,7 @@ def test_training_lowers_the_operations_of_adversarial_inputs():
 def test_an_adapted_network_is_verified_and_then_seen_once(defence):
     case = next(one for one in CASES if str(one) == "samples first")
     net = adapt(case.make(), training_gradient="stbp", **case.options).train()
-    x, y = torch.rand(5, INPUTS, dtype=net.dtype), torch.arange(5) % 3
+    x, y = torch.rand(5, INPUTS, dtype=dtype_of(net)), torch.arange(5) % 3
     first, second = (defence.loss(Learner(net), x, x + 0.1, y) for _ in range(2))
     assert torch.equal(first, second)
     assert all(part.any() for part in torch.autograd.grad(first, list(net.parameters())))
@@ -270,7 +271,9 @@ def test_what_its_loss_does_not_suit_is_refused(defence, monkeypatch):
     with pytest.raises(ValueError, match=r"^training_gradient: expected a temporal rule for "):
         train(net, *given, **how)
     net = network(Dynamics())
-    monkeypatch.setattr(type(net), "bounds_objection", lambda _: "it calls neurons step by step")
+    monkeypatch.setattr(
+        type(net.body), "bounds_objection", lambda _: "it calls neurons step by step"
+    )
     with pytest.raises(ValueError, match=r"^network: expected neurons that get all .* step by"):
         train(net, *given, **how)
 

@@ -1,64 +1,20 @@
-"""AdaptedNetwork: a model of another framework, or one written by hand, as a SpikingNetwork."""
+"""adapt: a model of another framework, or one written by hand, as a SpikingNetwork."""
 
-from collections.abc import Hashable, Iterable
+from collections.abc import Iterable
+from functools import partial
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from art_snn.checks import invalid, require, require_count, shown
 from art_snn.encoders import Direct, Encoder
-from art_snn.gradients import Conversion, Gradient
-from art_snn.gradients.base import flatten
-from art_snn.gradients.names import check_applicable
+from art_snn.gradients import Gradient
+from art_snn.interop.body import READOUTS, ModelBody, OwnTime, Readout
 from art_snn.interop.members import Members
-from art_snn.interop.runner import READOUTS, ModelNetwork, Readout
 from art_snn.interop.verify import verify
-from art_snn.network import THROUGH, SpikingNetwork
+from art_snn.network import SpikingNetwork
 from art_snn.neurons import Neuron
-from art_snn.state import comparable
-
-
-class AdaptedNetwork(ModelNetwork):
-    """A spiking network around a model of another framework: made by :func:`adapt`.
-
-    Nothing is changed or left on the :attr:`model`. Without a graph it runs by itself. Under a rule
-    its neurons fire by the rule's engine, or are differentiated where they stand. The first pass of
-    every shape of input and state of the weights verifies that it computes what the model does."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """As :meth:`art_snn.SpikingNetwork.forward`, once what the model computes is verified."""
-        if THROUGH.get() is not None:
-            return super().forward(x)
-        with AdaptedNetwork.present.set_in_block(self, Members(self.layers, self.elsewhere)):
-            if not torch.is_grad_enabled():
-                verify(self, None, self._checked(x))
-            return super().forward(x)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy verifies its weights again."""
-        return super().__getstate__() | {"verified": {}}
-
-    def _form_key(self) -> Hashable:
-        # Dynamics may be read off what is no setting of the neuron.
-        return super()._form_key(), tuple(self.members.ruled.values()), comparable(self.readout)
-
-    def check(self, rule: Gradient, x: Tensor) -> None:
-        super().check(rule, x)
-        verify(self, rule, x)
-
-    def _require_applicable(self, rule: Gradient, argument: str) -> None:
-        members = self.members
-        excluded = (Conversion,) if members.steps_alone or members.natives else ()
-        some = any(site.dynamics.unknown is None for site in members.ruled.values())
-        hint = " adapt(..., elsewhere='native') leaves that neuron its own gradient."
-        where = (self.sites(), argument, self.encoder)
-        check_applicable(rule, *where, excluded=excluded, hint=hint if some else "")
-        conversion = next((one for one in flatten(rule) if isinstance(one, excluded)), None)
-        does = "calls them step by step" if members.steps_alone else "has some that no rule knows"
-        expected = f"a rule that needs spikes of the model's neurons, since it {does}"
-        got = f"{conversion}, whose ANN fires no spikes"
-        require(conversion is None, argument, expected, got, "All other rules are.")
 
 
 def adapt(
@@ -72,7 +28,7 @@ def adapt(
     input_shape: tuple[int | None, ...] | None = None,
     harmless: Iterable[type[torch.autograd.Function]] = (),
     elsewhere: Literal["native"] | None = None,
-) -> AdaptedNetwork:
+) -> SpikingNetwork:
     """A model of SpikingJelly, snnTorch, Norse or sinabs, or your own, as a SpikingNetwork::
 
         adapt(model, steps=8)                     # maps [T, N, ...] -> [T, N, K]
@@ -110,7 +66,6 @@ def adapt(
     fits = input_shape is None or isinstance(input_shape, tuple | list)
     remedy = "For example (3, 32, 32)."
     require(fits, "input_shape", "a tuple of sizes", repr(input_shape), remedy)
-    given = model, _encoder(encoder, steps), gradient, training_gradient
     if readout == "default":
         readout = "mean" if encoder is not None else None
     fits = readout is None or callable(readout) or readout in READOUTS
@@ -124,12 +79,24 @@ def adapt(
     remedy = "'native' lets neurons that no rule knows keep their own gradient."
     fits = elsewhere in (None, "native")
     require(fits, "elsewhere", "'native' or None", shown(elsewhere), remedy)
-    how: dict[str, Any] = {"readout": readout, "harmless": functions, "elsewhere": elsewhere}
-    own_steps = steps if encoder is None else None
-    return AdaptedNetwork(*given, steps=own_steps, input_shape=input_shape, **how)
+    body = partial(
+        ModelBody,
+        own_steps=steps if encoder is None else None,
+        readout=readout,
+        harmless=functions,
+        elsewhere=elsewhere,
+        verify=verify,
+    )
+    made = _encoder(encoder, steps)
+    network = SpikingNetwork(
+        model, made, gradient, training_gradient, input_shape=input_shape, body=body
+    )
+    if isinstance(readout, nn.Module):
+        network.readout = readout  # It is trained with the model.
+    return network
 
 
-def _encoder(encoder: Encoder | str | None, steps: int | None) -> Encoder | None:
+def _encoder(encoder: Encoder | str | None, steps: int | None) -> Encoder:
     if isinstance(encoder, str):
         expected = "an encoder or 'direct'"
         require(encoder == "direct", "encoder", expected, repr(encoder), "Leave it.")
@@ -141,7 +108,7 @@ def _encoder(encoder: Encoder | str | None, steps: int | None) -> Encoder | None
         return encoder
     if steps is not None:
         require_count("steps", steps, remedy="Leave it out where the model knows it.")
-    return None
+    return OwnTime()
 
 
 def _check_model(model: object, *, native: bool) -> None:

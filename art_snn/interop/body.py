@@ -1,7 +1,7 @@
-"""ModelNetwork: how a model is run, who loops over time, and how its output is read."""
+"""ModelBody: how a model is run, who loops over time, and how its output is read."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -10,25 +10,27 @@ from torch import Tensor, nn
 
 from art_snn.checks import require
 from art_snn.encoders import Encoder, draws
-from art_snn.gradients import Gradient, Native, choose_rule
-from art_snn.gradients.base import Firing, NeuronRef, native_firing, simulation
-from art_snn.gradients.fixed import WEIGHTS_HELD, weights_fixed
+from art_snn.engine.body import NetworkBody, describe_steps
+from art_snn.gradients import Conversion, Gradient
+from art_snn.gradients.base import Firing, NeuronRef, flatten, native_firing, simulation
+from art_snn.gradients.fixed import weights_fixed
+from art_snn.gradients.names import check_applicable
 from art_snn.interop.frameworks.norse import SEQUENTIAL
 from art_snn.interop.kinds import Unknown
 from art_snn.interop.members import Members, restoring, running
 from art_snn.interop.passes import Exchange, FiringPass, ModelPass
 from art_snn.interop.steps import StepPass
-from art_snn.layers import weights_of
-from art_snn.network import SpikingNetwork
+from art_snn.layers import varies, weights_of
 from art_snn.neurons import NeuronLayer
-from art_snn.passes import PerContext
+from art_snn.running.digests import comparable
+from art_snn.running.run import RUN
 
 READOUTS = ("mean", "sum", "spikes", "potential")
 Readout = Literal["mean", "sum", "spikes", "potential"] | Callable[[Any], Tensor] | None
 _Firings = TypeVar("_Firings", bound=FiringPass)
 
 
-class _OwnTime:
+class OwnTime:
     """Stands for the encoder of a model that makes its time steps from an input [N, ...] itself."""
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -66,42 +68,33 @@ class Traits:
     passes: int = 0
 
 
-class ModelNetwork(SpikingNetwork):
-    """A spiking network around a model of another framework, of which nothing is verified.
+class ModelBody(NetworkBody):
+    """The body of a network around a model of another framework.
 
     :param encoder: None where the model maps [N, ...] and makes its time steps itself.
-    :param steps: those that it makes, where it was told; None with an encoder.
-    :param readout, harmless, elsewhere: as :func:`~art_snn.interop.adapt` takes them."""
-
-    present: PerContext[Members | None] = PerContext(lambda: None)
-    """The members of the model, for the time of one forward pass."""
-    length: PerContext[int] = PerContext(lambda: 1)
-    """Time steps of the last input that was encoded."""
+    :param own_steps: those that it makes, where it was told; None with an encoder.
+    :param readout, harmless, elsewhere: as :func:`~art_snn.interop.adapt` takes them.
+    :param verify: called before a pass with this body, its rule (None for a prediction) and its
+        input, to refuse a model that computes otherwise than is believed."""
 
     def __init__(
         self,
         model: nn.Module,
-        encoder: Encoder | None,
-        gradient: Gradient | str | None,
-        training_gradient: Gradient | str,
+        encoder: Encoder,
         *,
-        steps: int | None,
+        own_steps: int | None,
         readout: Readout,
         harmless: Iterable[type],
         elsewhere: Literal["native"] | None,
-        input_shape: tuple[int | None, ...] | None,
+        verify: Callable[["ModelBody", Gradient | None, Tensor], None],
     ) -> None:
-        self.own_steps, self.harmless, self.elsewhere = steps, tuple(harmless), elsewhere
+        super().__init__(model, encoder)
+        self.own_steps = own_steps
+        self.readout = readout
+        self.harmless = tuple(harmless)
+        self.elsewhere = elsewhere
+        self.verify = verify
         self.traits = Traits()
-        self.verified: dict[Hashable, Any] = {}
-        self.readout: Readout = None
-        encoder = _OwnTime() if encoder is None else encoder
-        super().__init__(model, encoder, Native(), training_gradient, input_shape=input_shape)
-        self.readout = readout  # A module is registered, and trained with the model.
-        self.gradient = choose_rule(self) if gradient is None else gradient
-
-    def _take(self, layers: Any) -> None:
-        self.layers = layers
 
     @property
     def model(self) -> nn.Module:
@@ -110,18 +103,39 @@ class ModelNetwork(SpikingNetwork):
 
     @property
     def members(self) -> Members:
-        """Its neurons and other modules with a state, as they are in the present pass, or now."""
-        present = self.present
+        """Its neurons and other modules with a state, as they are in this pass, or now."""
+        present: Members | None = self.context.members
         return Members(self.layers, self.elsewhere) if present is None else present
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        with self.changed(members=Members(self.layers, self.elsewhere)):
+            yield
+
+    def check(self, rule: Gradient | None, x: Tensor) -> None:
+        if rule is not None:
+            self.require_applicable(rule, "gradient")
+        self.verify(self, rule, x)
+
+    def require_applicable(self, rule: Gradient, argument: str) -> None:
+        members = self.members
+        excluded = (Conversion,) if members.steps_alone or members.natives else ()
+        some = any(site.dynamics.unknown is None for site in members.ruled.values())
+        hint = " adapt(..., elsewhere='native') leaves that neuron its own gradient."
+        where = (self.neurons(), argument, self.encoder)
+        check_applicable(rule, *where, excluded=excluded, hint=hint if some else "")
+        conversion = next((one for one in flatten(rule) if isinstance(one, excluded)), None)
+        does = "calls them step by step" if members.steps_alone else "has some that no rule knows"
+        expected = f"a rule that needs spikes of the model's neurons, since it {does}"
+        got = f"{conversion}, whose ANN fires no spikes"
+        require(conversion is None, argument, expected, got, "All other rules are.")
 
     @property
     def loops_itself(self) -> bool:
-        return isinstance(self.encoder, _OwnTime)
+        return isinstance(self.encoder, OwnTime)
 
-    def sites(self) -> list[NeuronRef]:
-        """Every neuron that rules differentiate, by its name, with its dynamics at present.
-
-        Left out are neurons without a reset that return their potential: mostly it is read out."""
+    def neurons(self) -> list[NeuronRef]:
+        # Neurons without a reset that return their potential are left out: mostly it is read out.
         members = self.members
         if not members.ruled:
             reason = "no neuron of the model is recognised; register_neuron makes one known"
@@ -135,11 +149,11 @@ class ModelNetwork(SpikingNetwork):
         return self.members.natives
 
     def notes(self) -> dict[str, str]:
-        gradients = {
-            f"own gradient of {name}": why for name, why in self.own_gradient_neurons().items()
-        }
         drawn = self.traits.draws or draws(self.encoder)
-        return {"draws at random": "yes" if drawn else "no"} | gradients
+        notes = {"draws at random": "yes" if drawn else "no"}
+        for name, why in self.own_gradient_neurons().items():
+            notes[f"own gradient of {name}"] = why
+        return notes
 
     def neuron_layers(self) -> list[NeuronLayer]:
         return [
@@ -147,23 +161,31 @@ class ModelNetwork(SpikingNetwork):
             for m in self.members.neurons
         ]
 
-    def layer_means(self, name: str, batches: Sequence[Tensor]) -> list[Tensor]:
-        layouts = {member.layout for member in self.members.neurons}
-        fits = not self.loops_itself and layouts <= {"steps"}
-        expected = "a model whose layers all take [T, N, ...]"
-        got = f"one whose neurons take {', '.join(sorted(layouts))}, or with its own time steps"
-        require(fits, "layer", expected, got, "Record it by a forward hook of torch.")
-        return super().layer_means(name, batches)
-
-    @property
-    def form(self) -> tuple[Any, ...]:
+    def digest_parts(self) -> tuple[Any, ...]:
         # Modules of other frameworks need not show their equations in their repr.
         members = [(m.name, m.layout, m.site) for m in self.members.neurons]
-        return (self.encoder, self.layers, self.readout, members)
+        parts = (self.encoder, self.layers, self.readout, members)
+        return (*parts, self.origin) if self.origin else parts
+
+    def equations(self) -> Hashable:
+        # Dynamics may be read off what is no setting of the neuron.
+        return tuple(self.members.ruled.values()), comparable(self.readout)
+
+    @property
+    def affine(self) -> bool:
+        return False
+
+    def remembered(self, question: Hashable, answer: Callable[[], Any]) -> Any:
+        return answer()
 
     def averaging_objection(self) -> str | None:
-        reason = super().averaging_objection() or self.bounds_objection()
-        return reason or ("the readout is a function" if callable(self.readout) else None)
+        modules = self.named_modules()
+        layer = next((name for name, module in modules if varies(module)), None)
+        if layer is not None:
+            return f"the output of {layer} differs from call to call, or from step to step"
+        if callable(self.readout) and self.bounds_objection() is None:
+            return "the readout is a function"
+        return self.bounds_objection()
 
     def bounds_objection(self) -> str | None:
         members = self.members
@@ -178,15 +200,17 @@ class ModelNetwork(SpikingNetwork):
     @property
     def steps(self) -> int | None:
         """Time steps T, where the encoder has a number of them, or a pass has shown one."""
-        return super().steps or self.traits.steps
+        return getattr(self.encoder, "steps", None) or self.traits.steps
 
     def describe_time(self) -> str:
-        return super().describe_time() + (", one step in a call" if self.traits.single else "")
+        single = ", one step in a call" if self.traits.single else ""
+        return describe_steps(self.steps, self.encoder) + single
 
     def encode(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> [T, N, ...], or [1, N, ...] where the model makes its time steps."""
-        encoded = super().encode(x)
-        self.length = len(encoded)
+        with weights_fixed():
+            encoded: Tensor = self.encoder(x)
+        self.change(length=len(encoded))
         return encoded
 
     def steps_of(self, encoded: Tensor) -> int | None:
@@ -200,26 +224,32 @@ class ModelNetwork(SpikingNetwork):
     def firing_pass(self, kind: type[_Firings], encoded: Tensor, firing: Firing) -> _Firings:
         """A pass of a kind in which neurons fire, or are differentiated, by the firing."""
         this = kind(self.members, self.steps_of(encoded), firing, self.traits.preludes)
-        this.reading, this.volatile = self.traits.reads, self.volatile
+        this.reading = self.traits.reads
+        this.volatile = self.volatile
         return this
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
-        """Encoded input -> logits [N, K], neurons firing by the firing."""
         if firing is simulation or firing is native_firing:
             return self.run_by_itself(encoded, native=firing is native_firing)
-        if self.present is None:  # In a twin, such as that of Extended.
-            with ModelNetwork.present.set_in_block(self, self.members):
+        if self.context.members is None:  # In a twin, such as that of Extended.
+            with self.opened():
                 return self.run(encoded, firing)
         if self.members.steps_alone:
-            weights = [] if WEIGHTS_HELD.get() else weights_of(self)
+            weights = [] if RUN.get().constant_weights else self.weights()
             return self.firing_pass(StepPass, encoded, firing).run(self.logits, weights, encoded)
         return self.run_in(self.firing_pass(Exchange, encoded, firing), encoded)
+
+    def weights(self) -> list[Tensor]:
+        """Weights of the model and of a readout that has some, which take gradients."""
+        parts = [part for part in (self.layers, self.readout) if isinstance(part, nn.Module)]
+        return weights_of(nn.ModuleList(parts))
 
     def run_by_itself(self, encoded: Tensor, *, native: bool = False) -> Tensor:
         """Logits [N, K] of the model as it is, from rest; `native`: by its own surrogates."""
         steps, preludes = self.steps_of(encoded), self.traits.preludes
         this = ModelPass(self.members, steps, native=native, preludes=preludes)
-        this.reading, this.volatile = self.traits.reads, self.volatile
+        this.reading = self.traits.reads
+        this.volatile = self.volatile
         return self.run_in(this, encoded)
 
     def run_in(self, this: ModelPass, encoded: Tensor, whole: bool = True) -> Tensor:
@@ -230,7 +260,6 @@ class ModelNetwork(SpikingNetwork):
         return result
 
     def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
-        """Output of the model at every step [T, N, K], neurons firing by the firing."""
         this = self.firing_pass(Exchange, encoded, firing)
         outputs = self.run_in(this, encoded, whole=False)
         return outputs[None] if self.readout is None else outputs
@@ -238,7 +267,7 @@ class ModelNetwork(SpikingNetwork):
     def logits(self, encoded: Tensor) -> Tensor:
         """Encoded input -> logits [N, K], the model running as the present pass has it."""
         steps = self.steps_of(encoded)
-        length = None if self.loops_itself else self.length
+        length = None if self.loops_itself else self.context.length
         return _read_logits(self.readout, self._output(encoded), encoded.shape[1], steps, length)
 
     def _output(self, encoded: Tensor) -> Any:

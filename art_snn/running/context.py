@@ -71,8 +71,6 @@ class PerContext(Generic[_Value]):
         self.values.set(values)
 
 
-FIRING: ContextVar[bool] = ContextVar("firing", default=False)
-"""True while a rule computes what a neuron fires."""
 _KEEPING: ContextVar[bool] = ContextVar("keeping", default=False)
 _MODES_LOCK = threading.Lock()
 _MODES: WeakKeyDictionary[nn.Module, tuple[int, bool]] = WeakKeyDictionary()

@@ -59,7 +59,7 @@ def comparable(held: Any, depth: int = _DEPTH) -> Hashable:
     if kind in _SINGLE or isinstance(held, _WHOLE):
         return held  # type: ignore[no-any-return]
     if isinstance(held, Tensor):
-        return tensors_digest([held])
+        return digest_tensors([held])
     if isinstance(held, np.ndarray):
         return held.shape, str(held.dtype), held.tobytes()
     if not depth:
@@ -74,13 +74,13 @@ def comparable(held: Any, depth: int = _DEPTH) -> Hashable:
     return kind, repr(held)
 
 
-def counted(tensors: Iterable[Tensor]) -> Hashable:
+def count_writes(tensors: Iterable[Tensor]) -> Hashable:
     """How often tensors were written, as torch counts it, and their addresses."""
     return tuple((0 if t.is_inference() else t._version, t.data_ptr()) for t in tensors)
 
 
 @torch.no_grad()
-def tensors_digest(tensors: Iterable[Tensor]) -> Hashable:
+def digest_tensors(tensors: Iterable[Tensor]) -> Hashable:
     """The values of tensors in a few bytes, which change when a value does.
 
     In a large tensor changes below 1e-5 of the largest of _ROW neighbours are not seen."""

@@ -1,0 +1,41 @@
+"""Outputs of a layer of a network, averaged over time."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from art_snn.checks import require
+from art_snn.network import SpikingNetwork
+from art_snn.running.context import hook_here
+
+
+def average_layer(network: SpikingNetwork, name: str, batches: Sequence[Tensor]) -> list[Tensor]:
+    """Outputs [n, ...] of a layer for every batch, averaged over time, with a graph if on.
+
+    :param name: in `layer_names` of the network's body.
+    :raises ValueError: for a layer whose output has no such average."""
+    body = network.body
+    layouts = {layer.layout for layer in body.neuron_layers()}
+    fits = not body.loops_itself and layouts <= {"steps"}
+    expected = "a model whose layers all take [T, N, ...]"
+    got = f"one whose neurons take {', '.join(sorted(layouts))}, or with its own time steps"
+    require(fits, "layer", expected, got, "Record it by a forward hook of torch.")
+
+    averages = list[Tensor]()
+    outputs = list[Any]()
+    layer = network.get_submodule(name)
+    with hook_here(layer, lambda _, __, output: outputs.append(output)):
+        for batch in batches:
+            outputs.clear()
+            network(batch)
+            shapes = [tuple(getattr(output, "shape", ())) for output in outputs]
+            merged = (body.steps or 0) * len(batch)
+            whole = len(batch) < 2 or merged not in [shape[0] for shape in shapes if shape]
+            fits = bool(shapes) and shapes[-1][1:2] == (len(batch),) and whole
+            expected = f"a layer whose output is [T, {len(batch)}, ...]"
+            remedy = "Choose a layer inside or around it."
+            require(fits, "layer", expected, f"{name!r}, whose output is another", remedy)
+            # The last call carries the graph: record, then replay.
+            averages.append(outputs[-1].mean(0))
+    return averages

@@ -1,0 +1,1 @@
+"""How our own networks run: their layers, and what is known of these."""

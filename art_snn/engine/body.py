@@ -1,0 +1,312 @@
+"""How our own networks run: layers on tensors [T, N, ...], and the state of the passes."""
+
+import copy
+from abc import abstractmethod
+from collections.abc import Callable, Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from art_snn.checks import require
+from art_snn.encoders import KNOWN, Encoder, describe_encoder
+from art_snn.engine.snapshot import Snapshot
+from art_snn.gradients.base import Body, Firing, Gradient, NeuronRef
+from art_snn.gradients.fixed import weights_fixed
+from art_snn.gradients.names import check_applicable, objection
+from art_snn.layers import TimeDistributed, device_of, dtype_of, varies
+from art_snn.modulation import Gains
+from art_snn.neurons import Neuron, NeuronLayer
+from art_snn.running.context import keep_modes, set_in_block
+from art_snn.running.digests import count_writes, digest_tensors, settings, structure
+from art_snn.running.run import RUN
+
+VERIFIED = 8
+"""Samples on which a model of another framework is verified at first."""
+
+
+class NetworkBody(Body):
+    """The body of a network: what ours and those of other frameworks have in common."""
+
+    readout: Any = None
+    """What makes logits of the outputs, of models of other frameworks."""
+
+    def __init__(self, layers: nn.Module, encoder: Encoder) -> None:
+        self.layers = layers
+        self.encoder = encoder
+        self.probe_results: dict[Hashable, str | None] = {}
+        self.verified: dict[Hashable, Any] = {}
+        """What passes have verified of a model of another framework."""
+        self.volatile: set[tuple[type, str]] = set()
+        """Attributes of modules that passes write, so they are no settings."""
+        self.origin = ""
+        """Digest of the file of the function that built the network; empty where none did."""
+        self.reading: dict[str, str] = {}
+        """How a file was read, in words, by name."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy has other modules, and verifies them again."""
+        fresh = {"probe_results": {}, "verified": {}, "volatile": set(self.volatile)}
+        return {**self.__dict__, **fresh}
+
+    def share(self) -> Any:
+        """Another body around the same modules, of which passes remember nothing."""
+        twin = copy.copy(self)
+        twin.probe_results = self.probe_results
+        twin.volatile = self.volatile
+        return twin
+
+    @abstractmethod
+    def opened(self) -> AbstractContextManager[None]:
+        """A block for one pass through the layers as they are."""
+
+    @abstractmethod
+    def check(self, rule: Gradient | None, x: Tensor) -> None:
+        """Refuse, by a ValueError, a pass of an input [N, ...] under a rule; None: no gradient."""
+
+    @abstractmethod
+    def require_applicable(self, rule: Gradient, argument: str) -> None:
+        """Refuse, by a ValueError, a rule that does not apply to neurons or encoder."""
+
+    @abstractmethod
+    def neuron_layers(self) -> list[NeuronLayer]:
+        """Every layer of neurons, in order of definition."""
+
+    @abstractmethod
+    def own_gradient_neurons(self) -> dict[str, str]:
+        """Neurons that keep a gradient of their own under any rule, by name, and why."""
+
+    @abstractmethod
+    def notes(self) -> dict[str, str]:
+        """Facts of how the network runs, in words, by name."""
+
+    @abstractmethod
+    def bounds_objection(self) -> str | None:
+        """Why no boxes can be sent through the network at present, or None."""
+
+    @property
+    @abstractmethod
+    def loops_itself(self) -> bool:
+        """True if the layers map [N, ...] and keep their time steps to themselves."""
+
+    @property
+    @abstractmethod
+    def steps(self) -> int | None:
+        """Time steps T, where they are known."""
+
+    @abstractmethod
+    def describe_time(self) -> str:
+        """Time steps and encoder in words, as far as they are known."""
+
+    @abstractmethod
+    def digest_parts(self) -> tuple[Any, ...]:
+        """Objects whose reprs tell the network from others, without its weights: for digests."""
+
+    @abstractmethod
+    def equations(self) -> Hashable:
+        """Equations of neurons that are no settings of the modules."""
+
+    def objection(self, rule: Gradient, samples: Any = None) -> str | None:
+        """Why the network cannot be differentiated under a rule, or None.
+
+        :param samples: numpy or torch [n, ...], of which a pass of the first eight is checked.
+            None: the reason why the rule does not apply to neurons or encoder."""
+        if samples is None:
+            return objection(rule, self.neurons(), self.encoder)
+        x = torch.as_tensor(samples[:VERIFIED], device=device_of(self.layers)).detach()
+        try:
+            with keep_modes(self.layers, False), self.opened():
+                self.check(rule, x.to(dtype_of(self.layers), copy=True).requires_grad_())
+        except ValueError as error:
+            return str(error)
+        return None
+
+    def with_steps(self, steps: int) -> "NetworkBody":
+        """The same body over another number T of time steps, in the same attack.
+
+        :raises ValueError: when the encoder cannot give another number of steps, or steps < 1."""
+        change: Any = getattr(self.encoder, "with_steps", None)
+        remedy = "Event frames have their steps; one of your own needs with_steps(steps)."
+        expected = "one that can give any number of time steps, such as Direct or Poisson"
+        require(callable(change), "encoder", expected, repr(self.encoder), remedy)
+        for gains in (m.gain for m in self.layers.modules() if isinstance(m, Gains)):
+            expected, remedy = f"{len(gains)}, for which it has gains", "Train another network."
+            require(len(gains) == steps, "steps", expected, steps, remedy)
+        twin: NetworkBody = self.share()
+        twin.encoder = change(steps)
+        twin.context = replace(self.context, rule=None, memory={}, execution=None)
+        return twin
+
+    @property
+    def layer_names(self) -> list[str]:
+        """Names of all modules whose output has the time axis first, in order of definition."""
+        modules = list(self.layers.named_modules(prefix="layers"))
+        inside = tuple(f"{n}." for n, m in modules if isinstance(m, TimeDistributed))
+        return [n for n, _ in modules[1:] if not n.startswith(inside)] or ["layers"]
+
+    def named_modules(self) -> list[tuple[str, nn.Module]]:
+        """All modules of the layers, and of encoder and readout, by name in the network."""
+        parts = {"layers": self.layers, "encoder": self.encoder, "readout": self.readout}
+        modules = list[tuple[str, nn.Module]]()
+        for name, part in parts.items():
+            if isinstance(part, nn.Module):
+                modules += part.named_modules(prefix=name)
+        return modules
+
+    def version_key(self, *, exact: bool) -> Hashable:
+        modules = [module for _, module in self.named_modules()]
+        weights = [weight for m in modules for weight in m.parameters(recurse=False)]
+        if not exact:
+            buffers = [buffer for m in modules for buffer in m.buffers(recurse=False)]
+            return self._settings_key(), count_writes([*weights, *buffers])
+
+        def read() -> Hashable:
+            still = [module for module in modules if not module.training]
+            buffers = [buffer for m in still for buffer in m.buffers(recurse=False)]
+            tensors = [*weights, *buffers]
+            return self._settings_key(), count_writes(tensors), digest_tensors(tensors)
+
+        key: Hashable = self.remembered("version", read)
+        return key
+
+    def _settings_key(self) -> Hashable:
+        modules = list(self.layers.named_modules())
+        plain = frozenset(settings(modules, self.volatile).items())
+        return structure(modules), plain, self.equations()
+
+    @contextmanager
+    def observe_writes(self) -> Iterator[None]:
+        modules = dict(self.layers.named_modules())
+        before = settings(modules.items(), self.volatile)
+        yield
+        for (name, attribute), held in settings(modules.items(), self.volatile).items():
+            if before.get((name, attribute), ...) != held:
+                self.volatile.add((type(modules[name]), attribute))
+
+
+class LayeredBody(NetworkBody):
+    """The body of a network of our own: an encoder, layers, and the mean over time.
+
+    :raises ValueError: when the layers contain no neuron."""
+
+    def __init__(self, layers: nn.Module, encoder: Encoder) -> None:
+        super().__init__(layers, encoder)
+        neurons = any(isinstance(child, Neuron) for child in layers.modules())
+        remedy = "Put LIF() or IF() between the layers."
+        require(neurons, "layers", "at least one spiking neuron", "none", remedy)
+
+    @contextmanager
+    def opened(self) -> Iterator[None]:
+        snapshots = self.context.snapshots
+        if snapshots is None and not torch.is_grad_enabled():
+            yield
+            return
+        with self.changed(snapshots={} if snapshots is None else snapshots):
+            self._look()
+            yield
+
+    def _look(self) -> None:
+        """Take a snapshot of the layers, unless that of an earlier pass still holds."""
+        snapshots = self.context.snapshots
+        earlier = None if snapshots is None else snapshots.get(self.layers)
+        if snapshots is not None and (earlier is None or not earlier.holds()):
+            snapshots[self.layers] = Snapshot(self.layers, watches=self.context.attacking)
+
+    @property
+    def _snapshot(self) -> Snapshot | None:
+        """The layers as this pass has seen them, where weights can be constants directly."""
+        snapshot: Snapshot | None = (self.context.snapshots or {}).get(self.layers)
+        if snapshot is None or type(self.encoder) not in KNOWN or snapshot.constant is None:
+            return None
+        return snapshot
+
+    def check(self, rule: Gradient | None, x: Tensor) -> None:
+        if rule is not None:
+            require = partial(self.require_applicable, rule, "gradient")
+            self.remembered((rule, self.encoder) if self._snapshot else None, require)
+
+    def require_applicable(self, rule: Gradient, argument: str) -> None:
+        check_applicable(rule, self.neurons(), argument, self.encoder)
+
+    def remembered(self, question: Hashable, answer: Callable[[], Any]) -> Any:
+        snapshot = self._snapshot
+        if snapshot is None:
+            return answer()
+        if question not in snapshot.answers:
+            snapshot.answers[question] = answer()
+        return snapshot.answers[question]
+
+    def encode(self, x: Tensor) -> Tensor:
+        with weights_fixed() if self._snapshot is None else nullcontext():
+            encoded: Tensor = self.encoder(x)
+        return encoded
+
+    def run(self, encoded: Tensor, firing: Firing) -> Tensor:
+        return self.outputs(encoded, firing).mean(0, dtype=readout_dtype(encoded))
+
+    def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
+        now = self._snapshot
+        constant = RUN.get().constant_weights or not torch.is_grad_enabled()
+        forms = now.constant if now and constant and type(encoded) is Tensor else None
+        now = now or Snapshot(self.layers)
+        run = replace(RUN.get(), firing=firing, names=now.neurons, plain=now.plain, forms=forms)
+        with set_in_block(RUN, run), weights_fixed() if forms is None else nullcontext():
+            output: Tensor = self.layers(encoded)
+            return output
+
+    def neurons(self) -> list[NeuronRef]:
+        return [layer.site for layer in self.neuron_layers()]
+
+    def neuron_layers(self) -> list[NeuronLayer]:
+        modules = self.layers.named_modules(prefix="layers")
+        neurons = [(name, module) for name, module in modules if isinstance(module, Neuron)]
+        return [NeuronLayer(name, m, "steps", NeuronRef(name, m.dynamics)) for name, m in neurons]
+
+    @property
+    def affine(self) -> bool:
+        return self._snapshot is not None and self._snapshot.affine
+
+    def averaging_objection(self) -> str | None:
+        modules = () if self.affine else self.named_modules()
+        layer = next((name for name, module in modules if varies(module)), None)
+        return layer and f"the output of {layer} differs from call to call, or from step to step"
+
+    def bounds_objection(self) -> str | None:
+        return None
+
+    def own_gradient_neurons(self) -> dict[str, str]:
+        return {}
+
+    def notes(self) -> dict[str, str]:
+        return self.reading
+
+    @property
+    def loops_itself(self) -> bool:
+        return False
+
+    @property
+    def steps(self) -> int | None:
+        return getattr(self.encoder, "steps", None)
+
+    def describe_time(self) -> str:
+        return describe_steps(self.steps, self.encoder)
+
+    def digest_parts(self) -> tuple[Any, ...]:
+        parts = (self.encoder, self.layers)
+        return (*parts, self.origin) if self.origin else parts
+
+    def equations(self) -> Hashable:
+        return ()
+
+
+def describe_steps(steps: int | None, encoder: Encoder) -> str:
+    """Time steps and encoder in words."""
+    return ("" if steps is None else f"T = {steps}, ") + describe_encoder(encoder)
+
+
+def readout_dtype(x: Tensor) -> torch.dtype:
+    """Precision of the logits: single at least."""
+    return torch.promote_types(x.dtype, torch.float32)

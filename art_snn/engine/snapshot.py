@@ -1,0 +1,104 @@
+"""What is known of a network's layers in their present state, and kept as long as that holds."""
+
+from collections.abc import Hashable, Mapping
+from functools import cached_property
+from operator import is_
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _NormBase
+
+from art_snn.layers import GLOBAL_HOOKS, Form, TimeDistributed, are_plain
+from art_snn.neurons import Neuron
+from art_snn.running.digests import count_writes
+
+_POOL = ["kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"]
+_NORM = ["running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"]
+_WEIGHTED: Mapping[Any, tuple[Any, list[str]]] = {
+    nn.Conv2d: (functional.conv2d, ["weight", "bias", "stride", "padding", "dilation", "groups"]),
+    nn.Linear: (functional.linear, ["weight", "bias"]),
+    nn.AvgPool2d: (functional.avg_pool2d, _POOL),
+    nn.BatchNorm1d: (functional.batch_norm, _NORM),
+    nn.BatchNorm2d: (functional.batch_norm, _NORM),
+}
+"""Modules as functions, and the attributes that are their further arguments."""
+AFFINE = {*_WEIGHTED, nn.AdaptiveAvgPool2d, nn.Dropout, nn.Dropout2d, nn.Flatten, nn.Unflatten}
+AFFINE |= {nn.Sequential, nn.Identity}
+"""Modules that are affine in evaluation mode."""
+
+
+def _is_known(module: Any) -> bool:
+    """True if a module in evaluation mode is a function of _WEIGHTED, or has no weights."""
+    padded = getattr(module, "padding_mode", "zeros") != "zeros"
+    normed = isinstance(module, _NormBase) and None in (module.running_var, module.momentum)
+    return not (padded or normed) if type(module) in _WEIGHTED else not module._parameters
+
+
+class _Forms(dict[Any, list[Form]]):
+    """Forms of layers, whose modules are all known, with weights that are constants.
+
+    They are made when a pass comes to the layer, since they are copies."""
+
+    @torch.inference_mode(False)
+    @torch.no_grad()
+    def __missing__(self, layer: TimeDistributed) -> list[Form]:
+        forms = list[Form]()
+        for module, _, folded in layer.forms():
+            func, names = _WEIGHTED.get(type(module), (module, []))
+            arguments = [*folded, *(getattr(module, name) for name in names[len(folded) :])]
+            given = (a.detach() if isinstance(a, Tensor) else a for a in arguments)
+            forms.append((module, func, tuple(given)))
+        return self.setdefault(layer, forms)
+
+
+class Snapshot:
+    """The layers of a network as they are, and what has been computed of them in that state.
+
+    `neurons` have the names that they have in the network; `plain` is that of a
+    :class:`~art_snn.running.run.NetworkRun`."""
+
+    def __init__(self, layers: nn.Module, watches: bool = False) -> None:
+        names = {module: name for name, module in layers.named_modules(prefix="layers")}
+        self.modules, self.plain = list(names), are_plain(names)
+        self.neurons: dict[nn.Module, str] = {
+            module: name for module, name in names.items() if isinstance(module, Neuron)
+        }
+        self.answers: dict[Hashable, Any] = {}
+        self.mark = self._marked() if watches else None
+
+    def holds(self) -> bool:
+        """True if it watches, and modules, their settings, modes, hooks and weights are the same.
+
+        Weights that are written through `.data` are not seen, nor changes inside of a setting."""
+        if self.mark is None:
+            return False
+        (held, weights), (now, others) = self.mark, self._marked()
+        return len(held) == len(now) and all(map(is_, held, now)) and weights == others
+
+    def _marked(self) -> tuple[list[Any], Hashable]:
+        held = [key for hooks in GLOBAL_HOOKS for key in getattr(nn.modules.module, hooks, ())]
+        tensors = list[Tensor]()
+        for module in self.modules:
+            hooks = module._forward_pre_hooks or module._forward_hooks
+            hooks = hooks or module._backward_pre_hooks or module._backward_hooks
+            held += [*vars(module).values(), *hooks, *module._modules.values()]
+            tensors += [*module._parameters.values(), *module._buffers.values()]
+        return held + tensors, count_writes(tensor for tensor in tensors if tensor is not None)
+
+    @cached_property
+    def constant(self) -> Mapping[nn.Module, list[Form]] | None:
+        """How :class:`TimeDistributed` computes with constant weights, if no one else has any."""
+        layers = [module for module in self.modules if type(module) is TimeDistributed]
+        inside = {module for layer in layers for module in layer.module}
+        others = any(m.training or (m._parameters and m not in inside) for m in self.modules)
+        usual = self.plain and self.neurons and not others
+        return _Forms() if usual and all(map(_is_known, inside)) else None
+
+    @cached_property
+    def affine(self) -> bool:
+        """True if its stateless layers have the same gradient whatever their input is."""
+        kinds = set(map(type, self.modules))
+        ours = (issubclass(k, Neuron) or getattr(k, "affine", False) for k in kinds - AFFINE)
+        return self.constant is not None and all(ours)
