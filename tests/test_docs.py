@@ -1,5 +1,6 @@
 """What the documentation shows follows from the results that lie beside it; its commands exist."""
 
+import ast
 import json
 import re
 import runpy
@@ -162,6 +163,34 @@ def test_a_complaint_that_is_shown_is_made(monkeypatch):
     page = text_of(DOCS / "command_line.md")
     ((line, shown),) = re.findall(r"```console\n\$ (.*)\n((?:.*\n)*?)```", page)
     assert complaint(line, monkeypatch) == " ".join(shown.split())
+
+
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+PACKAGE = ROOT / "art_snn"
+MODULES = [file.relative_to(PACKAGE).as_posix() for file in sorted(PACKAGE.rglob("*.py"))]
+# Their messages are written again together with the engine.
+PENDING = ("interop/probe.py", "interop/verify.py")
+
+
+def options_named(module: str) -> set[str]:
+    """Options in the strings of a module, which are its messages and docstrings."""
+    nodes = ast.walk(ast.parse(text_of(PACKAGE / module)))
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant)]
+    return {option for text in texts if isinstance(text, str) for option in OPTION.findall(text)}
+
+
+def test_an_option_that_the_application_names_is_there():
+    there = {option for name in COMMANDS for option in OPTION.findall(call(name, "--help").stdout)}
+    named = {module: options_named(module) for module in MODULES if module.startswith("app/")}
+    assert len(set().union(*named.values())) >= 10
+    unknown = {module: options - there - {"--version"} for module, options in named.items()}
+    assert {module: options for module, options in unknown.items() if options} == {}
+
+
+def test_the_library_names_no_option_of_the_command_line():
+    library = [module for module in MODULES if not module.startswith("app/")]
+    named = {module: options_named(module) for module in library if module not in PENDING}
+    assert {module: options for module, options in named.items() if options} == {}
 
 
 def test_commands_are_found_in_blocks_and_sentences():

@@ -102,8 +102,7 @@ class Dataset:
         samples = (self.x_train, self.x_test)
         least, most = min(float(x.min()) for x in samples), max(float(x.max()) for x in samples)
         low, high = min(0, math.floor(least)), max(math.ceil(most), 1)
-        flag = f"on the command line --value-range {low},{high}"
-        remedy = f"Say which values may occur: value_range=({low}, {high}), {flag}."
+        remedy = f"Say which values may occur: value_range=({low}, {high})."
         got = f"None, for {self.name} with values from {least:g} to {most:g}"
         raise invalid("value_range", f"the range that {what} may use", got, remedy)
 

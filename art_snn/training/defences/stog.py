@@ -33,7 +33,7 @@ class StoG(AT):
 
     def check(self, network: SpikingNetwork) -> None:
         """Refuse a network without gates."""
-        remedy = "Build it with modulation='gates', --modulation in commands."
+        remedy = "Build it with modulation='gates'."
         require(gates_of(network), "network", "a network with gates for StoG", "none", remedy)
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
