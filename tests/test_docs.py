@@ -66,6 +66,24 @@ def test_results_are_there_and_every_one_is_shown_with_its_picture():
         assert (f"({place(file)}.png)" in pages) == drawn
 
 
+PARTS = re.compile(
+    r"^```\{include\} (\S+)\n(?::start-line: (\d+)\n)?(?::end-line: (\d+)\n)?```", re.MULTILINE
+)
+
+
+def test_results_that_pages_show_in_parts_are_shown_whole_and_cut_between_tables():
+    parts: dict[str, list[str]] = {}
+    for page in PAGES:
+        for name, first, end in PARTS.findall(text_of(page)):
+            lines = text_of(DOCS / name).splitlines()
+            shown = lines[int(first or 0) : int(end or len(lines))]
+            assert not first or (lines[int(first) - 1] == "" and shown[0] != "")
+            parts.setdefault(name, []).extend(filter(None, shown))
+    assert len(parts["results/defences-eurosat/defences.md"]) > 60
+    for name, shown in parts.items():
+        assert shown == [line for line in text_of(DOCS / name).splitlines() if line], name
+
+
 def test_pages_name_every_rule_every_class_and_every_command():
     page, reference = text_of(DOCS / "gradients.md"), text_of(DOCS / "api.md")
     for name, kind in GRADIENTS.items():
