@@ -29,7 +29,7 @@ from art_snn.progress import progress_over
 
 _PARTS = ("train", "test")
 _GREY, _DEEP = ("1", "L"), ("I", "F")
-"""Modes of PIL, or what they begin with."""
+"""Modes of PIL, or the letters with which they begin."""
 
 IMAGES: dict[str, tuple[str, Any]] = {
     "mnist": ("MNIST/raw", datasets.MNIST),

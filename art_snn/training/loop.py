@@ -172,7 +172,7 @@ def accuracy(
 
     A defence may count others: IBP counts those that are certified.
 
-    :param network: in the mode that it has.
+    :param network: keeps the mode that it has.
     :param craft: attacks the samples first, made by :meth:`AdversarialTraining.against`.
     :param team: processes that classify a share each.
     :raises ValueError: without any sample, or for labels that are no class indices [N]."""

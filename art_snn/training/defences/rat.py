@@ -34,7 +34,7 @@ class RAT(AT):
 
     @property
     def limit(self) -> float:
-        """Spectral norm from which on a weight grows from step to step."""
+        """Spectral norm above which a weight grows from step to step."""
         return math.sqrt(2 / self.orthogonality + 1)
 
     def fit_recipe(self, recipe: Recipe) -> Recipe:
