@@ -171,7 +171,7 @@ def _image_folder(path: Path) -> ImageFolder:
         return ImageFolder(path)
     except FileNotFoundError as error:
         expected = "expected pictures in one folder per class"
-        raise MissingFile("data", f"{expected}, but not so in {path} ({error}).") from error
+        raise MissingFile("data", f"{expected}, which {path} does not have ({error}).") from error
 
 
 def _read_samples(
@@ -204,7 +204,7 @@ def _read_picture(path: str, image_size: ImageSize | None) -> np.ndarray:
             mode, picture = stream.mode, stream.convert("L" if stream.mode in _GREY else "RGB")
     except Exception as error:
         # A damaged file fails in any way its bytes happen to lead to.
-        got = f"{path}, which it does not ({error})"
+        got = f"{path}, which cannot be read ({error})"
         remedy = "Delete that file, or save it again."
         raise invalid("data", "pictures that PIL reads", got, remedy) from error
     expected = "pictures of 8 bits per channel"

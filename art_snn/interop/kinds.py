@@ -179,7 +179,8 @@ def register_neuron(
     require_choice("layout", layout, get_args(Layout), remedy="Most take [T, N, ...]: steps.")
     expected = f"one of {', '.join(get_args(Returned))}, or None"
     fits = returns in (None, *get_args(Returned))
-    require(fits, "returns", expected, repr(returns), "Is it u[t] or v[t]?")
+    remedy = "Name the potential: u[t] before the reset, or v[t] after it."
+    require(fits, "returns", expected, repr(returns), remedy)
     _REGISTERED[cls] = NeuronKind(
         dynamics, layout, refresh=_reset_by_itself, returns=returns, gated=gated, copied=True
     )

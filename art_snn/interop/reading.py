@@ -108,8 +108,8 @@ def _version(tensor: Tensor) -> int:
 
 
 def _refuse(got: str) -> ArgumentError:
-    expected = "one that reads spikes and potentials of its neurons alone"
-    remedy = "It has another gradient than these: differentiate it by the rule 'native'."
+    expected = "a model that reads only spikes and potentials of its neurons"
+    remedy = "Rules do not differentiate other state. Take the rule 'native'."
     return invalid("model", expected, got, remedy)
 
 

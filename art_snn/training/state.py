@@ -145,7 +145,7 @@ class State:
             if progress["run"] != self.run:
                 raise _other(f"a run of {self.run}", f"one of {progress['run']}", file)
             if progress["samples"] != self.samples:
-                raise _other("a run on these samples", f"{file}, which is of others", file)
+                raise _other("a run on these samples", f"{file}, a run on other samples", file)
             if len(progress["history"]) != progress["epochs_done"]:
                 raise ValueError("its history has another number of epochs")
             weights, kept = self.network.state_dict(), progress["best"]

@@ -48,7 +48,8 @@ class RAT(AT):
 
     def check(self, network: SpikingNetwork) -> None:
         """Refuse a network without a weight to change, or with one that would grow."""
-        weights, remedy = _weights(network), "Take another defence, or thaw them."
+        weights = _weights(network)
+        remedy = "Take another defence, or let the weights require gradients."
         expected = "a network with weights of linear layers or convolutions to train for RAT"
         require(weights, "network", expected, "none", remedy)
         self._grams(weights)
