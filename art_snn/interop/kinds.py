@@ -179,8 +179,7 @@ def register_neuron(
     require_choice("layout", layout, get_args(Layout), remedy="Most take [T, N, ...]: steps.")
     expected = f"one of {', '.join(get_args(Returned))}, or None"
     fits = returns in (None, *get_args(Returned))
-    remedy = "Name the potential: u[t] before the reset, or v[t] after it."
-    require(fits, "returns", expected, repr(returns), remedy)
+    require(fits, "returns", expected, repr(returns), "u[t] is before the reset, v[t] after.")
     _REGISTERED[cls] = NeuronKind(
         dynamics, layout, refresh=_reset_by_itself, returns=returns, gated=gated, copied=True
     )

@@ -49,9 +49,8 @@ class RAT(AT):
     def check(self, network: SpikingNetwork) -> None:
         """Refuse a network without a weight to change, or with one that would grow."""
         weights = _weights(network)
-        remedy = "Take another defence, or let the weights require gradients."
         expected = "a network with weights of linear layers or convolutions to train for RAT"
-        require(weights, "network", expected, "none", remedy)
+        require(weights, "network", expected, "none", "Take another defence, or unfreeze weights.")
         self._grams(weights)
 
     @torch.no_grad()
