@@ -299,37 +299,38 @@ class Dynamics:
 
     @property
     def origin(self) -> Setting:
-        """Potential from which those of the :attr:`standard` dynamics are counted.
+        """The potential that is 0 in the :attr:`standard` dynamics.
 
-        After a hard reset below the threshold that of the reset; where a soft reset subtracts
-        `reset_by`, threshold - reset_by; otherwise 0."""
+        It is `v_reset` where a hard reset leads below the threshold, and threshold - reset_by where
+        a soft reset subtracts `reset_by`. Otherwise it is 0."""
         if self.reset_by is not None:
             return self.threshold - self.reset_by
         return self.v_reset if self.resets_below else 0.0
 
     @property
     def standard(self) -> Dynamics:
-        """The dynamics without further parameters that :meth:`effective` currents drive alike.
+        """Dynamics without further parameters, which :meth:`effective` currents drive alike.
 
-        They differ in the first steps after another start, for a potential at the threshold, and by
-        what a floor adds. The number of spikes in a step is kept."""
+        Their spikes may differ in the first steps after another start, for a potential at the
+        threshold, and where a floor lifts potentials. `max_spikes` is kept."""
         return Dynamics(
             self.decay, self.threshold - self.origin, self.reset, max_spikes=self.max_spikes
         )
 
     def effective(self, current: Tensor) -> Tensor:
-        """A current x as the :attr:`standard` dynamics see it: gain * x + constant, from there.
+        """The current that drives the :attr:`standard` dynamics as x drives these.
 
-        Where every step has its decay, a mean over time."""
+        It is gain * x + constant - (1 - decay) * origin. If every step has its own decay, the mean
+        of the decays is taken."""
         several = isinstance(self.decay, tuple)
         decay = sum(self.decay) / len(self.decay) if several else self.decay
         shift = self.constant - (1 - decay) * self.origin
         return current.mul(operand(self.gain, current)).add(operand(shift, current))
 
     def decays(self, steps: int) -> tuple[Setting, ...]:
-        """The decay of each of so many time steps.
+        """The decay of each time step.
 
-        :raises ValueError: when the neurons have one for each of another number."""
+        :raises ValueError: when the neurons have decays for another number of steps."""
         if not isinstance(self.decay, tuple):
             return (self.decay,) * steps
         expected, got = f"one for each of {steps} time steps", len(self.decay)
@@ -420,7 +421,7 @@ class Dynamics:
         return self.threshold if self.reset_by is None else self.reset_by
 
     def above_floor(self, u: Tensor) -> Tensor:
-        """How far potentials u are above the floor after the reset; the floor adds what lacks."""
+        """Height of potentials u above the floor after the reset, before the floor lifts them."""
         self._reset(u, self.fire(u), v := torch.empty_like(u))
         return v.sub_(operand(self.floor, v))
 

@@ -17,7 +17,7 @@ from torch.distributed.rendezvous import rendezvous
 Thing = TypeVar("Thing")
 
 PATIENCE = timedelta(days=30)
-"""How long a process waits for the others, of which one may train a network in the meantime."""
+"""Longest wait of a process for the others; one of them may train a network in the meantime."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Team:
 
     @property
     def leads(self) -> bool:
-        """Whether this process speaks for all."""
+        """True if this process speaks for all."""
         return self.rank == 0
 
     def broadcast(self, thing: Thing) -> Thing:
-        """What the leading process has, in every process; others may give anything."""
+        """The thing of the leading process, in every process; the others may pass anything."""
         if self.size == 1:
             return thing
         things = [thing]
@@ -46,7 +46,7 @@ class Team:
         return things[0]
 
     def gather(self, thing: Thing) -> list[Thing]:
-        """What every process has, by rank, in every process."""
+        """The things of all processes in the order of their ranks, in every process."""
         if self.size == 1:
             return [thing]
         things = [thing] * self.size
@@ -60,10 +60,10 @@ class Team:
         return tensor
 
     def on_leader(self, action: Callable[[], Thing]) -> Thing:
-        """What the action gives in the leading process, in every process; no other one does it.
+        """The result of an action, in every process, although the leading process alone runs it.
 
-        Where it raises, the leading process raises that, and the others leave by a SystemExit of
-        status 0."""
+        If the action raises an exception, the leading process raises it, and the others leave by a
+        SystemExit of status 0."""
         if self.size == 1:
             return action()
         outcome: tuple[bool, Thing | None] = (False, None)
@@ -76,15 +76,18 @@ class Team:
         return thing  # type: ignore[return-value]
 
     def leader_first(self, action: Callable[[], Thing]) -> Thing:
-        """What the action gives in this process; the leading one does it before the others.
+        """The result of an action in this process; the leading process runs it before the others.
 
-        For what the first call writes and the others read. Errors: as :meth:`on_leader`."""
+        It suits files that the first call writes and the others read. Exceptions are treated as by
+        :meth:`on_leader`."""
         things: list[Thing] = []
         self.on_leader(lambda: things.append(action()))
         return things[0] if things else action()
 
     def next_items(self, things: Sequence[Thing], name: str) -> Iterator[Thing]:
-        """The things that this process gets: a free one takes the next. The name is a new one."""
+        """The things that this process takes, one by one: each free process takes the next.
+
+        :param name: that no other call has."""
         taken = -1
         while True:
             taken = taken + 1 if self.store is None else self.store.add(name, 1) - 1
@@ -98,11 +101,12 @@ ALONE = Team()
 
 
 def moments(x: Tensor, axes: tuple[int, ...], together: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """Mean, variance, divided by the number, and number of values along axes, which are kept.
+    """Mean, variance and number of values along axes, which are kept.
 
-    They are sums of values and of squared deviations: differences of large sums lose digits.
+    The variance is the mean squared deviation. It is summed from deviations, since a difference of
+    large sums loses digits.
 
-    :param together: over all processes, and differentiable by all."""
+    :param together: True if all processes are summed over, and all differentiate the result."""
     # torch's sum over the processes is differentiable by all of them.
     add_up: Callable[[Tensor], Tensor] = all_reduce if together else Tensor.contiguous
     sums = x.sum(axes, keepdim=True)
@@ -114,7 +118,7 @@ def moments(x: Tensor, axes: tuple[int, ...], together: bool) -> tuple[Tensor, T
 
 @contextmanager
 def join() -> Iterator[Team]:
-    """The team of this process within the block, on CUDA with a device of its own."""
+    """The team of this process, which ends with the block; on CUDA it has a device of its own."""
     if "TORCHELASTIC_RUN_ID" not in os.environ:
         yield Team()
         return

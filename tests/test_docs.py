@@ -1,5 +1,6 @@
 """What the documentation shows follows from the results that lie beside it; its commands exist."""
 
+import ast
 import json
 import re
 import runpy
@@ -63,6 +64,24 @@ def test_results_are_there_and_every_one_is_shown_with_its_picture():
         drawn = file.with_suffix(".png").exists()
         assert drawn or file.stem == "exact"
         assert (f"({place(file)}.png)" in pages) == drawn
+
+
+PARTS = re.compile(
+    r"^```\{include\} (\S+)\n(?::start-line: (\d+)\n)?(?::end-line: (\d+)\n)?```", re.MULTILINE
+)
+
+
+def test_results_that_pages_show_in_parts_are_shown_whole_and_cut_between_tables():
+    parts: dict[str, list[str]] = {}
+    for page in PAGES:
+        for name, first, end in PARTS.findall(text_of(page)):
+            lines = text_of(DOCS / name).splitlines()
+            shown = lines[int(first or 0) : int(end or len(lines))]
+            assert not first or (lines[int(first) - 1] == "" and shown[0] != "")
+            parts.setdefault(name, []).extend(filter(None, shown))
+    assert len(parts["results/defences-eurosat/defences.md"]) > 60
+    for name, shown in parts.items():
+        assert shown == [line for line in text_of(DOCS / name).splitlines() if line], name
 
 
 def test_pages_name_every_rule_every_class_and_every_command():
@@ -162,6 +181,33 @@ def test_a_complaint_that_is_shown_is_made(monkeypatch):
     page = text_of(DOCS / "command_line.md")
     ((line, shown),) = re.findall(r"```console\n\$ (.*)\n((?:.*\n)*?)```", page)
     assert complaint(line, monkeypatch) == " ".join(shown.split())
+
+
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+PACKAGE = ROOT / "art_snn"
+MODULES = [file.relative_to(PACKAGE).as_posix() for file in sorted(PACKAGE.rglob("*.py"))]
+# Their messages are written again together with the engine.
+
+
+def options_named(module: str) -> set[str]:
+    """Options in the strings of a module, which are its messages and docstrings."""
+    nodes = ast.walk(ast.parse(text_of(PACKAGE / module)))
+    texts = [node.value for node in nodes if isinstance(node, ast.Constant)]
+    return {option for text in texts if isinstance(text, str) for option in OPTION.findall(text)}
+
+
+def test_an_option_that_the_application_names_is_there():
+    there = {option for name in COMMANDS for option in OPTION.findall(call(name, "--help").stdout)}
+    named = {module: options_named(module) for module in MODULES if module.startswith("app/")}
+    assert len(set().union(*named.values())) >= 10
+    unknown = {module: options - there - {"--version"} for module, options in named.items()}
+    assert {module: options for module, options in unknown.items() if options} == {}
+
+
+def test_the_library_names_no_option_of_the_command_line():
+    library = [module for module in MODULES if not module.startswith("app/")]
+    named = {module: options_named(module) for module in library}
+    assert {module: options for module, options in named.items() if options} == {}
 
 
 def test_commands_are_found_in_blocks_and_sentences():

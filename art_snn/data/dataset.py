@@ -17,7 +17,7 @@ ImageSize = int | tuple[int, int]
 """A side of a square, or (height, width), in pixels."""
 
 _CHANNELS = (1, 3)
-"""How many an image of a .npz file may have."""
+"""Numbers of channels that an image of a .npz file may have."""
 _SPLIT, _WHOLE = ("x_train", "y_train", "x_test", "y_test"), ("x", "y")
 _MOST_CLASSES = 100_000
 """Networks have an output for every class up to the largest label: 10**9 would take gigabytes."""
@@ -32,8 +32,8 @@ class Dataset:
     :param x_test, y_test: test samples, of the same shape, and their class indices.
     :param value_range: (low, high) of the values that samples may have, attacked ones included
         (ART's clip_values). None: unknown, as for event frames that hold counts.
-    :param mirrored: whether a mirrored sample is known to be one of its class, as photographs are.
-        Numerals and gestures of a left or right arm are not.
+    :param mirrored: True if a mirrored sample still belongs to its class, as a photograph does. A
+        numeral, or a gesture of the left or the right arm, does not.
     :raises ValueError: for samples of other or differing shapes, with the channels last, outside
         the range or not finite; for labels other than one class index per sample from 0 to 99,999;
         and for a bad range."""
@@ -87,7 +87,7 @@ class Dataset:
 
     @property
     def events(self) -> bool:
-        """Whether the samples are event frames, with a time axis of their own."""
+        """True if the samples are event frames, with a time axis of their own."""
         return self.x_train.ndim == 5
 
     @property
@@ -96,19 +96,21 @@ class Dataset:
         return int(self.x_train.shape[1]) if self.events else None
 
     def clip_values(self, what: str = "an attack") -> tuple[float, float]:
-        """The value range; a ValueError where there is none says that `what` needs it."""
+        """The value range.
+
+        :param what: needs the range, in the words of the complaint.
+        :raises ValueError: when the range is unknown."""
         if self.value_range is not None:
             return self.value_range
         samples = (self.x_train, self.x_test)
         least, most = min(float(x.min()) for x in samples), max(float(x.max()) for x in samples)
         low, high = min(0, math.floor(least)), max(math.ceil(most), 1)
-        flag = f"on the command line --value-range {low},{high}"
-        remedy = f"Say which values may occur: value_range=({low}, {high}), {flag}."
+        remedy = f"Say which values may occur: value_range=({low}, {high})."
         got = f"None, for {self.name} with values from {least:g} to {most:g}"
         raise invalid("value_range", f"the range that {what} may use", got, remedy)
 
     def held_out(self, share: float = 0.1, seed: int = 0, argument: str = "share") -> "Dataset":
-        """Training samples split anew, for choices that must not see the test samples.
+        """Training samples, split again, for choices that must not see the test samples.
 
         :param share: of the training samples that are held out, between 0 and 1.
         :param seed: of the split, which keeps the classes' proportions.

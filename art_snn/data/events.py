@@ -135,8 +135,7 @@ def _kind(name: str, root: Path, download: bool) -> Any:
         except Exception as error:
             reason = str(error) or type(error).__name__
         files = f"{getattr(self, 'filename', 'recordings')} and what it holds in {folder}"
-        remedy = "Pass download=True, --download in commands: it unpacks an archive that is there, "
-        remedy += "and fetches it otherwise."
+        remedy = "Pass download=True: it unpacks an archive that is there, or fetches it."
         raise MissingFile("data", f"expected {files}, which are not all there ({reason}). {remedy}")
 
     # tonic names the folder after the class.

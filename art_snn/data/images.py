@@ -29,7 +29,7 @@ from art_snn.progress import progress_over
 
 _PARTS = ("train", "test")
 _GREY, _DEEP = ("1", "L"), ("I", "F")
-"""Modes of PIL, or what they begin with."""
+"""Modes of PIL, or the letters with which they begin."""
 
 IMAGES: dict[str, tuple[str, Any]] = {
     "mnist": ("MNIST/raw", datasets.MNIST),
@@ -85,7 +85,7 @@ def images(
     except Exception as error:
         # Missing files, damaged bytes and networks make torchvision fail in any way.
         reason = " ".join(str(error).split()) or type(error).__name__
-        advice = "Look at that folder" if download else "Pass download=True, --download in commands"
+        advice = "Look at that folder" if download else "Pass download=True"
         why = f"which is missing, damaged or cannot be fetched ({reason}). {advice}"
         complaint = f"expected {name} in {root / place}, {why}, put torchvision's files there, or "
         complaint += f"name the folder that has them: FOLDER/{name}."
@@ -171,7 +171,7 @@ def _image_folder(path: Path) -> ImageFolder:
         return ImageFolder(path)
     except FileNotFoundError as error:
         expected = "expected pictures in one folder per class"
-        raise MissingFile("data", f"{expected}, but not so in {path} ({error}).") from error
+        raise MissingFile("data", f"{expected}, which {path} does not have ({error}).") from error
 
 
 def _read_samples(
@@ -187,7 +187,7 @@ def _read_samples(
         same = pictures[-1].shape[:2] == pictures[0].shape[:2]
         first, other = ("x".join(map(str, pictures[i].shape[:2])) for i in (0, -1))
         got = f"None, for {first} ({paths[0]}) and {other} ({path})"
-        remedy = "Give image_size=32, on the command line --image-size 32."
+        remedy = "Give all of them one size, such as image_size=32."
         require(same, "image_size", "a size, since the pictures have several", got, remedy)
     channels = 1 if all(picture.ndim == 2 for picture in pictures) else 3
     stack = np.empty((len(pictures), *pictures[0].shape[:2], channels), np.uint8)
@@ -204,7 +204,7 @@ def _read_picture(path: str, image_size: ImageSize | None) -> np.ndarray:
             mode, picture = stream.mode, stream.convert("L" if stream.mode in _GREY else "RGB")
     except Exception as error:
         # A damaged file fails in any way its bytes happen to lead to.
-        got = f"{path}, which it does not ({error})"
+        got = f"{path}, which cannot be read ({error})"
         remedy = "Delete that file, or save it again."
         raise invalid("data", "pictures that PIL reads", got, remedy) from error
     expected = "pictures of 8 bits per channel"

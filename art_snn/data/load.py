@@ -12,7 +12,7 @@ from art_snn.data.events import EVENTS, events
 from art_snn.data.images import IMAGES, digits, from_folder, holds_pictures, images
 
 _Loader = tuple[Callable[..., Dataset], tuple[str, ...]]
-"""What makes a data set, and the fields of :class:`Source` that it takes."""
+"""A function that makes a data set, and the fields of :class:`Source` that it takes."""
 
 NAMES: Mapping[str, _Loader] = MappingProxyType(
     {"digits": (digits, ("test_share",))}

@@ -20,7 +20,7 @@ _SHAPES = (1e-3, 1e3)
 class Surrogate(ABC):
     """A slope h(z) with one positive parameter per field, if any, in [1e-3, 1e3].
 
-    Its derivative, of second derivatives, is that of torch's autograd."""
+    Second derivatives take its derivative, which is that of torch's autograd."""
 
     flat: ClassVar[bool] = False
     """True if it is constant between jumps, where its derivative is 0."""
@@ -36,7 +36,7 @@ class Surrogate(ABC):
         """Slope at `distance` = u - threshold, elementwise."""
 
     def in_place(self, distance: Tensor) -> Tensor:
-        """The same, which may take the place of the distance; without a graph."""
+        """The slope without a graph; it may overwrite the distance."""
         return self(distance)
 
 

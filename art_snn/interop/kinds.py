@@ -19,7 +19,7 @@ from art_snn.dynamics import Dynamics, Setting, plus_scaled
 Layout = Literal["steps", "step", "merged", "samples first", "samples merged", "time last"]
 """The layout of the input of a neuron, as :func:`register_neuron` describes it."""
 Returned = Literal["before reset", "after reset"]
-"""Which potential a neuron returns with its spikes."""
+"""The potential that a neuron returns with its spikes."""
 
 # How frameworks compute u from x and v, with a factor f, a gain g and a leak towards l. All are
 # ``decay v + gain x + constant``, but they round differently, and spikes are equal bit for bit in
@@ -43,7 +43,7 @@ class ReadOff(Dynamics):
     """Dynamics of a module of another framework, computed in that framework's order.
 
     :param order: how u follows from x and v, with its f and l, such as "f v + x".
-    :param late: whether a soft reset is subtracted in the next step, after the decay."""
+    :param late: True if a soft reset is subtracted in the next step, after the decay."""
 
     _: KW_ONLY
     order: str = "v + x"
@@ -84,16 +84,18 @@ class Unknown(Dynamics):
 class NeuronKind:
     """A class of neurons: how to read its equations, how it is called and reset.
 
-    :param read: returns the dynamics of such a module at present, and raises a ValueError where
-        they are others; a text says why no rule knows the equations of any of them.
-    :param layout: what a call takes, or a function that reads it off a module.
-    :param equations: names of the methods that say how it fires; overridden, they say otherwise.
-    :param refresh: puts a module back to the start of a run of so many time steps, if known.
-    :param gated: whether it cuts its gradient in evaluation mode.
-    :param spikes: whether a module fires at all; others merely have a state.
-    :param returns: which potential a module returns with its spikes, if any.
-    :param copied: whether it may write into the tensors and lists that hold its state.
-    :param handed: whether its state is handed from call to call, as an argument and an answer."""
+    :param read: function that returns the present dynamics of a module, and raises a ValueError if
+        these cannot be described. A text instead says why no rule knows the equations.
+    :param layout: the input of a call, or a function that reads it off a module.
+    :param equations: names of the methods that hold the equations: a class that overrides one has
+        other equations.
+    :param refresh: puts a module back to the start of a run, given its number of time steps if that
+        is known.
+    :param gated: True if the neuron cuts its gradient in evaluation mode.
+    :param spikes: True if a module fires; others merely have a state.
+    :param returns: the potential that a module returns with its spikes, if it returns one.
+    :param copied: True if the neuron may write into the tensors and lists that hold its state.
+    :param handed: True if the model hands the state from call to call, as argument and result."""
 
     read: Callable[[nn.Module], Dynamics] | str
     layout: Layout | Callable[[nn.Module], Layout]
@@ -162,7 +164,7 @@ def register_neuron(
         [N, ..., T].
     :param returns: "before reset" or "after reset" for neurons of layout "step" that return
         (spikes, potential); None where they return spikes alone.
-    :param gated: whether the class has a surrogate gradient in training mode alone. Its modules
+    :param gated: True if the class has a surrogate gradient in training mode only. Its modules
         are then in training mode for the time of a native pass.
     :return: the class, so that it may decorate one.
     :raises TypeError: when `cls` is no class of modules, or `dynamics` cannot be called.
@@ -177,7 +179,7 @@ def register_neuron(
     require_choice("layout", layout, get_args(Layout), remedy="Most take [T, N, ...]: steps.")
     expected = f"one of {', '.join(get_args(Returned))}, or None"
     fits = returns in (None, *get_args(Returned))
-    require(fits, "returns", expected, repr(returns), "Is it u[t] or v[t]?")
+    require(fits, "returns", expected, repr(returns), "u[t] is before the reset, v[t] after.")
     _REGISTERED[cls] = NeuronKind(
         dynamics, layout, refresh=_reset_by_itself, returns=returns, gated=gated, copied=True
     )

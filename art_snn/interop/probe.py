@@ -19,10 +19,10 @@ from art_snn.interop.passes import ModelPass
 from art_snn.interop.steps import StepPass, graph_nodes
 
 FORMS = (
-    "A model that makes its time steps of [N, ...] itself takes encoder=None, on the command line "
-    "without --steps. One of [T, N, ...], one with a loop over a fixed T, and one that computes a "
-    "single step take steps=T, or --steps T; one of event frames takes encoder=Frames(). Are its "
-    "layers in the step mode for that?"
+    "A model that makes its time steps of [N, ...] itself takes encoder=None and no steps. A model "
+    "of [T, N, ...], one with a loop over a fixed T, and one that computes a single step take "
+    "steps=T. A model of event frames takes encoder=Frames(). Are its layers in the step mode for "
+    "that?"
 )
 
 
@@ -110,9 +110,8 @@ def _require_own_time(body: ModelBody, seen: _Counting, other: _Counting, x: Ten
     if steps == 1 and stated is None:
         expected = "the number of time steps, since the model computes one of them in a call"
         remedy = (
-            "adapt(model, steps=25), or --steps 25, calls it once for each of 25 time steps, with "
-            "readout='spikes' where it returns (spikes, potential). steps=1 with encoder=None "
-            "says that one step is meant."
+            "With steps=25 it is called once for each of 25 time steps, with readout='spikes' where "
+            "it returns (spikes, potential). steps=1 with encoder=None says that one step is meant."
         )
         raise invalid("steps", expected, "None", remedy)
     if steps % (stated or 1):

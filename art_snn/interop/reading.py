@@ -54,7 +54,7 @@ class Potentials:
         self.after.append(after)
 
     def show(self, earlier: dict[int, int]) -> None:
-        """Give the state that the neuron has written on its module the gradient that it has.
+        """Replace the state that the neuron has written on its module by one with its gradient.
 
         :param earlier: the version of every tensor before."""
         for attributes, name, value in _state(self.member.module):
@@ -83,7 +83,7 @@ class Potentials:
 
 
 def versions(module: nn.Module) -> dict[int, int]:
-    """How often each tensor among the state of a module has been written into, by its id."""
+    """The number of writes into each tensor of the state of a module, by its id."""
     return {id(x): _version(x) for _, _, value in _state(module) for x in _tensors(value)}
 
 
@@ -108,8 +108,8 @@ def _version(tensor: Tensor) -> int:
 
 
 def _refuse(got: str) -> ArgumentError:
-    expected = "one that reads spikes and potentials of its neurons alone"
-    remedy = "It has another gradient than these: differentiate it by the rule 'native'."
+    expected = "a model that reads only spikes and potentials of its neurons"
+    remedy = "Rules do not differentiate other state. Take the rule 'native'."
     return invalid("model", expected, got, remedy)
 
 

@@ -56,8 +56,8 @@ _FIRST, _EVERY = (4, 8, 16), 32
 # Gradient passes before which neurons are compared again.
 _DRAWS = (
     "the model draws random numbers in evaluation mode, so the same samples get other logits in "
-    "every pass. F.dropout needs training=self.training. If chance is meant, attack by EOT, as by "
-    "--gradient eot-native, and report the accuracy over several draws."
+    "every pass. F.dropout needs training=self.training. If the model is meant to be random, "
+    "attack it by EOT, as by the rule eot(native), and report the accuracy over several draws."
 )
 
 

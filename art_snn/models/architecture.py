@@ -122,7 +122,7 @@ class Architecture:
         settled = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
         model = str(settled.get("model", ""))
         expected = "the function that builds the network, since no checkpoint runs code"
-        remedy = "Name it yourself: model='file.py:function', --model in commands."
+        remedy = "Name it yourself: model='file.py:function'."
         fits = self.model is not None or not is_own(model)
         require(fits, "model", expected, f"None, for weights of {model}", remedy)
         usual = {k: v for k, v in DEFAULTS.items() if k not in ("steps", "encoder")}
@@ -154,7 +154,7 @@ class Architecture:
             return self.fit_to(data).build(seed, **form)
         self.fit_to(data)
         expected = f"a network for samples of {data.name}, of shape {data.input_shape}"
-        remedy = "Name its own data with --data, or have that function build another."
+        remedy = "Name the data that it was built for, or let that function build another network."
         complaint = "model", expected, self.describe(), remedy
         some = torch.as_tensor(data.x_test[:2], device="cpu")
         return self.build_own_for(some, complaint, data.steps, seed)

@@ -156,13 +156,13 @@ def vgg(
     last_pool: bool = True,
     **options: Any,
 ) -> SpikingNetwork:
-    """A spiking VGG: convolution 3x3, batch norm and neuron each; an average pooling per stage.
+    """A spiking VGG of convolutions 3x3, each with batch norm and neurons, and average poolings.
 
     A side that cannot be halved is rounded up. Options: :class:`art_snn.models.Options`.
 
     :param stages: widths of the convolutions, stage by stage.
     :param hidden: widths of the linear layers before the readout.
-    :param last_pool: whether the last stage, too, ends with an average pooling.
+    :param last_pool: True if the last stage, too, ends with an average pooling.
     :return: network from [N, in_channels, height, width] to [N, classes]."""
     settings = Options(**options)
     layers: list[nn.Module] = []
@@ -240,7 +240,7 @@ def cnn4(**options: Any) -> SpikingNetwork:
 
 
 class Residual(nn.Module):
-    """body(x) + shortcut(x) on tensors [T, N, ...]; each a sequence of modules; none is x."""
+    """The sum body(x) + shortcut(x) of tensors [T, N, ...]; a branch without modules gives x."""
 
     affine = True
 

@@ -63,7 +63,7 @@ def build_forms(
     :param steps, encoder, readout: as :func:`art_snn.interop.adapt` takes them for such a model.
     :param axes: of one sample, which the last forms flatten into one; 0: nothing is flattened."""
     expected, got = "a model to build", f"{model}, which names a trained network"
-    remedy = "Commands with --checkpoint take it; art_snn.zoo.load gives one of the zoo."
+    remedy = "Commands that read weights take it; art_snn.zoo.load gives one of the zoo."
     require(not model.startswith((ZOO, HUB)), "model", expected, got, remedy)
     if _is_nir(model):
         name, options = parse_call(model, "model")

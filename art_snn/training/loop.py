@@ -130,8 +130,9 @@ def _pass(
         progress.update()
     loss = total / len(samples)
     got = f"{recipe.learning_rate:g}, and a loss of {loss} in epoch {epoch + 1}"
-    remedy = "Lower it, and start in a folder of its own."
-    require(math.isfinite(loss), "learning_rate", "one at which the loss stays finite", got, remedy)
+    remedy = "Lower the learning rate, and start in another folder."
+    expected = "a learning rate at which the loss stays finite"
+    require(math.isfinite(loss), "learning_rate", expected, got, remedy)
     check_weights(state.network, "learning_rate")
     return loss
 
@@ -172,7 +173,7 @@ def accuracy(
 
     A defence may count others: IBP counts those that are certified.
 
-    :param network: in the mode that it has.
+    :param network: keeps the mode that it has.
     :param craft: attacks the samples first, made by :meth:`AdversarialTraining.against`.
     :param team: processes that classify a share each.
     :raises ValueError: without any sample, or for labels that are no class indices [N]."""
@@ -202,11 +203,11 @@ def _check_team(team: Team, network: SpikingNetwork, recipe: Recipe, samples: in
     last = samples % recipe.batch_size or recipe.batch_size
     expected = f"batches with a sample for every one of {team.size} processes"
     got = f"{recipe.batch_size}, so that the last batch of {samples} samples has {last}"
-    remedy = "Take another one, or fewer processes."
+    remedy = "Take another batch size, or fewer processes."
     require(last >= team.size, "batch_size", expected, got, remedy)
     for name, norm in network.named_modules() if team.size > 1 else ():
         same = not isinstance(norm, _BatchNorm) or type(norm).forward is _BatchNorm.forward
-        got, remedy = f"{name}, a {type(norm).__name__}", "Train it in one process."
+        got, remedy = f"{name}, a {type(norm).__name__}", "Train the network in one process."
         require(same, "network", "batch norms of torch for several processes", got, remedy)
 
 

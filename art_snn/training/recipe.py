@@ -1,4 +1,4 @@
-"""How weights are trained."""
+"""The recipe of a training: optimizer, schedule, augmentation and precision."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -100,11 +100,12 @@ class Recipe:
             number = value if getattr(self, name) is None else getattr(self, name)
             number = require_number(name, number, **_BOUNDS[name], remedy="See table S1.")
             set_fields(self, **{name: number})
-        for name, remedy in {"crop_padding": "0 leaves it out.", "cutout": "0 is none."}.items():
+        remedies = {"crop_padding": "0 leaves it out.", "cutout": "0 makes no hole."}
+        for name, remedy in remedies.items():
             if (value := getattr(self, name)) is not None:
                 set_fields(self, **{name: require_whole(name, value, up_to=1024, remedy=remedy)})
         flips = self.flip is None or isinstance(self.flip, bool | np.bool_)
-        require(flips, "flip", "True or False", repr(self.flip), "False keeps sides.")
+        require(flips, "flip", "True or False", repr(self.flip), "False mirrors no sample.")
         flip = None if self.flip is None else bool(self.flip)
         given: Any = self.train_dtype
         dtype = "bfloat16" if given is torch.bfloat16 else given
@@ -157,7 +158,7 @@ class Recipe:
         remedy = "Use crop_padding=0, flip=False, cutout=0."
         require(image or not draws, "x", expected, f"samples of shape {list(shape)}", remedy)
         expected = f"a hole smaller than the images of {'x'.join(map(str, shape[-2:]))} pixels"
-        remedy = "Leave it open to have it scaled; 0 is none."
+        remedy = "Leave it out, and it is scaled to the images; 0 makes no hole."
         fits = not self.cutout or self.cutout < min(shape[-2:])
         require(fits, "cutout", expected, self.cutout, remedy)
 

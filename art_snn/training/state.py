@@ -95,7 +95,7 @@ class State:
         self.form = digest((*network.body.digest_parts(), network.training_gradient))
 
     def share(self, more: int = 0) -> float:
-        """Share of the steps of the training that are done after so many more."""
+        """Share of the steps of the training that are done after `more` further steps."""
         return float((self.schedule.last_epoch + more) / self.schedule.T_max)
 
     def finish(self, epoch: Epoch) -> None:
@@ -106,7 +106,7 @@ class State:
             self.best = {name: tensor.detach().clone() for name, tensor in weights.items()}
 
     def progress(self) -> dict[str, Any]:
-        """All that another process needs to go on."""
+        """Everything that another process needs to continue the run."""
         return {
             "run": self.run,
             "samples": self.samples,
@@ -120,7 +120,7 @@ class State:
         }
 
     def save(self, file: str | Path | None) -> None:
-        """Write everything, atomically."""
+        """Write the state into its file, whole or not at all."""
         if file is not None:
             content = io.BytesIO()
             torch.save(self.progress(), content)
@@ -128,7 +128,7 @@ class State:
                 place.write_bytes(content.getvalue())
 
     def resume(self, file: str | Path | None) -> None:
-        """Go on from the file where it exists; the leading process reads it for all."""
+        """Continue from the file, if it exists; the leading process reads it for all."""
         progress = self.team.on_leader(partial(self._load, file))
         if not self.team.leads:
             self._go_on(progress)
@@ -145,7 +145,7 @@ class State:
             if progress["run"] != self.run:
                 raise _other(f"a run of {self.run}", f"one of {progress['run']}", file)
             if progress["samples"] != self.samples:
-                raise _other("a run on these samples", f"{file}, which is of others", file)
+                raise _other("a run on these samples", f"{file}, a run on other samples", file)
             if len(progress["history"]) != progress["epochs_done"]:
                 raise ValueError("its history has another number of epochs")
             weights, kept = self.network.state_dict(), progress["best"]

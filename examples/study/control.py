@@ -22,6 +22,7 @@ from art_snn import zoo
 from art_snn.app import tables
 from art_snn.app.machine import describe_machine
 from art_snn.app.report.evaluation import Trial, find_evaluations, read_evaluation
+from art_snn.app.report.verdict import format_eps
 from art_snn.app.results import as_json, booleans, load_previous, write_result
 from art_snn.attacks import Plan, SpikingAutoAttack, Stage, resolve_plan
 from art_snn.checks import require
@@ -88,7 +89,7 @@ def render(networks: Mapping[str, Mapping[str, Any]], title: str) -> str:
     rows, pairs = [], []
     for cell in networks.values():
         pairs.append((booleans(cell["ours"]), booleans(cell["theirs"])))
-        rows.append((cell["network"], f"{cell['eps']:.4g}", *counts(*pairs[-1])))
+        rows.append((cell["network"], format_eps("inf", cell["eps"]), *counts(*pairs[-1])))
     both = [np.concatenate(side) for side in zip(*pairs, strict=True)]
     rows.append(("all", "", *counts(*both)))
     return tables.render([title, tables.Table(titles, rows)], "markdown")

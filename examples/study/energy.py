@@ -17,6 +17,7 @@ from setting import ratio
 from art_snn import zoo
 from art_snn.app import tables
 from art_snn.app.colours import SERIES
+from art_snn.app.report.verdict import format_eps
 from art_snn.app.results import write_result
 from art_snn.attacks import OperationsAttack
 from art_snn.bounds import bound_operations
@@ -62,7 +63,12 @@ def render(title: str, content: Mapping[str, Any]) -> str:
         )
         shares = (f"{part.mean() / clean.mean():.3f}" for part in (random, attacked, bound))
         worst = f"{(attacked / clean).max():.3f}"
-        front = row["network"], f"{row['eps']:.4g}", f"{row['dense']:,.0f}", f"{clean.mean():,.0f}"
+        front = (
+            row["network"],
+            format_eps("inf", row["eps"]),
+            f"{row['dense']:,.0f}",
+            f"{clean.mean():,.0f}",
+        )
         rows.append((*front, *shares, f"{bound.mean() / attacked.mean():.3f}", worst))
     return tables.render([title, tables.Table(TITLES, rows)], "markdown")
 

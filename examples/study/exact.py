@@ -24,6 +24,7 @@ from setting import ratio
 from art_snn import zoo
 from art_snn.app import tables
 from art_snn.app.network import ResolvedNetwork
+from art_snn.app.report.verdict import format_eps
 from art_snn.app.results import write_result
 from art_snn.bounds import certify_bounds, decide_bounds
 from art_snn.bounds.reduced import Reduction
@@ -80,7 +81,7 @@ def render(title: str, content: Mapping[str, Any]) -> str:
     rows = []
     for row in content["rows"]:
         shares = ("clean", "counts", "trains", "safe")
-        cells = [row["network"], f"{row['eps']:.4g}", str(row["samples"])]
+        cells = [row["network"], format_eps("inf", row["eps"]), str(row["samples"])]
         cells += [Share(row[name], row["samples"]).percent for name in shares]
         cells += [
             str(row["broken"]),

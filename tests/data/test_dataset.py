@@ -89,8 +89,7 @@ def test_a_share_that_cannot_hold_every_class_is_refused(y, share, message):
 def test_an_open_range_is_refused_with_one_that_holds_the_data(low, high, remedy):
     x = np.array([low, high], np.float32).reshape(2, 1, 1, 1)
     data = Dataset("few", x, np.array([0, 1]), x, np.array([0, 1]), value_range=None)
-    flag = f"--value-range {remedy[1:-1].replace(' ', '')}"
-    message = rf"^value_range: .*adversarial training .*value_range={re.escape(remedy)}, .*{flag}"
+    message = rf"^value_range: .*adversarial training .*value_range={re.escape(remedy)}"
     with pytest.raises(ValueError, match=message):
         data.clip_values("adversarial training")
 

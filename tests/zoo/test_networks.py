@@ -61,7 +61,7 @@ def test_data_that_the_zoo_does_not_hold_are_to_be_fetched(tmp_path, monkeypatch
     content = json.loads(file.read_text("utf-8"))
     content["data"][0]["options"] = {"data": "cifar10", "root": str(tmp_path / "none")}
     file.write_text(json.dumps(content), encoding="utf-8")
-    wanted = r"^data: expected cifar10 in .*--download in commands"
+    wanted = r"^data: expected cifar10 in .*download=True"
     with pytest.raises(MissingFile, match=wanted):
         zoo.samples("pictures")
 

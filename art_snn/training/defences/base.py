@@ -44,9 +44,9 @@ class Learner:
 
 
 class Defence(ABC):
-    """How a step of adversarial training uses what the attack crafted.
+    """A use of adversarial samples in a step of training.
 
-    A frozen dataclass, whose repr shows whether a file is of the same run."""
+    It is a frozen dataclass. Its repr shows whether a file belongs to the same run."""
 
     attacks: ClassVar[bool] = True
     """True if samples are attacked, in steps and in validation; otherwise no attack runs."""
@@ -68,7 +68,9 @@ class Defence(ABC):
         return self
 
     def fit_recipe(self, recipe: Recipe) -> Recipe:
-        """The recipe fitted to the defence; a ValueError where it asks for what that rules out."""
+        """The recipe, fitted to this defence.
+
+        :raises ValueError: when the recipe asks for something that the defence rules out."""
         return recipe
 
     def check(self, network: SpikingNetwork) -> None:
@@ -88,7 +90,10 @@ class Defence(ABC):
         return True
 
     def after_step(self, network: SpikingNetwork, share: float = 0.0) -> None:
-        """Change the weights after a step, that share of all; a ValueError where that fails."""
+        """Change the weights after a step.
+
+        :param share: of all steps of the training, this one included.
+        :raises ValueError: when the weights cannot be changed so."""
         return
 
     def describe(self) -> str:
@@ -97,7 +102,7 @@ class Defence(ABC):
 
 
 class Weighted(Defence):
-    """A defence whose numbers are above 0, and which its settings describe."""
+    """A defence whose numbers are above 0, and whose settings describe it."""
 
     def __post_init__(self) -> None:
         settings: Any = self

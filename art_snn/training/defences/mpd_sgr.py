@@ -18,8 +18,8 @@ class MPDSGR(Watching):
     u - threshold for each layer, channel and step, over samples and positions, of all processes;
     every neuron of a linear layer is a channel. The mean is over channels and steps, then layers.
 
-    Not settled by the source: the weight, and that potentials count from the threshold. The
-    variance has 1e-5 added, as in batch norms.
+    The source leaves two things open: the weight, and whether potentials count from the threshold.
+    The variance has 1e-5 added, as in batch norms.
 
     :param weight: of the penalty, above 0. Its default is ours.
     :param width: of the band on either side, above 0: 1, that of the triangle."""

@@ -24,7 +24,7 @@ class MPPD(Watching):
     before learnt gains, which are a module of the model. The mean is over steps, samples and
     neurons. Clean and adversarial samples are two forward passes in training mode, in this order.
 
-    Not settled by the source: the published weight.
+    The source leaves the published weight open.
 
     :param kind: l1, of 2026, or l2, of 2024.
     :param weight: of the penalty, above 0.

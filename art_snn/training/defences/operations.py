@@ -10,7 +10,7 @@ from art_snn.training.defences.potentials import Watching, run_watched
 
 @dataclass(frozen=True, kw_only=True)
 class Operations(Watching):
-    """Adversarial training of networks that save operations, also where inputs are attacked.
+    """Adversarial training of networks that save operations, even on attacked inputs.
 
     CE(f(x_adv), y) + weight * mean share of the synapses after neurons at which a step of x_adv
     costs an operation, as :func:`art_snn.metrics.synaptic_operations` counts them: 1 if all fire at

@@ -13,12 +13,14 @@ from art_snn.network import SpikingNetwork
 from art_snn.training.defences.base import Learner, Weighted
 
 Layer = tuple[NeuronRef, Tensor, Tensor, Tensor]
-"""Neurons in a pass: dynamics; current, spikes, before their height, and potentials, before the
-reset, [T, N, ...]. The spikes follow from the potentials bit for bit."""
+"""Neurons in a pass: their dynamics, and currents, spikes and potentials [T, N, ...].
+
+Spikes are those before the amplitude, and potentials those before the reset. The spikes follow from
+the potentials bit for bit."""
 
 
 class Watching(Weighted):
-    """A defence whose loss is on what neurons do."""
+    """A defence whose loss depends on currents, potentials or spikes of the neurons."""
 
     entropy_alone: ClassVar[bool] = False
 

@@ -34,7 +34,7 @@ class RAT(AT):
 
     @property
     def limit(self) -> float:
-        """Spectral norm from which on a weight grows from step to step."""
+        """Spectral norm above which a weight grows from step to step."""
         return math.sqrt(2 / self.orthogonality + 1)
 
     def fit_recipe(self, recipe: Recipe) -> Recipe:
@@ -48,9 +48,9 @@ class RAT(AT):
 
     def check(self, network: SpikingNetwork) -> None:
         """Refuse a network without a weight to change, or with one that would grow."""
-        weights, remedy = _weights(network), "Take another defence, or thaw them."
+        weights = _weights(network)
         expected = "a network with weights of linear layers or convolutions to train for RAT"
-        require(weights, "network", expected, "none", remedy)
+        require(weights, "network", expected, "none", "Take another defence, or unfreeze weights.")
         self._grams(weights)
 
     @torch.no_grad()

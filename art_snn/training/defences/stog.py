@@ -17,10 +17,10 @@ class StoG(AT):
 
         rho <- opening^(2 / n) rho - rate g
 
-    g is the gradient that gates give it. The prior alone brings rho to `opening` in a training of
-    any length n; that is ours. The authors' brings it to 0.73 in 78,200 steps.
+    g is the gradient that the gates give to rho. Without g, rho ends at `opening` in a training of
+    any length n; that is ours. The factor of the authors brings it to 0.73 in 78,200 steps.
 
-    :param opening: rho that the prior alone leads to, in (0, 1).
+    :param opening: rho at the end of a training without g, in (0, 1).
     :param rate: above 0; 0.8 is the mean of their SGD of 0.1 with momentum 0.9 along a cosine."""
 
     opening: float = 0.7
@@ -33,7 +33,7 @@ class StoG(AT):
 
     def check(self, network: SpikingNetwork) -> None:
         """Refuse a network without gates."""
-        remedy = "Build it with modulation='gates', --modulation in commands."
+        remedy = "Build it with modulation='gates'."
         require(gates_of(network), "network", "a network with gates for StoG", "none", remedy)
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:

@@ -16,8 +16,8 @@ class TGO(Watching):
     mean over steps, samples and neurons. k = (1 - cos(pi p)) / 2 rises from 0 to 1 with the share p
     of the training. The noise of its neurons is a module of the model.
 
-    Not settled by the source: whether neurons are averaged, the margin, and of the schedule more
-    than that it is a cosine.
+    The source leaves three things open: whether neurons are averaged, the margin, and which cosine
+    the schedule is.
 
     :param weight: of the penalty at the end, above 0; the paper takes 0.6 for VGG-11.
         Its default is ours.
@@ -27,7 +27,7 @@ class TGO(Watching):
     margin: float = 0.3
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
-        """Cross entropy of the adversarial samples and the penalty, at its weight by now."""
+        """Cross entropy of the adversarial samples and the penalty, with its present weight."""
         logits, layers = run_watched(learner, adversarial)
         lacks = [self.margin - z.abs().clamp(max=self.margin).mean() for z in gaps(layers)]
         weight = self.weight * (1 - math.cos(math.pi * learner.progress)) / 2
