@@ -186,7 +186,6 @@ def test_a_complaint_that_is_shown_is_made(monkeypatch):
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 PACKAGE = ROOT / "art_snn"
 MODULES = [file.relative_to(PACKAGE).as_posix() for file in sorted(PACKAGE.rglob("*.py"))]
-# Their messages are written again together with the engine.
 
 
 def options_named(module: str) -> set[str]:

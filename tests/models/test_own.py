@@ -200,7 +200,7 @@ def test_settings_beside_a_network_that_has_its_own_are_refused(option, tmp_path
 
 def test_steps_beside_a_model_that_makes_its_own_are_refused_when_it_runs(tmp_path):
     network = build_own(adapted.own(tmp_path, "step"), steps=4)
-    message = r"^model: .* makes its time steps .*without --steps"
+    message = r"^model: .* makes its time steps .*no steps"
     with pytest.raises(ArgumentError, match=message):
         network(torch.rand(2, *adapted.SHAPE))
 
@@ -223,7 +223,7 @@ def test_a_model_of_one_step_is_called_for_every_step_that_is_told(readout, tmp_
     assert build_own(f"mine.py:{name}", encoder=Frames(4), readout=readout)(
         torch.rand(2, 4, 1, 3, 3)
     ).shape == (2, 3)
-    with pytest.raises(ArgumentError, match=r"^steps: .*--steps 25"):
+    with pytest.raises(ArgumentError, match=r"^steps: .*steps=25"):
         build_own("mine.py:bare")(x)
 
 
