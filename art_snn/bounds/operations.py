@@ -2,7 +2,11 @@
 
 The interval around an output contains every output for inputs of their intervals, and what
 rounding can make of it. Affine layers follow Gowal et al. (ICCV 2019): the centre becomes
-W m + b, the radius |W| r."""
+W m + b, the radius |W| r.
+
+In comments m, r and b are the centre, the radius and the budget of the input x. Values of
+the input are off by its slack. An operation passes the slack on, as it does with the
+radius, and adds its own rounding: a share of the largest value that it may compute."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -39,21 +43,24 @@ class Propagation(TorchFunctionMode):
         operation = _OPERATIONS.get(func)
         if operation is None:
             raise Unbounded(name)
+
         if kwargs.pop("out", None) is not None:
             raise Unbounded(f"{name} into another tensor")
+
         if self.with_graph and not torch.is_grad_enabled():
             # Margins need the slope of every operation; a custom gradient is another slope.
             raise Unbounded(f"{name} without a graph, or in an autograd function of its own")
+
         return operation(func, *args, **kwargs)
 
 
 def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None, *rest: Any) -> Box:
-    """Apply a linear layer or a convolution."""
+    """Apply a linear layer or a convolution: y = W x + b."""
     if has_boxes((weight, bias)):
         raise Unbounded("a layer whose weights depend on the input")
 
     enclosure = x.enclosure
-    # Then the layer takes the axis of time for that of samples, or of channels.
+    # Of one sample the layer takes the axis of time for that of samples, or of channels.
     is_one_sample = x.ndim < max(2, weight.ndim)
     if is_one_sample and enclosure.averaged:
         raise Nonlinear(f"{func.__name__} of all time steps as one sample")
@@ -61,23 +68,26 @@ def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None,
     centre = without_saving(func, x.centre, weight, bias, *rest)
     sizes = weight.abs()
     if enclosure.budget is None or (is_one_sample and enclosure.repeats):
-        # |W (x - m)| <= |W| r
+        # Of intervals: |W (x - m)| <= |W| r.
         radius = func(enclosure.radius, sizes, None, *rest)
     else:
-        # |W (x - m)| <= sqrt(sum W^2 b^2), by Cauchy and Schwarz, where sum ((x - m) / b)^2 <= 1.
-        radius = func(enclosure.budget.square(), weight.square(), None, *rest).sqrt()
+        # Of a ball, where sum ((x - m) / b)^2 <= 1, by Cauchy and Schwarz:
+        # |W (x - m)| = |sum (W b) ((x - m) / b)| <= sqrt(sum W^2 b^2).
+        squares = enclosure.budget.square()
+        radius = func(squares, weight.square(), None, *rest).sqrt()
 
     with torch.no_grad():
         axes = weight.ndim - 2
         error = widening(weight[0].numel(), x)
         offset = None if bias is None else bias.abs()
 
-        # |W x + b| <= max |x| sum |W| + |b|, of which rounding is a share.
+        # One bound per channel: |W x + b| <= max |x| sum |W| + |b|.
         total = _view_channels(sizes.flatten(1).sum(1), axes)
         largest = x.magnitude * total
         if offset is not None:
             largest = largest + _view_channels(offset, axes)
-        # What rounding did before grows by sum |W|.
+
+        # Earlier rounding: |W (x - x')| <= max |x - x'| sum |W|.
         before = enclosure.slack.amax() * total
         slack = largest * error + before
         magnitude = largest.amax() + slack.amax()
@@ -85,11 +95,14 @@ def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None,
         # Convolutions of a training step do without, as it is another one.
         is_cheap = weight.ndim == 2 or WEIGHTS_HELD.get()
         if is_cheap and (enclosure.keeps_sign or not enclosure.averaged):
-            # |W x + b| <= |W| (|m| + r) + |b|, which is often far below the bound by max |x|.
-            sharper = func(x.centre.abs().add_(enclosure.radius), sizes, offset, *rest)
+            # One bound per value: |W x + b| <= |W| (|m| + r) + |b|. Of many terms most are
+            # far below the largest one.
+            values = x.centre.abs().add_(enclosure.radius)
+            sharper = func(values, sizes, offset, *rest)
             # This sum is itself rounded.
             sharper.mul_(error).add_(before).mul_(1 + error)
             slack = torch.minimum(slack, sharper, out=sharper)
+
     return Box.around(centre, Enclosure(radius, slack, magnitude, enclosure.averaged))
 
 
@@ -115,6 +128,8 @@ def _apply_batch_norm(
         raise Unbounded("batch norm by the statistics of the batch")
 
     centre = without_saving(func, x.centre, mean, variance, weight, bias, False, momentum, eps)
+
+    # Channels stand on axis 1: the factor is |w| / sqrt(v).
     axes = x.ndim - 2
     scale = (variance + eps).rsqrt()
     if weight is not None:
@@ -123,14 +138,15 @@ def _apply_batch_norm(
     factor = _view_channels(scale, axes)
 
     with torch.no_grad():
-        # |y| <= |w| / sqrt(v) (max |x| + |mean|) + |b|, of which rounding is a share.
+        # |y| <= |w| / sqrt(v) (max |x| + |mean|) + |b|
         largest = scale * (x.magnitude + mean.abs())
         if bias is not None:
             largest = largest + bias.abs()
         rounding = _view_channels(largest * widening(8, x), axes)
         slack = x.enclosure.slack * factor + rounding
         magnitude = largest.amax() + slack.amax()
-    # |w (x - m)| <= |w| r
+
+    # |y(x) - y(m)| = |w| / sqrt(v) |x - m| <= |w| / sqrt(v) r
     radius = x.enclosure.radius * factor
     return Box.around(centre, Enclosure(radius, slack, magnitude, x.enclosure.averaged))
 
@@ -140,6 +156,8 @@ def _average_windows(func: Any, x: Box, size: Any, *rest: Any, **options: Any) -
     terms = prod(size) if isinstance(size, tuple | list) else size ** _count_axes(func)
     divisor = rest[4] if len(rest) > 4 else options.get("divisor_override")
     factor = terms / divisor if divisor else 1
+
+    # tiles() knows windows of planes alone, and no options.
     apart = func is functional.avg_pool2d and not options and tiles(x.shape, size, *rest)
 
     def pool(part: Tensor) -> Tensor:
@@ -182,8 +200,9 @@ def _average(
         # |mean (x - m)| <= sqrt(sum b^2) / n where sum ((x - m) / b)^2 <= 1, in n terms.
         budget = (function(enclosure.budget.square()) / terms).sqrt()
 
-    # |f mean x| <= |f| max |x|, of which rounding is a share.
-    slack = abs(factor) * (enclosure.slack.amax() + x.magnitude * widening(terms, x))
+    # |f mean x| <= |f| max |x|
+    rounding = x.magnitude * widening(terms, x)
+    slack = abs(factor) * (enclosure.slack.amax() + rounding)
     after = replace(
         enclosure,
         radius=radius,
@@ -226,11 +245,13 @@ def _add(func: Any, a: Any, b: Any, *, alpha: float = 1) -> Box:
     centre = torch.add(first.centre, second.centre, alpha=alpha)
     # |a + alpha b - (m + alpha n)| <= r + |alpha| q
     radius = first.enclosure.radius + factor * second.enclosure.radius
-    # |a + alpha b| <= max |a| + |alpha| max |b|, of which rounding is a share.
+
+    # |a + alpha b| <= max |a| + |alpha| max |b|
     magnitude = first.magnitude + factor * second.magnitude
     slack = first.enclosure.slack + factor * second.enclosure.slack
     slack = slack + magnitude * widening(1, like)
 
+    # A sum of a box and numbers moves the box. That of two boxes has no budget any more.
     budget = None
     repeats = 0
     if len(boxes) == 1:
@@ -290,13 +311,14 @@ def _scale(x: Box, factor: Any, centre: Tensor | None = None) -> Box:
     largest = size.detach().amax()
     # |f (x - m)| <= |f| r
     radius = (enclosure.radius * size).expand_as(centre)
-    # |f x| <= |f| max |x|, of which rounding is a share.
+
+    # |f x| <= |f| max |x|
     magnitude = x.magnitude * largest
     slack = largest * enclosure.slack.amax() + magnitude * widening(2, x)
 
     budget = None
     if enclosure.budget is not None and centre.shape == x.shape and (factor > 0).all():
-        # sum (f (x - m) / (f b))^2 <= 1
+        # sum (f (x - m) / (f b))^2 = sum ((x - m) / b)^2 <= 1
         budget = enclosure.budget * factor
     after = replace(
         enclosure,
@@ -320,40 +342,48 @@ def _reduce(func: Any, x: Box, *args: Any, **options: Any) -> Box:
             raise Nonlinear(f"{func.__name__} over other axes than time")
         # The last of the means over the steps up to each one is that over all.
         last = x.rearrange(lambda part: part[-1])
-        # The network adds the steps up.
+        # The network adds the steps up: |mean x| <= max |x|.
         slack = last.enclosure.slack + x.magnitude * widening(len(x), x)
         last = last.revise(slack=slack, averaged=0)
-        return _scale(last, float(len(x))) if is_sum and len(x) > 1 else last
+        if is_sum and len(x) > 1:
+            return _scale(last, float(len(x)))
+        return last
 
-    # |sum (x - m)| <= sum r, and the same of means.
+    # |sum (x - m)| <= sum r, and |mean (x - m)| <= mean r.
     centre = func(x.centre, *args, **options)
     radius = func(enclosure.radius, *args, **options)
+
     before = enclosure.slack
     if not over_time:
         before = before.amax()
     elif before.shape == x.shape:
         before = before.mean(0)
-    # |mean x| <= max |x|, of which rounding is a share.
+
+    # |mean x| <= max |x|, and |sum x| <= n max |x| of n terms.
     terms = max(1, x.numel() // max(1, centre.numel()))
     slack = before + x.magnitude * widening(terms, x)
-    return Box.around(centre, Enclosure(radius, slack * terms if is_sum else slack))
+    if is_sum:
+        slack = slack * terms
+    return Box.around(centre, Enclosure(radius, slack))
 
 
 def _reshape(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     """Give values other axes, of which the last ones, if they are the same, mean the same."""
     if any(isinstance(value, torch.dtype) for value in (*args, *options.values())):
         raise Unbounded(f"{func.__name__} as another dtype")
+
     y = x.rearrange(lambda part: func(part, *args, **options))
     steps = x.enclosure.averaged or x.enclosure.repeats
     # Rows of one step each stay so in smaller rows, and in those of whole steps.
     mixes = bool(steps and y.stride(0) and y.shape[0] % len(x) and y.shape[0] % steps)
     if x.enclosure.averaged and mixes:
         raise Nonlinear(func.__name__)
+
     if y.numel() == x.numel() and not mixes:
         return y
     if y.shape[1:] == x.shape and not steps:
         return y.revise(repeats=len(y))
-    # A perturbation of a value may now be one of several.
+    # A value may now stand several times, which the budget does not allow.
     return y.revise(budget=None, repeats=0)
 
 
@@ -371,6 +401,7 @@ def _permute(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     if isinstance(index, int):
         return y.revise(repeats=0)
     if mixes or not _is_slice(index):
+        # A value may now stand twice, which the budget does not allow.
         return y.revise(budget=None, repeats=0)
     return y
 

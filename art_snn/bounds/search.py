@@ -1,6 +1,10 @@
-"""Search for a counterexample, or the proof that there is none, by branching on spike trains.
+"""Search for a counterexample, or for the proof that there is none, by branch and bound.
 
-In every branch points are tried that its bounds point to."""
+A node of the search has the spike trains that neurons may still fire, and the intervals of
+pixels. Propagation refutes it, or gives a bound of its margin. The node with the smallest
+bound is divided: into two halves of the trains of a neuron, or of the interval of a pixel.
+In every node points are tried that its bounds point to. A sample is safe when no node is
+left, and broken when the classifier is wrong at a point."""
 
 import sys
 import time
@@ -41,6 +45,7 @@ def weigh(layers: Sequence[Layer], nodes: Domains, passed: Passed) -> tuple[list
 
     :return: shares of the widths by neurons of every layer [B, n], and slopes of the margin
         by pixels [B, m]."""
+    # Only the margin of the class that is looked for counts.
     ahead = one_hot(nodes.classes, nodes.sets[-1].shape[1]).to(nodes.low)
     slope = ahead
     share = ahead
@@ -52,19 +57,22 @@ def weigh(layers: Sequence[Layer], nodes: Domains, passed: Passed) -> tuple[list
         table = layers[i].table
         (least, most), (low, high) = passed[i]
         if shares:
+            # The trains left need sums from need_low to need_high, of those from low to high.
             need_low, need_high = find_ends(nodes.sets[i], table.low, table.high)
             beyond = torch.maximum(need_low - low, high - need_high) / (high - low)
             share = share + beyond.clamp(0, 1).amax(0).square()
 
-        # An input of width r changes a sum of width |W| r by |W_j| r_j at most.
+        # An input j of width r_j changes a sum by |W_j| r_j at most, of its width |W| r.
         spread = (most - least).sum(0)
         width = (spread @ size.T).clamp_min(1e-30)
         if shares:
+            # The slope of a neuron: the width of what it gives by that of what it gets.
             slope = slope * after / width
         slope = slope @ weight
         share = spread * ((share / width) @ size)
         shares.append(share)
         after = spread
+
     # The last entry is that of pixels.
     return shares[:-1][::-1], slope
 
@@ -104,6 +112,7 @@ class Falsifier:
         z = self.classifier.model(points).double().cpu()
         others = z.index_fill(1, torch.tensor(self.y, device="cpu"), -inf).amax(1)
         margins: Tensor = z[:, self.y] - others
+        # Of equal logits the first one is predicted.
         return margins.where(z.argmax(1) != self.y, margins.clamp_min(1e-30))
 
     def try_points(self, points: Tensor) -> Tensor:
@@ -114,9 +123,11 @@ class Falsifier:
         margins = self._measure(points)
         self.points = torch.cat([points, self.points])
         self.margins = torch.cat([margins, self.margins])
+
         best = self.margins.argsort(stable=True)[:_KEPT]
         self.points = self.points[best]
         self.margins = self.margins[best]
+
         # Alone a sample may be computed in another order, and be right.
         while self.margins[0] <= 0 and self.classifier.predict(self.best).argmax() == self.y:
             self.points = self.points[1:]
@@ -139,17 +150,22 @@ class Falsifier:
             self._forget()
         self.visits += 1
 
+        # Every other point is a corner.
         nodes = Domains.join([nodes, nodes])
         span = nodes.high - nodes.low
         points = nodes.low + span * self._draw(*span.shape).to(span)
-        corners = torch.where(self._draw(*span.shape).cpu() < 0.5, nodes.low, nodes.high)
+        is_low = self._draw(*span.shape).cpu() < 0.5
+        corners = torch.where(is_low, nodes.low, nodes.high)
         points[::2] = corners[::2]
+
         for radius in _RADII:
             tried = self._descend(layers, nodes, points, radius * span)
             shaped = tried.flatten(0, 1).view(-1, *self.low.shape[1:]).to(self.low)
             margins = self.try_points(torch.cat([shaped, self._mutate()]))
             if self.margins[0] <= 0:
                 return True
+
+            # Each point goes on from the best of its three.
             best = margins[: len(shaped)].view(3, -1).argmin(0)
             points = tried[best, nodes.rows]
         return False
@@ -166,7 +182,8 @@ class Falsifier:
         low = torch.maximum(nodes.low, points - reach)
         high = torch.minimum(nodes.high, points + reach)
         boxes = replace(nodes, low=low, high=high)[:]
-        _, slopes = weigh(layers, boxes, pass_forward(layers, boxes))
+        passed = pass_forward(layers, boxes)
+        _, slopes = weigh(layers, boxes, passed)
 
         ends = torch.where(slopes > 0, low, high)
         steepness = slopes.abs()
@@ -177,16 +194,17 @@ class Falsifier:
 
     def _mutate(self) -> Tensor:
         """Make points that take some pixels from another point, and some from anywhere."""
-        choice = torch.randint(
-            len(self.points), (2, _MUTANTS), generator=self.generator, device="cpu"
-        )
-        parents, others = self.points[choice.to(self.points.device)]
+        number = len(self.points)
+        pairs = torch.randint(number, (2, _MUTANTS), generator=self.generator, device="cpu")
+        parents, others = self.points[pairs.to(self.points.device)]
         shape = parents.shape
-        crossing, changing, outer = self._draw(3, _MUTANTS, *(1,) * (len(shape) - 1))
 
+        # Each mutant has its own shares of pixels that cross over, and that change.
+        crossing, changing, outer = self._draw(3, _MUTANTS, *(1,) * (len(shape) - 1))
         crossing = crossing.where(crossing < 0.5, 0.0)
         parents = torch.where(self._draw(*shape) < crossing, others, parents)
 
+        # Most mutants change pixels to an end, the others to any value.
         ends = torch.where(self._draw(*shape) < 0.5, self.low, self.high)
         inside = self.low + self._draw(*shape) * (self.high - self.low)
         new = torch.where(outer < 0.7, ends, inside)
@@ -216,6 +234,7 @@ def _begin(problem: ConstraintProblem) -> tuple[Domains, Tensor, Tensor]:
 
     :return: the nodes, whether a counterexample may be there, and the least margins [B, n]."""
     _, (least, _) = pass_forward(problem.layers, problem.root[:])[-1]
+    # Class k can be ahead only if z_y - z_k <= 0 for some point.
     classes = (least[0, 0] <= 0).nonzero()[:, 0]
     nodes = problem.root[torch.zeros_like(classes)]
     ahead = one_hot(classes, least.shape[2]) > 0
@@ -240,6 +259,7 @@ def select_half(table: TrainTable, sets: Tensor, middle: Tensor) -> Tensor:
     if table.cuts is not None:
         return _select_below(table.cuts, sets, middle)
 
+    # Trains of different counts are divided at the middle of the counts.
     counts = table.trains.sum(1)
     least = counts.where(sets, inf).amin(1)
     most = counts.where(sets, -inf).amax(1)
@@ -261,6 +281,7 @@ def _select_below(cuts: Tensor, sets: Tensor, middle: Tensor) -> Tensor:
     index = torch.arange(size, device="cpu")
     first = sets.int().argmax(1)
     last = size - 1 - sets.flip(1).int().argmax(1)
+    # Cut v is that between pieces v and v + 1: first <= v < last.
     inside = (index[:-1] >= first[:, None]) & (index[:-1] < last[:, None])
     distance = (cuts - middle[:, None]).abs().where(inside, inf)
     return index <= distance.argmin(1)[:, None]
@@ -355,6 +376,7 @@ class Search:
         is_divisible = exists.any(0)
         self.stuck += int((~is_divisible).sum())
 
+        # All halves are propagated together.
         halves = Domains.join([half for _, *both in divisions for half in both])
         possible, margins = propagate(self.layers, halves, _TRIAL_ROUNDS)
         gain = self._measure_gain(nodes, passed, halves, margins)
@@ -362,9 +384,11 @@ class Search:
         gain = gain.clamp_min(1e-6).where(possible.view_as(gain), 0.0)
         best = gain.prod(1).where(exists, -1.0).argmax(0)
 
+        # Half h of division d of node b is row (2 d + h) * size + b.
         size = len(nodes)
         first = 2 * best * size + nodes.rows
         rows = torch.cat([first, first + size])[is_divisible.repeat(2)]
+
         children = halves[rows]
         merged = merge_halves(halves, possible, size)[rows % size]
         torch.maximum(children.low, merged.low, out=children.low)
@@ -383,14 +407,16 @@ class Search:
         for i, share in enumerate(shares):
             if share.shape[1] == 0:
                 continue
+
             sets = nodes.sets[i]
-            _, (low, high) = passed[i]
             is_open = sets.sum(-1) > 1
             candidates = _CANDIDATES[min(i, len(_CANDIDATES) - 1)]
             number = min(max(1, candidates // self.fewer), share.shape[1])
             best = share.add(1e-12).where(is_open, 0.0).topk(number).indices
+            _, (low, high) = passed[i]
+            middles = (low[0] + high[0]) / 2
             for j in best.unbind(1):
-                middle = (low[0, rows, j] + high[0, rows, j]) / 2
+                middle = middles[rows, j]
                 half = select_half(self.layers[i].table, sets[rows, j], middle)
                 left = nodes[:]
                 right = nodes[:]
@@ -408,10 +434,13 @@ class Search:
         first = self.layers[0]
         span = nodes.high - nodes.low
         middle = (nodes.low + nodes.high) / 2
+
+        # A pixel changes all currents of the first layer together by width * sum |W|. Without
+        # an open neuron there no pixel changes anything.
         change = span * first.weight.abs().sum(0)
-        # Without an open neuron in the first layer no pixel changes anything.
         slack = max(first.slack[0].tolist(), default=0.0)
         is_wide = change > _NARROWEST * slack
+
         effect = (span * slopes.abs()).add(change, alpha=1e-12).where(is_wide, -1.0)
         number = min(max(1, _PIXELS // self.fewer), span.shape[1])
         for j in effect.topk(number).indices.unbind(1):
@@ -431,9 +460,11 @@ class Search:
         :param margins: of all halves [D * 2 * B, n]."""
         size = len(nodes)
         copies = len(halves) // size
-        classes = nodes.classes.repeat(copies)
         _, (least, _) = passed[-1]
         before = least[0, nodes.rows, nodes.classes]
-        left = (_count_bits(halves) / _count_bits(nodes).repeat(1, copies)).mean(0)
+
+        classes = nodes.classes.repeat(copies)
+        bits = _count_bits(nodes).repeat(1, copies)
+        left = (_count_bits(halves) / bits).mean(0)
         after = margins[halves.rows, classes] + _BITS * (1 - left)
         return after.view(-1, 2, size) - before

@@ -221,7 +221,7 @@ def dynamics(draw, resets=("hard", "soft", "none")):
         reset,
         gain=draw(positive),
         constant=draw(eighths),
-        start=draw(eighths),
+        v_start=draw(eighths),
         floor=None if below is None else rest - below,
         **further,
     )
