@@ -39,7 +39,8 @@ _BUDGET_ROUNDING = 2e-6
 Observer = Callable[[NeuronRef, Box, Box], object]
 """What is told of every neuron in a pass: (site, box of currents, box of spikes)."""
 _Limits = tuple[Any, Any] | None
-"""Lowest and highest values, which broadcast to the samples; None where there are none."""
+"""Lowest and highest values, which broadcast to the samples; None where there are
+none."""
 
 
 def check_bounded(network: SpikingNetwork) -> None:
@@ -115,7 +116,8 @@ class Bounding:
         self.averaged = method.counts and norm == np.inf
         for site in network.sites():
             dynamics = site.dynamics
-            # Under a floor charge that comes early is not the same as charge that comes late.
+            # Under a floor charge that comes early is not the same as charge that
+            # comes late.
             integrates = least(dynamics.decay) == 1 and dynamics.floor is None
             self.averaged &= integrates and dynamics.reset == "soft"
 
@@ -184,7 +186,8 @@ class Bounding:
                     encoded = average_steps(encoded)
             return network.run(encoded, fire)
 
-        # What reaches the logits without passing a neuron must not escape the bounds of margins.
+        # What reaches the logits without passing a neuron must not escape the bounds
+        # of margins.
         centre = box.centre.detach().requires_grad_(torch.is_grad_enabled())
         marked = Box.around(mark_nonlinear(centre), box.enclosure)
         with _name_refusals(self.network):
@@ -269,8 +272,9 @@ class _CornerBounds:
     """Bounds of the currents of a layer, or of the logits, for the samples that are compared.
 
     :param name: of the layer, in complaints.
-    :param centre, reach: centres and radii of the intervals [T, n, ...], rounding included.
-        Of equal steps there is one. There is no sample if samples are on another axis.
+    :param centre, reach: centres and radii of the intervals [T, n, ...], rounding
+        included. Of equal steps there is one. There is no sample if samples are on
+        another axis.
     :param slack: the most of what rounding adds, a scalar."""
 
     name: str
@@ -364,8 +368,9 @@ def _follow(
 ) -> list[tuple[str, Tensor]]:
     """Return names and currents [T, N, ...] of all neurons for samples x, and the logits.
 
-    :param spikes: of the last two samples, or the only one, by the number of the call, the
-        same at every step, so that no layer is silent. Missing ones are drawn."""
+    :param spikes: of the last two samples, or the only one, by the number of the
+        call, the same at every step, so that no layer is silent. Missing ones are
+        drawn."""
     calls = list[tuple[str, Tensor]]()
     generator = torch.Generator("cpu").manual_seed(0)
 

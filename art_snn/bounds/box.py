@@ -1,9 +1,9 @@
 """Boxes: tensors with an interval around every value.
 
-Layers of torch take a :class:`Box` like any other tensor. What they call on it is answered
-by :class:`art_snn.bounds.operations.Propagation`. So a network needs no second
-description: its own forward, with sums of branches and layers of other frameworks, runs
-on boxes.
+Layers of torch take a :class:`Box` like any other tensor. What they call on it is
+answered by :class:`art_snn.bounds.operations.Propagation`. So a network needs no
+second description: its own forward, with sums of branches and layers of other
+frameworks, runs on boxes.
 
 A computed sum of n products differs from the exact one by at most gamma(n) sum |a b|, in
 any order of its terms. Here gamma(n) = n u / (1 - n u), and u is the unit roundoff
@@ -37,8 +37,9 @@ class Enclosure:
 
     :param radius: the radius of every interval without rounding, in the shape of the
         centres.
-    :param slack: what rounding adds to the radius: a scalar, a tensor that broadcasts to
-        the last axes of the centres, such as one value per channel, or one in their shape.
+    :param slack: what rounding adds to the radius: a scalar, a tensor that broadcasts
+        to the last axes of the centres, such as one value per channel, or one in
+        their shape.
     :param magnitude: a scalar that bounds the absolute values, at every single step where
         the first axis holds means. None: the intervals themselves say it.
     :param averaged: the number of time steps, where entry t of the first axis is the mean
@@ -157,10 +158,12 @@ def has_boxes(value: Any) -> bool:
 
 
 _SAFETY = 4
-"""Intervals are widened by so many times gamma: for the error of the network itself, for
-those of centre and radius, which have the same precision, and for terms of second order."""
+"""Intervals are widened by so many times gamma: for the error of the network itself,
+for those of centre and radius, which have the same precision, and for terms of second
+order."""
 _NEURON_SAFETY = 16
-"""Units of roundoff per term of a potential, in the network's simulation and in bounds."""
+"""Units of roundoff per term of a potential, in the network's simulation and in
+bounds."""
 
 
 def unit_roundoff(like: Tensor) -> float:
@@ -200,8 +203,9 @@ def round_toward(end: float, values: Tensor, dtype: torch.dtype) -> Tensor:
 def potential_rounding(dynamics: Dynamics, magnitude: Any, steps: int, dtype: torch.dtype) -> Any:
     """Return the change of a current that moves a potential as far as rounding can.
 
-    A computed potential is decay v + gain x + constant but for one roundoff per term. So it
-    is the exact potential of another current. Its terms are sums of at most T currents.
+    A computed potential is decay v + gain x + constant but for one roundoff per term.
+    So it is the exact potential of another current. Its terms are sums of at most T
+    currents.
 
     :param magnitude: a number or a scalar that bounds the absolute values of currents."""
 

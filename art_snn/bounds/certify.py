@@ -45,7 +45,8 @@ _TRAINS = "trains"
 _MOST_STEPS = 5
 """Up to so many time steps trains are the usual method."""
 _MOST_OPEN = 1024
-"""The usual method follows trains of up to so many neurons of a layer that are not fixed."""
+"""The usual method follows trains of up to so many neurons of a layer that are not
+fixed."""
 
 
 @dataclass(frozen=True)
@@ -99,16 +100,17 @@ def certify_bounds(
     :param y: true classes, indices (N,) or scores (N, K).
     :param eps: the budget.
     :param norm: numpy.inf or 2.
-    :param method: "counts"; "s-ibp", which is never tighter; or "trains", which is never
-        looser. Around each sample that counts do not certify, trains also follow sets of
-        spike trains, as :func:`decide_bounds` does. None takes trains where they are cheap,
-        which is in norm inf for a chain of layers under direct encoding of up to five
-        steps, and counts elsewhere.
+    :param method: "counts"; "s-ibp", which is never tighter; or "trains", which is
+        never looser. Around each sample that counts do not certify, trains also
+        follow sets of spike trains, as :func:`decide_bounds` does. None takes trains
+        where they are cheap, which is in norm inf for a chain of layers under direct
+        encoding of up to five steps, and counts elsewhere.
     :param batch_size: samples per pass.
     :param verbose: show progress.
     :raises TypeError: when x or y is no array of real numbers.
-    :raises ValueError: for a layer or neuron without bounds, by its name; for preprocessing,
-        half precision, samples outside the clip values, or a bad setting."""
+    :raises ValueError: for a layer or neuron without bounds, by its name; for
+        preprocessing, half precision, samples outside the clip values, or a bad
+        setting."""
     network, samples, norm, eps = read_budget(classifier, x, eps, norm)
     limits = classifier.clip_values
     builder = _choose_builder(network, eps, norm, limits, method)
@@ -194,7 +196,8 @@ class Decision:
 
     :param eps: the budget, in the maximum norm.
     :param safe: samples that no perturbation breaks, by a proof, bool (N,).
-    :param broken: samples that the classifier gets wrong at their `adversarial`, bool (N,).
+    :param broken: samples that the classifier gets wrong at their `adversarial`, bool
+        (N,).
     :param adversarial: points within the budget for broken samples, and the samples
         themselves for others (N, ...).
     :param nodes: divisions of the search (N,).
@@ -238,16 +241,18 @@ def decide_bounds(
 ) -> Decision:
     """Decide, sample by sample, whether any perturbation within a budget breaks it.
 
-    A sample is safe if every division of what neurons may do is refuted, for the network as
-    it is computed. It is broken if the classifier gets a point within the budget wrong.
+    A sample is safe if every division of what neurons may do is refuted, for the
+    network as it is computed. It is broken if the classifier gets a point within the
+    budget wrong.
 
-    :param classifier: as for :func:`certify_bounds`, around a chain of convolutions, linear
-        layers, batch norms, average pooling, and LIF or IF neurons, under direct encoding
-        of up to 8 steps.
+    :param classifier: as for :func:`certify_bounds`, around a chain of convolutions,
+        linear layers, batch norms, average pooling, and LIF or IF neurons, under
+        direct encoding of up to 8 steps.
     :param x, y, batch_size, verbose: as for :func:`certify_bounds`.
     :param eps: the budget, in the maximum norm.
     :param seconds: the time of the search for each sample.
-    :param nodes: divisions for each sample, instead of seconds, to decide alike everywhere.
+    :param nodes: divisions for each sample, instead of seconds, to decide alike
+        everywhere.
     :param seed: of random points.
     :raises TypeError: when x or y is no array of real numbers.
     :raises ValueError: as :func:`certify_bounds`, and for what is no such chain."""

@@ -1,10 +1,10 @@
 """How neurons fire in a pass of boxes: bounds of their spikes, and of how many there are.
 
-S-IBP (Liang et al., NeurIPS 2022) bounds every step by intervals of the potential. Under
-direct encoding the first current is the same at every step. So a spike train is a function
-of one number, and takes few values: each belongs to a piece of the line of currents. A
-neuron whose current lies in an interval has the trains of the pieces that the interval
-meets. But for rounding this is exact at every step."""
+S-IBP (Liang et al., NeurIPS 2022) bounds every step by intervals of the potential.
+Under direct encoding the first current is the same at every step. So a spike train is
+a function of one number, and takes few values: each belongs to a piece of the line of
+currents. A neuron whose current lies in an interval has the trains of the pieces that
+the interval meets. But for rounding this is exact at every step."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -82,7 +82,8 @@ class BoundingMethod(ABC):
         """Bound the spikes of every step and, if the method counts, their number."""
         held = WEIGHTS_HELD.get() or not torch.is_grad_enabled()
         if held:
-            # Only gradients at weights need a graph of bounds, which keeps earlier layers.
+            # Only gradients at weights need a graph of bounds, which keeps earlier
+            # layers.
             current = current.without_graph()
         sure = torch.empty_like(current.centre)
         maybe = torch.empty_like(current.centre)
@@ -93,7 +94,8 @@ class BoundingMethod(ABC):
         spikes = None if held else self._simulate_ends(site, current)
 
         def count_spikes() -> Ends:
-            # The number of spikes never falls where the current rises: N(l) <= N(x) <= N(h).
+            # The number of spikes N never falls where the current rises:
+            # N(low) <= N(x) <= N(high).
             fewest, most = spikes or self._simulate_ends(site, current)
             return fewest.sum(0), most.sum(0)
 
@@ -116,15 +118,16 @@ class BoundingMethod(ABC):
     def _bound_means(self, site: NeuronRef, current: Box) -> SpikeBounds:
         """Bound means of spikes over the steps up to each one by means of the currents.
 
-        The potential of an IF neuron with soft reset is its charge, which is the sum of the
-        currents so far, less what its spikes took."""
+        The potential of an IF neuron with soft reset is its charge, which is the sum
+        of the currents so far, less what its spikes took."""
         steps = count_steps(current)
         if WEIGHTS_HELD.get():
             current = current.without_graph()
 
         means = list[Tensor]()
         for end in bound_currents(site.dynamics, current):
-            # The number of spikes up to t never falls where charges C rise: N(C_l) <= N(C).
+            # The number of spikes N up to each step never falls where charges rise:
+            # N(charges at the lowest currents) <= N(charges).
             charges = end * steps
             currents = charges.diff(dim=0, prepend=torch.zeros_like(charges[:1]))
             means.append(self.firing(site, currents).cumsum(0) / steps)
@@ -201,7 +204,8 @@ def bound_steps(dynamics: Dynamics, low: Tensor, high: Tensor, out: Ends | None 
     threshold = operand(dynamics.threshold, spare)
     fires = dynamics._fires
     for t, decay in enumerate(dynamics.decays(len(low))):
-        # u = d v + g x + c, and the spike, rise with v and with x: u(v_l, x_l) <= u <= u(v_h, x_h).
+        # The potential u = d v + g x + c rises with v and with x, and so do spikes:
+        # u(v_low, x_low) <= u <= u(v_high, x_high).
         dynamics._charge(low[t], v_low, None, v_low, decay)
         dynamics._charge(high[t], v_high, None, v_high, decay)
         fires(v_low, threshold, out=sure[t])
@@ -232,7 +236,8 @@ def _reset_hard(
         # v <= min(u, threshold), since a potential above fires, and rest is lower.
         high.clamp_(max=threshold)
     else:
-        # v <= max(threshold, rest) where the neuron may fire; v = rest where it is sure to.
+        # v <= max(threshold, rest) where the neuron may fire, and
+        # v = rest where it is sure to.
         at_threshold = torch.zeros_like(low).add_(threshold)
         at_rest = spare.fill_(0).add_(rest)
         either = torch.maximum(at_threshold, at_rest)
@@ -253,7 +258,8 @@ def _reset_soft(
     # v >= min(u, max(u - drop, threshold - drop)) where the neuron may fire, else v >= u.
     taken = torch.sub(low, threshold - drop, out=spare).clamp_(min=0).clamp_(max=drop)
     low.addcmul_(taken, maybe, value=-1)
-    # v <= max(u - drop, min(u, threshold)), and v <= u - drop where the neuron is sure to fire.
+    # v <= max(u - drop, min(u, threshold)), and
+    # v <= u - drop where the neuron is sure to fire.
     taken = torch.sub(high, threshold, out=spare).clamp_(min=0).clamp_(max=drop)
     high.sub_(torch.maximum(taken, sure * drop, out=spare))
 
@@ -266,8 +272,9 @@ def _reset_several(
     unsure = torch.gt(maybe, sure)
     dynamics._reset(low, sure, low)
     dynamics._reset(high, maybe, high)
-    # A potential at a multiple of the threshold leads to 0, one just below to the threshold:
-    # v >= min(v(u_l), 0) and v <= max(v(u_h), threshold) where the number is unsure.
+    # A potential at a multiple of the threshold leads to 0, one just below to the
+    # threshold. So where the number of spikes is unsure
+    # v >= min(v(u_low), 0) and v <= max(v(u_high), threshold).
     low.copy_(torch.where(unsure, low.clamp(max=0), low))
     high.copy_(torch.where(unsure, high.clamp(min=threshold), high))
 

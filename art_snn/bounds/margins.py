@@ -1,9 +1,9 @@
 """How far ahead the true class stays: the smallest difference between its logit and another.
 
-Between the last neurons and the logits are affine operations, as a rule, the same for each
-sample. Their rows are the gradients of the logits. Two rows are subtracted before they meet
-an interval, so that what both logits share cancels. Gates in the graph mark where spikes
-enter these operations."""
+Between the last neurons and the logits are affine operations, as a rule, the same for
+each sample. Their rows are the gradients of the logits. Two rows are subtracted
+before they meet an interval, so that what both logits share cancels. Gates in the
+graph mark where spikes enter these operations."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ from art_snn.bounds.box import Box, Ends, widening
 from art_snn.gradients.shared import apply
 
 _ROW_ERROR = 2.0**-10
-"""Share of the radii by which rounding of the rows, sums of a few thousand products, may be off."""
+"""Share of the radii by which rounding of the rows, sums of a few thousand products,
+may be off."""
 _ELEMENTS = 2**18
 """Differences of rows that are computed at a time."""
 
@@ -29,8 +30,8 @@ class SpikeBounds:
 
     :param centre, radius: the intervals of spikes [T, N, ...], or of their means over the
         steps up to each one.
-    :param totals: returns the fewest and the most spikes over all steps [N, ...]; None where
-        the steps say as much."""
+    :param totals: returns the fewest and the most spikes over all steps [N, ...];
+        None where the steps say as much."""
 
     centre: Tensor
     radius: Tensor
@@ -49,9 +50,10 @@ class SpikeBounds:
 class _Gate(Function):
     """Where spikes enter the layers after a neuron.
 
-    Its node in the graph has the `bounds` of the spikes. While it is `closed`, gradients stop
-    there. So they are those of the layers between these spikes and the logits, and of no
-    neuron. A gate without bounds marks values whose slope is not the same all over a box."""
+    Its node in the graph has the `bounds` of the spikes. While it is `closed`,
+    gradients stop there. So they are those of the layers between these spikes and the
+    logits, and of no neuron. A gate without bounds marks values whose slope is not
+    the same all over a box."""
 
     @staticmethod
     def forward(ctx: Any, centre: Tensor, bounds: SpikeBounds | None) -> Tensor:
@@ -72,9 +74,9 @@ def mark_nonlinear(centre: Tensor) -> Tensor:
 def bound_margins(logits: Box, y: Tensor, *, differentiable: bool = False) -> Tensor:
     """Bound z_y - z_j from below for every class j [N, K]; 0 for y itself.
 
-    The rows weigh the mean of the spikes over time, which counts bound more sharply than
-    steps. Where an operation is not affine, such as max pooling, only the intervals of the
-    logits count.
+    The rows weigh the mean of the spikes over time, which counts bound more sharply
+    than steps. Where an operation is not affine, such as max pooling, only the
+    intervals of the logits count.
 
     :param logits: z [N, K], with the graph of its centres.
     :param y: class indices [N].
@@ -99,7 +101,8 @@ def bound_margins(logits: Box, y: Tensor, *, differentiable: bool = False) -> Te
         for gate in gates:
             gate.closed = False
 
-    # z_y - z_j >= (m_y - e_y) - (m_j + e_j) + min over spikes s of (W_y - W_j) (s - centre)
+    # With the error e of the centres m, over all spikes s around their centres c,
+    # z_y - z_j >= (m_y - e_y) - (m_j + e_j) + min (W_y - W_j) (s - c).
     low = z - error
     high = z + error
     lowest = low.gather(1, y[:, None]) - high

@@ -1,8 +1,8 @@
 """Operations of torch on boxes: a table, and the mode that looks operations up.
 
-The interval around an output contains every output for inputs of their intervals, and what
-rounding can make of it. Affine layers follow Gowal et al. (ICCV 2019): the centre becomes
-W m + b, the radius |W| r.
+The interval around an output contains every output for inputs of their intervals, and
+what rounding can make of it. Affine layers follow Gowal et al. (ICCV 2019): the
+centre becomes W m + b, the radius |W| r.
 
 In comments m, r and b are the centre, the radius and the budget of the input x. Values of
 the input are off by its slack. An operation passes the slack on, as it does with the
@@ -48,7 +48,8 @@ class Propagation(TorchFunctionMode):
             raise Unbounded(f"{name} into another tensor")
 
         if self.with_graph and not torch.is_grad_enabled():
-            # Margins need the slope of every operation; a custom gradient is another slope.
+            # Margins need the slope of every operation; a custom gradient is another
+            # slope.
             raise Unbounded(f"{name} without a graph, or in an autograd function of its own")
 
         return operation(func, *args, **kwargs)
@@ -95,8 +96,8 @@ def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None,
         # Convolutions of a training step do without, as it is another one.
         is_cheap = weight.ndim == 2 or WEIGHTS_HELD.get()
         if is_cheap and (enclosure.keeps_sign or not enclosure.averaged):
-            # One bound per value: |W x + b| <= |W| (|m| + r) + |b|. Of many terms most are
-            # far below the largest one.
+            # One bound per value: |W x + b| <= |W| (|m| + r) + |b|. Of many terms
+            # most are far below the largest one.
             values = x.centre.abs().add_(enclosure.radius)
             sharper = func(values, sizes, offset, *rest)
             # This sum is itself rounded.
@@ -187,7 +188,8 @@ def _average(
     """Take means over windows, each times a factor.
 
     :param terms: the most values in a window.
-    :param apart: True if all windows have as many values, and no value is in two of them."""
+    :param apart: True if all windows have as many values, and no value is in two of
+        them."""
     enclosure = x.enclosure
     centre = function(x.centre)
     radius = function(enclosure.radius)
@@ -507,4 +509,5 @@ _OPERATIONS: Mapping[Any, Callable[..., Any]] = MappingProxyType(
         if hasattr(place, name)
     }
 )
-"""Functions of torch and methods of tensors that have bounds, and what they do to boxes."""
+"""Functions of torch and methods of tensors that have bounds, and what they do to
+boxes."""

@@ -1,13 +1,14 @@
 """Propagation of constraints through a chain of layers, both ways, on batches of domains.
 
-Forward, the spike trains that neurons may still fire bound the sums of currents of the next
-layer, and these sums rule out trains there. Backward, the trains that are left ask for
-sums. No neuron before may be farther from the end that it needs than the sum can bear. No
-counterexample is lost, since what it does fulfils every constraint, rounding included.
+Forward, the spike trains that neurons may still fire bound the sums of currents of
+the next layer, and these sums rule out trains there. Backward, the trains that are
+left ask for sums. No neuron before may be farther from the end that it needs than the
+sum can bear. No counterexample is lost, since what it does fulfils every constraint,
+rounding included.
 
-The sum of currents u[r, t] = sum d^(t-q) x[q], over the steps q from r to t of a window, is
-linear in F[r, t] = sum d^(t-q) s[q] of the neurons before. A spike train says on which side
-of which limit the sum lies, for every window."""
+The sum of currents u[r, t] = sum d^(t-q) x[q], over the steps q from r to t of a
+window, is linear in F[r, t] = sum d^(t-q) s[q] of the neurons before. A spike train
+says on which side of which limit the sum lies, for every window."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +33,8 @@ class TrainTable(NamedTuple):
     """The trains that neurons of a layer can fire, V of them, and what each asks of K sums.
 
     :param trains: 0 or 1 [V, T].
-    :param low, high: low <= sum <= high where a neuron fires the train, for every sum [V, K].
+    :param low, high: low <= sum <= high where a neuron fires the train, for every sum
+        [V, K].
     :param cuts: where one piece of constant currents meets the next one [V - 1]; None for
         trains of currents that may change over time."""
 
@@ -50,17 +52,18 @@ class TrainTable(NamedTuple):
 
 
 def list_windows(steps: int) -> list[tuple[int, int]]:
-    """List the first and the last step of all windows."""
-    return [(first, last) for last in range(steps) for first in range(last + 1)]
+    """List the first and the last step, r and t, of all windows."""
+    return [(r, t) for t in range(steps) for r in range(t + 1)]
 
 
 @lru_cache(maxsize=64)
 def weigh_windows(decay: float, steps: int) -> Tensor:
     """Return the weights d^(t-q) of every step q in all windows from r to t [K, T]."""
-    weights = torch.zeros(len(list_windows(steps)), steps, dtype=torch.float64, device="cpu")
-    for k, (first, last) in enumerate(list_windows(steps)):
-        for q in range(first, last + 1):
-            weights[k, q] = decay ** (last - q)
+    windows = list_windows(steps)
+    weights = torch.zeros(len(windows), steps, dtype=torch.float64, device="cpu")
+    for k, (r, t) in enumerate(windows):
+        for q in range(r, t + 1):
+            weights[k, q] = decay ** (t - q)
     return weights
 
 
@@ -68,16 +71,18 @@ def weigh_windows(decay: float, steps: int) -> Tensor:
 def list_trains(dynamics: Dynamics, steps: int) -> TrainTable:
     """List all trains of T steps, and what they ask of sums of g x + c over all windows.
 
-    A window starts at a potential that the train bounds. It is known at the first step and
-    after a hard reset. It is at most the threshold after a silent step, and at least the
-    threshold less the drop after a spike with a soft reset. After a hard reset within the
-    window its sum says nothing."""
+    A window starts at a potential that the train bounds. It is known at the first
+    step and after a hard reset. It is at most the threshold after a silent step, and
+    at least the threshold less the drop after a spike with a soft reset. After a hard
+    reset within the window its sum says nothing."""
     theta = dynamics.threshold
     is_hard = dynamics.reset == "hard"
     drop = dynamics.reset_amount if dynamics.reset == "soft" else 0.0
     windows = list_windows(steps)
     choices = list(product((0.0, 1.0), repeat=steps))
     trains = torch.tensor(choices, dtype=torch.float64, device="cpu")
+
+    # Where a window says nothing its limits are infinite.
     low = trains.new_full((len(choices), len(windows)), -inf)
     high = low.neg()
     for v, train in enumerate(choices):
@@ -96,14 +101,15 @@ def list_trains(dynamics: Dynamics, steps: int) -> TrainTable:
                 least = theta - drop
                 most = inf
 
-            # u[t] = d^(t-r+1) v[r-1] + sum d^(t-q) (g x[q] + c) - drop sum d^(t-q) s[q]
-            # u[t] >= theta where the neuron fires at t, and u[t] <= theta where it does not.
+            # With the sum U of the window, u[t] = kept v[r-1] + U - drop taken.
             taken = sum(dynamics.decay ** (t - q) * train[q] for q in range(r, t))
             limit = theta + drop * taken
             kept = dynamics.decay ** (t - r + 1)
             if train[t]:
+                # The neuron fires: theta <= u[t] <= kept most + U - drop taken.
                 low[v, k] = limit - kept * most
             else:
+                # The neuron is silent: theta >= u[t] >= kept least + U - drop taken.
                 high[v, k] = limit - kept * least
     return TrainTable(trains, low, high)
 
@@ -119,14 +125,19 @@ def list_constant_trains(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> 
     rows = [(*piece.train, piece.low, piece.high) for piece in pieces]
     table = torch.tensor(rows, dtype=torch.float64, device="cpu")
     trains, low, high = torch.split(table, [steps, 1, 1], 1)
-    return TrainTable(trains, low, high, (high[:-1, 0] + low[1:, 0]) / 2)
+    # Pieces next to each other overlap by rounding: the cut is the middle of the overlap.
+    cuts = (high[:-1, 0] + low[1:, 0]) / 2
+    return TrainTable(trains, low, high, cuts)
 
 
+Passed = list[tuple[Ends, Ends]]
+"""The ends of the inputs [K, B, m] and of the sums [K, B, n] of every layer."""
 _ROUNDS = 8
 _ROWS = 2**13
 """Constraints that are compared at a time."""
 _PIXEL_GAIN = 0.02
-"""A round that removes no train must narrow all pixels together by this share to go on."""
+"""A round that removes no train must narrow all pixels together by this share to go
+on."""
 
 
 @dataclass(frozen=True)
@@ -152,8 +163,9 @@ class Domains:
     """What pixels and neurons may do in each of B nodes of the search.
 
     :param low, high: the ends of pixels [B, m].
-    :param sets: for every layer the trains that are left, bool [B, n, V]. The last layer has
-        the classes, with two values: not ahead of the true class, and ahead of it."""
+    :param sets: for every layer the trains that are left, bool [B, n, V]. The last
+        layer has the classes, with two values: not ahead of the true class, and ahead
+        of it."""
 
     low: Tensor
     high: Tensor
@@ -196,14 +208,16 @@ class Domains:
 
 
 _BITS = torch.arange(256, device="cpu")[:, None] >> torch.arange(8, device="cpu") & 1 > 0
+"""The members of every set of eight trains, by the code of the set [256, 8]."""
 
 
 def _encode(sets: Tensor) -> Tensor:
-    """Encode every eight trains of sets [..., V] in a byte, [C, M].
-
-    A product gathers the bits."""
-    whole = functional.pad(sets, (0, -sets.shape[-1] % 8)).contiguous().view(torch.int64)
-    return (whole.flatten(0, -2).T * 0x0102040810204080 >> 56).bitwise_and_(255)
+    """Encode every eight trains of sets [..., V] in a byte, [C, M]."""
+    padded = functional.pad(sets, (0, -sets.shape[-1] % 8))
+    # Eight truth values are a word of eight bytes. A product gathers them in its top
+    # byte.
+    words = padded.contiguous().view(torch.int64).flatten(0, -2).T
+    return (words * 0x0102040810204080 >> 56).bitwise_and_(255)
 
 
 @lru_cache(maxsize=64)
@@ -212,6 +226,7 @@ def _tabulate(values: Tensor, sign: int) -> Tensor:
 
     :return: by the code of the set [C, K, 256]."""
     padded = functional.pad(sign * values.T, (0, -len(values) % 8), value=inf)
+    # The least over each of the 256 subsets of every eight trains: inf of the empty one.
     parts = padded.view(len(padded), -1, 1, 8).where(_BITS, inf).amin(-1)
     table = torch.empty_like(parts)
     table[..., _encode(_BITS)[0]] = sign * parts
@@ -259,11 +274,14 @@ def keep_possible(sets: Tensor, table: TrainTable, sums: Ends) -> None:
     nodes, neurons, trains = sets.shape
     removed = sets.new_zeros((-(-trains // 8), nodes, neurons), dtype=torch.uint8)
     least, most = sums
-    # A train is possible only if low <= u <= high for some u: low <= most and least <= high.
+    # A train is possible only if low <= u <= high for some u from least to most, so
+    # low <= most and least <= high. Trains of the same limit are compared once.
     for k, limit, codes in _list_limits(table.low):
         removed |= (most[k] < limit).view(torch.uint8) * codes
     for k, limit, codes in _list_limits(table.high):
         removed |= (least[k] > limit).view(torch.uint8) * codes
+
+    # From codes back to truth values.
     kept = (~_BITS).view(torch.int64)[:, 0].index_select(0, removed.flatten().int())
     kept = kept.view(torch.bool).view(*removed.shape, 8)
     sets &= kept.movedim(0, 2).flatten(2)[..., :trains]
@@ -274,20 +292,28 @@ def limit_inputs(layer: Layer, sets: Tensor, sums: Ends, inputs: Ends) -> tuple[
 
     :param sets: the trains left of the layer's neurons [B, n, V].
     :param sums, inputs: their ends [K, B, n] and [K, B, m].
-    :return: the places k, b, j of inputs that are limited, each once, and the two ends."""
+    :return: the places k, b, j of inputs that are limited, each once, and the two
+        ends."""
     least, most = sums
     low, high = inputs
     need_least, need_most = find_ends(sets, layer.table.low, layer.table.high)
+
+    # An input x may take from the largest sum what the trains do not need of it:
+    # w x >= max w x - (most - need_least), and w x <= min w x + (need_most - least).
+    rooms = (most - need_least, need_most - least)
+
+    # An input can be limited only where the room is less than what it may change.
     spread = high - low
     reach = spread.amax(-1, keepdim=True) * layer.weight.abs().amax(1)
-    # A sum of at least a needs w x >= max w x - (most - a) of every input x.
-    rooms = (most - need_least, need_most - least)
     narrow = [room < reach for room in rooms]
 
+    # Rows k, b with such a sum are numbered by `place`.
     some = (narrow[0] | narrow[1]).any(-1)
     place = some.flatten().cumsum(0).view_as(some) - 1
     spread = spread[some]
-    # |x - end| <= room / |w|, at the end that the sign of w says.
+
+    # |x - end| <= room / |w|, at the end that the sign of w says. The largest |w| / room
+    # of all sums is kept for either end.
     nearest = spread.new_zeros((2, *spread.shape))
     for sign, room, which in zip((1, -1), rooms, narrow, strict=True):
         for part in torch.split(which.nonzero(), _ROWS):
@@ -304,11 +330,11 @@ def limit_inputs(layer: Layer, sets: Tensor, sums: Ends, inputs: Ends) -> tuple[
     return k, b, j, high[k, b, j] - below, low[k, b, j] + above
 
 
-def pass_forward(layers: Sequence[Layer], domains: Domains) -> list[tuple[Ends, Ends]]:
+def pass_forward(layers: Sequence[Layer], domains: Domains) -> Passed:
     """Remove the trains that sums forbid, layer by layer.
 
-    :return: the ends of the inputs and of the sums of every layer."""
-    passed = list[tuple[Ends, Ends]]()
+    :return: the ends of what enters the layers, and of their sums."""
+    passed = Passed()
     for i, layer in enumerate(layers):
         if layer.inputs is None:
             inputs = (domains.low[None], domains.high[None])
@@ -320,9 +346,7 @@ def pass_forward(layers: Sequence[Layer], domains: Domains) -> list[tuple[Ends, 
     return passed
 
 
-def _pass_backward(
-    layers: Sequence[Layer], domains: Domains, passed: list[tuple[Ends, Ends]]
-) -> None:
+def _pass_backward(layers: Sequence[Layer], domains: Domains, passed: Passed) -> None:
     """Remove the trains and pixels that later layers forbid, from the last layer on."""
     for i in reversed(range(len(layers))):
         layer = layers[i]
@@ -371,6 +395,7 @@ def propagate(
         passed = pass_forward(layers, some)
         _, (least, _) = passed[-1]
         margins[rows] = least[0]
+
         left = _is_possible(some)
         if left.any():
             _pass_backward(layers, some, passed)
@@ -378,6 +403,7 @@ def propagate(
         domains.write(rows, some)
         possible[rows] = left
 
+        # Nodes go on that are possible and have become smaller.
         new_count, new_width = _measure(some)
         narrower = new_width < (1 - _PIXEL_GAIN) * width
         rows = rows[left & ((new_count < count) | narrower)]

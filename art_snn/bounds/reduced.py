@@ -1,7 +1,8 @@
 """A network around one sample: a chain of affine maps between the neurons that are not fixed.
 
-What no perturbation changes is folded into biases, in double precision. Boxes say how far
-the currents and logits that the network computes may lie from those of exact arithmetic."""
+What no perturbation changes is folded into biases, in double precision. Boxes say how
+far the currents and logits that the network computes may lie from those of exact
+arithmetic."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -51,8 +52,8 @@ class TooLarge(Exception):
 def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequential], int]:
     """Read a network as a chain, on the CPU in double precision.
 
-    :return: the neurons; the affine maps of values [M, ...] before each of them, and after
-        the last one; the number of time steps.
+    :return: the neurons; the affine maps of values [M, ...] before each of them, and
+        after the last one; the number of time steps.
     :raises ValueError: for a layer that has no place in a chain, by its name."""
     expected = "a chain of affine layers and neurons under direct encoding"
 
@@ -65,6 +66,8 @@ def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequen
 
     affine = {*_AFFINE, Normalize, TimeDistributed}
     copied = copy_module("classifier", network).double().cpu().eval()
+
+    # A neuron ends a segment of affine layers and begins the next one.
     sites = list[NeuronRef]()
     segments = [nn.Sequential()]
     for name, module in list_layers(copied.layers, "layers"):
@@ -76,6 +79,7 @@ def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequen
             sites.append(NeuronRef(name, module.dynamics))
             segments.append(nn.Sequential())
             continue
+
         fits(isinstance(module, TimeDistributed), shown)
         for inner in module.modules():
             fits(type(inner) in affine, f"{name}, with a {type(inner).__name__}")
@@ -91,7 +95,8 @@ def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequen
 class ConstraintProblem:
     """What every counterexample near a sample fulfils.
 
-    A neuron is fixed if it has one spike train within the budget, and open if it has more.
+    A neuron is fixed if it has one spike train within the budget, and open if it has
+    more.
 
     :param layers: the open neurons, layer by layer, and the classes as the last layer: a
         class that is ahead of the true one has a margin of at most 0.
@@ -138,30 +143,41 @@ class ProblemBuilder:
         observed, logits = self._bound(box)
         low, high = [end.double().cpu() for end in box.ends]
         inputs = (low.flatten(1)[None], high.flatten(1)[None])
-        layers = list[Layer]()
-        fixed = list[Tensor]()
-        opened = list[Tensor]()
+
+        # Before the first layer all pixels are open.
+        fixed = [torch.zeros_like(low)]
+        opened = [torch.arange(low.numel(), device="cpu")]
         sets = list[Tensor]()
+        layers = list[Layer]()
         errors = list[Tensor]()
         for i, (current, spikes) in enumerate(observed):
-            unsure = (spikes.enclosure.radius[:, 0] > 0).any(0).flatten().nonzero()[:, 0].cpu()
+            is_unsure = (spikes.enclosure.radius[:, 0] > 0).any(0)
+            unsure = is_unsure.flatten().nonzero()[:, 0].cpu()
             if len(unsure) > self.most_open:
                 raise TooLarge
+
             errors.append(self._bound_error(i, current))
-            if layers:
-                layer = self._build_layer(fixed[-1], opened[-1], layers, unsure, errors[-1])
+            error = errors[-1].flatten()[unsure]
+            weight, bias = self._linearize(i, fixed[-1], opened[-1], unsure)
+            if i == 0:
+                # A current of the first layer is the same at all steps: x = W p + b.
+                layer = Layer(weight, bias, 2 * error[None], None, self.first_table)
+            else:
+                trains = layers[-1].table.trains
+                layer = self._build_layer(i, weight, bias, error, trains)
                 assert layer.inputs is not None
                 inputs = find_ends(sets[-1], layer.inputs, layer.inputs)
-            else:
-                layer = self._build_first(low, unsure, errors[-1])
 
             fixed.append(spikes.centre[:, 0].double().cpu().contiguous())
             layer, possible, kept = _keep_open(layer, inputs, unsure, fixed[-1])
             layers.append(layer)
-            opened.append(unsure[kept])
             sets.append(possible)
+            opened.append(unsure[kept])
+
         errors.append(logits.enclosure.slack.expand_as(logits.centre)[0].double().cpu())
-        layers.append(self._build_classes(fixed[-1], opened[-1], layers, y, errors[-1]))
+        classes = torch.arange(len(errors[-1]), device="cpu")
+        weight, bias = self._linearize(len(layers), fixed[-1], opened[-1], classes)
+        layers.append(self._build_classes(weight, bias, errors[-1], layers[-1].table.trains, y))
         if self.built % _COMPARED == 0:
             self._compare(box, errors)
         self.built += 1
@@ -171,14 +187,15 @@ class ProblemBuilder:
         high = round_toward(inf, high.flatten(1), dtype)
         pixels = torch.maximum(-low, high)
         rounded = tuple(_round_layer(layer, pixels, dtype) for layer in layers)
-        ahead = torch.ones(1, len(errors[-1]), 2, dtype=torch.bool, device="cpu")
+        ahead = torch.ones(1, len(classes), 2, dtype=torch.bool, device="cpu")
         root = Domains(low, high, (*sets, ahead))
-        return ConstraintProblem(rounded, root, tuple(fixed), tuple(opened))
+        return ConstraintProblem(rounded, root, tuple(fixed[1:]), tuple(opened[1:]))
 
     def _bound(self, box: Box) -> tuple[list[tuple[Box, Box]], Box]:
         """Send a box through the network.
 
-        :return: the boxes of the currents and the spikes of every layer, and of the logits."""
+        :return: the boxes of the currents and the spikes of every layer, and of the
+            logits."""
         observed = list[tuple[Box, Box]]()
 
         def observe(site: NeuronRef, current: Box, spikes: Box) -> None:
@@ -196,90 +213,94 @@ class ProblemBuilder:
         dynamics = self.sites[i].dynamics
         rounding = potential_rounding(dynamics, current.magnitude, len(current), current.dtype)
         slack = current.enclosure.slack.expand_as(current.centre)
+        # |x - x'| <= slack + rounding
         return slack[:, 0].double().cpu().amax(0) + float(rounding)
 
-    def _build_first(self, like: Tensor, index: Tensor, error: Tensor) -> Layer:
-        """Build the first layer of neurons, of which those of an index may be open.
+    def _linearize(
+        self, i: int, fixed: Tensor, opened: Tensor, index: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Read segment i as an affine map: outputs = weight * amplitude * open spikes + bias.
 
-        :param like: a sample [1, ...]."""
-        # x = W pixels + b
-        weight = self._differentiate(0, like.shape[1:], index)
-        base = self._apply(0, torch.zeros_like(like)).flatten()[index]
-        slack = 2 * error.flatten()[index]
-        return Layer(weight, base[None], slack[None], None, self.first_table)
-
-    def _build_layer(
-        self, fixed: Tensor, opened: Tensor, before: Sequence[Layer], index: Tensor, error: Tensor
-    ) -> Layer:
-        """Build a later layer of neurons, of which those of an index may be open.
-
-        :param fixed, opened: of the layer before, as in :class:`ConstraintProblem`."""
-        i = len(before)
-        dynamics = self.sites[i].dynamics
-        amplitude = self.sites[i - 1].dynamics.amplitude
-        windows = weigh_windows(dynamics.decay, self.steps)
-        # u = sum d^(t-q) (g (W a s[q] + b) + c), for open neurons as g a W F with
-        # F = sum d^(t-q) s[q]
-        weight = self._differentiate(i, fixed.shape[1:], index)[:, opened]
-        currents = self._apply(i, fixed * amplitude).flatten(1)[:, index]
-        base = windows @ (dynamics.gain * currents + dynamics.constant)
-        slack = windows.sum(1)[:, None] * (2 * dynamics.gain * error.flatten()[index])
-        inputs = before[-1].table.trains @ windows.T
-        table = list_trains(dynamics, self.steps)
-        return Layer(weight * (dynamics.gain * amplitude), base, slack, inputs, table)
-
-    def _build_classes(
-        self, fixed: Tensor, opened: Tensor, before: Sequence[Layer], y: int, error: Tensor
-    ) -> Layer:
-        """Build the layer of the margins of class y over all classes."""
-        i = len(self.sites)
-        amplitude = self.sites[-1].dynamics.amplitude
-        every = torch.arange(len(error), device="cpu")
-        # z_y - z_k = a (W_y - W_k) mean s + (b_y - b_k)
-        rows = self._differentiate(i, fixed.shape[1:], every)[:, opened]
-        weight = (rows[y] - rows) * amplitude
-        logits = self._apply(i, fixed * amplitude).mean(0)
-        base = logits[y] - logits
-        slack = 2 * (error[y] + error)
-        # The class itself is never ahead.
-        base[y] = 1
-        slack[y] = 0
-        # A class is ahead where the margin is at most 0; where it is not, any margin will do.
-        most = torch.tensor([[inf], [0.0]], dtype=torch.float64, device="cpu")
-        least = torch.full_like(most, -inf)
-        table = TrainTable(torch.zeros(2, 1, device="cpu"), least, most)
-        inputs = before[-1].table.trains.mean(1)[:, None]
-        return Layer(weight, base[None], slack[None], inputs, table)
-
-    def _differentiate(self, i: int, shape: Sequence[int], index: Tensor) -> Tensor:
-        """Differentiate some outputs of segment i by all of its inputs, [len(index), m].
-
-        :param shape: of one input."""
+        :param fixed: spikes of the neurons before [T, ...], 0 where a neuron is open.
+        :param opened: indices of the open ones [m].
+        :param index: of the outputs [n].
+        :return: weight [n, m] and bias [T, n]."""
+        amplitude = self.sites[i - 1].dynamics.amplitude if i else 1
+        bias = self._apply(i, fixed * amplitude).flatten(1)[:, index]
         rows = list[Tensor]()
         for part in torch.split(index, _CHUNK):
-            leaf = torch.zeros(len(part), *shape, dtype=torch.float64, device="cpu")
+            leaf = torch.zeros(len(part), *fixed.shape[1:], dtype=torch.float64, device="cpu")
             with torch.enable_grad():
+                # Sample k of a batch gives row k.
                 out = self._apply(i, leaf.requires_grad_()).flatten(1).gather(1, part[:, None])
                 (grad,) = torch.autograd.grad(out.sum(), leaf)
             rows.append(grad.flatten(1))
-        return torch.cat(rows)
+        return torch.cat(rows)[:, opened], bias
 
     def _apply(self, i: int, values: Tensor) -> Tensor:
         """Return the outputs [M, ...] of segment i."""
         out: Tensor = self.segments[i](values[None])[0]
         return out
 
+    def _build_layer(
+        self, i: int, weight: Tensor, bias: Tensor, error: Tensor, trains: Tensor
+    ) -> Layer:
+        """Build layer i of neurons, whose currents are W a s + b.
+
+        :param weight, bias: of :meth:`_linearize`.
+        :param error: how far currents may lie from exact arithmetic [n].
+        :param trains: of the layer before [V', T]."""
+        dynamics = self.sites[i].dynamics
+        windows = weigh_windows(dynamics.decay, self.steps)
+        # Sums of g x + c over a window, with F = sum d^(t-q) s[q] of open neurons, are
+        # sum d^(t-q) (g (W a s[q] + b[q]) + c) = g a W F + sum d^(t-q) (g b[q] + c).
+        scale = dynamics.gain * self.sites[i - 1].dynamics.amplitude
+        base = windows @ (dynamics.gain * bias + dynamics.constant)
+        inputs = trains @ windows.T
+        # |u - u'| <= sum d^(t-q) g |x - x'|, twice that to be safe.
+        slack = windows.sum(1)[:, None] * (2 * dynamics.gain * error)
+        return Layer(weight * scale, base, slack, inputs, list_trains(dynamics, self.steps))
+
+    def _build_classes(
+        self, weight: Tensor, bias: Tensor, error: Tensor, trains: Tensor, y: int
+    ) -> Layer:
+        """Build the layer of the margins of class y over all classes.
+
+        The parameters are those of :meth:`_build_layer`, of logits instead of
+        currents."""
+        # z_y - z_k = (W_y - W_k) a mean s + b_y - b_k
+        weight = (weight[y] - weight) * self.sites[-1].dynamics.amplitude
+        bias = bias.mean(0)
+        base = bias[y] - bias
+        inputs = trains.mean(1)[:, None]
+        slack = 2 * (error[y] + error)
+        # The class itself is never ahead.
+        base[y] = 1
+        slack[y] = 0
+
+        # A class is ahead only if its margin is at most 0. Any margin allows that it
+        # is not.
+        most = torch.tensor([[inf], [0.0]], dtype=torch.float64, device="cpu")
+        least = torch.full_like(most, -inf)
+        table = TrainTable(torch.zeros(2, 1, device="cpu"), least, most)
+        return Layer(weight, base[None], slack[None], inputs, table)
+
     def _compare(self, box: Box, errors: Sequence[Tensor]) -> None:
         """Refuse a network that computes something else than the chain at corners of a box.
 
-        The chain is given the spikes that the network fires, so that rounding alone differs.
+        The chain is given the spikes that the network fires, so that rounding alone
+        differs.
 
         :param box: of one sample [1, ...].
-        :param errors: bounds of the difference, for the currents of every layer and logits."""
+        :param errors: bounds of the difference, for the currents of every layer and
+            logits."""
+        # |x - m| = r at a corner, on a random side for each pixel.
         generator = torch.Generator("cpu").manual_seed(0)
         shape = (_CORNERS, *box.shape[1:])
         sides = torch.randint(0, 2, shape, generator=generator, device="cpu") * 2 - 1
         corners = box.centre + box.enclosure.radius * sides.to(box.device)
+
+        # What enters every segment of the chain, and what leaves it in the network.
         inputs = [corners.expand(self.steps, *shape)]
         outputs = list[Tensor]()
 
@@ -295,6 +316,7 @@ class ProblemBuilder:
         with keep_modes(self.network, False), set_in_block(THROUGH, run):
             outputs.append(self.network(corners))
 
+        # What leaves it in the chain, which may differ by the error.
         _require_chain(len(outputs) == len(errors))
         pairs = zip(self.segments, inputs, strict=True)
         expected = [segment(part.double().cpu()) for segment, part in pairs]
@@ -318,13 +340,17 @@ def _keep_open(
     :param index: of the layer's neurons among all.
     :param fixed: spikes [T, ...] of all neurons of the layer, to write to.
     :return: the layer of open neurons, their trains, and their places in the index."""
+    # Rule out the trains that no sum causes.
     trains = layer.table.trains
     possible = torch.ones(1, len(index), len(trains), dtype=torch.bool, device="cpu")
     keep_possible(possible, layer.table, bound_sums(layer, *inputs))
+
+    # A neuron is fixed where all trains left agree at every step.
     fewest, most = find_ends(possible, trains, trains)
     is_fixed = (fewest == most).all(0)[0]
     # An open neuron adds nothing to biases: all that it does is in its trains.
     fixed.flatten(1)[:, index] = torch.where(is_fixed, fewest[:, 0], 0.0)
+
     kept = (~is_fixed).nonzero()[:, 0]
     weight = layer.weight[kept]
     base = layer.base[:, kept]
@@ -342,6 +368,7 @@ def _round_layer(layer: Layer, pixels: Tensor, dtype: torch.dtype) -> Layer:
     if inputs is not None:
         most = inputs.abs().amax(0)[:, None]
         inputs = inputs.to(dtype)
+
     # |W x + b| <= |W| max |x| + |b| + slack, of which rounding is a share.
     sizes = (layer.weight.abs() * most[:, None]).sum(-1) + layer.base.abs() + layer.slack
     slack = layer.slack + widening(weight.shape[1], weight) * sizes

@@ -1,10 +1,11 @@
 """Search for a counterexample, or for the proof that there is none, by branch and bound.
 
-A node of the search has the spike trains that neurons may still fire, and the intervals of
-pixels. Propagation refutes it, or gives a bound of its margin. The node with the smallest
-bound is divided: into two halves of the trains of a neuron, or of the interval of a pixel.
-In every node points are tried that its bounds point to. A sample is safe when no node is
-left, and broken when the classifier is wrong at a point."""
+A node of the search has the spike trains that neurons may still fire, and the
+intervals of pixels. Propagation refutes it, or gives a bound of its margin. The node
+with the smallest bound is divided: into two halves of the trains of a neuron, or of
+the interval of a pixel. In every node points are tried that its bounds point to. A
+sample is safe when no node is left, and broken when the classifier is wrong at a
+point."""
 
 import sys
 import time
@@ -21,7 +22,15 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from art_snn.bounds.box import Ends
-from art_snn.bounds.propagate import Domains, Layer, TrainTable, find_ends, pass_forward, propagate
+from art_snn.bounds.propagate import (
+    Domains,
+    Layer,
+    Passed,
+    TrainTable,
+    find_ends,
+    pass_forward,
+    propagate,
+)
 from art_snn.bounds.reduced import ConstraintProblem
 
 _KEPT = 16
@@ -32,9 +41,6 @@ _LASTS = 8
 _RADII = (0.5, 0.4, 0.3, 0.2, 0.15, 0.1)
 """Radii of the boxes around points, as shares of the width of the node."""
 
-Passed = Sequence[tuple[Ends, Ends]]
-"""The ends of the inputs and of the sums of every layer, of :func:`pass_forward`."""
-
 
 def weigh(layers: Sequence[Layer], nodes: Domains, passed: Passed) -> tuple[list[Tensor], Tensor]:
     """Estimate what matters for the margin of B nodes, from the last layer to the pixels.
@@ -43,8 +49,8 @@ def weigh(layers: Sequence[Layer], nodes: Domains, passed: Passed) -> tuple[list
     It matters for the margin. It also matters as far as no train of the neuron allows it:
     that is the share of the width beyond what the trains need, squared.
 
-    :return: shares of the widths by neurons of every layer [B, n], and slopes of the margin
-        by pixels [B, m]."""
+    :return: shares of the widths by neurons of every layer [B, n], and slopes of the
+        margin by pixels [B, m]."""
     # Only the margin of the class that is looked for counts.
     ahead = one_hot(nodes.classes, nodes.sets[-1].shape[1]).to(nodes.low)
     slope = ahead
@@ -57,7 +63,8 @@ def weigh(layers: Sequence[Layer], nodes: Domains, passed: Passed) -> tuple[list
         table = layers[i].table
         (least, most), (low, high) = passed[i]
         if shares:
-            # The trains left need sums from need_low to need_high, of those from low to high.
+            # The trains left need sums from need_low to need_high, of those from low
+            # to high.
             need_low, need_high = find_ends(nodes.sets[i], table.low, table.high)
             beyond = torch.maximum(need_low - low, high - need_high) / (high - low)
             share = share + beyond.clamp(0, 1).amax(0).square()
@@ -142,8 +149,8 @@ class Falsifier:
     def visit(self, layers: Sequence[Layer], nodes: Domains) -> bool:
         """Descend from random points of nodes, along slopes in smaller and smaller boxes.
 
-        A gradient of a step function does not tell by how much the margin changes in a box
-        around a point. Bounds in that box do.
+        A gradient of a step function does not tell by how much the margin changes in
+        a box around a point. Bounds in that box do.
 
         :return: True if the classifier is wrong at one of the points."""
         if self.visits % _LASTS == 0:
@@ -232,7 +239,8 @@ _NARROWEST = 8
 def _begin(problem: ConstraintProblem) -> tuple[Domains, Tensor, Tensor]:
     """Make a node for every class that a pass forward leaves, and propagate.
 
-    :return: the nodes, whether a counterexample may be there, and the least margins [B, n]."""
+    :return: the nodes, whether a counterexample may be there, and the least margins
+        [B, n]."""
     _, (least, _) = pass_forward(problem.layers, problem.root[:])[-1]
     # Class k can be ahead only if z_y - z_k <= 0 for some point.
     classes = (least[0, 0] <= 0).nonzero()[:, 0]
@@ -297,7 +305,7 @@ def merge_halves(halves: Domains, possible: Tensor, size: int) -> Domains:
 
     def split(part: Tensor) -> Tensor:
         """View by division, half and node."""
-        return part.view(-1, 2, size, *part.shape[1:])
+        return part.view(*exists.shape[:3], *part.shape[1:])
 
     # The union of both halves, and the intersection over all divisions.
     low = split(halves.low).where(exists, inf).amin(1).amax(0)
@@ -380,7 +388,8 @@ class Search:
         halves = Domains.join([half for _, *both in divisions for half in both])
         possible, margins = propagate(self.layers, halves, _TRIAL_ROUNDS)
         gain = self._measure_gain(nodes, passed, halves, margins)
-        # An impossible half adds nothing here, since merging the halves removes it already.
+        # An impossible half adds nothing here, since merging the halves removes it
+        # already.
         gain = gain.clamp_min(1e-6).where(possible.view_as(gain), 0.0)
         best = gain.prod(1).where(exists, -1.0).argmax(0)
 
@@ -402,7 +411,8 @@ class Search:
     ) -> Iterator[tuple[Tensor, Domains, Domains]]:
         """Divide the trains of the neurons with the largest shares.
 
-        :return: by division whether a node can be divided [B], and both halves of nodes."""
+        :return: by division whether a node can be divided [B], and both halves of
+            nodes."""
         rows = nodes.rows
         for i, share in enumerate(shares):
             if share.shape[1] == 0:
@@ -435,8 +445,8 @@ class Search:
         span = nodes.high - nodes.low
         middle = (nodes.low + nodes.high) / 2
 
-        # A pixel changes all currents of the first layer together by width * sum |W|. Without
-        # an open neuron there no pixel changes anything.
+        # A pixel changes all currents of the first layer together by width * sum |W|.
+        # Without an open neuron there no pixel changes anything.
         change = span * first.weight.abs().sum(0)
         slack = max(first.slack[0].tolist(), default=0.0)
         is_wide = change > _NARROWEST * slack
@@ -455,7 +465,8 @@ class Search:
     ) -> Tensor:
         """Measure what each half of every division adds to the bound of its node [D, 2, B].
 
-        It is the rise of the margin, and the share of what neurons may do that is ruled out.
+        It is the rise of the margin, and the share of what neurons may do that is
+        ruled out.
 
         :param margins: of all halves [D * 2 * B, n]."""
         size = len(nodes)
