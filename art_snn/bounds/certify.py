@@ -18,10 +18,11 @@ from torch import Tensor
 from art_snn.attacks.balls import Norm, require_budget, require_norm
 from art_snn.bounds.bounding import Bounding, check_bounded, enclose_samples
 from art_snn.bounds.box import Box, Ends, round_toward
+from art_snn.bounds.falsify import Falsifier
 from art_snn.bounds.firing import METHODS, Counts, bound_currents
 from art_snn.bounds.operations import Propagation
 from art_snn.bounds.reduced import ProblemBuilder, TooLarge
-from art_snn.bounds.search import Falsifier, Search, bound_margin
+from art_snn.bounds.search import Search, bound_margin
 from art_snn.checks import (
     ArgumentError,
     invalid,

@@ -4,9 +4,13 @@ The interval around an output contains every output for inputs of their interval
 what rounding can make of it. Affine layers follow Gowal et al. (ICCV 2019): the
 centre becomes W m + b, the radius |W| r.
 
-In comments m, r and b are the centre, the radius and the budget of the input x. Values of
-the input are off by its slack. An operation passes the slack on, as it does with the
-radius, and adds its own rounding: a share of the largest value that it may compute."""
+Every operation takes the function of torch that was called, and its arguments, with
+boxes among them. It returns a box, or says by an exception why it has no bounds.
+
+In comments m, r and b are the centre, the radius and the budget of the input x. Rounding
+before the operation has moved the input by its slack at most. The operation passes the
+slack on, as it does with the radius, and adds its own rounding: `widening` times a bound
+of the absolute values that it computes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -93,7 +97,7 @@ def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None,
         slack = largest * error + before
         magnitude = largest.amax() + slack.amax()
 
-        # Convolutions of a training step do without, as it is another one.
+        # This takes another pass, which convolutions of a training step go without.
         is_cheap = weight.ndim == 2 or WEIGHTS_HELD.get()
         if is_cheap and (enclosure.keeps_sign or not enclosure.averaged):
             # One bound per value: |W x + b| <= |W| (|m| + r) + |b|. Of many terms
@@ -236,6 +240,8 @@ def _add(func: Any, a: Any, b: Any, *, alpha: float = 1) -> Box:
     boxes = [part for part in (a, b) if isinstance(part, Box)]
     like = boxes[0]
     averaged = like.enclosure.averaged
+
+    # A number that changes over time is not the mean of steps.
     if not (_fits_means(a, like) and _fits_means(b, like)):
         raise Nonlinear("a sum with what changes over time")
     if any(box.enclosure.averaged != averaged for box in boxes):
@@ -287,9 +293,11 @@ def _fits_means(value: Any, x: Box) -> bool:
 
 def _multiply(func: Any, a: Any, b: Any) -> Box:
     """Multiply a box by numbers."""
-    if isinstance(a, Box) and isinstance(b, Box):
+    if not isinstance(a, Box):
+        return _scale(b, a)
+    if isinstance(b, Box):
         raise Unbounded("a product of two values that depend on the input")
-    return _scale(a, b) if isinstance(a, Box) else _scale(b, a)
+    return _scale(a, b)
 
 
 def _divide(func: Any, a: Any, b: Any, *, rounding_mode: None = None) -> Box:
@@ -377,13 +385,14 @@ def _reshape(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     y = x.rearrange(lambda part: func(part, *args, **options))
     steps = x.enclosure.averaged or x.enclosure.repeats
     # Rows of one step each stay so in smaller rows, and in those of whole steps.
-    mixes = bool(steps and y.stride(0) and y.shape[0] % len(x) and y.shape[0] % steps)
+    mixes = steps and y.stride(0) and len(y) % len(x) and len(y) % steps
     if x.enclosure.averaged and mixes:
         raise Nonlinear(func.__name__)
 
     if y.numel() == x.numel() and not mixes:
         return y
     if y.shape[1:] == x.shape and not steps:
+        # One step is expanded to several.
         return y.revise(repeats=len(y))
     # A value may now stand several times, which the budget does not allow.
     return y.revise(budget=None, repeats=0)
@@ -420,21 +429,28 @@ def _keeps_time(func: Any, x: Box, *args: Any, **options: Any) -> bool:
             return not x.stride(0)
         if not _is_slice(args[0]):
             return False
+
+    # Only shapes count, so tensors without memory tell it.
     before = torch.empty(x.shape, device="meta")
     after = func(before, *args, **options)
-    return bool(after.ndim) and (len(after), after.stride(0)) == (len(x), before.stride(0))
+    if not after.ndim:
+        return False
+    return len(after) == len(before) and after.stride(0) == before.stride(0)
 
 
 def _is_slice(index: Any) -> bool:
     """True if an index takes every value once at most."""
     several = index if isinstance(index, tuple) else (index,)
-    return all(i is None or i is Ellipsis or isinstance(i, int | slice) for i in several)
+    once = int | slice | type(None) | type(Ellipsis)
+    return all(isinstance(part, once) for part in several)
 
 
 def _split(func: Any, x: Box, *args: Any, **options: Any) -> tuple[Box, ...]:
     """Split values into several parts."""
     if x.enclosure.averaged:
         raise Nonlinear(func.__name__)
+
+    # Each part is cut from all tensors of the box.
     count = len(func(x.centre, *args, **options))
     whole = _level_slack(x)
     return tuple(
@@ -450,6 +466,8 @@ def _join(func: Any, boxes: Any, *args: Any, **options: Any) -> Box:
     several = [_as_box(part, like) for part in boxes]
     if any(box.enclosure.averaged != averaged for box in several):
         raise Unbounded(f"{func.__name__} of means and steps")
+
+    # Means may be joined along any axis but time.
     if averaged:
         axis = int(args[0] if args else options.get("dim", 0))
         joins_time = axis in (0, -like.ndim - (func is torch.stack))

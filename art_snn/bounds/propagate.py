@@ -79,6 +79,7 @@ def list_trains(dynamics: Dynamics, steps: int) -> TrainTable:
     is_hard = dynamics.reset == "hard"
     drop = dynamics.reset_amount if dynamics.reset == "soft" else 0.0
     windows = list_windows(steps)
+    # The first step changes last, so that train v has the binary digits of v.
     choices = list(product((0.0, 1.0), repeat=steps))
     trains = torch.tensor(choices, dtype=torch.float64, device="cpu")
 
@@ -88,6 +89,7 @@ def list_trains(dynamics: Dynamics, steps: int) -> TrainTable:
     for v, train in enumerate(choices):
         for k, (r, t) in enumerate(windows):
             if is_hard and any(train[r:t]):
+                # The potential forgets the window at its reset.
                 continue
 
             # The potential before the window: least <= v[r-1] <= most.
@@ -323,6 +325,7 @@ def limit_inputs(layer: Layer, sets: Tensor, sums: Ends, inputs: Ends) -> tuple[
             nearest[0].scatter_reduce_(0, index, rows, "amax")
             nearest[1].scatter_reduce_(0, index, rows.neg_(), "amax")
 
+    # An input whose width is more than room / |w| is limited.
     p, j = (nearest.amax(0) * spread > 1).nonzero().unbind(1)
     k, b = some.nonzero()[p].unbind(1)
     # Inputs that do not matter are divided by 0, of any sign, and have no limit.
@@ -358,6 +361,7 @@ def _pass_backward(layers: Sequence[Layer], domains: Domains, passed: Passed) ->
             domains.low[b, j] = domains.low[b, j].maximum(low)
             domains.high[b, j] = domains.high[b, j].minimum(high)
         else:
+            # What each train adds to sum k must lie between the ends.
             share = layer.inputs.T[k]
             outside = (share < low[:, None]) | (share > high[:, None])
             h, v = outside.nonzero().unbind(1)

@@ -151,6 +151,7 @@ class ProblemBuilder:
         layers = list[Layer]()
         errors = list[Tensor]()
         for i, (current, spikes) in enumerate(observed):
+            # Where no step is unsure the box says the train, and the neuron is fixed.
             is_unsure = (spikes.enclosure.radius[:, 0] > 0).any(0)
             unsure = is_unsure.flatten().nonzero()[:, 0].cpu()
             if len(unsure) > self.most_open:
@@ -177,11 +178,13 @@ class ProblemBuilder:
         errors.append(logits.enclosure.slack.expand_as(logits.centre)[0].double().cpu())
         classes = torch.arange(len(errors[-1]), device="cpu")
         weight, bias = self._linearize(len(layers), fixed[-1], opened[-1], classes)
-        layers.append(self._build_classes(weight, bias, errors[-1], layers[-1].table.trains, y))
+        trains = layers[-1].table.trains
+        layers.append(self._build_classes(weight, bias, errors[-1], trains, y))
         if self.built % _COMPARED == 0:
             self._compare(box, errors)
         self.built += 1
 
+        # The search computes in the precision of the network.
         dtype = torch.promote_types(self.dtype, torch.float32)
         low = round_toward(-inf, low.flatten(1), dtype)
         high = round_toward(inf, high.flatten(1), dtype)
@@ -227,11 +230,13 @@ class ProblemBuilder:
         :return: weight [n, m] and bias [T, n]."""
         amplitude = self.sites[i - 1].dynamics.amplitude if i else 1
         bias = self._apply(i, fixed * amplitude).flatten(1)[:, index]
+
+        # The derivatives of outputs by inputs are the rows of the weight.
         rows = list[Tensor]()
         for part in torch.split(index, _CHUNK):
             leaf = torch.zeros(len(part), *fixed.shape[1:], dtype=torch.float64, device="cpu")
             with torch.enable_grad():
-                # Sample k of a batch gives row k.
+                # Each sample of a batch gives one row.
                 out = self._apply(i, leaf.requires_grad_()).flatten(1).gather(1, part[:, None])
                 (grad,) = torch.autograd.grad(out.sum(), leaf)
             rows.append(grad.flatten(1))

@@ -10,214 +10,17 @@ point."""
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from heapq import heappop, heappush
 from itertools import count
 from math import inf
 
-import numpy as np
 import torch
-from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from art_snn.bounds.box import Ends
-from art_snn.bounds.propagate import (
-    Domains,
-    Layer,
-    Passed,
-    TrainTable,
-    find_ends,
-    pass_forward,
-    propagate,
-)
+from art_snn.bounds.falsify import Falsifier, weigh
+from art_snn.bounds.propagate import Domains, Passed, TrainTable, pass_forward, propagate
 from art_snn.bounds.reduced import ConstraintProblem
-
-_KEPT = 16
-"""Best points that are remembered."""
-_MUTANTS = 64
-_LASTS = 8
-"""Visits until all points but the sample are forgotten."""
-_RADII = (0.5, 0.4, 0.3, 0.2, 0.15, 0.1)
-"""Radii of the boxes around points, as shares of the width of the node."""
-
-
-def weigh(layers: Sequence[Layer], nodes: Domains, passed: Passed) -> tuple[list[Tensor], Tensor]:
-    """Estimate what matters for the margin of B nodes, from the last layer to the pixels.
-
-    The width of a sum is shared among its inputs by how much each of them can change it.
-    It matters for the margin. It also matters as far as no train of the neuron allows it:
-    that is the share of the width beyond what the trains need, squared.
-
-    :return: shares of the widths by neurons of every layer [B, n], and slopes of the
-        margin by pixels [B, m]."""
-    # Only the margin of the class that is looked for counts.
-    ahead = one_hot(nodes.classes, nodes.sets[-1].shape[1]).to(nodes.low)
-    slope = ahead
-    share = ahead
-    after = ahead
-    shares = list[Tensor]()
-    for i in reversed(range(len(layers))):
-        weight = layers[i].weight
-        size = weight.abs()
-        table = layers[i].table
-        (least, most), (low, high) = passed[i]
-        if shares:
-            # The trains left need sums from need_low to need_high, of those from low
-            # to high.
-            need_low, need_high = find_ends(nodes.sets[i], table.low, table.high)
-            beyond = torch.maximum(need_low - low, high - need_high) / (high - low)
-            share = share + beyond.clamp(0, 1).amax(0).square()
-
-        # An input j of width r_j changes a sum by |W_j| r_j at most, of its width |W| r.
-        spread = (most - least).sum(0)
-        width = (spread @ size.T).clamp_min(1e-30)
-        if shares:
-            # The slope of a neuron: the width of what it gives by that of what it gets.
-            slope = slope * after / width
-        slope = slope @ weight
-        share = spread * ((share / width) @ size)
-        shares.append(share)
-        after = spread
-
-    # The last entry is that of pixels.
-    return shares[:-1][::-1], slope
-
-
-class Falsifier:
-    """Tries points around a sample, and keeps the best of them.
-
-    :param x: the sample [1, ...].
-    :param y: its class.
-    :param ends: the least and the largest points, in the dtype of the network.
-    :param seed: of all draws."""
-
-    def __init__(
-        self, classifier: PyTorchClassifier, x: Tensor, y: int, ends: Ends, seed: int
-    ) -> None:
-        self.classifier = classifier
-        self.y = y
-        self.low, self.high = [end.to(x.device) for end in ends]
-        self.generator = torch.Generator().manual_seed(seed)
-        self.visits = 0
-        self.sample = x.clamp(self.low, self.high)
-        self._forget()
-
-    def _forget(self) -> None:
-        """Forget all points but the sample."""
-        self.points = self.sample
-        self.margins = self._measure(self.sample)
-
-    @property
-    def best(self) -> np.ndarray:
-        """The point of the smallest margin [1, ...]."""
-        return self.points[:1].cpu().numpy()
-
-    @torch.no_grad()
-    def _measure(self, points: Tensor) -> Tensor:
-        """Compute z_y - max z_k [M] of points, above 0 where class y is predicted."""
-        z = self.classifier.model(points).double().cpu()
-        others = z.index_fill(1, torch.tensor(self.y, device="cpu"), -inf).amax(1)
-        margins: Tensor = z[:, self.y] - others
-        # Of equal logits the first one is predicted.
-        return margins.where(z.argmax(1) != self.y, margins.clamp_min(1e-30))
-
-    def try_points(self, points: Tensor) -> Tensor:
-        """Try points [M, ...] after they are moved into the box, and keep the best.
-
-        :return: their margins [M]."""
-        points = points.clamp(self.low, self.high)
-        margins = self._measure(points)
-        self.points = torch.cat([points, self.points])
-        self.margins = torch.cat([margins, self.margins])
-
-        best = self.margins.argsort(stable=True)[:_KEPT]
-        self.points = self.points[best]
-        self.margins = self.margins[best]
-
-        # Alone a sample may be computed in another order, and be right.
-        while self.margins[0] <= 0 and self.classifier.predict(self.best).argmax() == self.y:
-            self.points = self.points[1:]
-            self.margins = self.margins[1:]
-        return margins
-
-    def _draw(self, *shape: int) -> Tensor:
-        """Draw numbers from 0 to 1."""
-        return torch.rand(shape, generator=self.generator, device="cpu").to(self.low)
-
-    @torch.no_grad()
-    def visit(self, layers: Sequence[Layer], nodes: Domains) -> bool:
-        """Descend from random points of nodes, along slopes in smaller and smaller boxes.
-
-        A gradient of a step function does not tell by how much the margin changes in
-        a box around a point. Bounds in that box do.
-
-        :return: True if the classifier is wrong at one of the points."""
-        if self.visits % _LASTS == 0:
-            self._forget()
-        self.visits += 1
-
-        # Every other point is a corner.
-        nodes = Domains.join([nodes, nodes])
-        span = nodes.high - nodes.low
-        points = nodes.low + span * self._draw(*span.shape).to(span)
-        is_low = self._draw(*span.shape).cpu() < 0.5
-        corners = torch.where(is_low, nodes.low, nodes.high)
-        points[::2] = corners[::2]
-
-        for radius in _RADII:
-            tried = self._descend(layers, nodes, points, radius * span)
-            shaped = tried.flatten(0, 1).view(-1, *self.low.shape[1:]).to(self.low)
-            margins = self.try_points(torch.cat([shaped, self._mutate()]))
-            if self.margins[0] <= 0:
-                return True
-
-            # Each point goes on from the best of its three.
-            best = margins[: len(shaped)].view(3, -1).argmin(0)
-            points = tried[best, nodes.rows]
-        return False
-
-    def _descend(
-        self, layers: Sequence[Layer], nodes: Domains, points: Tensor, reach: Tensor
-    ) -> Tensor:
-        """Find three points [3, B, m] for each of some points [B, m], in a box around it.
-
-        They move pixels to the ends where the slopes say that the margin is smallest: all
-        pixels, the pixels of the steepest slopes, and random ones.
-
-        :param reach: how far the boxes go to either side [B, m]."""
-        low = torch.maximum(nodes.low, points - reach)
-        high = torch.minimum(nodes.high, points + reach)
-        boxes = replace(nodes, low=low, high=high)[:]
-        passed = pass_forward(layers, boxes)
-        _, slopes = weigh(layers, boxes, passed)
-
-        ends = torch.where(slopes > 0, low, high)
-        steepness = slopes.abs()
-        share = float(self._draw(1)) * 0.8
-        is_steep = steepness >= steepness.quantile(share, 1, keepdim=True)
-        is_chosen = self._draw(*points.shape).cpu() < 0.5
-        return torch.stack([ends, ends.where(is_steep, points), ends.where(is_chosen, points)])
-
-    def _mutate(self) -> Tensor:
-        """Make points that take some pixels from another point, and some from anywhere."""
-        number = len(self.points)
-        pairs = torch.randint(number, (2, _MUTANTS), generator=self.generator, device="cpu")
-        parents, others = self.points[pairs.to(self.points.device)]
-        shape = parents.shape
-
-        # Each mutant has its own shares of pixels that cross over, and that change.
-        crossing, changing, outer = self._draw(3, _MUTANTS, *(1,) * (len(shape) - 1))
-        crossing = crossing.where(crossing < 0.5, 0.0)
-        parents = torch.where(self._draw(*shape) < crossing, others, parents)
-
-        # Most mutants change pixels to an end, the others to any value.
-        ends = torch.where(self._draw(*shape) < 0.5, self.low, self.high)
-        inside = self.low + self._draw(*shape) * (self.high - self.low)
-        new = torch.where(outer < 0.7, ends, inside)
-        is_changed = self._draw(*shape) < 0.3 * changing**2
-        return torch.where(is_changed, new, parents)
-
 
 _MOST_NODES = 2
 """Nodes that are divided at a time, at most."""
@@ -228,12 +31,17 @@ _CANDIDATES = (16, 24, 8)
 _PIXELS = 32
 """Pixels whose two sides are tried."""
 _TRIAL_ROUNDS = 2
+"""Rounds of propagation for halves that are only tried."""
 _BITS = 0.1
 """What all that neurons after the first layer may do is worth, in units of the margin."""
 _STARTS = ((8, 16), (96, inf))
 """Descents around the sample, and how many divisions there are before the next ones."""
 _NARROWEST = 8
 """A pixel is divided only if it changes a current by more than rounding, times this."""
+
+_Divisions = Iterator[tuple[Tensor, Domains, Domains]]
+"""For every division whether it divides anything in each node, bool [B], and the first and
+the second halves of all nodes."""
 
 
 def _begin(problem: ConstraintProblem) -> tuple[Domains, Tensor, Tensor]:
@@ -271,7 +79,8 @@ def select_half(table: TrainTable, sets: Tensor, middle: Tensor) -> Tensor:
     counts = table.trains.sum(1)
     least = counts.where(sets, inf).amin(1)
     most = counts.where(sets, -inf).amax(1)
-    by_count = counts <= ((least + most) / 2).floor()[:, None]
+    middle_count = ((least + most) / 2).floor()
+    by_count = counts <= middle_count[:, None]
 
     # Trains of one count are divided at the first step at which they differ.
     fires = (table.trains * sets[..., None]).amax(1)
@@ -317,24 +126,32 @@ def merge_halves(halves: Domains, possible: Tensor, size: int) -> Domains:
 def _count_bits(nodes: Domains) -> Tensor:
     """Count what neurons may do, in bits [L, B], of layers after the first, or of one alone."""
     several = nodes.sets[1:-1] or nodes.sets[:1]
+    # A neuron with V trains left has log2 V bits.
     bits = [sets.sum(-1).clamp_min(1).log2().sum(1) for sets in several]
     return torch.stack(bits).clamp_min(1e-6)
 
 
 class Search:
-    """The open nodes of one sample, of which that with the smallest bound is divided first."""
+    """The search around one sample.
+
+    Its `heap` has the open nodes, that with the smallest bound of the margin first. `nodes`
+    counts the divisions, and `stuck` the nodes that nothing divides any more. Descents also
+    begin at `start`, the nodes of the classes that the first propagation leaves."""
 
     def __init__(self, problem: ConstraintProblem, falsifier: Falsifier) -> None:
         self.layers = problem.layers
         self.falsifier = falsifier
-        cells = sum(sets.numel() for sets in problem.root.sets)
-        self.batch = max(1, min(_MOST_NODES, _CELLS // cells))
-        self.fewer = max(1, cells // _CELLS)
-        """Of so many neurons and pixels one is tried."""
         self.heap: list[tuple[float, int, Domains]] = []
         self.order = count()
         self.nodes = 0
         self.stuck = 0
+
+        # Where sets are large few nodes are divided at a time, and of `fewer` neurons and
+        # pixels one is tried.
+        cells = sum(sets.numel() for sets in problem.root.sets)
+        self.batch = max(1, min(_MOST_NODES, _CELLS // cells))
+        self.fewer = max(1, cells // _CELLS)
+
         self._push(*_begin(problem))
         roots = [node for _, _, node in self.heap] or [problem.root]
         self.start = Domains.join(roots * -(-self.batch // len(roots)))
@@ -357,13 +174,16 @@ class Search:
         for descents, pause in _STARTS:
             if not (self.heap or self.stuck):
                 return True
+
             for _ in range(descents):
                 if may_continue() and self.falsifier.visit(self.layers, self.start):
                     return False
+
             while self.heap and self.nodes < pause and may_continue():
-                best = [heappop(self.heap) for _ in range(min(self.batch, len(self.heap)))]
+                size = min(self.batch, len(self.heap))
+                best = [heappop(self.heap) for _ in range(size)]
                 nodes = Domains.join([node for _, _, node in best])
-                self.nodes += len(best)
+                self.nodes += size
                 for boxes in (nodes, self.start):
                     if self.falsifier.visit(self.layers, boxes):
                         return False
@@ -371,9 +191,7 @@ class Search:
         return None if self.heap or self.stuck else True
 
     def _branch(self, nodes: Domains) -> None:
-        """Replace nodes by two halves of each, by the division that raises both bounds most.
-
-        What any division that is tried rules out is removed."""
+        """Replace nodes by the two halves of the division that raises their bounds most."""
         passed = pass_forward(self.layers, nodes)
         shares, slopes = weigh(self.layers, nodes, passed)
         divisions = [
@@ -388,8 +206,9 @@ class Search:
         halves = Domains.join([half for _, *both in divisions for half in both])
         possible, margins = propagate(self.layers, halves, _TRIAL_ROUNDS)
         gain = self._measure_gain(nodes, passed, halves, margins)
-        # An impossible half adds nothing here, since merging the halves removes it
-        # already.
+
+        # The best division has the largest product of both gains. An impossible half
+        # counts as no gain, since merging the halves removes it whatever is divided.
         gain = gain.clamp_min(1e-6).where(possible.view_as(gain), 0.0)
         best = gain.prod(1).where(exists, -1.0).argmax(0)
 
@@ -398,6 +217,7 @@ class Search:
         first = 2 * best * size + nodes.rows
         rows = torch.cat([first, first + size])[is_divisible.repeat(2)]
 
+        # A counterexample of a child is also in the halves that other divisions leave.
         children = halves[rows]
         merged = merge_halves(halves, possible, size)[rows % size]
         torch.maximum(children.low, merged.low, out=children.low)
@@ -408,38 +228,37 @@ class Search:
 
     def _divide_neurons(
         self, nodes: Domains, passed: Passed, shares: Sequence[Tensor]
-    ) -> Iterator[tuple[Tensor, Domains, Domains]]:
-        """Divide the trains of the neurons with the largest shares.
-
-        :return: by division whether a node can be divided [B], and both halves of
-            nodes."""
+    ) -> _Divisions:
+        """Divide the trains of the neurons with the largest shares."""
         rows = nodes.rows
         for i, share in enumerate(shares):
-            if share.shape[1] == 0:
+            # A layer may have no open neuron.
+            neurons = share.shape[1]
+            if not neurons:
                 continue
 
             sets = nodes.sets[i]
             is_open = sets.sum(-1) > 1
             candidates = _CANDIDATES[min(i, len(_CANDIDATES) - 1)]
-            number = min(max(1, candidates // self.fewer), share.shape[1])
+            number = min(max(1, candidates // self.fewer), neurons)
+            # Of neurons without a share any open one is better than none.
             best = share.add(1e-12).where(is_open, 0.0).topk(number).indices
+
+            # The first sum is that of the first step: the current itself.
             _, (low, high) = passed[i]
             middles = (low[0] + high[0]) / 2
             for j in best.unbind(1):
                 middle = middles[rows, j]
                 half = select_half(self.layers[i].table, sets[rows, j], middle)
+
                 left = nodes[:]
                 right = nodes[:]
                 left.sets[i][rows, j] &= half
                 right.sets[i][rows, j] &= ~half
                 yield is_open[rows, j], left, right
 
-    def _divide_pixels(
-        self, nodes: Domains, slopes: Tensor
-    ) -> Iterator[tuple[Tensor, Domains, Domains]]:
-        """Divide the pixels that change the margin most, at the middle of their intervals.
-
-        :return: as from :meth:`_divide_neurons`."""
+    def _divide_pixels(self, nodes: Domains, slopes: Tensor) -> _Divisions:
+        """Divide the pixels that change the margin most, at the middle of their intervals."""
         rows = nodes.rows
         first = self.layers[0]
         span = nodes.high - nodes.low
@@ -451,6 +270,7 @@ class Search:
         slack = max(first.slack[0].tolist(), default=0.0)
         is_wide = change > _NARROWEST * slack
 
+        # The margin changes by width * slope. Where slopes are 0 the currents decide.
         effect = (span * slopes.abs()).add(change, alpha=1e-12).where(is_wide, -1.0)
         number = min(max(1, _PIXELS // self.fewer), span.shape[1])
         for j in effect.topk(number).indices.unbind(1):
@@ -474,6 +294,7 @@ class Search:
         _, (least, _) = passed[-1]
         before = least[0, nodes.rows, nodes.classes]
 
+        # `left` is the share of the bits that is not ruled out, a mean over layers.
         classes = nodes.classes.repeat(copies)
         bits = _count_bits(nodes).repeat(1, copies)
         left = (_count_bits(halves) / bits).mean(0)

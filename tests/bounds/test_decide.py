@@ -20,9 +20,11 @@ from art_snn.bounds import (
     decide_bounds,
     propagate as module,
 )
-from art_snn.bounds.propagate import Ends, Layer, list_constant_trains, list_trains, list_windows
+from art_snn.bounds.box import Ends
+from art_snn.bounds.falsify import Falsifier
+from art_snn.bounds.propagate import Layer, list_constant_trains, list_trains, list_windows
 from art_snn.bounds.reduced import read_chain
-from art_snn.bounds.search import Falsifier, Search
+from art_snn.bounds.search import Search
 from art_snn.dynamics import Dynamics
 from art_snn.metrics import synaptic_operations
 from art_snn.neurons import Neuron
