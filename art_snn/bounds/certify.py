@@ -99,19 +99,16 @@ def certify_bounds(
         neurons.
     :param x: samples ``(N, *input_shape)``.
     :param y: true classes, indices (N,) or scores (N, K).
-    :param eps: the budget.
-    :param norm: numpy.inf or 2.
+    :param eps, norm: the budget, in norm numpy.inf or 2.
     :param method: "counts"; "s-ibp", which is never tighter; or "trains", which is
-        never looser. Around each sample that counts do not certify, trains also
-        follow sets of spike trains, as :func:`decide_bounds` does. None takes trains
-        where they are cheap, which is in norm inf for a chain of layers under direct
-        encoding of up to five steps, and counts elsewhere.
+        never looser: it follows sets of spike trains, as :func:`decide_bounds` does,
+        around each sample that counts do not certify. None takes trains in norm inf, for
+        a chain of layers under direct encoding of up to five steps, and else counts.
     :param batch_size: samples per pass.
     :param verbose: show progress.
     :raises TypeError: when x or y is no array of real numbers.
-    :raises ValueError: for a layer or neuron without bounds, by its name; for
-        preprocessing, half precision, samples outside the clip values, or a bad
-        setting."""
+    :raises ValueError: for a layer or neuron without bounds, by its name; preprocessing;
+        half precision; samples outside the clip values; or a bad setting."""
     network, samples, norm, eps = read_budget(classifier, x, eps, norm)
     limits = classifier.clip_values
     builder = _choose_builder(network, eps, norm, limits, method)

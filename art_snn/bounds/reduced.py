@@ -140,7 +140,7 @@ class ProblemBuilder:
 
         :raises TooLarge: if more neurons are open than allowed."""
         box = enclose_samples(x, self.eps, inf, self.limits)
-        observed, logits = self._bound(box)
+        several, errors = self._bound(box)
         low, high = [end.double().cpu() for end in box.ends]
         inputs = (low.flatten(1)[None], high.flatten(1)[None])
 
@@ -149,24 +149,17 @@ class ProblemBuilder:
         opened = [torch.arange(low.numel(), device="cpu")]
         sets = list[Tensor]()
         layers = list[Layer]()
-        errors = list[Tensor]()
-        for i, (current, spikes) in enumerate(observed):
+        for i, spikes in enumerate(several):
             # Where no step is unsure the box says the train, and the neuron is fixed.
             is_unsure = (spikes.enclosure.radius[:, 0] > 0).any(0)
             unsure = is_unsure.flatten().nonzero()[:, 0].cpu()
             if len(unsure) > self.most_open:
                 raise TooLarge
 
-            errors.append(self._bound_error(i, current))
-            error = errors[-1].flatten()[unsure]
+            error = errors[i].flatten()[unsure]
             weight, bias = self._linearize(i, fixed[-1], opened[-1], unsure)
-            if i == 0:
-                # A current of the first layer is the same at all steps: x = W p + b.
-                layer = Layer(weight, bias, 2 * error[None], None, self.first_table)
-            else:
-                trains = layers[-1].table.trains
-                layer = self._build_layer(i, weight, bias, error, trains)
-                assert layer.inputs is not None
+            layer = self._build_layer(layers, weight, bias, error)
+            if layer.inputs is not None:
                 inputs = find_ends(sets[-1], layer.inputs, layer.inputs)
 
             fixed.append(spikes.centre[:, 0].double().cpu().contiguous())
@@ -175,11 +168,9 @@ class ProblemBuilder:
             sets.append(possible)
             opened.append(unsure[kept])
 
-        errors.append(logits.enclosure.slack.expand_as(logits.centre)[0].double().cpu())
         classes = torch.arange(len(errors[-1]), device="cpu")
         weight, bias = self._linearize(len(layers), fixed[-1], opened[-1], classes)
-        trains = layers[-1].table.trains
-        layers.append(self._build_classes(weight, bias, errors[-1], trains, y))
+        layers.append(self._build_classes(layers, weight, bias, errors[-1], y))
         if self.built % _COMPARED == 0:
             self._compare(box, errors)
         self.built += 1
@@ -194,11 +185,11 @@ class ProblemBuilder:
         root = Domains(low, high, (*sets, ahead))
         return ConstraintProblem(rounded, root, tuple(fixed[1:]), tuple(opened[1:]))
 
-    def _bound(self, box: Box) -> tuple[list[tuple[Box, Box]], Box]:
+    def _bound(self, box: Box) -> tuple[list[Box], list[Tensor]]:
         """Send a box through the network.
 
-        :return: the boxes of the currents and the spikes of every layer, and of the
-            logits."""
+        :return: the boxes of the spikes of every layer, and how far currents of every
+            layer [...], and logits [K], may lie from exact arithmetic, at any step."""
         observed = list[tuple[Box, Box]]()
 
         def observe(site: NeuronRef, current: Box, spikes: Box) -> None:
@@ -209,15 +200,16 @@ class ProblemBuilder:
         with keep_modes(self.network, False):
             logits = bounding.run(box, observe=observe)
         _require_chain(len(observed) == len(self.sites))
-        return observed, logits
 
-    def _bound_error(self, i: int, current: Box) -> Tensor:
-        """Bound how far currents [...] of layer i lie from exact arithmetic, at any step."""
-        dynamics = self.sites[i].dynamics
-        rounding = potential_rounding(dynamics, current.magnitude, len(current), current.dtype)
-        slack = current.enclosure.slack.expand_as(current.centre)
-        # |x - x'| <= slack + rounding
-        return slack[:, 0].double().cpu().amax(0) + float(rounding)
+        errors = list[Tensor]()
+        for site, (current, _) in zip(self.sites, observed, strict=True):
+            size = current.magnitude
+            rounding = potential_rounding(site.dynamics, size, self.steps, current.dtype)
+            slack = current.enclosure.slack.expand_as(current.centre)[:, 0]
+            # |x - x'| <= slack + rounding
+            errors.append(slack.double().cpu().amax(0) + float(rounding))
+        errors.append(logits.enclosure.slack.expand_as(logits.centre)[0].double().cpu())
+        return [spikes for _, spikes in observed], errors
 
     def _linearize(
         self, i: int, fixed: Tensor, opened: Tensor, index: Tensor
@@ -248,26 +240,30 @@ class ProblemBuilder:
         return out
 
     def _build_layer(
-        self, i: int, weight: Tensor, bias: Tensor, error: Tensor, trains: Tensor
+        self, before: Sequence[Layer], weight: Tensor, bias: Tensor, error: Tensor
     ) -> Layer:
-        """Build layer i of neurons, whose currents are W a s + b.
+        """Build the next layer of neurons, whose currents are W a s + b.
 
         :param weight, bias: of :meth:`_linearize`.
-        :param error: how far currents may lie from exact arithmetic [n].
-        :param trains: of the layer before [V', T]."""
+        :param error: how far currents may lie from exact arithmetic [n]."""
+        if not before:
+            # Currents W pixels + b are the same at all steps.
+            return Layer(weight, bias, 2 * error[None], None, self.first_table)
+
+        i = len(before)
         dynamics = self.sites[i].dynamics
         windows = weigh_windows(dynamics.decay, self.steps)
         # Sums of g x + c over a window, with F = sum d^(t-q) s[q] of open neurons, are
         # sum d^(t-q) (g (W a s[q] + b[q]) + c) = g a W F + sum d^(t-q) (g b[q] + c).
         scale = dynamics.gain * self.sites[i - 1].dynamics.amplitude
         base = windows @ (dynamics.gain * bias + dynamics.constant)
-        inputs = trains @ windows.T
+        inputs = before[-1].table.trains @ windows.T
         # |u - u'| <= sum d^(t-q) g |x - x'|, twice that to be safe.
         slack = windows.sum(1)[:, None] * (2 * dynamics.gain * error)
         return Layer(weight * scale, base, slack, inputs, list_trains(dynamics, self.steps))
 
     def _build_classes(
-        self, weight: Tensor, bias: Tensor, error: Tensor, trains: Tensor, y: int
+        self, before: Sequence[Layer], weight: Tensor, bias: Tensor, error: Tensor, y: int
     ) -> Layer:
         """Build the layer of the margins of class y over all classes.
 
@@ -277,7 +273,7 @@ class ProblemBuilder:
         weight = (weight[y] - weight) * self.sites[-1].dynamics.amplitude
         bias = bias.mean(0)
         base = bias[y] - bias
-        inputs = trains.mean(1)[:, None]
+        inputs = before[-1].table.trains.mean(1)[:, None]
         slack = 2 * (error[y] + error)
         # The class itself is never ahead.
         base[y] = 1
