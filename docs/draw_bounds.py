@@ -37,7 +37,7 @@ def draw_spikes(ax: Axes, low: Tensor, high: Tensor) -> None:
     """The spikes of two simulations, and at which steps the others may or must fire."""
     sure, maybe = (bound[:, 0] for bound in bound_steps(NEURON, low, high))
     rows = [(NEURON.simulate(end)[:, 0] > 0, c) for end, c in ((high, ORANGE), (low, BLUE))]
-    for y, (steps, colour) in enumerate([*rows, (maybe & ~sure, GREY)]):
+    for y, (steps, colour) in enumerate([*rows, (maybe > sure, GREY)]):
         ax.vlines(T[steps], -y - 0.3, -y + 0.3, color=colour, lw=4, alpha=0.4 if y > 1 else 1)
     ax.set(ylim=(-2.6, 0.6), yticks=(0, -1, -2))
     ax.set_yticklabels(["at the highest", "at the lowest", "in between:\nmay fire"], fontsize=8)

@@ -1,11 +1,12 @@
 """Passes of boxes through a network, from samples to margins, and of their corners.
 
-Boxes see no state that a network keeps, no number that it draws, and no other sample of a batch. So
-corners of some samples go through it in a batch, and one of them alone, twice. Every current and
-logit must lie in its interval, be the same again, and alone what it is in the batch."""
+Boxes see no state that a network keeps, no number that it draws, and no other sample of a
+batch. So corners of some samples go through it in a batch, and one of them alone, twice.
+Every current and logit must lie in its interval, be the same again, and be the same alone
+as in the batch."""
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from art_snn.bounds.box import Box, Enclosure, Nonlinear, Unbounded, count_steps, widening
-from art_snn.bounds.firing import Method
+from art_snn.bounds.firing import BoundingMethod
 from art_snn.bounds.margins import bound_margins, mark_nonlinear
 from art_snn.bounds.operations import Propagation
 from art_snn.checks import invalid, require
@@ -32,62 +33,96 @@ from art_snn.running.run import RUN, NetworkRun
 
 _REMEDY = "docs/bounds.md lists the layers that have bounds; attacks need none."
 _BUDGET_ROUNDING = 2e-6
-"""How much more than the budget counts as within it, in units of the largest value there may be,
-or of 1."""
+"""Tolerance of the budget, relative to the largest allowed value (at least 1)."""
 
+Observer = Callable[[NeuronRef, Box, Box], object]
+"""What is told of every neuron in a pass: (site, box of currents, box of spikes)."""
 _Limits = tuple[Any, Any] | None
-"""Lowest and highest values, which broadcast to the samples; None where there are none."""
+"""Lowest and highest values, which broadcast to the samples; None where there are
+none."""
 
 
 def check_bounded(network: SpikingNetwork) -> None:
     """Refuse, by a ValueError, a network whose encoder, precision or neurons have no bounds."""
-    drawn, encoder = draws(network.encoder), f"{network.encoder}"
-    remedy = "art_snn.metrics.certify is for encoders that draw."
-    require(not drawn, "classifier", "an encoder that draws nothing", encoder, remedy)
+    require(
+        not draws(network.encoder),
+        "classifier",
+        "an encoder that draws nothing",
+        f"{network.encoder}",
+        "art_snn.metrics.certify is for encoders that draw.",
+    )
     for part in (network.encoder, *network.modules()):
         fits = not isinstance(part, Frequency | Gates)
         require(fits, "classifier", "encoder and layers with bounds", f"{part}", _REMEDY)
-    dtype = dtype_of(network)
-    fits, remedy = dtype in (torch.float32, torch.float64), "Use network.float()."
-    require(fits, "classifier", "a network in single or double precision", f"{dtype}", remedy)
-    lowered = torch.is_autocast_enabled(device_of(network).type)
-    expected, remedy = "a call outside of torch.autocast", "Close its block first."
-    require(not lowered, "classifier", expected, "one within it", remedy)
-    objection = network.body.bounds_objection()
-    expected = "a network whose neurons take all time steps in one call"
-    require(objection is None, "classifier", expected, str(objection), _REMEDY)
-    for site in network.body.neurons():
-        got = f"{site.name} ({site.dynamics.unknown or 'of other equations'})"
-        fits = site.dynamics.obeys_equations
-        require(fits, "classifier", "LIF and IF neurons", got, _REMEDY)
-        low, high = least(site.dynamics.decay), most(site.dynamics.decay)
-        expected, got = "neurons with decays from 0 to 1", f"{site.name} ({low:g} to {high:g})"
-        require(low >= 0 and high <= 1, "classifier", expected, got, _REMEDY)
+
+    dtype = network.dtype or torch.get_default_dtype()
+    require(
+        dtype in (torch.float32, torch.float64),
+        "classifier",
+        "a network in single or double precision",
+        f"{dtype}",
+        "Use network.float().",
+    )
+    require(
+        not torch.is_autocast_enabled(device_of(network).type),
+        "classifier",
+        "a call outside of torch.autocast",
+        "one within it",
+        "Close its block first.",
+    )
+    objection = network.bounds_objection()
+    require(
+        objection is None,
+        "classifier",
+        "a network whose neurons take all time steps in one call",
+        str(objection),
+        _REMEDY,
+    )
+    for site in network.sites():
+        dynamics = site.dynamics
+        got = f"{site.name} ({dynamics.unknown or 'of other equations'})"
+        require(dynamics.obeys_equations, "classifier", "LIF and IF neurons", got, _REMEDY)
+        low = least(dynamics.decay)
+        high = most(dynamics.decay)
+        require(
+            low >= 0 and high <= 1,
+            "classifier",
+            "neurons with decays from 0 to 1",
+            f"{site.name} ({low:g} to {high:g})",
+            _REMEDY,
+        )
 
 
 class Bounding:
     """Passes of boxes through a network, as its modules are at present.
 
-    :param limits: lowest and highest values of samples; None for none."""
+    :param eps, norm: the budget, in norm numpy.inf or 2.
+    :param limits: the lowest and the highest values of samples; None for no limits."""
 
     def __init__(
         self,
         network: SpikingNetwork,
-        method: Method,
+        method: BoundingMethod,
         eps: float,
         norm: float = np.inf,
         limits: _Limits = None,
     ) -> None:
-        self.network, self.method = network, method
-        self.eps, self.norm, self.limits = eps, norm, limits
-        dynamics = [site.dynamics for site in network.body.neurons()]
-        # Under a floor charge that comes early is not the same as charge that comes late.
-        integrates = all((d.reset, d.floor, least(d.decay)) == ("soft", None, 1) for d in dynamics)
-        self.averaged = method.averages and norm == np.inf and integrates
+        self.network = network
+        self.method = method
+        self.eps = eps
+        self.norm = norm
+        self.limits = limits
+        self.averaged = method.counts and norm == np.inf
+        for site in network.sites():
+            dynamics = site.dynamics
+            # Under a floor charge that comes early is not the same as charge that
+            # comes late.
+            integrates = least(dynamics.decay) == 1 and dynamics.floor is None
+            self.averaged &= integrates and dynamics.reset == "soft"
 
     @contextmanager
     def evaluating(self) -> Iterator[None]:
-        """A block for passes of constant weights, with the graph that they need."""
+        """Open a block for passes of constant weights, with the graph that bounds need."""
         with (
             keep_modes(self.network, False),
             torch.inference_mode(False),
@@ -98,10 +133,10 @@ class Bounding:
             yield
 
     def margin(self, x: Tensor, y: Tensor) -> Tensor:
-        """The smallest margin [N] of samples [N, ...] of classes y [N]; -inf where none holds."""
+        """Bound the margin [N] of samples [N, ...] of classes y [N]; -inf if no bound holds."""
         with self.evaluating():
             # Tensors of inference mode take no part in a graph.
-            x, y = (part.clone() if part.is_inference() else part for part in (x, y))
+            x, y = [part.clone() if part.is_inference() else part for part in (x, y)]
             bounds = self.margins(x, y, checked=True).detach()
         smallest = bounds.scatter(1, y[:, None], torch.inf).amin(1)
         return smallest.nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
@@ -109,40 +144,50 @@ class Bounding:
     def margins(
         self, x: Tensor, y: Tensor, *, differentiable: bool = False, checked: bool = False
     ) -> Tensor:
-        """Lower bounds of z_y - z_j [N, K], 0 for y itself.
+        """Bound z_y - z_j [N, K] from below for every class j; 0 for y itself.
 
         :param x: samples [N, ...] within the limits.
         :param y: class indices [N].
-        :param differentiable: whether the bounds are to be differentiated by weights.
-        :param checked: whether corners are to go through the network."""
+        :param differentiable: True to differentiate the bounds by weights.
+        :param checked: True to send corners through the network."""
         box = enclose_samples(x, self.eps, self.norm, self.limits)
         return bound_margins(self.spread(box, checked), y, differentiable=differentiable)
 
-    def spread(self, box: Box, checked: bool = False) -> Box:
-        """The box of the logits [N, K], from means over time where these will do."""
+    def spread(self, box: Box, checked: bool = False, observe: Observer | None = None) -> Box:
+        """Return the box of the logits [N, K], from means over time if these suffice.
+
+        Otherwise the box goes through the network a second time. The parameters are those
+        of :meth:`run`."""
         if self.averaged:
             with suppress(Nonlinear):
-                return self.run(box, checked)
+                return self.run(box, checked, observe)
             self.averaged = False
-        return self.run(box, checked)
+        return self.run(box, checked, observe)
 
-    def run(self, box: Box, checked: bool) -> Box:
-        """The box of the logits [N, K], with the graph of its centres."""
-        followed = list[_Followed]()
+    def run(self, box: Box, checked: bool = False, observe: Observer | None = None) -> Box:
+        """Return the box of the logits [N, K], with the graph of its centres.
 
-        def fire(site: NeuronRef, current: Tensor) -> Tensor:
+        :param checked: True to send corners through the network.
+        :param observe: called with every neuron."""
+        bounds = list[_CornerBounds]()
+
+        def fire(site: NeuronRef, current: Any) -> Box:
             spikes = self.method.fire(site, current)
-            followed.append(_Followed.of(f"currents of {site.name}", current, len(box)))
+            if checked:
+                bounds.append(_CornerBounds.of(f"currents of {site.name}", current, len(box)))
+            if observe is not None:
+                observe(site, current, spikes)
             return spikes
 
         def run(network: SpikingNetwork, x: Tensor) -> Tensor:
             encoded = network.body.encode(x)
             if self.averaged:
                 with torch._C.DisableTorchFunction():
-                    encoded = _average_steps(encoded)
-            return network.body.run(encoded, fire)
+                    encoded = average_steps(encoded)
+            return network.run(encoded, fire)
 
-        # What reaches the logits without passing a neuron must not escape the bounds of margins.
+        # What reaches the logits without passing a neuron must not escape the bounds
+        # of margins.
         centre = box.centre.detach().requires_grad_(torch.is_grad_enabled())
         marked = Box.around(mark_nonlinear(centre), box.enclosure)
         with _name_refusals(self.network):
@@ -151,47 +196,55 @@ class Bounding:
             if not isinstance(logits, Box):
                 raise Unbounded("logits that do not depend on the input")
             if checked:
-                steps = logits.rearrange(lambda part: part[None])
-                followed.append(_Followed.of("logits", steps, len(box)))
-                _check_corners(self.network, box, followed, self.averaged)
+                step = logits.rearrange(lambda part: part[None])
+                bounds.append(_CornerBounds.of("logits", step, len(box)))
+                _check_corners(self.network, box, bounds, self.averaged)
         return logits
 
 
 def enclose_samples(x: Tensor, eps: float, norm: float, limits: _Limits) -> Box:
-    """All samples within a budget around x [N, ...], and within the limits.
+    """Enclose all samples within a budget around x [N, ...], and within the limits.
 
     :param norm: numpy.inf or 2."""
-    low, high, ends = x - eps, x + eps, []
+    # x - eps <= x' <= x + eps, and lowest <= x' <= highest.
+    low = x - eps
+    high = x + eps
+    largest = x.abs().amax() + eps
     if limits is not None:
-        ends = [torch.as_tensor(end, dtype=x.dtype, device=x.device) for end in limits]
-        low, high = torch.maximum(low, ends[0]), torch.minimum(high, ends[1])
-    if ends and all(end.isfinite().all() for end in ends):
-        # The largest value that an attack may meet, in this batch or in others.
-        largest = torch.stack([end.abs().amax() for end in ends]).amax()
-    else:
-        largest = x.abs().amax() + eps
+        lowest, highest = [torch.as_tensor(end, dtype=x.dtype, device=x.device) for end in limits]
+        low = torch.maximum(low, lowest)
+        high = torch.minimum(high, highest)
+        widest = torch.maximum(lowest.abs().amax(), highest.abs().amax())
+        if widest.isfinite():
+            # The largest value that an attack may meet, in this batch or in others.
+            largest = widest
     slack = _BUDGET_ROUNDING * largest.clamp_min(1.0)
     if norm == 2:
+        # sum ((x' - x) / eps)^2 <= 1
         budget = torch.full_like(x, eps)
         return Box.around(x, Enclosure(torch.maximum(high - x, x - low), slack, budget=budget))
     return Box.around((low + high) / 2, Enclosure((high - low) / 2, slack))
 
 
-def _average_steps(encoded: Any) -> Box:
-    """Means over the steps up to each one, of time steps [T, N, ...]."""
+def average_steps(encoded: Any) -> Box:
+    """Take means over the steps up to each one, of time steps [T, N, ...]."""
     assert isinstance(encoded, Box)
-    enclosure, averaged = encoded.enclosure, len(encoded)
+    steps = len(encoded)
     if repeats_one_step(encoded):
-        return encoded.revise(averaged=averaged, unmixed=True)
-    steps = count_steps(encoded)
-    centre, radius = (part.cumsum(0) / steps for part in (encoded.centre, enclosure.radius))
-    slack = enclosure.slack.amax() + encoded.magnitude * widening(averaged, encoded)
-    return Box.around(centre, Enclosure(radius, slack, encoded.magnitude, averaged))
+        return encoded.revise(averaged=steps, keeps_sign=True)
+    # |mean (x - m)| <= mean r
+    counts = count_steps(encoded)
+    centre = encoded.centre.cumsum(0) / counts
+    radius = encoded.enclosure.radius.cumsum(0) / counts
+    # |mean x| <= max |x|, of which rounding is a share.
+    magnitude = encoded.magnitude
+    slack = encoded.enclosure.slack.amax() + magnitude * widening(steps, encoded)
+    return Box.around(centre, Enclosure(radius, slack, magnitude, steps))
 
 
 @contextmanager
 def _name_refusals(network: SpikingNetwork) -> Iterator[None]:
-    """Refuse what has no bounds by the name of the innermost module that called for it."""
+    """Turn what has no bounds into a ValueError that names the innermost module."""
     try:
         yield
     except Nonlinear:
@@ -200,13 +253,14 @@ def _name_refusals(network: SpikingNetwork) -> Iterator[None]:
         words, _, _ = str(error).partition(".\n")
         if isinstance(error, RuntimeError) and "TorchScript" not in words:
             raise
-        modules = network.named_modules()
-        names = {module: f"{name} ({type(module).__name__})" for name, module in modules if name}
-        frames = [frame.f_locals.get("self") for frame, _ in traceback.walk_tb(error.__traceback__)]
-        passed = [names[m] for m in frames if isinstance(m, nn.Module) and m in names]
-        got = f"{passed[-1] if passed else 'the network'}, with {words}"
+        place = "the network"
+        names = {module: name for name, module in network.named_modules()}
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            module = frame.f_locals.get("self")
+            if isinstance(module, nn.Module) and names.get(module):
+                place = f"{names[module]} ({type(module).__name__})"
         expected = "a network of layers whose outputs can be bounded"
-        raise invalid("classifier", expected, got, _REMEDY) from error
+        raise invalid("classifier", expected, f"{place}, with {words}", _REMEDY) from error
 
 
 _TERMS = 64
@@ -214,12 +268,13 @@ _TERMS = 64
 
 
 @dataclass(frozen=True)
-class _Followed:
+class _CornerBounds:
     """Bounds of the currents of a layer, or of the logits, for the samples that are compared.
 
-    :param name: in complaints.
-    :param centre, reach: of the intervals [T, n, ...], rounding included; one step of those that
-        are all equal, and no sample where samples are on another axis.
+    :param name: of the layer, in complaints.
+    :param centre, reach: centres and radii of the intervals [T, n, ...], rounding
+        included. Of equal steps there is one. There is no sample if samples are on
+        another axis.
     :param slack: the most of what rounding adds, a scalar."""
 
     name: str
@@ -229,8 +284,8 @@ class _Followed:
 
     @staticmethod
     @torch.no_grad()
-    def of(name: str, box: Any, samples: int) -> "_Followed":
-        """What is kept of a box [T, N, ...]."""
+    def of(name: str, box: Any, samples: int) -> "_CornerBounds":
+        """Read the bounds off a box [T, N, ...]."""
         with torch._C.DisableTorchFunction():
             rows = _choose_rows(samples) if box.shape[1] == samples else slice(0)
             steps = slice(1) if repeats_one_step(box.centre) else slice(None)
@@ -240,53 +295,59 @@ class _Followed:
 
             slack = choose(box.enclosure.slack)
             reach = choose(box.enclosure.radius) + slack
-            most = slack.amax() if slack.numel() else slack
-            return _Followed(name, choose(box.centre).clone(), reach, most)
+            if slack.numel():
+                slack = slack.amax()
+            return _CornerBounds(name, choose(box.centre).clone(), reach, slack)
 
-    def contains(self, real: Tensor) -> bool:
+    def contain(self, real: Tensor) -> bool:
         """True if values [T, n, ...] lie in their intervals."""
+        # |x - m| <= r + slack
         return bool(((real - self.centre).abs_() <= self.reach).all())
 
 
 def _choose_rows(samples: int) -> slice:
-    """Three of the samples, or the first of fewer."""
+    """Choose three of the samples, or the first of fewer."""
     return slice(0, samples // 3 * 3, samples // 3) if samples > 2 else slice(1)
 
 
 def _choose_corners(box: Box) -> Tensor:
-    """The lowest corner, the highest, and a random one [3, ...], of the samples that are compared.
+    """Choose the lowest corner, the highest, and a random one [3, ...], of the compared samples.
 
     Of a Euclidean ball they are points at the budget in these directions."""
     rows = _choose_rows(len(box))
-    centre, radius = box.centre[rows], box.enclosure.radius[rows]
+    centre = box.centre[rows]
     generator = torch.Generator("cpu").manual_seed(len(box))
     sides = torch.randint(0, 2, (3, *centre.shape[1:]), generator=generator, device="cpu") * 2 - 1
-    sides[0], sides[1] = -1, 1
+    sides[0] = -1
+    sides[1] = 1
     length = 1 if box.enclosure.budget is None else centre[0].numel() ** 0.5
-    return centre + radius * sides.to(centre.device) / length
+    return centre + box.enclosure.radius[rows] * sides.to(centre.device) / length
 
 
 @torch.no_grad()
 def _check_corners(
-    network: SpikingNetwork, box: Box, followed: list[_Followed], averaged: bool = False
+    network: SpikingNetwork, box: Box, followed: list[_CornerBounds], averaged: bool
 ) -> None:
     """Refuse currents and logits at corners of a box [N, ...] that its bounds do not allow.
 
     :param followed: bounds of all currents and of the logits.
-    :param averaged: whether those are of means over the steps up to each one."""
+    :param averaged: True if those are of means over the steps up to each one."""
     corners = _choose_corners(box)
-    # Of the last, at random, neurons also fire at random: after a point elsewhere, and alone.
-    alone, state, spikes = corners[2:], torch.get_rng_state(), dict[int, Tensor]()
-    batch = torch.cat([corners, corners.amin() + corners.amax() - alone, alone])
+    # Neurons also fire at random for the last corner: after a point elsewhere, and alone.
+    alone = corners[2:]
+    elsewhere = corners.amin() + corners.amax() - alone
+    batch = torch.cat([corners, elsewhere, alone])
+    state = torch.get_rng_state()
+    spikes = dict[int, Tensor]()
     passes = [_follow(network, x, spikes) for x in (batch, alone, alone)]
     if batch.is_cuda or not torch.equal(state, torch.get_rng_state()):
         with _NoDraws():  # type: ignore[no-untyped-call]
             _follow(network, batch, spikes)
 
     for bounds, *calls in zip(followed, *passes, strict=False):
+        names, (real, one, same) = zip(*calls, strict=True)
         name = bounds.name
-        real, one, same = (current for _, current in calls)
-        if any(call[0] != name for call in calls) or not torch.equal(one, same):
+        if set(names) != {name} or not torch.equal(one, same):
             raise Unbounded(f"{name} of one sample that change from pass to pass")
         if not bounds.centre.numel():
             continue
@@ -296,27 +357,30 @@ def _check_corners(
         real = real[:, :3]
         if averaged:
             real = real.double().cumsum(0) / count_steps(real.double())
-        if not bounds.contains(real):
+        if not bounds.contain(real):
             raise Unbounded(f"{name} outside of their bounds at a corner")
-    if not followed[-1].contains(network(corners)[None]):
+    if not followed[-1].contain(network(corners)[None]):
         raise Unbounded("logits outside of their bounds at a corner, in a call of the network")
 
 
 def _follow(
     network: SpikingNetwork, x: Tensor, spikes: dict[int, Tensor]
 ) -> list[tuple[str, Tensor]]:
-    """Names and currents [T, N, ...] of all neurons for samples x, and the logits at the end.
+    """Return names and currents [T, N, ...] of all neurons for samples x, and the logits.
 
-    :param spikes: of the last two samples, or the only one, by the number of the call, the same at
-        every step, so that no layer is silent; where they are missing, they are drawn."""
-    calls, generator = list[tuple[str, Tensor]](), torch.Generator("cpu").manual_seed(0)
+    :param spikes: of the last two samples, or the only one, by the number of the
+        call, the same at every step, so that no layer is silent. Missing ones are
+        drawn."""
+    calls = list[tuple[str, Tensor]]()
+    generator = torch.Generator("cpu").manual_seed(0)
 
     def fire(site: NeuronRef, current: Tensor) -> Tensor:
         calls.append((f"currents of {site.name}", current))
         if current.shape[1] != len(x):
             return site.dynamics.simulate(current)
         if len(calls) not in spikes:
-            drawn = torch.randint(0, 2, (2, *current.shape[2:]), generator=generator, device="cpu")
+            shape = (2, *current.shape[2:])
+            drawn = torch.randint(0, 2, shape, generator=generator, device="cpu")
             spikes[len(calls)] = drawn.to(current)
         last = spikes[len(calls)][-len(x) :]
         last = last.expand(len(current), *last.shape)

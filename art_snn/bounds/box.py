@@ -1,12 +1,13 @@
 """Boxes: tensors with an interval around every value.
 
-Layers of torch take a :class:`Box` like any other tensor. What they call on it is answered by
-:class:`art_snn.bounds.operations.Propagation`. So a network needs no second description: its own
-forward, with sums of branches and layers of other frameworks, runs on boxes.
+Layers of torch take a :class:`Box` like any other tensor. What they call on it is
+answered by :class:`art_snn.bounds.operations.Propagation`. So a network needs no
+second description: its own forward, with sums of branches and layers of other
+frameworks, runs on boxes.
 
-A sum of n products, as computed, differs from the exact one by at most gamma(n) sum |a b|, where
-gamma(n) = n u / (1 - n u) and u is the unit roundoff (Higham, Accuracy and Stability of Numerical
-Algorithms, 3.1), in any order of its terms."""
+A computed sum of n products differs from the exact one by at most gamma(n) sum |a b|, in
+any order of its terms. Here gamma(n) = n u / (1 - n u), and u is the unit roundoff
+(Higham, Accuracy and Stability of Numerical Algorithms, 3.1)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,31 +19,36 @@ from torch import Tensor
 from art_snn.dynamics import Dynamics, least, most
 from art_snn.gradients.fixed import product_precisions
 
+Ends = tuple[Tensor, Tensor]
+"""The lowest values and the highest ones, or the fewest spikes and the most."""
+
 
 class Unbounded(Exception):
-    """An operation of which no bounds are known, in words."""
+    """The network uses an operation without known bounds; the message names it."""
 
 
 class Nonlinear(Unbounded):
-    """An operation that does not map means to means."""
+    """The operation does not map means over time to means over time."""
 
 
 @dataclass(frozen=True)
 class Enclosure:
-    """Intervals around the centres of a box.
+    """Intervals around the centres of a box: |x - centre| <= radius + slack.
 
-    :param radius: of every interval, in the shape of the centres, without rounding.
-    :param slack: what rounding adds to it: a scalar, one for each channel, which broadcasts to the
-        last axes of the centres, or in their shape.
-    :param magnitude: bound of the absolute values, of those of every step where the first axis
-        holds means; a scalar, None where it is that of the intervals.
-    :param averaged: number of time steps, where the first axis holds means over the steps up to
-        each one; 0 where it holds the steps.
-    :param budget: of the perturbations, where they are fewer than those of the box: changes of a
-        Euclidean length of 1 at most times this, of each value; the first affine layer uses it.
-    :param repeats: number of time steps, where the first axis holds the same values for each.
-    :param unmixed: whether no value takes both signs over time, since none is below 0, or all are
-        constant: then their means say how large they are."""
+    :param radius: the radius of every interval without rounding, in the shape of the
+        centres.
+    :param slack: what rounding adds to the radius: a scalar, a tensor that broadcasts
+        to the last axes of the centres, such as one value per channel, or one in
+        their shape.
+    :param magnitude: a scalar that bounds the absolute values, at every single step where
+        the first axis holds means. None: the intervals themselves say it.
+    :param averaged: the number of time steps, where entry t of the first axis is the mean
+        over steps 1 to t; 0 where the first axis holds single steps.
+    :param budget: b, where perturbations obey sum ((x - centre) / b)^2 <= 1, which allows
+        fewer than the box does. The first affine layer uses it.
+    :param repeats: the number of time steps, where all have the same values.
+    :param keeps_sign: True if each value keeps its sign over time, since none is below 0
+        or all are constant. Then means tell how large the values are."""
 
     radius: Tensor
     slack: Tensor
@@ -50,13 +56,14 @@ class Enclosure:
     averaged: int = 0
     budget: Tensor | None = None
     repeats: int = 0
-    unmixed: bool = False
+    keeps_sign: bool = False
 
 
 class Box(Tensor):
-    """A tensor that stands for the :class:`Enclosure` around its `centre`.
+    """A tensor that stands for all values in the :class:`Enclosure` around its `centre`.
 
-    It has no values of its own: what would read them, in compiled code or another thread, fails."""
+    It has no values of its own. Code that would read them, such as compiled code or
+    another thread, fails."""
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
     centre: Tensor
@@ -64,126 +71,158 @@ class Box(Tensor):
 
     @classmethod
     def __torch_dispatch__(cls, func: Any, *call: Any) -> Any:
-        """Refuse an operation that no propagation has answered."""
+        """Refuse an operation outside of :class:`Propagation`."""
         raise Unbounded(f"{func.overloadpacket.__name__} where boxes are not followed")
 
     @staticmethod
     def around(centre: Tensor, enclosure: Enclosure) -> "Box":
-        """A box of plain tensors; the graph of the centres goes on."""
-        form: Any = {"strides": centre.stride(), "dtype": centre.dtype, "device": centre.device}
-        box: Box = Tensor._make_wrapper_subclass(Box, centre.shape, **form)
-        box.centre, box.enclosure = centre, enclosure
+        """Make a box of plain tensors, which keeps the graph of the centres."""
+        box: Box = Tensor._make_wrapper_subclass(
+            Box, centre.shape, strides=centre.stride(), dtype=centre.dtype, device=centre.device
+        )
+        box.centre = centre
+        box.enclosure = enclosure
         return box
 
     @property
-    def ends(self) -> tuple[Tensor, Tensor]:
-        """Lowest and highest values, rounding included."""
+    def ends(self) -> Ends:
+        """The lowest and the highest values, rounding included."""
         radius = self.enclosure.radius + self.enclosure.slack
         return self.centre - radius, self.centre + radius
 
     @property
     def magnitude(self) -> Tensor:
-        """Bound of the absolute values, a scalar."""
+        """A scalar that bounds the absolute values."""
         enclosure = self.enclosure
         if enclosure.magnitude is not None:
             return enclosure.magnitude
         with torch.no_grad():
             low, high = self.centre.aminmax()
+            # |x| <= |m| + r + slack
             return torch.maximum(-low, high) + enclosure.radius.amax() + enclosure.slack.amax()
 
     def revise(self, **fields: Any) -> "Box":
-        """The same centre, with other fields of its enclosure."""
+        """Return the box with some fields of its enclosure replaced."""
         return Box.around(self.centre, replace(self.enclosure, **fields))
 
     def without_graph(self) -> "Box":
-        """The same without a graph, and without a budget."""
-        radius, slack = self.enclosure.radius.detach(), self.enclosure.slack.detach()
-        magnitude = self.magnitude if self.enclosure.averaged else None
-        alone = Box.around(self.centre.detach(), self.enclosure)
-        return alone.revise(radius=radius, slack=slack, magnitude=magnitude, budget=None)
+        """Return the box without a graph and without a budget."""
+        detached = Box.around(self.centre.detach(), self.enclosure)
+        return detached.revise(
+            radius=self.enclosure.radius.detach(),
+            slack=self.enclosure.slack.detach(),
+            magnitude=self.magnitude if self.enclosure.averaged else None,
+            budget=None,
+        )
 
-    def rows(self, rows: slice | list[int]) -> "Box":
-        """The samples of those rows, of time steps [T, N, ...]."""
-        radius, slack = self.enclosure.radius[:, rows], self.enclosure.slack
-        slack = slack[:, rows] if slack.shape == self.shape else slack
-        some = Box.around(self.centre[:, rows], self.enclosure)
-        return some.revise(radius=radius, slack=slack, magnitude=None, budget=None)
+    def rows(self, rows: slice) -> "Box":
+        """Select some samples of a box [T, N, ...]."""
+        radius = self.enclosure.radius[:, rows]
+        slack = self.enclosure.slack
+        if slack.shape == self.shape:
+            slack = slack[:, rows]
+        selected = Box.around(self.centre[:, rows], self.enclosure)
+        return selected.revise(radius=radius, slack=slack, magnitude=None, budget=None)
 
     def rearrange(self, function: Callable[[Tensor], Tensor]) -> "Box":
-        """The same after a function that moves values and changes none."""
-        enclosure, centre = self.enclosure, function(self.centre)
-        axes, slack, budget = enclosure.slack.ndim, enclosure.slack, enclosure.budget
-        budget = None if budget is None else function(budget)
-        radius = function(enclosure.radius)
+        """Apply a function that moves values and changes none."""
+        centre = function(self.centre)
+        radius = function(self.enclosure.radius)
+        slack = self.enclosure.slack
+        axes = slack.ndim
         if slack.shape == self.shape:
             slack = function(slack)
         elif axes and centre.shape[-axes:] != self.shape[-axes:]:
+            # The channels have moved, so all values get the largest slack.
             slack = slack.amax()
-        return Box.around(centre, replace(enclosure, radius=radius, slack=slack, budget=budget))
+
+        budget = self.enclosure.budget
+        if budget is not None:
+            budget = function(budget)
+        return Box.around(
+            centre, replace(self.enclosure, radius=radius, slack=slack, budget=budget)
+        )
 
 
 def count_steps(like: Tensor) -> Tensor:
-    """1, 2, ..., T along the first axis of a tensor [T, ...], in its dtype."""
+    """Return 1, 2, ..., T along the first axis of a tensor [T, ...], in its dtype."""
     steps = torch.arange(1, len(like) + 1, device=like.device, dtype=like.dtype)
     return steps.view(-1, *(1,) * (like.ndim - 1))
 
 
-def has_boxes(values: Any) -> bool:
-    """True where a box is among the values, or in lists and tuples of them."""
-    several = (tuple, list)
-    return any(isinstance(v, Box) or (isinstance(v, several) and has_boxes(v)) for v in values)
+def has_boxes(value: Any) -> bool:
+    """True if a value is a box, or a tuple or list that has one in it."""
+    if isinstance(value, tuple | list):
+        return any(map(has_boxes, value))
+    return isinstance(value, Box)
 
 
 _SAFETY = 4
-"""Multiple of gamma by which intervals are widened: the error of the network itself, those of the
-centre and of the radius, which are computed in the same precision, and what is of second order."""
+"""Intervals are widened by so many times gamma: for the error of the network itself,
+for those of centre and radius, which have the same precision, and for terms of second
+order."""
 _NEURON_SAFETY = 16
-"""Units of roundoff per term of a potential: of the network's simulation, and of the bounds."""
+"""Units of roundoff per term of a potential, in the network's simulation and in
+bounds."""
 
 
-def _unit_roundoff(like: Tensor) -> float:
-    """Largest relative error of a product in the tensor's dtype, as torch is set up at present."""
+def unit_roundoff(like: Tensor) -> float:
+    """Return the largest relative error of a product in the tensor's dtype.
+
+    It depends on the precision that torch is set up for at present."""
     precisions = {"tf32": 2.0**-11, "bf16": 2.0**-8}
     exact = torch.finfo(like.dtype).eps / 2
     if like.dtype != torch.float32:
         return exact
-    return max([exact, *(precisions.get(name, exact) for name in product_precisions(like))])
+    used = [precisions.get(name, exact) for name in product_precisions(like)]
+    return max([exact, *used])
 
 
 def widening(terms: int, like: Tensor) -> float:
-    """4 gamma(terms + 4), by which an interval is widened per unit of sum |a b|.
+    """Return 4 gamma(terms + 4): how much an interval is widened per unit of sum |a b|.
 
-    :param terms: products that one value is the sum of.
-    :raises OverflowError: where so many cannot be bounded."""
-    unit = _unit_roundoff(like)
-    n = (terms + 4) * unit
-    if n >= 0.5:
+    :param terms: the number of products that are added up.
+    :raises OverflowError: if the sum has too many terms for a bound."""
+    unit = unit_roundoff(like)
+    # gamma(n) = n u / (1 - n u)
+    n_u = (terms + 4) * unit
+    if n_u >= 0.5:
         raise OverflowError(f"sums of {terms} products, each rounded by {unit:.1g} of its size")
-    return _SAFETY * n / (1 - n)
+    return _SAFETY * n_u / (1 - n_u)
 
 
 def round_toward(end: float, values: Tensor, dtype: torch.dtype) -> Tensor:
-    """Values in a precision, or the next number there toward an end, -inf or inf."""
-    near, values = values.to(dtype), values.double()
-    right = near.double() <= values if end < 0 else near.double() >= values
-    return near.where(right, torch.nextafter(near, torch.full_like(near, end)))
+    """Round values to a precision, toward an end, which is -inf or inf."""
+    near = values.to(dtype)
+    exact = values.double()
+    # The result is at most the value where the end is -inf, and at least the value else.
+    on_side = near.double() <= exact if end < 0 else near.double() >= exact
+    return near.where(on_side, torch.nextafter(near, torch.full_like(near, end)))
 
 
 def potential_rounding(dynamics: Dynamics, magnitude: Any, steps: int, dtype: torch.dtype) -> Any:
-    """The change of a current that does to a potential what rounding does.
+    """Return the change of a current that moves a potential as far as rounding can.
 
-    A computed potential is decay v + gain x + constant but for one roundoff per term, and so is
-    that of the exact dynamics at another current. The terms are sums of at most T currents.
+    A computed potential is decay v + gain x + constant but for one roundoff per term.
+    So it is the exact potential of another current. Its terms are sums of at most T
+    currents.
 
-    :param magnitude: bound of the absolute values of the currents, a number or a scalar."""
+    :param magnitude: a number or a scalar that bounds the absolute values of currents."""
+
+    def size(setting: Any) -> float:
+        return max(abs(least(setting)), abs(most(setting)))
+
     decay = most(dynamics.decay)
-    remembered = min(float(steps), 1 / (1 - decay)) if decay < 1 else float(steps)
-    drop = most(dynamics.reset_amount) if dynamics.reset == "soft" else _size(dynamics.v_reset)
-    each = most(dynamics.gain) * magnitude + _size(dynamics.constant) + drop
-    largest = most(dynamics.threshold) + _size(dynamics.v_start) + each * remembered
-    largest = largest if dynamics.floor is None else largest + _size(dynamics.floor)
+    # Of what came before remains: 1 + d + ... + d^(T - 1) <= min(T, 1 / (1 - d)).
+    remembered = float(steps)
+    if decay < 1:
+        remembered = min(remembered, 1 / (1 - decay))
+
+    drop = most(dynamics.reset_amount) if dynamics.reset == "soft" else size(dynamics.v_reset)
+    # |u| <= |v_start| + (g |x| + |c| + |drop|) (1 + d + ... + d^(T - 1))
+    each = most(dynamics.gain) * magnitude + size(dynamics.constant) + drop
+    largest = most(dynamics.threshold) + size(dynamics.v_start) + each * remembered
+    if dynamics.floor is not None:
+        largest = largest + size(dynamics.floor)
+    # A change of x changes u by g times as much.
     return _NEURON_SAFETY * (torch.finfo(dtype).eps / 2) * largest / least(dynamics.gain)
-
-
-def _size(setting: Any) -> float:
-    return max(abs(least(setting)), abs(most(setting)))

@@ -1,7 +1,8 @@
 """A network around one sample: a chain of affine maps between the neurons that are not fixed.
 
-What no perturbation changes is folded into biases, in double precision. Boxes say how far currents
-and logits of the network as computed may lie from those of exact arithmetic."""
+What no perturbation changes is folded into biases, in double precision. Boxes say how
+far the currents and logits that the network computes may lie from those of exact
+arithmetic."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,19 +13,18 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.bounds.bounding import Bounding, enclose_samples
-from art_snn.bounds.box import Box, potential_rounding, round_toward, widening
-from art_snn.bounds.firing import SpikeCounts
+from art_snn.bounds.box import Box, Ends, potential_rounding, round_toward, widening
+from art_snn.bounds.firing import Counts
 from art_snn.bounds.propagate import (
     MOST_STEPS,
-    Choices,
     Domains,
-    Ends,
     Layer,
+    TrainTable,
     bound_sums,
     find_ends,
     keep_possible,
-    list_constant_values,
-    list_values,
+    list_constant_trains,
+    list_trains,
     weigh_windows,
 )
 from art_snn.checks import invalid, require
@@ -39,8 +39,10 @@ from art_snn.running.context import keep_modes
 
 _CHUNK = 128
 """Rows of a map between layers that are computed at a time."""
-_COMPARED, _CORNERS = 16, 2
-"""Samples of which one is compared with the network itself, and points around it."""
+_COMPARED = 16
+"""Of so many samples one is compared with the network itself."""
+_CORNERS = 2
+"""Points around a sample that are compared."""
 _REMEDY = "certify_bounds with method='counts' bounds it, attacks break what they can."
 
 
@@ -49,11 +51,11 @@ class TooLarge(Exception):
 
 
 def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequential], int]:
-    """The chain that a network is, on the CPU in double precision, and its number of steps.
+    """Read a network as a chain, on the CPU in double precision.
 
-    Neurons, and affine maps of values [M, ...] before every layer of them, and after all.
-
-    :raises ValueError: for a layer that has no place in one, by its name."""
+    :return: the neurons; the affine maps of values [M, ...] before each of them, and
+        after the last one; the number of time steps.
+    :raises ValueError: for a layer that has no place in a chain, by its name."""
     expected = "a chain of affine layers and neurons under direct encoding"
 
     def fits(condition: bool, got: str) -> None:
@@ -63,10 +65,12 @@ def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequen
     fits(type(network.encoder) is Direct, f"{network.encoder}")
     require_composed(network, "classifier")
 
-    steps = network.body.steps or 0
+    affine = {*_AFFINE, Normalize, TimeDistributed}
     copied = copy_module("classifier", network).double().cpu().eval()
+
+    # A neuron ends a segment of affine layers and begins the next one.
     sites = list[NeuronRef]()
-    segments = [list[nn.Module]()]
+    segments = [nn.Sequential()]
     for name, module in list_layers(copied.layers, "layers"):
         shown = f"{name} ({type(module).__name__})"
         fits(are_plain(module.modules()), f"{shown}, with code of its own")
@@ -74,247 +78,301 @@ def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequen
             words = "settings of single neurons or steps, several spikes in a step or a floor"
             fits(module.dynamics.uniform, f"{shown} with {words}")
             sites.append(NeuronRef(name, module.dynamics))
-            segments.append([])
+            segments.append(nn.Sequential())
             continue
+
         fits(isinstance(module, TimeDistributed), shown)
         for inner in module.modules():
-            affine = {*AFFINE, Normalize, TimeDistributed}
             fits(type(inner) in affine, f"{name}, with a {type(inner).__name__}")
         segments[-1].append(module)
 
+    steps = network.steps or 0
     remedy = f"Use network.with_steps({MOST_STEPS}), which is another network. {_REMEDY}"
     require(steps <= MOST_STEPS, "classifier", f"at most {MOST_STEPS} time steps", steps, remedy)
-    return sites, [nn.Sequential(*part) for part in segments], steps
-
-
-class _Recording(SpikeCounts):
-    """Bounds by counts that keep the boxes of currents and spikes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.kept: list[tuple[Any, Any]] = []
-
-    def fire(self, site: NeuronRef, current: Tensor) -> Tensor:
-        spikes: Tensor = super().fire(site, current)
-        self.kept.append((current, spikes))
-        return spikes
+    return sites, segments, steps
 
 
 @dataclass(frozen=True)
-class Neurons:
-    """All neurons of a layer, of which some are open.
+class ConstraintProblem:
+    """What every counterexample near a sample fulfils.
 
-    :param fixed: spikes of the others [T, ...], 0 where neurons are open.
-    :param index: of the open ones [n], in one row.
-    :param sets: what they may do [1, n, V].
-    :param values: these."""
+    A neuron is fixed if it has one spike train within the budget, and open if it has
+    more.
 
-    fixed: Tensor
-    index: Tensor
-    sets: Tensor
-    values: Choices
-
-
-@dataclass(frozen=True)
-class Reduced:
-    """A network around one sample.
-
-    :param layers: the last are the classes, where value 1 says that one is not behind the true one.
-    :param root: the domains of one node.
-    :param neurons: of every layer but the classes."""
+    :param layers: the open neurons, layer by layer, and the classes as the last layer: a
+        class that is ahead of the true one has a margin of at most 0.
+    :param root: the domains of one node, which has all counterexamples.
+    :param fixed: spikes of each layer of neurons [T, ...], 0 where a neuron is open.
+    :param opened: indices of the open neurons [n] in each flattened layer."""
 
     layers: tuple[Layer, ...]
     root: Domains
-    neurons: tuple[Neurons, ...]
+    fixed: tuple[Tensor, ...]
+    opened: tuple[Tensor, ...]
 
 
-class Reduction:
-    """Reduces a network around samples.
+class ProblemBuilder:
+    """Builds the constraint problems of a network around samples.
 
-    :param most: neurons of a layer that may be open."""
+    :param most_open: the most neurons of a layer that may be open."""
 
     @torch.inference_mode(False)
     def __init__(
-        self, network: SpikingNetwork, eps: float, limits: Any = None, most: int = 4096
+        self, network: SpikingNetwork, eps: float, limits: Any = None, most_open: int = 4096
     ) -> None:
-        self.network, self.eps, self.limits, self.most = network, eps, limits, most
-        self.reduced = 0
+        self.network = network
+        self.eps = eps
+        self.limits = limits
+        self.most_open = most_open
+        self.built = 0
         self.sites, self.segments, self.steps = read_chain(network)
-        first, dtype = self.sites[0], dtype_of(network)
-        constant = list_constant_values(first.dynamics, self.steps, dtype)
-        if constant is None:
+        self.dtype = network.dtype or torch.get_default_dtype()
+        first = self.sites[0]
+        table = list_constant_trains(first.dynamics, self.steps, self.dtype)
+        if table is None:
             expected = "first neurons with few trains under a constant current"
             raise invalid("classifier", expected, first.name, _REMEDY)
-        self.constant = constant
+        self.first_table = table
 
     @torch.inference_mode(False)
     @torch.no_grad()
-    def around(self, x: Tensor, y: int) -> Reduced:
-        """The network around a sample x [1, ...] of class y.
+    def build(self, x: Tensor, y: int) -> ConstraintProblem:
+        """Build the problem around a sample x [1, ...] of class y.
 
-        :raises TooLarge: where more neurons are open than there may be."""
-        recording = _Recording()
-        bounding = Bounding(self.network, recording, self.eps, limits=self.limits)
-        bounding.averaged = False
-        box = enclose_samples(x, self.eps, torch.inf, self.limits)
-        with keep_modes(self.network, False):
-            logits = bounding.run(box, checked=False)
-        _require_chain(len(recording.kept) == len(self.sites))
+        :raises TooLarge: if more neurons are open than allowed."""
+        box = enclose_samples(x, self.eps, inf, self.limits)
+        several, errors = self._bound(box)
+        low, high = [end.double().cpu() for end in box.ends]
+        inputs = (low.flatten(1)[None], high.flatten(1)[None])
 
-        low, high = (end.double().cpu() for end in box.ends)
-        neurons, layers, errors = list[Neurons](), list[Layer](), list[Tensor]()
-        for i, (current, spikes) in enumerate(recording.kept):
-            unsure = (spikes.enclosure.radius[:, 0] > 0).any(0).flatten().nonzero()[:, 0].cpu()
-            if len(unsure) > self.most:
+        # Before the first layer all pixels are open.
+        fixed = [torch.zeros_like(low)]
+        opened = [torch.arange(low.numel(), device="cpu")]
+        sets = list[Tensor]()
+        layers = list[Layer]()
+        for i, spikes in enumerate(several):
+            # Where no step is unsure the box says the train, and the neuron is fixed.
+            is_unsure = (spikes.enclosure.radius[:, 0] > 0).any(0)
+            unsure = is_unsure.flatten().nonzero()[:, 0].cpu()
+            if len(unsure) > self.most_open:
                 raise TooLarge
-            fixed = spikes.centre[:, 0].double().cpu().contiguous()
-            errors.append(self._bound_error(i, current))
-            if not neurons:
-                layer = self._first_layer(low, unsure, errors[i])
-                sums = bound_sums(layer, low.flatten(1)[None], high.flatten(1)[None])
-            else:
-                layer = self._next_layer(i, neurons[-1], unsure, errors[i])
-                assert layer.inputs is not None
-                ends = find_ends(neurons[-1].sets, layer.inputs, layer.inputs)
-                sums = bound_sums(layer, *ends)
-            some, kept = _open(layer.values, sums, unsure, fixed)
-            neurons.append(some)
-            weight, base, slack = layer.weight[kept], layer.base[:, kept], layer.slack[:, kept]
-            layers.append(replace(layer, weight=weight, base=base, slack=slack))
-        errors.append(_error(logits)[0])
-        layers.append(self._classes(neurons[-1], y, errors[-1]))
 
-        if self.reduced % _COMPARED == 0:
+            error = errors[i].flatten()[unsure]
+            weight, bias = self._linearize(i, fixed[-1], opened[-1], unsure)
+            layer = self._build_layer(layers, weight, bias, error)
+            if layer.inputs is not None:
+                inputs = find_ends(sets[-1], layer.inputs, layer.inputs)
+
+            fixed.append(spikes.centre[:, 0].double().cpu().contiguous())
+            layer, possible, kept = _keep_open(layer, inputs, unsure, fixed[-1])
+            layers.append(layer)
+            sets.append(possible)
+            opened.append(unsure[kept])
+
+        classes = torch.arange(len(errors[-1]), device="cpu")
+        weight, bias = self._linearize(len(layers), fixed[-1], opened[-1], classes)
+        layers.append(self._build_classes(layers, weight, bias, errors[-1], y))
+        if self.built % _COMPARED == 0:
             self._compare(box, errors)
-        self.reduced += 1
+        self.built += 1
 
-        dtype = torch.promote_types(dtype_of(self.network), torch.float32)
+        # The search computes in the precision of the network.
+        dtype = torch.promote_types(self.dtype, torch.float32)
         low = round_toward(-inf, low.flatten(1), dtype)
         high = round_toward(inf, high.flatten(1), dtype)
-        layers = [_narrow(layer, torch.maximum(-low, high), dtype) for layer in layers]
-        ahead = torch.ones(1, len(layers[-1].weight), 2, dtype=torch.bool, device="cpu")
-        root = Domains(low, high, (*(some.sets for some in neurons), ahead))
-        return Reduced(tuple(layers), root, tuple(neurons))
+        pixels = torch.maximum(-low, high)
+        rounded = tuple(_round_layer(layer, pixels, dtype) for layer in layers)
+        ahead = torch.ones(1, len(classes), 2, dtype=torch.bool, device="cpu")
+        root = Domains(low, high, (*sets, ahead))
+        return ConstraintProblem(rounded, root, tuple(fixed[1:]), tuple(opened[1:]))
 
-    def _bound_error(self, i: int, current: Any) -> Tensor:
-        """How far currents [...] of layer i may lie from exact arithmetic, at any step."""
+    def _bound(self, box: Box) -> tuple[list[Box], list[Tensor]]:
+        """Send a box through the network.
+
+        :return: the boxes of the spikes of every layer, and how far currents of every
+            layer [...], and logits [K], may lie from exact arithmetic, at any step."""
+        observed = list[tuple[Box, Box]]()
+
+        def observe(site: NeuronRef, current: Box, spikes: Box) -> None:
+            observed.append((current, spikes))
+
+        bounding = Bounding(self.network, Counts(), self.eps, limits=self.limits)
+        bounding.averaged = False
+        with keep_modes(self.network, False):
+            logits = bounding.run(box, observe=observe)
+        _require_chain(len(observed) == len(self.sites))
+
+        errors = list[Tensor]()
+        for site, (current, _) in zip(self.sites, observed, strict=True):
+            size = current.magnitude
+            rounding = potential_rounding(site.dynamics, size, self.steps, current.dtype)
+            slack = current.enclosure.slack.expand_as(current.centre)[:, 0]
+            # |x - x'| <= slack + rounding
+            errors.append(slack.double().cpu().amax(0) + float(rounding))
+        errors.append(logits.enclosure.slack.expand_as(logits.centre)[0].double().cpu())
+        return [spikes for _, spikes in observed], errors
+
+    def _linearize(
+        self, i: int, fixed: Tensor, opened: Tensor, index: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Read segment i as an affine map: outputs = weight * amplitude * open spikes + bias.
+
+        :param fixed: spikes of the neurons before [T, ...], 0 where a neuron is open.
+        :param opened: indices of the open ones [m].
+        :param index: of the outputs [n].
+        :return: weight [n, m] and bias [T, n]."""
+        amplitude = self.sites[i - 1].dynamics.amplitude if i else 1
+        bias = self._apply(i, fixed * amplitude).flatten(1)[:, index]
+
+        # The derivatives of outputs by inputs are the rows of the weight.
+        rows = list[Tensor]()
+        for part in torch.split(index, _CHUNK):
+            leaf = torch.zeros(len(part), *fixed.shape[1:], dtype=torch.float64, device="cpu")
+            with torch.enable_grad():
+                # Each sample of a batch gives one row.
+                out = self._apply(i, leaf.requires_grad_()).flatten(1).gather(1, part[:, None])
+                (grad,) = torch.autograd.grad(out.sum(), leaf)
+            rows.append(grad.flatten(1))
+        return torch.cat(rows)[:, opened], bias
+
+    def _apply(self, i: int, values: Tensor) -> Tensor:
+        """Return the outputs [M, ...] of segment i."""
+        out: Tensor = self.segments[i](values[None])[0]
+        return out
+
+    def _build_layer(
+        self, before: Sequence[Layer], weight: Tensor, bias: Tensor, error: Tensor
+    ) -> Layer:
+        """Build the next layer of neurons, whose currents are W a s + b.
+
+        :param weight, bias: of :meth:`_linearize`.
+        :param error: how far currents may lie from exact arithmetic [n]."""
+        if not before:
+            # Currents W pixels + b are the same at all steps.
+            return Layer(weight, bias, 2 * error[None], None, self.first_table)
+
+        i = len(before)
         dynamics = self.sites[i].dynamics
-        rounding = potential_rounding(dynamics, current.magnitude, len(current), current.dtype)
-        return _error(current.rearrange(lambda part: part[:, 0])).amax(0) + float(rounding)
+        windows = weigh_windows(dynamics.decay, self.steps)
+        # Sums of g x + c over a window, with F = sum d^(t-q) s[q] of open neurons, are
+        # sum d^(t-q) (g (W a s[q] + b[q]) + c) = g a W F + sum d^(t-q) (g b[q] + c).
+        scale = dynamics.gain * self.sites[i - 1].dynamics.amplitude
+        base = windows @ (dynamics.gain * bias + dynamics.constant)
+        inputs = before[-1].table.trains @ windows.T
+        # |u - u'| <= sum d^(t-q) g |x - x'|, twice that to be safe.
+        slack = windows.sum(1)[:, None] * (2 * dynamics.gain * error)
+        return Layer(weight * scale, base, slack, inputs, list_trains(dynamics, self.steps))
+
+    def _build_classes(
+        self, before: Sequence[Layer], weight: Tensor, bias: Tensor, error: Tensor, y: int
+    ) -> Layer:
+        """Build the layer of the margins of class y over all classes.
+
+        The parameters are those of :meth:`_build_layer`, of logits instead of
+        currents."""
+        # z_y - z_k = (W_y - W_k) a mean s + b_y - b_k
+        weight = (weight[y] - weight) * self.sites[-1].dynamics.amplitude
+        bias = bias.mean(0)
+        base = bias[y] - bias
+        inputs = before[-1].table.trains.mean(1)[:, None]
+        slack = 2 * (error[y] + error)
+        # The class itself is never ahead.
+        base[y] = 1
+        slack[y] = 0
+
+        # A class is ahead only if its margin is at most 0. Any margin allows that it
+        # is not.
+        most = torch.tensor([[inf], [0.0]], dtype=torch.float64, device="cpu")
+        least = torch.full_like(most, -inf)
+        table = TrainTable(torch.zeros(2, 1, device="cpu"), least, most)
+        return Layer(weight, base[None], slack[None], inputs, table)
 
     def _compare(self, box: Box, errors: Sequence[Tensor]) -> None:
         """Refuse a network that computes something else than the chain at corners of a box.
 
-        The chain is given the spikes that the network fires, so that rounding alone differs.
+        The chain is given the spikes that the network fires, so that rounding alone
+        differs.
 
         :param box: of one sample [1, ...].
-        :param errors: bounds of this difference for the currents of every layer, and for logits."""
+        :param errors: bounds of the difference, for the currents of every layer and
+            logits."""
+        # |x - m| = r at a corner, on a random side for each pixel.
         generator = torch.Generator("cpu").manual_seed(0)
         shape = (_CORNERS, *box.shape[1:])
         sides = torch.randint(0, 2, shape, generator=generator, device="cpu") * 2 - 1
         corners = box.centre + box.enclosure.radius * sides.to(box.device)
-        values = list[Tensor]()
+
+        # What enters every segment of the chain, and what leaves it in the network.
         inputs = [corners.expand(self.steps, *shape)]
+        outputs = list[Tensor]()
 
         def fire(site: NeuronRef, current: Tensor) -> Tensor:
             spikes = site.dynamics.simulate(current)
-            values.append(current)
+            outputs.append(current)
             inputs.append(spikes * site.dynamics.amplitude)
             return spikes
 
         def run(network: SpikingNetwork, x: Tensor) -> Tensor:
             return network.body.run(network.body.encode(x), fire)
 
-        with keep_modes(self.network, False), self.network.body.changed(forward=run):
-            values.append(self.network(corners))
+        with keep_modes(self.network, False), set_in_block(THROUGH, run):
+            outputs.append(self.network(corners))
 
-        _require_chain(len(values) == len(errors))
-        expected = [self.segments[i](part.double().cpu()) for i, part in enumerate(inputs)]
+        # What leaves it in the chain, which may differ by the error.
+        _require_chain(len(outputs) == len(errors))
+        pairs = zip(self.segments, inputs, strict=True)
+        expected = [segment(part.double().cpu()) for segment, part in pairs]
         expected[-1] = expected[-1].mean(0)
-        for value, exact, error in zip(values, expected, errors, strict=True):
-            _require_chain(bool(((value.double().cpu() - exact).abs() <= error).all()))
-
-    def rows(self, i: int, shape: Sequence[int], index: Tensor) -> Tensor:
-        """Derivatives of those outputs of segment i by all of its inputs [len(index), m]."""
-        rows = []
-        for part in torch.split(index, _CHUNK):
-            leaf = torch.zeros(len(part), *shape, dtype=torch.float64, device="cpu")
-            with torch.enable_grad():
-                out = self.apply(i, leaf.requires_grad_()).flatten(1).gather(1, part[:, None])
-                (grad,) = torch.autograd.grad(out.sum(), leaf)
-            rows.append(grad.flatten(1))
-        return torch.cat(rows)
-
-    def apply(self, i: int, values: Tensor) -> Tensor:
-        """Outputs [M, ...] of segment i."""
-        out: Tensor = self.segments[i](values[None])[0]
-        return out
-
-    def _first_layer(self, like: Tensor, index: Tensor, error: Tensor) -> Layer:
-        weight = self.rows(0, like.shape[1:], index)
-        base = self.apply(0, torch.zeros_like(like)).flatten()[index]
-        return Layer(weight, base[None], 2 * error.flatten()[index][None], None, self.constant)
-
-    def _next_layer(self, i: int, before: Neurons, index: Tensor, error: Tensor) -> Layer:
-        dynamics, steps = self.sites[i].dynamics, self.steps
-        windows = weigh_windows(dynamics.decay, steps)
-        height = self.sites[i - 1].dynamics.amplitude
-        weight = self.rows(i, before.fixed.shape[1:], index)[:, before.index]
-        currents = self.apply(i, before.fixed * height).flatten(1)[:, index]
-        base = windows @ (dynamics.gain * currents + dynamics.constant)
-        slack = windows.sum(1)[:, None] * (2 * dynamics.gain * error.flatten()[index])
-        inputs = before.values.trains @ windows.T
-        values = list_values(dynamics, steps)
-        return Layer(weight * (dynamics.gain * height), base, slack, inputs, values)
-
-    def _classes(self, before: Neurons, y: int, error: Tensor) -> Layer:
-        """The margins of class y over all classes."""
-        last, height = len(self.sites), self.sites[-1].dynamics.amplitude
-        rows = self.rows(last, before.fixed.shape[1:], torch.arange(len(error), device="cpu"))
-        logits = self.apply(last, before.fixed * height).mean(0)
-        weight = (rows[y] - rows)[:, before.index] * height
-        base, slack = logits[y] - logits, 2 * (error[y] + error)
-        base[y], slack[y] = 1, 0  # The class itself is not ahead.
-        ends = torch.tensor([[torch.inf], [0.0]], dtype=torch.float64, device="cpu")
-        values = Choices(torch.zeros(2, 1, device="cpu"), torch.full_like(ends, -torch.inf), ends)
-        inputs = before.values.trains.mean(1)[:, None]
-        return Layer(weight, base[None], slack[None], inputs, values)
+        for output, exact, error in zip(outputs, expected, errors, strict=True):
+            _require_chain(bool(((output.double().cpu() - exact).abs() <= error).all()))
 
 
 def _require_chain(same: bool) -> None:
-    """Refuse a network where a pass has shown that it is not the chain that was read off it."""
+    """Refuse a network that a pass has shown not to be the chain of its layers."""
     got = "one that computes something else at a point within the budget"
     require(same, "classifier", "a network that is the chain of its layers", got, _REMEDY)
 
 
-def _error(box: Any) -> Tensor:
-    """How far what is computed may lie from exact arithmetic, in the shape of the centres."""
-    error: Tensor = box.enclosure.slack.expand_as(box.centre).double().cpu()
-    return error
+def _keep_open(
+    layer: Layer, inputs: Ends, index: Tensor, fixed: Tensor
+) -> tuple[Layer, Tensor, Tensor]:
+    """Keep the neurons of a layer that have several trains, and write the spikes of the others.
+
+    :param inputs: the ends of what enters the layer.
+    :param index: of the layer's neurons among all.
+    :param fixed: spikes [T, ...] of all neurons of the layer, to write to.
+    :return: the layer of open neurons, their trains, and their places in the index."""
+    # Rule out the trains that no sum causes.
+    trains = layer.table.trains
+    possible = torch.ones(1, len(index), len(trains), dtype=torch.bool, device="cpu")
+    keep_possible(possible, layer.table, bound_sums(layer, *inputs))
+
+    # A neuron is fixed where all trains left agree at every step.
+    fewest, most = find_ends(possible, trains, trains)
+    is_fixed = (fewest == most).all(0)[0]
+    # An open neuron adds nothing to biases: all that it does is in its trains.
+    fixed.flatten(1)[:, index] = torch.where(is_fixed, fewest[:, 0], 0.0)
+
+    kept = (~is_fixed).nonzero()[:, 0]
+    weight = layer.weight[kept]
+    base = layer.base[:, kept]
+    slack = layer.slack[:, kept]
+    return replace(layer, weight=weight, base=base, slack=slack), possible[:, kept], kept
 
 
-def _open(values: Choices, sums: Ends, index: Tensor, fixed: Tensor) -> tuple[Neurons, Tensor]:
-    """The neurons of that index that have several trains, and their places in the index.
+def _round_layer(layer: Layer, pixels: Tensor, dtype: torch.dtype) -> Layer:
+    """Round a layer to a precision, and add to its slack what this does to sums and limits.
 
-    :param sums: of these neurons.
-    :param fixed: spikes [T, ...] of the layer where they are sure; written to."""
-    sets = torch.ones(1, len(index), len(values.trains), dtype=torch.bool, device="cpu")
-    keep_possible(sets, values, sums)
-    low, high = (end[:, 0] for end in find_ends(sets, values.trains, values.trains))
-    still = (low == high).all(0)
-    # An open neuron adds nothing here, and all that it does by its sets.
-    fixed.flatten(1)[:, index] = torch.where(still, low, 0.0)
-    kept = (~still).nonzero()[:, 0]
-    return Neurons(fixed, index[kept], sets[:, kept], values), kept
+    :param pixels: the largest absolute values of pixels [1, m]."""
+    weight = layer.weight.to(dtype)
+    inputs = layer.inputs
+    most = pixels.double()
+    if inputs is not None:
+        most = inputs.abs().amax(0)[:, None]
+        inputs = inputs.to(dtype)
 
-
-def _narrow(layer: Layer, pixels: Tensor, dtype: torch.dtype) -> Layer:
-    """The same in a precision, with a slack for what rounding does there to sums and limits.
-
-    :param pixels: their largest absolute values [1, m]."""
-    most = pixels.double() if layer.inputs is None else layer.inputs.abs().amax(0)[:, None]
-    weight, base, slack = layer.weight.to(dtype), layer.base, layer.slack
-    sizes = (layer.weight.abs() * most[:, None]).sum(-1) + base.abs() + slack
-    slack = round_toward(inf, slack + widening(weight.shape[1], weight) * sizes, dtype)
-    inputs = None if layer.inputs is None else layer.inputs.to(dtype)
-    return Layer(weight, base.to(dtype), slack, inputs, layer.values.narrow(dtype))
+    # |W x + b| <= |W| max |x| + |b| + slack, of which rounding is a share.
+    sizes = (layer.weight.abs() * most[:, None]).sum(-1) + layer.base.abs() + layer.slack
+    slack = layer.slack + widening(weight.shape[1], weight) * sizes
+    slack = round_toward(inf, slack, dtype)
+    return Layer(weight, layer.base.to(dtype), slack, inputs, layer.table.round(dtype))

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from art_snn import Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds.box import round_toward
-from art_snn.bounds.propagate import Choices, Domains, propagate
-from art_snn.bounds.reduced import Reduced, Reduction
-from art_snn.bounds.search import halve, unite
+from art_snn.bounds.propagate import Domains, Layer, TrainTable, propagate
+from art_snn.bounds.reduced import ConstraintProblem, ProblemBuilder
+from art_snn.bounds.search import merge_halves, select_half
 from art_snn.dynamics import Dynamics
 from art_snn.layers import Normalize
 from art_snn.neurons import Neuron
@@ -79,9 +79,9 @@ def _images(draw: random.Random) -> list[nn.Module]:
 class Plant:
     """A point, what it does, and the network around a sample near it.
 
-    :param does: for every layer which of its values it has, bool [n, V]."""
+    :param does: for every layer which of its trains it has, bool [n, V]."""
 
-    reduced: Reduced
+    problem: ConstraintProblem
     node: Domains
     point: Tensor
     does: tuple[Tensor, ...]
@@ -114,55 +114,56 @@ def plant(network: SpikingNetwork, x: Tensor, eps: float, draw: random.Random) -
         z = network.body.run(network.body.encode(point), fire)[0].double()
     y = draw.randrange(CLASSES)
     other = draw.choice([k for k in range(CLASSES) if k != y])
-    reduced = Reduction(network, eps, LIMITS).around(x, y)
-    *layers, last = reduced.layers
-    limits = last.values.high.clone()
+    problem = ProblemBuilder(network, eps, LIMITS).build(x, y)
+    *layers, last = problem.layers
+    limits = last.table.high.clone()
     limits[1] = round_toward(torch.inf, z[y] - z[other], limits.dtype)
-    values = last.values._replace(high=limits)
-    reduced = replace(reduced, layers=(*layers, replace(last, values=values)))
-    node = reduced.root[:1]
+    table = last.table._replace(high=limits)
+    problem = replace(problem, layers=(*layers, replace(last, table=table)))
+    node = problem.root[:1]
     node.sets[-1][0] = torch.tensor([True, False])
     node.sets[-1][0, other] = torch.tensor([False, True])
     flat, does = point.double().flatten(), list[Tensor]()
-    for i, (neurons, fired) in enumerate(zip(reduced.neurons, spikes, strict=True)):
+    for i, fired in enumerate(spikes):
+        opened = problem.opened[i]
         trains = fired[:, 0].double().flatten(1)
         fixed = torch.ones(trains.shape[1], dtype=torch.bool)
-        fixed[neurons.index] = False
-        assert (neurons.fixed.flatten(1) == trains)[:, fixed].all(), f"layer {i} is not fixed"
-        does.append(_matching(reduced, i, trains[:, neurons.index], flat))
-    return Plant(reduced, node, flat, tuple(does))
+        fixed[opened] = False
+        assert (problem.fixed[i].flatten(1) == trains)[:, fixed].all(), f"layer {i} is not fixed"
+        does.append(_matching(problem.layers[i], trains[:, opened], flat))
+    return Plant(problem, node, flat, tuple(does))
 
 
-def _matching(reduced: Reduced, i: int, trains: Tensor, point: Tensor) -> Tensor:
-    """The values [n, V] of a layer that have those trains [T, n], at that current."""
-    layer, values = reduced.layers[i], reduced.neurons[i].values
-    does = (values.trains == trains.T[:, None]).all(2)
-    if i == 0:
+def _matching(layer: Layer, trains: Tensor, point: Tensor) -> Tensor:
+    """The trains [n, V] of a layer that are those [T, n], at the current of a point."""
+    table = layer.table
+    does = (table.trains == trains.T[:, None]).all(2)
+    if layer.inputs is None:
         current = (layer.weight.double() @ point + layer.base[0])[:, None]
         slack = layer.slack[0][:, None]
-        does &= (current >= values.low[:, 0] - slack) & (current <= values.high[:, 0] + slack)
-    assert does.any(1).all(), f"layer {i} has no such train"
+        does &= (current >= table.low[:, 0] - slack) & (current <= table.high[:, 0] + slack)
+    assert does.any(1).all(), "a layer has no such train"
     return does
 
 
-def halves(values: Choices, sets: Tensor, draws: torch.Generator) -> Tensor:
-    """Random divisions of sets [B, V] of several values, as the search makes them, or others."""
+def halves(table: TrainTable, sets: Tensor, draws: torch.Generator) -> Tensor:
+    """Random divisions of sets [B, V] of several trains, as the search makes them, or others."""
     middle, cut, how = torch.rand(3, len(sets), generator=draws, dtype=torch.float64)
     count = sets.cumsum(1)
     by_value = count <= 1 + (cut * (count[:, -1] - 1)).floor()[:, None]
-    return torch.where(how[:, None] < 0.5, halve(values, sets, 2 * middle), by_value)
+    return torch.where(how[:, None] < 0.5, select_half(table, sets, 2 * middle), by_value)
 
 
 def dig(planted: Plant, seed: int, splits: int = 25, digs: int = 64) -> tuple[int, int]:
     """Divide nodes at random, keep the side of the point, and propagate, while neurons are open.
 
-    :return: checks, each of a node after a propagation, and values that propagations removed.
+    :return: checks, each of a node after a propagation, and trains that propagations removed.
     :raises AssertionError: where the point is lost."""
     nodes, draws = planted.node, torch.Generator().manual_seed(seed)
     checks = removed = 0
     for _ in range(1 + splits):
         before = sum(int(sets.sum()) for sets in nodes.sets)
-        possible, _ = propagate(planted.reduced.layers, nodes)
+        possible, _ = propagate(planted.problem.layers, nodes)
         lost = planted.lost(nodes)
         assert lost is None, lost
         assert possible.all()
@@ -197,12 +198,12 @@ def _check_union(planted: Plant, nodes: Domains, draws: torch.Generator) -> None
     for _ in range(2):
         parts += [nodes[:], nodes[:]]
         for i, b, j in _draw_open(nodes, draws):
-            half = halves(planted.reduced.layers[i].values, nodes.sets[i][b, j], draws)
+            half = halves(planted.problem.layers[i].table, nodes.sets[i][b, j], draws)
             for part, kept in zip(parts[-2:], (half, ~half), strict=True):
                 part.sets[i][b, j] &= kept
     divided = Domains.join(parts)
-    possible, _ = propagate(planted.reduced.layers, divided)
-    lost = planted.lost(unite(divided, possible, len(nodes.low)))
+    possible, _ = propagate(planted.problem.layers, divided)
+    lost = planted.lost(merge_halves(divided, possible, len(nodes.low)))
     assert lost is None, lost
 
 
@@ -212,7 +213,7 @@ def _split(planted: Plant, nodes: Domains, draws: torch.Generator) -> None:
     for i, b, j in _draw_open(nodes, draws):
         b, j = b[~by_pixel[b]], j[~by_pixel[b]]
         sets = nodes.sets[i][b, j]
-        half = halves(planted.reduced.layers[i].values, sets, draws)
+        half = halves(planted.problem.layers[i].table, sets, draws)
         with_point = (half & sets & planted.does[i][j]).any(1, keepdim=True)
         nodes.sets[i][b, j] = sets & torch.where(with_point, half, ~half)
     b = by_pixel.nonzero()[:, 0]
@@ -226,7 +227,7 @@ def _split(planted: Plant, nodes: Domains, draws: torch.Generator) -> None:
 def attempt(
     seed: int, points: int = 2, steps: int | None = None, digs: int = 64
 ) -> tuple[int, int]:
-    """Checks, and values removed, of points in the chain of that seed; of many steps fewer digs."""
+    """Checks, and trains removed, of points in the chain of that seed; of many steps fewer digs."""
     network, x, eps = chain(seed, steps)
     draw, digs = random.Random(seed), max(1, digs >> max(0, (network.body.steps or 0) - 5))
     planted = [plant(network, x, eps, draw) for _ in range(points)]

@@ -20,9 +20,11 @@ from art_snn.bounds import (
     decide_bounds,
     propagate as module,
 )
-from art_snn.bounds.propagate import Ends, Layer, list_constant_values, list_values, list_windows
+from art_snn.bounds.box import Ends
+from art_snn.bounds.falsify import Falsifier
+from art_snn.bounds.propagate import Layer, list_constant_trains, list_trains, list_windows
 from art_snn.bounds.reduced import read_chain
-from art_snn.bounds.search import Falsifier, Search
+from art_snn.bounds.search import Search
 from art_snn.dynamics import Dynamics
 from art_snn.metrics import synaptic_operations
 from art_snn.neurons import Neuron
@@ -358,7 +360,7 @@ def test_a_train_asks_for_nothing_that_its_currents_do_not_give(reset):
     for _ in range(20):
         steps, decay = draw.choice([1, 3, 5]), draw.choice([0.25, 0.5, 0.9, 1.0])
         dynamics = Dynamics(decay, 1.0, reset)
-        values = list_values(dynamics, steps)
+        values = list_trains(dynamics, steps)
         currents = torch.randn(steps, 500, dtype=torch.float64) * 1.5
         spikes = dynamics.simulate(currents)
         weights = torch.tensor([2.0**t for t in reversed(range(steps))], dtype=torch.float64)
@@ -373,7 +375,7 @@ def test_a_train_asks_for_nothing_that_its_currents_do_not_give(reset):
 @pytest.mark.parametrize("reset", ["hard", "soft"])
 def test_every_constant_current_is_in_a_piece_with_its_train(reset):
     dynamics, steps = Dynamics(0.5, 1.0, reset), 5
-    values = list_constant_values(dynamics, steps, torch.float64)
+    values = list_constant_trains(dynamics, steps, torch.float64)
     assert values is not None
     current = torch.linspace(-1, 4, 5001, dtype=torch.float64)
     trains = dynamics.simulate(current.expand(steps, -1))

@@ -19,7 +19,7 @@ from torch import nn
 
 from art_snn import SpikingNetwork, TimeDistributed
 from art_snn.bounds import METHODS, Bounding, firing as module
-from art_snn.bounds.firing import _list_trains, bound_steps, write_trains
+from art_snn.bounds.firing import bound_steps, list_spans, write_meetings
 from art_snn.dynamics import Dynamics, Values
 from art_snn.neurons import Neuron
 from tests.conftest import varied
@@ -157,12 +157,12 @@ def intervals(current: torch.Tensor, neuron: Dynamics, steps: int):
 @pytest.mark.parametrize("steps", [1, 4, 12])
 @pytest.mark.parametrize("neuron", CONSTANT, ids=str)
 def test_trains_of_constant_currents_are_all_and_nothing_else(neuron, steps):
-    trains = _list_trains(neuron, steps, torch.float32)
+    trains = list_spans(neuron, steps, torch.float32)
     dense = torch.linspace(-0.5, 2.5, 40_000)
     for current in (around_ends(trains), dense):
         low, high, always, ever = intervals(current, neuron, steps)
         bounds = torch.empty(2, steps, *low.shape)
-        write_trains(trains, low, high, *bounds)
+        write_meetings(trains, low, high, *bounds)
         sure, maybe = truths(bounds)
         assert (sure <= always).all()
         assert (ever <= maybe).all()
@@ -173,9 +173,9 @@ def test_trains_of_constant_currents_are_all_and_nothing_else(neuron, steps):
 
 def test_too_many_trains_are_left_to_steps(monkeypatch):
     monkeypatch.setattr(module, "_MOST_PIECES", 3)
-    _list_trains.cache_clear()
-    assert _list_trains(Dynamics(0.9, reset="soft"), 12, torch.float32) is None
-    _list_trains.cache_clear()
+    list_spans.cache_clear()
+    assert list_spans(Dynamics(0.9, reset="soft"), 12, torch.float32) is None
+    list_spans.cache_clear()
 
 
 def counts(currents: Sequence[float], neuron: Dynamics) -> list[int]:
@@ -221,7 +221,7 @@ def dynamics(draw, resets=("hard", "soft", "none")):
         reset,
         gain=draw(positive),
         constant=draw(eighths),
-        start=draw(eighths),
+        v_start=draw(eighths),
         floor=None if below is None else rest - below,
         **further,
     )

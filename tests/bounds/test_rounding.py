@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from art_snn import LIF, STBP, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds import METHODS, certify_bounds
-from art_snn.bounds.bounding import _average_steps, enclose_samples
-from art_snn.bounds.box import Box, Enclosure, _unit_roundoff
+from art_snn.bounds.bounding import average_steps, enclose_samples
+from art_snn.bounds.box import Box, Enclosure, unit_roundoff
 from art_snn.bounds.operations import Propagation
 from art_snn.running.context import set_in_block
 from art_snn.running.run import RUN, NetworkRun
@@ -103,8 +103,8 @@ def test_means_that_vanish_have_the_rounding_of_the_steps_that_do_not():
     layer.weight.data, layer.bias.data = drawn(2, WIDE), torch.zeros(2)
     first = nn.Linear(1, WIDE)
     first.weight.data, first.bias.data = 2 * steps[0].T, -steps[0, 0]
-    encoded, raised, halved = (_average_steps(box(part)) for part in (steps, steps + 1, steps / 2))
-    spikes = _average_steps(box((signs + 1) / 2))
+    encoded, raised, halved = (average_steps(box(part)) for part in (steps, steps + 1, steps / 2))
+    spikes = average_steps(box((signs + 1) / 2))
     with Propagation():
         scaled = halved * 2
         joined = torch.cat([encoded, scaled], 1)[:, :1]
@@ -176,8 +176,8 @@ def before(conv: bool, matmul: bool) -> Names:
 def test_products_are_as_precise_as_torch_is_set_up(monkeypatch, backends, gpu, matmul, unit):
     monkeypatch.setattr(torch, "backends", backends)
     monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: matmul)
-    assert _unit_roundoff(Names(dtype=torch.float32, is_cuda=gpu)) == unit
-    assert _unit_roundoff(Names(dtype=torch.float64, is_cuda=gpu)) == 2.0**-53
+    assert unit_roundoff(Names(dtype=torch.float32, is_cuda=gpu)) == unit
+    assert unit_roundoff(Names(dtype=torch.float64, is_cuda=gpu)) == 2.0**-53
 
 
 def test_sums_that_rounding_can_make_anything_of_are_refused_by_the_name_of_the_layer(monkeypatch):

@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 from torch import Tensor, nn
 
 from art_snn.bounds import METHODS, Bounding, check_bounded
-from art_snn.bounds.firing import Method
+from art_snn.bounds.firing import BoundingMethod
 from art_snn.checks import ArgumentError, require, require_choice, require_number, set_fields
 from art_snn.data.dataset import check_values
 from art_snn.gradients.temporal import TemporalGradient
@@ -88,7 +88,7 @@ class IBP(Defence):
         weight = f"weight {self.bound_weight:g}"
         return f"IBP, {self.method}, {weight} after {self.ramp:.0%} of the steps"
 
-    def _bounding(self, network: SpikingNetwork, method: Method, share: float) -> Bounding:
+    def _bounding(self, network: SpikingNetwork, method: BoundingMethod, share: float) -> Bounding:
         """Bounds within that share of the budget."""
         remedy = "AdversarialTraining(eps=0.05, defence=IBP()) gives it one."
         require(self.eps is not None, "defence", "IBP with a budget", "one without", remedy)
