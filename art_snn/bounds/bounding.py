@@ -55,7 +55,7 @@ def check_bounded(network: SpikingNetwork) -> None:
         fits = not isinstance(part, Frequency | Gates)
         require(fits, "classifier", "encoder and layers with bounds", f"{part}", _REMEDY)
 
-    dtype = network.dtype or torch.get_default_dtype()
+    dtype = dtype_of(network)
     require(
         dtype in (torch.float32, torch.float64),
         "classifier",
@@ -70,7 +70,7 @@ def check_bounded(network: SpikingNetwork) -> None:
         "one within it",
         "Close its block first.",
     )
-    objection = network.bounds_objection()
+    objection = network.body.bounds_objection()
     require(
         objection is None,
         "classifier",
@@ -78,7 +78,7 @@ def check_bounded(network: SpikingNetwork) -> None:
         str(objection),
         _REMEDY,
     )
-    for site in network.sites():
+    for site in network.body.neurons():
         dynamics = site.dynamics
         got = f"{site.name} ({dynamics.unknown or 'of other equations'})"
         require(dynamics.obeys_equations, "classifier", "LIF and IF neurons", got, _REMEDY)
@@ -113,7 +113,7 @@ class Bounding:
         self.norm = norm
         self.limits = limits
         self.averaged = method.counts and norm == np.inf
-        for site in network.sites():
+        for site in network.body.neurons():
             dynamics = site.dynamics
             # Under a floor charge that comes early is not the same as charge that
             # comes late.
@@ -184,7 +184,7 @@ class Bounding:
             if self.averaged:
                 with torch._C.DisableTorchFunction():
                     encoded = average_steps(encoded)
-            return network.run(encoded, fire)
+            return network.body.run(encoded, fire)
 
         # What reaches the logits without passing a neuron must not escape the bounds
         # of margins.

@@ -117,7 +117,7 @@ def certify_bounds(
     plain = "counts" if method in (None, _TRAINS) else method
     bounding = Bounding(network, METHODS[plain](), eps, norm, limits)
     device = device_of(network)
-    dtype = network.dtype or torch.get_default_dtype()
+    dtype = dtype_of(network)
     margins = [np.zeros(0)]
     starts = range(0, len(samples), batch_size)
     for start in progress_over(starts, "Bounds", unit="batches", verbose=verbose):
@@ -141,7 +141,7 @@ def _choose_builder(
         expected = "'counts' or 's-ibp' in norm 2"
         require(norm == np.inf, "method", expected, method, "Only boxes have trains.")
         return ProblemBuilder(network, eps, limits)
-    if method is None and norm == np.inf and (network.steps or 0) <= _MOST_STEPS:
+    if method is None and norm == np.inf and (network.body.steps or 0) <= _MOST_STEPS:
         with suppress(ArgumentError):
             return ProblemBuilder(network, eps, limits, _MOST_OPEN)
     return None
@@ -348,7 +348,7 @@ def bound_operations(
             box = enclose_samples(batch, eps, norm, classifier.clip_values)
             bounding.spread(box, True, lambda *call: spikes.append(_count_most_spikes(*call)))
             with Propagation():
-                encoded: Any = network.encode(box)
+                encoded: Any = network.body.encode(box)
             bound = _bound_inputs(encoded, inputs)
             # A second pass may have followed one of means over time.
             for most, (_, leaving) in zip(spikes[-len(layers) :], layers, strict=True):

@@ -80,7 +80,7 @@ class BoundingMethod(ABC):
 
     def _bound_spikes(self, site: NeuronRef, current: Box) -> SpikeBounds:
         """Bound the spikes of every step and, if the method counts, their number."""
-        held = WEIGHTS_HELD.get() or not torch.is_grad_enabled()
+        held = RUN.get().constant_weights or not torch.is_grad_enabled()
         if held:
             # Only gradients at weights need a graph of bounds, which keeps earlier
             # layers.

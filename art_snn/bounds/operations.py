@@ -99,7 +99,7 @@ def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None,
         magnitude = largest.amax() + slack.amax()
 
         # This takes another pass, which convolutions of a training step go without.
-        is_cheap = weight.ndim == 2 or WEIGHTS_HELD.get()
+        is_cheap = weight.ndim == 2 or RUN.get().constant_weights
         if is_cheap and (enclosure.keeps_sign or not enclosure.averaged):
             # One bound per value: |W x + b| <= |W| (|m| + r) + |b|. Of many terms
             # most are far below the largest one.

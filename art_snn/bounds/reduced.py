@@ -65,7 +65,7 @@ def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequen
     fits(type(network.encoder) is Direct, f"{network.encoder}")
     require_composed(network, "classifier")
 
-    affine = {*_AFFINE, Normalize, TimeDistributed}
+    affine = {*AFFINE, Normalize, TimeDistributed}
     copied = copy_module("classifier", network).double().cpu().eval()
 
     # A neuron ends a segment of affine layers and begins the next one.
@@ -86,7 +86,7 @@ def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequen
             fits(type(inner) in affine, f"{name}, with a {type(inner).__name__}")
         segments[-1].append(module)
 
-    steps = network.steps or 0
+    steps = network.body.steps or 0
     remedy = f"Use network.with_steps({MOST_STEPS}), which is another network. {_REMEDY}"
     require(steps <= MOST_STEPS, "classifier", f"at most {MOST_STEPS} time steps", steps, remedy)
     return sites, segments, steps
@@ -126,7 +126,7 @@ class ProblemBuilder:
         self.most_open = most_open
         self.built = 0
         self.sites, self.segments, self.steps = read_chain(network)
-        self.dtype = network.dtype or torch.get_default_dtype()
+        self.dtype = dtype_of(network)
         first = self.sites[0]
         table = list_constant_trains(first.dynamics, self.steps, self.dtype)
         if table is None:
@@ -315,7 +315,7 @@ class ProblemBuilder:
         def run(network: SpikingNetwork, x: Tensor) -> Tensor:
             return network.body.run(network.body.encode(x), fire)
 
-        with keep_modes(self.network, False), set_in_block(THROUGH, run):
+        with keep_modes(self.network, False), self.network.body.changed(forward=run):
             outputs.append(self.network(corners))
 
         # What leaves it in the chain, which may differ by the error.

@@ -110,8 +110,8 @@ def _require_own_time(body: ModelBody, seen: _Counting, other: _Counting, x: Ten
     if steps == 1 and stated is None:
         expected = "the number of time steps, since the model computes one of them in a call"
         remedy = (
-            "With steps=25 it is called once for each of 25 time steps, with readout='spikes' if it "
-            "returns (spikes, potential). steps=1 with encoder=None says that one step is meant."
+            "With steps=25 it is called once for each of 25 time steps, with readout='spikes' if "
+            "it returns (spikes, potential). steps=1 with encoder=None says that one step is meant."
         )
         raise invalid("steps", expected, "None", remedy)
     if steps % (stated or 1):
