@@ -53,7 +53,8 @@ def find_vanished(network: Any, rule: Gradient, x: Tensor, y: Tensor) -> tuple[T
 
     :param x: samples [N, ...] of classes y [N].
     :raises ValueError: where the network refuses the rule."""
-    twin, leaf = network.share(), x.clone().requires_grad_()
+    twin = network.share()
+    leaf = x.clone().requires_grad_()
     with keep_modes(network, False), seeded(0), twin.using(rule):
         loss = cross_entropy(twin(leaf), y, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, leaf)

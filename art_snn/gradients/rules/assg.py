@@ -85,12 +85,13 @@ class ASSG(TemporalGradient):
         """Slope of a first pass."""
         moments = _PotentialMoments.at_rest(distance)
         moments.update(distance.abs(), self)
-        return self.sharpened(distance, moments.scale(self))
+        return self.sharpen(distance, moments.scale(self))
 
-    def sharpened(self, distance: Tensor, scale: Tensor) -> Tensor:
+    def sharpen(self, distance: Tensor, scale: Tensor) -> Tensor:
         """``alpha h(alpha z)`` for alpha = omega / scale, a tensor that is used up."""
         if type(self.surrogate) is ATan:  # In fewer passes over memory.
-            factor, ratio = self.omega * self.surrogate.alpha / 2, distance / scale
+            factor = self.omega * self.surrogate.alpha / 2
+            ratio = distance / scale
             scale.addcmul_(distance, ratio, value=(math.pi * factor) ** 2)
             return scale.new_full((), factor) / scale
         alpha = scale.reciprocal_().mul_(self.omega)
@@ -103,18 +104,23 @@ class ASSG(TemporalGradient):
         # and once, of two tasks that were started with this memory.
         earlier = network.memory.get(self)
         network.memory = {rule: value for rule, value in network.memory.items() if rule != self}
-        begun = earlier if isinstance(earlier, _Attack) and earlier.key == key else None
-        moments = begun.take() if begun else []
-        if begun and moments:
-            first, moved = begun.first_and_moved(x, self.reach(network))
+        attack = earlier if isinstance(earlier, _Attack) and earlier.key == key else None
+        moments = attack.take() if attack else []
+        moved = None
+        if attack and moments:
+            first = attack.first
+            moved = attack.find_moved(x, self.reach(network))
         else:
-            first, moved = x.detach().clone(), None
+            first = x.detach().clone()
+        if moved is not None:
+            first = torch.where(moved.view(-1, *(1,) * (x.ndim - 1)), x.detach(), first)
+
         this_pass = _Pass(self, moments, moved)
-        del moments
         network.execution = THROUGH_TIME
-        with nullcontext() if begun else network.observe_writes():
+        with nullcontext() if attack else network.observe_writes():
             logits = network.run(encoded, this_pass.firing())
-        if not begun:
+
+        if not attack:
             # Without what the pass has written.
             key = _key(network, encoded)
         network.memory = with_memory(network.memory, self, _Attack(key, first, this_pass.moments))
@@ -178,8 +184,9 @@ class _Attack:
         """The memory of some of the samples, bool [N]."""
         # Rows, since a mask on the CPU would be sent to the device for every layer.
         samples = samples.nonzero()[:, 0].to(self.first.device)
-        first, ((steps, _, *shape), *others) = self.first[samples], self.key
-        key = (torch.Size((steps, len(first), *shape)), *others)
+        first = self.first[samples]
+        (steps, _, *sizes), *others = self.key
+        key = (torch.Size((steps, len(first), *sizes)), *others)
         moments = [layer.of(samples) for layer in self.moments]
         return _Attack(key, first, moments, list(self.fresh))
 
@@ -191,23 +198,24 @@ class _Attack:
             return []
         layers = [(weakref.ref(m), m.mean, m.deviation) for m in self.moments]
         self.moments.clear()
-        return [
-            _PotentialMoments(*tensors if read() is None else map(torch.clone, tensors))
-            for read, *tensors in layers
-        ]
+        taken = []
+        for reader, mean, deviation in layers:
+            if reader() is not None:
+                mean = mean.clone()
+                deviation = deviation.clone()
+            taken.append(_PotentialMoments(mean, deviation))
+        return taken
 
-    def first_and_moved(self, x: Tensor, reach: float) -> tuple[Tensor, Tensor | None]:
-        """First inputs, and the samples [N] that lie out of reach of theirs and start afresh."""
+    def find_moved(self, x: Tensor, reach: float) -> Tensor | None:
+        """The samples [N] that lie out of reach of their first inputs and start afresh, if any."""
         if math.isinf(reach):
-            return self.first, None
+            return None
         x = x.detach()
         rounding = _ROUNDING * max(torch.finfo(x.dtype).eps, torch.finfo(torch.float32).eps)
         least = (x - self.first).abs() - rounding * (x.abs() + self.first.abs())
         # Not by >, since a distance that is no number shows nothing.
         moved = ~(least <= reach).flatten(1).all(1)
-        if not moved.any():
-            return self.first, None
-        return torch.where(moved.view(-1, *(1,) * (x.ndim - 1)), x, self.first), moved
+        return moved if moved.any() else None
 
 
 class _Pass(TemporalGradient):
@@ -218,8 +226,11 @@ class _Pass(TemporalGradient):
     def __init__(
         self, rule: ASSG, earlier: Sequence[_PotentialMoments], moved: Tensor | None
     ) -> None:
-        self.rule, self.surrogate, self.detach_reset = rule, rule.surrogate, rule.detach_reset
-        self.earlier, self.moved = iter(earlier), moved
+        self.rule = rule
+        self.surrogate = rule.surrogate
+        self.detach_reset = rule.detach_reset
+        self.earlier = iter(earlier)
+        self.moved = moved
         self.moments: list[_PotentialMoments] = []
 
     def __repr__(self) -> str:
@@ -235,7 +246,7 @@ class _Pass(TemporalGradient):
         self.moments.append(moments)
 
         def at_step(distance: Tensor, t: slice, samples: slice) -> Tensor:
-            return self.rule.sharpened(distance, moments.of(samples).scale(self.rule, t))
+            return self.rule.sharpen(distance, moments.of(samples).scale(self.rule, t))
 
         return at_step
 

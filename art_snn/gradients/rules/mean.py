@@ -60,7 +60,8 @@ class Mean(Composite):
         inputs = [x] * len(self.rules)
         if self.normalise:
             *inputs, _ = _FanOut.apply(x, self)  # type: ignore[no-untyped-call]
-        logits, ways = [], []
+        logits = []
+        ways = []
         for rule, copy in zip(self.rules, inputs, strict=True):
             logits.append(rule.logits(network, copy))
             ways.append(f"{type(rule).__name__} {network.execution}")

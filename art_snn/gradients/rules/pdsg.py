@@ -2,7 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -59,21 +60,25 @@ def _running_deviation(x: Tensor, per_sample: bool) -> Tensor:
         return x.new_ones([1 if d in dims else size for d, size in enumerate(x.shape)])
     # Counted from a value of the channel, so that a constant has a deviation of exactly 0.
     origin = x[:1].amin(dims, keepdim=True) if dims else x[:1]
-    parts = [
-        _sums(x[:, block], origin[:, block if per_sample else slice(None)], dims)
-        for block in blocks(x, steps=len(x))
-    ]
-    merged = (torch.cat(sums, 1) if per_sample else sum(sums) for sums in zip(*parts, strict=True))
-    first, second = (sums.cumsum(0) for sums in merged)
+    firsts = []
+    seconds = []
+    for block in blocks(x, steps=len(x)):
+        first, second = _sum_powers(x[:, block], origin[:, block] if per_sample else origin, dims)
+        firsts.append(first)
+        seconds.append(second)
+    join: Any = partial(torch.cat, dim=1) if per_sample else sum
+    first = join(firsts).cumsum(0)
+    second = join(seconds).cumsum(0)
+
     size = math.prod(x.shape[d] for d in dims)
-    count = size * torch.arange(1, x.shape[0] + 1, device=x.device, dtype=torch.float64)
+    count = size * torch.arange(1, len(x) + 1, device=x.device, dtype=torch.float64)
     count = count.view(-1, *(1,) * (x.ndim - 1))
     variance = (second - first.square() / count) / (count - 1)
     sigma = variance.clamp(min=0).sqrt().to(x.dtype)
     return torch.where(sigma > 0, sigma, 1)
 
 
-def _sums(x: Tensor, origin: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+def _sum_powers(x: Tensor, origin: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Sums of x - origin and of its square over `dims`, in float64."""
     shifted = x.float() - origin if x.dtype.itemsize < 4 else x - origin
     if not dims:
