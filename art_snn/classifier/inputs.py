@@ -53,9 +53,9 @@ def fill(values: torch.Tensor, samples: torch.Tensor | None, value: float) -> to
 def as_array(values: Any) -> np.ndarray:
     """A tensor of any device as numpy, in half precision as single; an array as torch takes it."""
     if isinstance(values, torch.Tensor):
-        if values.dtype in (torch.float16, torch.bfloat16):
-            values = values.float()
-        return values.detach().cpu().numpy()
+        half = values.dtype in (torch.float16, torch.bfloat16)
+        single = values.float() if half else values
+        return single.detach().cpu().numpy()
     array = np.asarray(values)
     # Files of FITS, of IDX and of old arrays have the bytes of a number in the other order.
     array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
@@ -119,12 +119,11 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
     if len(y) == 0:
         return
     indices = y.ndim == 1 or y.shape[1] == 1
+    low, high = -math.inf, math.inf
+    expected = "numbers as class scores"
     if indices:
         low, high = 0, classes - 1
         expected = f"class indices from {low} to {high}"
-    else:
-        low, high = -math.inf, math.inf
-        expected = "numbers as class scores"
     y = y.detach() if isinstance(y, torch.Tensor) else y
     least = float(y.min())
     most = float(y.max())
