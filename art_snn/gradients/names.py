@@ -97,11 +97,11 @@ def parse_object(
 
 def _parse_value(text: str) -> Any:
     """A number, a truth value, or the text as it is."""
-    top, slash, bottom = text.partition("/")
-    if _NUMBER.fullmatch(top) and (_NUMBER.fullmatch(bottom) if slash else True):
-        if slash:
-            return float(top) / float(bottom) if float(bottom) else text
-        return int(top) if top.lstrip("+-").isdigit() else float(top)
+    if _NUMBER.fullmatch(text):
+        return int(text) if text.lstrip("+-").isdigit() else float(text)
+    top, _, bottom = text.partition("/")
+    if _NUMBER.fullmatch(top) and _NUMBER.fullmatch(bottom) and float(bottom):
+        return float(top) / float(bottom)
     return {"true": True, "false": False}.get(text.lower(), text)
 
 
@@ -249,8 +249,9 @@ def applicable(
 ) -> list[str]:
     """Names of the rules that apply to all neurons of a network, which refuses `excluded` kinds."""
     sites = list(sites)
-    kinds = {name: kind for name, kind in GRADIENTS.items() if not issubclass(kind, excluded)}
-    rules: dict[str, Gradient] = {name: kind() for name, kind in kinds.items()}
+    rules: dict[str, Gradient] = {
+        name: kind() for name, kind in GRADIENTS.items() if not issubclass(kind, excluded)
+    }
     if any(site.dynamics.foreign for site in sites):
         rules["native"] = VARIANTS["native"]
     return [name for name, rule in rules.items() if objection(rule, sites, encoder) is None]

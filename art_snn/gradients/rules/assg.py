@@ -45,9 +45,9 @@ class ASSG(TemporalGradient):
     from M = 1 and D = 0. They belong to a sample, and ART gives no sign of a new one. So a sample
     starts afresh where an input value lies farther from the first one in its place than any step of
     an attack leads: than 2 eps within ``network.attacking(eps)``, otherwise than `restart` of the
-    clip range. All samples do where the shape of the batch or the network has changed.
+    clip range. All samples start afresh where the shape of the batch or the network has changed.
 
-    A sample close to the one before it in its place goes on with the moments of that one, and so
+    A new sample that is close to the earlier one in its place inherits the moments of that one. So
     does a random restart on the same samples. Call `network.forget()` in between. Until then the
     network keeps 2 numbers per element and thread or task, for the last eight rules.
 
