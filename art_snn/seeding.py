@@ -92,7 +92,8 @@ def logit_spread(predictions: Sequence[np.ndarray]) -> float:
     """The largest difference of a logit between predictions [N, K], in lengths of the logits."""
     lengths = np.linalg.norm(predictions[0], axis=1, keepdims=True)
     scaled = np.stack(predictions) / np.where(lengths > 0, lengths, 1)
-    return float(np.nan_to_num(np.ptp(scaled, axis=0)).max(initial=0))
+    spread = np.nan_to_num(np.ptp(scaled, axis=0))
+    return float(spread.max(initial=0))
 
 
 def is_random(predictions: Sequence[np.ndarray], y: np.ndarray) -> bool:

@@ -179,6 +179,7 @@ class _Attack:
     first: Tensor
     moments: list[_PotentialMoments]
     fresh: list[bool] = field(default_factory=lambda: [True])
+    """It has one entry until a pass takes the moments; of two tasks only one can remove that."""
 
     def of(self, samples: Tensor) -> "_Attack":
         """The memory of some of the samples, bool [N]."""

@@ -66,6 +66,7 @@ class Mean(Composite):
             logits.append(rule.logits(network, copy))
             ways.append(f"{type(rule).__name__} {network.execution}")
         network.execution = Execution("several rules", "; ".join(ways))
+
         leader = [rule.exact_logits for rule in self.rules].index(self.exact_logits)
         mean = torch.stack(logits).mean(0)
         return logits[leader].detach() + (mean - mean.detach())

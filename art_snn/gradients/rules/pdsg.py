@@ -55,15 +55,19 @@ def _running_deviation(x: Tensor, per_sample: bool) -> Tensor:
     """Unbiased standard deviation of x[0..t] per channel, 1 where it is 0 or undefined.
 
     x is [T, N, C, ...], the result [T, N or 1, C, 1, ...] in its dtype."""
-    dims = tuple(d for d in range(1, x.ndim) if d > 2 or (d == 1 and not per_sample))
+    dims = tuple(range(3, x.ndim))
+    if not per_sample:
+        dims = (1, *dims)
     if not x.numel():
         return x.new_ones([1 if d in dims else size for d, size in enumerate(x.shape)])
+
     # Counted from a value of the channel, so that a constant has a deviation of exactly 0.
     origin = x[:1].amin(dims, keepdim=True) if dims else x[:1]
     firsts = []
     seconds = []
     for block in blocks(x, steps=len(x)):
-        first, second = _sum_powers(x[:, block], origin[:, block] if per_sample else origin, dims)
+        base = origin[:, block] if per_sample else origin
+        first, second = _sum_powers(x[:, block], base, dims)
         firsts.append(first)
         seconds.append(second)
     join: Any = partial(torch.cat, dim=1) if per_sample else sum
@@ -80,7 +84,7 @@ def _running_deviation(x: Tensor, per_sample: bool) -> Tensor:
 
 def _sum_powers(x: Tensor, origin: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Sums of x - origin and of its square over `dims`, in float64."""
-    shifted = x.float() - origin if x.dtype.itemsize < 4 else x - origin
+    shifted = (x.float() if x.dtype.itemsize < 4 else x) - origin
     if not dims:
         return shifted.double(), shifted.double().square()
     first = shifted.sum(dims, keepdim=True)

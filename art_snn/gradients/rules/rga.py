@@ -43,8 +43,10 @@ class RGA(RateGradient):
         several = dynamics.max_spikes
         (knee, low), (end, high) = self.corners(dynamics.decay, dynamics.threshold, several)[-2:]
         middle = (high - low) / (end - knee) if several else 1 / dynamics.threshold
+
         # As numbers 0 and 1: compared to bool, and selected by it, takes ten times as long.
         slope = torch.le(x, operand(end, x), out=torch.empty_like(x)).mul_(operand(middle, x))
+
         mask = torch.le(x, operand(knee, x), out=torch.empty_like(x))
         torch.lerp(slope, x.new_full((), self.gamma), mask, out=slope)
         return slope.mul_(torch.ge(x, 0, out=mask))
@@ -65,9 +67,11 @@ class RGA(RateGradient):
         objection = curve_objection(dynamics)
         if objection is not None:
             return objection
+
         name = "threshold" if dynamics.origin == 0 else "(threshold - v_reset)"
         if dynamics.reset_by is not None:
             name = "reset_by"
+
         try:
             self._check(dynamics.decay, dynamics.standard.threshold, name, dynamics.max_spikes)
         except ValueError as error:
@@ -81,6 +85,7 @@ class RGA(RateGradient):
             expected = f"more than 1 - decay = {1 - decay:g} for {neuron}"
             remedy = "Raise beta: the rate cannot saturate before the neuron can fire at all."
             raise invalid("beta", expected, f"{self.beta:g}", remedy)
+
         if most(self.gamma * threshold * (1 - decay)) >= 1:
             expected = f"gamma * {name} * (1 - decay) below 1 for {neuron}"
             remedy = "Lower gamma: the curve would pass rate 1 before the neuron can fire."
