@@ -9,8 +9,11 @@ from typing import Any
 
 __version__ = "0.1.0"
 
-# tqdm says so in red when ART imports it in a notebook; its bars are text there, and good ones.
-warnings.filterwarnings("ignore", "IProgress not found")
+# Without ipywidgets tqdm warns in red at its first import in a notebook, such as by ART. Its bars
+# are text there, and good ones.
+with warnings.catch_warnings():
+    warnings.filterwarnings("ignore", "IProgress not found")
+    import_module("tqdm.auto")
 
 # The stub has the names for type checkers; here they are imported when first asked for, since torch
 # and ART take seconds.

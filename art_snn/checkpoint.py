@@ -44,8 +44,10 @@ def save(network: SpikingNetwork, path: str | Path, **notes: Any) -> None:
     require(Path(path).suffix == _ENDING, "path", expected, path, remedy)
     check_weights(network, "network")
     # No two share memory, which safetensors refuses.
-    weights = {n: v.cpu().clone().contiguous() for n, v in network.state_dict().items()}
-    plain = {name: _plain(name, value) for name, value in notes.items()}
+    weights = {}
+    for name, weight in network.state_dict().items():
+        weights[name] = weight.cpu().clone().contiguous()
+    plain = {name: _to_plain(name, value) for name, value in notes.items()}
     content = {"notes": plain, "notes_sha256": _sum_notes(plain), "sha256": _sum(weights)}
     text = json.dumps(content, sort_keys=True)
     with atomic_write(path) as partial:
@@ -67,19 +69,17 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
     weights, noted = _read(Path(path))
     expected = network.state_dict()
     if noted is None:
-        # Of a module that holds the model, as Lightning's do, and of the model itself.
-        forms, names = [weights], [str(name).partition(".") for name in weights]
-        if len({head for head, _, _ in names}) == 1:
-            pairs = zip(names, weights.values(), strict=True)
-            forms.append({rest: weight for (_, _, rest), weight in pairs})
-        if isinstance(network.body, ModelBody):
-            inner = [{f"layers.{name}": form[name] for name in form} for form in forms]
-            forms = [form for pair in zip(inner, forms, strict=True) for form in pair]
+        # Names as they are, and without the one prefix that a module around the model adds.
+        forms = [weights]
+        if len({str(name).partition(".")[0] for name in weights}) == 1:
+            forms.append({str(name).partition(".")[2]: weights[name] for name in weights})
+        if isinstance(network, AdaptedNetwork):
+            forms = [{f"layers.{name}": form[name] for name in form} for form in forms] + forms
         weights = max(forms, key=lambda form: len(form.keys() & expected.keys()))
     problems = misfits(expected, weights)
     if problems:
-        named = f"{'; '.join(problems[:5])}{' ...' if len(problems) > 5 else ''}"
-        got = f"a file that differs in {named}: {path}"
+        more = " ..." if len(problems) > 5 else ""
+        got = f"a file that differs in {'; '.join(problems[:5])}{more}: {path}"
         remedy = "Build the network with the options it was saved with."
         raise CheckpointError.of("path", "weights of this network", got, remedy)
     network.load_state_dict(weights)
@@ -100,44 +100,47 @@ def _read(path: Path) -> tuple[Mapping[str, Any], dict[str, Any] | None]:
     if path.suffix == _ENDING:
         return _read_safetensors(path)
     try:
-        spoilt = corruption(path, packed=False)
-        content = None if spoilt else torch.load(path, map_location="cpu", weights_only=True)
+        damage = corruption(path, packed=False)
+        content = None if damage else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # A damaged file fails in any way; of a pickle torch advises to run its code.
-        pickled = isinstance(error, UnpicklingError)
-        reason = "no archive of tensors and plain values" if pickled else first_line(error)
+        reason = first_line(error)
         remedy = "It is truncated or no checkpoint: save it again."
-        if pickled:
+        if isinstance(error, UnpicklingError):
+            reason = "no archive of tensors and plain values"
             remedy = "Save the weights alone: torch.save(model.state_dict(), path)."
         raise _unreadable(path, f"cannot be read ({reason})", remedy) from error
-    if spoilt is not None:
-        raise _unreadable(path, spoilt, "Take another copy of it, or save it again.")
+    if damage is not None:
+        raise _unreadable(path, damage, "Take another copy of it, or save it again.")
     if not isinstance(content, dict):
         remedy = "Save the network's weights, not an object."
         raise _unreadable(path, f"holds a {type(content).__name__}", remedy)
     # The weights of Lightning, and of scripts that keep the state of a training next to them.
-    inner = (content.get(name) for name in ("state_dict", "model_state_dict", "model", "net"))
-    return next((weights for weights in inner if isinstance(weights, dict)), content), None
+    for name in ("state_dict", "model_state_dict", "model", "net"):
+        if isinstance(content.get(name), dict):
+            return content[name], None
+    return content, None
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any] | None]:
     remedy = "Take another copy of it, or save it again."
     try:
         with safe_open(path, "pt") as file:
-            names, texts = file.keys(), file.metadata() or {}
-            weights = {name: file.get_tensor(name) for name in names}
+            texts = file.metadata() or {}
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         # A file of ours in which a bit of that key flipped is no file of others.
         if not any(key == _KEY or "notes_sha256" in text for key, text in texts.items()):
             return weights, None
         content = json.loads(texts[_KEY])
-        noted, of_notes = content["notes"], content.get("notes_sha256")
+        noted = content["notes"]
         if not isinstance(noted, dict):
             raise TypeError(f"a {type(noted).__name__} in place of notes")
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
         why = f"holds no tensors and notes that can be read ({error})"
         raise _unreadable(path, why, remedy) from error
     # Networks of the zoo have none of their notes: the manifest has one of the file.
-    if content.get("sha256") != _sum(weights) or of_notes not in (None, _sum_notes(noted)):
+    notes_match = content.get("notes_sha256") in (None, _sum_notes(noted))
+    if content.get("sha256") != _sum(weights) or not notes_match:
         why = "is damaged: its checksum does not match its content"
         raise _unreadable(path, why, remedy)
     return weights, noted
@@ -160,10 +163,10 @@ def _unreadable(path: str | Path, why: str, remedy: str) -> CheckpointError:
 
 def check_weights(network: SpikingNetwork, argument: str) -> None:
     """ValueError for parameters that are not finite, and buffers that hold NaN."""
-    sound = {name: weight.isfinite().all() for name, weight in network.named_parameters()}
-    sound |= {name: ~buffer.isnan().any() for name, buffer in network.named_buffers()}
-    bad = [name for name, fine in sound.items() if not fine]
-    got, remedy = f"NaN or infinity in {', '.join(bad[:3])}", "Train it at a lower learning rate."
+    bad = [name for name, weight in network.named_parameters() if not weight.isfinite().all()]
+    bad += [name for name, buffer in network.named_buffers() if buffer.isnan().any()]
+    got = f"NaN or infinity in {', '.join(bad[:3])}"
+    remedy = "Train it at a lower learning rate."
     require(not bad, argument, "a network of finite weights", got, remedy)
 
 
@@ -190,10 +193,10 @@ def misfits(expected: Mapping[str, Any], weights: Mapping[str, Any]) -> list[str
     return problems
 
 
-def _plain(name: str, value: Any) -> Any:
+def _to_plain(name: str, value: Any) -> Any:
     """The note with numpy numbers and arrays turned into plain ones."""
 
-    def of_numpy(entry: Any) -> Any:
+    def convert(entry: Any) -> Any:
         if isinstance(entry, np.generic | np.ndarray):
             return entry.tolist()
         raise TypeError(
@@ -201,4 +204,4 @@ def _plain(name: str, value: Any) -> Any:
             "A checkpoint holds no objects, so that loading it runs no code."
         )
 
-    return json.loads(json.dumps(value, default=of_numpy))
+    return json.loads(json.dumps(value, default=convert))

@@ -28,8 +28,15 @@ FILE, FOLDER = "a file", "a folder"
 _LONGEST = 2000
 """Letters of a complaint."""
 
-_KINDS = {"-": FILE, "d": FOLDER, "p": "a named pipe", "s": "a socket"}
-_KINDS |= dict.fromkeys("cb", "a device")
+_KINDS = {
+    "-": FILE,
+    "d": FOLDER,
+    "p": "a named pipe",
+    "s": "a socket",
+    "c": "a device",
+    "b": "a device",
+}
+"""What is at a path, by the first letter of its mode."""
 
 
 def truncate(text: str, most: int = 80) -> str:
@@ -38,8 +45,9 @@ def truncate(text: str, most: int = 80) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with a space for newlines, and for all that is not shown: what steers a terminal or
-    turns the direction of writing."""
+    """The text with a space for newlines and for letters that are not shown.
+
+    Such letters steer a terminal or turn the direction of writing."""
     if text.isprintable():
         return text
     letters = (x if x.isprintable() or x == "\u00a0" else "\n" for x in text)
@@ -47,7 +55,7 @@ def printable(text: str) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says in its first line; its type where it says nothing."""
+    """The first line of an error's message; its type where there is no message."""
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
@@ -55,7 +63,7 @@ _LIBRARY = re.compile(
     rf"<|{re.escape(str(Path(__file__).parent))}|"
     r".*[/\\]((site|dist)-packages|python3\.\d+|Python3\d+[/\\]Lib)[/\\]"
 )
-"""What the names of files that are no user's begin with."""
+"""The beginning of names of files that no user wrote."""
 
 
 def locate_own(error: BaseException | None) -> str:
@@ -90,7 +98,7 @@ invalid = ArgumentError.of
 
 
 def cuts_gradients(error: BaseException) -> bool:
-    """Whether torch complains that no gradient reaches the input."""
+    """True if torch complains that no gradient reaches the input."""
     said = "does not require grad" in str(error) or "not have been used" in str(error)
     return said and isinstance(error, RuntimeError)
 
@@ -116,12 +124,14 @@ def require_number(
     *,
     above: float | None = None,
     at_least: float | None = None,
-    up_to: float = math.inf,
-    below: float = math.inf,
+    up_to: float | None = None,
+    below: float | None = None,
     within: tuple[float, float] = (-math.inf, math.inf),
     remedy: str,
 ) -> float:
-    """`value` as a float when it is a finite number within the bounds, otherwise ValueError."""
+    """`value` as a float when it is a finite number within the bounds, otherwise ValueError.
+
+    :param within: a range that complaints name only where the other bounds hold."""
     number = math.nan
     if isinstance(value, Real) and not isinstance(value, bool):
         with suppress(OverflowError):
@@ -132,17 +142,19 @@ def require_number(
         (up_to, operator.le, "at most"),
         (below, operator.lt, "below"),
     )
-    bounds = [
-        (holds(number, limit), f"{words} {limit:g}")
-        for limit, holds, words in limits
-        if limit is not None and not math.isinf(limit)
-    ]
-    words = " and ".join(word for _, word in bounds) or "that is finite"
-    if math.isfinite(number) and all(holds for holds, _ in bounds):
-        if within[0] <= number <= within[1]:
+    words = []
+    fits = math.isfinite(number)
+    for limit, holds, word in limits:
+        if limit is not None:
+            words.append(f"{word} {limit:g}")
+            fits = fits and holds(number, limit)
+    least, most = within
+    if fits:
+        if least <= number <= most:
             return number
-        words = f"from {within[0]:g} to {within[1]:g}"
-    raise invalid(argument, f"a number {words}", shown(value), remedy)
+        words = [f"from {least:g} to {most:g}"]
+    expected = f"a number {' and '.join(words) or 'that is finite'}"
+    raise invalid(argument, expected, shown(value), remedy)
 
 
 def require_whole(
@@ -184,8 +196,9 @@ def require(holds: object, argument: str, expected: str, got: object, remedy: st
 def require_distinct(argument: str, values: Collection[object]) -> None:
     """ValueError where there are no values, or where one of them occurs twice."""
     require(values, argument, "at least one", "none", "Name some.")
-    got = ", ".join(f"{value:g}" if isinstance(value, float) else str(value) for value in values)
+    words = [f"{value:g}" if isinstance(value, float) else str(value) for value in values]
     distinct = len(set(values)) == len(values)
+    got = ", ".join(words)
     require(distinct, argument, "distinct values", got, "Remove the duplicates.")
 
 
@@ -202,7 +215,9 @@ def _memory_limit(root: Path = Path("/")) -> int:
     groups: list[str] = []
     with suppress(OSError):
         groups = (root / "proc/self/cgroup").read_text().splitlines()
-    for controllers, place in (group.split(":", 2)[1:] for group in groups if group.count(":") > 1):
+    for group in groups:
+        _, _, rest = group.partition(":")
+        controllers, _, place = rest.partition(":")
         if controllers not in ("", "memory"):
             continue
         top = root / "sys/fs/cgroup" / controllers
@@ -217,10 +232,10 @@ def _memory_limit(root: Path = Path("/")) -> int:
 
 def require_memory(argument: str, value: object, what: str, needed: int, *, remedy: str) -> None:
     """ValueError when `what`, of so many bytes, needs more memory than there is."""
-    there = _memory_limit()
-    expected = f"{what} that fit into the {there / 2**30:,.1f} GiB of memory that there are"
+    limit = _memory_limit()
+    expected = f"{what} that fit into the {limit / 2**30:,.1f} GiB of memory that there are"
     got = f"{value}, which makes {what} of {needed / 2**30:,.1f} GiB"
-    require(needed <= there, argument, expected, got, remedy)
+    require(needed <= limit, argument, expected, got, remedy)
 
 
 def set_fields(settings: object, **values: object) -> None:
@@ -236,12 +251,13 @@ def require_choice(argument: str, value: object, words: Collection[str], *, reme
 
 def require_sides(image_size: int | tuple[int, int], *, channels: str) -> tuple[int, int]:
     """(height, width) of a side or of both, when they are whole numbers from 1 to 2**15."""
-    both = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
+    sides = image_size if isinstance(image_size, Sequence) else (image_size, image_size)
     expected = "a side, or (height, width)"
-    require(len(both) == 2, "image_size", expected, shown(image_size), channels)
+    require(len(sides) == 2, "image_size", expected, shown(image_size), channels)
     remedy = "Give the side of a square image, or (height, width), in pixels."
     check = partial(require_count, "image_size", up_to=LONGEST_SIDE, remedy=remedy)
-    return check(both[0]), check(both[1])
+    height, width = sides
+    return check(height), check(width)
 
 
 def expand_path(argument: str, path: str | Path) -> Path:
@@ -256,7 +272,7 @@ def expand_path(argument: str, path: str | Path) -> Path:
 
 
 def path_kind(argument: str, path: Path) -> str | None:
-    """FILE, FOLDER, or in words what else is there; None for nothing."""
+    """FILE, FOLDER, or words for another thing that is there; None for nothing."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -273,13 +289,13 @@ def require_kind(argument: str, path: Path, kind: str, expected: str) -> None:
         link = f", a link to {os.readlink(path)}," if path.is_symlink() else ""
         raise MissingFile(argument, f"expected {expected}, but {path}{link} does not exist.")
     require(there == kind, argument, expected, f"{path}, {there}", f"Give {kind} instead.")
-    may = os.access(path, os.R_OK | os.X_OK if kind == FOLDER else os.R_OK)
+    readable = os.access(path, os.R_OK | os.X_OK if kind == FOLDER else os.R_OK)
     got = f"{path}, which may not be read"
-    require(may, argument, expected, got, "Change its permissions, or take a copy.")
+    require(readable, argument, expected, got, "Change its permissions, or take a copy.")
 
 
 def require_root(root: str | Path) -> Path:
-    """The folder of the sets that are kept on disk, with its ~ expanded; it may be missing."""
+    """The folder of data sets on disk, with its ~ expanded; it may be missing."""
     path = expand_path("root", root)
     if path_kind("root", path) is not None:
         require_kind("root", path, FOLDER, "a folder of data sets")
@@ -289,6 +305,5 @@ def require_root(root: str | Path) -> Path:
 def _unknown(argument: str, path: str | Path, error: Exception) -> ArgumentError:
     # str of an OSError repeats the whole path, which may be what is too long.
     got = f"{shown(str(path))} ({getattr(error, 'strerror', None) or error})"
-    return invalid(
-        argument, "a path that can be looked up", got, "Check the spelling and the path."
-    )
+    expected = "a path that can be looked up"
+    return invalid(argument, expected, got, "Check the spelling and the path.")

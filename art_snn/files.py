@@ -84,7 +84,7 @@ def read_arrays(
     names: Container[str] | None = None,
     largest: int = LARGEST,
 ) -> dict[str, np.ndarray]:
-    """The arrays of a .npz file, by name. What it states is checked before memory is taken.
+    """The arrays of a .npz file, by name. Sizes that it states are checked before it is unpacked.
 
     :param argument: named in complaints, with what was expected and the remedy.
     :param names: of arrays that are read where they are there; None: all.
@@ -95,10 +95,13 @@ def read_arrays(
     try:
         # One stream: another process may put another file there at any time.
         with path.open("rb") as stream, zipfile.ZipFile(stream) as archive:
-            there = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            some = {name: one for name, one in there.items() if names is None or name in names}
-            _check_members(some.values(), largest)
-            return {name: _unpacked(archive, info) for name, info in some.items()}
+            members = {}
+            for info in archive.infolist():
+                name = info.filename.removesuffix(".npy")
+                if names is None or name in names:
+                    members[name] = info
+            _check_members(members.values(), largest)
+            return {name: _unpack(archive, info) for name, info in members.items()}
     except Exception as error:
         # A damaged file fails in any way its bytes happen to lead to.
         got = f"{path}, which cannot be read ({str(error) or type(error).__name__})"
@@ -116,7 +119,7 @@ def _check_members(members: Iterable[zipfile.ZipInfo], largest: int) -> None:
         raise ValueError(f"it states {size:,} bytes, unpacked, of at most {largest:,}")
 
 
-def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
     """One array, whose header must fit the size of its member before memory is taken."""
     with archive.open(info) as member:
         shape, _, kind = _HEADERS[npy.read_magic(member)](member)
@@ -130,7 +133,7 @@ def _unpacked(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
 
 
 def read_json(path: Path) -> Any:
-    """What a file of :func:`write_json` holds; ValueError when it is no JSON or is damaged."""
+    """The content of a file of :func:`write_json`; ValueError when it is no JSON or is damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
@@ -143,9 +146,9 @@ def read_json(path: Path) -> Any:
 
 
 def corruption(path: Path, *, packed: bool = True) -> str | None:
-    """What is wrong with an archive, or None; other files are not looked into.
+    """The damage of an archive in words, or None; files of other kinds are not examined.
 
-    :param packed: whether it may state more bytes than the file has; those of torch never do."""
+    :param packed: True if it may state more bytes than the file has; those of torch never do."""
     with path.open("rb") as stream:
         if stream.read(2) != b"PK":
             return None

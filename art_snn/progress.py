@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 Thing = TypeVar("Thing")
 
 SILENT: ContextVar[bool] = ContextVar("silent", default=False)
-"""True where nothing is shown: in quiet commands, and in processes that do not lead."""
+"""True if nothing is shown, for `--quiet` and in processes that do not lead."""
 
 EVERY = 30.0
 """Seconds after which work says where it stands, where there is no bar."""
@@ -36,10 +36,10 @@ class Progress:
     :param words: what is done, in a few words.
     :param total: number of steps, of which `done` were done before.
     :param unit: a step, in the plural.
-    :param verbose: whether anything is shown.
-    :param even: whether steps take equally long, so that the bar tells how long the rest takes.
-    :param leave: whether the bar stays when the work is done.
-    :param summary: whether there is a line at the end."""
+    :param verbose: True if anything is shown.
+    :param even: True if steps take equally long, so that the bar tells how long the rest takes.
+    :param leave: True if the bar stays when the work is done.
+    :param summary: True for a line at the end."""
 
     def __init__(
         self,
@@ -53,14 +53,27 @@ class Progress:
         leave: bool = True,
         summary: bool = True,
     ) -> None:
-        self.words, self.done, self.unit, self.summary = words, done, unit, summary
-        self.began, self.shows = time.monotonic(), verbose and not SILENT.get()
-        self.total, self.described, self.noted = total, "", ""
+        self.words = words
+        self.total = total
+        self.done = done
+        self.unit = unit
+        self.summary = summary
+        self.description = ""
+        self.remark = ""
+        self.began = time.monotonic()
+        self.shows = verbose and not SILENT.get()
+
         notebook = type(sys.stderr).__module__.startswith("ipykernel")
-        shape = _FORM.replace("{elapsed}", "{elapsed}<{remaining}") if even else _FORM
-        form = {"bar_format": shape, "dynamic_ncols": True, "miniters": 0, "leave": leave}
-        form["disable"] = not (self.shows and (notebook or sys.stderr.isatty()))
-        self.bar: Any = tqdm(total=total, initial=done, desc=words[:_LONGEST], **form)
+        self.bar: Any = tqdm(
+            total=total,
+            initial=done,
+            desc=words[:_LONGEST],
+            bar_format=_FORM.replace("{elapsed}", "{elapsed}<{remaining}") if even else _FORM,
+            dynamic_ncols=True,
+            miniters=0,
+            leave=leave,
+            disable=not (self.shows and (notebook or sys.stderr.isatty())),
+        )
         self.tells = self.shows and self.bar.disable
 
     def update(self, steps: int = 1) -> None:
@@ -70,12 +83,12 @@ class Progress:
 
     def describe(self, words: str) -> None:
         """Show other words before the bar, or in lines after those of the work."""
-        self.described = words
+        self.description = words
         self.bar.set_description_str(words[:_LONGEST], refresh=False)
 
     def note(self, words: str) -> None:
         """Show words after the bar, or at the end of lines."""
-        self.noted = words
+        self.remark = words
         self.bar.set_postfix_str(words, refresh=False)
 
     def write(self, line: str) -> None:
@@ -92,9 +105,9 @@ class Progress:
         return self
 
     def __str__(self) -> str:
-        words = filter(None, (self.words, self.described))
-        far = f"{self.done}/{self.total} {self.unit}".rstrip()
-        state = filter(None, (far, duration(time.monotonic() - self.began), self.noted))
+        words = filter(None, (self.words, self.description))
+        steps = f"{self.done}/{self.total} {self.unit}".rstrip()
+        state = filter(None, (steps, duration(time.monotonic() - self.began), self.remark))
         return f"{', '.join(words)}: {', '.join(state)}"
 
     def __exit__(self, kind: Any, *_: Any) -> None:

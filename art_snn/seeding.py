@@ -1,4 +1,4 @@
-"""Random states for the length of a block, numbers that belong to a sample, and what is random."""
+"""Random states for the length of a block, random numbers of a sample, tests for randomness."""
 
 import hashlib
 import json
@@ -20,7 +20,8 @@ DIFFERENCE = 1e-4
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Set torch's, numpy's and Python's global random states to a seed, and put them back after."""
-    of_numpy, of_python = np.random.get_state(), random.getstate()  # noqa: NPY002
+    of_numpy = np.random.get_state()  # noqa: NPY002
+    of_python = random.getstate()
     with torch.random.fork_rng(range(torch.cuda.device_count())):
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002
@@ -33,16 +34,19 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def random_state() -> str:
-    """These states as they are, and those of CUDA devices, as JSON."""
-    cards = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    states = np.random.get_state(), random.getstate(), [torch.get_rng_state(), *cards]  # noqa: NPY002
+    """The global random states of torch, numpy, Python and CUDA devices, as JSON."""
+    of_torch = [torch.get_rng_state()]
+    if torch.cuda.is_available():
+        of_torch += torch.cuda.get_rng_state_all()
+    states = (np.random.get_state(), random.getstate(), of_torch)  # noqa: NPY002
     return json.dumps(states, default=methodcaller("tolist"))
 
 
 def restore_random_state(state: str) -> None:
-    """Set them to what :func:`random_state` gave, on a machine of as many devices."""
-    of_numpy, (version, words, spare), of_torch = json.loads(state)
+    """Set the states of :func:`random_state` again, on a machine of as many devices."""
+    of_numpy, of_python, of_torch = json.loads(state)
     np.random.set_state(of_numpy)  # noqa: NPY002
+    version, words, spare = of_python
     random.setstate((version, tuple(words), spare))
     first, *cards = (torch.tensor(one, dtype=torch.uint8, device="cpu") for one in of_torch)
     torch.set_rng_state(first)
@@ -62,8 +66,8 @@ def uniform_noise(
     noise = torch.empty(len(x), *(shape or x.shape[1:]), dtype=x.dtype, device="cpu")
     for row, sample in zip(noise, x.detach().to("cpu", torch.float32), strict=True):
         text = f"{seed}, {draw}, ".encode() + sample.contiguous().numpy().tobytes()
-        number = int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
-        generator = torch.Generator().manual_seed(number)
+        own_seed = int.from_bytes(hashlib.sha256(text).digest()[:8], "big") >> 1
+        generator = torch.Generator().manual_seed(own_seed)
         numbers = torch.rand(row.shape, generator=generator, dtype=torch.float64, device="cpu")
         row.copy_(numbers.mul_(2).sub_(1))
     return noise.to(x.device)
@@ -88,7 +92,8 @@ def logit_spread(predictions: Sequence[np.ndarray]) -> float:
     """The largest difference of a logit between predictions [N, K], in lengths of the logits."""
     lengths = np.linalg.norm(predictions[0], axis=1, keepdims=True)
     scaled = np.stack(predictions) / np.where(lengths > 0, lengths, 1)
-    return float(np.nan_to_num(np.ptp(scaled, axis=0)).max(initial=0))
+    spread = np.nan_to_num(np.ptp(scaled, axis=0))
+    return float(spread.max(initial=0))
 
 
 def is_random(predictions: Sequence[np.ndarray], y: np.ndarray) -> bool:

@@ -43,8 +43,8 @@ VALUES = (
     *("x" * 5000, "x " * 5000, "a\0b", "\udcff", "ünïcødé", "\n", "none.pt", "none.py:f", "."),
     *("odd.txt", "odd.txt/inside", "empty.pt", "mine.py:number", "mine.py:needy", "mine.py:", ":f"),
     *("no.such.module:f", "os:sep", "a\0b.py:f", "x" * 5000 + ".py:f", "zoo:", "zoo:nope"),
-    *("rga", "hart,assg", "cba", "eot-rga", "nope", "rga(beta=1)", "rga(beta=", "rga(gamma=1)"),
-    *("eot-" * 2000 + "rga", "mean-rga" * 700, f"rga-{'9' * 5000}-steps", "pgd()", "pgd(a=b)"),
+    *("rga", "hart,assg", "cba", "eot(rga)", "nope", "rga(beta=1)", "rga(beta=", "rga(gamma=1)"),
+    *("eot(" * 2000, "mean(rga, stbp)", f"extended(rga, steps={'9' * 5000})", "pgd()", "pgd(a=b)"),
     *("pgd(max_iter=0)", "SquareAttack(max_iter=1)", "trades(beta=0)", "ibp", "at", "hard", "cpu"),
 )
 

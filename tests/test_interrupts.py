@@ -118,7 +118,7 @@ def interrupted(rule: str, expect: Callable[[object, str], None]) -> Iterator[in
 
 
 # One rule of every engine, and one around others.
-@pytest.mark.parametrize("rule", ["stbp", "assg", "rga", "relu", "mean-rga-stbp"])
+@pytest.mark.parametrize("rule", ["stbp", "assg", "rga", "relu", "mean(rga, stbp)"])
 def test_whatever_interrupts_a_call_anywhere_leaves_the_network_as_it_was(rule):
     problems = []
     count = sum(interrupted(rule, lambda holds, what: None if holds else problems.append(what)))

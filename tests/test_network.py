@@ -134,7 +134,7 @@ def test_what_is_no_rule_is_refused_with_the_known_ones(argument, wrong):
     error, message = TypeError, r"expected a gradient rule such as RGA\(\) .*Pass an instance"
     if isinstance(wrong, str):
         names = ", ".join(repr(name) for name in (*GRADIENTS, *VARIANTS))
-        error, message = ValueError, rf"expected one of {names}, got 'rag'\. .*a rule of your own"
+        error, message = ValueError, rf"expected one of {names}, got 'rag'\. .*A rule of your own"
     net = SpikingNetwork(chain())
     with pytest.raises(error, match=f"^{argument}: {message}"):
         SpikingNetwork(chain(), **{argument: wrong})

@@ -1,16 +1,14 @@
 """Progress as a bar or as lines."""
 
-import importlib
 import io
 import re
+import subprocess
 import sys
 import threading
-import warnings
 from contextlib import contextmanager, redirect_stderr
 
 import pytest
 
-import art_snn
 from art_snn import progress as progress_module
 from art_snn.app.results import run_folder
 from art_snn.app.settings import Cost
@@ -136,11 +134,18 @@ def test_no_line_follows_work_that_has_failed_and_none_tells_of_quiet_work():
         assert lines.getvalue() == told
 
 
-def test_a_notebook_without_ipywidgets_is_not_warned():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        importlib.reload(art_snn)
-        warnings.warn("IProgress not found. Please update jupyter and ipywidgets.", stacklevel=1)
+def test_a_notebook_without_ipywidgets_is_not_warned_and_no_filter_changes():
+    code = """
+import sys, types, warnings
+kernel = types.SimpleNamespace(config={"IPKernelApp": 1})
+sys.modules["IPython"] = types.SimpleNamespace(get_ipython=lambda: kernel)
+sys.modules["ipywidgets"] = None
+before = list(warnings.filters)
+assert warnings.filters == before
+import tqdm.auto
+"""
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stderr == ""
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ from art_snn.metrics import Robustness, Share, describe_difference, robustness, 
 from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
 
-_RULES = ",".join((*GRADIENTS, "pdsg-per-sample", "rga-32-steps", "mean-rga-stbp", "native"))
+_RULES = ",".join((*GRADIENTS, "pdsg-per-sample", "extended(rga)", "mean(rga, stbp)", "native"))
 """The rules that are compared unless others are asked for."""
 _STBP = "stbp"
 CAUTION = (
@@ -85,7 +85,7 @@ class Comparison(Result):
         for name, row in self.rows.items():
             if row.objection:
                 lines.append(f"{name} does not apply: {row.objection}.")
-        if sum("(" in name for name in self.rows) > 1:
+        if sum("=" in name for name in self.rows) > 1:
             lines.append(CAUTION)
         heading = (self.title, self.attack, accuracy, self.machine)
         return [heading, self._table(), Notes(lines)]

@@ -23,7 +23,7 @@ from art_snn.checks import (
 from art_snn.data import Dataset
 from art_snn.dynamics import Dynamics, least, most, operand
 from art_snn.gradients import Gradient, parse_rules
-from art_snn.gradients.choice import ORDER, fewest, find_vanished
+from art_snn.gradients.choice import ORDER, find_vanished
 from art_snn.layers import device_of
 from art_snn.metrics import Share
 from art_snn.network import SpikingNetwork
@@ -109,7 +109,7 @@ class _Inspection(Result):
         lines += self._objections()
         remarks = [f"Refused under {', '.join(some)}: {why}" for why, some in refusals.items()]
         if zero:
-            best = fewest(zero)
+            best = min(zero, key=zero.__getitem__)
             others = [f"that of {n} for {count}" for n, count in zero.items() if count > zero[best]]
             advice = f"Attack with {best}, whose gradient is zero for {zero[best]} samples"
             remarks = ["; ".join((advice, *others)) + ".", *remarks]

@@ -155,7 +155,7 @@ class Train(Network):
         pgd(max_iter=7), ... [none; of a defence that attacks: pgd].
     :param eps: budget of the attack or of the certified training, in the unit of the samples
         [8/255].
-    :param attack_rule: gradient rule of the attack: rga, stbp, mean-rga-stbp, ... [that which
+    :param attack_rule: gradient rule of the attack: rga, stbp, "mean(rga, stbp)", ... [that which
         inspect names; stbp without a checkpoint]. Weights learn by STBP, or the network's own.
     :param adversarial_share: share of the samples of each step that are attacked, in (0, 1].
     :param defence: use of the adversarial samples: at (trains on them), trades(beta=6),
@@ -200,7 +200,7 @@ class Train(Network):
 class Compare(Network):
     """Attack one network with every gradient rule: success, cost and direction.
 
-    :param rules: rules with their settings, separated by commas: rga(beta=1),rga(beta=2),eot-rga
+    :param rules: rules with their settings, separated by commas: rga(beta=1),eot(rga)
         [all].
     :param attack: attack that runs with every rule, in the maximum norm: pgd, fgsm, apgd,
         pgd(max_iter=20, eps_step=0.01), ...

@@ -125,7 +125,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :param training_mode: mode of the network during the call.
         :return: logits (N, nb_classes) in the network's dtype (half precision as float32); NaN for
             samples that hold NaN or infinity, with a warning.
-        :raises ValueError: for a wrong shape, or when no sample is finite and no attack asks."""
+        :raises ValueError: for a wrong shape."""
         logits = as_array(self._predictions(x, batch_size, training_mode))
         return self._apply_postprocessing(preds=logits, fit=False)  # type: ignore[no-any-return]
 
@@ -237,8 +237,10 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :raises ValueError: for an unknown layer or bad samples."""
         x = check_samples(x, self.input_shape)
         names = self._layer_names
-        index = isinstance(layer, Integral) and not isinstance(layer, bool)
-        name = names[int(layer)] if index and -len(names) <= int(layer) < len(names) else layer
+        name = layer
+        if isinstance(layer, Integral) and not isinstance(layer, bool):
+            position = int(layer)
+            name = names[position] if -len(names) <= position < len(names) else layer
         expected = f"an index below {len(names)} or one of {', '.join(names)}"
         remedy = "The names are in classifier.layer_names."
         require(name in names, "layer", expected, repr(layer), remedy)
@@ -249,10 +251,10 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         inputs = as_tensor(inputs).to(self.device)
         batches = [inputs] if framework else _batches(inputs, batch_size)
         with self._mode(False), torch.set_grad_enabled(graph):
-            kept = torch.cat(average_layer(self.model, str(name), batches))
+            means = torch.cat(self.model.layer_means(str(name), batches))
         if not framework:
-            return as_array(kept)
-        return kept.to(x.device) if isinstance(x, Tensor) else kept
+            return as_array(means)
+        return means.to(x.device) if isinstance(x, Tensor) else means
 
     def fit(
         self,
@@ -313,7 +315,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             return False
         return getattr(other.model, "layers", other.model) is self.model.layers
 
-    __hash__ = object.__hash__
+    def __hash__(self) -> int:
+        return hash(self.model.layers)
 
     def __repr__(self) -> str:
         parameters = (f"{name}={value!r}" for name, value in self.get_params().items())
@@ -347,8 +350,8 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
     @contextmanager
     def _mode(self, training: bool, gradient: Gradient | str | None = None) -> Iterator[None]:
-        rule = nullcontext() if gradient is None else self.model.using(gradient)
-        with rule, keep_modes(self._model, training):
+        block = nullcontext() if gradient is None else self.model.using(gradient)
+        with block, keep_modes(self._model, training):
             yield
 
     @contextmanager
@@ -364,8 +367,10 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         x, missing = with_finite_rows(x, self.input_shape)
         if missing is not None and not self._warned:
             self._warned = True
-            text = "some samples hold NaN or infinity: their logits and losses are NaN, their "
-            text += "gradients 0. This warning comes once per classifier."
+            text = (
+                "some samples hold NaN or infinity: their logits and losses are NaN, their "
+                "gradients 0. This warning comes once per classifier."
+            )
             warnings.warn(text, RuntimeWarning, stacklevel=3)
         return x, missing
 
@@ -448,10 +453,10 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     def _check_optimizer(self) -> None:
         """Refuse no optimizer, and one that holds none of the network's parameters."""
         groups = () if self._optimizer is None else self._optimizer.param_groups
-        held = {id(weight) for group in groups for weight in group["params"]}
-        fits = not held.isdisjoint(map(id, self.model.parameters()))
+        weights = {id(weight) for group in groups for weight in group["params"]}
+        fits = not weights.isdisjoint(map(id, self.model.parameters()))
         expected = "an optimizer of the network's parameters"
-        got = "one of another network, whose steps leave this one as it is" if held else "None"
+        got = "one of another network, whose steps leave this one as it is" if weights else "None"
         remedy = "Pass optimizer=torch.optim.SGD(network.parameters(), lr=0.1)."
         require(fits, "optimizer", expected, got, remedy)
 

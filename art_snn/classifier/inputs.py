@@ -1,12 +1,10 @@
 """The inputs of a classifier checked, converted and moved: network, samples, labels, settings."""
 
 import math
-import traceback
 from typing import Any
 
 import numpy as np
 import torch
-from art.attacks import Attack as ArtAttack
 from art.estimators.classification import PyTorchClassifier
 from art.preprocessing.standardisation_mean_std.numpy import StandardisationMeanStd
 from art.preprocessing.standardisation_mean_std.pytorch import StandardisationMeanStdPyTorch
@@ -17,31 +15,29 @@ from art_snn.network import SpikingNetwork
 
 def check_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
     """Samples [N, *input_shape] as torch can take them; ValueError for NaN, infinity or a mask."""
-    x = _checked_form(x, input_shape)
-    _refuse_infinite(x)
+    x = _check_form(x, input_shape)
+    count = int((~_is_finite(x)).sum())
+    got = f"{count} NaN or infinite value{'s' * (count > 1)}"
+    require(not count, "x", "finite values", got, "Clean the data, for instance with nan_to_num.")
     return x
 
 
 def with_finite_rows(x: Any, input_shape: tuple[int, ...]) -> tuple[Any, torch.Tensor | None]:
     """Samples as torch can take them, with zeros for those that are not finite.
 
-    Attacks of ART that divide by the length of a perturbation give such samples. A batch without a
-    finite sample is accepted only from an attack.
+    Attacks of ART that divide by the length of a perturbation give such samples.
 
     :return: the samples, and which are not finite, bool [N], or None where all are."""
-    x = _checked_form(x, input_shape)
-    missing = torch.as_tensor(~_finite(x).all(tuple(range(1, x.ndim))), device="cpu")
+    x = _check_form(x, input_shape)
+    finite = _is_finite(x).all(tuple(range(1, x.ndim)))
+    missing = torch.as_tensor(~finite, device="cpu")
     if not missing.any():
         return x, None
-    if missing.all():
-        callers = (frame.f_locals.get("self") for frame, _ in traceback.walk_stack(None))
-        if not any(isinstance(caller, ArtAttack) for caller in callers):
-            _refuse_infinite(x)
     if isinstance(x, torch.Tensor):
         return fill(x, missing, 0), missing
-    x = x.copy()
-    x[missing.numpy()] = 0
-    return x, missing
+    filled = x.copy()
+    filled[missing.numpy()] = 0
+    return filled, missing
 
 
 def fill(values: torch.Tensor, samples: torch.Tensor | None, value: float) -> torch.Tensor:
@@ -58,7 +54,8 @@ def as_array(values: Any) -> np.ndarray:
     """A tensor of any device as numpy, in half precision as single; an array as torch takes it."""
     if isinstance(values, torch.Tensor):
         half = values.dtype in (torch.float16, torch.bfloat16)
-        return (values.float() if half else values).detach().cpu().numpy()
+        single = values.float() if half else values
+        return single.detach().cpu().numpy()
     array = np.asarray(values)
     # Files of FITS, of IDX and of old arrays have the bytes of a number in the other order.
     array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
@@ -71,17 +68,11 @@ def as_tensor(x: Any) -> torch.Tensor:
     return x if isinstance(x, torch.Tensor) else torch.as_tensor(x, device="cpu")
 
 
-def _finite(x: Any) -> Any:
+def _is_finite(x: Any) -> Any:
     return np.isfinite(x) if isinstance(x, np.ndarray) else torch.isfinite(x)
 
 
-def _refuse_infinite(x: Any) -> None:
-    count = int((~_finite(x)).sum())
-    got = f"{count} NaN or infinite value{'s' * (count > 1)}"
-    require(not count, "x", "finite values", got, "Clean the data, for instance with nan_to_num.")
-
-
-def _checked_form(x: Any, input_shape: tuple[int, ...]) -> Any:
+def _check_form(x: Any, input_shape: tuple[int, ...]) -> Any:
     """Samples of the right kind and shape, as torch can take them."""
     _require_numbers("x", x, "Convert it first, for instance with x.astype(np.float32).")
     if x.ndim != len(input_shape) + 1 or tuple(x.shape[1:]) != tuple(input_shape):
@@ -106,12 +97,13 @@ def refuse_masked(argument: str, values: Any) -> None:
 
 def _require_numbers(argument: str, values: Any, remedy: str) -> None:
     """TypeError unless torch takes the values as real numbers (not long doubles)."""
-    array = isinstance(values, np.ndarray | torch.Tensor)
+    kind = type(values).__name__
+    if isinstance(values, torch.Tensor | np.ndarray):
+        kind = f"{kind} of dtype {values.dtype}"
     if isinstance(values, torch.Tensor) and not values.is_complex():
         return
     if isinstance(values, np.ndarray) and values.dtype.kind in "buif" and values.itemsize <= 8:
         return
-    kind = type(values).__name__ + (f" of dtype {values.dtype}" if array else "")
     expected = "a numpy array or torch tensor of real numbers"
     raise TypeError(f"{argument}: expected {expected}, got {kind}. {remedy}")
 
@@ -127,15 +119,21 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
     if len(y) == 0:
         return
     indices = y.ndim == 1 or y.shape[1] == 1
-    low, high = (0, classes - 1) if indices else (-math.inf, math.inf)
+    low, high = -math.inf, math.inf
+    expected = "numbers as class scores"
+    if indices:
+        low, high = 0, classes - 1
+        expected = f"class indices from {low} to {high}"
     y = y.detach() if isinstance(y, torch.Tensor) else y
-    least, most = float(y.min()), float(y.max())
-    expected = f"class indices from {low} to {high}" if indices else "numbers as class scores"
-    got, remedy = f"values from {least:g} to {most:g}", f"The classifier has nb_classes={classes}."
+    least = float(y.min())
+    most = float(y.max())
+    got = f"values from {least:g} to {most:g}"
+    remedy = f"The classifier has nb_classes={classes}."
     require(low <= least and most <= high, "y", expected, got, remedy)
-    fits = not indices or bool((y % 1 == 0).all())
+
+    whole = not indices or bool((y % 1 == 0).all())
     remedy = "Round them, or give class scores."
-    require(fits, "y", "whole class indices", "fractions", remedy)
+    require(whole, "y", "whole class indices", "fractions", remedy)
 
 
 def class_indices(y: Any, samples: int, classes: int) -> np.ndarray:

@@ -14,7 +14,7 @@ from art_snn.running.context import keep_modes
 from art_snn.seeding import seeded
 
 ORDER = ("stbp", "native", *(name for name in GRADIENTS if name != "stbp"))
-"""The rules from which is chosen: STBP, the network's own gradient, and the others."""
+"""The candidates in order: STBP, the network's own gradient, and the others."""
 
 
 def choose_rule(network: Any, x: Tensor | None = None, y: Tensor | None = None) -> Gradient:
@@ -38,12 +38,7 @@ def choose_rule(network: Any, x: Tensor | None = None, y: Tensor | None = None) 
             counts[rule] = int(find_vanished(network, rule, x, y)[0].sum())
         if counts.get(rule) == 0:
             break
-    return fewest(counts) if counts else STBP()
-
-
-def fewest(counts: dict[Any, int]) -> Any:
-    """The rule of the fewest samples without a gradient, the first of equals."""
-    return min(counts, key=counts.__getitem__)
+    return min(counts, key=counts.__getitem__) if counts else STBP()
 
 
 def find_vanished(network: Any, rule: Gradient, x: Tensor, y: Tensor) -> tuple[Tensor, object]:
@@ -53,9 +48,9 @@ def find_vanished(network: Any, rule: Gradient, x: Tensor, y: Tensor) -> tuple[T
 
     :param x: samples [N, ...] of classes y [N].
     :raises ValueError: where the network refuses the rule."""
-    twin = network.with_gradient(rule)
+    twin = network.share()
     leaf = x.clone().requires_grad_()
-    with keep_modes(network, False), seeded(0), twin.constant_weights():
+    with keep_modes(network, False), seeded(0), twin.using(rule):
         loss = cross_entropy(twin(leaf), y, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, leaf)
     return (gradient.flatten(1) == 0).all(1), twin.execution

@@ -2,31 +2,34 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, fields, is_dataclass, replace
 from inspect import signature
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, TypeVar
 
 from art_snn.checks import ArgumentError, invalid, require, require_choice, shown
-from art_snn.gradients.base import Gradient, NeuronRef
+from art_snn.gradients.base import Composite, Gradient, NeuronRef
 from art_snn.gradients.rules import EOT, GRADIENTS, VARIANTS, Extended, Mean
 
 _Kind = TypeVar("_Kind")
-_WRAPPERS: dict[str, type[EOT] | type[Extended]] = {"eot": EOT, "extended": Extended}
-_LONGER = re.compile(r"(.+)-([0-9]+)-steps")
-_LONGEST = 80
-"""Letters of the longest name of a rule."""
+_AROUND_ONE: Mapping[str, type[EOT] | type[Extended]] = {"eot": EOT, "extended": Extended}
+_LONGEST = 200
+"""Letters of the longest text of a rule."""
 _GRAMMAR = (
-    "Any of them may stand in eot-NAME, extended-NAME, NAME-32-steps and mean-NAME-NAME; a rule "
-    "of your own is passed as an instance."
+    "Rules take numbers, as in rga(beta=3), and other rules: eot(rga), extended(rga, steps=16), "
+    "mean(rga, stbp). A rule of your own is passed as an instance."
 )
+_FORM = "name or name(option=value, ...)"
 _CALL = re.compile(r"\s*([^\s()=,][^()=,]*?)\s*(?:\((.*)\))?\s*", re.DOTALL)
+_OPTION = re.compile(r"([^()=]+?)\s*=\s*(.+)", re.DOTALL)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)(e[+-]?[0-9]+)?|[+-]?inf", re.IGNORECASE)
 
 
-def _split_calls(text: str) -> list[str]:
+def _split_parts(text: str) -> list[str]:
     """The parts of a text between the commas outside of parentheses, without empty ones."""
-    parts, depth = [""], 0
+    parts = [""]
+    depth = 0
     for letter in text:
         depth += {"(": 1, ")": -1}.get(letter, 0)
         if letter == "," and depth == 0:
@@ -34,6 +37,25 @@ def _split_calls(text: str) -> list[str]:
         else:
             parts[-1] += letter
     return [part.strip() for part in parts if part.strip()]
+
+
+def _split_call(text: str, argument: str) -> tuple[str, list[str], dict[str, Any]]:
+    """The name of a call, its parts without a name of their own, and its options with values."""
+    call = _CALL.fullmatch(text)
+    remedy = "Separate the options by commas."
+    if call is None or text.count("(") != text.count(")"):
+        raise invalid(argument, _FORM, shown(text), remedy)
+    bare = []
+    options = dict[str, Any]()
+    for part in _split_parts(call[2] or ""):
+        option = _OPTION.fullmatch(part)
+        if option is None:
+            bare.append(part)
+            continue
+        name, value = option.groups()
+        require(name not in options, argument, _FORM, f"{shown(text)} (at {part!r})", remedy)
+        options[name] = _parse_value(value)
+    return call[1], bare, options
 
 
 def parse_call(text: str, argument: str = "call") -> tuple[str, dict[str, Any]]:
@@ -44,16 +66,9 @@ def parse_call(text: str, argument: str = "call") -> tuple[str, dict[str, Any]]:
 
     :param argument: named in complaints.
     :raises ValueError: for a text of another form, or an option that occurs twice."""
-    call, options = _CALL.fullmatch(text), dict[str, Any]()
-    expected, remedy = "name or name(option=value, ...)", "Separate the options by commas."
-    require(call and text.count("(") == text.count(")"), argument, expected, shown(text), remedy)
-    assert call is not None
-    for part in _split_calls(call[2] or ""):
-        option, equals, value = (word.strip() for word in part.partition("="))
-        fits = equals and option and value and option not in options
-        require(fits, argument, expected, f"{shown(text)} (at {part!r})", remedy)
-        options[option] = _parse_value(value)
-    return call[1], options
+    name, bare, options = _split_call(text, argument)
+    require(not bare, argument, _FORM, shown(text), "Give every value a name.")
+    return name, options
 
 
 def parse_object(
@@ -76,32 +91,32 @@ def parse_object(
     except ArgumentError as error:
         if error.argument in given:
             raise
-        raise ArgumentError(argument, f"{error.argument}: {error.complaint}") from error
+        raise ArgumentError(argument, str(error)) from error
     return made
 
 
 def _parse_value(text: str) -> Any:
     """A number, a truth value, or the text as it is."""
-    top, slash, bottom = text.partition("/")
-    if _NUMBER.fullmatch(top) and (_NUMBER.fullmatch(bottom) if slash else True):
-        if slash:
-            return float(top) / float(bottom) if float(bottom) else text
-        return int(top) if top.lstrip("+-").isdigit() else float(top)
+    if _NUMBER.fullmatch(text):
+        return int(text) if text.lstrip("+-").isdigit() else float(text)
+    top, _, bottom = text.partition("/")
+    if _NUMBER.fullmatch(top) and _NUMBER.fullmatch(bottom) and float(bottom):
+        return float(top) / float(bottom)
     return {"true": True, "false": False}.get(text.lower(), text)
 
 
 def parse_rule(text: Gradient | str, argument: str = "gradient") -> Gradient:
-    """The rule of a text: ``rga``, ``eot-rga``, ``rga(beta=3)``, ``stbp(surrogate.width=0.5)``, ...
+    """The rule of a text: ``rga``, ``rga(beta=3)``, ``eot(rga, samples=3)``, ``mean(rga, stbp)``.
 
-    A name of :data:`GRADIENTS` or :data:`VARIANTS` is a rule with its defaults. ``eot-NAME``
-    averages a rule over draws, ``extended-NAME`` crafts over more time steps, ``NAME-16-steps``
-    over that many, and ``mean-NAME-NAME`` averages several rules. Parentheses set the fields of
-    the rule that hold numbers, with a dot for one inside another.
+    A name of :data:`GRADIENTS` or :data:`VARIANTS` is a rule with its defaults. ``eot(rule)``
+    averages a rule over draws, ``extended(rule)`` crafts over more time steps, and
+    ``mean(rule, rule, ...)`` averages several rules. Options set the fields of a rule that hold
+    numbers, with a dot for one inside another, as in ``stbp(surrogate.width=0.5)``.
 
     :param text: an instance of a rule is that rule.
     :param argument: named in complaints.
     :raises TypeError: for anything but a text or a rule.
-    :raises ValueError: for an unknown name or field, a name of more than 80 letters, and a value
+    :raises ValueError: for an unknown name or field, a text of more than 200 letters, and a value
         that the rule refuses; the message lists what is known."""
     if isinstance(text, Gradient):
         return text
@@ -111,49 +126,32 @@ def parse_rule(text: Gradient | str, argument: str = "gradient") -> Gradient:
             f"{argument}: expected a gradient rule such as RGA() or one of {names}, got {text!r}. "
             "Pass an instance, not a class."
         )
-    name, options = parse_call(text, argument) if "(" in text else (text, {})
-    rule = _rule(name)
+    unknown = invalid(argument, f"one of {names}", shown(text), _GRAMMAR)
+    if not text.strip() or len(text) > _LONGEST:
+        raise unknown
+    name, inner, options = _split_call(text, argument)
+    rule = _with_defaults(name, [parse_rule(part, argument) for part in inner])
     if rule is None:
-        raise invalid(argument, f"one of {names}", shown(name), _GRAMMAR)
+        raise unknown
     for option, value in options.items():
         rule = _set_hyperparameter(rule, option, value, argument)
     return rule
 
 
-def _rule(name: str) -> Gradient | None:
-    if len(name) > _LONGEST:
+def _with_defaults(name: str, inner: Sequence[Gradient]) -> Gradient | None:
+    """The rule of a name around others, with its defaults; None where there is none."""
+    if name == "mean" and len(inner) > 1:
+        return Mean(*inner)
+    if name in _AROUND_ONE and len(inner) == 1:
+        return _AROUND_ONE[name](inner[0])
+    if inner:
         return None
-    if name in GRADIENTS:
-        return GRADIENTS[name]()
-    if name in VARIANTS:
-        return VARIANTS[name]
-    longer = _LONGER.fullmatch(name)
-    if longer is not None:
-        inner, steps = _rule(longer[1]), int(longer[2])
-        return None if inner is None or steps < 1 else Extended(inner, steps=steps)
-    outer, _, rest = name.partition("-")
-    if outer in _WRAPPERS:
-        inner = _rule(rest)
-        return None if inner is None else _WRAPPERS[outer](inner)
-    several = _rules(rest.split("-")) if outer == "mean" else []
-    return Mean(*several) if len(several) > 1 else None
-
-
-def _rules(words: Sequence[str]) -> list[Gradient]:
-    """The rules whose names follow one another in the words; none where the words are no names."""
-    for end in range(len(words), 0, -1):
-        first = _rule("-".join(words[:end]))
-        if first is None:
-            continue
-        rest = _rules(words[end:])
-        if rest or end == len(words):
-            return [first, *rest]
-    return []
+    return GRADIENTS[name]() if name in GRADIENTS else VARIANTS.get(name)
 
 
 def parse_rules(text: str) -> dict[str, Gradient]:
     """Rules by their texts, with commas between; a ValueError for an unknown one, or for none."""
-    rules = {part: parse_rule(part, "rules") for part in _split_calls(text)}
+    rules = {part: parse_rule(part, "rules") for part in _split_parts(text)}
     require(rules, "rules", "at least one", "none", "Name some.")
     return rules
 
@@ -166,75 +164,78 @@ def hyperparameters(rule: object) -> dict[str, Any]:
         if isinstance(value, Real) and field.init:
             numbers[field.name] = value
         elif is_dataclass(value):
-            inner = hyperparameters(value).items()
-            numbers |= {f"{field.name}.{name}": number for name, number in inner}
+            for name, number in hyperparameters(value).items():
+                numbers[f"{field.name}.{name}"] = number
     return numbers
 
 
-def _set_hyperparameter(rule: Any, name: str, value: object, argument: str = "gradient") -> Any:
+def _set_hyperparameter(rule: Any, name: str, value: object, argument: str) -> Any:
     """The rule with another number in the field of that dotted name, as surrogate.width.
 
-    :param value: a number, in the kind that the field declares; 0 and 1 are also truth values.
+    :param value: a number, in the kind that the field holds; 0 and 1 are also truth values.
     :raises ValueError: for an unknown field, and for a value that the rule refuses."""
     names = hyperparameters(rule)
     expected = f"one of {', '.join(names)}" if names else "a rule with a number in a field"
-    require(name in names, argument, expected, repr(name), f"The rule is {rule}.")
+    remedy = f"The rule is {rule}."
+    require(name in names, argument, expected, repr(name), remedy)
+    kind = type(names[name])
+    fits = value in (0, 1) if kind is bool else type(value) in (int, kind)
+    require(fits, argument, f"{name} to be of kind {kind.__name__}", shown(value), remedy)
     try:
-        return _with_number(rule, name, value)
+        return _replace_inside(rule, name, kind(value))
     except ValueError as error:
-        expected = f"values that {name} of {type(rule).__name__} can have"
-        got = f"{value} ({str(error).rstrip('.')})"
-        raise invalid(argument, expected, got, "Leave that value out.") from error
+        raise ArgumentError(argument, str(error)) from error
 
 
-def _with_number(rule: Any, name: str, value: Any) -> Any:
+def _replace_inside(rule: Any, name: str, value: Any) -> Any:
     outer, _, inner = name.partition(".")
     if inner:
-        return replace(rule, **{outer: _with_number(getattr(rule, outer), inner, value)})
-    declared = next(str(field.type) for field in fields(rule) if field.name == outer)
-    kind = next((kind for kind in (bool, int) if kind.__name__ in declared), float)
-    whole = isinstance(value, Integral) or (isinstance(value, float) and value.is_integer())
-    fits = {float: isinstance(value, Real), int: whole, bool: value in (0, 1)}[kind]
-    if not fits or (isinstance(value, bool) and kind is not bool):
-        expected = {float: "a number", int: "a whole number", bool: "0 or 1"}[kind]
-        raise ValueError(f"expected {expected}, got {value!r}")
-    return replace(rule, **{outer: kind(value)})
-
-
-def short_name(rule: Gradient) -> str:
-    """The name by which :func:`parse_rule` gives the rule.
-
-    Where there is none, its class with the fields that are not the defaults."""
-    name = next((name for name in (*GRADIENTS, *VARIANTS) if _rule(name) == rule), "")
-    if isinstance(rule, Mean):
-        name = "-".join(["mean", *map(short_name, rule.rules)])
-    elif isinstance(rule, EOT):
-        name = f"eot-{short_name(rule.rule)}"
-    elif isinstance(rule, Extended):
-        name = f"{short_name(rule.rule)}-{rule.steps}-steps"
-    if _rule(name) == rule or not is_dataclass(rule):
-        return name or repr(rule)
-    words = []
-    for field in filter(lambda field: field.init or field.repr, fields(rule)):
-        value, factory = getattr(rule, field.name), field.default_factory
-        if value != (field.default if factory is MISSING else factory()):
-            form = f"{value:.4g}" if isinstance(value, float) else f"{value!r}"
-            words.append(f"{field.name}={form}")
-    return f"{type(rule).__name__}({', '.join(words)})"
+        value = _replace_inside(getattr(rule, outer), inner, value)
+    return replace(rule, **{outer: value})
 
 
 def spell(rule: Gradient) -> str:
-    """The text that :func:`parse_rule` reads as the rule, hyperparameters included.
+    """The shortest text that :func:`parse_rule` reads as the rule, hyperparameters included.
 
-    Where there is none, as :func:`short_name`."""
-    numbers = hyperparameters(rule).items()
-    for name, kind in GRADIENTS.items():
-        usual = hyperparameters(kind())
-        given = [f"{f}={value:g}" for f, value in numbers if usual.get(f, value) != value]
-        text = f"{name}({', '.join(given)})"
-        if given and parse_rule(text) == rule:
-            return text
-    return short_name(rule)
+    Where there is none, the class of the rule with the fields that are not the defaults."""
+    parts = rule.parts if isinstance(rule, Composite) else ()
+    texts = []
+    for name in (*GRADIENTS, *VARIANTS, *_AROUND_ONE, "mean"):
+        usual = _with_defaults(name, parts)
+        if type(usual) is not type(rule):
+            continue
+        defaults = hyperparameters(usual)
+        words = [spell(part) for part in parts]
+        for field, value in hyperparameters(rule).items():
+            if defaults.get(field, value) != value:
+                words.append(f"{field}={str(value).removesuffix('.0')}")
+        text = f"{name}({', '.join(words)})" if words else name
+        with suppress(ValueError):
+            if parse_rule(text) == rule:
+                texts.append(text)
+    return min(texts, key=len) if texts else _describe(rule)
+
+
+def short_name(rule: Gradient) -> str:
+    """The text of a rule without hyperparameters, or around other rules, as :func:`spell` gives it.
+
+    Of another rule its class with the fields that are not the defaults."""
+    text = spell(rule)
+    return text if "(" not in text or isinstance(rule, Composite) else _describe(rule)
+
+
+def _describe(rule: Gradient) -> str:
+    """The class of a rule with the fields that are not the defaults."""
+    if not is_dataclass(rule):
+        return repr(rule)
+    words = []
+    for field in fields(rule):
+        value = getattr(rule, field.name)
+        default = field.default if field.default_factory is MISSING else field.default_factory()
+        if value != default:
+            form = f"{value:.4g}" if isinstance(value, float) else f"{value!r}"
+            words.append(f"{field.name}={form}")
+    return f"{type(rule).__name__}({', '.join(words)})"
 
 
 def objection(rule: Gradient, sites: Iterable[NeuronRef], encoder: object = None) -> str | None:
@@ -248,8 +249,9 @@ def applicable(
 ) -> list[str]:
     """Names of the rules that apply to all neurons of a network, which refuses `excluded` kinds."""
     sites = list(sites)
-    kinds = {name: kind for name, kind in GRADIENTS.items() if not issubclass(kind, excluded)}
-    rules: dict[str, Gradient] = {name: kind() for name, kind in kinds.items()}
+    rules: dict[str, Gradient] = {
+        name: kind() for name, kind in GRADIENTS.items() if not issubclass(kind, excluded)
+    }
     if any(site.dynamics.foreign for site in sites):
         rules["native"] = VARIANTS["native"]
     return [name for name, rule in rules.items() if objection(rule, sites, encoder) is None]

@@ -69,13 +69,13 @@ class TemporalGradient(Gradient):
         :return: slope of the same shape, a new tensor."""
 
     def slope_in_place(self, distance: Tensor, site: NeuronRef) -> Tensor:
-        """The slope of a rule that is elementwise, which may take the place of the distance."""
+        """The slope of an elementwise rule, which may overwrite the distance."""
         return self.slope(distance.clone(), site)
 
     def prepare(self, potential: Tensor, site: NeuronRef) -> StepSlope | None:
-        """A function that gives the slope of a forward pass instead of :meth:`slope`, or None.
+        """The slope function of one forward pass; None if :meth:`slope` gives its slopes.
 
-        :param potential: u [T, N, ...]; not to be changed or kept."""
+        :param potential: u [T, N, ...], which the rule neither changes nor keeps."""
         return None
 
     def logits(self, body: Body, x: Tensor) -> Tensor:
@@ -147,7 +147,7 @@ class _ThroughTime(torch.autograd.Function):
 
 
 def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tensor) -> Tensor:
-    """The gradient d at the current, differentiable again or refusing it."""
+    """The gradient d at the current, which can be differentiated again if the rule allows it."""
     rule, site = ctx.rule, ctx.site
     if not rule.second_derivative:
         return final(d, anchor, rule)
@@ -169,7 +169,7 @@ def _with_graph(ctx: Any, d: Tensor, g: Tensor, potential: Tensor, anchor: Tenso
 
 
 def _recursion(ctx: Any, g: Tensor, u: Tensor, at_u: Tensor | None) -> Tensor:
-    """d [T, N, ...] from g and u [T, N, ...]; if summed a view that repeats its mean over time.
+    """d [T, N, ...] from g and u [T, N, ...]; if `ctx.summed`, its mean over time, repeated.
 
     :param at_u: the gradient at u apart from that through the spikes; None for 0."""
     rule, site, dynamics = ctx.rule, ctx.site, ctx.site.dynamics
@@ -215,7 +215,9 @@ def _shares(rule: TemporalGradient, site: NeuronRef, u: Tensor, h: Tensor, out: 
 def _at_step(
     rule: TemporalGradient, site: NeuronRef, potential: Tensor, in_place: bool = False
 ) -> StepSlope:
-    """The rule's slope; computed when asked for, and `in_place` of the distance, if elementwise."""
+    """A function that gives the slope at some steps of some samples.
+
+    :param in_place: True if the slope of an elementwise rule may overwrite the distance."""
     if rule.elementwise:
         slope = partial(rule.slope_in_place if in_place else rule.slope, site=site)
         return lambda distance, t, samples: sum_slopes(slope, distance, site.dynamics)
@@ -256,9 +258,9 @@ def _spikes(
 
 
 class _Current(torch.autograd.Function):
-    """Zeros in the memory of one; their gradient takes a way of its own to the anchor.
+    """A broadcast zero that stands for the current.
 
-    It lies in `further` [T, N, ...], by the number of the backward pass."""
+    Its gradient [T, N, ...] is added to `further`, under the number of the backward pass."""
 
     @staticmethod
     def forward(ctx: Any, anchor: Tensor, like: Tensor, further: dict[int, Tensor]) -> Tensor:
@@ -273,7 +275,7 @@ class _Current(torch.autograd.Function):
 
 
 class _Spike(torch.autograd.Function):
-    """Given spikes forward; backward the gradient times the slope at z, with its graph."""
+    """Known spikes forward; backward the gradient times the slope at z, with a graph."""
 
     @staticmethod
     def forward(ctx: Any, z: Tensor, fired: Tensor, slope: _Slope, t: int) -> Tensor:

@@ -84,11 +84,11 @@ def test_rules_with_settings_a_network_of_the_user_and_an_attack_are_rows(tmp_pa
     change = {"model": (own(tmp_path),), "width": None, "steps": None, "channels": None}
     change |= {
         "image_size": None,
-        "rules": "rga(beta=1),mean-rga-stbp",
+        "rules": "rga(beta=1),mean(rga, stbp)",
         "attack": "pgd(max_iter=2)",
     }
     costs = run(settings(tmp_path / "out", **change))
-    assert list(costs.cells[0].seconds) == ["inference", "rga(beta=1)", "mean-rga-stbp"]
+    assert list(costs.cells[0].seconds) == ["inference", "rga(beta=1)", "mean(rga, stbp)"]
     text = costs.render()
     assert "attack pgd(max_iter=2) by rga(beta=1)" in text
     assert "1x4x4" in text

@@ -51,7 +51,10 @@ def test_nothing_leaves_the_budget_or_the_range(kind, seed, eps, norm, targeted,
     ("kind", "norm", "eps", "rule", "form"),
     [
         *((StableAdaptivePGD, np.inf, 0.1, rule, "grey") for rule in ("rga", "assg")),
-        *((StableAdaptivePGD, 2, 1.0, rule, "grey") for rule in ("assg", "assg-6-steps")),
+        *(
+            (StableAdaptivePGD, 2, 1.0, rule, "grey")
+            for rule in ("assg", "extended(assg, steps=6)")
+        ),
         *((SquareSearch, np.inf, 0.15, "rga", form) for form in ("grey", "frames")),
         (AutoPGD, np.inf, 0.1, "assg", "frames"),
     ],

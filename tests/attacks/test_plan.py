@@ -69,8 +69,8 @@ NARROW = HART(surrogate=Triangle(0.5))
         ),
         (
             Stage(AutoPGD, EOT(RGA()), {"loss_type": "margin"}, within=1e-5),
-            "AutoPGD(loss_type=margin) by eot-rga, within 1e-05",
-            "AutoPGD EOT-RGA margin",
+            "AutoPGD(loss_type=margin) by eot(rga), within 1e-05",
+            "AutoPGD EOT RGA margin",
             "eot-rga-auto-pgd-margin-within-1e-05",
         ),
         (

@@ -15,6 +15,7 @@ from torch import nn
 from art_snn import IF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.attacks import AutoPGD, SpikingAutoAttack
 from art_snn.bounds import bound_operations, certify_bounds, decide_bounds
+from art_snn.checks import ArgumentError
 from art_snn.classifier.inputs import check_labels, check_samples, class_indices
 from art_snn.metrics import synaptic_operations
 from art_snn.training import Recipe, train
@@ -51,15 +52,7 @@ def zeros(*shape: int) -> np.ndarray:
     return np.zeros(shape, np.float32)
 
 
-def everywhere(value: float) -> np.ndarray:
-    """A bad value in every sample, as nothing but a mistake or an attack gives it."""
-    x = X.copy()
-    x[:, 0, 0, 0] = value
-    return x
-
-
 SIZES = r"x: expected shape \(N, 1, 8, 8\), got "
-FINITE = "x: expected finite values, got 4 NaN or infinite values"
 BAD_SAMPLES = {
     "another size": (zeros(4, 1, 9, 8), SIZES + r"\(4, 1, 9, 8\)\. Samples come first"),
     "another channel count": (zeros(4, 3, 8, 8), SIZES + r".* Samples come first"),
@@ -69,9 +62,6 @@ BAD_SAMPLES = {
     "a flat table": (X.reshape(4, 64), SIZES + r".*Samples come first"),
     "one axis too many": (X[None], SIZES + r".*Samples come first"),
     "a number": (np.array(1.0), SIZES + r"\(\)\."),
-    "NaN": (everywhere(np.nan), rf"{FINITE}\. Clean"),
-    "infinity": (everywhere(np.inf), FINITE),
-    "minus infinity": (everywhere(-np.inf), FINITE),
     "complex numbers": (X.astype(np.complex64), r"x: expected .* real numbers, got .*complex64"),
 }
 
@@ -294,6 +284,20 @@ def test_a_sample_that_is_not_finite_gets_nan_or_a_zero_gradient(classifier, met
     assert np.array_equal(got[1:], expected[1:])
     assert np.isnan(got[0]).all() if method in ANSWERING else (got[0] == 0).all()
     assert np.isfinite(x).sum() == x.size - 3
+
+
+@pytest.mark.parametrize("method", ANSWERING | DIFFERENTIATING)
+def test_a_batch_without_a_finite_sample_gets_nan_or_zero_gradients(classifier, method):
+    with warned_of_nan():
+        got = np.asarray(TAKES_SAMPLES[method](classifier, np.full_like(X, np.nan)))
+    assert np.isnan(got).all() if method in ANSWERING else (got == 0).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("method", ["fit", "get_activations"])
+def test_training_and_activations_take_finite_samples_only(classifier, method, value):
+    with pytest.raises(ArgumentError, match=r"^x: .*finite .*got 2"):
+        TAKES_SAMPLES[method](classifier, with_value(value, 2))
 
 
 def test_that_samples_are_not_finite_is_told_once_per_classifier(classifier):

@@ -109,7 +109,7 @@ def test_a_sharpness_turns_h_into_alpha_h_of_alpha_z(kind, alpha):
     z = torch.linspace(-1.3, 1.3, 41, dtype=torch.float64)
     distance = z.clone()
     rule = ASSG(surrogate=kind(1.0))
-    got = rule.sharpened(distance, torch.full_like(z, rule.omega / alpha))
+    got = rule.sharpen(distance, torch.full_like(z, rule.omega / alpha))
     torch.testing.assert_close(got, SHARPENED[kind](alpha)(z), rtol=1e-12, atol=1e-14)
     assert (got > 0).any()
     assert torch.equal(distance, z)

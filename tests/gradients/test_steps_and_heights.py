@@ -16,8 +16,8 @@ from tests.oracles import assert_close, naive, result
 
 DECAYS = (0.9, 0.4, 1.2, -0.3)
 CURVES = ("rga", "static", "cba", "relu")
-NAMES = (*GRADIENTS, "pdsg-per-sample", "assg-through-reset", "mean-stbp-hart", "eot-stbp")
-LONGER = ("extended-stbp", "hart-7-steps")
+NAMES = (*GRADIENTS, "pdsg-per-sample", "assg-through-reset", "mean(stbp, hart)", "eot(stbp)")
+LONGER = ("extended(stbp)", "extended(hart, steps=7)")
 
 
 def changed(net, **settings):

@@ -120,7 +120,7 @@ def test_a_network_that_draws_by_torch_is_a_random_one_and_says_so(rule, draw):
     assert network.body.notes()["draws at random"] == "yes"
     assert torch.equal(*logits) == (draw == "without effect")
     if rule is not None:
-        assert gradient(network, f"eot-{rule}", images())[1].any()
+        assert gradient(network, f"eot({rule})", images())[1].any()
     for encoder in (Direct(STEPS), Poisson(STEPS)):
         quiet = adapt(chain(Steps()), encoder=encoder)
         answer(quiet, rule, images())

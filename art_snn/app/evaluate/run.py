@@ -58,7 +58,7 @@ def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
         for turn in range(3):
             some = [unit for unit in missing if unit.turn == turn]
             for unit in team.next_items(some, f"turn {turn}"):
-                if unit.step != progress.described:
+                if unit.step != progress.description:
                     progress.note("")
                 progress.describe(unit.step)
                 # Those before it are done, or computed by other processes.

@@ -45,9 +45,9 @@ class ASSG(TemporalGradient):
     from M = 1 and D = 0. They belong to a sample, and ART gives no sign of a new one. So a sample
     starts afresh where an input value lies farther from the first one in its place than any step of
     an attack leads: than 2 eps within ``network.attacking(eps)``, otherwise than `restart` of the
-    clip range. All samples do where the shape of the batch or the network has changed.
+    clip range. All samples start afresh where the shape of the batch or the network has changed.
 
-    A sample close to the one before it in its place goes on with the moments of that one, and so
+    A new sample that is close to the earlier one in its place inherits the moments of that one. So
     does a random restart on the same samples. Call `network.forget()` in between. Until then the
     network keeps 2 numbers per element and thread or task, for the last eight rules.
 
@@ -85,12 +85,13 @@ class ASSG(TemporalGradient):
         """Slope of a first pass."""
         moments = _PotentialMoments.at_rest(distance)
         moments.update(distance.abs(), self)
-        return self.sharpened(distance, moments.scale(self))
+        return self.sharpen(distance, moments.scale(self))
 
-    def sharpened(self, distance: Tensor, scale: Tensor) -> Tensor:
+    def sharpen(self, distance: Tensor, scale: Tensor) -> Tensor:
         """``alpha h(alpha z)`` for alpha = omega / scale, a tensor that is used up."""
         if type(self.surrogate) is ATan:  # In fewer passes over memory.
-            factor, ratio = self.omega * self.surrogate.alpha / 2, distance / scale
+            factor = self.omega * self.surrogate.alpha / 2
+            ratio = distance / scale
             scale.addcmul_(distance, ratio, value=(math.pi * factor) ** 2)
             return scale.new_full((), factor) / scale
         alpha = scale.reciprocal_().mul_(self.omega)
@@ -101,20 +102,25 @@ class ASSG(TemporalGradient):
         key = _key(body, encoded)
         # Taken out for the time of the pass, so that an interrupted one leaves nothing half done;
         # and once, of two tasks that were started with this memory.
-        earlier = body.memory.get(self)
-        body.memory = {rule: value for rule, value in body.memory.items() if rule != self}
-        begun = earlier if isinstance(earlier, _Attack) and earlier.key == key else None
-        moments = begun.take() if begun else []
-        if begun and moments:
-            first, moved = begun.first_and_moved(x, self.reach(body))
+        earlier = network.memory.get(self)
+        network.memory = {rule: value for rule, value in network.memory.items() if rule != self}
+        attack = earlier if isinstance(earlier, _Attack) and earlier.key == key else None
+        moments = attack.take() if attack else []
+        moved = None
+        if attack and moments:
+            first = attack.first
+            moved = attack.find_moved(x, self.reach(network))
         else:
-            first, moved = x.detach().clone(), None
+            first = x.detach().clone()
+        if moved is not None:
+            first = torch.where(moved.view(-1, *(1,) * (x.ndim - 1)), x.detach(), first)
+
         this_pass = _Pass(self, moments, moved)
-        del moments
-        body.execution = THROUGH_TIME
-        with nullcontext() if begun else body.observe_writes():
-            logits = body.run(encoded, this_pass.firing())
-        if not begun:
+        network.execution = THROUGH_TIME
+        with nullcontext() if attack else network.observe_writes():
+            logits = network.run(encoded, this_pass.firing())
+
+        if not attack:
             # Without what the pass has written.
             key = _key(body, encoded)
         body.memory = with_memory(body.memory, self, _Attack(key, first, this_pass.moments))
@@ -173,13 +179,15 @@ class _Attack:
     first: Tensor
     moments: list[_PotentialMoments]
     fresh: list[bool] = field(default_factory=lambda: [True])
+    """It has one entry until a pass takes the moments; of two tasks only one can remove that."""
 
     def of(self, samples: Tensor) -> "_Attack":
         """The memory of some of the samples, bool [N]."""
         # Rows, since a mask on the CPU would be sent to the device for every layer.
         samples = samples.nonzero()[:, 0].to(self.first.device)
-        first, ((steps, _, *shape), *others) = self.first[samples], self.key
-        key = (torch.Size((steps, len(first), *shape)), *others)
+        first = self.first[samples]
+        (steps, _, *sizes), *others = self.key
+        key = (torch.Size((steps, len(first), *sizes)), *others)
         moments = [layer.of(samples) for layer in self.moments]
         return _Attack(key, first, moments, list(self.fresh))
 
@@ -191,23 +199,24 @@ class _Attack:
             return []
         layers = [(weakref.ref(m), m.mean, m.deviation) for m in self.moments]
         self.moments.clear()
-        return [
-            _PotentialMoments(*tensors if read() is None else map(torch.clone, tensors))
-            for read, *tensors in layers
-        ]
+        taken = []
+        for reader, mean, deviation in layers:
+            if reader() is not None:
+                mean = mean.clone()
+                deviation = deviation.clone()
+            taken.append(_PotentialMoments(mean, deviation))
+        return taken
 
-    def first_and_moved(self, x: Tensor, reach: float) -> tuple[Tensor, Tensor | None]:
-        """First inputs, and the samples [N] that lie out of reach of theirs and start afresh."""
+    def find_moved(self, x: Tensor, reach: float) -> Tensor | None:
+        """The samples [N] that lie out of reach of their first inputs and start afresh, if any."""
         if math.isinf(reach):
-            return self.first, None
+            return None
         x = x.detach()
         rounding = _ROUNDING * max(torch.finfo(x.dtype).eps, torch.finfo(torch.float32).eps)
         least = (x - self.first).abs() - rounding * (x.abs() + self.first.abs())
         # Not by >, since a distance that is no number shows nothing.
         moved = ~(least <= reach).flatten(1).all(1)
-        if not moved.any():
-            return self.first, None
-        return torch.where(moved.view(-1, *(1,) * (x.ndim - 1)), x, self.first), moved
+        return moved if moved.any() else None
 
 
 class _Pass(TemporalGradient):
@@ -218,8 +227,11 @@ class _Pass(TemporalGradient):
     def __init__(
         self, rule: ASSG, earlier: Sequence[_PotentialMoments], moved: Tensor | None
     ) -> None:
-        self.rule, self.surrogate, self.detach_reset = rule, rule.surrogate, rule.detach_reset
-        self.earlier, self.moved = iter(earlier), moved
+        self.rule = rule
+        self.surrogate = rule.surrogate
+        self.detach_reset = rule.detach_reset
+        self.earlier = iter(earlier)
+        self.moved = moved
         self.moments: list[_PotentialMoments] = []
 
     def __repr__(self) -> str:
@@ -235,7 +247,7 @@ class _Pass(TemporalGradient):
         self.moments.append(moments)
 
         def at_step(distance: Tensor, t: slice, samples: slice) -> Tensor:
-            return self.rule.sharpened(distance, moments.of(samples).scale(self.rule, t))
+            return self.rule.sharpen(distance, moments.of(samples).scale(self.rule, t))
 
         return at_step
 

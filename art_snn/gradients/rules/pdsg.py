@@ -2,7 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -54,28 +55,36 @@ def _running_deviation(x: Tensor, per_sample: bool) -> Tensor:
     """Unbiased standard deviation of x[0..t] per channel, 1 where it is 0 or undefined.
 
     x is [T, N, C, ...], the result [T, N or 1, C, 1, ...] in its dtype."""
-    dims = tuple(d for d in range(1, x.ndim) if d > 2 or (d == 1 and not per_sample))
+    dims = tuple(range(3, x.ndim))
+    if not per_sample:
+        dims = (1, *dims)
     if not x.numel():
         return x.new_ones([1 if d in dims else size for d, size in enumerate(x.shape)])
+
     # Counted from a value of the channel, so that a constant has a deviation of exactly 0.
     origin = x[:1].amin(dims, keepdim=True) if dims else x[:1]
-    parts = [
-        _sums(x[:, block], origin[:, block if per_sample else slice(None)], dims)
-        for block in blocks(x, steps=len(x))
-    ]
-    merged = (torch.cat(sums, 1) if per_sample else sum(sums) for sums in zip(*parts, strict=True))
-    first, second = (sums.cumsum(0) for sums in merged)
+    firsts = []
+    seconds = []
+    for block in blocks(x, steps=len(x)):
+        base = origin[:, block] if per_sample else origin
+        first, second = _sum_powers(x[:, block], base, dims)
+        firsts.append(first)
+        seconds.append(second)
+    join: Any = partial(torch.cat, dim=1) if per_sample else sum
+    first = join(firsts).cumsum(0)
+    second = join(seconds).cumsum(0)
+
     size = math.prod(x.shape[d] for d in dims)
-    count = size * torch.arange(1, x.shape[0] + 1, device=x.device, dtype=torch.float64)
+    count = size * torch.arange(1, len(x) + 1, device=x.device, dtype=torch.float64)
     count = count.view(-1, *(1,) * (x.ndim - 1))
     variance = (second - first.square() / count) / (count - 1)
     sigma = variance.clamp(min=0).sqrt().to(x.dtype)
     return torch.where(sigma > 0, sigma, 1)
 
 
-def _sums(x: Tensor, origin: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+def _sum_powers(x: Tensor, origin: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Sums of x - origin and of its square over `dims`, in float64."""
-    shifted = x.float() - origin if x.dtype.itemsize < 4 else x - origin
+    shifted = (x.float() if x.dtype.itemsize < 4 else x) - origin
     if not dims:
         return shifted.double(), shifted.double().square()
     first = shifted.sum(dims, keepdim=True)

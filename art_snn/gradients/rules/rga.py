@@ -38,11 +38,15 @@ class RGA(RateGradient):
         require_number("gamma", self.gamma, at_least=0, within=(0, 1e4), remedy=remedy)
 
     def slope(self, trace: Trace) -> Tensor:
-        x, dynamics, several = trace.current, trace.dynamics, trace.dynamics.max_spikes
+        x = trace.current
+        dynamics = trace.dynamics
+        several = dynamics.max_spikes
         (knee, low), (end, high) = self.corners(dynamics.decay, dynamics.threshold, several)[-2:]
         middle = (high - low) / (end - knee) if several else 1 / dynamics.threshold
+
         # As numbers 0 and 1: compared to bool, and selected by it, takes ten times as long.
         slope = torch.le(x, operand(end, x), out=torch.empty_like(x)).mul_(operand(middle, x))
+
         mask = torch.le(x, operand(knee, x), out=torch.empty_like(x))
         torch.lerp(slope, x.new_full((), self.gamma), mask, out=slope)
         return slope.mul_(torch.ge(x, 0, out=mask))
@@ -53,22 +57,26 @@ class RGA(RateGradient):
         :param several: the most spikes of a step.
         :raises ValueError: when beta or gamma does not fit one of the neurons."""
         self._check(decay, threshold, "threshold", several)
-        knee, highest = (1 - decay) * threshold, several or math.inf
+        knee = (1 - decay) * threshold
+        highest = several or math.inf
         end = (self.beta if several == 1 else highest) * threshold
         ends = [(knee, self.gamma * knee), (end, float(highest))]
         return ends if knee == 0 else [(0.0, 0.0), *ends]
 
     def objection(self, dynamics: Dynamics, encoder: object = None) -> str | None:
         objection = curve_objection(dynamics)
-        if objection is None:
-            try:
-                name = "threshold" if dynamics.origin == 0 else "(threshold - v_reset)"
-                name = name if dynamics.reset_by is None else "reset_by"
-                threshold, several = dynamics.standard.threshold, dynamics.max_spikes
-                self._check(dynamics.decay, threshold, name, several)
-            except ValueError as error:
-                return str(error).rstrip(".")
-        return objection
+        if objection is not None:
+            return objection
+
+        name = "threshold" if dynamics.origin == 0 else "(threshold - v_reset)"
+        if dynamics.reset_by is not None:
+            name = "reset_by"
+
+        try:
+            self._check(dynamics.decay, dynamics.standard.threshold, name, dynamics.max_spikes)
+        except ValueError as error:
+            return str(error).rstrip(".")
+        return None
 
     def _check(self, decay: Setting, threshold: Setting, name: str, several: Setting) -> None:
         neuron = f"a neuron with decay {decay:g} and {name} {threshold:g}"
@@ -77,6 +85,7 @@ class RGA(RateGradient):
             expected = f"more than 1 - decay = {1 - decay:g} for {neuron}"
             remedy = "Raise beta: the rate cannot saturate before the neuron can fire at all."
             raise invalid("beta", expected, f"{self.beta:g}", remedy)
+
         if most(self.gamma * threshold * (1 - decay)) >= 1:
             expected = f"gamma * {name} * (1 - decay) below 1 for {neuron}"
             remedy = "Lower gamma: the curve would pass rate 1 before the neuron can fire."

@@ -40,8 +40,10 @@ class StaticCurve(RateGradient):
             require_number("limit", self.limit, at_least=1, within=(1, 1e4), remedy=remedy)
 
     def slope(self, trace: Trace) -> Tensor:
-        current, dynamics = trace.current, trace.dynamics
-        threshold, decay = operand(dynamics.threshold, current), operand(dynamics.decay, current)
+        current = trace.current
+        dynamics = trace.dynamics
+        threshold = operand(dynamics.threshold, current)
+        decay = operand(dynamics.decay, current)
         knee = (1 - decay) * threshold
         rising = torch.le(current, threshold * (dynamics.max_spikes or math.inf))
         straight = rising.logical_and(current >= 0).to(current.dtype)
