@@ -73,7 +73,7 @@ def load(network: SpikingNetwork, path: str | Path) -> dict[str, Any]:
         forms = [weights]
         if len({str(name).partition(".")[0] for name in weights}) == 1:
             forms.append({str(name).partition(".")[2]: weights[name] for name in weights})
-        if isinstance(network, AdaptedNetwork):
+        if isinstance(network.body, ModelBody):
             forms = [{f"layers.{name}": form[name] for name in form} for form in forms] + forms
         weights = max(forms, key=lambda form: len(form.keys() & expected.keys()))
     problems = misfits(expected, weights)

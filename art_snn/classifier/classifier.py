@@ -172,11 +172,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :raises ValueError: for bad samples or labels, or an unknown rule."""
         x, missing = self._finite_rows(x)
         y = self._scores(y, x)
-        with (
-            self._mode(training_mode, gradient),
-            self.model.constant_weights(),
-            torch.enable_grad(),
-        ):
+        with self._differentiating(training_mode, gradient):
             leaf, inputs, labels = self._leaf(x, y)
             logits = self._forward(inputs)
             loss = self._loss(logits, self._targets(labels, logits))
@@ -206,11 +202,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             expected = "one class, or one class index per sample"
             remedy = "Turn one-hot labels into indices: label.argmax(1)."
             require(classes.ndim == 1, "label", expected, f"shape {classes.shape}", remedy)
-        with (
-            self._mode(training_mode, gradient),
-            self.model.constant_weights(),
-            torch.enable_grad(),
-        ):
+        with self._differentiating(training_mode, gradient):
             leaf, inputs, _ = self._leaf(x, None)
             logits = self._forward(inputs)
             if classes is None:
@@ -251,7 +243,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         inputs = as_tensor(inputs).to(self.device)
         batches = [inputs] if framework else _batches(inputs, batch_size)
         with self._mode(False), torch.set_grad_enabled(graph):
-            means = torch.cat(self.model.layer_means(str(name), batches))
+            means = torch.cat(average_layer(self.model, str(name), batches))
         if not framework:
             return as_array(means)
         return means.to(x.device) if isinstance(x, Tensor) else means

@@ -48,9 +48,9 @@ def find_vanished(network: Any, rule: Gradient, x: Tensor, y: Tensor) -> tuple[T
 
     :param x: samples [N, ...] of classes y [N].
     :raises ValueError: where the network refuses the rule."""
-    twin = network.share()
+    twin = network.with_gradient(rule)
     leaf = x.clone().requires_grad_()
-    with keep_modes(network, False), seeded(0), twin.using(rule):
+    with keep_modes(network, False), seeded(0), twin.constant_weights():
         loss = cross_entropy(twin(leaf), y, reduction="sum")
         (gradient,) = torch.autograd.grad(loss, leaf)
     return (gradient.flatten(1) == 0).all(1), twin.execution

@@ -102,23 +102,23 @@ class ASSG(TemporalGradient):
         key = _key(body, encoded)
         # Taken out for the time of the pass, so that an interrupted one leaves nothing half done;
         # and once, of two tasks that were started with this memory.
-        earlier = network.memory.get(self)
-        network.memory = {rule: value for rule, value in network.memory.items() if rule != self}
+        earlier = body.memory.get(self)
+        body.memory = {rule: value for rule, value in body.memory.items() if rule != self}
         attack = earlier if isinstance(earlier, _Attack) and earlier.key == key else None
         moments = attack.take() if attack else []
         moved = None
         if attack and moments:
             first = attack.first
-            moved = attack.find_moved(x, self.reach(network))
+            moved = attack.find_moved(x, self.reach(body))
         else:
             first = x.detach().clone()
         if moved is not None:
             first = torch.where(moved.view(-1, *(1,) * (x.ndim - 1)), x.detach(), first)
 
         this_pass = _Pass(self, moments, moved)
-        network.execution = THROUGH_TIME
-        with nullcontext() if attack else network.observe_writes():
-            logits = network.run(encoded, this_pass.firing())
+        body.execution = THROUGH_TIME
+        with nullcontext() if attack else body.observe_writes():
+            logits = body.run(encoded, this_pass.firing())
 
         if not attack:
             # Without what the pass has written.

@@ -63,9 +63,9 @@ class Mean(Composite):
         logits = []
         ways = []
         for rule, copy in zip(self.rules, inputs, strict=True):
-            logits.append(rule.logits(network, copy))
-            ways.append(f"{type(rule).__name__} {network.execution}")
-        network.execution = Execution("several rules", "; ".join(ways))
+            logits.append(rule.logits(body, copy))
+            ways.append(f"{type(rule).__name__} {body.execution}")
+        body.execution = Execution("several rules", "; ".join(ways))
 
         leader = [rule.exact_logits for rule in self.rules].index(self.exact_logits)
         mean = torch.stack(logits).mean(0)
