@@ -13,7 +13,7 @@ from tqdm.auto import tqdm
 Thing = TypeVar("Thing")
 
 SILENT: ContextVar[bool] = ContextVar("silent", default=False)
-"""True if nothing is shown, for `--quiet` and in processes that do not lead."""
+"""True where nothing is shown: in quiet commands, and in processes that do not lead."""
 
 EVERY = 30.0
 """Seconds after which work says where it stands, where there is no bar."""
