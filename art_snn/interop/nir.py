@@ -76,8 +76,8 @@ class Integrator(nn.Module):
 class Graph(nn.Module):
     """Layers on tensors [T, N, ...], each of which takes the sum of outputs of earlier layers.
 
-    :param sources: for every layer the numbers of those outputs. Number 0 is the input, and the
-        output of the first layer is number 1."""
+    :param sources: for every layer the numbers of those outputs. Number 0 is the input,
+        and the output of the first layer is number 1."""
 
     def __init__(self, layers: Iterable[nn.Module], sources: list[list[int]]) -> None:
         super().__init__()
@@ -110,17 +110,21 @@ def from_nir(
     """The network of a NIR file or graph: ``from_nir("net.nir", like="norse", dt=1e-3, steps=8)``.
 
     :param path_or_graph: a file, or a graph of the package nir.
-    :param like: whose reading is taken; None: that of NIR's text, with the reset that you give.
+    :param like: whose reading is taken; None: that of NIR's text, with the reset that you
+        give.
     :param dt: the time step, in the unit of the time constants.
-    :param reset, strict, max_spikes, floor, v_start: of :class:`~art_snn.dynamics.Dynamics`,
-        instead of the reader's own; math.inf for any number of spikes, -math.inf for no floor.
+    :param reset, strict, max_spikes, floor, v_start: of
+        :class:`~art_snn.dynamics.Dynamics`, instead of the reader's own; math.inf for any
+        number of spikes, -math.inf for no floor.
     :param steps: time steps T of the encoder Direct, for inputs without a time axis.
-    :param encoder: maps the input [N, ...] to [T, N, ...]; None: Direct with steps, else Frames.
-    :param readout: how outputs over time become logits. None takes "sum" if spikes are the output
-        and the encoder knows its number of steps, which sums need; otherwise "mean".
+    :param encoder: maps the input [N, ...] to [T, N, ...]; None: Direct with steps, else
+        Frames.
+    :param readout: how outputs over time become logits. None takes "sum" if spikes are
+        the output and the encoder knows its number of steps, which sums need; otherwise
+        "mean".
     :raises FileNotFoundError: when there is no such file.
-    :raises ValueError: for a file or a graph that cannot be read, and where it needs a time step or
-        a reset that is not given."""
+    :raises ValueError: for a file or a graph that cannot be read, and where it needs a
+        time step or a reset that is not given."""
     nodes = order_nodes(read_graph(path_or_graph))
     given = {"reset": reset, "strict": strict, "max_spikes": max_spikes, "floor": floor}
     reading = Reading(like, dt, **given, v_start=v_start)
@@ -144,8 +148,8 @@ def from_nir(
 def _build_layers(nodes: Nodes, reading: Reading) -> tuple[list[Any], tuple[int, ...]]:
     """The layers after the Input, and the shape of a value of the Input.
 
-    Outputs are computed without values, so that a node whose shapes do not fit is refused by its
-    name."""
+    Outputs are computed without values, so that a node whose shapes do not fit is refused
+    by its name."""
     layers = list[nn.Module]()
     values = dict[str, Tensor]()
     for name, node, sources in nodes:

@@ -1,7 +1,8 @@
 """How the readers of NIR files fill in what a file leaves open.
 
-A file (Pedersen et al., Nature Communications, 2024) has equations, and no time step, no kind of
-reset and no start. Each reader fills these in by itself, so one file is several networks."""
+A file (Pedersen et al., Nature Communications, 2024) has equations, and no time step, no
+kind of reset and no start. Each reader fills these in by itself, so one file is several
+networks."""
 
 import math
 from typing import Any, Literal, get_args
@@ -22,7 +23,8 @@ class Reading:
 
     :param like: the reader; None stands for NIR's text, with a reset that is given.
     :param dt: the time step, in the unit of the time constants.
-    :param given: settings of Dynamics instead of the reader's own; None leaves the reader's."""
+    :param given: settings of Dynamics instead of the reader's own; None leaves the
+        reader's."""
 
     def __init__(self, like: str | None, dt: float | None, **given: Any) -> None:
         require(

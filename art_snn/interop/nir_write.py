@@ -34,15 +34,16 @@ _USUAL = {
 def to_nir(network: SpikingNetwork, path: str | Path, dt: float = 1.0, fold: bool = False) -> None:
     """Write a network of layers one after another as a NIR file, batch norms folded.
 
-    A warning says what the format has no place for. With these as arguments, :func:`from_nir`
-    gives a network of the same logits, bit for bit.
+    A warning says what the format has no place for. With these as arguments,
+    :func:`from_nir` gives a network of the same logits, bit for bit.
 
     :param path: a file, which is replaced.
     :param dt: the time step: a decay d becomes the time constant dt / (1 - d).
-    :param fold: multiply weights by R, and write R = 1, of IF 1 / dt: Norse ignores any other R.
-        An R that is a power of two, such as 1 / (1 - d) for d = 0.5, causes no rounding.
-    :raises ValueError: for a network without a known input_shape, and for layers and neurons that
-        NIR does not have."""
+    :param fold: multiply weights by R, and write R = 1, of IF 1 / dt: Norse ignores any
+        other R. An R that is a power of two, such as 1 / (1 - d) for d = 0.5, causes no
+        rounding.
+    :raises ValueError: for a network without a known input_shape, and for layers and
+        neurons that NIR does not have."""
     require_number("dt", dt, above=0, remedy="With 1 the time constants are in steps.")
     shape: Any = network.input_shape or (None,)
     if isinstance(network.encoder, Frames):
@@ -135,7 +136,8 @@ def _write_neurons(name: str, d: Dynamics, shape: tuple[int, ...], dt: float) ->
 def _fold_resistance(name: str, neurons: Node, nodes: dict[str, Node], dt: float) -> None:
     """Move the R of neurons into the last weights of the nodes before them.
 
-    What remains is R = 1 of LIF and R = 1 / dt of IF, with which a current is added as it is."""
+    What remains is R = 1 of LIF and R = 1 / dt of IF, with which a current is added as it
+    is."""
     usual = 1.0 if "tau" in neurons else 1 / dt
     factors = np.unique(neurons["r"] / usual)
     before = takewhile(lambda node: "r" not in node, reversed(nodes.values()))
@@ -157,7 +159,8 @@ def _fold_resistance(name: str, neurons: Node, nodes: dict[str, Node], dt: float
 def _write_layer(name: str, module: Any, folded: tuple[Any, ...], shape: tuple[int, ...]) -> Node:
     """A layer as a node; nothing for one that changes nothing, and for the readout.
 
-    :param folded: weight and bias of a convolution with the batch norm after it, otherwise ()."""
+    :param folded: weight and bias of a convolution with the batch norm after it,
+        otherwise ()."""
     kind: Any = type(module)
     if kind in (nn.Dropout, nn.Dropout2d, nn.Identity):
         return {}

@@ -1,9 +1,10 @@
 """Synaptic operations: what a sample costs on a chip that computes where there are spikes.
 
-A spike costs one accumulate at each non-zero synapse that leaves its neuron. In a convolution,
-neurons at borders have fewer synapses. Chips fold batch norm into the weights next to it; pooling
-hands every spike on to all windows around it. If the input is not spikes, each of its synapses
-costs a multiply-accumulate: at every step, or once if all steps are the same."""
+A spike costs one accumulate at each non-zero synapse that leaves its neuron. In a
+convolution, neurons at borders have fewer synapses. Chips fold batch norm into the
+weights next to it; pooling hands every spike on to all windows around it. If the input is
+not spikes, each of its synapses costs a multiply-accumulate: at every step, or once if
+all steps are the same."""
 
 from typing import Any
 
@@ -38,8 +39,8 @@ _ROUNDING = 1e-3
 """Counts that are further from a whole number are not counts."""
 
 Synapses = list[tuple[str, Tensor]]
-"""Names of the input and of the layers of neurons, each with the number of synapses that leave
-every value [...] of a step of the input, or every neuron of the layer."""
+"""Names of the input and of the layers of neurons, each with the number of synapses that
+leave every value [...] of a step of the input, or every neuron of the layer."""
 
 
 def synaptic_operations(
@@ -47,13 +48,14 @@ def synaptic_operations(
 ) -> NDArray[np.float64]:
     """Synaptic operations of samples: accumulates, and multiply-accumulates of a dense input.
 
-    :param classifier: around a :class:`~art_snn.SpikingNetwork` whose neurons take all time steps
-        in one call, of convolutions, linear layers, batch norms, pooling of planes and sums.
+    :param classifier: around a :class:`~art_snn.SpikingNetwork` whose neurons take all
+        time steps in one call, of convolutions, linear layers, batch norms, pooling of
+        planes and sums.
     :param x: samples ``(N, *input_shape)``.
     :return: float (N,).
     :raises TypeError: when x is no array of real numbers.
-    :raises ValueError: for preprocessing, layers whose synapses cannot be counted, two layers of
-        weights without neurons in between, or a bad setting."""
+    :raises ValueError: for preprocessing, layers whose synapses cannot be counted, two
+        layers of weights without neurons in between, or a bad setting."""
     return np.asarray(count_operations(classifier, x, batch_size)[:, :, 1].sum(1))
 
 
@@ -112,8 +114,9 @@ def count_accumulates(totals: Tensor, leaving: Tensor) -> Tensor:
 def input_operations(encoded: Tensor, leaving: Tensor) -> tuple[Tensor, Tensor]:
     """Operations [N] of the encoded input [T, N, ...], and which samples are dense, bool [N].
 
-    A sample is dense unless all its values are whole numbers from 0, and always if the encoder
-    repeats one step, as direct encoding does. It is multiplied at every step, or else once.
+    A sample is dense unless all its values are whole numbers from 0, and always if the
+    encoder repeats one step, as direct encoding does. It is multiplied at every step, or
+    else once.
 
     :param leaving: how many synapses leave every value of a step [...]."""
     synapses = leaving.sum(dtype=torch.float64)
@@ -155,8 +158,8 @@ def add_operations(network: SpikingNetwork, synapses: Synapses) -> SpikingNetwor
 def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
     """The non-zero synapses of a network for samples of a shape.
 
-    A copy of the layers has weights of 0 and 1. There the synapses of a neuron are the gradient of
-    all currents by its spikes.
+    A copy of the layers has weights of 0 and 1. There the synapses of a neuron are the
+    gradient of all currents by its spikes.
 
     :raises ValueError: as :func:`synaptic_operations`."""
     require_composed(network, "classifier")
@@ -181,7 +184,8 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
 
         logits = counting.run(encoded, fire)
 
-        # An input that no weight meets is not multiplied: its currents are 0, without a bias.
+        # An input that no weight meets is not multiplied: its currents are 0, without a
+        # bias.
         met = [(part * (part.detach() != 0)).sum() for part in (logits, *currents)]
         options: Any = {"retain_graph": True, "materialize_grads": True, "allow_unused": True}
 
