@@ -43,9 +43,9 @@ def train(
 ) -> list[Epoch]:
     """Train the network in place; it is in evaluation mode afterwards.
 
-    Every epoch draws from its own seed, so a resumed run gives the weights of one that
-    was never killed. Random states are left as they were. With validation samples the
-    network ends with the weights of the best epoch, otherwise with those of the last.
+    A resumed run gives the weights of a run that was never killed. With validation
+    samples the weights are those of the best epoch, otherwise those of the last. Random
+    states are left as they were.
 
     :param network: takes its training gradient.
     :param x, y: samples [N, ...] and class indices [N].
@@ -56,16 +56,15 @@ def train(
     :param validation: samples (x, y) that choose the best epoch: never the test set.
     :param adversary: crafts the samples of every step and of validation, and has the
         defence; None trains on the samples themselves.
-    :param start: name of the weights that the network has; another one resumes another
-        run.
+    :param start: name of the weights that the network has; another name is another run.
     :param team: processes with the same arguments, each with a share of every batch. All
         have the same weights after every step. Only the leading one reads and writes the
         file.
     :return: all epochs, those before the resumption included.
-    :raises CheckpointError: when the file is damaged, or is of another run; the network
-        then keeps its weights.
+    :raises CheckpointError: when the file is damaged, or of another run; the network then
+        keeps its weights.
     :raises ValueError: before anything is trained, for arguments that do not fit each
-        other. Later, when the loss or a weight is not finite any more; earlier epochs are
+        other; later, when the loss or a weight is not finite any more. Earlier epochs are
         kept."""
     check_labelled_samples(("x, y", "x, y"), x, y)
     adversary = adversary and adversary.fit_to(network)
@@ -73,7 +72,6 @@ def train(
     recipe = defence.fit_recipe(recipe.fit_to(x.shape[1:]))
     team.on_leader(partial(_check_team, team, network, recipe, len(x)))
     classes = _count_classes(network, x, y, validation, recipe, defence)
-
     state = State(network, recipe, x, y, validation, adversary, team, start)
     state.resume(resume)
     _train_epochs(state, x, y, resume, validation, adversary, classes)
@@ -285,8 +283,8 @@ def _count_classes(
 
     labels = {"x, y": y}
     if validation is not None:
-        held, labels["validation"] = validation
         check_labelled_samples(("validation", "validation"), *validation)
+        held, labels["validation"] = validation
         shape = list(x.shape[1:])
         require(
             list(held.shape[1:]) == shape,
@@ -328,13 +326,13 @@ def synchronise_norms(network: nn.Module, team: Team) -> Iterator[None]:
     norms = [one for one in network.modules() if isinstance(one, _BatchNorm) and one.training]
     if team.size == 1:
         norms = []
-    for norm in norms:
-        vars(norm)["forward"] = partial(_normalise, norm)
     try:
+        for norm in norms:
+            vars(norm)["forward"] = partial(_normalise, norm)
         yield
     finally:
         for norm in norms:
-            del vars(norm)["forward"]
+            vars(norm).pop("forward", None)
 
 
 def _normalise(norm: _BatchNorm, x: Tensor) -> Tensor:
