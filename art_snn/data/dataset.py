@@ -30,13 +30,13 @@ class Dataset:
     :param name: in titles and in the notes of trained weights.
     :param x_train, y_train: training samples and their class indices.
     :param x_test, y_test: test samples, of the same shape, and their class indices.
-    :param value_range: (low, high) of the values that samples may have, attacked ones included
-        (ART's clip_values). None: unknown, as for event frames that hold counts.
-    :param mirrored: whether a mirrored sample is known to be one of its class, as photographs are.
-        Numerals and gestures of a left or right arm are not.
-    :raises ValueError: for samples of other or differing shapes, with the channels last, outside
-        the range or not finite; for labels other than one class index per sample from 0 to 99,999;
-        and for a bad range."""
+    :param value_range: (low, high) of the values that samples may have, attacked ones
+        included (ART's clip_values). None: unknown, as for event frames that hold counts.
+    :param mirrored: whether a mirrored sample is known to be one of its class, as
+        photographs are. Numerals and gestures of a left or right arm are not.
+    :raises ValueError: for samples of other or differing shapes, with the channels last,
+        outside the range or not finite; for labels other than one class index per sample
+        from 0 to 99,999; and for a bad range."""
 
     name: str
     x_train: np.ndarray
@@ -70,7 +70,8 @@ class Dataset:
         :param test_share: share for testing, between 0 and 1; None is 0.2.
         :param seed: of the split, which keeps the classes' proportions.
         :param options: value_range and mirrored.
-        :raises ValueError: as the class, and for a share that leaves a part without a class."""
+        :raises ValueError: as the class, and for a share that leaves a part without a
+            class."""
         y = check_labelled_samples(("x", "y"), x, y)
         train, test = _stratify(y, 0.2 if test_share is None else test_share, seed, "test_share")
         return cls(name, x[train], y[train], x[test], y[test], **options)
@@ -107,14 +108,15 @@ class Dataset:
         got = f"None, for {self.name} with values from {least:g} to {most:g}"
         raise invalid("value_range", f"the range that {what} may use", got, remedy)
 
-    def held_out(self, share: float = 0.1, seed: int = 0, argument: str = "share") -> "Dataset":
+    def hold_out(self, share: float = 0.1, seed: int = 0, argument: str = "share") -> "Dataset":
         """Training samples split anew, for choices that must not see the test samples.
 
         :param share: of the training samples that are held out, between 0 and 1.
         :param seed: of the split, which keeps the classes' proportions.
         :param argument: the share's name in complaints.
         :return: the other training samples, with those held out as x_test and y_test.
-        :raises ValueError: for another share, a class of one sample, or too few samples."""
+        :raises ValueError: for another share, a class of one sample, or too few
+            samples."""
         rest, held = _stratify(self.y_train, share, seed, argument)
         name = f"{self.name} (validation {share:g}, seed {seed})"
         training = {"x_train": self.x_train[rest], "y_train": self.y_train[rest]}
@@ -167,7 +169,8 @@ def check_labelled_samples(
 def _check_shapes(x_train: np.ndarray, x_test: np.ndarray) -> None:
     """Refuse anything but images or event frames of one shape, with the channels before the sides.
 
-    More than three channels before a width of at most three count as sides before channels."""
+    More than three channels before a width of at most three count as sides before
+    channels."""
     expected = "images [N, C, H, W] or event frames [N, T, C, H, W]"
     got = f"shape {x_train.shape}"
     remedy = "Add the axes that are missing."
@@ -203,7 +206,8 @@ def _stratify(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices of two disjoint parts that hold all samples, shuffled, each class in proportion.
 
-    The share, between 0 and 1, is that of the second part; complaints name it as `argument`."""
+    The share, between 0 and 1, is that of the second part; complaints name it as
+    `argument`."""
     remedy = "A usual share is 0.1 or 0.2."
     require(0 < share < 1, argument, "a share between 0 and 1", repr(share), remedy)
     try:
@@ -237,20 +241,21 @@ def from_npz(
 ) -> Dataset:
     """Images or event frames from a .npz file: x_train, y_train, x_test and y_test, or x and y.
 
-    Without a value range, images are uint8, which become shares of 255, or floating point in
-    [0, 1], and their range is (0, 1). Event frames hold any real numbers, such as counts, and are
-    never scaled; their range stays None.
+    Without a value range, images are uint8, which become shares of 255, or floating point
+    in [0, 1], and their range is (0, 1). Event frames hold any real numbers, such as
+    counts, and are never scaled; their range stays None.
 
-    :param path: images are [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3, event frames
-        [N, T, C, H, W]. Labels are class indices [N] from 0.
-    :param value_range: (low, high) that an attack may use. Samples are then taken as they are, and
-        must lie within it.
+    :param path: images are [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3, event
+        frames [N, T, C, H, W]. Labels are class indices [N] from 0.
+    :param value_range: (low, high) that an attack may use. Samples are then taken as they
+        are, and must lie within it.
     :param test_share: share for testing of a file with x and y alone; None is 0.2.
     :param seed: of that split, which keeps the classes' proportions.
-    :param largest: bytes that the arrays may take, unpacked, as the file states them; 16 GiB.
+    :param largest: bytes that the arrays may take, unpacked, as the file states them; 16
+        GiB.
     :raises FileNotFoundError: when there is no such file.
-    :raises ValueError: when it is no .npz file or a larger one, an array is missing, or samples,
-        labels or share are not as above."""
+    :raises ValueError: when it is no .npz file or a larger one, an array is missing, or
+        samples, labels or share are not as above."""
     path = expand_path("data", path)
     remedy = "Give the bytes, such as 16 * 2**30."
     largest = require_count("largest", largest, up_to=2**63 - 1, remedy=remedy)

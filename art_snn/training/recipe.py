@@ -44,9 +44,10 @@ _BOUNDS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 class Recipe:
     """How weights are trained; by default as in table S1 of Bu et al. (CVPR 2023, supplement).
 
-    Cross entropy; the learning rate falls along a cosine to zero, step by step. torchvision crops,
-    flips and cuts out, drawn for every sample; all frames of an event recording share a draw.
-    Its hole (RandomErasing) lies inside the image; that of DeVries and Taylor (2017) may stick out.
+    Cross entropy; the learning rate falls along a cosine to zero, step by step.
+    torchvision crops, flips and cuts out, drawn for every sample; all frames of an event
+    recording share a draw. Its hole (RandomErasing) lies inside the image; that of
+    DeVries and Taylor (2017) may stick out.
 
     :param epochs: passes over the samples.
     :param batch_size: samples per step.
@@ -54,17 +55,19 @@ class Recipe:
     :param learning_rate: of the first step, 100 at most [sgd: 0.1; adam: 0.01].
     :param momentum: of SGD, in [0, 1) [0.9].
     :param weight_decay: of all parameters, 1 at most [sgd: 5e-4; adam: 0].
-    :param crop_padding: pixels of zeros around an image before it is cropped to its size, or 0 [4
-        around 32 pixels, and the same share of other images; 0 below 16 pixels].
-    :param flip: mirror half of the samples left to right [only where the data say that it leaves
-        their classes].
-    :param cutout: side in pixels of the hole that is filled with zeros; 0 is none [16 of 32, and
-        the same share; 0 below 16].
+    :param crop_padding: pixels of zeros around an image before it is cropped to its size,
+        or 0 [4 around 32 pixels, and the same share of other images; 0 below 16 pixels].
+    :param flip: mirror half of the samples left to right
+        [only where the data say that it leaves their classes].
+    :param cutout: side in pixels of the hole that is filled with zeros; 0 is none
+        [16 of 32, and the same share; 0 below 16].
     :param seed: of the order of the samples and of whatever the network draws.
-    :param train_dtype: precision in which layers compute: bfloat16, or auto, which is bfloat16
-        where the device multiplies it natively [the network's own]. Weights, optimizer, batch
-        norm's statistics, logits, loss and validation keep the network's.
-    :raises ValueError: for a number outside its range, momentum of Adam, or another precision."""
+    :param train_dtype: precision in which layers compute: bfloat16, or auto, which is
+        bfloat16 where the device multiplies it natively [the network's own]. Weights,
+        optimizer, batch norm's statistics, logits, loss and validation keep the
+        network's.
+    :raises ValueError: for a number outside its range, momentum of Adam, or another
+        precision."""
 
     epochs: int = 200
     batch_size: int = 64

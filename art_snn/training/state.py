@@ -28,8 +28,9 @@ class Epoch:
 
     :param number: counted from 1.
     :param loss: mean over the training samples: cross entropy, and what a defence adds.
-    :param validation: accuracy on the validation samples afterwards, under attack where training is
-        adversarial; None without validation samples, and where the defence does not rate yet."""
+    :param validation: accuracy on the validation samples afterwards, under attack where
+        training is adversarial; None without validation samples, and where the defence
+        does not rate yet."""
 
     number: int
     loss: float
@@ -47,9 +48,9 @@ def describe_stall(
 ) -> str:
     """A sentence where the network has not learnt after a third of the epochs, "" otherwise.
 
-    The loss of its last epoch is then not 5 % below ln K, that of guessing. Where a defence adds to
-    the cross entropy, the validation accuracy is also that of guessing. Fewer than three epochs say
-    nothing."""
+    The loss of its last epoch is then not 5 % below ln K, that of guessing. Where a
+    defence adds to the cross entropy, the validation accuracy is also that of guessing.
+    Fewer than three epochs say nothing."""
     last, chance = history[-1], math.log(classes)
     if epochs < 3 or classes == 1 or last.loss < 0.95 * chance:
         return ""
