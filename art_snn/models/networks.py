@@ -77,8 +77,11 @@ class Options:
         if self.modulation is None:
             return neuron
         steps = self.steps if self.encoder is None else getattr(self.encoder, "steps", None)
-        pair = [parse_modulation(self.modulation, steps), neuron]
-        return nn.Sequential(*(pair[::-1] if isinstance(pair[0], Gates) else pair))
+        modulation = parse_modulation(self.modulation, steps)
+        # Gates take spikes, all others take currents.
+        if isinstance(modulation, Gates):
+            return nn.Sequential(neuron, modulation)
+        return nn.Sequential(modulation, neuron)
 
     def normalisation(self) -> list[nn.Module]:
         """The layer that subtracts mean and divides by std; none where neither is given."""
@@ -86,21 +89,35 @@ class Options:
             return []
         mean = (0.0,) * self.in_channels if self.mean is None else self.mean
         std = (1.0,) * self.in_channels if self.std is None else self.std
-        expected = f"{self.in_channels} numbers each, one per channel"
-        fits, got = len(mean) == len(std) == self.in_channels, f"{len(mean)} and {len(std)}"
-        require(fits, "mean, std", expected, got, "Give one number for every channel of the input.")
+        require(
+            len(mean) == len(std) == self.in_channels,
+            "mean, std",
+            f"{self.in_channels} numbers each, one per channel",
+            f"{len(mean)} and {len(std)}",
+            "Give one number for every channel of the input.",
+        )
         return [Normalize(mean, std)]
 
     def network(self, layers: Sequence[nn.Module]) -> SpikingNetwork:
         """The network of these layers, with weights drawn as by He et al. (ICCV 2015)."""
         encoder = Direct(self.steps) if self.encoder is None else self.encoder
-        rules = (self.gradient, self.training_gradient)
-        image, shape = (self.in_channels, *self.sides), None
-        if isinstance(encoder, KNOWN):
-            shape = (encoder.steps, *image) if isinstance(encoder, Frames) else image
-        options: dict[str, Any] = {"input_shape": shape, "initialise": _draw_weights}
-        network = _draw_weights(SpikingNetwork(layers, encoder, *rules, **options))
-        if gates_of(network):  # They take their shapes from a pass.
+        image = (self.in_channels, *self.sides)
+        shape: tuple[int | None, ...] | None = None
+        if isinstance(encoder, Frames):
+            shape = (encoder.steps, *image)
+        elif isinstance(encoder, KNOWN):
+            shape = image
+        network = SpikingNetwork(
+            layers,
+            encoder,
+            self.gradient,
+            self.training_gradient,
+            input_shape=shape,
+            initialise=_draw_weights,
+        )
+        _draw_weights(network)
+        if gates_of(network):
+            # Gates take their shapes from a pass.
             sizes = (size or 1 for size in shape or image)
             with torch.no_grad():
                 network.eval()(torch.zeros(1, *sizes, device=device_of(network)))
@@ -140,17 +157,13 @@ def _draw_weights(network: _Module) -> _Module:
     He et al., ICCV 2015, with fan-out for convolutions, fan-in for linear layers, in
     place."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        elif isinstance(module, nn.Linear):
-            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.reset_parameters()
-            continue
-        else:
-            continue
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            fan: Any = "fan_out" if isinstance(module, nn.Conv2d) else "fan_in"
+            nn.init.kaiming_normal_(module.weight, mode=fan, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
     return network
 
 
@@ -171,18 +184,24 @@ def vgg(
     :return: network from [N, in_channels, height, width] to [N, classes]."""
     settings = Options(**options)
     layers: list[nn.Module] = []
-    before, channels, sides = settings.normalisation(), settings.in_channels, settings.sides
+    before = settings.normalisation()
+    channels = settings.in_channels
+    sides = settings.sides
     for index, stage in enumerate(stages):
         for outputs in map(settings.scale, stage):
             layers += [_convolution(channels, outputs, before=before), settings.neuron()]
-            before, channels = [], outputs
+            before = []
+            channels = outputs
         if index + 1 < len(stages) or last_pool:
             layers.append(_pooling())
             sides = _halve(sides)
-    flatten, features = [nn.Flatten()], channels * sides[0] * sides[1]
+
+    flatten = [nn.Flatten()]
+    features = channels * sides[0] * sides[1]
     for outputs in map(settings.scale, hidden):
         layers += [TimeDistributed(*flatten, nn.Linear(features, outputs)), settings.neuron()]
-        flatten, features = [], outputs
+        flatten = []
+        features = outputs
     layers.append(TimeDistributed(*flatten, nn.Linear(features, settings.classes)))
     return settings.network(layers)
 
@@ -228,7 +247,8 @@ def cnn4(**options: Any) -> SpikingNetwork:
 
     :return: network from [N, in_channels, height, width] to [N, classes]."""
     settings = Options(**options)
-    channels, hidden = settings.scale(32), settings.scale(128)
+    channels = settings.scale(32)
+    hidden = settings.scale(128)
     height, width = _halve(settings.sides)
     first = nn.Conv2d(settings.in_channels, channels, 3, padding=1)
     second = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
@@ -300,19 +320,22 @@ def sew_resnet17(**options: Any) -> SpikingNetwork:
 
 def _resnet17(block: Callable[..., list[nn.Module]], settings: Options) -> SpikingNetwork:
     """The network of blocks that take their two convolutions and the layers of the shortcut."""
-    channels, sides = settings.scale(64), settings.sides
+    channels = settings.scale(64)
+    sides = settings.sides
     stem = _convolution(settings.in_channels, channels, before=settings.normalisation())
     layers: list[nn.Module] = [stem, settings.neuron()]
     for unscaled, blocks in ((64, 3), (128, 4)):
         outputs = settings.scale(unscaled)
         for stride in (2, *[1] * (blocks - 1)):
             first = _convolution(channels, outputs, stride=stride)
-            second, shortcut = _convolution(outputs, outputs), list[nn.Module]()
+            second = _convolution(outputs, outputs)
+            shortcut = list[nn.Module]()
             if (channels, stride) != (outputs, 1):
                 shortcut = [_convolution(channels, outputs, kernel=1, stride=stride)]
             layers += block(first, second, shortcut)
             channels = outputs
         sides = _halve(sides)
+
     height, width = _halve(sides)
     hidden = settings.scale(256)
     # Batch norm has a bias of its own.

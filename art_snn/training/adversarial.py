@@ -58,7 +58,8 @@ class AdversarialTraining:
     def __post_init__(self) -> None:
         remedy = "1 trains on adversarial samples only."
         share = require_number("share", self.share, above=0, up_to=1, remedy=remedy)
-        limits, norm = require_range(self.value_range), require_norm(self.norm)
+        limits = require_range(self.value_range)
+        norm = require_norm(self.norm)
         eps = require_budget(norm, self.eps)
         if not isinstance(self.defence, Defence):
             got = f"got {shown(self.defence)}. Give an instance, for example TRADES(beta=6)."
@@ -68,12 +69,13 @@ class AdversarialTraining:
         set_fields(self, share=share, value_range=limits, norm=norm, eps=eps)
         set_fields(self, defence=defence, rule=rule)
         self.stage  # noqa: B018 (Complains about the attack, if anything does.)
-        usual = {"attack": "pgd", "rule": None, "share": 1.0}
+        if self.defence.attacks:
+            return
+        # An attack that does not run has a budget, and no other settings.
         name = type(self.defence).__name__
-        for argument, value in () if self.defence.attacks else usual.items():
-            # An attack that does not run has a budget, and no other settings.
-            expected = f"{value!r} for {name}, which takes eps and runs no attack"
+        for argument, value in {"attack": "pgd", "rule": None, "share": 1.0}.items():
             got = getattr(self, argument)
+            expected = f"{value!r} for {name}, which takes eps and runs no attack"
             require(got == value, argument, expected, repr(got), "Leave it out.")
 
     @property
@@ -132,9 +134,11 @@ class AdversarialTraining:
             if self.share < 1:
                 count = int(np.ceil(self.share * len(samples)))
                 rows = np.random.choice(rows, count, replace=False)  # noqa: NPY002
-            labels, budget = y.cpu().numpy()[rows], {"norm": self.norm, "eps": self.eps}
+            labels = y.cpu().numpy()[rows]
             with network.using(rule):
-                samples[rows] = craft_batch(stage, classifier, samples[rows], labels, **budget)
+                samples[rows] = craft_batch(
+                    stage, classifier, samples[rows], labels, norm=self.norm, eps=self.eps
+                )
             return torch.as_tensor(samples, device=x.device)
 
         return craft
