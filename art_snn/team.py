@@ -62,13 +62,14 @@ class Team:
     def on_leader(self, action: Callable[[], Thing]) -> Thing:
         """The result of an action, in every process, although the leading process alone runs it.
 
-        If the action raises an exception, the leading process raises it, and the others leave by a
+        Where it raises, the leading process raises that, and the others leave by a
         SystemExit of status 0."""
         if self.size == 1:
             return action()
         outcome: tuple[bool, Thing | None] = (False, None)
         try:
-            outcome = (True, action()) if self.leads else outcome
+            if self.leads:
+                outcome = (True, action())
         finally:
             done, thing = self.broadcast(outcome)
             if not done and not self.leads:
@@ -78,7 +79,7 @@ class Team:
     def leader_first(self, action: Callable[[], Thing]) -> Thing:
         """The result of an action in this process; the leading process runs it before the others.
 
-        It suits files that the first call writes and the others read. Exceptions are treated as by
+        For what the first call writes and the others read. Errors: as
         :meth:`on_leader`."""
         things: list[Thing] = []
         self.on_leader(lambda: things.append(action()))
@@ -103,8 +104,8 @@ ALONE = Team()
 def moments(x: Tensor, axes: tuple[int, ...], together: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, variance and number of values along axes, which are kept.
 
-    The variance is the mean squared deviation. It is summed from deviations, since a difference of
-    large sums loses digits.
+    They are sums of values and of squared deviations: differences of large sums lose
+    digits.
 
     :param together: True if all processes are summed over, and all differentiate the result."""
     # torch's sum over the processes is differentiable by all of them.
@@ -112,8 +113,10 @@ def moments(x: Tensor, axes: tuple[int, ...], together: bool) -> tuple[Tensor, T
     sums = x.sum(axes, keepdim=True)
     count = x.new_tensor([math.prod(x.shape[axis] for axis in axes)])
     totals = add_up(torch.cat([sums.flatten(), count]))
-    mean, count = totals[:-1].view_as(sums) / totals[-1].detach(), totals[-1].detach()
-    return mean, add_up((x - mean).square().sum(axes, keepdim=True)) / count, count
+    count = totals[-1].detach()
+    mean = totals[:-1].view_as(sums) / count
+    squares = add_up((x - mean).square().sum(axes, keepdim=True))
+    return mean, squares / count, count
 
 
 @contextmanager
