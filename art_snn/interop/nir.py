@@ -138,10 +138,11 @@ def from_nir(
     module = _connect(nodes, layers, encoder, readout)
     input_shape = (None, *shape) if isinstance(encoder, Frames) else shape
     network = SpikingNetwork(module, encoder, input_shape=input_shape)
-    network._notes[f"read as {like or 'nir'}"] = reading.describe(nodes)
+    notes = {f"read as {like or 'nir'}": reading.describe(nodes)}
     for other in READERS:
         if other != like:
-            network._notes[f"{other} reads"] = Reading(other, dt).describe(nodes)
+            notes[f"{other} reads"] = Reading(other, dt).describe(nodes)
+    network.body.reading = notes
     return network.eval()
 
 

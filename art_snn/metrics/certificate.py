@@ -21,6 +21,7 @@ from art_snn.metrics.robust import Share
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
 from art_snn.regions import EventChanges, L1Ball
+from art_snn.running.context import keep_modes
 from art_snn.seeding import seeded
 
 ABSTAINED = -1

@@ -76,11 +76,11 @@ def count_operations(
 
     def run(network: SpikingNetwork, x: Tensor) -> Tensor:
         """Start with the pair of the input, then let neurons fire."""
-        encoded = network.encode(x)
+        encoded = network.body.encode(x)
         operations, dense = input_operations(encoded, inputs)
         events = encoded.flatten(2).sum((0, 2), dtype=torch.float64)
         pairs.append(torch.stack([events.where(~dense, 0.0), operations]))
-        return network.run(encoded, fire)
+        return network.body.run(encoded, fire)
 
     def fire(site: NeuronRef, current: Tensor) -> Tensor:
         """Add the pair of the next layer of neurons."""
@@ -137,8 +137,8 @@ def add_operations(network: SpikingNetwork, synapses: Synapses) -> SpikingNetwor
     """The network with a further logit, the operations of a sample per step.
 
     The rule of the network differentiates this logit, too."""
-    twin = network.share()
-    run = twin.run
+    twin = network.with_gradient(network.rule)
+    run = twin.body.run
 
     # All neurons fire by the rule, and are counted on the way.
     def run_and_count(encoded: Tensor, firing: Firing) -> Tensor:
@@ -155,8 +155,7 @@ def add_operations(network: SpikingNetwork, synapses: Synapses) -> SpikingNetwor
         return torch.cat([logits, torch.stack(totals).sum(0)[:, None]], 1)
 
     # The twin has its own method; modules are shared.
-    vars(twin)["run"] = run_and_count
-    twin.gradient = network.rule
+    vars(twin.body)["run"] = run_and_count
     return twin
 
 
@@ -169,13 +168,13 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
     :raises ValueError: as :func:`synaptic_operations`."""
     require_composed(network, "classifier")
 
-    _require_no(network.bounds_objection())
+    _require_no(network.body.bounds_objection())
     with torch.inference_mode(False), torch.enable_grad():
         counting = _replace_weights(copy_module("classifier", network).eval()).float()
 
         sample = torch.zeros(1, *shape, device=device_of(network))
-        encoded = torch.zeros_like(counting.encode(sample)[:1].detach()).contiguous()
-        _require_no(probe(counting, encoded))
+        encoded = torch.zeros_like(counting.body.encode(sample)[:1].detach()).contiguous()
+        _require_no(probe(counting.body, encoded))
         _refuse_composed_weights(counting.layers)
 
         names = ["input"]
@@ -188,7 +187,7 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
             leaves.append(torch.zeros_like(current).requires_grad_())
             return leaves[-1]
 
-        logits = counting.run(encoded, fire)
+        logits = counting.body.run(encoded, fire)
 
         # An input that no weight meets is not multiplied: its currents are 0, without a
         # bias.

@@ -33,7 +33,7 @@ class Watching(Weighted):
             repr(rule),
             "Set network.training_gradient to STBP().",
         )
-        objection = network.bounds_objection()
+        objection = network.body.bounds_objection()
         require(
             objection is None,
             "network",
@@ -47,9 +47,9 @@ def run_watched(learner: Learner, x: Tensor) -> tuple[Tensor, list[Layer]]:
     """Logits [N, K] of samples [N, ...], and the layers of neurons in the order of their calls.
 
     All have the training gradient, which is a temporal rule."""
-    twin = learner.network.share()
+    twin = learner.network.with_gradient(learner.network.gradient)
     layers = list[Layer]()
-    run = twin.run
+    run = twin.body.run
     rule = twin.training_gradient
     assert isinstance(rule, TemporalGradient)
 
