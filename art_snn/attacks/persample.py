@@ -12,7 +12,8 @@ from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import COUNTED, ROUNDING, Norm, wide
+from art_snn.attacks.balls import ROUNDING, wide
+from art_snn.attacks.measures import Measure
 from art_snn.attacks.queries import Queries, attacking
 from art_snn.checks import require, require_count
 from art_snn.classifier.inputs import as_tensor, check_samples, class_indices
@@ -109,6 +110,13 @@ class ActiveRows(NamedTuple):
         return ActiveRows(self.rows[which], self.here[stay]), *selected
 
 
+class _Settings:
+    """The names of the settings that the constructor of an attack takes, as ART lists them."""
+
+    def __get__(self, attack: object, kind: type) -> list[str]:
+        return list(signature(kind).parameters)[1:]
+
+
 class CountedAttack(EvasionAttack):  # type: ignore[misc]
     """An attack on every sample for itself.
 
@@ -120,19 +128,12 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     :param batch_size: samples per pass.
     :param verbose: show progress."""
 
-    attack_params = EvasionAttack.attack_params + ["targeted", "batch_size", "verbose"]  # noqa: RUF005
+    attack_params: ClassVar[Any] = _Settings()
     _estimator_requirements = (PyTorchClassifier,)
     bytes_at_once: ClassVar[int] = 2**26
     """Bytes of samples that are attacked at a time."""
     needs_range: ClassVar[str] = ""
     """What clip_values must say, where the attack needs them."""
-
-    def __init_subclass__(cls) -> None:
-        """Let set_params take the arguments of the constructor."""
-        super().__init_subclass__()
-        taken = list(signature(cls).parameters)[1:]
-        inherited = [name for name in cls.attack_params if name in taken]
-        cls.attack_params = list(dict.fromkeys(inherited + taken))
 
     def __init__(
         self, estimator: PyTorchClassifier, *, targeted: bool, batch_size: int, verbose: bool
@@ -262,11 +263,11 @@ class PerSampleAttack(CountedAttack):
     """True where it asks the classifier for gradients."""
 
     @classmethod
-    def budget(cls, norm: Norm, eps: float) -> dict[str, Any] | None:
-        """The settings by which it takes a budget in that norm; None where it knows none.
+    def budget(cls, measure: Measure, eps: float) -> dict[str, Any] | None:
+        """The settings by which it takes a budget of that measure; None where it knows none.
 
         Attacks take `norm` and `eps`, unless they say otherwise, and know no event frames."""
-        return None if norm in COUNTED else {"norm": norm, "eps": eps}
+        return None if measure.counted else {"norm": measure.norm, "eps": eps}
 
     @abstractmethod
     def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:

@@ -6,7 +6,8 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import FLIPS, ROUNDING, Norm
+from art_snn.attacks.balls import ROUNDING
+from art_snn.attacks.measures import FLIPS, Measure
 from art_snn.attacks.persample import ActiveRows, BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Queries, margin
 from art_snn.checks import require, require_count, require_seed
@@ -105,8 +106,8 @@ class SparseDynamicAttack(PerSampleAttack):
     needs_range: ClassVar[str] = "which two values a bit has"
 
     @classmethod
-    def budget(cls, norm: Norm, eps: float) -> dict[str, Any] | None:
-        return {"eps": eps} if norm == FLIPS else None
+    def budget(cls, measure: Measure, eps: float) -> dict[str, Any] | None:
+        return {"eps": eps} if measure == FLIPS else None
 
     def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:
         x = best.samples.clone()

@@ -9,9 +9,11 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import FLIPS, ROUNDING, SHIFT, WHOLE, Norm, Shifts, counts, shifts
+from art_snn.attacks.balls import ROUNDING
+from art_snn.attacks.measures import FLIPS, SHIFT, Measure
 from art_snn.attacks.persample import ActiveRows, BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Queries, margin
+from art_snn.attacks.shifts import WHOLE, Shifts, counts, shifts
 from art_snn.checks import require, require_count, require_number
 
 _LARGEST = 2**31 - 1
@@ -175,11 +177,11 @@ class SpikeRetiming(PerSampleAttack):
         self._check_params()
 
     @classmethod
-    def budget(cls, norm: Norm, eps: float) -> dict[str, Any] | None:
-        if norm == FLIPS:
+    def budget(cls, measure: Measure, eps: float) -> dict[str, Any] | None:
+        if measure == FLIPS:
             # A spike that leaves its step changes two values.
             return {"moved": max(1, int(eps) // 2), "max_shift": None}
-        return {"max_shift": eps} if norm == SHIFT else None
+        return {"max_shift": eps} if measure == SHIFT else None
 
     def generate(self, x: Any, y: Any = None) -> Any:
         adversarials = super().generate(x, y)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,18 +11,13 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import (
-    COUNTED,
-    Norm,
-    distances,
-    require_budget,
-    require_measure,
-    rounding_of,
-)
-from art_snn.attacks.crafting import resolve_plan
+from art_snn.attacks.balls import rounding_of
+from art_snn.attacks.measures import Norm, require_measure
 from art_snn.attacks.outcome import Outcome, StageRecord
 from art_snn.attacks.persample import BestMargin, BestPoints, CountedAttack, PerSampleAttack
-from art_snn.attacks.plan import (
+from art_snn.attacks.plans import resolve_plan
+from art_snn.attacks.queries import Queries, attacking
+from art_snn.attacks.stages import (
     Candidates,
     Plan,
     Stage,
@@ -29,18 +25,12 @@ from art_snn.attacks.plan import (
     require_sources,
     select_stages,
 )
-from art_snn.attacks.queries import Queries, attacking
+from art_snn.attacks.votes import DRAWS, Votes, count_votes, deciding_seeds
 from art_snn.checks import require, require_seed, shown
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, Gradient
-from art_snn.seeding import EVALUATIONS, is_random, random_state, restore_random_state, seeded
+from art_snn.seeding import is_random, random_state, restore_random_state, seeded
 
-DRAWS = 11
-"""Fresh predictions of a random network, of which most decide."""
-FRESH = 1000
-"""From which seed on, after that of the attack, the predictions that decide are drawn."""
-GRADIENTS = 10
-"""Draws that the gradient of a random network is averaged over, and its logits on the way."""
 _KEPT = (*Outcome.COLUMNS, "adversarials")
 """Arrays of an outcome with which an attack goes on."""
 
@@ -76,13 +66,15 @@ class _BlockAttack:
 
     def correct(self, rows: Tensor) -> Tensor:
         """Which of the samples are classified correctly, [m] of rows [n]."""
-        votes, unanswered, logits = self._votes(self.samples[rows], rows)
-        true = logits.gather(1, self.classes[rows, None])[:, 0]
-        self.reached.heights[rows - self.first] = (true - logits.mean(1)).to(self.reached.heights)
-        index, answered = rows.cpu().numpy(), ~unanswered.cpu().numpy()
-        self.outcome.votes[index] = votes.cpu().numpy()
-        most = 2 * votes.cpu().numpy() > self.outcome.draws
-        stage = np.where(most, Outcome.WRONG, Outcome.STANDING)
+        votes = self._vote(self.samples[rows], rows)
+        true = votes.logits.gather(1, self.classes[rows, None])[:, 0]
+        heights = true - votes.logits.mean(1)
+        self.reached.heights[rows - self.first] = heights.to(self.reached.heights)
+
+        index = rows.cpu().numpy()
+        answered = votes.answered.cpu().numpy()
+        stage = np.where(votes.most.cpu().numpy(), Outcome.WRONG, Outcome.STANDING)
+        self.outcome.votes[index] = votes.wrong.cpu().numpy()
         self.outcome.stage[index[answered]] = stage[answered]
         left = self.standing(rows)
         self.queries.finish(len(rows) - len(left))
@@ -100,7 +92,7 @@ class _BlockAttack:
         # Margins of another network say nothing about this one.
         reached = None if transfer else self.reached.select(local)
         best = BestPoints(self.samples[rows], reached, step.stage.warm)
-        draws = GRADIENTS if self.outcome.draws > 1 else 1
+        draws = DRAWS["average"] if self.outcome.draws > 1 else 1
         queries = self.queries.select(local, estimator=estimator, reports=False, draws=draws)
         try:
             with attacking(estimator, step.attack.radius):
@@ -124,30 +116,27 @@ class _BlockAttack:
             return
         low, high = self.attack.clip_range(adversarial)
         adversarial = adversarial.clamp(low, high)
-        distance = distances(self.attack.norm, self.samples[rows], adversarial, low)
+        measure = require_measure(self.attack.norm)
+        distance = measure.distances(self.samples[rows], adversarial, low)
         slack = rounding_of(adversarial)
-        votes, _, _ = self._votes(adversarial, rows)
-        most = 2 * votes.cpu().numpy() > self.outcome.draws
-        broken = most & (distance <= self.attack.eps + slack)
+        votes = self._vote(adversarial, rows)
+        broken = votes.most.cpu().numpy() & (distance <= self.attack.eps + slack)
+
         which = torch.as_tensor(broken, device="cpu")
-        taken, index = rows[which], rows.cpu().numpy()[broken]
+        taken = rows[which]
+        index = rows.cpu().numpy()[broken]
         self.samples[taken] = adversarial[which]
         self.outcome.adversarials[index] = self.samples[taken].cpu().numpy()
         self.outcome.stage[index] = number
         self.outcome.distance[index] = distance[broken]
-        self.outcome.votes[index] = votes.cpu().numpy()[broken]
+        self.outcome.votes[index] = votes.wrong.cpu().numpy()[broken]
         self.queries.finish(len(index))
 
-    def _votes(self, x: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Wrong predictions of samples [n], and whether any is NaN [n]; the last predictions."""
-        votes, unanswered = torch.zeros_like(rows), torch.zeros_like(rows, dtype=torch.bool)
-        draws = self.outcome.draws
-        for draw in range(draws):
-            with seeded(self.attack.seed + FRESH + draw) if draws > 1 else nullcontext():
-                logits = self.queries.logits(x, rows - self.first)
-            votes += self.attack.succeeded(logits, self.classes[rows])
-            unanswered |= logits.isnan().any(1)
-        return votes, unanswered, logits
+    def _vote(self, x: Tensor, rows: Tensor) -> Votes:
+        """Let the network vote on samples [n]."""
+        predict = partial(self.queries.logits, x, rows - self.first)
+        seeds = deciding_seeds(self.attack.seed, self.outcome.draws)
+        return count_votes(predict, self.classes[rows], seeds)
 
 
 class SpikingAutoAttack(CountedAttack):
@@ -234,7 +223,7 @@ class SpikingAutoAttack(CountedAttack):
         self.outcome = Outcome(
             stages=(*tried, *(step.record for step in self._steps)),
             skipped=(*plan.skipped, *unused),
-            draws=DRAWS if random else 1,
+            draws=DRAWS["decide"] if random else 1,
             adversarials=samples.cpu().numpy().copy(),
             stage=np.full(len(samples), Outcome.UNANSWERED),
             forwards=self.forwards,
@@ -254,10 +243,10 @@ class SpikingAutoAttack(CountedAttack):
         """True where predictions of the first batch differ from draw to draw."""
         batch = samples[: self.batch_size].cpu().numpy()
         predictions = []
-        for draw in range(EVALUATIONS if len(batch) else 0):
+        for draw in range(DRAWS["examine"] if len(batch) else 0):
             with seeded(self.seed + draw):
                 predictions.append(self.estimator.predict(batch, batch_size=self.batch_size))
-        self.forwards[: len(batch)] += EVALUATIONS
+        self.forwards[: len(batch)] += DRAWS["examine"]
         return bool(predictions) and is_random(predictions, classes[: len(batch)].cpu().numpy())
 
     def _steps_of(
@@ -273,7 +262,7 @@ class SpikingAutoAttack(CountedAttack):
             rule = stage.rule
             if random and not stage.transfer:
                 rule = rule or self.estimator.model.rule
-                rule = rule if isinstance(rule, EOT) else EOT(rule, samples=GRADIENTS)
+                rule = rule if isinstance(rule, EOT) else EOT(rule, samples=DRAWS["average"])
             for place, source in enumerate(self.sources if stage.transfer else (self.estimator,)):
                 one = record
                 if stage.transfer:
@@ -330,11 +319,12 @@ class SpikingAutoAttack(CountedAttack):
 
     def _check_params(self) -> None:
         super()._check_params()
-        self.norm = require_measure(self.norm)
-        self.eps = require_budget(self.norm, self.eps)
+        measure = require_measure(self.norm)
+        self.norm = measure.norm
+        self.eps = measure.require_budget(self.eps)
         resolve_plan(self.plan, self.norm)
         self.sources = require_sources(self.sources, self.estimator)
-        fits = not self.sources or self.norm not in COUNTED
+        fits = not (self.sources and measure.counted)
         remedy = "Leave them out, or attack in the maximum norm or the Euclidean one."
         require(fits, "sources", "none with that norm", f"{len(self.sources)}", remedy)
         fits = isinstance(self.candidates, Sequence)

@@ -1,14 +1,16 @@
 """Random search by squares, which asks for no gradient and may begin where others came furthest."""
 
 from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 import torch
-from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import Ball, Norm, wide
+from art_snn.attacks.balls import Ball, wide
 from art_snn.attacks.iterated import AttackState, IteratedAttack
+from art_snn.attacks.measures import MAXIMUM
 from art_snn.attacks.queries import Objective, Queries, margin
 from art_snn.checks import require, require_number
 from art_snn.seeding import uniform_noise
@@ -18,10 +20,13 @@ _HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 """Shares of a run after which SquareAttack halves the area of its squares."""
 _RACE = {0.25: 0.25, 0.5: 0.15, 0.75: 0.1}
 """Shares of a run after which a race gives up where more of the height lacks, and how much."""
+SQUARE_ATTACK = {"share": 0.8, "halving": True, "stripes": True}
+"""SquareAttack (Andriushchenko et al., ECCV 2020) as a search of ours, for the control."""
 SQUARES = -1
 """The draw of the squares, which is none of those of random starts."""
 
 
+@dataclass(eq=False, repr=False)
 class SquareSearch(IteratedAttack):
     """Changes random squares and keeps what raises the margin, from any start.
 
@@ -44,28 +49,13 @@ class SquareSearch(IteratedAttack):
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`IteratedAttack`."""
 
-    by_gradients = False
+    by_gradients: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        estimator: PyTorchClassifier,
-        norm: Norm = np.inf,
-        eps: float = 8 / 255,
-        max_iter: int = 100,
-        num_random_init: int = 1,
-        targeted: bool = False,
-        batch_size: int = 32,
-        seed: int = 0,
-        verbose: bool = True,
-        share: float = 0.1,
-        halving: bool = False,
-        stripes: bool = False,
-        racing: bool = False,
-    ) -> None:
-        self.share, self.halving, self.stripes, self.racing = share, halving, stripes, racing
-        super().__init__(
-            estimator, norm, eps, max_iter, num_random_init, targeted, batch_size, seed, verbose
-        )
+    loss_type: str = field(init=False, default="cross_entropy")
+    share: float = 0.1
+    halving: bool = False
+    stripes: bool = False
+    racing: bool = False
 
     def walk(self, ball: Ball, start: Tensor) -> AttackState:
         last = self._last(start)
@@ -170,9 +160,9 @@ class _Search(AttackState):
             shape = (*like.shape[:-3], like.shape[-1], height, width)
             change = change.view(shape).movedim(-3, -1)
         change = change.reshape(like.shape).to(like)
-        if self.ball.norm == np.inf:
+        if self.ball.measure == MAXIMUM:
             return change * (2 * self.ball.eps)
-        return change * (self.ball.eps / self.ball.length(change))
+        return change * (self.ball.eps / self.ball.measure.length(change))
 
 
 def _window(place: Tensor, side: int, length: int) -> Tensor:

@@ -9,7 +9,8 @@ from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import SHIFT, Norm, distances, require_measure, rounding_of
+from art_snn.attacks.balls import rounding_of
+from art_snn.attacks.measures import SHIFT, Norm, require_measure
 from art_snn.attacks.outcome import Outcome
 from art_snn.attacks.queries import margin, watching
 from art_snn.checks import require, shown
@@ -45,7 +46,7 @@ class _Attacked(Subject):
             reached = inputs.to(centres).flatten(1)
             within = ((inputs >= low) & (inputs <= high)).flatten(1).all(1)
             exact = "donot_use_mm_for_euclid_dist"
-            gaps = torch.cdist(reached, centres, p=float(self.norm), compute_mode=exact)
+            gaps = torch.cdist(reached, centres, p=float(self.measure.norm), compute_mode=exact)
             slack = torch.as_tensor(rounding_of(reached), device=gaps.device)
             inside = gaps <= self.eps + slack[:, None]
             single = within & (inside.sum(1) == 1)
@@ -83,7 +84,7 @@ class _Attacked(Subject):
 def _invalid(subject: _Attacked) -> Finding | None:
     """Some returned samples are no numbers, beyond the budget, or have impossible values."""
     x, returned = (torch.as_tensor(a, device="cpu").double() for a in (subject.x, subject.returned))
-    far, (low, high) = distances(subject.norm, x, returned, 0), subject.limits
+    far, (low, high) = subject.measure.distances(x, returned, 0), subject.limits
     outside = (subject.returned < low) | (subject.returned > high)
     counts = {
         "with NaN or infinite values": int((~subject.finite).sum()),

@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.auto_pgd import AutoPGD, OnwardPGD
-from art_snn.attacks.balls import FLIPS, SHIFT, Ball, Norm
-from art_snn.attacks.crafting import ATTACKS_ON_FRAMES, SQUARE_ATTACK
-from art_snn.attacks.persample import PerSampleAttack
-from art_snn.attacks.plan import Stage, require_sources
+from art_snn.attacks.balls import Ball
+from art_snn.attacks.crafting import parse_stage
+from art_snn.attacks.measures import FLIPS, SHIFT, Norm, require_measure
 from art_snn.attacks.spike_retiming import SpikeRetiming
-from art_snn.attacks.square_search import SquareSearch
+from art_snn.attacks.square_search import SQUARE_ATTACK, SquareSearch
+from art_snn.attacks.stages import Stage, require_sources
 from art_snn.checks import require_count
 from art_snn.findings.examination import gradients_vanish, run_checks
 from art_snn.findings.finding import (
@@ -34,13 +35,16 @@ from art_snn.seeding import seeded, uniform_noise
 
 DRAWS = 10
 """Random points at the rim of the ball, or samples with as many random flips or shifts."""
-CERTAIN, POINT = 0.99, 0.01
+CERTAIN = 0.99
+POINT = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
 class _WhiteBox(Subject):
-    """Samples with the attack of the norm on them, by the network's rule: AutoPGD with cross
-    entropy and one random start, SparseDynamicAttack for flips, or SpikeRetiming for shifts."""
+    """Samples, and the attack of the norm on them with the network's rule.
+
+    It is AutoPGD with cross entropy and one random start, SparseDynamicAttack for flips, or
+    SpikeRetiming for shifts."""
 
     sources: tuple[PyTorchClassifier, ...] = ()
     max_iter: int = 100
@@ -53,35 +57,38 @@ class _WhiteBox(Subject):
 
     def attack(self, **options: Any) -> Robustness:
         """The white box with other settings."""
-        return self.run(ATTACKS_ON_FRAMES.get(self.norm, AutoPGD), **options)
+        kind = AutoPGD
+        if self.measure.counted:
+            kind = parse_stage(None, self.measure, self.eps).attack
+        return self.run(kind, self.estimator, **options)
 
     def run(
-        self, kind: type[PerSampleAttack], on: PyTorchClassifier | None = None, **options: Any
+        self, kind: type[EvasionAttack], estimator: PyTorchClassifier, **options: Any
     ) -> Robustness:
         """The outcome of an attack of the budget, crafted on the classifier or on a source."""
-        stage = Stage(kind, None, {"max_iter": self.max_iter} | options)
-        how = (self.norm, self.eps, self.batch_size, self.seed)
-        attack = stage.instantiate(on or self.estimator, *how)
+        stage = Stage(kind, None, {"max_iter": self.max_iter, **options})
+        attack = stage.instantiate(estimator, self.measure, self.eps, self.batch_size, self.seed)
         with seeded(self.seed):
-            adversarial: np.ndarray = attack.generate(self.x, self.y)
-        return self.judge(adversarial)
+            adversarials: np.ndarray = attack.generate(self.x, self.y)
+        return self.judge(adversarials)
 
-    def judge(self, adversarial: np.ndarray) -> Robustness:
+    def judge(self, adversarials: np.ndarray) -> Robustness:
         """The outcome of an attack that made these of the samples."""
-        return Robustness(self.correct, ~self.wrong(adversarial))
+        return Robustness(self.correct, ~self.wrong(adversarials))
 
     def change_randomly(self, draw: int) -> Tensor:
         """Points at the rim of the ball, or samples with random flips, or with random shifts."""
         x = torch.as_tensor(self.x, device="cpu")
         noise = uniform_noise(x, self.seed, draw)
-        if self.norm == SHIFT:
+        if self.measure == SHIFT:
             return SpikeRetiming(self.estimator, int(self.eps), verbose=False).move(x, noise)
+
         low, high = (end.to(x) for end in AutoPGD(self.estimator, verbose=False).clip_range(x))
-        if self.norm == FLIPS:
+        if self.measure == FLIPS:
             bits = noise.flatten(1).argsort(1)[:, : int(self.eps)]
             flipped = torch.zeros_like(x, dtype=torch.bool).flatten(1).scatter(1, bits, True)
             return torch.where(flipped.view_as(x), low + high - x, x)
-        return Ball(float(self.norm), self.eps, x, low, high).start(noise)
+        return Ball(self.measure, self.eps, x, low, high).start(noise)
 
 
 def _whole_range_survived(subject: _WhiteBox) -> Finding | None:
@@ -133,7 +140,8 @@ def _noise_as_strong(subject: _WhiteBox) -> Finding | None:
 
 def _search_as_strong(subject: _WhiteBox) -> Finding | None:
     """A search that asks for no gradient finds what the white box does not."""
-    control = subject.run(SquareSearch, max_iter=subject.square_iter, **SQUARE_ATTACK)
+    options = {"max_iter": subject.square_iter, **SQUARE_ATTACK}
+    control = subject.run(SquareSearch, subject.estimator, **options)
     names = "search-as-strong", "a search without gradients is as strong", "SquareAttack"
     return _as_strong(subject, control, *names, "SquareAttack, which needs no gradient,", SEARCH)
 
@@ -142,7 +150,7 @@ def _transfer_as_strong(subject: _WhiteBox) -> Finding | None:
     """Adversarials that were crafted on sources break samples that the white box does not."""
     if not subject.sources:
         return None
-    control = union([subject.run(OnwardPGD, on=source) for source in subject.sources])
+    control = union([subject.run(OnwardPGD, source) for source in subject.sources])
     names = "transfer-as-strong", "an attack on another network is as strong", "transfer"
     remedy = Remedy("Also hand the sources to SpikingAutoAttack.")
     return _as_strong(subject, control, *names, "An attack on another network", remedy)
@@ -191,6 +199,8 @@ def _compare(subject: _WhiteBox, control: Robustness, by: str, words: str) -> di
 
 def _steps_still_help(subject: _WhiteBox) -> Finding | None:
     """Twice as many steps break more samples."""
+    if subject.measure == FLIPS:  # SparseDynamicAttack ends by itself.
+        return None
     right, steps = int(subject.correct.sum()), 2 * subject.max_iter
     longer = subject.attack(max_iter=steps)
     only_longer, only_white, p = paired_difference(longer, subject.white)
@@ -220,8 +230,8 @@ CHECKS_OF_STRENGTH: tuple[Callable[[_WhiteBox], Finding | None], ...] = (
     _steps_still_help,
 )
 """Every check of the white box, one kind of finding each."""
-CHECKS_OF_FRAMES = {FLIPS: (_noise_as_strong,), SHIFT: (_noise_as_strong, _steps_still_help)}
-"""Those in the norms of event frames; SparseDynamicAttack ends by itself."""
+CHECKS_OF_FRAMES = (_noise_as_strong, _steps_still_help)
+"""Those of event frames."""
 
 
 def examine_strength(
@@ -253,15 +263,17 @@ def examine_strength(
     :param max_iter: steps of the white box [100; under shifts 40].
     :param square_iter: iterations of SquareAttack, as a :class:`~art_snn.attacks.SquareSearch`.
     :return: the findings, in the order of the checks."""
-    steps = (40 if norm == SHIFT else 100) if max_iter is None else max_iter
+    measure = require_measure(norm)
+    if max_iter is None:
+        max_iter = 40 if measure == SHIFT else 100
     settings: dict[str, Any] = {
         "sources": require_sources(sources, estimator),
-        "max_iter": require_count("max_iter", steps, remedy="A hundred are usual."),
+        "max_iter": require_count("max_iter", max_iter, remedy="A hundred are usual."),
         "square_iter": require_count("square_iter", square_iter, remedy="500 are usual."),
     }
-    subject = _WhiteBox(estimator, x, y, eps, norm, batch_size, seed, **settings)
+    subject = _WhiteBox(estimator, x, y, eps, measure, batch_size, seed, **settings)
     cut = run_checks((gradients_vanish,), subject, "gradients")
     if not isinstance(subject.gradients, np.ndarray):
         return cut
-    checks = CHECKS_OF_FRAMES.get(subject.norm, CHECKS_OF_STRENGTH)
+    checks = CHECKS_OF_FRAMES if measure.counted else CHECKS_OF_STRENGTH
     return run_checks(checks, subject, "gradients", verbose)

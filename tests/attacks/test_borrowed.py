@@ -11,7 +11,7 @@ from art.attacks.evasion import (
     SquareAttack,
 )
 
-from art_snn.attacks.plan import ArtAttack
+from art_snn.attacks.stages import ArtAttack
 from art_snn.seeding import seeded
 from tests import small
 from tests.attacks.classifiers import Stops, linear

@@ -14,8 +14,9 @@ from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
 from torch import Tensor
 
-from art_snn.attacks.balls import COUNTED, Ball, Norm
+from art_snn.attacks.balls import Ball
 from art_snn.attacks.iterated import IteratedAttack
+from art_snn.attacks.measures import EUCLIDEAN, Norm, require_measure
 from art_snn.attacks.outcome import StageRecord, Status
 from art_snn.attacks.persample import BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Queries, margin
@@ -63,14 +64,17 @@ class ArtAttack(PerSampleAttack):
         estimator: PyTorchClassifier,
         kind: type[EvasionAttack],
         options: dict[str, Any],
-        norm: float,
+        norm: Norm,
         eps: float,
         batch_size: int,
         seed: int,
     ) -> None:
         super().__init__(estimator, targeted=False, batch_size=batch_size, verbose=False)
-        self.kind, self.options = kind, options
-        self.norm, self.eps, self.seed = norm, eps, seed
+        self.kind = kind
+        self.options = options
+        self.norm = norm
+        self.eps = eps
+        self.seed = seed
 
     @property
     def radius(self) -> float:
@@ -78,7 +82,7 @@ class ArtAttack(PerSampleAttack):
 
     def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:
         x = best.samples.clone()
-        ball = Ball(self.norm, self.eps, x, *self.clip_range(x))
+        ball = Ball(require_measure(self.norm), self.eps, x, *self.clip_range(x))
         estimator = queries.estimator
         if queries.draws > 1:
             # Of a random network the attack sees mean predictions.
@@ -150,11 +154,12 @@ class Stage:
 
     def budget(self, norm: Norm, eps: float) -> dict[str, Any] | None:
         """The settings by which it takes a budget in that norm; None where it knows none."""
+        measure = require_measure(norm)
         if issubclass(self.attack, PerSampleAttack):
-            return self.attack.budget(norm, eps)
-        if norm in COUNTED:
+            return self.attack.budget(measure, eps)
+        if measure.counted:
             return None
-        given = {"norm": norm, "eps": eps}
+        given = {"norm": measure.norm, "eps": eps}
         return {name: given[name] for name in given if name in self.taken}
 
     def instantiate(
@@ -170,7 +175,7 @@ class Stage:
         settings = self.settings(norm, eps, size, seed)
         if issubclass(self.attack, PerSampleAttack):
             return self.attack(estimator, **settings)
-        return ArtAttack(estimator, self.attack, settings, float(norm), eps, size, seed)
+        return ArtAttack(estimator, self.attack, settings, norm, eps, size, seed)
 
     def seed(self, seed: int, again: int = 0) -> int:
         """A seed that is the same in every plan of the stage: more stages never break less.
@@ -183,10 +188,11 @@ class Stage:
 
     def objection(self, estimator: PyTorchClassifier, norm: Norm, x: Tensor) -> str | None:
         """Why the attack does not suit the classifier, or some of its samples, or None."""
-        if self.budget(norm, 1) is None:
-            return f"it does not support norm {norm}"
+        measure = require_measure(norm)
+        if self.budget(measure, 1) is None:
+            return f"it does not support norm {measure.id}"
         shape = estimator.input_shape
-        images = len(shape) == 3 and (norm != 2 or sorted(shape)[1] >= _TILED)
+        images = len(shape) == 3 and (measure != EUCLIDEAN or sorted(shape)[1] >= _TILED)
         if issubclass(self.attack, evasion.SquareAttack) and not images:
             return f"it does not suit samples of shape {shape}: SquareSearch does"
         if self.rule is None:
