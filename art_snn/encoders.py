@@ -1,4 +1,4 @@
-"""Encoders: how an input [N, ...] becomes T time steps [T, N, ...], and what drawn ones certify."""
+"""Encoders: how an input [N, ...] becomes T time steps [T, N, ...]."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,25 +11,20 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from typing_extensions import Self
 
-from art_snn.checks import (
-    invalid,
-    require,
-    require_count,
-    require_number,
-    require_whole,
-    set_fields,
-)
+from art_snn.checks import invalid, require, require_count, require_number, set_fields
 from art_snn.dynamics import MOST_STEPS
 from art_snn.gradients import parse_object
 from art_snn.gradients.shared import apply
+from art_snn.regions import EventChanges, L1Ball
 
 
 class Encoder(Protocol):
     """Anything that maps [N, ...] to [T, N, ...] differentiably; an nn.Module may be one.
 
-    One of any number of steps has a method `with_steps(steps)`: the same with so many. One that
-    draws has `draws` True, and may have `certified(probability)`, an :class:`L1Ball` or
-    :class:`EventChanges`, for :func:`art_snn.metrics.certify`."""
+    An encoder of any number of steps has a method `with_steps(steps)`, which gives the
+    same encoder of so many. An encoder that draws has `draws` True. It may have a method
+    `certified(probability)` for :func:`art_snn.metrics.certify`, which gives a
+    :class:`~art_snn.regions.L1Ball` or :class:`~art_snn.regions.EventChanges`."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """Input [N, ...] -> time steps [T, N, ...]."""
@@ -42,79 +37,10 @@ def draws(encoder: object) -> bool:
 
 
 def describe_encoder(encoder: object) -> str:
-    """An encoder in words."""
-    words: str = getattr(encoder, "words", "") if isinstance(encoder, KNOWN) else ""
-    return words.format(**vars(encoder)) if words else repr(encoder)
-
-
-@dataclass(frozen=True)
-class L1Ball:
-    """All perturbations of a smaller l1 norm than a radius, in the unit of the samples.
-
-    :param radius: of each sample (N,), 0 where there is none."""
-
-    radius: NDArray[np.float64]
-    changes: ClassVar[tuple[str, ...]] = ("radius",)
-    measure: ClassVar[str] = "l1 radius"
-    binary: ClassVar[bool] = False
-
-    @property
-    def size(self) -> NDArray[np.float64]:
-        """The radius (N,)."""
-        return self.radius
-
-    def holds(self, radius: float = 0.0) -> NDArray[np.bool_]:
-        """Samples (N,) whose class stays under every perturbation of that l1 norm or less."""
-        remedy = "An l1 norm is in the unit of the samples, summed over all values of one."
-        norm = require_number("radius", radius, at_least=0, remedy=remedy)
-        return np.asarray(self.radius > norm)
-
-
-@dataclass(frozen=True)
-class EventChanges:
-    """Events that may be added (0 -> 1), removed (1 -> 0), moved, or flipped either way.
-
-    With A = (1 - keep)^added and R = (1 - keep)^removed a class of probability p has at least::
-
-        A (p - 1 + R) / R
-
-    after the changes, and stays more likely than not while that is above 1/2. Proof: one mask for
-    both. Where it hides all changes, both encodings are that of what x and x' share. It hides those
-    of x with probability R, so the class has (p - 1 + R) / R of what is shared, and those of x'
-    with probability A. Levine and Feizi (AAAI 2020) ablate pixels, Bojchevski et al. (ICML 2020)
-    have the sparse case.
-
-    :param keep: probability that a value is kept.
-    :param probability: of the class of each sample (N,), or a lower bound of it."""
-
-    keep: float
-    probability: NDArray[np.float64]
-    changes: ClassVar[tuple[str, ...]] = ("flips", "added", "removed", "moved")
-    measure: ClassVar[str] = "number of flips"
-    binary: ClassVar[bool] = True
-
-    @property
-    def size(self) -> NDArray[np.float64]:
-        """The most flips of each sample that leave its class (N,)."""
-        with np.errstate(divide="ignore", invalid="ignore"):
-            reach = np.log(2 * self.probability) / -np.log1p(-self.keep)
-        # Below the reach, not at it.
-        return np.asarray(np.maximum(np.ceil(reach) - 1, 0))
-
-    def holds(
-        self, flips: int = 0, added: int = 0, removed: int = 0, moved: int = 0
-    ) -> NDArray[np.bool_]:
-        """Samples (N,) whose class stays under so many changes of every kind, or fewer.
-
-        :param flips: changes of any kind, of which the worst are all added events: by removed ones
-            the bound never falls below 1/2 first.
-        :param moved: events that go to another time or place: one is added, one removed."""
-        for name, count in zip(self.changes, (flips, added, removed, moved), strict=True):
-            require_whole(name, count, remedy="Give a number of events.")
-        unseen_added = (1 - self.keep) ** (added + moved + flips)
-        unseen_removed = (1 - self.keep) ** (removed + moved)
-        least = unseen_added * (self.probability - 1 + unseen_removed)
-        return np.asarray(least > unseen_removed / 2)
+    """An encoder in words; one of a user's own by its repr."""
+    if isinstance(encoder, KNOWN):
+        return encoder.words.format(**vars(encoder))
+    return repr(encoder)
 
 
 @dataclass(frozen=True)
@@ -148,8 +74,9 @@ class Direct(_Repeating):
 class Poisson(_Repeating):
     """Every element fires at every step with its value as the probability.
 
-    Values outside [0, 1] count as 0 and 1. The gradient is passed straight through: the derivative
-    of a spike by its probability is taken as 1. Draws come from torch's random state.
+    Values outside [0, 1] count as 0 and 1. The gradient is passed straight through: the
+    derivative of a spike by its probability is taken as 1. Draws come from torch's random
+    state.
 
     The parameter is that of :class:`Direct`."""
 
@@ -163,13 +90,15 @@ class Poisson(_Repeating):
     def certified(self, probability: ArrayLike) -> L1Ball:
         """The l1 radius r within which a class stays more likely than not.
 
-        With one uniform draw per value and step for both, the levels of x and x + d differ with
-        probability min(1, N abs(d)). So all of them agree with probability (1 - N r)^T at least,
-        and that of a class falls by 1 - (1 - N r)^T at most. It stays above 1/2 up to::
+        With one uniform draw per value and step for both, the levels of x and x + d
+        differ with probability min(1, N abs(d)). So all of them agree with probability (1
+        - N r)^T at least, and that of a class falls by 1 - (1 - N r)^T at most. It stays
+        above 1/2 up to::
 
             r = (1 - (3/2 - probability)^(1/T)) / N
 
-        No larger radius holds for every network of probability 1. For T = N = 1 it is probability
+        No larger radius holds for every network of probability 1. For T = N = 1 it is
+        probability
         - 1/2, as in Mukhoty et al. (ICLR 2024), whose radius holds for that case alone.
 
         :param probability: of the class of each sample (N,), or a lower bound of it."""
@@ -181,9 +110,9 @@ class Poisson(_Repeating):
 class SQE(Poisson):
     """Stochastic quantised encoding (arXiv 2610.01558, of which we know the abstract alone).
 
-    At every step a value x in [0, 1] is floor(N x + u) / N, u uniform in [0, 1): one of the two
-    nearest of N + 1 levels, and x on average. N = 1 is :class:`Poisson`, and large N are
-    :class:`Direct`. The gradient is passed straight through.
+    At every step a value x in [0, 1] is floor(N x + u) / N, u uniform in [0, 1): one of
+    the two nearest of N + 1 levels, and x on average. N = 1 is :class:`Poisson`, and
+    large N are :class:`Direct`. The gradient is passed straight through.
 
     :param steps: as of :class:`Direct`.
     :param levels: N, at most 2^20."""
@@ -214,31 +143,46 @@ class _Quantised(torch.autograd.Function):
 class Frequency(_Repeating):
     """Frequency encoding of FEEL-SNN (Xu et al., NeurIPS 2024): every step is a blurrier image.
 
-    Step t keeps the frequencies from -L to L - 1 along both sides of an image [N, C, H, W]::
+    Step t keeps the frequencies from -L to L - 1 along both sides of an image
+    [N, C, H, W]::
 
         s[t] = |F^-1 (M_t F x)|,   L = side/2 (1 - t / max(8, T)), rounded up
 
-    At 32 pixels L is 16, 14, ..., 2 for T = 8, and 16, 14, 12, 10 for T = 4, as the authors have
-    it; other sizes and longer runs are ours. Steps that keep all are the image."""
+    At 32 pixels L is 16, 14, ..., 2 for T = 8, and 16, 14, 12, 10 for T = 4, as the
+    authors have it; other sizes and longer runs are ours. Steps that keep all are the
+    image."""
 
     words = "frequency encoding"
 
     def __call__(self, x: Tensor) -> Tensor:
-        expected, got = "images [N, C, H, W] or [N, H, W]", f"shape {list(x.shape)}"
-        require(x.ndim in (3, 4), "x", expected, got, "Event frames take Frames.")
+        require(
+            x.ndim in (3, 4),
+            "x",
+            "images [N, C, H, W] or [N, H, W]",
+            f"shape {list(x.shape)}",
+            "Event frames take Frames.",
+        )
         if not len(x):  # MKL transforms no empty batch.
             return x.expand(self.steps, *x.shape)
+
         # There is no transform of half precision on a CPU.
         wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        spectrum, encoded, slowest = torch.fft.fft2(wide), list[Tensor](), max(8, self.steps)
-        places = [torch.arange(side, device=x.device) for side in x.shape[-2:]]
+        spectrum = torch.fft.fft2(wide)
+        slowest = max(8, self.steps)
+        encoded = list[Tensor]()
         for t in range(self.steps):
-            pairs = [(k, -(-len(k) * (slowest - t) // (2 * slowest))) for k in places]
-            rows, columns = ((k < radius) | (k >= len(k) - radius) for k, radius in pairs)
-            blurred = torch.fft.ifft2(spectrum * (rows[:, None] & columns)).abs()
-            # Rounding would give black pixels a gradient of any sign.
-            whole = all(2 * radius >= len(k) for k, radius in pairs)
-            encoded.append(wide if whole else blurred)
+            masks = list[Tensor]()
+            for side in x.shape[-2:]:
+                # L, rounded up.
+                radius = -(-side * (slowest - t) // (2 * slowest))
+                k = torch.arange(side, device=x.device)
+                masks.append((k < radius) | (k >= side - radius))
+
+            rows, columns = masks
+            mask = rows[:, None] & columns
+            # Without a blur: rounding would give black pixels a gradient of any sign.
+            step = wide if mask.all() else torch.fft.ifft2(spectrum * mask).abs()
+            encoded.append(step)
         return torch.stack(encoded).to(x.dtype)
 
 
@@ -262,8 +206,8 @@ class Frames:
             expected = f"frames [N, {self.steps or 'T'}, ...]"
             remedy = "The time axis comes second, after the batch."
             raise invalid("x", expected, f"shape {list(x.shape)}", remedy)
-        # A view that repeats one frame would pass for a constant input, and the whole gradient for
-        # that of its first frame.
+        # A view that repeats one frame would pass for a constant input, and the whole
+        # gradient for that of its first frame.
         x = x.contiguous() if x.stride(1) == 0 else x
         return x.transpose(0, 1)
 
@@ -272,7 +216,8 @@ class Frames:
 class Ablation(Frames):
     """Event frames of which every value is kept with a probability, and is 0 otherwise.
 
-    Each is drawn by itself, in every pass, in training, too. Its gradient is times the mask.
+    Each is drawn by itself, in every pass, in training, too. Its gradient is times the
+    mask.
 
     :param steps: as of :class:`Frames`.
     :param keep: probability that a value is kept, between 0 and 1."""
@@ -300,8 +245,13 @@ class Ablation(Frames):
 
 def _probabilities(probability: ArrayLike) -> NDArray[np.float64]:
     given = np.asarray(probability, dtype=np.float64)
-    fits, remedy = bool(((given >= 0) & (given <= 1)).all()), "A share of draws is from 0 to 1."
-    require(fits, "probability", "numbers from 0 to 1", probability, remedy)
+    require(
+        ((given >= 0) & (given <= 1)).all(),
+        "probability",
+        "numbers from 0 to 1",
+        probability,
+        "A share of draws is from 0 to 1.",
+    )
     return given
 
 
@@ -314,6 +264,7 @@ ENCODERS: Mapping[str, type[_Known]] = MappingProxyType({k.__name__.lower(): k f
 def parse_encoder(text: str, steps: int = 8) -> _Known:
     """The encoder of a text, "direct", "sqe(levels=2)", "ablation(keep=0.03)", ..., over T steps.
 
-    :raises ValueError: for an unknown name or field, or a value that the encoder refuses."""
+    :raises ValueError: for an unknown name or field, or a value that the encoder
+        refuses."""
     remedy = "Another encoder takes a network of your own: file.py:function."
     return parse_object(text, "encoder", ENCODERS, remedy, steps=steps)

@@ -13,10 +13,10 @@ from art_snn.app.evaluate.result import EvaluationResult
 from art_snn.app.report.evaluation import Bounds, Evaluation, Examples, Provenance, Trial
 from art_snn.app.results import write_result
 from art_snn.attacks import AutoPGD, Outcome, StableAdaptivePGD, Stage, StageRecord
-from art_snn.encoders import L1Ball
 from art_snn.findings import Finding, Remedy
 from art_snn.gradients import ASSG, HART, RGA, STBP, Triangle
 from art_snn.metrics import Certificate
+from art_snn.regions import L1Ball
 
 SCHEMA = json.loads(
     (Path(__file__).parents[1] / "docs" / "evaluation.schema.json").read_text("utf-8")

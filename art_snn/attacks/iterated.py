@@ -19,13 +19,12 @@ A plan (``spiking_auto_attack``) calls ``craft`` itself, stage by stage."""
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
-from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.balls import SMALLEST, Ball
@@ -103,7 +102,6 @@ class IteratedAttack(PerSampleAttack):
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`CountedAttack`."""
 
-    estimator: InitVar[PyTorchClassifier] = field()
     norm: Norm = np.inf
     eps: float = 8 / 255
     max_iter: int = 100
@@ -113,12 +111,6 @@ class IteratedAttack(PerSampleAttack):
     seed: int = 0
     verbose: bool = True
     loss_type: str = "cross_entropy"
-
-    def __post_init__(self, estimator: PyTorchClassifier) -> None:
-        super().__init__(
-            estimator, targeted=self.targeted, batch_size=self.batch_size, verbose=self.verbose
-        )
-        self._check_params()
 
     @abstractmethod
     def walk(self, ball: Ball, start: Tensor) -> AttackState:

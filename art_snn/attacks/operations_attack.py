@@ -12,7 +12,7 @@ from art_snn.attacks.persample import BestPoints
 from art_snn.attacks.queries import Objective, Queries, margin
 from art_snn.checks import require
 from art_snn.classifier.inputs import require_network
-from art_snn.metrics.energy import count_synapses, metered, synaptic_operations
+from art_snn.metrics.energy import add_operations, count_synapses, synaptic_operations
 
 
 @dataclass(eq=False, repr=False)
@@ -40,7 +40,7 @@ class OperationsAttack(OnwardPGD):
         changed = self.estimator.postprocessing_defences
         require(not changed, "estimator", "no postprocessing", changed, "Leave it out.")
         attack, metering = copy.copy(self), copy.copy(self.estimator)
-        twin = metered(network, count_synapses(network, metering.input_shape))
+        twin = add_operations(network, count_synapses(network, metering.input_shape))
         metering._model, attack._estimator = metering._make_model_wrapper(twin), metering
         metering._nb_classes += 1
         adversarials = super(OperationsAttack, attack).generate(x)

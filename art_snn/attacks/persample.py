@@ -3,6 +3,7 @@
 import copy
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import InitVar, dataclass, field
 from inspect import signature
 from typing import Any, ClassVar, NamedTuple
 
@@ -117,11 +118,12 @@ class _Settings:
         return list(signature(kind).parameters)[1:]
 
 
+@dataclass(eq=False, repr=False)
 class CountedAttack(EvasionAttack):  # type: ignore[misc]
     """An attack on every sample for itself.
 
     After :meth:`generate` the attributes `forwards` and `backwards`, int [N], count the passes of
-    every sample.
+    every sample. The settings of an attack are fields of a dataclass.
 
     :param estimator: a classifier of torch's. A spiking network is differentiated by its rule.
     :param targeted: whether y are targets.
@@ -135,12 +137,15 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     needs_range: ClassVar[str] = ""
     """What clip_values must say, where the attack needs them."""
 
-    def __init__(
-        self, estimator: PyTorchClassifier, *, targeted: bool, batch_size: int, verbose: bool
-    ) -> None:
+    estimator: InitVar[PyTorchClassifier] = field()
+    targeted = False
+    batch_size = 32
+    verbose = False
+
+    def __post_init__(self, estimator: PyTorchClassifier) -> None:
         super().__init__(estimator=estimator)
-        self.targeted, self.batch_size, self.verbose = targeted, batch_size, verbose
         self.forwards = self.backwards = np.zeros(0, dtype=np.int64)
+        self._check_params()
 
     def generate(self, x: Any, y: Any = None) -> Any:
         """Adversarial samples.

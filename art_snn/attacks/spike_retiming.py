@@ -2,11 +2,11 @@
 
 import copy
 import warnings
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.balls import ROUNDING
@@ -29,10 +29,15 @@ _TIMELESS = (
 class _Spikes:
     """Spikes of n samples that may move, and the cells (a step of a place) that they may move to.
 
-    Shifts are 0, -1, 1, -2, 2, ..., of which 0 is that of a spike which stays. `sample` [S] says
-    whose spike it is, `cells` [S, 2D + 1] where every shift leads, as an index into all cells,
-    `open` [S, 2D + 1] which shifts end within the frames, `room` [n * T * P] how many spikes more
-    every cell takes, and `distance` [2D + 1] how long the shifts are, in steps.
+    Shifts are 0, -1, 1, -2, 2, ..., of which 0 is that of a spike that stays. Of S
+    spikes:
+
+    * `sample` [S] says whose spike it is.
+    * `cells` [S, 2D + 1] says where every shift leads, as an index into all cells.
+    * `open` [S, 2D + 1] says which shifts end within the frames.
+
+    `room` [n * T * P] says how many spikes more every cell takes, and `distance` [2D + 1]
+    how long the shifts are, in steps.
 
     :param counts: of the spikes [n, T, P].
     :param most: how many a cell holds, in the same shape.
@@ -40,18 +45,24 @@ class _Spikes:
 
     def __init__(self, counts: Tensor, most: Tensor, furthest: int) -> None:
         self.samples, steps, places = counts.shape
+        # A cell with k spikes is the home of k of them.
         spikes = counts.flatten()
         home = torch.arange(len(spikes), device=counts.device).repeat_interleave(spikes)
+
         away = torch.arange(1, min(furthest, steps - 1) + 1, device=counts.device)
-        shifts = torch.cat((away.new_zeros(1), torch.stack((-away, away), 1).flatten()))
+        both_ways = torch.stack((-away, away), 1).flatten()
+        shifts = torch.cat((away.new_zeros(1), both_ways))
+
         time = (home // places % steps)[:, None] + shifts
         self.open = (time >= 0) & (time < steps)
         self.cells = torch.where(self.open, home[:, None] + shifts * places, home[:, None])
-        self.sample, self.distance = home // (steps * places), shifts.abs()
+
+        self.sample = home // (steps * places)
+        self.distance = shifts.abs()
         self.room = (most - counts).flatten()
 
     def select(self, which: Tensor) -> "_Spikes":
-        """Some of them, by rows [k]."""
+        """Some of the spikes, by rows [k]."""
         some = copy.copy(self)
         some.sample = self.sample[which]
         some.cells = self.cells[which]
@@ -59,28 +70,41 @@ class _Spikes:
         return some
 
     def ascent(self, scores: Tensor, gradient: Tensor) -> Tensor:
-        """Slopes of scores [S, 2D + 1], by their softmax, as shares of the largest of a sample."""
+        """Slopes of scores [S, 2D + 1], as shares of the largest slope of the sample.
+
+        With p = softmax(score) of a spike, expected frames have p(d) of it at step t + d. So the
+        slope of score d is p(d) (g(t + d) - sum over d' of p(d') g(t + d')).
+
+        :param gradient: g [n, T, ...], by the frames."""
         there = gradient.flatten()[self.cells]
         share = scores.softmax(1)
         slope = share * (there - (share * there).sum(1, keepdim=True))
+
         most = gradient.new_zeros(len(gradient))
-        most = most.scatter_reduce(0, self.sample, slope.abs().amax(1), "amax")[self.sample]
-        return torch.where(most[:, None] > 0, slope / most[:, None], 0)
+        most = most.scatter_reduce(0, self.sample, slope.abs().amax(1), "amax")
+        largest = most[self.sample][:, None]
+        return torch.where(largest > 0, slope / largest, 0)
 
     def retime(self, gain: Tensor, moved: int | None, total: int | None) -> Tensor:
-        """Which shift every spike takes [S], where all would take the one that gains most.
+        """The shift that every spike takes [S], if all would take the one that gains most.
 
-        In rounds every spike that has not moved asks for the best cell that has room. A cell takes
-        those that gain most, a sample those that gain most until its budget is spent, and whoever
-        moves leaves room. Where the sum of shifts is limited, gains count per step.
+        In rounds every spike that has not moved asks for the best cell that has room. A
+        cell takes the spikes that gain most, and a sample lets those move that gain most
+        until its budget is spent. A spike that moves leaves room. With a budget of steps,
+        gains count per step.
 
-        :param gain: what every shift gains over staying [S, 2D + 1]; a spike moves for more than 0.
+        :param gain: what every shift gains over staying [S, 2D + 1]; a spike moves for
+            more than 0.
         :param moved: how many spikes of a sample may move; None: any.
-        :param total: the largest sum of the lengths of all shifts of a sample; None: any."""
+        :param total: the largest sum of the lengths of all shifts of a sample; None:
+            any."""
         worth = gain if total is None else gain / self.distance.clamp_min(1)
-        taken, room = torch.zeros_like(self.sample), self.room.clone()
-        moves, steps = self._budget(moved), self._budget(total)
+        taken = torch.zeros_like(self.sample)
+        room = self.room.clone()
+        moves = self._budget(moved)
+        steps = self._budget(total)
         while True:
+            # The best shift of every spike that may still move.
             here = (taken == 0) & (moves[self.sample] > 0)
             can = here[:, None] & self.open & (room[self.cells] > 0)
             can &= self.distance <= steps[self.sample][:, None]
@@ -88,18 +112,27 @@ class _Spikes:
             asks = (best > 0).nonzero()[:, 0]
             if not len(asks):
                 return taken
-            # From here on masks are factors: picking rows by them would wait for the device.
+
+            # From here on masks are factors: picking rows by them would wait for the
+            # device.
             asks = asks[best[asks].argsort(descending=True, stable=True)]
             move = shift[asks]
-            cell, owner, length = self.cells[asks, move], self.sample[asks], self.distance[move]
+            cell = self.cells[asks, move]
+            owner = self.sample[asks]
+            length = self.distance[move]
+
+            # Those that gain most come first, in their cell and in their sample.
             fits = _running_sums(cell, torch.ones_like(cell)) <= room[cell]
             one = fits.long()
             fits &= _running_sums(owner, one) <= moves[owner]
             fits &= _running_sums(owner, one * length) <= steps[owner]
             one = fits.long()
+
+            # A spike that moves takes room in its new cell, and leaves some at home.
             taken[asks] = one * move
             room.index_add_(0, cell, -one)
             room.index_add_(0, self.cells[asks, 0], one)
+
             moves.index_add_(0, owner, -one)
             steps.index_add_(0, owner, -one * length)
 
@@ -110,71 +143,72 @@ class _Spikes:
 
     def change(self, taken: Tensor) -> Tensor:
         """The number of spikes that every cell gains by those shifts [n * T * P]."""
-        one, none = torch.ones_like(taken), torch.zeros_like(self.room)
-        gained = none.index_add(0, self.cells.gather(1, taken[:, None])[:, 0], one)
+        one = torch.ones_like(taken)
+
+        gained = torch.zeros_like(self.room)
+        gained.index_add_(0, self.cells.gather(1, taken[:, None])[:, 0], one)
         return gained.index_add_(0, self.cells[:, 0], -one)
 
 
 def _running_sums(groups: Tensor, amounts: Tensor) -> Tensor:
     """Sums [k] of the amounts, whole numbers from 0, up to every element within its group."""
     order = groups.argsort(stable=True)
-    sums, its = amounts[order].cumsum(0), groups[order]
-    first = torch.ones_like(its, dtype=torch.bool)
-    first[1:] = its[1:] != its[:-1]
-    before = torch.where(first, sums - amounts[order], 0).cummax(0).values
+    sorted_groups = groups[order]
+    is_first = torch.ones_like(order, dtype=torch.bool)
+    is_first[1:] = sorted_groups[1:] != sorted_groups[:-1]
+
+    # Sums over all groups, minus the sum of the groups before.
+    sums = amounts[order].cumsum(0)
+    before = torch.where(is_first, sums - amounts[order], 0).cummax(0).values
     return torch.empty_like(sums).scatter_(0, order, sums - before)
 
 
+@dataclass(eq=False, repr=False)
 class SpikeRetiming(PerSampleAttack):
     """Moves spikes of event frames in time, and keeps their number and their place.
 
-    Samples are event frames ``[T, *place]``: a value of low + k is k spikes, where (low, high) are
-    the clip_values. No value rises above high, so that binary frames stay binary. A spike s at step
-    t has a score for every shift d from -D to D that ends within the frames. The margin is the best
-    other logit minus that of the true class; a targeted attack lowers it. In every iteration, with
-    g the gradient of what is raised::
+    Samples are event frames ``[T, *place]``: a value of low + k is k spikes, where (low,
+    high) are the clip_values. No value rises above high, so that binary frames stay
+    binary. A spike s at step t has a score for every shift d from -D to D that ends
+    within the frames. The margin is the best other logit minus that of the true class; a
+    targeted attack lowers it. In every iteration, with g the gradient of what is raised::
 
         p_s = softmax(score_s)                             expected frames: p_s(d) at step t + d
         r_s(d) = p_s(d) (g(t + d) - sum over d' of p_s(d') g(t + d'))         the slope of its score
         score <- score + eta r / max |r|                                         max over a sample
 
-    g is taken at frames in which every spike takes the shift of the highest score that has room and
-    is within the budgets. It passes straight through to the expected frames. A sample is left as
-    soon as it is broken; one that is never broken is returned where its margin was highest.
+    g is taken at frames in which every spike takes the shift of the highest score that
+    has room and is within the budgets. It passes straight through to the expected frames.
+    A sample is left as soon as it is broken; one that is never broken is returned where
+    its margin was highest.
 
-    The attack warns of rate rules, whose gradients move no spike. After :meth:`generate` the
-    attribute `shifts` holds :func:`art_snn.attacks.shifts` of what is returned.
+    The attack warns of rate rules, whose gradients move no spike. After :meth:`generate`
+    the attribute `shifts` holds :func:`art_snn.attacks.shifts` of what is returned.
 
     :param max_shift: the largest shift D of a spike, in time steps [2]; None: any.
-    :param total_shift: the largest sum of shifts of a sample, without their signs; None: any.
-    :param moved: the largest number of spikes of a sample that leave their step; None: any.
+    :param total_shift: the largest sum of shifts of a sample, without their signs; None:
+        any.
+    :param moved: the largest number of spikes of a sample that leave their step; None:
+        any.
     :param max_iter: iterations [40].
     :param eta: how far the fastest score of a sample moves [0.3].
-    :raises ValueError: for a setting out of its range; by :meth:`generate`, without clip_values, or
-        whole numbers of spikes. The other parameters are those of :class:`CountedAttack`."""
+    :raises ValueError: for a setting out of its range; by :meth:`generate`, without
+        clip_values, or whole numbers of spikes. The other parameters are those of
+        :class:`CountedAttack`."""
 
     needs_range: ClassVar[str] = "the value without spikes, and the highest"
-    bytes_at_once: ClassVar[int] = (
-        2**22
-    )  # Every spike has scores, many times the memory of the frames.
+    # Every spike has scores, which take many times the memory of the frames.
+    bytes_at_once: ClassVar[int] = 2**22
 
-    def __init__(
-        self,
-        estimator: PyTorchClassifier,
-        max_shift: int | None = 2,
-        total_shift: int | None = None,
-        moved: int | None = None,
-        max_iter: int = 40,
-        eta: float = 0.3,
-        targeted: bool = False,
-        batch_size: int = 32,
-        verbose: bool = True,
-    ) -> None:
-        super().__init__(estimator, targeted=targeted, batch_size=batch_size, verbose=verbose)
-        self.max_shift, self.total_shift, self.moved = max_shift, total_shift, moved
-        self.max_iter, self.eta = max_iter, eta
-        self.shifts = Shifts(*np.zeros((3, 0), dtype=np.int64))
-        self._check_params()
+    max_shift: int | None = 2
+    total_shift: int | None = None
+    moved: int | None = None
+    max_iter: int = 40
+    eta: float = 0.3
+    targeted: bool = False
+    batch_size: int = 32
+    verbose: bool = True
+    shifts: Shifts = field(init=False, default=Shifts(*np.zeros((3, 0), dtype=np.int64)))
 
     @classmethod
     def budget(cls, measure: Measure, eps: float) -> dict[str, Any] | None:
@@ -194,51 +228,68 @@ class SpikeRetiming(PerSampleAttack):
 
     def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:
         x = best.samples.clone()
-        spikes, held, low, high = self._spikes(x)
+        spikes, whole = self._spikes(x)
         scores = torch.zeros_like(spikes.open, dtype=x.dtype).masked_fill_(~spikes.open, -torch.inf)
+        # Samples without spikes are left as they are.
         rows = torch.unique(spikes.sample)
         left = ActiveRows(rows, rows.cpu())
-        frames, values = x, low + held
+        frames = x
         for turn in range(self.max_iter):
             if not len(left.here):
                 return
-            points, true = frames[left.rows], classes[left.rows]
+
+            points = frames[left.rows]
+            true = classes[left.rows]
             logits, gradient = queries.gradients(points, true, self.objective, left.here)
             if turn == 0:
                 _warn_of_rates(gradient)
 
+            # Samples that are broken, or without an answer, leave.
             stay = self._keep(best, left.rows, points, true, logits).cpu()
             queries.finish(int((~stay).sum()))
             left, gradient = left.select(stay, gradient)
             queries.keep(stay)
             if not stay.all():
                 going = torch.isin(spikes.sample, left.rows).nonzero()[:, 0]
-                spikes, scores = spikes.select(going), scores[going]
+                spikes = spikes.select(going)
+                scores = scores[going]
 
+            # The scores climb, and every spike takes the shift of the highest that has room.
             slopes = torch.zeros_like(x).index_copy_(0, left.rows, gradient)
             scores = scores + self.eta * spikes.ascent(scores, slopes)
-            gain = scores - scores[:, :1]
-            change = spikes.change(spikes.retime(gain, self.moved, self.total_shift)).view_as(x)
-            frames = torch.where(change == 0, x, (values + change).to(x).minimum(high))
+            frames = self._retime(x, whole, spikes, scores - scores[:, :1])
+
         if len(left.here):
-            logits = queries.logits(frames[left.rows], left.here)
-            self._keep(best, left.rows, frames[left.rows], classes[left.rows], logits)
+            points = frames[left.rows]
+            logits = queries.logits(points, left.here)
+            self._keep(best, left.rows, points, classes[left.rows], logits)
 
     def move(self, x: Tensor, gradient: Tensor) -> Tensor:
-        """Samples [n, T, ...] whose spikes all move, within the budgets, where a gradient is
-        largest; spikes that are there already stay."""
-        spikes, held, low, high = self._spikes(x)
-        there = gradient.flatten()[spikes.cells]
-        taken = spikes.retime(there - there[:, :1], self.moved, self.total_shift)
-        return (low + (held + spikes.change(taken).view_as(x))).to(x).minimum(high)
+        """Samples [n, T, ...] whose spikes all move to where a gradient is largest.
 
-    def _spikes(self, x: Tensor) -> tuple[_Spikes, Tensor, Tensor, Tensor]:
-        """Spikes of samples ``[n, T, *place]``, their counts there, lowest and highest values."""
+        They stay within the budgets; spikes that are there already stay."""
+        spikes, whole = self._spikes(x)
+
+        there = gradient.flatten()[spikes.cells]
+        return self._retime(x, whole, spikes, there - there[:, :1])
+
+    def _retime(self, x: Tensor, whole: Tensor, spikes: _Spikes, gain: Tensor) -> Tensor:
+        """Samples [n, T, ...] whose spikes take the shifts that gain most within the budgets.
+
+        :param whole: the samples, without what rounding has left.
+        :param gain: what every shift gains over staying [S, 2D + 1]."""
+        _, high = self.clip_range(x)
+        change = spikes.change(spikes.retime(gain, self.moved, self.total_shift)).view_as(x)
+        return torch.where(change == 0, x, (whole + change).to(x).minimum(high))
+
+    def _spikes(self, x: Tensor) -> tuple[_Spikes, Tensor]:
+        """Spikes of samples ``[n, T, *place]``, and the samples as low plus whole numbers."""
         low, high = self.clip_range(x)
-        held, most = counts(x, low), (high - low).expand_as(x).add(WHOLE).clamp_max(_LARGEST)
+        held = counts(x, low)
+
+        most = (high - low).expand_as(x).add(WHOLE).clamp_max(_LARGEST)
         furthest = x.shape[1] if self.max_shift is None else self.max_shift
-        spikes = _Spikes(held, most.long().flatten(2), furthest)
-        return spikes, held.view_as(x), low, high
+        return _Spikes(held, most.long().flatten(2), furthest), low + held.view_as(x)
 
     def objective(self, logits: Tensor, classes: Tensor) -> Tensor:
         """The objective: the margin [n] of logits [n, K], above 0 where a sample is broken."""
@@ -248,15 +299,22 @@ class SpikeRetiming(PerSampleAttack):
     def _keep(
         self, best: BestPoints, rows: Tensor, x: Tensor, classes: Tensor, logits: Tensor
     ) -> Tensor:
-        """Take in points of samples [m]; which of these the attack goes on with."""
+        """Take in points of samples [m].
+
+        :return: True for the samples that the attack goes on with, bool [m]."""
         broken = self.succeeded(logits, classes)
         best.take(rows, x, self.objective(logits, classes), broken)
         return ~broken & ~logits.isnan().any(1)
 
     def _samples(self, x: Any) -> Tensor:
-        expected, remedy = "event frames [N, T, ...]", "The time axis comes second."
         shape = self.estimator.input_shape
-        require(len(shape) > 1, "x", expected, f"samples of shape {shape}", remedy)
+        require(
+            len(shape) > 1,
+            "x",
+            "event frames [N, T, ...]",
+            f"samples of shape {shape}",
+            "The time axis comes second.",
+        )
         samples = super()._samples(x)
         counts(samples, self.clip_range(samples)[0])
         return samples
@@ -273,6 +331,7 @@ class SpikeRetiming(PerSampleAttack):
 
 def _warn_of_rates(gradient: Tensor) -> None:
     """Warn where the gradients [n, T, ...] of all samples are the same at all time steps."""
-    largest, between = gradient.abs().max(), (gradient - gradient[:, :1]).abs().max()
+    largest = gradient.abs().max()
+    between = (gradient - gradient[:, :1]).abs().max()
     if gradient.shape[1] > 1 and largest > 0 and between <= ROUNDING * largest:
         warnings.warn(_TIMELESS, RuntimeWarning, stacklevel=6)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -49,7 +49,9 @@ class _Step(NamedTuple):
 class _BlockAttack:
     """The attack on one block of samples, which adversarials replace.
 
-    Samples and classes are all N, queries are about the block, which begins with row `first`."""
+    :param queries: about the samples of the block, the first of which is row `first`.
+    :param samples: all N of them; `classes` has theirs.
+    :param rows: of the block."""
 
     def __init__(
         self,
@@ -60,34 +62,42 @@ class _BlockAttack:
         rows: Tensor,
     ) -> None:
         assert attack.outcome is not None
-        self.attack, self.outcome, self.queries = attack, attack.outcome, queries
-        self.samples, self.classes, self.first = samples, classes, int(rows[0])
+        self.attack = attack
+        self.outcome = attack.outcome
+        self.queries = queries
+        self.samples = samples
+        self.classes = classes
+        self.first = int(rows[0])
         self.reached = BestMargin(samples[rows])
 
-    def correct(self, rows: Tensor) -> Tensor:
-        """Which of the samples are classified correctly, [m] of rows [n]."""
+    def find_correct(self, rows: Tensor) -> Tensor:
+        """Predict samples [n].
+
+        :return: rows [m] of those that are classified correctly."""
         votes = self._vote(self.samples[rows], rows)
         true = votes.logits.gather(1, self.classes[rows, None])[:, 0]
-        heights = true - votes.logits.mean(1)
-        self.reached.heights[rows - self.first] = heights.to(self.reached.heights)
+        heights = (true - votes.logits.mean(1)).to(self.reached.heights)
+        self.reached.heights[rows - self.first] = heights
 
         index = rows.cpu().numpy()
         answered = votes.answered.cpu().numpy()
         stage = np.where(votes.most.cpu().numpy(), Outcome.WRONG, Outcome.STANDING)
         self.outcome.votes[index] = votes.wrong.cpu().numpy()
         self.outcome.stage[index[answered]] = stage[answered]
-        left = self.standing(rows)
+
+        left = self.select_standing(rows)
         self.queries.finish(len(rows) - len(left))
         return left
 
-    def standing(self, rows: Tensor) -> Tensor:
-        """Which of the samples nothing has broken, [m] of rows [n]."""
+    def select_standing(self, rows: Tensor) -> Tensor:
+        """Rows [m] of the samples [n] that nothing has broken."""
         stands = self.outcome.stage[rows.cpu().numpy()] == Outcome.STANDING
         return rows[torch.as_tensor(stands, device=rows.device)]
 
     def run_stage(self, number: int, step: _Step, rows: Tensor) -> None:
-        """Let a stage attack samples [n], and put what it breaks in their place."""
-        estimator, transfer = step.attack.estimator, step.stage.transfer
+        """Let a stage attack samples [n], and replace those that it breaks."""
+        estimator = step.attack.estimator
+        transfer = step.stage.transfer
         local = rows - self.first
         # Margins of another network say nothing about this one.
         reached = None if transfer else self.reached.select(local)
@@ -104,28 +114,29 @@ class _BlockAttack:
             self._take(number, rows[claimed], best.samples[claimed])
 
     def submit(self, number: int, candidates: Candidates, rows: Tensor) -> None:
-        """Put candidates of samples [n] in their place."""
+        """Replace samples [n] by candidates that break them."""
         present = torch.as_tensor(candidates.present, device=rows.device)
         points = torch.as_tensor(candidates.points, device="cpu")
         tried = rows[present[rows]]
         self._take(number, tried, points[tried.cpu()].to(self.samples))
 
     def _take(self, number: int, rows: Tensor, adversarial: Tensor) -> None:
-        """Replace samples by adversarial ones [m], where they are such."""
+        """Replace samples by points [m], if these break them and are within the budget."""
         if not len(rows):
             return
         low, high = self.attack.clip_range(adversarial)
         adversarial = adversarial.clamp(low, high)
         measure = require_measure(self.attack.norm)
         distance = measure.distances(self.samples[rows], adversarial, low)
-        slack = rounding_of(adversarial)
-        votes = self._vote(adversarial, rows)
-        broken = votes.most.cpu().numpy() & (distance <= self.attack.eps + slack)
+        fits = distance <= self.attack.eps + rounding_of(adversarial)
 
+        votes = self._vote(adversarial, rows)
+        broken = fits & votes.most.cpu().numpy()
         which = torch.as_tensor(broken, device="cpu")
         taken = rows[which]
-        index = rows.cpu().numpy()[broken]
         self.samples[taken] = adversarial[which]
+
+        index = rows.cpu().numpy()[broken]
         self.outcome.adversarials[index] = self.samples[taken].cpu().numpy()
         self.outcome.stage[index] = number
         self.outcome.distance[index] = distance[broken]
@@ -133,66 +144,65 @@ class _BlockAttack:
         self.queries.finish(len(index))
 
     def _vote(self, x: Tensor, rows: Tensor) -> Votes:
-        """Let the network vote on samples [n]."""
+        """Predict points [n], once or, if the network is random, from several fresh seeds."""
         predict = partial(self.queries.logits, x, rows - self.first)
         seeds = deciding_seeds(self.attack.seed, self.outcome.draws)
         return count_votes(predict, self.classes[rows], seeds)
 
 
+@dataclass(eq=False, repr=False)
 class SpikingAutoAttack(CountedAttack):
     """Attacks every sample with one stage of a plan after another, until one breaks it.
 
-    There is nothing to tune: rules, losses and steps are a fixed grid. A sample that nothing breaks
-    is returned as it is.
+    There is nothing to tune: rules, losses and steps are a fixed grid. A sample that
+    nothing breaks is returned as it is.
 
-    Every adversarial is predicted once more before it counts, and its budget is measured. A network
-    is random where predictions of the same samples differ in five evaluations: EOT then averages
-    its gradients, and most of eleven predictions from fresh seeds must be wrong.
+    Every adversarial is predicted once more before it counts, and its budget is measured.
+    A network is random where predictions of the same samples differ in five evaluations:
+    EOT then averages its gradients, and most of eleven predictions from fresh seeds must
+    be wrong.
 
     After :meth:`generate`, and after an interruption of it, the attribute `outcome` is an
     :class:`~art_snn.attacks.Outcome`: which stage broke which sample, in how many passes.
 
-    A stage whose rule does not suit the network runs under the network's own gradient, `Native`,
-    which networks of other frameworks have. Repeats, and stages that nothing suits, are left out.
+    A stage whose rule does not suit the network runs under the network's own gradient,
+    `Native`, which networks of other frameworks have. Repeats, and stages that nothing
+    suits, are left out.
 
     :param estimator: a classifier around a spiking network.
-    :param norm: numpy.inf, "inf" or 2; of event frames 0, the number of values that change, or
-        "shift", how many time steps a spike is moved.
+    :param norm: numpy.inf, "inf" or 2; of event frames 0, the number of values that
+        change, or "shift", how many time steps a spike is moved.
     :param eps: budget in that norm, in the unit of the samples.
-    :param plan: "standard", "fast", "ensemble-19", or a :class:`~art_snn.attacks.Plan` of yours.
-    :param sources: other classifiers of the same samples, on which adversarials are crafted that
-        may carry over; with norm inf or 2.
-    :param candidates: adversarials that were made elsewhere, which are tried before the plan.
+    :param plan: "standard", "fast", "ensemble-19", or a :class:`~art_snn.attacks.Plan` of
+        yours.
+    :param sources: other classifiers of the same samples, on which adversarials are
+        crafted that may carry over; with norm inf or 2.
+    :param candidates: adversarials that were made elsewhere, which are tried before the
+        plan.
     :param seed: of all that is drawn.
-    :param on_stage: called after every stage of a block with its record, the number of samples it
-        attacked, and the number in the block that nothing has broken yet. There :meth:`standing`
-        says how far the plan is.
-    :param resume: what it said of the same samples: where to go on, with the same results.
+    :param on_stage: called after every stage of a block with its record, the number of
+        samples it attacked, and the number in the block that nothing has broken yet.
+        There :meth:`standing` says how far the plan is.
+    :param resume: what it said of the same samples: where to go on, with the same
+        results.
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`CountedAttack`."""
 
     _estimator_requirements = (PyTorchSpikingClassifier,)
 
-    def __init__(
-        self,
-        estimator: PyTorchSpikingClassifier,
-        norm: Norm = np.inf,
-        eps: float = 8 / 255,
-        plan: str | Plan = "standard",
-        sources: Sequence[PyTorchClassifier] = (),
-        batch_size: int = 32,
-        seed: int = 0,
-        verbose: bool = True,
-        on_stage: Callable[[StageRecord, int, int], None] | None = None,
-        candidates: Sequence[Candidates] = (),
-        resume: Mapping[str, np.ndarray] | None = None,
-    ) -> None:
-        super().__init__(estimator, targeted=False, batch_size=batch_size, verbose=verbose)
-        self.norm, self.eps, self.plan, self.sources, self.seed = norm, eps, plan, sources, seed
-        self.on_stage, self.candidates, self.resume = on_stage, candidates, resume
-        self.outcome: Outcome | None = None
-        self._running: tuple[_BlockAttack, int] | None = None
-        self._check_params()
+    norm: Norm = np.inf
+    eps: float = 8 / 255
+    plan: str | Plan = "standard"
+    sources: Sequence[PyTorchClassifier] = ()
+    batch_size: int = 32
+    seed: int = 0
+    verbose: bool = True
+    on_stage: Callable[[StageRecord, int, int], None] | None = None
+    candidates: Sequence[Candidates] = ()
+    resume: Mapping[str, np.ndarray] | None = None
+
+    outcome: Outcome | None = field(init=False, default=None)
+    _running: tuple[_BlockAttack, int] | None = field(init=False, default=None)
 
     def generate(self, x: Any, y: Any = None) -> Any:
         self.outcome = None
@@ -203,26 +213,43 @@ class SpikingAutoAttack(CountedAttack):
         """How far the plan is, within `on_stage`: what `resume` takes for the same samples."""
         assert self._running is not None, "ask within on_stage"
         run, done = self._running
-        arrays = {"place": np.array([run.first, done]), "random": np.array(random_state())}
-        arrays |= {name: getattr(run.outcome, name).copy() for name in _KEPT}
-        return arrays | {name: one.cpu().numpy().copy() for name, one in vars(run.reached).items()}
+        margins = {name: part.cpu().numpy().copy() for name, part in vars(run.reached).items()}
+        return {
+            "place": np.array([run.first, done]),
+            "random": np.array(random_state()),
+            **{name: getattr(run.outcome, name).copy() for name in _KEPT},
+            **margins,
+        }
 
     def _prepare(self, samples: Tensor, classes: Tensor) -> None:
         counts = [len(one.points) for one in self.candidates]
-        remedy = "Give a point for each sample, and say which of them are present."
-        fits, got = {*counts} <= {len(samples)}, ", ".join(map(str, counts))
-        require(fits, "candidates", f"as many points as samples, {len(samples)}", got, remedy)
-        random = self._random(samples, classes)
+        require(
+            {*counts} <= {len(samples)},
+            "candidates",
+            f"as many points as samples, {len(samples)}",
+            ", ".join(map(str, counts)),
+            "Give a point for each sample, and say which of them are present.",
+        )
+        random = self._is_random(samples, classes)
         plan = select_stages(resolve_plan(self.plan, self.norm), self.estimator, self.norm, samples)
-        self._steps, unused = self._steps_of(plan, random)
-        tried = (one.record for one in self.candidates)
+        self._steps = self._build_steps(plan, random)
+        skipped = list(plan.skipped)
+        for stage in plan.stages:
+            if stage.transfer and not self.sources:
+                why = "no networks to transfer from (sources) were given"
+                skipped.append(stage.record("skipped", reason=why))
+
+        # Attacks on event frames refuse samples of other values, each kind of attack
+        # once.
         attacks = [step.attack for step in self._steps if not step.stage.transfer]
-        # Those on event frames refuse samples of other values.
         for attack in {type(attack)._samples: attack for attack in attacks}.values():
             attack._samples(samples)
+
+        records = [one.record for one in self.candidates]
+        records += [step.record for step in self._steps]
         self.outcome = Outcome(
-            stages=(*tried, *(step.record for step in self._steps)),
-            skipped=(*plan.skipped, *unused),
+            stages=tuple(records),
+            skipped=tuple(skipped),
             draws=DRAWS["decide"] if random else 1,
             adversarials=samples.cpu().numpy().copy(),
             stage=np.full(len(samples), Outcome.UNANSWERED),
@@ -232,84 +259,94 @@ class SpikingAutoAttack(CountedAttack):
             votes=np.zeros(len(samples), dtype=np.int64),
         )
         if self.resume is not None:
-            before, remedy = self.resume["adversarials"], "Or None, to begin with the first stage."
-            expected, fits = f"one of samples {(*samples.shape,)}", before.shape == samples.shape
-            require(fits, "resume", expected, f"one of {before.shape}", remedy)
+            before = self.resume["adversarials"]
+            require(
+                before.shape == samples.shape,
+                "resume",
+                f"one of samples {(*samples.shape,)}",
+                f"one of {before.shape}",
+                "Or None, to begin with the first stage.",
+            )
             for name in _KEPT:
                 getattr(self.outcome, name)[:] = self.resume[name]
             samples[:] = torch.as_tensor(before, device="cpu")
 
-    def _random(self, samples: Tensor, classes: Tensor) -> bool:
-        """True where predictions of the first batch differ from draw to draw."""
+    def _is_random(self, samples: Tensor, classes: Tensor) -> bool:
+        """True if predictions of the first batch differ from draw to draw."""
         batch = samples[: self.batch_size].cpu().numpy()
+        self.forwards[: len(batch)] += DRAWS["examine"]
+        if not len(batch):
+            return False
         predictions = []
-        for draw in range(DRAWS["examine"] if len(batch) else 0):
+        for draw in range(DRAWS["examine"]):
             with seeded(self.seed + draw):
                 predictions.append(self.estimator.predict(batch, batch_size=self.batch_size))
-        self.forwards[: len(batch)] += DRAWS["examine"]
-        return bool(predictions) and is_random(predictions, classes[: len(batch)].cpu().numpy())
+        return is_random(predictions, classes[: len(batch)].cpu().numpy())
 
-    def _steps_of(
-        self, plan: StageSelection, random: bool
-    ) -> tuple[list[_Step], list[StageRecord]]:
-        """The stages that run, on every source where they transfer, and those that have none."""
-        steps: list[_Step] = []
-        unused = []
+    def _build_steps(self, plan: StageSelection, random: bool) -> list[_Step]:
+        """The stages that run; one that transfers runs on every source."""
+        steps = list[_Step]()
+        earlier = list[tuple[Stage, int]]()
         for stage, record in zip(plan.stages, plan.records, strict=True):
-            if stage.transfer and not self.sources:
-                why = "no networks to transfer from (sources) were given"
-                unused.append(stage.record("skipped", reason=why))
             rule = stage.rule
             if random and not stage.transfer:
                 rule = rule or self.estimator.model.rule
-                rule = rule if isinstance(rule, EOT) else EOT(rule, samples=DRAWS["average"])
-            for place, source in enumerate(self.sources if stage.transfer else (self.estimator,)):
-                one = record
+                if not isinstance(rule, EOT):
+                    rule = EOT(rule, samples=DRAWS["average"])
+
+            for place, source in enumerate(self.sources if stage.transfer else [self.estimator]):
+                own = record
                 if stage.transfer:
-                    label, words = (f"{text} on source {place}" for text in (stage.label, stage))
-                    name = f"{stage.id}-source-{place}"
-                    one = replace(record, id=name, label=label, description=words)
-                same = replace(stage, within=None)
-                again = sum(
-                    replace(s.stage, within=None) == same and s.attack.estimator is source
-                    for s in steps
-                )
-                seed = stage.seed(self.seed, again)
+                    own = replace(
+                        record,
+                        id=f"{stage.id}-source-{place}",
+                        label=f"{stage.label} on source {place}",
+                        description=f"{stage} on source {place}",
+                    )
+                # The same stage again, such as on other samples, draws from another seed.
+                kind = (replace(stage, within=None), id(source))
+                seed = stage.seed(self.seed, earlier.count(kind))
+                earlier.append(kind)
                 attack = stage.build(source, self.norm, self.eps, self.batch_size, seed)
-                steps.append(_Step(stage, one, attack, rule))
-        return steps, unused
+                steps.append(_Step(stage, own, attack, rule))
+        return steps
 
     def _attack(self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor) -> None:
         run = _BlockAttack(self, queries, samples, classes, rows)
-        before: Mapping[str, Any] = self.resume or {}
-        first, done = map(int, before.get("place", (-1, 0)))
+        first, done = (-1, 0) if self.resume is None else map(int, self.resume["place"])
         if run.first < first:
             return
-        resumes = run.first == first
-        if resumes:
+
+        if run.first == first and self.resume is not None:
             for name, kept in vars(run.reached).items():
-                kept[:] = torch.as_tensor(before[name], device="cpu")
-            restore_random_state(str(before["random"]))
-        left = run.standing(rows) if resumes else run.correct(rows)
-        for number, candidates in enumerate(() if resumes else self.candidates):
-            run.submit(number, candidates, left)
-            left = run.standing(left)
+                kept[:] = torch.as_tensor(self.resume[name], device="cpu")
+            restore_random_state(str(self.resume["random"]))
+            left = run.select_standing(rows)
+        else:
+            done = 0
+            left = run.find_correct(rows)
+            for number, candidates in enumerate(self.candidates):
+                run.submit(number, candidates, left)
+                left = run.select_standing(left)
+
         for number, step in enumerate(self._steps, len(self.candidates)):
-            within, near = step.stage.within, left
+            within = step.stage.within
+            near = left
             if within is not None:
                 near = left[run.reached.near(left - run.first, within)]
-            if (resumes and number < done) or not len(near):
+            if number < done or not len(near):
                 continue
-            network = step.attack.estimator.model
+
             if queries.progress is not None:
-                words = f"{number + 1}/{len(run.outcome.stages)} {step.record.label}"
-                queries.progress.describe(words)
+                place = f"{number + 1}/{len(run.outcome.stages)}"
+                queries.progress.describe(f"{place} {step.record.label}")
+            network = step.attack.estimator.model
             with network.using(step.rule) if step.rule else nullcontext():
                 for part in torch.split(near, step.attack._block_size(samples)):
                     run.run_stage(number, step, part)
-            left = run.standing(left)
+            left = run.select_standing(left)
             if self.on_stage is not None:
-                self._running = run, number + 1
+                self._running = (run, number + 1)
                 self.on_stage(step.record, len(near), len(left))
                 self._running = None
 
@@ -324,11 +361,19 @@ class SpikingAutoAttack(CountedAttack):
         self.eps = measure.require_budget(self.eps)
         resolve_plan(self.plan, self.norm)
         self.sources = require_sources(self.sources, self.estimator)
-        fits = not (self.sources and measure.counted)
-        remedy = "Leave them out, or attack in the maximum norm or the Euclidean one."
-        require(fits, "sources", "none with that norm", f"{len(self.sources)}", remedy)
-        fits = isinstance(self.candidates, Sequence)
-        fits = fits and all(isinstance(one, Candidates) for one in self.candidates)
-        remedy = "Wrap arrays: Candidates(name, points, present)."
-        require(fits, "candidates", "a list of Candidates", shown(self.candidates), remedy)
+        require(
+            not (self.sources and measure.counted),
+            "sources",
+            "none with that norm",
+            f"{len(self.sources)}",
+            "Leave them out, or attack in the maximum norm or the Euclidean one.",
+        )
+        is_list = isinstance(self.candidates, Sequence)
+        require(
+            is_list and all(isinstance(one, Candidates) for one in self.candidates),
+            "candidates",
+            "a list of Candidates",
+            shown(self.candidates),
+            "Wrap arrays: Candidates(name, points, present).",
+        )
         require_seed("seed", self.seed)

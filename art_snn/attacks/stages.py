@@ -51,6 +51,7 @@ _TILED = 10
 """In the Euclidean norm SquareAttack begins with five by five tiles of two values or more."""
 
 
+@dataclass(eq=False, repr=False)
 class ArtAttack(PerSampleAttack):
     """An attack of ART's under the rules of ours.
 
@@ -59,22 +60,12 @@ class ArtAttack(PerSampleAttack):
 
     :param options: its settings, those of the budget and the batch among them."""
 
-    def __init__(
-        self,
-        estimator: PyTorchClassifier,
-        kind: type[EvasionAttack],
-        options: dict[str, Any],
-        norm: Norm,
-        eps: float,
-        batch_size: int,
-        seed: int,
-    ) -> None:
-        super().__init__(estimator, targeted=False, batch_size=batch_size, verbose=False)
-        self.kind = kind
-        self.options = options
-        self.norm = norm
-        self.eps = eps
-        self.seed = seed
+    kind: type[EvasionAttack]
+    options: dict[str, Any]
+    norm: Norm
+    eps: float
+    batch_size: int
+    seed: int
 
     @property
     def radius(self) -> float:

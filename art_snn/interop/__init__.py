@@ -2,4 +2,5 @@
 
 from art_snn.interop.kinds import register_neuron as register_neuron
 from art_snn.interop.network import AdaptedNetwork as AdaptedNetwork, adapt as adapt
-from art_snn.interop.nir import from_nir as from_nir, to_nir as to_nir
+from art_snn.interop.nir import from_nir as from_nir
+from art_snn.interop.nir_write import to_nir as to_nir

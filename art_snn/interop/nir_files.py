@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,8 +17,16 @@ from art_snn.checks import ArgumentError, expand_path, first_line, invalid, requ
 Node = dict[str, Any]
 """The type of a node and its parameters; of a graph its nodes and edges."""
 WRITE_AGAIN = "nir.write makes a file of a graph."
-_ITEMS, _EXPANSION, _UNPACKED, _DEPTH = 100_000, 2000, 2**32, 100
-"""Most items of a file, bytes of arrays per byte of it, and in all, and groups in one another."""
+Nodes = list[tuple[str, Node, list[str]]]
+"""Nodes in the order in which they compute: name, node, and names of the nodes that it adds up."""
+_ITEMS = 100_000
+"""Most groups and arrays of a file, where every text of an array of texts counts as one."""
+_EXPANSION = 2000
+"""Most bytes of arrays for each byte of a file."""
+_UNPACKED = 2**32
+"""Most bytes of arrays beyond the size of the file."""
+_DEPTH = 100
+"""Most groups in one another."""
 
 
 @contextmanager
@@ -45,46 +52,67 @@ def read_graph(path: Any) -> Node:
         return dict(to_dict())
     file = expand_path("path_or_graph", path)
     checks.require_kind("path_or_graph", file, checks.FILE, "a NIR file")
-    hdf, size = package().serialization, file.stat().st_size
-    items, room, h5py = _ITEMS, min(_EXPANSION * size, _UNPACKED + size), hdf.h5py
+    hdf = package().serialization
+    h5py = hdf.h5py
+    size = file.stat().st_size
+    items = _ITEMS
+    room = min(_EXPANSION * size, _UNPACKED + size)
 
     def find(name: str, link: Any) -> str | None:
         """The name of what is not in the file, once, as a group or as an array without code."""
         nonlocal items, room
         item: Any = content[name] if type(link) is h5py.HardLink else None
-        array = isinstance(item, h5py.Dataset) and item.shape is not None
-        array = array and (item.dtype.kind in "fiub" or h5py.check_string_dtype(item.dtype))
-        array = array and not (item.external or item.is_virtual)
-        fits = (array or isinstance(item, h5py.Group)) and h5py.h5o.get_info(item.id).rc == 1
-        fits = fits and name.count("/") < _DEPTH
-        # Many strings may be one in the file.
-        texts = np.ndindex(item.shape) if array and item.dtype.kind == "O" else ()
-        for amount in chain([item.nbytes if array else 0], (len(item[at]) for at in texts)):
-            items, room = items - 1, room - amount
-            if not fits or min(items, room) < 0:
+        if not isinstance(item, h5py.Group | h5py.Dataset):
+            return name
+        if h5py.h5o.get_info(item.id).rc > 1 or name.count("/") >= _DEPTH:
+            return name
+
+        items -= 1
+        if isinstance(item, h5py.Dataset):
+            is_text = h5py.check_string_dtype(item.dtype)
+            fits = item.shape is not None and (is_text or item.dtype.kind in "fiub")
+            if not fits or item.external or item.is_virtual:
                 return name
-        return None
+            room -= item.nbytes
+            if item.dtype.kind == "O":
+                # Many texts of an array may be one in the file.
+                for place in np.ndindex(item.shape):
+                    items -= 1
+                    room -= len(item[place])
+                    if min(items, room) < 0:
+                        return name
+        return name if min(items, room) < 0 else None
 
     with refusing("path_or_graph", "a NIR file", f"{path}"), h5py.File(file, "r") as content:
         odd = content.visititems_links(find)
-        got = f"{path}, whose {odd!r} is a link, too large, too deep or no array of numbers"
-        require(odd is None, "path_or_graph", "a file that holds its own arrays", got, WRITE_AGAIN)
+        require(
+            odd is None,
+            "path_or_graph",
+            "a file that holds its own arrays",
+            f"{path}, whose {odd!r} is a link, too large, too deep or no array of numbers",
+            WRITE_AGAIN,
+        )
         return dict(hdf.hdf2dict(content["node"]))
 
 
-def order_nodes(graph: Node) -> list[tuple[str, Node, list[str]]]:
-    """Nodes with the names of those that they add up, from the Input to the Output.
+def order_nodes(graph: Node) -> Nodes:
+    """The nodes from the Input to the Output; subgraphs are inlined.
 
-    Subgraphs are inlined, and what nothing reads is left out."""
-    nodes, edges = dict[str, Any](), list[tuple[str, str]]()
+    Nodes that no other node reads are left out."""
+    nodes: Node = {}
+    edges = list[tuple[str, str]]()
     sources = defaultdict[str, dict[str, None]](dict)
     with refusing("graph", "nodes with a type, and edges", "others"):
         first, last = _inline(graph, nodes, edges)
-        for before, behind in edges:
-            fits = before in nodes and behind in nodes and before not in sources[behind]
-            expected, got = "edges between its nodes, every one once", f"{before} → {behind}"
-            require(fits, "graph", expected, got, "Leave it out.")
-            sources[behind][before] = None
+        for source, target in edges:
+            require(
+                {source, target} <= nodes.keys() and source not in sources[target],
+                "graph",
+                "edges between its nodes, every one once",
+                f"{source} → {target}",
+                "Leave it out.",
+            )
+            sources[target][source] = None
 
     read = dict[str, list[str]]()
     waiting = [last]
@@ -92,9 +120,14 @@ def order_nodes(graph: Node) -> list[tuple[str, Node, list[str]]]:
         name = waiting.pop()
         if name in read:
             continue
-        fits = name == first or bool(sources[name])
-        require(fits, "graph", "edges from the Input to every node", f"none to {name}", "Add one.")
-        read[name] = list(sources[name])
+        require(
+            name == first or sources[name],
+            "graph",
+            "edges from the Input to every node",
+            f"none to {name}",
+            "Add one.",
+        )
+        read[name] = [*sources[name]]
         waiting += read[name]
 
     try:
@@ -106,20 +139,38 @@ def order_nodes(graph: Node) -> list[tuple[str, Node, list[str]]]:
     return [(name, nodes[name], read[name]) for name in order]
 
 
-def _inline(graph: Node, nodes: Node, edges: list[Any], prefix: str = "") -> tuple[str, str]:
-    """Collect nodes and edges, of subgraphs with a prefix; the names of its Input and Output."""
-    ends, names = dict[str, tuple[str, str]](), defaultdict[str, list[str]](list)
+def _inline(
+    graph: Node, nodes: Node, edges: list[tuple[str, str]], prefix: str = ""
+) -> tuple[str, str]:
+    """Collect nodes and edges, those of subgraphs with a prefix.
+
+    :return: the names of the Input and of the Output of the graph."""
+    ends = dict[str, tuple[str, str]]()
+    names = defaultdict[str, list[str]](list)
     for key, node in graph["nodes"].items():
-        name, kind = f"{prefix}{key}", str(node["type"])
+        name = f"{prefix}{key}"
+        kind = str(node["type"])
         names[kind].append(name)
-        nested = kind == "NIRGraph"
-        ends[f"{key}"] = _inline(node, nodes, edges, f"{name}.") if nested else (name, name)
-        nodes |= {} if nested else {name: node}
+        if kind == "NIRGraph":
+            ends[f"{key}"] = _inline(node, nodes, edges, f"{name}.")
+        else:
+            ends[f"{key}"] = (name, name)
+            nodes[name] = node
+
     for pair in graph["edges"]:
-        a, b = (x.decode() if type(x) is bytes else x for x in pair)
-        edges.append((ends.get(a, (a, a))[1], ends.get(b, (b, b))[0]))
-    first, last = names["Input"], names["Output"]
-    got = f"{', '.join(first) or 'none'} and {', '.join(last) or 'none'}"
-    fits, remedy = len(first) == len(last) == 1, "Networks here have one input, and logits."
-    require(fits, "graph", "one Input and one Output", got, remedy)
+        source, target = (end.decode() if type(end) is bytes else end for end in pair)
+        # An edge leaves a subgraph at its Output, and enters it at its Input.
+        _, start = ends.get(source, (source, source))
+        end, _ = ends.get(target, (target, target))
+        edges.append((start, end))
+
+    first = names["Input"]
+    last = names["Output"]
+    require(
+        len(first) == len(last) == 1,
+        "graph",
+        "one Input and one Output",
+        f"{', '.join(first) or 'none'} and {', '.join(last) or 'none'}",
+        "Networks here have one input, and logits.",
+    )
     return first[0], last[0]

@@ -14,13 +14,14 @@ from torch import Tensor
 from art_snn.checks import require, require_count, require_number, require_seed
 from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
 from art_snn.composition import require_composed
-from art_snn.encoders import EventChanges, L1Ball, draws as encoder_draws
+from art_snn.encoders import draws as encoder_draws
 from art_snn.gradients.base import simulation
 from art_snn.layers import device_of
 from art_snn.metrics.robust import Share
 from art_snn.network import THROUGH, SpikingNetwork
 from art_snn.passes import keep_modes, set_in_block
 from art_snn.progress import Progress
+from art_snn.regions import EventChanges, L1Ball
 from art_snn.seeding import seeded
 
 ABSTAINED = -1

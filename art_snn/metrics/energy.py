@@ -1,9 +1,10 @@
 """Synaptic operations: what a sample costs on a chip that computes where there are spikes.
 
-A spike costs one accumulate at each non-zero synapse that leaves its neuron: of a convolution as
-many as there are at its place, fewer at borders. Chips fold batch norm into the weights next to it;
-pooling hands every spike on to all windows around it. Where the input is no spikes, each of its
-synapses costs a multiply-accumulate: at every step, or once where all steps are the same."""
+A spike costs one accumulate at each non-zero synapse that leaves its neuron. In a
+convolution, neurons at borders have fewer synapses. Chips fold batch norm into the
+weights next to it; pooling hands every spike on to all windows around it. If the input is
+not spikes, each of its synapses costs a multiply-accumulate: at every step, or once if
+all steps are the same."""
 
 from typing import Any
 
@@ -28,12 +29,18 @@ from art_snn.network import THROUGH, SpikingNetwork
 from art_snn.neurons import Neuron
 from art_snn.passes import keep_modes, set_in_block
 
-ACCUMULATE, MULTIPLY = 0.9, 4.6
-"""Energy in pJ of an addition, and with a multiplication, of 32 bits at 45 nm (Horowitz 2014)."""
+_KEPT = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Sequential, _DropoutNd, Neuron, Noise)
+"""Layers that change no value while synapses are counted, and neurons."""
+ACCUMULATE = 0.9
+"""Energy in pJ of an addition of 32 bits at 45 nm (Horowitz 2014)."""
+MULTIPLY = 4.6
+"""Energy in pJ of an addition with a multiplication."""
 _ROUNDING = 1e-3
+"""Counts that are further from a whole number are not counts."""
 
 Synapses = list[tuple[str, Tensor]]
-"""How many leave each value [...] of one step of the input, and each neuron of every layer."""
+"""Names of the input and of the layers of neurons, each with the number of synapses that
+leave every value [...] of a step of the input, or every neuron of the layer."""
 
 
 def synaptic_operations(
@@ -41,20 +48,21 @@ def synaptic_operations(
 ) -> NDArray[np.float64]:
     """Synaptic operations of samples: accumulates, and multiply-accumulates of a dense input.
 
-    :param classifier: around a :class:`~art_snn.SpikingNetwork` whose neurons take all time steps
-        in one call, of convolutions, linear layers, batch norms, pooling of planes and sums.
+    :param classifier: around a :class:`~art_snn.SpikingNetwork` whose neurons take all
+        time steps in one call, of convolutions, linear layers, batch norms, pooling of
+        planes and sums.
     :param x: samples ``(N, *input_shape)``.
     :return: float (N,).
     :raises TypeError: when x is no array of real numbers.
-    :raises ValueError: for preprocessing, layers whose synapses cannot be counted, two layers of
-        weights without neurons in between, or a bad setting."""
+    :raises ValueError: for preprocessing, layers whose synapses cannot be counted, two
+        layers of weights without neurons in between, or a bad setting."""
     return np.asarray(count_operations(classifier, x, batch_size)[:, :, 1].sum(1))
 
 
 def count_operations(
     classifier: PyTorchClassifier, x: np.ndarray, batch_size: int = 32
 ) -> NDArray[np.float64]:
-    """Spikes and operations of every layer (N, L, 2), as :func:`count_synapses` lists them.
+    """Spikes and operations of every layer (N, L, 2), in the order of :func:`count_synapses`.
 
     An input that is dense has no spikes."""
     network = require_network("classifier", classifier, "Put it into the network.")
@@ -65,16 +73,20 @@ def count_operations(
     """Spikes and operations [2, N] of the input and of every layer of neurons, for one batch."""
 
     def run(network: SpikingNetwork, x: Tensor) -> Tensor:
+        """Start with the pair of the input, then let neurons fire."""
         encoded = network.encode(x)
         operations, dense = input_operations(encoded, inputs)
-        events = encoded.flatten(2).sum((0, 2), dtype=torch.float64).where(~dense, 0.0)
-        pairs.append(torch.stack([events, operations]))
+        events = encoded.flatten(2).sum((0, 2), dtype=torch.float64)
+        pairs.append(torch.stack([events.where(~dense, 0.0), operations]))
         return network.run(encoded, fire)
 
     def fire(site: NeuronRef, current: Tensor) -> Tensor:
+        """Add the pair of the next layer of neurons."""
         spikes = simulation(site, current)
-        _, leaving = layers[len(pairs) - 1]
         totals = spikes.sum(0, dtype=torch.float64)
+
+        # The first pair is that of the input.
+        _, leaving = layers[len(pairs) - 1]
         operations = count_accumulates(totals, leaving)
         pairs.append(torch.stack([totals.flatten(1).sum(1), operations]))
         return spikes
@@ -82,45 +94,63 @@ def count_operations(
     counted = [np.zeros((0, 1 + len(layers), 2))]
     with keep_modes(network, False), torch.no_grad(), set_in_block(THROUGH, run):
         for start in range(0, len(samples), size):
+            # The next batch begins with its input.
             pairs.clear()
-            network(torch.as_tensor(samples[start : start + size], device=device_of(network)))
+            batch = samples[start : start + size]
+            network(torch.as_tensor(batch, device=device_of(network)))
+            # [L, 2, N] -> [N, L, 2].
             counted.append(torch.stack(pairs).permute(2, 0, 1).cpu().numpy())
     return np.concatenate(counted)
 
 
 def count_accumulates(totals: Tensor, leaving: Tensor) -> Tensor:
-    """Operations [N] of so many spikes [N, ...], of neurons that so many synapses leave [...]."""
+    """Operations [N] of spikes of neurons.
+
+    :param totals: how many spikes every neuron has [N, ...].
+    :param leaving: how many synapses leave every neuron [...]."""
     return (totals * leaving).flatten(1).sum(1, dtype=torch.float64)
 
 
 def input_operations(encoded: Tensor, leaving: Tensor) -> tuple[Tensor, Tensor]:
-    """Operations of the encoded input [T, N, ...], and whether it is no spikes, [N] each.
+    """Operations [N] of the encoded input [T, N, ...], and which samples are dense, bool [N].
 
-    Spikes are whole numbers that are not the same at all steps, as direct encoding has them."""
-    once = repeats_one_step(encoded)
-    whole = ((encoded >= 0) & (encoded == encoded.round())).flatten(2).all(2).all(0) & (not once)
-    dense = leaving.sum(dtype=torch.float64) * (1 if once else len(encoded))
-    events = encoded[0] if once else encoded.sum(0, dtype=torch.float64)
-    return torch.where(whole, count_accumulates(events, leaving), dense), ~whole
+    A sample is dense unless all its values are whole numbers from 0, and always if the
+    encoder repeats one step, as direct encoding does. It is multiplied at every step, or
+    else once.
+
+    :param leaving: how many synapses leave every value of a step [...]."""
+    synapses = leaving.sum(dtype=torch.float64)
+    if repeats_one_step(encoded):
+        operations = synapses.expand(encoded.shape[1])
+        return operations, torch.ones_like(operations, dtype=torch.bool)
+
+    is_whole = (encoded >= 0) & (encoded == encoded.round())
+    dense = ~is_whole.flatten(2).all(2).all(0)
+    accumulates = count_accumulates(encoded.sum(0, dtype=torch.float64), leaving)
+    return torch.where(dense, synapses * len(encoded), accumulates), dense
 
 
-def metered(network: SpikingNetwork, synapses: Synapses) -> SpikingNetwork:
-    """The network with a further logit: operations of a sample per step, by the same rule."""
+def add_operations(network: SpikingNetwork, synapses: Synapses) -> SpikingNetwork:
+    """The network with a further logit, the operations of a sample per step.
+
+    The rule of the network differentiates this logit, too."""
     twin = network.share()
     run = twin.run
 
-    def run_metered(encoded: Tensor, firing: Firing) -> Tensor:
+    def run_and_count(encoded: Tensor, firing: Firing) -> Tensor:
         layers = iter(leaving for _, leaving in synapses)
-        totals = [input_operations(encoded, next(layers))[0] / len(encoded)]
+        operations, _ = input_operations(encoded, next(layers))
+        totals = [operations / len(encoded)]
 
         def fire(site: NeuronRef, current: Tensor) -> Tensor:
             spikes = firing(site, current)
             totals.append(count_accumulates(spikes.sum(0), next(layers)) / len(spikes))
             return spikes
 
-        return torch.cat([run(encoded, fire), torch.stack(totals).sum(0)[:, None]], 1)
+        logits = run(encoded, fire)
+        return torch.cat([logits, torch.stack(totals).sum(0)[:, None]], 1)
 
-    vars(twin)["run"] = run_metered
+    vars(twin)["run"] = run_and_count
     twin.gradient = network.rule
     return twin
 
@@ -128,24 +158,23 @@ def metered(network: SpikingNetwork, synapses: Synapses) -> SpikingNetwork:
 def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
     """The non-zero synapses of a network for samples of a shape.
 
-    They are gradients at spikes through a copy of the layers with weights of 0 and 1.
+    A copy of the layers has weights of 0 and 1. There the synapses of a neuron are the
+    gradient of all currents by its spikes.
 
     :raises ValueError: as :func:`synaptic_operations`."""
     require_composed(network, "classifier")
-    objection = network.bounds_objection()
-    _require(objection is None, objection)
+    _require_no(network.bounds_objection())
     with torch.inference_mode(False), torch.enable_grad():
         counting = _replace_weights(copy_module("classifier", network).eval()).float()
+
         sample = torch.zeros(1, *shape, device=device_of(network))
         encoded = torch.zeros_like(counting.encode(sample)[:1].detach()).contiguous()
-        objection = probe(counting, encoded)
-        _require(objection is None, objection)
-        for name, module in counting.layers.named_modules():
-            if isinstance(module, nn.Linear | _ConvNd):
-                # Its bias marks what has met a weight; spikes are 0 here.
-                words = f"{name} after other weights, without neurons in between"
-                module.register_forward_pre_hook(lambda _, x, w=words: _require(not x[0].any(), w))
-        names, leaves, currents = ["input"], [encoded.requires_grad_()], list[Tensor]()
+        _require_no(probe(counting, encoded))
+        _refuse_composed_weights(counting.layers)
+
+        names = ["input"]
+        leaves = [encoded.requires_grad_()]
+        currents = list[Tensor]()
 
         def fire(site: NeuronRef, current: Tensor) -> Tensor:
             names.append(site.name)
@@ -154,61 +183,102 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
             return leaves[-1]
 
         logits = counting.run(encoded, fire)
+
+        # An input that no weight meets is not multiplied: its currents are 0, without a
+        # bias.
         met = [(part * (part.detach() != 0)).sum() for part in (logits, *currents)]
-        how: Any = {"retain_graph": True, "materialize_grads": True, "allow_unused": True}
-        # An input that no weight meets is not multiplied.
-        first = torch.autograd.grad(torch.stack(met).sum(), leaves[:1], **how)
-        ends = torch.stack([met[0], *(current.sum() for current in currents)])
-        others = torch.autograd.grad(ends.sum(), leaves[1:], **how)
-    layers = [leaving[0, 0] for leaving in (*first, *others)]
-    whole = all((part - part.round()).abs().amax() < _ROUNDING for part in layers)
-    _require(whole, "functions that scale values, or windows that overlap")
-    return list(zip(names, (part.round() for part in layers), strict=True))
+        options: Any = {"retain_graph": True, "materialize_grads": True, "allow_unused": True}
+
+        first = torch.autograd.grad(torch.stack(met).sum(), leaves[:1], **options)
+
+        totals = torch.stack([met[0], *(current.sum() for current in currents)])
+        others = torch.autograd.grad(totals.sum(), leaves[1:], **options)
+
+    synapses: Synapses = []
+    for name, gradient in zip(names, (*first, *others), strict=True):
+        leaving = gradient[0, 0].round()
+        if not (gradient[0, 0] - leaving).abs().amax() < _ROUNDING:
+            _require_no("functions that scale values, or windows that overlap")
+        synapses.append((name, leaving))
+    return synapses
 
 
-def _require(holds: bool, got: object) -> None:
-    expected, remedy = "layers whose synapses can be counted", "docs/energy.md lists them."
-    require(holds, "classifier", expected, str(got), remedy)
+def _require_no(objection: str | None) -> None:
+    """Refuse a network of which something speaks against counting, in words."""
+    require(
+        objection is None,
+        "classifier",
+        "layers whose synapses can be counted",
+        objection,
+        "docs/energy.md lists them.",
+    )
+
+
+def _refuse_composed_weights(layers: nn.Module) -> None:
+    """Refuse, in the next pass, an input of weights that has met other weights.
+
+    Spikes are 0 in that pass and biases are 1, so that the bias marks such an input."""
+    for name, module in layers.named_modules():
+        if not isinstance(module, nn.Linear | _ConvNd):
+            continue
+
+        def refuse(_: nn.Module, inputs: Any, name: str = name) -> None:
+            if inputs[0].any():
+                _require_no(f"{name} after other weights, without neurons in between")
+
+        module.register_forward_pre_hook(refuse)
 
 
 @torch.no_grad()
 def _replace_weights(network: SpikingNetwork) -> SpikingNetwork:
-    """The network with weights of 0 and 1, biases of 1, and sums in the place of pooling."""
+    """The network with weights of 0 and 1, biases of 1, and sums instead of pooling."""
+    # Neurons of other frameworks may have parts.
+    members = getattr(network, "members", {}).values()
+    neurons = tuple(f"{member.name}." for member in members)
+
     for name, module in [*network.layers.named_modules()]:
-        if isinstance(module, nn.Linear | _ConvNd):
+        pool = _replace_pooling(name, module)
+        if pool is not None:
+            parent, _, place = name.rpartition(".")
+            setattr(network.layers.get_submodule(parent), place, pool)
+        elif isinstance(module, nn.Linear | _ConvNd):
             module.weight.copy_(module.weight != 0)
             size = module.out_channels if isinstance(module, _ConvNd) else module.out_features
             module.bias = nn.Parameter(module.weight.new_ones(size))
         elif isinstance(module, _NormBase) and module.running_var is not None:
-            norm: Any = module
-            norm.running_mean.zero_()
-            norm.running_var.fill_(1)
-            norm.eps, norm.bias = 0.0, None
-            if norm.weight is not None:
-                norm.weight.copy_(norm.weight != 0)
+            _replace_norm(module)
         elif isinstance(module, Normalize):
             module.mean.zero_()
             module.std.fill_(1)
-        elif isinstance(module, nn.AvgPool2d | nn.MaxPool2d):
-            _require(getattr(module, "dilation", 1) in (1, (1, 1)), f"{name}, with gaps")
-            form: Any = {k: getattr(module, k) for k in ("stride", "padding", "ceil_mode")}
-            sums = nn.AvgPool2d(module.kernel_size, **form, divisor_override=1)
-            _exchange(network.layers, name, sums)
-        elif isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
-            pool = nn.AdaptiveAvgPool2d(module.output_size)
-            pool.register_forward_hook(lambda _, x, y: y * (x[0][0].numel() / y[0].numel()))
-            _exchange(network.layers, name, pool)
         else:
-            kept = (nn.Flatten, nn.Unflatten, nn.Identity, nn.Sequential, _DropoutNd, Neuron, Noise)
-            supported = isinstance(module, kept) or any(module.children())
-            # Of other frameworks' neurons also the parts.
-            members = getattr(network, "members", {}).values()
-            places = (f"{member.name}." for member in members)
-            supported |= f"{name}.".startswith(tuple(places))
-            _require(supported and not module._parameters, f"{name} ({type(module).__name__})")
+            is_known = isinstance(module, _KEPT) or any(module.children())
+            is_neuron = f"{name}.".startswith(neurons)
+            if module._parameters or not (is_known or is_neuron):
+                _require_no(f"{name} ({type(module).__name__})")
     return network
 
 
-def _exchange(layers: nn.Module, name: str, module: nn.Module) -> None:
-    parent, _, place = name.rpartition(".")
-    setattr(layers.get_submodule(parent), place, module)
+def _replace_norm(norm: Any) -> None:
+    """Let a batch norm pass values on as they are, or none where its weight is 0."""
+    norm.running_mean.zero_()
+    norm.running_var.fill_(1)
+    norm.eps = 0.0
+    # The bias of the weights before it stays as it is.
+    norm.bias = None
+    if norm.weight is not None:
+        norm.weight.copy_(norm.weight != 0)
+
+
+def _replace_pooling(name: str, module: nn.Module) -> nn.Module | None:
+    """Sums over the windows of a pooling; None for any other layer."""
+    if isinstance(module, nn.AvgPool2d | nn.MaxPool2d):
+        if getattr(module, "dilation", 1) not in (1, (1, 1)):
+            _require_no(f"{name}, with gaps")
+        window = (module.kernel_size, module.stride, module.padding, module.ceil_mode)
+        return nn.AvgPool2d(*window, divisor_override=1)
+    if isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
+        # A sum is the mean times the size of a window.
+        pool = nn.AdaptiveAvgPool2d(module.output_size)
+        pool.register_forward_hook(lambda _, x, y: y * (x[0][0].numel() / y[0].numel()))
+        return pool
+    return None

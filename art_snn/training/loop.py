@@ -3,11 +3,10 @@
 import math
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -44,94 +43,135 @@ def train(
 ) -> list[Epoch]:
     """Train the network in place; it is in evaluation mode afterwards.
 
-    Every epoch draws from its own seed, so a resumed run gives the weights of one that was never
-    killed. Random states are left as they were. Afterwards the network has the weights of the best
-    epoch where there are validation samples, otherwise those of the last.
+    A resumed run gives the weights of a run that was never killed. With validation
+    samples the weights are those of the best epoch, otherwise those of the last. Random
+    states are left as they were.
 
     :param network: takes its training gradient.
     :param x, y: samples [N, ...] and class indices [N].
-    :param recipe: optimizer, schedule and augmentation; what it leaves open is fitted to x.
-    :param resume: file for the state after every epoch; where it exists training goes on from it.
+    :param recipe: optimizer, schedule and augmentation; what it leaves open is fitted to
+        x.
+    :param resume: file for the state after every epoch; if it exists, training goes on
+        from it.
     :param validation: samples (x, y) that choose the best epoch: never the test set.
-    :param adversary: crafts the samples of every step and of validation, and has the defence; None
-        trains on the samples themselves.
-    :param start: name of the weights that the network has; another one resumes another run.
-    :param team: processes with the same arguments, which take a share of every batch each and have
-        the same weights after every step. Only the leading one reads and writes the file.
+    :param adversary: crafts the samples of every step and of validation, and has the
+        defence; None trains on the samples themselves.
+    :param start: name of the weights that the network has; another name is another run.
+    :param team: processes with the same arguments, each with a share of every batch. All
+        have the same weights after every step. Only the leading one reads and writes the
+        file.
     :return: all epochs, those before the resumption included.
-    :raises CheckpointError: when the file is damaged, or of other settings, samples or another
-        network; the network then keeps its weights.
-    :raises ValueError: before anything is trained, where samples, labels, recipe, network,
-        processes and defence do not fit each other. Later, when the loss or a weight is no longer
-        finite; earlier epochs are kept."""
+    :raises CheckpointError: when the file is damaged, or of another run; the network then
+        keeps its weights.
+    :raises ValueError: before anything is trained, for arguments that do not fit each
+        other; later, when the loss or a weight is not finite any more. Earlier epochs are
+        kept."""
     check_labelled_samples(("x, y", "x, y"), x, y)
     adversary = adversary and adversary.fit_to(network)
     defence = AT() if adversary is None else adversary.defence
     recipe = defence.fit_recipe(recipe.fit_to(x.shape[1:]))
     team.on_leader(partial(_check_team, team, network, recipe, len(x)))
-    classes, craft = _count_classes(network, x, y, validation, recipe, defence), None
-    if adversary is not None and defence.attacks:
-        craft = adversary.against(network, x.shape[1:], classes)
+    classes = _count_classes(network, x, y, validation, recipe, defence)
     state = State(network, recipe, x, y, validation, adversary, team, start)
     state.resume(resume)
-    samples, labels = _copy_tensor(x), _copy_tensor(y).long()
-    batches, done = -(-len(x) // recipe.batch_size), len(state.history)
-    shown: dict[str, Any] = {"unit": "batches", "verbose": team.leads, "summary": False}
-    with Progress("Training", recipe.epochs * batches, done=done * batches, **shown) as progress:
-        for epoch in range(done, recipe.epochs):
-            began = time.monotonic()
-            with seeded(recipe.seed * 100_003 + epoch):
-                loss = _pass(state, samples, labels, craft, progress)
-                score = _validate(state, validation, craft, batches)
-            state.finish(Epoch(epoch + 1, loss, score))
-            team.on_leader(partial(state.save, resume))
-            words = _describe_epoch(state.history[-1], recipe.epochs)
-            progress.write(f"Training: {words}, {duration(time.monotonic() - began)}")
-            stall = describe_stall(state.history, recipe.epochs, classes, adversary)
-            if stall and epoch + 1 == -(-recipe.epochs // 3):
-                progress.write(f"Training: so far it {stall}")
+    _train_epochs(state, x, y, resume, validation, adversary, classes)
     if state.best is not None:
         network.load_state_dict(state.best)
     network.eval()
     return state.history
 
 
+def _train_epochs(
+    state: State,
+    x: np.ndarray,
+    y: np.ndarray,
+    resume: str | Path | None,
+    validation: tuple[np.ndarray, np.ndarray] | None,
+    adversary: AdversarialTraining | None,
+    classes: int,
+) -> None:
+    """Train the epochs that are left, and write the state after each."""
+    craft = None
+    if adversary is not None and adversary.defence.attacks:
+        craft = adversary.against(state.network, x.shape[1:], classes)
+    samples = _copy_tensor(x)
+    labels = _copy_tensor(y).long()
+
+    team = state.team
+    recipe = state.recipe
+    done = len(state.history)
+    batches = math.ceil(len(x) / recipe.batch_size)
+    progress = Progress(
+        "Training",
+        recipe.epochs * batches,
+        done=done * batches,
+        unit="batches",
+        verbose=team.leads,
+        summary=False,
+    )
+    with progress:
+        for epoch in range(done, recipe.epochs):
+            began = time.monotonic()
+            with seeded(recipe.seed * 100_003 + epoch):
+                loss = _train_epoch(state, samples, labels, craft, progress)
+                score = _validate(state, validation, craft, batches)
+            state.finish(Epoch(epoch + 1, loss, score))
+            team.on_leader(partial(state.save, resume))
+
+            words = _describe_epoch(state.history[-1], recipe.epochs)
+            progress.write(f"Training: {words}, {duration(time.monotonic() - began)}")
+            stall = describe_stall(state.history, recipe.epochs, classes, adversary)
+            if stall and epoch + 1 == math.ceil(recipe.epochs / 3):
+                progress.write(f"Training: so far it {stall}")
+
+
 def _describe_epoch(epoch: Epoch, epochs: int) -> str:
     words = f"epoch {epoch.number} of {epochs}, loss {epoch.loss:.3f}"
-    share = epoch.validation
-    return words if share is None else f"{words}, validation {100 * share:.1f} %"
+    if epoch.validation is None:
+        return words
+    return f"{words}, validation {100 * epoch.validation:.1f} %"
 
 
 def _validate(
     state: State, held: tuple[np.ndarray, np.ndarray] | None, craft: Craft | None, place: int
 ) -> float | None:
     """Accuracy in evaluation mode; None without samples, or where the defence does not rate yet."""
-    network, team, recipe = state.network.eval(), state.team, state.recipe
+    network = state.network.eval()
+    recipe = state.recipe
     if held is None or not state.defence.rates(state.share()):
         return None
-    with own_draws(team, recipe.seed, len(state.history), place):
-        return accuracy(network, *held, recipe.batch_size, craft, team, state.defence)
+    with own_draws(state.team, recipe.seed, len(state.history), place):
+        return accuracy(network, *held, recipe.batch_size, craft, state.team, state.defence)
 
 
-def _pass(
+def _train_epoch(
     state: State, samples: Tensor, labels: Tensor, craft: Craft | None, progress: Progress
 ) -> float:
-    """One epoch; returns the mean loss over its samples."""
+    """Train on all samples once; returns the mean loss over them."""
     state.network.train()
-    total, epoch, team, recipe = 0.0, len(state.history), state.team, state.recipe
-    batches = torch.split(torch.randperm(len(samples), device="cpu"), recipe.batch_size)
-    for number, rows in enumerate(batches):
-        x, y = _own_share(team, recipe.augment(samples[rows])), _own_share(team, labels[rows])
+    team = state.team
+    recipe = state.recipe
+    epoch = len(state.history)
+    total = 0.0
+    order = torch.randperm(len(samples), device="cpu")
+    for number, rows in enumerate(torch.split(order, recipe.batch_size)):
+        x = _own_share(team, recipe.augment(samples[rows]))
+        y = _own_share(team, labels[rows])
         with own_draws(team, recipe.seed, epoch, number):
             adversarial = x if craft is None else craft(x, y)
             loss = _step(state, x, adversarial, y, len(y) / len(rows))
         total += loss * len(rows)
         progress.note(f"epoch={epoch + 1}, loss={loss:.3f}")
         progress.update()
+
     loss = total / len(samples)
-    got = f"{recipe.learning_rate:g}, and a loss of {loss} in epoch {epoch + 1}"
-    remedy = "Lower it, and start in a folder of its own."
-    require(math.isfinite(loss), "learning_rate", "one at which the loss stays finite", got, remedy)
+    require(
+        math.isfinite(loss),
+        "learning_rate",
+        "one at which the loss stays finite",
+        f"{recipe.learning_rate:g}, and a loss of {loss} in epoch {epoch + 1}",
+        "Lower it, and start in a folder of its own.",
+    )
     check_weights(state.network, "learning_rate")
     return loss
 
@@ -139,20 +179,23 @@ def _pass(
 def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor, share: float = 1.0) -> float:
     """Update the weights; returns the mean loss over the batch, of which these are the share."""
     network = state.network
-    dtype = state.recipe.train_dtype
-    learner = Learner(network=network, train_dtype=dtype, progress=state.share(1), team=state.team)
+    learner = Learner(network, state.recipe.train_dtype, state.share(1), state.team)
     state.optimizer.zero_grad()
     with synchronise_norms(network, state.team):
         loss = share * state.defence.loss(learner, x, adversarial, y.to(learner.device))
     loss.backward()  # type: ignore[no-untyped-call]
+
     total = loss.item()
     if state.team.size > 1:
-        # DistributedDataParallel would hook the weights while an attack differentiates the network,
-        # and expects one forward pass per step. All processes have the same bits afterwards.
+        # DistributedDataParallel would hook the weights while an attack differentiates
+        # the network, and expects one forward pass per step. All processes have the same
+        # bits afterwards.
         for weight in chain(network.parameters(), network.buffers()):
             if weight.grad is not None:
                 weight.grad.copy_(state.team.all_reduce(weight.grad.contiguous()))
-        total = float(state.team.all_reduce(torch.tensor(total, dtype=torch.float64, device="cpu")))
+        part = torch.tensor(total, dtype=torch.float64, device="cpu")
+        total = float(state.team.all_reduce(part))
+
     state.optimizer.step()
     state.schedule.step()
     state.defence.after_step(network, 1 / state.schedule.T_max)
@@ -175,16 +218,19 @@ def accuracy(
     :param network: in the mode that it has.
     :param craft: attacks the samples first, made by :meth:`AdversarialTraining.against`.
     :param team: processes that classify a share each.
-    :raises ValueError: without any sample, or for labels that are no class indices [N]."""
+    :raises ValueError: without any sample, or for labels that are no class indices
+        [N]."""
     check_labelled_samples(("x", "y"), x, y)
     learner = Learner(network=network)
     correct: int | Tensor = 0
     for start in range(0, len(x), batch_size):
-        batch = _own_share(team, _copy_tensor(x[start : start + batch_size]))
-        labels = _own_share(team, _copy_tensor(y[start : start + batch_size])).long()
+        rows = slice(start, start + batch_size)
+        batch = _own_share(team, _copy_tensor(x[rows]))
+        labels = _own_share(team, _copy_tensor(y[rows])).long()
         if not len(batch):
             continue
-        batch = batch if craft is None else craft(batch, labels)
+        if craft is not None:
+            batch = craft(batch, labels)
         correct += defence.correct(learner, batch, labels.to(learner.device)).sum()
     return sum(team.gather(int(correct))) / len(x)
 
@@ -197,17 +243,27 @@ def _own_share(team: Team, batch: Tensor) -> Tensor:
 def _check_team(team: Team, network: SpikingNetwork, recipe: Recipe, samples: int) -> None:
     """Refuse what several processes cannot train together.
 
-    A batch, the last one of an epoch included, needs a sample for every process. Statistics are
-    shared by batch norms of torch alone."""
+    A batch, the last one of an epoch included, needs a sample for every process.
+    Statistics are shared by batch norms of torch alone."""
+    if team.size == 1:
+        return
     last = samples % recipe.batch_size or recipe.batch_size
-    expected = f"batches with a sample for every one of {team.size} processes"
-    got = f"{recipe.batch_size}, so that the last batch of {samples} samples has {last}"
-    remedy = "Take another one, or fewer processes."
-    require(last >= team.size, "batch_size", expected, got, remedy)
-    for name, norm in network.named_modules() if team.size > 1 else ():
-        same = not isinstance(norm, _BatchNorm) or type(norm).forward is _BatchNorm.forward
-        got, remedy = f"{name}, a {type(norm).__name__}", "Train it in one process."
-        require(same, "network", "batch norms of torch for several processes", got, remedy)
+    require(
+        last >= team.size,
+        "batch_size",
+        f"batches with a sample for every one of {team.size} processes",
+        f"{recipe.batch_size}, so that the last batch of {samples} samples has {last}",
+        "Take another one, or fewer processes.",
+    )
+    for name, norm in network.named_modules():
+        if isinstance(norm, _BatchNorm):
+            require(
+                type(norm).forward is _BatchNorm.forward,
+                "network",
+                "batch norms of torch for several processes",
+                f"{name}, a {type(norm).__name__}",
+                "Train it in one process.",
+            )
 
 
 def _count_classes(
@@ -222,19 +278,30 @@ def _count_classes(
     recipe.check_samples(x.shape[1:])
     defence.check(network)
     with seeded(recipe.seed), torch.no_grad(), keep_modes(network):
-        classes = network.eval()(_copy_tensor(x[:1]).to(device_of(network))).shape[1]
-    held = {} if validation is None else {"validation": validation[1]}
+        logits = network.eval()(_copy_tensor(x[:1]).to(device_of(network)))
+    classes = int(logits.shape[1])
+
+    labels = {"x, y": y}
     if validation is not None:
         check_labelled_samples(("validation", "validation"), *validation)
-    expected = f"labels from 0 to {classes - 1}, since the network has {classes} classes"
-    for argument, labels in ({"x, y": y} | held).items():
-        largest, remedy = labels.max(), "Build the network with more classes."
-        require(largest < classes, argument, expected, largest, remedy)
-    if validation is not None:
-        shape, got = list(x.shape[1:]), list(validation[0].shape[1:])
-        expected = f"samples of shape {shape}, as the training samples"
-        require(got == shape, "validation", expected, got, "Bring all samples to one size.")
-    return int(classes)
+        held, labels["validation"] = validation
+        shape = list(x.shape[1:])
+        require(
+            list(held.shape[1:]) == shape,
+            "validation",
+            f"samples of shape {shape}, as the training samples",
+            list(held.shape[1:]),
+            "Bring all samples to one size.",
+        )
+    for argument, indices in labels.items():
+        require(
+            indices.max() < classes,
+            argument,
+            f"labels from 0 to {classes - 1}, since the network has {classes} classes",
+            indices.max(),
+            "Build the network with more classes.",
+        )
+    return classes
 
 
 def _copy_tensor(array: np.ndarray) -> Tensor:
@@ -256,18 +323,23 @@ def synchronise_norms(network: nn.Module, team: Team) -> Iterator[None]:
     """A block in which batch norms in training mode take statistics over all processes.
 
     torch's SyncBatchNorm, which computes the same, runs on CUDA alone."""
-    with ExitStack() as stack:
-        for norm in network.modules() if team.size > 1 else ():
-            if isinstance(norm, _BatchNorm) and norm.training:
-                vars(norm)["forward"] = partial(_normalise, norm)
-                stack.callback(vars(norm).pop, "forward")
+    norms = [one for one in network.modules() if isinstance(one, _BatchNorm) and one.training]
+    if team.size == 1:
+        norms = []
+    try:
+        for norm in norms:
+            vars(norm)["forward"] = partial(_normalise, norm)
         yield
+    finally:
+        for norm in norms:
+            vars(norm).pop("forward", None)
 
 
 def _normalise(norm: _BatchNorm, x: Tensor) -> Tensor:
     """[N, C, ...] of this process, normalised by the moments over all; differentiable by all.
 
-    In evaluation mode, to which a defence may switch, the layer normalises as it does by itself."""
+    In evaluation mode, to which a defence may switch, the layer normalises as it does by
+    itself."""
     if not norm.training:
         return type(norm).forward(norm, x)
     wide = x.to(torch.promote_types(x.dtype, torch.float32))
@@ -275,11 +347,14 @@ def _normalise(norm: _BatchNorm, x: Tensor) -> Tensor:
     if norm.track_running_stats:
         assert norm.num_batches_tracked is not None
         norm.num_batches_tracked.add_(1)
-        share = 1 / float(norm.num_batches_tracked) if norm.momentum is None else norm.momentum
-        new = mean.detach(), variance.detach() * count / (count - 1)
-        for running, moment in zip((norm.running_mean, norm.running_var), new, strict=True):
+        share = norm.momentum
+        if share is None:
+            share = 1 / float(norm.num_batches_tracked)
+        unbiased = variance.detach() * count / (count - 1)
+        for running, new in ((norm.running_mean, mean.detach()), (norm.running_var, unbiased)):
             assert running is not None
-            running.mul_(1 - share).add_(moment.flatten().to(running.dtype), alpha=share)
+            running.mul_(1 - share).add_(new.flatten().to(running.dtype), alpha=share)
+
     y = (wide - mean) * torch.rsqrt(variance + norm.eps)
     if norm.affine:
         shape = mean.shape[1:]

@@ -94,7 +94,7 @@ def test_what_the_interrupted_stage_had_found_counts(monkeypatch):
 def test_samples_that_nobody_asked_about_count_as_no_robust_ones(monkeypatch):
     classifier = small.classifier()
     x, y = small.samples(classifier, 12, wrong=0)
-    monkeypatch.setattr(CountedAttack, "together", 1)
+    monkeypatch.setattr(CountedAttack, "bytes_at_once", 1)
     attack = SpikingAutoAttack(classifier, plan=PLAN, eps=0.05, batch_size=4, verbose=False)
     attack.generate(x, y)
     whole, predict = attack.outcome, classifier.predict
@@ -129,7 +129,7 @@ WARM = Plan(
 def test_after_whichever_stage_a_plan_goes_on_the_result_is_the_same(encoder, monkeypatch):
     classifier = small.classifier(encoder=encoder)
     x, y = small.samples(classifier, 10)
-    monkeypatch.setattr(CountedAttack, "together", 1)  # Of several blocks.
+    monkeypatch.setattr(CountedAttack, "bytes_at_once", 1)  # Of several blocks.
     given = Candidates("mine", 1 - x, np.arange(10) == 6)
     options = {"eps": 0.03, "plan": WARM, "batch_size": 4, "verbose": False, "candidates": [given]}
     standings = []

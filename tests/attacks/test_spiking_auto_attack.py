@@ -364,7 +364,7 @@ def test_blocks_of_samples_change_nothing(batch_size, monkeypatch, trained_layer
     attack = SpikingAutoAttack(classifier, eps=0.12, plan=WEAK, **QUIET)
     whole = attack.generate(x, y)
     stages, backwards = attack.outcome.stage.copy(), attack.backwards.copy()
-    monkeypatch.setattr(SpikingAutoAttack, "together", 1)
+    monkeypatch.setattr(SpikingAutoAttack, "bytes_at_once", 1)
     attack.set_params(batch_size=batch_size)
     np.testing.assert_allclose(attack.generate(x, y), whole, atol=1e-12)
     np.testing.assert_array_equal(attack.outcome.stage, stages)

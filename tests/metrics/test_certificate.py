@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from art_snn import SQE, Ablation, Poisson
-from art_snn.encoders import EventChanges, L1Ball
 from art_snn.metrics import Certificate
 from art_snn.metrics.certificate import _least_lead, _lower_bound
+from art_snn.regions import EventChanges, L1Ball
 from tests.metrics.spiking import answers, linear, probabilities
 
 STEPS = [1, 2, 3]

@@ -1,4 +1,4 @@
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,17 +18,19 @@ from art_snn.training.defences.potentials import Watching, run_watched
 class MPPD(Watching):
     """MPPD (Ding et al., ICML 2024; its l1 form ICLR 2026): adversarial currents near clean ones.
 
-    clean CE(f(x), y) + (1 - clean) CE(f(x_adv), y) + weight * mean(abs(Y)), or mean(Y^2). Y is what
-    the difference of currents adds up to in the last layer of neurons, if none fires:
-    Y[t] = decay Y[t-1] + x_clean[t] - x_adv[t]. The clean current is a constant, and both are those
-    before learnt gains, which are a module of the model. The mean is over steps, samples and
-    neurons. Clean and adversarial samples are two forward passes in training mode, in this order.
+    clean CE(f(x), y) + (1 - clean) CE(f(x_adv), y) + weight * mean(abs(Y)), or mean(Y^2).
+    Y is what the difference of currents adds up to in the last layer of neurons, if none
+    fires: Y[t] = decay Y[t-1] + x_clean[t] - x_adv[t]. The clean current is a constant,
+    and both are those before learnt gains, which are a module of the model. The mean is
+    over steps, samples and neurons. Clean and adversarial samples are two forward passes
+    in training mode, in this order.
 
     Not settled by the source: the published weight.
 
     :param kind: l1, of 2026, or l2, of 2024.
     :param weight: of the penalty, above 0.
-    :param clean: share of the clean cross entropy, in (0, 1]; the authors' code has 0.5."""
+    :param clean: share of the clean cross entropy, in (0, 1]; the authors' code has
+        0.5."""
 
     kind: Literal["l1", "l2"] = "l1"
     weight: float = 1.0
@@ -41,17 +43,26 @@ class MPPD(Watching):
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropies of clean and adversarial samples, and the weighted distance."""
-        modules, entered = [*learner.network.layers.modules()], list[Tensor]()
-        last = max((i for i, one in enumerate(modules) if isinstance(one, Neuron)), default=0)
-        # What changes currents stands right before the neurons.
-        gains = isinstance(modules[last - 1], Gains | Noise)
-        watch = hook_here(modules[last - 1], lambda _, currents, __: entered.append(currents[0]))
-        with watch if gains else nullcontext():
-            (clean, layers), (hard, others) = (run_watched(learner, z) for z in (x, adversarial))
-        before, after = entered or (layers[-1][1], others[-1][1])
+        currents = list[Tensor]()
+        modules = [*learner.network.layers.modules()]
+        neurons = [place for place, module in enumerate(modules) if isinstance(module, Neuron)]
+        # A module that changes currents stands right before the last neurons.
+        before = modules[max(neurons, default=0) - 1]
+        watch: AbstractContextManager[None] = nullcontext()
+        if isinstance(before, Gains | Noise):
+            watch = hook_here(before, lambda _, inputs, __: currents.append(inputs[0]))
+        with watch:
+            clean, layers = run_watched(learner, x)
+            hard, others = run_watched(learner, adversarial)
+        if not currents:
+            currents = [layers[-1][1], others[-1][1]]
+
+        # Neurons that never fire add up the difference of the currents.
+        difference = currents[0].detach() - currents[1]
         silent = NeuronRef("", Dynamics(layers[-1][0].dynamics.decay, reset="none"))
-        _, y_t = STBP().fire_watched(silent, (before.detach() - after).to(clean.dtype))
-        size = (y_t.abs() if self.kind == "l1" else y_t.square()).mean()
-        entropies = (nn.functional.cross_entropy(z, y) for z in (clean, hard))
-        terms = zip((self.clean, 1 - self.clean), entropies, strict=True)
-        return sum((k * entropy for k, entropy in terms), self.weight * size)
+        _, distance = STBP().fire_watched(silent, difference.to(clean.dtype))
+        size = distance.abs() if self.kind == "l1" else distance.square()
+
+        entropy = nn.functional.cross_entropy
+        loss = self.weight * size.mean() + self.clean * entropy(clean, y)
+        return loss + (1 - self.clean) * entropy(hard, y)

@@ -20,9 +20,9 @@ from art_snn.app.report.evaluation import (
 from art_snn.app.results import as_json, read_result
 from art_snn.attacks import Outcome
 from art_snn.checks import ArgumentError
-from art_snn.encoders import L1Ball
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate
+from art_snn.regions import L1Ball
 from tests.evaluations import (
     CERTIFICATE,
     EXACT,

@@ -13,7 +13,7 @@ from art_snn.app.report.page import render_page
 from art_snn.app.report.tables import evaluation_tables
 from art_snn.app.tables import Notes, render
 from art_snn.attacks import Outcome
-from art_snn.encoders import EventChanges, L1Ball
+from art_snn.regions import EventChanges, L1Ball
 from tests.evaluations import (
     CERTIFICATE,
     EXACT,
