@@ -1,7 +1,7 @@
 """Attacks by text such as "pgd(max_iter=20)", and adversarial samples in batches."""
 
 import ast
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import MappingProxyType
@@ -26,31 +26,28 @@ from art_snn.gradients import Gradient, parse_call
 from art_snn.progress import Progress
 from art_snn.seeding import seeded
 
-ITERATIONS = 10
-ONE_RUN = {"nb_random_init": 1, "loss_type": "cross_entropy"}
 RUN = frozenset({"norm", "eps", "batch_size", "verbose", "targeted", "seed"})
 """Settings of attacks that are given apart from their options, next to those of a budget."""
 OURS = (AutoPGD, SparseDynamicAttack, SpikeRetiming, SquareSearch, StableAdaptivePGD)
+_ONE_RUN = {"nb_random_init": 1, "loss_type": "cross_entropy"}
 
-
-def _steps(
-    kind: type[EvasionAttack], iterations: int, step: float, **options: object
-) -> Callable[[float], Stage]:
-    """An attack of that many steps, of a length in budgets."""
-    return lambda eps: Stage(kind, None, {"max_iter": iterations, "eps_step": step * eps} | options)
-
-
-SHORT_NAMES: Mapping[str, Callable[[float], Stage]] = MappingProxyType(
+SHORT_NAMES: Mapping[str, Stage] = MappingProxyType(
     {
-        "fgsm": lambda _: Stage(evasion.FastGradientMethod),
-        "pgd": _steps(evasion.ProjectedGradientDescent, ITERATIONS, 1 / 4),
-        "pgd-7": _steps(evasion.ProjectedGradientDescent, STEPS, STEP),
-        "mim": _steps(evasion.MomentumIterativeMethod, ITERATIONS, 1 / 4),
-        "apgd": _steps(evasion.AutoProjectedGradientDescent, ITERATIONS, 2, **ONE_RUN),
-        "sa-pgd": lambda _: Stage(StableAdaptivePGD, None, {"max_iter": ITERATIONS}),
+        "fgsm": Stage(evasion.FastGradientMethod),
+        "pgd": Stage(evasion.ProjectedGradientDescent, None, {"max_iter": 10, "eps_step": 1 / 4}),
+        "pgd-7": Stage(
+            evasion.ProjectedGradientDescent, None, {"max_iter": STEPS, "eps_step": STEP}
+        ),
+        "mim": Stage(evasion.MomentumIterativeMethod, None, {"max_iter": 10, "eps_step": 1 / 4}),
+        "apgd": Stage(
+            evasion.AutoProjectedGradientDescent, None, {"max_iter": 10, "eps_step": 2, **_ONE_RUN}
+        ),
+        "sa-pgd": Stage(StableAdaptivePGD, None, {"max_iter": 10}),
     }
 )
-"""The attacks with short names, by a budget; pgd has no random start, pgd-7 is that of papers."""
+"""The attacks with short names; each `eps_step` is in budgets.
+
+pgd has no random start, pgd-7 is that of papers."""
 
 
 def parse_stage(text: str | None, norm: Norm, eps: float) -> Stage:
@@ -72,10 +69,8 @@ def parse_stage(text: str | None, norm: Norm, eps: float) -> Stage:
         text = measure.attack
     require(isinstance(text, str), "attack", "a text", shown(text), remedy)
     name, given = parse_call(text, "attack")
-    options = {option: _read_literal(value) for option, value in given.items()}
-    if name.lower() in SHORT_NAMES:
-        stage = SHORT_NAMES[name.lower()](eps)
-    else:
+    stage = SHORT_NAMES.get(name.lower())
+    if stage is None:
         ours = {kind.__name__: kind for kind in OURS}
         kind: Any = ours.get(name, getattr(evasion, name, None))
         remedy = f"Or one of {', '.join(SHORT_NAMES)}. Classes are those of art.attacks.evasion "
@@ -90,11 +85,16 @@ def parse_stage(text: str | None, norm: Norm, eps: float) -> Stage:
     require(budget is not None, "attack", expected, shown(name), remedy)
 
     allowed = sorted(stage.taken - RUN - (budget or {}).keys())
-    odd = [option for option in options if option not in allowed]
+    odd = [option for option in given if option not in allowed]
     expected = f"options of {name}: {', '.join(allowed) or 'none'}"
     remedy = "The budget, the batches and the seed are given apart from the attack."
     require(not odd, "attack", expected, ", ".join(odd), remedy)
-    return replace(stage, options={**stage.options, **options})
+
+    options = dict(stage.options)
+    if "eps_step" in options:
+        options["eps_step"] *= eps
+    options |= {option: _read_literal(value) for option, value in given.items()}
+    return replace(stage, options=options)
 
 
 def _read_literal(value: Any) -> Any:

@@ -16,7 +16,7 @@ from torch import Tensor
 from art_snn.attacks.balls import ROUNDING, wide
 from art_snn.attacks.measures import Measure
 from art_snn.attacks.queries import Queries, attacking
-from art_snn.checks import require, require_count
+from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import as_tensor, check_samples, class_indices
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
@@ -159,8 +159,8 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         :raises ValueError: when a shape, a label or a value does not fit."""
         samples = self._samples(x)
         classes = self._classes(samples, y)
-        how: Any = {"unit": "samples", "verbose": self.verbose, "even": False}
-        with Progress(type(self).__name__, len(x), **how) as progress:
+        name = type(self).__name__
+        with Progress(name, len(x), unit="samples", verbose=self.verbose, even=False) as progress:
             queries = Queries(self.estimator, len(samples), self.batch_size, progress)
             self.forwards, self.backwards = queries.forwards.numpy(), queries.backwards.numpy()
             self._prepare(samples, classes)
@@ -220,11 +220,11 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
             return samples
         low, high = self.clip_range(samples)
         slack = ROUNDING * (high - low)
-        fits = bool(((samples >= low - slack) & (samples <= high + slack)).all())
-        got = "" if fits else f"values from {samples.min():g} to {samples.max():g}"
-        expected = f"values within clip_values, {self.estimator.clip_values}"
-        remedy = "Scale the samples, or tell the classifier their range by clip_values."
-        require(fits, "x", expected, got, remedy)
+        if not ((samples >= low - slack) & (samples <= high + slack)).all():
+            expected = f"values within clip_values, {self.estimator.clip_values}"
+            got = f"values from {samples.min():g} to {samples.max():g}"
+            remedy = "Scale the samples, or tell the classifier their range by clip_values."
+            raise invalid("x", expected, got, remedy)
         return samples.clamp(low, high)
 
     def clip_range(self, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,10 +1,10 @@
 """Random search by squares, which asks for no gradient and may begin where others came furthest."""
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -58,26 +58,18 @@ class SquareSearch(IteratedAttack):
     racing: bool = False
 
     def walk(self, ball: Ball, start: Tensor) -> AttackState:
-        last = self._last(start)
-        area = int(np.prod(start.shape[1:][-3:-1] if last else start.shape[1:][-2:]))
-        channels = int(np.prod(start.shape[1:])) // area
-        shape = self.max_iter, 2 + channels
-        draws = uniform_noise(ball.centre, self.seed, SQUARES, shape)
-        shares = [_share_at(step / self.max_iter, self.halving) for step in range(self.max_iter)]
-        areas = [self.share * area * share for share in shares]
-        limits = {int(share * self.max_iter): lack for share, lack in _RACE.items() if self.racing}
-        return _Search(ball, start, draws, areas, limits, last)
+        return _Search(ball, start, self)
 
     def _cold(self, around: Ball, draw: int) -> Tensor:
         if not (self.stripes and self.num_random_init):
             return super()._cold(around, draw)
         shape = list(around.centre.shape[1:])
         if len(shape) > 1:
-            shape[-3 if self._last(around.centre) else -2] = 1
+            shape[-3 if self.channels_last(around.centre) else -2] = 1
         noise = uniform_noise(around.centre, self.seed, draw, tuple(shape))
         return around.start(torch.where(noise < 0, -1, 1).to(noise).expand_as(around.centre))
 
-    def _last(self, x: Tensor) -> bool:
+    def channels_last(self, x: Tensor) -> bool:
         """True where the channels of samples come last."""
         return not self.estimator.channels_first and x.ndim >= _IMAGES
 
@@ -106,28 +98,28 @@ class _Search(AttackState):
     """The steps of the class.
 
     `current` is the point that is kept, with the objective `value` there [n]; `height` says how far
-    the true class's logit is above the mean of all, at the start [n].
+    the true class's logit is above the mean of all, at the start [n]. `draws` are numbers in
+    (-1, 1) of all samples ``[N, steps, 2 + channels]``, two of the place and one per channel. They
+    are not copied when samples leave, of which `rows` [n] remain. After `limits` squares a sample
+    leaves that lacks more of its height."""
 
-    :param draws: numbers in (-1, 1) of all samples ``[N, steps, 2 + channels]``, two of the place
-        and one per channel; not copied when samples leave, of which rows [n] remain.
-    :param areas: values of a channel that the square of every step fills.
-    :param limits: after how many squares a sample leaves that lacks more of its height.
-    :param last: True where channels come last."""
-
-    def __init__(
-        self,
-        ball: Ball,
-        start: Tensor,
-        draws: Tensor,
-        areas: list[float],
-        limits: dict[int, float],
-        last: bool,
-    ) -> None:
+    def __init__(self, ball: Ball, start: Tensor, attack: SquareSearch) -> None:
         super().__init__(ball, start)
-        self.current, self.draws, self.areas = start, (draws,), areas
-        self.limits, self.last, self.done = limits, last, 0
-        self.value = self.height = start.new_full((len(start),), -torch.inf)
+        self.attack = attack
+        self.last = attack.channels_last(start)
+        self.plane = start.shape[-3:-1] if self.last else (1, *start.shape[1:])[-2:]
+        channels = start[0].numel() // math.prod(self.plane)
+        shape = (attack.max_iter, 2 + channels)
+        draws = uniform_noise(ball.centre, attack.seed, SQUARES, shape)
+        self.draws = (draws,)
         self.rows = torch.arange(len(draws), device=draws.device)
+        self.limits = {
+            int(share * attack.max_iter): lack for share, lack in _RACE.items() if attack.racing
+        }
+
+        self.current = start
+        self.value = self.height = start.new_full((len(start),), -torch.inf)
+        self.done = 0
 
     def goes_on(self, values: Tensor, logits: Tensor, aims: Tensor) -> Tensor | bool:
         if self.limits and not self.done:
@@ -140,22 +132,23 @@ class _Search(AttackState):
         better = values > self.value
         self.value = torch.where(better, values, self.value)
         self.current = torch.where(wide(better, self.points), self.points, self.current)
-        self.points = self.ball.project(
-            self.current + self._square(self.draws[0][self.rows, self.done])
-        )
+        change = self._square(self.draws[0][self.rows, self.done])
+        self.points = self.ball.project(self.current + change)
         self.done += 1
 
     def _square(self, draws: Tensor) -> Tensor:
         """The change of a step ``[n, *shape]``, by numbers [n, 2 + channels]."""
-        like = self.points
-        height, width = like.shape[-3:-1] if self.last else (1, *like.shape[1:])[-2:]
-        side = max(1, round(self.areas[self.done] ** 0.5))
-        rows, columns = (
-            _window(place, min(side, length), length)
-            for place, length in zip(draws[:, :2].unbind(1), (height, width), strict=True)
-        )
+        height, width = self.plane
+        left = _share_at(self.done / self.attack.max_iter, self.attack.halving)
+        area = self.attack.share * (height * width) * left
+        side = max(1, round(area**0.5))
+        rows = _window(draws[:, 0], min(side, height), height)
+        columns = _window(draws[:, 1], min(side, width), width)
         inside = rows[:, None, :, None] & columns[:, None, None, :]
-        change = torch.where(draws[:, 2:] < 0, -1.0, 1.0)[:, :, None, None] * inside
+
+        signs = torch.where(draws[:, 2:] < 0, -1.0, 1.0)
+        change = signs[:, :, None, None] * inside
+        like = self.points
         if self.last:
             shape = (*like.shape[:-3], like.shape[-1], height, width)
             change = change.view(shape).movedim(-3, -1)

@@ -35,6 +35,8 @@ from art_snn.seeding import seeded, uniform_noise
 
 DRAWS = 10
 """Random points at the rim of the ball, or samples with as many random flips or shifts."""
+_Names = tuple[str, str, str, str]
+"""Id and title of a finding; its control in the evidence, and in the sentence."""
 CERTAIN = 0.99
 POINT = 0.01
 
@@ -118,15 +120,12 @@ def _one_step_as_strong(subject: _WhiteBox) -> Finding | None:
     only_white, only_control, _ = paired_difference(subject.white, control)
     if not only_control or only_control < only_white:
         return None
-    compared = _compare(subject, control, "FGSM", "A single step (FGSM)")
-    return Finding(
-        "one-step-as-strong",
-        "one step is as strong as many",
-        limit="if FGSM breaks samples that the attack of all steps leaves, and at least as many "
-        "(after Athalye et al., ICML 2018)",
-        remedies=(OTHER_RULES,),
-        **compared,
+    limit = (
+        "if FGSM breaks samples that the attack of all steps leaves, and at least as many (after "
+        "Athalye et al., ICML 2018)"
     )
+    names = ("one-step-as-strong", "one step is as strong as many", "FGSM", "A single step (FGSM)")
+    return _compare(subject, control, names, limit)
 
 
 def _noise_as_strong(subject: _WhiteBox) -> Finding | None:
@@ -134,16 +133,26 @@ def _noise_as_strong(subject: _WhiteBox) -> Finding | None:
     # The white box begins at draw 0.
     points = (subject.change_randomly(draw) for draw in range(1, DRAWS + 1))
     control = union([subject.judge(point.numpy()) for point in points])
-    names = "noise-as-strong", "noise is as strong as the gradient", "noise"
-    return _as_strong(subject, control, *names, f"Random noise, best of {DRAWS} draws,")
+    names = (
+        "noise-as-strong",
+        "noise is as strong as the gradient",
+        "noise",
+        f"Random noise, best of {DRAWS} draws,",
+    )
+    return _as_strong(subject, control, names)
 
 
 def _search_as_strong(subject: _WhiteBox) -> Finding | None:
     """A search that asks for no gradient finds what the white box does not."""
     options = {"max_iter": subject.square_iter, **SQUARE_ATTACK}
     control = subject.run(SquareSearch, subject.estimator, **options)
-    names = "search-as-strong", "a search without gradients is as strong", "SquareAttack"
-    return _as_strong(subject, control, *names, "SquareAttack, which needs no gradient,", SEARCH)
+    names = (
+        "search-as-strong",
+        "a search without gradients is as strong",
+        "SquareAttack",
+        "SquareAttack, which needs no gradient,",
+    )
+    return _as_strong(subject, control, names, SEARCH)
 
 
 def _transfer_as_strong(subject: _WhiteBox) -> Finding | None:
@@ -151,57 +160,65 @@ def _transfer_as_strong(subject: _WhiteBox) -> Finding | None:
     if not subject.sources:
         return None
     control = union([subject.run(OnwardPGD, source) for source in subject.sources])
-    names = "transfer-as-strong", "an attack on another network is as strong", "transfer"
+    names = (
+        "transfer-as-strong",
+        "an attack on another network is as strong",
+        "transfer",
+        "An attack on another network",
+    )
     remedy = Remedy("Also hand the sources to SpikingAutoAttack.")
-    return _as_strong(subject, control, *names, "An attack on another network", remedy)
+    return _as_strong(subject, control, names, remedy)
 
 
 def _as_strong(
-    subject: _WhiteBox,
-    control: Robustness,
-    kind: str,
-    title: str,
-    by: str,
-    words: str,
-    *remedies: Remedy,
+    subject: _WhiteBox, control: Robustness, names: _Names, *remedies: Remedy
 ) -> Finding | None:
-    """The finding of that kind where a control breaks what the white box leaves.
-
-    :param by: the control in the evidence; words: in the sentence."""
+    """The finding where a control breaks what the white box leaves."""
     only_white, only_control, p = paired_difference(subject.white, control)
     weaker = only_control < only_white and p < SIGNIFICANT
     if weaker or not exceeds(only_control, len(subject.x)):
         return None
-    all_remedies = (OTHER_RULES, *remedies)
     limit = (
-        f"if {by} breaks {BY_CHANCE} that the gradient attack leaves, and the gradient attack does "
-        f"not break more at p < {SIGNIFICANT:g} (McNemar)"
+        f"if {names[2]} breaks {BY_CHANCE} that the gradient attack leaves, and the gradient "
+        f"attack does not break more at p < {SIGNIFICANT:g} (McNemar)"
     )
-    compared = _compare(subject, control, by, words)
-    return Finding(kind, title, limit=limit, remedies=all_remedies, **compared)
+    return _compare(subject, control, names, limit, *remedies)
 
 
-def _compare(subject: _WhiteBox, control: Robustness, by: str, words: str) -> dict[str, Any]:
-    """The samples that a control and the white box broke: evidence, sentence and their numbers."""
+def _compare(
+    subject: _WhiteBox, control: Robustness, names: _Names, limit: str, *remedies: Remedy
+) -> Finding:
+    """The finding with the samples that a control and the white box broke."""
+    kind, title, by, words = names
     _, missed, p = paired_difference(subject.white, control)
-    broken, by_white = int(control.flipped.sum()), int(subject.white.flipped.sum())
+    broken = int(control.flipped.sum())
+    by_white = int(subject.white.flipped.sum())
     total = int(subject.correct.sum())
-    evidence: dict[str, float] = {f"broken by {by}": broken, f"by {by} alone": missed}
-    sentence = (
-        f"{words} broke {broken} of {total} samples at eps {subject.eps:.4g}; "
+    return Finding(
+        kind,
+        title,
+        {
+            f"broken by {by}": broken,
+            f"by {by} alone": missed,
+            "by the gradient attack": by_white,
+            "of": total,
+            "p": p,
+        },
+        limit,
+        (OTHER_RULES, *remedies),
+        sentence=f"{words} broke {broken} of {total} samples at eps {subject.eps:.4g}; "
         f"the gradient attack broke {by_white}, but missed {missed} of these. "
-        f"{list_samples(control.flipped & ~subject.white.flipped)}"
+        f"{list_samples(control.flipped & ~subject.white.flipped)}",
+        broken=subject.broken(control.flipped | subject.white.flipped),
     )
-    evidence |= {"by the gradient attack": by_white, "of": total, "p": p}
-    both = subject.broken(control.flipped | subject.white.flipped)
-    return {"evidence": evidence, "sentence": sentence, "broken": both}
 
 
 def _steps_still_help(subject: _WhiteBox) -> Finding | None:
     """Twice as many steps break more samples."""
     if subject.measure == FLIPS:  # SparseDynamicAttack ends by itself.
         return None
-    right, steps = int(subject.correct.sum()), 2 * subject.max_iter
+    right = int(subject.correct.sum())
+    steps = 2 * subject.max_iter
     longer = subject.attack(max_iter=steps)
     only_longer, only_white, p = paired_difference(longer, subject.white)
     gain = (only_longer - only_white) / max(1, right)
