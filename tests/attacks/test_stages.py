@@ -185,10 +185,13 @@ def test_stages_become_attacks_with_budget_batch_seed_and_options():
     assert type(made) is AutoPGD
     assert (made.norm, made.eps, made.batch_size, made.seed) == (2, 0.5, 7, 11)
     assert (made.max_iter, made.verbose) == (3, False)
-    made = Stage(SquareAttack, None, SHORT).build(classifier, np.inf, 0.5, 7, 11)
+    stage = Stage(SquareAttack, None, SHORT)
+    made = stage.build(classifier, np.inf, 0.5, 7, 11)
     assert type(made) is ArtAttack
-    known = {"norm": np.inf, "eps": 0.5, "batch_size": 7, "verbose": False, "max_iter": 3}
-    assert made.options == known
+    assert made.stage is stage
+    inner = stage.instantiate(classifier, np.inf, 0.5, 7, 11)
+    assert (inner.norm, inner.eps, inner.batch_size) == (np.inf, 0.5, 7)
+    assert (inner.max_iter, inner.verbose) == (3, False)
     assert (made.norm, made.eps, made.batch_size, made.seed) == (np.inf, 0.5, 7, 11)
 
 
