@@ -34,7 +34,7 @@ class Team:
 
     @property
     def leads(self) -> bool:
-        """Whether this process speaks for all."""
+        """True if this process speaks for all."""
         return self.rank == 0
 
     def broadcast(self, thing: Thing) -> Thing:
@@ -62,13 +62,14 @@ class Team:
     def on_leader(self, action: Callable[[], Thing]) -> Thing:
         """What the action gives in the leading process, in every process; no other one does it.
 
-        Where it raises, the leading process raises that, and the others leave by a SystemExit of
-        status 0."""
+        Where it raises, the leading process raises that, and the others leave by a
+        SystemExit of status 0."""
         if self.size == 1:
             return action()
         outcome: tuple[bool, Thing | None] = (False, None)
         try:
-            outcome = (True, action()) if self.leads else outcome
+            if self.leads:
+                outcome = (True, action())
         finally:
             done, thing = self.broadcast(outcome)
             if not done and not self.leads:
@@ -78,7 +79,8 @@ class Team:
     def leader_first(self, action: Callable[[], Thing]) -> Thing:
         """What the action gives in this process; the leading one does it before the others.
 
-        For what the first call writes and the others read. Errors: as :meth:`on_leader`."""
+        For what the first call writes and the others read. Errors: as
+        :meth:`on_leader`."""
         things: list[Thing] = []
         self.on_leader(lambda: things.append(action()))
         return things[0] if things else action()
@@ -100,7 +102,8 @@ ALONE = Team()
 def moments(x: Tensor, axes: tuple[int, ...], together: bool) -> tuple[Tensor, Tensor, Tensor]:
     """Mean, variance, divided by the number, and number of values along axes, which are kept.
 
-    They are sums of values and of squared deviations: differences of large sums lose digits.
+    They are sums of values and of squared deviations: differences of large sums lose
+    digits.
 
     :param together: over all processes, and differentiable by all."""
     # torch's sum over the processes is differentiable by all of them.
@@ -108,8 +111,10 @@ def moments(x: Tensor, axes: tuple[int, ...], together: bool) -> tuple[Tensor, T
     sums = x.sum(axes, keepdim=True)
     count = x.new_tensor([math.prod(x.shape[axis] for axis in axes)])
     totals = add_up(torch.cat([sums.flatten(), count]))
-    mean, count = totals[:-1].view_as(sums) / totals[-1].detach(), totals[-1].detach()
-    return mean, add_up((x - mean).square().sum(axes, keepdim=True)) / count, count
+    count = totals[-1].detach()
+    mean = totals[:-1].view_as(sums) / count
+    squares = add_up((x - mean).square().sum(axes, keepdim=True))
+    return mean, squares / count, count
 
 
 @contextmanager

@@ -143,7 +143,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     recipe, output = recipe.fit_to(data.input_shape, data.mirrored), settings.output
     network = subject.build(data, recipe.seed)
     adversary = _resolve_adversary(settings, data)
-    split = data.held_out(settings.validation, recipe.seed, "validation")
+    split = data.hold_out(settings.validation, recipe.seed, "validation")
     limits = data.value_range
     classifier = wrap(network, data.input_shape, data.classes, limits, settings.device)
     if adversary is not None:

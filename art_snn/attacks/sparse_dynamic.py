@@ -28,6 +28,7 @@ class _Flips:
 
     def __init__(self, samples: Tensor, low: Tensor, high: Tensor) -> None:
         self.samples = samples
+        # Values above the middle count as the high level.
         self.other = torch.where(samples > (low + high) / 2, low, high)
         self.untried = torch.ones_like(samples, dtype=torch.bool).flatten(1)
         self.difference = torch.full_like(samples, torch.inf).flatten(1)
@@ -70,7 +71,8 @@ class _Flips:
         :param difference: what the flip of each bit alone did to the loss; <= 0 lets it stay."""
         self.untried[rows, bits] = False
         before = self.difference[rows, bits]
-        self.difference[rows, bits] = torch.where(difference <= 0, difference.to(before), before)
+        stays = difference <= 0
+        self.difference[rows, bits] = torch.where(stays, difference.to(before), before)
 
 
 @dataclass(eq=False, repr=False)
@@ -124,19 +126,26 @@ class SparseDynamicAttack(PerSampleAttack):
 
     def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:
         x = best.samples.clone()
+
         flips = _Flips(x, *self.clip_range(x))
         broken = self._flip(queries, flips, best, classes)
+
+        # Each sample that is broken keeps as few of its flips as it needs.
         kept = self._reduce(queries, flips, broken, classes[broken])
         self._take(best, flips, broken, kept)
 
     def _take(self, best: BestPoints, flips: _Flips, rows: Tensor, bits: Tensor) -> None:
-        """Take in broken samples [m] with these bits flipped, bool [m, P], where eps allows it."""
+        """Take in broken samples [m] with some bits flipped, where eps allows it.
+
+        :param bits: bool [m, P]."""
         if len(rows):
             most = bits.shape[1] if self.eps is None else self.eps
-            best.take(rows, flips.show(rows, bits), best.values[rows], bits.sum(1) <= most)
+            fits = bits.sum(1) <= most
+            best.take(rows, flips.show(rows, bits), best.values[rows], fits)
 
     def loss(self, logits: Tensor, classes: Tensor) -> Tensor:
         """The distance [n] of samples from being broken, in logits [n, K]."""
+        # Above 0 where the sample is misclassified.
         ahead = margin(logits, classes)
         return (ahead if self.targeted else -ahead).clamp_min(0)
 
@@ -184,7 +193,8 @@ class SparseDynamicAttack(PerSampleAttack):
                 return torch.cat(broken)
 
             before = logits[torch.searchsorted(left.rows, rows)]
-            flips.keep(rows, bits, self._try(queries, flips, rows, bits, classes[rows], before))
+            difference = self._try(queries, flips, rows, bits, classes[rows], before)
+            flips.keep(rows, bits, difference)
             # Samples whose bits have all been tried are given up.
             (left,) = left.select(torch.isin(left.here, rows.cpu()))
 
@@ -211,9 +221,12 @@ class SparseDynamicAttack(PerSampleAttack):
         losses = list[Tensor]()
         for start in range(0, len(rows), self.batch_size):
             batch = slice(start, start + self.batch_size)
+
+            # The bits of earlier rounds stay flipped, and one more is.
             flipped = flips.flipped(rows[batch])
             flipped.scatter_(1, bits[batch, None], True)
-            logits = queries.logits(flips.show(rows[batch], flipped), here[batch])
+            points = flips.show(rows[batch], flipped)
+            logits = queries.logits(points, here[batch])
             losses.append(self.loss(logits, classes[batch]))
 
         difference = torch.cat(losses) - self.loss(before, classes)
@@ -236,7 +249,8 @@ class SparseDynamicAttack(PerSampleAttack):
         while len(at):
             middle = (most[at] + too_many[at]) // 2
             bits = flipped[at] & (rank[at] >= middle[:, None])
-            logits = queries.logits(flips.show(rows[at], bits), rows[at].cpu())
+            points = flips.show(rows[at], bits)
+            logits = queries.logits(points, rows[at].cpu())
 
             holds = self.succeeded(logits, classes[at])
             most[at] = torch.where(holds, middle, most[at])

@@ -67,6 +67,7 @@ class _Spikes:
         some.sample = self.sample[which]
         some.cells = self.cells[which]
         some.open = self.open[which]
+
         return some
 
     def ascent(self, scores: Tensor, gradient: Tensor) -> Tensor:
@@ -77,6 +78,7 @@ class _Spikes:
 
         :param gradient: g [n, T, ...], by the frames."""
         there = gradient.flatten()[self.cells]
+
         share = scores.softmax(1)
         slope = share * (there - (share * there).sum(1, keepdim=True))
 
@@ -138,6 +140,7 @@ class _Spikes:
 
     def _budget(self, most: int | None) -> Tensor:
         """The budget of every sample [n]."""
+        # No budget is larger than the number of all shifts.
         free = self.cells.numel() if most is None else most
         return torch.full((self.samples,), free, device=self.room.device)
 
@@ -219,6 +222,8 @@ class SpikeRetiming(PerSampleAttack):
 
     def generate(self, x: Any, y: Any = None) -> Any:
         adversarials = super().generate(x, y)
+
+        # Whatever is returned is measured once more.
         self.shifts = shifts(x, adversarials, self.estimator.clip_values[0])
         for spent, name in zip(self.shifts, BUDGETS, strict=True):
             budget = getattr(self, name)
@@ -229,7 +234,8 @@ class SpikeRetiming(PerSampleAttack):
     def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:
         x = best.samples.clone()
         spikes, whole = self._spikes(x)
-        scores = torch.zeros_like(spikes.open, dtype=x.dtype).masked_fill_(~spikes.open, -torch.inf)
+        scores = torch.zeros_like(spikes.open, dtype=x.dtype)
+        scores = scores.masked_fill_(~spikes.open, -torch.inf)
         # Samples without spikes are left as they are.
         rows = torch.unique(spikes.sample)
         left = ActiveRows(rows, rows.cpu())
@@ -279,7 +285,8 @@ class SpikeRetiming(PerSampleAttack):
         :param whole: the samples, without what rounding has left.
         :param gain: what every shift gains over staying [S, 2D + 1]."""
         _, high = self.clip_range(x)
-        change = spikes.change(spikes.retime(gain, self.moved, self.total_shift)).view_as(x)
+        taken = spikes.retime(gain, self.moved, self.total_shift)
+        change = spikes.change(taken).view_as(x)
         return torch.where(change == 0, x, (whole + change).to(x).minimum(high))
 
     def _spikes(self, x: Tensor) -> tuple[_Spikes, Tensor]:
@@ -294,6 +301,7 @@ class SpikeRetiming(PerSampleAttack):
     def objective(self, logits: Tensor, classes: Tensor) -> Tensor:
         """The objective: the margin [n] of logits [n, K], above 0 where a sample is broken."""
         ahead = margin(logits, classes)
+        # A targeted attack lowers the lead over the target.
         return -ahead if self.targeted else ahead
 
     def _keep(
@@ -303,6 +311,7 @@ class SpikeRetiming(PerSampleAttack):
 
         :return: True for the samples that the attack goes on with, bool [m]."""
         broken = self.succeeded(logits, classes)
+
         best.take(rows, x, self.objective(logits, classes), broken)
         return ~broken & ~logits.isnan().any(1)
 
@@ -316,6 +325,7 @@ class SpikeRetiming(PerSampleAttack):
             "The time axis comes second.",
         )
         samples = super()._samples(x)
+        # They are refused here if they are not whole numbers of spikes.
         counts(samples, self.clip_range(samples)[0])
         return samples
 
@@ -331,7 +341,9 @@ class SpikeRetiming(PerSampleAttack):
 
 def _warn_of_rates(gradient: Tensor) -> None:
     """Warn where the gradients [n, T, ...] of all samples are the same at all time steps."""
+    if gradient.shape[1] == 1:
+        return
     largest = gradient.abs().max()
     between = (gradient - gradient[:, :1]).abs().max()
-    if gradient.shape[1] > 1 and largest > 0 and between <= ROUNDING * largest:
+    if largest > 0 and between <= ROUNDING * largest:
         warnings.warn(_TIMELESS, RuntimeWarning, stacklevel=6)

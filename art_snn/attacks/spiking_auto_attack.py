@@ -75,10 +75,13 @@ class _BlockAttack:
 
         :return: rows [m] of those that are classified correctly."""
         votes = self._vote(self.samples[rows], rows)
+
+        # The first height is how far the true class is ahead of the mean logit.
         true = votes.logits.gather(1, self.classes[rows, None])[:, 0]
         heights = (true - votes.logits.mean(1)).to(self.reached.heights)
         self.reached.heights[rows - self.first] = heights
 
+        # A sample without an answer stays as it is: nothing attacks it.
         index = rows.cpu().numpy()
         answered = votes.answered.cpu().numpy()
         stage = np.where(votes.most.cpu().numpy(), Outcome.WRONG, Outcome.STANDING)
@@ -95,12 +98,17 @@ class _BlockAttack:
         return rows[torch.as_tensor(stands, device=rows.device)]
 
     def run_stage(self, number: int, step: _Step, rows: Tensor) -> None:
-        """Let a stage attack samples [n], and replace those that it breaks."""
+        """Let a stage attack samples [n], and replace those that it breaks.
+
+        What a stage has found before an exception counts, too.
+
+        :param number: index of the stage in the outcome."""
         estimator = step.attack.estimator
         transfer = step.stage.transfer
         local = rows - self.first
         # Margins of another network say nothing about this one.
         reached = None if transfer else self.reached.select(local)
+
         best = BestPoints(self.samples[rows], reached, step.stage.warm)
         draws = DRAWS["average"] if self.outcome.draws > 1 else 1
         queries = self.queries.select(local, estimator=estimator, reports=False, draws=draws)
@@ -110,6 +118,7 @@ class _BlockAttack:
         finally:
             if reached is not None:
                 self.reached.put(local, reached)
+            # On a source, no stage knows whether this network is fooled.
             claimed = best.broken | transfer
             self._take(number, rows[claimed], best.samples[claimed])
 
@@ -126,12 +135,15 @@ class _BlockAttack:
             return
         low, high = self.attack.clip_range(adversarial)
         adversarial = adversarial.clamp(low, high)
+
         measure = require_measure(self.attack.norm)
         distance = measure.distances(self.samples[rows], adversarial, low)
         fits = distance <= self.attack.eps + rounding_of(adversarial)
 
+        # Most predictions must be wrong.
         votes = self._vote(adversarial, rows)
         broken = fits & votes.most.cpu().numpy()
+
         which = torch.as_tensor(broken, device="cpu")
         taken = rows[which]
         self.samples[taken] = adversarial[which]
@@ -213,12 +225,13 @@ class SpikingAutoAttack(CountedAttack):
         """How far the plan is, within `on_stage`: what `resume` takes for the same samples."""
         assert self._running is not None, "ask within on_stage"
         run, done = self._running
-        margins = {name: part.cpu().numpy().copy() for name, part in vars(run.reached).items()}
+        columns = {name: getattr(run.outcome, name).copy() for name in _KEPT}
+        reached = vars(run.reached).items()
         return {
             "place": np.array([run.first, done]),
             "random": np.array(random_state()),
-            **{name: getattr(run.outcome, name).copy() for name in _KEPT},
-            **margins,
+            **columns,
+            **{name: part.cpu().numpy().copy() for name, part in reached},
         }
 
     def _prepare(self, samples: Tensor, classes: Tensor) -> None:
@@ -230,11 +243,13 @@ class SpikingAutoAttack(CountedAttack):
             ", ".join(map(str, counts)),
             "Give a point for each sample, and say which of them are present.",
         )
+
         random = self._is_random(samples, classes)
-        plan = select_stages(resolve_plan(self.plan, self.norm), self.estimator, self.norm, samples)
-        self._steps = self._build_steps(plan, random)
-        skipped = list(plan.skipped)
-        for stage in plan.stages:
+        plan = resolve_plan(self.plan, self.norm)
+        selection = select_stages(plan, self.estimator, self.norm, samples)
+        self._steps = self._build_steps(selection, random)
+        skipped = list(selection.skipped)
+        for stage in selection.stages:
             if stage.transfer and not self.sources:
                 why = "no networks to transfer from (sources) were given"
                 skipped.append(stage.record("skipped", reason=why))
@@ -288,13 +303,15 @@ class SpikingAutoAttack(CountedAttack):
         steps = list[_Step]()
         earlier = list[tuple[Stage, int]]()
         for stage, record in zip(plan.stages, plan.records, strict=True):
+            # Gradients of a random network are averaged over draws.
             rule = stage.rule
             if random and not stage.transfer:
                 rule = rule or self.estimator.model.rule
                 if not isinstance(rule, EOT):
                     rule = EOT(rule, samples=DRAWS["average"])
 
-            for place, source in enumerate(self.sources if stage.transfer else [self.estimator]):
+            estimators = self.sources if stage.transfer else [self.estimator]
+            for place, source in enumerate(estimators):
                 own = record
                 if stage.transfer:
                     own = replace(
@@ -315,6 +332,7 @@ class SpikingAutoAttack(CountedAttack):
         run = _BlockAttack(self, queries, samples, classes, rows)
         first, done = (-1, 0) if self.resume is None else map(int, self.resume["place"])
         if run.first < first:
+            # The interrupted attack was done with this block.
             return
 
         if run.first == first and self.resume is not None:
@@ -330,6 +348,7 @@ class SpikingAutoAttack(CountedAttack):
                 left = run.select_standing(left)
 
         for number, step in enumerate(self._steps, len(self.candidates)):
+            # Expensive stages attack only samples close to the boundary.
             within = step.stage.within
             near = left
             if within is not None:
@@ -340,11 +359,13 @@ class SpikingAutoAttack(CountedAttack):
             if queries.progress is not None:
                 place = f"{number + 1}/{len(run.outcome.stages)}"
                 queries.progress.describe(f"{place} {step.record.label}")
+
             network = step.attack.estimator.model
             with network.using(step.rule) if step.rule else nullcontext():
                 for part in torch.split(near, step.attack._block_size(samples)):
                     run.run_stage(number, step, part)
             left = run.select_standing(left)
+
             if self.on_stage is not None:
                 self._running = (run, number + 1)
                 self.on_stage(step.record, len(near), len(left))

@@ -18,7 +18,9 @@ ImageSize = int | tuple[int, int]
 
 _CHANNELS = (1, 3)
 """How many an image of a .npz file may have."""
-_SPLIT, _WHOLE = ("x_train", "y_train", "x_test", "y_test"), ("x", "y")
+_SPLIT = ("x_train", "y_train", "x_test", "y_test")
+_WHOLE = ("x", "y")
+"""Arrays of a .npz file that is split into training and test samples, and of one that is not."""
 _MOST_CLASSES = 100_000
 """Networks have an output for every class up to the largest label: 10**9 would take gigabytes."""
 
@@ -30,13 +32,13 @@ class Dataset:
     :param name: in titles and in the notes of trained weights.
     :param x_train, y_train: training samples and their class indices.
     :param x_test, y_test: test samples, of the same shape, and their class indices.
-    :param value_range: (low, high) of the values that samples may have, attacked ones included
-        (ART's clip_values). None: unknown, as for event frames that hold counts.
-    :param mirrored: whether a mirrored sample is known to be one of its class, as photographs are.
-        Numerals and gestures of a left or right arm are not.
-    :raises ValueError: for samples of other or differing shapes, with the channels last, outside
-        the range or not finite; for labels other than one class index per sample from 0 to 99,999;
-        and for a bad range."""
+    :param value_range: (low, high) of the values that samples may have, attacked ones
+        included (ART's clip_values). None: unknown, as for event frames that hold counts.
+    :param mirrored: whether a mirrored sample is known to be one of its class, as
+        photographs are. Numerals and gestures of a left or right arm are not.
+    :raises ValueError: for samples of other or differing shapes, with the channels last,
+        outside the range or not finite; for labels other than one class index per sample
+        from 0 to 99,999; and for a bad range."""
 
     name: str
     x_train: np.ndarray
@@ -49,8 +51,7 @@ class Dataset:
     def __post_init__(self) -> None:
         if self.value_range is not None:
             set_fields(self, value_range=require_range(self.value_range))
-        for part in ("train", "test"):
-            names = f"x_{part}", f"y_{part}"
+        for names in (("x_train", "y_train"), ("x_test", "y_test")):
             x, y = (getattr(self, name) for name in names)
             set_fields(self, **{names[1]: check_labelled_samples(names, x, y, self.value_range)})
         _check_shapes(self.x_train, self.x_test)
@@ -70,9 +71,11 @@ class Dataset:
         :param test_share: share for testing, between 0 and 1; None is 0.2.
         :param seed: of the split, which keeps the classes' proportions.
         :param options: value_range and mirrored.
-        :raises ValueError: as the class, and for a share that leaves a part without a class."""
+        :raises ValueError: as the class, and for a share that leaves a part without a
+            class."""
         y = check_labelled_samples(("x", "y"), x, y)
-        train, test = _stratify(y, 0.2 if test_share is None else test_share, seed, "test_share")
+        share = 0.2 if test_share is None else test_share
+        train, test = _stratify(y, share, seed, "test_share")
         return cls(name, x[train], y[train], x[test], y[test], **options)
 
     @property
@@ -87,7 +90,7 @@ class Dataset:
 
     @property
     def events(self) -> bool:
-        """Whether the samples are event frames, with a time axis of their own."""
+        """True if the samples are event frames, with a time axis of their own."""
         return self.x_train.ndim == 5
 
     @property
@@ -100,26 +103,36 @@ class Dataset:
         if self.value_range is not None:
             return self.value_range
         samples = (self.x_train, self.x_test)
-        least, most = min(float(x.min()) for x in samples), max(float(x.max()) for x in samples)
-        low, high = min(0, math.floor(least)), max(math.ceil(most), 1)
-        flag = f"on the command line --value-range {low},{high}"
-        remedy = f"Say which values may occur: value_range=({low}, {high}), {flag}."
-        got = f"None, for {self.name} with values from {least:g} to {most:g}"
-        raise invalid("value_range", f"the range that {what} may use", got, remedy)
+        least = min(float(x.min()) for x in samples)
+        most = max(float(x.max()) for x in samples)
+        low = min(0, math.floor(least))
+        high = max(math.ceil(most), 1)
+        raise invalid(
+            "value_range",
+            f"the range that {what} may use",
+            f"None, for {self.name} with values from {least:g} to {most:g}",
+            f"Say which values may occur: value_range=({low}, {high}), on the command line "
+            f"--value-range {low},{high}.",
+        )
 
-    def held_out(self, share: float = 0.1, seed: int = 0, argument: str = "share") -> "Dataset":
+    def hold_out(self, share: float = 0.1, seed: int = 0, argument: str = "share") -> "Dataset":
         """Training samples split anew, for choices that must not see the test samples.
 
         :param share: of the training samples that are held out, between 0 and 1.
         :param seed: of the split, which keeps the classes' proportions.
         :param argument: the share's name in complaints.
         :return: the other training samples, with those held out as x_test and y_test.
-        :raises ValueError: for another share, a class of one sample, or too few samples."""
+        :raises ValueError: for another share, a class of one sample, or too few
+            samples."""
         rest, held = _stratify(self.y_train, share, seed, argument)
-        name = f"{self.name} (validation {share:g}, seed {seed})"
-        training = {"x_train": self.x_train[rest], "y_train": self.y_train[rest]}
-        testing = {"x_test": self.x_train[held], "y_test": self.y_train[held]}
-        return replace(self, name=name, **training, **testing)
+        return replace(
+            self,
+            name=f"{self.name} (validation {share:g}, seed {seed})",
+            x_train=self.x_train[rest],
+            y_train=self.y_train[rest],
+            x_test=self.x_train[held],
+            y_test=self.y_train[held],
+        )
 
 
 def require_range(value_range: object) -> tuple[float, float]:
@@ -128,9 +141,12 @@ def require_range(value_range: object) -> tuple[float, float]:
     finite = [isinstance(end, Real) and math.isfinite(end) for end in ends]
     if len(ends) == 2 and all(finite) and ends[0] < ends[1]:
         return float(ends[0]), float(ends[1])
-    expected = "(low, high), two finite numbers with low < high"
-    remedy = "Bytes as shares are (0, 1); counts go from 0 to the largest that may occur."
-    raise invalid("value_range", expected, repr(value_range), remedy)
+    raise invalid(
+        "value_range",
+        "(low, high), two finite numbers with low < high",
+        repr(value_range),
+        "Bytes as shares are (0, 1); counts go from 0 to the largest that may occur.",
+    )
 
 
 def check_labelled_samples(
@@ -147,19 +163,28 @@ def check_labelled_samples(
         require(plain, name, "a numpy array", type(array).__name__, "Convert it by numpy.asarray.")
     assert isinstance(x, np.ndarray)
     assert isinstance(y, np.ndarray)
-    got = f"{x.dtype} of shape {x.shape}"
-    real = x.dtype.kind in "buif" and x.ndim and x.size
-    require(real, names[0], "samples [N, ...] of real numbers", got, "Convert the samples first.")
-    # By the letter, since to numpy durations are whole numbers, too.
-    fits = y.dtype.kind in "iu" and y.shape == x.shape[:1]
-    expected, got = f"{len(x)} class indices from 0", f"{y.dtype} of shape {y.shape}"
-    remedy = "Give every sample the number of its class; y.argmax(1) turns one-hot rows into them."
-    require(fits, names[1], expected, got, remedy)
-    least, most = int(y.min()), int(y.max())
-    expected = f"class indices from 0 and below {_MOST_CLASSES:,}"
-    remedy = "Number the classes from 0 without gaps, alike in training and test labels."
-    inside = least >= 0 and most < _MOST_CLASSES
-    require(inside, names[1], expected, f"{least:,} to {most:,}", remedy)
+    require(
+        x.dtype.kind in "buif" and x.ndim and x.size,
+        names[0],
+        "samples [N, ...] of real numbers",
+        f"{x.dtype} of shape {x.shape}",
+        "Convert the samples first.",
+    )
+    # The letter of the type decides, since numpy calls durations whole numbers.
+    require(
+        y.dtype.kind in "iu" and y.shape == x.shape[:1],
+        names[1],
+        f"{len(x)} class indices from 0",
+        f"{y.dtype} of shape {y.shape}",
+        "Give every sample the number of its class; y.argmax(1) turns one-hot rows into them.",
+    )
+    require(
+        y.min() >= 0 and y.max() < _MOST_CLASSES,
+        names[1],
+        f"class indices from 0 and below {_MOST_CLASSES:,}",
+        f"{y.min():,} to {y.max():,}",
+        "Number the classes from 0 without gaps, alike in training and test labels.",
+    )
     check_values(names[0], x, value_range)
     return y.astype(np.int64, copy=False)
 
@@ -167,35 +192,53 @@ def check_labelled_samples(
 def _check_shapes(x_train: np.ndarray, x_test: np.ndarray) -> None:
     """Refuse anything but images or event frames of one shape, with the channels before the sides.
 
-    More than three channels before a width of at most three count as sides before channels."""
+    More than three channels before a width of at most three count as sides before
+    channels."""
     expected = "images [N, C, H, W] or event frames [N, T, C, H, W]"
     got = f"shape {x_train.shape}"
-    remedy = "Add the axes that are missing."
-    require(x_train.ndim in (4, 5), "x_train", expected, got, remedy)
+    require(x_train.ndim in (4, 5), "x_train", expected, got, "Add the axes that are missing.")
+
     channels, height, width = x_train.shape[-3:]
     order = (0, 3, 1, 2) if x_train.ndim == 4 else (0, 1, 4, 2, 3)
-    remedy = f"Put the channels first by x.transpose{order}, or the shorter side before the longer."
-    last = min(channels, height) > 3 >= width
-    require(not last, "x_train", expected, f"{got}, whose channels seem to come last", remedy)
-    expected = f"samples of shape {x_train.shape[1:]}, as in x_train"
-    got = str(x_test.shape[1:])
-    remedy = "Bring all samples to one size."
-    require(x_train.shape[1:] == x_test.shape[1:], "x_test", expected, got, remedy)
+    require(
+        not min(channels, height) > 3 >= width,
+        "x_train",
+        expected,
+        f"{got}, whose channels seem to come last",
+        f"Put the channels first by x.transpose{order}, or the shorter side before the longer.",
+    )
+    require(
+        x_train.shape[1:] == x_test.shape[1:],
+        "x_test",
+        f"samples of shape {x_train.shape[1:]}, as in x_train",
+        str(x_test.shape[1:]),
+        "Bring all samples to one size.",
+    )
 
 
 def check_values(name: str, x: np.ndarray, value_range: tuple[float, float] | None) -> None:
     """Refuse NaN, infinity, and values outside the range where there is one."""
     if not x.size:
         return
-    least, most = float(x.min()), float(x.max())
-    low, high = value_range or (-math.inf, math.inf)
+    least = float(x.min())
+    most = float(x.max())
     got = f"values from {least:g} to {most:g}"
-    remedy = "Clean the data, for instance by numpy.nan_to_num."
-    require(math.isfinite(least) and math.isfinite(most), name, "finite values", got, remedy)
-    # Samples are float32, so the bounds are compared as such: 0.1 is no exact float32.
-    expected = f"values within value_range, {low:g} to {high:g}"
-    remedy = "Give the range that the data have, or scale the data."
-    require(np.float32(low) <= least and most <= np.float32(high), name, expected, got, remedy)
+    require(
+        math.isfinite(least) and math.isfinite(most),
+        name,
+        "finite values",
+        got,
+        "Clean the data, for instance by numpy.nan_to_num.",
+    )
+    low, high = value_range or (-math.inf, math.inf)
+    require(
+        # Samples are float32, so the bounds are compared as such: 0.1 is no exact float32.
+        np.float32(low) <= least and most <= np.float32(high),
+        name,
+        f"values within value_range, {low:g} to {high:g}",
+        got,
+        "Give the range that the data have, or scale the data.",
+    )
 
 
 def _stratify(
@@ -203,7 +246,8 @@ def _stratify(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Indices of two disjoint parts that hold all samples, shuffled, each class in proportion.
 
-    The share, between 0 and 1, is that of the second part; complaints name it as `argument`."""
+    The share, between 0 and 1, is that of the second part; complaints name it as
+    `argument`."""
     remedy = "A usual share is 0.1 or 0.2."
     require(0 < share < 1, argument, "a share between 0 and 1", repr(share), remedy)
     try:
@@ -237,71 +281,98 @@ def from_npz(
 ) -> Dataset:
     """Images or event frames from a .npz file: x_train, y_train, x_test and y_test, or x and y.
 
-    Without a value range, images are uint8, which become shares of 255, or floating point in
-    [0, 1], and their range is (0, 1). Event frames hold any real numbers, such as counts, and are
-    never scaled; their range stays None.
+    Without a value range, images are uint8, which become shares of 255, or floating point
+    in [0, 1], and their range is (0, 1). Event frames hold any real numbers, such as
+    counts, and are never scaled; their range stays None.
 
-    :param path: images are [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3, event frames
-        [N, T, C, H, W]. Labels are class indices [N] from 0.
-    :param value_range: (low, high) that an attack may use. Samples are then taken as they are, and
-        must lie within it.
+    :param path: images are [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3, event
+        frames [N, T, C, H, W]. Labels are class indices [N] from 0.
+    :param value_range: (low, high) that an attack may use. Samples are then taken as they
+        are, and must lie within it.
     :param test_share: share for testing of a file with x and y alone; None is 0.2.
     :param seed: of that split, which keeps the classes' proportions.
-    :param largest: bytes that the arrays may take, unpacked, as the file states them; 16 GiB.
+    :param largest: bytes that the arrays may take, unpacked, as the file states them; 16
+        GiB.
     :raises FileNotFoundError: when there is no such file.
-    :raises ValueError: when it is no .npz file or a larger one, an array is missing, or samples,
-        labels or share are not as above."""
+    :raises ValueError: when it is no .npz file or a larger one, an array is missing, or
+        samples, labels or share are not as above."""
     path = expand_path("data", path)
     remedy = "Give the bytes, such as 16 * 2**30."
     largest = require_count("largest", largest, up_to=2**63 - 1, remedy=remedy)
-    remedy = "Take another copy, or write it again; frames of events are made again without it. "
-    remedy += "More bytes are allowed by from_npz(..., largest=...)."
-    how: dict[str, Any] = {"names": (*_SPLIT, *_WHOLE), "largest": largest}
-    content: dict[str, Any] = read_arrays(path, "data", "a .npz file", remedy, **how)
+    content: dict[str, Any] = read_arrays(
+        path,
+        "data",
+        "a .npz file",
+        "Take another copy, or write it again; frames of events are made again without it. "
+        "More bytes are allowed by from_npz(..., largest=...).",
+        names=(*_SPLIT, *_WHOLE),
+        largest=largest,
+    )
     needed = _WHOLE if {*content} == {*_WHOLE} else _SPLIT
-    expected = f"the arrays {', '.join(_SPLIT)}, or x and y to be split"
-    got = f"{path} with {', '.join(content) or 'none'}"
-    remedy = "Write it with numpy.savez(path, x_train=..., y_train=..., ...)."
-    require({*needed} <= {*content}, "data", expected, got, remedy)
-    content = {name: content[name] for name in needed}
-    scaled = value_range is None
-    samples = {k: _samples(k, x, scaled) for k, x in content.items() if k[0] == "x"}
-    content |= samples
-    if scaled and all(x.ndim == 4 for x in samples.values()):
+    require(
+        {*needed} <= {*content},
+        "data",
+        f"the arrays {', '.join(_SPLIT)}, or x and y to be split",
+        f"{path} with {', '.join(content) or 'none'}",
+        "Write it with numpy.savez(path, x_train=..., y_train=..., ...).",
+    )
+
+    arrays = {name: content[name] for name in needed}
+    images = True
+    for name in needed[::2]:
+        arrays[name] = _arrange(name, arrays[name], value_range is None)
+        images = images and arrays[name].ndim == 4
+    if value_range is None and images:
         value_range = (0.0, 1.0)
-    if "x" in content:
-        return Dataset.split(
-            path.name, **content, test_share=test_share, seed=seed, value_range=value_range
-        )
+    if needed is _WHOLE:
+        options: dict[str, Any] = {
+            "test_share": test_share,
+            "seed": seed,
+            "value_range": value_range,
+        }
+        return Dataset.split(path.name, **arrays, **options)
     expected = f"None, since {path} has training and test samples of its own"
     require(test_share is None, "test_share", expected, repr(test_share), "Leave it out.")
-    return Dataset(path.name, **content, value_range=value_range)
+    return Dataset(path.name, **arrays, value_range=value_range)
 
 
-def _samples(name: str, x: np.ndarray, scaled: bool) -> np.ndarray:
+def _arrange(name: str, x: np.ndarray, scaled: bool) -> np.ndarray:
     """Images [N, C, H, W] or event frames [N, T, C, H, W], float32.
 
     :param scaled: bring images to shares of the largest value, in [0, 1]."""
     if x.ndim == 3:
         x = x[:, None]
     elif x.ndim == 4 and x.shape[3] in _CHANNELS:
-        expected, got = "channels in the second axis or in the last", f"both of {x.shape}"
-        remedy = "Build art_snn.data.Dataset from such images."
-        require(x.shape[1] not in _CHANNELS, name, expected, got, remedy)
+        require(
+            x.shape[1] not in _CHANNELS,
+            name,
+            "channels in the second axis or in the last",
+            f"both of {x.shape}",
+            "Build art_snn.data.Dataset from such images.",
+        )
         x = x.transpose(0, 3, 1, 2)
-    form = x.ndim == 5 or (x.ndim == 4 and x.shape[1] in _CHANNELS)
-    expected = "[N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3"
-    expected = f"real numbers: images {expected}, or event frames [N, T, C, H, W]"
-    got, fits = f"{x.dtype} of shape {x.shape}", x.dtype.kind in "buif" and form and x.size
-    require(fits, name, expected, got, "Convert the samples, or reorder the axes.")
+    has_axes = x.ndim == 5 or (x.ndim == 4 and x.shape[1] in _CHANNELS)
+    require(
+        has_axes and x.dtype.kind in "buif" and x.size,
+        name,
+        "real numbers: images [N, H, W], [N, H, W, C] or [N, C, H, W] with C = 1 or 3, "
+        "or event frames [N, T, C, H, W]",
+        f"{x.dtype} of shape {x.shape}",
+        "Convert the samples, or reorder the axes.",
+    )
     # What float32 cannot hold becomes infinite, which is refused like any other infinity.
     with np.errstate(over="ignore"):
         samples = np.ascontiguousarray(x, dtype=np.float32)
     if x.ndim == 4 and scaled:
         if x.dtype == np.uint8:
             samples /= 255
-        low, high = float(samples.min()), float(samples.max())
-        got = f"{x.dtype} from {low:g} to {high:g}"
-        remedy = "Scale the images, or give their value_range; budgets are in its unit."
-        require(low >= 0 and high <= 1, name, "uint8, or values from 0 to 1", got, remedy)
+        low = samples.min()
+        high = samples.max()
+        require(
+            low >= 0 and high <= 1,
+            name,
+            "uint8, or values from 0 to 1",
+            f"{x.dtype} from {low:g} to {high:g}",
+            "Scale the images, or give their value_range; budgets are in its unit.",
+        )
     return samples

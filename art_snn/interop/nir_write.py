@@ -80,8 +80,13 @@ def to_nir(network: SpikingNetwork, path: str | Path, dt: float = 1.0, fold: boo
     nodes["output"] = {"type": "Output", "shape": np.array(x.shape[2:])}
 
     nir = package()
-    # Where convolutions have groups, the types of nir 1.0.8 are wrong.
-    graph = {"type": "NIRGraph", "nodes": nodes, "edges": [*pairwise(nodes)], "type_check": False}
+    graph = {
+        "type": "NIRGraph",
+        "nodes": nodes,
+        "edges": list(pairwise(nodes)),
+        # Where convolutions have groups, the types of nir 1.0.8 are wrong.
+        "type_check": False,
+    }
     with atomic_write(path) as partial:
         nir.write(str(partial), nir.NIRGraph.from_dict(graph))
     warn(f"{path} does not hold {', '.join(sorted(lost))}", stacklevel=2)

@@ -66,8 +66,10 @@ def count_operations(
 
     An input that is dense has no spikes."""
     network = require_network("classifier", classifier, "Put it into the network.")
+
     size = require_count("batch_size", batch_size, remedy="Batches of 32 are usual.")
     samples = as_array(check_samples(x, classifier.input_shape))
+
     (_, inputs), *layers = count_synapses(network, classifier.input_shape)
     pairs = list[Tensor]()
     """Spikes and operations [2, N] of the input and of every layer of neurons, for one batch."""
@@ -83,6 +85,7 @@ def count_operations(
     def fire(site: NeuronRef, current: Tensor) -> Tensor:
         """Add the pair of the next layer of neurons."""
         spikes = simulation(site, current)
+
         totals = spikes.sum(0, dtype=torch.float64)
 
         # The first pair is that of the input.
@@ -137,6 +140,7 @@ def add_operations(network: SpikingNetwork, synapses: Synapses) -> SpikingNetwor
     twin = network.share()
     run = twin.run
 
+    # All neurons fire by the rule, and are counted on the way.
     def run_and_count(encoded: Tensor, firing: Firing) -> Tensor:
         layers = iter(leaving for _, leaving in synapses)
         operations, _ = input_operations(encoded, next(layers))
@@ -150,6 +154,7 @@ def add_operations(network: SpikingNetwork, synapses: Synapses) -> SpikingNetwor
         logits = run(encoded, fire)
         return torch.cat([logits, torch.stack(totals).sum(0)[:, None]], 1)
 
+    # The twin has its own method; modules are shared.
     vars(twin)["run"] = run_and_count
     twin.gradient = network.rule
     return twin
@@ -163,6 +168,7 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
 
     :raises ValueError: as :func:`synaptic_operations`."""
     require_composed(network, "classifier")
+
     _require_no(network.bounds_objection())
     with torch.inference_mode(False), torch.enable_grad():
         counting = _replace_weights(copy_module("classifier", network).eval()).float()
@@ -200,6 +206,7 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
         if not (gradient[0, 0] - leaving).abs().amax() < _ROUNDING:
             _require_no("functions that scale values, or windows that overlap")
         synapses.append((name, leaving))
+
     return synapses
 
 
@@ -243,6 +250,7 @@ def _replace_weights(network: SpikingNetwork) -> SpikingNetwork:
             setattr(network.layers.get_submodule(parent), place, pool)
         elif isinstance(module, nn.Linear | _ConvNd):
             module.weight.copy_(module.weight != 0)
+
             size = module.out_channels if isinstance(module, _ConvNd) else module.out_features
             module.bias = nn.Parameter(module.weight.new_ones(size))
         elif isinstance(module, _NormBase) and module.running_var is not None:
@@ -276,6 +284,7 @@ def _replace_pooling(name: str, module: nn.Module) -> nn.Module | None:
             _require_no(f"{name}, with gaps")
         window = (module.kernel_size, module.stride, module.padding, module.ceil_mode)
         return nn.AvgPool2d(*window, divisor_override=1)
+
     if isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
         # A sum is the mean times the size of a window.
         pool = nn.AdaptiveAvgPool2d(module.output_size)

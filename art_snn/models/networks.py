@@ -1,6 +1,7 @@
 """The networks of the papers and a small one, what they share, and their names.
 
-A new network is a function that returns ``Options(...).network(layers)``, and a line in MODELS."""
+A new network is a function that returns ``Options(...).network(layers)``, and a line in
+MODELS."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,11 +33,13 @@ class Options:
     :param steps: time steps T of the default encoder; not used with another `encoder`.
     :param decay, threshold, reset: of all neurons; a decay of 1 makes IF neurons.
     :param encoder: in place of Direct(steps).
-    :param mean, std: per channel, which the network subtracts from its input and divides it by.
+    :param mean, std: per channel, which the network subtracts from its input and divides
+        it by.
     :param gradient, training_gradient: of the network.
     :param width: factor of all convolution and hidden widths, 64 at most.
     :param modulation: modules next to all neurons, "gains" for example.
-    :raises ValueError: for a number outside its range, or mean and std of other lengths."""
+    :raises ValueError: for a number outside its range, or mean and std of other
+        lengths."""
 
     in_channels: int = 3
     classes: int = 10
@@ -64,7 +67,7 @@ class Options:
         remedy = "1 gives the widths of the paper."
         require_number("width", self.width, above=0, within=(0, 64), remedy=remedy)
 
-    def scaled(self, channels: int) -> int:
+    def scale(self, channels: int) -> int:
         """A width of the paper times `width`, rounded and at least 1."""
         return max(1, round(channels * self.width))
 
@@ -74,8 +77,11 @@ class Options:
         if self.modulation is None:
             return neuron
         steps = self.steps if self.encoder is None else getattr(self.encoder, "steps", None)
-        pair = [parse_modulation(self.modulation, steps), neuron]
-        return nn.Sequential(*(pair[::-1] if isinstance(pair[0], Gates) else pair))
+        modulation = parse_modulation(self.modulation, steps)
+        # Gates take spikes, all others take currents.
+        if isinstance(modulation, Gates):
+            return nn.Sequential(neuron, modulation)
+        return nn.Sequential(modulation, neuron)
 
     def normalisation(self) -> list[nn.Module]:
         """The layer that subtracts mean and divides by std; none where neither is given."""
@@ -83,21 +89,35 @@ class Options:
             return []
         mean = (0.0,) * self.in_channels if self.mean is None else self.mean
         std = (1.0,) * self.in_channels if self.std is None else self.std
-        expected = f"{self.in_channels} numbers each, one per channel"
-        fits, got = len(mean) == len(std) == self.in_channels, f"{len(mean)} and {len(std)}"
-        require(fits, "mean, std", expected, got, "Give one number for every channel of the input.")
+        require(
+            len(mean) == len(std) == self.in_channels,
+            "mean, std",
+            f"{self.in_channels} numbers each, one per channel",
+            f"{len(mean)} and {len(std)}",
+            "Give one number for every channel of the input.",
+        )
         return [Normalize(mean, std)]
 
     def network(self, layers: Sequence[nn.Module]) -> SpikingNetwork:
         """The network of these layers, with weights drawn as by He et al. (ICCV 2015)."""
         encoder = Direct(self.steps) if self.encoder is None else self.encoder
-        rules = (self.gradient, self.training_gradient)
-        image, shape = (self.in_channels, *self.sides), None
-        if isinstance(encoder, KNOWN):
-            shape = (encoder.steps, *image) if isinstance(encoder, Frames) else image
-        options: dict[str, Any] = {"input_shape": shape, "initialise": _kaiming}
-        network = _kaiming(SpikingNetwork(layers, encoder, *rules, **options))
-        if gates_of(network):  # They take their shapes from a pass.
+        image = (self.in_channels, *self.sides)
+        shape: tuple[int | None, ...] | None = None
+        if isinstance(encoder, Frames):
+            shape = (encoder.steps, *image)
+        elif isinstance(encoder, KNOWN):
+            shape = image
+        network = SpikingNetwork(
+            layers,
+            encoder,
+            self.gradient,
+            self.training_gradient,
+            input_shape=shape,
+            initialise=_draw_weights,
+        )
+        _draw_weights(network)
+        if gates_of(network):
+            # Gates take their shapes from a pass.
             sizes = (size or 1 for size in shape or image)
             with torch.no_grad():
                 network.eval()(torch.zeros(1, *sizes, device=device_of(network)))
@@ -114,7 +134,8 @@ def _convolution(
 ) -> TimeDistributed:
     """Convolution without bias and batch norm, after stateless modules if `before` has any.
 
-    [T, N, inputs, ...] -> [T, N, outputs, ...]; a side is divided by the stride and rounded up."""
+    [T, N, inputs, ...] -> [T, N, outputs, ...]; a side is divided by the stride and
+    rounded up."""
     layer = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
     return TimeDistributed(*before, layer, nn.BatchNorm2d(outputs))
 
@@ -124,28 +145,25 @@ def _pooling() -> TimeDistributed:
     return TimeDistributed(nn.AvgPool2d(2, ceil_mode=True))
 
 
-def _halved(sides: tuple[int, int]) -> tuple[int, int]:
+def _halve(sides: tuple[int, int]) -> tuple[int, int]:
     """Height and width after a :func:`_pooling`, or a convolution of stride 2."""
     height, width = sides
     return (height + 1) // 2, (width + 1) // 2
 
 
-def _kaiming(network: _Module) -> _Module:
+def _draw_weights(network: _Module) -> _Module:
     """Draw new weights: He normal for convolutions and linear layers, zero biases; norms at 1, 0.
 
-    He et al., ICCV 2015, with fan-out for convolutions, fan-in for linear layers, in place."""
+    He et al., ICCV 2015, with fan-out for convolutions, fan-in for linear layers, in
+    place."""
     for module in network.modules():
-        if isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        elif isinstance(module, nn.Linear):
-            nn.init.kaiming_normal_(module.weight, mode="fan_in", nonlinearity="relu")
-        elif isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.reset_parameters()
-            continue
-        else:
-            continue
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Conv2d | nn.Linear):
+            fan: Any = "fan_out" if isinstance(module, nn.Conv2d) else "fan_in"
+            nn.init.kaiming_normal_(module.weight, mode=fan, nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
     return network
 
 
@@ -166,18 +184,24 @@ def vgg(
     :return: network from [N, in_channels, height, width] to [N, classes]."""
     settings = Options(**options)
     layers: list[nn.Module] = []
-    before, channels, sides = settings.normalisation(), settings.in_channels, settings.sides
+    before = settings.normalisation()
+    channels = settings.in_channels
+    sides = settings.sides
     for index, stage in enumerate(stages):
-        for outputs in map(settings.scaled, stage):
+        for outputs in map(settings.scale, stage):
             layers += [_convolution(channels, outputs, before=before), settings.neuron()]
-            before, channels = [], outputs
+            before = []
+            channels = outputs
         if index + 1 < len(stages) or last_pool:
             layers.append(_pooling())
-            sides = _halved(sides)
-    flatten, features = [nn.Flatten()], channels * sides[0] * sides[1]
-    for outputs in map(settings.scaled, hidden):
+            sides = _halve(sides)
+
+    flatten = [nn.Flatten()]
+    features = channels * sides[0] * sides[1]
+    for outputs in map(settings.scale, hidden):
         layers += [TimeDistributed(*flatten, nn.Linear(features, outputs)), settings.neuron()]
-        flatten, features = [], outputs
+        flatten = []
+        features = outputs
     layers.append(TimeDistributed(*flatten, nn.Linear(features, settings.classes)))
     return settings.network(layers)
 
@@ -206,8 +230,9 @@ def vgg16(**options: Any) -> SpikingNetwork:
 def vgg_dvs(**options: Any) -> SpikingNetwork:
     """VGG for event frames: [64 128 A][256 256 A][512 512 A][512 512 A], readout.
 
-    VGGSNN of Deng et al. (ICLR 2022). Options as in :func:`vgg`, with other defaults: ten frames
-    of two polarities and 48x48 pixels. From [N, T, in_channels, height, width] to [N, classes]."""
+    VGGSNN of Deng et al. (ICLR 2022). Options as in :func:`vgg`, with other defaults: ten
+    frames of two polarities and 48x48 pixels. From [N, T, in_channels, height, width] to
+    [N, classes]."""
     options = {"in_channels": 2, "image_size": 48, "steps": 10} | options
     if options.get("encoder") is None:
         options["encoder"] = Frames(options["steps"])
@@ -217,13 +242,14 @@ def vgg_dvs(**options: Any) -> SpikingNetwork:
 def cnn4(**options: Any) -> SpikingNetwork:
     """CNN-4: two convolutions of 32 channels, the second of stride 2, linear 128, readout.
 
-    All four layers have a bias and no batch norm. A side that cannot be halved is rounded up.
-    Options as in :func:`vgg`.
+    All four layers have a bias and no batch norm. A side that cannot be halved is rounded
+    up. Options as in :func:`vgg`.
 
     :return: network from [N, in_channels, height, width] to [N, classes]."""
     settings = Options(**options)
-    channels, hidden = settings.scaled(32), settings.scaled(128)
-    height, width = _halved(settings.sides)
+    channels = settings.scale(32)
+    hidden = settings.scale(128)
+    height, width = _halve(settings.sides)
     first = nn.Conv2d(settings.in_channels, channels, 3, padding=1)
     second = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
     linear = nn.Linear(channels * height * width, hidden)
@@ -258,12 +284,13 @@ class Residual(nn.Module):
 def resnet17(**options: Any) -> SpikingNetwork:
     """ResNet-17: stem 64, three blocks of 64 and four of 128 channels, linear 256, readout.
 
-    The network of Bu et al. (CVPR 2023). A block is convolution, batch norm, neuron, convolution,
-    batch norm; its sum with the shortcut is the current of another neuron. The first block of a
-    stage halves the sides, and its shortcut is a convolution 1x1 with batch norm.
+    The network of Bu et al. (CVPR 2023). A block is convolution, batch norm, neuron,
+    convolution, batch norm; its sum with the shortcut is the current of another neuron.
+    The first block of a stage halves the sides, and its shortcut is a convolution 1x1
+    with batch norm.
 
-    As in the authors' code no neuron follows the linear layer, which ends in a batch norm. A side
-    that cannot be halved is rounded up.
+    As in the authors' code no neuron follows the linear layer, which ends in a batch
+    norm. A side that cannot be halved is rounded up.
 
     :param options: fields of :class:`art_snn.models.Options`.
     :return: network from [N, in_channels, height, width] to [N, classes]."""
@@ -278,9 +305,10 @@ def resnet17(**options: Any) -> SpikingNetwork:
 def sew_resnet17(**options: Any) -> SpikingNetwork:
     """:func:`resnet17` with spike-element-wise residuals: spikes are added instead of currents.
 
-    Fang et al. (NeurIPS 2021), with ADD. A block is convolution, batch norm, neuron, twice, plus
-    the spikes of the shortcut, where a convolution is followed by a neuron too. **Values between
-    neurons are then counts**, from 0 to k + 1 in the k-th block of a stage."""
+    Fang et al. (NeurIPS 2021), with ADD. A block is convolution, batch norm, neuron,
+    twice, plus the spikes of the shortcut, where a convolution is followed by a neuron
+    too. **Values between neurons are then counts**, from 0 to k + 1 in the k-th block of
+    a stage."""
     settings = Options(**options)
 
     def block(first: nn.Module, second: nn.Module, shortcut: list[nn.Module]) -> list[nn.Module]:
@@ -292,21 +320,24 @@ def sew_resnet17(**options: Any) -> SpikingNetwork:
 
 def _resnet17(block: Callable[..., list[nn.Module]], settings: Options) -> SpikingNetwork:
     """The network of blocks that take their two convolutions and the layers of the shortcut."""
-    channels, sides = settings.scaled(64), settings.sides
+    channels = settings.scale(64)
+    sides = settings.sides
     stem = _convolution(settings.in_channels, channels, before=settings.normalisation())
     layers: list[nn.Module] = [stem, settings.neuron()]
     for unscaled, blocks in ((64, 3), (128, 4)):
-        outputs = settings.scaled(unscaled)
+        outputs = settings.scale(unscaled)
         for stride in (2, *[1] * (blocks - 1)):
             first = _convolution(channels, outputs, stride=stride)
-            second, shortcut = _convolution(outputs, outputs), list[nn.Module]()
+            second = _convolution(outputs, outputs)
+            shortcut = list[nn.Module]()
             if (channels, stride) != (outputs, 1):
                 shortcut = [_convolution(channels, outputs, kernel=1, stride=stride)]
             layers += block(first, second, shortcut)
             channels = outputs
-        sides = _halved(sides)
-    height, width = _halved(sides)
-    hidden = settings.scaled(256)
+        sides = _halve(sides)
+
+    height, width = _halve(sides)
+    hidden = settings.scale(256)
     # Batch norm has a bias of its own.
     linear = nn.Linear(channels * height * width, hidden, bias=False)
     layers += [

@@ -29,21 +29,23 @@ Craft = Callable[[Tensor, Tensor], Tensor]
 class AdversarialTraining:
     """Adversarial training (Madry et al., ICLR 2018), for :func:`art_snn.training.train`.
 
-    Before every step the attack crafts from its samples and true labels, against the network as it
-    is, in evaluation mode. Validation is under the same attack, of the same share. This is the
-    algorithm of ART's AdversarialTrainer, with augmentation, schedule and resumption.
+    Before every step the attack crafts from its samples and true labels, against the
+    network as it is, in evaluation mode. Validation is under the same attack, of the same
+    share. This is the algorithm of ART's AdversarialTrainer, with augmentation, schedule
+    and resumption.
 
-    :param attack: a text such as "pgd(max_iter=3)" as :func:`~art_snn.attacks.parse_stage` reads
-        it, or a stage.
+    :param attack: a text such as "pgd(max_iter=3)" as
+        :func:`~art_snn.attacks.parse_stage` reads it, or a stage.
     :param eps: its budget in the norm, in the unit of the samples; norm: numpy.inf or 2.
-    :param rule: gradient that the attack uses, an instance or a name of GRADIENTS; weights are
-        trained by the training gradient. None: that which
-        :meth:`fit_to` finds without samples.
+    :param rule: gradient that the attack uses, an instance or a name of GRADIENTS;
+        weights are trained by the training gradient. None: that which :meth:`fit_to`
+        finds without samples.
     :param share: share of the samples of every step that are attacked, in (0, 1].
     :param value_range: lowest and highest value of a sample, ART's clip_values.
-    :param defence: what a step does with the samples; by default it trains on them alone. IBP takes
-        the budget of the attack alone, which does not run.
-    :raises TypeError, ValueError: for what is no rule or defence, another share or a bad range."""
+    :param defence: what a step does with the samples; by default it trains on them alone.
+        IBP takes the budget of the attack alone, which does not run.
+    :raises TypeError, ValueError: for what is no rule or defence, another share or a bad
+        range."""
 
     attack: Stage | str = "pgd"
     eps: float = 8 / 255
@@ -67,12 +69,13 @@ class AdversarialTraining:
         set_fields(self, share=share, value_range=limits, norm=measure.norm, eps=eps)
         set_fields(self, defence=defence, rule=rule)
         self.stage  # noqa: B018 (Complains about the attack, if anything does.)
-        usual = {"attack": "pgd", "rule": None, "share": 1.0}
+        if self.defence.attacks:
+            return
+        # An attack that does not run has a budget, and no other settings.
         name = type(self.defence).__name__
-        for argument, value in () if self.defence.attacks else usual.items():
-            # An attack that does not run has a budget, and no other settings.
-            expected = f"{value!r} for {name}, which takes eps and runs no attack"
+        for argument, value in {"attack": "pgd", "rule": None, "share": 1.0}.items():
             got = getattr(self, argument)
+            expected = f"{value!r} for {name}, which takes eps and runs no attack"
             require(got == value, argument, expected, repr(got), "Leave it out.")
 
     @property
@@ -83,10 +86,11 @@ class AdversarialTraining:
         return parse_stage(self.attack, self.norm, self.eps)
 
     def fit_to(self, network: SpikingNetwork, *samples: np.ndarray) -> "AdversarialTraining":
-        """The same with a rule, where it has none: that which the network was given, or else that
-        which :func:`~art_snn.gradients.choose_rule` finds.
+        """The same with a rule, where it has none: that which the network was given, or
+        else that which :func:`~art_snn.gradients.choose_rule` finds.
 
-        :param samples: x [N, ...] and classes y [N], of which the first are tried; or nothing."""
+        :param samples: x [N, ...] and classes y [N], of which the first are tried; or
+            nothing."""
         if self.rule is not None or not self.defence.attacks:
             return self
         rule = network.gradient
@@ -114,7 +118,8 @@ class AdversarialTraining:
         """A function that crafts against the network as it is at each call; keeps mode and rule.
 
         :param shape: of one sample.
-        :raises ValueError: for the rule; when called, for samples outside the value range."""
+        :raises ValueError: for the rule; when called, for samples outside the value
+            range."""
         rule: Any = self.fit_to(network).rule
         with network.using(rule), keep_modes(network):
             device = "cpu" if device_of(network).type == "cpu" else "gpu"
@@ -129,9 +134,11 @@ class AdversarialTraining:
             if self.share < 1:
                 count = int(np.ceil(self.share * len(samples)))
                 rows = np.random.choice(rows, count, replace=False)  # noqa: NPY002
-            labels, budget = y.cpu().numpy()[rows], {"norm": self.norm, "eps": self.eps}
+            labels = y.cpu().numpy()[rows]
             with network.using(rule):
-                samples[rows] = craft_batch(stage, classifier, samples[rows], labels, **budget)
+                samples[rows] = craft_batch(
+                    stage, classifier, samples[rows], labels, norm=self.norm, eps=self.eps
+                )
             return torch.as_tensor(samples, device=x.device)
 
         return craft

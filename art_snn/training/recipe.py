@@ -21,7 +21,9 @@ from art_snn.checks import (
     set_fields,
 )
 
-_PUBLISHED_SIDE, _SMALLEST_SIDE = 32, 16
+_PUBLISHED_SIDE = 32
+_SMALLEST_SIDE = 16
+"""Sides of images in pixels: of those of the papers, and of the smallest that are cropped."""
 
 _OPTIMIZERS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -44,9 +46,10 @@ _BOUNDS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 class Recipe:
     """How weights are trained; by default as in table S1 of Bu et al. (CVPR 2023, supplement).
 
-    Cross entropy; the learning rate falls along a cosine to zero, step by step. torchvision crops,
-    flips and cuts out, drawn for every sample; all frames of an event recording share a draw.
-    Its hole (RandomErasing) lies inside the image; that of DeVries and Taylor (2017) may stick out.
+    Cross entropy; the learning rate falls along a cosine to zero, step by step.
+    torchvision crops, flips and cuts out, drawn for every sample; all frames of an event
+    recording share a draw. Its hole (RandomErasing) lies inside the image; that of
+    DeVries and Taylor (2017) may stick out.
 
     :param epochs: passes over the samples.
     :param batch_size: samples per step.
@@ -54,17 +57,19 @@ class Recipe:
     :param learning_rate: of the first step, 100 at most [sgd: 0.1; adam: 0.01].
     :param momentum: of SGD, in [0, 1) [0.9].
     :param weight_decay: of all parameters, 1 at most [sgd: 5e-4; adam: 0].
-    :param crop_padding: pixels of zeros around an image before it is cropped to its size, or 0 [4
-        around 32 pixels, and the same share of other images; 0 below 16 pixels].
-    :param flip: mirror half of the samples left to right [only where the data say that it leaves
-        their classes].
-    :param cutout: side in pixels of the hole that is filled with zeros; 0 is none [16 of 32, and
-        the same share; 0 below 16].
+    :param crop_padding: pixels of zeros around an image before it is cropped to its size,
+        or 0 [4 around 32 pixels, and the same share of other images; 0 below 16 pixels].
+    :param flip: mirror half of the samples left to right
+        [only where the data say that it leaves their classes].
+    :param cutout: side in pixels of the hole that is filled with zeros; 0 is none
+        [16 of 32, and the same share; 0 below 16].
     :param seed: of the order of the samples and of whatever the network draws.
-    :param train_dtype: precision in which layers compute: bfloat16, or auto, which is bfloat16
-        where the device multiplies it natively [the network's own]. Weights, optimizer, batch
-        norm's statistics, logits, loss and validation keep the network's.
-    :raises ValueError: for a number outside its range, momentum of Adam, or another precision."""
+    :param train_dtype: precision in which layers compute: bfloat16, or auto, which is
+        bfloat16 where the device multiplies it natively [the network's own]. Weights,
+        optimizer, batch norm's statistics, logits, loss and validation keep the
+        network's.
+    :raises ValueError: for a number outside its range, momentum of Adam, or another
+        precision."""
 
     epochs: int = 200
     batch_size: int = 64
@@ -87,41 +92,59 @@ class Recipe:
         return cls(epochs=epochs, seed=seed, **bare | change)
 
     def __post_init__(self) -> None:
-        remedy = "The papers train by SGD."
-        require_choice("optimizer", self.optimizer, _OPTIMIZERS, remedy=remedy)
-        usual, expected = _OPTIMIZERS[self.optimizer], f"None for {self.optimizer}, which has none"
-        suits = "momentum" in usual or self.momentum is None
-        require(suits, "momentum", expected, self.momentum, "Leave it out, or take sgd.")
+        self._settle_optimizer()
         for name in ("epochs", "batch_size"):
-            count, remedy = getattr(self, name), "Use a whole number from 1."
-            set_fields(self, **{name: require_count(name, count, remedy=remedy)})
-        set_fields(self, left_open=frozenset(k for k in usual if getattr(self, k) is None))
-        for name, value in usual.items():
-            number = value if getattr(self, name) is None else getattr(self, name)
-            number = require_number(name, number, **_BOUNDS[name], remedy="See table S1.")
-            set_fields(self, **{name: number})
-        for name, remedy in {"crop_padding": "0 leaves it out.", "cutout": "0 is none."}.items():
-            if (value := getattr(self, name)) is not None:
-                set_fields(self, **{name: require_whole(name, value, up_to=1024, remedy=remedy)})
-        flips = self.flip is None or isinstance(self.flip, bool | np.bool_)
-        require(flips, "flip", "True or False", repr(self.flip), "False keeps sides.")
-        flip = None if self.flip is None else bool(self.flip)
-        given: Any = self.train_dtype
-        dtype = "bfloat16" if given is torch.bfloat16 else given
+            remedy = "Use a whole number from 1."
+            set_fields(self, **{name: require_count(name, getattr(self, name), remedy=remedy)})
+        for name in ("crop_padding", "cutout"):
+            value = getattr(self, name)
+            if value is not None:
+                value = require_whole(name, value, up_to=1024, remedy="0 is none.")
+                set_fields(self, **{name: value})
+        if self.flip is not None:
+            is_bool = isinstance(self.flip, bool | np.bool_)
+            require(is_bool, "flip", "True or False", repr(self.flip), "False keeps sides.")
+            set_fields(self, flip=bool(self.flip))
+
+        dtype: Any = self.train_dtype
+        if dtype is torch.bfloat16:
+            dtype = "bfloat16"
         if dtype is not None:
             remedy = "In float16 gradients vanish unless the loss is scaled."
             require_choice("train_dtype", dtype, ("bfloat16", "auto"), remedy=remedy)
-        set_fields(self, seed=require_seed("seed", self.seed), flip=flip, train_dtype=dtype)
+        set_fields(self, seed=require_seed("seed", self.seed), train_dtype=dtype)
+
+    def _settle_optimizer(self) -> None:
+        """Check the numbers of the optimizer; its usual ones stand for those left open."""
+        remedy = "The papers train by SGD."
+        require_choice("optimizer", self.optimizer, _OPTIMIZERS, remedy=remedy)
+        usual = _OPTIMIZERS[self.optimizer]
+        require(
+            "momentum" in usual or self.momentum is None,
+            "momentum",
+            f"None for {self.optimizer}, which has none",
+            self.momentum,
+            "Leave it out, or take sgd.",
+        )
+        set_fields(self, left_open=frozenset(k for k in usual if getattr(self, k) is None))
+        for name, value in usual.items():
+            number = value if name in self.left_open else getattr(self, name)
+            number = require_number(name, number, **_BOUNDS[name], remedy="See table S1.")
+            set_fields(self, **{name: number})
 
     def fit_to(self, shape: tuple[int, ...], mirrored: bool = False) -> "Recipe":
         """This recipe, with open augmentation fitted to samples of that shape.
 
         :param mirrored: True if mirrored samples are still of their class."""
-        image = len(shape) >= 3
-        large = image and min(shape[-2:]) >= _SMALLEST_SIDE
-        side = min(shape[-2:]) / _PUBLISHED_SIDE if large else 0.0
-        usual: dict[str, Any] = {"crop_padding": round(4 * side), "cutout": round(16 * side)}
-        usual["flip"] = image and mirrored
+        is_image = len(shape) >= 3
+        side = 0.0
+        if is_image and min(shape[-2:]) >= _SMALLEST_SIDE:
+            side = min(shape[-2:]) / _PUBLISHED_SIDE
+        usual: dict[str, Any] = {
+            "crop_padding": round(4 * side),
+            "cutout": round(16 * side),
+            "flip": is_image and mirrored,
+        }
         fitted = replace(self, **{k: v for k, v in usual.items() if getattr(self, k) is None})
         set_fields(fitted, left_open=self.left_open)
         return fitted
@@ -152,22 +175,31 @@ class Recipe:
 
     def check_samples(self, shape: tuple[int, ...]) -> None:
         """Refuse samples that are no images or frames, or not larger than the hole."""
-        draws, image = self.crop_padding or self.flip or self.cutout, len(shape) >= 3
-        expected = "samples [C, H, W] or [T, C, H, W], which can be cropped and flipped"
-        remedy = "Use crop_padding=0, flip=False, cutout=0."
-        require(image or not draws, "x", expected, f"samples of shape {list(shape)}", remedy)
-        expected = f"a hole smaller than the images of {'x'.join(map(str, shape[-2:]))} pixels"
-        remedy = "Leave it open to have it scaled; 0 is none."
-        fits = not self.cutout or self.cutout < min(shape[-2:])
-        require(fits, "cutout", expected, self.cutout, remedy)
+        require(
+            len(shape) >= 3 or not (self.crop_padding or self.flip or self.cutout),
+            "x",
+            "samples [C, H, W] or [T, C, H, W], which can be cropped and flipped",
+            f"samples of shape {list(shape)}",
+            "Use crop_padding=0, flip=False, cutout=0.",
+        )
+        require(
+            not self.cutout or self.cutout < min(shape[-2:]),
+            "cutout",
+            f"a hole smaller than the images of {'x'.join(map(str, shape[-2:]))} pixels",
+            self.cutout,
+            "Leave it open to have it scaled; 0 is none.",
+        )
 
 
 def compute_dtype(train_dtype: str | None, device: torch.device) -> tuple[torch.dtype | None, str]:
     """The dtype in which layers are trained, None for the network's own, and why."""
+    if train_dtype is None:
+        return None, ""
     if train_dtype != "auto":
-        return (None, "") if train_dtype is None else (torch.bfloat16, train_dtype)
-    cuda = device.type == "cuda"
-    name = torch.cuda.get_device_name(device) if cuda else "the processor"
+        return torch.bfloat16, train_dtype
+    name = "the processor"
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
     if _multiplies_bfloat16(device):
         return torch.bfloat16, f"bfloat16, which {name} multiplies natively"
     return None, f"no bfloat16, which {name} does not multiply natively"

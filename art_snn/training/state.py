@@ -28,8 +28,9 @@ class Epoch:
 
     :param number: counted from 1.
     :param loss: mean over the training samples: cross entropy, and what a defence adds.
-    :param validation: accuracy on the validation samples afterwards, under attack where training is
-        adversarial; None without validation samples, and where the defence does not rate yet."""
+    :param validation: accuracy on the validation samples afterwards, under attack where
+        training is adversarial; None without validation samples, and where the defence
+        does not rate yet."""
 
     number: int
     loss: float
@@ -47,10 +48,11 @@ def describe_stall(
 ) -> str:
     """A sentence where the network has not learnt after a third of the epochs, "" otherwise.
 
-    The loss of its last epoch is then not 5 % below ln K, that of guessing. Where a defence adds to
-    the cross entropy, the validation accuracy is also that of guessing. Fewer than three epochs say
-    nothing."""
-    last, chance = history[-1], math.log(classes)
+    The loss of its last epoch is then not 5 % below ln K, that of guessing. Where a
+    defence adds to the cross entropy, the validation accuracy is also that of guessing.
+    Fewer than three epochs say nothing."""
+    last = history[-1]
+    chance = math.log(classes)
     if epochs < 3 or classes == 1 or last.loss < 0.95 * chance:
         return ""
     guesses = last.validation is not None and last.validation * classes < 1.2
@@ -76,19 +78,26 @@ class State:
         team: Team = ALONE,
         start: str = "",
     ) -> None:
-        self.network, self.recipe, self.team = network, recipe, team
+        self.network = network
+        self.recipe = recipe
+        self.team = team
         self.defence = AT() if adversary is None else adversary.defence
         self.optimizer = recipe.build_optimizer(network.parameters())
-        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(
-            self.optimizer, recipe.epochs * -(-len(x) // recipe.batch_size)
-        )
+        steps = recipe.epochs * math.ceil(len(x) / recipe.batch_size)
+        self.schedule = torch.optim.lr_scheduler.CosineAnnealingLR(self.optimizer, steps)
         self.history: list[Epoch] = []
         self.best: dict[str, Tensor] | None = None
+
         self.run = repr(recipe)
-        self.run += "" if adversary is None else f" against {adversary!r}"
-        self.run += f" from the weights {start}" if start else ""
-        self.run += "" if validation is None else ", best by validation samples"
-        self.run += f", by {team.size} processes" if team.size > 1 else ""
+        """The run in words, which differ from those of any other run."""
+        if adversary is not None:
+            self.run += f" against {adversary!r}"
+        if start:
+            self.run += f" from the weights {start}"
+        if validation is not None:
+            self.run += ", best by validation samples"
+        if team.size > 1:
+            self.run += f", by {team.size} processes"
         held = validation or ()
         self.samples = digest([a.shape for a in (x, y, *held)], x, y, *held)
         # Weights do not show decay, threshold, reset, encoding and code.
@@ -139,7 +148,8 @@ class State:
             weights = {name: tensor.cpu() for name, tensor in self.network.state_dict().items()}
             return self.progress() | {"network": weights}
         try:
-            if spoilt := corruption(Path(file), packed=False):
+            spoilt = corruption(Path(file), packed=False)
+            if spoilt:
                 raise _other("the state of this training run", f"{file}, which {spoilt}", file)
             progress: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
             if progress["run"] != self.run:
@@ -148,9 +158,11 @@ class State:
                 raise _other("a run on these samples", f"{file}, which is of others", file)
             if len(progress["history"]) != progress["epochs_done"]:
                 raise ValueError("its history has another number of epochs")
-            weights, kept = self.network.state_dict(), progress["best"]
+
+            weights = self.network.state_dict()
             problems = misfits(weights, progress["network"])
-            problems += [] if kept is None else misfits(weights, kept)
+            if progress["best"] is not None:
+                problems += misfits(weights, progress["best"])
             if progress["form"] != self.form:
                 problems += ["encoder, layers, neurons, code or training gradient"]
             if problems:
@@ -170,7 +182,8 @@ class State:
         self.optimizer.load_state_dict(progress["optimizer"])
         self.schedule.load_state_dict(progress["schedule"])
         self.network.load_state_dict(progress["network"])
-        self.history, self.best = history, progress["best"]
+        self.history = history
+        self.best = progress["best"]
 
 
 def _other(expected: str, got: str, file: str | Path) -> CheckpointError:

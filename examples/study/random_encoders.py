@@ -135,7 +135,7 @@ class Study:
     def load(self, source: Source) -> Dataset:
         """All samples, or those for training, of which some take the place of test samples."""
         data, share = source.load(), self.options.held_out
-        return data.held_out(share) if share else data
+        return data.hold_out(share) if share else data
 
     def classifier(self, folder: Path, source: Source) -> PyTorchSpikingClassifier:
         """The trained network as ART sees it."""

@@ -41,7 +41,7 @@ def labels(counts: list[int]) -> np.ndarray:
 @given(counts=COUNTS, share=st.floats(0.1, 0.9), seed=st.integers(0, 9))
 def test_validation_samples_are_training_samples_each_class_in_proportion(counts, share, seed):
     data = numbered(labels(counts))
-    split = data.held_out(share, seed)
+    split = data.hold_out(share, seed)
     kept, held = numbers(split.x_train), numbers(split.x_test)
     assert sorted(kept + held) == list(range(sum(counts)))
     assert np.array_equal(split.y_train, data.y_train[kept])
@@ -53,11 +53,11 @@ def test_validation_samples_are_training_samples_each_class_in_proportion(counts
 
 def test_the_validation_split_follows_from_its_seed_and_its_name_says_so():
     data = numbered(labels([20, 20]))
-    again, other = data.held_out(0.25, 1), data.held_out(0.25, 2)
-    assert numbers(data.held_out(0.25, 1).x_test) == numbers(again.x_test)
+    again, other = data.hold_out(0.25, 1), data.hold_out(0.25, 2)
+    assert numbers(data.hold_out(0.25, 1).x_test) == numbers(again.x_test)
     assert numbers(again.x_test) != numbers(other.x_test)
     assert len(again.x_test) == 10
-    assert len(data.held_out().x_test) == 4
+    assert len(data.hold_out().x_test) == 4
     assert (again.name, other.name) == (
         "few (validation 0.25, seed 1)",
         "few (validation 0.25, seed 2)",
@@ -80,7 +80,7 @@ def test_the_validation_split_follows_from_its_seed_and_its_name_says_so():
 )
 def test_a_share_that_cannot_hold_every_class_is_refused(y, share, message):
     with pytest.raises(ValueError, match=f"^{message}"):
-        numbered(y).held_out(share)
+        numbered(y).hold_out(share)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_bound_that_no_float32_is_holds_its_own_float32():
 @pytest.mark.parametrize("mirrored", [True, False])
 def test_parts_of_a_set_may_be_mirrored_where_the_set_may(mirrored):
     whole = replace(numbered(labels([20, 20])), mirrored=mirrored)
-    assert whole.held_out(0.2).mirrored is mirrored
+    assert whole.hold_out(0.2).mirrored is mirrored
 
 
 def through_a_file(folder: Path, **change: Any) -> Dataset:

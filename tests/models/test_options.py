@@ -28,7 +28,7 @@ def build(name: str, **options: Any) -> SpikingNetwork:
 
 @given(st.integers(1, 4096), st.fractions("1/1000", 4))
 def test_a_scaled_width_is_the_nearest_whole_number_but_at_least_one(channels, width):
-    scaled = Options(width=float(width)).scaled(channels)
+    scaled = Options(width=float(width)).scale(channels)
     exact = Fraction(channels) * Fraction(float(width))
     assert scaled >= 1
     assert abs(scaled - exact) <= Fraction(1, 2) + Fraction(1, 10**9) or (exact < 1 and scaled == 1)

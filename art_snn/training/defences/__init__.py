@@ -15,9 +15,20 @@ from art_snn.training.defences.stog import StoG as StoG
 from art_snn.training.defences.tgo import TGO as TGO
 from art_snn.training.defences.trades import TRADES as TRADES
 
-_ALL: dict[str, type[Defence]] = {"at": AT, "trades": TRADES, "rat": RAT, "sr": SR, "ibp": IBP}
-_ALL |= {"mpd-sgr": MPDSGR, "tgo": TGO, "mppd": MPPD, "stog": StoG, "operations": Operations}
-DEFENCES: Mapping[str, type[Defence]] = MappingProxyType(_ALL)
+DEFENCES: Mapping[str, type[Defence]] = MappingProxyType(
+    {
+        "at": AT,
+        "trades": TRADES,
+        "rat": RAT,
+        "sr": SR,
+        "ibp": IBP,
+        "mpd-sgr": MPDSGR,
+        "tgo": TGO,
+        "mppd": MPPD,
+        "stog": StoG,
+        "operations": Operations,
+    }
+)
 """Defences by name: adversarial training alone and with more, and certified training, IBP."""
 
 
@@ -26,6 +37,7 @@ def parse_defence(text: str) -> Defence:
 
     A name of :data:`DEFENCES` is a defence with its defaults; parentheses set its fields.
 
-    :raises ValueError: for an unknown name or field, or a value that the defence refuses."""
+    :raises ValueError: for an unknown name or field, or a value that the defence
+        refuses."""
     remedy = "Adversarial training alone is at."
     return parse_object(text, "defence", DEFENCES, remedy)

@@ -15,7 +15,8 @@ from art_snn.training.recipe import Recipe, autocast
 class Learner:
     """Forward passes of a network with its training gradient, in the precision of a recipe.
 
-    :param progress: share of the steps of the training up to the end of this one, in (0, 1].
+    :param progress: share of the steps of the training up to the end of this one, in (0,
+        1].
     :param team: processes with a share of every batch each."""
 
     def __init__(
@@ -59,7 +60,8 @@ class Defence(ABC):
         Every forward pass is in training mode, with batch statistics of its own.
 
         :param x: samples of the step [N, ...], augmented.
-        :param adversarial: the same samples after the attack [N, ...]; x where there is none.
+        :param adversarial: the same samples after the attack [N, ...]; x where there is
+            none.
         :param y: class indices [N], on the learner's device."""
 
     def with_budget(self, eps: float, value_range: tuple[float, float]) -> "Defence":
@@ -78,8 +80,8 @@ class Defence(ABC):
     def correct(self, learner: Learner, x: Tensor, y: Tensor) -> Tensor:
         """Samples that count as correct in validation, bool [N]: those classified as y [N].
 
-        :param x: samples [N, ...], attacked where there is an attack. The network is in evaluation
-            mode."""
+        :param x: samples [N, ...], attacked where there is an attack. The network is in
+            evaluation mode."""
         return learner(x).argmax(1) == y
 
     def rates(self, progress: float) -> bool:

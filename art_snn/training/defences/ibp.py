@@ -18,14 +18,16 @@ from art_snn.training.defences.base import Defence, Learner
 class IBP(Defence):
     """Certified training (Gowal et al., ICCV 2019; of spikes Liang et al., NeurIPS 2022).
 
-    (1 - k w) CE(f(x), y) + k w CE(worst logits, y). The worst logits are minus the lower bounds of
-    z_y - z_j within the budget k eps. k rises from 0 to 1 over the first steps, and w is
-    `bound_weight`. Nothing is attacked: eps is that of the attack, which does not run.
+    (1 - k w) CE(f(x), y) + k w CE(worst logits, y). The worst logits are minus the lower
+    bounds of z_y - z_j within the budget k eps. k rises from 0 to 1 over the first steps,
+    and w is `bound_weight`. Nothing is attacked: eps is that of the attack, which does
+    not run.
 
-    The bounds are those of the network in evaluation mode and in its own precision. They are
-    differentiated by the training gradient, a temporal rule such as STBP.
+    The bounds are those of the network in evaluation mode and in its own precision. They
+    are differentiated by the training gradient, a temporal rule such as STBP.
 
-    Validation counts certified samples, and only once k is 1: no earlier epoch can be the best.
+    Validation counts certified samples, and only once k is 1: no earlier epoch can be the
+    best.
 
     :param method: counts or s-ibp, which bounds the spikes.
     :param ramp: share of the steps over which budget and weight rise from 0, in (0, 1].
@@ -41,9 +43,10 @@ class IBP(Defence):
 
     def __post_init__(self) -> None:
         require_choice("method", self.method, METHODS, remedy="counts is never looser.")
-        for name, remedy in {"ramp": "0.6 is usual.", "bound_weight": "0.5 is usual."}.items():
-            number = require_number(name, getattr(self, name), above=0, up_to=1, remedy=remedy)
-            set_fields(self, **{name: number})
+        ramp = require_number("ramp", self.ramp, above=0, up_to=1, remedy="0.6 is usual.")
+        remedy = "0.5 is usual."
+        weight = require_number("bound_weight", self.bound_weight, above=0, up_to=1, remedy=remedy)
+        set_fields(self, ramp=ramp, bound_weight=weight)
 
     def with_budget(self, eps: float, value_range: tuple[float, float]) -> "IBP":
         """This defence, for that budget and samples of that range."""
@@ -53,10 +56,14 @@ class IBP(Defence):
 
     def check(self, network: SpikingNetwork) -> None:
         """Refuse a network without bounds, or whose training gradient has none for them."""
-        rule, remedy = network.training_gradient, "Set network.training_gradient to STBP()."
-        expected = "a temporal rule for IBP, which also differentiates bounds"
-        temporal = isinstance(rule, TemporalGradient)
-        require(temporal, "training_gradient", expected, repr(rule), remedy)
+        rule = network.training_gradient
+        require(
+            isinstance(rule, TemporalGradient),
+            "training_gradient",
+            "a temporal rule for IBP, which also differentiates bounds",
+            repr(rule),
+            "Set network.training_gradient to STBP().",
+        )
         try:
             check_bounded(network)
         except ArgumentError as error:
@@ -64,20 +71,25 @@ class IBP(Defence):
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the samples and of their worst logits."""
-        k, network = min(1.0, learner.progress / self.ramp), learner.network
+        network = learner.network
         entropy = nn.functional.cross_entropy(learner(x), y)
+
         rule = network.training_gradient
         assert isinstance(rule, TemporalGradient)
+        k = min(1.0, learner.progress / self.ramp)
         bounding = self._bounding(network, METHODS[self.method](rule.firing()), k)
         with keep_modes(network, False):
-            margins = bounding.margins(self._checked(learner, x), y, differentiable=True)
+            margins = bounding.margins(self._check_samples(learner, x), y, differentiable=True)
+
+        # The worst logits are minus the lower bounds of the margins.
+        worst = nn.functional.cross_entropy(-margins, y)
         weight = k * self.bound_weight
-        return (1 - weight) * entropy + weight * nn.functional.cross_entropy(-margins, y)
+        return (1 - weight) * entropy + weight * worst
 
     def correct(self, learner: Learner, x: Tensor, y: Tensor) -> Tensor:
         """Samples that are certified within the whole budget, bool [N]."""
         bounding = self._bounding(learner.network, METHODS[self.method](), 1.0)
-        return bounding.margin(self._checked(learner, x), y) > 0
+        return bounding.margin(self._check_samples(learner, x), y) > 0
 
     def rates(self, progress: float) -> bool:
         """True once the budget is whole."""
@@ -90,12 +102,17 @@ class IBP(Defence):
 
     def _bounding(self, network: SpikingNetwork, method: Method, share: float) -> Bounding:
         """Bounds within that share of the budget."""
-        remedy = "AdversarialTraining(eps=0.05, defence=IBP()) gives it one."
-        require(self.eps is not None, "defence", "IBP with a budget", "one without", remedy)
+        require(
+            self.eps is not None,
+            "defence",
+            "IBP with a budget",
+            "one without",
+            "AdversarialTraining(eps=0.05, defence=IBP()) gives it one.",
+        )
         eps = share * (self.eps or 0)
         return Bounding(network, method, eps, limits=self.value_range)
 
-    def _checked(self, learner: Learner, x: Tensor) -> Tensor:
+    def _check_samples(self, learner: Learner, x: Tensor) -> Tensor:
         """Samples on the device and in the precision of the network; refused out of the range."""
         check_values("x", x.detach().cpu().numpy(), self.value_range)
         return x.to(learner.device, learner.network.dtype or torch.get_default_dtype())

@@ -12,10 +12,10 @@ from art_snn.training.defences.potentials import Watching, run_watched
 class Operations(Watching):
     """Adversarial training of networks that save operations, also where inputs are attacked.
 
-    CE(f(x_adv), y) + weight * mean share of the synapses after neurons at which a step of x_adv
-    costs an operation, as :func:`art_snn.metrics.synaptic_operations` counts them: 1 if all fire at
-    every step. Spikes have the training gradient. Operations of the input, which no weight
-    changes, are left out.
+    CE(f(x_adv), y) + weight * mean share of the synapses after neurons at which a step of
+    x_adv costs an operation, as :func:`art_snn.metrics.synaptic_operations` counts them:
+    1 if all fire at every step. Spikes have the training gradient. Operations of the
+    input, which no weight changes, are left out.
 
     :param weight: of that share, above 0. Its default is ours."""
 
@@ -24,10 +24,16 @@ class Operations(Watching):
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the adversarial samples and their weighted operations."""
         logits, layers = run_watched(learner, adversarial)
+        # The first synapses are those of the input.
         _, *synapses = count_synapses(learner.network, tuple(x.shape[1:]))
-        leaving = [synapse for _, synapse in synapses]
-        totals = [spikes.sum(0) for _, _, spikes, _ in layers]
-        used = torch.stack(list(map(count_accumulates, totals, leaving))).sum(0).mean()
-        most = len(layers[0][2]) * torch.stack([synapse.sum() for synapse in leaving]).sum()
-        share = (used / most).to(logits.dtype)
-        return nn.functional.cross_entropy(logits, y) + self.weight * share
+
+        used = list[Tensor]()
+        most = list[Tensor]()
+        for (_, _, spikes, _), (_, leaving) in zip(layers, synapses, strict=True):
+            used.append(count_accumulates(spikes.sum(0), leaving))
+            most.append(leaving.sum())
+        steps = len(spikes)
+        share = torch.stack(used).sum(0).mean() / (steps * torch.stack(most).sum())
+
+        penalty = self.weight * share.to(logits.dtype)
+        return nn.functional.cross_entropy(logits, y) + penalty

@@ -12,8 +12,8 @@ from art_snn.network import SpikingNetwork, readout_dtype
 from art_snn.training.defences.base import Learner, Weighted
 
 Layer = tuple[NeuronRef, Tensor, Tensor, Tensor]
-"""Neurons in a pass: dynamics; current, spikes, before their height, and potentials, before the
-reset, [T, N, ...]. The spikes follow from the potentials bit for bit."""
+"""Neurons in a pass: dynamics; current, spikes, before their height, and potentials,
+before the reset, [T, N, ...]. The spikes follow from the potentials bit for bit."""
 
 
 class Watching(Weighted):
@@ -23,21 +23,33 @@ class Watching(Weighted):
 
     def check(self, network: SpikingNetwork) -> None:
         """Refuse a network whose neurons do not fire for all steps at once by a temporal rule."""
-        rule, remedy = network.training_gradient, "Set network.training_gradient to STBP()."
-        name, temporal = type(self).__name__, isinstance(rule, TemporalGradient)
-        expected = f"a temporal rule for {name}, which differentiates potentials"
-        require(temporal, "training_gradient", expected, repr(rule), remedy)
-        expected = f"neurons that get all time steps in one call for {name}"
+        name = type(self).__name__
+        rule = network.training_gradient
+        require(
+            isinstance(rule, TemporalGradient),
+            "training_gradient",
+            f"a temporal rule for {name}, which differentiates potentials",
+            repr(rule),
+            "Set network.training_gradient to STBP().",
+        )
         objection = network.bounds_objection()
-        require(objection is None, "network", expected, objection, "Take another defence.")
+        require(
+            objection is None,
+            "network",
+            f"neurons that get all time steps in one call for {name}",
+            objection,
+            "Take another defence.",
+        )
 
 
 def run_watched(learner: Learner, x: Tensor) -> tuple[Tensor, list[Layer]]:
     """Logits [N, K] of samples [N, ...], and the layers of neurons in the order of their calls.
 
     All have the training gradient, which is a temporal rule."""
-    twin, layers = learner.network.share(), list[Layer]()
-    run, rule = twin.run, twin.training_gradient
+    twin = learner.network.share()
+    layers = list[Layer]()
+    run = twin.run
+    rule = twin.training_gradient
     assert isinstance(rule, TemporalGradient)
 
     def run_through(encoded: Tensor, _: Firing) -> Tensor:

@@ -1,6 +1,5 @@
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,20 +16,27 @@ _LAYERS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 class RAT(AT):
     """Regularised adversarial training (Ding et al., NeurIPS 2022): near-orthogonal weights.
 
-    The loss of adversarial training. After every step of the optimizer W <- (1 + b) W - b W W' W,
-    with the weights of each convolution and linear layer as rows W [out, inputs]. Singular values
-    below sqrt(2 / b + 1) move towards 1: s becomes s (1 + b - b s^2). Frozen weights stay. The
-    weight decay, which pulls towards 0, is 0: a recipe that asks for another is refused.
+    The loss of adversarial training. After every step of the optimizer W <- (1 + b) W - b
+    W W' W, with the weights of each convolution and linear layer as rows W [out, inputs].
+    Singular values below sqrt(2 / b + 1) move towards 1: s becomes s (1 + b - b s^2).
+    Frozen weights stay. The weight decay, which pulls towards 0, is 0: a recipe that asks
+    for another is refused.
 
-    :param orthogonality: b, the share of the way to orthogonal weights per step, in (0, 1)."""
+    :param orthogonality: b, the share of the way to orthogonal weights per step, in (0,
+        1)."""
 
     orthogonality: float = 4e-3
 
     def __post_init__(self) -> None:
-        remedy = "The paper takes 4e-3; adversarial training alone is AT."
-        limits: dict[str, Any] = {"above": 0, "below": 1, "within": (1e-12, 1.0)}
-        b = require_number("orthogonality", self.orthogonality, **limits, remedy=remedy)
-        set_fields(self, orthogonality=b)
+        orthogonality = require_number(
+            "orthogonality",
+            self.orthogonality,
+            above=0,
+            below=1,
+            within=(1e-12, 1.0),
+            remedy="The paper takes 4e-3; adversarial training alone is AT.",
+        )
+        set_fields(self, orthogonality=orthogonality)
 
     @property
     def limit(self) -> float:
@@ -48,18 +54,24 @@ class RAT(AT):
 
     def check(self, network: SpikingNetwork) -> None:
         """Refuse a network without a weight to change, or with one that would grow."""
-        weights, remedy = _weights(network), "Take another defence, or thaw them."
-        expected = "a network with weights of linear layers or convolutions to train for RAT"
-        require(weights, "network", expected, "none", remedy)
+        weights = _list_weights(network)
+        require(
+            weights,
+            "network",
+            "a network with weights of linear layers or convolutions to train for RAT",
+            "none",
+            "Take another defence, or thaw them.",
+        )
         self._grams(weights)
 
     @torch.no_grad()
     def after_step(self, network: SpikingNetwork, share: float = 0.0) -> None:
         """Move the weights towards orthonormal rows, or columns where there are more rows."""
-        weights = _weights(network)
+        weights = _list_weights(network)
         grams = self._grams(weights)
         for name, weight in weights.items():
-            rows, gram = weight.flatten(1), grams[name]
+            rows = weight.flatten(1)
+            gram = grams[name]
             product = gram @ rows if len(rows) == len(gram) else rows @ gram
             weight.add_((self.orthogonality * (rows - product)).view_as(weight))
 
@@ -73,10 +85,13 @@ class RAT(AT):
             return grams
         for name, gram in grams.items():
             norm = math.sqrt(float(torch.linalg.matrix_norm(gram, 2)))
-            expected = f"a strength at which {name}, of spectral norm {norm:.3g}, does not grow"
-            got = f"{self.orthogonality:g}, which bounds it by {self.limit:.3g}"
-            remedy = "Lower it, lower the learning rate, or scale that weight down."
-            require(norm < self.limit, "orthogonality", expected, got, remedy)
+            require(
+                norm < self.limit,
+                "orthogonality",
+                f"a strength at which {name}, of spectral norm {norm:.3g}, does not grow",
+                f"{self.orthogonality:g}, which bounds it by {self.limit:.3g}",
+                "Lower it, lower the learning rate, or scale that weight down.",
+            )
         return grams
 
     def describe(self) -> str:
@@ -84,7 +99,7 @@ class RAT(AT):
         return f"RAT, orthogonality {self.orthogonality:g}"
 
 
-def _weights(network: SpikingNetwork) -> dict[str, nn.Parameter]:
+def _list_weights(network: SpikingNetwork) -> dict[str, nn.Parameter]:
     """Weights of linear layers and convolutions in training, each once, by name."""
     weights: dict[str, nn.Parameter] = {}
     for name, layer in network.named_modules():
@@ -92,9 +107,12 @@ def _weights(network: SpikingNetwork) -> dict[str, nn.Parameter]:
             continue
         weight = layer._parameters.get("weight")
         if weight is None:
-            got = f"{name}.weight, which is computed from others"
-            remedy = "Take the parametrization off, or another defence."
-            raise invalid("network", "weights that are parameters for RAT", got, remedy)
+            raise invalid(
+                "network",
+                "weights that are parameters for RAT",
+                f"{name}.weight, which is computed from others",
+                "Take the parametrization off, or another defence.",
+            )
         if weight.requires_grad and all(weight is not other for other in weights.values()):
             weights[f"{name}.weight"] = weight
     return weights

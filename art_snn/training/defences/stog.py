@@ -17,11 +17,13 @@ class StoG(AT):
 
         rho <- opening^(2 / n) rho - rate g
 
-    g is the gradient that gates give it. The prior alone brings rho to `opening` in a training of
-    any length n; that is ours. The authors' brings it to 0.73 in 78,200 steps.
+    g is the gradient that gates give it. The prior alone brings rho to `opening` in a
+    training of any length n; that is ours. The authors' brings it to 0.73 in 78,200
+    steps.
 
     :param opening: rho that the prior alone leads to, in (0, 1).
-    :param rate: above 0; 0.8 is the mean of their SGD of 0.1 with momentum 0.9 along a cosine."""
+    :param rate: above 0; 0.8 is the mean of their SGD of 0.1 with momentum 0.9 along a
+        cosine."""
 
     opening: float = 0.7
     rate: float = 0.8

@@ -12,12 +12,13 @@ from art_snn.training.defences.potentials import Watching, gaps, run_watched
 class TGO(Watching):
     """TGO (ICLR 2026, arXiv 2602.20548): potentials that keep a distance from the threshold.
 
-    CE(f(x_adv), y) + k weight * sum over layers of mean(max(0, margin - abs(u - threshold))), the
-    mean over steps, samples and neurons. k = (1 - cos(pi p)) / 2 rises from 0 to 1 with the share p
-    of the training. The noise of its neurons is a module of the model.
+    CE(f(x_adv), y) + k weight * sum over layers of mean(max(0, margin - abs(u -
+    threshold))), the mean over steps, samples and neurons. k = (1 - cos(pi p)) / 2 rises
+    from 0 to 1 with the share p of the training. The noise of its neurons is a module of
+    the model.
 
-    Not settled by the source: whether neurons are averaged, the margin, and of the schedule more
-    than that it is a cosine.
+    Not settled by the source: whether neurons are averaged, the margin, and of the
+    schedule more than that it is a cosine.
 
     :param weight: of the penalty at the end, above 0; the paper takes 0.6 for VGG-11.
         Its default is ours.

@@ -10,13 +10,14 @@ from art_snn.training.defences.base import Learner, Weighted
 class TRADES(Weighted):
     """TRADES (Zhang et al., ICML 2019, equation 5): CE(f(x), y) + beta KL(f(x) || f(x_adv)).
 
-    Both terms are means over the samples, differentiated through both distributions. As in ART's
-    AdversarialTrainerTRADESPyTorch the attack crafts on the true labels in evaluation mode, where
-    the paper's attack raises the divergence. Clean and adversarial samples are two forward passes
-    in training mode, in this order, each with batch statistics of its own.
+    Both terms are means over the samples, differentiated through both distributions. As
+    in ART's AdversarialTrainerTRADESPyTorch the attack crafts on the true labels in
+    evaluation mode, where the paper's attack raises the divergence. Clean and adversarial
+    samples are two forward passes in training mode, in this order, each with batch
+    statistics of its own.
 
-    :param beta: weight of the divergence between clean and adversarial outputs, above 0; the paper
-        takes 1 and 6."""
+    :param beta: weight of the divergence between clean and adversarial outputs, above 0;
+        the paper takes 1 and 6."""
 
     beta: float = 6.0
     entropy_alone: ClassVar[bool] = False
