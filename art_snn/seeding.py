@@ -3,7 +3,7 @@
 import hashlib
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from operator import methodcaller
 
@@ -11,8 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-EVALUATIONS = 5
-"""Predictions of the same samples that are compared (AutoAttack; Croce and Hein, ICML 2020)."""
 DIFFERENCE = 1e-4
 """Share of the length of the logits by which those of a network without chance may differ."""
 
@@ -71,21 +69,6 @@ def uniform_noise(
         numbers = torch.rand(row.shape, generator=generator, dtype=torch.float64, device="cpu")
         row.copy_(numbers.mul_(2).sub_(1))
     return noise.to(x.device)
-
-
-def find_misclassified(
-    predict: Callable[[], np.ndarray], y: np.ndarray, seeds: Sequence[int]
-) -> np.ndarray:
-    """True for each sample that most predictions take for another class than y, bool (N,).
-
-    :param predict: gives logits (N, K); a sample with NaN among them is not misclassified.
-    :param seeds: a prediction is made from each of these."""
-    votes = np.zeros(len(y))
-    for seed in seeds:
-        with seeded(seed):
-            logits = predict()
-        votes += (logits.argmax(1) != y) & ~np.isnan(logits).any(1)
-    return np.asarray(2 * votes > len(seeds))
 
 
 def logit_spread(predictions: Sequence[np.ndarray]) -> float:

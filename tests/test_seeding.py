@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from art_snn.seeding import (
-    find_misclassified,
     is_random,
     logit_spread,
     random_state,
@@ -95,16 +94,3 @@ def test_spread_and_randomness_by_hand():
     even = np.array([[1.0, 1.0 + 1e-9]])
     assert is_random([even, even[:, ::-1]], np.array([1]))
     assert logit_spread([np.full((1, 2), np.nan)] * 2) == 0
-
-
-def test_most_predictions_decide_each_from_its_seed_and_nan_is_not_wrong():
-    def predict():
-        drawn = float(torch.rand(()))
-        return np.array([[1, 0], [0, 1], [np.nan, 1], [0.5, drawn]], dtype=float)
-
-    above = []
-    for seed in range(5):
-        with seeded(seed):
-            above.append(float(torch.rand(())) > 0.5)
-    found = find_misclassified(predict, np.zeros(4, dtype=int), range(5))
-    assert found.tolist() == [False, True, False, sum(above) > 2]

@@ -1,17 +1,34 @@
-"""The base of attacks that walk through a ball by gradients."""
+"""The base of attacks that walk through a ball by gradients.
+
+A reader who knows PGD finds its loop in these places, in the order of the calls:
+
+1. ``persample.CountedAttack.generate`` splits the samples into blocks.
+   ``PerSampleAttack`` leaves out what is misclassified already, and calls ``craft``.
+2. :meth:`IteratedAttack.craft` goes through the random starts, each a run over what is left.
+   ``balls.Ball.start`` finds the points where a run begins.
+3. ``IteratedAttack._run`` is the loop over the steps. A step is:
+
+   * ``queries.Queries.gradients``: logits and the gradient of the objective at the points,
+   * ``persample.BestPoints.take``: what is broken, or the best so far, is kept,
+   * ``persample.ActiveRows.select``: samples that are broken leave,
+   * :meth:`AttackState.advance`: the step itself, by the equations of ``auto_pgd``, ``pgd``,
+     ``stable_adaptive_pgd`` or ``square_search``. It ends with ``balls.Ball.project``.
+
+A plan (``spiking_auto_attack``) calls ``craft`` itself, stage by stage."""
 
 import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import TypeVar
 
 import numpy as np
-from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import SMALLEST, Ball, Norm, require_norm
+from art_snn.attacks.balls import SMALLEST, Ball
+from art_snn.attacks.measures import SIZES, Norm, require_measure
 from art_snn.attacks.persample import ActiveRows, BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Objective, Queries, cross_entropy, margin
 from art_snn.checks import (
@@ -68,6 +85,7 @@ class AttackState(ABC):
         return some
 
 
+@dataclass(eq=False, repr=False)
 class IteratedAttack(PerSampleAttack):
     """Runs from one or more starts, each of max_iter gradients.
 
@@ -84,23 +102,15 @@ class IteratedAttack(PerSampleAttack):
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`CountedAttack`."""
 
-    def __init__(
-        self,
-        estimator: PyTorchClassifier,
-        norm: Norm = np.inf,
-        eps: float = 8 / 255,
-        max_iter: int = 100,
-        num_random_init: int = 1,
-        targeted: bool = False,
-        batch_size: int = 32,
-        seed: int = 0,
-        verbose: bool = True,
-        loss_type: str = "cross_entropy",
-    ) -> None:
-        super().__init__(estimator, targeted=targeted, batch_size=batch_size, verbose=verbose)
-        self.norm, self.eps, self.max_iter = norm, eps, max_iter
-        self.num_random_init, self.seed, self.loss_type = num_random_init, seed, loss_type
-        self._check_params()
+    norm: Norm = np.inf
+    eps: float = 8 / 255
+    max_iter: int = 100
+    num_random_init: int = 1
+    targeted: bool = False
+    batch_size: int = 32
+    seed: int = 0
+    verbose: bool = True
+    loss_type: str = "cross_entropy"
 
     @abstractmethod
     def walk(self, ball: Ball, start: Tensor) -> AttackState:
@@ -118,7 +128,7 @@ class IteratedAttack(PerSampleAttack):
 
     def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:
         x = best.samples.clone()
-        ball = Ball(require_norm(self.norm), self.eps, x, *self.clip_range(x))
+        ball = Ball(require_measure(self.norm), self.eps, x, *self.clip_range(x))
         for draw in range(max(1, self.num_random_init)):
             left = (~best.broken).nonzero()[:, 0]
             if not len(left):
@@ -171,7 +181,7 @@ class IteratedAttack(PerSampleAttack):
 
     def _check_params(self) -> None:
         super()._check_params()
-        self.norm = require_norm(self.norm)
+        self.norm = require_measure(self.norm, SIZES).norm
         self.eps = require_number("eps", self.eps, above=0, remedy="A usual budget is 8/255.")
         require_count("max_iter", self.max_iter, remedy="A hundred steps are usual.")
         remedy = "0 starts at the samples themselves, 1 at one random point of the ball."

@@ -1,15 +1,13 @@
 """An attack on what spiking networks save: samples that make neurons fire."""
 
 import copy
+from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
-from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.auto_pgd import OnwardPGD
-from art_snn.attacks.balls import Norm
 from art_snn.attacks.persample import BestPoints
 from art_snn.attacks.queries import Objective, Queries, margin
 from art_snn.checks import require
@@ -17,6 +15,7 @@ from art_snn.classifier.inputs import require_network
 from art_snn.metrics.energy import add_operations, count_synapses, synaptic_operations
 
 
+@dataclass(eq=False, repr=False)
 class OperationsAttack(OnwardPGD):
     """Raise the synaptic operations of samples, and leave their predicted class as it is.
 
@@ -30,21 +29,10 @@ class OperationsAttack(OnwardPGD):
     :raises ValueError: for a bad setting; in `generate` as `synaptic_operations`. The other
         parameters are those of :class:`IteratedAttack`."""
 
-    def __init__(
-        self,
-        estimator: PyTorchClassifier,
-        norm: Norm = np.inf,
-        eps: float = 8 / 255,
-        max_iter: int = 100,
-        keep_class: bool = True,
-        num_random_init: int = 0,
-        batch_size: int = 32,
-        seed: int = 0,
-        verbose: bool = True,
-    ) -> None:
-        self.keep_class = keep_class
-        how: Any = {"batch_size": batch_size, "seed": seed, "verbose": verbose}
-        super().__init__(estimator, norm, eps, max_iter, num_random_init, **how)
+    num_random_init: int = 0
+    targeted: bool = field(init=False, default=False)
+    loss_type: str = field(init=False, default="cross_entropy")
+    keep_class: bool = True
 
     def generate(self, x: Any, y: Any = None) -> Any:
         """Samples of more operations, as :class:`AutoPGD` returns them; y is not read."""

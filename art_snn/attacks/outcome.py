@@ -70,24 +70,28 @@ class Outcome:
         """The outcome of an attack on all parts in turn, without adversarials.
 
         A stage is skipped where it suits the samples of no part."""
-        stages = {key: one for part in parts for key, one in _number(part.stages)}
-        places = {key: place for place, key in enumerate(stages)}
+        stages: dict[tuple[str, int], StageRecord] = {}
+        skipped: dict[tuple[str, int], StageRecord] = {}
+        for part in parts:
+            stages |= _number(part.stages)
+            skipped |= _number(part.skipped)
+
         columns: dict[str, Any] = {
-            name: np.concatenate([getattr(part, name) for part in parts])
-            for name in ("forwards", "backwards", "distance", "votes")
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.COLUMNS
         }
+        places = {key: place for place, key in enumerate(stages)}
         stage: list[int] = []
         for part in parts:
-            keys = [key for key, _ in _number(part.stages)]
+            keys = [*_number(part.stages)]
             stage += [n if n < 0 else places[keys[n]] for n in part.stage.tolist()]
-        skipped = {key: one for part in parts for key, one in _number(part.skipped)}
+        columns["stage"] = np.array(stage, dtype=np.int64)
+
         ran = {one.id for one in stages.values()}
         ran |= {one.instead_of for one in stages.values() if one.status == "native"}
         return cls(
             tuple(stages.values()),
             tuple(one for one in skipped.values() if ran.isdisjoint((one.id, one.label))),
             max(part.draws for part in parts),
-            np.array(stage, dtype=np.int64),
             **columns,
         )
 
@@ -134,11 +138,11 @@ class Outcome:
         return "\n".join(lines + [f"skipped {n.description}: {n.reason}" for n in self.skipped])
 
 
-def _number(stages: Iterable[StageRecord]) -> list[tuple[tuple[str, int], StageRecord]]:
+def _number(stages: Iterable[StageRecord]) -> dict[tuple[str, int], StageRecord]:
     """The stages by id and by how many of the same id, which differ by their seeds, come before."""
     seen: Counter[str] = Counter()
-    numbered = []
+    numbered = {}
     for one in stages:
-        numbered.append(((one.id, seen[one.id]), one))
+        numbered[one.id, seen[one.id]] = one
         seen[one.id] += 1
     return numbered

@@ -3,6 +3,7 @@
 import copy
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import InitVar, dataclass, field
 from inspect import signature
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,9 +13,10 @@ from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import COUNTED, ROUNDING, Norm, wide
+from art_snn.attacks.balls import ROUNDING, wide
+from art_snn.attacks.measures import Measure
 from art_snn.attacks.queries import Queries, attacking
-from art_snn.checks import require, require_count
+from art_snn.checks import invalid, require, require_count
 from art_snn.classifier.inputs import as_tensor, check_samples, class_indices
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress
@@ -109,37 +111,41 @@ class ActiveRows(NamedTuple):
         return ActiveRows(self.rows[which], self.here[stay]), *selected
 
 
+class _Settings:
+    """The names of the settings that the constructor of an attack takes, as ART lists them."""
+
+    def __get__(self, attack: object, kind: type) -> list[str]:
+        return list(signature(kind).parameters)[1:]
+
+
+@dataclass(eq=False, repr=False)
 class CountedAttack(EvasionAttack):  # type: ignore[misc]
     """An attack on every sample for itself.
 
     After :meth:`generate` the attributes `forwards` and `backwards`, int [N], count the passes of
-    every sample.
+    every sample. The settings of an attack are fields of a dataclass.
 
     :param estimator: a classifier of torch's. A spiking network is differentiated by its rule.
     :param targeted: whether y are targets.
     :param batch_size: samples per pass.
     :param verbose: show progress."""
 
-    attack_params = EvasionAttack.attack_params + ["targeted", "batch_size", "verbose"]  # noqa: RUF005
+    attack_params: ClassVar[Any] = _Settings()
     _estimator_requirements = (PyTorchClassifier,)
     bytes_at_once: ClassVar[int] = 2**26
     """Bytes of samples that are attacked at a time."""
     needs_range: ClassVar[str] = ""
     """What clip_values must say, where the attack needs them."""
 
-    def __init_subclass__(cls) -> None:
-        """Let set_params take the arguments of the constructor."""
-        super().__init_subclass__()
-        taken = list(signature(cls).parameters)[1:]
-        inherited = [name for name in cls.attack_params if name in taken]
-        cls.attack_params = list(dict.fromkeys(inherited + taken))
+    estimator: InitVar[PyTorchClassifier] = field()
+    targeted = False
+    batch_size = 32
+    verbose = False
 
-    def __init__(
-        self, estimator: PyTorchClassifier, *, targeted: bool, batch_size: int, verbose: bool
-    ) -> None:
+    def __post_init__(self, estimator: PyTorchClassifier) -> None:
         super().__init__(estimator=estimator)
-        self.targeted, self.batch_size, self.verbose = targeted, batch_size, verbose
         self.forwards = self.backwards = np.zeros(0, dtype=np.int64)
+        self._check_params()
 
     def generate(self, x: Any, y: Any = None) -> Any:
         """Adversarial samples.
@@ -153,8 +159,8 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         :raises ValueError: when a shape, a label or a value does not fit."""
         samples = self._samples(x)
         classes = self._classes(samples, y)
-        how: Any = {"unit": "samples", "verbose": self.verbose, "even": False}
-        with Progress(type(self).__name__, len(x), **how) as progress:
+        name = type(self).__name__
+        with Progress(name, len(x), unit="samples", verbose=self.verbose, even=False) as progress:
             queries = Queries(self.estimator, len(samples), self.batch_size, progress)
             self.forwards, self.backwards = queries.forwards.numpy(), queries.backwards.numpy()
             self._prepare(samples, classes)
@@ -214,11 +220,11 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
             return samples
         low, high = self.clip_range(samples)
         slack = ROUNDING * (high - low)
-        fits = bool(((samples >= low - slack) & (samples <= high + slack)).all())
-        got = "" if fits else f"values from {samples.min():g} to {samples.max():g}"
-        expected = f"values within clip_values, {self.estimator.clip_values}"
-        remedy = "Scale the samples, or tell the classifier their range by clip_values."
-        require(fits, "x", expected, got, remedy)
+        if not ((samples >= low - slack) & (samples <= high + slack)).all():
+            expected = f"values within clip_values, {self.estimator.clip_values}"
+            got = f"values from {samples.min():g} to {samples.max():g}"
+            remedy = "Scale the samples, or tell the classifier their range by clip_values."
+            raise invalid("x", expected, got, remedy)
         return samples.clamp(low, high)
 
     def clip_range(self, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -262,11 +268,11 @@ class PerSampleAttack(CountedAttack):
     """True where it asks the classifier for gradients."""
 
     @classmethod
-    def budget(cls, norm: Norm, eps: float) -> dict[str, Any] | None:
-        """The settings by which it takes a budget in that norm; None where it knows none.
+    def budget(cls, measure: Measure, eps: float) -> dict[str, Any] | None:
+        """The settings by which it takes a budget of that measure; None where it knows none.
 
         Attacks take `norm` and `eps`, unless they say otherwise, and know no event frames."""
-        return None if norm in COUNTED else {"norm": norm, "eps": eps}
+        return None if measure.counted else {"norm": measure.norm, "eps": eps}
 
     @abstractmethod
     def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:

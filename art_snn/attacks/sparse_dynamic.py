@@ -1,12 +1,13 @@
 """SDA: binary event frames with as few flipped bits as it takes."""
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import FLIPS, ROUNDING, Norm
+from art_snn.attacks.balls import ROUNDING
+from art_snn.attacks.measures import FLIPS, Measure
 from art_snn.attacks.persample import ActiveRows, BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Queries, margin
 from art_snn.checks import invalid, require_count, require_seed
@@ -74,6 +75,7 @@ class _Flips:
         self.difference[rows, bits] = torch.where(stays, difference.to(before), before)
 
 
+@dataclass(eq=False, repr=False)
 class SparseDynamicAttack(PerSampleAttack):
     """Sparse dynamic attack on binary event frames (SDA; Lun et al., 2025).
 
@@ -108,29 +110,19 @@ class SparseDynamicAttack(PerSampleAttack):
         that are neither of the clip_values. The other parameters are those of
         :class:`CountedAttack`."""
 
-    def __init__(
-        self,
-        estimator: PyTorchClassifier,
-        eps: int | None = None,
-        max_iter: int = 500,
-        candidates: int = 10,
-        targeted: bool = False,
-        batch_size: int = 32,
-        seed: int = 0,
-        verbose: bool = True,
-    ) -> None:
-        super().__init__(estimator, targeted=targeted, batch_size=batch_size, verbose=verbose)
-        self.eps = eps
-        self.max_iter = max_iter
-        self.candidates = candidates
-        self.seed = seed
-        self._check_params()
+    eps: int | None = None
+    max_iter: int = 500
+    candidates: int = 10
+    targeted: bool = False
+    batch_size: int = 32
+    seed: int = 0
+    verbose: bool = True
 
     needs_range: ClassVar[str] = "which two values a bit has"
 
     @classmethod
-    def budget(cls, norm: Norm, eps: float) -> dict[str, Any] | None:
-        return {"eps": eps} if norm == FLIPS else None
+    def budget(cls, measure: Measure, eps: float) -> dict[str, Any] | None:
+        return {"eps": eps} if measure == FLIPS else None
 
     def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:
         x = best.samples.clone()

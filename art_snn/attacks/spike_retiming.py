@@ -2,16 +2,18 @@
 
 import copy
 import warnings
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import FLIPS, ROUNDING, SHIFT, WHOLE, Norm, Shifts, counts, shifts
+from art_snn.attacks.balls import ROUNDING
+from art_snn.attacks.measures import FLIPS, SHIFT, Measure
 from art_snn.attacks.persample import ActiveRows, BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Queries, margin
+from art_snn.attacks.shifts import WHOLE, Shifts, counts, shifts
 from art_snn.checks import require, require_count, require_number
 
 _LARGEST = 2**31 - 1
@@ -164,6 +166,7 @@ def _running_sums(groups: Tensor, amounts: Tensor) -> Tensor:
     return torch.empty_like(sums).scatter_(0, order, sums - before)
 
 
+@dataclass(eq=False, repr=False)
 class SpikeRetiming(PerSampleAttack):
     """Moves spikes of event frames in time, and keeps their number and their place.
 
@@ -200,33 +203,22 @@ class SpikeRetiming(PerSampleAttack):
     # Every spike has scores, which take many times the memory of the frames.
     bytes_at_once: ClassVar[int] = 2**22
 
-    def __init__(
-        self,
-        estimator: PyTorchClassifier,
-        max_shift: int | None = 2,
-        total_shift: int | None = None,
-        moved: int | None = None,
-        max_iter: int = 40,
-        eta: float = 0.3,
-        targeted: bool = False,
-        batch_size: int = 32,
-        verbose: bool = True,
-    ) -> None:
-        super().__init__(estimator, targeted=targeted, batch_size=batch_size, verbose=verbose)
-        self.max_shift = max_shift
-        self.total_shift = total_shift
-        self.moved = moved
-        self.max_iter = max_iter
-        self.eta = eta
-        self.shifts = Shifts(*np.zeros((3, 0), dtype=np.int64))
-        self._check_params()
+    max_shift: int | None = 2
+    total_shift: int | None = None
+    moved: int | None = None
+    max_iter: int = 40
+    eta: float = 0.3
+    targeted: bool = False
+    batch_size: int = 32
+    verbose: bool = True
+    shifts: Shifts = field(init=False, default=Shifts(*np.zeros((3, 0), dtype=np.int64)))
 
     @classmethod
-    def budget(cls, norm: Norm, eps: float) -> dict[str, Any] | None:
-        if norm == FLIPS:
+    def budget(cls, measure: Measure, eps: float) -> dict[str, Any] | None:
+        if measure == FLIPS:
             # A spike that leaves its step changes two values.
             return {"moved": max(1, int(eps) // 2), "max_shift": None}
-        return {"max_shift": eps} if norm == SHIFT else None
+        return {"max_shift": eps} if measure == SHIFT else None
 
     def generate(self, x: Any, y: Any = None) -> Any:
         adversarials = super().generate(x, y)

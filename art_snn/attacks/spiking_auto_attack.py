@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,18 +11,13 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import (
-    COUNTED,
-    Norm,
-    distances,
-    require_budget,
-    require_measure,
-    rounding_of,
-)
-from art_snn.attacks.crafting import resolve_plan
+from art_snn.attacks.balls import rounding_of
+from art_snn.attacks.measures import Norm, require_measure
 from art_snn.attacks.outcome import Outcome, StageRecord
 from art_snn.attacks.persample import BestMargin, BestPoints, CountedAttack, PerSampleAttack
-from art_snn.attacks.plan import (
+from art_snn.attacks.plans import resolve_plan
+from art_snn.attacks.queries import Queries, attacking
+from art_snn.attacks.stages import (
     Candidates,
     Plan,
     Stage,
@@ -29,18 +25,12 @@ from art_snn.attacks.plan import (
     require_sources,
     select_stages,
 )
-from art_snn.attacks.queries import Queries, attacking
+from art_snn.attacks.votes import DRAWS, Votes, count_votes, deciding_seeds
 from art_snn.checks import require, require_seed, shown
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, Gradient
-from art_snn.seeding import EVALUATIONS, is_random, random_state, restore_random_state, seeded
+from art_snn.seeding import is_random, random_state, restore_random_state, seeded
 
-DRAWS = 11
-"""Fresh predictions of a random network, of which most decide."""
-FRESH = 1000
-"""From which seed on, after that of the attack, the predictions that decide are drawn."""
-GRADIENTS = 10
-"""Draws that the gradient of a random network is averaged over, and its logits on the way."""
 _KEPT = (*Outcome.COLUMNS, "adversarials")
 """Arrays of an outcome with which an attack goes on."""
 
@@ -84,18 +74,19 @@ class _BlockAttack:
         """Predict samples [n].
 
         :return: rows [m] of those that are classified correctly."""
-        votes, unanswered, logits = self._vote(self.samples[rows], rows)
+        votes = self._vote(self.samples[rows], rows)
 
         # The first height is how far the true class is ahead of the mean logit.
-        true = logits.gather(1, self.classes[rows, None])[:, 0]
-        heights = (true - logits.mean(1)).to(self.reached.heights)
+        true = votes.logits.gather(1, self.classes[rows, None])[:, 0]
+        heights = (true - votes.logits.mean(1)).to(self.reached.heights)
         self.reached.heights[rows - self.first] = heights
 
         # A sample without an answer stays as it is: nothing attacks it.
         index = rows.cpu().numpy()
-        self.outcome.votes[index] = votes
-        stage = np.where(2 * votes > self.outcome.draws, Outcome.WRONG, Outcome.STANDING)
-        self.outcome.stage[index[~unanswered]] = stage[~unanswered]
+        answered = votes.answered.cpu().numpy()
+        stage = np.where(votes.most.cpu().numpy(), Outcome.WRONG, Outcome.STANDING)
+        self.outcome.votes[index] = votes.wrong.cpu().numpy()
+        self.outcome.stage[index[answered]] = stage[answered]
 
         left = self.select_standing(rows)
         self.queries.finish(len(rows) - len(left))
@@ -119,7 +110,7 @@ class _BlockAttack:
         reached = None if transfer else self.reached.select(local)
 
         best = BestPoints(self.samples[rows], reached, step.stage.warm)
-        draws = GRADIENTS if self.outcome.draws > 1 else 1
+        draws = DRAWS["average"] if self.outcome.draws > 1 else 1
         queries = self.queries.select(local, estimator=estimator, reports=False, draws=draws)
         try:
             with attacking(estimator, step.attack.radius):
@@ -145,12 +136,13 @@ class _BlockAttack:
         low, high = self.attack.clip_range(adversarial)
         adversarial = adversarial.clamp(low, high)
 
-        distance = distances(self.attack.norm, self.samples[rows], adversarial, low)
+        measure = require_measure(self.attack.norm)
+        distance = measure.distances(self.samples[rows], adversarial, low)
         fits = distance <= self.attack.eps + rounding_of(adversarial)
 
         # Most predictions must be wrong.
-        votes, _, _ = self._vote(adversarial, rows)
-        broken = fits & (2 * votes > self.outcome.draws)
+        votes = self._vote(adversarial, rows)
+        broken = fits & votes.most.cpu().numpy()
 
         which = torch.as_tensor(broken, device="cpu")
         taken = rows[which]
@@ -160,28 +152,17 @@ class _BlockAttack:
         self.outcome.adversarials[index] = self.samples[taken].cpu().numpy()
         self.outcome.stage[index] = number
         self.outcome.distance[index] = distance[broken]
-        self.outcome.votes[index] = votes[broken]
+        self.outcome.votes[index] = votes.wrong.cpu().numpy()[broken]
         self.queries.finish(len(index))
 
-    def _vote(self, x: Tensor, rows: Tensor) -> tuple[np.ndarray, np.ndarray, Tensor]:
-        """Predict points [n], once or, if the network is random, from several fresh seeds.
-
-        :return: wrong predictions [n], True where any is NaN [n], and the last logits
-            [n, K]."""
-        votes = torch.zeros_like(rows)
-        unanswered = torch.zeros_like(rows, dtype=torch.bool)
-        draws = self.outcome.draws
-
-        for draw in range(draws):
-            # The seeds are the same for all stages, and others than those of gradients.
-            with seeded(self.attack.seed + FRESH + draw) if draws > 1 else nullcontext():
-                logits = self.queries.logits(x, rows - self.first)
-            votes += self.attack.succeeded(logits, self.classes[rows])
-            unanswered |= logits.isnan().any(1)
-
-        return votes.cpu().numpy(), unanswered.cpu().numpy(), logits
+    def _vote(self, x: Tensor, rows: Tensor) -> Votes:
+        """Predict points [n], once or, if the network is random, from several fresh seeds."""
+        predict = partial(self.queries.logits, x, rows - self.first)
+        seeds = deciding_seeds(self.attack.seed, self.outcome.draws)
+        return count_votes(predict, self.classes[rows], seeds)
 
 
+@dataclass(eq=False, repr=False)
 class SpikingAutoAttack(CountedAttack):
     """Attacks every sample with one stage of a plan after another, until one breaks it.
 
@@ -221,32 +202,19 @@ class SpikingAutoAttack(CountedAttack):
 
     _estimator_requirements = (PyTorchSpikingClassifier,)
 
-    def __init__(
-        self,
-        estimator: PyTorchSpikingClassifier,
-        norm: Norm = np.inf,
-        eps: float = 8 / 255,
-        plan: str | Plan = "standard",
-        sources: Sequence[PyTorchClassifier] = (),
-        batch_size: int = 32,
-        seed: int = 0,
-        verbose: bool = True,
-        on_stage: Callable[[StageRecord, int, int], None] | None = None,
-        candidates: Sequence[Candidates] = (),
-        resume: Mapping[str, np.ndarray] | None = None,
-    ) -> None:
-        super().__init__(estimator, targeted=False, batch_size=batch_size, verbose=verbose)
-        self.norm = norm
-        self.eps = eps
-        self.plan = plan
-        self.sources = sources
-        self.seed = seed
-        self.on_stage = on_stage
-        self.candidates = candidates
-        self.resume = resume
-        self.outcome: Outcome | None = None
-        self._running: tuple[_BlockAttack, int] | None = None
-        self._check_params()
+    norm: Norm = np.inf
+    eps: float = 8 / 255
+    plan: str | Plan = "standard"
+    sources: Sequence[PyTorchClassifier] = ()
+    batch_size: int = 32
+    seed: int = 0
+    verbose: bool = True
+    on_stage: Callable[[StageRecord, int, int], None] | None = None
+    candidates: Sequence[Candidates] = ()
+    resume: Mapping[str, np.ndarray] | None = None
+
+    outcome: Outcome | None = field(init=False, default=None)
+    _running: tuple[_BlockAttack, int] | None = field(init=False, default=None)
 
     def generate(self, x: Any, y: Any = None) -> Any:
         self.outcome = None
@@ -297,7 +265,7 @@ class SpikingAutoAttack(CountedAttack):
         self.outcome = Outcome(
             stages=tuple(records),
             skipped=tuple(skipped),
-            draws=DRAWS if random else 1,
+            draws=DRAWS["decide"] if random else 1,
             adversarials=samples.cpu().numpy().copy(),
             stage=np.full(len(samples), Outcome.UNANSWERED),
             forwards=self.forwards,
@@ -321,11 +289,11 @@ class SpikingAutoAttack(CountedAttack):
     def _is_random(self, samples: Tensor, classes: Tensor) -> bool:
         """True if predictions of the first batch differ from draw to draw."""
         batch = samples[: self.batch_size].cpu().numpy()
-        self.forwards[: len(batch)] += EVALUATIONS
+        self.forwards[: len(batch)] += DRAWS["examine"]
         if not len(batch):
             return False
         predictions = []
-        for draw in range(EVALUATIONS):
+        for draw in range(DRAWS["examine"]):
             with seeded(self.seed + draw):
                 predictions.append(self.estimator.predict(batch, batch_size=self.batch_size))
         return is_random(predictions, classes[: len(batch)].cpu().numpy())
@@ -340,7 +308,7 @@ class SpikingAutoAttack(CountedAttack):
             if random and not stage.transfer:
                 rule = rule or self.estimator.model.rule
                 if not isinstance(rule, EOT):
-                    rule = EOT(rule, samples=GRADIENTS)
+                    rule = EOT(rule, samples=DRAWS["average"])
 
             estimators = self.sources if stage.transfer else [self.estimator]
             for place, source in enumerate(estimators):
@@ -409,12 +377,13 @@ class SpikingAutoAttack(CountedAttack):
 
     def _check_params(self) -> None:
         super()._check_params()
-        self.norm = require_measure(self.norm)
-        self.eps = require_budget(self.norm, self.eps)
+        measure = require_measure(self.norm)
+        self.norm = measure.norm
+        self.eps = measure.require_budget(self.eps)
         resolve_plan(self.plan, self.norm)
         self.sources = require_sources(self.sources, self.estimator)
         require(
-            not self.sources or self.norm not in COUNTED,
+            not (self.sources and measure.counted),
             "sources",
             "none with that norm",
             f"{len(self.sources)}",

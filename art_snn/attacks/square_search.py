@@ -1,14 +1,16 @@
 """Random search by squares, which asks for no gradient and may begin where others came furthest."""
 
+import math
 from bisect import bisect_left
+from dataclasses import dataclass, field
+from typing import ClassVar
 
-import numpy as np
 import torch
-from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import Ball, Norm, wide
+from art_snn.attacks.balls import Ball, wide
 from art_snn.attacks.iterated import AttackState, IteratedAttack
+from art_snn.attacks.measures import MAXIMUM
 from art_snn.attacks.queries import Objective, Queries, margin
 from art_snn.checks import require, require_number
 from art_snn.seeding import uniform_noise
@@ -18,10 +20,13 @@ _HALVINGS = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 """Shares of a run after which SquareAttack halves the area of its squares."""
 _RACE = {0.25: 0.25, 0.5: 0.15, 0.75: 0.1}
 """Shares of a run after which a race gives up where more of the height lacks, and how much."""
+SQUARE_ATTACK = {"share": 0.8, "halving": True, "stripes": True}
+"""SquareAttack (Andriushchenko et al., ECCV 2020) as a search of ours, for the control."""
 SQUARES = -1
 """The draw of the squares, which is none of those of random starts."""
 
 
+@dataclass(eq=False, repr=False)
 class SquareSearch(IteratedAttack):
     """Changes random squares and keeps what raises the margin, from any start.
 
@@ -44,50 +49,27 @@ class SquareSearch(IteratedAttack):
     :raises ValueError: for a setting out of its range. The other parameters are those of
         :class:`IteratedAttack`."""
 
-    by_gradients = False
+    by_gradients: ClassVar[bool] = False
 
-    def __init__(
-        self,
-        estimator: PyTorchClassifier,
-        norm: Norm = np.inf,
-        eps: float = 8 / 255,
-        max_iter: int = 100,
-        num_random_init: int = 1,
-        targeted: bool = False,
-        batch_size: int = 32,
-        seed: int = 0,
-        verbose: bool = True,
-        share: float = 0.1,
-        halving: bool = False,
-        stripes: bool = False,
-        racing: bool = False,
-    ) -> None:
-        self.share, self.halving, self.stripes, self.racing = share, halving, stripes, racing
-        super().__init__(
-            estimator, norm, eps, max_iter, num_random_init, targeted, batch_size, seed, verbose
-        )
+    loss_type: str = field(init=False, default="cross_entropy")
+    share: float = 0.1
+    halving: bool = False
+    stripes: bool = False
+    racing: bool = False
 
     def walk(self, ball: Ball, start: Tensor) -> AttackState:
-        last = self._last(start)
-        area = int(np.prod(start.shape[1:][-3:-1] if last else start.shape[1:][-2:]))
-        channels = int(np.prod(start.shape[1:])) // area
-        shape = self.max_iter, 2 + channels
-        draws = uniform_noise(ball.centre, self.seed, SQUARES, shape)
-        shares = [_share_at(step / self.max_iter, self.halving) for step in range(self.max_iter)]
-        areas = [self.share * area * share for share in shares]
-        limits = {int(share * self.max_iter): lack for share, lack in _RACE.items() if self.racing}
-        return _Search(ball, start, draws, areas, limits, last)
+        return _Search(ball, start, self)
 
     def _cold(self, around: Ball, draw: int) -> Tensor:
         if not (self.stripes and self.num_random_init):
             return super()._cold(around, draw)
         shape = list(around.centre.shape[1:])
         if len(shape) > 1:
-            shape[-3 if self._last(around.centre) else -2] = 1
+            shape[-3 if self.channels_last(around.centre) else -2] = 1
         noise = uniform_noise(around.centre, self.seed, draw, tuple(shape))
         return around.start(torch.where(noise < 0, -1, 1).to(noise).expand_as(around.centre))
 
-    def _last(self, x: Tensor) -> bool:
+    def channels_last(self, x: Tensor) -> bool:
         """True where the channels of samples come last."""
         return not self.estimator.channels_first and x.ndim >= _IMAGES
 
@@ -116,28 +98,28 @@ class _Search(AttackState):
     """The steps of the class.
 
     `current` is the point that is kept, with the objective `value` there [n]; `height` says how far
-    the true class's logit is above the mean of all, at the start [n].
+    the true class's logit is above the mean of all, at the start [n]. `draws` are numbers in
+    (-1, 1) of all samples ``[N, steps, 2 + channels]``, two of the place and one per channel. They
+    are not copied when samples leave, of which `rows` [n] remain. After `limits` squares a sample
+    leaves that lacks more of its height."""
 
-    :param draws: numbers in (-1, 1) of all samples ``[N, steps, 2 + channels]``, two of the place
-        and one per channel; not copied when samples leave, of which rows [n] remain.
-    :param areas: values of a channel that the square of every step fills.
-    :param limits: after how many squares a sample leaves that lacks more of its height.
-    :param last: True where channels come last."""
-
-    def __init__(
-        self,
-        ball: Ball,
-        start: Tensor,
-        draws: Tensor,
-        areas: list[float],
-        limits: dict[int, float],
-        last: bool,
-    ) -> None:
+    def __init__(self, ball: Ball, start: Tensor, attack: SquareSearch) -> None:
         super().__init__(ball, start)
-        self.current, self.draws, self.areas = start, (draws,), areas
-        self.limits, self.last, self.done = limits, last, 0
-        self.value = self.height = start.new_full((len(start),), -torch.inf)
+        self.attack = attack
+        self.last = attack.channels_last(start)
+        self.plane = start.shape[-3:-1] if self.last else (1, *start.shape[1:])[-2:]
+        channels = start[0].numel() // math.prod(self.plane)
+        shape = (attack.max_iter, 2 + channels)
+        draws = uniform_noise(ball.centre, attack.seed, SQUARES, shape)
+        self.draws = (draws,)
         self.rows = torch.arange(len(draws), device=draws.device)
+        self.limits = {
+            int(share * attack.max_iter): lack for share, lack in _RACE.items() if attack.racing
+        }
+
+        self.current = start
+        self.value = self.height = start.new_full((len(start),), -torch.inf)
+        self.done = 0
 
     def goes_on(self, values: Tensor, logits: Tensor, aims: Tensor) -> Tensor | bool:
         if self.limits and not self.done:
@@ -150,29 +132,30 @@ class _Search(AttackState):
         better = values > self.value
         self.value = torch.where(better, values, self.value)
         self.current = torch.where(wide(better, self.points), self.points, self.current)
-        self.points = self.ball.project(
-            self.current + self._square(self.draws[0][self.rows, self.done])
-        )
+        change = self._square(self.draws[0][self.rows, self.done])
+        self.points = self.ball.project(self.current + change)
         self.done += 1
 
     def _square(self, draws: Tensor) -> Tensor:
         """The change of a step ``[n, *shape]``, by numbers [n, 2 + channels]."""
-        like = self.points
-        height, width = like.shape[-3:-1] if self.last else (1, *like.shape[1:])[-2:]
-        side = max(1, round(self.areas[self.done] ** 0.5))
-        rows, columns = (
-            _window(place, min(side, length), length)
-            for place, length in zip(draws[:, :2].unbind(1), (height, width), strict=True)
-        )
+        height, width = self.plane
+        left = _share_at(self.done / self.attack.max_iter, self.attack.halving)
+        area = self.attack.share * (height * width) * left
+        side = max(1, round(area**0.5))
+        rows = _window(draws[:, 0], min(side, height), height)
+        columns = _window(draws[:, 1], min(side, width), width)
         inside = rows[:, None, :, None] & columns[:, None, None, :]
-        change = torch.where(draws[:, 2:] < 0, -1.0, 1.0)[:, :, None, None] * inside
+
+        signs = torch.where(draws[:, 2:] < 0, -1.0, 1.0)
+        change = signs[:, :, None, None] * inside
+        like = self.points
         if self.last:
             shape = (*like.shape[:-3], like.shape[-1], height, width)
             change = change.view(shape).movedim(-3, -1)
         change = change.reshape(like.shape).to(like)
-        if self.ball.norm == np.inf:
+        if self.ball.measure == MAXIMUM:
             return change * (2 * self.ball.eps)
-        return change * (self.ball.eps / self.ball.length(change))
+        return change * (self.ball.eps / self.ball.measure.length(change))
 
 
 def _window(place: Tensor, side: int, length: int) -> Tensor:

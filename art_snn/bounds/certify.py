@@ -15,7 +15,7 @@ from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
 from torch import Tensor
 
-from art_snn.attacks.balls import Norm, require_budget, require_norm
+from art_snn.attacks.measures import SIZES, Norm, require_measure
 from art_snn.bounds.bounding import Bounding, check_bounded, enclose_samples
 from art_snn.bounds.box import Box, Ends, round_toward
 from art_snn.bounds.falsify import Falsifier
@@ -161,19 +161,17 @@ def read_budget(
     expected = "a classifier without postprocessing"
     require(not changed, "classifier", expected, "one with it", "Leave it out.")
     check_bounded(network)
-    norm = require_norm(norm)
-    eps = require_budget(norm, eps)
-    samples = as_array(check_samples(x, classifier.input_shape))
-    limits = classifier.clip_values
-    if limits is not None and not ((samples >= limits[0]) & (samples <= limits[1])).all():
-        expected = f"values within clip_values, {limits}"
-        got = f"values from {samples.min():g} to {samples.max():g}"
+    measure = require_measure(norm, SIZES)
+    eps = measure.require_budget(eps)
+    samples, limits = as_array(check_samples(x, classifier.input_shape)), classifier.clip_values
+    if limits is not None:
+        inside = bool(((samples >= limits[0]) & (samples <= limits[1])).all())
+        got = "others" if inside else f"values from {samples.min():g} to {samples.max():g}"
         remedy = "Scale the samples, or make the classifier with other clip_values."
         raise invalid("x", expected, got, remedy)
     if type(network) is not SpikingNetwork:
-        # Adapted networks verify their model, or refuse it.
-        classifier.predict(samples[:1])
-    return network, samples, norm, eps
+        classifier.predict(samples[:1])  # Adapted networks verify their model, or refuse it.
+    return network, samples, float(measure.norm), eps
 
 
 def _follow_trains(

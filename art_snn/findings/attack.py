@@ -9,8 +9,10 @@ from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
-from art_snn.attacks.balls import SHIFT, Norm, distances, require_measure, rounding_of
+from art_snn.attacks.balls import rounding_of
+from art_snn.attacks.measures import SHIFT, Norm, require_measure
 from art_snn.attacks.outcome import Outcome
+from art_snn.attacks.persample import BestMargin
 from art_snn.attacks.queries import margin, watching
 from art_snn.checks import require, shown
 from art_snn.classifier.inputs import lacks_preprocessing
@@ -36,26 +38,24 @@ class _Attacked(Subject):
         the network computed it."""
         device = self.estimator.device
         centres = torch.as_tensor(self.x, dtype=torch.float64, device=device).flatten(1)
-        classes, points = torch.as_tensor(self.y, device=device), centres.clone()
+        classes = torch.as_tensor(self.y, device=device)
         low, high = (centres.new_tensor(end) for end in self.limits)
-        # Best other logit minus that of the true class [N].
-        margins = centres.new_zeros(len(centres))
+        best = BestMargin(centres)
 
         def take(inputs: Tensor, logits: Tensor) -> None:
             reached = inputs.to(centres).flatten(1)
             within = ((inputs >= low) & (inputs <= high)).flatten(1).all(1)
+            order = float(self.measure.norm)
             exact = "donot_use_mm_for_euclid_dist"
-            gaps = torch.cdist(reached, centres, p=float(self.norm), compute_mode=exact)
+            gaps = torch.cdist(reached, centres, order, compute_mode=exact)
             slack = torch.as_tensor(rounding_of(reached), device=gaps.device)
             inside = gaps <= self.eps + slack[:, None]
             single = within & (inside.sum(1) == 1)
-            rows, reached = inside[single].int().argmax(1), reached[single]
-            values = margin(logits.detach()[single], classes[rows]).to(centres)
+            rows = inside[single].int().argmax(1)
+            margins = margin(logits.detach()[single], classes[rows]).to(centres)
             # One by one, since a sample may have several points in a batch; few are misclassified.
-            for index in (values > margins[rows]).nonzero()[:, 0]:
-                row = rows[index]
-                if values[index] > margins[row]:
-                    points[row], margins[row] = reached[index], values[index]
+            for index in (margins > best.margins[rows].clamp_min(0)).nonzero():
+                best.take(rows[index], reached[single][index], margins[index])
 
         with seeded(self.seed), watching(self.estimator, take):
             returned = self.attack.generate(self.x.copy(), self.y.copy())
@@ -64,8 +64,8 @@ class _Attacked(Subject):
         fits = array and returned.shape == self.x.shape
         remedy = "Patches are no changes of samples within a ball."
         require(fits, "attack", "one that returns samples of x's shape", got, remedy)
-        path = points.view(self.x.shape).cpu().numpy().astype(self.x.dtype)
-        return returned, path, (margins > 0).cpu().numpy()
+        path = best.points.view(self.x.shape).cpu().numpy().astype(self.x.dtype)
+        return returned, path, (best.margins > 0).cpu().numpy()
 
     @cached_property
     def finite(self) -> np.ndarray:
@@ -83,7 +83,7 @@ class _Attacked(Subject):
 def _invalid(subject: _Attacked) -> Finding | None:
     """Some returned samples are no numbers, beyond the budget, or have impossible values."""
     x, returned = (torch.as_tensor(a, device="cpu").double() for a in (subject.x, subject.returned))
-    far, (low, high) = distances(subject.norm, x, returned, 0), subject.limits
+    far, (low, high) = subject.measure.distances(x, returned, 0), subject.limits
     outside = (subject.returned < low) | (subject.returned > high)
     counts = {
         "with NaN or infinite values": int((~subject.finite).sum()),

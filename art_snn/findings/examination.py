@@ -11,7 +11,7 @@ from art.estimators.classification import PyTorchClassifier
 from scipy.special import log_softmax
 from torch import nn
 
-from art_snn.attacks.balls import COUNTED, Norm
+from art_snn.attacks.measures import EUCLIDEAN, Norm
 from art_snn.attacks.queries import margin
 from art_snn.checks import ArgumentError
 from art_snn.files import digest
@@ -119,12 +119,12 @@ def _range_left(subject: Subject) -> Finding | None:
 
 def odd_budget(subject: Subject) -> Finding | None:
     """The budget is as wide as the range, or too small to matter."""
-    if subject.norm in COUNTED or not subject.span:
+    if subject.measure.counted or not subject.span:
         return None
     share = subject.eps / subject.reach
     if SMALL <= share < LARGE:
         return None
-    extent = "diagonal" if subject.norm == 2 else "width"
+    extent = "diagonal" if subject.measure == EUCLIDEAN else "width"
     meaning = "too little to matter" if share < SMALL else "every image may become plain grey"
     return Finding(
         "odd-budget",
@@ -374,7 +374,7 @@ def _unstable_loss(subject: Subject) -> Finding | None:
         return None
     here = _margins(subject, x, y)
     radius = _RADIUS * subject.span
-    if subject.norm not in COUNTED:
+    if not subject.measure.counted:
         radius = min(radius, subject.eps)
     values = subject.estimator.clip_values
     changes = []

@@ -10,8 +10,10 @@ import torch
 from art.estimators.classification import PyTorchClassifier
 from scipy.stats import binomtest
 
-from art_snn.attacks.balls import ROUNDING, Norm, require_budget, require_measure
+from art_snn.attacks.balls import ROUNDING
+from art_snn.attacks.measures import EUCLIDEAN, Measure, Norm, require_measure
 from art_snn.attacks.queries import cross_entropy, logits_and_gradient
+from art_snn.attacks.votes import DRAWS, count_votes
 from art_snn.checks import (
     ArgumentError,
     cuts_gradients,
@@ -20,10 +22,10 @@ from art_snn.checks import (
     require_seed,
     set_fields,
 )
-from art_snn.classifier.inputs import as_array, check_samples, class_indices
+from art_snn.classifier.inputs import as_array, as_tensor, check_samples, class_indices
 from art_snn.gradients import Gradient
 from art_snn.metrics import SIGNIFICANT
-from art_snn.seeding import EVALUATIONS, find_misclassified, is_random, seeded
+from art_snn.seeding import is_random, seeded
 
 _Severity = Literal["error", "warning", "note"]
 SEVERITIES = get_args(_Severity)
@@ -130,16 +132,20 @@ class Subject:
         x = as_array(check_samples(self.x, self.estimator.input_shape))
         remedy = "Take some of the samples that are attacked."
         require(len(x), "x", "at least one sample", "none", remedy)
-        norm, remedy = require_measure(self.norm), "Batches of 32 are usual."
+        remedy = "Batches of 32 are usual."
         set_fields(
             self,
             x=x if x.dtype.kind == "f" else x.astype(np.float32),
             y=class_indices(self.y, len(x), self.estimator.nb_classes),
-            eps=require_budget(norm, self.eps),
-            norm=norm,
+            eps=self.measure.require_budget(self.eps),
             batch_size=require_count("batch_size", self.batch_size, remedy=remedy),
             seed=require_seed("seed", self.seed),
         )
+
+    @cached_property
+    def measure(self) -> Measure:
+        """What the norm means."""
+        return require_measure(self.norm)
 
     def logits(self, x: np.ndarray, draw: int = 0) -> np.ndarray:
         """Predictions (N, K), from one of several random states."""
@@ -149,7 +155,7 @@ class Subject:
     @cached_property
     def evaluations(self) -> list[np.ndarray]:
         """Predictions of the same samples from five random states."""
-        return [self.logits(self.x, draw) for draw in range(EVALUATIONS)]
+        return [self.logits(self.x, draw) for draw in range(DRAWS["examine"])]
 
     @property
     def clean(self) -> np.ndarray:
@@ -188,8 +194,9 @@ class Subject:
 
         Of random networks the majority of five predictions decides."""
         predict = partial(self.estimator.predict, x, batch_size=self.batch_size)
-        draws = EVALUATIONS if self.random else 1
-        return find_misclassified(predict, self.y, range(self.seed, self.seed + draws))
+        draws = DRAWS["examine"] if self.random else 1
+        seeds = range(self.seed, self.seed + draws)
+        return count_votes(predict, as_tensor(self.y), seeds).most.numpy()
 
     def broken(self, which: np.ndarray) -> tuple[int, ...]:
         """Numbers of these samples, bool (N,), as a finding has them."""
@@ -242,4 +249,6 @@ class Subject:
     @property
     def reach(self) -> float:
         """The largest distance of two samples of that range: its width, in norm 2 its diagonal."""
-        return self.span * (float(np.sqrt(self.x[0].size)) if self.norm == 2 else 1.0)
+        if self.measure == EUCLIDEAN:
+            return self.span * float(np.sqrt(self.x[0].size))
+        return self.span

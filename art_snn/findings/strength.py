@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
+from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor
 
 from art_snn.attacks.auto_pgd import AutoPGD, OnwardPGD
-from art_snn.attacks.balls import FLIPS, SHIFT, Ball, Norm
-from art_snn.attacks.crafting import ATTACKS_ON_FRAMES, SQUARE_ATTACK
-from art_snn.attacks.persample import PerSampleAttack
-from art_snn.attacks.plan import Stage, require_sources
+from art_snn.attacks.balls import Ball
+from art_snn.attacks.crafting import parse_stage
+from art_snn.attacks.measures import FLIPS, SHIFT, Norm, require_measure
 from art_snn.attacks.spike_retiming import SpikeRetiming
-from art_snn.attacks.square_search import SquareSearch
+from art_snn.attacks.square_search import SQUARE_ATTACK, SquareSearch
+from art_snn.attacks.stages import Stage, require_sources
 from art_snn.checks import require_count
 from art_snn.findings.examination import gradients_vanish, run_checks
 from art_snn.findings.finding import (
@@ -34,13 +35,18 @@ from art_snn.seeding import seeded, uniform_noise
 
 DRAWS = 10
 """Random points at the rim of the ball, or samples with as many random flips or shifts."""
-CERTAIN, POINT = 0.99, 0.01
+_Names = tuple[str, str, str, str]
+"""Id and title of a finding; its control in the evidence, and in the sentence."""
+CERTAIN = 0.99
+POINT = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
 class _WhiteBox(Subject):
-    """Samples with the attack of the norm on them, by the network's rule: AutoPGD with cross
-    entropy and one random start, SparseDynamicAttack for flips, or SpikeRetiming for shifts."""
+    """Samples, and the attack of the norm on them with the network's rule.
+
+    It is AutoPGD with cross entropy and one random start, SparseDynamicAttack for flips, or
+    SpikeRetiming for shifts."""
 
     sources: tuple[PyTorchClassifier, ...] = ()
     max_iter: int = 100
@@ -53,35 +59,38 @@ class _WhiteBox(Subject):
 
     def attack(self, **options: Any) -> Robustness:
         """The white box with other settings."""
-        return self.run(ATTACKS_ON_FRAMES.get(self.norm, AutoPGD), **options)
+        kind = AutoPGD
+        if self.measure.counted:
+            kind = parse_stage(None, self.measure, self.eps).attack
+        return self.run(kind, self.estimator, **options)
 
     def run(
-        self, kind: type[PerSampleAttack], on: PyTorchClassifier | None = None, **options: Any
+        self, kind: type[EvasionAttack], estimator: PyTorchClassifier, **options: Any
     ) -> Robustness:
         """The outcome of an attack of the budget, crafted on the classifier or on a source."""
-        stage = Stage(kind, None, {"max_iter": self.max_iter} | options)
-        how = (self.norm, self.eps, self.batch_size, self.seed)
-        attack = stage.instantiate(on or self.estimator, *how)
+        stage = Stage(kind, None, {"max_iter": self.max_iter, **options})
+        attack = stage.instantiate(estimator, self.measure, self.eps, self.batch_size, self.seed)
         with seeded(self.seed):
-            adversarial: np.ndarray = attack.generate(self.x, self.y)
-        return self.judge(adversarial)
+            adversarials: np.ndarray = attack.generate(self.x, self.y)
+        return self.judge(adversarials)
 
-    def judge(self, adversarial: np.ndarray) -> Robustness:
+    def judge(self, adversarials: np.ndarray) -> Robustness:
         """The outcome of an attack that made these of the samples."""
-        return Robustness(self.correct, ~self.wrong(adversarial))
+        return Robustness(self.correct, ~self.wrong(adversarials))
 
     def change_randomly(self, draw: int) -> Tensor:
         """Points at the rim of the ball, or samples with random flips, or with random shifts."""
         x = torch.as_tensor(self.x, device="cpu")
         noise = uniform_noise(x, self.seed, draw)
-        if self.norm == SHIFT:
+        if self.measure == SHIFT:
             return SpikeRetiming(self.estimator, int(self.eps), verbose=False).move(x, noise)
+
         low, high = (end.to(x) for end in AutoPGD(self.estimator, verbose=False).clip_range(x))
-        if self.norm == FLIPS:
+        if self.measure == FLIPS:
             bits = noise.flatten(1).argsort(1)[:, : int(self.eps)]
             flipped = torch.zeros_like(x, dtype=torch.bool).flatten(1).scatter(1, bits, True)
             return torch.where(flipped.view_as(x), low + high - x, x)
-        return Ball(float(self.norm), self.eps, x, low, high).start(noise)
+        return Ball(self.measure, self.eps, x, low, high).start(noise)
 
 
 def _whole_range_survived(subject: _WhiteBox) -> Finding | None:
@@ -111,15 +120,12 @@ def _one_step_as_strong(subject: _WhiteBox) -> Finding | None:
     only_white, only_control, _ = paired_difference(subject.white, control)
     if not only_control or only_control < only_white:
         return None
-    compared = _compare(subject, control, "FGSM", "A single step (FGSM)")
-    return Finding(
-        "one-step-as-strong",
-        "one step is as strong as many",
-        limit="if FGSM breaks samples that the attack of all steps leaves, and at least as many "
-        "(after Athalye et al., ICML 2018)",
-        remedies=(OTHER_RULES,),
-        **compared,
+    limit = (
+        "if FGSM breaks samples that the attack of all steps leaves, and at least as many (after "
+        "Athalye et al., ICML 2018)"
     )
+    names = ("one-step-as-strong", "one step is as strong as many", "FGSM", "A single step (FGSM)")
+    return _compare(subject, control, names, limit)
 
 
 def _noise_as_strong(subject: _WhiteBox) -> Finding | None:
@@ -127,71 +133,92 @@ def _noise_as_strong(subject: _WhiteBox) -> Finding | None:
     # The white box begins at draw 0.
     points = (subject.change_randomly(draw) for draw in range(1, DRAWS + 1))
     control = union([subject.judge(point.numpy()) for point in points])
-    names = "noise-as-strong", "noise is as strong as the gradient", "noise"
-    return _as_strong(subject, control, *names, f"Random noise, best of {DRAWS} draws,")
+    names = (
+        "noise-as-strong",
+        "noise is as strong as the gradient",
+        "noise",
+        f"Random noise, best of {DRAWS} draws,",
+    )
+    return _as_strong(subject, control, names)
 
 
 def _search_as_strong(subject: _WhiteBox) -> Finding | None:
     """A search that asks for no gradient finds what the white box does not."""
-    control = subject.run(SquareSearch, max_iter=subject.square_iter, **SQUARE_ATTACK)
-    names = "search-as-strong", "a search without gradients is as strong", "SquareAttack"
-    return _as_strong(subject, control, *names, "SquareAttack, which needs no gradient,", SEARCH)
+    options = {"max_iter": subject.square_iter, **SQUARE_ATTACK}
+    control = subject.run(SquareSearch, subject.estimator, **options)
+    names = (
+        "search-as-strong",
+        "a search without gradients is as strong",
+        "SquareAttack",
+        "SquareAttack, which needs no gradient,",
+    )
+    return _as_strong(subject, control, names, SEARCH)
 
 
 def _transfer_as_strong(subject: _WhiteBox) -> Finding | None:
     """Adversarials that were crafted on sources break samples that the white box does not."""
     if not subject.sources:
         return None
-    control = union([subject.run(OnwardPGD, on=source) for source in subject.sources])
-    names = "transfer-as-strong", "an attack on another network is as strong", "transfer"
+    control = union([subject.run(OnwardPGD, source) for source in subject.sources])
+    names = (
+        "transfer-as-strong",
+        "an attack on another network is as strong",
+        "transfer",
+        "An attack on another network",
+    )
     remedy = Remedy("Also hand the sources to SpikingAutoAttack.")
-    return _as_strong(subject, control, *names, "An attack on another network", remedy)
+    return _as_strong(subject, control, names, remedy)
 
 
 def _as_strong(
-    subject: _WhiteBox,
-    control: Robustness,
-    kind: str,
-    title: str,
-    by: str,
-    words: str,
-    *remedies: Remedy,
+    subject: _WhiteBox, control: Robustness, names: _Names, *remedies: Remedy
 ) -> Finding | None:
-    """The finding of that kind where a control breaks what the white box leaves.
-
-    :param by: the control in the evidence; words: in the sentence."""
+    """The finding where a control breaks what the white box leaves."""
     only_white, only_control, p = paired_difference(subject.white, control)
     weaker = only_control < only_white and p < SIGNIFICANT
     if weaker or not exceeds(only_control, len(subject.x)):
         return None
-    all_remedies = (OTHER_RULES, *remedies)
     limit = (
-        f"if {by} breaks {BY_CHANCE} that the gradient attack leaves, and the gradient attack does "
-        f"not break more at p < {SIGNIFICANT:g} (McNemar)"
+        f"if {names[2]} breaks {BY_CHANCE} that the gradient attack leaves, and the gradient "
+        f"attack does not break more at p < {SIGNIFICANT:g} (McNemar)"
     )
-    compared = _compare(subject, control, by, words)
-    return Finding(kind, title, limit=limit, remedies=all_remedies, **compared)
+    return _compare(subject, control, names, limit, *remedies)
 
 
-def _compare(subject: _WhiteBox, control: Robustness, by: str, words: str) -> dict[str, Any]:
-    """The samples that a control and the white box broke: evidence, sentence and their numbers."""
+def _compare(
+    subject: _WhiteBox, control: Robustness, names: _Names, limit: str, *remedies: Remedy
+) -> Finding:
+    """The finding with the samples that a control and the white box broke."""
+    kind, title, by, words = names
     _, missed, p = paired_difference(subject.white, control)
-    broken, by_white = int(control.flipped.sum()), int(subject.white.flipped.sum())
+    broken = int(control.flipped.sum())
+    by_white = int(subject.white.flipped.sum())
     total = int(subject.correct.sum())
-    evidence: dict[str, float] = {f"broken by {by}": broken, f"by {by} alone": missed}
-    sentence = (
-        f"{words} broke {broken} of {total} samples at eps {subject.eps:.4g}; "
+    return Finding(
+        kind,
+        title,
+        {
+            f"broken by {by}": broken,
+            f"by {by} alone": missed,
+            "by the gradient attack": by_white,
+            "of": total,
+            "p": p,
+        },
+        limit,
+        (OTHER_RULES, *remedies),
+        sentence=f"{words} broke {broken} of {total} samples at eps {subject.eps:.4g}; "
         f"the gradient attack broke {by_white}, but missed {missed} of these. "
-        f"{list_samples(control.flipped & ~subject.white.flipped)}"
+        f"{list_samples(control.flipped & ~subject.white.flipped)}",
+        broken=subject.broken(control.flipped | subject.white.flipped),
     )
-    evidence |= {"by the gradient attack": by_white, "of": total, "p": p}
-    both = subject.broken(control.flipped | subject.white.flipped)
-    return {"evidence": evidence, "sentence": sentence, "broken": both}
 
 
 def _steps_still_help(subject: _WhiteBox) -> Finding | None:
     """Twice as many steps break more samples."""
-    right, steps = int(subject.correct.sum()), 2 * subject.max_iter
+    if subject.measure == FLIPS:  # SparseDynamicAttack ends by itself.
+        return None
+    right = int(subject.correct.sum())
+    steps = 2 * subject.max_iter
     longer = subject.attack(max_iter=steps)
     only_longer, only_white, p = paired_difference(longer, subject.white)
     gain = (only_longer - only_white) / max(1, right)
@@ -220,8 +247,8 @@ CHECKS_OF_STRENGTH: tuple[Callable[[_WhiteBox], Finding | None], ...] = (
     _steps_still_help,
 )
 """Every check of the white box, one kind of finding each."""
-CHECKS_OF_FRAMES = {FLIPS: (_noise_as_strong,), SHIFT: (_noise_as_strong, _steps_still_help)}
-"""Those in the norms of event frames; SparseDynamicAttack ends by itself."""
+CHECKS_OF_FRAMES = (_noise_as_strong, _steps_still_help)
+"""Those of event frames."""
 
 
 def examine_strength(
@@ -253,15 +280,17 @@ def examine_strength(
     :param max_iter: steps of the white box [100; under shifts 40].
     :param square_iter: iterations of SquareAttack, as a :class:`~art_snn.attacks.SquareSearch`.
     :return: the findings, in the order of the checks."""
-    steps = (40 if norm == SHIFT else 100) if max_iter is None else max_iter
+    measure = require_measure(norm)
+    if max_iter is None:
+        max_iter = 40 if measure == SHIFT else 100
     settings: dict[str, Any] = {
         "sources": require_sources(sources, estimator),
-        "max_iter": require_count("max_iter", steps, remedy="A hundred are usual."),
+        "max_iter": require_count("max_iter", max_iter, remedy="A hundred are usual."),
         "square_iter": require_count("square_iter", square_iter, remedy="500 are usual."),
     }
-    subject = _WhiteBox(estimator, x, y, eps, norm, batch_size, seed, **settings)
+    subject = _WhiteBox(estimator, x, y, eps, measure, batch_size, seed, **settings)
     cut = run_checks((gradients_vanish,), subject, "gradients")
     if not isinstance(subject.gradients, np.ndarray):
         return cut
-    checks = CHECKS_OF_FRAMES.get(subject.norm, CHECKS_OF_STRENGTH)
+    checks = CHECKS_OF_FRAMES if measure.counted else CHECKS_OF_STRENGTH
     return run_checks(checks, subject, "gradients", verbose)

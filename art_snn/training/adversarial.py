@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from art_snn.attacks import Stage, craft_batch, parse_stage, require_budget
-from art_snn.attacks.balls import require_norm
+from art_snn.attacks import Stage, craft_batch, parse_stage
+from art_snn.attacks.measures import SIZES, require_measure
 from art_snn.checks import require, require_number, set_fields, shown
 from art_snn.classifier import wrap
 from art_snn.data.dataset import check_values, require_range
@@ -59,14 +59,14 @@ class AdversarialTraining:
         remedy = "1 trains on adversarial samples only."
         share = require_number("share", self.share, above=0, up_to=1, remedy=remedy)
         limits = require_range(self.value_range)
-        norm = require_norm(self.norm)
-        eps = require_budget(norm, self.eps)
+        measure = require_measure(self.norm, SIZES)
+        eps = measure.require_budget(self.eps)
         if not isinstance(self.defence, Defence):
             got = f"got {shown(self.defence)}. Give an instance, for example TRADES(beta=6)."
             raise TypeError(f"defence: expected a defence such as AT(), {got}")
         defence = self.defence.with_budget(eps, limits)
         rule = None if self.rule is None else parse_rule(self.rule, "rule")
-        set_fields(self, share=share, value_range=limits, norm=norm, eps=eps)
+        set_fields(self, share=share, value_range=limits, norm=measure.norm, eps=eps)
         set_fields(self, defence=defence, rule=rule)
         self.stage  # noqa: B018 (Complains about the attack, if anything does.)
         if self.defence.attacks:

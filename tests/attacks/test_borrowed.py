@@ -11,7 +11,7 @@ from art.attacks.evasion import (
     SquareAttack,
 )
 
-from art_snn.attacks.plan import ArtAttack
+from art_snn.attacks.stages import ArtAttack, Stage
 from art_snn.seeding import seeded
 from tests import small
 from tests.attacks.classifiers import Stops, linear
@@ -37,7 +37,7 @@ def borrowed(classifier, kind=SquareAttack, eps=0.3, norm=np.inf, seed=0, **opti
     options = {"norm": norm, "eps": eps} | options
     if kind is SquareAttack:
         options = {"batch_size": 4, "verbose": False} | options
-    return ArtAttack(classifier, kind, options, norm, eps, 4, seed)
+    return ArtAttack(classifier, Stage(kind, None, options), norm, eps, 4, seed)
 
 
 @pytest.mark.parametrize(("norm", "moved"), [(np.inf, 0.3), (2, 0.3 / np.sqrt(3))])
@@ -71,7 +71,7 @@ def test_attacks_that_ask_for_predictions_while_they_are_built_run(kind):
     few = {"max_iter": 2, "nb_random_init": 1, "batch_size": 4}
     few = {name: value for name, value in few.items() if name in kind.attack_params}
     few |= {"norm": np.inf, "eps": 0.1, "eps_step": 0.05}
-    attack = ArtAttack(classifier, kind, few, np.inf, 0.1, 4, 0)
+    attack = ArtAttack(classifier, Stage(kind, None, few), np.inf, 0.1, 4, 0)
     found = attack.generate(x, y)
     assert np.abs(found - x).max() <= 0.1 + 1e-6
     assert (attack.forwards > 1).all()

@@ -14,7 +14,7 @@ from art_snn.attacks import (
     SquareSearch,
     StableAdaptivePGD,
 )
-from art_snn.attacks.crafting import PGD, STEP
+from art_snn.attacks.pgd import PGD, STEP
 from tests.attacks.classifiers import linear
 from tests.networks import CLASSES, FORMS, build
 

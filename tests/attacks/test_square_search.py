@@ -7,6 +7,7 @@ from art.attacks.evasion import SquareAttack
 
 from art_snn.attacks import SquareSearch, square_search
 from art_snn.attacks.balls import Ball
+from art_snn.attacks.measures import require_measure
 from art_snn.attacks.square_search import _RACE, SQUARES, _share_at
 from art_snn.seeding import uniform_noise
 from tests.attacks.classifiers import stock
@@ -157,11 +158,11 @@ def test_stripes_reach_from_edge_to_edge_at_the_rim(norm, last):
     classifier._channels_first = not last
     attack = SquareSearch(classifier, norm, eps=0.1, stripes=True, **QUIET)
     x = 0.5 + 0.01 * torch.rand(4, *shape)
-    ball = Ball(float(norm), 0.1, x, torch.tensor(0.0), torch.tensor(1.0))
+    ball = Ball(require_measure(norm), 0.1, x, torch.tensor(0.0), torch.tensor(1.0))
     change = attack._cold(ball, 0) - x
     rows = 1 if last else 2
     torch.testing.assert_close(change, change.narrow(rows, 0, 1).expand_as(change))
-    torch.testing.assert_close(ball.length(change).flatten(), torch.full((4,), 0.1))
+    torch.testing.assert_close(ball.measure.length(change).flatten(), torch.full((4,), 0.1))
     assert (change > 0).any()
     assert (change < 0).any()
     assert not torch.equal(attack._cold(ball, 1) - x, change)

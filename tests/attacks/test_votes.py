@@ -8,7 +8,9 @@ from torch import nn
 
 from art_snn import RGA, STBP, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage
+from art_snn.attacks.votes import count_votes
 from art_snn.gradients import EOT
+from art_snn.seeding import seeded
 from tests import small
 
 PLAN = Plan(
@@ -99,3 +101,18 @@ def test_gradients_are_averaged_over_ten_draws(rule):
     assert set(attack.backwards[standing]) == {30}
     assert set(attack.forwards[standing]) == {5 + 11 + 3 * 20 + 10}
     assert classifier.gradient is own
+
+
+def test_most_predictions_decide_each_from_its_seed_and_nan_is_not_wrong():
+    def predict():
+        drawn = float(torch.rand(()))
+        return np.array([[1, 0], [0, 1], [np.nan, 1], [0.5, drawn]], dtype=float)
+
+    above = []
+    for seed in range(5):
+        with seeded(seed):
+            above.append(float(torch.rand(())) > 0.5)
+    votes = count_votes(predict, torch.zeros(4, dtype=int), range(5))
+    assert votes.most.tolist() == [False, True, False, sum(above) > 2]
+    assert votes.wrong.tolist() == [0, 5, 0, sum(above)]
+    assert votes.answered.tolist() == [True, True, False, True]

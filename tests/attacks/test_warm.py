@@ -10,6 +10,7 @@ from art_snn import RGA, STBP
 from art_snn.attacks import AutoPGD, Plan, SpikingAutoAttack, StableAdaptivePGD, Stage
 from art_snn.attacks.auto_pgd import OnwardPGD
 from art_snn.attacks.balls import Ball
+from art_snn.attacks.measures import MAXIMUM
 from art_snn.attacks.persample import BestMargin, BestPoints
 from art_snn.attacks.queries import margin
 from art_snn.seeding import uniform_noise
@@ -73,7 +74,7 @@ def test_of_several_starts_the_first_is_warm(trained_layers, known):
     attack = attacking(trained_layers, FIRST, both)
     passes = asked(attack.estimator.model, attack, x, y)
     centre = torch.as_tensor(x)
-    ball = Ball(np.inf, EPS, centre, torch.tensor(0.0), torch.tensor(1.0))
+    ball = Ball(MAXIMUM, EPS, centre, torch.tensor(0.0), torch.tensor(1.0))
     drawn = [ball.start(uniform_noise(centre, both.seed(0), draw)) for draw in (0, 1)]
     torch.testing.assert_close(passes["STBP"][2][0], drawn[1], rtol=0, atol=0)
     assert (passes["STBP"][0][0] != drawn[0]).flatten(1).any(1).all()

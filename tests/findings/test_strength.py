@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from art_snn import HART, LIF, RGA, STBP, Frames, Poisson, SpikingNetwork, TimeDistributed
-from art_snn.attacks.balls import distances
+from art_snn.attacks import require_measure
 from art_snn.findings import examine_strength
 from art_snn.findings.strength import (
     CHECKS_OF_STRENGTH,
@@ -100,7 +100,7 @@ def test_random_changes_of_frames_spend_the_budget_and_no_more(norm, eps):
     classifier, x, y = event_frames(lambda network: network)
     changed = _WhiteBox(classifier, x, y, eps, norm).change_randomly(1)
     assert set(changed.unique().tolist()) == {0, 1}
-    spent = distances(norm, torch.as_tensor(x), changed, 0)
+    spent = require_measure(norm).distances(torch.as_tensor(x), changed, 0)
     assert (spent == eps).all()
 
 

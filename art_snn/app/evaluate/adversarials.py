@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from art_snn.app.report.evaluation import NAME, name_from
 from art_snn.app.report.verdict import describe_budget
 from art_snn.attacks import Candidates, Norm, require_measure
-from art_snn.attacks.balls import ROUNDING, distances, rounding_of
+from art_snn.attacks.balls import ROUNDING, rounding_of
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.checks import ArgumentError, expand_path, require, shown
 from art_snn.classifier import PyTorchSpikingClassifier
@@ -140,5 +140,5 @@ def min_budgets(
     limits = classifier.clip_values
     low = 0.0 if limits is None else torch.as_tensor(limits[0], device="cpu")
     here, there = torch.as_tensor(x, device="cpu"), torch.as_tensor(points, device="cpu")
-    far = distances(require_measure(norm), here, there, low)
+    far = require_measure(norm).distances(here, there, low)
     return np.asarray(far - rounding_of(there))

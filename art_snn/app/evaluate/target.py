@@ -18,17 +18,15 @@ from art_snn.app.network import ResolvedNetwork, resolve_network
 from art_snn.app.report.evaluation import Bounds
 from art_snn.app.results import fingerprint
 from art_snn.attacks import (
-    COUNTED,
-    Norm,
+    Measure,
     Plan,
     Stage,
     check_stage,
     parse_stage,
-    require_budget,
     require_measure,
     resolve_plan,
 )
-from art_snn.attacks.plan import StageSelection, select_stages
+from art_snn.attacks.stages import StageSelection, select_stages
 from art_snn.bounds import certify_bounds, decide_bounds
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError, require
@@ -75,10 +73,10 @@ class Target:
         norm: Any = settings.norm or next((one.norm for one in records), "inf")
         measure = require_measure(norm)
         usual = [one.eps for one in records if one.norm == norm]
-        usual = usual or [COUNTED.get(measure, 8 / 255)]
-        counted = measure in COUNTED
+        usual = usual or [measure.usual_budget]
+        counted = measure.counted
         budgets = [
-            require_budget(measure, int(eps) if counted and float(eps).is_integer() else eps)
+            measure.require_budget(int(eps) if counted and float(eps).is_integer() else eps)
             for eps in settings.eps or usual
         ]
         settings = replace(settings, norm=norm, eps=tuple(budgets))
@@ -117,8 +115,8 @@ class Target:
         return self.data.y_test[: self.settings.samples]
 
     @cached_property
-    def measure(self) -> Norm:
-        """The norm as attacks know it."""
+    def measure(self) -> Measure:
+        """What the norm means."""
         return require_measure(self.settings.norm)
 
     @property
@@ -179,8 +177,7 @@ class Target:
     def single_plans(self, eps: float) -> Iterator[Plan]:
         """The single attack with every rule, or as it is where it takes no gradient."""
         stage = self.single_stage(eps)
-        usual = stage.attack.__name__ if self.measure in COUNTED else "PGD-7"
-        name = self.settings.attack or usual
+        name = self.settings.attack or self.measure.attack
         if not stage.by_gradients:
             yield Plan(name, (stage,))
             return
@@ -242,7 +239,7 @@ class Target:
         eps = self.budgets[0]
         remedy = "Flips and shifts of spikes have no bounds: leave it out, or take another norm."
         expected = "the norm inf or 2, or an encoder that draws"
-        fits = not self.bounded or self.measure not in COUNTED
+        fits = not self.bounded or not self.measure.counted
         require(fits, "bounds", expected, settings.norm, remedy)
         for plan in self.plans_at(eps):
             selection = self.select_stages(plan)

@@ -20,6 +20,7 @@ from art_snn.app.report.verdict import (
 )
 from art_snn.app.results import as_json
 from art_snn.app.tables import Notes, Part, Table
+from art_snn.attacks import require_measure
 from art_snn.files import digest
 from art_snn.metrics import Share
 
@@ -204,17 +205,12 @@ def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:
         single, _, _ = record.verdict.describe_trial(trial).partition(" [")  # No interval.
         single += "" if name == attack else f" ({name})"
     norm, eps = record.verdict.norm, record.verdict.eps
-    size, count = f"eps {format_eps(norm, eps)}", round(eps)
-    budgets = {
-        "inf": size,
-        "2": f"{size} (Euclidean)",
-        "0": count_words(count, "value"),
-        "shift": count_words(count, "step"),
-    }
+    plural = "" if eps == 1 else "s"
+    budget = require_measure(norm).label.format(eps=format_eps(norm, eps), s=plural)
     return {
         "network": label,
         "data": source.dataset,
-        "budget": budgets[norm],
+        "budget": budget,
         "robust": exact if record.exact else describe_bound(robust, record.verdict.open),
         "certified": f"at least {record.certified.percent}" if record.certified else _NONE,
         "clean": record.verdict.outcome.clean_accuracy.percent,

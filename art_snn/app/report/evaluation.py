@@ -11,7 +11,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from numpy.typing import NDArray
 
 from art_snn.app.results import Measured, converter, expect, read_result
-from art_snn.attacks import Outcome
+from art_snn.attacks import MEASURES, Outcome
 from art_snn.checks import (
     FILE,
     FOLDER,
@@ -29,14 +29,9 @@ from art_snn.files import read_arrays, write_arrays
 from art_snn.findings import Finding
 from art_snn.metrics import Certificate, Robustness
 
-NORMS = {
-    "inf": "the maximum norm",
-    "2": "the Euclidean norm",
-    "0": "changed values",
-    "shift": "time steps that a spike moves",
-}
+NORMS = {one.id: one.title for one in MEASURES}
 """Every norm, and what its budgets are in or count."""
-SIZES = ("inf", "2")
+SIZES = tuple(one.id for one in MEASURES if not one.counted)
 """Norms in which a budget is a size; in the others it is a number."""
 EXAMPLES, RESULT, DECIDED = "examples.npz", "evaluation.json", "decided.npz"
 LONGEST_NAME = 80

@@ -31,7 +31,6 @@ from art_snn.app.results import Printed, as_json
 from art_snn.app.settings import MARKS, SUBJECT, Network, Report
 from art_snn.app.tables import Notes, Part, Table, render
 from art_snn.attacks import (
-    COUNTED,
     Outcome,
     Plan,
     SpikingAutoAttack,
@@ -39,15 +38,15 @@ from art_snn.attacks import (
     require_measure,
     resolve_plan,
 )
-from art_snn.attacks.plan import select_stages
-from art_snn.attacks.spiking_auto_attack import DRAWS, FRESH
+from art_snn.attacks.stages import select_stages
+from art_snn.attacks.votes import DRAWS, count_votes, deciding_seeds
 from art_snn.bounds import certify_bounds, decide_bounds
 from art_snn.checks import FOLDER, SEEDS, ArgumentError, expand_path, path_kind, printable
 from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.classifier.inputs import as_tensor
 from art_snn.files import digest, read_json, write_text
 from art_snn.gradients import STBP
 from art_snn.metrics import Certificate, certify
-from art_snn.seeding import find_misclassified
 
 _DRAWN, _DRAWN_CERTIFICATES, _DRAWN_DECISIONS = 32, 4, 4
 """Samples that are drawn for a check at each budget; certificates take their draws again."""
@@ -268,11 +267,11 @@ class _Verification:
         at, rows = np.nonzero(broken)
         yield self._check_ball(points, x[rows], np.array(budgets)[at])
 
-        draws = DRAWS if any(trial.outcome.draws > 1 for trial in evaluation.trials) else 1
+        random = any(trial.outcome.draws > 1 for trial in evaluation.trials)
+        draws = DRAWS["decide"] if random else 1
         predict = partial(self.classifier.predict, points, evaluation.provenance.batch_size)
-        seed = evaluation.provenance.seed + FRESH
-        seeds = range(seed, seed + draws)
-        fooled = np.count_nonzero(find_misclassified(predict, self.y[rows], seeds))
+        seeds = deciding_seeds(evaluation.provenance.seed, draws)
+        fooled = int(count_votes(predict, as_tensor(self.y[rows]), seeds).most.sum())
         words = f"{fooled} of {len(points)} fool the network"
         yield "adversarials", fooled == len(points), words
 
@@ -296,7 +295,7 @@ class _Verification:
         measure = require_measure(norm)
         for verdict in verdicts(self.evaluation):
             rows = self._draw(np.flatnonzero(verdict.standing))
-            eps = int(verdict.eps) if measure in COUNTED else verdict.eps
+            eps = int(verdict.eps) if measure.counted else verdict.eps
             single = parse_stage(None, measure, eps)
             stages = [replace(single, rule=STBP()) if single.by_gradients else single]
             if name:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_snn.app.report.evaluation import NORMS, SIZES, Evaluation, Trial
+from art_snn.attacks import require_measure
 from art_snn.findings import Finding
 from art_snn.findings.examination import RANDOM
 from art_snn.findings.finding import SEVERITIES
@@ -37,11 +38,7 @@ def describe_budgets(norm: str, *budgets: float) -> str:
     """One or more budgets in words, without the name of their norm."""
     sizes = join_words([format_eps(norm, eps) for eps in budgets])
     plural = "" if budgets == (1,) else "s"
-    words = {
-        "0": f"with {sizes} changed value{plural}",
-        "shift": f"with spikes moved by {sizes} step{plural}",
-    }
-    return words.get(norm, f"at eps {sizes}")
+    return require_measure(norm).phrase.format(eps=sizes, s=plural)
 
 
 def describe_budget(norm: str, eps: float) -> str:
@@ -184,13 +181,9 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
     first, *larger = results
     image = len(first.evaluation.provenance.shape) == 3 and norm in SIZES
     kind, value = ("image", "pixel") if image else ("sample", "value")
-    eps, plural = format_eps(norm, first.eps), "" if first.eps == 1 else "s"
-    change = {
-        "inf": f"changes no {value} by more than {eps}",
-        "2": f"moves no {kind} by more than {eps} in the Euclidean norm",
-        "0": f"changes at most {eps} value{plural} of each",
-        "shift": f"moves no spike by more than {eps} time step{plural}",
-    }[norm]
+    change = require_measure(norm).clause.format(
+        kind=kind, value=value, eps=format_eps(norm, first.eps), s="" if first.eps == 1 else "s"
+    )
     right = f"{clean.count} {'is' if clean.total == 1 else 'are'} classified correctly"
     left = f"{first.left or 'none'} still {'is' if first.left == 1 else 'are'}"
     words = (

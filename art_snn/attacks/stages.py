@@ -14,8 +14,9 @@ from art.estimators.classification import PyTorchClassifier
 from numpy.typing import NDArray
 from torch import Tensor
 
-from art_snn.attacks.balls import COUNTED, Ball, Norm
+from art_snn.attacks.balls import Ball
 from art_snn.attacks.iterated import IteratedAttack
+from art_snn.attacks.measures import EUCLIDEAN, Norm, require_measure
 from art_snn.attacks.outcome import StageRecord, Status
 from art_snn.attacks.persample import BestPoints, PerSampleAttack
 from art_snn.attacks.queries import Queries, margin
@@ -50,27 +51,20 @@ _TILED = 10
 """In the Euclidean norm SquareAttack begins with five by five tiles of two values or more."""
 
 
+@dataclass(eq=False, repr=False)
 class ArtAttack(PerSampleAttack):
     """An attack of ART's under the rules of ours.
 
     Its results are projected to the ball before they count. One seed serves all samples, and they
     share the passes that it makes.
 
-    :param options: its settings, those of the budget and the batch among them."""
+    :param stage: of the attack, with its settings."""
 
-    def __init__(
-        self,
-        estimator: PyTorchClassifier,
-        kind: type[EvasionAttack],
-        options: dict[str, Any],
-        norm: float,
-        eps: float,
-        batch_size: int,
-        seed: int,
-    ) -> None:
-        super().__init__(estimator, targeted=False, batch_size=batch_size, verbose=False)
-        self.kind, self.options = kind, options
-        self.norm, self.eps, self.seed = norm, eps, seed
+    stage: "Stage"
+    norm: Norm
+    eps: float
+    batch_size: int = 32
+    seed: int = 0
 
     @property
     def radius(self) -> float:
@@ -78,7 +72,7 @@ class ArtAttack(PerSampleAttack):
 
     def craft(self, queries: Queries, best: BestPoints, classes: Tensor) -> None:
         x = best.samples.clone()
-        ball = Ball(self.norm, self.eps, x, *self.clip_range(x))
+        ball = Ball(require_measure(self.norm), self.eps, x, *self.clip_range(x))
         estimator = queries.estimator
         if queries.draws > 1:
             # Of a random network the attack sees mean predictions.
@@ -87,15 +81,16 @@ class ArtAttack(PerSampleAttack):
             estimator.predict = lambda points, **_: as_array(
                 queries.predict(as_tensor(points).to(x.device))
             )
-        attack = self.kind(estimator, **self.options)
+        run = (self.norm, self.eps, self.batch_size, self.seed)
+        attack = self.stage.instantiate(estimator, *run)
         with seeded(self.seed), queries.counting():
             array = attack.generate(x.cpu().numpy(), classes.cpu().numpy())
         points = torch.as_tensor(array, device=x.device).to(x)
         points = ball.project(torch.where(points.isfinite(), points, x))
         rows = torch.arange(len(x), device="cpu")
         logits = queries.logits(points, rows)
-        values, broken = margin(logits, classes), self.succeeded(logits, classes)
-        best.take(rows.to(x.device), points, values, broken)
+        broken = self.succeeded(logits, classes)
+        best.take(rows.to(x.device), points, margin(logits, classes), broken)
 
 
 @dataclass(frozen=True)
@@ -142,35 +137,33 @@ class Stage:
         """The settings that the attack takes. Some of ART's also list others that they inherit."""
         return signature(self.attack).parameters.keys() & set(self.attack.attack_params)
 
-    def settings(self, norm: Norm, eps: float, batch_size: int, seed: int) -> dict[str, Any]:
-        """Arguments of the attack, next to the classifier."""
-        run = {"batch_size": batch_size, "verbose": False, "seed": seed}
-        settings = {name: run[name] for name in run if name in self.taken}
-        return {**settings, **(self.budget(norm, eps) or {}), **self.options}
-
     def budget(self, norm: Norm, eps: float) -> dict[str, Any] | None:
         """The settings by which it takes a budget in that norm; None where it knows none."""
+        measure = require_measure(norm)
         if issubclass(self.attack, PerSampleAttack):
-            return self.attack.budget(norm, eps)
-        if norm in COUNTED:
-            return None
-        given = {"norm": norm, "eps": eps}
-        return {name: given[name] for name in given if name in self.taken}
+            return self.attack.budget(measure, eps)
+        return None if measure.counted else self._take(norm=measure.norm, eps=eps)
+
+    def _take(self, **settings: Any) -> dict[str, Any]:
+        """Those settings that the attack takes."""
+        return {name: value for name, value in settings.items() if name in self.taken}
 
     def instantiate(
         self, estimator: PyTorchClassifier, norm: Norm, eps: float, size: int, seed: int
     ) -> EvasionAttack:
         """The attack itself on a classifier, in batches of that size."""
-        return self.attack(estimator, **self.settings(norm, eps, size, seed))
+        run = self._take(batch_size=size, verbose=False, seed=seed)
+        budget = self.budget(norm, eps) or {}
+        return self.attack(estimator, **{**run, **budget, **self.options})
 
     def build(
         self, estimator: PyTorchClassifier, norm: Norm, eps: float, size: int, seed: int
     ) -> PerSampleAttack:
         """The attack under the rules of a plan: ART's results are projected and counted."""
-        settings = self.settings(norm, eps, size, seed)
         if issubclass(self.attack, PerSampleAttack):
-            return self.attack(estimator, **settings)
-        return ArtAttack(estimator, self.attack, settings, float(norm), eps, size, seed)
+            attack: PerSampleAttack = self.instantiate(estimator, norm, eps, size, seed)
+            return attack
+        return ArtAttack(estimator, self, norm, eps, size, seed)
 
     def seed(self, seed: int, again: int = 0) -> int:
         """A seed that is the same in every plan of the stage: more stages never break less.
@@ -183,10 +176,11 @@ class Stage:
 
     def objection(self, estimator: PyTorchClassifier, norm: Norm, x: Tensor) -> str | None:
         """Why the attack does not suit the classifier, or some of its samples, or None."""
-        if self.budget(norm, 1) is None:
-            return f"it does not support norm {norm}"
+        measure = require_measure(norm)
+        if self.budget(measure, 1) is None:
+            return f"it does not support norm {measure.id}"
         shape = estimator.input_shape
-        images = len(shape) == 3 and (norm != 2 or sorted(shape)[1] >= _TILED)
+        images = len(shape) == 3 and (measure != EUCLIDEAN or sorted(shape)[1] >= _TILED)
         if issubclass(self.attack, evasion.SquareAttack) and not images:
             return f"it does not suit samples of shape {shape}: SquareSearch does"
         if self.rule is None:

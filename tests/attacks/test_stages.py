@@ -33,10 +33,12 @@ from art_snn.attacks import (
     resolve_plan,
     select_stages,
 )
-from art_snn.attacks.balls import COUNTED, FLIPS, SHIFT, require_budget
-from art_snn.attacks.crafting import ATTACKS_ON_FRAMES, DLR, PAPERS, PGD, STEP, STEPS, OnwardPGD
-from art_snn.attacks.plan import _SEARCHES, ArtAttack
+from art_snn.attacks.auto_pgd import OnwardPGD
+from art_snn.attacks.measures import FLIPS, MEASURES, SHIFT
+from art_snn.attacks.pgd import PGD, STEP, STEPS
+from art_snn.attacks.plans import DLR, PAPERS
 from art_snn.attacks.square_search import _RACE
+from art_snn.attacks.stages import _SEARCHES, ArtAttack
 from art_snn.gradients import ASSG, CBA, EOT, HART, ATan, Native, Triangle
 from art_snn.interop import adapt
 from tests import adapted
@@ -46,7 +48,7 @@ from tests.conftest import seed_everything
 from tests.networks import CLASSES, build
 
 QUIET = {"verbose": False}
-NORMS = (np.inf, 2.0, *COUNTED)
+NORMS = (np.inf, 2.0, *MEASURES[2:])
 SHORT = {"max_iter": 3}
 NARROW = HART(surrogate=Triangle(0.5))
 
@@ -183,10 +185,13 @@ def test_stages_become_attacks_with_budget_batch_seed_and_options():
     assert type(made) is AutoPGD
     assert (made.norm, made.eps, made.batch_size, made.seed) == (2, 0.5, 7, 11)
     assert (made.max_iter, made.verbose) == (3, False)
-    made = Stage(SquareAttack, None, SHORT).build(classifier, np.inf, 0.5, 7, 11)
+    stage = Stage(SquareAttack, None, SHORT)
+    made = stage.build(classifier, np.inf, 0.5, 7, 11)
     assert type(made) is ArtAttack
-    known = {"norm": np.inf, "eps": 0.5, "batch_size": 7, "verbose": False, "max_iter": 3}
-    assert made.options == known
+    assert made.stage is stage
+    inner = stage.instantiate(classifier, np.inf, 0.5, 7, 11)
+    assert (inner.norm, inner.eps, inner.batch_size) == (np.inf, 0.5, 7)
+    assert (inner.max_iter, inner.verbose) == (3, False)
     assert (made.norm, made.eps, made.batch_size, made.seed) == (np.inf, 0.5, 7, 11)
 
 
@@ -278,10 +283,11 @@ def test_what_pgd_7_breaks_every_plan_breaks(own, norm, eps, native, trained_lay
     assert (attack.outcome.stage[broken] == 0).all()
 
 
-@pytest.mark.parametrize("norm", COUNTED)
-def test_a_norm_that_counts_has_a_usual_budget_and_an_attack_that_takes_it(norm):
-    assert require_budget(norm, COUNTED[norm]) == COUNTED[norm]
-    assert Stage(ATTACKS_ON_FRAMES[norm]).budget(norm, COUNTED[norm])
+@pytest.mark.parametrize("measure", MEASURES, ids=lambda one: one.id)
+def test_a_measure_has_a_usual_budget_and_an_attack_that_takes_it(measure):
+    assert measure.require_budget(measure.usual_budget) == measure.usual_budget
+    stage = parse_stage(None, measure, measure.usual_budget)
+    assert stage.budget(measure, measure.usual_budget)
 
 
 @pytest.mark.parametrize("norm", NORMS)

@@ -1,0 +1,90 @@
+"""What a norm means: the distance of samples, the budgets, and the words for them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from art_snn.attacks.shifts import shifts
+from art_snn.checks import LARGEST_BUDGET, invalid, require_count, require_number, shown
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A norm, or how far the spikes of event frames were moved.
+
+    :param norm: as attacks take it: numpy.inf, 2.0, 0.0 or "shift"; id: as files have it.
+    :param title: what budgets are in, or count.
+    :param clause: what an attack does; label: a budget in a table; phrase: where a number was
+        measured. {eps} stands for budgets, {s} for a plural, {kind} for a sample.
+    :param attack: the usual one, as :func:`parse_stage` reads it.
+    :param counted: True if budgets are whole numbers."""
+
+    norm: float | str
+    id: str
+    title: str
+    clause: str
+    label: str
+    phrase: str = "at eps {eps}"
+    attack: str = "PGD-7"
+    usual_budget: float = 8 / 255
+    counted: bool = False
+
+    def require_budget(self, eps: object) -> float:
+        """The budget; ValueError unless it is above 0, and whole where it counts."""
+        if self.counted:
+            return require_count("eps", eps, remedy="Flips and time steps are counted.")
+        remedy = "A usual budget is 8/255."
+        return require_number("eps", eps, above=0, up_to=LARGEST_BUDGET, remedy=remedy)
+
+    def length(self, change: Tensor) -> Tensor:
+        """Length of changes ``[n, *shape]``, [n, 1, ...]; in norm 0 how many values changed."""
+        dims = tuple(range(1, change.ndim))
+        lengths: Tensor = torch.linalg.vector_norm(change, float(self.norm), dims, keepdim=True)
+        return lengths
+
+    def distances(self, x: Tensor, adversarial: Tensor, low: Tensor | float) -> np.ndarray:
+        """Distances of adversarial samples from samples ``[n, *shape]`` of a lowest value [n]."""
+        if self == SHIFT:
+            return shifts(x, adversarial, low).largest.astype(float)
+        return np.asarray(self.length(adversarial - x).flatten().double().cpu().numpy())
+
+
+# fmt: off
+MAXIMUM = Measure(
+    norm=np.inf, id="inf", title="the maximum norm",
+    clause="changes no {value} by more than {eps}", label="eps {eps}",
+)
+EUCLIDEAN = Measure(
+    norm=2.0, id="2", title="the Euclidean norm",
+    clause="moves no {kind} by more than {eps} in the Euclidean norm",
+    label="eps {eps} (Euclidean)",
+)
+FLIPS = Measure(
+    norm=0.0, id="0", title="changed values",
+    clause="changes at most {eps} value{s} of each", label="{eps} value{s}",
+    phrase="with {eps} changed value{s}",
+    attack="SparseDynamicAttack", usual_budget=8, counted=True,
+)
+SHIFT = Measure(
+    norm="shift", id="shift", title="time steps that a spike moves",
+    clause="moves no spike by more than {eps} time step{s}", label="{eps} step{s}",
+    phrase="with spikes moved by {eps} step{s}",
+    attack="SpikeRetiming", usual_budget=1, counted=True,
+)
+# fmt: on
+SIZES = (MAXIMUM, EUCLIDEAN)
+MEASURES = (*SIZES, FLIPS, SHIFT)
+Norm = float | str | Measure
+
+
+def require_measure(norm: object, among: tuple[Measure, ...] = MEASURES) -> Measure:
+    """The measure of a norm, of its id, or the measure itself; ValueError for anything else."""
+    if isinstance(norm, float | int | str | Measure) and not isinstance(norm, bool):
+        for one in among:
+            if norm in (one, one.norm, one.id):
+                return one
+    expected = "numpy.inf, 2, 0 or 'shift'" if FLIPS in among else "numpy.inf or 2"
+    meanings = ", ".join(f"{one.norm!r} for {one.title}" for one in among)
+    raise invalid("norm", expected, shown(norm), f"Give {meanings}.")
