@@ -72,7 +72,7 @@ def to_nir(network: SpikingNetwork, path: str | Path, dt: float = 1.0, fold: boo
 
         _require_layer(type(layer) is TimeDistributed, name, layer)
         copied: Any = deepcopy(layer).eval()
-        for module, _, folded in copied._forms():
+        for module, _, folded in copied.forms():
             node = _write_layer(name, module, folded, x.shape[2:])
             if node:
                 nodes[f"{len(nodes)}"] = node
