@@ -35,6 +35,7 @@ from art_snn.checks import (
 from art_snn.classifier.inputs import as_array, check_samples, class_indices, require_network
 from art_snn.gradients.base import NeuronRef
 from art_snn.gradients.shared import repeats_one_step
+from art_snn.interop.body import ModelBody
 from art_snn.layers import device_of, dtype_of
 from art_snn.metrics.energy import count_accumulates, count_synapses, input_operations
 from art_snn.metrics.robust import Share
@@ -163,14 +164,16 @@ def read_budget(
     check_bounded(network)
     measure = require_measure(norm, SIZES)
     eps = measure.require_budget(eps)
-    samples, limits = as_array(check_samples(x, classifier.input_shape)), classifier.clip_values
-    if limits is not None:
-        inside = bool(((samples >= limits[0]) & (samples <= limits[1])).all())
-        got = "others" if inside else f"values from {samples.min():g} to {samples.max():g}"
+    samples = as_array(check_samples(x, classifier.input_shape))
+    limits = classifier.clip_values
+    if limits is not None and not ((samples >= limits[0]) & (samples <= limits[1])).all():
+        expected = f"values within clip_values, {limits}"
+        got = f"values from {samples.min():g} to {samples.max():g}"
         remedy = "Scale the samples, or make the classifier with other clip_values."
         raise invalid("x", expected, got, remedy)
-    if type(network) is not SpikingNetwork:
-        classifier.predict(samples[:1])  # Adapted networks verify their model, or refuse it.
+    if isinstance(network.body, ModelBody):
+        # Adapted networks verify their model, or refuse it.
+        classifier.predict(samples[:1])
     return network, samples, float(measure.norm), eps
 
 

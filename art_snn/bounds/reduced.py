@@ -30,6 +30,7 @@ from art_snn.bounds.propagate import (
 from art_snn.checks import invalid, require
 from art_snn.composition import require_composed
 from art_snn.encoders import Direct
+from art_snn.engine.body import LayeredBody
 from art_snn.engine.snapshot import AFFINE
 from art_snn.gradients.base import NeuronRef
 from art_snn.layers import Normalize, TimeDistributed, are_plain, copy_module, dtype_of, list_layers
@@ -61,7 +62,7 @@ def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequen
     def fits(condition: bool, got: str) -> None:
         require(condition, "classifier", expected, got, _REMEDY)
 
-    fits(type(network) is SpikingNetwork, f"a {type(network).__name__}")
+    fits(isinstance(network.body, LayeredBody), "a model of another framework")
     fits(type(network.encoder) is Direct, f"{network.encoder}")
     require_composed(network, "classifier")
 

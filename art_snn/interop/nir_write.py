@@ -13,6 +13,7 @@ from torch import nn
 from art_snn.checks import require, require_number
 from art_snn.dynamics import Dynamics, Values, most
 from art_snn.encoders import Frames
+from art_snn.engine.body import LayeredBody
 from art_snn.files import atomic_write
 from art_snn.interop.nir import FIELDS, Scale
 from art_snn.interop.nir_files import Node, package
@@ -49,7 +50,7 @@ def to_nir(network: SpikingNetwork, path: str | Path, dt: float = 1.0, fold: boo
     if isinstance(network.encoder, Frames):
         shape = shape[1:]
     require(
-        type(network) is SpikingNetwork and None not in shape,
+        isinstance(network.body, LayeredBody) and None not in shape,
         "network",
         "one of ours whose input_shape is known",
         f"input_shape {network.input_shape}",

@@ -93,7 +93,7 @@ def test_every_neuron_has_its_threshold_and_floor():
 
 def test_the_same_file_is_another_network_to_every_reader_and_inspect_says_so(tmp_path):
     given = graph({"0": lif(tau=full(2e-4), r=full(2))})
-    facts = from_nir(given, like="spikingjelly", dt=1e-4).notes()
+    facts = from_nir(given, like="spikingjelly", dt=1e-4).body.notes()
     assert facts["read as spikingjelly"] == str(Dynamics(0.5))
     assert facts["norse reads"] == str(Dynamics(0.5, gain=0.5, strict=True))
     assert facts["sinabs reads"] == str(Dynamics(math.exp(-0.5), reset="soft", max_spikes=None))
