@@ -250,17 +250,17 @@ def test_a_buffer_of_minus_infinity_that_the_network_has_itself_is_no_damage(pat
 
 def test_objects_as_notes_weights_that_are_not_finite_and_other_names_are_not_saved(path):
     network = small_network()
-    with pytest.raises(TypeError, match=r"^optimizer: expected a number, a string"):
+    with pytest.raises(TypeError, match=r"^optimizer: "):
         save(network, path, optimizer=object())
-    with pytest.raises(ValueError, match=r"^path: expected a name that ends in \.safetensors"):
+    with pytest.raises(ValueError, match=r"^path: .*\.safetensors"):
         save(network, path.with_suffix(".pt"))
     for value in (float("nan"), float("inf")):
         with torch.no_grad():
             network.get_parameter(BIAS)[0] = value
-        message = rf"^network: expected .* got NaN or infinity in {re.escape(BIAS)}"
+        message = rf"^network: .*{re.escape(BIAS)}"
         with pytest.raises(ValueError, match=message):
             save(network, path)
     assert list(path.parent.iterdir()) == []
     for call in (lambda: load(network, path), lambda: notes(path)):
-        with pytest.raises(FileNotFoundError, match=r"path: expected a checkpoint file, but .*not"):
+        with pytest.raises(FileNotFoundError, match=r"path: .*not"):
             call()

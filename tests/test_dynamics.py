@@ -42,7 +42,7 @@ def test_every_step_may_have_its_decay(form):
     assert dynamics.simulate(column([0.6] * 4), u).flatten().tolist() == [0, 0, 1, 0]
     assert u.flatten().tolist() == pytest.approx([0.6, 0.9, 1.05, 0.6], abs=1e-12)
     assert dynamics == Dynamics([1.0, 0.5, 0.5, 1.25]) == eval(repr(dynamics))
-    with pytest.raises(ValueError, match="decay: expected one for each of 3 time steps, got 4"):
+    with pytest.raises(ValueError, match=r"decay: .*3 time steps, got 4"):
         dynamics.simulate(column([0.6] * 3))
 
 

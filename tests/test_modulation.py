@@ -169,7 +169,7 @@ def test_gates_of_a_model_have_a_rho_for_every_neuron_and_gains_one_for_every_st
     net, x = modulated("gains"), batch().requires_grad_()
     assert net.with_steps(4).encoder == Direct(4)
     for longer in (lambda: net.with_steps(6), lambda: net.with_gradient("rga-6-steps")(x)):
-        with pytest.raises(ValueError, match=r"^steps: expected 4, for which it has gains, got 6"):
+        with pytest.raises(ValueError, match=r"^steps: .*gains, got 6"):
             longer()
 
 
@@ -183,7 +183,7 @@ def test_networks_with_gains_have_bounds_that_hold_and_gates_and_frequency_encod
     assert least.isfinite().all()
     for options in ({"modulation": "gates"}, {"encoder": "frequency"}):
         net = Architecture(**SMALL, **options).build_for(data := images())
-        with pytest.raises(ValueError, match=r"^classifier: .*with bounds, got (Gates|Frequency)"):
+        with pytest.raises(ValueError, match=r"^classifier: .*(Gates|Frequency)"):
             certify_bounds(wrap(net, (1, 4, 4), 3, (0, 1), "cpu"), data.x_test, data.y_test, 0.1)
 
 

@@ -77,7 +77,7 @@ def test_neurons_can_be_copied_and_pickled_and_take_new_dynamics():
 
 @pytest.mark.parametrize("shape", [(), (4,), (0, 2), (0, 2, 3)])
 def test_a_current_without_time_steps_or_batch_axis_is_refused(shape):
-    with pytest.raises(ValueError, match=r"^current: .*\[T, N, \.\.\.\] with T >= 1, got shape"):
+    with pytest.raises(ValueError, match=r"^current: .*\[T, N, "):
         LIF()(torch.zeros(shape))
 
 

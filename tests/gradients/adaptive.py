@@ -3,13 +3,10 @@
 import math
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor, nn
 
-from art_snn import SpikingNetwork
 from art_snn.dynamics import Dynamics
-from art_snn.gradients.rules.assg import _PotentialMoments
 from tests.oracles import _Scaled
 
 
@@ -32,12 +29,6 @@ class Naive:
                     y, potentials[i] = self.neuron((i, t), y, potentials[i])
             total = total + y
         return total / steps
-
-    def remembered(self, steps: int) -> list[Tensor]:
-        """As :func:`moments_of` has them."""
-        layers = range(len(self.linear) - 1)
-        parts = ((i, part) for i in layers for part in (0, 1))
-        return [torch.stack([self.moments[i, t][part] for t in range(steps)]) for i, part in parts]
 
     def neuron(self, place: tuple[int, int], x: Tensor, v: Any) -> tuple[Tensor, Tensor]:
         u = self.dynamics.decay * v + x
@@ -62,33 +53,3 @@ def ascend(logits, x):
     y = logits(x)
     ramp = torch.arange(1, 1 + y.shape[1], dtype=y.dtype)
     return torch.autograd.grad((y * ramp).sum() + y.square().sum(), x)[0]
-
-
-def moments_of(net: SpikingNetwork) -> list[Tensor]:
-    """M and D [T, N, ...] of every layer of neurons that the network remembers, of every rule."""
-    moments, memories = [], [net.memory]
-    while memories:
-        for value in memories.pop().values():
-            if isinstance(value, dict):
-                memories.append(value)
-            else:
-                moments += [part for m in value.moments for part in (m.mean, m.deviation)]
-    return moments
-
-
-def restarts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What starts afresh from now on, layer by layer: "all", or whether each sample does."""
-    seen: list[Any] = []
-    at_rest, rest = _PotentialMoments.at_rest, _PotentialMoments.rest
-
-    def all_of_them(_: type[_PotentialMoments], like: Tensor) -> _PotentialMoments:
-        seen.append("all")
-        return at_rest(like)
-
-    def some(moments: _PotentialMoments, samples: Tensor) -> None:
-        seen.append(samples.tolist())
-        rest(moments, samples)
-
-    monkeypatch.setattr(_PotentialMoments, "at_rest", classmethod(all_of_them))
-    monkeypatch.setattr(_PotentialMoments, "rest", some)
-    return seen

@@ -8,7 +8,6 @@ import torch
 from art_snn import StaticCurve
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Trace
-from tests.gradients.ways import AT_SPIKES, on_the_check_vector
 
 UNCUT = StaticCurve(limit=math.inf)
 
@@ -75,12 +74,3 @@ def test_without_a_leak_the_slope_is_that_of_a_line(threshold, rule):
     currents = doubles(-1e-9, 0, threshold / 3, threshold, threshold * (1 + 1e-9))
     slopes = slope_at(currents, rule, 1.0, threshold)
     assert slopes == pytest.approx([0, 1 / threshold, 1 / threshold, 1 / threshold, 0])
-
-
-@pytest.mark.parametrize(("decay", "threshold"), [(1.0, 1.0), (0.5, 1.25)])
-def test_the_check_vector_is_multiplied_by_the_slope_at_its_mean(decay, threshold):
-    # The mean current is .7625; the knee of the second is .625 and 1 - .625 / .7625 is .180328.
-    curve = math.log(2) * 0.625 / (math.log(0.1803279) ** 2 * 0.7625 * 0.1375)
-    factor = 1.0 if decay == 1 else curve
-    got = on_the_check_vector(StaticCurve(), decay=decay, threshold=threshold)
-    assert got == pytest.approx([factor * g for g in AT_SPIKES.tolist()], rel=1e-6)

@@ -74,7 +74,7 @@ def test_a_model_of_one_step_takes_event_frames_and_poisson_spikes(encoder, shap
 @pytest.mark.parametrize("rule", [None, *RULES])
 def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
     network = adapt(of_one_step(), encoder=None)
-    with pytest.raises(ValueError, match=r"^steps: .* computes one of them .*steps=25.*--steps"):
+    with pytest.raises(ValueError, match=r"^steps: .*one of them"):
         network(images()) if rule is None else gradient(network, rule, images())
     network = adapt(of_one_step(), encoder=None, steps=1)
     assert network(images()).shape == (5, CLASSES)
@@ -84,7 +84,7 @@ def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
 
 
 def test_what_returns_one_thing_names_the_readouts_of_such():
-    with pytest.raises(ValueError, match=r"\(spikes, potential\), got a tensor .*'mean' or 'sum'"):
+    with pytest.raises(ValueError, match=r"\(spikes, potential\), got a tensor"):
         adapt(of_one_step(), steps=STEPS, readout="spikes")(images())
 
 
@@ -106,7 +106,7 @@ DRAWS = {
     "cauchy_": lambda x: torch.empty_like(x).cauchy_(),
     "without effect": lambda x: 0 * torch.rand(()),
 }
-drawn = pytest.warns(UserWarning, match="^the model draws random numbers in evaluation mode.* EOT")
+drawn = pytest.warns(UserWarning, match="^the model draws.* EOT")
 
 
 @pytest.mark.parametrize("draw", DRAWS)
@@ -187,9 +187,7 @@ def test_a_charge_before_the_first_step_is_no_step(rule):
 
 def test_a_readout_of_another_shape_is_told_what_it_was_given():
     network = adapt(chain(Steps()), steps=STEPS, readout=lambda out: out.mean(1))
-    message = (
-        r"logits \[5, K\] from the readout, got a tensor \[4, 3\]\..* a tensor \[4, 5, 3\], and"
-    )
+    message = r"readout, got a tensor \[4, 3\]"
     with pytest.raises(ValueError, match=message):
         network(images())
 
@@ -224,11 +222,9 @@ def test_a_model_that_mixes_samples_is_refused(form, rule):
     make, options, shape = MIXING[form]
     network = adapt(make(), **options)
     x = torch.rand(shape, generator=torch.Generator().manual_seed(4))
-    message = (
-        r"else is in its batch, got one .*differ by.*\[N, T, K\].*out\.mean\(1\).*batch_size=1"
-    )
+    message = "in its batch.*batch_size=1"
     if form == "time first":
-        message = r"one that makes its time steps of \[N, \.\.\.\] itself"
+        message = "makes its time steps"
     with pytest.raises(ValueError, match=message):
         answer(network, rule, x)
     if form == "[N, T, K]":
@@ -290,7 +286,7 @@ def test_a_neuron_that_keeps_a_state_may_not():
             return super().forward(x + before)
 
     register_neuron(Keeping, dynamics=dynamics)
-    with pytest.raises(ValueError, match=r"neuron1, which has several places and keeps a state"):
+    with pytest.raises(ValueError, match=r"neuron1, .*several places"):
         gradients(adapt(Shared(Keeping), steps=STEPS), "rga", inputs())
 
 
@@ -442,7 +438,7 @@ def test_further_arguments_of_a_neuron_are_refused_and_names_are_not():
             return neuron(x=current, v0=None)
 
     register_neuron(Optional, dynamics=dynamics)
-    with pytest.raises(ValueError, match="got neuron1, which is given more than that"):
+    with pytest.raises(ValueError, match=r"neuron1, .*given more"):
         gradients(adapt(Started(Optional), steps=STEPS), "stbp", inputs())
     wanted = gradients(adapt(Stack(Steps), steps=STEPS), "stbp", inputs())
     named = gradients(adapt(Named(Optional), steps=STEPS), "stbp", inputs())

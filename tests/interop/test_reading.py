@@ -156,7 +156,7 @@ def test_state_whose_gradient_is_not_known_is_refused_by_name(make, what, rule):
         gradient(network, rule, inputs())
     hiding = make("v")
     hiding.neuron3.hides = True
-    with pytest.raises(ValueError, match=r"got held of neuron3, an object .* 'native'"):
+    with pytest.raises(ValueError, match="held of neuron3"):
         gradient(adapt(hiding, encoder=None), rule, inputs())
     with torch.no_grad():
         assert torch.equal(network(inputs()), make(what)(inputs()))
@@ -237,5 +237,5 @@ def test_state_that_the_model_writes_is_used_by_its_own_gradient_alone():
     x = inputs().requires_grad_()
     wanted = torch.autograd.grad(weighed(Starting(Step)(x).mean(0)), x)
     close(gradients(network, "native", inputs())[1:2], wanted)
-    with pytest.raises(ValueError, match=r"neuron1, of whose spikes .* changed from"):
+    with pytest.raises(ValueError, match=r"neuron1, .*changed from"):
         gradients(network, "rga", inputs())

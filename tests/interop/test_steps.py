@@ -98,9 +98,9 @@ def test_so_are_those_of_neurons_with_a_decay_for_every_step(rule):
 
 @pytest.mark.parametrize("returns", ["before reset", None])
 def test_potentials_that_are_not_those_that_were_said_are_refused(returns):
-    message = r"neuron1, whose potentials are not those before reset"
+    message = "neuron1, .*not those before reset"
     if returns is None:
-        message = r"got neuron1, which returns something else\. register_neuron\(\.\.\., returns="
+        message = "neuron1, .*something else"
     with pytest.raises(ValueError, match=message):
         gradients(
             adapt(StateLoop(again(Handed, layout="step", returns=returns)), **OWN_TIME),

@@ -58,7 +58,7 @@ def falling(samples: int) -> Tensor:
 def test_equations_that_differ_beyond_the_first_eight_samples_are_refused(neuron):
     network = adapt(model(neuron()), encoder=Frames(4))
     x = torch.cat([steady(8), falling(6)])
-    with pytest.raises(ValueError, match=r"register_neuron\(cls, dynamics=function\)"):
+    with pytest.raises(ValueError, match="register_neuron"):
         gradient(network, "stbp", x)
     gradient(adapt(model(neuron()), encoder=Frames(4)), "stbp", x[:8])
 
@@ -66,7 +66,7 @@ def test_equations_that_differ_beyond_the_first_eight_samples_are_refused(neuron
 def test_samples_of_a_later_batch_that_differ_are_refused_step_by_step():
     network = adapt(model(FlooredStep()), encoder=Frames(4))
     gradient(network, "stbp", steady(8))
-    with pytest.raises(ValueError, match=r"register_neuron\(cls, dynamics=function\)"):
+    with pytest.raises(ValueError, match="register_neuron"):
         gradient(network, "stbp", falling(8))
 
 
@@ -76,10 +76,10 @@ def test_samples_of_later_batches_that_differ_are_noticed_on_a_schedule():
     others = falling(8)
     for _ in range(_FIRST[0] - 2):
         gradient(network, "stbp", others)
-    with pytest.raises(ValueError, match=r"register_neuron\(cls, dynamics=function\)"):
+    with pytest.raises(ValueError, match="register_neuron"):
         gradient(network, "stbp", others)
     network.traits.passes = _EVERY - 1
-    with pytest.raises(ValueError, match=r"register_neuron\(cls, dynamics=function\)"):
+    with pytest.raises(ValueError, match="register_neuron"):
         gradient(network, "stbp", others)
 
 

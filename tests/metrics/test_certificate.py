@@ -97,7 +97,7 @@ def test_certified_accuracy_counts_what_is_right_and_certified_farther(radius, c
     share = certificate().certified_accuracy(radius)
     assert (share.count, share.total) == (count, 4)
     for value in (-0.1, math.nan):
-        with pytest.raises(ValueError, match=r"^radius: expected a number of at least 0"):
+        with pytest.raises(ValueError, match=r"^radius: .*at least 0"):
             certificate().certified_accuracy(value)
 
 
@@ -121,10 +121,10 @@ def test_certified_accuracy_counts_what_is_right_under_changes_of_events():
 
 
 def test_changes_of_another_kind_than_the_encoder_certifies_are_refused_by_name():
-    with pytest.raises(ValueError, match=r"^radius: expected None, since .* flips, added, removed"):
+    with pytest.raises(ValueError, match=r"^radius: .*flips"):
         of_events().certified_accuracy(0.1)
     for name in ("flips", "added", "removed", "moved"):
-        with pytest.raises(ValueError, match=rf"^{name}: expected None, since .* radius, got 4"):
+        with pytest.raises(ValueError, match=rf"^{name}: .*radius, got 4"):
             certificate().certified_accuracy(**{name: 4})
         with pytest.raises(ValueError, match=rf"^{name}: expected a whole number >= 0"):
             of_events().certified_accuracy(**{name: -1})

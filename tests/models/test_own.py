@@ -116,7 +116,7 @@ def test_a_function_that_gives_no_network_is_refused(source, model, message, tmp
 @pytest.mark.parametrize("place", ["none.py", "folder.py"])
 def test_a_file_that_is_not_there_is_a_missing_file(place, tmp_path):
     (tmp_path / "folder.py").mkdir()
-    with pytest.raises(MissingFile, match=rf"^model: expected {FORM}.*no file {place}"):
+    with pytest.raises(MissingFile, match=rf"^model: .*no file {place}"):
         build_own(f"{place}:f")
 
 
@@ -130,13 +130,13 @@ def test_a_file_that_is_not_there_is_a_missing_file(place, tmp_path):
     ids=["null", "null in a module", "long", "long module", "home"],
 )
 def test_what_is_no_path_is_refused(place, reason):
-    with pytest.raises(ArgumentError, match=rf"^model: expected a path that .*{reason}"):
+    with pytest.raises(ArgumentError, match=rf"^model: .*path .*{reason}"):
         build_own(f"{place}:f")
 
 
 @pytest.mark.parametrize("place", ["none_of_mine", "none_of_mine.deep", "art_snn.none_of_mine"])
 def test_a_module_that_is_not_there_is_refused(place):
-    with pytest.raises(ArgumentError, match=rf"^model: expected {FORM}.*no module .*none_of_mine"):
+    with pytest.raises(ArgumentError, match=r"^model: .*no module .*none_of_mine"):
         build_own(f"{place}:f")
 
 
@@ -194,13 +194,13 @@ def test_an_adapted_network_is_taken_as_it_is(tmp_path):
 @pytest.mark.parametrize("option", [{"steps": 4}, {"readout": "sum"}, {"encoder": Poisson(4)}])
 def test_settings_beside_a_network_that_has_its_own_are_refused(option, tmp_path):
     ((name, value),) = option.items()
-    with pytest.raises(ArgumentError, match=rf"^{name}: .*itself, got {re.escape(str(value))}"):
+    with pytest.raises(ArgumentError, match=rf"^{name}: .*got {re.escape(str(value))}"):
         build_own(own(tmp_path), **option)
 
 
 def test_steps_beside_a_model_that_makes_its_own_are_refused_when_it_runs(tmp_path):
     network = build_own(adapted.own(tmp_path, "step"), steps=4)
-    message = r"^model: .* makes its time steps .*without --steps"
+    message = "^model: .*without --steps"
     with pytest.raises(ArgumentError, match=message):
         network(torch.rand(2, *adapted.SHAPE))
 
@@ -286,5 +286,5 @@ def test_the_form_of_a_bare_model_is_found_on_two_samples(name, words, tmp_path)
 
 def test_the_complaint_about_samples_that_fit_no_form_is_that_of_the_first(tmp_path):
     (tmp_path / "mine.py").write_text(FORMS)
-    with pytest.raises(ArgumentError, match=r"^x: expected a, got b \(.*multiplied.*\)\. c$"):
+    with pytest.raises(ArgumentError, match=r"^x: expected a, got b .*\. c$"):
         Architecture(model="mine.py:steps").build_own_for(torch.rand(4, 1, 5, 5), COMPLAINT)

@@ -12,7 +12,6 @@ from art.defences.trainer import AdversarialTrainer
 from art_snn import RGA, STBP
 from art_snn.attacks import craft_batch, parse_stage
 from art_snn.training import TRADES, AdversarialTraining, Recipe, adversarial, loop as module, train
-from tests.gradients.adaptive import restarts
 from tests.networks import Counted, Tally
 from tests.small import CLASSES, SHAPE, around, classifier, samples
 from tests.training.runs import assert_same_state
@@ -128,7 +127,7 @@ def test_the_adversary_knows_classes_that_no_training_sample_has():
 def test_samples_outside_the_value_range_are_refused_and_not_clipped():
     x, y = pairs(8)
     net = network()
-    with pytest.raises(ValueError, match=r"^x: expected values within value_range, 0 to 1"):
+    with pytest.raises(ValueError, match=r"^x: .*within"):
         train(net, 5 * x, y, SETTINGS, adversary=AdversarialTraining(**PGD))
     assert_same_state(net, network())
 
@@ -188,10 +187,10 @@ def test_a_share_is_of_different_samples_each_with_its_own_label(monkeypatch):
     assert len({batch[0].tobytes() for batch in given}) > 1
 
 
-def test_what_a_rule_remembers_is_of_one_batch(monkeypatch):
-    net, seen = network(), restarts(monkeypatch)
-    craft = crafting(net, rule="assg")
+def test_what_a_rule_remembers_is_of_one_batch():
+    net = network()
+    craft, batch = crafting(net, rule="assg"), pairs(4)
     net.memory[STBP()] = "an older word"
-    for batches in (1, 2):
-        craft(*pairs(4))
-        assert (seen, net.memory) == (["all"] * batches, {})
+    crafted = [craft(*batch) for _ in range(2)]
+    np.testing.assert_array_equal(*crafted)
+    assert net.memory == {}

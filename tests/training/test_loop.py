@@ -269,5 +269,5 @@ def test_accuracy_makes_no_graph_and_is_refused_for_no_sample():
     net.layers[0].action = lambda _: graphs.append(torch.is_grad_enabled())
     accuracy(net, *HELD)
     assert graphs == [False]
-    with pytest.raises(ValueError, match=r"^x: expected samples .*of shape \(0, 6\)"):
+    with pytest.raises(ValueError, match=r"^x: .*\(0, 6\)"):
         accuracy(net, *samples(0))

@@ -183,10 +183,10 @@ def test_a_network_without_bounds_is_refused_before_it_is_trained(options, messa
 
 
 def test_a_network_in_half_precision_and_a_layer_without_bounds_are_refused():
-    with pytest.raises(ValueError, match="expected a network in single or double precision"):
+    with pytest.raises(ValueError, match="single or double precision"):
         against().defence.check(network().bfloat16())
     net = network(nn.Softmax(-1))
-    with pytest.raises(ValueError, match=r"expected a network of layers.*layers\.0.*Softmax"):
+    with pytest.raises(ValueError, match=r"layers\.0.*Softmax"):
         train(net, *samples(), RECIPE, adversary=against())
     assert_same_state(net, network(nn.Softmax(-1)))
 
@@ -197,7 +197,7 @@ def test_a_network_in_half_precision_and_a_layer_without_bounds_are_refused():
 )
 def test_settings_of_an_attack_that_does_not_run_are_refused(change):
     (name,) = change
-    message = rf"^{name}: expected .* for IBP, which takes eps"
+    message = rf"^{name}: .*for IBP"
     with pytest.raises(ValueError, match=message):
         AdversarialTraining(defence=IBP(), **change)
 
@@ -208,11 +208,11 @@ def test_the_budget_is_that_of_the_attack_and_a_defence_without_one_is_refused()
     assert adversary.describe() == "any attack within eps 0.3"
     words = f"eps=0.3, norm=inf, value_range=(0.0, 2.0), defence={adversary.defence!r}"
     assert repr(adversary) == f"AdversarialTraining({words})"
-    with pytest.raises(ValueError, match=r"^defence: expected IBP with a budget, got one without"):
+    with pytest.raises(ValueError, match=r"^defence: .*budget"):
         IBP().loss(Learner(network=network()), *[batch()[0]] * 2, batch()[1])
 
 
 def test_samples_outside_the_value_range_are_refused():
     x, y = samples()
-    with pytest.raises(ValueError, match=r"^x: expected values within value_range, 0 to 1"):
+    with pytest.raises(ValueError, match=r"^x: .*within"):
         train(network(), 5 * x, y, RECIPE, adversary=against())

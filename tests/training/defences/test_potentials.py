@@ -267,11 +267,11 @@ def test_what_its_loss_does_not_suit_is_refused(defence, monkeypatch):
     net, (x, _, y) = network(Dynamics(), RGA()), batch()
     how = {"adversary": AdversarialTraining(attack="fgsm", eps=0.1, defence=defence)}
     given = x.numpy(), y.numpy(), Recipe.short(epochs=1)
-    with pytest.raises(ValueError, match=r"^training_gradient: expected a temporal rule for "):
+    with pytest.raises(ValueError, match=r"^training_gradient: .*temporal"):
         train(net, *given, **how)
     net = network(Dynamics())
     monkeypatch.setattr(type(net), "bounds_objection", lambda _: "it calls neurons step by step")
-    with pytest.raises(ValueError, match=r"^network: expected neurons that get all .* step by"):
+    with pytest.raises(ValueError, match=r"^network: .*step by"):
         train(net, *given, **how)
 
 
