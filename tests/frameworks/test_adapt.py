@@ -34,7 +34,7 @@ from tests.interop.test_mixed import Between
 from tests.interop.test_steps import ReadHanded, assert_read_out
 
 ALL_RULES = ("stbp", "rga", "bptr", "hart", "pdsg", "assg", "static", "cba", "relu")
-BETA = float(torch.tensor(0.8))
+BETA, LOW = float(torch.tensor(0.8)), float(torch.tensor(0.3))
 
 
 @pytest.fixture
@@ -83,11 +83,7 @@ UNKNOWN = [
     ("snntorch", of("Synaptic", 0.9, 0.8), "it has a synaptic current next to its potential"),
     ("snntorch", of("Leaky", 0.9, reset_delay=False), "twice its threshold is reset twice"),
     ("snntorch", of("Leaky", 0.9, inhibition=True), "its neurons inhibit one another"),
-    (
-        "snntorch",
-        of("Leaky", 0.9, graded_spikes_factor=-1.0),
-        "amplitude: expected a number above 0",
-    ),
+    ("snntorch", of("Leaky", 0.9, graded_spikes_factor=-1.0), "amplitude: .*above 0"),
     ("norse", of("LIFCell"), "next to its potential; LIFBoxCell has none"),
     ("sinabs", of("IAF", reset_fn=round), "its reset_fn is <built-in function round>"),
 ]
@@ -112,15 +108,6 @@ def test_a_subclass_with_a_constructor_of_its_own_counts_as_the_same(jelly):
     assert [site.dynamics.threshold for site in network.sites()] == [0.5, 0.5]
 
 
-def test_a_node_that_keeps_its_state_has_one_place(jelly):
-    model = Stack(partial(jelly.IFNode, step_mode="m"))
-    model.neuron2 = model.neuron1
-    network = adapt(model, steps=STEPS, gradient="native")
-    message = "neuron1, which was called twice"
-    with pytest.raises(ValueError, match=message):
-        gradients(network, "rga", inputs())
-
-
 def test_a_node_of_another_step_mode_mixes_samples(jelly):
     model = Loop(partial(jelly.IFNode, step_mode="s"), 2.0)
     model.neuron2 = jelly.IFNode(step_mode="m")
@@ -129,28 +116,8 @@ def test_a_node_of_another_step_mode_mixes_samples(jelly):
         gradients(network, "rga", inputs())
 
 
-def test_settings_of_a_node_are_read_at_every_pass(jelly):
-    results = []
-    for change in ({"decay_input": True}, {"v_threshold": 0.5}):
-        model = Stack(partial(jelly.LIFNode, step_mode="m", decay_input=False))
-        network = adapt(model, steps=STEPS)
-        before = gradients(network, "rga", inputs())[1]
-        vars(model.neuron1).update(change)
-        logits, after, _ = gradients(network, "rga", inputs())
-        with torch.no_grad():
-            assert torch.equal(logits, network(inputs()))
-        results += [before, after]
-    assert torch.equal(results[0], results[2])
-    assert not any(torch.equal(results[0], other) for other in results[1::2])
-
-
 LAST = {
-    "subtract": (
-        {"threshold": 0.3},
-        Equations(
-            BETA, float(torch.tensor(0.3)), reset="soft", reset_by=float(torch.tensor(0.3)) / BETA
-        ),
-    ),
+    "subtract": ({"threshold": 0.3}, Equations(BETA, LOW, reset="soft", reset_by=LOW / BETA)),
     "zero": ({"threshold": 0.25, "reset_mechanism": "zero"}, Equations(BETA, 0.25)),
     "zero at once": (
         {"threshold": 0.25, "reset_mechanism": "zero", "reset_delay": False},

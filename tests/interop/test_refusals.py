@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import ASSG, RGA, STBP, Native
+from art_snn.gradients import ASSG, RGA, Native
 from art_snn.interop import adapt, register_neuron
 from tests.interop.neurons import (
     Gated,
@@ -27,7 +27,6 @@ from tests.interop.promises import ALL_STEPS, OWN_TIME, gradients, inputs
 from tests.interop.stacks import STEPS, Loop, OwnMerged, Stack
 
 IF = partial(Steps, 1.0)
-NATIVE = r"Or differentiate it by the rule 'native'\.$"
 
 
 def test_a_neuron_that_fires_otherwise_in_training_mode_has_no_native_gradient():
@@ -197,24 +196,18 @@ for _cls in (Double, Late):
     register_neuron(_cls, dynamics=lambda module: Dynamics(1.0))
 
 
-FUNCTION = r"got tests\.interop\.test_refusals\.Leap in its graph.*harmless=\[Leap\]"
-KEEPS = r"logits then differ by .* keeps a state from call"
-DARK = "got neuron1, which is called without a graph"
+FUNCTION, KEEPS, DARK = "Leap in its graph", "keeps a state", "neuron1, .*without a graph"
 # The first of these keep a native gradient.
 REFUSED = {
-    "two places of a loop": (partial(Twice, Step), "rga", "neuron1.*fired 8 .* 2 places in a"),
-    "two places": (partial(Twice, Step), "rga", "neuron1.*fired 8 times where 4 .* 2 places in a"),
-    "delays": (partial(Delayed, Steps), "rga", "neuron2, which fired 6 times .* as delays may"),
-    "weights inside": (Weighing, "rga", r"neuron1, .*\(5, 9\) and returns \(5, 12\)\. .* weights"),
-    "functions": (
-        partial(ByFunction, Steps),
-        "rga",
-        rf"Spike in its graph. neuron1 was not called: .*{NATIVE}",
-    ),
-    "not called": (partial(Idle, Steps), "rga", rf"neuron1, neuron2, .* none was called.*{NATIVE}"),
-    "longer": (partial(Longer, Steps), "rga", "neuron1, which fired 8 times where 4 were exp"),
-    "uneven": (partial(Uneven, Step), "rga", "neuron1, which fired 5 times where 4 were ex"),
-    "recurrent": (partial(Recurrent, Step), "rga", "neuron1, which reads what neuron2 gave at a"),
+    "two places of a loop": (partial(Twice, Step), "rga", "neuron1.*fired 8 .* 2 places"),
+    "two places": (partial(Twice, Step), "rga", "neuron1.*fired 8 times .* 2 places"),
+    "delays": (partial(Delayed, Steps), "rga", "neuron2, which fired 6 times"),
+    "weights inside": (Weighing, "rga", r"neuron1, .*returns \(5, 12\)"),
+    "functions": (partial(ByFunction, Steps), "rga", "neuron1 was not called"),
+    "not called": (partial(Idle, Steps), "rga", "neuron1, neuron2, .* none was called"),
+    "longer": (partial(Longer, Steps), "rga", "neuron1, which fired 8 times"),
+    "uneven": (partial(Uneven, Step), "rga", "neuron1, which fired 5 times"),
+    "recurrent": (partial(Recurrent, Step), "rga", "neuron1, which reads what neuron2 gave"),
     "function rga": (partial(Hidden, Steps), "rga", FUNCTION),
     "function stbp": (partial(Hidden, Steps), "stbp", FUNCTION),
     "function loop rga": (partial(HiddenLoop, Step), "rga", FUNCTION),
@@ -222,11 +215,7 @@ REFUSED = {
     "outsider": (partial(Outside, Step), "rga", r"a tensor \[12\] that is none of its para"),
     "no_grad": (partial(Blind, Steps), "rga", DARK),
     "2": (partial(Stack, Double, 3.0), "rga", r"neuron1, which gave 2\. .*amplitude=.*max_spikes="),
-    "amplitude": (
-        Mistaken,
-        "rga",
-        r"0 or 1\.5, got neuron1, which gave 1\. .*Dynamics\(amplitude=\.\.\.\)",
-    ),
+    "amplitude": (Mistaken, "rga", r"0 or 1\.5, got neuron1, which gave 1\. "),
     "other spikes": (partial(Stack, Late, 2.0), "rga", "neuron1, .* spikes .*differ.* at step 1"),
     "counter rga": (partial(Counting, Steps), "rga", KEEPS),
     "counter native": (partial(Counting, Steps), "native", KEEPS),
@@ -319,14 +308,9 @@ register_neuron(Older, dynamics=lambda module: Dynamics(module.leak))
 UNKNOWN = {
     "step": (Loop, Step, Synaptic, "it has a synaptic current"),
     "steps": (Stack, Steps, SynapticSteps, "it has a synaptic current"),
-    "forward": (Stack, Steps, Overriding, r"its class Overriding has a forward of .*register_neur"),
-    "attribute": (Stack, Steps, Older, r"not as in the versions that are known \('Older' .*leak"),
-    "threshold": (
-        Stack,
-        Steps,
-        partial(Steps, 0.5, 1e9),
-        r"threshold: .* never fires[^.]*\. The rules",
-    ),
+    "forward": (Stack, Steps, Overriding, "Overriding has a forward"),
+    "attribute": (Stack, Steps, Older, "'Older' .*leak"),
+    "threshold": (Stack, Steps, partial(Steps, 0.5, 1e9), "threshold: .* never fires"),
 }
 
 
@@ -378,63 +362,6 @@ def test_weights_are_trained_after_an_input_that_no_gradient_reaches(rule, make)
             network(inputs().requires_grad_())
 
 
-def test_a_zero_gradient_under_native_is_not_explained_by_other_rules():
-    class Cut(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            return (x > 0.5).to(x.dtype)
-
-        @staticmethod
-        def backward(ctx, grad):
-            return torch.zeros_like(grad)
-
-    class Plain(nn.Linear):
-        def forward(self, x):
-            return super().forward(Cut.apply(x.flatten(1)))
-
-    network = adapt(Plain(9, 3), encoder=None, gradient="native")
-    with pytest.raises(ValueError, match=r"zero for all of 5.*Native"):
-        network(inputs().float().requires_grad_())
-
-
-def test_a_zero_gradient_under_native_does_not_name_native_where_a_registration_is_wrong():
-    class Dark(Steps):
-        fire = Double.forward
-
-    model = Stack(again(Dark, dynamics=lambda module: Dynamics(1.0)))
-    network = adapt(model, steps=STEPS)
-    with pytest.raises(ValueError, match=NATIVE):
-        gradients(network, "stbp", inputs())
-    with pytest.warns(UserWarning, match=r"Native\(\) is zero"):
-        gradients(network, "native", inputs())
-
-
-class Resting(Steps):
-    """It starts from 0, and is reset to its threshold."""
-
-    def step(self, x, v):
-        u = torch.add(x, v, alpha=self.decay)
-        s = self.fire(u - self.threshold)
-        return s, u, u + (self.threshold - u) * s
-
-
-@pytest.mark.parametrize("make", [Stack, Loop])
-def test_a_neuron_that_starts_elsewhere_than_it_rests_is_told_so(make):
-    class RestingStep(Resting):
-        v, reset, forward = 0.0, Step.reset, Step.forward
-
-    base, layout = (Resting, "steps") if make is Stack else (RestingStep, "step")
-    options = ALL_STEPS if make is Stack else OWN_TIME
-    results = []
-    for start in (None, 0.0):
-        there = Dynamics(0.3, 0.3, v_reset=0.3, v_start=start)
-        cls = again(base, dynamics=lambda module, there=there: there, layout=layout)
-        network = adapt(make(lambda cls=cls: cls(0.3, 0.3), 0.3), **options)
-        results.append(network.objection(STBP(), inputs().numpy()))
-    assert "another start by Dynamics(v_start=0.0): it is 0.3." in results[0]
-    assert results[1] is None
-
-
 class Online(nn.Module):
     """A neuron of OTTT, around a module: it makes its state where init=True."""
 
@@ -467,16 +394,6 @@ def test_native_alone_is_refused_for_networks_of_our_own():
 
     with pytest.raises(ValueError, match="these neurons are art_snn's own"):
         network(chain, gradient="native")
-
-
-@pytest.mark.parametrize("rule", ["native", "rga"])
-def test_a_loop_of_another_length_than_was_told_is_refused(rule):
-    network = adapt(Loop(Step), steps=3, encoder=None, readout=lambda out: out.mean(0))
-    message = "3 time steps, .*4 times"
-    with pytest.raises(ValueError, match=message), torch.no_grad():
-        network(inputs())
-    with pytest.raises(ValueError, match=message):
-        gradients(network, rule, inputs())
 
 
 def test_an_error_of_the_model_says_what_it_was_given():
