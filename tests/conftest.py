@@ -3,6 +3,9 @@
 import copy
 import os
 import random
+from collections import Counter
+from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 import pytest
@@ -32,6 +35,19 @@ def seed_everything() -> None:
     random.seed(varied())
     np.random.seed(varied())  # noqa: NPY002 (ART draws from numpy's global state)
     torch.manual_seed(varied())
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print how many seconds the tests of each folder took, with their fixtures."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                file = PurePosixPath(report.nodeid.partition("::")[0])
+                seconds[str(file.parent)] += report.duration
+    terminalreporter.section("seconds of each folder")
+    for folder, total in seconds.most_common():
+        terminalreporter.line(f"{total:8.1f}  {folder}")
 
 
 @pytest.fixture(autouse=True)

@@ -129,13 +129,6 @@ def test_a_prefix_that_some_names_lack_and_objects_are_refused(foreign):
         load(network, foreign)
 
 
-def test_a_network_is_known_by_its_form_and_the_file_that_built_it():
-    network = small_network()
-    assert network.identity == network.form
-    network.origin = "digest of a file"
-    assert network.identity == (*network.form, "digest of a file")
-
-
 class _Code:
     """Makes a folder when it is unpickled."""
 

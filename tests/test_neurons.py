@@ -11,8 +11,7 @@ from torch.utils.checkpoint import checkpoint
 from art_snn import IF, LIF, STBP, Direct, SpikingNetwork, TimeDistributed
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import NeuronRef
-from art_snn.neurons import PASS, Neuron, Pass
-from art_snn.passes import set_in_block
+from art_snn.neurons import Neuron
 
 
 @pytest.mark.parametrize(
@@ -46,22 +45,6 @@ def test_a_neuron_on_its_own_is_differentiated_by_stbp():
     (expected,) = torch.autograd.grad(spikes, current, at_spikes)
     assert torch.equal(alone, expected)
     assert alone.abs().sum() > 0
-
-
-def test_a_neuron_fires_as_the_pass_tells_that_knows_it_by_its_name():
-    neuron, stranger = LIF(), LIF()
-    seen = []
-
-    def fire(site, current):
-        seen.append(site)
-        return current + 1
-
-    with set_in_block(PASS, Pass(fire, {neuron: "1.0"})):
-        assert torch.equal(neuron(torch.zeros(4, 2)), torch.ones(4, 2))
-        assert torch.equal(stranger(torch.zeros(4, 2)), torch.zeros(4, 2))
-    assert seen == [NeuronRef("1.0", neuron.dynamics)]
-    assert torch.equal(neuron(torch.zeros(4, 2)), torch.zeros(4, 2))
-    assert PASS.get() is None
 
 
 def test_neurons_can_be_copied_and_pickled_and_take_new_dynamics():

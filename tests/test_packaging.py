@@ -107,17 +107,6 @@ def test_a_package_index_shows_the_readme_with_links_to_the_repository(metadata)
     assert f"{ADDRESS}/raw/main/docs/_static/report_page.png" in links
 
 
-def test_metadata_say_what_the_package_is(metadata):
-    assert metadata["Name"] == "art-snn"
-    assert metadata["Version"] == art_snn.__version__
-    assert metadata["Description-Content-Type"] == "text/markdown"
-    assert f"Repository, {ADDRESS}" in metadata.get_all("Project-URL")
-    assert f"Zoo, {ADDRESS}/raw/main/examples/zoo" in metadata.get_all("Project-URL")
-    assert "Operating System :: OS Independent" in metadata.get_all("Classifier")
-    extras = {"spikingjelly", "snntorch", "norse", "sinabs", "events", "test", "docs", "dev"}
-    assert set(metadata.get_all("Provides-Extra")) >= extras
-
-
 def test_a_wheel_holds_the_package_and_an_sdist_the_project(wheel):
     sources = (ROOT / "art_snn").rglob("*.*")
     package = {file.relative_to(ROOT).as_posix() for file in sources if file.suffix != ".pyc"}

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
 from art_snn.interop import adapt
-from art_snn.state import _LARGE, _ROW, tensors_digest
+from art_snn.state import tensors_digest
 from tests.adapted import Leaky
 from tests.interop.neurons import Learned
 from tests.interop.stacks import Stack
@@ -205,7 +205,7 @@ def test_what_passes_write_on_modules_is_no_edit(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64])
-@pytest.mark.parametrize("size", [3, _LARGE + _ROW + 3])
+@pytest.mark.parametrize("size", [3, 17 * 1024 + 3])
 def test_one_value_more_or_less_has_other_bits_also_beside_what_is_not_finite(dtype, size):
     tensor = torch.randn(size).mul_(50).to(dtype)
     broken = tensor.clone()

@@ -142,21 +142,6 @@ def test_earlier_passes_keep_their_slopes_when_later_ones_go_on():
     assert_different(late, fresh)
 
 
-def test_a_sample_that_moved_by_more_than_a_half_starts_afresh_and_the_others_go_on():
-    x = batch()
-    x[:, 0, 2, 3] = 0.25
-    near = x + 0.01
-    far = near.clone()
-    far[1, 0, 2, 3] += 0.495
-    got = ascend(warm(x), far)
-    undisturbed = ascend(warm(x), near)
-    assert_equal(got[[0, 2]], undisturbed[[0, 2]])
-    fresh = ascend(build(), far)
-    assert_equal(got[1], fresh[1])
-    assert_different(got[0], fresh[0])
-    assert_different(got[2], fresh[2])
-
-
 @pytest.mark.parametrize("move", [0.5, -0.5])
 def test_a_sample_that_moved_by_exactly_a_half_goes_on(move):
     x = batch()

@@ -353,26 +353,9 @@ def test_the_gradient_of_neurons_without_leak_is_finite_at_the_bounds_too(rule):
         assert grad.isfinite().all()
 
 
-@pytest.mark.parametrize(
-    ("rule", "passes", "plain"),
-    [
-        *((kind(), 1, 0) for kind in GRADIENTS.values()),
-        (EOT(RGA(), samples=3), 3, 0),
-        (Mean(RGA(), STBP()), 2, 0),
-        (EOT(Mean(RGA(), STBP()), samples=3), 6, 0),
-        (Mean(EOT(RGA(), samples=4), STBP(), RGA()), 6, 0),
-        (Extended(RGA(), steps=16), 1, 1),
-        (EOT(Extended(STBP(), steps=16), samples=5), 5, 5),
-        (Mean(Extended(Extended(STBP(), steps=9), steps=16), RGA()), 2, 2),
-    ],
-    ids=repr,
-)
-def test_passes_of_rules_around_rules_add_up(rule, passes, plain):
-    assert (rule.passes, rule.plain_passes) == (passes, plain)
-
-
 BOTH = Mean(STBP(), STBP(detach_reset=True))
-SEVERAL = [STBP(), BOTH, EOT(BOTH, samples=3), EOT(Extended(STBP(), steps=9), samples=2)]
+LONGER = Extended(STBP(), steps=9)
+SEVERAL = [STBP(), BOTH, EOT(BOTH, samples=3), EOT(LONGER, samples=2), Mean(LONGER, STBP())]
 
 
 @pytest.mark.parametrize("rule", SEVERAL, ids=repr)

@@ -54,23 +54,3 @@ def test_the_slope_is_zero_outside_the_curve_and_not_at_its_end(decay, threshold
     outside = doubles(-5, -knee, 0, knee / 2, knee, threshold * (1 + 1e-9), 9)
     assert slope_at(outside, rule, decay, threshold) == [0] * 7
     assert slope_at(doubles(threshold), rule, decay, threshold)[0] > 0
-
-
-@pytest.mark.parametrize("limit", [1, 2.0, 5.0])
-@pytest.mark.parametrize(("decay", "threshold"), [(0.5, 1.0), (0.9, 0.5)])
-def test_the_limit_cuts_the_slope_in_units_of_the_mean_slope(decay, threshold, limit):
-    knee = (1 - decay) * threshold
-    currents = torch.linspace(knee, threshold, 10_001, dtype=torch.float64)[1:]
-    cut = slope_at(currents, StaticCurve(limit=limit), decay, threshold)
-    uncut = slope_at(currents, UNCUT, decay, threshold)
-    top = limit / (decay * threshold)
-    assert max(uncut) > top
-    assert cut == pytest.approx([min(slope, top) for slope in uncut], rel=1e-12)
-
-
-@pytest.mark.parametrize("rule", [StaticCurve(), StaticCurve(limit=1), UNCUT], ids=repr)
-@pytest.mark.parametrize("threshold", [1.0, 0.5])
-def test_without_a_leak_the_slope_is_that_of_a_line(threshold, rule):
-    currents = doubles(-1e-9, 0, threshold / 3, threshold, threshold * (1 + 1e-9))
-    slopes = slope_at(currents, rule, 1.0, threshold)
-    assert slopes == pytest.approx([0, 1 / threshold, 1 / threshold, 1 / threshold, 0])

@@ -94,20 +94,3 @@ def test_longer_runs_have_no_decay():
     with pytest.raises(ValueError, match=r"decays for 4 steps, not 32\."):
         net.gradient = Extended(STBP())
     assert gradient(net, Extended(HART(), steps=4), batch())[1].any()
-
-
-def test_neurons_of_a_layer_have_decays_of_their_own():
-    decays = torch.rand(4, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    current = torch.rand(4, 3, 5, generator=torch.Generator().manual_seed(1)).double() * 1.5
-    results = []
-    for dynamics, x in [
-        (Dynamics(list(decays)), current),
-        *((Dynamics(list(decays[:, i])), current[..., i : i + 1]) for i in range(5)),
-    ]:
-        x = x.clone().requires_grad_()
-        spikes = Neuron(dynamics)(x)
-        results.append((spikes, *torch.autograd.grad(spikes.sum(), x)))
-    (whole, grad), *ones = results
-    assert torch.equal(whole, torch.cat([spikes for spikes, _ in ones], -1))
-    torch.testing.assert_close(grad, torch.cat([g for _, g in ones], -1))
-    assert 0 < whole.mean() < 1

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from art_snn.interop import adapt
 from tests.interop import reference
-from tests.interop.neurons import FedStep, Handed, Output, Step, Steps, again
+from tests.interop.neurons import FedStep, Handed, Output, Step, again
 from tests.interop.promises import OWN_TIME, close, gradients, inputs, weighed
 from tests.interop.reference import RULES, Equations
-from tests.interop.stacks import STEPS, Loop, Stack, StateLoop
+from tests.interop.stacks import STEPS, Loop, StateLoop
 
 
 class Read(Loop):
@@ -154,19 +154,3 @@ def test_skip_connections_add_up():
     outputs = [linear(b + 0.5 * a[:, :8], *three) for a, b in zip(first, second, strict=True)]
     (wanted,) = torch.autograd.grad(weighed(sum(outputs) / STEPS), x)
     torch.testing.assert_close(grad, wanted, rtol=0, atol=1e-12)
-
-
-@pytest.mark.parametrize("rule", ["stbp", "rga", "hart"])
-def test_spikes_may_be_written_into(rule):
-    class Adding(Loop):
-        def layers(self, x):
-            spikes = self.neuron1(self.fc1(x))
-            spikes += 0.25
-            return self.fc3(self.neuron2(self.fc2(spikes)))
-
-    class AddingStack(Stack):
-        def layers(self, x):
-            return self.fc3(self.neuron2(self.fc2(self.neuron1(self.fc1(x)) + 0.25)))
-
-    wanted = gradients(adapt(AddingStack(Steps), steps=STEPS), rule, inputs())
-    close(gradients(adapt(Adding(Step), **OWN_TIME), rule, inputs())[:2], wanted[:2])

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 from art.estimators.classification import PyTorchClassifier
-from scipy.stats import binom
+from scipy.stats import binom, binomtest
 from torch import nn
 
 from art_snn import LIF, Ablation, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.classifier import wrap
 from art_snn.interop import adapt
 from art_snn.metrics import certify
-from art_snn.metrics.certificate import ABSTAINED, _lower_bound
+from art_snn.metrics.certificate import ABSTAINED
 from tests.adapted import Leaky
 from tests.elsewhere import TENSORS
 from tests.metrics.spiking import answers, hidden, linear, probabilities
@@ -61,7 +61,10 @@ def test_the_draws_have_the_exact_probability():
     exact = probabilities(answers(brighter(), 2, STEPS), x[0], STEPS, 2)[0]
     assert 0.7 < exact < 0.97
     result = certify(brighter(), x, np.array([0]), selection=20, draws=5000, batch_size=1000)
-    low, high = (_lower_bound(round(5000 * (exact + by)), 5000, 0.001) for by in (-0.03, 0.03))
+    low, high = (
+        binomtest(round(5000 * (exact + by)), 5000, alternative="greater").proportion_ci(0.999).low
+        for by in (-0.03, 0.03)
+    )
     assert l1_radius(low) < result.region.radius[0] < l1_radius(high)
 
 

@@ -139,16 +139,6 @@ def test_a_rule_that_does_not_apply_is_refused_before_anything_is_trained(tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
-def test_names_and_numbers_from_numpy_have_the_repr_of_python_s_own():
-    expected = AdversarialTraining(eps=0.5, rule=RGA(), value_range=(0.0, 2.0))
-    numbers = {
-        "eps": np.float32(0.5),
-        "value_range": (np.float32(0), np.float32(2)),
-        "share": np.float32(1),
-    }
-    assert repr(AdversarialTraining(rule="rga", **numbers)) == repr(expected)
-
-
 @pytest.mark.parametrize(
     ("name", "value", "word"),
     [
