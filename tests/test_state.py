@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
 from art_snn.interop import adapt
 from art_snn.state import tensors_digest
-from tests.adapted import Leaky
-from tests.interop.neurons import Learned
+from tests.interop.neurons import Learned, Steps
 from tests.interop.stacks import Stack
 
 SHAPE = (2, 6, 6)
@@ -65,7 +64,7 @@ def learned() -> SpikingNetwork:
 
 
 def registered() -> SpikingNetwork:
-    return adapt(Stack(Leaky, 2.0).float(), steps=4)
+    return adapt(Stack(Steps, 2.0).float(), steps=4)
 
 
 def weight(net: SpikingNetwork) -> nn.Parameter:

@@ -120,10 +120,3 @@ def test_a_layer_that_is_not_called_or_has_other_axes_is_refused(name, graph):
     assert one.get_activations(x, "layers.2", framework=True).shape == (STEPS, STEPS)
     with pytest.raises(ValueError, match=rf"^layer: .*'layers\.2\.{name}'"):
         one.get_activations(x, f"layers.2.{name}", framework=True)
-
-
-def test_another_number_of_classes_is_refused_with_that_of_the_logits():
-    made = network("steps", classes=3)
-    classifier = PyTorchSpikingClassifier(made, nn.CrossEntropyLoss(), SHAPE, 2)
-    with pytest.raises(ValueError, match="nb_classes=3"):
-        classifier.predict(halves().x_test)

@@ -10,11 +10,7 @@ import numpy as np
 import pytest
 import torch
 from art import config
-from art.attacks.evasion import (
-    AutoProjectedGradientDescent,
-    FastGradientMethod,
-    ProjectedGradientDescent,
-)
+from art.attacks.evasion import AutoProjectedGradientDescent
 from art.defences.preprocessor import SpatialSmoothing
 from art.estimators.classification import PyTorchClassifier
 from torch import nn
@@ -31,7 +27,6 @@ from art_snn import (
 )
 from tests.networks import CLASSES, FORMS, STEPS, Counted, Tally, build
 from tests.test_interrupts import state
-from tests.tiny import same, weights
 
 KEEP = {"rtol": 1e-5, "atol": 1e-8}
 
@@ -83,20 +78,6 @@ def varying_layers() -> nn.Sequential:
         LIF(),
         Timed(nn.Dropout(0.5), nn.Flatten(), nn.Linear(256, CLASSES)),
     )
-
-
-PGD = {"eps": 0.1, "eps_step": 0.05, "max_iter": 5, "batch_size": 4, "verbose": False}
-CALLS = {
-    "predict": lambda c, x, y: c.predict(x),
-    "loss_gradient": lambda c, x, y: c.loss_gradient(x, y),
-    "loss_gradient by another rule": lambda c, x, y: c.loss_gradient(x, y, gradient="stbp"),
-    "loss_gradient of tensors": lambda c, x, y: c.loss_gradient(torch.tensor(x), torch.tensor(y)),
-    "class_gradient": lambda c, x, y: c.class_gradient(x),
-    "compute_loss": lambda c, x, y: c.compute_loss(x, y),
-    "get_activations": lambda c, x, y: c.get_activations(x, 1),
-    "FGSM": lambda c, x, y: FastGradientMethod(c, eps=0.1).generate(x, y),
-    "PGD": lambda c, x, y: ProjectedGradientDescent(c, **PGD).generate(x, y),
-}
 
 
 def test_loss_gradient_equals_autograd_by_hand_and_arts_own_classifier(classifier, batch):
@@ -373,31 +354,11 @@ def test_one_mean_per_channel_is_refused_for_frames():
             call(preprocessing=means)
 
 
-def unusual_classifier(rule: Any) -> Any:
-    """A network some modules of which are in training mode and others are not."""
-    classifier = build(varying_layers(), gradient=rule)
-    classifier.model.train()
-    classifier.model.layers[0].eval()
-    classifier.model.layers[2].module[0].eval()
-    return classifier
-
-
-@pytest.mark.parametrize("grad", [None, 7.0])
-@pytest.mark.parametrize("name", CALLS)
-def test_a_call_leaves_the_network_as_it_was(name, batch, grad):
-    classifier = unusual_classifier(RGA())
-    for p in classifier.model.parameters() if grad else ():
-        p.grad = torch.full_like(p, grad)
-    before, mine = state(classifier), weights(classifier.model)
-    CALLS[name](classifier, *batch)
-    assert state(classifier) == before
-    assert same(mine, weights(classifier.model))
-    assert grad is None or all((p.grad == grad).all() for p in classifier.model.parameters())
-
-
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_interrupted_fit_restores_the_modes_and_the_rules(error, data):
-    classifier = unusual_classifier(RGA())
+    classifier = build(varying_layers())
+    classifier.model.train()
+    classifier.model.layers[0].eval()
     classifier.model.training_gradient = Counted(STBP(), Tally(limit=2, error=error))
     modes, hooks, _, *rest = state(classifier)
     with pytest.raises(error, match="injected"):

@@ -11,7 +11,6 @@ from art_snn.dynamics import Dynamics
 from art_snn.neurons import Neuron
 from tests.architectures import batch, chain, max_pooled, network, residual
 from tests.gradients.test_naive import RULES
-from tests.gradients.test_twice import SURROGATES, assert_second_of_a_naive_loop, surrogate_neuron
 from tests.oracles import assert_close, naive, result
 
 DECAYS = (0.9, 0.4, 1.2, -0.3)
@@ -77,16 +76,6 @@ def test_a_rule_equals_a_naive_loop(name, layers, reset):
     high = lambda d, xs: [d.amplitude * s for s in neuron(d, xs)]  # noqa: E731
     x = batch(4)
     assert_close(result(net, x), naive(net, x, high), 1e-12)
-
-
-@pytest.mark.parametrize("detach_reset", [False, True])
-@pytest.mark.parametrize("reset", ["hard", "soft"])
-def test_so_does_its_second_derivative(reset, detach_reset):
-    surrogate = next(iter(SURROGATES))
-    net = changed(network(chain, reset=reset), decay=DECAYS)
-    net.gradient = STBP(surrogate=surrogate, detach_reset=detach_reset)
-    neuron = surrogate_neuron(SURROGATES[surrogate], detach_reset)
-    assert_second_of_a_naive_loop(net, batch().requires_grad_(), neuron)
 
 
 def test_longer_runs_have_no_decay():

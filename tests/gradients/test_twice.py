@@ -142,12 +142,17 @@ DYNAMICS = {
     "reset_by": Dynamics(0.8, 0.7, "soft", reset_by=0.5),
     "none": Dynamics(0.6, 0.8, "none"),
     "each its own": Dynamics(torch.linspace(0.3, 0.9, 5), torch.linspace(0.5, 1.0, 5)),
+    "each step its own": Dynamics((0.9, 0.4, 1.2, -0.3, 0.5, 0.8)),
+    "two spikes": Dynamics(0.75, 0.5, "soft", max_spikes=2),
+    "any, and a floor": Dynamics(0.75, 0.5, max_spikes=None, floor=-0.25, constant=0.05),
 }
 
 
 @pytest.mark.parametrize("name", DYNAMICS)
 def test_a_layer_of_any_state_equations_has_it_outside_of_a_network(name):
-    dynamics, surrogate = DYNAMICS[name], ATan()
+    dynamics = DYNAMICS[name]
+    # Of many thresholds those far away are left out, where an arctangent has a slope still.
+    surrogate = Triangle(0.8) if dynamics.max_spikes is None else ATan()
     current = (1.5 * torch.rand(6, 3, 5, dtype=torch.float64)).requires_grad_()
     g = torch.randn_like(current).requires_grad_()
     fired = STBP(surrogate=surrogate).firing()(NeuronRef("", dynamics), current)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import LIF, Direct, Frames, Poisson, SpikingNetwork
+from art_snn import LIF, Direct, SpikingNetwork
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import EOT, HART, RGA, STBP, Extended, Mean, Native
 from art_snn.interop import AdaptedNetwork, adapt, register_neuron
@@ -181,19 +181,6 @@ def test_twins_copies_and_pickles_give_the_same_and_single_precision_nearly(buil
     lower = gradients(network.float(), "rga", inputs().float())[:2]
     assert lower[1].dtype == torch.float32
     close([value.double() for value in lower], wanted, 1e-5)
-
-
-def test_other_encoders_and_event_frames():
-    model = Stack(Steps)
-    frames = torch.rand(5, STEPS, 1, 3, 3, dtype=torch.float64)
-    with torch.no_grad():
-        wanted = model(frames.transpose(0, 1)).mean(0)
-        assert torch.equal(adapt(model, encoder=Frames(STEPS))(frames), wanted)
-    network = adapt(model, encoder=Poisson(STEPS))
-    torch.manual_seed(0)
-    given = inputs().requires_grad_()
-    (grad,) = torch.autograd.grad(network(given)[:, 0].sum(), given)
-    assert grad.any()
 
 
 ours = SpikingNetwork([nn.Flatten(2), LIF()])

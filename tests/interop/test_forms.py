@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from art_snn import Direct, Frames, Poisson
 from art_snn.dynamics import Dynamics
 from art_snn.interop import AdaptedNetwork, adapt, register_neuron
-from tests.adapted import Spike
 from tests.gradients.test_objections import Refractory
-from tests.interop.neurons import Output, Step, Steps, TimeLast, again, dynamics
+from tests.interop.neurons import Output, Spike, Step, Steps, TimeLast, again, dynamics
 from tests.interop.promises import EVERY, close, gradient, gradients, inputs
 from tests.interop.stacks import CLASSES, STEPS, Looping, OfOneStep, Stack, chain, images, lively
 from tests.interop.test_remedies import Charged

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any
@@ -194,18 +193,6 @@ def test_rules_without_potentials_are_refused_where_state_is_read():
     network = adapt(model, encoder=None)
     with pytest.raises(ValueError, match="conversion has no potentials"):
         gradient(network, "cba", inputs())
-
-
-@pytest.mark.parametrize("make", [ReadStack, ReadLoop])
-def test_threads_that_read_state_do_not_mix(make):
-    network = adapt(make("v"), encoder=None)
-    jobs = [(rule, inputs()[k : k + 2]) for rule in ("native", "rga", "stbp") for k in range(3)]
-    wanted = [gradient(network, *job) for job in jobs]
-    with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda job: gradient(network, *job), jobs * 3))
-    for got, expected in zip(found, wanted * 3, strict=True):
-        assert torch.equal(got[0], expected[0])
-        torch.testing.assert_close(got[1], expected[1], rtol=0, atol=1e-12)
 
 
 def test_an_interrupted_pass_leaves_no_state():

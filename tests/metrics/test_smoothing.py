@@ -12,8 +12,8 @@ from art_snn.classifier import wrap
 from art_snn.interop import adapt
 from art_snn.metrics import certify
 from art_snn.metrics.certificate import ABSTAINED
-from tests.adapted import Leaky
 from tests.elsewhere import TENSORS
+from tests.interop.neurons import Steps
 from tests.metrics.spiking import answers, hidden, linear, probabilities
 
 STEPS, FEW = 2, {"selection": 20, "draws": 200}
@@ -124,7 +124,7 @@ def test_what_stands_in_a_torch_tensor_in_one_hot_form_or_in_double_is_certified
 def test_adapted_networks_and_classifiers_of_art_are_certified():
     network = brighter().model
     stock = PyTorchClassifier(network, nn.CrossEntropyLoss(), (2,), 2, device_type="cpu")
-    model = nn.Sequential(Leaky(), network.layers[1].module[0])
+    model = nn.Sequential(Steps(), network.layers[1].module[0])
     network = adapt(model, encoder=Poisson(STEPS))
     adapted = wrap(network, (2,), 2, (0.0, 1.0), "cpu")
     for classifier in (stock, adapted):

@@ -1,6 +1,5 @@
 """Defences as texts: each with its own hyperparameters, within their ranges."""
 
-import numpy as np
 import pytest
 
 from art_snn.checks import ArgumentError
@@ -80,9 +79,3 @@ def test_another_strength_is_refused(defence, name, values, word):
     for value in values:
         with pytest.raises(ValueError, match=rf"^{name}: expected a number {word}"):
             defence(**{name: value})
-
-
-def test_numbers_from_numpy_have_the_repr_of_python_s_own():
-    assert repr(TRADES(beta=np.float64(2))) == "TRADES(beta=2.0)"
-    assert repr(RAT(orthogonality=np.float64(0.5))) == "RAT(orthogonality=0.5)"
-    assert repr(SR(sparsity=np.float64(2), step=np.float64(0.5))) == "SR(sparsity=2.0, step=0.5)"
