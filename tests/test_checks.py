@@ -219,6 +219,10 @@ def pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+def link(path: Path) -> None:
+    path.symlink_to("gone")
+
+
 def listening(path: Path) -> None:
     # By a relative name, since a socket's may have a hundred letters only.
     here = Path.cwd()
@@ -294,32 +298,23 @@ def test_what_is_no_file_is_not_waited_for_under_the_name_of_one(reader, kind, t
         read(str(path))
 
 
-def test_an_empty_word_or_a_pipe_of_another_name_is_none_of_the_data_sets(tmp_path):
-    os.mkfifo(tmp_path / "x")
-    with pytest.raises(ArgumentError, match=r"^data: .*a named pipe"):
-        Source(data=str(tmp_path / "x")).load()
+ROOTS = ("images(root)", "events(root)", "Source(root)")
+UNSUITED = [
+    ("Source(data)", "x", pipe, "data: .*a named pipe"),
+    ("Source(data)", "x", Path.touch, "data: .*cannot be read"),
+    *((name, "x.npz", link, "data: .*link to gone") for name in ("Source(data)", "from_npz")),
+    *((name, "sets", Path.touch, "root: .*a file") for name in ROOTS),
+]
+
+
+@pytest.mark.parametrize(("reader", "name", "make", "words"), UNSUITED)
+def test_what_is_none_of_the_data_is_named(reader, name, make, words, tmp_path):
+    make(tmp_path / name)
+    with pytest.raises(ArgumentError, match=f"^{words}") as caught:
+        READERS[reader][1](str(tmp_path / name))
+    assert isinstance(caught.value, MissingFile) == (make is link)
+
+
+def test_an_empty_word_is_none_of_the_data_sets():
     with pytest.raises(ArgumentError, match=r"^data: .*empty string"):
         Source(data="").load()
-
-
-@pytest.mark.parametrize("reader", ["Source(data)", "from_npz"])
-def test_a_link_to_nothing_is_named_with_what_it_leads_to(reader, tmp_path):
-    (tmp_path / "x.npz").symlink_to("gone")
-    message = "^data: .*link to gone"
-    with pytest.raises(MissingFile, match=message):
-        READERS[reader][1](str(tmp_path / "x.npz"))
-
-
-@pytest.mark.parametrize("reader", ["images(root)", "events(root)", "Source(root)"])
-def test_a_root_that_is_a_file_is_refused(reader, tmp_path):
-    (tmp_path / "sets").write_text("just words")
-    message = "^root: .*a file"
-    with pytest.raises(ArgumentError, match=message):
-        READERS[reader][1](str(tmp_path / "sets"))
-
-
-def test_an_empty_file_of_any_name_is_no_file_of_arrays(tmp_path):
-    (tmp_path / "x").touch()
-    message = "^data: .*cannot be read"
-    with pytest.raises(ArgumentError, match=message):
-        Source(data=str(tmp_path / "x")).load()

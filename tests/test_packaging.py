@@ -62,11 +62,8 @@ def missing(page: str) -> list[str]:
     links = [link.partition("#")[0] for link in LINK.findall(text_of(page)) if ":" not in link]
     pages = ("../../security/advisories/new", "../../issues/new/choose")
     files = (re.sub(r"^\.\./\.\./actions/(.*\.yml).*", r".github/\1", link) for link in links)
-    return [
-        file
-        for file in files
-        if file not in pages and not (ROOT / page).parent.joinpath(file).exists()
-    ]
+    folder = (ROOT / page).parent
+    return [file for file in files if file not in pages and not (folder / file).exists()]
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -170,10 +170,7 @@ OTHERS: dict[str, tuple[dict[str, Any], str]] = {
     "rate": ({"recipe": replace(SETTINGS, learning_rate=0.02)}, rf"{OTHER_RUN} .*rate=0\.02"),
     "precision": ({"recipe": replace(SETTINGS, train_dtype="bfloat16")}, rf"{OTHER_RUN} .*bfloat"),
     "validation": ({"validation": HELD}, rf"{OTHER_RUN} .*validation"),
-    "adversary": (
-        {"adversary": AdversarialTraining(rule=STBP())},
-        rf"{OTHER_RUN} .*against .*STBP",
-    ),
+    "adversary": ({"adversary": AdversarialTraining(rule=STBP())}, rf"{OTHER_RUN} .*STBP"),
     "x": ({"x": X + 1}, OTHER_SAMPLES),
     "y": ({"y": Y[::-1].copy()}, OTHER_SAMPLES),
     "steps": ({"network": changed(lambda n: setattr(n, "encoder", Poisson(4)))}, OTHER_CODE),
