@@ -1,12 +1,10 @@
 """SpikingNetwork: which rule runs when, what is cast and refused, what copies share."""
 
 import copy
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from art_snn import (
     GRADIENTS,
@@ -19,26 +17,16 @@ from art_snn import (
     SpikingNetwork,
     TimeDistributed,
 )
-from art_snn.gradients import ASSG, CBA, Extended, Gradient
+from art_snn.gradients import ASSG, CBA, Extended
 from art_snn.gradients.rules import VARIANTS
 from tests.architectures import CLASSES, SHAPE, batch, chain, network, residual
 from tests.gradients.adaptive import ascend
-
-
-@dataclass(frozen=True)
-class Counting(Gradient):
-    """STBP that counts its forward passes."""
-
-    calls: list[Any] = field(default_factory=list, compare=False)
-
-    def logits(self, network: Any, x: Tensor) -> Tensor:
-        self.calls.append(network)
-        return STBP().logits(network, x)
+from tests.networks import Counted
 
 
 def counting_network():
-    net = network(chain, gradient=Counting(), training_gradient=Counting())
-    return net, net.gradient.calls, net.training_gradient.calls
+    net = network(chain, gradient=Counted(STBP()), training_gradient=Counted(STBP()))
+    return net, net.gradient.tally, net.training_gradient.tally
 
 
 def test_no_rule_is_asked_where_gradients_are_disabled():
@@ -48,7 +36,7 @@ def test_no_rule_is_asked_where_gradients_are_disabled():
         net(batch().requires_grad_())
     with torch.inference_mode():
         assert not net(batch()).requires_grad
-    assert (len(attack), len(training)) == (0, 0)
+    assert (attack.forwards, training.forwards) == (0, 0)
 
 
 @pytest.mark.parametrize("mode", [True, False])
@@ -56,16 +44,15 @@ def test_no_rule_is_asked_where_gradients_are_disabled():
 def test_an_input_with_a_gradient_gets_the_attack_gradient(mode, before):
     net, attack, training = counting_network()
     net.train(mode)(before(batch().requires_grad_()))
-    assert (len(attack), len(training)) == (1, 0)
-    assert attack[0] is net
+    assert (attack.forwards, training.forwards) == (1, 0)
     net(batch()).sum().backward()
-    assert (len(attack), len(training)) == (1, 1)
+    assert (attack.forwards, training.forwards) == (1, 1)
     assert net.layers[0].module[1].weight.grad.abs().sum() > 0
 
 
 def test_using_overrides_both_rules_within_the_block_only_and_does_not_show_in_them():
     net, attack, training = counting_network()
-    inside, rules = Counting(), (net.gradient, net.training_gradient)
+    inside, rules = Counted(STBP()), (net.gradient, net.training_gradient)
     with net.using(inside) as same:
         assert same is net
         net.with_gradient("stbp")
@@ -74,15 +61,15 @@ def test_using_overrides_both_rules_within_the_block_only_and_does_not_show_in_t
         net(batch())
         with torch.no_grad():
             net(batch())
-    assert (len(attack), len(training), len(inside.calls)) == (0, 0, 2)
+    assert (attack.forwards, training.forwards, inside.tally.forwards) == (0, 0, 2)
     assert (net.gradient, net.training_gradient) == rules
     net(batch())
-    assert len(training) == 1
+    assert training.forwards == 1
 
 
 def test_using_nests_and_ends_with_an_exception():
     net, attack, _ = counting_network()
-    outer, inner, broken = Counting(), Counting(), Counting()
+    outer, inner, broken = (Counted(STBP()) for _ in range(3))
     x = batch().requires_grad_()
     with net.using(outer):
         with net.using(inner):
@@ -93,8 +80,8 @@ def test_using_nests_and_ends_with_an_exception():
             pass
         net(x)
     net(x)
-    assert [len(rule.calls) for rule in (outer, inner, broken)] == [1, 1, 0]
-    assert len(attack) == 1
+    assert [rule.tally.forwards for rule in (outer, inner, broken)] == [1, 1, 0]
+    assert attack.forwards == 1
 
 
 @pytest.mark.parametrize("mode", [True, False])

@@ -13,9 +13,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from art_snn.dynamics import Dynamics
 from art_snn.interop import AdaptedNetwork, adapt
 from tests.interop import reference
-from tests.interop.reference import RULES, Equations
+from tests.interop.reference import RULES
 from tests.interop.stacks import INPUTS, STEPS, Stack
 
 __all__ = [
@@ -41,7 +42,7 @@ class Case:
 
     name: str
     make: Callable[[], Stack]
-    equations: Equations
+    equations: Dynamics
     options: dict[str, Any] = field(default_factory=lambda: dict(ALL_STEPS))
     tolerance: float = 1e-9
     refused: tuple[str, ...] = ()

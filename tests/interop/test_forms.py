@@ -431,25 +431,9 @@ def test_further_arguments_of_a_neuron_are_refused_and_names_are_not():
     assert torch.equal(named[1], wanted[1])
 
 
-def compile_class(inner: nn.Module) -> nn.Module:
-    """In a class that torch.jit compiles by itself, as those of SpikeGPT."""
-
-    class Method(torch.jit.ScriptModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = inner
-
-        @torch.jit.script_method
-        def forward(self, x: Tensor) -> Tensor:
-            return self.inner(x)
-
-    return Method()
-
-
 COMPILERS = {
     "script": torch.jit.script,
     "trace": lambda module: torch.jit.trace(module, torch.rand(4, 5, 12, dtype=torch.float64)),
-    "class": compile_class,
 }
 
 
