@@ -131,11 +131,6 @@ def test_the_table_covers_every_attack_class_of_our_own() -> None:
     assert not exported(ours) & exported(evasion)
 
 
-def test_no_two_rows_have_the_same_name() -> None:
-    names = [row.name for row in (*ROWS, *OURS)]
-    assert len(names) == len(set(names))
-
-
 def test_the_committed_page_is_the_one_that_the_script_writes(tmp_path, monkeypatch):
     page, script = tmp_path / "table.md", str(ROOT / "docs" / "audit_table.py")
     monkeypatch.setattr(sys, "argv", [script, str(page)])

@@ -5,11 +5,6 @@ import math
 import numpy as np
 import pytest
 import torch
-from art.attacks.evasion import (
-    AutoProjectedGradientDescent,
-    MomentumIterativeMethod,
-    ProjectedGradientDescent,
-)
 from torch import nn
 
 from art_snn import STBP, PyTorchSpikingClassifier
@@ -288,40 +283,3 @@ def test_other_weights_a_rule_that_is_set_and_an_interrupted_pass_start_afresh(a
     got = ascend(net, x)
     assert_equal(got, ascend(fresh, x))
     assert_different(ascend(net, x), got)
-
-
-QUIET = {"max_iter": 8, "batch_size": 3, "verbose": False}
-ATTACKS = {
-    "PGD": lambda c: ProjectedGradientDescent(c, norm=np.inf, eps=0.1, eps_step=0.02, **QUIET),
-    "PGD from a random point": lambda c: ProjectedGradientDescent(
-        c, norm=2, eps=0.8, eps_step=0.2, num_random_init=1, **QUIET
-    ),
-    "APGD": lambda c: AutoProjectedGradientDescent(
-        c, norm=2, eps=0.8, eps_step=0.4, nb_random_init=1, loss_type="cross_entropy", **QUIET
-    ),
-    "MIM": lambda c: MomentumIterativeMethod(c, norm=np.inf, eps=0.1, eps_step=0.02, **QUIET),
-}
-
-
-def adversarials(name, rule, batches):
-    """Adversarials of every batch in one attack, and of each one from a fresh classifier."""
-    x = np.concatenate(batches)
-    labels = classifier(build(rule=rule).float()).predict(x).argmax(1)
-
-    def craft(x, y):
-        return ATTACKS[name](classifier(build(rule=rule).float())).generate(x, y)
-
-    np.random.seed(3)  # noqa: NPY002
-    together = craft(x, labels)
-    np.random.seed(3)  # noqa: NPY002
-    starts = np.cumsum([0, *map(len, batches)])
-    alone = [craft(b, labels[i : i + len(b)]) for i, b in zip(starts, batches, strict=False)]
-    assert (np.abs(together - x).reshape(len(x), -1).max(1) > 0.01).all()
-    return together, np.concatenate(alone)
-
-
-@pytest.mark.parametrize("name", ATTACKS)
-def test_adversarials_of_a_batch_do_not_depend_on_the_batch_before_it(name):
-    batches = [batch(size, dtype=torch.float32).numpy() for size in (3, 3, 2)]
-    together, alone = adversarials(name, ASSG(), batches)
-    np.testing.assert_array_equal(together, alone)

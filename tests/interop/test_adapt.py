@@ -135,17 +135,11 @@ def test_a_decay_that_is_learnt_is_read_at_every_call_and_reached_by_native():
     assert model.neuron1.decay.grad != 0
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [
-        Mean(Native(), RGA()),
-        EOT(Native(), samples=2),
-        Extended(RGA(), steps=6),
-        Extended(Native(), steps=6),
-        Mean(HART(), Extended(STBP(), steps=3)),
-    ],
-    ids=["mean", "eot", "extended", "extended native", "both"],
-)
+NESTED = [Mean(Native(), RGA()), EOT(Native(), samples=2), Extended(Native(), steps=6)]
+NESTED += [Extended(RGA(), steps=6), Mean(HART(), Extended(STBP(), steps=3))]
+
+
+@pytest.mark.parametrize("rule", NESTED, ids=repr)
 def test_rules_of_rules_take_native_too(rule):
     network = adapt(Stack(Steps), steps=STEPS)
     logits, grad, _ = gradients(network, rule, inputs())

@@ -1,5 +1,8 @@
 """Certificates of networks whose exact probabilities are known."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -150,20 +153,33 @@ def preprocessed() -> PyTorchClassifier:
     return PyTorchClassifier(brighter().model, loss, (2,), 2, **options)
 
 
-UNSUITED = {
-    "got Linear": lambda: nn.Linear(2, 2),
-    "got one of Linear": lambda: PyTorchClassifier(nn.Linear(2, 2), nn.CrossEntropyLoss(), (2,), 2),
-    r"Poisson .* Direct\(steps=2\)": lambda: with_encoder(Direct(2)),
-    r"Poisson .* Half\(steps=2\)": lambda: with_encoder(Half(2)),
-    "without preprocessing": preprocessed,
-    "got torch.bfloat16": lambda: brighter(dtype=torch.bfloat16),
-}
+SOME, FOUR = samples(), np.zeros(4, int)
+MASKED = np.ma.masked_array(SOME, mask=SOME == 0)
+CROSS = nn.CrossEntropyLoss()
+REFUSED: list[tuple[Callable[[], object], dict[str, Any], str]] = [
+    (lambda: nn.Linear(2, 2), {}, "estimator: .*got Linear"),
+    (lambda: PyTorchClassifier(nn.Linear(2, 2), CROSS, (2,), 2), {}, "estimator: .*of Linear"),
+    (lambda: with_encoder(Direct(2)), {}, r"estimator: .*Poisson .* Direct\("),
+    (lambda: with_encoder(Half(2)), {}, r"estimator: .*Poisson .* Half\("),
+    (preprocessed, {}, "estimator: .*preprocessing"),
+    (lambda: brighter(dtype=torch.bfloat16), {}, "estimator: .*bfloat16"),
+    (brighter, {"x": SOME[:0], "y": FOUR[:0]}, "x: .*at least one"),
+    (brighter, {"x": np.zeros((4, 3), np.float32)}, r"x: .*\(N, 2\), got \(4, 3\)"),
+    (brighter, {"x": SOME * 1.01}, r"x: .*from 0 to 1, .*1\.01"),
+    (brighter, {"x": SOME - 0.01}, r"x: .*from 0 to 1, .*-0\.01"),
+    (brighter, {"x": SOME * np.nan}, "x: .*finite"),
+    (brighter, {"x": MASKED}, "x: .*hides"),
+    (brighter, {"x": SOME[:3]}, "y: .*3 labels"),
+    *((brighter, {"alpha": value}, "alpha: ") for value in (0, 1, -0.1, float("nan"), "0.001")),
+    *((brighter, {name: 0}, f"{name}: ") for name in ("selection", "draws", "batch_size")),
+    *((brighter, {"seed": value}, "seed: ") for value in (-1, 2**32, 0.5)),
+]
 
 
-@pytest.mark.parametrize("words", UNSUITED)
-def test_networks_that_cannot_be_certified_are_refused(words):
-    with pytest.raises(ValueError, match=rf"^estimator: expected .*{words}"):
-        certify(UNSUITED[words](), samples(), np.zeros(4, int), **FEW)
+@pytest.mark.parametrize(("make", "options", "words"), REFUSED, ids=range(len(REFUSED)))
+def test_what_cannot_be_certified_is_refused(make, options, words):
+    with pytest.raises(ValueError, match=f"^{words}"):
+        certify(make(), **{"x": SOME, "y": FOUR} | FEW | options)
 
 
 def test_a_class_is_certified_by_the_draws_that_answer_alone(monkeypatch):
@@ -186,37 +202,6 @@ def test_a_class_is_certified_by_the_draws_that_answer_alone(monkeypatch):
     none = certify(sure, *of, **FEW)
     assert none.predicted.tolist() == [ABSTAINED] * 4
     assert not none.region.radius.any()
-
-
-BAD = {
-    "x: expected at least one": samples()[:0],
-    r"x: expected shape \(N, 2\), got \(4, 3\)": np.zeros((4, 3), np.float32),
-    r"x: expected values from 0 to 1, .*1\.01": samples() * 1.01,
-    r"x: expected values from 0 to 1, .*-0\.01": samples() - 0.01,
-    "x: expected finite": samples() * np.nan,
-    "x: expected an array that hides no": np.ma.masked_array(samples(), mask=samples() == 0),
-    "y: expected 3 labels": samples()[:3],
-}
-
-
-@pytest.mark.parametrize("words", BAD)
-def test_samples_that_are_no_probabilities_are_refused(words):
-    x = BAD[words]
-    with pytest.raises(ValueError, match=rf"^{words}"):
-        certify(brighter(), x, np.zeros(len(x) if len(x) != 3 else 4, int), **FEW)
-
-
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        *(("alpha", value) for value in (0, 1, -0.1, float("nan"), "0.001")),
-        *((name, 0) for name in ("selection", "draws", "batch_size")),
-        *(("seed", value) for value in (-1, 2**32, 0.5)),
-    ],
-)
-def test_settings_out_of_range_are_refused(name, value):
-    with pytest.raises(ValueError, match=rf"^{name}: expected a (whole )?number "):
-        certify(brighter(), samples(), np.zeros(4, int), **{**FEW, name: value})
 
 
 def counting(keep: float, least: int) -> PyTorchClassifier:
