@@ -14,21 +14,14 @@ from torch import nn
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.data import Dataset, digits
-from tests.networks import build
-
-# What holds for one network must hold for its sisters: `make test-processors` draws others.
-SEED = int(os.environ.get("ART_SNN_TEST_SEED", "0"))
+from tests.classifiers import build
+from tests.seeds import varied
 
 # A command that runs in this process must not change how later tests of memory allocate.
 os.environ["ART_SNN_KEEP_MEMORY"] = "0"
 
 # The networks are tiny and the workers many: more threads per process only wait for each other.
 torch.set_num_threads(int(os.environ.get("ART_SNN_TEST_THREADS", "1")))
-
-
-def varied(seed: int = 0) -> int:
-    """The seed of a network or of samples, another one under every ART_SNN_TEST_SEED."""
-    return seed + 1000 * SEED
 
 
 def seed_everything() -> None:

@@ -17,10 +17,10 @@ from torch import nn
 from art_snn import LIF, SpikingNetwork, TimeDistributed as Timed
 from art_snn.checkpoint import CheckpointError, load, notes, save
 from art_snn.checks import ArgumentError
-from tests import adapted
+from tests.architectures import same, weights
+from tests.classifiers import FORMS, layers
 from tests.damage import flipped, flips
-from tests.networks import FORMS, layers
-from tests.tiny import same, weights
+from tests.interop import adapted
 
 BIAS = "layers.2.module.2.bias"
 NUMPY = {"accuracy": np.float64(0.5), "history": np.arange(3), "of": {"a": (1, 2)}}

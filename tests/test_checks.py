@@ -30,7 +30,7 @@ from art_snn.checks import (
 )
 from art_snn.data import Source, events, from_folder, from_npz, images
 from art_snn.models import Architecture
-from tests import small
+from tests import classifiers as small
 from tests.data.test_npz import saved
 
 

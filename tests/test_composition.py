@@ -16,7 +16,7 @@ from art_snn.bounds import bound_operations, certify_bounds, decide_bounds
 from art_snn.metrics import certify, synaptic_operations
 from tests.bounds.altered import ALTERATIONS, altered, attempt, is_wrong
 from tests.bounds.random_networks import CLASSES, around
-from tests.conftest import varied
+from tests.seeds import varied
 
 EPS = 0.3
 ALTERING = [name for name in ALTERATIONS if name != "none"]

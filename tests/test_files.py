@@ -26,8 +26,8 @@ from art_snn.files import (
     write_json,
     write_text,
 )
+from tests.classifiers import build
 from tests.damage import flips, small_files_only
-from tests.networks import build
 
 BASE = ("settings", 1)
 ARRAY = np.arange(6.0).reshape(2, 3)

@@ -14,7 +14,6 @@ from art_snn.gradients.fixed import SHAPES_ONLY, WEIGHTS_HELD, weights_fixed
 from art_snn.layers import Normalize, Snapshot
 from art_snn.models import sew_resnet17
 from art_snn.passes import set_in_block
-from tests import adapted
 from tests.architectures import (
     CLASSES,
     SHAPE,
@@ -25,6 +24,7 @@ from tests.architectures import (
     residual,
     tiny_vgg,
 )
+from tests.interop import adapted
 
 every_network = pytest.mark.parametrize("layers", [chain, residual, max_pooled, tiny_vgg])
 

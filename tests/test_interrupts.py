@@ -14,9 +14,8 @@ from torch import nn
 from art_snn import LIF, Direct, PyTorchSpikingClassifier, SpikingNetwork, TimeDistributed as Timed
 from art_snn.gradients import objection, parse_rule
 from art_snn.neurons import PASS
-from tests import small
-from tests.architectures import Switch
-from tests.tiny import same, weights
+from tests import classifiers as small
+from tests.architectures import Switch, same, weights
 
 ERRORS: tuple[type[BaseException], ...] = (
     *(RuntimeError, ValueError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit),

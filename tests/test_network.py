@@ -20,8 +20,8 @@ from art_snn import (
 from art_snn.gradients import ASSG, CBA, Extended
 from art_snn.gradients.rules import VARIANTS
 from tests.architectures import CLASSES, SHAPE, batch, chain, network, residual
+from tests.classifiers import Counted
 from tests.gradients.adaptive import ascend
-from tests.networks import Counted
 
 
 def counting_network():

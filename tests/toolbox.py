@@ -41,7 +41,7 @@ from art.evaluations.security_curve import SecurityCurve
 from torch import nn
 
 from art_snn import LIF, RGA, STBP, Direct, SpikingNetwork, TimeDistributed as Timed
-from tests.networks import CLASSES, FORMS, STEPS, Counted, Probabilities, Tally, build
+from tests.classifiers import DIGITS, FORMS, STEPS, Counted, Probabilities, Tally, build
 
 PREDICT, FIT = "predictions", "`fit`"
 LOSS_GRADIENT, CLASS_GRADIENT = "`loss_gradient`", "`class_gradient`"
@@ -85,7 +85,7 @@ class Bench:
         """A classifier that predicts probabilities, for what refuses logits."""
         return self.build(postprocessing_defences=Probabilities(), **options)
 
-    def small(self, shape: tuple[int, ...], classes: int = CLASSES, **options: Any) -> Any:
+    def small(self, shape: tuple[int, ...], classes: int = DIGITS, **options: Any) -> Any:
         """An untrained classifier of inputs of that shape."""
         layers = [Timed(nn.Flatten(), nn.Linear(math.prod(shape), 16)), LIF()]
         layers.append(Timed(nn.Linear(16, classes)))
@@ -140,8 +140,8 @@ class Refusal(NamedTuple):
 
 
 def one_hot(y: Any) -> np.ndarray:
-    """Class indices [N] as float32 [N, CLASSES]."""
-    return np.eye(CLASSES, dtype=np.float32)[y]
+    """Class indices [N] as float32 [N, DIGITS]."""
+    return np.eye(DIGITS, dtype=np.float32)[y]
 
 
 def _seeded(run: Callable[..., Any], *given: Any) -> Any:
@@ -228,9 +228,9 @@ def steal(bench: Bench, name: str) -> None:
 
 
 def invert(bench: Bench) -> None:
-    grey = np.full((CLASSES, 1, 8, 8), 0.5, np.float32)
-    options = {"max_iter": 5, "learning_rate": 0.1, "batch_size": CLASSES} | QUIET
-    MIFace(bench.build(), threshold=math.inf, **options).infer(grey, np.arange(CLASSES))
+    grey = np.full((DIGITS, 1, 8, 8), 0.5, np.float32)
+    options = {"max_iter": 5, "learning_rate": 0.1, "batch_size": DIGITS} | QUIET
+    MIFace(bench.build(), threshold=math.inf, **options).infer(grey, np.arange(DIGITS))
 
 
 MEMBERS = {
@@ -244,7 +244,7 @@ def tell_members(bench: Bench, name: str) -> None:
     given, x, y = MEMBERS[name], bench.table, bench.y
     attack = getattr(membership, name)(bench.build("table"), *given)
     if given:
-        attack.fit(x[:50], y[:50], x[50:], (y[50:] + 1) % CLASSES)
+        attack.fit(x[:50], y[:50], x[50:], (y[50:] + 1) % DIGITS)
     attack.infer(x, y)
 
 
@@ -252,7 +252,7 @@ def label_only_boundary(bench: Bench) -> None:
     hops = {"max_iter": 1, "max_eval": 5, "init_eval": 2, "init_size": 10} | QUIET
     x, y = bench.table[:8], bench.y[:8]
     attack = membership.LabelOnlyDecisionBoundary(bench.build("table"))
-    attack.calibrate_distance_threshold(x[:4], y[:4], x[4:], (y[4:] + 1) % CLASSES, **hops)
+    attack.calibrate_distance_threshold(x[:4], y[:4], x[4:], (y[4:] + 1) % DIGITS, **hops)
     attack.infer(x, y, **hops)
 
 
@@ -376,7 +376,7 @@ def train_fast(bench: Bench) -> None:
 
 
 def train_on_mixtures(bench: Bench) -> None:
-    kind, mixup = trainers.DPInstaHideTrainer, preprocessors.Mixup(CLASSES)
+    kind, mixup = trainers.DPInstaHideTrainer, preprocessors.Mixup(DIGITS)
     train(bench, lambda c, _: kind(c, mixup), labels=False)
 
 
@@ -428,10 +428,10 @@ def augment(bench: Bench, defence: Any) -> None:
 
 
 AUGMENTED = (
-    preprocessors.Mixup(CLASSES),
-    preprocessors.MixupPyTorch(CLASSES),
-    preprocessors.CutMix(CLASSES, **FIRST),
-    preprocessors.CutMixPyTorch(CLASSES, **FIRST),
+    preprocessors.Mixup(DIGITS),
+    preprocessors.MixupPyTorch(DIGITS),
+    preprocessors.CutMix(DIGITS, **FIRST),
+    preprocessors.CutMixPyTorch(DIGITS, **FIRST),
     preprocessors.LabelSmoothing(),
 )
 
@@ -520,7 +520,7 @@ def save(bench: Bench) -> None:
 
 def black_box(bench: Bench) -> None:
     classifier, kind = bench.build(), estimators.BlackBoxClassifierNeuralNetwork
-    box = kind(classifier.predict, classifier.input_shape, CLASSES, clip_values=UNIT)
+    box = kind(classifier.predict, classifier.input_shape, DIGITS, clip_values=UNIT)
     SquareAttack(box, max_iter=5, eps=0.2, **QUIET).generate(bench.x[:4], bench.y[:4])
 
 

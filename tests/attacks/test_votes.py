@@ -9,7 +9,7 @@ from torch import nn
 from art_snn import RGA, STBP, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage
 from art_snn.gradients import EOT
-from tests import small
+from tests import classifiers as small
 
 PLAN = Plan(
     "plan", (Stage(AutoPGD, RGA(), {"max_iter": 2}), Stage(SquareAttack, None, {"max_iter": 3}))

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from art_snn import STBP, PyTorchSpikingClassifier
 from art_snn.gradients import Native
 from art_snn.interop import AdaptedNetwork, adapt
-from tests.adapted import SHAPE, STEPS, Leaky, network
 from tests.attacks.classifiers import around as wrapped
 from tests.datasets import halves
+from tests.interop.adapted import SHAPE, STEPS, Leaky, network
 
 KINDS = ["steps", "merged", "step"]
 

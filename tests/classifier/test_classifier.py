@@ -25,7 +25,7 @@ from art_snn import (
     SpikingNetwork,
     TimeDistributed as Timed,
 )
-from tests.networks import CLASSES, FORMS, STEPS, Counted, Tally, build
+from tests.classifiers import DIGITS, FORMS, STEPS, Counted, Tally, build
 from tests.test_interrupts import state
 
 KEEP = {"rtol": 1e-5, "atol": 1e-8}
@@ -68,7 +68,7 @@ def hand_made_jacobian(classifier: Any, x: np.ndarray) -> np.ndarray:
 def around(model: nn.Module, **options: Any) -> PyTorchSpikingClassifier:
     """A classifier of ours around any model, of grey digits."""
     loss, shape = nn.CrossEntropyLoss(), (1, 8, 8)
-    return PyTorchSpikingClassifier(model, loss, shape, CLASSES, device_type="cpu", **options)
+    return PyTorchSpikingClassifier(model, loss, shape, DIGITS, device_type="cpu", **options)
 
 
 def varying_layers() -> nn.Sequential:
@@ -76,7 +76,7 @@ def varying_layers() -> nn.Sequential:
     return nn.Sequential(
         Timed(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4)),
         LIF(),
-        Timed(nn.Dropout(0.5), nn.Flatten(), nn.Linear(256, CLASSES)),
+        Timed(nn.Dropout(0.5), nn.Flatten(), nn.Linear(256, DIGITS)),
     )
 
 
@@ -86,7 +86,7 @@ def test_loss_gradient_equals_autograd_by_hand_and_arts_own_classifier(classifie
     assert gradient.dtype == np.float32
     np.testing.assert_allclose(gradient, hand_made_gradient(classifier, *batch), **KEEP)
     assert np.abs(gradient).max() > 0
-    theirs = stock(classifier).loss_gradient(batch[0], np.eye(CLASSES)[batch[1]])
+    theirs = stock(classifier).loss_gradient(batch[0], np.eye(DIGITS)[batch[1]])
     np.testing.assert_allclose(gradient, theirs, **KEEP)
     np.testing.assert_array_equal(classifier.loss_gradient(*batch, sampling=False), gradient)
     x, y = map(torch.tensor, batch)
@@ -111,7 +111,7 @@ def test_a_rule_for_one_call_does_not_stick(classifier, batch):
 @pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
 def test_every_format_of_labels_gives_the_same_result(classifier, batch, kind):
     x, y = batch
-    one_hot, dtypes = np.eye(CLASSES)[y], (np.int32, np.uint8, np.float64)
+    one_hot, dtypes = np.eye(DIGITS)[y], (np.int32, np.uint8, np.float64)
     for labels in (y[:, None], one_hot, one_hot.astype("f4"), *(y.astype(t) for t in dtypes)):
         for call in (classifier.loss_gradient, classifier.compute_loss):
             result = np.asarray(call(kind(x), kind(labels)))
@@ -183,7 +183,7 @@ def test_the_gradient_of_half_precision_samples_does_not_underflow(classifier, d
 def test_fit_takes_one_hot_labels_a_scheduler_and_validation_data_and_restores_modes(data):
     classifier = build(varying_layers())
     scheduler = torch.optim.lr_scheduler.StepLR(classifier.optimizer, step_size=1, gamma=0.5)
-    x, y = data.x_train[:10], np.eye(CLASSES)[data.y_train[:10]]
+    x, y = data.x_train[:10], np.eye(DIGITS)[data.y_train[:10]]
     options = {"drop_last": True, "scheduler": scheduler, "validation_data": (x, y)}
     classifier.fit(x, y, batch_size=4, nb_epochs=2, **options)
     assert classifier.optimizer.param_groups[0]["lr"] == pytest.approx(0.01 / 4)
@@ -335,7 +335,7 @@ def test_a_numpy_defence_refuses_tensors(trained_layers, batch):
 @pytest.mark.parametrize("library", [np.copy, torch.tensor])
 def test_a_first_layer_may_write_into_what_it_is_given(library):
     writing = Timed(nn.Flatten(), nn.Threshold(0.5, 0.0, inplace=True), nn.Linear(64, 8))
-    classifier = build(nn.Sequential(writing, LIF(), Timed(nn.Linear(8, CLASSES))))
+    classifier = build(nn.Sequential(writing, LIF(), Timed(nn.Linear(8, DIGITS))))
     given = np.random.default_rng(0).random((2, 1, 8, 8), dtype=np.float32)
     x, y = library(given), library(np.array([0, 1]))
     for call in (classifier.compute_loss, classifier.loss_gradient):

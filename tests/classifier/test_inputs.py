@@ -18,9 +18,9 @@ from art_snn.bounds import bound_operations, certify_bounds, decide_bounds
 from art_snn.classifier.inputs import check_labels, check_samples, class_indices
 from art_snn.metrics import synaptic_operations
 from art_snn.training import Recipe, train
+from tests.architectures import same, weights
 from tests.bounds.random_networks import around
-from tests.networks import CLASSES, FORMS, build
-from tests.tiny import same, weights
+from tests.classifiers import DIGITS, FORMS, build
 
 X = np.random.default_rng(0).random((4, 1, 8, 8), dtype=np.float32)
 Y = np.array([0, 1, 2, 9])
@@ -179,10 +179,10 @@ def test_a_refused_call_runs_nothing_and_changes_nothing(classifier, x, y, messa
 def test_good_samples_and_labels_pass_and_class_indices_are_read(kind):
     for x in (X, X > 0.5):
         assert np.array_equal(np.asarray(check_samples(kind(x), (1, 8, 8))), x)
-    check_labels(kind(np.full((4, 10), 0.1)), 4, CLASSES)
-    for y in (Y, Y[:, None], np.eye(CLASSES)[Y], Y.astype(np.float32)):
-        check_labels(kind(y), 4, CLASSES)
-        indices = class_indices(kind(y), 4, CLASSES)
+    check_labels(kind(np.full((4, 10), 0.1)), 4, DIGITS)
+    for y in (Y, Y[:, None], np.eye(DIGITS)[Y], Y.astype(np.float32)):
+        check_labels(kind(y), 4, DIGITS)
+        indices = class_indices(kind(y), 4, DIGITS)
         assert indices.dtype == np.int64
         assert np.array_equal(indices, Y)
 
@@ -191,14 +191,14 @@ def test_good_samples_and_labels_pass_and_class_indices_are_read(kind):
 def test_an_empty_batch_gives_an_empty_result(form):
     classifier, shape = build(form=form), FORMS[form].shape
     empty = zeros(0, *shape)
-    assert classifier.predict(empty).shape == (0, CLASSES)
+    assert classifier.predict(empty).shape == (0, DIGITS)
     assert classifier.loss_gradient(empty, NO_LABELS).shape == (0, *shape)
-    assert classifier.class_gradient(empty).shape == (0, CLASSES, *shape)
+    assert classifier.class_gradient(empty).shape == (0, DIGITS, *shape)
     for label in (3, np.zeros(0, int)):
         assert classifier.class_gradient(empty, label).shape == (0, 1, *shape)
     assert classifier.compute_loss(empty, NO_LABELS).shape == (0,)
-    assert classifier.get_activations(empty, -1).shape == (0, CLASSES)
-    assert classifier.get_activations(torch.tensor(empty), -1, framework=True).shape == (0, CLASSES)
+    assert classifier.get_activations(empty, -1).shape == (0, DIGITS)
+    assert classifier.get_activations(torch.tensor(empty), -1, framework=True).shape == (0, DIGITS)
 
 
 DTYPES = [bool, np.uint8, np.int64, np.float16, np.float64, ">f4", ">i2"]
@@ -229,7 +229,7 @@ OTHERS: dict[str, Callable[[Any, Any, Any], Any]] = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_arrays_whose_bytes_are_in_the_other_order_are_taken_everywhere(name):
-    layers = [Timed(nn.Flatten(), nn.Linear(64, 8)), IF(), Timed(nn.Linear(8, CLASSES))]
+    layers = [Timed(nn.Flatten(), nn.Linear(64, 8)), IF(), Timed(nn.Linear(8, DIGITS))]
     results = []
     for x, y in ((X, Y), (X.astype(">f4"), Y.astype(">i8"))):
         torch.manual_seed(0)
@@ -242,7 +242,7 @@ def test_arrays_whose_bytes_are_in_the_other_order_are_taken_everywhere(name):
 @pytest.mark.parametrize("count", [1, 4])
 def test_samples_and_labels_in_reverse_are_taken(classifier, method, count):
     # Of one sample numpy keeps the negative stride that torch refuses.
-    x, y = X[:count][::-1], np.eye(CLASSES)[Y[:count]][::-1]
+    x, y = X[:count][::-1], np.eye(DIGITS)[Y[:count]][::-1]
     twin, work = copy.deepcopy(classifier), getattr(type(classifier), method)
     results = []
     for one, samples, labels in ((classifier, x, y), (twin, x.copy(), y.copy())):
@@ -332,7 +332,7 @@ def test_attacks_in_the_euclidean_norm_end_although_one_feeds_nan(classifier, ba
 
 
 def scores(kind: str) -> np.ndarray:
-    logits = 3 * np.random.default_rng(1).standard_normal((4, CLASSES)).astype(np.float32)
+    logits = 3 * np.random.default_rng(1).standard_normal((4, DIGITS)).astype(np.float32)
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     return {"logits": logits, "probabilities": probabilities, "log": np.log(probabilities)}[kind]
 

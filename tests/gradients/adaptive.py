@@ -3,10 +3,12 @@
 import math
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from art_snn.dynamics import Dynamics
+from art_snn.gradients.rules.assg import _PotentialMoments
 from tests.oracles import _Scaled
 
 
@@ -53,3 +55,21 @@ def ascend(logits, x):
     y = logits(x)
     ramp = torch.arange(1, 1 + y.shape[1], dtype=y.dtype)
     return torch.autograd.grad((y * ramp).sum() + y.square().sum(), x)[0]
+
+
+def restarts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What starts afresh from now on, layer by layer: "all", or whether each sample does."""
+    seen: list[Any] = []
+    at_rest, rest = _PotentialMoments.at_rest, _PotentialMoments.rest
+
+    def all_of_them(_: type[_PotentialMoments], like: Tensor) -> _PotentialMoments:
+        seen.append("all")
+        return at_rest(like)
+
+    def some(moments: _PotentialMoments, samples: Tensor) -> None:
+        seen.append(samples.tolist())
+        rest(moments, samples)
+
+    monkeypatch.setattr(_PotentialMoments, "at_rest", classmethod(all_of_them))
+    monkeypatch.setattr(_PotentialMoments, "rest", some)
+    return seen

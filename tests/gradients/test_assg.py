@@ -20,9 +20,9 @@ from art_snn.gradients import (
     sharpness_of,
 )
 from tests.architectures import CLASSES, SHAPE, Switch, batch, chain, network, repeated
-from tests.conftest import varied
 from tests.gradients.adaptive import Naive, ascend
 from tests.oracles import relative
+from tests.seeds import varied
 
 SITE = NeuronRef("", Dynamics())
 

@@ -10,7 +10,7 @@ from art_snn.classifier import wrap
 from art_snn.gradients import choose_rule, parse_rules, short_name
 from art_snn.gradients.choice import ORDER
 from art_snn.training import AdversarialTraining
-from tests import adapted
+from tests.interop import adapted
 
 
 def silent(scale: float, **options) -> tuple[SpikingNetwork, np.ndarray, np.ndarray]:

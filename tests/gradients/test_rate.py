@@ -10,9 +10,9 @@ from art_snn import HART, IF, LIF, RGA, Direct, Frames, SpikingNetwork, TimeDist
 from art_snn.gradients import RateGradient, Trace, Triangle, rate
 from art_snn.neurons import PASS
 from tests.architectures import AFFINE, Switch, batch, chain, max_pooled, network
-from tests.conftest import varied
 from tests.gradients.ways import by_collapse, by_steps
 from tests.oracles import assert_close, assert_same_spikes, naive, result, rga_neuron
+from tests.seeds import varied
 
 # Neurons that fire now and then: a pool of neurons that all fire or all rest passes for affine.
 VARIED = {"decay": 0.9, "threshold": 0.75}

@@ -27,8 +27,8 @@ from art_snn.gradients import (
     Triangle,
 )
 from art_snn.gradients.base import NeuronRef
-from tests import adapted
 from tests.architectures import batch, chain, max_pooled, network
+from tests.interop import adapted
 from tests.oracles import _Scaled, deviation, encode, stbp_neuron, walk
 
 SURROGATES = {

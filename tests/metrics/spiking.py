@@ -10,7 +10,7 @@ from torch import nn
 from art_snn import LIF, Poisson, PyTorchSpikingClassifier, SpikingNetwork, TimeDistributed as Timed
 from art_snn.classifier import wrap
 from art_snn.gradients.base import simulation
-from tests.conftest import varied
+from tests.seeds import varied
 
 
 def linear(weight: Any, bias: Any, steps: int, dtype: torch.dtype = torch.float32) -> Any:

@@ -16,8 +16,8 @@ from art_snn.gradients.base import simulation
 from art_snn.metrics import synaptic_operations
 from art_snn.metrics.energy import count_operations, count_synapses
 from tests.bounds.random_networks import CLASSES, Drawn, around, drawn
-from tests.conftest import varied
-from tests.networks import build
+from tests.classifiers import build
+from tests.seeds import varied
 
 QUIET = {"verbose": False}
 

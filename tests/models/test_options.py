@@ -13,7 +13,7 @@ from art_snn import LIF, RGA, STBP, Direct, Frames, Poisson, SpikingNetwork
 from art_snn.dynamics import Dynamics
 from art_snn.layers import Normalize
 from art_snn.models import MODELS, Options
-from tests.conftest import varied
+from tests.seeds import varied
 
 TINY = {"in_channels": 2, "classes": 3, "image_size": (8, 6), "width": 1 / 32}
 SHAPE = (2, 8, 6)

@@ -14,7 +14,7 @@ from art_snn.checks import ArgumentError, MissingFile
 from art_snn.interop import AdaptedNetwork
 from art_snn.models import Architecture
 from art_snn.models.own import build_forms, is_own
-from tests import adapted
+from tests.interop import adapted
 from tests.own import own
 
 
@@ -157,7 +157,7 @@ def test_a_bare_model_that_calls_its_neurons_by_steps_keeps_its_own_time(tmp_pat
 
 def test_an_adapted_network_is_taken_as_it_is(tmp_path):
     (tmp_path / "mine.py").write_text(
-        "from tests.adapted import network\n\n\ndef f():\n    return network('merged')\n"
+        "from tests.interop.adapted import network\n\n\ndef f():\n    return network('merged')\n"
     )
     assert build_own("mine.py:f").encoder == Direct(adapted.STEPS)
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from art_snn import LIF, Frames, SpikingNetwork
 from art_snn.models import Residual, resnet17, sew_resnet17
 from tests.architectures import settled
-from tests.conftest import varied
 from tests.oracles import assert_close, assert_same_spikes, naive, result, rga_neuron
+from tests.seeds import varied
 
 BOTH = {"resnet17": resnet17, "sew_resnet17": sew_resnet17}
 TINY = {"in_channels": 2, "classes": 3, "image_size": 8, "steps": 4, "width": 1 / 16}

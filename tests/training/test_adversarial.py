@@ -12,8 +12,7 @@ from art.defences.trainer import AdversarialTrainer
 from art_snn import RGA, STBP
 from art_snn.attacks import craft_batch, parse_stage
 from art_snn.training import TRADES, AdversarialTraining, Recipe, adversarial, loop as module, train
-from tests.networks import Counted, Tally
-from tests.small import CLASSES, SHAPE, around, classifier, samples
+from tests.classifiers import CLASSES, SHAPE, Counted, Tally, around, classifier, samples
 from tests.training.runs import assert_same_state
 
 PGD: dict[str, Any] = {"attack": "pgd(max_iter=3)", "eps": 0.1}

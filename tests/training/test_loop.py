@@ -21,7 +21,7 @@ from art_snn.training import (
     train,
 )
 from art_snn.training.state import describe_stall
-from tests.tiny import same, weights
+from tests.architectures import same, weights
 from tests.training.runs import (
     SETTINGS,
     STEPS_PER_EPOCH,

@@ -11,9 +11,9 @@ from torch import nn
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.interop import adapt
 from art_snn.training import AdversarialTraining, Recipe, adversarial, train
-from tests.conftest import varied
 from tests.interop.stacks import INPUTS
 from tests.interop.test_equations import CASES
+from tests.seeds import varied
 from tests.training.runs import SETTINGS, assert_same_state
 
 MIXED = replace(SETTINGS, train_dtype="bfloat16")

@@ -29,7 +29,7 @@ from art_snn.training import (
     train,
 )
 from tests.architectures import Switch
-from tests.conftest import varied
+from tests.seeds import varied
 from tests.training.runs import (
     SETTINGS,
     Killed,

@@ -22,7 +22,7 @@ from art_snn.training import (
     best_epoch,
     train,
 )
-from tests.conftest import varied
+from tests.seeds import varied
 from tests.training.runs import Killed, assert_same_state, samples
 
 EPS, STEPS = 0.1, 4

@@ -27,10 +27,10 @@ from art_snn.training import (
 )
 from art_snn.training.defences.mpd_sgr import share_within
 from art_snn.training.defences.potentials import gaps, run_watched
-from tests.conftest import varied
+from tests.classifiers import classifier, samples
 from tests.interop.stacks import INPUTS
 from tests.interop.test_equations import CASES
-from tests.small import classifier, samples
+from tests.seeds import varied
 
 STEPS = 4
 WATCHING = [MPDSGR(weight=0.7), TGO(weight=2), MPPD(weight=3), MPPD(kind="l2", clean=0.2)]

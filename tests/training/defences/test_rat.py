@@ -12,8 +12,8 @@ from torch.nn.utils import parametrizations
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.training import RAT, AdversarialTraining, Recipe, train
-from tests.conftest import varied
-from tests.small import classifier, samples
+from tests.classifiers import classifier, samples
+from tests.seeds import varied
 
 FGSM: dict[str, Any] = {"attack": "fgsm", "eps": 0.1}
 SETTINGS = Recipe.short(epochs=1, batch_size=8, learning_rate=0.01)

@@ -123,6 +123,6 @@ def own(folder: Path, kind: str = "steps", shape: tuple[int, ...] = SHAPE, class
     made = "network" if kind == "inline" else "model"
     told = f"{kind!r}, shape={shape}, classes={classes}"
     file.write_text(
-        f"from tests.adapted import {made}\n\n\ndef build():\n    return {made}({told})\n"
+        f"from tests.interop.adapted import {made}\n\n\ndef build():\n    return {made}({told})\n"
     )
     return f"{file}:build"
