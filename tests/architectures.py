@@ -179,3 +179,13 @@ ENCODERS = {
     "frames": Frames,
     "ablation": partial(Ablation, keep=0.5),
 }
+
+
+def weights(network: SpikingNetwork) -> dict[str, torch.Tensor]:
+    """Parameters and buffers by name, copied."""
+    return {name: tensor.clone() for name, tensor in network.state_dict().items()}
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    """Whether weights are equal to the last bit."""
+    return one.keys() == other.keys() and all(torch.equal(one[k], other[k]) for k in one)

@@ -95,7 +95,7 @@ class Row:
     :param options: keyword arguments of the attack, next to the classifier and to verbose.
     :param make: builds the attack from a classifier, where keyword arguments do not suffice.
     :param craft: (attack, x, y) -> adversarial samples, where that is not `attack.generate(x, y)`.
-    :param form: the samples' form, a name of tests.networks.FORMS.
+    :param form: the samples' form, a name of tests.classifiers.FORMS.
     :param labels: what the attack gets as y: "true" (indices), "target" (the runner-up class,
         one-hot), "none", or "guide" (other images).
     :param rule: the selected rule.

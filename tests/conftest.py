@@ -3,6 +3,9 @@
 import copy
 import os
 import random
+from collections import Counter
+from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,10 +14,8 @@ from torch import nn
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.data import Dataset, digits
-from tests.networks import build
-
-# What holds for one network must hold for its sisters: `make test-processors` draws others.
-SEED = int(os.environ.get("ART_SNN_TEST_SEED", "0"))
+from tests.classifiers import build
+from tests.seeds import varied
 
 # A command that runs in this process must not change how later tests of memory allocate.
 os.environ["ART_SNN_KEEP_MEMORY"] = "0"
@@ -23,15 +24,23 @@ os.environ["ART_SNN_KEEP_MEMORY"] = "0"
 torch.set_num_threads(int(os.environ.get("ART_SNN_TEST_THREADS", "1")))
 
 
-def varied(seed: int = 0) -> int:
-    """The seed of a network or of samples, another one under every ART_SNN_TEST_SEED."""
-    return seed + 1000 * SEED
-
-
 def seed_everything() -> None:
     random.seed(varied())
     np.random.seed(varied())  # noqa: NPY002 (ART draws from numpy's global state)
     torch.manual_seed(varied())
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Print how many seconds the tests of each folder took, with their fixtures."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                file = PurePosixPath(report.nodeid.partition("::")[0])
+                seconds[str(file.parent)] += report.duration
+    terminalreporter.section("seconds of each folder")
+    for folder, total in seconds.most_common():
+        terminalreporter.line(f"{total:8.1f}  {folder}")
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from art_snn.data import Dataset
-from tests.conftest import varied
+from tests.seeds import varied
 
 
 def images(path: Path, **change: Any) -> Path:
@@ -54,3 +54,18 @@ def halves_in_frames(value_range: tuple[float, float] | None) -> Dataset:
     data = halves()
     x = [np.rint(5 * np.repeat(a[:, None], 3, 1).repeat(2, 2)) for a in (data.x_train, data.x_test)]
     return Dataset("counts", x[0], data.y_train, x[1], data.y_test, value_range)
+
+
+def few_images(name="tiny", shape=(1, 4, 4), classes=3):
+    """Six training images of random pixels, two of them for testing, too."""
+    draw = np.random.default_rng(varied())
+    x = draw.random((6, *shape), dtype=np.float32)
+    y = np.arange(6) % classes
+    return Dataset(name, x, y, x[:2], y[:2])
+
+
+def few_frames(steps: int = 3) -> Dataset:
+    """The same of event frames, whose range is unknown."""
+    x = np.random.default_rng(varied()).integers(0, 5, (6, steps, 2, 4, 6)).astype(np.float32)
+    y = np.arange(6) % 3
+    return Dataset("tiny events", x, y, x[:2], y[:2], value_range=None)

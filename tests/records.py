@@ -17,7 +17,7 @@ from art_snn.app.results import read_result
 from art_snn.attacks import AutoPGD, Plan, Stage
 from art_snn.data import digits
 from tests.command import call
-from tests.conftest import varied
+from tests.seeds import varied
 
 MODEL = """
 from torch import nn

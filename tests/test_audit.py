@@ -14,7 +14,7 @@ import pytest
 import art_snn.attacks as ours
 from art_snn import RGA, STBP
 from tests.audit import ELSEWHERE, OURS, ROWS, Row, exported
-from tests.networks import CLASSES, FORMS, Counted, Probabilities, build
+from tests.classifiers import DIGITS, FORMS, Counted, Probabilities, build
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "_generated" / "audit_table.md"
@@ -64,7 +64,7 @@ def arguments(row: Row, classifier: Any, known: Any) -> tuple[np.ndarray, np.nda
         return x, y
     if row.labels == "target":
         runner_up = classifier.predict(x).argsort(1)[:, -2]
-        return x, np.eye(CLASSES, dtype=np.float32)[runner_up]
+        return x, np.eye(DIGITS, dtype=np.float32)[runner_up]
     return x, samples[10 : 10 + row.samples].copy() if row.labels == "guide" else None
 
 
@@ -113,9 +113,9 @@ def test_the_counter_sees_every_backward_pass(rule: Any, trained_layers: Any, kn
         np.testing.assert_array_equal(classifier.loss_gradient(x, y), plain.loss_gradient(x, y))
         assert counted.tally.backwards == passes
     classifier.class_gradient(x)
-    assert counted.tally.backwards == 3 + CLASSES
+    assert counted.tally.backwards == 3 + DIGITS
     classifier.predict(x)
-    assert counted.tally.backwards == 3 + CLASSES
+    assert counted.tally.backwards == 3 + DIGITS
 
 
 def test_the_table_covers_every_attack_class_that_art_exports() -> None:
@@ -129,11 +129,6 @@ def test_the_table_covers_every_attack_class_that_art_exports() -> None:
 def test_the_table_covers_every_attack_class_of_our_own() -> None:
     assert {row.attack for row in OURS} == exported(ours)
     assert not exported(ours) & exported(evasion)
-
-
-def test_no_two_rows_have_the_same_name() -> None:
-    names = [row.name for row in (*ROWS, *OURS)]
-    assert len(names) == len(set(names))
 
 
 def test_the_committed_page_is_the_one_that_the_script_writes(tmp_path, monkeypatch):

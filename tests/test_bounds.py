@@ -63,7 +63,7 @@ def name_of(value):
 def test_whole_numbers_are_taken_up_to_their_bound_and_refused_above(make, name, least, most):
     make(**{name: most})
     for value in (most + 1, HUGE, 10**5000):
-        message = rf"^{name}: expected a whole number from {least} to {most}, got "
+        message = rf"^{name}: .*from {least} to {most}, got "
         with pytest.raises(ValueError, match=message):
             make(**{name: value})
 
@@ -76,7 +76,7 @@ def test_numbers_are_taken_up_to_their_bounds_and_refused_beyond(make, name, low
         make(**{name: low})
         beyond += [] if name == "limit" else [math.nextafter(low, 0), 1e-300]
     for value in beyond:
-        message = rf".*{name}: expected a number from {low:g} to {high:g}, got "
+        message = rf"{name}: .*from {low:g} to {high:g}, got "
         with pytest.raises(ValueError, match=message.replace("+", r"\+")):
             make(**{name: value})
 
@@ -97,5 +97,5 @@ def test_corners_of_a_polyline_that_would_meet_by_rounding_are_refused():
     assert StaticCurve(limit=math.inf).limit == math.inf
     rule = RGA(beta=math.nextafter(0.9, 1))
     assert rule.corners(0.1, 1.0)[-1] > rule.corners(0.1, 1.0)[-2]
-    with pytest.raises(ValueError, match=r"^beta: expected more than 1 - decay = 0\.9"):
+    with pytest.raises(ValueError, match=r"^beta: .*1 - decay = 0\.9"):
         rule.corners(0.1, 3.0)

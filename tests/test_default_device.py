@@ -24,8 +24,7 @@ from art_snn.attacks import (
 from art_snn.findings import examine, examine_attack
 from art_snn.metrics import certify
 from art_snn.training import AdversarialTraining, Recipe, train
-from tests.networks import FORMS, build
-from tests.small import classifier, samples
+from tests.classifiers import FORMS, build, classifier, samples
 
 SHORT: dict[str, Any] = {"max_iter": 2, "verbose": False}
 SMALL: dict[str, Any] = {"eps": 0.1, "max_iter": 3, "verbose": False}

@@ -102,11 +102,8 @@ def test_tables_of_networks_of_the_zoo_follow_from_records_and_runs(tmp_path):
     content = json.loads(text_of(file))
     del content["sha256"]  # It is that of the file as it was.
     content["attacks"]["fast"]["queries"] += 5
-    content["attacks"]["AutoAttack of ART"] = content["attacks"]["ensemble-19"] = {
-        "correct": "11",
-        "robust": "00",
-        "queries": 7,
-    }
+    other = {"correct": "11", "robust": "00", "queries": 7}
+    content["attacks"] |= dict.fromkeys(("AutoAttack of ART", "ensemble-19"), other)
     write_json(tmp_path / file.name, content)
     for other in files:
         copy(other, tmp_path)
@@ -130,9 +127,8 @@ def test_every_page_stands_in_one_list_and_the_index_lists_at_most_30_in_four_gr
     assert len(groups) == 4
     assert all(":caption:" in options for options, _ in groups)
     assert sum(len(names.split()) for _, names in groups) <= 30
-    listed = [
-        name for page in PAGES for _, names in tree.findall(text_of(page)) for name in names.split()
-    ]
+    lists = [names for page in PAGES for _, names in tree.findall(text_of(page))]
+    listed = [name for names in lists for name in names.split()]
     assert sorted(listed) == sorted(page.stem for page in PAGES if page.stem != "index")
 
 

@@ -42,7 +42,7 @@ def test_every_step_may_have_its_decay(form):
     assert dynamics.simulate(column([0.6] * 4), u).flatten().tolist() == [0, 0, 1, 0]
     assert u.flatten().tolist() == pytest.approx([0.6, 0.9, 1.05, 0.6], abs=1e-12)
     assert dynamics == Dynamics([1.0, 0.5, 0.5, 1.25]) == eval(repr(dynamics))
-    with pytest.raises(ValueError, match="decay: expected one for each of 3 time steps, got 4"):
+    with pytest.raises(ValueError, match=r"decay: .*3 time steps, got 4"):
         dynamics.simulate(column([0.6] * 3))
 
 
@@ -109,50 +109,41 @@ def test_a_soft_reset_accounts_for_every_bit_of_charge(currents, decay, threshol
     assert u[-1].item() == pytest.approx((charge - spent).item(), abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"decay": -0.1}, r"decay: expected a number of at least 0 and at most 1, got -0\.1\. Use"),
-        ({"decay": 1e-7}, r"decay: expected a number from 1e-06 to 1, got 1e-07"),
-        ({"decay": 1.1}, r"decay: .*got 1\.1\. Use 1\.0 for a neuron without leak\."),
-        ({"decay": "0.5"}, r"decay: .*got '0\.5'"),
-        ({"threshold": 0.0}, r"threshold: expected a number above 0, got 0\.0\. The neurons"),
-        ({"threshold": math.inf}, r"threshold: expected a number above 0, got inf"),
-        ({"reset": "zero"}, r"reset: expected 'hard', 'soft' or 'none', got 'zero'\. Hard sets"),
-        ({"reset": None}, r"reset: expected 'hard', 'soft' or 'none', got None\. Hard sets"),
-        ({"gain": 0}, "gain: expected a number above 0, got 0"),
-        ({"gain": 1e9}, "gain: expected a number from 0.0001 to 10000, got"),
-        ({"constant": math.nan}, "constant: expected a number that is finite, got nan"),
-        ({"constant": 1e9}, "constant: expected a number from -10000 to 10000"),
-        ({"v_reset": -1.0, "threshold": -2.0}, "threshold: expected a number above -1, got -2"),
-        ({"v_reset": 2.0, "threshold": -1.0}, "threshold: expected a number above 0, got -1"),
-        (
-            {"v_reset": 0.5, "reset": "soft"},
-            "v_reset: expected 0 where the reset is not hard, got 0.5",
-        ),
-        ({"v_start": "x"}, "v_start: expected a number that is finite, got 'x'"),
-        ({"reset_by": 1.0}, "reset_by: expected None unless the reset is soft, got 1.0"),
-        ({"decay": []}, "decay: expected one for each time step, got none"),
-        ({"decay": [0.5, 11]}, "decay: expected a number from -10 to 10, got 11"),
-        ({"decay": [0.5, (0.5, 0.5)]}, r"decay: .*got \(0\.5, 0\.5\)"),
-        ({"threshold": (0.5, 1.0)}, r"threshold: .*got \(0\.5, 1\.0\)"),
-        ({"amplitude": 0}, "amplitude: expected a number above 0, got 0"),
-        ({"reset_by": 0, "reset": "soft"}, "reset_by: expected a number above 0, got 0"),
-        (
-            {"max_spikes": 0},
-            r"max_spikes: expected a whole number >= 1, got 0\. None is for any number",
-        ),
-        (
-            {"max_spikes": 2, "strict": True},
-            "max_spikes: expected 1, unless neurons fire at the thresh",
-        ),
-        ({"floor": 0.5}, "floor: expected at most v_reset, 0, got 0.5"),
-        ({"floor": math.nan}, "floor: expected a number that is finite, got nan"),
-        ({"floor": -0.25, "v_reset": -0.5}, "floor: expected at most v_reset, -0.5, got -0.25"),
-    ],
-)
-def test_parameters_out_of_range_are_refused(options, message):
-    with pytest.raises(ValueError, match=message):
+REFUSED = [
+    ({"decay": -0.1}, "decay: .*at least 0"),
+    ({"decay": 1e-7}, "decay: .*from 1e-06 to 1"),
+    ({"decay": 1.1}, "decay: .*without leak"),
+    ({"decay": "0.5"}, "decay: .*'0.5'"),
+    ({"decay": []}, "decay: .*none"),
+    ({"decay": [0.5, 11]}, "decay: .*from -10 to 10, got 11"),
+    ({"decay": [0.5, (0.5, 0.5)]}, "decay: .*0.5, 0.5"),
+    ({"threshold": 0.0}, "threshold: .*above 0, got 0"),
+    ({"threshold": math.inf}, "threshold: .*above 0, got inf"),
+    ({"threshold": (0.5, 1.0)}, "threshold: .*0.5, 1.0"),
+    ({"v_reset": -1.0, "threshold": -2.0}, "threshold: .*above -1, got -2"),
+    ({"v_reset": 2.0, "threshold": -1.0}, "threshold: .*above 0, got -1"),
+    ({"reset": "zero"}, "reset: .*'hard', 'soft' or 'none', got 'zero'"),
+    ({"reset": None}, "reset: .*got None"),
+    ({"gain": 0}, "gain: .*above 0"),
+    ({"gain": 1e9}, "gain: .*from 0.0001 to 10000"),
+    ({"constant": math.nan}, "constant: .*finite"),
+    ({"constant": 1e9}, "constant: .*from -10000 to 10000"),
+    ({"v_reset": 0.5, "reset": "soft"}, "v_reset: .*not hard"),
+    ({"v_start": "x"}, "v_start: .*finite"),
+    ({"reset_by": 1.0}, "reset_by: .*soft"),
+    ({"reset_by": 0, "reset": "soft"}, "reset_by: .*above 0"),
+    ({"amplitude": 0}, "amplitude: .*above 0"),
+    ({"max_spikes": 0}, "max_spikes: .*>= 1"),
+    ({"max_spikes": 2, "strict": True}, "max_spikes: .*1, unless"),
+    ({"floor": 0.5}, "floor: .*at most v_reset, 0"),
+    ({"floor": math.nan}, "floor: .*finite"),
+    ({"floor": -0.25, "v_reset": -0.5}, "floor: .*at most v_reset, -0.5"),
+]
+
+
+@pytest.mark.parametrize(("options", "words"), REFUSED)
+def test_parameters_out_of_range_are_refused(options, words):
+    with pytest.raises(ValueError, match=f"^{words}"):
         Dynamics(**options)
 
 

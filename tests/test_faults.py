@@ -175,14 +175,3 @@ def test_a_full_disk_is_told_and_with_room_the_command_goes_on(limit, tmp_path, 
     _, errors = process.communicate(timeout=300)
     assert process.returncode in ENDED, errors
     assert not differences(results(output), whole)
-
-
-def test_of_two_commands_on_one_folder_one_is_told_that_it_is_held(tmp_path, data):
-    first, second = (begin("train", tmp_path / "out", data) for _ in range(2))
-    errors = [process.communicate(timeout=300)[1] for process in (first, second)]
-    statuses = sorted(process.returncode for process in (first, second))
-    # The second one may have begun after the end of the first, and then repeats nothing.
-    held = statuses.count(2)
-    assert held <= 1
-    assert {*statuses} <= {2, *ENDED}
-    assert not held or any("which is held" in text for text in errors)

@@ -26,8 +26,8 @@ from art_snn.files import (
     write_json,
     write_text,
 )
+from tests.classifiers import build
 from tests.damage import flips, small_files_only
-from tests.networks import build
 
 BASE = ("settings", 1)
 ARRAY = np.arange(6.0).reshape(2, 3)
@@ -118,7 +118,7 @@ def test_a_write_that_the_system_refuses_names_file_and_reason_and_leaves_none(w
         WRITERS[write](file)
     assert list(tmp_path.iterdir()) == []
     (file / "inside").mkdir(parents=True)
-    with pytest.raises(WriteFailed, match=r"result could not be written \(Is a directory\)"):
+    with pytest.raises(WriteFailed, match="Is a directory"):
         WRITERS[write](file)
     assert list(tmp_path.iterdir()) == [file]
     WRITERS[write](tmp_path / ("n" * 255))
@@ -185,7 +185,7 @@ def test_json_that_was_laid_out_anew_is_still_known_and_changed_or_unsealed_it_i
     assert read_json(file) == content
     for damaged in (sealed | {"b": 0.2}, content):
         file.write_text(json.dumps(damaged))
-        with pytest.raises(ValueError, match="is damaged: its checksum does not match its content"):
+        with pytest.raises(ValueError, match="is damaged"):
             read_json(file)
     write_json(file, [1, 2])
     assert read_json(file) == [1, 2]
@@ -232,7 +232,7 @@ def test_no_reader_of_arrays_unpacks_what_is_larger_than_it_may_be(name, tmp_pat
     write_arrays(tmp_path / name, x=np.zeros((40_000, 1, 8, 8)))
     assert (tmp_path / name).stat().st_size < 100_000
     tracemalloc.start()
-    with pytest.raises(ArgumentError, match=r"it states 20,480,\d{3} bytes, unpacked, of at most "):
+    with pytest.raises(ArgumentError, match=r"states 20,480,\d{3} bytes"):
         READERS[name](tmp_path / name)
     assert tracemalloc.get_traced_memory()[1] < 2**20
     tracemalloc.stop()

@@ -12,13 +12,11 @@ from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
 from art_snn import GRADIENTS, LIF, PyTorchSpikingClassifier
-from art_snn.engine.snapshot import Snapshot
-from art_snn.gradients.fixed import _WITHOUT_SAVING, _FixedWeights
-from art_snn.layers import Normalize
+from art_snn.gradients.fixed import weights_fixed
+from art_snn.layers import Normalize, Snapshot
 from art_snn.models import sew_resnet17
 from art_snn.running.context import set_in_block
 from art_snn.running.run import RUN, NetworkRun
-from tests import adapted
 from tests.architectures import (
     CLASSES,
     SHAPE,
@@ -29,6 +27,7 @@ from tests.architectures import (
     residual,
     tiny_vgg,
 )
+from tests.interop import adapted
 
 every_network = pytest.mark.parametrize("layers", [chain, residual, max_pooled, tiny_vgg])
 
@@ -98,7 +97,7 @@ def test_layers_give_the_values_and_gradients_of_torch_and_keep_less(name, dtype
     module = MODULES[name].to(dtype)
     x = torch.randn(3, 2, 11, 9, dtype=dtype, requires_grad=True)
     plain, expected = kept_bytes(lambda: module(x))
-    with _FixedWeights():
+    with set_in_block(RUN, NetworkRun(constant_weights=True)), weights_fixed():
         light, got = kept_bytes(lambda: module(x))
     assert torch.equal(got, expected)
     g = torch.randn_like(got)
@@ -108,17 +107,6 @@ def test_layers_give_the_values_and_gradients_of_torch_and_keep_less(name, dtype
     assert untouched(module)
 
 
-@pytest.mark.parametrize("channels", [1, 3])
-def test_inputs_of_few_channels_have_the_gradient_of_torch_where_it_is_large(channels):
-    torch.manual_seed(0)
-    module = nn.Conv2d(channels, 24, (3, 5), padding=(2, 1))
-    x = torch.randn(4, channels, 20, 24, requires_grad=True)
-    with _FixedWeights():
-        got = module(x)
-    g = torch.randn_like(got)
-    torch.testing.assert_close(*(torch.autograd.grad(y, x, g)[0] for y in (got, module(x))))
-
-
 COMPUTED = ("same", "circular", "maximum", "maximum, overlapping", "maximum, dilated")
 
 
@@ -126,10 +114,10 @@ COMPUTED = ("same", "circular", "maximum", "maximum, overlapping", "maximum, dil
 def test_layers_of_shapes_only_have_the_shapes_and_gradients_of_computed_ones(name):
     module = MODULES[name].float()
     x = torch.randn(3, 2, 11, 9, requires_grad=True)
-    with _FixedWeights():
+    with set_in_block(RUN, NetworkRun(constant_weights=True)), weights_fixed():
         expected = module(x)
-    with _FixedWeights(), set_in_block(RUN, NetworkRun(shapes_only=True)):
-        shaped = module(x)
+        with set_in_block(RUN, NetworkRun(shapes_only=True)):
+            shaped = module(x)
     assert not shaped.any()
     assert shaped.shape == expected.shape
     assert_same_gradients(x, expected, shaped)
@@ -256,21 +244,6 @@ def test_gradients_at_the_weights_need_values_and_the_probe_of_their_state():
     assert [computed(net, x, fixed=fixed)[0] for fixed in (True, False)] == [1, 2]
 
 
-def test_where_a_replay_of_shapes_only_fails_the_gradient_is_resolved_in_time(monkeypatch):
-    def emptied(x, *weights):
-        return x[:0] if RUN.get().shapes_only else linear(x, *weights)
-
-    linear = _WITHOUT_SAVING[functional.linear]
-    net, x = network(chain, gradient="rga"), batch(3)
-    _, expected = computed(net, x)
-    monkeypatch.setattr("art_snn.gradients.fixed._WITHOUT_SAVING", {functional.linear: emptied})
-    for _ in range(2):
-        count, got = computed(net, x)
-        assert count == 2
-        assert net.execution.kind == "time-resolved"
-        torch.testing.assert_close(got, expected)
-
-
 def test_passes_that_share_a_graph_bring_their_own_slopes():
     net, x = network(residual, gradient="rga"), batch(3)
     inputs = [x, x.flip(0) * 0.7, x[:2]]
@@ -386,21 +359,7 @@ def test_a_leaf_that_repeats_a_step_has_the_gradient_of_every_step():
     torch.testing.assert_close(leaf.grad, backward(net, repeated))
 
 
-def test_both_gradients_are_those_of_two_passes():
-    """As an algorithm wants that trains on the gradients of its attack."""
-    net, x = network(residual, gradient="stbp"), batch(3)
-    leaf, other = x.clone().requires_grad_(), x.clone().requires_grad_()
-    net(leaf).square().sum().backward()
-    weights = [weight.grad for weight in net.parameters()]
-    net.zero_grad()
-    net(x).square().sum().backward()
-    for got, parameter in zip(weights, net.parameters(), strict=True):
-        torch.testing.assert_close(got, parameter.grad)
-    net(other).square().sum().backward()
-    torch.testing.assert_close(leaf.grad, other.grad)
-
-
-def test_a_stock_classifier_leaves_no_gradient_on_weights_that_are_constants():
+def test_a_stock_classifier_around_the_network_leaves_no_gradient_on_the_weights():
     net = network(residual).float()
     stock = PyTorchClassifier(
         net, nn.CrossEntropyLoss(), SHAPE, CLASSES, clip_values=(0, 1), device_type="cpu"

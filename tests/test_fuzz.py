@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from art_snn.app import cost
-from art_snn.app.cli import _settings_class
+from art_snn.app.settings import Compare, Cost, Inspect, Train
 from tests.command import call
 from tests.datasets import images
 from tests.own import own
@@ -35,6 +35,7 @@ BASES: tuple[tuple[str, ...], ...] = (
     ("inspect", *OWN, "--batch-size", "2", "--rules", "rga,native"),
 )
 """Calls of commands that end well and soon."""
+SETTINGS = {"train": Train, "compare": Compare, "cost": Cost, "inspect": Inspect}
 VALUES = (
     *("0", "-1", "1", "2", "0.5", "1/2", "8/255", "1e308", "1e-320", "1e39", "nan", "inf", "-inf"),
     *("1/0", "1/2/3", "1e", "0x10", "1_000", "٣", "½", "1 000", str(10**20), str(2**63)),
@@ -65,7 +66,7 @@ def command_line(draw: random.Random) -> tuple[str, ...]:
     """A call of a command with one or two options that are given odd values."""
     name, *given = draw.choice(BASES)
     words = [name, *given, *SMALL, "--output", f"out-{draw.random()}"]
-    options = [f.name for f in fields(_settings_class(name)) if f.name not in ("quiet", "download")]
+    options = [f.name for f in fields(SETTINGS[name]) if f.name not in ("quiet", "download")]
     for _ in range(draw.choice((1, 1, 1, 2))):
         flag, value = (
             f"--{draw.choice(options).replace('_', draw.choice('-_'))}",

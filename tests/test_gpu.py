@@ -12,10 +12,10 @@ from art.defences.trainer import AdversarialTrainerMadryPGD, AdversarialTrainerT
 
 from art_snn import RGA, STBP
 from art_snn.interop import adapt
+from tests.classifiers import Counted, build
 from tests.interop import stacks
 from tests.interop.neurons import Step, Steps
 from tests.interop.promises import OWN_TIME, inputs
-from tests.networks import Counted, build
 
 pytestmark = [
     pytest.mark.gpu,

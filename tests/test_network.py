@@ -1,12 +1,10 @@
 """SpikingNetwork: which rule runs when, what is cast and refused, what copies share."""
 
 import copy
-from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from art_snn import (
     GRADIENTS,
@@ -19,26 +17,16 @@ from art_snn import (
     SpikingNetwork,
     TimeDistributed,
 )
-from art_snn.gradients import ASSG, CBA, Extended, Gradient
+from art_snn.gradients import ASSG, CBA, Extended
 from art_snn.gradients.rules import VARIANTS
 from tests.architectures import CLASSES, SHAPE, batch, chain, network, residual
-from tests.gradients.adaptive import ascend, restarts
-
-
-@dataclass(frozen=True)
-class Counting(Gradient):
-    """STBP that counts its forward passes."""
-
-    calls: list[Any] = field(default_factory=list, compare=False)
-
-    def logits(self, body: Any, x: Tensor) -> Tensor:
-        self.calls.append(body)
-        return STBP().logits(body, x)
+from tests.classifiers import Counted
+from tests.gradients.adaptive import ascend
 
 
 def counting_network():
-    net = network(chain, gradient=Counting(), training_gradient=Counting())
-    return net, net.gradient.calls, net.training_gradient.calls
+    net = network(chain, gradient=Counted(STBP()), training_gradient=Counted(STBP()))
+    return net, net.gradient.tally, net.training_gradient.tally
 
 
 def test_no_rule_is_asked_where_gradients_are_disabled():
@@ -48,7 +36,7 @@ def test_no_rule_is_asked_where_gradients_are_disabled():
         net(batch().requires_grad_())
     with torch.inference_mode():
         assert not net(batch()).requires_grad
-    assert (len(attack), len(training)) == (0, 0)
+    assert (attack.forwards, training.forwards) == (0, 0)
 
 
 @pytest.mark.parametrize("mode", [True, False])
@@ -56,16 +44,15 @@ def test_no_rule_is_asked_where_gradients_are_disabled():
 def test_an_input_with_a_gradient_gets_the_attack_gradient(mode, before):
     net, attack, training = counting_network()
     net.train(mode)(before(batch().requires_grad_()))
-    assert (len(attack), len(training)) == (1, 0)
-    assert attack[0] is net.body
+    assert (attack.forwards, training.forwards) == (1, 0)
     net(batch()).sum().backward()
-    assert (len(attack), len(training)) == (1, 1)
+    assert (attack.forwards, training.forwards) == (1, 1)
     assert net.layers[0].module[1].weight.grad.abs().sum() > 0
 
 
 def test_using_overrides_both_rules_within_the_block_only_and_does_not_show_in_them():
     net, attack, training = counting_network()
-    inside, rules = Counting(), (net.gradient, net.training_gradient)
+    inside, rules = Counted(STBP()), (net.gradient, net.training_gradient)
     with net.using(inside) as same:
         assert same is net
         net.with_gradient("stbp")
@@ -74,15 +61,15 @@ def test_using_overrides_both_rules_within_the_block_only_and_does_not_show_in_t
         net(batch())
         with torch.no_grad():
             net(batch())
-    assert (len(attack), len(training), len(inside.calls)) == (0, 0, 2)
+    assert (attack.forwards, training.forwards, inside.tally.forwards) == (0, 0, 2)
     assert (net.gradient, net.training_gradient) == rules
     net(batch())
-    assert len(training) == 1
+    assert training.forwards == 1
 
 
 def test_using_nests_and_ends_with_an_exception():
     net, attack, _ = counting_network()
-    outer, inner, broken = Counting(), Counting(), Counting()
+    outer, inner, broken = (Counted(STBP()) for _ in range(3))
     x = batch().requires_grad_()
     with net.using(outer):
         with net.using(inner):
@@ -93,8 +80,8 @@ def test_using_nests_and_ends_with_an_exception():
             pass
         net(x)
     net(x)
-    assert [len(rule.calls) for rule in (outer, inner, broken)] == [1, 1, 0]
-    assert len(attack) == 1
+    assert [rule.tally.forwards for rule in (outer, inner, broken)] == [1, 1, 0]
+    assert attack.forwards == 1
 
 
 @pytest.mark.parametrize("mode", [True, False])
@@ -156,13 +143,13 @@ def test_an_input_shape_is_checked_and_an_axis_may_have_any_size():
     assert net.input_shape == SHAPE
     assert net(batch()).shape == (3, CLASSES)
     for shape in ((3, 2, 6, 7), SHAPE, (3, 72)):
-        with pytest.raises(ValueError, match=r"^x: expected shape \[N, 2, 6, 6\], got \[.*batch"):
+        with pytest.raises(ValueError, match=r"^x: .*\[N, 2, 6, 6\]"):
             net(torch.zeros(shape))
     net = network(chain, encoder=Frames(), input_shape=(None, *SHAPE))
     for steps in (1, 5):
         assert net(torch.zeros(2, steps, *SHAPE)).shape == (2, CLASSES)
     for wrong in ((2, *SHAPE), (2, 3, *SHAPE[1:], 1), (2, 3, 1, *SHAPE)):
-        with pytest.raises(ValueError, match=r"^x: expected shape \[N, any, 2, 6, 6\], got \[2, "):
+        with pytest.raises(ValueError, match=r"^x: .*\[N, any, 2, 6, 6\]"):
             net(torch.zeros(wrong))
     assert network(residual)(torch.rand(1, 2, 12, 9)).shape == (1, CLASSES)
 
@@ -190,7 +177,7 @@ def test_layers_and_encoders_that_are_none_are_refused(arguments, message):
 
 @pytest.mark.parametrize("x", [[[0.0]], None, 3.0, batch().numpy()])
 def test_an_input_that_is_no_tensor_is_refused(x):
-    with pytest.raises(TypeError, match=rf"^x: expected a torch tensor.* got {type(x).__name__}"):
+    with pytest.raises(TypeError, match=rf"^x: .*got {type(x).__name__}"):
         network(chain)(x)
 
 
@@ -252,52 +239,41 @@ def test_with_steps_gives_the_network_that_would_be_built_with_them(encoder):
 @pytest.mark.parametrize("encoder", [Frames(), Frames(4), lambda x: x[None]])
 def test_with_steps_is_refused_where_the_encoder_has_a_fixed_number(encoder):
     net = network(chain, encoder=encoder)
-    with pytest.raises(ValueError, match=r"^encoder: .*any number of time steps, .*of your own"):
+    with pytest.raises(ValueError, match=r"^encoder: .*number of time steps"):
         net.with_steps(9)
     assert net.encoder is encoder
-
-
-def test_a_network_remembers_the_attack_until_it_forgets_or_has_another_gradient():
-    net = network(chain, gradient=ASSG())
-    assert net.body.memory == {}
-    net(batch().requires_grad_())
-    assert set(net.body.memory) == {ASSG()}
-    net.training_gradient = "rga"
-    with pytest.raises(ValueError, match=r"^gradient: expected a rule that applies .*CBA"):
-        net.gradient = CBA()
-    assert net.gradient == ASSG()
-    assert set(net.body.memory) == {ASSG()}
-    net.forget()
-    assert net.body.memory == {}
-    net(batch().requires_grad_())
-    net.gradient = ASSG()
-    assert net.body.memory == {}
 
 
 NEAR = ASSG(restart=0.05)
 
 
 @pytest.mark.parametrize("rule", [NEAR, Extended(NEAR, steps=6)], ids=["alone", "extended"])
-def test_within_an_attack_a_sample_is_new_beyond_twice_its_radius(rule, monkeypatch):
-    net, x = network(chain, gradient=rule).float(), batch().round().float()
-    far = x.clone()
-    far[1, 0, 2, 3] += 0.375
-    seen = restarts(monkeypatch)
-    with net.attacking(0.125):
-        for inputs in (x, x + 0.25, x - 0.25, far, far + 0.125):
-            ascend(net, inputs)
-    assert seen == ["all"] * 2 + [[False, True, False]] * 2
-    seen.clear()
+def test_within_an_attack_a_sample_is_new_beyond_twice_its_radius(rule):
+    net, x = network(chain, gradient=rule), batch().round()
+    near, far = x + 0.25, x + 0.25
+    far[1, 0, 2, 3] += 0.125
+
+    def last(*inputs):
+        net.forget()
+        with net.attacking(0.125):
+            return [ascend(net, each) for each in inputs][-1]
+
+    gone_on, fresh = last(x, x - 0.25, far), last(far)
+    undisturbed = last(x, x - 0.25, near)
+    torch.testing.assert_close(gone_on[1], fresh[1])
+    torch.testing.assert_close(gone_on[[0, 2]], undisturbed[[0, 2]])
+    assert not torch.allclose(gone_on[0], fresh[0], rtol=1e-3)
+    # Outside of an attack the radius is that of the rule.
+    net.forget()
     ascend(net, x)
-    ascend(net, x + 0.0625)
-    assert seen == ["all"] * 2 + [[True] * 3] * 2
+    torch.testing.assert_close(ascend(net, near), last(near))
 
 
 @pytest.mark.parametrize("wrong", [-0.1, float("nan"), float("inf"), "8/255", True])
 def test_a_radius_that_is_none_is_refused_before_anything_is_forgotten(wrong):
     net = network(chain, gradient=ASSG())
     ascend(net, batch())
-    message = r"^radius: expected a number of at least 0, got .*None where it is not known\."
+    message = "^radius: .*at least 0"
     with pytest.raises(ValueError, match=message), net.attacking(wrong):
         pass
     assert set(net.body.memory) == {ASSG()}
@@ -318,5 +294,5 @@ def test_an_objection_is_the_reason_and_with_samples_the_whole_complaint():
 @pytest.mark.parametrize("transform", [torch.func.grad, torch.func.jacrev, torch.vmap])
 def test_transforms_of_torch_are_refused_with_a_remedy(transform):
     net = network(chain)
-    with pytest.raises(ValueError, match=r"^x: .*torch\.func.* torch\.autograd\.grad"):
+    with pytest.raises(ValueError, match=r"^x: .*torch\.func"):
         transform(lambda x: net(x).sum())(batch())

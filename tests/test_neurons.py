@@ -12,8 +12,6 @@ from art_snn import IF, LIF, STBP, Direct, SpikingNetwork, TimeDistributed
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import NeuronRef
 from art_snn.neurons import Neuron
-from art_snn.running.context import set_in_block
-from art_snn.running.run import RUN, NetworkRun
 
 
 @pytest.mark.parametrize(
@@ -49,22 +47,6 @@ def test_a_neuron_on_its_own_is_differentiated_by_stbp():
     assert alone.abs().sum() > 0
 
 
-def test_a_neuron_fires_as_the_pass_tells_that_knows_it_by_its_name():
-    neuron, stranger = LIF(), LIF()
-    seen = []
-
-    def fire(site, current):
-        seen.append(site)
-        return current + 1
-
-    with set_in_block(RUN, NetworkRun(fire, {neuron: "1.0"})):
-        assert torch.equal(neuron(torch.zeros(4, 2)), torch.ones(4, 2))
-        assert torch.equal(stranger(torch.zeros(4, 2)), torch.zeros(4, 2))
-    assert seen == [NeuronRef("1.0", neuron.dynamics)]
-    assert torch.equal(neuron(torch.zeros(4, 2)), torch.zeros(4, 2))
-    assert RUN.get().firing is None
-
-
 def test_neurons_can_be_copied_and_pickled_and_take_new_dynamics():
     neuron = LIF(decay=0.7, threshold=0.4, reset="soft")
     current = torch.rand(5, 2, 3)
@@ -78,7 +60,7 @@ def test_neurons_can_be_copied_and_pickled_and_take_new_dynamics():
 
 @pytest.mark.parametrize("shape", [(), (4,), (0, 2), (0, 2, 3)])
 def test_a_current_without_time_steps_or_batch_axis_is_refused(shape):
-    with pytest.raises(ValueError, match=r"^current: .*\[T, N, \.\.\.\] with T >= 1, got shape"):
+    with pytest.raises(ValueError, match=r"^current: .*\[T, N, "):
         LIF()(torch.zeros(shape))
 
 

@@ -6,7 +6,6 @@ from torch import nn
 from torch.autograd import forward_ad, gradcheck, gradgradcheck
 
 from art_snn import TimeDistributed
-from art_snn.gradients.fixed import _FixedWeights
 from art_snn.pooling import average, pair, suits, unpool
 
 POOLS = {
@@ -109,12 +108,3 @@ def test_layers_on_time_steps_pool_so_and_a_hook_sees_the_module_still():
     pool.register_forward_hook(lambda _, inputs, output: seen.append(output))
     pooled = TimeDistributed(pool)(x)
     assert torch.equal(torch.cat(seen).view(pooled.shape), pooled)
-
-
-def test_where_weights_are_constants_it_has_the_same_gradient():
-    x = planes()
-    expected = average(x, (2, 4), 3)
-    with _FixedWeights():
-        got = average(x, (2, 4), 3)
-    assert torch.equal(got, expected)
-    assert torch.equal(*gradients(x, got, expected))

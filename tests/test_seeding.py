@@ -14,7 +14,7 @@ from art_snn.seeding import (
     seeded,
     uniform_noise,
 )
-from tests.conftest import varied
+from tests.seeds import varied
 
 
 def test_random_states_are_set_within_the_block_and_put_back_after_an_error():

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
 from art_snn.engine.body import LayeredBody
 from art_snn.interop import adapt
-from art_snn.running.digests import _LARGE, _ROW, digest_tensors
-from tests.adapted import Leaky
-from tests.interop.neurons import Learned
+from art_snn.running.digests import digest_tensors
+from tests.interop.neurons import Learned, Steps
 from tests.interop.stacks import Stack
 
 SHAPE = (2, 6, 6)
@@ -66,7 +65,7 @@ def learned() -> SpikingNetwork:
 
 
 def registered() -> SpikingNetwork:
-    return adapt(Stack(Leaky, 2.0).float(), steps=4)
+    return adapt(Stack(Steps, 2.0).float(), steps=4)
 
 
 def weight(net: SpikingNetwork) -> nn.Parameter:
@@ -206,7 +205,7 @@ def test_what_passes_write_on_modules_is_no_edit(monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.int64])
-@pytest.mark.parametrize("size", [3, _LARGE + _ROW + 3])
+@pytest.mark.parametrize("size", [3, 17 * 1024 + 3])
 def test_one_value_more_or_less_has_other_bits_also_beside_what_is_not_finite(dtype, size):
     tensor = torch.randn(size).mul_(50).to(dtype)
     broken = tensor.clone()

@@ -27,7 +27,7 @@ from art_snn import (
 from art_snn.gradients import ASSG, GRADIENTS, Extended
 from art_snn.running.context import keep_modes
 from art_snn.running.run import RUN
-from tests import small
+from tests import classifiers as small
 from tests.test_interrupts import attack
 
 RULES = tuple(name for name in GRADIENTS if name != "cba")  # For IF neurons alone.

@@ -10,10 +10,7 @@ from torch import nn
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed
 from art_snn.dynamics import Dynamics, Values
 from art_snn.gradients import GRADIENTS
-from art_snn.interop import adapt
 from art_snn.neurons import Neuron
-from tests.interop.neurons import Learned
-from tests.interop.stacks import images, lively
 
 STEPS, WIDTH = 6, 5
 VARIED = {
@@ -103,16 +100,3 @@ def test_they_are_compared_by_value_and_survive_copies():
 def test_every_number_must_be_within_range(name, values, message):
     with pytest.raises(ValueError, match=f"{name}: expected {message}"):
         Dynamics(**{name: torch.tensor(values)})
-
-
-@pytest.mark.parametrize("rule", ["rga", "stbp", "hart", "static", "bptr"])
-def test_decays_of_a_registered_neuron_are_known_neuron_by_neuron(rule):
-    beta = torch.tensor([0.2, 0.5, 0.9])
-    model = lively(nn.Sequential(nn.Flatten(2), nn.Linear(9, 3)), 0.2)
-    model.append(Learned(beta))
-    network = adapt(model, steps=STEPS)
-    x = images().requires_grad_()
-    with network.using(rule):
-        logits = network(x)
-    assert torch.autograd.grad(logits.sum(), x)[0].any()
-    assert network.body.neurons()[0].dynamics.decay == Values(beta)

@@ -8,9 +8,9 @@ import pytest
 from art_snn import checkpoint
 from art_snn.app.report.evaluation import Evaluation
 from art_snn.app.results import from_json, read_result
-from tests import adapted
 from tests.command import call
 from tests.datasets import counts, images
+from tests.interop import adapted
 
 TRAIN = ("train", "--epochs", "1", "--validation", "0.4", "--batch-size", "4", "--attack", "fgsm")
 EVALUATE = ("evaluate", "--samples", "4", "--batch-size", "4", "--output", "out")

@@ -29,11 +29,11 @@ from art_snn.gradients import (
     parse_rules,
 )
 from art_snn.metrics import Share, union
-from tests import adapted
+from tests.classifiers import classifier, pgd_by_hand, samples, untouched
 from tests.command import call
 from tests.datasets import images
+from tests.interop import adapted
 from tests.outcomes import outcome
-from tests.small import classifier, pgd_by_hand, samples, untouched
 
 ALL = parse_rules(_RULES)
 TWO: dict[str, Gradient] = {"stbp": STBP(), "rga": RGA()}

@@ -26,8 +26,8 @@ from art_snn.app.machine import describe_machine, measure_medians, measure_peak
 from art_snn.app.results import read_result
 from art_snn.app.settings import Cost
 from art_snn.checks import ArgumentError
-from tests import adapted
 from tests.command import python
+from tests.interop import adapted
 from tests.own import own
 
 SMALL: dict[str, Any] = {"model": ("vgg5",), "steps": (2,), "width": 0.1, "batch_size": 2}

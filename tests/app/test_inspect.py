@@ -11,9 +11,9 @@ from art_snn.app.results import as_json, read_result
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import STBP, parse_rules
 from art_snn.gradients.choice import ORDER
-from tests import adapted
 from tests.command import call
 from tests.datasets import counts, images
+from tests.interop import adapted
 
 HART = "hart(surrogate.width=0.5)"
 """The first rule of the plan standard, by the name that evaluate gives it."""

@@ -15,9 +15,9 @@ from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError
 from art_snn.data import Source
 from art_snn.models import Architecture
-from tests import adapted
 from tests.command import python
 from tests.datasets import halves, halves_in_frames
+from tests.interop import adapted
 from tests.own import own
 from tests.zoo.server import serving
 

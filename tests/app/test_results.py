@@ -35,9 +35,9 @@ from art_snn.files import write_json
 from art_snn.findings import Finding
 from art_snn.metrics import Robustness, Share
 from art_snn.team import Team
+from tests.classifiers import CLASSES, classifier, samples
 from tests.jobs import Job
 from tests.outcomes import outcome
-from tests.small import CLASSES, classifier, samples
 
 REFUSAL = r"^output: .*results of the same kind, got .*results\.json of other .*\. Choose another"
 

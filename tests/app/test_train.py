@@ -21,9 +21,9 @@ from art_snn.data import Source
 from art_snn.metrics import Share
 from art_snn.models import Architecture
 from art_snn.training import IBP, TRADES, AdversarialTraining, Epoch, Recipe
-from tests.adapted import own as adapted
 from tests.command import call
 from tests.datasets import halves, halves_in_frames, images
+from tests.interop.adapted import own as adapted
 from tests.own import own
 
 SMALL: dict[str, Any] = {"steps": 2, "epochs": 2, "batch_size": 8, "learning_rate": 0.02}

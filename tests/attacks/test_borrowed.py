@@ -13,7 +13,7 @@ from art.attacks.evasion import (
 
 from art_snn.attacks.stages import ArtAttack, Stage
 from art_snn.seeding import seeded
-from tests import small
+from tests import classifiers as small
 from tests.attacks.classifiers import Stops, linear
 
 

@@ -16,7 +16,7 @@ from art_snn.attacks import (
 )
 from art_snn.attacks.pgd import PGD, STEP
 from tests.attacks.classifiers import linear
-from tests.networks import CLASSES, FORMS, build
+from tests.classifiers import DIGITS as CLASSES, FORMS, build
 
 QUIET = {"verbose": False}
 WALKING = [StableAdaptivePGD, AutoPGD, SquareSearch, PGD]

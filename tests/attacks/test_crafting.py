@@ -30,8 +30,8 @@ from art_snn.attacks import (
     predict_logits,
 )
 from art_snn.gradients import ASSG, RGA, STBP
+from tests.classifiers import classifier, pgd_by_hand, samples
 from tests.gradients.adaptive import restarts
-from tests.small import classifier, pgd_by_hand, samples
 
 PGD, MIM, APGD = (ProjectedGradientDescent, MomentumIterativeMethod, AutoProjectedGradientDescent)
 ONE_RUN = {"nb_random_init": 1, "loss_type": "cross_entropy"}

@@ -16,7 +16,7 @@ from art_snn.attacks import (
     queries,
 )
 from art_snn.attacks.persample import CountedAttack
-from tests import small
+from tests import classifiers as small
 from tests.attacks.classifiers import Stops
 
 PLAN = Plan("plan", (Stage(AutoPGD, RGA(), {"max_iter": 3}), Stage(AutoPGD, STBP())))

@@ -13,7 +13,7 @@ from art_snn.attacks import (
     Stage,
     StageRecord,
 )
-from tests import small
+from tests import classifiers as small
 
 
 def record(name, status="ran", **options):

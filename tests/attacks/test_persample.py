@@ -13,7 +13,7 @@ from art_snn.attacks import (
     SquareSearch,
     StableAdaptivePGD,
 )
-from tests import small
+from tests import classifiers as small
 from tests.attacks.classifiers import linear, stock
 from tests.terminal import pseudo_terminal
 

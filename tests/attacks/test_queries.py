@@ -11,7 +11,7 @@ from art_snn.attacks import AutoPGD, SquareSearch, StableAdaptivePGD
 from art_snn.attacks.queries import Queries, _passes, cross_entropy, margin
 from art_snn.gradients import Extended, Mean
 from tests.attacks.classifiers import linear, stock
-from tests.networks import Probabilities, build
+from tests.classifiers import Probabilities, build
 
 
 def asked(classifier, x, y, objective=cross_entropy):

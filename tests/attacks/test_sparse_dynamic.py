@@ -12,7 +12,7 @@ from art_snn.attacks.queries import Queries
 from art_snn.attacks.sparse_dynamic import _Flips
 from art_snn.seeding import uniform_noise
 from tests.attacks.classifiers import linear, stock
-from tests.networks import FORMS, build
+from tests.classifiers import FORMS, build
 
 # Of the first class, by how much each of six bits moves it ahead of the second one.
 WEIGHTS = np.array([-1.0, -5.0, -3.0, -2.0, 4.0, 0.0]).reshape(2, 1, 1, 3)

@@ -10,7 +10,7 @@ from art_snn.attacks import SpikeRetiming, shifts
 from art_snn.attacks.queries import margin
 from art_snn.attacks.spike_retiming import _Spikes
 from tests.attacks.classifiers import linear, stock
-from tests.networks import FORMS, build
+from tests.classifiers import FORMS, build
 
 # By how much a spike moves the first class ahead, at four steps (rows) of three places.
 WEIGHTS = np.array([[5.0, 0, 1], [4, 3, 1], [2, 2, 1], [0, 9, -9]]).reshape(4, 1, 1, 3)

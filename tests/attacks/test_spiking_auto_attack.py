@@ -26,9 +26,9 @@ from art_snn.attacks import (
 )
 from art_snn.gradients import CBA, EOT, Mean
 from art_snn.progress import Progress
-from tests import small
+from tests import classifiers as small
 from tests.attacks.classifiers import around, linear, watched
-from tests.networks import FORMS, build
+from tests.classifiers import FORMS, build
 from tests.terminal import Terminal
 
 QUIET = {"verbose": False}

@@ -11,7 +11,7 @@ from art_snn.attacks.measures import require_measure
 from art_snn.attacks.square_search import _RACE, SQUARES, _share_at
 from art_snn.seeding import uniform_noise
 from tests.attacks.classifiers import stock
-from tests.networks import build
+from tests.classifiers import build
 
 QUIET = {"verbose": False}
 

@@ -41,11 +41,11 @@ from art_snn.attacks.square_search import _RACE
 from art_snn.attacks.stages import _SEARCHES, ArtAttack
 from art_snn.gradients import ASSG, CBA, EOT, HART, ATan, Native, Triangle
 from art_snn.interop import adapt
-from tests import adapted
 from tests.attacks.classifiers import around
 from tests.audit import OURS, PREDICTIONS, ROWS
+from tests.classifiers import DIGITS as CLASSES, build
 from tests.conftest import seed_everything
-from tests.networks import CLASSES, build
+from tests.interop import adapted
 
 QUIET = {"verbose": False}
 NORMS = (np.inf, 2.0, *MEASURES[2:])

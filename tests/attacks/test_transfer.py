@@ -10,7 +10,7 @@ from art_snn import RGA
 from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage
 from art_snn.attacks.auto_pgd import OnwardPGD
 from tests.attacks.classifiers import stock, watched
-from tests.networks import build
+from tests.classifiers import build
 
 TRANSFER = Stage(OnwardPGD, None, {"max_iter": 6}, transfer=True)
 PLAN = Plan("plan", (TRANSFER,))

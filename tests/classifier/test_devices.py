@@ -14,12 +14,12 @@ from art_snn import PyTorchSpikingClassifier
 from art_snn.attacks import AutoPGD
 from art_snn.findings import examine
 from art_snn.training import AdversarialTraining, Recipe, train
+from tests.classifiers import DIGITS, build, layers
 from tests.elsewhere import TENSORS
-from tests.networks import CLASSES, build, layers
 
 X = np.random.default_rng(0).random((4, 1, 8, 8), dtype=np.float32)
 Y = np.array([0, 1, 2, 9])
-FORMS = {"indices": Y, "a column": Y[:, None], "one-hot": np.eye(CLASSES, dtype=np.float32)[Y]}
+FORMS = {"indices": Y, "a column": Y[:, None], "one-hot": np.eye(DIGITS, dtype=np.float32)[Y]}
 CALLS = {
     "loss_gradient": lambda c, x, y: c.loss_gradient(x, y),
     "compute_loss": lambda c, x, y: c.compute_loss(x, y),
@@ -67,9 +67,9 @@ def test_a_network_stays_on_its_card_or_goes_to_the_current_one(home, current, m
     network = on_card(build(layers()).model, home)
     cards, card = Cards(monkeypatch), torch.device(home if home != "cpu" else f"cuda:{current}")
     cards.current = current
-    classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), CLASSES)
+    classifier = PyTorchSpikingClassifier(network, nn.CrossEntropyLoss(), (1, 8, 8), DIGITS)
     if home != "cpu":
-        AdversarialTraining().against(network, (1, 8, 8), CLASSES)
+        AdversarialTraining().against(network, (1, 8, 8), DIGITS)
     assert classifier.device == card
     assert set(cards.moved_to) == {card}
     assert cards.current == current
@@ -112,18 +112,12 @@ def test_results_are_on_the_device_of_the_samples(trained_layers, device_type, p
 def test_a_network_on_the_second_card_is_attacked_and_trained_there(card, work):
     network = build(layers()).model.to(card)
     if work == "training":
+        adversary = AdversarialTraining(attack="pgd(max_iter=1)", eps=0.1)
         recipe = Recipe.short(epochs=1, batch_size=2)
-        train(
-            network,
-            X,
-            Y,
-            recipe,
-            adversary=AdversarialTraining(attack="pgd(max_iter=1)", eps=0.1),
-            verbose=False,
-        )
+        train(network, X, Y, recipe, adversary=adversary, verbose=False)
     else:
         loss, shape = nn.CrossEntropyLoss(), (1, 8, 8)
-        classifier = PyTorchSpikingClassifier(network, loss, shape, CLASSES, clip_values=(0, 1))
+        classifier = PyTorchSpikingClassifier(network, loss, shape, DIGITS, clip_values=(0, 1))
         AutoPGD(classifier, eps=0.1, max_iter=2, verbose=False).generate(X, Y)
         assert classifier.device == torch.device(card)
     assert {weight.device for weight in network.parameters()} == {torch.device(card)}

@@ -19,9 +19,9 @@ from art_snn.checks import ArgumentError
 from art_snn.classifier.inputs import check_labels, check_samples, class_indices
 from art_snn.metrics import synaptic_operations
 from art_snn.training import Recipe, train
+from tests.architectures import same, weights
 from tests.bounds.random_networks import around
-from tests.networks import CLASSES, FORMS, build
-from tests.tiny import same, weights
+from tests.classifiers import DIGITS, FORMS, build
 
 X = np.random.default_rng(0).random((4, 1, 8, 8), dtype=np.float32)
 Y = np.array([0, 1, 2, 9])
@@ -52,17 +52,27 @@ def zeros(*shape: int) -> np.ndarray:
     return np.zeros(shape, np.float32)
 
 
-SIZES = r"x: expected shape \(N, 1, 8, 8\), got "
+def everywhere(value: float) -> np.ndarray:
+    """A bad value in every sample, as nothing but a mistake or an attack gives it."""
+    x = X.copy()
+    x[:, 0, 0, 0] = value
+    return x
+
+
+SIZES, FINITE = r"x: .*shape \(N, 1, 8, 8\), got ", "x: .*finite values, got 4 NaN"
 BAD_SAMPLES = {
-    "another size": (zeros(4, 1, 9, 8), SIZES + r"\(4, 1, 9, 8\)\. Samples come first"),
-    "another channel count": (zeros(4, 3, 8, 8), SIZES + r".* Samples come first"),
+    "another size": (zeros(4, 1, 9, 8), SIZES + r"\(4, 1, 9, 8\)"),
+    "another channel count": (zeros(4, 3, 8, 8), SIZES),
     "channels last": (zeros(4, 8, 8, 1), SIZES + r".*x\.transpose moves them"),
     "no batch axis": (X[0], SIZES + r".*x\[None\]"),
     "no channel axis": (X[:, 0], SIZES + r".*x\[:, None\] adds an axis"),
-    "a flat table": (X.reshape(4, 64), SIZES + r".*Samples come first"),
-    "one axis too many": (X[None], SIZES + r".*Samples come first"),
+    "a flat table": (X.reshape(4, 64), SIZES),
+    "one axis too many": (X[None], SIZES),
     "a number": (np.array(1.0), SIZES + r"\(\)\."),
-    "complex numbers": (X.astype(np.complex64), r"x: expected .* real numbers, got .*complex64"),
+    "NaN": (everywhere(np.nan), FINITE),
+    "infinity": (everywhere(np.inf), FINITE),
+    "minus infinity": (everywhere(-np.inf), FINITE),
+    "complex numbers": (X.astype(np.complex64), "x: .*complex64"),
 }
 
 
@@ -76,17 +86,17 @@ def test_bad_samples_are_refused_by_name(classifier, method, kind, tensors):
 
 
 BAD_LABELS = {
-    "too large": (np.array([0, 1, 2, 10]), r"y: expected class indices from 0 to 9, got values"),
-    "negative": (np.array([0, 1, 2, -1]), r"y: .* from 0 to 9, got values from -1 to 2\. .*=10"),
-    "too few": (Y[:3], r"y: expected 4 labels, shape \(4,\) or \(4, 10\), got shape \(3,\)"),
-    "too many": (np.arange(5), r"y: expected 4 labels, .* got shape \(5,\)\. Give one class"),
-    "fractions": (np.array([0, 1.5, 2, 3]), r"y: expected whole class indices, got fractions"),
-    "a column of fractions": (np.array([[0.5]] * 4), r"y: expected whole class indices, got frac"),
-    "another number of classes": (np.eye(7)[[0, 1, 2, 3]], r"y: .* got shape \(4, 7\)"),
-    "scores that are none": (np.full((4, 10), np.nan), r"y: expected numbers as class scores, got"),
-    "three axes": (np.zeros((4, 1, 10)), r"y: expected 4 labels, .* got shape \(4, 1, 10\)"),
-    "a number": (np.array(1), r"y: expected 4 labels, .* got shape \(\)"),
-    "NaN": (np.array([0, 1, 2, np.nan]), r"y: expected class indices from 0 to 9"),
+    "too large": (np.array([0, 1, 2, 10]), "y: .*from 0 to 9"),
+    "negative": (np.array([0, 1, 2, -1]), "y: .*from -1 to 2"),
+    "too few": (Y[:3], r"y: .*4 labels, .*\(3,\)"),
+    "too many": (np.arange(5), r"y: .*4 labels, .*\(5,\)"),
+    "fractions": (np.array([0, 1.5, 2, 3]), "y: .*fractions"),
+    "a column of fractions": (np.array([[0.5]] * 4), "y: .*fractions"),
+    "another number of classes": (np.eye(7)[[0, 1, 2, 3]], r"y: .*\(4, 7\)"),
+    "scores that are none": (np.full((4, 10), np.nan), "y: .*class scores"),
+    "three axes": (np.zeros((4, 1, 10)), r"y: .*4 labels, .*\(4, 1, 10\)"),
+    "a number": (np.array(1), r"y: .*4 labels, .*\(\)"),
+    "NaN": (np.array([0, 1, 2, np.nan]), "y: .*from 0 to 9"),
 }
 NO_LABEL_ARRAYS = [[0, 1, 2, 9], None, "0129"]
 
@@ -103,11 +113,11 @@ def test_bad_labels_are_refused_by_name(classifier, method, kind, tensors):
 @pytest.mark.parametrize(
     ("label", "message"),
     [
-        (10, "from 0 to 9, got values from 10 to 10"),
-        (-1, "from 0 to 9, got values from -1 to -1"),
-        ([0, 1], r"4 labels, .* got shape \(2,\)"),
-        (1.5, "whole class indices, got fractions"),
-        (np.ma.masked_array(Y, mask=Y == 9), "an array that hides no values"),
+        (10, "from 10 to 10"),
+        (-1, "from -1 to -1"),
+        ([0, 1], r"4 labels, .*\(2,\)"),
+        (1.5, "fractions"),
+        (np.ma.masked_array(Y, mask=Y == 9), "hides"),
     ],
     ids=repr,
 )
@@ -132,10 +142,10 @@ def test_a_bad_class_for_class_gradient_is_refused(classifier, label, message):
     ids=["list", "None", "objects", "strings", "dates", "spans", "long doubles", "records"],
 )
 def test_what_is_no_array_of_numbers_is_refused(classifier, method, x, got):
-    with pytest.raises(TypeError, match=rf"x: .* torch tensor of real numbers, got {got}"):
+    with pytest.raises(TypeError, match=rf"x: .*real numbers, got {got}"):
         TAKES_SAMPLES[method](classifier, x)
     for y in NO_LABEL_ARRAYS if method == "loss_gradient" else ():
-        with pytest.raises(TypeError, match=r"y: expected .* tensor of real numbers, got"):
+        with pytest.raises(TypeError, match=r"y: .*real numbers"):
             classifier.loss_gradient(X, y)
 
 
@@ -170,10 +180,10 @@ def test_a_refused_call_runs_nothing_and_changes_nothing(classifier, x, y, messa
 def test_good_samples_and_labels_pass_and_class_indices_are_read(kind):
     for x in (X, X > 0.5):
         assert np.array_equal(np.asarray(check_samples(kind(x), (1, 8, 8))), x)
-    check_labels(kind(np.full((4, 10), 0.1)), 4, CLASSES)
-    for y in (Y, Y[:, None], np.eye(CLASSES)[Y], Y.astype(np.float32)):
-        check_labels(kind(y), 4, CLASSES)
-        indices = class_indices(kind(y), 4, CLASSES)
+    check_labels(kind(np.full((4, 10), 0.1)), 4, DIGITS)
+    for y in (Y, Y[:, None], np.eye(DIGITS)[Y], Y.astype(np.float32)):
+        check_labels(kind(y), 4, DIGITS)
+        indices = class_indices(kind(y), 4, DIGITS)
         assert indices.dtype == np.int64
         assert np.array_equal(indices, Y)
 
@@ -182,17 +192,14 @@ def test_good_samples_and_labels_pass_and_class_indices_are_read(kind):
 def test_an_empty_batch_gives_an_empty_result(form):
     classifier, shape = build(form=form), FORMS[form].shape
     empty = zeros(0, *shape)
-    assert classifier.predict(empty).shape == (0, CLASSES)
+    assert classifier.predict(empty).shape == (0, DIGITS)
     assert classifier.loss_gradient(empty, NO_LABELS).shape == (0, *shape)
-    assert classifier.class_gradient(empty).shape == (0, CLASSES, *shape)
+    assert classifier.class_gradient(empty).shape == (0, DIGITS, *shape)
     for label in (3, np.zeros(0, int)):
         assert classifier.class_gradient(empty, label).shape == (0, 1, *shape)
     assert classifier.compute_loss(empty, NO_LABELS).shape == (0,)
-    assert classifier.get_activations(empty, -1).shape == (0, CLASSES)
-    assert classifier.get_activations(torch.tensor(empty), -1, framework=True).shape == (0, CLASSES)
-
-
-# ART divides by the number of samples for its log message.
+    assert classifier.get_activations(empty, -1).shape == (0, DIGITS)
+    assert classifier.get_activations(torch.tensor(empty), -1, framework=True).shape == (0, DIGITS)
 
 
 DTYPES = [bool, np.uint8, np.int64, np.float16, np.float64, ">f4", ">i2"]
@@ -223,7 +230,7 @@ OTHERS: dict[str, Callable[[Any, Any, Any], Any]] = {
 
 @pytest.mark.parametrize("name", OTHERS)
 def test_arrays_whose_bytes_are_in_the_other_order_are_taken_everywhere(name):
-    layers = [Timed(nn.Flatten(), nn.Linear(64, 8)), IF(), Timed(nn.Linear(8, CLASSES))]
+    layers = [Timed(nn.Flatten(), nn.Linear(64, 8)), IF(), Timed(nn.Linear(8, DIGITS))]
     results = []
     for x, y in ((X, Y), (X.astype(">f4"), Y.astype(">i8"))):
         torch.manual_seed(0)
@@ -236,7 +243,7 @@ def test_arrays_whose_bytes_are_in_the_other_order_are_taken_everywhere(name):
 @pytest.mark.parametrize("count", [1, 4])
 def test_samples_and_labels_in_reverse_are_taken(classifier, method, count):
     # Of one sample numpy keeps the negative stride that torch refuses.
-    x, y = X[:count][::-1], np.eye(CLASSES)[Y[:count]][::-1]
+    x, y = X[:count][::-1], np.eye(DIGITS)[Y[:count]][::-1]
     twin, work = copy.deepcopy(classifier), getattr(type(classifier), method)
     results = []
     for one, samples, labels in ((classifier, x, y), (twin, x.copy(), y.copy())):
@@ -252,7 +259,7 @@ MASKED = np.ma.masked_array(X, mask=X > 0.9)
 def test_values_that_a_mask_hides_are_refused(classifier, method):
     name, _, argument = method.partition(" ")
     values = MASKED if not argument else np.ma.masked_array(Y, mask=Y == 9)
-    message = rf"{argument or 'x'}: expected an array that hides no values.*filled\(0\)"
+    message = rf"{argument or 'x'}: .*hides"
     with pytest.raises(ValueError, match=message):
         (TAKES_LABELS if argument else TAKES_SAMPLES)[name](classifier, values)
 
@@ -340,7 +347,7 @@ def test_attacks_in_the_euclidean_norm_end_although_one_feeds_nan(classifier, ba
 
 
 def scores(kind: str) -> np.ndarray:
-    logits = 3 * np.random.default_rng(1).standard_normal((4, CLASSES)).astype(np.float32)
+    logits = 3 * np.random.default_rng(1).standard_normal((4, DIGITS)).astype(np.float32)
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     return {"logits": logits, "probabilities": probabilities, "log": np.log(probabilities)}[kind]
 
@@ -363,23 +370,5 @@ def test_losses_and_gradients_take_scores_as_the_loss_does(classifier, kind, ten
 def test_a_batch_size_may_be_a_number_of_numpy_and_is_at_least_one(classifier, kind):
     assert np.array_equal(classifier.predict(X, batch_size=kind(2)), classifier.predict(X, 2))
     classifier.fit(X, Y, batch_size=kind(2), nb_epochs=1)
-    with pytest.raises(ValueError, match=r"^batch_size: expected a whole number >= 1, got 0"):
+    with pytest.raises(ValueError, match=r"^batch_size: "):
         classifier.predict(X, batch_size=0)
-
-
-BOTH = [
-    (Y, "indices"),
-    (Y[:, None], "columns"),
-    (np.eye(CLASSES)[Y], "rows"),
-    (scores("logits"), "scores"),
-]
-
-
-@pytest.mark.parametrize(("y", "kind"), BOTH, ids=[kind for _, kind in BOTH])
-@pytest.mark.parametrize("method", ["loss_gradient", "compute_loss"])
-def test_tensors_are_checked_in_one_go_and_give_what_arrays_give(classifier, y, kind, method):
-    x = with_value(np.nan)
-    with warned_of_nan():
-        expected = getattr(classifier, method)(x, y)
-    result = getattr(classifier, method)(torch.tensor(x), torch.tensor(y))
-    np.testing.assert_array_equal(result, expected)

@@ -57,30 +57,21 @@ def test_the_validation_split_follows_from_its_seed_and_its_name_says_so():
     assert numbers(data.hold_out(0.25, 1).x_test) == numbers(again.x_test)
     assert numbers(again.x_test) != numbers(other.x_test)
     assert len(again.x_test) == 10
-    assert len(data.hold_out().x_test) == 4
-    assert (again.name, other.name) == (
-        "few (validation 0.25, seed 1)",
-        "few (validation 0.25, seed 2)",
-    )
+    assert len(data.held_out().x_test) == 4
+    assert again.name == "few (validation 0.25, seed 1)"
 
 
 @pytest.mark.parametrize(
     ("y", "share", "message"),
     [
-        *(
-            (labels([20, 20]), v, "share: .*between 0 and 1, got")
-            for v in (0, 1, -0.1, 1.5, np.nan)
-        ),
-        *(
-            (labels([10] * 3), v, f"share: .*a sample of every class, got {v} of 30")
-            for v in (0.05, 0.95)
-        ),
-        (np.array([0] * 20 + [1] + [2] * 20 + [3]), 0.2, "share: .*least populated class"),
+        *((labels([20, 20]), v, "between 0 and 1") for v in (0, 1, -0.1, 1.5, np.nan)),
+        *((labels([10] * 3), v, f"every class, got {v}") for v in (0.05, 0.95)),
+        (np.array([0] * 20 + [1] + [2] * 20 + [3]), 0.2, "least populated class"),
     ],
 )
 def test_a_share_that_cannot_hold_every_class_is_refused(y, share, message):
-    with pytest.raises(ValueError, match=f"^{message}"):
-        numbered(y).hold_out(share)
+    with pytest.raises(ValueError, match=f"^share: .*{message}"):
+        numbered(y).held_out(share)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +80,8 @@ def test_a_share_that_cannot_hold_every_class_is_refused(y, share, message):
 def test_an_open_range_is_refused_with_one_that_holds_the_data(low, high, remedy):
     x = np.array([low, high], np.float32).reshape(2, 1, 1, 1)
     data = Dataset("few", x, np.array([0, 1]), x, np.array([0, 1]), value_range=None)
-    message = rf"^value_range: .*adversarial training .*value_range={re.escape(remedy)}"
+    flag = f"--value-range {remedy[1:-1].replace(' ', '')}"
+    message = rf"^value_range: .*{re.escape(remedy)}, .*{flag}"
     with pytest.raises(ValueError, match=message):
         data.clip_values("adversarial training")
 
@@ -125,7 +117,7 @@ def test_a_bound_that_no_float32_is_holds_its_own_float32():
     x = np.full((2, 1, 1, 1), 0.1, np.float32)
     y = np.array([0, 1])
     assert Dataset("few", x, y, x, y, (0.0, 0.1)).value_range == (0.0, 0.1)
-    with pytest.raises(ValueError, match=r"^x_train: expected values within value_range, 0 to 0"):
+    with pytest.raises(ValueError, match=r"^x_train: .*within"):
         Dataset("few", x, y, x, y, (0.0, 0.0999999))
 
 
@@ -152,7 +144,7 @@ MAKERS, GOOD = [through_a_file, by_hand], [*arrays().items()]
 def test_a_label_beyond_all_classes_is_refused_at_once(label, name, make, tmp_path, traced):
     labels = arrays()[name]
     labels[0] = label
-    with pytest.raises(ArgumentError, match=rf"^{name}: .*below 100,000, got . to {label:,}"):
+    with pytest.raises(ArgumentError, match=rf"^{name}: .*{label:,}"):
         make(tmp_path, **{name: labels})
     assert traced() < 1_000_000
     labels[0] = 99_999
@@ -187,7 +179,7 @@ def test_what_are_no_class_indices_is_refused_with_what_to_do(kind, name, make, 
 @pytest.mark.parametrize("kind", ["c8", "U3", "S3", "M8[s]", "m8[s]", "f4,i4", "V4"])
 def test_samples_of_no_real_numbers_are_refused(kind, name, make, tmp_path):
     x = np.zeros(arrays()[name].shape, kind)
-    message = rf"^{name}: .*real numbers.* got {re.escape(str(x.dtype))}"
+    message = rf"^{name}: .*got {re.escape(str(x.dtype))}"
     with pytest.raises(ArgumentError, match=message):
         make(tmp_path, **{name: x})
 
@@ -205,7 +197,7 @@ def test_what_are_no_plain_arrays_with_samples_is_refused(change, message, tmp_p
     with pytest.raises(ArgumentError, match=f"^{message}"):
         by_hand(tmp_path, **change)
     if "object" in message:
-        with pytest.raises(ArgumentError, match=r"^data: .* cannot be read \(Object arrays cannot"):
+        with pytest.raises(ArgumentError, match=r"^data: .*cannot be read"):
             through_a_file(tmp_path, **change)
 
 
@@ -223,7 +215,7 @@ def test_values_that_float32_cannot_hold_are_refused_without_a_warning(shape, tm
 )
 def test_channels_that_come_last_are_refused_where_the_axes_are_known(shape, order, tmp_path):
     x = np.zeros((6, *shape), np.float32)
-    message = rf"^x_train: .*channels seem to come last\. .*transpose{re.escape(str(order))}"
+    message = rf"^x_train: .*{re.escape(str(order))}"
     with pytest.raises(ArgumentError, match=message):
         by_hand(tmp_path, x_train=x, x_test=x[:2])
     right = x.transpose(order)
@@ -237,6 +229,5 @@ def test_labels_tell_grey_images_from_one_image_in_colour(tmp_path):
     x = np.zeros((3, 32, 3), np.uint8)
     files = {"x_train": x, "x_test": x, "y_train": np.arange(3), "y_test": np.arange(3)}
     assert through_a_file(tmp_path, **files).input_shape == (1, 32, 3)
-    message = r"^y_test: expected 3 class indices"
-    with pytest.raises(ArgumentError, match=message):
+    with pytest.raises(ArgumentError, match=r"^y_test: .*3 class indices"):
         through_a_file(tmp_path, **files | {"y_test": np.array([0])})

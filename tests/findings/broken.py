@@ -9,7 +9,7 @@ from art.attacks import EvasionAttack
 from art.estimators.classification import PyTorchClassifier
 from torch import Tensor, nn
 
-from tests.networks import CLASSES
+from tests.classifiers import DIGITS as CLASSES
 
 
 def around(module: nn.Module, **options: object) -> PyTorchClassifier:

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from art_snn.findings import Finding
+from tests.classifiers import DIGITS as CLASSES
 from tests.conftest import seed_everything
 from tests.findings import broken
-from tests.networks import CLASSES
 
 DOCS = Path(__file__).parents[2] / "docs"
 ROWS = re.compile(r"^\| ([^|]+) \| (error|warning|warning, or note) \|", re.MULTILINE)

@@ -12,8 +12,8 @@ from art_snn.attacks import AutoPGD, Outcome, SparseDynamicAttack, StageRecord
 from art_snn.findings import examine_attack, examine_outcome
 from art_snn.findings.attack import CHECKS_OF_ATTACKS
 from tests.attacks.classifiers import linear
+from tests.classifiers import DIGITS as CLASSES, FORMS, build
 from tests.findings import broken
-from tests.networks import CLASSES, FORMS, build
 
 X, Y = np.array([[0.6, 0.4], [0.3, 0.9]]), np.array([0, 1])
 EPS = 0.15

@@ -14,11 +14,11 @@ from art_snn.findings import Finding, examine, examine_attack, examine_strength
 from art_snn.findings.examination import CHECKS
 from art_snn.gradients import Triangle
 from art_snn.interop import adapt
-from tests import adapted
+from tests.classifiers import build
 from tests.findings import broken
+from tests.interop import adapted
 from tests.interop.stacks import CLASSES, images, lively
 from tests.interop.test_mixed import mixed
-from tests.networks import build
 
 
 @pytest.fixture(scope="module")

@@ -21,8 +21,8 @@ from art_snn.findings.strength import (
 )
 from art_snn.metrics import Robustness
 from tests.attacks.classifiers import stock
+from tests.classifiers import build
 from tests.findings import broken
-from tests.networks import build
 
 QUICK = {"eps": 0.1, "max_iter": 40, "square_iter": 60}
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
+from art_snn.dynamics import Dynamics
 from tests.interop.promises import OWN_TIME, Case
-from tests.interop.reference import Equations
 from tests.interop.stacks import STEPS, Loop, SamplesFirst, SamplesMerged, Stack, StateLoop
 
 
@@ -33,7 +33,7 @@ def clock_driven(library: Any) -> list[Case]:
     ]
 
 
-def _case(name: str, neuron: Callable[[], Any], equations: Equations, mode: str) -> Case:
+def _case(name: str, neuron: Callable[[], Any], equations: Dynamics, mode: str) -> Case:
     if mode == "m":
         return Case(name, partial(Stack, neuron, 2.0), equations)
     return Case(name, partial(Loop, neuron, 2.0), equations, OWN_TIME)
@@ -42,32 +42,32 @@ def _case(name: str, neuron: Callable[[], Any], equations: Equations, mode: str)
 SOFT = {"reset": "soft", "reset_by": 1.0}
 SHARE = float(torch.tensor(-math.log(3.0 - 1)).sigmoid())
 RAW = {"tau": 3.0, "decay_input": False}
-NODES: list[tuple[str, str, dict[str, Any], Equations]] = [
-    ("IF", "IFNode", {}, Equations(1.0)),
-    ("IF soft", "IFNode", {"v_reset": None}, Equations(1.0, **SOFT)),
-    ("IF rest", "IFNode", {"v_reset": 0.25}, Equations(1.0, v_reset=0.25, v_start=0.25)),
-    ("LIF", "LIFNode", {}, Equations(0.5, gain=0.5)),
-    ("LIF 3", "LIFNode", RAW | {"v_threshold": 0.75}, Equations(2 / 3, 0.75)),
+NODES: list[tuple[str, str, dict[str, Any], Dynamics]] = [
+    ("IF", "IFNode", {}, Dynamics(1.0)),
+    ("IF soft", "IFNode", {"v_reset": None}, Dynamics(1.0, **SOFT)),
+    ("IF rest", "IFNode", {"v_reset": 0.25}, Dynamics(1.0, v_reset=0.25, v_start=0.25)),
+    ("LIF", "LIFNode", {}, Dynamics(0.5, gain=0.5)),
+    ("LIF 3", "LIFNode", RAW | {"v_threshold": 0.75}, Dynamics(2 / 3, 0.75)),
     (
         "LIF rest",
         "LIFNode",
         {"tau": 3.0, "v_reset": 0.25},
-        Equations(2 / 3, gain=1 / 3, constant=0.25 / 3, v_reset=0.25, v_start=0.25),
+        Dynamics(2 / 3, gain=1 / 3, constant=0.25 / 3, v_reset=0.25, v_start=0.25),
     ),
     (
         "LIF undecayed rest",
         "LIFNode",
         RAW | {"v_reset": -0.25},
-        Equations(2 / 3, constant=-0.25 / 3, v_reset=-0.25, v_start=-0.25),
+        Dynamics(2 / 3, constant=-0.25 / 3, v_reset=-0.25, v_start=-0.25),
     ),
-    ("LIF soft", "LIFNode", {"v_reset": None}, Equations(0.5, gain=0.5, **SOFT)),
-    ("LIF soft undecayed", "LIFNode", RAW | {"v_reset": None}, Equations(2 / 3, **SOFT)),
-    ("PLIF", "ParametricLIFNode", {"init_tau": 3.0}, Equations(1 - SHARE, gain=SHARE)),
+    ("LIF soft", "LIFNode", {"v_reset": None}, Dynamics(0.5, gain=0.5, **SOFT)),
+    ("LIF soft undecayed", "LIFNode", RAW | {"v_reset": None}, Dynamics(2 / 3, **SOFT)),
+    ("PLIF", "ParametricLIFNode", {"init_tau": 3.0}, Dynamics(1 - SHARE, gain=SHARE)),
     (
         "PLIF soft undecayed",
         "ParametricLIFNode",
         {"init_tau": 3.0, "v_reset": None, "decay_input": False},
-        Equations(1 - SHARE, **SOFT),
+        Dynamics(1 - SHARE, **SOFT),
     ),
 ]
 
@@ -75,14 +75,14 @@ NODES: list[tuple[str, str, dict[str, Any], Equations]] = [
 def snntorch(leaky: Any) -> list[Case]:
     """Leaky, whose state the loop hands on or hides."""
     beta = float(torch.tensor(0.8))
-    soft = Equations(beta, reset="soft", reset_by=1 / beta)
+    soft = Dynamics(beta, reset="soft", reset_by=1 / beta)
     settings = [
         ("subtract", {"reset_mechanism": "subtract"}, soft),
-        ("zero", {"reset_mechanism": "zero"}, Equations(beta)),
-        ("zero at once", {"reset_mechanism": "zero", "reset_delay": False}, Equations(beta)),
-        ("none", {"reset_mechanism": "none"}, Equations(beta, reset="none")),
+        ("zero", {"reset_mechanism": "zero"}, Dynamics(beta)),
+        ("zero at once", {"reset_mechanism": "zero", "reset_delay": False}, Dynamics(beta)),
+        ("none", {"reset_mechanism": "none"}, Dynamics(beta, reset="none")),
         ("graded", {"graded_spikes_factor": 1.5}, replace(soft, amplitude=1.5)),
-        ("threshold", {"threshold": 0.5, "reset_mechanism": "zero"}, Equations(beta, 0.5)),
+        ("threshold", {"threshold": 0.5, "reset_mechanism": "zero"}, Dynamics(beta, 0.5)),
     ]
     cases = []
     for name, options, equations in settings:
@@ -102,8 +102,8 @@ def norse(module: Any, box: Any, iaf: Any, reset_subtract: Any) -> list[Case]:
     :param box: parameters of LIFBoxCell.
     :param iaf: parameters of IAFCell."""
     share, leak = float(0.001 * torch.tensor(300.0)), float(torch.tensor(0.1))
-    leaky = Equations(1 - share, gain=share)
-    leaking = Equations(1 - share, gain=share, constant=share * leak, v_start=leak, v_reset=-0.25)
+    leaky = Dynamics(1 - share, gain=share)
+    leaking = Dynamics(1 - share, gain=share, constant=share * leak, v_start=leak, v_reset=-0.25)
     inverse, at = torch.tensor(300.0), torch.as_tensor
     settings = [
         ("box", "LIFBoxCell", lambda: box(tau_mem_inv=inverse), leaky, 3.0),
@@ -118,10 +118,10 @@ def norse(module: Any, box: Any, iaf: Any, reset_subtract: Any) -> list[Case]:
             "box soft",
             "LIFBoxCell",
             lambda: box(tau_mem_inv=inverse, reset_method=reset_subtract),
-            Equations(1 - share, gain=share, reset="soft", reset_by=1.0),
+            Dynamics(1 - share, gain=share, reset="soft", reset_by=1.0),
             3.0,
         ),
-        ("IAF", "IAFCell", iaf, Equations(1.0), 1.0),
+        ("IAF", "IAFCell", iaf, Dynamics(1.0), 1.0),
     ]
     return [
         Case(name, partial(StateLoop, _cell(module, cell, p), gain), equations, OWN_TIME)
@@ -136,12 +136,12 @@ def _cell(module: Any, name: str, parameters: Callable[[], Any]) -> Callable[[],
 def sinabs(layers: Any, single: Any, subtract: Any, to_zero: Any) -> list[Case]:
     """LIF and IAF, and IAFSqueeze; their spikes and states are single precision."""
     decay = float(torch.exp(-1.0 / torch.tensor(3.0)))
-    plain, less = {"tau_mem": 3.0, "norm_input": False}, Equations(1.0, reset="soft", reset_by=0.75)
+    plain, less = {"tau_mem": 3.0, "norm_input": False}, Dynamics(1.0, reset="soft", reset_by=0.75)
     settings = [
-        ("LIF", "LIF", {"tau_mem": 3.0}, Equations(decay, gain=1 - decay, **SOFT), 2.0),
-        ("LIF plain", "LIF", plain, Equations(decay, **SOFT), 1.0),
-        ("LIF zero", "LIF", plain | {"reset_fn": to_zero()}, Equations(decay), 1.0),
-        ("IAF", "IAF", {}, Equations(1.0, **SOFT), 1.0),
+        ("LIF", "LIF", {"tau_mem": 3.0}, Dynamics(decay, gain=1 - decay, **SOFT), 2.0),
+        ("LIF plain", "LIF", plain, Dynamics(decay, **SOFT), 1.0),
+        ("LIF zero", "LIF", plain | {"reset_fn": to_zero()}, Dynamics(decay), 1.0),
+        ("IAF", "IAF", {}, Dynamics(1.0, **SOFT), 1.0),
         ("IAF drop", "IAF", {"reset_fn": subtract(0.75)}, less, 1.0),
     ]
     cases = []
@@ -151,4 +151,4 @@ def sinabs(layers: Any, single: Any, subtract: Any, to_zero: Any) -> list[Case]:
         cases.append(Case(name, make, equations, tolerance=1e-5))
     neuron = partial(layers.IAFSqueeze, num_timesteps=STEPS, spike_fn=single)
     make = partial(SamplesMerged, neuron)
-    return [*cases, Case("IAFSqueeze", make, Equations(1.0, **SOFT), tolerance=1e-5)]
+    return [*cases, Case("IAFSqueeze", make, Dynamics(1.0, **SOFT), tolerance=1e-5)]

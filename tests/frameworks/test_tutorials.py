@@ -50,29 +50,6 @@ def tutorial_6():
     first = nn.Conv2d(1, 4, 5), nn.MaxPool2d(2), leaky()
     second = nn.Conv2d(4, 8, 5), nn.MaxPool2d(2), leaky()
     return nn.Sequential(*first, *second, nn.Flatten(), nn.Linear(128, 10), leaky(output=True))
-
-
-class Convolutional(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.conv1, self.lif1 = nn.Conv2d(1, 4, 5), snn.Leaky(beta=0.5, spike_grad=SLOPE)
-        self.conv2, self.lif2 = nn.Conv2d(4, 8, 5), snn.Leaky(beta=0.5, spike_grad=SLOPE)
-        self.fc1, self.lif3 = nn.Linear(128, 10), snn.Leaky(beta=0.5, spike_grad=SLOPE)
-
-    def forward(self, x):
-        first, second, third = (lif.init_leaky() for lif in (self.lif1, self.lif2, self.lif3))
-        spikes, potentials = [], []
-        for step in range(5):
-            spike, first = self.lif1(F.max_pool2d(self.conv1(x), 2), first)
-            spike, second = self.lif2(F.max_pool2d(self.conv2(spike), 2), second)
-            spike, third = self.lif3(self.fc1(spike.flatten(1)), third)
-            spikes.append(spike)
-            potentials.append(third)
-        return torch.stack(spikes), torch.stack(potentials)
-
-
-def tutorial_6_with_a_loop():
-    return Convolutional()
 """
 SPIKINGJELLY = f"""{HEAD}from spikingjelly.activation_based import functional, layer, neuron
 from spikingjelly.activation_based import surrogate
@@ -123,7 +100,6 @@ ONE = "T = 8, direct encoding, one step in a call"
 NETWORKS = [
     ("snntorch", "tutorial_5", (), "T = 5, the model's own time, readout spikes"),
     ("snntorch", "tutorial_6", (), f"{ONE}, readout spikes"),
-    ("snntorch", "tutorial_6_with_a_loop", (), "T = 5, the model's own time, readout spikes"),
     ("spikingjelly", "single", (), ONE),
     ("spikingjelly", "single", ("--encoder", "poisson"), ONE.replace("direct", "Poisson")),
     ("spikingjelly", "csnn", (), "T = 3, the model's own time"),

@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from art_snn import SpikingNetwork
 from art_snn.dynamics import Dynamics
 from art_snn.gradients.rules.assg import _PotentialMoments
 from tests.oracles import _Scaled
@@ -33,12 +32,6 @@ class Naive:
             total = total + y
         return total / steps
 
-    def remembered(self, steps: int) -> list[Tensor]:
-        """As :func:`moments_of` has them."""
-        layers = range(len(self.linear) - 1)
-        parts = ((i, part) for i in layers for part in (0, 1))
-        return [torch.stack([self.moments[i, t][part] for t in range(steps)]) for i, part in parts]
-
     def neuron(self, place: tuple[int, int], x: Tensor, v: Any) -> tuple[Tensor, Tensor]:
         u = self.dynamics.decay * v + x
         z = u - self.dynamics.threshold
@@ -62,18 +55,6 @@ def ascend(logits, x):
     y = logits(x)
     ramp = torch.arange(1, 1 + y.shape[1], dtype=y.dtype)
     return torch.autograd.grad((y * ramp).sum() + y.square().sum(), x)[0]
-
-
-def moments_of(net: SpikingNetwork) -> list[Tensor]:
-    """M and D [T, N, ...] of every layer of neurons that the network remembers, of every rule."""
-    moments, memories = [], [net.body.memory]
-    while memories:
-        for value in memories.pop().values():
-            if isinstance(value, dict):
-                memories.append(value)
-            else:
-                moments += [part for m in value.moments for part in (m.mean, m.deviation)]
-    return moments
 
 
 def restarts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:

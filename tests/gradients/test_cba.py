@@ -6,8 +6,6 @@ from hypothesis import given, settings, strategies as st
 
 from art_snn import CBA, IF, Direct, SpikingNetwork
 from art_snn.dynamics import Dynamics
-from tests.architectures import batch, chain, network
-from tests.oracles import result
 
 law = settings(deadline=None, derandomize=True, database=None, max_examples=150)
 
@@ -36,13 +34,6 @@ def test_the_activation_is_rounded_to_the_nearest_of_its_levels(levels, values, 
     assert got == values
 
 
-@pytest.mark.parametrize("threshold", [1.0, 0.5])
-def test_the_slope_is_one_over_the_threshold_from_zero_to_the_threshold(threshold):
-    currents = [-1, -1e-6, 0, threshold / 3, threshold, threshold * 1.00001, 4]
-    _, slopes = activation(currents, threshold=threshold)
-    assert slopes == [0, 0, 1 / threshold, 1 / threshold, 1 / threshold, 0, 0]
-
-
 @law
 @given(
     share=st.floats(-0.5, 1.5),
@@ -56,16 +47,3 @@ def test_the_activation_is_near_the_rate_of_an_if_neuron(share, levels, threshol
     ((value,), _) = activation([share * threshold], levels, threshold)
     # Spikes come in steps of 1/T, levels in steps of 1/L, rounded to the nearest.
     assert abs(value - rate) <= 1 / steps + 0.5 / levels + 1e-5
-
-
-def test_neither_time_steps_nor_reset_matter_to_an_ann():
-    hard, soft = (network(chain, decay=1.0, reset=r, gradient=CBA()) for r in ("hard", "soft"))
-    soft.load_state_dict(hard.state_dict())
-    x = batch()
-    expected = result(hard, x)
-    for other in (hard.with_steps(1), hard.with_steps(16), soft):
-        got = result(other, x)
-        assert torch.equal(got.logits, expected.logits)
-        assert torch.equal(got.input, expected.input)
-    with torch.no_grad():
-        assert not torch.equal(hard(x), soft(x))

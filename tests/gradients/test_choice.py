@@ -5,11 +5,12 @@ import pytest
 import torch
 
 from art_snn import LIF, RGA, STBP, Direct, Native, SpikingNetwork, TimeDistributed
-from art_snn.app.inspect import _RULES, _inspect_network
+from art_snn.app.inspect import _inspect_network
 from art_snn.classifier import wrap
 from art_snn.gradients import choose_rule, parse_rules, short_name
+from art_snn.gradients.choice import ORDER
 from art_snn.training import AdversarialTraining
-from tests import adapted
+from tests.interop import adapted
 
 
 def silent(scale: float, **options) -> tuple[SpikingNetwork, np.ndarray, np.ndarray]:
@@ -39,7 +40,7 @@ def test_the_rule_of_training_is_that_which_inspect_names(scale):
     network, x, y = silent(scale)
     rule = AdversarialTraining().fit_to(network, x, y).rule
     assert (rule == STBP()) == (scale == 1)
-    text = _inspect_network(network, x, y, parse_rules(_RULES)).render()
+    text = _inspect_network(network, x, y, parse_rules(",".join(ORDER))).render()
     assert f"Attack with {short_name(rule)}, whose gradient is zero for" in " ".join(text.split())
     assert network.gradient == STBP()
 

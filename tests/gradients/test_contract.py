@@ -33,11 +33,9 @@ from art_snn import (
     StaticCurve,
     TimeDistributed,
 )
-from art_snn.dynamics import _DECAYS, _THRESHOLDS, Dynamics
+from art_snn.dynamics import Dynamics
 from art_snn.gradients import Gradient, Surrogate
 from art_snn.gradients.base import simulation
-from art_snn.gradients.rules.assg import _SHARP
-from art_snn.gradients.surrogates import _SHAPES
 from art_snn.models import vgg
 from art_snn.running.run import RUN
 from tests.architectures import (
@@ -275,20 +273,20 @@ REFUSED = [
 
 @pytest.mark.parametrize(("kind", "name", "value", "words"), REFUSED)
 def test_a_hyperparameter_out_of_its_range_is_refused(kind, name, value, words):
-    with pytest.raises(ValueError, match=rf"^{name}: expected .*{words}.*, got .*\. \w+"):
+    with pytest.raises(ValueError, match=rf"^{name}: .*{words}"):
         kind(**{name: value})
 
 
 @pytest.mark.parametrize("wrong", [RGA, "rga", None, (RGA(), STBP())])
 @pytest.mark.parametrize("kind", [EOT, Extended, partial(Mean, STBP())])
 def test_a_rule_around_anything_but_instances_of_rules_is_refused(kind, wrong):
-    with pytest.raises(TypeError, match=r"^rules?: expected a gradient rule .*neither a class nor"):
+    with pytest.raises(TypeError, match=r"^rules?: .*neither a class"):
         kind(wrong)
 
 
 @pytest.mark.parametrize("rules", [(), (RGA(),)])
 def test_a_mean_of_fewer_than_two_rules_is_refused(rules):
-    with pytest.raises(ValueError, match=rf"^rules: expected two rules or more, got {len(rules)}"):
+    with pytest.raises(ValueError, match=rf"^rules: .*got {len(rules)}"):
         Mean(*rules)
 
 
@@ -297,7 +295,7 @@ def test_declarations_of_a_rule_around_others_follow_from_theirs(wrap):
     assert wrap(STBP()).parts[-1] == STBP()
     assert wrap(STBP()).exact_logits == (wrap is not EOT)
     assert (wrap(STBP()).remembers, wrap(EOT(ASSG())).remembers) == (False, True)
-    with pytest.raises(ValueError, match=r"neuron 'layers\.1' .*CBA: conversion to an ANN"):
+    with pytest.raises(ValueError, match=r"'layers\.1' .*CBA: "):
         network(gradient=wrap(CBA()))
 
 
@@ -316,8 +314,8 @@ def ascents(rule, dtype, decay=0.5, threshold=1.0, reset="hard", passes=3):
 @pytest.mark.parametrize("name", GRADIENTS)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("reset", ["hard", "soft"])
-@pytest.mark.parametrize("threshold", _THRESHOLDS)
-@pytest.mark.parametrize("decay", _DECAYS)
+@pytest.mark.parametrize("threshold", [1e-4, 1e4])
+@pytest.mark.parametrize("decay", [1e-6, 1])
 def test_the_gradient_is_finite_at_the_bounds_of_dynamics(name, decay, threshold, reset, dtype):
     # With its default RGA tells that such a curve would pass rate 1 below the knee.
     rule = RGA(gamma=0) if name == "rga" else GRADIENTS[name]()
@@ -326,17 +324,18 @@ def test_the_gradient_is_finite_at_the_bounds_of_dynamics(name, decay, threshold
             assert grad.isfinite().all()
 
 
+# Bounds are those of tests/test_bounds.py.
 SURROGATES = [
     kind(*ends)
     for kind in Surrogate.__subclasses__()
     if kind.__module__ == "art_snn.gradients.surrogates"
-    for ends in product(_SHAPES, repeat=len(fields(kind)))
+    for ends in product((1e-3, 1e3), repeat=len(fields(kind)))
 ]
 EXTREME = [
     *(rule(surrogate=s) for rule in (STBP, HART, ASSG) for s in SURROGATES),
     *(RGA(beta=beta, gamma=0) for beta in (0.5 + 1e-9, 1e4)),
     *(RGA(beta=0.5 + 1e-9, gamma=1.999), StaticCurve(limit=1e4), StaticCurve(limit=math.inf)),
-    *(ASSG(omega=omega, decay_mean=0, decay_deviation=0, relax=0) for omega in _SHARP),
+    *(ASSG(omega=omega, decay_mean=0, decay_deviation=0, relax=0) for omega in (1e-3, 10)),
     *(ASSG(relax=1e3), ASSG(restart=1e6)),
 ]
 
@@ -354,26 +353,9 @@ def test_the_gradient_of_neurons_without_leak_is_finite_at_the_bounds_too(rule):
         assert grad.isfinite().all()
 
 
-@pytest.mark.parametrize(
-    ("rule", "passes", "plain"),
-    [
-        *((kind(), 1, 0) for kind in GRADIENTS.values()),
-        (EOT(RGA(), samples=3), 3, 0),
-        (Mean(RGA(), STBP()), 2, 0),
-        (EOT(Mean(RGA(), STBP()), samples=3), 6, 0),
-        (Mean(EOT(RGA(), samples=4), STBP(), RGA()), 6, 0),
-        (Extended(RGA(), steps=16), 1, 1),
-        (EOT(Extended(STBP(), steps=16), samples=5), 5, 5),
-        (Mean(Extended(Extended(STBP(), steps=9), steps=16), RGA()), 2, 2),
-    ],
-    ids=repr,
-)
-def test_passes_of_rules_around_rules_add_up(rule, passes, plain):
-    assert (rule.passes, rule.plain_passes) == (passes, plain)
-
-
 BOTH = Mean(STBP(), STBP(detach_reset=True))
-SEVERAL = [STBP(), BOTH, EOT(BOTH, samples=3), EOT(Extended(STBP(), steps=9), samples=2)]
+LONGER = Extended(STBP(), steps=9)
+SEVERAL = [STBP(), BOTH, EOT(BOTH, samples=3), EOT(LONGER, samples=2), Mean(LONGER, STBP())]
 
 
 @pytest.mark.parametrize("rule", SEVERAL, ids=repr)

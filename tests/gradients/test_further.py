@@ -1,7 +1,5 @@
 """Neurons of further state equations, under every rule, against naive loops."""
 
-from functools import partial
-
 import pytest
 import torch
 
@@ -11,9 +9,8 @@ from art_snn.gradients import Conversion, NeuronRef, RateGradient
 from tests.architectures import batch, chain, max_pooled, network, residual
 from tests.gradients.test_naive import RULES as NAIVE
 from tests.gradients.test_steps_and_heights import changed, gradient
-from tests.gradients.test_twice import SURROGATES, assert_second_of_a_naive_loop, spike
 from tests.gradients.ways import by_collapse, by_steps
-from tests.oracles import assert_close, naive, result, stbp_neuron
+from tests.oracles import assert_close, naive, result
 from tests.test_dynamics import FURTHER
 
 NEURONS = {
@@ -59,20 +56,6 @@ def test_logits_are_those_of_inference(rule, name):
     assert grad.isfinite().all()
     with torch.no_grad():
         assert torch.equal(net(x), logits)
-
-
-@pytest.mark.parametrize("reset", ["hard", "soft"])
-@pytest.mark.parametrize("detach_reset", [False, True])
-@pytest.mark.parametrize("name", NEURONS)
-def test_so_does_the_second_derivative_of_stbp(name, detach_reset, reset):
-    surrogate, slope = next(iter(SURROGATES.items()))
-    net = changed(network(chain, decay=0.75, reset=reset), **NEURONS[name])
-    net.gradient = STBP(surrogate=surrogate, detach_reset=detach_reset)
-    fire = lambda z: spike(z, slope(z))  # noqa: E731
-    neuron = partial(stbp_neuron, fire=fire, detach_reset=detach_reset)
-    x = batch()
-    assert_close(result(net, x), naive(net, x, neuron), 1e-12)
-    assert_second_of_a_naive_loop(net, x.clone().requires_grad_(), neuron)
 
 
 @pytest.mark.parametrize(("reset", "first"), [("soft", 0.9375), ("hard", 1.078125)])

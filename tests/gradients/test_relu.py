@@ -5,10 +5,6 @@ import torch
 from torch import nn
 
 from art_snn import IF, LIF, Direct, RectifiedANN, SpikingNetwork, TimeDistributed
-from art_snn.dynamics import Dynamics
-from art_snn.neurons import Neuron
-from tests.architectures import batch, chain, network
-from tests.oracles import relative, result
 
 
 @pytest.mark.parametrize("decay", [1.0, 0.5])
@@ -46,26 +42,3 @@ def test_logits_and_gradients_of_two_layers_are_those_computed_by_hand(neuron):
     # The difference of the logits weighs the activations by 1 and -5, half of which passes:
     # the first neuron alone gives (.5, 1), both (.5 + 7.5, 1 - 2.5).
     assert grad.tolist() == [[0.5, 1.0], [8.0, -1.5]]
-
-
-def test_neither_leak_nor_reset_nor_time_steps_matter_to_an_ann():
-    net = network(chain, decay=1.0, reset="hard", gradient="relu")
-    x = batch()
-    expected = result(net, x).input
-    for dynamics in (Dynamics(0.5, 1.0, "hard"), Dynamics(0.9, 1.0, "soft")):
-        for layer in (1, 3):
-            net.layers[layer].dynamics = dynamics
-        assert torch.equal(result(net, x).input, expected)
-    assert torch.equal(result(net.with_steps(16), x).input, expected)
-
-
-def test_the_current_that_counts_is_the_one_behind_the_gain():
-    dynamics = Dynamics(0.5, 1.0, gain=0.5, constant=0.1, v_reset=-0.5)
-    net = SpikingNetwork(two_layers(Neuron(dynamics)), Direct(4), "relu").double()
-    x = torch.rand(8, 2, dtype=torch.float64, requires_grad=True)
-    (got,) = torch.autograd.grad(net(x).square().sum(), x)
-    first, last = net.layers[0].module, net.layers[2].module
-    # Counted from the rest at -0.5, of which every step leaks half: 0.25 more arrives.
-    arriving = 0.5 * first(x) + 0.1 + 0.5 * 0.5
-    (wanted,) = torch.autograd.grad(last(arriving.relu() / 1.5).square().sum(), x)
-    assert relative(got, wanted) < 1e-12

@@ -8,7 +8,6 @@ import torch
 from art_snn import StaticCurve
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import Trace
-from tests.gradients.ways import AT_SPIKES, on_the_check_vector
 
 UNCUT = StaticCurve(limit=math.inf)
 
@@ -55,32 +54,3 @@ def test_the_slope_is_zero_outside_the_curve_and_not_at_its_end(decay, threshold
     outside = doubles(-5, -knee, 0, knee / 2, knee, threshold * (1 + 1e-9), 9)
     assert slope_at(outside, rule, decay, threshold) == [0] * 7
     assert slope_at(doubles(threshold), rule, decay, threshold)[0] > 0
-
-
-@pytest.mark.parametrize("limit", [1, 2.0, 5.0])
-@pytest.mark.parametrize(("decay", "threshold"), [(0.5, 1.0), (0.9, 0.5)])
-def test_the_limit_cuts_the_slope_in_units_of_the_mean_slope(decay, threshold, limit):
-    knee = (1 - decay) * threshold
-    currents = torch.linspace(knee, threshold, 10_001, dtype=torch.float64)[1:]
-    cut = slope_at(currents, StaticCurve(limit=limit), decay, threshold)
-    uncut = slope_at(currents, UNCUT, decay, threshold)
-    top = limit / (decay * threshold)
-    assert max(uncut) > top
-    assert cut == pytest.approx([min(slope, top) for slope in uncut], rel=1e-12)
-
-
-@pytest.mark.parametrize("rule", [StaticCurve(), StaticCurve(limit=1), UNCUT], ids=repr)
-@pytest.mark.parametrize("threshold", [1.0, 0.5])
-def test_without_a_leak_the_slope_is_that_of_a_line(threshold, rule):
-    currents = doubles(-1e-9, 0, threshold / 3, threshold, threshold * (1 + 1e-9))
-    slopes = slope_at(currents, rule, 1.0, threshold)
-    assert slopes == pytest.approx([0, 1 / threshold, 1 / threshold, 1 / threshold, 0])
-
-
-@pytest.mark.parametrize(("decay", "threshold"), [(1.0, 1.0), (0.5, 1.25)])
-def test_the_check_vector_is_multiplied_by_the_slope_at_its_mean(decay, threshold):
-    # The mean current is .7625; the knee of the second is .625 and 1 - .625 / .7625 is .180328.
-    curve = math.log(2) * 0.625 / (math.log(0.1803279) ** 2 * 0.7625 * 0.1375)
-    factor = 1.0 if decay == 1 else curve
-    got = on_the_check_vector(StaticCurve(), decay=decay, threshold=threshold)
-    assert got == pytest.approx([factor * g for g in AT_SPIKES.tolist()], rel=1e-6)

@@ -64,19 +64,6 @@ def test_a_rule_sees_all_distances_and_the_site_at_once_or_in_parts_where_they_a
     assert {site for _, site in rule.asked} == {NeuronRef("here", dynamics)}
 
 
-def test_the_forward_pass_keeps_one_tensor_of_the_size_of_the_layer():
-    kept = []
-
-    def keep(tensor):
-        kept.append(tensor)
-        return tensor
-
-    current = torch.rand(5, 3, 4, requires_grad=True)
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        STBP().firing()(NeuronRef("", Dynamics()), current)
-    assert [tuple(tensor.shape) for tensor in kept if tensor.numel()] == [(5, 3, 4)]
-
-
 @pytest.mark.parametrize("dynamics", DYNAMICS, ids=str)
 def test_expanded_and_transposed_tensors_give_the_gradient_of_their_copies(dynamics):
     image = torch.rand(3, 4, dtype=torch.float64) + 0.3

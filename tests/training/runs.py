@@ -12,7 +12,7 @@ from art_snn import LIF, Poisson, SpikingNetwork, TimeDistributed as Timed
 from art_snn.modulation import Gates, Noise
 from art_snn.training import Recipe, train
 from tests.architectures import Switch
-from tests.conftest import varied
+from tests.seeds import varied
 
 SETTINGS = Recipe.short(epochs=3, batch_size=8, learning_rate=0.01, seed=4)
 STEPS_PER_EPOCH = 3

@@ -12,9 +12,7 @@ from art.defences.trainer import AdversarialTrainer
 from art_snn import RGA, STBP
 from art_snn.attacks import craft_batch, parse_stage
 from art_snn.training import TRADES, AdversarialTraining, Recipe, adversarial, loop as module, train
-from tests.gradients.adaptive import restarts
-from tests.networks import Counted, Tally
-from tests.small import CLASSES, SHAPE, around, classifier, samples
+from tests.classifiers import CLASSES, SHAPE, Counted, Tally, around, classifier, samples
 from tests.training.runs import assert_same_state
 
 PGD: dict[str, Any] = {"attack": "pgd(max_iter=3)", "eps": 0.1}
@@ -128,7 +126,7 @@ def test_the_adversary_knows_classes_that_no_training_sample_has():
 def test_samples_outside_the_value_range_are_refused_and_not_clipped():
     x, y = pairs(8)
     net = network()
-    with pytest.raises(ValueError, match=r"^x: expected values within value_range, 0 to 1"):
+    with pytest.raises(ValueError, match=r"^x: .*within"):
         train(net, 5 * x, y, SETTINGS, adversary=AdversarialTraining(**PGD))
     assert_same_state(net, network())
 
@@ -138,16 +136,6 @@ def test_a_rule_that_does_not_apply_is_refused_before_anything_is_trained(tmp_pa
     with pytest.raises(ValueError, match=r"^gradient: .*applies.*CBA\("):
         train(network(), *pairs(4), SETTINGS, tmp_path / "new" / "s.pt", adversary=adversary)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_names_and_numbers_from_numpy_have_the_repr_of_python_s_own():
-    expected = AdversarialTraining(eps=0.5, rule=RGA(), value_range=(0.0, 2.0))
-    numbers = {
-        "eps": np.float32(0.5),
-        "value_range": (np.float32(0), np.float32(2)),
-        "share": np.float32(1),
-    }
-    assert repr(AdversarialTraining(rule="rga", **numbers)) == repr(expected)
 
 
 @pytest.mark.parametrize(
@@ -188,10 +176,10 @@ def test_a_share_is_of_different_samples_each_with_its_own_label(monkeypatch):
     assert len({batch[0].tobytes() for batch in given}) > 1
 
 
-def test_what_a_rule_remembers_is_of_one_batch(monkeypatch):
-    net, seen = network(), restarts(monkeypatch)
-    craft = crafting(net, rule="assg")
+def test_what_a_rule_remembers_is_of_one_batch():
+    net = network()
+    craft, batch = crafting(net, rule="assg"), pairs(4)
     net.body.memory[STBP()] = "an older word"
-    for batches in (1, 2):
-        craft(*pairs(4))
-        assert (seen, net.body.memory) == (["all"] * batches, {})
+    crafted = [craft(*batch) for _ in range(2)]
+    np.testing.assert_array_equal(*crafted)
+    assert net.body.memory == {}

@@ -21,7 +21,7 @@ from art_snn.training import (
     train,
 )
 from art_snn.training.state import describe_stall
-from tests.tiny import same, weights
+from tests.architectures import same, weights
 from tests.training.runs import (
     SETTINGS,
     STEPS_PER_EPOCH,
@@ -116,20 +116,24 @@ def test_training_gives_bit_for_bit_the_weights_of_a_loop_by_hand():
 
 
 X, Y = samples()
+HELD_OUT = samples(5)
 BAD: list[tuple[dict[str, Any], str]] = [
-    ({"x": np.full((20, 6), np.nan)}, "finite"),
-    ({"y": np.arange(20) % 4}, "labels from 0 to 2"),
-    ({"y": Y[:19]}, r"20 class indices .*\(19,\)"),
-    ({"x": X[:0], "y": Y[:0]}, r"samples .*\(0, 6\)"),
-    ({"y": torch.zeros(20)}, "a numpy array, got Tensor"),
+    ({"x": np.full((20, 6), np.nan)}, "x, y: .*finite"),
+    ({"y": np.arange(20) % 4}, "x, y: .*labels from 0 to 2"),
+    ({"y": Y[:19]}, r"x, y: .*20 class indices .*\(19,\)"),
+    ({"x": X[:0], "y": Y[:0]}, r"x, y: .*samples .*\(0, 6\)"),
+    ({"y": torch.zeros(20)}, "x, y: .*numpy array, got Tensor"),
+    ({"validation": (HELD_OUT[0], HELD_OUT[1][:4])}, r"validation: .*5 class indices .*\(4,\)"),
+    ({"validation": (HELD_OUT[0][:, :5], HELD_OUT[1])}, r"validation: .*shape \[6\].*\[5\]"),
+    ({"validation": (HELD_OUT[0], HELD_OUT[1] * 0 + 5)}, "validation: .*labels from 0 to 2"),
 ]
 
 
-@pytest.mark.parametrize(("change", "message"), BAD, ids=[message for _, message in BAD])
-def test_bad_samples_are_refused_before_anything_is_trained(change, message, tmp_path):
+@pytest.mark.parametrize(("change", "words"), BAD)
+def test_bad_samples_are_refused_before_anything_is_trained(change, words, tmp_path):
     net, before = build().train(), build()
     net.layers[1].eval()
-    with pytest.raises(ValueError, match=rf"^x, y: expected .*{message}"):
+    with pytest.raises(ValueError, match=f"^{words}"):
         train(net, **{"x": X, "y": Y} | change, recipe=SETTINGS, resume=tmp_path / "new" / "s.pt")
     assert_same_state(net, before)
     assert (net.training, net.layers[1].training) == (True, False)
@@ -249,25 +253,10 @@ def test_accuracy_counts_the_samples_of_every_batch():
     assert next(answers, None) is None
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda x, y: (x, y[:4]), r"5 class indices .*\(4,\)"),
-        (lambda x, y: (x[:, :5], y), r"samples of shape \[6\].*\[5\]"),
-        (lambda x, y: (x, y * 0 + 5), "labels from 0 to 2"),
-    ],
-)
-def test_bad_validation_samples_are_refused_before_anything_is_trained(change, message, tmp_path):
-    held = change(*samples(5))
-    with pytest.raises(ValueError, match=rf"^validation: expected .*{message}"):
-        train(build(), *samples(), SETTINGS, tmp_path / "s.pt", validation=held)
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_accuracy_makes_no_graph_and_is_refused_for_no_sample():
     net, graphs = build(), []
     net.layers[0].action = lambda _: graphs.append(torch.is_grad_enabled())
     accuracy(net, *HELD)
     assert graphs == [False]
-    with pytest.raises(ValueError, match=r"^x: expected samples .*of shape \(0, 6\)"):
+    with pytest.raises(ValueError, match=r"^x: .*\(0, 6\)"):
         accuracy(net, *samples(0))

@@ -139,7 +139,7 @@ class Two(Team):
 @pytest.mark.parametrize(("batch", "samples"), [(1, 10), (8, 9), (8, 1), (2, 7)])
 def test_a_batch_of_fewer_samples_than_processes_is_refused(batch, samples):
     recipe = Recipe.short(epochs=1, batch_size=batch)
-    with pytest.raises(ValueError, match=rf"^batch_size: .*2 processes.* {samples} .*has 1"):
+    with pytest.raises(ValueError, match=rf"^batch_size: .*2 processes.* {samples} "):
         train(build(), *runs.samples(samples), recipe, team=Two(size=2))
 
 
@@ -167,5 +167,5 @@ class Other(nn.BatchNorm1d):
 def test_a_batch_norm_that_computes_otherwise_is_refused():
     layers = [Timed(nn.Linear(2, 2), nn.BatchNorm1d(2)), LIF(), Timed(Other(2))]
     network = SpikingNetwork(layers, Direct(1))
-    with pytest.raises(ValueError, match=r"^network: expected batch norms .*layers\.2\.module\.0"):
+    with pytest.raises(ValueError, match=r"^network: .*layers\.2\.module\.0"):
         train(network, np.zeros((8, 2)), np.arange(8) % 2, Recipe.short(1), team=Two(size=2))

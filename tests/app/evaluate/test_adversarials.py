@@ -8,8 +8,8 @@ from art_snn.app.report.verdict import verdicts
 from art_snn.checks import ArgumentError
 from art_snn.data import Dataset
 from tests.app.evaluate.test_bounds import change_margins, right
+from tests.classifiers import build
 from tests.command import call
-from tests.networks import build
 from tests.records import evaluate, evaluation_in, train_into
 
 EPS = 0.1

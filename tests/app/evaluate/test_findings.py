@@ -13,10 +13,10 @@ from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
 from art_snn.attacks import Outcome, StageRecord
 from art_snn.gradients import RGA, STBP, Native, parse_rules
-from tests import adapted
 from tests.attacks.classifiers import around
 from tests.evaluations import record, trial
 from tests.findings.conftest import require_plain
+from tests.interop import adapted
 
 APGD = StageRecord("auto-pgd", "AutoPGD", "AutoPGD()")
 SEARCH, LOCAL = (StageRecord(name, name, name) for name in ("square-search", "local"))

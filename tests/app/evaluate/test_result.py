@@ -13,8 +13,8 @@ import art_snn
 from art_snn.app.evaluate import result
 from art_snn.app.evaluate.result import _typed_command, _versions
 from art_snn.app.report.evaluation import NEURONS
-from tests import adapted
-from tests.small import CLASSES, SHAPE, around, classifier
+from tests.classifiers import CLASSES, SHAPE, around, classifier
+from tests.interop import adapted
 
 PACKAGE = Path(art_snn.__file__).parent
 

@@ -22,7 +22,7 @@ from art_snn.training import (
     best_epoch,
     train,
 )
-from tests.conftest import varied
+from tests.seeds import varied
 from tests.training.runs import Killed, assert_same_state, samples
 
 EPS, STEPS = 0.1, 4
@@ -165,30 +165,20 @@ def test_a_killed_run_goes_on_before_and_after_the_end_of_the_ramp(step, tmp_pat
     assert_same_state(resumed, whole)
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (
-            {"encoder": Poisson(2)},
-            "defence: IBP needs bounds: expected an encoder that draws nothing",
-        ),
-        ({"training_gradient": "rga"}, r"training_gradient: expected a temporal rule.*got RGA\("),
-    ],
-)
-def test_a_network_without_bounds_is_refused_before_it_is_trained(options, message):
-    net = network(**options)
-    with pytest.raises(ValueError, match=f"^{message}"):
-        train(net, *samples(), RECIPE, adversary=against())
-    assert_same_state(net, network(**options))
+UNBOUNDED = {
+    "defence: .*draws nothing": lambda: network(encoder=Poisson(2)),
+    "training_gradient: .*temporal": lambda: network(training_gradient="rga"),
+    ".*single or double precision": lambda: network().bfloat16(),
+    r".*layers\.0.*Softmax": lambda: network(nn.Softmax(-1)),
+}
 
 
-def test_a_network_in_half_precision_and_a_layer_without_bounds_are_refused():
-    with pytest.raises(ValueError, match="expected a network in single or double precision"):
-        against().defence.check(network().bfloat16())
-    net = network(nn.Softmax(-1))
-    with pytest.raises(ValueError, match=r"expected a network of layers.*layers\.0.*Softmax"):
+@pytest.mark.parametrize("words", UNBOUNDED)
+def test_a_network_without_bounds_is_refused_before_it_is_trained(words):
+    net = UNBOUNDED[words]()
+    with pytest.raises(ValueError, match=f"^{words}"):
         train(net, *samples(), RECIPE, adversary=against())
-    assert_same_state(net, network(nn.Softmax(-1)))
+    assert_same_state(net, UNBOUNDED[words]())
 
 
 @pytest.mark.parametrize(
@@ -197,7 +187,7 @@ def test_a_network_in_half_precision_and_a_layer_without_bounds_are_refused():
 )
 def test_settings_of_an_attack_that_does_not_run_are_refused(change):
     (name,) = change
-    message = rf"^{name}: expected .* for IBP, which takes eps"
+    message = rf"^{name}: .*for IBP"
     with pytest.raises(ValueError, match=message):
         AdversarialTraining(defence=IBP(), **change)
 
@@ -208,11 +198,11 @@ def test_the_budget_is_that_of_the_attack_and_a_defence_without_one_is_refused()
     assert adversary.describe() == "any attack within eps 0.3"
     words = f"eps=0.3, norm=inf, value_range=(0.0, 2.0), defence={adversary.defence!r}"
     assert repr(adversary) == f"AdversarialTraining({words})"
-    with pytest.raises(ValueError, match=r"^defence: expected IBP with a budget, got one without"):
+    with pytest.raises(ValueError, match=r"^defence: .*budget"):
         IBP().loss(Learner(network=network()), *[batch()[0]] * 2, batch()[1])
 
 
 def test_samples_outside_the_value_range_are_refused():
     x, y = samples()
-    with pytest.raises(ValueError, match=r"^x: expected values within value_range, 0 to 1"):
+    with pytest.raises(ValueError, match=r"^x: .*within"):
         train(network(), 5 * x, y, RECIPE, adversary=against())

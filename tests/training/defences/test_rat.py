@@ -12,8 +12,8 @@ from torch.nn.utils import parametrizations
 
 from art_snn import LIF, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.training import RAT, AdversarialTraining, Recipe, train
-from tests.conftest import varied
-from tests.small import classifier, samples
+from tests.classifiers import classifier, samples
+from tests.seeds import varied
 
 FGSM: dict[str, Any] = {"attack": "fgsm", "eps": 0.1}
 SETTINGS = Recipe.short(epochs=1, batch_size=8, learning_rate=0.01)
@@ -111,7 +111,7 @@ def test_below_its_limit_a_weight_shrinks_and_beyond_it_would_grow(b):
     weight = of_norm(net, 1.001 * defence.limit)
     before = weight.detach().clone()
     norm, limit = f"{1.001 * defence.limit:.3g}", f"{defence.limit:.3g}"
-    message = rf"^orthogonality: .*layers\.4\.module\.0\.weight.*{norm}.* got {b:g}.*{limit}"
+    message = rf"^orthogonality: .*{norm}.* got {b:g}.*{limit}"
     for refusing in (defence.check, defence.after_step):
         with pytest.raises(ValueError, match=message):
             refusing(net)
@@ -126,7 +126,7 @@ def test_a_weight_that_training_would_drive_out_of_range_is_refused_before_anyth
         net.layers[2].module[0].weight.mul_(1e3)
     before = copy.deepcopy(net.state_dict())
     adversary = AdversarialTraining(**FGSM, defence=RAT())
-    with pytest.raises(ValueError, match=r"^orthogonality: expected a strength at which layers\.2"):
+    with pytest.raises(ValueError, match=r"^orthogonality: .*layers\.2"):
         train(net, *samples(given, 8), SETTINGS, adversary=adversary)
     assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
 
@@ -134,7 +134,7 @@ def test_a_weight_that_training_would_drive_out_of_range_is_refused_before_anyth
 def test_weights_that_are_computed_from_others_and_a_network_without_any_are_refused():
     net = network()
     parametrizations.weight_norm(net.layers[4].module[0])
-    with pytest.raises(ValueError, match=r"^network: .*parameters.*layers\.4\.module\.0\.weight"):
+    with pytest.raises(ValueError, match=r"^network: .*parameters.*layers\.4"):
         RAT().check(net)
     with pytest.raises(ValueError, match=r"^network: .*weights .* got none"):
         RAT().check(network().requires_grad_(False))
@@ -149,7 +149,7 @@ def test_a_recipe_that_leaves_the_weight_decay_open_has_none(recipe):
 
 @pytest.mark.parametrize("decay", [5e-4, 1e-3])
 def test_a_weight_decay_that_is_asked_for_is_refused(decay):
-    message = rf"^weight_decay: expected 0 for RAT.*{decay}"
+    message = rf"^weight_decay: .*{decay}"
     for recipe in (Recipe(weight_decay=decay), Recipe(weight_decay=decay).fit_to((3, 32, 32))):
         with pytest.raises(ValueError, match=message):
             RAT().fit_recipe(recipe)

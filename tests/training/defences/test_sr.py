@@ -10,8 +10,7 @@ from torch import nn
 from art_snn import STBP
 from art_snn.gradients import Triangle
 from art_snn.training import SR, Learner
-from tests.networks import Counted, Tally
-from tests.small import classifier, samples
+from tests.classifiers import Counted, Tally, classifier, samples
 from tests.training.defences.affine import Affine, rows
 
 WEIGHT = rows((1, 0), (0, 1), (0, 0))

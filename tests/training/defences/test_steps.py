@@ -21,7 +21,7 @@ from art_snn.training import (
     StoG,
     train,
 )
-from tests.small import classifier, samples as pairs
+from tests.classifiers import classifier, samples as pairs
 from tests.training.runs import build, samples, watch
 
 DEFENCES = [AT(), TRADES(), RAT(orthogonality=0.02), SR(sparsity=0.1)]

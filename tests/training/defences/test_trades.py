@@ -11,7 +11,7 @@ from art.defences.trainer import AdversarialTrainerTRADESPyTorch
 from torch import nn
 
 from art_snn.training import AT, TRADES, AdversarialTraining, Recipe, train
-from tests.small import around, classifier, samples
+from tests.classifiers import around, classifier, samples
 from tests.training.defences.affine import Affine, rows
 
 CLEAN, ATTACKED = rows((log(3), 0), (log(3), 0)), rows((0, 0), (log(3), 0))

@@ -8,83 +8,30 @@ import torch
 from torch import Tensor, nn
 
 from art_snn import SpikingNetwork
-from art_snn.dynamics import Dynamics
 from art_snn.interop import adapt, register_neuron
+from tests.interop.neurons import Spike, Step, Steps, dynamics
 
 STEPS = 3
 SHAPE = (1, 4, 4)
+Leaky = Steps
 
 
-class Spike(torch.autograd.Function):
-    """A step forward, a triangle of its own backward."""
-
-    @staticmethod
-    def forward(ctx: Any, distance: Tensor) -> Tensor:
-        ctx.save_for_backward(distance)
-        return (distance >= 0).to(distance.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Tensor:
-        (distance,) = ctx.saved_tensors
-        return grad * (1 - distance.abs()).clamp(min=0)
-
-
-class Leaky(nn.Module):
-    """Takes all time steps [T, N, ...] in one call."""
-
-    def __init__(self, decay: float = 0.5, threshold: float = 1.0) -> None:
-        super().__init__()
-        self.decay, self.threshold = decay, threshold
-
-    def forward(self, x: Tensor) -> Tensor:
-        v, spikes = torch.zeros_like(x[0]), []
-        for current in x:
-            u = torch.add(current, v, alpha=self.decay)
-            spikes.append(Spike.apply(u - self.threshold))
-            v = u - u * spikes[-1]
-        return torch.stack(spikes)
-
-
-class Folded(Leaky):
-    """Takes them as [T * N, ...]."""
+class Folded(Steps):
+    """Takes all time steps as [T * N, ...]."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.unflatten(0, (STEPS, -1))).flatten(0, 1)
 
 
-class Stepped(nn.Module):
-    """Takes one time step [N, ...], and keeps its potential until it is reset."""
-
-    def __init__(self, decay: float = 0.5) -> None:
-        super().__init__()
-        self.decay, self.threshold, self.v = decay, 1.0, 0.0
-
-    def reset(self) -> None:
-        self.v = 0.0
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        v = self.v if isinstance(self.v, Tensor) else torch.zeros_like(x)
-        u = torch.add(x, v, alpha=self.decay)
-        spikes = Spike.apply(u - self.threshold)
-        self.v = u - u * spikes
-        return spikes
-
-
-class Odd(Leaky):
+class Odd(Steps):
     """Doubles its spikes, which no rule of ours knows."""
 
     def forward(self, x: Tensor) -> Tensor:
         return 2 * super().forward(x)
 
 
-def _dynamics(module: Any) -> Dynamics:
-    return Dynamics(module.decay, module.threshold)
-
-
-register_neuron(Leaky, dynamics=_dynamics)
-register_neuron(Odd, dynamics=_dynamics)
-register_neuron(Folded, dynamics=_dynamics, layout="merged")
-register_neuron(Stepped, dynamics=_dynamics, layout="step")
+register_neuron(Odd, dynamics=dynamics)
+register_neuron(Folded, dynamics=dynamics, layout="merged")
 
 
 class Loop(nn.Module):
@@ -93,7 +40,7 @@ class Loop(nn.Module):
     def __init__(self, inputs: int, classes: int) -> None:
         super().__init__()
         self.first, self.second = nn.Linear(inputs, 8), nn.Linear(8, classes)
-        self.lif = Stepped()
+        self.lif = Step()
 
     def forward(self, x: Tensor) -> Tensor:
         self.lif.reset()
@@ -150,8 +97,8 @@ def model(kind: str = "steps", shape: tuple[int, ...] = SHAPE, classes: int = 3)
     if kind in loops:
         made: nn.Module = loops[kind](inputs, classes)
     else:
-        neuron = {"odd": Odd, "none": nn.ReLU}.get(kind, Leaky)
-        ends = (Leaky(0.9),) if kind == "spiking" else ()
+        neuron = {"odd": Odd, "none": nn.ReLU}.get(kind, Steps)
+        ends = (Steps(0.9),) if kind == "spiking" else ()
         layers = nn.Linear(inputs, 8), neuron(), nn.Linear(8, classes)
         made = nn.Sequential(nn.Flatten(2), *layers, *ends)
     with torch.no_grad():
@@ -176,6 +123,6 @@ def own(folder: Path, kind: str = "steps", shape: tuple[int, ...] = SHAPE, class
     made = "network" if kind == "inline" else "model"
     told = f"{kind!r}, shape={shape}, classes={classes}"
     file.write_text(
-        f"from tests.adapted import {made}\n\n\ndef build():\n    return {made}({told})\n"
+        f"from tests.interop.adapted import {made}\n\n\ndef build():\n    return {made}({told})\n"
     )
     return f"{file}:build"
