@@ -13,12 +13,11 @@ from typing import Any, ClassVar
 import numpy as np
 from matplotlib.figure import Figure
 
-from art_snn.app.colours import COLOURS, GREY, titled, to_percent
 from art_snn.app.machine import describe_machine, measure_medians
 from art_snn.app.network import resolve_network
 from art_snn.app.results import Result, fingerprint, load_previous, run_folder, write_result
 from art_snn.app.settings import Compare
-from art_snn.app.tables import Notes, Part, Table
+from art_snn.app.tables import COLOURS, GREY, Notes, Part, Table, to_percent, write_title
 from art_snn.attacks import batches, craft, parse_stage, predict_logits
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, GRADIENTS, STBP, Gradient, parse_rules
@@ -136,7 +135,7 @@ class Comparison(Result):
         right.set(xlabel="time of one gradient [inferences]")
         right.axvline(1, color="black", lw=0.8, ls="--", label="one inference")
         figure.legend(loc="outside lower center", ncols=2, frameon=False)
-        titled(figure, self.title, self.attack)
+        write_title(figure, self.title, self.attack)
         return figure
 
 

@@ -20,12 +20,11 @@ from art.estimators.classification import PyTorchClassifier
 from matplotlib.figure import Figure
 from torch import nn
 
-from art_snn.app.colours import COLOURS, titled
 from art_snn.app.machine import describe_machine, measure_medians, measure_peak, torch_device
 from art_snn.app.network import build_unloaded, random_samples
 from art_snn.app.results import Result, run_folder
 from art_snn.app.settings import Cost
-from art_snn.app.tables import Notes, Part, Table
+from art_snn.app.tables import COLOURS, Notes, Part, Table, write_title
 from art_snn.attacks import parse_stage
 from art_snn.checks import require, require_distinct
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
@@ -144,7 +143,7 @@ class Costs(Result):
             above.set(title=textwrap.fill(model, 32), ylabel="time [s]")
             below.set(xlabel="time steps T", ylabel="peak memory [MiB]")
         axes[0, 0].legend(fontsize="small")
-        titled(figure, self.title, self.machine, fontsize="x-small")
+        write_title(figure, self.title, self.machine, fontsize="x-small")
         return figure
 
 

@@ -10,11 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from art_snn import checkpoint
-from art_snn.app.colours import COLOURS, GREY, titled
 from art_snn.app.network import ResolvedNetwork, resolve_network
-from art_snn.app.results import Result, fingerprint, run_folder
+from art_snn.app.results import Result, run_folder, weights_digest
 from art_snn.app.settings import Train
-from art_snn.app.tables import Part, Table
+from art_snn.app.tables import COLOURS, GREY, Part, Table, write_title
 from art_snn.checks import ArgumentError, require
 from art_snn.classifier import wrap
 from art_snn.data import Dataset
@@ -101,7 +100,7 @@ class Training(Result):
         """Loss and validation accuracy, under attack where there was one, against the epoch."""
         figure = Figure(figsize=(7, 3.4), layout="constrained")
         against = [f"against {self.against}"] if self.against else []
-        titled(figure, self.title, *against, fontsize="small")
+        write_title(figure, self.title, *against, fontsize="small")
         ax, numbers = figure.subplots(), [epoch.number for epoch in self.history]
         ax.plot(numbers, [epoch.loss for epoch in self.history], ".-", color=GREY)
         ax.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
@@ -161,7 +160,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
         classifier.predict(data.x_test[:1])  # Complains before the training, if anything does.
     start = None
     if subject.checkpoint is not None:
-        weights = fingerprint("weights", classifier, data.x_test[:0], data.y_test[:0])[:16]
+        weights = weights_digest(classifier)
         start = {"file": str(settings.checkpoint or settings.model), "weights": weights}
     history = train(
         network,

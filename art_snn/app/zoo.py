@@ -1,6 +1,6 @@
 """The trained networks of the zoo, in a table."""
 
-from art_snn.app.report.verdict import describe_bound, format_eps
+from art_snn.app.evaluation.verdict import describe_bound, format_eps
 from art_snn.app.results import Printed
 from art_snn.app.settings import Zoo
 from art_snn.app.tables import Table

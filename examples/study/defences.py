@@ -28,11 +28,11 @@ from setting import ratio
 from art_snn import PyTorchSpikingClassifier
 from art_snn.app import tables
 from art_snn.app.cli import run_command
-from art_snn.app.colours import GREY, SERIES
+from art_snn.app.evaluation.record import Evaluation, read_evaluation
+from art_snn.app.evaluation.verdict import count_words, format_eps, verdicts
 from art_snn.app.network import ResolvedNetwork
-from art_snn.app.report.evaluation import Evaluation, read_evaluation
-from art_snn.app.report.verdict import count_words, format_eps, verdicts
 from art_snn.app.results import read_result, write_result
+from art_snn.app.tables import GREY, SERIES
 from art_snn.attacks import craft, parse_stage, require_measure, resolve_plan
 from art_snn.bounds import certify_bounds
 from art_snn.classifier import wrap

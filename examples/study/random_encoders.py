@@ -23,12 +23,12 @@ from setting import ratio
 from art_snn import PyTorchSpikingClassifier, checkpoint
 from art_snn.app import tables
 from art_snn.app.cli import run_command
-from art_snn.app.colours import GREY, SERIES
+from art_snn.app.evaluation.record import read_evaluation
+from art_snn.app.evaluation.verdict import format_eps, verdicts
 from art_snn.app.machine import keep_memory
 from art_snn.app.network import ResolvedNetwork
-from art_snn.app.report.evaluation import read_evaluation
-from art_snn.app.report.verdict import format_eps, verdicts
 from art_snn.app.results import as_json, read_result, write_result
+from art_snn.app.tables import GREY, SERIES
 from art_snn.attacks import craft, parse_stage
 from art_snn.classifier import wrap
 from art_snn.data import Dataset, Source

@@ -21,10 +21,11 @@ import tyro
 from scipy.stats import mode
 
 from art_snn import checkpoint
-from art_snn.app.evaluate.result import EXAMPLE_COUNT, read_excerpt, record_spikes, weights_digest
-from art_snn.app.report.evaluation import RESULT, Evaluation, Examples, read_evaluation
-from art_snn.app.report.verdict import verdicts
-from art_snn.app.results import as_json, read_result
+from art_snn.app.evaluate.examples import EXAMPLE_COUNT, record_spikes
+from art_snn.app.evaluation.excerpt import read_excerpt
+from art_snn.app.evaluation.record import RESULT, Evaluation, Examples, read_evaluation
+from art_snn.app.evaluation.verdict import verdicts
+from art_snn.app.results import as_json, read_result, weights_digest
 from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset, Source

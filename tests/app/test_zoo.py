@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate.findings import target_findings
+from art_snn.app.evaluate.findings import judge_target
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
+from art_snn.app.evaluation.verdict import verdicts
 from art_snn.app.network import resolve_network
-from art_snn.app.report.verdict import verdicts
 from art_snn.app.settings import Compare
 from art_snn.checks import ArgumentError
 from art_snn.metrics import Share
@@ -122,7 +122,7 @@ def test_a_record_that_broke_more_is_a_finding(options, stage, eps, numbers, tmp
     np.savez(tmp_path / "others.npz", **(arrays | {"x_test": arrays["x_test"][::-1]}))
     given = {"model": NAME, "eps": (eps,), "samples": 4, "device": "cpu"} | options
     target = Target.resolve(Evaluate(output=tmp_path / "out", **given), Team())
-    found = list(target_findings(target, [trial("fast", eps, stage)]))
+    found = list(judge_target(target, [trial("fast", eps, stage)]))
     assert [tuple(one.evidence.values()) for one in found] == [numbers] * (numbers is not None)
     for one in found:
         require_plain(one)

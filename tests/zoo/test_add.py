@@ -2,7 +2,7 @@
 
 import pytest
 
-from art_snn.app.evaluate.result import weights_digest
+from art_snn.app.results import weights_digest
 from art_snn.checks import ArgumentError
 from art_snn.classifier import wrap
 from art_snn.data import Source

@@ -5,11 +5,12 @@ from functools import partial
 from shutil import rmtree
 from time import monotonic
 
-from art_snn.app.evaluate.result import EvaluationResult, assemble, files_of, load_finished
+from art_snn.app.evaluate.examples import list_files
+from art_snn.app.evaluate.result import EvaluationResult, assemble, load_finished
 from art_snn.app.evaluate.settings import Evaluate
-from art_snn.app.evaluate.store import PART, Store
+from art_snn.app.evaluate.store import PART, TOOK, Store
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluate.units import TOOK, Unit, all_units
+from art_snn.app.evaluate.units import Unit, list_units
 from art_snn.app.results import run_folder
 from art_snn.checks import require
 from art_snn.progress import Progress, duration
@@ -34,12 +35,12 @@ def run(settings: Evaluate) -> EvaluationResult | None:
         evaluation = team.on_leader(partial(load_finished, target, key))
         if evaluation is None:
             team.on_leader(target.check)
-            units = all_units(target, store)
+            units = list_units(target, store)
             _compute(units, store, team)
             took = [store.read(unit.name).get(TOOK, 0.0) for unit in units if team.leads]
             evaluation = team.on_leader(partial(assemble, target, title, store, sum(took)))
         below = settings.fail_under or 0.0
-        result = EvaluationResult(evaluation, files_of(evaluation), below, settings.strict)
+        result = EvaluationResult(evaluation, list_files(evaluation), below, settings.strict)
         team.on_leader(lambda: result.write(settings.output))
         rmtree(store.folder, ignore_errors=True)
         return result if team.leads else None

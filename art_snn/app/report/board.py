@@ -8,8 +8,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from art_snn.app.report.evaluation import NORMS, RESULT, Evaluation, ReportItem
-from art_snn.app.report.verdict import (
+from art_snn.app.evaluation.figures import draw_board
+from art_snn.app.evaluation.page import render_template
+from art_snn.app.evaluation.record import NORMS, RESULT, Evaluation, ReportItem
+from art_snn.app.evaluation.verdict import (
     Verdict,
     count_words,
     describe_bound,
@@ -282,3 +284,11 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
 def board_parts(board: Board) -> list[Part]:
     """The table and notes, as a page of the documentation includes them; last, what is left out."""
     return [*READING, *board[:2]]
+
+
+def render_board_page(board: Board) -> str:
+    """The table of records; its script sorts and filters it, which can be read without."""
+    table, notes, points = board
+    drawing = draw_board(points) if points else None
+    content = {"table": table, "notes": notes, "drawing": drawing, "reading": READING}
+    return render_template("board.html.j2", **content)

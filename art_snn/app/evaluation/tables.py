@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
-from art_snn.app.report.evaluation import NORMS, Evaluation, ReportItem, Trial
-from art_snn.app.report.verdict import (
+from art_snn.app.evaluation.record import NORMS, Evaluation, ReportItem, Trial
+from art_snn.app.evaluation.verdict import (
     CERTIFIED,
     UNION,
     Verdict,

@@ -17,9 +17,8 @@ from matplotlib.rcsetup import cycler
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from art_snn.app.colours import GREY, SERIES, to_percent
-from art_snn.app.report.evaluation import NEURONS, NORMS, SIZES, Evaluation, Examples, ReportItem
-from art_snn.app.report.verdict import (
+from art_snn.app.evaluation.record import NEURONS, NORMS, SIZES, Evaluation, Examples, ReportItem
+from art_snn.app.evaluation.verdict import (
     CERTIFIED,
     UNION,
     Verdict,
@@ -30,6 +29,7 @@ from art_snn.app.report.verdict import (
     join_words,
     verdicts,
 )
+from art_snn.app.tables import GREY, SERIES, to_percent
 from art_snn.metrics import Share
 
 _STYLE: Any = rc_params_from_file(Path(__file__).with_name("report.mplstyle"), False, False)

@@ -1,0 +1,134 @@
+"""Samples next to their adversarials: those that a page shows, and those that others verify."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+
+import numpy as np
+import torch
+from scipy.stats import mode
+from torch import Tensor
+
+from art_snn.app.evaluate.decisions import Decisions, join_adversarials
+from art_snn.app.evaluate.store import Arrays, Store
+from art_snn.app.evaluate.target import Target
+from art_snn.app.evaluation.excerpt import EXCERPT, EXCERPT_COUNT
+from art_snn.app.evaluation.record import DECIDED, EXAMPLES, NEURONS, Evaluation, Examples, Trial
+from art_snn.app.network import record_calls
+from art_snn.checks import ArgumentError
+from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.files import write_arrays
+from art_snn.network import SpikingNetwork
+from art_snn.neurons import NeuronLayer
+from art_snn.seeding import seeded
+
+EXAMPLE_COUNT = 8
+"""Samples that the page shows."""
+
+
+def list_files(evaluation: Evaluation) -> tuple[str, ...]:
+    """Names of the files with arrays: the excerpt, and examples where the page shows some."""
+    shown = choose_shown_trial(evaluation.trials, evaluation.plan)
+    decided = any(one.decided is not None and one.decided.any() for one in evaluation.trials)
+    names = {EXAMPLES: shown.outcome.stage.max() >= 0, EXCERPT: True, DECIDED: decided}
+    return tuple(name for name, there in names.items() if there)
+
+
+def choose_shown_trial(trials: Sequence[Trial], plan: str) -> Trial:
+    """The trial that the page shows: of that plan, or of the first, at its largest budget."""
+    name = plan or trials[0].name
+    return max((one for one in trials if one.name == name), key=lambda one: one.eps)
+
+
+def collect_excerpt(
+    target: Target, trials: Sequence[Trial], store: Store, decisions: Decisions
+) -> Arrays:
+    """The arrays of :func:`~art_snn.app.evaluation.excerpt.read_excerpt`.
+
+    The first attack that broke a sample counts."""
+    budgets = target.budgets
+    x = target.x[:EXCERPT_COUNT]
+    count = len(x)
+    adversarial = np.stack([x] * len(budgets))
+    broken = np.zeros((len(budgets), count), bool)
+    blocks = [rows for rows in target.slices if rows.start < count]
+    for trial in trials:
+        points = join_adversarials(store, trial, blocks, decisions)
+        row = budgets.index(trial.eps)
+        new = (trial.outcome.stage[:count] >= 0) & ~broken[row]
+        adversarial[row][new] = points[:count][new]
+        broken[row] |= new
+    return {
+        "eps": np.array(budgets, dtype=float),
+        "x": x,
+        "y": target.y[:count],
+        "adversarial": adversarial,
+        "broken": broken,
+    }
+
+
+def write_examples(
+    target: Target, trials: Sequence[Trial], store: Store, decisions: Decisions
+) -> None:
+    """Write the first adversarials of the trial that the page shows, and the excerpt."""
+    output = target.settings.output
+    write_arrays(output / EXCERPT, **collect_excerpt(target, trials, store, decisions))
+    trial = choose_shown_trial(trials, target.settings.deciding_plan)
+    rows = np.flatnonzero(trial.outcome.stage >= 0)[:EXAMPLE_COUNT]
+    if not len(rows):
+        return
+    x = target.x[rows]
+    broken = join_adversarials(store, trial, target.slices, decisions)[rows]
+    with seeded(target.settings.seed):
+        predict = partial(target.classifier.predict, broken, batch_size=len(rows))
+        guesses = [predict().argmax(1) for _ in range(trial.outcome.draws)]
+        spikes = record_spikes(target.classifier, np.concatenate([x, broken]))
+    Examples(trial.name, trial.eps, rows, x, broken, mode(guesses).mode, **spikes).write(output)
+
+
+def record_spikes(classifier: PyTorchSpikingClassifier, samples: np.ndarray) -> Arrays:
+    """Spikes of samples (2 k, ...), half of them adversarials, as :class:`Examples` keeps them.
+
+    Left out are layers whose potential is read, and others that give no spikes (T, 2 k, ...)."""
+    network = classifier.model
+    half = len(samples) // 2
+    sites = {site.name for site in network.sites()}
+    names = []
+    rates = []
+    parts: list[np.ndarray] = []
+    for layer, calls in record_calls(network, torch.as_tensor(samples, device=classifier.device)):
+        output = _join_steps(network, layer, calls)
+        if output is None or output.ndim < 3 or layer.site.name not in sites:
+            continue
+        steps = parts[0].shape[1] if parts else len(output)
+        if output.shape[:2] != (steps, len(samples)):
+            continue
+        spikes = (output != 0).flatten(2).cpu().numpy()
+        first = spikes[:, [0, half]].swapaxes(0, 1)
+        firing = np.flatnonzero(first.any((0, 1)))
+        places = np.linspace(0, len(firing) - 1, min(NEURONS, len(firing))).astype(int)
+        names.append(layer.name)
+        rates.append((spikes[:, :half].mean(), spikes[:, half:].mean()))
+        parts.append(first[:, :, firing[places]])
+    if not parts:
+        return {}
+    return {
+        "layers": np.array(names),
+        "rates": np.array(rates).T,
+        "owners": np.repeat(np.arange(len(parts)), [part.shape[2] for part in parts]),
+        "spikes": np.concatenate(parts, axis=2),
+    }
+
+
+def _join_steps(network: SpikingNetwork, layer: NeuronLayer, calls: list[Tensor]) -> Tensor | None:
+    """The output (T, N, ...) of a layer by what its calls returned; None where it has none."""
+    if not calls:
+        return None
+    if layer.layout == "step":
+        return torch.stack(calls[-(network.steps or 0) :])
+    members = getattr(network, "members", {})
+    if not members:
+        return calls[-1]
+    with suppress(ArgumentError):
+        return members[layer.module].to_steps(calls[-1], network.steps)  # type: ignore[no-any-return]
+    return None
