@@ -20,8 +20,10 @@ from art.estimators.classification import PyTorchClassifier
 from matplotlib.figure import Figure
 from torch import nn
 
+from art_snn.app.architecture import Architecture
 from art_snn.app.machine import describe_machine, measure_medians, measure_peak, torch_device
 from art_snn.app.network import build_unloaded, random_samples
+from art_snn.app.own import is_own
 from art_snn.app.results import Result, run_folder
 from art_snn.app.settings import Cost
 from art_snn.app.tables import COLOURS, Notes, Part, Table, write_title
@@ -30,8 +32,6 @@ from art_snn.checks import require, require_distinct
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.encoders import Frames
 from art_snn.gradients import Gradient, check_applicable, parse_rules
-from art_snn.models import Architecture
-from art_snn.models.own import is_own
 from art_snn.network import SpikingNetwork, readout_dtype
 from art_snn.progress import progress_over
 from art_snn.training.recipe import Recipe, autocast, compute_dtype
@@ -216,7 +216,7 @@ def _check(settings: Cost) -> str:
     got = f"{architecture.model}, which has none"
     require(weights or not settings.training_step, "model", expected, got, remedy)
     if type(network.encoder) is Frames and not architecture.is_own:
-        architecture = replace(architecture, encoder="frames")
+        architecture = architecture.replace(encoder="frames")
     size = "x".join(map(str, x.shape[1:]))
     return f"{architecture.describe(network)}, batch {settings.batch_size}, {size}"
 

@@ -176,7 +176,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     logits = classifier.predict(data.x_test, recipe.batch_size)
     correct = Share.of(logits.argmax(1) == data.y_test)
     names = ("epochs", "seed", "train_dtype")
-    form = asdict(architecture) | {name: getattr(recipe, name) for name in names}
+    form = architecture.settings | {name: getattr(recipe, name) for name in names}
     training = _describe_training(recipe, adversary)
     if start is not None:
         training = f"{subject.training or 'given weights'}, then {training}"
@@ -216,10 +216,10 @@ def _prefer_potentials(subject: ResolvedNetwork, data: Dataset) -> ResolvedNetwo
     Rates of spikes lie in [0, 1], where cross entropy hardly falls. A readout that is given, noted
     or set by the function of the user stays."""
     settled = subject.settle(data)
-    if not settled.is_own or settled.readout is not None:
+    if not settled.is_own or "readout" in settled.given:
         return subject
     if getattr(settled.build_for(data), "readout", None) == "spikes":
-        other = replace(subject, architecture=replace(settled, readout="potential"))
+        other = replace(subject, architecture=settled.replace(readout="potential"))
         with suppress(ArgumentError):  # That function adapts its model itself.
             other.architecture.build_for(data)
             return other

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from setting import ratio
 
 from art_snn.app import tables
+from art_snn.app.architecture import Architecture
 from art_snn.app.cli import run_command
 from art_snn.app.evaluation.record import Evaluation, read_evaluation
 from art_snn.app.evaluation.verdict import format_eps, verdicts
@@ -28,7 +29,6 @@ from art_snn.bounds import certify_bounds
 from art_snn.data import NAMES, Source
 from art_snn.files import write_text
 from art_snn.metrics import Share
-from art_snn.models import Architecture
 
 TRAININGS: Mapping[str, str | None] = {
     "plain": None,

@@ -27,6 +27,7 @@ from setting import ratio
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.app import tables
+from art_snn.app.architecture import Architecture
 from art_snn.app.cli import run_command
 from art_snn.app.evaluation.record import Evaluation, read_evaluation
 from art_snn.app.evaluation.verdict import count_words, format_eps, verdicts
@@ -42,7 +43,6 @@ from art_snn.files import write_arrays, write_text
 from art_snn.gradients import BPTR, EOT, RGA, STBP, Gradient
 from art_snn.gradients.surrogates import ATan, Sigmoid
 from art_snn.metrics import Share, certify
-from art_snn.models import Architecture
 from art_snn.modulation import gates_of
 from art_snn.seeding import is_random, seeded
 

@@ -22,6 +22,7 @@ from setting import ratio
 
 from art_snn import PyTorchSpikingClassifier, checkpoint
 from art_snn.app import tables
+from art_snn.app.architecture import Architecture
 from art_snn.app.cli import run_command
 from art_snn.app.evaluation.record import read_evaluation
 from art_snn.app.evaluation.verdict import format_eps, verdicts
@@ -36,7 +37,6 @@ from art_snn.encoders import draws
 from art_snn.files import write_arrays, write_text
 from art_snn.gradients import EOT, STBP
 from art_snn.metrics import Certificate, Share, certify
-from art_snn.models import Architecture
 from art_snn.seeding import seeded
 from art_snn.training import AdversarialTraining, Recipe, train
 

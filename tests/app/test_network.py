@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from art_snn import checkpoint
+from art_snn.app.architecture import Architecture
 from art_snn.app.network import ResolvedNetwork, random_samples, resolve_network
 from art_snn.app.settings import Compare
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError
 from art_snn.data import Source
-from art_snn.models import Architecture
 from tests import adapted
 from tests.command import python
 from tests.datasets import halves, halves_in_frames

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from art_snn import STBP, checkpoint
 from art_snn.app import train as module
+from art_snn.app.architecture import Architecture
 from art_snn.app.network import ResolvedNetwork
 from art_snn.app.results import read_result
 from art_snn.app.settings import Train
@@ -19,7 +20,6 @@ from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError
 from art_snn.data import Source
 from art_snn.metrics import Share
-from art_snn.models import Architecture
 from art_snn.training import IBP, TRADES, AdversarialTraining, Epoch, Recipe
 from tests.adapted import own as adapted
 from tests.command import call

@@ -15,6 +15,7 @@ from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation.record import Trial
 from art_snn.app.evaluation.verdict import count_words, describe_budgets
+from art_snn.app.own import ZOO
 from art_snn.app.results import booleans, from_json
 from art_snn.attacks import SHIFT, Outcome, Stage, attack_errors
 from art_snn.checks import ArgumentError
@@ -31,7 +32,6 @@ from art_snn.findings import (
 from art_snn.findings.examination import odd_budget, without_answer
 from art_snn.findings.finding import BY_CHANCE, SEARCH, exceeds, list_samples
 from art_snn.gradients import Gradient, spell
-from art_snn.models.own import ZOO
 from art_snn.seeding import seeded
 from art_snn.zoo.entry import ZooEntry
 

@@ -1,14 +1,13 @@
 """A network by its settings: what is left open, what suits the data, and a function instead."""
 
-from dataclasses import asdict, replace
-
 import pytest
 import torch
 
 from art_snn import LIF, SpikingNetwork
+from art_snn.app.architecture import Architecture
 from art_snn.data import Dataset
 from art_snn.encoders import Direct, Frames, Poisson, describe_encoder, parse_encoder
-from art_snn.models import DEFAULTS, MODELS, Architecture
+from art_snn.models import DEFAULTS, MODELS
 from tests import adapted
 from tests.own import own
 from tests.tiny import frames, images, same, weights
@@ -35,7 +34,7 @@ def test_an_encoder_has_its_settings_and_is_of_images_or_of_events(name):
     assert network.encoder == made
     assert network.input_shape == mine.input_shape
     assert Architecture(encoder=name).describe().endswith(describe_encoder(made))
-    assert Architecture().fill({"encoder": name}).encoder == name
+    assert Architecture().fill({"encoder": name}).given["encoder"] == name
     with pytest.raises(ValueError, match=r"^encoder: expected .* holds (images|event frames), got"):
         Architecture(encoder=name).fit_to(other)
 
@@ -97,15 +96,15 @@ def test_event_frames_decide_the_steps_and_the_encoder():
         with torch.no_grad():
             assert network(torch.tensor(frames().x_test)).shape == (2, 3)
         on = wanted.fit_to(frames())
-        assert asdict(on) == dict(DEFAULTS) | {"steps": 3, "encoder": "frames"}
+        assert on.settings == dict(DEFAULTS) | {"steps": 3, "encoder": "frames"}
     assert Architecture().fit_to(frames()).describe() == "vgg5, T = 3, decay 0.5, event frames"
 
 
 def test_images_leave_the_steps_and_take_direct_encoding_unless_told_otherwise():
-    assert asdict(Architecture().fit_to(images())) == dict(DEFAULTS)
+    assert Architecture().fit_to(images()).settings == dict(DEFAULTS)
     assert (DEFAULTS["steps"], DEFAULTS["encoder"]) == (8, "direct")
     settled = Architecture(steps=2, encoder="poisson").fit_to(images())
-    assert asdict(settled) == dict(DEFAULTS) | {"steps": 2, "encoder": "poisson"}
+    assert settled.settings == dict(DEFAULTS) | {"steps": 2, "encoder": "poisson"}
     assert settled.fit_to(images()) == settled
     assert Architecture().describe() == Architecture().fit_to(images()).describe()
 
@@ -128,7 +127,7 @@ def test_what_is_told_wins_over_notes_and_notes_over_the_defaults():
     noted = {"width": 0.5, "decay": 0.9, "colour": "red", "epochs": 7, "reset": None}
     filled = Architecture(decay=1.0).fill(noted)
     usual = dict(DEFAULTS) | {"steps": None, "encoder": None}
-    assert asdict(filled) == usual | {"width": 0.5, "decay": 1.0}
+    assert filled.settings == usual | {"width": 0.5, "decay": 1.0}
     assert Architecture(decay=1.0).given == {"decay": 1.0}
 
 
@@ -185,7 +184,7 @@ def test_steps_beside_a_function_are_those_of_a_bare_model(tmp_path):
     wanted = Architecture(model=adapted.own(tmp_path), steps=4)
     assert wanted.build_for(images()).encoder == Direct(4)
     assert wanted.describe() == f"{wanted.model}, T = 4"
-    drawn = replace(wanted, encoder="poisson")
+    drawn = wanted.replace(encoder="poisson")
     assert drawn.build_for(images()).encoder == drawn.build().encoder == Poisson(4)
     with pytest.raises(ValueError, match=r"^encoder: .*frames or ablation, since"):
         drawn.fit_to(frames())
