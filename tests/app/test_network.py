@@ -50,7 +50,8 @@ def test_a_checkpoint_says_which_network_it_holds_and_options_overrule_it(weight
     )
     assert subject.training == "3 epochs"
     longer = resolve(checkpoint=weights, steps=5, encoder="poisson")
-    assert (longer.settle(data).steps, longer.settle(data).encoder) == (5, "poisson")
+    given = longer.settle(data).given
+    assert (given["steps"], given["encoder"]) == (5, "poisson")
     assert longer.describe(data).endswith("on halves; its weights were trained with steps 2")
 
 
@@ -111,8 +112,8 @@ def test_event_frames_decide_steps_and_encoder(tmp_path):
     checkpoint.save(
         network, tmp_path / "n.safetensors", subject={"width": 0.05, "encoder": "frames"}
     )
-    settled = resolve(checkpoint=tmp_path / "n.safetensors").settle(data)
-    assert (settled.steps, settled.encoder) == (3, "frames")
+    settled = resolve(checkpoint=tmp_path / "n.safetensors").settle(data).given
+    assert (settled["steps"], settled["encoder"]) == (3, "frames")
 
 
 def test_recordings_are_cut_into_as_many_frames_as_there_are_steps(tmp_path):

@@ -69,8 +69,8 @@ def test_a_network_brings_its_architecture_its_weights_its_data_and_its_training
     data = subject.load_data()
     assert subject.checkpoint == shelf / "small-plain.safetensors"
     assert (data.name, data.input_shape, len(data.x_test)) == ("pictures", (1, 4, 6), 24)
-    settled = subject.settle(data)
-    assert (settled.model, settled.width, settled.steps) == ("cnn4", 0.1, 8)
+    settled = subject.settle(data).given
+    assert (settled["model"], settled["width"], settled["steps"]) == ("cnn4", 0.1, 8)
     assert subject.entry.standard[0] == RECORD
     assert subject.training == subject.entry.training
     assert subject.classifier(data, "cpu").predict(data.x_test).shape == (24, 3)
@@ -78,7 +78,7 @@ def test_a_network_brings_its_architecture_its_weights_its_data_and_its_training
 
 def test_data_that_are_named_and_other_steps_come_first(shelf, tmp_path):
     subject = resolve_network(settings(tmp_path, data=str(tmp_path / "pictures.npz"), steps=3))
-    assert subject.settle(subject.load_data()).steps == 3
+    assert subject.settle(subject.load_data()).given["steps"] == 3
     assert subject.entry is None
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from art_snn.app.evaluate.blocks import name_decisions, read_adversarials, read_bounds, read_outcome
-from art_snn.app.evaluate.store import TOOK, Arrays, Content, Part, Store
+from art_snn.app.evaluate.blocks import Block
+from art_snn.app.evaluate.store import TOOK, Arrays, Content, Part
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation.excerpt import derive_seed
 from art_snn.app.evaluation.record import DECIDED, Bounds, Trial
@@ -35,20 +35,18 @@ _COLUMNS = tuple(one.name for one in fields(Decision) if one.name != "eps")
 _FAILED = "the exact search of some samples"
 
 
-def decide_block(
-    target: Target, store: Store, eps: float, rows: slice, note: Callable[[str], None]
-) -> tuple[Content, Arrays]:
+def decide_block(block: Block, eps: float, note: Callable[[str], None]) -> tuple[Content, Arrays]:
     """Decide what bounds do not certify and no attack broke.
 
     A killed run goes on after the last sample that was written, as time limits give other decisions
     each time."""
-    part = Part(store, name_decisions(eps, rows))
-    arrays = part.arrays or _start_arrays(target.x[rows])
-    left = np.flatnonzero(_find_undecided(target, store, eps, rows))
+    part = Part(block.store, block.name(f"decisions-{eps}"))
+    arrays = part.arrays or _start_arrays(block.x)
+    left = np.flatnonzero(_find_undecided(block, eps))
     for count, row in enumerate(left.tolist(), 1):
         if arrays["asked"][row]:
             continue
-        _decide_sample(target, eps, rows.start + row, arrays, row)
+        _decide_sample(block, eps, row, arrays)
         unknown = np.count_nonzero(arrays["asked"] & ~arrays["safe"] & ~arrays["broken"])
         note(f"decided {count - unknown} of {len(left)}, {unknown} open")
         part.write(lambda: arrays)
@@ -70,31 +68,31 @@ def _start_arrays(x: np.ndarray) -> Arrays:
     return arrays
 
 
-def _find_undecided(target: Target, store: Store, eps: float, rows: slice) -> NDArray[np.bool_]:
-    """Samples of a block that are not certified, and that nothing within the budget broke."""
-    undecided: NDArray[np.bool_] = np.ones(rows.stop - rows.start, dtype=bool)
-    for at, bounds in read_bounds(target, store, rows).items():
+def _find_undecided(block: Block, eps: float) -> NDArray[np.bool_]:
+    """Samples that are not certified, and that nothing within the budget broke."""
+    undecided: NDArray[np.bool_] = np.ones(len(block.y), dtype=bool)
+    for at, bounds in block.read_bounds().items():
         if at >= eps:
             undecided &= ~bounds.certified
-    for at, plan in target.plans:
+    for at, plan in block.target.plans:
         if at <= eps:
-            undecided &= read_outcome(store, at, plan, rows).stage == Outcome.STANDING
+            undecided &= block.read_outcome(at, plan.name).stage == Outcome.STANDING
     return undecided
 
 
-def _decide_sample(target: Target, eps: float, number: int, arrays: Arrays, row: int) -> None:
-    """Search around the test sample of that number, and note the decision in a row of arrays."""
-    settings = target.settings
+def _decide_sample(block: Block, eps: float, row: int, arrays: Arrays) -> None:
+    """Search around one sample of a block, and note the decision in its row of the arrays."""
+    settings = block.target.settings
     assert settings.decide is not None
     try:
         decision = decide_bounds(
-            target.classifier,
-            target.x[[number]],
-            target.y[[number]],
+            block.target.classifier,
+            block.x[[row]],
+            block.y[[row]],
             eps,
             seconds=settings.decide,
             batch_size=settings.batch_size,
-            seed=derive_seed(settings.seed, number),
+            seed=derive_seed(block.seed, row),
         )
         for column in _COLUMNS:
             arrays[column][row] = getattr(decision, column)[0]
@@ -103,16 +101,16 @@ def _decide_sample(target: Target, eps: float, number: int, arrays: Arrays, row:
     arrays["asked"][row] = True
 
 
-def read_decisions(target: Target, store: Store) -> Decisions:
+def join_decisions(blocks: Sequence[Block]) -> Decisions:
     """The decisions at each budget, which must not contradict each other."""
     decisions = {}
-    for eps in target.searched:
-        blocks = [store.arrays(name_decisions(eps, rows)) for rows in target.slices]
+    for eps in blocks[0].target.searched:
+        parts = [block.read_decisions(eps) for block in blocks]
         columns: dict[str, Any] = {
-            name: np.concatenate([block[name] for block in blocks])
-            for name in (*_COLUMNS, "raised")
+            name: np.concatenate([part[name] for part in parts]) for name in (*_COLUMNS, "raised")
         }
         decisions[eps] = Searched(eps, **columns)
+
     for eps, one in decisions.items():
         smaller = [other.broken for at, other in decisions.items() if at <= eps]
         wrong = one.safe & np.logical_or.reduce(smaller)
@@ -152,23 +150,22 @@ def add_decision(trial: Trial, decisions: Decisions, target: Target) -> Trial:
     return replace(trial, outcome=searched)
 
 
-def join_bounds(target: Target, store: Store, decisions: Decisions) -> tuple[Bounds, ...]:
-    """Bounds of all samples at each budget, with what the search proved, by no known margin."""
-    blocks = [read_bounds(target, store, rows) for rows in target.slices]
+def join_bounds(blocks: Sequence[Block], decisions: Decisions) -> tuple[Bounds, ...]:
+    """Bounds of all samples at each budget; what the search proved has no known margin."""
+    proven = [block.read_bounds() for block in blocks]
     joined = []
-    for eps, bounds in blocks[0].items():
-        margin = np.concatenate([block[eps].margin for block in blocks])
+    for eps, bounds in proven[0].items():
+        margin = np.concatenate([part[eps].margin for part in proven])
         if eps in decisions:
             margin[decisions[eps].safe] = np.nan
         joined.append(replace(bounds, margin=margin))
     return tuple(joined)
 
 
-def join_adversarials(
-    store: Store, trial: Trial, blocks: Sequence[slice], decisions: Decisions
-) -> np.ndarray:
-    """What a trial, with its search, made of the samples of blocks, the first ones ``(n, ...)``."""
-    points = read_adversarials(store, trial, blocks)
+def join_adversarials(blocks: Sequence[Block], trial: Trial, decisions: Decisions) -> np.ndarray:
+    """What a trial, with its search, made of the samples of the first blocks ``(n, ...)``."""
+    parts = [block.read_adversarials(trial.eps, trial.name) for block in blocks]
+    points = np.concatenate(parts)
     if trial.decided is not None:
         broken = trial.decided[: len(points)]
         points[broken] = decisions[trial.eps].adversarial[: len(points)][broken]

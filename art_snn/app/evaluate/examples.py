@@ -9,9 +9,9 @@ import torch
 from scipy.stats import mode
 from torch import Tensor
 
+from art_snn.app.evaluate.blocks import Block
 from art_snn.app.evaluate.decisions import Decisions, join_adversarials
-from art_snn.app.evaluate.store import Arrays, Store
-from art_snn.app.evaluate.target import Target
+from art_snn.app.evaluate.store import Arrays
 from art_snn.app.evaluation.excerpt import EXCERPT, EXCERPT_COUNT
 from art_snn.app.evaluation.record import DECIDED, EXAMPLES, NEURONS, Evaluation, Examples, Trial
 from art_snn.app.network import record_calls
@@ -28,32 +28,33 @@ EXAMPLE_COUNT = 8
 
 def list_files(evaluation: Evaluation) -> tuple[str, ...]:
     """Names of the files with arrays: the excerpt, and examples where the page shows some."""
-    shown = choose_shown_trial(evaluation.trials, evaluation.plan)
+    shown = _choose_shown_trial(evaluation.trials, evaluation.plan)
     decided = any(one.decided is not None and one.decided.any() for one in evaluation.trials)
     names = {EXAMPLES: shown.outcome.stage.max() >= 0, EXCERPT: True, DECIDED: decided}
     return tuple(name for name, there in names.items() if there)
 
 
-def choose_shown_trial(trials: Sequence[Trial], plan: str) -> Trial:
+def _choose_shown_trial(trials: Sequence[Trial], plan: str) -> Trial:
     """The trial that the page shows: of that plan, or of the first, at its largest budget."""
     name = plan or trials[0].name
     return max((one for one in trials if one.name == name), key=lambda one: one.eps)
 
 
-def collect_excerpt(
-    target: Target, trials: Sequence[Trial], store: Store, decisions: Decisions
+def _collect_excerpt(
+    blocks: Sequence[Block], trials: Sequence[Trial], decisions: Decisions
 ) -> Arrays:
     """The arrays of :func:`~art_snn.app.evaluation.excerpt.read_excerpt`.
 
     The first attack that broke a sample counts."""
+    target = blocks[0].target
     budgets = target.budgets
     x = target.x[:EXCERPT_COUNT]
     count = len(x)
     adversarial = np.stack([x] * len(budgets))
     broken = np.zeros((len(budgets), count), bool)
-    blocks = [rows for rows in target.slices if rows.start < count]
+    first = [block for block in blocks if block.rows.start < count]
     for trial in trials:
-        points = join_adversarials(store, trial, blocks, decisions)
+        points = join_adversarials(first, trial, decisions)
         row = budgets.index(trial.eps)
         new = (trial.outcome.stage[:count] >= 0) & ~broken[row]
         adversarial[row][new] = points[:count][new]
@@ -67,18 +68,18 @@ def collect_excerpt(
     }
 
 
-def write_examples(
-    target: Target, trials: Sequence[Trial], store: Store, decisions: Decisions
-) -> None:
+def write_examples(blocks: Sequence[Block], trials: Sequence[Trial], decisions: Decisions) -> None:
     """Write the first adversarials of the trial that the page shows, and the excerpt."""
+    target = blocks[0].target
     output = target.settings.output
-    write_arrays(output / EXCERPT, **collect_excerpt(target, trials, store, decisions))
-    trial = choose_shown_trial(trials, target.settings.deciding_plan)
+    write_arrays(output / EXCERPT, **_collect_excerpt(blocks, trials, decisions))
+
+    trial = _choose_shown_trial(trials, target.settings.deciding_plan)
     rows = np.flatnonzero(trial.outcome.stage >= 0)[:EXAMPLE_COUNT]
     if not len(rows):
         return
     x = target.x[rows]
-    broken = join_adversarials(store, trial, target.slices, decisions)[rows]
+    broken = join_adversarials(blocks, trial, decisions)[rows]
     with seeded(target.settings.seed):
         predict = partial(target.classifier.predict, broken, batch_size=len(rows))
         guesses = [predict().argmax(1) for _ in range(trial.outcome.draws)]

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from itertools import chain
 from pathlib import Path
 from typing import Any, ClassVar
 
 from matplotlib.figure import Figure
 
-from art_snn.app.evaluate.blocks import read_certificate, read_clean, read_trials
-from art_snn.app.evaluate.decisions import add_decision, join_bounds, read_decisions, write_decided
+from art_snn.app.evaluate.blocks import join_certificates, list_blocks, list_certificate_blocks
+from art_snn.app.evaluate.decisions import add_decision, join_bounds, join_decisions, write_decided
 from art_snn.app.evaluate.examples import list_files, write_examples
 from art_snn.app.evaluate.findings import collect_findings
 from art_snn.app.evaluate.provenance import describe_provenance
@@ -24,12 +25,14 @@ from art_snn.app.evaluation.record import (
     RESULT,
     Evaluation,
     ReportItem,
+    Trial,
     name_from,
 )
 from art_snn.app.evaluation.tables import evaluation_parts
 from art_snn.app.evaluation.verdict import describe_budgets, join_words, verdicts
 from art_snn.app.results import Result, as_json, load_previous
 from art_snn.app.tables import Part, write_title
+from art_snn.attacks import Outcome
 from art_snn.checks import ArgumentError
 from art_snn.files import corruption, digest, write_text
 from art_snn.metrics.energy import count_operations, count_synapses
@@ -110,13 +113,19 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
 
     :param seconds: that all blocks took together."""
     settings = target.settings
-    decisions = read_decisions(target, store)
-    attacked = read_trials(target, store)
+    blocks = list_blocks(target, store)
+    decisions = join_decisions(blocks)
+    attacked = []
+    for eps, plan in target.plans:
+        outcomes = [block.read_outcome(eps, plan.name) for block in blocks]
+        attacked.append(Trial(plan.name, eps, Outcome.concatenate(outcomes)))
     trials = [add_decision(trial, decisions, target) for trial in attacked]
+    eps, first = target.plans[0]
+    clean = [block.read_attack(eps, first.name)["clean"] for block in blocks]
 
     for name in (EXAMPLES, DECIDED):  # No earlier file stays where there is none now.
         (settings.output / name).unlink(missing_ok=True)
-    write_examples(target, trials, store, decisions)
+    write_examples(blocks, trials, decisions)
     write_decided(target, decisions)
 
     return Evaluation(
@@ -127,13 +136,13 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         plan=settings.deciding_plan,
         samples=tuple(digest("", sample)[:16] for sample in target.x),
         labels=tuple(target.y.tolist()),
-        clean=read_clean(target, store),
+        clean=tuple(chain.from_iterable(clean)),
         trials=tuple(trials),
         findings=tuple(collect_findings(target, store, attacked, trials)),
         provenance=describe_provenance(target, seconds),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        certificate=read_certificate(target, store),
-        bounds=join_bounds(target, store, decisions),
+        certificate=join_certificates(list_certificate_blocks(target, store)),
+        bounds=join_bounds(blocks, decisions),
         operations=_average_operations(target),
     )
 
