@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from art_snn.app.evaluation.figures import draw_board
 from art_snn.app.evaluation.page import render_template
-from art_snn.app.evaluation.record import NORMS, RESULT, Evaluation, ReportItem
+from art_snn.app.evaluation.record import NORMS, RESULT, Evaluation, ReportItem, Trial
 from art_snn.app.evaluation.verdict import (
     Verdict,
     count_words,
@@ -116,41 +116,53 @@ def make_board(items: Iterable[ReportItem], unread: Sequence[str] = ()) -> tuple
     Copies of one count once. Where one certifies what another breaks, it is left out.
 
     :param unread: why others cannot be read."""
+    evaluations = _name_evaluations(items)
+    reasons = {file: _find_contradiction(one, evaluations) for file, one in evaluations.items()}
+    # By data, norm and budget, and below these by weights and file.
     groups: dict[tuple[str, int, str], dict[str, dict[str, Verdict]]]
     groups = defaultdict(lambda: defaultdict(dict))
-    distinct = {digest(as_json(one.evaluation)): one for one in reversed([*items])}
-    named = {one.name.removesuffix(f"/{RESULT}"): one.evaluation for one in distinct.values()}
-    folder, *others = {name.rpartition("/")[0] for name in named} or [""]
-    shared = "" if others else f"{folder}/"
-    evaluations = {name.removeprefix(shared): one for name, one in named.items()}
-    reasons = {file: _contradiction(one, evaluations) for file, one in evaluations.items()}
     for file, evaluation in evaluations.items():
+        if reasons[file]:
+            continue
         source = evaluation.provenance
-        for verdict in verdicts(evaluation) if reasons[file] is None else ():
-            norm = evaluation.norm
-            place = [*NORMS].index(norm)
-            key = source.dataset, place, describe_budget(norm, verdict.eps)
+        norm = evaluation.norm
+        for verdict in verdicts(evaluation):
+            key = source.dataset, [*NORMS].index(norm), describe_budget(norm, verdict.eps)
             groups[key][source.weights][file] = verdict
-    records = {
-        key: sorted(map(_make_record, one.values()), key=lambda record: record.rank)
-        for key, one in groups.items()
-    }
-    ordered = sorted(groups, key=lambda key: (*key[:2], records[key][0].verdict.eps))
+
+    tables = []
+    for (data, norm_place, _), networks in groups.items():
+        records = sorted(map(_make_record, networks.values()), key=lambda record: record.rank)
+        tables.append((data, norm_place, records[0].verdict.eps, records))
+    tables.sort(key=lambda one: one[:3])
     contradicted = [f"{file} {reason}" for file, reason in reasons.items() if reason]
     left_out = [f"Left out: {line}" for line in (*unread, *contradicted)]
-    table, notes, points = _make_table([records[key] for key in ordered])
+    table, notes, points = _make_table([records for *_, records in tables])
     return (table, Notes((*notes, *left_out)), points), left_out
 
 
-def _contradiction(one: Evaluation, evaluations: Mapping[str, Evaluation]) -> str | None:
+def _name_evaluations(items: Iterable[ReportItem]) -> dict[str, Evaluation]:
+    """Each evaluation once, by its file, without the folder that all of them share."""
+    distinct = {digest(as_json(one.evaluation)): one for one in reversed([*items])}
+    named = {one.name.removesuffix(f"/{RESULT}"): one.evaluation for one in distinct.values()}
+    folders = {name.rpartition("/")[0] for name in named}
+    shared = f"{folders.pop()}/" if len(folders) == 1 else ""
+    return {name.removeprefix(shared): one for name, one in named.items()}
+
+
+def _find_contradiction(one: Evaluation, evaluations: Mapping[str, Evaluation]) -> str | None:
     """Why what an evaluation certifies does not hold by another of the same weights, or None."""
+    if not one.bounds:
+        return None
     about = (one.provenance.weights, one.norm, one.samples)
     for file, other in evaluations.items():
-        same = (other.provenance.weights, other.norm, other.samples) == about
-        for verdict in verdicts(other) if one.bounds and same else ():
-            for row in np.flatnonzero(one.certified(verdict.eps) & ~verdict.standing)[:1].tolist():
+        if (other.provenance.weights, other.norm, other.samples) != about:
+            continue
+        for verdict in verdicts(other):
+            wrong = one.certified(verdict.eps) & ~verdict.standing
+            if wrong.any():
                 at = describe_budget(one.norm, verdict.eps)
-                return f"certifies sample {row}, which is wrong or broken {at} in {file}"
+                return f"certifies sample {wrong.argmax()}, which is wrong or broken {at} in {file}"
     return None
 
 
@@ -199,28 +211,19 @@ def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:
     """The cells of a network.
 
     :param attack: title of the column of the single attack: its name, or "one attack"."""
-    evaluation, source, robust = record.first, record.first.provenance, record.robust
-    exact = f"{robust}{' exact' if robust.count else ''}"
-    single, name = _NONE, evaluation.single_attack
-    if (trial := evaluation.at(record.verdict.eps).get(name or "")) is not None:
-        single, _, _ = record.verdict.describe_trial(trial).partition(" [")  # No interval.
-        single += "" if name == attack else f" ({name})"
-    norm, eps = record.verdict.norm, record.verdict.eps
-    size, count = f"eps {format_eps(norm, eps)}", round(eps)
-    budgets = {
-        "inf": size,
-        "2": f"{size} (Euclidean)",
-        "0": count_words(count, "value"),
-        "shift": count_words(count, "step"),
-    }
+    evaluation = record.first
+    source = evaluation.provenance
+    robust = describe_bound(record.robust, record.verdict.open)
+    if record.exact:
+        robust = f"{record.robust}{' exact' if record.robust.count else ''}"
     return {
         "network": label,
         "data": source.dataset,
-        "budget": budgets[norm],
-        "robust": exact if record.exact else describe_bound(robust, record.verdict.open),
+        "budget": _describe_size(record.verdict.norm, record.verdict.eps),
+        "robust": robust,
         "certified": f"at least {record.certified.percent}" if record.certified else _NONE,
         "clean": record.verdict.outcome.clean_accuracy.percent,
-        attack: single,
+        attack: _describe_single(record, attack),
         "attacks": _describe_credits(record),
         "training": source.training or _NONE,
         "findings": record.verdict.doubts,
@@ -231,27 +234,55 @@ def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:
     }
 
 
+def _describe_size(norm: str, eps: float) -> str:
+    """A budget in the cell of a table."""
+    size = f"eps {format_eps(norm, eps)}"
+    budgets = {
+        "inf": size,
+        "2": f"{size} (Euclidean)",
+        "0": count_words(round(eps), "value"),
+        "shift": count_words(round(eps), "step"),
+    }
+    return budgets[norm]
+
+
+def _describe_single(record: _Record, attack: str) -> str:
+    """What the single attack leaves, with its name where the column has another one."""
+    name = record.first.single_attack
+    trial = record.first.at(record.verdict.eps).get(name or "")
+    if trial is None:
+        return _NONE
+    share, _, _ = record.verdict.describe_trial(trial).partition(" [")  # No interval.
+    return share if name == attack else f"{share} ({name})"
+
+
 def _describe_credits(record: _Record) -> str:
     """Who broke how many samples that were right without an attack; the name of the plan alone
     where it broke them all."""
-    counts: Counter[str] = Counter()
     breakers = {file: one.breakers() for file, one in record.verdicts.items()}
+    counts: Counter[str] = Counter()
     for row in np.flatnonzero(record.verdict.outcome.correct & ~record.standing).tolist():
-        broken = ((file, trials[row]) for file, trials in breakers.items())
-        file, trial = next((pair for pair in broken if pair[1] is not None), ("", None))
-        if trial is None:
-            wrong = any(not one.outcome.correct[row] for one in record.verdicts.values())
-            counts["misclassified" if wrong else "examination"] += 1
-            continue
-        stage = trial.outcome.stages[trial.outcome.stage[row]]
-        ours = record.verdicts[file] is record.verdict
-        name = stage.label if stage.status in ("submitted", "decided") else trial.name
-        counts[f"{name}{'' if ours else f' in {file}'}"] += 1
+        counts[_credit_sample(record, breakers, row)] += 1
     plan = record.first.plan or join_words(record.first.names)
     if not {*counts} - {plan}:
         return plan
     credits = sorted(counts.items(), key=lambda credit: (-credit[1], credit[0]))
     return ", ".join(f"{name}: {count}" for name, count in credits)
+
+
+def _credit_sample(
+    record: _Record, breakers: Mapping[str, Sequence[Trial | None]], row: int
+) -> str:
+    """Who broke a sample first: a plan, an attack, a name that comes with adversarials."""
+    for file, trials in breakers.items():
+        trial = trials[row]
+        if trial is None:
+            continue
+        stage = trial.outcome.stages[trial.outcome.stage[row]]
+        name = stage.label if stage.status in ("submitted", "decided") else trial.name
+        return name if record.verdicts[file] is record.verdict else f"{name} in {file}"
+    wrong = any(not one.outcome.correct[row] for one in record.verdicts.values())
+    return "misclassified" if wrong else "examination"
 
 
 def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
