@@ -29,15 +29,19 @@ EXAMPLE_COUNT = 8
 def list_files(evaluation: Evaluation) -> tuple[str, ...]:
     """Names of the files with arrays: the excerpt, and examples where the page shows some."""
     shown = _choose_shown_trial(evaluation.trials, evaluation.plan)
-    decided = any(one.decided is not None and one.decided.any() for one in evaluation.trials)
-    names = {EXAMPLES: shown.outcome.stage.max() >= 0, EXCERPT: True, DECIDED: decided}
-    return tuple(name for name, there in names.items() if there)
+    names = [EXCERPT]
+    if shown.outcome.stage.max() >= 0:
+        names.insert(0, EXAMPLES)
+    if any(one.decided is not None and one.decided.any() for one in evaluation.trials):
+        names.append(DECIDED)
+    return tuple(names)
 
 
 def _choose_shown_trial(trials: Sequence[Trial], plan: str) -> Trial:
     """The trial that the page shows: of that plan, or of the first, at its largest budget."""
     name = plan or trials[0].name
-    return max((one for one in trials if one.name == name), key=lambda one: one.eps)
+    same = [one for one in trials if one.name == name]
+    return max(same, key=lambda one: one.eps)
 
 
 def _collect_excerpt(
@@ -52,6 +56,7 @@ def _collect_excerpt(
     count = len(x)
     adversarial = np.stack([x] * len(budgets))
     broken = np.zeros((len(budgets), count), bool)
+
     first = [block for block in blocks if block.rows.start < count]
     for trial in trials:
         points = join_adversarials(first, trial, decisions)
@@ -59,6 +64,7 @@ def _collect_excerpt(
         new = (trial.outcome.stage[:count] >= 0) & ~broken[row]
         adversarial[row][new] = points[:count][new]
         broken[row] |= new
+
     return {
         "eps": np.array(budgets, dtype=float),
         "x": x,
@@ -78,6 +84,7 @@ def write_examples(blocks: Sequence[Block], trials: Sequence[Trial], decisions: 
     rows = np.flatnonzero(trial.outcome.stage >= 0)[:EXAMPLE_COUNT]
     if not len(rows):
         return
+
     x = target.x[rows]
     broken = join_adversarials(blocks, trial, decisions)[rows]
     with seeded(target.settings.seed):
@@ -97,20 +104,24 @@ def record_spikes(classifier: PyTorchSpikingClassifier, samples: np.ndarray) -> 
     names = []
     rates = []
     parts: list[np.ndarray] = []
-    for layer, calls in record_calls(network, torch.as_tensor(samples, device=classifier.device)):
+    x = torch.as_tensor(samples, device=classifier.device)
+    for layer, calls in record_calls(network, x):
         output = _join_steps(network, layer, calls)
         if output is None or output.ndim < 3 or layer.site.name not in sites:
             continue
         steps = parts[0].shape[1] if parts else len(output)
         if output.shape[:2] != (steps, len(samples)):
             continue
+
         spikes = (output != 0).flatten(2).cpu().numpy()
+        names.append(layer.name)
+        rates.append((spikes[:, :half].mean(), spikes[:, half:].mean()))
+        # Neurons that fire in the first sample, from all over the layer.
         first = spikes[:, [0, half]].swapaxes(0, 1)
         firing = np.flatnonzero(first.any((0, 1)))
         places = np.linspace(0, len(firing) - 1, min(NEURONS, len(firing))).astype(int)
-        names.append(layer.name)
-        rates.append((spikes[:, :half].mean(), spikes[:, half:].mean()))
         parts.append(first[:, :, firing[places]])
+
     if not parts:
         return {}
     return {

@@ -85,6 +85,7 @@ def _data_uri(kind: str, content: bytes) -> str:
 def _axes(names: Sequence[str], width: float = _WIDTH) -> tuple[Figure, Axes]:
     """One pair of axes, with room for the names of the legend below."""
     lines = sum(1 + name.count("\n") for name in names)
+
     figure = Figure(figsize=(width, 2.5 + 0.19 * lines), layout="constrained")
     return figure, figure.subplots()
 
@@ -104,21 +105,25 @@ def _fold(name: str, width: float = _WIDTH) -> str:
 
 def _accuracy_label(results: Sequence[Verdict]) -> str:
     """The label of an axis of the accuracies of these verdicts."""
+    if not any(verdict.open for verdict in results):
+        return "accuracy [%]"
     proven = any(verdict.certified is not None for verdict in results)
-    bound = " at most" if any(verdict.open for verdict in results) else ""
-    return f"accuracy{', of attacks' if bound and proven else ''}{bound} [%]"
+    return f"accuracy{', of attacks' if proven else ''} at most [%]"
 
 
 def accuracy_figure(evaluation: Evaluation, width: float = _WIDTH) -> Figure:
     """Accuracy against the budget under each attack and their union, and what is certified, with
     95 % intervals."""
-    curves = {}
+    curves: dict[str, dict[float, Share]] = {}
     for name in evaluation.names:
         trials = evaluation.of(name)
         curves[name] = {0.0: trials[0].robustness.clean_accuracy}
-        curves[name] |= {trial.eps: trial.robustness.robust_accuracy for trial in trials}
+        for trial in trials:
+            curves[name][trial.eps] = trial.robustness.robust_accuracy
+
     results = verdicts(evaluation)
-    return _plot_accuracy(curves | _verdict_curves(results, UNION, CERTIFIED), results, width)
+    curves |= _verdict_curves(results, UNION, CERTIFIED)
+    return _plot_accuracy(curves, results, width)
 
 
 def _verdict_curves(
@@ -126,9 +131,11 @@ def _verdict_curves(
 ) -> dict[str, dict[float, Share]]:
     """Robust and, with bounds, certified accuracy over the budgets from 0, by these names."""
     clean = {0.0: results[0].outcome.clean_accuracy}
-    proven = {v.eps: v.certified for v in results if v.certified is not None}
-    curves = {name: clean | {v.eps: v.outcome.robust_accuracy for v in results}}
-    return curves | ({certified: clean | proven} if proven else {})
+    curves = {name: clean | {one.eps: one.outcome.robust_accuracy for one in results}}
+    proven = {one.eps: one.certified for one in results if one.certified is not None}
+    if proven:
+        curves[certified] = clean | proven
+    return curves
 
 
 @matplotlib.rc_context(_STYLE)
@@ -174,7 +181,8 @@ def _choose_scale(norm: str, budgets: Collection[float]) -> tuple[int, str]:
 def draw_accuracy(evaluation: Evaluation) -> _Drawing:
     """Accuracy against the budget."""
     title = "Accuracy under each attack and under all of them"
-    title += ", and what is certified" if evaluation.certifies else ""
+    if evaluation.certifies:
+        title += ", and what is certified"
     return _chart(accuracy_figure(evaluation), f"{title}, with 95 % intervals")
 
 
@@ -227,7 +235,8 @@ def draw_operations(evaluation: Evaluation) -> _Drawing | None:
         return None
     figure = Figure(figsize=(_WIDTH, 2.5), layout="constrained")
     ax = figure.subplots()
-    _, synapses, _, operations = np.transpose([*evaluation.operations.values()])
+    columns = np.transpose([*evaluation.operations.values()])
+    _, synapses, _, operations = columns
     _draw_pairs(ax, {"spiking": operations, "dense network": synapses})
     layers = range(len(operations))
     ax.set_xticks(layers, ["in", *map(str, layers[1:])])
@@ -247,9 +256,11 @@ def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
         name = f"{number}: {item.evaluation.name}"
         curves |= _verdict_curves(mine, name, f"{name}, {CERTIFIED}")
         results += mine
-    bounded = any(item.evaluation.certifies for item in items)
-    proven = ", and what is certified" if bounded else ""
-    title = f"Accuracy under all attacks of each result{proven}, with 95 % intervals"
+
+    title = "Accuracy under all attacks of each result"
+    if any(item.evaluation.certifies for item in items):
+        title += ", and what is certified"
+    title += ", with 95 % intervals"
     return _chart(_plot_accuracy(curves, results, _WIDTH), title)
 
 
@@ -338,8 +349,9 @@ def _draw_example(
 ) -> _Drawing:
     """Original, adversarial and difference of one sample; black is `low`, white is `high`."""
     frames = (-1, *examples.x.shape[-3:])
-    both = [a[place].astype(float).reshape(frames) for a in (examples.x, examples.adversarial)]
-    change = both[1] - both[0]
+    original = examples.x[place].astype(float).reshape(frames)
+    changed = examples.adversarial[place].astype(float).reshape(frames)
+    change = changed - original
 
     row = int(examples.rows[place])
     label = evaluation.labels[row]
@@ -350,23 +362,21 @@ def _draw_example(
     moved = f"{np.count_nonzero(change)} of {change.size} values changed"
     words = f"{start}, {taken}; {moved}, at most by {largest}."
 
-    span = (high - low) or 1
-    original, changed = (_draw_sample(np.clip((a[:_MOST_FRAMES] - low) / span, 0, 1)) for a in both)
-
     # Blue where less, red where more, on its own scale.
     means = change[:_MOST_FRAMES].mean(1)
     scale = float(np.abs(means).max()) or 1.0
     signed = [colormaps["RdBu_r"](0.5 + one / (2 * scale))[..., :3] for one in means]
     pictures = [
-        (original, f"{start}, original"),
-        (changed, f"{start}, adversarial, {taken}"),
+        (_draw_sample(original, low, high), f"{start}, original"),
+        (_draw_sample(changed, low, high), f"{start}, adversarial, {taken}"),
         (_strip(signed), f"{start}, difference: largest change {largest}"),
     ]
     return {"words": words, "pictures": pictures}
 
 
-def _draw_sample(values: np.ndarray) -> str:
-    """A sample (T, C, H, W) in [0, 1] as a data URI; frames are side by side."""
+def _draw_sample(values: np.ndarray, low: float, high: float) -> str:
+    """A sample (T, C, H, W) from low to high as a data URI; its first frames are side by side."""
+    shares = np.clip((values[:_MOST_FRAMES] - low) / ((high - low) or 1), 0, 1)
 
     def coloured(frame: np.ndarray) -> np.ndarray:
         if len(frame) != 2:  # Grey is the same in all three.
@@ -375,7 +385,7 @@ def _draw_sample(values: np.ndarray) -> str:
         one = np.clip(np.tensordot(frame, _EVENTS, (0, 0)), 0, 1)
         return np.asarray(one * (1 - both) + both)
 
-    return _strip([coloured(frame) for frame in values])
+    return _strip([coloured(frame) for frame in shares])
 
 
 def _strip(frames: list[np.ndarray]) -> str:
