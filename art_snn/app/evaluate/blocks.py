@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from art_snn.app.evaluate.store import Arrays, Content, Store
+from art_snn.app.evaluate.store import Content, Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation.excerpt import derive_seed, predict_classes
 from art_snn.app.evaluation.record import Bounds
@@ -67,14 +67,6 @@ class Block:
         """The outcome of a plan at a budget."""
         outcome: Outcome = from_json(self.read_attack(eps, plan)["outcome"], Outcome)
         return outcome
-
-    def read_adversarials(self, eps: float, plan: str) -> np.ndarray:
-        """What a plan made of the samples at a budget ``(n, ...)``."""
-        return self.store.arrays(self.name_attack(eps, plan))["adversarials"]
-
-    def read_decisions(self, eps: float) -> Arrays:
-        """The decisions of the exact search at a budget."""
-        return self.store.arrays(self.name(f"decisions-{eps}"))
 
 
 def list_blocks(target: Target, store: Store) -> list[Block]:

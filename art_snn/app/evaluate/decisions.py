@@ -105,7 +105,7 @@ def join_decisions(blocks: Sequence[Block]) -> Decisions:
     """The decisions at each budget, which must not contradict each other."""
     decisions = {}
     for eps in blocks[0].target.searched:
-        parts = [block.read_decisions(eps) for block in blocks]
+        parts = [block.store.arrays(block.name(f"decisions-{eps}")) for block in blocks]
         columns: dict[str, Any] = {
             name: np.concatenate([part[name] for part in parts]) for name in (*_COLUMNS, "raised")
         }
@@ -164,8 +164,9 @@ def join_bounds(blocks: Sequence[Block], decisions: Decisions) -> tuple[Bounds, 
 
 def join_adversarials(blocks: Sequence[Block], trial: Trial, decisions: Decisions) -> np.ndarray:
     """What a trial, with its search, made of the samples of the first blocks ``(n, ...)``."""
-    parts = [block.read_adversarials(trial.eps, trial.name) for block in blocks]
-    points = np.concatenate(parts)
+    names = [block.name_attack(trial.eps, trial.name) for block in blocks]
+    store = blocks[0].store
+    points = np.concatenate([store.arrays(name)["adversarials"] for name in names])
     if trial.decided is not None:
         broken = trial.decided[: len(points)]
         points[broken] = decisions[trial.eps].adversarial[: len(points)][broken]
