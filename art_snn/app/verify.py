@@ -87,7 +87,8 @@ def verify_record(settings: Report) -> Printed:
         given["model"] = f"zoo:{evaluation.name}"
     if not (given["model"] or "").startswith("zoo:"):
         given["data"] = given["data"] or evaluation.provenance.dataset
-    subject = resolve_network(Network(output=path.parent, device=settings.device, **given))
+    network = Network(output=path.parent, device=settings.device, **given)
+    subject = resolve_network(network)
     data = subject.load_data()
     classifier = subject.classifier(data, settings.device, evaluation.provenance.seed)
 
@@ -95,8 +96,9 @@ def verify_record(settings: Report) -> Printed:
     x = data.x_test[:count]
     y = data.y_test[:count]
     seed = randbits(32)
-    verification = _Verification(evaluation, classifier, x, y, path, np.random.default_rng(seed))
-    checks = list(verification.run_checks())
+    rng = np.random.default_rng(seed)
+    checks = list(_Verification(evaluation, classifier, x, y, path, rng).run_checks())
+
     failed = [f"{one.name}: {one.words}" for one in checks if not one.passed]
     verdict = f"{len(failed)} of {len(checks)} checks failed." if failed else "All checks pass."
     rows = [(one.name, "pass" if one.passed else "FAIL", one.words) for one in checks]
@@ -148,12 +150,16 @@ class _Verification:
 
     def _check_samples(self) -> _Check:
         """The samples and their classes are those of the evaluation."""
-        total = len(self.evaluation.samples)
-        mine = [(digest("", x)[:16], y) for x, y in zip(self.x, self.y.tolist(), strict=True)]
         given = zip(self.evaluation.samples, self.evaluation.labels, strict=True)
-        same = sum(a == b for a, b in zip(mine, given, strict=False))
+        mine = zip(self.x, self.y, strict=True)
+        same = 0
+        for (x, y), (sample, label) in zip(mine, given, strict=False):
+            same += digest("", x)[:16] == sample and y == label
+
+        total = len(self.evaluation.samples)
         words = f"{same} of {total} are the same"
-        words += f"; {len(mine)} test samples, not {total}" if len(mine) != total else ""
+        if len(self.x) != total:
+            words += f"; {len(self.x)} test samples, not {total}"
         return _Check("samples", same == total, words)
 
     def _check_summary(self) -> _Check:
@@ -168,6 +174,7 @@ class _Verification:
         clean = np.array(self.evaluation.clean)
         classes = self.classifier.nb_classes
         beyond = np.count_nonzero(np.maximum(labels, clean) >= classes)
+
         # One more draw of a random network may give another class.
         outcomes = [one.outcome for one in self.evaluation.trials if one.outcome.draws == 1]
         right = labels == clean
@@ -179,7 +186,8 @@ class _Verification:
         source = self.evaluation.provenance
         size = sum(weight.numel() for weight in self.classifier.model.parameters())
         same = source.parameters == size and source.shape == self.classifier.input_shape
-        words += "" if same else "; another form"
+        if not same:
+            words += "; another form"
         return _Check("fields", same and not beyond and not odd, words)
 
     def _check_predictions(self) -> _Check:
@@ -188,15 +196,18 @@ class _Verification:
         same = 0
         count = 0
         starts = np.arange(0, len(self.x), source.block)
-        for start in self._draw(starts, -(-_DRAWN // source.block)).tolist():
+        blocks = -(-_DRAWN // source.block)
+        for start in self._draw(starts, blocks).tolist():
             x = self.x[start : start + source.block]
             seed = derive_seed(source.seed, start)
             classes = predict_classes(self.classifier, x, source.batch_size, seed)
             clean = self.evaluation.clean[start:]
             same += sum(a == b for a, b in zip(classes, clean, strict=False))
             count += len(classes)
+
         words = f"{same} of {count} drawn are the same"
-        words += f" (evaluated on {source.device})" if same < count else ""
+        if same < count:
+            words += f" (evaluated on {source.device})"
         return _Check("predictions", same == count, words)
 
     def _check_excerpt(self) -> Iterator[_Check]:
@@ -218,7 +229,8 @@ class _Verification:
         broken = excerpt["broken"][order]
         claimed = np.zeros_like(broken)
         for trial in self.evaluation.trials:
-            claimed[budgets.index(trial.eps)] |= trial.outcome.stage[: len(x)] >= 0
+            row = budgets.index(trial.eps)
+            claimed[row] |= trial.outcome.stage[: len(x)] >= 0
         words = f"{broken.sum()} in {EXCERPT}, {claimed.sum()} in the evaluation"
         yield _Check("broken samples", np.array_equal(broken, claimed), words)
 
@@ -235,6 +247,7 @@ class _Verification:
         except ArgumentError as error:
             return _Check("ball", False, error.complaint)
         outside = np.count_nonzero(~fits) + np.count_nonzero(least > eps[fits])
+
         words = f"{outside} of {len(points)} outside, the farthest at "
         words += f"{(least / eps[fits]).max(initial=0):.4g} of its budget"
         return _Check("ball", not outside, words)
@@ -270,6 +283,7 @@ class _Verification:
             )
             attack.generate(self.x[rows], self.y[rows])
             assert attack.outcome is not None
+
             fell = np.count_nonzero(attack.outcome.stage != Outcome.STANDING)
             at = describe_budgets(norm, eps)
             names = join_words([stage.label for stage in stages])
@@ -283,11 +297,13 @@ class _Verification:
             single = replace(single, rule=STBP())
         if not self.evaluation.plan:
             return (single,)
+
         plan = resolve_plan(self.evaluation.plan, measure)
         some = torch.as_tensor(self.x[:1], device="cpu")
         suiting = select_stages(plan, self.classifier, measure, some).stages
         suiting = tuple(one for one in suiting if one.by_gradients) or suiting
-        return single, suiting[self.rng.integers(len(suiting))]
+        drawn = self.rng.integers(len(suiting))
+        return single, suiting[drawn]
 
     def _check_certified(self) -> Iterator[_Check]:
         """Samples that are said to be certified are so once more, by bounds or by draws."""
@@ -332,6 +348,7 @@ class _Verification:
             for row in rows.tolist()
         ]
         again = Certificate.concatenate(parts)
+
         same = again.predicted == certificate.predicted[rows]
         same &= again.correct == certificate.correct[rows]
         same &= certificate.region.size[rows] <= _LARGER * again.region.size
@@ -353,14 +370,16 @@ class _Verification:
 
     def _check_broken(self, claimed: np.ndarray) -> _Check:
         """The search broke samples at budgets (N,), infinite where it did not, as it wrote them."""
-        broken = np.isfinite(claimed)
         file = self.file.parent / DECIDED
         largest = max(self.evaluation.budgets)
         norm = self.evaluation.norm
         one = Submission.read(file, self.classifier, self.x, norm, largest)
         size = self.evaluation.provenance.batch_size
-        wrong = self.classifier.predict(one.candidates.points, size).argmax(1) != self.y
+        logits = self.classifier.predict(one.candidates.points, size)
+        wrong = logits.argmax(1) != self.y
         good = one.candidates.present & (one.min_budget <= claimed) & wrong
+
+        broken = np.isfinite(claimed)
         words = f"{(good & broken).sum()} of {broken.sum()} break the network within their "
         words += f"budgets, as {DECIDED} has them"
         return _Check("search", good[broken].all(), words)
@@ -380,4 +399,5 @@ class _Verification:
         at = describe_budgets(self.evaluation.norm, bounds.eps)
         words = f"{again.safe.sum()} of {len(rows)} drawn are proven again {at}, "
         words += f"{again.broken.sum()} broken"
-        return _Check("search", not again.broken.any() and again.open.sum() <= 1, words)
+        passed = not again.broken.any() and again.open.sum() <= 1
+        return _Check("search", passed, words)

@@ -42,10 +42,12 @@ def decide_block(block: Block, eps: float, note: Callable[[str], None]) -> tuple
     each time."""
     part = Part(block.store, block.name(f"decisions-{eps}"))
     arrays = part.arrays or _start_arrays(block.x)
+
     left = np.flatnonzero(_find_undecided(block, eps))
     for count, row in enumerate(left.tolist(), 1):
         if arrays["asked"][row]:
             continue
+
         _decide_sample(block, eps, row, arrays)
         unknown = np.count_nonzero(arrays["asked"] & ~arrays["safe"] & ~arrays["broken"])
         note(f"decided {count - unknown} of {len(left)}, {unknown} open")
@@ -131,15 +133,13 @@ def add_decision(trial: Trial, decisions: Decisions, target: Target) -> Trial:
     text = f"decide_bounds(seconds={target.settings.decide:g})"
     record = StageRecord(text, "exact search", text, status="decided")
     changes = decision.adversarial - target.x
-    values = {
-        "stage": len(outcome.stages),
-        "distance": np.abs(changes).reshape(len(changes), -1).max(1),
-        "votes": outcome.draws,
-    }
+    distance = np.abs(changes).reshape(len(changes), -1).max(1)
+    values = {"stage": len(outcome.stages), "distance": distance, "votes": outcome.draws}
     columns = {
         name: np.where(decision.broken, value, getattr(outcome, name))
         for name, value in values.items()
     }
+
     skipped = outcome.skipped
     failed = decision.raised != ""
     if failed.any():

@@ -91,7 +91,9 @@ def write_examples(blocks: Sequence[Block], trials: Sequence[Trial], decisions: 
         predict = partial(target.classifier.predict, broken, batch_size=len(rows))
         guesses = [predict().argmax(1) for _ in range(trial.outcome.draws)]
         spikes = record_spikes(target.classifier, np.concatenate([x, broken]))
-    Examples(trial.name, trial.eps, rows, x, broken, mode(guesses).mode, **spikes).write(output)
+    predicted = mode(guesses).mode
+    examples = Examples(trial.name, trial.eps, rows, x, broken, predicted, **spikes)
+    examples.write(output)
 
 
 def record_spikes(classifier: PyTorchSpikingClassifier, samples: np.ndarray) -> Arrays:
@@ -119,15 +121,17 @@ def record_spikes(classifier: PyTorchSpikingClassifier, samples: np.ndarray) -> 
         # Neurons that fire in the first sample, from all over the layer.
         first = spikes[:, [0, half]].swapaxes(0, 1)
         firing = np.flatnonzero(first.any((0, 1)))
-        places = np.linspace(0, len(firing) - 1, min(NEURONS, len(firing))).astype(int)
+        count = min(NEURONS, len(firing))
+        places = np.linspace(0, len(firing) - 1, count).astype(int)
         parts.append(first[:, :, firing[places]])
 
     if not parts:
         return {}
+    sizes = [part.shape[2] for part in parts]
     return {
         "layers": np.array(names),
         "rates": np.array(rates).T,
-        "owners": np.repeat(np.arange(len(parts)), [part.shape[2] for part in parts]),
+        "owners": np.repeat(np.arange(len(parts)), sizes),
         "spikes": np.concatenate(parts, axis=2),
     }
 

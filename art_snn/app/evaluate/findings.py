@@ -82,6 +82,7 @@ def list_examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]
         "batch_size": target.settings.batch_size,
         "seed": target.settings.seed,
     }
+
     several = [rule for _, rule in rules] or [target.classifier.model.rule]
     parts = {"network": partial(_examine_network, target, several, arguments)}
     for name, rule in looked:
@@ -146,11 +147,13 @@ def judge_trials(trials: Sequence[Trial], searches: Collection[str]) -> Iterator
     :param searches: ids of the stages that ask for no gradient."""
     for trial in trials:
         unanswered = int((trial.outcome.stage == Outcome.UNANSWERED).sum())
-        findings = [without_answer(unanswered, len(trial.outcome.stage))] if unanswered else []
-        findings += _searched(trial, searches)
+        findings = list(_searched(trial, searches))
+        if unanswered:
+            findings.insert(0, without_answer(unanswered, len(trial.outcome.stage)))
         yield from (replace(one, about=trial.name, eps=trial.eps) for one in findings)
     for name in dict.fromkeys(trial.name for trial in trials):
-        same = sorted((t for t in trials if t.name == name), key=lambda t: t.eps)
+        same = [trial for trial in trials if trial.name == name]
+        same.sort(key=lambda trial: trial.eps)
         # Stages suit at every budget, or at none.
         findings = [*examine_outcome(same[0].outcome), *_falling(same)]
         yield from (replace(finding, about=name) for finding in findings)
@@ -160,7 +163,8 @@ def _searched(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
     """A search without gradients broke what the gradients before it left."""
     stage, stages = trial.outcome.stage, trial.outcome.stages
     others = [one.label for one in stages if one.id not in searches]
-    broken = np.isin(stage, [n for n, one in enumerate(stages) if one.id in searches])
+    places = [place for place, one in enumerate(stages) if one.id in searches]
+    broken = np.isin(stage, places)
     count = int(broken.sum())
     samples = len(stage)
     if others and exceeds(count, samples):
@@ -179,8 +183,10 @@ def _searched(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
 def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
     """A larger budget breaks fewer samples than a smaller one, whose ball it holds."""
     for small, large in pairwise(trials):
-        fewer, more = large.robustness.flipped, small.robustness.flipped
-        few, many = int(fewer.sum()), int(more.sum())
+        fewer = large.robustness.flipped
+        more = small.robustness.flipped
+        few = int(fewer.sum())
+        many = int(more.sum())
         if exceeds(many - few, len(more)):
             broke = f"{few} at eps {large.eps:.4g}, but {many} at eps {small.eps:.4g}"
             evidence = {"eps": small.eps, "broken": many, "larger eps": large.eps}
@@ -210,11 +216,13 @@ def judge_target(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:
         return
     norm = str(target.settings.norm)
     for eps in target.budgets:
-        records = [n.standing for n in entry.standard if n.norm == norm and n.eps <= eps]
+        records = [one.standing for one in entry.standard if one.norm == norm and one.eps <= eps]
         stages = [trial.outcome.stage for trial in trials if trial.eps <= eps]
         count = min(map(len, (*records, target.x)))
-        here = np.logical_and.reduce([s[:count] == Outcome.STANDING for s in stages])
-        fell = [~booleans(standing[:count]) for standing in records]
+
+        standing = [stage[:count] == Outcome.STANDING for stage in stages]
+        here = np.logical_and.reduce(standing)
+        fell = [~booleans(record[:count]) for record in records]
         broken = here & np.logical_or.reduce([~here, *fell])
         if broken.any():
             yield _broken_by_record(target, entry.name, eps, here, broken)

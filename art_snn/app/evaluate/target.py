@@ -80,11 +80,12 @@ class Target:
         """The budgets where bounds are asked for, and the network draws nothing."""
         self.searched = () if settings.decide is None else self.budgets
         """The budgets at which an exact search is asked for."""
-        self.slices = cut_blocks(len(self.x), max(settings.block, settings.batch_size))
+        count = len(self.x)
+        self.slices = cut_blocks(count, max(settings.block, settings.batch_size))
         """The samples of each block."""
         most = max(1, _TOGETHER // settings.draws)
-        starts = range(0, len(self.x) if self.smoothed else 0, most)
-        self.certificate_slices = [slice(n, min(n + most, len(self.x))) for n in starts]
+        starts = range(0, count if self.smoothed else 0, most)
+        self.certificate_slices = [slice(start, min(start + most, count)) for start in starts]
         """The samples of each block of certificates, which may be small; none without them."""
 
         name = settings.deciding_plan
@@ -160,15 +161,18 @@ class Target:
         content: list[object] = [getattr(settings, name) for name in names]
         if self.smoothed:
             content.append(settings.draws)
+
         content += [(plan.name, *map(str, plan.stages)) for _, plan in self.plans]
         # Another kind of device rounds otherwise.
         content += [dict(self.rules), self.classifier.device.type]
         content += [fingerprint("source", one, self.x[:0], self.y[:0]) for one in self.sources]
+
         # So do stages with the network's own gradient instead of others.
         for plan in self.plans_at(self.budgets[0]):
             selection = self.select_stages(plan)
             if selection.native:
                 content += map(str, selection.stages)
+
         for submission in self.submissions:
             one = submission.candidates
             content.append(digest(one.name, one.points[one.present], one.present))
@@ -183,8 +187,9 @@ class Target:
 
     def bound(self, x: np.ndarray, y: np.ndarray, eps: float) -> Bounds:
         """Bounds of samples x ``(N, *shape)`` of classes y at a budget."""
-        size = self.settings.batch_size
-        certificate = certify_bounds(self.classifier, x, y, eps, norm=self.measure, batch_size=size)
+        certificate = certify_bounds(
+            self.classifier, x, y, eps, norm=self.measure, batch_size=self.settings.batch_size
+        )
         return Bounds(eps, certificate.method, certificate.margin)
 
     def check(self) -> None:
@@ -210,6 +215,7 @@ class Target:
         argument = "attack" if plan.stages[0].rule is None else "rules"
         if decides:
             argument = "plan"
+
         remedy = "Choose another, or another norm; art-snn inspect lists the rules that apply."
         if selection.native:
             remedy = "Take --rules native: the network has its own gradient."
@@ -228,7 +234,9 @@ class Target:
         require(fits, "decide", expected, str(self.classifier.model.encoder), remedy)
 
         flat = self.x.reshape(len(self.x), -1)
-        rows = np.unique([0, flat.min(1).argmin(), flat.max(1).argmax()])
+        lowest = flat.min(1).argmin()
+        highest = flat.max(1).argmax()
+        rows = np.unique([0, lowest, highest])
         try:
             if self.smoothed:
                 certify(self.classifier, self.x, self.y, selection=1, draws=1)

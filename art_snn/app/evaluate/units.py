@@ -52,22 +52,27 @@ class Unit:
 def list_units(target: Target, store: Store) -> list[Unit]:
     """All units of an evaluation: bounds, attacks and decisions of each block, and the others."""
     units = []
+
     blocks = list_blocks(target, store)
     for place, (about, examine) in enumerate(list_examinations(target).items()):
         compute: Callable[[_Note], _Computed] = partial(_examine, about, examine)
         units.append(Unit(name_findings(place), "findings", compute, inf))
+
     for eps, block in product(target.bounded, blocks):
         name = block.name(f"bounds-{eps}")
         compute = partial(_bound, block, eps)
         units.append(Unit(name, f"bounds, eps {eps:.4g}", compute, inf, turn=0))
+
     for (eps, plan), block in product(target.plans, blocks):
         name = block.name_attack(eps, plan.name)
         compute = partial(_attack, block, eps, plan)
         units.append(Unit(name, f"{plan.name}, eps {eps:.4g}", compute, len(plan.stages)))
+
     for eps, block in product(target.searched, blocks):
         name = block.name(f"decisions-{eps}")
         compute = partial(decide_block, block, eps)
         units.append(Unit(name, f"decisions, eps {eps:.4g}", compute, inf, turn=2))
+
     for block in list_certificate_blocks(target, store):
         units.append(Unit(block.name("certificates"), "certificates", partial(_certify, block)))
     return units

@@ -170,6 +170,7 @@ def _make_table(groups: Sequence[Sequence[_Record]]) -> Board:
     """One table of the groups of records with the same data and budget, the most robust first."""
     single = {record.first.single_attack for group in groups for record in group} - {None}
     attack = str(single.pop()) if len(single) == 1 else "one attack"
+
     rows: list[dict[str, str]] = []
     points = []
     remarks: dict[str, dict[str, None]] = defaultdict(dict)
@@ -185,6 +186,7 @@ def _make_table(groups: Sequence[Sequence[_Record]]) -> Board:
             points.append((words, record.verdict.outcome.clean_accuracy, record.robust))
             for line in _remarks(record, group[0], names[0]):
                 remarks[line][name] = None
+
     titles = list(rows[0]) if rows else []
     wide = [place for place, title in enumerate(titles) if title not in _NARROW]
     table = Table(titles, [[*row.values()] for row in rows], 3, wide)
@@ -203,8 +205,10 @@ def _make_record(verdicts_by_file: Mapping[str, Verdict]) -> _Record:
     for *_, file in ranked:
         verdict = verdicts_by_file[file]
         groups[verdict.evaluation.samples][file] = verdict
+
     best = min(groups.values(), key=lambda group: _Record(group, {}).robust.value)
-    return _Record(best, {file: verdicts_by_file[file] for *_, file in ranked if file not in best})
+    others = {file: verdicts_by_file[file] for *_, file in ranked if file not in best}
+    return _Record(best, others)
 
 
 def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:
@@ -298,6 +302,7 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
     for file, verdict in record.others.items():
         left = verdict.outcome.robust_accuracy.percent
         lines.append(f"{file} is on other samples, leaves {left} and does not count")
+
     if evaluation.plan != _STANDARD:
         plan = f"the plan {evaluation.plan}" if evaluation.plan else "single attacks alone"
         lines.append(f"Attacked with {plan}, which may leave more than {_STANDARD}")
@@ -305,10 +310,13 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
         lines.append(f"Not ranked, since {len(evaluation.samples)} samples say too little")
     elif evaluation.samples != leader.first.samples:
         lines.append(f"Not on the samples of {name}, so that intervals are compared")
-    mine, other = (one.provenance.versions.get("art_snn") for one in (evaluation, leader.first))
+
+    mine = evaluation.provenance.versions.get("art_snn")
+    other = leader.first.provenance.versions.get("art_snn")
     if mine != other:
         lines.append(f"Evaluated with art_snn {mine}, {name} with {other}: plans may differ")
-    findings = dict.fromkeys(str(finding.title) for finding in record.verdict.findings)
+
+    findings = dict.fromkeys(finding.title for finding in record.verdict.findings)
     return [*lines, *(f"Open finding, {finding}" for finding in findings)]
 
 
