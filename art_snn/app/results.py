@@ -113,7 +113,7 @@ def _make_converter() -> cattrs.Converter:
     # Adversarials are arrays in files of their own.
     write_outcome = make_dict_unstructure_fn(Outcome, made, adversarials=override(omit=True))
     made.register_unstructure_hook(Outcome, write_outcome)
-    evidence = override(struct_hook=lambda found, _: made.structure(found, dict[str, Measured]))
+    evidence = override(struct_hook=lambda value, _: made.structure(value, dict[str, Measured]))
     read_finding = make_dict_structure_fn(Finding, made, evidence=evidence)
     made.register_structure_hook(Finding, read_finding)
     return made

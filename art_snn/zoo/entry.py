@@ -129,9 +129,9 @@ class ZooEntry:
         model = self.architecture.get("model")
         remedy = "Add its layers to art_snn.models."
         require(model in MODELS, "model", "a model of art_snn", repr(model), remedy)
-        known = self.architecture.keys() <= DEFAULTS.keys()
+        fits = self.architecture.keys() <= DEFAULTS.keys()
         expected = f"settings among {', '.join(DEFAULTS)}"
-        require(known, "architecture", expected, [*self.architecture], _REPEAT)
+        require(fits, "architecture", expected, [*self.architecture], _REPEAT)
 
     @property
     def file(self) -> str:
