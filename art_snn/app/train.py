@@ -159,19 +159,7 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     with seeded(recipe.seed):
         classifier.predict(data.x_test[:1])  # Complains before the training, if anything does.
 
-    notes: dict[str, Any] = {
-        "subject": architecture.settings | {name: getattr(recipe, name) for name in _NOTED},
-        "data": data.name,
-        "recipe": asdict(recipe),
-        "adversary": repr(adversary) if adversary else "",
-        "validation": settings.validation,
-        "training": _describe_training(recipe, adversary),
-        "start": None,
-    }
-    if subject.checkpoint is not None:
-        file = str(settings.checkpoint or settings.model)
-        notes["start"] = {"file": file, "weights": weights_digest(classifier)}
-        notes["training"] = f"{subject.training or 'given weights'}, then {notes['training']}"
+    notes = _note_training(settings, subject, data, recipe, adversary, classifier)
     history = train(
         network,
         split.x_train,
@@ -199,6 +187,31 @@ def _require_own_folder(output: Path) -> None:
     remedy = f"Choose another folder, or delete {_WEIGHTS}."
     expected = "a folder without a network, or with the whole of this run"
     require(not foreign, "output", expected, got, remedy)
+
+
+def _note_training(
+    settings: Train,
+    subject: ResolvedNetwork,
+    data: Dataset,
+    recipe: Recipe,
+    adversary: AdversarialTraining | None,
+    classifier: PyTorchSpikingClassifier,
+) -> dict[str, Any]:
+    """What the checkpoint notes of a training: settings, data, and the weights at its start."""
+    notes: dict[str, Any] = {
+        "subject": subject.settle(data).settings | {name: getattr(recipe, name) for name in _NOTED},
+        "data": data.name,
+        "recipe": asdict(recipe),
+        "adversary": repr(adversary) if adversary else "",
+        "validation": settings.validation,
+        "training": _describe_training(recipe, adversary),
+        "start": None,
+    }
+    if subject.checkpoint is not None:
+        file = str(settings.checkpoint or settings.model)
+        notes["start"] = {"file": file, "weights": weights_digest(classifier)}
+        notes["training"] = f"{subject.training or 'given weights'}, then {notes['training']}"
+    return notes
 
 
 def _judge_training(
