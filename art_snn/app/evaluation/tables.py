@@ -342,7 +342,7 @@ def _side_table(items: Sequence[ReportItem], show: Callable[[Share], str]) -> Ta
             if bounded:
                 row.append("no bounds" if verdict.certified is None else show(verdict.certified))
             robust = show(verdict.outcome.robust_accuracy)
-            rows.append([*row, describe_bound(robust, verdict.open), verdict.doubts])
+            rows.append((*row, describe_bound(robust, verdict.open), verdict.doubts))
     titles = ["result", "eps" if alike else "budget", "clean accuracy"]
     if bounded:
         titles.append("certified accuracy")
