@@ -4,7 +4,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from art_snn.app.report.evaluation import RESULT, read_evaluation
+from art_snn.app.evaluation.record import RESULT, read_evaluation
 from art_snn.app.results import read_result
 from art_snn.attacks import Outcome
 

@@ -10,7 +10,7 @@ from art.attacks.evasion import SquareAttack
 from jsonschema import Draft202012Validator
 
 from art_snn.app.evaluate.result import EvaluationResult
-from art_snn.app.report.evaluation import Bounds, Evaluation, Examples, Provenance, Trial
+from art_snn.app.evaluation.record import Bounds, Evaluation, Examples, Provenance, Trial
 from art_snn.app.results import write_result
 from art_snn.attacks import AutoPGD, Outcome, StableAdaptivePGD, Stage, StageRecord
 from art_snn.findings import Finding, Remedy

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from art_snn.app.report import figures
+from art_snn.app.evaluation import figures
 
 VOID = {"meta", "link", "img", "br", "wbr"}
 

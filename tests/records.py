@@ -12,7 +12,7 @@ from torch import nn
 from art_snn import LIF, STBP, Direct, SpikingNetwork, TimeDistributed as Timed
 from art_snn.app.evaluate import result, run as command, target
 from art_snn.app.evaluate.settings import Evaluate
-from art_snn.app.report.evaluation import Evaluation
+from art_snn.app.evaluation.record import Evaluation
 from art_snn.app.results import read_result
 from art_snn.attacks import AutoPGD, Plan, Stage
 from art_snn.data import digits

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from art_snn.app.architecture import Architecture
 from art_snn.app.network import random_samples
 from art_snn.checkpoint import load
 from art_snn.checks import (
@@ -29,8 +30,7 @@ from art_snn.checks import (
     require_whole,
 )
 from art_snn.data import Source, events, from_folder, from_npz, images
-from art_snn.models import Architecture
-from tests import classifiers as small
+from tests import small
 from tests.data.test_npz import saved
 
 

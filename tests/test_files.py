@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from art_snn import checkpoint
-from art_snn.app.evaluate.adversarials import Submission
-from art_snn.app.evaluate.result import read_excerpt
-from art_snn.app.report import evaluation
+from art_snn.app.evaluation import record
+from art_snn.app.evaluation.adversarials import Submission
+from art_snn.app.evaluation.excerpt import read_excerpt
 from art_snn.checks import ArgumentError
 from art_snn.files import (
     WriteFailed,
@@ -222,13 +222,13 @@ READERS: Mapping[str, Callable[[Path], object]] = {
         file, build(), np.zeros((4, 1, 8, 8), np.float32), "inf", 0.1
     ),
     "first.npz": lambda file: read_excerpt(file.parent, 2**20),
-    "examples.npz": lambda file: evaluation.Examples.read(file.parent),
+    "examples.npz": lambda file: record.Examples.read(file.parent),
 }
 
 
 @pytest.mark.parametrize("name", READERS)
 def test_no_reader_of_arrays_unpacks_what_is_larger_than_it_may_be(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "_LARGEST", 2**20)
+    monkeypatch.setattr(record, "_LARGEST", 2**20)
     write_arrays(tmp_path / name, x=np.zeros((40_000, 1, 8, 8)))
     assert (tmp_path / name).stat().st_size < 100_000
     tracemalloc.start()

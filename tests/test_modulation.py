@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from art_snn import LIF, Direct, Frames, checkpoint
+from art_snn.app.architecture import Architecture
 from art_snn.attacks import SpikingAutoAttack
 from art_snn.bounds import METHODS, Bounding, certify_bounds
 from art_snn.classifier import wrap
@@ -15,7 +16,7 @@ from art_snn.dynamics import Dynamics
 from art_snn.findings import examine
 from art_snn.gradients import Conversion, RateGradient
 from art_snn.gradients.base import simulation
-from art_snn.models import MODELS, Architecture, Options
+from art_snn.models import MODELS, Options
 from art_snn.modulation import MODULATIONS, Gains, Gates, Noise, gates_of, parse_modulation
 from tests.architectures import batch, chain, network, same, weights
 from tests.datasets import few_frames, few_images

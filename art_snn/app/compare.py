@@ -5,7 +5,7 @@ whose gradient vanishes altogether, and measures how far each gradient points aw
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,21 +13,21 @@ from typing import Any, ClassVar
 import numpy as np
 from matplotlib.figure import Figure
 
-from art_snn.app.colours import COLOURS, GREY, titled, to_percent
 from art_snn.app.machine import describe_machine, measure_medians
 from art_snn.app.network import resolve_network
 from art_snn.app.results import Result, fingerprint, load_previous, run_folder, write_result
 from art_snn.app.settings import Compare
-from art_snn.app.tables import Notes, Part, Table
-from art_snn.attacks import batches, craft, parse_stage, predict_logits
+from art_snn.app.tables import COLOURS, GREY, Notes, Part, Table, to_percent, write_title
+from art_snn.attacks import Stage, batches, craft, parse_stage, predict_logits
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, GRADIENTS, STBP, Gradient, parse_rules
 from art_snn.metrics import Robustness, Share, describe_difference, robustness, union
-from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
 
 _RULES = ",".join((*GRADIENTS, "pdsg-per-sample", "extended(rga)", "mean(rga, stbp)", "native"))
 """The rules that are compared unless others are asked for."""
+_SETTINGS = ("eps", "samples", "batch_size", "seed", "eot", "repeats")
+"""Settings that the rows depend on, next to the attack and the rules."""
 _STBP = "stbp"
 CAUTION = (
     "A setting that is chosen on the samples under attack overstates the attack; the union over a "
@@ -136,7 +136,7 @@ class Comparison(Result):
         right.set(xlabel="time of one gradient [inferences]")
         right.axvline(1, color="black", lw=0.8, ls="--", label="one inference")
         figure.legend(loc="outside lower center", ncols=2, frameon=False)
-        titled(figure, self.title, self.attack)
+        write_title(figure, self.title, self.attack)
         return figure
 
 
@@ -172,87 +172,110 @@ def _compare_rules(
     :param x: test samples ``(N, *input_shape)``, with class indices y (N,).
     :param title: network and data in words.
     :raises ArgumentError: when the file holds a comparison of something else."""
-    stage = parse_stage(settings.attack, np.inf, settings.eps)
-    x, y = x[: settings.samples], y[: settings.samples]
-    size, seed, network = settings.batch_size, settings.seed, classifier.model
+    subject = _Subject(settings, classifier, x[: settings.samples], y[: settings.samples])
     stbp: Gradient = STBP()
     if settings.eot > 1:
         rules = {name: EOT(rule, samples=settings.eot) for name, rule in rules.items()}
         stbp = EOT(stbp, samples=settings.eot)
-    objections = {name: _objection(network, rule, x, seed) for name, rule in rules.items()}
+    objections = {name: subject.object_to(rule) for name, rule in rules.items()}
     timed = {name: rule for name, rule in rules.items() if objections[name] is None}
-    names = ("eps", "samples", "batch_size", "seed", "eot", "repeats")
-    content = {name: getattr(settings, name) for name in names}
-    content["attack"] = str(stage)
+
+    content = {name: getattr(settings, name) for name in _SETTINGS}
+    content["attack"] = str(subject.stage)
     content["rules"] = {name: str(rule) for name, rule in rules.items()}
-    key = fingerprint(content, classifier, x, y)
+    key = fingerprint(content, classifier, subject.x, subject.y)
     comparison = load_previous(file, "comparison", Comparison, lambda one: one.key == key)
     if comparison is None:
-        batch = x[:size]
-        differentiate = partial(classifier.loss_gradient, batch, y[:size])
-        calls = {name: partial(differentiate, gradient=rule) for name, rule in timed.items()}
-        calls[""] = partial(classifier.predict, batch, batch_size=size)
-        with seeded(seed):
-            seconds = measure_medians(calls, settings.repeats, settings.device)
-        network.forget()
-        how = f"times are medians of {settings.repeats} rounds in turn, batch {len(batch)}"
-        machine = f"{describe_machine(settings.device)}; {how}"
-        words = f"{settings.attack}, eps {settings.eps:.4g}", content, machine
-        comparison = Comparison(title, key, *words, seconds.pop(""), seconds)
-    clean = predict_logits(classifier, x, size, seed)
+        words = f"{settings.attack}, eps {settings.eps:.4g}"
+        comparison = Comparison(title, key, words, content, *subject.measure_times(timed))
+
+    clean = predict_logits(classifier, subject.x, settings.batch_size, settings.seed)
     # To zeros there is no cosine.
-    reference = np.zeros((len(x), x[0].size))
-    if not _objection(network, stbp, x, seed) and not rules.keys() <= comparison.rows.keys():
-        reference = _clean_gradients(stbp, "STBP", classifier, x, y, settings)
+    reference = np.zeros((len(subject.x), subject.x[0].size))
+    if not subject.object_to(stbp) and not rules.keys() <= comparison.rows.keys():
+        reference = subject.differentiate(stbp, "STBP")
     for name, rule in rules.items():
         if name in comparison.rows:
             continue
         row = _Row(str(rule), objections[name])
         if name in timed:
-            directions = _clean_gradients(rule, name, classifier, x, y, settings)
-            adversarial = craft(
-                stage,
-                rule,
-                classifier,
-                x,
-                y,
-                norm=np.inf,
-                eps=settings.eps,
-                batch_size=size,
-                seed=seed,
-                progress_label=f"attack by {name}",
-            )
-            logits = predict_logits(classifier, adversarial, size, seed)
-            outcome = robustness(clean, logits, y)
-            angles = _compare_directions(directions, reference, outcome.correct)
-            row = replace(row, outcome=outcome, **angles)
+            row = subject.measure_rule(name, rule, clean, reference)
         comparison.rows[name] = row
         if file is not None:
             write_result(file, comparison.as_dict())
     return comparison
 
 
-def _objection(network: SpikingNetwork, rule: Gradient, x: np.ndarray, seed: int) -> str | None:
-    """Why a rule does not apply to the network, or to the samples; None where it does."""
-    with seeded(seed):
-        reason = network.body.objection(rule) or network.body.objection(rule, x)
-    return None if reason is None else str(reason).rstrip(".")
+@dataclass(frozen=True)
+class _Subject:
+    """A network, and the samples x ``(N, *input_shape)`` of classes y (N,) under attack."""
 
+    settings: Compare
+    classifier: PyTorchSpikingClassifier
+    x: np.ndarray
+    y: np.ndarray
 
-def _clean_gradients(
-    rule: Gradient,
-    name: str,
-    classifier: PyTorchSpikingClassifier,
-    x: np.ndarray,
-    y: np.ndarray,
-    settings: Compare,
-) -> np.ndarray:
-    """Gradients at the clean samples, flat (N, D) in float64."""
-    parts = []
-    for batch in batches(len(x), settings.batch_size, settings.seed, f"gradients by {name}"):
-        classifier.model.forget()
-        parts.append(classifier.loss_gradient(x[batch], y[batch], gradient=rule))
-    return np.concatenate(parts).reshape(len(x), -1).astype(np.float64)
+    @property
+    def stage(self) -> Stage:
+        """The attack that runs with every rule."""
+        return parse_stage(self.settings.attack, np.inf, self.settings.eps)
+
+    def object_to(self, rule: Gradient) -> str | None:
+        """Why a rule does not apply to the network, or to the samples; None where it does."""
+        network = self.classifier.model
+        with seeded(self.settings.seed):
+            reason = network.objection(rule) or network.objection(rule, self.x)
+        return None if reason is None else str(reason).rstrip(".")
+
+    def measure_times(self, rules: Mapping[str, Gradient]) -> tuple[str, float, dict[str, float]]:
+        """The machine in words, and median seconds of a prediction and of a gradient by rule."""
+        size = self.settings.batch_size
+        batch = self.x[:size]
+        differentiate = partial(self.classifier.loss_gradient, batch, self.y[:size])
+        calls = {name: partial(differentiate, gradient=rule) for name, rule in rules.items()}
+        calls[""] = partial(self.classifier.predict, batch, batch_size=size)
+        repeats = self.settings.repeats
+        device = self.settings.device
+        with seeded(self.settings.seed):
+            seconds = measure_medians(calls, repeats, device)
+        self.classifier.model.forget()
+        how = f"times are medians of {repeats} rounds in turn, batch {len(batch)}"
+        return f"{describe_machine(device)}; {how}", seconds.pop(""), seconds
+
+    def differentiate(self, rule: Gradient, name: str) -> np.ndarray:
+        """Gradients at the clean samples, flat (N, D) in float64."""
+        parts = []
+        settings = self.settings
+        count = len(self.x)
+        for rows in batches(count, settings.batch_size, settings.seed, f"gradients by {name}"):
+            self.classifier.model.forget()
+            parts.append(self.classifier.loss_gradient(self.x[rows], self.y[rows], gradient=rule))
+        return np.concatenate(parts).reshape(count, -1).astype(np.float64)
+
+    def measure_rule(
+        self, name: str, rule: Gradient, clean: np.ndarray, reference: np.ndarray
+    ) -> _Row:
+        """The success of an attack with a rule, and the direction of its gradients.
+
+        :param clean: logits without an attack (N, K); reference: STBP gradients (N, D)."""
+        settings = self.settings
+        directions = self.differentiate(rule, name)
+        adversarial = craft(
+            self.stage,
+            rule,
+            self.classifier,
+            self.x,
+            self.y,
+            norm=np.inf,
+            eps=settings.eps,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            progress_label=f"attack by {name}",
+        )
+        logits = predict_logits(self.classifier, adversarial, settings.batch_size, settings.seed)
+        outcome = robustness(clean, logits, self.y)
+        angles = _compare_directions(directions, reference, outcome.correct)
+        return _Row(str(rule), outcome=outcome, **angles)
 
 
 def _compare_directions(

@@ -6,7 +6,7 @@ cost grows with T."""
 
 import math
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, replace
@@ -17,24 +17,24 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import nn
 
-from art_snn.app.colours import COLOURS, titled
+from art_snn.app.architecture import Architecture
 from art_snn.app.machine import describe_machine, measure_medians, measure_peak, torch_device
 from art_snn.app.network import build_unloaded, random_samples
+from art_snn.app.own import is_own
 from art_snn.app.results import Result, run_folder
 from art_snn.app.settings import Cost
-from art_snn.app.tables import Notes, Part, Table
+from art_snn.app.tables import COLOURS, Notes, Part, Table, write_title
 from art_snn.attacks import parse_stage
 from art_snn.checks import require, require_distinct
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.encoders import Frames
 from art_snn.engine.body import readout_dtype
 from art_snn.gradients import Gradient, check_applicable, parse_rules
-from art_snn.models import Architecture
-from art_snn.models.own import is_own
-from art_snn.network import SpikingNetwork
+from art_snn.network import SpikingNetwork, readout_dtype
 from art_snn.progress import progress_over
 from art_snn.training.recipe import Recipe, autocast, compute_dtype
 
@@ -107,11 +107,14 @@ class Costs(Result):
     def _growth_table(self) -> Table:
         """One row per cell: seconds, memory, and their ratios to STBP."""
         rules = {_upper(rule): rule for rule in self.rows[1:]}
-        others = {n: rule for n, rule in rules.items() if _STBP in self.rows and rule != _STBP}
+        others = {name: rule for name, rule in rules.items() if rule != _STBP}
+        if _STBP not in self.rows:
+            others = {}
         rows = []
         for cell in self.cells:
             row = {"model": cell.model, "T": "" if cell.steps is None else str(cell.steps)}
-            for name, rule in {"inference": INFERENCE, **rules}.items():
+            row["inference s"] = f"{cell.seconds[INFERENCE]:.3f}"
+            for name, rule in rules.items():
                 row[f"{name} s"] = f"{cell.seconds[rule]:.3f}"
             for name, rule in others.items():
                 row[f"{name}/STBP time"] = cell.ratio("seconds", rule, _STBP)
@@ -130,23 +133,27 @@ class Costs(Result):
         figure = Figure(figsize=(1 + 3.4 * max(2, len(models)), 6.4), layout="constrained")
         axes = figure.subplots(2, len(models), sharex=True, squeeze=False)
         for (above, below), model in zip(axes.T, models, strict=True):
-            some = (cell for cell in self.cells if cell.model == model)
-            cells = sorted(some, key=lambda cell: cell.steps or 0)
-            steps = [cell.steps or 0 for cell in cells]
-            for row in self.rows:
-                label = row if row == INFERENCE else self.label(row)
-                how: dict[str, Any] = {"color": COLOURS.get(row), "ms": 4, "label": label}
-                above.plot(steps, [cell.seconds[row] for cell in cells], "-o", **how)
-                # Without a peak there is no point.
-                below.plot(steps, [cell.mebibytes(row) for cell in cells], "-o", **how)
-            for ax in (above, below):
-                ax.set(xlim=(0, None), ylim=(0, None))
-                ax.grid(alpha=0.3)
-            above.set(title=textwrap.fill(model, 32), ylabel="time [s]")
-            below.set(xlabel="time steps T", ylabel="peak memory [MiB]")
+            self._draw_growth(above, below, model)
         axes[0, 0].legend(fontsize="small")
-        titled(figure, self.title, self.machine, fontsize="x-small")
+        write_title(figure, self.title, self.machine, fontsize="x-small")
         return figure
+
+    def _draw_growth(self, above: Axes, below: Axes, model: str) -> None:
+        """Time and memory of one model against T, a line per row."""
+        some = [cell for cell in self.cells if cell.model == model]
+        cells = sorted(some, key=lambda cell: cell.steps or 0)
+        steps = [cell.steps or 0 for cell in cells]
+        for row in self.rows:
+            label = row if row == INFERENCE else self.label(row)
+            line: dict[str, Any] = {"color": COLOURS.get(row), "ms": 4, "label": label}
+            above.plot(steps, [cell.seconds[row] for cell in cells], "-o", **line)
+            # Without a peak there is no point.
+            below.plot(steps, [cell.mebibytes(row) for cell in cells], "-o", **line)
+        for ax in (above, below):
+            ax.set(xlim=(0, None), ylim=(0, None))
+            ax.grid(alpha=0.3)
+        above.set(title=textwrap.fill(model, 32), ylabel="time [s]")
+        below.set(xlabel="time steps T", ylabel="peak memory [MiB]")
 
 
 def run(settings: Cost) -> Costs:
@@ -162,35 +169,18 @@ def run(settings: Cost) -> Costs:
         require_distinct("model", settings.model)
         steps = settings.steps or (None,)
         require_distinct("steps", steps)
-        loads = {
-            (model, t): replace(settings, model=(model,), steps=None if t is None else (t,))
-            for model, t in product(settings.model, steps)
-        }
-        titles = [_check(load) for load in loads.values()]
+        loads = [
+            replace(settings, model=(model,), steps=None if count is None else (count,))
+            for model, count in product(settings.model, steps)
+        ]
+        titles = [_check(load) for load in loads]
         rules = choose_rules(settings)
         rows = [INFERENCE, *rules]
         if not settings.training_step and settings.attack is None and len(loads) == 1:
             rows += [f"{STOCK}{name}" for name in rules if name in ("rga", _STBP)]
 
-        cells, remarks = [], []
-        for (model, t), load in loads.items():
-            x, y = draw_samples(load, settings.batch_size)
-            network = build_network(load, x, y)
-            # A training step changes weights and statistics, so each row needs its own network.
-            calls = {}
-            for row in rows:
-                under = build_network(load, x, y) if settings.training_step else network
-                calls[row] = make_call(load, row, under, x, y)
-            seconds = measure_medians(calls, settings.repeats, settings.device)
-            peak: dict[str, float] = {}
-            for row in progress_over(rows, "Peak memory", unit="rows", leave=False):
-                try:
-                    peak[row] = measure_row_peak(load, row)
-                except BrokenProcessPool:
-                    killed = "its process was killed, as when memory runs out"
-                    remarks.append(f"{row} of {model}, T = {t}: {killed}.")
-            cells.append(_Cell(model, t, seconds, peak))
-
+        remarks: list[str] = []
+        cells = tuple(_measure_cell(load, rows, remarks) for load in loads)
         what = "training step" if settings.training_step else "gradient"
         if settings.attack is not None:
             what = f"attack {settings.attack}"
@@ -199,9 +189,34 @@ def run(settings: Cost) -> Costs:
             _, reason = compute_dtype(settings.train_dtype, torch_device(settings.device))
             remarks.append(f"Training steps: {reason}.")
         machine = describe_machine(settings.device)
-        costs = Costs(title, what, asdict(settings), machine, tuple(cells), remarks)
+        costs = Costs(title, what, asdict(settings), machine, cells, remarks)
         costs.write(settings.output)
     return costs
+
+
+def _measure_cell(load: Cost, rows: Sequence[str], remarks: list[str]) -> _Cell:
+    """The rows of one model at one number of time steps.
+
+    :param remarks: gets a sentence for each row whose process was killed."""
+    (model,) = load.model
+    (steps,) = load.steps or (None,)
+    x, y = draw_samples(load, load.batch_size)
+    network = build_network(load, x, y)
+    calls = {}
+    for row in rows:
+        # A training step changes weights and statistics, so each row needs its own network.
+        under = build_network(load, x, y) if load.training_step else network
+        calls[row] = make_call(load, row, under, x, y)
+    seconds = measure_medians(calls, load.repeats, load.device)
+
+    peak: dict[str, float] = {}
+    for row in progress_over(rows, "Peak memory", unit="rows", leave=False):
+        try:
+            peak[row] = measure_row_peak(load, row)
+        except BrokenProcessPool:
+            killed = "its process was killed, as when memory runs out"
+            remarks.append(f"{row} of {model}, T = {steps}: {killed}.")
+    return _Cell(model, steps, seconds, peak)
 
 
 def _check(settings: Cost) -> str:
@@ -218,7 +233,7 @@ def _check(settings: Cost) -> str:
     got = f"{architecture.model}, which has none"
     require(weights or not settings.training_step, "model", expected, got, remedy)
     if type(network.encoder) is Frames and not architecture.is_own:
-        architecture = replace(architecture, encoder="frames")
+        architecture = architecture.replace(encoder="frames")
     size = "x".join(map(str, x.shape[1:]))
     return f"{architecture.describe(network)}, batch {settings.batch_size}, {size}"
 

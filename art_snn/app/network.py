@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from math import prod
@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from art_snn import checkpoint, zoo
+from art_snn.app.architecture import Architecture
+from art_snn.app.own import HUB, ZOO, is_own
 from art_snn.app.settings import Network
 from art_snn.checks import first_line, invalid, require, require_memory
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
@@ -22,8 +24,7 @@ from art_snn.data import Dataset, Source
 from art_snn.data.events import EVENTS
 from art_snn.encoders import Frames
 from art_snn.layers import device_of
-from art_snn.models import DEFAULTS, Architecture
-from art_snn.models.own import HUB, ZOO, is_own
+from art_snn.models import DEFAULTS
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import NeuronLayer
 from art_snn.running.context import hook_here
@@ -150,7 +151,7 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
     weights = path is not None or is_own(model) or drawn
     got = f"{model} without weights"
     require(weights, "checkpoint", "the weights of the network", got, _NONE_GIVEN)
-    options = {one.name: getattr(settings, one.name, None) for one in fields(Architecture)}
+    options = {name: getattr(settings, name, None) for name in DEFAULTS}
     architecture = Architecture(**options | {"model": model})
     return ResolvedNetwork(architecture, path, source, entry)
 
@@ -207,7 +208,7 @@ def build_unloaded(
         expected = "a network over any number of time steps"
         require(not network.body.loops_itself, "model", expected, got, remedy)
         return network.with_steps(steps).eval()
-    settled = architecture if steps is None else replace(architecture, steps=steps)
+    settled = architecture if steps is None else architecture.replace(steps=steps)
     channels, *sides = shape[-3:]
     made = settled.build(in_channels=channels, image_size=tuple(sides), classes=classes)
     return made.eval()

@@ -12,14 +12,17 @@ from typing import Annotated, Any, ClassVar, TypeVar, get_args, get_origin
 import cattrs
 import numpy as np
 import torch
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from filelock import FileLock, Timeout
 
 from art_snn.app.settings import Run
 from art_snn.app.tables import Form, Part, render
+from art_snn.attacks import Outcome
 from art_snn.checks import cuts_gradients, invalid, printable, require, truncate
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.dynamics import Values
 from art_snn.files import UNFINISHED, atomic_write, digest, read_json, write_json, write_text
+from art_snn.findings import Finding
 from art_snn.metrics import Robustness, Share
 from art_snn.progress import SILENT
 from art_snn.running.context import set_in_block
@@ -41,9 +44,6 @@ def booleans(text: str) -> np.ndarray:
     return np.array([digit == "1" for digit in text], dtype=bool)
 
 
-converter = cattrs.Converter()
-"""What turns results into JSON and back."""
-
 Measured = Annotated[float, "NaN and infinities among them"]
 """What a measurement gave, even where that is no finite number."""
 
@@ -57,20 +57,20 @@ def expect(holds: object, expected: str, value: object) -> None:
 _PLAIN = {int: "a whole number", bool: "true or false", str: "a text"}
 
 
-def _plain(value: Any, kind: Any) -> Any:
+def _read_plain(value: Any, kind: Any) -> Any:
     fits = type(value) is kind and (kind is not int or abs(value) < 2**63)
     expect(fits, _PLAIN[kind], value)
     return printable(value) if kind is str else value
 
 
-def _number(value: Any, kind: Any) -> float:
+def _read_number(value: Any, kind: Any) -> float:
     number = type(value) in (int, float) and (kind == Measured or math.isfinite(value))
     expect(number, "a number", value)
     # A whole number stays one, so that it is written again as it was.
     return value  # type: ignore[no-any-return]
 
 
-def _array(content: Any, kind: Any) -> np.ndarray:
+def _read_array(content: Any, kind: Any) -> np.ndarray:
     """An array of the dtype that its annotation names, booleans where it names none."""
     dtype = next((get_args(part)[0] for part in get_args(kind)[1:]), np.bool_)
     if dtype is np.bool_:
@@ -86,21 +86,41 @@ def _is_array(kind: Any) -> bool:
     return np.ndarray in (kind, get_origin(kind))
 
 
-for _kind in _PLAIN:
-    converter.register_structure_hook(_kind, _plain)
-converter.register_structure_hook(float, _number)
-converter.register_structure_hook_func(lambda kind: kind == Measured, _number)
-converter.register_structure_hook_func(_is_array, _array)
-converter.register_unstructure_hook_func(
-    _is_array,
-    lambda array: "".join(np.where(array, "1", "0")) if array.dtype == bool else array.tolist(),
-)
-converter.register_unstructure_hook(Share, Share.as_dict)
-converter.register_unstructure_hook(Values, lambda values: values.numbers.tolist())
-converter.register_unstructure_hook(
-    Robustness,
-    lambda one: one.as_dict() | {n: as_json(getattr(one, n)) for n in ("correct", "robust")},
-)
+def _write_array(array: np.ndarray) -> Any:
+    """Booleans as a text of one digit each, numbers as a list."""
+    return "".join(np.where(array, "1", "0")) if array.dtype == bool else array.tolist()
+
+
+def _write_robustness(one: Robustness) -> dict[str, Any]:
+    """The shares, which people read, and the samples that they count."""
+    samples = {name: _write_array(getattr(one, name)) for name in ("correct", "robust")}
+    return one.as_dict() | samples
+
+
+def _make_converter() -> cattrs.Converter:
+    """A converter that knows every kind of value that results hold."""
+    made = cattrs.Converter()
+    for kind in _PLAIN:
+        made.register_structure_hook(kind, _read_plain)
+    made.register_structure_hook(float, _read_number)
+    made.register_structure_hook_func(lambda kind: kind == Measured, _read_number)
+    made.register_structure_hook_func(_is_array, _read_array)
+    made.register_unstructure_hook_func(_is_array, _write_array)
+    made.register_unstructure_hook(Share, Share.as_dict)
+    made.register_unstructure_hook(Values, lambda values: values.numbers.tolist())
+    made.register_unstructure_hook(Robustness, _write_robustness)
+
+    # Adversarials are arrays in files of their own.
+    write_outcome = make_dict_unstructure_fn(Outcome, made, adversarials=override(omit=True))
+    made.register_unstructure_hook(Outcome, write_outcome)
+    evidence = override(struct_hook=lambda value, _: made.structure(value, dict[str, Measured]))
+    read_finding = make_dict_structure_fn(Finding, made, evidence=evidence)
+    made.register_structure_hook(Finding, read_finding)
+    return made
+
+
+converter = _make_converter()
+"""What turns results into JSON and back."""
 
 
 def as_json(content: object) -> Any:
@@ -124,6 +144,12 @@ def fingerprint(
         with seeded(0):
             parts.append(classifier.predict(x[:32], batch_size=8).argmax(1))
     return digest((settings, *network.body.digest_parts(), ends), *parts)
+
+
+def weights_digest(classifier: PyTorchSpikingClassifier) -> str:
+    """Digest of a network's form and weights, 16 hexadecimal digits."""
+    x = np.zeros((0, *classifier.input_shape), np.float32)
+    return fingerprint("weights", classifier, x, np.zeros(0, np.int64))[:16]
 
 
 def write_result(file: Path, content: Mapping[str, Any]) -> None:

@@ -1,15 +1,22 @@
-"""Paragraphs and tables: as text for a terminal, or in Markdown."""
+"""How results are shown: paragraphs and tables, and the colours and titles of pictures."""
 
 import re
 import textwrap
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 from tabulate import tabulate
 
 from art_snn.checks import printable
+from art_snn.metrics import Share
 
+COLOURS = {"stbp": "#0072b2", "rga": "#d55e00"}
+"""Of rules, the same in every picture."""
+SERIES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#6a3d9a", "#e69f00", "#6b6b1a", "#45c4e8")
+"""Of lines in a picture, one after the other."""
+GREY = "#999999"
 Form = Literal["text", "markdown"]
 _MARKUP = re.compile(
     r"[\\`*|~$#{}]"
@@ -91,10 +98,16 @@ def _render_part(part: Part, form: Form) -> str:
 
 
 def _render_table(content: Table, form: Form) -> str:
-    show, sides = printable if form == "text" else _escape_markdown, content.sides
-    cells = [[show(cell) for cell in row] for row in (content.titles, *content.rows)]
-    how = {"colalign": sides if content.rows else None, "disable_numparse": True}
-    text = tabulate(cells[1:], cells[0], "plain" if form == "text" else "pipe", **how)
+    show = printable if form == "text" else _escape_markdown
+    titles = [show(title) for title in content.titles]
+    cells = [[show(cell) for cell in row] for row in content.rows]
+    text = tabulate(
+        cells,
+        titles,
+        "plain" if form == "text" else "pipe",
+        colalign=content.sides if content.rows else None,
+        disable_numparse=True,
+    )
     return "\n".join(line.rstrip() for line in text.splitlines())
 
 
@@ -102,3 +115,23 @@ def _escape_markdown(text: str) -> str:
     """The text with a backslash before whatever Markdown would take for markup, in one line."""
     escaped = _MARKUP.sub(r"\\\g<0>", printable(text).strip())
     return re.sub(r"^(\d+)(?=[.)](?:\s|$))", r"\1\\", escaped)  # A list of numbers begins so.
+
+
+def to_percent(shares: Iterable[Share]) -> tuple[np.ndarray, np.ndarray]:
+    """Shares in percent (N,), and the lengths of their error bars below and above (2, N)."""
+    some = list(shares)
+    values = 100 * np.array([share.value for share in some])
+    ends = 100 * np.array([share.interval for share in some]).T
+    return values, np.abs(ends - values)
+
+
+def write_title(figure: Any, *lines: str, fontsize: str = "medium") -> None:
+    """Write a title whose lines are folded where they would leave the picture, which grows.
+
+    :param figure: of matplotlib."""
+    room = int(11 * figure.get_figwidth())
+    text = "\n".join(textwrap.fill(line, room) for line in lines)
+    folded = text.count("\n") + 1 - len(lines)
+    figure.set_figheight(figure.get_figheight() + 0.2 * folded)  # Inches.
+    # What users write, such as the name of a file, is no formula.
+    figure.suptitle(text, fontsize=fontsize).set_parse_math(False)

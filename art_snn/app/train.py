@@ -1,8 +1,9 @@
 """Train a network, plainly, adversarially or certifiably, and say how good it is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,13 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from art_snn import checkpoint
-from art_snn.app.colours import COLOURS, GREY, titled
 from art_snn.app.network import ResolvedNetwork, resolve_network
-from art_snn.app.results import Result, fingerprint, run_folder
+from art_snn.app.results import Result, run_folder, weights_digest
 from art_snn.app.settings import Train
-from art_snn.app.tables import Part, Table
+from art_snn.app.tables import COLOURS, GREY, Part, Table, write_title
 from art_snn.checks import ArgumentError, require
-from art_snn.classifier import wrap
+from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset
 from art_snn.gradients import parse_rule
 from art_snn.metrics import Share
@@ -32,6 +32,10 @@ _RECIPE = (
     *("epochs", "batch_size", "learning_rate", "momentum", "weight_decay", "crop_padding"),
     *("flip", "cutout", "seed", "train_dtype"),
 )
+_NOTED = ("epochs", "seed", "train_dtype")
+"""Settings of the recipe that the checkpoint notes next to those of the network."""
+_WEIGHTS, _STATE = "network.safetensors", "training.pt"
+"""The file of the weights, and that of an unfinished training."""
 _STALLED = 5
 """Exit status of a training in which the network did not learn."""
 
@@ -95,13 +99,13 @@ class Training(Result):
     @property
     def files(self) -> list[str]:
         """Names of the files that are written."""
-        return ["network.safetensors", *super().files]
+        return [_WEIGHTS, *super().files]
 
     def draw(self) -> Figure:
         """Loss and validation accuracy, under attack where there was one, against the epoch."""
         figure = Figure(figsize=(7, 3.4), layout="constrained")
         against = [f"against {self.against}"] if self.against else []
-        titled(figure, self.title, *against, fontsize="small")
+        write_title(figure, self.title, *against, fontsize="small")
         ax, numbers = figure.subplots(), [epoch.number for epoch in self.history]
         ax.plot(numbers, [epoch.loss for epoch in self.history], ".-", color=GREY)
         ax.set(xlabel="epoch", ylabel="training loss", ylim=(0, None))
@@ -139,8 +143,8 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
     subject = _prefer_potentials(_resolve_subject(settings), data)
     architecture = subject.settle(data)
     optimizer = settings.optimizer or ("adam" if architecture.is_own else "sgd")
-    recipe = Recipe(optimizer=optimizer, **{name: getattr(settings, name) for name in _RECIPE})
-    recipe, output = recipe.fit_to(data.input_shape, data.mirrored), settings.output
+    given = {name: getattr(settings, name) for name in _RECIPE}
+    recipe = Recipe(optimizer=optimizer, **given).fit_to(data.input_shape, data.mirrored)
     network = subject.build(data, recipe.seed)
     adversary = _resolve_adversary(settings, data)
     split = data.hold_out(settings.validation, recipe.seed, "validation")
@@ -151,57 +155,92 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
         tried = () if subject.checkpoint is None else (split.x_train, split.y_train)
         adversary = adversary.fit_to(network, *tried)
         recipe = adversary.defence.fit_recipe(recipe)
-    file, state = output / "network.safetensors", output / "training.pt"
-    foreign = file.exists() and not state.exists()
-    got = f"{output} with a network.safetensors and no training.pt"
-    remedy = "Choose another folder, or delete network.safetensors."
-    expected = "a folder without a network, or with the whole of this run"
-    require(not foreign, "output", expected, got, remedy)
+    _require_own_folder(settings.output)
     with seeded(recipe.seed):
         classifier.predict(data.x_test[:1])  # Complains before the training, if anything does.
-    start = None
-    if subject.checkpoint is not None:
-        weights = fingerprint("weights", classifier, data.x_test[:0], data.y_test[:0])[:16]
-        start = {"file": str(settings.checkpoint or settings.model), "weights": weights}
+
+    notes = _note_training(settings, subject, data, recipe, adversary, classifier)
     history = train(
         network,
         split.x_train,
         split.y_train,
         recipe,
-        resume=state,
+        resume=settings.output / _STATE,
         validation=(split.x_test, split.y_test),
         adversary=adversary,
-        start=start["weights"] if start else "",
+        start=notes["start"]["weights"] if notes["start"] else "",
         team=team,
     )
-    logits = classifier.predict(data.x_test, recipe.batch_size)
-    correct = Share.of(logits.argmax(1) == data.y_test)
-    names = ("epochs", "seed", "train_dtype")
-    form = asdict(architecture) | {name: getattr(recipe, name) for name in names}
-    training = _describe_training(recipe, adversary)
-    if start is not None:
-        training = f"{subject.training or 'given weights'}, then {training}"
+    title = f"{architecture.describe(network)} on {data.name}"
+    result = _judge_training(classifier, data, recipe, adversary, history, notes, title)
+    if team.leads:
+        accuracy = result.test.value
+        checkpoint.save(network, settings.output / _WEIGHTS, **notes, test_accuracy=accuracy)
+        result.write(settings.output)
+    return result
+
+
+def _require_own_folder(output: Path) -> None:
+    """Complain about a folder with a network of another run."""
+    foreign = (output / _WEIGHTS).exists() and not (output / _STATE).exists()
+    got = f"{output} with a {_WEIGHTS} and no {_STATE}"
+    remedy = f"Choose another folder, or delete {_WEIGHTS}."
+    expected = "a folder without a network, or with the whole of this run"
+    require(not foreign, "output", expected, got, remedy)
+
+
+def _note_training(
+    settings: Train,
+    subject: ResolvedNetwork,
+    data: Dataset,
+    recipe: Recipe,
+    adversary: AdversarialTraining | None,
+    classifier: PyTorchSpikingClassifier,
+) -> dict[str, Any]:
+    """What the checkpoint notes of a training: settings, data, and the weights at its start."""
     notes: dict[str, Any] = {
-        "subject": form,
+        "subject": subject.settle(data).settings | {name: getattr(recipe, name) for name in _NOTED},
         "data": data.name,
         "recipe": asdict(recipe),
         "adversary": repr(adversary) if adversary else "",
         "validation": settings.validation,
-        "training": training,
-        "start": start,
+        "training": _describe_training(recipe, adversary),
+        "start": None,
     }
-    title, against = f"{architecture.describe(network)} on {data.name}", ""
+    if subject.checkpoint is not None:
+        file = str(settings.checkpoint or settings.model)
+        notes["start"] = {"file": file, "weights": weights_digest(classifier)}
+        notes["training"] = f"{subject.training or 'given weights'}, then {notes['training']}"
+    return notes
+
+
+def _judge_training(
+    classifier: PyTorchSpikingClassifier,
+    data: Dataset,
+    recipe: Recipe,
+    adversary: AdversarialTraining | None,
+    history: Sequence[Epoch],
+    notes: dict[str, Any],
+    title: str,
+) -> Training:
+    """The result of a training, with the test samples that are classified correctly at its end."""
+    logits = classifier.predict(data.x_test, recipe.batch_size)
+    against = ""
     if adversary is not None:
-        against, defence = adversary.describe(), adversary.defence.describe()
+        against = adversary.describe()
+        defence = adversary.defence.describe()
         title += f", hardened by {defence}" if defence else ""
     _, precision = compute_dtype(recipe.train_dtype, classifier.device)
     title += f", trained in {precision}" if precision else ""
-    stalled = describe_stall(history, recipe.epochs, logits.shape[1], adversary)
-    result = Training(tuple(history), correct, title, against, recipe, notes, stalled)
-    if team.leads:
-        checkpoint.save(network, file, **notes, test_accuracy=correct.value)
-        result.write(output)
-    return result
+    return Training(
+        tuple(history),
+        Share.of(logits.argmax(1) == data.y_test),
+        title,
+        against,
+        recipe,
+        notes,
+        describe_stall(history, recipe.epochs, logits.shape[1], adversary),
+    )
 
 
 def _resolve_subject(settings: Train) -> ResolvedNetwork:
@@ -217,10 +256,10 @@ def _prefer_potentials(subject: ResolvedNetwork, data: Dataset) -> ResolvedNetwo
     Rates of spikes lie in [0, 1], where cross entropy hardly falls. A readout that is given, noted
     or set by the function of the user stays."""
     settled = subject.settle(data)
-    if not settled.is_own or settled.readout is not None:
+    if not settled.is_own or "readout" in settled.given:
         return subject
     if getattr(settled.build_for(data), "readout", None) == "spikes":
-        other = replace(subject, architecture=replace(settled, readout="potential"))
+        other = replace(subject, architecture=settled.replace(readout="potential"))
         with suppress(ArgumentError):  # That function adapts its model itself.
             other.architecture.build_for(data)
             return other

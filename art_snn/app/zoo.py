@@ -1,6 +1,6 @@
 """The trained networks of the zoo, in a table."""
 
-from art_snn.app.report.verdict import describe_bound, format_eps
+from art_snn.app.evaluation.verdict import describe_bound, format_eps
 from art_snn.app.results import Printed
 from art_snn.app.settings import Zoo
 from art_snn.app.tables import Table
@@ -16,7 +16,7 @@ def run(settings: Zoo) -> Printed:
     :raises ArgumentError: when the manifest cannot be read."""
     rows = []
     for network in manifest().networks:
-        head = [network.name, network.data, network.training, str(network.architecture.steps)]
+        head = [network.name, network.data, network.training, str(network.architecture["steps"])]
         size = f"{network.bytes / 1e6:.1f} MB"
         head += [f"{network.parameters:,}", size]
         for one in network.standard:

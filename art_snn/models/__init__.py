@@ -1,6 +1,6 @@
 """Architectures of the papers and a small one, as functions that build a SpikingNetwork."""
 
-from art_snn.models.architecture import DEFAULTS as DEFAULTS, Architecture as Architecture
+from art_snn.models.build import DEFAULTS as DEFAULTS, build_model as build_model
 from art_snn.models.networks import (
     MODELS as MODELS,
     Options as Options,

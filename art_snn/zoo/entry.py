@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from art_snn.checks import first_line, invalid, require, require_distinct
 from art_snn.data import Source
 from art_snn.metrics import Share
-from art_snn.models import MODELS, Architecture
+from art_snn.models import DEFAULTS, MODELS
 
 MANIFEST = "manifest.json"
 FIRST = 200
@@ -95,7 +95,8 @@ class ZooEntry:
     :param name: in the zoo.
     :param sha256: of the file of its weights.
     :param bytes: of that file.
-    :param architecture: of the network, with nothing left open.
+    :param architecture: name and settings of its model, as :func:`art_snn.models.build_model` takes
+        them.
     :param input_shape: of one sample, (C, H, W) or (T, C, H, W).
     :param classes: number of classes K.
     :param parameters: number of its parameters.
@@ -110,7 +111,7 @@ class ZooEntry:
     name: str
     sha256: str
     bytes: int
-    architecture: Architecture
+    architecture: Mapping[str, Any]
     input_shape: tuple[int, ...]
     classes: int
     parameters: int
@@ -125,8 +126,12 @@ class ZooEntry:
     def __post_init__(self) -> None:
         _check(self.name, self.sha256)
         # A manifest can come from the network: it must not name code to run.
-        model, remedy = self.architecture.model, "Add its layers to art_snn.models."
+        model = self.architecture.get("model")
+        remedy = "Add its layers to art_snn.models."
         require(model in MODELS, "model", "a model of art_snn", repr(model), remedy)
+        fits = self.architecture.keys() <= DEFAULTS.keys()
+        expected = f"settings among {', '.join(DEFAULTS)}"
+        require(fits, "architecture", expected, [*self.architecture], _REPEAT)
 
     @property
     def file(self) -> str:
@@ -174,8 +179,7 @@ def _entry(content: Mapping[str, Any]) -> ZooEntry:
         standard.append(Standard(**one | shares))
     made: dict[str, Any] = {name: Share(**content[name]) for name in ("clean", "clean_first")}
     made |= {name: tuple(content[name]) for name in ("input_shape", "commands")}
-    made |= {"architecture": Architecture(**content["architecture"]), "standard": tuple(standard)}
-    return ZooEntry(**{**content, **made})
+    return ZooEntry(**{**content, **made, "standard": tuple(standard)})
 
 
 def _data(content: Mapping[str, Any]) -> ZooData:

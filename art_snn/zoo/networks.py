@@ -27,6 +27,7 @@ from art_snn.checks import (
 )
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Source
+from art_snn.models import build_model
 from art_snn.network import SpikingNetwork
 from art_snn.zoo.entry import FIRST, MANIFEST, Manifest, ZooData, ZooEntry, from_text
 
@@ -59,7 +60,7 @@ def load(name: str) -> SpikingNetwork:
     about = entry(name)
     channels, *sides = about.input_shape[-3:]
     form: dict[str, Any] = {"in_channels": channels, "image_size": tuple(sides)}
-    network = about.architecture.build(classes=about.classes, **form)
+    network = build_model(about.architecture, classes=about.classes, **form)
     checkpoint.load(network, local_file(about))
     return network.eval()
 

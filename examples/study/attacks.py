@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 from setting import Study, parse
 
 from art_snn.app import tables
-from art_snn.app.colours import COLOURS
 from art_snn.app.results import as_json, booleans, fingerprint, load_previous, write_result
+from art_snn.app.tables import COLOURS
 from art_snn.attacks import predict_logits
 from art_snn.files import write_text
 from art_snn.gradients import parse_rule

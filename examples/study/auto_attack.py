@@ -20,8 +20,8 @@ from art_snn import zoo
 from art_snn.app import tables
 from art_snn.app.evaluate.run import run
 from art_snn.app.evaluate.settings import Evaluate
-from art_snn.app.report.evaluation import Evaluation, Trial, read_evaluation
-from art_snn.app.report.verdict import format_eps
+from art_snn.app.evaluation.record import Evaluation, Trial, read_evaluation
+from art_snn.app.evaluation.verdict import format_eps
 from art_snn.app.results import as_json, booleans, read_result, write_result
 from art_snn.gradients import applicable
 from art_snn.metrics import Robustness, format_p, paired_difference

@@ -18,17 +18,17 @@ from matplotlib.figure import Figure
 from setting import ratio
 
 from art_snn.app import tables
+from art_snn.app.architecture import Architecture
 from art_snn.app.cli import run_command
-from art_snn.app.colours import GREY, SERIES
+from art_snn.app.evaluation.record import Evaluation, read_evaluation
+from art_snn.app.evaluation.verdict import format_eps, verdicts
 from art_snn.app.network import ResolvedNetwork
-from art_snn.app.report.evaluation import Evaluation, read_evaluation
-from art_snn.app.report.verdict import format_eps, verdicts
 from art_snn.app.results import as_json, from_json, write_result
+from art_snn.app.tables import GREY, SERIES
 from art_snn.bounds import certify_bounds
 from art_snn.data import NAMES, Source
 from art_snn.files import write_text
 from art_snn.metrics import Share
-from art_snn.models import Architecture
 
 TRAININGS: Mapping[str, str | None] = {
     "plain": None,

@@ -16,8 +16,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from art_snn.app import tables
-from art_snn.app.colours import SERIES
 from art_snn.app.results import read_result
+from art_snn.app.tables import SERIES
 from art_snn.checks import require
 from art_snn.files import write_text
 from art_snn.metrics import paired_difference

@@ -18,9 +18,8 @@ from rates import rga_rate, static_rate
 from setting import Study, parse
 
 from art_snn import RGA, SpikingNetwork
-from art_snn.app.colours import COLOURS
 from art_snn.app.results import write_result
-from art_snn.app.tables import Part, Table, render as render_parts
+from art_snn.app.tables import COLOURS, Part, Table, render as render_parts
 from art_snn.files import write_arrays, write_text
 from art_snn.layers import device_of
 from art_snn.running.context import hook_here, keep_modes

@@ -27,12 +27,13 @@ from setting import ratio
 
 from art_snn import PyTorchSpikingClassifier
 from art_snn.app import tables
+from art_snn.app.architecture import Architecture
 from art_snn.app.cli import run_command
-from art_snn.app.colours import GREY, SERIES
+from art_snn.app.evaluation.record import Evaluation, read_evaluation
+from art_snn.app.evaluation.verdict import count_words, format_eps, verdicts
 from art_snn.app.network import ResolvedNetwork
-from art_snn.app.report.evaluation import Evaluation, read_evaluation
-from art_snn.app.report.verdict import count_words, format_eps, verdicts
 from art_snn.app.results import read_result, write_result
+from art_snn.app.tables import GREY, SERIES
 from art_snn.attacks import craft, parse_stage, require_measure, resolve_plan
 from art_snn.bounds import certify_bounds
 from art_snn.classifier import wrap
@@ -42,7 +43,6 @@ from art_snn.files import write_arrays, write_text
 from art_snn.gradients import BPTR, EOT, RGA, STBP, Gradient
 from art_snn.gradients.surrogates import ATan, Sigmoid
 from art_snn.metrics import Share, certify
-from art_snn.models import Architecture
 from art_snn.modulation import gates_of
 from art_snn.seeding import is_random, seeded
 

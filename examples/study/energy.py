@@ -16,9 +16,8 @@ from setting import ratio
 
 from art_snn import zoo
 from art_snn.app import tables
-from art_snn.app.colours import SERIES
-from art_snn.app.report.verdict import format_eps
 from art_snn.app.results import write_result
+from art_snn.app.tables import SERIES
 from art_snn.attacks import OperationsAttack
 from art_snn.bounds import bound_operations
 from art_snn.checks import ArgumentError

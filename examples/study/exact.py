@@ -23,6 +23,7 @@ from setting import ratio
 
 from art_snn import zoo
 from art_snn.app import tables
+from art_snn.app.architecture import Architecture
 from art_snn.app.network import ResolvedNetwork
 from art_snn.app.report.verdict import format_eps
 from art_snn.app.results import write_result
@@ -31,7 +32,6 @@ from art_snn.bounds.reduced import ProblemBuilder
 from art_snn.data import Source
 from art_snn.files import write_text
 from art_snn.metrics import Share
-from art_snn.models import Architecture
 
 TITLES = (
     *("network", "budget", "samples", "clean", "counts", "trains", "safe", "broken", "open"),

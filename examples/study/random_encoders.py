@@ -22,13 +22,14 @@ from setting import ratio
 
 from art_snn import PyTorchSpikingClassifier, checkpoint
 from art_snn.app import tables
+from art_snn.app.architecture import Architecture
 from art_snn.app.cli import run_command
-from art_snn.app.colours import GREY, SERIES
+from art_snn.app.evaluation.record import read_evaluation
+from art_snn.app.evaluation.verdict import format_eps, verdicts
 from art_snn.app.machine import keep_memory
 from art_snn.app.network import ResolvedNetwork
-from art_snn.app.report.evaluation import read_evaluation
-from art_snn.app.report.verdict import format_eps, verdicts
 from art_snn.app.results import as_json, read_result, write_result
+from art_snn.app.tables import GREY, SERIES
 from art_snn.attacks import craft, parse_stage
 from art_snn.classifier import wrap
 from art_snn.data import Dataset, Source
@@ -36,7 +37,6 @@ from art_snn.encoders import draws
 from art_snn.files import write_arrays, write_text
 from art_snn.gradients import EOT, STBP
 from art_snn.metrics import Certificate, Share, certify
-from art_snn.models import Architecture
 from art_snn.seeding import seeded
 from art_snn.training import AdversarialTraining, Recipe, train
 

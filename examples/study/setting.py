@@ -13,13 +13,13 @@ import numpy as np
 import torch
 
 from art_snn import PyTorchSpikingClassifier
+from art_snn.app.architecture import Architecture
 from art_snn.app.network import ResolvedNetwork
 from art_snn.app.settings import Train
 from art_snn.app.train import train_network
 from art_snn.attacks import craft, parse_stage
 from art_snn.data import NAMES, Dataset, Source
 from art_snn.gradients import Gradient
-from art_snn.models import Architecture
 
 KINDS = ("plain", "other seed", "adversarial")
 PAPER = {"eps": 2.55 / 255, "eps_step": 2 / 255, "iterations": 5}

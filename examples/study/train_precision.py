@@ -19,9 +19,9 @@ from scipy.stats import ttest_rel
 from setting import Study, parse
 
 from art_snn.app import tables
-from art_snn.app.colours import SERIES
 from art_snn.app.machine import describe_machine
 from art_snn.app.results import write_result
+from art_snn.app.tables import SERIES
 from art_snn.attacks import predict_logits
 from art_snn.files import write_text
 from art_snn.metrics import Share

@@ -21,16 +21,18 @@ import tyro
 from scipy.stats import mode
 
 from art_snn import checkpoint
-from art_snn.app.evaluate.result import EXAMPLE_COUNT, read_excerpt, record_spikes, weights_digest
-from art_snn.app.report.evaluation import RESULT, Evaluation, Examples, read_evaluation
-from art_snn.app.report.verdict import verdicts
-from art_snn.app.results import as_json, read_result
+from art_snn.app.architecture import Architecture
+from art_snn.app.evaluate.examples import EXAMPLE_COUNT, record_spikes
+from art_snn.app.evaluation.excerpt import read_excerpt
+from art_snn.app.evaluation.record import RESULT, Evaluation, Examples, read_evaluation
+from art_snn.app.evaluation.verdict import verdicts
+from art_snn.app.results import as_json, read_result, weights_digest
 from art_snn.checks import require
 from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.data import Dataset, Source
 from art_snn.files import atomic_write, digest, write_arrays, write_text
 from art_snn.metrics import Share
-from art_snn.models import DEFAULTS, Architecture
+from art_snn.models import DEFAULTS
 from art_snn.seeding import seeded
 from art_snn.zoo.entry import (
     FIRST,
@@ -123,7 +125,7 @@ def as_text(zoo: Manifest) -> str:
     """The manifest as JSON, networks and data sets in the order of their names."""
     networks = []
     for network in sorted(zoo.networks, key=lambda network: network.name):
-        networks.append(asdict(network) | {"architecture": network.architecture.given})
+        networks.append(asdict(network))
     data = [asdict(data_set) for data_set in sorted(zoo.data, key=lambda data_set: data_set.name)]
     content = {"schema": SCHEMA, "networks": networks, "data": data}
     return json.dumps(content, indent=1) + "\n"
@@ -213,7 +215,7 @@ def _network(addition: Addition, data: Dataset) -> ZooEntry:
         name=addition.name,
         sha256=_sum(file),
         bytes=file.stat().st_size,
-        architecture=architecture,
+        architecture=architecture.given,
         input_shape=data.input_shape,
         classes=data.classes,
         parameters=sum(weight.numel() for weight in network.parameters()),
@@ -244,7 +246,7 @@ def _standard(addition: Addition, data: Dataset, entry: ZooEntry) -> tuple[Stand
     if addition.evaluation is None:
         return ()
     evaluation: Evaluation = read_evaluation(addition.evaluation).evaluation
-    network = entry.architecture.build_for(data)
+    network = Architecture(**entry.architecture).build_for(data)
     checkpoint.load(network, addition.output / entry.file)
     classifier = wrap(network.eval(), data.input_shape, data.classes, data.value_range, "cpu")
     remedy = f"Evaluate it: art-snn evaluate --model zoo:{entry.name}."

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from art_snn import checkpoint
-from art_snn.app.report.evaluation import Evaluation
+from art_snn.app.evaluation.record import Evaluation
 from art_snn.app.results import from_json, read_result
 from tests.command import call
 from tests.datasets import counts, images

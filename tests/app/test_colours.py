@@ -8,7 +8,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from art_snn.app.colours import SERIES, titled
+from art_snn.app.tables import SERIES, write_title
 
 
 def lab(colour: str) -> np.ndarray:
@@ -29,7 +29,7 @@ def test_colours_of_lines_differ_to_the_eye():
 
 def test_what_users_write_is_no_formula():
     figure = Figure(figsize=(5, 3))
-    titled(figure, "costs $5_{")
+    write_title(figure, "costs $5_{")
     figure.canvas.draw()
     drawn = [artist for artist in figure.findobj(Text) if artist.get_text() == "costs $5_{"]
     assert [artist.get_parse_math() for artist in drawn] == [False]
@@ -40,7 +40,7 @@ def test_what_users_write_is_no_formula():
 @pytest.mark.parametrize("fontsize", ["medium", "small"])
 def test_no_title_leaves_the_picture(width, word, fontsize):
     figure = Figure(figsize=(width, 3))
-    titled(figure, "short", 40 * word, fontsize=fontsize)
+    write_title(figure, "short", 40 * word, fontsize=fontsize)
     figure.canvas.draw()
     (title,) = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text())
     box = title.get_window_extent()
@@ -52,8 +52,8 @@ def test_no_title_leaves_the_picture(width, word, fontsize):
 
 def test_a_picture_grows_by_the_lines_that_its_title_is_folded_into():
     short, long = Figure(figsize=(5, 1), layout="constrained"), Figure(figsize=(5, 1))
-    titled(short, "short", "name")
-    titled(long, "short", 40 * "somewhere/")
+    write_title(short, "short", "name")
+    write_title(long, "short", 40 * "somewhere/")
     lines = next(iter(long.findobj(Text))).get_text().count("\n")
     assert short.get_figheight() == 1
     assert long.get_figheight() == pytest.approx(1 + 0.2 * (lines - 1))

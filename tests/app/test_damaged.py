@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from art_snn.app.evaluate.result import EvaluationResult
-from art_snn.app.report.evaluation import Evaluation
+from art_snn.app.evaluation.record import Evaluation
 from art_snn.app.results import as_json, load_previous, write_result
 from art_snn.checks import ArgumentError
 from tests.evaluations import VANISHED, small

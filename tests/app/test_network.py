@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from art_snn import checkpoint
+from art_snn.app.architecture import Architecture
 from art_snn.app.network import ResolvedNetwork, random_samples, resolve_network
 from art_snn.app.settings import Compare
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError
 from art_snn.data import Source
-from art_snn.models import Architecture
+from tests import adapted
 from tests.command import python
 from tests.datasets import halves, halves_in_frames
 from tests.interop import adapted
@@ -50,7 +51,8 @@ def test_a_checkpoint_says_which_network_it_holds_and_options_overrule_it(weight
     )
     assert subject.training == "3 epochs"
     longer = resolve(checkpoint=weights, steps=5, encoder="poisson")
-    assert (longer.settle(data).steps, longer.settle(data).encoder) == (5, "poisson")
+    given = longer.settle(data).given
+    assert (given["steps"], given["encoder"]) == (5, "poisson")
     assert longer.describe(data).endswith("on halves; its weights were trained with steps 2")
 
 
@@ -111,8 +113,8 @@ def test_event_frames_decide_steps_and_encoder(tmp_path):
     checkpoint.save(
         network, tmp_path / "n.safetensors", subject={"width": 0.05, "encoder": "frames"}
     )
-    settled = resolve(checkpoint=tmp_path / "n.safetensors").settle(data)
-    assert (settled.steps, settled.encoder) == (3, "frames")
+    settled = resolve(checkpoint=tmp_path / "n.safetensors").settle(data).given
+    assert (settled["steps"], settled["encoder"]) == (3, "frames")
 
 
 def test_recordings_are_cut_into_as_many_frames_as_there_are_steps(tmp_path):

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from art_snn import STBP, checkpoint
 from art_snn.app import train as module
+from art_snn.app.architecture import Architecture
 from art_snn.app.network import ResolvedNetwork
 from art_snn.app.results import read_result
 from art_snn.app.settings import Train
@@ -19,7 +20,6 @@ from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError
 from art_snn.data import Source
 from art_snn.metrics import Share
-from art_snn.models import Architecture
 from art_snn.training import IBP, TRADES, AdversarialTraining, Epoch, Recipe
 from tests.command import call
 from tests.datasets import halves, halves_in_frames, images
@@ -102,10 +102,9 @@ def test_validation_samples_are_not_trained_on_and_the_seed_draws_them(monkeypat
 def test_event_frames_are_trained_on_with_and_without_a_value_range(value_range, tmp_path):
     data = halves_in_frames(value_range)
     train_network(settings(tmp_path, steps=None, epochs=1), data)
-    settled = ResolvedNetwork(Architecture(), tmp_path / "network.safetensors", Source()).settle(
-        data
-    )
-    assert (settled.steps, settled.encoder) == (3, "frames")
+    subject = ResolvedNetwork(Architecture(), tmp_path / "network.safetensors", Source())
+    settled = subject.settle(data).given
+    assert (settled["steps"], settled["encoder"]) == (3, "frames")
 
 
 def test_augmentation_that_is_left_open_fits_the_data_and_is_noted(tmp_path):

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate.findings import target_findings
+from art_snn.app.evaluate.findings import judge_target
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
+from art_snn.app.evaluation.verdict import verdicts
 from art_snn.app.network import resolve_network
-from art_snn.app.report.verdict import verdicts
 from art_snn.app.settings import Compare
 from art_snn.checks import ArgumentError
 from art_snn.metrics import Share
@@ -69,8 +69,8 @@ def test_a_network_brings_its_architecture_its_weights_its_data_and_its_training
     data = subject.load_data()
     assert subject.checkpoint == shelf / "small-plain.safetensors"
     assert (data.name, data.input_shape, len(data.x_test)) == ("pictures", (1, 4, 6), 24)
-    settled = subject.settle(data)
-    assert (settled.model, settled.width, settled.steps) == ("cnn4", 0.1, 8)
+    settled = subject.settle(data).given
+    assert (settled["model"], settled["width"], settled["steps"]) == ("cnn4", 0.1, 8)
     assert subject.entry.standard[0] == RECORD
     assert subject.training == subject.entry.training
     assert subject.classifier(data, "cpu").predict(data.x_test).shape == (24, 3)
@@ -78,7 +78,7 @@ def test_a_network_brings_its_architecture_its_weights_its_data_and_its_training
 
 def test_data_that_are_named_and_other_steps_come_first(shelf, tmp_path):
     subject = resolve_network(settings(tmp_path, data=str(tmp_path / "pictures.npz"), steps=3))
-    assert subject.settle(subject.load_data()).steps == 3
+    assert subject.settle(subject.load_data()).given["steps"] == 3
     assert subject.entry is None
 
 
@@ -122,7 +122,7 @@ def test_a_record_that_broke_more_is_a_finding(options, stage, eps, numbers, tmp
     np.savez(tmp_path / "others.npz", **(arrays | {"x_test": arrays["x_test"][::-1]}))
     given = {"model": NAME, "eps": (eps,), "samples": 4, "device": "cpu"} | options
     target = Target.resolve(Evaluate(output=tmp_path / "out", **given), Team())
-    found = list(target_findings(target, [trial("fast", eps, stage)]))
+    found = list(judge_target(target, [trial("fast", eps, stage)]))
     assert [tuple(one.evidence.values()) for one in found] == [numbers] * (numbers is not None)
     for one in found:
         require_plain(one)

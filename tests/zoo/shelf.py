@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from art_snn import SpikingNetwork, checkpoint
+from art_snn.app.architecture import Architecture
 from art_snn.app.results import write_result
 from art_snn.data import Source
 from art_snn.metrics import Share
-from art_snn.models import Architecture
 from art_snn.training import Recipe
 from art_snn.zoo import ZooEntry
 
@@ -44,7 +44,7 @@ def training(folder: Path, source: Source, seed: int = 0) -> Path:
     data, recipe = source.load(), Recipe(epochs=1)
     network = SMALL.build_for(data, seed).eval()
     notes: dict[str, Any] = {"data": data.name}
-    notes["subject"] = asdict(SMALL) | {"epochs": 1, "seed": seed, "train_dtype": None}
+    notes["subject"] = SMALL.settings | {"epochs": 1, "seed": seed, "train_dtype": None}
     notes |= {"recipe": asdict(recipe), "adversary": ""}
     accuracy = Share(correct(network, data.x_test, data.y_test), len(data.y_test))
     checkpoint.save(network, folder / "network.safetensors", **notes)

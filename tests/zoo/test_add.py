@@ -2,7 +2,7 @@
 
 import pytest
 
-from art_snn.app.evaluate.result import weights_digest
+from art_snn.app.results import weights_digest
 from art_snn.checks import ArgumentError
 from art_snn.classifier import wrap
 from art_snn.data import Source
@@ -21,7 +21,7 @@ def test_an_entry_says_what_the_network_is_and_is_made_again_byte_for_byte(tmp_p
     entry = added(tmp_path)
     before = files(tmp_path / "zoo")
     assert set(before) == {MANIFEST, "small-plain.safetensors", "samples-pictures.npz"}
-    assert entry.architecture.given == {**SMALL.fit_to(data(tmp_path)).given}
+    assert entry.architecture == SMALL.fit_to(data(tmp_path)).given
     assert (entry.input_shape, entry.classes, entry.recipe["epochs"]) == ((1, 4, 6), 3, 1)
     assert entry.clean == entry.clean_first == Share(right(tmp_path), 24)
     assert entry.bytes == len(before["small-plain.safetensors"])

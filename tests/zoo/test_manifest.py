@@ -10,7 +10,6 @@ from jsonschema import Draft202012Validator
 
 from art_snn.checks import ArgumentError
 from art_snn.metrics import Share
-from art_snn.models import Architecture
 from art_snn.zoo import Manifest, Standard, ZooData, ZooEntry
 from art_snn.zoo.entry import from_text
 from tests.zoo.shelf import tool
@@ -24,7 +23,7 @@ ENTRY = ZooEntry(
     name="a-plain",
     sha256="ef" * 32,
     bytes=9,
-    architecture=Architecture(model="vgg5", steps=4),
+    architecture={"model": "vgg5", "steps": 4},
     input_shape=(1, 4, 6),
     classes=3,
     parameters=12,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from art_snn import zoo
-from art_snn.app.evaluate.findings import trial_findings
-from art_snn.app.report.evaluation import read_evaluation
+from art_snn.app.evaluate.findings import judge_trials
+from art_snn.app.evaluation.record import read_evaluation
 from art_snn.seeding import seeded
 from art_snn.zoo.entry import MANIFEST, from_text
 from art_snn.zoo.networks import local_file
@@ -54,7 +54,7 @@ def test_a_record_is_what_the_evaluation_next_to_it_says(entry):
     # What follows from outcomes is what today's rules say of them.
     stages = [stage for trial in evaluation.trials for stage in trial.outcome.stages]
     searches = {stage.id for stage in stages if stage.label.startswith("Square")}
-    derived = {(one.id, one.about, one.eps) for one in trial_findings(evaluation.trials, searches)}
+    derived = {(one.id, one.about, one.eps) for one in judge_trials(evaluation.trials, searches)}
     stored = {(one.id, one.about, one.eps) for one in evaluation.findings}
     assert {one for one in stored if one[0] in DERIVED} == derived
     assert all(one.remedies for one in evaluation.findings)

@@ -1,17 +1,22 @@
 """Findings about the network, about its gradients, and about what the attacks achieved."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from art_snn import zoo
+from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
-from art_snn.app.report.evaluation import Trial
-from art_snn.app.report.verdict import describe_budgets
-from art_snn.app.results import booleans
+from art_snn.app.evaluation.record import Trial
+from art_snn.app.evaluation.verdict import count_words, describe_budgets
+from art_snn.app.own import ZOO
+from art_snn.app.results import booleans, from_json
 from art_snn.attacks import SHIFT, Outcome, Stage, attack_errors
 from art_snn.checks import ArgumentError
 from art_snn.findings import (
@@ -28,20 +33,39 @@ from art_snn.findings.examination import odd_budget, without_answer
 from art_snn.findings.finding import BY_CHANCE, SEARCH, exceeds, list_samples
 from art_snn.gradients import Gradient, spell
 from art_snn.seeding import seeded
+from art_snn.zoo.entry import ZooEntry
 
 
-def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
+def collect_findings(
+    target: Target, store: Store, attacked: Sequence[Trial], trials: Sequence[Trial]
+) -> Iterator[Finding]:
+    """All findings of an evaluation, in the order of reading.
+
+    :param attacked: the trials without the exact search; trials: with it."""
+    for place in range(len(list_examinations(target))):
+        for content in store.read(name_findings(place))["findings"]:
+            yield from_json(content, Finding)
+    stages = [stage for _, plan in target.plans for stage in plan.stages]
+    yield from judge_trials(attacked, {stage.id for stage in stages if stage.searches})
+    yield from judge_target(target, trials)
+    yield from _judge_decisions(str(target.settings.norm), trials)
+
+
+def name_findings(place: int) -> str:
+    """Name of the block of the examination at that place."""
+    return f"findings-{place}"
+
+
+def list_examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
     """Examinations before the attacks, by what they are about, in the order of reading."""
     if not target.settings.examined:
         return {}
-    settings, classifier = target.settings, target.classifier
-    model = classifier.model
-    seed, count = settings.seed, settings.examined
-    # What is broken there is broken at every budget.
-    eps, *larger = sorted(target.budgets)
-    single = target.single_stage(eps)
-    # Those of the attack; one that takes no gradient has none.
-    rules = list(target.rules.items()) if single.by_gradients else []
+    # What is broken at the smallest budget is broken at every budget.
+    eps = min(target.budgets)
+    singles = target.singles_at(eps)
+    stage = singles[0].stages[0]
+    # The rules of the attack; one that takes no gradient has none.
+    rules = list(target.rules.items()) if stage.by_gradients else []
     looked = rules
     if target.deciding is not None:
         # Those of the plan with which it attacks every sample; it begins with the first.
@@ -49,47 +73,58 @@ def examinations(target: Target) -> Mapping[str, Callable[[], list[Finding]]]:
         followed = [one.rule for one in stages if one.rule and one.within is None]
         rules = [(spell(rule), rule) for rule in dict.fromkeys(followed)]
         looked = rules[:1]
+
     arguments: dict[str, Any] = {
-        "x": target.x[:count],
-        "y": target.y[:count],
+        "x": target.x[: target.settings.examined],
+        "y": target.y[: target.settings.examined],
         "norm": target.measure,
         "eps": eps,
-        "batch_size": settings.batch_size,
-        "seed": seed,
+        "batch_size": target.settings.batch_size,
+        "seed": target.settings.seed,
     }
 
-    def examine_network() -> list[Finding]:
-        """All of it at the smallest budget, and at every other one whether it fits the range."""
-        subject = Subject(classifier, **arguments)
-        others = [odd_budget(replace(subject, eps=eps)) for eps in larger]
-        first, *more = [rule for _, rule in rules] or [model.rule]
-        with model.using(first):
-            findings = examine(classifier, rules=more, **arguments)
-        return [*findings, *(finding for finding in others if finding is not None)]
-
-    def examine_gradients(rule: Gradient) -> list[Finding]:
-        try:
-            with model.using(rule):
-                return examine_strength(classifier, sources=target.sources, **arguments)
-        except ArgumentError as error:  # Not every sample suits the attack of the norm.
-            if error.argument != "x":
-                raise
-            return [_not_examined(target, error.complaint)]
-
-    def examine_single(stage: Stage) -> list[Finding]:
-        """The attack runs once more, and is watched."""
-        how = (target.measure, eps, settings.batch_size, seed)
-        with model.using(stage.rule or model.rule), seeded(seed), attack_errors(stage):
-            return examine_attack(stage.instantiate(classifier, *how), **arguments)
-
-    parts = {"network": examine_network}
+    several = [rule for _, rule in rules] or [target.classifier.model.rule]
+    parts = {"network": partial(_examine_network, target, several, arguments)}
     for name, rule in looked:
-        parts[f"{name} gradients"] = partial(examine_gradients, rule)
+        parts[f"{name} gradients"] = partial(_examine_gradients, target, rule, arguments)
     # An attack is examined where it takes a budget.
-    fits = target.measure != SHIFT and single.bounded
-    for plan in target.single_plans(eps) if fits else ():
-        parts[plan.name] = partial(examine_single, *plan.stages)
+    for plan in singles if target.measure != SHIFT and stage.bounded else ():
+        parts[plan.name] = partial(_examine_single, target, plan.stages[0], arguments)
     return parts
+
+
+def _examine_network(
+    target: Target, rules: Sequence[Gradient], arguments: dict[str, Any]
+) -> list[Finding]:
+    """All of it at the smallest budget, and at every other one whether it fits the range."""
+    classifier = target.classifier
+    subject = Subject(classifier, **arguments)
+    larger = sorted(target.budgets)[1:]
+    others = [odd_budget(replace(subject, eps=eps)) for eps in larger]
+    first, *more = rules
+    with classifier.model.using(first):
+        findings = examine(classifier, rules=more, **arguments)
+    return [*findings, *(finding for finding in others if finding is not None)]
+
+
+def _examine_gradients(target: Target, rule: Gradient, arguments: dict[str, Any]) -> list[Finding]:
+    """How strong the gradients of a rule are."""
+    try:
+        with target.classifier.model.using(rule):
+            return examine_strength(target.classifier, sources=target.sources, **arguments)
+    except ArgumentError as error:  # Not every sample suits the attack of the norm.
+        if error.argument != "x":
+            raise
+        return [_not_examined(target, error.complaint)]
+
+
+def _examine_single(target: Target, stage: Stage, arguments: dict[str, Any]) -> list[Finding]:
+    """The attack runs once more, and is watched."""
+    classifier = target.classifier
+    how = [arguments[name] for name in ("norm", "eps", "batch_size", "seed")]
+    rule = stage.rule or classifier.model.rule
+    with classifier.model.using(rule), seeded(target.settings.seed), attack_errors(stage):
+        return examine_attack(stage.instantiate(classifier, *how), **arguments)
 
 
 def _not_examined(target: Target, reason: str) -> Finding:
@@ -106,17 +141,19 @@ def _not_examined(target: Target, reason: str) -> Finding:
     )
 
 
-def trial_findings(trials: Sequence[Trial], searches: Collection[str]) -> Iterator[Finding]:
+def judge_trials(trials: Sequence[Trial], searches: Collection[str]) -> Iterator[Finding]:
     """Reasons to doubt the attacks that their own results give.
 
     :param searches: ids of the stages that ask for no gradient."""
     for trial in trials:
         unanswered = int((trial.outcome.stage == Outcome.UNANSWERED).sum())
-        findings = [without_answer(unanswered, len(trial.outcome.stage))] if unanswered else []
-        findings += _searched(trial, searches)
+        findings = list(_searched(trial, searches))
+        if unanswered:
+            findings.insert(0, without_answer(unanswered, len(trial.outcome.stage)))
         yield from (replace(one, about=trial.name, eps=trial.eps) for one in findings)
     for name in dict.fromkeys(trial.name for trial in trials):
-        same = sorted((t for t in trials if t.name == name), key=lambda t: t.eps)
+        same = [trial for trial in trials if trial.name == name]
+        same.sort(key=lambda trial: trial.eps)
         # Stages suit at every budget, or at none.
         findings = [*examine_outcome(same[0].outcome), *_falling(same)]
         yield from (replace(finding, about=name) for finding in findings)
@@ -126,7 +163,8 @@ def _searched(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
     """A search without gradients broke what the gradients before it left."""
     stage, stages = trial.outcome.stage, trial.outcome.stages
     others = [one.label for one in stages if one.id not in searches]
-    broken = np.isin(stage, [n for n, one in enumerate(stages) if one.id in searches])
+    places = [place for place, one in enumerate(stages) if one.id in searches]
+    broken = np.isin(stage, places)
     count = int(broken.sum())
     samples = len(stage)
     if others and exceeds(count, samples):
@@ -145,8 +183,10 @@ def _searched(trial: Trial, searches: Collection[str]) -> Iterator[Finding]:
 def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
     """A larger budget breaks fewer samples than a smaller one, whose ball it holds."""
     for small, large in pairwise(trials):
-        fewer, more = large.robustness.flipped, small.robustness.flipped
-        few, many = int(fewer.sum()), int(more.sum())
+        fewer = large.robustness.flipped
+        more = small.robustness.flipped
+        few = int(fewer.sum())
+        many = int(more.sum())
         if exceeds(many - few, len(more)):
             broke = f"{few} at eps {large.eps:.4g}, but {many} at eps {small.eps:.4g}"
             evidence = {"eps": small.eps, "broken": many, "larger eps": large.eps}
@@ -167,34 +207,79 @@ def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
             )
 
 
-def target_findings(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:
+def judge_target(target: Target, trials: Sequence[Trial]) -> Iterator[Finding]:
     """No sample was examined; samples stand that the record of the zoo has broken."""
     if not target.settings.examined:
         yield _not_examined(target, "no samples are to be examined")
-    entry = target.recorded
-    norm = str(target.settings.norm)
+    entry = _find_record(target)
     if entry is None:
         return
+    norm = str(target.settings.norm)
     for eps in target.budgets:
-        records = [n.standing for n in entry.standard if n.norm == norm and n.eps <= eps]
+        records = [one.standing for one in entry.standard if one.norm == norm and one.eps <= eps]
         stages = [trial.outcome.stage for trial in trials if trial.eps <= eps]
         count = min(map(len, (*records, target.x)))
-        here = np.logical_and.reduce([s[:count] == Outcome.STANDING for s in stages])
-        broken = here & np.logical_or.reduce([~here, *(~booleans(r[:count]) for r in records)])
+
+        standing = [stage[:count] == Outcome.STANDING for stage in stages]
+        here = np.logical_and.reduce(standing)
+        fell = [~booleans(record[:count]) for record in records]
+        broken = here & np.logical_or.reduce([~here, *fell])
         if broken.any():
-            left, more = int(here.sum()), int(broken.sum())
-            remedy = "art-snn report --board counts what either broke."
-            if target.settings.deciding_plan != "standard":
-                remedy = f"Run --plan standard; {remedy}"
-            yield Finding(
-                "record-broke-more",
-                "a record broke more",
-                {"left": left, "broken by the record": more, "of": count},
-                "if a sample stands that the record of the zoo has broken within the budget (ours)",
-                (Remedy(remedy),),
-                about=f"zoo:{entry.name}",
-                sentence=f"Of the first {count} samples this evaluation left {left} "
-                f"{describe_budgets(norm, eps)}, and the record of zoo:{entry.name} broke {more} "
-                f"of these. {list_samples(broken)}",
-                eps=eps,
-            )
+            yield _broken_by_record(target, entry.name, eps, here, broken)
+
+
+def _find_record(target: Target) -> ZooEntry | None:
+    """The network of the zoo as it is, where the first samples are those of its records."""
+    name = target.settings.model or ""
+    if not name.startswith(ZOO) or target.subject.architecture.given:
+        return None
+    entry = zoo.entry(name.removeprefix(ZOO))
+    with suppress(FileNotFoundError, ArgumentError):  # Data may be named, and be missing.
+        x = zoo.samples(entry.data)[0][: len(target.x)]
+        return entry if np.array_equal(x, target.x[: len(x)]) else None
+    return None
+
+
+def _broken_by_record(
+    target: Target, name: str, eps: float, here: NDArray[np.bool_], broken: NDArray[np.bool_]
+) -> Finding:
+    """The record of a network broke some samples, bool (N,), of those that stand here."""
+    left = int(here.sum())
+    more = int(broken.sum())
+    remedy = "art-snn report --board counts what either broke."
+    if target.settings.deciding_plan != "standard":
+        remedy = f"Run --plan standard; {remedy}"
+    return Finding(
+        "record-broke-more",
+        "a record broke more",
+        {"left": left, "broken by the record": more, "of": len(here)},
+        "if a sample stands that the record of the zoo has broken within the budget (ours)",
+        (Remedy(remedy),),
+        about=f"zoo:{name}",
+        sentence=f"Of the first {len(here)} samples this evaluation left {left} "
+        f"{describe_budgets(str(target.settings.norm), eps)}, and the record of zoo:{name} broke "
+        f"{more} of these. {list_samples(broken)}",
+        eps=eps,
+    )
+
+
+def _judge_decisions(norm: str, trials: Sequence[Trial]) -> Iterator[Finding]:
+    """The search broke samples that the plan had left."""
+    for trial in trials:
+        broken = trial.decided
+        if broken is None or not broken.any():
+            continue
+        count = int(broken.sum())
+        left = count + int((trial.outcome.stage == Outcome.STANDING).sum())
+        yield Finding(
+            "exact-search-broke-more",
+            "the exact search broke more",
+            {"left": left, "broken by the search": count, "of": len(broken)},
+            "if it breaks a sample that the plan left (ours)",
+            (OTHER_RULES, Remedy("The verdict counts them; more seconds may break open samples.")),
+            about=trial.name,
+            sentence=f"{trial.name} left {count_words(left, 'sample')} "
+            f"{describe_budgets(norm, trial.eps)}, and the exact search broke {count} of these. "
+            f"{list_samples(broken)}",
+            eps=trial.eps,
+        )

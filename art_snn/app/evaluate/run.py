@@ -5,11 +5,12 @@ from functools import partial
 from shutil import rmtree
 from time import monotonic
 
-from art_snn.app.evaluate.result import EvaluationResult, assemble, files_of, load_finished
+from art_snn.app.evaluate.examples import list_files
+from art_snn.app.evaluate.result import EvaluationResult, assemble, load_finished
 from art_snn.app.evaluate.settings import Evaluate
-from art_snn.app.evaluate.store import PART, Store
+from art_snn.app.evaluate.store import PART, TOOK, Store
 from art_snn.app.evaluate.target import Target
-from art_snn.app.evaluate.units import TOOK, Unit, all_units
+from art_snn.app.evaluate.units import Unit, list_units
 from art_snn.app.results import run_folder
 from art_snn.checks import require
 from art_snn.progress import Progress, duration
@@ -26,23 +27,31 @@ def run(settings: Evaluate) -> EvaluationResult | None:
     with run_folder(settings, together=True) as team:
         target = Target.resolve(settings, team)
         key = team.leader_first(lambda: target.key)
-        same, remedy = {*team.gather(key)} == {key}, "Start them all from one state of the code."
-        expected = "the same in every process"
-        team.on_leader(lambda: require(same, "model", expected, "several", remedy))
+        _require_same(key, team)
+
         store = Store(settings.output / "blocks", key)
         title = target.subject.describe(target.data, target.classifier.model)
         evaluation = team.on_leader(partial(load_finished, target, key))
         if evaluation is None:
             team.on_leader(target.check)
-            units = all_units(target, store)
+            units = list_units(target, store)
             _compute(units, store, team)
             took = [store.read(unit.name).get(TOOK, 0.0) for unit in units if team.leads]
             evaluation = team.on_leader(partial(assemble, target, title, store, sum(took)))
+
         below = settings.fail_under or 0.0
-        result = EvaluationResult(evaluation, files_of(evaluation), below, settings.strict)
+        result = EvaluationResult(evaluation, list_files(evaluation), below, settings.strict)
         team.on_leader(lambda: result.write(settings.output))
         rmtree(store.folder, ignore_errors=True)
         return result if team.leads else None
+
+
+def _require_same(key: str, team: Team) -> None:
+    """Complain about processes that would not do the same evaluation."""
+    same = {*team.gather(key)} == {key}
+    expected = "the same in every process"
+    remedy = "Start them all from one state of the code."
+    team.on_leader(lambda: require(same, "model", expected, "several", remedy))
 
 
 def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
@@ -62,7 +71,8 @@ def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:
                     progress.note("")
                 progress.describe(unit.step)
                 # Those before it are done, or computed by other processes.
-                place, start = len(done) + missing.index(unit), monotonic()
+                place = len(done) + missing.index(unit)
+                start = monotonic()
                 progress.update(place - progress.done)
                 content, arrays = unit.compute(progress.note)
                 took = monotonic() - start + content.get(TOOK, 0.0)

@@ -8,8 +8,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from art_snn.app.report.evaluation import NORMS, RESULT, Evaluation, ReportItem
-from art_snn.app.report.verdict import (
+from art_snn.app.evaluation.figures import draw_board
+from art_snn.app.evaluation.page import render_template
+from art_snn.app.evaluation.record import NORMS, RESULT, Evaluation, ReportItem, Trial
+from art_snn.app.evaluation.verdict import (
     Verdict,
     count_words,
     describe_bound,
@@ -115,41 +117,53 @@ def make_board(items: Iterable[ReportItem], unread: Sequence[str] = ()) -> tuple
     Copies of one count once. Where one certifies what another breaks, it is left out.
 
     :param unread: why others cannot be read."""
+    evaluations = _name_evaluations(items)
+    reasons = {file: _find_contradiction(one, evaluations) for file, one in evaluations.items()}
+    # By data, norm and budget, and below these by weights and file.
     groups: dict[tuple[str, int, str], dict[str, dict[str, Verdict]]]
     groups = defaultdict(lambda: defaultdict(dict))
-    distinct = {digest(as_json(one.evaluation)): one for one in reversed([*items])}
-    named = {one.name.removesuffix(f"/{RESULT}"): one.evaluation for one in distinct.values()}
-    folder, *others = {name.rpartition("/")[0] for name in named} or [""]
-    shared = "" if others else f"{folder}/"
-    evaluations = {name.removeprefix(shared): one for name, one in named.items()}
-    reasons = {file: _contradiction(one, evaluations) for file, one in evaluations.items()}
     for file, evaluation in evaluations.items():
+        if reasons[file]:
+            continue
         source = evaluation.provenance
-        for verdict in verdicts(evaluation) if reasons[file] is None else ():
-            norm = evaluation.norm
-            place = [*NORMS].index(norm)
-            key = source.dataset, place, describe_budget(norm, verdict.eps)
+        norm = evaluation.norm
+        for verdict in verdicts(evaluation):
+            key = source.dataset, [*NORMS].index(norm), describe_budget(norm, verdict.eps)
             groups[key][source.weights][file] = verdict
-    records = {
-        key: sorted(map(_make_record, one.values()), key=lambda record: record.rank)
-        for key, one in groups.items()
-    }
-    ordered = sorted(groups, key=lambda key: (*key[:2], records[key][0].verdict.eps))
+
+    tables = []
+    for (data, norm_place, _), networks in groups.items():
+        records = sorted(map(_make_record, networks.values()), key=lambda record: record.rank)
+        tables.append((data, norm_place, records[0].verdict.eps, records))
+    tables.sort(key=lambda one: one[:3])
     contradicted = [f"{file} {reason}" for file, reason in reasons.items() if reason]
     left_out = [f"Left out: {line}" for line in (*unread, *contradicted)]
-    table, notes, points = _make_table([records[key] for key in ordered])
+    table, notes, points = _make_table([records for *_, records in tables])
     return (table, Notes((*notes, *left_out)), points), left_out
 
 
-def _contradiction(one: Evaluation, evaluations: Mapping[str, Evaluation]) -> str | None:
+def _name_evaluations(items: Iterable[ReportItem]) -> dict[str, Evaluation]:
+    """Each evaluation once, by its file, without the folder that all of them share."""
+    distinct = {digest(as_json(one.evaluation)): one for one in reversed([*items])}
+    named = {one.name.removesuffix(f"/{RESULT}"): one.evaluation for one in distinct.values()}
+    folders = {name.rpartition("/")[0] for name in named}
+    shared = f"{folders.pop()}/" if len(folders) == 1 else ""
+    return {name.removeprefix(shared): one for name, one in named.items()}
+
+
+def _find_contradiction(one: Evaluation, evaluations: Mapping[str, Evaluation]) -> str | None:
     """Why what an evaluation certifies does not hold by another of the same weights, or None."""
+    if not one.bounds:
+        return None
     about = (one.provenance.weights, one.norm, one.samples)
     for file, other in evaluations.items():
-        same = (other.provenance.weights, other.norm, other.samples) == about
-        for verdict in verdicts(other) if one.bounds and same else ():
-            for row in np.flatnonzero(one.certified(verdict.eps) & ~verdict.standing)[:1].tolist():
+        if (other.provenance.weights, other.norm, other.samples) != about:
+            continue
+        for verdict in verdicts(other):
+            wrong = one.certified(verdict.eps) & ~verdict.standing
+            if wrong.any():
                 at = describe_budget(one.norm, verdict.eps)
-                return f"certifies sample {row}, which is wrong or broken {at} in {file}"
+                return f"certifies sample {wrong.argmax()}, which is wrong or broken {at} in {file}"
     return None
 
 
@@ -157,6 +171,7 @@ def _make_table(groups: Sequence[Sequence[_Record]]) -> Board:
     """One table of the groups of records with the same data and budget, the most robust first."""
     single = {record.first.single_attack for group in groups for record in group} - {None}
     attack = str(single.pop()) if len(single) == 1 else "one attack"
+
     rows: list[dict[str, str]] = []
     points = []
     remarks: dict[str, dict[str, None]] = defaultdict(dict)
@@ -172,6 +187,7 @@ def _make_table(groups: Sequence[Sequence[_Record]]) -> Board:
             points.append((words, record.verdict.outcome.clean_accuracy, record.robust))
             for line in _remarks(record, group[0], names[0]):
                 remarks[line][name] = None
+
     titles = list(rows[0]) if rows else []
     wide = [place for place, title in enumerate(titles) if title not in _NARROW]
     table = Table(titles, [[*row.values()] for row in rows], 3, wide)
@@ -190,31 +206,29 @@ def _make_record(verdicts_by_file: Mapping[str, Verdict]) -> _Record:
     for *_, file in ranked:
         verdict = verdicts_by_file[file]
         groups[verdict.evaluation.samples][file] = verdict
+
     best = min(groups.values(), key=lambda group: _Record(group, {}).robust.value)
-    return _Record(best, {file: verdicts_by_file[file] for *_, file in ranked if file not in best})
+    others = {file: verdicts_by_file[file] for *_, file in ranked if file not in best}
+    return _Record(best, others)
 
 
 def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:
     """The cells of a network.
 
     :param attack: title of the column of the single attack: its name, or "one attack"."""
-    evaluation, source, robust = record.first, record.first.provenance, record.robust
-    exact = f"{robust}{' exact' if robust.count else ''}"
-    single, name = _NONE, evaluation.single_attack
-    if (trial := evaluation.at(record.verdict.eps).get(name or "")) is not None:
-        single, _, _ = record.verdict.describe_trial(trial).partition(" [")  # No interval.
-        single += "" if name == attack else f" ({name})"
-    norm, eps = record.verdict.norm, record.verdict.eps
-    plural = "" if eps == 1 else "s"
-    budget = require_measure(norm).label.format(eps=format_eps(norm, eps), s=plural)
+    evaluation = record.first
+    source = evaluation.provenance
+    robust = describe_bound(record.robust, record.verdict.open)
+    if record.exact:
+        robust = f"{record.robust}{' exact' if record.robust.count else ''}"
     return {
         "network": label,
         "data": source.dataset,
-        "budget": budget,
-        "robust": exact if record.exact else describe_bound(robust, record.verdict.open),
+        "budget": _describe_size(record.verdict.norm, record.verdict.eps),
+        "robust": robust,
         "certified": f"at least {record.certified.percent}" if record.certified else _NONE,
         "clean": record.verdict.outcome.clean_accuracy.percent,
-        attack: single,
+        attack: _describe_single(record, attack),
         "attacks": _describe_credits(record),
         "training": source.training or _NONE,
         "findings": record.verdict.doubts,
@@ -225,27 +239,55 @@ def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:
     }
 
 
+def _describe_size(norm: str, eps: float) -> str:
+    """A budget in the cell of a table."""
+    size = f"eps {format_eps(norm, eps)}"
+    budgets = {
+        "inf": size,
+        "2": f"{size} (Euclidean)",
+        "0": count_words(round(eps), "value"),
+        "shift": count_words(round(eps), "step"),
+    }
+    return budgets[norm]
+
+
+def _describe_single(record: _Record, attack: str) -> str:
+    """What the single attack leaves, with its name where the column has another one."""
+    name = record.first.single_attack
+    trial = record.first.at(record.verdict.eps).get(name or "")
+    if trial is None:
+        return _NONE
+    share, _, _ = record.verdict.describe_trial(trial).partition(" [")  # No interval.
+    return share if name == attack else f"{share} ({name})"
+
+
 def _describe_credits(record: _Record) -> str:
     """Who broke how many samples that were right without an attack; the name of the plan alone
     where it broke them all."""
-    counts: Counter[str] = Counter()
     breakers = {file: one.breakers() for file, one in record.verdicts.items()}
+    counts: Counter[str] = Counter()
     for row in np.flatnonzero(record.verdict.outcome.correct & ~record.standing).tolist():
-        broken = ((file, trials[row]) for file, trials in breakers.items())
-        file, trial = next((pair for pair in broken if pair[1] is not None), ("", None))
-        if trial is None:
-            wrong = any(not one.outcome.correct[row] for one in record.verdicts.values())
-            counts["misclassified" if wrong else "examination"] += 1
-            continue
-        stage = trial.outcome.stages[trial.outcome.stage[row]]
-        ours = record.verdicts[file] is record.verdict
-        name = stage.label if stage.status in ("submitted", "decided") else trial.name
-        counts[f"{name}{'' if ours else f' in {file}'}"] += 1
+        counts[_credit_sample(record, breakers, row)] += 1
     plan = record.first.plan or join_words(record.first.names)
     if not {*counts} - {plan}:
         return plan
     credits = sorted(counts.items(), key=lambda credit: (-credit[1], credit[0]))
     return ", ".join(f"{name}: {count}" for name, count in credits)
+
+
+def _credit_sample(
+    record: _Record, breakers: Mapping[str, Sequence[Trial | None]], row: int
+) -> str:
+    """Who broke a sample first: a plan, an attack, a name that comes with adversarials."""
+    for file, trials in breakers.items():
+        trial = trials[row]
+        if trial is None:
+            continue
+        stage = trial.outcome.stages[trial.outcome.stage[row]]
+        name = stage.label if stage.status in ("submitted", "decided") else trial.name
+        return name if record.verdicts[file] is record.verdict else f"{name} in {file}"
+    wrong = any(not one.outcome.correct[row] for one in record.verdicts.values())
+    return "misclassified" if wrong else "examination"
 
 
 def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
@@ -261,6 +303,7 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
     for file, verdict in record.others.items():
         left = verdict.outcome.robust_accuracy.percent
         lines.append(f"{file} is on other samples, leaves {left} and does not count")
+
     if evaluation.plan != _STANDARD:
         plan = f"the plan {evaluation.plan}" if evaluation.plan else "single attacks alone"
         lines.append(f"Attacked with {plan}, which may leave more than {_STANDARD}")
@@ -268,13 +311,24 @@ def _remarks(record: _Record, leader: _Record, name: str) -> list[str]:
         lines.append(f"Not ranked, since {len(evaluation.samples)} samples say too little")
     elif evaluation.samples != leader.first.samples:
         lines.append(f"Not on the samples of {name}, so that intervals are compared")
-    mine, other = (one.provenance.versions.get("art_snn") for one in (evaluation, leader.first))
+
+    mine = evaluation.provenance.versions.get("art_snn")
+    other = leader.first.provenance.versions.get("art_snn")
     if mine != other:
         lines.append(f"Evaluated with art_snn {mine}, {name} with {other}: plans may differ")
-    findings = dict.fromkeys(str(finding.title) for finding in record.verdict.findings)
+
+    findings = dict.fromkeys(finding.title for finding in record.verdict.findings)
     return [*lines, *(f"Open finding, {finding}" for finding in findings)]
 
 
 def board_parts(board: Board) -> list[Part]:
     """The table and notes, as a page of the documentation includes them; last, what is left out."""
     return [*READING, *board[:2]]
+
+
+def render_board_page(board: Board) -> str:
+    """The table of records; its script sorts and filters it, which can be read without."""
+    table, notes, points = board
+    drawing = draw_board(points) if points else None
+    content = {"table": table, "notes": notes, "drawing": drawing, "reading": READING}
+    return render_template("board.html.j2", **content)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate.adversarials import Submission, in_range, min_budgets
-from art_snn.app.report.verdict import verdicts
+from art_snn.app.evaluation.adversarials import Submission, in_range, min_budgets
+from art_snn.app.evaluation.verdict import verdicts
 from art_snn.checks import ArgumentError
 from art_snn.data import Dataset
 from tests.app.evaluate.test_bounds import change_margins, right

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from art_snn.app.evaluate import target, units
-from art_snn.app.report.verdict import verdicts
+from art_snn.app.evaluation.verdict import verdicts
 from art_snn.app.results import as_json
 from art_snn.attacks import Outcome, SpikingAutoAttack
 from art_snn.bounds import BoundsCertificate

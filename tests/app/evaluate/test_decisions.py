@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn.app.evaluate import units
-from art_snn.app.evaluate.result import read_excerpt
-from art_snn.app.report.verdict import describe_verdicts, verdicts
+from art_snn.app.evaluate import decisions, store
+from art_snn.app.evaluation.excerpt import read_excerpt
+from art_snn.app.evaluation.verdict import describe_verdicts, verdicts
 from art_snn.attacks import SpikingAutoAttack
 from art_snn.bounds import Decision
 from tests.command import call, forbidden
@@ -34,7 +34,7 @@ def search(classifier, x, y, eps, *, seconds, seed, batch_size):
 def whole(trained):
     """A run that nothing stopped, whose search decides by the numbers of samples."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(units, "decide_bounds", search)
+        patch.setattr(decisions, "decide_bounds", search)
         done = evaluate(patch, trained, *WORDS, "--output", "out", **FIELDS)
     assert done.status == 0, done.stderr
     return trained, done
@@ -83,7 +83,7 @@ def test_the_search_is_told_in_the_verdict_the_findings_and_the_files(whole):
 def test_a_verification_tries_what_the_search_broke(whole, monkeypatch):
     """The stand-in says what is not true of this network."""
     monkeypatch.chdir(whole[0])
-    monkeypatch.setattr("art_snn.app.report.run.decide_bounds", search)
+    monkeypatch.setattr("art_snn.app.verify.decide_bounds", search)
     done = call("report", "out", "--verify", *NETWORK)
     assert done.status == 3
     assert "search: " in done.stderr
@@ -94,7 +94,7 @@ def test_a_number_without_an_open_sample_is_exact(folder, monkeypatch):
     def proof(classifier, x, y, eps, **options):
         return search(classifier, x, y, eps, **options | {"seed": 1})
 
-    monkeypatch.setattr(units, "decide_bounds", proof)
+    monkeypatch.setattr(decisions, "decide_bounds", proof)
     done = evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS)
     assert done.status == 0, done.stderr
     result = evaluation_in(folder / "out")
@@ -118,13 +118,14 @@ def test_an_interrupted_search_decides_nothing_twice(whole, folder, monkeypatch)
         assert (options["seed"], eps) not in asked
         return search(classifier, x, y, eps, **options)
 
-    monkeypatch.setattr(units, "PAUSE", 0)
+    monkeypatch.setattr(store, "PAUSE", 0)
+    monkeypatch.setattr(store, "_SHARE", np.inf)
     for stand_in, status in ((stop, 9), (go_on, 0)):
-        monkeypatch.setattr(units, "decide_bounds", stand_in)
+        monkeypatch.setattr(decisions, "decide_bounds", stand_in)
         done = evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS)
         assert done.status == status, done.stderr
     assert comparable(folder / "out") == comparable(whole[0] / "out")
-    monkeypatch.setattr(units, "decide_bounds", forbidden)
+    monkeypatch.setattr(decisions, "decide_bounds", forbidden)
     assert evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS).status == 0
 
 
@@ -134,8 +135,9 @@ def test_a_search_that_ends_in_an_error_leaves_the_sample_open(whole, folder, mo
             raise RuntimeError("no neuron\nand more")
         return search(classifier, x, y, eps, **options)
 
-    monkeypatch.setattr(units, "PAUSE", 0)
-    monkeypatch.setattr(units, "decide_bounds", fail)
+    monkeypatch.setattr(store, "PAUSE", 0)
+    monkeypatch.setattr(store, "_SHARE", np.inf)
+    monkeypatch.setattr(decisions, "decide_bounds", fail)
     done = evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS)
     assert done.status == 0, done.stderr
     usual, result = evaluation_in(whole[0] / "out"), evaluation_in(folder / "out")
@@ -153,7 +155,7 @@ def test_decisions_that_contradict_each_other_stop_the_run(folder, monkeypatch):
     def lie(classifier, x, y, eps, **options):
         return search(classifier, x, y, eps, **options | {"seed": int(eps > 0.0995)})
 
-    monkeypatch.setattr(units, "decide_bounds", lie)
+    monkeypatch.setattr(decisions, "decide_bounds", lie)
     # Budgets so close that what is left at the larger one is left at both.
     words = ("--eps", "0.099,0.1", *WORDS[2:])
     done = evaluate(monkeypatch, folder, *words, "--output", "out", **FIELDS)

@@ -1,6 +1,5 @@
 """Findings about an evaluation: what is examined, and what the attacks' own results say."""
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,7 +7,7 @@ import pytest
 import torch
 
 from art_snn.app import inspect
-from art_snn.app.evaluate.findings import examinations, target_findings, trial_findings
+from art_snn.app.evaluate.findings import judge_target, judge_trials, list_examinations
 from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.target import Target
 from art_snn.attacks import Outcome, StageRecord
@@ -68,7 +67,7 @@ WORDS = {
     ],
 )
 def test_the_results_of_attacks_are_themselves_reasons_for_doubt(trials, expected):
-    found = list(trial_findings(trials, {SEARCH.id, LOCAL.id}))
+    found = list(judge_trials(trials, {SEARCH.id, LOCAL.id}))
     got = [(one.id, tuple(one.evidence.values()), one.eps) for one in found]
     assert got == expected
     for one in found:
@@ -83,19 +82,18 @@ def target(kind="inline", rules=None, **settings):
     x = np.random.default_rng(0).random((4, *adapted.SHAPE), dtype=np.float32)
     data = SimpleNamespace(x_test=x, y_test=np.zeros(4, int))
     settings = Evaluate(**{"norm": "inf", "eps": (8 / 255,)} | settings)
-    subject = Target(settings, None, data, classifier)
-    return subject.with_rules() if rules is None else replace(subject, rules=rules)
+    return Target(settings, None, data, classifier, rules)
 
 
 @pytest.mark.parametrize("attack", ["SquareSearch", "SquareAttack"])
 def test_no_gradient_is_examined_of_an_attack_that_takes_none(attack):
     subject = target("steps", {"stbp": STBP(), "rga": RGA()}, attack=attack)
     assert [plan.name for _, plan in subject.plans] == [attack]
-    assert list(examinations(subject)) == ["network", attack]
+    assert list(list_examinations(subject)) == ["network", attack]
 
 
 def test_rules_have_the_names_by_which_inspect_and_compare_take_them():
-    names = list(examinations(target("steps", plan="standard")))
+    names = list(list_examinations(target("steps", plan="standard")))
     assert names[:2] == ["network", "hart(surrogate.width=0.5) gradients"]
     assert "hart(surrogate.width=0.5)" in parse_rules(inspect._RULES)
 
@@ -103,17 +101,17 @@ def test_rules_have_the_names_by_which_inspect_and_compare_take_them():
 def test_the_native_gradient_is_examined_where_the_plan_begins_with_it():
     subject = target(plan="fast")
     assert subject.rules == {"native": Native()}
-    assert list(examinations(subject)) == ["network", "native gradients", "PGD-7 by native"]
+    assert list(list_examinations(subject)) == ["network", "native gradients", "PGD-7 by native"]
 
 
 def test_what_is_not_examined_is_a_finding():
     unexamined = target("steps", examined=0)
-    assert examinations(unexamined) == {}
-    (finding,) = target_findings(unexamined, [])
+    assert list_examinations(unexamined) == {}
+    (finding,) = judge_target(unexamined, [])
     assert (finding.id, finding.about) == ("not-examined", "gradients")
     require_plain(finding)
     # Values between the two of a bit suit no attack that flips bits.
-    parts = examinations(target("steps", {"stbp": STBP()}, norm="0", eps=(3,), plan="fast"))
+    parts = list_examinations(target("steps", {"stbp": STBP()}, norm="0", eps=(3,), plan="fast"))
     (about,) = [about for about in parts if about.endswith("gradients")]
     (finding,) = parts[about]()
     assert finding.id == "not-examined"
@@ -124,11 +122,11 @@ def test_what_is_not_examined_is_a_finding():
 
 def test_every_budget_must_fit_the_range_and_the_finding_names_it():
     subject = target("steps", plan="fast", eps=(0.1, 8, 1e-4), examined=2)
-    examine = examinations(subject)["network"]
+    examine = list_examinations(subject)["network"]
     findings = [one for one in examine() if one.id == "odd-budget"]
     assert [one.eps for one in findings] == [1e-4, 8]
     assert [one.severity for one in findings] == ["error", "error"]
     assert findings[1].sentence.startswith("eps 8 is 8 times the range's width")
-    examine = examinations(target("steps", eps=(8,), examined=2))["network"]
+    examine = list_examinations(target("steps", eps=(8,), examined=2))["network"]
     (alone,) = examine()[:1]
     assert alone.eps == 8

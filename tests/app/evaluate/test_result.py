@@ -10,11 +10,12 @@ import torch
 from torch import nn
 
 import art_snn
-from art_snn.app.evaluate import result
-from art_snn.app.evaluate.result import _typed_command, _versions
-from art_snn.app.report.evaluation import NEURONS
-from tests.classifiers import CLASSES, SHAPE, around, classifier
-from tests.interop import adapted
+from art_snn.app.evaluate import provenance
+from art_snn.app.evaluate.examples import record_spikes
+from art_snn.app.evaluate.provenance import _list_versions, _typed_command
+from art_snn.app.evaluation.record import NEURONS
+from tests import adapted
+from tests.small import CLASSES, SHAPE, around, classifier
 
 PACKAGE = Path(art_snn.__file__).parent
 
@@ -22,7 +23,7 @@ PACKAGE = Path(art_snn.__file__).parent
 def test_versions_are_those_of_what_the_classes_of_the_network_come_from(monkeypatch):
     monkeypatch.setitem(sys.modules, "snntorch", object())
     bare = classifier()
-    numbers = _versions(bare)
+    numbers = _list_versions(bare)
     assert list(numbers)[:3] == ["art_snn", "Python", "torch"]
     assert torch.__version__.startswith(numbers["torch"].partition("+")[0])
     # What a process has also imported is not what its numbers depend on.
@@ -35,8 +36,8 @@ def test_versions_are_those_of_what_the_classes_of_the_network_come_from(monkeyp
             raise PackageNotFoundError
         return f"of {name}"
 
-    monkeypatch.setattr(result, "version", version)
-    numbers = _versions(bare)
+    monkeypatch.setattr(provenance, "version", version)
+    numbers = _list_versions(bare)
     assert (numbers["norse"], numbers["scipy"]) == ("not installed", "of scipy")
     assert "snntorch" not in numbers
 
@@ -48,7 +49,7 @@ def test_spikes_are_recorded_of_every_layer_that_gives_them(kind):
     if kind != "native":
         one = around(adapted.network(kind, shape=SHAPE, classes=CLASSES))
     x = np.random.default_rng(0).random((6, *SHAPE), dtype=np.float32)
-    spikes = result.record_spikes(one, x)
+    spikes = record_spikes(one, x)
     if kind == "inline":  # Nobody knows its neurons.
         assert spikes == {}
         return

@@ -14,11 +14,10 @@ import pytest
 
 from art_snn import RGA, STBP
 from art_snn.app.cli import run_command
-from art_snn.app.evaluate import result as results, target, units
+from art_snn.app.evaluate import result as results, store, target
 from art_snn.app.evaluate.result import EvaluationResult
-from art_snn.app.evaluate.settings import Evaluate
 from art_snn.app.evaluate.store import PART, Store
-from art_snn.app.report.verdict import verdicts
+from art_snn.app.evaluation.verdict import verdicts
 from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, SquareSearch, Stage
 from art_snn.attacks.spiking_auto_attack import _BlockAttack
 from art_snn.files import write_json
@@ -93,10 +92,7 @@ def test_it_prints_the_verdict_and_writes_all_that_is_needed_to_reproduce_it(who
     ],
 )
 def test_blocks_are_few_and_of_about_the_same_size(samples, block, batch, sizes):
-    class Stub:
-        x, settings = np.zeros(samples), Evaluate(block=block, batch_size=batch)
-
-    slices = target.Target.slices.func(Stub)
+    slices = target.cut_blocks(samples, max(block, batch))
     assert [rows.stop - rows.start for rows in slices] == sizes
     assert [row for rows in slices for row in range(samples)[rows]] == list(range(samples))
 
@@ -261,8 +257,8 @@ def evaluate_stages(patch, folder, on_written=lambda: None):
     with patch.context() as inner:
         put = Store.put
         inner.setattr(Store, "put", put_and_call)
-        inner.setattr(units, "PAUSE", 0)
-        inner.setattr(units, "_SHARE", np.inf)
+        inner.setattr(store, "PAUSE", 0)
+        inner.setattr(store, "_SHARE", np.inf)
         return evaluate(inner, folder, *words, plan=Plan("fast", STAGES), block=8)
 
 

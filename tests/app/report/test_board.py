@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from art_snn.app.evaluation.record import Evaluation, ReportItem
 from art_snn.app.report import board as module
 from art_snn.app.report.board import Board, board_parts, make_board
-from art_snn.app.report.evaluation import Evaluation, ReportItem
 from art_snn.app.tables import render
 from art_snn.files import write_json
 from tests.command import call

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from art_snn.app.report.evaluation import ReportItem
-from art_snn.app.report.page import render_board_page, render_page
+from art_snn.app.evaluation.page import render_page
+from art_snn.app.evaluation.record import ReportItem
+from art_snn.app.report.board import render_board_page
 from tests.app.report.test_board import board, certified, network
 from tests.browser import browsing, lacking, visit
 from tests.evaluations import RISES, frames, images, large, provenance, small

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from art_snn.app.report.evaluation import Evaluation, ReportItem
-from art_snn.app.report.page import render_page
+from art_snn.app.evaluation.page import render_page
+from art_snn.app.evaluation.record import Evaluation, ReportItem
+from art_snn.app.evaluation.tables import compare_parts, latex_table
 from art_snn.app.report.run import run
-from art_snn.app.report.tables import compare_parts, latex_table
 from art_snn.app.settings import MARKS, Report
 from art_snn.app.tables import render
 from art_snn.files import write_json

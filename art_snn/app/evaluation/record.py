@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from numpy.typing import NDArray
 
-from art_snn.app.results import Measured, converter, expect, read_result
-from art_snn.attacks import MEASURES, Outcome
+from art_snn.app.results import expect, read_result
+from art_snn.attacks import Outcome
 from art_snn.checks import (
     FILE,
     FOLDER,
@@ -406,11 +405,3 @@ def find_evaluations(places: Iterable[Path]) -> Iterator[Path]:
         remedy = "Name a folder into which art-snn evaluate wrote, or one above."
         require(files, "files", f"a folder with {RESULT} in it or below", str(place), remedy)
         yield from files
-
-
-_OUTCOME = make_dict_unstructure_fn(Outcome, converter, adversarials=override(omit=True))
-converter.register_unstructure_hook(Outcome, _OUTCOME)
-_EVIDENCE = override(struct_hook=lambda c, _: converter.structure(c, dict[str, Measured]))
-converter.register_structure_hook(
-    Finding, make_dict_structure_fn(Finding, converter, evidence=_EVIDENCE)
-)

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
-from art_snn.app.report.evaluation import NORMS, Evaluation, ReportItem, Trial
-from art_snn.app.report.verdict import (
+from art_snn.app.evaluation.record import NORMS, Evaluation, ReportItem, Trial
+from art_snn.app.evaluation.verdict import (
     CERTIFIED,
     UNION,
+    Card,
     Verdict,
     count_words,
     describe_bound,
@@ -48,20 +49,26 @@ _RADII, _DOUBLINGS = 4, 12
 def evaluation_parts(evaluation: Evaluation) -> list[Part]:
     """The verdict in words and by budget, what casts doubt on it, and a row per attack."""
     samples = count_words(len(evaluation.samples), "sample")
-    parts: list[Part] = [(evaluation.name, evaluation.title, samples)]
-    parts += [describe_verdicts(verdicts(evaluation)), _verdict_table(evaluation)]
     decisive, others = make_cards(evaluation)
-    cards = [(card["severity"].capitalize(), card) for card in decisive]
-    cards += [("Does not change the verdict", card) for card in others]
-    notes = []
-    for kind, card in cards:
-        words = " ".join((*card["sentences"], *card["remedies"]))
-        notes.append(f"{kind}: {card['name']} ({card['place']}). {words}")
+    notes = [_describe_card(card["severity"].capitalize(), card) for card in decisive]
+    notes += [_describe_card("Does not change the verdict", card) for card in others]
     notes += remarks(evaluation)
-    parts += [Notes(notes), _attack_table(evaluation)]
+    parts: list[Part] = [
+        (evaluation.name, evaluation.title, samples),
+        describe_verdicts(verdicts(evaluation)),
+        _verdict_table(evaluation),
+        Notes(notes),
+        _attack_table(evaluation),
+    ]
     if evaluation.certificate is not None:
         parts.append(_certificate_table(evaluation.certificate))
     return [*parts, "Reproduce:", Command(evaluation.provenance.command)]
+
+
+def _describe_card(kind: str, card: Card) -> str:
+    """A card of findings in sentences."""
+    words = " ".join((*card["sentences"], *card["remedies"]))
+    return f"{kind}: {card['name']} ({card['place']}). {words}"
 
 
 def evaluation_tables(evaluation: Evaluation) -> dict[str, Table]:
@@ -93,25 +100,40 @@ def _attack_table(evaluation: Evaluation) -> Table:
 
     The last column says whether the attack breaks more than the first one, by McNemar's test."""
     first, *others = evaluation.names
+    several = len(evaluation.trials) > 1
     titles = ["attack", "eps", "clean accuracy", "attack success", "robust accuracy"]
-    titles += ["queries per sample", *[f"against {first}"] * bool(others)]
+    titles.append("queries per sample")
+    if others:
+        titles.append(f"against {first}")
+
     rows = []
     for verdict in verdicts(evaluation):
         eps = format_eps(evaluation.norm, verdict.eps)
         clean = str(verdict.outcome.clean_accuracy)
         trials = evaluation.at(verdict.eps)
         for trial in trials.values():
-            robust = trial.robustness
-            reference = trials.get(first, trial)
-            p = "" if reference is trial else describe_difference(robust, reference.robustness)
-            row = [trial.name, eps, str(robust.clean_accuracy), str(robust.attack_success)]
-            rows.append([*row, verdict.describe_trial(trial), f"{trial.outcome.queries:.0f}", p])
-        if len(trials) > 1 or len(evaluation.budgets) > 1:
+            rows.append([trial.name, eps, *_attack_cells(trial, trials.get(first), verdict)])
+        if several:
             success = str(verdict.outcome.attack_success)
             rows.append([UNION, eps, clean, success, verdict.share, "", ""])
         if verdict.certified is not None:
             rows.append([CERTIFIED, eps, clean, "", f"at least {verdict.certified}", "", ""])
     return Table(titles, [row[: len(titles)] for row in rows], wide=(2, 3, 5, 6))
+
+
+def _attack_cells(trial: Trial, first: Trial | None, verdict: Verdict) -> list[str]:
+    """What is right without an attack and after it, its cost, and how it differs from the first."""
+    robust = trial.robustness
+    difference = ""
+    if first is not None and first is not trial:
+        difference = describe_difference(robust, first.robustness)
+    return [
+        str(robust.clean_accuracy),
+        str(robust.attack_success),
+        verdict.describe_trial(trial),
+        f"{trial.outcome.queries:.0f}",
+        difference,
+    ]
 
 
 def _stage_table(evaluation: Evaluation) -> Table:
@@ -133,32 +155,36 @@ def _certificate_table(certificate: Certificate) -> Table:
         radii = dict.fromkeys(largest * part / _RADII for part in range(_RADII))
         rows = [(f"{radius:.3g}", str(accuracy(radius))) for radius in radii]
         return Table(("l1 radius", "certified accuracy"), rows)
-    lines: list[tuple[str, ...]] = []
+
+    lines = []
     for count in (0, *(2**power for power in range(_DOUBLINGS))):
         shares = [accuracy(**{kind: count}) for kind in ("flips", "removed", "moved")]
         if count < 2 or any(share.count for share in shares):
-            lines.append((str(count), *map(str, shares)))
+            lines.append([str(count), *map(str, shares)])
     return Table(("events", "flipped or added", "removed", "moved"), lines)
 
 
 def _operation_table(evaluation: Evaluation) -> Table:
     """A row per layer, their sum, and an estimate of energy, next to a dense network's."""
+    titles = ("layer", "neurons", "spikes per neuron", "operations", "dense network", "ratio")
+    rows = []
+    for name, (neurons, synapses, spikes, operations) in evaluation.operations.items():
+        rate = f"{spikes / neurons:.3f}"
+        rows.append((name, f"{neurons:,.0f}", rate, *_compare_costs(operations, synapses)))
+
     _, synapses, spikes, operations = np.transpose([*evaluation.operations.values()])
+    rows.append(("all layers", "", "", *_compare_costs(operations.sum(), synapses.sum())))
     prices = np.full(len(operations), ACCUMULATE)
     if spikes[0] == 0:  # A dense input is multiplied.
         prices[0] = MULTIPLY
-    energy = prices @ operations / 1000, MULTIPLY * synapses.sum() / 1000
-    rows = [
-        (name, f"{n:,.0f}", f"{s / n:.3f}", f"{o:,.0f}", f"{w:,.0f}", f"{o / w if w else 0:.3f}")
-        for name, (n, w, s, o) in evaluation.operations.items()
-    ]
-    for name, (ours, dense) in (
-        ("all layers", (operations.sum(), synapses.sum())),
-        ("energy, an estimate [nJ]", energy),
-    ):
-        rows.append((name, "", "", f"{ours:,.0f}", f"{dense:,.0f}", f"{ours / dense:.3f}"))
-    titles = "layer", "neurons", "spikes per neuron", "operations", "dense network", "ratio"
+    energy = _compare_costs(prices @ operations / 1000, MULTIPLY * synapses.sum() / 1000)
+    rows.append(("energy, an estimate [nJ]", "", "", *energy))
     return Table(titles, rows)
+
+
+def _compare_costs(ours: float, dense: float) -> tuple[str, str, str]:
+    """Costs of a spiking and of a dense network, and their ratio."""
+    return f"{ours:,.0f}", f"{dense:,.0f}", f"{ours / dense if dense else 0:.3f}"
 
 
 def remarks(evaluation: Evaluation) -> list[str]:
@@ -183,42 +209,57 @@ def remarks(evaluation: Evaluation) -> list[str]:
 
 def _skipped(trial: Trial) -> list[str]:
     """Stages of a trial that ran with the network's own gradient or do not suit it, and why."""
+    lines = []
     native = [one for one in trial.outcome.stages if one.status == "native"]
-    lines = [
-        f"{trial.name} ran {count_words(len(native), 'stage')} with the network's own gradient. "
-        f"The first is {one.instead_of}: {one.reason.rstrip('.')}."
-        for one in native[:1]
-    ]
-    others = [one for one in trial.outcome.skipped if one.status == "skipped"]
-    reasons = dict.fromkeys(f"{one.label}: {one.reason.rstrip('.')}." for one in others)
-    return lines + [f"{trial.name} skipped {line}" for line in reasons]
+    if native:
+        stages = count_words(len(native), "stage")
+        first = f"The first is {native[0].instead_of}: {native[0].reason.rstrip('.')}."
+        lines.append(f"{trial.name} ran {stages} with the network's own gradient. {first}")
+    for one in trial.outcome.skipped:
+        if one.status == "skipped":
+            lines.append(f"{trial.name} skipped {one.label}: {one.reason.rstrip('.')}.")
+    return lines
 
 
 def _sample_results(verdict: Verdict) -> list[str]:
     """The result of each sample under all attacks up to a budget, in words."""
-    evaluation, eps = verdict.evaluation, verdict.eps
-    first = next(iter(evaluation.at(evaluation.budgets[0]).values())).outcome
-    certified = evaluation.certified(eps)
+    certified = verdict.evaluation.certified(verdict.eps)
     words = []
     for sample, breaker in enumerate(verdict.breakers()):
-        stage = first.stage[sample]
-        if stage == Outcome.UNANSWERED:
-            words.append("no prediction")
-        elif stage == Outcome.WRONG and first.draws > 1:
-            # The prediction in the table is one more draw.
-            words.append(f"misclassified in {first.votes[sample]} of {first.draws} draws")
-        elif stage == Outcome.WRONG:
-            words.append(f"misclassified as {evaluation.clean[sample]}")
+        clean = _describe_clean(verdict.evaluation, sample)
+        if clean:
+            words.append(clean)
         elif breaker is not None:
-            outcome = breaker.outcome
-            record = outcome.stages[outcome.stage[sample]]
-            by = f", {record.description}" if len(outcome.stages) > 1 else ""
-            where = "" if breaker.eps == eps else f" at {format_eps(evaluation.norm, breaker.eps)}"
-            words.append(f"broken by {breaker.name}{by}{where}")
+            words.append(_describe_breaker(breaker, sample, verdict))
         elif not verdict.standing[sample]:
             words.append("broken while findings were looked for")
         else:
             words.append("certified" if certified[sample] else "survives")
+    return words
+
+
+def _describe_clean(evaluation: Evaluation, sample: int) -> str:
+    """Why a sample is wrong without an attack; "" where it is right."""
+    first = next(iter(evaluation.at(evaluation.budgets[0]).values())).outcome
+    stage = first.stage[sample]
+    if stage == Outcome.UNANSWERED:
+        return "no prediction"
+    if stage != Outcome.WRONG:
+        return ""
+    if first.draws > 1:
+        # The prediction in the table is one more draw.
+        return f"misclassified in {first.votes[sample]} of {first.draws} draws"
+    return f"misclassified as {evaluation.clean[sample]}"
+
+
+def _describe_breaker(trial: Trial, sample: int, verdict: Verdict) -> str:
+    """The attack that broke a sample, its stage, and its budget where that is a smaller one."""
+    outcome = trial.outcome
+    words = f"broken by {trial.name}"
+    if len(outcome.stages) > 1:
+        words += f", {outcome.stages[outcome.stage[sample]].description}"
+    if trial.eps != verdict.eps:
+        words += f" at {format_eps(verdict.norm, trial.eps)}"
     return words
 
 
@@ -227,10 +268,10 @@ def _sample_table(evaluation: Evaluation) -> Table:
     titles = ["sample", "label", "predicted"]
     titles += [f"at {format_eps(evaluation.norm, eps)}" for eps in evaluation.budgets]
     predicted = ["none" if guess < 0 else str(guess) for guess in evaluation.clean]
-    columns = [map(str, evaluation.labels), predicted]
-    columns += [_sample_results(verdict) for verdict in verdicts(evaluation)]
-    rows = [(str(i), *row) for i, row in enumerate(zip(*columns, strict=True)) if i < MOST_SAMPLES]
-    return Table(titles, rows, words=len(titles))
+    results = [_sample_results(verdict) for verdict in verdicts(evaluation)]
+    columns = zip(map(str, evaluation.labels), predicted, *results, strict=True)
+    rows = [(str(number), *row) for number, row in enumerate(columns)]
+    return Table(titles, rows[:MOST_SAMPLES], words=len(titles))
 
 
 def _provenance_tables(evaluation: Evaluation) -> dict[str, Table]:
@@ -274,8 +315,8 @@ def compare_parts(items: Sequence[ReportItem]) -> list[Part]:
     of them on the samples that they share: a sentence, and a table where they share some."""
     named = list(zip(labels(items), items, strict=True))
     names = [f"{label}: {item.evaluation.title} ({item.name})" for label, item in named]
-    parts: list[Part] = [f"{len(items)} evaluations side by side", Notes(names)]
-    parts.append(_side_table(items, str))
+    title = f"{len(items)} evaluations side by side"
+    parts: list[Part] = [title, Notes(names), _side_table(items, str)]
     for (name, one), (other_name, other) in combinations(named, 2):
         parts += _compare(one.evaluation, other.evaluation, (name, other_name))
     return parts
@@ -290,45 +331,52 @@ def labels(items: Sequence[ReportItem]) -> list[str]:
 
 def _side_table(items: Sequence[ReportItem], show: Callable[[Share], str]) -> Table:
     """A row per evaluation and budget, with shares in these words."""
-    rows: list[Sequence[str]] = []
     alike = len({item.evaluation.norm for item in items}) == 1
-    at = format_eps if alike else describe_budget
     bounded = any(item.evaluation.certifies for item in items)
+    rows = []
     for label, item in zip(labels(items), items, strict=True):
         for verdict in verdicts(item.evaluation):
-            eps = at(verdict.norm, verdict.eps)
-            outcome = verdict.outcome
-            proven = "no bounds" if verdict.certified is None else show(verdict.certified)
-            robust = describe_bound(show(outcome.robust_accuracy), verdict.open)
-            numbers = (show(outcome.clean_accuracy), *[proven] * bounded, robust)
-            rows.append((label, eps, *numbers, verdict.doubts))
+            describe = format_eps if alike else describe_budget
+            row = [label, describe(verdict.norm, verdict.eps)]
+            row.append(show(verdict.outcome.clean_accuracy))
+            if bounded:
+                row.append("no bounds" if verdict.certified is None else show(verdict.certified))
+            robust = show(verdict.outcome.robust_accuracy)
+            rows.append((*row, describe_bound(robust, verdict.open), verdict.doubts))
     titles = ["result", "eps" if alike else "budget", "clean accuracy"]
-    titles += [*["certified accuracy"] * bounded, "robust accuracy", "findings"]
-    return Table(titles, rows, words=1 if alike else 2)
+    if bounded:
+        titles.append("certified accuracy")
+    return Table([*titles, "robust accuracy", "findings"], rows, words=1 if alike else 2)
 
 
 def _compare(one: Evaluation, other: Evaluation, names: tuple[str, str]) -> list[Part]:
     """Two evaluations in a sentence, and their counts by budget where they share samples."""
     both = " and ".join(names)
-    rows = _match_samples(one, other)
-    if not rows:
+    pairs = _match_samples(one, other)
+    if not pairs:
         return [f"{both} have no sample in common, so that nothing can be paired."]
     common = [eps for eps in one.budgets if one.norm == other.norm and eps in other.budgets]
-    mine, yours = np.transpose(rows)
-    first, second = _survivors(one), _survivors(other)
+    mine, yours = np.transpose(pairs)
+    first = _survivors(one)
+    second = _survivors(other)
+
     # The test counts flips: of samples that all begin as right, those that do not survive.
-    right = np.ones(len(rows), dtype=bool)
-    counts = []
+    right = np.ones(len(pairs), dtype=bool)
+    rows = []
     for eps in (0.0, *common):
         at = describe_budgets(one.norm, eps) if eps else "without an attack"
-        a, b = first[eps][mine], second[eps][yours]
-        only_b, only_a, p = paired_difference(Robustness(right, a), Robustness(right, b))
+        here = first[eps][mine]
+        there = second[eps][yours]
+        only_there, only_here, p = paired_difference(
+            Robustness(right, here), Robustness(right, there)
+        )
         words = f"{'' if p < SIGNIFICANT else 'no difference, '}{format_p(p)}"
-        counts.append((at, str((a & b).sum()), str(only_a), str(only_b), words))
-    heads = ["budget", "right in both", *(f"in {name} alone" for name in names), "McNemar's test"]
-    shared = count_words(len(rows), "sample")
+        rows.append((at, str((here & there).sum()), str(only_here), str(only_there), words))
+
+    titles = ["budget", "right in both", *(f"in {name} alone" for name in names), "McNemar's test"]
+    shared = count_words(len(pairs), "sample")
     words = f"{both} share {shared}{'' if common else ' and no budget'}."
-    return [words, Table(heads, counts)]
+    return [words, Table(titles, rows)]
 
 
 def _survivors(evaluation: Evaluation) -> dict[float, np.ndarray]:
@@ -341,18 +389,22 @@ def _match_samples(one: Evaluation, other: Evaluation) -> list[tuple[int, int]]:
     """Rows of the same digest and label in both, in the order of the first.
 
     Of those that occur several times the first goes with the first, the second with the second."""
-    samples, others = (list(zip(e.samples, e.labels, strict=True)) for e in (one, other))
     places = defaultdict(list)
-    for row, sample in reversed([*enumerate(others)]):
+    for row, sample in enumerate(zip(other.samples, other.labels, strict=True)):
         places[sample].append(row)
-    return [(row, places[sample].pop()) for row, sample in enumerate(samples) if places[sample]]
+    pairs = []
+    for row, sample in enumerate(zip(one.samples, one.labels, strict=True)):
+        if places[sample]:
+            pairs.append((row, places[sample].pop(0)))
+    return pairs
 
 
 def latex_table(items: Sequence[ReportItem]) -> str:
     """A table in LaTeX: a row per evaluation and budget, with accuracies in percent."""
     table = _side_table(items, lambda share: share.percent)
-    how = {"disable_numparse": True, "colalign": table.sides}
-    text = tabulate(table.rows, table.titles, "latex_booktabs", **how)
+    text = tabulate(
+        table.rows, table.titles, "latex_booktabs", disable_numparse=True, colalign=table.sides
+    )
     # A bracket at the start of a row would be the option of the line break before it.
     text = re.sub(r"(?m)^ \[", " {[}", text)
     evaluations = [item.evaluation for item in items]

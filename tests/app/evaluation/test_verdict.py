@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from art_snn.app.report.verdict import (
+from art_snn.app.evaluation.verdict import (
     count_words,
     describe_budgets,
     describe_verdicts,

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from art_snn.app.report import figures
-from art_snn.app.report.evaluation import ReportItem
-from art_snn.app.report.figures import (
+from art_snn.app.evaluation import figures
+from art_snn.app.evaluation.figures import (
     accuracy_figure,
     draw_accuracy,
     draw_classes,
@@ -19,6 +18,7 @@ from art_snn.app.report.figures import (
     draw_side_by_side,
     draw_spikes,
 )
+from art_snn.app.evaluation.record import ReportItem
 from tests.evaluations import (
     EXACT,
     evaluation,

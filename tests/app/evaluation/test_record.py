@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from art_snn.app.evaluate.result import EvaluationResult
-from art_snn.app.report.evaluation import (
+from art_snn.app.evaluation.record import (
     Bounds,
     Evaluation,
     Examples,

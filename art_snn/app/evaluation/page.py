@@ -11,10 +11,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from art_snn.app.report import figures, tables
-from art_snn.app.report.board import READING, Board
-from art_snn.app.report.evaluation import ReportItem
-from art_snn.app.report.verdict import (
+from art_snn.app.evaluation import figures, tables
+from art_snn.app.evaluation.record import ReportItem
+from art_snn.app.evaluation.verdict import (
     CERTIFIED,
     UNION,
     count_words,
@@ -31,15 +30,15 @@ _SHARE = re.compile(r"([\d.]+ % )(\[[^]]+\])")
 def render_page(items: Sequence[ReportItem]) -> str:
     """One evaluation, or several side by side, as one page of HTML."""
     pairs = zip(items, tables.labels(items), strict=True)
-    views = [_view(item, label, number) for number, (item, label) in enumerate(pairs, 1)]
+    views = [_describe_item(item, label, number) for number, (item, label) in enumerate(pairs, 1)]
     several: dict[str, Any] = {}
     if len(items) > 1:
         title, _, table, *compared = tables.compare_parts(items)
         drawing = figures.draw_side_by_side(items)
         several = {"title": title, "verdicts": table, "pairs": compared, "drawing": drawing}
     content: dict[str, Any] = {"views": views, "several": several, "most": tables.MOST_SAMPLES}
-    shown = _render_template("report.html.j2", **content, glossary=())
-    return _render_template("report.html.j2", **content, glossary=_find_terms(shown))
+    shown = render_template("report.html.j2", **content, glossary=())
+    return render_template("report.html.j2", **content, glossary=_find_terms(shown))
 
 
 def _find_terms(page: str) -> list[tuple[str, str]]:
@@ -51,15 +50,7 @@ def _find_terms(page: str) -> list[tuple[str, str]]:
     return [(term, words) for term, form, words in terms if occurs(rf"(?<!\w)(?:{form})(?!\w)")]
 
 
-def render_board_page(board: Board) -> str:
-    """The table of records; its script sorts and filters it, which can be read without."""
-    table, notes, points = board
-    drawing = figures.draw_board(points) if points else None
-    content = {"table": table, "notes": notes, "drawing": drawing, "reading": READING}
-    return _render_template("board.html.j2", **content)
-
-
-def _view(item: ReportItem, label: str, number: int) -> Mapping[str, Any]:
+def _describe_item(item: ReportItem, label: str, number: int) -> Mapping[str, Any]:
     """All that the page shows of one evaluation."""
     evaluation = item.evaluation
     results, (decisive, others) = verdicts(evaluation), make_cards(evaluation)
@@ -85,7 +76,7 @@ def _view(item: ReportItem, label: str, number: int) -> Mapping[str, Any]:
     }
 
 
-def _render_template(name: str, **content: object) -> str:
+def render_template(name: str, **content: object) -> str:
     """A template of this folder with its content, which is text and never markup."""
     environment = Environment(
         loader=FileSystemLoader(_HERE),

@@ -3,7 +3,7 @@
 import base64
 import io
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,8 @@ from matplotlib.rcsetup import cycler
 from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
-from art_snn.app.colours import GREY, SERIES, to_percent
-from art_snn.app.report.evaluation import NEURONS, NORMS, SIZES, Evaluation, Examples, ReportItem
-from art_snn.app.report.verdict import (
+from art_snn.app.evaluation.record import NEURONS, NORMS, SIZES, Evaluation, Examples, ReportItem
+from art_snn.app.evaluation.verdict import (
     CERTIFIED,
     UNION,
     Verdict,
@@ -30,6 +29,7 @@ from art_snn.app.report.verdict import (
     join_words,
     verdicts,
 )
+from art_snn.app.tables import GREY, SERIES, to_percent
 from art_snn.metrics import Share
 
 _STYLE: Any = rc_params_from_file(Path(__file__).with_name("report.mplstyle"), False, False)
@@ -41,14 +41,22 @@ _LETTERS = 13
 """Characters of that size in an inch."""
 _MARKERS = "osDvPX*"
 """Of the lines, which also differ in grey: one fewer than colours, so that no pair repeats soon."""
-_BAND = {"color": _INK, "alpha": 0.28, "lw": 7, "elinewidth": 2.5, "capsize": 0, "marker": ""}
+_BAND = {
+    "color": _INK,
+    "alpha": 0.28,
+    "lw": 7,
+    "elinewidth": 2.5,
+    "capsize": 0,
+    "marker": "",
+    "zorder": 1.5,
+}
 """The union as a broad light band, on which the line of an attack that alone makes it is seen."""
 _BELOW = {"ls": "--", "marker": "^"}
 """What is certified, which no attack goes below."""
 _ROOM = 700_000
 """Characters that the pictures of samples may take."""
-_ON, _OFF = (240, 160, 0), (86, 180, 233)
-"""Colours of brighter and darker events; white where a pixel has both."""
+_EVENTS = np.array([(86, 180, 233), (240, 160, 0)]) / 255
+"""Colours of darker and brighter events; white where a pixel has both."""
 _MOST_FRAMES = 20
 
 
@@ -77,6 +85,7 @@ def _data_uri(kind: str, content: bytes) -> str:
 def _axes(names: Sequence[str], width: float = _WIDTH) -> tuple[Figure, Axes]:
     """One pair of axes, with room for the names of the legend below."""
     lines = sum(1 + name.count("\n") for name in names)
+
     figure = Figure(figsize=(width, 2.5 + 0.19 * lines), layout="constrained")
     return figure, figure.subplots()
 
@@ -96,21 +105,25 @@ def _fold(name: str, width: float = _WIDTH) -> str:
 
 def _accuracy_label(results: Sequence[Verdict]) -> str:
     """The label of an axis of the accuracies of these verdicts."""
+    if not any(verdict.open for verdict in results):
+        return "accuracy [%]"
     proven = any(verdict.certified is not None for verdict in results)
-    bound = " at most" if any(verdict.open for verdict in results) else ""
-    return f"accuracy{', of attacks' if bound and proven else ''}{bound} [%]"
+    return f"accuracy{', of attacks' if proven else ''} at most [%]"
 
 
 def accuracy_figure(evaluation: Evaluation, width: float = _WIDTH) -> Figure:
     """Accuracy against the budget under each attack and their union, and what is certified, with
     95 % intervals."""
-    curves = {}
+    curves: dict[str, dict[float, Share]] = {}
     for name in evaluation.names:
         trials = evaluation.of(name)
         curves[name] = {0.0: trials[0].robustness.clean_accuracy}
-        curves[name] |= {trial.eps: trial.robustness.robust_accuracy for trial in trials}
+        for trial in trials:
+            curves[name][trial.eps] = trial.robustness.robust_accuracy
+
     results = verdicts(evaluation)
-    return _plot_accuracy(curves | _verdict_curves(results, UNION, CERTIFIED), results, width)
+    curves |= _verdict_curves(results, UNION, CERTIFIED)
+    return _plot_accuracy(curves, results, width)
 
 
 def _verdict_curves(
@@ -118,9 +131,11 @@ def _verdict_curves(
 ) -> dict[str, dict[float, Share]]:
     """Robust and, with bounds, certified accuracy over the budgets from 0, by these names."""
     clean = {0.0: results[0].outcome.clean_accuracy}
-    proven = {v.eps: v.certified for v in results if v.certified is not None}
-    curves = {name: clean | {v.eps: v.outcome.robust_accuracy for v in results}}
-    return curves | ({certified: clean | proven} if proven else {})
+    curves = {name: clean | {one.eps: one.outcome.robust_accuracy for one in results}}
+    proven = {one.eps: one.certified for one in results if one.certified is not None}
+    if proven:
+        curves[certified] = clean | proven
+    return curves
 
 
 @matplotlib.rc_context(_STYLE)
@@ -131,23 +146,19 @@ def _plot_accuracy(
     of what is certified dashed, in the colour of the line before it."""
     names = [_fold(name, width) for name in curves]
     figure, ax = _axes(names, width)
-    norm = results[0].norm
-    axis = f"eps in {NORMS[norm]}" if norm in SIZES else NORMS[norm]
-    scale = 1
     budgets = {eps for curve in curves.values() for eps in curve if eps}
-    if norm == "inf" and all("/" in format_eps(norm, eps) for eps in budgets):
-        scale = 255
-        axis += " [1/255]"
+    scale, axis = _choose_scale(results[0].norm, budgets)
 
     colour: Any = _INK
     ax.set_prop_cycle(color=SERIES * len(_MARKERS), marker=[*_MARKERS] * len(SERIES))
     for (name, curve), label in zip(curves.items(), names, strict=True):
-        values, bars = to_percent(curve.values())
         # The first is broader, so that it can be seen below another one.
         style: dict[str, Any] = {"lw": 1.4 if ax.containers else 3.0, "markersize": 4, "capsize": 2}
-        style |= _BAND | {"zorder": 1.5} if name == UNION else {}
+        if name == UNION:
+            style |= _BAND
         if name == CERTIFIED or name.endswith(f", {CERTIFIED}"):
             style |= _BELOW | {"color": colour}
+        values, bars = to_percent(curve.values())
         line = ax.errorbar(scale * np.array([*curve]), values, bars, label=label, **style)
         colour = line.lines[0].get_color()
 
@@ -157,10 +168,21 @@ def _plot_accuracy(
     return figure
 
 
+def _choose_scale(norm: str, budgets: Collection[float]) -> tuple[int, str]:
+    """By what budgets are multiplied for an axis, and its label."""
+    if norm not in SIZES:
+        return 1, NORMS[norm]
+    label = f"eps in {NORMS[norm]}"
+    if norm == "inf" and all("/" in format_eps(norm, eps) for eps in budgets):
+        return 255, f"{label} [1/255]"
+    return 1, label
+
+
 def draw_accuracy(evaluation: Evaluation) -> _Drawing:
     """Accuracy against the budget."""
     title = "Accuracy under each attack and under all of them"
-    title += ", and what is certified" if evaluation.certifies else ""
+    if evaluation.certifies:
+        title += ", and what is certified"
     return _chart(accuracy_figure(evaluation), f"{title}, with 95 % intervals")
 
 
@@ -172,21 +194,10 @@ def draw_spikes(examples: Examples) -> _Drawing | None:
     form = ("original", "adversarial")
     figure = Figure(figsize=(_WIDTH, 4.4), layout="constrained")
     axes = figure.subplot_mosaic([["rates", "rates"], [*form]], height_ratios=(2, 3))
-    owners = examples.owners
-    middles = [float(np.mean(np.flatnonzero(owners == n) + 0.5)) for n in np.unique(owners)]
-    same: np.ndarray = np.all(examples.spikes, axis=0)
-
     _draw_pairs(axes["rates"], dict(zip(form, examples.rates, strict=True)))
-    for n, (name, colour) in enumerate(zip(form, SERIES, strict=False)):
-        ax = axes[name]
-        colours = ListedColormap(["#ffffff", colour, _INK])
-        shown = np.where(same, 2, examples.spikes[n]).T
-        ax.pcolormesh(shown, cmap=colours, vmin=0, vmax=2, ec="#ffffff", lw=0.4)
-        ax.hlines(np.flatnonzero(np.diff(owners)) + 1, 0, len(same), color=GREY, lw=1.2)
-        ax.set_yticks(middles, np.unique(owners) + 1)
-        ax.set(xlabel=f"time steps, {name}", ylim=(len(owners), 0))
-        ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-        ax.grid(visible=False)
+    for place, name in enumerate(form):
+        axes[name].set_xlabel(f"time steps, {name}")
+        _draw_raster(axes[name], examples, place)
     axes["original"].set_ylabel("layer")
     layers = np.arange(len(examples.layers))
     axes["rates"].set_xticks(layers, layers + 1)
@@ -199,6 +210,24 @@ def draw_spikes(examples: Examples) -> _Drawing | None:
     return _chart(figure, "Firing rates of the layers, and spikes", words, f"{words} {rates}.")
 
 
+def _draw_raster(ax: Axes, examples: Examples, place: int) -> None:
+    """Spikes of the first example without (0) or with (1) the attack; in black, those of both."""
+    owners = examples.owners
+    layers = np.unique(owners)
+    both: np.ndarray = np.all(examples.spikes, axis=0)
+    shown = np.where(both, 2, examples.spikes[place]).T
+    colours = ListedColormap(["#ffffff", SERIES[place], _INK])
+    ax.pcolormesh(shown, cmap=colours, vmin=0, vmax=2, ec="#ffffff", lw=0.4)
+
+    edges = np.flatnonzero(np.diff(owners)) + 1
+    ax.hlines(edges, 0, len(both), color=GREY, lw=1.2)
+    middles = [float(np.mean(np.flatnonzero(owners == layer) + 0.5)) for layer in layers]
+    ax.set_yticks(middles, layers + 1)
+    ax.set_ylim(len(owners), 0)
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    ax.grid(visible=False)
+
+
 @matplotlib.rc_context(_STYLE)
 def draw_operations(evaluation: Evaluation) -> _Drawing | None:
     """Operations of every layer next to a dense network's; None where they are not known."""
@@ -206,7 +235,8 @@ def draw_operations(evaluation: Evaluation) -> _Drawing | None:
         return None
     figure = Figure(figsize=(_WIDTH, 2.5), layout="constrained")
     ax = figure.subplots()
-    _, synapses, _, operations = np.transpose([*evaluation.operations.values()])
+    columns = np.transpose([*evaluation.operations.values()])
+    _, synapses, _, operations = columns
     _draw_pairs(ax, {"spiking": operations, "dense network": synapses})
     layers = range(len(operations))
     ax.set_xticks(layers, ["in", *map(str, layers[1:])])
@@ -226,9 +256,11 @@ def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
         name = f"{number}: {item.evaluation.name}"
         curves |= _verdict_curves(mine, name, f"{name}, {CERTIFIED}")
         results += mine
-    bounded = any(item.evaluation.certifies for item in items)
-    proven = ", and what is certified" if bounded else ""
-    title = f"Accuracy under all attacks of each result{proven}, with 95 % intervals"
+
+    title = "Accuracy under all attacks of each result"
+    if any(item.evaluation.certifies for item in items):
+        title += ", and what is certified"
+    title += ", with 95 % intervals"
     return _chart(_plot_accuracy(curves, results, _WIDTH), title)
 
 
@@ -258,16 +290,14 @@ def draw_board(points: Sequence[tuple[str, Share, Share]]) -> _Drawing:
 def draw_classes(evaluation: Evaluation) -> _Drawing:
     """Accuracy by class without an attack and under all of them at each budget."""
     results = verdicts(evaluation)
-    labels = np.array(evaluation.labels)
     columns = {"without an attack": results[0].outcome.correct}
     columns |= {describe_budgets(v.norm, v.eps): v.standing for v in results}
-    classes, totals = np.unique(labels, return_counts=True)
-    counts = [
-        [np.count_nonzero(right[labels == one]) for right in columns.values()] for one in classes
-    ]
+    classes, totals = np.unique(evaluation.labels, return_counts=True)
+    members = np.equal.outer(classes, evaluation.labels)
+    counts = members @ np.transpose([*columns.values()]).astype(int)
 
     figure, ax = _axes([*columns])
-    for name, column in zip(columns, np.transpose(counts), strict=True):
+    for name, column in zip(columns, counts.T, strict=True):
         ax.bar(classes, 100 * column / totals, label=name)
     figure.legend(loc="outside lower left")
     ax.set(ylim=(0, 100), xlabel="class", ylabel=_accuracy_label(results))
@@ -319,42 +349,43 @@ def _draw_example(
 ) -> _Drawing:
     """Original, adversarial and difference of one sample; black is `low`, white is `high`."""
     frames = (-1, *examples.x.shape[-3:])
-    both = [a[place].astype(float).reshape(frames) for a in (examples.x, examples.adversarial)]
-    change = both[1] - both[0]
+    original = examples.x[place].astype(float).reshape(frames)
+    changed = examples.adversarial[place].astype(float).reshape(frames)
+    change = changed - original
 
     row = int(examples.rows[place])
-    guess = int(examples.predicted[place])
     label = evaluation.labels[row]
+    guess = int(examples.predicted[place])
     largest = f"{np.abs(change).max():.3g}"
     taken = f"{'still ' if guess == label else ''}taken for {guess}"
     start = f"Sample {row}, of class {label}"
     moved = f"{np.count_nonzero(change)} of {change.size} values changed"
     words = f"{start}, {taken}; {moved}, at most by {largest}."
 
-    span = (high - low) or 1
-    original, changed = (_draw_sample(np.clip((a[:_MOST_FRAMES] - low) / span, 0, 1)) for a in both)
-    means = change[:_MOST_FRAMES].mean(1)  # Blue where less, red where more, on its own scale.
+    # Blue where less, red where more, on its own scale.
+    means = change[:_MOST_FRAMES].mean(1)
     scale = float(np.abs(means).max()) or 1.0
     signed = [colormaps["RdBu_r"](0.5 + one / (2 * scale))[..., :3] for one in means]
     pictures = [
-        (original, f"{start}, original"),
-        (changed, f"{start}, adversarial, {taken}"),
+        (_draw_sample(original, low, high), f"{start}, original"),
+        (_draw_sample(changed, low, high), f"{start}, adversarial, {taken}"),
         (_strip(signed), f"{start}, difference: largest change {largest}"),
     ]
     return {"words": words, "pictures": pictures}
 
 
-def _draw_sample(values: np.ndarray) -> str:
-    """A sample (T, C, H, W) in [0, 1] as a data URI; frames are side by side."""
+def _draw_sample(values: np.ndarray, low: float, high: float) -> str:
+    """A sample (T, C, H, W) from low to high as a data URI; its first frames are side by side."""
+    shares = np.clip((values[:_MOST_FRAMES] - low) / ((high - low) or 1), 0, 1)
 
     def coloured(frame: np.ndarray) -> np.ndarray:
         if len(frame) != 2:  # Grey is the same in all three.
             return np.broadcast_to(frame.transpose(1, 2, 0), (*frame.shape[1:], 3))
         both: np.ndarray = frame.min(0)[..., None]
-        one = np.clip(np.tensordot(frame, np.array([_OFF, _ON]) / 255, (0, 0)), 0, 1)
+        one = np.clip(np.tensordot(frame, _EVENTS, (0, 0)), 0, 1)
         return np.asarray(one * (1 - both) + both)
 
-    return _strip([coloured(frame) for frame in values])
+    return _strip([coloured(frame) for frame in shares])
 
 
 def _strip(frames: list[np.ndarray]) -> str:

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from art_snn.app.report.evaluation import Evaluation, ReportItem
-from art_snn.app.report.page import render_page
-from art_snn.app.report.verdict import describe_verdicts, verdicts
+from art_snn.app.evaluation.page import render_page
+from art_snn.app.evaluation.record import Evaluation, ReportItem
+from art_snn.app.evaluation.verdict import describe_verdicts, verdicts
 from art_snn.findings import Remedy
 from tests.evaluations import (
     CERTIFICATE,

@@ -3,18 +3,17 @@
 import re
 import sys
 from copy import deepcopy
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from art_snn import Direct, Frames, Poisson, SpikingNetwork
+from art_snn.app.architecture import Architecture
+from art_snn.app.own import build_forms, is_own
 from art_snn.checks import ArgumentError, MissingFile
-from art_snn.interop import ModelBody
-from art_snn.models import Architecture
-from art_snn.models.own import build_forms, is_own
-from tests.interop import adapted
+from art_snn.interop import AdaptedNetwork
+from tests import adapted
 from tests.own import own
 
 
@@ -243,7 +242,7 @@ def test_the_form_of_a_bare_model_is_found_on_two_samples(name, words, tmp_path)
     assert architecture.describe(network) == f"mine.py:{name}, {words}"
     with torch.no_grad():
         assert torch.equal(network.eval()(x), deepcopy(network)(x))
-    drawn = replace(architecture, encoder="poisson", steps=3)
+    drawn = architecture.replace(encoder="poisson", steps=3)
     if name not in ("own_time", "steps"):
         assert drawn.build_own_for(x, COMPLAINT).encoder == Poisson(3)
 

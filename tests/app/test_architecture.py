@@ -1,16 +1,14 @@
 """A network by its settings: what is left open, what suits the data, and a function instead."""
 
-from dataclasses import asdict, replace
-
 import pytest
 import torch
 
 from art_snn import LIF, SpikingNetwork
+from art_snn.app.architecture import Architecture
+from art_snn.data import Dataset
 from art_snn.encoders import Direct, Frames, Poisson, describe_encoder, parse_encoder
-from art_snn.models import DEFAULTS, MODELS, Architecture
-from tests.architectures import same, weights
-from tests.datasets import few_frames, few_images
-from tests.interop import adapted
+from art_snn.models import DEFAULTS, MODELS
+from tests import adapted
 from tests.own import own
 
 
@@ -35,8 +33,8 @@ def test_an_encoder_has_its_settings_and_is_of_images_or_of_events(name):
     assert network.encoder == made
     assert network.input_shape == mine.input_shape
     assert Architecture(encoder=name).describe().endswith(describe_encoder(made))
-    assert Architecture().fill({"encoder": name}).encoder == name
-    with pytest.raises(ValueError, match=r"^encoder: .*(images|event frames), got"):
+    assert Architecture().fill({"encoder": name}).given["encoder"] == name
+    with pytest.raises(ValueError, match=r"^encoder: expected .* holds (images|event frames), got"):
         Architecture(encoder=name).fit_to(other)
 
 
@@ -108,26 +106,40 @@ def test_event_frames_decide_the_steps_and_the_encoder():
         network = wanted.build_for(few_frames())
         assert network.encoder == Frames(3)
         with torch.no_grad():
-            assert network(torch.tensor(few_frames().x_test)).shape == (2, 3)
-        on = wanted.fit_to(few_frames())
-        assert asdict(on) == dict(DEFAULTS) | {"steps": 3, "encoder": "frames"}
-    assert Architecture().fit_to(few_frames()).describe() == "vgg5, T = 3, decay 0.5, event frames"
+            assert network(torch.tensor(frames().x_test)).shape == (2, 3)
+        on = wanted.fit_to(frames())
+        assert on.settings == dict(DEFAULTS) | {"steps": 3, "encoder": "frames"}
+    assert Architecture().fit_to(frames()).describe() == "vgg5, T = 3, decay 0.5, event frames"
 
 
 def test_images_leave_the_steps_and_take_direct_encoding_unless_told_otherwise():
-    assert asdict(Architecture().fit_to(few_images())) == dict(DEFAULTS)
+    assert Architecture().fit_to(images()).settings == dict(DEFAULTS)
     assert (DEFAULTS["steps"], DEFAULTS["encoder"]) == (8, "direct")
-    settled = Architecture(steps=2, encoder="poisson").fit_to(few_images())
-    assert asdict(settled) == dict(DEFAULTS) | {"steps": 2, "encoder": "poisson"}
-    assert settled.fit_to(few_images()) == settled
-    assert Architecture().describe() == Architecture().fit_to(few_images()).describe()
+    settled = Architecture(steps=2, encoder="poisson").fit_to(images())
+    assert settled.settings == dict(DEFAULTS) | {"steps": 2, "encoder": "poisson"}
+    assert settled.fit_to(images()) == settled
+    assert Architecture().describe() == Architecture().fit_to(images()).describe()
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "message"),
+    [
+        ({"encoder": "direct"}, frames(), r"^encoder: expected frames"),
+        ({"encoder": "poisson"}, frames(), r"^encoder: expected frames"),
+        ({"steps": 8}, frames(), r"^steps: expected 3, .*frames of tiny events, got 8"),
+        ({"encoder": "frames"}, images(), r"^encoder: expected direct or poisson"),
+    ],
+)
+def test_steps_and_encoders_that_do_not_suit_the_data_are_refused(options, data: Dataset, message):
+    with pytest.raises(ValueError, match=message):
+        Architecture(**options).build_for(data)
 
 
 def test_what_is_told_wins_over_notes_and_notes_over_the_defaults():
     noted = {"width": 0.5, "decay": 0.9, "colour": "red", "epochs": 7, "reset": None}
     filled = Architecture(decay=1.0).fill(noted)
     usual = dict(DEFAULTS) | {"steps": None, "encoder": None}
-    assert asdict(filled) == usual | {"width": 0.5, "decay": 1.0}
+    assert filled.settings == usual | {"width": 0.5, "decay": 1.0}
     assert Architecture(decay=1.0).given == {"decay": 1.0}
 
 
@@ -176,8 +188,8 @@ def test_steps_beside_a_function_are_those_of_a_bare_model(tmp_path):
     wanted = Architecture(model=adapted.own(tmp_path), steps=4)
     assert wanted.build_for(few_images()).encoder == Direct(4)
     assert wanted.describe() == f"{wanted.model}, T = 4"
-    drawn = replace(wanted, encoder="poisson")
-    assert drawn.build_for(few_images()).encoder == drawn.build().encoder == Poisson(4)
+    drawn = wanted.replace(encoder="poisson")
+    assert drawn.build_for(images()).encoder == drawn.build().encoder == Poisson(4)
     with pytest.raises(ValueError, match=r"^encoder: .*frames or ablation, since"):
         drawn.fit_to(few_frames())
     with pytest.raises(ValueError, match=r"^steps: .*None"):

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from art_snn.app.evaluate.result import EvaluationResult
-from art_snn.app.report import tables
-from art_snn.app.report.evaluation import Evaluation, ReportItem
-from art_snn.app.report.page import render_page
-from art_snn.app.report.tables import evaluation_tables
+from art_snn.app.evaluation import tables
+from art_snn.app.evaluation.page import render_page
+from art_snn.app.evaluation.record import Evaluation, ReportItem
+from art_snn.app.evaluation.tables import evaluation_tables
 from art_snn.app.tables import Notes, render
 from art_snn.attacks import Outcome
 from art_snn.regions import EventChanges, L1Ball

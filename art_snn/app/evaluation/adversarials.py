@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from art_snn.app.report.evaluation import NAME, name_from
-from art_snn.app.report.verdict import describe_budget
+from art_snn.app.evaluation.record import NAME, name_from
+from art_snn.app.evaluation.verdict import describe_budget
 from art_snn.attacks import Candidates, Norm, require_measure
 from art_snn.attacks.balls import ROUNDING, rounding_of
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
