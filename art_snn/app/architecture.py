@@ -225,7 +225,7 @@ class Architecture:
         """A network of the user in words, with a readout that is not the usual one."""
         words = [str(self.model)]
         if network is not None:
-            words.append(network.describe_time())
+            words.append(network.body.describe_time())
         elif "steps" in self.given:
             words.append(f"T = {self.given['steps']}")
         readout = self.given.get("readout") or getattr(network, "readout", None)

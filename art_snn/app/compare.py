@@ -224,7 +224,7 @@ class _Subject:
         """Why a rule does not apply to the network, or to the samples; None where it does."""
         network = self.classifier.model
         with seeded(self.settings.seed):
-            reason = network.objection(rule) or network.objection(rule, self.x)
+            reason = network.body.objection(rule) or network.body.objection(rule, self.x)
         return None if reason is None else str(reason).rstrip(".")
 
     def measure_times(self, rules: Mapping[str, Gradient]) -> tuple[str, float, dict[str, float]]:

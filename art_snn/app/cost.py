@@ -34,7 +34,7 @@ from art_snn.classifier import PyTorchSpikingClassifier, wrap
 from art_snn.encoders import Frames
 from art_snn.engine.body import readout_dtype
 from art_snn.gradients import Gradient, check_applicable, parse_rules
-from art_snn.network import SpikingNetwork, readout_dtype
+from art_snn.network import SpikingNetwork
 from art_snn.progress import progress_over
 from art_snn.training.recipe import Recipe, autocast, compute_dtype
 

@@ -26,8 +26,7 @@ from art_snn.app.results import Printed, as_json, weights_digest
 from art_snn.app.settings import SUBJECT, Network, Report
 from art_snn.app.tables import Table
 from art_snn.attacks import (
-    COUNTED,
-    Norm,
+    Measure,
     Outcome,
     Plan,
     SpikingAutoAttack,
@@ -36,15 +35,15 @@ from art_snn.attacks import (
     require_measure,
     resolve_plan,
 )
-from art_snn.attacks.plan import select_stages
-from art_snn.attacks.spiking_auto_attack import DRAWS, FRESH
+from art_snn.attacks.stages import select_stages
+from art_snn.attacks.votes import DRAWS, count_votes, deciding_seeds
 from art_snn.bounds import certify_bounds, decide_bounds
 from art_snn.checks import FOLDER, SEEDS, ArgumentError, expand_path, path_kind
 from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.classifier.inputs import as_tensor
 from art_snn.files import digest, read_json
 from art_snn.gradients import STBP
 from art_snn.metrics import Certificate, certify
-from art_snn.seeding import find_misclassified
 
 _DRAWN, _DRAWN_CERTIFICATES, _DRAWN_DECISIONS = 32, 4, 4
 """Samples that are drawn for a check at each budget; certificates take their draws again."""
@@ -256,10 +255,9 @@ class _Verification:
         """Adversarials (n, ...) of samples of classes y fool the network, a random one mostly."""
         source = self.evaluation.provenance
         drawing = any(trial.outcome.draws > 1 for trial in self.evaluation.trials)
-        first = source.seed + FRESH
-        seeds = range(first, first + (DRAWS if drawing else 1))
+        seeds = deciding_seeds(source.seed, DRAWS["decide"] if drawing else 1)
         predict = partial(self.classifier.predict, points, source.batch_size)
-        fooled = np.count_nonzero(find_misclassified(predict, y, seeds))
+        fooled = int(count_votes(predict, as_tensor(y), seeds).most.sum())
         words = f"{fooled} of {len(points)} fool the network"
         return _Check("adversarials", fooled == len(points), words)
 
@@ -270,7 +268,7 @@ class _Verification:
         measure = require_measure(norm)
         for verdict in verdicts(self.evaluation):
             rows = self._draw(np.flatnonzero(verdict.standing))
-            eps = int(verdict.eps) if measure in COUNTED else verdict.eps
+            eps = int(verdict.eps) if measure.counted else verdict.eps
             stages = self._choose_stages(measure, eps)
             attack = SpikingAutoAttack(
                 self.classifier,
@@ -290,7 +288,7 @@ class _Verification:
             words = f"{fell} of {len(rows)} drawn fall {at} to {names}"
             yield _Check("standing", fell <= max(1, _LUCK * len(rows)), words)
 
-    def _choose_stages(self, measure: Norm, eps: float) -> tuple[Stage, ...]:
+    def _choose_stages(self, measure: Measure, eps: float) -> tuple[Stage, ...]:
         """The single attack at a budget, and a stage that is drawn from those of the plan."""
         single = parse_stage(None, measure, eps)
         if single.by_gradients:

@@ -21,6 +21,7 @@ from art.attacks.evasion import SquareAttack
 from art_snn import zoo
 from art_snn.app import tables
 from art_snn.app.evaluation.record import Trial, find_evaluations, read_evaluation
+from art_snn.app.evaluation.verdict import format_eps
 from art_snn.app.machine import describe_machine
 from art_snn.app.results import as_json, booleans, load_previous, write_result
 from art_snn.attacks import Plan, SpikingAutoAttack, Stage, resolve_plan

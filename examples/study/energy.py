@@ -16,6 +16,7 @@ from setting import ratio
 
 from art_snn import zoo
 from art_snn.app import tables
+from art_snn.app.evaluation.verdict import format_eps
 from art_snn.app.results import write_result
 from art_snn.app.tables import SERIES
 from art_snn.attacks import OperationsAttack

@@ -8,7 +8,9 @@ from art_snn.app.architecture import Architecture
 from art_snn.data import Dataset
 from art_snn.encoders import Direct, Frames, Poisson, describe_encoder, parse_encoder
 from art_snn.models import DEFAULTS, MODELS
-from tests import adapted
+from tests.architectures import same, weights
+from tests.datasets import few_frames, few_images
+from tests.interop import adapted
 from tests.own import own
 
 
@@ -106,28 +108,28 @@ def test_event_frames_decide_the_steps_and_the_encoder():
         network = wanted.build_for(few_frames())
         assert network.encoder == Frames(3)
         with torch.no_grad():
-            assert network(torch.tensor(frames().x_test)).shape == (2, 3)
-        on = wanted.fit_to(frames())
+            assert network(torch.tensor(few_frames().x_test)).shape == (2, 3)
+        on = wanted.fit_to(few_frames())
         assert on.settings == dict(DEFAULTS) | {"steps": 3, "encoder": "frames"}
-    assert Architecture().fit_to(frames()).describe() == "vgg5, T = 3, decay 0.5, event frames"
+    assert Architecture().fit_to(few_frames()).describe() == "vgg5, T = 3, decay 0.5, event frames"
 
 
 def test_images_leave_the_steps_and_take_direct_encoding_unless_told_otherwise():
-    assert Architecture().fit_to(images()).settings == dict(DEFAULTS)
+    assert Architecture().fit_to(few_images()).settings == dict(DEFAULTS)
     assert (DEFAULTS["steps"], DEFAULTS["encoder"]) == (8, "direct")
-    settled = Architecture(steps=2, encoder="poisson").fit_to(images())
+    settled = Architecture(steps=2, encoder="poisson").fit_to(few_images())
     assert settled.settings == dict(DEFAULTS) | {"steps": 2, "encoder": "poisson"}
-    assert settled.fit_to(images()) == settled
-    assert Architecture().describe() == Architecture().fit_to(images()).describe()
+    assert settled.fit_to(few_images()) == settled
+    assert Architecture().describe() == Architecture().fit_to(few_images()).describe()
 
 
 @pytest.mark.parametrize(
     ("options", "data", "message"),
     [
-        ({"encoder": "direct"}, frames(), r"^encoder: expected frames"),
-        ({"encoder": "poisson"}, frames(), r"^encoder: expected frames"),
-        ({"steps": 8}, frames(), r"^steps: expected 3, .*frames of tiny events, got 8"),
-        ({"encoder": "frames"}, images(), r"^encoder: expected direct or poisson"),
+        ({"encoder": "direct"}, few_frames(), r"^encoder: expected frames"),
+        ({"encoder": "poisson"}, few_frames(), r"^encoder: expected frames"),
+        ({"steps": 8}, few_frames(), r"^steps: expected 3, .*frames of tiny events, got 8"),
+        ({"encoder": "frames"}, few_images(), r"^encoder: expected direct or poisson"),
     ],
 )
 def test_steps_and_encoders_that_do_not_suit_the_data_are_refused(options, data: Dataset, message):
@@ -189,7 +191,7 @@ def test_steps_beside_a_function_are_those_of_a_bare_model(tmp_path):
     assert wanted.build_for(few_images()).encoder == Direct(4)
     assert wanted.describe() == f"{wanted.model}, T = 4"
     drawn = wanted.replace(encoder="poisson")
-    assert drawn.build_for(images()).encoder == drawn.build().encoder == Poisson(4)
+    assert drawn.build_for(few_images()).encoder == drawn.build().encoder == Poisson(4)
     with pytest.raises(ValueError, match=r"^encoder: .*frames or ablation, since"):
         drawn.fit_to(few_frames())
     with pytest.raises(ValueError, match=r"^steps: .*None"):

@@ -12,8 +12,8 @@ from art_snn import Direct, Frames, Poisson, SpikingNetwork
 from art_snn.app.architecture import Architecture
 from art_snn.app.own import build_forms, is_own
 from art_snn.checks import ArgumentError, MissingFile
-from art_snn.interop import AdaptedNetwork
-from tests import adapted
+from art_snn.interop import ModelBody
+from tests.interop import adapted
 from tests.own import own
 
 

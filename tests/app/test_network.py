@@ -15,7 +15,6 @@ from art_snn.app.settings import Compare
 from art_snn.checkpoint import CheckpointError
 from art_snn.checks import ArgumentError
 from art_snn.data import Source
-from tests import adapted
 from tests.command import python
 from tests.datasets import halves, halves_in_frames
 from tests.interop import adapted

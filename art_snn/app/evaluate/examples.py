@@ -102,7 +102,7 @@ def record_spikes(classifier: PyTorchSpikingClassifier, samples: np.ndarray) -> 
     Left out are layers whose potential is read, and others that give no spikes (T, 2 k, ...)."""
     network = classifier.model
     half = len(samples) // 2
-    sites = {site.name for site in network.sites()}
+    sites = {site.name for site in network.body.neurons()}
     names = []
     rates = []
     parts: list[np.ndarray] = []
@@ -141,10 +141,10 @@ def _join_steps(network: SpikingNetwork, layer: NeuronLayer, calls: list[Tensor]
     if not calls:
         return None
     if layer.layout == "step":
-        return torch.stack(calls[-(network.steps or 0) :])
+        return torch.stack(calls[-(network.body.steps or 0) :])
     members = getattr(network, "members", {})
     if not members:
         return calls[-1]
     with suppress(ArgumentError):
-        return members[layer.module].to_steps(calls[-1], network.steps)  # type: ignore[no-any-return]
+        return members[layer.module].to_steps(calls[-1], network.body.steps)  # type: ignore[no-any-return]
     return None

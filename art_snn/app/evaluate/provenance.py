@@ -47,7 +47,7 @@ def describe_provenance(target: Target, seconds: float) -> Provenance:
         examined=min(settings.examined, len(target.x)),
         sources=tuple(map(weights_digest, target.sources)),
         seconds=round(seconds, 1),
-        steps=network.steps,
+        steps=network.body.steps,
         encoder=describe_encoder(network.encoder),
         shape=target.x.shape[1:],
         dataset=target.data.name,

@@ -14,14 +14,7 @@ from art_snn.app.evaluation.adversarials import Submission
 from art_snn.app.evaluation.record import Bounds
 from art_snn.app.network import ResolvedNetwork, resolve_network
 from art_snn.app.results import fingerprint
-from art_snn.attacks import (
-    COUNTED,
-    Plan,
-    check_stage,
-    parse_stage,
-    require_measure,
-    resolve_plan,
-)
+from art_snn.attacks import Plan, check_stage, parse_stage, require_measure, resolve_plan
 from art_snn.attacks.stages import StageSelection, select_stages
 from art_snn.bounds import certify_bounds, decide_bounds
 from art_snn.checkpoint import CheckpointError
@@ -136,8 +129,7 @@ class Target:
     def plan_singles(self, eps: float, rules: Mapping[str, Gradient]) -> Iterator[Plan]:
         """The single attack with every rule, or as it is where it takes no gradient."""
         stage = parse_stage(self.settings.attack, self.measure, eps)
-        usual = stage.attack.__name__ if self.measure in COUNTED else "PGD-7"
-        name = self.settings.attack or usual
+        name = self.settings.attack or self.measure.attack
         if not stage.by_gradients:
             yield Plan(name, (stage,))
             return
@@ -198,7 +190,7 @@ class Target:
         eps = self.budgets[0]
         remedy = "Flips and shifts of spikes have no bounds: leave it out, or take another norm."
         expected = "the norm inf or 2, or an encoder that draws"
-        fits = not self.bounded or self.measure not in COUNTED
+        fits = not self.bounded or not self.measure.counted
         require(fits, "bounds", expected, self.settings.norm, remedy)
         for plan in self.plans_at(eps):
             self._check_plan(plan)
@@ -264,7 +256,7 @@ def _settle_budgets(settings: Evaluate, entry: ZooEntry | None) -> Evaluate:
     measure = require_measure(norm)
     usual = [one.eps for one in records if one.norm == norm]
     budgets: list[float] = []
-    for eps in settings.eps or usual or [COUNTED.get(measure, 8 / 255)]:
-        whole = measure in COUNTED and float(eps).is_integer()
-        budgets.append(require_budget(measure, int(eps) if whole else eps))
+    for eps in settings.eps or usual or [measure.usual_budget]:
+        whole = measure.counted and float(eps).is_integer()
+        budgets.append(measure.require_budget(int(eps) if whole else eps))
     return replace(settings, norm=norm, eps=tuple(budgets))

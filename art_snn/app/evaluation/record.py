@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_snn.app.results import expect, read_result
-from art_snn.attacks import Outcome
+from art_snn.attacks import MEASURES, Outcome
 from art_snn.checks import (
     FILE,
     FOLDER,

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_snn.app.evaluation.record import NORMS, SIZES, Evaluation, Trial
+from art_snn.attacks import require_measure
 from art_snn.findings import Finding
 from art_snn.findings.examination import RANDOM
 from art_snn.findings.finding import SEVERITIES

@@ -241,14 +241,8 @@ def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:
 
 def _describe_size(norm: str, eps: float) -> str:
     """A budget in the cell of a table."""
-    size = f"eps {format_eps(norm, eps)}"
-    budgets = {
-        "inf": size,
-        "2": f"{size} (Euclidean)",
-        "0": count_words(round(eps), "value"),
-        "shift": count_words(round(eps), "step"),
-    }
-    return budgets[norm]
+    plural = "" if eps == 1 else "s"
+    return require_measure(norm).label.format(eps=format_eps(norm, eps), s=plural)
 
 
 def _describe_single(record: _Record, attack: str) -> str:
