@@ -30,7 +30,7 @@ from art_snn.checks import (
     require_whole,
 )
 from art_snn.data import Source, events, from_folder, from_npz, images
-from tests import small
+from tests import classifiers as small
 from tests.data.test_npz import saved
 
 

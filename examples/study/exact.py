@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 from art.estimators.classification import PyTorchClassifier
-from art_snn.app.report.verdict import format_eps
 from setting import ratio
 
 from art_snn import zoo
 from art_snn.app import tables
 from art_snn.app.architecture import Architecture
+from art_snn.app.evaluation.verdict import format_eps
 from art_snn.app.network import ResolvedNetwork
 from art_snn.app.results import write_result
 from art_snn.bounds import certify_bounds, decide_bounds

@@ -14,8 +14,8 @@ from art_snn.app.evaluate import provenance
 from art_snn.app.evaluate.examples import record_spikes
 from art_snn.app.evaluate.provenance import _list_versions, _typed_command
 from art_snn.app.evaluation.record import NEURONS
+from tests.classifiers import CLASSES, SHAPE, around, classifier
 from tests.interop import adapted
-from tests.small import CLASSES, SHAPE, around, classifier
 
 PACKAGE = Path(art_snn.__file__).parent
 
