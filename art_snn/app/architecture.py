@@ -228,7 +228,9 @@ class Architecture:
             words.append(network.body.describe_time())
         elif "steps" in self.given:
             words.append(f"T = {self.given['steps']}")
-        readout = self.given.get("readout") or getattr(network, "readout", None)
+        readout = self.given.get("readout")
+        if readout is None and network is not None:
+            readout = network.body.readout
         if isinstance(readout, str) and readout != "mean":
             words.append(f"readout {readout}")
         return ", ".join(filter(None, words))

@@ -258,7 +258,7 @@ def _prefer_potentials(subject: ResolvedNetwork, data: Dataset) -> ResolvedNetwo
     settled = subject.settle(data)
     if not settled.is_own or "readout" in settled.given:
         return subject
-    if getattr(settled.build_for(data), "readout", None) == "spikes":
+    if settled.build_for(data).body.readout == "spikes":
         other = replace(subject, architecture=settled.replace(readout="potential"))
         with suppress(ArgumentError):  # That function adapts its model itself.
             other.architecture.build_for(data)

@@ -312,9 +312,9 @@ class SpikingAutoAttack(CountedAttack):
 
             estimators = self.sources if stage.transfer else [self.estimator]
             for place, source in enumerate(estimators):
-                own = record
+                step = record
                 if stage.transfer:
-                    own = replace(
+                    step = replace(
                         record,
                         id=f"{stage.id}-source-{place}",
                         label=f"{stage.label} on source {place}",
@@ -325,7 +325,7 @@ class SpikingAutoAttack(CountedAttack):
                 seed = stage.seed(self.seed, earlier.count(kind))
                 earlier.append(kind)
                 attack = stage.build(source, self.norm, self.eps, self.batch_size, seed)
-                steps.append(_Step(stage, own, attack, rule))
+                steps.append(_Step(stage, step, attack, rule))
         return steps
 
     def _attack(self, queries: Queries, samples: Tensor, classes: Tensor, rows: Tensor) -> None:

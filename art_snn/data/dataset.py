@@ -114,8 +114,7 @@ class Dataset:
             "value_range",
             f"the range that {what} may use",
             f"None, for {self.name} with values from {least:g} to {most:g}",
-            f"Say which values may occur: value_range=({low}, {high}), on the command line "
-            f"--value-range {low},{high}.",
+            f"Say which values may occur: value_range=({low}, {high}).",
         )
 
     def hold_out(self, share: float = 0.1, seed: int = 0, argument: str = "share") -> "Dataset":

@@ -105,7 +105,7 @@ class Reading:
             f"{self.dt}",
             f"It is that of {what}.",
         )
-        needs, own = _fill_in(like, node, share)
+        needs, read = _fill_in(like, node, share)
         for expected, holds in needs.items():
             require(
                 holds,
@@ -120,7 +120,7 @@ class Reading:
             "strict": True,
             "v_start": 0.0,
         }
-        return {**usual, **own}
+        return {**usual, **read}
 
 
 def _fill_in(like: str, node: Node, share: Any) -> tuple[dict[str, bool], dict[str, Any]]:
@@ -157,8 +157,8 @@ def _fill_in(like: str, node: Node, share: Any) -> tuple[dict[str, bool], dict[s
                 "v_start": v_reset,
             }
         case "sinabs":
-            own = {"decay": np.exp(-share)} if leaky else {"floor": -threshold}
-            return needs, {"strict": False, "reset": "soft", "max_spikes": None, **own}
+            varied = {"decay": np.exp(-share)} if leaky else {"floor": -threshold}
+            return needs, {"strict": False, "reset": "soft", "max_spikes": None, **varied}
         case "snntorch" if leaky:
             return needs, {"threshold": threshold / (r * share)}
         case "snntorch":

@@ -239,7 +239,7 @@ def _refuse_composed_weights(layers: nn.Module) -> None:
 def _replace_weights(network: SpikingNetwork) -> SpikingNetwork:
     """The network with weights of 0 and 1, biases of 1, and sums instead of pooling."""
     # Neurons of other frameworks may have parts.
-    members = getattr(network, "members", {}).values()
+    members = getattr(network.body, "members", {}).values()
     neurons = tuple(f"{member.name}." for member in members)
 
     for name, module in [*network.layers.named_modules()]:

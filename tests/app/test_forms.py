@@ -170,7 +170,7 @@ def test_settings_beside_a_network_that_has_its_own_are_refused(option, tmp_path
 
 def test_steps_beside_a_model_that_makes_its_own_are_refused_when_it_runs(tmp_path):
     network = build_own(adapted.own(tmp_path, "step"), steps=4)
-    message = "^model: .*without --steps"
+    message = "^model: .*no steps"
     with pytest.raises(ArgumentError, match=message):
         network(torch.rand(2, *adapted.SHAPE))
 
@@ -218,7 +218,7 @@ def test_a_model_of_one_step_is_called_for_every_step_that_is_told(readout, tmp_
     assert network.body.describe_time() == "T = 5, direct encoding, one step in a call"
     framed = build_own(f"mine.py:{name}", encoder=Frames(4), readout=readout)
     assert framed(torch.rand(2, 4, 1, 3, 3)).shape == (2, 3)
-    with pytest.raises(ArgumentError, match=r"^steps: .*--steps 25"):
+    with pytest.raises(ArgumentError, match=r"^steps: .*steps=25"):
         build_own("mine.py:one_step")(x)
 
 

@@ -52,14 +52,7 @@ def zeros(*shape: int) -> np.ndarray:
     return np.zeros(shape, np.float32)
 
 
-def everywhere(value: float) -> np.ndarray:
-    """A bad value in every sample, as nothing but a mistake or an attack gives it."""
-    x = X.copy()
-    x[:, 0, 0, 0] = value
-    return x
-
-
-SIZES, FINITE = r"x: .*shape \(N, 1, 8, 8\), got ", "x: .*finite values, got 4 NaN"
+SIZES = r"x: .*shape \(N, 1, 8, 8\), got "
 BAD_SAMPLES = {
     "another size": (zeros(4, 1, 9, 8), SIZES + r"\(4, 1, 9, 8\)"),
     "another channel count": (zeros(4, 3, 8, 8), SIZES),
@@ -69,9 +62,6 @@ BAD_SAMPLES = {
     "a flat table": (X.reshape(4, 64), SIZES),
     "one axis too many": (X[None], SIZES),
     "a number": (np.array(1.0), SIZES + r"\(\)\."),
-    "NaN": (everywhere(np.nan), FINITE),
-    "infinity": (everywhere(np.inf), FINITE),
-    "minus infinity": (everywhere(-np.inf), FINITE),
     "complex numbers": (X.astype(np.complex64), "x: .*complex64"),
 }
 

@@ -57,7 +57,7 @@ def test_the_validation_split_follows_from_its_seed_and_its_name_says_so():
     assert numbers(data.hold_out(0.25, 1).x_test) == numbers(again.x_test)
     assert numbers(again.x_test) != numbers(other.x_test)
     assert len(again.x_test) == 10
-    assert len(data.held_out().x_test) == 4
+    assert len(data.hold_out().x_test) == 4
     assert again.name == "few (validation 0.25, seed 1)"
 
 
@@ -71,7 +71,7 @@ def test_the_validation_split_follows_from_its_seed_and_its_name_says_so():
 )
 def test_a_share_that_cannot_hold_every_class_is_refused(y, share, message):
     with pytest.raises(ValueError, match=f"^share: .*{message}"):
-        numbered(y).held_out(share)
+        numbered(y).hold_out(share)
 
 
 @pytest.mark.parametrize(
@@ -80,8 +80,7 @@ def test_a_share_that_cannot_hold_every_class_is_refused(y, share, message):
 def test_an_open_range_is_refused_with_one_that_holds_the_data(low, high, remedy):
     x = np.array([low, high], np.float32).reshape(2, 1, 1, 1)
     data = Dataset("few", x, np.array([0, 1]), x, np.array([0, 1]), value_range=None)
-    flag = f"--value-range {remedy[1:-1].replace(' ', '')}"
-    message = rf"^value_range: .*{re.escape(remedy)}, .*{flag}"
+    message = f"^value_range: .*{re.escape(remedy)}"
     with pytest.raises(ValueError, match=message):
         data.clip_values("adversarial training")
 

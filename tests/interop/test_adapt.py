@@ -151,7 +151,7 @@ def test_rules_of_rules_take_native_too(rule):
 def test_a_loop_of_its_own_cannot_be_extended():
     network = adapt(Loop(Step), **OWN_TIME)
     with pytest.raises(ValueError, match="number of time"):
-        network.gradient = "extended-rga"
+        network.gradient = "extended(rga)"
     with pytest.raises(ValueError, match=r"^encoder: "):
         network.with_steps(8)
 

@@ -23,7 +23,7 @@ def test_samples_run_alone_and_a_batch_that_the_model_mixes_is_refused(rule):
         logits, grad = gradient(network, rule, sample)
         assert torch.equal(logits, model(sample))
         close((logits, grad), gradient(wanted, rule, sample), 1e-5)
-    assert network.steps == model.steps
+    assert network.body.steps == model.steps
     with pytest.raises(ValueError, match="batch_size=1"):
         gradient(adapt(QKFormer(Steps), encoder=None), rule, images(5))
 

@@ -415,7 +415,7 @@ def test_a_slope_that_is_zero_everywhere_is_told_and_not_refused():
 
 def test_conversion_is_refused_in_a_loop_over_time():
     network = adapt(Loop(partial(Step, 1.0)), **OWN_TIME)
-    for rule in ("cba", "eot-cba", "mean-rga-cba", "relu", "eot-relu"):
+    for rule in ("cba", "eot(cba)", "mean(rga, cba)", "relu", "eot(relu)"):
         with pytest.raises(ValueError, match=r"step by step.*no spikes"):
             network.gradient = rule
     network = adapt(Loop(Step), **OWN_TIME)

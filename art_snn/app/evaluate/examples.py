@@ -142,7 +142,7 @@ def _join_steps(network: SpikingNetwork, layer: NeuronLayer, calls: list[Tensor]
         return None
     if layer.layout == "step":
         return torch.stack(calls[-(network.body.steps or 0) :])
-    members = getattr(network, "members", {})
+    members = getattr(network.body, "members", {})
     if not members:
         return calls[-1]
     with suppress(ArgumentError):

@@ -40,6 +40,6 @@ class SR(Weighted):
 
 def _ahead(logits: Tensor, y: Tensor, other: Tensor) -> Tensor:
     """Probability [N] of class y [N] where only the other one [N] could be."""
-    own = logits.gather(1, y[:, None])[:, 0]
+    true = logits.gather(1, y[:, None])[:, 0]
     best = logits.gather(1, other[:, None])[:, 0]
-    return (own - best).sigmoid()
+    return (true - best).sigmoid()

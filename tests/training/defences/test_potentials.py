@@ -271,7 +271,8 @@ def test_what_its_loss_does_not_suit_is_refused(defence, monkeypatch):
     with pytest.raises(ValueError, match=r"^training_gradient: .*temporal"):
         train(net, *given, **how)
     net = network(Dynamics())
-    monkeypatch.setattr(type(net), "bounds_objection", lambda _: "it calls neurons step by step")
+    objection = "it calls neurons step by step"
+    monkeypatch.setattr(type(net.body), "bounds_objection", lambda _: objection)
     with pytest.raises(ValueError, match=r"^network: .*step by"):
         train(net, *given, **how)
 
