@@ -41,12 +41,6 @@ class Table:
     words: int = 1
     wide: Collection[int] = ()
 
-    def narrow(self) -> "Table":
-        """The same without the columns for which a terminal has no room."""
-        kept = [place for place in range(len(self.titles)) if place not in self.wide]
-        titles, *rows = ([row[place] for place in kept] for row in (self.titles, *self.rows))
-        return Table(titles, rows, self.words)
-
     @property
     def sides(self) -> list[Literal["left", "right"]]:
         """To which side each column is set; remarks are words in any column."""
@@ -59,8 +53,6 @@ class Table:
 
 class Notes(tuple[str, ...]):
     """Sentences that stand below one another."""
-
-    __slots__ = ()
 
 
 class Command(str):
@@ -80,7 +72,7 @@ def render(parts: Sequence[Part], form: Form = "text") -> str:
 
 def _render_part(part: Part, form: Form) -> str:
     if isinstance(part, Table):
-        return _render_table(part.narrow() if form == "text" else part, form)
+        return _render_table(part, form)
     lines = [printable(line) for line in ([part] if isinstance(part, str) else part)]
     if isinstance(part, Command):
         fence = "`" * max(3, *(1 + len(run) for run in re.findall("`+", part) or [""]))
@@ -97,15 +89,16 @@ def _render_part(part: Part, form: Form) -> str:
     return ". ".join(lines) + "."
 
 
-def _render_table(content: Table, form: Form) -> str:
+def _render_table(table: Table, form: Form) -> str:
     show = printable if form == "text" else _escape_markdown
-    titles = [show(title) for title in content.titles]
-    cells = [[show(cell) for cell in row] for row in content.rows]
+    hidden = table.wide if form == "text" else ()
+    kept = [place for place in range(len(table.titles)) if place not in hidden]
+    titles, *rows = ([show(row[place]) for place in kept] for row in (table.titles, *table.rows))
     text = tabulate(
-        cells,
+        rows,
         titles,
         "plain" if form == "text" else "pipe",
-        colalign=content.sides if content.rows else None,
+        colalign=[table.sides[place] for place in kept] if rows else None,
         disable_numparse=True,
     )
     return "\n".join(line.rstrip() for line in text.splitlines())

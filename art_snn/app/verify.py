@@ -8,7 +8,6 @@ from secrets import randbits
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from art_snn import zoo
 from art_snn.app.evaluation.adversarials import Submission, in_range, min_budgets
@@ -143,22 +142,20 @@ class _Verification:
             except (ArgumentError, FileNotFoundError) as error:
                 yield _Check(name, False, getattr(error, "complaint", str(error)))
 
-    def _draw(self, rows: np.ndarray, most: int = _DRAWN) -> np.ndarray:
-        """Some of the rows, in their order."""
-        return np.sort(self.rng.permutation(rows)[:most])
+    def _draw(self, which: np.ndarray, most: int = _DRAWN) -> np.ndarray:
+        """The numbers of some of these samples, bool (N,), in their order."""
+        return np.sort(self.rng.permutation(np.flatnonzero(which))[:most])
 
     def _check_samples(self) -> _Check:
         """The samples and their classes are those of the evaluation."""
-        given = zip(self.evaluation.samples, self.evaluation.labels, strict=True)
-        mine = zip(self.x, self.y, strict=True)
-        same = 0
-        for (x, y), (sample, label) in zip(mine, given, strict=False):
-            same += digest("", x)[:16] == sample and y == label
-
+        count = len(self.x)
+        samples = [digest("", x)[:16] for x in self.x]
+        alike = np.array(samples) == self.evaluation.samples[:count]
+        same = np.count_nonzero(alike & (self.y == self.evaluation.labels[:count]))
         total = len(self.evaluation.samples)
         words = f"{same} of {total} are the same"
-        if len(self.x) != total:
-            words += f"; {len(self.x)} test samples, not {total}"
+        if count != total:
+            words += f"; {count} test samples, not {total}"
         return _Check("samples", same == total, words)
 
     def _check_summary(self) -> _Check:
@@ -194,7 +191,7 @@ class _Verification:
         source = self.evaluation.provenance
         same = 0
         count = 0
-        starts = np.arange(0, len(self.x), source.block)
+        starts = np.arange(len(self.x)) % source.block == 0
         blocks = -(-_DRAWN // source.block)
         for start in self._draw(starts, blocks).tolist():
             x = self.x[start : start + source.block]
@@ -202,7 +199,7 @@ class _Verification:
             classes = predict_classes(self.classifier, x, source.batch_size, seed)
             clean = self.evaluation.clean[start:]
             same += sum(a == b for a, b in zip(classes, clean, strict=False))
-            count += len(classes)
+            count += len(x)
 
         words = f"{same} of {count} drawn are the same"
         if same < count:
@@ -267,7 +264,7 @@ class _Verification:
         norm = self.evaluation.norm
         measure = require_measure(norm)
         for verdict in verdicts(self.evaluation):
-            rows = self._draw(np.flatnonzero(verdict.standing))
+            rows = self._draw(verdict.standing)
             eps = int(verdict.eps) if measure.counted else verdict.eps
             stages = self._choose_stages(measure, eps)
             attack = SpikingAutoAttack(
@@ -297,7 +294,7 @@ class _Verification:
             return (single,)
 
         plan = resolve_plan(self.evaluation.plan, measure)
-        some = torch.as_tensor(self.x[:1], device="cpu")
+        some = as_tensor(self.x[:1])
         suiting = select_stages(plan, self.classifier, measure, some).stages
         suiting = tuple(one for one in suiting if one.by_gradients) or suiting
         drawn = self.rng.integers(len(suiting))
@@ -314,7 +311,7 @@ class _Verification:
     def _check_bounds(self, bounds: Bounds) -> _Check:
         """Bounds certify again some samples that they are said to certify."""
         norm = self.evaluation.norm
-        rows = self._draw(np.flatnonzero(bounds.margin > 0))
+        rows = self._draw(bounds.margin > 0)
         again = certify_bounds(
             self.classifier,
             self.x[rows],
@@ -332,7 +329,7 @@ class _Verification:
 
         Another device draws other values, so that regions may be smaller, and one may differ."""
         source = self.evaluation.provenance
-        rows = self._draw(np.flatnonzero(certificate.predicted >= 0), _DRAWN_CERTIFICATES)
+        rows = self._draw(certificate.predicted >= 0, _DRAWN_CERTIFICATES)
         parts = [
             certify(
                 self.classifier,
@@ -384,7 +381,7 @@ class _Verification:
 
     def _check_proven(self, bounds: Bounds) -> _Check:
         """The search proves again some samples that it is said to have proven."""
-        rows = self._draw(np.flatnonzero(bounds.decided), _DRAWN_DECISIONS)
+        rows = self._draw(bounds.decided, _DRAWN_DECISIONS)
         again = decide_bounds(
             self.classifier,
             self.x[rows],

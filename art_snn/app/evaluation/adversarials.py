@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from art_snn.app.evaluation.record import NAME, name_from
@@ -15,6 +14,7 @@ from art_snn.attacks.balls import ROUNDING, rounding_of
 from art_snn.attacks.sparse_dynamic import SparseDynamicAttack
 from art_snn.checks import ArgumentError, expand_path, require, shown
 from art_snn.classifier import PyTorchSpikingClassifier
+from art_snn.classifier.inputs import as_tensor
 from art_snn.files import read_arrays
 
 _OPTION = "adversarials"
@@ -62,12 +62,12 @@ class Submission:
         try:
             if norm == "0":  # Between the two values no flip leads.
                 SparseDynamicAttack(classifier, verbose=False)._samples(points)
-            least[there] = min_budgets(norm, classifier, x[there], points[there])
+            far = min_budgets(norm, classifier, x[there], points[there])
         except ArgumentError as error:
             raise ArgumentError(_OPTION, f"{path}: {error.complaint}") from error
-        outside = np.count_nonzero(least[there] > eps)
-        got = f"{outside} of {there.sum()} in {path} farther away, the farthest at "
-        got += f"{least[there].max():.4g}"
+        least[there] = far
+        outside = np.count_nonzero(far > eps)
+        got = f"{outside} of {len(far)} in {path} farther away, the farthest at {far.max():.4g}"
         expected = f"adversarials {describe_budget(norm, eps)} of their samples"
         remedy = "Project them into that ball, or leave them out. The index says which test sample "
         remedy += "each of them is of; without it they are the first ones, in their order."
@@ -113,10 +113,12 @@ def _index(path: Path, index: np.ndarray | None, count: int, samples: int) -> np
     fits = rows.dtype.kind in "iu" and rows.shape == (count,)
     expected = f"index as {count} whole numbers from 0 to {samples - 1}, each once"
     got = f"{rows.dtype} of shape {rows.shape} in {path}"
-    got += f", {len(set(rows.tolist()))} from {rows.min()} to {rows.max()}" if fits else ""
+    if fits:
+        distinct = np.unique(rows)
+        got += f", {len(distinct)} from {rows.min()} to {rows.max()}"
+        fits = len(distinct) == count and rows.min() >= 0 and rows.max() < samples
     remedy = "Give the number of the test sample of each; --samples evaluates more. Write further "
     remedy += "adversarials of a sample into another file: the option may be given several times."
-    fits = fits and {*rows.tolist()} <= {*range(samples)} and len({*rows.tolist()}) == count
     require(fits, _OPTION, expected, got, remedy)
     return rows
 
@@ -138,7 +140,7 @@ def min_budgets(
 
     :raises ValueError: for points that no shift of spikes leads to, where these are measured."""
     limits = classifier.clip_values
-    low = 0.0 if limits is None else torch.as_tensor(limits[0], device="cpu")
-    here, there = torch.as_tensor(x, device="cpu"), torch.as_tensor(points, device="cpu")
-    far = require_measure(norm).distances(here, there, low)
+    low = 0.0 if limits is None else as_tensor(limits[0])
+    there = as_tensor(points)
+    far = require_measure(norm).distances(as_tensor(x), there, low)
     return np.asarray(far - rounding_of(there))

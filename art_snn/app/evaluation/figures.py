@@ -3,7 +3,7 @@
 import base64
 import io
 import textwrap
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,8 @@ from art_snn.metrics import Share
 
 _STYLE: Any = rc_params_from_file(Path(__file__).with_name("report.mplstyle"), False, False)
 _STYLE["axes.prop_cycle"] = cycler(color=SERIES)
+_styled = matplotlib.rc_context(_STYLE)
+"""Decorates what draws in that style."""
 _INK, _GRID, _SIZE = (_STYLE[name] for name in ("text.color", "grid.color", "font.size"))
 _WIDTH = 3.6
 """Inches of a chart that takes half of a wide page, or a phone."""
@@ -66,14 +68,14 @@ URIs, each with words for those who do not see it: its numbers, or that a table 
 them. A sample has three pictures and no title."""
 
 
+@_styled
 def _chart(
     figure: Figure, title: str, words: str = "", numbers: str = "A table has its numbers."
 ) -> _Drawing:
     """The figure as an SVG, with its numbers in words; the same figure gives the same drawing."""
     nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
     stream = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
-        figure.savefig(stream, format="svg", metadata=nothing)
+    figure.savefig(stream, format="svg", metadata=nothing)
     source = _data_uri("svg+xml", stream.getvalue())
     return {"title": title, "words": words, "pictures": [(source, f"{title}. {numbers}")]}
 
@@ -85,7 +87,6 @@ def _data_uri(kind: str, content: bytes) -> str:
 def _axes(names: Sequence[str], width: float = _WIDTH) -> tuple[Figure, Axes]:
     """One pair of axes, with room for the names of the legend below."""
     lines = sum(1 + name.count("\n") for name in names)
-
     figure = Figure(figsize=(width, 2.5 + 0.19 * lines), layout="constrained")
     return figure, figure.subplots()
 
@@ -107,8 +108,9 @@ def _accuracy_label(results: Sequence[Verdict]) -> str:
     """The label of an axis of the accuracies of these verdicts."""
     if not any(verdict.open for verdict in results):
         return "accuracy [%]"
-    proven = any(verdict.certified is not None for verdict in results)
-    return f"accuracy{', of attacks' if proven else ''} at most [%]"
+    if any(verdict.certified is not None for verdict in results):
+        return "accuracy, of attacks at most [%]"
+    return "accuracy at most [%]"
 
 
 def accuracy_figure(evaluation: Evaluation, width: float = _WIDTH) -> Figure:
@@ -138,20 +140,24 @@ def _verdict_curves(
     return curves
 
 
-@matplotlib.rc_context(_STYLE)
+@_styled
 def _plot_accuracy(
     curves: Mapping[str, Mapping[float, Share]], results: Sequence[Verdict], width: float
 ) -> Figure:
     """One line per name over the budgets, that of the union as a band below the others, and that
     of what is certified dashed, in the colour of the line before it."""
-    names = [_fold(name, width) for name in curves]
-    figure, ax = _axes(names, width)
-    budgets = {eps for curve in curves.values() for eps in curve if eps}
-    scale, axis = _choose_scale(results[0].norm, budgets)
+    folded = {name: _fold(name, width) for name in curves}
+    figure, ax = _axes([*folded.values()], width)
+    norm = results[0].norm
+    scale = 1
+    axis = f"eps in {NORMS[norm]}" if norm in SIZES else NORMS[norm]
+    if all("/" in format_eps(norm, one.eps) for one in results):
+        scale = 255
+        axis += " [1/255]"
 
-    colour: Any = _INK
+    colour = _INK
     ax.set_prop_cycle(color=SERIES * len(_MARKERS), marker=[*_MARKERS] * len(SERIES))
-    for (name, curve), label in zip(curves.items(), names, strict=True):
+    for name, curve in curves.items():
         # The first is broader, so that it can be seen below another one.
         style: dict[str, Any] = {"lw": 1.4 if ax.containers else 3.0, "markersize": 4, "capsize": 2}
         if name == UNION:
@@ -159,23 +165,14 @@ def _plot_accuracy(
         if name == CERTIFIED or name.endswith(f", {CERTIFIED}"):
             style |= _BELOW | {"color": colour}
         values, bars = to_percent(curve.values())
-        line = ax.errorbar(scale * np.array([*curve]), values, bars, label=label, **style)
+        places = scale * np.array([*curve])
+        line = ax.errorbar(places, values, bars, label=folded[name], **style)
         colour = line.lines[0].get_color()
 
     ax.set(ylim=(0, 100), ylabel=_accuracy_label(results), xlabel=axis)
     ax.set_xlim(left=0)
     figure.legend(loc="outside lower left")
     return figure
-
-
-def _choose_scale(norm: str, budgets: Collection[float]) -> tuple[int, str]:
-    """By what budgets are multiplied for an axis, and its label."""
-    if norm not in SIZES:
-        return 1, NORMS[norm]
-    label = f"eps in {NORMS[norm]}"
-    if norm == "inf" and all("/" in format_eps(norm, eps) for eps in budgets):
-        return 255, f"{label} [1/255]"
-    return 1, label
 
 
 def draw_accuracy(evaluation: Evaluation) -> _Drawing:
@@ -186,7 +183,7 @@ def draw_accuracy(evaluation: Evaluation) -> _Drawing:
     return _chart(accuracy_figure(evaluation), f"{title}, with 95 % intervals")
 
 
-@matplotlib.rc_context(_STYLE)
+@_styled
 def draw_spikes(examples: Examples) -> _Drawing | None:
     """Firing rates of every layer and spikes of the first example; None where there are none."""
     if not examples.layers.size:
@@ -214,7 +211,7 @@ def _draw_raster(ax: Axes, examples: Examples, place: int) -> None:
     """Spikes of the first example without (0) or with (1) the attack; in black, those of both."""
     owners = examples.owners
     layers = np.unique(owners)
-    both: np.ndarray = np.all(examples.spikes, axis=0)
+    both = np.all(examples.spikes, axis=0)
     shown = np.where(both, 2, examples.spikes[place]).T
     colours = ListedColormap(["#ffffff", SERIES[place], _INK])
     ax.pcolormesh(shown, cmap=colours, vmin=0, vmax=2, ec="#ffffff", lw=0.4)
@@ -228,15 +225,13 @@ def _draw_raster(ax: Axes, examples: Examples, place: int) -> None:
     ax.grid(visible=False)
 
 
-@matplotlib.rc_context(_STYLE)
+@_styled
 def draw_operations(evaluation: Evaluation) -> _Drawing | None:
     """Operations of every layer next to a dense network's; None where they are not known."""
     if not evaluation.operations:
         return None
-    figure = Figure(figsize=(_WIDTH, 2.5), layout="constrained")
-    ax = figure.subplots()
-    columns = np.transpose([*evaluation.operations.values()])
-    _, synapses, _, operations = columns
+    figure, ax = _axes(())
+    _, synapses, _, operations = np.transpose([*evaluation.operations.values()])
     _draw_pairs(ax, {"spiking": operations, "dense network": synapses})
     layers = range(len(operations))
     ax.set_xticks(layers, ["in", *map(str, layers[1:])])
@@ -264,20 +259,22 @@ def draw_side_by_side(items: Sequence[ReportItem]) -> _Drawing | None:
     return _chart(_plot_accuracy(curves, results, _WIDTH), title)
 
 
-@matplotlib.rc_context(_STYLE)
+@_styled
 def draw_board(points: Sequence[tuple[str, Share, Share]]) -> _Drawing:
     """Clean and robust accuracy of each record, by its name, the latter with its interval."""
-    names = [name.replace(", eps", ",") for name, _, _ in points]
+    records, before, after = zip(*points, strict=True)
+    names = [name.replace(", eps", ",") for name in records]
     places = range(len(points))
     figure = Figure(figsize=(_WIDTH, 1 + 0.19 * len(points)), layout="constrained")
     ax = figure.subplots()
 
-    clean, _ = to_percent(share for _, share, _ in points)
-    robust, bars = to_percent(share for _, _, share in points)
+    clean, _ = to_percent(before)
+    robust, bars = to_percent(after)
     ax.hlines(places, robust, clean, color=_GRID, lw=3)
     ax.plot(clean, places, "o", color=SERIES[0], ms=4, label="clean")
-    style: Any = {"color": SERIES[1], "ms": 4, "capsize": 2, "label": "robust"}
-    ax.errorbar(robust, places, xerr=bars, fmt="D", **style)
+    ax.errorbar(
+        robust, places, xerr=bars, fmt="D", color=SERIES[1], ms=4, capsize=2, label="robust"
+    )
 
     ax.set_yticks(places, map(_fold, names), fontsize=_SIZE - 2)
     ax.set(xlim=(0, 100), xlabel="accuracy [%]")
@@ -286,7 +283,7 @@ def draw_board(points: Sequence[tuple[str, Share, Share]]) -> _Drawing:
     return _chart(figure, "Accuracy without an attack and under all of them")
 
 
-@matplotlib.rc_context(_STYLE)
+@_styled
 def draw_classes(evaluation: Evaluation) -> _Drawing:
     """Accuracy by class without an attack and under all of them at each budget."""
     results = verdicts(evaluation)
@@ -321,7 +318,8 @@ def draw_examples(evaluation: Evaluation, examples: Examples) -> tuple[str, list
         return f"{start}Samples of shape ({', '.join(map(str, shape))}) are not drawn.", []
 
     both = examples.x, examples.adversarial
-    low, high = float(np.min(both)), float(np.max(both))
+    low = float(np.min(both))
+    high = float(np.max(both))
     drawings: list[_Drawing] = []
     room = _ROOM
     for place in range(len(examples.x)):
@@ -381,7 +379,7 @@ def _draw_sample(values: np.ndarray, low: float, high: float) -> str:
     def coloured(frame: np.ndarray) -> np.ndarray:
         if len(frame) != 2:  # Grey is the same in all three.
             return np.broadcast_to(frame.transpose(1, 2, 0), (*frame.shape[1:], 3))
-        both: np.ndarray = frame.min(0)[..., None]
+        both = frame.min(0)[..., None]
         one = np.clip(np.tensordot(frame, _EVENTS, (0, 0)), 0, 1)
         return np.asarray(one * (1 - both) + both)
 

@@ -4,7 +4,6 @@ import html
 import json
 import re
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +28,16 @@ _SHARE = re.compile(r"([\d.]+ % )(\[[^]]+\])")
 
 def render_page(items: Sequence[ReportItem]) -> str:
     """One evaluation, or several side by side, as one page of HTML."""
-    pairs = zip(items, tables.labels(items), strict=True)
-    views = [_describe_item(item, label, number) for number, (item, label) in enumerate(pairs, 1)]
-    several: dict[str, Any] = {}
+    views = [
+        {"id": f"r{number}", "label": label, "item": item, **_describe_item(item)}
+        for number, (item, label) in enumerate(zip(items, tables.labels(items), strict=True), 1)
+    ]
+    several = {}
     if len(items) > 1:
         title, _, table, *compared = tables.compare_parts(items)
         drawing = figures.draw_side_by_side(items)
         several = {"title": title, "verdicts": table, "pairs": compared, "drawing": drawing}
-    content: dict[str, Any] = {"views": views, "several": several, "most": tables.MOST_SAMPLES}
+    content = {"views": views, "several": several, "most": tables.MOST_SAMPLES}
     shown = render_template("report.html.j2", **content, glossary=())
     return render_template("report.html.j2", **content, glossary=_find_terms(shown))
 
@@ -46,21 +47,25 @@ def _find_terms(page: str) -> list[tuple[str, str]]:
     body = page.partition("<body>")[2].partition("<script>")[0]
     text = " ".join(html.unescape(re.sub("<[^>]*>", " ", body)).split())
     terms = json.loads((_HERE / "glossary.json").read_text(encoding="utf-8"))
-    occurs = partial(re.search, string=text, flags=re.IGNORECASE)
-    return [(term, words) for term, form, words in terms if occurs(rf"(?<!\w)(?:{form})(?!\w)")]
+    return [
+        (term, words)
+        for term, form, words in terms
+        if re.search(rf"(?<!\w)(?:{form})(?!\w)", text, re.IGNORECASE)
+    ]
 
 
-def _describe_item(item: ReportItem, label: str, number: int) -> Mapping[str, Any]:
+def _describe_item(item: ReportItem) -> Mapping[str, Any]:
     """All that the page shows of one evaluation."""
     evaluation = item.evaluation
-    results, (decisive, others) = verdicts(evaluation), make_cards(evaluation)
-    drawn = None if item.examples is None else figures.draw_examples(evaluation, item.examples)
-    legend, examples = drawn or (item.objection, [])
+    results = verdicts(evaluation)
+    decisive, others = make_cards(evaluation)
+    legend = item.objection
+    examples: list[dict[str, Any]] = []
+    spikes = None
+    if item.examples is not None:
+        legend, examples = figures.draw_examples(evaluation, item.examples)
+        spikes = figures.draw_spikes(item.examples)
     return {
-        "id": f"r{number}",
-        "label": label,
-        "item": item,
-        "evaluation": evaluation,
         "tables": tables.evaluation_tables(evaluation),
         "verdict": describe_verdicts(results),
         "open": bool(decisive) or any(verdict.open for verdict in results),
@@ -72,7 +77,7 @@ def _describe_item(item: ReportItem, label: str, number: int) -> Mapping[str, An
         "operations": figures.draw_operations(evaluation),
         "legend": legend,
         "examples": examples,
-        "spikes": None if item.examples is None else figures.draw_spikes(item.examples),
+        "spikes": spikes,
     }
 
 

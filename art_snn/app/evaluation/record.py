@@ -4,7 +4,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,12 +99,12 @@ class Bounds:
     @property
     def certified(self) -> NDArray[np.bool_]:
         """Samples that are classified correctly everywhere within the budget, bool (N,)."""
-        return np.asarray((self.margin > 0) | self.decided)
+        return (self.margin > 0) | self.decided
 
     @property
     def decided(self) -> NDArray[np.bool_]:
         """Those that the exact search proved, bool (N,)."""
-        return np.asarray(np.isnan(self.margin))
+        return np.isnan(self.margin)
 
 
 @dataclass(frozen=True)
@@ -322,7 +321,7 @@ class Examples:
         kinds = self.rows.dtype.kind, self.predicted.dtype.kind
         expect({*kinds} <= {*"iu"}, "rows and predicted classes as whole numbers", kinds)
         layers, spikes, owners = len(self.layers), self.spikes, self.owners
-        forms: tuple[Any, ...] = (self.rates.shape, spikes.shape[::2], owners.shape)
+        forms = (self.rates.shape, spikes.shape[::2], owners.shape)
         fits = forms == ((2, layers), (2, len(owners)), (len(owners),))
         fits &= spikes.ndim == 3 and spikes.dtype == bool
         fits &= owners.dtype.kind in "iu" and {*owners.tolist()} <= {*range(layers)}
@@ -390,7 +389,7 @@ def read_evaluation(file: str | Path) -> ReportItem:
     require_kind("files", path, FILE, expected)
     remedy = "Give evaluation.json from the folder of an evaluation."
     try:
-        evaluation: Evaluation = read_result(path, Evaluation)
+        evaluation = read_result(path, Evaluation)
     except (ValueError, OSError) as error:
         raise invalid("files", expected, f"{path}, which {error}", remedy) from error
     return ReportItem.of(str(file), evaluation, path.parent)

@@ -5,16 +5,14 @@ from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 from tabulate import LATEX_ESCAPE_RULES, tabulate
 
-from art_snn.app.evaluation.record import NORMS, Evaluation, ReportItem, Trial
+from art_snn.app.evaluation.record import NORMS, Evaluation, ReportItem
 from art_snn.app.evaluation.verdict import (
     CERTIFIED,
     UNION,
-    Card,
     Verdict,
     count_words,
     describe_bound,
@@ -50,8 +48,11 @@ def evaluation_parts(evaluation: Evaluation) -> list[Part]:
     """The verdict in words and by budget, what casts doubt on it, and a row per attack."""
     samples = count_words(len(evaluation.samples), "sample")
     decisive, others = make_cards(evaluation)
-    notes = [_describe_card(card["severity"].capitalize(), card) for card in decisive]
-    notes += [_describe_card("Does not change the verdict", card) for card in others]
+    notes = []
+    for card in (*decisive, *others):
+        kind = card["severity"].capitalize() if card in decisive else "Does not change the verdict"
+        words = " ".join((*card["sentences"], *card["remedies"]))
+        notes.append(f"{kind}: {card['name']} ({card['place']}). {words}")
     notes += remarks(evaluation)
     parts: list[Part] = [
         (evaluation.name, evaluation.title, samples),
@@ -63,12 +64,6 @@ def evaluation_parts(evaluation: Evaluation) -> list[Part]:
     if evaluation.certificate is not None:
         parts.append(_certificate_table(evaluation.certificate))
     return [*parts, "Reproduce:", Command(evaluation.provenance.command)]
-
-
-def _describe_card(kind: str, card: Card) -> str:
-    """A card of findings in sentences."""
-    words = " ".join((*card["sentences"], *card["remedies"]))
-    return f"{kind}: {card['name']} ({card['place']}). {words}"
 
 
 def evaluation_tables(evaluation: Evaluation) -> dict[str, Table]:
@@ -112,28 +107,20 @@ def _attack_table(evaluation: Evaluation) -> Table:
         clean = str(verdict.outcome.clean_accuracy)
         trials = evaluation.at(verdict.eps)
         for trial in trials.values():
-            rows.append([trial.name, eps, *_attack_cells(trial, trials.get(first), verdict)])
+            difference = ""
+            if first in trials and trial.name != first:
+                difference = describe_difference(trial.robustness, trials[first].robustness)
+            attacked = str(trial.robustness.attack_success)
+            robust = verdict.describe_trial(trial)
+            queries = f"{trial.outcome.queries:.0f}"
+            right = str(trial.robustness.clean_accuracy)
+            rows.append([trial.name, eps, right, attacked, robust, queries, difference])
         if several:
             success = str(verdict.outcome.attack_success)
             rows.append([UNION, eps, clean, success, verdict.share, "", ""])
         if verdict.certified is not None:
             rows.append([CERTIFIED, eps, clean, "", f"at least {verdict.certified}", "", ""])
     return Table(titles, [row[: len(titles)] for row in rows], wide=(2, 3, 5, 6))
-
-
-def _attack_cells(trial: Trial, first: Trial | None, verdict: Verdict) -> list[str]:
-    """What is right without an attack and after it, its cost, and how it differs from the first."""
-    robust = trial.robustness
-    difference = ""
-    if first is not None and first is not trial:
-        difference = describe_difference(robust, first.robustness)
-    return [
-        str(robust.clean_accuracy),
-        str(robust.attack_success),
-        verdict.describe_trial(trial),
-        f"{trial.outcome.queries:.0f}",
-        difference,
-    ]
 
 
 def _stage_table(evaluation: Evaluation) -> Table:
@@ -149,7 +136,7 @@ def _stage_table(evaluation: Evaluation) -> Table:
 
 def _certificate_table(certificate: Certificate) -> Table:
     """Certified accuracy at l1 radii from 0, below the largest, or at numbers of events."""
-    accuracy: Any = certificate.certified_accuracy
+    accuracy = certificate.certified_accuracy
     if "radius" in certificate.region.changes:
         largest = float(certificate.region.size.max())
         radii = dict.fromkeys(largest * part / _RADII for part in range(_RADII))
@@ -188,8 +175,19 @@ def _compare_costs(ours: float, dense: float) -> tuple[str, str, str]:
 
 
 def remarks(evaluation: Evaluation) -> list[str]:
-    """Sentences about stages that did not run, random networks, and what is proven."""
-    lines = [line for trial in evaluation.trials for line in _skipped(trial)]
+    """Sentences about stages that did not run, or ran with the network's own gradient, and why;
+    about random networks, and what is proven."""
+    lines = []
+    for trial in evaluation.trials:
+        native = [one for one in trial.outcome.stages if one.status == "native"]
+        if native:
+            stages = count_words(len(native), "stage")
+            first = f"The first is {native[0].instead_of}: {native[0].reason.rstrip('.')}."
+            lines.append(f"{trial.name} ran {stages} with the network's own gradient. {first}")
+        for one in trial.outcome.skipped:
+            if one.status == "skipped":
+                lines.append(f"{trial.name} skipped {one.label}: {one.reason.rstrip('.')}.")
+
     draws = max(trial.outcome.draws for trial in evaluation.trials)
     if draws > 1:
         lines.append(f"The network is random: most of {draws} predictions decide what is broken.")
@@ -207,40 +205,34 @@ def remarks(evaluation: Evaluation) -> list[str]:
     return list(dict.fromkeys(lines))
 
 
-def _skipped(trial: Trial) -> list[str]:
-    """Stages of a trial that ran with the network's own gradient or do not suit it, and why."""
-    lines = []
-    native = [one for one in trial.outcome.stages if one.status == "native"]
-    if native:
-        stages = count_words(len(native), "stage")
-        first = f"The first is {native[0].instead_of}: {native[0].reason.rstrip('.')}."
-        lines.append(f"{trial.name} ran {stages} with the network's own gradient. {first}")
-    for one in trial.outcome.skipped:
-        if one.status == "skipped":
-            lines.append(f"{trial.name} skipped {one.label}: {one.reason.rstrip('.')}.")
-    return lines
-
-
 def _sample_results(verdict: Verdict) -> list[str]:
     """The result of each sample under all attacks up to a budget, in words."""
     certified = verdict.evaluation.certified(verdict.eps)
-    words = []
+    results = []
     for sample, breaker in enumerate(verdict.breakers()):
-        clean = _describe_clean(verdict.evaluation, sample)
-        if clean:
-            words.append(clean)
-        elif breaker is not None:
-            words.append(_describe_breaker(breaker, sample, verdict))
+        words = _describe_clean(verdict.evaluation, sample)
+        if words:
+            results.append(words)
+            continue
+        if breaker is not None:
+            outcome = breaker.outcome
+            words = f"broken by {breaker.name}"
+            if len(outcome.stages) > 1:
+                words += f", {outcome.stages[outcome.stage[sample]].description}"
+            # Its budget may be a smaller one.
+            if breaker.eps != verdict.eps:
+                words += f" at {format_eps(verdict.norm, breaker.eps)}"
         elif not verdict.standing[sample]:
-            words.append("broken while findings were looked for")
+            words = "broken while findings were looked for"
         else:
-            words.append("certified" if certified[sample] else "survives")
-    return words
+            words = "certified" if certified[sample] else "survives"
+        results.append(words)
+    return results
 
 
 def _describe_clean(evaluation: Evaluation, sample: int) -> str:
     """Why a sample is wrong without an attack; "" where it is right."""
-    first = next(iter(evaluation.at(evaluation.budgets[0]).values())).outcome
+    first = evaluation.trials[0].outcome
     stage = first.stage[sample]
     if stage == Outcome.UNANSWERED:
         return "no prediction"
@@ -250,17 +242,6 @@ def _describe_clean(evaluation: Evaluation, sample: int) -> str:
         # The prediction in the table is one more draw.
         return f"misclassified in {first.votes[sample]} of {first.draws} draws"
     return f"misclassified as {evaluation.clean[sample]}"
-
-
-def _describe_breaker(trial: Trial, sample: int, verdict: Verdict) -> str:
-    """The attack that broke a sample, its stage, and its budget where that is a smaller one."""
-    outcome = trial.outcome
-    words = f"broken by {trial.name}"
-    if len(outcome.stages) > 1:
-        words += f", {outcome.stages[outcome.stage[sample]].description}"
-    if trial.eps != verdict.eps:
-        words += f" at {format_eps(verdict.norm, trial.eps)}"
-    return words
 
 
 def _sample_table(evaluation: Evaluation) -> Table:

@@ -191,8 +191,7 @@ def describe_verdicts(results: Sequence[Verdict]) -> str:
     )
     ends = [f"{one.left or 'none'} {describe_budgets(norm, one.eps)}" for one in larger]
     words += f" Larger changes leave {join_words(ends)}." if ends else ""
-    others = (_describe_proof(results), _describe_doubt(results))
-    return " ".join(filter(None, (words, *others)))
+    return " ".join(filter(None, (words, _describe_proof(results), _describe_doubt(results))))
 
 
 def _describe_proof(results: Sequence[Verdict]) -> str:
@@ -208,8 +207,7 @@ def _describe_proof(results: Sequence[Verdict]) -> str:
         if drawn is not None:
             return "Draws certify nothing here: more of them help (--draws), or more training."
         return "Bounds prove nothing here: training for them helps (art-snn train --defence ibp)."
-    sure = f"each wrong with probability {drawn.alpha:g}" if drawn else ""
-    how = ", ".join(filter(None, ("certified", sure)))
+    how = f"certified, each wrong with probability {drawn.alpha:g}" if drawn else "certified"
     ends = [
         f"between {one.certified.percent} ({how}) and {one.outcome.robust_accuracy.percent} "
         f"(attacked) {describe_budgets(norm, one.eps)}"
@@ -239,9 +237,10 @@ def _describe_doubt(results: Sequence[Verdict]) -> str:
     """What the findings mean for the numbers, in a sentence; "" where all are 0 or exact."""
     counted = [one for one in results if one.left and not one.exact]
     doubted = [one for one in counted if one.open]
-    findings = {(n.id, n.about): n.severity for one in results for n in one.findings}
-    if errors := [*findings.values()].count("error"):
-        wrong = "An error" if errors == 1 else "Errors"
+    findings = [finding for verdict in results for finding in verdict.findings]
+    errors = {(one.id, one.about) for one in findings if one.severity == "error"}
+    if errors:
+        wrong = "An error" if len(errors) == 1 else "Errors"
         return f"{wrong} must be fixed before any number counts."
     if not doubted:
         number = "this number" if len(results) == 1 else "these numbers"
@@ -263,7 +262,7 @@ def verdicts(evaluation: Evaluation) -> list[Verdict]:
 
     Notes cast no doubt. Where a plan decides, nor do findings about other attacks, nor randomness:
     plans handle it with EOT and a majority of fresh predictions."""
-    results: list[Verdict] = []
+    results = []
     trials = [evaluation.examined]
     decisive = tuple(one for one in evaluation.findings if one.severity != "note")
     if evaluation.plan:
@@ -284,18 +283,23 @@ def make_cards(evaluation: Evaluation) -> tuple[list[Card], list[Card]]:
     """Cards of findings that cast doubt on a number, and of the others; errors come first.
 
     Warnings cast none on 0 nor on exact numbers, errors do."""
-    pairs = [(one, verdict.open) for verdict in verdicts(evaluation) for one in verdict.findings]
-    doubts = [finding for finding, is_open in pairs if is_open or finding.severity == "error"]
+    doubts = [
+        finding
+        for verdict in verdicts(evaluation)
+        for finding in verdict.findings
+        if verdict.open or finding.severity == "error"
+    ]
     groups: dict[tuple[str, str], list[Finding]] = defaultdict(list)
     for finding in evaluation.findings:
         groups[finding.id, finding.about].append(finding)
-    cards: dict[bool, list[Card]] = {True: [], False: []}
+    decisive: list[Card] = []
+    others: list[Card] = []
     for group in groups.values():
-        decides = any(finding in doubts for finding in group)
-        cards[decides].append(_make_card(evaluation.norm, group))
-    for some in cards.values():
-        some.sort(key=lambda card: SEVERITIES.index(card["severity"]))
-    return cards[True], cards[False]
+        cards = decisive if any(finding in doubts for finding in group) else others
+        cards.append(_make_card(evaluation.norm, group))
+    for cards in (decisive, others):
+        cards.sort(key=lambda card: SEVERITIES.index(card["severity"]))
+    return decisive, others
 
 
 def _make_card(norm: str, group: Sequence[Finding]) -> Card:

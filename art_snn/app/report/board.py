@@ -81,8 +81,11 @@ class _Record:
     @cached_property
     def certified(self) -> Share | None:
         """What any evaluation certifies, and none breaks; None where none does."""
-        bounded = [one for one in self.verdicts.values() if one.evaluation.certifies]
-        masks = [one.evaluation.certified(one.eps) for one in bounded]
+        masks = [
+            one.evaluation.certified(one.eps)
+            for one in self.verdicts.values()
+            if one.evaluation.certifies
+        ]
         return Share.of(np.logical_or.reduce(masks) & self.standing) if masks else None
 
     @property
@@ -119,27 +122,35 @@ def make_board(items: Iterable[ReportItem], unread: Sequence[str] = ()) -> tuple
     :param unread: why others cannot be read."""
     evaluations = _name_evaluations(items)
     reasons = {file: _find_contradiction(one, evaluations) for file, one in evaluations.items()}
-    # By data, norm and budget, and below these by weights and file.
-    groups: dict[tuple[str, int, str], dict[str, dict[str, Verdict]]]
-    groups = defaultdict(lambda: defaultdict(dict))
+    entries = []
     for file, evaluation in evaluations.items():
-        if reasons[file]:
-            continue
-        source = evaluation.provenance
-        norm = evaluation.norm
-        for verdict in verdicts(evaluation):
-            key = source.dataset, [*NORMS].index(norm), describe_budget(norm, verdict.eps)
-            groups[key][source.weights][file] = verdict
+        if not reasons[file]:
+            entries += [(file, verdict) for verdict in verdicts(evaluation)]
+    entries.sort(key=_place)
 
-    tables = []
-    for (data, norm_place, _), networks in groups.items():
-        records = sorted(map(_make_record, networks.values()), key=lambda record: record.rank)
-        tables.append((data, norm_place, records[0].verdict.eps, records))
-    tables.sort(key=lambda one: one[:3])
+    # By data and budget, and below these by weights and file.
+    groups: dict[tuple[str, str], dict[str, dict[str, Verdict]]]
+    groups = defaultdict(lambda: defaultdict(dict))
+    for file, verdict in entries:
+        source = verdict.evaluation.provenance
+        key = source.dataset, describe_budget(verdict.norm, verdict.eps)
+        groups[key][source.weights][file] = verdict
+
     contradicted = [f"{file} {reason}" for file, reason in reasons.items() if reason]
     left_out = [f"Left out: {line}" for line in (*unread, *contradicted)]
-    table, notes, points = _make_table([records for *_, records in tables])
+    table, notes, points = _make_table(
+        [
+            sorted(map(_make_record, networks.values()), key=lambda record: record.rank)
+            for networks in groups.values()
+        ]
+    )
     return (table, Notes((*notes, *left_out)), points), left_out
+
+
+def _place(entry: tuple[str, Verdict]) -> tuple[str, int, float]:
+    """The place of a verdict: by data, norm and budget."""
+    _, verdict = entry
+    return verdict.evaluation.provenance.dataset, [*NORMS].index(verdict.norm), verdict.eps
 
 
 def _name_evaluations(items: Iterable[ReportItem]) -> dict[str, Evaluation]:
@@ -172,7 +183,7 @@ def _make_table(groups: Sequence[Sequence[_Record]]) -> Board:
     single = {record.first.single_attack for group in groups for record in group} - {None}
     attack = str(single.pop()) if len(single) == 1 else "one attack"
 
-    rows: list[dict[str, str]] = []
+    rows = []
     points = []
     remarks: dict[str, dict[str, None]] = defaultdict(dict)
     for group in groups:
@@ -218,31 +229,28 @@ def _cells(record: _Record, label: str, attack: str) -> dict[str, str]:
     :param attack: title of the column of the single attack: its name, or "one attack"."""
     evaluation = record.first
     source = evaluation.provenance
-    robust = describe_bound(record.robust, record.verdict.open)
+    verdict = record.verdict
+    robust = describe_bound(record.robust, verdict.open)
     if record.exact:
         robust = f"{record.robust}{' exact' if record.robust.count else ''}"
+    size = format_eps(verdict.norm, verdict.eps)
+    plural = "" if verdict.eps == 1 else "s"
     return {
         "network": label,
         "data": source.dataset,
-        "budget": _describe_size(record.verdict.norm, record.verdict.eps),
+        "budget": require_measure(verdict.norm).label.format(eps=size, s=plural),
         "robust": robust,
         "certified": f"at least {record.certified.percent}" if record.certified else _NONE,
-        "clean": record.verdict.outcome.clean_accuracy.percent,
+        "clean": verdict.outcome.clean_accuracy.percent,
         attack: _describe_single(record, attack),
         "attacks": _describe_credits(record),
         "training": source.training or _NONE,
-        "findings": record.verdict.doubts,
+        "findings": verdict.doubts,
         "samples": f"{len(evaluation.samples):,}",
         "T": _NONE if source.steps is None else f"{source.steps:,}",
         "parameters": f"{source.parameters:,}",
         "date": evaluation.date[:10],
     }
-
-
-def _describe_size(norm: str, eps: float) -> str:
-    """A budget in the cell of a table."""
-    plural = "" if eps == 1 else "s"
-    return require_measure(norm).label.format(eps=format_eps(norm, eps), s=plural)
 
 
 def _describe_single(record: _Record, attack: str) -> str:
@@ -259,9 +267,8 @@ def _describe_credits(record: _Record) -> str:
     """Who broke how many samples that were right without an attack; the name of the plan alone
     where it broke them all."""
     breakers = {file: one.breakers() for file, one in record.verdicts.items()}
-    counts: Counter[str] = Counter()
-    for row in np.flatnonzero(record.verdict.outcome.correct & ~record.standing).tolist():
-        counts[_credit_sample(record, breakers, row)] += 1
+    broken = np.flatnonzero(record.verdict.outcome.correct & ~record.standing)
+    counts = Counter(_credit_sample(record, breakers, row) for row in broken.tolist())
     plan = record.first.plan or join_words(record.first.names)
     if not {*counts} - {plan}:
         return plan

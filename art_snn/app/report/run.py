@@ -58,8 +58,8 @@ def _read_all(places: Sequence[Path]) -> tuple[list[ReportItem], list[str]]:
     """The evaluations at or below the places, and why others cannot be read.
 
     :raises ValueError: where none can."""
-    items: list[ReportItem] = []
-    failed: list[ArgumentError] = []
+    items = []
+    failed = []
     for file in find_evaluations(places):
         try:
             items.append(read_evaluation(file))
