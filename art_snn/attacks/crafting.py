@@ -75,20 +75,33 @@ def parse_stage(text: str | None, norm: Norm, eps: float) -> Stage:
         kind: Any = ours.get(name, getattr(evasion, name, None))
         remedy = f"Or one of {', '.join(SHORT_NAMES)}. Classes are those of art.attacks.evasion "
         remedy += f"and {', '.join(ours)}."
-        fits = isinstance(kind, type) and issubclass(kind, EvasionAttack)
-        require(fits, "attack", "the class of an evasion attack", shown(name), remedy)
+        require(
+            isinstance(kind, type) and issubclass(kind, EvasionAttack),
+            "attack",
+            "the class of an evasion attack",
+            shown(name),
+            remedy,
+        )
         stage = Stage(kind)
 
     budget = stage.budget(measure, eps)
-    remedy = "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in both."
-    expected = f"an attack in the norm {measure.id}"
-    require(budget is not None, "attack", expected, shown(name), remedy)
+    require(
+        budget is not None,
+        "attack",
+        f"an attack in the norm {measure.id}",
+        shown(name),
+        "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in both.",
+    )
 
     allowed = sorted(stage.taken - RUN - (budget or {}).keys())
     odd = [option for option in given if option not in allowed]
-    expected = f"options of {name}: {', '.join(allowed) or 'none'}"
-    remedy = "The budget, the batches and the seed are given apart from the attack."
-    require(not odd, "attack", expected, ", ".join(odd), remedy)
+    require(
+        not odd,
+        "attack",
+        f"options of {name}: {', '.join(allowed) or 'none'}",
+        ", ".join(odd),
+        "The budget, the batches and the seed are given apart from the attack.",
+    )
 
     options = dict(stage.options)
     if "eps_step" in options:
@@ -118,9 +131,12 @@ def attack_errors(stage: Stage) -> Iterator[None]:
 
 
 def _failed(stage: Stage, error: Exception) -> ValueError:
-    expected = "an attack that runs on this network and its samples"
-    got = f"{stage}, which fails ({type(error).__name__}: {error}".rstrip(".") + ")"
-    return invalid("attack", expected, got, "Choose another one, or other options of it.")
+    return invalid(
+        "attack",
+        "an attack that runs on this network and its samples",
+        f"{stage}, which fails ({type(error).__name__}: {error}".rstrip(".") + ")",
+        "Choose another one, or other options of it.",
+    )
 
 
 def check_stage(

@@ -35,8 +35,9 @@ class Measure:
         """The budget; ValueError unless it is above 0, and whole where it counts."""
         if self.counted:
             return require_count("eps", eps, remedy="Flips and time steps are counted.")
-        remedy = "A usual budget is 8/255."
-        return require_number("eps", eps, above=0, up_to=LARGEST_BUDGET, remedy=remedy)
+        return require_number(
+            "eps", eps, above=0, up_to=LARGEST_BUDGET, remedy="A usual budget is 8/255."
+        )
 
     def length(self, change: Tensor) -> Tensor:
         """Length of changes ``[n, *shape]``, [n, 1, ...]; in norm 0 how many values changed."""

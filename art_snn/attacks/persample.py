@@ -214,17 +214,23 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
             dtype = torch.promote_types(dtype, torch.float32)
         samples = checked.detach().to(self.estimator.device, dtype, copy=True)
         if self.estimator.clip_values is None:
-            remedy = f"Tell the classifier by clip_values {self.needs_range}."
-            got = "a classifier without clip_values"
-            require(not self.needs_range, "x", "samples of a known range", got, remedy)
+            require(
+                not self.needs_range,
+                "x",
+                "samples of a known range",
+                "a classifier without clip_values",
+                f"Tell the classifier by clip_values {self.needs_range}.",
+            )
             return samples
         low, high = self.clip_range(samples)
         slack = ROUNDING * (high - low)
         if not ((samples >= low - slack) & (samples <= high + slack)).all():
-            expected = f"values within clip_values, {self.estimator.clip_values}"
-            got = f"values from {samples.min():g} to {samples.max():g}"
-            remedy = "Scale the samples, or tell the classifier their range by clip_values."
-            raise invalid("x", expected, got, remedy)
+            raise invalid(
+                "x",
+                f"values within clip_values, {self.estimator.clip_values}",
+                f"values from {samples.min():g} to {samples.max():g}",
+                "Scale the samples, or tell the classifier their range by clip_values.",
+            )
         return samples.clamp(low, high)
 
     def clip_range(self, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -240,8 +246,13 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     def _classes(self, samples: Tensor, y: Any) -> Tensor:
         """True classes or targets [N]."""
         if y is None:
-            remedy = "A targeted attack takes the target classes as y."
-            require(not self.targeted, "y", "target classes", "None", remedy)
+            require(
+                not self.targeted,
+                "y",
+                "target classes",
+                "None",
+                "A targeted attack takes the target classes as y.",
+            )
             if not len(samples):  # ART's classifiers do not predict those.
                 return samples.new_empty(0, dtype=torch.int64)
             scores = self.estimator.predict(samples.cpu().numpy(), batch_size=self.batch_size)

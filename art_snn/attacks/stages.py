@@ -114,22 +114,44 @@ class Stage:
     within: float | None = None
 
     def __post_init__(self) -> None:
-        fits = isinstance(self.attack, type) and issubclass(self.attack, EvasionAttack)
-        remedy = "Give a class such as AutoPGD; its settings are options."
-        require(fits, "attack", "a class of evasion attacks", shown(self.attack), remedy)
-        fits = self.rule is None or isinstance(self.rule, Gradient)
-        remedy = "Pass an instance, neither a class nor a name."
-        require(fits, "rule", "a gradient rule such as RGA(), or None", shown(self.rule), remedy)
-        remedy = "Every source is differentiated by the rule of its own network."
-        fits = self.rule is None or not self.transfer
-        require(fits, "rule", "None where transfer=True", shown(self.rule), remedy)
-        fits = not self.warm or (issubclass(self.attack, IteratedAttack) and not self.transfer)
-        remedy = "Only attacks that walk through a ball can begin elsewhere: AutoPGD, for instance."
-        expected = "False with that attack, or where transfer=True"
-        require(fits, "warm", expected, shown(self.warm), remedy)
+        require(
+            isinstance(self.attack, type) and issubclass(self.attack, EvasionAttack),
+            "attack",
+            "a class of evasion attacks",
+            shown(self.attack),
+            "Give a class such as AutoPGD; its settings are options.",
+        )
+        require(
+            self.rule is None or isinstance(self.rule, Gradient),
+            "rule",
+            "a gradient rule such as RGA(), or None",
+            shown(self.rule),
+            "Pass an instance, neither a class nor a name.",
+        )
+        require(
+            self.rule is None or not self.transfer,
+            "rule",
+            "None where transfer=True",
+            shown(self.rule),
+            "Every source is differentiated by the rule of its own network.",
+        )
+        require(
+            not self.warm or (issubclass(self.attack, IteratedAttack) and not self.transfer),
+            "warm",
+            "False with that attack, or where transfer=True",
+            shown(self.warm),
+            "Only attacks that walk through a ball can begin elsewhere: AutoPGD, for instance.",
+        )
         if self.within is not None:
-            remedy = "None attacks every sample; 0.1 those that are all but broken."
-            set_fields(self, within=require_number("within", self.within, above=0, remedy=remedy))
+            set_fields(
+                self,
+                within=require_number(
+                    "within",
+                    self.within,
+                    above=0,
+                    remedy="None attacks every sample; 0.1 those that are all but broken.",
+                ),
+            )
         set_fields(self, options=dict(self.options))
 
     @property
@@ -301,10 +323,15 @@ class Plan:
     stages: tuple[Stage, ...]
 
     def __post_init__(self) -> None:
-        fits = isinstance(self.stages, Sequence) and bool(self.stages)
-        fits = fits and all(isinstance(stage, Stage) for stage in self.stages)
-        remedy = "For instance (Stage(AutoPGD, RGA()),)."
-        require(fits, "stages", "a tuple of one Stage or more", shown(self.stages), remedy)
+        require(
+            isinstance(self.stages, Sequence)
+            and bool(self.stages)
+            and all(isinstance(stage, Stage) for stage in self.stages),
+            "stages",
+            "a tuple of one Stage or more",
+            shown(self.stages),
+            "For instance (Stage(AutoPGD, RGA()),).",
+        )
         set_fields(self, stages=tuple(self.stages))
 
 
@@ -372,6 +399,11 @@ def require_sources(sources: object, estimator: PyTorchClassifier) -> tuple[PyTo
     classifiers: tuple[PyTorchClassifier, ...] = tuple(sources)  # type: ignore[arg-type]
     for source in classifiers:
         given = isinstance(source, PyTorchClassifier) and (source.input_shape, source.nb_classes)
-        got = "one of samples of shape {} and {} classes".format(*given) if given else shown(source)
-        require(given == form, "sources", expected, got, remedy)
+        require(
+            given == form,
+            "sources",
+            expected,
+            "one of samples of shape {} and {} classes".format(*given) if given else shown(source),
+            remedy,
+        )
     return classifiers

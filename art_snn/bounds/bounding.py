@@ -52,8 +52,13 @@ def check_bounded(network: SpikingNetwork) -> None:
         "art_snn.metrics.certify is for encoders that draw.",
     )
     for part in (network.encoder, *network.modules()):
-        fits = not isinstance(part, Frequency | Gates)
-        require(fits, "classifier", "encoder and layers with bounds", f"{part}", _REMEDY)
+        require(
+            not isinstance(part, Frequency | Gates),
+            "classifier",
+            "encoder and layers with bounds",
+            f"{part}",
+            _REMEDY,
+        )
 
     dtype = dtype_of(network)
     require(
@@ -80,8 +85,13 @@ def check_bounded(network: SpikingNetwork) -> None:
     )
     for site in network.body.neurons():
         dynamics = site.dynamics
-        got = f"{site.name} ({dynamics.unknown or 'of other equations'})"
-        require(dynamics.obeys_equations, "classifier", "LIF and IF neurons", got, _REMEDY)
+        require(
+            dynamics.obeys_equations,
+            "classifier",
+            "LIF and IF neurons",
+            f"{site.name} ({dynamics.unknown or 'of other equations'})",
+            _REMEDY,
+        )
         low = least(dynamics.decay)
         high = most(dynamics.decay)
         require(
@@ -259,8 +269,12 @@ def _name_refusals(network: SpikingNetwork) -> Iterator[None]:
             module = frame.f_locals.get("self")
             if isinstance(module, nn.Module) and names.get(module):
                 place = f"{names[module]} ({type(module).__name__})"
-        expected = "a network of layers whose outputs can be bounded"
-        raise invalid("classifier", expected, f"{place}, with {words}", _REMEDY) from error
+        raise invalid(
+            "classifier",
+            "a network of layers whose outputs can be bounded",
+            f"{place}, with {words}",
+            _REMEDY,
+        ) from error
 
 
 _TERMS = 64

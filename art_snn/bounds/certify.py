@@ -139,8 +139,13 @@ def _choose_builder(
         methods = [*METHODS, _TRAINS]
         require_choice("method", method, methods, remedy="counts is never looser.")
     if method == _TRAINS:
-        expected = "'counts' or 's-ibp' in norm 2"
-        require(norm == np.inf, "method", expected, method, "Only boxes have trains.")
+        require(
+            norm == np.inf,
+            "method",
+            "'counts' or 's-ibp' in norm 2",
+            method,
+            "Only boxes have trains.",
+        )
         return ProblemBuilder(network, eps, limits)
     if method is None and norm == np.inf and (network.body.steps or 0) <= _MOST_STEPS:
         with suppress(ArgumentError):
@@ -159,18 +164,25 @@ def read_budget(
     remedy = "Put it into the network: TimeDistributed(Normalize(mean, std), ...)."
     network = require_network("classifier", classifier, remedy)
     changed = bool(getattr(classifier, "postprocessing_defences", None))
-    expected = "a classifier without postprocessing"
-    require(not changed, "classifier", expected, "one with it", "Leave it out.")
+    require(
+        not changed,
+        "classifier",
+        "a classifier without postprocessing",
+        "one with it",
+        "Leave it out.",
+    )
     check_bounded(network)
     measure = require_measure(norm, SIZES)
     eps = measure.require_budget(eps)
     samples = as_array(check_samples(x, classifier.input_shape))
     limits = classifier.clip_values
     if limits is not None and not ((samples >= limits[0]) & (samples <= limits[1])).all():
-        expected = f"values within clip_values, {limits}"
-        got = f"values from {samples.min():g} to {samples.max():g}"
-        remedy = "Scale the samples, or make the classifier with other clip_values."
-        raise invalid("x", expected, got, remedy)
+        raise invalid(
+            "x",
+            f"values within clip_values, {limits}",
+            f"values from {samples.min():g} to {samples.max():g}",
+            "Scale the samples, or make the classifier with other clip_values.",
+        )
     if isinstance(network.body, ModelBody):
         # Adapted networks verify their model, or refuse it.
         classifier.predict(samples[:1])

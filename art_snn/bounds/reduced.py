@@ -88,8 +88,13 @@ def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequen
         segments[-1].append(module)
 
     steps = network.body.steps or 0
-    remedy = f"Use network.with_steps({MOST_STEPS}), which is another network. {_REMEDY}"
-    require(steps <= MOST_STEPS, "classifier", f"at most {MOST_STEPS} time steps", steps, remedy)
+    require(
+        steps <= MOST_STEPS,
+        "classifier",
+        f"at most {MOST_STEPS} time steps",
+        steps,
+        f"Use network.with_steps({MOST_STEPS}), which is another network. {_REMEDY}",
+    )
     return sites, segments, steps
 
 
@@ -131,8 +136,12 @@ class ProblemBuilder:
         first = self.sites[0]
         table = list_constant_trains(first.dynamics, self.steps, self.dtype)
         if table is None:
-            expected = "first neurons with few trains under a constant current"
-            raise invalid("classifier", expected, first.name, _REMEDY)
+            raise invalid(
+                "classifier",
+                "first neurons with few trains under a constant current",
+                first.name,
+                _REMEDY,
+            )
         self.first_table = table
 
     @torch.inference_mode(False)
@@ -330,8 +339,13 @@ class ProblemBuilder:
 
 def _require_chain(same: bool) -> None:
     """Refuse a network that a pass has shown not to be the chain of its layers."""
-    got = "one that computes something else at a point within the budget"
-    require(same, "classifier", "a network that is the chain of its layers", got, _REMEDY)
+    require(
+        same,
+        "classifier",
+        "a network that is the chain of its layers",
+        "one that computes something else at a point within the budget",
+        _REMEDY,
+    )
 
 
 def _keep_open(

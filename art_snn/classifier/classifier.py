@@ -82,8 +82,12 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     ) -> None:
         _check_network(model)
         _check_preprocessing(options.get("preprocessing"), input_shape)
-        remedy = "'gpu' takes the current CUDA device where there is one, and the CPU elsewhere."
-        require_choice("device_type", device_type, ("gpu", "cpu"), remedy=remedy)
+        require_choice(
+            "device_type",
+            device_type,
+            ("gpu", "cpu"),
+            remedy="'gpu' takes the current CUDA device where there is one, and the CPU elsewhere.",
+        )
         given = (model, loss, tuple(input_shape), nb_classes, optimizer)
         with _card_of(model):  # ART moves the network to the current device.
             super().__init__(*given, device_type=device_type, **options)
@@ -199,9 +203,13 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if classes is not None:
             classes = np.full(len(x), classes) if classes.ndim == 0 else classes
             check_labels(classes, len(x), self.nb_classes)
-            expected = "one class, or one class index per sample"
-            remedy = "Turn one-hot labels into indices: label.argmax(1)."
-            require(classes.ndim == 1, "label", expected, f"shape {classes.shape}", remedy)
+            require(
+                classes.ndim == 1,
+                "label",
+                "one class, or one class index per sample",
+                f"shape {classes.shape}",
+                "Turn one-hot labels into indices: label.argmax(1).",
+            )
         with self._differentiating(training_mode, gradient):
             leaf, inputs, _ = self._leaf(x, None)
             logits = self._forward(inputs)
@@ -233,9 +241,13 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if isinstance(layer, Integral) and not isinstance(layer, bool):
             position = int(layer)
             name = names[position] if -len(names) <= position < len(names) else layer
-        expected = f"an index below {len(names)} or one of {', '.join(names)}"
-        remedy = "The names are in classifier.layer_names."
-        require(name in names, "layer", expected, repr(layer), remedy)
+        require(
+            name in names,
+            "layer",
+            f"an index below {len(names)} or one of {', '.join(names)}",
+            repr(layer),
+            "The names are in classifier.layer_names.",
+        )
         graph = framework and isinstance(x, Tensor) and x.requires_grad
         inputs, _ = self._apply_preprocessing(
             self._to_network(x), y=None, fit=False, no_grad=not graph
@@ -278,8 +290,13 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
 
         :raises ValueError: for anything that is no data generator, or a missing optimizer."""
         expected, got = "an art.data_generators.DataGenerator", type(generator).__name__
-        remedy = "Wrap a torch DataLoader in art.data_generators.PyTorchDataGenerator."
-        require(isinstance(generator, DataGenerator), "generator", expected, got, remedy)
+        require(
+            isinstance(generator, DataGenerator),
+            "generator",
+            expected,
+            got,
+            "Wrap a torch DataLoader in art.data_generators.PyTorchDataGenerator.",
+        )
         self._check_trainable(1)
         with self._mode(True):
             super().fit_generator(generator, nb_epochs, verbose, **kwargs)
@@ -420,9 +437,13 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :raises ValueError: for a tensor where preprocessing works on numpy."""
         if not isinstance(x, Tensor):
             return x
-        expected = "a numpy array, because a preprocessing defence works on numpy"
-        remedy = "Use the PyTorch version of the defence, or x.cpu().numpy()."
-        require(self.all_framework_preprocessing, "x", expected, "a torch tensor", remedy)
+        require(
+            self.all_framework_preprocessing,
+            "x",
+            "a numpy array, because a preprocessing defence works on numpy",
+            "a torch tensor",
+            "Use the PyTorch version of the defence, or x.cpu().numpy().",
+        )
         return x.to(self.device)
 
     def _targets(self, labels: Any, logits: Tensor) -> Tensor:
@@ -446,11 +467,13 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         """Refuse no optimizer, and one that holds none of the network's parameters."""
         groups = () if self._optimizer is None else self._optimizer.param_groups
         weights = {id(weight) for group in groups for weight in group["params"]}
-        fits = not weights.isdisjoint(map(id, self.model.parameters()))
-        expected = "an optimizer of the network's parameters"
-        got = "one of another network, whose steps leave this one as it is" if weights else "None"
-        remedy = "Pass optimizer=torch.optim.SGD(network.parameters(), lr=0.1)."
-        require(fits, "optimizer", expected, got, remedy)
+        require(
+            not weights.isdisjoint(map(id, self.model.parameters())),
+            "optimizer",
+            "an optimizer of the network's parameters",
+            "one of another network, whose steps leave this one as it is" if weights else "None",
+            "Pass optimizer=torch.optim.SGD(network.parameters(), lr=0.1).",
+        )
 
     def _check_trainable(self, samples: int) -> None:
         self._check_optimizer()
@@ -477,20 +500,26 @@ def _check_network(model: object) -> None:
     while isinstance(last, nn.Sequential) and len(last):
         last = last[-1]
     expected, got = "a network whose last layer is affine", f"one that ends in {last}"
-    remedy = (
+    require(
+        not isinstance(last, Neuron),
+        "model",
+        expected,
+        got,
         "Add a readout, TimeDistributed(nn.Linear(...)): spike counts tie, and ART takes them for "
-        "probabilities."
+        "probabilities.",
     )
-    require(not isinstance(last, Neuron), "model", expected, got, remedy)
 
 
 def _check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> None:
     """Refuse preprocessing that ART would apply along the time axis of event frames."""
     several = isinstance(preprocessing, tuple) and any(np.size(v) > 1 for v in preprocessing)
-    expected = "one mean and one std, since ART applies several along the time axis"
-    got = f"{preprocessing!r} for samples of shape {tuple(input_shape)}"
-    remedy = "Normalise inside the network: TimeDistributed(Normalize(mean, std), ...)."
-    require(not several or len(input_shape) <= 3, "preprocessing", expected, got, remedy)
+    require(
+        not several or len(input_shape) <= 3,
+        "preprocessing",
+        "one mean and one std, since ART applies several along the time axis",
+        f"{preprocessing!r} for samples of shape {tuple(input_shape)}",
+        "Normalise inside the network: TimeDistributed(Normalize(mean, std), ...).",
+    )
 
 
 def _card_of(network: nn.Module) -> AbstractContextManager[Any]:

@@ -60,10 +60,13 @@ class _Attacked(Subject):
         with seeded(self.seed), watching(self.estimator, take):
             returned = self.attack.generate(self.x.copy(), self.y.copy())
         array = isinstance(returned, np.ndarray)
-        got = f"shape {returned.shape}" if array else shown(returned)
-        fits = array and returned.shape == self.x.shape
-        remedy = "Patches are no changes of samples within a ball."
-        require(fits, "attack", "one that returns samples of x's shape", got, remedy)
+        require(
+            array and returned.shape == self.x.shape,
+            "attack",
+            "one that returns samples of x's shape",
+            f"shape {returned.shape}" if array else shown(returned),
+            "Patches are no changes of samples within a ball.",
+        )
         path = best.points.view(self.x.shape).cpu().numpy().astype(self.x.dtype)
         return returned, path, (best.margins > 0).cpu().numpy()
 
@@ -163,19 +166,36 @@ def examine_attack(
     :raises ValueError: for no sample, another shape, a bad setting, a targeted attack, one on
         another classifier or after preprocessing, or one that returns no such samples."""
     evades = isinstance(attack, EvasionAttack)
-    fits = evades and isinstance(attack.estimator, PyTorchClassifier)
     # The repr of ART's SquareAttack calls itself without end.
-    got = type(attack).__name__ if evades else shown(attack)
-    expected = "an evasion attack on a classifier of torch's"
-    require(fits, "attack", expected, got, "For instance AutoPGD(classifier), of art_snn.attacks.")
-    remedy = "Any class but the true one counts here: build it with targeted=False."
-    require(not attack.targeted, "attack", "an untargeted one", "a targeted one", remedy)
-    remedy = "Put it into the network; after it, budget and range have another unit."
+    require(
+        evades and isinstance(attack.estimator, PyTorchClassifier),
+        "attack",
+        "an evasion attack on a classifier of torch's",
+        type(attack).__name__ if evades else shown(attack),
+        "For instance AutoPGD(classifier), of art_snn.attacks.",
+    )
+    require(
+        not attack.targeted,
+        "attack",
+        "an untargeted one",
+        "a targeted one",
+        "Any class but the true one counts here: build it with targeted=False.",
+    )
     expected, got = "one on a classifier without preprocessing", "one with it"
-    require(lacks_preprocessing(attack.estimator), "attack", expected, got, remedy)
-    remedy = "SpikeRetiming keeps its shifts by construction; art_snn.attacks.shifts measures them."
-    fits = require_measure(norm) != SHIFT
-    require(fits, "norm", "numpy.inf, 2 or 0", shown(norm), remedy)
+    require(
+        lacks_preprocessing(attack.estimator),
+        "attack",
+        expected,
+        got,
+        "Put it into the network; after it, budget and range have another unit.",
+    )
+    require(
+        require_measure(norm) != SHIFT,
+        "norm",
+        "numpy.inf, 2 or 0",
+        shown(norm),
+        "SpikeRetiming keeps its shifts by construction; art_snn.attacks.shifts measures them.",
+    )
     subject = _Attacked(attack.estimator, x, y, eps, norm, batch_size, seed, attack=attack)
     return run_checks(CHECKS_OF_ATTACKS, subject, type(attack).__name__)
 

@@ -130,15 +130,21 @@ class Subject:
 
     def __post_init__(self) -> None:
         x = as_array(check_samples(self.x, self.estimator.input_shape))
-        remedy = "Take some of the samples that are attacked."
-        require(len(x), "x", "at least one sample", "none", remedy)
-        remedy = "Batches of 32 are usual."
+        require(
+            len(x),
+            "x",
+            "at least one sample",
+            "none",
+            "Take some of the samples that are attacked.",
+        )
         set_fields(
             self,
             x=x if x.dtype.kind == "f" else x.astype(np.float32),
             y=class_indices(self.y, len(x), self.estimator.nb_classes),
             eps=self.measure.require_budget(self.eps),
-            batch_size=require_count("batch_size", self.batch_size, remedy=remedy),
+            batch_size=require_count(
+                "batch_size", self.batch_size, remedy="Batches of 32 are usual."
+            ),
             seed=require_seed("seed", self.seed),
         )
 

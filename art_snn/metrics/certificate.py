@@ -75,9 +75,13 @@ class Certificate:
         """Samples (N,) that are right under every change, as :meth:`certified_accuracy` counts."""
         given = {name: value for name, value in change.items() if value is not None}
         for name, value in given.items():
-            expected = f"None, since this encoder certifies {', '.join(self.region.changes)}"
-            remedy = "Events are of binary frames, an l1 radius is of images."
-            require(name in self.region.changes, name, expected, value, remedy)
+            require(
+                name in self.region.changes,
+                name,
+                f"None, since this encoder certifies {', '.join(self.region.changes)}",
+                value,
+                "Events are of binary frames, an l1 radius is of images.",
+            )
         region: Any = self.region
         return np.asarray(self.correct & region.holds(**given))
 
@@ -225,8 +229,13 @@ def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
         (compute(unread, drawn), "one whose layers read the input itself"),
         (compute(x, first)[:1], "one whose logits depend on other samples of a batch"),
     ):
-        same = torch.allclose(logits, expected[: len(logits)], rtol=1e-3, atol=1e-5, equal_nan=True)
-        require(same, "estimator", wanted, got, remedy)
+        require(
+            torch.allclose(logits, expected[: len(logits)], rtol=1e-3, atol=1e-5, equal_nan=True),
+            "estimator",
+            wanted,
+            got,
+            remedy,
+        )
 
 
 def _certifying_encoder(estimator: PyTorchClassifier) -> Any:
@@ -238,12 +247,19 @@ def _certifying_encoder(estimator: PyTorchClassifier) -> Any:
     # A class derived from one of ours may draw with other probabilities.
     kinds = type(encoder).__mro__
     owners = [next((k for k in kinds if n in vars(k)), object) for n in ("certified", "__call__")]
-    fits = encoder_draws(encoder) and owners[0] is not object and issubclass(*owners)
-    remedy = "Only what is drawn certifies: build it with encoder=Poisson(8), for instance."
-    expected = "a network with Poisson encoding, SQE or Ablation"
-    require(fits, "estimator", expected, f"{encoder}", remedy)
+    require(
+        encoder_draws(encoder) and owners[0] is not object and issubclass(*owners),
+        "estimator",
+        "a network with Poisson encoding, SQE or Ablation",
+        f"{encoder}",
+        "Only what is drawn certifies: build it with encoder=Poisson(8), for instance.",
+    )
     dtype = dtype_of(network)
-    remedy = "Half precision rounds the probabilities themselves: use network.float()."
-    fits = dtype in (torch.float32, torch.float64)
-    require(fits, "estimator", "a network in single or double precision", f"{dtype}", remedy)
+    require(
+        dtype in (torch.float32, torch.float64),
+        "estimator",
+        "a network in single or double precision",
+        f"{dtype}",
+        "Half precision rounds the probabilities themselves: use network.float().",
+    )
     return encoder

@@ -103,10 +103,13 @@ def robustness(clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray) -
     :param clean, adversarial: logits (N, K) of the clean and of the adversarial samples.
     :param labels: class indices (N,).
     :raises ValueError: when the lengths differ, or a logit is NaN."""
-    expected = "as many labels as clean and as adversarial samples"
-    got = f"{len(labels)} labels, {len(clean)} clean and {len(adversarial)} adversarial"
-    remedy = "Predict on all adversarial samples, in the order of the labels."
-    require(len(clean) == len(adversarial) == len(labels), "labels", expected, got, remedy)
+    require(
+        len(clean) == len(adversarial) == len(labels),
+        "labels",
+        "as many labels as clean and as adversarial samples",
+        f"{len(labels)} labels, {len(clean)} clean and {len(adversarial)} adversarial",
+        "Predict on all adversarial samples, in the order of the labels.",
+    )
     for name, logits in (("clean", clean), ("adversarial", adversarial)):
         expected, remedy = "logits that are numbers", "An attack that gives NaN flips nothing."
         require(not np.isnan(logits).any(), name, expected, "NaN", remedy)

@@ -75,8 +75,13 @@ class AdversarialTraining:
         name = type(self.defence).__name__
         for argument, value in {"attack": "pgd", "rule": None, "share": 1.0}.items():
             got = getattr(self, argument)
-            expected = f"{value!r} for {name}, which takes eps and runs no attack"
-            require(got == value, argument, expected, repr(got), "Leave it out.")
+            require(
+                got == value,
+                argument,
+                f"{value!r} for {name}, which takes eps and runs no attack",
+                repr(got),
+                "Leave it out.",
+            )
 
     @property
     def stage(self) -> Stage:

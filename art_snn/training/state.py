@@ -187,5 +187,4 @@ class State:
 
 
 def _other(expected: str, got: str, file: str | Path) -> CheckpointError:
-    remedy = f"Delete {file} to train from the start."
-    return CheckpointError.of("resume", expected, got, remedy)
+    return CheckpointError.of("resume", expected, got, f"Delete {file} to train from the start.")
