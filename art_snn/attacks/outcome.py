@@ -76,7 +76,7 @@ class Outcome:
             stages |= _number(part.stages)
             skipped |= _number(part.skipped)
 
-        columns: dict[str, Any] = {
+        columns = {
             name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.COLUMNS
         }
         places = {key: place for place, key in enumerate(stages)}

@@ -218,7 +218,7 @@ class SparseDynamicAttack(PerSampleAttack):
         :param bits: the bit of each flip [k].
         :param before: logits [k, K] of the sample without that flip."""
         here = rows.cpu()
-        losses = list[Tensor]()
+        losses = []
         for start in range(0, len(rows), self.batch_size):
             batch = slice(start, start + self.batch_size)
 

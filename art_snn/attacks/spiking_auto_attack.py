@@ -300,7 +300,7 @@ class SpikingAutoAttack(CountedAttack):
 
     def _build_steps(self, plan: StageSelection, random: bool) -> list[_Step]:
         """The stages that run; one that transfers runs on every source."""
-        steps = list[_Step]()
+        steps = []
         earlier = list[tuple[Stage, int]]()
         for stage, record in zip(plan.stages, plan.records, strict=True):
             # Gradients of a random network are averaged over draws.

@@ -360,7 +360,7 @@ def select_stages(
     suiting = [stage for stage, why in judged if why is None and not stage.transfer]
     rule = estimator.model.rule
     running = {replace(one, rule=Native()) for one in suiting if (one.rule or rule) == Native()}
-    stages: list[tuple[Stage, StageRecord]] = []
+    stages = []
     skipped = []
     for stage, why in judged:
         if why is None:

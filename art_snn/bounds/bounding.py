@@ -179,7 +179,7 @@ class Bounding:
 
         :param checked: True to send corners through the network.
         :param observe: called with every neuron."""
-        bounds = list[_CornerBounds]()
+        bounds = []
 
         def fire(site: NeuronRef, current: Any) -> Box:
             spikes = self.method.fire(site, current)
@@ -385,7 +385,7 @@ def _follow(
     :param spikes: of the last two samples, or the only one, by the number of the
         call, the same at every step, so that no layer is silent. Missing ones are
         drawn."""
-    calls = list[tuple[str, Tensor]]()
+    calls = []
     generator = torch.Generator("cpu").manual_seed(0)
 
     def fire(site: NeuronRef, current: Tensor) -> Tensor:

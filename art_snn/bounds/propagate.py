@@ -240,7 +240,7 @@ def find_ends(sets: Tensor, low: Tensor, high: Tensor) -> Ends:
 
     :return: [K, B, n] each."""
     codes = _encode(sets)
-    ends = list[Tensor]()
+    ends = []
     for values, sign, extreme in ((low, 1, torch.minimum), (high, -1, torch.maximum)):
         tables = zip(_tabulate(values, sign), codes, strict=True)
         parts = [table.index_select(1, code) for table, code in tables]
@@ -262,7 +262,7 @@ def _list_limits(limits: Tensor) -> list[tuple[int, float, Tensor]]:
 
     :param limits: of every train [V, K]."""
     bits = 2 ** torch.arange(8, device="cpu")
-    several = list[tuple[int, float, Tensor]]()
+    several = []
     for k, column in enumerate(limits.unbind(1)):
         for limit in sorted(set(column[column.isfinite()].tolist())):
             members = functional.pad(column == limit, (0, -len(column) % 8)).view(-1, 8)

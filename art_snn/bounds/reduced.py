@@ -70,7 +70,7 @@ def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequen
     copied = copy_module("classifier", network).double().cpu().eval()
 
     # A neuron ends a segment of affine layers and begins the next one.
-    sites = list[NeuronRef]()
+    sites = []
     segments = [nn.Sequential()]
     for name, module in list_layers(copied.layers, "layers"):
         shown = f"{name} ({type(module).__name__})"
@@ -201,7 +201,7 @@ class ProblemBuilder:
 
         :return: the boxes of the spikes of every layer, and how far currents of every
             layer [...], and logits [K], may lie from exact arithmetic, at any step."""
-        observed = list[tuple[Box, Box]]()
+        observed = []
 
         def observe(site: NeuronRef, current: Box, spikes: Box) -> None:
             observed.append((current, spikes))
@@ -212,7 +212,7 @@ class ProblemBuilder:
             logits = bounding.run(box, observe=observe)
         _require_chain(len(observed) == len(self.sites))
 
-        errors = list[Tensor]()
+        errors = []
         for site, (current, _) in zip(self.sites, observed, strict=True):
             size = current.magnitude
             rounding = potential_rounding(site.dynamics, size, self.steps, current.dtype)
@@ -235,7 +235,7 @@ class ProblemBuilder:
         bias = self._apply(i, fixed * amplitude).flatten(1)[:, index]
 
         # The derivatives of outputs by inputs are the rows of the weight.
-        rows = list[Tensor]()
+        rows = []
         for part in torch.split(index, _CHUNK):
             leaf = torch.zeros(len(part), *fixed.shape[1:], dtype=torch.float64, device="cpu")
             with torch.enable_grad():
@@ -314,7 +314,7 @@ class ProblemBuilder:
 
         # What enters every segment of the chain, and what leaves it in the network.
         inputs = [corners.expand(self.steps, *shape)]
-        outputs = list[Tensor]()
+        outputs = []
 
         def fire(site: NeuronRef, current: Tensor) -> Tensor:
             spikes = site.dynamics.simulate(current)

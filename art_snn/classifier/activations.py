@@ -25,8 +25,8 @@ def average_layer(network: SpikingNetwork, name: str, batches: Sequence[Tensor])
         "Record it by a forward hook of torch.",
     )
 
-    averages = list[Tensor]()
-    outputs = list[Any]()
+    averages = []
+    outputs = []
     layer = network.get_submodule(name)
     with hook_here(layer, lambda _, __, output: outputs.append(output)):
         for batch in batches:

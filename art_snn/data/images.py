@@ -95,7 +95,7 @@ def images(
         complaint = f"expected {name} in {root / place}, {why}, put torchvision's files there, or "
         complaint += f"name the folder that has them: FOLDER/{name}."
         raise MissingFile("data", complaint) from error
-    arrays: list[np.ndarray] = []
+    arrays = []
     for part in parts:
         x, y = np.asarray(part.data), part.labels if name == "svhn" else part.targets
         if name != "svhn":

@@ -71,7 +71,7 @@ def count_operations(
     samples = as_array(check_samples(x, classifier.input_shape))
 
     (_, inputs), *layers = count_synapses(network, classifier.input_shape)
-    pairs = list[Tensor]()
+    pairs = []
     """Spikes and operations [2, N] of the input and of every layer of neurons, for one batch."""
 
     def run(network: SpikingNetwork, x: Tensor) -> Tensor:
@@ -179,7 +179,7 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
 
         names = ["input"]
         leaves = [encoded.requires_grad_()]
-        currents = list[Tensor]()
+        currents = []
 
         def fire(site: NeuronRef, current: Tensor) -> Tensor:
             names.append(site.name)

@@ -54,7 +54,7 @@ class Share:
         """For JSON: count, total, value (None when there is nothing to count), low, high."""
         low, high = self.interval
         value = self.value if self.total else None
-        counts: dict[str, float | int | None] = {"count": self.count, "total": self.total}
+        counts = {"count": self.count, "total": self.total}
         return counts | {"value": value, "low": low, "high": high}
 
     def __str__(self) -> str:

@@ -165,7 +165,7 @@ class Recipe:
 
     def build_optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
         """The optimizer of the weights."""
-        numbers: dict[str, Any] = {k: getattr(self, k) for k in _OPTIMIZERS[self.optimizer]}
+        numbers = {k: getattr(self, k) for k in _OPTIMIZERS[self.optimizer]}
         kind = torch.optim.SGD if self.optimizer == "sgd" else torch.optim.Adam
         return kind(parameters, lr=numbers.pop("learning_rate"), **numbers)
 
@@ -176,7 +176,7 @@ class Recipe:
         # torchvision draws on torch's default device.
         with samples.device:
             height, width = samples.shape[-2:]
-            transforms: list[v2.Transform] = []
+            transforms = []
             if self.crop_padding:
                 transforms.append(v2.RandomCrop((height, width), padding=self.crop_padding))
             if self.flip:
@@ -226,7 +226,7 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
     if device.type != "cpu":
         return False
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    asked: list[Any] = [getattr(torch.cpu, name, None) for name in names]
+    asked = [getattr(torch.cpu, name, None) for name in names]
     return any(supported() for supported in asked if callable(supported))
 
 

@@ -27,8 +27,8 @@ class Operations(Watching):
         # The first synapses are those of the input.
         _, *synapses = count_synapses(learner.network, tuple(x.shape[1:]))
 
-        used = list[Tensor]()
-        most = list[Tensor]()
+        used = []
+        most = []
         for (_, _, spikes, _), (_, leaving) in zip(layers, synapses, strict=True):
             used.append(count_accumulates(spikes.sum(0), leaving))
             most.append(leaving.sum())
