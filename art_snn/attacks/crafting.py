@@ -168,8 +168,13 @@ def predict_logits(
     """Logits (N, K), drawn from the seed where the network is random.
 
     :raises ValueError: when a sample holds NaN or infinity."""
-    got, remedy = "NaN or infinity", "No number that rests on such samples can be believed."
-    require(np.isfinite(x).all(), "x", "finite samples", got, remedy)
+    require(
+        np.isfinite(x).all(),
+        "x",
+        "finite samples",
+        "NaN or infinity",
+        "No number that rests on such samples can be believed.",
+    )
     with seeded(seed):
         logits: np.ndarray = classifier.predict(x, batch_size=batch_size)
     return logits

@@ -71,8 +71,7 @@ class _Flips:
         :param difference: what the flip of each bit alone did to the loss; <= 0 lets it stay."""
         self.untried[rows, bits] = False
         before = self.difference[rows, bits]
-        stays = difference <= 0
-        self.difference[rows, bits] = torch.where(stays, difference.to(before), before)
+        self.difference[rows, bits] = torch.where(difference <= 0, difference.to(before), before)
 
 
 @dataclass(eq=False, repr=False)
@@ -140,8 +139,7 @@ class SparseDynamicAttack(PerSampleAttack):
         :param bits: bool [m, P]."""
         if len(rows):
             most = bits.shape[1] if self.eps is None else self.eps
-            fits = bits.sum(1) <= most
-            best.take(rows, flips.show(rows, bits), best.values[rows], fits)
+            best.take(rows, flips.show(rows, bits), best.values[rows], bits.sum(1) <= most)
 
     def loss(self, logits: Tensor, classes: Tensor) -> Tensor:
         """The distance [n] of samples from being broken, in logits [n, K]."""
@@ -226,8 +224,7 @@ class SparseDynamicAttack(PerSampleAttack):
             flipped = flips.flipped(rows[batch])
             flipped.scatter_(1, bits[batch, None], True)
             points = flips.show(rows[batch], flipped)
-            logits = queries.logits(points, here[batch])
-            losses.append(self.loss(logits, classes[batch]))
+            losses.append(self.loss(queries.logits(points, here[batch]), classes[batch]))
 
         difference = torch.cat(losses) - self.loss(before, classes)
         rounding = _NOISE * before.abs().amax(1)

@@ -251,8 +251,11 @@ class SpikingAutoAttack(CountedAttack):
         skipped = list(selection.skipped)
         for stage in selection.stages:
             if stage.transfer and not self.sources:
-                why = "no networks to transfer from (sources) were given"
-                skipped.append(stage.record("skipped", reason=why))
+                skipped.append(
+                    stage.record(
+                        "skipped", reason="no networks to transfer from (sources) were given"
+                    )
+                )
 
         # Attacks on event frames refuse samples of other values, each kind of attack
         # once.

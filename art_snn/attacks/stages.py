@@ -81,8 +81,7 @@ class ArtAttack(PerSampleAttack):
             estimator.predict = lambda points, **_: as_array(
                 queries.predict(as_tensor(points).to(x.device))
             )
-        run = (self.norm, self.eps, self.batch_size, self.seed)
-        attack = self.stage.instantiate(estimator, *run)
+        attack = self.stage.instantiate(estimator, self.norm, self.eps, self.batch_size, self.seed)
         with seeded(self.seed), queries.counting():
             array = attack.generate(x.cpu().numpy(), classes.cpu().numpy())
         points = torch.as_tensor(array, device=x.device).to(x)
@@ -193,8 +192,8 @@ class Stage:
         It does not depend on `within`, which only says what is attacked.
 
         :param again: how many stages that are the same but for `within` come before it."""
-        words = str(replace(self, within=None))
-        return (seed + again + zlib.crc32(words.encode())) % (SEEDS + 1)
+        own = zlib.crc32(str(replace(self, within=None)).encode())
+        return (seed + again + own) % (SEEDS + 1)
 
     def objection(self, estimator: PyTorchClassifier, norm: Norm, x: Tensor) -> str | None:
         """Why the attack does not suit the classifier, or some of its samples, or None."""
@@ -368,8 +367,9 @@ def select_stages(
         elif (objection := _objection(stage, why, estimator, norm, some)) is not None:
             skipped.append(stage.record("skipped", reason=objection))
         elif (other := replace(stage, rule=Native())) in running:
-            reason = f"the same stage already runs, {other}. {why}"
-            skipped.append(stage.record("repeated", reason=reason))
+            skipped.append(
+                stage.record("repeated", reason=f"the same stage already runs, {other}. {why}")
+            )
         else:
             running.add(other)
             stages.append((other, other.record("native", stage.label, why)))

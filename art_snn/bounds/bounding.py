@@ -331,7 +331,7 @@ def _choose_corners(box: Box) -> Tensor:
     rows = _choose_rows(len(box))
     centre = box.centre[rows]
     generator = torch.Generator("cpu").manual_seed(len(box))
-    sides = torch.randint(0, 2, (3, *centre.shape[1:]), generator=generator, device="cpu") * 2 - 1
+    sides = torch.randint(2, (3, *centre.shape[1:]), generator=generator, device="cpu") * 2 - 1
     sides[0] = -1
     sides[1] = 1
     length = 1 if box.enclosure.budget is None else centre[0].numel() ** 0.5
@@ -394,7 +394,7 @@ def _follow(
             return site.dynamics.simulate(current)
         if len(calls) not in spikes:
             shape = (2, *current.shape[2:])
-            drawn = torch.randint(0, 2, shape, generator=generator, device="cpu")
+            drawn = torch.randint(2, shape, generator=generator, device="cpu")
             spikes[len(calls)] = drawn.to(current)
         last = spikes[len(calls)][-len(x) :]
         last = last.expand(len(current), *last.shape)

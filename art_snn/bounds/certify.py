@@ -136,8 +136,7 @@ def _choose_builder(
 ) -> ProblemBuilder | None:
     """Return what follows trains, if the method does; None if it does not."""
     if method is not None:
-        methods = [*METHODS, _TRAINS]
-        require_choice("method", method, methods, remedy="counts is never looser.")
+        require_choice("method", method, [*METHODS, _TRAINS], remedy="counts is never looser.")
     if method == _TRAINS:
         require(
             norm == np.inf,
@@ -197,8 +196,7 @@ def _follow_trains(
         is_right = (builder.network(x).argmax(1) == y).cpu().numpy()
     for i in np.flatnonzero(is_right & (margins <= 0)):
         with suppress(TooLarge):
-            least = bound_margin(builder.build(x[i : i + 1], int(y[i])))
-            margins[i] = max(margins[i], least)
+            margins[i] = max(margins[i], bound_margin(builder.build(x[i : i + 1], int(y[i]))))
 
 
 @dataclass(frozen=True)

@@ -145,14 +145,12 @@ class Falsifier:
         span = nodes.high - nodes.low
         points = nodes.low + span * self._draw(*span.shape).to(span)
         is_low = self._draw(*span.shape).cpu() < 0.5
-        corners = torch.where(is_low, nodes.low, nodes.high)
-        points[::2] = corners[::2]
+        points[::2] = torch.where(is_low, nodes.low, nodes.high)[::2]
 
         for radius in _RADII:
             tried = self._descend(layers, nodes, points, radius * span)
             shaped = tried.view(-1, *self.low.shape[1:]).to(self.low)
-            mutants = self._mutate()
-            margins = self.try_points(torch.cat([shaped, mutants]))
+            margins = self.try_points(torch.cat([shaped, self._mutate()]))
             if self.margins[0] <= 0:
                 return True
 
@@ -173,8 +171,7 @@ class Falsifier:
         low = torch.maximum(nodes.low, points - reach)
         high = torch.minimum(nodes.high, points + reach)
         boxes = replace(nodes, low=low, high=high)[:]
-        passed = pass_forward(layers, boxes)
-        _, slopes = weigh(layers, boxes, passed)
+        _, slopes = weigh(layers, boxes, pass_forward(layers, boxes))
 
         # The margin falls toward the low end where its slope is above 0.
         ends = torch.where(slopes > 0, low, high)

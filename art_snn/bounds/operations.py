@@ -208,8 +208,7 @@ def _average(
         budget = (function(enclosure.budget.square()) / terms).sqrt()
 
     # |f mean x| <= |f| max |x|
-    rounding = x.magnitude * widening(terms, x)
-    slack = abs(factor) * (enclosure.slack.amax() + rounding)
+    slack = abs(factor) * (enclosure.slack.amax() + x.magnitude * widening(terms, x))
     after = replace(
         enclosure,
         radius=radius,

@@ -128,8 +128,7 @@ def list_constant_trains(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> 
     table = torch.tensor(rows, dtype=torch.float64, device="cpu")
     trains, low, high = torch.split(table, [steps, 1, 1], 1)
     # Pieces next to each other overlap by rounding: the cut is the middle of the overlap.
-    cuts = (high[:-1, 0] + low[1:, 0]) / 2
-    return TrainTable(trains, low, high, cuts)
+    return TrainTable(trains, low, high, (high[:-1, 0] + low[1:, 0]) / 2)
 
 
 Passed = list[tuple[Ends, Ends]]

@@ -214,8 +214,9 @@ class ProblemBuilder:
 
         errors = []
         for site, (current, _) in zip(self.sites, observed, strict=True):
-            size = current.magnitude
-            rounding = potential_rounding(site.dynamics, size, self.steps, current.dtype)
+            rounding = potential_rounding(
+                site.dynamics, current.magnitude, self.steps, current.dtype
+            )
             slack = current.enclosure.slack.expand_as(current.centre)[:, 0]
             # |x - x'| <= slack + rounding
             errors.append(slack.double().cpu().amax(0) + float(rounding))
@@ -309,7 +310,7 @@ class ProblemBuilder:
         # |x - m| = r at a corner, on a random side for each pixel.
         generator = torch.Generator("cpu").manual_seed(0)
         shape = (_CORNERS, *box.shape[1:])
-        sides = torch.randint(0, 2, shape, generator=generator, device="cpu") * 2 - 1
+        sides = torch.randint(2, shape, generator=generator, device="cpu") * 2 - 1
         corners = box.centre + box.enclosure.radius * sides.to(box.device)
 
         # What enters every segment of the chain, and what leaves it in the network.
@@ -369,10 +370,10 @@ def _keep_open(
     fixed.flatten(1)[:, index] = torch.where(is_fixed, fewest[:, 0], 0.0)
 
     kept = (~is_fixed).nonzero()[:, 0]
-    weight = layer.weight[kept]
-    base = layer.base[:, kept]
-    slack = layer.slack[:, kept]
-    return replace(layer, weight=weight, base=base, slack=slack), possible[:, kept], kept
+    some = replace(
+        layer, weight=layer.weight[kept], base=layer.base[:, kept], slack=layer.slack[:, kept]
+    )
+    return some, possible[:, kept], kept
 
 
 def _round_layer(layer: Layer, pixels: Tensor, dtype: torch.dtype) -> Layer:

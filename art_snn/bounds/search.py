@@ -248,8 +248,7 @@ class Search:
             _, (low, high) = passed[i]
             middles = (low[0] + high[0]) / 2
             for j in best.unbind(1):
-                middle = middles[rows, j]
-                half = select_half(self.layers[i].table, sets[rows, j], middle)
+                half = select_half(self.layers[i].table, sets[rows, j], middles[rows, j])
 
                 left = nodes[:]
                 right = nodes[:]

@@ -113,8 +113,12 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :raises ValueError: for these, an unknown parameter, or a value that the constructor
             refuses."""
         for name in kwargs.keys() & {"model", "device_type"}:
-            expected, remedy = "a parameter that can change", "Build a classifier of its own."
-            raise invalid(name, expected, "one that is fixed", remedy)
+            raise invalid(
+                name,
+                "a parameter that can change",
+                "one that is fixed",
+                "Build a classifier of its own.",
+            )
         _check_preprocessing(kwargs.get("preprocessing"), self.input_shape)
         with _card_of(self.model):
             super().set_params(**kwargs)
@@ -150,7 +154,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         # A copy, since another thread may be computing a loss of its own.
         reduced = copy.copy(self._loss)
         reduced.reduction = reduction
-        with self._mode(False):
+        with keep_modes(self._model, False):
             if isinstance(x, Tensor) and x.requires_grad:
                 logits = self._forward(inputs)
             else:
@@ -254,7 +258,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         )
         inputs = as_tensor(inputs).to(self.device)
         batches = [inputs] if framework else _batches(inputs, batch_size)
-        with self._mode(False), torch.set_grad_enabled(graph):
+        with keep_modes(self._model, False), torch.set_grad_enabled(graph):
             means = torch.cat(average_layer(self.model, str(name), batches))
         if not framework:
             return as_array(means)
@@ -277,10 +281,11 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :raises ValueError: for bad or no samples, bad labels, or a missing optimizer."""
         x = check_samples(x, self.input_shape)
         check_labels(y, len(x), self.nb_classes)
-        self._check_trainable(len(x))
+        self._check_optimizer()
+        require(len(x), "x", "at least one sample to train on", "none", "Check the training set.")
         batch_size = require_count("batch_size", batch_size, remedy="ART's default is 128.")
         options = {"drop_last": drop_last, "scheduler": scheduler, "verbose": verbose} | kwargs
-        with self._mode(training_mode):
+        with keep_modes(self._model, training_mode):
             super().fit(x, as_array(y), batch_size, nb_epochs, training_mode, **options)
 
     def fit_generator(
@@ -289,23 +294,22 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         """Train on the batches (x, y) of an ART data generator, as PyTorchClassifier does.
 
         :raises ValueError: for anything that is no data generator, or a missing optimizer."""
-        expected, got = "an art.data_generators.DataGenerator", type(generator).__name__
         require(
             isinstance(generator, DataGenerator),
             "generator",
-            expected,
-            got,
+            "an art.data_generators.DataGenerator",
+            type(generator).__name__,
             "Wrap a torch DataLoader in art.data_generators.PyTorchDataGenerator.",
         )
-        self._check_trainable(1)
-        with self._mode(True):
+        self._check_optimizer()
+        with keep_modes(self._model, True):
             super().fit_generator(generator, nb_epochs, verbose, **kwargs)
 
     def clone_for_refitting(self) -> "PyTorchSpikingClassifier":
         """A copy with new weights, and an optimizer that has not begun.
 
         :raises ValueError: without an optimizer."""
-        self._check_trainable(1)
+        self._check_optimizer()
         clone = copy.deepcopy(self)
         clone.reset()
         clone._optimizer.state = defaultdict(dict)
@@ -358,17 +362,10 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             self.model.body.input_span = float(np.max(np.subtract(high, low)))
 
     @contextmanager
-    def _mode(self, training: bool, gradient: Gradient | str | None = None) -> Iterator[None]:
-        block = nullcontext() if gradient is None else self.model.using(gradient)
-        with block, keep_modes(self._model, training):
-            yield
-
-    @contextmanager
-    def _differentiating(
-        self, training: bool, gradient: Gradient | str | None = None
-    ) -> Iterator[None]:
+    def _differentiating(self, training: bool, gradient: Gradient | str | None) -> Iterator[None]:
+        rule = nullcontext() if gradient is None else self.model.using(gradient)
         constant = self.model.constant_weights()
-        with self._mode(training, gradient), constant, torch.enable_grad():
+        with rule, keep_modes(self._model, training), constant, torch.enable_grad():
             yield
 
     def _finite_rows(self, x: Any) -> tuple[Any, Tensor | None]:
@@ -398,7 +395,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         """Predictions before postprocessing, a tensor on the network's device; so is x, if one."""
         x, missing = self._finite_rows(x)
         x, _ = self._apply_preprocessing(x, y=None, fit=False)
-        with self._mode(training_mode):
+        with keep_modes(self._model, training_mode):
             return fill(self._logits(x, batch_size), missing, math.nan)
 
     @torch.no_grad()
@@ -475,10 +472,6 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             "Pass optimizer=torch.optim.SGD(network.parameters(), lr=0.1).",
         )
 
-    def _check_trainable(self, samples: int) -> None:
-        self._check_optimizer()
-        require(samples, "x", "at least one sample to train on", "none", "Check the training set.")
-
 
 def _batches(x: Tensor, size: int) -> Sequence[Tensor]:
     """At least one batch, which is empty where x is."""
@@ -499,12 +492,11 @@ def _check_network(model: object) -> None:
     last: nn.Module = model.layers
     while isinstance(last, nn.Sequential) and len(last):
         last = last[-1]
-    expected, got = "a network whose last layer is affine", f"one that ends in {last}"
     require(
         not isinstance(last, Neuron),
         "model",
-        expected,
-        got,
+        "a network whose last layer is affine",
+        f"one that ends in {last}",
         "Add a readout, TimeDistributed(nn.Linear(...)): spike counts tie, and ART takes them for "
         "probabilities.",
     )

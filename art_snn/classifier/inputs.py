@@ -59,8 +59,7 @@ def as_array(values: Any) -> np.ndarray:
     """A tensor of any device as numpy, in half precision as single; an array as torch takes it."""
     if isinstance(values, torch.Tensor):
         half = values.dtype in (torch.float16, torch.bfloat16)
-        single = values.float() if half else values
-        return single.detach().cpu().numpy()
+        return (values.float() if half else values).detach().cpu().numpy()
     array = np.asarray(values)
     # Files of FITS, of IDX and of old arrays have the bytes of a number in the other order.
     array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
@@ -96,12 +95,11 @@ def _check_form(x: Any, input_shape: tuple[int, ...]) -> Any:
 
 def refuse_masked(argument: str, values: Any) -> None:
     """ValueError for a numpy array whose mask hides a value, since torch ignores masks."""
-    expected, got = "an array that hides no values", "a masked one"
     require(
         not np.ma.is_masked(values),
         argument,
-        expected,
-        got,
+        "an array that hides no values",
+        "a masked one",
         "Leave these samples out, or fill the values in: array.filled(0).",
     )
 

@@ -125,9 +125,11 @@ def _kind(name: str, root: Path, download: bool) -> Any:
         try:
             import_module(package)
         except ModuleNotFoundError as error:
-            expected, got = f"the package {package}, to read {class_name}", f"none ({error})"
             raise invalid(
-                "data", expected, got, "Install it by pip install 'art_snn[events]'."
+                "data",
+                f"the package {package}, to read {class_name}",
+                f"none ({error})",
+                "Install it by pip install 'art_snn[events]'.",
             ) from error
     kind = getattr(import_module("tonic.datasets"), class_name)
     folder = root / class_name

@@ -73,8 +73,7 @@ class _Attacked(Subject):
     @cached_property
     def finite(self) -> np.ndarray:
         """Which of the returned samples are numbers throughout, bool (N,)."""
-        rows = self.run[0].reshape(len(self.x), -1)
-        return np.asarray(np.isfinite(rows).all(1))
+        return np.asarray(np.isfinite(self.run[0].reshape(len(self.x), -1)).all(1))
 
     @cached_property
     def returned(self) -> np.ndarray:
@@ -181,12 +180,11 @@ def examine_attack(
         "a targeted one",
         "Any class but the true one counts here: build it with targeted=False.",
     )
-    expected, got = "one on a classifier without preprocessing", "one with it"
     require(
         lacks_preprocessing(attack.estimator),
         "attack",
-        expected,
-        got,
+        "one on a classifier without preprocessing",
+        "one with it",
         "Put it into the network; after it, budget and range have another unit.",
     )
     require(

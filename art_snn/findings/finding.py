@@ -43,8 +43,7 @@ def exceeds(count: int, of: int) -> bool:
 
     The null hypothesis: each sample is one of them with a probability of 0.002 at most. The exact
     binomial test rejects it at p < 0.05: by 2 of 100 samples, 3 of 200, or 6 of 1,000."""
-    p: float = binomtest(max(count, 0), of, BEYOND, alternative="greater").pvalue
-    return p < SIGNIFICANT
+    return bool(binomtest(max(count, 0), of, BEYOND, alternative="greater").pvalue < SIGNIFICANT)
 
 
 def list_samples(which: np.ndarray) -> str:

@@ -91,8 +91,7 @@ class Certificate:
         :param radius: l1 norm of the change.
         :param events: in its place numbers of events: flips, added, removed, moved, or several.
         :raises ValueError: for changes of another kind than the encoder certifies."""
-        certified = self.certified(radius=radius, **events)
-        return Share.of(certified)
+        return Share.of(self.certified(radius=radius, **events))
 
     @property
     def abstentions(self) -> Share:
@@ -159,8 +158,7 @@ def certify(
                 counts = _counts(estimator, sample, draws, batch_size, progress)
             leads[i] = _least_lead(counts, answer, draws, alpha)
             predicted[i] = answer if leads[i] > 0.5 else ABSTAINED
-    region = encoder.certified(leads)
-    return Certificate(predicted, region, predicted == labels, draws, alpha)
+    return Certificate(predicted, encoder.certified(leads), predicted == labels, draws, alpha)
 
 
 def _counts(
@@ -186,10 +184,12 @@ def _samples(estimator: PyTorchClassifier, x: np.ndarray, binary: bool) -> np.nd
     require(len(samples), "x", "at least one sample", "none", "Take some of the test samples.")
     least, most = float(samples.min()), float(samples.max())
     got = f"values from {least:g} to {most:g}"
-    fits, expected = least >= 0 and most <= 1, "values from 0 to 1"
+    fits = least >= 0 and most <= 1
+    expected = "values from 0 to 1"
     remedy = "They are probabilities of a spike: bring them into that range before you certify."
     if binary:
-        fits, expected = bool(np.isin(samples, (0, 1)).all()), "binary frames of 0 and 1"
+        fits = bool(np.isin(samples, (0, 1)).all())
+        expected = "binary frames of 0 and 1"
         remedy = "Make them binary, for instance by (x > 0), before you train and certify."
     require(fits, "x", expected, got, remedy)
     return samples if samples.dtype.kind == "f" else samples.astype(np.float32)
@@ -202,8 +202,7 @@ def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
     Samples go through the network. Then what the encoder draws of them does, with the same random
     numbers: next to the samples, next to NaN in their place, and with NaN for all but the first."""
     rows = np.resize(np.arange(len(samples)), _COMPARED)
-    dtype = dtype_of(network)
-    x = torch.as_tensor(samples[rows], device=device_of(network)).to(dtype)
+    x = torch.as_tensor(samples[rows], device=device_of(network)).to(dtype_of(network))
     with keep_modes(network, False), seeded(0):
         drawn: Tensor = network.encoder(x)
     first = drawn.clone()

@@ -109,8 +109,7 @@ class IBP(Defence):
             "one without",
             "AdversarialTraining(eps=0.05, defence=IBP()) gives it one.",
         )
-        eps = share * (self.eps or 0)
-        return Bounding(network, method, eps, limits=self.value_range)
+        return Bounding(network, method, share * (self.eps or 0), limits=self.value_range)
 
     def _check_samples(self, learner: Learner, x: Tensor) -> Tensor:
         """Samples on the device and in the precision of the network; refused out of the range."""
