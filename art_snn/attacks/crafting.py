@@ -64,10 +64,15 @@ def parse_stage(text: str | None, norm: Norm, eps: float) -> Stage:
         that norm, or a budget that is none."""
     measure = require_measure(norm)
     eps = measure.require_budget(eps)
-    remedy = 'For instance "pgd", or "SquareAttack(max_iter=1000)".'
     if text is None:
         text = measure.attack
-    require(isinstance(text, str), "attack", "a text", shown(text), remedy)
+    require(
+        isinstance(text, str),
+        "attack",
+        "a text",
+        shown(text),
+        'For instance "pgd", or "SquareAttack(max_iter=1000)".',
+    )
     name, given = parse_call(text, "attack")
     stage = SHORT_NAMES.get(name.lower())
     if stage is None:
@@ -176,8 +181,7 @@ def predict_logits(
         "No number that rests on such samples can be believed.",
     )
     with seeded(seed):
-        logits: np.ndarray = classifier.predict(x, batch_size=batch_size)
-    return logits
+        return classifier.predict(x, batch_size=batch_size)
 
 
 def craft_batch(
@@ -201,8 +205,7 @@ def craft_batch(
     radius = None if require_measure(norm).counted else eps
     with attacking(classifier, radius):
         attack = make(classifier, norm, eps, max(1, len(x)), seed)
-        adversarial: np.ndarray = attack.generate(x, y)
-    return adversarial
+        return attack.generate(x, y)  # type: ignore[no-any-return]
 
 
 def craft(

@@ -42,8 +42,7 @@ class Measure:
     def length(self, change: Tensor) -> Tensor:
         """Length of changes ``[n, *shape]``, [n, 1, ...]; in norm 0 how many values changed."""
         dims = tuple(range(1, change.ndim))
-        lengths: Tensor = torch.linalg.vector_norm(change, float(self.norm), dims, keepdim=True)
-        return lengths
+        return torch.linalg.vector_norm(change, float(self.norm), dims, keepdim=True)  # type: ignore[no-any-return]
 
     def distances(self, x: Tensor, adversarial: Tensor, low: Tensor | float) -> np.ndarray:
         """Distances of adversarial samples from samples ``[n, *shape]`` of a lowest value [n]."""

@@ -255,11 +255,15 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
             )
             if not len(samples):  # ART's classifiers do not predict those.
                 return samples.new_empty(0, dtype=torch.int64)
-            scores = self.estimator.predict(samples.cpu().numpy(), batch_size=self.batch_size)
-            return torch.as_tensor(scores, device="cpu").argmax(1).to(samples.device)
+            return self._predict(samples).argmax(1).to(samples.device)
         labels = y if isinstance(y, Tensor) else np.asanyarray(y)
         indices = class_indices(labels, len(samples), self.estimator.nb_classes)
         return torch.as_tensor(indices, device=samples.device)
+
+    def _predict(self, samples: Tensor) -> Tensor:
+        """Scores [N, K] of the classes, on the CPU."""
+        scores = self.estimator.predict(samples.cpu().numpy(), batch_size=self.batch_size)
+        return torch.as_tensor(scores, device="cpu")
 
     def _check_params(self) -> None:
         super()._check_params()

@@ -130,8 +130,7 @@ class SparseDynamicAttack(PerSampleAttack):
         broken = self._flip(queries, flips, best, classes)
 
         # Each sample that is broken keeps as few of its flips as it needs.
-        kept = self._reduce(queries, flips, broken, classes[broken])
-        self._take(best, flips, broken, kept)
+        self._take(best, flips, broken, self._reduce(queries, flips, broken, classes[broken]))
 
     def _take(self, best: BestPoints, flips: _Flips, rows: Tensor, bits: Tensor) -> None:
         """Take in broken samples [m] with some bits flipped, where eps allows it.
@@ -191,8 +190,7 @@ class SparseDynamicAttack(PerSampleAttack):
                 return torch.cat(broken)
 
             before = logits[torch.searchsorted(left.rows, rows)]
-            difference = self._try(queries, flips, rows, bits, classes[rows], before)
-            flips.keep(rows, bits, difference)
+            flips.keep(rows, bits, self._try(queries, flips, rows, bits, classes[rows], before))
             # Samples whose bits have all been tried are given up.
             (left,) = left.select(torch.isin(left.here, rows.cpu()))
 

@@ -136,8 +136,7 @@ class _BlockAttack:
         low, high = self.attack.clip_range(adversarial)
         adversarial = adversarial.clamp(low, high)
 
-        measure = require_measure(self.attack.norm)
-        distance = measure.distances(self.samples[rows], adversarial, low)
+        distance = require_measure(self.attack.norm).distances(self.samples[rows], adversarial, low)
         fits = distance <= self.attack.eps + rounding_of(adversarial)
 
         # Most predictions must be wrong.
@@ -245,8 +244,9 @@ class SpikingAutoAttack(CountedAttack):
         )
 
         random = self._is_random(samples, classes)
-        plan = resolve_plan(self.plan, self.norm)
-        selection = select_stages(plan, self.estimator, self.norm, samples)
+        selection = select_stages(
+            resolve_plan(self.plan, self.norm), self.estimator, self.norm, samples
+        )
         self._steps = self._build_steps(selection, random)
         skipped = list(selection.skipped)
         for stage in selection.stages:

@@ -23,7 +23,6 @@ from art_snn.attacks.queries import Queries, margin
 from art_snn.checks import SEEDS, require, require_number, set_fields, shown
 from art_snn.classifier.inputs import as_array, as_tensor
 from art_snn.gradients import Gradient, Native, Triangle, short_name
-from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
 
 LOSSES = {"cross_entropy": "", "difference_logits_ratio": "DLR"}
@@ -182,8 +181,7 @@ class Stage:
     ) -> PerSampleAttack:
         """The attack under the rules of a plan: ART's results are projected and counted."""
         if issubclass(self.attack, PerSampleAttack):
-            attack: PerSampleAttack = self.instantiate(estimator, norm, eps, size, seed)
-            return attack
+            return self.instantiate(estimator, norm, eps, size, seed)  # type: ignore[no-any-return]
         return ArtAttack(estimator, self, norm, eps, size, seed)
 
     def seed(self, seed: int, again: int = 0) -> int:
@@ -206,8 +204,7 @@ class Stage:
             return f"it does not suit samples of shape {shape}: SquareSearch does"
         if self.rule is None:
             return None
-        network: SpikingNetwork = estimator.model
-        return network.body.objection(self.rule, x)
+        return estimator.model.body.objection(self.rule, x)  # type: ignore[no-any-return]
 
     @property
     def bounded(self) -> bool:

@@ -206,8 +206,9 @@ class Bounding:
             if not isinstance(logits, Box):
                 raise Unbounded("logits that do not depend on the input")
             if checked:
-                step = logits.rearrange(lambda part: part[None])
-                bounds.append(_CornerBounds.of("logits", step, len(box)))
+                bounds.append(
+                    _CornerBounds.of("logits", logits.rearrange(lambda part: part[None]), len(box))
+                )
                 _check_corners(self.network, box, bounds, self.averaged)
         return logits
 

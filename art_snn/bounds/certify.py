@@ -276,8 +276,7 @@ def decide_bounds(
     labels = class_indices(y, len(samples), classifier.nb_classes)
     broken = classifier.predict(samples, batch_size=batch_size).argmax(1) != labels
     safe = certificate.certified & ~broken
-    dtype = str(builder.dtype).removeprefix("torch.")
-    points = samples.astype(np.result_type(samples, dtype))
+    points = samples.astype(np.result_type(samples, str(builder.dtype).removeprefix("torch.")))
     counts = np.zeros(len(samples), dtype=np.int64)
     decision = Decision(certificate.eps, safe, broken, points, counts, np.zeros(len(samples)))
     rows = np.flatnonzero(decision.open).tolist()
@@ -324,9 +323,8 @@ def limit_points(sample: np.ndarray, eps: float, limits: Any, dtype: torch.dtype
     if limits is not None:
         low = np.maximum(low, limits[0])
         high = np.minimum(high, limits[1])
-    least = torch.as_tensor(low, device="cpu")
-    largest = torch.as_tensor(high, device="cpu")
-    return round_toward(inf, least, dtype), round_toward(-inf, largest, dtype)
+    least = round_toward(inf, torch.as_tensor(low, device="cpu"), dtype)
+    return least, round_toward(-inf, torch.as_tensor(high, device="cpu"), dtype)
 
 
 def bound_operations(

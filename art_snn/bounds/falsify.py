@@ -180,8 +180,7 @@ class Falsifier:
         is_steep = steepness >= steepness.quantile(share, 1, keepdim=True)
         is_chosen = self._draw(*points.shape).cpu() < 0.5
         steep = ends.where(is_steep, points)
-        random = ends.where(is_chosen, points)
-        return torch.stack([ends, steep, random])
+        return torch.stack([ends, steep, ends.where(is_chosen, points)])
 
     def _mutate(self) -> Tensor:
         """Make points that take some pixels from another point, and some from anywhere."""

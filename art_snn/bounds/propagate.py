@@ -46,9 +46,9 @@ class TrainTable(NamedTuple):
     @lru_cache(maxsize=64)  # noqa: B019
     def round(self, dtype: torch.dtype) -> "TrainTable":
         """Round the limits to a precision, outwards."""
-        low = round_toward(-inf, self.low, dtype)
-        high = round_toward(inf, self.high, dtype)
-        return self._replace(low=low, high=high)
+        return self._replace(
+            low=round_toward(-inf, self.low, dtype), high=round_toward(inf, self.high, dtype)
+        )
 
 
 def list_windows(steps: int) -> list[tuple[int, int]]:
@@ -198,8 +198,7 @@ class Domains:
     @staticmethod
     def join(several: "Sequence[Domains]") -> "Domains":
         """Join the nodes of several domains."""
-        columns = zip(*[nodes.parts for nodes in several], strict=True)
-        low, high, *sets = map(torch.cat, columns)
+        low, high, *sets = map(torch.cat, zip(*[nodes.parts for nodes in several], strict=True))
         return Domains(low, high, tuple(sets))
 
     def write(self, rows: Tensor, others: "Domains") -> None:

@@ -167,9 +167,8 @@ class ProblemBuilder:
             if len(unsure) > self.most_open:
                 raise TooLarge
 
-            error = errors[i].flatten()[unsure]
             weight, bias = self._linearize(i, fixed[-1], opened[-1], unsure)
-            layer = self._build_layer(layers, weight, bias, error)
+            layer = self._build_layer(layers, weight, bias, errors[i].flatten()[unsure])
             if layer.inputs is not None:
                 inputs = find_ends(sets[-1], layer.inputs, layer.inputs)
 
@@ -248,8 +247,7 @@ class ProblemBuilder:
 
     def _apply(self, i: int, values: Tensor) -> Tensor:
         """Return the outputs [M, ...] of segment i."""
-        out: Tensor = self.segments[i](values[None])[0]
-        return out
+        return self.segments[i](values[None])[0]  # type: ignore[no-any-return]
 
     def _build_layer(
         self, before: Sequence[Layer], weight: Tensor, bias: Tensor, error: Tensor
@@ -294,8 +292,7 @@ class ProblemBuilder:
         # A class is ahead only if its margin is at most 0. Any margin allows that it
         # is not.
         most = torch.tensor([[inf], [0.0]], dtype=torch.float64, device="cpu")
-        least = torch.full_like(most, -inf)
-        table = TrainTable(torch.zeros(2, 1, device="cpu"), least, most)
+        table = TrainTable(torch.zeros(2, 1, device="cpu"), torch.full_like(most, -inf), most)
         return Layer(weight, base[None], slack[None], inputs, table)
 
     def _compare(self, box: Box, errors: Sequence[Tensor]) -> None:

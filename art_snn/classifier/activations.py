@@ -1,7 +1,6 @@
 """Outputs of a layer of a network, averaged over time."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor
 

@@ -335,12 +335,9 @@ def from_npz(
     if value_range is None and images:
         value_range = (0.0, 1.0)
     if needed is _WHOLE:
-        options: dict[str, Any] = {
-            "test_share": test_share,
-            "seed": seed,
-            "value_range": value_range,
-        }
-        return Dataset.split(path.name, **arrays, **options)
+        return Dataset.split(
+            path.name, **arrays, test_share=test_share, seed=seed, value_range=value_range
+        )
     require(
         test_share is None,
         "test_share",

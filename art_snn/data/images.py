@@ -117,8 +117,12 @@ def _resize(x: np.ndarray, image_size: ImageSize | None) -> np.ndarray:
         return x
     # By parts, since the interpolation needs more memory than bytes do.
     parts = (torch.tensor(x[i : i + 1024], device="cpu") for i in range(0, len(x), 1024))
-    how: Any = {"size": size, "mode": "bilinear", "antialias": True}
-    return np.concatenate([functional.interpolate(part, **how).numpy() for part in parts])
+    return np.concatenate(
+        [
+            functional.interpolate(part, size, mode="bilinear", antialias=True).numpy()
+            for part in parts
+        ]
+    )
 
 
 def from_folder(

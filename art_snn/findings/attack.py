@@ -46,8 +46,7 @@ class _Attacked(Subject):
             reached = inputs.to(centres).flatten(1)
             within = ((inputs >= low) & (inputs <= high)).flatten(1).all(1)
             order = float(self.measure.norm)
-            exact = "donot_use_mm_for_euclid_dist"
-            gaps = torch.cdist(reached, centres, order, compute_mode=exact)
+            gaps = torch.cdist(reached, centres, order, compute_mode="donot_use_mm_for_euclid_dist")
             slack = torch.as_tensor(rounding_of(reached), device=gaps.device)
             inside = gaps <= self.eps + slack[:, None]
             single = within & (inside.sum(1) == 1)

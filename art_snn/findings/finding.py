@@ -232,8 +232,7 @@ class Subject:
 
     def gradient(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Gradient of the cross entropy at one batch of samples."""
-        device = self.estimator.device
-        samples, classes = (torch.as_tensor(a, device=device) for a in (x, y))
+        samples, classes = (torch.as_tensor(a, device=self.estimator.device) for a in (x, y))
         _, gradient = logits_and_gradient(self.estimator, samples, classes, cross_entropy)
         return gradient.cpu().numpy()
 

@@ -71,7 +71,7 @@ class _WhiteBox(Subject):
         stage = Stage(kind, None, {"max_iter": self.max_iter, **options})
         attack = stage.instantiate(estimator, self.measure, self.eps, self.batch_size, self.seed)
         with seeded(self.seed):
-            adversarials: np.ndarray = attack.generate(self.x, self.y)
+            adversarials = attack.generate(self.x, self.y)
         return self.judge(adversarials)
 
     def judge(self, adversarials: np.ndarray) -> Robustness:
@@ -283,12 +283,18 @@ def examine_strength(
     measure = require_measure(norm)
     if max_iter is None:
         max_iter = 40 if measure == SHIFT else 100
-    settings: dict[str, Any] = {
-        "sources": require_sources(sources, estimator),
-        "max_iter": require_count("max_iter", max_iter, remedy="A hundred are usual."),
-        "square_iter": require_count("square_iter", square_iter, remedy="500 are usual."),
-    }
-    subject = _WhiteBox(estimator, x, y, eps, measure, batch_size, seed, **settings)
+    subject = _WhiteBox(
+        estimator,
+        x,
+        y,
+        eps,
+        measure,
+        batch_size,
+        seed,
+        sources=require_sources(sources, estimator),
+        max_iter=require_count("max_iter", max_iter, remedy="A hundred are usual."),
+        square_iter=require_count("square_iter", square_iter, remedy="500 are usual."),
+    )
     cut = run_checks((gradients_vanish,), subject, "gradients")
     if not isinstance(subject.gradients, np.ndarray):
         return cut

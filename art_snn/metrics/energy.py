@@ -99,8 +99,7 @@ def count_operations(
         for start in range(0, len(samples), size):
             # The next batch begins with its input.
             pairs.clear()
-            batch = samples[start : start + size]
-            network(torch.as_tensor(batch, device=device_of(network)))
+            network(torch.as_tensor(samples[start : start + size], device=device_of(network)))
             # [L, 2, N] -> [N, L, 2].
             counted.append(torch.stack(pairs).permute(2, 0, 1).cpu().numpy())
     return np.concatenate(counted)
@@ -199,7 +198,7 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
         totals = torch.stack([met[0], *(current.sum() for current in currents)])
         others = torch.autograd.grad(totals.sum(), leaves[1:], **options)
 
-    synapses: Synapses = []
+    synapses = []
     for name, gradient in zip(names, (*first, *others), strict=True):
         leaving = gradient[0, 0].round()
         if not (gradient[0, 0] - leaving).abs().amax() < _ROUNDING:

@@ -62,8 +62,10 @@ class AdversarialTraining:
         measure = require_measure(self.norm, SIZES)
         eps = measure.require_budget(self.eps)
         if not isinstance(self.defence, Defence):
-            got = f"got {shown(self.defence)}. Give an instance, for example TRADES(beta=6)."
-            raise TypeError(f"defence: expected a defence such as AT(), {got}")
+            raise TypeError(
+                f"defence: expected a defence such as AT(), got {shown(self.defence)}. "
+                "Give an instance, for example TRADES(beta=6)."
+            )
         defence = self.defence.with_budget(eps, limits)
         rule = None if self.rule is None else parse_rule(self.rule, "rule")
         set_fields(self, share=share, value_range=limits, norm=measure.norm, eps=eps)

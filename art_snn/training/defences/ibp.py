@@ -44,8 +44,9 @@ class IBP(Defence):
     def __post_init__(self) -> None:
         require_choice("method", self.method, METHODS, remedy="counts is never looser.")
         ramp = require_number("ramp", self.ramp, above=0, up_to=1, remedy="0.6 is usual.")
-        remedy = "0.5 is usual."
-        weight = require_number("bound_weight", self.bound_weight, above=0, up_to=1, remedy=remedy)
+        weight = require_number(
+            "bound_weight", self.bound_weight, above=0, up_to=1, remedy="0.5 is usual."
+        )
         set_fields(self, ramp=ramp, bound_weight=weight)
 
     def with_budget(self, eps: float, value_range: tuple[float, float]) -> "IBP":
