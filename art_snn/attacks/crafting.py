@@ -80,13 +80,8 @@ def parse_stage(text: str | None, norm: Norm, eps: float) -> Stage:
         kind: Any = ours.get(name, getattr(evasion, name, None))
         remedy = f"Or one of {', '.join(SHORT_NAMES)}. Classes are those of art.attacks.evasion "
         remedy += f"and {', '.join(ours)}."
-        require(
-            isinstance(kind, type) and issubclass(kind, EvasionAttack),
-            "attack",
-            "the class of an evasion attack",
-            shown(name),
-            remedy,
-        )
+        fits = isinstance(kind, type) and issubclass(kind, EvasionAttack)
+        require(fits, "attack", "the class of an evasion attack", shown(name), remedy)
         stage = Stage(kind)
 
     budget = stage.budget(measure, eps)

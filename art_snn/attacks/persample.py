@@ -159,8 +159,9 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         :raises ValueError: when a shape, a label or a value does not fit."""
         samples = self._samples(x)
         classes = self._classes(samples, y)
-        name = type(self).__name__
-        with Progress(name, len(x), unit="samples", verbose=self.verbose, even=False) as progress:
+        with Progress(
+            type(self).__name__, len(x), unit="samples", verbose=self.verbose, even=False
+        ) as progress:
             queries = Queries(self.estimator, len(samples), self.batch_size, progress)
             self.forwards, self.backwards = queries.forwards.numpy(), queries.backwards.numpy()
             self._prepare(samples, classes)

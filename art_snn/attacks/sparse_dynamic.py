@@ -184,8 +184,7 @@ class SparseDynamicAttack(PerSampleAttack):
 
             # The bits of largest gradient are tried, each by itself.
             noise = uniform_noise(samples[left.here], self.seed, turn).to(gradient.device)
-            count = self.candidates * (turn + 1)
-            rows, bits = flips.candidates(left.rows, gradient, noise, count)
+            rows, bits = flips.candidates(left.rows, gradient, noise, self.candidates * (turn + 1))
             if not len(rows):
                 return torch.cat(broken)
 

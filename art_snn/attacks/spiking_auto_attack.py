@@ -244,21 +244,16 @@ class SpikingAutoAttack(CountedAttack):
         )
 
         random = self._is_random(samples, classes)
-        selection = select_stages(
-            resolve_plan(self.plan, self.norm), self.estimator, self.norm, samples
-        )
+        plan = resolve_plan(self.plan, self.norm)
+        selection = select_stages(plan, self.estimator, self.norm, samples)
         self._steps = self._build_steps(selection, random)
         skipped = list(selection.skipped)
         for stage in selection.stages:
             if stage.transfer and not self.sources:
-                skipped.append(
-                    stage.record(
-                        "skipped", reason="no networks to transfer from (sources) were given"
-                    )
-                )
+                why = "no networks to transfer from (sources) were given"
+                skipped.append(stage.record("skipped", reason=why))
 
-        # Attacks on event frames refuse samples of other values, each kind of attack
-        # once.
+        # Attacks on event frames refuse samples of other values, each kind of attack once.
         attacks = [step.attack for step in self._steps if not step.stage.transfer]
         for attack in {type(attack)._samples: attack for attack in attacks}.values():
             attack._samples(samples)

@@ -84,23 +84,28 @@ def check_bounded(network: SpikingNetwork) -> None:
         _REMEDY,
     )
     for site in network.body.neurons():
-        dynamics = site.dynamics
-        require(
-            dynamics.obeys_equations,
-            "classifier",
-            "LIF and IF neurons",
-            f"{site.name} ({dynamics.unknown or 'of other equations'})",
-            _REMEDY,
-        )
-        low = least(dynamics.decay)
-        high = most(dynamics.decay)
-        require(
-            low >= 0 and high <= 1,
-            "classifier",
-            "neurons with decays from 0 to 1",
-            f"{site.name} ({low:g} to {high:g})",
-            _REMEDY,
-        )
+        _check_neurons(site)
+
+
+def _check_neurons(site: NeuronRef) -> None:
+    """Refuse neurons of other equations, and those whose potentials grow by themselves."""
+    dynamics = site.dynamics
+    require(
+        dynamics.obeys_equations,
+        "classifier",
+        "LIF and IF neurons",
+        f"{site.name} ({dynamics.unknown or 'of other equations'})",
+        _REMEDY,
+    )
+    low = least(dynamics.decay)
+    high = most(dynamics.decay)
+    require(
+        low >= 0 and high <= 1,
+        "classifier",
+        "neurons with decays from 0 to 1",
+        f"{site.name} ({low:g} to {high:g})",
+        _REMEDY,
+    )
 
 
 class Bounding:

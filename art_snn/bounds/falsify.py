@@ -200,5 +200,4 @@ class Falsifier:
         inside = self.low + self._draw(*shape) * (self.high - self.low)
         new = torch.where(outer < 0.7, ends, inside)
 
-        is_changed = self._draw(*shape) < 0.3 * changing**2
-        return torch.where(is_changed, new, parents)
+        return torch.where(self._draw(*shape) < 0.3 * changing**2, new, parents)

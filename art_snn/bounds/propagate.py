@@ -361,8 +361,7 @@ def _pass_backward(layers: Sequence[Layer], domains: Domains, passed: Passed) ->
         else:
             # What each train adds to sum k must lie between the ends.
             share = layer.inputs.T[k]
-            outside = (share < low[:, None]) | (share > high[:, None])
-            h, v = outside.nonzero().unbind(1)
+            h, v = ((share < low[:, None]) | (share > high[:, None])).nonzero().unbind(1)
             domains.sets[i - 1][b[h], j[h], v] = False
 
 

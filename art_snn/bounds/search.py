@@ -294,7 +294,6 @@ class Search:
 
         # `left` is the share of the bits that is not ruled out, a mean over layers.
         classes = nodes.classes.repeat(copies)
-        bits = _count_bits(nodes).repeat(1, copies)
-        left = (_count_bits(halves) / bits).mean(0)
+        left = (_count_bits(halves) / _count_bits(nodes).repeat(1, copies)).mean(0)
         after = margins[halves.rows, classes] + _BITS * (1 - left)
         return after.view(-1, 2, size) - before

@@ -114,8 +114,7 @@ def _silent_successes(subject: _Attacked) -> Finding | None:
     """The attack computed an adversarial of a sample, and returned something else."""
     _, points, held = subject.run
     # Once more, since logits of gradients may be no predictions.
-    held = held & subject.wrong(points)
-    held &= subject.correct
+    held = held & subject.wrong(points) & subject.correct
     silent = int((held & ~subject.wrong(subject.returned)).sum())
     correct = int(subject.correct.sum())
     if not silent:

@@ -120,12 +120,13 @@ def _one_step_as_strong(subject: _WhiteBox) -> Finding | None:
     only_white, only_control, _ = paired_difference(subject.white, control)
     if not only_control or only_control < only_white:
         return None
-    limit = (
+    return _compare(
+        subject,
+        control,
+        ("one-step-as-strong", "one step is as strong as many", "FGSM", "A single step (FGSM)"),
         "if FGSM breaks samples that the attack of all steps leaves, and at least as many (after "
-        "Athalye et al., ICML 2018)"
+        "Athalye et al., ICML 2018)",
     )
-    names = ("one-step-as-strong", "one step is as strong as many", "FGSM", "A single step (FGSM)")
-    return _compare(subject, control, names, limit)
 
 
 def _noise_as_strong(subject: _WhiteBox) -> Finding | None:
@@ -166,8 +167,9 @@ def _transfer_as_strong(subject: _WhiteBox) -> Finding | None:
         "transfer",
         "An attack on another network",
     )
-    remedy = Remedy("Also hand the sources to SpikingAutoAttack.")
-    return _as_strong(subject, control, names, remedy)
+    return _as_strong(
+        subject, control, names, Remedy("Also hand the sources to SpikingAutoAttack.")
+    )
 
 
 def _as_strong(
@@ -178,11 +180,14 @@ def _as_strong(
     weaker = only_control < only_white and p < SIGNIFICANT
     if weaker or not exceeds(only_control, len(subject.x)):
         return None
-    limit = (
+    return _compare(
+        subject,
+        control,
+        names,
         f"if {names[2]} breaks {BY_CHANCE} that the gradient attack leaves, and the gradient "
-        f"attack does not break more at p < {SIGNIFICANT:g} (McNemar)"
+        f"attack does not break more at p < {SIGNIFICANT:g} (McNemar)",
+        *remedies,
     )
-    return _compare(subject, control, names, limit, *remedies)
 
 
 def _compare(
