@@ -55,8 +55,7 @@ class Ball:
     def _limits(self) -> tuple[Tensor, Tensor]:
         """Lowest and highest values of a ball in the maximum norm."""
         lowest = (self.centre - self.eps).clamp_(min=self.low)
-        highest = (self.centre + self.eps).clamp_(max=self.high)
-        return lowest, highest
+        return lowest, (self.centre + self.eps).clamp_(max=self.high)
 
 
 def _scale_to(change: Tensor, longest: float) -> Tensor:

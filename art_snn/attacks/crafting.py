@@ -64,10 +64,15 @@ def parse_stage(text: str | None, norm: Norm, eps: float) -> Stage:
         that norm, or a budget that is none."""
     measure = require_measure(norm)
     eps = measure.require_budget(eps)
-    remedy = 'For instance "pgd", or "SquareAttack(max_iter=1000)".'
     if text is None:
         text = measure.attack
-    require(isinstance(text, str), "attack", "a text", shown(text), remedy)
+    require(
+        isinstance(text, str),
+        "attack",
+        "a text",
+        shown(text),
+        'For instance "pgd", or "SquareAttack(max_iter=1000)".',
+    )
     name, given = parse_call(text, "attack")
     stage = SHORT_NAMES.get(name.lower())
     if stage is None:
@@ -80,15 +85,23 @@ def parse_stage(text: str | None, norm: Norm, eps: float) -> Stage:
         stage = Stage(kind)
 
     budget = stage.budget(measure, eps)
-    remedy = "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in both."
-    expected = f"an attack in the norm {measure.id}"
-    require(budget is not None, "attack", expected, shown(name), remedy)
+    require(
+        budget is not None,
+        "attack",
+        f"an attack in the norm {measure.id}",
+        shown(name),
+        "Of event frames there are SparseDynamicAttack in 0 and SpikeRetiming in both.",
+    )
 
     allowed = sorted(stage.taken - RUN - (budget or {}).keys())
     odd = [option for option in given if option not in allowed]
-    expected = f"options of {name}: {', '.join(allowed) or 'none'}"
-    remedy = "The budget, the batches and the seed are given apart from the attack."
-    require(not odd, "attack", expected, ", ".join(odd), remedy)
+    require(
+        not odd,
+        "attack",
+        f"options of {name}: {', '.join(allowed) or 'none'}",
+        ", ".join(odd),
+        "The budget, the batches and the seed are given apart from the attack.",
+    )
 
     options = dict(stage.options)
     if "eps_step" in options:
@@ -118,9 +131,12 @@ def attack_errors(stage: Stage) -> Iterator[None]:
 
 
 def _failed(stage: Stage, error: Exception) -> ValueError:
-    expected = "an attack that runs on this network and its samples"
-    got = f"{stage}, which fails ({type(error).__name__}: {error}".rstrip(".") + ")"
-    return invalid("attack", expected, got, "Choose another one, or other options of it.")
+    return invalid(
+        "attack",
+        "an attack that runs on this network and its samples",
+        f"{stage}, which fails ({type(error).__name__}: {error}".rstrip(".") + ")",
+        "Choose another one, or other options of it.",
+    )
 
 
 def check_stage(
@@ -152,11 +168,15 @@ def predict_logits(
     """Logits (N, K), drawn from the seed where the network is random.
 
     :raises ValueError: when a sample holds NaN or infinity."""
-    got, remedy = "NaN or infinity", "No number that rests on such samples can be believed."
-    require(np.isfinite(x).all(), "x", "finite samples", got, remedy)
+    require(
+        np.isfinite(x).all(),
+        "x",
+        "finite samples",
+        "NaN or infinity",
+        "No number that rests on such samples can be believed.",
+    )
     with seeded(seed):
-        logits: np.ndarray = classifier.predict(x, batch_size=batch_size)
-    return logits
+        return classifier.predict(x, batch_size=batch_size)
 
 
 def craft_batch(
@@ -180,8 +200,7 @@ def craft_batch(
     radius = None if require_measure(norm).counted else eps
     with attacking(classifier, radius):
         attack = make(classifier, norm, eps, max(1, len(x)), seed)
-        adversarial: np.ndarray = attack.generate(x, y)
-    return adversarial
+        return attack.generate(x, y)  # type: ignore[no-any-return]
 
 
 def craft(

@@ -184,15 +184,25 @@ class IteratedAttack(PerSampleAttack):
         self.norm = require_measure(self.norm, SIZES).norm
         self.eps = require_number("eps", self.eps, above=0, remedy="A usual budget is 8/255.")
         require_count("max_iter", self.max_iter, remedy="A hundred steps are usual.")
-        remedy = "0 starts at the samples themselves, 1 at one random point of the ball."
-        require_whole("num_random_init", self.num_random_init, remedy=remedy)
+        require_whole(
+            "num_random_init",
+            self.num_random_init,
+            remedy="0 starts at the samples themselves, 1 at one random point of the ball.",
+        )
         require_seed("seed", self.seed)
-        remedy = "Cross entropy rises fastest at first; the other two do not saturate."
-        require_choice("loss_type", self.loss_type, _LOSSES, remedy=remedy)
-        fits = not self.targeted or _LOSSES[self.loss_type] is cross_entropy
-        expected = "cross_entropy for a targeted attack"
-        remedy = "Leave loss_type out, or attack without targets."
-        require(fits, "loss_type", expected, repr(self.loss_type), remedy)
+        require_choice(
+            "loss_type",
+            self.loss_type,
+            _LOSSES,
+            remedy="Cross entropy rises fastest at first; the other two do not saturate.",
+        )
+        require(
+            not self.targeted or _LOSSES[self.loss_type] is cross_entropy,
+            "loss_type",
+            "cross_entropy for a targeted attack",
+            repr(self.loss_type),
+            "Leave loss_type out, or attack without targets.",
+        )
 
 
 def checkpoints(steps: int) -> list[int]:

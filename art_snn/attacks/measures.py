@@ -35,14 +35,14 @@ class Measure:
         """The budget; ValueError unless it is above 0, and whole where it counts."""
         if self.counted:
             return require_count("eps", eps, remedy="Flips and time steps are counted.")
-        remedy = "A usual budget is 8/255."
-        return require_number("eps", eps, above=0, up_to=LARGEST_BUDGET, remedy=remedy)
+        return require_number(
+            "eps", eps, above=0, up_to=LARGEST_BUDGET, remedy="A usual budget is 8/255."
+        )
 
     def length(self, change: Tensor) -> Tensor:
         """Length of changes ``[n, *shape]``, [n, 1, ...]; in norm 0 how many values changed."""
         dims = tuple(range(1, change.ndim))
-        lengths: Tensor = torch.linalg.vector_norm(change, float(self.norm), dims, keepdim=True)
-        return lengths
+        return torch.linalg.vector_norm(change, float(self.norm), dims, keepdim=True)  # type: ignore[no-any-return]
 
     def distances(self, x: Tensor, adversarial: Tensor, low: Tensor | float) -> np.ndarray:
         """Distances of adversarial samples from samples ``[n, *shape]`` of a lowest value [n]."""

@@ -74,9 +74,5 @@ class OperationsAttack(OnwardPGD):
         best.take(rows, points, values, broken)
         return values, broken
 
-    def _classes(self, samples: Tensor, y: Any) -> Tensor:
-        """The predicted classes [N]."""
-        if not len(samples):
-            return samples.new_empty(0, dtype=torch.int64)
-        logits = self.estimator.predict(samples.cpu().numpy(), batch_size=self.batch_size)
-        return torch.as_tensor(logits[:, :-1].argmax(1), device=samples.device)
+    def _predict(self, samples: Tensor) -> Tensor:
+        return super()._predict(samples)[:, :-1]

@@ -76,7 +76,7 @@ class Outcome:
             stages |= _number(part.stages)
             skipped |= _number(part.skipped)
 
-        columns: dict[str, Any] = {
+        columns = {
             name: np.concatenate([getattr(part, name) for part in parts]) for name in cls.COLUMNS
         }
         places = {key: place for place, key in enumerate(stages)}
@@ -104,8 +104,9 @@ class Outcome:
         columns: dict[str, Any] = {}
         for name in self.COLUMNS:
             column = getattr(self, name)
-            rest = self.STANDING if name == "stage" else 0
-            columns[name] = np.full(len(attacked), rest, dtype=column.dtype)
+            columns[name] = np.full(
+                len(attacked), self.STANDING if name == "stage" else 0, dtype=column.dtype
+            )
             columns[name][attacked] = column
         return replace(self, adversarials=adversarials, **columns)
 

@@ -159,8 +159,9 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
         :raises ValueError: when a shape, a label or a value does not fit."""
         samples = self._samples(x)
         classes = self._classes(samples, y)
-        name = type(self).__name__
-        with Progress(name, len(x), unit="samples", verbose=self.verbose, even=False) as progress:
+        with Progress(
+            type(self).__name__, len(x), unit="samples", verbose=self.verbose, even=False
+        ) as progress:
             queries = Queries(self.estimator, len(samples), self.batch_size, progress)
             self.forwards, self.backwards = queries.forwards.numpy(), queries.backwards.numpy()
             self._prepare(samples, classes)
@@ -214,17 +215,23 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
             dtype = torch.promote_types(dtype, torch.float32)
         samples = checked.detach().to(self.estimator.device, dtype, copy=True)
         if self.estimator.clip_values is None:
-            remedy = f"Tell the classifier by clip_values {self.needs_range}."
-            got = "a classifier without clip_values"
-            require(not self.needs_range, "x", "samples of a known range", got, remedy)
+            require(
+                not self.needs_range,
+                "x",
+                "samples of a known range",
+                "a classifier without clip_values",
+                f"Tell the classifier by clip_values {self.needs_range}.",
+            )
             return samples
         low, high = self.clip_range(samples)
         slack = ROUNDING * (high - low)
         if not ((samples >= low - slack) & (samples <= high + slack)).all():
-            expected = f"values within clip_values, {self.estimator.clip_values}"
-            got = f"values from {samples.min():g} to {samples.max():g}"
-            remedy = "Scale the samples, or tell the classifier their range by clip_values."
-            raise invalid("x", expected, got, remedy)
+            raise invalid(
+                "x",
+                f"values within clip_values, {self.estimator.clip_values}",
+                f"values from {samples.min():g} to {samples.max():g}",
+                "Scale the samples, or tell the classifier their range by clip_values.",
+            )
         return samples.clamp(low, high)
 
     def clip_range(self, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -240,15 +247,24 @@ class CountedAttack(EvasionAttack):  # type: ignore[misc]
     def _classes(self, samples: Tensor, y: Any) -> Tensor:
         """True classes or targets [N]."""
         if y is None:
-            remedy = "A targeted attack takes the target classes as y."
-            require(not self.targeted, "y", "target classes", "None", remedy)
+            require(
+                not self.targeted,
+                "y",
+                "target classes",
+                "None",
+                "A targeted attack takes the target classes as y.",
+            )
             if not len(samples):  # ART's classifiers do not predict those.
                 return samples.new_empty(0, dtype=torch.int64)
-            scores = self.estimator.predict(samples.cpu().numpy(), batch_size=self.batch_size)
-            return torch.as_tensor(scores, device="cpu").argmax(1).to(samples.device)
+            return self._predict(samples).argmax(1).to(samples.device)
         labels = y if isinstance(y, Tensor) else np.asanyarray(y)
         indices = class_indices(labels, len(samples), self.estimator.nb_classes)
         return torch.as_tensor(indices, device=samples.device)
+
+    def _predict(self, samples: Tensor) -> Tensor:
+        """Scores [N, K] of the classes, on the CPU."""
+        scores = self.estimator.predict(samples.cpu().numpy(), batch_size=self.batch_size)
+        return torch.as_tensor(scores, device="cpu")
 
     def _check_params(self) -> None:
         super()._check_params()

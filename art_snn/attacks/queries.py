@@ -30,7 +30,7 @@ class Queries:
     its logits. Where the logits of a gradient are no predictions (EOT, CBA), the pass that asks for
     these also counts.
 
-    :param draws: predictions of a random network that are averaged."""
+    `draws` predictions of a random network are averaged."""
 
     def __init__(
         self,
@@ -38,9 +38,8 @@ class Queries:
         samples: int,
         batch_size: int,
         progress: Progress | None = None,
-        draws: int = 1,
     ) -> None:
-        self.estimator, self.batch_size, self.draws = estimator, batch_size, draws
+        self.estimator, self.batch_size, self.draws = estimator, batch_size, 1
         self.progress = progress
         self.reports = True
         self.forwards = torch.zeros(samples, dtype=torch.long, device="cpu")
@@ -65,8 +64,7 @@ class Queries:
     def predict(self, x: Tensor) -> Tensor:
         """Predictions [n, K] that are not counted."""
         draws = (_predict(self.estimator, x, self.batch_size) for _ in range(self.draws))
-        total: Tensor = reduce(torch.add, draws)
-        return total / self.draws
+        return reduce(torch.add, draws) / self.draws
 
     def gradients(
         self, x: Tensor, aims: Tensor, objective: Objective, rows: Tensor

@@ -34,13 +34,21 @@ def shifts(clean: Any, adversarial: Any, low: Any = 0.0) -> Shifts:
     before = counts(clean, low, "clean").cpu()
     after = counts(adversarial, low, "adversarial").cpu()
 
-    expected = f"shape {tuple(before.shape)}"
-    got = str(tuple(after.shape))
     remedy = "Compare samples with what was made of them."
-    require(before.shape == after.shape, "adversarial", expected, got, remedy)
-    same = before.sum(1).equal(after.sum(1))
-    got = "another number of spikes at some place"
-    require(same, "adversarial", "as many spikes as clean at every place", got, remedy)
+    require(
+        before.shape == after.shape,
+        "adversarial",
+        f"shape {tuple(before.shape)}",
+        str(tuple(after.shape)),
+        remedy,
+    )
+    require(
+        before.sum(1).equal(after.sum(1)),
+        "adversarial",
+        "as many spikes as clean at every place",
+        "another number of spikes at some place",
+        remedy,
+    )
 
     owner, start = _spike_times(before)
     _, end = _spike_times(after)
@@ -59,9 +67,12 @@ def counts(frames: Any, low: Any, argument: str = "x") -> Tensor:
     whole = spikes.round().clamp_min(0)
     strange = (spikes - whole).abs() > WHOLE
     if strange.any():
-        remedy = "A spike adds 1 to the lowest value: give counts, not divided by their maximum."
-        got = f"values such as {x[strange][0]:g}"
-        raise invalid(argument, "event frames of whole numbers of spikes", got, remedy)
+        raise invalid(
+            argument,
+            "event frames of whole numbers of spikes",
+            f"values such as {x[strange][0]:g}",
+            "A spike adds 1 to the lowest value: give counts, not divided by their maximum.",
+        )
     return whole.long().flatten(2)
 
 

@@ -71,8 +71,7 @@ class _Flips:
         :param difference: what the flip of each bit alone did to the loss; <= 0 lets it stay."""
         self.untried[rows, bits] = False
         before = self.difference[rows, bits]
-        stays = difference <= 0
-        self.difference[rows, bits] = torch.where(stays, difference.to(before), before)
+        self.difference[rows, bits] = torch.where(difference <= 0, difference.to(before), before)
 
 
 @dataclass(eq=False, repr=False)
@@ -131,8 +130,7 @@ class SparseDynamicAttack(PerSampleAttack):
         broken = self._flip(queries, flips, best, classes)
 
         # Each sample that is broken keeps as few of its flips as it needs.
-        kept = self._reduce(queries, flips, broken, classes[broken])
-        self._take(best, flips, broken, kept)
+        self._take(best, flips, broken, self._reduce(queries, flips, broken, classes[broken]))
 
     def _take(self, best: BestPoints, flips: _Flips, rows: Tensor, bits: Tensor) -> None:
         """Take in broken samples [m] with some bits flipped, where eps allows it.
@@ -140,8 +138,7 @@ class SparseDynamicAttack(PerSampleAttack):
         :param bits: bool [m, P]."""
         if len(rows):
             most = bits.shape[1] if self.eps is None else self.eps
-            fits = bits.sum(1) <= most
-            best.take(rows, flips.show(rows, bits), best.values[rows], fits)
+            best.take(rows, flips.show(rows, bits), best.values[rows], bits.sum(1) <= most)
 
     def loss(self, logits: Tensor, classes: Tensor) -> Tensor:
         """The distance [n] of samples from being broken, in logits [n, K]."""
@@ -187,14 +184,12 @@ class SparseDynamicAttack(PerSampleAttack):
 
             # The bits of largest gradient are tried, each by itself.
             noise = uniform_noise(samples[left.here], self.seed, turn).to(gradient.device)
-            count = self.candidates * (turn + 1)
-            rows, bits = flips.candidates(left.rows, gradient, noise, count)
+            rows, bits = flips.candidates(left.rows, gradient, noise, self.candidates * (turn + 1))
             if not len(rows):
                 return torch.cat(broken)
 
             before = logits[torch.searchsorted(left.rows, rows)]
-            difference = self._try(queries, flips, rows, bits, classes[rows], before)
-            flips.keep(rows, bits, difference)
+            flips.keep(rows, bits, self._try(queries, flips, rows, bits, classes[rows], before))
             # Samples whose bits have all been tried are given up.
             (left,) = left.select(torch.isin(left.here, rows.cpu()))
 
@@ -218,7 +213,7 @@ class SparseDynamicAttack(PerSampleAttack):
         :param bits: the bit of each flip [k].
         :param before: logits [k, K] of the sample without that flip."""
         here = rows.cpu()
-        losses = list[Tensor]()
+        losses = []
         for start in range(0, len(rows), self.batch_size):
             batch = slice(start, start + self.batch_size)
 
@@ -226,8 +221,7 @@ class SparseDynamicAttack(PerSampleAttack):
             flipped = flips.flipped(rows[batch])
             flipped.scatter_(1, bits[batch, None], True)
             points = flips.show(rows[batch], flipped)
-            logits = queries.logits(points, here[batch])
-            losses.append(self.loss(logits, classes[batch]))
+            losses.append(self.loss(queries.logits(points, here[batch]), classes[batch]))
 
         difference = torch.cat(losses) - self.loss(before, classes)
         rounding = _NOISE * before.abs().amax(1)

@@ -136,8 +136,7 @@ class _BlockAttack:
         low, high = self.attack.clip_range(adversarial)
         adversarial = adversarial.clamp(low, high)
 
-        measure = require_measure(self.attack.norm)
-        distance = measure.distances(self.samples[rows], adversarial, low)
+        distance = require_measure(self.attack.norm).distances(self.samples[rows], adversarial, low)
         fits = distance <= self.attack.eps + rounding_of(adversarial)
 
         # Most predictions must be wrong.
@@ -254,8 +253,7 @@ class SpikingAutoAttack(CountedAttack):
                 why = "no networks to transfer from (sources) were given"
                 skipped.append(stage.record("skipped", reason=why))
 
-        # Attacks on event frames refuse samples of other values, each kind of attack
-        # once.
+        # Attacks on event frames refuse samples of other values, each kind of attack once.
         attacks = [step.attack for step in self._steps if not step.stage.transfer]
         for attack in {type(attack)._samples: attack for attack in attacks}.values():
             attack._samples(samples)
@@ -300,7 +298,7 @@ class SpikingAutoAttack(CountedAttack):
 
     def _build_steps(self, plan: StageSelection, random: bool) -> list[_Step]:
         """The stages that run; one that transfers runs on every source."""
-        steps = list[_Step]()
+        steps = []
         earlier = list[tuple[Stage, int]]()
         for stage, record in zip(plan.stages, plan.records, strict=True):
             # Gradients of a random network are averaged over draws.

@@ -85,8 +85,13 @@ class SquareSearch(IteratedAttack):
         super()._check_params()
         remedy = "A tenth of the area is usual, a hundredth next to the boundary."
         self.share = require_number("share", self.share, above=0, up_to=1, remedy=remedy)
-        fits, remedy = not (self.racing and self.targeted), "A target may be reached from afar."
-        require(fits, "racing", "False for a targeted attack", "True", remedy)
+        require(
+            not (self.racing and self.targeted),
+            "racing",
+            "False for a targeted attack",
+            "True",
+            "A target may be reached from afar.",
+        )
 
 
 def _share_at(done: float, halving: bool) -> float:

@@ -23,7 +23,6 @@ from art_snn.attacks.queries import Queries, margin
 from art_snn.checks import SEEDS, require, require_number, set_fields, shown
 from art_snn.classifier.inputs import as_array, as_tensor
 from art_snn.gradients import Gradient, Native, Triangle, short_name
-from art_snn.network import SpikingNetwork
 from art_snn.seeding import seeded
 
 LOSSES = {"cross_entropy": "", "difference_logits_ratio": "DLR"}
@@ -81,8 +80,7 @@ class ArtAttack(PerSampleAttack):
             estimator.predict = lambda points, **_: as_array(
                 queries.predict(as_tensor(points).to(x.device))
             )
-        run = (self.norm, self.eps, self.batch_size, self.seed)
-        attack = self.stage.instantiate(estimator, *run)
+        attack = self.stage.instantiate(estimator, self.norm, self.eps, self.batch_size, self.seed)
         with seeded(self.seed), queries.counting():
             array = attack.generate(x.cpu().numpy(), classes.cpu().numpy())
         points = torch.as_tensor(array, device=x.device).to(x)
@@ -114,22 +112,44 @@ class Stage:
     within: float | None = None
 
     def __post_init__(self) -> None:
-        fits = isinstance(self.attack, type) and issubclass(self.attack, EvasionAttack)
-        remedy = "Give a class such as AutoPGD; its settings are options."
-        require(fits, "attack", "a class of evasion attacks", shown(self.attack), remedy)
-        fits = self.rule is None or isinstance(self.rule, Gradient)
-        remedy = "Pass an instance, neither a class nor a name."
-        require(fits, "rule", "a gradient rule such as RGA(), or None", shown(self.rule), remedy)
-        remedy = "Every source is differentiated by the rule of its own network."
-        fits = self.rule is None or not self.transfer
-        require(fits, "rule", "None where transfer=True", shown(self.rule), remedy)
-        fits = not self.warm or (issubclass(self.attack, IteratedAttack) and not self.transfer)
-        remedy = "Only attacks that walk through a ball can begin elsewhere: AutoPGD, for instance."
-        expected = "False with that attack, or where transfer=True"
-        require(fits, "warm", expected, shown(self.warm), remedy)
+        require(
+            isinstance(self.attack, type) and issubclass(self.attack, EvasionAttack),
+            "attack",
+            "a class of evasion attacks",
+            shown(self.attack),
+            "Give a class such as AutoPGD; its settings are options.",
+        )
+        require(
+            self.rule is None or isinstance(self.rule, Gradient),
+            "rule",
+            "a gradient rule such as RGA(), or None",
+            shown(self.rule),
+            "Pass an instance, neither a class nor a name.",
+        )
+        require(
+            self.rule is None or not self.transfer,
+            "rule",
+            "None where transfer=True",
+            shown(self.rule),
+            "Every source is differentiated by the rule of its own network.",
+        )
+        require(
+            not self.warm or (issubclass(self.attack, IteratedAttack) and not self.transfer),
+            "warm",
+            "False with that attack, or where transfer=True",
+            shown(self.warm),
+            "Only attacks that walk through a ball can begin elsewhere: AutoPGD, for instance.",
+        )
         if self.within is not None:
-            remedy = "None attacks every sample; 0.1 those that are all but broken."
-            set_fields(self, within=require_number("within", self.within, above=0, remedy=remedy))
+            set_fields(
+                self,
+                within=require_number(
+                    "within",
+                    self.within,
+                    above=0,
+                    remedy="None attacks every sample; 0.1 those that are all but broken.",
+                ),
+            )
         set_fields(self, options=dict(self.options))
 
     @property
@@ -161,8 +181,7 @@ class Stage:
     ) -> PerSampleAttack:
         """The attack under the rules of a plan: ART's results are projected and counted."""
         if issubclass(self.attack, PerSampleAttack):
-            attack: PerSampleAttack = self.instantiate(estimator, norm, eps, size, seed)
-            return attack
+            return self.instantiate(estimator, norm, eps, size, seed)  # type: ignore[no-any-return]
         return ArtAttack(estimator, self, norm, eps, size, seed)
 
     def seed(self, seed: int, again: int = 0) -> int:
@@ -171,8 +190,8 @@ class Stage:
         It does not depend on `within`, which only says what is attacked.
 
         :param again: how many stages that are the same but for `within` come before it."""
-        words = str(replace(self, within=None))
-        return (seed + again + zlib.crc32(words.encode())) % (SEEDS + 1)
+        own = zlib.crc32(str(replace(self, within=None)).encode())
+        return (seed + again + own) % (SEEDS + 1)
 
     def objection(self, estimator: PyTorchClassifier, norm: Norm, x: Tensor) -> str | None:
         """Why the attack does not suit the classifier, or some of its samples, or None."""
@@ -185,8 +204,7 @@ class Stage:
             return f"it does not suit samples of shape {shape}: SquareSearch does"
         if self.rule is None:
             return None
-        network: SpikingNetwork = estimator.model
-        return network.body.objection(self.rule, x)
+        return estimator.model.body.objection(self.rule, x)  # type: ignore[no-any-return]
 
     @property
     def bounded(self) -> bool:
@@ -301,10 +319,15 @@ class Plan:
     stages: tuple[Stage, ...]
 
     def __post_init__(self) -> None:
-        fits = isinstance(self.stages, Sequence) and bool(self.stages)
-        fits = fits and all(isinstance(stage, Stage) for stage in self.stages)
-        remedy = "For instance (Stage(AutoPGD, RGA()),)."
-        require(fits, "stages", "a tuple of one Stage or more", shown(self.stages), remedy)
+        require(
+            isinstance(self.stages, Sequence)
+            and bool(self.stages)
+            and all(isinstance(stage, Stage) for stage in self.stages),
+            "stages",
+            "a tuple of one Stage or more",
+            shown(self.stages),
+            "For instance (Stage(AutoPGD, RGA()),).",
+        )
         set_fields(self, stages=tuple(self.stages))
 
 
@@ -333,7 +356,7 @@ def select_stages(
     suiting = [stage for stage, why in judged if why is None and not stage.transfer]
     rule = estimator.model.rule
     running = {replace(one, rule=Native()) for one in suiting if (one.rule or rule) == Native()}
-    stages: list[tuple[Stage, StageRecord]] = []
+    stages = []
     skipped = []
     for stage, why in judged:
         if why is None:
@@ -341,8 +364,9 @@ def select_stages(
         elif (objection := _objection(stage, why, estimator, norm, some)) is not None:
             skipped.append(stage.record("skipped", reason=objection))
         elif (other := replace(stage, rule=Native())) in running:
-            reason = f"the same stage already runs, {other}. {why}"
-            skipped.append(stage.record("repeated", reason=reason))
+            skipped.append(
+                stage.record("repeated", reason=f"the same stage already runs, {other}. {why}")
+            )
         else:
             running.add(other)
             stages.append((other, other.record("native", stage.label, why)))
@@ -372,6 +396,11 @@ def require_sources(sources: object, estimator: PyTorchClassifier) -> tuple[PyTo
     classifiers: tuple[PyTorchClassifier, ...] = tuple(sources)  # type: ignore[arg-type]
     for source in classifiers:
         given = isinstance(source, PyTorchClassifier) and (source.input_shape, source.nb_classes)
-        got = "one of samples of shape {} and {} classes".format(*given) if given else shown(source)
-        require(given == form, "sources", expected, got, remedy)
+        require(
+            given == form,
+            "sources",
+            expected,
+            "one of samples of shape {} and {} classes".format(*given) if given else shown(source),
+            remedy,
+        )
     return classifiers

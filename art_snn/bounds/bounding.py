@@ -52,8 +52,13 @@ def check_bounded(network: SpikingNetwork) -> None:
         "art_snn.metrics.certify is for encoders that draw.",
     )
     for part in (network.encoder, *network.modules()):
-        fits = not isinstance(part, Frequency | Gates)
-        require(fits, "classifier", "encoder and layers with bounds", f"{part}", _REMEDY)
+        require(
+            not isinstance(part, Frequency | Gates),
+            "classifier",
+            "encoder and layers with bounds",
+            f"{part}",
+            _REMEDY,
+        )
 
     dtype = dtype_of(network)
     require(
@@ -79,18 +84,28 @@ def check_bounded(network: SpikingNetwork) -> None:
         _REMEDY,
     )
     for site in network.body.neurons():
-        dynamics = site.dynamics
-        got = f"{site.name} ({dynamics.unknown or 'of other equations'})"
-        require(dynamics.obeys_equations, "classifier", "LIF and IF neurons", got, _REMEDY)
-        low = least(dynamics.decay)
-        high = most(dynamics.decay)
-        require(
-            low >= 0 and high <= 1,
-            "classifier",
-            "neurons with decays from 0 to 1",
-            f"{site.name} ({low:g} to {high:g})",
-            _REMEDY,
-        )
+        _check_neurons(site)
+
+
+def _check_neurons(site: NeuronRef) -> None:
+    """Refuse neurons of other equations, and those whose potentials grow by themselves."""
+    dynamics = site.dynamics
+    require(
+        dynamics.obeys_equations,
+        "classifier",
+        "LIF and IF neurons",
+        f"{site.name} ({dynamics.unknown or 'of other equations'})",
+        _REMEDY,
+    )
+    low = least(dynamics.decay)
+    high = most(dynamics.decay)
+    require(
+        low >= 0 and high <= 1,
+        "classifier",
+        "neurons with decays from 0 to 1",
+        f"{site.name} ({low:g} to {high:g})",
+        _REMEDY,
+    )
 
 
 class Bounding:
@@ -169,7 +184,7 @@ class Bounding:
 
         :param checked: True to send corners through the network.
         :param observe: called with every neuron."""
-        bounds = list[_CornerBounds]()
+        bounds = []
 
         def fire(site: NeuronRef, current: Any) -> Box:
             spikes = self.method.fire(site, current)
@@ -196,8 +211,9 @@ class Bounding:
             if not isinstance(logits, Box):
                 raise Unbounded("logits that do not depend on the input")
             if checked:
-                step = logits.rearrange(lambda part: part[None])
-                bounds.append(_CornerBounds.of("logits", step, len(box)))
+                bounds.append(
+                    _CornerBounds.of("logits", logits.rearrange(lambda part: part[None]), len(box))
+                )
                 _check_corners(self.network, box, bounds, self.averaged)
         return logits
 
@@ -259,8 +275,12 @@ def _name_refusals(network: SpikingNetwork) -> Iterator[None]:
             module = frame.f_locals.get("self")
             if isinstance(module, nn.Module) and names.get(module):
                 place = f"{names[module]} ({type(module).__name__})"
-        expected = "a network of layers whose outputs can be bounded"
-        raise invalid("classifier", expected, f"{place}, with {words}", _REMEDY) from error
+        raise invalid(
+            "classifier",
+            "a network of layers whose outputs can be bounded",
+            f"{place}, with {words}",
+            _REMEDY,
+        ) from error
 
 
 _TERMS = 64
@@ -317,7 +337,7 @@ def _choose_corners(box: Box) -> Tensor:
     rows = _choose_rows(len(box))
     centre = box.centre[rows]
     generator = torch.Generator("cpu").manual_seed(len(box))
-    sides = torch.randint(0, 2, (3, *centre.shape[1:]), generator=generator, device="cpu") * 2 - 1
+    sides = torch.randint(2, (3, *centre.shape[1:]), generator=generator, device="cpu") * 2 - 1
     sides[0] = -1
     sides[1] = 1
     length = 1 if box.enclosure.budget is None else centre[0].numel() ** 0.5
@@ -371,7 +391,7 @@ def _follow(
     :param spikes: of the last two samples, or the only one, by the number of the
         call, the same at every step, so that no layer is silent. Missing ones are
         drawn."""
-    calls = list[tuple[str, Tensor]]()
+    calls = []
     generator = torch.Generator("cpu").manual_seed(0)
 
     def fire(site: NeuronRef, current: Tensor) -> Tensor:
@@ -380,7 +400,7 @@ def _follow(
             return site.dynamics.simulate(current)
         if len(calls) not in spikes:
             shape = (2, *current.shape[2:])
-            drawn = torch.randint(0, 2, shape, generator=generator, device="cpu")
+            drawn = torch.randint(2, shape, generator=generator, device="cpu")
             spikes[len(calls)] = drawn.to(current)
         last = spikes[len(calls)][-len(x) :]
         last = last.expand(len(current), *last.shape)

@@ -174,8 +174,7 @@ def unit_roundoff(like: Tensor) -> float:
     exact = torch.finfo(like.dtype).eps / 2
     if like.dtype != torch.float32:
         return exact
-    used = [precisions.get(name, exact) for name in product_precisions(like)]
-    return max([exact, *used])
+    return max([exact, *(precisions.get(name, exact) for name in product_precisions(like))])
 
 
 def widening(terms: int, like: Tensor) -> float:

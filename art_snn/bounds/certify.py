@@ -136,11 +136,15 @@ def _choose_builder(
 ) -> ProblemBuilder | None:
     """Return what follows trains, if the method does; None if it does not."""
     if method is not None:
-        methods = [*METHODS, _TRAINS]
-        require_choice("method", method, methods, remedy="counts is never looser.")
+        require_choice("method", method, [*METHODS, _TRAINS], remedy="counts is never looser.")
     if method == _TRAINS:
-        expected = "'counts' or 's-ibp' in norm 2"
-        require(norm == np.inf, "method", expected, method, "Only boxes have trains.")
+        require(
+            norm == np.inf,
+            "method",
+            "'counts' or 's-ibp' in norm 2",
+            method,
+            "Only boxes have trains.",
+        )
         return ProblemBuilder(network, eps, limits)
     if method is None and norm == np.inf and (network.body.steps or 0) <= _MOST_STEPS:
         with suppress(ArgumentError):
@@ -159,18 +163,25 @@ def read_budget(
     remedy = "Put it into the network: TimeDistributed(Normalize(mean, std), ...)."
     network = require_network("classifier", classifier, remedy)
     changed = bool(getattr(classifier, "postprocessing_defences", None))
-    expected = "a classifier without postprocessing"
-    require(not changed, "classifier", expected, "one with it", "Leave it out.")
+    require(
+        not changed,
+        "classifier",
+        "a classifier without postprocessing",
+        "one with it",
+        "Leave it out.",
+    )
     check_bounded(network)
     measure = require_measure(norm, SIZES)
     eps = measure.require_budget(eps)
     samples = as_array(check_samples(x, classifier.input_shape))
     limits = classifier.clip_values
     if limits is not None and not ((samples >= limits[0]) & (samples <= limits[1])).all():
-        expected = f"values within clip_values, {limits}"
-        got = f"values from {samples.min():g} to {samples.max():g}"
-        remedy = "Scale the samples, or make the classifier with other clip_values."
-        raise invalid("x", expected, got, remedy)
+        raise invalid(
+            "x",
+            f"values within clip_values, {limits}",
+            f"values from {samples.min():g} to {samples.max():g}",
+            "Scale the samples, or make the classifier with other clip_values.",
+        )
     if isinstance(network.body, ModelBody):
         # Adapted networks verify their model, or refuse it.
         classifier.predict(samples[:1])
@@ -185,8 +196,7 @@ def _follow_trains(
         is_right = (builder.network(x).argmax(1) == y).cpu().numpy()
     for i in np.flatnonzero(is_right & (margins <= 0)):
         with suppress(TooLarge):
-            least = bound_margin(builder.build(x[i : i + 1], int(y[i])))
-            margins[i] = max(margins[i], least)
+            margins[i] = max(margins[i], bound_margin(builder.build(x[i : i + 1], int(y[i]))))
 
 
 @dataclass(frozen=True)
@@ -266,8 +276,7 @@ def decide_bounds(
     labels = class_indices(y, len(samples), classifier.nb_classes)
     broken = classifier.predict(samples, batch_size=batch_size).argmax(1) != labels
     safe = certificate.certified & ~broken
-    dtype = str(builder.dtype).removeprefix("torch.")
-    points = samples.astype(np.result_type(samples, dtype))
+    points = samples.astype(np.result_type(samples, str(builder.dtype).removeprefix("torch.")))
     counts = np.zeros(len(samples), dtype=np.int64)
     decision = Decision(certificate.eps, safe, broken, points, counts, np.zeros(len(samples)))
     rows = np.flatnonzero(decision.open).tolist()
@@ -314,9 +323,8 @@ def limit_points(sample: np.ndarray, eps: float, limits: Any, dtype: torch.dtype
     if limits is not None:
         low = np.maximum(low, limits[0])
         high = np.minimum(high, limits[1])
-    least = torch.as_tensor(low, device="cpu")
-    largest = torch.as_tensor(high, device="cpu")
-    return round_toward(inf, least, dtype), round_toward(-inf, largest, dtype)
+    least = round_toward(inf, torch.as_tensor(low, device="cpu"), dtype)
+    return least, round_toward(-inf, torch.as_tensor(high, device="cpu"), dtype)
 
 
 def bound_operations(

@@ -145,14 +145,12 @@ class Falsifier:
         span = nodes.high - nodes.low
         points = nodes.low + span * self._draw(*span.shape).to(span)
         is_low = self._draw(*span.shape).cpu() < 0.5
-        corners = torch.where(is_low, nodes.low, nodes.high)
-        points[::2] = corners[::2]
+        points[::2] = torch.where(is_low, nodes.low, nodes.high)[::2]
 
         for radius in _RADII:
             tried = self._descend(layers, nodes, points, radius * span)
             shaped = tried.view(-1, *self.low.shape[1:]).to(self.low)
-            mutants = self._mutate()
-            margins = self.try_points(torch.cat([shaped, mutants]))
+            margins = self.try_points(torch.cat([shaped, self._mutate()]))
             if self.margins[0] <= 0:
                 return True
 
@@ -173,8 +171,7 @@ class Falsifier:
         low = torch.maximum(nodes.low, points - reach)
         high = torch.minimum(nodes.high, points + reach)
         boxes = replace(nodes, low=low, high=high)[:]
-        passed = pass_forward(layers, boxes)
-        _, slopes = weigh(layers, boxes, passed)
+        _, slopes = weigh(layers, boxes, pass_forward(layers, boxes))
 
         # The margin falls toward the low end where its slope is above 0.
         ends = torch.where(slopes > 0, low, high)
@@ -183,8 +180,7 @@ class Falsifier:
         is_steep = steepness >= steepness.quantile(share, 1, keepdim=True)
         is_chosen = self._draw(*points.shape).cpu() < 0.5
         steep = ends.where(is_steep, points)
-        random = ends.where(is_chosen, points)
-        return torch.stack([ends, steep, random])
+        return torch.stack([ends, steep, ends.where(is_chosen, points)])
 
     def _mutate(self) -> Tensor:
         """Make points that take some pixels from another point, and some from anywhere."""
@@ -204,5 +200,4 @@ class Falsifier:
         inside = self.low + self._draw(*shape) * (self.high - self.low)
         new = torch.where(outer < 0.7, ends, inside)
 
-        is_changed = self._draw(*shape) < 0.3 * changing**2
-        return torch.where(is_changed, new, parents)
+        return torch.where(self._draw(*shape) < 0.3 * changing**2, new, parents)

@@ -124,7 +124,7 @@ class BoundingMethod(ABC):
         if RUN.get().constant_weights:
             current = current.without_graph()
 
-        means = list[Tensor]()
+        means = []
         for end in bound_currents(site.dynamics, current):
             # The number of spikes N up to each step never falls where charges rise:
             # N(charges at the lowest currents) <= N(charges).
@@ -350,7 +350,7 @@ def _next_pieces(dynamics: Dynamics, piece: Piece, steps: int, dtype: torch.dtyp
     crossing = (dynamics.threshold - offset) / slope
     rounding = potential_rounding(dynamics, abs(crossing), steps, dtype)
     decided = piece.decisions.get((slope, offset))
-    after = list[Piece]()
+    after = []
     for fires in (False, True) if decided is None else (decided,):
         # slope x + offset >= threshold where the neuron fires, and <= where it is silent.
         low = piece.low
@@ -385,7 +385,7 @@ def list_spans(
     pieces = list_pieces(dynamics, steps, dtype)
     if pieces is None:
         return None
-    spans = list[tuple[_Spans, _Spans]]()
+    spans = []
     for t in range(steps):
         firing = _join([piece for piece in pieces if piece.train[t]])
         silent = _join([piece for piece in pieces if not piece.train[t]])

@@ -113,8 +113,8 @@ def bound_margins(logits: Box, y: Tensor, *, differentiable: bool = False) -> Te
 
 def _find_gates(node: Any) -> list[Any] | None:
     """Find the gates that a graph begins at; None if not all of it after them is affine."""
-    gates = list[Any]()
-    seen = set[Any]()
+    gates = []
+    seen = set()
     waiting = [node]
     while waiting:
         node = waiting.pop()
@@ -137,7 +137,7 @@ def _differentiate(gates: list[Any], z: Tensor, differentiable: bool) -> list[Te
     sample."""
     edges: Any = [GradientEdge(gate, 0) for gate in gates]
     samples, classes = z.shape
-    parts = list[list[Tensor]]()
+    parts = []
     for start in range(0, classes, samples):
         index = torch.arange(start, min(start + samples, classes), device=z.device)
         size = len(index)
@@ -174,7 +174,7 @@ def _bound_products(rows: Tensor, radius: Tensor, y: Tensor) -> Tensor:
 
     :param rows: W [K, M].
     :param radius: r [N, M]."""
-    lowest = list[Tensor]()
+    lowest = []
     size = max(1, _ELEMENTS // max(1, radius.numel()))
     for start in range(0, len(rows), size):
         # (W_y - W_j) c >= -|W_y - W_j| r

@@ -79,8 +79,7 @@ def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None,
     else:
         # Of a ball, where sum ((x - m) / b)^2 <= 1, by Cauchy and Schwarz:
         # |W (x - m)| = |sum (W b) ((x - m) / b)| <= sqrt(sum W^2 b^2).
-        squares = enclosure.budget.square()
-        radius = func(squares, weight.square(), None, *rest).sqrt()
+        radius = func(enclosure.budget.square(), weight.square(), None, *rest).sqrt()
 
     with torch.no_grad():
         axes = weight.ndim - 2
@@ -103,8 +102,7 @@ def _apply_affine(func: Any, x: Any, weight: Tensor, bias: Tensor | None = None,
         if is_cheap and (enclosure.keeps_sign or not enclosure.averaged):
             # One bound per value: |W x + b| <= |W| (|m| + r) + |b|. Of many terms
             # most are far below the largest one.
-            values = x.centre.abs().add_(enclosure.radius)
-            sharper = func(values, sizes, offset, *rest)
+            sharper = func(x.centre.abs().add_(enclosure.radius), sizes, offset, *rest)
             # This sum is itself rounded.
             sharper.mul_(error).add_(before).mul_(1 + error)
             slack = torch.minimum(slack, sharper, out=sharper)
@@ -208,8 +206,7 @@ def _average(
         budget = (function(enclosure.budget.square()) / terms).sqrt()
 
     # |f mean x| <= |f| max |x|
-    rounding = x.magnitude * widening(terms, x)
-    slack = abs(factor) * (enclosure.slack.amax() + rounding)
+    slack = abs(factor) * (enclosure.slack.amax() + x.magnitude * widening(terms, x))
     after = replace(
         enclosure,
         radius=radius,
@@ -230,10 +227,9 @@ def _apply_monotone(func: Any, x: Box, *args: Any, **options: Any) -> Box:
 
     # As f never falls, f(m - r) <= f(x) <= f(m + r).
     low, high = [func(end, *args, **options) for end in x.ends]
-    centre = mark_nonlinear((low + high) / 2)
-    radius = (high - low) / 2
     slack = 4 * torch.finfo(x.dtype).eps * x.magnitude
-    return Box.around(centre, Enclosure(radius, slack, x.magnitude))
+    enclosure = Enclosure((high - low) / 2, slack, x.magnitude)
+    return Box.around(mark_nonlinear((low + high) / 2), enclosure)
 
 
 def _add(func: Any, a: Any, b: Any, *, alpha: float = 1) -> Box:
@@ -280,9 +276,10 @@ def _as_box(value: Any, like: Box) -> Box:
     if isinstance(value, Box):
         return value
     centre = value if isinstance(value, Tensor) else like.centre.new_tensor(value)
-    radius = torch.zeros_like(centre)
-    slack = centre.new_zeros(())
-    return Box.around(centre, Enclosure(radius, slack, averaged=like.enclosure.averaged))
+    exact = Enclosure(
+        torch.zeros_like(centre), centre.new_zeros(()), averaged=like.enclosure.averaged
+    )
+    return Box.around(centre, exact)
 
 
 def _fits_means(value: Any, x: Box) -> bool:

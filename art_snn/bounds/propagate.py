@@ -46,9 +46,9 @@ class TrainTable(NamedTuple):
     @lru_cache(maxsize=64)  # noqa: B019
     def round(self, dtype: torch.dtype) -> "TrainTable":
         """Round the limits to a precision, outwards."""
-        low = round_toward(-inf, self.low, dtype)
-        high = round_toward(inf, self.high, dtype)
-        return self._replace(low=low, high=high)
+        return self._replace(
+            low=round_toward(-inf, self.low, dtype), high=round_toward(inf, self.high, dtype)
+        )
 
 
 def list_windows(steps: int) -> list[tuple[int, int]]:
@@ -128,8 +128,7 @@ def list_constant_trains(dynamics: Dynamics, steps: int, dtype: torch.dtype) -> 
     table = torch.tensor(rows, dtype=torch.float64, device="cpu")
     trains, low, high = torch.split(table, [steps, 1, 1], 1)
     # Pieces next to each other overlap by rounding: the cut is the middle of the overlap.
-    cuts = (high[:-1, 0] + low[1:, 0]) / 2
-    return TrainTable(trains, low, high, cuts)
+    return TrainTable(trains, low, high, (high[:-1, 0] + low[1:, 0]) / 2)
 
 
 Passed = list[tuple[Ends, Ends]]
@@ -199,8 +198,7 @@ class Domains:
     @staticmethod
     def join(several: "Sequence[Domains]") -> "Domains":
         """Join the nodes of several domains."""
-        columns = zip(*[nodes.parts for nodes in several], strict=True)
-        low, high, *sets = map(torch.cat, columns)
+        low, high, *sets = map(torch.cat, zip(*[nodes.parts for nodes in several], strict=True))
         return Domains(low, high, tuple(sets))
 
     def write(self, rows: Tensor, others: "Domains") -> None:
@@ -240,7 +238,7 @@ def find_ends(sets: Tensor, low: Tensor, high: Tensor) -> Ends:
 
     :return: [K, B, n] each."""
     codes = _encode(sets)
-    ends = list[Tensor]()
+    ends = []
     for values, sign, extreme in ((low, 1, torch.minimum), (high, -1, torch.maximum)):
         tables = zip(_tabulate(values, sign), codes, strict=True)
         parts = [table.index_select(1, code) for table, code in tables]
@@ -262,7 +260,7 @@ def _list_limits(limits: Tensor) -> list[tuple[int, float, Tensor]]:
 
     :param limits: of every train [V, K]."""
     bits = 2 ** torch.arange(8, device="cpu")
-    several = list[tuple[int, float, Tensor]]()
+    several = []
     for k, column in enumerate(limits.unbind(1)):
         for limit in sorted(set(column[column.isfinite()].tolist())):
             members = functional.pad(column == limit, (0, -len(column) % 8)).view(-1, 8)
@@ -363,8 +361,7 @@ def _pass_backward(layers: Sequence[Layer], domains: Domains, passed: Passed) ->
         else:
             # What each train adds to sum k must lie between the ends.
             share = layer.inputs.T[k]
-            outside = (share < low[:, None]) | (share > high[:, None])
-            h, v = outside.nonzero().unbind(1)
+            h, v = ((share < low[:, None]) | (share > high[:, None])).nonzero().unbind(1)
             domains.sets[i - 1][b[h], j[h], v] = False
 
 

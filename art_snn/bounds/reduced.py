@@ -70,7 +70,7 @@ def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequen
     copied = copy_module("classifier", network).double().cpu().eval()
 
     # A neuron ends a segment of affine layers and begins the next one.
-    sites = list[NeuronRef]()
+    sites = []
     segments = [nn.Sequential()]
     for name, module in list_layers(copied.layers, "layers"):
         shown = f"{name} ({type(module).__name__})"
@@ -88,8 +88,13 @@ def read_chain(network: SpikingNetwork) -> tuple[list[NeuronRef], list[nn.Sequen
         segments[-1].append(module)
 
     steps = network.body.steps or 0
-    remedy = f"Use network.with_steps({MOST_STEPS}), which is another network. {_REMEDY}"
-    require(steps <= MOST_STEPS, "classifier", f"at most {MOST_STEPS} time steps", steps, remedy)
+    require(
+        steps <= MOST_STEPS,
+        "classifier",
+        f"at most {MOST_STEPS} time steps",
+        steps,
+        f"Use network.with_steps({MOST_STEPS}), which is another network. {_REMEDY}",
+    )
     return sites, segments, steps
 
 
@@ -131,8 +136,12 @@ class ProblemBuilder:
         first = self.sites[0]
         table = list_constant_trains(first.dynamics, self.steps, self.dtype)
         if table is None:
-            expected = "first neurons with few trains under a constant current"
-            raise invalid("classifier", expected, first.name, _REMEDY)
+            raise invalid(
+                "classifier",
+                "first neurons with few trains under a constant current",
+                first.name,
+                _REMEDY,
+            )
         self.first_table = table
 
     @torch.inference_mode(False)
@@ -158,9 +167,8 @@ class ProblemBuilder:
             if len(unsure) > self.most_open:
                 raise TooLarge
 
-            error = errors[i].flatten()[unsure]
             weight, bias = self._linearize(i, fixed[-1], opened[-1], unsure)
-            layer = self._build_layer(layers, weight, bias, error)
+            layer = self._build_layer(layers, weight, bias, errors[i].flatten()[unsure])
             if layer.inputs is not None:
                 inputs = find_ends(sets[-1], layer.inputs, layer.inputs)
 
@@ -192,7 +200,7 @@ class ProblemBuilder:
 
         :return: the boxes of the spikes of every layer, and how far currents of every
             layer [...], and logits [K], may lie from exact arithmetic, at any step."""
-        observed = list[tuple[Box, Box]]()
+        observed = []
 
         def observe(site: NeuronRef, current: Box, spikes: Box) -> None:
             observed.append((current, spikes))
@@ -203,10 +211,11 @@ class ProblemBuilder:
             logits = bounding.run(box, observe=observe)
         _require_chain(len(observed) == len(self.sites))
 
-        errors = list[Tensor]()
+        errors = []
         for site, (current, _) in zip(self.sites, observed, strict=True):
-            size = current.magnitude
-            rounding = potential_rounding(site.dynamics, size, self.steps, current.dtype)
+            rounding = potential_rounding(
+                site.dynamics, current.magnitude, self.steps, current.dtype
+            )
             slack = current.enclosure.slack.expand_as(current.centre)[:, 0]
             # |x - x'| <= slack + rounding
             errors.append(slack.double().cpu().amax(0) + float(rounding))
@@ -226,7 +235,7 @@ class ProblemBuilder:
         bias = self._apply(i, fixed * amplitude).flatten(1)[:, index]
 
         # The derivatives of outputs by inputs are the rows of the weight.
-        rows = list[Tensor]()
+        rows = []
         for part in torch.split(index, _CHUNK):
             leaf = torch.zeros(len(part), *fixed.shape[1:], dtype=torch.float64, device="cpu")
             with torch.enable_grad():
@@ -238,8 +247,7 @@ class ProblemBuilder:
 
     def _apply(self, i: int, values: Tensor) -> Tensor:
         """Return the outputs [M, ...] of segment i."""
-        out: Tensor = self.segments[i](values[None])[0]
-        return out
+        return self.segments[i](values[None])[0]  # type: ignore[no-any-return]
 
     def _build_layer(
         self, before: Sequence[Layer], weight: Tensor, bias: Tensor, error: Tensor
@@ -284,8 +292,7 @@ class ProblemBuilder:
         # A class is ahead only if its margin is at most 0. Any margin allows that it
         # is not.
         most = torch.tensor([[inf], [0.0]], dtype=torch.float64, device="cpu")
-        least = torch.full_like(most, -inf)
-        table = TrainTable(torch.zeros(2, 1, device="cpu"), least, most)
+        table = TrainTable(torch.zeros(2, 1, device="cpu"), torch.full_like(most, -inf), most)
         return Layer(weight, base[None], slack[None], inputs, table)
 
     def _compare(self, box: Box, errors: Sequence[Tensor]) -> None:
@@ -300,12 +307,12 @@ class ProblemBuilder:
         # |x - m| = r at a corner, on a random side for each pixel.
         generator = torch.Generator("cpu").manual_seed(0)
         shape = (_CORNERS, *box.shape[1:])
-        sides = torch.randint(0, 2, shape, generator=generator, device="cpu") * 2 - 1
+        sides = torch.randint(2, shape, generator=generator, device="cpu") * 2 - 1
         corners = box.centre + box.enclosure.radius * sides.to(box.device)
 
         # What enters every segment of the chain, and what leaves it in the network.
         inputs = [corners.expand(self.steps, *shape)]
-        outputs = list[Tensor]()
+        outputs = []
 
         def fire(site: NeuronRef, current: Tensor) -> Tensor:
             spikes = site.dynamics.simulate(current)
@@ -330,8 +337,13 @@ class ProblemBuilder:
 
 def _require_chain(same: bool) -> None:
     """Refuse a network that a pass has shown not to be the chain of its layers."""
-    got = "one that computes something else at a point within the budget"
-    require(same, "classifier", "a network that is the chain of its layers", got, _REMEDY)
+    require(
+        same,
+        "classifier",
+        "a network that is the chain of its layers",
+        "one that computes something else at a point within the budget",
+        _REMEDY,
+    )
 
 
 def _keep_open(
@@ -355,10 +367,10 @@ def _keep_open(
     fixed.flatten(1)[:, index] = torch.where(is_fixed, fewest[:, 0], 0.0)
 
     kept = (~is_fixed).nonzero()[:, 0]
-    weight = layer.weight[kept]
-    base = layer.base[:, kept]
-    slack = layer.slack[:, kept]
-    return replace(layer, weight=weight, base=base, slack=slack), possible[:, kept], kept
+    some = replace(
+        layer, weight=layer.weight[kept], base=layer.base[:, kept], slack=layer.slack[:, kept]
+    )
+    return some, possible[:, kept], kept
 
 
 def _round_layer(layer: Layer, pixels: Tensor, dtype: torch.dtype) -> Layer:

@@ -79,8 +79,7 @@ def select_half(table: TrainTable, sets: Tensor, middle: Tensor) -> Tensor:
     counts = table.trains.sum(1)
     least = counts.where(sets, inf).amin(1)
     most = counts.where(sets, -inf).amax(1)
-    middle_count = ((least + most) / 2).floor()
-    by_count = counts <= middle_count[:, None]
+    by_count = counts <= ((least + most) / 2).floor()[:, None]
 
     # Trains of one count are divided at the first step at which they differ.
     fires = (table.trains * sets[..., None]).amax(1)
@@ -127,8 +126,9 @@ def _count_bits(nodes: Domains) -> Tensor:
     """Count what neurons may do, in bits [L, B], of layers after the first, or of one alone."""
     several = nodes.sets[1:-1] or nodes.sets[:1]
     # A neuron with V trains left has log2 V bits.
-    bits = [sets.sum(-1).clamp_min(1).log2().sum(1) for sets in several]
-    return torch.stack(bits).clamp_min(1e-6)
+    return torch.stack([sets.sum(-1).clamp_min(1).log2().sum(1) for sets in several]).clamp_min(
+        1e-6
+    )
 
 
 class Search:
@@ -181,8 +181,7 @@ class Search:
 
             while self.heap and self.nodes < pause and may_continue():
                 size = min(self.batch, len(self.heap))
-                best = [heappop(self.heap) for _ in range(size)]
-                nodes = Domains.join([node for _, _, node in best])
+                nodes = Domains.join([heappop(self.heap)[2] for _ in range(size)])
                 self.nodes += size
                 for boxes in (nodes, self.start):
                     if self.falsifier.visit(self.layers, boxes):
@@ -248,8 +247,7 @@ class Search:
             _, (low, high) = passed[i]
             middles = (low[0] + high[0]) / 2
             for j in best.unbind(1):
-                middle = middles[rows, j]
-                half = select_half(self.layers[i].table, sets[rows, j], middle)
+                half = select_half(self.layers[i].table, sets[rows, j], middles[rows, j])
 
                 left = nodes[:]
                 right = nodes[:]
@@ -296,7 +294,6 @@ class Search:
 
         # `left` is the share of the bits that is not ruled out, a mean over layers.
         classes = nodes.classes.repeat(copies)
-        bits = _count_bits(nodes).repeat(1, copies)
-        left = (_count_bits(halves) / bits).mean(0)
+        left = (_count_bits(halves) / _count_bits(nodes).repeat(1, copies)).mean(0)
         after = margins[halves.rows, classes] + _BITS * (1 - left)
         return after.view(-1, 2, size) - before

@@ -1,7 +1,6 @@
 """Outputs of a layer of a network, averaged over time."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from torch import Tensor
 
@@ -17,13 +16,16 @@ def average_layer(network: SpikingNetwork, name: str, batches: Sequence[Tensor])
     :raises ValueError: for a layer whose output has no such average."""
     body = network.body
     layouts = {layer.layout for layer in body.neuron_layers()}
-    fits = not body.loops_itself and layouts <= {"steps"}
-    expected = "a model whose layers all take [T, N, ...]"
-    got = f"one whose neurons take {', '.join(sorted(layouts))}, or with its own time steps"
-    require(fits, "layer", expected, got, "Record it by a forward hook of torch.")
+    require(
+        not body.loops_itself and layouts <= {"steps"},
+        "layer",
+        "a model whose layers all take [T, N, ...]",
+        f"one whose neurons take {', '.join(sorted(layouts))}, or with its own time steps",
+        "Record it by a forward hook of torch.",
+    )
 
-    averages = list[Tensor]()
-    outputs = list[Any]()
+    averages = []
+    outputs = []
     layer = network.get_submodule(name)
     with hook_here(layer, lambda _, __, output: outputs.append(output)):
         for batch in batches:
@@ -32,10 +34,13 @@ def average_layer(network: SpikingNetwork, name: str, batches: Sequence[Tensor])
             shapes = [tuple(getattr(output, "shape", ())) for output in outputs]
             merged = (body.steps or 0) * len(batch)
             whole = len(batch) < 2 or merged not in [shape[0] for shape in shapes if shape]
-            fits = bool(shapes) and shapes[-1][1:2] == (len(batch),) and whole
-            expected = f"a layer whose output is [T, {len(batch)}, ...]"
-            remedy = "Choose a layer inside or around it."
-            require(fits, "layer", expected, f"{name!r}, whose output is another", remedy)
+            require(
+                bool(shapes) and shapes[-1][1:2] == (len(batch),) and whole,
+                "layer",
+                f"a layer whose output is [T, {len(batch)}, ...]",
+                f"{name!r}, whose output is another",
+                "Choose a layer inside or around it.",
+            )
             # The last call carries the graph: record, then replay.
             averages.append(outputs[-1].mean(0))
     return averages

@@ -82,8 +82,12 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
     ) -> None:
         _check_network(model)
         _check_preprocessing(options.get("preprocessing"), input_shape)
-        remedy = "'gpu' takes the current CUDA device where there is one, and the CPU elsewhere."
-        require_choice("device_type", device_type, ("gpu", "cpu"), remedy=remedy)
+        require_choice(
+            "device_type",
+            device_type,
+            ("gpu", "cpu"),
+            remedy="'gpu' takes the current CUDA device where there is one, and the CPU elsewhere.",
+        )
         given = (model, loss, tuple(input_shape), nb_classes, optimizer)
         with _card_of(model):  # ART moves the network to the current device.
             super().__init__(*given, device_type=device_type, **options)
@@ -109,8 +113,12 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :raises ValueError: for these, an unknown parameter, or a value that the constructor
             refuses."""
         for name in kwargs.keys() & {"model", "device_type"}:
-            expected, remedy = "a parameter that can change", "Build a classifier of its own."
-            raise invalid(name, expected, "one that is fixed", remedy)
+            raise invalid(
+                name,
+                "a parameter that can change",
+                "one that is fixed",
+                "Build a classifier of its own.",
+            )
         _check_preprocessing(kwargs.get("preprocessing"), self.input_shape)
         with _card_of(self.model):
             super().set_params(**kwargs)
@@ -146,7 +154,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         # A copy, since another thread may be computing a loss of its own.
         reduced = copy.copy(self._loss)
         reduced.reduction = reduction
-        with self._mode(False):
+        with keep_modes(self._model, False):
             if isinstance(x, Tensor) and x.requires_grad:
                 logits = self._forward(inputs)
             else:
@@ -199,9 +207,13 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if classes is not None:
             classes = np.full(len(x), classes) if classes.ndim == 0 else classes
             check_labels(classes, len(x), self.nb_classes)
-            expected = "one class, or one class index per sample"
-            remedy = "Turn one-hot labels into indices: label.argmax(1)."
-            require(classes.ndim == 1, "label", expected, f"shape {classes.shape}", remedy)
+            require(
+                classes.ndim == 1,
+                "label",
+                "one class, or one class index per sample",
+                f"shape {classes.shape}",
+                "Turn one-hot labels into indices: label.argmax(1).",
+            )
         with self._differentiating(training_mode, gradient):
             leaf, inputs, _ = self._leaf(x, None)
             logits = self._forward(inputs)
@@ -233,16 +245,20 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         if isinstance(layer, Integral) and not isinstance(layer, bool):
             position = int(layer)
             name = names[position] if -len(names) <= position < len(names) else layer
-        expected = f"an index below {len(names)} or one of {', '.join(names)}"
-        remedy = "The names are in classifier.layer_names."
-        require(name in names, "layer", expected, repr(layer), remedy)
+        require(
+            name in names,
+            "layer",
+            f"an index below {len(names)} or one of {', '.join(names)}",
+            repr(layer),
+            "The names are in classifier.layer_names.",
+        )
         graph = framework and isinstance(x, Tensor) and x.requires_grad
         inputs, _ = self._apply_preprocessing(
             self._to_network(x), y=None, fit=False, no_grad=not graph
         )
         inputs = as_tensor(inputs).to(self.device)
         batches = [inputs] if framework else _batches(inputs, batch_size)
-        with self._mode(False), torch.set_grad_enabled(graph):
+        with keep_modes(self._model, False), torch.set_grad_enabled(graph):
             means = torch.cat(average_layer(self.model, str(name), batches))
         if not framework:
             return as_array(means)
@@ -265,10 +281,11 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :raises ValueError: for bad or no samples, bad labels, or a missing optimizer."""
         x = check_samples(x, self.input_shape)
         check_labels(y, len(x), self.nb_classes)
-        self._check_trainable(len(x))
+        self._check_optimizer()
+        require(len(x), "x", "at least one sample to train on", "none", "Check the training set.")
         batch_size = require_count("batch_size", batch_size, remedy="ART's default is 128.")
         options = {"drop_last": drop_last, "scheduler": scheduler, "verbose": verbose} | kwargs
-        with self._mode(training_mode):
+        with keep_modes(self._model, training_mode):
             super().fit(x, as_array(y), batch_size, nb_epochs, training_mode, **options)
 
     def fit_generator(
@@ -277,18 +294,22 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         """Train on the batches (x, y) of an ART data generator, as PyTorchClassifier does.
 
         :raises ValueError: for anything that is no data generator, or a missing optimizer."""
-        expected, got = "an art.data_generators.DataGenerator", type(generator).__name__
-        remedy = "Wrap a torch DataLoader in art.data_generators.PyTorchDataGenerator."
-        require(isinstance(generator, DataGenerator), "generator", expected, got, remedy)
-        self._check_trainable(1)
-        with self._mode(True):
+        require(
+            isinstance(generator, DataGenerator),
+            "generator",
+            "an art.data_generators.DataGenerator",
+            type(generator).__name__,
+            "Wrap a torch DataLoader in art.data_generators.PyTorchDataGenerator.",
+        )
+        self._check_optimizer()
+        with keep_modes(self._model, True):
             super().fit_generator(generator, nb_epochs, verbose, **kwargs)
 
     def clone_for_refitting(self) -> "PyTorchSpikingClassifier":
         """A copy with new weights, and an optimizer that has not begun.
 
         :raises ValueError: without an optimizer."""
-        self._check_trainable(1)
+        self._check_optimizer()
         clone = copy.deepcopy(self)
         clone.reset()
         clone._optimizer.state = defaultdict(dict)
@@ -341,17 +362,10 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
             self.model.body.input_span = float(np.max(np.subtract(high, low)))
 
     @contextmanager
-    def _mode(self, training: bool, gradient: Gradient | str | None = None) -> Iterator[None]:
-        block = nullcontext() if gradient is None else self.model.using(gradient)
-        with block, keep_modes(self._model, training):
-            yield
-
-    @contextmanager
-    def _differentiating(
-        self, training: bool, gradient: Gradient | str | None = None
-    ) -> Iterator[None]:
+    def _differentiating(self, training: bool, gradient: Gradient | str | None) -> Iterator[None]:
+        rule = nullcontext() if gradient is None else self.model.using(gradient)
         constant = self.model.constant_weights()
-        with self._mode(training, gradient), constant, torch.enable_grad():
+        with rule, keep_modes(self._model, training), constant, torch.enable_grad():
             yield
 
     def _finite_rows(self, x: Any) -> tuple[Any, Tensor | None]:
@@ -381,7 +395,7 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         """Predictions before postprocessing, a tensor on the network's device; so is x, if one."""
         x, missing = self._finite_rows(x)
         x, _ = self._apply_preprocessing(x, y=None, fit=False)
-        with self._mode(training_mode):
+        with keep_modes(self._model, training_mode):
             return fill(self._logits(x, batch_size), missing, math.nan)
 
     @torch.no_grad()
@@ -420,9 +434,13 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         :raises ValueError: for a tensor where preprocessing works on numpy."""
         if not isinstance(x, Tensor):
             return x
-        expected = "a numpy array, because a preprocessing defence works on numpy"
-        remedy = "Use the PyTorch version of the defence, or x.cpu().numpy()."
-        require(self.all_framework_preprocessing, "x", expected, "a torch tensor", remedy)
+        require(
+            self.all_framework_preprocessing,
+            "x",
+            "a numpy array, because a preprocessing defence works on numpy",
+            "a torch tensor",
+            "Use the PyTorch version of the defence, or x.cpu().numpy().",
+        )
         return x.to(self.device)
 
     def _targets(self, labels: Any, logits: Tensor) -> Tensor:
@@ -446,15 +464,13 @@ class PyTorchSpikingClassifier(PyTorchClassifier):  # type: ignore[misc]
         """Refuse no optimizer, and one that holds none of the network's parameters."""
         groups = () if self._optimizer is None else self._optimizer.param_groups
         weights = {id(weight) for group in groups for weight in group["params"]}
-        fits = not weights.isdisjoint(map(id, self.model.parameters()))
-        expected = "an optimizer of the network's parameters"
-        got = "one of another network, whose steps leave this one as it is" if weights else "None"
-        remedy = "Pass optimizer=torch.optim.SGD(network.parameters(), lr=0.1)."
-        require(fits, "optimizer", expected, got, remedy)
-
-    def _check_trainable(self, samples: int) -> None:
-        self._check_optimizer()
-        require(samples, "x", "at least one sample to train on", "none", "Check the training set.")
+        require(
+            not weights.isdisjoint(map(id, self.model.parameters())),
+            "optimizer",
+            "an optimizer of the network's parameters",
+            "one of another network, whose steps leave this one as it is" if weights else "None",
+            "Pass optimizer=torch.optim.SGD(network.parameters(), lr=0.1).",
+        )
 
 
 def _batches(x: Tensor, size: int) -> Sequence[Tensor]:
@@ -476,21 +492,26 @@ def _check_network(model: object) -> None:
     last: nn.Module = model.layers
     while isinstance(last, nn.Sequential) and len(last):
         last = last[-1]
-    expected, got = "a network whose last layer is affine", f"one that ends in {last}"
-    remedy = (
+    require(
+        not isinstance(last, Neuron),
+        "model",
+        "a network whose last layer is affine",
+        f"one that ends in {last}",
         "Add a readout, TimeDistributed(nn.Linear(...)): spike counts tie, and ART takes them for "
-        "probabilities."
+        "probabilities.",
     )
-    require(not isinstance(last, Neuron), "model", expected, got, remedy)
 
 
 def _check_preprocessing(preprocessing: Any, input_shape: tuple[int, ...]) -> None:
     """Refuse preprocessing that ART would apply along the time axis of event frames."""
     several = isinstance(preprocessing, tuple) and any(np.size(v) > 1 for v in preprocessing)
-    expected = "one mean and one std, since ART applies several along the time axis"
-    got = f"{preprocessing!r} for samples of shape {tuple(input_shape)}"
-    remedy = "Normalise inside the network: TimeDistributed(Normalize(mean, std), ...)."
-    require(not several or len(input_shape) <= 3, "preprocessing", expected, got, remedy)
+    require(
+        not several or len(input_shape) <= 3,
+        "preprocessing",
+        "one mean and one std, since ART applies several along the time axis",
+        f"{preprocessing!r} for samples of shape {tuple(input_shape)}",
+        "Normalise inside the network: TimeDistributed(Normalize(mean, std), ...).",
+    )
 
 
 def _card_of(network: nn.Module) -> AbstractContextManager[Any]:

@@ -17,8 +17,13 @@ def check_samples(x: Any, input_shape: tuple[int, ...]) -> Any:
     """Samples [N, *input_shape] as torch can take them; ValueError for NaN, infinity or a mask."""
     x = _check_form(x, input_shape)
     count = int((~_is_finite(x)).sum())
-    got = f"{count} NaN or infinite value{'s' * (count > 1)}"
-    require(not count, "x", "finite values", got, "Clean the data, for instance with nan_to_num.")
+    require(
+        not count,
+        "x",
+        "finite values",
+        f"{count} NaN or infinite value{'s' * (count > 1)}",
+        "Clean the data, for instance with nan_to_num.",
+    )
     return x
 
 
@@ -54,8 +59,7 @@ def as_array(values: Any) -> np.ndarray:
     """A tensor of any device as numpy, in half precision as single; an array as torch takes it."""
     if isinstance(values, torch.Tensor):
         half = values.dtype in (torch.float16, torch.bfloat16)
-        single = values.float() if half else values
-        return single.detach().cpu().numpy()
+        return (values.float() if half else values).detach().cpu().numpy()
     array = np.asarray(values)
     # Files of FITS, of IDX and of old arrays have the bytes of a number in the other order.
     array = np.require(array, array.dtype.newbyteorder("="), ["C", "W"])
@@ -76,12 +80,13 @@ def _check_form(x: Any, input_shape: tuple[int, ...]) -> Any:
     """Samples of the right kind and shape, as torch can take them."""
     _require_numbers("x", x, "Convert it first, for instance with x.astype(np.float32).")
     if x.ndim != len(input_shape) + 1 or tuple(x.shape[1:]) != tuple(input_shape):
-        expected = f"shape (N, {', '.join(map(str, input_shape))})"
-        remedy = (
+        raise invalid(
+            "x",
+            f"shape (N, {', '.join(map(str, input_shape))})",
+            str(tuple(x.shape)),
             "Samples come first, then time of event frames, channels, height and width: x[None] or "
-            "x[:, None] adds an axis, x.transpose moves them."
+            "x[:, None] adds an axis, x.transpose moves them.",
         )
-        raise invalid("x", expected, str(tuple(x.shape)), remedy)
     if isinstance(x, torch.Tensor):
         return x.float() if x.dtype == torch.bool else x
     refuse_masked("x", x)
@@ -90,9 +95,13 @@ def _check_form(x: Any, input_shape: tuple[int, ...]) -> Any:
 
 def refuse_masked(argument: str, values: Any) -> None:
     """ValueError for a numpy array whose mask hides a value, since torch ignores masks."""
-    expected, got = "an array that hides no values", "a masked one"
-    remedy = "Leave these samples out, or fill the values in: array.filled(0)."
-    require(not np.ma.is_masked(values), argument, expected, got, remedy)
+    require(
+        not np.ma.is_masked(values),
+        argument,
+        "an array that hides no values",
+        "a masked one",
+        "Leave these samples out, or fill the values in: array.filled(0).",
+    )
 
 
 def _require_numbers(argument: str, values: Any, remedy: str) -> None:
@@ -113,9 +122,13 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
     remedy = "Give one class index or one row of class scores per sample."
     _require_numbers("y", y, remedy)
     refuse_masked("y", y)
-    fits = tuple(y.shape) in ((samples,), (samples, 1), (samples, classes))
-    expected = f"{samples} labels, shape ({samples},) or ({samples}, {classes})"
-    require(fits, "y", expected, f"shape {tuple(y.shape)}", remedy)
+    require(
+        tuple(y.shape) in ((samples,), (samples, 1), (samples, classes)),
+        "y",
+        f"{samples} labels, shape ({samples},) or ({samples}, {classes})",
+        f"shape {tuple(y.shape)}",
+        remedy,
+    )
     if len(y) == 0:
         return
     indices = y.ndim == 1 or y.shape[1] == 1
@@ -127,13 +140,16 @@ def check_labels(y: Any, samples: int, classes: int) -> None:
     y = y.detach() if isinstance(y, torch.Tensor) else y
     least = float(y.min())
     most = float(y.max())
-    got = f"values from {least:g} to {most:g}"
-    remedy = f"The classifier has nb_classes={classes}."
-    require(low <= least and most <= high, "y", expected, got, remedy)
+    require(
+        low <= least and most <= high,
+        "y",
+        expected,
+        f"values from {least:g} to {most:g}",
+        f"The classifier has nb_classes={classes}.",
+    )
 
     whole = not indices or bool((y % 1 == 0).all())
-    remedy = "Round them, or give class scores."
-    require(whole, "y", "whole class indices", "fractions", remedy)
+    require(whole, "y", "whole class indices", "fractions", "Round them, or give class scores.")
 
 
 def class_indices(y: Any, samples: int, classes: int) -> np.ndarray:
@@ -159,9 +175,17 @@ def require_network(argument: str, estimator: object, remedy: str) -> SpikingNet
     :param remedy: sentence on what to do about preprocessing."""
     network = getattr(estimator, "model", None)
     if not isinstance(estimator, PyTorchClassifier) or not isinstance(network, SpikingNetwork):
-        wrap = "Wrap a spiking network in PyTorchSpikingClassifier."
-        got = type(estimator).__name__ if network is None else f"one of {type(network).__name__}"
-        raise invalid(argument, "a classifier of a spiking network", got, wrap)
-    expected = "a classifier without preprocessing"
-    require(lacks_preprocessing(estimator), argument, expected, "one with it", remedy)
+        raise invalid(
+            argument,
+            "a classifier of a spiking network",
+            type(estimator).__name__ if network is None else f"one of {type(network).__name__}",
+            "Wrap a spiking network in PyTorchSpikingClassifier.",
+        )
+    require(
+        lacks_preprocessing(estimator),
+        argument,
+        "a classifier without preprocessing",
+        "one with it",
+        remedy,
+    )
     return network

@@ -250,16 +250,24 @@ def _stratify(
 
     The share, between 0 and 1, is that of the second part; complaints name it as
     `argument`."""
-    remedy = "A usual share is 0.1 or 0.2."
-    require(0 < share < 1, argument, "a share between 0 and 1", repr(share), remedy)
+    require(
+        0 < share < 1,
+        argument,
+        "a share between 0 and 1",
+        repr(share),
+        "A usual share is 0.1 or 0.2.",
+    )
     try:
         train, test = train_test_split(
             np.arange(len(y)), test_size=share, random_state=seed, stratify=y
         )
     except ValueError as error:
-        expected = "a share that leaves each part a sample of every class"
-        remedy = "Take a share nearer to 0.5, or add samples."
-        raise invalid(argument, expected, f"{share!r} of {len(y)} ({error})", remedy) from error
+        raise invalid(
+            argument,
+            "a share that leaves each part a sample of every class",
+            f"{share!r} of {len(y)} ({error})",
+            "Take a share nearer to 0.5, or add samples.",
+        ) from error
     return train, test
 
 
@@ -327,14 +335,16 @@ def from_npz(
     if value_range is None and images:
         value_range = (0.0, 1.0)
     if needed is _WHOLE:
-        options: dict[str, Any] = {
-            "test_share": test_share,
-            "seed": seed,
-            "value_range": value_range,
-        }
-        return Dataset.split(path.name, **arrays, **options)
-    expected = f"None, since {path} has training and test samples of its own"
-    require(test_share is None, "test_share", expected, repr(test_share), "Leave it out.")
+        return Dataset.split(
+            path.name, **arrays, test_share=test_share, seed=seed, value_range=value_range
+        )
+    require(
+        test_share is None,
+        "test_share",
+        f"None, since {path} has training and test samples of its own",
+        repr(test_share),
+        "Leave it out.",
+    )
     return Dataset(path.name, **arrays, value_range=value_range)
 
 

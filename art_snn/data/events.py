@@ -53,8 +53,13 @@ def events(
     :param value_range: (low, high) of the counts that an attack may use; None leaves it open.
     :raises FileNotFoundError: when the recordings are not there or cannot be fetched.
     :raises ValueError: for another name, a bad number, or counts outside the range."""
-    remedy = "Convert other recordings to frames [N, T, C, H, W] and use from_npz."
-    require(name in EVENTS, "name", f"one of {', '.join(EVENTS)}", repr(name), remedy)
+    require(
+        name in EVENTS,
+        "name",
+        f"one of {', '.join(EVENTS)}",
+        repr(name),
+        "Convert other recordings to frames [N, T, C, H, W] and use from_npz.",
+    )
     frames = require_count("frames", frames, remedy="The papers use 4 to 20 frames.")
     if value_range is not None:
         require_range(value_range)
@@ -120,9 +125,12 @@ def _kind(name: str, root: Path, download: bool) -> Any:
         try:
             import_module(package)
         except ModuleNotFoundError as error:
-            expected, got = f"the package {package}, to read {class_name}", f"none ({error})"
-            remedy = "Install it by pip install 'art_snn[events]'."
-            raise invalid("data", expected, got, remedy) from error
+            raise invalid(
+                "data",
+                f"the package {package}, to read {class_name}",
+                f"none ({error})",
+                "Install it by pip install 'art_snn[events]'.",
+            ) from error
     kind = getattr(import_module("tonic.datasets"), class_name)
     folder = root / class_name
 

@@ -70,8 +70,13 @@ def images(
     :param image_size: side or (height, width), by bilinear interpolation; None keeps theirs.
     :raises FileNotFoundError: when the set is not there, damaged, or cannot be fetched.
     :raises ValueError: for another name, a bad size, or a root that is no readable folder."""
-    remedy = "Images of your own come from from_npz or from_folder."
-    require(name in IMAGES, "name", f"one of {', '.join(IMAGES)}", repr(name), remedy)
+    require(
+        name in IMAGES,
+        "name",
+        f"one of {', '.join(IMAGES)}",
+        repr(name),
+        "Images of your own come from from_npz or from_folder.",
+    )
     full_name, root = sized_name(name, image_size), require_root(root)
     place, kind = IMAGES[name]
     try:
@@ -90,7 +95,7 @@ def images(
         complaint = f"expected {name} in {root / place}, {why}, put torchvision's files there, or "
         complaint += f"name the folder that has them: FOLDER/{name}."
         raise MissingFile("data", complaint) from error
-    arrays: list[np.ndarray] = []
+    arrays = []
     for part in parts:
         x, y = np.asarray(part.data), part.labels if name == "svhn" else part.targets
         if name != "svhn":
@@ -112,8 +117,12 @@ def _resize(x: np.ndarray, image_size: ImageSize | None) -> np.ndarray:
         return x
     # By parts, since the interpolation needs more memory than bytes do.
     parts = (torch.tensor(x[i : i + 1024], device="cpu") for i in range(0, len(x), 1024))
-    how: Any = {"size": size, "mode": "bilinear", "antialias": True}
-    return np.concatenate([functional.interpolate(part, **how).numpy() for part in parts])
+    return np.concatenate(
+        [
+            functional.interpolate(part, size, mode="bilinear", antialias=True).numpy()
+            for part in parts
+        ]
+    )
 
 
 def from_folder(
@@ -140,21 +149,33 @@ def from_folder(
     require_kind("data", path, FOLDER, "a folder of pictures")
     there = [part for part in _PARTS if (path / part).is_dir()]
     missing = "test" if there == ["train"] else "train"
-    expected = "both of the folders train and test, or neither"
-    got = f"{path} with {''.join(there)} alone"
-    remedy = f"Add {missing}, or name {path.joinpath(*there)} to have it split."
-    require(len(there) != 1, "data", expected, got, remedy)
+    require(
+        len(there) != 1,
+        "data",
+        "both of the folders train and test, or neither",
+        f"{path} with {''.join(there)} alone",
+        f"Add {missing}, or name {path.joinpath(*there)} to have it split.",
+    )
     name = sized_name(path.resolve().name, image_size)
     if not there:
         x, y = _read_samples(_image_folder(path).samples, image_size)
         return Dataset.split(name, x, y, test_share, seed)
-    expected = f"None, since the folder {path} has training and test samples of its own"
-    require(test_share is None, "test_share", expected, repr(test_share), "Leave it out.")
+    require(
+        test_share is None,
+        "test_share",
+        f"None, since the folder {path} has training and test samples of its own",
+        repr(test_share),
+        "Leave it out.",
+    )
     first, second = (_image_folder(path / part) for part in _PARTS)
     other = set(first.classes) ^ set(second.classes)
-    got = f"{', '.join(sorted(other)[:5])} in one of them only, in {path}"
-    remedy = "Add what is missing: classes are numbered by their folders."
-    require(not other, "data", "the same classes in train and test", got, remedy)
+    require(
+        not other,
+        "data",
+        "the same classes in train and test",
+        f"{', '.join(sorted(other)[:5])} in one of them only, in {path}",
+        "Add what is missing: classes are numbered by their folders.",
+    )
     x, y = _read_samples(first.samples + second.samples, image_size)
     count = len(first.samples)
     return Dataset(name, x[:count], y[:count], x[count:], y[count:])
@@ -184,11 +205,14 @@ def _read_samples(
     paths, pictures = [file for file, _ in samples], []
     for path in progress_over(paths, "Pictures", unit="files", leave=False):
         pictures.append(_read_picture(path, image_size))
-        same = pictures[-1].shape[:2] == pictures[0].shape[:2]
         first, other = ("x".join(map(str, pictures[i].shape[:2])) for i in (0, -1))
-        got = f"None, for {first} ({paths[0]}) and {other} ({path})"
-        remedy = "Give all of them one size, such as image_size=32."
-        require(same, "image_size", "a size, since the pictures have several", got, remedy)
+        require(
+            pictures[-1].shape[:2] == pictures[0].shape[:2],
+            "image_size",
+            "a size, since the pictures have several",
+            f"None, for {first} ({paths[0]}) and {other} ({path})",
+            "Give all of them one size, such as image_size=32.",
+        )
     channels = 1 if all(picture.ndim == 2 for picture in pictures) else 3
     stack = np.empty((len(pictures), *pictures[0].shape[:2], channels), np.uint8)
     for row, picture in zip(stack, pictures, strict=True):
@@ -204,12 +228,19 @@ def _read_picture(path: str, image_size: ImageSize | None) -> np.ndarray:
             mode, picture = stream.mode, stream.convert("L" if stream.mode in _GREY else "RGB")
     except Exception as error:
         # A damaged file fails in any way its bytes happen to lead to.
-        got = f"{path}, which cannot be read ({error})"
-        remedy = "Delete that file, or save it again."
-        raise invalid("data", "pictures that PIL reads", got, remedy) from error
-    expected = "pictures of 8 bits per channel"
-    remedy = "Convert them, or save them as arrays for from_npz."
-    require(not mode.startswith(_DEEP), "data", expected, f"{path} of mode {mode}", remedy)
+        raise invalid(
+            "data",
+            "pictures that PIL reads",
+            f"{path}, which cannot be read ({error})",
+            "Delete that file, or save it again.",
+        ) from error
+    require(
+        not mode.startswith(_DEEP),
+        "data",
+        "pictures of 8 bits per channel",
+        f"{path} of mode {mode}",
+        "Convert them, or save them as arrays for from_npz.",
+    )
     if image_size is not None:
         height, width = require_sides(image_size, channels="Channels are not resized.")
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)

@@ -65,8 +65,13 @@ class Source:
         make, names = NAMES.get(self.name) or self._of_path(path, kind)
         for option in ("image_size", "value_range", "frames", "test_share"):
             value, expected = getattr(self, option), f"None for {self.name}, which has its own"
-            remedy = "Leave it out, or save the data as you want them for from_npz."
-            require(value is None or option in names, option, expected, repr(value), remedy)
+            require(
+                value is None or option in names,
+                option,
+                expected,
+                repr(value),
+                "Leave it out, or save the data as you want them for from_npz.",
+            )
         options = {name: getattr(self, name) for name in names}
         return make(**{name: value for name, value in options.items() if value is not None})
 
@@ -75,6 +80,9 @@ class Source:
             return partial(from_folder, path), ("image_size", "test_share")
         if kind == FILE or path.suffix == ".npz":
             return partial(from_npz, path), ("value_range", "test_share")
-        expected = f"one of {', '.join(NAMES)}, FOLDER/NAME, a .npz file or a folder of pictures"
-        got = f"{self.name!r}, {kind}" if kind else repr(self.name)
-        raise invalid("data", expected, got, "Check the spelling and the path.")
+        raise invalid(
+            "data",
+            f"one of {', '.join(NAMES)}, FOLDER/NAME, a .npz file or a folder of pictures",
+            f"{self.name!r}, {kind}" if kind else repr(self.name),
+            "Check the spelling and the path.",
+        )

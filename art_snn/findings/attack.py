@@ -46,8 +46,7 @@ class _Attacked(Subject):
             reached = inputs.to(centres).flatten(1)
             within = ((inputs >= low) & (inputs <= high)).flatten(1).all(1)
             order = float(self.measure.norm)
-            exact = "donot_use_mm_for_euclid_dist"
-            gaps = torch.cdist(reached, centres, order, compute_mode=exact)
+            gaps = torch.cdist(reached, centres, order, compute_mode="donot_use_mm_for_euclid_dist")
             slack = torch.as_tensor(rounding_of(reached), device=gaps.device)
             inside = gaps <= self.eps + slack[:, None]
             single = within & (inside.sum(1) == 1)
@@ -60,18 +59,20 @@ class _Attacked(Subject):
         with seeded(self.seed), watching(self.estimator, take):
             returned = self.attack.generate(self.x.copy(), self.y.copy())
         array = isinstance(returned, np.ndarray)
-        got = f"shape {returned.shape}" if array else shown(returned)
-        fits = array and returned.shape == self.x.shape
-        remedy = "Patches are no changes of samples within a ball."
-        require(fits, "attack", "one that returns samples of x's shape", got, remedy)
+        require(
+            array and returned.shape == self.x.shape,
+            "attack",
+            "one that returns samples of x's shape",
+            f"shape {returned.shape}" if array else shown(returned),
+            "Patches are no changes of samples within a ball.",
+        )
         path = best.points.view(self.x.shape).cpu().numpy().astype(self.x.dtype)
         return returned, path, (best.margins > 0).cpu().numpy()
 
     @cached_property
     def finite(self) -> np.ndarray:
         """Which of the returned samples are numbers throughout, bool (N,)."""
-        rows = self.run[0].reshape(len(self.x), -1)
-        return np.asarray(np.isfinite(rows).all(1))
+        return np.asarray(np.isfinite(self.run[0].reshape(len(self.x), -1)).all(1))
 
     @cached_property
     def returned(self) -> np.ndarray:
@@ -113,8 +114,7 @@ def _silent_successes(subject: _Attacked) -> Finding | None:
     """The attack computed an adversarial of a sample, and returned something else."""
     _, points, held = subject.run
     # Once more, since logits of gradients may be no predictions.
-    held = held & subject.wrong(points)
-    held &= subject.correct
+    held = held & subject.wrong(points) & subject.correct
     silent = int((held & ~subject.wrong(subject.returned)).sum())
     correct = int(subject.correct.sum())
     if not silent:
@@ -163,19 +163,35 @@ def examine_attack(
     :raises ValueError: for no sample, another shape, a bad setting, a targeted attack, one on
         another classifier or after preprocessing, or one that returns no such samples."""
     evades = isinstance(attack, EvasionAttack)
-    fits = evades and isinstance(attack.estimator, PyTorchClassifier)
     # The repr of ART's SquareAttack calls itself without end.
-    got = type(attack).__name__ if evades else shown(attack)
-    expected = "an evasion attack on a classifier of torch's"
-    require(fits, "attack", expected, got, "For instance AutoPGD(classifier), of art_snn.attacks.")
-    remedy = "Any class but the true one counts here: build it with targeted=False."
-    require(not attack.targeted, "attack", "an untargeted one", "a targeted one", remedy)
-    remedy = "Put it into the network; after it, budget and range have another unit."
-    expected, got = "one on a classifier without preprocessing", "one with it"
-    require(lacks_preprocessing(attack.estimator), "attack", expected, got, remedy)
-    remedy = "SpikeRetiming keeps its shifts by construction; art_snn.attacks.shifts measures them."
-    fits = require_measure(norm) != SHIFT
-    require(fits, "norm", "numpy.inf, 2 or 0", shown(norm), remedy)
+    require(
+        evades and isinstance(attack.estimator, PyTorchClassifier),
+        "attack",
+        "an evasion attack on a classifier of torch's",
+        type(attack).__name__ if evades else shown(attack),
+        "For instance AutoPGD(classifier), of art_snn.attacks.",
+    )
+    require(
+        not attack.targeted,
+        "attack",
+        "an untargeted one",
+        "a targeted one",
+        "Any class but the true one counts here: build it with targeted=False.",
+    )
+    require(
+        lacks_preprocessing(attack.estimator),
+        "attack",
+        "one on a classifier without preprocessing",
+        "one with it",
+        "Put it into the network; after it, budget and range have another unit.",
+    )
+    require(
+        require_measure(norm) != SHIFT,
+        "norm",
+        "numpy.inf, 2 or 0",
+        shown(norm),
+        "SpikeRetiming keeps its shifts by construction; art_snn.attacks.shifts measures them.",
+    )
     subject = _Attacked(attack.estimator, x, y, eps, norm, batch_size, seed, attack=attack)
     return run_checks(CHECKS_OF_ATTACKS, subject, type(attack).__name__)
 

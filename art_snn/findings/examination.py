@@ -306,7 +306,7 @@ def gradients_vanish(subject: Subject) -> Finding | None:
     lost = zero | infinite
     if not lost.any():
         return None
-    others = dict[str, np.ndarray]()
+    others = {}
     for rule in subject.rules:
         with model.using(rule):
             others[spell(rule)] = np.any(_lose(subject.differentiate(), right), axis=0)

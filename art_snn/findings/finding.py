@@ -43,8 +43,7 @@ def exceeds(count: int, of: int) -> bool:
 
     The null hypothesis: each sample is one of them with a probability of 0.002 at most. The exact
     binomial test rejects it at p < 0.05: by 2 of 100 samples, 3 of 200, or 6 of 1,000."""
-    p: float = binomtest(max(count, 0), of, BEYOND, alternative="greater").pvalue
-    return p < SIGNIFICANT
+    return bool(binomtest(max(count, 0), of, BEYOND, alternative="greater").pvalue < SIGNIFICANT)
 
 
 def list_samples(which: np.ndarray) -> str:
@@ -130,15 +129,21 @@ class Subject:
 
     def __post_init__(self) -> None:
         x = as_array(check_samples(self.x, self.estimator.input_shape))
-        remedy = "Take some of the samples that are attacked."
-        require(len(x), "x", "at least one sample", "none", remedy)
-        remedy = "Batches of 32 are usual."
+        require(
+            len(x),
+            "x",
+            "at least one sample",
+            "none",
+            "Take some of the samples that are attacked.",
+        )
         set_fields(
             self,
             x=x if x.dtype.kind == "f" else x.astype(np.float32),
             y=class_indices(self.y, len(x), self.estimator.nb_classes),
             eps=self.measure.require_budget(self.eps),
-            batch_size=require_count("batch_size", self.batch_size, remedy=remedy),
+            batch_size=require_count(
+                "batch_size", self.batch_size, remedy="Batches of 32 are usual."
+            ),
             seed=require_seed("seed", self.seed),
         )
 
@@ -227,8 +232,7 @@ class Subject:
 
     def gradient(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         """Gradient of the cross entropy at one batch of samples."""
-        device = self.estimator.device
-        samples, classes = (torch.as_tensor(a, device=device) for a in (x, y))
+        samples, classes = (torch.as_tensor(a, device=self.estimator.device) for a in (x, y))
         _, gradient = logits_and_gradient(self.estimator, samples, classes, cross_entropy)
         return gradient.cpu().numpy()
 

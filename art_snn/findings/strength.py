@@ -71,7 +71,7 @@ class _WhiteBox(Subject):
         stage = Stage(kind, None, {"max_iter": self.max_iter, **options})
         attack = stage.instantiate(estimator, self.measure, self.eps, self.batch_size, self.seed)
         with seeded(self.seed):
-            adversarials: np.ndarray = attack.generate(self.x, self.y)
+            adversarials = attack.generate(self.x, self.y)
         return self.judge(adversarials)
 
     def judge(self, adversarials: np.ndarray) -> Robustness:
@@ -120,12 +120,13 @@ def _one_step_as_strong(subject: _WhiteBox) -> Finding | None:
     only_white, only_control, _ = paired_difference(subject.white, control)
     if not only_control or only_control < only_white:
         return None
-    limit = (
+    return _compare(
+        subject,
+        control,
+        ("one-step-as-strong", "one step is as strong as many", "FGSM", "A single step (FGSM)"),
         "if FGSM breaks samples that the attack of all steps leaves, and at least as many (after "
-        "Athalye et al., ICML 2018)"
+        "Athalye et al., ICML 2018)",
     )
-    names = ("one-step-as-strong", "one step is as strong as many", "FGSM", "A single step (FGSM)")
-    return _compare(subject, control, names, limit)
 
 
 def _noise_as_strong(subject: _WhiteBox) -> Finding | None:
@@ -166,8 +167,9 @@ def _transfer_as_strong(subject: _WhiteBox) -> Finding | None:
         "transfer",
         "An attack on another network",
     )
-    remedy = Remedy("Also hand the sources to SpikingAutoAttack.")
-    return _as_strong(subject, control, names, remedy)
+    return _as_strong(
+        subject, control, names, Remedy("Also hand the sources to SpikingAutoAttack.")
+    )
 
 
 def _as_strong(
@@ -178,11 +180,14 @@ def _as_strong(
     weaker = only_control < only_white and p < SIGNIFICANT
     if weaker or not exceeds(only_control, len(subject.x)):
         return None
-    limit = (
+    return _compare(
+        subject,
+        control,
+        names,
         f"if {names[2]} breaks {BY_CHANCE} that the gradient attack leaves, and the gradient "
-        f"attack does not break more at p < {SIGNIFICANT:g} (McNemar)"
+        f"attack does not break more at p < {SIGNIFICANT:g} (McNemar)",
+        *remedies,
     )
-    return _compare(subject, control, names, limit, *remedies)
 
 
 def _compare(
@@ -283,12 +288,18 @@ def examine_strength(
     measure = require_measure(norm)
     if max_iter is None:
         max_iter = 40 if measure == SHIFT else 100
-    settings: dict[str, Any] = {
-        "sources": require_sources(sources, estimator),
-        "max_iter": require_count("max_iter", max_iter, remedy="A hundred are usual."),
-        "square_iter": require_count("square_iter", square_iter, remedy="500 are usual."),
-    }
-    subject = _WhiteBox(estimator, x, y, eps, measure, batch_size, seed, **settings)
+    subject = _WhiteBox(
+        estimator,
+        x,
+        y,
+        eps,
+        measure,
+        batch_size,
+        seed,
+        sources=require_sources(sources, estimator),
+        max_iter=require_count("max_iter", max_iter, remedy="A hundred are usual."),
+        square_iter=require_count("square_iter", square_iter, remedy="500 are usual."),
+    )
     cut = run_checks((gradients_vanish,), subject, "gradients")
     if not isinstance(subject.gradients, np.ndarray):
         return cut

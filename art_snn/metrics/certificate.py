@@ -75,9 +75,13 @@ class Certificate:
         """Samples (N,) that are right under every change, as :meth:`certified_accuracy` counts."""
         given = {name: value for name, value in change.items() if value is not None}
         for name, value in given.items():
-            expected = f"None, since this encoder certifies {', '.join(self.region.changes)}"
-            remedy = "Events are of binary frames, an l1 radius is of images."
-            require(name in self.region.changes, name, expected, value, remedy)
+            require(
+                name in self.region.changes,
+                name,
+                f"None, since this encoder certifies {', '.join(self.region.changes)}",
+                value,
+                "Events are of binary frames, an l1 radius is of images.",
+            )
         region: Any = self.region
         return np.asarray(self.correct & region.holds(**given))
 
@@ -87,8 +91,7 @@ class Certificate:
         :param radius: l1 norm of the change.
         :param events: in its place numbers of events: flips, added, removed, moved, or several.
         :raises ValueError: for changes of another kind than the encoder certifies."""
-        certified = self.certified(radius=radius, **events)
-        return Share.of(certified)
+        return Share.of(self.certified(radius=radius, **events))
 
     @property
     def abstentions(self) -> Share:
@@ -155,8 +158,7 @@ def certify(
                 counts = _counts(estimator, sample, draws, batch_size, progress)
             leads[i] = _least_lead(counts, answer, draws, alpha)
             predicted[i] = answer if leads[i] > 0.5 else ABSTAINED
-    region = encoder.certified(leads)
-    return Certificate(predicted, region, predicted == labels, draws, alpha)
+    return Certificate(predicted, encoder.certified(leads), predicted == labels, draws, alpha)
 
 
 def _counts(
@@ -182,10 +184,12 @@ def _samples(estimator: PyTorchClassifier, x: np.ndarray, binary: bool) -> np.nd
     require(len(samples), "x", "at least one sample", "none", "Take some of the test samples.")
     least, most = float(samples.min()), float(samples.max())
     got = f"values from {least:g} to {most:g}"
-    fits, expected = least >= 0 and most <= 1, "values from 0 to 1"
+    fits = least >= 0 and most <= 1
+    expected = "values from 0 to 1"
     remedy = "They are probabilities of a spike: bring them into that range before you certify."
     if binary:
-        fits, expected = bool(np.isin(samples, (0, 1)).all()), "binary frames of 0 and 1"
+        fits = bool(np.isin(samples, (0, 1)).all())
+        expected = "binary frames of 0 and 1"
         remedy = "Make them binary, for instance by (x > 0), before you train and certify."
     require(fits, "x", expected, got, remedy)
     return samples if samples.dtype.kind == "f" else samples.astype(np.float32)
@@ -198,8 +202,7 @@ def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
     Samples go through the network. Then what the encoder draws of them does, with the same random
     numbers: next to the samples, next to NaN in their place, and with NaN for all but the first."""
     rows = np.resize(np.arange(len(samples)), _COMPARED)
-    dtype = dtype_of(network)
-    x = torch.as_tensor(samples[rows], device=device_of(network)).to(dtype)
+    x = torch.as_tensor(samples[rows], device=device_of(network)).to(dtype_of(network))
     with keep_modes(network, False), seeded(0):
         drawn: Tensor = network.encoder(x)
     first = drawn.clone()
@@ -213,8 +216,7 @@ def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
             return network.body.run(encoding if encoded is None else encoded, simulation)
 
         with keep_modes(network, False), seeded(0), network.body.changed(forward=run):
-            logits: Tensor = network(given)
-        return logits
+            return network(given)  # type: ignore[no-any-return]
 
     expected = compute(x)
     unread = torch.full_like(x, torch.nan)
@@ -225,8 +227,13 @@ def _require_draws_alone(network: SpikingNetwork, samples: np.ndarray) -> None:
         (compute(unread, drawn), "one whose layers read the input itself"),
         (compute(x, first)[:1], "one whose logits depend on other samples of a batch"),
     ):
-        same = torch.allclose(logits, expected[: len(logits)], rtol=1e-3, atol=1e-5, equal_nan=True)
-        require(same, "estimator", wanted, got, remedy)
+        require(
+            torch.allclose(logits, expected[: len(logits)], rtol=1e-3, atol=1e-5, equal_nan=True),
+            "estimator",
+            wanted,
+            got,
+            remedy,
+        )
 
 
 def _certifying_encoder(estimator: PyTorchClassifier) -> Any:
@@ -238,12 +245,19 @@ def _certifying_encoder(estimator: PyTorchClassifier) -> Any:
     # A class derived from one of ours may draw with other probabilities.
     kinds = type(encoder).__mro__
     owners = [next((k for k in kinds if n in vars(k)), object) for n in ("certified", "__call__")]
-    fits = encoder_draws(encoder) and owners[0] is not object and issubclass(*owners)
-    remedy = "Only what is drawn certifies: build it with encoder=Poisson(8), for instance."
-    expected = "a network with Poisson encoding, SQE or Ablation"
-    require(fits, "estimator", expected, f"{encoder}", remedy)
+    require(
+        encoder_draws(encoder) and owners[0] is not object and issubclass(*owners),
+        "estimator",
+        "a network with Poisson encoding, SQE or Ablation",
+        f"{encoder}",
+        "Only what is drawn certifies: build it with encoder=Poisson(8), for instance.",
+    )
     dtype = dtype_of(network)
-    remedy = "Half precision rounds the probabilities themselves: use network.float()."
-    fits = dtype in (torch.float32, torch.float64)
-    require(fits, "estimator", "a network in single or double precision", f"{dtype}", remedy)
+    require(
+        dtype in (torch.float32, torch.float64),
+        "estimator",
+        "a network in single or double precision",
+        f"{dtype}",
+        "Half precision rounds the probabilities themselves: use network.float().",
+    )
     return encoder

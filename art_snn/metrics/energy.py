@@ -71,7 +71,7 @@ def count_operations(
     samples = as_array(check_samples(x, classifier.input_shape))
 
     (_, inputs), *layers = count_synapses(network, classifier.input_shape)
-    pairs = list[Tensor]()
+    pairs = []
     """Spikes and operations [2, N] of the input and of every layer of neurons, for one batch."""
 
     def run(network: SpikingNetwork, x: Tensor) -> Tensor:
@@ -99,8 +99,7 @@ def count_operations(
         for start in range(0, len(samples), size):
             # The next batch begins with its input.
             pairs.clear()
-            batch = samples[start : start + size]
-            network(torch.as_tensor(batch, device=device_of(network)))
+            network(torch.as_tensor(samples[start : start + size], device=device_of(network)))
             # [L, 2, N] -> [N, L, 2].
             counted.append(torch.stack(pairs).permute(2, 0, 1).cpu().numpy())
     return np.concatenate(counted)
@@ -179,7 +178,7 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
 
         names = ["input"]
         leaves = [encoded.requires_grad_()]
-        currents = list[Tensor]()
+        currents = []
 
         def fire(site: NeuronRef, current: Tensor) -> Tensor:
             names.append(site.name)
@@ -199,7 +198,7 @@ def count_synapses(network: SpikingNetwork, shape: tuple[int, ...]) -> Synapses:
         totals = torch.stack([met[0], *(current.sum() for current in currents)])
         others = torch.autograd.grad(totals.sum(), leaves[1:], **options)
 
-    synapses: Synapses = []
+    synapses = []
     for name, gradient in zip(names, (*first, *others), strict=True):
         leaving = gradient[0, 0].round()
         if not (gradient[0, 0] - leaving).abs().amax() < _ROUNDING:

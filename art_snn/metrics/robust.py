@@ -54,8 +54,7 @@ class Share:
         """For JSON: count, total, value (None when there is nothing to count), low, high."""
         low, high = self.interval
         value = self.value if self.total else None
-        counts: dict[str, float | int | None] = {"count": self.count, "total": self.total}
-        return counts | {"value": value, "low": low, "high": high}
+        return {"count": self.count, "total": self.total, "value": value, "low": low, "high": high}
 
     def __str__(self) -> str:
         if not self.total:
@@ -103,13 +102,21 @@ def robustness(clean: np.ndarray, adversarial: np.ndarray, labels: np.ndarray) -
     :param clean, adversarial: logits (N, K) of the clean and of the adversarial samples.
     :param labels: class indices (N,).
     :raises ValueError: when the lengths differ, or a logit is NaN."""
-    expected = "as many labels as clean and as adversarial samples"
-    got = f"{len(labels)} labels, {len(clean)} clean and {len(adversarial)} adversarial"
-    remedy = "Predict on all adversarial samples, in the order of the labels."
-    require(len(clean) == len(adversarial) == len(labels), "labels", expected, got, remedy)
+    require(
+        len(clean) == len(adversarial) == len(labels),
+        "labels",
+        "as many labels as clean and as adversarial samples",
+        f"{len(labels)} labels, {len(clean)} clean and {len(adversarial)} adversarial",
+        "Predict on all adversarial samples, in the order of the labels.",
+    )
     for name, logits in (("clean", clean), ("adversarial", adversarial)):
-        expected, remedy = "logits that are numbers", "An attack that gives NaN flips nothing."
-        require(not np.isnan(logits).any(), name, expected, "NaN", remedy)
+        require(
+            not np.isnan(logits).any(),
+            name,
+            "logits that are numbers",
+            "NaN",
+            "An attack that gives NaN flips nothing.",
+        )
     return Robustness(clean.argmax(1) == labels, adversarial.argmax(1) == labels)
 
 

@@ -62,8 +62,10 @@ class AdversarialTraining:
         measure = require_measure(self.norm, SIZES)
         eps = measure.require_budget(self.eps)
         if not isinstance(self.defence, Defence):
-            got = f"got {shown(self.defence)}. Give an instance, for example TRADES(beta=6)."
-            raise TypeError(f"defence: expected a defence such as AT(), {got}")
+            raise TypeError(
+                f"defence: expected a defence such as AT(), got {shown(self.defence)}. "
+                "Give an instance, for example TRADES(beta=6)."
+            )
         defence = self.defence.with_budget(eps, limits)
         rule = None if self.rule is None else parse_rule(self.rule, "rule")
         set_fields(self, share=share, value_range=limits, norm=measure.norm, eps=eps)
@@ -75,8 +77,13 @@ class AdversarialTraining:
         name = type(self.defence).__name__
         for argument, value in {"attack": "pgd", "rule": None, "share": 1.0}.items():
             got = getattr(self, argument)
-            expected = f"{value!r} for {name}, which takes eps and runs no attack"
-            require(got == value, argument, expected, repr(got), "Leave it out.")
+            require(
+                got == value,
+                argument,
+                f"{value!r} for {name}, which takes eps and runs no attack",
+                repr(got),
+                "Leave it out.",
+            )
 
     @property
     def stage(self) -> Stage:

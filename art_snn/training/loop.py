@@ -193,8 +193,7 @@ def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor, share: float 
         for weight in chain(network.parameters(), network.buffers()):
             if weight.grad is not None:
                 weight.grad.copy_(state.team.all_reduce(weight.grad.contiguous()))
-        part = torch.tensor(total, dtype=torch.float64, device="cpu")
-        total = float(state.team.all_reduce(part))
+        total = float(state.team.all_reduce(torch.tensor(total, dtype=torch.float64, device="cpu")))
 
     state.optimizer.step()
     state.schedule.step()
@@ -359,5 +358,4 @@ def _normalise(norm: _BatchNorm, x: Tensor) -> Tensor:
     if norm.affine:
         shape = mean.shape[1:]
         y = y * norm.weight.view(shape) + norm.bias.view(shape)
-    normalised: Tensor = y.to(x.dtype)
-    return normalised
+    return y.to(x.dtype)

@@ -94,30 +94,44 @@ class Recipe:
     def __post_init__(self) -> None:
         self._settle_optimizer()
         for name in ("epochs", "batch_size"):
-            remedy = "Use a whole number from 1."
-            set_fields(self, **{name: require_count(name, getattr(self, name), remedy=remedy)})
+            set_fields(
+                self,
+                **{
+                    name: require_count(
+                        name, getattr(self, name), remedy="Use a whole number from 1."
+                    )
+                },
+            )
         for name in ("crop_padding", "cutout"):
             value = getattr(self, name)
             if value is not None:
                 value = require_whole(name, value, up_to=1024, remedy="0 is none.")
                 set_fields(self, **{name: value})
         if self.flip is not None:
-            is_bool = isinstance(self.flip, bool | np.bool_)
-            require(is_bool, "flip", "True or False", repr(self.flip), "False keeps sides.")
+            require(
+                isinstance(self.flip, bool | np.bool_),
+                "flip",
+                "True or False",
+                repr(self.flip),
+                "False keeps sides.",
+            )
             set_fields(self, flip=bool(self.flip))
 
         dtype: Any = self.train_dtype
         if dtype is torch.bfloat16:
             dtype = "bfloat16"
         if dtype is not None:
-            remedy = "In float16 gradients vanish unless the loss is scaled."
-            require_choice("train_dtype", dtype, ("bfloat16", "auto"), remedy=remedy)
+            require_choice(
+                "train_dtype",
+                dtype,
+                ("bfloat16", "auto"),
+                remedy="In float16 gradients vanish unless the loss is scaled.",
+            )
         set_fields(self, seed=require_seed("seed", self.seed), train_dtype=dtype)
 
     def _settle_optimizer(self) -> None:
         """Check the numbers of the optimizer; its usual ones stand for those left open."""
-        remedy = "The papers train by SGD."
-        require_choice("optimizer", self.optimizer, _OPTIMIZERS, remedy=remedy)
+        require_choice("optimizer", self.optimizer, _OPTIMIZERS, remedy="The papers train by SGD.")
         usual = _OPTIMIZERS[self.optimizer]
         require(
             "momentum" in usual or self.momentum is None,
@@ -151,7 +165,7 @@ class Recipe:
 
     def build_optimizer(self, parameters: Iterable[Tensor]) -> torch.optim.Optimizer:
         """The optimizer of the weights."""
-        numbers: dict[str, Any] = {k: getattr(self, k) for k in _OPTIMIZERS[self.optimizer]}
+        numbers = {k: getattr(self, k) for k in _OPTIMIZERS[self.optimizer]}
         kind = torch.optim.SGD if self.optimizer == "sgd" else torch.optim.Adam
         return kind(parameters, lr=numbers.pop("learning_rate"), **numbers)
 
@@ -162,7 +176,7 @@ class Recipe:
         # torchvision draws on torch's default device.
         with samples.device:
             height, width = samples.shape[-2:]
-            transforms: list[v2.Transform] = []
+            transforms = []
             if self.crop_padding:
                 transforms.append(v2.RandomCrop((height, width), padding=self.crop_padding))
             if self.flip:
@@ -212,7 +226,7 @@ def _multiplies_bfloat16(device: torch.device) -> bool:
     if device.type != "cpu":
         return False
     names = ("_is_amx_tile_supported", "_is_avx512_bf16_supported")
-    asked: list[Any] = [getattr(torch.cpu, name, None) for name in names]
+    asked = [getattr(torch.cpu, name, None) for name in names]
     return any(supported() for supported in asked if callable(supported))
 
 

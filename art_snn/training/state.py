@@ -173,9 +173,11 @@ class State:
         except CheckpointError:
             raise
         except Exception as error:
-            reason = f"{type(error).__name__}: {first_line(error)}"
-            got = f"{file}, which cannot be resumed ({reason})"
-            raise _other("the state of this training run", got, file) from error
+            raise _other(
+                "the state of this training run",
+                f"{file}, which cannot be resumed ({type(error).__name__}: {first_line(error)})",
+                file,
+            ) from error
 
     def _go_on(self, progress: dict[str, Any]) -> None:
         history = [Epoch(**epoch) for epoch in progress["history"]]
@@ -187,5 +189,4 @@ class State:
 
 
 def _other(expected: str, got: str, file: str | Path) -> CheckpointError:
-    remedy = f"Delete {file} to train from the start."
-    return CheckpointError.of("resume", expected, got, remedy)
+    return CheckpointError.of("resume", expected, got, f"Delete {file} to train from the start.")

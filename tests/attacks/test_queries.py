@@ -91,7 +91,7 @@ class Growing(nn.Module):
 
 def test_predictions_of_several_draws_are_averaged_and_counted():
     classifier = stock(Growing(), (2,), 2, clip_values=None)
-    queries = Queries(classifier, 2, batch_size=4, draws=3)
+    queries = Queries(classifier, 2, batch_size=4).select(torch.arange(2), draws=3)
     x = torch.zeros(2, 2, dtype=torch.float64)
     assert queries.logits(x, torch.arange(2)).tolist() == [[2, 2]] * 2
     assert queries.forwards.tolist() == [3, 3]

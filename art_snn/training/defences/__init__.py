@@ -39,5 +39,4 @@ def parse_defence(text: str) -> Defence:
 
     :raises ValueError: for an unknown name or field, or a value that the defence
         refuses."""
-    remedy = "Adversarial training alone is at."
-    return parse_object(text, "defence", DEFENCES, remedy)
+    return parse_object(text, "defence", DEFENCES, "Adversarial training alone is at.")

@@ -44,8 +44,9 @@ class IBP(Defence):
     def __post_init__(self) -> None:
         require_choice("method", self.method, METHODS, remedy="counts is never looser.")
         ramp = require_number("ramp", self.ramp, above=0, up_to=1, remedy="0.6 is usual.")
-        remedy = "0.5 is usual."
-        weight = require_number("bound_weight", self.bound_weight, above=0, up_to=1, remedy=remedy)
+        weight = require_number(
+            "bound_weight", self.bound_weight, above=0, up_to=1, remedy="0.5 is usual."
+        )
         set_fields(self, ramp=ramp, bound_weight=weight)
 
     def with_budget(self, eps: float, value_range: tuple[float, float]) -> "IBP":
@@ -109,8 +110,7 @@ class IBP(Defence):
             "one without",
             "AdversarialTraining(eps=0.05, defence=IBP()) gives it one.",
         )
-        eps = share * (self.eps or 0)
-        return Bounding(network, method, eps, limits=self.value_range)
+        return Bounding(network, method, share * (self.eps or 0), limits=self.value_range)
 
     def _check_samples(self, learner: Learner, x: Tensor) -> Tensor:
         """Samples on the device and in the precision of the network; refused out of the range."""

@@ -31,10 +31,9 @@ class MPDSGR(Watching):
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the adversarial samples and the weighted share within the band."""
         logits, layers = run_watched(learner, adversarial)
-        shares = list[Tensor]()
+        shares = []
         for gap in gaps(layers):
-            axes = (1, *range(3, gap.ndim))
-            mean, variance, _ = moments(gap, axes, learner.team.size > 1)
+            mean, variance, _ = moments(gap, (1, *range(3, gap.ndim)), learner.team.size > 1)
             shares.append(share_within(mean, (variance + 1e-5).sqrt(), self.width).mean())
         return nn.functional.cross_entropy(logits, y) + self.weight * torch.stack(shares).mean()
 

@@ -43,7 +43,7 @@ class MPPD(Watching):
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropies of clean and adversarial samples, and the weighted distance."""
-        currents = list[Tensor]()
+        currents = []
         modules = [*learner.network.layers.modules()]
         neurons = [place for place, module in enumerate(modules) if isinstance(module, Neuron)]
         # A module that changes currents stands right before the last neurons.

@@ -27,13 +27,10 @@ class Operations(Watching):
         # The first synapses are those of the input.
         _, *synapses = count_synapses(learner.network, tuple(x.shape[1:]))
 
-        used = list[Tensor]()
-        most = list[Tensor]()
+        used = []
+        most = []
         for (_, _, spikes, _), (_, leaving) in zip(layers, synapses, strict=True):
             used.append(count_accumulates(spikes.sum(0), leaving))
             most.append(leaving.sum())
-        steps = len(spikes)
-        share = torch.stack(used).sum(0).mean() / (steps * torch.stack(most).sum())
-
-        penalty = self.weight * share.to(logits.dtype)
-        return nn.functional.cross_entropy(logits, y) + penalty
+        share = torch.stack(used).sum(0).mean() / (len(spikes) * torch.stack(most).sum())
+        return nn.functional.cross_entropy(logits, y) + self.weight * share.to(logits.dtype)

@@ -47,9 +47,13 @@ class RAT(AT):
         """The recipe without weight decay; one that asks for some is refused."""
         if "weight_decay" in recipe.left_open:
             recipe = replace(recipe, weight_decay=0.0)
-        expected = "0 for RAT, which draws singular values to 1 and not to 0"
-        remedy = "Give a weight_decay of 0."
-        require(recipe.weight_decay == 0, "weight_decay", expected, recipe.weight_decay, remedy)
+        require(
+            recipe.weight_decay == 0,
+            "weight_decay",
+            "0 for RAT, which draws singular values to 1 and not to 0",
+            recipe.weight_decay,
+            "Give a weight_decay of 0.",
+        )
         return recipe
 
     def check(self, network: SpikingNetwork) -> None:

@@ -40,6 +40,5 @@ class SR(Weighted):
 
 def _ahead(logits: Tensor, y: Tensor, other: Tensor) -> Tensor:
     """Probability [N] of class y [N] where only the other one [N] could be."""
-    true = logits.gather(1, y[:, None])[:, 0]
-    best = logits.gather(1, other[:, None])[:, 0]
-    return (true - best).sigmoid()
+    lead = logits.gather(1, y[:, None]) - logits.gather(1, other[:, None])
+    return lead[:, 0].sigmoid()

@@ -35,8 +35,13 @@ class StoG(AT):
 
     def check(self, network: SpikingNetwork) -> None:
         """Refuse a network without gates."""
-        remedy = "Build it with modulation='gates'."
-        require(gates_of(network), "network", "a network with gates for StoG", "none", remedy)
+        require(
+            gates_of(network),
+            "network",
+            "a network with gates for StoG",
+            "none",
+            "Build it with modulation='gates'.",
+        )
 
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Mean cross entropy of the adversarial samples, with a graph to rho at first."""

@@ -25,6 +25,10 @@ class TRADES(Weighted):
     def loss(self, learner: Learner, x: Tensor, adversarial: Tensor, y: Tensor) -> Tensor:
         """Cross entropy of the clean samples and the weighted divergence of the adversarial."""
         clean = learner(x)
-        natural, attacked = (z.log_softmax(1) for z in (clean, learner(adversarial)))
-        divergence = nn.functional.kl_div(attacked, natural, reduction="batchmean", log_target=True)
+        divergence = nn.functional.kl_div(
+            learner(adversarial).log_softmax(1),
+            clean.log_softmax(1),
+            reduction="batchmean",
+            log_target=True,
+        )
         return nn.functional.cross_entropy(clean, y) + self.beta * divergence
