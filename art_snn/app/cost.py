@@ -164,8 +164,13 @@ def run(settings: Cost) -> Costs:
     :raises ArgumentError: when network, input, rules, attack or training do not fit."""
     with run_folder(settings):
         seen = torch_device(settings.device).type == "cuda" or settings.device == "cpu"
-        expected, remedy = "a device that torch can see", "Use cpu, or install a CUDA build."
-        require(seen, "device", expected, "gpu", remedy)
+        require(
+            seen,
+            "device",
+            "a device that torch can see",
+            "gpu",
+            "Use cpu, or install a CUDA build.",
+        )
         require_distinct("model", settings.model)
         steps = settings.steps or (None,)
         require_distinct("steps", steps)
@@ -229,9 +234,13 @@ def _check(settings: Cost) -> str:
     if settings.attack is not None:
         parse_stage(settings.attack, np.inf, settings.eps)
     weights = any(weight.requires_grad for weight in network.parameters())
-    expected, remedy = "a network of weights, for a training step", "Leave training out."
-    got = f"{architecture.model}, which has none"
-    require(weights or not settings.training_step, "model", expected, got, remedy)
+    require(
+        weights or not settings.training_step,
+        "model",
+        "a network of weights, for a training step",
+        f"{architecture.model}, which has none",
+        "Leave training out.",
+    )
     if type(network.encoder) is Frames and not architecture.is_own:
         architecture = architecture.replace(encoder="frames")
     size = "x".join(map(str, x.shape[1:]))

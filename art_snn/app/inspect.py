@@ -137,11 +137,21 @@ def run(settings: Inspect) -> _Inspection:
         drawn = settings.data == RANDOM or (settings.data is None and subject.entry is None)
 
         if drawn:
-            value, remedy = source.value_range, "Leave it out, or name data."
-            require(value is None, "value_range", "None for random samples", repr(value), remedy)
+            value = source.value_range
+            require(
+                value is None,
+                "value_range",
+                "None for random samples",
+                repr(value),
+                "Leave it out, or name data.",
+            )
             if source.image_size is not None:
-                remedy = "Random samples are square: give their side in pixels."
-                require_count("image_size", source.image_size, up_to=LONGEST_SIDE, remedy=remedy)
+                require_count(
+                    "image_size",
+                    source.image_size,
+                    up_to=LONGEST_SIDE,
+                    remedy="Random samples are square: give their side in pixels.",
+                )
             sizes = {name: getattr(settings, name) for name in ("channels", "image_size")}
             architecture = subject.architecture.fill(subject.noted)
             x, y = random_samples(architecture, settings.batch_size, **sizes)
@@ -150,9 +160,14 @@ def run(settings: Inspect) -> _Inspection:
             labels[-1] = y.shape[1] - 1
             data = Dataset("random samples", x, labels, x, labels)
         else:
-            expected = f"None next to {source.name}, whose samples have channels"
-            given, remedy = settings.channels, "Leave it out."
-            require(given is None, "channels", expected, given, remedy)
+            given = settings.channels
+            require(
+                given is None,
+                "channels",
+                f"None next to {source.name}, whose samples have channels",
+                given,
+                "Leave it out.",
+            )
             data = subject.load_data()
         network = subject.build(data).to(torch_device(settings.device))
         x, classes = data.x_test[: settings.batch_size], data.y_test[: settings.batch_size]

@@ -183,10 +183,13 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
 def _require_own_folder(output: Path) -> None:
     """Complain about a folder with a network of another run."""
     foreign = (output / _WEIGHTS).exists() and not (output / _STATE).exists()
-    got = f"{output} with a {_WEIGHTS} and no {_STATE}"
-    remedy = f"Choose another folder, or delete {_WEIGHTS}."
-    expected = "a folder without a network, or with the whole of this run"
-    require(not foreign, "output", expected, got, remedy)
+    require(
+        not foreign,
+        "output",
+        "a folder without a network, or with the whole of this run",
+        f"{output} with a {_WEIGHTS} and no {_STATE}",
+        f"Choose another folder, or delete {_WEIGHTS}.",
+    )
 
 
 def _note_training(

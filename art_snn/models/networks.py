@@ -6,7 +6,7 @@ MODELS."""
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,6 @@ from art_snn.layers import Normalize, TimeDistributed, device_of
 from art_snn.modulation import Gates, gates_of, parse_modulation
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import LIF
-
-_Module = TypeVar("_Module", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +59,16 @@ class Options:
     def __post_init__(self) -> None:
         sides = require_sides(self.image_size, channels="Channels go to in_channels.")
         set_fields(self, sides=sides)
-        remedy = "Grey images have 1, colour images 3, event frames 2."
-        require_count("in_channels", self.in_channels, up_to=2**16, remedy=remedy)
+        require_count(
+            "in_channels",
+            self.in_channels,
+            up_to=2**16,
+            remedy="Grey images have 1, colour images 3, event frames 2.",
+        )
         require_count("classes", self.classes, remedy="Give the number of classes of the data.")
-        remedy = "1 gives the widths of the paper."
-        require_number("width", self.width, above=0, within=(0, 64), remedy=remedy)
+        require_number(
+            "width", self.width, above=0, within=(0, 64), remedy="1 gives the widths of the paper."
+        )
 
     def scale(self, channels: int) -> int:
         """A width of the paper times `width`, rounded and at least 1."""
@@ -151,7 +154,7 @@ def _halve(sides: tuple[int, int]) -> tuple[int, int]:
     return (height + 1) // 2, (width + 1) // 2
 
 
-def _draw_weights(network: _Module) -> _Module:
+def _draw_weights(network: nn.Module) -> None:
     """Draw new weights: He normal for convolutions and linear layers, zero biases; norms at 1, 0.
 
     He et al., ICCV 2015, with fan-out for convolutions, fan-in for linear layers, in
@@ -164,7 +167,6 @@ def _draw_weights(network: _Module) -> _Module:
             nn.init.kaiming_normal_(module.weight, mode=fan, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    return network
 
 
 def vgg(

@@ -1,6 +1,5 @@
 """Blocks of samples, whose results are written, resumed and handed to processes together."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,18 +68,11 @@ class Block:
         return outcome
 
 
-def list_blocks(target: Target, store: Store) -> list[Block]:
-    """The blocks of all samples."""
-    return [Block(target, store, rows) for rows in target.slices]
-
-
-def list_certificate_blocks(target: Target, store: Store) -> list[Block]:
-    """The blocks of certificates by draws; none where none were asked for."""
-    return [Block(target, store, rows) for rows in target.certificate_slices]
-
-
-def join_certificates(blocks: Sequence[Block]) -> Certificate | None:
+def join_certificates(target: Target, store: Store) -> Certificate | None:
     """The certificate of all blocks; None without one."""
-    contents = [block.store.read(block.name("certificates")) for block in blocks]
-    parts = [from_json(content["certificate"], Certificate) for content in contents]
+    parts = []
+    for rows in target.certificate_slices:
+        block = Block(target, store, rows)
+        content = store.read(block.name("certificates"))
+        parts.append(from_json(content["certificate"], Certificate))
     return Certificate.concatenate(parts) if parts else None

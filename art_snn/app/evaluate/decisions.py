@@ -116,9 +116,13 @@ def join_decisions(blocks: Sequence[Block]) -> Decisions:
     for eps, one in decisions.items():
         smaller = [other.broken for at, other in decisions.items() if at <= eps]
         wrong = one.safe & np.logical_or.reduce(smaller)
-        got = f"sample {wrong.argmax()}, safe at eps {eps:g} and broken at a smaller one"
-        remedy = "This is a bug in the search: please report it with this command."
-        require(not wrong.any(), "decide", "decisions that agree", got, remedy)
+        require(
+            not wrong.any(),
+            "decide",
+            "decisions that agree",
+            f"sample {wrong.argmax()}, safe at eps {eps:g} and broken at a smaller one",
+            "This is a bug in the search: please report it with this command.",
+        )
     return decisions
 
 

@@ -49,9 +49,15 @@ def run(settings: Evaluate) -> EvaluationResult | None:
 def _require_same(key: str, team: Team) -> None:
     """Complain about processes that would not do the same evaluation."""
     same = {*team.gather(key)} == {key}
-    expected = "the same in every process"
-    remedy = "Start them all from one state of the code."
-    team.on_leader(lambda: require(same, "model", expected, "several", remedy))
+    team.on_leader(
+        lambda: require(
+            same,
+            "model",
+            "the same in every process",
+            "several",
+            "Start them all from one state of the code.",
+        )
+    )
 
 
 def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:

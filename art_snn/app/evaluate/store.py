@@ -54,8 +54,13 @@ class Store:
             kept = content["name"]
         except (ValueError, KeyError, TypeError, FileNotFoundError):
             return False
-        got = f"{self.folder.parent}, with blocks of other settings, code, weights or samples"
-        require(key == self.key, "output", expected, got, remedy)
+        require(
+            key == self.key,
+            "output",
+            expected,
+            f"{self.folder.parent}, with blocks of other settings, code, weights or samples",
+            remedy,
+        )
         return bool(kept == name)
 
     def put(self, name: str, content: Content, arrays: Arrays) -> None:

@@ -37,8 +37,7 @@ class Target:
 
     :param settings: with norm and budgets, nothing left open but the rules.
     :param rules: of the single attack, by their names; those of the settings where None.
-    :param sources: networks to transfer from.
-    :param submissions: adversarials that were made elsewhere."""
+    :param sources: networks to transfer from."""
 
     def __init__(
         self,
@@ -48,7 +47,6 @@ class Target:
         classifier: PyTorchSpikingClassifier,
         rules: Mapping[str, Gradient] | None = None,
         sources: Sequence[PyTorchSpikingClassifier] = (),
-        submissions: Sequence[Submission] = (),
     ) -> None:
         assert settings.eps is not None
         self.settings = settings
@@ -56,7 +54,8 @@ class Target:
         self.data = data
         self.classifier = classifier
         self.sources = sources
-        self.submissions = submissions
+        self.submissions: list[Submission] = []
+        """Adversarials that were made elsewhere."""
         self.x = data.x_test[: settings.samples]
         """The samples under attack ``(N, *shape)``."""
         self.y = data.y_test[: settings.samples]
@@ -188,10 +187,13 @@ class Target:
 
         Bounds are tried on three of these: the first, and those of lowest and highest value."""
         eps = self.budgets[0]
-        remedy = "Flips and shifts of spikes have no bounds: leave it out, or take another norm."
-        expected = "the norm inf or 2, or an encoder that draws"
-        fits = not self.bounded or not self.measure.counted
-        require(fits, "bounds", expected, self.settings.norm, remedy)
+        require(
+            not self.bounded or not self.measure.counted,
+            "bounds",
+            "the norm inf or 2, or an encoder that draws",
+            self.settings.norm,
+            "Flips and shifts of spikes have no bounds: leave it out, or take another norm.",
+        )
         for plan in self.plans_at(eps):
             self._check_plan(plan)
         for plan in self.singles_at(eps):
@@ -211,18 +213,25 @@ class Target:
         if selection.native:
             remedy = "Take --rules native: the network has its own gradient."
         reasons = [one.reason for one in (*selection.skipped, *selection.native)]
-        expected = f"one that suits the network and the norm {self.settings.norm}"
-        fits = bool(selection.stages) and (decides or not selection.native)
-        require(fits, argument, expected, f"{plan.name} ({''.join(reasons[:1])})", remedy)
+        require(
+            bool(selection.stages) and (decides or not selection.native),
+            argument,
+            f"one that suits the network and the norm {self.settings.norm}",
+            f"{plan.name} ({''.join(reasons[:1])})",
+            remedy,
+        )
 
     def _check_proofs(self, eps: float) -> None:
         """Complain about what has no bounds, or no exact search where one is asked for."""
         argument = "bounds"
         decides = self.settings.decide is not None
-        remedy = "Leave it out: --bounds certifies samples by draws where the encoder draws."
-        expected = "an encoder that draws nothing"
-        fits = not self.smoothed or not decides
-        require(fits, "decide", expected, str(self.classifier.model.encoder), remedy)
+        require(
+            not self.smoothed or not decides,
+            "decide",
+            "an encoder that draws nothing",
+            str(self.classifier.model.encoder),
+            "Leave it out: --bounds certifies samples by draws where the encoder draws.",
+        )
 
         flat = self.x.reshape(len(self.x), -1)
         lowest = flat.min(1).argmin()

@@ -13,7 +13,7 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from art_snn.app.evaluate.blocks import Block, list_blocks, list_certificate_blocks
+from art_snn.app.evaluate.blocks import Block
 from art_snn.app.evaluate.decisions import decide_block
 from art_snn.app.evaluate.findings import list_examinations, name_findings
 from art_snn.app.evaluate.store import TOOK, Arrays, Content, Part, Store
@@ -53,7 +53,7 @@ def list_units(target: Target, store: Store) -> list[Unit]:
     """All units of an evaluation: bounds, attacks and decisions of each block, and the others."""
     units = []
 
-    blocks = list_blocks(target, store)
+    blocks = [Block(target, store, rows) for rows in target.slices]
     for place, (about, examine) in enumerate(list_examinations(target).items()):
         compute: Callable[[_Note], _Computed] = partial(_examine, about, examine)
         units.append(Unit(name_findings(place), "findings", compute, inf))
@@ -73,7 +73,8 @@ def list_units(target: Target, store: Store) -> list[Unit]:
         compute = partial(decide_block, block, eps)
         units.append(Unit(name, f"decisions, eps {eps:.4g}", compute, inf, turn=2))
 
-    for block in list_certificate_blocks(target, store):
+    for rows in target.certificate_slices:
+        block = Block(target, store, rows)
         units.append(Unit(block.name("certificates"), "certificates", partial(_certify, block)))
     return units
 
