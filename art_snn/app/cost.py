@@ -267,15 +267,22 @@ def resolve_architecture(settings: Cost) -> tuple[Architecture, int | None]:
     A function of the user takes the time steps once it has built its own network."""
     (model,) = settings.model
     steps, *_ = settings.steps or (None,)
-    given = {name: getattr(settings, name) for name in ("width", "decay", "encoder")}
-    return Architecture(model=model, steps=None if is_own(model) else steps, **given), steps
+    architecture = Architecture(
+        model=model,
+        steps=None if is_own(model) else steps,
+        width=settings.width,
+        decay=settings.decay,
+        encoder=settings.encoder,
+    )
+    return architecture, steps
 
 
 def draw_samples(settings: Cost, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Random samples ``(count, *input_shape)`` and one-hot labels."""
     architecture, steps = resolve_architecture(settings)
-    sizes = {name: getattr(settings, name) for name in ("channels", "image_size")}
-    return random_samples(architecture, count, steps=steps, **sizes)
+    return random_samples(
+        architecture, count, steps=steps, channels=settings.channels, image_size=settings.image_size
+    )
 
 
 def build_network(settings: Cost, x: np.ndarray, y: np.ndarray) -> SpikingNetwork:

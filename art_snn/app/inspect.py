@@ -152,9 +152,12 @@ def run(settings: Inspect) -> _Inspection:
                     up_to=LONGEST_SIDE,
                     remedy="Random samples are square: give their side in pixels.",
                 )
-            sizes = {name: getattr(settings, name) for name in ("channels", "image_size")}
-            architecture = subject.architecture.fill(subject.noted)
-            x, y = random_samples(architecture, settings.batch_size, **sizes)
+            x, y = random_samples(
+                subject.architecture.fill(subject.noted),
+                settings.batch_size,
+                channels=settings.channels,
+                image_size=settings.image_size,
+            )
             labels = y.argmax(1)
             # Labels alone would not tell how many classes there are.
             labels[-1] = y.shape[1] - 1

@@ -214,10 +214,7 @@ def _fetch_weights(model: str) -> Path:
 
 
 def build_unloaded(
-    architecture: Architecture,
-    steps: int | None = None,
-    shape: tuple[int, ...] = (3, 32, 32),
-    classes: int = 10,
+    architecture: Architecture, steps: int | None, shape: tuple[int, ...], classes: int = 10
 ) -> SpikingNetwork:
     """The network in evaluation mode, weights drawn from seed 0; a user's has its own form."""
     if architecture.is_own:

@@ -59,8 +59,9 @@ def load(name: str) -> SpikingNetwork:
     :raises WriteFailed: when they cannot be written into the cache."""
     about = entry(name)
     channels, *sides = about.input_shape[-3:]
-    form: dict[str, Any] = {"in_channels": channels, "image_size": tuple(sides)}
-    network = build_model(about.architecture, classes=about.classes, **form)
+    network = build_model(
+        about.architecture, in_channels=channels, image_size=tuple(sides), classes=about.classes
+    )
     checkpoint.load(network, local_file(about))
     return network.eval()
 

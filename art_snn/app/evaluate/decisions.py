@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from art_snn.app.evaluate.blocks import Block
-from art_snn.app.evaluate.store import TOOK, Arrays, Content, Part
+from art_snn.app.evaluate.blocks import TOOK, Arrays, Block, Content, Part
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation.excerpt import derive_seed
 from art_snn.app.evaluation.record import DECIDED, Bounds, Trial

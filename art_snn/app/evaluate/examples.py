@@ -9,9 +9,8 @@ import torch
 from scipy.stats import mode
 from torch import Tensor
 
-from art_snn.app.evaluate.blocks import Block
+from art_snn.app.evaluate.blocks import Arrays, Block
 from art_snn.app.evaluate.decisions import Decisions, join_adversarials
-from art_snn.app.evaluate.store import Arrays
 from art_snn.app.evaluation.excerpt import EXCERPT, EXCERPT_COUNT
 from art_snn.app.evaluation.record import DECIDED, EXAMPLES, NEURONS, Evaluation, Examples, Trial
 from art_snn.app.network import record_calls

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_snn import zoo
-from art_snn.app.evaluate.store import Store
+from art_snn.app.evaluate.blocks import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation.record import Trial
 from art_snn.app.evaluation.verdict import count_words, describe_budgets

@@ -10,12 +10,11 @@ from typing import Any, ClassVar
 
 from matplotlib.figure import Figure
 
-from art_snn.app.evaluate.blocks import Block, join_certificates
+from art_snn.app.evaluate.blocks import Block, Store, join_certificates
 from art_snn.app.evaluate.decisions import add_decision, join_bounds, join_decisions, write_decided
 from art_snn.app.evaluate.examples import list_files, write_examples
 from art_snn.app.evaluate.findings import collect_findings
 from art_snn.app.evaluate.provenance import describe_provenance
-from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation.figures import accuracy_figure
 from art_snn.app.evaluation.page import PAGE, render_page

@@ -5,10 +5,10 @@ from functools import partial
 from shutil import rmtree
 from time import monotonic
 
+from art_snn.app.evaluate.blocks import PART, TOOK, Store
 from art_snn.app.evaluate.examples import list_files
 from art_snn.app.evaluate.result import EvaluationResult, assemble, load_finished
 from art_snn.app.evaluate.settings import Evaluate
-from art_snn.app.evaluate.store import PART, TOOK, Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import Unit, list_units
 from art_snn.app.results import run_folder

@@ -57,14 +57,12 @@ class Target:
         self.submissions: list[Submission] = []
         """Adversarials that were made elsewhere."""
         self.x = data.x_test[: settings.samples]
-        """The samples under attack ``(N, *shape)``."""
         self.y = data.y_test[: settings.samples]
-        """Their classes (N,)."""
+        """The samples x under attack ``(N, *shape)``, and their classes y (N,)."""
         self.measure = require_measure(settings.norm)
         """The norm as attacks know it."""
         self.budgets = settings.eps
         """The budgets, in the order in which they were given."""
-
         self.smoothed = settings.bounds and draws(classifier.model.encoder)
         """True where bounds are asked for, and the encoder draws, which certifies the network."""
         self.bounded = self.budgets if settings.bounds and not self.smoothed else ()

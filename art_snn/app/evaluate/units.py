@@ -13,10 +13,9 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from art_snn.app.evaluate.blocks import Block
+from art_snn.app.evaluate.blocks import TOOK, Arrays, Block, Content, Part, Store
 from art_snn.app.evaluate.decisions import decide_block
 from art_snn.app.evaluate.findings import list_examinations, name_findings
-from art_snn.app.evaluate.store import TOOK, Arrays, Content, Part, Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation.excerpt import derive_seed
 from art_snn.app.evaluation.record import Bounds
