@@ -87,8 +87,7 @@ class Comparison(Result):
                 lines.append(f"{name} does not apply: {row.objection}.")
         if sum("=" in name for name in self.rows) > 1:
             lines.append(CAUTION)
-        heading = (self.title, self.attack, accuracy, self.machine)
-        return [heading, self._table(), Notes(lines)]
+        return [(self.title, self.attack, accuracy, self.machine), self._table(), Notes(lines)]
 
     def _table(self) -> Table:
         """One row per rule and one for the union of all; p is of McNemar's test."""

@@ -163,14 +163,9 @@ def run(settings: Inspect) -> _Inspection:
             labels[-1] = y.shape[1] - 1
             data = Dataset("random samples", x, labels, x, labels)
         else:
+            expected = f"None next to {source.name}, whose samples have channels"
             given = settings.channels
-            require(
-                given is None,
-                "channels",
-                f"None next to {source.name}, whose samples have channels",
-                given,
-                "Leave it out.",
-            )
+            require(given is None, "channels", expected, given, "Leave it out.")
             data = subject.load_data()
         network = subject.build(data).to(torch_device(settings.device))
         x, classes = data.x_test[: settings.batch_size], data.y_test[: settings.batch_size]
@@ -223,17 +218,18 @@ def _find_neurons(
         single = dynamics.max_spikes == 1
         counts = [x != 0 if single else x / operand(dynamics.amplitude, x) for x in calls]
         reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}
-        listed = _Neurons(
-            name=name or "(the model)",
-            kind=type(layer.module).__qualname__,
-            layout=layer.layout,
-            dynamics=None if dynamics.unknown else dynamics,
-            unknown=dynamics.unknown,
-            rate=float(torch.cat(counts).double().mean()) if calls else None,
-            read_out=name not in sites,
-            objections={n: reason for n, reason in reasons.items() if reason is not None},
+        neurons.append(
+            _Neurons(
+                name=name or "(the model)",
+                kind=type(layer.module).__qualname__,
+                layout=layer.layout,
+                dynamics=None if dynamics.unknown else dynamics,
+                unknown=dynamics.unknown,
+                rate=float(torch.cat(counts).double().mean()) if calls else None,
+                read_out=name not in sites,
+                objections={n: reason for n, reason in reasons.items() if reason is not None},
+            )
         )
-        neurons.append(listed)
     return neurons
 
 

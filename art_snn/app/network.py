@@ -163,8 +163,7 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
         weights, "checkpoint", "the weights of the network", f"{model} without weights", _NONE_GIVEN
     )
     options = {name: getattr(settings, name, None) for name in DEFAULTS}
-    architecture = Architecture(**options | {"model": model})
-    return ResolvedNetwork(architecture, path, source, entry)
+    return ResolvedNetwork(Architecture(**options | {"model": model}), path, source, entry)
 
 
 def record_calls(network: SpikingNetwork, x: Tensor) -> list[tuple[NeuronLayer, list[Tensor]]]:
@@ -231,8 +230,7 @@ def build_unloaded(
         return network.with_steps(steps).eval()
     settled = architecture if steps is None else architecture.replace(steps=steps)
     channels, *sides = shape[-3:]
-    made = settled.build(in_channels=channels, image_size=tuple(sides), classes=classes)
-    return made.eval()
+    return settled.build(in_channels=channels, image_size=tuple(sides), classes=classes).eval()
 
 
 def random_samples(

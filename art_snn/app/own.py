@@ -192,5 +192,6 @@ def _import_module(name: str) -> ModuleType:
         # A module that the user's code imports and lacks is an error of that code.
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
-        missing = f"but there is no module {error.name} ({error})"
-        raise ArgumentError("model", f"expected {_FORM}, {missing}.") from error
+        raise ArgumentError(
+            "model", f"expected {_FORM}, but there is no module {error.name} ({error})."
+        ) from error

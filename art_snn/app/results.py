@@ -111,11 +111,11 @@ def _make_converter() -> cattrs.Converter:
     made.register_unstructure_hook(Robustness, _write_robustness)
 
     # Adversarials are arrays in files of their own.
-    write_outcome = make_dict_unstructure_fn(Outcome, made, adversarials=override(omit=True))
-    made.register_unstructure_hook(Outcome, write_outcome)
+    made.register_unstructure_hook(
+        Outcome, make_dict_unstructure_fn(Outcome, made, adversarials=override(omit=True))
+    )
     evidence = override(struct_hook=lambda value, _: made.structure(value, dict[str, Measured]))
-    read_finding = make_dict_structure_fn(Finding, made, evidence=evidence)
-    made.register_structure_hook(Finding, read_finding)
+    made.register_structure_hook(Finding, make_dict_structure_fn(Finding, made, evidence=evidence))
     return made
 
 

@@ -217,16 +217,20 @@ def vgg11(**options: Any) -> SpikingNetwork:
     """VGG-11: [64 A][128 256 A][512 512 512 A][512 512], linear 4096 twice, readout.
 
     The network of Bu et al. (CVPR 2023). Options as in :func:`vgg`."""
-    stages = ((64,), (128, 256), (512, 512, 512), (512, 512))
-    return vgg(stages, (4096, 4096), last_pool=False, **options)
+    return vgg(
+        ((64,), (128, 256), (512, 512, 512), (512, 512)), (4096, 4096), last_pool=False, **options
+    )
 
 
 def vgg16(**options: Any) -> SpikingNetwork:
     """VGG-16: thirteen convolutions in five pooled stages, linear 4096 twice, readout.
 
     The network of Bu et al. (CVPR 2023). Options as in :func:`vgg`."""
-    stages = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-    return vgg(stages, (4096, 4096), **options)
+    return vgg(
+        ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)),
+        (4096, 4096),
+        **options,
+    )
 
 
 def vgg_dvs(**options: Any) -> SpikingNetwork:
@@ -255,16 +259,17 @@ def cnn4(**options: Any) -> SpikingNetwork:
     first = nn.Conv2d(settings.in_channels, channels, 3, padding=1)
     second = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
     linear = nn.Linear(channels * height * width, hidden)
-    layers: list[nn.Module] = [
-        TimeDistributed(*settings.normalisation(), first),
-        settings.neuron(),
-        TimeDistributed(second),
-        settings.neuron(),
-        TimeDistributed(nn.Flatten(), linear),
-        settings.neuron(),
-        TimeDistributed(nn.Linear(hidden, settings.classes)),
-    ]
-    return settings.network(layers)
+    return settings.network(
+        [
+            TimeDistributed(*settings.normalisation(), first),
+            settings.neuron(),
+            TimeDistributed(second),
+            settings.neuron(),
+            TimeDistributed(nn.Flatten(), linear),
+            settings.neuron(),
+            TimeDistributed(nn.Linear(hidden, settings.classes)),
+        ]
+    )
 
 
 class Residual(nn.Module):

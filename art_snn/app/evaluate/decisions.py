@@ -149,8 +149,7 @@ def add_decision(trial: Trial, decisions: Decisions, target: Target) -> Trial:
         reason = f"{decision.raised[failed][0]}. {list_samples(failed)}"
         skipped += (replace(record, label=_FAILED, status="skipped", reason=reason),)
     stages = (*outcome.stages, record)
-    searched: Outcome = replace(outcome, stages=stages, skipped=skipped, **columns)
-    return replace(trial, outcome=searched)
+    return replace(trial, outcome=replace(outcome, stages=stages, skipped=skipped, **columns))
 
 
 def join_bounds(blocks: Sequence[Block], decisions: Decisions) -> tuple[Bounds, ...]:
@@ -185,5 +184,9 @@ def write_decided(target: Target, decisions: Decisions) -> None:
         broken |= one.broken
     rows = np.flatnonzero(broken)
     if len(rows):
-        arrays = {"x": points[rows], "index": rows, "name": np.array("exact search")}
-        write_arrays(target.settings.output / DECIDED, **arrays)
+        write_arrays(
+            target.settings.output / DECIDED,
+            x=points[rows],
+            index=rows,
+            name=np.array("exact search"),
+        )

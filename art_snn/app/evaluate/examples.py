@@ -39,8 +39,7 @@ def list_files(evaluation: Evaluation) -> tuple[str, ...]:
 def _choose_shown_trial(trials: Sequence[Trial], plan: str) -> Trial:
     """The trial that the page shows: of that plan, or of the first, at its largest budget."""
     name = plan or trials[0].name
-    same = [one for one in trials if one.name == name]
-    return max(same, key=lambda one: one.eps)
+    return max((one for one in trials if one.name == name), key=lambda one: one.eps)
 
 
 def _collect_excerpt(
@@ -91,8 +90,7 @@ def write_examples(blocks: Sequence[Block], trials: Sequence[Trial], decisions: 
         guesses = [predict().argmax(1) for _ in range(trial.outcome.draws)]
         spikes = record_spikes(target.classifier, np.concatenate([x, broken]))
     predicted = mode(guesses).mode
-    examples = Examples(trial.name, trial.eps, rows, x, broken, predicted, **spikes)
-    examples.write(output)
+    Examples(trial.name, trial.eps, rows, x, broken, predicted, **spikes).write(output)
 
 
 def record_spikes(classifier: PyTorchSpikingClassifier, samples: np.ndarray) -> Arrays:
