@@ -181,7 +181,7 @@ class Architecture:
         :param complaint: argument, expectation, what came and remedy, where none takes them.
         :raises ArgumentError: that of the first form, or the complaint, about its error.
         :raises Exception: that of the function."""
-        errors: list[Exception] = []
+        errors = []
         with seeded(seed):
             forms = build_forms(
                 str(self.model), **self._form(frames), axes=x[0].ndim - bool(frames)

@@ -214,7 +214,7 @@ def _measure_cell(load: Cost, rows: Sequence[str], remarks: list[str]) -> _Cell:
         calls[row] = make_call(load, row, under, x, y)
     seconds = measure_medians(calls, load.repeats, load.device)
 
-    peak: dict[str, float] = {}
+    peak = {}
     for row in progress_over(rows, "Peak memory", unit="rows", leave=False):
         try:
             peak[row] = measure_row_peak(load, row)

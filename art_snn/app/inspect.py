@@ -90,7 +90,7 @@ class _Inspection(Result):
         titles = ("neuron", "class", "layout", "decay", "gain", "threshold", "reset", "rate")
         names = list(self.rules)
         neurons = Table((*titles, "rules"), [one.row(names) for one in self.neurons])
-        rows: list[list[str]] = []
+        rows = []
         zero: dict[str, int] = {}
         refusals: dict[str, list[str]] = {}
         for name, trial in self.rules.items():

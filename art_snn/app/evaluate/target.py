@@ -262,7 +262,7 @@ def _settle_budgets(settings: Evaluate, entry: ZooEntry | None) -> Evaluate:
     norm: Any = settings.norm or next((one.norm for one in records), "inf")
     measure = require_measure(norm)
     usual = [one.eps for one in records if one.norm == norm]
-    budgets: list[float] = []
+    budgets = []
     for eps in settings.eps or usual or [measure.usual_budget]:
         whole = measure.counted and float(eps).is_integer()
         budgets.append(measure.require_budget(int(eps) if whole else eps))

@@ -178,7 +178,7 @@ def _certify(block: Block, note: _Note) -> _Computed:
 
     Samples take equally long, so that it says how long the rest of all takes one process."""
     settings = block.target.settings
-    parts: list[Certificate] = []
+    parts = []
     began = monotonic()
     for row in range(len(block.y)):
         one = certify(
