@@ -89,6 +89,7 @@ def write_examples(blocks: Sequence[Block], trials: Sequence[Trial], decisions: 
         predict = partial(target.classifier.predict, broken, batch_size=len(rows))
         guesses = [predict().argmax(1) for _ in range(trial.outcome.draws)]
         spikes = record_spikes(target.classifier, np.concatenate([x, broken]))
+
     predicted = mode(guesses).mode
     Examples(trial.name, trial.eps, rows, x, broken, predicted, **spikes).write(output)
 
@@ -104,6 +105,7 @@ def record_spikes(classifier: PyTorchSpikingClassifier, samples: np.ndarray) -> 
     rates = []
     parts: list[np.ndarray] = []
     x = torch.as_tensor(samples, device=classifier.device)
+
     for layer, calls in record_calls(network, x):
         output = _join_steps(network, layer, calls)
         if output is None or output.ndim < 3 or layer.site.name not in sites:
@@ -115,6 +117,7 @@ def record_spikes(classifier: PyTorchSpikingClassifier, samples: np.ndarray) -> 
         spikes = (output != 0).flatten(2).cpu().numpy()
         names.append(layer.name)
         rates.append((spikes[:, :half].mean(), spikes[:, half:].mean()))
+
         # Neurons that fire in the first sample, from all over the layer.
         first = spikes[:, [0, half]].swapaxes(0, 1)
         firing = np.flatnonzero(first.any((0, 1)))
@@ -139,6 +142,7 @@ def _join_steps(network: SpikingNetwork, layer: NeuronLayer, calls: list[Tensor]
         return None
     if layer.layout == "step":
         return torch.stack(calls[-(network.body.steps or 0) :])
+
     members = getattr(network.body, "members", {})
     if not members:
         return calls[-1]
