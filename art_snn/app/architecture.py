@@ -57,20 +57,32 @@ class Architecture:
         if self.is_own:
             self._check_own()
             return
-        expected = "None next to a model of art_snn, which averages over time"
         readout = given.get("readout")
-        require(readout is None, "readout", expected, readout, "Leave it out.")
-        remedy = "A network of your own is named as file.py:function."
-        require_choice("model", self.model or DEFAULTS["model"], MODELS, remedy=remedy)
+        require(
+            readout is None,
+            "readout",
+            "None next to a model of art_snn, which averages over time",
+            readout,
+            "Leave it out.",
+        )
+        require_choice(
+            "model",
+            self.model or DEFAULTS["model"],
+            MODELS,
+            remedy="A network of your own is named as file.py:function.",
+        )
 
     def _check_own(self) -> None:
         """Refuse settings that a function of the user has to make itself."""
-        expected = f"None next to {self.model}, which builds its network itself"
-        remedy = "Leave it out, and set it in that function."
         for name, value in self.given.items():
             # Whether it makes its steps itself shows once it is built.
-            fits = name in ("model", *_OF_OWN)
-            require(fits, name, expected, repr(value), remedy)
+            require(
+                name in ("model", *_OF_OWN),
+                name,
+                f"None next to {self.model}, which builds its network itself",
+                repr(value),
+                "Leave it out, and set it in that function.",
+            )
         if "steps" in self.given:
             require_count("steps", self.given["steps"], up_to=MOST_STEPS, remedy="8 is usual.")
 
@@ -105,10 +117,13 @@ class Architecture:
             return Architecture(**settled | dict(self.given))
         settled = {k: v for k, v in noted.items() if k in DEFAULTS and v is not None}
         model = str(settled.get("model", ""))
-        expected = "the function that builds the network, since no checkpoint runs code"
-        remedy = "Name it yourself: model='file.py:function'."
-        fits = self.model is not None or not is_own(model)
-        require(fits, "model", expected, f"None, for weights of {model}", remedy)
+        require(
+            self.model is not None or not is_own(model),
+            "model",
+            "the function that builds the network, since no checkpoint runs code",
+            f"None, for weights of {model}",
+            "Name it yourself: model='file.py:function'.",
+        )
         usual = {k: v for k, v in DEFAULTS.items() if k not in ("steps", "encoder")}
         return Architecture(**usual | settled | dict(self.given))
 
@@ -119,13 +134,21 @@ class Architecture:
         needed = [k for k, kind in ENCODERS.items() if issubclass(kind, Frames) == data.events]
         encoder = self.given.get("encoder", needed[0])
         what = "event frames" if data.events else "images"
-        expected = f"{' or '.join(needed)}, since {data.name} holds {what}"
-        fits = encoder.partition("(")[0].strip() in needed
-        require(fits, "encoder", expected, repr(encoder), "Leave it out.")
+        require(
+            encoder.partition("(")[0].strip() in needed,
+            "encoder",
+            f"{' or '.join(needed)}, since {data.name} holds {what}",
+            repr(encoder),
+            "Leave it out.",
+        )
         steps = self.given.get("steps", data.steps or DEFAULTS["steps"])
-        expected = f"{data.steps}, the number of frames of {data.name}"
-        remedy = "Leave it out, or make other frames."
-        require(data.steps in (None, steps), "steps", expected, steps, remedy)
+        require(
+            data.steps in (None, steps),
+            "steps",
+            f"{data.steps}, the number of frames of {data.name}",
+            steps,
+            "Leave it out, or make other frames.",
+        )
         return self if self.is_own else self.fill({"steps": steps, "encoder": encoder})
 
     def build_for(self, data: Dataset, seed: int = 0) -> SpikingNetwork:
@@ -158,7 +181,7 @@ class Architecture:
         :param complaint: argument, expectation, what came and remedy, where none takes them.
         :raises ArgumentError: that of the first form, or the complaint, about its error.
         :raises Exception: that of the function."""
-        errors: list[Exception] = []
+        errors = []
         with seeded(seed):
             forms = build_forms(
                 str(self.model), **self._form(frames), axes=x[0].ndim - bool(frames)

@@ -87,8 +87,7 @@ class Comparison(Result):
                 lines.append(f"{name} does not apply: {row.objection}.")
         if sum("=" in name for name in self.rows) > 1:
             lines.append(CAUTION)
-        heading = (self.title, self.attack, accuracy, self.machine)
-        return [heading, self._table(), Notes(lines)]
+        return [(self.title, self.attack, accuracy, self.machine), self._table(), Notes(lines)]
 
     def _table(self) -> Table:
         """One row per rule and one for the union of all; p is of McNemar's test."""
@@ -274,18 +273,10 @@ class _Subject:
         )
         logits = predict_logits(self.classifier, adversarial, settings.batch_size, settings.seed)
         outcome = robustness(clean, logits, self.y)
-        angles = _compare_directions(directions, reference, outcome.correct)
-        return _Row(str(rule), outcome=outcome, **angles)
 
-
-def _compare_directions(
-    gradients: np.ndarray, reference: np.ndarray, correct: np.ndarray
-) -> dict[str, Any]:
-    """How many gradients (N, D) of correctly classified samples, bool (N,), vanish; and the mean
-    cosine of all to those of the reference."""
-    lengths = np.linalg.norm(gradients, axis=1)
-    others = np.linalg.norm(reference, axis=1)
-    both = (lengths > 0) & (others > 0)
-    cosines = (gradients[both] * reference[both]).sum(1) / (lengths * others)[both]
-    vanished = Share.of(lengths[correct] == 0)
-    return {"vanished": vanished, "cosine": float(cosines.mean()) if both.any() else None}
+        lengths = np.linalg.norm(directions, axis=1)
+        others = np.linalg.norm(reference, axis=1)
+        both = (lengths > 0) & (others > 0)
+        cosines = (directions[both] * reference[both]).sum(1) / (lengths * others)[both]
+        cosine = float(cosines.mean()) if both.any() else None
+        return _Row(str(rule), None, outcome, Share.of(lengths[outcome.correct] == 0), cosine)

@@ -164,8 +164,13 @@ def run(settings: Cost) -> Costs:
     :raises ArgumentError: when network, input, rules, attack or training do not fit."""
     with run_folder(settings):
         seen = torch_device(settings.device).type == "cuda" or settings.device == "cpu"
-        expected, remedy = "a device that torch can see", "Use cpu, or install a CUDA build."
-        require(seen, "device", expected, "gpu", remedy)
+        require(
+            seen,
+            "device",
+            "a device that torch can see",
+            "gpu",
+            "Use cpu, or install a CUDA build.",
+        )
         require_distinct("model", settings.model)
         steps = settings.steps or (None,)
         require_distinct("steps", steps)
@@ -209,7 +214,7 @@ def _measure_cell(load: Cost, rows: Sequence[str], remarks: list[str]) -> _Cell:
         calls[row] = make_call(load, row, under, x, y)
     seconds = measure_medians(calls, load.repeats, load.device)
 
-    peak: dict[str, float] = {}
+    peak = {}
     for row in progress_over(rows, "Peak memory", unit="rows", leave=False):
         try:
             peak[row] = measure_row_peak(load, row)
@@ -229,9 +234,13 @@ def _check(settings: Cost) -> str:
     if settings.attack is not None:
         parse_stage(settings.attack, np.inf, settings.eps)
     weights = any(weight.requires_grad for weight in network.parameters())
-    expected, remedy = "a network of weights, for a training step", "Leave training out."
-    got = f"{architecture.model}, which has none"
-    require(weights or not settings.training_step, "model", expected, got, remedy)
+    require(
+        weights or not settings.training_step,
+        "model",
+        "a network of weights, for a training step",
+        f"{architecture.model}, which has none",
+        "Leave training out.",
+    )
     if type(network.encoder) is Frames and not architecture.is_own:
         architecture = architecture.replace(encoder="frames")
     size = "x".join(map(str, x.shape[1:]))
@@ -258,15 +267,22 @@ def resolve_architecture(settings: Cost) -> tuple[Architecture, int | None]:
     A function of the user takes the time steps once it has built its own network."""
     (model,) = settings.model
     steps, *_ = settings.steps or (None,)
-    given = {name: getattr(settings, name) for name in ("width", "decay", "encoder")}
-    return Architecture(model=model, steps=None if is_own(model) else steps, **given), steps
+    architecture = Architecture(
+        model=model,
+        steps=None if is_own(model) else steps,
+        width=settings.width,
+        decay=settings.decay,
+        encoder=settings.encoder,
+    )
+    return architecture, steps
 
 
 def draw_samples(settings: Cost, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Random samples ``(count, *input_shape)`` and one-hot labels."""
     architecture, steps = resolve_architecture(settings)
-    sizes = {name: getattr(settings, name) for name in ("channels", "image_size")}
-    return random_samples(architecture, count, steps=steps, **sizes)
+    return random_samples(
+        architecture, count, steps=steps, channels=settings.channels, image_size=settings.image_size
+    )
 
 
 def build_network(settings: Cost, x: np.ndarray, y: np.ndarray) -> SpikingNetwork:

@@ -90,7 +90,7 @@ class _Inspection(Result):
         titles = ("neuron", "class", "layout", "decay", "gain", "threshold", "reset", "rate")
         names = list(self.rules)
         neurons = Table((*titles, "rules"), [one.row(names) for one in self.neurons])
-        rows: list[list[str]] = []
+        rows = []
         zero: dict[str, int] = {}
         refusals: dict[str, list[str]] = {}
         for name, trial in self.rules.items():
@@ -137,22 +137,35 @@ def run(settings: Inspect) -> _Inspection:
         drawn = settings.data == RANDOM or (settings.data is None and subject.entry is None)
 
         if drawn:
-            value, remedy = source.value_range, "Leave it out, or name data."
-            require(value is None, "value_range", "None for random samples", repr(value), remedy)
+            value = source.value_range
+            require(
+                value is None,
+                "value_range",
+                "None for random samples",
+                repr(value),
+                "Leave it out, or name data.",
+            )
             if source.image_size is not None:
-                remedy = "Random samples are square: give their side in pixels."
-                require_count("image_size", source.image_size, up_to=LONGEST_SIDE, remedy=remedy)
-            sizes = {name: getattr(settings, name) for name in ("channels", "image_size")}
-            architecture = subject.architecture.fill(subject.noted)
-            x, y = random_samples(architecture, settings.batch_size, **sizes)
+                require_count(
+                    "image_size",
+                    source.image_size,
+                    up_to=LONGEST_SIDE,
+                    remedy="Random samples are square: give their side in pixels.",
+                )
+            x, y = random_samples(
+                subject.architecture.fill(subject.noted),
+                settings.batch_size,
+                channels=settings.channels,
+                image_size=settings.image_size,
+            )
             labels = y.argmax(1)
             # Labels alone would not tell how many classes there are.
             labels[-1] = y.shape[1] - 1
             data = Dataset("random samples", x, labels, x, labels)
         else:
             expected = f"None next to {source.name}, whose samples have channels"
-            given, remedy = settings.channels, "Leave it out."
-            require(given is None, "channels", expected, given, remedy)
+            given = settings.channels
+            require(given is None, "channels", expected, given, "Leave it out.")
             data = subject.load_data()
         network = subject.build(data).to(torch_device(settings.device))
         x, classes = data.x_test[: settings.batch_size], data.y_test[: settings.batch_size]
@@ -205,17 +218,18 @@ def _find_neurons(
         single = dynamics.max_spikes == 1
         counts = [x != 0 if single else x / operand(dynamics.amplitude, x) for x in calls]
         reasons = {n: rule.objection(dynamics, network.encoder) for n, rule in rules.items()}
-        listed = _Neurons(
-            name=name or "(the model)",
-            kind=type(layer.module).__qualname__,
-            layout=layer.layout,
-            dynamics=None if dynamics.unknown else dynamics,
-            unknown=dynamics.unknown,
-            rate=float(torch.cat(counts).double().mean()) if calls else None,
-            read_out=name not in sites,
-            objections={n: reason for n, reason in reasons.items() if reason is not None},
+        neurons.append(
+            _Neurons(
+                name=name or "(the model)",
+                kind=type(layer.module).__qualname__,
+                layout=layer.layout,
+                dynamics=None if dynamics.unknown else dynamics,
+                unknown=dynamics.unknown,
+                rate=float(torch.cat(counts).double().mean()) if calls else None,
+                read_out=name not in sites,
+                objections={n: reason for n, reason in reasons.items() if reason is not None},
+            )
         )
-        neurons.append(listed)
     return neurons
 
 

@@ -97,8 +97,13 @@ class ResolvedNetwork:
         """The network of :meth:`build` as ART sees it, with the value range of the data.
 
         :raises ArgumentError: for data without a value range, or of one class."""
-        remedy = "A network of one class cannot be wrong: add samples of another."
-        require(data.classes > 1, "data", "samples of two classes or more", "one", remedy)
+        require(
+            data.classes > 1,
+            "data",
+            "samples of two classes or more",
+            "one",
+            "A network of one class cannot be wrong: add samples of another.",
+        )
         network, limits = self.build(data, seed), data.clip_values()
         return wrap(network, data.input_shape, data.classes, limits, device_type)  # type: ignore[no-any-return]
 
@@ -136,8 +141,13 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
     require(model or path, "model", "a network with weights", "none", _NONE_GIVEN)
     name = model or ""
     if name.startswith((ZOO, HUB)):
-        expected, remedy = f"None next to {model}, which has weights", "Leave one of them out."
-        require(path is None, "checkpoint", expected, path, remedy)
+        require(
+            path is None,
+            "checkpoint",
+            f"None next to {model}, which has weights",
+            path,
+            "Leave one of them out.",
+        )
     if name.startswith(HUB):
         model, path = None, _fetch_weights(name)
     elif name.startswith(ZOO):
@@ -149,11 +159,11 @@ def resolve_network(settings: Network, *, drawn: bool = False) -> ResolvedNetwor
             source = replace(source, **{k: v for k, v in given.items() if v is not None})
         model, path = None, local_file(about)
     weights = path is not None or is_own(model) or drawn
-    got = f"{model} without weights"
-    require(weights, "checkpoint", "the weights of the network", got, _NONE_GIVEN)
+    require(
+        weights, "checkpoint", "the weights of the network", f"{model} without weights", _NONE_GIVEN
+    )
     options = {name: getattr(settings, name, None) for name in DEFAULTS}
-    architecture = Architecture(**options | {"model": model})
-    return ResolvedNetwork(architecture, path, source, entry)
+    return ResolvedNetwork(Architecture(**options | {"model": model}), path, source, entry)
 
 
 def record_calls(network: SpikingNetwork, x: Tensor) -> list[tuple[NeuronLayer, list[Tensor]]]:
@@ -176,8 +186,13 @@ def _fetch_weights(model: str) -> Path:
     :raises ArgumentError: without a commit, or when there is no such file or connection."""
     word = r"[\w-][\w.-]*"
     parts = re.fullmatch(rf"hf:({word}/{word})/({word}(?:/{word})*)@([0-9a-f]{{40}})", model, re.A)
-    remedy = "Pin the revision by the 40 digits of a commit, which the history of its files shows."
-    require(parts, "model", "hf:OWNER/REPO/NAME@COMMIT", model, remedy)
+    require(
+        parts,
+        "model",
+        "hf:OWNER/REPO/NAME@COMMIT",
+        model,
+        "Pin the revision by the 40 digits of a commit, which the history of its files shows.",
+    )
     assert parts is not None
     repository, name, revision = parts.groups()
     file = f"{name}.safetensors"
@@ -185,33 +200,37 @@ def _fetch_weights(model: str) -> Path:
         hub: Any = import_module("huggingface_hub")
         return Path(hub.hf_hub_download(repository, file, revision=revision))
     except ImportError as error:
-        got, remedy = str(error), "pip install huggingface-hub"
-        raise invalid("model", "the package huggingface-hub", got, remedy) from error
+        raise invalid(
+            "model", "the package huggingface-hub", str(error), "pip install huggingface-hub"
+        ) from error
     except (OSError, ValueError) as error:
-        got, remedy = f"none ({first_line(error)})", "Check name, commit and connection."
-        raise invalid("model", f"{file} in {repository} at that commit", got, remedy) from error
+        raise invalid(
+            "model",
+            f"{file} in {repository} at that commit",
+            f"none ({first_line(error)})",
+            "Check name, commit and connection.",
+        ) from error
 
 
 def build_unloaded(
-    architecture: Architecture,
-    steps: int | None = None,
-    shape: tuple[int, ...] = (3, 32, 32),
-    classes: int = 10,
+    architecture: Architecture, steps: int | None, shape: tuple[int, ...], classes: int = 10
 ) -> SpikingNetwork:
     """The network in evaluation mode, weights drawn from seed 0; a user's has its own form."""
     if architecture.is_own:
         network = architecture.build()
         if steps is None:
             return network.eval()
-        got = f"{architecture.model}, whose model makes its time steps itself"
-        remedy = "art-snn cost takes it as it is."
-        expected = "a network over any number of time steps"
-        require(not network.body.loops_itself, "model", expected, got, remedy)
+        require(
+            not network.body.loops_itself,
+            "model",
+            "a network over any number of time steps",
+            f"{architecture.model}, whose model makes its time steps itself",
+            "art-snn cost takes it as it is.",
+        )
         return network.with_steps(steps).eval()
     settled = architecture if steps is None else architecture.replace(steps=steps)
     channels, *sides = shape[-3:]
-    made = settled.build(in_channels=channels, image_size=tuple(sides), classes=classes)
-    return made.eval()
+    return settled.build(in_channels=channels, image_size=tuple(sides), classes=classes).eval()
 
 
 def random_samples(
@@ -234,19 +253,24 @@ def random_samples(
         shape = (network.encoder.steps or steps or DEFAULTS["steps"], *image)
     if architecture.is_own:
         model, form = architecture.model, network.input_shape or (None,) * len(shape)
-        got, remedy = f"{model}, which takes samples of shape {form}", "Images are [C, H, W]."
+        got = f"{model}, which takes samples of shape {form}"
+        remedy = "Images are [C, H, W]."
         require(len(form) == len(shape), "image_size", "a network of images", got, remedy)
-        remedy = "Leave it out, or have that function build another network."
         for name, size, axis in (("channels", channels, -3), ("image_size", image_size, -1)):
-            expected = f"{form[axis]}, which {model} takes"
-            fits = form[axis] is None or size in (None, form[axis])
-            require(fits, name, expected, size, remedy)
-        expected, got = f"the side of square images that {model} takes", str(image_size)
+            require(
+                form[axis] is None or size in (None, form[axis]),
+                name,
+                f"{form[axis]}, which {model} takes",
+                size,
+                "Leave it out, or have that function build another network.",
+            )
+        expected = f"the side of square images that {model} takes"
         remedy = (
             "Give --channels (3) and --image-size, name --data where the command has it, or return "
             "adapt(model, ..., input_shape=(C, H, W))."
         )
-        require(image_size or None not in form[-2:], "image_size", expected, got, remedy)
+        sized = image_size or None not in form[-2:]
+        require(sized, "image_size", expected, str(image_size), remedy)
         shape = tuple(b if a is None else a for a, b in zip(form, shape, strict=True))
         complaint = "image_size", expected, "x".join(map(str, shape)), remedy
         some = torch.zeros(2, *shape, device="cpu")

@@ -13,8 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from art_snn import checks
-from art_snn.checks import ArgumentError, MissingFile, expand_path, require
+from art_snn.checks import ArgumentError, MissingFile, expand_path, require, require_choice
 from art_snn.encoders import Direct, Encoder, Frames
 from art_snn.files import digest
 from art_snn.gradients.names import parse_call
@@ -62,15 +61,14 @@ def build_forms(
         ``net.nir(like=sinabs, dt=1e-4)``, with arguments of :func:`art_snn.interop.from_nir`.
     :param steps, encoder, readout: as :func:`art_snn.interop.adapt` takes them for such a model.
     :param axes: of one sample, which the last forms flatten into one; 0: nothing is flattened."""
-    expected, got = "a model to build", f"{model}, which names a trained network"
     remedy = "Commands that read weights take it; art_snn.zoo.load gives one of the zoo."
-    require(not model.startswith((ZOO, HUB)), "model", expected, got, remedy)
+    got = f"{model}, which names a trained network"
+    require(not model.startswith((ZOO, HUB)), "model", "a model to build", got, remedy)
     if _is_nir(model):
         name, options = parse_call(model, "model")
         for option in options:
-            checks.require_choice(
-                "model", option, _READING, remedy="They are options of a NIR file."
-            )
+            remedy = "They are options of a NIR file."
+            require_choice("model", option, _READING, remedy=remedy)
         options |= {"encoder": encoder or Direct(steps or _STEPS), "readout": readout}
         network = from_nir(name, **options)
         network.body.origin = digest(expand_path("model", name).read_bytes())
@@ -103,11 +101,15 @@ def _adapt(
     axes: int,
 ) -> Iterator[SpikingNetwork]:
     if isinstance(returned, SpikingNetwork):
-        remedy = "Leave it out, and set it in that function."
-        expected = f"None next to {model}, which builds its network itself"
         given = None if type(encoder) is Frames else encoder
         for name, value in {"steps": steps, "readout": readout, "encoder": given}.items():
-            require(value is None, name, expected, value, remedy)
+            require(
+                value is None,
+                name,
+                f"None next to {model}, which builds its network itself",
+                value,
+                "Leave it out, and set it in that function.",
+            )
         yield returned
         return
     layouts: set[str] = set()
@@ -115,12 +117,14 @@ def _adapt(
     if isinstance(returned, nn.Module):
         got += " without a spiking neuron that is known"
         layouts = {member.layout for member in Members(returned).neurons}
-    remedy = (
+    require(
+        layouts,
+        "model",
+        "a function that returns an art_snn.SpikingNetwork or a model with known neurons",
+        got,
         "Return SpikingNetwork(layers, encoder), or art_snn.interop.adapt(model, ...); neurons of "
-        "your own become known by art_snn.interop.register_neuron(cls, dynamics=function)."
+        "your own become known by art_snn.interop.register_neuron(cls, dynamics=function).",
     )
-    expected = "a function that returns an art_snn.SpikingNetwork or a model with known neurons"
-    require(layouts, "model", expected, got, remedy)
     encoders: list[Encoder | None] = [encoder or Direct(steps or _STEPS)]
     if encoder is None and steps is None:
         # A model of single steps mostly has a loop of its own.
@@ -141,14 +145,23 @@ def _flatten(axes: int, module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any
 def _function(module: ModuleType, model: str) -> Callable[[], Any]:
     place, _, name = model.rpartition(":")
     function: Any = getattr(module, name, None)
-    got = f"{model}, and there is no function {name!r} in {place}"
-    require(callable(function), "model", _FORM, got, "Check its spelling.")
+    require(
+        callable(function),
+        "model",
+        _FORM,
+        f"{model}, and there is no function {name!r} in {place}",
+        "Check its spelling.",
+    )
     optional = inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD
     parameters = inspect.signature(function).parameters.values()
     needed = [p.name for p in parameters if p.default is p.empty and p.kind not in optional]
-    got = f"{model}, which needs {', '.join(needed)}"
-    remedy = "Give them defaults, or wrap it in a function of its own."
-    require(not needed, "model", "a function that can be called without arguments", got, remedy)
+    require(
+        not needed,
+        "model",
+        "a function that can be called without arguments",
+        f"{model}, which needs {', '.join(needed)}",
+        "Give them defaults, or wrap it in a function of its own.",
+    )
     return function  # type: ignore[no-any-return]
 
 
@@ -172,13 +185,13 @@ def _run_file(file: Path) -> ModuleType:
 
 def _import_module(name: str) -> ModuleType:
     relative = not name or name.startswith(".")
-    got, remedy = f"{name!r} as the module", "Name it from its package on."
-    require(not relative, "model", _FORM, got, remedy)
+    require(not relative, "model", _FORM, f"{name!r} as the module", "Name it from its package on.")
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         # A module that the user's code imports and lacks is an error of that code.
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
             raise
-        missing = f"but there is no module {error.name} ({error})"
-        raise ArgumentError("model", f"expected {_FORM}, {missing}.") from error
+        raise ArgumentError(
+            "model", f"expected {_FORM}, but there is no module {error.name} ({error})."
+        ) from error

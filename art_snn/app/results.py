@@ -111,11 +111,11 @@ def _make_converter() -> cattrs.Converter:
     made.register_unstructure_hook(Robustness, _write_robustness)
 
     # Adversarials are arrays in files of their own.
-    write_outcome = make_dict_unstructure_fn(Outcome, made, adversarials=override(omit=True))
-    made.register_unstructure_hook(Outcome, write_outcome)
+    made.register_unstructure_hook(
+        Outcome, make_dict_unstructure_fn(Outcome, made, adversarials=override(omit=True))
+    )
     evidence = override(struct_hook=lambda value, _: made.structure(value, dict[str, Measured]))
-    read_finding = make_dict_structure_fn(Finding, made, evidence=evidence)
-    made.register_structure_hook(Finding, read_finding)
+    made.register_structure_hook(Finding, make_dict_structure_fn(Finding, made, evidence=evidence))
     return made
 
 
@@ -206,8 +206,13 @@ def load_previous(
         result: _Found = read_result(file, kind)
     except (ValueError, OSError) as error:
         raise invalid("output", expected, f"{file}, which {error}", remedy) from error
-    got = f"{file} of other settings, code, weights or samples"
-    require(fits(result), "output", expected, got, remedy)
+    require(
+        fits(result),
+        "output",
+        expected,
+        f"{file} of other settings, code, weights or samples",
+        remedy,
+    )
     return result
 
 
@@ -295,10 +300,12 @@ def run_folder(settings: Run, together: bool = False) -> Iterator[Team]:
         except RuntimeError as error:
             if not cuts_gradients(error):
                 raise
-            expected = "a network through which gradients pass"
-            remedy = "Look for detach, rounding or numpy between its input and its output."
-            got = f"one that cuts them ({error})"
-            raise invalid("model", expected, got, remedy) from error
+            raise invalid(
+                "model",
+                "a network through which gradients pass",
+                f"one that cuts them ({error})",
+                "Look for detach, rounding or numpy between its input and its output.",
+            ) from error
 
 
 @contextmanager
@@ -316,12 +323,19 @@ def _hold_folder(folder: Path) -> Iterator[None]:
                 lock.release()
                 raise Timeout(lock.lock_file)
         except Timeout as error:
-            expected, got = "a folder that no other run is writing into", f"{folder}, which is held"
-            raise invalid("output", expected, got, "Wait, or choose another.") from error
+            raise invalid(
+                "output",
+                "a folder that no other run is writing into",
+                f"{folder}, which is held",
+                "Wait, or choose another.",
+            ) from error
         except OSError as error:
-            expected = "a folder that can be written into"
-            got, remedy = f"{folder} ({error.strerror or error})", "Choose another, or make room."
-            raise invalid("output", expected, got, remedy) from error
+            raise invalid(
+                "output",
+                "a folder that can be written into",
+                f"{folder} ({error.strerror or error})",
+                "Choose another, or make room.",
+            ) from error
         for left in (*folder.glob("*.part"), *folder.glob("blocks/*.part")):
             if UNFINISHED.search(left.name):
                 left.unlink(missing_ok=True)

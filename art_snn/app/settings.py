@@ -27,6 +27,11 @@ Open = Annotated[_Value | None, arg(help_behavior_hint="")]
 """A setting that may be None, of which its description says what that means, in brackets."""
 Folder = Annotated[Path, arg(metavar="FOLDER")]
 Rules = Annotated[Open[str], arg(metavar="RULE[,RULE ...]")]
+Attack = Annotated[Open[str], arg(metavar="ATTACK")]
+Data = Annotated[Open[str], arg(metavar="NAME|FILE|FOLDER")]
+EncoderName = Annotated[Open[str], arg(metavar="ENCODER")]
+Readout = Open[Literal["mean", "sum", "spikes", "potential"]]
+Device = Literal["gpu", "cpu"]
 Flag = Annotated[bool, tyro.conf.FlagCreatePairsOff]
 """A switch that is off unless its option is there."""
 TrainDtype = Literal["bfloat16", "auto"]
@@ -55,17 +60,21 @@ class Run:
 
     output: Folder
     threads: Open[int] = None
-    device: Literal["gpu", "cpu"] = "gpu"
+    device: Device = "gpu"
     quiet: Flag = False
 
     def __post_init__(self) -> None:
         self.check_counts("threads", up_to=_MOST_THREADS)
         places = (self.output, *self.output.parents)
         file = next((path for path in places if path_kind("output", path) == FILE), None)
-        got = f"{file}, which is a file" if file else str(self.output)
-        remedy = "Give the name of a folder: results are written into it."
         folder = file is None and self.output.suffix != ".json"
-        require(folder, "output", "a folder, for tables, pictures and figures", got, remedy)
+        require(
+            folder,
+            "output",
+            "a folder, for tables, pictures and figures",
+            f"{file}, which is a file" if file else str(self.output),
+            "Give the name of a folder: results are written into it.",
+        )
 
     def check_counts(self, *names: str, up_to: int = 2**31 - 1) -> None:
         """Refuse fields that are neither None nor whole numbers from 1."""
@@ -100,15 +109,15 @@ class Network(Run):
     :param encoder: direct, poisson, sqe(levels=2) or frequency for images, frames or
         ablation(keep=0.05) for events [that of its training]."""
 
-    data: Annotated[Open[str], arg(metavar="NAME|FILE|FOLDER")] = None
+    data: Data = None
     download: Flag = False
     image_size: Open[int | tuple[int, int]] = None
     value_range: Open[tuple[float, float]] = None
     model: Annotated[Open[str], arg(metavar="zoo:NAME|hf:...|FILE.py:FUNCTION|MODEL")] = None
     checkpoint: Open[Path] = None
     steps: Open[int] = None
-    readout: Open[Literal["mean", "sum", "spikes", "potential"]] = None
-    encoder: Annotated[Open[str], arg(metavar="ENCODER")] = None
+    readout: Readout = None
+    encoder: EncoderName = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,7 +189,7 @@ class Train(Network):
     seed: int = 0
     train_dtype: Open[TrainDtype] = None
     validation: float = 0.1
-    attack: Annotated[Open[str], arg(metavar="ATTACK")] = None
+    attack: Attack = None
     eps: Open[float] = None
     attack_rule: Annotated[Open[str], arg(metavar="RULE")] = None
     adversarial_share: float = 1.0
@@ -188,12 +197,22 @@ class Train(Network):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        remedy = "Test samples never choose the best epoch; 0.1 is usual."
-        require_number("validation", self.validation, above=0, up_to=0.9, remedy=remedy)
-        expected, remedy = "None without an attack", "Add --attack pgd, or leave it out."
+        require_number(
+            "validation",
+            self.validation,
+            above=0,
+            up_to=0.9,
+            remedy="Test samples never choose the best epoch; 0.1 is usual.",
+        )
         usual = {"eps": None, "attack_rule": None, "adversarial_share": 1.0}
         for name, value in usual.items() if self.attack is self.defence is None else ():
-            require(getattr(self, name) == value, name, expected, getattr(self, name), remedy)
+            require(
+                getattr(self, name) == value,
+                name,
+                "None without an attack",
+                getattr(self, name),
+                "Add --attack pgd, or leave it out.",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -255,15 +274,15 @@ class Cost(Run):
     :param repeats: rounds of which each time is the median."""
 
     output: Folder = Path("cost")
-    device: Literal["gpu", "cpu"] = "cpu"
+    device: Device = "cpu"
     model: Annotated[tuple[str, ...], arg(metavar="MODEL|FILE.py:FUNCTION[, ...]")] = ("vgg11",)
     width: Open[float] = None
     steps: Open[tuple[int, ...]] = None
     decay: Open[float] = None
-    encoder: Annotated[Open[str], arg(metavar="ENCODER")] = None
+    encoder: EncoderName = None
     rules: Rules = None
     training_step: Flag = False
-    attack: Annotated[Open[str], arg(metavar="ATTACK")] = None
+    attack: Attack = None
     eps: float = 2.55 / 255
     batch_size: int = 32
     channels: Open[int] = None
@@ -279,16 +298,27 @@ class Cost(Run):
         require(self.model, "model", "at least one", "none", "Name some.")
         for steps in self.steps or ():
             require_count("steps", steps, up_to=_MOST_STEPS, remedy="The paper uses T = 8.")
-        expected = "None with training_step, which has no gradients at the input"
-        fits = self.attack is None or not self.training_step
-        require(fits, "attack", expected, self.attack, "Leave it out.")
-        enough = self.batch_size > 1 or not self.training_step
-        expected, remedy = "at least 2 for a training step", "Batch norm needs several samples."
-        require(enough, "batch_size", expected, self.batch_size, remedy)
-        expected = "None without training_step, since it is the precision of training steps"
-        remedy = "Add --training-step, or leave it out."
-        fits = self.training_step or self.train_dtype is None
-        require(fits, "train_dtype", expected, self.train_dtype, remedy)
+        require(
+            self.attack is None or not self.training_step,
+            "attack",
+            "None with training_step, which has no gradients at the input",
+            self.attack,
+            "Leave it out.",
+        )
+        require(
+            self.batch_size > 1 or not self.training_step,
+            "batch_size",
+            "at least 2 for a training step",
+            self.batch_size,
+            "Batch norm needs several samples.",
+        )
+        require(
+            self.training_step or self.train_dtype is None,
+            "train_dtype",
+            "None without training_step, since it is the precision of training steps",
+            self.train_dtype,
+            "Add --training-step, or leave it out.",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -352,35 +382,60 @@ class Report:
     model: Annotated[Open[str], arg(metavar="zoo:NAME|FILE.py:FUNCTION")] = None
     checkpoint: Open[Path] = None
     steps: Open[int] = None
-    readout: Open[Literal["mean", "sum", "spikes", "potential"]] = None
-    data: Annotated[Open[str], arg(metavar="NAME|FILE|FOLDER")] = None
+    readout: Readout = None
+    data: Data = None
     value_range: Open[tuple[float, float]] = None
-    device: Literal["gpu", "cpu"] = "gpu"
+    device: Device = "gpu"
 
     def __post_init__(self) -> None:
-        remedy = "Name the folder of an evaluation."
-        require(self.files, "files", "one result or more", "none", remedy)
+        require(
+            self.files, "files", "one result or more", "none", "Name the folder of an evaluation."
+        )
         if self.verify:
-            remedy = "Verify them one by one."
-            require(len(self.files) == 1, "files", "one result", len(self.files), remedy)
+            require(
+                len(self.files) == 1,
+                "files",
+                "one result",
+                len(self.files),
+                "Verify them one by one.",
+            )
             for name in ("output", "board"):
                 value = getattr(self, name)
-                expected = "None with --verify, which writes nothing"
-                require(not value, name, expected, value, "Leave it out.")
+                require(
+                    not value,
+                    name,
+                    "None with --verify, which writes nothing",
+                    value,
+                    "Leave it out.",
+                )
             return
         for name in SUBJECT:
-            value, remedy = getattr(self, name), "Add --verify, or leave it out."
-            require(value is None, name, "None without --verify", value, remedy)
+            value = getattr(self, name)
+            require(
+                value is None,
+                name,
+                "None without --verify",
+                value,
+                "Add --verify, or leave it out.",
+            )
         output = self.output or Path("leaderboard.html" if self.board else "report.html")
         endings = [".html"] if self.board else [f".{ending}" for ending in MARKS]
-        expected = f"a file that ends in {', '.join(endings)}"
-        remedy = "The ending decides the form."
-        require(output.suffix in endings, "output", expected, str(output), remedy)
+        require(
+            output.suffix in endings,
+            "output",
+            f"a file that ends in {', '.join(endings)}",
+            str(output),
+            "The ending decides the form.",
+        )
         for path in (output, output.with_suffix(".md"))[: 1 + self.board]:
-            kind, remedy = path_kind("output", path), "Choose another name, or delete it."
-            fits = kind is None or (kind == FILE and _is_report(path))
-            got = f"{path}, which is no report"
-            require(fits, "output", "a new file, or an earlier report", got, remedy)
+            kind = path_kind("output", path)
+            require(
+                kind is None or (kind == FILE and _is_report(path)),
+                "output",
+                "a new file, or an earlier report",
+                f"{path}, which is no report",
+                "Choose another name, or delete it.",
+            )
         set_fields(self, output=output)
 
 

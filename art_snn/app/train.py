@@ -183,10 +183,13 @@ def train_network(settings: Train, data: Dataset, team: Team = ALONE) -> Trainin
 def _require_own_folder(output: Path) -> None:
     """Complain about a folder with a network of another run."""
     foreign = (output / _WEIGHTS).exists() and not (output / _STATE).exists()
-    got = f"{output} with a {_WEIGHTS} and no {_STATE}"
-    remedy = f"Choose another folder, or delete {_WEIGHTS}."
-    expected = "a folder without a network, or with the whole of this run"
-    require(not foreign, "output", expected, got, remedy)
+    require(
+        not foreign,
+        "output",
+        "a folder without a network, or with the whole of this run",
+        f"{output} with a {_WEIGHTS} and no {_STATE}",
+        f"Choose another folder, or delete {_WEIGHTS}.",
+    )
 
 
 def _note_training(
@@ -198,19 +201,23 @@ def _note_training(
     classifier: PyTorchSpikingClassifier,
 ) -> dict[str, Any]:
     """What the checkpoint notes of a training: settings, data, and the weights at its start."""
+    words = f"{recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}"
+    if adversary is not None:
+        kind = type(adversary.defence).__name__
+        words = f"{'adversarial' if kind == 'AT' else kind} training, {words}"
     notes: dict[str, Any] = {
         "subject": subject.settle(data).settings | {name: getattr(recipe, name) for name in _NOTED},
         "data": data.name,
         "recipe": asdict(recipe),
         "adversary": repr(adversary) if adversary else "",
         "validation": settings.validation,
-        "training": _describe_training(recipe, adversary),
+        "training": words,
         "start": None,
     }
     if subject.checkpoint is not None:
         file = str(settings.checkpoint or settings.model)
         notes["start"] = {"file": file, "weights": weights_digest(classifier)}
-        notes["training"] = f"{subject.training or 'given weights'}, then {notes['training']}"
+        notes["training"] = f"{subject.training or 'given weights'}, then {words}"
     return notes
 
 
@@ -283,15 +290,6 @@ def _resolve_adversary(settings: Train, data: Dataset) -> AdversarialTraining | 
         value_range=data.clip_values("adversarial training"),
         defence=defence,
     )
-
-
-def _describe_training(recipe: Recipe, adversary: AdversarialTraining | None) -> str:
-    """A training in a few words: "TRADES training, 30 epochs"."""
-    epochs = f"{recipe.epochs} epoch{'' if recipe.epochs == 1 else 's'}"
-    if adversary is None:
-        return epochs
-    kind = type(adversary.defence).__name__
-    return f"{'adversarial' if kind == 'AT' else kind} training, {epochs}"
 
 
 def _percent(share: float | None) -> str:

@@ -46,7 +46,8 @@ def build_model(settings: Mapping[str, Any], seed: int = 0, **options: Any) -> S
         weights = make().state_dict().values()
     needed = sum(tensor.numel() * tensor.element_size() for tensor in weights)
     argument = "width" if given.get("width", 1) > 1 else "image_size"
-    remedy = "Make the network smaller."
-    require_memory(argument, given.get(argument), "weights", needed, remedy=remedy)
+    require_memory(
+        argument, given.get(argument), "weights", needed, remedy="Make the network smaller."
+    )
     with seeded(seed):
         return make()

@@ -6,7 +6,7 @@ MODELS."""
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -18,8 +18,6 @@ from art_snn.layers import Normalize, TimeDistributed, device_of
 from art_snn.modulation import Gates, gates_of, parse_modulation
 from art_snn.network import SpikingNetwork
 from art_snn.neurons import LIF
-
-_Module = TypeVar("_Module", bound=nn.Module)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +59,16 @@ class Options:
     def __post_init__(self) -> None:
         sides = require_sides(self.image_size, channels="Channels go to in_channels.")
         set_fields(self, sides=sides)
-        remedy = "Grey images have 1, colour images 3, event frames 2."
-        require_count("in_channels", self.in_channels, up_to=2**16, remedy=remedy)
+        require_count(
+            "in_channels",
+            self.in_channels,
+            up_to=2**16,
+            remedy="Grey images have 1, colour images 3, event frames 2.",
+        )
         require_count("classes", self.classes, remedy="Give the number of classes of the data.")
-        remedy = "1 gives the widths of the paper."
-        require_number("width", self.width, above=0, within=(0, 64), remedy=remedy)
+        require_number(
+            "width", self.width, above=0, within=(0, 64), remedy="1 gives the widths of the paper."
+        )
 
     def scale(self, channels: int) -> int:
         """A width of the paper times `width`, rounded and at least 1."""
@@ -151,7 +154,7 @@ def _halve(sides: tuple[int, int]) -> tuple[int, int]:
     return (height + 1) // 2, (width + 1) // 2
 
 
-def _draw_weights(network: _Module) -> _Module:
+def _draw_weights(network: nn.Module) -> None:
     """Draw new weights: He normal for convolutions and linear layers, zero biases; norms at 1, 0.
 
     He et al., ICCV 2015, with fan-out for convolutions, fan-in for linear layers, in
@@ -164,7 +167,6 @@ def _draw_weights(network: _Module) -> _Module:
             nn.init.kaiming_normal_(module.weight, mode=fan, nonlinearity="relu")
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-    return network
 
 
 def vgg(
@@ -215,16 +217,20 @@ def vgg11(**options: Any) -> SpikingNetwork:
     """VGG-11: [64 A][128 256 A][512 512 512 A][512 512], linear 4096 twice, readout.
 
     The network of Bu et al. (CVPR 2023). Options as in :func:`vgg`."""
-    stages = ((64,), (128, 256), (512, 512, 512), (512, 512))
-    return vgg(stages, (4096, 4096), last_pool=False, **options)
+    return vgg(
+        ((64,), (128, 256), (512, 512, 512), (512, 512)), (4096, 4096), last_pool=False, **options
+    )
 
 
 def vgg16(**options: Any) -> SpikingNetwork:
     """VGG-16: thirteen convolutions in five pooled stages, linear 4096 twice, readout.
 
     The network of Bu et al. (CVPR 2023). Options as in :func:`vgg`."""
-    stages = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
-    return vgg(stages, (4096, 4096), **options)
+    return vgg(
+        ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512)),
+        (4096, 4096),
+        **options,
+    )
 
 
 def vgg_dvs(**options: Any) -> SpikingNetwork:
@@ -253,16 +259,17 @@ def cnn4(**options: Any) -> SpikingNetwork:
     first = nn.Conv2d(settings.in_channels, channels, 3, padding=1)
     second = nn.Conv2d(channels, channels, 3, stride=2, padding=1)
     linear = nn.Linear(channels * height * width, hidden)
-    layers: list[nn.Module] = [
-        TimeDistributed(*settings.normalisation(), first),
-        settings.neuron(),
-        TimeDistributed(second),
-        settings.neuron(),
-        TimeDistributed(nn.Flatten(), linear),
-        settings.neuron(),
-        TimeDistributed(nn.Linear(hidden, settings.classes)),
-    ]
-    return settings.network(layers)
+    return settings.network(
+        [
+            TimeDistributed(*settings.normalisation(), first),
+            settings.neuron(),
+            TimeDistributed(second),
+            settings.neuron(),
+            TimeDistributed(nn.Flatten(), linear),
+            settings.neuron(),
+            TimeDistributed(nn.Linear(hidden, settings.classes)),
+        ]
+    )
 
 
 class Residual(nn.Module):

@@ -127,11 +127,20 @@ class ZooEntry:
         _check(self.name, self.sha256)
         # A manifest can come from the network: it must not name code to run.
         model = self.architecture.get("model")
-        remedy = "Add its layers to art_snn.models."
-        require(model in MODELS, "model", "a model of art_snn", repr(model), remedy)
-        fits = self.architecture.keys() <= DEFAULTS.keys()
-        expected = f"settings among {', '.join(DEFAULTS)}"
-        require(fits, "architecture", expected, [*self.architecture], _REPEAT)
+        require(
+            model in MODELS,
+            "model",
+            "a model of art_snn",
+            repr(model),
+            "Add its layers to art_snn.models.",
+        )
+        require(
+            self.architecture.keys() <= DEFAULTS.keys(),
+            "architecture",
+            f"settings among {', '.join(DEFAULTS)}",
+            [*self.architecture],
+            _REPEAT,
+        )
 
     @property
     def file(self) -> str:
@@ -165,9 +174,12 @@ def from_text(text: str, source: object) -> Manifest:
     except Exception as error:
         # It may come from the network: bad content fails in any way.
         reason = f"missing {error}" if isinstance(error, KeyError) else first_line(error)
-        expected = f"a manifest of the zoo, of schema {SCHEMA}"
-        remedy = "Take another copy of it, or another version of art_snn."
-        raise invalid("zoo", expected, f"{source} ({reason})", remedy) from error
+        raise invalid(
+            "zoo",
+            f"a manifest of the zoo, of schema {SCHEMA}",
+            f"{source} ({reason})",
+            "Take another copy of it, or another version of art_snn.",
+        ) from error
     return Manifest(networks, data)
 
 
@@ -189,6 +201,11 @@ def _data(content: Mapping[str, Any]) -> ZooData:
 
 def _check(name: str, sha256: str) -> None:
     short = re.fullmatch(r"[a-z0-9]+(?:-[a-z0-9]+)*", name)
-    remedy = "Use small letters, digits and single dashes."
-    require(short, "name", "a short name such as digits-plain", name, remedy)
+    require(
+        short,
+        "name",
+        "a short name such as digits-plain",
+        name,
+        "Use small letters, digits and single dashes.",
+    )
     require(re.fullmatch(r"[0-9a-f]{64}", sha256), "sha256", "64 digits", repr(sha256), _REPEAT)

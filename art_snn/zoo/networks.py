@@ -59,8 +59,9 @@ def load(name: str) -> SpikingNetwork:
     :raises WriteFailed: when they cannot be written into the cache."""
     about = entry(name)
     channels, *sides = about.input_shape[-3:]
-    form: dict[str, Any] = {"in_channels": channels, "image_size": tuple(sides)}
-    network = build_model(about.architecture, classes=about.classes, **form)
+    network = build_model(
+        about.architecture, in_channels=channels, image_size=tuple(sides), classes=about.classes
+    )
     checkpoint.load(network, local_file(about))
     return network.eval()
 
@@ -110,9 +111,15 @@ def local_file(part: ZooEntry | ZooData) -> Path:
     :raises ArgumentError: when it is damaged in a folder of the user, or cannot be fetched.
     :raises WriteFailed: when it cannot be written."""
     folder = _folder()
-    file, expected = folder / part.file, f"the file of the manifest, of SHA-256 {part.sha256}"
-    right, remedy = _holds(file, part.sha256), "Take another copy of it."
-    require(right or not file.exists(), "zoo", expected, f"{file} with other bytes", remedy)
+    file = folder / part.file
+    right = _holds(file, part.sha256)
+    require(
+        right or not file.exists(),
+        "zoo",
+        f"the file of the manifest, of SHA-256 {part.sha256}",
+        f"{file} with other bytes",
+        "Take another copy of it.",
+    )
     return file if right else _fetch(part.file, part.sha256, folder)
 
 
@@ -154,9 +161,12 @@ def _fetch(file: str, digest: str, looked: Path) -> Path:
         if isinstance(error, OSError) and error.errno is not None:
             raise WriteFailed(folder / file, error) from error
         reason = f"{address}: {error if isinstance(error, ValueError) else type(error).__name__}"
-    expected = f"{file} in {looked}, in {folder} or at the repository"
-    remedy = f"Name the folder examples/zoo of a checkout by {VARIABLE}."
-    raise invalid("zoo", expected, f"none ({reason.rstrip('.')})", remedy)
+    raise invalid(
+        "zoo",
+        f"{file} in {looked}, in {folder} or at the repository",
+        f"none ({reason.rstrip('.')})",
+        f"Name the folder examples/zoo of a checkout by {VARIABLE}.",
+    )
 
 
 def _address() -> str:

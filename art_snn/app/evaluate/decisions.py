@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from art_snn.app.evaluate.blocks import Block
-from art_snn.app.evaluate.store import TOOK, Arrays, Content, Part
+from art_snn.app.evaluate.blocks import TOOK, Arrays, Block, Content, Part
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation.excerpt import derive_seed
 from art_snn.app.evaluation.record import DECIDED, Bounds, Trial
@@ -116,9 +115,13 @@ def join_decisions(blocks: Sequence[Block]) -> Decisions:
     for eps, one in decisions.items():
         smaller = [other.broken for at, other in decisions.items() if at <= eps]
         wrong = one.safe & np.logical_or.reduce(smaller)
-        got = f"sample {wrong.argmax()}, safe at eps {eps:g} and broken at a smaller one"
-        remedy = "This is a bug in the search: please report it with this command."
-        require(not wrong.any(), "decide", "decisions that agree", got, remedy)
+        require(
+            not wrong.any(),
+            "decide",
+            "decisions that agree",
+            f"sample {wrong.argmax()}, safe at eps {eps:g} and broken at a smaller one",
+            "This is a bug in the search: please report it with this command.",
+        )
     return decisions
 
 
@@ -146,8 +149,7 @@ def add_decision(trial: Trial, decisions: Decisions, target: Target) -> Trial:
         reason = f"{decision.raised[failed][0]}. {list_samples(failed)}"
         skipped += (replace(record, label=_FAILED, status="skipped", reason=reason),)
     stages = (*outcome.stages, record)
-    searched: Outcome = replace(outcome, stages=stages, skipped=skipped, **columns)
-    return replace(trial, outcome=searched)
+    return replace(trial, outcome=replace(outcome, stages=stages, skipped=skipped, **columns))
 
 
 def join_bounds(blocks: Sequence[Block], decisions: Decisions) -> tuple[Bounds, ...]:
@@ -182,5 +184,9 @@ def write_decided(target: Target, decisions: Decisions) -> None:
         broken |= one.broken
     rows = np.flatnonzero(broken)
     if len(rows):
-        arrays = {"x": points[rows], "index": rows, "name": np.array("exact search")}
-        write_arrays(target.settings.output / DECIDED, **arrays)
+        write_arrays(
+            target.settings.output / DECIDED,
+            x=points[rows],
+            index=rows,
+            name=np.array("exact search"),
+        )

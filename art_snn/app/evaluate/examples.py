@@ -9,9 +9,8 @@ import torch
 from scipy.stats import mode
 from torch import Tensor
 
-from art_snn.app.evaluate.blocks import Block
+from art_snn.app.evaluate.blocks import Arrays, Block
 from art_snn.app.evaluate.decisions import Decisions, join_adversarials
-from art_snn.app.evaluate.store import Arrays
 from art_snn.app.evaluation.excerpt import EXCERPT, EXCERPT_COUNT
 from art_snn.app.evaluation.record import DECIDED, EXAMPLES, NEURONS, Evaluation, Examples, Trial
 from art_snn.app.network import record_calls
@@ -40,8 +39,7 @@ def list_files(evaluation: Evaluation) -> tuple[str, ...]:
 def _choose_shown_trial(trials: Sequence[Trial], plan: str) -> Trial:
     """The trial that the page shows: of that plan, or of the first, at its largest budget."""
     name = plan or trials[0].name
-    same = [one for one in trials if one.name == name]
-    return max(same, key=lambda one: one.eps)
+    return max((one for one in trials if one.name == name), key=lambda one: one.eps)
 
 
 def _collect_excerpt(
@@ -91,9 +89,9 @@ def write_examples(blocks: Sequence[Block], trials: Sequence[Trial], decisions: 
         predict = partial(target.classifier.predict, broken, batch_size=len(rows))
         guesses = [predict().argmax(1) for _ in range(trial.outcome.draws)]
         spikes = record_spikes(target.classifier, np.concatenate([x, broken]))
+
     predicted = mode(guesses).mode
-    examples = Examples(trial.name, trial.eps, rows, x, broken, predicted, **spikes)
-    examples.write(output)
+    Examples(trial.name, trial.eps, rows, x, broken, predicted, **spikes).write(output)
 
 
 def record_spikes(classifier: PyTorchSpikingClassifier, samples: np.ndarray) -> Arrays:
@@ -107,6 +105,7 @@ def record_spikes(classifier: PyTorchSpikingClassifier, samples: np.ndarray) -> 
     rates = []
     parts: list[np.ndarray] = []
     x = torch.as_tensor(samples, device=classifier.device)
+
     for layer, calls in record_calls(network, x):
         output = _join_steps(network, layer, calls)
         if output is None or output.ndim < 3 or layer.site.name not in sites:
@@ -118,6 +117,7 @@ def record_spikes(classifier: PyTorchSpikingClassifier, samples: np.ndarray) -> 
         spikes = (output != 0).flatten(2).cpu().numpy()
         names.append(layer.name)
         rates.append((spikes[:, :half].mean(), spikes[:, half:].mean()))
+
         # Neurons that fire in the first sample, from all over the layer.
         first = spikes[:, [0, half]].swapaxes(0, 1)
         firing = np.flatnonzero(first.any((0, 1)))
@@ -142,6 +142,7 @@ def _join_steps(network: SpikingNetwork, layer: NeuronLayer, calls: list[Tensor]
         return None
     if layer.layout == "step":
         return torch.stack(calls[-(network.body.steps or 0) :])
+
     members = getattr(network.body, "members", {})
     if not members:
         return calls[-1]

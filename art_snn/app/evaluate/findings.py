@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from art_snn import zoo
-from art_snn.app.evaluate.store import Store
+from art_snn.app.evaluate.blocks import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation.record import Trial
 from art_snn.app.evaluation.verdict import count_words, describe_budgets
@@ -99,8 +99,7 @@ def _examine_network(
     """All of it at the smallest budget, and at every other one whether it fits the range."""
     classifier = target.classifier
     subject = Subject(classifier, **arguments)
-    larger = sorted(target.budgets)[1:]
-    others = [odd_budget(replace(subject, eps=eps)) for eps in larger]
+    others = [odd_budget(replace(subject, eps=eps)) for eps in sorted(target.budgets)[1:]]
     first, *more = rules
     with classifier.model.using(first):
         findings = examine(classifier, rules=more, **arguments)
@@ -189,11 +188,10 @@ def _falling(trials: Sequence[Trial]) -> Iterator[Finding]:
         many = int(more.sum())
         if exceeds(many - few, len(more)):
             broke = f"{few} at eps {large.eps:.4g}, but {many} at eps {small.eps:.4g}"
-            evidence = {"eps": small.eps, "broken": many, "larger eps": large.eps}
             yield Finding(
                 "larger-budget-breaks-less",
                 "a larger budget breaks less",
-                evidence | {"broken then": few},
+                {"eps": small.eps, "broken": many, "larger eps": large.eps, "broken then": few},
                 f"if the difference is {BY_CHANCE}: a larger ball holds the smaller one",
                 (
                     Remedy(

@@ -10,12 +10,11 @@ from typing import Any, ClassVar
 
 from matplotlib.figure import Figure
 
-from art_snn.app.evaluate.blocks import join_certificates, list_blocks, list_certificate_blocks
+from art_snn.app.evaluate.blocks import Block, Store, join_certificates
 from art_snn.app.evaluate.decisions import add_decision, join_bounds, join_decisions, write_decided
 from art_snn.app.evaluate.examples import list_files, write_examples
 from art_snn.app.evaluate.findings import collect_findings
 from art_snn.app.evaluate.provenance import describe_provenance
-from art_snn.app.evaluate.store import Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation.figures import accuracy_figure
 from art_snn.app.evaluation.page import PAGE, render_page
@@ -113,7 +112,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
 
     :param seconds: that all blocks took together."""
     settings = target.settings
-    blocks = list_blocks(target, store)
+    blocks = [Block(target, store, rows) for rows in target.slices]
     decisions = join_decisions(blocks)
     attacked = []
     for eps, plan in target.plans:
@@ -141,7 +140,7 @@ def assemble(target: Target, title: str, store: Store, seconds: float) -> Evalua
         findings=tuple(collect_findings(target, store, attacked, trials)),
         provenance=describe_provenance(target, seconds),
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        certificate=join_certificates(list_certificate_blocks(target, store)),
+        certificate=join_certificates(target, store),
         bounds=join_bounds(blocks, decisions),
         operations=_average_operations(target),
     )

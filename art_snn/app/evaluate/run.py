@@ -5,10 +5,10 @@ from functools import partial
 from shutil import rmtree
 from time import monotonic
 
+from art_snn.app.evaluate.blocks import PART, TOOK, Store
 from art_snn.app.evaluate.examples import list_files
 from art_snn.app.evaluate.result import EvaluationResult, assemble, load_finished
 from art_snn.app.evaluate.settings import Evaluate
-from art_snn.app.evaluate.store import PART, TOOK, Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluate.units import Unit, list_units
 from art_snn.app.results import run_folder
@@ -27,7 +27,10 @@ def run(settings: Evaluate) -> EvaluationResult | None:
     with run_folder(settings, together=True) as team:
         target = Target.resolve(settings, team)
         key = team.leader_first(lambda: target.key)
-        _require_same(key, team)
+        same = {*team.gather(key)} == {key}
+        expected = "the same in every process"
+        remedy = "Start them all from one state of the code."
+        team.on_leader(lambda: require(same, "model", expected, "several", remedy))
 
         store = Store(settings.output / "blocks", key)
         title = target.subject.describe(target.data, target.classifier.model)
@@ -44,14 +47,6 @@ def run(settings: Evaluate) -> EvaluationResult | None:
         team.on_leader(lambda: result.write(settings.output))
         rmtree(store.folder, ignore_errors=True)
         return result if team.leads else None
-
-
-def _require_same(key: str, team: Team) -> None:
-    """Complain about processes that would not do the same evaluation."""
-    same = {*team.gather(key)} == {key}
-    expected = "the same in every process"
-    remedy = "Start them all from one state of the code."
-    team.on_leader(lambda: require(same, "model", expected, "several", remedy))
 
 
 def _compute(units: Sequence[Unit], store: Store, team: Team) -> None:

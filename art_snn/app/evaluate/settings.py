@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from tyro.conf import Fixed, Suppress, UseAppendAction, arg
+from tyro.conf import Fixed, Suppress, UseAppendAction
 
-from art_snn.app.settings import Flag, Folder, Network, Open, Rules
+from art_snn.app.settings import Attack, Flag, Folder, Network, Open, Rules
 from art_snn.checks import (
     FILE,
     expand_path,
@@ -67,7 +67,7 @@ class Evaluate(Network):
     norm: Open[Literal["inf", "2", "0", "shift"]] = None
     eps: Open[tuple[float, ...]] = None
     plan: Open[Literal["standard", "fast", "ensemble-19"]] = None
-    attack: Annotated[Open[str], arg(metavar="ATTACK")] = None
+    attack: Attack = None
     rules: Rules = None
     sources: UseAppendAction[tuple[Path, ...]] = ()
     adversarials: UseAppendAction[tuple[Path, ...]] = ()
@@ -101,20 +101,44 @@ class Evaluate(Network):
             "strict": "that decides",
             "adversarials": "before which they run",
         }.items():
-            fits, got = bool(self.deciding_plan), f"{self.attack} alone"
-            remedy = "Add --plan standard, or leave it out."
-            require(fits or not getattr(self, name), name, f"a plan {role}", got, remedy)
+            fits = bool(self.deciding_plan)
+            require(
+                fits or not getattr(self, name),
+                name,
+                f"a plan {role}",
+                f"{self.attack} alone",
+                "Add --plan standard, or leave it out.",
+            )
         if self.decide is not None:
-            remedy = "Ten seconds decide most samples of a small network."
-            require_number("decide", self.decide, above=0, remedy=remedy)
-            remedy = "Add --bounds: the search decides what they leave."
-            require(self.bounds, "decide", "bounds before the search", "none", remedy)
-            remedy = "Leave it out, or take --norm inf."
-            require(self.norm in (None, "inf"), "decide", "the norm inf", self.norm, remedy)
-        expected, remedy = "findings that are looked for", "Examine some samples: 100 are usual."
-        require(self.examined or not self.strict, "strict", expected, "0 examined", remedy)
+            self._check_decide(self.decide)
+        require(
+            self.examined or not self.strict,
+            "strict",
+            "findings that are looked for",
+            "0 examined",
+            "Examine some samples: 100 are usual.",
+        )
         for path in self.sources:
             require_kind("sources", expand_path("sources", path), FILE, "a checkpoint file")
+
+    def _check_decide(self, seconds: float) -> None:
+        """Refuse a search that nothing leaves samples to, or that no norm suits."""
+        remedy = "Ten seconds decide most samples of a small network."
+        require_number("decide", seconds, above=0, remedy=remedy)
+        require(
+            self.bounds,
+            "decide",
+            "bounds before the search",
+            "none",
+            "Add --bounds: the search decides what they leave.",
+        )
+        require(
+            self.norm in (None, "inf"),
+            "decide",
+            "the norm inf",
+            self.norm,
+            "Leave it out, or take --norm inf.",
+        )
 
     @property
     def network_name(self) -> str:

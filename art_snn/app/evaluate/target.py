@@ -37,8 +37,7 @@ class Target:
 
     :param settings: with norm and budgets, nothing left open but the rules.
     :param rules: of the single attack, by their names; those of the settings where None.
-    :param sources: networks to transfer from.
-    :param submissions: adversarials that were made elsewhere."""
+    :param sources: networks to transfer from."""
 
     def __init__(
         self,
@@ -48,7 +47,6 @@ class Target:
         classifier: PyTorchSpikingClassifier,
         rules: Mapping[str, Gradient] | None = None,
         sources: Sequence[PyTorchSpikingClassifier] = (),
-        submissions: Sequence[Submission] = (),
     ) -> None:
         assert settings.eps is not None
         self.settings = settings
@@ -56,16 +54,15 @@ class Target:
         self.data = data
         self.classifier = classifier
         self.sources = sources
-        self.submissions = submissions
+        self.submissions: list[Submission] = []
+        """Adversarials that were made elsewhere."""
         self.x = data.x_test[: settings.samples]
-        """The samples under attack ``(N, *shape)``."""
         self.y = data.y_test[: settings.samples]
-        """Their classes (N,)."""
+        """The samples x under attack ``(N, *shape)``, and their classes y (N,)."""
         self.measure = require_measure(settings.norm)
         """The norm as attacks know it."""
         self.budgets = settings.eps
         """The budgets, in the order in which they were given."""
-
         self.smoothed = settings.bounds and draws(classifier.model.encoder)
         """True where bounds are asked for, and the encoder draws, which certifies the network."""
         self.bounded = self.budgets if settings.bounds and not self.smoothed else ()
@@ -188,10 +185,13 @@ class Target:
 
         Bounds are tried on three of these: the first, and those of lowest and highest value."""
         eps = self.budgets[0]
-        remedy = "Flips and shifts of spikes have no bounds: leave it out, or take another norm."
-        expected = "the norm inf or 2, or an encoder that draws"
-        fits = not self.bounded or not self.measure.counted
-        require(fits, "bounds", expected, self.settings.norm, remedy)
+        require(
+            not self.bounded or not self.measure.counted,
+            "bounds",
+            "the norm inf or 2, or an encoder that draws",
+            self.settings.norm,
+            "Flips and shifts of spikes have no bounds: leave it out, or take another norm.",
+        )
         for plan in self.plans_at(eps):
             self._check_plan(plan)
         for plan in self.singles_at(eps):
@@ -211,18 +211,25 @@ class Target:
         if selection.native:
             remedy = "Take --rules native: the network has its own gradient."
         reasons = [one.reason for one in (*selection.skipped, *selection.native)]
-        expected = f"one that suits the network and the norm {self.settings.norm}"
-        fits = bool(selection.stages) and (decides or not selection.native)
-        require(fits, argument, expected, f"{plan.name} ({''.join(reasons[:1])})", remedy)
+        require(
+            bool(selection.stages) and (decides or not selection.native),
+            argument,
+            f"one that suits the network and the norm {self.settings.norm}",
+            f"{plan.name} ({''.join(reasons[:1])})",
+            remedy,
+        )
 
     def _check_proofs(self, eps: float) -> None:
         """Complain about what has no bounds, or no exact search where one is asked for."""
         argument = "bounds"
         decides = self.settings.decide is not None
-        remedy = "Leave it out: --bounds certifies samples by draws where the encoder draws."
-        expected = "an encoder that draws nothing"
-        fits = not self.smoothed or not decides
-        require(fits, "decide", expected, str(self.classifier.model.encoder), remedy)
+        require(
+            not self.smoothed or not decides,
+            "decide",
+            "an encoder that draws nothing",
+            str(self.classifier.model.encoder),
+            "Leave it out: --bounds certifies samples by draws where the encoder draws.",
+        )
 
         flat = self.x.reshape(len(self.x), -1)
         lowest = flat.min(1).argmin()
@@ -255,7 +262,7 @@ def _settle_budgets(settings: Evaluate, entry: ZooEntry | None) -> Evaluate:
     norm: Any = settings.norm or next((one.norm for one in records), "inf")
     measure = require_measure(norm)
     usual = [one.eps for one in records if one.norm == norm]
-    budgets: list[float] = []
+    budgets = []
     for eps in settings.eps or usual or [measure.usual_budget]:
         whole = measure.counted and float(eps).is_integer()
         budgets.append(measure.require_budget(int(eps) if whole else eps))

@@ -13,10 +13,9 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from art_snn.app.evaluate.blocks import Block, list_blocks, list_certificate_blocks
+from art_snn.app.evaluate.blocks import TOOK, Arrays, Block, Content, Part, Store
 from art_snn.app.evaluate.decisions import decide_block
 from art_snn.app.evaluate.findings import list_examinations, name_findings
-from art_snn.app.evaluate.store import TOOK, Arrays, Content, Part, Store
 from art_snn.app.evaluate.target import Target
 from art_snn.app.evaluation.excerpt import derive_seed
 from art_snn.app.evaluation.record import Bounds
@@ -53,7 +52,7 @@ def list_units(target: Target, store: Store) -> list[Unit]:
     """All units of an evaluation: bounds, attacks and decisions of each block, and the others."""
     units = []
 
-    blocks = list_blocks(target, store)
+    blocks = [Block(target, store, rows) for rows in target.slices]
     for place, (about, examine) in enumerate(list_examinations(target).items()):
         compute: Callable[[_Note], _Computed] = partial(_examine, about, examine)
         units.append(Unit(name_findings(place), "findings", compute, inf))
@@ -73,7 +72,8 @@ def list_units(target: Target, store: Store) -> list[Unit]:
         compute = partial(decide_block, block, eps)
         units.append(Unit(name, f"decisions, eps {eps:.4g}", compute, inf, turn=2))
 
-    for block in list_certificate_blocks(target, store):
+    for rows in target.certificate_slices:
+        block = Block(target, store, rows)
         units.append(Unit(block.name("certificates"), "certificates", partial(_certify, block)))
     return units
 
@@ -178,7 +178,7 @@ def _certify(block: Block, note: _Note) -> _Computed:
 
     Samples take equally long, so that it says how long the rest of all takes one process."""
     settings = block.target.settings
-    parts: list[Certificate] = []
+    parts = []
     began = monotonic()
     for row in range(len(block.y)):
         one = certify(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn.app.evaluate import decisions, store
+from art_snn.app.evaluate import blocks, decisions
 from art_snn.app.evaluation.excerpt import read_excerpt
 from art_snn.app.evaluation.verdict import describe_verdicts, verdicts
 from art_snn.attacks import SpikingAutoAttack
@@ -118,8 +118,8 @@ def test_an_interrupted_search_decides_nothing_twice(whole, folder, monkeypatch)
         assert (options["seed"], eps) not in asked
         return search(classifier, x, y, eps, **options)
 
-    monkeypatch.setattr(store, "PAUSE", 0)
-    monkeypatch.setattr(store, "_SHARE", np.inf)
+    monkeypatch.setattr(blocks, "PAUSE", 0)
+    monkeypatch.setattr(blocks, "_SHARE", np.inf)
     for stand_in, status in ((stop, 9), (go_on, 0)):
         monkeypatch.setattr(decisions, "decide_bounds", stand_in)
         done = evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS)
@@ -135,8 +135,8 @@ def test_a_search_that_ends_in_an_error_leaves_the_sample_open(whole, folder, mo
             raise RuntimeError("no neuron\nand more")
         return search(classifier, x, y, eps, **options)
 
-    monkeypatch.setattr(store, "PAUSE", 0)
-    monkeypatch.setattr(store, "_SHARE", np.inf)
+    monkeypatch.setattr(blocks, "PAUSE", 0)
+    monkeypatch.setattr(blocks, "_SHARE", np.inf)
     monkeypatch.setattr(decisions, "decide_bounds", fail)
     done = evaluate(monkeypatch, folder, *WORDS, "--output", "out", **FIELDS)
     assert done.status == 0, done.stderr

@@ -14,9 +14,9 @@ import pytest
 
 from art_snn import RGA, STBP
 from art_snn.app.cli import run_command
-from art_snn.app.evaluate import result as results, store, target
+from art_snn.app.evaluate import blocks, result as results, target
+from art_snn.app.evaluate.blocks import PART, Store
 from art_snn.app.evaluate.result import EvaluationResult
-from art_snn.app.evaluate.store import PART, Store
 from art_snn.app.evaluation.verdict import verdicts
 from art_snn.attacks import AutoPGD, Outcome, Plan, SpikingAutoAttack, SquareSearch, Stage
 from art_snn.attacks.spiking_auto_attack import _BlockAttack
@@ -257,8 +257,8 @@ def evaluate_stages(patch, folder, on_written=lambda: None):
     with patch.context() as inner:
         put = Store.put
         inner.setattr(Store, "put", put_and_call)
-        inner.setattr(store, "PAUSE", 0)
-        inner.setattr(store, "_SHARE", np.inf)
+        inner.setattr(blocks, "PAUSE", 0)
+        inner.setattr(blocks, "_SHARE", np.inf)
         return evaluate(inner, folder, *words, plan=Plan("fast", STAGES), block=8)
 
 

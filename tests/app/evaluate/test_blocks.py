@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from art_snn.app.evaluate.store import PART, Store
+from art_snn.app.evaluate.blocks import PART, Store
 
 
 @pytest.fixture
