@@ -9,8 +9,9 @@ from torch import nn
 
 from art_snn.checks import invalid, require, require_count, shown
 from art_snn.encoders import Direct, Encoder
+from art_snn.engine.body import OwnTime
 from art_snn.gradients import Gradient
-from art_snn.interop.body import READOUTS, ModelBody, OwnTime, Readout
+from art_snn.interop.body import READOUTS, ModelBody, Readout
 from art_snn.interop.members import Members
 from art_snn.interop.verify import verify
 from art_snn.network import SpikingNetwork

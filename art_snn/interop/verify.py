@@ -25,11 +25,11 @@ from torch.utils.checkpoint import CheckpointFunction
 
 from art_snn.checks import ArgumentError, invalid
 from art_snn.dynamics import operand
-from art_snn.engine.body import VERIFIED
+from art_snn.engine.body import VERIFIED, Traits
 from art_snn.gradients import STBP, ATan, Gradient, Native
 from art_snn.gradients.base import flatten, simulation
 from art_snn.gradients.rate import remember
-from art_snn.interop.body import ModelBody, Traits
+from art_snn.interop.body import ModelBody
 from art_snn.interop.members import Member
 from art_snn.interop.passes import (
     TRACE,
@@ -238,7 +238,7 @@ def _refuse_unread(body: ModelBody, rule: Gradient, x: Tensor) -> None:
         return
     with torch.enable_grad():
         encoded = body.encode(x.clone().requires_grad_())
-        this = body.firing_pass(StepPass, encoded, STBP().firing())
+        this = StepPass(body, encoded, STBP().firing())
         total = _mixed(this.run(body.logits, body.weights(), encoded))
         torch.autograd.grad(total, encoded, allow_unused=True)
     for name, calls in this.made.items():
@@ -366,7 +366,7 @@ def _compare_spikes(body: ModelBody, x: Tensor) -> bool:
     with torch.random.fork_rng([x.device] if x.is_cuda else []):
         alone = body.run_by_itself(encoded)
     kind = _ComparingSteps if body.members.steps_alone else _ComparingExchange
-    this: FiringPass = body.firing_pass(kind, encoded, simulation)
+    this: FiringPass = kind(body, encoded, simulation)
     natives = body.members.natives
     gated = any(m.kind.gated for m in body.members.values() if m.name in natives)
     _require_same(alone, body.run_in(this, encoded), rounded=gated)
