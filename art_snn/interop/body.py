@@ -1,6 +1,6 @@
 """ModelBody: how a model is run, who loops over time, and how its output is read."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal
 
@@ -43,21 +43,16 @@ class ModelBody(NetworkBody):
         *,
         own_steps: int | None,
         readout: Readout,
-        harmless: Iterable[type],
+        harmless: tuple[type, ...],
         elsewhere: Literal["native"] | None,
         verify: Callable[["ModelBody", Gradient | None, Tensor], None],
     ) -> None:
         super().__init__(model, encoder)
         self.own_steps = own_steps
         self.readout = readout
-        self.harmless = tuple(harmless)
+        self.harmless = harmless
         self.elsewhere = elsewhere
         self.verify = verify
-
-    @property
-    def model(self) -> nn.Module:
-        """The model as it was given."""
-        return self.layers
 
     @property
     def members(self) -> Members:
@@ -133,7 +128,7 @@ class ModelBody(NetworkBody):
 
     def restoring(self) -> AbstractContextManager[None]:
         """A block after which modules keep what they kept before."""
-        return restoring(self.model, self.members, self.volatile)
+        return restoring(self.layers, self.members, self.volatile)
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
         if firing is simulation or firing is native_firing:
@@ -211,17 +206,17 @@ class ModelBody(NetworkBody):
         if self.loops_itself or self.traits.writes:
             x = x.clone()
         with weights_fixed():
-            return self.loop(x) if self.traits.single else self.model(x)
+            return self.loop(x) if self.traits.single else self.layers(x)
 
     def loop(self, encoded: Tensor) -> list[Any]:
         """Outputs of a model of one time step for an input [T, N, ...], one per step."""
-        mro = type(self.model).__mro__
+        mro = type(self.layers).__mro__
         if all(f"{cls.__module__}.{cls.__qualname__}" != SEQUENTIAL for cls in mro):
-            return [self.model(x) for x in encoded]
+            return [self.layers(x) for x in encoded]
         # It returns its states, and takes them at the next step.
         outputs, states = [], None
         for x in encoded:
-            output, states = self.model(x, states)
+            output, states = self.layers(x, states)
             outputs.append(output)
         return outputs
 

@@ -156,7 +156,7 @@ def _one_step(body: ModelBody, seen: _Counting, encoded: Tensor) -> _Counting | 
 
 def _try(body: ModelBody, x: Tensor, run: Callable[[Tensor], object] | None = None) -> _Counting:
     """How the neurons were called, or the error with which the model failed."""
-    this, again, run = _Counting(body, x), x.clone(), run or body.model
+    this, again, run = _Counting(body, x), x.clone(), run or body.layers
     try:
         with body.restoring(), running(this), torch.random.fork_rng([]):
             run(x)

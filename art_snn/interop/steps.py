@@ -79,7 +79,12 @@ class _Calls:
             g = g.to(self.fired.dtype)  # Spikes of snnTorch and sinabs are single precision.
             (through,) = torch.autograd.grad(self.fired, self.stacked, g, retain_graph=True)
         if any(g is not None for g in potentials):
-            others = self._through_potentials(potentials)
+            with torch.enable_grad():
+                returned = self._returned(self.stacked)
+            pairs = zip(returned, potentials, strict=True)
+            read = [(v, g.to(v)) for v, g in pairs if g is not None]
+            values, grads = zip(*read, strict=True)
+            (others,) = torch.autograd.grad(values, self.stacked, grads)
             through = others if through is None else through + others
         return through
 
@@ -100,13 +105,6 @@ class _Calls:
         for x, spikes in zip(currents, self.spikes, strict=True):
             steps.step(x, spikes)
         return steps.after if self.member.returned == "after reset" else steps.before
-
-    def _through_potentials(self, potentials: Sequence[Any]) -> Tensor:
-        with torch.enable_grad():
-            returned = self._returned(self.stacked)
-        pairs = [(v, g.to(v)) for v, g in zip(returned, potentials, strict=True) if g is not None]
-        values, grads = zip(*pairs, strict=True)
-        return torch.autograd.grad(values, self.stacked, grads)[0]
 
 
 class StepPass(FiringPass):

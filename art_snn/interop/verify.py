@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -71,7 +71,7 @@ def verify(body: ModelBody, rule: Gradient | None, x: Tensor) -> None:
         setup = _settle(body, x)
         # A module that computes something else at every call, in training mode, is not verified.
         drops = re.compile("Dropout|DropPath")
-        modules = body.model.modules()
+        modules = body.layers.modules()
         if not any(varies(m) or (m.training and drops.search(type(m).__name__)) for m in modules):
             for one in (None,) if rule is None else flatten(rule):
                 _verify_setup(body, one, x, setup)
@@ -91,7 +91,7 @@ def _settle(body: ModelBody, x: Tensor) -> Hashable:
         # What passes change by themselves is known now, and no part of the setup.
         setup = _setup(body, x)
         remember(body.verified, (setup, "traits"), traits, _REMEMBERED)
-        if traits.draws and not body.model.training:
+        if traits.draws and not body.layers.training:
             warnings.warn(_DRAWS, stacklevel=2)
     body.traits = traits
     return setup
@@ -101,11 +101,10 @@ def _settle(body: ModelBody, x: Tensor) -> Hashable:
 def _reads(body: ModelBody, x: Tensor) -> bool:
     """True if the model computes something else where it cannot read the state of its neurons."""
     results = []
-    devices = [x.device] if x.is_cuda else []
     try:
         encoded = body.encode(x)
         for body.traits.reads in (True, False):
-            with body.restoring(), torch.random.fork_rng(devices):
+            with body.restoring(), _same_draws(x):
                 before = [versions(module) for module in body.members]
                 results.append(body.run_by_itself(encoded))
                 after = [versions(module) for module in body.members]
@@ -151,19 +150,23 @@ def _verify_setup(body: ModelBody, rule: Gradient | None, x: Tensor, setup: Hash
     once((repr(rule), x.requires_grad), lambda: _require_gradient(body, rule, x[:VERIFIED]))
 
 
+def _same_draws(x: Tensor) -> AbstractContextManager[None]:
+    """A block after which torch's generators draw what they would have drawn without it."""
+    return torch.random.fork_rng([x.device] if x.is_cuda else [])
+
+
 @contextmanager
 def _isolated(x: Tensor) -> Iterator[None]:
     """A block whose passes draw no random numbers from the caller's and are not watched."""
-    devices = [x.device] if x.device.type == "cuda" else []
     # In half precision, as training may run, neurons of two makes part at rounding.
     exact = torch.autocast(x.device.type, enabled=False)
-    with torch.random.fork_rng(devices), set_in_block(WATCHED, ()), exact:
+    with _same_draws(x), set_in_block(WATCHED, ()), exact:
         yield
 
 
 def _setup(body: ModelBody, x: Tensor) -> Hashable:
     """A key that changes with the input's shape and the model's modules and settings."""
-    modules = list(body.model.named_modules())
+    modules = list(body.layers.named_modules())
     kinds = tuple((name, type(module), module.training) for name, module in modules)
     ruled = body.members.ruled
     sites = [(m, ruled[m.name]) for m in body.members.neurons if m.name in ruled]
@@ -290,7 +293,7 @@ def _compare_logits(body: ModelBody, x: Tensor, *, native: bool) -> None:
     with body.restoring():
         refresh()
         try:
-            with torch.random.fork_rng([x.device] if x.is_cuda else []):
+            with _same_draws(x):
                 alone = body.logits(encoded)
         except (RuntimeError, IndexError) as error:
             note: Any = getattr(error, "add_note", None)
@@ -340,8 +343,7 @@ def _compare_rows(body: ModelBody, x: Tensor) -> bool:
     others[1::2] = x.amax() + x.amin() - x[1::2]
 
     def run(batch: Tensor) -> Tensor:
-        devices = [x.device] if x.is_cuda else []
-        with body.restoring(), torch.random.fork_rng(devices):
+        with body.restoring(), _same_draws(x):
             return body.run_by_itself(body.encode(batch))
 
     remedy = (
@@ -363,7 +365,7 @@ def _compare_spikes(body: ModelBody, x: Tensor) -> bool:
 
     True once neurons have fired and been silent: silence agrees with any equations."""
     encoded = body.encode(x)
-    with torch.random.fork_rng([x.device] if x.is_cuda else []):
+    with _same_draws(x):
         alone = body.run_by_itself(encoded)
     kind = _ComparingSteps if body.members.steps_alone else _ComparingExchange
     this: FiringPass = kind(body, encoded, simulation)
