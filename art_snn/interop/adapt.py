@@ -73,7 +73,7 @@ def adapt(
     expected = f"{', '.join(map(repr, READOUTS))}, None or a function"
     remedy = "A function gets what the model returns, and gives [N, K]."
     require(fits, "readout", expected, repr(readout), remedy)
-    functions: tuple[Any, ...] = tuple(harmless) if isinstance(harmless, Iterable) else (harmless,)
+    functions = tuple(harmless) if isinstance(harmless, Iterable) else (harmless,)
     fits = all(isinstance(f, type) and issubclass(f, torch.autograd.Function) for f in functions)
     remedy = "For example harmless=[RoundSTE]."
     require(fits, "harmless", "classes of autograd functions", repr(harmless), remedy)

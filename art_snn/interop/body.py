@@ -57,7 +57,7 @@ class ModelBody(NetworkBody):
     @property
     def members(self) -> Members:
         """Its neurons and other modules with a state, as they are in this pass, or now."""
-        present: Members | None = self.context.members
+        present = self.context.members
         return Members(self.layers, self.elsewhere) if present is None else present
 
     @contextmanager

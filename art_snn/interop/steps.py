@@ -71,7 +71,7 @@ class _Calls:
 
     def current_gradients(self, spikes: Sequence[Any], potentials: Sequence[Any]) -> Tensor | None:
         """Gradients at all currents [T, N, ...] from those at the answers; None without any."""
-        through: Tensor | None = None
+        through = None
         self.spikes_matter = any(g is not None for g in spikes)
         if self.spikes_matter and self.fired.requires_grad:
             pairs = zip(spikes, self.stacked, strict=True)
@@ -132,7 +132,7 @@ class StepPass(FiringPass):
         both = isinstance(answer, tuple)
         state: Any
         spikes, state = answer if both and len(answer) == 2 else (answer, None)
-        potential: Any = getattr(state, "v", state)
+        potential = getattr(state, "v", state)
         returned = member.returned if both else None
         require_spikes(member.name, spikes, current)
         if both != isinstance(potential, Tensor) or both != (returned is not None):
@@ -261,7 +261,7 @@ class _BySteps(torch.autograd.Function):
 
 def graph_nodes(roots: Iterable[Any], ends: Iterable[Any] = ()) -> set[Any]:
     """The nodes of a graph, from some on, pieces of cut ones among them; not beyond the ends."""
-    seen: set[Any] = set()
+    seen = set()
     waiting, ends = list(roots), {None, *ends}
     while waiting:
         node = waiting.pop()

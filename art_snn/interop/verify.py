@@ -83,7 +83,7 @@ def _settle(body: ModelBody, x: Tensor) -> Hashable:
     traits = body.verified.get((setup, "traits"))
     if traits is None:
         # A twin, since passes of other threads may rely on the traits of their setup.
-        twin: Any = body.share()
+        twin = body.share()
         twin.traits = traits = Traits()
         with _isolated(x):
             find_traits(twin, x.detach())
@@ -256,7 +256,7 @@ def _refuse_functions(body: ModelBody, root: Any, natives: set[Any]) -> None:
     And compiled code, where neurons were not called."""
     silent = body.traits.silent
     for node in graph_nodes([root]):
-        function: Any = getattr(type(node), "_forward_cls", None)
+        function = getattr(type(node), "_forward_cls", None)
         if function is None:
             continue
         if function is CheckpointFunction:
@@ -296,7 +296,7 @@ def _compare_logits(body: ModelBody, x: Tensor, *, native: bool) -> None:
             with _same_draws(x):
                 alone = body.logits(encoded)
         except (RuntimeError, IndexError) as error:
-            note: Any = getattr(error, "add_note", None)
+            note = getattr(error, "add_note", None)
             if callable(note):  # From Python 3.11 on.
                 given = encoded[0] if body.loops_itself else encoded
                 note(
@@ -368,7 +368,7 @@ def _compare_spikes(body: ModelBody, x: Tensor) -> bool:
     with _same_draws(x):
         alone = body.run_by_itself(encoded)
     kind = _ComparingSteps if body.members.steps_alone else _ComparingExchange
-    this: FiringPass = kind(body, encoded, simulation)
+    this = kind(body, encoded, simulation)
     natives = body.members.natives
     gated = any(m.kind.gated for m in body.members.values() if m.name in natives)
     _require_same(alone, body.run_in(this, encoded), rounded=gated)
