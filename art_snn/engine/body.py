@@ -238,19 +238,19 @@ class NetworkBody(Body):
 
     def version_key(self, *, exact: bool) -> Hashable:
         modules = [module for _, module in self.named_modules()]
-        weights = [weight for m in modules for weight in m.parameters(recurse=False)]
-        if not exact:
-            buffers = [buffer for m in modules for buffer in m.buffers(recurse=False)]
-            return self._settings_key(), count_writes([*weights, *buffers])
+        tensors = list[Tensor]()
+        for module in modules:
+            tensors += module.parameters(recurse=False)
+            if not (exact and module.training):
+                tensors += module.buffers(recurse=False)
 
         def read() -> Hashable:
-            still = [module for module in modules if not module.training]
-            buffers = [buffer for m in still for buffer in m.buffers(recurse=False)]
-            tensors = [*weights, *buffers]
             return self._settings_key(), count_writes(tensors), digest_tensors(tensors)
 
-        key: Hashable = self.remembered("version", read)
-        return key
+        if exact:
+            key: Hashable = self.remembered("version", read)
+            return key
+        return self._settings_key(), count_writes(tensors)
 
     def _settings_key(self) -> Hashable:
         modules = list(self.layers.named_modules())

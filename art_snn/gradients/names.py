@@ -249,9 +249,7 @@ def applicable(
 ) -> list[str]:
     """Names of the rules that apply to all neurons of a network, which refuses `excluded` kinds."""
     sites = list(sites)
-    rules = {
-        name: kind() for name, kind in GRADIENTS.items() if not issubclass(kind, excluded)
-    }
+    rules = {name: kind() for name, kind in GRADIENTS.items() if not issubclass(kind, excluded)}
     if any(site.dynamics.foreign for site in sites):
         rules["native"] = VARIANTS["native"]
     return [name for name, rule in rules.items() if objection(rule, sites, encoder) is None]

@@ -110,8 +110,8 @@ class _Calls:
 class StepPass(FiringPass):
     """A pass of a model that calls its neurons once per time step."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, body: Any, encoded: Tensor, firing: Firing) -> None:
+        super().__init__(body, encoded, firing)
         self.made: dict[str, _Calls] = {}
 
     def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Any:

@@ -140,7 +140,7 @@ def _verify_setup(body: ModelBody, rule: Gradient | None, x: Tensor, setup: Hash
         batch = few if steps and traits.batches else inputs
         once("spikes", lambda: _compare_spikes(body, batch))
         if x.requires_grad and (later or (setup, "spikes") in body.verified):
-            weights = (tuple(body.members.ruled.values()), body.version_key(exact=False))
+            weights = body.version_key(exact=False)
             once(weights, lambda: not later or _compare_spikes(body, inputs[:1]))
         traits.passes += x.requires_grad
         again = traits.passes in _FIRST or traits.passes % _EVERY == 0
@@ -168,9 +168,8 @@ def _setup(body: ModelBody, x: Tensor) -> Hashable:
     """A key that changes with the input's shape and the model's modules and settings."""
     modules = list(body.layers.named_modules())
     kinds = tuple((name, type(module), module.training) for name, module in modules)
-    ruled = body.members.ruled
-    sites = [(m, ruled[m.name]) for m in body.members.neurons if m.name in ruled]
-    equations = tuple((m.name, m.layout, type(s.dynamics), s.dynamics.reset) for m, s in sites)
+    neurons = [(layer.name, layer.layout, layer.site.dynamics) for layer in body.neuron_layers()]
+    equations = tuple((name, layout, type(d), d.reset) for name, layout, d in neurons)
     passed = (tuple(x.shape[1:]), x.dtype, x.device, str(body.encoder))
     return *passed, kinds, equations, frozenset(settings(modules, body.volatile).items())
 
