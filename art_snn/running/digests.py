@@ -87,6 +87,7 @@ def digest_tensors(tensors: Iterable[Tensor]) -> Hashable:
     In a large tensor changes below 1e-5 of the largest of _ROW neighbours are not seen."""
     tensors = [t for t in tensors if t.layout is torch.strided and t.device.type != "meta"]
     forms = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in tensors)
+
     return forms, b"".join(_bytes(tensor.reshape(-1)) for tensor in tensors)
 
 
