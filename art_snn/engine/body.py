@@ -4,7 +4,7 @@ import copy
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -21,11 +21,49 @@ from art_snn.layers import TimeDistributed, device_of, dtype_of, varies
 from art_snn.modulation import Gains
 from art_snn.neurons import Neuron, NeuronLayer
 from art_snn.running.context import keep_modes, set_in_block
-from art_snn.running.digests import count_writes, digest_tensors, settings, structure
+from art_snn.running.digests import comparable, count_writes, digest_tensors, settings, structure
 from art_snn.running.run import RUN
 
 VERIFIED = 8
 """Samples on which a model of another framework is verified at first."""
+
+
+class OwnTime:
+    """Stands for the encoder of a model that makes its time steps from an input [N, ...] itself."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x[None]
+
+    def __repr__(self) -> str:
+        return "the model's own time"
+
+
+@dataclass
+class Traits:
+    """Traits of a model of another framework that the first passes have shown.
+
+    :param single: whether a call computes one time step, so that the loop over them is ours.
+    :param writes: whether it writes into its input.
+    :param reads: whether it reads the state of its neurons.
+    :param draws: whether the model draws from torch's generators, the encoder left out.
+    :param failed: why it does not compute one time step in a call, as a sentence; else empty.
+    :param preludes: calls of every neuron before the first time step.
+    :param silent: neurons that no pass calls.
+    :param batches: those on which its neurons were compared with their dynamics.
+    :param mixed: those of which samples were exchanged for others.
+    :param passes: gradient passes at the input under rules of ours."""
+
+    single: bool = False
+    writes: bool = False
+    reads: bool = False
+    draws: bool = False
+    failed: str = ""
+    steps: int | None = None
+    preludes: int = 0
+    silent: list[str] = field(default_factory=list)
+    batches: int = 0
+    mixed: int = 0
+    passes: int = 0
 
 
 class NetworkBody(Body):
@@ -33,10 +71,14 @@ class NetworkBody(Body):
 
     readout: Any = None
     """What makes logits of the outputs, of models of other frameworks."""
+    verify: Callable[[Any, Gradient | None, Tensor], None] | None = None
+    """Called before a pass with this body, its rule (None for a prediction) and its input, to
+    refuse a model of another framework that computes otherwise than is believed."""
 
     def __init__(self, layers: nn.Module, encoder: Encoder) -> None:
         self.layers = layers
         self.encoder = encoder
+        self.traits = Traits()
         self.probe_results: dict[Hashable, str | None] = {}
         self.verified: dict[Hashable, Any] = {}
         """What passes have verified of a model of another framework."""
@@ -63,9 +105,13 @@ class NetworkBody(Body):
     def opened(self) -> AbstractContextManager[None]:
         """A block for one pass through the layers as they are."""
 
-    @abstractmethod
     def check(self, rule: Gradient | None, x: Tensor) -> None:
         """Refuse, by a ValueError, a pass of an input [N, ...] under a rule; None: no gradient."""
+        if rule is not None:
+            require = partial(self.require_applicable, rule, "gradient")
+            self.remembered((rule, self.encoder), require)
+        if self.verify is not None:
+            self.verify(self, rule, x)
 
     @abstractmethod
     def require_applicable(self, rule: Gradient, argument: str) -> None:
@@ -88,26 +134,60 @@ class NetworkBody(Body):
         """Why no boxes can be sent through the network at present, or None."""
 
     @property
-    @abstractmethod
     def loops_itself(self) -> bool:
         """True if the layers map [N, ...] and keep their time steps to themselves."""
+        return isinstance(self.encoder, OwnTime)
 
     @property
-    @abstractmethod
     def steps(self) -> int | None:
-        """Time steps T, where they are known."""
+        """Time steps T, where the encoder has a number of them, or a pass has shown one."""
+        return getattr(self.encoder, "steps", None) or self.traits.steps
 
-    @abstractmethod
     def describe_time(self) -> str:
         """Time steps and encoder in words, as far as they are known."""
+        steps = "" if self.steps is None else f"T = {self.steps}, "
+        single = ", one step in a call" if self.traits.single else ""
+        return steps + describe_encoder(self.encoder) + single
 
     @abstractmethod
     def digest_parts(self) -> tuple[Any, ...]:
         """Objects whose reprs tell the network from others, without its weights: for digests."""
 
-    @abstractmethod
-    def equations(self) -> Hashable:
-        """Equations of neurons that are no settings of the modules."""
+    @property
+    def _snapshot(self) -> Snapshot | None:
+        """The layers as this pass has seen them, where weights can be constants directly."""
+        snapshot: Snapshot | None = (self.context.snapshots or {}).get(self.layers)
+        if snapshot is None or type(self.encoder) not in KNOWN or snapshot.constant is None:
+            return None
+        return snapshot
+
+    def remembered(self, question: Hashable, answer: Callable[[], Any]) -> Any:
+        snapshot = self._snapshot
+        if snapshot is None:
+            return answer()
+        if question not in snapshot.answers:
+            snapshot.answers[question] = answer()
+        return snapshot.answers[question]
+
+    def encode(self, x: Tensor) -> Tensor:
+        with weights_fixed() if self._snapshot is None else nullcontext():
+            encoded: Tensor = self.encoder(x)
+        self.change(length=len(encoded))
+        return encoded
+
+    @property
+    def affine(self) -> bool:
+        return self._snapshot is not None and self._snapshot.affine
+
+    def averaging_objection(self) -> str | None:
+        modules = () if self.affine else self.named_modules()
+        layer = next((name for name, module in modules if varies(module)), None)
+        if layer is not None:
+            return f"the output of {layer} differs from call to call, or from step to step"
+        objection = self.bounds_objection()
+        if objection is None and callable(self.readout):
+            return "the readout is a function"
+        return objection
 
     def objection(self, rule: Gradient, samples: Any = None) -> str | None:
         """Why the network cannot be differentiated under a rule, or None.
@@ -158,24 +238,26 @@ class NetworkBody(Body):
 
     def version_key(self, *, exact: bool) -> Hashable:
         modules = [module for _, module in self.named_modules()]
-        weights = [weight for m in modules for weight in m.parameters(recurse=False)]
-        if not exact:
-            buffers = [buffer for m in modules for buffer in m.buffers(recurse=False)]
-            return self._settings_key(), count_writes([*weights, *buffers])
+        tensors = list[Tensor]()
+        for module in modules:
+            tensors += module.parameters(recurse=False)
+            if not (exact and module.training):
+                tensors += module.buffers(recurse=False)
 
         def read() -> Hashable:
-            still = [module for module in modules if not module.training]
-            buffers = [buffer for m in still for buffer in m.buffers(recurse=False)]
-            tensors = [*weights, *buffers]
             return self._settings_key(), count_writes(tensors), digest_tensors(tensors)
 
-        key: Hashable = self.remembered("version", read)
-        return key
+        if exact:
+            key: Hashable = self.remembered("version", read)
+            return key
+        return self._settings_key(), count_writes(tensors)
 
     def _settings_key(self) -> Hashable:
         modules = list(self.layers.named_modules())
         plain = frozenset(settings(modules, self.volatile).items())
-        return structure(modules), plain, self.equations()
+        # Dynamics may be read off what is no setting of the neuron.
+        dynamics = tuple(layer.site for layer in self.neuron_layers())
+        return structure(modules), plain, dynamics, comparable(self.readout)
 
     @contextmanager
     def observe_writes(self) -> Iterator[None]:
@@ -201,48 +283,19 @@ class LayeredBody(NetworkBody):
     @contextmanager
     def opened(self) -> Iterator[None]:
         snapshots = self.context.snapshots
-        if snapshots is None and not torch.is_grad_enabled():
-            yield
-            return
-        with self.changed(snapshots={} if snapshots is None else snapshots):
-            self._look()
-            yield
-
-    def _look(self) -> None:
-        """Take a snapshot of the layers, unless that of an earlier pass still holds."""
-        snapshots = self.context.snapshots
-        earlier = None if snapshots is None else snapshots.get(self.layers)
-        if snapshots is not None and (earlier is None or not earlier.holds()):
+        if snapshots is None:
+            if not torch.is_grad_enabled():
+                yield
+                return
+            snapshots = {}
+        earlier = snapshots.get(self.layers)
+        if earlier is None or not earlier.holds():
             snapshots[self.layers] = Snapshot(self.layers, watches=self.context.attacking)
-
-    @property
-    def _snapshot(self) -> Snapshot | None:
-        """The layers as this pass has seen them, where weights can be constants directly."""
-        snapshot: Snapshot | None = (self.context.snapshots or {}).get(self.layers)
-        if snapshot is None or type(self.encoder) not in KNOWN or snapshot.constant is None:
-            return None
-        return snapshot
-
-    def check(self, rule: Gradient | None, x: Tensor) -> None:
-        if rule is not None:
-            require = partial(self.require_applicable, rule, "gradient")
-            self.remembered((rule, self.encoder) if self._snapshot else None, require)
+        with self.changed(snapshots=snapshots):
+            yield
 
     def require_applicable(self, rule: Gradient, argument: str) -> None:
         check_applicable(rule, self.neurons(), argument, self.encoder)
-
-    def remembered(self, question: Hashable, answer: Callable[[], Any]) -> Any:
-        snapshot = self._snapshot
-        if snapshot is None:
-            return answer()
-        if question not in snapshot.answers:
-            snapshot.answers[question] = answer()
-        return snapshot.answers[question]
-
-    def encode(self, x: Tensor) -> Tensor:
-        with weights_fixed() if self._snapshot is None else nullcontext():
-            encoded: Tensor = self.encoder(x)
-        return encoded
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
         return self.outputs(encoded, firing).mean(0, dtype=readout_dtype(encoded))
@@ -265,15 +318,6 @@ class LayeredBody(NetworkBody):
         neurons = [(name, module) for name, module in modules if isinstance(module, Neuron)]
         return [NeuronLayer(name, m, "steps", NeuronRef(name, m.dynamics)) for name, m in neurons]
 
-    @property
-    def affine(self) -> bool:
-        return self._snapshot is not None and self._snapshot.affine
-
-    def averaging_objection(self) -> str | None:
-        modules = () if self.affine else self.named_modules()
-        layer = next((name for name, module in modules if varies(module)), None)
-        return layer and f"the output of {layer} differs from call to call, or from step to step"
-
     def bounds_objection(self) -> str | None:
         return None
 
@@ -283,28 +327,9 @@ class LayeredBody(NetworkBody):
     def notes(self) -> dict[str, str]:
         return self.reading
 
-    @property
-    def loops_itself(self) -> bool:
-        return False
-
-    @property
-    def steps(self) -> int | None:
-        return getattr(self.encoder, "steps", None)
-
-    def describe_time(self) -> str:
-        return describe_steps(self.steps, self.encoder)
-
     def digest_parts(self) -> tuple[Any, ...]:
         parts = (self.encoder, self.layers)
         return (*parts, self.origin) if self.origin else parts
-
-    def equations(self) -> Hashable:
-        return ()
-
-
-def describe_steps(steps: int | None, encoder: Encoder) -> str:
-    """Time steps and encoder in words."""
-    return ("" if steps is None else f"T = {steps}, ") + describe_encoder(encoder)
 
 
 def readout_dtype(x: Tensor) -> torch.dtype:

@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from art_snn.layers import GLOBAL_HOOKS, Form, TimeDistributed, are_plain
 from art_snn.neurons import Neuron
-from art_snn.running.digests import count_writes
+from art_snn.running.digests import count_writes, hooks_of
 
 _POOL = ["kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"]
 _NORM = ["running_mean", "running_var", "weight", "bias", "training", "momentum", "eps"]
@@ -24,8 +24,16 @@ _WEIGHTED: Mapping[Any, tuple[Any, list[str]]] = {
     nn.BatchNorm2d: (functional.batch_norm, _NORM),
 }
 """Modules as functions, and the attributes that are their further arguments."""
-AFFINE = {*_WEIGHTED, nn.AdaptiveAvgPool2d, nn.Dropout, nn.Dropout2d, nn.Flatten, nn.Unflatten}
-AFFINE |= {nn.Sequential, nn.Identity}
+AFFINE = {
+    *_WEIGHTED,
+    nn.AdaptiveAvgPool2d,
+    nn.Dropout,
+    nn.Dropout2d,
+    nn.Flatten,
+    nn.Unflatten,
+    nn.Sequential,
+    nn.Identity,
+}
 """Modules that are affine in evaluation mode."""
 
 
@@ -81,10 +89,11 @@ class Snapshot:
         held = [key for hooks in GLOBAL_HOOKS for key in getattr(nn.modules.module, hooks, ())]
         tensors = list[Tensor]()
         for module in self.modules:
-            hooks = module._forward_pre_hooks or module._forward_hooks
-            hooks = hooks or module._backward_pre_hooks or module._backward_hooks
-            held += [*vars(module).values(), *hooks, *module._modules.values()]
-            tensors += [*module._parameters.values(), *module._buffers.values()]
+            held += vars(module).values()
+            held += hooks_of(module)
+            held += module._modules.values()
+            tensors += module._parameters.values()
+            tensors += module._buffers.values()
         return held + tensors, count_writes(tensor for tensor in tensors if tensor is not None)
 
     @cached_property

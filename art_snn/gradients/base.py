@@ -258,7 +258,7 @@ _REMEMBERED_RULES = 8
 
 def keep_samples(memory: Mapping[Gradient, Any], samples: Tensor) -> dict[Gradient, Any]:
     """The memory of some samples, bool [N]; values that cannot be reduced to these are dropped."""
-    smaller: dict[Gradient, Any] = {}
+    smaller = {}
     for rule, value in memory.items():
         if isinstance(value, Mapping):
             smaller[rule] = keep_samples(value, samples)

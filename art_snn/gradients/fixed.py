@@ -57,7 +57,7 @@ class _FixedWeights(TorchFunctionMode):
 
 def saved_tensor_hooks() -> Any:
     """The hooks that save tensors for the backward pass at present, such as checkpointing's."""
-    top: Any = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
+    top = getattr(torch._C._autograd, "_top_saved_tensors_default_hooks", None)
     return None if top is None else top(False)
 
 
@@ -88,7 +88,7 @@ _ABOUT_OBJECTS = {
 
 def product_precisions(like: Tensor) -> set[str]:
     """Precisions of products in single precision, by the names that torch has for them."""
-    backends: Any = torch.backends
+    backends = torch.backends
     first, second = (backends.cudnn, backends.cuda) if like.is_cuda else (backends.mkldnn,) * 2
     units = getattr(first, "conv", None), getattr(second, "matmul", None)
     precisions = [getattr(unit, "fp32_precision", None) for unit in units]

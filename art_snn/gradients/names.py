@@ -81,13 +81,13 @@ def parse_object(
     :raises ValueError: for an unknown name or field, or a value that the class refuses."""
     name, options = parse_call(text, argument)
     require_choice(argument, name, kinds, remedy=remedy)
-    kind: Any = kinds[name]
+    kind = kinds[name]
     names = [name for name in signature(kind).parameters if name not in given]
     odd = [option for option in options if option not in names]
     expected = f"options of {name}: {', '.join(names) or 'none'}"
     require(not odd, argument, expected, ", ".join(odd), "Leave out the others.")
     try:
-        made: _Kind = kind(**options, **given)
+        made = kind(**options, **given)
     except ArgumentError as error:
         if error.argument in given:
             raise
@@ -249,9 +249,7 @@ def applicable(
 ) -> list[str]:
     """Names of the rules that apply to all neurons of a network, which refuses `excluded` kinds."""
     sites = list(sites)
-    rules: dict[str, Gradient] = {
-        name: kind() for name, kind in GRADIENTS.items() if not issubclass(kind, excluded)
-    }
+    rules = {name: kind() for name, kind in GRADIENTS.items() if not issubclass(kind, excluded)}
     if any(site.dynamics.foreign for site in sites):
         rules["native"] = VARIANTS["native"]
     return [name for name, rule in rules.items() if objection(rule, sites, encoder) is None]

@@ -401,8 +401,8 @@ def probe(body: Body, encoded: Tensor) -> str | None:
     input are random numbers a, b and (a + b) / 2, and the third current must be the mean."""
     # A separate generator: the probe must not disturb the user's random state.
     generator = torch.Generator(encoded.device).manual_seed(0)
-    names: list[str] = []
-    excesses: list[Tensor] = []
+    names = []
+    excesses = []
 
     def draw(like: Tensor) -> Tensor:
         """a, b and (a + b) / 2 of one sample [3, 1, ...]."""

@@ -56,7 +56,7 @@ def apply(function: type[Function], *arguments: Any) -> Tensor:
 
 def needs_gradient(node: Any) -> bool:
     """True if the backward pass that runs needs the gradient at a node."""
-    asks: Any = getattr(torch._C, "_will_engine_execute_node", None)
+    asks = getattr(torch._C, "_will_engine_execute_node", None)
     return asks is None or node is None or bool(asks(node))
 
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Iterable
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
 
 from art_snn.checks import invalid, require, require_count, shown
 from art_snn.encoders import Direct, Encoder
+from art_snn.engine.body import OwnTime
 from art_snn.gradients import Gradient
-from art_snn.interop.body import READOUTS, ModelBody, OwnTime, Readout
+from art_snn.interop.body import READOUTS, ModelBody, Readout
 from art_snn.interop.members import Members
 from art_snn.interop.verify import verify
 from art_snn.network import SpikingNetwork
@@ -72,7 +73,7 @@ def adapt(
     expected = f"{', '.join(map(repr, READOUTS))}, None or a function"
     remedy = "A function gets what the model returns, and gives [N, K]."
     require(fits, "readout", expected, repr(readout), remedy)
-    functions: tuple[Any, ...] = tuple(harmless) if isinstance(harmless, Iterable) else (harmless,)
+    functions = tuple(harmless) if isinstance(harmless, Iterable) else (harmless,)
     fits = all(isinstance(f, type) and issubclass(f, torch.autograd.Function) for f in functions)
     remedy = "For example harmless=[RoundSTE]."
     require(fits, "harmless", "classes of autograd functions", repr(harmless), remedy)

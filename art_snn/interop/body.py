@@ -1,16 +1,15 @@
 """ModelBody: how a model is run, who loops over time, and how its output is read."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from art_snn.checks import require
 from art_snn.encoders import Encoder, draws
-from art_snn.engine.body import NetworkBody, describe_steps
+from art_snn.engine.body import NetworkBody
 from art_snn.gradients import Conversion, Gradient
 from art_snn.gradients.base import Firing, NeuronRef, flatten, native_firing, simulation
 from art_snn.gradients.fixed import weights_fixed
@@ -18,54 +17,14 @@ from art_snn.gradients.names import check_applicable
 from art_snn.interop.frameworks.norse import SEQUENTIAL
 from art_snn.interop.kinds import Unknown
 from art_snn.interop.members import Members, restoring, running
-from art_snn.interop.passes import Exchange, FiringPass, ModelPass
+from art_snn.interop.passes import Exchange, ModelPass
 from art_snn.interop.steps import StepPass
-from art_snn.layers import varies, weights_of
+from art_snn.layers import weights_of
 from art_snn.neurons import NeuronLayer
-from art_snn.running.digests import comparable
 from art_snn.running.run import RUN
 
 READOUTS = ("mean", "sum", "spikes", "potential")
 Readout = Literal["mean", "sum", "spikes", "potential"] | Callable[[Any], Tensor] | None
-_Firings = TypeVar("_Firings", bound=FiringPass)
-
-
-class OwnTime:
-    """Stands for the encoder of a model that makes its time steps from an input [N, ...] itself."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        return x[None]
-
-    def __repr__(self) -> str:
-        return "the model's own time"
-
-
-@dataclass
-class Traits:
-    """Traits of a model that the first passes have shown.
-
-    :param single: whether a call computes one time step, so that the loop over them is ours.
-    :param writes: whether it writes into its input.
-    :param reads: whether it reads the state of its neurons.
-    :param draws: whether the model draws from torch's generators, the encoder left out.
-    :param failed: why it does not compute one time step in a call, as a sentence; else empty.
-    :param preludes: calls of every neuron before the first time step.
-    :param silent: neurons that no pass calls.
-    :param batches: those on which its neurons were compared with their dynamics.
-    :param mixed: those of which samples were exchanged for others.
-    :param passes: gradient passes at the input under rules of ours."""
-
-    single: bool = False
-    writes: bool = False
-    reads: bool = False
-    draws: bool = False
-    failed: str = ""
-    steps: int | None = None
-    preludes: int = 0
-    silent: list[str] = field(default_factory=list)
-    batches: int = 0
-    mixed: int = 0
-    passes: int = 0
 
 
 class ModelBody(NetworkBody):
@@ -84,38 +43,27 @@ class ModelBody(NetworkBody):
         *,
         own_steps: int | None,
         readout: Readout,
-        harmless: Iterable[type],
+        harmless: tuple[type, ...],
         elsewhere: Literal["native"] | None,
         verify: Callable[["ModelBody", Gradient | None, Tensor], None],
     ) -> None:
         super().__init__(model, encoder)
         self.own_steps = own_steps
         self.readout = readout
-        self.harmless = tuple(harmless)
+        self.harmless = harmless
         self.elsewhere = elsewhere
         self.verify = verify
-        self.traits = Traits()
-
-    @property
-    def model(self) -> nn.Module:
-        """The model as it was given."""
-        return self.layers
 
     @property
     def members(self) -> Members:
         """Its neurons and other modules with a state, as they are in this pass, or now."""
-        present: Members | None = self.context.members
+        present = self.context.members
         return Members(self.layers, self.elsewhere) if present is None else present
 
     @contextmanager
     def opened(self) -> Iterator[None]:
         with self.changed(members=Members(self.layers, self.elsewhere)):
             yield
-
-    def check(self, rule: Gradient | None, x: Tensor) -> None:
-        if rule is not None:
-            self.require_applicable(rule, "gradient")
-        self.verify(self, rule, x)
 
     def require_applicable(self, rule: Gradient, argument: str) -> None:
         members = self.members
@@ -129,10 +77,6 @@ class ModelBody(NetworkBody):
         expected = f"a rule that needs spikes of the model's neurons, since it {does}"
         got = f"{conversion}, whose ANN fires no spikes"
         require(conversion is None, argument, expected, got, "All other rules are.")
-
-    @property
-    def loops_itself(self) -> bool:
-        return isinstance(self.encoder, OwnTime)
 
     def neurons(self) -> list[NeuronRef]:
         # Neurons without a reset that return their potential are left out: mostly it is read out.
@@ -156,36 +100,17 @@ class ModelBody(NetworkBody):
         return notes
 
     def neuron_layers(self) -> list[NeuronLayer]:
+        members = self.members
         return [
-            NeuronLayer(f"layers.{m.name}".removesuffix("."), m.module, m.layout, m.site)
-            for m in self.members.neurons
+            NeuronLayer(f"layers.{m.name}".rstrip("."), m.module, m.layout, members.sites[m.name])
+            for m in members.neurons
         ]
 
     def digest_parts(self) -> tuple[Any, ...]:
         # Modules of other frameworks need not show their equations in their repr.
-        members = [(m.name, m.layout, m.site) for m in self.members.neurons]
+        members = [(layer.site.name, layer.layout, layer.site) for layer in self.neuron_layers()]
         parts = (self.encoder, self.layers, self.readout, members)
         return (*parts, self.origin) if self.origin else parts
-
-    def equations(self) -> Hashable:
-        # Dynamics may be read off what is no setting of the neuron.
-        return tuple(self.members.ruled.values()), comparable(self.readout)
-
-    @property
-    def affine(self) -> bool:
-        return False
-
-    def remembered(self, question: Hashable, answer: Callable[[], Any]) -> Any:
-        return answer()
-
-    def averaging_objection(self) -> str | None:
-        modules = self.named_modules()
-        layer = next((name for name, module in modules if varies(module)), None)
-        if layer is not None:
-            return f"the output of {layer} differs from call to call, or from step to step"
-        if callable(self.readout) and self.bounds_objection() is None:
-            return "the readout is a function"
-        return self.bounds_objection()
 
     def bounds_objection(self) -> str | None:
         members = self.members
@@ -197,36 +122,13 @@ class ModelBody(NetworkBody):
             return f"{next(iter(members.natives))} is differentiated by its own gradient"
         return "the model makes its time steps itself" if self.loops_itself else None
 
-    @property
-    def steps(self) -> int | None:
-        """Time steps T, where the encoder has a number of them, or a pass has shown one."""
-        return getattr(self.encoder, "steps", None) or self.traits.steps
-
-    def describe_time(self) -> str:
-        single = ", one step in a call" if self.traits.single else ""
-        return describe_steps(self.steps, self.encoder) + single
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Input [N, ...] -> [T, N, ...], or [1, N, ...] where the model makes its time steps."""
-        with weights_fixed():
-            encoded: Tensor = self.encoder(x)
-        self.change(length=len(encoded))
-        return encoded
-
     def steps_of(self, encoded: Tensor) -> int | None:
         """Time steps T that every neuron has; None where the model alone knows."""
         return self.own_steps if self.loops_itself else len(encoded)
 
     def restoring(self) -> AbstractContextManager[None]:
         """A block after which modules keep what they kept before."""
-        return restoring(self.model, self.members, self.volatile)
-
-    def firing_pass(self, kind: type[_Firings], encoded: Tensor, firing: Firing) -> _Firings:
-        """A pass of a kind in which neurons fire, or are differentiated, by the firing."""
-        this = kind(self.members, self.steps_of(encoded), firing, self.traits.preludes)
-        this.reading = self.traits.reads
-        this.volatile = self.volatile
-        return this
+        return restoring(self.layers, self.members, self.volatile)
 
     def run(self, encoded: Tensor, firing: Firing) -> Tensor:
         if firing is simulation or firing is native_firing:
@@ -236,8 +138,8 @@ class ModelBody(NetworkBody):
                 return self.run(encoded, firing)
         if self.members.steps_alone:
             weights = [] if RUN.get().constant_weights else self.weights()
-            return self.firing_pass(StepPass, encoded, firing).run(self.logits, weights, encoded)
-        return self.run_in(self.firing_pass(Exchange, encoded, firing), encoded)
+            return StepPass(self, encoded, firing).run(self.logits, weights, encoded)
+        return self.run_in(Exchange(self, encoded, firing), encoded)
 
     def weights(self) -> list[Tensor]:
         """Weights of the model and of a readout that has some, which take gradients."""
@@ -246,29 +148,57 @@ class ModelBody(NetworkBody):
 
     def run_by_itself(self, encoded: Tensor, *, native: bool = False) -> Tensor:
         """Logits [N, K] of the model as it is, from rest; `native`: by its own surrogates."""
-        steps, preludes = self.steps_of(encoded), self.traits.preludes
-        this = ModelPass(self.members, steps, native=native, preludes=preludes)
-        this.reading = self.traits.reads
-        this.volatile = self.volatile
-        return self.run_in(this, encoded)
+        return self.run_in(ModelPass(self, encoded, native=native), encoded)
 
-    def run_in(self, this: ModelPass, encoded: Tensor, whole: bool = True) -> Tensor:
-        """Logits [N, K] of a pass, which answers the calls of neurons; or the model's output."""
+    def run_in(self, this: ModelPass, encoded: Tensor) -> Tensor:
+        """Logits [N, K] of a pass, which answers the calls of neurons."""
         with running(this):
-            result: Tensor = self.logits(encoded) if whole else self._output(encoded)
+            logits = self.logits(encoded)
         this.ended()
-        return result
+        return logits
 
     def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
-        this = self.firing_pass(Exchange, encoded, firing)
-        outputs = self.run_in(this, encoded, whole=False)
+        this = Exchange(self, encoded, firing)
+        with running(this):
+            outputs: Tensor = self._output(encoded)
+        this.ended()
         return outputs[None] if self.readout is None else outputs
 
     def logits(self, encoded: Tensor) -> Tensor:
         """Encoded input -> logits [N, K], the model running as the present pass has it."""
-        steps = self.steps_of(encoded)
-        length = None if self.loops_itself else self.context.length
-        return _read_logits(self.readout, self._output(encoded), encoded.shape[1], steps, length)
+        # Whatever it returned; a list with an entry for every step of a model of one.
+        output = self._output(encoded)
+        readout = self.readout
+        batch = encoded.shape[1]
+        logits: Tensor
+        if callable(readout):
+            logits = readout(output)
+            remedy = (
+                f"It is given what the model returns, {_describe(output)}, and must keep the axis "
+                f"of the {batch} samples and that of the classes. Where that axis has another "
+                "size, the model has a number of samples of its own, as sinabs' UnflattenTime."
+            )
+            expected = f"logits [{batch}, K] from the readout"
+            right = isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == batch
+            require(right, "readout", expected, _describe(logits), remedy)
+            return logits
+        if isinstance(output, list):
+            parts = [_part(readout, step) for step in output]
+            for part in parts:
+                _require_shape(part, (batch, "K"), " in a step")
+            output = torch.stack(parts)
+        else:
+            output = _part(readout, output)
+            steps = () if readout is None else (self.steps_of(encoded) or "T",)
+            _require_shape(output, (*steps, batch, "K"))
+        if readout == "sum":
+            # In a replay one step stands for all of them.
+            repeats = 1 if self.loops_itself else self.context.length / len(output)
+            output = output.sum(0) * repeats
+        elif readout is not None:
+            output = output.mean(0)
+        logits = output
+        return logits
 
     def _output(self, encoded: Tensor) -> Any:
         """The answer of the model, whatever it is."""
@@ -276,55 +206,19 @@ class ModelBody(NetworkBody):
         if self.loops_itself or self.traits.writes:
             x = x.clone()
         with weights_fixed():
-            return self.loop(x) if self.traits.single else self.model(x)
+            return self.loop(x) if self.traits.single else self.layers(x)
 
     def loop(self, encoded: Tensor) -> list[Any]:
         """Outputs of a model of one time step for an input [T, N, ...], one per step."""
-        mro = type(self.model).__mro__
+        mro = type(self.layers).__mro__
         if all(f"{cls.__module__}.{cls.__qualname__}" != SEQUENTIAL for cls in mro):
-            return [self.model(x) for x in encoded]
+            return [self.layers(x) for x in encoded]
         # It returns its states, and takes them at the next step.
         outputs, states = [], None
         for x in encoded:
-            output, states = self.model(x, states)
+            output, states = self.layers(x, states)
             outputs.append(output)
         return outputs
-
-
-def _read_logits(
-    readout: Readout, output: Any, batch: int, steps: int | None, length: int | None = None
-) -> Tensor:
-    """Logits [N, K] of what a model has returned.
-
-    :param output: whatever it returned; a list with an entry for every step of a model of one.
-    :param steps: time steps T; None where the model alone knows.
-    :param length: time steps that those of the output stand for, as one does in a replay."""
-    if callable(readout):
-        reduced: Tensor = readout(output)
-        remedy = (
-            f"It is given what the model returns, {_describe(output)}, and must keep the axis of "
-            f"the {batch} samples and that of the classes. Where that axis has another size, the "
-            "model has a number of samples of its own, as sinabs' UnflattenTime."
-        )
-        expected = f"logits [{batch}, K] from the readout"
-        right = isinstance(reduced, Tensor) and reduced.ndim == 2 and len(reduced) == batch
-        require(right, "readout", expected, _describe(reduced), remedy)
-        return reduced
-    if isinstance(output, list):
-        parts = [_part(readout, step) for step in output]
-        for part in parts:
-            _require_shape(part, (batch, "K"), " in a step")
-        output = torch.stack(parts)
-    else:
-        output = _part(readout, output)
-        _require_shape(output, (batch, "K") if readout is None else (steps or "T", batch, "K"))
-    if readout == "sum":
-        # In a replay one step stands for all of them.
-        output = output.sum(0) * (1 if length is None else length / len(output))
-    elif readout is not None:
-        output = output.mean(0)
-    logits: Tensor = output
-    return logits
 
 
 def _part(readout: Readout, output: Any) -> Any:

@@ -187,7 +187,7 @@ def register_neuron(
 
 
 def _reset_by_itself(module: nn.Module, steps: int | None) -> None:
-    reset: Any = getattr(module, "reset", None)
+    reset = getattr(module, "reset", None)
     if callable(reset):
         reset()
 

@@ -160,7 +160,8 @@ class Members(dict[nn.Module, Member]):
         self.neurons = [member for member in self.values() if member.fires]
 
     @cached_property
-    def _sites(self) -> dict[str, NeuronRef]:
+    def sites(self) -> dict[str, NeuronRef]:
+        """All neurons by name, with their dynamics at present."""
         sites = [*(member.site for member in self.neurons), *self.compiled]
         return {site.name: site for site in sites}
 
@@ -169,7 +170,7 @@ class Members(dict[nn.Module, Member]):
         """Neurons that keep their own gradient under rules of ours, each with the reason."""
         if self.elsewhere is None:
             return {}
-        sites = self._sites.items()
+        sites = self.sites.items()
         natives = {name: s.dynamics.unknown for name, s in sites if s.dynamics.unknown}
         layouts = {m.name: m.layout for m in self.neurons if m.name not in natives}
         if len({layout == "step" for layout in layouts.values()}) > 1:
@@ -181,7 +182,7 @@ class Members(dict[nn.Module, Member]):
     @cached_property
     def ruled(self) -> dict[str, NeuronRef]:
         """Neurons that rules of ours differentiate, with their dynamics at present."""
-        return {name: site for name, site in self._sites.items() if name not in self.natives}
+        return {name: site for name, site in self.sites.items() if name not in self.natives}
 
     @property
     def steps_alone(self) -> bool:

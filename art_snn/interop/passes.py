@@ -22,20 +22,19 @@ from art_snn.running.run import RUN
 class ModelPass:
     """A pass in which every module with a state runs by itself, from its start.
 
-    :param steps: time steps T; None where the neurons have them.
-    :param native: whether it is to be differentiated by the model's own surrogates.
-    :param preludes: calls of every neuron before the first time step."""
+    :param native: whether it is to be differentiated by the model's own surrogates."""
 
-    reading = False
-    """True if the model reads state of its neurons, which then is on its modules."""
-    volatile: set[tuple[type, str]]
-    """Attributes that a pass changes by itself, where it is reading."""
-
-    def __init__(
-        self, members: Members, steps: int | None, *, native: bool = False, preludes: int = 0
-    ) -> None:
-        self.members, self.steps, self.native = members, steps, native
-        self.preludes = preludes
+    def __init__(self, body: Any, encoded: Tensor, *, native: bool = False) -> None:
+        self.members: Members = body.members
+        self.steps: int | None = body.steps_of(encoded)
+        """Time steps T; None where the neurons have them."""
+        self.native = native
+        self.preludes: int = body.traits.preludes
+        """Calls of every neuron before the first time step."""
+        self.reading: bool = body.traits.reads
+        """True if the model reads state of its neurons, which then is on its modules."""
+        self.volatile: set[tuple[type, str]] = body.volatile
+        """Attributes that a pass changes by itself, where it is reading."""
         self.twins: dict[nn.Module, nn.Module] = {}
         self.calls: Counter[str] = Counter()
         self.graph, self.saving = torch.is_grad_enabled(), saved_tensor_hooks()
@@ -80,9 +79,9 @@ class ModelPass:
 class FiringPass(ModelPass):
     """A pass in which something of ours answers the calls of neurons, but of natives."""
 
-    def __init__(self, members: Members, steps: int | None, firing: Firing, preludes: int) -> None:
-        super().__init__(members, steps, preludes=preludes)
-        self.sites, self.firing = members.ruled, firing
+    def __init__(self, body: Any, encoded: Tensor, firing: Firing) -> None:
+        super().__init__(body, encoded)
+        self.sites, self.firing = self.members.ruled, firing
         self.lively: set[str] = set()
         """Neurons that were compared, and have both fired and been silent."""
 

@@ -14,7 +14,7 @@ from art_snn.checks import invalid
 from art_snn.engine.body import VERIFIED
 from art_snn.gradients.base import simulation
 from art_snn.interop.body import ModelBody
-from art_snn.interop.members import Member, Members, running
+from art_snn.interop.members import Member, running
 from art_snn.interop.passes import ModelPass
 from art_snn.interop.steps import StepPass, graph_nodes
 
@@ -30,10 +30,10 @@ class _Counting(ModelPass):
     """Runs the model as it is, and counts calls and time steps."""
 
     error: Exception | None = None
-    reading = True
 
-    def __init__(self, members: Members) -> None:
-        super().__init__(members, None)
+    def __init__(self, body: ModelBody, encoded: Tensor) -> None:
+        super().__init__(body, encoded)
+        self.steps = None
         self.lengths: set[int] = set()
         self.forgotten: list[str] = []
 
@@ -156,8 +156,7 @@ def _one_step(body: ModelBody, seen: _Counting, encoded: Tensor) -> _Counting | 
 
 def _try(body: ModelBody, x: Tensor, run: Callable[[Tensor], object] | None = None) -> _Counting:
     """How the neurons were called, or the error with which the model failed."""
-    this, again, run = _Counting(body.members), x.clone(), run or body.model
-    this.volatile = body.volatile
+    this, again, run = _Counting(body, x), x.clone(), run or body.layers
     try:
         with body.restoring(), running(this), torch.random.fork_rng([]):
             run(x)
@@ -173,7 +172,7 @@ def _preludes(body: ModelBody, run: Callable[[Tensor], object], x: Tensor) -> in
     # Networks converted from an ANN charge their neurons so, with a constant.
     try:
         with body.restoring(), torch.enable_grad(), torch.random.fork_rng([]):
-            this = body.firing_pass(StepPass, x[None], simulation)
+            this = StepPass(body, x[None], simulation)
             with running(this):  # The graph as it is, before anything fires.
                 output = run(x.requires_grad_().clone())
     except Exception:

@@ -71,7 +71,7 @@ class _Calls:
 
     def current_gradients(self, spikes: Sequence[Any], potentials: Sequence[Any]) -> Tensor | None:
         """Gradients at all currents [T, N, ...] from those at the answers; None without any."""
-        through: Tensor | None = None
+        through = None
         self.spikes_matter = any(g is not None for g in spikes)
         if self.spikes_matter and self.fired.requires_grad:
             pairs = zip(spikes, self.stacked, strict=True)
@@ -79,7 +79,12 @@ class _Calls:
             g = g.to(self.fired.dtype)  # Spikes of snnTorch and sinabs are single precision.
             (through,) = torch.autograd.grad(self.fired, self.stacked, g, retain_graph=True)
         if any(g is not None for g in potentials):
-            others = self._through_potentials(potentials)
+            with torch.enable_grad():
+                returned = self._returned(self.stacked)
+            pairs = zip(returned, potentials, strict=True)
+            read = [(v, g.to(v)) for v, g in pairs if g is not None]
+            values, grads = zip(*read, strict=True)
+            (others,) = torch.autograd.grad(values, self.stacked, grads)
             through = others if through is None else through + others
         return through
 
@@ -101,19 +106,12 @@ class _Calls:
             steps.step(x, spikes)
         return steps.after if self.member.returned == "after reset" else steps.before
 
-    def _through_potentials(self, potentials: Sequence[Any]) -> Tensor:
-        with torch.enable_grad():
-            returned = self._returned(self.stacked)
-        pairs = [(v, g.to(v)) for v, g in zip(returned, potentials, strict=True) if g is not None]
-        values, grads = zip(*pairs, strict=True)
-        return torch.autograd.grad(values, self.stacked, grads)[0]
-
 
 class StepPass(FiringPass):
     """A pass of a model that calls its neurons once per time step."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, body: Any, encoded: Tensor, firing: Firing) -> None:
+        super().__init__(body, encoded, firing)
         self.made: dict[str, _Calls] = {}
 
     def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -134,7 +132,7 @@ class StepPass(FiringPass):
         both = isinstance(answer, tuple)
         state: Any
         spikes, state = answer if both and len(answer) == 2 else (answer, None)
-        potential: Any = getattr(state, "v", state)
+        potential = getattr(state, "v", state)
         returned = member.returned if both else None
         require_spikes(member.name, spikes, current)
         if both != isinstance(potential, Tensor) or both != (returned is not None):
@@ -263,7 +261,7 @@ class _BySteps(torch.autograd.Function):
 
 def graph_nodes(roots: Iterable[Any], ends: Iterable[Any] = ()) -> set[Any]:
     """The nodes of a graph, from some on, pieces of cut ones among them; not beyond the ends."""
-    seen: set[Any] = set()
+    seen = set()
     waiting, ends = list(roots), {None, *ends}
     while waiting:
         node = waiting.pop()

@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
@@ -25,11 +25,11 @@ from torch.utils.checkpoint import CheckpointFunction
 
 from art_snn.checks import ArgumentError, invalid
 from art_snn.dynamics import operand
-from art_snn.engine.body import VERIFIED
+from art_snn.engine.body import VERIFIED, Traits
 from art_snn.gradients import STBP, ATan, Gradient, Native
 from art_snn.gradients.base import flatten, simulation
 from art_snn.gradients.rate import remember
-from art_snn.interop.body import ModelBody, Traits
+from art_snn.interop.body import ModelBody
 from art_snn.interop.members import Member
 from art_snn.interop.passes import (
     TRACE,
@@ -71,7 +71,7 @@ def verify(body: ModelBody, rule: Gradient | None, x: Tensor) -> None:
         setup = _settle(body, x)
         # A module that computes something else at every call, in training mode, is not verified.
         drops = re.compile("Dropout|DropPath")
-        modules = body.model.modules()
+        modules = body.layers.modules()
         if not any(varies(m) or (m.training and drops.search(type(m).__name__)) for m in modules):
             for one in (None,) if rule is None else flatten(rule):
                 _verify_setup(body, one, x, setup)
@@ -83,7 +83,7 @@ def _settle(body: ModelBody, x: Tensor) -> Hashable:
     traits = body.verified.get((setup, "traits"))
     if traits is None:
         # A twin, since passes of other threads may rely on the traits of their setup.
-        twin: Any = body.share()
+        twin = body.share()
         twin.traits = traits = Traits()
         with _isolated(x):
             find_traits(twin, x.detach())
@@ -91,7 +91,7 @@ def _settle(body: ModelBody, x: Tensor) -> Hashable:
         # What passes change by themselves is known now, and no part of the setup.
         setup = _setup(body, x)
         remember(body.verified, (setup, "traits"), traits, _REMEMBERED)
-        if traits.draws and not body.model.training:
+        if traits.draws and not body.layers.training:
             warnings.warn(_DRAWS, stacklevel=2)
     body.traits = traits
     return setup
@@ -101,11 +101,10 @@ def _settle(body: ModelBody, x: Tensor) -> Hashable:
 def _reads(body: ModelBody, x: Tensor) -> bool:
     """True if the model computes something else where it cannot read the state of its neurons."""
     results = []
-    devices = [x.device] if x.is_cuda else []
     try:
         encoded = body.encode(x)
         for body.traits.reads in (True, False):
-            with body.restoring(), torch.random.fork_rng(devices):
+            with body.restoring(), _same_draws(x):
                 before = [versions(module) for module in body.members]
                 results.append(body.run_by_itself(encoded))
                 after = [versions(module) for module in body.members]
@@ -141,7 +140,7 @@ def _verify_setup(body: ModelBody, rule: Gradient | None, x: Tensor, setup: Hash
         batch = few if steps and traits.batches else inputs
         once("spikes", lambda: _compare_spikes(body, batch))
         if x.requires_grad and (later or (setup, "spikes") in body.verified):
-            weights = (tuple(body.members.ruled.values()), body.version_key(exact=False))
+            weights = body.version_key(exact=False)
             once(weights, lambda: not later or _compare_spikes(body, inputs[:1]))
         traits.passes += x.requires_grad
         again = traits.passes in _FIRST or traits.passes % _EVERY == 0
@@ -151,23 +150,26 @@ def _verify_setup(body: ModelBody, rule: Gradient | None, x: Tensor, setup: Hash
     once((repr(rule), x.requires_grad), lambda: _require_gradient(body, rule, x[:VERIFIED]))
 
 
+def _same_draws(x: Tensor) -> AbstractContextManager[None]:
+    """A block after which torch's generators draw what they would have drawn without it."""
+    return torch.random.fork_rng([x.device] if x.is_cuda else [])
+
+
 @contextmanager
 def _isolated(x: Tensor) -> Iterator[None]:
     """A block whose passes draw no random numbers from the caller's and are not watched."""
-    devices = [x.device] if x.device.type == "cuda" else []
     # In half precision, as training may run, neurons of two makes part at rounding.
     exact = torch.autocast(x.device.type, enabled=False)
-    with torch.random.fork_rng(devices), set_in_block(WATCHED, ()), exact:
+    with _same_draws(x), set_in_block(WATCHED, ()), exact:
         yield
 
 
 def _setup(body: ModelBody, x: Tensor) -> Hashable:
     """A key that changes with the input's shape and the model's modules and settings."""
-    modules = list(body.model.named_modules())
+    modules = list(body.layers.named_modules())
     kinds = tuple((name, type(module), module.training) for name, module in modules)
-    ruled = body.members.ruled
-    sites = [(m, ruled[m.name]) for m in body.members.neurons if m.name in ruled]
-    equations = tuple((m.name, m.layout, type(s.dynamics), s.dynamics.reset) for m, s in sites)
+    neurons = [(layer.name, layer.layout, layer.site.dynamics) for layer in body.neuron_layers()]
+    equations = tuple((name, layout, type(d), d.reset) for name, layout, d in neurons)
     passed = (tuple(x.shape[1:]), x.dtype, x.device, str(body.encoder))
     return *passed, kinds, equations, frozenset(settings(modules, body.volatile).items())
 
@@ -238,7 +240,7 @@ def _refuse_unread(body: ModelBody, rule: Gradient, x: Tensor) -> None:
         return
     with torch.enable_grad():
         encoded = body.encode(x.clone().requires_grad_())
-        this = body.firing_pass(StepPass, encoded, STBP().firing())
+        this = StepPass(body, encoded, STBP().firing())
         total = _mixed(this.run(body.logits, body.weights(), encoded))
         torch.autograd.grad(total, encoded, allow_unused=True)
     for name, calls in this.made.items():
@@ -253,7 +255,7 @@ def _refuse_functions(body: ModelBody, root: Any, natives: set[Any]) -> None:
     And compiled code, where neurons were not called."""
     silent = body.traits.silent
     for node in graph_nodes([root]):
-        function: Any = getattr(type(node), "_forward_cls", None)
+        function = getattr(type(node), "_forward_cls", None)
         if function is None:
             continue
         if function is CheckpointFunction:
@@ -290,10 +292,10 @@ def _compare_logits(body: ModelBody, x: Tensor, *, native: bool) -> None:
     with body.restoring():
         refresh()
         try:
-            with torch.random.fork_rng([x.device] if x.is_cuda else []):
+            with _same_draws(x):
                 alone = body.logits(encoded)
         except (RuntimeError, IndexError) as error:
-            note: Any = getattr(error, "add_note", None)
+            note = getattr(error, "add_note", None)
             if callable(note):  # From Python 3.11 on.
                 given = encoded[0] if body.loops_itself else encoded
                 note(
@@ -340,8 +342,7 @@ def _compare_rows(body: ModelBody, x: Tensor) -> bool:
     others[1::2] = x.amax() + x.amin() - x[1::2]
 
     def run(batch: Tensor) -> Tensor:
-        devices = [x.device] if x.is_cuda else []
-        with body.restoring(), torch.random.fork_rng(devices):
+        with body.restoring(), _same_draws(x):
             return body.run_by_itself(body.encode(batch))
 
     remedy = (
@@ -363,10 +364,10 @@ def _compare_spikes(body: ModelBody, x: Tensor) -> bool:
 
     True once neurons have fired and been silent: silence agrees with any equations."""
     encoded = body.encode(x)
-    with torch.random.fork_rng([x.device] if x.is_cuda else []):
+    with _same_draws(x):
         alone = body.run_by_itself(encoded)
     kind = _ComparingSteps if body.members.steps_alone else _ComparingExchange
-    this: FiringPass = body.firing_pass(kind, encoded, simulation)
+    this = kind(body, encoded, simulation)
     natives = body.members.natives
     gated = any(m.kind.gated for m in body.members.values() if m.name in natives)
     _require_same(alone, body.run_in(this, encoded), rounded=gated)

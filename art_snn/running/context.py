@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from torch import nn
@@ -39,25 +39,9 @@ class PerContext(Generic[_Value]):
         self.values: ContextVar[WeakKeyDictionary[Any, _Value] | None]
         self.values = ContextVar(name, default=None)
 
-    @contextmanager
-    def set_in_block(self, instance: object, value: _Value) -> Iterator[None]:
-        """Give the attribute of one object another value within the block."""
-        before = self.__get__(instance, type(instance))
-        self.__set__(instance, value)
-        try:
-            yield
-        finally:
-            self.__set__(instance, before)
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> "PerContext[_Value]": ...
-
-    @overload
-    def __get__(self, instance: object, owner: type) -> _Value: ...
-
-    def __get__(self, instance: object | None, owner: type) -> "_Value | PerContext[_Value]":
-        if instance is None:
-            return self
+    def __get__(self, instance: object, owner: type) -> _Value:
+        if instance is None:  # On the class, where documentation looks.
+            return self  # type: ignore[return-value]
         values = self.values.get()
         if values is None or instance not in values:
             self.__set__(instance, value := self.make())

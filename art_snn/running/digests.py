@@ -36,11 +36,12 @@ def hooks_of(module: nn.Module) -> tuple[int, ...]:
 def structure(modules: Modules) -> Hashable:
     """Types, modes and hooks of modules by name, and forwards that were exchanged on them."""
     # A pass of an adapted network puts its own forward there, in any thread, and keeps the earlier.
-    forwards = (vars(module).get("forward") for _, module in modules)
-    return tuple(
-        (name, type(module), module.training, hooks_of(module), getattr(call, "earlier", call))
-        for (name, module), call in zip(modules, forwards, strict=True)
-    )
+    states = []
+    for name, module in modules:
+        forward = vars(module).get("forward")
+        earlier = getattr(forward, "earlier", forward)
+        states.append((name, type(module), module.training, hooks_of(module), earlier))
+    return tuple(states)
 
 
 def settings(modules: Modules, without: Container[tuple[type, str]] = ()) -> Settings:
@@ -86,6 +87,7 @@ def digest_tensors(tensors: Iterable[Tensor]) -> Hashable:
     In a large tensor changes below 1e-5 of the largest of _ROW neighbours are not seen."""
     tensors = [t for t in tensors if t.layout is torch.strided and t.device.type != "meta"]
     forms = tuple((tensor.shape, tensor.dtype, tensor.device) for tensor in tensors)
+
     return forms, b"".join(_bytes(tensor.reshape(-1)) for tensor in tensors)
 
 

@@ -12,7 +12,7 @@ SEQUENTIAL = "norse.torch.module.sequential.SequentialState"
 def _lif_box(module: Any) -> Dynamics:
     p, share = module.p, setting(module.dt * module.p.tau_mem_inv)
     method = getattr(p.reset_method, "__name__", "")
-    reset: dict[str, Any] = {"reset": "hard", "v_reset": setting(p.v_reset)}
+    reset = {"reset": "hard", "v_reset": setting(p.v_reset)}
     if method == "reset_subtract":
         reset = {"reset": "soft"}
     elif method != "reset_value":

@@ -17,7 +17,7 @@ def _neuron(module: Any) -> Dynamics:
         raise ValueError("it has a synaptic current next to its potential (tau_syn)")
     decay = setting(module.alpha_mem_calculated)
     threshold, reset = setting(module.spike_threshold), module.reset_fn
-    settings: dict[str, Any] = {"threshold": threshold, "factor": decay, "order": "f v + x"}
+    settings = {"threshold": threshold, "factor": decay, "order": "f v + x"}
     if fires != "SingleSpike":
         settings["max_spikes"] = getattr(module.spike_fn, "max_num_spikes_per_bin", None)
     if module.min_v_mem is not None:

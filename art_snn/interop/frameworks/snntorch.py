@@ -25,7 +25,7 @@ def _leaky(module: Any) -> Dynamics:
         raise ValueError("its state is quantised")
     threshold = setting(module.threshold)
     decay = clamp(setting(module.beta), 0.0, 1.0)
-    settings: dict[str, Any] = {"threshold": threshold, "strict": True, "factor": decay}
+    settings = {"threshold": threshold, "strict": True, "factor": decay}
     settings |= {"order": "f v + x", "amplitude": setting(module.graded_spikes_factor)}
     # What runs; the setting reset_mechanism may be changed later without effect.
     state_function = module.state_function.__name__
