@@ -1,7 +1,7 @@
 """Attacks by text such as "pgd(max_iter=20)", and adversarial samples in batches."""
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from types import MappingProxyType
@@ -31,7 +31,7 @@ RUN = frozenset({"norm", "eps", "batch_size", "verbose", "targeted", "seed"})
 OURS = (AutoPGD, SparseDynamicAttack, SpikeRetiming, SquareSearch, StableAdaptivePGD)
 _ONE_RUN = {"nb_random_init": 1, "loss_type": "cross_entropy"}
 
-SHORT_NAMES: Mapping[str, Stage] = MappingProxyType(
+SHORT_NAMES = MappingProxyType(
     {
         "fgsm": Stage(evasion.FastGradientMethod),
         "pgd": Stage(evasion.ProjectedGradientDescent, None, {"max_iter": 10, "eps_step": 1 / 4}),

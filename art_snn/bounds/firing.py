@@ -7,7 +7,6 @@ currents. A neuron whose current lies in an interval has the trains of the piece
 the interval meets. But for rounding this is exact at every step."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from functools import lru_cache
 from math import inf
 from types import MappingProxyType
@@ -164,7 +163,7 @@ class Counts(BoundingMethod):
             write_meetings(spans, low[0], high[0], sure, maybe)
 
 
-METHODS: Mapping[str, type[BoundingMethod]] = MappingProxyType({"counts": Counts, "s-ibp": SIBP})
+METHODS = MappingProxyType({"counts": Counts, "s-ibp": SIBP})
 """Methods by name."""
 
 

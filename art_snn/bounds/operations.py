@@ -12,7 +12,7 @@ before the operation has moved the input by its slack at most. The operation pas
 slack on, as it does with the radius, and adds its own rounding: `widening` times a bound
 of the absolute values that it computes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from math import ceil, prod
 from types import MappingProxyType
@@ -495,7 +495,7 @@ def _convert(func: Any, x: Box, *args: Any, **options: Any) -> Box:
     return x
 
 
-_NAMES: Mapping[str, Callable[..., Any]] = {
+_NAMES: dict[str, Any] = {
     "linear conv1d conv2d conv3d": _apply_affine,
     "avg_pool1d avg_pool2d avg_pool3d": _average_windows,
     "adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d": _average_adaptively,
@@ -515,7 +515,7 @@ _NAMES: Mapping[str, Callable[..., Any]] = {
     "neg __neg__": lambda func, x: _scale(x, -1.0),
     "mean sum": _reduce,
 }
-_OPERATIONS: Mapping[Any, Callable[..., Any]] = MappingProxyType(
+_OPERATIONS = MappingProxyType(
     {functional.batch_norm: _apply_batch_norm}
     | {
         getattr(place, name): operation

@@ -1,7 +1,7 @@
 """Recordings of event cameras as frames."""
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +17,7 @@ from art_snn.data.dataset import Dataset, ImageSize, from_npz, require_range, si
 from art_snn.files import write_arrays
 from art_snn.progress import progress_over
 
-EVENTS: Mapping[str, str] = MappingProxyType(
+EVENTS = MappingProxyType(
     {"nmnist": "NMNIST", "dvs128-gesture": "DVSGesture", "cifar10-dvs": "CIFAR10DVS"}
 )
 """The sets by name: their classes in tonic, which are also their folders below root."""

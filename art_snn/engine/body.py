@@ -245,12 +245,11 @@ class NetworkBody(Body):
                 tensors += module.buffers(recurse=False)
 
         def read() -> Hashable:
-            return self._settings_key(), count_writes(tensors), digest_tensors(tensors)
+            values = digest_tensors(tensors) if exact else None
+            return self._settings_key(), count_writes(tensors), values
 
-        if exact:
-            key: Hashable = self.remembered("version", read)
-            return key
-        return self._settings_key(), count_writes(tensors)
+        key: Hashable = self.remembered("version", read) if exact else read()
+        return key
 
     def _settings_key(self) -> Hashable:
         modules = list(self.layers.named_modules())

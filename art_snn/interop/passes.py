@@ -33,7 +33,7 @@ class ModelPass:
         """Calls of every neuron before the first time step."""
         self.reading: bool = body.traits.reads
         """True if the model reads state of its neurons, which then is on its modules."""
-        self.volatile: set[tuple[type, str]] = body.volatile
+        self.volatile = body.volatile
         """Attributes that a pass changes by itself, where it is reading."""
         self.twins: dict[nn.Module, nn.Module] = {}
         self.calls: Counter[str] = Counter()

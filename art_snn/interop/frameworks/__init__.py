@@ -9,7 +9,7 @@ from types import MappingProxyType
 
 from art_snn.interop.kinds import NeuronKind
 
-KNOWN: Mapping[str, NeuronKind] = MappingProxyType(
+KNOWN = MappingProxyType(
     {
         name: kind
         for file in iter_modules(__path__)
