@@ -2,12 +2,10 @@
 
 `make test-frameworks` compares every neuron with the real package."""
 
-from collections.abc import Mapping
 from importlib import import_module
 from pkgutil import iter_modules
 from types import MappingProxyType
 
-from art_snn.interop.kinds import NeuronKind
 
 KNOWN = MappingProxyType(
     {
