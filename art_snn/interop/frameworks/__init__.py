@@ -6,7 +6,6 @@ from importlib import import_module
 from pkgutil import iter_modules
 from types import MappingProxyType
 
-
 KNOWN = MappingProxyType(
     {
         name: kind
