@@ -190,8 +190,8 @@ class Stage:
         It does not depend on `within`, which only says what is attacked.
 
         :param again: how many stages that are the same but for `within` come before it."""
-        own = zlib.crc32(str(replace(self, within=None)).encode())
-        return (seed + again + own) % (SEEDS + 1)
+        draw = zlib.crc32(str(replace(self, within=None)).encode())
+        return (seed + again + draw) % (SEEDS + 1)
 
     def objection(self, estimator: PyTorchClassifier, norm: Norm, x: Tensor) -> str | None:
         """Why the attack does not suit the classifier, or some of its samples, or None."""
