@@ -140,10 +140,14 @@ def _folder() -> Path:
     return Path(__file__).parent
 
 
+def _cache() -> Path:
+    """The folder of what was fetched for this version."""
+    return Path(_pooch().os_cache("art_snn")) / "zoo" / art_snn.__version__
+
+
 def _fetch(file: str, digest: str, looked: Path) -> Path:
     """The file in the cache, where it appears once all its bytes are there and right."""
-    folder = Path(_pooch().os_cache("art_snn")) / "zoo" / art_snn.__version__
-    address = _address()
+    folder, address = _cache(), _address()
     if _holds(folder / file, digest):
         return folder / file
     options = {"base_url": f"{address}/", "registry": {file: digest}, "retry_if_failed": 1}
