@@ -1,18 +1,15 @@
-"""Random states for the length of a block, random numbers of a sample, tests for randomness."""
+"""Random states for the length of a block, and random numbers of a sample."""
 
 import hashlib
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from operator import methodcaller
 
 import numpy as np
 import torch
 from torch import Tensor
-
-DIFFERENCE = 1e-4
-"""Share of the length of the logits by which those of a network without chance may differ."""
 
 
 @contextmanager
@@ -69,17 +66,3 @@ def uniform_noise(
         numbers = torch.rand(row.shape, generator=generator, dtype=torch.float64, device="cpu")
         row.copy_(numbers.mul_(2).sub_(1))
     return noise.to(x.device)
-
-
-def logit_spread(predictions: Sequence[np.ndarray]) -> float:
-    """The largest difference of a logit between predictions [N, K], in lengths of the logits."""
-    lengths = np.linalg.norm(predictions[0], axis=1, keepdims=True)
-    scaled = np.stack(predictions) / np.where(lengths > 0, lengths, 1)
-    spread = np.nan_to_num(np.ptp(scaled, axis=0))
-    return float(spread.max(initial=0))
-
-
-def is_random(predictions: Sequence[np.ndarray], y: np.ndarray) -> bool:
-    """True where predictions [N, K] differ by more than rounding, or in how many are right."""
-    counts = {int((logits.argmax(1) == y).sum()) for logits in predictions}
-    return logit_spread(predictions) > DIFFERENCE or len(counts) > 1

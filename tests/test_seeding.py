@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from art_snn.seeding import (
-    is_random,
-    logit_spread,
-    random_state,
-    restore_random_state,
-    seeded,
-    uniform_noise,
-)
+from art_snn.seeding import random_state, restore_random_state, seeded, uniform_noise
 from tests.seeds import varied
 
 
@@ -81,16 +74,3 @@ def test_the_numbers_are_uniform_between_minus_one_and_one():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_there_may_be_no_sample(dtype):
     assert uniform_noise(torch.zeros(0, 3, dtype=dtype), 0).shape == (0, 3)
-
-
-def test_spread_and_randomness_by_hand():
-    one = np.array([[3.0, 4.0], [0.0, 0.0]])
-    assert logit_spread([one, one, one]) == 0
-    # A difference of 2 in logits of length 5, and of 0.25 where the length is 0.
-    assert logit_spread([one, one + np.array([[0, 2], [0.25, 0]])]) == pytest.approx(0.4)
-    assert not is_random([one, one * (1 + 1e-6)], np.array([1, 0]))
-    assert is_random([one, one * 1.001], np.array([1, 0]))
-    # Next to no difference, but another class.
-    even = np.array([[1.0, 1.0 + 1e-9]])
-    assert is_random([even, even[:, ::-1]], np.array([1]))
-    assert logit_spread([np.full((1, 2), np.nan)] * 2) == 0

@@ -26,10 +26,11 @@ from art_snn.attacks.stages import (
     select_stages,
 )
 from art_snn.attacks.votes import DRAWS, Votes, count_votes, deciding_seeds
+from art_snn.behaviour import is_random, predict_by_draws
 from art_snn.checks import require, require_seed, shown
 from art_snn.classifier import PyTorchSpikingClassifier
 from art_snn.gradients import EOT, Gradient
-from art_snn.seeding import is_random, random_state, restore_random_state, seeded
+from art_snn.seeding import random_state, restore_random_state, seeded
 
 _KEPT = (*Outcome.COLUMNS, "adversarials")
 """Arrays of an outcome with which an attack goes on."""
@@ -290,10 +291,8 @@ class SpikingAutoAttack(CountedAttack):
         self.forwards[: len(batch)] += DRAWS["examine"]
         if not len(batch):
             return False
-        predictions = []
-        for draw in range(DRAWS["examine"]):
-            with seeded(self.seed + draw):
-                predictions.append(self.estimator.predict(batch, batch_size=self.batch_size))
+        predict = partial(self.estimator.predict, batch, batch_size=self.batch_size)
+        predictions = predict_by_draws(predict, self.seed, DRAWS["examine"])
         return is_random(predictions, classes[: len(batch)].cpu().numpy())
 
     def _build_steps(self, plan: StageSelection, random: bool) -> list[_Step]:

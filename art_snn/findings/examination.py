@@ -13,6 +13,7 @@ from torch import nn
 
 from art_snn.attacks.measures import EUCLIDEAN, Norm
 from art_snn.attacks.queries import margin
+from art_snn.behaviour import DIFFERENCE, logit_spread
 from art_snn.checks import ArgumentError
 from art_snn.files import digest
 from art_snn.findings.finding import OTHER_RULES, SEARCH, Finding, Remedy, Subject, list_samples
@@ -20,7 +21,7 @@ from art_snn.gradients import Gradient, Native, spell
 from art_snn.network import SpikingNetwork
 from art_snn.progress import progress_over
 from art_snn.running.context import keep_modes
-from art_snn.seeding import DIFFERENCE, logit_spread, uniform_noise
+from art_snn.seeding import uniform_noise
 
 AnySubject = TypeVar("AnySubject", bound=Subject)
 

@@ -14,6 +14,7 @@ from art_snn.attacks.balls import ROUNDING
 from art_snn.attacks.measures import EUCLIDEAN, Measure, Norm, require_measure
 from art_snn.attacks.queries import cross_entropy, logits_and_gradient
 from art_snn.attacks.votes import DRAWS, count_votes
+from art_snn.behaviour import call_again, is_random, mirror_samples, predict_by_draws
 from art_snn.checks import (
     ArgumentError,
     cuts_gradients,
@@ -25,7 +26,7 @@ from art_snn.checks import (
 from art_snn.classifier.inputs import as_array, as_tensor, check_samples, class_indices
 from art_snn.gradients import Gradient
 from art_snn.metrics import SIGNIFICANT
-from art_snn.seeding import is_random, seeded
+from art_snn.seeding import seeded
 
 _Severity = Literal["error", "warning", "note"]
 SEVERITIES = get_args(_Severity)
@@ -152,15 +153,16 @@ class Subject:
         """What the norm means."""
         return require_measure(self.norm)
 
-    def logits(self, x: np.ndarray, draw: int = 0) -> np.ndarray:
-        """Predictions (N, K), from one of several random states."""
-        with seeded(self.seed + draw):
+    def logits(self, x: np.ndarray) -> np.ndarray:
+        """Predictions (N, K), from the random state of the seed."""
+        with seeded(self.seed):
             return np.asarray(self.estimator.predict(x, batch_size=self.batch_size))
 
     @cached_property
     def evaluations(self) -> list[np.ndarray]:
         """Predictions of the same samples from five random states."""
-        return [self.logits(self.x, draw) for draw in range(DRAWS["examine"])]
+        predict = partial(self.estimator.predict, self.x, batch_size=self.batch_size)
+        return predict_by_draws(predict, self.seed, DRAWS["examine"])
 
     @property
     def clean(self) -> np.ndarray:
@@ -175,9 +177,8 @@ class Subject:
     @cached_property
     def again(self) -> tuple[np.ndarray, np.ndarray]:
         """Predictions of the same samples from one random state, before and after others."""
-        first = self.logits(self.x)
-        self.logits(self.x[::-1].copy() * 0.5)
-        return first, self.logits(self.x)
+        first, _, again = call_again(self.logits, self.x, mirror_samples(self.x))
+        return first, again
 
     @property
     def stateful(self) -> bool:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from art_snn.behaviour import draws_numbers
 from art_snn.checks import invalid
 from art_snn.engine.body import VERIFIED
 from art_snn.gradients.base import simulation
@@ -84,15 +86,8 @@ def find_traits(body: ModelBody, x: Tensor) -> None:
     traits.preludes = seen.preludes
     # What fails here will fail again in the pass.
     with suppress(Exception), body.restoring():
-        encoded, before = body.encode(x[:VERIFIED]), _generators(x)
-        body.run_by_itself(encoded)
-        traits.draws = _generators(x) != before
-
-
-def _generators(x: Tensor) -> list[bytes]:
-    """The states of torch's generators on the CPU and on the device of x."""
-    states = [torch.get_rng_state(), *([torch.cuda.get_rng_state(x.device)] if x.is_cuda else [])]
-    return [state.numpy().tobytes() for state in states]
+        encoded = body.encode(x[:VERIFIED])
+        traits.draws = draws_numbers(partial(body.run_by_itself, encoded), x.device)
 
 
 def _require_own_time(body: ModelBody, seen: _Counting, other: _Counting, x: Tensor) -> None:

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import CheckpointFunction
 
+from art_snn.behaviour import mirror_samples
 from art_snn.checks import ArgumentError, invalid
 from art_snn.dynamics import operand
 from art_snn.engine.body import VERIFIED, Traits
@@ -339,7 +340,7 @@ def _compare_rows(body: ModelBody, x: Tensor) -> bool:
 
     True once a change of samples has changed their logits: silence agrees with anything."""
     others = x.clone()  # Of the same shape, which rounding depends on.
-    others[1::2] = x.amax() + x.amin() - x[1::2]
+    others[1::2] = mirror_samples(x)[1::2]
 
     def run(batch: Tensor) -> Tensor:
         with body.restoring(), _same_draws(x):
