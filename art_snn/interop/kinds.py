@@ -8,7 +8,7 @@ from contextlib import suppress
 from copy import copy
 from dataclasses import KW_ONLY, dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -137,7 +137,8 @@ class NeuronKind:
         return None
 
 
-_REGISTERED: dict[type[nn.Module], NeuronKind] = {}
+REGISTERED: dict[type, NeuronKind] = {}
+"""The classes of :func:`register_neuron`."""
 
 
 def register_neuron(
@@ -180,7 +181,7 @@ def register_neuron(
     expected = f"one of {', '.join(get_args(Returned))}, or None"
     fits = returns in (None, *get_args(Returned))
     require(fits, "returns", expected, repr(returns), "u[t] is before the reset, v[t] after.")
-    _REGISTERED[cls] = NeuronKind(
+    REGISTERED[cls] = NeuronKind(
         dynamics, layout, refresh=_reset_by_itself, returns=returns, gated=gated, copied=True
     )
     return cls
@@ -204,18 +205,3 @@ def _reset_alone(module: nn.Module, steps: int | None) -> None:
 
 RESETTING = NeuronKind("", "step", refresh=_reset_alone, spikes=lambda module: False, copied=True)
 """Any other module that has a method `reset`, such as a counter of time steps around a neuron."""
-
-
-def find_kind(cls: type[nn.Module], table: Mapping[str, NeuronKind]) -> Any:
-    """The kind of a class of modules and the class that it is known by; None for no neuron.
-
-    :param table: kinds by qualified name, next to those that are registered."""
-    names = ((c, f"{c.__module__}.{c.__qualname__}") for c in cls.__mro__)
-    kinds = ((_REGISTERED.get(c) or table.get(name), c) for c, name in names)
-    return next(((kind, c) for kind, c in kinds if kind is not None), None)
-
-
-def has_name_of_neuron(name: str, table: Mapping[str, NeuronKind]) -> bool:
-    """True if a class of neurons has this name, without its module; torch.jit keeps no more."""
-    registered = {cls.__qualname__ for cls in _REGISTERED}
-    return name in registered | {path.rpartition(".")[2] for path in table}

@@ -37,7 +37,8 @@ class ModelPass:
         """Attributes that a pass changes by itself, where it is reading."""
         self.twins: dict[nn.Module, nn.Module] = {}
         self.calls: Counter[str] = Counter()
-        self.graph, self.saving = torch.is_grad_enabled(), saved_tensor_hooks()
+        self.graph = torch.is_grad_enabled()
+        self.saving = saved_tensor_hooks()
 
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         """The answer to a call of a module."""
@@ -81,7 +82,8 @@ class FiringPass(ModelPass):
 
     def __init__(self, body: Any, encoded: Tensor, firing: Firing) -> None:
         super().__init__(body, encoded)
-        self.sites, self.firing = self.members.ruled, firing
+        self.sites = self.members.ruled
+        self.firing = firing
         self.lively: set[str] = set()
         """Neurons that were compared, and have both fired and been silent."""
 
@@ -160,7 +162,8 @@ class Exchange(FiringPass):
 
     def answer(self, member: Member, x: Tensor, current: Tensor) -> Tensor:
         """Spikes [T, N, ...] for a current x [T, N, ...], which came as `current`."""
-        site, call = self.sites[member.name], self.calls[member.name]
+        site = self.sites[member.name]
+        call = self.calls[member.name]
         if call > 1:  # A neuron that starts from rest may have several places.
             site = replace(site, name=f"{site.name}, call {call}")
         return site.fire(self.firing, x)
