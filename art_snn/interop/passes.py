@@ -99,7 +99,7 @@ class FiringPass(ModelPass):
         if self.trains(member):
             answer = self.answer_alone(member, *args, **kwargs)
             if (trace := TRACE.get()) is not None:
-                trace.append((_nodes(answer), _nodes((args, kwargs))))
+                trace.append((nodes_of(answer), nodes_of((args, kwargs))))
             return answer
         if not args and kwargs:
             # The current by its name, which differs from framework to framework.
@@ -173,8 +173,8 @@ TRACE: ContextVar[list[tuple[list[Any], list[Any]]] | None] = ContextVar("trace"
 """Where passes note outputs and inputs of natives, as nodes of the graph, if anywhere."""
 
 
-def _nodes(value: Any) -> list[Any]:
-    """The nodes of the tensors among a neuron's inputs or outputs."""
+def nodes_of(value: Any) -> list[Any]:
+    """The nodes of the graph that the tensors come from, in lists and mappings too."""
     return [leaf.grad_fn for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 

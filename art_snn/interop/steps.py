@@ -24,7 +24,14 @@ from torch import Tensor
 from art_snn.gradients.base import Firing, NeuronRef
 from art_snn.gradients.shared import apply, attach_anchor, differentiable_once, needs_gradient
 from art_snn.interop.members import Member, running
-from art_snn.interop.passes import FiringPass, other_equations, refusal, require_spikes, wrong_steps
+from art_snn.interop.passes import (
+    FiringPass,
+    nodes_of,
+    other_equations,
+    refusal,
+    require_spikes,
+    wrong_steps,
+)
 from art_snn.interop.reading import Potentials, versions
 
 
@@ -201,10 +208,7 @@ class StepPass(FiringPass):
 
     def roots(self) -> list[Any]:
         """The nodes where the pieces end: at the output, and at the currents of all neurons."""
-        ends = [self.output]
-        for calls in self.made.values():
-            ends += calls.currents
-        return [end.grad_fn for end in ends]
+        return nodes_of([self.output, *(calls.currents for calls in self.made.values())])
 
     def backward(self, grad: Tensor, wanted: Sequence[bool]) -> list[Tensor | None]:
         """Gradients at the inputs that are wanted, from the gradient at the output."""
