@@ -70,8 +70,14 @@ class ModelBody(NetworkBody):
         excluded = (Conversion,) if members.steps_alone or members.natives else ()
         some = any(site.dynamics.unknown is None for site in members.ruled.values())
         hint = " adapt(..., elsewhere='native') leaves that neuron its own gradient."
-        where = (self.neurons(), argument, self.encoder)
-        check_applicable(rule, *where, excluded=excluded, hint=hint if some else "")
+        check_applicable(
+            rule,
+            self.neurons(),
+            argument,
+            self.encoder,
+            excluded=excluded,
+            hint=hint if some else "",
+        )
         conversion = next((one for one in flatten(rule) if isinstance(one, excluded)), None)
         does = "calls them step by step" if members.steps_alone else "has some that no rule knows"
         expected = f"a rule that needs spikes of the model's neurons, since it {does}"
@@ -139,7 +145,7 @@ class ModelBody(NetworkBody):
         if self.members.steps_alone:
             weights = [] if RUN.get().constant_weights else self.weights()
             return StepPass(self, encoded, firing).run(self.logits, weights, encoded)
-        return self.run_in(Exchange(self, encoded, firing), encoded)
+        return self.run_in(Exchange(self, encoded, firing), self.logits, encoded)
 
     def weights(self) -> list[Tensor]:
         """Weights of the model and of a readout that has some, which take gradients."""
@@ -148,20 +154,17 @@ class ModelBody(NetworkBody):
 
     def run_by_itself(self, encoded: Tensor, *, native: bool = False) -> Tensor:
         """Logits [N, K] of the model as it is, from rest; `native`: by its own surrogates."""
-        return self.run_in(ModelPass(self, encoded, native=native), encoded)
+        return self.run_in(ModelPass(self, encoded, native=native), self.logits, encoded)
 
-    def run_in(self, this: ModelPass, encoded: Tensor) -> Tensor:
-        """Logits [N, K] of a pass, which answers the calls of neurons."""
+    def run_in(self, this: ModelPass, model: Callable[[Tensor], Tensor], encoded: Tensor) -> Tensor:
+        """Output of the model in a pass, which answers the calls of neurons."""
         with running(this):
-            logits = self.logits(encoded)
+            output = model(encoded)
         this.ended()
-        return logits
+        return output
 
     def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
-        this = Exchange(self, encoded, firing)
-        with running(this):
-            outputs: Tensor = self._output(encoded)
-        this.ended()
+        outputs = self.run_in(Exchange(self, encoded, firing), self._output, encoded)
         return outputs[None] if self.readout is None else outputs
 
     def logits(self, encoded: Tensor) -> Tensor:
@@ -170,9 +173,8 @@ class ModelBody(NetworkBody):
         output = self._output(encoded)
         readout = self.readout
         batch = encoded.shape[1]
-        logits: Tensor
         if callable(readout):
-            logits = readout(output)
+            logits: Tensor = readout(output)
             remedy = (
                 f"It is given what the model returns, {_describe(output)}, and must keep the axis "
                 f"of the {batch} samples and that of the classes. Where that axis has another "
@@ -186,19 +188,19 @@ class ModelBody(NetworkBody):
             parts = [_part(readout, step) for step in output]
             for part in parts:
                 _require_shape(part, (batch, "K"), " in a step")
-            output = torch.stack(parts)
+            outputs = torch.stack(parts)
         else:
-            output = _part(readout, output)
+            outputs = _part(readout, output)
             steps = () if readout is None else (self.steps_of(encoded) or "T",)
-            _require_shape(output, (*steps, batch, "K"))
+            _require_shape(outputs, (*steps, batch, "K"))
+
+        if readout is None:
+            return outputs
         if readout == "sum":
             # In a replay one step stands for all of them.
-            repeats = 1 if self.loops_itself else self.context.length / len(output)
-            output = output.sum(0) * repeats
-        elif readout is not None:
-            output = output.mean(0)
-        logits = output
-        return logits
+            repeats = 1 if self.loops_itself else self.context.length / len(outputs)
+            return outputs.sum(0) * repeats
+        return outputs.mean(0)
 
     def _output(self, encoded: Tensor) -> Any:
         """The answer of the model, whatever it is."""

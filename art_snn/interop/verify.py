@@ -123,10 +123,11 @@ def _verify_setup(body: ModelBody, rule: Gradient | None, x: Tensor, setup: Hash
                 if check() is not False:
                     remember(body.verified, (setup, depends), state, _REMEMBERED)
 
-    inputs, native = x.detach(), isinstance(rule, Native)
-    kind = "none" if rule is None else "native" if native else "ours"
-    once(kind, lambda: _compare_logits(body, inputs, native=native))
-    few, traits = inputs[:VERIFIED], body.traits
+    traits = body.traits
+    inputs = x.detach()
+    few = inputs[:VERIFIED]
+    native = isinstance(rule, Native)
+    once(("logits", native), lambda: _compare_logits(body, inputs, native=native))
     # Training alone changes weights all the time.
     if len(x) > 1 and (rule is None or x.requires_grad or (setup, "rows") not in body.verified):
         rows = few if traits.mixed else inputs
@@ -139,7 +140,7 @@ def _verify_setup(body: ModelBody, rule: Gradient | None, x: Tensor, setup: Hash
         steps = body.members.steps_alone
         batch = few if steps and traits.batches else inputs
         once("spikes", lambda: _compare_spikes(body, batch))
-        if x.requires_grad and (later or (setup, "spikes") in body.verified):
+        if x.requires_grad and (setup, "spikes") in body.verified:
             weights = body.version_key(exact=False)
             once(weights, lambda: not later or _compare_spikes(body, inputs[:1]))
         traits.passes += x.requires_grad
@@ -170,25 +171,27 @@ def _setup(body: ModelBody, x: Tensor) -> Hashable:
     kinds = tuple((name, type(module), module.training) for name, module in modules)
     neurons = [(layer.name, layer.layout, layer.site.dynamics) for layer in body.neuron_layers()]
     equations = tuple((name, layout, type(d), d.reset) for name, layout, d in neurons)
-    passed = (tuple(x.shape[1:]), x.dtype, x.device, str(body.encoder))
-    return *passed, kinds, equations, frozenset(settings(modules, body.volatile).items())
+    plain = frozenset(settings(modules, body.volatile).items())
+    return x.shape[1:], x.dtype, x.device, str(body.encoder), kinds, equations, plain
 
 
 def _require_gradient(body: ModelBody, rule: Gradient, x: Tensor) -> None:
     """Refuse what cuts gradients at x, or at the weights, and graphs of unknown functions."""
-    if not isinstance(rule, Native):
+    native = isinstance(rule, Native)
+    if not native:
         _refuse_unread(body, rule, x.detach())
-    some = through = _gradient(body, rule, x)
+    some = through = _gradient(body, rule, x, native)
     if some:
         return
     # By a slope that is nowhere zero: only the model itself can cut it.
-    sites, steep = body.members.ruled.values(), STBP(surrogate=ATan())
+    sites = body.members.ruled.values()
+    steep = STBP(surrogate=ATan())
     applies = bool(sites) and all(site.dynamics.unknown is None for site in sites)
     if some is not None and applies:
         try:
-            through = _gradient(body, steep, x, native=isinstance(rule, Native))
+            through = _gradient(body, steep, x, native)
         except ArgumentError:  # Of dynamics that are not the neurons', which native does not use.
-            if not isinstance(rule, Native):
+            if not native:
                 raise
             applies = False
     if not through and (through is None or applies or not sites):
@@ -207,8 +210,10 @@ def _require_gradient(body: ModelBody, rule: Gradient, x: Tensor) -> None:
     )
 
 
-def _gradient(body: ModelBody, rule: Gradient, x: Tensor, *, native: bool = False) -> bool | None:
-    """True if the gradient of the logits is not all zero; None where the graph ends before."""
+def _gradient(body: ModelBody, rule: Gradient, x: Tensor, native: bool) -> bool | None:
+    """True if the gradient of the logits is not all zero; None where the graph ends before.
+
+    :param native: whether the model may have autograd functions anywhere in its graph."""
     with torch.enable_grad():
         inputs = x.detach().clone().requires_grad_(x.requires_grad)
         natives = list[tuple[list[Any], list[Any]]]()
@@ -216,8 +221,7 @@ def _gradient(body: ModelBody, rule: Gradient, x: Tensor, *, native: bool = Fals
             total = _mixed(rule.logits(body.share(), inputs))
         if not total.requires_grad:
             return None
-        if native or isinstance(rule, Native):
-            # Autograd functions of the model's own may stand anywhere in the graph.
+        if native:
             natives = [([total.grad_fn], [])]
         between = set().union(*(graph_nodes(*ends) for ends in natives))
         _refuse_functions(body, total.grad_fn, between)
@@ -284,27 +288,21 @@ def _refuse_functions(body: ModelBody, root: Any, natives: set[Any]) -> None:
 def _compare_logits(body: ModelBody, x: Tensor, *, native: bool) -> None:
     """Compare a pass of ours with the model as it is."""
     encoded = body.encode(x)
-
-    def refresh() -> None:
+    with body.restoring():
         for member in body.members.values():
             member.kind.refresh(member.module, body.steps_of(encoded))
-
-    with body.restoring():
-        refresh()
         try:
             with _same_draws(x):
                 alone = body.logits(encoded)
         except (RuntimeError, IndexError) as error:
-            note = getattr(error, "add_note", None)
-            if callable(note):  # From Python 3.11 on.
+            if hasattr(error, "add_note"):  # From Python 3.11 on.
                 given = encoded[0] if body.loops_itself else encoded
-                note(
+                error.add_note(
                     f"The model was given a batch of shape {list(given.shape)}. {FORMS}"
                     f"{body.traits.failed}"
                 )
             raise
         # States that are known begin again; others have been changed by the first run.
-        refresh()
         ours = body.run_by_itself(encoded, native=native)
     # In training mode some versions of frameworks add in another order.
     _require_same(alone, ours, rounded=native)
@@ -370,7 +368,7 @@ def _compare_spikes(body: ModelBody, x: Tensor) -> bool:
     this = kind(body, encoded, simulation)
     natives = body.members.natives
     gated = any(m.kind.gated for m in body.members.values() if m.name in natives)
-    _require_same(alone, body.run_in(this, encoded), rounded=gated)
+    _require_same(alone, body.run_in(this, body.logits, encoded), rounded=gated)
     body.traits.silent = [name for name in this.sites if not this.calls[name]]
     body.traits.batches += 1
     lively = this.sites.keys() - body.traits.silent <= this.lively
@@ -379,9 +377,10 @@ def _compare_spikes(body: ModelBody, x: Tensor) -> bool:
 
 def _compare(this: FiringPass, name: str, spikes: Tensor, ours: Tensor) -> None:
     """Refuse spikes [T, N, ...] of a neuron that are not those of its dynamics."""
-    height, several = this.sites[name].dynamics.amplitude, this.sites[name].dynamics.max_spikes
+    site = this.sites[name]
+    height = site.dynamics.amplitude
     odd = spikes[(spikes != 0) & (spikes != operand(height, spikes))]
-    if len(odd) and several == 1:
+    if len(odd) and site.dynamics.max_spikes == 1:
         got = f"{name}, which gave {odd[0].item():g}"
         remedy = (
             "Dynamics(amplitude=...) says how high all spikes are, and max_spikes=... how many "
@@ -389,7 +388,7 @@ def _compare(this: FiringPass, name: str, spikes: Tensor, ours: Tensor) -> None:
         )
         raise refusal(f"neurons whose outputs are 0 or {height:g}", got, remedy)
     if (spikes != ours).any():
-        raise other_equations(this.sites[name], spikes, ours)
+        raise other_equations(site, spikes, ours)
     if spikes.any() and not spikes.all():
         this.lively.add(name)
 
