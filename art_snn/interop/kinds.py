@@ -13,7 +13,7 @@ from typing import ClassVar, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from art_snn.checks import require, require_choice, set_fields
+from art_snn.checks import require_choice, set_fields
 from art_snn.dynamics import Dynamics, Setting, plus_scaled
 
 Layout = Literal["steps", "step", "merged", "samples first", "samples merged", "time last"]
@@ -107,8 +107,20 @@ class NeuronKind:
     copied: bool = False
     handed: bool = False
 
-    def dynamics(self, module: nn.Module) -> Dynamics:
-        """The dynamics at present; :class:`Unknown`, with the reason, where they cannot be read."""
+    def dynamics(self, module: nn.Module, cls: type) -> Dynamics:
+        """The dynamics at present; :class:`Unknown`, with the reason, where they cannot be read.
+
+        :param cls: the class that the module is known by."""
+        order = type(module).__mro__
+        for other in order[: order.index(cls)]:
+            for name in self.equations:
+                if name in vars(other):
+                    reason = (
+                        f"its class {other.__qualname__} has a {name} of its own, so its equations "
+                        "are not known: "
+                        f"art_snn.interop.register_neuron({type(module).__name__}, ...)"
+                    )
+                    return Unknown(unknown=reason)
         if isinstance(self.read, str):
             return Unknown(unknown=self.read)
         try:
@@ -126,15 +138,6 @@ class NeuronKind:
         foreign = copy(dynamics)
         set_fields(foreign, foreign=True)
         return foreign
-
-    def overridden(self, module: nn.Module, cls: type) -> str | None:
-        """Why equations of a module may be others than those of the class it is known by."""
-        order = type(module).__mro__
-        for other in order[: order.index(cls)]:
-            names = [name for name in self.equations if name in vars(other)]
-            if names:
-                return f"its class {other.__qualname__} has a {names[0]} of its own"
-        return None
 
 
 REGISTERED: dict[type, NeuronKind] = {}
@@ -178,9 +181,9 @@ def register_neuron(
             "For example lambda module: Dynamics(decay=module.tau)."
         )
     require_choice("layout", layout, get_args(Layout), remedy="Most take [T, N, ...]: steps.")
-    expected = f"one of {', '.join(get_args(Returned))}, or None"
-    fits = returns in (None, *get_args(Returned))
-    require(fits, "returns", expected, repr(returns), "u[t] is before the reset, v[t] after.")
+    if returns is not None:
+        remedy = "u[t] is before the reset, v[t] after; None: it returns spikes alone."
+        require_choice("returns", returns, get_args(Returned), remedy=remedy)
     REGISTERED[cls] = NeuronKind(
         dynamics, layout, refresh=_reset_by_itself, returns=returns, gated=gated, copied=True
     )
@@ -195,7 +198,8 @@ def _reset_by_itself(module: nn.Module, steps: int | None) -> None:
 
 def _reset_alone(module: nn.Module, steps: int | None) -> None:
     """Reset a module, but none of its children, which are reset by themselves."""
-    still, children = nn.Sequential(), module._modules
+    children = module._modules
+    still = nn.Sequential()
     vars(still)["reset"] = lambda: None
     vars(module)["_modules"] = dict.fromkeys(children, still)
     with suppress(Exception):  # What it cannot reset keeps its state, as the model has it.

@@ -59,12 +59,7 @@ class Member:
     @property
     def site(self) -> NeuronRef:
         """The neuron as engines see it, with its dynamics at present."""
-        reason = self.kind.overridden(self.module, self.cls)
-        if reason is None:
-            return NeuronRef(self.name, self.kind.dynamics(self.module))
-        remedy = f"art_snn.interop.register_neuron({type(self.module).__name__}, ...)"
-        reason = f"{reason}, so its equations are not known: {remedy}"
-        return NeuronRef(self.name, Unknown(unknown=reason))
+        return NeuronRef(self.name, self.kind.dynamics(self.module, self.cls))
 
     def twin(self, steps: int | None, *, training: bool = False) -> nn.Module:
         """The module with a state of its own, at its start; settings and weights are the same."""
@@ -164,10 +159,10 @@ class Members(dict[nn.Module, Member]):
             return {}
         sites = self.sites.items()
         natives = {name: s.dynamics.unknown for name, s in sites if s.dynamics.unknown}
-        layouts = {m.name: m.layout for m in self.neurons if m.name not in natives}
-        if len({layout == "step" for layout in layouts.values()}) > 1:
+        others = [m for m in self.neurons if m.name not in natives]
+        steps = [m.name for m in others if m.layout == "step"]
+        if len(steps) < len(others):
             reason = "it takes one time step in a call, and others take all of them"
-            steps = [name for name, layout in layouts.items() if layout == "step"]
             natives |= dict.fromkeys(steps, reason)
         return natives
 

@@ -128,7 +128,6 @@ def from_nir(
     nodes = order_nodes(read_graph(path_or_graph))
     given = {"reset": reset, "strict": strict, "max_spikes": max_spikes, "floor": floor}
     reading = Reading(like, dt, **given, v_start=v_start)
-
     remedy = "The encoder has the steps: leave steps out."
     require(None in (steps, encoder), "steps", "None with an encoder", steps, remedy)
     if encoder is None:

@@ -137,9 +137,9 @@ class Exchange(FiringPass):
             remedy = "A potential to start from, or a mask, is none of the dynamics."
             raise refusal("neurons that are given their current alone", got, remedy)
         x = member.to_steps(current, self.steps)
-        self.steps = x.shape[0] if self.steps is None else self.steps
-        if x.shape[0] != self.steps:
-            raise wrong_steps(member.name, x.shape[0], self.steps)
+        self.steps = self.steps or len(x)
+        if len(x) != self.steps:
+            raise wrong_steps(member.name, len(x), self.steps)
         spikes = self.answer(member, x, current)
         if self.reading:
             self.show(member, x, current, spikes)

@@ -227,8 +227,8 @@ def _gradient(body: ModelBody, rule: Gradient, x: Tensor, native: bool) -> bool 
         _refuse_functions(body, total.grad_fn, between)
         wanted = [inputs] if x.requires_grad else body.weights()
         grads = torch.autograd.grad(total, wanted, allow_unused=True)
-    zero = [not grad.any() for grad in grads if grad is not None]
-    return not all(zero) if zero else None
+    reached = [bool(grad.any()) for grad in grads if grad is not None]
+    return any(reached) if reached else None
 
 
 def _mixed(logits: Tensor) -> Tensor:

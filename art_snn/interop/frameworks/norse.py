@@ -10,7 +10,8 @@ SEQUENTIAL = "norse.torch.module.sequential.SequentialState"
 
 
 def _lif_box(module: Any) -> Dynamics:
-    p, share = module.p, setting(module.dt * module.p.tau_mem_inv)
+    p = module.p
+    share = setting(module.dt * p.tau_mem_inv)
     method = getattr(p.reset_method, "__name__", "")
     reset = {"reset": "hard", "v_reset": setting(p.v_reset)}
     if method == "reset_subtract":
