@@ -64,40 +64,54 @@ def adapt(
     :raises ValueError: when no neuron is recognised in the model, when arguments contradict each
         other, or a rule does not apply."""
     _check_model(model, native=str(gradient).lower() in ("native", "native()"))
-    fits = input_shape is None or isinstance(input_shape, tuple | list)
-    remedy = "For example (3, 32, 32)."
-    require(fits, "input_shape", "a tuple of sizes", repr(input_shape), remedy)
     if readout == "default":
-        readout = "mean" if encoder is not None else None
-    fits = readout is None or callable(readout) or readout in READOUTS
-    expected = f"{', '.join(map(repr, READOUTS))}, None or a function"
-    remedy = "A function gets what the model returns, and gives [N, K]."
-    require(fits, "readout", expected, repr(readout), remedy)
+        readout = None if encoder is None else "mean"
     functions = tuple(harmless) if isinstance(harmless, Iterable) else (harmless,)
-    fits = all(isinstance(f, type) and issubclass(f, torch.autograd.Function) for f in functions)
-    remedy = "For example harmless=[RoundSTE]."
-    require(fits, "harmless", "classes of autograd functions", repr(harmless), remedy)
-    remedy = "'native' lets neurons that no rule knows keep their own gradient."
-    fits = elsewhere in (None, "native")
-    require(fits, "elsewhere", "'native' or None", shown(elsewhere), remedy)
-    body = partial(
-        ModelBody,
-        own_steps=steps if encoder is None else None,
-        readout=readout,
-        harmless=functions,
-        elsewhere=elsewhere,
-        verify=verify,
-    )
-    made = _encoder(encoder, steps)
+    _check_options(input_shape, readout, functions, elsewhere)
     network = SpikingNetwork(
-        model, made, gradient, training_gradient, input_shape=input_shape, body=body
+        model,
+        _make_encoder(encoder, steps),
+        gradient,
+        training_gradient,
+        input_shape=input_shape,
+        body=partial(
+            ModelBody,
+            own_steps=steps if encoder is None else None,
+            readout=readout,
+            harmless=functions,
+            elsewhere=elsewhere,
+            verify=verify,
+        ),
     )
     if isinstance(readout, nn.Module):
         network.readout = readout  # It is trained with the model.
     return network
 
 
-def _encoder(encoder: Encoder | str | None, steps: int | None) -> Encoder:
+def _check_options(
+    input_shape: object, readout: object, harmless: tuple[object, ...], elsewhere: object
+) -> None:
+    """Refuse options of other kinds."""
+    fits = input_shape is None or isinstance(input_shape, tuple | list)
+    remedy = "For example (3, 32, 32)."
+    require(fits, "input_shape", "a tuple of sizes", repr(input_shape), remedy)
+
+    fits = readout is None or callable(readout) or readout in READOUTS
+    expected = f"{', '.join(map(repr, READOUTS))}, None or a function"
+    remedy = "A function gets what the model returns, and gives [N, K]."
+    require(fits, "readout", expected, repr(readout), remedy)
+
+    fits = all(isinstance(f, type) and issubclass(f, torch.autograd.Function) for f in harmless)
+    got = ", ".join(map(repr, harmless))
+    remedy = "For example harmless=[RoundSTE]."
+    require(fits, "harmless", "classes of autograd functions", got, remedy)
+
+    fits = elsewhere in (None, "native")
+    remedy = "'native' lets neurons that no rule knows keep their own gradient."
+    require(fits, "elsewhere", "'native' or None", shown(elsewhere), remedy)
+
+
+def _make_encoder(encoder: Encoder | str | None, steps: int | None) -> Encoder:
     if isinstance(encoder, str):
         expected = "an encoder or 'direct'"
         require(encoder == "direct", "encoder", expected, repr(encoder), "Leave it.")
@@ -112,7 +126,7 @@ def _encoder(encoder: Encoder | str | None, steps: int | None) -> Encoder:
     return OwnTime()
 
 
-def _check_model(model: object, *, native: bool) -> None:
+def _check_model(model: object, native: bool) -> None:
     """Refuse what is no model of another framework, or cannot be put back after a pass."""
     if not isinstance(model, nn.Module) or isinstance(model, SpikingNetwork):
         raise TypeError(
