@@ -80,9 +80,13 @@ class ModelBody(NetworkBody):
         )
         conversion = next((one for one in flatten(rule) if isinstance(one, excluded)), None)
         does = "calls them step by step" if members.steps_alone else "has some that no rule knows"
-        expected = f"a rule that needs spikes of the model's neurons, since it {does}"
-        got = f"{conversion}, whose ANN fires no spikes"
-        require(conversion is None, argument, expected, got, "All other rules are.")
+        require(
+            conversion is None,
+            argument,
+            f"a rule that needs spikes of the model's neurons, since it {does}",
+            f"{conversion}, whose ANN fires no spikes",
+            "All other rules are.",
+        )
 
     def neurons(self) -> list[NeuronRef]:
         # Neurons without a reset that return their potential are left out: mostly it is read out.
@@ -175,14 +179,15 @@ class ModelBody(NetworkBody):
         batch = encoded.shape[1]
         if callable(readout):
             logits: Tensor = readout(output)
-            remedy = (
+            require(
+                isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == batch,
+                "readout",
+                f"logits [{batch}, K] from the readout",
+                _describe(logits),
                 f"It is given what the model returns, {_describe(output)}, and must keep the axis "
                 f"of the {batch} samples and that of the classes. Where that axis has another "
-                "size, the model has a number of samples of its own, as sinabs' UnflattenTime."
+                "size, the model has a number of samples of its own, as sinabs' UnflattenTime.",
             )
-            expected = f"logits [{batch}, K] from the readout"
-            right = isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == batch
-            require(right, "readout", expected, _describe(logits), remedy)
             return logits
         if isinstance(output, list):
             parts = [_part(readout, step) for step in output]
@@ -227,10 +232,13 @@ def _part(readout: Readout, output: Any) -> Any:
     """The spikes or the potential, where several things are returned and one of them is read."""
     if readout not in ("spikes", "potential"):
         return output
-    several = isinstance(output, tuple | list) and len(output) > 1
-    remedy = "Where it returns a single tensor, take 'mean' or 'sum'."
-    expected = "one that returns (spikes, potential)"
-    require(several, "model", expected, _describe(output), remedy)
+    require(
+        isinstance(output, tuple | list) and len(output) > 1,
+        "model",
+        "one that returns (spikes, potential)",
+        _describe(output),
+        "Where it returns a single tensor, take 'mean' or 'sum'.",
+    )
     return output[0 if readout == "spikes" else -1]
 
 
@@ -239,14 +247,16 @@ def _require_shape(output: object, shape: tuple[int | str, ...], where: str = ""
     sizes = tuple(output.shape) if isinstance(output, Tensor) else ()
     pairs = zip(shape, sizes, strict=False)
     right = len(sizes) == len(shape) and all(a == b or isinstance(a, str) for a, b in pairs)
-    remedy = (
+    require(
+        right,
+        "model",
+        f"one that returns [{', '.join(map(str, shape))}]{where}",
+        _describe(output),
         "A readout reduces what the model returns to logits: 'mean' or 'sum' over [T, N, K], "
         "'spikes' or 'potential' where it returns both, None where it returns [N, K], or a "
         "function of yours, as lambda out: out.mean(1) of [N, T, K]. encoder=None is for models "
-        "that make their time steps themselves."
+        "that make their time steps themselves.",
     )
-    expected = f"one that returns [{', '.join(map(str, shape))}]{where}"
-    require(right, "model", expected, _describe(output), remedy)
 
 
 def _describe(output: object) -> str:

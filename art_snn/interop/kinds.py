@@ -182,8 +182,12 @@ def register_neuron(
         )
     require_choice("layout", layout, get_args(Layout), remedy="Most take [T, N, ...]: steps.")
     if returns is not None:
-        remedy = "u[t] is before the reset, v[t] after; None: it returns spikes alone."
-        require_choice("returns", returns, get_args(Returned), remedy=remedy)
+        require_choice(
+            "returns",
+            returns,
+            get_args(Returned),
+            remedy="u[t] is before the reset, v[t] after; None: it returns spikes alone.",
+        )
     REGISTERED[cls] = NeuronKind(
         dynamics, layout, refresh=_reset_by_itself, returns=returns, gated=gated, copied=True
     )

@@ -96,12 +96,19 @@ class Member:
         """The number of time steps T of x [T * N, ...], which must be given."""
         name = type(self.module).__name__
         if steps is None:
-            expected = f"the number of time steps T, since {name} takes T * N rows"
-            remedy = "Pass steps to adapt, with encoder=None too."
-            raise invalid("steps", expected, "None", remedy)
-        got = f"{steps}, and {name} was given {len(x)} rows"
-        expected = "the model's own number of time steps"
-        require(len(x) % steps == 0, "steps", expected, got, "Check both.")
+            raise invalid(
+                "steps",
+                f"the number of time steps T, since {name} takes T * N rows",
+                "None",
+                "Pass steps to adapt, with encoder=None too.",
+            )
+        require(
+            len(x) % steps == 0,
+            "steps",
+            "the model's own number of time steps",
+            f"{steps}, and {name} was given {len(x)} rows",
+            "Check both.",
+        )
         return steps
 
     def from_steps(self, y: Tensor) -> Tensor:
@@ -162,8 +169,9 @@ class Members(dict[nn.Module, Member]):
         others = [m for m in self.neurons if m.name not in natives]
         steps = [m.name for m in others if m.layout == "step"]
         if len(steps) < len(others):
-            reason = "it takes one time step in a call, and others take all of them"
-            natives |= dict.fromkeys(steps, reason)
+            natives |= dict.fromkeys(
+                steps, "it takes one time step in a call, and others take all of them"
+            )
         return natives
 
     @cached_property

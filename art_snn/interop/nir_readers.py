@@ -28,8 +28,9 @@ class Reading:
 
     def __init__(self, like: str | None, dt: float | None, **given: Any) -> None:
         if like is not None:
-            remedy = "None is NIR's text, with the reset given."
-            require_choice("like", like, READERS, remedy=remedy)
+            require_choice(
+                "like", like, READERS, remedy="None is NIR's text, with the reset given."
+            )
         if dt is not None:
             require_number("dt", dt, above=0, remedy="snnTorch and SpikingJelly have 1e-4.")
 

@@ -70,11 +70,12 @@ class ModelPass:
         for member in self.members.values():
             calls = max(0, self.calls[member.name] - self.preludes)
             if self.steps and calls % self.steps and member.fires and member.layout == "step":
-                remedy = (
-                    "It takes one time step in a call: call it in a loop, or set its step mode."
+                raise invalid(
+                    "model",
+                    f"neurons that fire {self.steps} times",
+                    f"{member.name}, which was called {calls} times",
+                    "It takes one time step in a call: call it in a loop, or set its step mode.",
                 )
-                got = f"{member.name}, which was called {calls} times"
-                raise invalid("model", f"neurons that fire {self.steps} times", got, remedy)
 
 
 class FiringPass(ModelPass):
@@ -113,12 +114,12 @@ class FiringPass(ModelPass):
 
     def ended(self) -> None:
         if self.sites and not any(self.calls[name] for name in self.sites):
-            got = f"{', '.join(self.sites)}, of which none was called"
-            remedy = (
+            raise refusal(
+                "neurons that take part in a pass",
+                f"{', '.join(self.sites)}, of which none was called",
                 "They are not used, or called in a way that passes by __call__ and forward: by "
-                "functions, or in a compiled copy. Call the modules."
+                "functions, or in a compiled copy. Call the modules.",
             )
-            raise refusal("neurons that take part in a pass", got, remedy)
 
 
 class Exchange(FiringPass):
@@ -126,16 +127,18 @@ class Exchange(FiringPass):
 
     def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if self.calls[member.name] > 1 and not member.kind.copied:
-            got = f"{member.name}, which was called twice in one pass"
-            remedy = (
+            raise refusal(
+                "neurons that are called once in a pass",
+                f"{member.name}, which was called twice in one pass",
                 "It keeps its state from one place to the next. One neuron cannot be at two "
-                "places: give every place one of its own."
+                "places: give every place one of its own.",
             )
-            raise refusal("neurons that are called once in a pass", got, remedy)
         if any(value is not None for value in (*args, *kwargs.values())):
-            got = f"{member.name}, which is given more than that"
-            remedy = "A potential to start from, or a mask, is none of the dynamics."
-            raise refusal("neurons that are given their current alone", got, remedy)
+            raise refusal(
+                "neurons that are given their current alone",
+                f"{member.name}, which is given more than that",
+                "A potential to start from, or a mask, is none of the dynamics.",
+            )
         x = member.to_steps(current, self.steps)
         self.steps = self.steps or len(x)
         if len(x) != self.steps:
@@ -152,9 +155,11 @@ class Exchange(FiringPass):
         with torch.no_grad():
             alone = member.to_steps(self.answer_alone(member, current.detach()), self.steps)
         if not torch.equal(alone, spikes):
-            got = f"{member.name}, which does not fire as it does by itself"
-            remedy = "A rule by conversion has no potentials: take another one."
-            raise refusal("spikes, since the model reads the state of its neurons", got, remedy)
+            raise refusal(
+                "spikes, since the model reads the state of its neurons",
+                f"{member.name}, which does not fire as it does by itself",
+                "A rule by conversion has no potentials: take another one.",
+            )
         potentials = Potentials(member, self.sites[member.name])
         for step, fired in zip(x, spikes, strict=True):
             potentials.step(step, fired)
@@ -182,32 +187,35 @@ def other_equations(site: NeuronRef, spikes: Tensor, ours: Tensor) -> ArgumentEr
     """An error about a neuron whose spikes [T, N, ...] are not those of its dynamics."""
     different = (spikes != ours).flatten(1).float()
     step = int(different.any(1).nonzero()[0])
-    got = f"{site.name}, of whose spikes {different.mean():.2%} differ, first at step {step}"
-    remedy = (
+    return refusal(
+        "neurons that fire by the dynamics read off them",
+        f"{site.name}, of whose spikes {different.mean():.2%} differ, first at step {step}",
         "Describe other equations by register_neuron(cls, dynamics=function), or another start by "
         f"Dynamics(v_start=0.0): it is {site.dynamics.v_start:g}. Or its time axis is another one "
         "(layout='time last'); or it is at two places of a loop, or its state is changed from "
-        "outside or kept from call to call."
+        "outside or kept from call to call.",
     )
-    return refusal("neurons that fire by the dynamics read off them", got, remedy)
 
 
 def _hidden(member: Member) -> ArgumentError:
-    got = f"{member.name}, which is called without a graph or with one that is made later"
-    remedy = "Activation checkpointing and no_grad() around neurons hide their gradient: remove it."
-    return invalid("model", "neurons whose gradient can be seen", got, remedy)
+    return invalid(
+        "model",
+        "neurons whose gradient can be seen",
+        f"{member.name}, which is called without a graph or with one that is made later",
+        "Activation checkpointing and no_grad() around neurons hide their gradient: remove it.",
+    )
 
 
 def require_spikes(name: str, spikes: object, current: Tensor) -> None:
     """Refuse what a neuron gives unless that is a spike for every value of its current."""
     came = tuple(spikes.shape) if isinstance(spikes, Tensor) else type(spikes).__name__
-    got = f"{name}, which takes {tuple(current.shape)} and returns {came}"
-    remedy = (
-        "Does it have weights inside? Rules need the current after them: register the part that "
-        "fires as a class of its own."
-    )
     if came != tuple(current.shape):
-        raise refusal("neurons that return a spike for every value of their current", got, remedy)
+        raise refusal(
+            "neurons that return a spike for every value of their current",
+            f"{name}, which takes {tuple(current.shape)} and returns {came}",
+            "Does it have weights inside? Rules need the current after them: register the part "
+            "that fires as a class of its own.",
+        )
 
 
 def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:

@@ -107,21 +107,31 @@ def _require_own_time(body: ModelBody, seen: _Counting, other: _Counting, x: Ten
     # Some layers may be given T * N rows, and none may be given fewer than T.
     uneven = not seen.error and not other.error and seen.least() != other.least()
     if longer or uneven or isinstance(seen.error or other.error, IndexError):
-        got = "one that takes its first axis for time steps"
-        raise invalid("model", "one that makes its time steps of [N, ...] itself", got, FORMS)
+        raise invalid(
+            "model",
+            "one that makes its time steps of [N, ...] itself",
+            "one that takes its first axis for time steps",
+            FORMS,
+        )
 
     steps = 0 if seen.error else seen.most()
     stated = body.own_steps
     if steps == 1 and stated is None:
-        expected = "the number of time steps, since the model computes one of them in a call"
-        remedy = (
+        raise invalid(
+            "steps",
+            "the number of time steps, since the model computes one of them in a call",
+            "None",
             "With steps=25 it is called once for each of 25 time steps, with readout='spikes' if "
-            "it returns (spikes, potential). steps=1 with encoder=None says that one step is meant."
+            "it returns (spikes, potential). steps=1 with encoder=None says that one step is "
+            "meant.",
         )
-        raise invalid("steps", expected, "None", remedy)
     if steps % (stated or 1):
-        got = f"one whose neurons fire {steps} times"
-        raise invalid("model", f"one that makes {stated} time steps", got, "Leave steps out.")
+        raise invalid(
+            "model",
+            f"one that makes {stated} time steps",
+            f"one whose neurons fire {steps} times",
+            "Leave steps out.",
+        )
 
 
 def _one_step(body: ModelBody, seen: _Counting, encoded: Tensor) -> _Counting | None:
@@ -141,23 +151,31 @@ def _one_step(body: ModelBody, seen: _Counting, encoded: Tensor) -> _Counting | 
             # A loop over a fixed number of steps runs on so many rows, and on no fewer.
             if made == steps > 1 and _try(body, encoded[1:].clone()).error:
                 return None
-            got = f"one whose neurons fire {made} times, whatever it is given"
-            raise invalid("model", expected, got, FORMS)
+            raise invalid(
+                "model",
+                expected,
+                f"one whose neurons fire {made} times, whatever it is given",
+                FORMS,
+            )
 
     one = _try(body, encoded[0].clone())
     if not one.error and one.most() == 1:
         loop = _try(body, encoded.clone(), body.loop)
         if loop.forgotten and not loop.error:
-            got = f"{loop.forgotten[0]}, which was called without the state of the step before"
-            remedy = "Hand its states on in a loop of the model's own."
-            raise invalid("model", "neurons that keep their state from step to step", got, remedy)
+            raise invalid(
+                "model",
+                "neurons that keep their state from step to step",
+                f"{loop.forgotten[0]}, which was called without the state of the step before",
+                "Hand its states on in a loop of the model's own.",
+            )
         return one
     if one.error:
         name = type(one.error).__name__
         body.traits.failed = f" A call of one time step fails by {name}: {one.error}"
     if seen.error and (not one.error or isinstance(seen.error, IndexError)):
-        got = f"one that fails on {list(encoded.shape)}: {seen.error}"
-        raise invalid("model", expected, got, FORMS) from seen.error
+        raise invalid(
+            "model", expected, f"one that fails on {list(encoded.shape)}: {seen.error}", FORMS
+        ) from seen.error
     return None
 
 

@@ -108,9 +108,12 @@ def _version(tensor: Tensor) -> int:
 
 
 def _refuse(got: str) -> ArgumentError:
-    expected = "a model that reads only spikes and potentials of its neurons"
-    remedy = "Rules do not differentiate other state. Take the rule 'native'."
-    return invalid("model", expected, got, remedy)
+    return invalid(
+        "model",
+        "a model that reads only spikes and potentials of its neurons",
+        got,
+        "Rules do not differentiate other state. Take the rule 'native'.",
+    )
 
 
 class _Sealed(torch.autograd.Function):

@@ -67,9 +67,11 @@ class _Calls:
         spikes = self.site.dynamics.simulate(currents, v)
         start = float(v[-1].flatten()[0])
         if spikes.any() or (v[-1] != start).any():
-            got = f"{self.member.name}, which is called before it with other currents"
-            remedy = "Charge it with one number, or start it from there: Dynamics(v_start=...)."
-            raise refusal("neurons that start alike at the first time step", got, remedy)
+            raise refusal(
+                "neurons that start alike at the first time step",
+                f"{self.member.name}, which is called before it with other currents",
+                "Charge it with one number, or start it from there: Dynamics(v_start=...).",
+            )
 
         self.site = replace(self.site, dynamics=replace(self.site.dynamics, v_start=start))
         for kept in (self.currents, self.spikes, self.potentials):
@@ -108,9 +110,11 @@ class _Calls:
         given = torch.stack(self.potentials).detach()
         potentials = torch.stack(self._returned(self.stacked.detach()))
         if not torch.allclose(given.to(potentials.dtype), potentials, rtol=1e-4, atol=1e-4):
-            got = f"{self.member.name}, whose potentials are not those {self.member.returned}"
-            remedy = "register_neuron(..., returns=...) says which they are."
-            raise refusal("neurons that return the potential that they are said to", got, remedy)
+            raise refusal(
+                "neurons that return the potential that they are said to",
+                f"{self.member.name}, whose potentials are not those {self.member.returned}",
+                "register_neuron(..., returns=...) says which they are.",
+            )
 
     def _returned(self, currents: Tensor) -> list[Tensor]:
         """The potential that the neuron returns at every step."""
@@ -134,12 +138,12 @@ class StepPass(FiringPass):
 
     def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Any:
         if member.layout != "step":
-            got = f"{member.name}, which takes all steps in one call, and others take one"
-            remedy = (
+            raise refusal(
+                "neurons of one layout",
+                f"{member.name}, which takes all steps in one call, and others take one",
                 "Set one step mode for all of them. Where one feeds its spikes back to itself, "
-                "adapt(..., elsewhere='native') differentiates it by its own gradient."
+                "adapt(..., elsewhere='native') differentiates it by its own gradient.",
             )
-            raise refusal("neurons of one layout", got, remedy)
         if member.name not in self.made:
             self.made[member.name] = _Calls(member, self.sites[member.name])
         calls = self.made[member.name]
@@ -153,9 +157,11 @@ class StepPass(FiringPass):
         require_spikes(member.name, spikes, current)
         potential = getattr(state, "v", state)
         if both and not (isinstance(potential, Tensor) and member.returned):
-            got = f"{member.name}, which returns something else"
-            remedy = "register_neuron(..., returns='before reset' or 'after reset') says which."
-            raise refusal("neurons that return spikes, or (spikes, potential)", got, remedy)
+            raise refusal(
+                "neurons that return spikes, or (spikes, potential)",
+                f"{member.name}, which returns something else",
+                "register_neuron(..., returns='before reset' or 'after reset') says which.",
+            )
 
         leaf = spikes.detach().requires_grad_()
         calls.spikes.append(leaf)
@@ -227,9 +233,11 @@ class StepPass(FiringPass):
             for later in neurons[place:]:
                 if not sums.keys().isdisjoint(later.leaves):
                     reads, read = calls.member.name, later.member.name
-                    got = f"{reads}, which reads what {read} gave at an earlier step"
-                    remedy = "Rules that need all steps of a layer at once cannot go through that."
-                    raise refusal("layers without recurrent connections", got, remedy)
+                    raise refusal(
+                        "layers without recurrent connections",
+                        f"{reads}, which reads what {read} gave at an earlier step",
+                        "Rules that need all steps of a layer at once cannot go through that.",
+                    )
         return [sums.get(x) for x in self.inputs]
 
 
@@ -303,6 +311,8 @@ def _refuse_outsiders(pieces: StepPass) -> None:
         leaf = getattr(node, "variable", None)
         # Numbers may: states of Norse start from such ones.
         if leaf is not None and leaf.ndim and leaf not in parameters:
-            got = f"a tensor {list(leaf.shape)} that is none of its parameters"
-            remedy = "Make it one: gradients are passed on where a loop over time is cut."
-            raise refusal("a model in which parameters alone require gradients", got, remedy)
+            raise refusal(
+                "a model in which parameters alone require gradients",
+                f"a tensor {list(leaf.shape)} that is none of its parameters",
+                "Make it one: gradients are passed on where a loop over time is cut.",
+            )

@@ -197,12 +197,13 @@ def _require_gradient(body: ModelBody, rule: Gradient, x: Tensor) -> None:
     if not through and (through is None or applies or not sites):
         how = "none" if through is None else "zero"
         place = "input" if x.requires_grad else "weights"
-        got = f"one whose gradient at the {place} is {how} for all of {len(x)} samples under {rule}"
-        remedy = (
+        raise invalid(
+            "model",
+            "one that the gradient passes through",
+            f"one whose gradient at the {place} is {how} for all of {len(x)} samples under {rule}",
             "Something cuts it: no_grad, detach(), data, numpy, rounding, or a surrogate that has "
-            "a gradient in training mode alone (register_neuron(..., gated=True))."
+            "a gradient in training mode alone (register_neuron(..., gated=True)).",
         )
-        raise invalid("model", "one that the gradient passes through", got, remedy)
     warnings.warn(
         f"the gradient under {rule} is zero for the first {len(x)} samples: no neuron comes near "
         "enough to firing for its slope, or something cuts it. Attacks by it do nothing there.",
@@ -249,8 +250,11 @@ def _refuse_unread(body: ModelBody, rule: Gradient, x: Tensor) -> None:
         torch.autograd.grad(total, encoded, allow_unused=True)
     for name, calls in this.made.items():
         if calls.spikes_matter and reasons[name]:
-            got = f"{name}, whose spikes others read: {reasons[name]}"
-            raise refusal("neurons that the rule applies to", got, "Take STBP or HART.")
+            raise refusal(
+                "neurons that the rule applies to",
+                f"{name}, whose spikes others read: {reasons[name]}",
+                "Take STBP or HART.",
+            )
 
 
 def _refuse_functions(body: ModelBody, root: Any, natives: set[Any]) -> None:
@@ -263,9 +267,12 @@ def _refuse_functions(body: ModelBody, root: Any, natives: set[Any]) -> None:
         if function is None:
             continue
         if function is CheckpointFunction:
-            remedy = "Its neurons would run again after the pass, from another state: remove it."
-            got = "one with activation checkpointing"
-            raise invalid("model", "a model that runs once in a pass", got, remedy)
+            raise invalid(
+                "model",
+                "a model that runs once in a pass",
+                "one with activation checkpointing",
+                "Its neurons would run again after the pass, from another state: remove it.",
+            )
         place = function.__module__
         compiled = silent and "functorch" in place
         usual = place.startswith(("torch.", "art_snn.")) and not compiled
@@ -327,8 +334,12 @@ def _require_same(
     else:
         same = torch.equal(alone.nan_to_num(), ours.nan_to_num())
     if not same:
-        got = f"one whose logits then differ by {(alone - ours).abs().max().item():.3g}"
-        raise invalid("model", expected, got, remedy)
+        raise invalid(
+            "model",
+            expected,
+            f"one whose logits then differ by {(alone - ours).abs().max().item():.3g}",
+            remedy,
+        )
 
 
 @torch.no_grad()
@@ -343,15 +354,17 @@ def _compare_rows(body: ModelBody, x: Tensor) -> bool:
         with body.restoring(), _same_draws(x):
             return body.run_by_itself(body.encode(batch))
 
-    remedy = (
+    logits, again = run(x), run(others)
+    _require_same(
+        logits[::2],
+        again[::2],
+        "one whose logits of a sample are the same whatever else is in its batch",
         "Which of its axes is the batch? A layer, a neuron (in another step mode?) or the readout "
         "takes samples for time steps or features: a model [N, T, K] is read by "
         "readout=lambda out: out.mean(1). Where the model itself mixes them, as QKFormer does, "
-        "give it one sample at a time: batch_size=1."
+        "give it one sample at a time: batch_size=1.",
+        rounded=True,
     )
-    expected = "one whose logits of a sample are the same whatever else is in its batch"
-    logits, again = run(x), run(others)
-    _require_same(logits[::2], again[::2], expected, remedy, rounded=True)
     body.traits.mixed += 1
     return not torch.equal(logits[1::2], again[1::2]) or body.traits.mixed >= _TRIES
 
@@ -381,12 +394,12 @@ def _compare(this: FiringPass, name: str, spikes: Tensor, ours: Tensor) -> None:
     height = site.dynamics.amplitude
     odd = spikes[(spikes != 0) & (spikes != operand(height, spikes))]
     if len(odd) and site.dynamics.max_spikes == 1:
-        got = f"{name}, which gave {odd[0].item():g}"
-        remedy = (
+        raise refusal(
+            f"neurons whose outputs are 0 or {height:g}",
+            f"{name}, which gave {odd[0].item():g}",
             "Dynamics(amplitude=...) says how high all spikes are, and max_spikes=... how many "
-            "a step may have."
+            "a step may have.",
         )
-        raise refusal(f"neurons whose outputs are 0 or {height:g}", got, remedy)
     if (spikes != ours).any():
         raise other_equations(site, spikes, ours)
     if spikes.any() and not spikes.all():
@@ -401,9 +414,11 @@ class _ComparingExchange(Exchange):
         spikes = self.answer_alone(member, current)
         several = self.calls[member.name] > 1 and isinstance(spikes, Tensor)
         if several and not torch.equal(spikes, self.answer_alone(member, current)):
-            got = f"{member.name}, which has several places and keeps a state"
-            remedy = "One neuron cannot be at two places: give every place one of its own."
-            raise refusal("neurons that start from rest at every place", got, remedy)
+            raise refusal(
+                "neurons that start from rest at every place",
+                f"{member.name}, which has several places and keeps a state",
+                "One neuron cannot be at two places: give every place one of its own.",
+            )
         require_spikes(member.name, spikes, current)
         spikes = member.to_steps(spikes, self.steps)
         _compare(self, member.name, spikes, ours)
