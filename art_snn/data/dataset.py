@@ -15,6 +15,8 @@ from art_snn.files import LARGEST, read_arrays
 
 ImageSize = int | tuple[int, int]
 """A side of a square, or (height, width), in pixels."""
+ValueRange = tuple[float, float]
+"""(low, high) of the values that samples may have."""
 Sides = tuple[int, int] | None
 """(height, width) to which images are brought; None: they keep theirs."""
 
@@ -47,7 +49,7 @@ class Dataset:
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
-    value_range: tuple[float, float] | None = (0.0, 1.0)
+    value_range: ValueRange | None = (0.0, 1.0)
     mirrored: bool = False
 
     def __post_init__(self) -> None:
@@ -102,7 +104,7 @@ class Dataset:
         """Number of frames T of event frames; None for images."""
         return int(self.x_train.shape[1]) if self.events else None
 
-    def clip_values(self, what: str = "an attack") -> tuple[float, float]:
+    def clip_values(self, what: str = "an attack") -> ValueRange:
         """The value range.
 
         :param what: needs the range, in the words of the complaint.
@@ -141,7 +143,7 @@ class Dataset:
         )
 
 
-def require_range(value_range: object) -> tuple[float, float]:
+def require_range(value_range: object) -> ValueRange:
     """(low, high) as floats; ValueError unless they are two finite numbers with low < high."""
     ends = value_range if isinstance(value_range, Sequence) else ()
     finite = [isinstance(end, Real) and math.isfinite(end) for end in ends]
@@ -156,10 +158,7 @@ def require_range(value_range: object) -> tuple[float, float]:
 
 
 def check_labelled_samples(
-    names: tuple[str, str],
-    x: np.ndarray,
-    y: np.ndarray,
-    value_range: tuple[float, float] | None = None,
+    names: tuple[str, str], x: np.ndarray, y: np.ndarray, value_range: ValueRange | None = None
 ) -> np.ndarray:
     """The labels as int64 [N], once samples and labels have been checked.
 
@@ -223,7 +222,7 @@ def _check_shapes(x_train: np.ndarray, x_test: np.ndarray) -> None:
     )
 
 
-def check_values(name: str, x: np.ndarray, value_range: tuple[float, float] | None) -> None:
+def check_values(name: str, x: np.ndarray, value_range: ValueRange | None) -> None:
     """Refuse NaN, infinity, and values outside the range where there is one."""
     if not x.size:
         return
@@ -299,7 +298,7 @@ def require_no_share(test_share: float | None, place: Path) -> None:
 
 def from_npz(
     path: str | Path,
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange | None = None,
     *,
     test_share: float | None = None,
     seed: int = 0,

@@ -13,7 +13,15 @@ import torch
 from torch.nn import functional
 
 from art_snn.checks import MissingFile, invalid, require, require_count, require_root
-from art_snn.data.dataset import Dataset, ImageSize, Sides, from_npz, read_size, require_range
+from art_snn.data.dataset import (
+    Dataset,
+    ImageSize,
+    Sides,
+    ValueRange,
+    from_npz,
+    read_size,
+    require_range,
+)
 from art_snn.files import write_arrays
 from art_snn.progress import progress_over
 
@@ -33,7 +41,7 @@ def events(
     frames: int = 10,
     download: bool = False,
     image_size: ImageSize | None = None,
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange | None = None,
 ) -> Dataset:
     """Recordings of an event camera as frames of counts [N, T, 2, H, W], one channel per polarity.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from art_snn.checks import FILE, FOLDER, expand_path, invalid, path_kind, require
-from art_snn.data.dataset import Dataset, ImageSize, from_npz
+from art_snn.data.dataset import Dataset, ImageSize, ValueRange, from_npz
 from art_snn.data.events import EVENTS, events
 from art_snn.data.images import IMAGES, digits, from_folder, holds_pictures, images
 
@@ -43,7 +43,7 @@ class Source:
     root: Path = Path("data")
     download: bool = False
     image_size: ImageSize | None = None
-    value_range: tuple[float, float] | None = None
+    value_range: ValueRange | None = None
     frames: int | None = None
     test_share: float | None = None
 

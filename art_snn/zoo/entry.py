@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from art_snn.checks import first_line, invalid, require, require_distinct
 from art_snn.data import Source
+from art_snn.data.dataset import ValueRange
 from art_snn.metrics import Share
 from art_snn.models import DEFAULTS, MODELS
 
@@ -64,7 +65,7 @@ class ZooData:
     name: str
     options: Mapping[str, Any]
     digest: str
-    value_range: tuple[float, float] | None
+    value_range: ValueRange | None
     licence: str
     attribution: str
     sha256: str = ""
