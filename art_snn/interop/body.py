@@ -95,7 +95,7 @@ class ModelBody(NetworkBody):
             reason = "no neuron of the model is recognised; register_neuron makes one known"
             reason = next(iter(members.natives.values()), reason)
             return [NeuronRef("", Unknown(unknown=reason))]
-        read_out = {member.name for member in members.values() if member.returned}
+        read_out = {member.name for member in members.neurons if member.returned}
         sites = members.ruled.values()
         return [s for s in sites if s.dynamics.reset != "none" or s.name not in read_out]
 

@@ -6,7 +6,7 @@ module runs by itself, a twin of it does, whose state is that of the pass."""
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -61,8 +61,10 @@ class Member:
         """The neuron as engines see it, with its dynamics at present."""
         return NeuronRef(self.name, self.kind.dynamics(self.module, self.cls))
 
-    def twin(self, steps: int | None, *, training: bool = False) -> nn.Module:
-        """The module with a state of its own, at its start; settings and weights are the same."""
+    def twin(self, steps: int | None, training: bool) -> nn.Module:
+        """The module with a state of its own, at its start; settings and weights are the same.
+
+        :param training: whether it is in training mode, whatever the module is in."""
         twin = _share(self.module)
         state = vars(twin)
         state.pop("forward", None)
@@ -302,8 +304,9 @@ def running(this: Any) -> Iterator[None]:
     """Within the block, and for the present thread or task, calls of members go to the pass.
 
     Where the model reads their state, modules have that of the pass, in one thread at a time."""
-    modules = nn.ModuleList(this.members)
-    restored = restoring(modules, this.members, this.volatile) if this.reading else nullcontext()
+    restored: AbstractContextManager[None] = nullcontext()
+    if this.reading:
+        restored = restoring(nn.ModuleList(this.members), this.members, this.volatile)
     with restored:
         try:
             for module, member in this.members.items():
@@ -312,7 +315,7 @@ def running(this: Any) -> Iterator[None]:
                 with _LOCK:
                     users = _USERS.setdefault(module, set())
                     users.add(id(this))
-                    if _answer_of(module) is None:
+                    if not _has_answer(module):
                         vars(module)["forward"] = _Answer(module)
             with set_in_block(_RUNNING, this):
                 yield
@@ -321,10 +324,10 @@ def running(this: Any) -> Iterator[None]:
                 with _LOCK:
                     users = _USERS.get(module, set())
                     users.discard(id(this))
-                    if not users and _answer_of(module) is not None:
+                    if not users and _has_answer(module):
                         del vars(module)["forward"]
 
 
-def _answer_of(module: nn.Module) -> _Answer | None:
+def _has_answer(module: nn.Module) -> bool:
     answer = vars(module).get("forward")
-    return answer if isinstance(answer, _Answer) and answer.module is module else None
+    return isinstance(answer, _Answer) and answer.module is module

@@ -52,7 +52,7 @@ class ModelPass:
         module = member.module
         if module not in self.twins:
             training = self.trains(member) and member.kind.gated
-            self.twins[module] = member.twin(self.steps, training=training)
+            self.twins[module] = member.twin(self.steps, training)
         twin = self.twins[module]
         if self.reading:
             hand_over(module, twin)
@@ -67,9 +67,9 @@ class ModelPass:
 
     def ended(self) -> None:
         """Refuse what the calls show to be wrong, once the model has run."""
-        for member in self.members.values():
+        for member in self.members.neurons:
             calls = max(0, self.calls[member.name] - self.preludes)
-            if self.steps and calls % self.steps and member.fires and member.layout == "step":
+            if self.steps and calls % self.steps and member.layout == "step":
                 raise invalid(
                     "model",
                     f"neurons that fire {self.steps} times",
@@ -99,7 +99,8 @@ class FiringPass(ModelPass):
         self.calls[member.name] += 1
         if self.trains(member):
             answer = self.answer_alone(member, *args, **kwargs)
-            if (trace := TRACE.get()) is not None:
+            trace = TRACE.get()
+            if trace is not None:
                 trace.append((nodes_of(answer), nodes_of((args, kwargs))))
             return answer
         if not args and kwargs:

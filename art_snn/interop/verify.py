@@ -383,7 +383,7 @@ def _compare_spikes(body: ModelBody, x: Tensor) -> bool:
     kind = _ComparingSteps if body.members.steps_alone else _ComparingExchange
     this = kind(body, encoded, simulation)
     natives = body.members.natives
-    gated = any(m.kind.gated for m in body.members.values() if m.name in natives)
+    gated = any(m.kind.gated for m in body.members.neurons if m.name in natives)
     _require_same(alone, body.run_in(this, body.logits, encoded), rounded=gated)
     body.traits.silent = [name for name in this.sites if not this.calls[name]]
     body.traits.batches += 1
