@@ -55,11 +55,9 @@ class Dataset:
     def __post_init__(self) -> None:
         if self.value_range is not None:
             set_fields(self, value_range=require_range(self.value_range))
-        train, test = ("x_train", "y_train"), ("x_test", "y_test")
-        limits = self.value_range
-        y_train = check_labelled_samples(train, self.x_train, self.y_train, limits)
-        y_test = check_labelled_samples(test, self.x_test, self.y_test, limits)
-        set_fields(self, y_train=y_train, y_test=y_test)
+        for names in (("x_train", "y_train"), ("x_test", "y_test")):
+            x, y = (getattr(self, name) for name in names)
+            set_fields(self, **{names[1]: check_labelled_samples(names, x, y, self.value_range)})
         _check_shapes(self.x_train, self.x_test)
 
     @classmethod

@@ -221,7 +221,8 @@ class ModelBody(NetworkBody):
         if all(f"{cls.__module__}.{cls.__qualname__}" != SEQUENTIAL for cls in mro):
             return [self.layers(x) for x in encoded]
         # It returns its states, and takes them at the next step.
-        outputs, states = [], None
+        outputs = []
+        states = None
         for x in encoded:
             output, states = self.layers(x, states)
             outputs.append(output)

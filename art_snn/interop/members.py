@@ -150,9 +150,13 @@ class Members(dict[nn.Module, Member]):
             elif known and kind.copied:
                 whole = (*whole, f"{name}." if name else "")
             self[module] = Member(name, module, kind, cls)
-            kept = isinstance(vars(module).get("forward"), _Answer | None)
-            got, remedy = f"{name}, on which it was exchanged", "Put it back: del module.forward."
-            require(kept, "model", "neurons with the forward of their class", got, remedy)
+            require(
+                isinstance(vars(module).get("forward"), _Answer | None),
+                "model",
+                "neurons with the forward of their class",
+                f"{name}, on which it was exchanged",
+                "Put it back: del module.forward.",
+            )
         self.neurons = [member for member in self.values() if member.fires]
 
     @cached_property

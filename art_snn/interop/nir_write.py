@@ -207,8 +207,8 @@ def _write_layer(name: str, module: Any, folded: tuple[Any, ...], shape: tuple[i
 
     if kind is Normalize and len(shape) == 3:
         # (x - mean) / std is a convolution of single pixels with a diagonal matrix.
-        mean, std = module.mean, module.std
-        folded = (torch.diag(1 / std)[..., None, None], -mean / std)
+        std = module.std
+        folded = (torch.diag(1 / std)[..., None, None], -module.mean / std)
         module = nn.Conv2d(len(std), len(std), 1)
     return _write_weighted(name, module, folded, shape)
 

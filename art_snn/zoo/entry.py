@@ -72,8 +72,9 @@ class ZooData:
     bytes: int = 0
 
     def __post_init__(self) -> None:
-        for sha256 in filter(None, (self.digest or "none", self.sha256)):
-            _check(self.name, sha256)
+        _check(self.name, self.digest)
+        if self.sha256:
+            _check(self.name, self.sha256)
 
     @property
     def file(self) -> str:
