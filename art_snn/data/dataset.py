@@ -109,9 +109,8 @@ class Dataset:
         :raises ValueError: when the range is unknown."""
         if self.value_range is not None:
             return self.value_range
-        samples = (self.x_train, self.x_test)
-        least = min(float(x.min()) for x in samples)
-        most = max(float(x.max()) for x in samples)
+        least = min(self.x_train.min(), self.x_test.min())
+        most = max(self.x_train.max(), self.x_test.max())
         low = min(0, math.floor(least))
         high = max(math.ceil(most), 1)
         raise invalid(
@@ -165,8 +164,13 @@ def check_labelled_samples(
     :param y: one class index per sample, from 0 to 99,999.
     :raises ValueError: for any others."""
     for name, array in zip(names, (x, y), strict=True):
-        plain = isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray)
-        require(plain, name, "a numpy array", type(array).__name__, "Convert it by numpy.asarray.")
+        require(
+            isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray),
+            name,
+            "a numpy array",
+            type(array).__name__,
+            "Convert it by numpy.asarray.",
+        )
     require(
         x.dtype.kind in "buif" and x.ndim and x.size,
         names[0],
@@ -322,7 +326,7 @@ def from_npz(
     path = expand_path("data", path)
     remedy = "Give the bytes, such as 16 * 2**30."
     largest = require_count("largest", largest, up_to=2**63 - 1, remedy=remedy)
-    arrays = _read_samples(path, largest)
+    arrays = _read_parts(path, largest)
     samples = [name for name in arrays if name.startswith("x")]
     for name in samples:
         arrays[name] = _arrange(name, arrays[name], value_range is None)
@@ -336,7 +340,7 @@ def from_npz(
     return Dataset(path.name, **arrays, value_range=value_range)
 
 
-def _read_samples(path: Path, largest: int) -> dict[str, Any]:
+def _read_parts(path: Path, largest: int) -> dict[str, Any]:
     """The arrays x and y of a file, where it has no others, or those of both parts."""
     content = read_arrays(
         path,

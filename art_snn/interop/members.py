@@ -172,9 +172,8 @@ class Members(dict[nn.Module, Member]):
             return {}
         sites = self.sites.items()
         natives = {name: s.dynamics.unknown for name, s in sites if s.dynamics.unknown}
-        others = [m for m in self.neurons if m.name not in natives]
-        steps = [m.name for m in others if m.layout == "step"]
-        if len(steps) < len(others):
+        steps = [name for name in self.stepwise if name not in natives]
+        if len(steps) + len(natives) < len(sites):
             natives |= dict.fromkeys(
                 steps, "it takes one time step in a call, and others take all of them"
             )
@@ -186,10 +185,15 @@ class Members(dict[nn.Module, Member]):
         return {name: site for name, site in self.sites.items() if name not in self.natives}
 
     @property
+    def stepwise(self) -> list[str]:
+        """Neurons that take one time step in a call."""
+        return [member.name for member in self.neurons if member.layout == "step"]
+
+    @property
     def steps_alone(self) -> bool:
         """True if the model calls its neurons once per time step."""
-        names = self.ruled or [m.name for m in self.neurons]
-        return any(m.layout == "step" for m in self.neurons if m.name in names)
+        names = self.ruled or self.sites
+        return any(name in names for name in self.stepwise)
 
 
 def hand_over(source: nn.Module, target: nn.Module) -> None:

@@ -67,13 +67,13 @@ class ModelPass:
 
     def ended(self) -> None:
         """Refuse what the calls show to be wrong, once the model has run."""
-        for member in self.members.neurons:
-            calls = max(0, self.calls[member.name] - self.preludes)
-            if self.steps and calls % self.steps and member.layout == "step":
+        for name in self.members.stepwise:
+            calls = max(0, self.calls[name] - self.preludes)
+            if self.steps and calls % self.steps:
                 raise invalid(
                     "model",
                     f"neurons that fire {self.steps} times",
-                    f"{member.name}, which was called {calls} times",
+                    f"{name}, which was called {calls} times",
                     "It takes one time step in a call: call it in a loop, or set its step mode.",
                 )
 

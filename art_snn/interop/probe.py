@@ -48,8 +48,7 @@ class _Counting(ModelPass):
 
     def most(self) -> int:
         """Time steps of the neurons that take one in a call."""
-        stepwise = [m.name for m in self.members.neurons if m.layout == "step"]
-        calls = max((self.calls[name] for name in stepwise), default=0)
+        calls = max((self.calls[name] for name in self.members.stepwise), default=0)
         return max(0, calls - self.preludes)
 
     def least(self) -> int | None:
