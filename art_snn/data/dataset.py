@@ -109,8 +109,8 @@ class Dataset:
         :raises ValueError: when the range is unknown."""
         if self.value_range is not None:
             return self.value_range
-        least = min(self.x_train.min(), self.x_test.min())
-        most = max(self.x_train.max(), self.x_test.max())
+        least = float(min(self.x_train.min(), self.x_test.min()))
+        most = float(max(self.x_train.max(), self.x_test.max()))
         low = min(0, math.floor(least))
         high = max(math.ceil(most), 1)
         raise invalid(

@@ -17,7 +17,7 @@ from art_snn.gradients.names import check_applicable
 from art_snn.interop.frameworks.norse import SEQUENTIAL
 from art_snn.interop.kinds import Unknown
 from art_snn.interop.members import Members, restoring, running
-from art_snn.interop.passes import Exchange, ModelPass
+from art_snn.interop.passes import Exchange, ModelPass, Trace
 from art_snn.interop.steps import StepPass
 from art_snn.layers import weights_of
 from art_snn.neurons import NeuronLayer
@@ -53,6 +53,8 @@ class ModelBody(NetworkBody):
         self.harmless = harmless
         self.elsewhere = elsewhere
         self.verify = verify
+        self.trace: Trace | None = None
+        """Where passes note the calls of natives, if anywhere."""
 
     @property
     def members(self) -> Members:

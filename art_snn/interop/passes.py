@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections import Counter
-from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +16,9 @@ from art_snn.interop.members import Member, Members, hand_over
 from art_snn.interop.reading import Potentials, versions
 from art_snn.running.context import set_in_block
 from art_snn.running.run import RUN
+
+Trace = list[tuple[list[Any], list[Any]]]
+"""Outputs and inputs of natives, as nodes of the graph."""
 
 
 class ModelPass:
@@ -85,6 +87,7 @@ class FiringPass(ModelPass):
         super().__init__(body, encoded)
         self.sites = self.members.ruled
         self.firing = firing
+        self.trace: Trace | None = body.trace
         self.lively: set[str] = set()
         """Neurons that were compared, and have both fired and been silent."""
 
@@ -99,9 +102,8 @@ class FiringPass(ModelPass):
         self.calls[member.name] += 1
         if self.trains(member):
             answer = self.answer_alone(member, *args, **kwargs)
-            trace = TRACE.get()
-            if trace is not None:
-                trace.append((nodes_of(answer), nodes_of((args, kwargs))))
+            if self.trace is not None:
+                self.trace.append((nodes_of(answer), nodes_of((args, kwargs))))
             return answer
         if not args and kwargs:
             # The current by its name, which differs from framework to framework.
@@ -173,10 +175,6 @@ class Exchange(FiringPass):
         if call > 1:  # A neuron that starts from rest may have several places.
             site = replace(site, name=f"{site.name}, call {call}")
         return site.fire(self.firing, x)
-
-
-TRACE: ContextVar[list[tuple[list[Any], list[Any]]] | None] = ContextVar("trace", default=None)
-"""Where passes note outputs and inputs of natives, as nodes of the graph, if anywhere."""
 
 
 def nodes_of(value: Any) -> list[Any]:

@@ -32,9 +32,9 @@ from art_snn.gradients.rate import remember
 from art_snn.interop.body import ModelBody
 from art_snn.interop.members import Member
 from art_snn.interop.passes import (
-    TRACE,
     Exchange,
     FiringPass,
+    Trace,
     other_equations,
     refusal,
     require_spikes,
@@ -220,9 +220,9 @@ def _gradient(body: ModelBody, rule: Gradient, x: Tensor, native: bool) -> bool 
     :param native: whether the model may have autograd functions anywhere in its graph."""
     with torch.enable_grad():
         inputs = x.detach().clone().requires_grad_(x.requires_grad)
-        natives = list[tuple[list[Any], list[Any]]]()
-        with set_in_block(TRACE, natives):
-            total = _mixed(rule.logits(body.share(), inputs))
+        twin = body.share()
+        twin.trace = natives = Trace()
+        total = _mixed(rule.logits(twin, inputs))
         if not total.requires_grad:
             return None
         if native:
