@@ -56,11 +56,6 @@ class Member:
         returns = self.kind.returns
         return returns(self.module) if callable(returns) else returns
 
-    @property
-    def site(self) -> NeuronRef:
-        """The neuron as engines see it, with its dynamics at present."""
-        return NeuronRef(self.name, self.kind.dynamics(self.module, self.cls))
-
     def twin(self, steps: int | None, training: bool) -> nn.Module:
         """The module with a state of its own, at its start; settings and weights are the same.
 
@@ -131,12 +126,12 @@ class Members(dict[nn.Module, Member]):
     def __init__(self, model: nn.Module, elsewhere: Literal["native"] | None = None) -> None:
         super().__init__()
         self.elsewhere = elsewhere
-        self.compiled: list[NeuronRef] = []
+        self.compiled: dict[str, NeuronRef] = {}
         whole: tuple[str, ...] = ()
         for name, module in model.named_modules():
             if isinstance(module, torch.jit.ScriptModule):
                 if has_name_of_neuron(module.original_name):
-                    self.compiled.append(NeuronRef(name, Unknown(unknown=_COMPILED)))
+                    self.compiled[name] = NeuronRef(name, Unknown(unknown=_COMPILED))
                 continue
             known = find_kind(type(module))
             inside = name.startswith(whole)
@@ -161,9 +156,9 @@ class Members(dict[nn.Module, Member]):
 
     @cached_property
     def sites(self) -> dict[str, NeuronRef]:
-        """All neurons by name, with their dynamics at present."""
-        sites = [*(member.site for member in self.neurons), *self.compiled]
-        return {site.name: site for site in sites}
+        """All neurons by name, as engines see them, with their dynamics at present."""
+        sites = {m.name: NeuronRef(m.name, m.kind.dynamics(m.module, m.cls)) for m in self.neurons}
+        return sites | self.compiled
 
     @cached_property
     def natives(self) -> dict[str, str]:
