@@ -15,6 +15,10 @@ from art_snn.files import LARGEST, read_arrays
 
 ImageSize = int | tuple[int, int]
 """A side of a square, or (height, width), in pixels."""
+ValueRange = tuple[float, float]
+"""(low, high) of the values that samples may have."""
+Sides = tuple[int, int] | None
+"""(height, width) to which images are brought; None: they keep theirs."""
 
 _CHANNELS = (1, 3)
 """How many an image of a .npz file may have."""
@@ -45,7 +49,7 @@ class Dataset:
     y_train: np.ndarray
     x_test: np.ndarray
     y_test: np.ndarray
-    value_range: tuple[float, float] | None = (0.0, 1.0)
+    value_range: ValueRange | None = (0.0, 1.0)
     mirrored: bool = False
 
     def __post_init__(self) -> None:
@@ -98,16 +102,15 @@ class Dataset:
         """Number of frames T of event frames; None for images."""
         return int(self.x_train.shape[1]) if self.events else None
 
-    def clip_values(self, what: str = "an attack") -> tuple[float, float]:
+    def clip_values(self, what: str = "an attack") -> ValueRange:
         """The value range.
 
         :param what: needs the range, in the words of the complaint.
         :raises ValueError: when the range is unknown."""
         if self.value_range is not None:
             return self.value_range
-        samples = (self.x_train, self.x_test)
-        least = min(float(x.min()) for x in samples)
-        most = max(float(x.max()) for x in samples)
+        least = float(min(self.x_train.min(), self.x_test.min()))
+        most = float(max(self.x_train.max(), self.x_test.max()))
         low = min(0, math.floor(least))
         high = max(math.ceil(most), 1)
         raise invalid(
@@ -137,7 +140,7 @@ class Dataset:
         )
 
 
-def require_range(value_range: object) -> tuple[float, float]:
+def require_range(value_range: object) -> ValueRange:
     """(low, high) as floats; ValueError unless they are two finite numbers with low < high."""
     ends = value_range if isinstance(value_range, Sequence) else ()
     finite = [isinstance(end, Real) and math.isfinite(end) for end in ends]
@@ -152,7 +155,7 @@ def require_range(value_range: object) -> tuple[float, float]:
 
 
 def check_labelled_samples(
-    names: tuple[str, str], x: object, y: object, value_range: tuple[float, float] | None = None
+    names: tuple[str, str], x: np.ndarray, y: np.ndarray, value_range: ValueRange | None = None
 ) -> np.ndarray:
     """The labels as int64 [N], once samples and labels have been checked.
 
@@ -161,10 +164,13 @@ def check_labelled_samples(
     :param y: one class index per sample, from 0 to 99,999.
     :raises ValueError: for any others."""
     for name, array in zip(names, (x, y), strict=True):
-        plain = isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray)
-        require(plain, name, "a numpy array", type(array).__name__, "Convert it by numpy.asarray.")
-    assert isinstance(x, np.ndarray)
-    assert isinstance(y, np.ndarray)
+        require(
+            isinstance(array, np.ndarray) and not isinstance(array, np.ma.MaskedArray),
+            name,
+            "a numpy array",
+            type(array).__name__,
+            "Convert it by numpy.asarray.",
+        )
     require(
         x.dtype.kind in "buif" and x.ndim and x.size,
         names[0],
@@ -218,7 +224,7 @@ def _check_shapes(x_train: np.ndarray, x_test: np.ndarray) -> None:
     )
 
 
-def check_values(name: str, x: np.ndarray, value_range: tuple[float, float] | None) -> None:
+def check_values(name: str, x: np.ndarray, value_range: ValueRange | None) -> None:
     """Refuse NaN, infinity, and values outside the range where there is one."""
     if not x.size:
         return
@@ -271,19 +277,30 @@ def _stratify(
     return train, test
 
 
-def sized_name(name: str, image_size: ImageSize | None) -> str:
-    """Name of a data set whose images were brought to that size.
+def read_size(name: str, image_size: ImageSize | None) -> tuple[str, Sides]:
+    """Name of a data set whose images were brought to that size, and the size.
 
     :raises ValueError: for a size that is not whole numbers of at least 1."""
     if image_size is None:
-        return name
+        return name, None
     height, width = require_sides(image_size, channels="Channels are not resized.")
-    return f"{name} {height}x{width}"
+    return f"{name} {height}x{width}", (height, width)
+
+
+def require_no_share(test_share: float | None, place: Path) -> None:
+    """Refuse a share for testing of samples that are split already."""
+    require(
+        test_share is None,
+        "test_share",
+        f"None, since {place} has training and test samples of its own",
+        repr(test_share),
+        "Leave it out.",
+    )
 
 
 def from_npz(
     path: str | Path,
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange | None = None,
     *,
     test_share: float | None = None,
     seed: int = 0,
@@ -309,7 +326,23 @@ def from_npz(
     path = expand_path("data", path)
     remedy = "Give the bytes, such as 16 * 2**30."
     largest = require_count("largest", largest, up_to=2**63 - 1, remedy=remedy)
-    content: dict[str, Any] = read_arrays(
+    arrays = _read_parts(path, largest)
+    samples = [name for name in arrays if name.startswith("x")]
+    for name in samples:
+        arrays[name] = _arrange(name, arrays[name], value_range is None)
+    if value_range is None and all(arrays[name].ndim == 4 for name in samples):
+        value_range = (0.0, 1.0)
+    if "x" in arrays:
+        return Dataset.split(
+            path.name, **arrays, test_share=test_share, seed=seed, value_range=value_range
+        )
+    require_no_share(test_share, path)
+    return Dataset(path.name, **arrays, value_range=value_range)
+
+
+def _read_parts(path: Path, largest: int) -> dict[str, Any]:
+    """The arrays x and y of a file, where it has no others, or those of both parts."""
+    content = read_arrays(
         path,
         "data",
         "a .npz file",
@@ -318,34 +351,16 @@ def from_npz(
         names=(*_SPLIT, *_WHOLE),
         largest=largest,
     )
-    needed = _WHOLE if {*content} == {*_WHOLE} else _SPLIT
+    if {*content} == {*_WHOLE}:
+        return content
     require(
-        {*needed} <= {*content},
+        {*_SPLIT} <= {*content},
         "data",
         f"the arrays {', '.join(_SPLIT)}, or x and y to be split",
         f"{path} with {', '.join(content) or 'none'}",
         "Write it with numpy.savez(path, x_train=..., y_train=..., ...).",
     )
-
-    arrays = {name: content[name] for name in needed}
-    images = True
-    for name in needed[::2]:
-        arrays[name] = _arrange(name, arrays[name], value_range is None)
-        images = images and arrays[name].ndim == 4
-    if value_range is None and images:
-        value_range = (0.0, 1.0)
-    if needed is _WHOLE:
-        return Dataset.split(
-            path.name, **arrays, test_share=test_share, seed=seed, value_range=value_range
-        )
-    require(
-        test_share is None,
-        "test_share",
-        f"None, since {path} has training and test samples of its own",
-        repr(test_share),
-        "Leave it out.",
-    )
-    return Dataset(path.name, **arrays, value_range=value_range)
+    return {name: content[name] for name in _SPLIT}
 
 
 def _arrange(name: str, x: np.ndarray, scaled: bool) -> np.ndarray:

@@ -12,8 +12,16 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from art_snn.checks import MissingFile, invalid, require, require_count, require_root, require_sides
-from art_snn.data.dataset import Dataset, ImageSize, from_npz, require_range, sized_name
+from art_snn.checks import MissingFile, invalid, require, require_count, require_root
+from art_snn.data.dataset import (
+    Dataset,
+    ImageSize,
+    Sides,
+    ValueRange,
+    from_npz,
+    read_size,
+    require_range,
+)
 from art_snn.files import write_arrays
 from art_snn.progress import progress_over
 
@@ -33,7 +41,7 @@ def events(
     frames: int = 10,
     download: bool = False,
     image_size: ImageSize | None = None,
-    value_range: tuple[float, float] | None = None,
+    value_range: ValueRange | None = None,
 ) -> Dataset:
     """Recordings of an event camera as frames of counts [N, T, 2, H, W], one channel per polarity.
 
@@ -64,19 +72,19 @@ def events(
     if value_range is not None:
         require_range(value_range)
     root = require_root(root)
-    size = 48 if name == _WHOLE and image_size is None else image_size
-    cache = root / f"{sized_name(name, size).replace(' ', '-')}-{frames}-frames.npz"
+    if name == _WHOLE and image_size is None:
+        image_size = 48
+    full_name, size = read_size(name, image_size)
+    cache = root / f"{full_name.replace(' ', '-')}-{frames}-frames.npz"
     if not cache.exists():
         _convert(name, root, download, frames, size, cache)
     # We wrote it, perhaps in hours: no size is refused.
     share = 0.1 if name == _WHOLE else None
     data = from_npz(cache, value_range, test_share=share, largest=sys.maxsize)
-    return replace(data, name=sized_name(name, size), mirrored=name == _WHOLE)
+    return replace(data, name=full_name, mirrored=name == _WHOLE)
 
 
-def _convert(
-    name: str, root: Path, download: bool, frames: int, size: ImageSize | None, cache: Path
-) -> None:
+def _convert(name: str, root: Path, download: bool, frames: int, size: Sides, cache: Path) -> None:
     """Write the frames of all recordings to the file, which appears only once it is whole."""
     kind = _kind(name, root, download)
     to_frame = import_module("tonic.transforms").ToFrame(kind.sensor_size, n_event_bins=frames)
@@ -86,12 +94,9 @@ def _convert(
         counts = to_frame(recording).astype(np.int16, copy=False)
         if size is None:
             return counts  # type: ignore[no-any-return]
-        sides = require_sides(size, channels="Channels are not resized.")
         # [T, C, H, W] -> means of areas.
-        means = functional.interpolate(
-            torch.from_numpy(counts.astype(np.float32)), sides, mode="area"
-        )
-        return means.numpy()
+        values = torch.from_numpy(counts.astype(np.float32))
+        return functional.interpolate(values, size, mode="area").numpy()
 
     if name == _WHOLE:
         x, y = _part(kind(str(root)), frame, "all")
@@ -110,7 +115,8 @@ def _part(
     x: np.ndarray | None = None
     y = np.empty(len(order), np.int64)
     for row, index in enumerate(progress_over(order, f"Frames, {words} part", unit="recordings")):
-        counts, y[row] = frame(recordings[int(index)][0]), recordings.targets[int(index)]
+        counts = frame(recordings[int(index)][0])
+        y[row] = recordings.targets[int(index)]
         x = np.empty((len(order), *counts.shape), counts.dtype) if x is None else x
         x[row] = counts
     assert x is not None, "tonic found the set whole"

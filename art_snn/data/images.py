@@ -15,16 +15,14 @@ from torchvision.datasets.folder import is_image_file
 
 from art_snn.checks import (
     FOLDER,
-    ArgumentError,
     MissingFile,
     expand_path,
     invalid,
     require,
     require_kind,
     require_root,
-    require_sides,
 )
-from art_snn.data.dataset import Dataset, ImageSize, sized_name
+from art_snn.data.dataset import Dataset, ImageSize, Sides, read_size, require_no_share
 from art_snn.progress import progress_over
 
 _PARTS = ("train", "test")
@@ -77,16 +75,34 @@ def images(
         repr(name),
         "Images of your own come from from_npz or from_folder.",
     )
-    full_name, root = sized_name(name, image_size), require_root(root)
+    full_name, size = read_size(name, image_size)
+    parts = _open_parts(name, require_root(root), download)
+    if name == "eurosat":
+        x, y = _read_samples(parts[0].samples, size)
+        return Dataset.split(full_name, x, y, mirrored=True)
+
+    arrays = []
+    for part in parts:
+        x = np.asarray(part.data)
+        if x.ndim == 3:
+            x = x[:, None]
+        elif name != "svhn":
+            x = x.transpose(0, 3, 1, 2)
+        arrays.append(np.divide(_resize(x, size), 255, dtype=np.float32))
+        y = part.labels if name == "svhn" else part.targets
+        arrays.append(np.asarray(y).astype(np.int64))
+    # A mirrored numeral is no numeral.
+    return Dataset(full_name, *arrays, mirrored=name not in ("mnist", "svhn"))
+
+
+def _open_parts(name: str, root: Path, download: bool) -> list[Any]:
+    """The training and the test part of a set of torchvision; EuroSAT has one part."""
     place, kind = IMAGES[name]
     try:
         if name == "eurosat":
-            samples = kind(root, download=download).samples
-            return Dataset.split(full_name, *_read_samples(samples, image_size), mirrored=True)
+            return [kind(root, download=download)]
         words = ("train", "test") if name == "svhn" else (True, False)
-        parts = [kind(root, word, download=download) for word in words]
-    except ArgumentError:
-        raise
+        return [kind(root, word, download=download) for word in words]
     except Exception as error:
         # Missing files, damaged bytes and networks make torchvision fail in any way.
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -95,25 +111,11 @@ def images(
         complaint = f"expected {name} in {root / place}, {why}, put torchvision's files there, or "
         complaint += f"name the folder that has them: FOLDER/{name}."
         raise MissingFile("data", complaint) from error
-    arrays = []
-    for part in parts:
-        x, y = np.asarray(part.data), part.labels if name == "svhn" else part.targets
-        if name != "svhn":
-            x = x[:, None] if x.ndim == 3 else x.transpose(0, 3, 1, 2)
-        arrays += [np.divide(_resize(x, image_size), 255, dtype=np.float32)]
-        arrays += [np.asarray(y).astype(np.int64)]
-    x_train, y_train, x_test, y_test = arrays
-    # A mirrored numeral is no numeral.
-    mirrored = name not in ("mnist", "svhn")
-    return Dataset(full_name, x_train, y_train, x_test, y_test, mirrored=mirrored)
 
 
-def _resize(x: np.ndarray, image_size: ImageSize | None) -> np.ndarray:
+def _resize(x: np.ndarray, size: Sides) -> np.ndarray:
     """Images [N, C, H, W] uint8 by bilinear interpolation, with antialiasing where they shrink."""
-    if image_size is None:
-        return x
-    size = require_sides(image_size, channels="Channels are not resized.")
-    if x.shape[2:] == size:
+    if size is None or x.shape[2:] == size:
         return x
     # By parts, since the interpolation needs more memory than bytes do.
     parts = (torch.tensor(x[i : i + 1024], device="cpu") for i in range(0, len(x), 1024))
@@ -156,17 +158,11 @@ def from_folder(
         f"{path} with {''.join(there)} alone",
         f"Add {missing}, or name {path.joinpath(*there)} to have it split.",
     )
-    name = sized_name(path.resolve().name, image_size)
+    name, size = read_size(path.resolve().name, image_size)
     if not there:
-        x, y = _read_samples(_image_folder(path).samples, image_size)
+        x, y = _read_samples(_image_folder(path).samples, size)
         return Dataset.split(name, x, y, test_share, seed)
-    require(
-        test_share is None,
-        "test_share",
-        f"None, since the folder {path} has training and test samples of its own",
-        repr(test_share),
-        "Leave it out.",
-    )
+    require_no_share(test_share, path)
     first, second = (_image_folder(path / part) for part in _PARTS)
     other = set(first.classes) ^ set(second.classes)
     require(
@@ -176,7 +172,7 @@ def from_folder(
         f"{', '.join(sorted(other)[:5])} in one of them only, in {path}",
         "Add what is missing: classes are numbered by their folders.",
     )
-    x, y = _read_samples(first.samples + second.samples, image_size)
+    x, y = _read_samples(first.samples + second.samples, size)
     count = len(first.samples)
     return Dataset(name, x[:count], y[:count], x[count:], y[count:])
 
@@ -195,16 +191,15 @@ def _image_folder(path: Path) -> ImageFolder:
         raise MissingFile("data", f"{expected}, which {path} does not have ({error}).") from error
 
 
-def _read_samples(
-    samples: Sequence[tuple[str, int]], image_size: ImageSize | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _read_samples(samples: Sequence[tuple[str, int]], size: Sides) -> tuple[np.ndarray, np.ndarray]:
     """Pictures [N, C, H, W] as shares of 255 and classes [N], from files with their classes.
 
     One channel where all of them are grey, otherwise RGB. Without a size they must all have one.
     Resizing is bilinear."""
-    paths, pictures = [file for file, _ in samples], []
+    paths = [file for file, _ in samples]
+    pictures = []
     for path in progress_over(paths, "Pictures", unit="files", leave=False):
-        pictures.append(_read_picture(path, image_size))
+        pictures.append(_read_picture(path, size))
         first, other = ("x".join(map(str, pictures[i].shape[:2])) for i in (0, -1))
         require(
             pictures[-1].shape[:2] == pictures[0].shape[:2],
@@ -221,11 +216,12 @@ def _read_samples(
     return x, np.array([label for _, label in samples], dtype=np.int64)
 
 
-def _read_picture(path: str, image_size: ImageSize | None) -> np.ndarray:
+def _read_picture(path: str, size: Sides) -> np.ndarray:
     """[H, W] of a grey picture, [H, W, 3] of any other."""
     try:
         with Image.open(path) as stream:
-            mode, picture = stream.mode, stream.convert("L" if stream.mode in _GREY else "RGB")
+            mode = stream.mode
+            picture = stream.convert("L" if mode in _GREY else "RGB")
     except Exception as error:
         # A damaged file fails in any way its bytes happen to lead to.
         raise invalid(
@@ -241,7 +237,7 @@ def _read_picture(path: str, image_size: ImageSize | None) -> np.ndarray:
         f"{path} of mode {mode}",
         "Convert them, or save them as arrays for from_npz.",
     )
-    if image_size is not None:
-        height, width = require_sides(image_size, channels="Channels are not resized.")
+    if size is not None:
+        height, width = size
         picture = picture.resize((width, height), Image.Resampling.BILINEAR)
     return np.asarray(picture)

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from art_snn.checks import FILE, FOLDER, expand_path, invalid, path_kind, require
-from art_snn.data.dataset import Dataset, ImageSize, from_npz
+from art_snn.data.dataset import Dataset, ImageSize, ValueRange, from_npz
 from art_snn.data.events import EVENTS, events
 from art_snn.data.images import IMAGES, digits, from_folder, holds_pictures, images
 
@@ -43,7 +43,7 @@ class Source:
     root: Path = Path("data")
     download: bool = False
     image_size: ImageSize | None = None
-    value_range: tuple[float, float] | None = None
+    value_range: ValueRange | None = None
     frames: int | None = None
     test_share: float | None = None
 
@@ -62,27 +62,29 @@ class Source:
         kept = self.name not in NAMES and "root" in NAMES.get(path.name, ((), ()))[1]
         if kept and kind != FILE and not (kind == FOLDER and holds_pictures(path)):
             return replace(self, data=path.name, root=path.parent).load()
-        make, names = NAMES.get(self.name) or self._of_path(path, kind)
+
+        make: Callable[..., Dataset]
+        if self.name in NAMES:
+            make, names = NAMES[self.name]
+        elif kind == FOLDER:
+            make, names = partial(from_folder, path), ("image_size", "test_share")
+        elif kind == FILE or path.suffix == ".npz":
+            make, names = partial(from_npz, path), ("value_range", "test_share")
+        else:
+            raise invalid(
+                "data",
+                f"one of {', '.join(NAMES)}, FOLDER/NAME, a .npz file or a folder of pictures",
+                f"{self.name!r}, {kind}" if kind else repr(self.name),
+                "Check the spelling and the path.",
+            )
         for option in ("image_size", "value_range", "frames", "test_share"):
-            value, expected = getattr(self, option), f"None for {self.name}, which has its own"
+            value = getattr(self, option)
             require(
                 value is None or option in names,
                 option,
-                expected,
+                f"None for {self.name}, which has its own",
                 repr(value),
                 "Leave it out, or save the data as you want them for from_npz.",
             )
         options = {name: getattr(self, name) for name in names}
         return make(**{name: value for name, value in options.items() if value is not None})
-
-    def _of_path(self, path: Path, kind: str | None) -> _Loader:
-        if kind == FOLDER:
-            return partial(from_folder, path), ("image_size", "test_share")
-        if kind == FILE or path.suffix == ".npz":
-            return partial(from_npz, path), ("value_range", "test_share")
-        raise invalid(
-            "data",
-            f"one of {', '.join(NAMES)}, FOLDER/NAME, a .npz file or a folder of pictures",
-            f"{self.name!r}, {kind}" if kind else repr(self.name),
-            "Check the spelling and the path.",
-        )

@@ -64,55 +64,86 @@ def adapt(
     :raises ValueError: when no neuron is recognised in the model, when arguments contradict each
         other, or a rule does not apply."""
     _check_model(model, native=str(gradient).lower() in ("native", "native()"))
-    fits = input_shape is None or isinstance(input_shape, tuple | list)
-    remedy = "For example (3, 32, 32)."
-    require(fits, "input_shape", "a tuple of sizes", repr(input_shape), remedy)
     if readout == "default":
-        readout = "mean" if encoder is not None else None
-    fits = readout is None or callable(readout) or readout in READOUTS
-    expected = f"{', '.join(map(repr, READOUTS))}, None or a function"
-    remedy = "A function gets what the model returns, and gives [N, K]."
-    require(fits, "readout", expected, repr(readout), remedy)
+        readout = None if encoder is None else "mean"
     functions = tuple(harmless) if isinstance(harmless, Iterable) else (harmless,)
-    fits = all(isinstance(f, type) and issubclass(f, torch.autograd.Function) for f in functions)
-    remedy = "For example harmless=[RoundSTE]."
-    require(fits, "harmless", "classes of autograd functions", repr(harmless), remedy)
-    remedy = "'native' lets neurons that no rule knows keep their own gradient."
-    fits = elsewhere in (None, "native")
-    require(fits, "elsewhere", "'native' or None", shown(elsewhere), remedy)
-    body = partial(
-        ModelBody,
-        own_steps=steps if encoder is None else None,
-        readout=readout,
-        harmless=functions,
-        elsewhere=elsewhere,
-        verify=verify,
-    )
-    made = _encoder(encoder, steps)
+    _check_options(input_shape, readout, functions, elsewhere)
     network = SpikingNetwork(
-        model, made, gradient, training_gradient, input_shape=input_shape, body=body
+        model,
+        _make_encoder(encoder, steps),
+        gradient,
+        training_gradient,
+        input_shape=input_shape,
+        body=partial(
+            ModelBody,
+            own_steps=steps if encoder is None else None,
+            readout=readout,
+            harmless=functions,
+            elsewhere=elsewhere,
+            verify=verify,
+        ),
     )
     if isinstance(readout, nn.Module):
         network.readout = readout  # It is trained with the model.
     return network
 
 
-def _encoder(encoder: Encoder | str | None, steps: int | None) -> Encoder:
+def _check_options(
+    input_shape: object, readout: object, harmless: tuple[object, ...], elsewhere: object
+) -> None:
+    """Refuse options of other kinds."""
+    require(
+        input_shape is None or isinstance(input_shape, tuple | list),
+        "input_shape",
+        "a tuple of sizes",
+        repr(input_shape),
+        "For example (3, 32, 32).",
+    )
+    require(
+        readout is None or callable(readout) or readout in READOUTS,
+        "readout",
+        f"{', '.join(map(repr, READOUTS))}, None or a function",
+        repr(readout),
+        "A function gets what the model returns, and gives [N, K].",
+    )
+    require(
+        all(isinstance(f, type) and issubclass(f, torch.autograd.Function) for f in harmless),
+        "harmless",
+        "classes of autograd functions",
+        ", ".join(map(repr, harmless)),
+        "For example harmless=[RoundSTE].",
+    )
+    require(
+        elsewhere in (None, "native"),
+        "elsewhere",
+        "'native' or None",
+        shown(elsewhere),
+        "'native' lets neurons that no rule knows keep their own gradient.",
+    )
+
+
+def _make_encoder(encoder: Encoder | str | None, steps: int | None) -> Encoder:
     if isinstance(encoder, str):
-        expected = "an encoder or 'direct'"
-        require(encoder == "direct", "encoder", expected, repr(encoder), "Leave it.")
+        require(
+            encoder == "direct", "encoder", "an encoder or 'direct'", repr(encoder), "Leave it."
+        )
         remedy = "With encoder=None the model makes its time steps itself."
         return Direct(require_count("steps", steps, remedy=remedy))
     if encoder is not None:
-        remedy = "The encoder has the steps: leave steps out."
-        require(steps is None, "steps", "None with an encoder", steps, remedy)
+        require(
+            steps is None,
+            "steps",
+            "None with an encoder",
+            steps,
+            "The encoder has the steps: leave steps out.",
+        )
         return encoder
     if steps is not None:
         require_count("steps", steps, remedy="Leave it out where the model knows it.")
     return OwnTime()
 
 
-def _check_model(model: object, *, native: bool) -> None:
+def _check_model(model: object, native: bool) -> None:
     """Refuse what is no model of another framework, or cannot be put back after a pass."""
     if not isinstance(model, nn.Module) or isinstance(model, SpikingNetwork):
         raise TypeError(
@@ -120,17 +151,23 @@ def _check_model(model: object, *, native: bool) -> None:
             "Pass an instance; a SpikingNetwork needs no adapting."
         )
     ours = [name for name, module in model.named_modules() if isinstance(module, Neuron)]
-    remedy = "Build a SpikingNetwork of it."
-    require(not ours, "model", "neurons of one framework", f"art_snn's {ours[:1]}", remedy)
+    require(
+        not ours,
+        "model",
+        "neurons of one framework",
+        f"art_snn's {ours[:1]}",
+        "Build a SpikingNetwork of it.",
+    )
     members = Members(model)
     if native or members.neurons or members.compiled:
         return
     classes = {type(module) for module in model.modules()}
     others = {c for c in classes if not c.__module__.startswith("torch.nn.modules.")}
-    got = f"none among {', '.join(sorted(c.__qualname__ for c in others or classes))}"
-    remedy = (
+    raise invalid(
+        "model",
+        "at least one spiking neuron that is known",
+        f"none among {', '.join(sorted(c.__qualname__ for c in others or classes))}",
         "art_snn.interop.register_neuron(cls, dynamics=function) makes neurons of your own known. "
         "Those that are written into a forward have no class, and the model has its own gradient "
-        "alone: adapt(..., gradient='native')."
+        "alone: adapt(..., gradient='native').",
     )
-    raise invalid("model", "at least one spiking neuron that is known", got, remedy)

@@ -17,7 +17,7 @@ from art_snn.gradients.names import check_applicable
 from art_snn.interop.frameworks.norse import SEQUENTIAL
 from art_snn.interop.kinds import Unknown
 from art_snn.interop.members import Members, restoring, running
-from art_snn.interop.passes import Exchange, ModelPass
+from art_snn.interop.passes import Exchange, ModelPass, Trace
 from art_snn.interop.steps import StepPass
 from art_snn.layers import weights_of
 from art_snn.neurons import NeuronLayer
@@ -53,6 +53,8 @@ class ModelBody(NetworkBody):
         self.harmless = harmless
         self.elsewhere = elsewhere
         self.verify = verify
+        self.trace: Trace | None = None
+        """Where passes note the calls of natives, if anywhere."""
 
     @property
     def members(self) -> Members:
@@ -70,13 +72,23 @@ class ModelBody(NetworkBody):
         excluded = (Conversion,) if members.steps_alone or members.natives else ()
         some = any(site.dynamics.unknown is None for site in members.ruled.values())
         hint = " adapt(..., elsewhere='native') leaves that neuron its own gradient."
-        where = (self.neurons(), argument, self.encoder)
-        check_applicable(rule, *where, excluded=excluded, hint=hint if some else "")
+        check_applicable(
+            rule,
+            self.neurons(),
+            argument,
+            self.encoder,
+            excluded=excluded,
+            hint=hint if some else "",
+        )
         conversion = next((one for one in flatten(rule) if isinstance(one, excluded)), None)
         does = "calls them step by step" if members.steps_alone else "has some that no rule knows"
-        expected = f"a rule that needs spikes of the model's neurons, since it {does}"
-        got = f"{conversion}, whose ANN fires no spikes"
-        require(conversion is None, argument, expected, got, "All other rules are.")
+        require(
+            conversion is None,
+            argument,
+            f"a rule that needs spikes of the model's neurons, since it {does}",
+            f"{conversion}, whose ANN fires no spikes",
+            "All other rules are.",
+        )
 
     def neurons(self) -> list[NeuronRef]:
         # Neurons without a reset that return their potential are left out: mostly it is read out.
@@ -85,7 +97,7 @@ class ModelBody(NetworkBody):
             reason = "no neuron of the model is recognised; register_neuron makes one known"
             reason = next(iter(members.natives.values()), reason)
             return [NeuronRef("", Unknown(unknown=reason))]
-        read_out = {member.name for member in members.values() if member.returned}
+        read_out = {member.name for member in members.neurons if member.returned}
         sites = members.ruled.values()
         return [s for s in sites if s.dynamics.reset != "none" or s.name not in read_out]
 
@@ -139,7 +151,7 @@ class ModelBody(NetworkBody):
         if self.members.steps_alone:
             weights = [] if RUN.get().constant_weights else self.weights()
             return StepPass(self, encoded, firing).run(self.logits, weights, encoded)
-        return self.run_in(Exchange(self, encoded, firing), encoded)
+        return self.run_in(Exchange(self, encoded, firing), self.logits, encoded)
 
     def weights(self) -> list[Tensor]:
         """Weights of the model and of a readout that has some, which take gradients."""
@@ -148,20 +160,17 @@ class ModelBody(NetworkBody):
 
     def run_by_itself(self, encoded: Tensor, *, native: bool = False) -> Tensor:
         """Logits [N, K] of the model as it is, from rest; `native`: by its own surrogates."""
-        return self.run_in(ModelPass(self, encoded, native=native), encoded)
+        return self.run_in(ModelPass(self, encoded, native=native), self.logits, encoded)
 
-    def run_in(self, this: ModelPass, encoded: Tensor) -> Tensor:
-        """Logits [N, K] of a pass, which answers the calls of neurons."""
+    def run_in(self, this: ModelPass, model: Callable[[Tensor], Tensor], encoded: Tensor) -> Tensor:
+        """Output of the model in a pass, which answers the calls of neurons."""
         with running(this):
-            logits = self.logits(encoded)
+            output = model(encoded)
         this.ended()
-        return logits
+        return output
 
     def outputs(self, encoded: Tensor, firing: Firing) -> Tensor:
-        this = Exchange(self, encoded, firing)
-        with running(this):
-            outputs: Tensor = self._output(encoded)
-        this.ended()
+        outputs = self.run_in(Exchange(self, encoded, firing), self._output, encoded)
         return outputs[None] if self.readout is None else outputs
 
     def logits(self, encoded: Tensor) -> Tensor:
@@ -170,35 +179,35 @@ class ModelBody(NetworkBody):
         output = self._output(encoded)
         readout = self.readout
         batch = encoded.shape[1]
-        logits: Tensor
         if callable(readout):
-            logits = readout(output)
-            remedy = (
+            logits: Tensor = readout(output)
+            require(
+                isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == batch,
+                "readout",
+                f"logits [{batch}, K] from the readout",
+                _describe(logits),
                 f"It is given what the model returns, {_describe(output)}, and must keep the axis "
                 f"of the {batch} samples and that of the classes. Where that axis has another "
-                "size, the model has a number of samples of its own, as sinabs' UnflattenTime."
+                "size, the model has a number of samples of its own, as sinabs' UnflattenTime.",
             )
-            expected = f"logits [{batch}, K] from the readout"
-            right = isinstance(logits, Tensor) and logits.ndim == 2 and len(logits) == batch
-            require(right, "readout", expected, _describe(logits), remedy)
             return logits
         if isinstance(output, list):
             parts = [_part(readout, step) for step in output]
             for part in parts:
                 _require_shape(part, (batch, "K"), " in a step")
-            output = torch.stack(parts)
+            outputs = torch.stack(parts)
         else:
-            output = _part(readout, output)
+            outputs = _part(readout, output)
             steps = () if readout is None else (self.steps_of(encoded) or "T",)
-            _require_shape(output, (*steps, batch, "K"))
+            _require_shape(outputs, (*steps, batch, "K"))
+
+        if readout is None:
+            return outputs
         if readout == "sum":
             # In a replay one step stands for all of them.
-            repeats = 1 if self.loops_itself else self.context.length / len(output)
-            output = output.sum(0) * repeats
-        elif readout is not None:
-            output = output.mean(0)
-        logits = output
-        return logits
+            repeats = 1 if self.loops_itself else self.context.length / len(outputs)
+            return outputs.sum(0) * repeats
+        return outputs.mean(0)
 
     def _output(self, encoded: Tensor) -> Any:
         """The answer of the model, whatever it is."""
@@ -214,7 +223,8 @@ class ModelBody(NetworkBody):
         if all(f"{cls.__module__}.{cls.__qualname__}" != SEQUENTIAL for cls in mro):
             return [self.layers(x) for x in encoded]
         # It returns its states, and takes them at the next step.
-        outputs, states = [], None
+        outputs = []
+        states = None
         for x in encoded:
             output, states = self.layers(x, states)
             outputs.append(output)
@@ -225,10 +235,13 @@ def _part(readout: Readout, output: Any) -> Any:
     """The spikes or the potential, where several things are returned and one of them is read."""
     if readout not in ("spikes", "potential"):
         return output
-    several = isinstance(output, tuple | list) and len(output) > 1
-    remedy = "Where it returns a single tensor, take 'mean' or 'sum'."
-    expected = "one that returns (spikes, potential)"
-    require(several, "model", expected, _describe(output), remedy)
+    require(
+        isinstance(output, tuple | list) and len(output) > 1,
+        "model",
+        "one that returns (spikes, potential)",
+        _describe(output),
+        "Where it returns a single tensor, take 'mean' or 'sum'.",
+    )
     return output[0 if readout == "spikes" else -1]
 
 
@@ -237,14 +250,16 @@ def _require_shape(output: object, shape: tuple[int | str, ...], where: str = ""
     sizes = tuple(output.shape) if isinstance(output, Tensor) else ()
     pairs = zip(shape, sizes, strict=False)
     right = len(sizes) == len(shape) and all(a == b or isinstance(a, str) for a, b in pairs)
-    remedy = (
+    require(
+        right,
+        "model",
+        f"one that returns [{', '.join(map(str, shape))}]{where}",
+        _describe(output),
         "A readout reduces what the model returns to logits: 'mean' or 'sum' over [T, N, K], "
         "'spikes' or 'potential' where it returns both, None where it returns [N, K], or a "
         "function of yours, as lambda out: out.mean(1) of [N, T, K]. encoder=None is for models "
-        "that make their time steps themselves."
+        "that make their time steps themselves.",
     )
-    expected = f"one that returns [{', '.join(map(str, shape))}]{where}"
-    require(right, "model", expected, _describe(output), remedy)
 
 
 def _describe(output: object) -> str:

@@ -8,12 +8,12 @@ from contextlib import suppress
 from copy import copy
 from dataclasses import KW_ONLY, dataclass
 from types import MappingProxyType
-from typing import Any, ClassVar, Literal, get_args
+from typing import ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from art_snn.checks import require, require_choice, set_fields
+from art_snn.checks import require_choice, set_fields
 from art_snn.dynamics import Dynamics, Setting, plus_scaled
 
 Layout = Literal["steps", "step", "merged", "samples first", "samples merged", "time last"]
@@ -107,8 +107,20 @@ class NeuronKind:
     copied: bool = False
     handed: bool = False
 
-    def dynamics(self, module: nn.Module) -> Dynamics:
-        """The dynamics at present; :class:`Unknown`, with the reason, where they cannot be read."""
+    def dynamics(self, module: nn.Module, cls: type) -> Dynamics:
+        """The dynamics at present; :class:`Unknown`, with the reason, where they cannot be read.
+
+        :param cls: the class that the module is known by."""
+        order = type(module).__mro__
+        for other in order[: order.index(cls)]:
+            for name in self.equations:
+                if name in vars(other):
+                    reason = (
+                        f"its class {other.__qualname__} has a {name} of its own, so its equations "
+                        "are not known: "
+                        f"art_snn.interop.register_neuron({type(module).__name__}, ...)"
+                    )
+                    return Unknown(unknown=reason)
         if isinstance(self.read, str):
             return Unknown(unknown=self.read)
         try:
@@ -127,17 +139,9 @@ class NeuronKind:
         set_fields(foreign, foreign=True)
         return foreign
 
-    def overridden(self, module: nn.Module, cls: type) -> str | None:
-        """Why equations of a module may be others than those of the class it is known by."""
-        order = type(module).__mro__
-        for other in order[: order.index(cls)]:
-            names = [name for name in self.equations if name in vars(other)]
-            if names:
-                return f"its class {other.__qualname__} has a {names[0]} of its own"
-        return None
 
-
-_REGISTERED: dict[type[nn.Module], NeuronKind] = {}
+REGISTERED: dict[type, NeuronKind] = {}
+"""The classes of :func:`register_neuron`."""
 
 
 def register_neuron(
@@ -177,10 +181,14 @@ def register_neuron(
             "For example lambda module: Dynamics(decay=module.tau)."
         )
     require_choice("layout", layout, get_args(Layout), remedy="Most take [T, N, ...]: steps.")
-    expected = f"one of {', '.join(get_args(Returned))}, or None"
-    fits = returns in (None, *get_args(Returned))
-    require(fits, "returns", expected, repr(returns), "u[t] is before the reset, v[t] after.")
-    _REGISTERED[cls] = NeuronKind(
+    if returns is not None:
+        require_choice(
+            "returns",
+            returns,
+            get_args(Returned),
+            remedy="u[t] is before the reset, v[t] after; None: it returns spikes alone.",
+        )
+    REGISTERED[cls] = NeuronKind(
         dynamics, layout, refresh=_reset_by_itself, returns=returns, gated=gated, copied=True
     )
     return cls
@@ -194,7 +202,8 @@ def _reset_by_itself(module: nn.Module, steps: int | None) -> None:
 
 def _reset_alone(module: nn.Module, steps: int | None) -> None:
     """Reset a module, but none of its children, which are reset by themselves."""
-    still, children = nn.Sequential(), module._modules
+    children = module._modules
+    still = nn.Sequential()
     vars(still)["reset"] = lambda: None
     vars(module)["_modules"] = dict.fromkeys(children, still)
     with suppress(Exception):  # What it cannot reset keeps its state, as the model has it.
@@ -204,18 +213,3 @@ def _reset_alone(module: nn.Module, steps: int | None) -> None:
 
 RESETTING = NeuronKind("", "step", refresh=_reset_alone, spikes=lambda module: False, copied=True)
 """Any other module that has a method `reset`, such as a counter of time steps around a neuron."""
-
-
-def find_kind(cls: type[nn.Module], table: Mapping[str, NeuronKind]) -> Any:
-    """The kind of a class of modules and the class that it is known by; None for no neuron.
-
-    :param table: kinds by qualified name, next to those that are registered."""
-    names = ((c, f"{c.__module__}.{c.__qualname__}") for c in cls.__mro__)
-    kinds = ((_REGISTERED.get(c) or table.get(name), c) for c, name in names)
-    return next(((kind, c) for kind, c in kinds if kind is not None), None)
-
-
-def has_name_of_neuron(name: str, table: Mapping[str, NeuronKind]) -> bool:
-    """True if a class of neurons has this name, without its module; torch.jit keeps no more."""
-    registered = {cls.__qualname__ for cls in _REGISTERED}
-    return name in registered | {path.rpartition(".")[2] for path in table}

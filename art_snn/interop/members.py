@@ -6,7 +6,7 @@ module runs by itself, a twin of it does, whose state is that of the pass."""
 
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -19,19 +19,11 @@ from torch import Tensor, nn
 
 from art_snn.checks import invalid, require
 from art_snn.gradients.base import NeuronRef
-from art_snn.interop.frameworks import KNOWN
-from art_snn.interop.kinds import (
-    RESETTING,
-    Layout,
-    NeuronKind,
-    Returned,
-    Unknown,
-    find_kind,
-    has_name_of_neuron,
-)
+from art_snn.interop.frameworks import find_kind, has_name_of_neuron
+from art_snn.interop.kinds import RESETTING, Layout, NeuronKind, Returned, Unknown
 from art_snn.running.context import set_in_block
 
-_COPIED = ("_memories", "_memories_rv", "_buffers")
+_COPIED = frozenset({"_memories", "_memories_rv", "_buffers"})
 # Where modules keep what a pass changes, next to plain attributes.
 _SHARED = ("_parameters", "_modules", "forward", "training")
 # No state.
@@ -64,68 +56,66 @@ class Member:
         returns = self.kind.returns
         return returns(self.module) if callable(returns) else returns
 
-    @property
-    def site(self) -> NeuronRef:
-        """The neuron as engines see it, with its dynamics at present."""
-        reason = self.kind.overridden(self.module, self.cls)
-        if reason is None:
-            return NeuronRef(self.name, self.kind.dynamics(self.module))
-        remedy = f"art_snn.interop.register_neuron({type(self.module).__name__}, ...)"
-        reason = f"{reason}, so its equations are not known: {remedy}"
-        return NeuronRef(self.name, Unknown(unknown=reason))
+    def twin(self, steps: int | None, training: bool) -> nn.Module:
+        """The module with a state of its own, at its start; settings and weights are the same.
 
-    def twin(self, steps: int | None, *, training: bool = False) -> nn.Module:
-        """The module with a state of its own, at its start; settings and weights are the same."""
-        twin = object.__new__(type(self.module))
-        attributes = dict(vars(self.module))  # At once, since other threads may add to it.
-        state = {k: dict(v) if k in _COPIED else v for k, v in attributes.items()}
+        :param training: whether it is in training mode, whatever the module is in."""
+        twin = _share(self.module)
+        state = vars(twin)
         state.pop("forward", None)
         for name, value in state.items():
-            if isinstance(value, MethodType) and value.__self__ is self.module:
+            if name in _COPIED:
+                state[name] = dict(value)
+            elif isinstance(value, MethodType) and value.__self__ is self.module:
                 state[name] = MethodType(value.__func__, twin)
-        vars(twin).update(state)
         if self.kind.copied:
             _copy_state(twin)
         self.kind.refresh(twin, steps)
         if training:
-            vars(twin)["training"] = True
             children = twin._modules.items()
-            vars(twin)["_modules"] = {name: _in_training(child) for name, child in children}
+            state["_modules"] = {name: _in_training(child) for name, child in children}
+            state["training"] = True
         return twin
 
     def to_steps(self, x: Tensor, steps: int | None) -> Tensor:
         """Its input as [T, N, ...]; `steps` is T, for layouts that merge steps and samples."""
-        layout, module = self.layout, self.module
-        if layout == "steps":
-            return x
-        if layout == "samples first":
-            return x.transpose(0, 1)
+        layout = self.layout
         if layout == "time last":
             return x.movedim(-1, 0)
-        if layout == "samples merged" and getattr(module, "num_timesteps", -1) != -1:
-            steps = int(module.num_timesteps)  # type: ignore[arg-type]
-        if steps is None:
-            expected = f"the number of time steps T, since {type(module).__name__} takes T * N rows"
-            remedy = "Pass steps to adapt, with encoder=None too."
-            raise invalid("steps", expected, "None", remedy)
-        if x.shape[0] % steps:
-            got = f"{steps}, and {type(module).__name__} was given {x.shape[0]} rows"
-            raise invalid("steps", "the model's own number of time steps", got, "Check both.")
+        if layout == "merged":
+            return x.unflatten(0, (self._count_steps(x, steps), -1))
         if layout == "samples merged":
-            return x.reshape(-1, steps, *x.shape[1:]).transpose(0, 1)
-        return x.reshape(steps, x.shape[0] // steps, *x.shape[1:])
+            own: Any = getattr(self.module, "num_timesteps", -1)
+            x = x.unflatten(0, (-1, self._count_steps(x, steps if own == -1 else int(own))))
+        return x.transpose(0, 1) if layout.startswith("samples") else x
+
+    def _count_steps(self, x: Tensor, steps: int | None) -> int:
+        """The number of time steps T of x [T * N, ...], which must be given."""
+        name = type(self.module).__name__
+        if steps is None:
+            raise invalid(
+                "steps",
+                f"the number of time steps T, since {name} takes T * N rows",
+                "None",
+                "Pass steps to adapt, with encoder=None too.",
+            )
+        require(
+            len(x) % steps == 0,
+            "steps",
+            "the model's own number of time steps",
+            f"{steps}, and {name} was given {len(x)} rows",
+            "Check both.",
+        )
+        return steps
 
     def from_steps(self, y: Tensor) -> Tensor:
         """Spikes [T, N, ...] as the neuron returns them."""
         layout = self.layout
-        if layout == "merged":
-            return y.flatten(0, 1)
         if layout == "time last":
             return y.movedim(0, -1)
-        if layout in ("samples first", "samples merged"):
+        if layout.startswith("samples"):
             y = y.transpose(0, 1)
-            return y.flatten(0, 1) if layout == "samples merged" else y
-        return y
+        return y.flatten(0, 1) if layout.endswith("merged") else y
 
 
 class Members(dict[nn.Module, Member]):
@@ -136,34 +126,39 @@ class Members(dict[nn.Module, Member]):
     def __init__(self, model: nn.Module, elsewhere: Literal["native"] | None = None) -> None:
         super().__init__()
         self.elsewhere = elsewhere
-        self.compiled: list[NeuronRef] = []
+        self.compiled: dict[str, NeuronRef] = {}
         whole: tuple[str, ...] = ()
         for name, module in model.named_modules():
             if isinstance(module, torch.jit.ScriptModule):
-                if has_name_of_neuron(module.original_name, KNOWN):
-                    self.compiled.append(NeuronRef(name, Unknown(unknown=_COMPILED)))
+                if has_name_of_neuron(module.original_name):
+                    self.compiled[name] = NeuronRef(name, Unknown(unknown=_COMPILED))
                 continue
+            known = find_kind(type(module))
+            inside = name.startswith(whole)
             resets = callable(getattr(module, "reset", None)) and not module._parameters
-            known_kind = find_kind(type(module), KNOWN)
-            if known_kind is None and (not resets or name.startswith(whole)):
+            if known is None and (inside or not resets):
                 continue
-            kind, cls = known_kind or (RESETTING, type(module))
-            if name.startswith(whole):
+            kind, cls = known or (RESETTING, type(module))
+            if inside:
                 # Part of a registered neuron, which fires as a whole.
                 kind = replace(kind, spikes=lambda module: False)
-            elif kind.copied and known_kind:
+            elif known and kind.copied:
                 whole = (*whole, f"{name}." if name else "")
             self[module] = Member(name, module, kind, cls)
-            kept = isinstance(vars(module).get("forward"), _Answer | None)
-            got, remedy = f"{name}, on which it was exchanged", "Put it back: del module.forward."
-            require(kept, "model", "neurons with the forward of their class", got, remedy)
+            require(
+                isinstance(vars(module).get("forward"), _Answer | None),
+                "model",
+                "neurons with the forward of their class",
+                f"{name}, on which it was exchanged",
+                "Put it back: del module.forward.",
+            )
         self.neurons = [member for member in self.values() if member.fires]
 
     @cached_property
     def sites(self) -> dict[str, NeuronRef]:
-        """All neurons by name, with their dynamics at present."""
-        sites = [*(member.site for member in self.neurons), *self.compiled]
-        return {site.name: site for site in sites}
+        """All neurons by name, as engines see them, with their dynamics at present."""
+        sites = {m.name: NeuronRef(m.name, m.kind.dynamics(m.module, m.cls)) for m in self.neurons}
+        return sites | self.compiled
 
     @cached_property
     def natives(self) -> dict[str, str]:
@@ -172,11 +167,11 @@ class Members(dict[nn.Module, Member]):
             return {}
         sites = self.sites.items()
         natives = {name: s.dynamics.unknown for name, s in sites if s.dynamics.unknown}
-        layouts = {m.name: m.layout for m in self.neurons if m.name not in natives}
-        if len({layout == "step" for layout in layouts.values()}) > 1:
-            reason = "it takes one time step in a call, and others take all of them"
-            steps = [name for name, layout in layouts.items() if layout == "step"]
-            natives |= dict.fromkeys(steps, reason)
+        steps = [name for name in self.stepwise if name not in natives]
+        if len(steps) + len(natives) < len(sites):
+            natives |= dict.fromkeys(
+                steps, "it takes one time step in a call, and others take all of them"
+            )
         return natives
 
     @cached_property
@@ -185,10 +180,15 @@ class Members(dict[nn.Module, Member]):
         return {name: site for name, site in self.sites.items() if name not in self.natives}
 
     @property
+    def stepwise(self) -> list[str]:
+        """Neurons that take one time step in a call."""
+        return [member.name for member in self.neurons if member.layout == "step"]
+
+    @property
     def steps_alone(self) -> bool:
         """True if the model calls its neurons once per time step."""
-        names = self.ruled or [m.name for m in self.neurons]
-        return any(m.layout == "step" for m in self.neurons if m.name in names)
+        names = self.ruled or self.sites
+        return any(name in names for name in self.stepwise)
 
 
 def hand_over(source: nn.Module, target: nn.Module) -> None:
@@ -200,12 +200,19 @@ def hand_over(source: nn.Module, target: nn.Module) -> None:
             vars(target)[name] = value
 
 
+def _share(module: nn.Module) -> nn.Module:
+    """Another module of the same attributes."""
+    twin: nn.Module = object.__new__(type(module))
+    vars(twin).update(vars(module))  # At once, since other threads may add to it.
+    return twin
+
+
 def _in_training(module: nn.Module | None) -> nn.Module | None:
     """The same module in training mode, such as a surrogate that has a gradient there alone."""
     if module is None or isinstance(module, torch.jit.ScriptModule):
         return module
-    twin = object.__new__(type(module))
-    vars(twin).update(vars(module) | {"training": True})
+    twin = _share(module)
+    vars(twin)["training"] = True
     return twin
 
 
@@ -234,9 +241,13 @@ def restoring(
     """Put back what modules keep after the block; `volatile` gains what the block has changed."""
     with _RESTORING:
         # What torch.jit compiled keeps its state in its buffers alone.
-        compiled = torch.jit.ScriptModule
-        written_in_python = [m for m in model.modules() if not isinstance(m, compiled)]
-        before = [(module, _kept(module)) for module in written_in_python]
+        modules = [m for m in model.modules() if not isinstance(m, torch.jit.ScriptModule)]
+        before = [(module, _attributes(module)) for module in modules]
+        # The same mappings are filled again, since others may hold them.
+        contents = []
+        for _, attributes in before:
+            for name in _COPIED & attributes.keys():
+                contents.append((attributes[name], dict(attributes[name])))
         buffers = [(buffer, buffer.clone(), buffer._version) for buffer in model.buffers()]
         try:
             for member in members.values():
@@ -247,27 +258,23 @@ def restoring(
             for buffer, value, version in buffers:
                 if buffer._version != version:
                     buffer.copy_(value)
-            for module, kept in before:
-                for name in set(_kept(module)) - set(kept):
+            for mapping, entries in contents:
+                mapping.clear()
+                mapping.update(entries)
+            for module, attributes in before:
+                present = _attributes(module)
+                for name in present.keys() - attributes.keys():
                     volatile.add((type(module), name))
                     vars(module).pop(name, None)
-                for name, value in kept.items():
-                    if name in _COPIED:
-                        mapping, entries = value  # The same mapping, which others may hold.
-                        if vars(module)[name] is not mapping:
-                            volatile.add((type(module), name))
-                        mapping.clear()
-                        mapping.update(entries)
-                        vars(module)[name] = mapping
-                    elif vars(module).get(name) is not value:
+                for name, value in attributes.items():
+                    if present.get(name) is not value:
                         volatile.add((type(module), name))
                         vars(module)[name] = value
 
 
-def _kept(module: nn.Module) -> dict[str, Any]:
-    attributes = dict(vars(module))
-    names = attributes.keys() - {"forward", "training"}
-    return {n: (v := attributes[n], dict(v)) if n in _COPIED else attributes[n] for n in names}
+def _attributes(module: nn.Module) -> dict[str, Any]:
+    attributes = dict(vars(module))  # At once, since other threads may add to it.
+    return {name: attributes[name] for name in attributes.keys() - {"forward", "training"}}
 
 
 _RUNNING: ContextVar[Any] = ContextVar("running", default=None)
@@ -300,36 +307,30 @@ def running(this: Any) -> Iterator[None]:
     """Within the block, and for the present thread or task, calls of members go to the pass.
 
     Where the model reads their state, modules have that of the pass, in one thread at a time."""
-    with ExitStack() as stack:
-        if this.reading:
-            alone = nn.ModuleList(this.members)
-            stack.enter_context(restoring(alone, this.members, this.volatile))
-            for member in this.members.values():
-                member.kind.refresh(member.module, this.steps)
-        stack.enter_context(_answering(this))
-        yield
+    restored: AbstractContextManager[None] = nullcontext()
+    if this.reading:
+        restored = restoring(nn.ModuleList(this.members), this.members, this.volatile)
+    with restored:
+        try:
+            for module, member in this.members.items():
+                if this.reading:
+                    member.kind.refresh(module, this.steps)
+                with _LOCK:
+                    users = _USERS.setdefault(module, set())
+                    users.add(id(this))
+                    if not _has_answer(module):
+                        vars(module)["forward"] = _Answer(module)
+            with set_in_block(_RUNNING, this):
+                yield
+        finally:
+            for module in this.members:
+                with _LOCK:
+                    users = _USERS.get(module, set())
+                    users.discard(id(this))
+                    if not users and _has_answer(module):
+                        del vars(module)["forward"]
 
 
-@contextmanager
-def _answering(this: Any) -> Iterator[None]:
-    try:
-        for module in this.members:
-            with _LOCK:
-                users = _USERS.setdefault(module, set())
-                users.add(id(this))
-                if _answer_of(module) is None:
-                    vars(module)["forward"] = _Answer(module)
-        with set_in_block(_RUNNING, this):
-            yield
-    finally:
-        for module in this.members:
-            with _LOCK:
-                users = _USERS.get(module, set())
-                users.discard(id(this))
-                if not users and _answer_of(module) is not None:
-                    del vars(module)["forward"]
-
-
-def _answer_of(module: nn.Module) -> _Answer | None:
+def _has_answer(module: nn.Module) -> bool:
     answer = vars(module).get("forward")
-    return answer if isinstance(answer, _Answer) and answer.module is module else None
+    return isinstance(answer, _Answer) and answer.module is module

@@ -128,7 +128,6 @@ def from_nir(
     nodes = order_nodes(read_graph(path_or_graph))
     given = {"reset": reset, "strict": strict, "max_spikes": max_spikes, "floor": floor}
     reading = Reading(like, dt, **given, v_start=v_start)
-
     remedy = "The encoder has the steps: leave steps out."
     require(None in (steps, encoder), "steps", "None with an encoder", steps, remedy)
     if encoder is None:
@@ -138,12 +137,17 @@ def from_nir(
     module = _connect(nodes, layers, encoder, readout)
     input_shape = (None, *shape) if isinstance(encoder, Frames) else shape
     network = SpikingNetwork(module, encoder, input_shape=input_shape)
-    notes = {f"read as {like or 'nir'}": reading.describe(nodes)}
-    for other in READERS:
-        if other != like:
-            notes[f"{other} reads"] = Reading(other, dt).describe(nodes)
-    network.body.reading = notes
+    network.body.reading = _describe_readings(nodes, reading)
     return network.eval()
+
+
+def _describe_readings(nodes: Nodes, reading: Reading) -> dict[str, str]:
+    """The neurons as they were read, and as the other readers read them, in words."""
+    notes = {f"read as {reading.like or 'nir'}": reading.describe(nodes)}
+    for other in READERS:
+        if other != reading.like:
+            notes[f"{other} reads"] = Reading(other, reading.dt).describe(nodes)
+    return notes
 
 
 def _build_layers(nodes: Nodes, reading: Reading) -> tuple[list[Any], tuple[int, ...]]:

@@ -48,7 +48,8 @@ def package() -> Any:
 
 def read_graph(path: Any) -> Node:
     """The content of a NIR file, or of a graph of the package nir."""
-    if callable(to_dict := getattr(path, "to_dict", None)):
+    to_dict = getattr(path, "to_dict", None)
+    if callable(to_dict):
         return dict(to_dict())
     file = expand_path("path_or_graph", path)
     checks.require_kind("path_or_graph", file, checks.FILE, "a NIR file")

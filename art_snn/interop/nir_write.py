@@ -56,29 +56,13 @@ def to_nir(network: SpikingNetwork, path: str | Path, dt: float = 1.0, fold: boo
         f"input_shape {network.input_shape}",
         "Set network.input_shape.",
     )
-
-    # Of one step and one sample: layers run on it, so that every node knows its shape.
-    x = torch.empty(1, 1, *shape, device="meta")
-    nodes: dict[str, Node] = {"input": {"type": "Input", "shape": np.array(x.shape[2:])}}
+    layers = list_layers(network.layers, "layers")
+    nodes = _write_nodes(layers, shape, dt, fold)
     lost = {f"the encoder {network.encoder}", "the readout", f"dt={dt:g}"}
-    for name, layer in list_layers(network.layers, "layers"):
+    for _, layer in layers:
         if isinstance(layer, Neuron):
-            node = _write_neurons(name, layer.dynamics, x.shape[2:], dt)
-            if fold:
-                _fold_resistance(name, node, nodes, dt)
-            nodes[f"{len(nodes)}"] = node
             settings = {field: getattr(layer.dynamics, field) for field in _USUAL}
             lost |= {f"{k}={v!r}" for k, v in settings.items() if v != _USUAL[k]}
-            continue
-
-        _require_layer(type(layer) is TimeDistributed, name, layer)
-        copied: Any = deepcopy(layer).eval()
-        for module, _, folded in copied.forms():
-            node = _write_layer(name, module, folded, x.shape[2:])
-            if node:
-                nodes[f"{len(nodes)}"] = node
-            x = TimeDistributed(module.to(device="meta"))(x)
-    nodes["output"] = {"type": "Output", "shape": np.array(x.shape[2:])}
 
     nir = package()
     graph = {
@@ -91,6 +75,32 @@ def to_nir(network: SpikingNetwork, path: str | Path, dt: float = 1.0, fold: boo
     with atomic_write(path) as partial:
         nir.write(str(partial), nir.NIRGraph.from_dict(graph))
     warn(f"{path} does not hold {', '.join(sorted(lost))}", stacklevel=2)
+
+
+def _write_nodes(
+    layers: list[tuple[str, nn.Module]], shape: tuple[int, ...], dt: float, fold: bool
+) -> dict[str, Node]:
+    """The nodes of layers one after another, with the Input and the Output, in their order."""
+    # Of one step and one sample: layers run on it, so that every node knows its shape.
+    x = torch.empty(1, 1, *shape, device="meta")
+    nodes: dict[str, Node] = {"input": {"type": "Input", "shape": np.array(shape)}}
+    for name, layer in layers:
+        if isinstance(layer, Neuron):
+            node = _write_neurons(name, layer.dynamics, x.shape[2:], dt)
+            if fold:
+                _fold_resistance(name, node, nodes, dt)
+            nodes[f"{len(nodes)}"] = node
+            continue
+
+        _require_layer(type(layer) is TimeDistributed, name, layer)
+        copied: Any = deepcopy(layer).eval()
+        for module, _, folded in copied.forms():
+            node = _write_layer(name, module, folded, x.shape[2:])
+            if node:
+                nodes[f"{len(nodes)}"] = node
+            x = TimeDistributed(module.to(device="meta"))(x)
+    nodes["output"] = {"type": "Output", "shape": np.array(x.shape[2:])}
+    return nodes
 
 
 def _require_layer(holds: bool, name: str, module: object) -> None:
@@ -197,8 +207,8 @@ def _write_layer(name: str, module: Any, folded: tuple[Any, ...], shape: tuple[i
 
     if kind is Normalize and len(shape) == 3:
         # (x - mean) / std is a convolution of single pixels with a diagonal matrix.
-        mean, std = module.mean, module.std
-        folded = (torch.diag(1 / std)[..., None, None], -mean / std)
+        std = module.std
+        folded = (torch.diag(1 / std)[..., None, None], -module.mean / std)
         module = nn.Conv2d(len(std), len(std), 1)
     return _write_weighted(name, module, folded, shape)
 

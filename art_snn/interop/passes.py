@@ -2,7 +2,6 @@
 
 from abc import abstractmethod
 from collections import Counter
-from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +16,9 @@ from art_snn.interop.members import Member, Members, hand_over
 from art_snn.interop.reading import Potentials, versions
 from art_snn.running.context import set_in_block
 from art_snn.running.run import RUN
+
+Trace = list[tuple[list[Any], list[Any]]]
+"""Outputs and inputs of natives, as nodes of the graph."""
 
 
 class ModelPass:
@@ -37,7 +39,8 @@ class ModelPass:
         """Attributes that a pass changes by itself, where it is reading."""
         self.twins: dict[nn.Module, nn.Module] = {}
         self.calls: Counter[str] = Counter()
-        self.graph, self.saving = torch.is_grad_enabled(), saved_tensor_hooks()
+        self.graph = torch.is_grad_enabled()
+        self.saving = saved_tensor_hooks()
 
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         """The answer to a call of a module."""
@@ -51,7 +54,7 @@ class ModelPass:
         module = member.module
         if module not in self.twins:
             training = self.trains(member) and member.kind.gated
-            self.twins[module] = member.twin(self.steps, training=training)
+            self.twins[module] = member.twin(self.steps, training)
         twin = self.twins[module]
         if self.reading:
             hand_over(module, twin)
@@ -66,14 +69,15 @@ class ModelPass:
 
     def ended(self) -> None:
         """Refuse what the calls show to be wrong, once the model has run."""
-        for member in self.members.values():
-            calls = max(0, self.calls[member.name] - self.preludes)
-            if self.steps and calls % self.steps and member.fires and member.layout == "step":
-                remedy = (
-                    "It takes one time step in a call: call it in a loop, or set its step mode."
+        for name in self.members.stepwise:
+            calls = max(0, self.calls[name] - self.preludes)
+            if self.steps and calls % self.steps:
+                raise invalid(
+                    "model",
+                    f"neurons that fire {self.steps} times",
+                    f"{name}, which was called {calls} times",
+                    "It takes one time step in a call: call it in a loop, or set its step mode.",
                 )
-                got = f"{member.name}, which was called {calls} times"
-                raise invalid("model", f"neurons that fire {self.steps} times", got, remedy)
 
 
 class FiringPass(ModelPass):
@@ -81,7 +85,9 @@ class FiringPass(ModelPass):
 
     def __init__(self, body: Any, encoded: Tensor, firing: Firing) -> None:
         super().__init__(body, encoded)
-        self.sites, self.firing = self.members.ruled, firing
+        self.sites = self.members.ruled
+        self.firing = firing
+        self.trace: Trace | None = body.trace
         self.lively: set[str] = set()
         """Neurons that were compared, and have both fired and been silent."""
 
@@ -96,8 +102,8 @@ class FiringPass(ModelPass):
         self.calls[member.name] += 1
         if self.trains(member):
             answer = self.answer_alone(member, *args, **kwargs)
-            if (trace := TRACE.get()) is not None:
-                trace.append((_nodes(answer), _nodes((args, kwargs))))
+            if self.trace is not None:
+                self.trace.append((nodes_of(answer), nodes_of((args, kwargs))))
             return answer
         if not args and kwargs:
             # The current by its name, which differs from framework to framework.
@@ -111,12 +117,12 @@ class FiringPass(ModelPass):
 
     def ended(self) -> None:
         if self.sites and not any(self.calls[name] for name in self.sites):
-            got = f"{', '.join(self.sites)}, of which none was called"
-            remedy = (
+            raise refusal(
+                "neurons that take part in a pass",
+                f"{', '.join(self.sites)}, of which none was called",
                 "They are not used, or called in a way that passes by __call__ and forward: by "
-                "functions, or in a compiled copy. Call the modules."
+                "functions, or in a compiled copy. Call the modules.",
             )
-            raise refusal("neurons that take part in a pass", got, remedy)
 
 
 class Exchange(FiringPass):
@@ -124,20 +130,22 @@ class Exchange(FiringPass):
 
     def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         if self.calls[member.name] > 1 and not member.kind.copied:
-            got = f"{member.name}, which was called twice in one pass"
-            remedy = (
+            raise refusal(
+                "neurons that are called once in a pass",
+                f"{member.name}, which was called twice in one pass",
                 "It keeps its state from one place to the next. One neuron cannot be at two "
-                "places: give every place one of its own."
+                "places: give every place one of its own.",
             )
-            raise refusal("neurons that are called once in a pass", got, remedy)
         if any(value is not None for value in (*args, *kwargs.values())):
-            got = f"{member.name}, which is given more than that"
-            remedy = "A potential to start from, or a mask, is none of the dynamics."
-            raise refusal("neurons that are given their current alone", got, remedy)
+            raise refusal(
+                "neurons that are given their current alone",
+                f"{member.name}, which is given more than that",
+                "A potential to start from, or a mask, is none of the dynamics.",
+            )
         x = member.to_steps(current, self.steps)
-        self.steps = x.shape[0] if self.steps is None else self.steps
-        if x.shape[0] != self.steps:
-            raise wrong_steps(member.name, x.shape[0], self.steps)
+        self.steps = self.steps or len(x)
+        if len(x) != self.steps:
+            raise wrong_steps(member.name, len(x), self.steps)
         spikes = self.answer(member, x, current)
         if self.reading:
             self.show(member, x, current, spikes)
@@ -150,9 +158,11 @@ class Exchange(FiringPass):
         with torch.no_grad():
             alone = member.to_steps(self.answer_alone(member, current.detach()), self.steps)
         if not torch.equal(alone, spikes):
-            got = f"{member.name}, which does not fire as it does by itself"
-            remedy = "A rule by conversion has no potentials: take another one."
-            raise refusal("spikes, since the model reads the state of its neurons", got, remedy)
+            raise refusal(
+                "spikes, since the model reads the state of its neurons",
+                f"{member.name}, which does not fire as it does by itself",
+                "A rule by conversion has no potentials: take another one.",
+            )
         potentials = Potentials(member, self.sites[member.name])
         for step, fired in zip(x, spikes, strict=True):
             potentials.step(step, fired)
@@ -160,18 +170,15 @@ class Exchange(FiringPass):
 
     def answer(self, member: Member, x: Tensor, current: Tensor) -> Tensor:
         """Spikes [T, N, ...] for a current x [T, N, ...], which came as `current`."""
-        site, call = self.sites[member.name], self.calls[member.name]
+        site = self.sites[member.name]
+        call = self.calls[member.name]
         if call > 1:  # A neuron that starts from rest may have several places.
             site = replace(site, name=f"{site.name}, call {call}")
         return site.fire(self.firing, x)
 
 
-TRACE: ContextVar[list[tuple[list[Any], list[Any]]] | None] = ContextVar("trace", default=None)
-"""Where passes note outputs and inputs of natives, as nodes of the graph, if anywhere."""
-
-
-def _nodes(value: Any) -> list[Any]:
-    """The nodes of the tensors among a neuron's inputs or outputs."""
+def nodes_of(value: Any) -> list[Any]:
+    """The nodes of the graph that the tensors come from, in lists and mappings too."""
     return [leaf.grad_fn for leaf in tree_leaves(value) if isinstance(leaf, Tensor)]
 
 
@@ -179,32 +186,35 @@ def other_equations(site: NeuronRef, spikes: Tensor, ours: Tensor) -> ArgumentEr
     """An error about a neuron whose spikes [T, N, ...] are not those of its dynamics."""
     different = (spikes != ours).flatten(1).float()
     step = int(different.any(1).nonzero()[0])
-    got = f"{site.name}, of whose spikes {different.mean():.2%} differ, first at step {step}"
-    remedy = (
+    return refusal(
+        "neurons that fire by the dynamics read off them",
+        f"{site.name}, of whose spikes {different.mean():.2%} differ, first at step {step}",
         "Describe other equations by register_neuron(cls, dynamics=function), or another start by "
         f"Dynamics(v_start=0.0): it is {site.dynamics.v_start:g}. Or its time axis is another one "
         "(layout='time last'); or it is at two places of a loop, or its state is changed from "
-        "outside or kept from call to call."
+        "outside or kept from call to call.",
     )
-    return refusal("neurons that fire by the dynamics read off them", got, remedy)
 
 
 def _hidden(member: Member) -> ArgumentError:
-    got = f"{member.name}, which is called without a graph or with one that is made later"
-    remedy = "Activation checkpointing and no_grad() around neurons hide their gradient: remove it."
-    return invalid("model", "neurons whose gradient can be seen", got, remedy)
+    return invalid(
+        "model",
+        "neurons whose gradient can be seen",
+        f"{member.name}, which is called without a graph or with one that is made later",
+        "Activation checkpointing and no_grad() around neurons hide their gradient: remove it.",
+    )
 
 
 def require_spikes(name: str, spikes: object, current: Tensor) -> None:
     """Refuse what a neuron gives unless that is a spike for every value of its current."""
     came = tuple(spikes.shape) if isinstance(spikes, Tensor) else type(spikes).__name__
-    got = f"{name}, which takes {tuple(current.shape)} and returns {came}"
-    remedy = (
-        "Does it have weights inside? Rules need the current after them: register the part that "
-        "fires as a class of its own."
-    )
     if came != tuple(current.shape):
-        raise refusal("neurons that return a spike for every value of their current", got, remedy)
+        raise refusal(
+            "neurons that return a spike for every value of their current",
+            f"{name}, which takes {tuple(current.shape)} and returns {came}",
+            "Does it have weights inside? Rules need the current after them: register the part "
+            "that fires as a class of its own.",
+        )
 
 
 def wrong_steps(name: str, got: int, expected: int) -> ArgumentError:

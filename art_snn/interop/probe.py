@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from art_snn.behaviour import draws_numbers
 from art_snn.checks import invalid
@@ -17,7 +16,7 @@ from art_snn.engine.body import VERIFIED
 from art_snn.gradients.base import simulation
 from art_snn.interop.body import ModelBody
 from art_snn.interop.members import Member, running
-from art_snn.interop.passes import ModelPass
+from art_snn.interop.passes import ModelPass, nodes_of
 from art_snn.interop.steps import StepPass, graph_nodes
 
 FORMS = (
@@ -41,7 +40,8 @@ class _Counting(ModelPass):
 
     def call(self, member: Member, *args: Any, **kwargs: Any) -> Any:
         again = self.calls[member.name] > 0
-        if member.layout in ("steps", "samples first", "time last") and member.fires and args:
+        all_steps = member.layout in ("steps", "samples first", "time last")
+        if all_steps and member.fires and args:
             self.lengths.add(len(member.to_steps(args[0], None)))
         states = [value for value in (*args[1:], *kwargs.values()) if value is not None]
         if again and member.kind.handed and not states:
@@ -50,8 +50,7 @@ class _Counting(ModelPass):
 
     def most(self) -> int:
         """Time steps of the neurons that take one in a call."""
-        stepwise = (m for m in self.members.values() if m.fires and m.layout == "step")
-        calls = max((self.calls[m.name] for m in stepwise), default=0)
+        calls = max((self.calls[name] for name in self.members.stepwise), default=0)
         return max(0, calls - self.preludes)
 
     def least(self) -> int | None:
@@ -68,12 +67,14 @@ class _Counting(ModelPass):
 def find_traits(body: ModelBody, x: Tensor) -> None:
     """Find out the traits of the model from a few samples [N, ...]."""
     x = x.clone()  # Tensors of inference mode count no writes, and take no gradient.
-    encoded, traits = body.encode(x[:2]), body.traits
+    encoded = body.encode(x[:2])
+    traits = body.traits
     traits.reads = True  # Until something else is known.
     given = encoded.clone(memory_format=torch.contiguous_format)
     if body.loops_itself:
         seen = _try(body, given[0])
-        other = _try(body, x[:1].expand(3 if len(x) == 1 else 1, *x.shape[1:]).clone())
+        other_batch = 3 if len(x) == 1 else 1
+        other = _try(body, x[:1].expand(other_batch, *x.shape[1:]).clone())
         _require_own_time(body, seen, other, x)
         one = seen if len(x) == 1 or other.error else other
         traits.steps = body.own_steps or one.length()
@@ -81,7 +82,8 @@ def find_traits(body: ModelBody, x: Tensor) -> None:
         seen = _try(body, given)
         traits.writes = given._version > 0 or given.shape != encoded.shape
         single = _one_step(body, seen, encoded)
-        seen, traits.single = single or seen, single is not None
+        seen = single or seen
+        traits.single = single is not None
         traits.steps = len(encoded)
     traits.preludes = seen.preludes
     # What fails here will fail again in the pass.
@@ -99,26 +101,39 @@ def _require_own_time(body: ModelBody, seen: _Counting, other: _Counting, x: Ten
     # Some layers may be given T * N rows, and none may be given fewer than T.
     uneven = not seen.error and not other.error and seen.least() != other.least()
     if longer or uneven or isinstance(seen.error or other.error, IndexError):
-        got = "one that takes its first axis for time steps"
-        raise invalid("model", "one that makes its time steps of [N, ...] itself", got, FORMS)
-    steps, stated = 0 if seen.error else seen.most(), body.own_steps
-    if steps == 1 and stated is None:
-        expected = "the number of time steps, since the model computes one of them in a call"
-        remedy = (
-            "With steps=25 it is called once for each of 25 time steps, with readout='spikes' if "
-            "it returns (spikes, potential). steps=1 with encoder=None says that one step is meant."
+        raise invalid(
+            "model",
+            "one that makes its time steps of [N, ...] itself",
+            "one that takes its first axis for time steps",
+            FORMS,
         )
-        raise invalid("steps", expected, "None", remedy)
+
+    steps = 0 if seen.error else seen.most()
+    stated = body.own_steps
+    if steps == 1 and stated is None:
+        raise invalid(
+            "steps",
+            "the number of time steps, since the model computes one of them in a call",
+            "None",
+            "With steps=25 it is called once for each of 25 time steps, with readout='spikes' if "
+            "it returns (spikes, potential). steps=1 with encoder=None says that one step is "
+            "meant.",
+        )
     if steps % (stated or 1):
-        got = f"one whose neurons fire {steps} times"
-        raise invalid("model", f"one that makes {stated} time steps", got, "Leave steps out.")
+        raise invalid(
+            "model",
+            f"one that makes {stated} time steps",
+            f"one whose neurons fire {steps} times",
+            "Leave steps out.",
+        )
 
 
 def _one_step(body: ModelBody, seen: _Counting, encoded: Tensor) -> _Counting | None:
     """How a call of one time step went, if a call of the model computes one; otherwise None.
 
     :param seen: how a call on all steps of the encoded input [T, N, ...] went."""
-    steps, made = len(encoded), seen.length()
+    steps = len(encoded)
+    made = seen.length()
     expected = f"one of {steps} time steps, or of one"
     if not seen.error:
         if made is None or (made == steps and not seen.most()):
@@ -130,28 +145,39 @@ def _one_step(body: ModelBody, seen: _Counting, encoded: Tensor) -> _Counting | 
             # A loop over a fixed number of steps runs on so many rows, and on no fewer.
             if made == steps > 1 and _try(body, encoded[1:].clone()).error:
                 return None
-            got = f"one whose neurons fire {made} times, whatever it is given"
-            raise invalid("model", expected, got, FORMS)
+            raise invalid(
+                "model",
+                expected,
+                f"one whose neurons fire {made} times, whatever it is given",
+                FORMS,
+            )
+
     one = _try(body, encoded[0].clone())
     if not one.error and one.most() == 1:
         loop = _try(body, encoded.clone(), body.loop)
         if loop.forgotten and not loop.error:
-            got = f"{loop.forgotten[0]}, which was called without the state of the step before"
-            remedy = "Hand its states on in a loop of the model's own."
-            raise invalid("model", "neurons that keep their state from step to step", got, remedy)
+            raise invalid(
+                "model",
+                "neurons that keep their state from step to step",
+                f"{loop.forgotten[0]}, which was called without the state of the step before",
+                "Hand its states on in a loop of the model's own.",
+            )
         return one
     if one.error:
         name = type(one.error).__name__
         body.traits.failed = f" A call of one time step fails by {name}: {one.error}"
     if seen.error and (not one.error or isinstance(seen.error, IndexError)):
-        got = f"one that fails on {list(encoded.shape)}: {seen.error}"
-        raise invalid("model", expected, got, FORMS) from seen.error
+        raise invalid(
+            "model", expected, f"one that fails on {list(encoded.shape)}: {seen.error}", FORMS
+        ) from seen.error
     return None
 
 
 def _try(body: ModelBody, x: Tensor, run: Callable[[Tensor], object] | None = None) -> _Counting:
     """How the neurons were called, or the error with which the model failed."""
-    this, again, run = _Counting(body, x), x.clone(), run or body.layers
+    this = _Counting(body, x)
+    again = x.clone()
+    run = run or body.layers
     try:
         with body.restoring(), running(this), torch.random.fork_rng([]):
             run(x)
@@ -172,11 +198,11 @@ def _preludes(body: ModelBody, run: Callable[[Tensor], object], x: Tensor) -> in
                 output = run(x.requires_grad_().clone())
     except Exception:
         return 0
-    calls = list(this.made.values())
-    if not calls or any(len(c.currents) < 2 or c.currents[0].requires_grad for c in calls):
+    currents = [calls.currents for calls in this.made.values()]
+    if any(len(steps) < 2 or steps[0].requires_grad for steps in currents):
         return 0
-    ends = [*tree_leaves(output), *(x for c in calls for x in c.currents)]
-    nodes = graph_nodes([end.grad_fn for end in ends if isinstance(end, Tensor)])
-    seen = {id(getattr(node, "variable", None)) for node in nodes}
-    unread = all(id(c.spikes[0]) not in seen for c in calls)
-    return int(unread and any(id(c.spikes[1]) in seen for c in calls))
+
+    nodes = graph_nodes(nodes_of([output, *currents]))
+    read = {getattr(node, "variable", None) for node in nodes}
+    spikes = [calls.spikes for calls in this.made.values()]
+    return int(all(s[0] not in read for s in spikes) and any(s[1] in read for s in spikes))

@@ -23,7 +23,8 @@ class Potentials:
     :param member: the neuron, which has just run by itself without a graph."""
 
     def __init__(self, member: Member, site: NeuronRef) -> None:
-        self.member, self.dynamics = member, site.dynamics
+        self.member = member
+        self.dynamics = site.dynamics
         self.spikes: list[Tensor] = []
         self.before: list[Tensor] = []
         self.after: list[Tensor] = []
@@ -35,8 +36,7 @@ class Potentials:
         decay = dynamics.decay
         if isinstance(decay, tuple):
             decay = decay[len(self.before)]
-        start = operand(dynamics.v_start, x) + torch.zeros_like(x)
-        v = self.after[-1] if self.after else start
+        v = self.after[-1] if self.after else operand(dynamics.v_start, x)
 
         u = v * operand(decay, x) + x * operand(dynamics.gain, x)
         u = u + operand(dynamics.constant, x)
@@ -108,9 +108,12 @@ def _version(tensor: Tensor) -> int:
 
 
 def _refuse(got: str) -> ArgumentError:
-    expected = "a model that reads only spikes and potentials of its neurons"
-    remedy = "Rules do not differentiate other state. Take the rule 'native'."
-    return invalid("model", expected, got, remedy)
+    return invalid(
+        "model",
+        "a model that reads only spikes and potentials of its neurons",
+        got,
+        "Rules do not differentiate other state. Take the rule 'native'.",
+    )
 
 
 class _Sealed(torch.autograd.Function):

@@ -24,7 +24,14 @@ from torch import Tensor
 from art_snn.gradients.base import Firing, NeuronRef
 from art_snn.gradients.shared import apply, attach_anchor, differentiable_once, needs_gradient
 from art_snn.interop.members import Member, running
-from art_snn.interop.passes import FiringPass, other_equations, refusal, require_spikes, wrong_steps
+from art_snn.interop.passes import (
+    FiringPass,
+    nodes_of,
+    other_equations,
+    refusal,
+    require_spikes,
+    wrong_steps,
+)
 from art_snn.interop.reading import Potentials, versions
 
 
@@ -37,7 +44,8 @@ class _Calls:
     """Their spikes."""
 
     def __init__(self, member: Member, site: NeuronRef) -> None:
-        self.member, self.site = member, site
+        self.member = member
+        self.site = site
         self.read = Potentials(member, site)
         self.currents: list[Tensor] = []
         self.spikes: list[Tensor] = []
@@ -45,20 +53,26 @@ class _Calls:
         self.spikes_matter = False
         """True if anything reads the spikes, as the last backward pass has shown."""
 
+    @property
+    def leaves(self) -> list[Tensor]:
+        """Spikes and potentials that the neuron returned."""
+        return self.spikes + self.potentials
+
     def begin_after(self, calls: int) -> None:
         """Leave out calls before the first time step: neurons start from where they end."""
         if not calls:
             return
-        with torch.no_grad():
-            currents = torch.stack(self.currents[:calls])
-            v = torch.empty_like(currents)
-            spikes = self.site.dynamics.simulate(currents, v)
-            at = v[-1].flatten()
-            if spikes.any() or (at != at[0]).any():
-                got = f"{self.member.name}, which is called before it with other currents"
-                remedy = "Charge it with one number, or start it from there: Dynamics(v_start=...)."
-                raise refusal("neurons that start alike at the first time step", got, remedy)
-        start = float(at[0])
+        currents = torch.stack(self.currents[:calls]).detach()
+        v = torch.empty_like(currents)
+        spikes = self.site.dynamics.simulate(currents, v)
+        start = float(v[-1].flatten()[0])
+        if spikes.any() or (v[-1] != start).any():
+            raise refusal(
+                "neurons that start alike at the first time step",
+                f"{self.member.name}, which is called before it with other currents",
+                "Charge it with one number, or start it from there: Dynamics(v_start=...).",
+            )
+
         self.site = replace(self.site, dynamics=replace(self.site.dynamics, v_start=start))
         for kept in (self.currents, self.spikes, self.potentials):
             del kept[:calls]
@@ -71,13 +85,14 @@ class _Calls:
 
     def current_gradients(self, spikes: Sequence[Any], potentials: Sequence[Any]) -> Tensor | None:
         """Gradients at all currents [T, N, ...] from those at the answers; None without any."""
-        through = None
+        gradient = None
         self.spikes_matter = any(g is not None for g in spikes)
         if self.spikes_matter and self.fired.requires_grad:
             pairs = zip(spikes, self.stacked, strict=True)
             g = torch.stack([torch.zeros_like(x) if g is None else g for g, x in pairs])
             g = g.to(self.fired.dtype)  # Spikes of snnTorch and sinabs are single precision.
-            (through,) = torch.autograd.grad(self.fired, self.stacked, g, retain_graph=True)
+            (gradient,) = torch.autograd.grad(self.fired, self.stacked, g, retain_graph=True)
+
         if any(g is not None for g in potentials):
             with torch.enable_grad():
                 returned = self._returned(self.stacked)
@@ -85,8 +100,8 @@ class _Calls:
             read = [(v, g.to(v)) for v, g in pairs if g is not None]
             values, grads = zip(*read, strict=True)
             (others,) = torch.autograd.grad(values, self.stacked, grads)
-            through = others if through is None else through + others
-        return through
+            gradient = others if gradient is None else gradient + others
+        return gradient
 
     def compare_potentials(self) -> None:
         """Refuse potentials that the neuron returns and its dynamics do not."""
@@ -95,9 +110,11 @@ class _Calls:
         given = torch.stack(self.potentials).detach()
         potentials = torch.stack(self._returned(self.stacked.detach()))
         if not torch.allclose(given.to(potentials.dtype), potentials, rtol=1e-4, atol=1e-4):
-            got = f"{self.member.name}, whose potentials are not those {self.member.returned}"
-            remedy = "register_neuron(..., returns=...) says which they are."
-            raise refusal("neurons that return the potential that they are said to", got, remedy)
+            raise refusal(
+                "neurons that return the potential that they are said to",
+                f"{self.member.name}, whose potentials are not those {self.member.returned}",
+                "register_neuron(..., returns=...) says which they are.",
+            )
 
     def _returned(self, currents: Tensor) -> list[Tensor]:
         """The potential that the neuron returns at every step."""
@@ -108,7 +125,12 @@ class _Calls:
 
 
 class StepPass(FiringPass):
-    """A pass of a model that calls its neurons once per time step."""
+    """A pass of a model that calls its neurons once per time step, with its graph in pieces."""
+
+    inputs: list[Tensor]
+    """The input and the weights of :meth:`run`, where the first piece begins."""
+    output: Tensor
+    """Where the last piece ends."""
 
     def __init__(self, body: Any, encoded: Tensor, firing: Firing) -> None:
         super().__init__(body, encoded, firing)
@@ -116,12 +138,12 @@ class StepPass(FiringPass):
 
     def fire(self, member: Member, current: Tensor, *args: Any, **kwargs: Any) -> Any:
         if member.layout != "step":
-            got = f"{member.name}, which takes all steps in one call, and others take one"
-            remedy = (
+            raise refusal(
+                "neurons of one layout",
+                f"{member.name}, which takes all steps in one call, and others take one",
                 "Set one step mode for all of them. Where one feeds its spikes back to itself, "
-                "adapt(..., elsewhere='native') differentiates it by its own gradient."
+                "adapt(..., elsewhere='native') differentiates it by its own gradient.",
             )
-            raise refusal("neurons of one layout", got, remedy)
         if member.name not in self.made:
             self.made[member.name] = _Calls(member, self.sites[member.name])
         calls = self.made[member.name]
@@ -129,27 +151,30 @@ class StepPass(FiringPass):
         earlier = versions(member.module) if self.reading else {}
         with torch.no_grad():
             answer = self.answer_alone(member, current, *args, **kwargs)
-        both = isinstance(answer, tuple)
-        state: Any
-        spikes, state = answer if both and len(answer) == 2 else (answer, None)
-        potential = getattr(state, "v", state)
-        returned = member.returned if both else None
+
+        both = isinstance(answer, tuple) and len(answer) == 2
+        spikes, state = answer if both else (answer, None)
         require_spikes(member.name, spikes, current)
-        if both != isinstance(potential, Tensor) or both != (returned is not None):
-            got = f"{member.name}, which returns something else"
-            remedy = "register_neuron(..., returns='before reset' or 'after reset') says which."
-            raise refusal("neurons that return spikes, or (spikes, potential)", got, remedy)
-        calls.spikes.append(spikes.detach().requires_grad_())
+        potential = getattr(state, "v", state)
+        if both and not (isinstance(potential, Tensor) and member.returned):
+            raise refusal(
+                "neurons that return spikes, or (spikes, potential)",
+                f"{member.name}, which returns something else",
+                "register_neuron(..., returns='before reset' or 'after reset') says which.",
+            )
+
+        leaf = spikes.detach().requires_grad_()
+        calls.spikes.append(leaf)
         if self.reading:
-            calls.read.step(current, calls.spikes[-1].clone())
+            calls.read.step(current, leaf.clone())
             calls.read.show(earlier)
         # Copies, since the model may write into what it is given.
         if not both:
-            return calls.spikes[-1].clone()
+            return leaf.clone()
         calls.potentials.append(potential.detach().requires_grad_())
         potential = calls.potentials[-1].clone()
         state = potential if isinstance(state, Tensor) else state._replace(v=potential)
-        return calls.spikes[-1].clone(), state
+        return leaf.clone(), state
 
     def run(
         self, model: Callable[[Tensor], Tensor], weights: Sequence[Tensor], x: Tensor
@@ -157,15 +182,16 @@ class StepPass(FiringPass):
         """Output of the model for x, differentiable by the pass's firing at x and the weights."""
         # Views, whose nodes show in the backward pass whether their gradients are asked for.
         links = [tensor.view_as(tensor) for tensor in (x, *weights)]
-        pieces = _Pieces(self, model, weights)
-        return apply(_BySteps, pieces, [link.grad_fn for link in links], *links)
+        nodes = [link.grad_fn for link in links]
+        self.inputs = [x.detach().requires_grad_(x.requires_grad), *weights]
+        return apply(_BySteps, self, model, nodes, *links)
 
     def ended(self) -> None:
         super().ended()
         for calls in self.made.values():
             calls.begin_after(self.preludes)
         counts = {name: len(calls.currents) for name, calls in self.made.items()}
-        expected = min(counts.values(), default=0) if self.steps is None else self.steps
+        expected = self.steps or min(counts.values(), default=0)
         for name, count in counts.items():
             if count != expected:
                 raise wrong_steps(name, count, expected)
@@ -182,63 +208,55 @@ class StepPass(FiringPass):
             if not lowered and not torch.equal(spikes.to(calls.fired.dtype), calls.fired):
                 raise other_equations(calls.site, spikes, calls.fired)
 
-
-class _Pieces:
-    """The graph of one pass in pieces."""
-
-    def __init__(
-        self, this: StepPass, model: Callable[[Tensor], Tensor], weights: Sequence[Tensor]
-    ) -> None:
-        self.this, self.model, self.weights = this, model, weights
-
-    def forward(self, x: Tensor) -> Tensor:
-        with torch.enable_grad(), running(self.this):
-            self.x = x.detach().requires_grad_(x.requires_grad)
-            self.output = self.model(self.x)
-            self.this.ended()
-        return self.output.detach()
-
     def leaves(self) -> list[Tensor]:
-        """Spikes and potentials that the neurons returned."""
-        return [leaf for c in self.this.made.values() for leaf in (*c.spikes, *c.potentials)]
+        """Spikes and potentials that the neurons returned, where later pieces begin."""
+        return [leaf for calls in self.made.values() for leaf in calls.leaves]
 
     def roots(self) -> list[Any]:
-        """Where the pieces of the graph end: at the output, and at the currents of all neurons."""
-        ends = [x for calls in self.this.made.values() for x in calls.currents]
-        return [end.grad_fn for end in (self.output, *ends)]
+        """The nodes where the pieces end: at the output, and at the currents of all neurons."""
+        return nodes_of([self.output, *(calls.currents for calls in self.made.values())])
 
     def backward(self, grad: Tensor, wanted: Sequence[bool]) -> list[Tensor | None]:
-        neurons = list(self.this.made.values())
-        pairs = zip((self.x, *self.weights), wanted, strict=True)
-        roots = [root if asked else None for root, asked in pairs]
-        targets = [*self.leaves(), *(root for root in roots if root is not None)]
-        sums: dict[int, Tensor] = {}
+        """Gradients at the inputs that are wanted, from the gradient at the output."""
+        asked = [x for x, is_wanted in zip(self.inputs, wanted, strict=True) if is_wanted]
+        targets = [*self.leaves(), *asked]
+        sums: dict[Tensor, Tensor] = {}
+        _add_gradients(sums, targets, [self.output], [grad])
 
-        def pull(outputs: Sequence[Tensor], grads: Sequence[Tensor]) -> None:
-            pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if o.requires_grad]
-            if not pairs or not targets:
-                return
-            ends, at = zip(*pairs, strict=True)
-            further = torch.autograd.grad(ends, targets, at, retain_graph=True, allow_unused=True)
-            for target, new in zip(targets, further, strict=True):
-                if new is not None:
-                    earlier = sums.get(id(target))
-                    sums[id(target)] = new if earlier is None else earlier + new
-
-        pull([self.output], [grad])
+        neurons = list(self.made.values())
         for place, calls in reversed(list(enumerate(neurons))):
-            spikes = [sums.pop(id(leaf), None) for leaf in calls.spikes]
-            potentials = [sums.pop(id(leaf), None) for leaf in calls.potentials]
-            d = calls.current_gradients(spikes, potentials)
-            if d is not None:
-                pull(calls.currents, list(d))
+            spikes = [sums.pop(leaf, None) for leaf in calls.spikes]
+            potentials = [sums.pop(leaf, None) for leaf in calls.potentials]
+            through = calls.current_gradients(spikes, potentials)
+            if through is not None:
+                _add_gradients(sums, targets, calls.currents, through)
             for later in neurons[place:]:
-                if any(id(leaf) in sums for leaf in (*later.spikes, *later.potentials)):
+                if not sums.keys().isdisjoint(later.leaves):
                     reads, read = calls.member.name, later.member.name
-                    got = f"{reads}, which reads what {read} gave at an earlier step"
-                    remedy = "Rules that need all steps of a layer at once cannot go through that."
-                    raise refusal("layers without recurrent connections", got, remedy)
-        return [None if root is None else sums.get(id(root)) for root in roots]
+                    raise refusal(
+                        "layers without recurrent connections",
+                        f"{reads}, which reads what {read} gave at an earlier step",
+                        "Rules that need all steps of a layer at once cannot go through that.",
+                    )
+        return [sums.get(x) for x in self.inputs]
+
+
+def _add_gradients(
+    sums: dict[Tensor, Tensor],
+    targets: Sequence[Tensor],
+    outputs: Sequence[Tensor],
+    grads: Iterable[Tensor],
+) -> None:
+    """Add to the sums at the targets what gradients at the outputs of a piece give there."""
+    pairs = [(o, g) for o, g in zip(outputs, grads, strict=True) if o.requires_grad]
+    if not pairs or not targets:
+        return
+    ends, at = zip(*pairs, strict=True)
+    further = torch.autograd.grad(ends, targets, at, retain_graph=True, allow_unused=True)
+    for target, new in zip(targets, further, strict=True):
+        if new is not None:
+            earlier = sums.get(target)
+            sums[target] = new if earlier is None else earlier + new
 
 
 class _BySteps(torch.autograd.Function):
@@ -246,29 +264,39 @@ class _BySteps(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, pieces: _Pieces, nodes: list[Any], x: Tensor, *weights: Tensor
+        ctx: Any,
+        this: StepPass,
+        model: Callable[[Tensor], Tensor],
+        nodes: list[Any],
+        *links: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        ctx.pieces, ctx.nodes = pieces, nodes
-        return attach_anchor(ctx, "the rule of neurons called step by step", pieces.forward(x))
+        ctx.pieces = this
+        ctx.nodes = nodes
+        with torch.enable_grad(), running(this):
+            this.output = model(this.inputs[0])
+            this.ended()
+        output = this.output.detach()
+        return attach_anchor(ctx, "the rule of neurons called step by step", output)
 
     @staticmethod
     @differentiable_once
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        pairs = zip(ctx.needs_input_grad[2:], ctx.nodes, strict=True)
+        pairs = zip(ctx.needs_input_grad[3:], ctx.nodes, strict=True)
         wanted = [needs and needs_gradient(node) for needs, node in pairs]
-        return (None, None, *ctx.pieces.backward(grad, wanted))
+        return (None, None, None, *ctx.pieces.backward(grad, wanted))
 
 
 def graph_nodes(roots: Iterable[Any], ends: Iterable[Any] = ()) -> set[Any]:
     """The nodes of a graph, from some on, pieces of cut ones among them; not beyond the ends."""
     seen = set()
-    waiting, ends = list(roots), {None, *ends}
+    outside = {None, *ends}
+    waiting = list(roots)
     while waiting:
         node = waiting.pop()
-        if node in seen or node in ends:
+        if node in seen or node in outside:
             continue
         seen.add(node)
-        pieces = getattr(node, "pieces", None)
+        pieces: StepPass | None = getattr(node, "pieces", None)
         if pieces is not None:
             _refuse_outsiders(pieces)
             waiting += pieces.roots()
@@ -276,13 +304,15 @@ def graph_nodes(roots: Iterable[Any], ends: Iterable[Any] = ()) -> set[Any]:
     return seen
 
 
-def _refuse_outsiders(pieces: Any) -> None:
+def _refuse_outsiders(pieces: StepPass) -> None:
     """Refuse tensors that require a gradient and are no parameters, in a graph that is cut."""
-    parameters = {id(tensor) for tensor in (pieces.x, *pieces.weights, *pieces.leaves())}
+    parameters = {*pieces.inputs, *pieces.leaves()}
     for node in graph_nodes(pieces.roots()):
         leaf = getattr(node, "variable", None)
         # Numbers may: states of Norse start from such ones.
-        if leaf is not None and leaf.ndim and id(leaf) not in parameters:
-            got = f"a tensor {list(leaf.shape)} that is none of its parameters"
-            remedy = "Make it one: gradients are passed on where a loop over time is cut."
-            raise refusal("a model in which parameters alone require gradients", got, remedy)
+        if leaf is not None and leaf.ndim and leaf not in parameters:
+            raise refusal(
+                "a model in which parameters alone require gradients",
+                f"a tensor {list(leaf.shape)} that is none of its parameters",
+                "Make it one: gradients are passed on where a loop over time is cut.",
+            )

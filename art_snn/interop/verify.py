@@ -33,9 +33,9 @@ from art_snn.gradients.rate import remember
 from art_snn.interop.body import ModelBody
 from art_snn.interop.members import Member
 from art_snn.interop.passes import (
-    TRACE,
     Exchange,
     FiringPass,
+    Trace,
     other_equations,
     refusal,
     require_spikes,
@@ -69,33 +69,34 @@ def verify(body: ModelBody, rule: Gradient | None, x: Tensor) -> None:
     if RUN.get().constant_weights and not x.requires_grad:
         rule = None  # Nothing is differentiated.
     if len(x):
-        setup = _settle(body, x)
+        known = _settle(body, x)
         # A module that computes something else at every call, in training mode, is not verified.
         drops = re.compile("Dropout|DropPath")
         modules = body.layers.modules()
         if not any(varies(m) or (m.training and drops.search(type(m).__name__)) for m in modules):
             for one in (None,) if rule is None else flatten(rule):
-                _verify_setup(body, one, x, setup)
+                _verify_setup(body, one, x, known)
 
 
-def _settle(body: ModelBody, x: Tensor) -> Hashable:
-    """Find out the traits of the model once for every setup of it; returns that setup."""
-    setup = _setup(body, x)
-    traits = body.verified.get((setup, "traits"))
-    if traits is None:
+def _settle(body: ModelBody, x: Tensor) -> dict[Hashable, Any]:
+    """Find out the traits of the model once for every setup of it.
+
+    :return: the traits and all else that is known of that setup."""
+    known = body.verified.get(_setup(body, x), {})
+    if "traits" not in known:
         # A twin, since passes of other threads may rely on the traits of their setup.
         twin = body.share()
         twin.traits = traits = Traits()
         with _isolated(x):
             find_traits(twin, x.detach())
             traits.reads = _reads(twin, x.detach()[:VERIFIED])
+        known = {"traits": traits}
         # What passes change by themselves is known now, and no part of the setup.
-        setup = _setup(body, x)
-        remember(body.verified, (setup, "traits"), traits, _REMEMBERED)
+        remember(body.verified, _setup(body, x), known, _REMEMBERED)
         if traits.draws and not body.layers.training:
             warnings.warn(_DRAWS, stacklevel=2)
-    body.traits = traits
-    return setup
+    body.traits = known["traits"]
+    return known
 
 
 @torch.no_grad()
@@ -116,31 +117,34 @@ def _reads(body: ModelBody, x: Tensor) -> bool:
         return True
 
 
-def _verify_setup(body: ModelBody, rule: Gradient | None, x: Tensor, setup: Hashable) -> None:
+def _verify_setup(
+    body: ModelBody, rule: Gradient | None, x: Tensor, known: dict[Hashable, Any]
+) -> None:
     def once(depends: Hashable, check: Callable[[], object], state: Hashable = True) -> None:
         """Check what depends on setup, this and a state; an answer of False is not known yet."""
-        if body.verified.get((setup, depends)) != state:
+        if known.get(depends) != state:
             with _isolated(x):
                 if check() is not False:
-                    remember(body.verified, (setup, depends), state, _REMEMBERED)
+                    remember(known, depends, state, _REMEMBERED)
 
-    inputs, native = x.detach(), isinstance(rule, Native)
-    kind = "none" if rule is None else "native" if native else "ours"
-    once(kind, lambda: _compare_logits(body, inputs, native=native))
-    few, traits = inputs[:VERIFIED], body.traits
+    traits = body.traits
+    inputs = x.detach()
+    few = inputs[:VERIFIED]
+    native = isinstance(rule, Native)
+    once(("logits", native), lambda: _compare_logits(body, inputs, native=native))
     # Training alone changes weights all the time.
-    if len(x) > 1 and (rule is None or x.requires_grad or (setup, "rows") not in body.verified):
+    if len(x) > 1 and (rule is None or x.requires_grad or "rows" not in known):
         rows = few if traits.mixed else inputs
         once("rows", lambda: _compare_rows(body, rows), count_writes(body.weights()))
     if rule is None:
         return
     if not native:
-        later = (setup, "spikes") in body.verified
+        later = "spikes" in known
         # Neurons that are called step by step are compared in every pass anyway.
         steps = body.members.steps_alone
         batch = few if steps and traits.batches else inputs
         once("spikes", lambda: _compare_spikes(body, batch))
-        if x.requires_grad and (later or (setup, "spikes") in body.verified):
+        if x.requires_grad and "spikes" in known:
             weights = body.version_key(exact=False)
             once(weights, lambda: not later or _compare_spikes(body, inputs[:1]))
         traits.passes += x.requires_grad
@@ -171,36 +175,39 @@ def _setup(body: ModelBody, x: Tensor) -> Hashable:
     kinds = tuple((name, type(module), module.training) for name, module in modules)
     neurons = [(layer.name, layer.layout, layer.site.dynamics) for layer in body.neuron_layers()]
     equations = tuple((name, layout, type(d), d.reset) for name, layout, d in neurons)
-    passed = (tuple(x.shape[1:]), x.dtype, x.device, str(body.encoder))
-    return *passed, kinds, equations, frozenset(settings(modules, body.volatile).items())
+    plain = frozenset(settings(modules, body.volatile).items())
+    return x.shape[1:], x.dtype, x.device, str(body.encoder), kinds, equations, plain
 
 
 def _require_gradient(body: ModelBody, rule: Gradient, x: Tensor) -> None:
     """Refuse what cuts gradients at x, or at the weights, and graphs of unknown functions."""
-    if not isinstance(rule, Native):
+    native = isinstance(rule, Native)
+    if not native:
         _refuse_unread(body, rule, x.detach())
-    some = through = _gradient(body, rule, x)
+    some = through = _gradient(body, rule, x, native)
     if some:
         return
     # By a slope that is nowhere zero: only the model itself can cut it.
-    sites, steep = body.members.ruled.values(), STBP(surrogate=ATan())
+    sites = body.members.ruled.values()
+    steep = STBP(surrogate=ATan())
     applies = bool(sites) and all(site.dynamics.unknown is None for site in sites)
     if some is not None and applies:
         try:
-            through = _gradient(body, steep, x, native=isinstance(rule, Native))
+            through = _gradient(body, steep, x, native)
         except ArgumentError:  # Of dynamics that are not the neurons', which native does not use.
-            if not isinstance(rule, Native):
+            if not native:
                 raise
             applies = False
     if not through and (through is None or applies or not sites):
         how = "none" if through is None else "zero"
         place = "input" if x.requires_grad else "weights"
-        got = f"one whose gradient at the {place} is {how} for all of {len(x)} samples under {rule}"
-        remedy = (
+        raise invalid(
+            "model",
+            "one that the gradient passes through",
+            f"one whose gradient at the {place} is {how} for all of {len(x)} samples under {rule}",
             "Something cuts it: no_grad, detach(), data, numpy, rounding, or a surrogate that has "
-            "a gradient in training mode alone (register_neuron(..., gated=True))."
+            "a gradient in training mode alone (register_neuron(..., gated=True)).",
         )
-        raise invalid("model", "one that the gradient passes through", got, remedy)
     warnings.warn(
         f"the gradient under {rule} is zero for the first {len(x)} samples: no neuron comes near "
         "enough to firing for its slope, or something cuts it. Attacks by it do nothing there.",
@@ -208,24 +215,25 @@ def _require_gradient(body: ModelBody, rule: Gradient, x: Tensor) -> None:
     )
 
 
-def _gradient(body: ModelBody, rule: Gradient, x: Tensor, *, native: bool = False) -> bool | None:
-    """True if the gradient of the logits is not all zero; None where the graph ends before."""
+def _gradient(body: ModelBody, rule: Gradient, x: Tensor, native: bool) -> bool | None:
+    """True if the gradient of the logits is not all zero; None where the graph ends before.
+
+    :param native: whether the model may have autograd functions anywhere in its graph."""
     with torch.enable_grad():
         inputs = x.detach().clone().requires_grad_(x.requires_grad)
-        natives = list[tuple[list[Any], list[Any]]]()
-        with set_in_block(TRACE, natives):
-            total = _mixed(rule.logits(body.share(), inputs))
+        twin = body.share()
+        twin.trace = natives = Trace()
+        total = _mixed(rule.logits(twin, inputs))
         if not total.requires_grad:
             return None
-        if native or isinstance(rule, Native):
-            # Autograd functions of the model's own may stand anywhere in the graph.
+        if native:
             natives = [([total.grad_fn], [])]
         between = set().union(*(graph_nodes(*ends) for ends in natives))
         _refuse_functions(body, total.grad_fn, between)
         wanted = [inputs] if x.requires_grad else body.weights()
         grads = torch.autograd.grad(total, wanted, allow_unused=True)
-    zero = [not grad.any() for grad in grads if grad is not None]
-    return not all(zero) if zero else None
+    reached = [bool(grad.any()) for grad in grads if grad is not None]
+    return any(reached) if reached else None
 
 
 def _mixed(logits: Tensor) -> Tensor:
@@ -246,8 +254,11 @@ def _refuse_unread(body: ModelBody, rule: Gradient, x: Tensor) -> None:
         torch.autograd.grad(total, encoded, allow_unused=True)
     for name, calls in this.made.items():
         if calls.spikes_matter and reasons[name]:
-            got = f"{name}, whose spikes others read: {reasons[name]}"
-            raise refusal("neurons that the rule applies to", got, "Take STBP or HART.")
+            raise refusal(
+                "neurons that the rule applies to",
+                f"{name}, whose spikes others read: {reasons[name]}",
+                "Take STBP or HART.",
+            )
 
 
 def _refuse_functions(body: ModelBody, root: Any, natives: set[Any]) -> None:
@@ -260,9 +271,12 @@ def _refuse_functions(body: ModelBody, root: Any, natives: set[Any]) -> None:
         if function is None:
             continue
         if function is CheckpointFunction:
-            remedy = "Its neurons would run again after the pass, from another state: remove it."
-            got = "one with activation checkpointing"
-            raise invalid("model", "a model that runs once in a pass", got, remedy)
+            raise invalid(
+                "model",
+                "a model that runs once in a pass",
+                "one with activation checkpointing",
+                "Its neurons would run again after the pass, from another state: remove it.",
+            )
         place = function.__module__
         compiled = silent and "functorch" in place
         usual = place.startswith(("torch.", "art_snn.")) and not compiled
@@ -285,27 +299,21 @@ def _refuse_functions(body: ModelBody, root: Any, natives: set[Any]) -> None:
 def _compare_logits(body: ModelBody, x: Tensor, *, native: bool) -> None:
     """Compare a pass of ours with the model as it is."""
     encoded = body.encode(x)
-
-    def refresh() -> None:
+    with body.restoring():
         for member in body.members.values():
             member.kind.refresh(member.module, body.steps_of(encoded))
-
-    with body.restoring():
-        refresh()
         try:
             with _same_draws(x):
                 alone = body.logits(encoded)
         except (RuntimeError, IndexError) as error:
-            note = getattr(error, "add_note", None)
-            if callable(note):  # From Python 3.11 on.
+            if hasattr(error, "add_note"):  # From Python 3.11 on.
                 given = encoded[0] if body.loops_itself else encoded
-                note(
+                error.add_note(
                     f"The model was given a batch of shape {list(given.shape)}. {FORMS}"
                     f"{body.traits.failed}"
                 )
             raise
         # States that are known begin again; others have been changed by the first run.
-        refresh()
         ours = body.run_by_itself(encoded, native=native)
     # In training mode some versions of frameworks add in another order.
     _require_same(alone, ours, rounded=native)
@@ -330,8 +338,12 @@ def _require_same(
     else:
         same = torch.equal(alone.nan_to_num(), ours.nan_to_num())
     if not same:
-        got = f"one whose logits then differ by {(alone - ours).abs().max().item():.3g}"
-        raise invalid("model", expected, got, remedy)
+        raise invalid(
+            "model",
+            expected,
+            f"one whose logits then differ by {(alone - ours).abs().max().item():.3g}",
+            remedy,
+        )
 
 
 @torch.no_grad()
@@ -346,15 +358,17 @@ def _compare_rows(body: ModelBody, x: Tensor) -> bool:
         with body.restoring(), _same_draws(x):
             return body.run_by_itself(body.encode(batch))
 
-    remedy = (
+    logits, again = run(x), run(others)
+    _require_same(
+        logits[::2],
+        again[::2],
+        "one whose logits of a sample are the same whatever else is in its batch",
         "Which of its axes is the batch? A layer, a neuron (in another step mode?) or the readout "
         "takes samples for time steps or features: a model [N, T, K] is read by "
         "readout=lambda out: out.mean(1). Where the model itself mixes them, as QKFormer does, "
-        "give it one sample at a time: batch_size=1."
+        "give it one sample at a time: batch_size=1.",
+        rounded=True,
     )
-    expected = "one whose logits of a sample are the same whatever else is in its batch"
-    logits, again = run(x), run(others)
-    _require_same(logits[::2], again[::2], expected, remedy, rounded=True)
     body.traits.mixed += 1
     return not torch.equal(logits[1::2], again[1::2]) or body.traits.mixed >= _TRIES
 
@@ -370,8 +384,8 @@ def _compare_spikes(body: ModelBody, x: Tensor) -> bool:
     kind = _ComparingSteps if body.members.steps_alone else _ComparingExchange
     this = kind(body, encoded, simulation)
     natives = body.members.natives
-    gated = any(m.kind.gated for m in body.members.values() if m.name in natives)
-    _require_same(alone, body.run_in(this, encoded), rounded=gated)
+    gated = any(m.kind.gated for m in body.members.neurons if m.name in natives)
+    _require_same(alone, body.run_in(this, body.logits, encoded), rounded=gated)
     body.traits.silent = [name for name in this.sites if not this.calls[name]]
     body.traits.batches += 1
     lively = this.sites.keys() - body.traits.silent <= this.lively
@@ -380,17 +394,18 @@ def _compare_spikes(body: ModelBody, x: Tensor) -> bool:
 
 def _compare(this: FiringPass, name: str, spikes: Tensor, ours: Tensor) -> None:
     """Refuse spikes [T, N, ...] of a neuron that are not those of its dynamics."""
-    height, several = this.sites[name].dynamics.amplitude, this.sites[name].dynamics.max_spikes
+    site = this.sites[name]
+    height = site.dynamics.amplitude
     odd = spikes[(spikes != 0) & (spikes != operand(height, spikes))]
-    if len(odd) and several == 1:
-        got = f"{name}, which gave {odd[0].item():g}"
-        remedy = (
+    if len(odd) and site.dynamics.max_spikes == 1:
+        raise refusal(
+            f"neurons whose outputs are 0 or {height:g}",
+            f"{name}, which gave {odd[0].item():g}",
             "Dynamics(amplitude=...) says how high all spikes are, and max_spikes=... how many "
-            "a step may have."
+            "a step may have.",
         )
-        raise refusal(f"neurons whose outputs are 0 or {height:g}", got, remedy)
     if (spikes != ours).any():
-        raise other_equations(this.sites[name], spikes, ours)
+        raise other_equations(site, spikes, ours)
     if spikes.any() and not spikes.all():
         this.lively.add(name)
 
@@ -403,9 +418,11 @@ class _ComparingExchange(Exchange):
         spikes = self.answer_alone(member, current)
         several = self.calls[member.name] > 1 and isinstance(spikes, Tensor)
         if several and not torch.equal(spikes, self.answer_alone(member, current)):
-            got = f"{member.name}, which has several places and keeps a state"
-            remedy = "One neuron cannot be at two places: give every place one of its own."
-            raise refusal("neurons that start from rest at every place", got, remedy)
+            raise refusal(
+                "neurons that start from rest at every place",
+                f"{member.name}, which has several places and keeps a state",
+                "One neuron cannot be at two places: give every place one of its own.",
+            )
         require_spikes(member.name, spikes, current)
         spikes = member.to_steps(spikes, self.steps)
         _compare(self, member.name, spikes, ours)

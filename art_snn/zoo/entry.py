@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from art_snn.checks import first_line, invalid, require, require_distinct
 from art_snn.data import Source
+from art_snn.data.dataset import ValueRange
 from art_snn.metrics import Share
 from art_snn.models import DEFAULTS, MODELS
 
@@ -64,15 +65,16 @@ class ZooData:
     name: str
     options: Mapping[str, Any]
     digest: str
-    value_range: tuple[float, float] | None
+    value_range: ValueRange | None
     licence: str
     attribution: str
     sha256: str = ""
     bytes: int = 0
 
     def __post_init__(self) -> None:
-        for sha256 in filter(None, (self.digest or "none", self.sha256)):
-            _check(self.name, sha256)
+        _check(self.name, self.digest)
+        if self.sha256:
+            _check(self.name, self.sha256)
 
     @property
     def file(self) -> str:

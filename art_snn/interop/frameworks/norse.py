@@ -10,7 +10,8 @@ SEQUENTIAL = "norse.torch.module.sequential.SequentialState"
 
 
 def _lif_box(module: Any) -> Dynamics:
-    p, share = module.p, setting(module.dt * module.p.tau_mem_inv)
+    p = module.p
+    share = setting(module.dt * p.tau_mem_inv)
     method = getattr(p.reset_method, "__name__", "")
     reset = {"reset": "hard", "v_reset": setting(p.v_reset)}
     if method == "reset_subtract":
@@ -33,8 +34,8 @@ def _lif_box(module: Any) -> Dynamics:
 
 
 def _iaf_cell(module: Any) -> Dynamics:
-    threshold, rest = setting(module.p.v_th), setting(module.p.v_reset)
-    return ReadOff(1.0, threshold, v_reset=rest, strict=True, order="v + x")
+    p = module.p
+    return ReadOff(1.0, setting(p.v_th), v_reset=setting(p.v_reset), strict=True, order="v + x")
 
 
 _OTHER = "its equations are not those of LIFBoxCell or IAFCell; register_neuron describes others"

@@ -16,7 +16,8 @@ def _neuron(module: Any) -> Dynamics:
     if module.alpha_syn_calculated is not None:
         raise ValueError("it has a synaptic current next to its potential (tau_syn)")
     decay = setting(module.alpha_mem_calculated)
-    threshold, reset = setting(module.spike_threshold), module.reset_fn
+    reset = module.reset_fn
+    threshold = setting(module.spike_threshold)
     settings = {"threshold": threshold, "factor": decay, "order": "f v + x"}
     if fires != "SingleSpike":
         settings["max_spikes"] = getattr(module.spike_fn, "max_num_spikes_per_bin", None)

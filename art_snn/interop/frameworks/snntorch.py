@@ -25,8 +25,13 @@ def _leaky(module: Any) -> Dynamics:
         raise ValueError("its state is quantised")
     threshold = setting(module.threshold)
     decay = clamp(setting(module.beta), 0.0, 1.0)
-    settings = {"threshold": threshold, "strict": True, "factor": decay}
-    settings |= {"order": "f v + x", "amplitude": setting(module.graded_spikes_factor)}
+    settings = {
+        "threshold": threshold,
+        "strict": True,
+        "factor": decay,
+        "order": "f v + x",
+        "amplitude": setting(module.graded_spikes_factor),
+    }
     # What runs; the setting reset_mechanism may be changed later without effect.
     state_function = module.state_function.__name__
     if state_function == "_base_zero":
@@ -47,7 +52,7 @@ def _clear_states(module: Any, steps: int | None) -> None:
     for name in ("mem", "syn", "spk", "a", "b"):
         state = module._buffers.get(name)
         if isinstance(state, torch.Tensor):
-            module._buffers[name] = torch.zeros(0, dtype=state.dtype, device=state.device)
+            module._buffers[name] = state.new_zeros(0)
 
 
 _RECURRENT = "it feeds its spikes back into its own current"

@@ -27,7 +27,8 @@ def _reset(module: Any) -> dict[str, Any]:
         raise ValueError("it computes in a precision of its own")
     if not getattr(module.surrogate_function, "spiking", True):
         raise ValueError("its surrogate is not spiking: its outputs are not 0 or 1")
-    threshold, rest = setting(module.v_threshold), module.v_reset
+    threshold = setting(module.v_threshold)
+    rest = module.v_reset
     if rest is None:
         return {"threshold": threshold, "reset": "soft"}
     return {"threshold": threshold, "v_reset": setting(rest)}
@@ -35,12 +36,18 @@ def _reset(module: Any) -> dict[str, Any]:
 
 def _lif_node(module: Any) -> Dynamics:
     """A potential that loses a share of its distance to the reset value in every step."""
-    learns, reset = hasattr(module, "w"), _reset(module)
+    learns = hasattr(module, "w")
+    reset = _reset(module)
     factor = setting(module.w.sigmoid() if learns else module.tau)
     share, times = (factor, "f") if learns else (1 / factor, "/ f")
     leak = reset.get("v_reset", 0.0)
-    settings = {"decay": 1 - share, "constant": share * leak, "factor": factor, "v_leak": leak}
-    settings |= reset
+    settings = {
+        "decay": 1 - share,
+        "constant": share * leak,
+        "factor": factor,
+        "v_leak": leak,
+        **reset,
+    }
     if getattr(module, "decay_input", True):  # The versions of 2020 know no other way.
         return ReadOff(**settings, gain=share, order=f"v + (x - (v - l)) {times}")
     # Versions before 2.0 compute f v + x in some classes and modes.
