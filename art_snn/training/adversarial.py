@@ -66,10 +66,15 @@ class AdversarialTraining:
                 f"defence: expected a defence such as AT(), got {shown(self.defence)}. "
                 "Give an instance, for example TRADES(beta=6)."
             )
-        defence = self.defence.with_budget(eps, limits)
-        rule = None if self.rule is None else parse_rule(self.rule, "rule")
-        set_fields(self, share=share, value_range=limits, norm=measure.norm, eps=eps)
-        set_fields(self, defence=defence, rule=rule)
+        set_fields(
+            self,
+            share=share,
+            value_range=limits,
+            norm=measure.norm,
+            eps=eps,
+            defence=self.defence.with_budget(eps, limits),
+            rule=None if self.rule is None else parse_rule(self.rule, "rule"),
+        )
         self.stage  # noqa: B018 (Complains about the attack, if anything does.)
         if self.defence.attacks:
             return

@@ -94,14 +94,8 @@ class Recipe:
     def __post_init__(self) -> None:
         self._settle_optimizer()
         for name in ("epochs", "batch_size"):
-            set_fields(
-                self,
-                **{
-                    name: require_count(
-                        name, getattr(self, name), remedy="Use a whole number from 1."
-                    )
-                },
-            )
+            value = require_count(name, getattr(self, name), remedy="Use a whole number from 1.")
+            set_fields(self, **{name: value})
         for name in ("crop_padding", "cutout"):
             value = getattr(self, name)
             if value is not None:
@@ -151,9 +145,8 @@ class Recipe:
 
         :param mirrored: True if mirrored samples are still of their class."""
         is_image = len(shape) >= 3
-        side = 0.0
-        if is_image and min(shape[-2:]) >= _SMALLEST_SIDE:
-            side = min(shape[-2:]) / _PUBLISHED_SIDE
+        pixels = min(shape[-2:]) if is_image else 0
+        side = pixels / _PUBLISHED_SIDE if pixels >= _SMALLEST_SIDE else 0.0
         usual: dict[str, Any] = {
             "crop_padding": round(4 * side),
             "cutout": round(16 * side),
