@@ -201,7 +201,8 @@ def vgg(
     flatten = [nn.Flatten()]
     features = channels * sides[0] * sides[1]
     for outputs in map(settings.scale, hidden):
-        layers += [TimeDistributed(*flatten, nn.Linear(features, outputs)), settings.neuron()]
+        linear = nn.Linear(features, outputs)
+        layers += [TimeDistributed(*flatten, linear), settings.neuron()]
         flatten = []
         features = outputs
     layers.append(TimeDistributed(*flatten, nn.Linear(features, settings.classes)))

@@ -107,7 +107,8 @@ class AdversarialTraining:
             return self
         rule = network.gradient
         if samples and rule == choose_rule(network):
-            x, y = (torch.as_tensor(one[:_TRIED], device=device_of(network)) for one in samples)
+            device = device_of(network)
+            x, y = (torch.as_tensor(one[:_TRIED], device=device) for one in samples)
             rule = choose_rule(network, x.float(), y.long())
         return replace(self, rule=rule)
 

@@ -179,7 +179,8 @@ def _step(state: State, x: Tensor, adversarial: Tensor, y: Tensor, share: float)
         for weight in chain(network.parameters(), network.buffers()):
             if weight.grad is not None:
                 weight.grad.copy_(state.team.all_reduce(weight.grad.contiguous()))
-        total = float(state.team.all_reduce(torch.tensor(total, dtype=torch.float64, device="cpu")))
+        share_of_loss = torch.tensor(total, dtype=torch.float64, device="cpu")
+        total = float(state.team.all_reduce(share_of_loss))
 
     state.optimizer.step()
     state.schedule.step()
@@ -332,7 +333,8 @@ def _normalise(norm: _BatchNorm, x: Tensor) -> Tensor:
         if share is None:
             share = 1 / float(norm.num_batches_tracked)
         unbiased = variance.detach() * count / (count - 1)
-        for running, new in ((norm.running_mean, mean.detach()), (norm.running_var, unbiased)):
+        pairs = ((norm.running_mean, mean.detach()), (norm.running_var, unbiased))
+        for running, new in pairs:
             assert running is not None
             running.mul_(1 - share).add_(new.flatten().to(running.dtype), alpha=share)
 

@@ -94,7 +94,8 @@ class Recipe:
     def __post_init__(self) -> None:
         self._settle_optimizer()
         for name in ("epochs", "batch_size"):
-            value = require_count(name, getattr(self, name), remedy="Use a whole number from 1.")
+            value = getattr(self, name)
+            value = require_count(name, value, remedy="Use a whole number from 1.")
             set_fields(self, **{name: value})
         for name in ("crop_padding", "cutout"):
             value = getattr(self, name)
@@ -134,9 +135,10 @@ class Recipe:
             self.momentum,
             "Leave it out, or take sgd.",
         )
-        set_fields(self, left_open=frozenset(k for k in usual if getattr(self, k) is None))
+        left_open = frozenset(name for name in usual if getattr(self, name) is None)
+        set_fields(self, left_open=left_open)
         for name, value in usual.items():
-            number = value if name in self.left_open else getattr(self, name)
+            number = value if name in left_open else getattr(self, name)
             number = require_number(name, number, **_BOUNDS[name], remedy="See table S1.")
             set_fields(self, **{name: number})
 
@@ -152,7 +154,8 @@ class Recipe:
             "cutout": round(16 * side),
             "flip": is_image and mirrored,
         }
-        fitted = replace(self, **{k: v for k, v in usual.items() if getattr(self, k) is None})
+        left_open = {name: value for name, value in usual.items() if getattr(self, name) is None}
+        fitted = replace(self, **left_open)
         set_fields(fitted, left_open=self.left_open)
         return fitted
 
@@ -171,12 +174,14 @@ class Recipe:
             height, width = samples.shape[-2:]
             transforms = []
             if self.crop_padding:
-                transforms.append(v2.RandomCrop((height, width), padding=self.crop_padding))
+                crop = v2.RandomCrop((height, width), padding=self.crop_padding)
+                transforms.append(crop)
             if self.flip:
                 transforms.append(v2.RandomHorizontalFlip())
             if self.cutout:
                 share = self.cutout**2 / (height * width)
-                transforms.append(v2.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0)))
+                hole = v2.RandomErasing(p=1.0, scale=(share, share), ratio=(1.0, 1.0))
+                transforms.append(hole)
             transform = v2.Compose(transforms)
             return torch.stack([transform(sample) for sample in samples])
 

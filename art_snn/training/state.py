@@ -149,8 +149,9 @@ class State:
         file = self.file
         if file is None or not Path(file).exists():
             # Other processes have other devices.
-            weights = {name: tensor.cpu() for name, tensor in self.network.state_dict().items()}
-            return self.progress() | {"network": weights}
+            weights = self.network.state_dict()
+            on_cpu = {name: tensor.cpu() for name, tensor in weights.items()}
+            return self.progress() | {"network": on_cpu}
         try:
             spoilt = corruption(Path(file), packed=False)
             if spoilt:

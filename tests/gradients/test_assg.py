@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from art_snn import STBP, PyTorchSpikingClassifier
+from art_snn import STBP
 from art_snn.dynamics import Dynamics
 from art_snn.gradients import (
     ASSG,
@@ -20,6 +20,7 @@ from art_snn.gradients import (
     sharpness_of,
 )
 from tests.architectures import CLASSES, SHAPE, Switch, batch, chain, network, repeated
+from tests.attacks.classifiers import around
 from tests.gradients.adaptive import Naive, ascend
 from tests.oracles import relative
 from tests.seeds import varied
@@ -205,21 +206,16 @@ def test_the_span_of_the_input_scales_the_distance():
     assert_equal(ascend(wide(3), there), ascend(wide(0), there))
 
 
-def classifier(net, **options):
-    options = {"clip_values": (0.0, 1.0), "device_type": "cpu"} | options
-    return PyTorchSpikingClassifier(net, nn.CrossEntropyLoss(), SHAPE, CLASSES, **options)
-
-
 def test_a_classifier_tells_its_network_the_span_of_its_clip_values():
     net = build()
     assert net.body.input_span == 1
-    wrapped = classifier(net, clip_values=(0, 255))
+    wrapped = around(net, SHAPE, CLASSES, clip_values=(0, 255))
     assert net.body.input_span == 255
     wrapped.set_params(clip_values=(-1.0, 1.0))
     assert net.body.input_span == 2
     wrapped.set_params(clip_values=(np.array([0.0, -1.0]), np.array([1.0, 3.0])))
     assert net.body.input_span == 4
-    classifier(net, clip_values=None)
+    around(net, SHAPE, CLASSES, clip_values=None)
     assert net.body.input_span == 4
 
 

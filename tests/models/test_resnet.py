@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from art_snn import LIF, Frames, SpikingNetwork
 from art_snn.models import Residual, resnet17, sew_resnet17
-from tests.architectures import settled
+from tests.architectures import of, settled
 from tests.oracles import assert_close, assert_same_spikes, naive, result, rga_neuron
 from tests.seeds import varied
 
@@ -17,10 +17,6 @@ TINY = {"in_channels": 2, "classes": 3, "image_size": 8, "steps": 4, "width": 1 
 STEPS = 4
 
 both = pytest.mark.parametrize("build", BOTH.values(), ids=BOTH)
-
-
-def of(net: nn.Module, kind: Any) -> list[Any]:
-    return [module for module in net.modules() if isinstance(module, kind)]
 
 
 def lively(build: Any, **options: Any) -> SpikingNetwork:

@@ -112,12 +112,13 @@ class Weighted(Defence):
         for one in fields(settings):
             if not isinstance(one.default, float):
                 continue
+            limits = one.metadata or {"within": (1e-6, 1e6)}
             number = require_number(
                 one.name,
                 getattr(self, one.name),
                 above=0,
-                **(one.metadata or {"within": (1e-6, 1e6)}),
-                remedy=f"Its default is {one.default:g}; adversarial training alone is AT.",
+                **limits,
+                remedy=f"{one.default:g} is usual; adversarial training alone is AT.",
             )
             set_fields(self, **{one.name: number})
 
@@ -137,7 +138,7 @@ def require_temporal(network: SpikingNetwork) -> TemporalGradient:
     if not isinstance(rule, TemporalGradient):
         raise invalid(
             "training_gradient",
-            "a temporal rule for a defence that differentiates potentials or their bounds",
+            "a temporal rule for a defence that differentiates potentials or bounds",
             repr(rule),
             "Set network.training_gradient to STBP().",
         )

@@ -66,8 +66,9 @@ class IBP(Weighted):
         rule = require_temporal(network)
         k = min(1.0, learner.progress / self.ramp)
         bounding = self._bounding(network, METHODS[self.method](rule.firing()), k)
+        samples = self._check_samples(learner, x)
         with keep_modes(network, False):
-            margins = bounding.margins(self._check_samples(learner, x), y, differentiable=True)
+            margins = bounding.margins(samples, y, differentiable=True)
 
         # The worst logits are minus the lower bounds of the margins.
         worst = nn.functional.cross_entropy(-margins, y)

@@ -44,7 +44,7 @@ class MPPD(Watching):
         """Cross entropies of clean and adversarial samples, and the weighted distance."""
         currents = []
         modules = [*learner.network.layers.modules()]
-        neurons = [place for place, module in enumerate(modules) if isinstance(module, Neuron)]
+        neurons = [i for i, module in enumerate(modules) if isinstance(module, Neuron)]
         # A module that changes currents stands right before the last neurons.
         before = modules[max(neurons, default=0) - 1]
         watch: AbstractContextManager[None] = nullcontext()

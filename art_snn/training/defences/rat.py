@@ -102,6 +102,7 @@ def _list_weights(network: SpikingNetwork) -> dict[str, nn.Parameter]:
                 f"{name}.weight, which is computed from others",
                 "Take the parametrization off, or another defence.",
             )
-        if weight.requires_grad and all(weight is not other for other in weights.values()):
+        is_new = all(weight is not other for other in weights.values())
+        if weight.requires_grad and is_new:
             weights[f"{name}.weight"] = weight
     return weights
