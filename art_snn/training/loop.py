@@ -15,18 +15,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from art_snn.checkpoint import check_weights
 from art_snn.checks import require
-from art_snn.classifier.inputs import as_array
 from art_snn.data.dataset import check_labelled_samples
-from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
 from art_snn.progress import Progress, duration
-from art_snn.running.context import keep_modes
 from art_snn.seeding import seeded
 from art_snn.team import ALONE, Team, moments
 from art_snn.training.adversarial import AdversarialTraining, Craft
 from art_snn.training.defences import AT, Defence, Learner
 from art_snn.training.recipe import Recipe
-from art_snn.training.state import Epoch, State, describe_stall
+from art_snn.training.state import Epoch, State, copy_tensor, describe_stall
 
 
 def train(
@@ -71,23 +68,22 @@ def train(
         check_labelled_samples(("validation", "validation"), *validation)
     state = State(network, x, y, recipe, resume, validation, adversary, start, team)
     team.on_leader(partial(_check_team, state))
-    classes = _count_classes(state)
     state.resume()
-    _train_epochs(state, classes)
+    _train_epochs(state)
     if state.best is not None:
         network.load_state_dict(state.best)
     network.eval()
     return state.history
 
 
-def _train_epochs(state: State, classes: int) -> None:
+def _train_epochs(state: State) -> None:
     """Train the epochs that are left, and write the state after each."""
     craft = None
     adversary = state.adversary
     if adversary is not None and adversary.defence.attacks:
-        craft = adversary.against(state.network, state.x.shape[1:], classes)
-    samples = _copy_tensor(state.x)
-    labels = _copy_tensor(state.y).long()
+        craft = adversary.against(state.network, state.x.shape[1:], state.classes)
+    samples = copy_tensor(state.x)
+    labels = copy_tensor(state.y).long()
 
     epochs = state.recipe.epochs
     done = len(state.history)
@@ -112,7 +108,7 @@ def _train_epochs(state: State, classes: int) -> None:
             if score is not None:
                 words += f", validation {100 * score:.1f} %"
             progress.write(f"{words}, {duration(time.monotonic() - began)}")
-            stall = describe_stall(state.history, epochs, classes, adversary)
+            stall = describe_stall(state.history, epochs, state.classes, adversary)
             if stall and number == math.ceil(epochs / 3):
                 progress.write(f"Training: so far it {stall}")
 
@@ -211,8 +207,8 @@ def accuracy(
     correct: int | Tensor = 0
     for start in range(0, len(x), batch_size):
         rows = slice(start, start + batch_size)
-        batch = _own_share(team, _copy_tensor(x[rows]))
-        labels = _own_share(team, _copy_tensor(y[rows])).long()
+        batch = _own_share(team, copy_tensor(x[rows]))
+        labels = _own_share(team, copy_tensor(y[rows])).long()
         if not len(batch):
             continue
         if craft is not None:
@@ -252,43 +248,6 @@ def _check_team(state: State) -> None:
                 f"{name}, a {type(norm).__name__}",
                 "Train it in one process.",
             )
-
-
-def _count_classes(state: State) -> int:
-    """Number of classes of the network, from a pass of one sample; refuses what does not fit it."""
-    network = state.network
-    shape = list(state.x.shape[1:])
-    state.recipe.check_samples(state.x.shape[1:])
-    state.defence.check(network)
-    with seeded(state.recipe.seed), torch.no_grad(), keep_modes(network, False):
-        logits = network(_copy_tensor(state.x[:1]).to(device_of(network)))
-    classes = int(logits.shape[1])
-
-    labels = {"x, y": state.y}
-    if state.validation is not None:
-        held, labels["validation"] = state.validation
-        got = list(held.shape[1:])
-        require(
-            got == shape,
-            "validation",
-            f"samples of shape {shape}, as the training samples",
-            got,
-            "Bring all samples to one size.",
-        )
-    for argument, indices in labels.items():
-        require(
-            indices.max() < classes,
-            argument,
-            f"labels from 0 to {classes - 1}, since the network has {classes} classes",
-            indices.max(),
-            "Build the network with more classes.",
-        )
-    return classes
-
-
-def _copy_tensor(array: np.ndarray) -> Tensor:
-    """A copy as a tensor in torch's usual layout; torch itself takes no negative strides."""
-    return torch.tensor(as_array(array), device="cpu")
 
 
 def own_draws(team: Team, *place: int) -> AbstractContextManager[None]:

@@ -13,9 +13,13 @@ import torch
 from torch import Tensor
 
 from art_snn.checkpoint import CheckpointError, misfits
-from art_snn.checks import first_line
+from art_snn.checks import first_line, require
+from art_snn.classifier.inputs import as_array
 from art_snn.files import atomic_write, corruption, digest
+from art_snn.layers import device_of
 from art_snn.network import SpikingNetwork
+from art_snn.running.context import keep_modes
+from art_snn.seeding import seeded
 from art_snn.team import Team
 from art_snn.training.adversarial import AdversarialTraining
 from art_snn.training.defences import AT
@@ -62,6 +66,11 @@ def describe_stall(
     return f"did not learn: {got}, and guessing gives ln {classes} = {chance:.3f}."
 
 
+def copy_tensor(array: np.ndarray) -> Tensor:
+    """A copy as a tensor in torch's usual layout; torch itself takes no negative strides."""
+    return torch.tensor(as_array(array), device="cpu")
+
+
 @dataclass
 class State:
     """A run by the arguments of :func:`art_snn.training.train`, and how far it has come.
@@ -82,6 +91,9 @@ class State:
         self.adversary = self.adversary and self.adversary.fit_to(self.network)
         self.defence = AT() if self.adversary is None else self.adversary.defence
         self.recipe = self.defence.fit_recipe(self.recipe.fit_to(self.x.shape[1:]))
+        # A pass gives lazy layers their shapes, before the optimizer takes their weights.
+        self.classes = self._count_classes()
+
         self.optimizer = self.recipe.build_optimizer(self.network.parameters())
         self.batches = math.ceil(len(self.x) / self.recipe.batch_size)
         """Steps of an epoch."""
@@ -106,6 +118,35 @@ class State:
         # Weights do not show decay, threshold, reset, encoding and code.
         parts = self.network.body.digest_parts()
         self.form = digest((*parts, self.network.training_gradient))
+
+    def _count_classes(self) -> int:
+        """Classes of the network, from a pass of one sample; refuses what does not fit it."""
+        shape = self.x.shape[1:]
+        self.recipe.check_samples(shape)
+        self.defence.check(self.network)
+        with seeded(self.recipe.seed), torch.no_grad(), keep_modes(self.network, False):
+            logits = self.network(copy_tensor(self.x[:1]).to(device_of(self.network)))
+        classes = int(logits.shape[1])
+
+        labels = {"x, y": self.y}
+        if self.validation is not None:
+            held, labels["validation"] = self.validation
+            require(
+                held.shape[1:] == shape,
+                "validation",
+                f"samples of shape {list(shape)}, as the training samples",
+                list(held.shape[1:]),
+                "Bring all samples to one size.",
+            )
+        for argument, indices in labels.items():
+            require(
+                indices.max() < classes,
+                argument,
+                f"labels from 0 to {classes - 1}, since the network has {classes} classes",
+                indices.max(),
+                "Build the network with more classes.",
+            )
+        return classes
 
     def share(self, more: int = 0) -> float:
         """Share of the steps of the training that are done after `more` further steps."""
