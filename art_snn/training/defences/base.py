@@ -112,7 +112,7 @@ class Weighted(Defence):
         for one in fields(settings):
             if not isinstance(one.default, float):
                 continue
-            limits = one.metadata or {"within": (1e-6, 1e6)}
+            limits: Any = one.metadata or {"within": (1e-6, 1e6)}
             number = require_number(
                 one.name,
                 getattr(self, one.name),
